@@ -13,6 +13,7 @@ from innkeeper.api_description import Description, read_description
 from innkeeper.arguments import ApiCall, Given, Options, Usage, parse_calls
 from innkeeper.bulk import Bulk, Result
 from innkeeper.confirmation import is_confirmed, plan_lines
+from innkeeper.console import attach, is_console
 from innkeeper.event_stream import follow
 from innkeeper.filters import Target, parse_selection
 from innkeeper.follower import Follower
@@ -52,7 +53,7 @@ async def call(profile: Profile, words: Sequence[str], options: Options, profile
         if not await is_confirmed(wanted.command, plans, terminal):
             terminal.note("Nothing was changed.")
             return DECLINED
-    if wanted.action.stream or options.view.watch_s is not None or uploaded_file(wanted) is not None:
+    if wanted.action.stream or options.view.watch_s is not None or uploaded_file(wanted) or is_console(wanted):
         return await _call_repeatedly(api, wanted, options, terminal)
     waits = _waits(options, terminal)
     terminal = evolve(terminal, has_acted=wanted.action.method != "GET")
@@ -76,9 +77,12 @@ async def call(profile: Profile, words: Sequence[str], options: Options, profile
 
 
 async def _call_repeatedly(api: Api, wanted: ApiCall, options: Options, terminal: Terminal) -> int:
-    """Uploads, or shows what changes. Returns the exit status at the end, which for most of it comes with Ctrl-C."""
+    """Uploads, connects, or shows what changes. Returns the exit status at the end, which comes mostly with Ctrl-C."""
     if (path := uploaded_file(wanted)) is not None:
         await upload(api, wanted, path, terminal, waits=options.wait is not False)
+        return DONE
+    if is_console(wanted):
+        await attach(api, wanted, terminal)
         return DONE
     if wanted.action.stream:
         await follow(api, wanted, options, terminal)

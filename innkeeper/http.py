@@ -43,6 +43,7 @@ from innkeeper.api_description import API_PATH, Method
 from innkeeper.https_policy import HttpsPolicy
 from innkeeper.profiles import Profile
 from innkeeper.server_trust import BY_THE_COMPUTER, ServerTrust
+from innkeeper.websocket import WebSocket, open_websocket
 
 CONNECT_TIMEOUT_S = 10.0
 REQUEST_TIMEOUT_S = 300.0  # longer than the region waits for an operation
@@ -120,6 +121,7 @@ class Api:
 
             reactor = installed
         self.url = url
+        self._reactor = reactor
         self._sign = _signer(key) if key else None
         self._policy = HttpsPolicy(trust)
         self._agent = Agent(reactor, contextFactory=self._policy, connectTimeout=CONNECT_TIMEOUT_S)
@@ -171,6 +173,31 @@ class Api:
         answer = await self._answer("GET", self._url(path, query), headers, b"", deadline_s=silence_s, on_data=on_data)
         if not 200 <= answer.status < 300:
             raise_error(answer)
+
+    async def websocket(self, path: str, *, op: str | None, deadline_s: float = REQUEST_TIMEOUT_S) -> WebSocket:
+        """Returns an open WebSocket. Raises as `send`."""
+        url = self._url(path, [("op", op)] if op else [])
+        signed = self._sign.sign(url, http_method="GET")[1]["Authorization"] if self._sign else ""
+        try:
+            async with asyncio.timeout(deadline_s):
+                socket = await open_websocket(self._reactor, self._policy, url, signed, connect_s=CONNECT_TIMEOUT_S)
+                response = await socket.opened()
+        except TimeoutError:
+            raise DeadlineExceeded(f"{self.url} did not answer within {deadline_s:.0f} s.") from None
+        except (ConnectError, DNSLookupError) as error:
+            raise InnkeeperError(self._unreachable(error)) from error
+        except LinkLost as error:
+            raise self._policy.rejected or error from None
+        if response.status_code != 101:
+            socket.close()
+            raise_error(
+                Answer(
+                    status=response.status_code,
+                    body=bytes(response.body or b""),
+                    content_type=response.headers.get("Content-Type", ""),
+                )
+            )
+        return socket
 
     def _url(self, path: str, query: Sequence[tuple[str, str | bytes]]) -> str:
         return self.url + path + (f"?{urlencode(list(query))}" if query else "")

@@ -2,23 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
-from common.rpc.commands import HOST_CONSOLE_LOG, MAX_CONSOLE_LOG_BYTES, Command, ConsoleLog, ConsoleLogCall
+from attrs import define, field, frozen
+
+from common.errors import Busy, Cancelled, InvalidRequest, NotFound
+from common.rpc.commands import (
+    CONSOLE_PART_BYTES,
+    HOST_CONSOLE,
+    HOST_CONSOLE_INPUT,
+    HOST_CONSOLE_LOG,
+    MAX_CONSOLE_LOG_BYTES,
+    Command,
+    ConsoleCall,
+    ConsoleInput,
+    ConsoleLog,
+    ConsoleLogCall,
+    ConsoleOutput,
+    Done,
+)
 from common.rpc.handlers import Handler
+from common.values import GuestRef
+from rackd.console_session import ConsoleSession
+from rackd.drivers.contract import ConsoleStream, Driver
 from rackd.executor import Executor
 from rackd.host_queue import CallClass
 
 LOG_DEADLINE_S = 30.0
+OPEN_DEADLINE_S = 30.0
+MAX_CONSOLES = 64  # of one rack, with two threads each
+
+
+@frozen(eq=False)
+class _Open:
+    """A console, and the link that may type into it."""
+
+    session: ConsoleSession
+    link: Any
 
 
 class ConsoleCommands:
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, *, max_consoles: int = MAX_CONSOLES) -> None:
         self._executor = executor
+        self._max_consoles = max_consoles
+        self._open: dict[str, _Open] = {}
+        self._opening = 0
 
     def handlers(self) -> Mapping[Command[Any, Any], Handler]:
-        return {HOST_CONSOLE_LOG: self.log}
+        return {HOST_CONSOLE: self.open, HOST_CONSOLE_INPUT: self.type, HOST_CONSOLE_LOG: self.log}
+
+    async def open(self, link: Any, call: ConsoleCall) -> AsyncGenerator[ConsoleOutput, None]:
+        """Ends with the console. A cancellation, or the end of the link, ends the console."""
+        if len(self._open) + self._opening >= self._max_consoles:
+            raise Busy(f"This rack has {self._max_consoles} consoles open, which is its limit. Close one.")
+        if call.console_id in self._open:
+            raise InvalidRequest("There is a console with this id.")
+        self._opening += 1
+        try:
+            session = ConsoleSession(await self._connect(call))
+            self._open[call.console_id] = _Open(session=session, link=link)
+        finally:
+            self._opening -= 1
+        try:
+            yield ConsoleOutput(data=b"")
+            while data := await session.output():
+                yield ConsoleOutput(data=data)
+        finally:
+            session.close()
+            del self._open[call.console_id]
+
+    async def type(self, link: Any, call: ConsoleInput) -> Done:
+        found = self._open.get(call.console_id)
+        if found is None or found.link is not link:
+            raise NotFound("The console has ended.")
+        if len(call.data) > CONSOLE_PART_BYTES:
+            raise InvalidRequest(f"Input has at most {CONSOLE_PART_BYTES} bytes.")
+        found.session.type(call.data)
+        return Done()
 
     async def log(self, _: Any, call: ConsoleLogCall) -> ConsoleLog:
         max_bytes = max(1, min(call.max_bytes, MAX_CONSOLE_LOG_BYTES))
@@ -30,3 +92,45 @@ class ConsoleCommands:
             call_class=CallClass.QUICK,
         )
         return ConsoleLog(content=content[-max_bytes:])
+
+    async def _connect(self, call: ConsoleCall) -> ConsoleStream:
+        opening = _Opening(guest=call.guest)
+        try:
+            return await self._executor.run(
+                call.access,
+                opening.open,
+                what="open console",
+                deadline_s=OPEN_DEADLINE_S,
+                call_class=CallClass.CONSOLE,
+            )
+        except BaseException:
+            opening.give_up()
+            raise
+
+
+@define(eq=False)
+class _Opening:
+    """A console that is being opened in a thread, whose caller may be gone when it is open."""
+
+    guest: GuestRef
+    _lock: threading.Lock = field(factory=threading.Lock)
+    _stream: ConsoleStream | None = None
+    _given_up: bool = False
+
+    def open(self, driver: Driver) -> ConsoleStream:
+        stream = driver.open_console(self.guest)
+        with self._lock:
+            self._stream = stream
+            given_up = self._given_up
+        if given_up:
+            stream.close()
+            raise Cancelled("Nobody waits for this console any more.")
+        return stream
+
+    def give_up(self) -> None:
+        """Closes the console, now or when it is open. Does not wait."""
+        with self._lock:
+            self._given_up = True
+            stream = self._stream
+        if stream is not None:
+            threading.Thread(target=stream.close, name="console-close", daemon=True).start()

@@ -30,6 +30,7 @@ class CallClass(StrEnum):
     QUICK = "quick"  # short reads: use the ordered slot while it is idle
     LONG_RUNNING = "long_running"  # waits for a guest's own shutdown: LONG_RUNNING_SLOTS slots
     WATCH = "watch"  # events, which must survive an abandoned call
+    CONSOLE = "console"  # opens consoles, which must survive too
 
 
 LONG_RUNNING_SLOTS = 4

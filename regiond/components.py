@@ -39,7 +39,6 @@ from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.bulk.service import Bulk
 from regiond.machines.compose.stages import ComposeStages
-from regiond.machines.console.service import Consoles
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.ownership import Ownership
 from regiond.machines.service import Machines
@@ -113,7 +112,6 @@ class MachineLayer:
     ownership: Ownership
     bulk: Bulk
     deployments: Deployments
-    consoles: Consoles
     content: RackContent
     adoption: Adoption
     refresher: Refresher

@@ -32,7 +32,7 @@ from common.values import (
     PowerState,
     Project,
 )
-from rackd.drivers.contract import Driver, ImageContent
+from rackd.drivers.contract import ConsoleStream, Driver, ImageContent
 from rackd.drivers.registry import DriverRegistry
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from rackd.settings import RackSettings
@@ -150,6 +150,9 @@ class FakeLxdDriver:
 
     def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
         return self._trusted_host().console_log(guest, max_bytes=max_bytes)
+
+    def open_console(self, guest: GuestRef) -> ConsoleStream:
+        return self._trusted_host().open_console(guest)
 
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
         self._trusted_host().copy_image(image, pool_id, content)

@@ -31,12 +31,15 @@ R = TypeVar("R")
 
 @frozen
 class Command(Generic[Q, R]):
-    """A call by name, with the types of request and reply. With `streams`, the reply is a stream of items."""
+    """A call by name, with the types of request and reply. With `streams`, the reply is a stream of items, which has
+    no limit in total with `endless`.
+    """
 
     name: str
     request: type[Q]
     reply: type[R]
     streams: bool = field(default=False, kw_only=True)
+    endless: bool = field(default=False, kw_only=True)
 
 
 @frozen(kw_only=True)
@@ -279,7 +282,32 @@ class ConsoleLog:
     content: bytes = field(repr=False)
 
 
+@frozen(kw_only=True)
+class ConsoleCall:
+    """Opens the console of a guest. `console_id`, which the region chooses, names it in `ConsoleInput`."""
+
+    access: HostAccess
+    guest: GuestRef
+    console_id: str
+
+
+@frozen(kw_only=True)
+class ConsoleOutput:
+    """What the guest wrote, at most CONSOLE_PART_BYTES. The first is empty and says that the console is open."""
+
+    data: bytes = field(repr=False)
+
+
+@frozen(kw_only=True)
+class ConsoleInput:
+    """What the user typed, at most CONSOLE_PART_BYTES. Raises NotFound once the console has ended."""
+
+    console_id: str
+    data: bytes = field(repr=False)
+
+
 MAX_CONSOLE_LOG_BYTES = 64 * 1024
+CONSOLE_PART_BYTES = 16 * 1024
 
 HOST_TRUST = Command("host.trust", TrustCall, Done)
 HOST_UNTRUST = Command("host.untrust", UntrustCall, Done)
@@ -299,6 +327,8 @@ HOST_DEPLOY = Command("host.deploy", DeployCall, Done)
 HOST_UNDEPLOY = Command("host.undeploy", UndeployCall, Done)
 HOST_POWER = Command("host.power", PowerCall, PowerReply)
 HOST_FIND = Command("host.find", GuestCall, FoundGuest)
+HOST_CONSOLE = Command("host.console", ConsoleCall, ConsoleOutput, streams=True, endless=True)  # until it is cancelled
+HOST_CONSOLE_INPUT = Command("host.console_input", ConsoleInput, Done)
 HOST_CONSOLE_LOG = Command("host.console_log", ConsoleLogCall, ConsoleLog)
 HOST_WATCH = Command("host.watch", HostCall, Done)  # the rack sends HostEvent until the link ends
 HOST_DISCONNECT = Command("host.disconnect", DisconnectCall, Done)  # the rack also deletes the credentials

@@ -127,8 +127,9 @@ class Link:
     async def stream(self, command: Command[Q, R], request: Q, *, deadline_s: float) -> AsyncGenerator[R, None]:
         """Yields the items of the response as they arrive; sends the request when the first is awaited.
 
-        Raises what `call` raises, and ResponseRejected when the items exceed MAX_STREAM_BYTES in total. Closing the
-        generator cancels the handler: use `contextlib.aclosing` where the loop can be left early.
+        Raises what `call` raises, and ResponseRejected when the items exceed MAX_STREAM_BYTES in total, unless the
+        command is endless. Closing the generator cancels the handler: use `contextlib.aclosing` where the loop can be
+        left early.
         """
         inbox: asyncio.Queue[Output] = asyncio.Queue()
         received_bytes = 0
@@ -142,7 +143,7 @@ class Link:
                 if not isinstance(output, ItemArrived):
                     continue
                 received_bytes += output.size_bytes
-                if received_bytes > MAX_STREAM_BYTES:
+                if received_bytes > MAX_STREAM_BYTES and not command.endless:
                     raise ResponseRejected(
                         f"{self.peer} responded to {command.name} with more than {MAX_STREAM_BYTES} bytes"
                     )

@@ -28,6 +28,22 @@ class ImageContent(Protocol):
         """Returns up to `size` bytes from `offset`; fewer only at the end. Raises NotFound, LinkLost."""
 
 
+class ConsoleStream(Protocol):
+    """An open console of a guest. Two threads use it: one reads, the other writes; any thread closes it.
+
+    Every method may raise HostUnreachable and DriverFailed.
+    """
+
+    def read(self) -> bytes:
+        """Waits for output of the guest and returns some of it; empty at the end, also after `close`."""
+
+    def write(self, data: bytes) -> None:
+        """Returns when the hypervisor has taken the input."""
+
+    def close(self) -> None:
+        """Ends the console for both sides. Idempotent; raises nothing."""
+
+
 class Driver(Protocol):
     """One host, called from its slot's thread, one call at a time.
 
@@ -119,6 +135,13 @@ class Driver(Protocol):
         """Returns the end of what the guest has written to its serial port since its last start. Only reads.
 
         Raises NotFound without the guest, and Unsupported if the host keeps no log of it that can be read.
+        """
+
+    def open_console(self, guest: GuestRef) -> ConsoleStream:
+        """Connects to the guest's serial port. The caller closes the stream, which ends with this driver's connection.
+
+        Raises NotFound without the guest, WrongState while it is off, Busy while somebody else has its console open,
+        and Unsupported if it has none.
         """
 
     def find(self, guest: GuestRef) -> Guest | None:

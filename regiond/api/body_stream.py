@@ -21,7 +21,7 @@ DISCONNECT_S = 10.0
 
 
 @implementer(IPushProducer)
-class _Flow:
+class Flow:
     """Whether the transport takes more. Twisted calls the methods of a producer."""
 
     def __init__(self, stall_s: float) -> None:
@@ -51,7 +51,7 @@ async def send(
     After an error, or when the client reads too slowly, the connection is cut, so that no client takes the part for the
     whole: in HTTP/1.1 the last chunk is missing, in any version the end of the JSON text.
     """
-    flow = _Flow(stall_s)
+    flow = Flow(stall_s)
     request.registerProducer(flow, True)  # Twisted's interface
     try:
         async with asyncio.timeout(whole_s), aclosing(chunks):

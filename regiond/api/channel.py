@@ -54,6 +54,8 @@ class LimitedChannel(HTTPChannel):
         self._timer: asyncio.TimerHandle | None = None
         self._admission: asyncio.Task[None] | None = None
         self._awaits_continue = False
+        self._receive: Callable[[bytes], None] | None = None
+        self._tell_lost: Callable[[], None] | None = None
 
     @property
     def is_idle(self) -> bool:
@@ -68,7 +70,27 @@ class LimitedChannel(HTTPChannel):
     def handshakeCompleted(self) -> None:  # noqa: N802  # Twisted's name
         self._end_within(None)
 
+    def take_over(self, receive: Callable[[bytes], None], lost: Callable[[], None]) -> None:
+        """From now on what arrives is not HTTP, and goes to `receive`; `lost` is called when the connection has ended.
+
+        The request that is being answered holds the connection.
+        """
+        self._receive, self._tell_lost = receive, lost
+        early, self._dataBuffer = self._dataBuffer, []
+        for data in early:
+            receive(data)
+        self.resume_reading()
+
+    def pause_reading(self) -> None:
+        self._networkProducer.pauseProducing()
+
+    def resume_reading(self) -> None:
+        self._networkProducer.resumeProducing()
+
     def dataReceived(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
+        if self._receive is not None:
+            self._receive(data)
+            return
         if self._timer is None and self.is_idle:
             self._end_within(HEADERS_S)
         HTTPChannel.dataReceived(self, data)
@@ -96,6 +118,8 @@ class LimitedChannel(HTTPChannel):
         if self._admission is not None:
             self._admission.cancel()
         self._on_end(self)
+        if self._tell_lost is not None:
+            self._tell_lost()
         HTTPChannel.connectionLost(self, reason)
 
     def end(self, answer: bytes = b"") -> None:

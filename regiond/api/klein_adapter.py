@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 from common.deferreds import as_deferred
 from common.errors import TooManyAttempts
-from regiond.api import errors
+from regiond.api import errors, websocket
 from regiond.api.body_stream import send
 from regiond.api.compression import accepts_gzip, compressed
 from regiond.api.describe import description_hash
@@ -140,7 +140,12 @@ class Adapter:
         return sent.addErrback(_cancelled)
 
     def _send(self, request: SiteRequest, reply: Reply) -> bytes | Deferred[bytes]:
-        """Sets status and headers; returns the body, or sends its chunks."""
+        """Sets status and headers; returns the body, or sends its chunks, or takes over the connection."""
+        if reply.upgrade is not None:
+            accepted = websocket.accept(request)
+            if not isinstance(accepted, Reply):
+                return as_deferred(websocket.serve(request, accepted, reply.upgrade))
+            reply = accepted
         is_plain = request.method not in _COMPRESSED_METHODS or reply.content_type.startswith(_NOT_COMPRESSED)
         if not is_plain and accepts_gzip(header(request, "Accept-Encoding") or ""):
             reply = compressed(reply)

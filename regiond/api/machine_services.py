@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from common.compose_request import ComposeRequest
 from common.values import PowerAction, PowerState
+from regiond.api.replies import Terminal
 from regiond.caller import Caller
 from regiond.hosts.model import HostRemoval
 from regiond.long_list import LongList
@@ -142,6 +143,9 @@ class Deployments(Protocol):
 
 
 class Consoles(Protocol):
+    async def connect(
+        self, caller: Caller, system_id: str, terminal: Terminal, *, still_open: Callable[[], Awaitable[bool]]
+    ) -> str: ...
     async def log(self, caller: Caller, system_id: str) -> str: ...
     async def of_failure(self, caller: Caller, system_id: str, *, operation_id: int | None = ...) -> str: ...
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from typing import Any, Protocol
 
 from attrs import evolve, field, frozen
 
@@ -13,11 +13,23 @@ JSON_UTF8 = "application/json; charset=utf-8"
 TEXT_UTF8 = "text/plain; charset=utf-8"
 
 
+class Terminal(Protocol):
+    """The client's end of a WebSocket."""
+
+    async def receive(self) -> bytes | None: ...
+    async def send(self, data: bytes) -> None: ...
+
+
+# What runs on a WebSocket, and returns why it ended; it asks from time to time whether the client is still logged in.
+Upgrade = Callable[[Terminal, Callable[[], Awaitable[bool]]], Awaitable[str]]
+
+
 @frozen(kw_only=True)
 class Reply:
     """A response. An empty body has a content type too: the maas CLI fails without one.
 
-    With `chunks`, these are the body. They hold no connection while nobody iterates.
+    With `chunks`, these are the body. They hold no connection while nobody iterates. With `upgrade`, the answer is a
+    WebSocket, on which that runs.
     """
 
     status: int
@@ -25,6 +37,7 @@ class Reply:
     content_type: str = TEXT_UTF8
     headers: Mapping[str, str] = field(factory=dict)
     chunks: AsyncGenerator[bytes, None] | None = None
+    upgrade: Upgrade | None = None
 
 
 def json_reply(

@@ -14,6 +14,7 @@ from common.discovery import Discovery
 from common.errors import (
     Busy,
     DatabaseUnavailable,
+    DeadlineExceeded,
     HostHung,
     HostUnreachable,
     InnkeeperError,
@@ -28,6 +29,7 @@ from common.values import HostAccess
 from regiond.racks.access_guard import HostRequest, NotServed, greet
 from regiond.racks.connected_racks import NEXT_RACK, ConnectedRacks, KnownReach, disconnect
 from regiond.racks.discovery_parts import gather_discovery
+from regiond.racks.host_stream import HostStream
 from regiond.racks.live_links import LiveLinks
 from regiond.racks.reach_model import RecordedReach
 from regiond.racks.response_validation import response_problem
@@ -142,6 +144,36 @@ class HostCalls:
         async def call(rack_id: UUID, link: Link, access: HostAccess) -> Discovery:
             await self._guard.admit(rack_id, link, host_id, HostCall(access=access))
             return await gather_discovery(link, access, deadline_s)
+
+        return await self._through_racks(host_id, call, refreshes=False)
+
+    async def open_stream(
+        self,
+        host_id: int,
+        command: Command[Q, R],
+        request_of: Callable[[HostAccess], Q],
+        *,
+        opens_within_s: float,
+        deadline_s: float,
+    ) -> HostStream[R]:
+        """Returns a stream once its first item has come, which says that it is open. The caller closes it.
+
+        Raises what `call` raises.
+        """
+
+        async def call(rack_id: UUID, link: Link, access: HostAccess) -> HostStream[R]:
+            request = request_of(access)
+            await self._guard.admit(rack_id, link, host_id, request)
+            items = link.stream(command, request, deadline_s=deadline_s)
+            try:
+                async with asyncio.timeout(opens_within_s):
+                    await anext(items)
+            except BaseException as error:
+                await items.aclose()
+                if isinstance(error, TimeoutError):
+                    raise DeadlineExceeded(f"The host did not open {command.name} in time.") from error
+                raise
+            return HostStream(items, link)
 
         return await self._through_racks(host_id, call, refreshes=False)
 

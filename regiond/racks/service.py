@@ -25,6 +25,7 @@ from regiond.racks.address_calls import AddressCalls
 from regiond.racks.admission_model import check_name, rack_uuid, require_admission, token_error, token_hash
 from regiond.racks.authority import Authority
 from regiond.racks.host_calls import HostCalls, nothing_began
+from regiond.racks.host_stream import HostStream
 from regiond.racks.model import RackView, RegionView
 from regiond.racks.rack_content import RackContent
 from regiond.racks.removal import Exposure, remove_rack, report_stolen
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 __all__ = [
-    "REMOVED_CHANNEL", "REVOKED_CHANNEL", "AddressCalls", "Exposure", "HostCalls", "RackContent", "Racks", "RpcClients",
-    "add_rotation", "nothing_began", "read_installation_id", "without_secrets",
+    "REMOVED_CHANNEL", "REVOKED_CHANNEL", "AddressCalls", "Exposure", "HostCalls", "HostStream", "RackContent", "Racks",
+    "RpcClients", "add_rotation", "nothing_began", "read_installation_id", "without_secrets",
 ]  # fmt: skip
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)

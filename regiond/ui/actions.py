@@ -12,6 +12,7 @@ from attrs import frozen
 from regiond.accounts.model import Session
 from regiond.api.dispatch import Actor, Api
 from regiond.api.endpoint import Resource
+from regiond.api.replies import Reply
 from regiond.api.request import ApiRequest
 from regiond.api.request_body import Body
 from regiond.ui.web_request import WebRequest
@@ -36,6 +37,25 @@ class Actions:
         idempotency_key: str | None = None,
     ) -> Any:
         """Returns the JSON of the answer, or its text if it has none. Raises the errors of the endpoint."""
+        reply = await self.reply(
+            session, request, resource, method, op, path=path, fields=fields, idempotency_key=idempotency_key
+        )
+        text = reply.body.decode()
+        return json.loads(text) if reply.content_type.startswith("application/json") and text else text
+
+    async def reply(
+        self,
+        session: Session,
+        request: WebRequest,
+        resource: Resource,
+        method: str,
+        op: str | None,
+        *,
+        path: Mapping[str, str],
+        fields: Mapping[str, Any],
+        idempotency_key: str | None = None,
+    ) -> Reply:
+        """As `run`, but returns the answer itself."""
         values = {name: _values(value) for name, value in fields.items() if value is not None}
         has_body = method in {"POST", "PUT"}
         api_request = ApiRequest(
@@ -48,9 +68,7 @@ class Actions:
         )
         body = Body(values=values, op=op) if has_body else Body()
         by = Actor(caller=session.caller, credential=f"session {session.id}")
-        reply = await self.api.act(by, resource, path, api_request, body, request.request_id)
-        text = reply.body.decode()
-        return json.loads(text) if reply.content_type.startswith("application/json") and text else text
+        return await self.api.act(by, resource, path, api_request, body, request.request_id)
 
 
 def _values(value: Any) -> tuple[str, ...]:

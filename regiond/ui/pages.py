@@ -95,7 +95,7 @@ def make_pages(api: Api, *, sessions: Sessions, feed: Feed, version: str) -> Web
     )
     login_page = LoginPage(sessions=sessions, audit=api.services.audit, renderer=renderer, now=now)
     previews = components_page.PAGES if api.info.simulated_hosts else ()
-    pages = (*PAGES, *previews, stream_page(feed, sessions))
+    pages = (*PAGES, *previews, stream_page(feed, sessions), console_page.socket_page(sessions))
     return WebPages(site=site, login=login_page, static=static, pages=pages)
 
 

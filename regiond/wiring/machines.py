@@ -27,7 +27,6 @@ from regiond.machines.compose.rescheduling import Rescheduler
 from regiond.machines.compose.service import Composer
 from regiond.machines.compose.stages import build_stages
 from regiond.machines.compose.steps import ComposeMachine
-from regiond.machines.console.service import Consoles
 from regiond.machines.deletion import DeleteMachine
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.deployment.steps import DeployMachine, DeploymentTools
@@ -96,7 +95,6 @@ def wire_machines(
         machines=machines,
         allocation=allocation,
         deployments=deployments,
-        consoles=Consoles(database, calls, installation_id=installation_id),
         content=RackContent(images.content),
         ownership=ownership,
         bulk=Bulk(database, operations, machines, ownership),

@@ -22,6 +22,7 @@ from regiond.housekeeping.clock_monitor import ClockMonitor
 from regiond.housekeeping.retention import Retention, RetentionPeriods
 from regiond.housekeeping.service import Housekeeping
 from regiond.https.service import CertificateFiles, HttpsCertificate
+from regiond.machines.console.service import Consoles
 from regiond.machines.image_copies import ImageCopyCollection
 from regiond.networks.service import Networks
 from regiond.operations import service as operation_service
@@ -81,7 +82,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         image_tasks=images.tasks,
         listener=wire_listener(settings, storage, racks, machines, accounts, link_supervisor),
         addresses=addresses,
-        services=_wire_services(database, racks, machines, accounts, reconciler, images),
+        services=_wire_services(storage, racks, machines, accounts, reconciler, images),
     )
 
 
@@ -122,13 +123,14 @@ def _https(settings: RegionSettings, database: Database) -> HttpsCertificate | N
 
 
 def _wire_services(
-    database: Database,
+    storage: Storage,
     racks: RackLayer,
     machines: MachineLayer,
     accounts: AccountLayer,
     reconciler: Reconciler,
     images: ImageLayer,
 ) -> Services:
+    database = storage.database
     return Services(
         hosts=machines.hosts,
         clusters=machines.clusters,
@@ -137,7 +139,12 @@ def _wire_services(
         ownership=machines.ownership,
         bulk=machines.bulk,
         deployments=machines.deployments,
-        consoles=machines.consoles,
+        consoles=Consoles(
+            database,
+            racks.calls,
+            installation_id=storage.installation_id,
+            current_caller=accounts.accounts.current_caller,
+        ),
         adoption=machines.adoption,
         operations=machines.operations,
         accounts=accounts.accounts,

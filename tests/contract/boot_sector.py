@@ -7,5 +7,15 @@ GREETING = b"Innkeeper!\n"
 
 def boot_sector(greeting: bytes) -> bytes:
     """A program for a PC's first sector that writes `greeting` to the first serial port and halts."""
-    code = b"".join(bytes([0xBA, 0xF8, 0x03, 0xB0, letter, 0xEE]) for letter in greeting) + b"\xf4\xeb\xfd"
+    return _sector(b"".join(bytes([0xBA, 0xF8, 0x03, 0xB0, letter, 0xEE]) for letter in greeting) + b"\xf4\xeb\xfd")
+
+
+def echoing_sector() -> bytes:
+    """A program that sends back what arrives at the first serial port: it waits for the line status to say so."""
+    wait = b"\xba\xfd\x03\xec\xa8\x01\x74\xf8"  # mov dx,3fd; in al,dx; test al,1; jz to the first
+    echo = b"\xba\xf8\x03\xec\xee"  # mov dx,3f8; in al,dx; out dx,al
+    return _sector(wait + echo + bytes([0xEB, 256 - len(wait) - len(echo) - 2]))
+
+
+def _sector(code: bytes) -> bytes:
     return code.ljust(510, b"\0") + b"\x55\xaa"

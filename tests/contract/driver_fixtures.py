@@ -72,6 +72,7 @@ class Capability(StrEnum):
     KNOWN_NETWORKS = "known_networks"  # compose rejects a NIC on a missing network
     DEPLOYMENT = "deployment"
     CONSOLE_LOG = "console_log"
+    CONSOLE = "console"
 
 
 class CapableFixture(DriverFixture, Protocol):
@@ -90,6 +91,12 @@ class CapableFixture(DriverFixture, Protocol):
 
     def greet_on_boot(self, spec: GuestSpec) -> bytes:
         """Makes a guest that is off write a text to its serial port when it starts. Returns the text."""
+
+    def shown_for_hello(self, spec: GuestSpec) -> bytes:
+        """Makes a guest that is off echo what is typed on its console, if the host can boot such a program.
+
+        Returns what its console shows after somebody has typed `hello`.
+        """
 
     def user_data(self, spec: GuestSpec) -> bytes | None:
         """Returns the guest's user data for cloud-init; None if it has no cloud-init data at all."""
@@ -180,6 +187,9 @@ class SimulatedFixture:
     def greet_on_boot(self, spec: GuestSpec) -> bytes:
         return b"No bootable device."
 
+    def shown_for_hello(self, spec: GuestSpec) -> bytes:
+        return b"hello"
+
     def user_data(self, spec: GuestSpec) -> bytes | None:
         with self._store.reading() as db:
             guest_id = self._guest_id(db, spec)
@@ -209,7 +219,8 @@ FIXTURES = [
 # A driver that gains a capability is added here, and its fixture then provides the fields of `CapableFixture`.
 CAPABILITIES: Mapping[str, frozenset[Capability]] = {
     "simulated": frozenset(Capability),
-    "libvirt-test": frozenset(Capability) - {Capability.DEPLOYMENT, Capability.CONSOLE_LOG},  # it cannot fill volumes
+    "libvirt-test": frozenset(Capability)
+    - {Capability.DEPLOYMENT, Capability.CONSOLE_LOG, Capability.CONSOLE},  # it cannot fill volumes, and has no console
     "libvirt-qemu": frozenset(Capability),
     "lxd": frozenset(Capability) - {Capability.CONSOLE_LOG},  # release 5.0 keeps none of virtual machines
     "lxd-cluster": frozenset(Capability) - {Capability.CONSOLE_LOG},

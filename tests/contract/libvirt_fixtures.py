@@ -20,7 +20,7 @@ from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.inventory import domain_cache
-from tests.contract.boot_sector import GREETING, boot_sector
+from tests.contract.boot_sector import GREETING, boot_sector, echoing_sector
 from tests.contract.guest_samples import DISK_BYTES, address, free_serial, nic
 from tests.contract.libvirt_node import NODE
 from tests.lab.cloud_init_image import cloud_init_files, read_seed_file
@@ -169,9 +169,16 @@ class QemuFixture(LibvirtFixture):
             return hashlib.sha256(disk.read(image.virtual_size_bytes)).hexdigest() == image.sha256
 
     def greet_on_boot(self, spec: GuestSpec) -> bytes:
-        with Path(self._pool.storageVolLookupByName(spec.disks[0].volume).path()).open("r+b") as disk:
-            disk.write(boot_sector(GREETING))
+        self._boot(spec, boot_sector(GREETING))
         return GREETING
+
+    def shown_for_hello(self, spec: GuestSpec) -> bytes:
+        self._boot(spec, echoing_sector())
+        return b"hello"
+
+    def _boot(self, spec: GuestSpec, sector: bytes) -> None:
+        with Path(self._pool.storageVolLookupByName(spec.disks[0].volume).path()).open("r+b") as disk:
+            disk.write(sector)
 
     def user_data(self, spec: GuestSpec) -> bytes | None:
         tree = ET.fromstring(self._domain(spec.ref).XMLDesc())  # noqa: S314  trusted: a domain of the test

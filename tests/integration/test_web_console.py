@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import urlsplit
 
 import pytest
@@ -63,3 +64,31 @@ async def test_others_are_not_offered_the_console(innkeeper: Deployment, system_
     assert 'id="act-console"' not in (await visit(innkeeper, "ann", f"vms/{system_id}")).text
     for path in ("console", "console/log"):
         assert (await visit(innkeeper, "ann", f"vms/{system_id}/{path}")).status == 403
+
+
+async def handshake(innkeeper: Deployment, username: str, system_id: str, origin: str | None) -> bytes:
+    """Returns the first line of the answer to the browser's request for the terminal."""
+    client = WebClient(urlsplit(innkeeper.region.api_url).port or 0)
+    await client.log_in(username, PASSWORD)
+    host = f"127.0.0.1:{client.port}"
+    lines = [
+        f"GET {UI}vms/{system_id}/console/socket HTTP/1.1", f"Host: {host}", "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        *(f"Cookie: {name}={value}" for name, value in client.cookies.items()),
+        *([f"Origin: {origin}"] if origin else []), "", "",
+    ]  # fmt: skip
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    writer.write("\r\n".join(lines).encode())
+    async with asyncio.timeout(30):
+        first = await reader.readline()
+    writer.close()
+    return first
+
+
+async def test_the_terminal_opens_from_pages_of_this_region_only(innkeeper: Deployment, system_id: str) -> None:
+    own = f"http://127.0.0.1:{urlsplit(innkeeper.region.api_url).port}"
+    assert b" 101 " in await handshake(innkeeper, "mira", system_id, own)
+    for other in (None, "http://127.0.0.1", "http://example.com", "null"):
+        assert b" 403 " in await handshake(innkeeper, "mira", system_id, other)
+    assert b" 403 " in await handshake(innkeeper, "ann", system_id, own)

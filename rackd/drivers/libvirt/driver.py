@@ -16,12 +16,13 @@ from common.values import Guest, GuestChange, GuestRef, OwnershipMarker, PowerAc
 from rackd.drivers.contract import ImageContent
 from rackd.drivers.driver_errors import checks_answers, machine_not_found
 from rackd.drivers.libvirt.connection.client import BulkDomain, Client
+from rackd.drivers.libvirt.connection.console_stream import LibvirtConsole
 from rackd.drivers.libvirt.connection.events import Watch
 from rackd.drivers.libvirt.connection.session import Session
 from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits, traits_of
 from rackd.drivers.libvirt.deployment import deployer, images
-from rackd.drivers.libvirt.guests import deletion, lookup, orphaned_volumes, ownership, power, serial_log
+from rackd.drivers.libvirt.guests import console, deletion, lookup, orphaned_volumes, ownership, power, serial_log
 from rackd.drivers.libvirt.guests.compose import compose
 from rackd.drivers.libvirt.guests.pools import guest_pool
 from rackd.drivers.libvirt.inventory import facts, guests, image_copies
@@ -158,6 +159,9 @@ class LibvirtDriver(WithoutProjects):
     def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
         """Raises Unsupported for guests that Innkeeper did not compose, or on a storage pool of block devices."""
         return serial_log.read(self._session.client(), guest, max_bytes=max_bytes)
+
+    def open_console(self, guest: GuestRef) -> LibvirtConsole:
+        return console.open_console(self._session.client(), guest)
 
     def adopt(self, guest_id: str, name: str, marker: OwnershipMarker) -> Guest:
         """Raises Unsupported for a transient domain, which libvirt cannot start again."""

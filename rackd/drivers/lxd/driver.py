@@ -17,6 +17,7 @@ from rackd.drivers.contract import ImageContent
 from rackd.drivers.driver_errors import checks_answers, machine_not_found
 from rackd.drivers.lxd.connection import trust
 from rackd.drivers.lxd.connection.client import Client, Conflict, NotAuthorized, Scope, path
+from rackd.drivers.lxd.connection.console_stream import LxdConsole
 from rackd.drivers.lxd.connection.events import Watch
 from rackd.drivers.lxd.guests import compose, console, deployer, images, ownership, replacement
 from rackd.drivers.lxd.guests.instances import Instances
@@ -113,6 +114,9 @@ class LxdDriver:
     def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
         """Raises Unsupported with LXD releases that keep no log of a virtual machine's console, such as 5.0."""
         return console.read_log(self._ready(), guest, max_bytes=max_bytes)
+
+    def open_console(self, guest: GuestRef) -> LxdConsole:
+        return console.open_console(self._ready(), guest)
 
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
         scope = self._ready().scope

@@ -25,10 +25,11 @@ from common.values import (
     PowerState,
 )
 from rackd.drivers.contract import Driver, ImageContent
-from rackd.drivers.driver_errors import guest_not_found, machine_not_found, reject_volumes_in_use
+from rackd.drivers.driver_errors import guest_is_off, guest_not_found, machine_not_found, reject_volumes_in_use
 from rackd.drivers.simulated import deployments, guest_resources, guests, leases
 from rackd.drivers.simulated.boots import SimulatedBoots
 from rackd.drivers.simulated.capacity_checks import check_capacity, check_pool_space, check_resources_exist
+from rackd.drivers.simulated.console import EchoShell, SimulatedConsole
 from rackd.drivers.simulated.deployer import SimulatedDeployer
 from rackd.drivers.simulated.events import Watch
 from rackd.drivers.simulated.facts import VERSION, facts_of, host_networks, pool_names
@@ -168,6 +169,27 @@ class SimulatedDriver(WithoutProjects):
             if found is None:
                 raise machine_not_found(guest)
             return serial_output(db, self._address, found)[-max_bytes:]
+
+    def open_console(self, guest: GuestRef) -> SimulatedConsole:
+        """Several may be open at once."""
+        self._faults.call("open console")
+        with self._store.reading() as db:
+            found = guests.by_marker(db, guest.marker)
+        if found is None:
+            raise machine_not_found(guest)
+        if found.power is not PowerState.ON:
+            raise guest_is_off(guest)
+        return SimulatedConsole(EchoShell(found.name), lambda: self._runs(guest))
+
+    def _runs(self, guest: GuestRef) -> bool:
+        """In any thread: with a connection of its own."""
+        store = Store(self._path)
+        try:
+            with store.reading() as db:
+                found = guests.by_marker(db, guest.marker)
+        finally:
+            store.close()
+        return found is not None and found.power is PowerState.ON
 
     def find(self, guest: GuestRef) -> Guest | None:
         self._faults.call("find guest")

@@ -168,6 +168,7 @@ MACHINE = Resource(
         deployment.DEPLOY,
         deployment.ABORT,
         console.LOG,
+        console.CONNECT,
         adoption.FORGET,
     ),
 )

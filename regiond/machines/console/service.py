@@ -1,19 +1,30 @@
-"""Reads what the guests of machines write to their serial ports."""
+"""The consoles of machines: what their guests wrote to their serial ports, and connections to them."""
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
-from common.errors import NotFound
+from common.errors import DatabaseUnavailable, InnkeeperError, NotAllowed, NotFound
+from common.rpc.commands import HOST_CONSOLE, ConsoleCall
 from regiond.caller import Caller
 from regiond.db.pool import Database
+from regiond.events.service import Events
 from regiond.machines import view_store
+from regiond.machines.console.connection import ConsoleConnection, Terminal
+from regiond.machines.console.limits import DEFAULT_LIMITS, ConsoleLimits, OpenConsoles
 from regiond.machines.console.serial_log import read_text
 from regiond.machines.deployment import store as deployment_store
 from regiond.machines.guest_spec import known_spec
 from regiond.machines.model import MachineView
 from regiond.permissions import Permission, check_object
 from regiond.racks.service import HostCalls
+
+OPEN_DEADLINE_S = 40.0
+
+CurrentCaller = Callable[[int], Awaitable[Caller | None]]
+StillOpen = Callable[[], Awaitable[bool]]
 
 
 class Consoles:
@@ -22,10 +33,26 @@ class Consoles:
     Every method raises NotFound, and NotAllowed.
     """
 
-    def __init__(self, database: Database, calls: HostCalls, *, installation_id: UUID) -> None:
+    def __init__(
+        self,
+        database: Database,
+        calls: HostCalls,
+        *,
+        installation_id: UUID,
+        current_caller: CurrentCaller,
+        limits: ConsoleLimits = DEFAULT_LIMITS,
+    ) -> None:
+        """`current_caller` returns the roles that an account (its id) has now; None if it may do nothing any more."""
         self._database = database
         self._calls = calls
         self._installation_id = installation_id
+        self._current_caller = current_caller
+        self.limit(limits)
+
+    def limit(self, limits: ConsoleLimits) -> None:
+        """For consoles that are opened from now on; those that are open are not counted."""
+        self._limits = limits
+        self._open = OpenConsoles(limits)
 
     async def log(self, caller: Caller, system_id: str) -> str:
         """Returns the end of the guest's serial output since its last start, as plain text.
@@ -46,6 +73,54 @@ class Consoles:
         machine = await self._read(caller, system_id)
         async with self._database.connection() as db:
             return await deployment_store.console_of_failure(db, machine.id, operation_id=operation_id)
+
+    async def connect(self, caller: Caller, system_id: str, terminal: Terminal, *, still_open: StillOpen) -> str:
+        """Connects the terminal to the console of the guest. Returns why that ended: by either side, or a limit.
+
+        `still_open` says from time to time whether the user is still logged in. Raises Busy beyond the limits or while
+        somebody else has the console, WrongState while the guest is off, and what a host call raises.
+        """
+        machine = await self._read(caller, system_id)
+        if machine.host_id is None:
+            raise NotFound(f"{machine.hostname} is on no host.")
+        ref, console_id = known_spec(machine, self._installation_id).ref, secrets.token_hex(16)
+        with self._open.place(caller.account_id):
+            stream = await self._calls.open_stream(
+                machine.host_id,
+                HOST_CONSOLE,
+                lambda access: ConsoleCall(access=access, guest=ref, console_id=console_id),
+                opens_within_s=OPEN_DEADLINE_S,
+                deadline_s=self._limits.longest_s + OPEN_DEADLINE_S,
+            )
+            reason = "The connection was lost."
+            try:
+                await self._record(caller, machine, "console_opened", f"The console of {machine.hostname} was opened")
+                connection = ConsoleConnection(stream, terminal, console_id, self._limits)
+                reason = await connection.run(lambda: self._still_allowed(caller, system_id, still_open))
+            except InnkeeperError as error:
+                reason = error.message
+                raise
+            finally:
+                await stream.close()
+                text = f"The console of {machine.hostname} was closed: {reason}"
+                await self._record(caller, machine, "console_closed", text)
+        return reason
+
+    async def _still_allowed(self, caller: Caller, system_id: str, still_open: StillOpen) -> bool:
+        try:
+            now = await self._current_caller(caller.account_id)
+            if now is None or not await still_open():
+                return False
+            await self._read(now, system_id)
+        except (NotFound, NotAllowed):
+            return False
+        except DatabaseUnavailable:  # as long as it is away, nobody's rights change
+            return True
+        return True
+
+    async def _record(self, caller: Caller, machine: MachineView, kind: str, message: str) -> None:
+        async with self._database.transaction() as db:
+            await Events.record(db, kind, message, caller=caller, host_id=machine.host_id, system_id=machine.system_id)
 
     async def _read(self, caller: Caller, system_id: str) -> MachineView:
         async with self._database.connection() as db:

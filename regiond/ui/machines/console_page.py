@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
+from attrs import evolve
+
 from common.errors import DatabaseUnavailable, InnkeeperError, NotAllowed, NotFound
-from regiond.api.replies import Reply
+from regiond.api.replies import Reply, Terminal
+from regiond.api.resources.machines import MACHINE
 from regiond.machines.model import MachineState, MachineView
 from regiond.ui.page import Page, Visit
+from regiond.ui.stream import Sessions
+
+StillOpen = Callable[[], Awaitable[bool]]
 
 _STOPS_POLLING = 286  # htmx asks no more
 
@@ -30,6 +38,31 @@ async def follow(visit: Visit) -> Reply:
     text, problem = await _log(visit, machine)
     status = 200 if machine.state is MachineState.DEPLOYING else _STOPS_POLLING
     return visit.renderer.fragment(visit, "machines/console_text.html", {"text": text or problem}, status=status)
+
+
+def socket_page(sessions: Sessions) -> Page:
+    """The WebSocket of the terminal. Browsers send cookies with those of other sites too, so its origin is checked."""
+
+    async def connect(visit: Visit) -> Reply:
+        if visit.request.origin_header != visit.request.origin:
+            raise NotAllowed("A console is opened from the pages of this region only.")
+        machine = await _machine(visit)
+        reply = await visit.actions.reply(
+            visit.session, visit.request, MACHINE, "GET", "console", path={"system_id": machine.system_id}, fields={}
+        )
+        begin = reply.upgrade
+        if begin is None:
+            return reply
+
+        async def is_logged_in() -> bool:
+            return await sessions.find(visit.request.cookie) is not None
+
+        async def run(terminal: Terminal, _: StillOpen) -> str:
+            return await begin(terminal, is_logged_in)
+
+        return evolve(reply, upgrade=run)
+
+    return Page(path="vms/<system_id>/console/socket", handle=connect)
 
 
 async def _machine(visit: Visit) -> MachineView:

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 import libvirt
 
 from common.errors import NotFound
+from rackd.drivers.libvirt.connection.console_stream import LibvirtConsole
 from rackd.drivers.libvirt.connection.test_driver import DomainStats
 
 T = TypeVar("T")
@@ -20,6 +21,7 @@ class Connection(Protocol):
     """What the wrappers need of the connection they belong to."""
 
     is_test: bool
+    connection: Any
 
     def call(self, what: str, function: Callable[..., T], *arguments: object) -> T: ...
 
@@ -65,6 +67,9 @@ class Domain:
 
     def stats(self) -> DomainStats:
         return self._client.stats_of(self._handle)
+
+    def open_console(self) -> LibvirtConsole:
+        return LibvirtConsole(self._client, self._handle)
 
     def set_autostart(self) -> None:
         self._call("set autostart of", self._handle.setAutostart, 1)

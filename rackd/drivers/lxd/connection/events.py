@@ -1,32 +1,25 @@
-"""Converts LXD's lifecycle events to GuestChanges and resumes after a lost connection.
-
-pylxd's event client verifies no certificate. So this module uses websockets with the pinned TLS context.
-"""
+"""Converts LXD's lifecycle events to GuestChanges and resumes after a lost connection."""
 
 from __future__ import annotations
 
 import json
-import socket
-import ssl
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, cast
-from urllib.parse import unquote, urlencode, urlsplit
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import structlog
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
-from websockets.sync.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
 
-from common.errors import HostUnreachable, InnkeeperError, NotTrusted
+from common.errors import InnkeeperError
 from common.values import GuestChange, GuestEvent, PowerState
 from rackd.drivers.lxd.connection.client import Client, Scope
-from rackd.drivers.lxd.connection.shared_tls import SharedTls
-from rackd.drivers.lxd.connection.tls import CONNECT_S
+from rackd.drivers.lxd.connection.websocket import connect_websocket
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 4.0  # pages show the events of a host that is back this much later
-PING_EVERY_S = 10.0
 STOP_WAIT_S = 2.0
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 
@@ -64,43 +57,10 @@ def change_of(event: Mapping[str, Any], scope: Scope) -> GuestChange | None:
     return GuestChange(event=_KINDS[verb], guest_name=name) if verb in _KINDS else None
 
 
-class _Stream(ClientConnection):
-    """Uses SharedTls, because one thread reads and others write."""
-
-    def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
-        super().__init__(cast("socket.socket", SharedTls(sock)), *arguments, **options)
-
-
 def listen(client: Client, scope: Scope) -> ClientConnection:
     """Opens a stream of the project's events. Raises HostUnreachable, PeerChanged or NotTrusted."""
-    query = urlencode({"type": "lifecycle", "project": scope.project})
-    url = f"wss://{client.address.host_and_port}/1.0/events?{query}"
-    try:
-        return connect(
-            url,
-            ssl=client.context,
-            server_hostname=client.address.host,
-            address=(client.address.host, client.address.port),  # also refuses redirects to other servers
-            proxy=None,
-            open_timeout=CONNECT_S,
-            ping_interval=PING_EVERY_S,
-            ping_timeout=PING_EVERY_S,
-            close_timeout=1.0,
-            max_size=MAX_EVENT_BYTES,
-            create_connection=_Stream,
-            legacy=True,  # leaves the connection open after this function returns
-        )
-    except InvalidStatus as error:
-        if error.response.status_code == 403:
-            raise NotTrusted(
-                f"LXD at {client.address.normalised} does not allow this certificate to read its events."
-            ) from error
-        status = error.response.status_code
-        raise HostUnreachable(f"LXD at {client.address.normalised} sends no events: HTTP status {status}.") from error
-    except (WebSocketException, OSError, ssl.SSLError) as error:
-        raise client.explain(error) from error
-    except ValueError as error:  # a redirect to another server
-        raise HostUnreachable(f"LXD at {client.address.normalised} sends no events: {error}.") from error
+    query = {"type": "lifecycle", "project": scope.project}
+    return connect_websocket(client, "events", query, what="events", max_bytes=MAX_EVENT_BYTES)
 
 
 class Watch:

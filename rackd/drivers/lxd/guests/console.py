@@ -1,13 +1,15 @@
-"""Reads the console of an instance."""
+"""Reads the console log of an instance, and opens its console."""
 
 from __future__ import annotations
 
 from common.errors import DriverFailed, NotFound, Unsupported
 from common.values import GuestRef
-from rackd.drivers.driver_errors import machine_not_found
+from rackd.drivers.driver_errors import guest_is_off, machine_not_found
 from rackd.drivers.lxd.connection.client import Json, path
+from rackd.drivers.lxd.connection.console_stream import LxdConsole
 from rackd.drivers.lxd.guests.instances import Instances
 
+_OFF = frozenset({"Stopped", "Error"})
 _NO_LOG = "not container type"  # what LXD answers for a virtual machine if it keeps a log of containers only
 
 
@@ -28,6 +30,27 @@ def read_log(instances: Instances, guest: GuestRef, *, max_bytes: int) -> bytes:
             f"This LXD release keeps no console log of virtual machines, such as {guest.name}."
         ) from error
     return bytes(response.content)[-max_bytes:]
+
+
+def open_console(instances: Instances, guest: GuestRef) -> LxdConsole:
+    """Errors are those of the driver contract."""
+    found = marked(instances, guest)
+    if found.get("status") in _OFF:
+        raise guest_is_off(guest)
+    try:
+        response = instances.client.request(
+            "post", path("instances", found["name"], "console"),
+            params={"project": instances.scope.project}, json={"type": "console", "width": 80, "height": 24},
+        ).json()  # fmt: skip
+    except DriverFailed as error:
+        if "not running" in str(error).lower():
+            raise guest_is_off(guest) from error
+        raise
+    operation = response["metadata"]
+    secrets = operation["metadata"]["fds"]
+    return LxdConsole.connect(
+        instances.client, str(operation["id"]), data_secret=str(secrets["0"]), control_secret=str(secrets["control"])
+    )
 
 
 def marked(instances: Instances, guest: GuestRef) -> Json:

@@ -1,0 +1,69 @@
+"""The two WebSockets of a console that LXD has opened: one for the data, one that holds it open."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+
+from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.sync.client import ClientConnection
+
+from common.errors import HostUnreachable
+from rackd.drivers.lxd.connection.client import Client, path
+from rackd.drivers.lxd.connection.websocket import connect_websocket
+
+_MAX_PART_BYTES = 1024 * 1024
+
+
+class LxdConsole:
+    """Implements `ConsoleStream`."""
+
+    def __init__(self, data: ClientConnection, control: ClientConnection) -> None:
+        self._data = data
+        self._control = control
+        self._closed = threading.Event()
+
+    @classmethod
+    def connect(cls, client: Client, operation_id: str, *, data_secret: str, control_secret: str) -> LxdConsole:
+        """LXD connects to the guest once it has both. Raises HostUnreachable, PeerChanged or NotTrusted."""
+        where = path("operations", operation_id, "websocket")
+        data = connect_websocket(client, where, {"secret": data_secret}, what="console", max_bytes=_MAX_PART_BYTES)
+        try:
+            control = connect_websocket(
+                client, where, {"secret": control_secret}, what="console", max_bytes=_MAX_PART_BYTES
+            )
+        except BaseException:
+            data.close()
+            raise
+        return cls(data, control)
+
+    def read(self) -> bytes:
+        while True:
+            try:
+                found = self._data.recv()
+            except (ConnectionClosed, EOFError):
+                return b""
+            except (WebSocketException, OSError) as error:
+                if self._closed.is_set():
+                    return b""
+                raise HostUnreachable(f"The console was cut off: {error}") from error
+            if isinstance(found, str):  # LXD sends a text, an empty one, when the guest ends; then it waits for a close
+                return found.encode()
+            if found:
+                return found
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._data.send(data)
+        except (WebSocketException, OSError) as error:
+            raise HostUnreachable(f"The console was cut off: {error}") from error
+
+    def close(self) -> None:
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        # The data first, to its end: LXD 5.0 then writes nothing there any more. If the control ends first, two of its
+        # threads may write to the data at once, which ends the whole daemon ("concurrent write to websocket").
+        for socket in (self._data, self._control):
+            with suppress(WebSocketException, OSError):
+                socket.close()

@@ -1,0 +1,168 @@
+"""Answers a request with a WebSocket: takes over its connection until either side, or the handler, ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from typing import Any
+
+import structlog
+from websockets.datastructures import Headers
+from websockets.exceptions import WebSocketException
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from common.errors import InnkeeperError, InvalidRequest
+from regiond.api import errors
+from regiond.api.body_stream import Flow
+from regiond.api.replies import Reply, Upgrade
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+MAX_MESSAGE_BYTES = 64 * 1024
+MAX_WAITING_BYTES = 64 * 1024  # of input: then the connection is not read
+PING_EVERY_S = 30.0  # so that proxies keep the connection
+STALL_S = 120.0  # in which a client must make room in the send buffer
+CLOSE_S = 5.0
+DISCONNECT_S = 10.0
+_NORMAL, _REFUSED, _FAILED = 1000, 4000, 1011
+_MAX_REASON_BYTES = 123  # of a close frame
+_INPUT = frozenset({Opcode.BINARY, Opcode.TEXT, Opcode.CONT})
+
+
+class WebSocket:
+    """One connection, whose messages are bytes. Implements `Terminal` of the consoles."""
+
+    def __init__(self, request: Any, protocol: ServerProtocol) -> None:
+        """Takes over the connection of a request, with a protocol that has accepted it."""
+        self._channel = request.channel
+        self._request = request
+        self._protocol = protocol
+        self._inputs: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._changed = asyncio.Event()
+        self._is_over = False
+        self._flow = Flow(STALL_S)
+        self._pings: asyncio.TimerHandle | None = None
+        request.registerProducer(self._flow, True)  # Twisted's interface
+        self._flush()
+        self._ping()
+        self._channel.take_over(self._received, self._lost)
+
+    async def receive(self) -> bytes | None:
+        """Waits for a message, or a part of one; None once the client has closed."""
+        while not self._inputs and not self._is_over:
+            self._changed.clear()
+            await self._changed.wait()
+        if not self._inputs:
+            return None
+        data = self._inputs.popleft()
+        self._waiting_bytes -= len(data)
+        if self._waiting_bytes < MAX_WAITING_BYTES:
+            self._channel.resume_reading()
+        return data
+
+    async def send(self, data: bytes) -> None:
+        """Returns when the client's connection has room for more. Raises TimeoutError for one that does not read."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_binary(data)
+            self._flush()
+            await self._flow.wait()
+
+    async def end(self, code: int, reason: str, error: str | None) -> None:
+        """Tells the client why, and ends the connection."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_text(json.dumps({"ended": reason, "error": error}).encode())
+            self._protocol.send_close(code, reason.encode()[:_MAX_REASON_BYTES].decode("utf-8", "ignore"))
+            self._flush()
+            try:
+                async with asyncio.timeout(CLOSE_S):
+                    while not self._is_over:
+                        self._changed.clear()
+                        await self._changed.wait()
+            except TimeoutError:
+                log.info("websocket_not_closed_by_client")
+        self.drop()
+
+    def drop(self) -> None:
+        """Ends the connection. Idempotent."""
+        self._is_over = True
+        if self._pings is not None:
+            self._pings.cancel()
+        self._channel.loseConnection()
+
+    def _received(self, data: bytes) -> None:
+        try:
+            self._protocol.receive_data(data)
+        except WebSocketException as error:  # the protocol has answered it
+            log.info("websocket_misused", reason=str(error))
+        for event in self._protocol.events_received():
+            if isinstance(event, Frame) and event.opcode in _INPUT and event.data:
+                self._inputs.append(bytes(event.data))
+                self._waiting_bytes += len(event.data)
+        if self._waiting_bytes >= MAX_WAITING_BYTES:
+            self._channel.pause_reading()
+        self._flush()
+        self._is_over = self._is_over or self._protocol.state is not State.OPEN
+        self._changed.set()
+
+    def _lost(self) -> None:
+        self._is_over = True
+        if self._pings is not None:
+            self._pings.cancel()
+        self._flow.resumeProducing()
+        self._changed.set()
+
+    def _flush(self) -> None:
+        for data in self._protocol.data_to_send():
+            if data and self._channel.transport is not None:
+                self._channel.transport.write(data)
+
+    def _ping(self) -> None:
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_ping(b"")
+            self._flush()
+        self._pings = asyncio.get_running_loop().call_later(PING_EVERY_S, self._ping)
+
+
+def accept(request: Any) -> ServerProtocol | Reply:
+    """Returns a protocol that has answered the handshake, or the answer to a request that is none."""
+    headers = Headers()
+    for name, values in request.requestHeaders.getAllRawHeaders():
+        for value in values:
+            headers[name.decode("latin-1")] = value.decode("latin-1")
+    protocol = ServerProtocol(max_size=MAX_MESSAGE_BYTES)
+    asked = Request(request.uri.decode("latin-1"), headers)
+    protocol.receive_data(asked.serialize())  # it parses the request itself, and then waits for messages
+    protocol.events_received()
+    response = protocol.accept(asked)
+    if response.status_code != 101:
+        return errors.reply_for(InvalidRequest("This is a WebSocket: connect to it with one."))
+    response.headers["X-Request-Id"] = getattr(request, "request_id", "")
+    protocol.send_response(response)
+    return protocol
+
+
+async def serve(request: Any, protocol: ServerProtocol, upgrade: Upgrade) -> bytes:
+    """Runs the handler on the connection. Ends by being cancelled, as for any client that disconnects."""
+    socket = WebSocket(request, protocol)
+    try:
+        await socket.end(_NORMAL, await upgrade(socket, _always), None)
+    except InnkeeperError as error:
+        await socket.end(_REFUSED, error.message, error.code)
+    except TimeoutError:
+        log.warning("websocket_cut", reason="The client reads too slowly.")
+    except Exception:  # the boundary, as for every request
+        log.exception("websocket_failed")
+        await socket.end(_FAILED, "The region failed unexpectedly; its log says why.", "internal_error")
+    finally:
+        socket.drop()
+    await asyncio.sleep(DISCONNECT_S)
+    return b""
+
+
+async def _always() -> bool:
+    return True

@@ -1,0 +1,98 @@
+"""Consoles of a rack: what is between the guest and the region, and what ends them."""
+
+from __future__ import annotations
+
+import queue
+import threading
+
+import pytest
+
+from common.errors import Busy, HostUnreachable, NotFound
+from common.rpc.commands import CONSOLE_PART_BYTES
+from rackd.console_session import MAX_WAITING_BYTES, ConsoleSession
+from tests.waiting import eventually
+
+
+class Guest:
+    """A guest whose output the test gives; None ends it, an error is raised."""
+
+    def __init__(self) -> None:
+        self.output: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
+        self.typed: list[bytes] = []
+        self.takes = threading.Event()
+        self.takes.set()
+        self.closed = threading.Event()
+
+    def read(self) -> bytes:
+        found = self.output.get()
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def write(self, data: bytes) -> None:
+        self.takes.wait()
+        self.typed.append(data)
+
+    def close(self) -> None:
+        self.closed.set()
+        self.takes.set()
+        self.output.put(b"")
+
+
+async def test_output_and_input_pass_in_their_order() -> None:
+    guest = Guest()
+    session = ConsoleSession(guest)
+    guest.output.put(b"login: ")
+    assert await session.output() == b"login: "
+    session.type(b"ro")
+    session.type(b"ot")
+    await eventually(lambda: guest.typed == [b"ro", b"ot"])
+    session.close()
+    await eventually(guest.closed.is_set)
+
+
+async def test_output_that_nobody_takes_is_dropped_and_bounded() -> None:
+    guest = Guest()
+    session = ConsoleSession(guest)
+    for _ in range(2 * MAX_WAITING_BYTES // 4096):
+        guest.output.put(b"x" * 4096)
+    guest.output.put(b"the end")
+    guest.output.put(b"")
+    await eventually(guest.output.empty)
+    parts = []
+    while part := await session.output():
+        assert len(part) <= CONSOLE_PART_BYTES
+        parts.append(part)
+    text = b"".join(parts)
+    assert text.endswith(b"the end")
+    assert b"[output was dropped]" in text
+    assert len(text) <= MAX_WAITING_BYTES + 4096
+    session.close()
+
+
+async def test_a_guest_that_takes_no_input_is_busy() -> None:
+    guest = Guest()
+    guest.takes.clear()
+    session = ConsoleSession(guest)
+
+    def type_much() -> None:
+        for _ in range(1000):
+            session.type(b"x")
+
+    with pytest.raises(Busy):
+        type_much()
+    session.close()
+    await eventually(guest.closed.is_set)
+
+
+async def test_the_error_of_the_guest_ends_the_console() -> None:
+    guest = Guest()
+    session = ConsoleSession(guest)
+    guest.output.put(b"last words")
+    guest.output.put(HostUnreachable("The host is gone."))
+    assert await session.output() == b"last words"
+    with pytest.raises(HostUnreachable):
+        await session.output()
+    with pytest.raises(NotFound):
+        session.type(b"x")
+    session.close()
