@@ -29,6 +29,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 class Declaration:
     """An image that is about to be uploaded, or downloaded from `url`. The size of a download may not be known: 0.
 
+    `sha256` is empty if the user of an upload does not state it.
     `filetype` is empty if the user leaves it to the content.
     """
 
@@ -44,12 +45,13 @@ class Declaration:
 
 def declared(submitted: SubmittedImage, *, largest_bytes: int) -> Declaration:
     """Returns what the fields declare. Raises InvalidRequest with the problems of all of them."""
+    is_hashless = not submitted.sha256 and not submitted.url
     is_sizeless = submitted.size_bytes is None and bool(submitted.url)
     found = {
         "name": _name_problem(submitted.name),
         "architecture": _architecture_problem(submitted.architecture),
         "filetype": _filetype_problem(submitted.filetype),
-        "sha256": _sha256_problem(submitted.sha256.lower()),
+        "sha256": None if is_hashless else _sha256_problem(submitted.sha256.lower()),
         "size": None if is_sizeless else _size_problem(submitted.size_bytes, largest_bytes),
         "url": url_problem(submitted.url) if submitted.url else None,
     }
@@ -100,7 +102,7 @@ def _sha256_problem(sha256: str) -> str | None:
     if _SHA256.fullmatch(sha256):
         return None
     if not sha256:
-        return "Give the SHA-256 of the file, or its content."
+        return "Give the SHA-256 of the file: without it, a download cannot be checked."
     return f"{shown(sha256)} is no SHA-256: 64 hexadecimal digits."
 
 

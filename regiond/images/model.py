@@ -39,10 +39,11 @@ class Image:
     """An entry of the catalogue. `sha256` and `size_bytes` are those of the stored content, once it is ready.
 
     Until then, they are those that were declared for the file. `packing` says how the disk was packed in that file,
-    `file_sha256` and `file_bytes` keep what was declared; they are None if the file is stored as it came. `format` and
-    `virtual_size_bytes`, the size of the disk, are None until the content was checked. `size_bytes` is 0 while
-    the size of a download is not known. `error` says why the image failed, or why its download is tried again,
-    `expires_at` when an unfinished upload or download is given up.
+    `file_sha256` and `file_bytes` keep what was declared; they are None if the file is stored as it came. `format`
+    and `virtual_size_bytes`, the size of the disk, are None until the content was checked. `size_bytes` is 0 while
+    the size of a download is not known, `sha256` empty until an upload without one was read. `error` says why the
+    image failed, or why its download is tried again, `expires_at` when an unfinished upload or download is given
+    up.
     """
 
     id: int

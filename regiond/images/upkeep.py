@@ -6,14 +6,14 @@ from functools import partial
 from pathlib import Path
 
 import structlog
-from attrs import frozen
+from attrs import evolve, frozen
 
 from common.errors import Busy
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.images import store, upload_store
-from regiond.images.content import ContentFolder, Stopped, UploadFile
+from regiond.images.content import ContentFolder, Stopped, UploadFile, sha256_of
 from regiond.images.file_threads import FileThreads
 from regiond.images.inspection import Inspected, Inspection
 from regiond.images.model import BadImage, Image, ImageState
@@ -52,6 +52,8 @@ class ImageChecks:
             if image is None or image.state is not ImageState.CHECKING:
                 return
             path = await self.threads.run(partial(self._path, image, file))
+            if not image.sha256:
+                image = evolve(image, sha256=await self._hash(image, path))
             try:
                 async with self.database.connection() as db:
                     limit = await self.space.limit(db, image.size_bytes)
@@ -60,6 +62,13 @@ class ImageChecks:
                 await self._fail(image, str(error))
             else:
                 await self._finish(image, inspected)
+
+    async def _hash(self, image: Image, path: Path) -> str:
+        """Of an upload that was declared without one. Stored at once: by it, an interrupted round finds the content."""
+        sha256 = await self.threads.run(partial(sha256_of, path, is_stopped=self.threads.is_stopped))
+        async with self.database.connection() as db:
+            await upload_store.set_hash(db, image.id, sha256)
+        return sha256
 
     def _path(self, image: Image, file: UploadFile) -> Path:
         """Where the content is: an earlier round may have moved it and then been interrupted."""

@@ -57,6 +57,7 @@ _FAILED = """
                      size_bytes = coalesce(file_bytes, size_bytes), file_bytes = null
      where id = $1 and state in ('downloading', 'checking', 'ready')
 """
+_HASHED = "update image set sha256 = $2, updated_at = now() where id = $1 and state = 'checking' and sha256 = ''"
 _LOST = "update image set received_bytes = 0, updated_at = now() where id = $1 and state = 'uploading'"
 _DELETE = "delete from image where id = $1"
 _EXPIRED = SELECT + " where store_id = $1 and state = 'uploading' and expires_at < now() order by id"
@@ -70,10 +71,11 @@ _USED = """
 _OPEN_UPLOADS = "select id from image where store_id = $1 and state <> 'ready'"  # a failed one can begin again
 _USAGE = """
     select coalesce(sum(size_bytes), 0)::bigint as bytes, coalesce(sum(missing_bytes), 0)::bigint as missing_bytes
-      from (select sha256, max(greatest(size_bytes, received_bytes)) as size_bytes,
+      from (select max(greatest(size_bytes, received_bytes)) as size_bytes,
                    min(case when state in ('uploading', 'downloading') then greatest(size_bytes - received_bytes, 0)
                             else 0 end) as missing_bytes
-              from image where store_id = $1 and state <> 'failed' group by sha256) content
+              from image where store_id = $1 and state <> 'failed'
+             group by case when sha256 = '' then id::text else sha256 end) content
 """
 
 
@@ -144,6 +146,11 @@ async def set_ready(db: Db, image_id: int, disk: StoredDisk) -> bool:
 async def set_failed(db: Db, image_id: int, error: str) -> bool:
     """False if the entry was deleted or declared again."""
     return await db.execute(_FAILED, image_id, error) == "UPDATE 1"
+
+
+async def set_hash(db: Db, image_id: int, sha256: str) -> None:
+    """Of an upload that was declared without one."""
+    await db.execute(_HASHED, image_id, sha256)
 
 
 async def forget_received(db: Db, image_id: int) -> None:

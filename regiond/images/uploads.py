@@ -119,11 +119,11 @@ class Uploads:
             if existing.state in {ImageState.READY, ImageState.CHECKING}:
                 raise NameTaken(
                     f"There is an image {new.name} for {new.architecture} with other content (SHA-256 "
-                    f"{existing.sha256}). Delete it first, or use another name."
+                    f"{existing.sha256 or 'not known yet'}). Delete it first, or use another name."
                 )
             await upload_store.delete(db, existing.id)  # the new entry has another id: no part of the old one fits it
         store_id = self.folder.store_id
-        twin = await upload_store.ready_with(db, new.sha256, store_id)
+        twin = await upload_store.ready_with(db, new.sha256, store_id) if new.sha256 else None
         if twin is None or not await self.threads.run(partial(self.folder.has, twin.sha256, twin.size_bytes)):
             await self.space.require_room(db, new.size_bytes)  # 0 of a download whose size is not known yet
             twin = None
@@ -229,7 +229,9 @@ def _completed(submitted: SubmittedImage, content: bytes) -> SubmittedImage:
 
 
 def _continues(image: Image, new: Declaration) -> bool:
-    """Whether the entry has the declared content, or gets it in the declared way."""
+    """Whether the entry has the declared content, or gets it in the declared way. Never without a SHA-256."""
+    if not new.sha256:
+        return False
     sizes = {image.sha256: image.size_bytes, image.declared_sha256: image.declared_bytes}
     size_bytes = sizes.get(new.sha256)
     if size_bytes is None or image.state is ImageState.FAILED or (new.size_bytes and size_bytes != new.size_bytes):

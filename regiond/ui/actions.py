@@ -35,11 +35,16 @@ class Actions:
         path: Mapping[str, str],
         fields: Mapping[str, Any],
         idempotency_key: str | None = None,
+        content: bytes | None = None,
     ) -> Any:
-        """Returns the JSON of the answer, or its text if it has none. Raises the errors of the endpoint."""
+        """Returns the JSON of the answer, or its text if it has none. Raises the errors of the endpoint.
+
+        With `content`, that is the body, and the fields are in the query.
+        """
         reply = await self.reply(
-            session, request, resource, method, op, path=path, fields=fields, idempotency_key=idempotency_key
-        )
+            session, request, resource, method, op,
+            path=path, fields=fields, idempotency_key=idempotency_key, content=content,
+        )  # fmt: skip
         text = reply.body.decode()
         return json.loads(text) if reply.content_type.startswith("application/json") and text else text
 
@@ -54,10 +59,11 @@ class Actions:
         path: Mapping[str, str],
         fields: Mapping[str, Any],
         idempotency_key: str | None = None,
+        content: bytes | None = None,
     ) -> Reply:
         """As `run`, but returns the answer itself."""
         values = {name: _values(value) for name, value in fields.items() if value is not None}
-        has_body = method in {"POST", "PUT"}
+        has_body = method in {"POST", "PUT"} and content is None
         api_request = ApiRequest(
             method=method,
             query="" if has_body else _query(op, values),
@@ -66,7 +72,7 @@ class Actions:
             origin=request.origin,
             client_address=request.address,
         )
-        body = Body(values=values, op=op) if has_body else Body()
+        body = Body(values=values, op=op) if has_body else Body(content=content)
         by = Actor(caller=session.caller, credential=f"session {session.id}")
         return await self.api.act(by, resource, path, api_request, body, request.request_id)
 

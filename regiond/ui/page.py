@@ -60,14 +60,15 @@ class Visit:
         path: Mapping[str, str] | None = None,
         fields: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
+        content: bytes | None = None,
     ) -> Any:
         """Runs an endpoint of the API and returns its JSON; an operation is not waited for. Raises its errors.
 
-        Values that are lists are repeated fields; None leaves a field out.
+        Values that are lists are repeated fields; None leaves a field out. `content` is a body that is no form.
         """
         return await self.actions.run(
             self.session, self.request, resource, method, op,
-            path=path or {}, fields=fields or {}, idempotency_key=idempotency_key,
+            path=path or {}, fields=fields or {}, idempotency_key=idempotency_key, content=content,
         )  # fmt: skip
 
 

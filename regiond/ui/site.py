@@ -95,10 +95,17 @@ class WebSite:
         check_role(page.permission, session.caller)
         return visit
 
-    async def refusal(self, cookie: str | None, address: str, *, body_bytes: int | None) -> Reply | None:
-        """None if a session may send a form of so many bytes (None: unknown), not read yet; else the answer."""
+    async def refusal(
+        self, cookie: str | None, address: str, *, body_bytes: int | None, is_part: bool = False
+    ) -> Reply | None:
+        """None if a session may send a form of so many bytes (None: unknown), not read yet; else the answer.
+
+        `is_part`: the body is no form but a part of an upload, which is not parsed and waits for the disk.
+        """
         try:
             session = await self.sessions.authenticate(cookie, address=address, uses=False)
+            if is_part and session.caller.is_admin:
+                return None
             length = MAX_BODY_BYTES if body_bytes is None else min(body_bytes, MAX_BODY_BYTES)
             self.api.limits.take_long_body(session.caller, address, length)
         except NotAuthenticated:

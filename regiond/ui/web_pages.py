@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 from common.errors import InvalidRequest, NotFound, TooManyAttempts
 from regiond.api import errors
 from regiond.api.replies import Reply, text_reply
-from regiond.api.request_body import read_query
+from regiond.api.request_body import is_content, read_query
 from regiond.api.site_request import SiteRequest, header
 from regiond.ui.login import LoginPage
 from regiond.ui.page import Page, Visit
@@ -53,7 +53,8 @@ class WebPages:
     async def refusal(self, request: SiteRequest, *, body_bytes: int | None) -> Reply | None:
         """For a form that is too long for strangers; see `WebSite.refusal`."""
         cookie = read_cookie(header(request, "Cookie"), secure=request.sender.scheme == "https")
-        return await self.site.refusal(cookie, request.sender.address, body_bytes=body_bytes)
+        is_part = is_content(header(request, "Content-Type"))
+        return await self.site.refusal(cookie, request.sender.address, body_bytes=body_bytes, is_part=is_part)
 
     def _open(self, answer: Answer) -> Answer:
         """For everybody, as often as a stranger may ask."""
@@ -95,7 +96,7 @@ class WebPages:
         fields = {name: tuple(str(value) for value in values) for name, values in body.values.items()}
         if body.op is not None:
             fields["op"] = (body.op,)
-        return evolve(asked, form=fields)
+        return evolve(asked, form=fields, content=body.content)
 
     async def _file(self, request: SiteRequest, path: Mapping[str, str]) -> Reply:
         found = self.static.reply(path["fingerprint"], path["name"])

@@ -12,12 +12,13 @@ UI = "/MAAS/ui/"
 
 @frozen(kw_only=True)
 class WebRequest:
-    """`path` has no query. `form` has the values of each field of a POST, in their order."""
+    """`path` has no query. `form` has the values of each field of a POST, in their order; `content` is another body."""
 
     method: str
     path: str
     query: Sequence[tuple[str, str]] = ()
     form: Mapping[str, Sequence[str]] = field(factory=dict, repr=False)
+    content: bytes | None = field(default=None, repr=False)
     cookie: str | None = field(default=None, repr=False)
     csrf_header: str | None = field(default=None, repr=False)
     origin_header: str | None = None

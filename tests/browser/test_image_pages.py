@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from tests.browser.fleet import PASSWORD
 from tests.browser.visitor import Visitor, visitor
 from tests.database import execute
 from tests.deployment.deployment import Deployment
+from tests.disk_images import MIB, raw_disk
 from tests.integration.images import add_image
 
 CONTENT = b"no image" * 1000
@@ -90,6 +92,42 @@ async def test_an_image_is_imported_by_a_form(admin: Visitor) -> None:
     await page.get_by_role("button", name="Import image").click()
     await expect(page.locator("#problems")).to_contain_text("127.0.0.1 is this computer or of its local link")
     await admin.go("settings/new-image/elsewhere", status=404)
+
+
+async def test_a_file_is_uploaded_in_parts(admin: Visitor, fleet: Deployment, tmp_path: Path) -> None:
+    page, disk = admin.page, tmp_path / "disk.img"
+    disk.write_bytes(raw_disk(9 * MIB))
+    await admin.go("settings/new-image/file")
+    assert await admin.look("image-new-file", width=1400) == []
+    assert await admin.look("image-new-file", width=320, dark=True) == []
+    await expect(page.locator("#upload-problem")).to_be_hidden()
+    await expect(page.locator("#upload-progress")).to_be_hidden()
+    await page.get_by_role("button", name="Upload image").click()
+    await expect(page.locator("#upload-problem")).to_contain_text("Choose a file")
+    await page.set_input_files("#file", disk)
+    await page.fill("#name", "a/b/c")
+    admin.expected_statuses.add(422)
+    await page.get_by_role("button", name="Upload image").click()
+    await expect(page.locator("#upload-problem")).to_contain_text("'a/b/c' is no name of an image")
+    lost: list[str] = []
+
+    async def lose_an_answer(route: Route) -> None:
+        """The region has the part, and the browser does not learn it."""
+        if lost:
+            await route.continue_()
+        else:
+            lost.append(route.request.url)
+            await route.fetch()
+            await route.abort()
+
+    await page.route("**/image-upload/*offset=4194304", lose_an_answer)
+    admin.expects_outages = True
+    await page.fill("#name", "debian/bookworm")
+    await page.get_by_role("button", name="Upload image").click()
+    row = page.locator("#images tr", has_text="debian/bookworm")
+    await expect(row).to_contain_text("Ready", timeout=30_000)
+    (image,) = await fleet.get("boot-resources/?type=uploaded")
+    assert (image["sha256"], len(lost)) == (hashlib.sha256(disk.read_bytes()).hexdigest(), 1)
 
 
 async def test_other_users_read_the_images(admin: Visitor, chromium: Browser, fleet: Deployment) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -204,9 +206,24 @@ async def test_a_wrong_declaration_names_the_field(
     assert await rackless.get("boot-resources/") == []
 
 
-async def test_hash_and_size_are_needed_without_content(rackless: Deployment) -> None:
+async def test_the_size_is_needed_without_content(rackless: Deployment) -> None:
     problems = await invalid_fields(rackless.post("boot-resources/", name="x", architecture="amd64"))
-    assert sorted(problems) == ["sha256", "size"]
+    assert list(problems) == ["size"]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "packed"])
+async def test_an_upload_may_have_no_declared_hash(rackless: Deployment, pack: Callable[[bytes], bytes]) -> None:
+    data = pack(raw_disk())
+    entry = await declare(rackless, data, sha256="")
+    assert (entry["state"], entry["sha256"]) == ("uploading", None)
+    again = await declare(rackless, data, sha256="")
+    assert again["id"] != entry["id"]  # nobody knows whether it is the same file
+    await declare(rackless, data, name="y", sha256="")
+    await append(rackless, again, data)
+    ready = await checked(rackless, again)
+    assert (ready["state"], ready["sha256"]) == ("ready", hashlib.sha256(data).hexdigest())
+    assert files(rackless, "sha256") == [hashlib.sha256(raw_disk()).hexdigest()]
+    assert (await declare(rackless, data))["id"] == ready["id"]
 
 
 async def test_uploads_are_not_slowed_down_by_the_limit_of_long_bodies(rackless: Deployment) -> None:

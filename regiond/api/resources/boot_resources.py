@@ -48,7 +48,7 @@ _NEW = (
         name="sha256",
         type=Text(max_length=100),
         default="",
-        doc="SHA-256 of the file in hexadecimal digits; required without content, also with url.",
+        doc="SHA-256 of the file in hexadecimal digits, which it has to have; required with url.",
     ),
     Field(
         name="size",

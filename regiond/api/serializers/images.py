@@ -121,7 +121,7 @@ LISTED_JSON: Serializer[Entry] = serializer(
     key("filetype", nullable(STR), _of_image(lambda image: image.filetype)),
     key("format", nullable(STR), _of_image(lambda image: image.format)),
     key("packing", nullable(STR), _of_image(lambda image: image.packing)),
-    key("sha256", nullable(STR), _of_image(lambda image: image.declared_sha256)),
+    key("sha256", nullable(STR), _of_image(lambda image: image.declared_sha256 or None)),
     key("size", nullable(INT), _of_image(lambda image: image.declared_bytes or None)),
     key("url", nullable(STR), _of_image(lambda image: image.url)),
     key("received", nullable(INT), _of_image(_received)),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from attrs import frozen
 
-from common.errors import NotFound
-from regiond.api.replies import Reply
-from regiond.api.resources.boot_resources import BOOT_RESOURCES
+from common.errors import InnkeeperError, InvalidRequest, NotFound
+from regiond.api.replies import Reply, json_reply
+from regiond.api.resources.boot_resources import BOOT_RESOURCE, BOOT_RESOURCE_FILE, BOOT_RESOURCES
 from regiond.images.model import ARCHITECTURES
 from regiond.permissions import Permission
 from regiond.ui import forms
@@ -19,6 +20,7 @@ from regiond.ui.page import Page, Visit, form_pages, redirect
 from regiond.ui.refusal import Refusal
 from regiond.ui.settings.image_pages import CRUMBS
 from regiond.ui.settings.settings_page import SETTINGS
+from regiond.ui.web_request import page_url
 from regiond.validation_messages import no_object
 
 _NAME = FormField(
@@ -28,20 +30,30 @@ _TITLE = FormField(name="title", label="Title", optional=True, help="For people"
 _ARCHITECTURE = FormField(
     name="architecture", label="Architecture", kind="choice", options=tuple((one, one) for one in ARCHITECTURES)
 )
+_EXPECTED = FormField(
+    name="sha256", label="SHA-256", optional=True, help="As the publisher states it; the file then has to have it"
+)
 _SHA256 = FormField(name="sha256", label="SHA-256", help="As the publisher states it: 64 hexadecimal digits")
 
 
 @frozen(kw_only=True)
 class Way:
-    """How an image is added: `op` of the API, and what the form asks for."""
+    """How an image is added: `op` of the API, and what the form asks for. `takes_file`: and a file, which is sent in
+    parts by the page's script."""
 
     label: str
     text: str
     button: str
     op: str | None
     fields: tuple[FormField, ...]
+    takes_file: bool = False
 
 
+_UPLOADED = ("name", "architecture", "title", "sha256")
+_NO_SCRIPT = (
+    "Without JavaScript, a browser cannot send a file in parts. Upload it with the command innkeeper, as the page of "
+    "images shows, or from an address."
+)
 WAYS: Mapping[str, Way] = {
     "url": Way(
         label="From an address",
@@ -71,6 +83,14 @@ WAYS: Mapping[str, Way] = {
             _TITLE,
         ),
     ),
+    "file": Way(
+        label="From this computer",
+        text="Your browser sends the file in parts. Keep this page open until it has sent all of them.",
+        button="Upload image",
+        op=None,
+        fields=(_NAME, _ARCHITECTURE, _TITLE, _EXPECTED),
+        takes_file=True,
+    ),
 }
 
 
@@ -84,12 +104,51 @@ async def add(visit: Visit) -> Reply:
         raise NotFound(no_object("way to add an image", visit.path["way"], WAYS))
 
     async def send(values: Mapping[str, str]) -> Reply:
+        if way.takes_file:
+            raise InvalidRequest(_NO_SCRIPT)
         given = {name: value for name, value in values.items() if value}
         await visit.act(BOOT_RESOURCES, "POST", way.op, fields=given)
         return redirect(SETTINGS, "images")
 
     values = {one.name: visit.request.given(one.name).strip() for one in way.fields}
     return await forms.create(visit, values, partial(_page, visit, way), send)
+
+
+async def begin_upload(visit: Visit) -> Reply:
+    """JSON for the script: the address of the upload and where it continues, or `problems` by field."""
+    given = {name: visit.request.given(name).strip() for name in (*_UPLOADED, "size")}
+    try:
+        entry = await visit.act(BOOT_RESOURCES, "POST", fields={name: value for name, value in given.items() if value})
+    except InnkeeperError as error:
+        refusal = Refusal.of(error)
+        return json_reply({"problems": refusal.problems}, status=refusal.status)
+    return _progress(entry)
+
+
+async def read_upload(visit: Visit) -> Reply:
+    return _progress(await visit.act(BOOT_RESOURCE, "GET", path={"id": visit.path["image"]}))
+
+
+async def add_part(visit: Visit) -> Reply:
+    """JSON, as `begin_upload`. 409 if the part does not begin where the upload ends."""
+    number = visit.path["image"]
+    try:
+        entry = await visit.act(
+            BOOT_RESOURCE_FILE,
+            "PUT",
+            path={"id": number, "file_id": number},
+            fields={"offset": visit.request.option("offset")},
+            content=visit.request.content or b"",
+        )
+    except InnkeeperError as error:
+        refusal = Refusal.of(error)
+        return json_reply({"problems": refusal.problems}, status=refusal.status)
+    return _progress(entry)
+
+
+def _progress(entry: Mapping[str, Any]) -> Reply:
+    address = page_url(SETTINGS, "image-upload", entry["id"])
+    return json_reply({"address": address, "received": entry["received"], "state": entry["state"]})
 
 
 async def _page(visit: Visit, way: Way, edit: Edit, refusal: Refusal) -> Reply:
@@ -109,4 +168,7 @@ async def _page(visit: Visit, way: Way, edit: Edit, refusal: Refusal) -> Reply:
 PAGES = (
     Page(path="settings/new-image", handle=show_first, permission=Permission.ADMIN),
     *form_pages("settings/new-image/<way>", add, permission=Permission.ADMIN),
+    Page(path="settings/image-upload", handle=begin_upload, method="POST", permission=Permission.ADMIN),
+    Page(path="settings/image-upload/<image>", handle=read_upload, permission=Permission.ADMIN),
+    Page(path="settings/image-upload/<image>", handle=add_part, method="POST", permission=Permission.ADMIN),
 )
