@@ -41,7 +41,9 @@ class StaticFiles:
     @property
     def own_scripts(self) -> dict[str, bytes]:
         """Those that every page within the frame loads; login, consoles and the page of an outage have their own."""
-        others = {"scripts/console_log.js", "scripts/login.js", "scripts/retry.js"}
+        others = {
+            f"scripts/{name}.js" for name in ("console_log", "console_terminal", "login", "retry", "style_sheets")
+        }
         return {
             name: content
             for name, content in self.contents.items()

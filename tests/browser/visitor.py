@@ -65,10 +65,11 @@ class Visitor:
         await self.page.click("button[type=submit]")
         await self.page.wait_for_load_state()
 
-    async def look(self, name: str, *, width: int, dark: bool = False) -> list[str]:
-        """What is wrong with the page as it is now, loaded again at this width; keeps a picture of it."""
+    async def look(self, name: str, *, width: int, dark: bool = False, reload: bool = True) -> list[str]:
+        """What is wrong with the page as it is now, loaded again at this width or not; keeps a picture of it."""
         await self._resize(width, dark=dark)
-        await self.page.reload()
+        if reload:
+            await self.page.reload()
         return await self._examine(name, width=width, dark=dark)
 
     async def _resize(self, width: int, *, dark: bool) -> None:
