@@ -40,10 +40,9 @@ class StaticFiles:
 
     @property
     def own_scripts(self) -> dict[str, bytes]:
-        """Those that every page within the frame loads; login, consoles and the page of an outage have their own."""
-        others = {
-            f"scripts/{name}.js" for name in ("console_log", "console_terminal", "login", "retry", "style_sheets")
-        }
+        """Those that every page within the frame loads; login, consoles, uploads and outages have their own."""
+        own = ("console_log", "console_terminal", "image_upload", "login", "retry", "style_sheets")
+        others = {f"scripts/{name}.js" for name in own}
         return {
             name: content
             for name, content in self.contents.items()
