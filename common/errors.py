@@ -75,6 +75,13 @@ class NotFound(InnkeeperError):
     code = "not_found"
 
 
+class ImageMissing(NotFound):
+    """The host has no copy of the image any more: an attempt that begins again copies it."""
+
+    code = "image_missing"
+    retryable = True
+
+
 class Unsupported(InnkeeperError):
     """The object exists, but its host, driver or command does not support the request."""
 

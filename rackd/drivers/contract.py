@@ -120,8 +120,8 @@ class Driver(Protocol):
         """Returns when the root disk, the first of `spec`, has the content of the image and its own size, and the guest
         has `seed` as its cloud-init data. Idempotent; replaces what an earlier attempt wrote.
 
-        The guest is off. Raises NotFound without the guest or without the image, which `copy_image` brings; WrongState
-        while the guest runs; OutOfCapacity if the image's disk is larger than the root disk.
+        The guest is off. Raises NotFound without the guest; ImageMissing without the image, which `copy_image` brings;
+        WrongState while the guest runs; OutOfCapacity if the image's disk is larger than the root disk.
         """
 
     def undeploy(self, spec: GuestSpec) -> None:

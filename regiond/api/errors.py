@@ -31,6 +31,7 @@ HTTP_STATUS: Mapping[type[InnkeeperError], HttpStatus] = {
     errors.TokenRejected: HttpStatus(403),
     errors.QuotaExceeded: HttpStatus(403),
     errors.NotFound: HttpStatus(404),
+    errors.ImageMissing: HttpStatus(503),
     errors.NameTaken: HttpStatus(409),
     errors.WrongState: HttpStatus(409),
     errors.Busy: HttpStatus(409),

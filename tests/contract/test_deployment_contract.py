@@ -8,7 +8,7 @@ import pytest
 from attrs import define, evolve
 
 from common.deployment_spec import CloudInitSeed, ImageFormat, ImageRef
-from common.errors import DriverFailed, LinkLost, NotFound, OutOfCapacity, WrongState
+from common.errors import DriverFailed, ImageMissing, LinkLost, NotFound, OutOfCapacity, WrongState
 from common.guest_spec import GuestSpec
 from common.values import PowerAction
 from tests.contract.driver_fixtures import Capability, CapableFixture, requires, spec_for
@@ -112,7 +112,7 @@ def test_an_interrupted_copy_is_no_image_and_leaves_nothing(host: CapableFixture
     with pytest.raises(LinkLost):
         host.driver.copy_image(source.image, host.pool_id, evolve(source, lost_at=MIB))
     assert host.volumes() == before
-    with pytest.raises(NotFound):
+    with pytest.raises(ImageMissing):
         host.driver.deploy(spec, source.image, seed())
     host.driver.copy_image(source.image, host.pool_id, source)
     host.driver.deploy(spec, source.image, seed())
@@ -137,7 +137,7 @@ def test_a_copy_to_an_unknown_pool_names_it(host: CapableFixture) -> None:
 
 def test_deploying_requires_the_image_and_the_guest(host: CapableFixture) -> None:
     spec, source = composed(host, "without"), content()
-    with pytest.raises(NotFound):
+    with pytest.raises(ImageMissing):
         host.driver.deploy(spec, source.image, seed())
     assert host.root_disk_holds(spec, None)
     host.driver.copy_image(source.image, host.pool_id, source)
@@ -215,7 +215,7 @@ def test_what_was_deployed_does_not_need_the_copy(host: CapableFixture) -> None:
     for copy in host.driver.discover().image_copies:
         host.driver.remove_image(copy.sha256, copy.pool_id)
     assert host.root_disk_holds(spec, source.image)
-    with pytest.raises(NotFound):
+    with pytest.raises(ImageMissing):
         host.driver.deploy(spec, source.image, seed())
     host.driver.copy_image(source.image, host.pool_id, source)
     host.driver.deploy(spec, source.image, seed(b"other"))

@@ -289,3 +289,16 @@ async def test_a_host_that_does_not_answer_keeps_its_copies_and_they_are_named(i
     (left,) = result["image_copies_left"]
     assert left.startswith(f"image {sha256[:12]} in storage pool default")
     assert len(innkeeper.simulated().images()) == 1
+
+
+async def test_a_copy_that_somebody_deletes_meanwhile_is_made_again(innkeeper: Deployment) -> None:
+    await add_image(innkeeper)
+    _, (system_id,) = await composed(innkeeper)
+    with innkeeper.held("write root disk"):
+        await deploy(innkeeper, system_id)
+        step = "select step from operation order by id desc limit 1"
+        await eventually(lambda: _equals(fetchval(innkeeper.region.components.database, step), "write_disk"))
+        with innkeeper.simulated().open() as db:
+            db.execute("delete from volume where name like 'innkeeper-image-%'")
+    await reaches(innkeeper, system_id, "Deployed")
+    assert len(innkeeper.simulated().images()) == 1

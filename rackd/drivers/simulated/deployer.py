@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from common.deployment_spec import CloudInitSeed, ImageRef
-from common.errors import NotFound, WrongState
+from common.errors import ImageMissing, WrongState
 from common.guest_spec import GuestSpec
 from common.simulated_address import SimulatedAddress
 from common.values import Guest, PowerState
@@ -49,7 +49,7 @@ class SimulatedDeployer:
         with self._store.writing() as db:
             guest = self._powered_off(db, spec)
             if not deployments.has_image(db, root.pool_id, image):
-                raise NotFound(f"The storage pool {root.pool_id} of {self._address.identity} lacks the image.")
+                raise ImageMissing(f"The storage pool {root.pool_id} of {self._address.identity} lacks the image.")
             check_image_fits(image, root)
             deployments.write(db, guest.guest_id, image, seed)
 

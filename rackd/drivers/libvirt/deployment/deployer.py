@@ -8,7 +8,7 @@ import structlog
 
 from common.deployment_spec import CloudInitSeed, ImageRef
 from common.disk_firmware import HEAD_BYTES, boots_with_uefi_only
-from common.errors import NotFound, Unsupported, WrongState
+from common.errors import ImageMissing, Unsupported, WrongState
 from common.guest_spec import GuestSpec
 from common.values import PowerState
 from rackd.drivers.cloud_init_network import network_config
@@ -50,7 +50,9 @@ def deploy(
     pool = guest_pool(client, root.pool_id)
     source = find_image(pool, image)
     if source is None:
-        raise NotFound(f"The storage pool {pool.pool.name} has no complete copy of the image.", pool_id=root.pool_id)
+        raise ImageMissing(
+            f"The storage pool {pool.pool.name} has no complete copy of the image.", pool_id=root.pool_id
+        )
     domain.discard_saved_memory()
     written = root_disk.write_image(pool, root, source)
     _set_firmware(tree, spec, capabilities, uefi=image.uefi or boots_with_uefi_only(written.head(HEAD_BYTES)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.deployment_spec import CloudInitSeed, ImageRef
-from common.errors import DriverFailed, NotFound, OutOfCapacity
+from common.errors import DriverFailed, ImageMissing, OutOfCapacity
 from common.guest_spec import GuestSpec
 from rackd.drivers.image_content import check_image_fits
 from rackd.drivers.lxd.connection.client import Client
@@ -20,7 +20,7 @@ def deploy(client: Client, instances: Instances, spec: GuestSpec, image: ImageRe
     check_image_fits(image, spec.disks[0])
     fingerprint = images.find(client, image, instances.scope)
     if fingerprint is None:
-        raise NotFound(
+        raise ImageMissing(
             f"LXD at {client.address.normalised} lacks the image {image.sha256} in the project "
             f"'{instances.scope.project}'."
         )
