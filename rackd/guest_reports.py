@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from common.errors import DeadlineExceeded, InnkeeperError, LinkLost
 from common.rpc.commands import DEPLOYMENT_REPORT, ReportCall
+from common.vm_host_report import VmHostReport
 from rackd.region_content import CallingLink
 
 REPORT_DEADLINE_S = 10.0
@@ -24,7 +25,7 @@ class GuestReports:
         """Enables `report_from_thread`. Call it in the event loop's thread."""
         self._loop = asyncio.get_running_loop()
 
-    async def report(self, deployment_id: int, secret: str) -> None:
+    async def report(self, deployment_id: int, secret: str, vm_host: VmHostReport | None = None) -> None:
         """Raises the region's error: NotFound for an unknown deployment or a wrong secret, WrongState for a repeat.
 
         Raises LinkLost if no region answered.
@@ -33,7 +34,7 @@ class GuestReports:
         for link in self._links():
             try:
                 await link.call(
-                    DEPLOYMENT_REPORT, ReportCall(deployment_id=deployment_id, secret=secret),
+                    DEPLOYMENT_REPORT, ReportCall(deployment_id=deployment_id, secret=secret, vm_host=vm_host),
                     deadline_s=REPORT_DEADLINE_S,
                 )  # fmt: skip
             except _NEXT_REGION as failed:

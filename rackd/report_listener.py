@@ -1,13 +1,13 @@
 """Receives the reports of guests that cannot reach a region.
 
-By HTTP: `POST /MAAS/report/DEPLOYMENT/SECRET`. For networks of guests, so strangers reach it: few connections, each for
-one short request.
+By HTTP: `POST /MAAS/report/DEPLOYMENT/SECRET`, and below it `/vm-host` with a form (`VmHostReport`). For networks of
+guests, so strangers reach it: few connections, each for one short request.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
@@ -17,17 +17,18 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from common.errors import InnkeeperError, NotFound, WrongState
-from common.report_url import find_report
+from common.errors import InnkeeperError, InvalidRequest, NotFound, WrongState
+from common.report_url import ReportAddress, read_report_path
+from common.vm_host_report import VmHostReport, read_vm_host_report
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-Report = Callable[[int, str], Awaitable[None]]
+Report = Callable[[int, str, VmHostReport | None], Awaitable[None]]
 
 MAX_CONNECTIONS = 200
 MAX_BODY_BYTES = 64 * 1024
 REQUEST_S = 15.0
-_STATUS = {NotFound: 404, WrongState: 409}
+_STATUS = {InvalidRequest: 400, NotFound: 404, WrongState: 409}
 
 
 class ReportListener:
@@ -130,25 +131,32 @@ class _ReportResource(Resource):
         self._running: set[asyncio.Task[None]] = set()
 
     def render(self, request: Request) -> Any:
-        found = find_report(request.path.decode("ascii", "replace"))
+        found = read_report_path(request.path.decode("ascii", "replace"))
         if request.method != b"POST" or found is None:
             return _answer(request, 404, "Not found.")
-        task = asyncio.get_running_loop().create_task(self._pass_on(request, *found))
+        task = asyncio.get_running_loop().create_task(self._pass_on(request, found))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         request.notifyFinish().addErrback(lambda _: task.cancel())
         return NOT_DONE_YET
 
-    async def _pass_on(self, request: Request, deployment_id: int, secret: str) -> None:
+    async def _pass_on(self, request: Request, address: ReportAddress) -> None:
         try:
-            await self._report(deployment_id, secret)
+            vm_host = read_vm_host_report(_form(request)) if address.of_vm_host else None
+            await self._report(address.deployment_id, address.secret, vm_host)
         except InnkeeperError as error:
-            log.info("report_not_accepted", deployment=deployment_id, code=error.code, reason=error.message)
+            log.info("report_not_accepted", deployment=address.deployment_id, code=error.code, reason=error.message)
             body = _answer(request, _STATUS.get(type(error), 503), error.message)
         else:
             body = _answer(request, 200, "Reported.")
         request.write(body)
         request.finish()
+
+
+def _form(request: Request) -> dict[str, str]:
+    """The first value of each field. Twisted has parsed the body, whose size is bounded."""
+    fields: Mapping[bytes, list[bytes]] = request.args or {}
+    return {name.decode(errors="replace"): values[0].decode(errors="replace") for name, values in fields.items()}
 
 
 def _answer(request: Request, status: int, text: str) -> bytes:

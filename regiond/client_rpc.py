@@ -51,6 +51,7 @@ from common.rpc.commands import (
 from common.rpc.handlers import Handlers
 from common.rpc.link import Link
 from common.serialization import to_dict
+from common.vm_host_report import VmHostReport
 from regiond.audit.model import AuditRequest, clipped
 from regiond.audit.service import Audit
 from regiond.caller import Caller
@@ -91,7 +92,7 @@ R = TypeVar("R")
 
 
 class GuestReports(Protocol):
-    async def report(self, deployment_id: int, secret: str) -> None:
+    async def report(self, deployment_id: int, secret: str, vm_host: VmHostReport | None = None) -> None:
         """See `regiond.machines.deployment.service.Deployments`."""
 
 
@@ -155,7 +156,7 @@ class RpcCommands:
         return await self._content.read(wanted)
 
     async def _report(self, _: Link, call: ReportCall) -> Done:
-        await self._reports.report(call.deployment_id, call.secret)
+        await self._reports.report(call.deployment_id, call.secret, vm_host=call.vm_host)
         return Done()
 
     async def _renew_client(self, link: Link, call: RenewCall) -> Renewed:

@@ -24,6 +24,7 @@ from common.values import (
     PowerState,
     Project,
 )
+from common.vm_host_report import VmHostReport
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -400,10 +401,11 @@ class ContentPart:
 
 @frozen(kw_only=True)
 class ReportCall:
-    """The report of a guest that booted, with the secret of its deployment."""
+    """The report of a guest that booted, with the secret of its deployment; with `vm_host`, that of its hypervisor."""
 
     deployment_id: int
     secret: str = field(repr=False)
+    vm_host: VmHostReport | None = None
 
 
 CONTENT_PART_BYTES = 512 * 1024

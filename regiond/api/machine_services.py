@@ -7,6 +7,7 @@ from typing import Protocol
 
 from common.compose_request import ComposeRequest
 from common.values import PowerAction, PowerState
+from common.vm_host_report import VmHostReport
 from regiond.api.replies import Terminal
 from regiond.caller import Caller
 from regiond.hosts.model import HostRemoval
@@ -139,7 +140,7 @@ class Deployments(Protocol):
     ) -> Operation: ...
     async def abort(self, caller: Caller, system_id: str, *, comment: str = "") -> MachineView: ...
     async def abort_plan(self, caller: Caller, system_id: str) -> MachineRemovalPlan: ...
-    async def report(self, deployment_id: int, secret: str) -> None: ...
+    async def report(self, deployment_id: int, secret: str, vm_host: VmHostReport | None = None) -> None: ...
 
 
 class Consoles(Protocol):

@@ -21,11 +21,16 @@ _RUNNING = """
 _LOCK = "lock table secret, key_pair, deployment in exclusive mode"
 _SECRETS = "select host_id, name, sealed from secret order by host_id, name"
 _PAIRS = "select id, sealed_key from key_pair order by id"
-_USER_DATA = "select id, sealed_user_data from deployment where sealed_user_data is not null order by id"
 _WRITE_SEALED = "update secret set sealed = $3 where host_id = $1 and name = $2"
 _WRITE_PAIR = "update key_pair set sealed_key = $2 where id = $1"
-_WRITE_USER_DATA = "update deployment set sealed_user_data = $2 where id = $1"
-USER_DATA = "user_data"
+USER_DATA, VM_HOST_KEY = "user_data", "vm_host_key"
+_OF_DEPLOYMENTS = {
+    name: (
+        f"select id, {column} as sealed from deployment where {column} is not null order by id",  # noqa: S608  constants
+        f"update deployment set {column} = $2 where id = $1",  # noqa: S608  constants
+    )
+    for name, column in ((USER_DATA, "sealed_user_data"), (VM_HOST_KEY, "sealed_vm_host_key"))
+}
 
 
 @frozen(kw_only=True)
@@ -52,12 +57,14 @@ async def rewrap(db: Db, old: MasterKey, new: MasterKey) -> Rewrapped:
         await db.execute(_WRITE_SEALED, host_id, name, _reseal(old, new, host_id, name, sealed))
     for pair_id, sealed in outdated_pairs:
         await db.execute(_WRITE_PAIR, pair_id, _reseal(old, new, pair_id, KEY_NAME, sealed))
-    user_data = await db.fetch(_USER_DATA)
-    outdated_data = [row for row in user_data if key_id_of(row["sealed_user_data"]) != new.id]
-    for deployment_id, sealed in outdated_data:
-        await db.execute(_WRITE_USER_DATA, deployment_id, _reseal(old, new, deployment_id, USER_DATA, sealed))
-    done = len(outdated_secrets) + len(outdated_pairs) + len(outdated_data)
-    return Rewrapped(done=done, before=len(secrets) + len(pairs) + len(user_data) - done)
+    done, found = len(outdated_secrets) + len(outdated_pairs), len(secrets) + len(pairs)
+    for name, (select, write) in _OF_DEPLOYMENTS.items():
+        rows = await db.fetch(select)
+        outdated = [row for row in rows if key_id_of(row["sealed"]) != new.id]
+        for deployment_id, sealed in outdated:
+            await db.execute(write, deployment_id, _reseal(old, new, deployment_id, name, sealed))
+        done, found = done + len(outdated), found + len(rows)
+    return Rewrapped(done=done, before=found - done)
 
 
 def _reseal(old: MasterKey, new: MasterKey, id_: int, name: str, sealed: bytes) -> bytes:

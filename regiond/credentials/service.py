@@ -44,7 +44,7 @@ from regiond.credentials.master_key import (
     open_key_file,
     open_master_key,
 )
-from regiond.credentials.rewrap import USER_DATA, rewrap
+from regiond.credentials.rewrap import USER_DATA, VM_HOST_KEY, rewrap
 from regiond.credentials.seal import MasterKey, check, seal, unseal
 from regiond.credentials.sent_store import (
     KEY_PAIR,
@@ -65,6 +65,7 @@ __all__ = [
     "CREDENTIAL",
     "KEY_PAIR",
     "USER_DATA",
+    "VM_HOST_KEY",
     "Credentials",
     "KeyPairs",
     "MasterKey",

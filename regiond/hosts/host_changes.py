@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
 from common.errors import InvalidRequest
 from common.values import DriverType
 from regiond.caller import Caller
@@ -21,12 +25,28 @@ from regiond.hosts.host_address import Address, parse_host_address
 from regiond.hosts.host_names import check_host_name
 from regiond.hosts.model import HostChange, HostView, NewHost, check_change, with_console_tag
 from regiond.hosts.trust.first_contact import read_fingerprint
-from regiond.hosts.trust.host_credentials import HostCredentials
+from regiond.hosts.trust.host_credentials import HostCredentials, PreparedCredentials
 from regiond.hosts.trust.trust_instructions import accept_command
 from regiond.identifiers import new_hostname, new_system_id, numbered
 from regiond.racks.service import AddressCalls, HostCalls
 
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
 DEFAULT_PROJECT = "default"
+
+
+@frozen(kw_only=True)
+class PreparedHost:
+    """A checked new host with its credentials, of which nothing is stored yet. The first free one of `names` counts."""
+
+    new: NewHost
+    names: tuple[str, ...]
+    address: Address
+    zone_id: int
+    pool_id: int
+    expected: str | None  # fingerprint
+    credentials: PreparedCredentials = field(repr=False)
 
 
 class HostChanges:
@@ -50,28 +70,46 @@ class HostChanges:
 
     async def create(self, caller: Caller, new: NewHost) -> int:
         """Returns the new host's id. Raises InvalidRequest by field."""
+        prepared = await self.prepare(new)
+        async with self._database.transaction() as db:
+            host_id, _ = await self.insert(db, prepared, caller=caller)
+        return host_id
+
+    async def prepare(self, new: NewHost) -> PreparedHost:
+        """Checks the host and generates its credentials. Raises InvalidRequest by field."""
         if new.name is not None:
             check_host_name(new.name)
         address = self._parsed(new.driver, new.address)
         zone_id = await self._groups.requested_zone_id(new.zone) or 1
         pool_id = await self._groups.requested_pool_id(new.pool) or 0
-        names = (new.name,) if new.name else _generated_names()
+        names = (new.name, *(new.on_machine.other_names if new.on_machine else ())) if new.name else _generated_names()
         expected = read_fingerprint(new.fingerprint, new.driver, has_identity=address.has_identity)
-        prepared = await self._credentials.prepare(new, names[0], address)
+        credentials = await self._credentials.prepare(new, names[0], address)
+        return PreparedHost(
+            new=new, names=names, address=address, zone_id=zone_id, pool_id=pool_id, expected=expected,
+            credentials=credentials,
+        )  # fmt: skip
+
+    async def insert(self, db: Db, prepared: PreparedHost, *, caller: Caller | None) -> tuple[int, str]:
+        """Adds the host in the caller's transaction; returns its id and name.
+
+        Raises InvalidRequest if a host with its address and project exists, or if its names are taken.
+        """
+        new, address, machine = prepared.new, prepared.address, prepared.new.on_machine
         project = new.project or (DEFAULT_PROJECT if new.driver is DriverType.LXD else "")
-        async with self._database.transaction() as db:
-            host_id, name = await store.insert(
-                db, names=names, driver=new.driver, address=address.normalised, project=project, zone_id=zone_id,
-                pool_id=pool_id, tags=with_console_tag(new.tags), cpu_over_commit_ratio=new.cpu_over_commit_ratio,
-                memory_over_commit_ratio=new.memory_over_commit_ratio, reserved_cores=new.reserved_cores,
-                reserved_memory_mib=new.reserved_memory_mib, default_macvlan_mode=new.default_macvlan_mode,
-                system_id=new_system_id(), public_key=prepared.public_key,
-            )  # fmt: skip
-            if expected is not None or new.trust_on_first_use:
-                await identity_store.expect_identity(db, host_id, expected, new.trust_on_first_use)
-            await self._credentials.store(db, host_id, address, prepared, new.driver)
-            await Events.record(db, "host_added", f"{name} was added", caller=caller, host_id=host_id)
-        return host_id
+        host_id, name = await store.insert(
+            db, names=prepared.names, driver=new.driver, address=address.normalised, project=project,
+            zone_id=prepared.zone_id, pool_id=prepared.pool_id, tags=with_console_tag(new.tags),
+            cpu_over_commit_ratio=new.cpu_over_commit_ratio, memory_over_commit_ratio=new.memory_over_commit_ratio,
+            reserved_cores=new.reserved_cores, reserved_memory_mib=new.reserved_memory_mib,
+            default_macvlan_mode=new.default_macvlan_mode, system_id=new_system_id(),
+            public_key=prepared.credentials.public_key, machine_id=None if machine is None else machine.machine_id,
+        )  # fmt: skip
+        if prepared.expected is not None or new.trust_on_first_use:
+            await identity_store.expect_identity(db, host_id, prepared.expected, new.trust_on_first_use)
+        await self._credentials.store(db, host_id, address, prepared.credentials, new.driver)
+        await Events.record(db, "host_added", f"{name} was added", caller=caller, host_id=host_id)
+        return host_id, name
 
     async def update(self, caller: Caller, before: HostView, change: HostChange) -> None:
         """Changes the given fields; a new address is checked first. Idempotent. Raises InvalidRequest by field."""

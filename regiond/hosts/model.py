@@ -13,6 +13,7 @@ from common.discovery import Problem
 from common.errors import InvalidRequest
 from common.hardware import Gpu, NetworkDevice
 from common.values import DriverType, HostNetwork, NumaNode, Profile
+from regiond.credentials.model import KeyPair, SshKeyPair
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.discovery.snapshot import GuestRecord
 from regiond.hosts.maintenance import Maintenance
@@ -127,6 +128,7 @@ class HostView:
     memory_over_commit_ratio: float
     default_macvlan_mode: str | None
     system_id: str
+    machine_system_id: str | None = None  # of the machine that runs it, if Innkeeper deployed that
     server_id: int | None = None
     cluster_id: int | None = None
     cluster_name: str | None = None
@@ -206,6 +208,16 @@ class GuestCount:
 
 
 @frozen(kw_only=True)
+class OnMachine:
+    """The machine that runs a new host, which has already been given the public part of one of the key pairs."""
+
+    machine_id: int
+    other_names: tuple[str, ...] = ()  # if the host's name is taken
+    key_pair: KeyPair | None = None  # LXD
+    ssh_key_pair: SshKeyPair | None = None  # libvirt
+
+
+@frozen(kw_only=True)
 class NewHost:
     """A host as a user adds it. `zone` and `pool` are names; None means the default."""
 
@@ -227,6 +239,7 @@ class NewHost:
     key: str | None = field(default=None, repr=False)
     fingerprint: str | None = None  # of the server's certificate or SSH host key
     trust_on_first_use: bool = False  # send a trust password to a server that nobody has confirmed
+    on_machine: OnMachine | None = None
 
 
 @frozen(kw_only=True)

@@ -37,6 +37,13 @@ async def open_refresh(db: Db, caller: Caller, host: HostView) -> int:
         return active.id
 
 
+async def open_first_refresh(db: Db, host_id: int, host_name: str) -> None:
+    """Of a host that was just added, in the caller's transaction."""
+    await operation_service.insert(
+        db, OperationKind.REFRESH, host_id=host_id, host_name=host_name, account_id=None, request={}, max_failures=1
+    )
+
+
 async def open_removal(db: Db, caller: Caller, host: HostView, removal: HostRemoval) -> int:
     """The operation's id, in the caller's transaction. From now on no machine is composed on the host.
 

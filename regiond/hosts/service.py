@@ -33,7 +33,7 @@ from regiond.hosts.guest_ownership import (
     shares_server,
 )
 from regiond.hosts.host_address import parse_host_address
-from regiond.hosts.host_changes import HostChanges
+from regiond.hosts.host_changes import HostChanges, PreparedHost
 from regiond.hosts.host_names import free_host_name, is_name_taken
 from regiond.hosts.host_probe import require_alive, require_dead
 from regiond.hosts.host_queries import HostQueries
@@ -52,8 +52,8 @@ from regiond.hosts.model import (
     HostView,
     NewHost,
 )
-from regiond.hosts.operation_intents import open_refresh, open_removal
-from regiond.hosts.store import reopen_host
+from regiond.hosts.operation_intents import open_first_refresh, open_refresh, open_removal
+from regiond.hosts.store import host_on_machine, reopen_host
 from regiond.hosts.trust.accepted_identity import accept_identity
 from regiond.hosts.trust.host_removal import planned_fate
 from regiond.hosts.trust.power_parameters import power_parameters
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Hosts",
+    "PreparedHost",
     "allocation_of",
     "attach_guest",
     "attach_record",
@@ -83,6 +84,7 @@ __all__ = [
     "free_host_name",
     "guests_by_id",
     "guests_of_host",
+    "host_on_machine",
     "is_name_taken",
     "lock_guests",
     "parse_host_address",
@@ -139,6 +141,19 @@ class Hosts(HostQueries):
         host_id = await self._changes.create(caller, new)
         await self._try_refresh(caller, host_id)
         return await self.read(host_id)
+
+    async def prepare(self, new: NewHost) -> PreparedHost:
+        """Checks a host that runs on a machine, for `add`. Raises InvalidRequest by field."""
+        return await self._changes.prepare(new)
+
+    async def add(self, db: Db, prepared: PreparedHost) -> str:
+        """Adds the host and opens its first refresh, in the caller's transaction. Returns its name.
+
+        Raises InvalidRequest if a host with its address exists, or if its names are taken.
+        """
+        host_id, name = await self._changes.insert(db, prepared, caller=None)
+        await open_first_refresh(db, host_id, name)
+        return name
 
     async def update(self, caller: Caller, host_id: int, change: HostChange) -> HostView:
         """Changes the given fields and refreshes the host. Idempotent. Raises InvalidRequest by field."""

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 _INSERT = """
     insert into vm_host (name, driver, address, project, zone_id, pool_id, tags, cpu_over_commit_ratio,
                          memory_over_commit_ratio, reserved_cores, reserved_memory_mib, default_macvlan_mode,
-                         system_id, public_key)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                         system_id, public_key, machine_id)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
     returning id
 """
 _SCHEDULE = "insert into vm_host_schedule (host_id, next_refresh_at) values ($1, now() + interval '1 minute')"
 _SAME_HOST = "select id, name from vm_host where driver = $1 and address = $2 and project = $3"
+_HOST_ON_MACHINE = "select name from vm_host where machine_id = $1"
 _SAME_ADDRESS = """
     select other.id, other.name
       from vm_host h join vm_host other on other.driver = h.driver and other.project = h.project
@@ -141,6 +142,7 @@ async def insert(
     default_macvlan_mode: str | None,
     system_id: str,
     public_key: str | None,
+    machine_id: int | None,
 ) -> tuple[int, str]:
     """Adds a host with the first of `names` that no other host has. Returns its id and name.
 
@@ -152,7 +154,7 @@ async def insert(
                 host_id: int = await db.fetchval(
                     _INSERT, name, driver.value, address, project, zone_id, pool_id, list(tags), cpu_over_commit_ratio,
                     memory_over_commit_ratio, reserved_cores, reserved_memory_mib, default_macvlan_mode, system_id,
-                    public_key,
+                    public_key, machine_id,
                 )  # fmt: skip
                 await db.execute(_SCHEDULE, host_id)
                 return host_id, name
@@ -167,6 +169,12 @@ async def insert(
 
 def _group_removed(error: asyncpg.ForeignKeyViolationError) -> InvalidRequest:
     return InvalidRequest(f"The zone or resource pool was removed while this request ran: {error.detail}")
+
+
+async def host_on_machine(db: Db, machine_id: int) -> str | None:
+    """Returns the name of the host that runs on the machine; None if it is no VM host."""
+    name: str | None = await db.fetchval(_HOST_ON_MACHINE, machine_id)
+    return name
 
 
 async def _taken(

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 _HOSTS = """
-    select h.*, z.name as zone_name, z.description as zone_description, p.name as pool_name,
+    select h.*, (select m.system_id from machine m where m.id = h.machine_id) as machine_system_id,
+           z.name as zone_name, z.description as zone_description, p.name as pool_name,
            p.description as pool_description, s.architecture, s.hypervisor_version, s.emulated, s.cpu_speed_mhz,
            s.cores, s.memory_mib, s.huge_memory_mib, s.cores_claimed, s.memory_mib_claimed, s.numa_nodes,
            s.network_devices, s.gpus,
@@ -228,10 +229,10 @@ def _host(
 
 _SAME_IN_VIEW = (
     "id", "name", "address", "project", "cpu_over_commit_ratio", "memory_over_commit_ratio", "default_macvlan_mode",
-    "system_id", "server_id", "cluster_id", "cluster_name", "member", "architecture", "hypervisor_version",
-    "emulated", "cpu_speed_mhz", "reserved_cores", "reserved_memory_mib", "public_key", "certificate_fingerprint",
-    "certificate_expires_at", "pinned_fingerprint", "identity_confirmed", "error_code", "error_message", "refreshed_at",
-    "created_at",
+    "system_id", "machine_system_id", "server_id", "cluster_id", "cluster_name", "member", "architecture",
+    "hypervisor_version", "emulated", "cpu_speed_mhz", "reserved_cores", "reserved_memory_mib", "public_key",
+    "certificate_fingerprint", "certificate_expires_at", "pinned_fingerprint", "identity_confirmed", "error_code",
+    "error_message", "refreshed_at", "created_at",
 )  # fmt: skip
 
 

@@ -10,8 +10,10 @@ from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
 from common.values import DriverType, NicKind, OwnershipMarker
 from common.volume_names import marker_of_volume, volume_name
 from regiond.identifiers import serial
-from regiond.machines.model import MachineView
+from regiond.machines.model import MachineView, NicView
 from regiond.placement.model import Candidate, Evaluation, Requirements
+
+_UNCONFIGURED = "unconfigured"  # the mode of a NIC
 
 
 def guest_spec(
@@ -45,7 +47,7 @@ def guest_spec(
 
 
 def known_spec(machine: MachineView, installation_id: UUID) -> GuestSpec:
-    """Returns the definition of an existing machine, from its rows: enough to find, power and remove its guest.
+    """Returns the definition of an existing machine, from its rows: enough to find, power, empty and remove its guest.
 
     Omits disks and NICs that Innkeeper did not create, so that no driver removes them.
     """
@@ -67,11 +69,33 @@ def known_spec(machine: MachineView, installation_id: UUID) -> GuestSpec:
             for disk in machine.disks
             if marker_of_volume(disk.volume) == marker
         ),
-        nics=tuple(
-            NicSpec(name=nic.name, mac_address=nic.mac_address, kind=NicKind(nic.kind), source=nic.source)
-            for nic in machine.nics
-            if not machine.adopted
-        ),
+        nics=() if machine.adopted else tuple(map(nic_spec, machine.nics)),
+    )
+
+
+def nic_spec(nic: NicView) -> NicSpec:
+    """Returns the definition of an existing NIC, from its rows. The first NIC of a machine boots."""
+    return NicSpec(
+        name=nic.name,
+        mac_address=nic.mac_address,
+        kind=NicKind(nic.kind),
+        source=nic.source,
+        boot=nic.index == 0,
+        vid=nic.vid,
+        address=_address(nic),
+        configured=nic.mode != _UNCONFIGURED,
+    )
+
+
+def _address(nic: NicView) -> NicAddress | None:
+    """None for DHCP."""
+    if nic.ip_address is None or nic.subnet is None:
+        return None
+    return NicAddress(
+        address=str(nic.ip_address),
+        prefix_length=nic.subnet.cidr.prefixlen,
+        gateway=None if nic.subnet.gateway_ip is None else str(nic.subnet.gateway_ip),
+        dns_servers=tuple(map(str, nic.subnet.dns_servers)),
     )
 
 

@@ -11,6 +11,7 @@ from common.errors import Busy, WrongState
 from common.guest_spec import GuestSpec
 from common.serialization import to_dict
 from common.values import GuestRef, OwnershipMarker
+from regiond.hosts.service import host_on_machine
 from regiond.machines import lifecycle_store
 from regiond.machines.guest_spec import known_spec
 from regiond.machines.lifecycle import MachineEvent
@@ -21,6 +22,7 @@ from regiond.operations.model import OPEN_STATES, OperationKind, Parent
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
+_ENDS_SYSTEM = (OperationKind.RELEASE, OperationKind.DELETE)
 MAX_FAILURES = 120  # about an hour: retries are at most 30 s apart
 
 
@@ -53,9 +55,20 @@ async def open_operation(
         request=request_of(known_spec(machine, installation_id), was=machine.state.value, **(request or {})),
         max_failures=MAX_FAILURES,
     )  # fmt: skip
+    if kind in _ENDS_SYSTEM:
+        await _check_no_host(db, machine)
     if begins is not None:
         await lifecycle_store.apply_event(db, machine.id, begins)
     return operation_id
+
+
+async def _check_no_host(db: Db, machine: MachineView) -> None:
+    """Raises WrongState if a VM host runs on the machine: it may have machines of its own."""
+    name = await host_on_machine(db, machine.id)
+    if name is not None:
+        raise WrongState(
+            f"{machine.hostname} is the VM host {name}. Remove that first: innkeeper vm-host delete {name}", host=name
+        )
 
 
 async def open_clean_up(

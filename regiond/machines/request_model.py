@@ -7,6 +7,7 @@ from typing import Any
 from attrs import asdict, field, frozen
 
 from common.compose_request import ComposeRequest
+from common.values import DriverType
 
 
 @frozen(kw_only=True)
@@ -57,7 +58,7 @@ class DeployRequest:
     """What a user asks of a deployment. `distro_series` is `noble`, `ubuntu/noble` or `custom/x`; empty: the default.
 
     `encoded_user_data` is base64, as the API receives it. `agent_name` is stored if the deployment allocates the
-    machine.
+    machine. With `vm_host` the machine becomes a VM host of that driver.
     """
 
     osystem: str = ""
@@ -65,6 +66,7 @@ class DeployRequest:
     encoded_user_data: str = field(default="", repr=False)
     agent_name: str = ""
     comment: str = ""
+    vm_host: DriverType | None = None
 
     @property
     def image_name(self) -> str:

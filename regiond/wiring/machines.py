@@ -77,8 +77,9 @@ def wire_machines(
         await allocation.start(caller, AllocateRequest(system_id=system_id, agent_name=agent_name))
 
     deployments = Deployments(
-        database, operations, images.images, storage.credentials, allocate, installation_id=installation_id
-    )
+        database, operations, images.images, storage.credentials, allocate,
+        key_pairs=storage.key_pairs, installation_id=installation_id,
+    )  # fmt: skip
     machines = Machines(
         database, operations, calls, composer, stop_deployment=deployments.stop, installation_id=installation_id
     )
@@ -127,6 +128,7 @@ def wire_engine(
                 database=storage.database,
                 calls=calls,
                 content=layer.content,
+                hosts=layer.hosts,
                 seal=storage.credentials,
                 guest_url=addresses.guest_url,
                 time_limit_s=60.0 * settings.deployment_minutes,

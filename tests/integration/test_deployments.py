@@ -236,7 +236,7 @@ async def test_a_report_counts_once_and_only_with_its_secret(innkeeper: Deployme
     await wait_for_boot(innkeeper)
     found = find_report(decoded(innkeeper.simulated().user_data_of("vm")))
     assert found is not None
-    id_, secret = found
+    id_, secret = found.deployment_id, found.secret
     assert await report(innkeeper, f"{id_}/{'x' * 43}") == 404
     assert await report(innkeeper, f"{id_ + 1}/{secret}") == 404
     assert await report(innkeeper, f"{'9' * 30}/{secret}") == 404

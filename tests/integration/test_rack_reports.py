@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from attrs import define, field
 
 from common.errors import LinkLost, NotFound
+from common.vm_host_report import VmHostReport
 from rackd.report_listener import MAX_BODY_BYTES, ReportListener
 
 SECRET = "s" * 43
@@ -21,12 +22,16 @@ class Region:
 
     linked: bool = True
     reported: list[int] = field(factory=list)
+    vm_hosts: list[VmHostReport] = field(factory=list)
 
-    async def report(self, deployment_id: int, secret: str) -> None:
+    async def report(self, deployment_id: int, secret: str, vm_host: VmHostReport | None = None) -> None:
         if not self.linked:
             raise LinkLost("The rack has no link to any region.")
         if (deployment_id, secret) != (7, SECRET):
             raise NotFound("There is no such deployment.")
+        if vm_host is not None:
+            self.vm_hosts.append(vm_host)
+            return
         self.reported.append(deployment_id)
 
 
@@ -65,6 +70,22 @@ async def test_other_requests_are_refused() -> None:
         assert await status_of(port, "/") == 404
         assert await status_of(port, f"/MAAS/report/7/{SECRET}", "-X", "GET") == 404
         assert await status_of(port, f"/MAAS/report/7/{SECRET}", "-H", f"Content-Length: {MAX_BODY_BYTES + 1}") == 0
+    assert region.reported == []
+
+
+async def test_a_guest_reports_its_hypervisor() -> None:
+    region = Region()
+    path = f"/MAAS/report/7/{SECRET}/vm-host"
+    async with listening(region) as port:
+        assert await status_of(port, path, "-d", "address=10.0.0.5", "-d", "fingerprint=ab12") == 200
+        assert await status_of(port, path, "-d", "address=fd00::5", "--data-urlencode", "problem=no\x1b LXD\n") == 200
+        assert await status_of(port, path, "-d", "address=everywhere", "-d", "fingerprint=ab12") == 400
+        assert await status_of(port, path, "-d", "address=10.0.0.5", "-d", "fingerprint=a%20b") == 400
+        assert await status_of(port, f"{path}/more", "-d", "address=10.0.0.5", "-d", "fingerprint=ab12") == 404
+    assert region.vm_hosts == [
+        VmHostReport(address="10.0.0.5", fingerprint="ab12"),
+        VmHostReport(address="fd00::5", fingerprint="", problem="no LXD"),
+    ]
     assert region.reported == []
 
 

@@ -20,9 +20,11 @@ _BUILD_S = 900.0
 _LAB = Path(__file__).parent / "lab"
 
 
-def image_file() -> Path:
-    """Returns the qcow2 file. The first call on a machine builds it, in a minute."""
-    built = subprocess.run([str(_LAB), "image"], stdout=subprocess.PIPE, text=True, check=True, timeout=_BUILD_S)
+def image_file(packages: str = "") -> Path:
+    """Returns the qcow2 file, with more Debian packages (`lxd,ovmf`). The first call builds it, in minutes."""
+    built = subprocess.run(
+        [str(_LAB), "image", "", packages], stdout=subprocess.PIPE, text=True, check=True, timeout=_BUILD_S
+    )
     return Path(built.stdout.strip())
 
 
@@ -34,10 +36,10 @@ class _Silent:
     def end(self) -> None: ...
 
 
-async def upload_image(innkeeper: Deployment, name: str = "debian/bookworm") -> Any:
+async def upload_image(innkeeper: Deployment, name: str = "debian/bookworm", *, packages: str = "") -> Any:
     """Returns the image, which is ready, as the API does."""
     return await ImageUpload(
-        api=innkeeper.api, path=await asyncio.to_thread(image_file),
+        api=innkeeper.api, path=await asyncio.to_thread(image_file, packages),
         plain=[("name", name), ("architecture", "amd64")], waits=True, progress=_Silent(),
     ).run()  # fmt: skip
 

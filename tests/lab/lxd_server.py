@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from http.client import HTTPConnection
+from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -34,6 +35,7 @@ LAB = Path(__file__).parent / "lab"
 _SLOT = crc32(str(LAB_DIR).encode()) % 100  # each lab of a machine has its own ports
 SERVER, SERVER_PORT = "iksrv", 18400 + _SLOT
 CLUSTER, CLUSTER_PORT, CLUSTER_MEMBERS = "ikcl", 18500 + _SLOT, 3
+BOOTING, BOOTING_PORT = "ikboot", 18800 + _SLOT
 PAIR = {"iktrust1": 18600 + _SLOT, "iktrust2": 18700 + _SLOT}
 START_S = 120.0
 
@@ -230,6 +232,16 @@ class LxdServer:
     def managed_bridge(self) -> str:
         return next(str(one["name"]) for one in self.ask("/1.0/networks?recursion=1") if one["managed"])
 
+    @property
+    def managed_subnet(self) -> str:
+        """The subnet of the managed bridge, as a network (`10.143.88.0/24`)."""
+        own = IPv4Interface(self.ask(f"/1.0/networks/{self.managed_bridge}")["config"]["ipv4.address"])
+        return str(own.network)
+
+    def console(self, instance: str) -> str:
+        """What the guest has written to its console, as far as LXD keeps it."""
+        return self.lxc("console", instance, "--show-log")
+
     def folder_of(self, instance: str) -> Path:
         """The folder with the disk files of an instance in the default project."""
         return LAB_DIR / f"lxd-{self.member or self.name}" / "virtual-machines" / instance
@@ -312,6 +324,13 @@ def lab_server() -> LxdServer:
 
 
 @cache
+def booting_server() -> LxdServer:
+    """A server whose guests find their root disk; the others' do not, and end faster (`shim/qemu-system-x86_64`)."""
+    _up(("up-lxd", BOOTING, str(BOOTING_PORT)), (BOOTING,), LAB_BOOTS="1")
+    return LxdServer(BOOTING, f"127.0.0.1:{BOOTING_PORT}")
+
+
+@cache
 def lab_pair() -> tuple[LxdServer, LxdServer]:
     """Two more servers, whose trust stores the tests may change."""
     first, second = (_server(name, port) for name, port in PAIR.items())
@@ -333,10 +352,10 @@ def _server(name: str, port: int) -> LxdServer:
     return LxdServer(name, f"127.0.0.1:{port}")
 
 
-def _up(command: tuple[str, ...], names: tuple[str, ...]) -> None:
+def _up(command: tuple[str, ...], names: tuple[str, ...], **environment: str) -> None:
     if not (LAB_DIR / f"lxd-{names[0]}.pid").exists():
         atexit.register(_lab, "stop-lxd", *names)
-    _lab(*command)
+    _lab(*command, **environment)
 
 
 def _lab(*arguments: str, **environment: str) -> None:

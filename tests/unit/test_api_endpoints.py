@@ -108,6 +108,7 @@ FOR_USERS = {
     ("SessionHandler", "delete", Permission.USER),
     ("AuthenticateHandler", "create", Permission.ANYONE),  # a login
     ("DeploymentReportHandler", "create", Permission.ANYONE),  # by guests, with the secret of their deployment
+    ("VmHostReportHandler", "create", Permission.ANYONE),
 }
 
 

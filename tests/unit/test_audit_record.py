@@ -131,6 +131,7 @@ def test_every_change_of_an_account_is_audited() -> None:
     }  # fmt: skip
     assert unaudited == {
         "Report that a machine has booted",  # by a guest: the event of the deployment says it
+        "Report that a hypervisor was set up",  # the same
         "Add a part to an upload",  # the declaration and the end are recorded
     }
     open_changes = {

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.guest_spec import NicSpec
-from common.report_url import find_report, report_url
+from common.report_url import ReportAddress, find_report, report_url
 from common.values import NicKind
 from regiond.machines.deployment.cloud_init import CloudInitInput, cloud_init_seed
 from regiond.machines.deployment.network_config import NicNetwork
@@ -148,7 +148,7 @@ def test_a_seed_has_no_line_that_a_user_could_forge() -> None:
 
 def test_the_report_is_found_in_the_seed() -> None:
     found = [find_report(text(part)) for part in parts(user_data=USERS)]
-    assert found == [None, None, None, None, (7, SECRET)]
+    assert found == [None, None, None, None, ReportAddress(deployment_id=7, secret=SECRET, of_vm_host=False)]
 
 
 def test_neither_secret_nor_user_data_are_shown() -> None:

@@ -8,10 +8,17 @@ import pytest
 from attrs import evolve
 
 from common.deployment_spec import ImageFormat
+from common.values import DriverType
 from regiond.caller import Caller, PoolRole
 from regiond.images.model import Image, ImageState
 from regiond.machines.model import MachineState, MachineView
-from regiond.ui.machines.deploy_form import encoded_user_data, image_choices, root_disk_bytes
+from regiond.ui.machines.deploy_form import (
+    encoded_user_data,
+    image_choices,
+    root_disk_bytes,
+    vm_host_choices,
+    with_vm_host,
+)
 from regiond.ui.machines.machine_actions import deployment_obstacle, may_abort
 from tests.unit.api_samples import IMAGE, MACHINE
 
@@ -88,3 +95,11 @@ def test_the_root_disk_is_the_first_one() -> None:
 def test_user_data_is_sent_with_the_line_ends_of_unix() -> None:
     assert base64.b64decode(encoded_user_data("#!/bin/sh\r\necho ü\r\n")) == "#!/bin/sh\necho ü\n".encode()
     assert encoded_user_data(" \r\n") == ""
+
+
+def test_an_administrator_may_make_the_vm_a_host_unless_it_is_simulated() -> None:
+    real, simulated = (evolve(MACHINE, driver=driver) for driver in (DriverType.LXD, DriverType.SIMULATED))
+    assert [field for field, _ in vm_host_choices(real, is_admin=True)] == ["register_vmhost", "install_kvm"]
+    assert vm_host_choices(real, is_admin=False) == vm_host_choices(simulated, is_admin=True) == ()
+    assert with_vm_host({"comment": "x", "vm_host": "install_kvm"}) == {"comment": "x", "install_kvm": "true"}
+    assert with_vm_host({"vm_host": ""}) == with_vm_host({"vm_host": "owner"}) == {}

@@ -108,7 +108,7 @@ class SimulatedBoots:
                 address = deployments.report_of(db, boot.guest_id)
             if address is not None:
                 try:
-                    self._report(*address)
+                    self._report(address.deployment_id, address.secret)
                 except InnkeeperError as error:
                     log.info("simulated_report_failed", host=boot.path.stem, code=error.code, reason=error.message)
                     if error.retryable:

@@ -14,7 +14,7 @@ from email.message import EmailMessage
 
 from common.deployment_spec import CloudInitSeed, ImageRef
 from common.discovery import ImageCopy
-from common.report_url import find_report
+from common.report_url import ReportAddress, find_report
 
 IMAGE_PREFIX = "innkeeper-image-"
 
@@ -85,8 +85,8 @@ def boots(db: sqlite3.Connection) -> list[tuple[str, float]]:
     return [(row["guest_id"], max(0.0, row["due_at"] - time.time())) for row in db.execute("select * from boot")]
 
 
-def report_of(db: sqlite3.Connection, guest_id: str) -> tuple[int, str] | None:
-    """Returns deployment and secret that the guest reports, from its user data; None if it does not boot."""
+def report_of(db: sqlite3.Connection, guest_id: str) -> ReportAddress | None:
+    """Returns the address at which the guest reports, from its user data; None if it does not boot."""
     query = "select user_data from deployment join boot using (guest_id) where guest_id = ?"
     row = db.execute(query, (guest_id,)).fetchone()
     if row is None:

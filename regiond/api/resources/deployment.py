@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 from common.errors import NotFound
+from common.values import DriverType
+from common.vm_host_report import LONGEST_PROBLEM, read_vm_host_report
 from regiond.api import crud
 from regiond.api.dry_run import machine_plan_reply, with_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource
@@ -22,14 +24,18 @@ _MAX_ENCODED_LENGTH = 3 * 1024 * 1024  # 1 MiB of user data in base64 twice, wit
 _REFUSED = {
     "ephemeral_deploy": "Innkeeper deploys to the machine's disk: leave ephemeral_deploy out.",
     "enable_hw_sync": "Innkeeper does not read a deployed machine's hardware: leave enable_hw_sync out.",
-    "install_kvm": "Innkeeper does not make deployed machines VM hosts yet: leave install_kvm out.",
-    "register_vmhost": "Innkeeper does not make deployed machines VM hosts yet: leave register_vmhost out.",
 }
 _ID = re.compile(r"[0-9]{1,18}")
 
 
+_VM_HOSTS = {"register_vmhost": DriverType.LXD, "install_kvm": DriverType.LIBVIRT}
+
+
 def _problems(call: Call) -> Problems:
-    return {name: [reason] for name, reason in _REFUSED.items() if call.values[name]}
+    refused = {name: [reason] for name, reason in _REFUSED.items() if call.values[name]}
+    if all(call.values[name] for name in _VM_HOSTS):
+        return {**refused, "install_kvm": ["A machine becomes an LXD server or a libvirt host, not both: give one."]}
+    return refused
 
 
 async def _deploy(call: Call) -> Reply:
@@ -41,6 +47,7 @@ async def _deploy(call: Call) -> Reply:
         encoded_user_data=values["user_data"],
         agent_name=values["agent_name"],
         comment=values["comment"],
+        vm_host=next((driver for name, driver in _VM_HOSTS.items() if values[name]), None),
     )
     operation = await call.services.deployments.start(
         call.caller, machine.system_id, request, idempotency_key=call.idempotency_key
@@ -65,6 +72,14 @@ async def _report(call: Call) -> Reply:
     if not _ID.fullmatch(call.path["id"]):
         raise NotFound("There is no such deployment.")
     await call.services.deployments.report(int(call.path["id"]), call.path["secret"])
+    return empty_reply()
+
+
+async def _vm_host_report(call: Call) -> Reply:
+    if not _ID.fullmatch(call.path["id"]):
+        raise NotFound("There is no such deployment.")
+    report = read_vm_host_report(call.values)
+    await call.services.deployments.report(int(call.path["id"]), call.path["secret"], vm_host=report)
     return empty_reply()
 
 
@@ -96,6 +111,18 @@ DEPLOY = Endpoint(
             ),
         ),
         Field(name="agent_name", type=Text(max_length=256), default="", doc="Stored if this allocates the machine."),
+        Field(
+            name="register_vmhost",
+            type=Boolean(),
+            default=False,
+            doc="Make the machine an LXD server and add it as a VM host. Administrators only.",
+        ),
+        Field(
+            name="install_kvm",
+            type=Boolean(),
+            default=False,
+            doc="Make the machine a libvirt host and add it as a VM host. Administrators only.",
+        ),
         *(Field(name=name, type=Boolean(), default=False, doc="Not supported: must be false.") for name in _REFUSED),
         COMMENT,
     ),
@@ -137,6 +164,40 @@ REPORT = Resource(
             success=204,
             audited=False,  # the deployment's event says it
             run=_report,
+        ),
+    ),
+)
+VM_HOST_REPORT = Resource(
+    handler="VmHostReportHandler",
+    base="/MAAS/",
+    path="report/{id}/{secret}/vm-host",
+    doc="Where a deployed machine that becomes a VM host reports its hypervisor.",
+    described=False,
+    endpoints=(
+        Endpoint(
+            method="POST",
+            permission=Permission.ANYONE,
+            title="Report that a hypervisor was set up",
+            doc="The address holds the secret of the deployment. Counts until the machine has booted.",
+            fields=(
+                Field(name="address", type=Text(max_length=64), required=True, doc="The machine's IP address."),
+                Field(
+                    name="fingerprint",
+                    type=Text(max_length=128),
+                    default="",
+                    doc="Of the LXD server's certificate, or of the SSH host key.",
+                ),
+                Field(
+                    name="problem",
+                    type=Text(max_length=LONGEST_PROBLEM),
+                    default="",
+                    doc="Why it was not set up.",
+                ),
+            ),
+            result=crud.NOTHING,
+            success=204,
+            audited=False,  # the deployment's event says it
+            run=_vm_host_report,
         ),
     ),
 )

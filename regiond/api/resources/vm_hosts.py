@@ -53,7 +53,9 @@ async def _create(call: Call) -> HostView:
         project=values["project"] or "",
         fingerprint=values["fingerprint"],
         trust_on_first_use=bool(values["trust_on_first_use"]),
-        **_lxd_credentials(values),
+        password=values["password"],
+        certificate=values["certificate"],
+        key=values["key"],
     )
     return await call.services.hosts.create(call.caller, new)
 

@@ -63,7 +63,7 @@ _STORAGE_POOL: Serializer[StoragePoolView] = serializer(
 )
 _HOST_MACHINE: Serializer[HostView] = serializer(
     "HostMachine",
-    key("system_id", nullable(STR), lambda host: host.system_id),
+    key("system_id", nullable(STR), lambda host: host.machine_system_id or host.system_id),
     constant("__incomplete__", BOOL, value=True),
 )
 _PROFILE: Serializer[Profile] = serializer(

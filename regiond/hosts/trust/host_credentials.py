@@ -48,13 +48,16 @@ class HostCredentials:
 
     async def prepare(self, new: NewHost, name: str, address: Address) -> PreparedCredentials:
         """For a new host. Raises InvalidRequest by field for an unusable key pair."""
+        given = new.on_machine
         if new.driver is DriverType.LXD:
-            pair = read_key_pair(new.certificate, new.key, utc_now())
+            pair = given.key_pair if given is not None else read_key_pair(new.certificate, new.key, utc_now())
             if pair is None and not await self._has_pair(address.normalised):
                 pair = await self._key_pairs.make(name)
             return PreparedCredentials(pair=pair, secrets=_password(new.password))
         _reject_pair(new.certificate, new.key)
-        ssh = make_ssh_key_pair(name) if address.needs_ssh_key else None
+        ssh = None
+        if address.needs_ssh_key:
+            ssh = (given and given.ssh_key_pair) or make_ssh_key_pair(name)
         secrets = {"power_pass": new.power_pass} if new.power_pass else {}
         return PreparedCredentials(ssh=ssh, secrets={**secrets, "ssh_private_key": ssh.private_pem} if ssh else secrets)
 

@@ -12,6 +12,7 @@ from attrs import field, frozen
 from common.deployment_spec import ImageRef
 from common.guest_spec import GuestSpec
 from common.values import Guest
+from regiond.machines.deployment.vm_host.model import VmHostSetup
 
 _FIRST_LOOK_S = 2.0  # a report that comes before the operation waits is found then
 _LAST_LOOK_S = 30.0
@@ -41,6 +42,7 @@ class Deployment:
     reported_at: datetime | None
     waited_s: float | None
     reported_s: float | None
+    vm_host: VmHostSetup | None = None
 
     def is_secret(self, secret: str) -> bool:
         """Whether the guest has this secret; False before the root disk is written."""

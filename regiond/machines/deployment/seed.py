@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from common.deployment_spec import CloudInitSeed
-from common.guest_spec import NicAddress, NicSpec
-from common.values import NicKind
+from common.report_url import VM_HOST
 from regiond.machines.deployment.cloud_init import CloudInitInput, cloud_init_seed
 from regiond.machines.deployment.model import Deployment
 from regiond.machines.deployment.network_config import NicNetwork
+from regiond.machines.deployment.vm_host.cloud_config import vm_host_config
+from regiond.machines.guest_spec import nic_spec
 from regiond.machines.model import MachineView, NicView
 from regiond.networks.model import DOMAIN_NAME
 
-_UNCONFIGURED = "unconfigured"
 _DEFAULT_MTU = 1500
 
 
@@ -37,34 +38,16 @@ def make_seed(
             report_within_s=time_limit_s,
             user_data=user_data or None,
             nics=tuple(_network(nic) for nic in machine.nics),
+            additions=_additions(deployment, report_to, time_limit_s),
         )
     )
 
 
+def _additions(deployment: Deployment, report_to: str, time_limit_s: float) -> Mapping[str, Any]:
+    setup = deployment.vm_host
+    return {} if setup is None else vm_host_config(setup.driver, setup.public, report_to + VM_HOST, time_limit_s)
+
+
 def _network(nic: NicView) -> NicNetwork:
     mtu = None if nic.vlan is None or nic.vlan.mtu == _DEFAULT_MTU else nic.vlan.mtu
-    return NicNetwork(nic=_spec(nic), mtu=mtu, search_domains=(DOMAIN_NAME,) if nic.ip_address is not None else ())
-
-
-def _spec(nic: NicView) -> NicSpec:
-    return NicSpec(
-        name=nic.name,
-        mac_address=nic.mac_address,
-        kind=NicKind(nic.kind),
-        source=nic.source,
-        vid=nic.vid,
-        address=_address(nic),
-        configured=nic.mode != _UNCONFIGURED,
-    )
-
-
-def _address(nic: NicView) -> NicAddress | None:
-    """None for DHCP."""
-    if nic.ip_address is None or nic.subnet is None:
-        return None
-    return NicAddress(
-        address=str(nic.ip_address),
-        prefix_length=nic.subnet.cidr.prefixlen,
-        gateway=None if nic.subnet.gateway_ip is None else str(nic.subnet.gateway_ip),
-        dns_servers=tuple(str(server) for server in nic.subnet.dns_servers),
-    )
+    return NicNetwork(nic=nic_spec(nic), mtu=mtu, search_domains=(DOMAIN_NAME,) if nic.ip_address is not None else ())

@@ -10,8 +10,10 @@ from uuid import UUID
 from common.deployment_spec import ImageRef
 from common.errors import Busy, NotFound, OperationPending, WrongState
 from common.serialization import to_dict
+from common.values import DriverType
+from common.vm_host_report import VmHostReport
 from regiond.caller import Caller
-from regiond.credentials.service import USER_DATA
+from regiond.credentials.service import USER_DATA, VM_HOST_KEY
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.images.model import Image
@@ -20,6 +22,8 @@ from regiond.machines import view_store
 from regiond.machines.affected_guests import affected_guest
 from regiond.machines.deployment import store
 from regiond.machines.deployment.user_data import decode_user_data
+from regiond.machines.deployment.vm_host.keys import MakesKeyPairs, make_keys
+from regiond.machines.deployment.vm_host.model import VmHostSetup
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.machine_removal_plan import MachineRemovalPlan
 from regiond.machines.model import DeployRequest, MachineState, MachineView
@@ -54,6 +58,7 @@ class Deployments:
         seal: Seal,
         allocate: Allocate,
         *,
+        key_pairs: MakesKeyPairs,
         installation_id: UUID,
     ) -> None:
         self._database = database
@@ -61,6 +66,7 @@ class Deployments:
         self._images = images
         self._seal = seal
         self._allocate = allocate
+        self._key_pairs = key_pairs
         self._installation_id = installation_id
 
     async def start(
@@ -78,11 +84,14 @@ class Deployments:
         payload = {
             "kind": OperationKind.DEPLOY.value, "system_id": system_id, "distro_series": request.image_name,
             "user_data": hashlib.sha256(request.encoded_user_data.encode()).hexdigest(),
+            **({"vm_host": request.vm_host.value} if request.vm_host else {}),
         }  # fmt: skip
 
         async def open_() -> int:
             user_data = decode_user_data(request.encoded_user_data)
             machine = await self._read(caller, system_id)
+            if request.vm_host is not None:
+                check_may_be_host(caller, machine)
             image = await self._images.find_for_deployment(request.image_name, machine.architecture)
             check_root_disk(machine, image_ref(image))
             await self._check_firmware(machine, image)
@@ -90,7 +99,12 @@ class Deployments:
                 await self._allocate(caller, system_id, request.agent_name)
                 machine = await self._read(caller, system_id)
             check_owner(caller, machine)
-            return await self._open(caller, machine, request, user_data, image, idempotency_key, request_hash(payload))
+            keys = None
+            if request.vm_host is not None:
+                keys = await make_keys(request.vm_host, machine.hostname, self._key_pairs)
+            return await self._open(
+                caller, machine, request, user_data, keys, image, idempotency_key, request_hash(payload)
+            )
 
         return await self._operations.idempotent(caller, idempotency_key, payload, open_)
 
@@ -112,6 +126,7 @@ class Deployments:
         machine: MachineView,
         request: DeployRequest,
         user_data: bytes | None,
+        vm_host_keys: tuple[str, str] | None,
         image: Image,
         key: str | None,
         key_hash: bytes,
@@ -129,6 +144,11 @@ class Deployments:
             if user_data:
                 sealed = self._seal.seal_data(deployment_id, USER_DATA, user_data)
                 await store.set_user_data(db, deployment_id, sealed)
+            if request.vm_host is not None and vm_host_keys is not None:
+                public, private = vm_host_keys
+                sealed = self._seal.seal_data(deployment_id, VM_HOST_KEY, private.encode())
+                setup = VmHostSetup(driver=request.vm_host, public=public, sealed_key=sealed)
+                await store.set_vm_host(db, deployment_id, setup)
             if key is not None:
                 await operation_service.store_key(db, caller.account_id, key, key_hash, operation_id)
             message = f"{machine.hostname} is being deployed with {image.osystem}/{image.series}"
@@ -138,10 +158,10 @@ class Deployments:
             )  # fmt: skip
         return operation_id
 
-    async def report(self, deployment_id: int, secret: str) -> None:
-        """The guest has booted.
+    async def report(self, deployment_id: int, secret: str, vm_host: VmHostReport | None = None) -> None:
+        """The guest has booted, or before that: the hypervisor in it was set up, with this result.
 
-        Raises NotFound for an unknown deployment or a wrong secret, WrongState for a repeat.
+        Raises NotFound for an unknown deployment or a wrong secret, WrongState for a report after the boot.
         """
         async with self._database.transaction() as db:
             deployment = await store.locked(db, deployment_id)
@@ -149,6 +169,9 @@ class Deployments:
                 raise NotFound("There is no such deployment, it has ended, or the secret is wrong.")
             if deployment.reported_at is not None:
                 raise WrongState("The guest has reported already.")
+            if vm_host is not None:
+                await store.record_vm_host(db, deployment_id, vm_host)
+                return
             await store.record_reported(db, deployment_id)
         async with self._database.connection() as db:  # after the commit: it locks the operation
             await operation_service.wake(db, deployment.operation_id)
@@ -212,6 +235,13 @@ class Deployments:
     async def _read(self, caller: Caller, system_id: str) -> MachineView:
         async with self._database.connection() as db:
             return await view_store.read(db, system_id, caller=caller)
+
+
+def check_may_be_host(caller: Caller, machine: MachineView) -> None:
+    """Raises NotAllowed unless the caller is an administrator, WrongState for a machine on a simulated host."""
+    caller.require_admin()
+    if machine.driver is DriverType.SIMULATED:
+        raise WrongState(f"{machine.hostname} is on a simulated host: no hypervisor can be set up in it.")
 
 
 def check_root_disk(machine: MachineView, image: ImageRef) -> None:

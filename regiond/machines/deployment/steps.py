@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
@@ -23,10 +23,12 @@ from common.rpc.commands import (
 )
 from common.values import Guest, PowerAction, PowerState
 from regiond.accounts import service as account_service
-from regiond.credentials.service import USER_DATA
+from regiond.credentials.service import USER_DATA, VM_HOST_KEY
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.hosts import service as host_service
+from regiond.hosts.model import NewHost
+from regiond.hosts.service import PreparedHost
 from regiond.machines import store as machine_store
 from regiond.machines import view_store
 from regiond.machines.console.serial_log import read_last_lines
@@ -35,6 +37,7 @@ from regiond.machines.deployment.model import Deployment, DeploymentState, hash_
 from regiond.machines.deployment.outcome import abort_deployment, end_deployment, fail_deployment
 from regiond.machines.deployment.seed import make_seed
 from regiond.machines.deployment.service import Seal
+from regiond.machines.deployment.vm_host.model import new_host
 from regiond.machines.steps import Target, record_event, set_power
 from regiond.networks import service as network_service
 from regiond.operations.model import Operation, OperationKind
@@ -53,6 +56,13 @@ REFRESH_WITHIN_S = 5.0
 _SECRET_BYTES = 32
 
 
+class AddsHosts(Protocol):
+    """See `Hosts`."""
+
+    async def prepare(self, new: NewHost) -> PreparedHost: ...
+    async def add(self, db: Db, prepared: PreparedHost) -> str: ...
+
+
 @frozen(kw_only=True)
 class DeploymentTools:
     """`guest_url` returns the URL at which guests report, without a slash at its end."""
@@ -60,6 +70,7 @@ class DeploymentTools:
     database: Database
     calls: HostCalls
     content: RackContent
+    hosts: AddsHosts
     seal: Seal
     guest_url: Callable[[], str]
     time_limit_s: float
@@ -122,7 +133,25 @@ class DeployMachine:
         guest = await self._guest(target, journal)
         if guest is not None and lacks_address(target.spec, guest) and reported_s < ADDRESS_WAIT_S:
             return Outcome(resumes_within_s=ADDRESS_LOOK_S)
-        return _deployed(operation, target, deployment, guest)
+        host = None if deployment.vm_host is None else await self._new_host(operation, deployment)
+        return self._deployed(operation, target, deployment, guest, host)
+
+    def _deployed(
+        self, operation: Operation, target: Target, deployment: Deployment, guest: Guest | None,
+        host: PreparedHost | None,
+    ) -> Outcome:  # fmt: skip
+        async def record(db: Db) -> None:
+            name = None if host is None else await self._tools.hosts.add(db, host)
+            await end_deployment(db, target.machine_id)
+            if guest is not None:
+                installation_id = target.spec.marker.installation_id
+                await network_service.record_addresses_of(db, target.machine_id, guest, installation_id=installation_id)
+            await host_service.refresh_within(db, [target.host_id], REFRESH_WITHIN_S)  # finds what the guest gets later
+            message = f"{target.spec.name} was deployed with {deployment.osystem}/{deployment.distro_series}"
+            became = "" if name is None else f" and is the VM host {name}"
+            await record_event(db, operation, "machine_deployed", message + became)
+
+        return Outcome(result={"system_id": target.system_id}, record=record)
 
     async def _guest(self, target: Target, journal: Journal) -> Guest | None:
         """None if the host did not show it in time: the next refresh of the host finds its addresses."""
@@ -188,6 +217,16 @@ class DeployMachine:
 
         await journal.write("wait_for_report", record)
 
+    async def _new_host(self, operation: Operation, deployment: Deployment) -> PreparedHost:
+        """Raises DeploymentFailed if the guest's hypervisor does not work, InvalidRequest if it cannot be added."""
+        async with self._tools.database.connection() as db:
+            machine = await view_store.read(db, operation.system_id or "")
+        setup = deployment.vm_host
+        if setup is None or setup.sealed_key is None:
+            raise DeploymentFailed(f"The key of the VM host on {machine.hostname} was deleted.")
+        private_key = self._tools.seal.unseal_data(deployment.id, VM_HOST_KEY, setup.sealed_key).decode()
+        return await self._tools.hosts.prepare(new_host(machine, setup, private_key))
+
     async def _seed(self, operation: Operation, deployment: Deployment, secret: str) -> CloudInitSeed:
         async with self._tools.database.connection() as db:
             machine = await view_store.read(db, operation.system_id or "")
@@ -222,19 +261,6 @@ async def empty_root_disk(
         await journal.note("guest not found", reason=error.message)
         return None
     return power
-
-
-def _deployed(operation: Operation, target: Target, deployment: Deployment, guest: Guest | None) -> Outcome:
-    async def record(db: Db) -> None:
-        await end_deployment(db, target.machine_id)
-        if guest is not None:
-            installation_id = target.spec.marker.installation_id
-            await network_service.record_addresses_of(db, target.machine_id, guest, installation_id=installation_id)
-        await host_service.refresh_within(db, [target.host_id], REFRESH_WITHIN_S)  # finds what the guest gets later
-        message = f"{target.spec.name} was deployed with {deployment.osystem}/{deployment.distro_series}"
-        await record_event(db, operation, "machine_deployed", message)
-
-    return Outcome(result={"system_id": target.system_id}, record=record)
 
 
 async def _failed(db: Db, operation: Operation, target: Target, console: str) -> None:

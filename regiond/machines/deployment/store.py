@@ -8,7 +8,10 @@ import asyncpg
 
 from common.deployment_spec import ImageRef
 from common.serialization import from_dict, to_dict
+from common.values import DriverType
+from common.vm_host_report import VmHostReport
 from regiond.machines.deployment.model import Deployment, DeploymentState
+from regiond.machines.deployment.vm_host.model import VmHostSetup
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -28,16 +31,24 @@ _SELECT = """
 """
 _OF_OPERATION = _SELECT + "where operation_id = $1"
 _LOCKED = _SELECT + "where id = $1 for update"
-_NEW_REPORT = "update deployment set secret_hash = $2, booted_at = null where id = $1 and reported_at is null"
+_NEW_REPORT = """
+    update deployment set secret_hash = $2, booted_at = null, vm_host_report = null
+     where id = $1 and reported_at is null
+"""
 _BOOTED = "update deployment set booted_at = clock_timestamp() where id = $1 and booted_at is null"
 _REPORTED = "update deployment set reported_at = clock_timestamp() where id = $1"
 _UEFI_FIRMWARE = "select s.uefi_firmware from vm_host h join server s on s.id = h.server_id where h.id = $1"
-_SET_STATE = "update deployment set state = $2, sealed_user_data = null, secret_hash = null where machine_id = $1"
 _SET_CONSOLE = "update deployment set console = $2 where machine_id = $1"
 _CONSOLE = """
     select console from deployment
      where machine_id = $1 and state = 'failed' and ($2::bigint is null or operation_id = $2)
 """
+_SET_STATE = """
+    update deployment set state = $2, sealed_user_data = null, secret_hash = null, sealed_vm_host_key = null
+     where machine_id = $1
+"""
+_SET_VM_HOST = "update deployment set vm_host_driver = $2, vm_host_public = $3, sealed_vm_host_key = $4 where id = $1"
+_VM_HOST_REPORTED = "update deployment set vm_host_report = $2 where id = $1"
 
 
 async def insert(
@@ -51,6 +62,15 @@ async def insert(
 
 async def set_user_data(db: Db, deployment_id: int, sealed: bytes) -> None:
     await db.execute(_SET_USER_DATA, deployment_id, sealed)
+
+
+async def set_vm_host(db: Db, deployment_id: int, setup: VmHostSetup) -> None:
+    await db.execute(_SET_VM_HOST, deployment_id, setup.driver.value, setup.public, setup.sealed_key)
+
+
+async def record_vm_host(db: Db, deployment_id: int, report: VmHostReport) -> None:
+    """A later report replaces an earlier one."""
+    await db.execute(_VM_HOST_REPORTED, deployment_id, to_dict(report))
 
 
 async def of_operation(db: Db, operation_id: int) -> Deployment | None:
@@ -117,4 +137,17 @@ def _deployment(row: asyncpg.Record | None) -> Deployment | None:
         reported_at=row["reported_at"],
         waited_s=row["waited_s"],
         reported_s=row["reported_s"],
+        vm_host=_vm_host(row),
+    )
+
+
+def _vm_host(row: asyncpg.Record) -> VmHostSetup | None:
+    if row["vm_host_driver"] is None:
+        return None
+    report = row["vm_host_report"]
+    return VmHostSetup(
+        driver=DriverType(row["vm_host_driver"]),
+        public=row["vm_host_public"],
+        sealed_key=row["sealed_vm_host_key"],
+        report=None if report is None else from_dict(report, VmHostReport),
     )

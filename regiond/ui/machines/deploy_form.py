@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
+from common.values import DriverType
 from regiond.images.model import Image, split_architecture
 from regiond.machines.model import MachineView
 from regiond.ui.formats import file_size
+
+VM_HOST_FIELDS = (("register_vmhost", "An LXD server"), ("install_kvm", "A libvirt host"))
 
 
 @frozen(kw_only=True)
@@ -31,6 +34,18 @@ def image_choices(images: Iterable[Image], machine: MachineView) -> list[ImageCh
     architecture, root = split_architecture(machine.architecture)[0], root_disk_bytes(machine)
     choices = [_choice(one, root) for one in images if one.is_ready and one.architecture == architecture]
     return sorted(choices, key=lambda choice: (bool(choice.obstacle), choice.label.casefold(), choice.name))
+
+
+def vm_host_choices(machine: MachineView, *, is_admin: bool) -> tuple[tuple[str, str], ...]:
+    """The fields of the API that make the VM a host, with their words; none if the user cannot."""
+    return VM_HOST_FIELDS if is_admin and machine.driver is not DriverType.SIMULATED else ()
+
+
+def with_vm_host(values: Mapping[str, str]) -> dict[str, str]:
+    """The fields as the API takes them: `vm_host` names one of `VM_HOST_FIELDS`, or is empty."""
+    chosen = values.get("vm_host", "")
+    sent = {name: text for name, text in values.items() if name != "vm_host"}
+    return {**sent, chosen: "true"} if chosen in dict(VM_HOST_FIELDS) else sent
 
 
 def _choice(image: Image, root_bytes: int) -> ImageChoice:

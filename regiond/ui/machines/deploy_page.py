@@ -12,13 +12,19 @@ from regiond.machines.model import MachineView
 from regiond.permissions import Permission
 from regiond.ui import forms
 from regiond.ui.edit import Edit
-from regiond.ui.machines.deploy_form import encoded_user_data, image_choices, root_disk_bytes
+from regiond.ui.machines.deploy_form import (
+    encoded_user_data,
+    image_choices,
+    root_disk_bytes,
+    vm_host_choices,
+    with_vm_host,
+)
 from regiond.ui.machines.machine_actions import deployment_obstacle
 from regiond.ui.machines.machine_pages import after
 from regiond.ui.page import Visit, form_pages
 from regiond.ui.refusal import Refusal
 
-_FIELDS = ("distro_series", "user_data", "comment")
+_FIELDS = ("distro_series", "user_data", "vm_host", "comment")
 
 
 async def deploy(visit: Visit) -> Reply:
@@ -31,7 +37,7 @@ async def deploy(visit: Visit) -> Reply:
             "POST",
             "deploy",
             path={"system_id": machine.system_id},
-            fields={**values, "user_data": encoded_user_data(values["user_data"])},
+            fields={**with_vm_host(values), "user_data": encoded_user_data(values["user_data"])},
             idempotency_key=request.given("once") or None,
         )
         return after(found, machine.system_id)
@@ -54,6 +60,7 @@ async def _page(visit: Visit, machine: MachineView, edit: Edit, refusal: Refusal
         vm=machine,
         obstacle=deployment_obstacle(visit.caller, machine),
         choices=choices,
+        vm_host_choices=vm_host_choices(machine, is_admin=visit.caller.is_admin),
         is_possible=any(not choice.obstacle for choice in choices),
         root_disk_bytes=root_disk_bytes(machine),
         owner=owner,

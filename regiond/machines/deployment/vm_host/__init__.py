@@ -1,0 +1,1 @@
+"""Deployed machines that become VM hosts."""

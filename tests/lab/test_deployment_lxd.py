@@ -1,0 +1,76 @@
+"""A real guest is deployed through API, region, rack and LXD, and found as it was ordered by logging in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.deployment.in_process import deployed
+from tests.lab.deployed_guest import GuestBridge, deploy, guest_bridge
+from tests.lab.deployed_host import add_lxd
+from tests.lab.guest_image import BOOT_S, SshKey, upload_image
+from tests.lab.lxd_server import LxdServer, booting_server, why_no_lxd
+from tests.lab.needs import require
+
+PREFIX = "ikdep-"
+NAME = f"{PREFIX}web"
+
+
+@pytest.fixture
+def server() -> Iterator[LxdServer]:
+    require(why_no_lxd())
+    server = booting_server()
+    with server.restored(PREFIX):
+        yield server
+        server.delete_our_images()
+
+
+@pytest.fixture
+def bridge() -> Iterator[GuestBridge]:
+    with guest_bridge("10.254.12") as bridge:
+        yield bridge
+
+
+def instance(server: LxdServer) -> Any:
+    """The instance's config and devices, without what LXD and its drivers write at each creation."""
+    found = server.ask(f"/1.0/instances/{NAME}")
+    config = {key: text for key, text in found["config"].items() if not key.startswith("volatile.")}
+    return found["status"], config, found["devices"]
+
+
+@pytest.mark.deadline(2 * BOOT_S)
+async def test_a_deployed_guest_is_what_was_ordered(
+    tmp_path: Path, database_url: str, server: LxdServer, bridge: GuestBridge
+) -> None:
+    key, subnet = SshKey(tmp_path), server.managed_subnet
+    async with deployed(tmp_path, database_url, guest_url=bridge.guest_url) as innkeeper:
+        await bridge.start_rack(innkeeper)
+        await innkeeper.post("account/prefs/sshkeys/", key=key.public)
+        await upload_image(innkeeper)
+        host = await add_lxd(innkeeper, server)
+        machine = await bridge.compose(innkeeper, host, NAME, dhcp_subnet=subnet)
+        path = f"machines/{machine['system_id']}/"
+        before, volumes = instance(server), server.volumes()
+
+        deployed_machine = await deploy(innkeeper, machine, lambda: server.console(NAME))
+        assert (deployed_machine["osystem"], deployed_machine["distro_series"]) == ("debian", "bookworm")
+        images = server.our_images()
+        assert len(images) == 1
+        await bridge.check_guest(key, deployed_machine, dhcp_subnet=subnet)
+
+        released = await innkeeper.post(path, op="release")
+        assert (released["status_name"], released["power_state"]) == ("Ready", "off")
+        assert released["ip_addresses"] == [bridge.guest_address]
+        assert instance(server) == before
+        assert server.volumes() == volumes
+        assert "image" not in str(server.ask(f"/1.0/instances/{NAME}")["config"])
+        await innkeeper.delete(path)
+        assert server.instances(PREFIX) == set()
+        assert server.volumes() == set()
+        assert server.our_images() == images
+        removal = await innkeeper.begin(f"vm-hosts/{host['id']}/", method="DELETE")
+        assert await innkeeper.ended(removal) == "succeeded"
+        assert server.our_images() == set(), "the server is as it was before Innkeeper"
