@@ -87,19 +87,21 @@ class Answer:
 
 @frozen(kw_only=True)
 class Body:
-    """Fields of a form, of which a value of bytes is sent unchanged; or `content`, which is no form but data."""
+    """Fields of a form, of which a value of bytes is sent unchanged, and `files`; or `content`, which is no form."""
 
     fields: Sequence[tuple[str, str | bytes]] = field(factory=tuple)
     content: bytes | None = None
+    files: Mapping[str, bytes] = field(factory=dict)
 
     def encoded(self) -> tuple[bytes, str]:
         """The bytes and their content type: that of data, urlencoded, or multipart if a value is bytes."""
         if self.content is not None:
             return self.content, "application/octet-stream"
-        if all(isinstance(value, str) for _, value in self.fields):
+        if not self.files and all(isinstance(value, str) for _, value in self.fields):
             return urlencode(list(self.fields)).encode("ascii"), "application/x-www-form-urlencoded"
         boundary = secrets.token_hex(16)
         parts = [_part(boundary, name, value) for name, value in self.fields]
+        parts += [_part(boundary, name, data, file_name=name) for name, data in self.files.items()]
         return b"".join([*parts, f"--{boundary}--\r\n".encode()]), f'multipart/form-data; boundary="{boundary}"'
 
 
@@ -324,10 +326,11 @@ def _signer(key: str) -> Client:
     )
 
 
-def _part(boundary: str, name: str, value: str | bytes) -> bytes:
+def _part(boundary: str, name: str, value: str | bytes, *, file_name: str = "") -> bytes:
     data = value.encode() if isinstance(value, str) else value
     # Without a file name the part is a field, whatever its type.
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n'
+    named = f'; filename="{file_name}"' if file_name else ""
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{named}\r\n'
     kind = "" if isinstance(value, str) else "Content-Type: application/octet-stream\r\n"
     return (head + kind + "\r\n").encode() + data + b"\r\n"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from innkeeper.terminal import Terminal
 
 COMMAND = "boot-resources create"
 CONTENT = "content"
+METADATA = "metadata"
 PART_BYTES = 4 * 1024 * 1024  # the region takes no longer body
 PART_TIMEOUT_S = 120.0
 TRIES = 5  # of one part, when the connection is lost
@@ -37,13 +38,14 @@ def uploaded_file(wanted: ApiCall) -> Path | None:
 
 @frozen(kw_only=True)
 class ImageUpload:
-    """`plain` are the other fields of the call. `waits`: until the region has checked the image."""
+    """`plain` are the other fields of the call, `files` its other files. `waits`: until the image was checked."""
 
     api: Api
     path: Path
     plain: Sequence[tuple[str, str]]
     waits: bool
     progress: Progress
+    files: Mapping[str, bytes] = field(factory=dict)
     retry_after_s: float = _RETRY_AFTER_S
     _began_s: float = field(factory=time.monotonic, init=False)
 
@@ -63,9 +65,10 @@ class ImageUpload:
 
     async def _declared(self) -> Any:
         given = dict(self.plain)
-        size, sha256 = await asyncio.to_thread(partial(_size_and_hash, self.path, given.get("sha256")))
+        size, sha256 = await asyncio.to_thread(partial(_size_and_hash, self.path, given.get("sha256", "")))
         fields = {**given, "size": str(size), "sha256": sha256}
-        return (await self.api.send("POST", "boot-resources/", body=Body(fields=list(fields.items())))).json()
+        body = Body(fields=list(fields.items()), files=self.files)
+        return (await self.api.send("POST", "boot-resources/", body=body)).json()
 
     async def _with_content(self, entry: Any) -> Any:
         """Sends what the region does not have yet."""
@@ -117,8 +120,11 @@ class ImageUpload:
 
 async def upload(api: Api, wanted: ApiCall, path: Path, terminal: Terminal, *, waits: bool) -> None:
     """Uploads the file and shows the entry."""
-    plain = [(given.name, _text(given)) for given in wanted.fields if given.name not in {CONTENT, "size"}]
-    entry = await ImageUpload(api=api, path=path, plain=plain, waits=waits, progress=terminal.progress()).run()
+    given = [one for one in wanted.fields if one.name not in {CONTENT, "size"}]
+    plain = [(one.name, one.value) for one in given if not one.from_file]
+    files = {one.name: _file(one) for one in given if one.from_file}
+    sending = ImageUpload(api=api, path=path, plain=plain, files=files, waits=waits, progress=terminal.progress())
+    entry = await sending.run()
     terminal.show(entry, wanted.command)
 
 
@@ -137,13 +143,16 @@ def _upload_path(entry: Any) -> str:
     return relative_path(addresses[0])
 
 
-def _text(given: Given) -> str:
-    if given.from_file:
-        raise InvalidRequest(f"{given.name}: only {CONTENT} is read from a file here.")
-    return given.value
+def _file(given: Given) -> bytes:
+    if given.name != METADATA:
+        raise InvalidRequest(f"{given.name}: only {CONTENT} and {METADATA} are read from a file here.")
+    try:
+        return Path(given.value).read_bytes()
+    except OSError as error:
+        raise InvalidRequest(f"{METADATA}: cannot read {given.value}: {error.strerror}.") from error
 
 
-def _size_and_hash(path: Path, known: str | None) -> tuple[int, str]:
+def _size_and_hash(path: Path, known: str) -> tuple[int, str]:
     try:
         with path.open("rb") as file:
             sha256 = known or hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,6 +13,7 @@ from common.disk_firmware import boots_with_uefi_only
 from regiond.images import content
 from regiond.images.content_format import inspect_head
 from regiond.images.file_threads import FileThreads
+from regiond.images.lxd_metadata import parse_metadata
 from regiond.images.model import BadImage, Image
 from regiond.images.packing import Packing, check_filetype, is_packed
 from regiond.images.qcow2 import HEAD_BYTES
@@ -50,7 +51,11 @@ class Inspection:
         await self._check_bytes(path, image)
         disk, sha256, packing = path, image.sha256, Packing.NONE
         if is_packed(await self._head(path)):
-            packing = (await self.unpacking.unpack(path, unpacked, limit)).packing
+            found_inside = await self.unpacking.unpack(path, unpacked, limit)
+            packing = found_inside.packing
+            stated = parse_metadata(found_inside.metadata).architecture
+            if stated and stated != image.architecture:
+                raise BadImage(f"The image is for {stated}; {image.architecture} was declared.")
             disk, sha256 = unpacked, await self._sha256(unpacked)
         size_bytes = await self.threads.run(lambda: disk.stat().st_size)
         found, virtual_size_bytes = inspect_head(await self._head(disk), size_bytes)

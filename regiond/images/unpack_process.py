@@ -28,7 +28,14 @@ METADATA_MEMBER = "metadata.yaml"
 
 
 class Refused(Exception):
-    """The code of the problem: `damaged`, `too_large`, `disk_full`, `no_disk`, `several_files`, `container`."""
+    """The code of the problem: `damaged`, `too_large`, `disk_full`, `no_disk`, `several_files`, `container`.
+
+    `metadata` is what an archive without a disk has.
+    """
+
+    def __init__(self, code: str, metadata: str | None = None) -> None:
+        super().__init__(code)
+        self.metadata = metadata
 
 
 def unpack(source: io.BufferedReader, target: int) -> dict[str, Any]:
@@ -91,7 +98,7 @@ def _unpack_archive(stream: IO[bytes], target: int) -> str | None:
                     _copy(_content(archive, member), target)
                 has_lxd_disk = has_lxd_disk or name == DISK_MEMBER
     if not has_lxd_disk and (files == 0 or metadata is not None):
-        raise Refused("no_disk")
+        raise Refused("no_disk", metadata)
     if not has_lxd_disk and files > 1:
         raise Refused("several_files")
     return metadata
@@ -136,7 +143,7 @@ def main() -> int:
         result = unpack(io.BufferedReader(io.FileIO(0, closefd=False)), 1)
         os.fdatasync(1)
     except Refused as error:
-        result = {"error": str(error)}
+        result = {"error": str(error), "metadata": error.metadata}
     except (OSError, EOFError, lzma.LZMAError, zlib.error, tarfile.TarError, ValueError, MemoryError) as error:
         result = {"error": _code(error), "reason": f"{type(error).__name__}: {error}"[:200]}
     sys.stderr.write(json.dumps(result) + "\n")

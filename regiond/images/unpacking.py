@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from regiond.images import unpack_process
 from regiond.images.file_threads import FileThreads
 from regiond.images.limited_process import ProcessLimits, is_installed, run_limited
 from regiond.images.model import BadImage
-from regiond.images.packing import Packing, packing_named
+from regiond.images.packing import Packing, is_packed, packing_named
 from regiond.images.space import SpaceLimit
 
-_PROGRAM = Path(unpack_process.__file__)
+_METADATA_BYTES = 4 * 2**20  # of any file beside metadata.yaml, such as its templates
+_COMMAND = (sys.executable, "-I", "-S", unpack_process.__file__)
 _PROBLEMS: Mapping[str, str] = {
     "damaged": "The file is damaged or cut off",
     "disk_full": "The region's disk for images became full while the image was unpacked. Upload it again once there is "
@@ -47,17 +49,34 @@ class Unpacking:
         factory=partial(ProcessLimits, cpu_s=3600, deadline_s=7200.0, memory_bytes=512 * 2**20, open_files=16)
     )
 
+    async def metadata_of(self, data: bytes) -> str:
+        """Returns the text of LXD's metadata.yaml, of which `data` is the archive or the file itself. Raises BadImage.
+
+        It is not trusted.
+        """
+        if not is_packed(data[:512]):
+            return data[: unpack_process.MAX_METADATA_BYTES].decode("utf-8", "replace")
+        self._require()
+        with _in_memory(data) as (reads, writes):
+            ended = await run_limited(
+                _COMMAND, evolve(self.limits, cpu_s=10, deadline_s=30.0, file_bytes=_METADATA_BYTES),
+                reads=reads, writes=writes,
+            )  # fmt: skip
+        metadata: str = _result(ended.last_line).get("metadata", "")
+        if not metadata:
+            raise BadImage("The archive has no metadata.yaml of LXD.")
+        return metadata
+
     async def unpack(self, source: Path, target: Path, limit: SpaceLimit) -> Unpacked:
         """Writes the disk to `target`, which is replaced. Raises BadImage; Unsupported without the program prlimit.
 
         What it has written stays when it fails.
         """
-        if not is_installed("prlimit"):
-            raise Unsupported("prlimit is missing on the region's computer: install the package util-linux.")
+        self._require()
         reads, writes = await self.threads.run(partial(_open, source, target))
         try:
             ended = await run_limited(
-                (sys.executable, "-I", "-S", str(_PROGRAM)),
+                _COMMAND,
                 evolve(self.limits, file_bytes=limit.size_bytes),
                 reads=reads,
                 writes=writes,
@@ -75,6 +94,24 @@ class Unpacking:
             raise BadImage(f"{_PROBLEMS[found['error']]}{reason}.")
         raise BadImage(f"The file cannot be unpacked: {ended.last_line[:300]}")
 
+    def _require(self) -> None:
+        if not is_installed("prlimit"):
+            raise Unsupported("prlimit is missing on the region's computer: install the package util-linux.")
+
+
+@contextmanager
+def _in_memory(data: bytes) -> Iterator[tuple[int, int]]:
+    """The descriptors of the program's input and output."""
+    reads, writes = os.memfd_create("packed", os.MFD_CLOEXEC), os.memfd_create("unpacked", os.MFD_CLOEXEC)
+    try:
+        with open(reads, "wb", closefd=False) as file:
+            file.write(data)
+        os.lseek(reads, 0, os.SEEK_SET)
+        yield reads, writes
+    finally:
+        os.close(reads)
+        os.close(writes)
+
 
 def _open(source: Path, target: Path) -> tuple[int, int]:
     """The descriptors of the program's input and output."""
@@ -91,7 +128,8 @@ def _result(line: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
         if "error" in found:
-            return {"error": str(found["error"]), "reason": str(found.get("reason", ""))}
+            reason, metadata = (str(found.get(name) or "") for name in ("reason", "metadata"))
+            return {"error": str(found["error"]), "reason": reason, "metadata": metadata}
         return {
             "packing": packing_named(found["compression"], is_archive=bool(found["archive"])),
             "metadata": str(found["metadata"] or ""),

@@ -21,10 +21,12 @@ from regiond.images.content import ContentFolder, UploadFile
 from regiond.images.declaration import Declaration, declared
 from regiond.images.download_rules import host_of
 from regiond.images.file_threads import FileThreads
+from regiond.images.lxd_metadata import LxdMetadata, parse_metadata, with_metadata
 from regiond.images.model import BadImage, Image, ImageState, SubmittedImage, amount
 from regiond.images.packing import Packing, check_filetype
 from regiond.images.qemu_img import QemuImg
 from regiond.images.space import StoreSpace
+from regiond.images.unpacking import Unpacking
 from regiond.validation_messages import no_object
 
 if TYPE_CHECKING:
@@ -41,13 +43,23 @@ class Uploads:
     folder: ContentFolder
     threads: FileThreads
     qemu_img: QemuImg
+    unpacking: Unpacking
     space: StoreSpace
     wake_checks: Callable[[], None]
     wake_downloads: Callable[[], None]
     wake_cleanup: Callable[[], None]
 
-    async def declare(self, caller: Caller, submitted: SubmittedImage, content: bytes | None = None) -> Image:
+    async def declare(
+        self,
+        caller: Caller,
+        submitted: SubmittedImage,
+        content: bytes | None = None,
+        *,
+        metadata: bytes | None = None,
+    ) -> Image:
         """Returns the entry, to which the content is added by `append`, or all of it with `content`, or by a download.
+
+        `metadata` is the smaller file of an image that LXD exports in two: it says what `submitted` leaves out.
 
         Idempotent: an unfinished upload of the same content continues, and an image that has it is returned. Content
         that the folder has already, for another entry, is used at once. Raises InvalidRequest; NameTaken if the name
@@ -55,6 +67,8 @@ class Uploads:
         """
         caller.require_admin()
         self.qemu_img.require()
+        if metadata is not None:
+            submitted = with_metadata(submitted, await self._metadata(metadata))
         if content is not None and submitted.url:
             raise InvalidRequest.of({"url": ["Give either the content or where to download it."]})
         if content is not None:
@@ -69,6 +83,12 @@ class Uploads:
         if content is not None and image.state is ImageState.UPLOADING:
             return await self.append(caller, image.id, content, offset=0)
         return image
+
+    async def _metadata(self, data: bytes) -> LxdMetadata:
+        try:
+            return parse_metadata(await self.unpacking.metadata_of(data))
+        except BadImage as error:
+            raise InvalidRequest.of({"metadata": [str(error)]}) from error
 
     async def append(self, caller: Caller, image_id: int, data: bytes, *, offset: int | None = None) -> Image:
         """Adds a part to the upload and returns the entry when it is on the disk. After the last one it is checked.

@@ -31,7 +31,8 @@ def wire_images(settings: RegionSettings, database: Database) -> ImageLayer:
         total_bytes=int(settings.max_images_gib * _GIB),
         reserve_bytes=int(settings.image_reserve_gib * _GIB),
     )
-    inspection = Inspection(threads, qemu_img, Unpacking(threads))
+    unpacking = Unpacking(threads)
+    inspection = Inspection(threads, qemu_img, unpacking)
     space = StoreSpace(folder, threads, limits)
     checks = ImageChecks(database, folder, threads, inspection, space)
     tasks = ImageTasks(checks, ImageCleanup(database, folder, threads), threads)
@@ -52,6 +53,7 @@ def wire_images(settings: RegionSettings, database: Database) -> ImageLayer:
         folder=folder,
         threads=threads,
         qemu_img=qemu_img,
+        unpacking=unpacking,
         space=space,
         wake_checks=tasks.wake_checks,
         wake_cleanup=tasks.wake_cleanup,

@@ -16,8 +16,10 @@ import pytest
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.disk_images import MIB, append, checked, declare, qcow2, raw_disk, upload
+from tests.integration.test_image_upload_command import logged_in
 from tests.integration.test_images import files
 from tests.rejections import invalid_fields
+from tests.unit.command.processes import in_shell
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.database
@@ -82,6 +84,32 @@ async def test_the_disk_of_an_lxd_image_is_taken(rackless: Deployment, tmp_path:
     ready = await upload(rackless, archive(members, "w:xz"), filetype="lxd")
     assert (ready["state"], ready["format"], ready["packing"]) == ("ready", "qcow2", "tar+xz"), ready["error"]
     assert ready["content_sha256"] == hashlib.sha256(disk).hexdigest()
+
+
+async def test_an_lxd_image_of_another_architecture_fails(rackless: Deployment) -> None:
+    data = archive({"metadata.yaml": METADATA, "rootfs.img": raw_disk()})
+    failed = await upload(rackless, data, architecture="arm64")
+    assert failed["error"] == "The image is for amd64; arm64 was declared."
+
+
+async def test_an_lxd_image_in_two_files_is_named_by_its_metadata(rackless: Deployment, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "lxd.tar.xz").write_bytes(archive({"metadata.yaml": METADATA, "templates/hosts.tpl": b"x"}, "w:xz"))
+    (home / "disk.qcow2").write_bytes(qcow2(tmp_path / "disk", data=raw_disk()))
+    (home / "other.tar").write_bytes(archive({"hosts.tpl": b"x"}))
+    await logged_in(rackless, home)
+    words = f"innkeeper admin boot-resources create content@={home}/disk.qcow2"
+    refused = await in_shell(home, words)
+    assert (refused.status != 0, "name: '' is no name of an image" in refused.err) == (True, True), refused.err
+    refused = await in_shell(home, f"{words} metadata@={home}/other.tar")
+    assert "metadata: The archive has no metadata.yaml of LXD." in refused.err
+    refused = await in_shell(home, f"{words} metadata@={home}/lxd.tar.xz architecture=arm64")
+    assert "architecture: The metadata is of an image for amd64." in refused.err
+    ran = await in_shell(home, f"{words} metadata@={home}/lxd.tar.xz title=Mine")
+    assert (ran.status, ran.plain["name"], ran.plain["architecture"], ran.plain["title"]) == (
+        0, "debian/bookworm", "amd64/generic", "Mine",
+    ), ran.err  # fmt: skip
 
 
 def link() -> bytes:

@@ -25,14 +25,15 @@ _NEW = (
     Field(
         name="name",
         type=Text(max_length=MAX_IMAGE_NAME),
-        required=True,
-        doc="OSYSTEM/SERIES such as ubuntu/noble, or a name of your own, which becomes custom/NAME.",
+        default="",
+        doc="OSYSTEM/SERIES such as ubuntu/noble, or a name of your own, which becomes custom/NAME; required without "
+        "metadata that names it.",
     ),
     Field(
         name="architecture",
         type=Text(max_length=100),
-        required=True,
-        doc="Such as amd64 or amd64/generic.",
+        default="",
+        doc="Such as amd64 or amd64/generic; required without metadata that names it.",
     ),
     Field(name="title", type=Text(max_length=MAX_IMAGE_TITLE), default="", doc="A title for people."),
     Field(
@@ -60,6 +61,12 @@ _NEW = (
         type=Text(max_length=MAX_URL),
         default="",
         doc="Where the region downloads the file, in the background: https://… or http://….",
+    ),
+    Field(
+        name="metadata",
+        type=File(),
+        default="",
+        doc="Of an image that LXD exports in two files, the smaller one: the archive with metadata.yaml.",
     ),
     Field(
         name="content",
@@ -138,7 +145,9 @@ async def _create(call: Call) -> Reply:
         size_bytes=values["size"],
         url=values["url"],
     )
-    image = await call.services.image_uploads.declare(call.caller, submitted, call.files.get("content") or None)
+    image = await call.services.image_uploads.declare(
+        call.caller, submitted, call.files.get("content") or None, metadata=call.files.get("metadata") or None
+    )
     return json_reply(ENTRY_JSON.encode(image), status=201)
 
 

@@ -1,0 +1,95 @@
+"""Reads what LXD's metadata.yaml says about an image. Pure.
+
+LXD writes a flat mapping, with one nested level of properties, as YAML or JSON. Only this is read: text of a stranger
+is never given to a YAML parser, which understands much more.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve, frozen
+
+from common.errors import InvalidRequest
+from regiond.images.model import ARCHITECTURES, MAX_IMAGE_TITLE, SubmittedImage, split_architecture
+
+_KERNEL_NAMES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "armhf", "i686": "i386", "ppc64le": "ppc64el"}
+_LINE = re.compile(r"(\s*)([A-Za-z0-9_.-]{1,60})\s*:(?:\s+(.*))?", re.ASCII)
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,60}", re.ASCII)
+_PROPERTIES = "properties"
+
+
+@frozen(kw_only=True)
+class LxdMetadata:
+    """Empty where it says nothing that can be used."""
+
+    architecture: str = ""
+    name: str = ""  # OSYSTEM/SERIES
+    title: str = ""
+
+
+def parse_metadata(text: str) -> LxdMetadata:
+    """Never fails: whatever is not understood is left out."""
+    found = _json(text) or _yaml(text)
+    properties = found.get(_PROPERTIES)
+    said: Mapping[str, Any] = properties if isinstance(properties, dict) else {}
+    architecture = str(found.get("architecture") or said.get("architecture") or "")
+    architecture = _KERNEL_NAMES.get(architecture, architecture)
+    os_name, release, title = (str(said.get(name) or "") for name in ("os", "release", "description"))
+    is_named = _WORD.fullmatch(os_name) and _WORD.fullmatch(release)
+    return LxdMetadata(
+        architecture=architecture if architecture in ARCHITECTURES else "",
+        name=f"{os_name}/{release}".lower() if is_named else "",
+        title=title[:MAX_IMAGE_TITLE] if title.isprintable() else "",
+    )
+
+
+def with_metadata(submitted: SubmittedImage, found: LxdMetadata) -> SubmittedImage:
+    """Fills in what the user left out. Raises InvalidRequest for another architecture than that of the image."""
+    given, _ = split_architecture(submitted.architecture)
+    if given and found.architecture and given != found.architecture:
+        raise InvalidRequest.of({"architecture": [f"The metadata is of an image for {found.architecture}."]})
+    return evolve(
+        submitted,
+        architecture=submitted.architecture or found.architecture,
+        name=submitted.name or found.name,
+        title=submitted.title or found.title,
+    )
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _yaml(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    properties: dict[str, str] = {}
+    section = ""
+    indent = ""  # of the properties; what is indented otherwise belongs to something else
+    for line in text.splitlines():
+        match = _LINE.fullmatch(line.rstrip())
+        if match is None:
+            continue
+        space, key, value = match[1], match[2], _scalar(match[3] or "")
+        if not space:
+            section, indent = key, ""
+            found[key] = value
+        elif section == _PROPERTIES:
+            indent = indent or space
+            if space == indent:
+                properties[key] = value
+    return {**found, _PROPERTIES: properties}
+
+
+def _scalar(text: str) -> str:
+    text = text.strip()
+    if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
+        return text[1:-1]
+    return text.partition(" #")[0].rstrip()
