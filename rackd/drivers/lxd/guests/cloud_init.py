@@ -14,8 +14,9 @@ KEYS = frozenset(
     {META_DATA, "cloud-init.vendor-data", "user.vendor-data"}
     | {f"{namespace}.{name}" for namespace in ("cloud-init", "user") for name in (USER_DATA, NETWORK_CONFIG)}
 )
-# Each discovery run reads the config of all instances, twice: as their own and as expanded by profiles.
-MAX_USER_DATA_BYTES = 64 * 1024
+# Each discovery run reads the config of all instances, twice: as their own and as expanded by profiles. 200 guests with
+# so much are listed within `response_body.MAX_BODY_BYTES`.
+MAX_USER_DATA_BYTES = 128 * 1024
 
 
 def key(name: str, extensions: Container[str]) -> str:
