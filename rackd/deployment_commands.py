@@ -83,7 +83,7 @@ class DeploymentCommands:
 
     async def undeploy(self, _: CallingLink, call: UndeployCall) -> Done:
         def work(driver: Driver) -> None:
-            driver.undeploy(call.spec)
+            driver.undeploy(call.spec, erase=call.erase, overwrite=call.overwrite)
 
         await self._fenced.run(
             call.access, work, call.fence, call.spec.marker.machine_id, what="undeploy",

@@ -163,8 +163,8 @@ class FakeLxdDriver:
     def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> None:
         self._trusted_host().deploy(spec, image, seed)
 
-    def undeploy(self, spec: GuestSpec) -> None:
-        self._trusted_host().undeploy(spec)
+    def undeploy(self, spec: GuestSpec, *, erase: bool = False, overwrite: bool = False) -> None:
+        self._trusted_host().undeploy(spec, erase=erase, overwrite=overwrite)
 
     def find(self, guest: GuestRef) -> Guest | None:
         return self._trusted_host().find(guest)

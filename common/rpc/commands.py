@@ -187,11 +187,16 @@ class DeployCall:
 
 @frozen(kw_only=True)
 class UndeployCall:
-    """Empties the root disk of the guest and removes its cloud-init data."""
+    """Empties the root disk of the guest and removes its cloud-init data.
+
+    With `erase`, its other disks in `spec` too; with `overwrite`, without leaving the old content in free space.
+    """
 
     access: HostAccess
     spec: GuestSpec
     fence: Fence
+    erase: bool = False
+    overwrite: bool = False
 
 
 @frozen(kw_only=True)

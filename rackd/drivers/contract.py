@@ -124,11 +124,13 @@ class Driver(Protocol):
         WrongState while the guest runs; OutOfCapacity if the image's disk is larger than the root disk.
         """
 
-    def undeploy(self, spec: GuestSpec) -> None:
+    def undeploy(self, spec: GuestSpec, *, erase: bool = False, overwrite: bool = False) -> None:
         """Returns when the root disk is empty and has the size in `spec`, and the guest has no cloud-init data but that
         of its static addresses, as after compose. Idempotent.
 
-        The guest is off. Raises NotFound without the guest, WrongState while it runs.
+        With `erase`, so are the other disks of `spec` that the guest has. With `overwrite`, no volume that is created
+        later can have their old content, not even on storage that does not clear new volumes; raises Unsupported if
+        the hypervisor cannot do that. The guest is off. Raises NotFound without the guest, WrongState while it runs.
         """
 
     def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:

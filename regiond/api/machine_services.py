@@ -13,6 +13,7 @@ from regiond.caller import Caller
 from regiond.hosts.model import HostRemoval
 from regiond.long_list import LongList
 from regiond.machines.model import (
+    DEFAULT_RELEASE,
     NO_HOST_CONSTRAINTS,
     Adopted,
     AdoptRequest,
@@ -30,6 +31,7 @@ from regiond.machines.model import (
     MachineSearch,
     MachineToCompose,
     MachineView,
+    ReleaseOptions,
 )
 from regiond.machines.service import HostRemovalPlan, HostWorkload, MachineRemovalPlan
 from regiond.operations.model import Operation
@@ -104,14 +106,19 @@ class Ownership(Protocol):
         system_id: str,
         *,
         comment: str = "",
+        options: ReleaseOptions = DEFAULT_RELEASE,
         requested: str | None = None,
         idempotency_key: str | None = None,
         need_rack: bool = False,
     ) -> Operation | None: ...
-    async def release_plan(self, caller: Caller, system_id: str, *, need_rack: bool = False) -> MachineRemovalPlan: ...
-    async def release_all_plan(self, caller: Caller, system_ids: Sequence[str]) -> MachineRemovalPlan: ...
+    async def release_plan(
+        self, caller: Caller, system_id: str, *, options: ReleaseOptions = DEFAULT_RELEASE, need_rack: bool = False
+    ) -> MachineRemovalPlan: ...
+    async def release_all_plan(
+        self, caller: Caller, system_ids: Sequence[str], *, options: ReleaseOptions = DEFAULT_RELEASE
+    ) -> MachineRemovalPlan: ...
     async def start_release_all(
-        self, caller: Caller, system_ids: Sequence[str], *, comment: str = ""
+        self, caller: Caller, system_ids: Sequence[str], *, comment: str = "", options: ReleaseOptions = DEFAULT_RELEASE
     ) -> tuple[str, ...]: ...
     async def set_owner_data(self, caller: Caller, system_id: str, data: Mapping[str, str]) -> MachineView: ...
     async def mark_broken(self, caller: Caller, system_id: str, why: str) -> MachineView: ...

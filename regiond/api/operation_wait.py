@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from common.errors import OperationPending
 from regiond.api.endpoint import Call, Result
 from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.serializers.operations import OPERATION_JSON
@@ -26,6 +27,22 @@ async def when_done(call: Call, operation: Operation, encode: Callable[[Operatio
     ended = operation
     if not operation.state.ended:
         ended = await call.services.operations.wait(operation.id, timeout_s=call.info.wait_s)
+    return await encode(outcome(ended))
+
+
+async def soon(
+    call: Call, operation: Operation, encode: Callable[[Operation], Awaitable[Reply]], *, within_s: float
+) -> Reply:
+    """Returns `encode(operation)` after it has succeeded, or while it continues after `within_s`.
+
+    Raises the operation's error if it fails before.
+    """
+    ended = operation
+    if not operation.state.ended:
+        try:
+            ended = await call.services.operations.wait(operation.id, timeout_s=min(within_s, call.info.wait_s))
+        except OperationPending:
+            return await encode(operation)
     return await encode(outcome(ended))
 
 

@@ -9,6 +9,7 @@ from common.rpc.commands import HOST_DECOMPOSE, DecomposeCall
 from regiond.events.model import Level
 from regiond.ledger import service as ledger
 from regiond.machines import lifecycle_store, store
+from regiond.machines.deployment.steps import empty_disks
 from regiond.machines.model import MachineState
 from regiond.machines.steps import Target, record_event
 from regiond.operations.model import Operation, OperationKind
@@ -61,6 +62,8 @@ class DeleteMachine:
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
         target = Target.of(operation)
+        if operation.request.get("overwrite"):  # of a release that deletes the machine
+            await empty_disks(self._calls, operation, target, journal, erase=True, overwrite=True)
         await journal.step("remove_guest", reaches_host=True)
         try:
             await remove_guest(self._calls, operation, target)

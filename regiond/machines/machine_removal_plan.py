@@ -45,19 +45,20 @@ class Release:
     destroyed: bool
 
 
-def release_plan(releases: Sequence[Release]) -> MachineRemovalPlan:
+def release_plan(releases: Sequence[Release], *, erase: bool = False) -> MachineRemovalPlan:
     return MachineRemovalPlan(
         name=releases[0].guest.name if len(releases) == 1 else number_of(len(releases), "machine"),
         deleted=tuple(one.guest for one in releases if not one.is_free and one.destroyed),
         kept=tuple(one.guest for one in releases if one.is_free or not one.destroyed),
-        effects=tuple(_effect(one) for one in releases),
+        effects=tuple(_effect(one, erase=erase) for one in releases),
     )
 
 
-def _effect(one: Release) -> str:
+def _effect(one: Release, *, erase: bool) -> str:
     name = one.guest.name
     if one.is_free:
         return f"{name} has no owner and stays as it is."
     if one.destroyed:
         return f"{name} was composed by allocation, so its release deletes it."
-    return f"{name} is powered off and loses its owner{f' {one.owner}' if one.owner else ''}."
+    erased = ", and all its disks are emptied" if erase else ""
+    return f"{name} is powered off and loses its owner{f' {one.owner}' if one.owner else ''}{erased}."

@@ -15,6 +15,7 @@ from regiond.groups.model import ResourcePool, Zone
 from regiond.machines.adoption_model import Adopted, DetachedMachine, ForgottenMachine
 from regiond.machines.bulk_model import DEFAULT_AT_ONCE, MAX_AT_ONCE, MAX_BULK_MACHINES, BulkAction
 from regiond.machines.request_model import (
+    DEFAULT_RELEASE,
     NO_HOST_CONSTRAINTS,
     AdoptRequest,
     AllocateRequest,
@@ -22,6 +23,7 @@ from regiond.machines.request_model import (
     DeployRequest,
     HostConstraints,
     MachineChange,
+    ReleaseOptions,
     keyed_fields,
 )
 from regiond.networks.model import Address, SeenAddress, Subnet, Vlan
@@ -29,6 +31,7 @@ from regiond.placement.model import Placement, Policy
 
 __all__ = [
     "DEFAULT_AT_ONCE",
+    "DEFAULT_RELEASE",
     "MAAS_STATUS",
     "MAX_AT_ONCE",
     "MAX_BULK_MACHINES",
@@ -59,6 +62,7 @@ __all__ = [
     "MachineToCompose",
     "MachineView",
     "NicView",
+    "ReleaseOptions",
     "keyed_fields",
 ]
 

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from attrs import asdict
+
 from common.errors import Busy, InvalidRequest, NotAllowed, NotFound
 from regiond.caller import Caller
 from regiond.db.pool import Database
@@ -17,9 +19,17 @@ from regiond.machines.affected_guests import affected_guest
 from regiond.machines.affinity_change import affinity_change
 from regiond.machines.lifecycle import MachineEvent, fixed_event
 from regiond.machines.machine_removal_plan import MachineRemovalPlan, Release, release_plan
-from regiond.machines.model import MachineChange, MachineFilter, MachineState, MachineView
+from regiond.machines.model import (
+    DEFAULT_RELEASE,
+    MachineChange,
+    MachineFilter,
+    MachineState,
+    MachineView,
+    ReleaseOptions,
+)
 from regiond.machines.operation_intents import check_settled, open_operation
 from regiond.machines.ownership_rules import (
+    check_erasable,
     check_owner,
     check_owner_data,
     check_releasable,
@@ -27,6 +37,7 @@ from regiond.machines.ownership_rules import (
     may_release,
     not_owner,
     release_facts,
+    release_work,
 )
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind, Parent, request_hash
@@ -66,6 +77,7 @@ class Ownership:
         system_id: str,
         *,
         comment: str = "",
+        options: ReleaseOptions = DEFAULT_RELEASE,
         requested: str | None = None,
         idempotency_key: str | None = None,
         need_rack: bool = False,
@@ -74,9 +86,13 @@ class Ownership:
         """Returns the operation that releases the machine, also if it is already running; None if it has no owner.
 
         Destroys a machine that allocation composed. Raises NotFound, NotAllowed, WrongState, Busy, IdempotencyMismatch,
-        and RackUnreachable with `need_rack`. `requested` is the hostname, if the request named the machine so.
+        InvalidRequest for disks that cannot be erased, and RackUnreachable with `need_rack`. `requested` is the
+        hostname, if the request named the machine so.
         """
-        request = {"kind": OperationKind.RELEASE.value, "system_id": requested or system_id}
+        request = {
+            "kind": OperationKind.RELEASE.value, "system_id": requested or system_id,
+            **{name: value for name, value in asdict(options).items() if value},
+        }  # fmt: skip
 
         async def open_() -> int:
             if need_rack:
@@ -91,7 +107,7 @@ class Ownership:
                         return active.id
                 if is_free(machine):
                     raise _AlreadyFree
-                operation_id = await self._open_release(db, caller, machine, comment, parent)
+                operation_id = await self._open_release(db, caller, machine, comment, options, parent)
                 if idempotency_key is not None:
                     key_hash = request_hash(request)
                     await operation_service.store_key(db, caller.account_id, idempotency_key, key_hash, operation_id)
@@ -103,7 +119,9 @@ class Ownership:
         except _AlreadyFree:
             return None
 
-    async def release_plan(self, caller: Caller, system_id: str, *, need_rack: bool = False) -> MachineRemovalPlan:
+    async def release_plan(
+        self, caller: Caller, system_id: str, *, options: ReleaseOptions = DEFAULT_RELEASE, need_rack: bool = False
+    ) -> MachineRemovalPlan:
         """A dry run of `start_release`; raises what it raises."""
         if need_rack:
             await self._require_rack(system_id)
@@ -111,25 +129,33 @@ class Ownership:
             (machine,) = await self._read_all(db, [system_id])
             if not may_release(caller, machine):
                 raise not_owner(machine)
-            plan = release_plan([await _release(db, machine)])
+            plan = release_plan([await _release(db, machine)], erase=options.erase)
             if not is_free(machine) and machine.state is not MachineState.RELEASING:
-                await self._open_release(db, caller, machine, "")
+                await self._open_release(db, caller, machine, "", options)
         return plan
 
-    async def release_all_plan(self, caller: Caller, system_ids: Sequence[str]) -> MachineRemovalPlan:
+    async def release_all_plan(
+        self, caller: Caller, system_ids: Sequence[str], *, options: ReleaseOptions = DEFAULT_RELEASE
+    ) -> MachineRemovalPlan:
         """A dry run of `start_release_all`; raises what it raises."""
         async with self._database.transaction(dry_run=True) as db:
             machines = await self._to_release(db, caller, system_ids)
-            plan = release_plan([await _release(db, machine) for machine in machines])
-            await self._open_releases(db, caller, machines, "")
+            plan = release_plan([await _release(db, machine) for machine in machines], erase=options.erase)
+            await self._open_releases(db, caller, machines, "", options)
         return plan
 
     async def start_release_all(
-        self, caller: Caller, system_ids: Sequence[str], *, comment: str = ""
+        self,
+        caller: Caller,
+        system_ids: Sequence[str],
+        *,
+        comment: str = "",
+        options: ReleaseOptions = DEFAULT_RELEASE,
     ) -> tuple[str, ...]:
         """Releases all of the machines or none; returns the system ids of those that had an owner.
 
-        Raises InvalidRequest for unknown machines; NotAllowed and WrongState name every machine they apply to.
+        Raises InvalidRequest for unknown machines and disks that cannot be erased; NotAllowed and WrongState name every
+        machine they apply to.
         """
         async with self._database.transaction() as db:
             machines = await self._to_release(db, caller, system_ids)
@@ -137,7 +163,7 @@ class Ownership:
             await self._stop_deploying(caller, machine.system_id)
         async with self._database.transaction() as db:
             machines = await self._to_release(db, caller, system_ids)
-            return await self._open_releases(db, caller, machines, comment)
+            return await self._open_releases(db, caller, machines, comment, options)
 
     async def set_owner_data(self, caller: Caller, system_id: str, data: Mapping[str, str]) -> MachineView:
         """Sets the keys in `data`; an empty value removes its key. Raises NotFound, NotAllowed.
@@ -248,13 +274,13 @@ class Ownership:
         return machines
 
     async def _open_releases(
-        self, db: Db, caller: Caller, machines: Sequence[MachineView], comment: str
+        self, db: Db, caller: Caller, machines: Sequence[MachineView], comment: str, options: ReleaseOptions
     ) -> tuple[str, ...]:
         """Returns the system ids of those that have an owner. Raises WrongState that names those that cannot."""
         owned = [machine for machine in machines if not is_free(machine)]
         check_releasable(owned)
         for machine in sorted(owned, key=lambda machine: machine.id):  # avoids deadlocks
-            await self._open_release(db, caller, machine, comment)
+            await self._open_release(db, caller, machine, comment, options)
         return tuple(machine.system_id for machine in owned)
 
     async def _stop_deploying(self, caller: Caller, system_id: str) -> None:
@@ -271,19 +297,27 @@ class Ownership:
             await self._calls.require(machine.host_id)
 
     async def _open_release(
-        self, db: Db, caller: Caller, machine: MachineView, comment: str, parent: Parent | None = None
+        self,
+        db: Db,
+        caller: Caller,
+        machine: MachineView,
+        comment: str,
+        options: ReleaseOptions,
+        parent: Parent | None = None,
     ) -> int:
+        check_erasable(machine, options)
         destroys = machine.composed_by_allocate
         operation_id = await open_operation(
             db, OperationKind.DELETE if destroys else OperationKind.RELEASE, machine, self._installation_id,
             account_id=caller.account_id, parent=parent,
-            request={"comment": comment, "deployed": bool(machine.osystem)},
+            request={"comment": comment, **release_work(machine, options)},
         )  # fmt: skip
         (now,) = await self._locked(db, [machine.system_id])
         if release_facts(now) != release_facts(machine):
             raise Busy(f"{machine.hostname} changed while it was being released; try again.")
         await lifecycle_store.apply_event(db, machine.id, MachineEvent.RELEASE)
         message = f"{machine.hostname} is being released" + (" and destroyed" if destroys else "")
+        message += ", and its disks are erased" if options.erase and not destroys else ""
         await Events.record(
             db, "machine_released", message, caller=caller, host_id=machine.host_id, system_id=machine.system_id,
             operation_id=operation_id, details={"comment": comment} if comment else None,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from common.errors import InvalidRequest, NotAllowed, WrongState
 from regiond.caller import Caller
 from regiond.machines.lifecycle import MachineEvent, next_state
-from regiond.machines.model import MachineState, MachineView
+from regiond.machines.model import MachineState, MachineView, ReleaseOptions
 
 MAX_OWNER_DATA_KEYS = 128
 MAX_OWNER_DATA_BYTES = 32 * 1024
@@ -23,9 +23,26 @@ def check_owner_data(owner_data: Mapping[str, str]) -> None:
         )
 
 
-def release_facts(machine: MachineView) -> tuple[MachineState, str | None, bool]:
+def release_facts(machine: MachineView) -> tuple[MachineState, str | None, bool, str]:
     """Returns what decides how a machine is released."""
-    return machine.state, machine.owner, machine.composed_by_allocate
+    return machine.state, machine.owner, machine.composed_by_allocate, machine.osystem
+
+
+def release_work(machine: MachineView, options: ReleaseOptions) -> dict[str, bool]:
+    """What the operation does, as it is stored with it. A guest whose deployment failed has nothing to shut down."""
+    runs = machine.state not in (MachineState.DEPLOYING, MachineState.FAILED_DEPLOYMENT)
+    return {
+        "deployed": bool(machine.osystem),
+        "shuts_down": bool(machine.osystem) and runs and not options.force,
+        "erase": options.erase,
+        "overwrite": options.overwrite,
+    }
+
+
+def check_erasable(machine: MachineView, options: ReleaseOptions) -> None:
+    if options.erase and machine.adopted and not machine.composed_by_allocate:
+        reason = f"{machine.hostname} was adopted: Innkeeper did not create its disks, and does not erase them."
+        raise InvalidRequest.of({"erase": [reason]})
 
 
 def may_release(caller: Caller, machine: MachineView) -> bool:

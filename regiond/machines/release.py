@@ -11,10 +11,10 @@ from regiond.hosts import service as host_service
 from regiond.hosts.model import MACHINE_MISSING, MACHINE_MISSING_TEXT
 from regiond.machines import affinity_store, lifecycle_store, store
 from regiond.machines.deployment import store as deployment_store
-from regiond.machines.deployment.steps import empty_root_disk
+from regiond.machines.deployment.steps import empty_disks
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState
-from regiond.machines.steps import Target, record_event, set_power
+from regiond.machines.steps import POWER_OFF_GRACE_S, Target, record_event, set_power
 from regiond.networks import service as network_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome
@@ -27,18 +27,25 @@ if TYPE_CHECKING:
 class ReleaseMachine:
     """Powers off the machine's guest, removes its operating system, then clears owner and owner data.
 
-    The guest remains. An operating system that a user installed by hand remains too.
+    The guest remains. An operating system that a user installed by hand remains too, unless the request erases the
+    disks. A deployed guest has `grace_s` to shut down by itself.
     """
 
     kind = OperationKind.RELEASE
 
-    def __init__(self, calls: HostCalls) -> None:
+    def __init__(self, calls: HostCalls, *, grace_s: float = POWER_OFF_GRACE_S) -> None:
         self._calls = calls
+        self._grace_s = grace_s
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
-        target = Target.of(operation)
-        if operation.request.get("deployed"):
-            power = await empty_root_disk(self._calls, operation, target, journal)
+        target, request = Target.of(operation), operation.request
+        if request.get("shuts_down"):
+            await self._shut_down(operation, target, journal)
+        if request.get("deployed") or request.get("erase"):
+            power = await empty_disks(
+                self._calls, operation, target, journal,
+                erase=bool(request.get("erase")), overwrite=bool(request.get("overwrite")),
+            )  # fmt: skip
         else:
             power = await self._power_off(operation, target, journal)
 
@@ -72,6 +79,13 @@ class ReleaseMachine:
             await record_event(db, operation, "release_failed", message, level=Level.ERROR)
 
         return Outcome(undone=("machine not released",), record=record)
+
+    async def _shut_down(self, operation: Operation, target: Target, journal: Journal) -> None:
+        await journal.step("shut_down", reaches_host=True)
+        try:
+            await set_power(self._calls, operation, target, PowerAction.OFF, grace_s=self._grace_s)
+        except NotFound as error:
+            await journal.note("guest not found", reason=error.message)
 
     async def _power_off(self, operation: Operation, target: Target, journal: Journal) -> PowerState | None:
         """Returns the guest's power state afterwards; None if the host has no such guest."""

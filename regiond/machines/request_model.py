@@ -146,3 +146,17 @@ class AdoptRequest:
     guests: tuple[str, ...] = ()
     everything: bool = False
     hostname: str | None = None
+
+
+@frozen(kw_only=True)
+class ReleaseOptions:
+    """`erase` empties all disks that Innkeeper created, `overwrite` also overwrites what was on them. With `force` a
+    deployed guest is not shut down first.
+    """
+
+    erase: bool = False
+    overwrite: bool = False
+    force: bool = False
+
+
+DEFAULT_RELEASE = ReleaseOptions()

@@ -134,7 +134,7 @@ def wire_engine(
                 time_limit_s=60.0 * settings.deployment_minutes,
             )
         ),
-        ReleaseMachine(calls),
+        ReleaseMachine(calls, grace_s=settings.power_off_grace_s),
         DeleteMachine(calls),
         CleanUp(calls),
         RefreshHost(layer.refresher),

@@ -98,6 +98,12 @@ class CapableFixture(DriverFixture, Protocol):
         Returns what its console shows after somebody has typed `hello`.
         """
 
+    def write_to_disks(self, spec: GuestSpec) -> None:
+        """Writes something to each disk of a guest that is off."""
+
+    def written_disks(self, spec: GuestSpec) -> tuple[bool, ...]:
+        """Returns of each disk of `spec` whether anything is on it."""
+
     def user_data(self, spec: GuestSpec) -> bytes | None:
         """Returns the guest's user data for cloud-init; None if it has no cloud-init data at all."""
 
@@ -195,6 +201,14 @@ class SimulatedFixture:
             guest_id = self._guest_id(db, spec)
             row = db.execute("select user_data from deployment where guest_id = ?", (guest_id,)).fetchone()
         return None if row is None else bytes(row["user_data"])
+
+    def write_to_disks(self, spec: GuestSpec) -> None:
+        with self._store.writing() as db:
+            deployments.fill(db, self._guest_id(db, spec))
+
+    def written_disks(self, spec: GuestSpec) -> tuple[bool, ...]:
+        with self._store.reading() as db:
+            return deployments.written_disks(db, self._guest_id(db, spec))
 
     def _guest_id(self, db: sqlite3.Connection, spec: GuestSpec) -> str:
         found = guests.by_marker(db, spec.marker)

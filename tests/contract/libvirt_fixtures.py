@@ -162,6 +162,15 @@ class QemuFixture(LibvirtFixture):
         logs = {Path(log.get("file", "")).name for tree in domains for log in tree.iterfind("devices/*/log")}
         return {(pool, name) for pool, name in super().volumes() if name not in logs}
 
+    def write_to_disks(self, spec: GuestSpec) -> None:
+        for disk in spec.disks:
+            with Path(self._pool.storageVolLookupByName(disk.volume).path()).open("r+b") as file:
+                file.write(b"written")
+
+    def written_disks(self, spec: GuestSpec) -> tuple[bool, ...]:
+        paths = [Path(self._pool.storageVolLookupByName(disk.volume).path()) for disk in spec.disks]
+        return tuple(bool(path.read_bytes().strip(b"\0")) for path in paths)
+
     def root_disk_holds(self, spec: GuestSpec, image: ImageRef | None) -> bool:
         with Path(self._pool.storageVolLookupByName(spec.disks[0].volume).path()).open("rb") as disk:
             if image is None:

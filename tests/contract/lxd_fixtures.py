@@ -135,6 +135,21 @@ class LxdFixture:
     def rename(self, guest: GuestRef, new_name: str) -> None:
         self.administrator.lxc("move", guest.name, new_name)
 
+    def write_to_disks(self, spec: GuestSpec) -> None:
+        for path in self._disk_files(spec):
+            with path.open("r+b") as file:
+                file.write(b"written")
+
+    def written_disks(self, spec: GuestSpec) -> tuple[bool, ...]:
+        return tuple(bool(path.read_bytes().strip(b"\0")) for path in self._disk_files(spec))
+
+    def _disk_files(self, spec: GuestSpec) -> list[Path]:
+        custom = self.administrator.custom_volumes
+        return [
+            self.administrator.folder_of(spec.name) / "root.img",
+            *(custom / f"default_{disk.volume}" / "root.img" for disk in spec.disks[1:]),
+        ]
+
     def root_disk_holds(self, spec: GuestSpec, image: ImageRef | None) -> bool:
         disk = (self.administrator.folder_of(spec.name) / "root.img").read_bytes()
         if image is None:

@@ -185,6 +185,27 @@ def test_undeploying_restores_what_compose_made(host: CapableFixture) -> None:
         assert host.driver.find(spec.ref) == guest
 
 
+def test_undeploying_keeps_what_is_on_the_other_disks(host: CapableFixture) -> None:
+    spec = composed(host, "kept")
+    host.write_to_disks(spec)
+    assert host.written_disks(spec) == (True, True)
+    host.driver.undeploy(spec)
+    assert host.written_disks(spec) == (False, True)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_erasing_empties_every_disk_and_changes_nothing_else(host: CapableFixture, *, overwrite: bool) -> None:
+    spec = composed(host, "erased")
+    before, guest = host.volumes(), host.driver.find(spec.ref)
+    host.write_to_disks(spec)
+    for _ in range(2):
+        host.driver.undeploy(spec, erase=True, overwrite=overwrite)
+        assert host.written_disks(spec) == (False, False)
+        assert host.volumes() == before
+        assert host.driver.find(spec.ref) == guest
+    assert [one for one in host.driver.discover().orphaned_volumes if one.marker == spec.marker] == []
+
+
 def test_decomposing_deletes_all_but_the_image(host: CapableFixture) -> None:
     source = content()
     host.driver.copy_image(source.image, host.pool_id, source)

@@ -168,6 +168,14 @@ class SimulatedHost:
         rows = self.rows("select sha256 from deployment join guest using (guest_id) where name = ?", guest)
         return str(rows[0][0]) if rows else None
 
+    def written_disks_of(self, guest: str) -> list[bool]:
+        """Of each disk of the guest, in their order, whether its operating system has written to it."""
+        query = """
+            select exists (select 1 from written w where w.pool = disk.pool and w.volume = disk.volume)
+              from disk join guest using (guest_id) where name = ? order by position
+        """
+        return [bool(row[0]) for row in self.rows(query, guest)]
+
     def user_data_of(self, guest: str) -> bytes:
         ((user_data,),) = self.rows(
             "select user_data from deployment join guest using (guest_id) where name = ?", guest

@@ -246,6 +246,11 @@ class LxdServer:
         """The folder with the disk files of an instance in the default project."""
         return LAB_DIR / f"lxd-{self.member or self.name}" / "virtual-machines" / instance
 
+    @property
+    def custom_volumes(self) -> Path:
+        """The folder with the custom volumes of the lab's storage pool."""
+        return LAB_DIR / f"lxd-{self.member or self.name}" / "storage-pools" / "default" / "custom"
+
     def process_of(self, instance: str) -> Path:
         """The folder of the running QEMU below `/proc`."""
         pid = (LAB_DIR / f"lxd-{self.name}" / "logs" / instance / "qemu.pid").read_text()

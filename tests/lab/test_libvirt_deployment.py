@@ -18,9 +18,10 @@ from common.errors import OutOfCapacity
 from common.guest_spec import GuestSpec
 from common.values import NicKind, PowerAction
 from rackd.drivers.libvirt.connection.client import Client
+from rackd.drivers.libvirt.deployment.empty_disk import empty
 from rackd.drivers.libvirt.deployment.image_names import STALE_AFTER_S
 from rackd.drivers.libvirt.deployment.images import copy_image, find_image, remove_image
-from rackd.drivers.libvirt.deployment.root_disk import empty, write_image
+from rackd.drivers.libvirt.deployment.root_disk import write_image
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.guests.pools import guest_pool
 from tests.contract.guest_samples import DISK_BYTES, nic, small_guest, volumes_of
@@ -108,7 +109,7 @@ def test_a_volume_that_is_a_block_device_gets_the_disk_itself(
     assert Path(found.path()).read_bytes() == disk
     written = write_image(pool, spec.disks[0], found)
     assert Path(written.path()).read_bytes() == disk.ljust(DISK_BYTES, b"\0")
-    empty(pool, spec.disks[0])
+    empty(pool, spec.disks[0], overwrite=False)
     assert qemu.root_disk_holds(spec, None)
     client.close()
     for leftover in tmp_path.glob("image*"):
@@ -234,8 +235,8 @@ def test_a_rack_killed_at_any_call_is_repeated_to_the_same_end(qemu: QemuFixture
         deploy_all(qemu.driver)
         assert qemu.root_disk_holds(spec, source.image), calls
         assert qemu.user_data(spec) == SEED.user_data
-        dies_after(calls, lambda client: driver_of(client).undeploy(spec))
-        qemu.driver.undeploy(spec)
+        dies_after(calls, lambda client: driver_of(client).undeploy(spec, erase=True))
+        qemu.driver.undeploy(spec, erase=True)
         assert qemu.root_disk_holds(spec, None), calls
         assert qemu.user_data(spec) is None
         assert qemu.driver.find(spec.ref) == composed

@@ -19,6 +19,7 @@ from tests.lab.volume_group import SIZE_MIB, VolumeGroup, run, volume_group
 
 MIB = 1024 * 1024
 EXTENT = 4 * MIB  # LVM rounds sizes up to this
+SECRET = b"what an earlier guest wrote"
 
 
 @pytest.fixture
@@ -68,3 +69,19 @@ def test_disks_of_both_pools_have_serials_and_are_deleted(qemu: QemuFixture, gro
     assert [disk.size_bytes for disk in listed.disks] == [16 * MIB, 5 * MIB]
     qemu.driver.decompose(spec.ref, volumes_of(spec))
     assert (qemu.volumes(), group.logical_volumes()) == (set(), set())
+
+
+def test_overwriting_leaves_nothing_in_the_volume_group(qemu: QemuFixture, group: VolumeGroup) -> None:
+    """Without it, a later volume shows what was on an earlier one."""
+    require(why_no_logical_volumes())
+    spec = spec_of(qemu, (qemu.pool_id, 5 * MIB), (group.pool_id, 16 * MIB))
+    qemu.driver.compose(spec)
+    disk = Path(f"/dev/{group.name}/{spec.disks[1].volume}")
+    with disk.open("r+b") as file:
+        file.seek(8 * MIB)
+        file.write(SECRET)
+    qemu.driver.undeploy(spec, erase=True)
+    assert SECRET in group.content()
+    qemu.driver.undeploy(spec, erase=True, overwrite=True)
+    assert SECRET not in group.content()
+    qemu.driver.decompose(spec.ref, volumes_of(spec))

@@ -25,6 +25,13 @@ def run(*command: str) -> str:
 class VolumeGroup:
     name: str
     pool_id: str
+    device: str
+
+    def content(self) -> bytes:
+        """Everything on its device, including what is free."""
+        run("sync")
+        run("blockdev", "--flushbufs", self.device)
+        return Path(self.device).read_bytes()
 
     def logical_volumes(self) -> set[str]:
         return set(run("lvs", "--noheadings", "-o", "lv_name", self.name).split())
@@ -44,7 +51,7 @@ def volume_group(connection: Any, folder: Path) -> Iterator[VolumeGroup]:
         undoing.callback(run, "vgremove", "--force", "--yes", name)
         pool = connection.storagePoolCreateXML(_pool(name))
         undoing.callback(pool.destroy)
-        yield VolumeGroup(name=name, pool_id=pool.UUIDString())
+        yield VolumeGroup(name=name, pool_id=pool.UUIDString(), device=device)
 
 
 def _pool(name: str) -> str:

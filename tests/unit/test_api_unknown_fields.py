@@ -42,7 +42,7 @@ OF_CLIENTS: list[tuple[str, str, str | None, dict[str, str]]] = [
     ("GET", "subnets/3/", "ip_addresses", {"with_username": "0", "with_summary": "0", "with_node_summary": "0"}),
     ("GET", "vm-hosts/", None, {"format": "json", "op": "", "csrfmiddlewaretoken": "x"}),
     ("POST", "machines/", "release", {"machines": "wdpx3n", "comment": "done", "csrfmiddlewaretoken": "x"}),
-    ("POST", "machines/wdpx3n/", "release", {"erase": "1", "secure_erase": "1", "quick_erase": "1", "force": "1"}),
+    ("POST", "machines/wdpx3n/", "release", {"erase": "1", "secure_erase": "1", "quick_erase": "1", "scripts": "a"}),
     ("POST", "machines/wdpx3n/", "release", {"op": "release", "comment": ""}),
     ("DELETE", "machines/wdpx3n/", None, {"force": "true"}),
     ("DELETE", "pods/4/", None, {"decompose": "True"}),

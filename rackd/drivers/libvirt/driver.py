@@ -142,8 +142,8 @@ class LibvirtDriver(WithoutProjects):
         _, capabilities = self._capabilities_of(client)
         deployer.deploy(client, spec, image, seed, capabilities)
 
-    def undeploy(self, spec: GuestSpec) -> None:
-        deployer.undeploy(self._session.client(), spec)
+    def undeploy(self, spec: GuestSpec, *, erase: bool = False, overwrite: bool = False) -> None:
+        deployer.undeploy(self._session.client(), spec, erase=erase, overwrite=overwrite)
 
     def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
         domain = lookup.marked_domain(self._session.client(), guest)

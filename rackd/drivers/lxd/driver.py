@@ -132,8 +132,9 @@ class LxdDriver:
     def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> None:
         deployer.deploy(self._client, self._ready(), spec, image, seed)
 
-    def undeploy(self, spec: GuestSpec) -> None:
-        deployer.undeploy(self._client, self._ready(), spec)
+    def undeploy(self, spec: GuestSpec, *, erase: bool = False, overwrite: bool = False) -> None:
+        """Raises Unsupported with `overwrite` for a storage pool of LVM without a thin pool."""
+        deployer.undeploy(self._client, self._ready(), spec, erase=erase, overwrite=overwrite)
 
     def adopt(self, guest_id: str, name: str, marker: OwnershipMarker) -> Guest:
         """Raises Unsupported for a container."""

@@ -53,10 +53,13 @@ class SimulatedDeployer:
             check_image_fits(image, root)
             deployments.write(db, guest.guest_id, image, seed)
 
-    def undeploy(self, spec: GuestSpec) -> None:
+    def undeploy(self, spec: GuestSpec, *, erase: bool) -> None:
         self._faults.call("empty root disk")
         with self._store.writing() as db:
-            deployments.erase(db, self._powered_off(db, spec).guest_id)
+            guest = self._powered_off(db, spec)
+            deployments.erase(db, guest.guest_id)
+            for disk in spec.disks if erase else spec.disks[:1]:
+                deployments.empty(db, disk.pool_id, disk.volume)
 
     def _powered_off(self, db: sqlite3.Connection, spec: GuestSpec) -> Guest:
         found = guests.by_marker(db, spec.marker)

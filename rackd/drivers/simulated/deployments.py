@@ -61,6 +61,24 @@ def erase(db: sqlite3.Connection, guest_id: str) -> None:
     end_boot(db, guest_id)
 
 
+def fill(db: sqlite3.Connection, guest_id: str) -> None:
+    """Something is written to each disk of the guest, as an operating system does."""
+    db.execute("insert or ignore into written select pool, volume from disk where guest_id = ?", (guest_id,))
+
+
+def empty(db: sqlite3.Connection, pool: str, volume: str) -> None:
+    db.execute("delete from written where pool = ? and volume = ?", (pool, volume))
+
+
+def written_disks(db: sqlite3.Connection, guest_id: str) -> tuple[bool, ...]:
+    """Returns of each disk of the guest whether something was written to it."""
+    query = """
+        select exists (select 1 from written where written.pool = disk.pool and written.volume = disk.volume) as written
+          from disk where guest_id = ? order by position
+    """
+    return tuple(bool(row["written"]) for row in db.execute(query, (guest_id,)))
+
+
 def image_on(db: sqlite3.Connection, guest_id: str) -> str | None:
     """Returns the SHA-256 of the image on the guest's root disk; None if the disk is empty."""
     row = db.execute("select sha256 from deployment where guest_id = ?", (guest_id,)).fetchone()
@@ -72,6 +90,7 @@ def begin_boot(db: sqlite3.Connection, guest_id: str, *, after_s: float) -> bool
     if image_on(db, guest_id) is None:
         return False
     db.execute("insert or replace into boot values (?, ?)", (guest_id, time.time() + after_s))
+    fill(db, guest_id)
     return True
 
 

@@ -159,8 +159,9 @@ class SimulatedDriver(WithoutProjects):
     def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> None:
         self._deployer.deploy(spec, image, seed)
 
-    def undeploy(self, spec: GuestSpec) -> None:
-        self._deployer.undeploy(spec)
+    def undeploy(self, spec: GuestSpec, *, erase: bool = False, overwrite: bool = False) -> None:
+        """Ignores `overwrite`: an emptied simulated disk has no old content."""
+        self._deployer.undeploy(spec, erase=erase)
 
     def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
         self._faults.call("read serial log")

@@ -87,6 +87,12 @@ create table if not exists boot (
     guest_id text primary key references guest on delete cascade,
     due_at   real not null
 ) strict;
+create table if not exists written (
+    pool   text not null,
+    volume text not null,
+    primary key (pool, volume),
+    foreign key (pool, volume) references volume (pool, name) on delete cascade
+) strict;
 create table if not exists lease (
     mac_address text primary key,
     guest_id    text not null references guest on delete cascade,

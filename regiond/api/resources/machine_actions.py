@@ -8,9 +8,9 @@ from common.errors import NotFound
 from regiond.api import crud
 from regiond.api.dry_run import machine_plan_reply, with_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
-from regiond.api.field_types import Text, TextList
+from regiond.api.field_types import Boolean, Text, TextList
 from regiond.api.fields import Field, Problems
-from regiond.api.operation_wait import STARTED, when_done
+from regiond.api.operation_wait import STARTED, soon, when_done
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.affinity_fields import NEW_AFFINITY
 from regiond.api.resources.compose_fields import domain_problems
@@ -19,7 +19,7 @@ from regiond.api.resources.lookups import find_machine, machines_in_field
 from regiond.api.serializer import STR, array
 from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.long_list import LongList
-from regiond.machines.model import MachineChange, MachineFilter, MachineState, MachineView
+from regiond.machines.model import MachineChange, MachineFilter, MachineState, MachineView, ReleaseOptions
 from regiond.operations.model import Operation
 from regiond.validation_messages import no_object
 
@@ -30,12 +30,42 @@ _ALLOCATED = (
     MachineState.DEPLOYED,
     MachineState.FAILED_DEPLOYMENT,
 )
-_ERASURE = frozenset({"erase", "secure_erase", "quick_erase", "force", "scripts"})
+_ERASURE = (
+    Field(
+        name="erase",
+        type=Boolean(),
+        default=False,
+        doc=(
+            "Empties all disks that Innkeeper created, not only the root disk of a deployed machine: each is deleted "
+            "and created again."
+        ),
+    ),
+    Field(
+        name="secure_erase",
+        type=Boolean(),
+        default=False,
+        doc=(
+            "With erase: overwrites the disks first on storage where a new disk could show what an earlier one held "
+            "(LVM without thin pools). Fails on LXD there."
+        ),
+    ),
+    Field(name="quick_erase", type=Boolean(), default=False, doc="With erase: the same as erase alone."),
+    Field(
+        name="force",
+        type=Boolean(),
+        default=False,
+        doc="Powers a deployed machine off at once. Otherwise it has 30 s to shut down (a setting of the region).",
+    ),
+)
+_IGNORED = frozenset({"scripts"})
+ANSWER_WITHIN_S = 5.0  # of a deployed machine, whose guest may take longer to shut down: clients poll its state
 MACHINE_RESULT = Result(doc="The machine.", type=MACHINE_JSON)
 
 
 async def _release(call: Call) -> Reply:
-    """Answers the released machine, also if it was ready before; one that is deleted by the release is Releasing."""
+    """Answers the released machine, also if it was ready before. One that is deleted by the release, or whose guest
+    takes long to shut down, is Releasing.
+    """
     machine: MachineView | None = call.target
     requested = call.path["system_id"]
     system_id = requested if machine is None else machine.system_id
@@ -44,6 +74,7 @@ async def _release(call: Call) -> Reply:
         system_id,
         requested=requested,
         comment=call.values["comment"],
+        options=_options(call),
         idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
     )
@@ -57,23 +88,37 @@ async def _release(call: Call) -> Reply:
             raise NotFound(no_object("machine", requested))
         return json_reply(MACHINE_JSON.encode(evolve(machine, state=MachineState.RELEASING)))
 
-    return await released(None) if operation is None else await when_done(call, operation, released)
+    if operation is None:
+        return await released(None)
+    if operation.request.get("deployed") and not call.respond_async:
+        return await soon(call, operation, released, within_s=ANSWER_WITHIN_S)
+    return await when_done(call, operation, released)
+
+
+def _options(call: Call) -> ReleaseOptions:
+    erase = bool(call.values["erase"])
+    return ReleaseOptions(
+        erase=erase, overwrite=erase and bool(call.values["secure_erase"]), force=bool(call.values["force"])
+    )
 
 
 async def _release_plan(call: Call) -> Reply:
     """Raises NotFound also for a repeat of a request that deleted the machine."""
     system_id = call.path["system_id"] if call.target is None else call.target.system_id
-    plan = await call.services.ownership.release_plan(call.caller, system_id, need_rack=not call.respond_async)
+    plan = await call.services.ownership.release_plan(
+        call.caller, system_id, options=_options(call), need_rack=not call.respond_async
+    )
     return machine_plan_reply(plan)
 
 
 async def _release_all_plan(call: Call) -> Reply:
-    return machine_plan_reply(await call.services.ownership.release_all_plan(call.caller, await _named(call)))
+    ownership = call.services.ownership
+    return machine_plan_reply(await ownership.release_all_plan(call.caller, await _named(call), options=_options(call)))
 
 
 async def _release_all(call: Call) -> tuple[str, ...]:
     return await call.services.ownership.start_release_all(
-        call.caller, await _named(call), comment=call.values["comment"]
+        call.caller, await _named(call), comment=call.values["comment"], options=_options(call)
     )
 
 
@@ -142,10 +187,11 @@ RELEASE_ALL = with_dry_run(
                 required=True,
                 doc="System id or hostname; may be repeated.",
             ),
+            *_ERASURE,
             COMMENT,
         ),
         destructive=True,
-        accepted=_ERASURE,
+        accepted=_IGNORED,
         permission=Permission.OPERATOR,
     ),
     _release_all_plan,
@@ -183,18 +229,19 @@ RELEASE = with_dry_run(
         method="POST",
         op="release",
         permission=Permission.OPERATOR,
-        fields=(COMMENT,),
+        fields=(*_ERASURE, COMMENT),
         title="Release a machine",
         doc=(
-            "Powers the machine off and clears its owner. A machine that allocation had composed is deleted. "
-            "Releasing a ready machine is not an error."
+            "Powers the machine off, empties its root disk if it was deployed, and clears its owner. A machine that "
+            "allocation had composed is deleted. A deployed machine shuts down first: if that takes longer than 5 s, "
+            "the answer is the machine in Releasing. Releasing a ready machine is not an error."
         ),
         result=MACHINE_RESULT,
         other_answers=(STARTED,),
         find=find_machine,
         outlives_target=True,
         destructive=True,
-        accepted=_ERASURE,
+        accepted=_IGNORED,
         run=_release,
     ),
     _release_plan,

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 COPY_DEADLINE_S = 1800.0
 WRITE_DEADLINE_S = 600.0
+OVERWRITE_DEADLINE_S = 1800.0  # 200 GB at 110 MB/s
 ADDRESS_DEADLINE_S = 5.0
 ADDRESS_WAIT_S = 3.0  # since the report, for the first address
 ADDRESS_LOOK_S = 1.0
@@ -108,7 +109,7 @@ class DeployMachine:
         target = Target.of(operation)
         if operation.error_code == Cancelled.code and operation.cancel_requested:
             if operation.reached_host:
-                await empty_root_disk(self._tools.calls, operation, target, journal)
+                await empty_disks(self._tools.calls, operation, target, journal)
             return Outcome(undone=("root disk empty again",), record=lambda db: abort_deployment(db, target.machine_id))
         console = await self._last_lines(operation, target, journal)
         return Outcome(undone=("machine not deployed",), record=lambda db: _failed(db, operation, target, console))
@@ -240,22 +241,30 @@ class DeployMachine:
         )  # fmt: skip
 
 
-async def empty_root_disk(
-    calls: HostCalls, operation: Operation, target: Target, journal: Journal
+async def empty_disks(
+    calls: HostCalls,
+    operation: Operation,
+    target: Target,
+    journal: Journal,
+    *,
+    erase: bool = False,
+    overwrite: bool = False,
 ) -> PowerState | None:
-    """Powers the guest off and removes its operating system.
+    """Powers the guest off and removes its operating system; with `erase` and `overwrite` as the driver contract says.
 
     Returns the guest's power state afterwards; None if the host has no such guest.
     """
     await journal.write("erase", lambda db: store.set_state(db, target.machine_id, DeploymentState.ERASED))
-    await journal.step("empty_root_disk", reaches_host=True)
+    await journal.step("empty_disks" if erase else "empty_root_disk", reaches_host=True)
     fence = fence_of(operation, str(target.spec.marker.machine_id))
     try:
         power = await set_power(calls, operation, target, PowerAction.FORCE_OFF)
         await calls.call(
             target.host_id, HOST_UNDEPLOY,
-            lambda access: UndeployCall(access=access, spec=target.spec, fence=fence),
-            deadline_s=WRITE_DEADLINE_S,
+            lambda access: UndeployCall(
+                access=access, spec=target.spec, fence=fence, erase=erase, overwrite=overwrite
+            ),
+            deadline_s=OVERWRITE_DEADLINE_S if overwrite else WRITE_DEADLINE_S,
         )  # fmt: skip
     except NotFound as error:
         await journal.note("guest not found", reason=error.message)

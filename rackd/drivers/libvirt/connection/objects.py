@@ -212,6 +212,10 @@ class Volume:
     def resize(self, size_bytes: int) -> None:
         self._client.call(f"resize the volume {self.name}", self.handle.resize, size_bytes)
 
+    def wipe(self) -> None:
+        """Overwrites its content with zeros, on the host; takes as long as the host's storage needs for its size."""
+        self._client.call(f"overwrite the volume {self.name}", self.handle.wipe)
+
     def head(self, size_bytes: int) -> bytes:
         """Returns the first bytes of the volume; fewer only if it has no more."""
         return self.read(0, size_bytes)

@@ -20,7 +20,7 @@ from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
 from rackd.drivers.libvirt.definitions.firmware_xml import has_uefi, set_bios, set_uefi
 from rackd.drivers.libvirt.definitions.metadata import reservations_in
-from rackd.drivers.libvirt.deployment import redefinition, root_disk
+from rackd.drivers.libvirt.deployment import empty_disk, redefinition, root_disk
 from rackd.drivers.libvirt.deployment.images import find_image
 from rackd.drivers.libvirt.guests import serial_log, volumes
 from rackd.drivers.libvirt.guests.lookup import marked_domain
@@ -64,17 +64,20 @@ def deploy(
     log.info("image_deployed", guest=domain.name, sha256=image.sha256, uefi=has_uefi(tree))
 
 
-def undeploy(client: Client, spec: GuestSpec) -> None:
+def undeploy(client: Client, spec: GuestSpec, *, erase: bool, overwrite: bool) -> None:
     """Idempotent; errors are those of the driver contract. The firmware stays as it is."""
     root = spec.disks[0]
     domain = _powered_off(client, spec)
     tree = parse(domain.whole_definition(), f"the guest {domain.name}")
     pool = guest_pool(client, root.pool_id)
     domain.discard_saved_memory()
-    root_disk.empty(pool, root)
+    emptied = [root, *redefinition.disks_in(tree, spec.disks[1:])] if erase else [root]
+    pools = {pool_id: guest_pool(client, pool_id) for pool_id in {disk.pool_id for disk in emptied}}
+    for disk in emptied:
+        empty_disk.empty(pools[disk.pool_id], disk, overwrite=overwrite)
     redefinition.boot_from_nics(tree, [nic.mac_address for nic in spec.nics if nic.boot])
     _restore_seed(client, spec, domain, tree, pool)
-    log.info("root_disk_emptied", guest=domain.name)
+    log.info("disks_emptied", guest=domain.name, disks=len(emptied))
 
 
 def _restore_seed(client: Client, spec: GuestSpec, domain: Domain, tree: Element, pool: GuestPool) -> None:

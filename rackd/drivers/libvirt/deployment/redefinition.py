@@ -5,11 +5,12 @@ Everything else stays as it is, with UUID, MAC addresses, metadata and what an a
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
 from xml.etree import ElementTree as ET
 
 from common.errors import WrongState
+from common.guest_spec import DiskSpec
 from common.values import OwnershipMarker
 from rackd.drivers.libvirt.definitions.seed_xml import PreparedSeed, add_seed, remove_seed
 from rackd.drivers.libvirt.xml import Element, attribute, text_at
@@ -29,6 +30,12 @@ def boot_from_disk(domain: Element, volume: str) -> None:
     if root is None:
         raise WrongState(f"The guest {text_at(domain, 'name')} has no disk {volume} any more.", volume=volume)
     _reorder(domain, [root])
+
+
+def disks_in(domain: Element, disks: Iterable[DiskSpec]) -> list[DiskSpec]:
+    """Returns those of `disks` that the domain has."""
+    names = {_volume_of(disk) for disk in _devices(domain).findall("disk[@device='disk']")}
+    return [disk for disk in disks if disk.volume in names]
 
 
 def boot_from_nics(domain: Element, mac_addresses: Collection[str]) -> None:

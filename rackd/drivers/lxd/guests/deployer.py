@@ -7,7 +7,7 @@ from common.errors import DriverFailed, ImageMissing, OutOfCapacity
 from common.guest_spec import GuestSpec
 from rackd.drivers.image_content import check_image_fits
 from rackd.drivers.lxd.connection.client import Client
-from rackd.drivers.lxd.guests import cloud_init, images, instance_config, preflight
+from rackd.drivers.lxd.guests import cloud_init, erasure, images, instance_config, preflight
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.replacement import RootDisk, replace, stopped_instance
 
@@ -37,11 +37,15 @@ def deploy(client: Client, instances: Instances, spec: GuestSpec, image: ImageRe
         raise
 
 
-def undeploy(client: Client, instances: Instances, spec: GuestSpec) -> None:
+def undeploy(client: Client, instances: Instances, spec: GuestSpec, *, erase: bool, overwrite: bool) -> None:
     """Behaves as the driver contract says."""
+    if overwrite:
+        erasure.check_overwritable(client, spec.disks if erase else spec.disks[:1])
     original = stopped_instance(instances, spec.ref)
     networks = preflight.networks_of(client, spec, instances.scope)
     prerequisites = instance_config.Prerequisites(networks=networks, extensions=instances.extensions)
     text = instance_config.network_config_of(spec, prerequisites)
     keys = {} if text is None else {cloud_init.key(cloud_init.NETWORK_CONFIG, instances.extensions): text}
-    replace(instances, original, RootDisk(fingerprint=None, cloud_init=keys), spec.marker)
+    name = replace(instances, original, RootDisk(fingerprint=None, cloud_init=keys), spec.marker)
+    if erase:
+        erasure.erase_volumes(client, instances, spec, name)

@@ -87,10 +87,13 @@ def stopped_instance(instances: Instances, guest: GuestRef) -> Json:
     return found
 
 
-def replace(instances: Instances, original: Json, root: RootDisk, marker: OwnershipMarker) -> None:
-    """Replaces the root disk of what `stopped_instance` returned. If LXD cannot make the new one, it is empty."""
+def replace(instances: Instances, original: Json, root: RootDisk, marker: OwnershipMarker) -> str:
+    """Replaces the root disk of what `stopped_instance` returned. If LXD cannot make the new one, it is empty.
+
+    Returns the name of the instance.
+    """
     placeholder = replacement_name(marker)
-    name = config_of(original).get(REPLACES_KEY, original["name"])
+    name: str = config_of(original).get(REPLACES_KEY, original["name"])
     if original["name"] != placeholder:
         _delete_leftover(instances, placeholder, marker)
         body = replacement_of(original, placeholder, EMPTY)
@@ -104,6 +107,7 @@ def replace(instances: Instances, original: Json, root: RootDisk, marker: Owners
         raise
     instances.delete(placeholder)
     log.info("root_disk_replaced", guest=name, image=root.fingerprint)
+    return name
 
 
 def replacement_of(original: Json, name: str, root: RootDisk) -> dict[str, Any]:

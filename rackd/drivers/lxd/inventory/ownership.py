@@ -18,6 +18,7 @@ INSTALLATION_KEY, MACHINE_KEY = "user.innkeeper.installation", "user.innkeeper.m
 COMPLETED_KEY = "user.innkeeper.made"  # INCOMPLETE-ATTEMPT until compose has completed, then the instance's UUID
 ROOT_VOLUME_KEY = "user.innkeeper.root"  # the root disk's name in the ledger
 REPLACES_KEY = "user.innkeeper.replaces"  # of a placeholder: the name of the instance that it stands for
+ERASING_KEY = "user.innkeeper.erasing"  # the devices, in JSON, whose volumes are being replaced by empty ones
 INCOMPLETE = "half"
 NO_UUID = "true"  # replaces the UUID on servers that assign none
 UUID_KEY = "volatile.uuid"
