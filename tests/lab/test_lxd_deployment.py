@@ -12,7 +12,7 @@ from common.guest_spec import GuestSpec
 from common.values import NicKind, PowerAction, PowerState
 from rackd.drivers.lxd.connection.client import Client
 from rackd.drivers.lxd.driver import LxdDriver
-from rackd.drivers.lxd.inventory.ownership import replacement_name
+from rackd.drivers.lxd.inventory.ownership import ERASING_KEY, replacement_name
 from tests.contract.guest_samples import nic, volumes_of
 from tests.contract.test_deployment_contract import content, seed
 from tests.lab.key_pair import KeyPair
@@ -48,6 +48,10 @@ def undeploy(driver: LxdDriver, spec: GuestSpec) -> None:
     driver.undeploy(spec)
 
 
+def erase(driver: LxdDriver, spec: GuestSpec) -> None:
+    driver.undeploy(spec, erase=True)
+
+
 def root_disk(lxd: LxdServer, spec: GuestSpec) -> bytes:
     return (lxd.folder_of(spec.name) / "root.img").read_bytes()
 
@@ -75,6 +79,7 @@ def check_settled(lxd: LxdServer, spec: GuestSpec, uuid: str) -> None:
     instance = lxd.ask(f"/1.0/instances/{spec.name}")
     assert instance["config"]["volatile.uuid"] == uuid
     assert instance["devices"]["disk1"]["source"] == spec.disks[1].volume
+    assert ERASING_KEY not in instance["config"]
     assert lxd.instances(replacement_name(spec.marker)) == set()
 
 
@@ -96,7 +101,7 @@ def test_cloud_init_data_is_new_in_each_deployment(lxd: LxdServer, driver: LxdDr
     }
 
 
-@pytest.mark.parametrize("act", [deploy, undeploy])
+@pytest.mark.parametrize("act", [deploy, undeploy, erase])
 def test_a_rack_killed_before_any_request_leaves_one_guest(
     lxd: LxdServer, trusted: KeyPair, driver: LxdDriver, spec: GuestSpec, act: Act
 ) -> None:
