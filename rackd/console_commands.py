@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncGenerator, Mapping
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from attrs import define, field, frozen
@@ -48,30 +50,38 @@ class ConsoleCommands:
         self._executor = executor
         self._max_consoles = max_consoles
         self._open: dict[str, _Open] = {}
-        self._opening = 0
+        self._of_host: Counter[int] = Counter()  # open, or being opened
 
     def handlers(self) -> Mapping[Command[Any, Any], Handler]:
         return {HOST_CONSOLE: self.open, HOST_CONSOLE_INPUT: self.type, HOST_CONSOLE_LOG: self.log}
 
     async def open(self, link: Any, call: ConsoleCall) -> AsyncGenerator[ConsoleOutput, None]:
         """Ends with the console. A cancellation, or the end of the link, ends the console."""
-        if len(self._open) + self._opening >= self._max_consoles:
+        if self._of_host.total() >= self._max_consoles:
             raise Busy(f"This rack has {self._max_consoles} consoles open, which is its limit. Close one.")
         if call.console_id in self._open:
             raise InvalidRequest("There is a console with this id.")
-        self._opening += 1
-        try:
+        with self._counted(call.access.host_id):
             session = ConsoleSession(await self._connect(call))
             self._open[call.console_id] = _Open(session=session, link=link)
-        finally:
-            self._opening -= 1
+            try:
+                yield ConsoleOutput(data=b"")
+                while data := await session.output():
+                    yield ConsoleOutput(data=data)
+            finally:
+                session.close()
+                del self._open[call.console_id]
+
+    @contextmanager
+    def _counted(self, host_id: int) -> Iterator[None]:
+        """The connection through which a host's consoles are opened is closed after the last of them."""
+        self._of_host[host_id] += 1
         try:
-            yield ConsoleOutput(data=b"")
-            while data := await session.output():
-                yield ConsoleOutput(data=data)
+            yield
         finally:
-            session.close()
-            del self._open[call.console_id]
+            self._of_host -= Counter((host_id,))  # drops a count of 0
+            if host_id not in self._of_host:
+                self._executor.close_connections(host_id, CallClass.CONSOLE)
 
     async def type(self, link: Any, call: ConsoleInput) -> Done:
         found = self._open.get(call.console_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import socket
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from tests.lab.host_setup import host_bridge
 from tests.waiting import eventually
 
 ROOT_GB = 3
+CONSOLE_S = 60.0
 _USER_DATA = b"#!/bin/sh\necho it ran as $(whoami) >/run/user-data\n"
 
 
@@ -97,6 +99,20 @@ class GuestBridge:
         root_bytes = int(await key.run(address, "lsblk -bndo SIZE $(findmnt -no SOURCE / | tr -d 0-9)"))
         assert 0 <= root_bytes - ROOT_GB * 10**9 < 2**20, "LXD rounds up"
         assert int((await key.run(address, "df -B1 --output=size /")).split()[-1]) > (ROOT_GB - 0.5) * 10**9
+
+
+async def check_console(innkeeper: Deployment, machine: Any) -> None:
+    """The login of the guest answers on its serial port."""
+    console, found = await innkeeper.api.websocket(f"machines/{machine['system_id']}/", op="console"), b""
+    try:
+        async with asyncio.timeout(CONSOLE_S):
+            console.send(b"\r")
+            while b"login:" not in found:
+                message = await console.receive()
+                assert isinstance(message, bytes), message
+                found += message
+    finally:
+        console.close()
 
 
 def links_of(machine: Any) -> list[tuple[str, str | None, str]]:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
-from tests.lab.deployed_guest import GuestBridge, deploy, guest_bridge
+from tests.lab.deployed_guest import GuestBridge, check_console, deploy, guest_bridge
 from tests.lab.deployed_host import add_libvirt
 from tests.lab.guest_image import BOOT_S, SshKey, upload_image
 from tests.lab.lab_host import LabHost
@@ -74,6 +74,9 @@ async def test_a_deployed_guest_is_what_was_ordered(
         assert len(images) == 2, "the image, and the volume that says that it is complete"
         await check_copy(innkeeper, lab_host)
         await bridge.check_guest(key, deployed_machine, dhcp_subnet=f"{SUBNET}.0/24")
+
+        assert "Linux version" in (await innkeeper.send("GET", path, op="console_log")).text
+        await check_console(innkeeper, deployed_machine)
 
         released = await innkeeper.post(path, op="release")
         assert (released["status_name"], released["power_state"]) == ("Ready", "off")

@@ -22,6 +22,10 @@ from rackd.drivers.lxd.connection.tls import CONNECT_S
 PING_EVERY_S = 10.0
 
 
+class NotRunning(HostUnreachable):
+    """LXD answered 500: of an operation, that it has ended."""
+
+
 class _Stream(ClientConnection):
     """Uses SharedTls, because one thread reads and others write."""
 
@@ -34,7 +38,7 @@ def connect_websocket(
 ) -> ClientConnection:
     """Connects to `/1.0/where`. `what` names, in messages, what LXD sends there; a message has at most `max_bytes`.
 
-    Raises HostUnreachable, PeerChanged or NotTrusted.
+    Raises HostUnreachable, NotRunning, PeerChanged or NotTrusted.
     """
     url = f"wss://{client.address.host_and_port}/1.0/{where}?{urlencode(query)}"
     try:
@@ -58,7 +62,8 @@ def connect_websocket(
                 f"LXD at {client.address.normalised} does not allow this certificate to read its {what}."
             ) from error
         status = error.response.status_code
-        raise HostUnreachable(f"LXD at {client.address.normalised} sends no {what}: HTTP status {status}.") from error
+        kind = NotRunning if status == 500 else HostUnreachable
+        raise kind(f"LXD at {client.address.normalised} sends no {what}: HTTP status {status}.") from error
     except (WebSocketException, OSError, ssl.SSLError) as error:
         raise client.explain(error) from error
     except ValueError as error:  # a redirect to another server

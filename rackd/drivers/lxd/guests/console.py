@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from common.errors import DriverFailed, NotFound, Unsupported
+import time
+
+from common.errors import Busy, DriverFailed, NotFound, Unsupported
 from common.values import GuestRef
 from rackd.drivers.driver_errors import guest_is_off, machine_not_found
 from rackd.drivers.lxd.connection.client import Json, path
 from rackd.drivers.lxd.connection.console_stream import LxdConsole
+from rackd.drivers.lxd.connection.websocket import NotRunning
 from rackd.drivers.lxd.guests.instances import Instances
 
 _OFF = frozenset({"Stopped", "Error"})
+_TRIES, _RETRY_S = 5, 0.4  # LXD ends a console a moment after its user has gone
 _NO_LOG = "not container type"  # what LXD answers for a virtual machine if it keeps a log of containers only
 
 
@@ -37,15 +41,28 @@ def open_console(instances: Instances, guest: GuestRef) -> LxdConsole:
     found = marked(instances, guest)
     if found.get("status") in _OFF:
         raise guest_is_off(guest)
-    try:
-        response = instances.client.request(
-            "post", path("instances", found["name"], "console"),
-            params={"project": instances.scope.project}, json={"type": "console", "width": 80, "height": 24},
-        ).json()  # fmt: skip
-    except DriverFailed as error:
-        if "not running" in str(error).lower():
-            raise guest_is_off(guest) from error
-        raise
+    for left in reversed(range(_TRIES)):
+        try:
+            return _connect(instances, found["name"])
+        except NotRunning as error:
+            if not left:
+                raise Busy(
+                    f"The console of {guest.name} is in use. If nobody uses it, LXD has kept one whose rack was cut "
+                    "off; it is free again after the VM is restarted."
+                ) from error
+            time.sleep(_RETRY_S)
+        except DriverFailed as error:
+            if "not running" in str(error).lower():
+                raise guest_is_off(guest) from error
+            raise
+    raise AssertionError("unreachable")
+
+
+def _connect(instances: Instances, name: str) -> LxdConsole:
+    response = instances.client.request(
+        "post", path("instances", name, "console"),
+        params={"project": instances.scope.project}, json={"type": "console", "width": 80, "height": 24},
+    ).json()  # fmt: skip
     operation = response["metadata"]
     secrets = operation["metadata"]["fds"]
     return LxdConsole.connect(
