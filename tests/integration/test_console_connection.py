@@ -178,3 +178,10 @@ async def test_a_rack_that_is_lost_ends_the_console(innkeeper: Deployment) -> No
         for link in innkeeper.region.components.listener.links:
             link.abort()
         assert await ended(socket) != ""
+
+
+async def test_a_region_that_stops_says_so(innkeeper: Deployment) -> None:
+    async with console(innkeeper, await running(innkeeper)) as socket:
+        await shown(socket, b"vm$ ")
+        await innkeeper.in_process.stop_region()
+        assert await ended(socket) == "the region is stopping"
