@@ -114,10 +114,14 @@ def _in_memory(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _open(source: Path, target: Path) -> tuple[int, int]:
-    """The descriptors of the program's input and output."""
+    """The descriptors of the program's input and output.
+
+    The output is always a new file: the program of a region that was killed may still write to the old one.
+    """
     reads = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return reads, os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        target.unlink(missing_ok=True)
+        return reads, os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except BaseException:
         os.close(reads)
         raise
