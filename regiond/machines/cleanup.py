@@ -1,4 +1,4 @@
-"""Operation handler that removes leftover guests, orphaned volumes, copied markers and unused copies of images."""
+"""Operation handlers that remove leftover guests, orphaned volumes, copied markers and unused images."""
 
 from __future__ import annotations
 

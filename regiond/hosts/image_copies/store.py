@@ -1,4 +1,7 @@
-"""SQL of the copies of images. Functions that take `db` join the caller's transaction, which has locked the server."""
+"""SQL of the copies of images.
+
+Functions that take `db` join the caller's transaction, which has locked the server.
+"""
 
 from __future__ import annotations
 
