@@ -23,7 +23,7 @@ from tests.ports import free_port
 
 WANTED_S = 2.0
 HOSTS, CALLERS = 8, 16
-LXD = "ikdeploy"
+NAME = "ikdeploy"
 DISK_GB, MEMORY_MIB = 3, 1024
 _SHARED: Mapping[str, Any] = {"cpu_over_commit_ratio": 10, "memory_over_commit_ratio": 10}
 
@@ -96,7 +96,7 @@ async def _libvirt(bench: Bench) -> Line:
         libvirtd = OwnLibvirtd(folder)
         await asyncio.to_thread(libvirtd.start)
         try:
-            with closing(LabHost(folder, uri=libvirtd.uri, prefix="cop-bench")) as host:
+            with closing(LabHost(folder, uri=libvirtd.uri, prefix=NAME)) as host:
                 async with region_and_rack(bench, rack_prefix=libvirtd.entering) as innkeeper:
                     added = await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system", **_SHARED)
                     ours, machine = await _real(bench, innkeeper, added, default_storage_pool=host.pool_id)
@@ -113,15 +113,15 @@ async def _libvirt(bench: Bench) -> Line:
 async def _lxd(bench: Bench) -> Line:
     """Uses a temporary LXD."""
     port = free_port()
-    async with lab("up-lxd", LXD, str(port), needs="lxd"):
-        server = LxdServer(LXD, f"127.0.0.1:{port}")
+    async with lab("up-lxd", NAME, str(port), needs="lxd"):
+        server = LxdServer(NAME, f"127.0.0.1:{port}")
         async with region_and_rack(bench) as innkeeper:
             added = await add_lxd(innkeeper, server, **_SHARED)
             ours, _ = await _real(bench, innkeeper, added)
             (image,) = await asyncio.to_thread(server.ask, "/1.0/images?recursion=1")
             by_hand = [
                 await asyncio.to_thread(
-                    lxc_launch, server, image["fingerprint"], f"cop-hand{number}", disk_gb=DISK_GB,
+                    lxc_launch, server, image["fingerprint"], f"{NAME}-hand{number}", disk_gb=DISK_GB,
                     memory_mib=MEMORY_MIB,
                 )
                 for number in range(bench.size(10, 3))
@@ -137,9 +137,7 @@ async def _real(bench: Bench, innkeeper: Deployment, host: Any, **settings: Any)
     if settings:
         await innkeeper.put(f"vm-hosts/{host['id']}/", **settings)
     await upload_image(innkeeper)
-    composed = await innkeeper.compose(
-        host["id"], hostname="cop-bench", cores=1, memory=MEMORY_MIB, storage=f"root:{DISK_GB}"
-    )
+    composed = await innkeeper.compose(host["id"], hostname=NAME, cores=1, memory=MEMORY_MIB, storage=f"root:{DISK_GB}")
     machine = await innkeeper.get(f"machines/{composed['system_id']}/")
     found = []
     for _ in range(1 + bench.size(10, 3)):

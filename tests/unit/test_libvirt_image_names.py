@@ -12,6 +12,8 @@ from rackd.drivers.libvirt.deployment.image_names import (
     ImageUpload,
     abandoned_volumes,
     complete_uploads,
+    is_of_image,
+    stored_images,
 )
 
 NOW_S = 1_800_000_000
@@ -61,3 +63,16 @@ def test_images_belong_to_no_machine_and_their_names_fit_lvm() -> None:
     for name in BOTH:
         assert marker_of_artifact(name) is None
         assert len(name) + name.count("-") <= 127 - 20
+
+
+def test_stored_images_are_those_of_complete_and_incomplete_uploads() -> None:
+    other = evolve(UPLOAD, sha256="cd" * 32)
+    newer = evolve(UPLOAD, started_at_s=NOW_S + 1)
+    names = (*BOTH, newer.data_volume, other.data_volume, "root", f"x{BOTH[0]}")
+    assert stored_images(names) == {UPLOAD.sha256: (UPLOAD, newer), other.sha256: (other,)}
+
+
+def test_both_volumes_of_an_upload_belong_to_its_image() -> None:
+    assert all(is_of_image(name, UPLOAD.sha256) for name in BOTH)
+    assert not any(is_of_image(name, "cd" * 32) for name in BOTH)
+    assert not is_of_image("root", UPLOAD.sha256)
