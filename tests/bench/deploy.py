@@ -99,7 +99,9 @@ async def _libvirt(bench: Bench) -> Line:
             with closing(LabHost(folder, uri=libvirtd.uri, prefix=NAME)) as host:
                 async with region_and_rack(bench, rack_prefix=libvirtd.entering) as innkeeper:
                     added = await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system", **_SHARED)
-                    ours, machine = await _real(bench, innkeeper, added, default_storage_pool=host.pool_id)
+                    ours, machine = await _real(
+                        bench, innkeeper, added, f"{host.prefix}vm", default_storage_pool=host.pool_id
+                    )
                     await deploy(innkeeper, machine["system_id"], waits=False)
                     hand = VirshDeployments(host, libvirtd.uri, machine["hostname"], folder)
                     await end(innkeeper, machine["system_id"], "abort")
@@ -117,7 +119,7 @@ async def _lxd(bench: Bench) -> Line:
         server = LxdServer(NAME, f"127.0.0.1:{port}")
         async with region_and_rack(bench) as innkeeper:
             added = await add_lxd(innkeeper, server, **_SHARED)
-            ours, _ = await _real(bench, innkeeper, added)
+            ours, _ = await _real(bench, innkeeper, added, NAME)
             (image,) = await asyncio.to_thread(server.ask, "/1.0/images?recursion=1")
             by_hand = [
                 await asyncio.to_thread(
@@ -129,7 +131,9 @@ async def _lxd(bench: Bench) -> Line:
     return _against("LXD", ours, by_hand, "lxc launch")
 
 
-async def _real(bench: Bench, innkeeper: Deployment, host: Any, **settings: Any) -> tuple[list[DeploymentTimes], Any]:
+async def _real(
+    bench: Bench, innkeeper: Deployment, host: Any, hostname: str, **settings: Any
+) -> tuple[list[DeploymentTimes], Any]:
     """Deploys one machine several times with the lab's image, each time until it is powered on, and aborts.
 
     The first one copies the image.
@@ -137,7 +141,9 @@ async def _real(bench: Bench, innkeeper: Deployment, host: Any, **settings: Any)
     if settings:
         await innkeeper.put(f"vm-hosts/{host['id']}/", **settings)
     await upload_image(innkeeper)
-    composed = await innkeeper.compose(host["id"], hostname=NAME, cores=1, memory=MEMORY_MIB, storage=f"root:{DISK_GB}")
+    composed = await innkeeper.compose(
+        host["id"], hostname=hostname, cores=1, memory=MEMORY_MIB, storage=f"root:{DISK_GB}"
+    )
     machine = await innkeeper.get(f"machines/{composed['system_id']}/")
     found = []
     for _ in range(1 + bench.size(10, 3)):
