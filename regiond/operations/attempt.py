@@ -60,7 +60,7 @@ class Attempt:
         try:
             outcome = await self._handler.run(self._operation, self)
             if outcome.resumes_within_s is not None:
-                await self._suspend(outcome.resumes_within_s)
+                await self._suspend(outcome.resumes_within_s, outcome.resumes_at_once)
                 return
             if outcome.rejection is None:
                 await self._end(OperationEvent.FINISHED, outcome)
@@ -80,7 +80,7 @@ class Attempt:
         try:
             outcome = await self._handler.undo(self._operation, self)
             if outcome.resumes_within_s is not None:
-                await self._suspend(outcome.resumes_within_s)
+                await self._suspend(outcome.resumes_within_s, outcome.resumes_at_once)
                 return
             if outcome.rescheduled:
                 await self._reschedule(outcome)
@@ -163,12 +163,17 @@ class Attempt:
                 await self._log(db, self._step, error.message, facts)
         log.info("operation_waiting", operation=operation.id, kind=operation.kind.value, **facts)
 
-    async def _suspend(self, at_most_s: float) -> None:
-        """Counts no failure and logs nothing: what it waits for is recorded elsewhere."""
+    async def _suspend(self, at_most_s: float, is_due: Callable[[Db], Awaitable[bool]] | None = None) -> None:
+        """Counts no failure and logs nothing: what it waits for is recorded elsewhere.
+
+        `is_due` runs when nobody can wake the operation any more until it is suspended: what happened before is seen.
+        """
         advance(self._operation.state, OperationEvent.SUSPENDED)
-        async with self._database.connection() as db:
+        async with self._database.transaction() as db:
             if not await lease_store.suspend(db, self._operation, self._owner, at_most_s):
                 raise LeaseLost
+            if is_due is not None and await is_due(db):
+                await lease_store.wake(db, self._operation.id)
 
     async def _reschedule(self, outcome: Outcome) -> None:
         """Queues the operation again, as if it had never started, in one transaction with `outcome.record`."""

@@ -27,7 +27,8 @@ class Outcome:
     the error that started undoing.
 
     Of both: with `resumes_within_s` the operation does not end; the method is called again, in a new attempt, when one
-    of its children has ended, when it is woken, or at the latest after this time.
+    of its children has ended, when it is woken, or at the latest after this time. `resumes_at_once` says whether what
+    it waits for has happened since the method looked: a wake in between does nothing.
     """
 
     result: Mapping[str, Any] = field(factory=dict)
@@ -36,6 +37,7 @@ class Outcome:
     rejection: InnkeeperError | None = None
     rescheduled: bool = False
     resumes_within_s: float | None = None
+    resumes_at_once: Callable[[Db], Awaitable[bool]] | None = None
     error: InnkeeperError | None = None
 
 

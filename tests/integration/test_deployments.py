@@ -72,6 +72,19 @@ async def test_the_report_ends_the_wait(innkeeper: Deployment, monkeypatch: pyte
     await reaches(innkeeper, system_id, "Deployed")
 
 
+@pytest.mark.parametrize("boot_ms", [0, 5])
+async def test_a_report_before_the_wait_is_not_overlooked(
+    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch, boot_ms: int
+) -> None:
+    monkeypatch.setattr(steps, "next_look_s", lambda *_: 3600.0)
+    await add_image(innkeeper)
+    system_id = await composed(innkeeper, boot_ms=boot_ms)
+    for _ in range(3):
+        await deploy(innkeeper, system_id)
+        await reaches(innkeeper, system_id, "Deployed")
+        await innkeeper.post(f"machines/{system_id}/", op="release")
+
+
 async def test_ten_deployments_copy_the_image_once(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     host = await innkeeper.add_simulated(cores=16, memory_mib=32768, storage_gb=1000)

@@ -147,6 +147,22 @@ async def test_a_failing_record_rolls_back_and_is_undone(database: Database) -> 
     assert await fetchval(database, "select count(*) from zone where name = 'half'") == 0
 
 
+async def test_what_happens_before_a_suspension_ends_it_at_once(database: Database) -> None:
+    async def has_happened(_: Db) -> bool:
+        return True
+
+    waits = Outcome(resumes_within_s=3600.0, resumes_at_once=has_happened)
+    handler = ScriptedHandler(on_run=in_turn(waits, Outcome(result={"done": True})))
+    operation_id = await open_operation(database)
+
+    async def has_ended() -> bool:
+        return (await read(database, operation_id)).state.ended
+
+    async with running(database, handler):
+        await eventually(has_ended)
+    assert handler.ran == [1, 2]
+
+
 async def test_undo_is_retried_until_success_and_keeps_the_first_error(database: Database) -> None:
     handler = failing(DriverFailed("rejected"))
     handler.on_undo = in_turn(

@@ -14,7 +14,7 @@ from common.guest_spec import GuestSpec
 from common.values import Guest
 from regiond.machines.deployment.vm_host.model import VmHostSetup
 
-_FIRST_LOOK_S = 2.0  # a report that comes before the operation waits is found then
+_FIRST_LOOK_S = 2.0  # if a wake was lost
 _LAST_LOOK_S = 30.0
 
 

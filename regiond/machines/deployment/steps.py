@@ -98,7 +98,10 @@ class DeployMachine:
                 f"{target.spec.name} was started, and its operating system did not report within {limit_s:.0f} s. Its "
                 "console shows why; the image needs cloud-init, and the guest a way to the region."
             )
-        return Outcome(resumes_within_s=next_look_s(waited_s, limit_s))
+        return Outcome(
+            resumes_within_s=next_look_s(waited_s, limit_s),
+            resumes_at_once=lambda db: store.has_reported(db, deployment.id),
+        )
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
         """A cancelled deployment is removed from the host. A failed one stays as it is, so that its cause can be found;

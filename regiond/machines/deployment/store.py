@@ -37,6 +37,7 @@ _NEW_REPORT = """
 """
 _BOOTED = "update deployment set booted_at = clock_timestamp() where id = $1 and booted_at is null"
 _REPORTED = "update deployment set reported_at = clock_timestamp() where id = $1"
+_HAS_REPORTED = "select reported_at is not null from deployment where id = $1"
 _UEFI_FIRMWARE = "select s.uefi_firmware from vm_host h join server s on s.id = h.server_id where h.id = $1"
 _SET_CONSOLE = "update deployment set console = $2 where machine_id = $1"
 _CONSOLE = """
@@ -94,6 +95,10 @@ async def record_booted(db: Db, deployment_id: int) -> None:
 
 async def record_reported(db: Db, deployment_id: int) -> None:
     await db.execute(_REPORTED, deployment_id)
+
+
+async def has_reported(db: Db, deployment_id: int) -> bool:
+    return bool(await db.fetchval(_HAS_REPORTED, deployment_id))
 
 
 async def set_state(db: Db, machine_id: int, state: DeploymentState) -> None:
