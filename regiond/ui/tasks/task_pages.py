@@ -145,6 +145,12 @@ def _on_machine(task: Operation, system_id: str) -> Retry | None:
 def _requested(task: Operation) -> list[tuple[str, str]]:
     """The plain values of the request, of a compose those that it was asked for; nested ones are shown by the API."""
     request = task.request.get("requested") or task.request.get("intent", {}).get("request") or task.request
+    if task.kind is OperationKind.DEPLOY:
+        return [("image", f"{request['osystem']}/{request['distro_series']}"), ("before", str(request["was"]))]
+    return [("before" if name == "was" else name, value) for name, value in _plain(request)]
+
+
+def _plain(request: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         (name.replace("_mib", ", MiB").replace("_", " "), str(value))
         for name, value in request.items()
