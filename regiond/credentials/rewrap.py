@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import asyncpg
 from attrs import frozen
 
 from common.errors import WrongState
@@ -20,17 +22,16 @@ _RUNNING = """
 """
 _LOCK = "lock table secret, key_pair, deployment in exclusive mode"
 _SECRETS = "select host_id, name, sealed from secret order by host_id, name"
-_PAIRS = "select id, sealed_key from key_pair order by id"
+_PAIRS = "select id, sealed_key as sealed from key_pair order by id"
 _WRITE_SEALED = "update secret set sealed = $3 where host_id = $1 and name = $2"
 _WRITE_PAIR = "update key_pair set sealed_key = $2 where id = $1"
 USER_DATA, VM_HOST_KEY = "user_data", "vm_host_key"
-_OF_DEPLOYMENTS = {
-    name: (
-        f"select id, {column} as sealed from deployment where {column} is not null order by id",  # noqa: S608  constants
-        f"update deployment set {column} = $2 where id = $1",  # noqa: S608  constants
-    )
-    for name, column in ((USER_DATA, "sealed_user_data"), (VM_HOST_KEY, "sealed_vm_host_key"))
-}
+_USER_DATA = "select id, sealed_user_data as sealed from deployment where sealed_user_data is not null order by id"
+_WRITE_USER_DATA = "update deployment set sealed_user_data = $2 where id = $1"
+_VM_HOST_KEYS = (
+    "select id, sealed_vm_host_key as sealed from deployment where sealed_vm_host_key is not null order by id"
+)
+_WRITE_VM_HOST_KEY = "update deployment set sealed_vm_host_key = $2 where id = $1"
 
 
 @frozen(kw_only=True)
@@ -51,20 +52,22 @@ async def rewrap(db: Db, old: MasterKey, new: MasterKey) -> Rewrapped:
         raise WrongState(f"Stop every region first. Running, or killed less than 30 s ago: {', '.join(running)}.")
     await db.execute(_LOCK)
     secrets, pairs = await db.fetch(_SECRETS), await db.fetch(_PAIRS)
-    outdated_secrets = [row for row in secrets if key_id_of(row["sealed"]) != new.id]
-    outdated_pairs = [row for row in pairs if key_id_of(row["sealed_key"]) != new.id]
-    for host_id, name, sealed in outdated_secrets:
+    user_data, host_keys = await db.fetch(_USER_DATA), await db.fetch(_VM_HOST_KEYS)
+    rows = [*secrets, *pairs, *user_data, *host_keys]
+    for host_id, name, sealed in _outdated(secrets, new):
         await db.execute(_WRITE_SEALED, host_id, name, _reseal(old, new, host_id, name, sealed))
-    for pair_id, sealed in outdated_pairs:
-        await db.execute(_WRITE_PAIR, pair_id, _reseal(old, new, pair_id, KEY_NAME, sealed))
-    done, found = len(outdated_secrets) + len(outdated_pairs), len(secrets) + len(pairs)
-    for name, (select, write) in _OF_DEPLOYMENTS.items():
-        rows = await db.fetch(select)
-        outdated = [row for row in rows if key_id_of(row["sealed"]) != new.id]
-        for deployment_id, sealed in outdated:
-            await db.execute(write, deployment_id, _reseal(old, new, deployment_id, name, sealed))
-        done, found = done + len(outdated), found + len(rows)
-    return Rewrapped(done=done, before=found - done)
+    for id_, sealed in _outdated(pairs, new):
+        await db.execute(_WRITE_PAIR, id_, _reseal(old, new, id_, KEY_NAME, sealed))
+    for id_, sealed in _outdated(user_data, new):
+        await db.execute(_WRITE_USER_DATA, id_, _reseal(old, new, id_, USER_DATA, sealed))
+    for id_, sealed in _outdated(host_keys, new):
+        await db.execute(_WRITE_VM_HOST_KEY, id_, _reseal(old, new, id_, VM_HOST_KEY, sealed))
+    done = len(_outdated(rows, new))
+    return Rewrapped(done=done, before=len(rows) - done)
+
+
+def _outdated(rows: Iterable[asyncpg.Record], new: MasterKey) -> list[asyncpg.Record]:
+    return [row for row in rows if key_id_of(row["sealed"]) != new.id]
 
 
 def _reseal(old: MasterKey, new: MasterKey, id_: int, name: str, sealed: bytes) -> bytes:

@@ -143,9 +143,15 @@ def test_the_nic_of_a_machine_shows_its_network_and_address() -> None:
 @pytest.mark.parametrize(("mode", "shown"), [("dhcp", "dhcp"), ("unconfigured", "link_up")])
 def test_a_nic_without_an_address_has_a_link_without_that_key(mode: str, shown: str) -> None:
     (nic,) = MACHINE.nics
-    plain = MACHINE_JSON.encode(evolve(MACHINE, nics=(evolve(nic, vlan=UNTAGGED, mode=mode),)))
-    assert plain["interface_set"][0]["links"] == [{"id": 41, "mode": shown}]
+    plain = MACHINE_JSON.encode(evolve(MACHINE, nics=(evolve(nic, vlan=VLAN, subnet=SUBNET, mode=mode),)))
+    assert plain["interface_set"][0]["links"] == [{"id": 41, "mode": shown, "subnet": read("subnets/3/")}]
     assert plain["ip_addresses"] == []
+
+
+def test_a_nic_without_a_known_subnet_has_no_link() -> None:
+    (nic,) = MACHINE.nics
+    plain = MACHINE_JSON.encode(evolve(MACHINE, nics=(evolve(nic, vlan=UNTAGGED, mode="dhcp"),)))
+    assert plain["interface_set"][0]["links"] == []
 
 
 CHANGES: list[tuple[str, str, Mapping[str, Any], str, tuple[Any, ...], dict[str, Any]]] = [
