@@ -128,11 +128,15 @@ _WAKE_PARENT = """
 """
 
 # No trigger notifies of `not_before`: an operation that is retried later needs no process now.
+# Waits for a transaction that is just suspending the operation: an update alone would see the lease of before.
 _WAKE = """
-    with woken as (
-        update operation set not_before = now()
-         where id = $1 and state = 'running' and lease_owner is null and not_before > now()
-        returning id, state
+    with locked as materialized (
+        select id, state, lease_owner, not_before from operation where id = $1 for no key update
+    ), woken as (
+        update operation o set not_before = now() from locked
+         where o.id = locked.id and locked.state = 'running' and locked.lease_owner is null
+           and locked.not_before > now()
+        returning o.id, o.state
     )
     select pg_notify('operation', id || ' ' || state) from woken
 """

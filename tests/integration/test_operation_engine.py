@@ -31,6 +31,7 @@ from tests.integration.scripted_operations import (
     running,
     wait_until_ended,
 )
+from tests.integration.tables import lock_waiters
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.database
@@ -161,6 +162,22 @@ async def test_what_happens_before_a_suspension_ends_it_at_once(database: Databa
     async with running(database, handler):
         await eventually(has_ended)
     assert handler.ran == [1, 2]
+
+
+async def test_a_wake_during_the_suspension_waits_for_it(database: Database) -> None:
+    operation_id, owner = await open_operation(database), uuid4()
+    (operation,) = await acquire(database, owner)
+
+    async def wake() -> None:
+        async with database.connection() as db:
+            await lease_store.wake(db, operation_id)
+
+    async with database.transaction() as db:
+        assert await lease_store.suspend(db, operation, owner, 3600.0)
+        waking = asyncio.create_task(wake())
+        await eventually(lambda: lock_waiters(database))
+    await waking
+    assert await fetchval(database, "select not_before <= now() from operation where id = $1", operation_id)
 
 
 async def test_undo_is_retried_until_success_and_keeps_the_first_error(database: Database) -> None:
