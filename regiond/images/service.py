@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,11 @@ class Images:
         """One for each architecture of the hosts."""
         async with self._database.connection() as db:
             return architecture_entries(await store.host_architectures(db))
+
+    async def hosts_with_copy(self) -> Mapping[int, tuple[str, ...]]:
+        """The names of the hosts that have a copy of each image, by the image's id."""
+        async with self._database.connection() as db:
+            return await store.hosts_with_copy(db)
 
     def content_path(self, image: Image) -> Path:
         """Returns the file with the content of a ready image. Raises WrongState if another region's folder has it."""

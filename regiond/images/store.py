@@ -22,10 +22,16 @@ _HOST_ARCHITECTURES = """
     select distinct s.architecture from vm_host h join server s on s.id = h.server_id order by s.architecture
 """
 # An image that is deleted in the caller's transaction is not there any more.
-_HOSTS_WITH_COPY = """
+_HOSTS_WITH_UNNEEDED_COPY = """
     select distinct h.name from image_copy c join vm_host h on h.server_id = c.server_id
      where c.sha256 = $1 and not exists (select from image i where i.sha256 = c.sha256 and i.state <> 'failed')
      order by h.name
+"""
+_HOSTS_WITH_COPY = """
+    select i.id, array_agg(distinct h.name order by h.name) as names
+      from image i join image_copy c on c.sha256 = i.sha256 and c.state = 'complete'
+      join vm_host h on h.server_id = c.server_id
+     where i.state = 'ready' group by i.id
 """
 
 
@@ -44,9 +50,14 @@ async def host_architectures(db: Db) -> tuple[str, ...]:
     return tuple(row["architecture"] for row in await db.fetch(_HOST_ARCHITECTURES))
 
 
+async def hosts_with_copy(db: Db) -> dict[int, tuple[str, ...]]:
+    """Returns the names of the hosts that have a copy of each image, by the image's id."""
+    return {row["id"]: tuple(row["names"]) for row in await db.fetch(_HOSTS_WITH_COPY)}
+
+
 async def hosts_with_unneeded_copy(db: Db, sha256: str) -> tuple[str, ...]:
     """Returns the names of hosts with a copy of content that no entry has."""
-    return tuple(row["name"] for row in await db.fetch(_HOSTS_WITH_COPY, sha256))
+    return tuple(row["name"] for row in await db.fetch(_HOSTS_WITH_UNNEEDED_COPY, sha256))
 
 
 def image_of(row: Row) -> Image:

@@ -74,6 +74,9 @@ async def test_two_deployments_at_once_claim_once_before_the_copy(innkeeper: Dep
         await reaches(innkeeper, system_id, "Deployed")
     assert [copy["state"] for copy in await copies(innkeeper)] == ["complete"]
     assert len(innkeeper.simulated().images()) == 1
+    images = innkeeper.region.components.services.images
+    (image,) = await images.list()
+    assert await images.hosts_with_copy() == {image.id: ("sim",)}
 
 
 async def _equals(found: Any, wanted: object) -> bool:

@@ -64,6 +64,7 @@ async def show_list(visit: Visit) -> Reply:
         crumbs=CRUMBS[:1],
         view=view,
         progress={image.id: progress_of(image) for image in view.rows},
+        copies=await services.images.hosts_with_copy() if visit.caller.is_admin else {},
         default_ids={image.id for image in defaults if image is not None},
         architecture=architectures[0] if architectures else _USUAL,
     )
