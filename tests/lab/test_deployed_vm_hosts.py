@@ -13,7 +13,7 @@ from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.lab.deployed_guest import GuestBridge, deploy, guest_bridge
 from tests.lab.deployed_host import add_libvirt
-from tests.lab.guest_image import BOOT_S, SshKey, upload_image
+from tests.lab.guest_image import BOOT_S, SshKey, becomes, upload_image
 from tests.lab.lab_host import LabHost
 from tests.lab.libvirt_network import SUBNET, LabNetwork, lab_network
 from tests.waiting import eventually
@@ -87,6 +87,6 @@ async def test_a_deployed_machine_becomes_a_vm_host(
             await innkeeper.delete(path)
         await innkeeper.delete(f"machines/{inner['system_id']}/")
         await innkeeper.delete(f"vm-hosts/{host['id']}/")
-        released = await innkeeper.post(path, op="release")
-        assert released["status_name"] == "Ready"
+        await innkeeper.post(path, op="release")
+        await becomes(innkeeper, system_id, "Ready", lambda: lab_host.console(name))
         await innkeeper.delete(path)

@@ -12,7 +12,7 @@ from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.lab.deployed_guest import GuestBridge, check_console, deploy, guest_bridge
 from tests.lab.deployed_host import add_libvirt
-from tests.lab.guest_image import BOOT_S, SshKey, upload_image
+from tests.lab.guest_image import BOOT_S, SshKey, becomes, upload_image
 from tests.lab.lab_host import LabHost
 from tests.lab.libvirt_network import SUBNET, LabNetwork, lab_network
 
@@ -78,8 +78,9 @@ async def test_a_deployed_guest_is_what_was_ordered(
         assert "Linux version" in (await innkeeper.send("GET", path, op="console_log")).text
         await check_console(innkeeper, deployed_machine)
 
-        released = await innkeeper.post(path, op="release")
-        assert (released["status_name"], released["power_state"]) == ("Ready", "off")
+        await innkeeper.post(path, op="release")
+        released = await becomes(innkeeper, machine["system_id"], "Ready", lambda: lab_host.console(name))
+        assert released["power_state"] == "off"
         assert released["ip_addresses"] == [bridge.guest_address]
         assert definition(lab_host, name) == before
         assert lab_host.volumes() - images == volumes

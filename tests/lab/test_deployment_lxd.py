@@ -11,7 +11,7 @@ import pytest
 from tests.deployment.in_process import deployed
 from tests.lab.deployed_guest import GuestBridge, deploy, guest_bridge
 from tests.lab.deployed_host import add_lxd
-from tests.lab.guest_image import BOOT_S, SshKey, upload_image
+from tests.lab.guest_image import BOOT_S, SshKey, becomes, upload_image
 from tests.lab.lxd_server import LxdServer, booting_server, why_no_lxd
 from tests.lab.needs import require
 
@@ -61,8 +61,9 @@ async def test_a_deployed_guest_is_what_was_ordered(
         assert len(images) == 1
         await bridge.check_guest(key, deployed_machine, dhcp_subnet=subnet)
 
-        released = await innkeeper.post(path, op="release")
-        assert (released["status_name"], released["power_state"]) == ("Ready", "off")
+        await innkeeper.post(path, op="release")
+        released = await becomes(innkeeper, machine["system_id"], "Ready", lambda: server.console(NAME))
+        assert released["power_state"] == "off"
         assert released["ip_addresses"] == [bridge.guest_address]
         assert instance(server) == before
         assert server.volumes() == volumes

@@ -19,6 +19,7 @@ from rackd.drivers.libvirt.connection.client import BulkDomain, Client
 from rackd.drivers.libvirt.connection.console_stream import LibvirtConsole
 from rackd.drivers.libvirt.connection.events import Watch
 from rackd.drivers.libvirt.connection.session import Session
+from rackd.drivers.libvirt.definitions.agent_channel import has_connected_agent
 from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits, traits_of
 from rackd.drivers.libvirt.deployment import deployer, images
@@ -27,6 +28,7 @@ from rackd.drivers.libvirt.guests.compose import compose
 from rackd.drivers.libvirt.guests.pools import guest_pool
 from rackd.drivers.libvirt.inventory import facts, guests, image_copies
 from rackd.drivers.libvirt.inventory.domain_cache import REREAD_DOMAINS, DomainCache, DomainConfigs
+from rackd.drivers.libvirt.inventory.guest_agents import GuestAgents
 from rackd.drivers.libvirt.inventory.image_copies import ImageInventory
 from rackd.drivers.libvirt.inventory.leases import ServedNetworks, with_leases
 from rackd.drivers.libvirt.inventory.node_devices import sriov_ports_of
@@ -54,6 +56,7 @@ class LibvirtDriver(WithoutProjects):
         self._session = Session(connect)
         self._reread_domains = reread_domains
         self._watches: set[Watch] = set()
+        self._agents = GuestAgents()
         self._images = ImageInventory()
         self._domain_cache: tuple[Client, DomainCache] | None = None
         self._capabilities: tuple[Client, HostTraits, DomainCapabilities] | None = None
@@ -87,7 +90,11 @@ class LibvirtDriver(WithoutProjects):
                 image_copies.added(listing.used_bytes, copies),
                 uefi_firmware=capabilities.firmware_efi,
             ),
-            guests=with_leases(client, listing.guests, ServedNetworks.of(responses.networks)),
+            guests=self._agents.with_addresses(
+                client,
+                with_leases(client, listing.guests, ServedNetworks.of(responses.networks)),
+                {uuid for uuid, config in cached.configs.items() if config.agent_connected},
+            ),
             problems=(*problems, *cached.problems, *listing.problems),
             calls=client.calls - calls_before,
             orphaned_volumes=orphaned_volumes.find(volumes, cached.configs.values()),
@@ -110,7 +117,9 @@ class LibvirtDriver(WithoutProjects):
         found = lookup.read_guest(client, domain)
         if found.power is not PowerState.ON:
             return found
-        return with_leases(client, [found], ServedNetworks.of(client.networks()))[0]
+        leased = with_leases(client, [found], ServedNetworks.of(client.networks()))
+        connected = {domain.uuid} if has_connected_agent(lookup.tree_of(domain)) else set()
+        return self._agents.with_addresses(client, leased, connected)[0]
 
     def compose(self, spec: GuestSpec) -> Guest:
         client = self._session.client()

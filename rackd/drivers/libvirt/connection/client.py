@@ -33,6 +33,7 @@ CONFIG_EVENTS = (
     libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
     libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
     libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
+    libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE,
 )
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)

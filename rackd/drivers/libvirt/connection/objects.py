@@ -71,6 +71,20 @@ class Domain:
     def open_console(self) -> LibvirtConsole:
         return LibvirtConsole(self._client, self._handle)
 
+    def agent_addresses(self, *, within_s: int) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Returns MAC address and IP addresses of each interface of the guest, as its agent reports them.
+
+        Raises DriverFailed if the agent does not answer in time.
+        """
+        self._call("limit the wait for the agent of", self._handle.agentSetResponseTimeout, within_s)
+        source = libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT
+        found = self._call("ask the agent of", self._handle.interfaceAddresses, source)
+        return tuple(
+            (str(one["hwaddr"]), tuple(str(address["addr"]) for address in one["addrs"] or ()))
+            for one in found.values()
+            if one["hwaddr"]
+        )
+
     def set_autostart(self) -> None:
         self._call("set autostart of", self._handle.setAutostart, 1)
 

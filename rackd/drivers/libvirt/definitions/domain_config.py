@@ -10,6 +10,7 @@ from attrs import field, frozen
 from common.values import GuestNic, NicKind, OwnershipMarker
 from common.volume_names import with_kept_logs
 from rackd.drivers.architectures import debian_architecture
+from rackd.drivers.libvirt.definitions.agent_channel import has_connected_agent
 from rackd.drivers.libvirt.definitions.metadata import function_ports_in, marker_in
 from rackd.drivers.libvirt.xml import Element, attribute, pci_address, text_at
 
@@ -66,6 +67,7 @@ class DomainConfig:
     serials: Mapping[str, str]  # by the disk's device name
     volume_names: frozenset[str] = frozenset()  # all images and devices behind disks and drives
     marker: OwnershipMarker | None = None
+    agent_connected: bool = False
 
     def nics_on(self, ports: SriovPorts) -> tuple[GuestNic, ...]:
         return tuple(nic for nic in (one.resolve(ports) for one in self.nics) if nic is not None)
@@ -84,6 +86,7 @@ def domain_config(tree: Element) -> DomainConfig:
         },
         volume_names=volume_names(tree),
         marker=marker_in(tree),
+        agent_connected=has_connected_agent(tree),
     )
 
 

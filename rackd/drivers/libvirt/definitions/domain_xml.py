@@ -13,6 +13,7 @@ from common.errors import InvalidRequest, Unsupported
 from common.guest_spec import DiskSpec, GuestSpec
 from common.volume_names import marker_of_volume
 from rackd.drivers.libvirt.addresses.delivery import Reservation, check_addresses
+from rackd.drivers.libvirt.definitions.agent_channel import AGENT_CHANNEL
 from rackd.drivers.libvirt.definitions.cpu_xml import add_cpu, check_cpu
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits
 from rackd.drivers.libvirt.definitions.metadata import metadata_element
@@ -183,6 +184,7 @@ def _devices(
         devices.append(nic_element(nic, prepared.functions.get(nic.mac_address), boot_order=boot_order))
     if traits.domain_type != "test":
         _add_console(devices, prepared, traits, capabilities)
+        _add_agent_channel(devices)
     return devices
 
 
@@ -195,6 +197,12 @@ def _disk(disk: PreparedDisk, number: int, *, boot_order: int) -> Element:
     ET.SubElement(element, "serial").text = disk.spec.serial
     ET.SubElement(element, "boot", order=str(boot_order))
     return element
+
+
+def _add_agent_channel(devices: Element) -> None:
+    """An agent in the guest, if there is one, tells its addresses, and shuts the guest down on request."""
+    channel = ET.SubElement(devices, "channel", type="unix")
+    ET.SubElement(channel, "target", type="virtio", name=AGENT_CHANNEL)
 
 
 def _add_console(
