@@ -289,3 +289,19 @@ async def test_a_watch_reports_power_changes_until_stopped(host: DriverFixture) 
 def test_close_is_idempotent(host: DriverFixture) -> None:
     host.driver.close()
     host.driver.close()
+
+
+def test_a_guest_that_runs_nothing_has_no_address(host: DriverFixture) -> None:
+    spec = spec_for(host, "silent")
+    host.driver.compose(spec)
+    assert known_addresses(host, spec) == set()
+    host.driver.power(spec.ref, PowerAction.ON, grace_s=0.1)
+    assert known_addresses(host, spec) == set()
+
+
+def known_addresses(host: DriverFixture, spec: GuestSpec) -> set[str]:
+    """Of all NICs, as the guest and the listing show them."""
+    found = host.driver.find(spec.ref)
+    listed = [one for one in host.driver.discover().guests if one.name == spec.name]
+    assert found is not None
+    return {address for guest in (found, *listed) for nic in guest.nics for address in nic.addresses or ()}

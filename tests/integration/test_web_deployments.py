@@ -155,3 +155,22 @@ async def test_nobody_else_aborts_a_deployment(region: Deployment) -> None:
         csrf = (await _page(other, "account/ssh-keys")).csrf
         assert (await other.post(f"/MAAS/ui/{path}/abort", None, csrf=csrf)).status == 403
         assert await _has(region, "Deploying")
+
+
+async def test_the_address_that_a_guest_got_is_shown_and_found(region: Deployment) -> None:
+    client, machine = await _logged_in(region), await _machine(region)
+    path = f"machines/{machine['system_id']}/"
+    await region.post(path, op="deploy")
+    await eventually(lambda: _is_deployed(region, path))
+    (address,) = (await region.get(path))["ip_addresses"]
+    assert address in (await _page(client, f"vms/{machine['system_id']}")).text
+    assert address in (await _page(client, "vms?columns=addresses")).text
+    row = f'id="vm-{machine["system_id"]}"'
+    assert row in (await _page(client, f"vms?q={address}")).text
+    await region.post(path, op="power_off", stop_mode="hard")
+    assert address not in (await _page(client, f"vms/{machine['system_id']}")).text
+    assert row not in (await _page(client, f"vms?q={address}")).text
+
+
+async def _is_deployed(region: Deployment, path: str) -> bool:
+    return bool((await region.get(path))["status_name"] == "Deployed")
