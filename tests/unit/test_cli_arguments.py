@@ -102,7 +102,10 @@ def test_an_invalid_option_is_a_usage_error(words: list[str], expected: str) -> 
         ("machine update X cpu_count=4", "Unknown field 'cpu_count' of machine update. Known: hostname, zone, pool"),
         ("machines read bogus=1", "Unknown field 'bogus' of machines read. Known: id, hostname"),
         ("vm-host refresh 3 x@=file", "Unknown field 'x' of vm-host refresh. It has no fields."),
-        ("machine release X y=1 comment=z", "Unknown field 'y' of machine release. Known: comment, dry_run."),
+        (
+            "machine release X y=1 comment=z",
+            "Unknown field 'y' of machine release. Known: erase, secure_erase, quick_erase, force, comment, dry_run.",
+        ),
         ("vm-host compose 1 core=1 memry=1", "'cores'[?]\nUnknown field 'memry' .* 'memory'[?]\nusage: "),
     ],
 )
