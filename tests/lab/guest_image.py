@@ -21,7 +21,7 @@ _LAB = Path(__file__).parent / "lab"
 
 
 def image_file(packages: str = "") -> Path:
-    """Returns the qcow2 file, with more Debian packages (`lxd,ovmf`). The first call builds it, in minutes."""
+    """Returns the qcow2 file; with `hypervisors` as packages, LXD and libvirt are in it. The first call builds it."""
     built = subprocess.run(
         [str(_LAB), "image", "", packages], stdout=subprocess.PIPE, text=True, check=True, timeout=_BUILD_S
     )

@@ -18,9 +18,6 @@ from tests.lab.lab_host import LabHost
 from tests.lab.libvirt_network import SUBNET, LabNetwork, lab_network
 from tests.waiting import eventually
 
-# With these packages in the image the guest needs no network of the world; Innkeeper's scripts install them otherwise.
-HYPERVISORS = "lxd,lxd-client,qemu-system-x86,qemu-utils,ovmf,genisoimage,dnsmasq-base,nftables,iptables," \
-    "libvirt-daemon-system,libvirt-daemon-driver-qemu,libvirt-clients"  # fmt: skip
 SHIM = Path(__file__).parent / "shim"
 # LXD offers VMs only with KVM, which the lab's machines do not have: the guest gets the lab's own shims.
 LXD_WITHOUT_KVM = f"""#!/bin/sh
@@ -68,7 +65,7 @@ async def test_a_deployed_machine_becomes_a_vm_host(
     async with deployed(tmp_path, database_url, guest_url=bridge.guest_url) as innkeeper:
         await bridge.start_rack(innkeeper)
         await innkeeper.post("account/prefs/sshkeys/", key=key.public)
-        await upload_image(innkeeper, packages=HYPERVISORS)
+        await upload_image(innkeeper, packages="hypervisors")  # the guest needs no network of the world to install them
         outer, name = await add_libvirt(innkeeper, lab_host), f"{lab_host.prefix}outer"
         machine = await bridge.compose(innkeeper, outer, name, dhcp_subnet=f"{SUBNET}.0/24", memory_mib=2048, root_gb=6)
         path, system_id = f"machines/{machine['system_id']}/", machine["system_id"]
