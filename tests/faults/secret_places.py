@@ -83,8 +83,8 @@ async def reads(api: Api, of: str, values: Mapping[str, Iterable[str]]) -> dict[
     Errors are answers too. Of a stream it is what there is from the first event on.
     """
     description: Any = (await api.get("openapi.json")).json()
-    gets = {path: item["get"] for path, item in description["paths"].items() if "get" in item}
-    streams = {path for path, get in gets.items() if _STREAM in get["responses"]["200"].get("content", {})}
+    gets = {path: item["get"]["responses"] for path, item in description["paths"].items() if "get" in item}
+    streams = {path for path, answers in gets.items() if _STREAM in answers.get("200", {}).get("content", {})}
     each = [concrete for path in gets if not path.startswith(_ALIASES) for concrete in _concrete(path, values)]
     slots = asyncio.Semaphore(READS_AT_ONCE)
 
