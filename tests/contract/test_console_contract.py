@@ -18,6 +18,8 @@ from tests.waiting import eventually
 DEADLINE_S = 60.0
 
 MAX_BYTES = 4096
+REOPENED = 8  # times
+TYPED = 10  # parts, each time
 
 
 @requires(Capability.CONSOLE_LOG)
@@ -93,6 +95,22 @@ async def test_closing_ends_a_reader_that_waits(host: CapableFixture) -> None:
         await reading
     again = await asyncio.to_thread(host.driver.open_console, spec.ref)
     await asyncio.to_thread(again.close)
+
+
+@requires(Capability.CONSOLE)
+async def test_a_console_closed_in_the_middle_of_its_output_can_be_opened_again(host: CapableFixture) -> None:
+    """LXD 5.0 ends as a whole if the two connections of a console are closed in the wrong order just then."""
+    spec, stream, _ = await opened(host, "reopened")
+    for _ in range(REOPENED):
+        reading = asyncio.create_task(asyncio.to_thread(drain, stream))
+        for _ in range(TYPED):
+            await asyncio.to_thread(stream.write, b"hello")
+        await asyncio.to_thread(stream.close)
+        async with asyncio.timeout(DEADLINE_S):
+            await reading
+        stream = await asyncio.to_thread(host.driver.open_console, spec.ref)
+    await asyncio.to_thread(stream.close)
+    assert await asyncio.to_thread(host.driver.reach)
 
 
 @requires(Capability.CONSOLE)

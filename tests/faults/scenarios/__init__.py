@@ -17,7 +17,7 @@ from tests.faults.scenarios.cancellation import Cancel
 from tests.faults.scenarios.cancelled_removal import CancelRemoval
 from tests.faults.scenarios.cleanup import CleanUp
 from tests.faults.scenarios.dead_hosts import RemoveDeadHost
-from tests.faults.scenarios.deployment import Deploy, ReleaseDeployed
+from tests.faults.scenarios.deployment import Deploy, ReleaseDeployed, RemoveHostWithImage
 from tests.faults.scenarios.hosts import AddHost, Refresh, RemoveHost
 from tests.faults.scenarios.lxd import AddLxdHost, Rotate, TrustHost
 from tests.faults.scenarios.lxd_removal import RemoveLxdHost
@@ -59,6 +59,7 @@ _ALL: tuple[Scenario, ...] = (
     ChangeAddress(),
     RemoveHost(decompose=False),
     RemoveHost(decompose=True),
+    RemoveHostWithImage(),
     CancelRemoval(),
     RemoveDeadHost(),
     RemoveLxdHost(),

@@ -1,7 +1,8 @@
-"""An allocated machine is deployed, and one that was deployed is released."""
+"""An allocated machine is deployed, one that was deployed is released, and a host is removed that has a copy."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from functools import partial
 from uuid import uuid4
@@ -10,10 +11,11 @@ from attrs import frozen
 
 from regiond.operations.model import OperationKind
 from tests.disk_images import raw_disk, upload
+from tests.faults.scenarios.hosts import RemoveHost
 from tests.faults.scenarios.machines import HostMachine, composed
 from tests.faults.scenarios.ownership import only_machine
-from tests.faults.scenarios.scenario import Outcome, Request, RequestScenario, problem
-from tests.faults.scenarios.site import Site
+from tests.faults.scenarios.scenario import Outcome, Request, RequestScenario, Response, problem
+from tests.faults.scenarios.site import GuestHost, Site
 from tests.waiting import eventually
 
 
@@ -29,8 +31,8 @@ class Allocated:
         return site.deployment.simulated(self.machine.host.name).image_of(self.machine.hostname)
 
 
-async def allocated(site: Site) -> Allocated:
-    made = await composed(site)
+async def allocated(site: Site, host: GuestHost | None = None) -> Allocated:
+    made = await composed(site, host=host)
     await site.deployment.post("machines/", op="allocate", name=made.hostname)
     image = await upload(site.deployment, raw_disk(seed=uuid4().int >> 64), name=made.hostname)
     return Allocated(machine=made, image_id=image["id"], sha256=image["sha256"])
@@ -90,3 +92,37 @@ class ReleaseDeployed(_WithImage):
             *problem(f"the machine is {now}", when=now != ("Ready", "off", None, "")),
             *problem("its root disk has an operating system", when=image is not None),
         ]
+
+
+class RemoveHostWithImage(_WithImage):
+    """The host has a copy of an image, and a machine that was deployed with it."""
+
+    name = "remove_host_with_image"
+    kinds = (OperationKind.REMOVE_HOST, OperationKind.DELETE)
+    waits, keyed = False, False
+    removal = RemoveHost(decompose=True)
+
+    async def prepare(self, site: Site) -> Allocated:
+        made = await allocated(site, await site.add(site.new_host()))
+        await site.deployment.post(made.machine.path, op="deploy", distro_series=made.machine.hostname)
+        await eventually(partial(_is_deployed, site, made.machine))
+        await site.deployment.post(made.machine.path, op="release")
+        made.machine.host.after = await site.newest_operation()
+        return made
+
+    async def request(self, site: Site, state: Allocated) -> Request:
+        return await self.removal.request(site, state.machine.host)
+
+    async def known(self, site: Site, state: Allocated) -> Response | None:
+        return await self.removal.known(site, state.machine.host)
+
+    async def check(self, site: Site, state: Allocated, outcome: Outcome) -> Iterable[str]:
+        copies = await asyncio.to_thread(site.deployment.simulated(state.machine.host.name).images)
+        return [
+            *problem(f"copies of images on the host: {copies}", when=bool(copies)),
+            *await self.removal.check(site, state.machine.host, outcome),
+        ]
+
+    async def clear(self, site: Site, state: Allocated) -> None:
+        await super().clear(site, state)
+        await self.removal.clear(site, state.machine.host)

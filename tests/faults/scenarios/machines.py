@@ -26,9 +26,9 @@ class HostMachine:
         return f"machines/{self.system_id}/"
 
 
-async def composed(site: Site, **more: str) -> HostMachine:
-    """Composes a machine on the cell's host."""
-    host = await site.host()
+async def composed(site: Site, *, host: GuestHost | None = None, **more: str) -> HostMachine:
+    """Composes a machine on this host, the cell's by default."""
+    host = host or await site.host()
     hostname = host.hostname(site.new_name("m"))
     made = await site.deployment.compose(host.host_id, hostname=hostname, **{**host.shape, **more})
     return HostMachine(host=host, hostname=hostname, system_id=made["system_id"])

@@ -13,6 +13,7 @@ from rackd.drivers.lxd.connection.client import Client, path
 from rackd.drivers.lxd.connection.websocket import connect_websocket
 
 _MAX_PART_BYTES = 1024 * 1024
+_END_S = 2.0  # in which LXD ends a console; it takes longer only if the guest does not read what was typed
 
 
 class LxdConsole:
@@ -63,7 +64,13 @@ class LxdConsole:
             return
         self._closed.set()
         # The data first, to its end: LXD 5.0 then writes nothing there any more. If the control ends first, two of its
-        # threads may write to the data at once, which ends the whole daemon ("concurrent write to websocket").
-        for socket in (self._data, self._control):
-            with suppress(WebSocketException, OSError):
-                socket.close()
+        # threads may write to the data at once, which ends the whole daemon ("concurrent write to websocket"). In a
+        # cluster another member answers for the guest's, and passes both ends on in any order; that the guest's has
+        # seen the end of the data shows in the control, which it then closes.
+        with suppress(WebSocketException, OSError):
+            self._data.close()
+        with suppress(WebSocketException, OSError, EOFError):
+            while True:
+                self._control.recv(timeout=_END_S)
+        with suppress(WebSocketException, OSError):
+            self._control.close()
