@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Iterator
 from uuid import NAMESPACE_OID, uuid5
 
 from attrs import frozen
@@ -14,6 +15,7 @@ from regiond.operations.service import fence_of
 from regiond.racks.service import HostCalls
 
 REMOVAL_DEADLINE_S = 60.0
+PAUSES_S = (0.5, 1.0, 2.0, 4.0)  # in which a rack connects again after its own restart or the region's
 
 
 @frozen(kw_only=True)
@@ -50,16 +52,30 @@ async def remove_all(
 ) -> tuple[str, ...]:
     """Removes the copies, as far as the host allows. Returns a text for each that stays, with the reason.
 
-    Asks a host that does not answer only once.
+    A host that cannot be reached is tried again for some seconds, and then not asked about the other copies.
     """
     left: list[str] = []
+    pauses = iter(PAUSES_S)
     silent: InnkeeperError | None = None
     for copy in copies:
         try:
             if silent is not None:
                 raise silent
-            await remove_image_copy(calls, operation, host_id, copy.sha256, copy.pool_id)
+            await _remove_with_retries(calls, operation, host_id, copy, pauses)
         except InnkeeperError as error:
             silent = error if error.retryable else None
             left.append(f"{copy.description}: {error.message}")
     return tuple(left)
+
+
+async def _remove_with_retries(
+    calls: HostCalls, operation: Operation, host_id: int, copy: RemovableCopy, pauses: Iterator[float]
+) -> None:
+    while True:
+        try:
+            return await remove_image_copy(calls, operation, host_id, copy.sha256, copy.pool_id)
+        except InnkeeperError as error:
+            pause_s = next(pauses, None) if error.retryable else None
+            if pause_s is None:
+                raise
+        await asyncio.sleep(pause_s)
