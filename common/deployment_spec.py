@@ -31,8 +31,13 @@ class ImageRef:
 
 @frozen(kw_only=True)
 class CloudInitSeed:
-    """The data of cloud-init's NoCloud source. `meta_data` and `network_config` are JSON, which is valid YAML."""
+    """The data of cloud-init's NoCloud source. `meta_data` and `network_config` are JSON, which is valid YAML.
+
+    `short_user_data` is for hypervisors that do not store all of `user_data`: in place of what the user gave it has an
+    address, from which the guest fetches that. None if the user gave nothing.
+    """
 
     meta_data: str
     user_data: bytes = field(repr=False)
     network_config: str
+    short_user_data: bytes | None = field(default=None, repr=False)

@@ -97,7 +97,7 @@ class SimulatedAddress:
     guests and those of `pinned_guests=0-3:8192:huge,…` (cores, MiB).
 
     A guest with an operating system boots in `boot_ms` and then reports to the region, as cloud-init does; with
-    `boot=fails` it never does.
+    `boot=fails` it never does. With `max_user_data_kib` it has to fetch longer user data from the region before.
 
     Each call to the host takes `delay_ms`. A fraction `fault_rate` of the calls fails, chosen by `fault_seed`; with
     `hang_ms` a failing call first hangs that long.
@@ -116,6 +116,7 @@ class SimulatedAddress:
     hang_ms: int = _whole(0, at_least=0, at_most=3_600_000)
     boot_ms: int = _whole(0, at_least=0, at_most=3_600_000, always_shown=False)
     boot: str = field(default="reports", metadata=_read_by(_boot, always_shown=False))
+    max_user_data_kib: int = _whole(0, at_least=0, at_most=1024 * 1024, always_shown=False)
     threads_per_core: int = _whole(1, at_least=1, at_most=8, always_shown=False)
     hugepages_mib: int = _whole(0, at_least=0, at_most=64 * 1024 * 1024, always_shown=False)
     hugepage_size_mib: int = _whole(2, at_least=1, at_most=16384, always_shown=False)

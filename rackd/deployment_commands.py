@@ -17,6 +17,7 @@ from common.rpc.commands import (
     Command,
     CopyImageCall,
     DeployCall,
+    DeployReply,
     Done,
     RemoveImageCall,
     UndeployCall,
@@ -69,17 +70,20 @@ class DeploymentCommands:
             )  # fmt: skip
         return Done()
 
-    async def deploy(self, link: CallingLink, call: DeployCall) -> Done:
+    async def deploy(self, link: CallingLink, call: DeployCall) -> DeployReply:
         user_data = await self._content.read_all(link, call.user_data_sha256, call.user_data_bytes)
-        seed = CloudInitSeed(meta_data=call.meta_data, user_data=user_data, network_config=call.network_config)
+        seed = CloudInitSeed(
+            meta_data=call.meta_data, user_data=user_data, network_config=call.network_config,
+            short_user_data=call.short_user_data,
+        )  # fmt: skip
 
-        def work(driver: Driver) -> None:
-            driver.deploy(call.spec, call.image, seed)
+        def work(driver: Driver) -> bool:
+            return driver.deploy(call.spec, call.image, seed)
 
-        await self._fenced.run(
+        fetches = await self._fenced.run(
             call.access, work, call.fence, call.spec.marker.machine_id, what="deploy", call_class=CallClass.LONG_RUNNING
         )
-        return Done()
+        return DeployReply(fetches_user_data=fetches)
 
     async def undeploy(self, _: CallingLink, call: UndeployCall) -> Done:
         def work(driver: Driver) -> None:

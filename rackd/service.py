@@ -47,7 +47,7 @@ def make_drivers(settings: RackSettings, reports: GuestReports) -> DriverRegistr
         absent[DriverType.SIMULATED] = "the setting simulated_hosts is not set"
     else:
         factories[DriverType.SIMULATED] = SimulatedDriverFactory(
-            settings.simulated_hosts, boots=SimulatedBoots(reports.report_from_thread)
+            settings.simulated_hosts, boots=SimulatedBoots(reports.report_from_thread, reports.user_data_from_thread)
         )
     return DriverRegistry(factories, absent=absent)
 
@@ -87,7 +87,7 @@ class RackService:
         self._listener = (
             None
             if settings.report_port == 0
-            else ReportListener(settings.report_host, settings.report_port, self._reports.report)
+            else ReportListener(settings.report_host, settings.report_port, self._reports)
         )
 
     @property

@@ -36,6 +36,7 @@ from common.rpc.client_commands import (
 from common.rpc.commands import (
     CONTENT_READ,
     DEPLOYMENT_REPORT,
+    DEPLOYMENT_USER_DATA,
     RACK_JOIN,
     RACK_RENEW,
     Command,
@@ -47,6 +48,7 @@ from common.rpc.commands import (
     RenewCall,
     Renewed,
     ReportCall,
+    UserDataCall,
 )
 from common.rpc.handlers import Handlers
 from common.rpc.link import Link
@@ -95,6 +97,8 @@ class GuestReports(Protocol):
     async def report(self, deployment_id: int, secret: str, vm_host: VmHostReport | None = None) -> None:
         """See `regiond.machines.deployment.service.Deployments`."""
 
+    async def user_data(self, deployment_id: int, secret: str) -> AsyncGenerator[bytes, None]: ...
+
 
 class RpcCommands:
     """The command handlers, by the role of the peer."""
@@ -124,7 +128,12 @@ class RpcCommands:
     def handlers(self) -> Mapping[Role, Handlers]:
         return {
             Role.ANONYMOUS: {RACK_JOIN: self._join},
-            Role.RACK: {RACK_RENEW: self._renew, CONTENT_READ: self._read_content, DEPLOYMENT_REPORT: self._report},
+            Role.RACK: {
+                RACK_RENEW: self._renew,
+                CONTENT_READ: self._read_content,
+                DEPLOYMENT_REPORT: self._report,
+                DEPLOYMENT_USER_DATA: self._user_data,
+            },
             Role.CLIENT: {
                 command: self._as_caller(command, answer) for command, answer in self._client_commands().items()
             }
@@ -158,6 +167,11 @@ class RpcCommands:
     async def _report(self, _: Link, call: ReportCall) -> Done:
         await self._reports.report(call.deployment_id, call.secret, vm_host=call.vm_host)
         return Done()
+
+    async def _user_data(self, _: Link, call: UserDataCall) -> AsyncGenerator[ContentPart, None]:
+        async with aclosing(await self._reports.user_data(call.deployment_id, call.secret)) as chunks:
+            async for chunk in chunks:
+                yield ContentPart(data=chunk)
 
     async def _renew_client(self, link: Link, call: RenewCall) -> Renewed:
         return await self._clients.renew(link.peer, call)

@@ -160,8 +160,8 @@ class FakeLxdDriver:
     def remove_image(self, sha256: str, pool_id: str) -> None:
         self._trusted_host().remove_image(sha256, pool_id)
 
-    def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> None:
-        self._trusted_host().deploy(spec, image, seed)
+    def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> bool:
+        return self._trusted_host().deploy(spec, image, seed)
 
     def undeploy(self, spec: GuestSpec, *, erase: bool = False, overwrite: bool = False) -> None:
         self._trusted_host().undeploy(spec, erase=erase, overwrite=overwrite)

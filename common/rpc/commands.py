@@ -172,7 +172,7 @@ class DeployCall:
     """Writes the image to the root disk of the guest, and its cloud-init data.
 
     `user_data_sha256` names the user data (`user_data_bytes` long), which the rack reads with CONTENT_READ: it can be
-    larger than a frame.
+    larger than a frame. `short_user_data` is that of a `CloudInitSeed`.
     """
 
     access: HostAccess
@@ -183,6 +183,14 @@ class DeployCall:
     user_data_sha256: str
     user_data_bytes: int
     fence: Fence
+    short_user_data: bytes | None = field(default=None, repr=False)
+
+
+@frozen(kw_only=True)
+class DeployReply:
+    """Whether the guest has the short user data and fetches the rest."""
+
+    fetches_user_data: bool = False
 
 
 @frozen(kw_only=True)
@@ -329,7 +337,7 @@ HOST_DECOMPOSE = Command("host.decompose", DecomposeCall, Done)
 HOST_REMOVE_VOLUMES = Command("host.remove_volumes", RemoveVolumesCall, Done)
 HOST_COPY_IMAGE = Command("host.copy_image", CopyImageCall, Done)
 HOST_REMOVE_IMAGE = Command("host.remove_image", RemoveImageCall, Done)
-HOST_DEPLOY = Command("host.deploy", DeployCall, Done)
+HOST_DEPLOY = Command("host.deploy", DeployCall, DeployReply)
 HOST_UNDEPLOY = Command("host.undeploy", UndeployCall, Done)
 HOST_POWER = Command("host.power", PowerCall, PowerReply)
 HOST_FIND = Command("host.find", GuestCall, FoundGuest)
@@ -413,9 +421,18 @@ class ReportCall:
     vm_host: VmHostReport | None = None
 
 
+@frozen(kw_only=True)
+class UserDataCall:
+    """Asks for the user data of a guest whose hypervisor does not store it, with the secret of its deployment."""
+
+    deployment_id: int
+    secret: str = field(repr=False)
+
+
 CONTENT_PART_BYTES = 512 * 1024
 CONTENT_READ = Command("content.read", ContentRead, ContentPart)
 DEPLOYMENT_REPORT = Command("deployment.report", ReportCall, Done)
+DEPLOYMENT_USER_DATA = Command("deployment.user_data", UserDataCall, ContentPart, streams=True)
 RACK_JOIN = Command("rack.join", JoinCall, Joined)
 RACK_RENEW = Command("rack.renew", RenewCall, Renewed)
 

@@ -116,10 +116,11 @@ class Driver(Protocol):
         volume on which another one depends. What was deployed with the image does not need it.
         """
 
-    def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> None:
+    def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> bool:
         """Returns when the root disk, the first of `spec`, has the content of the image and its own size, and the guest
         has `seed` as its cloud-init data. Idempotent; replaces what an earlier attempt wrote.
 
+        The result is whether the guest has the short user data of `seed`, because the hypervisor does not store all.
         The guest is off. Raises NotFound without the guest; ImageMissing without the image, which `copy_image` brings;
         WrongState while the guest runs; OutOfCapacity if the image's disk is larger than the root disk.
         """

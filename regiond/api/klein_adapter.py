@@ -14,10 +14,10 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from werkzeug.exceptions import HTTPException
 
+from common.body_stream import send
 from common.deferreds import as_deferred
 from common.errors import TooManyAttempts
 from regiond.api import errors, websocket
-from regiond.api.body_stream import send
 from regiond.api.compression import accepts_gzip, compressed
 from regiond.api.describe import description_hash
 from regiond.api.dispatch import Api

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from common.compose_request import ComposeRequest
@@ -148,6 +148,7 @@ class Deployments(Protocol):
     async def abort(self, caller: Caller, system_id: str, *, comment: str = "") -> MachineView: ...
     async def abort_plan(self, caller: Caller, system_id: str) -> MachineRemovalPlan: ...
     async def report(self, deployment_id: int, secret: str, vm_host: VmHostReport | None = None) -> None: ...
+    async def user_data(self, deployment_id: int, secret: str) -> AsyncGenerator[bytes, None]: ...
 
 
 class Consoles(Protocol):

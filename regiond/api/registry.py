@@ -64,6 +64,7 @@ DOCUMENTED: tuple[Resource, ...] = (
     *RESOURCES,
     certificates.CERTIFICATE,
     deployment.REPORT,
+    deployment.USER_DATA,
     deployment.VM_HOST_REPORT,
     accounts.LOGIN,
 )  # in the OpenAPI document

@@ -11,7 +11,7 @@ from attrs import field, frozen
 from twisted.web.server import Site
 
 from common.rate_limit import RateLimiter
-from common.report_url import PATH as REPORT_PATH
+from common.report_url import without_secret
 from regiond.api.channel import ConnectionLimits, LimitedChannel, OpenConnections, refusal
 from regiond.api.dispatch import Api
 from regiond.api.endpoint import SiteInfo
@@ -68,7 +68,7 @@ class ApiSite(Site):
         log.info(
             "request_answered",
             method=request.method.decode("ascii", "replace"),
-            path=_loggable(request.path.decode("utf-8", "replace")),
+            path=without_secret(request.path.decode("utf-8", "replace")),
             status=request.code,
             address=request.sender.address,
             sent_bytes=request.sentLength,
@@ -83,11 +83,6 @@ class ApiSite(Site):
     async def close(self) -> None:
         """Cancels running requests and waits for them. Stop the port first, so that no request arrives."""
         await self.adapter.close()
-
-
-def _loggable(path: str) -> str:
-    """Without the secret of a deployment's report."""
-    return f"{path[: path.rfind('/')]}/…" if path.startswith(f"{REPORT_PATH}/") else path
 
 
 def make_site(

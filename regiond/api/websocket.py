@@ -15,9 +15,9 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from common.body_stream import Flow
 from common.errors import InnkeeperError, InvalidRequest
 from regiond.api import errors
-from regiond.api.body_stream import Flow
 from regiond.api.replies import Reply, Upgrade
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)

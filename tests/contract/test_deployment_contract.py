@@ -77,6 +77,16 @@ def test_a_deployed_root_disk_has_the_image_and_its_own_size(host: CapableFixtur
     assert [disk.size_bytes for disk in found.disks] == [DISK_BYTES, DISK_BYTES]
 
 
+@pytest.mark.parametrize("size_bytes", [1024, 200 * 1024])
+def test_a_guest_has_its_user_data_or_the_short_form(host: CapableFixture, size_bytes: int) -> None:
+    source, spec = content(), composed(host, "userdata")
+    given = evolve(seed(b"#cloud-config\n".ljust(size_bytes, b"#")), short_user_data=b"#include-once\nhttp://a/\n")
+    host.driver.copy_image(source.image, host.pool_id, source)
+    shortened = host.driver.deploy(spec, source.image, given)
+    assert host.user_data(spec) == (given.short_user_data if shortened else given.user_data)
+    assert not (shortened and size_bytes == 1024)
+
+
 def test_deploying_changes_no_nic_and_no_other_disk(host: CapableFixture) -> None:
     spec = composed(host, "same")
     before = host.driver.find(spec.ref)

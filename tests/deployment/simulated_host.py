@@ -182,6 +182,11 @@ class SimulatedHost:
         )
         return bytes(user_data)
 
+    def fetched_user_data_of(self, guest: str) -> bytes | None:
+        """What the guest has fetched from the region; None if nothing."""
+        rows = self.rows("select content from fetched join guest using (guest_id) where name = ?", guest)
+        return bytes(rows[0][0]) if rows else None
+
     def add_foreign(self, *names: str, power: PowerState = PowerState.ON) -> None:
         with self.open() as db:
             for name in names:

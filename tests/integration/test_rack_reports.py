@@ -1,43 +1,61 @@
-"""The rack passes on the reports of guests that cannot reach a region."""
+"""The rack passes on the reports of guests that cannot reach a region, and brings them their user data."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
+import pytest
 from attrs import define, field
 
-from common.errors import LinkLost, NotFound
+from common.errors import DatabaseUnavailable, DeadlineExceeded, InnkeeperError, LinkLost, NotFound, TooManyAttempts
+from common.rpc.commands import ContentPart
 from common.vm_host_report import VmHostReport
+from rackd import guest_reports
+from rackd.guest_reports import GuestReports
 from rackd.report_listener import MAX_BODY_BYTES, ReportListener
 
 SECRET = "s" * 43
+CLOUD_INIT_TIMEOUT_S = 5.0  # for an answer
+PARTS = (b"a" * 500_000, b"b" * 500_000)
 
 
 @define
 class Region:
-    """Accepts the secret `SECRET` of deployment 7, once the rack is linked."""
+    """Accepts the secret `SECRET` of deployment 7, once the rack is linked. Loses the link after `sends` parts."""
 
     linked: bool = True
+    sends: int = len(PARTS)
     reported: list[int] = field(factory=list)
     vm_hosts: list[VmHostReport] = field(factory=list)
 
     async def report(self, deployment_id: int, secret: str, vm_host: VmHostReport | None = None) -> None:
-        if not self.linked:
-            raise LinkLost("The rack has no link to any region.")
-        if (deployment_id, secret) != (7, SECRET):
-            raise NotFound("There is no such deployment.")
+        self.check(deployment_id, secret)
         if vm_host is not None:
             self.vm_hosts.append(vm_host)
             return
         self.reported.append(deployment_id)
 
+    async def user_data(self, deployment_id: int, secret: str) -> AsyncGenerator[bytes, None]:
+        self.check(deployment_id, secret)
+        for part in PARTS[: self.sends]:
+            yield part
+        if self.sends < len(PARTS):
+            raise LinkLost("The link was lost.")
+
+    def check(self, deployment_id: int, secret: str) -> None:
+        if not self.linked:
+            raise LinkLost("The rack has no link to any region.")
+        if (deployment_id, secret) != (7, SECRET):
+            raise NotFound("There is no such deployment.")
+
 
 @asynccontextmanager
 async def listening(region: Region) -> AsyncIterator[int]:
-    listener = ReportListener("127.0.0.1", 0, region.report)
+    listener = ReportListener("127.0.0.1", 0, region)
     listener.start()
     try:
         yield listener.port
@@ -87,6 +105,86 @@ async def test_a_guest_reports_its_hypervisor() -> None:
         VmHostReport(address="fd00::5", fingerprint="", problem="no LXD"),
     ]
     assert region.reported == []
+
+
+USER_DATA = f"/MAAS/report/7/{SECRET}/user-data"
+
+
+async def got(port: int, path: str = USER_DATA, *more: str) -> tuple[int, bytes]:
+    """Exit status and output of `curl`."""
+    program = await asyncio.create_subprocess_exec(
+        "curl", "-s", *more, f"http://127.0.0.1:{port}{path}", stdout=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(60):
+        output, _ = await program.communicate()
+    assert program.returncode is not None
+    return program.returncode, output
+
+
+async def test_a_guest_gets_its_user_data() -> None:
+    async with listening(Region()) as port:
+        assert await got(port) == (0, b"".join(PARTS))
+        head = (await got(port, USER_DATA, "-i"))[1].partition(b"\r\n\r\n")[0]
+        assert b"HTTP/1.1 200 OK" in head
+        assert b"Cache-Control: no-store" in head
+        assert await got(port, f"/MAAS/report/8/{SECRET}/user-data") == (0, b"There is no such deployment.\n")
+        assert await status_of(port, USER_DATA) == 404, "by POST"
+
+
+@pytest.mark.parametrize("sends", [0, 1])
+async def test_user_data_that_are_cut_off_are_not_taken_for_the_whole(sends: int) -> None:
+    async with listening(Region(sends=sends)) as port:
+        status, output = await got(port, USER_DATA, "-f")
+    assert status != 0
+    assert len(output) <= sends * len(PARTS[0])
+
+
+@define
+class Link:
+    """A link to a region, which fails with `errors` before it sends the parts, and with `after` after the first."""
+
+    errors: list[InnkeeperError] = field(factory=list)
+    after: InnkeeperError | None = None
+
+    async def call(self, *_: Any, **__: Any) -> Any:
+        raise AssertionError("not called")
+
+    async def stream(self, _: Any, call: Any, *, deadline_s: float) -> AsyncGenerator[Any, None]:
+        assert (call.deployment_id, call.secret) == (7, SECRET)
+        if self.errors:
+            raise self.errors.pop(0)
+        for part in PARTS:
+            yield ContentPart(data=part)
+            if self.after is not None:
+                raise self.after
+
+
+async def parts_through(*links: Link) -> list[bytes]:
+    return [part async for part in GuestReports(lambda: links).user_data(7, SECRET)]
+
+
+async def test_user_data_wait_for_a_region_that_is_briefly_away() -> None:
+    away = [LinkLost("restarts"), DatabaseUnavailable("restarts"), DeadlineExceeded("slow")]
+    assert await parts_through(Link(away)) == list(PARTS)
+    assert await parts_through(Link([LinkLost("gone")] * 100), Link()) == list(PARTS)
+
+
+@pytest.mark.parametrize("error", [NotFound("no such deployment"), TooManyAttempts("often", retry_after_s=60)])
+async def test_a_regions_refusal_is_final(error: InnkeeperError) -> None:
+    with pytest.raises(type(error)):
+        await parts_through(Link([error]), Link())
+
+
+async def test_a_link_lost_on_the_way_is_an_error() -> None:
+    with pytest.raises(LinkLost):
+        await parts_through(Link(after=LinkLost("restarts")), Link())
+
+
+async def test_without_any_region_the_guest_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert guest_reports.WAIT_S < CLOUD_INIT_TIMEOUT_S
+    monkeypatch.setattr(guest_reports, "WAIT_S", 0.1)
+    with pytest.raises(LinkLost):
+        await parts_through()
 
 
 async def test_a_guest_may_try_again_while_no_region_is_linked() -> None:

@@ -22,7 +22,7 @@ from tests.waiting import eventually
 
 ROOT_GB = 3
 CONSOLE_S = 60.0
-_USER_DATA = b"#!/bin/sh\necho it ran as $(whoami) >/run/user-data\n"
+USER_DATA = b"#!/bin/sh\necho it ran as $(whoami) >/run/user-data\n"
 
 
 @frozen(kw_only=True)
@@ -128,7 +128,7 @@ def guest_bridge(prefix: str) -> Iterator[GuestBridge]:
 
 
 async def deploy(
-    innkeeper: Deployment, machine: Any, console: Callable[[], str], *, user_data: bytes = _USER_DATA, **fields: Any
+    innkeeper: Deployment, machine: Any, console: Callable[[], str], *, user_data: bytes = USER_DATA, **fields: Any
 ) -> Any:
     """Returns the machine when its guest has reported."""
     encoded = base64.b64encode(user_data).decode()

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from regiond.machines.deployment import mime_parts
+from regiond.machines.deployment.mime_parts import Part
 from tests.deployment.in_process import deployed
-from tests.lab.deployed_guest import GuestBridge, deploy, guest_bridge
+from tests.lab.deployed_guest import USER_DATA, GuestBridge, deploy, guest_bridge
 from tests.lab.deployed_host import add_lxd
 from tests.lab.guest_image import BOOT_S, SshKey, becomes, upload_image
 from tests.lab.lxd_server import LxdServer, booting_server, why_no_lxd
@@ -17,6 +23,20 @@ from tests.lab.needs import require
 
 PREFIX = "ikdep-"
 NAME = f"{PREFIX}web"
+LARGE = random.Random(7).randbytes(520_000)  # noqa: S311  # not a secret
+FILE = {"path": "/root/large", "encoding": "b64", "content": base64.b64encode(LARGE).decode()}
+# The guest fetches it: LXD stores 128 KiB. Its own host name and report, which Innkeeper's parts, after it, replace.
+USERS_CONFIG = {
+    "write_files": [FILE],
+    "runcmd": ["echo the runcmd of the user >/run/users-runcmd"],
+    "hostname": "mine",
+    "phone_home": {"url": "http://127.0.0.1:9/", "tries": 1},
+    "users": [{"name": "ann"}],
+}
+LARGE_USER_DATA = mime_parts.join((
+    Part(content_type="text/x-shellscript", content=USER_DATA, filename="script"),
+    Part(content_type="text/cloud-config", content=b"#cloud-config\n" + json.dumps(USERS_CONFIG).encode()),
+))  # fmt: skip
 
 
 @pytest.fixture
@@ -41,6 +61,17 @@ def instance(server: LxdServer) -> Any:
     return found["status"], config, found["devices"]
 
 
+async def check_large_user_data(server: LxdServer, key: SshKey, address: str) -> None:
+    """The guest has fetched what its instance does not have, and merged it as if the instance had it.
+
+    `check_guest` has found the host name and the keys of ours, and the effect of the user's script.
+    """
+    assert len(server.ask(f"/1.0/instances/{NAME}")["config"]["cloud-init.user-data"]) < 8192
+    assert (await key.run(address, "sudo sha256sum /root/large")).split()[0] == hashlib.sha256(LARGE).hexdigest()
+    assert await key.run(address, "cat /run/users-runcmd") == "the runcmd of the user\n"
+    assert "uid=" in await key.run(address, "id ann")
+
+
 @pytest.mark.deadline(2 * BOOT_S)
 async def test_a_deployed_guest_is_what_was_ordered(
     tmp_path: Path, database_url: str, server: LxdServer, bridge: GuestBridge
@@ -55,11 +86,12 @@ async def test_a_deployed_guest_is_what_was_ordered(
         path = f"machines/{machine['system_id']}/"
         before, volumes = instance(server), server.volumes()
 
-        deployed_machine = await deploy(innkeeper, machine, lambda: server.console(NAME))
+        deployed_machine = await deploy(innkeeper, machine, lambda: server.console(NAME), user_data=LARGE_USER_DATA)
         assert (deployed_machine["osystem"], deployed_machine["distro_series"]) == ("debian", "bookworm")
         images = server.our_images()
         assert len(images) == 1
         await bridge.check_guest(key, deployed_machine, dhcp_subnet=subnet)
+        await check_large_user_data(server, key, bridge.guest_address)
 
         await innkeeper.post(path, op="release")
         released = await becomes(innkeeper, machine["system_id"], "Ready", lambda: server.console(NAME))

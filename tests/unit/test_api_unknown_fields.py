@@ -24,7 +24,8 @@ OTHER_DESTRUCTIVE = {
     "AccountHandler.delete_authorisation_token",
 }
 NOT_LISTS = {
-    "AccountHandler", "DescribeHandler", "OpenApiHandler", "VersionHandler", "VmHostCertificateHandler",
+    "AccountHandler", "DeploymentUserDataHandler", "DescribeHandler", "OpenApiHandler", "VersionHandler",
+    "VmHostCertificateHandler",
 }  # fmt: skip
 STRICT = [one for one in ENDPOINTS if one[1].rejects_unknown_fields]
 LENIENT = [one for one in ENDPOINTS if not one[1].rejects_unknown_fields and one[1].other_keys is None]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from attrs import define, field
 
+from common.body_stream import send
 from common.errors import DatabaseUnavailable
-from regiond.api.body_stream import send
 from tests.waiting import eventually
 
 LONG_S = 100.0

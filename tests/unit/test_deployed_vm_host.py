@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from common.errors import DeploymentFailed, InvalidRequest
-from common.report_url import ReportAddress, read_report_path
+from common.report_url import ReportAddress, ReportPage, read_report_path, without_secret
 from common.values import DriverType
 from common.vm_host_report import LONGEST_PROBLEM, VmHostReport, read_vm_host_report
 from regiond.machines.deployment import vm_host
@@ -153,10 +153,17 @@ def test_a_problem_is_bounded_and_has_no_control_characters() -> None:
 
 
 def test_the_paths_of_reports() -> None:
-    address = ReportAddress(deployment_id=7, secret=SECRET, of_vm_host=False)
-    assert read_report_path(f"/MAAS/report/7/{SECRET}") == address
-    assert read_report_path(f"/MAAS/report/7/{SECRET}/vm-host") == ReportAddress(
-        deployment_id=7, secret=SECRET, of_vm_host=True
-    )
+    for page in ReportPage:
+        address = ReportAddress(deployment_id=7, secret=SECRET, page=page)
+        assert read_report_path(f"/MAAS/report/7/{SECRET}{page}") == address
     for path in (f"/MAAS/report/7/{SECRET}/", f"/MAAS/report/7/{SECRET}/vm-hosts", f"/x/MAAS/report/7/{SECRET}"):
         assert read_report_path(path) is None
+
+
+@pytest.mark.parametrize("rest", ["", "/", "/vm-host", "/user-data", "/vm-host/", "/a/b/c"])
+def test_no_log_shows_the_secret_of_a_report(rest: str) -> None:
+    assert without_secret(f"/MAAS/report/7/{SECRET}{rest}") == "/MAAS/report/7/…"
+
+
+def test_other_paths_are_logged_as_they_are() -> None:
+    assert without_secret("/MAAS/api/2.0/machines/ab12cd/") == "/MAAS/api/2.0/machines/ab12cd/"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import gzip
 import json
 from email.message import Message
 from typing import Any
@@ -12,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.guest_spec import NicSpec
-from common.report_url import ReportAddress, find_report, report_url
+from common.report_url import ReportAddress, ReportPage, find_report, report_url
 from common.values import NicKind
-from regiond.machines.deployment.cloud_init import CloudInitInput, cloud_init_seed
+from regiond.machines.deployment import mime_parts
+from regiond.machines.deployment.cloud_init import CloudInitInput, cloud_init_seed, included_user_data
+from regiond.machines.deployment.mime_parts import Part
 from regiond.machines.deployment.network_config import NicNetwork
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBRHMsdJOmMlQ9ApBa8fDjhVAL+aiAcM3xsWtGXMTOrz"
@@ -35,7 +38,11 @@ def source(**fields: Any) -> CloudInitInput:
 
 
 def parts(**fields: Any) -> list[Message]:
-    message = email.message_from_bytes(cloud_init_seed(source(**fields)).user_data)
+    return leaves(cloud_init_seed(source(**fields)).user_data)
+
+
+def leaves(user_data: bytes) -> list[Message]:
+    message = email.message_from_bytes(user_data)
     assert not message.defects
     assert message.is_multipart()
     return [part for part in message.walk() if not part.is_multipart()]
@@ -148,7 +155,43 @@ def test_a_seed_has_no_line_that_a_user_could_forge() -> None:
 
 def test_the_report_is_found_in_the_seed() -> None:
     found = [find_report(text(part)) for part in parts(user_data=USERS)]
-    assert found == [None, None, None, None, ReportAddress(deployment_id=7, secret=SECRET, of_vm_host=False)]
+    assert found == [None, None, None, None, ReportAddress(deployment_id=7, secret=SECRET)]
+
+
+def test_short_user_data_have_an_address_in_place_of_the_users_parts() -> None:
+    seed = cloud_init_seed(source(user_data=USERS))
+    assert seed.short_user_data is not None
+    include, *rest = leaves(seed.short_user_data)
+    assert include.get_content_type() == "text/x-include-once-url"
+    assert text(include) == f"#include-once\nhttp://10.0.0.1:5240/MAAS/report/7/{SECRET}/user-data\n"
+    assert [part.as_bytes() for part in rest] == [part.as_bytes() for part in leaves(seed.user_data)[1:]], "ours, same"
+    assert find_report(text(include)) == ReportAddress(deployment_id=7, secret=SECRET, page=ReportPage.USER_DATA)
+
+
+@pytest.mark.parametrize("user_data", [None, b"", b" \n"])
+def test_without_user_data_there_is_nothing_to_fetch(user_data: bytes | None) -> None:
+    assert cloud_init_seed(source(user_data=user_data)).short_user_data is None
+
+
+BINARY = bytes(range(256)) * 4
+MIXED = mime_parts.join((
+    Part(content_type="text/cloud-config", content=USERS, headers=(("Merge-Type", "list(prepend)"),)),
+    Part(content_type="application/octet-stream", content=BINARY, filename="keys.bin"),
+    Part(content_type="text/x-shellscript", content="#!/bin/sh\necho é\n".encode()),
+))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "user_data",
+    [USERS, gzip.compress("#!/bin/sh\necho é\n".encode()), MIXED, gzip.compress(MIXED)],
+    ids=["cloud-config", "script in gzip", "MIME", "MIME in gzip"],
+)
+def test_the_fetched_parts_are_those_of_the_whole_user_data(user_data: bytes) -> None:
+    fetched = included_user_data(user_data)
+    assert fetched.isascii(), "cloud-init decodes what it has stored as UTF-8"
+    whole = leaves(cloud_init_seed(source(user_data=user_data)).user_data)
+    users = [part for part in whole if not is_ours(part)]
+    assert [part.as_bytes() for part in leaves(fetched)] == [part.as_bytes() for part in users]
 
 
 def test_neither_secret_nor_user_data_are_shown() -> None:

@@ -95,13 +95,31 @@ def test_meta_data_is_one_line_of_yaml_per_key() -> None:
     ]  # fmt: skip
 
 
-def test_user_data_is_limited_and_text() -> None:
-    def seed(user_data: bytes) -> CloudInitSeed:
-        return CloudInitSeed(meta_data="{}", user_data=user_data, network_config="")
+LONGEST = b"x" * cloud_init.MAX_USER_DATA_BYTES
 
-    cloud_init.config_of(seed(b"x" * cloud_init.MAX_USER_DATA_BYTES), MODERN)
+
+def seed(user_data: bytes, short: bytes | None = None) -> CloudInitSeed:
+    return CloudInitSeed(meta_data="{}", user_data=user_data, network_config="", short_user_data=short)
+
+
+@pytest.mark.parametrize(
+    ("whole", "stored"),
+    [(LONGEST, LONGEST), (LONGEST + b"x", b"short")],
+    ids=["what the listing of instances can have", "more"],
+)
+def test_an_instance_has_the_short_user_data_if_there_is_too_much(whole: bytes, stored: bytes) -> None:
+    given = seed(whole, b"short")
+    assert cloud_init.config_of(given, MODERN)["cloud-init.user-data"] == stored.decode()
+    assert cloud_init.is_shortened(given) == (stored == b"short")
+
+
+@pytest.mark.parametrize("short", [None, LONGEST + b"x"])
+def test_too_much_of_innkeepers_own_is_refused(short: bytes | None) -> None:
     with pytest.raises(Unsupported, match="131073 bytes"):
-        cloud_init.config_of(seed(b"x" * (cloud_init.MAX_USER_DATA_BYTES + 1)), MODERN)
+        cloud_init.config_of(seed(LONGEST + b"x", short), MODERN)
+
+
+def test_user_data_is_text() -> None:
     with pytest.raises(InvalidRequest, match="only text"):
         cloud_init.config_of(seed(b"\xff\xfe"), MODERN)
 

@@ -145,11 +145,12 @@ class LibvirtDriver(WithoutProjects):
             return
         images.remove_image(pool, sha256, now_s=time.time())
 
-    def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> None:
+    def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> bool:
         """Raises Unsupported if the host lacks the UEFI firmware that the image needs."""
         client = self._session.client()
         _, capabilities = self._capabilities_of(client)
         deployer.deploy(client, spec, image, seed, capabilities)
+        return False
 
     def undeploy(self, spec: GuestSpec, *, erase: bool = False, overwrite: bool = False) -> None:
         deployer.undeploy(self._session.client(), spec, erase=erase, overwrite=overwrite)

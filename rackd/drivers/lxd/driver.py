@@ -129,8 +129,8 @@ class LxdDriver:
         if not pool_id:
             images.remove(self._client, sha256, scope)
 
-    def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> None:
-        deployer.deploy(self._client, self._ready(), spec, image, seed)
+    def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> bool:
+        return deployer.deploy(self._client, self._ready(), spec, image, seed)
 
     def undeploy(self, spec: GuestSpec, *, erase: bool = False, overwrite: bool = False) -> None:
         """Raises Unsupported with `overwrite` for a storage pool of LVM without a thin pool."""

@@ -12,12 +12,14 @@ import structlog
 from attrs import define, field
 
 from common.errors import HostUnreachable, InnkeeperError
+from common.report_url import ReportAddress, ReportPage
 from rackd.drivers.simulated import deployments
 from rackd.drivers.simulated.store import Store
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 Report = Callable[[int, str], None]
+Fetch = Callable[[int, str], bytes]
 
 THREAD = "simulated-boots"
 _RETRY_S = 1.0
@@ -40,8 +42,10 @@ class SimulatedBoots:
     A boot is stored in the host's file, so that another process continues it: `resume` when a host is opened.
     """
 
-    def __init__(self, report: Report) -> None:
-        self._report = report
+    def __init__(self, report: Report, fetch: Fetch) -> None:
+        """Both get the id of the deployment and its secret; `fetch` returns the guest's user data."""
+        self._report_to_region = report
+        self._fetch = fetch
         self._changed = threading.Condition()
         self._queue: list[_Boot] = []
         self._known: set[tuple[Path, str]] = set()
@@ -108,7 +112,7 @@ class SimulatedBoots:
                 address = deployments.report_of(db, boot.guest_id)
             if address is not None:
                 try:
-                    self._report(address.deployment_id, address.secret)
+                    self._report(boot, store, address)
                 except InnkeeperError as error:
                     log.info("simulated_report_failed", host=boot.path.stem, code=error.code, reason=error.message)
                     if error.retryable:
@@ -118,3 +122,11 @@ class SimulatedBoots:
             return False
         finally:
             store.close()
+
+    def _report(self, boot: _Boot, store: Store, address: ReportAddress) -> None:
+        """Without the user data that it has to fetch, a guest does not report, as with cloud-init."""
+        if address.page is ReportPage.USER_DATA:
+            content = self._fetch(address.deployment_id, address.secret)
+            with store.writing() as db:
+                deployments.set_fetched(db, boot.guest_id, content)
+        self._report_to_region(address.deployment_id, address.secret)

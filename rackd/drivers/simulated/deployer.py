@@ -43,7 +43,7 @@ class SimulatedDeployer:
         with self._store.writing() as db:
             deployments.remove_image(db, pool_id, sha256)
 
-    def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> None:
+    def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> bool:
         self._faults.call("write root disk")
         root = spec.disks[0]
         with self._store.writing() as db:
@@ -51,7 +51,16 @@ class SimulatedDeployer:
             if not deployments.has_image(db, root.pool_id, image):
                 raise ImageMissing(f"The storage pool {root.pool_id} of {self._address.identity} lacks the image.")
             check_image_fits(image, root)
-            deployments.write(db, guest.guest_id, image, seed)
+            stored = self._stored(seed)
+            deployments.write(db, guest.guest_id, image, seed, user_data=stored)
+        return stored != seed.user_data
+
+    def _stored(self, seed: CloudInitSeed) -> bytes:
+        """The user data that the host stores."""
+        limit_kib = self._address.max_user_data_kib
+        if seed.short_user_data is None or not limit_kib or len(seed.user_data) <= limit_kib * 1024:
+            return seed.user_data
+        return seed.short_user_data
 
     def undeploy(self, spec: GuestSpec, *, erase: bool) -> None:
         self._faults.call("empty root disk")

@@ -50,9 +50,9 @@ def add_image(db: sqlite3.Connection, pool: str, image: ImageRef) -> None:
     )
 
 
-def write(db: sqlite3.Connection, guest_id: str, image: ImageRef, seed: CloudInitSeed) -> None:
-    """Replaces what was on the root disk."""
-    row = (guest_id, image.sha256, seed.meta_data, seed.user_data, seed.network_config)
+def write(db: sqlite3.Connection, guest_id: str, image: ImageRef, seed: CloudInitSeed, *, user_data: bytes) -> None:
+    """Replaces what was on the root disk. `user_data` are those that the host stores."""
+    row = (guest_id, image.sha256, seed.meta_data, user_data, seed.network_config)
     db.execute("insert or replace into deployment values (?, ?, ?, ?, ?)", row)
 
 
@@ -105,12 +105,19 @@ def boots(db: sqlite3.Connection) -> list[tuple[str, float]]:
 
 
 def report_of(db: sqlite3.Connection, guest_id: str) -> ReportAddress | None:
-    """Returns the address at which the guest reports, from its user data; None if it does not boot."""
+    """Returns the address at which the guest reports, from its user data; None if it does not boot.
+
+    It is that of the user data if the guest has to fetch these first.
+    """
     query = "select user_data from deployment join boot using (guest_id) where guest_id = ?"
     row = db.execute(query, (guest_id,)).fetchone()
     if row is None:
         return None
     return next((found for text in _texts(row["user_data"]) if (found := find_report(text)) is not None), None)
+
+
+def set_fetched(db: sqlite3.Connection, guest_id: str, content: bytes) -> None:
+    db.execute("insert or replace into fetched values (?, ?)", (guest_id, content))
 
 
 def _texts(user_data: bytes) -> Iterator[str]:

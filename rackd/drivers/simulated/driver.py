@@ -156,8 +156,8 @@ class SimulatedDriver(WithoutProjects):
     def remove_image(self, sha256: str, pool_id: str) -> None:
         self._deployer.remove_image(sha256, pool_id)
 
-    def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> None:
-        self._deployer.deploy(spec, image, seed)
+    def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> bool:
+        return self._deployer.deploy(spec, image, seed)
 
     def undeploy(self, spec: GuestSpec, *, erase: bool = False, overwrite: bool = False) -> None:
         """Ignores `overwrite`: an emptied simulated disk has no old content."""

@@ -83,6 +83,10 @@ create table if not exists deployment (
     user_data      blob not null,
     network_config text not null
 ) strict;
+create table if not exists fetched (
+    guest_id text primary key references deployment on delete cascade,
+    content  blob not null
+) strict;
 create table if not exists boot (
     guest_id text primary key references guest on delete cascade,
     due_at   real not null

@@ -9,11 +9,12 @@ from common.values import DriverType
 from common.vm_host_report import LONGEST_PROBLEM, read_vm_host_report
 from regiond.api import crud
 from regiond.api.dry_run import machine_plan_reply, with_dry_run
-from regiond.api.endpoint import Call, Endpoint, Permission, Resource
+from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.field_types import Boolean, Text
 from regiond.api.fields import Field, Problems
 from regiond.api.operation_wait import STARTED, when_done
 from regiond.api.replies import Reply, empty_reply, json_reply
+from regiond.api.request_body import CONTENT_TYPE
 from regiond.api.resources.lookups import find_machine
 from regiond.api.resources.machine_actions import COMMENT, MACHINE_RESULT
 from regiond.api.serializers.machines import MACHINE_JSON
@@ -26,6 +27,7 @@ _REFUSED = {
     "enable_hw_sync": "Innkeeper does not read a deployed machine's hardware: leave enable_hw_sync out.",
 }
 _ID = re.compile(r"[0-9]{1,18}")
+_NOT_STORED = {"Cache-Control": "no-store"}
 
 
 _VM_HOSTS = {"register_vmhost": DriverType.LXD, "install_kvm": DriverType.LIBVIRT}
@@ -73,6 +75,13 @@ async def _report(call: Call) -> Reply:
         raise NotFound("There is no such deployment.")
     await call.services.deployments.report(int(call.path["id"]), call.path["secret"])
     return empty_reply()
+
+
+async def _user_data(call: Call) -> Reply:
+    if not _ID.fullmatch(call.path["id"]):
+        raise NotFound("There is no such deployment.")
+    chunks = await call.services.deployments.user_data(int(call.path["id"]), call.path["secret"])
+    return Reply(status=200, content_type=CONTENT_TYPE, headers=_NOT_STORED, chunks=chunks)
 
 
 async def _vm_host_report(call: Call) -> Reply:
@@ -164,6 +173,23 @@ REPORT = Resource(
             success=204,
             audited=False,  # the deployment's event says it
             run=_report,
+        ),
+    ),
+)
+USER_DATA = Resource(
+    handler="DeploymentUserDataHandler",
+    base="/MAAS/",
+    path="report/{id}/{secret}/user-data",
+    doc="Where cloud-init fetches user data that the machine's hypervisor does not store.",
+    described=False,
+    endpoints=(
+        Endpoint(
+            method="GET",
+            permission=Permission.ANYONE,
+            title="Fetch the user data of a deployment",
+            doc="The address holds the secret of the deployment. Answers until the machine has booted.",
+            result=Result(doc="A MIME message (application/octet-stream)."),
+            run=_user_data,
         ),
     ),
 )

@@ -17,6 +17,7 @@ from attrs import Attribute, field, frozen
 from attrs.validators import deep_iterable, ge, matches_re
 
 from common.deployment_spec import CloudInitSeed
+from common.report_url import USER_DATA
 from regiond.machines.deployment.mime_parts import Part, join
 from regiond.machines.deployment.network_config import NicNetwork, network_config
 from regiond.machines.deployment.user_data_kinds import parts_of
@@ -66,11 +67,29 @@ def cloud_init_seed(source: CloudInitInput) -> CloudInitSeed:
     Raises InvalidRequest if the user data cannot be used, which `decode_user_data` has checked before.
     """
     users_parts = parts_of(source.user_data or b"")
+    ours = _our_parts(source, users_parts)
     return CloudInitSeed(
         meta_data=_meta_data(source),
-        user_data=join((*users_parts, *_our_parts(source, users_parts))),
+        user_data=join((*users_parts, *ours)),
         network_config=network_config(source.nics, gateways=source.gateways),
+        short_user_data=join((_include(source.report_url + USER_DATA), *ours)) if users_parts else None,
     )
+
+
+def included_user_data(user_data: bytes) -> bytes:
+    """Returns what a guest fetches in place of these user data: the parts of a seed that are the user's.
+
+    Always ASCII: cloud-init stores it, and at later boots decodes the file as UTF-8, so that gzip would fail there.
+    """
+    return join(parts_of(user_data))
+
+
+def _include(url: str) -> Part:
+    """cloud-init puts the parts that it fetches in the place of this one, with their headers, and stores them: later
+    boots fetch nothing, when the address has ended.
+    """
+    content = f"#include-once\n{url}\n".encode()
+    return Part(content_type="text/x-include-once-url", content=content, filename="innkeeper-include")
 
 
 def _meta_data(source: CloudInitInput) -> str:

@@ -27,7 +27,10 @@ class DeploymentState(StrEnum):
 
 @frozen(kw_only=True)
 class Deployment:
-    """`waited_s` is the time since the guest was powered on, `reported_s` since its report, by the database's clock."""
+    """`waited_s` is the time since the guest was powered on, `reported_s` since its report, by the database's clock.
+
+    `user_data_fetches` is how often the guest has fetched its user data; None if its hypervisor stores them.
+    """
 
     id: int
     machine_id: int
@@ -42,11 +45,21 @@ class Deployment:
     reported_at: datetime | None
     waited_s: float | None
     reported_s: float | None
+    user_data_fetches: int | None = None
     vm_host: VmHostSetup | None = None
 
     def is_secret(self, secret: str) -> bool:
         """Whether the guest has this secret; False before the root disk is written."""
         return self.secret_hash is not None and hmac.compare_digest(hash_of(secret), self.secret_hash)
+
+    @property
+    def lacks_user_data(self) -> bool:
+        return self.user_data_fetches == 0
+
+    @property
+    def offers_user_data(self) -> bool:
+        """Whether the guest may fetch its user data: as long as it is expected to report."""
+        return None not in (self.user_data_fetches, self.sealed_user_data) and self.reported_at is None
 
 
 def hash_of(secret: str) -> bytes:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from uuid import UUID
 
 from common.deployment_spec import ImageRef
@@ -22,6 +21,7 @@ from regiond.machines import view_store
 from regiond.machines.affected_guests import affected_guest
 from regiond.machines.deployment import store
 from regiond.machines.deployment.user_data import decode_user_data
+from regiond.machines.deployment.user_data_delivery import Seal, UserDataDelivery
 from regiond.machines.deployment.vm_host.keys import MakesKeyPairs, make_keys
 from regiond.machines.deployment.vm_host.model import VmHostSetup
 from regiond.machines.lifecycle import MachineEvent
@@ -34,14 +34,6 @@ from regiond.operations.model import Operation, OperationKind, request_hash
 from regiond.operations.service import Operations
 
 STOP_WAIT_S = 30.0
-
-
-class Seal(Protocol):
-    """Seals what users give, which may contain secrets."""
-
-    def seal_data(self, id_: int, name: str, data: bytes) -> bytes: ...
-
-    def unseal_data(self, id_: int, name: str, sealed: bytes) -> bytes: ...
 
 
 Allocate = Callable[[Caller, str, str], Awaitable[None]]
@@ -68,6 +60,7 @@ class Deployments:
         self._allocate = allocate
         self._key_pairs = key_pairs
         self._installation_id = installation_id
+        self._delivery = UserDataDelivery(database, seal)
 
     async def start(
         self,
@@ -175,6 +168,10 @@ class Deployments:
             await store.record_reported(db, deployment_id)
         async with self._database.connection() as db:  # after the commit: it locks the operation
             await operation_service.wake(db, deployment.operation_id)
+
+    async def user_data(self, deployment_id: int, secret: str) -> AsyncGenerator[bytes, None]:
+        """See `UserDataDelivery.read`."""
+        return await self._delivery.read(deployment_id, secret)
 
     async def abort(self, caller: Caller, system_id: str, *, comment: str = "") -> MachineView:
         """Begins to stop the deployment, after which the machine is allocated again. Raises NotFound, NotAllowed,

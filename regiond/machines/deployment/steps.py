@@ -36,7 +36,7 @@ from regiond.machines.deployment import store
 from regiond.machines.deployment.model import Deployment, DeploymentState, hash_of, lacks_address, next_look_s
 from regiond.machines.deployment.outcome import abort_deployment, end_deployment, fail_deployment
 from regiond.machines.deployment.seed import make_seed
-from regiond.machines.deployment.service import Seal
+from regiond.machines.deployment.user_data_delivery import Seal
 from regiond.machines.deployment.vm_host.model import new_host
 from regiond.machines.steps import Target, record_event, set_power
 from regiond.networks import service as network_service
@@ -55,6 +55,7 @@ ADDRESS_WAIT_S = 3.0  # since the report, for the first address
 ADDRESS_LOOK_S = 1.0
 REFRESH_WITHIN_S = 5.0
 _SECRET_BYTES = 32
+_NO_REPORT = "Its console shows why; the image needs cloud-init, and the guest a way to the region."
 
 
 class AddsHosts(Protocol):
@@ -91,16 +92,28 @@ class DeployMachine:
             await self._write_and_boot(operation, target, deployment, journal)
             deployment = await self._read(operation)
         if deployment.reported_s is not None:
+            if deployment.lacks_user_data:
+                raise DeploymentFailed(
+                    f"{target.spec.name} has booted without its user data: {self._not_fetched(operation)}"
+                )
             return await self._end(operation, target, deployment, deployment.reported_s, journal)
         waited_s, limit_s = deployment.waited_s or 0.0, self._tools.time_limit_s
         if waited_s >= limit_s:
+            cause = self._not_fetched(operation) if deployment.lacks_user_data else _NO_REPORT
             raise DeploymentFailed(
-                f"{target.spec.name} was started, and its operating system did not report within {limit_s:.0f} s. Its "
-                "console shows why; the image needs cloud-init, and the guest a way to the region."
+                f"{target.spec.name} was started, and its operating system did not report within {limit_s:.0f} s. "
+                + cause
             )
         return Outcome(
             resumes_within_s=next_look_s(waited_s, limit_s),
             resumes_at_once=lambda db: store.has_reported(db, deployment.id),
+        )
+
+    def _not_fetched(self, operation: Operation) -> str:
+        return (
+            f"The host {operation.host_name} does not store so much user data, and the guest has not fetched them from "
+            f"{self._tools.guest_url()}. cloud-init tries that for about 10 s and without them does nothing: the guest "
+            "needs a way to that address, and what listens there a way to the region."
         )
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
@@ -202,15 +215,17 @@ class DeployMachine:
         seed = await self._seed(operation, deployment, secret)
         await journal.step("write_disk", reaches_host=True)
         with tools.content.offer(seed.user_data) as sha256:
-            await tools.calls.call(
+            written = await tools.calls.call(
                 target.host_id, HOST_DEPLOY,
                 lambda access: DeployCall(
                     access=access, spec=target.spec, image=image, meta_data=seed.meta_data,
                     network_config=seed.network_config, user_data_sha256=sha256,
-                    user_data_bytes=len(seed.user_data), fence=fence,
+                    user_data_bytes=len(seed.user_data), fence=fence, short_user_data=seed.short_user_data,
                 ),
                 deadline_s=WRITE_DEADLINE_S,
             )  # fmt: skip
+        if written.fetches_user_data:
+            await journal.write("offer_user_data", lambda db: store.expect_fetch(db, deployment.id))
         await journal.step("power_on", reaches_host=True)
         power = await set_power(tools.calls, operation, target, PowerAction.ON)
 

@@ -30,10 +30,16 @@ _SELECT = """
       from deployment d
 """
 _OF_OPERATION = _SELECT + "where operation_id = $1"
+_BY_ID = _SELECT + "where id = $1"
 _LOCKED = _SELECT + "where id = $1 for update"
 _NEW_REPORT = """
-    update deployment set secret_hash = $2, booted_at = null, vm_host_report = null
+    update deployment set secret_hash = $2, booted_at = null, vm_host_report = null, user_data_fetches = null
      where id = $1 and reported_at is null
+"""
+_SET_FETCHES = "update deployment set user_data_fetches = 0 where id = $1"
+_COUNT_FETCH = """
+    update deployment set user_data_fetches = user_data_fetches + 1
+     where id = $1 and reported_at is null and user_data_fetches < $2
 """
 _BOOTED = "update deployment set booted_at = clock_timestamp() where id = $1 and booted_at is null"
 _REPORTED = "update deployment set reported_at = clock_timestamp() where id = $1"
@@ -78,6 +84,10 @@ async def of_operation(db: Db, operation_id: int) -> Deployment | None:
     return _deployment(await db.fetchrow(_OF_OPERATION, operation_id))
 
 
+async def find(db: Db, deployment_id: int) -> Deployment | None:
+    return _deployment(await db.fetchrow(_BY_ID, deployment_id))
+
+
 async def locked(db: Db, deployment_id: int) -> Deployment | None:
     """Locks the row until the transaction ends."""
     return _deployment(await db.fetchrow(_LOCKED, deployment_id))
@@ -86,6 +96,16 @@ async def locked(db: Db, deployment_id: int) -> Deployment | None:
 async def set_secret(db: Db, deployment_id: int, secret_hash: bytes) -> None:
     """The secret of an earlier attempt is no longer accepted."""
     await db.execute(_NEW_REPORT, deployment_id, secret_hash)
+
+
+async def expect_fetch(db: Db, deployment_id: int) -> None:
+    """The guest fetches its user data, which its hypervisor does not store."""
+    await db.execute(_SET_FETCHES, deployment_id)
+
+
+async def count_fetch(db: Db, deployment_id: int, *, most: int) -> bool:
+    """Returns False, with nothing changed, if the guest has reported or has fetched its user data so often."""
+    return bool(await db.execute(_COUNT_FETCH, deployment_id, most) == "UPDATE 1")
 
 
 async def record_booted(db: Db, deployment_id: int) -> None:
@@ -142,6 +162,7 @@ def _deployment(row: asyncpg.Record | None) -> Deployment | None:
         reported_at=row["reported_at"],
         waited_s=row["waited_s"],
         reported_s=row["reported_s"],
+        user_data_fetches=row["user_data_fetches"],
         vm_host=_vm_host(row),
     )
 

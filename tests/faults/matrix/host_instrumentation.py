@@ -15,7 +15,7 @@ from attrs import define, evolve, field
 from common.discovery import Discovery
 from common.errors import HostUnreachable, LinkLost
 from common.guest_spec import GuestSpec
-from common.report_url import report_url
+from common.report_url import USER_DATA, report_url
 from common.values import DriverType, Guest, GuestRef, HostAccess, PeerIdentity
 from rackd.drivers.contract import Driver
 from rackd.drivers.registry import DriverRegistry
@@ -75,20 +75,30 @@ class Instrumentation:
 
     def report(self, deployment_id: int, secret: str) -> None:
         """What a booted guest does; it tries again when the region is away."""
-        url = report_url(self.region_url().removesuffix("/MAAS/"), deployment_id, secret)
+        self._request(deployment_id, secret, data=b"hostname=guest")
+
+    def fetch(self, deployment_id: int, secret: str) -> bytes:
+        """What a guest does whose host does not store its user data."""
+        return self._request(deployment_id, secret + USER_DATA)
+
+    def _request(self, deployment_id: int, path: str, data: bytes | None = None) -> bytes:
+        url = report_url(self.region_url().removesuffix("/MAAS/"), deployment_id, path)
         try:
-            urlopen(Request(url, data=b"hostname=guest"), timeout=REPORT_TIMEOUT_S).close()  # noqa: S310  # http, and ours
+            with urlopen(Request(url, data=data), timeout=REPORT_TIMEOUT_S) as answer:  # noqa: S310  # http, and ours
+                content: bytes = answer.read()
+                return content
         except HTTPError as error:
             if error.code >= 500:
                 raise LinkLost(str(error)) from error
         except OSError as error:
             raise LinkLost(str(error)) from error
+        return b""
 
     def drivers(self, settings: RackSettings) -> DriverRegistry:
         """The drivers of a rack: simulated hosts and LXD doubles."""
         assert settings.simulated_hosts is not None
         lxds = _InstrumentedLxds(self, settings)
-        simulated = SimulatedDriverFactory(settings.simulated_hosts, boots=SimulatedBoots(self.report))
+        simulated = SimulatedDriverFactory(settings.simulated_hosts, boots=SimulatedBoots(self.report, self.fetch))
         return DriverRegistry({DriverType.LXD: lxds, DriverType.SIMULATED: simulated}, absent={})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from common.compose_request import ComposeRequest
@@ -12,6 +12,11 @@ from regiond.machines.model import Adopted, Allocated, MachineToCompose
 from regiond.machines.service import HostRemovalPlan, HostWorkload, MachineRemovalPlan
 from tests.unit.answers.shared import named
 from tests.unit.api_samples import DETACHED, FORGOTTEN, GUEST, MACHINE, OPERATION, PLACEMENT
+
+
+async def user_data(*_: Any) -> AsyncGenerator[bytes, None]:
+    yield b"MIME-Version: 1.0\n"
+
 
 ANSWERS: Mapping[str, Any] = {
     "machines.workloads": lambda host_ids: tuple(
@@ -49,6 +54,7 @@ ANSWERS: Mapping[str, Any] = {
     "deployments.abort": MACHINE,
     "deployments.abort_plan": MachineRemovalPlan(name="web-1"),
     "deployments.report": None,
+    "deployments.user_data": user_data,
     "consoles.log": "Booting from Hard Disk...\n",
     "consoles.of_failure": "Kernel panic - not syncing",
     "adoption.start_adopt": (

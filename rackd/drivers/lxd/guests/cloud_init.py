@@ -24,14 +24,19 @@ def key(name: str, extensions: Container[str]) -> str:
 
 
 def config_of(seed: CloudInitSeed, extensions: Container[str]) -> dict[str, str]:
-    """Raises Unsupported for too much user data, InvalidRequest if it is not text, the only form that LXD stores."""
-    if len(seed.user_data) > MAX_USER_DATA_BYTES:
+    """Has the short user data if there is more than MAX_USER_DATA_BYTES.
+
+    Raises Unsupported if the short ones are too long too: that is many SSH keys. Raises InvalidRequest if they are not
+    text, the only form that LXD stores.
+    """
+    content = _stored(seed)
+    if len(content) > MAX_USER_DATA_BYTES:
         raise Unsupported(
-            f"The user data has {len(seed.user_data)} bytes with what Innkeeper adds; on LXD hosts it can have at most "
-            f"{MAX_USER_DATA_BYTES}. Let it fetch the rest, or deploy on a libvirt host."
+            f"What Innkeeper adds to the user data, with the SSH keys, has {len(content)} bytes; on LXD hosts it can "
+            f"have at most {MAX_USER_DATA_BYTES}. Deploy on a libvirt host, or with fewer SSH keys."
         )
     try:
-        user_data = seed.user_data.decode()
+        user_data = content.decode()
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"LXD stores only text as user data: {error}.") from error
     return {
@@ -39,6 +44,15 @@ def config_of(seed: CloudInitSeed, extensions: Container[str]) -> dict[str, str]
         key(NETWORK_CONFIG, extensions): seed.network_config,
         META_DATA: _meta_data(seed),
     }
+
+
+def is_shortened(seed: CloudInitSeed) -> bool:
+    """Whether the guest has to fetch the rest of its user data."""
+    return seed.short_user_data is not None and len(seed.user_data) > MAX_USER_DATA_BYTES
+
+
+def _stored(seed: CloudInitSeed) -> bytes:
+    return seed.short_user_data if seed.short_user_data is not None and is_shortened(seed) else seed.user_data
 
 
 def _meta_data(seed: CloudInitSeed) -> str:

@@ -14,7 +14,7 @@ from rackd.drivers.lxd.guests.replacement import RootDisk, replace, stopped_inst
 _NO_SPACE = "no space left on device"
 
 
-def deploy(client: Client, instances: Instances, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> None:
+def deploy(client: Client, instances: Instances, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> bool:
     """Behaves as the driver contract says. A repeated call makes the root disk again."""
     original = stopped_instance(instances, spec.ref)
     check_image_fits(image, spec.disks[0])
@@ -35,6 +35,7 @@ def deploy(client: Client, instances: Instances, spec: GuestSpec, image: ImageRe
                 requested_bytes=image.virtual_size_bytes,
             ) from error
         raise
+    return cloud_init.is_shortened(seed)
 
 
 def undeploy(client: Client, instances: Instances, spec: GuestSpec, *, erase: bool, overwrite: bool) -> None:
