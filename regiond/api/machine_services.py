@@ -136,9 +136,17 @@ class Bulk(Protocol):
         *,
         at_once: int = ...,
         comment: str = "",
+        release: ReleaseOptions = DEFAULT_RELEASE,
         idempotency_key: str | None = None,
     ) -> Operation: ...
-    async def plan(self, caller: Caller, action: BulkAction, system_ids: Sequence[str]) -> MachineRemovalPlan: ...
+    async def plan(
+        self,
+        caller: Caller,
+        action: BulkAction,
+        system_ids: Sequence[str],
+        *,
+        release: ReleaseOptions = DEFAULT_RELEASE,
+    ) -> MachineRemovalPlan: ...
 
 
 class Deployments(Protocol):

@@ -15,7 +15,15 @@ from regiond.ui.hosts import bulk_page as host_bulk
 from regiond.ui.hosts import list_page as host_list
 from regiond.ui.hosts import settings_page as host_settings
 from regiond.ui.login import LoginPage
-from regiond.ui.machines import bulk_page, compose_page, console_page, deploy_page, edit_pages, machine_pages
+from regiond.ui.machines import (
+    bulk_page,
+    compose_page,
+    console_page,
+    deploy_page,
+    edit_pages,
+    machine_pages,
+    release_page,
+)
 from regiond.ui.machines import list_page as machine_list
 from regiond.ui.networks import change_pages as network_changes
 from regiond.ui.networks import network_pages
@@ -55,6 +63,7 @@ PAGES = (
     *console_page.PAGES,
     *edit_pages.PAGES,
     *deploy_page.PAGES,
+    *release_page.PAGES,
     *compose_page.PAGES,
     *task_pages.PAGES,
     *settings_page.PAGES,

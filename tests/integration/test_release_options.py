@@ -67,6 +67,31 @@ async def test_a_release_of_many_erases_too(innkeeper: Deployment) -> None:
     assert innkeeper.simulated().written_disks_of("vm") == [False, False]
 
 
+async def test_a_bulk_release_has_the_same_options(innkeeper: Deployment) -> None:
+    system_id = await deployed(innkeeper)
+    fields: dict[str, Any] = {
+        "op": "bulk",
+        "action": "release",
+        "machines": system_id,
+        "erase": "true",
+        "force": "true",
+    }
+    assert "all its disks are emptied" in str(await innkeeper.post("machines/", **fields, dry_run="true"))
+    operation = await innkeeper.post("machines/", **fields)
+    assert await innkeeper.ended(operation["id"]) == "succeeded"
+    assert innkeeper.simulated().written_disks_of("vm") == [False, False]
+    assert "shut_down" not in await steps_of_release(innkeeper)
+
+
+async def test_only_a_bulk_release_erases(innkeeper: Deployment) -> None:
+    system_id = await deployed(innkeeper)
+    rejected = await rejection(
+        innkeeper.post("machines/", op="bulk", action="power_off", machines=system_id, erase="true")
+    )
+    assert isinstance(rejected, InvalidRequest)
+    assert "erase" in rejected.fields
+
+
 async def test_disks_of_a_machine_that_is_not_deployed_are_erased(innkeeper: Deployment) -> None:
     """An allocated machine on which a person has installed something."""
     system_id = await deployed(innkeeper)

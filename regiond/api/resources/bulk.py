@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from regiond.api.dry_run import machine_plan_reply, with_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Choice, Integer, Text, TextList
-from regiond.api.fields import Field
+from regiond.api.fields import Field, Problems
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.lookups import machines_in_field
+from regiond.api.resources.machine_actions import RELEASE_OPTIONS, release_options
 from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.api.urls import operation_uri
-from regiond.machines.model import DEFAULT_AT_ONCE, MAX_AT_ONCE, MAX_BULK_MACHINES, BulkAction
+from regiond.machines.model import (
+    DEFAULT_AT_ONCE,
+    DEFAULT_RELEASE,
+    MAX_AT_ONCE,
+    MAX_BULK_MACHINES,
+    BulkAction,
+    ReleaseOptions,
+)
 
 _ACTIONS = tuple(action.value for action in BulkAction)
 
@@ -22,14 +32,27 @@ async def _start(call: Call) -> Reply:
         await _named(call),
         at_once=call.values["at_once"],
         comment=call.values["comment"],
+        release=_release_options(call),
         idempotency_key=call.idempotency_key,
     )
     return json_reply(OPERATION_JSON.encode(operation), status=202, headers={"Location": operation_uri(operation.id)})
 
 
 async def _plan(call: Call) -> Reply:
-    plan = await call.services.bulk.plan(call.caller, BulkAction(call.values["action"]), await _named(call))
+    action = BulkAction(call.values["action"])
+    plan = await call.services.bulk.plan(call.caller, action, await _named(call), release=_release_options(call))
     return machine_plan_reply(plan)
+
+
+def _release_options(call: Call) -> ReleaseOptions:
+    return release_options(call) if call.values["action"] == BulkAction.RELEASE else DEFAULT_RELEASE
+
+
+def _problems(call: Call) -> Problems:
+    if call.values["action"] == BulkAction.RELEASE or "action" in call.invalid:
+        return {}
+    given = [one.name for one in RELEASE_OPTIONS if call.values[one.name]]
+    return {name: ["This is for the action release."] for name in given}
 
 
 async def _named(call: Call) -> list[str]:
@@ -76,8 +99,10 @@ BULK = with_dry_run(
                 default="",
                 doc="The reason of a release; stored with the event of each machine.",
             ),
+            *(evolve(one, doc=f"Of a release. {one.doc}") for one in RELEASE_OPTIONS),
         ),
         destructive=True,
+        check=_problems,
         run=_start,
     ),
     _plan,

@@ -30,7 +30,7 @@ _ALLOCATED = (
     MachineState.DEPLOYED,
     MachineState.FAILED_DEPLOYMENT,
 )
-_ERASURE = (
+RELEASE_OPTIONS = (
     Field(
         name="erase",
         type=Boolean(),
@@ -74,7 +74,7 @@ async def _release(call: Call) -> Reply:
         system_id,
         requested=requested,
         comment=call.values["comment"],
-        options=_options(call),
+        options=release_options(call),
         idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
     )
@@ -95,7 +95,7 @@ async def _release(call: Call) -> Reply:
     return await when_done(call, operation, released)
 
 
-def _options(call: Call) -> ReleaseOptions:
+def release_options(call: Call) -> ReleaseOptions:
     erase = bool(call.values["erase"])
     return ReleaseOptions(
         erase=erase, overwrite=erase and bool(call.values["secure_erase"]), force=bool(call.values["force"])
@@ -106,19 +106,21 @@ async def _release_plan(call: Call) -> Reply:
     """Raises NotFound also for a repeat of a request that deleted the machine."""
     system_id = call.path["system_id"] if call.target is None else call.target.system_id
     plan = await call.services.ownership.release_plan(
-        call.caller, system_id, options=_options(call), need_rack=not call.respond_async
+        call.caller, system_id, options=release_options(call), need_rack=not call.respond_async
     )
     return machine_plan_reply(plan)
 
 
 async def _release_all_plan(call: Call) -> Reply:
     ownership = call.services.ownership
-    return machine_plan_reply(await ownership.release_all_plan(call.caller, await _named(call), options=_options(call)))
+    return machine_plan_reply(
+        await ownership.release_all_plan(call.caller, await _named(call), options=release_options(call))
+    )
 
 
 async def _release_all(call: Call) -> tuple[str, ...]:
     return await call.services.ownership.start_release_all(
-        call.caller, await _named(call), comment=call.values["comment"], options=_options(call)
+        call.caller, await _named(call), comment=call.values["comment"], options=release_options(call)
     )
 
 
@@ -187,7 +189,7 @@ RELEASE_ALL = with_dry_run(
                 required=True,
                 doc="System id or hostname; may be repeated.",
             ),
-            *_ERASURE,
+            *RELEASE_OPTIONS,
             COMMENT,
         ),
         destructive=True,
@@ -229,7 +231,7 @@ RELEASE = with_dry_run(
         method="POST",
         op="release",
         permission=Permission.OPERATOR,
-        fields=(*_ERASURE, COMMENT),
+        fields=(*RELEASE_OPTIONS, COMMENT),
         title="Release a machine",
         doc=(
             "Powers the machine off, empties its root disk if it was deployed, and clears its owner. A machine that "

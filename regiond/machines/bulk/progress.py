@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from attrs import frozen
 
 from common.phrases import number_of
-from regiond.machines.model import DEFAULT_AT_ONCE, BulkAction
+from regiond.machines.model import DEFAULT_AT_ONCE, DEFAULT_RELEASE, BulkAction, ReleaseOptions
 from regiond.operations.model import Child, OperationState
 
 _NAMED_FAILURES = 5
@@ -24,12 +24,13 @@ class BulkMachine:
 
 @frozen(kw_only=True)
 class BulkRequest:
-    """At most `at_once` children are open at a time. `comment` is that of a release."""
+    """At most `at_once` children are open at a time. `comment` and `release` are those of a release."""
 
     action: BulkAction
     machines: tuple[BulkMachine, ...]
     at_once: int = DEFAULT_AT_ONCE
     comment: str = ""
+    release: ReleaseOptions = DEFAULT_RELEASE
 
 
 @frozen(kw_only=True)

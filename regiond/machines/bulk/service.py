@@ -13,7 +13,15 @@ from regiond.db.pool import Database
 from regiond.machines import view_store
 from regiond.machines.bulk.progress import BulkMachine, BulkRequest
 from regiond.machines.machine_removal_plan import MachineRemovalPlan
-from regiond.machines.model import DEFAULT_AT_ONCE, MAX_BULK_MACHINES, BulkAction, MachineFilter, MachineView
+from regiond.machines.model import (
+    DEFAULT_AT_ONCE,
+    DEFAULT_RELEASE,
+    MAX_BULK_MACHINES,
+    BulkAction,
+    MachineFilter,
+    MachineView,
+    ReleaseOptions,
+)
 from regiond.machines.ownership import Ownership
 from regiond.machines.service import Machines
 from regiond.operations import service as operation_service
@@ -40,6 +48,7 @@ class Bulk:
         *,
         at_once: int = DEFAULT_AT_ONCE,
         comment: str = "",
+        release: ReleaseOptions = DEFAULT_RELEASE,
         idempotency_key: str | None = None,
     ) -> Operation:
         """Returns the operation, which has begun with no machine yet.
@@ -48,7 +57,10 @@ class Bulk:
         may not act, IdempotencyMismatch. What else is against the action on a machine ends the child of that machine.
         """
         ids = tuple(dict.fromkeys(system_ids))
-        key_request = {"kind": OperationKind.BULK.value, "action": action.value, "machines": list(ids)}
+        key_request = {
+            "kind": OperationKind.BULK.value, "action": action.value, "machines": list(ids),
+            **({"release": to_dict(release)} if release != DEFAULT_RELEASE else {}),
+        }  # fmt: skip
 
         async def open_() -> int:
             machines = await self._checked(caller, action, ids)
@@ -57,6 +69,7 @@ class Bulk:
                 machines=tuple(BulkMachine(system_id=one.system_id, hostname=one.hostname) for one in machines),
                 at_once=at_once,
                 comment=comment,
+                release=release,
             )
             async with self._database.transaction() as db:
                 operation_id = await operation_service.insert(
@@ -71,14 +84,21 @@ class Bulk:
 
         return await self._operations.idempotent(caller, idempotency_key, key_request, open_)
 
-    async def plan(self, caller: Caller, action: BulkAction, system_ids: Sequence[str]) -> MachineRemovalPlan:
+    async def plan(
+        self,
+        caller: Caller,
+        action: BulkAction,
+        system_ids: Sequence[str],
+        *,
+        release: ReleaseOptions = DEFAULT_RELEASE,
+    ) -> MachineRemovalPlan:
         """A dry run of `start`; raises what it raises. The effects name the machines that stay as they are, and why."""
         machines = await self._checked(caller, action, tuple(dict.fromkeys(system_ids)))
         plans: list[MachineRemovalPlan] = []
         effects: list[str] = []
         for first in range(0, len(machines), _PLANS_AT_ONCE):
             some = machines[first : first + _PLANS_AT_ONCE]
-            for found in await asyncio.gather(*(self._plan_of(caller, action, machine) for machine in some)):
+            for found in await asyncio.gather(*(self._plan_of(caller, action, one, release) for one in some)):
                 if isinstance(found, MachineRemovalPlan):
                     plans.append(found)
                 elif found is not None:
@@ -94,14 +114,14 @@ class Bulk:
         )
 
     async def _plan_of(
-        self, caller: Caller, action: BulkAction, machine: MachineView
+        self, caller: Caller, action: BulkAction, machine: MachineView, release: ReleaseOptions
     ) -> MachineRemovalPlan | str | None:
         """The plan, or why the machine stays as it is; None if nothing of it is removed."""
         try:
             if action is BulkAction.DELETE:
                 return await self._machines.deletion_plan(caller, machine.system_id)
             if action is BulkAction.RELEASE:
-                return await self._ownership.release_plan(caller, machine.system_id)
+                return await self._ownership.release_plan(caller, machine.system_id, options=release)
         except InnkeeperError as error:
             return f"{machine.hostname} stays as it is: {error.message}"
         return None

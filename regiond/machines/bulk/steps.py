@@ -97,7 +97,7 @@ class BulkSteps:
             await self._machines.start_delete(caller, found.system_id, parent=parent)
         else:
             opened = await self._ownership.start_release(
-                caller, found.system_id, comment=request.comment, parent=parent
+                caller, found.system_id, comment=request.comment, options=request.release, parent=parent
             )
             if opened is None:
                 raise WrongState("It is not allocated.")

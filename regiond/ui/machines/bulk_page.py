@@ -17,6 +17,7 @@ from regiond.permissions import Permission
 from regiond.ui.machines import bulk_run
 from regiond.ui.machines.bulk_actions import ACTIONS, BulkAction, Split, offered, split
 from regiond.ui.machines.machine_search import read_search
+from regiond.ui.machines.release_form import FIELDS, erasures, release_fields
 from regiond.ui.page import Page, Visit, redirect
 
 
@@ -55,11 +56,17 @@ async def _start(visit: Visit, task: Task, found: Split) -> Reply:
     request = visit.request
     try:
         task_id = await bulk_run.start(
-            visit, task, found.changed, at_once=request.given("at_once"), once=request.given("once")
-        )
+            visit, task, found.changed, at_once=request.given("at_once"), once=request.given("once"),
+            options=_options(visit, task),
+        )  # fmt: skip
     except InvalidRequest as error:
         return await _confirm(visit, found, matching=found.total, problems=error.fields or {"at_once": [error.message]})
     return redirect("tasks", task_id)
+
+
+def _options(visit: Visit, task: Task) -> Mapping[str, str]:
+    values = {name: visit.request.given(name) for name in FIELDS}
+    return {**release_fields(values), "comment": values["comment"]} if task is Task.RELEASE else {}
 
 
 async def _selected(visit: Visit) -> tuple[list[MachineView], int]:
@@ -116,7 +123,8 @@ async def _confirm(
         typed_name=typed_name(found) if found.changed else "",
         pools=await services.groups.pools(caller=visit.caller) if action.asks == "place" else (),
         zones=await services.groups.zones() if action.asks == "place" else (),
-        given={name: visit.request.given(name) for name in ("name", "pool", "zone", "query")},
+        given={name: visit.request.given(name) for name in ("name", "pool", "zone", "query", *FIELDS)},
+        erasures=erasures(deletes=bool(plan and not plan["kept"])) if action.as_task is Task.RELEASE else (),
         at_once=visit.request.given("at_once") or str(DEFAULT_AT_ONCE),
         problems=problems or {},
         once=visit.request.given("once") or secrets.token_urlsafe(16),

@@ -29,9 +29,20 @@ class Outcome:
     error: str = ""
 
 
-async def start(visit: Visit, task: Task, machines: Iterable[MachineView], *, at_once: str, once: str) -> int:
-    """Returns the id of the task. `once` makes a repeat of the same request return that of the first."""
-    fields = {**_fields(task, machines), "at_once": at_once or None}
+async def start(
+    visit: Visit,
+    task: Task,
+    machines: Iterable[MachineView],
+    *,
+    at_once: str,
+    once: str,
+    options: Mapping[str, str],
+) -> int:
+    """Returns the id of the task. `once` makes a repeat of the same request return that of the first.
+
+    `options` are more fields of the API.
+    """
+    fields = {**_fields(task, machines), **options, "at_once": at_once or None}
     operation = await visit.act(MACHINES, "POST", "bulk", fields=fields, idempotency_key=once or None)
     return int(operation["id"])
 

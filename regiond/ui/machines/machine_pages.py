@@ -89,10 +89,6 @@ async def delete(visit: Visit) -> Reply:
     return await _remove(visit, "Delete", "VM", "DELETE", None)
 
 
-async def release(visit: Visit) -> Reply:
-    return await _remove(visit, "Release", "VM", "POST", "release")
-
-
 async def abort(visit: Visit) -> Reply:
     return await _remove(visit, "Abort", "deployment", "POST", "abort")
 
@@ -133,6 +129,5 @@ PAGES = (
     Page(path="vms/<system_id>/act", handle=show_again),
     Page(path="vms/<system_id>/act", method="POST", handle=act),
     *form_pages("vms/<system_id>/delete", delete),
-    *form_pages("vms/<system_id>/release", release),
     *form_pages("vms/<system_id>/abort", abort),
 )
