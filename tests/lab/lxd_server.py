@@ -211,11 +211,11 @@ class LxdServer:
             self.lxc("project", "delete", name)
 
     @contextmanager
-    def pool(self, driver: str, *, size_mib: int = 512) -> Iterator[str]:
+    def pool(self, driver: str, *options: str, size_mib: int = 512) -> Iterator[str]:
         """A new storage pool, on a loop device unless it is a folder; removed with its contents."""
         name = f"ikp-{driver}-{uuid4().hex[:6]}"
         size = () if driver == "dir" else (f"size={size_mib}MiB",)
-        self.lxc("storage", "create", name, driver, *size)
+        self.lxc("storage", "create", name, driver, *size, *options)
         try:
             yield name
         finally:
@@ -250,6 +250,11 @@ class LxdServer:
     def custom_volumes(self) -> Path:
         """The folder with the custom volumes of the lab's storage pool."""
         return LAB_DIR / f"lxd-{self.member or self.name}" / "storage-pools" / "default" / "custom"
+
+    def volume_files(self, pool: str, instance: str, volume: str) -> tuple[Path, Path]:
+        """Where the root disk of an instance and a custom volume are, in a storage pool that has files."""
+        folder = LAB_DIR / f"lxd-{self.member or self.name}" / "storage-pools" / pool
+        return folder / "virtual-machines" / instance / "root.img", folder / "custom" / f"default_{volume}" / "root.img"
 
     def process_of(self, instance: str) -> Path:
         """The folder of the running QEMU below `/proc`."""

@@ -72,6 +72,14 @@ async def check_large_user_data(server: LxdServer, key: SshKey, address: str) ->
     assert "uid=" in await key.run(address, "id ann")
 
 
+async def check_instance_id(key: SshKey, address: str, machine: Any) -> None:
+    """cloud-init knows the deployment, not LXD's own instance id: that of a second deployment is another one."""
+    found = (await key.run(address, "cat /var/lib/cloud/data/instance-id")).strip()
+    uuid, _, deployment_id = found.rpartition("-")
+    assert uuid == machine["hardware_uuid"].lower()
+    assert deployment_id.isdecimal()
+
+
 @pytest.mark.deadline(2 * BOOT_S)
 async def test_a_deployed_guest_is_what_was_ordered(
     tmp_path: Path, database_url: str, server: LxdServer, bridge: GuestBridge
@@ -92,6 +100,7 @@ async def test_a_deployed_guest_is_what_was_ordered(
         assert len(images) == 1
         await bridge.check_guest(key, deployed_machine, dhcp_subnet=subnet)
         await check_large_user_data(server, key, bridge.guest_address)
+        await check_instance_id(key, bridge.guest_address, deployed_machine)
 
         await innkeeper.post(path, op="release")
         released = await becomes(innkeeper, machine["system_id"], "Ready", lambda: server.console(NAME))

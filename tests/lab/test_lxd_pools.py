@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from attrs import evolve
 
-from common.errors import OutOfCapacity
+from common.errors import OutOfCapacity, Unsupported
 from common.values import PowerAction, PowerState
 from rackd.drivers.lxd.driver import LxdDriver
 from tests.contract.guest_samples import DISK_BYTES, volumes_of
@@ -18,6 +18,7 @@ from tests.lab.lxd_specs import small_spec
 from tests.lab.needs import LAB_DIR, require, why_no_lxd_pool
 
 GIB = 1024**3
+FILE_POOLS = ("dir", "btrfs")  # where disks are files that the test can write to
 
 
 @pytest.fixture(params=["dir", "btrfs", "lvm", "zfs"])
@@ -62,6 +63,37 @@ def test_a_pool_rejects_more_than_its_capacity(lxd: LxdServer, driver: LxdDriver
         driver.compose(evolve(spec, disks=(root, evolve(data, size_bytes=total))))
     assert lxd.ask(f"/1.0/storage-pools/{pool}/volumes") == []
     assert lxd.instances(prefix) == set()
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_erased_disks_are_empty(lxd: LxdServer, driver: LxdDriver, pool: str, prefix: str, *, overwrite: bool) -> None:
+    """LXD's LVM pools are thin by default: there too, a new volume shows nothing of an earlier one."""
+    spec = small_spec(f"{prefix}erased", (pool, pool))
+    guest = driver.compose(spec)
+    files = [file for file in lxd.volume_files(pool, spec.name, spec.disks[1].volume) if file.exists()]
+    assert len(files) == (2 if pool.split("-")[1] in FILE_POOLS else 0)
+    for file in files:
+        with file.open("r+b") as disk:
+            disk.write(b"secret")
+    driver.undeploy(spec, erase=True, overwrite=overwrite)
+    assert driver.find(spec.ref) == guest
+    assert [b"secret" in file.read_bytes() for file in files] == [False] * len(files)
+    driver.decompose(spec.ref, volumes_of(spec))
+    assert lxd.ask(f"/1.0/storage-pools/{pool}/volumes") == []
+
+
+def test_lvm_without_thin_volumes_refuses_to_overwrite(lxd: LxdServer, driver: LxdDriver, prefix: str) -> None:
+    require(why_no_lxd_pool("lvm"))
+    with lxd.pool("lvm", "lvm.use_thinpool=false") as pool:
+        spec = small_spec(f"{prefix}thick", (pool, pool))
+        guest = driver.compose(spec)
+        with pytest.raises(Unsupported, match=pool):
+            driver.undeploy(spec, erase=True, overwrite=True)
+        assert driver.find(spec.ref) == guest
+        driver.undeploy(spec, erase=True)
+        assert driver.find(spec.ref) == guest
+        driver.decompose(spec.ref, volumes_of(spec))
+        assert lxd.ask(f"/1.0/storage-pools/{pool}/volumes") == []
 
 
 def test_an_unpacked_image_counts_once_and_goes_with_the_image(
