@@ -17,6 +17,7 @@ from attrs import Attribute, field, fields, frozen
 from common.errors import InvalidRequest
 from common.simulated_hardware import (
     NAME,
+    SimulatedImage,
     SimulatedInterfaces,
     SimulatedNetwork,
     SimulatedPinnedGuest,
@@ -80,6 +81,10 @@ def _networks(text: str) -> tuple[SimulatedNetwork, ...]:
     return listed(SimulatedNetwork.parse, text)
 
 
+def _images(text: str) -> tuple[SimulatedImage, ...]:
+    return listed(SimulatedImage.parse, text)
+
+
 def _pinned_guests(text: str) -> tuple[SimulatedPinnedGuest, ...]:
     return listed(SimulatedPinnedGuest.parse, text)
 
@@ -95,6 +100,8 @@ class SimulatedAddress:
     `pools=2` adds `fast` to `default`, each of `storage_gb` (10^9 bytes); `pools=NAME:GB,…` sets names and
     sizes. `networks=NAME:CIDR:VID,…` replaces the default network 192.168.122.0/24. A new host has `guests` foreign
     guests and those of `pinned_guests=0-3:8192:huge,…` (cores, MiB).
+
+    `images=ALIAS:GB,…` are images that the host itself has, with disks of that size.
 
     A guest with an operating system boots in `boot_ms` and then reports to the region, as cloud-init does; with
     `boot=fails` it never does. With `max_user_data_kib` it has to fetch longer user data from the region before.
@@ -123,6 +130,7 @@ class SimulatedAddress:
     virtual_functions: SimulatedInterfaces = field(
         default=SimulatedInterfaces(), metadata=_read_by(SimulatedInterfaces.parse, always_shown=False)
     )
+    images: tuple[SimulatedImage, ...] = field(default=(), metadata=_read_by(_images, always_shown=False))
     networks: tuple[SimulatedNetwork, ...] = field(default=(), metadata=_read_by(_networks, always_shown=False))
     pinned_guests: tuple[SimulatedPinnedGuest, ...] = field(
         default=(), metadata=_read_by(_pinned_guests, always_shown=False)
@@ -181,6 +189,7 @@ class SimulatedAddress:
         address = cls(name=name, **values)
         wrong = [*_problems_of_cores(address), *_problems_of_memory(address), *_problems_of_storage(address)]
         wrong += _named_twice("networks", (network.name for network in address.networks))
+        wrong += _named_twice("images", (image.alias for image in address.images))
         if wrong:
             raise _invalid(*wrong)
         return address

@@ -6,6 +6,7 @@ that continues the text, such as "is not …".
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from ipaddress import ip_network
@@ -44,6 +45,29 @@ class SimulatedPool:
         if not NAME.match(name) or not _NUMBER.match(size) or int(size) > 10_000_000:
             raise ValueError("is not NAME:GB such as fast:500, with 1 to 10000000 GB")
         return cls(name=name, size_gb=int(size))
+
+
+@frozen(kw_only=True)
+class SimulatedImage:
+    """`ALIAS:GB`: an image that the host itself has, whose disk has GB × 10^9 bytes. With 0, the host does not say."""
+
+    alias: str
+    disk_gb: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.alias}:{self.disk_gb}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Always the same for an alias."""
+        return hashlib.sha256(self.alias.encode()).hexdigest()
+
+    @classmethod
+    def parse(cls, text: str) -> SimulatedImage:
+        alias, _, size = text.partition(":")
+        if not NAME.match(alias) or not re.fullmatch(r"[0-9]{0,6}", size, re.ASCII):
+            raise ValueError("is not ALIAS:GB such as noble:3")
+        return cls(alias=alias, disk_gb=int(size or 0))
 
 
 @frozen(kw_only=True)

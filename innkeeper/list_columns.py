@@ -231,6 +231,7 @@ LISTS: Mapping[str, tuple[Column, ...]] = {
         column("architecture", rank=2),
         column("state", rank=ESSENTIAL),
         column("format", rank=3),
+        column("vm_host.name", "on", rank=3),
         column("received", unit=GIB_OF_BYTES, of="size", rank=1),
         column("virtual_size", "disk", unit=GIB_OF_BYTES, rank=3),
         column("title", rank=4),

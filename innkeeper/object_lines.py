@@ -67,8 +67,11 @@ OBJECTS: Mapping[str, Shape] = {
             *columns("id", "name", "title", "architecture", "state", "error", "format", "filetype", "sha256"),
             column("received", unit=GIB_OF_BYTES, of="size"),
             column("virtual_size", "disk", unit=GIB_OF_BYTES),
+            column("vm_host.name", "on"),
+            column("alias"),
             *columns("created", "updated", "expires"),
         ),
+        sections=(Section(key="copies", heading="copies"),),
     ),
     "vm-hosts": Shape(
         needs=("id", "name", "type"),

@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-from common.deployment_spec import CloudInitSeed
+from common.deployment_spec import CloudInitSeed, HostImage
 from common.rpc.commands import (
     HOST_COPY_IMAGE,
     HOST_DEPLOY,
+    HOST_FIND_IMAGE,
     HOST_REMOVE_IMAGE,
     HOST_UNDEPLOY,
     Command,
@@ -19,18 +20,21 @@ from common.rpc.commands import (
     DeployCall,
     DeployReply,
     Done,
+    FindImageCall,
     RemoveImageCall,
     UndeployCall,
 )
 from common.rpc.handlers import Handler
 from rackd.drivers.contract import Driver
-from rackd.fenced_calls import FencedCalls
+from rackd.executor import Executor
+from rackd.fenced_calls import MAX_CALL_S, FencedCalls
 from rackd.host_queue import CallClass
 from rackd.region_content import CallingLink, RegionContent
 
 
 class DeploymentCommands:
-    def __init__(self, fenced: FencedCalls, content: RegionContent) -> None:
+    def __init__(self, executor: Executor, fenced: FencedCalls, content: RegionContent) -> None:
+        self._executor = executor
         self._fenced = fenced
         self._content = content
         self._copies: dict[tuple[int, str, str], asyncio.Lock] = {}
@@ -40,6 +44,7 @@ class DeploymentCommands:
         return {
             HOST_COPY_IMAGE: self.copy_image,
             HOST_REMOVE_IMAGE: self.remove_image,
+            HOST_FIND_IMAGE: self.find_image,
             HOST_DEPLOY: self.deploy,
             HOST_UNDEPLOY: self.undeploy,
         }
@@ -69,6 +74,12 @@ class DeploymentCommands:
                 call.access, work, call.fence, UUID(call.fence.machine_id), what="remove image",
             )  # fmt: skip
         return Done()
+
+    async def find_image(self, _: CallingLink, call: FindImageCall) -> HostImage:
+        return await self._executor.run(
+            call.access, lambda driver: driver.find_image(fingerprint=call.fingerprint, alias=call.alias),
+            what="find image", deadline_s=MAX_CALL_S, call_class=CallClass.QUICK,
+        )  # fmt: skip
 
     async def deploy(self, link: CallingLink, call: DeployCall) -> DeployReply:
         user_data = await self._content.read_all(link, call.user_data_sha256, call.user_data_bytes)

@@ -73,7 +73,7 @@ class RackService:
         commands = HostCommands(
             executor=self._executor, drivers=drivers, fenced=fenced, event_watcher=EventWatcher(self._executor)
         )
-        deployment = DeploymentCommands(fenced, RegionContent(lambda: self._links.links))
+        deployment = DeploymentCommands(self._executor, fenced, RegionContent(lambda: self._links.links))
         self._links = RegionLinks(
             identity,
             {**commands.handlers(), **deployment.handlers(), **ConsoleCommands(self._executor).handlers()},

@@ -31,6 +31,7 @@ from regiond.hosts.trust.service import HostTrust
 from regiond.housekeeping.service import Housekeeping
 from regiond.https.service import HttpsCertificate
 from regiond.images.content_reads import ContentReads
+from regiond.images.host_images import HostImages
 from regiond.images.imports import Imports
 from regiond.images.service import Images
 from regiond.images.tasks import ImageTasks
@@ -113,6 +114,7 @@ class MachineLayer:
     bulk: Bulk
     deployments: Deployments
     content: RackContent
+    host_images: HostImages
     adoption: Adoption
     refresher: Refresher
 

@@ -15,7 +15,7 @@ from typing import Any
 from attrs import define, evolve, field
 
 from common.certificates import fingerprint, load_certificate, make_authority, utc_now
-from common.deployment_spec import CloudInitSeed, ImageRef
+from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import HostUnreachable, NotFound, NotTrusted, PeerChanged
 from common.guest_spec import GuestSpec
@@ -159,6 +159,9 @@ class FakeLxdDriver:
 
     def remove_image(self, sha256: str, pool_id: str) -> None:
         self._trusted_host().remove_image(sha256, pool_id)
+
+    def find_image(self, *, fingerprint: str = "", alias: str = "") -> HostImage:
+        return self._trusted_host().find_image(fingerprint=fingerprint, alias=alias)
 
     def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> bool:
         return self._trusted_host().deploy(spec, image, seed)

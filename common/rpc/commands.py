@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from attrs import field, frozen
 
-from common.deployment_spec import ImageRef
+from common.deployment_spec import HostImage, ImageRef
 from common.discovery import ImageCopy, MarkerOnOtherMember, OrphanedVolume, Problem, VolumeRef
 from common.guest_spec import GuestSpec
 from common.values import (
@@ -165,6 +165,18 @@ class RemoveImageCall:
     sha256: str
     pool_id: str
     fence: Fence
+
+
+@frozen(kw_only=True)
+class FindImageCall:
+    """Asks for an image that the host has itself: by its alias, or by the beginning of its fingerprint.
+
+    The other one is empty.
+    """
+
+    access: HostAccess
+    fingerprint: str = ""
+    alias: str = ""
 
 
 @frozen(kw_only=True)
@@ -337,6 +349,7 @@ HOST_DECOMPOSE = Command("host.decompose", DecomposeCall, Done)
 HOST_REMOVE_VOLUMES = Command("host.remove_volumes", RemoveVolumesCall, Done)
 HOST_COPY_IMAGE = Command("host.copy_image", CopyImageCall, Done)
 HOST_REMOVE_IMAGE = Command("host.remove_image", RemoveImageCall, Done)
+HOST_FIND_IMAGE = Command("host.find_image", FindImageCall, HostImage)
 HOST_DEPLOY = Command("host.deploy", DeployCall, DeployReply)
 HOST_UNDEPLOY = Command("host.undeploy", UndeployCall, Done)
 HOST_POWER = Command("host.power", PowerCall, PowerReply)

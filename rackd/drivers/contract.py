@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from common.deployment_spec import CloudInitSeed, ImageRef
+from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.guest_spec import GuestSpec
 from common.values import (
@@ -116,6 +116,14 @@ class Driver(Protocol):
         volume on which another one depends. What was deployed with the image does not need it.
         """
 
+    def find_image(self, *, fingerprint: str = "", alias: str = "") -> HostImage:
+        """Returns the image that the host itself has, with this alias, or whose fingerprint begins so. Only reads.
+
+        Raises NotFound, with the aliases that there are; WrongState for an image that no VM can be deployed with, for
+        a copy that `copy_image` made, and if several fingerprints begin so; Unsupported if hosts of this hypervisor
+        have no images.
+        """
+
     def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> bool:
         """Returns when the root disk, the first of `spec`, has the content of the image and its own size, and the guest
         has `seed` as its cloud-init data. Idempotent; replaces what an earlier attempt wrote.
@@ -123,6 +131,9 @@ class Driver(Protocol):
         The result is whether the guest has the short user data of `seed`, because the hypervisor does not store all.
         The guest is off. Raises NotFound without the guest; ImageMissing without the image, which `copy_image` brings;
         WrongState while the guest runs; OutOfCapacity if the image's disk is larger than the root disk.
+
+        An image `of_host` is used where it is, and never removed; NotFound without it. The root disk can be empty after
+        OutOfCapacity if the size of its disk was not known.
         """
 
     def undeploy(self, spec: GuestSpec, *, erase: bool = False, overwrite: bool = False) -> None:

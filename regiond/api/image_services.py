@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from regiond.caller import Caller
 from regiond.deletion_plan import DeletionPlan
-from regiond.images.model import ArchitectureEntry, Image, StreamImage, SubmittedImage
+from regiond.images.model import ArchitectureEntry, Image, NamedHostImage, StreamImage, SubmittedImage
 
 
 class Images(Protocol):
@@ -15,6 +15,7 @@ class Images(Protocol):
     async def read(self, image_id: int) -> Image: ...
     async def find_default(self, architecture: str) -> Image | None: ...
     async def hosts_with_copy(self) -> Mapping[int, tuple[str, ...]]: ...
+    async def with_copies(self, images: Iterable[Image], *, caller: Caller | None = None) -> tuple[Image, ...]: ...
     async def architecture_entries(self) -> tuple[ArchitectureEntry, ...]: ...
 
 
@@ -28,3 +29,7 @@ class ImageUploads(Protocol):
 
 class ImageImports(Protocol):
     async def start(self, caller: Caller, wanted: StreamImage) -> Image: ...
+
+
+class HostImages(Protocol):
+    async def add(self, caller: Caller, wanted: NamedHostImage) -> Image: ...

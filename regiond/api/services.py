@@ -14,7 +14,7 @@ from attrs import frozen
 from common.capacity import Capacity
 from common.values import Project
 from regiond.api.account_services import Accounts, Audit, Grants, Logins, Quotas, Sessions, SshKeys, Users
-from regiond.api.image_services import ImageImports, Images, ImageUploads
+from regiond.api.image_services import HostImages, ImageImports, Images, ImageUploads
 from regiond.api.machine_services import Adoption, Allocation, Bulk, Consoles, Deployments, Machines, Ownership
 from regiond.api.network_services import Networks
 from regiond.caller import Caller
@@ -212,3 +212,4 @@ class Services:
     images: Images
     image_uploads: ImageUploads
     image_imports: ImageImports
+    host_images: HostImages

@@ -113,6 +113,13 @@ class HostClusters(Protocol):
         """Called after the host was deleted: removes clusters without hosts."""
 
 
+class HostImages(Protocol):
+    """What the removal of a host does to the image catalogue."""
+
+    async def leave(self, db: Db, host_id: int) -> None:
+        """Called before the host is deleted: images that only it has leave the catalogue."""
+
+
 class RemoveHost:
     """Removes a host. Its guests stay, except those of the machines that the request's `HostRemoval` deletes first."""
 
@@ -123,12 +130,14 @@ class RemoveHost:
         database: Database,
         machines: HostMachines,
         clusters: HostClusters,
+        images: HostImages,
         calls: HostCalls,
         certificates: HostCertificates,
     ) -> None:
         self._database = database
         self._machines = machines
         self._clusters = clusters
+        self._images = images
         self._certificates = certificates
         self._calls = calls
 
@@ -154,6 +163,7 @@ class RemoveHost:
         async def record(db: Db) -> None:
             await store.lock(db, host_id)  # waits for a compose that chose the host before it was set to removing
             detached = await self._machines.detach_machines(db, host_id)
+            await self._images.leave(db, host_id)
             await self._clusters.leave(db, host_id)
             await store.delete(db, host_id)
             await self._clusters.drop_empty(db)
@@ -216,6 +226,7 @@ class RemoveHost:
         async def record(db: Db) -> None:
             await store.lock(db, host_id)
             lost = await self._machines.lose_machines(db, operation, host_id, result["lost_machines"])
+            await self._images.leave(db, host_id)
             await self._clusters.leave(db, host_id)
             await store.delete(db, host_id)
             await self._clusters.drop_empty(db)

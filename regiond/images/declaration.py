@@ -6,11 +6,12 @@ import re
 
 from attrs import frozen
 
-from common.errors import InvalidRequest
+from common.errors import InvalidRequest, NameTaken
 from regiond.images.download_rules import url_problem
 from regiond.images.model import (
     ARCHITECTURES,
     MAX_IMAGE_NAME,
+    Image,
     SubmittedImage,
     amount,
     full_name,
@@ -48,7 +49,7 @@ def declared(submitted: SubmittedImage, *, largest_bytes: int) -> Declaration:
     is_hashless = not submitted.sha256 and not submitted.url
     is_sizeless = submitted.size_bytes is None and bool(submitted.url)
     found = {
-        "name": _name_problem(submitted.name),
+        "name": name_problem(submitted.name),
         "architecture": _architecture_problem(submitted.architecture),
         "filetype": _filetype_problem(submitted.filetype),
         "sha256": None if is_hashless else _sha256_problem(submitted.sha256.lower()),
@@ -71,7 +72,18 @@ def declared(submitted: SubmittedImage, *, largest_bytes: int) -> Declaration:
     )
 
 
-def _name_problem(name: str) -> str | None:
+def name_taken(existing: Image) -> NameTaken:
+    """Of an entry with other content than the one that is to be added."""
+    content = f"SHA-256 {existing.sha256 or 'not known yet'}"
+    if existing.host_id is not None:
+        content = f"on the VM host {existing.host_name}, fingerprint {existing.sha256[:12]}"
+    return NameTaken(
+        f"There is an image {existing.name} for {existing.architecture} with other content ({content}). Delete it "
+        "first, or use another name."
+    )
+
+
+def name_problem(name: str) -> str | None:
     if len(name) <= MAX_IMAGE_NAME and _NAME.fullmatch(name):
         return None
     return (

@@ -36,9 +36,13 @@ def parse_metadata(text: str) -> LxdMetadata:
     found = _json(text) or _yaml(text)
     properties = found.get(_PROPERTIES)
     said: Mapping[str, Any] = properties if isinstance(properties, dict) else {}
-    architecture = str(found.get("architecture") or said.get("architecture") or "")
-    architecture = _KERNEL_NAMES.get(architecture, architecture)
     os_name, release, title = (str(said.get(name) or "") for name in ("os", "release", "description"))
+    return metadata_of(str(found.get("architecture") or said.get("architecture") or ""), os_name, release, title)
+
+
+def metadata_of(architecture: str, os_name: str, release: str, title: str) -> LxdMetadata:
+    """Of the words of LXD, whatever they are."""
+    architecture = _KERNEL_NAMES.get(architecture, architecture)
     is_named = _WORD.fullmatch(os_name) and _WORD.fullmatch(release)
     return LxdMetadata(
         architecture=architecture if architecture in ARCHITECTURES else "",

@@ -35,6 +35,17 @@ class ImageState(StrEnum):
 
 
 @frozen(kw_only=True)
+class ImageCopyView:
+    """A copy of an image on a VM host; `pool` is None for LXD's image store, `state` a `CopyState`."""
+
+    host_id: int
+    host_name: str
+    pool: str | None
+    size_bytes: int
+    state: str
+
+
+@frozen(kw_only=True)
 class Image:
     """An entry of the catalogue. `sha256` and `size_bytes` are those of the stored content, once it is ready.
 
@@ -44,6 +55,10 @@ class Image:
     the size of a download is not known, `sha256` empty until an upload without one was read. `error` says why the
     image failed, or why its download is tried again, `expires_at` when an unfinished upload or download is given
     up.
+
+    An image with a `host_id` is one that this VM host has itself: the region has no content of it, `sha256` is LXD's
+    fingerprint, `size_bytes` that of LXD's files, and `virtual_size_bytes` None if LXD does not report it. It can be
+    used on `host_ids`, which are more than one in a cluster. `alias` is what the user named it by.
     """
 
     id: int
@@ -63,12 +78,17 @@ class Image:
     created_at: datetime
     updated_at: datetime
     expires_at: datetime | None
-    store_id: UUID  # of the folder with its content
+    store_id: UUID | None  # of the folder with its content
     packing: str | None = None  # a value of packing.Packing
     file_sha256: str | None = None
     file_bytes: int | None = None
     uefi: bool | None = None  # whether the disk boots with UEFI firmware only; None until it was checked
     url: str | None = None  # where the region downloads it; None if it is uploaded
+    host_id: int | None = None
+    host_name: str | None = None
+    host_ids: tuple[int, ...] = ()
+    alias: str | None = None
+    copies: tuple[ImageCopyView, ...] = ()  # on VM hosts, as far as they were asked for
 
     @property
     def osystem(self) -> str:
@@ -92,6 +112,10 @@ class Image:
     def is_ready(self) -> bool:
         """Whether machines can be deployed with it."""
         return self.state is ImageState.READY
+
+    def is_usable_on(self, host_id: int | None) -> bool:
+        """Whether a machine of this VM host can be deployed with it, once it is ready."""
+        return self.host_id is None or host_id in self.host_ids
 
 
 @frozen(kw_only=True)
@@ -117,6 +141,21 @@ class StreamImage:
     name: str = ""
     title: str = ""
     version: str = ""
+
+
+@frozen(kw_only=True)
+class NamedHostImage:
+    """An image that a VM host has itself, as a user names it, not checked; empty where LXD's words are used.
+
+    `host` is an id or a name. Either `alias` or the beginning of its `fingerprint` is given.
+    """
+
+    host: str
+    alias: str = ""
+    fingerprint: str = ""
+    name: str = ""
+    architecture: str = ""
+    title: str = ""
 
 
 @frozen(kw_only=True)
@@ -160,8 +199,8 @@ def choose(images: Iterable[Image], distro_series: str, architecture: str, *, de
     """Returns the image that a deployment on this architecture names: `noble`, `ubuntu/noble`, `custom/x`.
 
     Of images whose series has the same name, a bare `noble` is that of Ubuntu. Empty: the image `default` (a name with
-    osystem, or empty), else the only ready one. `architecture` may have a subarchitecture. Raises InvalidRequest for
-    the field `distro_series`, with the images that there are.
+    osystem, or empty), else the only ready one that the region has: one of a VM host has to be named. `architecture`
+    may have a subarchitecture. Raises InvalidRequest for the field `distro_series`, with the images that there are.
     """
     wanted_architecture, _ = split_architecture(architecture)
     known = [image for image in images if image.architecture == wanted_architecture]
@@ -169,8 +208,9 @@ def choose(images: Iterable[Image], distro_series: str, architecture: str, *, de
     if wanted:
         return _named(known, wanted, wanted_architecture)
     ready = [image for image in known if image.is_ready]
-    if len(ready) == 1:
-        return ready[0]
+    in_region = [image for image in ready if image.host_id is None]
+    if len(in_region) == 1:
+        return in_region[0]
     if not ready:
         raise _refused(f"There is no image for {wanted_architecture} yet. An administrator can upload one.")
     raise _refused(

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from common.errors import InvalidRequest, NotFound, WrongState
+from regiond.caller import Caller
 from regiond.db.pool import Database
-from regiond.images import store
+from regiond.images import host_image_store, store
 from regiond.images.content import ContentFolder
 from regiond.images.model import ArchitectureEntry, Image, architecture_entries, choose
 from regiond.validation_messages import no_object
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
+
+
+async def images_removed_with(db: Db, host_id: int, host_ids: Collection[int]) -> tuple[str, ...]:
+    """Returns the names of the host's own images that leave the catalogue when the hosts `host_ids` are removed."""
+    return tuple(
+        image.name
+        for image in await host_image_store.list_of_host(db, host_id)
+        if set(image.host_ids) <= {host_id, *host_ids}
+    )
 
 
 class Images:
@@ -48,10 +60,19 @@ class Images:
         async with self._database.connection() as db:
             return await store.hosts_with_copy(db)
 
+    async def with_copies(self, images: Iterable[Image], *, caller: Caller | None = None) -> tuple[Image, ...]:
+        """Adds the copies on the hosts that the caller may see, with one query."""
+        known = tuple(images)
+        async with self._database.connection() as db:
+            found = await store.copies(db, known[0].id if len(known) == 1 else None, caller=caller)
+        return tuple(evolve(image, copies=tuple(found.get(image.id, ()))) for image in known)
+
     def content_path(self, image: Image) -> Path:
         """Returns the file with the content of a ready image. Raises WrongState if another region's folder has it."""
         if not image.is_ready:
             raise WrongState(f"The image {image.name} is {image.state}, not ready.")
+        if image.host_id is not None:
+            raise WrongState(f"The image {image.name} is on the VM host {image.host_name}; the region has no content.")
         if image.store_id != self._folder.store_id:
             raise WrongState(
                 f"The content of the image {image.name} is in the folder of another region, which does not share it "

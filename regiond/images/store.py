@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from common.deployment_spec import ImageFormat
-from regiond.images.model import Image, ImageState
+from regiond.caller import Caller, visible_pool_ids
+from regiond.images.model import Image, ImageCopyView, ImageState
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db, Row
@@ -13,7 +14,11 @@ if TYPE_CHECKING:
 SELECT = """
     select id, name, title, architecture, subarch, filetype, format, sha256, size_bytes, virtual_size_bytes,
            received_bytes, state, error, account_id, created_at, updated_at, expires_at, store_id,
-           packing, file_sha256, file_bytes, uefi, url
+           packing, file_sha256, file_bytes, uefi, url, host_id, alias,
+           (select h.name from vm_host h where h.id = image.host_id) as host_name,
+           array(select o.id from vm_host h
+                   join vm_host o on o.id = h.id or (o.cluster_id = h.cluster_id and o.project = h.project)
+                  where h.id = image.host_id order by o.id) as host_ids
       from image
 """
 _LIST = SELECT + " order by name, architecture"
@@ -31,7 +36,19 @@ _HOSTS_WITH_COPY = """
     select i.id, array_agg(distinct h.name order by h.name) as names
       from image i join image_copy c on c.sha256 = i.sha256 and c.state = 'complete'
       join vm_host h on h.server_id = c.server_id
-     where i.state = 'ready' group by i.id
+     where i.state = 'ready' and i.host_id is null group by i.id
+"""
+
+
+# A copy in a storage pool is that of all hosts of the server, an image store that of one project.
+_COPIES = """
+    select i.id as image_id, h.id as host_id, h.name as host_name, p.name as pool, c.size_bytes, c.state
+      from image i join image_copy c on c.sha256 = i.sha256
+      left join storage_pool p on p.id = c.storage_pool_id
+      join vm_host h on h.server_id = c.server_id and (c.storage_pool_id is not null or h.project = c.project)
+     where i.state = 'ready' and i.host_id is null
+       and ($1::integer is null or i.id = $1) and ($2::integer[] is null or h.pool_id = any($2))
+     order by i.id, h.name, p.name nulls first
 """
 
 
@@ -55,6 +72,17 @@ async def hosts_with_copy(db: Db) -> dict[int, tuple[str, ...]]:
     return {row["id"]: tuple(row["names"]) for row in await db.fetch(_HOSTS_WITH_COPY)}
 
 
+async def copies(
+    db: Db, image_id: int | None = None, *, caller: Caller | None = None
+) -> dict[int, list[ImageCopyView]]:
+    """Returns the copies of all images, or of one, by the image's id, on the hosts that the caller may see."""
+    found: dict[int, list[ImageCopyView]] = {}
+    for row in await db.fetch(_COPIES, image_id, visible_pool_ids(caller)):
+        copy = dict(row)
+        found.setdefault(copy.pop("image_id"), []).append(ImageCopyView(**copy))
+    return found
+
+
 async def hosts_with_unneeded_copy(db: Db, sha256: str) -> tuple[str, ...]:
     """Returns the names of hosts with a copy of content that no entry has."""
     return tuple(row["name"] for row in await db.fetch(_HOSTS_WITH_UNNEEDED_COPY, sha256))
@@ -63,5 +91,6 @@ async def hosts_with_unneeded_copy(db: Db, sha256: str) -> tuple[str, ...]:
 def image_of(row: Row) -> Image:
     found = dict(row)
     found["state"] = ImageState(found["state"])
+    found["host_ids"] = tuple(found["host_ids"])
     found["format"] = None if found["format"] is None else ImageFormat(found["format"])
     return Image(**found)

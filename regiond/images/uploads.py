@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from common.errors import InvalidRequest, NameTaken, NotFound, WrongState
+from common.errors import InvalidRequest, NotFound, WrongState
 from common.phrases import first_of
 from regiond.caller import Caller
 from regiond.db.pool import Database
@@ -18,7 +18,7 @@ from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.images import store, upload_store
 from regiond.images.content import ContentFolder, UploadFile
-from regiond.images.declaration import Declaration, declared
+from regiond.images.declaration import Declaration, declared, name_taken
 from regiond.images.download_rules import host_of
 from regiond.images.file_threads import FileThreads
 from regiond.images.lxd_metadata import LxdMetadata, parse_metadata, with_metadata
@@ -125,6 +125,7 @@ class Uploads:
             deleted=(AffectedRecord(kind="image", id=str(image.id), name=image.name),),
             effects=(
                 "Machines that were deployed with it are not changed.",
+                *([] if image.host_id is None else [f"The image stays on the VM host {image.host_name}."]),
                 *([f"Its copies on VM hosts are removed: {first_of(hosts, 10)}."] if hosts else []),
             ),
         )
@@ -137,10 +138,7 @@ class Uploads:
                 self._require_own_upload(existing)
                 return existing
             if existing.state in {ImageState.READY, ImageState.CHECKING}:
-                raise NameTaken(
-                    f"There is an image {new.name} for {new.architecture} with other content (SHA-256 "
-                    f"{existing.sha256 or 'not known yet'}). Delete it first, or use another name."
-                )
+                raise name_taken(existing)
             await upload_store.delete(db, existing.id)  # the new entry has another id: no part of the old one fits it
         store_id = self.folder.store_id
         twin = await upload_store.ready_with(db, new.sha256, store_id) if new.sha256 else None
@@ -212,6 +210,8 @@ class Uploads:
             return await _found(db, image_id)
 
     def _require_own(self, image: Image) -> None:
+        if image.host_id is not None:
+            raise WrongState(f"The image {image.name} is on the VM host {image.host_name}: it takes no content.")
         if image.store_id != self.folder.store_id:
             raise WrongState(
                 f"The image {image.name} is uploaded to another region, which does not share its folder with this one. "
@@ -250,7 +250,7 @@ def _completed(submitted: SubmittedImage, content: bytes) -> SubmittedImage:
 
 def _continues(image: Image, new: Declaration) -> bool:
     """Whether the entry has the declared content, or gets it in the declared way. Never without a SHA-256."""
-    if not new.sha256:
+    if not new.sha256 or image.host_id is not None:
         return False
     sizes = {image.sha256: image.size_bytes, image.declared_sha256: image.declared_bytes}
     size_bytes = sizes.get(new.sha256)

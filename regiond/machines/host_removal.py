@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from common.serialization import from_dict
 from regiond.db.pool import Database
 from regiond.hosts import service as host_service
 from regiond.hosts.model import DeletedMachines, HostRemoval
+from regiond.images import service as image_service
 from regiond.ledger import service as ledger
 from regiond.machines import store, view_store
 from regiond.machines.adoption import detached_store
@@ -34,14 +35,21 @@ MAX_DELETIONS = 10_000
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
-async def host_removal_plan(db: Db, host_id: int, removal: HostRemoval) -> HostRemovalPlan:
-    """Returns what the removal would delete and keep now. Raises NotFound."""
+async def host_removal_plan(
+    db: Db, host_id: int, removal: HostRemoval, *, together_with: Collection[int] = ()
+) -> HostRemovalPlan:
+    """Returns what the removal would delete and keep now. Raises NotFound.
+
+    `together_with` are hosts that are removed at the same time, as those of a cluster.
+    """
     host = await host_service.read_host(db, host_id)
     guests = await host_service.guests_of_host(db, host_id)
     foreign = [guest for guest in guests if guest.machine_id is None]
     names = {guest.machine_id: guest.name for guest in guests if guest.machine_id is not None}
     copies = [copy.description for copy in await host_service.copies_removed_with_host(db, host_id)]
-    return removal_plan(host.name, removal, await view_store.of_host(db, host_id), foreign, names, copies)
+    machines = await view_store.of_host(db, host_id)
+    images = await image_service.images_removed_with(db, host_id, together_with)
+    return removal_plan(host.name, removal, machines, foreign, names, copies, images)
 
 
 class MachinesOfRemovedHost:

@@ -45,13 +45,16 @@ class HostRemovalPlan:
     lost: tuple[AffectedGuest, ...] = ()
     certificates: tuple[CertificateFate, ...] = ()  # of ours on LXD servers, which no other host uses
     image_copies: tuple[str, ...] = ()  # that are deleted; by force all stay
+    images: tuple[str, ...] = ()  # of the host itself: their entries in the catalogue are deleted
 
     @property
     def effects(self) -> tuple[str, ...]:
         """Sentences on what else changes on the host."""
-        if not self.image_copies:
-            return ()
-        return (f"Copies of images that Innkeeper made are deleted: {', '.join(self.image_copies)}.",)
+        copies, images = ", ".join(self.image_copies), ", ".join(self.images)
+        return (
+            *([f"Copies of images that Innkeeper made are deleted: {copies}."] if copies else []),
+            *([f"Images of the host itself leave the catalogue, and stay there: {images}."] if images else []),
+        )
 
 
 def removal_plan(
@@ -61,10 +64,12 @@ def removal_plan(
     foreign: Iterable[GuestView],
     guest_names: Mapping[int, str],
     image_copies: Iterable[str] = (),
+    images: Iterable[str] = (),
 ) -> HostRemovalPlan:
     """`machines` are all machines of the host, `guest_names` of their VMs by machine id, `foreign` its other guests.
 
-    `image_copies` describes the copies of images that no other host has a use for.
+    `image_copies` describes the copies of images that no other host has a use for, `images` are the names of its own
+    images that no other host has.
     """
     deleted: list[AffectedGuest] = []
     kept: list[AffectedGuest] = []
@@ -91,6 +96,7 @@ def removal_plan(
         kept=tuple(kept),
         lost=tuple(lost),
         image_copies=() if removal.force else tuple(image_copies),
+        images=tuple(images),
     )
 
 
@@ -103,6 +109,7 @@ def combined(name: str, plans: Iterable[HostRemovalPlan]) -> HostRemovalPlan:
         kept=tuple(guest for plan in found for guest in plan.kept),
         lost=tuple(guest for plan in found for guest in plan.lost),
         image_copies=tuple(copy for plan in found for copy in plan.image_copies),
+        images=tuple(image for plan in found for image in plan.images),
     )
 
 

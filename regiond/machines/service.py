@@ -222,7 +222,8 @@ class Machines:
         """Returns what the removal of these hosts would delete and keep; `name` is that of the host or cluster."""
         caller.require_admin()
         async with self._database.connection() as db:
-            return combined(name, [await host_removal_plan(db, host_id, removal) for host_id in host_ids])
+            plans = [await host_removal_plan(db, one, removal, together_with=host_ids) for one in host_ids]
+            return combined(name, plans)
 
     async def workloads(self, host_ids: Sequence[int], *, caller: Caller | None = None) -> tuple[HostWorkload, ...]:
         """What the caller may see on each of the hosts, in their order. Raises NotFound."""

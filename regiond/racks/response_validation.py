@@ -11,10 +11,11 @@ import hashlib
 from typing import Any
 
 from common.certificates import fingerprint, load_certificate
+from common.deployment_spec import HostImage
 from common.errors import InvalidRequest
 from common.guest_spec import GuestSpec
 from common.phrases import number_of
-from common.rpc.commands import ComposeCall, FoundGuest, GuestCall, HostCall, MarkerCall
+from common.rpc.commands import ComposeCall, FindImageCall, FoundGuest, GuestCall, HostCall, MarkerCall
 from common.values import Guest, OwnershipMarker, PeerIdentity
 
 
@@ -24,14 +25,24 @@ def response_problem(request: Any, response: Any) -> str | None:
         case ComposeCall(spec=spec), Guest():
             return _wrong_marker(spec.marker, response) or _wrong_size(spec, response)
         case MarkerCall(marker=marker, guest_id=guest_id), Guest():
-            if response.guest_id != guest_id:
-                return f"it reports guest {response.guest_id!r} instead of {guest_id!r}"
-            return _wrong_marker(marker, response)
+            return _wrong_id(guest_id, response) or _wrong_marker(marker, response)
         case GuestCall(guest=ref), FoundGuest(guest=Guest() as found):
             return _wrong_marker(ref.marker, found)
+        case FindImageCall(fingerprint=beginning), HostImage():
+            return _wrong_image(beginning, response)
         case HostCall(), PeerIdentity():
             return _wrong_fingerprint(response)
     return None
+
+
+def _wrong_id(guest_id: str, found: Guest) -> str | None:
+    return None if found.guest_id == guest_id else f"it reports guest {found.guest_id!r} instead of {guest_id!r}"
+
+
+def _wrong_image(beginning: str, found: HostImage) -> str | None:
+    if found.fingerprint.startswith(beginning):
+        return None
+    return f"it reports the image {found.fingerprint} instead of {beginning}"
 
 
 def _wrong_fingerprint(presented: PeerIdentity) -> str | None:

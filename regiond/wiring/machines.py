@@ -16,6 +16,7 @@ from regiond.hosts.trust.host_removal import HostCertificates
 from regiond.hosts.trust.rotation import RotateCredentials
 from regiond.hosts.trust.service import HostTrust
 from regiond.hosts.trust.trust_instructions import certificate_url
+from regiond.images.host_images import HostImages
 from regiond.machines.adoption.restoration import restore as restore_detached
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.adoption.steps import AdoptGuest, ForgetMachine
@@ -97,6 +98,7 @@ def wire_machines(
         allocation=allocation,
         deployments=deployments,
         content=RackContent(images.content),
+        host_images=HostImages(database=database, hosts=hosts, calls=calls),
         ownership=ownership,
         bulk=Bulk(database, operations, machines, ownership),
         adoption=Adoption(database, operations, hosts, calls, installation_id=installation_id),
@@ -142,6 +144,7 @@ def wire_engine(
             storage.database,
             MachinesOfRemovedHost(storage.database, installation_id=storage.installation_id),
             layer.clusters,
+            layer.host_images,
             calls,
             HostCertificates(storage.database, calls),
         ),

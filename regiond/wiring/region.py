@@ -165,6 +165,7 @@ def _wire_services(
         images=images.images,
         image_uploads=images.uploads,
         image_imports=images.imports,
+        host_images=machines.host_images,
     )
 
 

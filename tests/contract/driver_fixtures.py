@@ -13,14 +13,14 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
-from common.deployment_spec import ImageRef
+from common.deployment_spec import ImageFormat, ImageRef
 from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
 from common.values import DriverType, GuestRef, HostAccess, NicKind, OwnershipMarker, PowerState
 from rackd.drivers.contract import Driver
 from rackd.drivers.simulated import deployments, guest_resources, guests
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from rackd.drivers.simulated.store import Store
-from tests.contract.guest_samples import DISK_BYTES, free_serial, new_marker, nic, small_guest
+from tests.contract.guest_samples import DISK_BYTES, OwnImage, free_serial, new_marker, nic, small_guest
 from tests.contract.libvirt_fixtures import libvirt_test_fixture, qemu_fixture
 from tests.contract.lxd_fixtures import lxd_cluster_fixture, lxd_fixture
 
@@ -73,6 +73,7 @@ class Capability(StrEnum):
     DEPLOYMENT = "deployment"
     CONSOLE_LOG = "console_log"
     CONSOLE = "console"
+    OWN_IMAGES = "own_images"
 
 
 class CapableFixture(DriverFixture, Protocol):
@@ -103,6 +104,9 @@ class CapableFixture(DriverFixture, Protocol):
 
     def written_disks(self, spec: GuestSpec) -> tuple[bool, ...]:
         """Returns of each disk of `spec` whether anything is on it."""
+
+    def own_image(self, *, large: bool = False) -> OwnImage:
+        """Makes the host have an image of its own; a large one does not fit on a disk of DISK_BYTES."""
 
     def user_data(self, spec: GuestSpec) -> bytes | None:
         """Returns the guest's user data for cloud-init; None if it has no cloud-init data at all."""
@@ -141,7 +145,7 @@ class SimulatedFixture:
         access = HostAccess(
             host_id=1,
             driver=DriverType.SIMULATED,
-            address="simulated:host?storage_gb=4&hugepages_mib=1024&virtual_functions=2x2",
+            address="simulated:host?storage_gb=4&hugepages_mib=1024&virtual_functions=2x2&images=own,large:1",
             installation_id=INSTALLATION,
         )
         self.driver = SimulatedDriverFactory(folder).open(access)
@@ -196,6 +200,13 @@ class SimulatedFixture:
     def shown_for_hello(self, spec: GuestSpec) -> bytes:
         return b"hello"
 
+    def own_image(self, *, large: bool = False) -> OwnImage:
+        alias = "large" if large else "own"
+        found = self.driver.find_image(alias=alias)
+        return OwnImage(
+            alias, ImageRef(sha256=found.fingerprint, size_bytes=1, virtual_size_bytes=1, format=ImageFormat.RAW)
+        )
+
     def user_data(self, spec: GuestSpec) -> bytes | None:
         with self._store.reading() as db:
             guest_id = self._guest_id(db, spec)
@@ -233,9 +244,9 @@ FIXTURES = [
 # A driver that gains a capability is added here, and its fixture then provides the fields of `CapableFixture`.
 CAPABILITIES: Mapping[str, frozenset[Capability]] = {
     "simulated": frozenset(Capability),
-    "libvirt-test": frozenset(Capability)
-    - {Capability.DEPLOYMENT, Capability.CONSOLE_LOG, Capability.CONSOLE},  # it cannot fill volumes, and has no console
-    "libvirt-qemu": frozenset(Capability),
+    "libvirt-test": frozenset(Capability)  # it cannot fill volumes, and has no console
+    - {Capability.DEPLOYMENT, Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.OWN_IMAGES},
+    "libvirt-qemu": frozenset(Capability) - {Capability.OWN_IMAGES},
     "lxd": frozenset(Capability) - {Capability.CONSOLE_LOG},  # release 5.0 keeps none of virtual machines
     "lxd-cluster": frozenset(Capability) - {Capability.CONSOLE_LOG},
 }

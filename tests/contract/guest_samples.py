@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
-from attrs import evolve
+from attrs import evolve, frozen
 
+from common.deployment_spec import ImageRef
 from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
 from common.values import NicKind, OwnershipMarker
 from common.volume_names import volume_name
@@ -58,3 +59,11 @@ def volumes_of(spec: GuestSpec) -> tuple[tuple[str, str], ...]:
 def free_serial(marker: OwnershipMarker, index: int) -> str:
     """Returns a unique serial of up to 20 characters."""
     return f"{marker.machine_id.hex[:17]}-{index}"
+
+
+@frozen
+class OwnImage:
+    """An image that a host has itself. `content` is what `root_disk_holds` recognizes."""
+
+    alias: str
+    content: ImageRef

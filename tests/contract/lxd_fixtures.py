@@ -8,25 +8,28 @@ from contextlib import ExitStack
 from functools import cache, cached_property
 from ipaddress import ip_interface
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import UUID, uuid4
 
 from attrs import evolve
 
-from common.deployment_spec import ImageRef
+from common.deployment_spec import ImageFormat, ImageRef
 from common.device_names import lxd_device_name, lxd_serial
 from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
 from common.values import GuestRef, NicKind, OwnershipMarker
 from rackd.drivers.lxd.factory import LxdDriverFactory
 from rackd.drivers.lxd.guests import instance_config
 from rackd.drivers.lxd.inventory.ownership import ROOT_VOLUME_KEY, marker_of
-from tests.contract.guest_samples import address, nic
+from tests.contract.guest_samples import OwnImage, address, nic
 from tests.lab.host_setup import HUGE_PAGE_KIB, host_bridge, huge_pages
 from tests.lab.key_pair import KeyPair, make_key_pair
 from tests.lab.lxd_server import LxdServer, lab_cluster, lab_server, why_no_lxd
 from tests.lab.needs import require, why_no_huge_pages
+from tests.lab.own_images import delete_images, import_image, qcow2
 
 POOL = "default"
 HUGE_PAGES = 128
+MIB = 1024 * 1024
 
 pair = cache(make_key_pair)
 
@@ -160,6 +163,21 @@ class LxdFixture:
         """There is no program without UEFI on the disk: the firmware says that it finds none."""
         return b"BdsDxe"
 
+    def own_image(self, *, large: bool = False) -> OwnImage:
+        """Always with other content, so that LXD has no such image yet."""
+        alias = f"{self.prefix}{'large' if large else 'own'}"
+        content = alias.encode().ljust(MIB, b".")
+        with TemporaryDirectory() as folder:
+            disk = qcow2(Path(folder), alias, size_bytes=1024 * MIB if large else MIB, content=content)
+            import_image(self.administrator, Path(folder), disk, alias, os="Own")
+        return OwnImage(
+            alias,
+            ImageRef(
+                sha256=hashlib.sha256(content).hexdigest(), size_bytes=MIB, virtual_size_bytes=MIB,
+                format=ImageFormat.RAW,
+            ),
+        )  # fmt: skip
+
     def user_data(self, spec: GuestSpec) -> bytes | None:
         config = self.administrator.ask(f"/1.0/instances/{spec.name}")["config"]
         text = config.get("cloud-init.user-data")
@@ -169,6 +187,7 @@ class LxdFixture:
         self.driver.close()
         self.administrator.sweep(self.prefix)
         self.administrator.delete_our_images()
+        delete_images(self.administrator, self.prefix)
         self._cleanup.close()
 
 

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import structlog
 
-from common.deployment_spec import CloudInitSeed, ImageRef
+from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
-from common.errors import DriverFailed, NotFound
+from common.errors import DriverFailed, NotFound, Unsupported
 from common.guest_spec import GuestSpec
 from common.values import Guest, GuestChange, GuestRef, OwnershipMarker, PowerAction, PowerState
 from rackd.drivers.contract import ImageContent
@@ -144,6 +144,9 @@ class LibvirtDriver(WithoutProjects):
             log.info("storage_pool_not_found", pool=pool_id, reason=str(error))
             return
         images.remove_image(pool, sha256, now_s=time.time())
+
+    def find_image(self, *, fingerprint: str = "", alias: str = "") -> HostImage:
+        raise Unsupported("Hosts of libvirt have no images of their own. Upload the image to the region.")
 
     def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> bool:
         """Raises Unsupported if the host lacks the UEFI firmware that the image needs."""

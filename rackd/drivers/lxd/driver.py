@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import structlog
 from attrs import evolve
 
-from common.deployment_spec import CloudInitSeed, ImageRef
+from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import NotFound, NotTrusted
 from common.guest_spec import GuestSpec
@@ -19,7 +19,7 @@ from rackd.drivers.lxd.connection import trust
 from rackd.drivers.lxd.connection.client import Client, Conflict, NotAuthorized, Scope, path
 from rackd.drivers.lxd.connection.console_stream import LxdConsole
 from rackd.drivers.lxd.connection.events import Watch
-from rackd.drivers.lxd.guests import compose, console, deployer, images, ownership, replacement
+from rackd.drivers.lxd.guests import compose, console, deployer, images, own_images, ownership, replacement
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.power import PowerControl
 from rackd.drivers.lxd.guests.volumes import delete_orphaned, delete_volumes
@@ -128,6 +128,9 @@ class LxdDriver:
         scope = self._ready().scope
         if not pool_id:
             images.remove(self._client, sha256, scope)
+
+    def find_image(self, *, fingerprint: str = "", alias: str = "") -> HostImage:
+        return own_images.find(self._client, self._ready().scope, fingerprint=fingerprint, alias=alias)
 
     def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> bool:
         return deployer.deploy(self._client, self._ready(), spec, image, seed)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from attrs import evolve
+
 from common.deployment_spec import CloudInitSeed, ImageRef
 from common.errors import ImageMissing, WrongState
 from common.guest_spec import GuestSpec
@@ -12,7 +14,7 @@ from common.values import Guest, PowerState
 from rackd.drivers.contract import ImageContent
 from rackd.drivers.driver_errors import machine_not_found
 from rackd.drivers.image_content import check_image_fits, verified_parts
-from rackd.drivers.simulated import deployments, guests
+from rackd.drivers.simulated import deployments, guests, own_images
 from rackd.drivers.simulated.capacity_checks import check_pool_exists, check_pool_space
 from rackd.drivers.simulated.fault_injection import FaultInjector
 from rackd.drivers.simulated.store import Store
@@ -48,7 +50,10 @@ class SimulatedDeployer:
         root = spec.disks[0]
         with self._store.writing() as db:
             guest = self._powered_off(db, spec)
-            if not deployments.has_image(db, root.pool_id, image):
+            if image.of_host:
+                found = own_images.find(self._address, fingerprint=image.sha256)
+                image = evolve(image, virtual_size_bytes=found.virtual_size_bytes or 0)
+            elif not deployments.has_image(db, root.pool_id, image):
                 raise ImageMissing(f"The storage pool {root.pool_id} of {self._address.identity} lacks the image.")
             check_image_fits(image, root)
             stored = self._stored(seed)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from common.deployment_spec import CloudInitSeed, ImageRef
+from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import InnkeeperError, NameTaken, NotFound
 from common.guest_spec import DiskSpec, GuestSpec
@@ -26,7 +26,7 @@ from common.values import (
 )
 from rackd.drivers.contract import Driver, ImageContent
 from rackd.drivers.driver_errors import guest_is_off, guest_not_found, machine_not_found, reject_volumes_in_use
-from rackd.drivers.simulated import deployments, guest_resources, guests, leases
+from rackd.drivers.simulated import deployments, guest_resources, guests, leases, own_images
 from rackd.drivers.simulated.boots import SimulatedBoots
 from rackd.drivers.simulated.capacity_checks import check_capacity, check_pool_space, check_resources_exist
 from rackd.drivers.simulated.console import EchoShell, SimulatedConsole
@@ -155,6 +155,10 @@ class SimulatedDriver(WithoutProjects):
 
     def remove_image(self, sha256: str, pool_id: str) -> None:
         self._deployer.remove_image(sha256, pool_id)
+
+    def find_image(self, *, fingerprint: str = "", alias: str = "") -> HostImage:
+        self._faults.call("find own image")
+        return own_images.find(self._address, fingerprint=fingerprint, alias=alias)
 
     def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> bool:
         return self._deployer.deploy(spec, image, seed)

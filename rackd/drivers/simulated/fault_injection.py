@@ -13,7 +13,8 @@ from common.simulated_address import SimulatedAddress
 Call = Literal[
     "connect", "version", "facts", "storage pools", "guests", "watch", "find existing guest", "create volume",
     "define guest", "find guest", "power", "add marker", "remove marker", "remove guest", "remove volumes",
-    "find image", "copy image", "remove image", "write root disk", "empty root disk", "read serial log",
+    "find image",
+    "find own image", "copy image", "remove image", "write root disk", "empty root disk", "read serial log",
     "open console",
 ]  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from common.errors import NotFound
+from common.errors import InvalidRequest, NotFound
 from regiond.api import crud
 from regiond.api.dry_run import is_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
@@ -15,12 +15,21 @@ from regiond.api.serializers.images import ENTRY_JSON, LISTED_JSON, SYNCED, UPLO
 from regiond.api.services import Services
 from regiond.api.urls import id_in
 from regiond.deletion_plan import DeletionPlan
-from regiond.images.model import MAX_IMAGE_NAME, MAX_IMAGE_TITLE, MAX_URL, Image, StreamImage, SubmittedImage
+from regiond.images.model import (
+    MAX_IMAGE_NAME,
+    MAX_IMAGE_TITLE,
+    MAX_URL,
+    Image,
+    NamedHostImage,
+    StreamImage,
+    SubmittedImage,
+)
 from regiond.validation_messages import no_object
 
 _ENTRY = Result(doc="The entry.", type=ENTRY_JSON)
 _MAX_BYTES = 2**63 - 1
 _TYPES = {"synced": {SYNCED}, "uploaded": {UPLOADED}, "generated": set[str](), "all": {SYNCED, UPLOADED}}
+_OF_HOST = ("alias", "fingerprint")
 _NEW = (
     Field(
         name="name",
@@ -61,6 +70,22 @@ _NEW = (
         type=Text(max_length=MAX_URL),
         default="",
         doc="Where the region downloads the file, in the background: https://… or http://….",
+    ),
+    Field(
+        name="vm_host",
+        type=Text(max_length=MAX_IMAGE_NAME),
+        default="",
+        doc="The id or name of a VM host that has the image itself, in LXD's image store. It stays there, for machines "
+        "of this host; name it by alias or fingerprint. Title, architecture and name are LXD's unless given.",
+    ),
+    Field(
+        name="alias", type=Text(max_length=MAX_IMAGE_NAME), default="", doc="With vm_host: an alias of the image there."
+    ),
+    Field(
+        name="fingerprint",
+        type=Text(max_length=100),
+        default="",
+        doc="With vm_host: the fingerprint of the image there, or its beginning.",
     ),
     Field(
         name="metadata",
@@ -107,10 +132,6 @@ _IMPORTED = (
 )
 
 
-async def _entries(services: Services) -> tuple[Entry, ...]:
-    return (*await services.images.architecture_entries(), *await services.images.list())
-
-
 async def _find(services: Services, path: Mapping[str, str]) -> Entry:
     """Also one of an architecture."""
     entry_id = id_in(path["id"], "image")
@@ -130,12 +151,29 @@ async def _find_upload(services: Services, path: Mapping[str, str]) -> Image:
 
 
 async def _list(call: Call) -> tuple[Entry, ...]:
+    images = call.services.images
     wanted = _TYPES[call.values["type"]]
-    return tuple(one for one in await _entries(call.services) if type_of(one) in wanted)
+    entries: tuple[Entry, ...] = (
+        *await images.architecture_entries(),
+        *await images.with_copies(await images.list(), caller=call.caller),
+    )
+    return tuple(one for one in entries if type_of(one) in wanted)
+
+
+async def _read(call: Call) -> Entry:
+    entry: Entry = call.target
+    if not isinstance(entry, Image):
+        return entry
+    (found,) = await call.services.images.with_copies([entry], caller=call.caller)
+    return found
 
 
 async def _create(call: Call) -> Reply:
     values = call.values
+    if values["vm_host"]:
+        return await _add_of_host(call)
+    if given := [name for name in _OF_HOST if values[name]]:
+        raise InvalidRequest.of({name: ["Only with vm_host, the VM host that has the image."] for name in given})
     submitted = SubmittedImage(
         name=values["name"],
         architecture=values["architecture"],
@@ -149,6 +187,18 @@ async def _create(call: Call) -> Reply:
         call.caller, submitted, call.files.get("content") or None, metadata=call.files.get("metadata") or None
     )
     return json_reply(ENTRY_JSON.encode(image), status=201)
+
+
+async def _add_of_host(call: Call) -> Reply:
+    values = call.values
+    given = [name for name in ("filetype", "sha256", "size", "url") if values[name]]
+    given += [name for name in ("metadata", "content") if call.files.get(name)]
+    if given:
+        raise InvalidRequest.of({name: ["Not with vm_host, which has the image."] for name in given})
+    wanted = NamedHostImage(
+        host=values["vm_host"], **{name: values[name] for name in (*_OF_HOST, "name", "architecture", "title")}
+    )
+    return json_reply(ENTRY_JSON.encode(await call.services.host_images.add(call.caller, wanted)), status=201)
 
 
 async def _import(call: Call) -> Reply:
@@ -223,7 +273,7 @@ BOOT_RESOURCE = Resource(
     path="boot-resources/{id}/",
     doc="An image.",
     endpoints=(
-        crud.read_target(_ENTRY, _find, title="Read an image"),
+        crud.read(_ENTRY, _read, title="Read an image", find=_find),
         crud.delete(
             _delete,
             title="Delete an image",

@@ -11,6 +11,7 @@ from regiond.api.serializer import (
     STR,
     TIMESTAMP,
     Serializer,
+    array,
     extended,
     key,
     mapping,
@@ -18,9 +19,19 @@ from regiond.api.serializer import (
     serializer,
 )
 from regiond.api.urls import uri
-from regiond.images.model import GENERIC, ArchitectureEntry, Image, ImageState
+from regiond.images.model import GENERIC, ArchitectureEntry, Image, ImageCopyView, ImageState
 
 V = TypeVar("V")
+_VM_HOST: Serializer[tuple[int, str]] = serializer(
+    "ImageHost", key("id", INT, lambda host: host[0]), key("name", STR, lambda host: host[1])
+)
+_COPY: Serializer[ImageCopyView] = serializer(
+    "ImageCopy",
+    key("vm_host", _VM_HOST, lambda copy: (copy.host_id, copy.host_name)),
+    key("pool", nullable(STR), lambda copy: copy.pool),
+    key("size", INT, lambda copy: copy.size_bytes),
+    key("state", STR, lambda copy: copy.state),
+)
 Entry = Image | ArchitectureEntry
 
 SYNCED, UPLOADED = "Synced", "Uploaded"  # MAAS's words for what comes with it, and for what users add
@@ -48,6 +59,10 @@ def _title(entry: Entry) -> str:
 
 def _received(image: Image) -> int:
     return image.declared_bytes if image.is_ready else image.received_bytes
+
+
+def _vm_host(image: Image) -> tuple[int, str] | None:
+    return None if image.host_id is None else (image.host_id, image.host_name or "")
 
 
 def _sets(entry: Entry) -> Mapping[str, Any]:
@@ -124,6 +139,8 @@ LISTED_JSON: Serializer[Entry] = serializer(
     key("sha256", nullable(STR), _of_image(lambda image: image.declared_sha256 or None)),
     key("size", nullable(INT), _of_image(lambda image: image.declared_bytes or None)),
     key("url", nullable(STR), _of_image(lambda image: image.url)),
+    key("vm_host", nullable(_VM_HOST), _of_image(_vm_host)),
+    key("alias", nullable(STR), _of_image(lambda image: image.alias)),
     key("received", nullable(INT), _of_image(_received)),
     key("content_sha256", nullable(STR), _of_image(lambda image: image.sha256 if image.is_ready else None)),
     key("content_size", nullable(INT), _of_image(lambda image: image.size_bytes if image.is_ready else None)),
@@ -131,6 +148,7 @@ LISTED_JSON: Serializer[Entry] = serializer(
     key("created", nullable(TIMESTAMP), _of_image(lambda image: image.created_at)),
     key("updated", nullable(TIMESTAMP), _of_image(lambda image: image.updated_at)),
     key("expires", nullable(TIMESTAMP), _of_image(lambda image: image.expires_at)),
+    key("copies", array(_COPY), lambda entry: entry.copies if isinstance(entry, Image) else ()),
     key("resource_uri", STR, lambda entry: uri("boot-resources", entry.id)),
 )
 ENTRY_JSON: Serializer[Entry] = extended(

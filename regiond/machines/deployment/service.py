@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from uuid import UUID
 
-from common.deployment_spec import ImageRef
+from common.deployment_spec import ImageFormat, ImageRef
 from common.errors import Busy, NotFound, OperationPending, WrongState
 from common.serialization import to_dict
 from common.values import DriverType
@@ -86,6 +86,7 @@ class Deployments:
             if request.vm_host is not None:
                 check_may_be_host(caller, machine)
             image = await self._images.find_for_deployment(request.image_name, machine.architecture)
+            check_image_host(machine, image)
             check_root_disk(machine, image_ref(image))
             await self._check_firmware(machine, image)
             if machine.state is MachineState.READY and machine.owner is None:
@@ -241,6 +242,16 @@ def check_may_be_host(caller: Caller, machine: MachineView) -> None:
         raise WrongState(f"{machine.hostname} is on a simulated host: no hypervisor can be set up in it.")
 
 
+def check_image_host(machine: MachineView, image: Image) -> None:
+    """Raises WrongState if another host than that of the machine has the image."""
+    if not image.is_usable_on(machine.host_id):
+        raise WrongState(
+            f"The image {image.name} is on the VM host {image.host_name} only, and {machine.hostname} is on "
+            f"{machine.host_name}. Deploy a machine of {image.host_name}, or name an image that {machine.host_name} or "
+            "the region has."
+        )
+
+
 def check_root_disk(machine: MachineView, image: ImageRef) -> None:
     """Raises WrongState if the machine has no root disk of its own that is large enough."""
     root = min(machine.disks, key=lambda disk: disk.index, default=None)
@@ -257,6 +268,11 @@ def check_root_disk(machine: MachineView, image: ImageRef) -> None:
 
 def image_ref(image: Image) -> ImageRef:
     """What a rack needs of an image that is ready."""
+    if image.host_id is not None:
+        return ImageRef(
+            sha256=image.sha256, size_bytes=image.size_bytes, virtual_size_bytes=image.virtual_size_bytes or 0,
+            format=ImageFormat.QCOW2, of_host=True,
+        )  # fmt: skip
     if image.format is None or image.virtual_size_bytes is None:
         raise AssertionError(f"the image {image.name} was chosen before it was checked")
     return ImageRef(

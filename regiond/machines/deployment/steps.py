@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Protocol
 from attrs import frozen
 
 from common.deployment_spec import CloudInitSeed
-from common.errors import Cancelled, DeploymentFailed, InnkeeperError, NotFound
+from common.errors import Cancelled, DeploymentFailed, InnkeeperError, NotFound, WrongState
 from common.report_url import report_url
 from common.rpc.commands import (
     HOST_COPY_IMAGE,
     HOST_DEPLOY,
     HOST_FIND,
+    HOST_FIND_IMAGE,
     HOST_UNDEPLOY,
     CopyImageCall,
     DeployCall,
+    FindImageCall,
     GuestCall,
     UndeployCall,
 )
@@ -47,6 +49,7 @@ from regiond.racks.service import HostCalls, RackContent
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
+FIND_IMAGE_DEADLINE_S = 30.0
 COPY_DEADLINE_S = 1800.0
 WRITE_DEADLINE_S = 600.0
 OVERWRITE_DEADLINE_S = 1800.0  # 200 GB at 110 MB/s
@@ -194,21 +197,26 @@ class DeployMachine:
     ) -> None:
         tools, fence = self._tools, fence_of(operation, str(target.spec.marker.machine_id))
         root, image = target.spec.disks[0], deployment.image
-        await journal.write(
-            "claim_image_copy", lambda db: host_service.claim_image_copy(db, target.host_id, image, root.pool_id)
-        )
+        if image.of_host:
+            await self._check_host_image(operation, target, deployment, journal)
+        else:
+            await journal.write(
+                "claim_image_copy", lambda db: host_service.claim_image_copy(db, target.host_id, image, root.pool_id)
+            )
         await journal.step("power_off", reaches_host=True)
         await set_power(tools.calls, operation, target, PowerAction.FORCE_OFF)
-        await journal.step("copy_image", reaches_host=True)
-        await tools.calls.call(
-            target.host_id, HOST_COPY_IMAGE,
-            lambda access: CopyImageCall(access=access, image=image, pool_id=root.pool_id, fence=fence),
-            deadline_s=COPY_DEADLINE_S,
-        )  # fmt: skip
+        if not image.of_host:
+            await journal.step("copy_image", reaches_host=True)
+            await tools.calls.call(
+                target.host_id, HOST_COPY_IMAGE,
+                lambda access: CopyImageCall(access=access, image=image, pool_id=root.pool_id, fence=fence),
+                deadline_s=COPY_DEADLINE_S,
+            )  # fmt: skip
         secret = secrets.token_urlsafe(_SECRET_BYTES)
 
         async def record_copied(db: Db) -> None:
-            await host_service.record_image_copied(db, target.host_id, image, root.pool_id)
+            if not image.of_host:
+                await host_service.record_image_copied(db, target.host_id, image, root.pool_id)
             await store.set_secret(db, deployment.id, hash_of(secret))
 
         await journal.write("new_secret", record_copied)
@@ -235,6 +243,25 @@ class DeployMachine:
             await network_service.forget_addresses(db, target.machine_id)
 
         await journal.write("wait_for_report", record)
+
+    async def _check_host_image(
+        self, operation: Operation, target: Target, deployment: Deployment, journal: Journal
+    ) -> None:
+        """Raises DeploymentFailed, before anything is written, if the host does not have its image any more."""
+        image = deployment.image
+        await journal.step("find_image")
+        try:
+            await self._tools.calls.call(
+                target.host_id, HOST_FIND_IMAGE,
+                lambda access: FindImageCall(access=access, fingerprint=image.sha256),
+                deadline_s=FIND_IMAGE_DEADLINE_S,
+            )  # fmt: skip
+        except (NotFound, WrongState) as error:
+            name = f"{deployment.osystem}/{deployment.distro_series}"
+            raise DeploymentFailed(
+                f"{operation.host_name} does not have the image {name} any more: {error.message} Delete the entry "
+                f"{name}, and add the image that is to be used."
+            ) from error
 
     async def _new_host(self, operation: Operation, deployment: Deployment) -> PreparedHost:
         """Raises DeploymentFailed if the guest's hypervisor does not work, InvalidRequest if it cannot be added."""

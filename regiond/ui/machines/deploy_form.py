@@ -30,9 +30,13 @@ def root_disk_bytes(machine: MachineView) -> int:
 
 
 def image_choices(images: Iterable[Image], machine: MachineView) -> list[ImageChoice]:
-    """The ready images of the machine's architecture, by title; those that its root disk cannot hold come last."""
+    """The ready images of the machine's architecture, by title; those that it cannot be deployed with come
+    last.
+    """
     architecture, root = split_architecture(machine.architecture)[0], root_disk_bytes(machine)
-    choices = [_choice(one, root) for one in images if one.is_ready and one.architecture == architecture]
+    choices = [
+        _choice(one, machine.host_id, root) for one in images if one.is_ready and one.architecture == architecture
+    ]
     return sorted(choices, key=lambda choice: (bool(choice.obstacle), choice.label.casefold(), choice.name))
 
 
@@ -48,9 +52,11 @@ def with_vm_host(values: Mapping[str, str]) -> dict[str, str]:
     return {**sent, chosen: "true"} if chosen in dict(VM_HOST_FIELDS) else sent
 
 
-def _choice(image: Image, root_bytes: int) -> ImageChoice:
+def _choice(image: Image, host_id: int | None, root_bytes: int) -> ImageChoice:
     needed = image.virtual_size_bytes or 0
     label = f"{image.title} ({image.name})" if image.title else image.name
+    if not image.is_usable_on(host_id):
+        return ImageChoice(name=image.name, label=label, obstacle=f"is on the VM host {image.host_name}")
     obstacle = f"needs a root disk of {file_size(needed)}" if needed > root_bytes else ""
     return ImageChoice(name=image.name, label=label, obstacle=obstacle)
 

@@ -1,4 +1,4 @@
-"""Adds an image: by its address, from a server of images, or as a file of the user's computer."""
+"""Adds an image: by its address, from a server of images, as a file of the user's computer, or one of a VM host."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from common.errors import InnkeeperError, InvalidRequest, NotFound
 from regiond.api.replies import Reply, json_reply
@@ -49,6 +49,7 @@ class Way:
     takes_file: bool = False
 
 
+_VM_HOST = "vm_host"
 _UPLOADED = ("name", "architecture", "title", "sha256")
 _NO_SCRIPT = (
     "Without JavaScript, a browser cannot send a file in parts. Upload it with the command innkeeper, as the page of "
@@ -90,6 +91,25 @@ WAYS: Mapping[str, Way] = {
         op=None,
         fields=(_NAME, _ARCHITECTURE, _TITLE, _EXPECTED),
         takes_file=True,
+    ),
+    "host": Way(
+        label="From a VM host",
+        text="An image that an LXD server has already, for machines of that host. It stays there: the region neither "
+        "copies nor deletes it. Title and architecture are LXD's.",
+        button="Add image",
+        op=None,
+        fields=(
+            FormField(name=_VM_HOST, label="VM host", kind="choice", none_label="Choose a VM host"),
+            FormField(name="alias", label="Alias", optional=True, help="On that server: lxc image list"),
+            FormField(
+                name="fingerprint",
+                label="Fingerprint",
+                optional=True,
+                help="Instead of an alias; its beginning is enough",
+            ),
+            evolve(_NAME, optional=True, help="LXD's distribution and release, or the alias, unless you give one"),
+            _TITLE,
+        ),
     ),
 }
 
@@ -151,6 +171,14 @@ def _progress(entry: Mapping[str, Any]) -> Reply:
     return json_reply({"address": address, "received": entry["received"], "state": entry["state"]})
 
 
+async def _with_hosts(visit: Visit, way: Way) -> Way:
+    """The same with the VM hosts to choose from, if it asks for one."""
+    if all(one.name != _VM_HOST for one in way.fields):
+        return way
+    hosts = tuple((name, name) for name in await visit.services.hosts.names(caller=visit.caller))
+    return evolve(way, fields=tuple(evolve(one, options=hosts) if one.name == _VM_HOST else one for one in way.fields))
+
+
 async def _page(visit: Visit, way: Way, edit: Edit, refusal: Refusal) -> Reply:
     return await visit.page(
         "settings/new_image.html",
@@ -159,7 +187,7 @@ async def _page(visit: Visit, way: Way, edit: Edit, refusal: Refusal) -> Reply:
         status=refusal.status,
         crumbs=CRUMBS,
         ways=WAYS,
-        way=way,
+        way=await _with_hosts(visit, way),
         edit=edit,
         problems=refusal.problems,
     )

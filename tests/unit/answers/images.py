@@ -14,6 +14,8 @@ ANSWERS: Mapping[str, Any] = {
     "images.list": (IMAGE,),
     "images.read": lambda image_id: IMAGE if image_id == IMAGE.id else NotFound("There is no image."),
     "images.architecture_entries": (ArchitectureEntry(id=1, architecture="amd64"),),
+    "images.with_copies": tuple,
+    "host_images.add": IMAGE,
     "image_uploads.declare": IMAGE,
     "image_imports.start": IMAGE,
     "image_uploads.append": IMAGE,

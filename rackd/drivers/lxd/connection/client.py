@@ -21,7 +21,7 @@ from requests.adapters import HTTPAdapter
 
 from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotFound, NotTrusted
 from common.lxd_address import LxdAddress
-from rackd.drivers.lxd.connection.response_body import read_body
+from rackd.drivers.lxd.connection.response_body import read_beginning, read_body
 from rackd.drivers.lxd.connection.tls import CONNECT_S, connection_error, explain_verification_failure
 
 Json = dict[str, Any]
@@ -97,7 +97,11 @@ class _PinnedAdapter(HTTPAdapter):
                     "Innkeeper does not follow. Add the host with the address of the LXD server itself."
                 )
             # What requests itself sets when it has read a body.
-            response._content = read_body(response, server=self._address.normalised, large=self._large_body)
+            response._content = (
+                read_beginning(response, server=self._address.normalised)
+                if options.get("stream")
+                else read_body(response, server=self._address.normalised, large=self._large_body)
+            )
         except requests.exceptions.RequestException as error:
             raise self._explain(error) from error
         return response
@@ -167,6 +171,10 @@ class Client:
     def get_within(self, limit_s: float, where: str, **params: str) -> Any:
         """As `get`, but raises HostUnreachable if LXD does not respond within `limit_s`."""
         return self.request("get", where, params=params, timeout=(CONNECT_S, limit_s)).json()["metadata"]
+
+    def beginning_of(self, where: str, **params: str) -> bytes:
+        """Returns the first MiB of a file that LXD sends."""
+        return self.request("get", where, params=params, stream=True, is_api=False).content
 
     def find(self, where: str, **params: str) -> Any | None:
         """As `get`, but returns None if the object does not exist."""

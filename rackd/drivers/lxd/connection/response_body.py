@@ -13,6 +13,7 @@ from common.errors import HostUnreachable
 
 MAX_BODY_BYTES = 64 * 1024 * 1024  # the listing of ten thousand guests has about 30 MiB
 LARGE_BODY_BYTES = 4 * 1024 * 1024  # of the bodies beyond this size, one server's are read one at a time
+BEGINNING_BYTES = 1024 * 1024  # of bodies that are not read to their end
 BODY_S = 120.0  # from the response's head to its end
 _PART_BYTES = 65536
 
@@ -54,6 +55,25 @@ def read_body(response: requests.Response, *, server: str, large: threading.Lock
     finally:
         if is_large:
             large.release()
+
+
+def read_beginning(response: requests.Response, *, server: str) -> bytes:
+    """Returns the first BEGINNING_BYTES of the body, or all of a shorter one, and ends the connection.
+
+    Raises HostUnreachable after BODY_S.
+    """
+    ends_at = time.monotonic() + BODY_S
+    body = bytearray()
+    try:
+        for part in response.iter_content(_PART_BYTES):
+            body += part
+            if len(body) >= BEGINNING_BYTES:
+                break
+            if time.monotonic() > ends_at:
+                raise _endless(server, len(body))
+        return bytes(body[:BEGINNING_BYTES])
+    finally:
+        response.close()
 
 
 def _endless(server: str, size: int) -> HostUnreachable:

@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+import re
+
+from attrs import evolve
+
 from common.deployment_spec import CloudInitSeed, ImageRef
 from common.errors import DriverFailed, ImageMissing, OutOfCapacity
 from common.guest_spec import GuestSpec
 from rackd.drivers.image_content import check_image_fits
-from rackd.drivers.lxd.connection.client import Client
-from rackd.drivers.lxd.guests import cloud_init, erasure, images, instance_config, preflight
+from rackd.drivers.lxd.connection.client import Client, Scope
+from rackd.drivers.lxd.guests import cloud_init, erasure, images, instance_config, own_images, preflight
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.replacement import RootDisk, replace, stopped_instance
 
+_TOO_LARGE = re.compile(r"source image size .* exceeds", re.IGNORECASE)
 _NO_SPACE = "no space left on device"
 
 
 def deploy(client: Client, instances: Instances, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> bool:
     """Behaves as the driver contract says. A repeated call makes the root disk again."""
     original = stopped_instance(instances, spec.ref)
+    if image.of_host:
+        found = own_images.find(client, instances.scope, fingerprint=image.sha256)
+        image = evolve(image, virtual_size_bytes=found.virtual_size_bytes or 0)
     check_image_fits(image, spec.disks[0])
-    fingerprint = images.find(client, image, instances.scope)
-    if fingerprint is None:
-        raise ImageMissing(
-            f"LXD at {client.address.normalised} lacks the image {image.sha256} in the project "
-            f"'{instances.scope.project}'."
-        )
+    fingerprint = image.sha256 if image.of_host else _fingerprint(client, image, instances.scope)
     keys = cloud_init.config_of(seed, instances.extensions)
     try:
         replace(instances, original, RootDisk(fingerprint=fingerprint, cloud_init=keys), spec.marker)
     except DriverFailed as error:
+        if image.of_host and _TOO_LARGE.search(str(error)):
+            raise OutOfCapacity(
+                f"The image {image.sha256[:12]} needs a larger root disk than that of {spec.name}, which is empty now "
+                f"({spec.disks[0].size_bytes} bytes): {error}",
+                pool_id=spec.disks[0].pool_id,
+            ) from error
         if _NO_SPACE in str(error).lower():
             raise OutOfCapacity(
                 f"The storage pool {spec.disks[0].pool_id} has no space for the image: {error}",
@@ -36,6 +45,16 @@ def deploy(client: Client, instances: Instances, spec: GuestSpec, image: ImageRe
             ) from error
         raise
     return cloud_init.is_shortened(seed)
+
+
+def _fingerprint(client: Client, image: ImageRef, scope: Scope) -> str:
+    """Raises ImageMissing without the copy."""
+    fingerprint = images.find(client, image, scope)
+    if fingerprint is None:
+        raise ImageMissing(
+            f"LXD at {client.address.normalised} lacks the image {image.sha256} in the project '{scope.project}'."
+        )
+    return fingerprint
 
 
 def undeploy(client: Client, instances: Instances, spec: GuestSpec, *, erase: bool, overwrite: bool) -> None:

@@ -1,0 +1,57 @@
+"""Images that an LXD server has before Innkeeper comes, imported as its administrator does with `lxc image import`."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import tarfile
+from pathlib import Path
+
+from tests.lab.lxd_server import LxdServer
+
+
+def import_image(
+    server: LxdServer, folder: Path, disk: Path, alias: str, *, padding_bytes: int = 0, **properties: str
+) -> str:
+    """Returns the fingerprint of an image in LXD's split format, whose metadata file has at least `padding_bytes`.
+
+    LXD takes a disk whose name ends with `.qcow2` for that of a VM, others for those of containers.
+    """
+    metadata = folder / f"{alias}-metadata.tar"
+    metadata.write_bytes(_metadata(properties, padding_bytes))
+    server.lxc("image", "import", str(metadata), str(disk), "--alias", alias)
+    return fingerprint_of(server, alias)
+
+
+def fingerprint_of(server: LxdServer, alias: str) -> str:
+    return str(server.ask(f"/1.0/images/aliases/{alias}")["target"])
+
+
+def delete_images(server: LxdServer, prefix: str) -> None:
+    """Deletes those of which an alias has the prefix."""
+    for one in server.ask("/1.0/images?recursion=1"):
+        if any(alias["name"].startswith(prefix) for alias in one["aliases"]):
+            server.ask(f"/1.0/images/{one['fingerprint']}", method="DELETE")
+
+
+def qcow2(folder: Path, name: str, *, size_bytes: int, content: bytes = b"") -> Path:
+    """Returns a file whose disk has this size and begins with `content`."""
+    raw, disk = folder / f"{name}.raw", folder / f"{name}.qcow2"
+    with raw.open("wb") as file:
+        file.write(content)
+        file.truncate(size_bytes)
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(disk)], check=True, timeout=60)
+    raw.unlink()
+    return disk
+
+
+def _metadata(properties: dict[str, str], padding_bytes: int) -> bytes:
+    about = {"architecture": "x86_64", "creation_date": 1700000000, "properties": properties}
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, content in (("metadata.yaml", json.dumps(about).encode()), ("templates/large", bytes(padding_bytes))):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return packed.getvalue()
