@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from innkeeper.columns import COUNT, ESSENTIAL, GB, Column, column, columns
+from innkeeper.columns import COUNT, ESSENTIAL, GB, GIB_OF_BYTES, Column, column, columns
 from innkeeper.shared_columns import CAPACITY, DISKS, INTERFACES
 
 NESTED_LISTS: Mapping[str, tuple[Column, ...]] = {
@@ -16,6 +16,12 @@ NESTED_LISTS: Mapping[str, tuple[Column, ...]] = {
     "network_devices": columns("ports", "product", "driver", "pci_address", "numa_node", "virtual_functions"),
     "gpus": columns("product", "vendor", "driver", "pci_address", "numa_node", "virtual_functions"),
     "disks": (column("label"), column("volume"), column("size", unit=GB), column("storage_pool"), column("tags")),
+    "copies": (
+        column("vm_host.name", "host", rank=ESSENTIAL),
+        column("pool", "storage pool"),
+        column("size", unit=GIB_OF_BYTES),
+        column("state", usual="complete"),
+    ),
     "storage_pools": (
         column("name", rank=ESSENTIAL),
         column("type", rank=2),

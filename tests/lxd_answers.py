@@ -72,7 +72,11 @@ def documented() -> dict[str, Any]:
             {
                 "fingerprint": "0a" * 32, "type": "virtual-machine", "size": 1024,
                 "properties": {"innkeeper.sha256": "5e" * 32, "innkeeper.disk_bytes": "4096"},
-            }
+            },
+            {
+                "fingerprint": "0b" * 32, "type": "virtual-machine", "size": 1024, "architecture": "x86_64",
+                "aliases": [{"name": "noble"}], "properties": {"os": "Ubuntu", "release": "noble"},
+            },
         ],
     }  # fmt: skip
 

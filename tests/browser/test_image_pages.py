@@ -94,6 +94,29 @@ async def test_an_image_is_imported_by_a_form(admin: Visitor) -> None:
     await admin.go("settings/new-image/elsewhere", status=404)
 
 
+async def test_an_image_of_a_vm_host_is_named_by_a_form(admin: Visitor, fleet: Deployment) -> None:
+    page = admin.page
+    await fleet.add_simulated("cedar", images="jammy:3")
+    await admin.go("settings/new-image/host")
+    assert await admin.look("image-new-host", width=1400) == []
+    assert await admin.look("image-new-host", width=320, dark=True) == []
+    await page.fill("#alias", "noble")
+    admin.expected_statuses.add(422)
+    await page.get_by_role("button", name="Add image").click()
+    await expect(page.locator("#problems")).to_contain_text("Choose the VM host")
+    await page.select_option("#vm_host", "cedar")
+    await page.get_by_role("button", name="Add image").click()
+    await expect(page.locator("#problems")).to_contain_text("its images of VMs are jammy")
+    await expect(page.locator("#vm_host")).to_have_value("cedar")
+    await page.fill("#alias", "jammy")
+    await page.get_by_role("button", name="Add image").click()
+    row = page.locator("#images tr", has_text="custom/jammy")
+    await expect(row).to_contain_text("on cedar: jammy")
+    await expect(row).to_contain_text("Ready")
+    for width, dark in ((1400, False), (320, True)):
+        assert await admin.look("images-of-hosts", width=width, dark=dark) == []
+
+
 async def test_a_file_is_uploaded_in_parts(admin: Visitor, fleet: Deployment, tmp_path: Path) -> None:
     page, disk = admin.page, tmp_path / "disk.img"
     disk.write_bytes(raw_disk(9 * MIB))

@@ -6,20 +6,27 @@ import io
 import json
 import subprocess
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.lab.lxd_server import LxdServer
 
 
 def import_image(
-    server: LxdServer, folder: Path, disk: Path, alias: str, *, padding_bytes: int = 0, **properties: str
+    server: LxdServer,
+    folder: Path,
+    disk: Path,
+    alias: str,
+    *,
+    properties: Mapping[str, str] | None = None,
+    padding_bytes: int = 0,
 ) -> str:
     """Returns the fingerprint of an image in LXD's split format, whose metadata file has at least `padding_bytes`.
 
     LXD takes a disk whose name ends with `.qcow2` for that of a VM, others for those of containers.
     """
     metadata = folder / f"{alias}-metadata.tar"
-    metadata.write_bytes(_metadata(properties, padding_bytes))
+    metadata.write_bytes(_metadata(properties or {}, padding_bytes))
     server.lxc("image", "import", str(metadata), str(disk), "--alias", alias)
     return fingerprint_of(server, alias)
 
@@ -46,8 +53,8 @@ def qcow2(folder: Path, name: str, *, size_bytes: int, content: bytes = b"") -> 
     return disk
 
 
-def _metadata(properties: dict[str, str], padding_bytes: int) -> bytes:
-    about = {"architecture": "x86_64", "creation_date": 1700000000, "properties": properties}
+def _metadata(properties: Mapping[str, str], padding_bytes: int) -> bytes:
+    about = {"architecture": "x86_64", "creation_date": 1700000000, "properties": dict(properties)}
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for name, content in (("metadata.yaml", json.dumps(about).encode()), ("templates/large", bytes(padding_bytes))):

@@ -63,7 +63,7 @@ async def test_an_image_of_the_server_boots_and_stays(
 ) -> None:
     key, disk = SshKey(tmp_path), await asyncio.to_thread(image_file)
     words = {"os": "Debian", "release": "bookworm", "description": "Debian bookworm of the server"}
-    fingerprint = await asyncio.to_thread(lambda: import_image(booting, tmp_path, disk, ALIAS, **words))
+    fingerprint = await asyncio.to_thread(lambda: import_image(booting, tmp_path, disk, ALIAS, properties=words))
     images = booting.ask("/1.0/images?recursion=1")
     async with deployed(tmp_path, database_url, guest_url=bridge.guest_url) as innkeeper:
         await bridge.start_rack(innkeeper)
@@ -104,14 +104,15 @@ async def test_what_the_server_does_not_have_is_refused(tmp_path: Path, database
     async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         host = await add_lxd(innkeeper, server)
-        for fields, reason in (
-            ({"alias": f"{PREFIX}container"}, "is one of containers"),
-            ({"alias": f"{PREFIX}none"}, f"its images of VMs are {PREFIX}vm."),
-            ({"fingerprint": "0" * 12}, f"its images of VMs are {PREFIX}vm."),
+        for field, wanted, reason in (
+            ("alias", f"{PREFIX}container", "is one of containers"),
+            ("alias", f"{PREFIX}none", f"its images of VMs are {PREFIX}vm."),
+            ("fingerprint", "0" * 12, f"its images of VMs are {PREFIX}vm."),
         ):
-            rejected = await rejection(innkeeper.post("boot-resources/", vm_host=host["id"], name="x", **fields))
+            fields: dict[str, Any] = {"vm_host": host["id"], "name": "x", field: wanted}
+            rejected = await rejection(innkeeper.post("boot-resources/", **fields))
             assert isinstance(rejected, InvalidRequest)
-            assert reason in str(rejected.fields)
+            assert reason in str(rejected.fields[field])
         entry = await innkeeper.post("boot-resources/", vm_host=host["id"], fingerprint=fingerprint[:12], name="x")
         assert (entry["sha256"], entry["virtual_size"]) == (fingerprint, 2 * MIB)
 

@@ -53,6 +53,16 @@ def test_without_a_series_it_is_the_default_or_the_only_one() -> None:
     assert refusal([uploading], "") == "There is no image for amd64 yet. An administrator can upload one."
 
 
+def test_an_image_of_a_host_has_to_be_named() -> None:
+    of_host = image("custom/y", host_id=3, host_name="hv", host_ids=(3, 4), store_id=None)
+    assert choose([of_host, OWN], "", "amd64") is OWN
+    assert choose([of_host, OWN], "y", "amd64") is of_host
+    assert choose([of_host, OWN], "", "amd64", default="custom/y") is of_host
+    assert refusal([of_host], "").startswith("Name one of the images for amd64: custom/y.")
+    assert [of_host.is_usable_on(host) for host in (3, 4, 5, None)] == [True, True, False, False]
+    assert OWN.is_usable_on(5)
+
+
 def test_an_unknown_image_is_refused_with_those_that_there_are() -> None:
     assert refusal([NOBLE, OWN], "nobel") == (
         "There is no image 'nobel'; there are custom/x, ubuntu/noble. These are the images for amd64."

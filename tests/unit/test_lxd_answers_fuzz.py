@@ -34,6 +34,7 @@ CALLS: dict[str, Callable[[LxdDriver], object]] = {
     "discover": lambda driver: driver.discover(),
     "projects": lambda driver: driver.projects(),
     "find": lambda driver: driver.find(GUEST),
+    "find_image": lambda driver: driver.find_image(alias="noble"),
     "power": lambda driver: driver.power(GUEST, PowerAction.FORCE_OFF, grace_s=0.0),
     "adopt": lambda driver: driver.adopt(OWN_ID, "vm1", MARKER),
     "disown": lambda driver: driver.disown(OWN_ID, "vm1", MARKER),
@@ -105,7 +106,7 @@ def test_documented_answers_are_read(lxd: AnsweringLxd, name: str) -> None:
 @given(damaged_answers())
 def test_a_damaged_answer_to_a_read_is_a_value_or_an_error(lxd: AnsweringLxd, answers: dict[str, Any]) -> None:
     lxd.answers = answers
-    for name in ("discover", "projects", "find"):
+    for name in ("discover", "projects", "find", "find_image"):
         ends_well(lxd, CALLS[name])
 
 

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
 from common.simulated_address import SimulatedAddress
-from common.simulated_hardware import SimulatedInterfaces, SimulatedNetwork, SimulatedPinnedGuest, SimulatedPool
+from common.simulated_hardware import (
+    SimulatedImage,
+    SimulatedInterfaces,
+    SimulatedNetwork,
+    SimulatedPinnedGuest,
+    SimulatedPool,
+)
 
 
 def test_a_bare_name_has_the_default_hardware() -> None:
@@ -39,6 +45,9 @@ NETWORKS = st.lists(
     st.builds(SimulatedNetwork, name=NAMES, cidr=CIDRS, vid=st.integers(0, 4094)),
     max_size=5, unique_by=lambda network: network.name,
 ).map(tuple)  # fmt: skip
+IMAGES = st.lists(
+    st.builds(SimulatedImage, alias=NAMES, disk_gb=st.integers(0, 999_999)), max_size=5, unique_by=lambda one: one.alias
+).map(tuple)
 INTERFACES = st.just(SimulatedInterfaces()) | st.builds(
     SimulatedInterfaces, interfaces=st.integers(1, 64), functions=st.integers(1, 256)
 )
@@ -71,6 +80,7 @@ def addresses(draw: st.DrawFn) -> SimulatedAddress:
         storage_gb=draw(st.integers(200_000, 10_000_000)),
         pools=draw(st.integers(1, 2) | POOLS),
         networks=draw(NETWORKS),
+        images=draw(IMAGES),
         virtual_functions=draw(INTERFACES),
         pinned_guests=draw(st.lists(pinned, max_size=3).map(tuple)),
         guests=draw(st.integers(0, 100_000)),
@@ -92,7 +102,9 @@ def test_numa_nodes_add_up_to_the_host(address: SimulatedAddress) -> None:
 
 
 @given(
-    st.sampled_from(["pools", "networks", "virtual_functions", "pinned_guests", "hugepages_mib", "threads_per_core"]),
+    st.sampled_from(
+        ["pools", "networks", "images", "virtual_functions", "pinned_guests", "hugepages_mib", "threads_per_core"]
+    ),
     st.text(alphabet="ax0129:,/.-&=%\u0664 ", max_size=20),
 )
 def test_any_text_parses_or_is_rejected_by_field(parameter: str, text: str) -> None:
@@ -146,6 +158,9 @@ def test_later_parameters_are_omitted_at_their_default() -> None:
         ("simulated:a?networks=dmz:10.1.0.0/33:7", "is not a network"),
         ("simulated:a?networks=dmz:10.1.0.0/24:4095", "not between 0 and 4094"),
         ("simulated:a?networks=a:10.1.0.0/24,a:10.2.0.0/24", "networks: 'a' is named twice"),
+        ("simulated:a?images=noble:x", "is not ALIAS:GB"),
+        ("simulated:a?images=../noble", "is not ALIAS:GB"),
+        ("simulated:a?images=noble:3,noble", "images: 'noble' is named twice"),
         ("simulated:a?virtual_functions=8", "is not INTERFACESxFUNCTIONS"),
         ("simulated:a?virtual_functions=0x8", "is not INTERFACESxFUNCTIONS"),
         ("simulated:a?virtual_functions=3x257", "is not INTERFACESxFUNCTIONS"),

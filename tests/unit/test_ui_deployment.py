@@ -80,10 +80,16 @@ def test_ready_images_of_the_architecture_are_offered() -> None:
         image("debian/bookworm"),
         image("custom/bad", state=ImageState.CHECKING),
         evolve(image("ubuntu/jammy"), architecture="arm64"),
+        evolve(image("here/x"), host_id=1, host_name="hv", host_ids=(1,)),
+        evolve(image("there/x"), host_id=2, host_name="hv-2", host_ids=(2,)),
     ]
     choices = image_choices(images, machine())
-    assert [one.label for one in choices] == ["debian/bookworm", "Ubuntu 24.04 (ubuntu/noble)", "custom/huge"]
-    assert [bool(one.obstacle) for one in choices] == [False, False, True]
+    assert [one.label for one in choices if not one.obstacle] == [
+        "debian/bookworm", "here/x", "Ubuntu 24.04 (ubuntu/noble)",
+    ]  # fmt: skip
+    assert [(one.label, "root disk" in one.obstacle, "hv-2" in one.obstacle) for one in choices[3:]] == [
+        ("custom/huge", True, False), ("there/x", False, True),
+    ]  # fmt: skip
 
 
 def test_the_root_disk_is_the_first_one() -> None:

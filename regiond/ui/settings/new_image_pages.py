@@ -126,6 +126,8 @@ async def add(visit: Visit) -> Reply:
     async def send(values: Mapping[str, str]) -> Reply:
         if way.takes_file:
             raise InvalidRequest(_NO_SCRIPT)
+        if values.get(_VM_HOST) == "":
+            raise InvalidRequest.of({_VM_HOST: ["Choose the VM host that has the image."]})
         given = {name: value for name, value in values.items() if value}
         await visit.act(BOOT_RESOURCES, "POST", way.op, fields=given)
         return redirect(SETTINGS, "images")
