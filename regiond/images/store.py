@@ -35,7 +35,7 @@ _HOSTS_WITH_UNNEEDED_COPY = """
 _HOSTS_WITH_COPY = """
     select i.id, array_agg(distinct h.name order by h.name) as names
       from image i join image_copy c on c.sha256 = i.sha256 and c.state = 'complete'
-      join vm_host h on h.server_id = c.server_id
+      join vm_host h on h.server_id = c.server_id and (c.storage_pool_id is not null or h.project = c.project)
      where i.state = 'ready' and i.host_id is null group by i.id
 """
 

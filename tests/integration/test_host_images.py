@@ -55,7 +55,7 @@ async def test_an_image_of_a_host_is_named_by_alias(innkeeper: Deployment) -> No
     assert (entry["state"], entry["name"], entry["architecture"]) == ("ready", "ubuntu/noble", "amd64/generic")
     assert entry["vm_host"] == {"id": host[0]["id"], "name": "sim"}
     assert (entry["alias"], entry["sha256"], entry["title"]) == ("noble", NOBLE, "Simulated image noble")
-    assert (entry["virtual_size"], entry["copies"]) == (3 * GB, [])
+    assert (entry["virtual_size"], entry["copies"], entry["content_sha256"]) == (3 * GB, [], None)
     listed = await uploaded(innkeeper)
     assert [one["id"] for one in listed] == [entry["id"]]
     assert listed[0] == {name: value for name, value in entry.items() if name != "sets"}

@@ -13,6 +13,7 @@ from common.deployment_spec import ImageFormat, ImageRef
 from common.errors import InvalidRequest, OutOfCapacity
 from rackd.drivers.lxd.connection.response_body import BEGINNING_BYTES
 from rackd.drivers.lxd.driver import LxdDriver
+from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.contract.guest_samples import volumes_of
 from tests.contract.test_deployment_contract import seed
 from tests.deployment.api_calls import ASYNC
@@ -20,6 +21,7 @@ from tests.deployment.in_process import deployed
 from tests.lab.deployed_guest import GuestBridge, deploy, guest_bridge
 from tests.lab.deployed_host import add_lxd
 from tests.lab.guest_image import BOOT_S, SshKey, image_file
+from tests.lab.key_pair import make_key_pair
 from tests.lab.lxd_server import LxdServer, booting_server, lab_server, why_no_lxd
 from tests.lab.lxd_specs import small_spec
 from tests.lab.needs import require
@@ -135,6 +137,19 @@ async def test_an_image_that_the_server_has_lost_fails_the_deployment(
         assert reason.startswith(f"{host['name']} does not have the image custom/x any more: ")
         assert (await innkeeper.post(path, op="release"))["status_name"] == "Ready"
         await innkeeper.delete(path)
+
+
+def test_a_restricted_certificate_suffices(lxd: LxdServer, prefix: str, tmp_path: Path) -> None:
+    disk = qcow2(tmp_path, "disk", size_bytes=2 * MIB, content=prefix.encode())
+    import_image(lxd, tmp_path, disk, f"{prefix}vm")
+    pair = make_key_pair("ik-restricted")
+    with lxd.trusting(pair, "--restricted", "--projects", "default"):
+        driver = LxdDriverFactory().open(lxd.access(pair))
+        try:
+            assert driver.find_image(alias=f"{prefix}vm").virtual_size_bytes == 2 * MIB
+        finally:
+            driver.close()
+            delete_images(lxd, prefix)
 
 
 def test_lxd_itself_refuses_a_disk_of_unknown_size_that_is_too_large(

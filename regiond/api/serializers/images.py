@@ -61,6 +61,10 @@ def _received(image: Image) -> int:
     return image.declared_bytes if image.is_ready else image.received_bytes
 
 
+def _is_stored(image: Image) -> bool:
+    return image.is_ready and image.host_id is None
+
+
 def _vm_host(image: Image) -> tuple[int, str] | None:
     return None if image.host_id is None else (image.host_id, image.host_name or "")
 
@@ -142,8 +146,8 @@ LISTED_JSON: Serializer[Entry] = serializer(
     key("vm_host", nullable(_VM_HOST), _of_image(_vm_host)),
     key("alias", nullable(STR), _of_image(lambda image: image.alias)),
     key("received", nullable(INT), _of_image(_received)),
-    key("content_sha256", nullable(STR), _of_image(lambda image: image.sha256 if image.is_ready else None)),
-    key("content_size", nullable(INT), _of_image(lambda image: image.size_bytes if image.is_ready else None)),
+    key("content_sha256", nullable(STR), _of_image(lambda image: image.sha256 if _is_stored(image) else None)),
+    key("content_size", nullable(INT), _of_image(lambda image: image.size_bytes if _is_stored(image) else None)),
     key("virtual_size", nullable(INT), _of_image(lambda image: image.virtual_size_bytes)),
     key("created", nullable(TIMESTAMP), _of_image(lambda image: image.created_at)),
     key("updated", nullable(TIMESTAMP), _of_image(lambda image: image.updated_at)),
