@@ -1,4 +1,4 @@
-"""Adds images that VM hosts have themselves, and ends them with their hosts. The region gets no content of them."""
+"""Adds images that VM hosts have themselves; the region gets no content of them."""
 
 from __future__ import annotations
 

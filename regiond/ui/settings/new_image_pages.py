@@ -1,4 +1,4 @@
-"""Adds an image: by its address, from a server of images, as a file of the user's computer, or one of a VM host."""
+"""Adds an image: by address, from a server of images, as a file of the user, or one of a VM host."""
 
 from __future__ import annotations
 
