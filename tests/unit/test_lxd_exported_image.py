@@ -50,22 +50,22 @@ def test_the_disk_is_in_an_archive(kind: str) -> None:
     assert disk_bytes(archive(kind)[:MIB]) == 3 * MIB
 
 
-@pytest.mark.parametrize(
-    "beginning",
-    [
-        b"",
-        b"--",
-        b"hsqs" + bytes(1000),
-        in_parts(name="rootfs.squashfs"),
-        in_parts(disk=b"raw" * 100),
-        in_parts(disk=DISK[:24]),
-        in_parts(metadata=bytes(MIB))[:MIB],
-        archive("", disk=b"raw" * 100),
-        archive("gz")[:100],
-        archive("", padding_bytes=MIB)[:MIB],
-        lzma.compress(b"no archive"),
-    ],
-)
+WITHOUT_SIZE = {
+    "empty": b"",
+    "boundary": b"--",
+    "squashfs": b"hsqs" + bytes(1000),
+    "container": in_parts(name="rootfs.squashfs"),
+    "raw": in_parts(disk=b"raw" * 100),
+    "short": in_parts(disk=DISK[:24]),
+    "long metadata": in_parts(metadata=bytes(MIB))[:MIB],
+    "raw in an archive": archive("", disk=b"raw" * 100),
+    "cut archive": archive("gz")[:100],
+    "long metadata in an archive": archive("", padding_bytes=MIB)[:MIB],
+    "no archive": lzma.compress(b"no archive"),
+}
+
+
+@pytest.mark.parametrize("beginning", WITHOUT_SIZE.values(), ids=WITHOUT_SIZE)
 def test_a_size_that_is_not_there_is_unknown(beginning: bytes) -> None:
     assert disk_bytes(beginning) is None
 
