@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 
-from common.errors import HostUnreachable, NameTaken
+from common.errors import DriverFailed, HostUnreachable, NameTaken
 from common.guest_spec import GuestSpec
 from common.values import NicKind, PowerAction, PowerState
 from rackd.drivers.lxd.connection.client import Client
 from rackd.drivers.lxd.driver import LxdDriver
+from rackd.drivers.lxd.guests.replacement import TRIES
 from rackd.drivers.lxd.inventory.ownership import ERASING_KEY, replacement_name
 from tests.contract.guest_samples import nic, volumes_of
 from tests.contract.test_deployment_contract import content, seed
@@ -38,6 +39,18 @@ class Breaking(Client):
             self.before_end()
             raise HostUnreachable("the rack was killed")
         return super().request(*arguments, **options)
+
+
+class Overlooking(Client):
+    """A server that `failures` times reads nothing of what qemu-img says, as LXD 5.0 does under load."""
+
+    failures = 0
+
+    def post(self, where: str, body: Mapping[str, Any], **options: Any) -> None:
+        if where == "instances" and body["source"]["type"] == "image" and self.failures:
+            self.failures -= 1
+            raise DriverFailed("LXD: Failed creating instance from image: unexpected end of JSON input.")
+        super().post(where, body, **options)
 
 
 def deploy(driver: LxdDriver, spec: GuestSpec) -> None:
@@ -99,6 +112,21 @@ def test_cloud_init_data_is_new_in_each_deployment(lxd: LxdServer, driver: LxdDr
     assert {key: text for key, text in after["config"].items() if key not in changed} == {
         key: text for key, text in before["config"].items() if key not in changed
     }
+
+
+def test_an_image_that_a_busy_server_cannot_read_is_tried_again(
+    lxd: LxdServer, trusted: KeyPair, driver: LxdDriver, spec: GuestSpec
+) -> None:
+    busy, client = driver_through(Overlooking, lxd, trusted)
+    client.failures = TRIES - 1
+    deploy(busy, spec)
+    assert root_disk(lxd, spec).startswith(CONTENT.data)
+    client.failures = TRIES
+    with pytest.raises(DriverFailed, match="unexpected end of JSON input"):
+        deploy(busy, spec)
+    assert not root_disk(lxd, spec).strip(b"\0")
+    check_one_guest(lxd, driver, spec)
+    busy.close()
 
 
 @pytest.mark.parametrize("act", [deploy, undeploy, erase])

@@ -45,6 +45,9 @@ from rackd.drivers.lxd.inventory.ownership import (
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 _NETBOOT_PRIORITY, _DISK_PRIORITY = "0", "2"  # the boot NIC has 1
+TRIES = 3  # of the instance with the new root disk
+# LXD 5.0 on a busy server now and then reads nothing of what qemu-img says of an image, before it writes anything.
+_OUTPUT_LOST = "unexpected end of JSON input"
 _RETAINED_VOLATILE = re.compile(r"volatile\.(?:uuid|[^.]+\.hwaddr)")
 
 
@@ -100,7 +103,7 @@ def replace(instances: Instances, original: Json, root: RootDisk, marker: Owners
         _create(instances, {**body, "config": {**body["config"], REPLACES_KEY: name}})
         instances.delete(name)
     try:
-        _create(instances, replacement_of(original, name, root))
+        _create_repeatedly(instances, replacement_of(original, name, root))
     except DriverFailed as error:
         log.warning("root_disk_not_replaced", guest=name, reason=str(error))
         _restore_empty(instances, replacement_of(original, name, EMPTY), marker)
@@ -170,6 +173,19 @@ def _create(instances: Instances, body: Mapping[str, Any]) -> None:
     except Conflict as error:
         raise DriverFailed(f"The host already has an instance named {name}.") from error
     instances.client.patch(path("instances", name), {"config": {COMPLETED_KEY: uuid}}, project=project)
+
+
+def _create_repeatedly(instances: Instances, body: Mapping[str, Any]) -> None:
+    """As `_create`, and again if LXD has failed for a reason of the moment."""
+    for left in reversed(range(TRIES)):
+        try:
+            _create(instances, body)
+        except DriverFailed as error:
+            if not left or _OUTPUT_LOST not in str(error):
+                raise
+            log.info("root_disk_attempt_failed", guest=body["name"], attempts_left=left, reason=str(error))
+        else:
+            return
 
 
 def _restore_empty(instances: Instances, body: Mapping[str, Any], marker: OwnershipMarker) -> None:
