@@ -238,7 +238,12 @@ async def test_copies_on_hosts_are_listed(innkeeper: Deployment) -> None:
     }  # fmt: skip
     (listed,) = await uploaded(innkeeper)
     assert listed["copies"] == [copy]
-    assert (await innkeeper.get(f"boot-resources/{listed['id']}/"))["copies"] == [copy]
+    path = f"boot-resources/{listed['id']}/"
+    assert (await innkeeper.get(path))["copies"] == [copy]
+    ann = await as_user(innkeeper, "ann")
+    assert (await ann.get(path))["copies"] == [copy]
+    await innkeeper.post("resourcepool/default/", op="revoke", user="ann")
+    assert (await ann.get(path))["copies"] == [], "she does not see the host"
 
 
 async def test_nothing_removes_it(innkeeper: Deployment) -> None:
