@@ -13,7 +13,7 @@ from rackd.drivers.lxd.connection.client import Client, path
 from rackd.drivers.lxd.connection.websocket import connect_websocket
 
 _MAX_PART_BYTES = 1024 * 1024
-_END_S = 2.0  # in which LXD ends a console; it takes longer only if the guest does not read what was typed
+_END_S = 8.0  # for LXD to end a console: it keeps one that is cut off, as that of a guest that reads nothing
 
 
 class LxdConsole:
@@ -28,7 +28,9 @@ class LxdConsole:
     def connect(cls, client: Client, operation_id: str, *, data_secret: str, control_secret: str) -> LxdConsole:
         """LXD connects to the guest once it has both. Raises HostUnreachable, PeerChanged or NotTrusted."""
         where = path("operations", operation_id, "websocket")
-        data = connect_websocket(client, where, {"secret": data_secret}, what="console", max_bytes=_MAX_PART_BYTES)
+        data = connect_websocket(
+            client, where, {"secret": data_secret}, what="console", max_bytes=_MAX_PART_BYTES, close_s=_END_S
+        )
         try:
             control = connect_websocket(
                 client, where, {"secret": control_secret}, what="console", max_bytes=_MAX_PART_BYTES

@@ -34,9 +34,11 @@ class _Stream(ClientConnection):
 
 
 def connect_websocket(
-    client: Client, where: str, query: Mapping[str, str], *, what: str, max_bytes: int
+    client: Client, where: str, query: Mapping[str, str], *, what: str, max_bytes: int, close_s: float = 1.0
 ) -> ClientConnection:
     """Connects to `/1.0/where`. `what` names, in messages, what LXD sends there; a message has at most `max_bytes`.
+
+    Closing waits at most `close_s` for LXD's answer.
 
     Raises HostUnreachable, NotRunning, PeerChanged or NotTrusted.
     """
@@ -51,7 +53,7 @@ def connect_websocket(
             open_timeout=CONNECT_S,
             ping_interval=PING_EVERY_S,
             ping_timeout=PING_EVERY_S,
-            close_timeout=1.0,
+            close_timeout=close_s,
             max_size=max_bytes,
             create_connection=_Stream,
             legacy=True,  # leaves the connection open after this function returns
