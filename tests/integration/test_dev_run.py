@@ -11,6 +11,7 @@ import subprocess
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -101,6 +102,10 @@ class DevRun:
             if marker_of(name) == self.installation():
                 subprocess.run(["virsh", "-c", ADDRESS, "destroy", name], capture_output=True, check=False)
                 virsh("undefine", name, "--remove-all-storage")
+        for pool in virsh("pool-list", "--name").split():
+            for volume in virsh("vol-list", pool).split():
+                if volume.startswith(f"ik-{UUID(self.installation()).hex}-"):  # a console's log is no disk of the VM
+                    virsh("vol-delete", volume, "--pool", pool)
 
     def installation(self) -> str:
         identity: dict[str, str] = json.loads((self.state / "rackd/identity.json").read_text())
