@@ -59,6 +59,7 @@ def bridge() -> Iterator[GuestBridge]:
         yield bridge
 
 
+@pytest.mark.boot
 @pytest.mark.deadline(2 * BOOT_S)
 async def test_an_image_of_the_server_boots_and_stays(
     tmp_path: Path, database_url: str, booting: LxdServer, bridge: GuestBridge
