@@ -9,6 +9,7 @@ import structlog
 from attrs import evolve, frozen
 
 from common.errors import Busy
+from common.periodic import NextRoundIn
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
@@ -19,6 +20,8 @@ from regiond.images.inspection import Inspected, Inspection
 from regiond.images.model import BadImage, Image, ImageState
 from regiond.images.space import StoreSpace
 from regiond.images.uploads import locked
+
+RETRY_BUSY_S = 2.0
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -33,17 +36,20 @@ class ImageChecks:
     inspection: Inspection
     space: StoreSpace
 
-    async def run(self) -> None:
-        """One round. Idempotent: a check that was interrupted starts again."""
+    async def run(self) -> NextRoundIn | None:
+        """One round, and soon another one if a file was in use. Idempotent: an interrupted check starts again."""
         async with self.database.connection() as db:
             waiting = await upload_store.in_states(db, self.folder.store_id, [ImageState.CHECKING])
+        skipped = False
         for image in waiting:
             try:
                 await self._check(image.id)
-            except Busy:
-                log.info("image_check_skipped", image=image.name, reason="another region checks it")
+            except Busy:  # for minutes by another region's check, for moments by a repeated part or a second download
+                skipped = True
+                log.debug("image_check_delayed", image=image.name, reason="its file is in use")
             except Stopped:
-                return
+                return None
+        return NextRoundIn(RETRY_BUSY_S) if skipped else None
 
     async def _check(self, image_id: int) -> None:
         async with locked(self.folder, self.threads, image_id) as file:
