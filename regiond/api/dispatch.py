@@ -208,6 +208,8 @@ class Api:
         signature = read_signature(request.authorization, parameters)
         if signature is None:
             self.limits.take_anonymous(address)
+            if resource.is_open(request.method, dict(parameters).get("op") or request.op_suffix):
+                return None
             raise NotAuthenticated("Forbidden")
         record.credential = f"API key {signature.token_key}"
         try:

@@ -80,6 +80,7 @@ class Result(Generic[T]):
     doc: str
     type: Serializer[T] | None = None
     is_stream: bool = False
+    is_data: bool = False  # any bytes, as application/octet-stream
 
     @property
     def schema(self) -> Schema | None:
@@ -214,6 +215,11 @@ class Resource:
     @property
     def open_to_anyone(self) -> bool:
         return all(one.permission is Permission.ANYONE for one in self.endpoints)
+
+    def is_open(self, method: str, op: str | None) -> bool:
+        """Whether this needs no account. A signature is still checked unless that is so of all endpoints."""
+        found = self.endpoint(method, op)
+        return found is not None and found.permission is Permission.ANYONE
 
     def endpoint(self, method: str, op: str | None) -> Endpoint | None:
         return next((one for one in self.endpoints if (one.method, one.op) == (method, op)), None)

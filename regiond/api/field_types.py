@@ -198,6 +198,17 @@ class File:
 
 
 @frozen(kw_only=True)
+class FileOrText(Secret):
+    """As `File`, but the content may also be sent as text."""
+
+    blank: str | None = ""
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        return {"type": "string"}
+
+
+@frozen(kw_only=True)
 class Timestamp:
     """A time as ISO 8601; without an offset it is UTC."""
 

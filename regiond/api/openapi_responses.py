@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from regiond.api.endpoint import Endpoint, Permission, Resource, Result
+from regiond.api.request_body import CONTENT_TYPE
 
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
 _FIELD_ERRORS = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}
@@ -35,6 +36,8 @@ def _success(status: str, results: list[Result[Any]], components: dict[str, Any]
     found: dict[str, Any] = {"description": " ".join(result.doc for result in results)}
     if results[0].is_stream:
         return {**found, "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    if results[0].is_data:
+        return {**found, "content": {CONTENT_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
     schemas = [_with_references(result.schema, components) for result in results if result.schema is not None]
     if schemas:
         schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}

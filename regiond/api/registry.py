@@ -12,6 +12,7 @@ from regiond.api.resources import (
     discrepancies,
     events,
     fabrics,
+    files,
     groups,
     ip_ranges,
     machines,
@@ -59,6 +60,7 @@ RESOURCES: tuple[Resource, ...] = (
     *accounts.RESOURCES,
     *sessions.RESOURCES,
     *ssh_keys.RESOURCES,
+    *files.RESOURCES,
 )
 DOCUMENTED: tuple[Resource, ...] = (
     *RESOURCES,

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from common.capacity import Capacity
 from common.values import Project
-from regiond.api.account_services import Accounts, Audit, Grants, Logins, Quotas, Sessions, SshKeys, Users
+from regiond.api.account_services import Accounts, Audit, Files, Grants, Logins, Quotas, Sessions, SshKeys, Users
 from regiond.api.image_services import HostImages, ImageImports, Images, ImageUploads
 from regiond.api.machine_services import Adoption, Allocation, Bulk, Consoles, Deployments, Machines, Ownership
 from regiond.api.network_services import Networks
@@ -199,6 +199,7 @@ class Services:
     sessions: Sessions
     users: Users
     ssh_keys: SshKeys
+    files: Files
     groups: Groups
     audit: Audit
     events: Events

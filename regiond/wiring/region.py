@@ -16,6 +16,7 @@ from regiond.db.pool import Database
 from regiond.db.schema_version import SchemaVersionMonitor
 from regiond.events.changes import ChangeFeed
 from regiond.events.service import Events
+from regiond.files.service import Files
 from regiond.hosts.discovery.schedule import RefreshSchedule
 from regiond.hosts.trust.certificate_expiry import report_expiring_certificates
 from regiond.housekeeping.clock_monitor import ClockMonitor
@@ -152,6 +153,7 @@ def _wire_services(
         sessions=accounts.sessions,
         users=accounts.users,
         ssh_keys=SshKeys(database, record_event=Events.record),
+        files=Files(database),
         groups=machines.groups,
         racks=racks.racks,
         rpc_clients=racks.clients,

@@ -22,6 +22,7 @@ SHARED = {
     "racks": {"id": "rack"},
     "users": {"username": "admin"},
     "account": {"id": "1"},
+    "files": {"filename": "none"},
     "rpc-clients": {"name": "none"},
     "discrepancies": {"id": "1"},
     "boot-resources": {"id": "1000", "file_id": "1000"},

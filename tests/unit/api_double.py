@@ -83,6 +83,7 @@ _LOOKUPS = {
     "networks.interfaces",
     "reconciler.read_stored",
     "quotas.read",
+    "files.read",
     "images.read",
     "images.architecture_entries",
 }

@@ -15,6 +15,7 @@ from regiond.audit.model import AuditAnswer, AuditEntry, AuditRequest, AuditResu
 from regiond.caller import Caller, PoolRole
 from regiond.clusters.model import ClusterPool, ClusterView
 from regiond.events.model import Event, Level
+from regiond.files.model import FileWithContent, StoredFile
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, GuestView, HostState, HostView, StoragePoolView
 from regiond.images.model import Image, ImageState
@@ -37,6 +38,8 @@ GRANT = Grant(username="ann", pool_id=0, pool="default", role=PoolRole.OPERATOR,
 QUOTA = Quota(id=1, account_id=2, username="ann", limits=Limits(machines=10), used=Holdings(machines=3, cores=6))
 ADMIN_ACCOUNT = User(id=1, username="admin", is_admin=True, has_password=True, created_at=AT)
 ACCOUNT = User(id=2, username="ann", email="ann@example.com", is_admin=False, has_password=True, created_at=AT)
+FILE = StoredFile(filename="provider-state", key="0f1e2d3c", size_bytes=5, updated_at=AT)
+FILE_CONTENT = FileWithContent(file=FILE, content=b"juju\xff")
 SSH_KEY = SshKey(id=9, key="ssh-ed25519 AAAA ann@laptop", fingerprint="SHA256:abc", created_at=AT)
 IMAGE = Image(
     id=1000,

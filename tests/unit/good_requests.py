@@ -35,6 +35,7 @@ KNOWN = {
     "spaces": {"id": "2"},
     "ipranges": {"id": "6"},
     "account": {"id": "9"},
+    "files": {"filename": "provider-state"},
     "vmhost-certificate": {"name": "hv-01"},
 }
 GOOD = {
@@ -59,12 +60,14 @@ GOOD = {
     "cidr": "10.1.0.0/24",
     "start_ip": "10.1.0.10",
     "end_ip": "10.1.0.20",
+    "filename": "provider-state",
+    "file": "content",
     "etag": "0123456789abcdef",
     "architecture": "amd64/generic",
     "server": "https://images.example.com",
     "image": "noble",
 }
-ALTERNATIVES = frozenset({"guests", "identity"})  # not required, but one of two fields that a call needs
+ALTERNATIVES = frozenset({"guests", "identity", "file"})  # not required, but one of two fields that a call needs
 ON_THE_HOST = {"id": "4", "interfaces": "41", "blockdevices": "31"}
 
 

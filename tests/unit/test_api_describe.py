@@ -28,6 +28,8 @@ EXPECTED = {
     "AccountHandler": ("account/", []),
     "SSHKeysHandler": ("account/prefs/sshkeys/", []),
     "SSHKeyHandler": ("account/prefs/sshkeys/{id}/", ["id"]),
+    "FilesHandler": ("files/", []),
+    "FileHandler": ("files/{filename}/", ["filename"]),
     "SessionsHandler": ("account/sessions/", []),
     "SessionHandler": ("account/sessions/{id}/", ["id"]),
     "QuotasHandler": ("quotas/", []),

@@ -68,7 +68,7 @@ def test_a_valid_request_gets_the_declared_status(api: ApiDouble, resource: Reso
 def test_authentication_precedes_every_other_check(api: ApiDouble, resource: Resource, endpoint: Endpoint) -> None:
     path = path_of(resource)
     reply = api.request(endpoint.method, path, op="no-such-op", key=None, query="op=no-such-op&%ff")
-    if endpoint.permission is Permission.ANYONE:
+    if resource.open_to_anyone:
         assert reply.status == 400
     else:
         assert (reply.status, reply.body) == (401, b"Forbidden")
@@ -103,6 +103,8 @@ FOR_USERS = {
     *(("AccountHandler", op, Permission.USER) for op in ("update_token_name", "change_password")),
     *(("SSHKeysHandler", name, Permission.USER) for name in ("create", "import")),
     ("SSHKeyHandler", "delete", Permission.USER),
+    ("FilesHandler", "create", Permission.USER),
+    ("FileHandler", "delete", Permission.USER),
     ("RpcClientsHandler", "create", Permission.USER),
     ("RpcClientHandler", "delete", Permission.USER),
     ("SessionHandler", "delete", Permission.USER),
