@@ -22,7 +22,7 @@ from regiond.hosts.model import Amounts, HostState
 from regiond.machines.model import MachineState
 from regiond.networks.model import SeenAddress, Subnet
 from tests.unit.api_double import ApiDouble, json_of
-from tests.unit.api_samples import AT, FAILED, GUEST, HOST, IMAGES_CAPACITY, MACHINE, UNKNOWN_HOST
+from tests.unit.api_samples import AT, FAILED, FILE_CONTENT, GUEST, HOST, IMAGES_CAPACITY, MACHINE, UNKNOWN_HOST
 from tests.unit.good_requests import each_endpoint, request
 from tests.unit.network_samples import SUBNET, VLAN
 
