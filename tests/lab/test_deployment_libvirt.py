@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from rackd.drivers.libvirt.connection.client import Client
+from rackd.drivers.libvirt.driver import LibvirtDriver
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.lab.deployed_guest import GuestBridge, check_console, deploy, guest_bridge
@@ -35,6 +38,17 @@ def definition(lab_host: LabHost, name: str) -> str:
     for os in tree.findall("os"):
         tree.remove(os)
     return ET.tostring(tree, encoding="unicode")
+
+
+def addresses_found(lab_host: LabHost, name: str) -> list[tuple[str, ...] | None]:
+    """Addresses of each NIC, in order, as the driver finds them: the guest's agent tells those without a lease."""
+    installation_id = UUID(lab_host.marker(name)["installation"])  # type: ignore[index]
+    driver = LibvirtDriver(lambda: Client.open("qemu:///system"), installation_id)
+    try:
+        (guest,) = (one for one in driver.discover().guests if one.name == name)
+        return [one.addresses for one in guest.nics]
+    finally:
+        driver.close()
 
 
 async def check_copy(innkeeper: Deployment, lab_host: LabHost) -> None:
@@ -74,6 +88,7 @@ async def test_a_deployed_guest_is_what_was_ordered(
         assert len(images) == 2, "the image, and the volume that says that it is complete"
         await check_copy(innkeeper, lab_host)
         await bridge.check_guest(key, deployed_machine, dhcp_subnet=f"{SUBNET}.0/24")
+        assert bridge.guest_address in (addresses_found(lab_host, name)[0] or ()), "no lease shows the static address"
 
         assert "Linux version" in (await innkeeper.send("GET", path, op="console_log")).text
         await check_console(innkeeper, deployed_machine)
