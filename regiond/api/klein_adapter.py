@@ -24,7 +24,8 @@ from regiond.api.dispatch import Api
 from regiond.api.endpoint import Resource
 from regiond.api.replies import Reply, text_reply
 from regiond.api.request import ApiRequest
-from regiond.api.site_request import SiteRequest, header
+from regiond.api.site_request import SiteRequest, header, merged_slashes
+from regiond.api.urls import BASE
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -37,6 +38,7 @@ _NOT_COMPRESSED = ("text/html", "text/event-stream", "font/")
 _READINESS_TIMEOUT_S = 5.0
 REFUSAL_DELAY_S = 0.5
 WRONG_KEY_DELAY_S = 0.2
+_MAX_SHOWN_PATH = 200
 _PHRASES = {429: b"Too Many Requests"}  # Twisted does not know it
 
 
@@ -112,6 +114,7 @@ class Adapter:
         That is who signed the request, or for a web page whose session the cookie is.
         """
         query = target.partition(b"?")[2].decode("utf-8", "surrogateescape")
+        target = merged_slashes(target)
         with structlog.contextvars.bound_contextvars(request_id=request_id(request)):
             if self._pages is not None and self._pages.serves(target):
                 refusal = await self._pages.refusal(request, body_bytes=_body_bytes(request))
@@ -218,7 +221,7 @@ class Adapter:
         text = str(found)
         if isinstance(found, HTTPException):
             status = found.code or 500
-            text = "Not Found" if status == 404 else f"{found.name}: {found.description}"
+            text = _not_found(request) if status == 404 else f"{found.name}: {found.description}"
         return self.write(request, text_reply(text, status=status))
 
     def crashed(self, request: IRequest, failure: Failure) -> bytes:
@@ -277,6 +280,12 @@ def _cancelled(failure: Failure) -> Any:
     raise CancelledError from failure.value
 
 
+def _not_found(request: SiteRequest) -> str:
+    """MAAS's words for an unknown endpoint of its API: Juju tolerates an endpoint that is missing only by this text."""
+    path = request.path.decode("utf-8", "replace")
+    return f"Unknown API endpoint: {path[:_MAX_SHOWN_PATH]}" if path.startswith(BASE) else "Not Found"
+
+
 def _body_bytes(request: SiteRequest) -> int | None:
     """None if the headers do not say."""
     length = header(request, "Content-Length")
@@ -289,7 +298,7 @@ def _lacks_slash(resource: Resource, request: IRequest) -> bool:
 
 async def _moved(request: SiteRequest) -> Reply:
     path, question_mark, query = request.uri.partition(b"?")
-    location = b"/" + path.lstrip(b"/") + b"/"  # two leading slashes would name another host
+    location = path + b"/"  # runs of slashes are merged: two leading ones would name another host
     return text_reply("Moved.", status=301, headers={"Location": (location + question_mark + query).decode("latin-1")})
 
 

@@ -16,6 +16,7 @@ from regiond.api.replies import TEXT_UTF8
 from regiond.api.request_body import MAX_BODY_BYTES
 
 _DISCONNECT_AFTER_BYTES = 8 * MAX_BODY_BYTES
+_SLASHES = re.compile(rb"/{2,}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
@@ -32,6 +33,7 @@ class SiteRequest(Request):
         self.request_id = uuid4().hex
         self.started_s = time.monotonic()
         self._body_bytes = 0
+        self.sent_target = b""  # the target as the client sent it, and signed it
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
         """Drops content beyond the limit (answered with 413) and disconnects a client that continues to send."""
@@ -66,6 +68,8 @@ class SiteRequest(Request):
         if hsts_s and Request.isSecure(self):  # a proxy that terminates TLS sets its own
             Request.setHeader(self, "Strict-Transport-Security", f"max-age={hsts_s}")
         rejection = self._rejection()
+        self.sent_target = self.uri
+        self.path, self.uri = merged_slashes(self.path), merged_slashes(self.uri)
         if rejection is None:
             Request.process(self)
             return
@@ -90,6 +94,15 @@ class SiteRequest(Request):
         if not self.path.startswith(b"/"):
             return 400, "Bad Request: the path does not begin with a slash."
         return None
+
+
+def merged_slashes(target: bytes) -> bytes:
+    """Replaces each run of `/` in the path of a target by one; the query stays as it is.
+
+    Some clients join URLs with an empty part (`subnets//5/`). MAAS and most proxies merge them too.
+    """
+    path, question_mark, query = target.partition(b"?")
+    return _SLASHES.sub(b"/", path) + question_mark + query
 
 
 def header(request: Request, name: str) -> str | None:

@@ -135,6 +135,18 @@ async def test_a_redirect_never_leads_to_another_host(client: Client) -> None:
     assert (response.status, response.headers["location"]) == (301, f"{BASE}vm-hosts/")
 
 
+async def test_runs_of_slashes_in_a_path_are_one_slash(client: Client) -> None:
+    for path in ("vm-hosts//4/", "/vm-hosts///4//"):
+        assert json.loads((await client.request("GET", BASE + path)).body)["id"] == 4
+    assert (await client.request("POST", f"{BASE}vm-hosts//4/?op=refresh")).status == 200
+    assert (await client.request("GET", "//healthz//live", signed=False)).body == b"live"
+
+
+async def test_slashes_of_a_query_are_kept(client: Client) -> None:
+    response = await client.request("GET", f"{BASE}/vm-hosts?op=&x=a//b")
+    assert (response.status, response.headers["location"]) == (301, f"{BASE}vm-hosts/?op=&x=a//b")
+
+
 async def test_the_final_slash_is_optional_for_vms_and_clusters(client: Client) -> None:
     for path in ("virtual-machines/17", "virtual-machines/17/", "vm-clusters/1", "vm-clusters/1/"):
         assert (await client.request("GET", BASE + path)).status == 200
@@ -158,6 +170,8 @@ async def test_head_is_a_get_without_its_body(client: Client) -> None:
 async def test_unknown_paths_and_methods_answer_plain_text(client: Client) -> None:
     response = await client.request("GET", f"{BASE}nothing/")
     assert (response.status, response.headers["content-type"]) == (404, "text/plain; charset=utf-8")
+    assert response.body == b"Unknown API endpoint: /MAAS/api/2.0/nothing/"
+    assert (await client.request("GET", "/nothing/")).body == b"Not Found"
     response = await client.request("PATCH", f"{BASE}vm-hosts/")
     assert (response.status, response.headers["allow"]) == (405, "GET, POST")
     assert (await client.request("GET", "/MAAS/api/1.0/nodes/")).status == 410
