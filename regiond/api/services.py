@@ -39,6 +39,7 @@ from regiond.long_list import LongList
 from regiond.operations.model import Child, LogLine, Operation
 from regiond.racks.model import RackView, RegionView, RpcClientView
 from regiond.reconciler.model import DiscrepancyKind, OpenDiscrepancy
+from regiond.tags.model import Tag, TagChange, TaggedNodes
 
 
 class Hosts(Protocol):
@@ -130,6 +131,17 @@ class Groups(Protocol):
     async def delete_pool(self, caller: Caller, id_or_name: str, *, dry_run: bool = False) -> DeletionPlan: ...
 
 
+class Tags(Protocol):
+    async def list(self, *, caller: Caller | None) -> tuple[Tag, ...]: ...
+    async def read(self, name: str, *, caller: Caller | None) -> Tag: ...
+    async def create(self, caller: Caller, tag: Tag) -> Tag: ...
+    async def update(self, caller: Caller, name: str, change: TagChange) -> Tag: ...
+    async def delete(self, caller: Caller, name: str, *, dry_run: bool = False) -> DeletionPlan: ...
+    async def update_nodes(
+        self, caller: Caller, name: str, add: Sequence[str], remove: Sequence[str]
+    ) -> TaggedNodes: ...
+
+
 class Racks(Protocol):
     async def list(self, *, caller: Caller | None) -> tuple[RackView, ...]: ...
     async def regions(self, caller: Caller) -> tuple[RegionView, ...]: ...
@@ -201,6 +213,7 @@ class Services:
     ssh_keys: SshKeys
     files: Files
     groups: Groups
+    tags: Tags
     audit: Audit
     events: Events
     event_streams: EventStreams

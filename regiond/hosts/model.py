@@ -275,6 +275,11 @@ class HostGuest:
     record: GuestRecord
 
 
+def inherited_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """Returns the tags that a machine gets from its host when it is composed: all but CONSOLE_TAG."""
+    return tuple(tag for tag in tags if tag != CONSOLE_TAG)
+
+
 def with_console_tag(tags: Iterable[str]) -> tuple[str, ...]:
     """Returns the tags without duplicates, in order, with CONSOLE_TAG at the end."""
     return (*dict.fromkeys(tag for tag in tags if tag != CONSOLE_TAG), CONSOLE_TAG)

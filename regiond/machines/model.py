@@ -268,7 +268,8 @@ class GuestPowerChange:
 
 @frozen(kw_only=True)
 class MachineFilter:
-    """A machine must match all given fields; the values of one field are alternatives, except for `tags`.
+    """A machine must match all given fields; the values of one field are alternatives, except for `tags`
+    and `not_tags`.
 
     With `limit`, at most that many in the order of hostnames, beginning after the hostname `after`.
     """
@@ -283,6 +284,7 @@ class MachineFilter:
     owners: tuple[str, ...] = ()  # names of users
     states: tuple[MachineState, ...] = ()
     tags: tuple[str, ...] = ()  # all of them
+    not_tags: tuple[str, ...] = ()  # none of them
     after: str | None = None
     limit: int | None = None
 

@@ -54,12 +54,13 @@ _MATCHES = """
        and m.tags @> $10::text[]
        and ($11::integer[] is null or m.pool_id = any($11) or m.owner_id = $12
             or (m.owner_id is null and m.composed_by_id = $12))
+       and not m.tags && $13::text[]
 """
 _LIST = _SELECT + _MATCHES + " order by m.id"
 _IDS = f"select array(select m.id from machine m {_MATCHES} order by m.id)"  # noqa: S608  # our own texts
-_NEXT = _MATCHES + " and ($13::text is null or m.hostname > $13)"
+_NEXT = _MATCHES + " and ($14::text is null or m.hostname > $14)"
 _IDS_OF_PAGE = f"""
-    select array(select m.id from machine m {_NEXT} order by m.hostname limit $14)
+    select array(select m.id from machine m {_NEXT} order by m.hostname limit $15)
 """  # noqa: S608
 # One index scan for each host: a single scan by hostname could read all other machines before it fills the page.
 _IDS_OF_PAGE_OF_HOSTS = f"""
@@ -67,8 +68,8 @@ _IDS_OF_PAGE_OF_HOSTS = f"""
         select m.id from vm_host wanted
          cross join lateral (
                select m.id, m.hostname from machine m {_NEXT} and m.host_id = wanted.id
-                order by m.hostname limit $14) m
-         where wanted.name = any($6) order by m.hostname limit $14)
+                order by m.hostname limit $15) m
+         where wanted.name = any($6) order by m.hostname limit $15)
 """  # noqa: S608
 _OF_IDS = f"""
       from unnest($1::integer[]) with ordinality wanted (id, position)
@@ -126,7 +127,7 @@ async def read_all(
 
 
 def _arguments(wanted: MachineFilter, caller: Caller | None) -> tuple[Any, ...]:
-    """The first twelve parameters of the statements with `_MATCHES`."""
+    """The first thirteen parameters of the statements with `_MATCHES`."""
     return (
         list(wanted.system_ids),
         [name.lower() for name in wanted.hostnames],
@@ -140,6 +141,7 @@ def _arguments(wanted: MachineFilter, caller: Caller | None) -> tuple[Any, ...]:
         list(wanted.tags),
         visible_pool_ids(caller),
         None if caller is None else caller.account_id,
+        list(wanted.not_tags),
     )
 
 

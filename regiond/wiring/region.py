@@ -31,6 +31,7 @@ from regiond.quotas.service import Quotas
 from regiond.racks.link_supervisor import LinkSupervisor
 from regiond.reconciler.service import Reconciler
 from regiond.settings import RegionSettings
+from regiond.tags.service import Tags
 from regiond.wiring.accounts import wire_accounts
 from regiond.wiring.images import wire_images
 from regiond.wiring.machines import wire_engine, wire_machines
@@ -155,6 +156,7 @@ def _wire_services(
         ssh_keys=SshKeys(database, record_event=Events.record),
         files=Files(database),
         groups=machines.groups,
+        tags=Tags(database),
         racks=racks.racks,
         rpc_clients=racks.clients,
         audit=accounts.audit,

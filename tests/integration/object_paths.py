@@ -13,6 +13,7 @@ IN_POOLS = {
 }  # fmt: skip
 SHARED = {
     "zones": {"name": "default"},
+    "tags": {"name": "pod-console-logging"},
     "domains": {"id": "0"},
     "fabrics": {"id": "0", "fabric_id": "0", "vid": "0"},
     "vlans": {"id": "5001"},

@@ -82,7 +82,7 @@ async def test_every_read_matches_its_declared_schema(innkeeper: Deployment) -> 
             collection = resource.path.split("/")[2 if resource.path.startswith("nodes/") else 0]
             path = resource.path.format(
                 id=known.get(collection),
-                name="default",
+                name="simulated" if resource.path.startswith("tags/") else "default",
                 username="admin",
                 filename="default",
                 system_id=composed["system_id"],
@@ -120,6 +120,9 @@ REJECTED: list[tuple[str, dict[str, str], int, str]] = [
     ("zones/", {"name": "default"}, 400, "default"),
     ("zones/", {"name": "-"}, 400, "start with a letter"),
     ("resourcepools/", {"name": "default"}, 400, "default"),
+    ("tags/", {"name": "a b"}, 400, "only letters"),
+    ("tags/nowhere/?op=update_nodes", {"add": "abc123"}, 404, "nowhere"),
+    ("tags/simulated/?op=update_nodes", {"add": "abc123"}, 400, "abc123"),
     ("fabrics/", {"name": "fabric-0"}, 400, "already"),
     ("fabrics/nowhere/vlans/", {"vid": "7"}, 404, "nowhere"),
     ("fabrics/0/vlans/", {"vid": "0"}, 400, "already has a VLAN 0"),

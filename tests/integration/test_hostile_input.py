@@ -17,11 +17,11 @@ from tests.deployment.deployment import Deployment
 from tests.unit.api_double import ApiDouble
 from tests.unit.good_requests import GOOD
 
-COLLECTIONS = ("fabrics", "vlans", "subnets", "spaces", "ipranges", "nodes", "boot-resources", "files")
+COLLECTIONS = ("fabrics", "vlans", "subnets", "spaces", "ipranges", "nodes", "boot-resources", "files", "tags")
 PLACING = ("compose", "place", "allocate")
 CHANGED = (
     "fabric", "vlan", "space", "subnet", "ip_range", "host_interface", "ip_address", "machine", "machine_nic", "claim",
-    "image", "user_file",
+    "image", "user_file", "tag",
 )  # fmt: skip
 TEXTS = (
     "\x00", "-1", "1.5", str(2**63), "a" * 10_000, "<a&b>", "::/0", "fe80::1%eth0", "10.1.0.5/24",
@@ -84,7 +84,14 @@ async def known_of(innkeeper: Deployment) -> dict[str, dict[str, str]]:
         "vlans": subnet["vlan"]["id"], "subnets": subnet["id"], "ipranges": ip_range["id"], "spaces": space["id"],
         "nodes": interface["id"], "vm-hosts": host["id"], "pods": host["id"],
     }  # fmt: skip
-    common = {"fabric_id": "0", "vid": "0", "system_id": system_id, "file_id": "0", "filename": "x"}
+    common = {
+        "fabric_id": "0",
+        "vid": "0",
+        "system_id": system_id,
+        "file_id": "0",
+        "filename": "x",
+        "name": "simulated",
+    }
     return {name: {**common, "id": str(ids.get(name, 0))} for name in (*COLLECTIONS, "vm-hosts", "pods", "machines")}
 
 

@@ -84,6 +84,7 @@ _LOOKUPS = {
     "reconciler.read_stored",
     "quotas.read",
     "files.read",
+    "tags.read",
     "images.read",
     "images.architecture_entries",
 }

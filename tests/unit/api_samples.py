@@ -26,10 +26,12 @@ from regiond.placement.model import DiskPlacement, Evaluation, Placement
 from regiond.quotas.model import Holdings, Limits, Quota
 from regiond.racks.model import HostReach, RackRegion, RackView, RegionView, RpcClientView
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, OpenDiscrepancy
+from regiond.tags.model import Tag
 
 AT = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 ZONE = Zone(id=1, name="default", description="")
 POOL = ResourcePool(id=0, name="default", description="Default pool")
+TAG = Tag(name="virtual", comment="Virtual machines")
 ADMIN = Caller(account_id=1, username="admin", is_admin=True)
 USER = Caller(
     account_id=2, username="ann", email="ann@example.com", is_admin=False, grants={POOL.id: PoolRole.OPERATOR}

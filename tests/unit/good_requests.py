@@ -23,6 +23,7 @@ KNOWN = {
     "discrepancies": {"id": "3"},
     "zones": {"name": "default"},
     "resourcepool": {"id": "0"},
+    "tags": {"name": "virtual"},
     "domains": {"id": "0"},
     "quotas": {"id": "1"},
     "boot-resources": {"id": "1000", "file_id": "1000"},

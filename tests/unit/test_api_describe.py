@@ -40,6 +40,8 @@ EXPECTED = {
     "ZoneHandler": ("zones/{name}/", ["name"]),
     "ResourcePoolsHandler": ("resourcepools/", []),
     "ResourcePoolHandler": ("resourcepool/{id}/", ["id"]),
+    "TagsHandler": ("tags/", []),
+    "TagHandler": ("tags/{name}/", ["name"]),
     "VmHostsHandler": ("vm-hosts/", []),
     "VmHostHandler": ("vm-hosts/{id}/", ["id"]),
     "PodsHandler": ("pods/", []),

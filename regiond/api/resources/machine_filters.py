@@ -30,6 +30,7 @@ FILTERS = (
     _many("domain", "Name of its domain."),
     _many("status", "Status, such as ready."),
     _many("tags", "Tag that the machine must have; may be repeated."),
+    _many("not_tags", "Tag that the machine must not have; may be repeated."),
     _many("agent_name", "Name of the agent that allocated it."),
     Field(
         name="limit",
@@ -47,7 +48,7 @@ OF_MAAS = frozenset({
     "not_deployment_target", "not_distro_series", "not_domain", "not_fabric_classes", "not_fabrics", "not_hostname",
     "not_id", "not_in_pool", "not_in_zone", "not_link_speed", "not_mac_address", "not_mem", "not_osystem", "not_owner",
     "not_pod", "not_pod_type", "not_power_state", "not_simple_status", "not_status", "not_subnets", "not_system_id",
-    "not_tags", "not_vlans", "osystem", "owner", "parent", "pod_type", "power_state", "simple_status", "storage",
+    "not_vlans", "osystem", "owner", "parent", "pod_type", "power_state", "simple_status", "storage",
     "subnets", "system_id", "vlans",
 })  # fmt: skip
 
@@ -64,6 +65,7 @@ async def machine_filter(services: Services, values: Values) -> MachineFilter:
         agent_names=values["agent_name"],
         states=tuple(state for state in STATUS if _has_status(state, values)),
         tags=values["tags"],
+        not_tags=values["not_tags"],
         limit=values["limit"],
         after=values["after"] or None,
     )

@@ -9,6 +9,7 @@ import asyncpg
 
 from common.values import Guest
 from regiond.caller import Caller, visible_pool_ids
+from regiond.hosts.model import CONSOLE_TAG
 from regiond.machines.adoption.model import AdoptionContext, MachineName
 from regiond.machines.model import ForgottenMachine
 from regiond.machines.store import IdentifierTaken
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _INSERT = """
     insert into machine (uuid, system_id, hostname, host_id, pool_id, zone_id, state, power_state, architecture, cores,
                          memory_mib, tags, adopted)
-    select $1, $2, $3, h.id, h.pool_id, h.zone_id, 'adopting', $5, $6, $7, $8, h.tags, true
+    select $1, $2, $3, h.id, h.pool_id, h.zone_id, 'adopting', $5, $6, $7, $8, array_remove(h.tags, $9), true
       from vm_host h where h.id = $4
     returning id
 """
@@ -113,7 +114,16 @@ async def insert(
     try:
         async with db.transaction():
             machine_id: int = await db.fetchval(
-                _INSERT, uuid, system_id, hostname, host_id, power_state, architecture, cores, memory_mib
+                _INSERT,
+                uuid,
+                system_id,
+                hostname,
+                host_id,
+                power_state,
+                architecture,
+                cores,
+                memory_mib,
+                CONSOLE_TAG,
             )
     except asyncpg.UniqueViolationError as error:
         raise IdentifierTaken(error.constraint_name or "") from error

@@ -12,6 +12,7 @@ from common.errors import InvalidRequest, OutOfCapacity, RackUnreachable, WrongS
 from common.guest_spec import GuestSpec
 from common.serialization import from_dict, to_dict
 from regiond.db.pool import Database
+from regiond.hosts.model import inherited_tags
 from regiond.machines.compose.admission import permitted_alternatives
 from regiond.machines.compose.claims import claim_all, new_spec, nic_addresses
 from regiond.machines.compose.model import HostAssignment
@@ -135,6 +136,6 @@ async def _rewrite(db: Db, machine_id: int, spec: GuestSpec, one: HostAssignment
         db, machine_id, spec, host_id=one.host.id,
         pool_id=one.host.pool_id if intent.request.pool is None else None,
         zone_id=one.host.zone_id if intent.in_zone_of_host else None,
-        tags=one.host.tags, storage_pool_ids=one.evaluation.storage_pool_ids, nics=one.evaluation.nics,
+        tags=inherited_tags(one.host.tags), storage_pool_ids=one.evaluation.storage_pool_ids, nics=one.evaluation.nics,
     )  # fmt: skip
     await claim_all(db, machine_id, one)

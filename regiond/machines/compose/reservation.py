@@ -19,6 +19,7 @@ from common.serialization import to_dict
 from regiond.batcher import Batcher
 from regiond.db.pool import STATEMENT_DEADLINE_S, Database
 from regiond.events.service import Events
+from regiond.hosts.model import inherited_tags
 from regiond.identifiers import new_hostname, new_system_id, numbered
 from regiond.ledger.service import claim_batch, claim_discrete, lock_hosts, write_claims
 from regiond.machines import lifecycle_store, store
@@ -243,7 +244,8 @@ class Reservations:
         return NewMachine(
             spec=new_spec(one, hostname, self._installation_id), system_id=new_system_id(), host_id=host.id,
             composed_by_id=reservation.request.caller.account_id, pool_id=pool_of(one),
-            zone_id=host.zone_id if validated.intent.in_zone_of_host else validated.zone_id, tags=host.tags,
+            zone_id=host.zone_id if validated.intent.in_zone_of_host else validated.zone_id,
+            tags=inherited_tags(host.tags),
             storage_pool_ids=one.evaluation.storage_pool_ids, nics=one.evaluation.nics,
         )  # fmt: skip
 

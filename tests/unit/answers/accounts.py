@@ -8,6 +8,7 @@ from typing import Any
 from common.errors import NotAuthenticated, NotFound
 from regiond.accounts.model import ApiKey, ApiKeyView
 from regiond.caller import Caller
+from regiond.tags.model import TaggedNodes
 from tests.unit.answers.shared import DELETION_PLAN, changed, named
 from tests.unit.api_samples import (
     ACCOUNT,
@@ -24,6 +25,7 @@ from tests.unit.api_samples import (
     RAW_ENTRY,
     SESSION,
     SSH_KEY,
+    TAG,
     USER,
     ZONE,
 )
@@ -76,6 +78,12 @@ ANSWERS: Mapping[str, Any] = {
     "groups.pools": (POOL,),
     "groups.pool": named({"default": POOL, "0": POOL}),
     **changed("groups", zone=ZONE, pool=POOL),
+    "tags.list": (TAG,),
+    "tags.read": named({"virtual": TAG}),
+    "tags.create": TAG,
+    "tags.update": TAG,
+    "tags.delete": DELETION_PLAN,
+    "tags.update_nodes": TaggedNodes(added=1, removed=0),
     "audit.begin": 1,
     "audit.end": None,
     "audit.record": None,

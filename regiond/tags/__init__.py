@@ -1,0 +1,1 @@
+"""Tags of machines and VM hosts."""

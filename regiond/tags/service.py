@@ -1,0 +1,139 @@
+"""Reads tags; administrators create, change and delete them, and put them on machines and VM hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from common.errors import InvalidRequest, NotFound
+from common.phrases import first_of
+from regiond.caller import Caller
+from regiond.db.pool import Database
+from regiond.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.events.service import Events
+from regiond.tags import store
+from regiond.tags.model import Tag, TagChange, TaggedNodes, check_name, check_removable
+from regiond.validation_messages import no_object
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+_MAX_NAMED = 10
+
+
+class Tags:
+    """A tag exists if it was created, or if a machine or a host has it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(self, *, caller: Caller | None = None) -> tuple[Tag, ...]:
+        """Returns them by name, without those that only machines and hosts have which the caller may not see."""
+        async with self._database.connection() as db:
+            return await store.all_tags(db, caller=caller)
+
+    async def read(self, name: str, *, caller: Caller | None = None) -> Tag:
+        """Raises NotFound."""
+        async with self._database.connection() as db:
+            return await _found(db, name, caller)
+
+    async def create(self, caller: Caller, tag: Tag) -> Tag:
+        """Raises InvalidRequest for an invalid name, or one of a tag that was created before.
+
+        A tag that machines or hosts have already may be created once, to give it a comment.
+        """
+        caller.require_admin()
+        check_name(tag.name)
+        async with self._database.transaction() as db:
+            with _unique_name(tag.name):
+                await store.insert(db, tag)
+            await Events.record(db, "tag_created", f"The tag {tag.name!r} was created.", caller=caller)
+        return tag
+
+    async def update(self, caller: Caller, name: str, change: TagChange) -> Tag:
+        """Changes the fields that are not None; a new name is that of its machines and hosts too.
+
+        Raises NotFound; InvalidRequest for a new name that is invalid, or that another tag has.
+        """
+        caller.require_admin()
+        new_name = change.name if change.name != name else None
+        if new_name is not None:
+            check_name(new_name)
+            check_removable(name)
+
+        async def work(db: Db) -> Tag:
+            await _found(db, name)
+            await store.lock(db, name)
+            if new_name is not None and await store.read(db, new_name, caller=None) is not None:
+                raise _taken(new_name)
+            with _unique_name(new_name or name):
+                changed = await store.update(db, name, change)
+            renamed = "changed" if new_name is None else f"renamed to {new_name!r}"
+            await Events.record(db, "tag_changed", f"The tag {name!r} was {renamed}.", caller=caller)
+            return changed
+
+        return await self._database.in_transaction(work)  # its locks of machines and hosts can deadlock with others
+
+    async def delete(self, caller: Caller, name: str, *, dry_run: bool = False) -> DeletionPlan:
+        """Deletes the tag and takes it from all machines and hosts. Raises NotFound."""
+        caller.require_admin()
+        check_removable(name)
+
+        async def work(db: Db) -> DeletionPlan:
+            await _found(db, name)
+            users = str(await store.delete(db, name))
+            lost = f"; {users} had it" if users else ""
+            await Events.record(db, "tag_deleted", f"The tag {name!r} was deleted{lost}.", caller=caller)
+            effects = (f"Nodes that lose the tag: {users}.",) if users else ()
+            deleted = AffectedRecord(kind="tag", id=name, name=name)
+            return DeletionPlan(name=name, deleted=(deleted,), effects=effects)
+
+        return await self._database.in_transaction(work, dry_run=dry_run)
+
+    async def update_nodes(self, caller: Caller, name: str, add: Sequence[str], remove: Sequence[str]) -> TaggedNodes:
+        """Puts the tag on the machines and hosts `add`, then takes it from `remove`; both are system ids. Idempotent.
+
+        Returns how many of them exist. Raises NotFound for the tag; InvalidRequest that names the unknown of `add`.
+        Unknown ones of `remove` are not an error: what was deleted does not have the tag.
+        """
+        caller.require_admin()
+
+        async def work(db: Db) -> TaggedNodes:
+            await _found(db, name)
+            await store.lock(db, name)
+            known = await store.known_nodes(db, [*add, *remove])
+            unknown = [repr(one) for one in dict.fromkeys(add) if one not in known]
+            if unknown:
+                message = f"There is no machine or VM host with the system id {first_of(unknown, _MAX_NAMED)}."
+                raise InvalidRequest.of({"add": [message]})
+            await store.add_to(db, name, add)
+            await store.remove_from(db, name, remove)
+            counts = TaggedNodes(added=len(known.intersection(add)), removed=len(known.intersection(remove)))
+            message = f"The tag {name!r} was put on {counts.added} and taken from {counts.removed} machines or hosts."
+            await Events.record(db, "tag_nodes_changed", message, caller=caller)
+            return counts
+
+        return await self._database.in_transaction(work)
+
+
+async def _found(db: Db, name: str, caller: Caller | None = None) -> Tag:
+    """Raises NotFound."""
+    tag = await store.read(db, name.replace("\0", "\ufffd"), caller=caller)  # PostgreSQL text has no NUL
+    if tag is None:
+        raise NotFound(no_object("tag", name))
+    return tag
+
+
+def _taken(name: str) -> InvalidRequest:
+    return InvalidRequest.of({"name": [f"Tag {name!r} already exists."]})
+
+
+@contextmanager
+def _unique_name(name: str) -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        raise _taken(name) from error
