@@ -47,6 +47,8 @@ from innkeeper.websocket import WebSocket, open_websocket
 
 CONNECT_TIMEOUT_S = 10.0
 REQUEST_TIMEOUT_S = 300.0  # longer than the region waits for an operation
+# As long as a region waits at most. Without it, a region answers after a few seconds, while the operation continues.
+WAIT = {"Prefer": "wait=120"}
 MAX_TEXT_LENGTH = 2000
 _WARNING = re.compile(r'299 - "([^"]*)"')
 
@@ -153,7 +155,11 @@ class Api:
         DeadlineExceeded if the outcome is unknown: the request may have been executed.
         """
         data, content_type = body.encoded() if body is not None else (b"", "")
-        sent = {**(headers or {}), **({"Content-Type": content_type} if content_type else {})}
+        sent = {
+            **(WAIT if method != "GET" else {}),
+            **(headers or {}),
+            **({"Content-Type": content_type} if content_type else {}),
+        }
         answer = await self._answer(method, self._url(path, query), sent, data, deadline_s=deadline_s)
         if not 200 <= answer.status < 300:
             raise_error(answer)

@@ -155,6 +155,7 @@ class Api:
             origin=request.origin,
             client_address=request.client_address,
             respond_async=request.respond_async,
+            prefer_wait_s=request.prefer_wait_s,
             idempotency_key=_checked_key(request.idempotency_key),
             last_event_id=request.last_event_id,
             files=body.files,

@@ -58,6 +58,7 @@ class Call:
     origin: str = ""  # scheme, host and port of the request's URL
     client_address: str = ""
     respond_async: bool = False
+    prefer_wait_s: float | None = None  # how long the client prefers to wait for an operation
     idempotency_key: str | None = None
     last_event_id: str | None = None
     files: Mapping[str, bytes] = field(factory=dict)

@@ -15,7 +15,8 @@ _HEADERS = (
     {
         "name": "Prefer",
         "in": "header",
-        "description": "respond-async: answer 202 with the operation at once, do not wait for its end.",
+        "description": "respond-async: answer 202 with the operation at once, do not wait for its end. "
+        "wait=N: wait N seconds for its end (at most 120), if that is longer than usual.",
         "schema": {"type": "string"},
     },
     {

@@ -1,4 +1,4 @@
-"""Waits for the operation that a request started, or answers 202 if the client prefers."""
+"""Waits for the operation that a request started: a short time, as long as preferred, or not."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from regiond.operations.model import Operation
 from regiond.operations.service import outcome
 
 # What `when_done` answers besides the result: for `Endpoint.other_answers`.
+# Some clients, Ansible's among them, give up after 10 s: what acts on a host answers before that.
+QUICK_ANSWER_S = 8.0
+ACTION_ANSWER_S = 5.0  # of power actions and releases, whose intent is committed: clients poll the machine's state
+
 STARTED = (202, Result(doc="With Prefer: respond-async: the operation, which has begun.", type=OPERATION_JSON))
 
 
@@ -22,8 +26,7 @@ async def when_done(call: Call, operation: Operation, encode: Callable[[Operatio
     Raises the operation's error if it fails, OperationPending if it takes longer than a request waits.
     """
     if call.respond_async:
-        headers = {"Location": operation_uri(operation.id), "Preference-Applied": "respond-async"}
-        return json_reply(OPERATION_JSON.encode(operation), status=202, headers=headers)
+        return _started(operation)
     ended = operation
     if not operation.state.ended:
         ended = await call.services.operations.wait(operation.id, timeout_s=call.info.wait_s)
@@ -31,19 +34,47 @@ async def when_done(call: Call, operation: Operation, encode: Callable[[Operatio
 
 
 async def soon(
-    call: Call, operation: Operation, encode: Callable[[Operation], Awaitable[Reply]], *, within_s: float
+    call: Call,
+    operation: Operation,
+    encode: Callable[[Operation], Awaitable[Reply]],
+    *,
+    within_s: float | None = None,
+    announce: Callable[[Operation], Awaitable[bool]] | None = None,
 ) -> Reply:
-    """Returns `encode(operation)` after it has succeeded, or while it continues after `within_s`.
+    """Returns `encode(operation)` after it has succeeded, or while it continues after `within_s` (default: 8 s).
 
-    Raises the operation's error if it fails before.
+    With `Prefer: respond-async`, 202 and the operation itself. With `Prefer: wait=N` the request waits N seconds, if
+    that is longer; then it raises OperationPending. `announce` runs before the answer to an operation that continues;
+    if it returns False, the operation has just ended. Raises the operation's error if it fails before the answer.
     """
+    if call.respond_async:
+        return _started(operation)
+    usual_s = QUICK_ANSWER_S if within_s is None else within_s
     ended = operation
-    if not operation.state.ended:
+    while not ended.state.ended:
         try:
-            ended = await call.services.operations.wait(operation.id, timeout_s=min(within_s, call.info.wait_s))
+            ended = await call.services.operations.wait(operation.id, timeout_s=answer_within_s(call, usual_s))
         except OperationPending:
-            return await encode(operation)
+            if _waits_longer(call, usual_s):
+                raise
+            if announce is None or await announce(operation):
+                return await encode(operation)
     return await encode(outcome(ended))
+
+
+def answer_within_s(call: Call, usual_s: float) -> float:
+    """How long this request waits at most: `usual_s`, or longer if the client prefers that."""
+    longest_s = call.prefer_wait_s if _waits_longer(call, usual_s) and call.prefer_wait_s is not None else usual_s
+    return min(longest_s, call.info.wait_s)
+
+
+def _waits_longer(call: Call, usual_s: float) -> bool:
+    return call.prefer_wait_s is not None and call.prefer_wait_s > usual_s
+
+
+def _started(operation: Operation) -> Reply:
+    headers = {"Location": operation_uri(operation.id), "Preference-Applied": "respond-async"}
+    return json_reply(OPERATION_JSON.encode(operation), status=202, headers=headers)
 
 
 async def without_content(_: Operation) -> Reply:

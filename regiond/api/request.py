@@ -8,6 +8,8 @@ from common.errors import InvalidRequest
 from regiond.api.endpoint import Endpoint, Resource
 from regiond.api.request_body import Body
 
+_MAX_DIGITS = 6
+
 
 @frozen(kw_only=True)
 class ApiRequest:
@@ -33,6 +35,16 @@ class ApiRequest:
         """Whether `Prefer` contains `respond-async`; it may hold several preferences, each with parameters."""
         preferences = (preference.partition(";")[0].strip().lower() for preference in self.prefer.split(","))
         return "respond-async" in preferences
+
+    @property
+    def prefer_wait_s(self) -> float | None:
+        """N of `wait=N` in `Prefer` (RFC 7240): how many seconds the client waits; None without one."""
+        for preference in self.prefer.split(","):
+            name, _, value = preference.partition(";")[0].partition("=")
+            digits = value.strip().strip('"')
+            if name.strip().lower() == "wait" and digits.isascii() and digits.isdigit() and len(digits) <= _MAX_DIGITS:
+                return float(digits)
+        return None
 
 
 def select_endpoint(resource: Resource, request: ApiRequest, query_op: str | None, body: Body) -> Endpoint:

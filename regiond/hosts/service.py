@@ -102,7 +102,7 @@ __all__ = [
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 PROJECTS_DEADLINE_S = 30.0
-FIRST_REFRESH_WAIT_S = 50.0  # MAAS clients end the request that adds a host after 60 s
+FIRST_REFRESH_WAIT_S = 8.0  # some clients end a request after 10 s
 
 
 async def guests_of_host(db: Db, host_id: int) -> tuple[GuestView, ...]:
@@ -132,14 +132,16 @@ class Hosts(HostQueries):
         self._changes = changes
         self._certificate_url = certificate_url
 
-    async def create(self, caller: Caller, new: NewHost) -> HostView:
+    async def create(self, caller: Caller, new: NewHost, *, wait_s: float = FIRST_REFRESH_WAIT_S) -> HostView:
         """Adds a host and refreshes it once. Succeeds for an unreachable host, which then has an error.
+
+        Returns after `wait_s` with what is known if the refresh takes longer; that continues.
 
         Raises InvalidRequest by field, also if a host with this address and project, or with this name, exists.
         """
         caller.require_admin()
         host_id = await self._changes.create(caller, new)
-        await self._try_refresh(caller, host_id)
+        await self._try_refresh(caller, host_id, wait_s)
         return await self.read(host_id)
 
     async def prepare(self, new: NewHost) -> PreparedHost:
@@ -155,11 +157,16 @@ class Hosts(HostQueries):
         await open_first_refresh(db, host_id, name)
         return name
 
-    async def update(self, caller: Caller, host_id: int, change: HostChange) -> HostView:
-        """Changes the given fields and refreshes the host. Idempotent. Raises InvalidRequest by field."""
+    async def update(
+        self, caller: Caller, host_id: int, change: HostChange, *, wait_s: float = FIRST_REFRESH_WAIT_S
+    ) -> HostView:
+        """Changes the given fields and refreshes the host, waiting as `create`. Idempotent.
+
+        Raises InvalidRequest by field.
+        """
         caller.require_admin()
         await self._changes.update(caller, await self.read(host_id), change)
-        await self._try_refresh(caller, host_id)
+        await self._try_refresh(caller, host_id, wait_s)
         return await self.read(host_id)
 
     async def begin_maintenance(self, caller: Caller, host_ids: Iterable[int], reason: str | None) -> None:
@@ -314,11 +321,11 @@ class Hosts(HostQueries):
             raise InvalidRequest.of({"host": [f"VM host {id_or_name} has had no successful refresh yet."]})
         return server.identity
 
-    async def _try_refresh(self, caller: Caller, host_id: int) -> None:
+    async def _try_refresh(self, caller: Caller, host_id: int, wait_s: float = FIRST_REFRESH_WAIT_S) -> None:
         """Refreshes the host. A failure is stored with the host and not raised."""
         operation = await self.start_refresh(caller, host_id)
         try:
-            outcome(await self._operations.wait(operation.id, timeout_s=FIRST_REFRESH_WAIT_S))
+            outcome(await self._operations.wait(operation.id, timeout_s=wait_s))
         except OperationPending:
             log.info("first_refresh_pending", host=host_id, operation=operation.id)
         except InnkeeperError as error:

@@ -13,6 +13,7 @@ class MachineEvent(StrEnum):
     """What changes a machine's state. `…_OWNED` is the event of a machine that has an owner."""
 
     COMPOSED = "composed"
+    COMPOSE_FAILED = "compose_failed"  # after a client has learned of the machine
     ADOPTED = "adopted"
     ALLOCATED = "allocated"
     DEPLOY = "deploy"  # starts
@@ -42,6 +43,7 @@ _OWNED = (_S.ALLOCATED, _S.DEPLOYED, _S.FAILED_DEPLOYMENT)
 _SETTLED = (_S.NEW, _S.READY, *_OWNED, _S.MISSING, _S.BROKEN, _S.FAILED)  # no operation acts on it
 _TRANSITIONS: Mapping[MachineEvent, tuple[tuple[MachineState, ...], MachineState]] = {
     _E.COMPOSED: ((_S.COMPOSING,), _S.READY),
+    _E.COMPOSE_FAILED: ((_S.COMPOSING,), _S.FAILED_COMPOSE),  # which ends with the deletion of its row
     _E.ADOPTED: ((_S.ADOPTING,), _S.READY),
     _E.ALLOCATED: ((_S.READY,), _S.ALLOCATED),
     _E.DEPLOY: ((_S.ALLOCATED,), _S.DEPLOYING),
@@ -92,6 +94,7 @@ _HELP: Mapping[MachineState, str] = {
     _S.DELETING: "wait until it is deleted",
     _S.MISSING: "restore its virtual machine and refresh its VM host, or delete it",
     _S.BROKEN: "mark it fixed first",
+    _S.FAILED_COMPOSE: "delete it, and compose another",
     _S.FAILED: "delete it again, or mark it fixed",
 }
 

@@ -82,6 +82,7 @@ class MachineState(StrEnum):
     DELETING = "deleting"
     MISSING = "missing"  # its host reported no such guest, to a refresh or a release
     BROKEN = "broken"  # marked by a user
+    FAILED_COMPOSE = "failed_compose"  # a client knows of it; it has no guest, host or claims, and can only be deleted
     FAILED = "failed"  # its release should have destroyed it, and the host did not do that
 
 
@@ -119,6 +120,9 @@ MAAS_STATUS: Mapping[MachineState, MaasStatus] = {
     MachineState.DELETING: MaasStatus(12, "Releasing", "The virtual machine is being deleted."),
     MachineState.MISSING: MaasStatus(3, "Missing", "The last refresh of the VM host did not list the virtual machine."),
     MachineState.BROKEN: MaasStatus(8, "Broken", "The machine was marked broken."),
+    MachineState.FAILED_COMPOSE: MaasStatus(
+        2, "Failed commissioning", "The virtual machine was not created; see operations/. Delete the machine."
+    ),
     MachineState.FAILED: MaasStatus(
         2, "Failed commissioning", "The machine was released, and its VM host failed to delete it; see operations/."
     ),
@@ -209,13 +213,14 @@ class MachineView:
     agent_name: str = ""  # of the program that allocated it
     owner_data: Mapping[str, str] | None = field(factory=dict)  # None: not read
     composed_by_allocate: bool = False  # its release destroys it
-    error_description: str = ""  # why it was marked broken
+    error_description: str = ""  # why it was marked broken, or failed
     locked: bool = False  # neither deleted nor released
     affinity_groups: tuple[AffinityMembership, ...] = ()
     guest_name: str | None = None  # on its host; None: the host does not list it
     composed_by: str | None = None  # name of the account; None: unknown, or adopted
     osystem: str = ""  # of the deployment; empty if there is none
     distro_series: str = ""
+    failed_host_id: int | None = None  # of a machine whose compose failed: where; `host_name` is then that host's
 
     def belongs_to(self, caller: Caller) -> bool:
         """Whether the caller owns the machine; one without owner belongs to whoever composed it."""

@@ -127,5 +127,10 @@ def check_settled(machine: MachineView) -> None:
     if machine.state in (MachineState.COMPOSING, MachineState.ADOPTING):
         participle = "composed" if machine.state is MachineState.COMPOSING else "adopted"
         raise Busy(f"{machine.hostname} is still being {participle}.")
+    if machine.state is MachineState.FAILED_COMPOSE:
+        raise WrongState(
+            f"{machine.hostname} has no virtual machine: {machine.error_description or 'its compose failed.'} "
+            f"Delete it: innkeeper machine delete {machine.system_id}"
+        )
     if machine.host_id is None:
         raise WrongState(f"{machine.hostname} is on no host.")

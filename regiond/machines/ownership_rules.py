@@ -11,7 +11,7 @@ from regiond.machines.model import MachineState, MachineView, ReleaseOptions
 
 MAX_OWNER_DATA_KEYS = 128
 MAX_OWNER_DATA_BYTES = 32 * 1024
-_FREE = (MachineState.NEW, MachineState.READY, MachineState.MISSING, MachineState.BROKEN)
+_FREE = (MachineState.NEW, MachineState.READY, MachineState.MISSING, MachineState.BROKEN, MachineState.FAILED_COMPOSE)
 
 
 def check_owner_data(owner_data: Mapping[str, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -20,6 +21,8 @@ from regiond.machines.adoption.intents import open_adoption, open_forget
 from regiond.machines.affected_guests import affected_guest
 from regiond.machines.compose.requirements import syntax_problems
 from regiond.machines.compose.service import Composer
+from regiond.machines.compose.store import announce
+from regiond.machines.deletion_requests import open_or_join_deletion
 from regiond.machines.deployment.outcome import fail_deployment
 from regiond.machines.guest_spec import known_spec
 from regiond.machines.host_removal import host_removal_plan
@@ -153,6 +156,16 @@ class Machines:
             caller, request, hosts, idempotency_key=idempotency_key, need_rack=need_rack
         )
 
+    async def announce(self, operation: Operation) -> bool:
+        """Records that a client learns of the machine while this compose continues: if it fails, the machine stays.
+
+        Returns False if the operation has just failed, and the machine is gone. Idempotent.
+        """
+        if operation.machine_id is None:
+            return False
+        async with self._database.transaction() as db:
+            return await announce(db, operation.machine_id)
+
     async def compose_problems(
         self, caller: Caller, request: ComposeRequest, host_constraints: HostConstraints = NO_HOST_CONSTRAINTS
     ) -> Mapping[str, Sequence[str]]:
@@ -198,6 +211,7 @@ class Machines:
     ) -> Operation:
         """Removes the guest, then the machine's row. Raises NotAllowed, and what `start_power` raises.
 
+        Returns the open deletion if there is one; a machine whose compose failed is deleted at once.
         `requested` is the hostname, if the request named the machine so: a repeat cannot resolve it any more.
         """
         return await self._start(
@@ -210,10 +224,11 @@ class Machines:
         machine = await self._checked(caller, OperationKind.DELETE, system_id, need_rack=need_rack)
         async with self._database.transaction(dry_run=True) as db:
             guest = await affected_guest(db, machine)
-            await open_operation(
-                db, OperationKind.DELETE, machine, self._installation_id, account_id=caller.account_id,
-                begins=MachineEvent.DELETE,
-            )  # fmt: skip
+            if machine.state is not MachineState.FAILED_COMPOSE:
+                await open_operation(
+                    db, OperationKind.DELETE, machine, self._installation_id, account_id=caller.account_id,
+                    begins=MachineEvent.DELETE,
+                )  # fmt: skip
         return deletion_plan(guest)
 
     async def removal_plan(
@@ -288,8 +303,11 @@ class Machines:
     ) -> Operation:
         payload = {"kind": kind.value, "system_id": requested or system_id, **request}
 
-        async def open_() -> int:
-            machine = await self._checked(caller, kind, system_id, need_rack=need_rack)
+        async def store_key(db: Db, operation_id: int) -> None:
+            if key is not None:
+                await operation_service.store_key(db, caller.account_id, key, request_hash(payload), operation_id)
+
+        async def open_new(machine: MachineView) -> int:
             if kind is OperationKind.DELETE and machine.state is MachineState.DEPLOYING:
                 await self._stop_deployment(system_id)
                 machine = await self.read(system_id)
@@ -299,8 +317,15 @@ class Machines:
                     begins=MachineEvent.DELETE if kind is OperationKind.DELETE else None, request=request,
                     parent=parent,
                 )  # fmt: skip
-                if key is not None:
-                    await operation_service.store_key(db, caller.account_id, key, request_hash(payload), operation_id)
+                await store_key(db, operation_id)
             return operation_id
+
+        async def open_() -> int:
+            machine = await self._checked(caller, kind, system_id, need_rack=need_rack)
+            if kind is OperationKind.DELETE and parent is None:
+                return await open_or_join_deletion(
+                    self._database, caller, machine, store_key, partial(open_new, machine)
+                )
+            return await open_new(machine)
 
         return await self._operations.idempotent(caller, key, payload, open_)

@@ -120,6 +120,11 @@ async def guest_power_changed(
     return None if row is None else GuestPowerChange(**row)
 
 
+async def delete_guest(db: Db, machine_id: int) -> None:
+    """Deletes the machine's guest row. Idempotent."""
+    await db.execute(_DELETE_GUEST, machine_id)
+
+
 async def delete(db: Db, machine_id: int) -> None:
     """Deletes the machine's row, disks, NICs and guest row; release its claims first. Idempotent."""
     await db.execute(_DELETE_GUEST, machine_id)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _WITHOUT_OWNER_DATA = """
     select m.id, m.uuid, m.system_id, m.hostname, m.state, m.power_state, m.architecture, m.cores, m.memory_mib,
            m.adopted, m.tags, m.description, m.host_id, m.created_at, m.agent_name,
-           m.composed_by_allocate, m.error_description, m.locked, a.username as owner, c.username as composed_by,
-           h.name as host_name,
+           m.composed_by_allocate, m.error_description, m.locked, m.failed_host_id, a.username as owner,
+           c.username as composed_by, h.name as host_name,
            h.system_id as host_system_id, h.driver, g.id as guest_id, g.name as guest_name, z.id as zone_id,
            z.name as zone_name, z.description as zone_description, p.id as pool_id, p.name as pool_name,
            p.description as pool_description, coalesce(d.osystem, '') as osystem,
@@ -32,7 +32,7 @@ _FIELDS = _WITHOUT_OWNER_DATA + ", m.owner_data"
 _JOINS = """
       join zone z on z.id = m.zone_id
       join resource_pool p on p.id = m.pool_id
-      left join vm_host h on h.id = m.host_id
+      left join vm_host h on h.id = coalesce(m.host_id, m.failed_host_id)
       left join account a on a.id = m.owner_id
       left join account c on c.id = m.composed_by_id
       left join guest g on g.machine_id = m.id
@@ -211,4 +211,5 @@ def _machine(
         affinity_groups=affinity_groups,
         guest_name=row["guest_name"],
         composed_by=row["composed_by"],
+        failed_host_id=row["failed_host_id"],
     )

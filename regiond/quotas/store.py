@@ -27,7 +27,8 @@ _LIST = (
 _CONCERNED = "select id from quota where account_id = any($1::integer[]) or pool_id = any($2::integer[])"
 _LOCK = _SELECT + " where q.id = any($1::integer[]) order by q.id for no key update of q"
 _TRY_LOCK = _LOCK + " skip locked"
-# A machine without owner counts for the account that composed it. One that is being deleted counts until it is gone.
+# A machine without owner counts for the account that composed it. One that is being deleted counts until it is gone,
+# one whose compose failed not at all.
 _USED = """
     select q.id, count(m.id) as machines, coalesce(sum(m.cores), 0)::bigint as cores,
            coalesce(sum(m.memory_mib), 0)::bigint as memory_mib,
@@ -35,12 +36,12 @@ _USED = """
              as storage_bytes
       from quota q
       left join lateral (
-           select id, cores, memory_mib from machine where pool_id = q.pool_id
+           select id, cores, memory_mib, state from machine where pool_id = q.pool_id
            union all
-           select id, cores, memory_mib from machine where owner_id = q.account_id
+           select id, cores, memory_mib, state from machine where owner_id = q.account_id
            union all
-           select id, cores, memory_mib from machine where owner_id is null and composed_by_id = q.account_id
-           ) m on true
+           select id, cores, memory_mib, state from machine where owner_id is null and composed_by_id = q.account_id
+           ) m on m.state <> 'failed_compose'
      where q.id = any($1::integer[])
      group by q.id
 """
@@ -55,7 +56,7 @@ _ACCOUNT = "select id from account where username = $1"
 _MACHINE = """
     select cores, memory_mib,
            coalesce((select sum(size_bytes) from machine_disk d where d.machine_id = m.id), 0)::bigint as storage_bytes
-      from machine m where id = $1
+      from machine m where id = $1 and state <> 'failed_compose'
 """
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from common.errors import InvalidRequest
-from regiond.api.resources import machine_actions
+from regiond.api import operation_wait
 from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import adopt
@@ -132,10 +132,10 @@ async def test_a_guest_that_did_not_boot_is_powered_off_at_once(innkeeper: Deplo
 async def test_a_slow_shutdown_does_not_hold_up_the_answer(
     innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine_actions, "ANSWER_WITHIN_S", 0.1)
+    monkeypatch.setattr(operation_wait, "ACTION_ANSWER_S", 0.1)
     system_id = await deployed(innkeeper)
     with innkeeper.held("power"):
-        assert (await release(innkeeper, system_id))["status_name"] == "Releasing"
+        assert (await release(innkeeper, system_id, headers={"Prefer": ""}))["status_name"] == "Releasing"
     machine = await reaches(innkeeper, system_id, "Ready")
     assert (machine["owner"], machine["power_state"], machine["osystem"]) == (None, "off", "")
 

@@ -33,6 +33,33 @@ def test_a_wait_that_times_out_names_the_operation(api: ApiDouble) -> None:
     assert (reply.status, reply.headers["Location"]) == (504, "/MAAS/api/2.0/operations/77/")
 
 
+@pytest.mark.parametrize(("prefer", "waited_s"), [("", 8.0), ("wait=3", 8.0), ("wait=30", 30.0), ("wait=999", 120.0)])
+def test_a_compose_waits_eight_seconds_or_as_long_as_preferred(api: ApiDouble, prefer: str, waited_s: float) -> None:
+    api.answers["machines.start_compose"] = RUNNING
+    api.request("POST", "vm-hosts/4/", op="compose", prefer=prefer)
+    assert api.call("operations.wait").named == {"timeout_s": waited_s}
+
+
+def test_a_compose_that_continues_answers_with_its_announced_machine(api: ApiDouble) -> None:
+    api.answers.update({"machines.start_compose": RUNNING, "operations.wait": OperationPending("It continues.")})
+    assert api.json("POST", "vm-hosts/4/", op="compose")["system_id"] == RUNNING.system_id
+    assert api.call("machines.announce").args == (RUNNING,)
+
+
+def test_a_compose_that_fails_as_it_is_announced_answers_its_error(api: ApiDouble) -> None:
+    waited = iter([OperationPending("It continues."), FAILED])
+    api.answers.update({"machines.start_compose": RUNNING, "operations.wait": lambda *_: next(waited)})
+    api.answers["machines.announce"] = False
+    assert api.request("POST", "vm-hosts/4/", op="compose").status == 503
+
+
+@pytest.mark.parametrize("prefer", ["wait", "wait=", "wait=x", "wait=-3", "wait=\u0661", "wait=9999999"])
+def test_an_odd_preference_is_ignored(api: ApiDouble, prefer: str) -> None:
+    api.answers["machines.start_compose"] = RUNNING
+    api.request("POST", "vm-hosts/4/", op="compose", prefer=prefer)
+    assert api.call("operations.wait").named == {"timeout_s": 8.0}
+
+
 def test_a_failed_operation_returns_its_error(api: ApiDouble) -> None:
     api.answers.update({"machines.start_compose": RUNNING, "operations.wait": FAILED})
     reply = api.request("POST", "vm-hosts/4/", op="compose")

@@ -193,6 +193,7 @@ def test_pinned_and_unpinned_cores_are_exclusive() -> None:
     [
         (MachineState.COMPOSING, 1, "Commissioning"),
         (MachineState.FAILED, 2, "Failed commissioning"),
+        (MachineState.FAILED_COMPOSE, 2, "Failed commissioning"),
         (MachineState.MISSING, 3, "Missing"),
         (MachineState.READY, 4, "Ready"),
         (MachineState.DELETING, 12, "Releasing"),

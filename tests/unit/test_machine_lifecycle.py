@@ -21,6 +21,7 @@ from regiond.machines.lifecycle import (
 )
 from regiond.machines.model import MAAS_STATUS, TRANSIENT, MachineState
 
+ENDS_WITH_ITS_ROW = {MachineState.FAILED_COMPOSE}  # no operation deletes it: it has nothing on a host
 INITIAL = (MachineState.COMPOSING, MachineState.ADOPTING)
 
 
@@ -61,7 +62,7 @@ def test_every_state_is_reachable_and_can_be_left() -> None:
     while added := {after for (before, _), after in NEXT.items() if before in reached} - reached:
         reached |= added
     assert reached == set(MachineState)
-    for state in MachineState:
+    for state in set(MachineState) - ENDS_WITH_ITS_ROW:
         assert any(before is state and after is not state for (before, _), after in NEXT.items()), state
 
 
@@ -72,8 +73,8 @@ def test_every_state_leads_to_ready_and_to_removal() -> None:
             found |= added
         return found
 
-    assert leads_to({MachineState.READY}) == set(MachineState)
-    assert leads_to(set(TRANSIENT)) == set(MachineState)
+    assert leads_to({MachineState.READY}) == set(MachineState) - ENDS_WITH_ITS_ROW
+    assert leads_to(set(TRANSIENT)) == set(MachineState) - ENDS_WITH_ITS_ROW
 
 
 def test_every_status_is_one_of_maas() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from attrs import evolve
 
 from common.errors import NotFound
-from regiond.api import crud
+from regiond.api import crud, operation_wait
 from regiond.api.dry_run import machine_plan_reply, with_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Boolean, Text, TextList
 from regiond.api.fields import Field, Problems
-from regiond.api.operation_wait import STARTED, soon, when_done
+from regiond.api.operation_wait import STARTED, soon
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.affinity_fields import NEW_AFFINITY
 from regiond.api.resources.compose_fields import domain_problems
@@ -58,7 +58,6 @@ RELEASE_OPTIONS = (
     ),
 )
 _IGNORED = frozenset({"scripts"})
-ANSWER_WITHIN_S = 5.0  # of a deployed machine, whose guest may take longer to shut down: clients poll its state
 MACHINE_RESULT = Result(doc="The machine.", type=MACHINE_JSON)
 
 
@@ -90,9 +89,7 @@ async def _release(call: Call) -> Reply:
 
     if operation is None:
         return await released(None)
-    if operation.request.get("deployed") and not call.respond_async:
-        return await soon(call, operation, released, within_s=ANSWER_WITHIN_S)
-    return await when_done(call, operation, released)
+    return await soon(call, operation, released, within_s=operation_wait.ACTION_ANSWER_S)
 
 
 def release_options(call: Call) -> ReleaseOptions:
@@ -235,8 +232,8 @@ RELEASE = with_dry_run(
         title="Release a machine",
         doc=(
             "Powers the machine off, empties its root disk if it was deployed, and clears its owner. A machine that "
-            "allocation had composed is deleted. A deployed machine shuts down first: if that takes longer than 5 s, "
-            "the answer is the machine in Releasing. Releasing a ready machine is not an error."
+            "allocation had composed is deleted. A deployed machine shuts down first. After 5 s the answer is the "
+            "machine in Releasing. Releasing a ready machine is not an error."
         ),
         result=MACHINE_RESULT,
         other_answers=(STARTED,),

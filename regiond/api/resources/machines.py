@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from common.values import PowerAction, PowerState
-from regiond.api import crud
+from regiond.api import crud, operation_wait
 from regiond.api.dry_run import machine_plan_reply, with_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.field_types import Choice, Text
 from regiond.api.fields import Field
-from regiond.api.operation_wait import STARTED, when_done, without_content
+from regiond.api.operation_wait import STARTED, soon, without_content
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources import adoption, allocation, bulk, console, deployment, machine_actions
 from regiond.api.resources.lookups import find_machine
@@ -46,7 +46,7 @@ async def _delete(call: Call) -> Reply:
         idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
     )
-    return await when_done(call, operation, without_content)
+    return await soon(call, operation, without_content)
 
 
 async def _deletion_plan(call: Call) -> Reply:
@@ -68,7 +68,7 @@ async def _power(call: Call, action: PowerAction) -> Reply:
     async def switched(_: Operation) -> Reply:
         return json_reply(MACHINE_JSON.encode(await call.services.machines.read(machine.system_id, caller=call.caller)))
 
-    return await when_done(call, operation, switched)
+    return await soon(call, operation, switched, within_s=operation_wait.ACTION_ANSWER_S)
 
 
 async def _power_on(call: Call) -> Reply:
@@ -137,7 +137,11 @@ MACHINE = Resource(
                 method="DELETE",
                 permission=Permission.OWNER,
                 title="Delete a machine",
-                doc="Deletes the virtual machine and its disks from the host, then the machine.",
+                doc=(
+                    "Deletes the virtual machine and its disks from the host, then the machine. Answers after 8 s if "
+                    "that takes longer: the machine is Releasing until it is gone. A repeated request waits for the "
+                    "same deletion."
+                ),
                 result=crud.NOTHING,
                 success=204,
                 other_answers=(STARTED,),

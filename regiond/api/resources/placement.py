@@ -11,7 +11,7 @@ from common.compose_request import ComposeRequest
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Choice, Text, TextList
 from regiond.api.fields import Field, Problems, Values
-from regiond.api.operation_wait import STARTED, when_done
+from regiond.api.operation_wait import STARTED, soon
 from regiond.api.replies import Reply, json_reply, with_warnings
 from regiond.api.resources.compose_fields import COMPOSE, compose_request, without_derived
 from regiond.api.serializers.machines import COMPOSED_JSON
@@ -137,7 +137,7 @@ async def _compose(call: Call) -> Reply:
     operation = await call.services.machines.start_compose(
         call.caller, _request(call.values), _constraints(call.values), idempotency_key=call.idempotency_key
     )
-    return await when_done(call, operation, _composed)
+    return await soon(call, operation, _composed, announce=call.services.machines.announce)
 
 
 async def _composed(operation: Operation) -> Reply:

@@ -11,7 +11,7 @@ from regiond.api.dry_run import with_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Secret, Text
 from regiond.api.fields import Field, Problems
-from regiond.api.operation_wait import STARTED, when_done
+from regiond.api.operation_wait import STARTED, soon, when_done
 from regiond.api.replies import Reply, json_reply, with_warnings
 from regiond.api.resources import compose_fields, host_fields
 from regiond.api.resources.lookups import find_host
@@ -56,7 +56,7 @@ async def _compose(call: Call) -> Reply:
     operation = await call.services.machines.start_compose(
         call.caller, _compose_request(call), idempotency_key=call.idempotency_key, need_rack=not call.respond_async
     )
-    reply = await when_done(call, operation, _composed)
+    reply = await soon(call, operation, _composed, announce=call.services.machines.announce)
     host: HostView = call.target
     pools = [pool.name for pool in host.storage_pools]
     return with_warnings(reply, label_notes(parse_storage(call.values["storage"]), pools, host.name))
@@ -181,8 +181,10 @@ COMPOSE = with_dry_run(
         fields=compose_fields.COMPOSE,
         title="Compose a machine",
         doc=(
-            "Creates a virtual machine on this host. With the header Idempotency-Key a repeated request composes "
-            "nothing new; with Prefer: respond-async the response is the operation."
+            "Creates a virtual machine on this host. After 8 s the answer is the id of the machine that is being "
+            "created: it is Commissioning, then Ready, or Failed commissioning with the reason. With the header "
+            "Idempotency-Key a repeated request composes nothing new; with Prefer: respond-async the response is the "
+            "operation."
         ),
         result=Result(doc="The id of the machine.", type=COMPOSED_JSON),
         other_answers=(STARTED,),

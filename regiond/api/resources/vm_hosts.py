@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from common.values import DriverType
-from regiond.api import crud
+from regiond.api import crud, operation_wait
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource
 from regiond.api.fields import Values
-from regiond.api.operation_wait import STARTED, when_done
+from regiond.api.operation_wait import STARTED, answer_within_s, soon, when_done
 from regiond.api.replies import Reply
 from regiond.api.resources import (
     adoption,
@@ -57,7 +57,7 @@ async def _create(call: Call) -> HostView:
         certificate=values["certificate"],
         key=values["key"],
     )
-    return await call.services.hosts.create(call.caller, new)
+    return await call.services.hosts.create(call.caller, new, wait_s=_refresh_wait_s(call))
 
 
 def _lxd_credentials(values: Values) -> dict[str, str | None]:
@@ -90,15 +90,23 @@ async def _update(call: Call) -> HostView:
         trust_on_first_use=values["trust_on_first_use"],
         **_lxd_credentials(values),
     )
-    return await call.services.hosts.update(call.caller, host.id, change)
+    return await call.services.hosts.update(call.caller, host.id, change, wait_s=_refresh_wait_s(call))
+
+
+def _refresh_wait_s(call: Call) -> float:
+    """How long the answer waits for the refresh, which continues then."""
+    return answer_within_s(call, operation_wait.QUICK_ANSWER_S)
 
 
 async def _delete(call: Call) -> Reply:
     host: HostView = call.target
     if call.values["dry_run"]:
         return await host_removal.plan(call, host.name, (host.id,))
-    operation = await call.services.hosts.start_remove(call.caller, host.id, host_removal.removal_of(call.values))
-    return await when_done(call, operation, host_removal.removed)
+    removal = host_removal.removal_of(call.values)
+    operation = await call.services.hosts.start_remove(call.caller, host.id, removal)
+    if removal.force:  # the answer lists what is lost
+        return await when_done(call, operation, host_removal.removed)
+    return await soon(call, operation, host_removal.removed)
 
 
 HOSTS = Resource(
@@ -119,8 +127,8 @@ HOSTS = Resource(
             _create,
             title="Add a VM host",
             doc=(
-                "Adds the host even if it cannot be reached; its totals are zero until a refresh succeeds. Changes "
-                "nothing on the host."
+                "Adds the host even if it cannot be reached; its totals are zero until a refresh succeeds, for which "
+                "the request waits 8 s. Changes nothing on the host."
             ),
             expensive=True,
             fields=host_fields.CREATE,
@@ -142,7 +150,7 @@ HOST = Resource(
             HOST_RESULT,
             _update,
             title="Update a VM host",
-            doc="Changes only the given fields.",
+            doc="Changes only the given fields, and refreshes the host, for which the request waits 8 s.",
             fields=host_fields.UPDATE,
             find=find_host,
             check=host_fields.update_problems,

@@ -42,7 +42,7 @@ _POWER = {PowerState.ON: "on", PowerState.PAUSED: "on", PowerState.OFF: "off"}
 _BY_ID_PREFIX: Mapping[str, str] = {DriverType.LIBVIRT: "virtio-", DriverType.LXD: "scsi-0QEMU_QEMU_HARDDISK_"}
 _BLOCK_SIZE = 512
 _LINK_MODES = {"dhcp": "dhcp", "static": "static"}
-_DESCRIBED = (MachineState.BROKEN, MachineState.FAILED_DEPLOYMENT)
+_DESCRIBED = (MachineState.BROKEN, MachineState.FAILED_DEPLOYMENT, MachineState.FAILED_COMPOSE)
 _TESTS = ("commissioning", "testing", "cpu_test", "memory_test", "network_test", "storage_test", "other_test")
 
 
@@ -134,11 +134,18 @@ _AFFINITY_GROUP: Serializer[AffinityMembership] = serializer(
     key("hard", BOOL, lambda one: one.hard),
     key("violated_by", array(STR), lambda one: one.violated_by),
 )
+
+
+def _pod_id(machine: MachineView) -> int | None:
+    """Of a machine whose compose failed, the host that failed: clients cannot deal with a machine without one."""
+    return machine.host_id if machine.host_id is not None else machine.failed_host_id
+
+
 _POD_REFERENCE: Serializer[MachineView] = serializer(
     "PodReference",
-    key("id", nullable(INT), lambda machine: machine.host_id),
+    key("id", nullable(INT), _pod_id),
     key("name", STR, lambda machine: machine.host_name or ""),
-    key("resource_uri", STR, lambda machine: uri("pods", machine.host_id or 0)),
+    key("resource_uri", STR, lambda machine: uri("pods", _pod_id(machine) or 0)),
 )
 _PARENT_REFERENCE: Serializer[MachineView] = serializer(
     "MachineReference",
@@ -229,7 +236,7 @@ _PARTS: Serializer[_Parts] = serializer(
     key("boot_disk", encoded(nullable(BLOCK_DEVICE_JSON)), lambda of: of.disks[0] if of.disks else None),
     key("storage", NUMBER, lambda of: sum(disk.size_bytes for disk in of.machine.disks) / 1_000_000),
     constant("numanode_set", array(OBJECT), ()),
-    key("pod", nullable(_POD_REFERENCE), lambda of: None if of.machine.host_id is None else of.machine),
+    key("pod", nullable(_POD_REFERENCE), lambda of: None if _pod_id(of.machine) is None else of.machine),
     key("parent", nullable(_PARENT_REFERENCE), lambda of: None if of.machine.host_system_id is None else of.machine),
     key("virtualmachine_id", nullable(INT), lambda of: of.machine.guest_id),
     key("guest_name", nullable(STR), lambda of: of.machine.guest_name),  # MAAS lacks it

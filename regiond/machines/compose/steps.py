@@ -13,16 +13,17 @@ from common.values import Guest, PowerAction
 from regiond.events.model import Level
 from regiond.hosts.service import record_guest
 from regiond.ledger import service as ledger
-from regiond.machines import lifecycle_store, store
+from regiond.machines import affinity_store, lifecycle_store, store
 from regiond.machines.compose.rescheduling import RescheduleOptions, stored_intent
-from regiond.machines.compose.store import clear_devices
-from regiond.machines.deletion import delete_machine, record_tombstone, remove_guest
+from regiond.machines.compose.store import clear_devices, leave_host, lock_announced
+from regiond.machines.deletion import record_tombstone, remove_guest
+from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.operation_intents import open_clean_up
 from regiond.machines.steps import Target, record_event, set_power
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
-from regiond.placement.model import Candidate
+from regiond.placement.model import Candidate, Policy
 from regiond.racks.service import HostCalls, nothing_began
 
 if TYPE_CHECKING:
@@ -183,13 +184,13 @@ def _fail(operation: Operation, target: Target, options: RescheduleOptions | Non
     async def record(db: Db) -> None:
         if undone.guest_may_remain:
             await _open_clean_up(db, operation, target)
-        await delete_machine(db, operation, target, "its compose failed")
+        await _end_machine(db, operation, target, error)
         if error is not None:
             explanation = {**(operation.explanation or {}), "tried": list(undone.tried)}
             await operation_service.explain(db, operation.id, explanation)
         await record_event(db, operation, "compose_failed", _failure(operation, target), level=Level.WARNING)
 
-    return Outcome(undone=(*undone.steps, "machine record deleted"), record=record, error=error)
+    return Outcome(undone=(*undone.steps, "machine not composed"), record=record, error=error)
 
 
 def _failure(operation: Operation, target: Target) -> str:
@@ -234,6 +235,21 @@ def _error_of_all_hosts(
     if allocated:
         return NoneAvailable(message, tried=list(tried))
     return rebuild(operation.error_code or InternalError.code, message, {"tried": list(tried)})
+
+
+async def _end_machine(db: Db, operation: Operation, target: Target, error: InnkeeperError | None) -> None:
+    """Deletes the machine; one that a client knows of remains, with the reason and without claims."""
+    await record_tombstone(db, operation, target, "its compose failed")
+    await ledger.release_machine(db, target.machine_id)  # locks the server, which comes before the machine
+    if not await lock_announced(db, target.machine_id):
+        await store.delete(db, target.machine_id)
+        return
+    await store.delete_guest(db, target.machine_id)
+    await clear_devices(db, target.machine_id)
+    await affinity_store.remove(db, target.machine_id, tuple(Policy))
+    await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.COMPOSE_FAILED)
+    reason = error.message if error is not None else operation.error_message
+    await leave_host(db, target.machine_id, reason or "")
 
 
 async def _release_claims(db: Db, machine_id: int) -> None:

@@ -67,6 +67,14 @@ _REWRITE = """
                                                     vid integer, mode text, label text, interface_id integer,
                                                     vlan_id integer, subnet_id integer)
 """
+_ANNOUNCE = "update machine set announced = true where id = $1 returning true"
+_LOCK_ANNOUNCED = "select announced from machine where id = $1 for update"
+# With a new UUID: a guest that still appears under the old one is removed, which has a tombstone.
+_FAIL = """
+    update machine set uuid = gen_random_uuid(), host_id = null, failed_host_id = host_id, error_description = $2,
+                       power_state = 'unknown', pinned_core_ids = '{}', huge_page_size_kib = null
+     where id = $1
+"""
 _POOL_OF = "select pool_id from machine where id = $1"
 _CLEAR_DEVICES = """
     with disks as (delete from machine_disk where machine_id = $1) delete from machine_nic where machine_id = $1
@@ -137,6 +145,21 @@ async def rewrite_machine(
         raise IdentifierTaken(error.constraint_name or "") from error
     except asyncpg.ForeignKeyViolationError as error:
         raise _deleted(error) from error
+
+
+async def announce(db: Db, machine_id: int) -> bool:
+    """Records that a client knows of the machine; returns False if it was deleted. Idempotent."""
+    return bool(await db.fetchval(_ANNOUNCE, machine_id))
+
+
+async def lock_announced(db: Db, machine_id: int) -> bool:
+    """Whether a client knows of the machine. That does not change until the transaction ends."""
+    return bool(await db.fetchval(_LOCK_ANNOUNCED, machine_id))
+
+
+async def leave_host(db: Db, machine_id: int, reason: str) -> None:
+    """Detaches a machine whose compose failed from its host, with the reason; it claims nothing and has no guest."""
+    await db.execute(_FAIL, machine_id, reason)
 
 
 async def clear_devices(db: Db, machine_id: int) -> None:

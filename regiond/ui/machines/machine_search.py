@@ -15,7 +15,9 @@ from regiond.ui.web_request import WebRequest
 QUICK: Mapping[str, MachineSearch] = {
     "running": MachineSearch(power_states=("on",)),
     "off": MachineSearch(power_states=("off",)),
-    "attention": MachineSearch(states=(MachineState.MISSING, MachineState.BROKEN, MachineState.FAILED)),
+    "attention": MachineSearch(
+        states=(MachineState.MISSING, MachineState.BROKEN, MachineState.FAILED, MachineState.FAILED_COMPOSE)
+    ),
 }
 OPTIONAL_COLUMNS: Mapping[str, str] = {
     "host": "Host",

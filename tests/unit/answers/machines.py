@@ -27,6 +27,7 @@ ANSWERS: Mapping[str, Any] = {
     "machines.list": lambda wanted: (MACHINE,) if MACHINE.hostname in wanted.hostnames or not wanted.hostnames else (),
     "machines.long_list": LongList.of((MACHINE,)),
     "machines.read": named({"wdpx3n": MACHINE}),
+    "machines.announce": True,
     "machines.start_compose": OPERATION,
     "machines.compose_problems": {},
     "machines.dry_run": PLACEMENT,

@@ -26,7 +26,7 @@ async def test_fields_are_sent_as_a_form_and_lists_as_repeated_fields(logged_in:
     assert ran.plain == {"system_id": "abc123"}
     (sent,) = region.requests_to("POST vm-hosts/1/?op=compose")
     assert sent.form == [("cores", "2"), ("pinned_cores", "1"), ("pinned_cores", "2"), ("hostname", "ä &=")]
-    assert "prefer" not in sent.headers
+    assert sent.headers["prefer"] == "wait=120"
 
 
 async def test_fields_of_get_and_delete_are_in_the_query(logged_in: Cli, region: Region) -> None:

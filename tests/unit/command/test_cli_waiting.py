@@ -67,7 +67,7 @@ async def test_a_terminal_waits_by_default_and_a_pipe_does_not(logged_in: Cli, r
     assert "kind-fox" in (await on_terminal(home, "admin", "vm-host", "compose", "1")).out
     await logged_in("admin", "vm-host", "compose", "1")
     prefers = [one.headers.get("prefer") for one in region.requests_to("POST vm-hosts/1/?op=compose")]
-    assert prefers == ["respond-async", None]
+    assert prefers == ["respond-async", "wait=120"]
 
 
 async def test_a_list_of_operations_is_waited_for(logged_in: Cli, region: Region) -> None:

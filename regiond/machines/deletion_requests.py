@@ -1,0 +1,80 @@
+"""Opens the deletion of a machine, joins the open one, or deletes at once what has nothing on a host."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from common.errors import Busy, WrongState
+from regiond.caller import Caller
+from regiond.db.pool import Database
+from regiond.events.service import Events
+from regiond.machines import lifecycle_store, store, view_store
+from regiond.machines.lifecycle import protection_text
+from regiond.machines.model import MachineState, MachineView
+from regiond.operations import service as operation_service
+from regiond.operations.model import OperationKind, OperationState
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+StoreKey = Callable[["Db", int], Awaitable[None]]  # ties the idempotency key of the request, if any, to an operation
+
+
+async def open_or_join_deletion(
+    database: Database,
+    caller: Caller,
+    machine: MachineView,
+    store_key: StoreKey,
+    open_one: Callable[[], Awaitable[int]],
+) -> int:
+    """Returns the id of the operation that deletes the machine: the open one, or that of `open_one`.
+
+    A machine whose compose failed is deleted here. Raises what `open_one` raises, NotFound if the machine was deleted.
+    """
+    if machine.state is MachineState.FAILED_COMPOSE:
+        return await _delete_uncomposed(database, caller, machine.system_id, store_key)
+    joined = await _join(database, machine, store_key)
+    if joined is not None:
+        return joined
+    try:
+        return await open_one()
+    except Busy:  # another request may have been faster
+        joined = await _join(database, machine, store_key)
+        if joined is not None:
+            return joined
+        async with database.connection() as db:
+            await view_store.read(db, machine.system_id)
+        raise
+
+
+async def _join(database: Database, machine: MachineView, store_key: StoreKey) -> int | None:
+    async with database.transaction() as db:
+        active = await operation_service.active(db, OperationKind.DELETE, machine_id=machine.id)
+        if active is None or active.kind is not OperationKind.DELETE:
+            return None
+        if active.cancel_requested or active.state is OperationState.UNDOING:
+            return None
+        await store_key(db, active.id)
+        return active.id
+
+
+async def _delete_uncomposed(database: Database, caller: Caller, system_id: str, store_key: StoreKey) -> int:
+    """The machine has neither guest nor claims, so the operation has ended when this returns."""
+    async with database.transaction() as db:
+        await lifecycle_store.lock(db, [system_id])
+        machine = await view_store.read(db, system_id)
+        if machine.locked:
+            raise WrongState(protection_text(machine.hostname, system_id), system_id=system_id)
+        operation_id = await operation_service.insert_succeeded(
+            db, OperationKind.DELETE, host_id=machine.failed_host_id, host_name=machine.host_name,
+            machine_id=machine.id, system_id=system_id, hostname=machine.hostname, account_id=caller.account_id,
+            request={"was": machine.state.value}, result={"system_id": system_id},
+        )  # fmt: skip
+        await store_key(db, operation_id)
+        await store.delete(db, machine.id)
+        await Events.record(
+            db, "machine_deleted", f"{machine.hostname}, whose compose had failed, was deleted", caller=caller,
+            host_id=machine.failed_host_id, system_id=system_id, operation_id=operation_id,
+        )  # fmt: skip
+        return operation_id
