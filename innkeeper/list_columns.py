@@ -252,6 +252,8 @@ LISTS: Mapping[str, tuple[Column, ...]] = {
         column("created_at", "created", rank=2),
     ),
     "sshkeys": (column("id", rank=ESSENTIAL), column("fingerprint", rank=ESSENTIAL), column("key", rank=2)),
+    "dnsresources": (column("id"), column("fqdn", rank=ESSENTIAL), column("ip_addresses", "addresses")),
+    "files": (column("filename", rank=ESSENTIAL), column("size"), column("updated")),
     "domains": (column("id"), column("name", rank=ESSENTIAL), column("is_default", "default")),
     "interfaces": (
         *INTERFACES,

@@ -1,12 +1,14 @@
-"""The network service that the API calls, as a Protocol."""
+"""The services of networks and DNS names that the API calls, as Protocols."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from regiond.caller import Caller
 from regiond.deletion_plan import DeletionPlan
+from regiond.dns.model import DnsFilter, DnsName, DnsNameChange, Domain, DomainChange
+from regiond.dns.service import MachineName
 from regiond.networks.model import (
     Fabric,
     HostInterface,
@@ -19,6 +21,25 @@ from regiond.networks.model import (
     Vlan,
     VlanChange,
 )
+
+
+class Dns(Protocol):
+    """Domains are identified by id or name, as text. Raises NotFound, and InvalidRequest for invalid fields."""
+
+    async def domains(self) -> tuple[Domain, ...]: ...
+    async def domain(self, id_or_name: str) -> Domain: ...
+    async def create_domain(
+        self, caller: Caller, name: str, *, authoritative: bool = True, ttl_s: int | None = None
+    ) -> Domain: ...
+    async def update_domain(self, caller: Caller, id_or_name: str, change: DomainChange) -> Domain: ...
+    async def set_default_domain(self, caller: Caller, id_or_name: str) -> Domain: ...
+    async def delete_domain(self, caller: Caller, id_or_name: str, *, dry_run: bool = False) -> DeletionPlan: ...
+    async def zone_file(self, id_or_name: str, machines: Iterable[MachineName]) -> str: ...
+    async def names(self, wanted: DnsFilter) -> tuple[DnsName, ...]: ...
+    async def name(self, name_id: int) -> DnsName: ...
+    async def create_name(self, caller: Caller, new: DnsNameChange) -> DnsName: ...
+    async def update_name(self, caller: Caller, name_id: int, change: DnsNameChange) -> DnsName: ...
+    async def delete_name(self, caller: Caller, name_id: int, *, dry_run: bool = False) -> DeletionPlan: ...
 
 
 class Networks(Protocol):

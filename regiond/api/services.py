@@ -16,7 +16,7 @@ from common.values import Project
 from regiond.api.account_services import Accounts, Audit, Files, Grants, Logins, Quotas, Sessions, SshKeys, Users
 from regiond.api.image_services import HostImages, ImageImports, Images, ImageUploads
 from regiond.api.machine_services import Adoption, Allocation, Bulk, Consoles, Deployments, Machines, Ownership
-from regiond.api.network_services import Networks
+from regiond.api.network_services import Dns, Networks
 from regiond.caller import Caller
 from regiond.clusters.model import ClusterChange, ClusterView
 from regiond.deletion_plan import DeletionPlan
@@ -220,6 +220,7 @@ class Services:
     racks: Racks
     rpc_clients: RpcClients
     networks: Networks
+    dns: Dns
     reconciler: Reconciler
     grants: Grants
     quotas: Quotas

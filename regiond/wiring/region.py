@@ -14,6 +14,7 @@ from regiond.components import AccountLayer, Components, ImageLayer, MachineLaye
 from regiond.db.listener import Notifications
 from regiond.db.pool import Database
 from regiond.db.schema_version import SchemaVersionMonitor
+from regiond.dns.service import Dns
 from regiond.events.changes import ChangeFeed
 from regiond.events.service import Events
 from regiond.files.service import Files
@@ -163,6 +164,7 @@ def _wire_services(
         events=accounts.events,
         event_streams=accounts.event_streams,
         networks=Networks(database),
+        dns=Dns(database),
         reconciler=reconciler,
         grants=Grants(database, record_event=Events.record, on_change=accounts.accounts.forget_cached),
         quotas=Quotas(database, machines.groups),

@@ -15,6 +15,7 @@ SHARED = {
     "zones": {"name": "default"},
     "tags": {"name": "pod-console-logging"},
     "domains": {"id": "0"},
+    "dnsresources": {"id": "1"},
     "fabrics": {"id": "0", "fabric_id": "0", "vid": "0"},
     "vlans": {"id": "5001"},
     "subnets": {"id": "1"},

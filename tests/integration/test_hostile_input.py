@@ -17,11 +17,24 @@ from tests.deployment.deployment import Deployment
 from tests.unit.api_double import ApiDouble
 from tests.unit.good_requests import GOOD
 
-COLLECTIONS = ("fabrics", "vlans", "subnets", "spaces", "ipranges", "nodes", "boot-resources", "files", "tags")
+COLLECTIONS = (
+    "fabrics",
+    "vlans",
+    "subnets",
+    "spaces",
+    "ipranges",
+    "nodes",
+    "boot-resources",
+    "files",
+    "tags",
+    "domains",
+    "dnsresources",
+)
 PLACING = ("compose", "place", "allocate")
 CHANGED = (
     "fabric", "vlan", "space", "subnet", "ip_range", "host_interface", "ip_address", "machine", "machine_nic", "claim",
-    "image", "user_file", "tag",
+    "image", "user_file", "tag", "dns_domain", "dns_name",
+    "dns_address",
 )  # fmt: skip
 TEXTS = (
     "\x00", "-1", "1.5", str(2**63), "a" * 10_000, "<a&b>", "::/0", "fe80::1%eth0", "10.1.0.5/24",
@@ -78,10 +91,12 @@ async def known_of(innkeeper: Deployment) -> dict[str, dict[str, str]]:
     (subnet,) = await innkeeper.get("subnets/")
     ip_range = await innkeeper.post("ipranges/", type="reserved", start_ip="10.1.0.50", end_ip="10.1.0.60")
     space = await innkeeper.post("spaces/", name="front")
+    dns_name = await innkeeper.post("dnsresources/", fqdn="www.maas", ip_addresses="10.1.0.8")
     system_id = host["host"]["system_id"]
     (interface,) = await innkeeper.get(f"nodes/{system_id}/interfaces/")
     ids = {
         "vlans": subnet["vlan"]["id"], "subnets": subnet["id"], "ipranges": ip_range["id"], "spaces": space["id"],
+        "dnsresources": dns_name["id"],
         "nodes": interface["id"], "vm-hosts": host["id"], "pods": host["id"],
     }  # fmt: skip
     common = {

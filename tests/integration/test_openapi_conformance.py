@@ -48,6 +48,7 @@ async def shared_objects(innkeeper: Deployment) -> None:
     await innkeeper.add_simulated("networked", networks="dmz:10.1.0.0/24:100")
     await innkeeper.post("spaces/", name="front")
     await innkeeper.post("ipranges/", type="reserved", start_ip="10.1.0.50", end_ip="10.1.0.60")
+    await innkeeper.post("dnsresources/", fqdn="www.maas", ip_addresses="10.1.0.8")
     await innkeeper.post("files/", filename="none", file="state")
     await innkeeper.post("account/prefs/sshkeys/", key=PUBLIC_KEY)
 

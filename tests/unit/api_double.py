@@ -83,6 +83,8 @@ _LOOKUPS = {
     "networks.interfaces",
     "reconciler.read_stored",
     "quotas.read",
+    "dns.domain",
+    "dns.name",
     "files.read",
     "tags.read",
     "images.read",

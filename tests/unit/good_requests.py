@@ -25,6 +25,7 @@ KNOWN = {
     "resourcepool": {"id": "0"},
     "tags": {"name": "virtual"},
     "domains": {"id": "0"},
+    "dnsresources": {"id": "5"},
     "quotas": {"id": "1"},
     "boot-resources": {"id": "1000", "file_id": "1000"},
     "fabrics": {"id": "0", "fabric_id": "0", "vid": "100"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 
+from regiond.dns.model import DnsName, Domain
 from regiond.networks.model import Fabric, HostInterface, InterfaceLink, IpRange, Space, Subnet, Vlan
 
 UNTAGGED = Vlan(id=5001, vid=0, name="untagged", mtu=1500, fabric_id=0, fabric_name="fabric-0")
@@ -28,6 +29,8 @@ SUBNET = Subnet(
     dns_servers=(ip_address("10.1.0.2"), ip_address("9.9.9.9")),
 )
 IPV6_SUBNET = Subnet(id=4, name="2001:db8::/64", cidr=ip_network("2001:db8::/64"), vlan=UNTAGGED)
+DOMAIN = Domain(id=0, name="maas", record_count=1)
+DNS_NAME = DnsName(id=5, name="www", domain_id=0, domain="maas", addresses=(ip_address("10.1.0.8"),))
 FABRIC = Fabric(id=0, name="fabric-0", class_type=None, description="", vlans=(UNTAGGED, VLAN))
 SPACE = Space(id=2, name="front", description="", vlans=(VLAN,), subnets=(SUBNET,))
 IP_RANGE = IpRange(

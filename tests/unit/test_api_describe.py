@@ -68,6 +68,8 @@ EXPECTED = {
     "IPRangeHandler": ("ipranges/{id}/", ["id"]),
     "DomainsHandler": ("domains/", []),
     "DomainHandler": ("domains/{id}/", ["id"]),
+    "DnsResourcesHandler": ("dnsresources/", []),
+    "DnsResourceHandler": ("dnsresources/{id}/", ["id"]),
     "OperationsHandler": ("operations/", []),
     "OperationHandler": ("operations/{id}/", ["id"]),
     "EventsHandler": ("events/", []),

@@ -80,6 +80,8 @@ def test_responses_match_their_declared_schema(api: ApiDouble, resource: Resourc
         assert (reply.content_type, reply.headers["Cache-Control"]) == ("application/octet-stream", "no-store")
     elif reply.content_type == EVENT_STREAM:  # `tests/integration/test_event_stream.py` reads it
         assert reply.chunks is not None
+    elif endpoint.op == "zone_file":
+        assert (reply.content_type, reply.body) == ("text/plain; charset=utf-8", b"$ORIGIN maas.\n")
     elif endpoint.result.is_data:
         assert (reply.content_type, reply.body) == ("application/octet-stream", FILE_CONTENT.content)
     elif endpoint.result.schema is None:

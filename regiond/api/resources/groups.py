@@ -1,4 +1,4 @@
-"""`zones/`, `zones/{name}/`, `resourcepools/` (and `pools/`), `resourcepool/{id}/`, `domains/`."""
+"""`zones/`, `zones/{name}/`, `resourcepools/` (and `pools/`), `resourcepool/{id}/`."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ from collections.abc import Mapping
 
 from attrs import evolve
 
-from common.errors import NotFound
 from regiond.api import crud
 from regiond.api.dry_run import is_dry_run
 from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.field_types import Choice, Text
 from regiond.api.fields import Field
 from regiond.api.resources import grants
-from regiond.api.serializers.groups import DOMAIN_ID, DOMAIN_JSON, POOL_WITH_STRATEGY_JSON, ZONE_JSON
+from regiond.api.serializers.groups import POOL_WITH_STRATEGY_JSON, ZONE_JSON
 from regiond.api.services import Services
 from regiond.deletion_plan import DeletionPlan
 from regiond.groups.model import MAX_NAME, ResourcePool, Zone
-from regiond.identifiers import split_reference
-from regiond.networks.model import DOMAIN_NAME
-from regiond.validation_messages import no_object
 
 _NAME = Text(
     max_length=MAX_NAME,
@@ -105,15 +101,6 @@ async def _delete_pool(call: Call) -> DeletionPlan:
     return await call.services.groups.delete_pool(call.caller, call.path["id"], dry_run=is_dry_run(call))
 
 
-async def _list_domains(_: Call) -> tuple[None, ...]:
-    return (None,)  # DOMAIN_JSON has only constants
-
-
-async def _find_domain(_: Services, path: Mapping[str, str]) -> None:
-    if not {str(DOMAIN_ID), DOMAIN_NAME}.intersection(split_reference(path["id"])):
-        raise NotFound(no_object("domain", path["id"], [DOMAIN_NAME]))
-
-
 ZONES = Resource(
     handler="ZonesHandler",
     path="zones/",
@@ -173,24 +160,10 @@ POOL = Resource(
         *grants.of_pool(_find_pool),
     ),
 )
-DOMAINS = Resource(
-    handler="DomainsHandler",
-    path="domains/",
-    doc="DNS domains. Innkeeper serves no DNS; its one domain completes the names of machines.",
-    endpoints=(crud.list_of(DOMAIN_JSON, _list_domains, title="List domains", result="The domains."),),
-)
-DOMAIN = Resource(
-    handler="DomainHandler",
-    path="domains/{id}/",
-    doc="One domain, by its id or name.",
-    endpoints=(crud.read_target(Result(doc="The domain.", type=DOMAIN_JSON), _find_domain, title="Read a domain"),),
-)
 RESOURCES = (
     ZONES,
     ZONE,
     POOLS,
     POOLS.also(handler="PoolsHandler", path="pools/", described=False),
     POOL,
-    DOMAINS,
-    DOMAIN,
 )

@@ -9,7 +9,18 @@ from typing import Any
 from common.errors import NotFound
 from regiond.networks.model import UsedAddress
 from tests.unit.answers.shared import changed, named
-from tests.unit.network_samples import FABRIC, INTERFACES, IP_RANGE, IPV6_SUBNET, SPACE, SUBNET, UNTAGGED, VLAN
+from tests.unit.network_samples import (
+    DNS_NAME,
+    DOMAIN,
+    FABRIC,
+    INTERFACES,
+    IP_RANGE,
+    IPV6_SUBNET,
+    SPACE,
+    SUBNET,
+    UNTAGGED,
+    VLAN,
+)
 
 ANSWERS: Mapping[str, Any] = {
     "networks.fabrics": (FABRIC,),
@@ -25,6 +36,13 @@ ANSWERS: Mapping[str, Any] = {
     "networks.space": named({"2": SPACE, "front": SPACE}),
     "networks.ranges": (IP_RANGE,),
     "networks.range": lambda range_id: IP_RANGE if range_id == 6 else NotFound("There is no range."),
+    "dns.domains": (DOMAIN,),
+    "dns.domain": named({"0": DOMAIN, "maas": DOMAIN}),
+    "dns.set_default_domain": DOMAIN,
+    "dns.zone_file": "$ORIGIN maas.\n",
+    "dns.names": (DNS_NAME,),
+    "dns.name": lambda name_id: DNS_NAME if name_id == 5 else NotFound("There is no DNS resource."),
+    **changed("dns", domain=DOMAIN, name=DNS_NAME),
     **changed("networks", fabric=FABRIC, vlan=VLAN, subnet=SUBNET, space=SPACE, range=IP_RANGE),
     "networks.interfaces": named({"k3xq7a": INTERFACES, "wdpx3n": INTERFACES}),  # the second for ids of both kinds
     "networks.update_interface": INTERFACES[0],
