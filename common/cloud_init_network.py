@@ -18,13 +18,17 @@ _INTERFACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", re.ASCII)  # Li
 
 @frozen(kw_only=True)
 class InterfaceConfig:
-    """How a guest configures an interface. `dhcp` has the IP versions (4, 6) to request by DHCP; `mtu` is in bytes."""
+    """How a guest configures an interface. `dhcp` has the IP versions (4, 6) to request by DHCP; `mtu` is in bytes.
+
+    `default_routes` has the IP versions whose default route must go through it, if an address of it has a gateway.
+    """
 
     name: str
     addresses: tuple[NicAddress, ...] = ()
     dhcp: tuple[int, ...] = ()
     mtu: int | None = field(default=None, validator=optional([ge(68), le(65535)]))
     search_domains: tuple[str, ...] = ()
+    default_routes: tuple[int, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -43,14 +47,14 @@ class EthernetConfig(InterfaceConfig):
     vlans: tuple[VlanConfig, ...] = ()
 
 
-def render(nics: Iterable[EthernetConfig], *, gateways: Iterable[str] = ()) -> str:
+def render(nics: Iterable[EthernetConfig]) -> str:
     """Returns the text of `network-config`.
 
-    A guest has one default route for each IP version: through the first of `gateways` that an address has, else through
-    the gateway of the first address.
+    A guest has one default route for each IP version: through the gateway of the first address of an interface that
+    must have it, else of the first address.
     """
     nics = tuple(nics)
-    routes = _routes(nics, tuple(gateways))
+    routes = _routes(nics)
     config: dict[str, Any] = {"version": 2, "ethernets": {nic.name: _ethernet(nic, routes) for nic in nics}}
     vlans = {vlan.name: _vlan(vlan, nic, routes) for nic in nics for vlan in nic.vlans}
     return json.dumps({**config, "vlans": vlans} if vlans else config, indent=2)
@@ -60,13 +64,13 @@ def ip_version(address: str) -> int:
     return ipaddress.ip_address(address).version
 
 
-def _routes(nics: Iterable[EthernetConfig], gateways: tuple[str, ...]) -> dict[str, dict[int, str]]:
+def _routes(nics: Iterable[EthernetConfig]) -> dict[str, dict[int, str]]:
     """Returns for each interface, by name, the gateways of its default routes, by IP version."""
-    chosen = {ipaddress.ip_address(gateway) for gateway in gateways}
     found: dict[int, tuple[bool, str, str]] = {}
     for interface in (one for nic in nics for one in (nic, *nic.vlans)):
         for gateway in filter(None, (address.gateway for address in interface.addresses)):
-            version, is_chosen = ip_version(gateway), ipaddress.ip_address(gateway) in chosen
+            version = ip_version(gateway)
+            is_chosen = version in interface.default_routes
             if version not in found or (is_chosen and not found[version][0]):
                 found[version] = is_chosen, interface.name, gateway
     routes: dict[str, dict[int, str]] = {}

@@ -41,6 +41,7 @@ from regiond.machines.allocation.service import Allocator
 from regiond.machines.bulk.service import Bulk
 from regiond.machines.compose.stages import ComposeStages
 from regiond.machines.deployment.service import Deployments
+from regiond.machines.nics.service import MachineNics
 from regiond.machines.ownership import Ownership
 from regiond.machines.service import Machines
 from regiond.operations.engine import Engine
@@ -111,6 +112,7 @@ class MachineLayer:
     machines: Machines
     allocation: Allocator
     ownership: Ownership
+    machine_nics: MachineNics
     bulk: Bulk
     deployments: Deployments
     content: RackContent

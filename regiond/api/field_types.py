@@ -132,9 +132,10 @@ class Boolean:
 
 @frozen(kw_only=True)
 class Choice:
-    """One of the given values."""
+    """One of the given values; with `any_case`, also in other letter case."""
 
     choices: tuple[str, ...]
+    any_case: bool = False
     blank: str | None = None
 
     @property
@@ -143,6 +144,8 @@ class Choice:
 
     def parse(self, submitted: Sequence[object]) -> str:
         value = plain_text(submitted[-1]).strip()
+        if self.any_case:
+            value = next((one for one in self.choices if one.lower() == value.lower()), value)
         if value not in self.choices:
             raise FieldError(no_choice(value, self.choices))
         return value

@@ -25,6 +25,7 @@ from regiond.machines.model import (
     ForgottenMachine,
     GroupCounts,
     HostConstraints,
+    LinkRequest,
     MachineChange,
     MachineFilter,
     MachinePage,
@@ -126,6 +127,25 @@ class Ownership(Protocol):
     async def mark_fixed(self, caller: Caller, system_id: str, why: str = "") -> MachineView: ...
     async def set_locked(self, caller: Caller, system_id: str, *, locked: bool, comment: str = "") -> MachineView: ...
     async def update(self, caller: Caller, system_id: str, change: MachineChange) -> MachineView: ...
+
+
+class MachineNics(Protocol):
+    async def link(self, caller: Caller, system_id: str, nic_id: int, request: LinkRequest) -> MachineView: ...
+    async def unlink(self, caller: Caller, system_id: str, nic_id: int, link_id: int | None) -> MachineView: ...
+    async def set_default_gateway(
+        self, caller: Caller, system_id: str, nic_id: int, link_id: int | None = None
+    ) -> MachineView: ...
+    async def clear_default_gateways(self, caller: Caller, system_id: str) -> MachineView: ...
+    async def update(
+        self,
+        caller: Caller,
+        system_id: str,
+        nic_id: int,
+        *,
+        name: str | None = None,
+        tags: Sequence[str] | None = None,
+    ) -> MachineView: ...
+    async def set_tag(self, caller: Caller, system_id: str, nic_id: int, tag: str, *, present: bool) -> MachineView: ...
 
 
 class Bulk(Protocol):

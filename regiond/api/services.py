@@ -15,7 +15,16 @@ from common.capacity import Capacity
 from common.values import Project
 from regiond.api.account_services import Accounts, Audit, Files, Grants, Logins, Quotas, Sessions, SshKeys, Users
 from regiond.api.image_services import HostImages, ImageImports, Images, ImageUploads
-from regiond.api.machine_services import Adoption, Allocation, Bulk, Consoles, Deployments, Machines, Ownership
+from regiond.api.machine_services import (
+    Adoption,
+    Allocation,
+    Bulk,
+    Consoles,
+    Deployments,
+    MachineNics,
+    Machines,
+    Ownership,
+)
 from regiond.api.network_services import Dns, Networks
 from regiond.caller import Caller
 from regiond.clusters.model import ClusterChange, ClusterView
@@ -201,6 +210,7 @@ class Services:
     machines: Machines
     allocation: Allocation
     ownership: Ownership
+    machine_nics: MachineNics
     bulk: Bulk
     deployments: Deployments
     consoles: Consoles

@@ -52,6 +52,8 @@ __all__ = [
     "GuestPowerChange",
     "HostConstraints",
     "Labels",
+    "LinkMode",
+    "LinkRequest",
     "MaasStatus",
     "MachineChange",
     "MachineColumn",
@@ -143,10 +145,10 @@ class DiskView:
 
 @frozen(kw_only=True)
 class NicView:
-    """`label` is that of the interface constraint; `mode` is `dhcp`, `static` or `unconfigured`.
+    """`label` is that of the interface constraint; `mode` is `dhcp`, `static`, `auto` or `unconfigured`.
 
     `vlan` and `subnet` are None if unknown. `ip_address` is an address that Innkeeper assigned; `seen` are those that
-    the guest has, while it runs.
+    the guest has, while it runs. `gateway_versions` are the IP versions (4, 6) whose default route goes through it.
     """
 
     id: int
@@ -162,6 +164,13 @@ class NicView:
     subnet: Subnet | None = None
     ip_address: Address | None = None
     seen: tuple[SeenAddress, ...] = ()
+    tags: tuple[str, ...] = ()
+    gateway_versions: tuple[int, ...] = ()
+
+    @property
+    def gateway(self) -> Address | None:
+        """The gateway of the assigned address."""
+        return None if self.ip_address is None or self.subnet is None else self.subnet.gateway_ip
 
     @property
     def unassigned(self) -> tuple[SeenAddress, ...]:
@@ -173,6 +182,26 @@ class NicView:
         """The assigned address, then the others."""
         assigned = () if self.ip_address is None else (self.ip_address,)
         return (*assigned, *(one.address for one in self.unassigned))
+
+
+class LinkMode(StrEnum):
+    """How a NIC gets its address, in MAAS's words."""
+
+    AUTO = "AUTO"  # one that Innkeeper chooses
+    STATIC = "STATIC"  # one that the user chooses, or Innkeeper if the user gives none
+    DHCP = "DHCP"
+    LINK_UP = "LINK_UP"  # none
+
+
+@frozen(kw_only=True)
+class LinkRequest:
+    """A link of a NIC. `subnet` is an id, a CIDR or a name; empty texts: not given. `force` replaces another link."""
+
+    mode: LinkMode
+    subnet: str = ""
+    ip_address: str = ""
+    default_gateway: bool = False
+    force: bool = False
 
 
 @frozen(kw_only=True)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 # Networks can change after a machine was composed: the VLAN of a NIC is that of its subnet or host interface now.
 _NICS = """
     select distinct on (n.machine_id, n.index)
-           n.id, n.machine_id, n.index, n.name, n.mac_address, n.kind, n.source, n.label, n.mode, n.vid,
+           n.id, n.machine_id, n.index, n.name, n.mac_address, n.kind, n.source, n.label, n.mode, n.vid, n.tags,
+           n.gateway_versions,
            coalesce(s.vlan_id, i.vlan_id, n.vlan_id) as vlan_id, n.subnet_id, host(a.address) as address
       from machine_nic n
       left join subnet s on s.id = n.subnet_id
@@ -24,7 +25,7 @@ _NICS = """
       left join ip_address a on a.machine_id = n.machine_id and a.nic_id = n.id
      where n.machine_id = any($1::integer[]) order by n.machine_id, n.index, a.id
 """
-_NETWORKS = ("machine_id", "vlan_id", "subnet_id", "address")
+_CONVERTED = ("machine_id", "vlan_id", "subnet_id", "address", "tags", "gateway_versions")
 
 
 async def of_machines(db: Db, machine_ids: Sequence[int]) -> Mapping[int, tuple[NicView, ...]]:
@@ -39,7 +40,9 @@ async def of_machines(db: Db, machine_ids: Sequence[int]) -> Mapping[int, tuple[
     for row in rows:
         nic = NicView(
             seen=seen.get(row["id"], ()),
-            **{name: value for name, value in row.items() if name not in _NETWORKS},
+            **{name: value for name, value in row.items() if name not in _CONVERTED},
+            tags=tuple(row["tags"]),
+            gateway_versions=tuple(row["gateway_versions"]),
             vlan=vlans.get(row["vlan_id"]),
             subnet=subnets.get(row["subnet_id"]),
             ip_address=None if row["address"] is None else ip_address(row["address"]),

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from common.errors import NotFound
+from common.guest_spec import NicSpec
 from common.values import PowerAction, PowerState
 from regiond.events.model import Level
 from regiond.hosts import service as host_service
 from regiond.hosts.model import MACHINE_MISSING, MACHINE_MISSING_TEXT
-from regiond.machines import affinity_store, lifecycle_store, store
+from regiond.machines import affinity_store, lifecycle_store, nic_store, store
 from regiond.machines.deployment import store as deployment_store
 from regiond.machines.deployment.steps import empty_disks
+from regiond.machines.guest_spec import nic_spec
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState
+from regiond.machines.nics.restoration import restore_links
 from regiond.machines.steps import POWER_OFF_GRACE_S, Target, record_event, set_power
 from regiond.networks import service as network_service
 from regiond.operations.model import Operation, OperationKind
@@ -42,6 +47,7 @@ class ReleaseMachine:
         if request.get("shuts_down"):
             await self._shut_down(operation, target, journal)
         if request.get("deployed") or request.get("erase"):
+            target = await self._with_restored_links(operation, target, journal)
             power = await empty_disks(
                 self._calls, operation, target, journal,
                 erase=bool(request.get("erase")), overwrite=bool(request.get("overwrite")),
@@ -53,6 +59,7 @@ class ReleaseMachine:
             if power is None:  # before the machine's row is locked: the server's lock comes first
                 await host_service.delete_guest(db, target.machine_id)
             await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.RELEASED)
+            await _restore_links(db, operation, target)
             await lifecycle_store.clear_owner(db, target.machine_id)
             await affinity_store.end_allocation(db, target.machine_id)
             await network_service.forget_addresses(db, target.machine_id)
@@ -80,6 +87,21 @@ class ReleaseMachine:
 
         return Outcome(undone=("machine not released",), record=record)
 
+    async def _with_restored_links(self, operation: Operation, target: Target, journal: Journal) -> Target:
+        """Returns the target with the NICs as they were before its owner changed them: the host reserves their
+        addresses when it removes the operating system.
+        """
+        nics: list[NicSpec] = []
+
+        async def restore(db: Db) -> None:
+            await _restore_links(db, operation, target)
+            found = await nic_store.of_machines(db, [target.machine_id])
+            nics[:] = [nic_spec(nic) for nic in found.get(target.machine_id, ())]
+
+        await journal.write("restore_links", restore)
+        known = {nic.mac_address for nic in target.spec.nics}  # none of an adopted machine
+        return evolve(target, spec=evolve(target.spec, nics=tuple(nic for nic in nics if nic.mac_address in known)))
+
     async def _shut_down(self, operation: Operation, target: Target, journal: Journal) -> None:
         await journal.step("shut_down", reaches_host=True)
         try:
@@ -95,6 +117,13 @@ class ReleaseMachine:
         except NotFound as error:
             await journal.note("guest not found", reason=error.message)
             return None
+
+
+async def _restore_links(db: Db, operation: Operation, target: Target) -> None:
+    lost = await restore_links(db, target.machine_id)
+    if lost:
+        message = f"{target.spec.name} did not get all of its addresses back: {'; '.join(lost)}"
+        await record_event(db, operation, "addresses_not_restored", message, level=Level.WARNING)
 
 
 async def _restore_state(db: Db, operation: Operation, target: Target, *, missing: bool) -> None:

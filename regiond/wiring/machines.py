@@ -34,6 +34,7 @@ from regiond.machines.deployment.steps import DeployMachine, DeploymentTools
 from regiond.machines.guest_changes import MachineGuestChanges
 from regiond.machines.host_removal import MachinesOfRemovedHost
 from regiond.machines.model import AllocateRequest
+from regiond.machines.nics.service import MachineNics
 from regiond.machines.ownership import Ownership
 from regiond.machines.release import ReleaseMachine
 from regiond.machines.service import Machines
@@ -100,6 +101,7 @@ def wire_machines(
         content=RackContent(images.content),
         host_images=HostImages(database=database, hosts=hosts, calls=calls),
         ownership=ownership,
+        machine_nics=MachineNics(database),
         bulk=Bulk(database, operations, machines, ownership),
         adoption=Adoption(database, operations, hosts, calls, installation_id=installation_id),
         refresher=Refresher(

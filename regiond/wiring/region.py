@@ -140,6 +140,7 @@ def _wire_services(
         machines=machines.machines,
         allocation=machines.allocation,
         ownership=machines.ownership,
+        machine_nics=machines.machine_nics,
         bulk=machines.bulk,
         deployments=machines.deployments,
         consoles=Consoles(

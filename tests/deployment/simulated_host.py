@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -181,6 +182,18 @@ class SimulatedHost:
             "select user_data from deployment join guest using (guest_id) where name = ?", guest
         )
         return bytes(user_data)
+
+    def network_config_of(self, guest: str) -> str:
+        ((text,),) = self.rows(
+            "select network_config from deployment join guest using (guest_id) where name = ?", guest
+        )
+        return str(text)
+
+    def reserved_addresses_of(self, guest: str) -> list[str | None]:
+        """Of each NIC of the guest, in their order."""
+        query = "select settings from nic_settings join guest using (guest_id) where name = ? order by position"
+        addresses = [json.loads(settings)["address"] for (settings,) in self.rows(query, guest)]
+        return [None if one is None else str(one["address"]) for one in addresses]
 
     def fetched_user_data_of(self, guest: str) -> bytes | None:
         """What the guest has fetched from the region; None if nothing."""

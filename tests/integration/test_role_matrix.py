@@ -16,13 +16,13 @@ REFUSED = {401, 403, 404}
 
 
 def targets(resource: Resource, endpoint: Endpoint, one: Contents) -> list[Mapping[str, str]]:
-    """The paths to the object; interfaces are those of a machine, or those of a host."""
+    """The paths to the object; interfaces are those of a machine, or those of a host, which only reads are open to."""
     path = path_to(resource, one)
     if not resource.path.startswith("nodes/") or "interfaces" not in resource.path:
         return [path]
     of_host = {"system_id": one.host_system_id, "id": str(one.interface_id)}
     of_host = {name: of_host[name] for name in resource.params}
-    return [of_host] if endpoint.method == "PUT" else [path, of_host]
+    return [path, of_host] if endpoint.method == "GET" else [path]
 
 
 def expected(endpoint: Endpoint, role: Role, *, pooled: bool, where: str) -> set[int]:

@@ -44,6 +44,8 @@ GOOD = {
     "type": "simulated",
     "power_address": "simulated:s1?cores=4",
     "tag": "fast",
+    "mode": "auto",
+    "id": "41",
     "address": "10.1.0.7",
     "fingerprint": "SHA256:abc",
     "identity": "virsh/libvirt:system:4c4c4544-0031-4a10-8052-b4c04f4e3332",

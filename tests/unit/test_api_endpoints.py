@@ -87,7 +87,18 @@ OWN_MACHINE = (
     "set_owner_data",
     "unlock",
 )
+OF_INTERFACES = (
+    "add_tag",
+    "disconnect",
+    "link_subnet",
+    "remove_tag",
+    "set_default_gateway",
+    "unlink_subnet",
+    "update",  # of a VM host's interface: for administrators
+)
 FOR_USERS = {
+    *(("InterfaceHandler", name, Permission.OPERATOR) for name in OF_INTERFACES),
+    ("MachineHandler", "clear_default_gateways", Permission.OPERATOR),
     *(("MachineHandler", op, Permission.OWNER) for op in OWN_MACHINE),
     ("MachineHandler", "delete", Permission.OWNER),
     *((handler, "release", Permission.OPERATOR) for handler in ("MachineHandler", "MachinesHandler")),

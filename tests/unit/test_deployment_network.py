@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from common.cloud_init_network import VlanConfig
 from common.guest_spec import NicAddress, NicSpec
@@ -23,8 +24,8 @@ def address(text: str, gateway: str | None = None, **fields: Any) -> NicAddress:
     return NicAddress(address=text, prefix_length=64 if ":" in text else 24, gateway=gateway, **fields)
 
 
-def config(*nics: NicNetwork, gateways: tuple[str, ...] = ()) -> Any:
-    found = json.loads(network_config(nics, gateways=gateways))
+def config(*nics: NicNetwork) -> Any:
+    found = json.loads(network_config(nics))
     assert found["version"] == 2
     return found
 
@@ -83,20 +84,26 @@ TWO = (nic("eth0", address("10.1.0.20", "10.1.0.1")), nic("eth1", address("10.2.
 
 
 @pytest.mark.parametrize(
-    ("gateways", "routes"),
+    ("versions", "routes"),
     [
         ((), [("eth0", "gateway4", "10.1.0.1")]),
-        (("10.2.0.1",), [("eth1", "gateway4", "10.2.0.1")]),
-        (("10.9.0.1", "2001:DB8::0"), [("eth0", "gateway4", "10.1.0.1")]),
+        ((4,), [("eth1", "gateway4", "10.2.0.1")]),
+        ((6,), [("eth0", "gateway4", "10.1.0.1")]),
     ],
 )
-def test_the_chosen_gateway_is_the_default_route(gateways: tuple[str, ...], routes: Any) -> None:
-    assert default_routes(config(*TWO, gateways=gateways)) == routes
+def test_the_chosen_nic_has_the_default_route(versions: tuple[int, ...], routes: Any) -> None:
+    assert default_routes(config(TWO[0], evolve(TWO[1], default_routes=versions))) == routes
+
+
+def test_of_two_nics_with_one_gateway_the_chosen_one_has_the_route() -> None:
+    one, two = (nic(f"eth{at}", address(f"10.1.0.2{at}", "10.1.0.1")) for at in range(2))
+    assert default_routes(config(one, evolve(two, default_routes=(4,)))) == [("eth1", "gateway4", "10.1.0.1")]
 
 
 def test_each_ip_version_has_one_default_route() -> None:
-    vlan = VlanConfig(name="eth2.5", vid=5, addresses=(address("2001:db8:1::9", "2001:db8:1::1"),))
-    found = config(*TWO, nic("eth2", address("2001:db8::9", "2001:db8::1"), vlans=(vlan,)), gateways=("2001:DB8:1::1",))
+    own = address("2001:db8:1::9", "2001:db8:1::1")
+    vlan = VlanConfig(name="eth2.5", vid=5, addresses=(own,), default_routes=(6,))
+    found = config(*TWO, nic("eth2", address("2001:db8::9", "2001:db8::1"), vlans=(vlan,)))
     assert default_routes(found) == [("eth0", "gateway4", "10.1.0.1"), ("eth2.5", "gateway6", "2001:db8:1::1")]
 
 

@@ -14,7 +14,7 @@ from common.values import Guest, PowerState
 from rackd.drivers.contract import ImageContent
 from rackd.drivers.driver_errors import machine_not_found
 from rackd.drivers.image_content import check_image_fits, verified_parts
-from rackd.drivers.simulated import deployments, guests, own_images
+from rackd.drivers.simulated import deployments, guest_resources, guests, leases, own_images
 from rackd.drivers.simulated.capacity_checks import check_pool_exists, check_pool_space
 from rackd.drivers.simulated.fault_injection import FaultInjector
 from rackd.drivers.simulated.store import Store
@@ -56,7 +56,9 @@ class SimulatedDeployer:
             elif not deployments.has_image(db, root.pool_id, image):
                 raise ImageMissing(f"The storage pool {root.pool_id} of {self._address.identity} lacks the image.")
             check_image_fits(image, root)
+            guest_resources.check_addresses_free(db, guest.guest_id, spec.nics)
             stored = self._stored(seed)
+            self._set_nics(db, guest, spec)
             deployments.write(db, guest.guest_id, image, seed, user_data=stored)
         return stored != seed.user_data
 
@@ -71,9 +73,15 @@ class SimulatedDeployer:
         self._faults.call("empty root disk")
         with self._store.writing() as db:
             guest = self._powered_off(db, spec)
+            guest_resources.check_addresses_free(db, guest.guest_id, spec.nics)
+            self._set_nics(db, guest, spec)
             deployments.erase(db, guest.guest_id)
             for disk in spec.disks if erase else spec.disks[:1]:
                 deployments.empty(db, disk.pool_id, disk.volume)
+
+    def _set_nics(self, db: sqlite3.Connection, guest: Guest, spec: GuestSpec) -> None:
+        guest_resources.set_nics(db, guest.guest_id, spec.nics)
+        leases.forget(db, guest.guest_id)
 
     def _powered_off(self, db: sqlite3.Connection, spec: GuestSpec) -> Guest:
         found = guests.by_marker(db, spec.marker)

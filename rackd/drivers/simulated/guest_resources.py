@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
+from common.errors import WrongState
 from common.guest_spec import GuestSpec, NicSpec
 from common.serialization import from_dict, to_dict
 from common.values import GuestRef, NicKind
@@ -19,6 +20,16 @@ _PAGE_HOLDERS = """
      where pinning.huge_pages
 """
 _FUNCTIONS_TAKEN = "select source, count(*) as nics from nic where kind = ? group by source"
+_RESERVED = """
+    select guest.name, nic.source, nic.mac_address, nic_settings.settings
+      from nic_settings join nic using (guest_id, position) join guest using (guest_id)
+     where nic.kind = ? and guest.guest_id <> ?
+"""
+_SET_NIC = """
+    update nic_settings set settings = ?
+     where guest_id = ?
+       and position = (select position from nic where nic.guest_id = nic_settings.guest_id and lower(mac_address) = ?)
+"""
 _NIC_SETTINGS = """
     select nic_settings.settings
       from nic_settings join guest using (guest_id)
@@ -45,6 +56,29 @@ def add(db: sqlite3.Connection, guest_id: str, spec: GuestSpec) -> None:
         "insert into nic_settings values (?, ?, ?)",
         [(guest_id, position, json.dumps(to_dict(nic))) for position, nic in enumerate(spec.nics)],
     )
+
+
+def check_addresses_free(db: sqlite3.Connection, guest_id: str, nics: Iterable[NicSpec]) -> None:
+    """Raises WrongState if another guest has one of the addresses reserved on the same network."""
+    reserved = {}
+    for row in db.execute(_RESERVED, (NicKind.NETWORK.value, guest_id)):
+        address = from_dict(json.loads(row["settings"]), NicSpec).address
+        if address is not None:
+            reserved[row["source"], address.address] = row["name"]
+    for nic in nics:
+        if nic.kind is not NicKind.NETWORK or nic.address is None:
+            continue
+        holder = reserved.get((nic.source, nic.address.address))
+        if holder is not None:
+            raise WrongState(
+                f"Cannot reserve {nic.address.address} for {nic.mac_address}: the network {nic.source} reserves it for "
+                f"the guest {holder}. Choose another address."
+            )
+
+
+def set_nics(db: sqlite3.Connection, guest_id: str, nics: Iterable[NicSpec]) -> None:
+    """Replaces the settings of these NICs, which their MAC addresses identify."""
+    db.executemany(_SET_NIC, [(json.dumps(to_dict(nic)), guest_id, nic.mac_address.lower()) for nic in nics])
 
 
 def pin(db: sqlite3.Connection, guest_id: str, core_ids: Iterable[int], *, huge_pages: bool) -> None:

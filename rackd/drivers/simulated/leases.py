@@ -45,6 +45,11 @@ def assign(db: sqlite3.Connection, guest_id: str, networks: Iterable[HostNetwork
         db.execute("insert into lease values (?, ?, ?, ?)", (nic["mac_address"], guest_id, nic["source"], text))
 
 
+def forget(db: sqlite3.Connection, guest_id: str) -> None:
+    """The guest asks again at its next start. Idempotent."""
+    db.execute("delete from lease where guest_id = ?", (guest_id,))
+
+
 def addresses(db: sqlite3.Connection, guest_id: str | None) -> Mapping[str, tuple[str, ...]]:
     """Returns by MAC address those of the guests that have booted; of one guest, or (None) of all."""
     found: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)

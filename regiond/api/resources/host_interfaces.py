@@ -5,26 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import evolve
-
 from common.errors import NotFound
-from regiond.api.endpoint import Call
-from regiond.api.field_types import CommaList, Text
-from regiond.api.fields import Field
 from regiond.api.resources.lookups import host_of, one_of_object
 from regiond.api.serializers.networks import HOST_INTERFACE_JSON, InterfaceOfHost
 from regiond.api.services import Services
 from regiond.api.urls import as_id
 from regiond.networks.model import HostInterface
-
-CHANGE = (
-    Field(
-        name="vlan",
-        type=Text(max_length=64),
-        doc="Id or name of its VLAN; discovery does not change it then. Empty: use the discovered VLAN again.",
-    ),
-    Field(name="tags", type=CommaList(), doc="Tags that constraints can select by, separated by commas."),
-)
 
 
 def encode_all(interfaces: tuple[HostInterface, ...]) -> list[Any]:
@@ -43,16 +29,8 @@ async def of_host(services: Services, text: str) -> tuple[HostInterface, ...]:
 
 
 async def find(services: Services, path: Mapping[str, str]) -> InterfaceOfHost:
-    """Raises NotFound, also for a NIC of a machine: those cannot be changed."""
+    """Raises NotFound, also for a NIC of a machine."""
     interfaces = await of_host(services, path["system_id"])
     what = f"interface of the VM host {path['system_id']}"
     found = one_of_object(what, path["id"], interfaces, lambda each: (each.id, each.name))
     return InterfaceOfHost(interface=found, all_of_host=interfaces)
-
-
-async def update(call: Call) -> InterfaceOfHost:
-    found: InterfaceOfHost = call.target
-    changed = await call.services.networks.update_interface(
-        call.caller, found.interface.id, vlan=call.values["vlan"], tags=call.values["tags"]
-    )
-    return evolve(found, interface=changed)

@@ -143,6 +143,10 @@ async def _mark_fixed(call: Call) -> MachineView:
     return await call.services.ownership.mark_fixed(call.caller, call.target.system_id, call.values["comment"])
 
 
+async def _clear_default_gateways(call: Call) -> MachineView:
+    return await call.services.machine_nics.clear_default_gateways(call.caller, call.target.system_id)
+
+
 async def _lock(call: Call) -> MachineView:
     comment = call.values["comment"]
     return await call.services.ownership.set_locked(call.caller, call.target.system_id, locked=True, comment=comment)
@@ -244,6 +248,15 @@ RELEASE = with_dry_run(
         run=_release,
     ),
     _release_plan,
+)
+CLEAR_DEFAULT_GATEWAYS = crud.action(
+    "clear_default_gateways",
+    MACHINE_RESULT,
+    _clear_default_gateways,
+    title="Forget which NICs have the default routes of a machine",
+    doc="The first address whose subnet has a gateway decides again.",
+    permission=Permission.OPERATOR,
+    find=find_machine,
 )
 SET_OWNER_DATA = crud.action(
     "set_owner_data",

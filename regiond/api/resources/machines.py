@@ -165,6 +165,7 @@ MACHINE = Resource(
         machine_actions.UPDATE,
         machine_actions.RELEASE,
         machine_actions.SET_OWNER_DATA,
+        machine_actions.CLEAR_DEFAULT_GATEWAYS,
         machine_actions.MARK_BROKEN,
         machine_actions.MARK_FIXED,
         machine_actions.LOCK,

@@ -11,11 +11,10 @@ from typing import Any
 from common.errors import NotFound
 from regiond.api import crud
 from regiond.api.endpoint import Call, Resource, Result
-from regiond.api.resources import host_interfaces
+from regiond.api.resources import host_interfaces, interface_links
 from regiond.api.resources.lookups import find_machine, one_of_object
-from regiond.api.serializer import array, one_of
+from regiond.api.serializer import array
 from regiond.api.serializers.machines import BLOCK_DEVICE_JSON, DiskOfMachine, encode_interface
-from regiond.api.serializers.networks import HOST_INTERFACE_JSON, INTERFACE_JSON
 from regiond.api.services import Services
 from regiond.machines.model import MachineView
 from regiond.validation_messages import no_object
@@ -51,7 +50,7 @@ async def _find_disk(services: Services, path: Mapping[str, str]) -> DiskOfMachi
     return one_of_object(what, path["id"], disks, lambda found: (found.disk.id, found.name))
 
 
-_ANY_INTERFACE = one_of(INTERFACE_JSON, HOST_INTERFACE_JSON)
+_ANY_INTERFACE = interface_links.ANY_INTERFACE
 
 INTERFACES = Resource(
     handler="InterfacesHandler",
@@ -71,14 +70,7 @@ INTERFACE = Resource(
     doc="One NIC of a machine, or one interface of a VM host, by its id or name.",
     endpoints=(
         crud.read_target(Result(doc="The interface.", type=_ANY_INTERFACE), _find_interface, title="Read an interface"),
-        crud.update(
-            Result(doc="The interface.", type=HOST_INTERFACE_JSON),
-            host_interfaces.update,
-            title="Update an interface of a VM host",
-            doc="Corrects what discovery has found. The NICs of machines cannot be changed.",
-            fields=host_interfaces.CHANGE,
-            find=host_interfaces.find,
-        ),
+        *interface_links.ENDPOINTS,
     ),
 )
 BLOCK_DEVICES = Resource(

@@ -5,7 +5,7 @@ What Innkeeper does not know or do is empty, off or null.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -41,7 +41,7 @@ STATUS: Mapping[MachineState, tuple[int, str]] = {
 _POWER = {PowerState.ON: "on", PowerState.PAUSED: "on", PowerState.OFF: "off"}
 _BY_ID_PREFIX: Mapping[str, str] = {DriverType.LIBVIRT: "virtio-", DriverType.LXD: "scsi-0QEMU_QEMU_HARDDISK_"}
 _BLOCK_SIZE = 512
-_LINK_MODES = {"dhcp": "dhcp", "static": "static"}
+_LINK_MODES = {"dhcp": "dhcp", "static": "static", "auto": "auto"}
 _DESCRIBED = (MachineState.BROKEN, MachineState.FAILED_DEPLOYMENT, MachineState.FAILED_COMPOSE)
 _TESTS = ("commissioning", "testing", "cpu_test", "memory_test", "network_test", "storage_test", "other_test")
 
@@ -60,6 +60,7 @@ def encode_interface(machine: MachineView, nic: NicView) -> Any:
             name=nic.name,
             type="physical",
             enabled=True,
+            tags=nic.tags,
             vlan=nic.vlan,
             links=_links(nic),
             mac_address=nic.mac_address,
@@ -153,12 +154,23 @@ _PARENT_REFERENCE: Serializer[MachineView] = serializer(
     key("resource_uri", STR, lambda machine: machine_uri(machine.host_system_id or "")),
     constant("__incomplete__", BOOL, value=True),
 )
-_NO_GATEWAY: Serializer[None] = serializer(
-    "Gateway", constant("gateway_ip", nullable(STR), None), constant("link_id", nullable(INT), None)
+_GATEWAY: Serializer[NicView | None] = serializer(
+    "Gateway",
+    key("gateway_ip", nullable(AS_TEXT), lambda nic: None if nic is None else nic.gateway),
+    key("link_id", nullable(INT), lambda nic: None if nic is None else nic.id),
 )
-_NO_GATEWAYS: Serializer[None] = serializer(
-    "DefaultGateways", constant("ipv4", _NO_GATEWAY, None), constant("ipv6", _NO_GATEWAY, None)
+_GATEWAYS: Serializer[Sequence[NicView]] = serializer(
+    "DefaultGateways",
+    key("ipv4", _GATEWAY, lambda nics: _gateway_nic(nics, 4)),
+    key("ipv6", _GATEWAY, lambda nics: _gateway_nic(nics, 6)),
 )
+
+
+def _gateway_nic(nics: Sequence[NicView], version: int) -> NicView | None:
+    """The NIC with the default route: the one that a user chose, else the first with a gateway."""
+    found = [nic for nic in nics if nic.ip_address is not None and nic.ip_address.version == version and nic.gateway]
+    chosen = (nic for nic in found if version in nic.gateway_versions)
+    return next(chosen, found[0] if found else None)
 
 
 @frozen(kw_only=True)
@@ -259,7 +271,7 @@ _PARTS: Serializer[_Parts] = serializer(
     constant("current_testing_result_id", nullable(INT), None),
     *(constant(f"{test}_status", nullable(INT), None) for test in _TESTS),
     *(constant(f"{test}_status_name", nullable(STR), None) for test in _TESTS),
-    constant("default_gateways", _NO_GATEWAYS, None),
+    key("default_gateways", _GATEWAYS, lambda of: of.machine.nics),
     constant("bcaches", array(OBJECT), ()),
     constant("cache_sets", array(OBJECT), ()),
     constant("raids", array(OBJECT), ()),

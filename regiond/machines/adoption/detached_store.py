@@ -32,6 +32,7 @@ _DETACH = """
                                 'index', n.index, 'name', n.name, 'mac_address', n.mac_address, 'kind', n.kind,
                                 'source', n.source, 'label', n.label, 'mode', n.mode, 'vid', n.vid,
                                 'vlan_id', n.vlan_id, 'subnet_id', n.subnet_id, 'interface', i.name,
+                                'tags', n.tags, 'gateway_versions', n.gateway_versions, 'link_before', n.link_before,
                                 'ip', (select host(address) from ip_address where nic_id = n.id)) order by n.index)
                        from machine_nic n left join host_interface i on i.id = n.interface_id
                       where n.machine_id = m.id), '[]')
@@ -96,14 +97,16 @@ _DISKS = """
 # Attached to the host's interface of the same name. VLANs and subnets may have been deleted in the meantime.
 _NICS = """
     insert into machine_nic (machine_id, index, name, mac_address, kind, source, label, mode, vid, vlan_id, subnet_id,
-                             interface_id)
+                             tags, gateway_versions, link_before, interface_id)
     select $2, n.index, n.name, n.mac_address, n.kind, n.source, coalesce(n.label, ''), coalesce(n.mode, 'dhcp'), n.vid,
            (select id from vlan where id = n.vlan_id), (select id from subnet where id = n.subnet_id),
+           coalesce(n.tags, '{}'), coalesce(n.gateway_versions, '{}'), nullif(n.link_before, 'null'),
            (select id from host_interface i where i.host_id = $3 and i.name = n.interface
              order by i.missing_since is not null, i.kind <> n.kind, i.id limit 1)
       from detached_machine f,
            jsonb_to_recordset(f.nics) n (index integer, name text, mac_address text, kind text, source text, label text,
-                                         mode text, vid integer, vlan_id integer, subnet_id integer, interface text)
+                                         mode text, vid integer, vlan_id integer, subnet_id integer, interface text,
+                                         tags text[], gateway_versions integer[], link_before jsonb)
      where f.uuid = $1
     on conflict (mac_address) do nothing
 """

@@ -53,7 +53,6 @@ class CloudInitInput:
     report_within_s: float = field(validator=ge(0))
     user_data: bytes | None = field(default=None, repr=False)
     nics: tuple[NicNetwork, ...] = ()
-    gateways: tuple[str, ...] = ()
     additions: Mapping[str, Any] = field(factory=dict, repr=False)
 
     @property
@@ -71,7 +70,7 @@ def cloud_init_seed(source: CloudInitInput) -> CloudInitSeed:
     return CloudInitSeed(
         meta_data=_meta_data(source),
         user_data=join((*users_parts, *ours)),
-        network_config=network_config(source.nics, gateways=source.gateways),
+        network_config=network_config(source.nics),
         short_user_data=join((_include(source.report_url + USER_DATA), *ours)) if users_parts else None,
     )
 

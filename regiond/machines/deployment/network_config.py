@@ -15,6 +15,7 @@ class NicNetwork:
     """A NIC with what the ledger knows of its networks beyond `nic.address`.
 
     `mtu` is in bytes, None to leave the guest's default. `vlans` are tagged by the guest: `nic.vid` is not among them.
+    `default_routes` has the IP versions whose default route a user sent through the NIC.
     """
 
     nic: NicSpec
@@ -22,16 +23,16 @@ class NicNetwork:
     mtu: int | None = None
     search_domains: tuple[str, ...] = ()
     vlans: tuple[VlanConfig, ...] = ()
+    default_routes: tuple[int, ...] = ()
 
 
-def network_config(nics: Iterable[NicNetwork], *, gateways: Iterable[str] = ()) -> str:
+def network_config(nics: Iterable[NicNetwork]) -> str:
     """Returns the text of `network-config`: NICs by MAC address, named as the API names them.
 
     A NIC without a static address uses DHCP (IPv4; IPv6 by router advertisements). Omits NICs that must not be
-    configured. `gateways` are the default gateways that a user chose for the machine; one that no address has is
-    ignored.
+    configured.
     """
-    return render((_ethernet(network) for network in nics if network.nic.configured), gateways=gateways)
+    return render(_ethernet(network) for network in nics if network.nic.configured)
 
 
 def _ethernet(network: NicNetwork) -> EthernetConfig:
@@ -46,4 +47,5 @@ def _ethernet(network: NicNetwork) -> EthernetConfig:
         mtu=network.mtu,
         search_domains=network.search_domains,
         vlans=network.vlans,
+        default_routes=network.default_routes,
     )

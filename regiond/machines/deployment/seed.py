@@ -50,4 +50,5 @@ def _additions(deployment: Deployment, report_to: str, time_limit_s: float) -> M
 
 def _network(nic: NicView) -> NicNetwork:
     mtu = None if nic.vlan is None or nic.vlan.mtu == _DEFAULT_MTU else nic.vlan.mtu
-    return NicNetwork(nic=nic_spec(nic), mtu=mtu, search_domains=(DOMAIN_NAME,) if nic.ip_address is not None else ())
+    domains = (DOMAIN_NAME,) if nic.ip_address is not None else ()
+    return NicNetwork(nic=nic_spec(nic), mtu=mtu, search_domains=domains, default_routes=nic.gateway_versions)

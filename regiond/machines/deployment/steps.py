@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from common.deployment_spec import CloudInitSeed
 from common.errors import Cancelled, DeploymentFailed, InnkeeperError, NotFound, WrongState
@@ -31,8 +31,8 @@ from regiond.events.model import Level
 from regiond.hosts import service as host_service
 from regiond.hosts.model import NewHost
 from regiond.hosts.service import PreparedHost
+from regiond.machines import nic_store, view_store
 from regiond.machines import store as machine_store
-from regiond.machines import view_store
 from regiond.machines.console.serial_log import read_last_lines
 from regiond.machines.deployment import store
 from regiond.machines.deployment.model import Deployment, DeploymentState, hash_of, lacks_address, next_look_s
@@ -40,6 +40,7 @@ from regiond.machines.deployment.outcome import abort_deployment, end_deployment
 from regiond.machines.deployment.seed import make_seed
 from regiond.machines.deployment.user_data_delivery import Seal
 from regiond.machines.deployment.vm_host.model import new_host
+from regiond.machines.guest_spec import nic_spec
 from regiond.machines.steps import Target, record_event, set_power
 from regiond.networks import service as network_service
 from regiond.operations.model import Operation, OperationKind
@@ -90,7 +91,7 @@ class DeployMachine:
         self._tools = tools
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
-        target, deployment = Target.of(operation), await self._read(operation)
+        target, deployment = await self._target(operation), await self._read(operation)
         if deployment.reported_at is None and deployment.booted_at is None:
             await self._write_and_boot(operation, target, deployment, journal)
             deployment = await self._read(operation)
@@ -128,6 +129,7 @@ class DeployMachine:
         target = Target.of(operation)
         if operation.error_code == Cancelled.code and operation.cancel_requested:
             if operation.reached_host:
+                target = await self._target(operation)
                 await empty_disks(self._tools.calls, operation, target, journal)
             return Outcome(undone=("root disk empty again",), record=lambda db: abort_deployment(db, target.machine_id))
         console = await self._last_lines(operation, target, journal)
@@ -184,6 +186,15 @@ class DeployMachine:
             await journal.note("addresses not read", reason=error.message)
             return None
         return found.guest
+
+    async def _target(self, operation: Operation) -> Target:
+        """With the NICs as they are now: their owner may have changed them while the deployment was requested."""
+        target = Target.of(operation)
+        async with self._tools.database.connection() as db:
+            found = await nic_store.of_machines(db, [target.machine_id])
+        known = {nic.mac_address for nic in target.spec.nics}
+        nics = tuple(nic_spec(nic) for nic in found.get(target.machine_id, ()) if nic.mac_address in known)
+        return evolve(target, spec=evolve(target.spec, nics=nics))
 
     async def _read(self, operation: Operation) -> Deployment:
         async with self._tools.database.connection() as db:

@@ -13,7 +13,7 @@ from common.errors import InvalidRequest, WrongState
 from common.guest_spec import NicAddress
 from regiond.networks import store
 from regiond.networks.base_service import checked_address
-from regiond.networks.ipam import seen_store
+from regiond.networks.ipam import link_store, seen_store
 from regiond.networks.ipam import store as ipam_store
 from regiond.networks.model import Address, Subnet
 
@@ -35,7 +35,10 @@ async def check_static_address(db: Db, ip: str, *, machine_id: int | None = None
     if not subnets:
         count = await ipam_store.count_subnets(db)
         raise InvalidRequest.of({FIELD: [f"None of the {count} known subnets contains {address}."]})
-    if reason := await _obstacle(db, subnets, address, machine_id):
+    reason = await obstacle(db, subnets, address, claimed_by=machine_id, seen_by=machine_id)
+    if reason is None and (kept_for := await link_store.kept_for(db, address, except_machine_id=machine_id)):
+        reason = f"{address} is kept for machine {kept_for}, which has it again when it is released."
+    if reason is not None:
         raise InvalidRequest.of({FIELD: [reason]})
     return subnets[0]
 
@@ -74,8 +77,18 @@ def _parse(ip: str) -> Address:
     return checked_address(FIELD, ip)
 
 
-async def _obstacle(db: Db, subnets: Sequence[Subnet], address: Address, machine_id: int | None) -> str | None:
-    """Why the address cannot be claimed. `subnets` contain it, the smallest first."""
+async def obstacle(
+    db: Db,
+    subnets: Sequence[Subnet],
+    address: Address,
+    *,
+    claimed_by: int | None = None,
+    seen_by: int | None = None,
+) -> str | None:
+    """Why the address cannot be claimed. `subnets` contain it, the smallest first.
+
+    The machine `claimed_by` may claim it already, and the guest of `seen_by` have it.
+    """
     if reason := _network_or_broadcast(subnets[0], address):
         return reason
     for subnet in subnets:
@@ -84,13 +97,13 @@ async def _obstacle(db: Db, subnets: Sequence[Subnet], address: Address, machine
     for one in await ipam_store.ranges(db, address=address):
         if not one.discovered:
             return f"{address} is in the {one.described}."
-    machine = await ipam_store.machine_with(db, address, except_machine_id=machine_id)
+    machine = await ipam_store.machine_with(db, address, except_machine_id=claimed_by)
     if machine is not None:
         return f"{address} belongs to machine {machine}."
     host = await ipam_store.host_with(db, address)
     if host is not None:
         return f"{address} belongs to VM host {host}."
-    machine = await seen_store.machine_seen_with(db, address, except_machine_id=machine_id)
+    machine = await seen_store.machine_seen_with(db, address, except_machine_id=seen_by)
     return None if machine is None else f"{address} is in use by machine {machine}, which has it by DHCP or by itself."
 
 

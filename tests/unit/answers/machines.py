@@ -18,6 +18,8 @@ async def user_data(*_: Any) -> AsyncGenerator[bytes, None]:
     yield b"MIME-Version: 1.0\n"
 
 
+NIC_CHANGES = ("link", "unlink", "set_default_gateway", "clear_default_gateways", "update", "set_tag")
+
 ANSWERS: Mapping[str, Any] = {
     "machines.workloads": lambda host_ids: tuple(
         HostWorkload(host_id=one, host_name="hv-01", maintenance=None, machines=(MACHINE,), foreign=(GUEST,))
@@ -51,6 +53,7 @@ ANSWERS: Mapping[str, Any] = {
     "ownership.set_locked": MACHINE,
     "ownership.mark_fixed": MACHINE,
     "ownership.update": MACHINE,
+    **{f"machine_nics.{name}": MACHINE for name in NIC_CHANGES},
     "deployments.start": OPERATION,
     "deployments.abort": MACHINE,
     "deployments.abort_plan": MachineRemovalPlan(name="web-1"),

@@ -1,0 +1,209 @@
+"""Changes of interfaces: links, default gateways, names and tags."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from attrs import evolve
+
+from common.errors import InvalidRequest
+from regiond.api import crud
+from regiond.api.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.field_types import Boolean, Choice, Integer, Text, TextList
+from regiond.api.fields import Field
+from regiond.api.resources.interface_targets import FoundHostInterface, NicOfMachine, find_interface, find_nic
+from regiond.api.serializer import encoded, one_of
+from regiond.api.serializers.machines import encode_interface
+from regiond.api.serializers.networks import HOST_INTERFACE_JSON, INTERFACE_JSON
+from regiond.machines.model import LinkMode, LinkRequest, MachineView, NicView
+
+ANY_INTERFACE = one_of(INTERFACE_JSON, HOST_INTERFACE_JSON)
+_INTERFACE = Result(doc="The interface.", type=encoded(INTERFACE_JSON))
+_FIXED = "A NIC of a virtual machine keeps what it was composed with: compose a machine with another one."
+_LINK_ID = Integer(minimum=1)
+_TAG = Field(name="tag", type=Text(max_length=256), required=True, doc="The tag.")
+
+
+async def _link(call: Call) -> Mapping[str, Any]:
+    request = LinkRequest(
+        mode=LinkMode(call.values["mode"]),
+        subnet=call.values["subnet"] or "",
+        ip_address=call.values["ip_address"] or "",
+        default_gateway=call.values["default_gateway"],
+        force=call.values["force"],
+    )
+    machine, nic = _of(call)
+    return _encoded(await call.services.machine_nics.link(call.caller, machine.system_id, nic.id, request), nic)
+
+
+async def _unlink(call: Call) -> Mapping[str, Any]:
+    machine, nic = _of(call)
+    changed = await call.services.machine_nics.unlink(call.caller, machine.system_id, nic.id, call.values["id"])
+    return _encoded(changed, nic)
+
+
+async def _disconnect(call: Call) -> Mapping[str, Any]:
+    machine, nic = _of(call)
+    return _encoded(await call.services.machine_nics.unlink(call.caller, machine.system_id, nic.id, None), nic)
+
+
+async def _set_default_gateway(call: Call) -> Mapping[str, Any]:
+    machine, nic = _of(call)
+    link_id = call.values["link_id"]
+    changed = await call.services.machine_nics.set_default_gateway(call.caller, machine.system_id, nic.id, link_id)
+    return _encoded(changed, nic)
+
+
+async def _add_tag(call: Call) -> Mapping[str, Any]:
+    return await _set_tag(call, present=True)
+
+
+async def _remove_tag(call: Call) -> Mapping[str, Any]:
+    return await _set_tag(call, present=False)
+
+
+async def _set_tag(call: Call, *, present: bool) -> Mapping[str, Any]:
+    machine, nic = _of(call)
+    tag = call.values["tag"]
+    changed = await call.services.machine_nics.set_tag(call.caller, machine.system_id, nic.id, tag, present=present)
+    return _encoded(changed, nic)
+
+
+async def _update(call: Call) -> Mapping[str, Any]:
+    target: NicOfMachine | FoundHostInterface = call.target
+    if isinstance(target, FoundHostInterface):
+        changed = await call.services.networks.update_interface(
+            call.caller, target.found.interface.id, vlan=call.values["vlan"], tags=call.values["tags"]
+        )
+        found: Mapping[str, Any] = HOST_INTERFACE_JSON.encode(evolve(target.found, interface=changed))
+        return found
+    machine, nic = target.machine, target.nic
+    _check_unchanged(call, nic)
+    name = call.values["name"] or None
+    updated = await call.services.machine_nics.update(
+        call.caller, machine.system_id, nic.id, name=name, tags=call.values["tags"]
+    )
+    return _encoded(updated, nic)
+
+
+def _check_unchanged(call: Call, nic: NicView) -> None:
+    """Clients send the values that they have read. Raises InvalidRequest for others, which cannot be changed."""
+    mac_address, vlan = call.values["mac_address"], call.values["vlan"]
+    if mac_address and mac_address.lower() != nic.mac_address.lower():
+        raise InvalidRequest.of({"mac_address": [_FIXED]})
+    if vlan and (nic.vlan is None or vlan not in (str(nic.vlan.id), nic.vlan.name)):
+        raise InvalidRequest.of({"vlan": [_FIXED]})
+
+
+def _of(call: Call) -> tuple[MachineView, NicView]:
+    target: NicOfMachine = call.target
+    return target.machine, target.nic
+
+
+def _encoded(machine: MachineView, nic: NicView) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = encode_interface(machine, next(one for one in machine.nics if one.id == nic.id))
+    return found
+
+
+def _action(
+    op: str,
+    run: Callable[[Call], Awaitable[Mapping[str, Any]]],
+    *,
+    title: str,
+    doc: str = "",
+    fields: tuple[Field, ...] = (),
+    accepted: frozenset[str] = frozenset(),
+) -> Endpoint:
+    return crud.action(
+        op, _INTERFACE, run, title=title, doc=doc, fields=fields, accepted=accepted,
+        permission=Permission.OPERATOR, find=find_nic,
+    )  # fmt: skip
+
+
+ENDPOINTS = (
+    evolve(
+        crud.update(
+            Result(doc="The interface.", type=ANY_INTERFACE),
+            _update,
+            title="Update an interface",
+            doc=(
+                "Names and tags a NIC of a machine. Of an interface of a VM host, corrects what discovery has found; "
+                "that needs an administrator."
+            ),
+            fields=(
+                Field(name="name", type=Text(max_length=15), doc="A new name of a machine's NIC, also in its guest."),
+                Field(
+                    name="vlan",
+                    type=Text(max_length=64),
+                    doc=(
+                        "Of a host's interface: id or name of its VLAN; discovery does not change it then. Empty: use "
+                        "the discovered VLAN again. A machine's NIC keeps its VLAN."
+                    ),
+                ),
+                Field(
+                    name="tags",
+                    type=TextList(commas=True, max_items=256),
+                    doc="All its tags, separated by commas or repeated. Constraints select host interfaces by them.",
+                ),
+                Field(name="mac_address", type=Text(max_length=64), doc="A machine's NIC keeps its MAC address."),
+            ),
+            find=find_interface,
+        ),
+        permission=Permission.OPERATOR,
+    ),
+    _action(
+        "link_subnet",
+        _link,
+        title="Link a NIC to a subnet",
+        doc=(
+            "Of a machine that is Ready or Allocated. Its guest and its VM host follow when it is deployed. Links that "
+            "the owner of a machine changes are as before after its release. A NIC has one link."
+        ),
+        fields=(
+            Field(
+                name="mode",
+                type=Choice(choices=tuple(mode.value for mode in LinkMode), any_case=True),
+                required=True,
+                doc="AUTO: a free address; STATIC: ip_address, or a free one; DHCP; LINK_UP: no address.",
+            ),
+            Field(name="subnet", type=Text(max_length=300), doc="Id, CIDR or name of a subnet on the VLAN of the NIC."),
+            Field(name="ip_address", type=Text(max_length=64), doc="The address, with mode=STATIC."),
+            Field(
+                name="default_gateway",
+                type=Boolean(),
+                default=False,
+                doc="The machine's default route goes through the gateway of this subnet.",
+            ),
+            Field(
+                name="force",
+                type=Boolean(),
+                default=False,
+                doc="Replaces a link that has an address; without, one that has an address must be unlinked first.",
+            ),
+        ),
+    ),
+    _action(
+        "unlink_subnet",
+        _unlink,
+        title="Unlink a NIC from a subnet",
+        doc="Releases the address of the link.",
+        fields=(Field(name="id", type=_LINK_ID, required=True, doc="Id of the link, as the interface shows it."),),
+        accepted=frozenset({"force"}),
+    ),
+    _action(
+        "disconnect",
+        _disconnect,
+        title="Remove the link of a NIC",
+        doc="Releases its address. The NIC stays where it is attached, and the guest does not configure it.",
+    ),
+    _action(
+        "set_default_gateway",
+        _set_default_gateway,
+        title="Send the default route of a machine through a NIC",
+        doc="The gateway is that of the subnet to which the NIC is linked.",
+        fields=(Field(name="link_id", type=_LINK_ID, doc="Id of the link; a NIC has only one."),),
+    ),
+    _action("add_tag", _add_tag, title="Add a tag to a NIC", fields=(_TAG,)),
+    _action("remove_tag", _remove_tag, title="Remove a tag from a NIC", fields=(_TAG,)),
+)

@@ -1,0 +1,100 @@
+"""SQL that changes NICs of machines and their links."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+# A virtual function with a tag is in the VLAN of its tag, not in that of its port.
+_VLAN_IDS = """
+    select array_remove(array[n.vlan_id, case when n.vid is null then i.vlan_id end], null)
+      from machine_nic n left join host_interface i on i.id = n.interface_id
+     where n.id = $1
+"""
+_SET_LINK = "update machine_nic set mode = $2, subnet_id = $3, gateway_versions = '{}' where id = $1"
+_CLEAR_GATEWAY = """
+    update machine_nic set gateway_versions = array_remove(gateway_versions, $2::integer)
+     where machine_id = $1 and $2::integer = any(gateway_versions)
+"""
+_CLEAR_GATEWAYS = "update machine_nic set gateway_versions = '{}' where machine_id = $1 and gateway_versions <> '{}'"
+_SET_GATEWAY = "update machine_nic set gateway_versions = array_append(gateway_versions, $2::integer) where id = $1"
+_SET_NAME = "update machine_nic set name = $2 where id = $1"
+_SET_TAGS = "update machine_nic set tags = $2 where id = $1"
+_REMEMBER = """
+    update machine_nic n
+       set link_before = jsonb_build_object('mode', n.mode, 'subnet_id', n.subnet_id,
+                                            'gateway_versions', n.gateway_versions,
+                                            'address', (select host(a.address) from ip_address a
+                                                         where a.nic_id = n.id order by a.id limit 1))
+     where n.machine_id = $1 and n.link_before is null
+"""
+_REMEMBERED = """
+    select n.id, n.name, n.link_before ->> 'mode' as mode, s.id as subnet_id, n.link_before ->> 'address' as address,
+           array(select jsonb_array_elements_text(n.link_before -> 'gateway_versions')::integer) as gateway_versions
+      from machine_nic n left join subnet s on s.id = (n.link_before ->> 'subnet_id')::integer
+     where n.machine_id = $1 and n.link_before is not null
+     order by s.id, n.id
+"""
+_RESTORE = """
+    update machine_nic set mode = $2, subnet_id = $3, gateway_versions = $4, link_before = null where id = $1
+"""
+
+
+@frozen(kw_only=True)
+class RememberedLink:
+    """The link that a NIC (row id) had before the owner of its machine changed one."""
+
+    id: int
+    name: str
+    mode: str
+    subnet_id: int | None
+    address: str | None
+    gateway_versions: tuple[int, ...]
+
+
+async def vlan_ids(db: Db, nic_id: int) -> frozenset[int]:
+    """The VLANs to which the NIC is attached, by its placement and by its host's interface now."""
+    return frozenset(await db.fetchval(_VLAN_IDS, nic_id) or ())
+
+
+async def set_link(db: Db, nic_id: int, *, mode: str, subnet_id: int | None) -> None:
+    """Also ends the use of the NIC for default routes."""
+    await db.execute(_SET_LINK, nic_id, mode, subnet_id)
+
+
+async def set_gateway(db: Db, machine_id: int, nic_id: int, version: int) -> None:
+    """The default route of this IP version goes through this NIC, and through no other of the machine."""
+    await db.execute(_CLEAR_GATEWAY, machine_id, version)
+    await db.execute(_SET_GATEWAY, nic_id, version)
+
+
+async def clear_gateways(db: Db, machine_id: int) -> None:
+    await db.execute(_CLEAR_GATEWAYS, machine_id)
+
+
+async def set_name(db: Db, nic_id: int, name: str) -> None:
+    await db.execute(_SET_NAME, nic_id, name)
+
+
+async def set_tags(db: Db, nic_id: int, tags: Sequence[str]) -> None:
+    await db.execute(_SET_TAGS, nic_id, list(tags))
+
+
+async def remember(db: Db, machine_id: int) -> None:
+    """Stores the links of the machine's NICs for its release. Does nothing if they are stored already."""
+    await db.execute(_REMEMBER, machine_id)
+
+
+async def remembered(db: Db, machine_id: int) -> tuple[RememberedLink, ...]:
+    """In the order of subnets, in which transactions lock them."""
+    rows = await db.fetch(_REMEMBERED, machine_id)
+    return tuple(RememberedLink(**{**dict(row), "gateway_versions": tuple(row["gateway_versions"])}) for row in rows)
+
+
+async def restore(db: Db, nic_id: int, *, mode: str, subnet_id: int | None, gateway_versions: Sequence[int]) -> None:
+    await db.execute(_RESTORE, nic_id, mode, subnet_id, list(gateway_versions))
