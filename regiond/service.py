@@ -142,6 +142,7 @@ class RegionService:
             simulated_hosts=self._settings.simulated_hosts is not None,
             not_ready=not_ready,
             rpc_address=components.addresses.rpc,
+            default_distro_series=self._settings.default_distro_series,
         )
         site = make_site(
             components.services, info, options=_site_options(self._settings), limits=components.limits,

@@ -22,6 +22,8 @@ SHARED = {
     "spaces": {"id": "1"},
     "ipranges": {"id": "1"},
     "racks": {"id": "rack"},
+    "rackcontrollers": {"system_id": "rack"},
+    "regioncontrollers": {"system_id": "none"},
     "users": {"username": "admin"},
     "account": {"id": "1"},
     "files": {"filename": "none"},

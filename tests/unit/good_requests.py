@@ -30,6 +30,8 @@ KNOWN = {
     "boot-resources": {"id": "1000", "file_id": "1000"},
     "fabrics": {"id": "0", "fabric_id": "0", "vid": "100"},
     "racks": {"id": RACK_ID},
+    "rackcontrollers": {"system_id": RACK_ID},
+    "regioncontrollers": {"system_id": "r1"},
     "rpc-clients": {"name": "east"},
     "users": {"username": "ann"},
     "vlans": {"id": "5002"},
@@ -84,7 +86,9 @@ def path_of(resource: Resource) -> str:
     if collection == "report":
         known = DEPLOYMENT
     if collection == "nodes":
-        known = {"system_id": "wdpx3n", "id": ON_THE_HOST[resource.path.split("/")[2]]}
+        known = {"system_id": "wdpx3n"}
+        if "id" in resource.params:
+            known["id"] = ON_THE_HOST[resource.path.split("/")[2]]
     return resource.path.format(**known)
 
 
@@ -100,6 +104,8 @@ def good_fields(resource: Resource, endpoint: Endpoint) -> dict[str, Any]:
     good = {one.name: GOOD[one.name] for one in endpoint.fields if one.required or one.name in ALTERNATIVES}
     if "power_address" in good:
         return {**good, "type": "virsh", "power_address": "qemu:///system"}
+    if endpoint.op == "get_config":
+        return {"name": "maas_name"}
     return {**good, "type": "reserved"} if "type" in good else good
 
 

@@ -1,0 +1,45 @@
+"""The settings of MAAS that clients read before they deploy."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from regiond.api.endpoint import SiteInfo
+from regiond.images.model import ImageState
+from tests.unit.api_double import ApiDouble
+from tests.unit.api_samples import IMAGE
+
+NOBLE = evolve(IMAGE, state=ImageState.READY)
+OTHER = evolve(NOBLE, id=1001, name="custom/rocky")
+
+
+def default_of(api: ApiDouble) -> tuple[str, str]:
+    return (
+        api.json("GET", "maas/", op="get_config", form={"op": "get_config", "name": "default_osystem"}),
+        api.json("GET", "maas/", op="get_config", form={"op": "get_config", "name": "default_distro_series"}),
+    )
+
+
+@pytest.mark.parametrize(
+    ("configured", "expected"),
+    [("custom/rocky", ("custom", "rocky")), ("noble", ("ubuntu", "noble")), (" ubuntu/noble ", ("ubuntu", "noble"))],
+)
+def test_the_configured_image_is_the_default(configured: str, expected: tuple[str, str]) -> None:
+    assert default_of(ApiDouble(info=SiteInfo(default_distro_series=configured))) == expected
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        ((), ("ubuntu", "")),
+        ((IMAGE,), ("ubuntu", "")),  # it is being uploaded
+        ((OTHER,), ("custom", "rocky")),
+        ((NOBLE, evolve(NOBLE, id=1002, architecture="arm64")), ("ubuntu", "noble")),
+        ((NOBLE, OTHER), ("ubuntu", "")),
+    ],
+)
+def test_without_a_setting_the_only_image_is_the_default(images: object, expected: tuple[str, str]) -> None:
+    api = ApiDouble()
+    api.answers["images.list"] = images
+    assert default_of(api) == expected
