@@ -249,6 +249,7 @@ LISTS: Mapping[str, tuple[Column, ...]] = {
         column("last_used_at", "last used", rank=1),
         column("expires_at", "expires", rank=1),
         column("by_login", "login", rank=3),
+        column("signature_method", "signature", rank=4),
         column("created_at", "created", rank=2),
     ),
     "sshkeys": (column("id", rank=ESSENTIAL), column("fingerprint", rank=ESSENTIAL), column("key", rank=2)),

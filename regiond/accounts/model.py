@@ -8,6 +8,7 @@ import re
 import secrets
 import string
 from datetime import datetime
+from enum import StrEnum
 
 from attrs import field, frozen
 
@@ -25,9 +26,18 @@ _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
 _ALPHABET = string.ascii_letters + string.digits
 
 
+class SignatureMethod(StrEnum):
+    """How requests are signed with a key. A key is for one method: the region stores a hash of the secret of the first,
+    and the encrypted secret of the second, with which it computes the signature itself.
+    """
+
+    PLAINTEXT = "PLAINTEXT"
+    HMAC_SHA1 = "HMAC-SHA1"
+
+
 @frozen(kw_only=True)
 class ApiKey:
-    """The key that a client signs with; as text `consumer:token:secret`. The database stores a hash of the secret."""
+    """The key that a client signs with; as text `consumer:token:secret`."""
 
     consumer_key: str
     token_key: str
@@ -60,6 +70,7 @@ class ApiKeyView:
     expires_at: datetime | None = None
     last_used_at: datetime | None = None
     by_login: bool = False
+    signature_method: SignatureMethod = field(default=SignatureMethod.PLAINTEXT, converter=SignatureMethod)
 
 
 @frozen(kw_only=True)

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
-from attrs import frozen
+from attrs import evolve, field, frozen
 
 from common.errors import InvalidRequest, NotAllowed, NotAuthenticated, NotFound
 from regiond.accounts import store, user_store
 from regiond.accounts.grants import Grants, RecordEvent, grant_default, still_operators, with_grants
-from regiond.accounts.model import MAX_KEYS, ApiKey, ApiKeyView, check_key_name, secret_hash
+from regiond.accounts.key_secrets import KeySecrets, NoKeySecrets
+from regiond.accounts.model import MAX_KEYS, ApiKey, ApiKeyView, SignatureMethod, check_key_name, secret_hash
 from regiond.accounts.ssh_key_store import ssh_keys_of_user
 from regiond.caller import Caller
 from regiond.db.pool import Database
@@ -42,6 +43,7 @@ class _CachedCaller:
     caller: Caller
     token_key: str
     until: float
+    token_secret: str | None = field(default=None, repr=False)  # of a key for HMAC-SHA1
 
 
 class Accounts:
@@ -52,9 +54,15 @@ class Accounts:
     """
 
     def __init__(
-        self, database: Database, *, record_event: RecordEvent, clock: Callable[[], float] = time.monotonic
+        self,
+        database: Database,
+        *,
+        record_event: RecordEvent,
+        secrets: KeySecrets | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
+        self._secrets = secrets or NoKeySecrets()
         self._record_event = record_event
         self._clock = clock
         self._cache: dict[bytes, _CachedCaller] = {}
@@ -67,28 +75,50 @@ class Accounts:
         cached = self._cache.get(cache_key)
         if cached is not None and cached.until > self._clock():
             return cached.caller
-        for part in (consumer_key, token_key, token_secret):
-            if not (part.isascii() and part.isalnum()):  # PostgreSQL rejects NUL in text
+        _check_parts(consumer_key, token_key, token_secret)
+        drops, found = self._drops, await self._owner(consumer_key, token_key)
+        expected = None if found is None else found.token_secret_hash
+        if found is None or expected is None or not hmac.compare_digest(expected, secret_hash(token_secret)):
+            raise NotAuthenticated("Invalid API key.")
+        return self._admitted(found, _CachedCaller(found.caller, token_key, self._until()), cache_key, drops)
+
+    async def authenticate_signed(self, consumer_key: str, token_key: str, verify: Callable[[str], bool]) -> Caller:
+        """Returns the account of a key for HMAC-SHA1 if `verify` accepts its secret. Raises like `authenticate`.
+
+        A key for PLAINTEXT is answered like an unknown key and a wrong signature.
+        """
+        _check_parts(consumer_key, token_key)
+        cache_key = hashlib.sha256(f"HMAC-SHA1\0{consumer_key}\0{token_key}".encode()).digest()
+        cached = self._cache.get(cache_key)
+        if cached is not None and cached.token_secret is not None and cached.until > self._clock():
+            if not verify(cached.token_secret):
                 raise NotAuthenticated("Invalid API key.")
-        drops = self._drops
+            return cached.caller
+        drops, found = self._drops, await self._owner(consumer_key, token_key)
+        sealed = None if found is None else found.sealed_token_secret
+        secret = None if sealed is None else self._secrets.unseal(token_key, sealed)
+        is_right = verify(secret or "")  # computed for an unknown key too: its answer takes as long
+        if found is None or secret is None or not is_right:
+            raise NotAuthenticated("Invalid API key.")
+        checked = _CachedCaller(found.caller, token_key, self._until(), secret)
+        return self._admitted(found, checked, cache_key, drops)
+
+    async def _owner(self, consumer_key: str, token_key: str) -> store.KeyOwner | None:
         async with self._database.connection() as db:
             found = await store.owner_of_key(db, consumer_key, token_key)
-            caller = None if found is None else await with_grants(db, found.caller)
-        if (
-            found is None
-            or caller is None
-            or not hmac.compare_digest(found.token_secret_hash, secret_hash(token_secret))
-        ):
-            raise NotAuthenticated("Invalid API key.")
+            return None if found is None else evolve(found, caller=await with_grants(db, found.caller))
+
+    def _admitted(self, found: store.KeyOwner, checked: _CachedCaller, cache_key: bytes, drops: int) -> Caller:
+        """Returns the caller, whose secret was right. Raises NotAuthenticated for an expired key, NotAllowed."""
         if found.is_expired:
             raise NotAuthenticated(f"This API key expired on {found.expires_at:%Y-%m-%d %H:%M} UTC. Use another key.")
         if not found.is_active:
             raise NotAllowed("User is not allowed access to this API.")
-        if caller.api_key_id is not None:
-            self._used.add(caller.api_key_id)
+        if found.caller.api_key_id is not None:
+            self._used.add(found.caller.api_key_id)
         if drops == self._drops:  # otherwise what was read may have been revoked since
-            self._remember(cache_key, caller, token_key)
-        return caller
+            self._remember(cache_key, checked)
+        return found.caller
 
     async def still(self, caller: Caller) -> Caller | None:
         """Returns a caller that has been authenticated, with the roles that it has now; for what lasts longer.
@@ -117,7 +147,13 @@ class Accounts:
             await store.write_use(db, used)
 
     async def create_key(
-        self, caller: Caller, name: str, *, lifetime: timedelta | None = None, by_login: bool = False
+        self,
+        caller: Caller,
+        name: str,
+        *,
+        lifetime: timedelta | None = None,
+        by_login: bool = False,
+        method: SignatureMethod = SignatureMethod.PLAINTEXT,
     ) -> str:
         """Creates a key for the caller and returns its text, which cannot be read again. Raises InvalidRequest.
 
@@ -125,6 +161,7 @@ class Accounts:
         """
         name = check_key_name(name)
         key = ApiKey.random()
+        sealed = self._secrets.seal(key.token_key, key.token_secret) if method is SignatureMethod.HMAC_SHA1 else None
         async with self._database.transaction() as db:
             if await store.count_keys(db, caller.account_id) >= MAX_KEYS and not (
                 by_login and await store.delete_oldest_login(db, caller.account_id)
@@ -133,7 +170,9 @@ class Accounts:
                     f"{caller.username} has {MAX_KEYS} API keys, the most that a user can have. Delete one first: "
                     "account delete-authorisation-token token_key=KEY"
                 )
-            await store.insert_key(db, caller.account_id, name, key, by_login=by_login, lifetime=lifetime)
+            await store.insert_key(
+                db, caller.account_id, name, key, sealed=sealed, by_login=by_login, lifetime=lifetime
+            )
             message = f"{caller.username} created the API key {name!r}."
             await self._record_event(db, "api_key_created", message, caller=caller)
         return str(key)
@@ -197,12 +236,20 @@ class Accounts:
         """Reads the account, its keys and its roles again at the next request."""
         self._drop_cached(lambda cached: cached.caller.account_id == account_id)
 
-    def _remember(self, cache_key: bytes, caller: Caller, token_key: str) -> None:
+    def _until(self) -> float:
+        return self._clock() + CACHE_S
+
+    def _remember(self, cache_key: bytes, checked: _CachedCaller) -> None:
         if len(self._cache) >= _MAX_CACHED_KEYS:
             self._cache.clear()
-        until = self._clock() + CACHE_S
-        self._cache[cache_key] = _CachedCaller(caller, token_key, until)
+        self._cache[cache_key] = checked
 
     def _drop_cached(self, which: Callable[[_CachedCaller], bool]) -> None:
         self._drops += 1
         self._cache = {key: cached for key, cached in self._cache.items() if not which(cached)}
+
+
+def _check_parts(*parts: str) -> None:
+    """Raises NotAuthenticated for what no key contains; PostgreSQL rejects NUL in text."""
+    if not all(part.isascii() and part.isalnum() for part in parts):
+        raise NotAuthenticated("Invalid API key.")

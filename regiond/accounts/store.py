@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from regiond.db.pool import Db, Row
 
 _OWNER = """
-    select k.id as key_id, k.token_secret_hash, k.expires_at, k.expires_at <= now() as is_expired,
-           a.id, a.username, a.email, a.is_admin, a.is_active
+    select k.id as key_id, k.token_secret_hash, k.sealed_token_secret,
+           k.expires_at, k.expires_at <= now() as is_expired, a.id, a.username, a.email, a.is_admin, a.is_active
       from api_key k join account a on a.id = k.account_id
      where k.consumer_key = $1 and k.token_key = $2
 """
@@ -34,12 +34,14 @@ _DELETE_OLDEST_LOGIN = """
          order by coalesce(last_used_at, created_at), id limit 1)
 """
 _INSERT_KEY = """
-    insert into api_key (account_id, name, consumer_key, token_key, token_secret_hash, by_login, expires_at)
-    values ($1, $2, $3, $4, $5, $6, now() + $7::interval)
+    insert into api_key (account_id, name, consumer_key, token_key, token_secret_hash, sealed_token_secret, by_login,
+                         expires_at)
+    values ($1, $2, $3, $4, $5, $6, $7, now() + $8::interval)
 """
 _RENAME_KEY = """
     update api_key set name = $3 where account_id = $1 and token_key = $2
-    returning name, consumer_key, token_key, created_at, expires_at, last_used_at, by_login
+    returning name, consumer_key, token_key, created_at, expires_at, last_used_at, by_login,
+              case when sealed_token_secret is null then 'PLAINTEXT' else 'HMAC-SHA1' end as signature_method
 """
 _DELETE_KEY = "delete from api_key where account_id = $1 and token_key = $2"
 _CLIENTS_OF_KEY = """
@@ -49,7 +51,8 @@ _CLIENTS_OF_KEY = """
      order by c.name
 """
 _LIST_KEYS = """
-    select name, consumer_key, token_key, created_at, expires_at, last_used_at, by_login
+    select name, consumer_key, token_key, created_at, expires_at, last_used_at, by_login,
+           case when sealed_token_secret is null then 'PLAINTEXT' else 'HMAC-SHA1' end as signature_method
       from api_key where account_id = $1 order by id
 """
 _WRITE_USE = "update api_key set last_used_at = now() where id = any($1)"
@@ -90,11 +93,12 @@ class PasswordOwner:
 
 @frozen(kw_only=True)
 class KeyOwner:
-    """The account of a key, and the required hash of the secret."""
+    """The account of a key, and either the hash of its secret or the encrypted secret."""
 
     caller: Caller
     is_active: bool
-    token_secret_hash: bytes
+    token_secret_hash: bytes | None
+    sealed_token_secret: bytes | None
     expires_at: datetime | None
     is_expired: bool
 
@@ -107,16 +111,25 @@ async def owner_of_key(db: Db, consumer_key: str, token_key: str) -> KeyOwner | 
         caller=evolve(_caller(row), api_key_id=row["key_id"]),
         is_active=row["is_active"],
         token_secret_hash=row["token_secret_hash"],
+        sealed_token_secret=row["sealed_token_secret"],
         expires_at=row["expires_at"],
         is_expired=bool(row["is_expired"]),
     )
 
 
 async def insert_key(
-    db: Db, account_id: int, name: str, key: ApiKey, *, by_login: bool, lifetime: timedelta | None
+    db: Db,
+    account_id: int,
+    name: str,
+    key: ApiKey,
+    *,
+    sealed: bytes | None,
+    by_login: bool,
+    lifetime: timedelta | None,
 ) -> None:
-    secret = secret_hash(key.token_secret)
-    await db.execute(_INSERT_KEY, account_id, name, key.consumer_key, key.token_key, secret, by_login, lifetime)
+    """Inserts the key with its `sealed` secret; None: with the hash of its secret."""
+    hashed = secret_hash(key.token_secret) if sealed is None else None
+    await db.execute(_INSERT_KEY, account_id, name, key.consumer_key, key.token_key, hashed, sealed, by_login, lifetime)
 
 
 async def count_keys(db: Db, account_id: int) -> int:

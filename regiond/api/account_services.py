@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Protocol
 
-from regiond.accounts.model import ApiKeyView, Grant, NewUser, SessionView, SshKey, User, UserChange
+from regiond.accounts.model import ApiKeyView, Grant, NewUser, SessionView, SignatureMethod, SshKey, User, UserChange
 from regiond.audit.model import AuditAnswer, AuditEntry, AuditFilter, AuditRequest, ChainReport, RawEntry
 from regiond.caller import Caller, PoolRole
 from regiond.deletion_plan import DeletionPlan
@@ -16,7 +16,15 @@ from regiond.quotas.model import Quota
 
 class Accounts(Protocol):
     async def authenticate(self, consumer_key: str, token_key: str, token_secret: str) -> Caller: ...
-    async def create_key(self, caller: Caller, name: str, *, lifetime: timedelta | None = None) -> str: ...
+    async def authenticate_signed(self, consumer_key: str, token_key: str, verify: Callable[[str], bool]) -> Caller: ...
+    async def create_key(
+        self,
+        caller: Caller,
+        name: str,
+        *,
+        lifetime: timedelta | None = None,
+        method: SignatureMethod = SignatureMethod.PLAINTEXT,
+    ) -> str: ...
     async def rename_key(self, caller: Caller, token_key: str, name: str) -> ApiKeyView: ...
     async def delete_key(self, caller: Caller, token_key: str, *, dry_run: bool = False) -> DeletionPlan: ...
     async def list_keys(self, caller: Caller) -> tuple[ApiKeyView, ...]: ...

@@ -9,16 +9,19 @@ import structlog
 from attrs import evolve, field, frozen
 
 from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest, NotAllowed, NotAuthenticated, NotFound
+from regiond.accounts.model import SignatureMethod
 from regiond.api import errors
 from regiond.api.audit_record import AuditRecord
 from regiond.api.body_turns import BodyTurns
 from regiond.api.endpoint import Call, Endpoint, Resource, SiteInfo
 from regiond.api.fields import Problems, parse_fields, parse_other_keys
-from regiond.api.oauth import NonceWindow, Signature, read_signature
+from regiond.api.nonces import NonceWindow
+from regiond.api.oauth import Signature, read_signature
 from regiond.api.replies import Reply, text_reply
 from regiond.api.request import ApiRequest, select_endpoint
 from regiond.api.request_body import MAX_BODY_BYTES, Body, grouped, is_content, read_query
 from regiond.api.services import Services
+from regiond.api.signed_request import SignedRequest
 from regiond.api.unknown_fields import unknown_fields, with_warning
 from regiond.caller import Caller
 from regiond.permissions import check_object, check_role
@@ -176,6 +179,8 @@ class Api:
     ) -> Reply | None:
         """None if these are signed by a valid API key; else the answer to the request, before its body is read.
 
+        A key for HMAC-SHA1 is only named: its signature may include the body, with which it is verified.
+
         `body_bytes` is the length of the body, None if it is unknown. Uses up no nonce, so that the request itself can
         be answered.
         """
@@ -183,7 +188,8 @@ class Api:
             signature = read_signature(authorization, read_query(query))
             if signature is not None:
                 caller = await self._owner(signature, address)
-                if caller.is_admin and is_content(content_type):
+                is_verified = signature.method is not SignatureMethod.HMAC_SHA1
+                if is_verified and caller.is_admin and is_content(content_type):
                     return None  # part of an upload, which is not parsed and waits for the disk
                 length = MAX_BODY_BYTES if body_bytes is None else min(body_bytes, MAX_BODY_BYTES)
                 self.limits.take_long_body(caller, address, length)
@@ -207,6 +213,7 @@ class Api:
             self.limits.take_anonymous(address)
             return None
         signature = read_signature(request.authorization, parameters)
+        signed = SignedRequest(request)
         if signature is None:
             self.limits.take_anonymous(address)
             if resource.is_open(request.method, dict(parameters).get("op") or request.op_suffix):
@@ -215,7 +222,7 @@ class Api:
         record.credential = f"API key {signature.token_key}"
         try:
             self.nonces.check_age(signature, self.now_s())
-            caller = await self._owner(signature, address)
+            caller = await self._owner(signature, address, signed)
             self.limits.take(caller, address)
             self.nonces.use(signature, self.now_s())
         except (NotAllowed, NotAuthenticated):
@@ -223,18 +230,30 @@ class Api:
             raise
         return caller
 
-    async def _owner(self, signature: Signature, address: str) -> Caller:
-        """Raises NotAuthenticated for a wrong key, NotAllowed for an inactive account, TooManyAttempts."""
+    async def _owner(self, signature: Signature, address: str, signed: SignedRequest | None = None) -> Caller:
+        """Raises NotAuthenticated for a wrong key, NotAllowed for an inactive account, TooManyAttempts.
+
+        Without `signed`, the body has not been read, and a signature that may include it is not verified.
+        """
         self.limits.check_key(address, signature.token_key)
+        accounts, keys = self.services.accounts, (signature.consumer_key, signature.token_key)
         try:
-            caller = await self.services.accounts.authenticate(
-                signature.consumer_key, signature.token_key, signature.token_secret
-            )
+            if signature.method is SignatureMethod.HMAC_SHA1:
+                verify = _unverified if signed is None else signed.verifier(signature)
+                caller = await accounts.authenticate_signed(*keys, verify)
+            else:
+                caller = await accounts.authenticate(*keys, signature.token_secret)
         except NotAuthenticated as error:
             self.limits.take_anonymous(address)
             raise NotAuthenticated(f"Authorization Error: {error.message}") from error
-        self.limits.remember_key(signature.token_key)
+        if signed is not None or signature.method is not SignatureMethod.HMAC_SHA1:
+            self.limits.remember_key(signature.token_key)
         return caller
+
+
+def _unverified(secret: str) -> bool:
+    """Any secret of an existing key: lets a body be read, with which the signature is verified then."""
+    return bool(secret)
 
 
 async def _target(services: Services, endpoint: Endpoint, path: Mapping[str, str], request: ApiRequest) -> Any:

@@ -314,6 +314,8 @@ def read_request(request: SiteRequest, *, op_suffix: str | None) -> ApiRequest:
         idempotency_key=header(request, "Idempotency-Key"),
         last_event_id=header(request, "Last-Event-ID"),
         op_suffix=op_suffix,
+        sent_method=method,
+        sent_path=request.sent_target.partition(b"?")[0].decode("utf-8", "surrogateescape"),
         origin=request.sender.origin,
         client_address=request.sender.address,
     )

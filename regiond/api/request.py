@@ -16,6 +16,8 @@ class ApiRequest:
     """A request before any check.
 
     `op_suffix` is NAME of a path that ends in `op-NAME`; `origin` is the scheme, host and port of its URL.
+    `sent_method` and `sent_path` are as the client sent and signed them: the first may be HEAD, the second may have
+    runs of slashes.
     """
 
     method: str
@@ -27,6 +29,8 @@ class ApiRequest:
     idempotency_key: str | None = None
     last_event_id: str | None = None
     op_suffix: str | None = None
+    sent_method: str = ""
+    sent_path: str = ""
     origin: str = "http://localhost"
     client_address: str = ""
 

@@ -9,6 +9,7 @@ import asyncpg
 from attrs import frozen
 
 from common.errors import WrongState
+from regiond.credentials.api_key_secrets import NO_HOST, api_key_name
 from regiond.credentials.key_pairs import KEY_NAME
 from regiond.credentials.seal import MasterKey, key_id_of, seal, unseal
 
@@ -20,7 +21,7 @@ _RUNNING = """
     select hostname || ' (process ' || pid || ')' as process from region_process
      where seen_at > now() - interval '30 seconds' order by seen_at
 """
-_LOCK = "lock table secret, key_pair, deployment in exclusive mode"
+_LOCK = "lock table secret, key_pair, deployment, api_key in exclusive mode"
 _SECRETS = "select host_id, name, sealed from secret order by host_id, name"
 _PAIRS = "select id, sealed_key as sealed from key_pair order by id"
 _WRITE_SEALED = "update secret set sealed = $3 where host_id = $1 and name = $2"
@@ -31,6 +32,10 @@ _WRITE_USER_DATA = "update deployment set sealed_user_data = $2 where id = $1"
 _VM_HOST_KEYS = (
     "select id, sealed_vm_host_key as sealed from deployment where sealed_vm_host_key is not null order by id"
 )
+_API_KEYS = """
+    select token_key, sealed_token_secret as sealed from api_key where sealed_token_secret is not null order by id
+"""
+_WRITE_API_KEY = "update api_key set sealed_token_secret = $2 where token_key = $1"
 _WRITE_VM_HOST_KEY = "update deployment set sealed_vm_host_key = $2 where id = $1"
 
 
@@ -53,7 +58,8 @@ async def rewrap(db: Db, old: MasterKey, new: MasterKey) -> Rewrapped:
     await db.execute(_LOCK)
     secrets, pairs = await db.fetch(_SECRETS), await db.fetch(_PAIRS)
     user_data, host_keys = await db.fetch(_USER_DATA), await db.fetch(_VM_HOST_KEYS)
-    rows = [*secrets, *pairs, *user_data, *host_keys]
+    api_keys = await db.fetch(_API_KEYS)
+    rows = [*secrets, *pairs, *user_data, *host_keys, *api_keys]
     for host_id, name, sealed in _outdated(secrets, new):
         await db.execute(_WRITE_SEALED, host_id, name, _reseal(old, new, host_id, name, sealed))
     for id_, sealed in _outdated(pairs, new):
@@ -62,6 +68,8 @@ async def rewrap(db: Db, old: MasterKey, new: MasterKey) -> Rewrapped:
         await db.execute(_WRITE_USER_DATA, id_, _reseal(old, new, id_, USER_DATA, sealed))
     for id_, sealed in _outdated(host_keys, new):
         await db.execute(_WRITE_VM_HOST_KEY, id_, _reseal(old, new, id_, VM_HOST_KEY, sealed))
+    for token_key, sealed in _outdated(api_keys, new):
+        await db.execute(_WRITE_API_KEY, token_key, _reseal(old, new, NO_HOST, api_key_name(token_key), sealed))
     done = len(_outdated(rows, new))
     return Rewrapped(done=done, before=len(rows) - done)
 

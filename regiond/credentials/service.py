@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from regiond.credentials import store
+from regiond.credentials.api_key_secrets import ApiKeySecrets
 from regiond.credentials.certificates import make_key_pair, read_key_pair, same_certificate
 from regiond.credentials.key_pair_store import (
     addresses_of_key_pair,
@@ -66,6 +67,7 @@ __all__ = [
     "KEY_PAIR",
     "USER_DATA",
     "VM_HOST_KEY",
+    "ApiKeySecrets",
     "Credentials",
     "KeyPairs",
     "MasterKey",
@@ -113,6 +115,10 @@ class Credentials:
 
     def __init__(self, key: MasterKey) -> None:
         self._key = key
+
+    def of_api_keys(self) -> ApiKeySecrets:
+        """The secrets of API keys, sealed with the same master key."""
+        return ApiKeySecrets(self._key)
 
     async def store(self, db: Db, host_id: int, secrets: Mapping[str, str]) -> None:
         """Stores each secret under its name and leaves other names unchanged. Idempotent.

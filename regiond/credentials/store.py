@@ -17,7 +17,8 @@ _DELETE = "delete from secret where host_id = $1 and ($2::text[] is null or name
 # One secret for each master key that any secret is sealed with.
 _SAMPLES = """
     select distinct on (substring(sealed for 9)) sealed
-      from (select sealed from secret union all select sealed_key from key_pair) every_secret
+      from (select sealed from secret union all select sealed_key from key_pair
+            union all select sealed_token_secret from api_key where sealed_token_secret is not null) every_secret
      order by substring(sealed for 9)
 """
 

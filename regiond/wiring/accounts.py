@@ -11,6 +11,7 @@ from regiond.accounts.sessions import SessionPeriods, Sessions
 from regiond.accounts.users import Users
 from regiond.audit.service import Audit
 from regiond.components import AccountLayer
+from regiond.credentials.service import Credentials
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.events.streams import EventStreams
@@ -19,8 +20,8 @@ from regiond.request_limits import RequestLimits, RequestRates
 from regiond.settings import RegionSettings
 
 
-def wire_accounts(settings: RegionSettings, database: Database) -> AccountLayer:
-    accounts = Accounts(database, record_event=Events.record)
+def wire_accounts(settings: RegionSettings, database: Database, credentials: Credentials) -> AccountLayer:
+    accounts = Accounts(database, record_event=Events.record, secrets=credentials.of_api_keys())
     passwords = Passwords(min_length=settings.password_min_length)
     exempt = settings.networks("rate_limit_exempt")
     logins = Logins(database, accounts, passwords, record_event=Events.record, exempt=exempt)

@@ -52,7 +52,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
     racks = wire_racks(storage, addresses)
     images = wire_images(settings, database)
     machines = wire_machines(settings, storage, racks, images, addresses)
-    accounts = wire_accounts(settings, database)
+    accounts = wire_accounts(settings, database, storage.credentials)
     schedule = RefreshSchedule(
         database, machines.refresher, every_s=settings.refresh_every_s, region_id=racks.heartbeat.region_id
     )

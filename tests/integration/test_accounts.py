@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest, NotAuthenticated, NotFound
-from regiond.accounts.model import MAX_KEYS, ApiKey
+from regiond.accounts.model import MAX_KEYS, ApiKey, SignatureMethod
 from regiond.accounts.service import CACHE_S, Accounts
 from regiond.caller import Caller
+from regiond.credentials.service import Credentials, MasterKey
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from tests.administrators import add_administrator
 from tests.clock import Clock
 from tests.waiting import settle
 
+MASTER_KEY = MasterKey.random()
 pytestmark = pytest.mark.database
 
 
 def _accounts(database: Database, *, clock: Callable[[], float] = time.monotonic) -> Accounts:
-    return Accounts(database, record_event=Events.record, clock=clock)
+    return Accounts(database, record_event=Events.record, secrets=Credentials(MASTER_KEY).of_api_keys(), clock=clock)
+
+
+async def _rows(database: Database, statement: str) -> Sequence[Any]:
+    async with database.connection() as db:
+        return await db.fetch(statement)
 
 
 @pytest.fixture
@@ -89,6 +97,42 @@ async def test_cached_authentication_needs_no_query(accounts: Accounts, database
     await database.close()
     for _ in range(1000):
         await _authenticate(accounts, key)
+
+
+async def test_the_secret_of_a_key_for_hmac_is_sealed(accounts: Accounts, database: Database) -> None:
+    admin = await accounts.user("admin")
+    key = ApiKey.parse(await accounts.create_key(admin, "capi", method=SignatureMethod.HMAC_SHA1))
+    rows = await _rows(database, "select * from api_key where sealed_token_secret is not null")
+    assert key.token_secret not in repr(rows)
+    assert key.token_secret.encode() not in rows[0]["sealed_token_secret"]
+    methods = [one.signature_method for one in await accounts.list_keys(admin)]
+    assert methods == [SignatureMethod.PLAINTEXT, SignatureMethod.HMAC_SHA1]
+    parts = (key.consumer_key, key.token_key)
+    for _ in range(2):  # the second time from the cache
+        assert await accounts.authenticate_signed(*parts, key.token_secret.__eq__) == admin
+        with pytest.raises(NotAuthenticated, match=r"^Invalid API key\.$"):
+            await accounts.authenticate_signed(*parts, key.token_secret.__ne__)
+
+
+async def test_a_key_is_for_one_signature_method(accounts: Accounts) -> None:
+    admin, plain = await _admin(accounts)
+    signing = ApiKey.parse(await accounts.create_key(admin, "capi", method=SignatureMethod.HMAC_SHA1))
+    unknown = ApiKey.random()
+    for key in (plain, unknown):
+        with pytest.raises(NotAuthenticated, match=r"^Invalid API key\.$"):
+            await accounts.authenticate_signed(key.consumer_key, key.token_key, lambda _: True)
+    for key in (signing, unknown):
+        with pytest.raises(NotAuthenticated, match=r"^Invalid API key\.$"):
+            await _authenticate(accounts, key)
+
+
+async def test_a_deleted_key_for_hmac_is_rejected_at_once(accounts: Accounts) -> None:
+    admin = await accounts.user("admin")
+    key = ApiKey.parse(await accounts.create_key(admin, "capi", method=SignatureMethod.HMAC_SHA1))
+    await accounts.authenticate_signed(key.consumer_key, key.token_key, lambda _: True)
+    await accounts.delete_key(admin, key.token_key)
+    with pytest.raises(NotAuthenticated):
+        await accounts.authenticate_signed(key.consumer_key, key.token_key, lambda _: True)
 
 
 async def test_a_deleted_key_is_rejected_at_once_and_others_work(accounts: Accounts, database: Database) -> None:

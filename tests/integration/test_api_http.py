@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, cast
 
+import oauthlib.oauth1
 import pytest
 from attrs import frozen
 from twisted.internet import reactor
@@ -24,7 +25,7 @@ from regiond.api.registry import SERVED
 from regiond.api.request_body import MAX_BODY_BYTES
 from regiond.api.site import DEFAULT_OPTIONS, SiteOptions, make_site
 from regiond.request_limits import RequestLimits, RequestRates
-from tests.unit.answers.accounts import ADMIN_KEY
+from tests.unit.answers.accounts import ADMIN_KEY, SIGNING_KEY
 from tests.unit.api_double import NOW_S, ApiDouble, authorization
 from tests.unit.api_samples import OPERATION, RUNNING
 from tests.waiting import eventually, settle
@@ -176,6 +177,27 @@ async def test_unknown_paths_and_methods_answer_plain_text(client: Client) -> No
     assert (response.status, response.headers["allow"]) == (405, "GET, POST")
     assert (await client.request("GET", "/MAAS/api/1.0/nodes/")).status == 410
     assert (await client.request("GET", "/MAAS/api/version/", signed=False)).body == b"2.0"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_signature_with_hmac_covers_the_url_that_the_client_used(client: Client, scheme: str) -> None:
+    signing = oauthlib.oauth1.Client(
+        SIGNING_KEY.consumer_key, client_secret="", resource_owner_key=SIGNING_KEY.token_key,
+        resource_owner_secret=SIGNING_KEY.token_secret, timestamp=str(int(NOW_S)),
+    )  # fmt: skip
+    form, target = "name=east+west&padding=" + "x" * 20_000, f"{BASE}zones//?op="
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    _, headers, _ = signing.sign(f"{scheme}://maas.example{target}", http_method="POST", headers=kind, body=form)
+
+    async def send(*, host: str) -> Response:
+        return await client.request(
+            "POST", target, body=form.encode(), signed=False, host=host, X_Forwarded_Proto=scheme,
+            Content_Type=headers["Content-Type"], Authorization=headers["Authorization"],
+        )  # fmt: skip
+
+    assert (await send(host="elsewhere.example")).status == 401
+    assert (await send(host="maas.example")).status == 200
+    assert len([call for call in client.api.calls if call.name == "groups.create_zone"]) == 1
 
 
 async def test_a_request_without_a_signature_is_unauthorised(client: Client) -> None:

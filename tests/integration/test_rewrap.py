@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import BadSettings, WrongState
+from regiond.accounts.model import ApiKey, SignatureMethod
+from regiond.accounts.service import Accounts
 from regiond.admin_commands import rewrap_secrets
 from regiond.credentials.key_pairs import KeyPairs
 from regiond.credentials.master_key import install_key, open_key_file, open_master_key
@@ -14,7 +16,9 @@ from regiond.credentials.model import KeyPair
 from regiond.credentials.seal import MasterKey
 from regiond.credentials.service import Credentials
 from regiond.db.pool import Database
+from regiond.events.service import Events
 from regiond.settings import RegionSettings
+from tests.administrators import add_administrator
 from tests.database import execute
 from tests.integration.joined_racks import add_host_row
 from tests.unit.test_key_pairs import INSTALLATION, small_pair
@@ -56,6 +60,23 @@ async def test_rewrap_reseals_every_secret_with_the_new_key(settings: RegionSett
             await Credentials(old).check(db)
         with pytest.raises(BadSettings):
             await pairs(old).open(db, pair_id)
+
+
+async def test_rewrap_reseals_the_secrets_of_api_keys(settings: RegionSettings, database: Database) -> None:
+    old = open_master_key(settings.state, {})
+    await add_administrator(database)
+    before = Accounts(database, record_event=Events.record, secrets=Credentials(old).of_api_keys())
+    admin = await before.user("admin")
+    key = ApiKey.parse(await before.create_key(admin, "capi", method=SignatureMethod.HMAC_SHA1))
+    assert (await rewrap_secrets(settings, settings.state / "key", {})).startswith("Encrypted 1 secrets")
+    new = Credentials(open_master_key(settings.state, {}))
+    after = Accounts(database, record_event=Events.record, secrets=new.of_api_keys())
+    found = await after.authenticate_signed(key.consumer_key, key.token_key, key.token_secret.__eq__)
+    assert found.username == "admin"
+    async with database.connection() as db:
+        await new.check(db)
+        with pytest.raises(BadSettings):
+            await Credentials(old).check(db)
 
 
 async def test_an_interrupted_rewrap_can_be_repeated(settings: RegionSettings, database: Database) -> None:

@@ -65,6 +65,7 @@ _LOOKUPS = {
     "audit.record",
     "machines.compose_problems",
     "accounts.authenticate",
+    "accounts.authenticate_signed",
     "users.read",
     "hosts.read",
     "hosts.ids_of",

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import NotAuthenticated
-from regiond.api.oauth import MAX_HEADER_BYTES, NonceWindow, Signature, read_signature
+from regiond.api.nonces import NonceWindow
+from regiond.api.oauth import MAX_HEADER_BYTES, Signature, read_signature
 
 GOMAASAPI = (
     'OAuth realm="MAAS+API", oauth_token="tk", oauth_nonce="a1", oauth_timestamp="1800000000", '
@@ -72,7 +73,7 @@ def test_without_a_signature_the_result_is_none(header: str | None) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("oauth_signature_method", "HMAC-SHA1", "HMAC-SHA1"),
+        ("oauth_signature_method", "RSA-SHA1", "RSA-SHA1"),
         ("oauth_timestamp", "yesterday", "Invalid timestamp"),
         ("oauth_timestamp", "-5", "Invalid timestamp"),
         ("oauth_signature", "ts", "Invalid API key"),

@@ -24,6 +24,7 @@ from regiond.api.compression import accepts_gzip
 from regiond.api.endpoint import SiteInfo
 from regiond.api.forwarding import ProxyHeaders, Sender, TrustedProxies, is_host
 from regiond.api.oauth import header_parameters, read_signature
+from regiond.api.oauth_hmac import signed_parameters
 from regiond.api.request import ApiRequest
 from regiond.api.request_body import read_body, read_query
 from regiond.api.site import make_site
@@ -165,6 +166,8 @@ HEADER_UNITS = [
 HEADERS: dict[str, Parse] = {
     "authorization": lambda text: header_parameters("OAuth " + text),
     "signature": lambda text: read_signature("OAuth " + text, []),
+    "signed parameters": lambda text: signed_parameters("OAuth " + text, [], []),
+    "bearer": lambda text: read_signature("Bearer " + text, []),
     "host": is_host,
     "cookie": in_request("Cookie"),
     "session": lambda text: read_cookie(text, secure=True),

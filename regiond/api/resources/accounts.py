@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from regiond.accounts.model import MAX_KEY_NAME, MAX_PASSWORD, ApiKey, ApiKeyView
+from regiond.accounts.model import MAX_KEY_NAME, MAX_PASSWORD, ApiKey, ApiKeyView, SignatureMethod
 from regiond.api import crud
 from regiond.api.dry_run import DRY_RUN, PLAN, deleting, is_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.field_types import Integer, Secret, Text
+from regiond.api.field_types import Choice, Integer, Secret, Text
 from regiond.api.fields import Field
 from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.serializers.accounts import API_KEY_JSON, NEW_API_KEY_JSON
@@ -20,7 +20,9 @@ MAX_KEY_LIFETIME_S = 10 * 365 * 24 * 3600
 async def _create_key(call: Call) -> tuple[str, ApiKey]:
     name, lifetime_s = call.values["name"], call.values["lifetime_s"]
     lifetime = None if lifetime_s is None else timedelta(seconds=lifetime_s)
-    return name, ApiKey.parse(await call.services.accounts.create_key(call.caller, name, lifetime=lifetime))
+    method = SignatureMethod(call.values["signature_method"])
+    accounts = call.services.accounts
+    return name, ApiKey.parse(await accounts.create_key(call.caller, name, lifetime=lifetime, method=method))
 
 
 async def _delete_key(call: Call) -> DeletionPlan:
@@ -91,7 +93,8 @@ ACCOUNT = Resource(
             Result(doc="The new key.", type=NEW_API_KEY_JSON),
             _create_key,
             title="Create an API key",
-            doc="Only this response contains the secret; the region stores a hash of it.",
+            doc="Only this response contains the secret; of a key for PLAINTEXT the region stores a hash of it, of one "
+            "for HMAC-SHA1 the encrypted secret.",
             fields=(
                 Field(
                     name="name",
@@ -103,6 +106,13 @@ ACCOUNT = Resource(
                     name="lifetime_s",
                     type=Integer(minimum=60, maximum=MAX_KEY_LIFETIME_S, unit="seconds"),
                     doc="Seconds until the key expires (default: never).",
+                ),
+                Field(
+                    name="signature_method",
+                    type=Choice(choices=tuple(SignatureMethod)),
+                    default=SignatureMethod.PLAINTEXT.value,
+                    doc="How requests are signed with the key. HMAC-SHA1 is for clients that know only that, such as "
+                    "cluster-api-provider-maas.",
                 ),
             ),
             permission=Permission.USER,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from regiond.accounts.model import ApiKey, ApiKeyView, SessionView, SshKey, User
-from regiond.api.serializer import BOOL, INT, STR, TIMESTAMP, Serializer, constant, key, nullable, serializer
+from regiond.accounts.model import ApiKey, ApiKeyView, SessionView, SignatureMethod, SshKey, User
+from regiond.api.serializer import BOOL, INT, STR, TIMESTAMP, Serializer, constant, enum, key, nullable, serializer
 from regiond.api.urls import uri
 
 USER_JSON: Serializer[User] = serializer(
@@ -26,6 +26,7 @@ API_KEY_JSON: Serializer[ApiKeyView] = serializer(
     key("expires_at", nullable(TIMESTAMP), lambda view: view.expires_at),
     key("last_used_at", nullable(TIMESTAMP), lambda view: view.last_used_at),
     key("by_login", BOOL, lambda view: view.by_login),
+    key("signature_method", enum(SignatureMethod), lambda view: view.signature_method),
 )
 # The only response that contains the secret. The source is the key's name and the key.
 NEW_API_KEY_JSON: Serializer[tuple[str, ApiKey]] = serializer(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.errors import InnkeeperError, NotFound
-from regiond.accounts.model import ApiKeyView
+from regiond.accounts.model import ApiKeyView, SignatureMethod
 from regiond.api.replies import Reply
 from regiond.api.resources.accounts import ACCOUNT
 from regiond.ui.account.account_pages import CRUMBS, SECTION, account_page
@@ -27,7 +27,11 @@ async def show(visit: Visit) -> Reply:
 async def create(visit: Visit) -> Reply:
     """The list with the new key: only this answer has its secret."""
     request = visit.request
-    fields = {"name": request.given("name"), "lifetime_s": request.given("lifetime_s") or None}
+    fields = {
+        "name": request.given("name"),
+        "lifetime_s": request.given("lifetime_s") or None,
+        "signature_method": request.given("signature_method") or SignatureMethod.PLAINTEXT.value,
+    }
     try:
         made = await visit.act(ACCOUNT, "POST", "create_authorisation_token", fields=fields)
     except InnkeeperError as error:
@@ -49,6 +53,8 @@ async def _list(visit: Visit, *, made: str = "", made_name: str = "", refusal: R
         name="" if made else request.given("name"),
         lifetime="" if made else request.given("lifetime_s"),
         lifetimes=LIFETIMES,
+        method="" if made else request.given("signature_method"),
+        methods=tuple(SignatureMethod),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from common.errors import NotAuthenticated, NotFound
@@ -32,6 +32,7 @@ from tests.unit.api_samples import (
 
 ADMIN_KEY = ApiKey.parse("adminconsumer:admintoken:adminsecret")
 USER_KEY = ApiKey.parse("userconsumer:usertoken:usersecret")
+SIGNING_KEY = ApiKey.parse("signingconsumer:signingtoken:signingsecret")
 API_KEY = ApiKeyView(name="laptop", consumer_key="c", token_key=USER_KEY.token_key, created_at=AT)
 
 
@@ -40,8 +41,17 @@ def _authenticated(consumer_key: str, token_key: str, token_secret: str) -> Call
     return {ADMIN_KEY: ADMIN, USER_KEY: USER}.get(given) or NotAuthenticated("Invalid API key.")
 
 
+def _authenticated_signed(
+    consumer_key: str, token_key: str, verify: Callable[[str], bool]
+) -> Caller | NotAuthenticated:
+    is_signed = verify(SIGNING_KEY.token_secret)
+    is_known = (consumer_key, token_key) == (SIGNING_KEY.consumer_key, SIGNING_KEY.token_key)
+    return ADMIN if is_known and is_signed else NotAuthenticated("Invalid API key.")
+
+
 ANSWERS: Mapping[str, Any] = {
     "accounts.authenticate": _authenticated,
+    "accounts.authenticate_signed": _authenticated_signed,
     "accounts.create_key": "newconsumer:newtoken:newsecret",
     "accounts.delete_key": DELETION_PLAN,
     "logins.log_in": ("laptop", "newconsumer:newtoken:newsecret"),

@@ -1,0 +1,63 @@
+"""Computes OAuth 1.0 signatures with HMAC-SHA1 (RFC 5849, section 3.4)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable
+from urllib.parse import quote, unquote, urlsplit
+
+Pairs = Iterable[tuple[str, str]]
+
+_PARAMETER = re.compile(r'(?<![A-Za-z0-9_.-])([A-Za-z0-9_.-]++)\s*+=\s*+(?:"([^"]*)"|([^",\s]*))')
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+def base_string(method: str, url: str, parameters: Pairs) -> str:
+    """What a client signs: the method, the URL without query, and all parameters in their canonical form.
+
+    `parameters` are those of the header, the query and an urlencoded form, unescaped. A signature and a realm among
+    those of the header are not signed.
+    """
+    escaped = sorted((_escaped(name), _escaped(value)) for name, value in parameters)
+    joined = "&".join(f"{name}={value}" for name, value in escaped)
+    return "&".join((_escaped(method.upper()), _escaped(base_url(url)), _escaped(joined)))
+
+
+def base_url(url: str) -> str:
+    """The URL with scheme and host in lower case, without a default port, query and fragment."""
+    parts = urlsplit(url)
+    scheme = parts.scheme.lower()
+    host = parts.netloc.lower().removesuffix(_DEFAULT_PORTS.get(scheme, ""))
+    return f"{scheme}://{host}{parts.path or '/'}"
+
+
+def digest(token_secret: str, text: str) -> str:
+    """The signature of a base string, with an empty consumer secret, as in `oauth_signature`."""
+    key = f"&{_escaped(token_secret)}".encode()
+    return base64.b64encode(hmac.digest(key, text.encode("utf-8", "surrogateescape"), hashlib.sha1)).decode()
+
+
+def is_signed(token_secret: str, text: str, given: str) -> bool:
+    return hmac.compare_digest(digest(token_secret, text).encode(), given.encode("utf-8", "replace"))
+
+
+def signed_parameters(authorization: str | None, query: Pairs, form: Pairs) -> list[tuple[str, str]]:
+    """The parameters for `base_string`. A header is limited in length before this is called, a form by the caller."""
+    in_header = [
+        (name, unquote(quoted or bare, errors="surrogateescape"))
+        for name, quoted, bare in _PARAMETER.findall(_after_scheme(authorization or ""))
+    ]
+    every = (*((name, value) for name, value in in_header if name != "realm"), *query, *form)
+    return [(name, value) for name, value in every if name != "oauth_signature"]
+
+
+def _after_scheme(authorization: str) -> str:
+    scheme, _, rest = authorization.strip().partition(" ")
+    return rest if scheme.lower() == "oauth" else ""
+
+
+def _escaped(text: str) -> str:
+    return quote(text, safe="~", errors="surrogateescape")
