@@ -105,7 +105,8 @@ def _body_schema(fields: Iterable[Field]) -> dict[str, Any]:
 
 def _field_schema(one: Field) -> dict[str, Any]:
     schema = {**one.type.schema, "description": one.doc}
-    if one.default is not None:
+    named = schema.get("enum")
+    if one.default is not None and (named is None or one.default in named):  # an empty text stands for no value
         schema["default"] = list(one.default) if isinstance(one.default, tuple) else one.default
     return schema
 
