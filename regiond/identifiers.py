@@ -134,6 +134,7 @@ _ANIMALS = [
 NAME_PREFIX = "name:"
 ID_PREFIX = "id:"
 _SYSTEM_ID = "abcdefghkmnpqrstwxy346780"  # without characters that are easily confused
+_OF_HOST = "h"  # how the system ids of VM hosts begin
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
 
 
@@ -149,9 +150,19 @@ def numbered(hostname: str) -> str:
 
 
 def new_system_id() -> str:
-    """Returns six random letters and digits; the database checks that they are unique."""
-    number = secrets.randbelow(len(_SYSTEM_ID) ** 6)
-    return "".join(_SYSTEM_ID[number // len(_SYSTEM_ID) ** place % len(_SYSTEM_ID)] for place in range(6))
+    """Returns six random letters and digits; the database checks that they are unique. None is a VM host's."""
+    while (found := _random_id(6)).startswith(_OF_HOST):
+        pass
+    return found
+
+
+def new_host_system_id() -> str:
+    """Returns six letters and digits for a VM host, which clients also read as a machine: no machine's id."""
+    return _OF_HOST + _random_id(5)
+
+
+def _random_id(length: int) -> str:
+    return "".join(secrets.choice(_SYSTEM_ID) for _ in range(length))
 
 
 def new_mac_address() -> str:

@@ -18,7 +18,7 @@ from regiond.events.service import Events
 from regiond.groups.service import Groups
 from regiond.hosts.model import HostRemoval
 from regiond.hosts.service import Hosts
-from regiond.identifiers import new_system_id
+from regiond.identifiers import new_host_system_id
 from regiond.operations.model import Operation
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ async def apply_membership(db: Db, host_id: int, facts: HostFacts) -> None:
         if there is None:
             address = parse_lxd_address(member.address).normalised
             there = await store.add_member_host(
-                db, host, cluster.id, member=member.name, address=address, system_id=new_system_id()
+                db, host, cluster.id, member=member.name, address=address, system_id=new_host_system_id()
             )
             if there is not None:
                 message = f"{member.name} was added: it is in the same cluster as {facts.cluster_member}"

@@ -27,7 +27,7 @@ from regiond.hosts.model import HostChange, HostView, NewHost, check_change, wit
 from regiond.hosts.trust.first_contact import read_fingerprint
 from regiond.hosts.trust.host_credentials import HostCredentials, PreparedCredentials
 from regiond.hosts.trust.trust_instructions import accept_command
-from regiond.identifiers import new_hostname, new_system_id, numbered
+from regiond.identifiers import new_host_system_id, new_hostname, numbered
 from regiond.racks.service import AddressCalls, HostCalls
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class HostChanges:
             zone_id=prepared.zone_id, pool_id=prepared.pool_id, tags=with_console_tag(new.tags),
             cpu_over_commit_ratio=new.cpu_over_commit_ratio, memory_over_commit_ratio=new.memory_over_commit_ratio,
             reserved_cores=new.reserved_cores, reserved_memory_mib=new.reserved_memory_mib,
-            default_macvlan_mode=new.default_macvlan_mode, system_id=new_system_id(),
+            default_macvlan_mode=new.default_macvlan_mode, system_id=new_host_system_id(),
             public_key=prepared.credentials.public_key, machine_id=None if machine is None else machine.machine_id,
         )  # fmt: skip
         if prepared.expected is not None or new.trust_on_first_use:

@@ -85,6 +85,14 @@ class HostQueries:
         async with self._database.connection() as db:
             return await read_host(db, host_id, caller=caller)
 
+    async def of_system_ids(self, system_ids: Iterable[str], *, caller: Caller | None = None) -> tuple[HostView, ...]:
+        """Returns the hosts that have these system ids themselves and are not being removed, by id.
+
+        Not those that run on a machine of ours: its id is theirs.
+        """
+        async with self._database.connection() as db:
+            return await view_store.hosts_of_system_ids(db, system_ids, caller=caller)
+
     async def capacity(self, *, caller: Caller | None = None) -> FleetCapacity:
         """Returns the capacity of the fleet and of each zone and resource pool, with one query."""
         visible = None if caller is None else caller.visible_pools

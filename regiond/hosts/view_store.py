@@ -49,6 +49,13 @@ _HOSTS = """
 _ALL_HOSTS = _HOSTS + " where ($1::integer[] is null or h.pool_id = any($1)) order by h.id"
 _HOSTS_BY_IDS = _HOSTS + " where h.id = any($1::integer[]) order by h.id"
 _HOST_IDS = "select array(select id from vm_host where $1::integer[] is null or pool_id = any($1) order by id)"
+# A host that runs on a machine of ours has that machine; one that is being removed is none any more.
+_ID_OF_SYSTEM_IDS = """
+    select id from vm_host
+     where system_id = any($1::text[]) and machine_id is null and state <> 'removing'
+       and ($2::integer[] is null or pool_id = any($2))
+     order by id
+"""
 _COUNT = "select count(*) from vm_host where $1::integer[] is null or pool_id = any($1)"
 _EXPIRING_CERTIFICATES = """
     select h.id as host_id, h.name as host_name, k.fingerprint, k.expires_at
@@ -135,6 +142,14 @@ async def read_host(db: Db, host_id: int, *, caller: Caller | None = None) -> Ho
 async def host_ids(db: Db, *, caller: Caller | None = None) -> list[int]:
     found: list[int] = await db.fetchval(_HOST_IDS, visible_pool_ids(caller))
     return found
+
+
+async def hosts_of_system_ids(
+    db: Db, system_ids: Iterable[str], *, caller: Caller | None = None
+) -> tuple[HostView, ...]:
+    """Returns the hosts with these system ids that the caller may see, by id; see `HostQueries.of_system_ids`."""
+    rows = await db.fetch(_ID_OF_SYSTEM_IDS, list(system_ids), visible_pool_ids(caller))
+    return await list_hosts(db, [row["id"] for row in rows]) if rows else ()
 
 
 async def count_hosts(db: Db, *, caller: Caller | None = None) -> int:

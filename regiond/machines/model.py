@@ -251,6 +251,8 @@ class MachineView:
     distro_series: str = ""
     failed_host_id: int | None = None  # of a machine whose compose failed: where; `host_name` is then that host's
 
+    is_vm_host: bool = False  # no machine of ours: a VM host, in the shape in which clients read it
+
     def belongs_to(self, caller: Caller) -> bool:
         """Whether the caller owns the machine; one without owner belongs to whoever composed it."""
         return (self.composed_by if self.owner is None else self.owner) == caller.username

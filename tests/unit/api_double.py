@@ -68,6 +68,7 @@ _LOOKUPS = {
     "accounts.authenticate_signed",
     "users.read",
     "hosts.read",
+    "hosts.of_system_ids",
     "hosts.ids_of",
     "hosts.names",
     "hosts.names_of",

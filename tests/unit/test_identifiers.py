@@ -13,6 +13,7 @@ from common.errors import InvalidRequest
 from regiond.identifiers import (
     check_hostname,
     legal_hostname,
+    new_host_system_id,
     new_hostname,
     new_mac_address,
     new_system_id,
@@ -31,6 +32,11 @@ def test_generated_hostnames_are_valid_and_varied() -> None:
 
 def test_numbered_appends_four_digits() -> None:
     assert re.fullmatch(r"calm-otter-[1-9][0-9]{3}", numbered("calm-otter"))
+
+
+def test_no_vm_host_has_the_system_id_of_a_machine() -> None:
+    assert {new_host_system_id()[0] for _ in range(100)}.isdisjoint(new_system_id()[0] for _ in range(1000))
+    assert {len(new_host_system_id()), len(new_system_id())} == {6}
 
 
 def test_system_ids_have_six_unambiguous_characters() -> None:

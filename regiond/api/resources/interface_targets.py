@@ -8,7 +8,7 @@ from attrs import frozen
 
 from common.errors import NotFound
 from regiond.api.resources import host_interfaces
-from regiond.api.resources.lookups import find_machine, one_of_object
+from regiond.api.resources.lookups import machine_of, one_of_object
 from regiond.api.serializers.networks import InterfaceOfHost
 from regiond.api.services import Services
 from regiond.caller import Caller
@@ -40,7 +40,7 @@ class FoundHostInterface:
 
 async def find_nic(services: Services, path: Mapping[str, str]) -> NicOfMachine:
     """Raises NotFound, also for an interface of a VM host: only the NICs of machines have links that can be changed."""
-    machine = await find_machine(services, path)
+    machine = await machine_of(services, path["system_id"])
     what = f"interface of {machine.hostname}"
     nic = one_of_object(what, path["id"], machine.nics, lambda each: (each.id, each.name))
     return NicOfMachine(machine=machine, nic=nic)
@@ -49,7 +49,7 @@ async def find_nic(services: Services, path: Mapping[str, str]) -> NicOfMachine:
 async def find_interface(services: Services, path: Mapping[str, str]) -> NicOfMachine | FoundHostInterface:
     """Raises NotFound."""
     try:
-        machine = await find_machine(services, path)
+        machine = await machine_of(services, path["system_id"])
     except NotFound as no_machine:
         try:
             found = await host_interfaces.find(services, path)

@@ -12,10 +12,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
-from common.errors import InvalidRequest, NotFound
+from common.errors import InvalidRequest, NotFound, WrongState
 from common.phrases import first_of
 from regiond.api.field_types import Text
 from regiond.api.fields import Field
+from regiond.api.serializers.host_machines import as_machine
 from regiond.api.services import Services
 from regiond.api.urls import as_id
 from regiond.clusters.model import ClusterView
@@ -59,7 +60,34 @@ async def host_of(services: Services, text: str) -> HostView:
 
 
 async def find_machine(services: Services, path: Mapping[str, str]) -> MachineView:
-    return await machine_of(services, path["system_id"])
+    """The machine of a path that acts on it. Raises WrongState for a VM host, which clients can read as a machine."""
+    text = path["system_id"]
+    try:
+        return await machine_of(services, text)
+    except NotFound:
+        for host in await hosts_as_machines(services, [text]):
+            raise WrongState(
+                f"{text} is the VM host {host.hostname}, not a machine that Innkeeper manages: it can only be read "
+                "and tagged here. See vm-hosts/ for what can be done with it."
+            ) from None
+        raise
+
+
+async def find_machine_or_host(services: Services, path: Mapping[str, str]) -> MachineView:
+    """The machine of a path that reads it, or a VM host as a machine."""
+    try:
+        return await machine_of(services, path["system_id"])
+    except NotFound:
+        for host in await hosts_as_machines(services, [path["system_id"]]):
+            return host
+        raise
+
+
+async def hosts_as_machines(services: Services, system_ids: Iterable[str]) -> tuple[MachineView, ...]:
+    """The VM hosts with these system ids, each as the deployed machine that clients expect; without unknown ids."""
+    possible = [text for text in system_ids if _SYSTEM_ID.fullmatch(text)]
+    hosts = await services.hosts.of_system_ids(possible, caller=services.caller) if possible else ()
+    return tuple(as_machine(host) for host in hosts)
 
 
 async def machine_of(services: Services, text: str) -> MachineView:

@@ -71,6 +71,11 @@ async def machine_filter(services: Services, values: Values) -> MachineFilter:
     )
 
 
+def names_only_ids(values: Values) -> bool:
+    """Whether the list is one of system ids: these may be those of VM hosts, which no other filter finds."""
+    return bool(values["id"]) and not any(values[one.name] for one in FILTERS if one.name not in {"id", "limit"})
+
+
 def matches(machine: MachineView, values: Values) -> bool:
     """Whether a machine from the query has the requested status, tags and domain.
 

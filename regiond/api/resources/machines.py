@@ -13,9 +13,9 @@ from regiond.api.fields import Field
 from regiond.api.operation_wait import STARTED, soon, without_content
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources import adoption, allocation, bulk, console, deployment, machine_actions
-from regiond.api.resources.lookups import find_machine
+from regiond.api.resources.lookups import find_machine, find_machine_or_host, hosts_as_machines
 from regiond.api.resources.machine_actions import MACHINE_RESULT
-from regiond.api.resources.machine_filters import FILTERS, OF_MAAS, machine_filter, matches
+from regiond.api.resources.machine_filters import FILTERS, OF_MAAS, machine_filter, matches, names_only_ids
 from regiond.api.serializers.machines import MACHINE_JSON, POWER_STATE_JSON
 from regiond.long_list import LongList
 from regiond.machines.model import MachineView
@@ -33,6 +33,11 @@ _STOP_MODE = Field(
 async def _list(call: Call) -> LongList[MachineView]:
     wanted = await machine_filter(call.services, call.values)
     found = await call.services.machines.long_list(wanted, caller=call.caller)
+    if names_only_ids(call.values):
+        hosts = await hosts_as_machines(call.services, call.values["id"])
+        if hosts:
+            machines = [machine async for batch in found.batches() for machine in batch]
+            return LongList.of((*machines, *hosts))
     return found.transformed(lambda machines: [one for one in machines if matches(one, call.values)])
 
 
@@ -84,6 +89,9 @@ async def _power_cycle(call: Call) -> Reply:
 
 
 async def _query_power(call: Call) -> PowerState:
+    machine: MachineView = call.target
+    if machine.is_vm_host:
+        return PowerState(machine.power_state)
     return await call.services.machines.query_power(call.caller, call.target.system_id)
 
 
@@ -131,7 +139,11 @@ MACHINE = Resource(
     path="machines/{system_id}/",
     doc="One machine, by its system id or hostname.",
     endpoints=(
-        crud.read_target(MACHINE_RESULT, find_machine, title="Read a machine"),
+        crud.read_target(
+            MACHINE_RESULT,
+            find_machine_or_host,
+            title="Read a machine",
+        ),
         with_dry_run(
             Endpoint(
                 method="DELETE",
@@ -160,7 +172,7 @@ MACHINE = Resource(
             _query_power,
             op="query_power_state",
             title="Query the power state of a machine from its host",
-            find=find_machine,
+            find=find_machine_or_host,
         ),
         machine_actions.UPDATE,
         machine_actions.RELEASE,

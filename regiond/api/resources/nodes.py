@@ -12,7 +12,7 @@ from common.errors import NotFound
 from regiond.api import crud
 from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.resources import host_interfaces, interface_links
-from regiond.api.resources.lookups import find_machine, one_of_object
+from regiond.api.resources.lookups import machine_of, one_of_object
 from regiond.api.serializer import array
 from regiond.api.serializers.machines import BLOCK_DEVICE_JSON, DiskOfMachine, encode_interface
 from regiond.api.services import Services
@@ -23,13 +23,17 @@ from regiond.validation_messages import no_object
 async def _find_interfaces(services: Services, path: Mapping[str, str]) -> list[dict[str, Any]]:
     """The encoded interfaces of a machine or of a VM host."""
     try:
-        machine = await find_machine(services, path)
+        machine = await machine_of(services, path["system_id"])
     except NotFound as no_machine:
         try:
             return host_interfaces.encode_all(await host_interfaces.of_host(services, path["system_id"]))
         except NotFound:
             raise NotFound(no_object("machine or VM host", path["system_id"])) from no_machine
     return [encode_interface(machine, nic) for nic in machine.nics]
+
+
+async def _find_machine(services: Services, path: Mapping[str, str]) -> MachineView:
+    return await machine_of(services, path["system_id"])
 
 
 async def _find_interface(services: Services, path: Mapping[str, str]) -> dict[str, Any]:
@@ -44,7 +48,7 @@ async def _disks(call: Call) -> list[DiskOfMachine]:
 
 
 async def _find_disk(services: Services, path: Mapping[str, str]) -> DiskOfMachine:
-    machine = await find_machine(services, path)
+    machine = await machine_of(services, path["system_id"])
     disks = [DiskOfMachine(machine=machine, disk=disk) for disk in machine.disks]
     what = f"block device of {machine.hostname}"
     return one_of_object(what, path["id"], disks, lambda found: (found.disk.id, found.name))
@@ -83,7 +87,7 @@ BLOCK_DEVICES = Resource(
             _disks,
             title="List the block devices of a machine",
             result="The block devices.",
-            find=find_machine,
+            find=_find_machine,
         ),
     ),
 )

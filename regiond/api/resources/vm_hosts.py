@@ -104,7 +104,8 @@ async def _delete(call: Call) -> Reply:
         return await host_removal.plan(call, host.name, (host.id,))
     removal = host_removal.removal_of(call.values)
     operation = await call.services.hosts.start_remove(call.caller, host.id, removal)
-    if removal.force:  # the answer lists what is lost
+    # By force, the answer lists what is lost. Whoever removes a host on a machine of ours releases that machine next.
+    if removal.force or host.machine_system_id is not None:
         return await when_done(call, operation, host_removal.removed)
     return await soon(call, operation, host_removal.removed)
 

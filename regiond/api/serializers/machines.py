@@ -233,7 +233,7 @@ _PARTS: Serializer[_Parts] = serializer(
     key("cpu_count", INT, lambda of: of.machine.cores),
     constant("cpu_speed", nullable(INT), None),
     constant("hardware_info", mapping(STR), {}),
-    key("hardware_uuid", nullable(AS_TEXT), lambda of: of.machine.uuid),
+    key("hardware_uuid", nullable(AS_TEXT), lambda of: None if of.machine.is_vm_host else of.machine.uuid),
     constant("bios_boot_method", nullable(STR), None),
     key(
         "ip_addresses",

@@ -26,6 +26,7 @@ def _host(host_id: int) -> HostView | NotFound:
 ANSWERS: Mapping[str, Any] = {
     "hosts.long_list": LongList.of((HOST, UNKNOWN_HOST)),
     "hosts.read": _host,
+    "hosts.of_system_ids": (),
     "hosts.capacity": fleet_capacity([COUNTED]),
     "hosts.capacities": {4: COUNTED.capacity},
     "hosts.ids_of": lambda texts: {one: frozenset({4} if one == "hv-01" else ()) for one in texts},
