@@ -132,13 +132,16 @@ class Driver(Protocol):
         The guest is off. Raises NotFound without the guest; ImageMissing without the image, which `copy_image` brings;
         WrongState while the guest runs; OutOfCapacity if the image's disk is larger than the root disk.
 
+        The host's DHCP server reserves the addresses of the NICs in `spec`, which their MAC addresses identify, instead
+        of those reserved before. Raises WrongState, with nothing written, if another guest has one of them reserved.
+
         An image `of_host` is used where it is, and never removed; NotFound without it. The root disk can be empty after
         OutOfCapacity if the size of its disk was not known.
         """
 
     def undeploy(self, spec: GuestSpec, *, erase: bool = False, overwrite: bool = False) -> None:
         """Returns when the root disk is empty and has the size in `spec`, and the guest has no cloud-init data but that
-        of its static addresses, as after compose. Idempotent.
+        of its static addresses, as after compose; these are reserved as by `deploy`. Idempotent.
 
         With `erase`, so are the other disks of `spec` that the guest has. With `overwrite`, no volume that is created
         later can have their old content, not even on storage that does not clear new volumes; raises Unsupported if

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from ipaddress import ip_address
 
 import pytest
 from attrs import define, evolve
@@ -94,6 +95,42 @@ def test_deploying_changes_no_nic_and_no_other_disk(host: CapableFixture) -> Non
     host.driver.copy_image(source.image, host.pool_id, source)
     host.driver.deploy(spec, source.image, seed())
     assert host.driver.find(spec.ref) == before
+
+
+def with_address(host: CapableFixture, spec: GuestSpec, number: int) -> GuestSpec:
+    """With one NIC, whose address the host's DHCP server reserves: that of the fixture, plus `number`."""
+    one = host.addressed[0]
+    assert one.address is not None
+    address = evolve(one.address, address=str(ip_address(one.address.address) + number))
+    mac_address = spec.nics[0].mac_address if spec.nics else one.mac_address
+    return evolve(spec, nics=(evolve(one, address=address, mac_address=mac_address),))
+
+
+def assigned(host: CapableFixture, spec: GuestSpec) -> str:
+    return host.assigned_address(spec.ref, spec.nics[0])
+
+
+def test_deploying_and_undeploying_reserve_the_address_that_is_wanted_then(host: CapableFixture) -> None:
+    source, spec = content(), with_address(host, spec_for(host, "moved", disks=2), 0)
+    host.driver.compose(spec)
+    first = assigned(host, spec)
+    host.driver.copy_image(source.image, host.pool_id, source)
+    moved = with_address(host, spec, 1)
+    for _ in range(2):
+        host.driver.deploy(moved, source.image, seed())
+        assert assigned(host, moved) == str(ip_address(first) + 1)
+    other = with_address(host, spec_for(host, "other"), 0)
+    other = evolve(other, nics=(evolve(other.nics[0], mac_address="52:54:00:00:00:7f"),))
+    host.driver.compose(other)  # the address was released
+    another = content(b"Other")
+    host.driver.copy_image(another.image, host.pool_id, another)
+    with pytest.raises(WrongState, match=first):
+        host.driver.deploy(spec, another.image, seed())
+    assert host.root_disk_holds(spec, source.image)
+    host.driver.decompose(other.ref, volumes_of(other))
+    for _ in range(2):
+        host.driver.undeploy(spec)
+        assert assigned(host, spec) == first
 
 
 def test_an_image_is_read_once_for_many_deployments(host: CapableFixture) -> None:

@@ -16,7 +16,7 @@ from common.guest_spec import NicAddress, NicSpec
 from common.values import NicKind, OwnershipMarker
 from rackd.drivers.libvirt.addresses import cloud_init_seed
 from rackd.drivers.libvirt.addresses.delivery import Reservation, check_free, delivery, is_reserved, serving
-from rackd.drivers.libvirt.definitions.metadata import metadata_element, reservations_in
+from rackd.drivers.libvirt.definitions.metadata import metadata_element, reservations_in, set_reservations
 from tests.contract.guest_samples import small_guest
 
 NETWORK = ET.fromstring(  # noqa: S314  # trusted
@@ -91,6 +91,21 @@ def test_reservations_match_mac_addresses_in_any_case() -> None:
 def test_conflicting_reservations_are_named(mac_address: str, address: str, named: str) -> None:
     with pytest.raises(WrongState, match=named):
         check_free(NETWORK, Reservation(network="default", mac_address=mac_address, address=address))
+
+
+def test_a_reservation_that_will_be_removed_prevents_none() -> None:
+    old = Reservation(network="default", mac_address="52:54:00:00:00:0a", address="10.1.0.100")
+    check_free(NETWORK, evolve(old, address="10.1.0.102"), replaced=[old])
+    with pytest.raises(WrongState, match="db"):
+        check_free(NETWORK, evolve(old, address="10.1.0.101"), replaced=[old])
+
+
+def test_metadata_shows_the_latest_reservations() -> None:
+    domain = ET.Element("domain")
+    old = Reservation(network="a", mac_address="52:54:00:00:00:0a", address="10.1.0.100")
+    domain.append(metadata_element(SPEC, (old,), {}))
+    set_reservations(domain, (evolve(old, address="10.1.0.102"),))
+    assert [one.address for one in reservations_in(domain)] == ["10.1.0.102"]
 
 
 def test_metadata_round_trips_reservations() -> None:

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from common.deployment_spec import CloudInitSeed
-from common.errors import InvalidRequest, Unsupported
+from common.errors import InvalidRequest, Unsupported, WrongState
+from common.guest_spec import NicAddress, NicSpec
+from common.values import NicKind
 from rackd.drivers.lxd.guests import cloud_init
+from rackd.drivers.lxd.guests.nic_devices import check_leases_free
 from rackd.drivers.lxd.guests.raw_as_qcow2 import qcow2_head, qcow2_tail
 from rackd.drivers.lxd.guests.replacement import EMPTY, RootDisk, replacement_of
 from rackd.drivers.lxd.inventory.ownership import (
@@ -54,6 +57,27 @@ def test_a_replacement_is_the_same_guest_with_another_disk() -> None:
     assert marker_of({**body, "type": "virtual-machine"}) == marker_of(original())
     assert body["devices"]["disk1"]["source"] == "data"
     assert body["devices"]["root"] == {**original()["devices"]["root"], "boot.priority": "2"}
+
+
+def test_a_replacement_has_the_leases_of_its_nics_by_mac_address() -> None:
+    before = original()
+    nic = {**before["devices"]["eth0"], "hwaddr": "52:54:00:00:00:0A", "ipv4.address": "10.1.0.7"}
+    before["devices"]["eth0"] = nic
+    leases = {"52:54:00:00:00:0a": {"ipv4.address": "10.1.0.9"}}
+    body = replacement_of(before, "vm1", RootDisk(fingerprint="f00", cloud_init={}, leases=leases))
+    assert body["devices"]["eth0"] == {**nic, "ipv4.address": "10.1.0.9"}
+    body = replacement_of(before, "vm1", RootDisk(fingerprint="f00", cloud_init={}, leases={"52:54:00:00:00:0a": {}}))
+    assert "ipv4.address" not in body["devices"]["eth0"]
+    assert replacement_of(before, "vm1", EMPTY)["devices"]["eth0"] == nic
+
+
+def test_a_lease_of_another_instance_is_a_conflict() -> None:
+    address = NicAddress(address="10.1.0.7", prefix_length=24)
+    nic = NicSpec(name="eth0", mac_address="52:54:00:00:00:0a", kind=NicKind.NETWORK, source="lan", address=address)
+    own = {"hostname": "vm1", "hwaddr": "52:54:00:00:00:0A", "address": "10.1.0.7", "type": "static"}
+    check_leases_free([nic], [own, {**own, "hwaddr": "52:54:00:00:00:0b", "type": "dynamic"}])
+    with pytest.raises(WrongState, match="the network lan reserves it for db"):
+        check_leases_free([nic], [{**own, "hostname": "db", "hwaddr": "52:54:00:00:00:0b"}])
 
 
 def test_an_empty_root_disk_ends_the_deployments_data() -> None:

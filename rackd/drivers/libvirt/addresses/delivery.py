@@ -7,7 +7,7 @@ administrator added.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from xml.etree import ElementTree as ET
 
 from attrs import frozen
@@ -108,9 +108,15 @@ def _hosts(network: Element) -> Iterable[tuple[str, str, str]]:
         yield host.get("mac", "").lower(), host.get("ip", ""), host.get("name", "")
 
 
-def check_free(network: Element, reservation: Reservation) -> None:
-    """Raises WrongState if the address is reserved for another NIC, or the NIC has another reservation."""
+def check_free(network: Element, reservation: Reservation, *, replaced: Collection[Reservation] = ()) -> None:
+    """Raises WrongState if the address is reserved for another NIC, or the NIC has another reservation.
+
+    Those in `replaced` will be removed first.
+    """
+    ending = {(one.mac_address, one.address) for one in replaced if one.network == reservation.network}
     for mac, address, host_name in _hosts(network):
+        if (mac, address) in ending:
+            continue
         if (mac == reservation.mac_address) != (address == reservation.address):
             name = f" ({host_name})" if host_name else ""
             raise WrongState(

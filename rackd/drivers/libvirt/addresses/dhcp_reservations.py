@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import structlog
 
@@ -13,6 +13,7 @@ from rackd.drivers.libvirt.addresses.delivery import (
     Delivery,
     Reservation,
     addressed,
+    check_addresses,
     check_free,
     delivery,
     host_element,
@@ -38,6 +39,27 @@ def plan_delivery(client: Client, spec: GuestSpec) -> Delivery:
     for one in found.reservations:
         check_free(networks[one.network], one)
     return found
+
+
+def plan_replacement(client: Client, spec: GuestSpec, before: Collection[Reservation]) -> Delivery:
+    """Returns how the addresses of `spec` will reach a guest that has the reservations `before`. Changes nothing.
+
+    A network that does not exist any more serves no address. Raises WrongState as `plan_delivery` does.
+    """
+    check_addresses(spec)
+    names = {nic.source for nic, _ in addressed(spec) if nic.kind is NicKind.NETWORK}
+    found = {name: client.network(name) for name in names}
+    networks = {name: parse(one.xml(), f"the network {name}") for name, one in found.items() if one is not None}
+    plan = delivery(spec, networks)
+    for one in plan.reservations:
+        check_free(networks[one.network], one, replaced=before)
+    return plan
+
+
+def replace(client: Client, before: Iterable[Reservation], after: Collection[Reservation]) -> None:
+    """Removes the reservations `before` that are not wanted any more, and adds those that are. Idempotent."""
+    release(client, [one for one in before if one not in after])
+    reserve(client, after)
 
 
 def reserve(client: Client, reservations: Iterable[Reservation]) -> None:

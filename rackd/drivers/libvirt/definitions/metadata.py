@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 from xml.etree import ElementTree as ET
 
@@ -28,8 +28,7 @@ def metadata_element(
     """
     metadata = ET.Element("metadata")
     marker = ET.SubElement(metadata, _MARKER, _marker_attributes(spec.marker))
-    for one in reservations:
-        ET.SubElement(marker, _RESERVATION, {"network": one.network, "mac": one.mac_address, "address": one.address})
+    _add_reservations(marker, reservations)
     for nic in spec.nics:
         if nic.mac_address in sriov_macs:
             ET.SubElement(marker, _FUNCTION, {"mac": nic.mac_address.lower(), "port": nic.source})
@@ -56,9 +55,24 @@ def marker_in(domain: Element) -> OwnershipMarker | None:
 
 
 def reservations_in(domain: Element) -> tuple[Reservation, ...]:
-    """Returns the DHCP reservations that were created when the guest was composed."""
+    """Returns the DHCP reservations that were created for the guest."""
     marker = _find(domain)
     return () if marker is None else tuple(map(_reservation, marker.iterfind(_RESERVATION)))
+
+
+def set_reservations(domain: Element, reservations: Iterable[Reservation]) -> None:
+    """Replaces the recorded reservations. Does nothing without a marker."""
+    marker = _find(domain)
+    if marker is None:
+        return
+    for one in marker.findall(_RESERVATION):
+        marker.remove(one)
+    _add_reservations(marker, reservations)
+
+
+def _add_reservations(marker: Element, reservations: Iterable[Reservation]) -> None:
+    for one in reservations:
+        ET.SubElement(marker, _RESERVATION, {"network": one.network, "mac": one.mac_address, "address": one.address})
 
 
 def _reservation(element: Element) -> Reservation:

@@ -11,15 +11,15 @@ from common.disk_firmware import HEAD_BYTES, boots_with_uefi_only
 from common.errors import ImageMissing, Unsupported, WrongState
 from common.guest_spec import GuestSpec
 from common.values import PowerState
-from rackd.drivers.cloud_init_network import network_config
 from rackd.drivers.driver_errors import machine_not_found
 from rackd.drivers.image_content import check_image_fits
-from rackd.drivers.libvirt.addresses import cloud_init_seed
+from rackd.drivers.libvirt.addresses import cloud_init_seed, dhcp_reservations
+from rackd.drivers.libvirt.addresses.delivery import Delivery, Reservation
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
 from rackd.drivers.libvirt.definitions.firmware_xml import has_uefi, set_bios, set_uefi
-from rackd.drivers.libvirt.definitions.metadata import reservations_in
+from rackd.drivers.libvirt.definitions.metadata import reservations_in, set_reservations
 from rackd.drivers.libvirt.deployment import empty_disk, redefinition, root_disk
 from rackd.drivers.libvirt.deployment.images import find_image
 from rackd.drivers.libvirt.guests import serial_log, volumes
@@ -47,6 +47,8 @@ def deploy(
     if image.uefi:
         _require_uefi(tree, capabilities)
     check_image_fits(image, root)
+    before = reservations_in(tree)
+    delivery = dhcp_reservations.plan_replacement(client, spec, before)
     pool = guest_pool(client, root.pool_id)
     source = find_image(pool, image)
     if source is None:
@@ -60,7 +62,7 @@ def deploy(
     prepared = volumes.create_seed(pool, spec.marker, content, created=[])
     redefinition.set_seed(tree, spec.marker, prepared)
     serial_log.add(tree, spec, pool)
-    client.define(ET.tostring(tree, encoding="unicode"), domain.name)
+    _define(client, domain, tree, before, delivery)
     log.info("image_deployed", guest=domain.name, sha256=image.sha256, uefi=has_uefi(tree))
 
 
@@ -70,28 +72,40 @@ def undeploy(client: Client, spec: GuestSpec, *, erase: bool, overwrite: bool) -
     domain = _powered_off(client, spec)
     tree = parse(domain.whole_definition(), f"the guest {domain.name}")
     pool = guest_pool(client, root.pool_id)
+    delivery = dhcp_reservations.plan_replacement(client, spec, reservations_in(tree))
     domain.discard_saved_memory()
     emptied = [root, *redefinition.disks_in(tree, spec.disks[1:])] if erase else [root]
     pools = {pool_id: guest_pool(client, pool_id) for pool_id in {disk.pool_id for disk in emptied}}
     for disk in emptied:
         empty_disk.empty(pools[disk.pool_id], disk, overwrite=overwrite)
     redefinition.boot_from_nics(tree, [nic.mac_address for nic in spec.nics if nic.boot])
-    _restore_seed(client, spec, domain, tree, pool)
+    _restore_seed(client, spec, domain, tree, pool, delivery)
     log.info("disks_emptied", guest=domain.name, disks=len(emptied))
 
 
-def _restore_seed(client: Client, spec: GuestSpec, domain: Domain, tree: Element, pool: GuestPool) -> None:
+def _restore_seed(
+    client: Client, spec: GuestSpec, domain: Domain, tree: Element, pool: GuestPool, delivery: Delivery
+) -> None:
     """Defines the domain with the seed of compose, or without one if its addresses need none."""
-    leased = {one.mac_address for one in reservations_in(tree)}
-    config = network_config(spec.nics, leased={nic.name for nic in spec.nics if nic.mac_address.lower() in leased})
     prepared = None
-    if config is not None:
-        content = cloud_init_seed.image(cloud_init_seed.files(spec, config))
+    if delivery.network_config is not None:
+        content = cloud_init_seed.image(cloud_init_seed.files(spec, delivery.network_config))
         prepared = volumes.create_seed(pool, spec.marker, content, created=[])
     redefinition.set_seed(tree, spec.marker, prepared)
-    client.define(ET.tostring(tree, encoding="unicode"), domain.name)
+    _define(client, domain, tree, reservations_in(tree), delivery)
     if prepared is None:
         volumes.delete_seed(pool, spec.marker)
+
+
+def _define(client: Client, domain: Domain, tree: Element, before: tuple[Reservation, ...], delivery: Delivery) -> None:
+    """Defines the domain, and replaces its reservations `before`. At any moment its metadata has all that exist."""
+    after = delivery.reservations
+    set_reservations(tree, dict.fromkeys((*before, *after)))
+    client.define(ET.tostring(tree, encoding="unicode"), domain.name)
+    dhcp_reservations.replace(client, before, after)
+    if set(before) - set(after):
+        set_reservations(tree, after)
+        client.define(ET.tostring(tree, encoding="unicode"), domain.name)
 
 
 def _powered_off(client: Client, spec: GuestSpec) -> Domain:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from attrs import evolve
 
@@ -10,8 +11,8 @@ from common.deployment_spec import CloudInitSeed, ImageRef
 from common.errors import DriverFailed, ImageMissing, OutOfCapacity
 from common.guest_spec import GuestSpec
 from rackd.drivers.image_content import check_image_fits
-from rackd.drivers.lxd.connection.client import Client, Scope
-from rackd.drivers.lxd.guests import cloud_init, erasure, images, instance_config, own_images, preflight
+from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
+from rackd.drivers.lxd.guests import cloud_init, erasure, images, instance_config, nic_devices, own_images, preflight
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.replacement import RootDisk, replace, stopped_instance
 
@@ -28,8 +29,9 @@ def deploy(client: Client, instances: Instances, spec: GuestSpec, image: ImageRe
     check_image_fits(image, spec.disks[0])
     fingerprint = image.sha256 if image.of_host else _fingerprint(client, image, instances.scope)
     keys = cloud_init.config_of(seed, instances.extensions)
+    leases = _leases(client, spec, preflight.networks_of(client, spec, instances.scope), instances.scope)
     try:
-        replace(instances, original, RootDisk(fingerprint=fingerprint, cloud_init=keys), spec.marker)
+        replace(instances, original, RootDisk(fingerprint=fingerprint, cloud_init=keys, leases=leases), spec.marker)
     except DriverFailed as error:
         if image.of_host and _TOO_LARGE.search(str(error)):
             raise OutOfCapacity(
@@ -57,6 +59,16 @@ def _fingerprint(client: Client, image: ImageRef, scope: Scope) -> str:
     return fingerprint
 
 
+def _leases(client: Client, spec: GuestSpec, networks: Mapping[str, Json], scope: Scope) -> dict[str, dict[str, str]]:
+    """Returns the static leases of the guest's NICs by MAC address. Raises WrongState if another instance has one."""
+    leases = {nic.mac_address.lower(): nic_devices.lease_of(nic, networks) for nic in spec.nics}
+    leased = [nic for nic in spec.nics if leases[nic.mac_address.lower()]]
+    for name in sorted({nic.source for nic in leased}):
+        known = client.get(path("networks", name, "leases"), project=scope.project)
+        nic_devices.check_leases_free([nic for nic in leased if nic.source == name], known or ())
+    return leases
+
+
 def undeploy(client: Client, instances: Instances, spec: GuestSpec, *, erase: bool, overwrite: bool) -> None:
     """Behaves as the driver contract says."""
     if overwrite:
@@ -66,6 +78,7 @@ def undeploy(client: Client, instances: Instances, spec: GuestSpec, *, erase: bo
     prerequisites = instance_config.Prerequisites(networks=networks, extensions=instances.extensions)
     text = instance_config.network_config_of(spec, prerequisites)
     keys = {} if text is None else {cloud_init.key(cloud_init.NETWORK_CONFIG, instances.extensions): text}
-    name = replace(instances, original, RootDisk(fingerprint=None, cloud_init=keys), spec.marker)
+    leases = _leases(client, spec, networks, instances.scope)
+    name = replace(instances, original, RootDisk(fingerprint=None, cloud_init=keys, leases=leases), spec.marker)
     if erase:
         erasure.erase_volumes(client, instances, spec, name)

@@ -6,13 +6,14 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from common.errors import DriverFailed, NotFound, Unsupported
+from common.errors import DriverFailed, NotFound, Unsupported, WrongState
 from common.guest_spec import NicSpec
 from common.values import NicKind
 from rackd.drivers.lxd.inventory import network_details as details
 
 Json = Mapping[str, Any]
 
+LEASE_KEYS = ("ipv4.address", "ipv6.address")
 _NICTYPES = {NicKind.BRIDGE: "bridged", NicKind.MACVLAN: "macvlan", NicKind.SRIOV: "sriov"}
 
 
@@ -31,11 +32,43 @@ def device_of(nic: NicSpec, networks: Mapping[str, Json], *, boots: bool) -> dic
         raise Unsupported(f"LXD does not support NICs of kind '{nic.kind}'.")
     if nic.kind is NicKind.SRIOV and nic.vid:
         device["vlan"] = str(nic.vid)
-    if is_leased(nic, networks) and nic.address is not None:
-        device[f"ipv{_version(nic.address.address)}.address"] = nic.address.address
+    device |= lease_of(nic, networks)
     if boots:
         device["boot.priority"] = "1"  # before the root disk's 0
     return device
+
+
+def lease_of(nic: NicSpec, networks: Mapping[str, Json]) -> dict[str, str]:
+    """The keys of the device that make LXD's DHCP server assign the NIC its static address; none if it does not."""
+    if nic.address is None or not is_leased(nic, networks):
+        return {}
+    return {f"ipv{_version(nic.address.address)}.address": nic.address.address}
+
+
+def with_leases(devices: Mapping[str, Json], leases: Mapping[str, Json]) -> dict[str, Json]:
+    """Replaces the static leases of NIC devices; `leases` has the keys of each by its MAC address (lower case).
+
+    A NIC is found by its MAC address: its name in the guest can change.
+    """
+    found: dict[str, Json] = {}
+    for name, device in devices.items():
+        lease = leases.get(str(device.get("hwaddr") or "").lower()) if device.get("type") == "nic" else None
+        kept = device if lease is None else {key: text for key, text in device.items() if key not in LEASE_KEYS}
+        found[name] = {**kept, **(lease or {})}
+    return found
+
+
+def check_leases_free(nics: Iterable[NicSpec], leases: Iterable[Json]) -> None:
+    """Raises WrongState if an instance has the static lease of another one's NIC in `leases`, those of its network."""
+    static = {str(one.get("address")): one for one in leases if one.get("type") == "static"}
+    for nic in nics:
+        taken = None if nic.address is None else static.get(nic.address.address)
+        if taken is not None and str(taken.get("hwaddr") or "").lower() != nic.mac_address.lower():
+            raise WrongState(
+                f"Cannot reserve {taken['address']} for {nic.mac_address}: the network {nic.source} reserves it for "
+                f"{taken.get('hostname') or taken.get('hwaddr')}. Choose another address, or remove it from that "
+                "instance."
+            )
 
 
 def is_leased(nic: NicSpec, networks: Mapping[str, Json]) -> bool:

@@ -19,7 +19,7 @@ from typing import Any
 from uuid import uuid4
 
 import structlog
-from attrs import frozen
+from attrs import field, frozen
 
 from common.errors import DriverFailed, InnkeeperError, NameTaken, WrongState
 from common.values import GuestRef, OwnershipMarker
@@ -28,6 +28,7 @@ from rackd.drivers.lxd.connection.client import Conflict, Json, path
 from rackd.drivers.lxd.guests import cloud_init
 from rackd.drivers.lxd.guests.instance_config import CLOUD_INIT
 from rackd.drivers.lxd.guests.instances import Instances
+from rackd.drivers.lxd.guests.nic_devices import with_leases
 from rackd.drivers.lxd.inventory.guests import STOPPED
 from rackd.drivers.lxd.inventory.ownership import (
     COMPLETED_KEY,
@@ -53,10 +54,14 @@ _RETAINED_VOLATILE = re.compile(r"volatile\.(?:uuid|[^.]+\.hwaddr)")
 
 @frozen(kw_only=True)
 class RootDisk:
-    """The content of the new root disk, and the cloud-init keys of its guest; without `fingerprint` it is empty."""
+    """The content of the new root disk, and the cloud-init keys of its guest; without `fingerprint` it is empty.
+
+    `leases` has the static leases that the NICs get instead of those that they have, as `with_leases` takes them.
+    """
 
     fingerprint: str | None
     cloud_init: Mapping[str, str]
+    leases: Mapping[str, Mapping[str, str]] = field(factory=dict)
 
     @property
     def source(self) -> dict[str, str]:
@@ -138,6 +143,7 @@ def _devices(original: Json, root: RootDisk) -> dict[str, Mapping[str, str]]:
     devices: dict[str, Mapping[str, str]] = {
         name: device for name, device in (original.get("devices") or {}).items() if name != CLOUD_INIT
     }
+    devices = with_leases(devices, root.leases)
     for name, device in devices.items():
         if device.get("type") == "disk" and device.get("path") == "/":
             priority = _NETBOOT_PRIORITY if root.fingerprint is None else _DISK_PRIORITY
