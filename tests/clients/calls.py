@@ -1,0 +1,81 @@
+"""The calls that each client makes in these tests; the tests check that they make these and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import field, frozen
+
+
+def _frozen(calls: Iterable[str]) -> frozenset[str]:
+    return frozenset(calls)
+
+
+@frozen(kw_only=True)
+class Client:
+    """`tested` says how; `since` is the release of Innkeeper that has all its calls."""
+
+    name: str
+    tested: str
+    since: str = "0.1.0"
+    calls: frozenset[str] = field(converter=_frozen)
+
+    def check(self, made: Iterable[str]) -> None:
+        """Raises AssertionError if the client made other calls than declared here: the page has these."""
+        assert set(made) == self.calls, "declare these calls in tests/clients/calls.py:\n" + "\n".join(
+            f'        "{call}",' for call in sorted(set(made))
+        )
+
+
+LIBMAAS = Client(name="python-libmaas", tested="real: 0.6.8 of PyPI", calls=(
+    "DELETE machines/{system_id}/", "DELETE pods/{id}/", "DELETE tags/{name}/", "GET boot-resources/", "GET describe/",
+    "GET domains/", "GET fabrics/", "GET machines/", "GET machines/{system_id}/",
+    "GET machines/{system_id}/?op=query_power_state", "GET pods/", "GET spaces/", "GET subnets/",
+    "GET users/?op=whoami", "GET version/", "GET zones/", "POST machines/?op=allocate",
+    "POST machines/{system_id}/?op=deploy", "POST machines/{system_id}/?op=lock",
+    "POST machines/{system_id}/?op=release", "POST machines/{system_id}/?op=unlock", "POST pods/",
+    "POST pods/{id}/?op=compose", "POST pods/{id}/?op=refresh", "POST tags/", "POST tags/{name}/?op=update_nodes",
+))  # fmt: skip
+LIBMAAS_COMMAND = Client(
+    name="maas command of libmaas",
+    tested="real: 0.6.8 of PyPI",
+    calls=(
+        "GET describe/",
+        "GET fabrics/",
+        "GET fabrics/{id}/",
+        "GET machines/",
+        "GET machines/{system_id}/",
+        "GET spaces/",
+        "GET subnets/",
+        "GET tags/",
+        "GET users/?op=whoami",
+        "POST machines/?op=allocate",
+        "POST machines/{system_id}/?op=deploy",
+        "POST machines/{system_id}/?op=release",
+    ),
+)
+JUJU = Client(
+    name="Juju",
+    tested="real: gomaasapi 2.0.0 of Debian 12",
+    calls=(
+        "DELETE files/{filename}/",
+        "GET boot-resources/",
+        "GET domains/",
+        "GET fabrics/",
+        "GET files/",
+        "GET files/{filename}/",
+        "GET machines/",
+        "GET pools/",
+        "GET spaces/",
+        "GET tags/",
+        "GET users/?op=whoami",
+        "GET version/",
+        "GET zones/",
+        "POST files/",
+        "POST machines/?op=allocate",
+        "POST machines/?op=release",
+        "POST machines/{system_id}/?op=deploy",
+        "POST machines/{system_id}/?op=set_owner_data",
+    ),
+)  # fmt: skip
+ALL = (JUJU, LIBMAAS, LIBMAAS_COMMAND)

@@ -1,0 +1,33 @@
+"""Builds clients in Go with Debian's gomaasapi, and finds the key that clients sign with."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.administrators import API_KEY_FILE
+from tests.clients.environment import run
+from tests.deployment.deployment import Deployment
+
+PROGRAMS = Path(__file__).parent / "programs"
+GO_SOURCES = Path("/usr/share/gocode")
+
+
+def key_of(innkeeper: Deployment) -> str:
+    """The administrator's API key."""
+    return (innkeeper.in_process.settings.state / API_KEY_FILE).read_text().strip()
+
+
+async def built(program: str, folder: Path) -> str:
+    """Returns the executable of a Go program in `programs`. The test is skipped where Go or gomaasapi is missing."""
+    go = shutil.which("go")
+    if go is None or not (GO_SOURCES / "src/github.com/juju/gomaasapi").exists():
+        pytest.skip("requires golang-go and golang-github-juju-gomaasapi-dev: ./dev test installs them")
+    executable, source = str(folder / program), str(PROGRAMS / f"{program}.go")
+    await run(
+        go, "build", "-o", executable, source,
+        HOME=str(folder), GO111MODULE="off", GOPATH=str(GO_SOURCES), GOCACHE=str(folder / "go-cache"),
+    )  # fmt: skip
+    return executable

@@ -1,0 +1,30 @@
+"""The page of clients has the calls that the tests check."""
+
+from __future__ import annotations
+
+from regiond.api.registry import SERVED
+from tests.clients.call_table import SECTION
+from tests.clients.calls import ALL
+from tests.clients.recording_proxy import name_of_call
+
+
+def test_the_page_is_up_to_date() -> None:
+    page = SECTION.page.read_text(encoding="utf-8")
+    assert SECTION.placed_in(page, SECTION.generate()) == page, f"run: python -m {SECTION.module} --write"
+
+
+def test_every_declared_call_is_served() -> None:
+    served = {
+        f"{one.method} {resource.path}" + (f"?op={one.op}" if one.op else "")
+        for resource in SERVED
+        for one in resource.endpoints
+    }
+    assert {call for client in ALL for call in client.calls} <= served
+
+
+def test_calls_are_named_by_path_and_operation() -> None:
+    name = "POST machines/{system_id}/?op=deploy"
+    assert name_of_call("POST", "/MAAS/api/2.0/machines/a/?op=deploy") == name
+    assert name_of_call("POST", "/MAAS/api/2.0/machines/a/op-deploy") == name
+    assert name_of_call("POST", "/MAAS/api/2.0/machines/a/", b"op=deploy") == name
+    assert name_of_call("DELETE", "/MAAS/api/2.0/subnets//5/?op=") == "DELETE subnets/{id}/"
