@@ -16,9 +16,10 @@ from regiond.api.body_turns import BodyTurns
 from regiond.api.endpoint import Call, Endpoint, Resource, SiteInfo
 from regiond.api.fields import Problems, parse_fields, parse_other_keys
 from regiond.api.nonces import NonceWindow
+from regiond.api.not_part import reason_against
 from regiond.api.oauth import Signature, read_signature
 from regiond.api.replies import Reply, text_reply
-from regiond.api.request import ApiRequest, select_endpoint
+from regiond.api.request import ApiRequest, requested_op, select_endpoint
 from regiond.api.request_body import MAX_BODY_BYTES, Body, grouped, is_content, read_query
 from regiond.api.services import Services
 from regiond.api.signed_request import SignedRequest
@@ -103,6 +104,9 @@ class Api:
         query, body, unreadable = await self._read(request)
         record.caller = await self._counted_caller(resource, request, (*query, *body.signature), record)
         if request.method not in resource.methods:
+            reason = reason_against(resource, request.method, requested_op(request, dict(query).get("op"), body))
+            if reason is not None:
+                raise InvalidRequest(reason)
             return _method_not_allowed(resource, request.method)
         if unreadable is not None:
             raise unreadable

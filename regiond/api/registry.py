@@ -13,6 +13,7 @@ from regiond.api.resources import (
     deployment,
     discrepancies,
     dns,
+    empty_lists,
     events,
     fabrics,
     files,
@@ -80,4 +81,4 @@ DOCUMENTED: tuple[Resource, ...] = (
     deployment.VM_HOST_REPORT,
     accounts.LOGIN,
 )  # in the OpenAPI document
-SERVED: tuple[Resource, ...] = (*DOCUMENTED, *version.descriptions(DOCUMENTED))
+SERVED: tuple[Resource, ...] = (*DOCUMENTED, *version.descriptions(DOCUMENTED), *empty_lists.RESOURCES)

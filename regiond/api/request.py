@@ -6,6 +6,7 @@ from attrs import frozen
 
 from common.errors import InvalidRequest
 from regiond.api.endpoint import Endpoint, Resource
+from regiond.api.not_part import reason_against
 from regiond.api.request_body import Body
 
 _MAX_DIGITS = 6
@@ -52,14 +53,23 @@ class ApiRequest:
 
 
 def select_endpoint(resource: Resource, request: ApiRequest, query_op: str | None, body: Body) -> Endpoint:
-    """Returns the endpoint for the method and op. Raises InvalidRequest, in MAAS's words, if there is none.
+    """Returns the endpoint for the method and op.
 
-    The op is taken from the query, else from the form, else from the path. An empty op means no op, except for an
-    empty one in the form alone, which names no endpoint.
+    Raises InvalidRequest if there is none: with the reason for what MAAS has and Innkeeper does not, else in MAAS's
+    words.
     """
-    empty_in_form_alone = query_op is None and body.op == "" and not request.op_suffix
-    op = "" if empty_in_form_alone else (query_op or body.op or request.op_suffix or None)
+    op = requested_op(request, query_op, body)
     found = resource.endpoint(request.method, op)
     if found is None:
-        raise InvalidRequest(f"Unrecognised signature: method={request.method} op={op}")
+        reason = reason_against(resource, request.method, op)
+        raise InvalidRequest(reason or f"Unrecognised signature: method={request.method} op={op}")
     return found
+
+
+def requested_op(request: ApiRequest, query_op: str | None, body: Body) -> str | None:
+    """Returns the op of the query, else of the form, else of the path.
+
+    An empty op means no op, except for an empty one in the form alone, which names no endpoint.
+    """
+    empty_in_form_alone = query_op is None and body.op == "" and not request.op_suffix
+    return "" if empty_in_form_alone else (query_op or body.op or request.op_suffix or None)

@@ -14,6 +14,7 @@ IN_POOLS = {
 SHARED = {
     "zones": {"name": "default"},
     "tags": {"name": "pod-console-logging"},
+    "boot-sources": {"id": "1"},
     "domains": {"id": "0"},
     "dnsresources": {"id": "1"},
     "fabrics": {"id": "0", "fabric_id": "0", "vid": "0"},

@@ -24,6 +24,7 @@ KNOWN = {
     "zones": {"name": "default"},
     "resourcepool": {"id": "0"},
     "tags": {"name": "virtual"},
+    "boot-sources": {"id": "1"},
     "domains": {"id": "0"},
     "dnsresources": {"id": "5"},
     "quotas": {"id": "1"},

@@ -47,7 +47,7 @@ async def _disks(call: Call) -> list[DiskOfMachine]:
     return [DiskOfMachine(machine=machine, disk=disk) for disk in machine.disks]
 
 
-async def _find_disk(services: Services, path: Mapping[str, str]) -> DiskOfMachine:
+async def find_disk(services: Services, path: Mapping[str, str]) -> DiskOfMachine:
     machine = await machine_of(services, path["system_id"])
     disks = [DiskOfMachine(machine=machine, disk=disk) for disk in machine.disks]
     what = f"block device of {machine.hostname}"
@@ -97,7 +97,7 @@ BLOCK_DEVICE = Resource(
     doc="One disk of a machine, by its id or name.",
     endpoints=(
         crud.read_target(
-            Result(doc="The block device.", type=BLOCK_DEVICE_JSON), _find_disk, title="Read a block device"
+            Result(doc="The block device.", type=BLOCK_DEVICE_JSON), find_disk, title="Read a block device"
         ),
     ),
 )

@@ -1,0 +1,66 @@
+"""Lists of what MAAS has and Innkeeper does not: empty, so that clients which read them go on."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from regiond.api import crud
+from regiond.api.endpoint import Call, Find, Resource
+from regiond.api.resources.lookups import find_machine
+from regiond.api.resources.nodes import find_disk
+from regiond.api.serializer import OBJECT
+
+
+async def _nothing(_: Call) -> tuple[()]:
+    return ()
+
+
+def _empty(
+    handler: str, path: str, what: str, *, find: Find | None = None, filters: frozenset[str] = frozenset()
+) -> Resource:
+    """`filters` are those that MAAS documents for the list."""
+    found = crud.list_of(
+        OBJECT,
+        _nothing,
+        title=f"List {what}",
+        doc="Not part of Innkeeper: always empty.",
+        accepted=filters,
+        result="No objects.",
+    )
+    found = evolve(found, find=find)
+    return Resource(handler=handler, path=path, doc=f"Innkeeper has no {what}.", described=False, endpoints=(found,))
+
+
+_NODE = "nodes/{system_id}/"
+RESOURCES = (
+    _empty("StaticRoutesHandler", "static-routes/", "static routes"),
+    _empty("DHCPSnippetsHandler", "dhcp-snippets/", "DHCP snippets"),
+    _empty("PackageRepositoriesHandler", "package-repositories/", "package repositories"),
+    _empty("BootSourcesHandler", "boot-sources/", "boot sources"),
+    _empty("BootSourceSelectionsHandler", "boot-sources/{id}/selections/", "selections of a boot source"),
+    _empty("DiscoveriesHandler", "discovery/", "discovered neighbours"),
+    _empty(
+        "NodeScriptsHandler",
+        "scripts/",
+        "scripts",
+        filters=frozenset({"filters", "hardware_type", "include_script", "name", "tags", "type"}),
+    ),
+    _empty("CommissioningScriptsHandler", "commissioning-scripts/", "commissioning scripts"),
+    _empty("NotificationsHandler", "notifications/", "notifications"),
+    _empty("LicenseKeysHandler", "license-keys/", "license keys"),
+    _empty("IPAddressesHandler", "ipaddresses/", "reserved addresses", filters=frozenset({"all", "ip", "owner"})),
+    _empty(
+        "NodeResultsHandler",
+        f"{_NODE}results/",
+        "results of scripts",
+        find=find_machine,
+        filters=frozenset({"filters", "hardware_type", "include_output", "type"}),
+    ),
+    _empty("NodeDevicesHandler", f"{_NODE}devices/", "devices of a machine", find=find_machine),
+    _empty("PartitionsHandler", f"{_NODE}blockdevices/{{id}}/partitions/", "partitions", find=find_disk),
+    _empty("RaidsHandler", f"{_NODE}raids/", "RAID arrays", find=find_machine),
+    _empty("VolumeGroupsHandler", f"{_NODE}volume-groups/", "volume groups", find=find_machine),
+    _empty("BcachesHandler", f"{_NODE}bcaches/", "bcaches", find=find_machine),
+    _empty("BcacheCacheSetsHandler", f"{_NODE}bcache-cache-sets/", "cache sets of bcaches", find=find_machine),
+    _empty("VmfsDatastoresHandler", f"{_NODE}vmfs-datastores/", "VMFS datastores", find=find_machine),
+)

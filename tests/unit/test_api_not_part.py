@@ -1,0 +1,50 @@
+"""What MAAS has and Innkeeper does not: lists are empty, changes say what to use instead."""
+
+from __future__ import annotations
+
+import pytest
+
+from regiond.api.endpoint import Resource
+from regiond.api.not_part import OF_EMPTY_LISTS, OF_HANDLERS
+from regiond.api.registry import SERVED
+from regiond.api.resources.empty_lists import RESOURCES
+from tests.unit.api_double import ApiDouble
+from tests.unit.good_requests import path_of
+
+BY_HANDLER = {resource.handler: resource for resource in SERVED}
+MISSING = [(handler, op) for handler, ops in OF_HANDLERS.items() for op in ops]
+METHODS = {"POST", "PUT", "DELETE"}
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=[one.handler for one in RESOURCES])
+def test_lists_are_empty_and_changes_are_rejected(resource: Resource) -> None:
+    api, path = ApiDouble(), path_of(resource)
+    assert api.json("GET", path) == []
+    for method in METHODS:
+        reply = api.request(method, path, form={"name": "x"})
+        assert (reply.status, reply.content_type.partition(";")[0]) == (400, "text/plain")
+        assert reply.body.decode() == f"not part of Innkeeper: {OF_EMPTY_LISTS[resource.handler]}."
+    assert api.done() == []
+
+
+@pytest.mark.parametrize(("handler", "op"), MISSING, ids=[f"{handler}-{op}" for handler, op in MISSING])
+def test_missing_calls_of_known_objects_say_what_to_use(handler: str, op: str) -> None:
+    resource = BY_HANDLER[handler]
+    assert all(op not in {one.op, one.method if one.op is None else None} for one in resource.endpoints)
+    plain = op in METHODS
+    reply = ApiDouble().request(op if plain else "POST", path_of(resource), op=None if plain else op)
+    assert reply.status == 400
+    assert reply.body.decode() == f"not part of Innkeeper: {OF_HANDLERS[handler][op]}."
+
+
+def test_every_empty_list_has_a_reason() -> None:
+    assert {one.handler for one in RESOURCES} == set(OF_EMPTY_LISTS)
+
+
+def test_callers_without_a_key_learn_nothing() -> None:
+    assert ApiDouble().request("POST", "dhcp-snippets/", key=None).status == 401
+
+
+def test_they_are_in_no_description() -> None:
+    names = {one["name"] for one in ApiDouble().json("GET", "describe/", key=None)["resources"]}
+    assert names.isdisjoint(OF_EMPTY_LISTS)
