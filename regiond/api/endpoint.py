@@ -82,7 +82,8 @@ class Result(Generic[T]):
     doc: str
     type: Serializer[T] | None = None
     is_stream: bool = False
-    is_data: bool = False  # any bytes, as application/octet-stream
+    is_data: bool = False  # any bytes, as `media_type`
+    media_type: str = "application/octet-stream"
 
     @property
     def schema(self) -> Schema | None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from regiond.api.endpoint import Endpoint, Permission, Resource, Result
-from regiond.api.request_body import CONTENT_TYPE
 
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
 _FIELD_ERRORS = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}
@@ -37,7 +36,7 @@ def _success(status: str, results: list[Result[Any]], components: dict[str, Any]
     if results[0].is_stream:
         return {**found, "content": {"text/event-stream": {"schema": {"type": "string"}}}}
     if results[0].is_data:
-        return {**found, "content": {CONTENT_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
+        return {**found, "content": {results[0].media_type: {"schema": {"type": "string", "format": "binary"}}}}
     schemas = [_with_references(result.schema, components) for result in results if result.schema is not None]
     if schemas:
         schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
@@ -57,7 +56,7 @@ def _errors(resource: Resource, endpoint: Endpoint) -> Iterator[tuple[str, str]]
         yield "403", "Not allowed, or beyond a quota."
     if endpoint.find is not None or resource.params or changes:
         yield "404", "The object, or one that a field names, does not exist, or the caller may not see it."
-    if changes:
+    if changes or endpoint.find is not None:
         yield "409", "The state of the object, or another change of it, does not permit this."
     if endpoint.method in _WITH_BODY:
         yield "413", "The body is too large."

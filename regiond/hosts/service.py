@@ -87,6 +87,7 @@ __all__ = [
     "host_on_machine",
     "is_name_taken",
     "lock_guests",
+    "open_refresh",
     "parse_host_address",
     "read_host",
     "reattach_guest",

@@ -34,8 +34,13 @@ _SET_STATE = """
 """
 _SET_OWNER = "update machine set owner_id = $2, agent_name = $3 where id = $1"
 _SET_FIRST_OWNER = "update machine set owner_id = $2, agent_name = $3, composed_by_allocate = true where id = $1"
-_CLEAR_OWNER = "update machine set owner_id = null, agent_name = '', owner_data = '{}' where id = $1"
+_CLEAR_OWNER = """
+    update machine set owner_id = null, agent_name = '', owner_data = '{}', workload_annotations = '{}' where id = $1
+"""
 _OWNER_DATA = "update machine set owner_data = (owner_data - $2::text[]) || $3::jsonb where id = $1"
+_ANNOTATIONS = """
+    update machine set workload_annotations = (workload_annotations - $2::text[]) || $3::jsonb where id = $1
+"""
 _SET_LOCKED = "update machine set locked = $2 where id = $1"
 _PROTECTED = "select system_id, hostname from machine where id = $1 and locked"
 _ERROR = "update machine set error_description = $2 where id = $1"
@@ -144,13 +149,20 @@ async def lock(db: Db, system_ids: Iterable[str]) -> None:
 
 
 async def clear_owner(db: Db, machine_id: int) -> None:
-    """Removes the owner, the agent name and the owner data. Idempotent."""
+    """Removes the owner, the agent name, the owner data and the workload annotations. Idempotent."""
     await db.execute(_CLEAR_OWNER, machine_id)
 
 
 async def set_owner_data(db: Db, machine_id: int, *, values: Mapping[str, str], removed: Iterable[str]) -> None:
     """Sets `values` and removes the keys in `removed`; other keys are unchanged."""
     await db.execute(_OWNER_DATA, machine_id, list(removed), dict(values))
+
+
+async def set_workload_annotations(
+    db: Db, machine_id: int, *, values: Mapping[str, str], removed: Iterable[str]
+) -> None:
+    """Sets `values` and removes the keys in `removed`; other keys are unchanged."""
+    await db.execute(_ANNOTATIONS, machine_id, list(removed), dict(values))
 
 
 async def update(

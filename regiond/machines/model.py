@@ -241,6 +241,7 @@ class MachineView:
     adopted: bool = False  # its guest was not created by Innkeeper
     agent_name: str = ""  # of the program that allocated it
     owner_data: Mapping[str, str] | None = field(factory=dict)  # None: not read
+    workload_annotations: Mapping[str, str] | None = field(factory=dict)  # None: not read
     composed_by_allocate: bool = False  # its release destroys it
     error_description: str = ""  # why it was marked broken, or failed
     locked: bool = False  # neither deleted nor released

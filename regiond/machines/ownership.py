@@ -17,6 +17,7 @@ from regiond.identifiers import check_hostname
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.affected_guests import affected_guest
 from regiond.machines.affinity_change import affinity_change
+from regiond.machines.commissioning import begin_commission
 from regiond.machines.lifecycle import MachineEvent, fixed_event
 from regiond.machines.machine_removal_plan import MachineRemovalPlan, Release, release_plan
 from regiond.machines.model import (
@@ -179,6 +180,31 @@ class Ownership:
             changed = await view_store.read(db, system_id)
             check_owner_data(changed.owner_data or {})
             return changed
+
+    async def set_workload_annotations(
+        self, caller: Caller, system_id: str, annotations: Mapping[str, str]
+    ) -> MachineView:
+        """As `set_owner_data`, which does not change by this."""
+        values = {key: value for key, value in annotations.items() if value}
+        removed = annotations.keys() - values.keys()
+        async with self._database.transaction() as db:
+            (machine,) = await self._locked(db, [system_id])
+            check_owner(caller, machine)
+            await lifecycle_store.set_workload_annotations(db, machine.id, values=values, removed=removed)
+            changed = await view_store.read(db, system_id)
+            check_owner_data(changed.workload_annotations or {}, what="workload annotations")
+            return changed
+
+    async def start_commission(self, caller: Caller, system_id: str, *, comment: str = "") -> Operation:
+        """Begins a refresh of the machine's host, after which it is Ready if its guest exists.
+
+        Raises NotFound, NotAllowed, WrongState.
+        """
+        async with self._database.transaction() as db:
+            machine = await view_store.read(db, system_id)
+            check_owner(caller, machine)
+            operation_id = await begin_commission(db, caller, machine, comment)
+        return await self._operations.read(operation_id)
 
     async def mark_broken(self, caller: Caller, system_id: str, reason: str) -> MachineView:
         """Excludes the machine from allocation until it is marked fixed; owner and guest do not change.

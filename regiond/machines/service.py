@@ -50,6 +50,7 @@ from regiond.machines.operation_intents import (
     open_volume_removal,
 )
 from regiond.machines.ownership import StopDeployment
+from regiond.machines.power_parameter_store import power_parameters
 from regiond.machines.store import delete as delete_row
 from regiond.machines.view_store import read as read_machine
 from regiond.operations import service as operation_service
@@ -244,6 +245,12 @@ class Machines:
         """What the caller may see on each of the hosts, in their order. Raises NotFound."""
         async with self._database.connection() as db:
             return await read_workloads(db, host_ids, caller=caller)
+
+    async def power_parameters(self, caller: Caller, system_ids: Sequence[str] = ()) -> Mapping[str, Mapping[str, str]]:
+        """By system id, of these machines or of all: see `power_parameter_store`. Raises NotAllowed."""
+        caller.require_admin()
+        async with self._database.connection() as db:
+            return await power_parameters(db, system_ids)
 
     async def query_power(self, caller: Caller, system_id: str) -> PowerState:
         """Asks the host now; UNKNOWN if it has no such guest. Raises NotFound, RackUnreachable, HostUnreachable."""

@@ -28,7 +28,7 @@ _WITHOUT_OWNER_DATA = """
            p.description as pool_description, coalesce(d.osystem, '') as osystem,
            coalesce(d.distro_series, '') as distro_series
 """
-_FIELDS = _WITHOUT_OWNER_DATA + ", m.owner_data"
+_FIELDS = _WITHOUT_OWNER_DATA + ", m.owner_data, m.workload_annotations"
 _JOINS = """
       join zone z on z.id = m.zone_id
       join resource_pool p on p.id = m.pool_id
@@ -205,6 +205,7 @@ def _machine(
         distro_series=row["distro_series"],
         agent_name=row["agent_name"],
         owner_data=row.get("owner_data"),
+        workload_annotations=row.get("workload_annotations"),
         composed_by_allocate=row["composed_by_allocate"],
         error_description=row["error_description"],
         locked=row["locked"],

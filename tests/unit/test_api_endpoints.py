@@ -78,6 +78,7 @@ def test_authentication_precedes_every_other_check(api: ApiDouble, resource: Res
 
 OWN_MACHINE = (
     "abort",
+    "commission",
     "lock",
     "mark_broken",
     "mark_fixed",
@@ -85,6 +86,7 @@ OWN_MACHINE = (
     "power_off",
     "power_on",
     "set_owner_data",
+    "set_workload_annotations",
     "unlock",
 )
 OF_INTERFACES = (

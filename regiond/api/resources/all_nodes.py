@@ -11,7 +11,7 @@ from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.field_types import TextList
 from regiond.api.fields import Field
 from regiond.api.resources.controllers import find_rack_controller, matching, rack_controllers
-from regiond.api.resources.lookups import find_machine, group_names
+from regiond.api.resources.lookups import find_machine_or_host, group_names, hosts_as_machines
 from regiond.api.serializer import one_of
 from regiond.api.serializers.controllers import CONTROLLER_JSON
 from regiond.api.serializers.machines import MACHINE_JSON
@@ -33,7 +33,7 @@ _NODE = one_of(MACHINE_JSON, CONTROLLER_JSON)
 
 
 async def _list(call: Call) -> LongList[Any]:
-    """Machines, which may be many, then racks, which are few."""
+    """Machines, which may be many, then VM hosts that are named by id, and racks, which are few."""
     zones = await group_names(call.services.groups.zones, call.values["zone"])
     values = {**call.values, "zone": zones}
     wanted = MachineFilter(
@@ -44,6 +44,8 @@ async def _list(call: Call) -> LongList[Any]:
         agent_names=values["agent_name"],
     )
     machines = await call.services.machines.long_list(wanted, caller=call.caller)
+    only_ids = not any(values[one.name] for one in _FILTERS if one.name != "id")
+    hosts = await hosts_as_machines(call.services, values["id"]) if only_ids else ()
     racks = [CONTROLLER_JSON.encode(one) for one in matching(await rack_controllers(call.services), values)]
 
     async def read(keys: Sequence[Any]) -> Sequence[Any]:
@@ -51,13 +53,15 @@ async def _list(call: Call) -> LongList[Any]:
         found = await machines.read(of_machines) if of_machines else ()
         return [*(MACHINE_JSON.encode(one) for one in found), *(key for key in keys if isinstance(key, dict))]
 
-    return LongList(keys=[*machines.keys, *racks], read=read, batch=machines.batch)
+    return LongList(
+        keys=[*machines.keys, *(MACHINE_JSON.encode(host) for host in hosts), *racks], read=read, batch=machines.batch
+    )
 
 
 async def _find(services: Services, path: Mapping[str, str]) -> Any:
     """The encoded machine or rack."""
     try:
-        return MACHINE_JSON.encode(await find_machine(services, path))
+        return MACHINE_JSON.encode(await find_machine_or_host(services, path))
     except NotFound as no_machine:
         try:
             return CONTROLLER_JSON.encode(await find_rack_controller(services, path))
@@ -74,7 +78,10 @@ NODES = Resource(
             _NODE,
             _list,
             title="List nodes",
-            doc="Machines, then racks, that match every filter; repeated values of a filter are alternatives.",
+            doc=(
+                "Machines, then racks, that match every filter; repeated values of a filter are alternatives. VM hosts "
+                "are listed by id only."
+            ),
             fields=_FILTERS,
             accepted=_OF_MAAS,
             expensive=True,

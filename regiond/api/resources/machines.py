@@ -12,7 +12,7 @@ from regiond.api.field_types import Choice, Text
 from regiond.api.fields import Field
 from regiond.api.operation_wait import STARTED, soon, without_content
 from regiond.api.replies import Reply, json_reply
-from regiond.api.resources import adoption, allocation, bulk, console, deployment, machine_actions
+from regiond.api.resources import adoption, allocation, bulk, console, deployment, machine_actions, machine_details
 from regiond.api.resources.lookups import find_machine, find_machine_or_host, hosts_as_machines
 from regiond.api.resources.machine_actions import MACHINE_RESULT
 from regiond.api.resources.machine_filters import FILTERS, OF_MAAS, machine_filter, matches, names_only_ids
@@ -130,6 +130,7 @@ MACHINES = Resource(
         machine_actions.RELEASE_ALL,
         bulk.BULK,
         machine_actions.LIST_ALLOCATED,
+        machine_details.ALL_POWER_PARAMETERS,
         adoption.DETACHED,
         adoption.FORGOTTEN,
     ),
@@ -182,6 +183,7 @@ MACHINE = Resource(
         machine_actions.MARK_FIXED,
         machine_actions.LOCK,
         machine_actions.UNLOCK,
+        *machine_details.OF_ONE,
         deployment.DEPLOY,
         deployment.ABORT,
         console.LOG,

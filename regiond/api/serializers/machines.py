@@ -211,7 +211,7 @@ _PARTS: Serializer[_Parts] = serializer(
     key("owner", nullable(STR), lambda of: of.machine.owner),
     key("owner_data", mapping(STR), lambda of: _owner_data(of.machine)),
     key("agent_name", STR, lambda of: of.machine.agent_name),
-    constant("workload_annotations", mapping(STR), {}),
+    key("workload_annotations", mapping(STR), lambda of: of.machine.workload_annotations or {}),
     key("description", STR, lambda of: of.machine.description),
     constant("node_type", INT, 0),
     constant("node_type_name", STR, "Machine"),

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 _DETACH = """
     insert into detached_machine (uuid, system_id, hostname, adopted, host_name, driver, address, project, pool_id,
                                    zone_id, owner_id, architecture, cores, memory_mib, tags, description, state,
-                                   composed_by_allocate, agent_name, owner_data, error_description, locked,
-                                   affinity_groups, lost, disks, nics)
+                                   composed_by_allocate, agent_name, owner_data, workload_annotations,
+                                   error_description, locked, affinity_groups, lost, disks, nics)
     select m.uuid, m.system_id, m.hostname, m.adopted, h.name, h.driver, h.address, h.project, m.pool_id, m.zone_id,
            m.owner_id, m.architecture, m.cores, m.memory_mib, m.tags, m.description, m.state,
-           m.composed_by_allocate, m.agent_name, m.owner_data, m.error_description, m.locked,
+           m.composed_by_allocate, m.agent_name, m.owner_data, m.workload_annotations, m.error_description, m.locked,
            coalesce((select jsonb_agg(to_jsonb(a) - 'machine_id') from affinity_membership a where a.machine_id = m.id),
                     '[]'), $2,
            coalesce((select jsonb_agg(jsonb_build_object(
@@ -70,7 +70,7 @@ _RETURNED = """
 _RESTORE = """
     insert into machine (uuid, system_id, hostname, host_id, pool_id, zone_id, state, power_state, architecture, cores,
                          memory_mib, tags, owner_id, description, adopted, composed_by_allocate, agent_name, owner_data,
-                         error_description, locked)
+                         workload_annotations, error_description, locked)
     select f.uuid,
            case when exists (select 1 from machine m where m.system_id = f.system_id) then $4 else f.system_id end,
            case when exists (select 1 from machine m where m.hostname = f.hostname)
@@ -79,7 +79,7 @@ _RESTORE = """
            coalesce((select id from resource_pool p where p.id = f.pool_id), h.pool_id),
            coalesce((select id from zone z where z.id = f.zone_id), h.zone_id),
            $5, g.power_state, f.architecture, g.cores, g.memory_mib, f.tags, f.owner_id, f.description, f.adopted,
-           f.composed_by_allocate, f.agent_name, f.owner_data, f.error_description, f.locked
+           f.composed_by_allocate, f.agent_name, f.owner_data, f.workload_annotations, f.error_description, f.locked
       from detached_machine f, vm_host h, guest g
      where f.uuid = $1 and h.id = $2 and g.id = $3
     on conflict do nothing
@@ -147,7 +147,7 @@ async def detach(db: Db, host_id: int, *, lost: bool = False) -> None:
 async def list_detached(db: Db, *, caller: Caller | None = None) -> tuple[DetachedMachine, ...]:
     """Returns the detached machines that the caller may see, the longest detached first. No caller: all."""
     internal = {"pool_id", "zone_id", "owner_id", "description", "state", "composed_by_allocate", "agent_name"}
-    internal |= {"owner_data", "error_description", "locked", "affinity_groups"}
+    internal |= {"owner_data", "workload_annotations", "error_description", "locked", "affinity_groups"}
     found = []
     for row in await db.fetch(_LIST, visible_pool_ids(caller), None if caller is None else caller.account_id):
         fields = {name: value for name, value in row.items() if name not in internal}

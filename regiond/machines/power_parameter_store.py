@@ -1,0 +1,38 @@
+"""SQL for what a person needs to reach a machine's guest by the hypervisor's own tools; no secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from common.values import DriverType
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+_PARAMETERS = """
+    select m.system_id, coalesce(h.driver, '') as driver, h.address, h.project, coalesce(g.name, m.hostname) as name
+      from machine m
+      left join vm_host h on h.id = m.host_id
+      left join guest g on g.machine_id = m.id
+     where $1::text[] = '{}' or m.system_id = any($1)
+     order by m.id
+"""
+
+
+async def power_parameters(db: Db, system_ids: Sequence[str] = ()) -> Mapping[str, Mapping[str, str]]:
+    """By system id, with MAAS's keys: the address of the host, the guest's name there and its project.
+
+    Of these machines or of all, with one query. A machine on no host has none; unknown ids are left out.
+    """
+    rows = await db.fetch(_PARAMETERS, list(system_ids))
+    return {row["system_id"]: _of(row["driver"], row["address"], row["project"], row["name"]) for row in rows}
+
+
+def _of(driver: str, address: str | None, project: str | None, name: str) -> Mapping[str, str]:
+    if address is None:
+        return {}
+    found = {"power_address": address}
+    if driver == DriverType.LIBVIRT:
+        return {**found, "power_id": name}
+    return {**found, "instance_name": name, "project": project or ""}
