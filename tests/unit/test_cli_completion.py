@@ -66,7 +66,7 @@ def test_words_of_a_command_are_completed(line: str, expected: list[str]) -> Non
         ("innkeeper zone read ", ObjectQuery(path="zones/", key="name")),
         ("innkeeper vlan read 3 ", ObjectQuery(path="fabrics/3/vlans/", key="vid")),
         ("innkeeper vlan read ", ObjectQuery(path="fabrics/", key="id")),
-        ("innkeeper interface read ", ObjectQuery(path="machines/", key="system_id")),
+        ("innkeeper interface read ", ObjectQuery(path="nodes/", key="system_id")),
         ("innkeeper machine update x zone=d", ObjectQuery(path="zones/", key="name", prefix="zone=")),
         ("innkeeper zone delete x move_to=", ObjectQuery(path="zones/", key="name", prefix="move_to=")),
         (
