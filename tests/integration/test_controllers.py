@@ -79,6 +79,9 @@ async def test_nodes_are_machines_and_racks(innkeeper: Deployment) -> None:
         ("agent_name=juju", []),
     ):  # fmt: skip
         assert [node["hostname"] for node in await innkeeper.get(f"nodes/?{query}")] == expected, query
+    of_host = await innkeeper.get(f"nodes/{host['host']['system_id']}/")
+    assert (of_host["hostname"], of_host["status_name"]) == ("sim", "Deployed")
+    assert await innkeeper.get(f"nodes/?id={host['host']['system_id']}") == [of_host]
     with pytest.raises(NotFound):
         await innkeeper.get("nodes/nothing/")
 

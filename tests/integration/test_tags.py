@@ -64,8 +64,10 @@ async def test_machines_and_hosts_are_tagged_and_untagged(innkeeper: Deployment)
     assert (await tags_of(innkeeper, one)).count("web") == 1
     assert "web" not in await tags_of(innkeeper, two)
     assert "web" in (await innkeeper.get(f"vm-hosts/{host['id']}/"))["tags"]
-    for op in ("machines", "nodes"):
-        assert [machine["system_id"] for machine in await innkeeper.get("tags/web/", op=op)] == [one]
+    assert [machine["system_id"] for machine in await innkeeper.get("tags/web/", op="machines")] == [one]
+    nodes = await innkeeper.get("tags/web/", op="nodes")
+    assert [node["system_id"] for node in nodes] == [one, host["host"]["system_id"]]
+    assert "web" in await tags_of(innkeeper, host["host"]["system_id"])
     problems = await invalid_fields(innkeeper.post("tags/web/", op="update_nodes", add="gone11", remove=one))
     assert "'gone11'" in problems["add"][0]
     assert "web" in await tags_of(innkeeper, one)

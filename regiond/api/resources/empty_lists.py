@@ -6,7 +6,7 @@ from attrs import evolve
 
 from regiond.api import crud
 from regiond.api.endpoint import Call, Find, Resource
-from regiond.api.resources.lookups import find_machine
+from regiond.api.resources.lookups import find_machine_or_host
 from regiond.api.resources.nodes import find_disk
 from regiond.api.serializer import OBJECT
 
@@ -53,14 +53,14 @@ RESOURCES = (
         "NodeResultsHandler",
         f"{_NODE}results/",
         "results of scripts",
-        find=find_machine,
+        find=find_machine_or_host,
         filters=frozenset({"filters", "hardware_type", "include_output", "type"}),
     ),
-    _empty("NodeDevicesHandler", f"{_NODE}devices/", "devices of a machine", find=find_machine),
+    _empty("NodeDevicesHandler", f"{_NODE}devices/", "devices of a machine", find=find_machine_or_host),
     _empty("PartitionsHandler", f"{_NODE}blockdevices/{{id}}/partitions/", "partitions", find=find_disk),
-    _empty("RaidsHandler", f"{_NODE}raids/", "RAID arrays", find=find_machine),
-    _empty("VolumeGroupsHandler", f"{_NODE}volume-groups/", "volume groups", find=find_machine),
-    _empty("BcachesHandler", f"{_NODE}bcaches/", "bcaches", find=find_machine),
-    _empty("BcacheCacheSetsHandler", f"{_NODE}bcache-cache-sets/", "cache sets of bcaches", find=find_machine),
-    _empty("VmfsDatastoresHandler", f"{_NODE}vmfs-datastores/", "VMFS datastores", find=find_machine),
+    _empty("RaidsHandler", f"{_NODE}raids/", "RAID arrays", find=find_machine_or_host),
+    _empty("VolumeGroupsHandler", f"{_NODE}volume-groups/", "volume groups", find=find_machine_or_host),
+    _empty("BcachesHandler", f"{_NODE}bcaches/", "bcaches", find=find_machine_or_host),
+    _empty("BcacheCacheSetsHandler", f"{_NODE}bcache-cache-sets/", "cache sets of bcaches", find=find_machine_or_host),
+    _empty("VmfsDatastoresHandler", f"{_NODE}vmfs-datastores/", "VMFS datastores", find=find_machine_or_host),
 )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from regiond.api import crud
 from regiond.api.dry_run import is_dry_run
 from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.field_types import Text, TextList
 from regiond.api.fields import Field
+from regiond.api.serializers.host_machines import as_machine
 from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.api.serializers.tags import TAG_JSON, TAGGED_NODES_JSON
 from regiond.api.services import Services
@@ -70,6 +72,20 @@ async def _update_nodes(call: Call) -> TaggedNodes:
 
 async def _machines(call: Call) -> LongList[MachineView]:
     return await call.services.machines.long_list(MachineFilter(tags=(call.target.name,)), caller=call.caller)
+
+
+async def _nodes(call: Call) -> LongList[MachineView]:
+    """Machines, which may be many, then VM hosts, each as the machine that `machines/{system_id}/` shows."""
+    machines = await _machines(call)
+    hosts = await call.services.hosts.long_list(caller=call.caller)
+    tagged = [as_machine(one) async for batch in hosts.batches() for one in batch if call.target.name in one.tags]
+
+    async def read(keys: Sequence[Any]) -> Sequence[MachineView]:
+        of_machines = [key for key in keys if not isinstance(key, MachineView)]
+        found = await machines.read(of_machines) if of_machines else ()
+        return [*found, *(key for key in keys if isinstance(key, MachineView))]
+
+    return LongList(keys=[*machines.keys, *tagged], read=read, batch=machines.batch)
 
 
 TAGS = Resource(
@@ -159,11 +175,11 @@ TAG = Resource(
         ),
         crud.list_of(
             MACHINE_JSON,
-            _machines,
+            _nodes,
             op="nodes",
             title="List the nodes with a tag",
-            doc="The same as machines: other nodes have no tags that this list knows.",
-            result="The machines.",
+            doc="Machines, then VM hosts in the form of machines.",
+            result="The nodes.",
             find=_find,
             expensive=True,
         ),
