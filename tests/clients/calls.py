@@ -78,4 +78,26 @@ JUJU = Client(
         "POST machines/{system_id}/?op=set_owner_data",
     ),
 )  # fmt: skip
-ALL = (JUJU, LIBMAAS, LIBMAAS_COMMAND)
+TERRAFORM = Client(name="Terraform", tested="bytes: gomaasclient of February 2026", calls=(
+    "DELETE machines/{system_id}/", "DELETE pods/{id}/", "DELETE tags/{name}/", "GET machines/{system_id}/",
+    "GET nodes/{system_id}/interfaces/", "GET pods/{id}/", "GET pods/{id}/?op=parameters", "GET subnets/",
+    "GET tags/{name}/", "GET tags/{name}/?op=machines", "POST machines/?op=allocate", "POST machines/?op=release",
+    "POST machines/{system_id}/?op=deploy", "POST nodes/{system_id}/interfaces/{id}/?op=disconnect",
+    "POST nodes/{system_id}/interfaces/{id}/?op=link_subnet",
+    "POST nodes/{system_id}/interfaces/{id}/?op=unlink_subnet", "POST pods/", "POST pods/{id}/?op=compose",
+    "POST tags/", "POST tags/{name}/?op=update_nodes", "PUT machines/{system_id}/", "PUT pods/{id}/",
+))  # fmt: skip
+ANSIBLE = Client(name="Ansible", tested="bytes: maas.maas 1.0.0", calls=(
+    "DELETE machines/{system_id}/", "DELETE tags/{name}/", "DELETE vm-hosts/{id}/", "GET machines/",
+    "GET machines/{system_id}/", "GET nodes/{system_id}/interfaces/", "GET subnets/", "GET tags/", "GET vm-hosts/",
+    "POST machines/{system_id}/?op=deploy", "POST machines/{system_id}/?op=release",
+    "POST nodes/{system_id}/interfaces/{id}/?op=link_subnet", "POST tags/", "POST tags/{name}/?op=update_nodes",
+    "POST vm-hosts/", "POST vm-hosts/{id}/?op=compose", "PUT subnets/{id}/", "PUT vm-hosts/{id}/",
+))  # fmt: skip
+CLUSTER_API = Client(name="Cluster API", tested="bytes: maas-client-go", calls=(
+    "DELETE dnsresources/{id}/", "GET dnsresources/", "GET machines/{system_id}/", "GET resourcepools/", "GET tags/",
+    "GET users/?op=whoami", "GET zones/", "POST dnsresources/", "POST machines/?op=allocate",
+    "POST machines/{system_id}/?op=deploy", "POST machines/{system_id}/?op=release",
+    "POST vm-hosts/{id}/?op=compose", "PUT dnsresources/{id}/",
+))  # fmt: skip
+ALL = (JUJU, TERRAFORM, ANSIBLE, CLUSTER_API, LIBMAAS, LIBMAAS_COMMAND)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -48,9 +49,8 @@ async def test_the_maas_command_lists_and_deploys(innkeeper: Deployment, tmp_pat
         await maas("deploy", "ubuntu/noble", "connie")
         assert "Deployed" in await maas("machines", "--no-pager", "--format", "csv", "connie")
         await maas("release", "--no-wait", "connie")
-        for kind in ("fabrics", "subnets", "spaces", "tags"):
-            await maas(kind, "--no-pager", "--format", "csv")
-        await maas("fabric", "fabric-0", "--no-pager", "--format", "json")
+        lists = (maas(kind, "--no-pager", "--format", "csv") for kind in ("fabrics", "subnets", "spaces", "tags"))
+        await asyncio.gather(*lists, maas("fabric", "fabric-0", "--no-pager", "--format", "json"))
 
         async def is_released() -> bool:
             return bool((await innkeeper.get("machines/"))[0]["status_name"] == "Ready")
