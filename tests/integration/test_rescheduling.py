@@ -71,6 +71,24 @@ async def test_a_vanished_pool_reschedules_and_is_recorded(innkeeper: Deployment
     assert "compose_rescheduled" in kinds
 
 
+async def test_tags_of_users_stay_and_those_of_the_host_follow_it(innkeeper: Deployment) -> None:
+    await add_hosts(innkeeper)
+    for host in await innkeeper.get("vm-hosts/"):
+        await innkeeper.post(f"vm-hosts/{host['id']}/", op="add_tag", tag=f"on-{host['name']}")
+    await innkeeper.post("tags/", name="web")
+
+    async def machines() -> Any:
+        return await innkeeper.get("machines/")
+
+    await change_host(innkeeper, "large", pools="other:100")
+    with innkeeper.held("version", name="large"):
+        allocating = asyncio.create_task(innkeeper.post("machines/", op="allocate", cpu_count=2, mem=1024))
+        (composing,) = await eventually(machines)
+        assert composing["tag_names"] == ["simulated", "on-large"]
+        await innkeeper.post("tags/web/", op="update_nodes", add=composing["system_id"])
+    assert (await allocating)["tag_names"] == ["simulated", "on-small", "web"]
+
+
 async def test_a_name_taken_on_one_host_is_free_on_the_next(innkeeper: Deployment) -> None:
     await add_hosts(innkeeper, guests=1)
     (foreign,) = innkeeper.simulated_guests("large")

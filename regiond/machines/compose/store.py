@@ -46,11 +46,16 @@ _INSERT = """
     )
     select id, uuid from inserted
 """
+# Tags that a user put on the machine meanwhile stay; those of the previous host go.
 _REWRITE = """
     with rewritten as (
         update machine set uuid = $2, host_id = $3, pool_id = coalesce($4, pool_id), zone_id = coalesce($5, zone_id),
-                           architecture = $6, cores = $7, memory_mib = $8, tags = $9, pinned_core_ids = $10,
-                           huge_page_size_kib = $11
+                           architecture = $6, cores = $7, memory_mib = $8, pinned_core_ids = $10,
+                           huge_page_size_kib = $11,
+                           tags = $9::text[] || array(
+                               select tag from unnest(machine.tags) as tag
+                                where tag <> all($9)
+                                  and tag not in (select unnest(h.tags) from vm_host h where h.id = machine.host_id))
          where id = $1
         returning id
     ), disks as (
