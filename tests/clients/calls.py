@@ -66,7 +66,7 @@ JUJU = Client(
         "GET files/{filename}/",
         "GET machines/",
         "GET pools/",
-        "GET spaces/",
+        "GET spaces/", "GET static-routes/",
         "GET tags/",
         "GET users/?op=whoami",
         "GET version/",
@@ -100,4 +100,10 @@ CLUSTER_API = Client(name="Cluster API", tested="bytes: maas-client-go", calls=(
     "POST machines/{system_id}/?op=deploy", "POST machines/{system_id}/?op=release",
     "POST vm-hosts/{id}/?op=compose", "PUT dnsresources/{id}/",
 ))  # fmt: skip
-ALL = (JUJU, TERRAFORM, ANSIBLE, CLUSTER_API, LIBMAAS, LIBMAAS_COMMAND)
+MAASCLI = Client(name="maas command", tested="bytes: maascli of MAAS 3.7", calls=(
+    "DELETE files/{filename}/", "DELETE machines/{system_id}/", "DELETE vm-hosts/{id}/", "GET describe/",
+    "GET files/?op=get", "GET machines/", "GET users/?op=whoami", "GET version/", "GET vm-hosts/", "POST files/",
+    "POST machines/?op=allocate", "POST machines/{system_id}/?op=deploy", "POST machines/{system_id}/?op=release",
+    "POST tags/", "POST tags/{name}/?op=update_nodes", "POST vm-hosts/", "POST vm-hosts/{id}/?op=compose",
+))  # fmt: skip
+ALL = (JUJU, TERRAFORM, ANSIBLE, CLUSTER_API, MAASCLI, LIBMAAS, LIBMAAS_COMMAND)

@@ -1,4 +1,4 @@
-"""Requests in the bytes of gomaasclient (Terraform), Ansible's collection and Cluster API, over plain connections."""
+"""Requests in the bytes of gomaasclient, Ansible's collection, the maas command and Cluster API."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 Fields = Sequence[tuple[str, str]]
 
@@ -179,12 +179,53 @@ class Ansible:
 
 
 @define
+class MaasCommand:
+    """The `maas` command: each field of a body is a part in base64, no body without fields, queries of DELETE."""
+
+    connection: Connection
+    signer: _Signer
+    BOUNDARY = "===============0662489132156283434=="
+
+    @classmethod
+    def to(cls, url: str, key: str) -> MaasCommand:
+        return cls(Connection(url), _Signer(key=key))
+
+    async def send(self, method: str, path: str, op: str | None, fields: Fields = (), *, signed: bool = True) -> Answer:
+        """`path` is from the root of the host, as `describe/` has it. A field `@NAME` is a file."""
+        in_body = method in {"POST", "PUT"}
+        query = urlencode([*([("op", op)] if op else []), *(() if in_body else fields)])
+        headers = [f"Host: {self.connection.host}"]
+        body = b"".join(map(self._part, fields)) + f"--{self.BOUNDARY}--\r\n".encode() if in_body and fields else b""
+        if body:
+            headers += [
+                f"Content-Length: {len(body)}",
+                f'Content-Type: multipart/form-data; boundary="{self.BOUNDARY}"',
+            ]
+        headers += ["User-Agent: Python-httplib2/0.20.4 (gzip)", "Accept-Encoding: gzip, deflate"]
+        if signed:
+            given = {**self.signer.parameters("PLAINTEXT"), "oauth_signature": f"&{self.signer.secret}"}
+            signature = ", ".join(f'{name}="{_escaped(value)}"' for name, value in given.items())
+            headers.append(f"Authorization: OAuth {signature}")
+        if method in {"POST", "PUT", "DELETE"} and not body:
+            headers.append("Content-Length: 0")
+        return await self.connection.send(f"{method} {path}{f'?{query}' if query else ''} HTTP/1.1", headers, body)
+
+    def _part(self, given: tuple[str, str]) -> bytes:
+        name, value = given
+        described = f'name="{name}"\r\nContent-Type: text/plain; charset="utf-8"'
+        if name.startswith("@"):
+            described = f'name="{name[1:]}"; filename="{name[1:]}"\r\nContent-Type: application/octet-stream'
+        encoded = base64.encodebytes(value.encode()).replace(b"\n", b"\r\n")
+        head = f"--{self.BOUNDARY}\r\nMIME-Version: 1.0\r\nContent-Transfer-Encoding: base64\r\n"
+        return f"{head}Content-Disposition: form-data; {described}\r\n\r\n".encode() + encoded + b"\r\n"
+
+
+@define
 class ClusterApi:
     """maas-client-go, which cluster-api-provider-maas uses: HMAC-SHA1, and the op in the form."""
 
     connection: Connection
     signer: _Signer
-    headers: tuple[str, ...] = field(default=())
 
     @classmethod
     def to(cls, url: str, key: str) -> ClusterApi:

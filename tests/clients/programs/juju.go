@@ -74,6 +74,8 @@ func main() {
 	domains, err := controller.Domains()
 	must(err, "domains")
 	found["domain"] = domains[0].Name()
+	_, err = controller.StaticRoutes()
+	must(err, "static routes")
 	_, err = controller.Tags()
 	must(err, "tags")
 
