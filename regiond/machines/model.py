@@ -14,6 +14,7 @@ from regiond.caller import Caller
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines.adoption_model import Adopted, DetachedMachine, ForgottenMachine
 from regiond.machines.bulk_model import DEFAULT_AT_ONCE, MAX_AT_ONCE, MAX_BULK_MACHINES, BulkAction
+from regiond.machines.criteria_model import MachineCriteria, Traits
 from regiond.machines.request_model import (
     DEFAULT_RELEASE,
     NO_HOST_CONSTRAINTS,
@@ -57,6 +58,7 @@ __all__ = [
     "MaasStatus",
     "MachineChange",
     "MachineColumn",
+    "MachineCriteria",
     "MachineFilter",
     "MachinePage",
     "MachineSearch",
@@ -65,6 +67,7 @@ __all__ = [
     "MachineView",
     "NicView",
     "ReleaseOptions",
+    "Traits",
     "keyed_fields",
 ]
 
@@ -322,6 +325,7 @@ class MachineFilter:
     states: tuple[MachineState, ...] = ()
     tags: tuple[str, ...] = ()  # all of them
     not_tags: tuple[str, ...] = ()  # none of them
+    criteria: MachineCriteria = field(factory=MachineCriteria)
     after: str | None = None
     limit: int | None = None
 

@@ -11,7 +11,7 @@ import asyncpg
 from common.errors import NotFound
 from regiond.caller import Caller, visible_pool_ids
 from regiond.groups.model import ResourcePool, Zone
-from regiond.machines import affinity_store, nic_store
+from regiond.machines import affinity_store, criteria_store, nic_store
 from regiond.machines.model import AffinityMembership, DiskView, MachineFilter, MachineState, MachineView, NicView
 
 if TYPE_CHECKING:
@@ -104,12 +104,17 @@ async def list_machines(db: Db, wanted: MachineFilter, *, caller: Caller | None 
     """
     if wanted.limit is not None:
         return await read_all(db, await machine_ids(db, wanted, caller=caller), caller=caller)
-    return await _with_devices(db, await db.fetch(_LIST, *_arguments(wanted, caller)), caller)
+    narrowed = await criteria_store.narrowed(db, wanted)
+    rows = [] if narrowed is None else await db.fetch(_LIST, *_arguments(narrowed, caller))
+    return await _with_devices(db, rows, caller)
 
 
 async def machine_ids(db: Db, wanted: MachineFilter, *, caller: Caller | None = None) -> list[int]:
     """Returns the row ids of the machines that the caller may see ordered by id; with a limit, by hostname."""
-    arguments = _arguments(wanted, caller)
+    narrowed = await criteria_store.narrowed(db, wanted)
+    if narrowed is None:
+        return []
+    arguments = _arguments(narrowed, caller)
     if wanted.limit is None:
         found: list[int] = await db.fetchval(_IDS, *arguments)
     else:

@@ -1,0 +1,48 @@
+"""Further filters of machine lists: what a machine has or is, wanted or excluded."""
+
+from __future__ import annotations
+
+from attrs import asdict, field, frozen
+
+
+@frozen(kw_only=True)
+class Traits:
+    """A machine matches a field if it has one of its values. `unknown` is hardware that no VM reports."""
+
+    system_ids: tuple[str, ...] = ()
+    hostnames: tuple[str, ...] = ()
+    mac_addresses: tuple[str, ...] = ()
+    agent_names: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()  # names of users
+    zones: tuple[str, ...] = ()  # names, as those of pools and hosts
+    pools: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()  # system ids of hosts
+    drivers: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
+    fabrics: tuple[str, ...] = ()  # ids or names, as those of VLANs; of subnets also CIDRs
+    vlans: tuple[str, ...] = ()
+    subnets: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    power_states: tuple[str, ...] = ()
+    osystems: tuple[str, ...] = ()
+    distro_series: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def given(self) -> bool:
+        return any(asdict(self).values())
+
+
+@frozen(kw_only=True)
+class MachineCriteria:
+    """A machine matches if it has one value of each given trait in `wanted` and no value in `excluded`."""
+
+    wanted: Traits = field(factory=Traits)
+    excluded: Traits = field(factory=Traits)
+    min_cores: int = 0
+    min_memory_mib: int = 0
+
+    @property
+    def given(self) -> bool:
+        return self.wanted.given or self.excluded.given or self.min_cores > 0 or self.min_memory_mib > 0

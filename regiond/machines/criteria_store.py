@@ -1,0 +1,75 @@
+"""SQL for the further filters of machine lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from attrs import asdict, evolve
+
+from regiond.machines.criteria_model import MachineCriteria
+from regiond.machines.model import MachineFilter
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+_NIC = """exists (
+           select from machine_nic n
+             left join subnet s on s.id = n.subnet_id
+             left join host_interface i on i.id = n.interface_id
+             left join vlan v on v.id = coalesce(s.vlan_id, i.vlan_id, n.vlan_id)
+             left join fabric f on f.id = v.fabric_id
+            where n.machine_id = m.id and """
+_DEPLOYED = "exists (select from deployment d where d.machine_id = m.id and "
+# By the fields of Traits; {} is the array of values.
+_CONDITIONS: Mapping[str, str] = {
+    "system_ids": "m.system_id = any({})",
+    "hostnames": "m.hostname = any({})",
+    "mac_addresses": _NIC + "n.mac_address = any({}))",
+    "agent_names": "m.agent_name = any({})",
+    "owners": "m.owner_id in (select id from account where username = any({}))",
+    "zones": "m.zone_id in (select id from zone where name = any({}))",
+    "pools": "m.pool_id in (select id from resource_pool where name = any({}))",
+    "hosts": "m.host_id in (select id from vm_host where name = any({}))",
+    "parents": "m.host_id in (select id from vm_host where system_id = any({}))",
+    "drivers": "m.host_id in (select id from vm_host where driver = any({}))",
+    "architectures": "m.architecture = any({})",
+    "fabrics": _NIC + "(f.name = any({0}) or f.id::text = any({0})))",
+    "vlans": _NIC + "(v.name = any({0}) or v.id::text = any({0})))",
+    "subnets": _NIC + "(s.name = any({0}) or s.id::text = any({0}) or s.cidr::text = any({0})))",
+    "states": "m.state = any({})",
+    "power_states": "m.power_state = any({})",
+    "osystems": _DEPLOYED + "d.osystem = any({}))",
+    "distro_series": _DEPLOYED + "d.distro_series = any({}))",
+    "unknown": "cardinality({}) is null",  # false
+}
+
+
+def _condition(number: int, name: str) -> str:
+    wanted, excluded = f"${2 * number + 3}::text[]", f"${2 * number + 4}::text[]"
+    condition = _CONDITIONS[name]
+    return f"""
+       and ({wanted} = '{{}}' or {condition.format(wanted)})
+       and ({excluded} = '{{}}' or not coalesce({condition.format(excluded)}, false))"""
+
+
+_MATCHING = "select array(select m.system_id from machine m where m.cores >= $1 and m.memory_mib >= $2" + (  # noqa: S608  # our own texts
+    "".join(_condition(number, name) for number, name in enumerate(_CONDITIONS)) + "\n     order by m.id)"
+)
+
+
+async def narrowed(db: Db, wanted: MachineFilter) -> MachineFilter | None:
+    """Returns the filter with the system ids of the machines that match its criteria; None if none matches."""
+    if not wanted.criteria.given:
+        return wanted
+    found = await _system_ids(db, wanted.criteria)
+    if wanted.system_ids:
+        found = [one for one in found if one in set(wanted.system_ids)]
+    return evolve(wanted, system_ids=tuple(found), criteria=MachineCriteria()) if found else None
+
+
+async def _system_ids(db: Db, criteria: MachineCriteria) -> list[str]:
+    values = asdict(criteria.wanted), asdict(criteria.excluded)
+    pairs = [list(side[name]) for name in _CONDITIONS for side in values]
+    found: list[str] = await db.fetchval(_MATCHING, criteria.min_cores, criteria.min_memory_mib, *pairs)
+    return found
