@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.administrators import API_KEY_FILE
-from tests.clients.environment import run
+from tests.clients.environment import CHECKOUT, run
 from tests.deployment.deployment import Deployment
 
 PROGRAMS = Path(__file__).parent / "programs"
 GO_SOURCES = Path("/usr/share/gocode")
+_CACHE = CHECKOUT / ".venv-clients/go-cache"  # the libraries take 10 s
 
 
 def key_of(innkeeper: Deployment) -> str:
@@ -20,14 +21,13 @@ def key_of(innkeeper: Deployment) -> str:
     return (innkeeper.in_process.settings.state / API_KEY_FILE).read_text().strip()
 
 
-async def built(program: str, folder: Path) -> str:
-    """Returns the executable of a Go program in `programs`. The test is skipped where Go or gomaasapi is missing."""
+async def built(source: Path, executable: Path) -> str:
+    """Builds a Go program. The test is skipped where Go or gomaasapi is missing."""
     go = shutil.which("go")
     if go is None or not (GO_SOURCES / "src/github.com/juju/gomaasapi").exists():
         pytest.skip("requires golang-go and golang-github-juju-gomaasapi-dev: ./dev test installs them")
-    executable, source = str(folder / program), str(PROGRAMS / f"{program}.go")
     await run(
-        go, "build", "-o", executable, source,
-        HOME=str(folder), GO111MODULE="off", GOPATH=str(GO_SOURCES), GOCACHE=str(folder / "go-cache"),
+        go, "build", "-o", str(executable), str(source),
+        HOME=str(executable.parent), GO111MODULE="off", GOPATH=str(GO_SOURCES), GOCACHE=str(_CACHE),
     )  # fmt: skip
-    return executable
+    return str(executable)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.clients.calls import JUJU
 from tests.clients.environment import run
-from tests.clients.go_programs import built, key_of
+from tests.clients.go_programs import PROGRAMS, built, key_of
 from tests.clients.recording_proxy import recording
 from tests.deployment.deployment import Deployment
 from tests.integration.images import add_image
@@ -19,7 +19,7 @@ async def test_juju_bootstraps_and_ends(innkeeper: Deployment, tmp_path: Path) -
     space = await innkeeper.post("spaces/", name="alpha")
     for vlan in {one["vlan"]["id"]: one for one in await innkeeper.get("subnets/") if one["cidr"] == "10.1.0.0/24"}:
         await innkeeper.put(f"vlans/{vlan}/", space="alpha")
-    juju = await built("juju", tmp_path)
+    juju = await built(PROGRAMS / "juju.go", tmp_path / "juju")
     async with recording(innkeeper.api.url) as proxy:
         output = await run(juju, f"{proxy.url}/api/2.0/", key_of(innkeeper), str(space["id"]), HOME=str(tmp_path))
     found = json.loads(output)
