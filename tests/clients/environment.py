@@ -22,7 +22,7 @@ def program(name: str) -> str:
     return str(path)
 
 
-async def run(*command: str, **environment: str) -> str:
+async def run(*command: str, deadline_s: float = PROGRAM_S, **environment: str) -> str:
     """What the program prints, without its errors. Raises AssertionError with both if it fails or takes too long."""
     inherited: Mapping[str, str] = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
     process = await asyncio.create_subprocess_exec(
@@ -30,7 +30,7 @@ async def run(*command: str, **environment: str) -> str:
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        async with asyncio.timeout(PROGRAM_S):
+        async with asyncio.timeout(deadline_s):
             printed, errors = await process.communicate()
     finally:
         if process.returncode is None:

@@ -1,7 +1,8 @@
 // Package main makes the calls of Juju's provider, in their order, with gomaasapi: juju URL API-KEY SPACE-ID.
 //
 // From a bootstrap to its end: what the server can do, an allocation by constraints with a space and volumes, a start
-// with compressed user data, the wait for the deployment, state in files, and the release.
+// with compressed user data, the wait for the deployment, state in files, and the release. It waits JUJU_WAIT_S seconds
+// for the deployment, by default 30.
 package main
 
 import (
@@ -11,6 +12,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,7 +36,11 @@ func userData() string {
 }
 
 func deployed(controller gomaasapi.Controller, agent, id string) gomaasapi.Machine {
-	for try := 0; try < 300; try++ {
+	seconds, err := strconv.Atoi(os.Getenv("JUJU_WAIT_S"))
+	if err != nil {
+		seconds = 30
+	}
+	for try := 0; try < 10*seconds; try++ {
 		found, err := controller.Machines(gomaasapi.MachinesArgs{AgentName: agent, SystemIDs: []string{id}})
 		must(err, "machines")
 		if len(found) == 1 && strings.EqualFold(found[0].StatusName(), "deployed") {
