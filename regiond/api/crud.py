@@ -15,6 +15,8 @@ from regiond.api.dry_run import DRY_RUN, PLAN, deleting
 from regiond.api.endpoint import Call, Endpoint, Find, Permission, Result
 from regiond.api.fields import Field, Problems
 from regiond.api.json_list import list_reply
+from regiond.api.list_options import PLAIN, ListOptions, check_sort, option_fields
+from regiond.api.list_page import Page, page_reply
 from regiond.api.replies import Reply, json_reply
 from regiond.api.serializer import Serializer, array
 from regiond.api.services import Services
@@ -43,7 +45,7 @@ class Options(TypedDict, total=False):
 
 def list_of(
     items: Serializer[T],
-    run: Run[LongList[T]] | Run[Iterable[T]],
+    run: Run[Page[T]] | Run[LongList[T]] | Run[Iterable[T]],
     *,
     title: str,
     result: str,
@@ -51,11 +53,25 @@ def list_of(
     permission: Permission = Permission.USER,
     **options: Unpack[Options],
 ) -> Endpoint:
-    """GET: an array of what `run` returns, sent in chunks. `result` is the text that describes it."""
+    """GET: an array of what `run` returns, sent in chunks. `result` is the text that describes it.
+
+    With `limit`, `after`, `sort` or `q` it is a page of that. An endpoint that declares `limit` makes its pages itself.
+    """
+    declared = options.get("fields", ())
+    added = option_fields(items.schema, declared)
+    options["fields"] = (*declared, *added)
 
     async def reply(call: Call) -> Reply:
-        found: LongList[T] | Iterable[T] = await run(call)
-        return await list_reply(found if isinstance(found, LongList) else LongList.of(found), items.encode)
+        wanted = ListOptions.of(call.values) if added else PLAIN
+        check_sort(items.schema, wanted)
+        found: Page[T] | LongList[T] | Iterable[T] = await run(call)
+        if isinstance(found, Page):
+            headers = found.headers(call.request_path, call.query)
+            return await list_reply(found.found, items.encode, headers=headers)
+        rows = found if isinstance(found, LongList) else LongList.of(found)
+        if wanted.is_plain:
+            return await list_reply(rows, items.encode)
+        return await page_reply(rows, items, wanted, path=call.request_path, query=call.query)
 
     described = Result(doc=result, type=array(items))
     return Endpoint(method="GET", op=op, permission=permission, title=title, result=described, run=reply, **options)

@@ -161,6 +161,8 @@ class Api:
             target=target,
             origin=request.origin,
             client_address=request.client_address,
+            request_path=request.sent_path,
+            query=tuple(query),
             respond_async=request.respond_async,
             prefer_wait_s=request.prefer_wait_s,
             idempotency_key=_checked_key(request.idempotency_key),

@@ -58,6 +58,8 @@ class Call:
     target: Any = None
     origin: str = ""  # scheme, host and port of the request's URL
     client_address: str = ""
+    request_path: str = ""  # as the client sent it
+    query: tuple[tuple[str, str], ...] = ()
     respond_async: bool = False
     prefer_wait_s: float | None = None  # how long the client prefers to wait for an operation
     idempotency_key: str | None = None

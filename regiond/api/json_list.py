@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -13,16 +13,19 @@ from regiond.long_list import LongList
 
 T = TypeVar("T")
 
+TOTAL = "X-Total-Count"  # the number of objects on all pages
 CHUNK_BYTES = 64 * 1024
 MAX_OBJECTS = 100  # in a chunk: encoding them takes a few milliseconds, in which nothing else runs
-_compact = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+compact = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
-async def list_reply(found: LongList[T], encode: Callable[[T], Any]) -> Reply:
+async def list_reply(
+    found: LongList[T], encode: Callable[[T], Any], *, headers: Mapping[str, str] | None = None
+) -> Reply:
     """Returns a JSON array of the objects, without blanks. Raises what reading the first of them raises.
 
     A list of one chunk is the body. Of a longer one, only two chunks have been read; the rest is read and encoded as
-    the client takes it.
+    the client takes it. By default the headers have the number of objects.
     """
     texts = _texts(found, encode)
     try:
@@ -31,9 +34,11 @@ async def list_reply(found: LongList[T], encode: Callable[[T], Any]) -> Reply:
     except BaseException:
         await texts.aclose()
         raise
+    if headers is None:
+        headers = {} if found.is_filtered else {TOTAL: str(len(found.keys))}
     if second is None:
-        return Reply(status=200, body=first, content_type=JSON_UTF8)
-    return Reply(status=200, content_type=JSON_UTF8, chunks=_joined(first, second, texts))
+        return Reply(status=200, body=first, content_type=JSON_UTF8, headers=headers)
+    return Reply(status=200, content_type=JSON_UTF8, headers=headers, chunks=_joined(first, second, texts))
 
 
 async def _texts(found: LongList[T], encode: Callable[[T], Any]) -> AsyncGenerator[bytes, None]:
@@ -42,7 +47,7 @@ async def _texts(found: LongList[T], encode: Callable[[T], Any]) -> AsyncGenerat
     async with aclosing(found.batches()) as batches:
         async for batch in batches:
             for one in batch:
-                texts.append(before + _compact(encode(one)))
+                texts.append(before + compact(encode(one)))
                 before = ","
                 length += len(texts[-1])
                 if length >= CHUNK_BYTES or len(texts) >= MAX_OBJECTS:

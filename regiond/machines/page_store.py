@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from regiond.caller import Caller, visible_pool_ids
@@ -11,7 +11,7 @@ from regiond.machines import view_store
 from regiond.machines.model import GroupCounts, MachineColumn, MachinePage, MachineSearch
 
 if TYPE_CHECKING:
-    from regiond.db.pool import Db
+    from regiond.db.pool import Db, Row
 
 _VISIBLE = """
       from machine m
@@ -84,7 +84,18 @@ async def count(db: Db, *, caller: Caller | None = None) -> int:
 
 async def read_page(db: Db, wanted: MachineSearch, *, caller: Caller | None = None) -> MachinePage:
     """Returns what the caller may see of it. A page beyond the last is empty, and its total 0."""
-    rows = await db.fetch(
+    rows = await _rows(db, wanted, wanted.limit, caller)
+    machines = await view_store.read_all(db, [row["id"] for row in rows], caller=caller, owner_data=False)
+    return MachinePage(machines=machines, total=rows[0]["total"] if rows else 0)
+
+
+async def ordered_ids(db: Db, wanted: MachineSearch, *, caller: Caller | None = None) -> list[int]:
+    """Returns the row ids of all machines of the search that the caller may see, in its order; without its limit."""
+    return [row["id"] for row in await _rows(db, wanted, None, caller)]
+
+
+async def _rows(db: Db, wanted: MachineSearch, limit: int | None, caller: Caller | None) -> Sequence[Row]:
+    return await db.fetch(
         _STATEMENTS[wanted.sort, wanted.descending],
         visible_pool_ids(caller),
         None if caller is None else caller.account_id,
@@ -96,8 +107,6 @@ async def read_page(db: Db, wanted: MachineSearch, *, caller: Caller | None = No
         list(wanted.zones),
         list(wanted.owners),
         list(wanted.tags),
-        wanted.limit,
+        limit,
         wanted.offset,
     )
-    machines = await view_store.read_all(db, [row["id"] for row in rows], caller=caller, owner_data=False)
-    return MachinePage(machines=machines, total=rows[0]["total"] if rows else 0)

@@ -138,6 +138,11 @@ class Machines:
         async with self._database.connection() as db:
             return await page_store.read_page(db, wanted, caller=caller)
 
+    async def ordered_ids(self, wanted: MachineSearch, *, caller: Caller | None = None) -> Sequence[int]:
+        """The row ids of all machines of a search that the caller may see, in its order, for a long list."""
+        async with self._database.connection() as db:
+            return await page_store.ordered_ids(db, wanted, caller=caller)
+
     async def read(self, system_id: str, *, caller: Caller | None = None) -> MachineView:
         """Raises NotFound, also for a machine that the caller may not see."""
         async with self._database.connection() as db:

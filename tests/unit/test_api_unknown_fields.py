@@ -95,7 +95,7 @@ def test_an_unknown_field_is_rejected_with_the_nearest_name(api: ApiDouble) -> N
     assert api.rejected("DELETE", "subnets/3/", form={"x": ""}) == {"x": ["This field is unknown. Known: dry_run."]}
     problems = api.rejected("GET", "discrepancies/", form={"hots": "9", "bogus": "1"})
     assert problems["hots"] == ["This field is unknown. Did you mean host?"]
-    assert problems["bogus"] == ["This field is unknown. Known: host, kind, machine."]
+    assert problems["bogus"] == ["This field is unknown. Known: host, kind, machine, limit, after, sort, q."]
 
 
 def test_a_destructive_call_rejects_fields_in_its_query(api: ApiDouble) -> None:

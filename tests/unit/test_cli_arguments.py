@@ -130,5 +130,6 @@ def test_every_declared_field_of_the_region_is_known() -> None:
 def test_the_fields_of_local_commands_are_those_of_the_region() -> None:
     assert OF_THE_REGION.resources["racks"].actions["token"].fields == TOKEN_FIELDS
     discrepancies = OF_THE_REGION.resources["discrepancies"].actions
-    assert discrepancies["read"].fields == KNOWN_FIELDS["check"]
-    assert discrepancies["repaired"].fields == KNOWN_FIELDS["repaired"]
+    pages = ("limit", "after", "sort", "q")
+    assert discrepancies["read"].fields == (*KNOWN_FIELDS["check"], *pages)
+    assert discrepancies["repaired"].fields == (*KNOWN_FIELDS["repaired"], *pages)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from regiond.api.field_types import Integer, Text, TextList
+from regiond.api.field_types import Integer, TextList
 from regiond.api.fields import Field, Format, Values
 from regiond.api.resources.compose_fields import own_architecture
 from regiond.api.resources.lookups import group_names, host_names
@@ -56,14 +56,6 @@ FILTERS = (
     _many("distro_series", "Release that is deployed on it, such as noble."),
     *(_many(name, f"Not what {name.removeprefix('not_').removeprefix('in_')} selects.") for name in _EXCLUDING),
     *(_many(name, "Virtual machines report no such hardware: no machine matches.") for name in _NO_HARDWARE),
-    Field(
-        name="limit",
-        type=Integer(minimum=1, maximum=1000),
-        doc="Maximum number of machines, sorted by hostname (default: all, oldest first).",
-    ),
-    Field(
-        name="after", type=Text(max_length=256), doc="With limit: only machines after this hostname, for the next page."
-    ),
 )
 # Filters that MAAS documents and that do not restrict this listing.
 OF_MAAS = frozenset({
@@ -86,8 +78,6 @@ async def machine_filter(services: Services, values: Values) -> MachineFilter:
         states=_states(values["status"]),
         tags=values["tags"],
         not_tags=values["not_tags"],
-        limit=values["limit"],
-        after=values["after"] or None,
     )
 
 
@@ -145,7 +135,7 @@ def _power_states(words: tuple[str, ...]) -> tuple[str, ...]:
 
 def names_only_ids(values: Values) -> bool:
     """Whether the list is one of system ids: these may be those of VM hosts, which no other filter finds."""
-    return bool(values["id"]) and not any(values[one.name] for one in FILTERS if one.name not in {"id", "limit"})
+    return bool(values["id"]) and not any(values[one.name] for one in FILTERS if one.name != "id")
 
 
 def matches(machine: MachineView, values: Values) -> bool:
@@ -160,6 +150,11 @@ def matches(machine: MachineView, values: Values) -> bool:
     if not set(values["tags"]) <= set(machine.tags):
         return False
     return not values["status"] or machine.state in _states(values["status"])
+
+
+def filters_further(wanted: MachineFilter, values: Values) -> bool:
+    """Whether `matches` leaves out machines that the query finds."""
+    return bool(values["domain"] or values["not_domain"]) or bool(values["status"] and not wanted.states)
 
 
 def _states(statuses: tuple[str, ...]) -> tuple[MachineState, ...]:

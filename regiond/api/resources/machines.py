@@ -13,11 +13,11 @@ from regiond.api.fields import Field
 from regiond.api.operation_wait import STARTED, soon, without_content
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources import adoption, allocation, bulk, console, deployment, machine_actions, machine_details
-from regiond.api.resources.lookups import find_machine, find_machine_or_host, hosts_as_machines
+from regiond.api.resources.lookups import find_machine, find_machine_or_host
 from regiond.api.resources.machine_actions import MACHINE_RESULT
-from regiond.api.resources.machine_filters import FILTERS, OF_MAAS, machine_filter, matches, names_only_ids
+from regiond.api.resources.machine_filters import FILTERS, OF_MAAS
+from regiond.api.resources.machine_list import PAGING, list_machines
 from regiond.api.serializers.machines import MACHINE_JSON, POWER_STATE_JSON
-from regiond.long_list import LongList
 from regiond.machines.model import MachineView
 from regiond.operations.model import Operation
 
@@ -28,17 +28,6 @@ _STOP_MODE = Field(
     default="soft",
     doc="hard forces the guest off; soft shuts it down, by force after a timeout (default soft).",
 )
-
-
-async def _list(call: Call) -> LongList[MachineView]:
-    wanted = await machine_filter(call.services, call.values)
-    found = await call.services.machines.long_list(wanted, caller=call.caller)
-    if names_only_ids(call.values):
-        hosts = await hosts_as_machines(call.services, call.values["id"])
-        if hosts:
-            machines = [machine async for batch in found.batches() for machine in batch]
-            return LongList.of((*machines, *hosts))
-    return found.transformed(lambda machines: [one for one in machines if matches(one, call.values)])
 
 
 async def _delete(call: Call) -> Reply:
@@ -118,10 +107,10 @@ MACHINES = Resource(
     endpoints=(
         crud.list_of(
             MACHINE_JSON,
-            _list,
+            list_machines,
             title="List machines",
             doc="Lists machines that match every filter; repeated values of a filter are alternatives.",
-            fields=FILTERS,
+            fields=(*FILTERS, *PAGING),
             accepted=OF_MAAS,
             expensive=True,
             result="The machines.",

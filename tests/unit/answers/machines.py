@@ -28,6 +28,7 @@ ANSWERS: Mapping[str, Any] = {
     "machines.removal_plan": HostRemovalPlan(name="hv-01", deleted=(), kept=()),
     "machines.list": lambda wanted: (MACHINE,) if MACHINE.hostname in wanted.hostnames or not wanted.hostnames else (),
     "machines.long_list": LongList.of((MACHINE,)),
+    "machines.ordered_ids": (0,),
     "machines.read": named({"wdpx3n": MACHINE}),
     "machines.announce": True,
     "machines.start_compose": OPERATION,
