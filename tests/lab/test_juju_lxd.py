@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.environment import run
-from tests.clients.go_programs import built, key_of
+from tests.clients.go_programs import PROGRAMS, built, key_of
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.lab.deployed_guest import GuestBridge, guest_bridge
@@ -48,7 +48,7 @@ async def space_of(innkeeper: Deployment, cidr: str) -> str:
 async def test_juju_bootstraps_on_lxd_and_ends(
     tmp_path: Path, database_url: str, server: LxdServer, bridge: GuestBridge
 ) -> None:
-    juju, before = await built("juju", tmp_path), server.volumes()
+    juju, before = await built(PROGRAMS / "juju.go", tmp_path / "juju"), server.volumes()
     async with deployed(tmp_path, database_url, guest_url=bridge.guest_url) as innkeeper:
         await bridge.start_rack(innkeeper)
         await upload_image(innkeeper, "ubuntu/noble")
