@@ -79,13 +79,19 @@ JUJU = Client(
     ),
 )  # fmt: skip
 TERRAFORM = Client(name="Terraform", tested="bytes: gomaasclient of February 2026", calls=(
-    "DELETE machines/{system_id}/", "DELETE pods/{id}/", "DELETE tags/{name}/", "GET machines/{system_id}/",
-    "GET nodes/{system_id}/interfaces/", "GET pods/{id}/", "GET pods/{id}/?op=parameters", "GET subnets/",
-    "GET tags/{name}/", "GET tags/{name}/?op=machines", "POST machines/?op=allocate", "POST machines/?op=release",
-    "POST machines/{system_id}/?op=deploy", "POST nodes/{system_id}/interfaces/{id}/?op=disconnect",
-    "POST nodes/{system_id}/interfaces/{id}/?op=link_subnet",
+    "DELETE dnsresources/{id}/", "DELETE domains/{id}/", "DELETE machines/{system_id}/", "DELETE pods/{id}/",
+    "DELETE tags/{name}/", "GET account/prefs/sshkeys/", "GET dnsresources/{id}/", "GET domains/{id}/",
+    "GET fabrics/", "GET fabrics/{fabric_id}/vlans/", "GET maas/?op=get_config", "GET machines/{system_id}/",
+    "GET machines/{system_id}/?op=power_parameters", "GET nodes/{system_id}/interfaces/", "GET pods/{id}/",
+    "GET pods/{id}/?op=parameters", "GET rackcontrollers/", "GET resourcepools/", "GET spaces/", "GET subnets/",
+    "GET tags/{name}/", "GET tags/{name}/?op=machines", "GET users/", "GET zones/", "POST dnsresources/",
+    "POST domains/", "POST machines/?op=allocate", "POST machines/?op=release",
+    "POST machines/{system_id}/?op=clear_default_gateways", "POST machines/{system_id}/?op=deploy",
+    "POST nodes/{system_id}/interfaces/{id}/?op=disconnect", "POST nodes/{system_id}/interfaces/{id}/?op=link_subnet",
+    "POST nodes/{system_id}/interfaces/{id}/?op=set_default_gateway",
     "POST nodes/{system_id}/interfaces/{id}/?op=unlink_subnet", "POST pods/", "POST pods/{id}/?op=compose",
-    "POST tags/", "POST tags/{name}/?op=update_nodes", "PUT machines/{system_id}/", "PUT pods/{id}/",
+    "POST tags/", "POST tags/{name}/?op=update_nodes", "PUT dnsresources/{id}/", "PUT machines/{system_id}/",
+    "PUT pods/{id}/",
 ))  # fmt: skip
 ANSIBLE = Client(name="Ansible", tested="bytes: maas.maas 1.0.0", calls=(
     "DELETE machines/{system_id}/", "DELETE tags/{name}/", "DELETE vm-hosts/{id}/", "GET machines/",

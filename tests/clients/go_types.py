@@ -10,14 +10,14 @@ _VLAN = {
     "id": INT, "vid": INT, "mtu": INT, "resource_uri": STR, "fabric": STR, "dhcp_on": BOOL, "name": STR,
     "primary_rack": STR, "secondary_rack": STR, "fabric_id": INT, "space": STR,
 }  # fmt: skip
-_SUBNET = {
+SUBNET = {
     "id": INT, "resource_uri": STR, "name": STR, "cidr": STR, "space": STR, "vlan": _VLAN, "gateway_ip": STR,
     "dns_servers": [STR], "managed": BOOL, "active_discovery": BOOL, "allow_proxy": BOOL, "allow_dns": BOOL,
     "rdns_mode": INT, "description": STR, "disabled_boot_architectures": [STR],
 }  # fmt: skip
 INTERFACE = {
     "resource_uri": STR, "id": INT, "name": STR, "type": STR, "enabled": BOOL, "tags": [STR], "vlan": _VLAN,
-    "links": [{"id": INT, "mode": STR, "subnet": _SUBNET, "ip_address": STR}], "mac_address": STR,
+    "links": [{"id": INT, "mode": STR, "subnet": SUBNET, "ip_address": STR}], "mac_address": STR,
     "effective_mtu": INT, "parents": [STR], "children": [STR], "system_id": STR, "link_connected": BOOL,
     "interface_speed": INT, "link_speed": INT, "numa_node": INT, "sriov_max_vf": INT, "vendor": STR, "product": STR,
     "firmware_version": STR,
@@ -52,6 +52,14 @@ VM_HOST = {
          "default": BOOL},
     ],
     "version": STR, "resource_uri": STR,
+}  # fmt: skip
+DOMAIN = {
+    "id": INT, "name": STR, "authoritative": BOOL, "ttl": INT, "is_default": BOOL, "resource_record_count": INT,
+    "resource_uri": STR,
+}  # fmt: skip
+DNS_RESOURCE = {
+    "id": INT, "fqdn": STR, "address_ttl": INT, "ip_addresses": [{"ip": STR}], "resource_records": [STR],
+    "resource_uri": STR,
 }  # fmt: skip
 TAG = {"resource_uri": STR, "name": STR, "comment": STR, "definition": STR, "kernel_opts": STR}
 

@@ -10,7 +10,7 @@ from attrs import define
 from tests.clients.calls import TERRAFORM
 from tests.clients.exact_bytes import Answer, Gomaasclient
 from tests.clients.go_programs import key_of
-from tests.clients.go_types import INTERFACE, MACHINE, TAG, VM_HOST, decoded
+from tests.clients.go_types import DNS_RESOURCE, DOMAIN, INTERFACE, MACHINE, SUBNET, TAG, VM_HOST, decoded
 from tests.clients.recording_proxy import recording
 from tests.deployment.deployment import Deployment
 from tests.integration.images import add_image
@@ -96,6 +96,38 @@ class Terraform:
         decoded(ok(await self.client.post(f"machines/{self.system_id}/", "deploy", deploy)), MACHINE)
         await self.becomes("Deployed", "Deploying")
 
+    async def create_default_gateway(self) -> None:
+        path = f"nodes/{self.system_id}/interfaces/{self.nic_id}/"
+        ok(await self.client.post(path, "set_default_gateway", [("link_id", str(self.link_id))]))
+        assert (await self.machine())["default_gateways"]["ipv4"]["link_id"] == self.link_id
+        ok(await self.client.post(f"machines/{self.system_id}/", "clear_default_gateways"))
+
+    async def read_data_sources(self) -> None:
+        """What configurations read beside their own resources."""
+        assert ok(await self.client.get("maas/", "get_config", [("name", "default_osystem")]))
+        ok(await self.client.get("maas/", "get_config", [("name", "default_distro_series")]))
+        assert isinstance(ok(await self.client.get(f"machines/{self.system_id}/", "power_parameters")), dict)
+        assert ok(await self.client.get("rackcontrollers/"))
+        fabric, *_ = ok(await self.client.get("fabrics/"))
+        ok(await self.client.get(f"fabrics/{fabric['id']}/vlans/"))
+        decoded(ok(await self.client.get("subnets/")), [SUBNET])
+        for kind in ("spaces/", "zones/", "resourcepools/", "users/", "account/prefs/sshkeys/"):
+            ok(await self.client.get(kind))
+
+    async def dns_record(self) -> None:
+        """A domain with a record, created and destroyed."""
+        domain = decoded(
+            ok(await self.client.post("domains/", fields=[("name", "tf.example"), ("ttl", "300")])), DOMAIN
+        )
+        fields = [("fqdn", "www.tf.example"), ("ip_addresses", "10.1.0.51"), ("address_ttl", "60")]
+        record = decoded(ok(await self.client.post("dnsresources/", fields=fields)), DNS_RESOURCE)
+        path = f"dnsresources/{record['id']}/"
+        assert decoded(ok(await self.client.put(path, fields)), DNS_RESOURCE) == record
+        assert decoded(ok(await self.client.get(path)), DNS_RESOURCE) == record
+        assert (await self.client.delete(path)).status == 204
+        assert decoded(ok(await self.client.get(f"domains/{domain['id']}/")), DOMAIN) == domain
+        assert (await self.client.delete(f"domains/{domain['id']}/")).status == 204
+
     async def plan(self) -> dict[str, Any]:
         """What a refresh reads of every resource."""
         host = decoded(ok(await self.client.get(f"pods/{self.host_id}/")), VM_HOST)
@@ -140,7 +172,10 @@ async def test_terraform_applies_plans_and_destroys(innkeeper: Deployment) -> No
         await terraform.create_vm_host_machine()
         await terraform.create_tag()
         await terraform.create_interface_link()
+        await terraform.create_default_gateway()
         await terraform.create_instance()
+        await terraform.read_data_sources()
+        await terraform.dns_record()
         planned = await terraform.plan()
         assert planned["host"] == ["tf-host", ["lab", CONSOLE_TAG, "simulated"], "default", 2.5]
         assert planned["machine"][3:] == ["Deployed", ["10.1.0.51"]]
