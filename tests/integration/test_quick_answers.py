@@ -86,6 +86,18 @@ async def test_a_compose_that_fails_after_the_answer_leaves_a_machine_with_the_r
     assert machine["interface_set"] == machine["blockdevice_set"] == []
 
 
+async def test_whoever_composes_a_machine_can_abort_that(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    with innkeeper.held("create volume"):
+        path = f"machines/{(await compose(innkeeper, host['id']))['system_id']}/"
+        plan = await innkeeper.post(path, op="abort", dry_run="true")
+        assert "is stopped" in str(plan)
+        assert (await innkeeper.post(path, op="abort", comment="too slow"))["status_name"] == "Commissioning"
+    await reaches(innkeeper, path, "Failed commissioning")
+    assert innkeeper.simulated_guests() == []
+    assert await status_of_failure(innkeeper.post(path, op="abort")) == 409
+
+
 async def test_a_compose_that_fails_before_the_answer_leaves_no_machine(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     with innkeeper.held("create volume"):

@@ -147,8 +147,11 @@ ABORT = with_dry_run(
         "abort",
         MACHINE_RESULT,
         _abort,
-        title="Abort the deployment of a machine",
-        doc="Answers at once. The root disk is emptied; then the machine is Allocated.",
+        title="Abort the deployment or the compose of a machine",
+        doc=(
+            "Answers at once. Of a deployment, the root disk is emptied; then the machine is Allocated. Of a compose, "
+            "the virtual machine is deleted; then the machine is Failed commissioning."
+        ),
         fields=(COMMENT,),
         find=find_machine,
         destructive=True,

@@ -19,6 +19,7 @@ from regiond.images.model import Image
 from regiond.images.service import Images
 from regiond.machines import view_store
 from regiond.machines.affected_guests import affected_guest
+from regiond.machines.compose.store import announce
 from regiond.machines.deployment import store
 from regiond.machines.deployment.user_data import decode_user_data
 from regiond.machines.deployment.user_data_delivery import Seal, UserDataDelivery
@@ -175,16 +176,22 @@ class Deployments:
         return await self._delivery.read(deployment_id, secret)
 
     async def abort(self, caller: Caller, system_id: str, *, comment: str = "") -> MachineView:
-        """Begins to stop the deployment, after which the machine is allocated again. Raises NotFound, NotAllowed,
-        WrongState.
+        """Begins to stop the deployment, after which the machine is allocated again; or the compose, which then has
+        failed. Raises NotFound, NotAllowed, WrongState.
         """
-        _, operation = await self._deploying(caller, system_id)
+        machine, operation = await self._abortable(caller, system_id)
+        if operation.kind is OperationKind.COMPOSE:
+            async with self._database.transaction() as db:
+                await announce(db, machine.id)  # whoever aborts it knows of it, and reads what became of it
         await self._cancel(operation, comment, caller=caller)
         return await self._read(caller, system_id)
 
     async def abort_plan(self, caller: Caller, system_id: str) -> MachineRemovalPlan:
         """A dry run of `abort`; raises what it raises."""
-        machine, _ = await self._deploying(caller, system_id)
+        machine, operation = await self._abortable(caller, system_id)
+        if operation.kind is OperationKind.COMPOSE:
+            effect = f"The compose of {machine.hostname} is stopped; what it has created on its host is deleted."
+            return MachineRemovalPlan(name=machine.hostname, effects=(effect,))
         async with self._database.connection() as db:
             guest = await affected_guest(db, machine)
         effect = f"The deployment of {machine.hostname} is stopped; its root disk is emptied, and it stays allocated."
@@ -205,30 +212,30 @@ class Deployments:
                 f"The deployment of {machine.hostname} (operation {operation.id}) is being stopped; try again."
             ) from error
 
-    async def _deploying(self, caller: Caller, system_id: str) -> tuple[MachineView, Operation]:
-        """Raises NotFound, NotAllowed, WrongState."""
+    async def _abortable(self, caller: Caller, system_id: str) -> tuple[MachineView, Operation]:
+        """Returns the machine and its deployment or compose. Raises NotFound, NotAllowed, WrongState."""
         machine = await self._read(caller, system_id)
         check_owner(caller, machine)
-        operation = await self._active(machine)
+        kind = OperationKind.COMPOSE if machine.state is MachineState.COMPOSING else OperationKind.DEPLOY
+        operation = await self._active(machine, kind)
         if operation is None:
-            raise WrongState(f"{machine.hostname} is not being deployed.", state=machine.state.value)
+            raise WrongState(f"{machine.hostname} is neither composed nor deployed now.", state=machine.state.value)
         return machine, operation
 
     async def _cancel(self, operation: Operation, comment: str = "", *, caller: Caller | None = None) -> None:
         async with self._database.transaction() as db:
             if await operation_service.request_cancel(db, operation.id):
-                message = f"The deployment of {operation.hostname} is being aborted" + (
-                    f": {comment}" if comment else ""
-                )
+                what = "compose" if operation.kind is OperationKind.COMPOSE else "deployment"
+                message = f"The {what} of {operation.hostname} is being aborted" + (f": {comment}" if comment else "")
                 await Events.record(
-                    db, "deployment_aborted", message, caller=caller, host_id=operation.host_id,
+                    db, f"{what}_aborted", message, caller=caller, host_id=operation.host_id,
                     system_id=operation.system_id, operation_id=operation.id,
                 )  # fmt: skip
 
-    async def _active(self, machine: MachineView) -> Operation | None:
+    async def _active(self, machine: MachineView, kind: OperationKind = OperationKind.DEPLOY) -> Operation | None:
         async with self._database.connection() as db:
-            operation = await operation_service.active(db, OperationKind.DEPLOY, machine_id=machine.id)
-        return operation if operation is not None and operation.kind is OperationKind.DEPLOY else None
+            operation = await operation_service.active(db, kind, machine_id=machine.id)
+        return operation if operation is not None and operation.kind is kind else None
 
     async def _read(self, caller: Caller, system_id: str) -> MachineView:
         async with self._database.connection() as db:
