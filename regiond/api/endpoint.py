@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -62,6 +63,7 @@ class Call:
     query: tuple[tuple[str, str], ...] = ()
     respond_async: bool = False
     prefer_wait_s: float | None = None  # how long the client prefers to wait for an operation
+    began_s: float = field(factory=time.monotonic)  # on the clock of time.monotonic
     idempotency_key: str | None = None
     last_event_id: str | None = None
     files: Mapping[str, bytes] = field(factory=dict)

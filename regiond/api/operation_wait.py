@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 
 from common.errors import OperationPending
@@ -16,6 +17,8 @@ from regiond.operations.service import outcome
 # Some clients, Ansible's among them, give up after 10 s: what acts on a host answers before that.
 QUICK_ANSWER_S = 8.0
 ACTION_ANSWER_S = 5.0  # of power actions and releases, whose intent is committed: clients poll the machine's state
+
+_LEAST_S = 0.1  # of a request that has taken long before it began an operation
 
 STARTED = (202, Result(doc="With Prefer: respond-async: the operation, which has begun.", type=OPERATION_JSON))
 
@@ -63,9 +66,9 @@ async def soon(
 
 
 def answer_within_s(call: Call, usual_s: float) -> float:
-    """How long this request waits at most: `usual_s`, or longer if the client prefers that."""
+    """How long this request still waits at most: `usual_s` since it began, or longer if the client prefers that."""
     longest_s = call.prefer_wait_s if _waits_longer(call, usual_s) and call.prefer_wait_s is not None else usual_s
-    return min(longest_s, call.info.wait_s)
+    return max(_LEAST_S, min(longest_s, call.info.wait_s) - (time.monotonic() - call.began_s))
 
 
 def _waits_longer(call: Call, usual_s: float) -> bool:
