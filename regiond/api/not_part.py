@@ -79,6 +79,7 @@ OF_HANDLERS: Mapping[str, Mapping[str, str]] = {
 # Of handlers that have an empty list and nothing else: a reason for every change.
 OF_EMPTY_LISTS: Mapping[str, str] = {
     "StaticRoutesHandler": "user data of the deployment sets routes in the guest",
+    "DNSResourceRecordsHandler": "dnsresources/ has names with addresses; keep other records in your own DNS server",
     "DHCPSnippetsHandler": "Innkeeper runs no DHCP server: configure the one of your network",
     "PackageRepositoriesHandler": "user data of the deployment, or the image, says where packages come from",
     "BootSourcesHandler": _IMAGES,

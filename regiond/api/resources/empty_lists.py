@@ -34,6 +34,12 @@ def _empty(
 _NODE = "nodes/{system_id}/"
 RESOURCES = (
     _empty("StaticRoutesHandler", "static-routes/", "static routes"),
+    _empty(
+        "DNSResourceRecordsHandler",
+        "dnsresourcerecords/",
+        "DNS records other than addresses",
+        filters=frozenset({"all", "domain", "fqdn", "name", "rrtype"}),
+    ),
     _empty("DHCPSnippetsHandler", "dhcp-snippets/", "DHCP snippets"),
     _empty("PackageRepositoriesHandler", "package-repositories/", "package repositories"),
     _empty("BootSourcesHandler", "boot-sources/", "boot sources"),
