@@ -41,6 +41,7 @@ from regiond.machines.allocation.service import Allocator
 from regiond.machines.bulk.service import Bulk
 from regiond.machines.compose.stages import ComposeStages
 from regiond.machines.deployment.service import Deployments
+from regiond.machines.devices.service import Devices
 from regiond.machines.nics.service import MachineNics
 from regiond.machines.ownership import Ownership
 from regiond.machines.service import Machines
@@ -113,6 +114,7 @@ class MachineLayer:
     allocation: Allocator
     ownership: Ownership
     machine_nics: MachineNics
+    devices: Devices
     bulk: Bulk
     deployments: Deployments
     content: RackContent

@@ -10,6 +10,7 @@ from common.values import PowerAction, PowerState
 from common.vm_host_report import VmHostReport
 from regiond.api.replies import Terminal
 from regiond.caller import Caller
+from regiond.deletion_plan import DeletionPlan
 from regiond.hosts.model import HostRemoval
 from regiond.long_list import LongList
 from regiond.machines.model import (
@@ -22,6 +23,10 @@ from regiond.machines.model import (
     BulkAction,
     DeployRequest,
     DetachedMachine,
+    DeviceFilter,
+    DeviceNicChange,
+    DeviceNicView,
+    DeviceView,
     ForgottenMachine,
     GroupCounts,
     HostConstraints,
@@ -32,6 +37,7 @@ from regiond.machines.model import (
     MachineSearch,
     MachineToCompose,
     MachineView,
+    NewDevice,
     ReleaseOptions,
 )
 from regiond.machines.service import HostRemovalPlan, HostWorkload, MachineRemovalPlan
@@ -154,6 +160,25 @@ class MachineNics(Protocol):
         tags: Sequence[str] | None = None,
     ) -> MachineView: ...
     async def set_tag(self, caller: Caller, system_id: str, nic_id: int, tag: str, *, present: bool) -> MachineView: ...
+
+
+class Devices(Protocol):
+    async def list(self, wanted: DeviceFilter, *, caller: Caller | None) -> tuple[DeviceView, ...]: ...
+    async def read(self, system_id: str, *, caller: Caller | None) -> DeviceView: ...
+    async def create(self, caller: Caller, new: NewDevice) -> DeviceView: ...
+    async def update(
+        self, caller: Caller, system_id: str, *, hostname: str | None = None, description: str | None = None
+    ) -> DeviceView: ...
+    async def delete(self, caller: Caller, system_id: str, *, dry_run: bool = False) -> DeletionPlan: ...
+    async def add_nic(self, caller: Caller, system_id: str, change: DeviceNicChange) -> DeviceNicView: ...
+    async def update_nic(
+        self, caller: Caller, system_id: str, nic_id: int, change: DeviceNicChange
+    ) -> DeviceNicView: ...
+    async def delete_nic(
+        self, caller: Caller, system_id: str, nic_id: int, *, dry_run: bool = False
+    ) -> DeletionPlan: ...
+    async def link(self, caller: Caller, system_id: str, nic_id: int, request: LinkRequest) -> DeviceNicView: ...
+    async def unlink(self, caller: Caller, system_id: str, nic_id: int, link_id: int | None) -> DeviceNicView: ...
 
 
 class Bulk(Protocol):

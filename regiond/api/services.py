@@ -21,6 +21,7 @@ from regiond.api.machine_services import (
     Bulk,
     Consoles,
     Deployments,
+    Devices,
     MachineNics,
     Machines,
     Ownership,
@@ -212,6 +213,7 @@ class Services:
     allocation: Allocation
     ownership: Ownership
     machine_nics: MachineNics
+    devices: Devices
     bulk: Bulk
     deployments: Deployments
     consoles: Consoles

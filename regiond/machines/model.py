@@ -15,6 +15,7 @@ from regiond.groups.model import ResourcePool, Zone
 from regiond.machines.adoption_model import Adopted, DetachedMachine, ForgottenMachine
 from regiond.machines.bulk_model import DEFAULT_AT_ONCE, MAX_AT_ONCE, MAX_BULK_MACHINES, BulkAction
 from regiond.machines.criteria_model import MachineCriteria, Traits
+from regiond.machines.device_model import DeviceFilter, DeviceNicChange, DeviceNicView, DeviceView, NewDevice
 from regiond.machines.request_model import (
     DEFAULT_RELEASE,
     NO_HOST_CONSTRAINTS,
@@ -47,6 +48,10 @@ __all__ = [
     "ComposeIntent",
     "DeployRequest",
     "DetachedMachine",
+    "DeviceFilter",
+    "DeviceNicChange",
+    "DeviceNicView",
+    "DeviceView",
     "DiskView",
     "ForgottenMachine",
     "GroupCounts",
@@ -65,6 +70,7 @@ __all__ = [
     "MachineState",
     "MachineToCompose",
     "MachineView",
+    "NewDevice",
     "NicView",
     "ReleaseOptions",
     "Traits",

@@ -15,6 +15,7 @@ from regiond.hosts.model import MACHINE_MISSING, MACHINE_MISSING_TEXT
 from regiond.machines import affinity_store, lifecycle_store, nic_store, store
 from regiond.machines.deployment import store as deployment_store
 from regiond.machines.deployment.steps import empty_disks
+from regiond.machines.devices import store as device_store
 from regiond.machines.guest_spec import nic_spec
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class ReleaseMachine:
-    """Powers off the machine's guest, removes its operating system, then clears owner and owner data.
+    """Powers off the machine's guest, removes its operating system and its devices, then clears owner and owner data.
 
     The guest remains. An operating system that a user installed by hand remains too, unless the request erases the
     disks. A deployed guest has `grace_s` to shut down by itself.
@@ -60,6 +61,7 @@ class ReleaseMachine:
                 await host_service.delete_guest(db, target.machine_id)
             await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.RELEASED)
             await _restore_links(db, operation, target)
+            await device_store.delete_of(db, target.machine_id)
             await lifecycle_store.clear_owner(db, target.machine_id)
             await affinity_store.end_allocation(db, target.machine_id)
             await network_service.forget_addresses(db, target.machine_id)

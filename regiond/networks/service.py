@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from regiond.networks.base_service import find_subnet
 from regiond.networks.discovery.service import discover_networks
 from regiond.networks.fabrics import Fabrics
 from regiond.networks.interface_availability import available_interfaces
 from regiond.networks.interfaces import Interfaces
-from regiond.networks.ipam.links import claim_address, release_addresses
+from regiond.networks.ipam.links import (
+    claim_address,
+    release_addresses,
+    release_device_addresses,
+    subnet_of_field,
+)
 from regiond.networks.ipam.ranges import Ranges
 from regiond.networks.ipam.seen_service import (
     forget_addresses,
@@ -32,14 +36,15 @@ __all__ = [
     "claim_address",
     "claim_static_address",
     "discover_networks",
-    "find_subnet",
     "forget_addresses",
     "free_addresses",
     "guest_nic_address",
     "record_addresses",
     "record_addresses_of",
     "release_addresses",
+    "release_device_addresses",
     "seen_addresses",
+    "subnet_of_field",
     "subnets",
     "taken_addresses",
     "unknown_references",

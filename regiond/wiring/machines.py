@@ -31,6 +31,7 @@ from regiond.machines.compose.steps import ComposeMachine
 from regiond.machines.deletion import DeleteMachine
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.deployment.steps import DeployMachine, DeploymentTools
+from regiond.machines.devices.service import Devices
 from regiond.machines.guest_changes import MachineGuestChanges
 from regiond.machines.host_removal import MachinesOfRemovedHost
 from regiond.machines.model import AllocateRequest
@@ -102,6 +103,7 @@ def wire_machines(
         host_images=HostImages(database=database, hosts=hosts, calls=calls),
         ownership=ownership,
         machine_nics=MachineNics(database),
+        devices=Devices(database),
         bulk=Bulk(database, operations, machines, ownership),
         adoption=Adoption(database, operations, hosts, calls, installation_id=installation_id),
         refresher=Refresher(

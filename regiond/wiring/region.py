@@ -141,6 +141,7 @@ def _wire_services(
         allocation=machines.allocation,
         ownership=machines.ownership,
         machine_nics=machines.machine_nics,
+        devices=machines.devices,
         bulk=machines.bulk,
         deployments=machines.deployments,
         consoles=Consoles(

@@ -69,7 +69,12 @@ async def test_every_read_matches_its_declared_schema(innkeeper: Deployment) -> 
         "blockdevices": machine["blockdevice_set"][0]["id"],
     }
     (region,) = await innkeeper.get("regions/")
-    controllers = {"rackcontrollers": rack["id"], "regioncontrollers": region["id"]}
+    async with innkeeper.connection() as db:
+        device = await db.fetchval(
+            "insert into device (system_id, hostname, parent_id) select 'dev123', 'box', id from machine limit 1"
+            " returning system_id"
+        )
+    controllers = {"devices": device, "rackcontrollers": rack["id"], "regioncontrollers": region["id"]}
     for resource in RESOURCES:
         for endpoint in resource.endpoints:
             if endpoint.method != "GET" or resource.handler == "VmClusterHandler":

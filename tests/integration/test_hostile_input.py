@@ -29,12 +29,13 @@ COLLECTIONS = (
     "tags",
     "domains",
     "dnsresources",
+    "devices",
 )
 PLACING = ("compose", "place", "allocate")
 CHANGED = (
     "fabric", "vlan", "space", "subnet", "ip_range", "host_interface", "ip_address", "machine", "machine_nic", "claim",
     "image", "user_file", "tag", "dns_domain", "dns_name",
-    "dns_address",
+    "dns_address", "device", "device_nic",
 )  # fmt: skip
 TEXTS = (
     "\x00", "-1", "1.5", str(2**63), "a" * 10_000, "<a&b>", "::/0", "fe80::1%eth0", "10.1.0.5/24",

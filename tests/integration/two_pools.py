@@ -40,6 +40,10 @@ GRANTS = {
 }
 USERNAMES = {Role.VIEWER: "vera", Role.OPERATOR: "olga", Role.ELSEWHERE: "emil", Role.ADMIN: "admin"}
 OWNERS = {NATIVE: "olga", FOREIGN: "emil"}
+_DEVICE = """
+    insert into device (system_id, hostname, parent_id) select $1, $2, id from machine where system_id = $3
+    returning system_id
+"""
 _CLUSTER = """
     insert into cluster (name, identity, project, zone_id, pool_id) values ($1, $1, 'default', 1, $2) returning id
 """
@@ -60,6 +64,7 @@ class Contents:
     nic_id: int
     disk_id: int
     operation_id: int
+    device_system_id: str
 
 
 @define
@@ -129,11 +134,12 @@ async def _contents(
         guest_id = await db.fetchval(
             "select g.id from guest g join machine m on m.id = g.machine_id where m.system_id = $1", system_id
         )
+        device_system_id = await db.fetchval(_DEVICE, f"d-{name}", f"{name}-device", system_id)
     return Contents(
         pool_id=pool_id, quota_id=quota_id, host_id=host["id"], host_system_id=host["host"]["system_id"],
         interface_id=interfaces[0]["id"], cluster_id=cluster_id, guest_id=guest_id, system_id=system_id,
         nic_id=machine["interface_set"][0]["id"], disk_id=machine["blockdevice_set"][0]["id"],
-        operation_id=operation["id"],
+        operation_id=operation["id"], device_system_id=device_system_id,
     )  # fmt: skip
 
 

@@ -20,7 +20,16 @@ from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, GuestView, HostState, HostView, StoragePoolView
 from regiond.images.model import Image, ImageState
 from regiond.ledger.model import HostCapacity
-from regiond.machines.model import DetachedMachine, DiskView, ForgottenMachine, MachineState, MachineView, NicView
+from regiond.machines.model import (
+    DetachedMachine,
+    DeviceNicView,
+    DeviceView,
+    DiskView,
+    ForgottenMachine,
+    MachineState,
+    MachineView,
+    NicView,
+)
 from regiond.operations.model import LogLine, Operation, OperationKind, OperationState
 from regiond.placement.model import DiskPlacement, Evaluation, Placement
 from regiond.quotas.model import Holdings, Limits, Quota
@@ -193,6 +202,19 @@ MACHINE = MachineView(
     ),
     nics=(NicView(id=41, index=0, name="eth0", mac_address="52:54:00:00:00:01", kind="network", source="default"),),
     created_at=AT,
+)
+DEVICE = DeviceView(
+    id=3,
+    system_id="dev123",
+    hostname="box",
+    description="",
+    parent="wdpx3n",
+    parent_id=9,
+    owner="ann",
+    zone=ZONE,
+    pool=POOL,
+    created_at=AT,
+    nics=(DeviceNicView(id=51, name="eth0", mac_address="52:54:00:00:00:20"),),
 )
 GUEST = GuestView(
     id=17,

@@ -19,6 +19,7 @@ KNOWN = {
     "virtual-machines": {"id": "17"},
     "vm-clusters": {"id": "1"},
     "machines": {"system_id": "wdpx3n"},
+    "devices": {"system_id": "dev123"},
     "operations": {"id": "77"},
     "discrepancies": {"id": "3"},
     "zones": {"name": "default"},
@@ -48,6 +49,9 @@ GOOD = {
     "power_address": "simulated:s1?cores=4",
     "tag": "fast",
     "mode": "auto",
+    "mac_address": "52:54:00:00:00:21",
+    "mac_addresses": "52:54:00:00:00:20",
+    "parent": "wdpx3n",
     "id": "41",
     "address": "10.1.0.7",
     "fingerprint": "SHA256:abc",
@@ -81,7 +85,8 @@ ON_THE_HOST = {"id": "4", "interfaces": "41", "blockdevices": "31"}
 DEPLOYMENT = {"id": "7", "secret": "0123456789abcdefghij"}
 
 
-def path_of(resource: Resource) -> str:
+def path_of(resource: Resource, endpoint: Endpoint | None = None) -> str:
+    """To an interface of a machine, or of a device if only these can be created and deleted."""
     collection = resource.path.split("/")[0]
     known = KNOWN.get(collection, {})
     if collection == "report":
@@ -90,6 +95,8 @@ def path_of(resource: Resource) -> str:
         known = {"system_id": "wdpx3n"}
         if "id" in resource.params:
             known["id"] = ON_THE_HOST[resource.path.split("/")[2]]
+        if endpoint is not None and endpoint.name in {"create_physical", "delete"}:
+            known = {"system_id": "dev123", "id": "51"}
     return resource.path.format(**known)
 
 
@@ -113,7 +120,7 @@ def good_fields(resource: Resource, endpoint: Endpoint) -> dict[str, Any]:
 def request(api: ApiDouble, resource: Resource, endpoint: Endpoint, **changes: object) -> Reply:
     """The response to a valid request, or to one with other values for some fields."""
     form = with_op(endpoint, {**good_fields(resource, endpoint), **changes})
-    return api.request(endpoint.method, path_of(resource), op=endpoint.op, form=form)
+    return api.request(endpoint.method, path_of(resource, endpoint), op=endpoint.op, form=form)
 
 
 def with_op(endpoint: Endpoint, form: Mapping[str, Any]) -> dict[str, Any]:

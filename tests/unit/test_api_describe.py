@@ -61,6 +61,8 @@ EXPECTED = {
     "MaasHandler": ("maas/", []),
     "InterfacesHandler": ("nodes/{system_id}/interfaces/", ["system_id"]),
     "InterfaceHandler": ("nodes/{system_id}/interfaces/{id}/", ["system_id", "id"]),
+    "DevicesHandler": ("devices/", []),
+    "DeviceHandler": ("devices/{system_id}/", ["system_id"]),
     "BlockDevicesHandler": ("nodes/{system_id}/blockdevices/", ["system_id"]),
     "BlockDeviceHandler": ("nodes/{system_id}/blockdevices/{id}/", ["system_id", "id"]),
     "FabricsHandler": ("fabrics/", []),

@@ -54,7 +54,7 @@ def test_a_wrong_value_is_rejected_by_field_and_changes_nothing(
     reply = request(api, resource, endpoint, **{one.name: value})
     assert reply.status == 400
     assert list(json_of(reply)) == [one.name]
-    assert {call.name for call in api.done()} <= {"operations.read", "racks.read"}
+    assert {call.name for call in api.done()} <= {"operations.read", "racks.read", "devices.read", "machines.list"}
 
 
 @each_endpoint
@@ -91,6 +91,7 @@ OWN_MACHINE = (
 )
 OF_INTERFACES = (
     "add_tag",
+    "delete",
     "disconnect",
     "link_subnet",
     "remove_tag",
@@ -100,6 +101,9 @@ OF_INTERFACES = (
 )
 FOR_USERS = {
     *(("InterfaceHandler", name, Permission.OPERATOR) for name in OF_INTERFACES),
+    ("InterfacesHandler", "create_physical", Permission.OPERATOR),
+    ("DevicesHandler", "create", Permission.OPERATOR),
+    *(("DeviceHandler", name, Permission.OWNER) for name in ("update", "delete")),
     ("MachineHandler", "clear_default_gateways", Permission.OPERATOR),
     *(("MachineHandler", op, Permission.OWNER) for op in OWN_MACHINE),
     ("MachineHandler", "delete", Permission.OWNER),

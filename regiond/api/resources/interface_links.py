@@ -12,11 +12,28 @@ from regiond.api import crud
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Boolean, Choice, Integer, Text, TextList
 from regiond.api.fields import Field
-from regiond.api.resources.interface_targets import FoundHostInterface, NicOfMachine, find_interface, find_nic
+from regiond.api.resources.interface_targets import (
+    FoundHostInterface,
+    NicOfDevice,
+    NicOfMachine,
+    find_interface,
+    find_nic,
+    find_node,
+)
 from regiond.api.serializer import encoded, one_of
+from regiond.api.serializers.devices import encode_device_interface
 from regiond.api.serializers.machines import encode_interface
 from regiond.api.serializers.networks import HOST_INTERFACE_JSON, INTERFACE_JSON
-from regiond.machines.model import LinkMode, LinkRequest, MachineView, NicView
+from regiond.deletion_plan import DeletionPlan
+from regiond.machines.model import (
+    DeviceNicChange,
+    DeviceNicView,
+    DeviceView,
+    LinkMode,
+    LinkRequest,
+    MachineView,
+    NicView,
+)
 
 ANY_INTERFACE = one_of(INTERFACE_JSON, HOST_INTERFACE_JSON)
 _INTERFACE = Result(doc="The interface.", type=encoded(INTERFACE_JSON))
@@ -33,22 +50,35 @@ async def _link(call: Call) -> Mapping[str, Any]:
         default_gateway=call.values["default_gateway"],
         force=call.values["force"],
     )
+    if isinstance(call.target, NicOfDevice):
+        device = call.target.device
+        linked = await call.services.devices.link(call.caller, device.system_id, call.target.nic.id, request)
+        return _of_device(device, linked)
     machine, nic = _of(call)
     return _encoded(await call.services.machine_nics.link(call.caller, machine.system_id, nic.id, request), nic)
 
 
 async def _unlink(call: Call) -> Mapping[str, Any]:
-    machine, nic = _of(call)
-    changed = await call.services.machine_nics.unlink(call.caller, machine.system_id, nic.id, call.values["id"])
-    return _encoded(changed, nic)
+    return await _end_link(call, call.values["id"])
 
 
 async def _disconnect(call: Call) -> Mapping[str, Any]:
+    return await _end_link(call, None)
+
+
+async def _end_link(call: Call, link_id: int | None) -> Mapping[str, Any]:
+    if isinstance(call.target, NicOfDevice):
+        device = call.target.device
+        unlinked = await call.services.devices.unlink(call.caller, device.system_id, call.target.nic.id, link_id)
+        return _of_device(device, unlinked)
     machine, nic = _of(call)
-    return _encoded(await call.services.machine_nics.unlink(call.caller, machine.system_id, nic.id, None), nic)
+    changed = await call.services.machine_nics.unlink(call.caller, machine.system_id, nic.id, link_id)
+    return _encoded(changed, nic)
 
 
 async def _set_default_gateway(call: Call) -> Mapping[str, Any]:
+    if isinstance(call.target, NicOfDevice):
+        raise InvalidRequest("not part of Innkeeper: the routes of devices. Configure them on the machine.")
     machine, nic = _of(call)
     link_id = call.values["link_id"]
     changed = await call.services.machine_nics.set_default_gateway(call.caller, machine.system_id, nic.id, link_id)
@@ -64,14 +94,30 @@ async def _remove_tag(call: Call) -> Mapping[str, Any]:
 
 
 async def _set_tag(call: Call, *, present: bool) -> Mapping[str, Any]:
-    machine, nic = _of(call)
     tag = call.values["tag"]
+    if isinstance(call.target, NicOfDevice):
+        device, own = call.target.device, call.target.nic
+        tags = (*(one for one in own.tags if one != tag), *((tag,) if present else ()))
+        change = DeviceNicChange(tags=tags)
+        return _of_device(device, await call.services.devices.update_nic(call.caller, device.system_id, own.id, change))
+    machine, nic = _of(call)
     changed = await call.services.machine_nics.set_tag(call.caller, machine.system_id, nic.id, tag, present=present)
     return _encoded(changed, nic)
 
 
 async def _update(call: Call) -> Mapping[str, Any]:
-    target: NicOfMachine | FoundHostInterface = call.target
+    target: NicOfMachine | NicOfDevice | FoundHostInterface = call.target
+    if isinstance(target, NicOfDevice):
+        values, device = call.values, target.device
+        change = DeviceNicChange(
+            name=values["name"] or None,
+            mac_address=values["mac_address"] or None,
+            vlan=values["vlan"],
+            mtu=values["mtu"],
+            tags=values["tags"],
+        )
+        updated_nic = await call.services.devices.update_nic(call.caller, device.system_id, target.nic.id, change)
+        return _of_device(device, updated_nic)
     if isinstance(target, FoundHostInterface):
         changed = await call.services.networks.update_interface(
             call.caller, target.found.interface.id, vlan=call.values["vlan"], tags=call.values["tags"]
@@ -94,6 +140,36 @@ def _check_unchanged(call: Call, nic: NicView) -> None:
         raise InvalidRequest.of({"mac_address": [_FIXED]})
     if vlan and (nic.vlan is None or vlan not in (str(nic.vlan.id), nic.vlan.name)):
         raise InvalidRequest.of({"vlan": [_FIXED]})
+
+
+async def _create_physical(call: Call) -> Mapping[str, Any]:
+    node: MachineView | DeviceView = call.target
+    if not isinstance(node, DeviceView):
+        raise InvalidRequest(f"not part of Innkeeper: other NICs of the virtual machine {node.hostname}. {_FIXED}")
+    values = call.values
+    change = DeviceNicChange(
+        name=values["name"] or None,
+        mac_address=values["mac_address"],
+        vlan=values["vlan"],
+        mtu=values["mtu"],
+        tags=values["tags"],
+    )
+    return _of_device(node, await call.services.devices.add_nic(call.caller, node.system_id, change))
+
+
+async def _delete(call: Call) -> DeletionPlan:
+    target: NicOfMachine | NicOfDevice = call.target
+    if not isinstance(target, NicOfDevice):
+        name = target.machine.hostname
+        raise InvalidRequest(f"not part of Innkeeper: fewer NICs of the virtual machine {name}. {_FIXED}")
+    return await call.services.devices.delete_nic(
+        call.caller, target.device.system_id, target.nic.id, dry_run=call.values["dry_run"] is True
+    )
+
+
+def _of_device(device: DeviceView, nic: DeviceNicView) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = encode_device_interface(device.system_id, nic)
+    return found
 
 
 def _of(call: Call) -> tuple[MachineView, NicView]:
@@ -121,7 +197,31 @@ def _action(
     )  # fmt: skip
 
 
+_MTU = Field(name="mtu", type=Integer(minimum=68, maximum=65535), doc="Of a device's interface: its MTU in bytes.")
+CREATE_PHYSICAL = crud.action(
+    "create_physical",
+    _INTERFACE,
+    _create_physical,
+    title="Add an interface to a device",
+    doc="The NICs of a virtual machine are those with which it was composed.",
+    permission=Permission.OPERATOR,
+    fields=(
+        Field(name="mac_address", type=Text(max_length=64), required=True, doc="Its MAC address."),
+        Field(name="name", type=Text(max_length=15), doc="Its name (default: the first free of eth0, eth1 …)."),
+        Field(name="vlan", type=Text(max_length=64), doc="Id of its VLAN."),
+        _MTU,
+        Field(name="tags", type=TextList(commas=True), doc="Its tags, separated by commas or repeated."),
+    ),
+    find=find_node,
+)
 ENDPOINTS = (
+    crud.delete(
+        _delete,
+        title="Delete an interface of a device",
+        doc="Releases its address. The NICs of a virtual machine are those with which it was composed.",
+        permission=Permission.OPERATOR,
+        find=find_nic,
+    ),
     evolve(
         crud.update(
             Result(doc="The interface.", type=ANY_INTERFACE),
@@ -146,7 +246,12 @@ ENDPOINTS = (
                     type=TextList(commas=True, max_items=256),
                     doc="All its tags, separated by commas or repeated. Constraints select host interfaces by them.",
                 ),
-                Field(name="mac_address", type=Text(max_length=64), doc="A machine's NIC keeps its MAC address."),
+                Field(
+                    name="mac_address",
+                    type=Text(max_length=64),
+                    doc="Of a device's interface: its MAC address. A machine's NIC keeps its own.",
+                ),
+                _MTU,
             ),
             find=find_interface,
         ),

@@ -1,4 +1,4 @@
-"""Finds the interface of a path: a NIC of a machine, or an interface of a VM host."""
+"""Finds the interface of a path: a NIC of a machine or device, or an interface of a VM host."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from regiond.api.serializers.networks import InterfaceOfHost
 from regiond.api.services import Services
 from regiond.caller import Caller
 from regiond.groups.model import ResourcePool
-from regiond.machines.model import MachineView, NicView
+from regiond.identifiers import split_reference
+from regiond.machines.model import DeviceFilter, DeviceNicView, DeviceView, MachineView, NicView
+from regiond.networks.model import DOMAIN_NAME
 from regiond.validation_messages import no_object
+
+_MAX_LENGTH = 300
 
 
 @frozen(kw_only=True)
@@ -31,6 +35,19 @@ class NicOfMachine:
 
 
 @frozen(kw_only=True)
+class NicOfDevice:
+    device: DeviceView
+    nic: DeviceNicView
+
+    @property
+    def pool(self) -> ResourcePool:
+        return self.device.pool
+
+    def belongs_to(self, caller: Caller) -> bool:
+        return self.device.belongs_to(caller)
+
+
+@frozen(kw_only=True)
 class FoundHostInterface:
     """`pool` is that of the host."""
 
@@ -38,25 +55,56 @@ class FoundHostInterface:
     pool: ResourcePool
 
 
-async def find_nic(services: Services, path: Mapping[str, str]) -> NicOfMachine:
-    """Raises NotFound, also for an interface of a VM host: only the NICs of machines have links that can be changed."""
-    machine = await machine_of(services, path["system_id"])
-    what = f"interface of {machine.hostname}"
-    nic = one_of_object(what, path["id"], machine.nics, lambda each: (each.id, each.name))
-    return NicOfMachine(machine=machine, nic=nic)
+async def device_of(services: Services, text: str) -> DeviceView:
+    """Returns the device with this system id or hostname, with or without domain. Raises NotFound."""
+    if not text.isascii() or not text.isprintable() or len(text) > _MAX_LENGTH:
+        raise NotFound(no_object("device", text))
+    system_id, name = split_reference(text)
+    if system_id is not None:
+        try:
+            return await services.devices.read(system_id, caller=services.caller)
+        except NotFound:
+            pass  # it may be a hostname
+    hostnames = () if name is None else (name.lower().removesuffix(f".{DOMAIN_NAME}"),)
+    found = await services.devices.list(DeviceFilter(hostnames=hostnames), caller=services.caller) if hostnames else ()
+    if not found:
+        raise NotFound(no_object("device", text))
+    return found[0]
 
 
-async def find_interface(services: Services, path: Mapping[str, str]) -> NicOfMachine | FoundHostInterface:
+async def find_node(services: Services, path: Mapping[str, str]) -> MachineView | DeviceView:
+    """The machine or device of a path. Raises NotFound."""
+    try:
+        return await machine_of(services, path["system_id"])
+    except NotFound as no_machine:
+        try:
+            return await device_of(services, path["system_id"])
+        except NotFound:
+            raise no_machine from None
+
+
+async def find_nic(services: Services, path: Mapping[str, str]) -> NicOfMachine | NicOfDevice:
+    """Raises NotFound, also for an interface of a VM host: only machines and devices have links that can be changed."""
+    node = await find_node(services, path)
+    what = f"interface of {node.hostname}"
+    if isinstance(node, DeviceView):
+        nic_of_device = one_of_object(what, path["id"], node.nics, lambda each: (each.id, each.name))
+        return NicOfDevice(device=node, nic=nic_of_device)
+    nic = one_of_object(what, path["id"], node.nics, lambda each: (each.id, each.name))
+    return NicOfMachine(machine=node, nic=nic)
+
+
+async def find_interface(
+    services: Services, path: Mapping[str, str]
+) -> NicOfMachine | NicOfDevice | FoundHostInterface:
     """Raises NotFound."""
     try:
-        machine = await machine_of(services, path["system_id"])
-    except NotFound as no_machine:
+        await find_node(services, path)
+    except NotFound:
         try:
             found = await host_interfaces.find(services, path)
         except NotFound:
-            raise NotFound(no_object("machine or VM host", path["system_id"])) from no_machine
+            raise NotFound(no_object("machine, device or VM host", path["system_id"])) from None
         host = await services.hosts.read(found.interface.host_id, caller=services.caller)
         return FoundHostInterface(found=found, pool=host.pool)
-    what = f"interface of {machine.hostname}"
-    nic = one_of_object(what, path["id"], machine.nics, lambda each: (each.id, each.name))
-    return NicOfMachine(machine=machine, nic=nic)
+    return await find_nic(services, path)

@@ -12,24 +12,28 @@ from common.errors import NotFound
 from regiond.api import crud
 from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.resources import host_interfaces, interface_links
+from regiond.api.resources.interface_targets import find_node
 from regiond.api.resources.lookups import machine_of, one_of_object
 from regiond.api.serializer import array
+from regiond.api.serializers.devices import encode_device_interface
 from regiond.api.serializers.machines import BLOCK_DEVICE_JSON, DiskOfMachine, encode_interface
 from regiond.api.services import Services
-from regiond.machines.model import MachineView
+from regiond.machines.model import DeviceView, MachineView
 from regiond.validation_messages import no_object
 
 
 async def _find_interfaces(services: Services, path: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The encoded interfaces of a machine or of a VM host."""
+    """The encoded interfaces of a machine, of a device or of a VM host."""
     try:
-        machine = await machine_of(services, path["system_id"])
+        node = await find_node(services, path)
     except NotFound as no_machine:
         try:
             return host_interfaces.encode_all(await host_interfaces.of_host(services, path["system_id"]))
         except NotFound:
-            raise NotFound(no_object("machine or VM host", path["system_id"])) from no_machine
-    return [encode_interface(machine, nic) for nic in machine.nics]
+            raise NotFound(no_object("machine, device or VM host", path["system_id"])) from no_machine
+    if isinstance(node, DeviceView):
+        return [encode_device_interface(node.system_id, nic) for nic in node.nics]
+    return [encode_interface(node, nic) for nic in node.nics]
 
 
 async def _find_machine(services: Services, path: Mapping[str, str]) -> MachineView:
@@ -59,19 +63,20 @@ _ANY_INTERFACE = interface_links.ANY_INTERFACE
 INTERFACES = Resource(
     handler="InterfacesHandler",
     path="nodes/{system_id}/interfaces/",
-    doc="The NICs of a machine, or the interfaces of a VM host to which guests attach.",
+    doc="The NICs of a machine or device, or the interfaces of a VM host to which guests attach.",
     endpoints=(
         crud.read_target(
             Result(doc="The interfaces.", type=array(_ANY_INTERFACE)),
             _find_interfaces,
-            title="List the interfaces of a machine or VM host",
+            title="List the interfaces of a machine, device or VM host",
         ),
+        interface_links.CREATE_PHYSICAL,
     ),
 )
 INTERFACE = Resource(
     handler="InterfaceHandler",
     path="nodes/{system_id}/interfaces/{id}/",
-    doc="One NIC of a machine, or one interface of a VM host, by its id or name.",
+    doc="One NIC of a machine or device, or one interface of a VM host, by its id or name.",
     endpoints=(
         crud.read_target(Result(doc="The interface.", type=_ANY_INTERFACE), _find_interface, title="Read an interface"),
         *interface_links.ENDPOINTS,

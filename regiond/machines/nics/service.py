@@ -29,7 +29,6 @@ from regiond.machines.nics.model import (
     link_text,
 )
 from regiond.networks import service as network_service
-from regiond.networks.model import Subnet
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -61,7 +60,7 @@ class MachineNics:
         """Replaces a link without an address that Innkeeper assigned; one with an address only with `force`."""
         async with self._changing(caller, system_id, nic_id) as change:
             db, machine, nic = change.db, change.machine, change.nic
-            subnet = await _subnet(db, request.subnet)
+            subnet = await network_service.subnet_of_field(db, request.subnet)
             check_link(machine, nic, request, subnet)
             if subnet is not None:
                 vlans = await network_service.vlans(db, ids=await store.vlan_ids(db, nic.id))
@@ -167,13 +166,3 @@ async def _remember(change: _Change) -> None:
     """What a machine without owner gets stays; release takes back what an owner changed."""
     if change.machine.state is MachineState.ALLOCATED:
         await store.remember(change.db, change.machine.id)
-
-
-async def _subnet(db: Db, reference: str) -> Subnet | None:
-    """Raises InvalidRequest under `subnet`."""
-    if not reference:
-        return None
-    try:
-        return await network_service.find_subnet(db, reference)
-    except (NotFound, InvalidRequest) as error:
-        raise InvalidRequest.of({"subnet": [error.message]}) from error

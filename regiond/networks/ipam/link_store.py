@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 _DELETE = "delete from ip_address where nic_id = any($1::integer[])"
+_DELETE_OF_DEVICES = "delete from ip_address where device_nic_id = any($1::integer[])"
 _OVERLAPPING = "select id from subnet where cidr && $1::cidr and id <> $2"
 # An owner has changed the link of the NIC, and its release gives it this address again.
 _KEPT_FOR = """
@@ -31,6 +32,11 @@ _KEPT = """
 async def delete_addresses(db: Db, nic_ids: Sequence[int]) -> None:
     """Idempotent."""
     await db.execute(_DELETE, nic_ids)
+
+
+async def delete_device_addresses(db: Db, device_nic_ids: Sequence[int]) -> None:
+    """Idempotent."""
+    await db.execute(_DELETE_OF_DEVICES, device_nic_ids)
 
 
 async def overlapping(db: Db, subnet: Subnet) -> tuple[Subnet, ...]:

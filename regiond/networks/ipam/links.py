@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from common.errors import InvalidRequest, OutOfCapacity, WrongState
+from common.errors import InvalidRequest, NotFound, OutOfCapacity, WrongState
 from regiond.networks import interface_store, store
-from regiond.networks.base_service import checked_address
+from regiond.networks.base_service import checked_address, find_subnet
 from regiond.networks.ipam import link_store
 from regiond.networks.ipam import store as ipam_store
 from regiond.networks.ipam.service import obstacle
@@ -21,10 +21,20 @@ FIELD = "ip_address"  # of the request
 _MAX_NAMED = 3
 
 
-async def claim_address(db: Db, subnet: Subnet, *, machine_id: int, nic_id: int, ip: str | None = None) -> Address:
+async def claim_address(
+    db: Db,
+    subnet: Subnet,
+    *,
+    machine_id: int,
+    nic_id: int | None = None,
+    device_nic_id: int | None = None,
+    ip: str | None = None,
+) -> Address:
     """Claims `ip` for the NIC, or without one a free address of the subnet, in the caller's transaction.
 
-    The NIC must not claim another. A free address is in no range, DHCP ranges included, and in no smaller subnet.
+    It is a NIC of the machine, or of a device on it, and must not claim another address. A free one is in no range,
+    DHCP ranges included, and in no smaller subnet.
+
     Raises InvalidRequest under `ip_address` if `ip` is not in the subnet or is taken, OutOfCapacity if none is free,
     and WrongState if another transaction just claimed it or deleted the subnet.
     """
@@ -32,7 +42,7 @@ async def claim_address(db: Db, subnet: Subnet, *, machine_id: int, nic_id: int,
     if not await store.subnets(db, ids=[subnet.id]):
         raise WrongState(f"The subnet {subnet.cidr} was just deleted.")
     address = await _free(db, subnet, machine_id) if ip is None else await _given(db, subnet, ip, machine_id)
-    if not await ipam_store.claim(db, subnet.id, address, machine_id, nic_id):
+    if not await ipam_store.claim(db, subnet.id, address, machine_id, nic_id, device_nic_id=device_nic_id):
         holder = await ipam_store.machine_with(db, address)
         raise WrongState(f"{address} was just claimed by {holder or 'another machine'}. Try again.")
     return address
@@ -41,6 +51,21 @@ async def claim_address(db: Db, subnet: Subnet, *, machine_id: int, nic_id: int,
 async def release_addresses(db: Db, nic_ids: Iterable[int]) -> None:
     """Ends the claims of these NICs. Idempotent."""
     await link_store.delete_addresses(db, list(nic_ids))
+
+
+async def release_device_addresses(db: Db, device_nic_ids: Iterable[int]) -> None:
+    """Ends the claims of these NICs of devices. Idempotent."""
+    await link_store.delete_device_addresses(db, list(device_nic_ids))
+
+
+async def subnet_of_field(db: Db, reference: str) -> Subnet | None:
+    """The subnet with this id, CIDR or name; None for an empty text. Raises InvalidRequest under `subnet`."""
+    if not reference:
+        return None
+    try:
+        return await find_subnet(db, reference)
+    except (NotFound, InvalidRequest) as error:
+        raise InvalidRequest.of({"subnet": [error.message]}) from error
 
 
 async def _given(db: Db, subnet: Subnet, ip: str, machine_id: int) -> Address:

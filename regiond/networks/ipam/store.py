@@ -39,7 +39,9 @@ _LOCK_EXISTENCE = "select id from subnet where id = $1 for key share"
 _LOCK_SUBNET = "select from subnet where id = $1 for update"
 _COUNT_SUBNETS = "select count(*) from subnet"
 _MACHINE_WITH = """
-    select m.hostname from ip_address a join machine m on m.id = a.machine_id
+    select coalesce(m.hostname || ' (its device ' || d.hostname || ')', m.hostname)
+      from ip_address a join machine m on m.id = a.machine_id
+      left join device_nic n on n.id = a.device_nic_id left join device d on d.id = n.device_id
      where a.address = $1 and m.id is distinct from $2
 """
 _HOST_WITH = """
@@ -51,7 +53,7 @@ _HOST_WITH = """
      order by h.id limit 1
 """
 _CLAIM = """
-    insert into ip_address (subnet_id, address, machine_id, nic_id) values ($1, $2, $3, $4)
+    insert into ip_address (subnet_id, address, machine_id, nic_id, device_nic_id) values ($1, $2, $3, $4, $5)
     on conflict (address) do nothing
     returning id
 """
@@ -142,9 +144,17 @@ async def lock_subnet(db: Db, subnet_id: int) -> None:
     await db.execute(_LOCK_SUBNET, subnet_id)
 
 
-async def claim(db: Db, subnet_id: int, address: Address, machine_id: int, nic_id: int) -> bool:
+async def claim(
+    db: Db,
+    subnet_id: int,
+    address: Address,
+    machine_id: int,
+    nic_id: int | None,
+    *,
+    device_nic_id: int | None = None,
+) -> bool:
     """False if another machine claims the address, even if its transaction committed while this one waited."""
-    return await db.fetchval(_CLAIM, subnet_id, address, machine_id, nic_id) is not None
+    return await db.fetchval(_CLAIM, subnet_id, address, machine_id, nic_id, device_nic_id) is not None
 
 
 async def claims(db: Db, subnet_id: int) -> tuple[Claim, ...]:

@@ -7,11 +7,12 @@ from typing import Any
 
 from common.compose_request import ComposeRequest
 from common.values import PowerState
+from regiond.deletion_plan import DeletionPlan
 from regiond.long_list import LongList
 from regiond.machines.model import Adopted, Allocated, MachineToCompose
 from regiond.machines.service import HostRemovalPlan, HostWorkload, MachineRemovalPlan
 from tests.unit.answers.shared import named
-from tests.unit.api_samples import DETACHED, FORGOTTEN, GUEST, MACHINE, OPERATION, PLACEMENT
+from tests.unit.api_samples import DETACHED, DEVICE, FORGOTTEN, GUEST, MACHINE, OPERATION, PLACEMENT
 
 
 async def user_data(*_: Any) -> AsyncGenerator[bytes, None]:
@@ -57,6 +58,11 @@ ANSWERS: Mapping[str, Any] = {
     "ownership.start_commission": OPERATION,
     "machines.power_parameters": {"wdpx3n": {"power_address": "qemu:///system", "power_id": "quick-fox"}},
     "ownership.update": MACHINE,
+    "devices.list": lambda wanted: (DEVICE,) if DEVICE.hostname in wanted.hostnames or not wanted.hostnames else (),
+    "devices.read": named({"dev123": DEVICE}),
+    **{f"devices.{name}": DEVICE for name in ("create", "update")},
+    **{f"devices.{name}": DEVICE.nics[0] for name in ("add_nic", "update_nic", "link", "unlink")},
+    **{f"devices.{name}": DeletionPlan(name="box") for name in ("delete", "delete_nic")},
     **{f"machine_nics.{name}": MACHINE for name in NIC_CHANGES},
     "deployments.start": OPERATION,
     "deployments.abort": MACHINE,

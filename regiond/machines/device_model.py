@@ -1,0 +1,77 @@
+"""Devices as other rooms see them: containers on machines, with NICs and addresses of their own."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from attrs import frozen
+
+from regiond.caller import Caller
+from regiond.groups.model import ResourcePool, Zone
+from regiond.networks.model import Address, Subnet, Vlan
+
+
+@frozen(kw_only=True)
+class DeviceNicView:
+    """`mode` is that of the link, as in `NicView`; `mtu` is in bytes, None for that of the VLAN."""
+
+    id: int
+    name: str
+    mac_address: str
+    mode: str = "unconfigured"
+    mtu: int | None = None
+    tags: tuple[str, ...] = ()
+    vlan: Vlan | None = None
+    subnet: Subnet | None = None
+    ip_address: Address | None = None
+
+
+@frozen(kw_only=True)
+class DeviceView:
+    """`parent` is the system id of the machine (row id `parent_id`) on which it is: zone, pool and owner are its."""
+
+    id: int
+    system_id: str
+    hostname: str
+    description: str
+    parent: str
+    parent_id: int
+    owner: str | None
+    zone: Zone
+    pool: ResourcePool
+    created_at: datetime
+    nics: tuple[DeviceNicView, ...] = ()
+
+    def belongs_to(self, caller: Caller) -> bool:
+        return self.owner == caller.username
+
+
+@frozen(kw_only=True)
+class DeviceFilter:
+    """A device must match all given fields; the values of one field are alternatives."""
+
+    system_ids: tuple[str, ...] = ()
+    hostnames: tuple[str, ...] = ()
+    mac_addresses: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()  # system ids of machines
+
+
+@frozen(kw_only=True)
+class NewDevice:
+    """`parent` is the system id of a machine; an empty hostname is chosen. Each MAC address becomes a NIC."""
+
+    parent: str
+    mac_addresses: tuple[str, ...]
+    hostname: str = ""
+    description: str = ""
+
+
+@frozen(kw_only=True)
+class DeviceNicChange:
+    """None: unchanged, or for a new NIC the default. `vlan` is an id; empty: none."""
+
+    name: str | None = None
+    mac_address: str | None = None
+    vlan: str | None = None
+    mtu: int | None = None
+    tags: tuple[str, ...] | None = None

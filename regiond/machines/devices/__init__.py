@@ -1,0 +1,1 @@
+"""Devices: containers on machines that have addresses of their own."""

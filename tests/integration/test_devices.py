@@ -1,0 +1,140 @@
+"""Devices: containers on machines, registered and linked as Juju does it by gomaasapi."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.deployment.deployment import Deployment
+from tests.integration.tables import rows
+from tests.integration.test_nic_links import NETWORKS, allocated, reaches, subnet
+from tests.integration.users import as_user
+from tests.rejections import invalid_fields, rejected_status, rejection
+
+MAC = "52:54:00:aa:00:01"
+REQUIRED_BY_GOMAASAPI = {
+    "resource_uri": str, "system_id": str, "hostname": str, "fqdn": str, "parent": str, "owner": str,
+    "ip_addresses": list, "interface_set": list, "zone": dict,
+}  # fmt: skip
+
+
+async def register(innkeeper: Deployment, parent: str, hostname: str = "box", mac: str = MAC) -> Any:
+    return await innkeeper.post("devices/", mac_addresses=mac, parent=parent, hostname=hostname, domain="maas")
+
+
+def interface_of(device: Any, number: int = 0) -> str:
+    return f"nodes/{device['system_id']}/interfaces/{device['interface_set'][number]['id']}/"
+
+
+async def test_a_container_gets_addresses_as_juju_asks_for_them(innkeeper: Deployment) -> None:
+    nic = await allocated(innkeeper)
+    of_subnet = await subnet(innkeeper)
+    device = await register(innkeeper, nic.system_id)
+    assert {name: type(device[name]) for name in REQUIRED_BY_GOMAASAPI} == REQUIRED_BY_GOMAASAPI
+    assert (device["parent"], device["owner"], device["node_type"]) == (nic.system_id, "admin", 1)
+    path = interface_of(device)
+    changed = await innkeeper.put(path, name="eth7", vlan=of_subnet["vlan"]["id"], mac_address=MAC.upper())
+    assert (changed["name"], changed["vlan"]["id"], changed["links"]) == ("eth7", of_subnet["vlan"]["id"], [])
+    linked = await innkeeper.post(path, op="link_subnet", mode="STATIC", subnet=of_subnet["id"])
+    assert [(one["mode"], one["ip_address"]) for one in linked["links"]] == [("static", "10.1.0.2")]
+    added = await innkeeper.post(
+        f"nodes/{device['system_id']}/interfaces/", op="create_physical", mac_address="52:54:00:aa:00:02", mtu=9000,
+        vlan=of_subnet["vlan"]["id"],
+    )  # fmt: skip
+    assert (added["name"], added["effective_mtu"]) == ("eth0", 9000)
+    second = f"nodes/{device['system_id']}/interfaces/{added['id']}/"
+    await innkeeper.post(second, op="link_subnet", mode="auto", subnet="10.1.0.0/24")
+    (found,) = await innkeeper.get(f"devices/?mac_address={MAC}")
+    assert found["ip_addresses"] == ["10.1.0.2", "10.1.0.3"]
+    assert (await innkeeper.get(f"machines/{nic.system_id}/"))["ip_addresses"] == [], "they are the device's"
+    await innkeeper.delete(second)
+    await innkeeper.post(path, op="unlink_subnet", id=linked["links"][0]["id"])
+    assert (await innkeeper.get(f"devices/{device['system_id']}/"))["ip_addresses"] == []
+    await innkeeper.delete(f"devices/{device['system_id']}/")
+    assert (await innkeeper.get("devices/"), await rows(innkeeper, "select 1 from ip_address")) == ([], [])
+
+
+async def test_devices_are_found_by_every_filter(innkeeper: Deployment) -> None:
+    web, db = await allocated(innkeeper), await allocated(innkeeper, "db")
+    one = await register(innkeeper, "web", "box-1")
+    two = await register(innkeeper, db.system_id, "box-2", "52:54:00:aa:00:02")
+    for query, found in {
+        "": [one, two], f"id={one['system_id']}": [one], "hostname=box-2": [two], "hostname=box-2.maas": [two],
+        f"parent={web.system_id}": [one], "mac_address=52:54:00:AA:00:02": [two], "zone=default": [one, two],
+        "zone=other": [], "domain=maas": [one, two], "id=nobody": [], "domain=other": [],
+    }.items():  # fmt: skip
+        assert await innkeeper.get(f"devices/?{query}") == found, query
+    assert await innkeeper.get("devices/box-2/") == two
+    assert await innkeeper.get(f"nodes/{two['system_id']}/interfaces/") == two["interface_set"]
+    renamed = await innkeeper.put("devices/box-2/", hostname="box-3", description="lxd")
+    assert (renamed["hostname"], renamed["fqdn"], renamed["description"]) == ("box-3", "box-3.maas", "lxd")
+
+
+async def test_a_release_or_deletion_of_the_machine_deletes_its_devices(innkeeper: Deployment) -> None:
+    for action in ("release", "delete"):
+        nic = await allocated(innkeeper, f"for-{action}")
+        device = await register(innkeeper, nic.system_id)
+        await innkeeper.post(interface_of(device), op="link_subnet", mode="AUTO", subnet="10.1.0.0/24")
+        assert await innkeeper.get("discrepancies/") == [], "its address is no orphan"
+        if action == "release":
+            await innkeeper.post(f"machines/{nic.system_id}/", op="release")
+            await reaches(nic, "Ready")
+        else:
+            await innkeeper.delete(f"machines/{nic.system_id}/")
+        assert await innkeeper.get("devices/") == []
+        assert await rows(innkeeper, "select 1 from ip_address") == []
+
+
+async def test_an_address_of_a_device_is_given_to_nobody_else(innkeeper: Deployment) -> None:
+    nic = await allocated(innkeeper)
+    path = interface_of(await register(innkeeper, nic.system_id))
+    await innkeeper.post(path, op="link_subnet", mode="STATIC", subnet="10.1.0.0/24", ip_address="10.1.0.2")
+    taken = await invalid_fields(nic.link("STATIC", ip_address="10.1.0.2"))
+    assert taken == {"ip_address": ["10.1.0.2 belongs to machine web (its device box)."]}
+    assert (await nic.link("AUTO"))["links"][0]["ip_address"] == "10.1.0.3"
+
+
+async def test_wrong_requests_say_why(innkeeper: Deployment) -> None:
+    nic = await allocated(innkeeper)
+    device = await register(innkeeper, nic.system_id)
+    create: dict[str, Any] = {"mac_addresses": "52:54:00:aa:00:09", "parent": nic.system_id}
+    wrong: tuple[tuple[dict[str, Any], str], ...] = (
+        ({**create, "mac_addresses": MAC}, "mac_addresses"),
+        ({**create, "mac_addresses": "x"}, "mac_addresses"),
+        ({**create, "parent": "nobody"}, "parent"),
+        ({**create, "hostname": "web"}, "hostname"),
+        ({**create, "hostname": "a_b"}, "hostname"),
+        ({"parent": nic.system_id}, "mac_addresses"),
+        ({"mac_addresses": MAC}, "parent"),
+    )
+    for fields, field in wrong:
+        assert list(await invalid_fields(innkeeper.post("devices/", **fields))) == [field], fields
+    path = interface_of(device)
+    await innkeeper.put(path, vlan=(await subnet(innkeeper))["vlan"]["id"])
+    elsewhere = innkeeper.post(path, op="link_subnet", mode="AUTO", subnet="10.2.0.0/24")
+    assert list(await invalid_fields(elsewhere)) == ["subnet"]
+    assert [one["hostname"] for one in await innkeeper.get("devices/")] == ["box"]
+
+
+async def test_the_nics_of_machines_are_neither_added_nor_deleted(innkeeper: Deployment) -> None:
+    nic = await allocated(innkeeper)
+    interfaces = f"nodes/{nic.system_id}/interfaces/"
+    for attempt in (
+        innkeeper.post(interfaces, op="create_physical", mac_address=MAC),
+        innkeeper.delete(nic.path),
+    ):
+        error = await rejection(attempt)
+        assert (error.details["status"], "not part of Innkeeper" in error.message) == (400, True)
+    assert len(await innkeeper.get(interfaces)) == 1
+
+
+async def test_only_the_owner_of_the_machine_has_devices_on_it(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated(cores=8, storage_gb=1000, networks=NETWORKS)
+    composed = await innkeeper.compose(host["id"], cores=1, memory=1024, hostname="web")
+    assert await rejected_status(register(innkeeper, composed["system_id"])) == 409
+    await innkeeper.post("machines/", op="allocate", system_id=composed["system_id"])
+    device = await register(innkeeper, composed["system_id"])
+    ann = await as_user(innkeeper, "ann")
+    assert await rejected_status(register(ann, composed["system_id"], "other", "52:54:00:aa:00:05")) == 403
+    assert await rejected_status(ann.delete(f"devices/{device['system_id']}/")) == 403
+    assert await rejected_status(ann.post(interface_of(device), op="disconnect")) == 403
+    assert await ann.get("devices/") == [device]
