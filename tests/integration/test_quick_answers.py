@@ -124,8 +124,20 @@ async def test_a_machine_that_was_not_composed_can_only_be_deleted(innkeeper: De
     assert await status_of_failure(innkeeper.post(path, op="power_on")) == 409
     assert await status_of_failure(innkeeper.post(path, op="mark_broken")) == 409
     assert (await innkeeper.post(path, op="release"))["status"] == 2  # it has no owner
+    plan = (await innkeeper.send("DELETE", path, query=[("dry_run", "true")])).json()
+    assert len(plan["deleted"]) == 1
     assert await delete(innkeeper, path) == 204
     await gone(innkeeper, path)
+
+
+async def test_a_vm_that_appears_after_its_compose_failed_is_no_machines(innkeeper: Deployment) -> None:
+    """The marker that the host may still write ends with the compose: what has it is removed."""
+    host = await innkeeper.add_simulated()
+    await failed_machine(innkeeper, host["id"])
+    (row,) = await innkeeper.fetch(
+        "select m.uuid, t.machine_uuid as ended from machine m, tombstone t where m.hostname = t.hostname"
+    )
+    assert row["uuid"] != row["ended"]
 
 
 async def test_a_host_can_be_removed_although_a_compose_failed_on_it(innkeeper: Deployment) -> None:
