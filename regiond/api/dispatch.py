@@ -10,9 +10,10 @@ from attrs import evolve, field, frozen
 
 from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest, NotAllowed, NotAuthenticated, NotFound
 from regiond.accounts.model import SignatureMethod
-from regiond.api import errors
+from regiond.api import errors, etags
 from regiond.api.audit_record import AuditRecord
 from regiond.api.body_turns import BodyTurns
+from regiond.api.change_locks import ChangeLocks
 from regiond.api.endpoint import Call, Endpoint, Resource, SiteInfo
 from regiond.api.fields import Problems, parse_fields, parse_other_keys
 from regiond.api.nonces import NonceWindow
@@ -31,6 +32,7 @@ from regiond.request_limits import RequestLimits
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 _METHODS_WITH_BODY = frozenset({"POST", "PUT"})
+_CONDITIONAL_METHODS = frozenset({"PUT", "DELETE"})
 _MAX_KEY_LENGTH = 255
 ANONYMOUS_BODY_BYTES = 16 * 1024  # a longer body is read only once its sender is known; forms can be signed inside
 NOT_ADMITTED = text_reply(
@@ -57,6 +59,7 @@ class Api:
     now_s: Callable[[], float]
     nonces: NonceWindow = field(factory=NonceWindow)
     bodies: BodyTurns = field(factory=BodyTurns)
+    changes: ChangeLocks = field(factory=ChangeLocks)
 
     async def answer(self, resource: Resource, path: Mapping[str, str], request: ApiRequest, request_id: str) -> Reply:
         """Never raises: an error becomes its HTTP status, a bug becomes 500 with the id that the log entry has."""
@@ -171,8 +174,14 @@ class Api:
             content=body.content,
         )
         await _check_fields(call, {**parsed.problems, **other.problems, **unknown.problems})
-        await record.begin(dry_run=call.values.get("dry_run") is True)
-        return with_warning(await endpoint.run(call), endpoint, unknown.ignored)
+        if request.if_match is not None and request.method in _CONDITIONAL_METHODS:
+            async with self.changes.lock(request.sent_path):
+                current = await _current_etag(resource, call, request)
+                if current is None or not etags.matches(request.if_match, current):
+                    return etags.changed_since(current)
+                return await _run(call, record, unknown.ignored)
+        reply = await _run(call, record, unknown.ignored)
+        return etags.tagged(reply, request.if_none_match) if endpoint.reads_one else reply
 
     async def refusal(
         self,
@@ -260,6 +269,24 @@ class Api:
 def _unverified(secret: str) -> bool:
     """Any secret of an existing key: lets a body be read, with which the signature is verified then."""
     return bool(secret)
+
+
+async def _run(call: Call, record: AuditRecord, ignored: tuple[str, ...]) -> Reply:
+    await record.begin(dry_run=call.values.get("dry_run") is True)
+    return with_warning(await call.endpoint.run(call), call.endpoint, ignored)
+
+
+async def _current_etag(resource: Resource, call: Call, request: ApiRequest) -> str | None:
+    """Returns the tag that a read of the object would have for this caller. Raises what the read raises."""
+    read = resource.endpoint("GET", None)
+    if read is None or not read.reads_one:
+        return None
+    target = await _target(call.services, read, call.path, request)
+    check_role(read.permission, call.caller)
+    check_object(read.permission, call.caller, target)
+    values = parse_fields(read.fields, {}).values
+    reply = await read.run(evolve(call, endpoint=read, values=values, other_values={}, target=target))
+    return etags.etag_of(reply.body) if reply.status == 200 and reply.chunks is None else None
 
 
 async def _target(services: Services, endpoint: Endpoint, path: Mapping[str, str], request: ApiRequest) -> Any:

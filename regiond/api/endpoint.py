@@ -160,11 +160,17 @@ class Endpoint:
     @property
     def rejects_unknown_fields(self) -> bool:
         """Whether an unknown field is an error: of what destroys, and of lists, which would be longer than meant."""
-        return self.destructive or (self.method == "GET" and (bool(self.fields) or self._answers_a_list))
+        return self.destructive or (self.method == "GET" and (bool(self.fields) or self.answers_a_list))
 
     @property
-    def _answers_a_list(self) -> bool:
+    def answers_a_list(self) -> bool:
         return self.result.schema is not None and self.result.schema.get("type") == "array"
+
+    @property
+    def reads_one(self) -> bool:
+        """Whether it reads one object, whose answer has an entity tag."""
+        is_whole = not (self.result.is_stream or self.answers_a_list)
+        return self.method == "GET" and self.result.schema is not None and is_whole
 
     @property
     def help(self) -> str:

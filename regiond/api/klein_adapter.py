@@ -177,7 +177,7 @@ class Adapter:
         """Sets status and headers; returns the body. Chunks have no known length: HTTP/1.0 ends with the connection."""
         request.setResponseCode(reply.status, _PHRASES.get(reply.status))
         headers = {**self._headers, "Content-Type": reply.content_type, **reply.headers}
-        if reply.status != 204 and reply.chunks is None:
+        if reply.status not in {204, 304} and reply.chunks is None:
             headers["Content-Length"] = str(len(reply.body))
         for name, value in headers.items():
             request.setHeader(name, value)
@@ -314,6 +314,8 @@ def read_request(request: SiteRequest, *, op_suffix: str | None) -> ApiRequest:
         idempotency_key=header(request, "Idempotency-Key"),
         last_event_id=header(request, "Last-Event-ID"),
         op_suffix=op_suffix,
+        if_match=header(request, "If-Match"),
+        if_none_match=header(request, "If-None-Match"),
         sent_method=method,
         sent_path=request.sent_target.partition(b"?")[0].decode("utf-8", "surrogateescape"),
         origin=request.sender.origin,

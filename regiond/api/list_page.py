@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
@@ -32,6 +32,12 @@ class Page(Generic[T]):
     found: LongList[T]
     total: int | None = None
     next: tuple[str, str] | None = None
+
+    @classmethod
+    def by_id(cls, rows: Sequence[T], *, limit: int, field: str, id_of: Callable[[T], int]) -> Page[T]:
+        """A page of a log: `field` takes the id of the last row; a full page may be the last one."""
+        following = (field, str(id_of(rows[-1]))) if len(rows) >= limit else None
+        return cls(found=LongList.of(rows), next=following)
 
     def headers(self, path: str, query: Iterable[tuple[str, str]]) -> Mapping[str, str]:
         total = {} if self.total is None else {TOTAL: str(self.total)}

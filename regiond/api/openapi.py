@@ -8,7 +8,7 @@ from typing import Any
 from regiond.api.endpoint import Endpoint, Permission, Resource
 from regiond.api.field_types import IntegerList, TextList
 from regiond.api.fields import Field
-from regiond.api.openapi_responses import responses
+from regiond.api.openapi_responses import can_be_conditional, responses
 from regiond.api.request_body import CONTENT_TYPE
 
 _HEADERS = (
@@ -26,6 +26,18 @@ _HEADERS = (
         "schema": {"type": "string", "maxLength": 255},
     },
 )
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "Answer 304 without a body if the answer still has this ETag.",
+    "schema": {"type": "string"},
+}
+_IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "Answer 412 and change nothing if a read of the object no longer has this ETag.",
+    "schema": {"type": "string"},
+}
 
 
 def openapi(resources: Iterable[Resource], *, origin: str, version: str) -> dict[str, Any]:
@@ -48,7 +60,8 @@ def openapi(resources: Iterable[Resource], *, origin: str, version: str) -> dict
                     "type": "apiKey",
                     "in": "header",
                     "name": "Authorization",
-                    "description": "OAuth 1.0, signature method PLAINTEXT, empty consumer secret.",
+                    "description": "OAuth 1.0, signature method PLAINTEXT (or HMAC-SHA1 with a key for it), empty "
+                    "consumer secret; or Bearer CONSUMER:TOKEN:SECRET.",
                 }
             },
         },
@@ -93,6 +106,10 @@ def _operation(resource: Resource, endpoint: Endpoint, components: dict[str, Any
         operation["parameters"] = [_query_parameter(one) for one in endpoint.fields]
     if endpoint.waits_for_operation:
         operation["parameters"] = [*operation.get("parameters", ()), *_HEADERS]
+    if endpoint.reads_one:
+        operation["parameters"] = [*operation.get("parameters", ()), _IF_NONE_MATCH]
+    if can_be_conditional(resource, endpoint):
+        operation["parameters"] = [*operation.get("parameters", ()), _IF_MATCH]
     return operation
 
 

@@ -10,6 +10,20 @@ from regiond.api.endpoint import Endpoint, Permission, Resource, Result
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
 _FIELD_ERRORS = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+_ETAG = {
+    "ETag": {
+        "description": "A strong hash of the answer, for If-None-Match and If-Match.",
+        "schema": {"type": "string"},
+    }
+}
+_PAGES = {
+    "X-Total-Count": {"description": "The number of objects on all pages.", "schema": {"type": "integer"}},
+    "Link": {
+        "description": "With limit, where another page follows: its URL, with rel=next.",
+        "schema": {"type": "string"},
+        "example": '</MAAS/api/2.0/zones/?limit=2&after=2>; rel="next"',
+    },
+}
 _WITH_BODY = frozenset({"POST", "PUT"})
 
 
@@ -17,11 +31,21 @@ def responses(resource: Resource, endpoint: Endpoint, components: dict[str, Any]
     """Returns the responses by status; titled schemas are added to `components`."""
     found = {status: _success(status, results, components) for status, results in _successes(endpoint).items()}
     found |= {status: {"description": text, "content": _TEXT} for status, text in _errors(resource, endpoint)}
+    found[str(endpoint.success)] |= _headers_of(endpoint)
     found["400"]["content"] = {"application/json": {"schema": _FIELD_ERRORS}, **_TEXT}
     found["429"]["headers"] = _RETRY_AFTER
     found["503"]["headers"] = _RETRY_AFTER
     found["default"] = {"description": "An error message.", "content": _TEXT}
     return found
+
+
+def _headers_of(endpoint: Endpoint) -> dict[str, Any]:
+    """The headers of a successful response, where it has some of its own."""
+    if endpoint.reads_one:
+        return {"headers": _ETAG}
+    if endpoint.answers_a_list and any(one.name == "limit" for one in endpoint.fields):
+        return {"headers": _PAGES}
+    return {}
 
 
 def _successes(endpoint: Endpoint) -> dict[str, list[Result[Any]]]:
@@ -60,6 +84,10 @@ def _errors(resource: Resource, endpoint: Endpoint) -> Iterator[tuple[str, str]]
         yield "409", "The state of the object, or another change of it, does not permit this."
     if endpoint.method in _WITH_BODY:
         yield "413", "The body is too large."
+    if endpoint.reads_one:
+        yield "304", "The client has this answer already, by the tag in If-None-Match."
+    if can_be_conditional(resource, endpoint):
+        yield "412", "The object is not as it was when the client read it, by the tag in If-Match."
     yield "414", "The URL is too long."
     if endpoint.waits_for_operation:
         yield "422", "The idempotency key was used with another request."
@@ -72,10 +100,18 @@ def _errors(resource: Resource, endpoint: Endpoint) -> Iterator[tuple[str, str]]
         yield "504", "Not in time. Where an operation continues, Location names it."
 
 
+def can_be_conditional(resource: Resource, endpoint: Endpoint) -> bool:
+    """Whether the request can have If-Match: it changes an object that can be read at the same path."""
+    read = resource.endpoint("GET", None)
+    return endpoint.method in {"PUT", "DELETE"} and read is not None and read.reads_one
+
+
 def _with_references(schema: Any, components: dict[str, Any]) -> Any:
     """Returns `schema` with each titled object replaced by a reference into `components`."""
     if isinstance(schema, Mapping):
         found = {key: _with_references(value, components) for key, value in schema.items()}
+        if found.get("additionalProperties") is False:
+            del found["additionalProperties"]  # later releases add keys
         title = found.get("title")
         if isinstance(title, str) and found.get("type") == "object":
             if components.setdefault(title, found) != found:

@@ -30,6 +30,8 @@ class ApiRequest:
     idempotency_key: str | None = None
     last_event_id: str | None = None
     op_suffix: str | None = None
+    if_match: str | None = None
+    if_none_match: str | None = None
     sent_method: str = ""
     sent_path: str = ""
     origin: str = "http://localhost"

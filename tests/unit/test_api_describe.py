@@ -223,9 +223,24 @@ def test_openapi_requires_a_signature_where_the_api_does() -> None:
 def test_openapi_names_every_status_of_a_deletion() -> None:
     host = DOCUMENT["paths"]["/MAAS/api/2.0/vm-hosts/{id}/"]["delete"]
     assert list(host["responses"]) == [
-        "204", "202", "200", "400", "401", "403", "404", "409", "414", "422", "429", "503", "504", "default",
+        "204", "202", "200", "400", "401", "403", "404", "409", "412", "414", "422", "429", "503", "504", "default",
     ]  # fmt: skip
-    assert [one["name"] for one in host["parameters"] if one["in"] == "header"] == ["Prefer", "Idempotency-Key"]
+    assert [one["name"] for one in host["parameters"] if one["in"] == "header"] == [
+        "Prefer", "Idempotency-Key", "If-Match",
+    ]  # fmt: skip
+
+
+def test_openapi_has_the_headers_of_lists_and_single_reads() -> None:
+    pages = DOCUMENT["paths"]["/MAAS/api/2.0/zones/"]["get"]
+    assert list(pages["responses"]["200"]["headers"]) == ["X-Total-Count", "Link"]
+    assert [one["name"] for one in pages["parameters"]] == ["limit", "after", "sort", "q"]
+    one = DOCUMENT["paths"]["/MAAS/api/2.0/zones/{name}/"]["get"]
+    assert list(one["responses"]["200"]["headers"]) == ["ETag"]
+    assert "304" in one["responses"]
+
+
+def test_openapi_allows_keys_that_later_releases_add() -> None:
+    assert all("additionalProperties" not in one for one in DOCUMENT["components"]["schemas"].values())
     plans = host["responses"]["200"]["content"]["application/json"]["schema"]["anyOf"]
     assert [one["$ref"].rpartition("/")[2] for one in plans] == ["HostRemovalPlan", "ForcedRemoval"]
 

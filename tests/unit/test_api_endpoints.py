@@ -155,6 +155,8 @@ FOUND_FIRST = [one for one in ENDPOINTS if one[1].find is not None]
 def test_an_unknown_object_is_404_before_fields_are_checked(
     api: ApiDouble, resource: Resource, endpoint: Endpoint, given: str
 ) -> None:
+    if (resource.handler, endpoint.method, given) == ("SpaceHandler", "GET", "-1"):
+        pytest.skip("-1 is the space of what is in no space")
     path = resource.path
     for name in resource.params:
         path = path.replace(f"{{{name}}}", given if name == resource.params[-1] else "wdpx3n")

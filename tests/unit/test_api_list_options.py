@@ -152,3 +152,15 @@ def test_a_page_of_machines_names_the_next() -> None:
     assert (len(json_of(reply)), reply.headers) == (1, {"X-Total-Count": "1"})
     reply = ApiDouble().request("GET", "machines/", form={"sort": "colour"})
     assert "use hostname, status_name, pod," in json_of(reply)["sort"][0]
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "link"),
+    [
+        ("operations/", {"limit": 1, "q": "web"}, '<?limit=1&q=web&before=77>; rel="next"'),
+        ("operations/", {"limit": 2}, None),
+        ("audit/", {"limit": 1, "before": 90}, '<?limit=1&before=41>; rel="next"'),
+    ],
+)
+def test_a_full_page_of_a_log_names_the_older_one(path: str, query: dict[str, Any], link: str | None) -> None:
+    assert ApiDouble().request("GET", path, form=query).headers.get("Link") == link

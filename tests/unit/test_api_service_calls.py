@@ -207,7 +207,7 @@ def test_operations_are_filtered(api: ApiDouble) -> None:
     form["parent"] = "70"
     assert api.request("GET", "operations/", form=form).status == 200
     expected = {"states": ("failed", "running"), "host_id": 4, "system_id": "wdpx3n", "limit": 5, "before_id": 100}
-    expected |= {"caller": ADMIN, "parent_id": 70}
+    expected |= {"caller": ADMIN, "parent_id": 70, "text": ""}
     assert api.call("operations.list").named == expected
 
 

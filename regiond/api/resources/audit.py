@@ -6,6 +6,7 @@ from regiond.api import crud
 from regiond.api.endpoint import Call, Permission, Resource, Result
 from regiond.api.field_types import Choice, Integer, Text, Timestamp
 from regiond.api.fields import Field
+from regiond.api.list_page import Page
 from regiond.api.serializers.audit import AUDIT_ENTRY_JSON, CHAIN_REPORT_JSON, RAW_ENTRY_JSON
 from regiond.audit.model import AuditEntry, AuditFilter, AuditResult, ChainReport, RawEntry
 
@@ -15,7 +16,7 @@ _LIMIT = Field(
 )
 
 
-async def _list(call: Call) -> tuple[AuditEntry, ...]:
+async def _list(call: Call) -> Page[AuditEntry]:
     values = call.values
     result = values["result"]
     wanted = AuditFilter(
@@ -28,11 +29,14 @@ async def _list(call: Call) -> tuple[AuditEntry, ...]:
         before_id=values["before"],
         limit=values["limit"],
     )
-    return await call.services.audit.list(call.caller, wanted)
+    found = await call.services.audit.list(call.caller, wanted)
+    return Page.by_id(found, limit=values["limit"], field="before", id_of=lambda one: one.id)
 
 
-async def _export(call: Call) -> tuple[RawEntry, ...]:
-    return await call.services.audit.export(call.caller, after_id=call.values["after"], limit=call.values["limit"])
+async def _export(call: Call) -> Page[RawEntry]:
+    limit = call.values["limit"]
+    found = await call.services.audit.export(call.caller, after_id=call.values["after"], limit=limit)
+    return Page.by_id(found, limit=limit, field="after", id_of=lambda one: one.id)
 
 
 async def _verify(call: Call) -> ChainReport:

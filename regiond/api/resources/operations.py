@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from regiond.api import crud
 from regiond.api.dry_run import PLAN, plan_reply, with_dry_run
 from regiond.api.endpoint import Call, Permission, Resource, Result
-from regiond.api.field_types import Integer, TextList
+from regiond.api.field_types import Integer, Text, TextList
 from regiond.api.fields import Field
+from regiond.api.list_page import Page
 from regiond.api.replies import Reply
 from regiond.api.resources.lookups import HOST_FILTER, MACHINE_FILTER, past_host, past_machine
 from regiond.api.serializers.operations import OPERATION_JSON, OPERATION_WITH_LOG_JSON, OperationWithLog
@@ -23,16 +24,18 @@ async def _find(services: Services, path: Mapping[str, str]) -> Operation:
     return await services.operations.read(operation_id_in(path["id"]), caller=services.caller)
 
 
-async def _list(call: Call) -> tuple[Operation, ...]:
-    return await call.services.operations.list(
+async def _list(call: Call) -> Page[Operation]:
+    found = await call.services.operations.list(
         states=call.values["state"],
         host_id=await past_host(call.services, call.values["host"]),
         system_id=await past_machine(call.services, call.values["machine"]),
         limit=call.values["limit"],
         before_id=call.values["before"],
         parent_id=call.values["parent"],
+        text=call.values["q"],
         caller=call.caller,
     )
+    return Page.by_id(found, limit=call.values["limit"], field="before", id_of=lambda one: one.id)
 
 
 async def _read(call: Call) -> OperationWithLog:
@@ -88,6 +91,7 @@ OPERATIONS = Resource(
                     type=Integer(minimum=1, maximum=2**63 - 1),
                     doc="Only operations with a lower id, for the next page.",
                 ),
+                Field(name="q", type=Text(), default="", doc="Only with this text in the name of the machine or host."),
             ),
             result="The operations.",
         ),

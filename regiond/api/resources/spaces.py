@@ -27,7 +27,7 @@ async def _find(services: Services, path: Mapping[str, str]) -> Space:
 
 
 async def _find_to_read(services: Services, path: Mapping[str, str]) -> Space:
-    return await _no_space(services) if path["id"] == NO_SPACE else await _find(services, path)
+    return await _no_space(services) if path["id"] in {NO_SPACE, str(NO_SPACE_ID)} else await _find(services, path)
 
 
 async def _no_space(services: Services) -> Space:

@@ -1,0 +1,46 @@
+"""Entity tags: strong hashes of what a single object answers, and the headers that compare them (RFC 9110)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from attrs import evolve
+
+from regiond.api.replies import Reply, text_reply
+
+GZIP = "-gzip"  # the tag of a compressed answer ends with it: a strong tag names one sequence of bytes
+_TAG = re.compile(r'(?:W/)?"([^"]*)"')
+_ANY = "*"
+
+
+def etag_of(body: bytes) -> str:
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+
+def matches(header: str, etag: str) -> bool:
+    """Whether the header `If-Match` or `If-None-Match` names the tag, also as that of the compressed answer."""
+    wanted = etag.strip('"')
+    return header.strip() == _ANY or any(tag.removesuffix(GZIP) == wanted for tag in _TAG.findall(header))
+
+
+def tagged(reply: Reply, if_none_match: str | None) -> Reply:
+    """Adds the tag to a successful answer; 304 without a body if the client has it already."""
+    if reply.status != 200 or reply.chunks is not None or reply.upgrade is not None:
+        return reply
+    etag = etag_of(reply.body)
+    headers = {**reply.headers, "ETag": etag}
+    if if_none_match is not None and matches(if_none_match, etag):
+        return evolve(reply, status=304, body=b"", headers=headers)
+    return evolve(reply, headers=headers)
+
+
+def changed_since(etag: str | None) -> Reply:
+    """The answer to a change of an object that is not as the client knows it; None: an object without a tag."""
+    if etag is None:
+        return text_reply("If-Match: this object has no ETag. Send the request without the header.", status=412)
+    return text_reply(
+        "If-Match: the object has changed since it was read. Read it again, then send the change with its new ETag.",
+        status=412,
+        headers={"ETag": etag},
+    )
