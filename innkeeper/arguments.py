@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 from urllib.parse import quote
 
 from attrs import evolve, field, frozen
@@ -22,6 +23,7 @@ _FIELD = re.compile(r"(?P<name>[A-Za-z_][\w.\-]*)(?P<file>@?)=(?P<value>.*)", re
 OPTIONS = [
     "--json",
     "--table",
+    "--format",
     "--wait",
     "--no-wait",
     "--help",
@@ -36,6 +38,7 @@ OPTIONS = [
     "--filter",
     *VIEW_OPTIONS,
 ]
+FORMATS = ("json", "table", "yaml")
 QUERY_METHODS = ("GET", "DELETE")
 
 
@@ -57,6 +60,7 @@ class Options:
     """The options. For `table` and `wait`, None means the default."""
 
     table: bool | None = None
+    yaml: bool = False
     wait: bool | None = None
     help: bool = False
     version: bool = False
@@ -233,7 +237,7 @@ def _with_view(options: Options, word: str, rest: list[str]) -> Options | None:
 def _with_option(options: Options, word: str, rest: list[str]) -> Options:
     match word:
         case "--json" | "--table":
-            return evolve(options, table=word == "--table")
+            return evolve(options, table=word == "--table", yaml=False)
         case "--wait" | "--no-wait":
             return evolve(options, wait=word == "--wait")
         case "--help" | "-h":
@@ -243,15 +247,25 @@ def _with_option(options: Options, word: str, rest: list[str]) -> Options:
         case "--yes" | "--dry-run":
             return evolve(options, yes=options.yes or word == "--yes", dry_run=options.dry_run or word == "--dry-run")
     name, equals, value = word.partition("=")
-    if name not in ("--profile", "--to", "--filter", "--username", "--ca-file", "--fingerprint"):
+    if name not in ("--profile", "--to", "--filter", "--username", "--ca-file", "--fingerprint", "--format"):
         near = similar(word, OPTIONS)
         raise Usage(f"Unknown option {word}." + (f" Did you mean {near[0]}?" if near else ""))
     if not equals:
         if not rest:
             raise Usage(f"{name} needs a value.")
         value = rest.pop(0)
-    given = {"filters": (*options.filters, value)} if name == "--filter" else {name[2:].replace("-", "_"): value}
-    return evolve(options, **given)
+    return evolve(options, **_valued(options, name, value))
+
+
+def _valued(options: Options, name: str, value: str) -> dict[str, Any]:
+    """What an option with a value sets."""
+    if name == "--filter":
+        return {"filters": (*options.filters, value)}
+    if name != "--format":
+        return {name[2:].replace("-", "_"): value}
+    if value not in FORMATS:
+        raise Usage(f"--format is {', '.join(FORMATS[:-1])} or {FORMATS[-1]}, not {value!r}.")
+    return {"table": value == "table", "yaml": value == "yaml"}
 
 
 def _sort_words(words: Sequence[str], wanted_names: int) -> tuple[list[str], list[Given]]:

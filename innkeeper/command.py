@@ -66,7 +66,12 @@ def _run(argv: Sequence[str], environment: Mapping[str, str], terminal: Terminal
     try:
         words, options = split_options(argv)
         terminal = Terminal(
-            out=terminal.out, err=terminal.err, stdin=terminal.stdin, table=options.table, view=options.view
+            out=terminal.out,
+            err=terminal.err,
+            stdin=terminal.stdin,
+            table=options.table,
+            yaml=options.yaml,
+            view=options.view,
         )
         _check_no_dry_run(words, options)
         profiles = Profiles(default_path(environment), local=lambda: local_profile(environment))

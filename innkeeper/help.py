@@ -37,7 +37,8 @@ Fields are key=value, repeated for lists (or 0-3,5); key@=FILE reads the value f
 password=- asks for it without echo, or reads a line of standard input: others can see arguments.
 An action of one object takes several: innkeeper admin machine power-off abc123 def456
 
-  --json, --table      output format (default: a table on a terminal, otherwise JSON)
+  --json, --table      output format (default: a table on a terminal, otherwise JSON);
+  --format FORMAT      the same: json, table or yaml
   --all                show everything; by default a read shows what matters, as far as it fits
   --columns a,b        show only these columns
   --sort COLUMN        sort rows by a column; -COLUMN: descending

@@ -18,6 +18,7 @@ from innkeeper.layout import Cells, grid, pairs
 from innkeeper.list_columns import LISTS
 from innkeeper.object_lines import OBJECTS, PLACEMENT, Section, Shape
 from innkeeper.view import View
+from innkeeper.yaml_text import yaml_text
 
 _SINGULARS = {"discrepancy": "discrepancies", "pod": "vm-hosts", "pods": "vm-hosts", "nodes": "machines"}
 # By command: the kind of its rows, what makes them of the response, and the note below.
@@ -99,11 +100,11 @@ def _nothing(resource: str) -> str:
     return f"No {listed}." if listed.endswith("s") else "None."
 
 
-def json_text(plain: Any, resource: str, view: View = DEFAULT_VIEW) -> str:
-    """JSON as the region sent it, or what the view selects of it. Raises Usage for an unknown column."""
+def json_text(plain: Any, resource: str, view: View = DEFAULT_VIEW, *, as_yaml: bool = False) -> str:
+    """JSON, or YAML, as the region sent it, or what the view selects of it. Raises Usage for an unknown column."""
     kind = kind_of(resource)
     chosen = plain if view.is_default else selected(plain, LISTS.get(kind, ()), kind, view)
-    return json.dumps(chosen, indent=4, ensure_ascii=False)
+    return yaml_text(chosen) if as_yaml else json.dumps(chosen, indent=4, ensure_ascii=False)
 
 
 def kind_of(resource: str) -> str:

@@ -20,7 +20,7 @@ MAX_INDENTED_BYTES = 4 * 1024 * 1024
 
 @frozen(kw_only=True)
 class Terminal:
-    """The standard streams. `table` None means a table on a terminal and JSON otherwise.
+    """The standard streams. `table` None means a table on a terminal and JSON otherwise, or with `yaml` YAML.
 
     With `has_acted` the command has changed something, and a wrong column does not hide its result.
     """
@@ -29,6 +29,7 @@ class Terminal:
     err: TextIO
     stdin: TextIO
     table: bool | None = None
+    yaml: bool = False
     view: View = field(factory=View)
     has_acted: bool = False
 
@@ -63,7 +64,7 @@ class Terminal:
         from innkeeper.tables import json_text, paper_of, rendered  # noqa: PLC0415  # see show
 
         if not self.wants_table:
-            self.say(json_text(plain, resource, view))
+            self.say(json_text(plain, resource, view, as_yaml=self.yaml))
             return
         found = rendered(plain, resource, paper_of(self.out), view)
         self.say(found.text)
@@ -76,7 +77,7 @@ class Terminal:
 
         JSON is indented up to MAX_INDENTED_BYTES: lists are sent without blanks.
         """
-        if answer.body and answer.is_json and (self.wants_table or not self.view.is_default):
+        if answer.body and answer.is_json and (self.wants_table or self.yaml or not self.view.is_default):
             self.show(answer.json(), resource)
         elif answer.body and (answer.is_json or answer.content_type.startswith("text/")):
             indent = answer.is_json and len(answer.body) <= MAX_INDENTED_BYTES
