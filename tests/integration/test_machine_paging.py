@@ -6,7 +6,8 @@ import pytest
 from attrs import evolve
 
 from regiond.db.pool import Database
-from regiond.machines.model import MachineFilter, MachineState
+from regiond.machines.model import MachineColumn, MachineFilter, MachineSearch, MachineState
+from regiond.machines.page_store import ordered_ids
 from regiond.machines.view_store import list_machines, machine_ids, of_host, read_all
 from tests.bench.prefilled import prefill
 
@@ -69,3 +70,13 @@ async def test_internal_reads_leave_owner_data_out(database: Database, database_
         assert [machine.owner_data for machine in await read_all(db, ids, owner_data=False)] == [None, None]
         assert [machine.owner_data for machine in await read_all(db, ids)] == [{"a": "b"}] * 2
         assert [machine.id for machine in await read_all(db, ids[::-1])] == ids[::-1]
+
+
+async def test_searched_machines_are_sorted_by_a_column(database: Database, database_url: str) -> None:
+    await prefill(database_url, hosts=2, machines_each=3)
+    async with database.connection() as db:
+        await db.execute("update machine set cores = 9 where hostname = 'vm-2-2'")
+        search = MachineSearch(text="VM-2-", sort=MachineColumn.CORES, descending=True, limit=1)
+        found = await read_all(db, await ordered_ids(db, search))
+        assert [machine.hostname for machine in found] == ["vm-2-2", "vm-2-1", "vm-2-3"]
+        assert len(await ordered_ids(db, MachineSearch())) == 6
