@@ -58,8 +58,9 @@ JUJU = Client(
     name="Juju",
     tested="real: gomaasapi 2.0.0 of Debian 12",
     calls=(
-        "DELETE files/{filename}/",
+        "DELETE devices/{system_id}/", "DELETE files/{filename}/",
         "GET boot-resources/",
+        "GET devices/",
         "GET domains/",
         "GET fabrics/",
         "GET files/",
@@ -71,11 +72,14 @@ JUJU = Client(
         "GET users/?op=whoami",
         "GET version/",
         "GET zones/",
+        "POST devices/",
         "POST files/",
         "POST machines/?op=allocate",
         "POST machines/?op=release",
         "POST machines/{system_id}/?op=deploy",
         "POST machines/{system_id}/?op=set_owner_data",
+        "POST nodes/{system_id}/interfaces/{id}/?op=link_subnet",
+        "PUT nodes/{system_id}/interfaces/{id}/",
     ),
 )  # fmt: skip
 TERRAFORM = Client(name="Terraform", tested="bytes: gomaasclient of February 2026", calls=(

@@ -37,5 +37,9 @@ async def test_juju_bootstraps_and_ends(innkeeper: Deployment, tmp_path: Path) -
     assert found["root"] == 8 * 10**9
     assert len(found["addresses"]) == 1
     assert found["addresses"][0].startswith("10.1.0.")
+    hostname, is_child, addresses = found["container"]
+    assert (hostname, is_child, found["devices left"]) == ("juju-0-lxd-0", True, 0), "released with its machine"
+    assert addresses != found["addresses"]
+    assert [address.startswith("10.1.0.") for address in addresses] == [True]
     assert await innkeeper.get("files/") == []
     JUJU.check(proxy.calls)

@@ -1,7 +1,7 @@
 // Package main makes the calls of Juju's provider, in their order, with gomaasapi: juju URL API-KEY SPACE-ID.
 //
 // From a bootstrap to its end: what the server can do, an allocation by constraints with a space and volumes, a start
-// with compressed user data, the wait for the deployment, state in files, and the release. It waits JUJU_WAIT_S seconds
+// with compressed user data, the wait for the deployment, devices for containers, state in files, and the release. It waits JUJU_WAIT_S seconds
 // for the deployment, by default 30.
 package main
 
@@ -124,7 +124,32 @@ func main() {
 	found["addresses"] = addresses
 	found["owner data"] = running.OwnerData()["juju-is-controller"]
 	found["root"] = running.PhysicalBlockDevices()[0].Size()
+	link := running.InterfaceSet()[0].Links()[0]
+	device, err := running.CreateDevice(gomaasapi.CreateMachineDeviceArgs{
+		Hostname: "juju-0-lxd-0", InterfaceName: "eth0", MACAddress: "52:54:00:aa:bb:01", Subnet: link.Subnet(),
+	})
+	must(err, "device of a container")
+	listed, err := running.Devices(gomaasapi.DevicesArgs{MACAddresses: []string{"52:54:00:aa:bb:01"}})
+	must(err, "devices")
+	for _, one := range listed {
+		found["container"] = []interface{}{one.Hostname(), one.Parent() == machine.SystemID(), one.IPAddresses()}
+	}
+	for try := 0; try < 2; try++ { // a second container, which Juju removes itself
+		other, err := running.CreateDevice(gomaasapi.CreateMachineDeviceArgs{
+			Hostname: "juju-0-lxd-1", InterfaceName: "eth0", MACAddress: "52:54:00:aa:bb:02", Subnet: link.Subnet(),
+		})
+		must(err, "device of a second container")
+		must(other.Delete(), "delete device")
+	}
+	found["device"] = device.SystemID() != ""
 	must(controller.ReleaseMachines(gomaasapi.ReleaseMachinesArgs{SystemIDs: []string{machine.SystemID()}}), "release")
+	left := listed
+	for try := 0; try < 300 && len(left) > 0; try++ { // the answer comes before the end of the release
+		left, err = controller.Devices(gomaasapi.DevicesArgs{Hostname: []string{"juju-0-lxd-0", "juju-0-lxd-1"}})
+		must(err, "devices after the release")
+		time.Sleep(100 * time.Millisecond)
+	}
+	found["devices left"] = len(left)
 	files, err := controller.Files(agent)
 	must(err, "files")
 	for _, one := range files {
