@@ -24,9 +24,12 @@ from tests.waiting import eventually
 def server() -> Iterator[LxdServer]:
     require(why_no_lxd())
     server = booting_server()
+    bridge, prefix = server.managed_bridge, server.managed_subnet.rpartition(".")[0]
+    server.lxc("network", "set", bridge, f"ipv4.dhcp.ranges={prefix}.100-{prefix}.200")  # the others are for containers
     with server.restored(""):
         yield server
         server.delete_our_images()
+    server.lxc("network", "unset", bridge, "ipv4.dhcp.ranges")
 
 
 @pytest.fixture
@@ -66,6 +69,7 @@ async def test_juju_bootstraps_on_lxd_and_ends(
         found = json.loads(output)
         prefix = server.managed_subnet.rpartition(".")[0]
         assert [address.startswith(f"{prefix}.") for address in found["addresses"]] == [True]
+        assert found["container"][2] == [f"{prefix}.2"], "outside of the DHCP range"
         assert (found["allocated"], found["owner data"]) == ([2, 2048, "Allocated"], "true")
         await eventually(lambda: _is_empty(innkeeper), deadline_s=120)
         assert server.volumes() == before, "an allocation that composed ends with its release"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from common.errors import InvalidRequest, NotFound, OutOfCapacity, WrongState
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 FIELD = "ip_address"  # of the request
 _MAX_NAMED = 3
+_MAX_TRIED = 256  # of addresses in a DHCP range, whose guests may have most of them
 
 
 async def claim_address(
@@ -32,8 +34,9 @@ async def claim_address(
 ) -> Address:
     """Claims `ip` for the NIC, or without one a free address of the subnet, in the caller's transaction.
 
-    It is a NIC of the machine, or of a device on it, and must not claim another address. A free one is in no range,
-    DHCP ranges included, and in no smaller subnet.
+    It is a NIC of the machine, or of a device on it, and must not claim another address. A free one is in no range and
+    in no smaller subnet. If there is none, a NIC of the machine gets the highest that nobody is known to use in a DHCP
+    range of the hypervisors, which reserve it; nobody would reserve that of a device.
 
     Raises InvalidRequest under `ip_address` if `ip` is not in the subnet or is taken, OutOfCapacity if none is free,
     and WrongState if another transaction just claimed it or deleted the subnet.
@@ -41,7 +44,10 @@ async def claim_address(
     await ipam_store.lock_subnet(db, subnet.id)
     if not await store.subnets(db, ids=[subnet.id]):
         raise WrongState(f"The subnet {subnet.cidr} was just deleted.")
-    address = await _free(db, subnet, machine_id) if ip is None else await _given(db, subnet, ip, machine_id)
+    if ip is None:
+        address = await _free(db, subnet, machine_id, is_reserved=nic_id is not None)
+    else:
+        address = await _given(db, subnet, ip, machine_id)
     if not await ipam_store.claim(db, subnet.id, address, machine_id, nic_id, device_nic_id=device_nic_id):
         holder = await ipam_store.machine_with(db, address)
         raise WrongState(f"{address} was just claimed by {holder or 'another machine'}. Try again.")
@@ -84,8 +90,26 @@ async def _given(db: Db, subnet: Subnet, ip: str, machine_id: int) -> Address:
     return address
 
 
-async def _free(db: Db, subnet: Subnet, machine_id: int) -> Address:
-    """The lowest that nothing uses."""
+async def _free(db: Db, subnet: Subnet, machine_id: int, *, is_reserved: bool) -> Address:
+    """The lowest that nothing uses, outside of all ranges; else, if the hypervisor reserves it, one of its DHCP range."""
+    ranges, used = await _ranges_and_used(db, subnet, machine_id)
+    for span in free_addresses(subnet, ranges, used):
+        return span.start
+    if is_reserved:
+        address = await _in_dhcp_range(db, subnet, [one for one in ranges if not one.discovered], used, machine_id)
+        if address is not None:
+            return address
+    largest = sorted(taken_addresses(subnet, ranges, used), key=lambda one: -one.count)
+    spans = ", ".join(f"{one.start}-{one.end}" for one in largest[:_MAX_NAMED])
+    raise OutOfCapacity(
+        f"The subnet {subnet.cidr} has no free address: all are in use, reserved or in a DHCP range ({spans}"
+        f"{', …' if len(largest) > _MAX_NAMED else ''}). Give an address with mode=STATIC, use mode=DHCP, or shorten "
+        "the DHCP range on the host."
+    )
+
+
+async def _ranges_and_used(db: Db, subnet: Subnet, machine_id: int) -> tuple[list[IpRange], list[UsedAddress]]:
+    """Of the subnet and those that share addresses with it; a smaller one counts as a range."""
     overlapping = await link_store.overlapping(db, subnet)
     ranges: list[IpRange] = []
     used: list[UsedAddress] = []
@@ -98,15 +122,20 @@ async def _free(db: Db, subnet: Subnet, machine_id: int) -> Address:
     by_subnet = await interface_store.used_addresses(db, [one.id for one in (subnet, *overlapping)])
     used += [one for found in by_subnet.values() for one in found]
     used += [UsedAddress(address=one) for one in await link_store.kept_addresses(db, except_machine_id=machine_id)]
-    for span in free_addresses(subnet, ranges, used):
-        return span.start
-    largest = sorted(taken_addresses(subnet, ranges, used), key=lambda one: -one.count)
-    spans = ", ".join(f"{one.start}-{one.end}" for one in largest[:_MAX_NAMED])
-    raise OutOfCapacity(
-        f"The subnet {subnet.cidr} has no free address: all are in use, reserved or in a DHCP range ({spans}"
-        f"{', …' if len(largest) > _MAX_NAMED else ''}). Give an address with mode=STATIC, use mode=DHCP, or shorten "
-        "the DHCP range on the host."
-    )
+    return ranges, used
+
+
+async def _in_dhcp_range(
+    db: Db, subnet: Subnet, ranges: Iterable[IpRange], used: Iterable[UsedAddress], machine_id: int
+) -> Address | None:
+    """The highest address outside of `ranges` that no guest is known to have. DHCP servers often begin at the lowest."""
+    spans = reversed(free_addresses(subnet, ranges, used))
+    candidates = (span.end - back for span in spans for back in range(span.count))
+    for candidate in islice(candidates, _MAX_TRIED):
+        subnets = await ipam_store.subnets_containing(db, candidate)
+        if await obstacle(db, subnets, candidate, seen_by=machine_id) is None:
+            return candidate
+    return None
 
 
 def _invalid(reason: str) -> InvalidRequest:
