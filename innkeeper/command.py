@@ -13,13 +13,13 @@ from common.errors import InnkeeperError
 from innkeeper import completion_command
 from innkeeper.api_description import read_description
 from innkeeper.arguments import Options, Usage, split_fields, split_options
+from innkeeper.exit_status import ExitStatus, exit_status
 from innkeeper.help import OVERVIEW, help_for
 from innkeeper.local_region import local_profile
 from innkeeper.password_prompt import with_passwords
 from innkeeper.profiles import Profiles, default_path
 from innkeeper.terminal import Terminal
 
-DONE, FAILED, USAGE_ERROR, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _ADMIN_CREATE = ["region", "admin", "create"]
 _COMMANDS = ("login", "logout", "profiles", "refresh", "rack", "client", "region", "completion")
@@ -34,21 +34,21 @@ def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
         if argv[:1] == [completion_command.HIDDEN]:
             profiles = Profiles(default_path(environment))
             completion_command.print_candidates(argv[1:], profiles, environment, terminal.out)
-            return DONE
+            return ExitStatus.DONE
         status = _run(argv, environment, terminal)
         terminal.out.flush()
     except BrokenPipeError:
         # The reader has closed the pipe, as `head` does.
         _discard_output(terminal)
-        return BROKEN_PIPE
+        return ExitStatus.BROKEN_PIPE
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
         _discard_output(terminal)
         terminal.note(f"Cannot write the output: {error.strerror}.")
-        return FAILED
+        return ExitStatus.FAILED
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return ExitStatus.INTERRUPTED
     return status
 
 
@@ -81,11 +81,11 @@ def _run(argv: Sequence[str], environment: Mapping[str, str], terminal: Terminal
             return _run_online(words, options, profiles, terminal)
     except Usage as error:
         terminal.note(str(error))
-        return USAGE_ERROR
+        return ExitStatus.USAGE
     except InnkeeperError as error:
         terminal.show_error(error)
-        return FAILED
-    return DONE
+        return exit_status(error)
+    return ExitStatus.DONE
 
 
 def _check_no_dry_run(words: Sequence[str], options: Options) -> None:
@@ -134,7 +134,7 @@ def _run_online(words: Sequence[str], options: Options, profiles: Profiles, term
     if words[0] == "login":
         wanted = login.read_request(words[1:], options, terminal)
         run(lambda: login.log_in(wanted, profiles, terminal))
-        return DONE
+        return ExitStatus.DONE
     words = with_passwords(words, terminal)
     return run(lambda: _dispatch(words, options, profiles, terminal))
 
@@ -160,4 +160,4 @@ async def _dispatch(words: Sequence[str], options: Options, profiles: Profiles, 
         case _:
             profile, rest = profiles.of_command(words, options.profile)
             return await api_commands.call(profile, rest, options, profiles, terminal)
-    return DONE
+    return ExitStatus.DONE

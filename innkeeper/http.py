@@ -193,7 +193,7 @@ class Api:
         except TimeoutError:
             raise DeadlineExceeded(f"{self.url} did not answer within {deadline_s:.0f} s.") from None
         except (ConnectError, DNSLookupError) as error:
-            raise InnkeeperError(self._unreachable(error)) from error
+            raise InnkeeperError(self._unreachable(error), unreachable=True) from error
         except LinkLost as error:
             raise self._policy.rejected or error from None
         if response.status_code != 101:
@@ -236,7 +236,7 @@ class Api:
         except TimeoutError:
             raise DeadlineExceeded(f"{self.url} did not answer within {deadline_s:.0f} s.") from None
         except (ConnectError, DNSLookupError) as error:
-            raise InnkeeperError(self._unreachable(error)) from error
+            raise InnkeeperError(self._unreachable(error), unreachable=True) from error
         except (ResponseFailed, ResponseNeverReceived, RequestTransmissionFailed, ConnectionLost) as error:
             raise self._policy.rejected or LinkLost(_broken(self.url, error)) from error
         return Answer(

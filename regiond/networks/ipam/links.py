@@ -91,7 +91,7 @@ async def _given(db: Db, subnet: Subnet, ip: str, machine_id: int) -> Address:
 
 
 async def _free(db: Db, subnet: Subnet, machine_id: int, *, is_reserved: bool) -> Address:
-    """The lowest that nothing uses, outside of all ranges; else, if the hypervisor reserves it, one of its DHCP range."""
+    """The lowest that nothing uses, outside of ranges; else, if the hypervisor reserves it, one of its DHCP range."""
     ranges, used = await _ranges_and_used(db, subnet, machine_id)
     for span in free_addresses(subnet, ranges, used):
         return span.start
@@ -128,7 +128,7 @@ async def _ranges_and_used(db: Db, subnet: Subnet, machine_id: int) -> tuple[lis
 async def _in_dhcp_range(
     db: Db, subnet: Subnet, ranges: Iterable[IpRange], used: Iterable[UsedAddress], machine_id: int
 ) -> Address | None:
-    """The highest address outside of `ranges` that no guest is known to have. DHCP servers often begin at the lowest."""
+    """The highest address outside of `ranges` that no guest is known to have. DHCP servers often begin low."""
     spans = reversed(free_addresses(subnet, ranges, used))
     candidates = (span.end - back for span in spans for back in range(span.count))
     for candidate in islice(candidates, _MAX_TRIED):

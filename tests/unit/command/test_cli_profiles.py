@@ -32,7 +32,7 @@ async def test_a_key_is_read_from_a_file_or_standard_input(cli: Cli, region: Reg
 
 async def test_a_rejected_key_is_neither_stored_nor_printed(cli: Cli, region: Region) -> None:
     ran = await cli("login", "admin", region.url, "consumer:token:wrong")
-    assert ran.status == 1
+    assert ran.status == 3
     assert "rejected this API key" in ran.err
     assert "wrong" not in ran.err
     assert (await cli("profiles")).plain == []
@@ -65,7 +65,7 @@ async def test_errors_are_printed_as_one_sentence(cli: Cli, words: tuple[str, ..
 
 async def test_an_unreachable_region_is_named_with_the_reason(cli: Cli) -> None:
     ran = await cli("login", "admin", "http://127.0.0.1:1", KEY)
-    assert ran.status == 1
+    assert ran.status == 7
     assert "Cannot connect to 127.0.0.1:1: connection refused" in ran.err
     assert len(ran.err.splitlines()) == 1
 

@@ -53,7 +53,7 @@ async def test_the_next_connection_continues_after_the_last_event(streaming: Reg
     ran = await logged_in("admin", "events", "stream")
     positions = [seen.headers.get("last-event-id") for seen in streaming.requests_to("GET events/?op=stream")]
     assert positions == [None, "8", "8"]
-    assert (ran.status, ran.err) == (1, "Not now. Trying again every 2 s.\nDisabled.\n")
+    assert (ran.status, ran.err) == (3, "Not now. Trying again every 2 s.\nDisabled.\n")
 
 
 async def test_a_gap_is_reported_beside_the_events(streaming: Region, logged_in: Cli) -> None:
@@ -67,5 +67,5 @@ async def test_a_gap_is_reported_beside_the_events(streaming: Region, logged_in:
 async def test_a_refused_stream_is_an_error(streaming: Region, logged_in: Cli) -> None:
     streaming.give("GET events/?op=stream", Reply(429, text="Too many streams."))
     ran = await logged_in("admin", "events", "stream")
-    assert (ran.status, ran.err) == (1, "Too many streams.\n")
+    assert (ran.status, ran.err) == (6, "Too many streams.\n")
     assert (await logged_in("admin", "events", "stream", "--watch")).status == 2

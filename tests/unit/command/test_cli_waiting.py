@@ -44,7 +44,7 @@ async def test_a_request_timeout_names_the_operation(logged_in: Cli, region: Reg
     late = Reply(504, text="Operation 7 continues.", headers={"Location": f"{BASE}operations/7/"})
     region.give("POST vm-hosts/1/?op=compose", late)
     ran = await logged_in("admin", "vm-host", "compose", "1")
-    assert ran.status == 1
+    assert ran.status == 8
     assert "innkeeper admin operation read 7" in ran.err
 
 

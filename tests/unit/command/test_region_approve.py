@@ -64,7 +64,7 @@ async def test_a_changed_or_unrepairable_discrepancy_is_rejected(logged_in: Cli,
     give(region)
     region.give(APPROVE, Reply(409, text="Discrepancy 3 has changed. Nothing was done."))
     ran = await logged_in("region", "approve", "3", "--yes")
-    assert (ran.status, ran.out) == (1, "")
+    assert (ran.status, ran.out) == (5, "")
     assert "has changed" in ran.err
     region.give("GET discrepancies/3/", Reply(200, DISCREPANCY_JSON.encode(OPEN_DISCREPANCY)))
     ran = await logged_in("region", "approve", "3", "--yes")
