@@ -71,11 +71,11 @@ class Accounts:
 
     async def authenticate(self, consumer_key: str, token_key: str, token_secret: str) -> Caller:
         """Returns the account of the key. Raises NotAuthenticated if a part is wrong, NotAllowed if it is inactive."""
-        cache_key = hashlib.sha256(f"{consumer_key}\0{token_key}\0{token_secret}".encode(errors="replace")).digest()
-        cached = self._cache.get(cache_key)
-        if cached is not None and cached.until > self._clock():
-            return cached.caller
         _check_parts(consumer_key, token_key, token_secret)
+        cache_key = _cache_key(SignatureMethod.PLAINTEXT, consumer_key, token_key, token_secret)
+        cached = self._cache.get(cache_key)
+        if cached is not None and cached.token_secret is None and cached.until > self._clock():
+            return cached.caller
         drops, found = self._drops, await self._owner(consumer_key, token_key)
         expected = None if found is None else found.token_secret_hash
         if found is None or expected is None or not hmac.compare_digest(expected, secret_hash(token_secret)):
@@ -88,7 +88,7 @@ class Accounts:
         A key for PLAINTEXT is answered like an unknown key and a wrong signature.
         """
         _check_parts(consumer_key, token_key)
-        cache_key = hashlib.sha256(f"HMAC-SHA1\0{consumer_key}\0{token_key}".encode()).digest()
+        cache_key = _cache_key(SignatureMethod.HMAC_SHA1, consumer_key, token_key)
         cached = self._cache.get(cache_key)
         if cached is not None and cached.token_secret is not None and cached.until > self._clock():
             if not verify(cached.token_secret):
@@ -103,6 +103,18 @@ class Accounts:
         checked = _CachedCaller(found.caller, token_key, self._until(), secret)
         return self._admitted(found, checked, cache_key, drops)
 
+    async def named(self, consumer_key: str, token_key: str) -> Caller:
+        """Returns the account of a key for HMAC-SHA1 that a request names, without proof: nothing is remembered of it.
+
+        Raises like `authenticate`.
+        """
+        _check_parts(consumer_key, token_key)
+        found = await self._owner(consumer_key, token_key)
+        if found is None or found.sealed_token_secret is None:
+            raise NotAuthenticated("Invalid API key.")
+        _check_usable(found)
+        return found.caller
+
     async def _owner(self, consumer_key: str, token_key: str) -> store.KeyOwner | None:
         async with self._database.connection() as db:
             found = await store.owner_of_key(db, consumer_key, token_key)
@@ -110,10 +122,7 @@ class Accounts:
 
     def _admitted(self, found: store.KeyOwner, checked: _CachedCaller, cache_key: bytes, drops: int) -> Caller:
         """Returns the caller, whose secret was right. Raises NotAuthenticated for an expired key, NotAllowed."""
-        if found.is_expired:
-            raise NotAuthenticated(f"This API key expired on {found.expires_at:%Y-%m-%d %H:%M} UTC. Use another key.")
-        if not found.is_active:
-            raise NotAllowed("User is not allowed access to this API.")
+        _check_usable(found)
         if found.caller.api_key_id is not None:
             self._used.add(found.caller.api_key_id)
         if drops == self._drops:  # otherwise what was read may have been revoked since
@@ -247,6 +256,19 @@ class Accounts:
     def _drop_cached(self, which: Callable[[_CachedCaller], bool]) -> None:
         self._drops += 1
         self._cache = {key: cached for key, cached in self._cache.items() if not which(cached)}
+
+
+def _cache_key(method: SignatureMethod, *parts: str) -> bytes:
+    """The parts have no NUL, so no two lists of them are equal here; nor are those of two methods."""
+    return hashlib.sha256("\0".join((method.value, *parts)).encode()).digest()
+
+
+def _check_usable(found: store.KeyOwner) -> None:
+    """Raises NotAuthenticated for an expired key, NotAllowed for an inactive account."""
+    if found.is_expired:
+        raise NotAuthenticated(f"This API key expired on {found.expires_at:%Y-%m-%d %H:%M} UTC. Use another key.")
+    if not found.is_active:
+        raise NotAllowed("User is not allowed access to this API.")
 
 
 def _check_parts(*parts: str) -> None:

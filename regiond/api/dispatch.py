@@ -253,22 +253,18 @@ class Api:
         self.limits.check_key(address, signature.token_key)
         accounts, keys = self.services.accounts, (signature.consumer_key, signature.token_key)
         try:
-            if signature.method is SignatureMethod.HMAC_SHA1:
-                verify = _unverified if signed is None else signed.verifier(signature)
-                caller = await accounts.authenticate_signed(*keys, verify)
-            else:
+            if signature.method is not SignatureMethod.HMAC_SHA1:
                 caller = await accounts.authenticate(*keys, signature.token_secret)
+            elif signed is None:
+                caller = await accounts.named(*keys)
+            else:
+                caller = await accounts.authenticate_signed(*keys, signed.verifier(signature))
         except NotAuthenticated as error:
             self.limits.take_anonymous(address)
             raise NotAuthenticated(f"Authorization Error: {error.message}") from error
         if signed is not None or signature.method is not SignatureMethod.HMAC_SHA1:
             self.limits.remember_key(signature.token_key)
         return caller
-
-
-def _unverified(secret: str) -> bool:
-    """Any secret of an existing key: lets a body be read, with which the signature is verified then."""
-    return bool(secret)
 
 
 async def _run(call: Call, record: AuditRecord, ignored: tuple[str, ...]) -> Reply:

@@ -6,7 +6,7 @@ import binascii
 import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -101,17 +101,26 @@ def identity_key(items: Schema) -> str | None:
     return next((name for name in _IDENTITIES if name in keys), None)
 
 
+def is_number(items: Schema, key: str | None) -> bool:
+    """Whether the key's values are numbers: a tag may be named 2024, and is text all the same."""
+    kinds: Sequence[Schema] = items.get("anyOf", [items])
+    return key is not None and all(one["properties"][key].get("type") == "integer" for one in kinds)
+
+
 @frozen
 class Order:
     """The total order of a list: by the sort key, then by the identity."""
 
     _options: ListOptions
     _identity: str | None
+    _identity_is_number: bool
     after: tuple[Rank, Rank] | None = field(init=False)
 
     @after.default
     def _read_cursor(self) -> tuple[Rank, Rank] | None:
-        return _cursor(self._options, by_identity=self._identity is not None)
+        return _cursor(
+            self._options, by_identity=self._identity is not None, identity_is_number=self._identity_is_number
+        )
 
     def position(self, encoded: Any, text: str) -> tuple[Rank, Rank]:
         """Where an object is; `text` is its JSON, by which it is ordered if it has no identity."""
@@ -172,13 +181,13 @@ def _value_of(rank: Rank) -> Any:
     return None if rank[0] == _NULL else rank[1]
 
 
-def _cursor(options: ListOptions, *, by_identity: bool) -> tuple[Rank, Rank] | None:
+def _cursor(options: ListOptions, *, by_identity: bool, identity_is_number: bool) -> tuple[Rank, Rank] | None:
     """Raises InvalidRequest for the field `after`."""
     if not options.after:
         return None
     if not options.sort and by_identity:
         given = options.after
-        return _rank(None), _rank(int(given) if _INTEGER.fullmatch(given) else given)
+        return _rank(None), _rank(int(given) if identity_is_number and _INTEGER.fullmatch(given) else given)
     try:
         padded = options.after + "=" * (-len(options.after) % 4)
         value, identity = json.loads(urlsafe_b64decode(padded.encode("ascii")))

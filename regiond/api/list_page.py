@@ -11,7 +11,7 @@ from attrs import frozen
 
 from common.errors import InvalidRequest
 from regiond.api.json_list import TOTAL, compact
-from regiond.api.list_options import ListOptions, Order, Rank, has_text, identity_key, next_link
+from regiond.api.list_options import ListOptions, Order, Rank, has_text, identity_key, is_number, next_link
 from regiond.api.replies import JSON_UTF8, Reply
 from regiond.api.serializer import Serializer
 from regiond.long_list import LongList
@@ -52,7 +52,8 @@ async def page_reply(
     The header X-Total-Count has the number of objects on all pages, Link the URL of the next page. Reads every object,
     but retains at most two pages. Raises InvalidRequest for a position that belongs to another order.
     """
-    order = Order(wanted, identity_key(items.schema))
+    identity = identity_key(items.schema)
+    order = Order(wanted, identity, is_number(items.schema, identity))
     is_sorted = bool(wanted.sort or wanted.limit is not None or wanted.after)
     rows: list[_Row] = []
     total = following = size = read = 0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import frozen
 from multipart import parse_options_header
 
 from common.errors import InvalidRequest
+from regiond.accounts.model import SignatureMethod
 from regiond.api.oauth import Signature, rejected
 from regiond.api.oauth_hmac import base_string, is_signed, signed_parameters
 from regiond.api.request import ApiRequest
@@ -30,6 +31,7 @@ class SignedRequest:
             parameters = signed_parameters(request.authorization, read_query(request.query), self._form())
         except InvalidRequest as error:
             raise rejected(f"The signature cannot be verified: {error.message}") from None
+        _check_same(signature, parameters)
         text = base_string(request.sent_method or request.method, request.origin + request.sent_path, parameters)
         return lambda secret: is_signed(secret, text, signature.digest)
 
@@ -46,3 +48,18 @@ class SignedRequest:
             return read_query(request.body.decode())
         except UnicodeDecodeError:
             raise rejected("The form is not valid UTF-8") from None
+
+
+def _check_same(signature: Signature, parameters: Sequence[tuple[str, str]]) -> None:
+    """Raises NotAuthenticated if what decides is not what is signed: a copied signature beside a new nonce."""
+    decisive: Mapping[str, Callable[[str], bool]] = {
+        "oauth_consumer_key": signature.consumer_key.__eq__,
+        "oauth_token": signature.token_key.__eq__,
+        "oauth_nonce": signature.nonce.__eq__,
+        "oauth_timestamp": lambda given: given.isdecimal() and int(given[:12]) == signature.timestamp_s,
+        "oauth_signature_method": lambda given: given.upper() == SignatureMethod.HMAC_SHA1,
+    }
+    for name, is_same in decisive.items():
+        given = [value for other, value in parameters if other == name]
+        if len(given) != 1 or not is_same(given[0]):
+            raise rejected(f"The signature cannot be verified: send {name} once, with what is signed")

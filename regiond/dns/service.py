@@ -100,7 +100,8 @@ class Dns:
         """Returns the zone file of the domain; `machines` are in it if it is the default domain."""
         async with self._database.connection() as db:
             found = await _domain(db, id_or_name)
-            names = await store.names(db, DnsFilter(domain=found.name))
+            # A domain may be named like the id of another.
+            names = [one for one in await store.names(db, DnsFilter(domain=found.name)) if one.domain_id == found.id]
         return zone_file(found, names, machines if found.is_default else (), now=now or datetime.now(UTC))
 
     async def names(self, wanted: DnsFilter) -> tuple[DnsName, ...]:

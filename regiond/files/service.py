@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from common.errors import InvalidRequest, NotFound
 from regiond.caller import Caller
 from regiond.db.pool import Database
@@ -32,8 +34,12 @@ class Files:
 
     async def read_by_key(self, key: str) -> FileWithContent:
         """Returns the file of any user. Raises NotFound."""
+        try:
+            wanted = UUID(key)
+        except ValueError:
+            raise NotFound("No file has this key.") from None
         async with self._database.connection() as db:
-            found = await store.read_by_key(db, key) if _may_exist(key) else None
+            found = await store.read_by_key(db, wanted)
         if found is None:
             raise NotFound("No file has this key.")
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from regiond.files.model import FileWithContent, StoredFile
 
@@ -27,7 +28,7 @@ _READ = """
 """
 _READ_BY_KEY = """
     select filename, key::text, length(content) as size_bytes, updated_at, content
-      from user_file where key::text = $1
+      from user_file where key = $1
 """
 _DELETE = "delete from user_file where account_id = $1 and filename = $2"
 
@@ -52,7 +53,7 @@ async def read(db: Db, account_id: int, filename: str) -> FileWithContent | None
     return _with_content(await db.fetchrow(_READ, account_id, filename))
 
 
-async def read_by_key(db: Db, key: str) -> FileWithContent | None:
+async def read_by_key(db: Db, key: UUID) -> FileWithContent | None:
     return _with_content(await db.fetchrow(_READ_BY_KEY, key))
 
 

@@ -9,8 +9,10 @@ from regiond.caller import Caller
 from regiond.events.service import Events
 from regiond.hosts import service as host_service
 from regiond.machines import affinity_store, lifecycle_store
-from regiond.machines.lifecycle import fixed_event
+from regiond.machines.devices import store as device_store
+from regiond.machines.lifecycle import fixed_event, protection_text
 from regiond.machines.model import MAAS_STATUS, MachineState, MachineView
+from regiond.machines.nics.restoration import restore_links
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -28,6 +30,10 @@ async def begin_commission(db: Db, caller: Caller, machine: MachineView, comment
     host = await host_service.read_host(db, host_id)
     operation_id = await host_service.open_refresh(db, caller, host)
     if machine.state is MachineState.FAILED:
+        if machine.locked:
+            raise WrongState(protection_text(machine.hostname, machine.system_id), system_id=machine.system_id)
+        await restore_links(db, machine.id)
+        await device_store.delete_of(db, machine.id)
         event = fixed_event(owned=False, listed=machine.guest_id is not None)
         await lifecycle_store.apply_event(db, machine.id, event)
         await lifecycle_store.clear_owner(db, machine.id)

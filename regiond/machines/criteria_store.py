@@ -64,7 +64,8 @@ async def narrowed(db: Db, wanted: MachineFilter) -> MachineFilter | None:
         return wanted
     found = await _system_ids(db, wanted.criteria)
     if wanted.system_ids:
-        found = [one for one in found if one in set(wanted.system_ids)]
+        named = set(wanted.system_ids)
+        found = [one for one in found if one in named]
     return evolve(wanted, system_ids=tuple(found), criteria=MachineCriteria()) if found else None
 
 

@@ -126,6 +126,30 @@ async def test_a_key_is_for_one_signature_method(accounts: Accounts) -> None:
             await _authenticate(accounts, key)
 
 
+async def test_who_knows_a_key_without_its_secret_is_not_let_in(accounts: Accounts) -> None:
+    """Consumer and token are readable in every signed request. A cached key for HMAC must not answer for PLAINTEXT."""
+    admin = await accounts.user("admin")
+    key = ApiKey.parse(await accounts.create_key(admin, "capi", method=SignatureMethod.HMAC_SHA1))
+    assert await accounts.named(key.consumer_key, key.token_key) == admin
+    for _ in range(2):  # before and after the key was used, and is cached
+        for parts in (("HMAC-SHA1", key.consumer_key, key.token_key), (key.consumer_key, key.token_key, "x")):
+            with pytest.raises(NotAuthenticated):
+                await accounts.authenticate(*parts)
+        with pytest.raises(NotAuthenticated):
+            await accounts.authenticate_signed(key.consumer_key, key.token_key, lambda _: False)
+        await accounts.authenticate_signed(key.consumer_key, key.token_key, key.token_secret.__eq__)
+
+
+async def test_a_key_that_is_only_named_is_not_cached_and_counts_as_unused(accounts: Accounts) -> None:
+    admin = await accounts.user("admin")
+    key = ApiKey.parse(await accounts.create_key(admin, "capi", method=SignatureMethod.HMAC_SHA1))
+    await accounts.named(key.consumer_key, key.token_key)
+    await accounts.write_key_use()
+    assert [one.last_used_at for one in await accounts.list_keys(admin) if one.name == "capi"] == [None]
+    with pytest.raises(NotAuthenticated):
+        await accounts.named(key.consumer_key, "other")
+
+
 async def test_a_deleted_key_for_hmac_is_rejected_at_once(accounts: Accounts) -> None:
     admin = await accounts.user("admin")
     key = ApiKey.parse(await accounts.create_key(admin, "capi", method=SignatureMethod.HMAC_SHA1))

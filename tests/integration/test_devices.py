@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import rows
-from tests.integration.test_nic_links import NETWORKS, allocated, reaches, subnet
+from tests.integration.test_nic_links import NETWORKS, allocated, reaches, ready, subnet
 from tests.integration.users import as_user
 from tests.rejections import invalid_fields, rejected_status, rejection
 
@@ -138,3 +139,32 @@ async def test_only_the_owner_of_the_machine_has_devices_on_it(innkeeper: Deploy
     assert await rejected_status(ann.delete(f"devices/{device['system_id']}/")) == 403
     assert await rejected_status(ann.post(interface_of(device), op="disconnect")) == 403
     assert await ann.get("devices/") == [device]
+
+
+async def test_devices_that_are_linked_at_once_get_different_addresses(innkeeper: Deployment) -> None:
+    web, db = await allocated(innkeeper), await allocated(innkeeper, "db")
+    parents = (web, db, web, db)
+    devices = [
+        await register(innkeeper, parent.system_id, f"box-{number}", f"52:54:00:aa:00:1{number}")
+        for number, parent in enumerate(parents)
+    ]
+    link: dict[str, Any] = {"op": "link_subnet", "mode": "AUTO", "subnet": "10.1.0.0/24"}
+    linked = await asyncio.gather(*(innkeeper.post(interface_of(device), **link) for device in devices))
+    assert len({one["links"][0]["ip_address"] for one in linked}) == len(devices)
+
+
+async def test_a_device_does_not_get_an_address_that_is_kept_for_its_machine(innkeeper: Deployment) -> None:
+    """The owner moved the NIC; its release gives it the address of before."""
+    nic = await ready(innkeeper)
+    await nic.link("STATIC", ip_address="10.1.0.2")
+    await innkeeper.post("machines/", op="allocate", system_id=nic.system_id)
+    await nic.link("STATIC", ip_address="10.1.0.9", force=True)
+    device = await register(innkeeper, nic.system_id)
+    linked = await innkeeper.post(interface_of(device), op="link_subnet", mode="AUTO", subnet="10.1.0.0/24")
+    assert linked["links"][0]["ip_address"] == "10.1.0.3"
+    fields = await invalid_fields(
+        innkeeper.post(
+            interface_of(device), op="link_subnet", mode="STATIC", subnet="10.1.0.0/24", ip_address="10.1.0.2", force=1
+        )
+    )
+    assert "kept for machine web" in str(fields)

@@ -151,3 +151,13 @@ async def test_users_read_tags_but_do_not_change_them(innkeeper: Deployment) -> 
     assert "web" in await names(ann)
     for change in (ann.post("tags/", name="x"), ann.put("tags/web/", comment="x"), ann.delete("tags/web/")):
         assert (await rejection(change)).details["status"] == 403
+
+
+async def test_tags_that_look_like_numbers_are_paged_to_the_end(innkeeper: Deployment) -> None:
+    for name in ("2024", "7", "gpu"):
+        await innkeeper.post("tags/", name=name)
+    found: list[str] = []
+    for _ in range(5):
+        page = await innkeeper.get(f"tags/?limit=1&after={found[-1] if found else ''}")
+        found += [tag["name"] for tag in page]
+    assert found == ["2024", "7", "gpu"]

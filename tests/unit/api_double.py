@@ -66,6 +66,7 @@ _LOOKUPS = {
     "machines.compose_problems",
     "accounts.authenticate",
     "accounts.authenticate_signed",
+    "accounts.named",
     "users.read",
     "hosts.read",
     "hosts.of_system_ids",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Literal
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 import oauthlib.oauth1
 import pytest
@@ -109,6 +109,26 @@ def test_a_signature_covers_the_path_as_it_was_sent() -> None:
 )
 def test_another_request_does_not_have_the_signature(changed: dict[str, Any]) -> None:
     assert send("GET", f"{ORIGIN}/MAAS/api/2.0/vm-hosts/", **changed).status == 401
+
+
+@pytest.mark.parametrize("scheme", ["OAuth ", "OAuth\t"])
+@pytest.mark.parametrize("in_query", [True, False])
+def test_a_copied_signature_is_not_accepted_with_another_nonce(scheme: str, in_query: bool) -> None:
+    """What was signed is repeated beside a header, or a body, with a nonce that was not used yet."""
+    api, path = ApiDouble(), "/MAAS/api/2.0/users/"
+    signing = oauthlib.oauth1.Client(
+        SIGNING_KEY.consumer_key, client_secret="", resource_owner_key=SIGNING_KEY.token_key,
+        resource_owner_secret=SIGNING_KEY.token_secret, timestamp=str(int(NOW_S)), nonce="copied",
+        signature_type=oauthlib.oauth1.SIGNATURE_TYPE_QUERY,
+    )  # fmt: skip
+    query = signing.sign(f"{ORIGIN}{path}?op=whoami", http_method="GET")[0].partition("?")[2]
+    signed = dict(parse_qsl(query))
+    fresh = {**{name: value for name, value in signed.items() if name.startswith("oauth_")}, "oauth_nonce": "fresh"}
+    header = scheme + ",".join(f'{name}="{quote(value, safe="")}"' for name, value in fresh.items())
+    sent = query if in_query else "op=whoami"
+    reply = api.request("GET", "users/", query=sent, origin=ORIGIN, sent_path=path, authorization=header)
+    assert reply.status == 401
+    assert api.request("GET", "users/", query=query, origin=ORIGIN, sent_path=path).status == 200
 
 
 def test_another_form_does_not_have_the_signature() -> None:

@@ -28,7 +28,7 @@ _FILTERS = (
     Field(name="zone", type=_MANY, default=(), doc="Id or name of its zone; may be repeated."),
     Field(name="agent_name", type=_MANY, default=(), doc="Name of the agent that allocated it; may be repeated."),
 )
-_OF_MAAS = frozenset({"domain", "pool", "tags"})
+_OF_MAAS = frozenset({"domain"})
 _NODE = one_of(MACHINE_JSON, CONTROLLER_JSON)
 
 

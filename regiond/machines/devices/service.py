@@ -168,12 +168,12 @@ class Devices:
         self, db: Db, device: DeviceView, nic: DeviceNicView, request: LinkRequest, subnet: Subnet | None
     ) -> None:
         await network_service.release_device_addresses(db, [nic.id])
-        subnet_id, vlan_id = (None, None) if subnet is None else (subnet.id, subnet.vlan.id)
-        await store.set_link(db, nic.id, mode=MODES[request.mode], subnet_id=subnet_id, vlan_id=vlan_id)
-        if subnet is not None and request.mode in ADDRESSED:
+        if subnet is not None and request.mode in ADDRESSED:  # locks the subnet, which must precede the link to it
             await network_service.claim_address(
                 db, subnet, machine_id=device.parent_id, device_nic_id=nic.id, ip=request.ip_address or None
             )
+        subnet_id, vlan_id = (None, None) if subnet is None else (subnet.id, subnet.vlan.id)
+        await store.set_link(db, nic.id, mode=MODES[request.mode], subnet_id=subnet_id, vlan_id=vlan_id)
 
     @asynccontextmanager
     async def _changing(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from common.errors import InvalidRequest, NotFound
+from common.values import NicKind
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
@@ -67,13 +68,16 @@ class MachineNics:
                 check_vlan(machine, nic, vlans, subnet)
             await _remember(change)
             await network_service.release_addresses(db, [nic.id])
-            await store.set_link(db, nic.id, mode=MODES[request.mode], subnet_id=None if subnet is None else subnet.id)
             address = None
-            if subnet is not None and request.mode in ADDRESSED:
+            if subnet is not None and request.mode in ADDRESSED:  # locks the subnet, which must precede the link to it
                 ip = request.ip_address or None
-                address = await network_service.claim_address(db, subnet, machine_id=machine.id, nic_id=nic.id, ip=ip)
-                if request.default_gateway:
-                    await store.set_gateway(db, machine.id, nic.id, address.version)
+                address = await network_service.claim_address(
+                    db, subnet, machine_id=machine.id, nic_id=nic.id, ip=ip,
+                    is_reserved_by_host=nic.kind == NicKind.NETWORK,
+                )  # fmt: skip
+            await store.set_link(db, nic.id, mode=MODES[request.mode], subnet_id=None if subnet is None else subnet.id)
+            if address is not None and request.default_gateway:
+                await store.set_gateway(db, machine.id, nic.id, address.version)
             change.done.append(f"is linked: {link_text(request.mode, subnet, address)}")
         return await self._read(system_id)
 

@@ -25,7 +25,7 @@ _KEPT_FOR = """
 _KEPT = """
     select n.link_before ->> 'address' as address
       from machine_nic n
-     where n.link_before ->> 'address' is not null and n.machine_id <> $1
+     where n.link_before ->> 'address' is not null and n.machine_id is distinct from $1
 """
 
 
@@ -51,5 +51,5 @@ async def kept_for(db: Db, address: Address, *, except_machine_id: int | None = 
     return found
 
 
-async def kept_addresses(db: Db, *, except_machine_id: int) -> tuple[Address, ...]:
+async def kept_addresses(db: Db, *, except_machine_id: int | None) -> tuple[Address, ...]:
     return tuple(ip_address(row["address"]) for row in await db.fetch(_KEPT, except_machine_id))

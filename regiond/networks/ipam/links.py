@@ -31,12 +31,13 @@ async def claim_address(
     nic_id: int | None = None,
     device_nic_id: int | None = None,
     ip: str | None = None,
+    is_reserved_by_host: bool = False,
 ) -> Address:
     """Claims `ip` for the NIC, or without one a free address of the subnet, in the caller's transaction.
 
     It is a NIC of the machine, or of a device on it, and must not claim another address. A free one is in no range and
-    in no smaller subnet. If there is none, a NIC of the machine gets the highest that nobody is known to use in a DHCP
-    range of the hypervisors, which reserve it; nobody would reserve that of a device.
+    in no smaller subnet. If there is none and the host reserves the address of the NIC, as for one on a network of the
+    hypervisor, it is the highest of the hypervisors' DHCP range that nobody is known to use.
 
     Raises InvalidRequest under `ip_address` if `ip` is not in the subnet or is taken, OutOfCapacity if none is free,
     and WrongState if another transaction just claimed it or deleted the subnet.
@@ -44,10 +45,11 @@ async def claim_address(
     await ipam_store.lock_subnet(db, subnet.id)
     if not await store.subnets(db, ids=[subnet.id]):
         raise WrongState(f"The subnet {subnet.cidr} was just deleted.")
+    keeper_id = machine_id if device_nic_id is None else None  # a device may not take what is kept for its machine
     if ip is None:
-        address = await _free(db, subnet, machine_id, is_reserved=nic_id is not None)
+        address = await _free(db, subnet, machine_id, keeper_id, is_reserved=is_reserved_by_host)
     else:
-        address = await _given(db, subnet, ip, machine_id)
+        address = await _given(db, subnet, ip, machine_id, keeper_id)
     if not await ipam_store.claim(db, subnet.id, address, machine_id, nic_id, device_nic_id=device_nic_id):
         holder = await ipam_store.machine_with(db, address)
         raise WrongState(f"{address} was just claimed by {holder or 'another machine'}. Try again.")
@@ -74,7 +76,7 @@ async def subnet_of_field(db: Db, reference: str) -> Subnet | None:
         raise InvalidRequest.of({"subnet": [error.message]}) from error
 
 
-async def _given(db: Db, subnet: Subnet, ip: str, machine_id: int) -> Address:
+async def _given(db: Db, subnet: Subnet, ip: str, machine_id: int, keeper_id: int | None) -> Address:
     address = checked_address(FIELD, ip)
     if address not in subnet.cidr:
         raise _invalid(f"{address} is not in the subnet {subnet.cidr}.")
@@ -83,16 +85,16 @@ async def _given(db: Db, subnet: Subnet, ip: str, machine_id: int) -> Address:
         raise _invalid(f"{address} is in the smaller subnet {subnets[0].cidr}: link the NIC to that one.")
     reason = await obstacle(db, subnets, address, seen_by=machine_id)
     if reason is None:
-        kept_for = await link_store.kept_for(db, address, except_machine_id=machine_id)
+        kept_for = await link_store.kept_for(db, address, except_machine_id=keeper_id)
         reason = kept_for and f"{address} is kept for machine {kept_for}, which has it again when it is released."
     if reason is not None:
         raise _invalid(reason)
     return address
 
 
-async def _free(db: Db, subnet: Subnet, machine_id: int, *, is_reserved: bool) -> Address:
+async def _free(db: Db, subnet: Subnet, machine_id: int, keeper_id: int | None, *, is_reserved: bool) -> Address:
     """The lowest that nothing uses, outside of ranges; else, if the hypervisor reserves it, one of its DHCP range."""
-    ranges, used = await _ranges_and_used(db, subnet, machine_id)
+    ranges, used = await _ranges_and_used(db, subnet, keeper_id)
     for span in free_addresses(subnet, ranges, used):
         return span.start
     if is_reserved:
@@ -108,7 +110,7 @@ async def _free(db: Db, subnet: Subnet, machine_id: int, *, is_reserved: bool) -
     )
 
 
-async def _ranges_and_used(db: Db, subnet: Subnet, machine_id: int) -> tuple[list[IpRange], list[UsedAddress]]:
+async def _ranges_and_used(db: Db, subnet: Subnet, keeper_id: int | None) -> tuple[list[IpRange], list[UsedAddress]]:
     """Of the subnet and those that share addresses with it; a smaller one counts as a range."""
     overlapping = await link_store.overlapping(db, subnet)
     ranges: list[IpRange] = []
@@ -121,7 +123,7 @@ async def _ranges_and_used(db: Db, subnet: Subnet, machine_id: int) -> tuple[lis
             ranges.append(IpRange(id=0, subnet=one, type="reserved", start_ip=one.cidr[0], end_ip=one.cidr[-1]))
     by_subnet = await interface_store.used_addresses(db, [one.id for one in (subnet, *overlapping)])
     used += [one for found in by_subnet.values() for one in found]
-    used += [UsedAddress(address=one) for one in await link_store.kept_addresses(db, except_machine_id=machine_id)]
+    used += [UsedAddress(address=one) for one in await link_store.kept_addresses(db, except_machine_id=keeper_id)]
     return ranges, used
 
 

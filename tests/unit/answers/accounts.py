@@ -49,8 +49,14 @@ def _authenticated_signed(
     return ADMIN if is_known and is_signed else NotAuthenticated("Invalid API key.")
 
 
+def _named(consumer_key: str, token_key: str) -> Caller | NotAuthenticated:
+    is_known = (consumer_key, token_key) == (SIGNING_KEY.consumer_key, SIGNING_KEY.token_key)
+    return ADMIN if is_known else NotAuthenticated("Invalid API key.")
+
+
 ANSWERS: Mapping[str, Any] = {
     "accounts.authenticate": _authenticated,
+    "accounts.named": _named,
     "accounts.authenticate_signed": _authenticated_signed,
     "accounts.create_key": "newconsumer:newtoken:newsecret",
     "accounts.delete_key": DELETION_PLAN,
