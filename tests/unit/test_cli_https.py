@@ -53,7 +53,7 @@ async def test_an_unknown_certificate_is_refused_before_the_key_is_sent(
     server: str, api: ApiDouble, tmp_path: Path
 ) -> None:
     ran = await _login(tmp_path, server)
-    assert ran.status == 1
+    assert ran.status == 7
     assert "No authority of this computer vouches for the certificate" in ran.err
     assert "--ca-file" in ran.err
     assert "--fingerprint" in ran.err

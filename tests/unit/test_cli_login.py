@@ -102,13 +102,13 @@ async def test_a_key_is_read_in_any_printed_form(server: str, tmp_path: Path, te
 async def test_a_wrong_password_is_named(api: ApiDouble, server: str, tmp_path: Path) -> None:
     api.answers["logins.log_in"] = NotAuthenticated("Wrong user name or password.")
     ran = await _login(tmp_path, server, "--username", "admin", given="x\n")
-    assert (ran.status, ran.err.strip()) == (1, "Wrong user name or password.")
+    assert (ran.status, ran.err.strip()) == (3, "Wrong user name or password.")
 
 
 async def test_too_many_failures_say_how_long_to_wait(api: ApiDouble, server: str, tmp_path: Path) -> None:
     api.answers["logins.log_in"] = TooManyAttempts("Too many failed logins. Try again in 9 s.", retry_after_s=9)
     ran = await _login(tmp_path, server, "--username", "admin", given="x\n")
-    assert (ran.status, ran.err.strip()) == (1, "Too many failed logins. Try again in 9 s.")
+    assert (ran.status, ran.err.strip()) == (6, "Too many failed logins. Try again in 9 s.")
 
 
 @pytest.mark.parametrize("words", [(), ("--username", "admin")])

@@ -121,17 +121,17 @@ async def test_a_failed_operation_prints_its_error(cli: Cli, api: ApiDouble) -> 
     api.answers["machines.start_compose"] = evolve(RUNNING, state=OperationState.QUEUED)
     api.answers["operations.read"] = lambda _: FAILED
     ran = await cli("innkeeper admin vm-host compose 4 --wait")
-    assert (ran.status, ran.out, ran.err) == (1, "", "needs 4 cores, 1 of 4 free\n")
+    assert (ran.status, ran.out, ran.err) == (6, "", "needs 4 cores, 1 of 4 free\n")
 
 
 async def test_a_rejection_and_a_wait_timeout_are_printed(cli: Cli, api: ApiDouble) -> None:
     api.answers["machines.start_compose"] = OutOfCapacity("needs 4096 MiB of memory, 2100 free")
     ran = await cli("innkeeper admin vm-host compose 4")
-    assert (ran.status, ran.err) == (1, "needs 4096 MiB of memory, 2100 free\n")
+    assert (ran.status, ran.err) == (6, "needs 4096 MiB of memory, 2100 free\n")
     api.answers["machines.start_compose"] = RUNNING
     api.answers["operations.wait"] = OperationPending("It has not ended within 120 s.", operation=77)
     ran = await cli("innkeeper admin vm-host compose 4")
-    assert ran.status == 1
+    assert ran.status == 8
     assert "innkeeper admin operation read 77" in ran.err
 
 
