@@ -119,6 +119,19 @@ class IdempotencyMismatch(InnkeeperError):
     code = "idempotency_mismatch"
 
 
+class RequestInProgress(InnkeeperError):
+    """An equal request with the same idempotency key still runs."""
+
+    code = "request_in_progress"
+    retryable = True
+
+
+class AnswerNotKept(InnkeeperError):
+    """An equal request with the same idempotency key ran, and its answer is not known: it is not run again."""
+
+    code = "answer_not_kept"
+
+
 class OutOfCapacity(InnkeeperError):
     """Servers, pools or ranges lack the requested amount; the message has the numbers."""
 

@@ -11,7 +11,8 @@ from attrs import frozen
 
 from common.errors import DeadlineExceeded, InnkeeperError
 from development.paths import CannotRun
-from innkeeper.http import Api, Body
+from innkeeper.http import Api
+from innkeeper.request_body import Body
 
 HOST = "local"
 CORES = 1

@@ -9,20 +9,23 @@ from typing import Any, TypeVar
 from attrs import evolve
 
 from common.errors import InnkeeperError, InvalidRequest
+from innkeeper.answer import Answer
 from innkeeper.api_description import Description, read_description
-from innkeeper.arguments import ApiCall, Given, Options, Usage, parse_calls
+from innkeeper.arguments import MAX_KEY_OF_SEVERAL_CHARS, ApiCall, Given, Options, Usage, parse_calls
 from innkeeper.bulk import Bulk, Result
+from innkeeper.changes import Changes
 from innkeeper.confirmation import is_confirmed, plan_lines
 from innkeeper.console import attach, is_console
 from innkeeper.event_stream import follow
-from innkeeper.filters import Target, parse_selection
+from innkeeper.filters import Selection, Target, parse_selection
 from innkeeper.follower import Follower
-from innkeeper.http import Answer, Api, Body, relative_path
+from innkeeper.http import Api, relative_path
 from innkeeper.image_upload import upload, uploaded_file
 from innkeeper.image_wait import downloaded, starts_download
 from innkeeper.operation_wait import notes_of, outcome_of, wait_for_operation
 from innkeeper.profiles import Profile, Profiles
 from innkeeper.progress import Report
+from innkeeper.request_body import Body
 from innkeeper.terminal import Terminal
 from innkeeper.watching import watch, watched
 
@@ -42,7 +45,7 @@ async def call(profile: Profile, words: Sequence[str], options: Options, profile
     api = Api.of(profile)
     if options.filters:
         return await _call_selected(api, profile, words, options, profiles, terminal)
-    calls, profile = await parsed(api, profile, profiles, lambda description: parse_calls(description, words))
+    calls, profile = await parsed(api, profile, profiles, lambda known: _parse(known, words, options))
     if len(calls) > 1:
         return await _bulk(api, [Target(call=one) for one in calls], options, terminal).run()
     wanted = calls[0]
@@ -59,7 +62,8 @@ async def call(profile: Profile, words: Sequence[str], options: Options, profile
     terminal = evolve(terminal, has_acted=wanted.action.method != "GET")
     follower = Follower(api=api, profile_name=profile.name, terminal=terminal)
     try:
-        answer = await send(api, wanted, asynchronous=waits or options.wait is False)
+        sender = Changes.of(api, options, terminal) if wanted.takes_key else api
+        answer = await send(sender, wanted, asynchronous=waits or options.wait is False)
     except InnkeeperError as error:
         follower.note_pending(error)
         raise
@@ -110,6 +114,35 @@ async def parsed(
     return parse(read_description(fresh.description)), fresh
 
 
+def _parse(description: Description, words: Sequence[str], options: Options) -> tuple[ApiCall, ...]:
+    calls = parse_calls(description, words)
+    _check_key(calls[0], options, several=len(calls) > 1)
+    return calls
+
+
+def _parse_selection(description: Description, words: Sequence[str], options: Options) -> Selection:
+    selection = parse_selection(description, words, options.filters)
+    _check_key(selection.template, options, several=True)
+    return selection
+
+
+def _check_key(wanted: ApiCall, options: Options, *, several: bool) -> None:
+    """Raises Usage if a key is given that the command would not send, or too long a one for `several` objects."""
+    if options.idempotency_key is None:
+        return
+    if uploaded_file(wanted) is not None:
+        raise Usage("An upload takes no --idempotency-key: the repeated command continues it.")
+    if not wanted.takes_key:
+        raise Usage(
+            f"{wanted.command} takes no --idempotency-key: it changes nothing, or the region is of an earlier version."
+        )
+    if several and len(options.idempotency_key) > MAX_KEY_OF_SEVERAL_CHARS:
+        raise Usage(
+            f"The --idempotency-key of several objects has at most {MAX_KEY_OF_SEVERAL_CHARS} characters, because the "
+            f"key of each ends with its path; this one has {len(options.idempotency_key)}."
+        )
+
+
 async def plan_of(api: Api, wanted: ApiCall) -> Any:
     """The answer to the dry run of the call: what it would delete and keep, or where compose would place a machine."""
     return (await send(api, wanted.as_dry_run(), asynchronous=False)).json()
@@ -133,7 +166,7 @@ async def _call_selected(
 ) -> int:
     """Executes the command for each object that matches the filters."""
     selection, _ = await parsed(
-        api, profile, profiles, lambda description: parse_selection(description, words, options.filters)
+        api, profile, profiles, lambda description: _parse_selection(description, words, options)
     )
     targets = selection.targets((await send(api, selection.listing, asynchronous=False)).json())
     if not targets:
@@ -149,9 +182,11 @@ def _waits(options: Options, terminal: Terminal) -> bool:
 
 def _bulk(api: Api, targets: Sequence[Target], options: Options, terminal: Terminal) -> Bulk:
     waits = _waits(options, terminal)
+    changes = Changes.of(api, options, terminal)
 
     async def carry_out(wanted: ApiCall) -> Result:
-        answer = await send(api, wanted, asynchronous=waits or options.wait is False)
+        sender = changes.of_object(wanted.path) if wanted.takes_key else api
+        answer = await send(sender, wanted, asynchronous=waits or options.wait is False)
         if wanted.action.method == "GET":
             return Result(value=answer.json(), notes=answer.warnings)
         if answer.status != 202:
@@ -189,12 +224,12 @@ async def fetched(api: Api, profile: Profile) -> Profile:
     return evolve(profile, description=plain)
 
 
-async def send(api: Api, wanted: ApiCall, *, asynchronous: bool) -> Answer:
+async def send(sender: Api | Changes, wanted: ApiCall, *, asynchronous: bool) -> Answer:
     """Sends the request of the call; `asynchronous` requests the operation instead of its result."""
     fields = [(given.name, value_of(given)) for given in wanted.fields]
     op = [("op", wanted.action.op)] if wanted.action.op else []
     in_query = wanted.fields_in_query
-    return await api.send(
+    return await sender.send(
         wanted.action.method,
         wanted.path,
         query=[*op, *fields] if in_query else op,

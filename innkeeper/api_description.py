@@ -27,6 +27,7 @@ class Action:
     """An action of a resource. `op` is None for the REST methods; `fields` are the documented ones.
 
     `any_field`: fields of any name are documented too, as `:param <key>:`. `stream`: the answer is server-sent events.
+    `takes_key`: changes something, once for an idempotency key; earlier regions, which may ignore it, do not say so.
     `formats`: the forms of fields that are not plain text, by field; `choices`: the only values of a field. A region
     that does not say what is `destructive` and has a `dry_run` deletes with DELETE.
     """
@@ -40,6 +41,7 @@ class Action:
     any_field: bool = False
     destructive: bool = False
     dry_run: bool = False
+    takes_key: bool = False
     stream: bool = False
     formats: Mapping[str, str] = field(factory=dict)
     choices: Mapping[str, tuple[str, ...]] = field(factory=dict)
@@ -131,6 +133,7 @@ def _action(plain: Mapping[str, Any]) -> Action:
         any_field=_ANY_PARAM.search(doc) is not None,
         destructive=bool(plain.get("destructive", plain["method"] == "DELETE")),
         dry_run=bool(plain.get("dry_run", "dry_run" in fields)),
+        takes_key=bool(plain.get("takes_key", False)),
         stream=bool(plain.get("stream", False)),
         formats={str(name): str(format_) for name, format_ in (plain.get("formats") or {}).items()},
         choices={str(name): tuple(map(str, values)) for name, values in (plain.get("choices") or {}).items()},

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.errors import InnkeeperError, WrongState
-from innkeeper.arguments import Usage
+from innkeeper.arguments import Options, Usage
+from innkeeper.changes import Changes
 from innkeeper.confirmation import read_line
-from innkeeper.http import Api, Body
+from innkeeper.http import Api
 from innkeeper.profiles import Profile
+from innkeeper.request_body import Body
 from innkeeper.terminal import Terminal
 
 USAGE = "usage: innkeeper [--profile PROFILE] region approve ID [--yes]"
@@ -17,10 +19,10 @@ DONE, DECLINED = 0, 1
 _SHOWN = ("kind", "name", "host_name", "since", "found", "expected")
 
 
-async def approve(words: Sequence[str], profile: Profile, terminal: Terminal, *, yes: bool) -> int:
+async def approve(words: Sequence[str], profile: Profile, options: Options, terminal: Terminal) -> int:
     """Returns the exit status: 0 if the repair is done, now or before; 1 if the user declined.
 
-    `yes` approves without asking. Raises Usage, and the error with which the region rejects the approval.
+    The option `yes` approves without asking. Raises Usage, and the error with which the region rejects the approval.
     """
     if len(words) != 1 or not words[0].isascii() or not words[0].isdigit():
         raise Usage(USAGE)
@@ -33,13 +35,14 @@ async def approve(words: Sequence[str], profile: Profile, terminal: Terminal, *,
         return _show_repaired(discrepancy, terminal)
     if discrepancy["repair_policy"] == "none":
         raise WrongState(f"This discrepancy has no repair to approve. {discrepancy['remedy']}")
-    if yes:
+    if options.yes:
         terminal.note(discrepancy["remedy"])
     elif not await _confirmed(discrepancy["remedy"], terminal):
         terminal.note("Nothing was changed.")
         return DECLINED
     fields = [("etag", discrepancy["etag"]), ("found", discrepancy["found"])]
-    repaired = (await api.send("POST", path, query=[("op", "approve")], body=Body(fields=fields))).json()
+    changes = Changes.of(api, options, terminal)
+    repaired = (await changes.send("POST", path, query=[("op", "approve")], body=Body(fields=fields))).json()
     return _show_repaired(repaired, terminal)
 
 

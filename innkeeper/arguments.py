@@ -19,6 +19,9 @@ from innkeeper.quantities import converted
 from innkeeper.view import OPTIONS as VIEW_OPTIONS
 from innkeeper.view import View, with_view_option
 
+MAX_KEY_CHARS = 255
+MAX_KEY_OF_SEVERAL_CHARS = 190  # the region's limit, without a colon and a SHA-256 in hex
+_KEY = re.compile(rf"[!-~]{{1,{MAX_KEY_CHARS}}}")
 _FIELD = re.compile(r"(?P<name>[A-Za-z_][\w.\-]*)(?P<file>@?)=(?P<value>.*)", re.DOTALL)
 OPTIONS = [
     "--json",
@@ -30,6 +33,7 @@ OPTIONS = [
     "--version",
     "--yes",
     "--dry-run",
+    "--idempotency-key",
     "--profile",
     "--to",
     "--username",
@@ -38,8 +42,19 @@ OPTIONS = [
     "--filter",
     *VIEW_OPTIONS,
 ]
+WITH_VALUE = (
+    "--format",
+    "--filter",
+    "--idempotency-key",
+    "--profile",
+    "--to",
+    "--username",
+    "--ca-file",
+    "--fingerprint",
+)
 FORMATS = ("json", "table", "yaml")
 QUERY_METHODS = ("GET", "DELETE")
+_MAX_CHOICES = 20  # more are not listed in an error message
 
 
 class Usage(Exception):
@@ -71,6 +86,7 @@ class Options:
     fingerprint: str | None = None
     yes: bool = False
     dry_run: bool = False
+    idempotency_key: str | None = None
     filters: tuple[str, ...] = ()
     view: View = field(factory=View)
 
@@ -102,8 +118,17 @@ class ApiCall:
     @property
     def is_destructive(self) -> bool:
         """Whether it deletes, releases or undoes something, and is no dry run."""
+        return self.action.destructive and not self._is_dry_run
+
+    @property
+    def takes_key(self) -> bool:
+        """Whether it changes something, at most once for an idempotency key."""
+        return self.action.takes_key and not self._is_dry_run
+
+    @property
+    def _is_dry_run(self) -> bool:
         dry_runs = [given.value.strip().lower() for given in self.fields if given.name == "dry_run"]
-        return self.action.destructive and dry_runs[-1:] not in (["true"], ["1"], ["yes"], ["on"])
+        return dry_runs[-1:] in (["true"], ["1"], ["yes"], ["on"])
 
     def as_dry_run(self) -> ApiCall:
         """Raises Usage if the action has no dry run."""
@@ -247,7 +272,7 @@ def _with_option(options: Options, word: str, rest: list[str]) -> Options:
         case "--yes" | "--dry-run":
             return evolve(options, yes=options.yes or word == "--yes", dry_run=options.dry_run or word == "--dry-run")
     name, equals, value = word.partition("=")
-    if name not in ("--profile", "--to", "--filter", "--username", "--ca-file", "--fingerprint", "--format"):
+    if name not in WITH_VALUE:
         near = similar(word, OPTIONS)
         raise Usage(f"Unknown option {word}." + (f" Did you mean {near[0]}?" if near else ""))
     if not equals:
@@ -261,6 +286,8 @@ def _valued(options: Options, name: str, value: str) -> dict[str, Any]:
     """What an option with a value sets."""
     if name == "--filter":
         return {"filters": (*options.filters, value)}
+    if name == "--idempotency-key" and not _KEY.fullmatch(value):
+        raise Usage(f"{name} is a text of at most {MAX_KEY_CHARS} ASCII characters without blanks, such as a UUID.")
     if name != "--format":
         return {name[2:].replace("-", "_"): value}
     if value not in FORMATS:
@@ -289,4 +316,6 @@ def _unknown(what: str, word: str, known: Iterable[str]) -> str:
     near = similar(word, choices)
     if near:
         return f"Unknown {what} '{word}'. Did you mean {' or '.join(near)}?"
+    if len(choices) > _MAX_CHOICES:
+        return f"Unknown {what} '{word}'. innkeeper PROFILE --help lists them."
     return f"Unknown {what} '{word}'. One of: {', '.join(choices)}."

@@ -11,8 +11,8 @@ from common.certificates import Credentials, load_certificate, make_signing_requ
 from common.errors import UnsupportedByPeer
 from common.private_files import write_private
 from common.rpc.client_commands import CLIENT_RENEW
-from common.rpc.commands import RenewCall
 from common.rpc.link import Link
+from common.rpc.region_commands import RenewCall
 from innkeeper.client_identity import CERTIFICATE
 
 CHECK_EVERY_S = 3600.0

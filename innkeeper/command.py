@@ -22,7 +22,9 @@ from innkeeper.terminal import Terminal
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _ADMIN_CREATE = ["region", "admin", "create"]
-_COMMANDS = ("login", "logout", "profiles", "refresh", "rack", "client", "region", "completion")
+_COMMANDS = ("login", "logout", "list", "profiles", "refresh", "rack", "client", "region", "completion")
+
+_WITHOUT_KEY = ("login", "logout", "list", "profiles", "refresh", "completion")
 
 
 def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -99,6 +101,8 @@ def _check_no_dry_run(words: Sequence[str], options: Options) -> None:
             raise Usage(f"--{name.replace('_', '-')} is an option of login only.")
     if options.filters and words and words[0] in _COMMANDS and not options.help:
         raise Usage(f"--filter does not apply to {words[0]}.")
+    if options.idempotency_key is not None and words and words[0] in _WITHOUT_KEY and not options.help:
+        raise Usage(f"--idempotency-key does not apply to {words[0]}.")
 
 
 def _answered_locally(words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> bool:
@@ -146,7 +150,7 @@ async def _dispatch(words: Sequence[str], options: Options, profiles: Profiles, 
     match words[0]:
         case "logout":
             await profile_commands.logout(words[1:], profiles, terminal)
-        case "profiles":
+        case "profiles" | "list":  # the latter is the name in MAAS
             await profile_commands.list_profiles(words[1:], profiles, terminal)
         case "refresh":
             await profile_commands.refresh(words[1:], profiles, terminal)

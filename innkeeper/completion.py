@@ -11,13 +11,14 @@ from shlex import quote
 from attrs import evolve, field, frozen
 
 from innkeeper.api_description import Action, Description, Resource
-from innkeeper.arguments import OPTIONS, call_of, split_fields
+from innkeeper.arguments import FORMATS, OPTIONS, WITH_VALUE, call_of, split_fields
 from innkeeper.filters import list_of
 
 SHELLS = ("bash", "fish", "zsh")
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "login": (),
     "logout": (),
+    "list": (),
     "profiles": ("default",),
     "refresh": (),
     "rack": ("token",),
@@ -26,16 +27,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "completion": SHELLS,
     "help": (),
 }
-_OPTIONS_WITH_VALUE = (
-    "--profile",
-    "--to",
-    "--filter",
-    "--columns",
-    "--sort",
-    "--username",
-    "--ca-file",
-    "--fingerprint",
-)
+_OPTIONS_WITH_VALUE = (*WITH_VALUE, "--columns", "--sort")
 _LISTS = {  # the list that has the values of a field or parameter
     "zone": "zones", "pool": "resource-pools", "host": "vm-hosts", "pod": "vm-hosts", "cluster": "vm-clusters",
     "machine": "machines", "system_id": "machines", "subnet": "subnets", "fabric": "fabrics", "space": "spaces",
@@ -192,6 +184,8 @@ def _option_value(option: str, current: str, plain: Sequence[str], profile: str 
     match option:
         case "--profile":
             return Completion(candidates=_words(known.profiles))
+        case "--format":
+            return Completion(candidates=_words(FORMATS))
         case "--to":
             return Completion(files_prefix="")
         case "--filter":

@@ -11,9 +11,11 @@ from common.errors import InnkeeperError, InvalidRequest
 from common.private_files import make_private_folder, write_private
 from innkeeper.api_commands import value_of
 from innkeeper.arguments import Given, Options, Usage, check_known
+from innkeeper.changes import Changes
 from innkeeper.client_identity import AUTHORITY, CERTIFICATE, KEY, is_expired
-from innkeeper.http import Api, Body
+from innkeeper.http import Api
 from innkeeper.profiles import Profiles
+from innkeeper.request_body import Body
 from innkeeper.terminal import Terminal
 
 TOKEN_USAGE = "usage: innkeeper [--profile PROFILE] rack token [zones=ZONE,…] [lifetime_s=SECONDS]"  # noqa: S105  # help, no token
@@ -29,7 +31,8 @@ async def rack(
         raise Usage(TOKEN_USAGE)
     check_known(fields, TOKEN_FIELDS, of="rack token", usage=TOKEN_USAGE)
     profile = profiles.chosen(options.profile)
-    answer = await Api.of(profile).send("POST", "racks/", query=[("op", "token")], body=_body(fields))
+    changes = Changes.of(Api.of(profile), options, terminal)
+    answer = await changes.send("POST", "racks/", query=[("op", "token")], body=_body(fields))
     issued = answer.json()
     terminal.say(_text_of(issued, "token"))
     expires_at = datetime.fromisoformat(_text_of(issued, "expires_at")).astimezone(UTC)
@@ -51,7 +54,7 @@ async def client(
     _check_free(folder)
     profile = profiles.chosen(options.profile)
     body = Body(fields=[("name", name)])
-    plain = (await Api.of(profile).send("POST", "rpc-clients/", body=body)).json()
+    plain = (await Changes.of(Api.of(profile), options, terminal).send("POST", "rpc-clients/", body=body)).json()
     write_identity(folder, plain)
     address = plain.get("address") or "the region's RPC port"
     terminal.note(f"RPC client '{name}': certificate, key and the region's authority are in {folder}/.")

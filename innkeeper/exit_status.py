@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 
 from common.errors import (
+    AnswerNotKept,
     Busy,
     DatabaseUnavailable,
     DeadlineExceeded,
@@ -20,6 +21,7 @@ from common.errors import (
     OutOfCapacity,
     QuotaExceeded,
     RackUnreachable,
+    RequestInProgress,
     WrongState,
 )
 
@@ -58,6 +60,8 @@ _BY_KIND: Mapping[type[InnkeeperError], ExitStatus] = {
     Busy: ExitStatus.CONFLICT,
     NameTaken: ExitStatus.CONFLICT,
     IdempotencyMismatch: ExitStatus.CONFLICT,
+    RequestInProgress: ExitStatus.NOT_NOW,
+    AnswerNotKept: ExitStatus.CONFLICT,
     OutOfCapacity: ExitStatus.NOT_NOW,
     RackUnreachable: ExitStatus.NOT_NOW,
     HostUnreachable: ExitStatus.NOT_NOW,
@@ -75,7 +79,7 @@ def exit_status(error: InnkeeperError) -> ExitStatus:
     A profile or a file that is missing here is no object of the region: 1.
     """
     status = error.details.get("status")
-    if isinstance(status, int):
+    if isinstance(status, int) and not isinstance(error, RequestInProgress):
         return _BY_HTTP_STATUS.get(status, ExitStatus.FAILED)
     if error.details.get("unreachable"):
         return ExitStatus.NO_ANSWER

@@ -9,7 +9,8 @@ from typing import Any
 from attrs import frozen
 
 from common.errors import InnkeeperError
-from innkeeper.http import Answer, Api, relative_path
+from innkeeper.answer import Answer
+from innkeeper.http import Api, relative_path
 from innkeeper.operation_wait import (
     ENDED,
     notes_of,

@@ -15,7 +15,7 @@ usage: innkeeper [PROFILE] RESOURCE ACTION [NAME …] [key=value …]
   innkeeper login PROFILE URL KEY      store a region's address and API key (KEY, @FILE, or - for standard input)
       --ca-file FILE, --fingerprint SHA256   the certificate of an https URL, if no authority of this computer signed it
   innkeeper logout PROFILE             delete a stored profile
-  innkeeper profiles                   list the stored profiles
+  innkeeper profiles                   list the stored profiles; also: innkeeper list
   innkeeper profiles default PROFILE   choose the profile of commands that name none (default: the only one, or admin)
   innkeeper refresh [PROFILE]          fetch the region's list of commands again
   innkeeper rack token                 print a one-time token for: rackd join TOKEN
@@ -47,13 +47,15 @@ An action of one object takes several: innkeeper admin machine power-off abc123 
   --no-wait            start the operation and print it
   --dry-run            show what the command would do; what deletes shows it on a terminal and asks
   --filter KEY=VALUE   all objects that the region lists so: innkeeper admin machines power-off --filter pool=lab
+  --idempotency-key KEY   for a script that repeats a change: it is carried out once for the key (default: a new key)
   --yes                do not ask
   --profile PROFILE    for rack token, client issue and region (default: the default profile)
   --username NAME      for login and region admin create; the password is read from the terminal or standard input
   --help               innkeeper PROFILE --help lists resources; also after a resource or an action
   --version            print the version
 
-Exit status: 0 done, 1 rejected or failed, 2 usage error, 130 interrupted."""
+Exit status: 0 done, 1 rejected or failed, 2 usage error, 3 not allowed, 4 not found, 5 conflict, 6 not now,
+7 no answer, 8 still running, 130 interrupted."""
 
 
 def help_for(profile: str, description: Description, words: Sequence[str]) -> str:

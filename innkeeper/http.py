@@ -1,26 +1,23 @@
 """HTTP client of a region's API: signed requests with deadlines, errors as exceptions.
 
-It never retries: a request that was answered with 503, or not at all, may have been executed.
+It never repeats a request: one that was answered with 503, or not at all, may have been executed. `changes` repeats
+those that have an idempotency key.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import treq
-from attrs import field, frozen
 from oauthlib.oauth1 import SIGNATURE_PLAINTEXT, Client
-from OpenSSL import SSL
 from twisted.internet.error import ConnectError, ConnectionLost, ConnectionRefusedError, DNSLookupError
 from twisted.internet.interfaces import IReactorTime
-from twisted.web._newclient import ParseError, RequestTransmissionFailed
+from twisted.web._newclient import RequestTransmissionFailed
 from twisted.web.client import (
     Agent,
     FileBodyProducer,
@@ -35,13 +32,13 @@ from common.errors import (
     InnkeeperError,
     InvalidRequest,
     LinkLost,
-    NotAllowed,
-    NotAuthenticated,
-    NotFound,
 )
+from innkeeper.answer import Answer, raise_error
 from innkeeper.api_description import API_PATH, Method
+from innkeeper.connection_errors import broken_connection, reason_of
 from innkeeper.https_policy import HttpsPolicy
 from innkeeper.profiles import Profile
+from innkeeper.request_body import Body
 from innkeeper.server_trust import BY_THE_COMPUTER, ServerTrust
 from innkeeper.websocket import WebSocket, open_websocket
 
@@ -49,62 +46,9 @@ CONNECT_TIMEOUT_S = 10.0
 REQUEST_TIMEOUT_S = 300.0  # longer than the region waits for an operation
 # As long as a region waits at most. Without it, a region answers after a few seconds, while the operation continues.
 WAIT = {"Prefer": "wait=120"}
-MAX_TEXT_LENGTH = 2000
+_DESCRIPTION_HASH = "X-MAAS-API-Hash"
+_MAX_DIGITS = 9
 _WARNING = re.compile(r'299 - "([^"]*)"')
-
-_BY_STATUS: Mapping[int, type[InnkeeperError]] = {
-    400: InvalidRequest,
-    401: NotAuthenticated,
-    403: NotAllowed,
-    404: NotFound,
-}
-
-
-@frozen(kw_only=True)
-class Answer:
-    """A response. `location` is the operation of a 202, or the target of a redirect; `warnings` are for the user."""
-
-    status: int
-    body: bytes
-    content_type: str = ""
-    location: str | None = None
-    description_hash: str | None = None
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def text(self) -> str:
-        return self.body.decode("utf-8", "replace")
-
-    @property
-    def is_json(self) -> bool:
-        return self.content_type.partition(";")[0].strip().lower() == "application/json"
-
-    def json(self) -> Any:
-        """Raises InnkeeperError if the body is not JSON."""
-        try:
-            return json.loads(self.body)
-        except ValueError as error:
-            raise InnkeeperError(f"The response is not JSON: {self.text[:200]!r}") from error
-
-
-@frozen(kw_only=True)
-class Body:
-    """Fields of a form, of which a value of bytes is sent unchanged, and `files`; or `content`, which is no form."""
-
-    fields: Sequence[tuple[str, str | bytes]] = field(factory=tuple)
-    content: bytes | None = None
-    files: Mapping[str, bytes] = field(factory=dict)
-
-    def encoded(self) -> tuple[bytes, str]:
-        """The bytes and their content type: that of data, urlencoded, or multipart if a value is bytes."""
-        if self.content is not None:
-            return self.content, "application/octet-stream"
-        if not self.files and all(isinstance(value, str) for _, value in self.fields):
-            return urlencode(list(self.fields)).encode("ascii"), "application/x-www-form-urlencoded"
-        boundary = secrets.token_hex(16)
-        parts = [_part(boundary, name, value) for name, value in self.fields]
-        parts += [_part(boundary, name, data, file_name=name) for name, data in self.files.items()]
-        return b"".join([*parts, f"--{boundary}--\r\n".encode()]), f'multipart/form-data; boundary="{boundary}"'
 
 
 class Api:
@@ -203,6 +147,7 @@ class Api:
                     status=response.status_code,
                     body=bytes(response.body or b""),
                     content_type=response.headers.get("Content-Type", ""),
+                    description_hash=response.headers.get(_DESCRIPTION_HASH),
                 )
             )
         return socket
@@ -238,21 +183,22 @@ class Api:
         except (ConnectError, DNSLookupError) as error:
             raise InnkeeperError(self._unreachable(error), unreachable=True) from error
         except (ResponseFailed, ResponseNeverReceived, RequestTransmissionFailed, ConnectionLost) as error:
-            raise self._policy.rejected or LinkLost(_broken(self.url, error)) from error
+            raise self._policy.rejected or broken_connection(self.url, error) from error
         return Answer(
             status=response.code,
             body=content,
             content_type=_header(response, "Content-Type") or "",
             location=_header(response, "Location"),
-            description_hash=_header(response, "X-MAAS-API-Hash"),
+            description_hash=_header(response, _DESCRIPTION_HASH),
             warnings=tuple(_WARNING.findall(_header(response, "Warning") or "")),
+            retry_after_s=_seconds(_header(response, "Retry-After")),
         )
 
     def _unreachable(self, error: Exception) -> str:
         parts = urlsplit(self.url)
         if isinstance(error, DNSLookupError):
             return f"Cannot resolve {parts.hostname}: check the region's address {self.url}"
-        reason = "connection refused" if isinstance(error, ConnectionRefusedError) else _reason(error)
+        reason = "connection refused" if isinstance(error, ConnectionRefusedError) else reason_of(error)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         return f"Cannot connect to {parts.hostname}:{port}: {reason}. Is the region running?"
 
@@ -288,36 +234,6 @@ def relative_path(url: str) -> str:
     return path.partition(API_PATH)[2] if API_PATH in path else path.lstrip("/")
 
 
-def raise_error(answer: Answer) -> NoReturn:
-    """Raises the error that a response outside 2xx represents, with the region's message."""
-    details = {"status": answer.status, "location": answer.location}
-    kind = _BY_STATUS.get(answer.status, InnkeeperError)
-    fields = _fields(answer) if answer.status == 400 else {}
-    if fields:
-        raise InvalidRequest("The region rejected the request.", fields=fields, **details)
-    if 300 <= answer.status < 400:
-        raise InnkeeperError(f"The server redirects to {answer.location}. Log in with that address.", **details)
-    raise kind(_message(answer), **details)
-
-
-def _message(answer: Answer) -> str:
-    text = answer.text.strip()
-    if not text:
-        return f"The server answered with status {answer.status} and no message."
-    if answer.content_type.startswith("text/html"):
-        return f"The server answered with status {answer.status} and a web page. Is this the address of a region?"
-    return text if len(text) <= MAX_TEXT_LENGTH else f"{text[:MAX_TEXT_LENGTH]}…"
-
-
-def _fields(answer: Answer) -> dict[str, list[str]]:
-    if not answer.is_json:
-        return {}
-    plain = answer.json()
-    if not isinstance(plain, dict):
-        return {}
-    return {str(key): [str(each) for each in (v if isinstance(v, list) else [v])] for key, v in plain.items()}
-
-
 def _signer(key: str) -> Client:
     parts = key.strip().split(":")
     if len(parts) != 3 or not all(parts):
@@ -332,51 +248,11 @@ def _signer(key: str) -> Client:
     )
 
 
-def _part(boundary: str, name: str, value: str | bytes, *, file_name: str = "") -> bytes:
-    data = value.encode() if isinstance(value, str) else value
-    # Without a file name the part is a field, whatever its type.
-    named = f'; filename="{file_name}"' if file_name else ""
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{named}\r\n'
-    kind = "" if isinstance(value, str) else "Content-Type: application/octet-stream\r\n"
-    return (head + kind + "\r\n").encode() + data + b"\r\n"
+def _seconds(text: str | None) -> int | None:
+    """None also for a date, which no region sends."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < _MAX_DIGITS else None
 
 
 def _header(response: Any, name: str) -> str | None:
     values = response.headers.getRawHeaders(name)
     return values[0] if values else None
-
-
-def _broken(url: str, error: Exception) -> str:
-    reasons = getattr(error, "reasons", None)
-    cause: BaseException = reasons[0].value if reasons else error
-    if isinstance(cause, SSL.Error):
-        reason = "; ".join(str(entry[-1]) for entry in (cause.args[0] if cause.args else ())) or "unknown reason"
-        if any(text in reason for text in _NO_TLS):
-            other = url.replace("https:", "http:", 1)
-            return f"The server at {url} does not speak TLS. If it serves plain HTTP, use {other}"
-        if "certificate verify failed" in reason:
-            return f"No authority of this computer vouches for the certificate of {url}. {_HOW_TO_TRUST}"
-        return f"TLS error at {url} ({reason}). Check the server's certificate, and https or http."
-    if isinstance(cause, ParseError):
-        other = url.replace("http:", "https:", 1)
-        return f"The server at {url} does not speak HTTP. Check the port. If the server expects TLS, use {other}"
-    return f"Connection to {url} lost before the response ({_reason(cause)}). The request may have been executed."
-
-
-_HOW_TO_TRUST = (
-    "If the region has one of your own authority, log in with --ca-file FILE. Otherwise compare: openssl x509 -noout "
-    "-fingerprint -sha256 -in TLS_CERTIFICATE on the region's computer prints its fingerprint, for --fingerprint."
-)
-# OpenSSL's reasons when a handshake is answered with something else than TLS.
-_NO_TLS = (
-    "wrong version number",
-    "packet length too long",
-    "record layer failure",
-    "http request",
-    "unknown protocol",
-)
-
-
-def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split()).rstrip(".")
-    return text[:200] or type(error).__name__

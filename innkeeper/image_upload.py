@@ -14,8 +14,9 @@ from attrs import field, frozen
 
 from common.errors import DeadlineExceeded, InnkeeperError, InvalidRequest, LinkLost
 from innkeeper.arguments import ApiCall, Given
-from innkeeper.http import Api, Body, relative_path
+from innkeeper.http import Api, relative_path
 from innkeeper.progress import Progress, Report
+from innkeeper.request_body import Body
 from innkeeper.terminal import Terminal
 
 COMMAND = "boot-resources create"

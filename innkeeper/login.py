@@ -17,8 +17,9 @@ from innkeeper.api_commands import fetched
 from innkeeper.api_description import API_PATH, read_description
 from innkeeper.api_key import is_begun, parse_key
 from innkeeper.arguments import Options, Usage
-from innkeeper.http import Api, Body, api_url
+from innkeeper.http import Api, api_url
 from innkeeper.profiles import Profile, Profiles, check_name
+from innkeeper.request_body import Body
 from innkeeper.server_trust import read_trust
 from innkeeper.terminal import Terminal
 

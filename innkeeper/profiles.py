@@ -23,7 +23,19 @@ from common.serialization import from_dict, to_dict
 from innkeeper.api_description import read_description
 from innkeeper.server_trust import BY_THE_COMPUTER, ServerTrust
 
-RESERVED = ("login", "logout", "profiles", "refresh", "rack", "client", "region", "completion", "help", "__complete")
+RESERVED = (
+    "login",
+    "logout",
+    "list",
+    "profiles",
+    "refresh",
+    "rack",
+    "client",
+    "region",
+    "completion",
+    "help",
+    "__complete",
+)
 _NO_PROFILE = (
     "No region is known on this machine. Log in with the address that it printed at its start, such as: "
     "innkeeper login admin http://127.0.0.1:5240/MAAS"

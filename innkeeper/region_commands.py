@@ -28,7 +28,9 @@ async def region(
 ) -> int:
     """Returns the exit status. Of `check`: 0 without discrepancies, 1 with some, 2 if the region cannot be queried."""
     if list(words[:1]) == ["approve"] and not fields:
-        return await approve(words[1:], profiles.chosen(options.profile), terminal, yes=options.yes)
+        return await approve(words[1:], profiles.chosen(options.profile), options, terminal)
+    if options.idempotency_key is not None:
+        raise Usage(f"--idempotency-key does not apply to region {' '.join(words)}.")
     if list(words) == ["audit", "export"]:
         check_known(fields, audit_export.FIELDS, of="region audit export", usage=USAGE)
         await audit_export.export(fields, profiles.chosen(options.profile), terminal)

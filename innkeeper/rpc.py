@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from os import PathLike
 from pathlib import Path
 
@@ -169,8 +169,9 @@ async def connect(address: str, *, folder: str | PathLike[str], deadline_s: floa
     finally:
         await renewal.stop()
         link.close("the client is done")
-        async with asyncio.timeout(CLOSE_S):
-            await link.closed()
+        with suppress(TimeoutError):  # what the caller did is done, or has failed for another reason
+            async with asyncio.timeout(CLOSE_S):
+                await link.closed()
 
 
 def _succeeded(found: OperationSummary) -> OperationSummary:

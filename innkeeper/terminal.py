@@ -12,7 +12,7 @@ from innkeeper.text import printable
 from innkeeper.view import View
 
 if TYPE_CHECKING:  # they load Twisted, which help does not need
-    from innkeeper.http import Answer
+    from innkeeper.answer import Answer
     from innkeeper.progress import Progress
 
 MAX_INDENTED_BYTES = 4 * 1024 * 1024

@@ -12,8 +12,8 @@ from typing import Any, TextIO
 from attrs import frozen
 
 from common.errors import InnkeeperError
+from innkeeper.answer import Answer
 from innkeeper.arguments import ApiCall, Options, Usage
-from innkeeper.http import Answer
 from innkeeper.tables import json_text, paper_of, rendered
 from innkeeper.terminal import Terminal
 from innkeeper.text import printable

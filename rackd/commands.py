@@ -1,7 +1,7 @@
 """Handles the region's `host.*` commands, each by one call of the executor.
 
 The link cancels a handler at its deadline or when the caller cancels. The thread of a cancelled call may finish its
-work. That is harmless: every driver method is idempotent, and fencing tokens reject old attempts.
+work: every driver method is idempotent, fencing tokens reject old attempts, and `host.fence` waits for those that run.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from typing import Any, TypeVar
 
 from common.discovery import Discovery
 from common.errors import InnkeeperError, Unsupported
-from common.rpc.commands import (
+from common.rpc.command import Command, Done
+from common.rpc.handlers import Handler
+from common.rpc.host_commands import (
     HOST_ADOPT,
     HOST_COMPOSE,
     HOST_DECOMPOSE,
     HOST_DISCONNECT,
     HOST_DISCOVER,
     HOST_DISOWN,
+    HOST_FENCE,
     HOST_FIND,
     HOST_IDENTIFY,
     HOST_MAKE_PROJECT,
@@ -29,12 +32,11 @@ from common.rpc.commands import (
     HOST_UNTRUST,
     HOST_WATCH,
     NOTHING_BEGAN,
-    Command,
     ComposeCall,
     DecomposeCall,
     DisconnectCall,
     DiscoveryPart,
-    Done,
+    FenceCall,
     FoundGuest,
     GuestCall,
     HostCall,
@@ -48,7 +50,6 @@ from common.rpc.commands import (
     TrustCall,
     UntrustCall,
 )
-from common.rpc.handlers import Handler
 from common.values import Guest, HostAccess, PeerIdentity, PowerAction
 from rackd.drivers.contract import Driver
 from rackd.drivers.registry import DriverRegistry
@@ -83,6 +84,7 @@ class HostCommands:
             HOST_COMPOSE: self.compose,
             HOST_DECOMPOSE: self.decompose,
             HOST_REMOVE_VOLUMES: self.remove_volumes,
+            HOST_FENCE: self.fence,
             HOST_POWER: self.power,
             HOST_FIND: self.find,
             HOST_ADOPT: self.adopt,
@@ -152,6 +154,10 @@ class HostCommands:
             driver.remove_volumes(call.marker, call.volumes)
 
         await self._fenced.run(call.access, work, call.fence, call.marker.machine_id, what="remove volumes")
+        return Done()
+
+    async def fence(self, _: EventLink, call: FenceCall) -> Done:
+        await self._fenced.exclude_older(call.fence)
         return Done()
 
     async def power(self, _: EventLink, call: PowerCall) -> PowerReply:

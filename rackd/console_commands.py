@@ -11,19 +11,18 @@ from typing import Any
 from attrs import define, field, frozen
 
 from common.errors import Busy, Cancelled, InvalidRequest, NotFound
-from common.rpc.commands import (
+from common.rpc.command import Command, Done
+from common.rpc.console_commands import (
     CONSOLE_PART_BYTES,
     HOST_CONSOLE,
     HOST_CONSOLE_INPUT,
     HOST_CONSOLE_LOG,
     MAX_CONSOLE_LOG_BYTES,
-    Command,
     ConsoleCall,
     ConsoleInput,
     ConsoleLog,
     ConsoleLogCall,
     ConsoleOutput,
-    Done,
 )
 from common.rpc.handlers import Handler
 from common.values import GuestRef

@@ -9,22 +9,23 @@ from typing import Any
 from uuid import UUID
 
 from common.deployment_spec import CloudInitSeed, HostImage
-from common.rpc.commands import (
+from common.rpc.command import Command, Done
+from common.rpc.handlers import Handler
+from common.rpc.host_commands import (
     HOST_COPY_IMAGE,
     HOST_DEPLOY,
     HOST_FIND_IMAGE,
     HOST_REMOVE_IMAGE,
+    HOST_SET_ADDRESSES,
     HOST_UNDEPLOY,
-    Command,
     CopyImageCall,
     DeployCall,
     DeployReply,
-    Done,
     FindImageCall,
     RemoveImageCall,
+    SetAddressesCall,
     UndeployCall,
 )
-from common.rpc.handlers import Handler
 from rackd.drivers.contract import Driver
 from rackd.executor import Executor
 from rackd.fenced_calls import MAX_CALL_S, FencedCalls
@@ -47,6 +48,7 @@ class DeploymentCommands:
             HOST_FIND_IMAGE: self.find_image,
             HOST_DEPLOY: self.deploy,
             HOST_UNDEPLOY: self.undeploy,
+            HOST_SET_ADDRESSES: self.set_addresses,
         }
 
     async def copy_image(self, link: CallingLink, call: CopyImageCall) -> Done:
@@ -103,6 +105,13 @@ class DeploymentCommands:
         await self._fenced.run(
             call.access, work, call.fence, call.spec.marker.machine_id, what="undeploy",
             call_class=CallClass.LONG_RUNNING,
+        )  # fmt: skip
+        return Done()
+
+    async def set_addresses(self, _: CallingLink, call: SetAddressesCall) -> Done:
+        await self._fenced.run(
+            call.access, lambda driver: driver.set_addresses(call.spec), call.fence, call.spec.marker.machine_id,
+            what="set addresses",
         )  # fmt: skip
         return Done()
 

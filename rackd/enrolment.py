@@ -10,8 +10,8 @@ import structlog
 from common.certificates import make_key, make_signing_request
 from common.errors import LinkLost
 from common.private_files import make_usable_folder
-from common.rpc.commands import RACK_JOIN, JoinCall, Joined
 from common.rpc.connection import Address, Role, Side, connect
+from common.rpc.region_commands import RACK_JOIN, JoinCall, Joined
 from common.rpc.tls import JoiningTls
 from common.rpc.tokens import JoinToken, decode_token
 from rackd.identity import Identity, check_certificate, save

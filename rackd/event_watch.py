@@ -11,7 +11,7 @@ import structlog
 from attrs import define, field
 
 from common.errors import InnkeeperError, LinkLost
-from common.rpc.commands import HOST_EVENT, HostEvent
+from common.rpc.host_commands import HOST_EVENT, HostEvent
 from common.values import GuestChange, HostAccess
 from rackd.executor import Executor
 from rackd.host_queue import CallClass

@@ -79,6 +79,11 @@ class Executor:
             access, lambda _: work(), what=what, deadline_s=deadline_s, call_class=CallClass.QUICK, machine_id=None
         )
 
+    async def ended(self, machine_id: UUID) -> None:
+        """Returns when no call acts on this machine, not even an abandoned one, or through a host that it has left."""
+        while calls := [call for queue in self._queues.values() if (call := queue.call_on(machine_id))]:
+            await calls[0].finished.wait()
+
     def disconnect_host(self, host_id: int) -> None:
         """Drops the host's connections and credentials, after its running calls have finished."""
         queue = self._queues.get(host_id)

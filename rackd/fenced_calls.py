@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 
-from common.rpc.commands import Fence
+from common.rpc.host_commands import Fence
 from common.values import HostAccess
 from rackd.drivers.contract import Driver
 from rackd.executor import Executor
@@ -55,3 +55,11 @@ class FencedCalls:
         return await self._executor.run(
             access, fenced, what=what, deadline_s=MAX_CALL_S, call_class=call_class, machine_id=machine_id
         )
+
+    async def exclude_older(self, fence: Fence) -> None:
+        """Returns when no older attempt acts on the machine; those that come later are rejected.
+
+        Raises StaleAttempt after a newer attempt.
+        """
+        self._tokens.admit(fence)
+        await self._executor.ended(UUID(fence.machine_id))

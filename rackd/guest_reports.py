@@ -8,7 +8,8 @@ from contextlib import aclosing
 from typing import Any, Protocol, TypeVar
 
 from common.errors import DatabaseUnavailable, DeadlineExceeded, InnkeeperError, LinkLost
-from common.rpc.commands import DEPLOYMENT_REPORT, DEPLOYMENT_USER_DATA, Command, ReportCall, UserDataCall
+from common.rpc.command import Command
+from common.rpc.region_commands import DEPLOYMENT_REPORT, DEPLOYMENT_USER_DATA, ReportCall, UserDataCall
 from common.vm_host_report import VmHostReport
 from rackd.region_content import CallingLink
 

@@ -15,10 +15,10 @@ from attrs import evolve, frozen
 from common.certificates import load_certificate, make_key, make_signing_request, renew_at, utc_now
 from common.errors import InnkeeperError
 from common.periodic import NextRoundIn, PeriodicTask
-from common.rpc.commands import RACK_RENEW, REGION_ADDRESSES, RegionAddresses, RenewCall
 from common.rpc.connection import Address, Handlers, Limits, Link, Role, Side, connect
 from common.rpc.handlers import reportable_error
 from common.rpc.peers import release_capability
+from common.rpc.region_commands import RACK_RENEW, REGION_ADDRESSES, RegionAddresses, RenewCall
 from common.rpc.tls import MemberTls
 from common.serialization import from_dict
 from rackd.identity import Identity

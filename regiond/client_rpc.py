@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, Protocol, TypeVar
@@ -10,6 +11,7 @@ from uuid import uuid4
 from attrs import evolve
 
 from common.certificates import Role
+from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest, NotFound, OperationPending
 from common.rpc.client_commands import (
     CLIENT_COMPOSE,
@@ -33,16 +35,17 @@ from common.rpc.client_commands import (
     OperationCall,
     OperationSummary,
 )
-from common.rpc.commands import (
+from common.rpc.command import Command, Done
+from common.rpc.handlers import Handlers
+from common.rpc.link import Link
+from common.rpc.region_commands import (
     CONTENT_READ,
     DEPLOYMENT_REPORT,
     DEPLOYMENT_USER_DATA,
     RACK_JOIN,
     RACK_RENEW,
-    Command,
     ContentPart,
     ContentRead,
-    Done,
     JoinCall,
     Joined,
     RenewCall,
@@ -50,8 +53,6 @@ from common.rpc.commands import (
     ReportCall,
     UserDataCall,
 )
-from common.rpc.handlers import Handlers
-from common.rpc.link import Link
 from common.serialization import to_dict
 from common.vm_host_report import VmHostReport
 from regiond.audit.model import AuditRequest, clipped
@@ -59,6 +60,7 @@ from regiond.audit.service import Audit
 from regiond.caller import Caller
 from regiond.hosts.model import HostView
 from regiond.hosts.service import Hosts
+from regiond.idempotency.service import IdempotencyKeys
 from regiond.machines.model import MachineFilter, MachineView
 from regiond.machines.service import Machines
 from regiond.operations.model import Operation
@@ -114,6 +116,7 @@ class RpcCommands:
         content: RackContent,
         audit: Audit,
         limits: RequestLimits,
+        idempotency_keys: IdempotencyKeys,
     ) -> None:
         self._racks = racks
         self._clients = clients
@@ -124,6 +127,7 @@ class RpcCommands:
         self._reports = reports
         self._content = content
         self._audit = audit
+        self._idempotency_keys = idempotency_keys
 
     def handlers(self) -> Mapping[Role, Handlers]:
         return {
@@ -223,8 +227,9 @@ class RpcCommands:
 
     async def _compose(self, caller: Caller, call: ClientComposeCall) -> OperationSummary:
         host_id = None if call.host is None else await self._host_id(caller, call.host)
-        key = _checked_key(call.idempotency_key)
         request = evolve(call.request, host_id=host_id)
+        text = _checked_key(call.idempotency_key)
+        key = None if text is None else self._idempotency_keys.key_of(caller, text, _request_text(request))
         return _summary(await self._machines.start_compose(caller, request, idempotency_key=key))
 
     async def _power(self, caller: Caller, call: MachinePowerCall) -> OperationSummary:
@@ -273,6 +278,10 @@ def _audit_request(command: str, caller: Caller, link: Link, request: object) ->
         object="" if system_id is None else clipped(f"machines/{system_id}"),
         fields={name: clipped(value) for name, value in given.items()},
     )
+
+
+def _request_text(request: ComposeRequest) -> bytes:
+    return json.dumps([CLIENT_COMPOSE.name, to_dict(request)], sort_keys=True).encode()
 
 
 def _checked_key(key: str | None) -> str | None:

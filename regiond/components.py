@@ -30,6 +30,7 @@ from regiond.hosts.service import Hosts
 from regiond.hosts.trust.service import HostTrust
 from regiond.housekeeping.service import Housekeeping
 from regiond.https.service import HttpsCertificate
+from regiond.idempotency.service import IdempotencyKeys
 from regiond.images.content_reads import ContentReads
 from regiond.images.host_images import HostImages
 from regiond.images.imports import Imports
@@ -44,6 +45,7 @@ from regiond.machines.deployment.service import Deployments
 from regiond.machines.devices.service import Devices
 from regiond.machines.nics.service import MachineNics
 from regiond.machines.ownership import Ownership
+from regiond.machines.release_requests import Releases
 from regiond.machines.service import Machines
 from regiond.operations.engine import Engine
 from regiond.operations.service import Operations
@@ -69,6 +71,7 @@ class Storage:
     database: Database
     credentials: Credentials
     key_pairs: KeyPairs
+    idempotency_keys: IdempotencyKeys
     authority: Authority
     installation_id: UUID
 
@@ -113,6 +116,7 @@ class MachineLayer:
     machines: Machines
     allocation: Allocator
     ownership: Ownership
+    releases: Releases
     machine_nics: MachineNics
     devices: Devices
     bulk: Bulk

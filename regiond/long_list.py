@@ -24,7 +24,6 @@ class LongList(Generic[T]):
     keys: Sequence[Any] = field(repr=False)  # ids; 50,000 of them take 2 MB
     read: Callable[[Sequence[Any]], Awaitable[Sequence[T]]]
     batch: int = BATCH
-    is_filtered: bool = False  # whether reading leaves out objects that the list does not have
 
     @classmethod
     def of(cls, objects: Iterable[T]) -> LongList[T]:
@@ -36,13 +35,13 @@ class LongList(Generic[T]):
 
         return cls(keys=range(len(found)), read=read)
 
-    def transformed(self, change: Callable[[Sequence[T]], Sequence[U]], *, filters: bool = False) -> LongList[U]:
-        """Returns the list in which `change` has replaced, or with `filters` left out, objects of each batch."""
+    def transformed(self, change: Callable[[Sequence[T]], Sequence[U]]) -> LongList[U]:
+        """Returns the list in which `change` has replaced the objects of each batch."""
 
         async def read(keys: Sequence[Any]) -> Sequence[U]:
             return change(await self.read(keys))
 
-        return LongList(keys=self.keys, read=read, batch=self.batch, is_filtered=self.is_filtered or filters)
+        return LongList(keys=self.keys, read=read, batch=self.batch)
 
     async def batches(self) -> AsyncGenerator[Sequence[T], None]:
         """Yields the objects, at most `batch` at a time. Raises what reading them raises."""

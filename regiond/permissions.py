@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
-from common.errors import NotAllowed
+from common.errors import NotAllowed, NotAuthenticated
 from regiond.caller import Caller
 
 
@@ -45,8 +45,15 @@ class _Owned(Protocol):
     def belongs_to(self, caller: Caller) -> bool: ...
 
 
-def check_role(permission: Permission, caller: Caller) -> None:
-    """Raises NotAllowed if the caller may not use this on any object. Before the object is read."""
+def check_role(permission: Permission, caller: Caller | None) -> None:
+    """Raises NotAllowed if the caller may not use this on any object. Before the object is read.
+
+    None is the sender of an unsigned request: raises NotAuthenticated unless anyone may use this.
+    """
+    if permission is Permission.ANYONE:
+        return
+    if caller is None:
+        raise NotAuthenticated("Forbidden")
     if permission is Permission.ADMIN:
         caller.require_admin()
     if permission in {Permission.OPERATOR, Permission.OWNER} and caller.operated_pools == frozenset():
@@ -56,8 +63,15 @@ def check_role(permission: Permission, caller: Caller) -> None:
         )
 
 
-def check_object(permission: Permission, caller: Caller, target: Any) -> None:
-    """Raises NotAllowed if the caller may not use this on `target`, which it may see. None: there is no object."""
+def check_object(permission: Permission, caller: Caller | None, target: Any) -> None:
+    """Raises NotAllowed if the caller may not use this on `target`, which it may see. None: there is no object.
+
+    Raises NotAuthenticated like `check_role`.
+    """
+    if permission is Permission.ANYONE:
+        return
+    if caller is None:
+        raise NotAuthenticated("Forbidden")
     if caller.is_admin or target is None or permission not in {Permission.OPERATOR, Permission.OWNER}:
         return
     if not isinstance(target, _InPool):

@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from innkeeper.http import Body, relative_path
+from innkeeper.http import relative_path
+from innkeeper.request_body import Body
 from tests.deployment.deployment import Deployment
 from tests.waiting import eventually
 

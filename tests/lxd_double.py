@@ -169,6 +169,9 @@ class FakeLxdDriver:
     def undeploy(self, spec: GuestSpec, *, erase: bool = False, overwrite: bool = False) -> None:
         self._trusted_host().undeploy(spec, erase=erase, overwrite=overwrite)
 
+    def set_addresses(self, spec: GuestSpec) -> None:
+        self._trusted_host().set_addresses(spec)
+
     def find(self, guest: GuestRef) -> Guest | None:
         return self._trusted_host().find(guest)
 

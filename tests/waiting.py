@@ -19,7 +19,7 @@ def settle(work: Coroutine[Any, Any, T]) -> T:
     return result
 
 
-async def eventually(check: Callable[[], Any], *, deadline_s: float = 60.0, every_s: float = 0.02) -> Any:
+async def eventually(check: Callable[[], Any], *, deadline_s: float = 150.0, every_s: float = 0.02) -> Any:
     """Returns the first truthy result of `check`, which may be async. Fails with the last result at the deadline."""
     result: Any = "none"
     try:

@@ -8,7 +8,8 @@ from attrs import field, frozen
 
 from common.capacity import Capacity
 from common.compose_request import ComposeRequest
-from common.rpc.commands import Command, RenewCall, Renewed
+from common.rpc.command import Command
+from common.rpc.region_commands import RenewCall, Renewed
 from common.values import PowerAction
 
 

@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from common.certificates import Role
 from common.errors import InnkeeperError, InternalError, NotAllowed
-from common.rpc.commands import Command
+from common.rpc.command import Command
 from common.rpc.frames import Hello
 from common.rpc.session import HIGHEST_VERSION, LOWEST_VERSION, Limits
 

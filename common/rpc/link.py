@@ -10,7 +10,7 @@ import structlog
 
 from common.certificates import Role
 from common.errors import InnkeeperError, InvalidRequest, LinkLost, ResponseRejected
-from common.rpc.commands import Command
+from common.rpc.command import Command
 from common.rpc.frames import Unsendable
 from common.rpc.handler_tasks import HandlerTasks
 from common.rpc.handlers import EventHandler, Side

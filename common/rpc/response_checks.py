@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from common.certificates import Role
 from common.errors import (
+    AnswerNotKept,
     BadSettings,
     DatabaseUnavailable,
     IdempotencyMismatch,
@@ -13,10 +14,11 @@ from common.errors import (
     InvalidRequest,
     NotAuthenticated,
     OperationPending,
+    RequestInProgress,
     ResponseRejected,
     TokenRejected,
 )
-from common.rpc.commands import Command
+from common.rpc.command import Command
 from common.rpc.frames import clipped
 from common.rpc.peers import Peer
 from common.serialization import from_dict
@@ -27,7 +29,8 @@ R = TypeVar("R")
 # A rack has no database, accounts or operations, so it cannot raise these errors. The region acts on them (it leaves an
 # operation to its lease, for example) and must not do so because a rack sent one.
 _NEVER_FROM_A_RACK = (
-    BadSettings, DatabaseUnavailable, IdempotencyMismatch, NotAuthenticated, OperationPending, TokenRejected,
+    AnswerNotKept, BadSettings, DatabaseUnavailable, IdempotencyMismatch, NotAuthenticated, OperationPending,
+    RequestInProgress, TokenRejected,
 )  # fmt: skip
 
 

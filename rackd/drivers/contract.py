@@ -148,6 +148,13 @@ class Driver(Protocol):
         the hypervisor cannot do that. The guest is off. Raises NotFound without the guest, WrongState while it runs.
         """
 
+    def set_addresses(self, spec: GuestSpec) -> None:
+        """Returns when the guest has the static addresses in `spec` as after compose, instead of those before.
+
+        The host reserves them, and raises errors, as `deploy`. The disks keep their content. The guest is off.
+        Idempotent. Raises NotFound without the guest, WrongState while it runs.
+        """
+
     def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
         """Returns the end of what the guest has written to its serial port since its last start. Only reads.
 

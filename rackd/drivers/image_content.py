@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from common.deployment_spec import ImageRef
 from common.errors import DriverFailed, OutOfCapacity
 from common.guest_spec import DiskSpec
-from common.rpc.commands import CONTENT_PART_BYTES
+from common.rpc.region_commands import CONTENT_PART_BYTES
 from rackd.drivers.contract import ImageContent
 
 

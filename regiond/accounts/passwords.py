@@ -82,9 +82,9 @@ def _lower_priority() -> None:
 def weakness(password: str, *, min_length: int = MIN_LENGTH) -> str | None:
     """Returns why this is no good password, None if it is one."""
     if len(password) < min_length:
-        return f"The password has {len(password)} characters; use at least {min_length}."
+        return f"Enter a password of at least {min_length} characters, not {len(password)}."
     if len(password) > MAX_PASSWORD:
-        return f"The password has {len(password)} characters; use at most {MAX_PASSWORD}."
+        return f"Enter a password of at most {MAX_PASSWORD} characters, not {len(password)}."
     if _is_common(password.casefold()):
         return "The password is a common one, or a common word with digits or repeated. Use a random one."
     try:

@@ -19,6 +19,7 @@ from regiond.caller import Caller
 
 _PASSWORD = re.compile(r"(//[^\s/@:]*+):[^\s/@]*+@")  # in an address
 MASKED = "(not recorded)"
+_REPEAT = "(repeated request)"  # no field of the API: its name has blanks
 _NAMES = ("hostname", "name", "username")  # of an object, the first that it has
 
 
@@ -43,11 +44,15 @@ class AuditRecord:
     submitted: Submitted = field(factory=dict)
     _entry_id: int | None = None
     _is_dry_run: bool = False
+    _is_repeat: bool = False
     _username: str | None = None  # of a login that succeeded
 
-    async def begin(self, *, dry_run: bool) -> None:
-        """Call it right before the request runs. Raises DatabaseUnavailable: then the request must not run."""
-        self._is_dry_run = dry_run
+    async def begin(self, *, dry_run: bool, is_repeat: bool = False) -> None:
+        """Call it right before the request runs. Raises DatabaseUnavailable: then the request must not run.
+
+        `is_repeat`: by its idempotency key it repeats one that ran, and gets its answer.
+        """
+        self._is_dry_run, self._is_repeat = dry_run, is_repeat
         if self.endpoint is not None and self.endpoint.audited and self.caller is not None and not dry_run:
             self._entry_id = await self.audit.begin(self._request())
 
@@ -100,7 +105,7 @@ class AuditRecord:
     def _fields(self) -> dict[str, str]:
         declared = {} if self.endpoint is None else {one.name: one for one in self.endpoint.fields}
         takes_others = self.endpoint is not None and self.endpoint.other_keys is not None
-        found = {}
+        found = {_REPEAT: "yes"} if self._is_repeat else {}
         for name, values in self.submitted.items():
             if name in declared:
                 is_secret = isinstance(declared[name].type, Secret)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -27,18 +27,21 @@ HANDSHAKE_S = 10.0  # from the connection to the end of the TLS handshake, howev
 HEADERS_S = 20.0  # from the first byte of a request to the end of its headers, however slowly they arrive
 BODY_S = 120.0  # from there to the end of the body
 ADMIT_S = 10.0
+MAX_HEADERS_BYTES = 64 * 1024  # of one line, and of all of a request; a little more than a signature may have
 
 # Of a request with its headers, and its target: None if they name a caller who may log in, else the answer.
 RefusesBody = Callable[[Any, bytes], Awaitable[Reply | None]]
 
 _TOO_MANY = text_reply("Too many connections are open; try again.", status=503, headers={"Retry-After": "5"})
-_LONG_TARGET = text_reply(f"The URL is longer than {HTTPChannel.MAX_LENGTH} bytes.", status=414)
-_LONG_HEADER = text_reply(f"A header is longer than {HTTPChannel.MAX_LENGTH} bytes.", status=431)
+_LONG_TARGET = text_reply(f"The URL is longer than {MAX_HEADERS_BYTES} bytes.", status=414)
+_LONG_HEADER = text_reply(f"A header is longer than {MAX_HEADERS_BYTES} bytes.", status=431)
 _TIMED_OUT = text_reply("The login took too long; try again.", status=503)
 
 
-def _closing(reply: Reply) -> bytes:
-    headers = {"Content-Type": reply.content_type, "Content-Length": str(len(reply.body)), **reply.headers}
+def _closing(reply: Reply, common: Mapping[str, str]) -> bytes:
+    """The answer that ends the connection; `common` are the headers of every answer of this site."""
+    length = str(len(reply.body))
+    headers = {**common, "Content-Type": reply.content_type, "Content-Length": length, **reply.headers}
     lines = (f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}", *(f"{k}: {v}" for k, v in headers.items()))
     return "\r\n".join((*lines, "Connection: close", "", "")).encode() + reply.body
 
@@ -47,8 +50,15 @@ def _closing(reply: Reply) -> bytes:
 class LimitedChannel(HTTPChannel):
     """One connection. Handshake, headers and body each have an absolute deadline; a long body needs a login first."""
 
-    def __init__(self, refuses_body: RefusesBody, on_end: Callable[[LimitedChannel], None]) -> None:
+    MAX_LENGTH = MAX_HEADERS_BYTES
+    totalHeadersSize = MAX_HEADERS_BYTES  # noqa: N815  # Twisted's name
+
+    def __init__(
+        self, refuses_body: RefusesBody, on_end: Callable[[LimitedChannel], None], headers: Mapping[str, str]
+    ) -> None:
+        """`headers` are those of every answer, also of the ones that no request handler gives."""
         HTTPChannel.__init__(self)
+        self._headers = headers
         self._refuses_body = refuses_body
         self._on_end = on_end
         self._timer: asyncio.TimerHandle | None = None
@@ -97,7 +107,7 @@ class LimitedChannel(HTTPChannel):
 
     def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802  # Twisted's name
         """Says why, where Twisted only hangs up."""
-        self.end(_closing(_LONG_HEADER if self.requests else _LONG_TARGET))
+        self.end(_closing(_LONG_HEADER if self.requests else _LONG_TARGET, self._headers))
 
     def allHeadersReceived(self) -> None:  # noqa: N802  # Twisted's name
         self._end_within(BODY_S)
@@ -150,7 +160,7 @@ class LimitedChannel(HTTPChannel):
             log.warning("body_admission_timed_out", deadline_s=ADMIT_S)
         self._admission = None
         if refusal is not None:
-            self.end(_closing(refusal))
+            self.end(_closing(refusal, self._headers))
             return
         if self._awaits_continue:
             self._awaits_continue = False
@@ -166,11 +176,14 @@ class LimitedChannel(HTTPChannel):
 class _Refusal(protocol.Protocol):
     """Answers 503 to a connection that is one too many; one with TLS ends at once, since a handshake takes long."""
 
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._headers = headers
+
     def connectionMade(self) -> None:  # noqa: N802  # Twisted's name
         if self.transport is None:
             return
         if not _speaks_tls(self.transport):
-            self.transport.write(_closing(_TOO_MANY))
+            self.transport.write(_closing(_TOO_MANY, self._headers))
         self.transport.loseConnection()
 
 
@@ -220,9 +233,9 @@ class OpenConnections:
         return True
 
 
-def refusal() -> protocol.Protocol:
-    """Returns the protocol of a connection that is not served."""
-    return _Refusal()
+def refusal(headers: Mapping[str, str]) -> protocol.Protocol:
+    """Returns the protocol of a connection that is not served. `headers` are those of every answer."""
+    return _Refusal(headers)
 
 
 def _speaks_tls(transport: object) -> bool:

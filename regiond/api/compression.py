@@ -40,13 +40,17 @@ def compressed(reply: Reply) -> Reply:
     """Returns the reply with its body, or each of its chunks, compressed; unchanged if it is short."""
     if reply.chunks is None and len(reply.body) < MIN_BYTES:
         return reply
-    packer = zlib.compressobj(LEVEL, zlib.DEFLATED, _GZIP)
     headers = {**reply.headers, "Content-Encoding": "gzip"}
     if "ETag" in headers:
         headers["ETag"] = f'{headers["ETag"][:-1]}{GZIP}"'
     if reply.chunks is not None:
         return evolve(reply, chunks=_packed(reply.chunks), headers=headers)
-    return evolve(reply, body=packer.compress(reply.body) + packer.flush(), headers=headers)
+    return evolve(reply, body=reply.packed or packed(reply.body), packed=None, headers=headers)
+
+
+def packed(body: bytes) -> bytes:
+    packer = zlib.compressobj(LEVEL, zlib.DEFLATED, _GZIP)
+    return packer.compress(body) + packer.flush()
 
 
 async def _packed(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:

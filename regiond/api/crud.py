@@ -18,6 +18,7 @@ from regiond.api.json_list import list_reply
 from regiond.api.list_options import PLAIN, ListOptions, check_sort, option_fields
 from regiond.api.list_page import Page, page_reply
 from regiond.api.replies import Reply, json_reply
+from regiond.api.request_cost import Cost
 from regiond.api.serializer import Serializer, array
 from regiond.api.services import Services
 from regiond.deletion_plan import DeletionPlan
@@ -38,7 +39,7 @@ class Options(TypedDict, total=False):
     find: Find
     check: Callable[[Call], Problems]
     destructive: bool
-    expensive: bool
+    expensive: bool | Cost
     audited: bool
     accepted: frozenset[str]
 

@@ -70,6 +70,7 @@ def _action(endpoint: Endpoint) -> dict[str, Any]:
         "doc": doc,
         "destructive": endpoint.destructive,
         "dry_run": endpoint.has_dry_run,
+        "takes_key": endpoint.takes_key,
         "stream": endpoint.result.is_stream,
         "formats": {one.name: one.format.value for one in endpoint.fields if one.format is not None},
         "choices": {one.name: choices for one in endpoint.fields if (choices := _choices(one.type.schema))},

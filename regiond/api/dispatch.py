@@ -1,44 +1,37 @@
-"""Dispatches a request: authenticates, authorizes, parses, calls the endpoint. No transport."""
+"""Dispatches a request: reads it, authenticates its sender, executes it, answers errors. No transport."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import structlog
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
-from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest, NotAllowed, NotAuthenticated, NotFound
+from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest, NotAllowed, NotAuthenticated
 from regiond.accounts.model import SignatureMethod
-from regiond.api import errors, etags
+from regiond.api import errors
 from regiond.api.audit_record import AuditRecord
 from regiond.api.body_turns import BodyTurns
 from regiond.api.change_locks import ChangeLocks
-from regiond.api.endpoint import Call, Endpoint, Resource, SiteInfo
-from regiond.api.fields import Problems, parse_fields, parse_other_keys
+from regiond.api.endpoint import Resource, SiteInfo
+from regiond.api.execution import METHODS_WITH_BODY, Execution, Pairs
 from regiond.api.nonces import NonceWindow
 from regiond.api.not_part import reason_against
 from regiond.api.oauth import Signature, read_signature
 from regiond.api.replies import Reply, text_reply
-from regiond.api.request import ApiRequest, requested_op, select_endpoint
-from regiond.api.request_body import MAX_BODY_BYTES, Body, grouped, is_content, read_query
+from regiond.api.request import ApiRequest, requested_op
+from regiond.api.request_body import MAX_BODY_BYTES, Body, is_content, read_query
 from regiond.api.services import Services
 from regiond.api.signed_request import SignedRequest
-from regiond.api.unknown_fields import unknown_fields, with_warning
 from regiond.caller import Caller
-from regiond.permissions import check_object, check_role
 from regiond.request_limits import RequestLimits
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-_METHODS_WITH_BODY = frozenset({"POST", "PUT"})
-_CONDITIONAL_METHODS = frozenset({"PUT", "DELETE"})
-_MAX_KEY_LENGTH = 255
 ANONYMOUS_BODY_BYTES = 16 * 1024  # a longer body is read only once its sender is known; forms can be signed inside
 NOT_ADMITTED = text_reply(
     f"Sign a request with a body of more than {ANONYMOUS_BODY_BYTES} bytes in its headers.", status=401
 )
-Pairs = Sequence[tuple[str, str]]
 
 
 @frozen(kw_only=True)
@@ -91,7 +84,7 @@ class Api:
         record.credential = by.credential
         record.caller = by.caller
         try:
-            reply = await self._run(resource, path, request, record, read_query(request.query), body)
+            reply = await self._execution(record, read_query(request.query), body).run()
         except InnkeeperError as error:
             await record.end(errors.reply_for(error), error.code)
             raise
@@ -113,75 +106,24 @@ class Api:
             return _method_not_allowed(resource, request.method)
         if unreadable is not None:
             raise unreadable
-        return await self._run(resource, path, request, record, query, body)
+        return await self._execution(record, query, body).run()
+
+    def _execution(self, record: AuditRecord, query: Pairs, body: Body) -> Execution:
+        return Execution(
+            services=self.services, info=self.info, limits=self.limits, changes=self.changes, record=record,
+            query=query, body=body,
+        )  # fmt: skip
 
     async def _read(self, request: ApiRequest) -> tuple[Pairs, Body, InvalidRequest | None]:
         """Reads query and body. An error is returned, not raised: only authenticated callers are shown it."""
         query: Pairs = ()
-        has_body = request.method in _METHODS_WITH_BODY
+        has_body = request.method in METHODS_WITH_BODY
         try:
             query = read_query(request.query)
             body = await self.bodies.read(request.content_type, request.body) if has_body else Body()
         except InvalidRequest as unreadable:
             return query, Body(), unreadable
         return query, body, None
-
-    async def _run(
-        self,
-        resource: Resource,
-        path: Mapping[str, str],
-        request: ApiRequest,
-        record: AuditRecord,
-        query: Pairs,
-        body: Body,
-    ) -> Reply:
-        caller, options = record.caller, dict(query)
-        endpoint = record.endpoint = select_endpoint(resource, request, options.get("op"), body)
-        has_body = request.method in _METHODS_WITH_BODY and not endpoint.takes_content
-        submitted = record.submitted = body.values if has_body else grouped(query)
-        services = self.services
-        if caller is not None:
-            check_role(endpoint.permission, caller)
-            services = evolve(services, caller=caller)
-            if endpoint.expensive:
-                self.limits.take_expensive(caller, request.client_address)
-        _check_format(options.get("format"))
-        target = record.target = await _target(services, endpoint, path, request)
-        if caller is not None:
-            check_object(endpoint.permission, caller, target)
-        unknown = unknown_fields(endpoint, submitted, grouped(query) if has_body else ())
-        parsed = parse_fields(endpoint.fields, submitted)
-        other = parse_other_keys(endpoint.other_keys, endpoint.fields, submitted)
-        call = Call(
-            services=services,
-            info=self.info,
-            endpoint=endpoint,
-            path=path,
-            values=parsed.values,
-            invalid=frozenset(parsed.problems),
-            other_values=other.values,
-            signed_by=caller,
-            target=target,
-            origin=request.origin,
-            client_address=request.client_address,
-            request_path=request.sent_path,
-            query=tuple(query),
-            respond_async=request.respond_async,
-            prefer_wait_s=request.prefer_wait_s,
-            idempotency_key=_checked_key(request.idempotency_key),
-            last_event_id=request.last_event_id,
-            files=body.files,
-            content=body.content,
-        )
-        await _check_fields(call, {**parsed.problems, **other.problems, **unknown.problems})
-        if request.if_match is not None and request.method in _CONDITIONAL_METHODS:
-            async with self.changes.lock(request.sent_path):
-                current = await _current_etag(resource, call, request)
-                if current is None or not etags.matches(request.if_match, current):
-                    return etags.changed_since(current)
-                return await _run(call, record, unknown.ignored)
-        reply = await _run(call, record, unknown.ignored)
-        return etags.tagged(reply, request.if_none_match) if endpoint.reads_one else reply
 
     async def refusal(
         self,
@@ -267,60 +209,6 @@ class Api:
         return caller
 
 
-async def _run(call: Call, record: AuditRecord, ignored: tuple[str, ...]) -> Reply:
-    await record.begin(dry_run=call.values.get("dry_run") is True)
-    return with_warning(await call.endpoint.run(call), call.endpoint, ignored)
-
-
-async def _current_etag(resource: Resource, call: Call, request: ApiRequest) -> str | None:
-    """Returns the tag that a read of the object would have for this caller. Raises what the read raises."""
-    read = resource.endpoint("GET", None)
-    if read is None or not read.reads_one:
-        return None
-    target = await _target(call.services, read, call.path, request)
-    check_role(read.permission, call.caller)
-    check_object(read.permission, call.caller, target)
-    values = parse_fields(read.fields, {}).values
-    reply = await read.run(evolve(call, endpoint=read, values=values, other_values={}, target=target))
-    return etags.etag_of(reply.body) if reply.status == 200 and reply.chunks is None else None
-
-
-async def _target(services: Services, endpoint: Endpoint, path: Mapping[str, str], request: ApiRequest) -> Any:
-    """Returns the object of the path; None if it was deleted and the endpoint answers repeats after that."""
-    if endpoint.find is None:
-        return None
-    try:
-        return await endpoint.find(services, path)
-    except NotFound:
-        if endpoint.outlives_target and request.idempotency_key is not None:
-            return None
-        raise
-
-
-async def _check_fields(call: Call, problems: Problems) -> None:
-    """Raises InvalidRequest with the problems of parsing and those that the endpoint's own checks find."""
-    if call.endpoint.check is not None:
-        problems = {**call.endpoint.check(call), **problems}
-    if problems and call.endpoint.check_names is not None:
-        problems = {**await call.endpoint.check_names(call), **problems}
-    if problems:
-        raise InvalidRequest.of(problems)
-
-
 def _method_not_allowed(resource: Resource, method: str) -> Reply:
     allowed = ", ".join(resource.methods)
     return text_reply(f"{method} is not allowed here; use {allowed}.", status=405, headers={"Allow": allowed})
-
-
-def _check_format(wanted: str | None) -> None:
-    if wanted not in {None, "", "json"}:
-        raise InvalidRequest(f"Invalid output format specified '{wanted}'.")
-
-
-def _checked_key(key: str | None) -> str | None:
-    """Rejects a long idempotency key instead of truncating it: two keys may differ only at the end."""
-    if key is None or not key.strip():
-        return None
-    if len(key) > _MAX_KEY_LENGTH or not key.isprintable():
-        raise InvalidRequest(f"Idempotency-Key: use at most {_MAX_KEY_LENGTH} printable characters.")
-    return key.strip()

@@ -8,12 +8,14 @@ from typing import Any, Generic, TypeVar
 
 from attrs import evolve, field, frozen
 
-from regiond.api.fields import Field, Problems, Values
+from regiond.api.fields import Field, Problems, Submitted, Values
 from regiond.api.replies import Reply
+from regiond.api.request_cost import Cost
 from regiond.api.serializer import Schema, Serializer
 from regiond.api.services import Services
 from regiond.api.urls import BASE
 from regiond.caller import Caller
+from regiond.idempotency.model import IdempotencyKey
 from regiond.permissions import Permission
 
 __all__ = ["Call", "Endpoint", "Find", "Permission", "Resource", "Result", "SiteInfo"]
@@ -64,7 +66,7 @@ class Call:
     respond_async: bool = False
     prefer_wait_s: float | None = None  # how long the client prefers to wait for an operation
     began_s: float = field(factory=time.monotonic)  # on the clock of time.monotonic
-    idempotency_key: str | None = None
+    idempotency_key: IdempotencyKey | None = None
     last_event_id: str | None = None
     files: Mapping[str, bytes] = field(factory=dict)
     content: bytes | None = None  # of an endpoint that takes content: None if the body was of another type
@@ -102,12 +104,16 @@ class Endpoint:
     object before the fields are checked, so that an unknown one answers 404, not 400, and so does one that the caller
     may not see.
 
-    With `outlives_target`, a request with an idempotency key is answered after the object was deleted: it may
-    repeat the request that deleted it. `check` returns problems by field that one field's type cannot see; where a
+    `opens_operation`: ties the idempotency key of the request, if any, to the operation that it opens, in the same
+    transaction; a repeat gets that operation. With `outlives_target` also after the object was deleted, perhaps by the
+    operation: `Call.target` is None then. `only_reads`: changes nothing, whatever its method.
+
+    `check` returns problems by field that one field's type cannot see; where a
     field did not parse (see `Call.invalid`), it sees the default. If there are problems, `check_names` adds
     those that `run` would find in the database. `run` receives only valid values.
 
-    `expensive`: costs the region or a host much more than others, and has a lower limit of requests per second.
+    `expensive`: costs the region or a host much more than others, and has a lower limit of requests per second; or
+    which requests do (see `request_cost`).
     `destructive`: deletes, releases, forgets or undoes something (by default every DELETE); rejects unknown fields.
     `audited`: recorded in the audit trail; by default every change. Also what shows a secret.
     `other_answers` are further successful responses with their statuses, such as the plan of a dry run.
@@ -128,9 +134,11 @@ class Endpoint:
     find: Find | None = None
     check: Callable[[Call], Problems] | None = None
     check_names: Callable[[Call], Awaitable[Problems]] | None = None
+    opens_operation: bool = False
     outlives_target: bool = False
+    only_reads: bool = False
     takes_content: bool = False
-    expensive: bool = False
+    expensive: bool | Cost = False
     destructive: bool = field()
     audited: bool = field()
     accepted: frozenset[str] = frozenset()
@@ -148,10 +156,22 @@ class Endpoint:
     def name(self) -> str:
         return self.op or _PLAIN_NAMES[self.method]
 
+    def is_expensive(self, submitted: Submitted) -> bool:
+        return self.expensive(submitted) if callable(self.expensive) else self.expensive
+
     @property
     def waits_for_operation(self) -> bool:
         """Whether it starts an operation: it answers 202 to those who do not wait."""
         return any(status == 202 for status, _ in self.other_answers)
+
+    @property
+    def changes(self) -> bool:
+        return self.method != "GET" and not self.only_reads
+
+    @property
+    def takes_key(self) -> bool:
+        """Whether a request may have an idempotency key, which belongs to an account."""
+        return self.changes and self.permission is not Permission.ANYONE
 
     @property
     def has_dry_run(self) -> bool:

@@ -37,6 +37,8 @@ HTTP_STATUS: Mapping[type[InnkeeperError], HttpStatus] = {
     errors.Busy: HttpStatus(409),
     errors.Cancelled: HttpStatus(409),
     errors.IdempotencyMismatch: HttpStatus(422),
+    errors.RequestInProgress: HttpStatus(409, retry_after_s=2),
+    errors.AnswerNotKept: HttpStatus(409),
     errors.OutOfCapacity: HttpStatus(503),
     errors.NoneAvailable: HttpStatus(409),
     errors.RackUnreachable: HttpStatus(503, retry_after_s=10),
@@ -68,13 +70,14 @@ def reply_for(error: InnkeeperError) -> Reply:
     if isinstance(error, errors.InvalidRequest) and error.fields:
         return json_reply(error.fields, status=http.status)
     headers: dict[str, str] = {}
+    operation = error.details.get("operation")
     retry_after_s = error.details.get("retry_after_s") if http.status == 429 else http.retry_after_s
-    if retry_after_s is not None:
+    # An operation that has ended keeps its error: a repeat with its idempotency key would only get it again.
+    if retry_after_s is not None and operation is None:
         headers["Retry-After"] = str(retry_after_s)
     if http.status == 401:
         headers |= _AUTHENTICATE
     message = error.message
-    operation = error.details.get("operation")
     if http.status == 504 and isinstance(operation, int):
         uri = operation_uri(operation)
         headers["Location"] = uri

@@ -18,27 +18,38 @@ def etag_of(body: bytes) -> str:
     return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
 
 
+def is_any(header: str) -> bool:
+    return header.strip() == _ANY
+
+
 def matches(header: str, etag: str) -> bool:
     """Whether the header `If-Match` or `If-None-Match` names the tag, also as that of the compressed answer."""
     wanted = etag.strip('"')
-    return header.strip() == _ANY or any(tag.removesuffix(GZIP) == wanted for tag in _TAG.findall(header))
+    return is_any(header) or any(tag.removesuffix(GZIP) == wanted for tag in _TAG.findall(header))
 
 
 def tagged(reply: Reply, if_none_match: str | None) -> Reply:
     """Adds the tag to a successful answer; 304 without a body if the client has it already."""
     if reply.status != 200 or reply.chunks is not None or reply.upgrade is not None:
         return reply
-    etag = etag_of(reply.body)
+    etag = reply.headers.get("ETag") or etag_of(reply.body)
     headers = {**reply.headers, "ETag": etag}
     if if_none_match is not None and matches(if_none_match, etag):
-        return evolve(reply, status=304, body=b"", headers=headers)
+        return evolve(reply, status=304, body=b"", packed=None, headers=headers)
     return evolve(reply, headers=headers)
 
 
-def changed_since(etag: str | None) -> Reply:
-    """The answer to a change of an object that is not as the client knows it; None: an object without a tag."""
-    if etag is None:
-        return text_reply("If-Match: this object has no ETag. Send the request without the header.", status=412)
+def without_tag() -> Reply:
+    """The answer to a change of what has no tag, such as a list."""
+    return text_reply(
+        "If-Match: this path is not that of one object with an ETag, so there is nothing to compare. Send the request "
+        "without the header.",
+        status=412,
+    )
+
+
+def changed_since(etag: str) -> Reply:
+    """The answer to a change of an object that is not as the client knows it."""
     return text_reply(
         "If-Match: the object has changed since it was read. Read it again, then send the change with its new ETag.",
         status=412,

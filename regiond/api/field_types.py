@@ -153,13 +153,17 @@ class Choice:
 
 @frozen(kw_only=True)
 class Text:
-    """Text of at most `max_length` characters. `strip=False` preserves leading and trailing blanks, as secrets need."""
+    """Text of at most `max_length` characters. `strip=False` preserves leading and trailing blanks, as secrets need.
+
+    Of a repeated key only the last counts, or with `joined_by` all, as one text.
+    """
 
     max_length: int = 255
     strip: bool = True
     pattern: str | None = None
     message: str = "Enter a valid value."
     blank: str | None = ""
+    joined_by: str | None = None
 
     @property
     def schema(self) -> Mapping[str, Any]:
@@ -167,7 +171,7 @@ class Text:
         return schema if self.pattern is None else {**schema, "pattern": f"^(?:{self.pattern})$"}
 
     def parse(self, submitted: Sequence[object]) -> str:
-        value = plain_text(submitted[-1])
+        value = plain_text(submitted[-1]) if self.joined_by is None else self._joined(submitted, self.joined_by)
         if self.strip:
             value = value.strip()
         if len(value) > self.max_length:
@@ -175,6 +179,10 @@ class Text:
         if self.pattern is not None and re.fullmatch(self.pattern, value) is None:
             raise FieldError(self.message)
         return value
+
+    def _joined(self, submitted: Sequence[object], separator: str) -> str:
+        texts = [plain_text(value) for value in submitted if value is not None]
+        return separator.join(text for text in texts if text.strip())
 
 
 @frozen(kw_only=True)

@@ -28,7 +28,10 @@ class Format(StrEnum):
 
 @frozen(kw_only=True)
 class Field:
-    """A parameter of an endpoint: its key, its type, and the sentence that help texts show."""
+    """A parameter of an endpoint: its key, its type, and the sentence that help texts show.
+
+    An `example` is a value as a request has it; all fields of an endpoint that state one make an example together.
+    """
 
     name: str
     type: FieldType
@@ -36,6 +39,7 @@ class Field:
     required: bool = False
     default: Any = None
     format: Format | None = None
+    example: Any = None
 
 
 @frozen(kw_only=True)

@@ -35,7 +35,7 @@ async def list_reply(
         await texts.aclose()
         raise
     if headers is None:
-        headers = {} if found.is_filtered else {TOTAL: str(len(found.keys))}
+        headers = {TOTAL: str(len(found.keys))}
     if second is None:
         return Reply(status=200, body=first, content_type=JSON_UTF8, headers=headers)
     return Reply(status=200, content_type=JSON_UTF8, headers=headers, chunks=_joined(first, second, texts))

@@ -38,6 +38,7 @@ _NOT_COMPRESSED = ("text/html", "text/event-stream", "font/")
 _READINESS_TIMEOUT_S = 5.0
 REFUSAL_DELAY_S = 0.5
 WRONG_KEY_DELAY_S = 0.2
+RESTART_S = 5
 _MAX_SHOWN_PATH = 200
 _PHRASES = {429: b"Too Many Requests"}  # Twisted does not know it
 
@@ -60,7 +61,7 @@ class Adapter:
         self._pages = pages
         self._resources = tuple(resources)
         self._unfinished: set[asyncio.Task[Reply]] = set()
-        self._headers = {
+        self.headers = {  # of every answer
             "X-MAAS-API-Hash": description_hash(self._resources),
             "Vary": "Authorization, Accept-Encoding",
             "X-Content-Type-Options": "nosniff",
@@ -138,7 +139,7 @@ class Adapter:
 
     def _reply(self, request: SiteRequest, work: Work, *, changes: bool) -> Deferred[bytes]:
         answered = _answered(request, work)
-        reply = self._uninterrupted(answered) if changes else as_deferred(answered)
+        reply = self._uninterrupted(answered, _shutdown_reply(request)) if changes else as_deferred(answered)
         sent = reply.addCallback(lambda answered: self._send(request, answered))
         return sent.addErrback(_cancelled)
 
@@ -155,7 +156,7 @@ class Adapter:
         body = self.write(request, reply)
         return body if reply.chunks is None else as_deferred(_sent(request, reply.chunks))
 
-    def _uninterrupted(self, work: Coroutine[Any, Any, Reply]) -> Deferred[Reply]:
+    def _uninterrupted(self, work: Coroutine[Any, Any, Reply], on_shutdown: Reply) -> Deferred[Reply]:
         """Runs a change to its end even if the client disconnects: half a change is worse than an unseen one."""
         task = asyncio.ensure_future(work)
         self._unfinished.add(task)
@@ -166,7 +167,7 @@ class Adapter:
             if answered.called:  # the client disconnected
                 return
             if ended.cancelled():
-                answered.callback(text_reply("This region is shutting down.", status=503))
+                answered.callback(on_shutdown)
             else:
                 answered.callback(ended.result())
 
@@ -176,7 +177,7 @@ class Adapter:
     def write(self, request: IRequest, reply: Reply) -> bytes:
         """Sets status and headers; returns the body. Chunks have no known length: HTTP/1.0 ends with the connection."""
         request.setResponseCode(reply.status, _PHRASES.get(reply.status))
-        headers = {**self._headers, "Content-Type": reply.content_type, **reply.headers}
+        headers = {**self.headers, "Content-Type": reply.content_type, **reply.headers}
         if reply.status not in {204, 304} and reply.chunks is None:
             headers["Content-Length"] = str(len(reply.body))
         for name, value in headers.items():
@@ -278,6 +279,12 @@ def _cancelled(failure: Failure) -> Any:
     """Translates asyncio's cancellation to Twisted's, which Klein takes for a disconnected client."""
     failure.trap(asyncio.CancelledError)
     raise CancelledError from failure.value
+
+
+def _shutdown_reply(request: SiteRequest) -> Reply:
+    """503 to a change that a shutdown interrupts; with an idempotency key it is safe to repeat."""
+    headers = {"Retry-After": str(RESTART_S)} if header(request, "Idempotency-Key") else {}
+    return text_reply("This region is shutting down.", status=503, headers=headers)
 
 
 def _not_found(request: SiteRequest) -> str:

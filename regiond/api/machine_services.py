@@ -12,6 +12,7 @@ from regiond.api.replies import Terminal
 from regiond.caller import Caller
 from regiond.deletion_plan import DeletionPlan
 from regiond.hosts.model import HostRemoval
+from regiond.idempotency.model import IdempotencyKey
 from regiond.long_list import LongList
 from regiond.machines.model import (
     DEFAULT_RELEASE,
@@ -47,6 +48,7 @@ from regiond.placement.model import Placement, Strategy
 
 class Machines(Protocol):
     async def list(self, wanted: MachineFilter, *, caller: Caller | None) -> tuple[MachineView, ...]: ...
+    async def system_ids(self, wanted: MachineFilter, *, caller: Caller | None) -> Sequence[str]: ...
     async def long_list(self, wanted: MachineFilter, *, caller: Caller | None) -> LongList[MachineView]: ...
     async def count(self, *, caller: Caller | None) -> int: ...
     async def count_by_group(self, *, caller: Caller | None) -> GroupCounts: ...
@@ -59,7 +61,7 @@ class Machines(Protocol):
         request: ComposeRequest,
         hosts: HostConstraints = NO_HOST_CONSTRAINTS,
         *,
-        idempotency_key: str | None = None,
+        idempotency_key: IdempotencyKey | None = None,
         need_rack: bool = False,
     ) -> Operation: ...
     async def power_parameters(
@@ -83,7 +85,7 @@ class Machines(Protocol):
         system_id: str,
         action: PowerAction,
         *,
-        idempotency_key: str | None = None,
+        idempotency_key: IdempotencyKey | None = None,
         need_rack: bool = False,
     ) -> Operation: ...
     async def start_delete(
@@ -91,8 +93,7 @@ class Machines(Protocol):
         caller: Caller,
         system_id: str,
         *,
-        requested: str | None = None,
-        idempotency_key: str | None = None,
+        idempotency_key: IdempotencyKey | None = None,
         need_rack: bool = False,
     ) -> Operation: ...
     async def deletion_plan(self, caller: Caller, system_id: str, *, need_rack: bool = False) -> MachineRemovalPlan: ...
@@ -105,38 +106,43 @@ class Machines(Protocol):
 
 class Allocation(Protocol):
     async def start(
-        self, caller: Caller, request: AllocateRequest, *, idempotency_key: str | None = None
+        self, caller: Caller, request: AllocateRequest, *, idempotency_key: IdempotencyKey | None = None
     ) -> Operation: ...
     async def allocated(self, operation: Operation, request: AllocateRequest) -> Allocated: ...
     async def dry_run(self, caller: Caller, request: AllocateRequest) -> Allocated | MachineToCompose: ...
+    async def with_devices(self, ids: Sequence[int], *, storage: str, interfaces: str) -> Sequence[int]: ...
 
 
-class Ownership(Protocol):
-    async def start_release(
+class Releases(Protocol):
+    async def start(
         self,
         caller: Caller,
         system_id: str,
         *,
         comment: str = "",
         options: ReleaseOptions = DEFAULT_RELEASE,
-        requested: str | None = None,
-        idempotency_key: str | None = None,
+        idempotency_key: IdempotencyKey | None = None,
         need_rack: bool = False,
     ) -> Operation | None: ...
-    async def release_plan(
+    async def plan(
         self, caller: Caller, system_id: str, *, options: ReleaseOptions = DEFAULT_RELEASE, need_rack: bool = False
     ) -> MachineRemovalPlan: ...
-    async def release_all_plan(
+    async def plan_all(
         self, caller: Caller, system_ids: Sequence[str], *, options: ReleaseOptions = DEFAULT_RELEASE
     ) -> MachineRemovalPlan: ...
-    async def start_release_all(
+    async def start_all(
         self, caller: Caller, system_ids: Sequence[str], *, comment: str = "", options: ReleaseOptions = DEFAULT_RELEASE
     ) -> tuple[str, ...]: ...
+
+
+class Ownership(Protocol):
     async def set_owner_data(self, caller: Caller, system_id: str, data: Mapping[str, str]) -> MachineView: ...
     async def set_workload_annotations(
         self, caller: Caller, system_id: str, annotations: Mapping[str, str]
     ) -> MachineView: ...
-    async def start_commission(self, caller: Caller, system_id: str, *, comment: str = "") -> Operation: ...
+    async def start_commission(
+        self, caller: Caller, system_id: str, *, comment: str = "", idempotency_key: IdempotencyKey | None = None
+    ) -> Operation: ...
     async def mark_broken(self, caller: Caller, system_id: str, why: str) -> MachineView: ...
     async def mark_fixed(self, caller: Caller, system_id: str, why: str = "") -> MachineView: ...
     async def set_locked(self, caller: Caller, system_id: str, *, locked: bool, comment: str = "") -> MachineView: ...
@@ -164,6 +170,7 @@ class MachineNics(Protocol):
 
 class Devices(Protocol):
     async def list(self, wanted: DeviceFilter, *, caller: Caller | None) -> tuple[DeviceView, ...]: ...
+    async def long_list(self, wanted: DeviceFilter, *, caller: Caller | None) -> LongList[DeviceView]: ...
     async def read(self, system_id: str, *, caller: Caller | None) -> DeviceView: ...
     async def create(self, caller: Caller, new: NewDevice) -> DeviceView: ...
     async def update(
@@ -191,7 +198,7 @@ class Bulk(Protocol):
         at_once: int = ...,
         comment: str = "",
         release: ReleaseOptions = DEFAULT_RELEASE,
-        idempotency_key: str | None = None,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> Operation: ...
     async def plan(
         self,
@@ -205,7 +212,7 @@ class Bulk(Protocol):
 
 class Deployments(Protocol):
     async def start(
-        self, caller: Caller, system_id: str, request: DeployRequest, *, idempotency_key: str | None = None
+        self, caller: Caller, system_id: str, request: DeployRequest, *, idempotency_key: IdempotencyKey | None = None
     ) -> Operation: ...
     async def abort(self, caller: Caller, system_id: str, *, comment: str = "") -> MachineView: ...
     async def abort_plan(self, caller: Caller, system_id: str) -> MachineRemovalPlan: ...
@@ -225,7 +232,14 @@ class Adoption(Protocol):
     async def start_adopt(
         self, caller: Caller, host_id: int, request: AdoptRequest, *, need_rack: bool = False
     ) -> tuple[Adopted, ...]: ...
-    async def start_forget(self, caller: Caller, system_id: str, *, need_rack: bool = False) -> Operation: ...
+    async def start_forget(
+        self,
+        caller: Caller,
+        system_id: str,
+        *,
+        need_rack: bool = False,
+        idempotency_key: IdempotencyKey | None = None,
+    ) -> Operation: ...
     async def forget_plan(self, caller: Caller, system_id: str, *, need_rack: bool = False) -> MachineRemovalPlan: ...
     async def detached(self, *, caller: Caller | None) -> tuple[DetachedMachine, ...]: ...
     async def forgotten(self, *, caller: Caller | None) -> tuple[ForgottenMachine, ...]: ...

@@ -11,7 +11,7 @@ from attrs import field, frozen
 from common.errors import InvalidRequest, NotAuthenticated
 from regiond.accounts.model import ApiKey, SignatureMethod
 
-MAX_HEADER_BYTES = 4096
+MAX_HEADER_BYTES = 60 * 1024  # maas-client-go repeats the fields of a request there, user data too
 _REQUIRED = ("consumer_key", "token", "signature", "signature_method", "timestamp", "nonce")
 _BEARER = re.compile(r"\s*bearer\s+(\S+)\s*", re.IGNORECASE)
 _SCHEME = re.compile(r"\s*oauth(?:\s+|$)", re.IGNORECASE)
@@ -41,8 +41,8 @@ def read_signature(authorization: str | None, parameters: Iterable[tuple[str, st
     """Reads the signature from the header, else from query or form parameters (already unescaped).
 
     A header `Bearer CONSUMER:TOKEN:SECRET` counts as a signature. Returns None if that is not a key, or if one of the
-    six parameters is missing: the request is unsigned. Raises NotAuthenticated for a header
-    of more than 4 KiB and for a signature that no API key can produce.
+    six parameters is missing: the request is unsigned. Raises NotAuthenticated for a header of more than
+    `MAX_HEADER_BYTES` and for a signature that no API key can produce.
     """
     if authorization is not None and len(authorization.encode("utf-8", "replace")) > MAX_HEADER_BYTES:
         raise rejected(f"The Authorization header is longer than {MAX_HEADER_BYTES} bytes")
@@ -58,7 +58,7 @@ def read_signature(authorization: str | None, parameters: Iterable[tuple[str, st
 
 
 def header_parameters(authorization: str) -> Mapping[str, str]:
-    """Parameters by name without `oauth_`. Ignores order, realm and quotes; unescapes values once (`+` is a blank).
+    """The `oauth_` parameters, by name without that. Ignores order and quotes; unescapes values once (`+` is a blank).
 
     Unauthenticated clients reach this function, so its time is linear in the length of the header.
     """
@@ -66,7 +66,11 @@ def header_parameters(authorization: str) -> Mapping[str, str]:
     if scheme is None:
         return {}
     found = _PARAMETER.findall(authorization, scheme.end())
-    return {name.removeprefix("oauth_"): unquote_plus(quoted or bare) for name, quoted, bare in found}
+    return {
+        name.removeprefix("oauth_"): unquote_plus(quoted or bare)
+        for name, quoted, bare in found
+        if name.startswith("oauth_")
+    }
 
 
 def _of_bearer(text: str) -> Signature | None:

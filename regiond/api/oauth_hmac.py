@@ -6,12 +6,14 @@ import base64
 import hashlib
 import hmac
 import re
+from collections import Counter
 from collections.abc import Iterable
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
 Pairs = Iterable[tuple[str, str]]
 
 _PARAMETER = re.compile(r'(?<![A-Za-z0-9_.-])([A-Za-z0-9_.-]++)\s*+=\s*+(?:"([^"]*)"|([^",\s]*))')
+_OAUTH = "oauth_"  # the other parameters of a header are fields of the request
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
@@ -44,14 +46,32 @@ def is_signed(token_secret: str, text: str, given: str) -> bool:
     return hmac.compare_digest(digest(token_secret, text).encode(), given.encode("utf-8", "replace"))
 
 
-def signed_parameters(authorization: str | None, query: Pairs, form: Pairs) -> list[tuple[str, str]]:
-    """The parameters for `base_string`. A header is limited in length before this is called, a form by the caller."""
+def signed_parameters(authorization: str | None, query: Pairs, form: Pairs) -> list[tuple[str, str]] | None:
+    """The parameters for `base_string`. A header is limited in length before this is called, a form by the caller.
+
+    A field of the query or the form that the header repeats counts once: maas-client-go repeats all, and signs them so.
+    None if the header has a field that is in neither: it would be signed in place of one that is executed.
+    """
     in_header = [
-        (name, unquote(quoted or bare, errors="surrogateescape"))
+        (name, _unescaped(name, quoted or bare))
         for name, quoted, bare in _PARAMETER.findall(_after_scheme(authorization or ""))
+        if name != "realm"
     ]
-    every = (*((name, value) for name, value in in_header if name != "realm"), *query, *form)
+    repeated = Counter(pair for pair in in_header if not pair[0].startswith(_OAUTH))
+    every = list(in_header)
+    for pair in (*query, *form):
+        if repeated[pair]:
+            repeated[pair] -= 1
+        else:
+            every.append(pair)
+    if any(repeated.values()):
+        return None
     return [(name, value) for name, value in every if name != "oauth_signature"]
+
+
+def _unescaped(name: str, value: str) -> str:
+    """Of a parameter of the header: where fields are repeated, `+` is a blank."""
+    return (unquote if name.startswith(_OAUTH) else unquote_plus)(value, errors="surrogateescape")
 
 
 def _after_scheme(authorization: str) -> str:

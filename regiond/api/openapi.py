@@ -6,26 +6,27 @@ from collections.abc import Iterable
 from typing import Any
 
 from regiond.api.endpoint import Endpoint, Permission, Resource
+from regiond.api.examples import request_example
 from regiond.api.field_types import IntegerList, TextList
 from regiond.api.fields import Field
 from regiond.api.openapi_responses import can_be_conditional, responses
 from regiond.api.request_body import CONTENT_TYPE
+from regiond.idempotency.model import MAX_KEY_CHARS
 
-_HEADERS = (
-    {
-        "name": "Prefer",
-        "in": "header",
-        "description": "respond-async: answer 202 with the operation at once, do not wait for its end. "
-        "wait=N: wait N seconds for its end (at most 120), if that is longer than usual.",
-        "schema": {"type": "string"},
-    },
-    {
-        "name": "Idempotency-Key",
-        "in": "header",
-        "description": "The same key with the same request gets the same operation.",
-        "schema": {"type": "string", "maxLength": 255},
-    },
-)
+_PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "description": "respond-async: answer 202 with the operation at once, do not wait for its end. "
+    "wait=N: wait N seconds for its end (at most 120), if that is longer than usual.",
+    "schema": {"type": "string"},
+}
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "A text that is new for each change, such as a UUID. Repeats of the request with the key run "
+    "nothing and get the first successful answer, or its operation.",
+    "schema": {"type": "string", "maxLength": MAX_KEY_CHARS},
+}
 _IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",
@@ -40,8 +41,8 @@ _IF_MATCH = {
 }
 
 
-def openapi(resources: Iterable[Resource], *, origin: str, version: str) -> dict[str, Any]:
-    """Returns the whole document. `origin` is the scheme, host and port of the request."""
+def openapi(resources: Iterable[Resource], *, version: str, server: str = "/") -> dict[str, Any]:
+    """Returns the whole document. The default `server` is the one from which a client has the document."""
     components: dict[str, Any] = {}
     paths: dict[str, dict[str, Any]] = {}
     for resource in resources:
@@ -51,7 +52,7 @@ def openapi(resources: Iterable[Resource], *, origin: str, version: str) -> dict
     return {
         "openapi": "3.1.0",
         "info": {"title": "Innkeeper", "description": "The MAAS 2.0 API of VM hosts.", "version": version},
-        "servers": [{"url": origin}],
+        "servers": [{"url": server}],
         "paths": paths,
         "components": {
             "schemas": components,
@@ -93,19 +94,22 @@ def _operation(resource: Resource, endpoint: Endpoint, components: dict[str, Any
         "x-permission": endpoint.permission.value,
     }
     if endpoint.takes_content:
-        content = {CONTENT_TYPE: {"schema": {"type": "string", "format": "binary"}}}
-        operation["requestBody"] = {"required": True, "content": content}
+        data = {CONTENT_TYPE: {"schema": {"type": "string", "format": "binary"}}}
+        operation["requestBody"] = {"required": True, "content": data}
         operation["parameters"] = [_query_parameter(one) for one in endpoint.fields]
     elif (endpoint.fields or endpoint.other_keys) and endpoint.method in {"POST", "PUT"}:
         schema = _body_schema(endpoint.fields)
         if endpoint.other_keys is not None:
             schema["additionalProperties"] = _field_schema(endpoint.other_keys)
         types = ("application/x-www-form-urlencoded", "multipart/form-data", "application/json")
-        operation["requestBody"] = {"content": {kind: {"schema": schema} for kind in types}}
+        content = {"schema": schema, "example": request_example(endpoint)}
+        operation["requestBody"] = {"content": dict.fromkeys(types, content)}
     elif endpoint.fields:
         operation["parameters"] = [_query_parameter(one) for one in endpoint.fields]
     if endpoint.waits_for_operation:
-        operation["parameters"] = [*operation.get("parameters", ()), *_HEADERS]
+        operation["parameters"] = [*operation.get("parameters", ()), _PREFER]
+    if endpoint.takes_key:
+        operation["parameters"] = [*operation.get("parameters", ()), _IDEMPOTENCY_KEY]
     if endpoint.reads_one:
         operation["parameters"] = [*operation.get("parameters", ()), _IF_NONE_MATCH]
     if can_be_conditional(resource, endpoint):

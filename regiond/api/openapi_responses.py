@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from regiond.api.change_locks import read_of
 from regiond.api.endpoint import Endpoint, Permission, Resource, Result
 
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
@@ -13,6 +14,12 @@ _RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "i
 _ETAG = {
     "ETag": {
         "description": "A strong hash of the answer, for If-None-Match and If-Match.",
+        "schema": {"type": "string"},
+    }
+}
+_REPLAYED = {
+    "Idempotency-Replayed": {
+        "description": "true: the request ran before, by its idempotency key; now nothing was done.",
         "schema": {"type": "string"},
     }
 }
@@ -32,6 +39,10 @@ def responses(resource: Resource, endpoint: Endpoint, components: dict[str, Any]
     found = {status: _success(status, results, components) for status, results in _successes(endpoint).items()}
     found |= {status: {"description": text, "content": _TEXT} for status, text in _errors(resource, endpoint)}
     found[str(endpoint.success)] |= _headers_of(endpoint)
+    if endpoint.takes_key:
+        for status in _successes(endpoint):
+            found[status]["headers"] = {**found[status].get("headers", {}), **_REPLAYED}
+        found["409"]["headers"] = _RETRY_AFTER
     found["400"]["content"] = {"application/json": {"schema": _FIELD_ERRORS}, **_TEXT}
     found["429"]["headers"] = _RETRY_AFTER
     found["503"]["headers"] = _RETRY_AFTER
@@ -89,7 +100,7 @@ def _errors(resource: Resource, endpoint: Endpoint) -> Iterator[tuple[str, str]]
     if can_be_conditional(resource, endpoint):
         yield "412", "The object is not as it was when the client read it, by the tag in If-Match."
     yield "414", "The URL is too long."
-    if endpoint.waits_for_operation:
+    if endpoint.takes_key:
         yield "422", "The idempotency key was used with another request."
     yield "429", "Too many requests, or too many failed logins. The text names the limit."
     yield (
@@ -102,8 +113,7 @@ def _errors(resource: Resource, endpoint: Endpoint) -> Iterator[tuple[str, str]]
 
 def can_be_conditional(resource: Resource, endpoint: Endpoint) -> bool:
     """Whether the request can have If-Match: it changes an object that can be read at the same path."""
-    read = resource.endpoint("GET", None)
-    return endpoint.method in {"PUT", "DELETE"} and read is not None and read.reads_one
+    return endpoint.method != "GET" and read_of(resource) is not None
 
 
 def _with_references(schema: Any, components: dict[str, Any]) -> Any:

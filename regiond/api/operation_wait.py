@@ -23,6 +23,14 @@ _LEAST_S = 0.1  # of a request that has taken long before it began an operation
 STARTED = (202, Result(doc="With Prefer: respond-async: the operation, which has begun.", type=OPERATION_JSON))
 
 
+async def begun(call: Call) -> Operation | None:
+    """Returns the operation that an equal request opened, after which what it acts on may be gone; None without one."""
+    key = call.idempotency_key
+    if key is None or key.operation_id is None:
+        return None
+    return await call.services.operations.read(key.operation_id, caller=None)
+
+
 async def when_done(call: Call, operation: Operation, encode: Callable[[Operation], Awaitable[Reply]]) -> Reply:
     """Returns `encode(operation)` after it has succeeded; with `Prefer: respond-async`, 202 and the operation itself.
 

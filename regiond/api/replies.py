@@ -29,13 +29,14 @@ class Reply:
     """A response. An empty body has a content type too: the maas CLI fails without one.
 
     With `chunks`, these are the body. They hold no connection while nobody iterates. With `upgrade`, the answer is a
-    WebSocket, on which that runs.
+    WebSocket, on which that runs. `packed` is the body compressed with gzip, if that was done already.
     """
 
     status: int
     body: bytes = b""
     content_type: str = TEXT_UTF8
     headers: Mapping[str, str] = field(factory=dict)
+    packed: bytes | None = field(default=None, repr=False)
     chunks: AsyncGenerator[bytes, None] | None = None
     upgrade: Upgrade | None = None
 

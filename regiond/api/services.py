@@ -13,7 +13,18 @@ from attrs import frozen
 
 from common.capacity import Capacity
 from common.values import Project
-from regiond.api.account_services import Accounts, Audit, Files, Grants, Logins, Quotas, Sessions, SshKeys, Users
+from regiond.api.account_services import (
+    Accounts,
+    Audit,
+    Files,
+    Grants,
+    IdempotencyKeys,
+    Logins,
+    Quotas,
+    Sessions,
+    SshKeys,
+    Users,
+)
 from regiond.api.image_services import HostImages, ImageImports, Images, ImageUploads
 from regiond.api.machine_services import (
     Adoption,
@@ -25,6 +36,7 @@ from regiond.api.machine_services import (
     MachineNics,
     Machines,
     Ownership,
+    Releases,
 )
 from regiond.api.network_services import Dns, Networks
 from regiond.caller import Caller
@@ -44,6 +56,7 @@ from regiond.hosts.model import (
     NewHost,
     NumaNodeView,
 )
+from regiond.idempotency.model import IdempotencyKey
 from regiond.ledger.model import FleetCapacity, HostLimits
 from regiond.long_list import LongList
 from regiond.operations.model import Child, LogLine, Operation
@@ -71,13 +84,24 @@ class Hosts(Protocol):
     async def update(self, caller: Caller, host_id: int, change: HostChange, *, wait_s: float) -> HostView: ...
     async def begin_maintenance(self, caller: Caller, host_ids: Iterable[int], reason: str | None) -> None: ...
     async def end_maintenance(self, caller: Caller, host_ids: Iterable[int]) -> None: ...
-    async def start_refresh(self, caller: Caller, host_id: int) -> Operation: ...
-    async def start_remove(self, caller: Caller, host_id: int, removal: HostRemoval) -> Operation: ...
+    async def start_refresh(
+        self, caller: Caller, host_id: int, *, idempotency_key: IdempotencyKey | None = None
+    ) -> Operation: ...
+    async def start_remove(
+        self, caller: Caller, host_id: int, removal: HostRemoval, *, idempotency_key: IdempotencyKey | None = None
+    ) -> Operation: ...
     async def check_removal(self, caller: Caller, host_id: int, removal: HostRemoval) -> HostView: ...
     async def removal_certificates(
         self, caller: Caller, host_ids: Sequence[int], removal: HostRemoval
     ) -> tuple[CertificateFate, ...]: ...
-    async def start_rotate(self, caller: Caller, host_id: int, *, password: str | None = None) -> Operation: ...
+    async def start_rotate(
+        self,
+        caller: Caller,
+        host_id: int,
+        *,
+        password: str | None = None,
+        idempotency_key: IdempotencyKey | None = None,
+    ) -> Operation: ...
     async def projects(self, caller: Caller, host_id: int) -> tuple[Project, ...]: ...
     async def numa(self, host_id: int) -> tuple[NumaNodeView, ...]: ...
     async def parameters(self, caller: Caller, host_id: int) -> dict[str, str]: ...
@@ -101,11 +125,24 @@ class Operations(Protocol):
         system_id: str | None = None,
         limit: int = 100,
         before_id: int | None = None,
+        after_id: int | None = None,
+        oldest_first: bool = False,
         parent_id: int | None = None,
         username: str | None = None,
         text: str = "",
         caller: Caller | None,
     ) -> tuple[Operation, ...]: ...
+    async def count(
+        self,
+        *,
+        states: tuple[str, ...] = (),
+        host_id: int | None = None,
+        system_id: str | None = None,
+        parent_id: int | None = None,
+        text: str = "",
+        limit: int,
+        caller: Caller | None,
+    ) -> int: ...
     async def count_open(self, *, limit: int, caller: Caller | None) -> int: ...
     async def latest(self, system_ids: Sequence[str], *, caller: Caller | None) -> Mapping[str, Operation]: ...
     async def read(self, operation_id: int, *, caller: Caller | None) -> Operation: ...
@@ -212,6 +249,7 @@ class Services:
     machines: Machines
     allocation: Allocation
     ownership: Ownership
+    releases: Releases
     machine_nics: MachineNics
     devices: Devices
     bulk: Bulk
@@ -220,6 +258,7 @@ class Services:
     adoption: Adoption
     operations: Operations
     accounts: Accounts
+    idempotency_keys: IdempotencyKeys
     logins: Logins
     sessions: Sessions
     users: Users

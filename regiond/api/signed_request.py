@@ -20,7 +20,10 @@ _FORM = "application/x-www-form-urlencoded"
 
 @frozen
 class SignedRequest:
-    """The parts of a request that a signature covers: of the body, only an urlencoded form."""
+    """The parts of a request that a signature covers: of the body, only an urlencoded form.
+
+    Of a PUT, maas-client-go does not sign the form either, so both signatures are valid.
+    """
 
     _request: ApiRequest
 
@@ -28,12 +31,18 @@ class SignedRequest:
         """Returns what tells whether a secret made the signature. Raises NotAuthenticated if it cannot be verified."""
         request = self._request
         try:
-            parameters = signed_parameters(request.authorization, read_query(request.query), self._form())
+            query, form = read_query(request.query), self._form()
         except InvalidRequest as error:
             raise rejected(f"The signature cannot be verified: {error.message}") from None
+        forms = [form, ()] if form and request.method == "PUT" else [form]
+        found = [signed_parameters(request.authorization, query, one) for one in forms]
+        texts = [self._text(signature, one) for one in found if one is not None]
+        return lambda secret: any(is_signed(secret, text, signature.digest) for text in texts)
+
+    def _text(self, signature: Signature, parameters: Sequence[tuple[str, str]]) -> str:
+        request = self._request
         _check_same(signature, parameters)
-        text = base_string(request.sent_method or request.method, request.origin + request.sent_path, parameters)
-        return lambda secret: is_signed(secret, text, signature.digest)
+        return base_string(request.sent_method or request.method, request.origin + request.sent_path, parameters)
 
     def _form(self) -> Sequence[tuple[str, str]]:
         request = self._request

@@ -50,7 +50,7 @@ class ApiSite(Site):
         self.options = options  # its requests read them
         self._refusals = RateLimiter(every_s=REFUSAL_LOG_EVERY_S)
         # Twisted calls it for each connection.
-        self.protocol = lambda: LimitedChannel(adapter.refuses_body, self.connections.remove)  # type: ignore[method-assign, assignment, return-value]  # the generic channel only adds HTTP/2
+        self.protocol = lambda: LimitedChannel(adapter.refuses_body, self.connections.remove, adapter.headers)  # type: ignore[method-assign, assignment, return-value]  # the generic channel only adds HTTP/2
 
     def buildProtocol(self, addr: Any) -> Any:  # noqa: N802  # Twisted's name
         """Serves the connection if there is room for it."""
@@ -58,7 +58,7 @@ class ApiSite(Site):
         if not self.connections.has_room(host):
             if self._refusals.allow(host):
                 log.warning("connection_refused", address=host, open=len(self.connections))
-            return refusal()
+            return refusal(self.adapter.headers)
         channel: LimitedChannel = Site.buildProtocol(self, addr)
         self.connections.add(channel, host)
         return channel

@@ -102,7 +102,7 @@ class ChainReport:
 
 @frozen(kw_only=True)
 class AuditFilter:
-    """All given conditions apply. `before_id` continues from the last entry of a page."""
+    """All given conditions apply. `before_id` continues from the last entry of a page; `after_id` the oldest first."""
 
     username: str | None = None
     action: str | None = None
@@ -111,6 +111,8 @@ class AuditFilter:
     since: datetime | None = None
     until: datetime | None = None
     before_id: int | None = None
+    after_id: int | None = None
+    oldest_first: bool = False
     limit: int = 100
 
 

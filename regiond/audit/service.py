@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
-from collections.abc import AsyncIterator, Iterable, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import uuid4
@@ -44,17 +45,22 @@ _STRANGER_EVERY_S = 1.0  # of one address
 
 
 class Audit:
-    """A request is recorded before it runs: what cannot be recorded is not executed."""
+    """A request is recorded before it runs: what cannot be recorded is not executed.
 
-    def __init__(self, database: Database, *, retention: timedelta = RETENTION) -> None:
+    `clock` is monotonic, in seconds.
+    """
+
+    def __init__(
+        self, database: Database, *, retention: timedelta = RETENTION, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._database = database
         self._retention = retention
         self._unwritten: list[str] = []
         self._entries: Batcher[str, int] = Batcher(self._write, limit=MAX_BATCH)
         self._repetitions = Repetitions()
         self._not_recorded = 0
-        self._strangers = RateLimiter(every_s=_STRANGERS_EVERY_S)
-        self._stranger = RateLimiter(every_s=_STRANGER_EVERY_S)
+        self._strangers = RateLimiter(every_s=_STRANGERS_EVERY_S, clock=clock)
+        self._stranger = RateLimiter(every_s=_STRANGER_EVERY_S, clock=clock)
 
     async def begin(self, request: AuditRequest) -> int:
         """Records a request that is about to run and returns the id of its entry. Raises DatabaseUnavailable.
@@ -104,11 +110,17 @@ class Audit:
             await self.end(entry_id, answer)
 
     async def list(self, caller: Caller, wanted: AuditFilter) -> tuple[AuditEntry, ...]:
-        """Returns the requests that match, newest first, at most 1,000. Administrators only."""
+        """Returns the requests that match, at most 1,000, newest first by default. Administrators only."""
         caller.require_admin()
         limited = evolve(wanted, limit=max(1, min(wanted.limit, MAX_PAGE)))
         async with self._database.connection() as db:
             return await store.select(db, limited)
+
+    async def count(self, caller: Caller, wanted: AuditFilter) -> int:
+        """How many requests match, at most the limit of `wanted`. Administrators only."""
+        caller.require_admin()
+        async with self._database.connection() as db:
+            return await store.count(db, wanted)
 
     async def export(self, caller: Caller, *, after_id: int, limit: int) -> tuple[RawEntry, ...]:
         """Returns the rows after an id, oldest first, at most 1,000. Administrators only."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from regiond.audit.model import (
     AuditAnswer,
@@ -24,8 +24,7 @@ _APPEND = "select audit_append($1::text[])"
 _PRUNE = "select audit_prune($1::interval, $2::integer)"
 _CHAIN = "select head_id, head_hash, pruned_id, pruned_hash from audit_chain"
 _RAW = "select id, at, content, previous_hash, hash from audit_entry where id > $1 order by id limit $2"
-_LIST = """
-    select r.id, r.at, r.content, a.at as answered_at, a.content as answer
+_MATCHING = """
       from audit_entry r
       left join lateral (select * from audit_entry where answers = r.id order by id limit 1) a on true
      where r.answers is null
@@ -36,8 +35,12 @@ _LIST = """
        and ($5::timestamptz is null or r.at >= $5)
        and ($6::timestamptz is null or r.at < $6)
        and ($7::bigint is null or r.id < $7)
-     order by r.id desc limit $8
+       and ($9::bigint is null or r.id > $9)
 """
+_SELECT = "select r.id, r.at, r.content, a.at as answered_at, a.content as answer" + _MATCHING
+_NEWEST_FIRST = _SELECT + " order by r.id desc limit $8"
+_OLDEST_FIRST = _SELECT + " order by r.id limit $8"
+_COUNT = f"select count(*) from (select {_MATCHING} limit $8) found"  # noqa: S608
 
 
 async def append(db: Db, contents: Sequence[str]) -> int:
@@ -63,9 +66,19 @@ async def raw_entries(db: Db, *, after_id: int, limit: int) -> tuple[RawEntry, .
 
 
 async def select(db: Db, wanted: AuditFilter) -> tuple[AuditEntry, ...]:
-    """Newest first."""
-    rows = await db.fetch(
-        _LIST,
+    """Newest first by default."""
+    rows = await db.fetch(_OLDEST_FIRST if wanted.oldest_first else _NEWEST_FIRST, *_parameters(wanted))
+    return tuple(_entry(row) for row in rows)
+
+
+async def count(db: Db, wanted: AuditFilter) -> int:
+    """How many entries match, at most `limit`."""
+    found: int = await db.fetchval(_COUNT, *_parameters(wanted))
+    return found
+
+
+def _parameters(wanted: AuditFilter) -> tuple[Any, ...]:
+    return (
         wanted.username,
         wanted.action,
         wanted.object,
@@ -74,8 +87,8 @@ async def select(db: Db, wanted: AuditFilter) -> tuple[AuditEntry, ...]:
         wanted.until,
         wanted.before_id,
         wanted.limit,
+        wanted.after_id,
     )
-    return tuple(_entry(row) for row in rows)
 
 
 def _entry(row: Row) -> AuditEntry:

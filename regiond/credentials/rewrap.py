@@ -21,12 +21,12 @@ _RUNNING = """
     select hostname || ' (process ' || pid || ')' as process from region_process
      where seen_at > now() - interval '30 seconds' order by seen_at
 """
-_LOCK = "lock table secret, key_pair, deployment, api_key in exclusive mode"
+_LOCK = "lock table secret, key_pair, deployment, api_key, idempotency_key, installation in exclusive mode"
 _SECRETS = "select host_id, name, sealed from secret order by host_id, name"
 _PAIRS = "select id, sealed_key as sealed from key_pair order by id"
 _WRITE_SEALED = "update secret set sealed = $3 where host_id = $1 and name = $2"
 _WRITE_PAIR = "update key_pair set sealed_key = $2 where id = $1"
-USER_DATA, VM_HOST_KEY = "user_data", "vm_host_key"
+USER_DATA, VM_HOST_KEY, REQUEST_KEY = "user_data", "vm_host_key", "request_key"
 _USER_DATA = "select id, sealed_user_data as sealed from deployment where sealed_user_data is not null order by id"
 _WRITE_USER_DATA = "update deployment set sealed_user_data = $2 where id = $1"
 _VM_HOST_KEYS = (
@@ -37,6 +37,13 @@ _API_KEYS = """
 """
 _WRITE_API_KEY = "update api_key set sealed_token_secret = $2 where token_key = $1"
 _WRITE_VM_HOST_KEY = "update deployment set sealed_vm_host_key = $2 where id = $1"
+_ANSWERS = """
+    select account_id, key, sealed_answer as sealed from idempotency_key where sealed_answer is not null
+     order by account_id, key
+"""
+_WRITE_ANSWER = "update idempotency_key set sealed_answer = $3 where account_id = $1 and key = $2"
+_REQUEST_KEYS = "select 0 as id, sealed_request_key as sealed from installation where sealed_request_key is not null"
+_WRITE_REQUEST_KEY = "update installation set sealed_request_key = $1"
 
 
 @frozen(kw_only=True)
@@ -59,7 +66,8 @@ async def rewrap(db: Db, old: MasterKey, new: MasterKey) -> Rewrapped:
     secrets, pairs = await db.fetch(_SECRETS), await db.fetch(_PAIRS)
     user_data, host_keys = await db.fetch(_USER_DATA), await db.fetch(_VM_HOST_KEYS)
     api_keys = await db.fetch(_API_KEYS)
-    rows = [*secrets, *pairs, *user_data, *host_keys, *api_keys]
+    answers, request_keys = await db.fetch(_ANSWERS), await db.fetch(_REQUEST_KEYS)
+    rows = [*secrets, *pairs, *user_data, *host_keys, *api_keys, *answers, *request_keys]
     for host_id, name, sealed in _outdated(secrets, new):
         await db.execute(_WRITE_SEALED, host_id, name, _reseal(old, new, host_id, name, sealed))
     for id_, sealed in _outdated(pairs, new):
@@ -70,8 +78,17 @@ async def rewrap(db: Db, old: MasterKey, new: MasterKey) -> Rewrapped:
         await db.execute(_WRITE_VM_HOST_KEY, id_, _reseal(old, new, id_, VM_HOST_KEY, sealed))
     for token_key, sealed in _outdated(api_keys, new):
         await db.execute(_WRITE_API_KEY, token_key, _reseal(old, new, NO_HOST, api_key_name(token_key), sealed))
+    for account_id, key, sealed in _outdated(answers, new):
+        await db.execute(_WRITE_ANSWER, account_id, key, _reseal(old, new, account_id, answer_name(key), sealed))
+    for id_, sealed in _outdated(request_keys, new):
+        await db.execute(_WRITE_REQUEST_KEY, _reseal(old, new, id_, REQUEST_KEY, sealed))
     done = len(_outdated(rows, new))
     return Rewrapped(done=done, before=len(rows) - done)
+
+
+def answer_name(key: str) -> str:
+    """The name under which the answer of a request with this idempotency key is sealed, with its account as id."""
+    return f"idempotency_key {key}"
 
 
 def _outdated(rows: Iterable[asyncpg.Record], new: MasterKey) -> list[asyncpg.Record]:

@@ -45,7 +45,7 @@ from regiond.credentials.master_key import (
     open_key_file,
     open_master_key,
 )
-from regiond.credentials.rewrap import USER_DATA, VM_HOST_KEY, rewrap
+from regiond.credentials.rewrap import REQUEST_KEY, USER_DATA, VM_HOST_KEY, answer_name, rewrap
 from regiond.credentials.seal import MasterKey, check, seal, unseal
 from regiond.credentials.sent_store import (
     KEY_PAIR,
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CREDENTIAL",
     "KEY_PAIR",
+    "REQUEST_KEY",
     "USER_DATA",
     "VM_HOST_KEY",
     "ApiKeySecrets",
@@ -72,6 +73,7 @@ __all__ = [
     "KeyPairs",
     "MasterKey",
     "addresses_of_key_pair",
+    "answer_name",
     "assign_key_pair",
     "claim_expiry_notices",
     "clear_retired_certificate",

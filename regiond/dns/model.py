@@ -14,6 +14,7 @@ Address = IPv4Address | IPv6Address
 
 DEFAULT_DOMAIN_ID = 0
 MAX_NAME = 253
+DEFAULT_TTL_S = 30  # of zone files: addresses of machines change when they boot
 MAX_TTL_S = 604800  # a week
 MAX_ADDRESSES = 100  # of one name
 ORIGIN = "@"  # the name of the domain itself

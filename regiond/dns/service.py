@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from common.errors import InvalidRequest, NotFound, Unsupported, WrongState
+from common.phrases import first_of
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
@@ -26,12 +27,15 @@ from regiond.dns.model import (
     split_fqdn,
 )
 from regiond.dns.zone_file import MachineName, zone_file
+from regiond.events.service import Events
 from regiond.validation_messages import no_object
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 __all__ = ["Dns", "MachineName"]
+
+_MAX_NAMED = 4  # addresses in an event
 
 
 class Dns:
@@ -60,6 +64,7 @@ class Dns:
             with _unique(f"Domain {wanted!r} already exists."):
                 new = Domain(id=-1, name=wanted, authoritative=authoritative, ttl_s=ttl_s)
                 domain_id = await store.insert_domain(db, new)
+            await Events.record(db, "domain_created", f"The domain {wanted!r} was created.", caller=caller)
             return await _domain(db, f"id:{domain_id}")
 
     async def update_domain(self, caller: Caller, id_or_name: str, change: DomainChange) -> Domain:
@@ -73,7 +78,10 @@ class Dns:
             change = DomainChange(name=name, authoritative=change.authoritative, ttl_s=change.ttl_s)
             with _unique(f"Domain {name!r} already exists."):
                 await store.update_domain(db, found.id, change)
-            return await _domain(db, f"id:{found.id}")
+            changed = await _domain(db, f"id:{found.id}")
+            if changed != found:
+                await Events.record(db, "domain_changed", f"The domain {changed.name!r} was changed.", caller=caller)
+            return changed
 
     async def set_default_domain(self, caller: Caller, id_or_name: str) -> Domain:
         """Raises Unsupported unless it is the default domain."""
@@ -92,6 +100,7 @@ class Dns:
                 raise InvalidRequest("This domain is the default domain, it cannot be deleted.")
             if count := await store.delete_domain(db, found.id):
                 raise WrongState(f"The domain {found.name!r} has {count} static names; delete them first.")
+            await Events.record(db, "domain_deleted", f"The domain {found.name!r} was deleted.", caller=caller)
         return DeletionPlan(
             name=found.name, deleted=(AffectedRecord(kind="domain", id=str(found.id), name=found.name),)
         )
@@ -121,7 +130,10 @@ class Dns:
             with _unique(f"{name!r} in {domain.name!r} already exists."):
                 name_id = await store.insert_name(db, domain_id=domain.id, name=name, ttl_s=new.ttl_s)
             await store.set_addresses(db, name_id, new.addresses or ())
-            return await _name(db, name_id)
+            created = await _name(db, name_id)
+            message = f"The DNS name {created.fqdn} was created, {_addresses_text(created)}."
+            await Events.record(db, "dns_name_created", message, caller=caller)
+            return created
 
     async def update_name(self, caller: Caller, name_id: int, change: DnsNameChange) -> DnsName:
         caller.require_admin()
@@ -133,20 +145,34 @@ class Dns:
                 await store.update_name(db, name_id, domain_id=domain.id, name=name, ttl_s=change.ttl_s)
             if change.addresses is not None:
                 await store.set_addresses(db, name_id, change.addresses)
-            return await _name(db, name_id)
+            changed = await _name(db, name_id)
+            if changed != found:
+                renamed = "" if changed.fqdn == found.fqdn else f" to {changed.fqdn}"
+                message = f"The DNS name {found.fqdn} was changed{renamed}, {_addresses_text(changed)}."
+                await Events.record(db, "dns_name_changed", message, caller=caller)
+            return changed
 
     async def delete_name(self, caller: Caller, name_id: int, *, dry_run: bool = False) -> DeletionPlan:
         caller.require_admin()
         async with self._database.transaction(dry_run=dry_run) as db:
+            await store.lock_name(db, name_id)
             found = await _name(db, name_id)
             await store.delete_name(db, name_id)
+            await Events.record(db, "dns_name_deleted", f"The DNS name {found.fqdn} was deleted.", caller=caller)
         return DeletionPlan(
             name=found.fqdn, deleted=(AffectedRecord(kind="DNS name", id=str(found.id), name=found.fqdn),)
         )
 
 
 async def _place(db: Db, wanted: DnsNameChange, present: DnsName | None) -> tuple[str, Domain]:
-    """Returns the name and the domain that are wanted. Raises InvalidRequest."""
+    """Returns the name and the domain that are wanted, which is not deleted meanwhile. Raises InvalidRequest."""
+    while True:
+        name, domain = await _found_place(db, wanted, present)
+        if await store.retain_domain(db, domain.id):
+            return name, domain
+
+
+async def _found_place(db: Db, wanted: DnsNameChange, present: DnsName | None) -> tuple[str, Domain]:
     if wanted.fqdn:
         name, domain = split_fqdn(wanted.fqdn, await store.domains(db))
         return check_record_name(name, domain.name), domain
@@ -169,6 +195,13 @@ async def _name(db: Db, name_id: int) -> DnsName:
     if found is None:
         raise NotFound(no_object("DNS resource", str(name_id)))
     return found
+
+
+def _addresses_text(name: DnsName) -> str:
+    """The first addresses, for events."""
+    return (
+        f"with {first_of([str(one) for one in name.addresses], _MAX_NAMED)}" if name.addresses else "without addresses"
+    )
 
 
 @contextmanager

@@ -31,6 +31,8 @@ _UPDATE_DOMAIN = """
 """
 # No name is added to the domain until it is deleted.
 _LOCK_DOMAIN = "select from dns_domain where id = $1 for update"
+# The domain is not deleted until the end of the transaction.
+_RETAIN_DOMAIN = "select id from dns_domain where id = $1 for key share"
 _COUNT_NAMES = "select count(*) from dns_name where domain_id = $1"
 _DELETE_DOMAIN = "delete from dns_domain where id = $1"
 
@@ -71,6 +73,11 @@ async def insert_domain(db: Db, new: Domain) -> int:
 
 async def update_domain(db: Db, domain_id: int, change: DomainChange) -> None:
     await db.execute(_UPDATE_DOMAIN, domain_id, change.name, change.authoritative, change.ttl_s)
+
+
+async def retain_domain(db: Db, domain_id: int) -> bool:
+    """Returns whether it exists; nobody deletes it until the end of the transaction."""
+    return await db.fetchrow(_RETAIN_DOMAIN, domain_id) is not None
 
 
 async def delete_domain(db: Db, domain_id: int) -> int:

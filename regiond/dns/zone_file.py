@@ -7,9 +7,7 @@ from datetime import datetime
 
 from attrs import frozen
 
-from regiond.dns.model import ORIGIN, Address, DnsName, Domain, record_type
-
-DEFAULT_TTL_S = 30  # addresses of machines change when they boot
+from regiond.dns.model import DEFAULT_TTL_S, ORIGIN, Address, DnsName, Domain, record_type
 
 
 @frozen(kw_only=True)

@@ -38,11 +38,14 @@ class Event:
 
 @frozen(kw_only=True)
 class EventFilter:
-    """All given conditions apply. `before_id` and `after_id` continue from the last event of a page."""
+    """All given conditions apply. `before_id` and `after_id` continue from the last event of a page.
+
+    With `system_ids`, only events of these machines.
+    """
 
     levels: tuple[Level, ...] = ()
     host_id: int | None = None
-    system_id: str | None = None
+    system_ids: tuple[str, ...] | None = None
     operation_id: int | None = None
     rack_id: UUID | None = None
     before_id: int | None = None

@@ -27,7 +27,7 @@ _SELECT = """
       left join machine m on m.system_id = e.system_id
      where ($1::text[] = '{}' or e.level = any($1))
        and ($2::integer is null or e.host_id = $2)
-       and ($3::text is null or e.system_id = $3)
+       and ($3::text[] is null or e.system_id = any($3))
        and ($4::bigint is null or e.operation_id = $4)
        and ($5::uuid is null or e.rack_id = $5)
        and ($6::bigint is null or e.id < $6)
@@ -96,7 +96,7 @@ def _parameters(filter_: EventFilter, caller: Caller | None) -> tuple[Any, ...]:
     return (
         [level.value for level in filter_.levels],
         filter_.host_id,
-        filter_.system_id,
+        None if filter_.system_ids is None else list(filter_.system_ids),
         filter_.operation_id,
         filter_.rack_id,
         filter_.before_id,

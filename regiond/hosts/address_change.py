@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -57,11 +58,12 @@ async def known_server(db: Db, host_id: int) -> KnownServer | None:
 
 
 async def verify_same_server(
-    calls: AddressCalls, host: HostView, known: KnownServer, address: Address
+    calls: AddressCalls, host: HostView, known: KnownServer, address: Address, *, deadline_s: float
 ) -> PeerIdentity | None:
     """Returns what the server presents at the new address, None if nothing. Changes nothing, on the server either.
 
-    Raises InvalidRequest under `power_address`, with what was found, if it is another server or cannot be read.
+    `deadline_s` is for all racks that try it. Raises InvalidRequest under `power_address`, with what was found, if it
+    is another server or cannot be read.
     """
     if host.driver is DriverType.SIMULATED and _simulated_name(address.normalised) == _simulated_name(host.address):
         return None  # the name is the identity
@@ -72,12 +74,16 @@ async def verify_same_server(
             raise _refused(host, address, reason)
 
     try:
-        found = await calls.discover(
-            host.id,
-            address.normalised,
-            check_identity=check_identity if address.has_identity else None,
-            deadline_s=VERIFY_DEADLINE_S,
-        )
+        async with asyncio.timeout(deadline_s):
+            found = await calls.discover(
+                host.id,
+                address.normalised,
+                check_identity=check_identity if address.has_identity else None,
+                deadline_s=deadline_s,
+            )
+    except TimeoutError:
+        reason = f"the server there did not answer within {deadline_s:.0f} s; with Prefer: wait=60 it has more time"
+        raise _refused(host, address, reason) from None
     except (RackUnreachable, LinkLost, InvalidRequest):
         raise
     except InnkeeperError as error:

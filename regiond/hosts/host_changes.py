@@ -15,6 +15,7 @@ from regiond.events.service import Events
 from regiond.groups.service import Groups
 from regiond.hosts import identity_store, store
 from regiond.hosts.address_change import (
+    VERIFY_DEADLINE_S,
     VerifiedMove,
     known_server,
     lock_for_change,
@@ -111,15 +112,20 @@ class HostChanges:
         await Events.record(db, "host_added", f"{name} was added", caller=caller, host_id=host_id)
         return host_id, name
 
-    async def update(self, caller: Caller, before: HostView, change: HostChange) -> None:
-        """Changes the given fields; a new address is checked first. Idempotent. Raises InvalidRequest by field."""
+    async def update(
+        self, caller: Caller, before: HostView, change: HostChange, *, verify_s: float = VERIFY_DEADLINE_S
+    ) -> None:
+        """Changes the given fields; a new address is checked first, for `verify_s` at most. Idempotent.
+
+        Raises InvalidRequest by field.
+        """
         check_change(change, before)
         if change.name not in (None, before.name):
             check_host_name(change.name)
         address = self._new_address(change, before)
         zone_id = await self._groups.requested_zone_id(change.zone)
         pool_id = await self._groups.requested_pool_id(change.pool)
-        moved = await self._verified_move(before, change)
+        moved = await self._verified_move(before, change, verify_s)
         expected = self._expected(change, before, same_server=moved is not None or address is None)
         # The same server keeps its trust: only another one is another first contact.
         contact = None if moved is not None else address
@@ -149,7 +155,7 @@ class HostChanges:
         if address is not None:
             await self._calls.disconnect(before.id)  # every rack connects again, to the new address
 
-    async def _verified_move(self, before: HostView, change: HostChange) -> VerifiedMove | None:
+    async def _verified_move(self, before: HostView, change: HostChange, verify_s: float) -> VerifiedMove | None:
         """None if the address stays, or the host has no machines, which may move to another server."""
         if self._new_address(change, before) is None or change.address is None:
             return None
@@ -158,7 +164,7 @@ class HostChanges:
         if known is None or not known.has_machines:
             return None
         address = self._parsed(before.driver, change.address)
-        presented = await verify_same_server(self._address_calls, before, known, address)
+        presented = await verify_same_server(self._address_calls, before, known, address, deadline_s=verify_s)
         return VerifiedMove(known=known, presented=presented)
 
     def _expected(self, change: HostChange, before: HostView, *, same_server: bool) -> str | None:

@@ -13,7 +13,7 @@ from common.errors import (
     RackUnreachable,
     WrongState,
 )
-from common.rpc.commands import HOST_REACH, HostCall
+from common.rpc.host_commands import HOST_REACH, HostCall
 from regiond.racks.service import HostCalls
 
 PROBE_DEADLINE_S = 15.0

@@ -233,7 +233,7 @@ class NewHost:
     reserved_cores: int = 0
     reserved_memory_mib: int = 0
     default_macvlan_mode: str | None = None
-    power_pass: str | None = field(default=None, repr=False)
+    power_pass: str | None = field(default=None, repr=False)  # LXD: counts as `password` where that is None
     password: str | None = field(default=None, repr=False)  # LXD: a trust token or a trust password
     certificate: str | None = None
     key: str | None = field(default=None, repr=False)
@@ -259,7 +259,7 @@ class HostChange:
     project: str | None = None
     default_storage_pool: str | None = None  # the pool's key, or its name
     default_macvlan_mode: str | None = None
-    power_pass: str | None = field(default=None, repr=False)
+    power_pass: str | None = field(default=None, repr=False)  # LXD: counts as `password` where that is None
     password: str | None = field(default=None, repr=False)  # LXD: a trust token or a trust password
     certificate: str | None = None
     key: str | None = field(default=None, repr=False)

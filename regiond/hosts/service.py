@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
 
 from common.errors import InnkeeperError, InvalidRequest, OperationPending
-from common.rpc.commands import HOST_IDENTIFY, HOST_PROJECTS, HostCall
+from common.rpc.host_commands import HOST_IDENTIFY, HOST_PROJECTS, HostCall
 from common.values import Project
 from regiond.caller import Caller
 from regiond.credentials.service import Credentials, KeyPairs
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.hosts import guest_view_store, identity_store, store
-from regiond.hosts.address_change import known_server
+from regiond.hosts.address_change import VERIFY_DEADLINE_S, known_server
 from regiond.hosts.discovery.allocation_store import allocation_of, write_allocations
 from regiond.hosts.discovery.orphaned_volume_store import delete_orphaned_volumes
 from regiond.hosts.discovery.refresh import IDENTIFY_DEADLINE_S
@@ -59,6 +60,8 @@ from regiond.hosts.trust.host_removal import planned_fate
 from regiond.hosts.trust.power_parameters import power_parameters
 from regiond.hosts.trust.rotation import open_rotation
 from regiond.hosts.view_store import read_host
+from regiond.idempotency.model import IdempotencyKey
+from regiond.operations import service as operation_service
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations, outcome
 from regiond.racks.service import HostCalls, without_secrets
@@ -161,13 +164,15 @@ class Hosts(HostQueries):
     async def update(
         self, caller: Caller, host_id: int, change: HostChange, *, wait_s: float = FIRST_REFRESH_WAIT_S
     ) -> HostView:
-        """Changes the given fields and refreshes the host, waiting as `create`. Idempotent.
+        """Changes the given fields and refreshes the host, waiting as `create`; a new address is checked before that.
 
-        Raises InvalidRequest by field.
+        Idempotent. Raises InvalidRequest by field.
         """
         caller.require_admin()
-        await self._changes.update(caller, await self.read(host_id), change)
-        await self._try_refresh(caller, host_id, wait_s)
+        began_s = time.monotonic()
+        verify_s = min(VERIFY_DEADLINE_S, max(1.0, wait_s - 1.0))
+        await self._changes.update(caller, await self.read(host_id), change, verify_s=verify_s)
+        await self._try_refresh(caller, host_id, max(0.1, wait_s - (time.monotonic() - began_s)))
         return await self.read(host_id)
 
     async def begin_maintenance(self, caller: Caller, host_ids: Iterable[int], reason: str | None) -> None:
@@ -185,23 +190,37 @@ class Hosts(HostQueries):
         async with self._database.transaction() as db:
             await end_maintenance(db, caller, host_ids)
 
-    async def start_refresh(self, caller: Caller, host_id: int) -> Operation:
+    async def start_refresh(
+        self, caller: Caller, host_id: int, *, idempotency_key: IdempotencyKey | None = None
+    ) -> Operation:
         """Opens a refresh, or returns the open one."""
         caller.require_admin()
         host = await self.read(host_id)
-        async with self._database.transaction() as db:
-            operation_id = await open_refresh(db, caller, host)
-        return await self._operations.read(operation_id)
 
-    async def start_remove(self, caller: Caller, host_id: int, removal: HostRemoval) -> Operation:
+        async def open_() -> int:
+            async with self._database.transaction() as db:
+                operation_id = await open_refresh(db, caller, host)
+                await operation_service.tie_key(db, idempotency_key, operation_id)
+            return operation_id
+
+        return await self._operations.idempotent(idempotency_key, open_)
+
+    async def start_remove(
+        self, caller: Caller, host_id: int, removal: HostRemoval, *, idempotency_key: IdempotencyKey | None = None
+    ) -> Operation:
         """Opens the removal, or returns the open one. It first deletes the machines that `removal` selects.
 
         Raises Busy if the open one treats the machines differently, and what `check_removal` raises.
         """
-        host = await self.check_removal(caller, host_id, removal)
-        async with self._database.transaction() as db:
-            operation_id = await open_removal(db, caller, host, removal)
-        return await self._operations.read(operation_id)
+
+        async def open_() -> int:
+            host = await self.check_removal(caller, host_id, removal)
+            async with self._database.transaction() as db:
+                operation_id = await open_removal(db, caller, host, removal)
+                await operation_service.tie_key(db, idempotency_key, operation_id)
+            return operation_id
+
+        return await self._operations.idempotent(idempotency_key, open_)
 
     async def check_removal(self, caller: Caller, host_id: int, removal: HostRemoval) -> HostView:
         """Returns the host. By force only a dead host is removed, and no machine can be deleted on a dead host.
@@ -224,16 +243,28 @@ class Hosts(HostQueries):
         async with self._database.connection() as db:
             return await planned_fate(db, host_ids, removal)
 
-    async def start_rotate(self, caller: Caller, host_id: int, *, password: str | None = None) -> Operation:
+    async def start_rotate(
+        self,
+        caller: Caller,
+        host_id: int,
+        *,
+        password: str | None = None,
+        idempotency_key: IdempotencyKey | None = None,
+    ) -> Operation:
         """Opens the rotation of the server's key pair, or returns the open one.
 
         `password` is a token for the new pair. Raises Unsupported, WrongState.
         """
         caller.require_admin()
-        host = await self.read(host_id)
-        async with self._database.transaction() as db:
-            operation_id = await open_rotation(db, caller, host, self._credentials, password)
-        return await self._operations.read(operation_id)
+
+        async def open_() -> int:
+            host = await self.read(host_id)
+            async with self._database.transaction() as db:
+                operation_id = await open_rotation(db, caller, host, self._credentials, password)
+                await operation_service.tie_key(db, idempotency_key, operation_id)
+            return operation_id
+
+        return await self._operations.idempotent(idempotency_key, open_)
 
     async def projects(self, caller: Caller, host_id: int) -> tuple[Project, ...]:
         """The server's projects, read from it now; none with drivers that have no projects."""

@@ -27,8 +27,9 @@ class Kind(StrEnum):
 _STATEMENTS: Mapping[Kind, str] = {
     Kind.IDEMPOTENCY_KEYS: """
         delete from idempotency_key where (account_id, key) in (
-            select k.account_id, k.key from idempotency_key k join operation o on o.id = k.operation_id
-             where k.created_at < now() - $1::interval and not o.is_open
+            select k.account_id, k.key from idempotency_key k left join operation o on o.id = k.operation_id
+             where k.created_at < now() - $1::interval and o.is_open is not true
+               and (k.lease_ends_at is null or k.lease_ends_at < now())
              limit $2 for update of k skip locked)
     """,
     # A removal's children end before it does, so an old operation has no open child.

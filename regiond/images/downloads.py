@@ -88,6 +88,8 @@ class ImageDownloads:
         else:
             if size_bytes is not None:
                 await self._finish(image, size_bytes)
+            else:  # it failed or was deleted after this try began, and nobody else finds what this one has written
+                await self.threads.run(partial(self.folder.remove_upload, image.id))
 
     async def _finish(self, image: Image, size_bytes: int) -> None:
         async with self.database.transaction() as db:

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from common.deployment_spec import HostImage
 from common.errors import InvalidRequest, NotFound, Unsupported, UnsupportedByPeer, WrongState
-from common.rpc.commands import HOST_FIND_IMAGE, FindImageCall
+from common.rpc.host_commands import HOST_FIND_IMAGE, FindImageCall
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events

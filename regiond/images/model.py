@@ -19,6 +19,7 @@ GENERIC = "generic"
 MAX_IMAGE_NAME = 200
 MAX_IMAGE_TITLE = 255
 MAX_URL = 2000
+_HOW_TO_ADD = "An administrator can add one: innkeeper boot-resources import or create."
 ARCHITECTURES = ("amd64", "arm64", "armhf", "i386", "ppc64el", "riscv64", "s390x")  # a new one comes last: see below
 
 
@@ -97,6 +98,11 @@ class Image:
     @property
     def series(self) -> str:
         return self.name.partition("/")[2]
+
+    @property
+    def is_importing(self) -> bool:
+        """Whether its download runs, waits to be tried again, or is being checked."""
+        return self.url is not None and self.state in {ImageState.DOWNLOADING, ImageState.CHECKING}
 
     @property
     def declared_sha256(self) -> str:
@@ -212,7 +218,7 @@ def choose(images: Iterable[Image], distro_series: str, architecture: str, *, de
     if len(in_region) == 1:
         return in_region[0]
     if not ready:
-        raise _refused(f"There is no image for {wanted_architecture} yet. An administrator can upload one.")
+        raise _refused(f"There is no image for {wanted_architecture} yet. {_HOW_TO_ADD}")
     raise _refused(
         f"Name one of the images for {wanted_architecture}: {_list(ready)}. The region has no default "
         "(default_distro_series)."
@@ -234,9 +240,7 @@ def _named(known: Iterable[Image], wanted: str, architecture: str) -> Image:
         raise _refused(f"The image {found[0].name} is not ready, it is {found[0].state}{reason}")
     choices = sorted(image.name for image in images if image.is_ready)
     if not choices:
-        raise _refused(
-            f"There is no image {shown(wanted)}, and none for {architecture} yet. An administrator can upload one."
-        )
+        raise _refused(f"There is no image {shown(wanted)}, and none for {architecture} yet. {_HOW_TO_ADD}")
     raise _refused(f"{no_object('image', wanted, choices)} These are the images for {architecture}.")
 
 

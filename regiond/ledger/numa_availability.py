@@ -15,13 +15,15 @@ from regiond.placement.model import CandidateHugePages, CandidateNode
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
+# Whoever composes on a host may see its resource pool and its project, but not all others on the server.
 _NODES = """
     select h.id as host_id, s.numa_nodes::text, s.pinned_core_ids,
            (select jsonb_object_agg(r.key, r.claimed) from discrete_resource r
              where r.server_id = s.id and r.resource = 'huge_pages') as pages_claimed,
            (select jsonb_object_agg(c.key, coalesce(m.hostname, g.name))
               from claim c left join machine m on m.id = c.machine_id left join guest g on g.id = c.guest_id
-             where c.server_id = s.id and c.key is not null and c.resource = 'pinned_core') as pinned_by
+             where c.server_id = s.id and c.key is not null and c.resource = 'pinned_core'
+               and (m.pool_id = h.pool_id or g.project = h.project)) as pinned_by
       from vm_host h join server s on s.id = h.server_id
      where h.id = any($1::integer[])
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from regiond.machines.adoption import store as adoption_store
+from regiond.machines.devices import store as device_store
 from regiond.machines.host_removal_plan import AffectedGuest, affected_machine
 from regiond.machines.model import MachineView
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 
 async def affected_guest(db: Db, machine: MachineView) -> AffectedGuest:
-    """Returns the machine with its VM, volumes and addresses, as the region knows them."""
+    """Returns the machine with its VM, volumes, addresses and devices, as the region knows them."""
     guest = await adoption_store.read_guest(db, machine.id)
-    return affected_machine(machine.host_name or "", machine, guest[1] if guest is not None else "")
+    devices = (await device_store.hostnames_of(db, [machine.id])).get(machine.id, ())
+    return affected_machine(machine.host_name or "", machine, guest[1] if guest is not None else "", devices)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from common.discovery import VolumeRef
-from common.rpc.commands import (
+from common.rpc.host_commands import (
     HOST_DECOMPOSE,
     HOST_DISOWN,
     HOST_REMOVE_VOLUMES,

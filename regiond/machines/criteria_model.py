@@ -7,7 +7,7 @@ from attrs import asdict, field, frozen
 
 @frozen(kw_only=True)
 class Traits:
-    """A machine matches a field if it has one of its values. `unknown` is hardware that no VM reports."""
+    """A machine matches a field if it has one of its values. No machine has what `unknown` names."""
 
     system_ids: tuple[str, ...] = ()
     hostnames: tuple[str, ...] = ()
@@ -36,13 +36,18 @@ class Traits:
 
 @frozen(kw_only=True)
 class MachineCriteria:
-    """A machine matches if it has one value of each given trait in `wanted` and no value in `excluded`."""
+    """A machine matches if it has one value of each given trait in `wanted` and no value in `excluded`.
+
+    `not_cores` and `not_memory_mib` are excluded numbers, not limits.
+    """
 
     wanted: Traits = field(factory=Traits)
     excluded: Traits = field(factory=Traits)
     min_cores: int = 0
     min_memory_mib: int = 0
+    not_cores: tuple[int, ...] = ()
+    not_memory_mib: tuple[int, ...] = ()
 
     @property
     def given(self) -> bool:
-        return self.wanted.given or self.excluded.given or self.min_cores > 0 or self.min_memory_mib > 0
+        return self != MachineCriteria()

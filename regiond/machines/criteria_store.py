@@ -41,19 +41,21 @@ _CONDITIONS: Mapping[str, str] = {
     "power_states": "m.power_state = any({})",
     "osystems": _DEPLOYED + "d.osystem = any({}))",
     "distro_series": _DEPLOYED + "d.distro_series = any({}))",
-    "unknown": "cardinality({}) is null",  # false
 }
+_FIRST = 5  # the number of the first parameter for them
 
 
 def _condition(number: int, name: str) -> str:
-    wanted, excluded = f"${2 * number + 3}::text[]", f"${2 * number + 4}::text[]"
+    wanted, excluded = f"${2 * number + _FIRST}::text[]", f"${2 * number + _FIRST + 1}::text[]"
     condition = _CONDITIONS[name]
     return f"""
        and ({wanted} = '{{}}' or {condition.format(wanted)})
        and ({excluded} = '{{}}' or not coalesce({condition.format(excluded)}, false))"""
 
 
-_MATCHING = "select array(select m.system_id from machine m where m.cores >= $1 and m.memory_mib >= $2" + (  # noqa: S608  # our own texts
+_NUMBERS = """m.cores >= $1 and m.memory_mib >= $2
+       and m.cores <> all($3::integer[]) and m.memory_mib <> all($4::bigint[])"""
+_MATCHING = f"select array(select m.system_id from machine m where {_NUMBERS}" + (  # noqa: S608  # our own texts
     "".join(_condition(number, name) for number, name in enumerate(_CONDITIONS)) + "\n     order by m.id)"
 )
 
@@ -62,6 +64,8 @@ async def narrowed(db: Db, wanted: MachineFilter) -> MachineFilter | None:
     """Returns the filter with the system ids of the machines that match its criteria; None if none matches."""
     if not wanted.criteria.given:
         return wanted
+    if wanted.criteria.wanted.unknown:
+        return None
     found = await _system_ids(db, wanted.criteria)
     if wanted.system_ids:
         named = set(wanted.system_ids)
@@ -72,5 +76,6 @@ async def narrowed(db: Db, wanted: MachineFilter) -> MachineFilter | None:
 async def _system_ids(db: Db, criteria: MachineCriteria) -> list[str]:
     values = asdict(criteria.wanted), asdict(criteria.excluded)
     pairs = [list(side[name]) for name in _CONDITIONS for side in values]
-    found: list[str] = await db.fetchval(_MATCHING, criteria.min_cores, criteria.min_memory_mib, *pairs)
+    numbers = criteria.min_cores, criteria.min_memory_mib, list(criteria.not_cores), list(criteria.not_memory_mib)
+    found: list[str] = await db.fetchval(_MATCHING, *numbers, *pairs)
     return found

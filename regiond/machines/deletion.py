@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from common.errors import Cancelled, RackUnreachable
-from common.rpc.commands import HOST_DECOMPOSE, DecomposeCall
+from common.rpc.host_commands import HOST_DECOMPOSE, DecomposeCall
 from regiond.events.model import Level
 from regiond.ledger import service as ledger
 from regiond.machines import lifecycle_store, store
-from regiond.machines.deployment.steps import empty_disks
+from regiond.machines.deployment.disks import empty_guest
 from regiond.machines.model import MachineState
-from regiond.machines.steps import Target, record_event
+from regiond.machines.steps import Target, record_event, wait_for_superseded
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
@@ -62,8 +62,9 @@ class DeleteMachine:
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
         target = Target.of(operation)
+        await wait_for_superseded(self._calls, operation, target, journal)
         if operation.request.get("overwrite"):  # of a release that deletes the machine
-            await empty_disks(self._calls, operation, target, journal, erase=True, overwrite=True)
+            await empty_guest(self._calls, operation, target, journal, erase=True, overwrite=True)
         await journal.step("remove_guest", reaches_host=True)
         try:
             await remove_guest(self._calls, operation, target)

@@ -18,14 +18,14 @@ from regiond.operations.model import OperationKind, OperationState
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
-StoreKey = Callable[["Db", int], Awaitable[None]]  # ties the idempotency key of the request, if any, to an operation
+TieKey = Callable[["Db", int], Awaitable[None]]  # ties the idempotency key of the request, if any, to an operation
 
 
 async def open_or_join_deletion(
     database: Database,
     caller: Caller,
     machine: MachineView,
-    store_key: StoreKey,
+    tie_key: TieKey,
     open_one: Callable[[], Awaitable[int]],
 ) -> int:
     """Returns the id of the operation that deletes the machine: the open one, or that of `open_one`.
@@ -33,14 +33,14 @@ async def open_or_join_deletion(
     A machine whose compose failed is deleted here. Raises what `open_one` raises, NotFound if the machine was deleted.
     """
     if machine.state is MachineState.FAILED_COMPOSE:
-        return await _delete_uncomposed(database, caller, machine.system_id, store_key)
-    joined = await _join(database, machine, store_key)
+        return await _delete_uncomposed(database, caller, machine.system_id, tie_key)
+    joined = await _join(database, machine, tie_key)
     if joined is not None:
         return joined
     try:
         return await open_one()
     except Busy:  # another request may have been faster
-        joined = await _join(database, machine, store_key)
+        joined = await _join(database, machine, tie_key)
         if joined is not None:
             return joined
         async with database.connection() as db:
@@ -48,18 +48,18 @@ async def open_or_join_deletion(
         raise
 
 
-async def _join(database: Database, machine: MachineView, store_key: StoreKey) -> int | None:
+async def _join(database: Database, machine: MachineView, tie_key: TieKey) -> int | None:
     async with database.transaction() as db:
         active = await operation_service.active(db, OperationKind.DELETE, machine_id=machine.id)
         if active is None or active.kind is not OperationKind.DELETE:
             return None
         if active.cancel_requested or active.state is OperationState.UNDOING:
             return None
-        await store_key(db, active.id)
+        await tie_key(db, active.id)
         return active.id
 
 
-async def _delete_uncomposed(database: Database, caller: Caller, system_id: str, store_key: StoreKey) -> int:
+async def _delete_uncomposed(database: Database, caller: Caller, system_id: str, tie_key: TieKey) -> int:
     """The machine has neither guest nor claims, so the operation has ended when this returns."""
     async with database.transaction() as db:
         await lifecycle_store.lock(db, [system_id])
@@ -71,7 +71,7 @@ async def _delete_uncomposed(database: Database, caller: Caller, system_id: str,
             machine_id=machine.id, system_id=system_id, hostname=machine.hostname, account_id=caller.account_id,
             request={"was": machine.state.value}, result={"system_id": system_id},
         )  # fmt: skip
-        await store_key(db, operation_id)
+        await tie_key(db, operation_id)
         await store.delete(db, machine.id)
         await Events.record(
             db, "machine_deleted", f"{machine.hostname}, whose compose had failed, was deleted", caller=caller,

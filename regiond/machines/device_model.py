@@ -10,6 +10,9 @@ from regiond.caller import Caller
 from regiond.groups.model import ResourcePool, Zone
 from regiond.networks.model import Address, Subnet, Vlan
 
+MAX_DEVICES = 64  # of one machine
+MAX_DEVICE_NICS = 8  # of one device; each has one link, so the devices of a machine have at most 512 addresses
+
 
 @frozen(kw_only=True)
 class DeviceNicView:
@@ -48,12 +51,18 @@ class DeviceView:
 
 @frozen(kw_only=True)
 class DeviceFilter:
-    """A device must match all given fields; the values of one field are alternatives."""
+    """A device must match all given fields; the values of one field are alternatives.
+
+    `parents` are system ids of machines; `zones`, `pools` and `owners` are names, those of the machine.
+    """
 
     system_ids: tuple[str, ...] = ()
     hostnames: tuple[str, ...] = ()
     mac_addresses: tuple[str, ...] = ()
-    parents: tuple[str, ...] = ()  # system ids of machines
+    parents: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
+    pools: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)

@@ -19,6 +19,7 @@ from regiond.images import service as image_service
 from regiond.ledger import service as ledger
 from regiond.machines import store, view_store
 from regiond.machines.adoption import detached_store
+from regiond.machines.devices import store as device_store
 from regiond.machines.host_removal_plan import HostRemovalPlan, affected_machine, removal_plan
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.lost_machines import lose_machines
@@ -49,7 +50,8 @@ async def host_removal_plan(
     copies = [copy.description for copy in await host_service.copies_removed_with_host(db, host_id)]
     machines = await view_store.of_host(db, host_id)
     images = await image_service.images_removed_with(db, host_id, together_with)
-    return removal_plan(host.name, removal, machines, foreign, names, copies, images)
+    devices = await device_store.hostnames_of(db, [machine.id for machine in machines])
+    return removal_plan(host.name, removal, machines, foreign, names, copies, images, devices)
 
 
 class MachinesOfRemovedHost:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import frozen
 
+from common.phrases import first_of
 from regiond.hosts.model import CertificateFate, GuestView, HostRemoval
 from regiond.machines.model import DiskView, MachineView
+
+MAX_NAMED = 10  # of the devices
+NO_DEVICES: Mapping[int, Sequence[str]] = {}
 
 
 @frozen(kw_only=True)
@@ -23,6 +27,7 @@ class AffectedGuest:
     disks: tuple[DiskView, ...]
     guest_name: str = ""  # on the host; empty if unknown
     addresses: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()  # on the machine, by hostname
 
     @property
     def description(self) -> str:
@@ -54,7 +59,15 @@ class HostRemovalPlan:
         return (
             *([f"Copies of images that Innkeeper made are deleted: {copies}."] if copies else []),
             *([f"Images of the host itself leave the catalogue, and stay there: {images}."] if images else []),
+            *devices_text((*self.deleted, *self.lost), "deleted with their machines"),
+            *devices_text(self.kept, "that return with their machines when the host is added again"),
         )
+
+
+def devices_text(guests: Iterable[AffectedGuest], fate: str) -> tuple[str, ...]:
+    """A sentence such as `Devices deleted (2): lxd-0, lxd-1.`, if the guests have devices."""
+    names = [name for guest in guests for name in guest.devices]
+    return (f"Devices {fate} ({len(names)}): {first_of(names, MAX_NAMED)}.",) if names else ()
 
 
 def removal_plan(
@@ -65,8 +78,10 @@ def removal_plan(
     guest_names: Mapping[int, str],
     image_copies: Iterable[str] = (),
     images: Iterable[str] = (),
+    devices: Mapping[int, Sequence[str]] = NO_DEVICES,
 ) -> HostRemovalPlan:
-    """`machines` are all machines of the host, `guest_names` of their VMs by machine id, `foreign` its other guests.
+    """`machines` are all machines of the host, `foreign` its other guests; `guest_names` has the names of the machines'
+    VMs, `devices` those of their devices, both by machine id.
 
     `image_copies` describes the copies of images that no other host has a use for, `images` are the names of its own
     images that no other host has.
@@ -76,7 +91,8 @@ def removal_plan(
     lost: list[AffectedGuest] = []
     for machine in machines:
         fate = lost if removal.force else deleted if removal.deletes(adopted=machine.adopted) else kept
-        fate.append(affected_machine(host_name, machine, guest_names.get(machine.id, "")))
+        name, of_machine = guest_names.get(machine.id, ""), devices.get(machine.id, ())
+        fate.append(affected_machine(host_name, machine, name, of_machine))
     kept += [
         AffectedGuest(
             name=guest.name,
@@ -113,7 +129,9 @@ def combined(name: str, plans: Iterable[HostRemovalPlan]) -> HostRemovalPlan:
     )
 
 
-def affected_machine(host_name: str, machine: MachineView, guest_name: str = "") -> AffectedGuest:
+def affected_machine(
+    host_name: str, machine: MachineView, guest_name: str = "", devices: Iterable[str] = ()
+) -> AffectedGuest:
     """`guest_name` is the name of its VM on the host, which differs from the hostname after a change of that."""
     return AffectedGuest(
         name=machine.hostname,
@@ -125,4 +143,5 @@ def affected_machine(host_name: str, machine: MachineView, guest_name: str = "")
         disks=machine.disks,
         guest_name=guest_name,
         addresses=tuple(str(nic.ip_address) for nic in machine.nics if nic.ip_address is not None),
+        devices=tuple(devices),
     )

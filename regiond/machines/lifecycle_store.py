@@ -148,6 +148,11 @@ async def lock(db: Db, system_ids: Iterable[str]) -> None:
     await db.execute(_LOCK_ALL, list(system_ids))
 
 
+async def lock_one(db: Db, machine_id: int) -> None:
+    """As `lock`, by the row id."""
+    await db.execute(_LOCK, machine_id)
+
+
 async def clear_owner(db: Db, machine_id: int) -> None:
     """Removes the owner, the agent name, the owner data and the workload annotations. Idempotent."""
     await db.execute(_CLEAR_OWNER, machine_id)
@@ -172,8 +177,7 @@ async def update(
     try:
         await db.execute(_UPDATE, machine_id, hostname, zone_id, pool_id, description)
     except asyncpg.UniqueViolationError as error:
-        message = f'Node with hostname "{hostname}" already exists'
-        raise InvalidRequest.of({"hostname": [message]}) from error
+        raise InvalidRequest.of({"hostname": [f'Node with hostname "{hostname}" already exists']}) from error
     except asyncpg.ForeignKeyViolationError as error:
         raise InvalidRequest(f"The zone or pool no longer exists: {error.detail}") from error
 

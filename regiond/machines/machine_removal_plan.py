@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from common.phrases import number_of
-from regiond.machines.host_removal_plan import AffectedGuest
+from regiond.machines.host_removal_plan import AffectedGuest, devices_text
+
+_DELETED = "deleted"  # the fate of devices
 
 
 @frozen(kw_only=True)
@@ -24,15 +26,15 @@ class MachineRemovalPlan:
 
 
 def deletion_plan(guest: AffectedGuest) -> MachineRemovalPlan:
-    effects: tuple[str, ...] = ()
+    effects = devices_text([guest], _DELETED)
     if guest.adopted:
-        effects = ("It was adopted: Innkeeper did not create this VM. 'machine forget' keeps it on its host.",)
+        effects = ("It was adopted: Innkeeper did not create this VM. 'machine forget' keeps it on its host.", *effects)
     return MachineRemovalPlan(name=guest.name, deleted=(guest,), effects=effects)
 
 
 def forget_plan(guest: AffectedGuest) -> MachineRemovalPlan:
     effect = f"Innkeeper no longer manages {guest.name}; its VM stays on {guest.host_name}, unchanged."
-    return MachineRemovalPlan(name=guest.name, kept=(guest,), effects=(effect,))
+    return MachineRemovalPlan(name=guest.name, kept=(guest,), effects=(effect, *devices_text([guest], _DELETED)))
 
 
 @frozen(kw_only=True)
@@ -50,7 +52,10 @@ def release_plan(releases: Sequence[Release], *, erase: bool = False) -> Machine
         name=releases[0].guest.name if len(releases) == 1 else number_of(len(releases), "machine"),
         deleted=tuple(one.guest for one in releases if not one.is_free and one.destroyed),
         kept=tuple(one.guest for one in releases if one.is_free or not one.destroyed),
-        effects=tuple(_effect(one, erase=erase) for one in releases),
+        effects=(
+            *(_effect(one, erase=erase) for one in releases),
+            *devices_text((one.guest for one in releases if not one.is_free), _DELETED),
+        ),
     )
 
 

@@ -15,7 +15,14 @@ from regiond.groups.model import ResourcePool, Zone
 from regiond.machines.adoption_model import Adopted, DetachedMachine, ForgottenMachine
 from regiond.machines.bulk_model import DEFAULT_AT_ONCE, MAX_AT_ONCE, MAX_BULK_MACHINES, BulkAction
 from regiond.machines.criteria_model import MachineCriteria, Traits
-from regiond.machines.device_model import DeviceFilter, DeviceNicChange, DeviceNicView, DeviceView, NewDevice
+from regiond.machines.device_model import (
+    MAX_DEVICE_NICS,
+    DeviceFilter,
+    DeviceNicChange,
+    DeviceNicView,
+    DeviceView,
+    NewDevice,
+)
 from regiond.machines.request_model import (
     DEFAULT_RELEASE,
     NO_HOST_CONSTRAINTS,
@@ -26,7 +33,7 @@ from regiond.machines.request_model import (
     HostConstraints,
     MachineChange,
     ReleaseOptions,
-    keyed_fields,
+    requested_fields,
 )
 from regiond.networks.model import Address, SeenAddress, Subnet, Vlan
 from regiond.placement.model import Placement, Policy
@@ -37,6 +44,7 @@ __all__ = [
     "MAAS_STATUS",
     "MAX_AT_ONCE",
     "MAX_BULK_MACHINES",
+    "MAX_DEVICE_NICS",
     "NO_HOST_CONSTRAINTS",
     "TRANSIENT",
     "AdoptRequest",
@@ -74,7 +82,7 @@ __all__ = [
     "NicView",
     "ReleaseOptions",
     "Traits",
-    "keyed_fields",
+    "requested_fields",
 ]
 
 

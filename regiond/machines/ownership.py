@@ -1,170 +1,38 @@
-"""Releases machines, stores owner data, marks broken or fixed, updates fields."""
+"""Stores owner data, commissions machines, marks them broken or fixed, locks them, updates fields."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
-from uuid import UUID
 
-from attrs import asdict
-
-from common.errors import Busy, InvalidRequest, NotAllowed, NotFound
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.groups.service import Groups
+from regiond.idempotency.model import IdempotencyKey
 from regiond.identifiers import check_hostname
 from regiond.machines import lifecycle_store, view_store
-from regiond.machines.affected_guests import affected_guest
 from regiond.machines.affinity_change import affinity_change
 from regiond.machines.commissioning import begin_commission
 from regiond.machines.lifecycle import MachineEvent, fixed_event
-from regiond.machines.machine_removal_plan import MachineRemovalPlan, Release, release_plan
-from regiond.machines.model import (
-    DEFAULT_RELEASE,
-    MachineChange,
-    MachineFilter,
-    MachineState,
-    MachineView,
-    ReleaseOptions,
-)
-from regiond.machines.operation_intents import check_settled, open_operation
-from regiond.machines.ownership_rules import (
-    check_erasable,
-    check_owner,
-    check_owner_data,
-    check_releasable,
-    is_free,
-    may_release,
-    not_owner,
-    release_facts,
-    release_work,
-)
+from regiond.machines.model import MachineChange, MachineView
+from regiond.machines.operation_intents import check_settled
+from regiond.machines.ownership_rules import check_owner, check_owner_data
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind, Parent, request_hash
+from regiond.operations.model import Operation
 from regiond.operations.service import Operations
 from regiond.quotas import service as quotas
 from regiond.quotas.model import Charge
-from regiond.racks.service import HostCalls
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 
-StopDeployment = Callable[[str], Awaitable[None]]  # of the machine with this system id; see `Deployments.stop`
-
-
 class Ownership:
-    def __init__(
-        self,
-        database: Database,
-        operations: Operations,
-        groups: Groups,
-        calls: HostCalls,
-        *,
-        stop_deployment: StopDeployment,
-        installation_id: UUID,
-    ) -> None:
+    def __init__(self, database: Database, operations: Operations, groups: Groups) -> None:
         self._database = database
         self._operations = operations
         self._groups = groups
-        self._calls = calls
-        self._stop_deployment = stop_deployment
-        self._installation_id = installation_id
-
-    async def start_release(
-        self,
-        caller: Caller,
-        system_id: str,
-        *,
-        comment: str = "",
-        options: ReleaseOptions = DEFAULT_RELEASE,
-        requested: str | None = None,
-        idempotency_key: str | None = None,
-        need_rack: bool = False,
-        parent: Parent | None = None,
-    ) -> Operation | None:
-        """Returns the operation that releases the machine, also if it is already running; None if it has no owner.
-
-        Destroys a machine that allocation composed. Raises NotFound, NotAllowed, WrongState, Busy, IdempotencyMismatch,
-        InvalidRequest for disks that cannot be erased, and RackUnreachable with `need_rack`. `requested` is the
-        hostname, if the request named the machine so.
-        """
-        request = {
-            "kind": OperationKind.RELEASE.value, "system_id": requested or system_id,
-            **{name: value for name, value in asdict(options).items() if value},
-        }  # fmt: skip
-
-        async def open_() -> int:
-            if need_rack:
-                await self._require_rack(system_id)
-            async with self._database.transaction() as db:
-                (machine,) = await self._read_all(db, [system_id])
-                if not may_release(caller, machine):
-                    raise not_owner(machine)
-                if machine.state is MachineState.RELEASING:
-                    active = await operation_service.active(db, OperationKind.RELEASE, machine_id=machine.id)
-                    if active is not None:
-                        return active.id
-                if is_free(machine):
-                    raise _AlreadyFree
-                operation_id = await self._open_release(db, caller, machine, comment, options, parent)
-                if idempotency_key is not None:
-                    key_hash = request_hash(request)
-                    await operation_service.store_key(db, caller.account_id, idempotency_key, key_hash, operation_id)
-                return operation_id
-
-        await self._stop_deploying(caller, system_id)
-        try:
-            return await self._operations.idempotent(caller, idempotency_key, request, open_)
-        except _AlreadyFree:
-            return None
-
-    async def release_plan(
-        self, caller: Caller, system_id: str, *, options: ReleaseOptions = DEFAULT_RELEASE, need_rack: bool = False
-    ) -> MachineRemovalPlan:
-        """A dry run of `start_release`; raises what it raises."""
-        if need_rack:
-            await self._require_rack(system_id)
-        async with self._database.transaction(dry_run=True) as db:
-            (machine,) = await self._read_all(db, [system_id])
-            if not may_release(caller, machine):
-                raise not_owner(machine)
-            plan = release_plan([await _release(db, machine)], erase=options.erase)
-            if not is_free(machine) and machine.state is not MachineState.RELEASING:
-                await self._open_release(db, caller, machine, "", options)
-        return plan
-
-    async def release_all_plan(
-        self, caller: Caller, system_ids: Sequence[str], *, options: ReleaseOptions = DEFAULT_RELEASE
-    ) -> MachineRemovalPlan:
-        """A dry run of `start_release_all`; raises what it raises."""
-        async with self._database.transaction(dry_run=True) as db:
-            machines = await self._to_release(db, caller, system_ids)
-            plan = release_plan([await _release(db, machine) for machine in machines], erase=options.erase)
-            await self._open_releases(db, caller, machines, "", options)
-        return plan
-
-    async def start_release_all(
-        self,
-        caller: Caller,
-        system_ids: Sequence[str],
-        *,
-        comment: str = "",
-        options: ReleaseOptions = DEFAULT_RELEASE,
-    ) -> tuple[str, ...]:
-        """Releases all of the machines or none; returns the system ids of those that had an owner.
-
-        Raises InvalidRequest for unknown machines and disks that cannot be erased; NotAllowed and WrongState name every
-        machine they apply to.
-        """
-        async with self._database.transaction() as db:
-            machines = await self._to_release(db, caller, system_ids)
-        for machine in machines:
-            await self._stop_deploying(caller, machine.system_id)
-        async with self._database.transaction() as db:
-            machines = await self._to_release(db, caller, system_ids)
-            return await self._open_releases(db, caller, machines, comment, options)
 
     async def set_owner_data(self, caller: Caller, system_id: str, data: Mapping[str, str]) -> MachineView:
         """Sets the keys in `data`; an empty value removes its key. Raises NotFound, NotAllowed.
@@ -195,16 +63,22 @@ class Ownership:
             check_owner_data(changed.workload_annotations or {}, what="workload annotations")
             return changed
 
-    async def start_commission(self, caller: Caller, system_id: str, *, comment: str = "") -> Operation:
+    async def start_commission(
+        self, caller: Caller, system_id: str, *, comment: str = "", idempotency_key: IdempotencyKey | None = None
+    ) -> Operation:
         """Begins a refresh of the machine's host, after which it is Ready if its guest exists.
 
         Raises NotFound, NotAllowed, WrongState.
         """
-        async with self._database.transaction() as db:
+
+        async def open_(db: Db) -> int:
             machine = await view_store.read(db, system_id)
             check_owner(caller, machine)
             operation_id = await begin_commission(db, caller, machine, comment)
-        return await self._operations.read(operation_id)
+            await operation_service.tie_key(db, idempotency_key, operation_id)
+            return operation_id
+
+        return await self._operations.idempotent(idempotency_key, lambda: self._database.in_transaction(open_))
 
     async def mark_broken(self, caller: Caller, system_id: str, reason: str) -> MachineView:
         """Excludes the machine from allocation until it is marked fixed; owner and guest do not change.
@@ -278,77 +152,7 @@ class Ownership:
     async def _locked(self, db: Db, system_ids: Sequence[str]) -> tuple[MachineView, ...]:
         """Locks the machines; the transaction must not open operations on them afterwards. Raises NotFound."""
         await lifecycle_store.lock(db, system_ids)
-        return await self._read_all(db, system_ids)
-
-    async def _read_all(self, db: Db, system_ids: Sequence[str]) -> tuple[MachineView, ...]:
-        """Raises NotFound that names the unknown machines."""
-        found = await view_store.list_machines(db, MachineFilter(system_ids=tuple(system_ids))) if system_ids else ()
-        unknown = set(system_ids) - {machine.system_id for machine in found}
-        if unknown:
-            raise NotFound(f"Unknown machine(s): {', '.join(sorted(unknown))}.")
-        return found
-
-    async def _to_release(self, db: Db, caller: Caller, system_ids: Sequence[str]) -> tuple[MachineView, ...]:
-        """Raises InvalidRequest for unknown machines, NotAllowed for those of others."""
-        try:
-            machines = await self._read_all(db, list(dict.fromkeys(system_ids)))
-        except NotFound as error:
-            raise InvalidRequest(error.message) from error
-        not_owned = [machine.system_id for machine in machines if not may_release(caller, machine)]
-        if not_owned:
-            raise NotAllowed(f"You don't have the required permission to release: {', '.join(not_owned)}.")
-        return machines
-
-    async def _open_releases(
-        self, db: Db, caller: Caller, machines: Sequence[MachineView], comment: str, options: ReleaseOptions
-    ) -> tuple[str, ...]:
-        """Returns the system ids of those that have an owner. Raises WrongState that names those that cannot."""
-        owned = [machine for machine in machines if not is_free(machine)]
-        check_releasable(owned)
-        for machine in sorted(owned, key=lambda machine: machine.id):  # avoids deadlocks
-            await self._open_release(db, caller, machine, comment, options)
-        return tuple(machine.system_id for machine in owned)
-
-    async def _stop_deploying(self, caller: Caller, system_id: str) -> None:
-        """Stops a deployment of the machine, if it exists and the caller may release it. Raises Busy."""
-        async with self._database.connection() as db:
-            found = await view_store.list_machines(db, MachineFilter(system_ids=(system_id,)))
-        if any(one.state is MachineState.DEPLOYING and may_release(caller, one) for one in found):
-            await self._stop_deployment(system_id)
-
-    async def _require_rack(self, system_id: str) -> None:
-        async with self._database.connection() as db:
-            machine = await view_store.read(db, system_id)
-        if machine.host_id is not None and not is_free(machine):
-            await self._calls.require(machine.host_id)
-
-    async def _open_release(
-        self,
-        db: Db,
-        caller: Caller,
-        machine: MachineView,
-        comment: str,
-        options: ReleaseOptions,
-        parent: Parent | None = None,
-    ) -> int:
-        check_erasable(machine, options)
-        destroys = machine.composed_by_allocate
-        operation_id = await open_operation(
-            db, OperationKind.DELETE if destroys else OperationKind.RELEASE, machine, self._installation_id,
-            account_id=caller.account_id, parent=parent,
-            request={"comment": comment, **release_work(machine, options)},
-        )  # fmt: skip
-        (now,) = await self._locked(db, [machine.system_id])
-        if release_facts(now) != release_facts(machine):
-            raise Busy(f"{machine.hostname} changed while it was being released; try again.")
-        await lifecycle_store.apply_event(db, machine.id, MachineEvent.RELEASE)
-        message = f"{machine.hostname} is being released" + (" and destroyed" if destroys else "")
-        message += ", and its disks are erased" if options.erase and not destroys else ""
-        await Events.record(
-            db, "machine_released", message, caller=caller, host_id=machine.host_id, system_id=machine.system_id,
-            operation_id=operation_id, details={"comment": comment} if comment else None,
-        )  # fmt: skip
-        return operation_id
+        return await view_store.read_several(db, system_ids)
 
 
 async def _charge_pool(db: Db, machine: MachineView, pool_id: int) -> None:
@@ -356,16 +160,3 @@ async def _charge_pool(db: Db, machine: MachineView, pool_id: int) -> None:
     if pool_id != machine.pool.id:
         asked = await quotas.holdings_of(db, machine.id)
         await quotas.charge(db, Charge(pool_id=pool_id, asked=asked))
-
-
-async def _release(db: Db, machine: MachineView) -> Release:
-    return Release(
-        guest=await affected_guest(db, machine),
-        owner=machine.owner,
-        is_free=is_free(machine),
-        destroyed=machine.composed_by_allocate,
-    )
-
-
-class _AlreadyFree(Exception):
-    """The machine has no owner."""

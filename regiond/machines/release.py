@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve
-
 from common.errors import NotFound
-from common.guest_spec import NicSpec
 from common.values import PowerAction, PowerState
 from regiond.events.model import Level
 from regiond.hosts import service as host_service
 from regiond.hosts.model import MACHINE_MISSING, MACHINE_MISSING_TEXT
-from regiond.machines import affinity_store, lifecycle_store, nic_store, store
+from regiond.machines import affinity_store, lifecycle_store, store
 from regiond.machines.deployment import store as deployment_store
-from regiond.machines.deployment.steps import empty_disks
+from regiond.machines.deployment.disks import empty_disks, guest_was_found
 from regiond.machines.devices import store as device_store
-from regiond.machines.guest_spec import nic_spec
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState
+from regiond.machines.nics.reservations import set_addresses, with_nics_of_ledger
 from regiond.machines.nics.restoration import restore_links
-from regiond.machines.steps import POWER_OFF_GRACE_S, Target, record_event, set_power
+from regiond.machines.steps import (
+    POWER_OFF_GRACE_S,
+    Target,
+    power_off,
+    record_event,
+    set_power,
+    wait_for_superseded,
+)
 from regiond.networks import service as network_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome
@@ -44,23 +48,20 @@ class ReleaseMachine:
         self._grace_s = grace_s
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
-        target, request = Target.of(operation), operation.request
-        if request.get("shuts_down"):
-            await self._shut_down(operation, target, journal)
-        if request.get("deployed") or request.get("erase"):
-            target = await self._with_restored_links(operation, target, journal)
-            power = await empty_disks(
-                self._calls, operation, target, journal,
-                erase=bool(request.get("erase")), overwrite=bool(request.get("overwrite")),
-            )  # fmt: skip
-        else:
-            power = await self._power_off(operation, target, journal)
+        target = Target.of(operation)
+        try:
+            power = await self._change_host(operation, target, journal)
+        except NotFound as error:
+            await journal.note("guest not found", reason=error.message)
+            power = None
 
         async def record(db: Db) -> None:
             if power is None:  # before the machine's row is locked: the server's lock comes first
                 await host_service.delete_guest(db, target.machine_id)
             await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.RELEASED)
             await _restore_links(db, operation, target)
+            if power is not None:
+                await network_service.end_reservation(db, target.machine_id)
             await device_store.delete_of(db, target.machine_id)
             await lifecycle_store.clear_owner(db, target.machine_id)
             await affinity_store.end_allocation(db, target.machine_id)
@@ -89,36 +90,42 @@ class ReleaseMachine:
 
         return Outcome(undone=("machine not released",), record=record)
 
-    async def _with_restored_links(self, operation: Operation, target: Target, journal: Journal) -> Target:
-        """Returns the target with the NICs as they were before its owner changed them: the host reserves their
-        addresses when it removes the operating system.
+    async def _change_host(self, operation: Operation, target: Target, journal: Journal) -> PowerState:
+        """Returns the guest's power state afterwards. Raises NotFound if the host has no such guest.
+
+        The guest is off before its NICs are linked as before: until then it uses the addresses of its owner.
         """
-        nics: list[NicSpec] = []
+        request = operation.request
+        await wait_for_superseded(self._calls, operation, target, journal)
+        if request.get("shuts_down"):
+            await journal.step("shut_down", reaches_host=True)
+            power = await set_power(self._calls, operation, target, PowerAction.OFF, grace_s=self._grace_s)
+        else:
+            power = await power_off(self._calls, operation, target, journal)
+        target, differs = await self._with_restored_links(operation, target, journal)
+        with guest_was_found():
+            if request.get("deployed") or request.get("erase"):
+                await empty_disks(
+                    self._calls, operation, target, journal,
+                    erase=bool(request.get("erase")), overwrite=bool(request.get("overwrite")),
+                )  # fmt: skip
+            elif differs:
+                await set_addresses(self._calls, operation, target, journal)
+        return power
+
+    async def _with_restored_links(self, operation: Operation, target: Target, journal: Journal) -> tuple[Target, bool]:
+        """Returns the target with the NICs as they were before its owner changed them, and whether the host may
+        reserve anything but their addresses.
+        """
+        found: list[tuple[Target, bool]] = []
 
         async def restore(db: Db) -> None:
             await _restore_links(db, operation, target)
-            found = await nic_store.of_machines(db, [target.machine_id])
-            nics[:] = [nic_spec(nic) for nic in found.get(target.machine_id, ())]
+            differs = await network_service.reservations_differ(db, target.machine_id)
+            found.append((await with_nics_of_ledger(db, target), differs))
 
         await journal.write("restore_links", restore)
-        known = {nic.mac_address for nic in target.spec.nics}  # none of an adopted machine
-        return evolve(target, spec=evolve(target.spec, nics=tuple(nic for nic in nics if nic.mac_address in known)))
-
-    async def _shut_down(self, operation: Operation, target: Target, journal: Journal) -> None:
-        await journal.step("shut_down", reaches_host=True)
-        try:
-            await set_power(self._calls, operation, target, PowerAction.OFF, grace_s=self._grace_s)
-        except NotFound as error:
-            await journal.note("guest not found", reason=error.message)
-
-    async def _power_off(self, operation: Operation, target: Target, journal: Journal) -> PowerState | None:
-        """Returns the guest's power state afterwards; None if the host has no such guest."""
-        await journal.step("power_off", reaches_host=True)
-        try:
-            return await set_power(self._calls, operation, target, PowerAction.FORCE_OFF)
-        except NotFound as error:
-            await journal.note("guest not found", reason=error.message)
-            return None
+        return found[-1]
 
 
 async def _restore_links(db: Db, operation: Operation, target: Target) -> None:

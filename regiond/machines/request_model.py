@@ -75,8 +75,8 @@ class DeployRequest:
         return self.distro_series
 
 
-def keyed_fields(request: ComposeRequest | AllocateRequest) -> dict[str, Any]:
-    """Returns the fields that an idempotency key identifies.
+def requested_fields(request: ComposeRequest | AllocateRequest) -> dict[str, Any]:
+    """Returns the fields with which the operation of a rejected or allocating request records it.
 
     Groups only if there are any, so that a request repeated after an upgrade equals that of an older release.
     """

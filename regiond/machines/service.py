@@ -9,12 +9,13 @@ from uuid import UUID
 
 from common.compose_request import ComposeRequest
 from common.errors import NotAllowed
-from common.rpc.commands import HOST_FIND, GuestCall
+from common.rpc.host_commands import HOST_FIND, GuestCall
 from common.values import GuestChange, GuestEvent, GuestRef, OwnershipMarker, PowerAction, PowerState
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.hosts.model import POWER_CHANGED, POWER_CHANGED_TEXT, HostRemoval
+from regiond.idempotency.model import IdempotencyKey
 from regiond.long_list import LongList
 from regiond.machines import page_store, store, view_store
 from regiond.machines.adoption.intents import open_adoption, open_forget
@@ -23,7 +24,7 @@ from regiond.machines.compose.requirements import syntax_problems
 from regiond.machines.compose.service import Composer
 from regiond.machines.compose.store import announce
 from regiond.machines.deletion_requests import open_or_join_deletion
-from regiond.machines.deployment.outcome import fail_deployment
+from regiond.machines.deployment.outcome import fail_deployment, stop_deployment
 from regiond.machines.guest_spec import known_spec
 from regiond.machines.host_removal import host_removal_plan
 from regiond.machines.host_removal_plan import AffectedGuest, HostRemovalPlan, combined
@@ -49,12 +50,11 @@ from regiond.machines.operation_intents import (
     open_operation,
     open_volume_removal,
 )
-from regiond.machines.ownership import StopDeployment
 from regiond.machines.power_parameter_store import power_parameters
 from regiond.machines.store import delete as delete_row
 from regiond.machines.view_store import read as read_machine
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind, Parent, request_hash
+from regiond.operations.model import Operation, OperationKind, Parent
 from regiond.operations.service import Operations
 from regiond.placement.model import Placement, Strategy
 from regiond.racks.service import HostCalls
@@ -96,11 +96,9 @@ class Machines:
         calls: HostCalls,
         composer: Composer,
         *,
-        stop_deployment: StopDeployment,
         installation_id: UUID,
     ) -> None:
         self._database = database
-        self._stop_deployment = stop_deployment
         self._operations = operations
         self._calls = calls
         self._composer = composer
@@ -122,6 +120,11 @@ class Machines:
 
         async with self._database.connection() as db:
             return LongList(keys=await view_store.machine_ids(db, wanted, caller=caller), read=read)
+
+    async def system_ids(self, wanted: MachineFilter, *, caller: Caller | None = None) -> Sequence[str]:
+        """The system ids of the machines of a filter that the caller may see."""
+        async with self._database.connection() as db:
+            return await view_store.system_ids(db, wanted, caller=caller)
 
     async def count(self, *, caller: Caller | None = None) -> int:
         """How many machines the caller may see."""
@@ -154,7 +157,7 @@ class Machines:
         request: ComposeRequest,
         hosts: HostConstraints = NO_HOST_CONSTRAINTS,
         *,
-        idempotency_key: str | None = None,
+        idempotency_key: IdempotencyKey | None = None,
         need_rack: bool = False,
     ) -> Operation:
         """See `Composer.start_compose`."""
@@ -195,7 +198,7 @@ class Machines:
         system_id: str,
         action: PowerAction,
         *,
-        idempotency_key: str | None = None,
+        idempotency_key: IdempotencyKey | None = None,
         need_rack: bool = False,
         parent: Parent | None = None,
     ) -> Operation:
@@ -210,32 +213,34 @@ class Machines:
         caller: Caller,
         system_id: str,
         *,
-        requested: str | None = None,
-        idempotency_key: str | None = None,
+        idempotency_key: IdempotencyKey | None = None,
         need_rack: bool = False,
         parent: Parent | None = None,
     ) -> Operation:
         """Removes the guest, then the machine's row. Raises NotAllowed, and what `start_power` raises.
 
         Returns the open deletion if there is one; a machine whose compose failed is deleted at once.
-        `requested` is the hostname, if the request named the machine so: a repeat cannot resolve it any more.
         """
         return await self._start(
-            caller, OperationKind.DELETE, system_id, {}, idempotency_key, need_rack=need_rack, requested=requested,
+            caller, OperationKind.DELETE, system_id, {}, idempotency_key, need_rack=need_rack,
             parent=parent,
         )  # fmt: skip
 
     async def deletion_plan(self, caller: Caller, system_id: str, *, need_rack: bool = False) -> MachineRemovalPlan:
         """A dry run of `start_delete`; raises what it raises."""
         machine = await self._checked(caller, OperationKind.DELETE, system_id, need_rack=need_rack)
-        async with self._database.transaction(dry_run=True) as db:
+
+        async def write(db: Db) -> MachineRemovalPlan:
             guest = await affected_guest(db, machine)
+            now, _ = await stop_deployment(db, machine, what="deleted")
             if machine.state is not MachineState.FAILED_COMPOSE:
                 await open_operation(
-                    db, OperationKind.DELETE, machine, self._installation_id, account_id=caller.account_id,
+                    db, OperationKind.DELETE, now, self._installation_id, account_id=caller.account_id,
                     begins=MachineEvent.DELETE,
                 )  # fmt: skip
-        return deletion_plan(guest)
+            return deletion_plan(guest)
+
+        return await self._database.in_transaction(write, dry_run=True)
 
     async def removal_plan(
         self, caller: Caller, name: str, host_ids: Sequence[int], removal: HostRemoval
@@ -307,37 +312,34 @@ class Machines:
         kind: OperationKind,
         system_id: str,
         request: Mapping[str, Any],
-        key: str | None,
+        key: IdempotencyKey | None,
         *,
         need_rack: bool,
-        requested: str | None = None,
         parent: Parent | None = None,
     ) -> Operation:
-        payload = {"kind": kind.value, "system_id": requested or system_id, **request}
-
-        async def store_key(db: Db, operation_id: int) -> None:
-            if key is not None:
-                await operation_service.store_key(db, caller.account_id, key, request_hash(payload), operation_id)
+        async def tie_key(db: Db, operation_id: int) -> None:
+            await operation_service.tie_key(db, key, operation_id)
 
         async def open_new(machine: MachineView) -> int:
-            if kind is OperationKind.DELETE and machine.state is MachineState.DEPLOYING:
-                await self._stop_deployment(system_id)
-                machine = await self.read(system_id)
-            async with self._database.transaction() as db:
+            async def write(db: Db) -> int:
+                now = machine
+                superseded: Mapping[str, int] = {}
+                if kind is OperationKind.DELETE:
+                    now, superseded = await stop_deployment(db, machine, what="deleted")
                 operation_id = await open_operation(
-                    db, kind, machine, self._installation_id, account_id=caller.account_id,
-                    begins=MachineEvent.DELETE if kind is OperationKind.DELETE else None, request=request,
-                    parent=parent,
+                    db, kind, now, self._installation_id, account_id=caller.account_id,
+                    begins=MachineEvent.DELETE if kind is OperationKind.DELETE else None,
+                    request={**request, **superseded}, parent=parent,
                 )  # fmt: skip
-                await store_key(db, operation_id)
-            return operation_id
+                await tie_key(db, operation_id)
+                return operation_id
+
+            return await self._database.in_transaction(write)
 
         async def open_() -> int:
             machine = await self._checked(caller, kind, system_id, need_rack=need_rack)
             if kind is OperationKind.DELETE and parent is None:
-                return await open_or_join_deletion(
-                    self._database, caller, machine, store_key, partial(open_new, machine)
-                )
+                return await open_or_join_deletion(self._database, caller, machine, tie_key, partial(open_new, machine))
             return await open_new(machine)
 
-        return await self._operations.idempotent(caller, key, payload, open_)
+        return await self._operations.idempotent(key, open_)

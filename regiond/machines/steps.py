@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from common.guest_spec import GuestSpec
-from common.rpc.commands import HOST_POWER, PowerCall
+from common.rpc.host_commands import HOST_POWER, PowerCall
 from common.serialization import from_dict
 from common.values import NicKind, PowerAction, PowerState
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.machines import store
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import SUPERSEDED, WAIT_FOR_SUPERSEDED, Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
 
@@ -55,6 +55,26 @@ class Target:
         return tuple(nic.mac_address for nic in self.spec.nics if nic.kind is NicKind.NETWORK)
 
 
+async def wait_for_superseded(calls: HostCalls, operation: Operation, target: Target, journal: Journal) -> None:
+    """Returns when no rack acts any more for the operation that this one superseded, if any."""
+    superseded = operation.request.get(SUPERSEDED)
+    if superseded is not None:
+        await journal.step(WAIT_FOR_SUPERSEDED, superseded=superseded)
+        await exclude_older(calls, operation, target, journal)
+
+
+async def exclude_older(calls: HostCalls, operation: Operation, target: Target, journal: Journal) -> None:
+    """Returns when no rack acts on the guest for an older attempt or operation. Raises Busy and RackUnreachable before.
+
+    Racks do not know of each other's calls: another one than this attempt uses could start or write the guest later.
+    The caller has begun a step for it, whose time limits the wait.
+    """
+    fence = fence_of(operation, str(target.spec.marker.machine_id))
+    running = await calls.exclude_older(target.host_id, fence, since=await journal.step_began_at())
+    if running:
+        await journal.note("an earlier command still runs; it is no longer waited for", racks=list(running))
+
+
 async def set_power(
     calls: HostCalls, operation: Operation, target: Target, action: PowerAction, *, grace_s: float = POWER_OFF_GRACE_S
 ) -> PowerState:
@@ -67,6 +87,12 @@ async def set_power(
         deadline_s=grace_s + POWER_DEADLINE_S,
     )
     return reply.power
+
+
+async def power_off(calls: HostCalls, operation: Operation, target: Target, journal: Journal) -> PowerState:
+    """Powers the guest off without a grace period. Raises NotFound if the host has no such guest."""
+    await journal.step("power_off", reaches_host=True)
+    return await set_power(calls, operation, target, PowerAction.FORCE_OFF)
 
 
 async def record_event(db: Db, operation: Operation, kind: str, message: str, *, level: Level = Level.INFO) -> None:

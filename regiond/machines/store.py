@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 _NIC_IDS = "select id from machine_nic where machine_id = $1 order by index"
-_TAKEN_HOSTNAMES = "select hostname from machine where hostname = any($1::text[])"
+_TAKEN_HOSTNAMES = "select hostname from used_hostname where hostname = any($1::text[])"
 _POWER = "update machine set power_state = $2, settled_at = clock_timestamp() where id = $1"
 _DELETE_GUEST = "delete from guest where machine_id = $1"
 _DELETE = "delete from machine where id = $1"
@@ -80,7 +80,7 @@ class IdentifierTaken(Exception):
 
 
 async def taken_hostnames(db: Db, hostnames: Iterable[str]) -> frozenset[str]:
-    """Returns those of `hostnames` that are in use."""
+    """Returns those of `hostnames` that machines and devices have."""
     return frozenset(row["hostname"] for row in await db.fetch(_TAKEN_HOSTNAMES, list(hostnames)))
 
 

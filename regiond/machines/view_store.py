@@ -58,6 +58,7 @@ _MATCHES = """
 """
 _LIST = _SELECT + _MATCHES + " order by m.id"
 _IDS = f"select array(select m.id from machine m {_MATCHES} order by m.id)"  # noqa: S608  # our own texts
+_SYSTEM_IDS = f"select array(select m.system_id from machine m {_MATCHES} order by m.id)"  # noqa: S608
 _NEXT = _MATCHES + " and ($14::text is null or m.hostname > $14)"
 _IDS_OF_PAGE = f"""
     select array(select m.id from machine m {_NEXT} order by m.hostname limit $15)
@@ -120,6 +121,22 @@ async def machine_ids(db: Db, wanted: MachineFilter, *, caller: Caller | None = 
     else:
         page = _IDS_OF_PAGE_OF_HOSTS if wanted.hosts else _IDS_OF_PAGE
         found = await db.fetchval(page, *arguments, wanted.after, wanted.limit)
+    return found
+
+
+async def read_several(db: Db, system_ids: Sequence[str]) -> tuple[MachineView, ...]:
+    """Raises NotFound that names the unknown machines."""
+    found = await list_machines(db, MachineFilter(system_ids=tuple(system_ids))) if system_ids else ()
+    unknown = set(system_ids) - {machine.system_id for machine in found}
+    if unknown:
+        raise NotFound(f"Unknown machine(s): {', '.join(sorted(unknown))}.")
+    return found
+
+
+async def system_ids(db: Db, wanted: MachineFilter, *, caller: Caller | None = None) -> list[str]:
+    """Returns the system ids of the machines that the caller may see; without the limit of `wanted`."""
+    narrowed = await criteria_store.narrowed(db, wanted)
+    found: list[str] = [] if narrowed is None else await db.fetchval(_SYSTEM_IDS, *_arguments(narrowed, caller))
     return found
 
 

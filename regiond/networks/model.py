@@ -31,6 +31,11 @@ class Vlan:
     description: str = ""
     dhcp: bool = False
 
+    @property
+    def described(self) -> str:
+        """For messages, such as `VLAN untagged (id 1) of fabric-0`."""
+        return f"VLAN {self.name or self.vid} (id {self.id}) of {self.fabric_name}"
+
 
 @frozen(kw_only=True)
 class Subnet:
@@ -77,6 +82,10 @@ class IpRange:
     end_ip: Address
     comment: str = ""
     discovered: bool = False
+
+    def contains(self, address: Address) -> bool:
+        """`address` is of the subnet."""
+        return int(self.start_ip) <= int(address) <= int(self.end_ip)
 
     @property
     def described(self) -> str:

@@ -6,12 +6,15 @@ from regiond.networks.discovery.service import discover_networks
 from regiond.networks.fabrics import Fabrics
 from regiond.networks.interface_availability import available_interfaces
 from regiond.networks.interfaces import Interfaces
-from regiond.networks.ipam.links import (
-    claim_address,
+from regiond.networks.ipam.link_store import (
+    begin_reservation,
+    end_reservation,
     release_addresses,
     release_device_addresses,
-    subnet_of_field,
+    reservations_differ,
+    take_back_address,
 )
+from regiond.networks.ipam.links import claim_address, subnet_of_field
 from regiond.networks.ipam.ranges import Ranges
 from regiond.networks.ipam.seen_service import (
     forget_addresses,
@@ -20,6 +23,7 @@ from regiond.networks.ipam.seen_service import (
     seen_addresses,
 )
 from regiond.networks.ipam.service import check_static_address, claim_static_address, guest_nic_address
+from regiond.networks.ipam.store import lock_subnet, lock_subnets
 from regiond.networks.ipam.usage import AddressSpan, free_addresses, taken_addresses, usable_addresses
 from regiond.networks.nic_binding import bind_nics
 from regiond.networks.reference_check import unknown_references
@@ -31,21 +35,27 @@ __all__ = [
     "AddressSpan",
     "Networks",
     "available_interfaces",
+    "begin_reservation",
     "bind_nics",
     "check_static_address",
     "claim_address",
     "claim_static_address",
     "discover_networks",
+    "end_reservation",
     "forget_addresses",
     "free_addresses",
     "guest_nic_address",
+    "lock_subnet",
+    "lock_subnets",
     "record_addresses",
     "record_addresses_of",
     "release_addresses",
     "release_device_addresses",
+    "reservations_differ",
     "seen_addresses",
     "subnet_of_field",
     "subnets",
+    "take_back_address",
     "taken_addresses",
     "unknown_references",
     "usable_addresses",

@@ -165,8 +165,8 @@ async def _check_claims_fit(db: Db, subnet: Subnet, cidr: Network) -> None:
         raise InvalidRequest.of(
             {"cidr": [f"{len(lost)} of {len(claims)} claimed addresses are not in {cidr}: {_named(lost)}."]}
         )
-    for one in await ipam_store.ranges(db, subnet_id=subnet.id):
-        if not one.discovered and (one.start_ip not in cidr or one.end_ip not in cidr):
+    for one in await ipam_store.ranges(db, subnet_id=subnet.id, with_discovered=False):
+        if one.start_ip not in cidr or one.end_ip not in cidr:
             raise InvalidRequest.of({"cidr": [f"The {one.type} range {one.start_ip}-{one.end_ip} is not in {cidr}."]})
 
 

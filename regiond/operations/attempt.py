@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -12,7 +13,7 @@ from attrs import evolve
 
 from common.errors import Busy, Cancelled, DatabaseUnavailable, InnkeeperError, InternalError
 from regiond.db.pool import Database
-from regiond.operations import lease_store
+from regiond.operations import lease_store, store
 from regiond.operations.handler import LeaseLost, OperationHandler, Outcome
 from regiond.operations.model import (
     UNDO_WAITS_FOR,
@@ -127,6 +128,10 @@ class Attempt:
 
         await self._database.in_transaction(write)
         self._step = name
+
+    async def step_began_at(self) -> datetime:
+        async with self._database.connection() as db:
+            return await store.step_began_at(db, self._operation.id, self._step)
 
     async def note(self, message: str, **facts: Any) -> None:
         async with self._database.transaction() as db:

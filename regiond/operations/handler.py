@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import field, frozen
 
 from common.errors import InnkeeperError
-from common.rpc.commands import Fence
+from common.rpc.host_commands import Fence
 from regiond.operations.model import Operation, OperationKind
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ class Journal(Protocol):
 
     async def write(self, name: str, record: Callable[[Db], Awaitable[None]]) -> None:
         """Records a step that only changes the database: `record` runs in the same transaction, possibly again."""
+
+    async def step_began_at(self) -> datetime:
+        """Returns when the operation came to its present step, maybe in an earlier attempt, on the database's clock."""
 
     async def note(self, message: str, **facts: Any) -> None:
         """Adds a line to the operation's log."""

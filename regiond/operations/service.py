@@ -14,9 +14,10 @@ from common.errors import InnkeeperError, OperationPending, WrongState, rebuild
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.deletion_plan import DeletionPlan
+from regiond.idempotency.model import IdempotencyKey
+from regiond.idempotency.service import find_operation, tie_key
 from regiond.operations import store
 from regiond.operations.handler import Journal, LeaseLost, OperationHandler, Outcome, fence_of
-from regiond.operations.idempotency_store import operation_of_key, store_key
 from regiond.operations.intent_store import (
     insert,
     insert_failed_child,
@@ -25,7 +26,7 @@ from regiond.operations.intent_store import (
     record_rejected,
 )
 from regiond.operations.lease_store import append_log, release_leases, wake
-from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState, cancel_plan, request_hash
+from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState, cancel_plan
 from regiond.operations.store import (
     active,
     cancel_children,
@@ -35,6 +36,8 @@ from regiond.operations.store import (
     list_operations,
     redirect,
     request_cancel,
+    supersede,
+    superseded_before,
     wake_waiting,
 )
 from regiond.operations.wait_reason import purpose_of, wait_reason
@@ -67,7 +70,9 @@ __all__ = [
     "redirect",
     "release_leases",
     "request_cancel",
-    "store_key",
+    "supersede",
+    "superseded_before",
+    "tie_key",
     "wake",
     "wake_waiting",
 ]
@@ -103,19 +108,40 @@ class Operations:
         system_id: str | None = None,
         limit: int = 100,
         before_id: int | None = None,
+        after_id: int | None = None,
+        oldest_first: bool = False,
         parent_id: int | None = None,
         username: str | None = None,
         text: str = "",
         caller: Caller | None = None,
     ) -> tuple[Operation, ...]:
-        """Returns the operations that match all filters and that the caller may see, newest first. No caller: all.
+        """Returns the operations that match all filters and that the caller may see. No caller: all.
 
-        `text` is in the name of the machine or of the host.
+        Newest first by default. `text` is in the name of the machine or of the host.
         """
         async with self._database.connection() as db:
             return await list_operations(
                 db, states=states, host_id=host_id, system_id=system_id, limit=limit, before_id=before_id,
-                parent_id=parent_id, username=username, text=text, caller=caller,
+                after_id=after_id, oldest_first=oldest_first, parent_id=parent_id, username=username, text=text,
+                caller=caller,
+            )  # fmt: skip
+
+    async def count(
+        self,
+        *,
+        states: tuple[str, ...] = (),
+        host_id: int | None = None,
+        system_id: str | None = None,
+        parent_id: int | None = None,
+        text: str = "",
+        limit: int,
+        caller: Caller | None = None,
+    ) -> int:
+        """How many operations match all filters of `list` and may be seen by the caller, at most `limit`."""
+        async with self._database.connection() as db:
+            return await store.count_operations(
+                db, states=states, host_id=host_id, system_id=system_id, parent_id=parent_id, text=text, limit=limit,
+                caller=caller,
             )  # fmt: skip
 
     async def count_open(self, *, limit: int, caller: Caller | None = None) -> int:
@@ -223,26 +249,24 @@ class Operations:
 
     async def idempotent(
         self,
-        caller: Caller,
-        key: str | None,
-        request: Mapping[str, Any],
+        key: IdempotencyKey | None,
         open_operation: Callable[[], Awaitable[Operation | int]],
     ) -> Operation:
-        """Opens an operation, or returns the one that the same key and request opened before.
+        """Opens an operation, or returns the one that an equal request with the key opened before.
 
         `open_operation` commits the intent and returns the operation or its id; in the same transaction it calls
-        `store_key`. Of two concurrent requests with one key, one opens the operation and both receive it. Raises
-        IdempotencyMismatch if the key was used for another request.
+        `tie_key`. Of two concurrent requests with one key, one opens the operation and both receive it; the key of the
+        other is then joined to it. Raises IdempotencyMismatch if the key was used for another request.
         """
         if key is None:
             return await self._resolve(await open_operation())
-        existing = await self._of_key(caller, key, request)
+        existing = await self._of_key(key)
         if existing is not None:
             return existing
         try:
             return await self._resolve(await open_operation())
         except InnkeeperError:  # the concurrent request may have taken the name or the capacity
-            existing = await self._of_key(caller, key, request)
+            existing = await self._of_key(key)
             if existing is None:
                 raise
             return existing
@@ -250,10 +274,11 @@ class Operations:
     async def _resolve(self, opened: Operation | int) -> Operation:
         return opened if isinstance(opened, Operation) else await self.read(opened)
 
-    async def _of_key(self, caller: Caller, key: str, request: Mapping[str, Any]) -> Operation | None:
-        async with self._database.connection() as db:
-            operation_id = await operation_of_key(db, caller.account_id, key, request_hash(request))
-        return await self.read(operation_id) if operation_id is not None else None
+    async def _of_key(self, key: IdempotencyKey) -> Operation | None:
+        if key.operation_id is None:
+            async with self._database.connection() as db:
+                key.operation_id = await find_operation(db, key)
+        return await self.read(key.operation_id) if key.operation_id is not None else None
 
 
 async def _check_may_cancel(db: Db, caller: Caller, operation_id: int) -> None:

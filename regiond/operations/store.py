@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from common.errors import InnkeeperError, NotFound
+from common.errors import Cancelled, InnkeeperError, NotFound
 from regiond.caller import Caller, visible_pool_ids
 from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState
 
@@ -38,9 +39,8 @@ _READ_ALL = _SELECT + " where o.id = any($1::bigint[]) order by o.id"
 _LATEST_IDS = "select max(id) as id from operation where system_id = any($1) group by system_id"
 _LATEST = _SELECT + " where o.id = any($1::bigint[])" + _VISIBLE
 
-_LIST = (
-    _SELECT
-    + """
+_MATCHING = (
+    """
      where ($1::text[] = '{}' or o.state = any($1))
        and ($4::integer is null or o.host_id = $4)
        and ($5::text is null or o.system_id = $5)
@@ -48,13 +48,16 @@ _LIST = (
        and ($7::bigint is null or o.parent_id = $7)
        and ($9::text is null or a.username = $9)
        and ($10::text is null or o.hostname ilike $10 or o.host_name ilike $10)
+       and ($11::bigint is null or o.id > $11)
 """
     + _VISIBLE
-    + """
-     order by o.id desc
-     limit $8
-"""
 )
+_NEWEST_FIRST = _SELECT + _MATCHING + " order by o.id desc limit $8"
+_OLDEST_FIRST = _SELECT + _MATCHING + " order by o.id limit $8"
+_COUNT = f"""
+    select count(*) from (
+        select from operation o left join account a on a.id = o.account_id {_MATCHING} limit $8) found
+"""  # noqa: S608
 
 _SPECIAL = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
 
@@ -77,6 +80,13 @@ _READ_LOG = """
     select at, attempt, step, message, details from operation_log where operation_id = $1 order by id
 """
 
+# Since the last line of another step.
+_STEP_BEGAN_AT = """
+    select min(at) from operation_log
+     where operation_id = $1 and step = $2
+       and id > coalesce((select max(id) from operation_log where operation_id = $1 and step <> $2), 0)
+"""
+
 _REDIRECT = """
     update operation set host_id = $2, host_name = $3, request = $4, explanation = $5 where id = $1
 """
@@ -86,6 +96,25 @@ _EXPLAIN = "update operation set explanation = $2 where id = $1"
 _CANCEL = """
     update operation set cancel_requested = true, not_before = now()
      where id = $1 and state in ('queued', 'running', 'waiting')
+"""
+
+# Whoever runs it loses the lease. What is being undone keeps the error that ended it.
+_SUPERSEDE = """
+    update operation
+       set error_code = case when state = 'undoing' then error_code else $2 end,
+           error_message = case when state = 'undoing' then error_message else $3 end,
+           error_details = case when state = 'undoing' then error_details else '{}' end,
+           state = case when state = 'undoing' and not cancel_requested then 'failed' else 'cancelled' end,
+           cancel_requested = true, finished_at = now(), lease_owner = null, lease_until = null
+     where id = $1 and is_open
+"""
+
+# Other operations in between, such as power actions, do not remove what a deployment left.
+_SUPERSEDED_BEFORE = """
+    select case when state <> 'succeeded' then (request ->> 'superseded')::bigint end
+      from operation
+     where system_id = $1 and kind in ('deploy', 'release', 'delete')
+     order by id desc limit 1
 """
 
 # A child that a region runs may act already: it continues. Locks in id order, after the parent, whose id is lower.
@@ -157,21 +186,45 @@ async def list_operations(
     host_id: int | None = None,
     system_id: str | None = None,
     before_id: int | None = None,
+    after_id: int | None = None,
+    oldest_first: bool = False,
     parent_id: int | None = None,
     username: str | None = None,
     text: str = "",
     limit: int = 100,
     caller: Caller | None = None,
 ) -> tuple[Operation, ...]:
-    """Returns the operations that match all filters and that the caller may see, newest first.
+    """Returns the operations that match all filters and that the caller may see, newest first by default.
 
     `text` is in the name of the machine or of the host.
     """
-    pattern = f"%{text.translate(_SPECIAL)}%" if text else None
     rows = await db.fetch(
-        _LIST, list(states), *_seen_by(caller), host_id, system_id, before_id, parent_id, limit, username, pattern
-    )
+        _OLDEST_FIRST if oldest_first else _NEWEST_FIRST, list(states), *_seen_by(caller), host_id, system_id,
+        before_id, parent_id, limit, username, _pattern(text), after_id,
+    )  # fmt: skip
     return tuple(_shown_to(caller, _operation(row)) for row in rows)
+
+
+async def count_operations(
+    db: Db,
+    *,
+    states: Iterable[str] = (),
+    host_id: int | None = None,
+    system_id: str | None = None,
+    parent_id: int | None = None,
+    text: str = "",
+    limit: int,
+    caller: Caller | None = None,
+) -> int:
+    """How many operations `list_operations` would return without a position, at most `limit`."""
+    found: int = await db.fetchval(
+        _COUNT, list(states), *_seen_by(caller), host_id, system_id, None, parent_id, limit, None, _pattern(text), None
+    )
+    return found
+
+
+def _pattern(text: str) -> str | None:
+    return f"%{text.translate(_SPECIAL)}%" if text else None
 
 
 async def active(
@@ -191,6 +244,12 @@ async def children(db: Db, parent_id: int) -> tuple[Child, ...]:
 async def read_log(db: Db, operation_id: int) -> tuple[LogLine, ...]:
     """Returns the log lines, oldest first."""
     return tuple(LogLine(**dict(row)) for row in await db.fetch(_READ_LOG, operation_id))
+
+
+async def step_began_at(db: Db, operation_id: int, step: str | None) -> datetime:
+    """Returns when the operation came to this step, which is its present one, maybe in an earlier attempt."""
+    began_at: datetime = await db.fetchval(_STEP_BEGAN_AT, operation_id, step)
+    return began_at
 
 
 async def redirect(
@@ -220,6 +279,25 @@ async def request_cancel(db: Db, operation_id: int) -> bool:
         return False
     await cancel_children(db, operation_id)
     return True
+
+
+async def supersede(db: Db, operation_id: int, reason: str) -> bool:
+    """Cancels the operation without undoing it, for another on its machine, which removes what this one left there.
+
+    The rack rejects what a process that still runs it asks for, because the other operation is newer. Returns False if
+    it has ended.
+    """
+    found = await db.execute(_SUPERSEDE, operation_id, Cancelled.code, reason)
+    return bool(found == "UPDATE 1")
+
+
+async def superseded_before(db: Db, system_id: str) -> int | None:
+    """Returns what the last operation that should have removed the machine's deployment had superseded.
+
+    None if it had nothing, or has succeeded.
+    """
+    found: int | None = await db.fetchval(_SUPERSEDED_BEFORE, system_id)
+    return found
 
 
 async def cancel_children(db: Db, parent_id: int) -> None:

@@ -8,7 +8,17 @@ from datetime import UTC, datetime
 from attrs import field, frozen
 
 from common.operation_words import purpose
-from regiond.operations.model import UNDO_WAITS_FOR, Operation, OperationKind, OperationState
+from regiond.operations.model import (
+    SUPERSEDED,
+    UNDO_WAITS_FOR,
+    WAIT_FOR_COMMAND,
+    WAIT_FOR_SUPERSEDED,
+    Operation,
+    OperationKind,
+    OperationState,
+)
+
+_OWN_COMMAND = "the last command of its earlier attempt"
 
 
 @frozen(kw_only=True)
@@ -47,7 +57,12 @@ def wait_reason(operation: Operation, facts: WaitFacts) -> str | None:
     """Returns a sentence, the same as long as the reason is the same; None if it has ended or nothing delays it."""
     if operation.state.ended:
         return None
-    reasons = (_last_error(operation, facts), _host_reason(operation, facts), _queue_reason(operation, facts))
+    reasons = (
+        _last_error(operation, facts),
+        _host_reason(operation, facts),
+        _command_reason(operation),
+        _queue_reason(operation, facts),
+    )
     return next((reason for reason in reasons if reason), None)
 
 
@@ -55,9 +70,7 @@ def _last_error(operation: Operation, facts: WaitFacts) -> str | None:
     if not operation.error_message:
         return None
     if operation.state is OperationState.UNDOING:
-        problem = (operation.error_details or {}).get(UNDO_WAITS_FOR)
-        waits = f" Undoing waits: {_sentence(problem)}" if isinstance(problem, str) else ""
-        return f"It is being undone: {_sentence(operation.error_message)}{waits}"
+        return f"It is being undone: {_sentence(operation.error_message)}{_undo_reason(operation)}"
     if operation.state is not OperationState.WAITING:
         return None
     since = _time(facts.unreachable_at)
@@ -65,11 +78,27 @@ def _last_error(operation: Operation, facts: WaitFacts) -> str | None:
     return f"It waits to be tried again: {_sentence(operation.error_message)}{host}"
 
 
+def _undo_reason(operation: Operation) -> str:
+    problem = (operation.error_details or {}).get(UNDO_WAITS_FOR)
+    if isinstance(problem, str):
+        return f" Undoing waits: {_sentence(problem)}"
+    return f" Undoing waits until {_OWN_COMMAND} has ended." if operation.step == WAIT_FOR_COMMAND else ""
+
+
 def _host_reason(operation: Operation, facts: WaitFacts) -> str | None:
     if facts.host_state == "unreachable" and operation.kind is not OperationKind.REFRESH:
         error = f" {_sentence(facts.host_error)}" if facts.host_error else ""
         return f"It waits for host {_host(operation)}, which is unreachable{_time(facts.unreachable_at)}.{error}"
     return None if facts.reached else f"No connected rack reaches host {_host(operation)}."
+
+
+def _command_reason(operation: Operation) -> str | None:
+    if operation.step == WAIT_FOR_COMMAND:
+        return f"It waits until {_OWN_COMMAND} has ended."
+    if operation.step == WAIT_FOR_SUPERSEDED:
+        stopped = operation.request[SUPERSEDED]
+        return f"It waits until the last command of operation {stopped}, which was stopped, has ended."
+    return None
 
 
 def _queue_reason(operation: Operation, facts: WaitFacts) -> str | None:

@@ -16,7 +16,7 @@ from attrs import evolve
 
 from common.certificates import fingerprint, load_certificate
 from common.errors import DeadlineExceeded, HostUnreachable, InnkeeperError, PeerChanged, Unsupported
-from common.rpc.commands import HOST_IDENTIFY, NOTHING_BEGAN, HostCall, TrustCall
+from common.rpc.host_commands import HOST_IDENTIFY, NOTHING_BEGAN, HostCall, TrustCall
 from common.rpc.link import Link
 from common.values import HostAccess, PeerIdentity
 from regiond.credentials import service as credential_service

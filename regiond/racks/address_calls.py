@@ -9,7 +9,7 @@ from uuid import UUID
 from attrs import evolve, frozen
 
 from common.errors import InnkeeperError, ResponseRejected
-from common.rpc.commands import HOST_IDENTIFY, HostCall
+from common.rpc.host_commands import HOST_IDENTIFY, HostCall
 from common.rpc.link import Link
 from common.values import HostAccess, HostFacts, PeerIdentity
 from regiond.racks.access_guard import NotServed, without_secrets

@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 from common.discovery import Discovery, ImageCopy, MarkerOnOtherMember, OrphanedVolume, Problem
 from common.errors import ResponseRejected
-from common.rpc.commands import HOST_DISCOVER, HostCall
+from common.rpc.host_commands import HOST_DISCOVER, HostCall
 from common.rpc.link import Link
 from common.values import Guest, HostAccess
 

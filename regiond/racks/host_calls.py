@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import datetime
 from typing import Protocol, TypeVar
 from uuid import UUID
 
@@ -23,15 +24,18 @@ from common.errors import (
     ResponseRejected,
     UnsupportedByPeer,
 )
-from common.rpc.commands import HOST_REACH, NOTHING_BEGAN, Command, HostCall
+from common.rpc.command import Command
+from common.rpc.host_commands import HOST_REACH, NOTHING_BEGAN, Fence, HostCall
 from common.rpc.link import Link
+from common.rpc.session import IDLE_TIMEOUT_S
 from common.values import HostAccess
 from regiond.racks.access_guard import HostRequest, NotServed, greet
 from regiond.racks.connected_racks import NEXT_RACK, ConnectedRacks, KnownReach, disconnect
 from regiond.racks.discovery_parts import gather_discovery
 from regiond.racks.host_stream import HostStream
 from regiond.racks.live_links import LiveLinks
-from regiond.racks.reach_model import RecordedReach
+from regiond.racks.older_calls import SeenRacks, exclude_older_calls
+from regiond.racks.reach_model import RackCandidate, RecordedReach
 from regiond.racks.response_validation import response_problem
 from regiond.racks.slow_calls import PROBE_DEADLINE_S, SLOW_AFTER_S, SlowCalls
 
@@ -41,7 +45,7 @@ Q = TypeVar("Q", bound=HostRequest)
 R = TypeVar("R")
 
 
-class Reach(KnownReach, Protocol):
+class Reach(KnownReach, SeenRacks, Protocol):
     """Which racks reach which hosts, by their last attempts; receives the result of each attempt."""
 
     async def record_reach(self, rack_id: str, host_id: int, error: InnkeeperError | None = None) -> RecordedReach:
@@ -82,6 +86,7 @@ class HostCalls:
         access_of: Callable[[int], Awaitable[HostAccess]],
         lost_hosts: LostHosts,
         *,
+        link_idle_timeout_s: float = IDLE_TIMEOUT_S,
         slow_after_s: float = SLOW_AFTER_S,
         probe_deadline_s: float = PROBE_DEADLINE_S,
     ) -> None:
@@ -91,6 +96,7 @@ class HostCalls:
         self._guard = guard
         self._access_of = access_of
         self._lost_hosts = lost_hosts
+        self._link_idle_timeout_s = link_idle_timeout_s
         self._succeeded_at: dict[int, float] = {}  # the last success of each host, on the clock of `time.monotonic`
         self._slow_calls = SlowCalls(
             access_of,
@@ -137,6 +143,13 @@ class HostCalls:
         except (HostUnreachable, HostHung) as error:
             await self._report_failure(host_id, error, began_at)
             raise
+
+    async def exclude_older(self, host_id: int, fence: Fence, *, since: datetime) -> tuple[str, ...]:
+        """See `exclude_older_calls`. Raises RackUnreachable if no rack that may reach the host has a link."""
+        await self.require(host_id)
+        return await exclude_older_calls(
+            self._racks, self._reach, host_id, fence, since=since, link_idle_timeout_s=self._link_idle_timeout_s
+        )
 
     async def discover(self, host_id: int, *, deadline_s: float) -> Discovery:
         """Runs discovery on the host. Raises what `call` raises. The caller applies the result or records the error."""
@@ -229,7 +242,14 @@ class HostCalls:
         """
         failed: dict[str, InnkeeperError] = {}
         tried: set[UUID] = set()
-        while untried := [found for found in await self._racks.of(host_id) if found[0].rack_id not in tried]:
+        while True:
+            untried = await self._untried(host_id, tried)
+            if not untried:
+                error = await self._racks.unreached(host_id, failed)
+                # A rack that connected between these two reads is in neither of them.
+                untried = await self._untried(host_id, tried)
+                if not untried:
+                    raise _with_began(error, [*failed.values()])
             rack, link = untried[0]
             tried.add(rack.rack_id)
             try:
@@ -241,7 +261,9 @@ class HostCalls:
             except InnkeeperError as error:
                 _with_began(error, [*failed.values(), error])
                 raise
-        raise _with_began(await self._racks.unreached(host_id, failed), [*failed.values()])
+
+    async def _untried(self, host_id: int, tried: Collection[UUID]) -> list[tuple[RackCandidate, Link]]:
+        return [found for found in await self._racks.of(host_id) if found[0].rack_id not in tried]
 
     async def _call_through(
         self,

@@ -14,7 +14,7 @@ from attrs import define, field
 from common.certificates import Role
 from common.errors import DatabaseUnavailable, InvalidRequest
 from common.rate_limit import RateLimiter
-from common.rpc.commands import HOST_EVENT, HostEvent
+from common.rpc.host_commands import HOST_EVENT, HostEvent
 from common.rpc.link import Link
 from common.serialization import from_dict
 from common.values import GuestChange

@@ -17,9 +17,9 @@ from common.errors import (
     ProtocolViolation,
 )
 from common.periodic import PeriodicTask
-from common.rpc.commands import REGION_ADDRESSES, RegionAddresses
 from common.rpc.link import Link
 from common.rpc.peers import release_of
+from common.rpc.region_commands import REGION_ADDRESSES, RegionAddresses
 from common.values import HostAccess
 from regiond.racks.concurrent_calls import concurrently
 from regiond.racks.heartbeat import Heartbeat

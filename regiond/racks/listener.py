@@ -17,7 +17,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from common.certificates import utc_now
 from common.deferreds import from_deferred
 from common.errors import Busy, InnkeeperError, LinkLost, NotAllowed
-from common.rpc.commands import Command
+from common.rpc.command import Command
 from common.rpc.connection import EventHandler, Handlers, Limits, Link, LinkFactory, LinkProtocol, Peer, Role, Side
 from common.rpc.frames import MAX_CLIENT_FRAME_BYTES
 from common.rpc.handlers import rejecting, reportable_error

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from common.errors import InvalidRequest, NotFound
-from common.rpc.commands import CONTENT_PART_BYTES, ContentPart, ContentRead
+from common.rpc.region_commands import CONTENT_PART_BYTES, ContentPart, ContentRead
 
 
 class StoredContent(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from uuid import UUID
 
 import asyncpg
@@ -12,7 +12,14 @@ from regiond.credentials import service as credential_service
 from regiond.db.pool import Database
 from regiond.racks import reach_store, zone_store
 from regiond.racks.admission_model import rack_uuid
-from regiond.racks.reach_model import DisconnectedRack, RackCandidate, RecordedReach, Zones, sort_candidates
+from regiond.racks.reach_model import (
+    DisconnectedRack,
+    RackCandidate,
+    RecordedReach,
+    WaitLimits,
+    Zones,
+    sort_candidates,
+)
 from regiond.racks.rejections import Rejections
 from regiond.racks.unreachable import ZoneCoverage
 from regiond.racks.zone_store import UnservedHost
@@ -47,6 +54,17 @@ class RackReach:
         """Returns racks whose last attempt reached the host and that have no link now."""
         async with self._database.connection() as db:
             return await reach_store.disconnected_racks(db, host_id)
+
+    async def racks_to_wait_for(
+        self, host_id: int, waits: WaitLimits, *, ended: Collection[UUID], running: Collection[UUID]
+    ) -> Mapping[UUID, str]:
+        """Returns the names of racks for the zone of the host that may run a call since before `waits.since`.
+
+        Those are the racks that are `running` one, and those that had a link within `waits.lost_s` before, but have not
+        `ended` theirs; both as long as they are waited for.
+        """
+        async with self._database.connection() as db:
+            return await reach_store.racks_to_wait_for(db, host_id, waits, ended=ended, running=running)
 
     async def untried_hosts(self) -> tuple[tuple[UUID, int], ...]:
         """Returns (rack, host) pairs of linked racks and ready hosts without any attempt, at most 1000."""

@@ -53,6 +53,15 @@ class DisconnectedRack:
     seen_at: datetime | None
 
 
+@frozen(kw_only=True)
+class WaitLimits:
+    """How long racks are waited for after `since`, on the clock of the database: those that run a call, and others."""
+
+    since: datetime
+    running_s: float
+    lost_s: float
+
+
 def sort_candidates(candidates: Iterable[RackCandidate]) -> tuple[RackCandidate, ...]:
     """Racks that reach the host, then racks that have not tried, then racks that failed, the oldest failure first.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from common.errors import InnkeeperError
-from regiond.racks.reach_model import CONNECTION_ERROR_CODES, DisconnectedRack, RackCandidate, RecordedReach
+from regiond.racks.reach_model import CONNECTION_ERROR_CODES, DisconnectedRack, RackCandidate, RecordedReach, WaitLimits
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -74,6 +75,17 @@ _DISCONNECTED_RACKS = """
      order by r.name
 """
 
+# `seen_at` of a rack with a link is at most ten seconds old. Removed racks count too: their calls may continue.
+_RACKS_TO_WAIT_FOR = """
+    select r.id, r.name
+      from rack r
+      join vm_host h on h.id = $1 and (r.zone_ids is null or h.zone_id = any(r.zone_ids))
+     where case when r.id = any($6::uuid[]) then now() < $2::timestamptz + make_interval(secs => $3)
+                else not (r.id = any($5::uuid[])) and now() < $2::timestamptz + make_interval(secs => $4)
+                     and r.seen_at > $2::timestamptz - make_interval(secs => $4) end
+     order by r.name
+"""
+
 
 async def record_reach(db: Db, rack_id: UUID, host_id: int, error: InnkeeperError | None) -> RecordedReach:
     """Writes only changes."""
@@ -89,6 +101,15 @@ async def candidates(db: Db, host_id: int, region_id: UUID) -> tuple[RackCandida
 
 async def disconnected_racks(db: Db, host_id: int) -> tuple[DisconnectedRack, ...]:
     return tuple(DisconnectedRack(**row) for row in await db.fetch(_DISCONNECTED_RACKS, host_id))
+
+
+async def racks_to_wait_for(
+    db: Db, host_id: int, waits: WaitLimits, *, ended: Collection[UUID], running: Collection[UUID]
+) -> Mapping[UUID, str]:
+    rows = await db.fetch(
+        _RACKS_TO_WAIT_FOR, host_id, waits.since, waits.running_s, waits.lost_s, list(ended), list(running)
+    )
+    return {row["id"]: row["name"] for row in rows}
 
 
 async def untried_hosts(db: Db, region_id: UUID) -> tuple[tuple[UUID, int], ...]:

@@ -15,7 +15,7 @@ from common.deployment_spec import HostImage
 from common.errors import InvalidRequest
 from common.guest_spec import GuestSpec
 from common.phrases import number_of
-from common.rpc.commands import ComposeCall, FindImageCall, FoundGuest, GuestCall, HostCall, MarkerCall
+from common.rpc.host_commands import ComposeCall, FindImageCall, FoundGuest, GuestCall, HostCall, MarkerCall
 from common.values import Guest, OwnershipMarker, PeerIdentity
 
 

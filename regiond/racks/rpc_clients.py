@@ -11,8 +11,8 @@ import structlog
 
 from common.certificates import CLIENT_LIFETIME, Role, Subject, fingerprint, load_certificate
 from common.errors import NameTaken, NotAllowed, NotFound
-from common.rpc.commands import RenewCall, Renewed
 from common.rpc.peers import Peer
+from common.rpc.region_commands import RenewCall, Renewed
 from regiond.accounts.service import with_grants
 from regiond.caller import Caller
 from regiond.db.pool import Database

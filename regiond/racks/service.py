@@ -14,7 +14,7 @@ from attrs import evolve
 
 from common.certificates import RACK_LIFETIME, Role, Subject, fingerprint, load_certificate
 from common.errors import InvalidRequest, NameTaken, NotAllowed, NotFound
-from common.rpc.commands import JoinCall, Joined, RenewCall, Renewed
+from common.rpc.region_commands import JoinCall, Joined, RenewCall, Renewed
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.deletion_plan import DeletionPlan

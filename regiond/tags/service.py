@@ -94,24 +94,26 @@ class Tags:
         return await self._database.in_transaction(work, dry_run=dry_run)
 
     async def update_nodes(self, caller: Caller, name: str, add: Sequence[str], remove: Sequence[str]) -> TaggedNodes:
-        """Puts the tag on the machines and hosts `add`, then takes it from `remove`; both are system ids. Idempotent.
+        """Puts the tag on the machines and hosts `add`, then takes it from `remove`; both by system id or name.
 
-        Returns how many of them exist. Raises NotFound for the tag; InvalidRequest that names the unknown of `add`.
-        Unknown ones of `remove` are not an error: what was deleted does not have the tag.
+        Idempotent. Returns how many of them exist. Raises NotFound for the tag; InvalidRequest that names the unknown
+        of `add`. Unknown ones of `remove` are not an error: what was deleted does not have the tag.
         """
         caller.require_admin()
 
         async def work(db: Db) -> TaggedNodes:
             await _found(db, name)
             await store.lock(db, name)
-            known = await store.known_nodes(db, [*add, *remove])
-            unknown = [repr(one) for one in dict.fromkeys(add) if one not in known]
+            named = await store.named_nodes(db, [*add, *remove])
+            unknown = [repr(one) for one in dict.fromkeys(add) if one not in named]
             if unknown:
-                message = f"There is no machine or VM host with the system id {first_of(unknown, _MAX_NAMED)}."
+                message = f"There is no machine or VM host {first_of(unknown, _MAX_NAMED)}."
                 raise InvalidRequest.of({"add": [message]})
-            await store.add_to(db, name, add)
-            await store.remove_from(db, name, remove)
-            counts = TaggedNodes(added=len(known.intersection(add)), removed=len(known.intersection(remove)))
+            added = {named[one] for one in add}
+            removed = {named[one] for one in remove if one in named}
+            await store.add_to(db, name, list(added))
+            await store.remove_from(db, name, list(removed))
+            counts = TaggedNodes(added=len(added), removed=len(removed))
             message = f"The tag {name!r} was put on {counts.added} and taken from {counts.removed} machines or hosts."
             await Events.record(db, "tag_nodes_changed", message, caller=caller)
             return counts

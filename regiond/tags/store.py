@@ -71,10 +71,15 @@ _DROP_FROM_HOSTS = """
     select count(*) from changed
 """
 _DROP_FROM_DETACHED = "update detached_machine set tags = array_remove(tags, $1) where $1 = any(tags)"
-_KNOWN = """
-    select system_id from machine where system_id = any($1::text[])
-     union
-    select system_id from vm_host where system_id = any($1::text[])
+_NAMED = """
+    select distinct on (given) given, system_id
+      from unnest($1::text[]) given
+      join lateral (
+           select system_id, 1 as choice from machine where system_id = given
+           union all select system_id, 2 from vm_host where system_id = given
+           union all select system_id, 3 from machine where hostname = given
+           union all select system_id, 4 from vm_host where name = given) node on true
+     order by given, choice
 """
 _ADD_TO_MACHINES = """
     with wanted as (select id from machine where system_id = any($1::text[]) and $2 <> all(tags)
@@ -140,9 +145,9 @@ async def delete(db: Db, name: str) -> TagUsers:
     return TagUsers(machines=machines, hosts=hosts)
 
 
-async def known_nodes(db: Db, system_ids: Sequence[str]) -> frozenset[str]:
-    """Returns those of the system ids that a machine or a host has."""
-    return frozenset(row["system_id"] for row in await db.fetch(_KNOWN, list(system_ids)))
+async def named_nodes(db: Db, given: Sequence[str]) -> dict[str, str]:
+    """Returns system ids of machines and hosts by what names them: a system id, else a hostname or a host's name."""
+    return {row["given"]: row["system_id"] for row in await db.fetch(_NAMED, list(given))}
 
 
 async def add_to(db: Db, name: str, system_ids: Sequence[str]) -> None:

@@ -83,7 +83,7 @@ def wanted(request: WebRequest, columns: Iterable[str], default: str) -> Wanted:
         sort=key if known else default.removeprefix("-"),
         descending=(asked if known else default).startswith("-"),
         page=int(page) if page.isdecimal() and 0 < len(page) < 7 and int(page) > 0 else 1,
-        size=int(size) if size.isdecimal() and int(size) in SIZES else DEFAULT_SIZE,
+        size=int(size) if size in map(str, SIZES) else DEFAULT_SIZE,
     )
 
 

@@ -38,6 +38,7 @@ from regiond.machines.model import AllocateRequest
 from regiond.machines.nics.service import MachineNics
 from regiond.machines.ownership import Ownership
 from regiond.machines.release import ReleaseMachine
+from regiond.machines.release_requests import Releases
 from regiond.machines.service import Machines
 from regiond.machines.steps import PowerMachine
 from regiond.operations import service as operation_service
@@ -83,12 +84,9 @@ def wire_machines(
         database, operations, images.images, storage.credentials, allocate,
         key_pairs=storage.key_pairs, installation_id=installation_id,
     )  # fmt: skip
-    machines = Machines(
-        database, operations, calls, composer, stop_deployment=deployments.stop, installation_id=installation_id
-    )
-    ownership = Ownership(
-        database, operations, groups, calls, stop_deployment=deployments.stop, installation_id=installation_id
-    )
+    machines = Machines(database, operations, calls, composer, installation_id=installation_id)
+    ownership = Ownership(database, operations, groups)
+    releases = Releases(database, operations, calls, installation_id=installation_id)
     return MachineLayer(
         operations=operations,
         groups=groups,
@@ -102,9 +100,10 @@ def wire_machines(
         content=RackContent(images.content),
         host_images=HostImages(database=database, hosts=hosts, calls=calls),
         ownership=ownership,
+        releases=releases,
         machine_nics=MachineNics(database),
         devices=Devices(database),
-        bulk=Bulk(database, operations, machines, ownership),
+        bulk=Bulk(database, operations, machines, releases),
         adoption=Adoption(database, operations, hosts, calls, installation_id=installation_id),
         refresher=Refresher(
             database, calls, trust,
@@ -156,7 +155,7 @@ def wire_engine(
         AdoptGuest(calls),
         ForgetMachine(calls),
         BulkSteps(
-            storage.database, layer.machines, layer.ownership, current_caller=account_layer.accounts.current_caller
+            storage.database, layer.machines, layer.releases, current_caller=account_layer.accounts.current_caller
         ),
     )
     return Engine(storage.database, rack_layer.heartbeat.region_id, handlers)

@@ -25,7 +25,7 @@ from regiond.racks.service import AddressCalls, HostCalls, Racks, RpcClients
 from regiond.settings import RegionSettings
 
 
-def wire_racks(storage: Storage, addresses: AdvertisedAddresses) -> RackLayer:
+def wire_racks(settings: RegionSettings, storage: Storage, addresses: AdvertisedAddresses) -> RackLayer:
     database, authority = storage.database, storage.authority
 
     def token_text(secret: str) -> str:
@@ -43,7 +43,9 @@ def wire_racks(storage: Storage, addresses: AdvertisedAddresses) -> RackLayer:
         database, storage.credentials, storage.key_pairs, installation_id=storage.installation_id
     )
     guard = AccessGuard(database)
-    calls = HostCalls(links, reach, guard, host_access.read, LostHosts(database))
+    calls = HostCalls(
+        links, reach, guard, host_access.read, LostHosts(database), link_idle_timeout_s=settings.link_idle_timeout_s
+    )
     return RackLayer(
         heartbeat=heartbeat,
         links=links,
@@ -77,6 +79,7 @@ def wire_listener(
         machine_layer.content,
         account_layer.audit,
         account_layer.limits,
+        storage.idempotency_keys,
     )
     return Listener(
         host=settings.rpc_host,

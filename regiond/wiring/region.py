@@ -49,7 +49,7 @@ async def wire(settings: RegionSettings, running: AsyncExitStack) -> Components:
 def wire_components(settings: RegionSettings, storage: Storage) -> Components:
     """Builds all components on storage that is open."""
     database, addresses = storage.database, AdvertisedAddresses(settings)
-    racks = wire_racks(storage, addresses)
+    racks = wire_racks(settings, storage, addresses)
     images = wire_images(settings, database)
     machines = wire_machines(settings, storage, racks, images, addresses)
     accounts = wire_accounts(settings, database, storage.credentials)
@@ -140,6 +140,7 @@ def _wire_services(
         machines=machines.machines,
         allocation=machines.allocation,
         ownership=machines.ownership,
+        releases=machines.releases,
         machine_nics=machines.machine_nics,
         devices=machines.devices,
         bulk=machines.bulk,
@@ -152,6 +153,7 @@ def _wire_services(
         ),
         adoption=machines.adoption,
         operations=machines.operations,
+        idempotency_keys=storage.idempotency_keys,
         accounts=accounts.accounts,
         logins=accounts.logins,
         sessions=accounts.sessions,

@@ -11,6 +11,7 @@ from regiond.components import Storage
 from regiond.credentials.service import Credentials, KeyPairs, open_master_key
 from regiond.db.migrate import migrate
 from regiond.db.pool import Database
+from regiond.idempotency.service import IdempotencyKeys
 from regiond.racks.installation import open_authority
 from regiond.racks.service import read_installation_id
 from regiond.settings import RegionSettings
@@ -33,6 +34,7 @@ async def open_storage(settings: RegionSettings, running: AsyncExitStack) -> Sto
         database=database,
         credentials=credentials,
         key_pairs=KeyPairs(master_key, installation_id=installation_id, server_name=socket.gethostname()),
+        idempotency_keys=await IdempotencyKeys.open(database, credentials),
         authority=authority,
         installation_id=installation_id,
     )

@@ -14,7 +14,7 @@ from attrs import frozen
 
 BASE = "/MAAS/api/2.0/"
 CLOSED = "closed"  # the region ended the connection without an answer
-CONNECT_S = 10.0
+CONNECT_S = 30.0
 ANSWER_S = 30.0
 _MAX_ANSWER_BYTES = 16 * 1024 * 1024
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -9,8 +9,8 @@ import msgpack
 from attrs import frozen
 
 from common.certificates import Role
-from common.rpc.commands import RACK_JOIN, RACK_RENEW, JoinCall
 from common.rpc.frames import Call, encode
+from common.rpc.region_commands import RACK_JOIN, RACK_RENEW, JoinCall
 from common.serialization import to_dict
 from tests.abuse.attack import Attack, Tally, Target
 from tests.abuse.callers import repeat

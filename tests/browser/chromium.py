@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 CHROMIUM = "/usr/bin/chromium-headless-shell"
+EXPECTED_WITHIN_MS = 60_000  # a wait ends when its condition holds: this bounds only what never comes
 _QUIET = ("--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 
 
@@ -18,6 +19,7 @@ async def chromium() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         started = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         try:
+            expect.set_options(timeout=EXPECTED_WITHIN_MS)  # else 5 s, which a page needs when the machine is busy
             yield started
         finally:
             await started.close()

@@ -148,7 +148,7 @@ async def test_a_file_is_uploaded_in_parts(admin: Visitor, fleet: Deployment, tm
     await page.fill("#name", "debian/bookworm")
     await page.get_by_role("button", name="Upload image").click()
     row = page.locator("#images tr", has_text="debian/bookworm")
-    await expect(row).to_contain_text("Ready", timeout=30_000)
+    await expect(row).to_contain_text("Ready")
     (image,) = await fleet.get("boot-resources/?type=uploaded")
     assert (image["sha256"], len(lost)) == (hashlib.sha256(disk.read_bytes()).hexdigest(), 1)
 

@@ -106,3 +106,21 @@ async def test_the_search_shows_results_as_one_types(admin: Visitor) -> None:
     await admin.page.keyboard.press("Tab")
     await admin.page.keyboard.press("Enter")
     await expect(admin.page.locator("h1")).to_have_text("db-1")
+
+
+async def test_links_tags_and_devices_of_a_machine_are_shown(admin: Visitor, fleet: Deployment) -> None:
+    machine = await fleet.post("machines/", op="allocate", name="web-1")
+    path = f"nodes/{machine['system_id']}/interfaces/{machine['interface_set'][0]['id']}/"
+    linked = await fleet.post(path, op="link_subnet", mode="STATIC", subnet="10.20.10.0/24", force="true")
+    await fleet.post(path, op="add_tag", tag="uplink")
+    await fleet.post(f"machines/{machine['system_id']}/", op="set_workload_annotations", team="blue")
+    await fleet.post("devices/", hostname="box-1", mac_addresses="52:54:00:00:aa:01", parent=machine["system_id"])
+    await _open(admin, "web-1")
+    nics = admin.page.get_by_role("region", name="Network interfaces, table")
+    await expect(nics).to_contain_text(
+        re.compile(r"uplink.*" + linked["links"][0]["ip_address"] + r".*static", re.DOTALL)
+    )
+    devices = admin.page.get_by_role("region", name="Devices, table")
+    await expect(devices).to_contain_text(re.compile(r"box-1\s*eth0\s*unconfigured"))
+    await expect(admin.page.get_by_role("region", name="Workload annotations")).to_contain_text("blue")
+    assert await admin.look("vm-devices", width=320) == []

@@ -15,8 +15,6 @@ from tests.browser.fleet import PASSWORD
 from tests.deployment.runner import RACK, REGION
 from tests.waiting import settle
 
-DISCONNECT_GRACE_S = 10.0
-
 if TYPE_CHECKING:
     from playwright.async_api import Browser
 
@@ -107,7 +105,7 @@ async def test_a_form_outlives_the_death_of_the_region(mira: Visitor, mortal: De
     await expect(live_state(page)).to_contain_text("Not live since")
     compose = page.locator("button.p-button--positive[value=compose]")
     await compose.click()
-    await expect(page.locator("[role=alert]")).to_contain_text("Innkeeper does not answer", timeout=15_000)
+    await expect(page.locator("[role=alert]")).to_contain_text("Innkeeper does not answer")
     assert await page.input_value("#hostname") == "kept-1"
     await mortal.restart(REGION)
     await mortal.in_process.restart(RACK)
@@ -230,7 +228,7 @@ async def test_a_dead_rack_is_shown_until_it_is_back(mira: Visitor, mortal: Depl
     await expect(live_state(page)).to_have_text("Live")
     mortal.kill(RACK)
     notice = page.locator("#host-notices")
-    await expect(notice).to_contain_text("No connected rack reaches", timeout=DISCONNECT_GRACE_S * 3000)
+    await expect(notice).to_contain_text("No connected rack reaches")
     await expect(page.locator("#host-head")).to_contain_text("Unreachable")
     await mira.go("settings/racks")
     await expect(page.locator("#racks")).to_contain_text("Disconnected")

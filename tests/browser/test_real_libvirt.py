@@ -46,14 +46,14 @@ def mira(chromium: Browser, lab_host: LabHost, innkeeper: Deployment) -> Iterato
 
 
 async def test_a_libvirt_host_and_a_vm_come_and_go(mira: Visitor, lab_host: LabHost) -> None:
-    from tests.browser.whole_life import TASK_MS, delete_machine, press, remove_host, succeeded
+    from tests.browser.whole_life import delete_machine, press, remove_host, succeeded
 
     page, name = mira.page, f"{lab_host.prefix}web"
     await mira.go("hosts/add?type=virsh")
     await page.fill("#name", "lab")
     await page.fill("#power_address", "qemu:///system")
     await page.get_by_role("button", name="Add host").click()
-    await page.wait_for_url("**/hosts/add?step=check&host=1", timeout=TASK_MS)
+    await page.wait_for_url("**/hosts/add?step=check&host=1")
     await expect(page.locator("#add-check")).to_contain_text("Connected")
     assert await mira.look("libvirt-check", width=1400) == []
     await mira.go("hosts/1/settings")
@@ -79,9 +79,9 @@ async def test_a_libvirt_host_and_a_vm_come_and_go(mira: Visitor, lab_host: LabH
     await expect(row).to_contain_text("Running")
     await expect(page.locator("#live-state")).to_have_text("Live")
     await asyncio.to_thread(lab_host.domain(name).destroy)  # as `virsh destroy`
-    await expect(row).to_contain_text("Off", timeout=TASK_MS)
+    await expect(row).to_contain_text("Off")
     await asyncio.to_thread(lab_host.domain(name).create)
-    await expect(row).to_contain_text("Running", timeout=TASK_MS)
+    await expect(row).to_contain_text("Running")
 
     await press(mira, name, "Power off")
     assert not lab_host.is_running(name)

@@ -52,7 +52,6 @@ def mira(chromium: Browser, server: LxdServer, innkeeper: Deployment) -> Iterato
 
 async def add_trusted(mira: Visitor, server: LxdServer, project: str) -> None:
     """By the command that the page shows, run on the server as it is written."""
-    from tests.browser.whole_life import TASK_MS
     from tests.lab.test_lxd_hosts import on_the_server
 
     page = mira.page
@@ -65,7 +64,7 @@ async def add_trusted(mira: Visitor, server: LxdServer, project: str) -> None:
     await expect(page.locator("main")).to_contain_text("Waiting for west to trust our certificate")
     await expect(page.locator("#live-state")).to_have_text("Live")
     await on_the_server(server, await page.inner_text("#cmd-trust"))
-    await page.wait_for_url("**/hosts/add?step=check&host=1", timeout=TASK_MS)
+    await page.wait_for_url("**/hosts/add?step=check&host=1")
     await expect(page.locator("#add-check")).to_contain_text("Connected")
 
 

@@ -11,6 +11,7 @@ import axe_playwright_python
 from attrs import define, field
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response
 
+from tests.browser.chromium import EXPECTED_WITHIN_MS
 from tests.browser.fleet import PASSWORD
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ async def visitor(
 ) -> Visitor:
     """Opens a window of its own, with no cookies. `port` is that of a proxy in front of the region."""
     context = await browser.new_context(viewport={"width": 1400, "height": 900}, java_script_enabled=scripts)
+    context.set_default_timeout(EXPECTED_WITHIN_MS)
     page = await context.new_page()
     origin = f"http://127.0.0.1:{port}" if port else innkeeper.api.url.removesuffix("/MAAS/api/2.0/")
     came = Visitor(context=context, page=page, origin=origin, username=username)

@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
 from attrs import define, frozen
 
@@ -222,7 +222,10 @@ class MaasCommand:
 
 @define
 class ClusterApi:
-    """maas-client-go, which cluster-api-provider-maas uses: HMAC-SHA1, and the op in the form."""
+    """maas-client-go, which cluster-api-provider-maas uses: HMAC-SHA1, and the op in the form.
+
+    The header repeats every field, with a blank as `+`; each is signed once. Fields of a PUT are not signed.
+    """
 
     connection: Connection
     signer: _Signer
@@ -245,13 +248,13 @@ class ClusterApi:
 
     async def _send(self, method: str, path: str, fields: Fields) -> Answer:
         target = f"/MAAS/api/2.0/{path}"
-        given = self.signer.parameters("HMAC-SHA1")
-        pairs = sorted((_escaped(name), _escaped(value)) for name, value in (*given.items(), *fields))
+        given = {**self.signer.parameters("HMAC-SHA1"), **(dict(fields) if method != "PUT" else {})}
+        pairs = sorted((_escaped(name), _escaped(value)) for name, value in given.items())
         normal = "&".join(f"{name}={value}" for name, value in pairs)
         base = "&".join((method, _escaped(f"http://{self.connection.host}{target}"), _escaped(normal)))
         digest = hmac.new(f"&{_escaped(self.signer.secret)}".encode(), base.encode(), hashlib.sha1).digest()
         given["oauth_signature"] = base64.b64encode(digest).decode()
-        signature = ", ".join(f'{name}="{_escaped(value)}"' for name, value in sorted(given.items()))
+        signature = ", ".join(f'{name}="{quote_plus(value, safe="~")}"' for name, value in sorted(given.items()))
         headers = [f"Host: {self.connection.host}", "User-Agent: Go-http-client/1.1"]
         body = b""
         if method == "GET":

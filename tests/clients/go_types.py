@@ -61,6 +61,10 @@ DNS_RESOURCE = {
     "id": INT, "fqdn": STR, "address_ttl": INT, "ip_addresses": [{"ip": STR}], "resource_records": [STR],
     "resource_uri": STR,
 }  # fmt: skip
+IP_RANGE = {
+    "id": INT, "type": STR, "start_ip": STR, "end_ip": STR, "comment": STR, "resource_uri": STR, "subnet": SUBNET,
+    "user": {"username": STR, "email": STR},
+}  # fmt: skip
 TAG = {"resource_uri": STR, "name": STR, "comment": STR, "definition": STR, "kernel_opts": STR}
 
 

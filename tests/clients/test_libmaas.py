@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 
 from tests.clients.calls import LIBMAAS, LIBMAAS_COMMAND
+from tests.clients.client_host import simulated_host
 from tests.clients.environment import program, run
-from tests.clients.go_programs import PROGRAMS, key_of
+from tests.clients.go_programs import key_of
 from tests.clients.recording_proxy import recording
+from tests.clients.scenarios.libmaas import live
 from tests.deployment.deployment import Deployment
 from tests.integration.images import add_image
 from tests.waiting import eventually
 
-ADDRESS = "simulated:lib?cores=8&networks=lan:10.1.0.0/24"
-
 
 async def test_libmaas_runs_a_machine_from_compose_to_delete(innkeeper: Deployment, tmp_path: Path) -> None:
-    await add_image(innkeeper, "ubuntu/noble")
-    life = str(PROGRAMS / "libmaas_life.py")
+    host = await simulated_host(innkeeper, "lib")
     async with recording(innkeeper.api.url) as proxy:
-        output = await run(program("python"), life, f"{proxy.url}/", key_of(innkeeper), ADDRESS, HOME=str(tmp_path))
-    found = json.loads(output)
-    assert found["user"] == "admin"
-    assert found["pod"][:4] == ["lib", "simulated", ["fast", "pod-console-logging", "simulated"], 8]
-    assert found["composed"] == ["libby", "READY", 2, 2048, "off"]
-    assert found["disks"] == [10**10, 5 * 10**9]
-    assert found["tags"][-1] == "lab" or "lab" in found["tags"]
-    assert found["allocated"] == ["ALLOCATED", "admin"]
-    assert found["deployed"] == ["DEPLOYED", "noble", "on"]
-    assert (found["power"], found["released"], found["left"]) == ("on", "READY", [0, 0])
+        await live(proxy.url, key_of(innkeeper), host, tmp_path)
     LIBMAAS.check(proxy.calls)
 
 

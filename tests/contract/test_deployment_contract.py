@@ -135,6 +135,28 @@ def test_deploying_and_undeploying_reserve_the_address_that_is_wanted_then(host:
         assert assigned(host, spec) == first
 
 
+def test_addresses_change_without_the_disks(host: CapableFixture) -> None:
+    if host.addressed[0].kind is not NicKind.NETWORK:
+        pytest.skip("requires a network with a DHCP server of the hypervisor")
+    spec = with_address(host, spec_for(host, "readdressed", disks=2), 0)
+    host.driver.compose(spec)
+    host.write_to_disks(spec)
+    first, before = assigned(host, spec), host.driver.find(spec.ref)
+    moved = with_address(host, spec, 1)
+    for _ in range(2):
+        host.driver.set_addresses(moved)
+        assert assigned(host, moved) == str(ip_address(first) + 1)
+    assert host.written_disks(spec) == (True, True)
+    assert host.driver.find(spec.ref) == before
+    other = with_address(host, spec_for(host, "other"), 0)
+    other = evolve(other, nics=(evolve(other.nics[0], mac_address="52:54:00:00:00:7f"),))
+    host.driver.compose(other)  # the address was released
+    with pytest.raises(WrongState, match=first):
+        host.driver.set_addresses(spec)
+    host.driver.set_addresses(evolve(spec, nics=(evolve(spec.nics[0], address=None),)))
+    assert assigned(host, spec) == ""
+
+
 def test_an_image_is_read_once_for_many_deployments(host: CapableFixture) -> None:
     source = content()
     specs = [deployed(host, f"many{number}", source) for number in range(3)]
@@ -193,8 +215,9 @@ def test_deploying_requires_the_image_and_the_guest(host: CapableFixture) -> Non
     missing = spec_for(host, "missing")
     with pytest.raises(NotFound, match=missing.name):
         host.driver.deploy(missing, source.image, seed())
-    with pytest.raises(NotFound, match=missing.name):
-        host.driver.undeploy(missing)
+    for change in (host.driver.undeploy, host.driver.set_addresses):
+        with pytest.raises(NotFound, match=missing.name):
+            change(missing)
 
 
 def test_a_running_guest_is_neither_deployed_nor_emptied(host: CapableFixture) -> None:
@@ -203,8 +226,9 @@ def test_a_running_guest_is_neither_deployed_nor_emptied(host: CapableFixture) -
     host.driver.power(spec.ref, PowerAction.ON, grace_s=0.1)
     with pytest.raises(WrongState, match=spec.name):
         host.driver.deploy(spec, source.image, seed(b"other"))
-    with pytest.raises(WrongState, match=spec.name):
-        host.driver.undeploy(spec)
+    for change in (host.driver.undeploy, host.driver.set_addresses):
+        with pytest.raises(WrongState, match=spec.name):
+            change(spec)
     host.driver.power(spec.ref, PowerAction.FORCE_OFF, grace_s=0.1)
     assert host.root_disk_holds(spec, source.image)
     assert host.user_data(spec) == seed().user_data

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from common.errors import InnkeeperError
+from innkeeper.answer import Answer
 from innkeeper.api_description import Method
-from innkeeper.http import Answer, Api, Body
+from innkeeper.http import Api
+from innkeeper.request_body import Body
 from tests.waiting import eventually
 
 ASYNC = {"Prefer": "respond-async"}

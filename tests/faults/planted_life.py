@@ -16,8 +16,9 @@ from attrs import define, field
 
 from common.errors import InnkeeperError
 from common.rpc.tokens import decode_token
-from innkeeper.http import Api, Body, api_url
+from innkeeper.http import Api, api_url
 from innkeeper.profiles import Profiles, default_path
+from innkeeper.request_body import Body
 from rackd.identity import load
 from regiond.accounts.logins import Logins
 from regiond.accounts.passwords import Passwords
@@ -78,7 +79,8 @@ class PlantedLife:
         config.write_text(f'database = "{self.processes.dsn}"\n')
         await self.processes.start_region()
         self.search.add_text("API key of admin", self.processes.api_key.split(":")[2])
-        token = (await self.deployment.post("racks/", op="token"))["token"]
+        once = {"Idempotency-Key": "token of the rack"}  # so that the answer is kept
+        token = (await self.deployment.post("racks/", op="token", headers=once))["token"]
         self.search.add_text("join token", decode_token(token).secret)
         await self.run(
             "rackd", "join", "--name", RACK, "-", given=token, INNKEEPER_STATE=str(self.processes.rack_state())

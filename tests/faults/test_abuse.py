@@ -13,8 +13,8 @@ from tests.deployment.deployment import Deployment
 CHOSEN = ("slow-bodies", "idle-connections", "bodies-of-a-user", "headers", "logins", "rpc-rack", "lxd-redirect")
 # No warm-up, and a calm just longer than the pause between two composes: latencies are hardly judged here.
 PACE = Pace(warm_up_s=0.0, calm_s=0.6, pause_s=0.1, attack_s=1.0, idle_connections=1000, repetitions_s=0.0)
-# CI machines are shared: a wait of seconds shows that a region stands still, not that it is busy.
-LENIENT = Limits(max_ratio=10.0, floor_ms=10_000.0, max_growth_mib=300.0, max_failures=20, max_stolen=1.0)
+# CI machines are shared, and ten seconds of a busy one say nothing. What takes 30 s is a failure of the client.
+LENIENT = Limits(max_ratio=10.0, floor_ms=30_000.0, max_growth_mib=300.0, max_failures=20, max_stolen=1.0)
 
 
 @pytest.mark.deadline(180)

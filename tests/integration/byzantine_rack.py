@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from common.rpc.commands import Command
+from common.rpc.command import Command
 from common.rpc.connection import connect
 from common.rpc.handlers import Handler, Side
 from common.rpc.link import Link

@@ -6,6 +6,7 @@ Imports of the daemons are in the fixtures: this file is read before pytest inst
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,15 @@ def heartbeat(database: Database) -> Iterator[Heartbeat]:
     settle(started.start())
     yield started
     settle(started.stop())
+
+
+@pytest.fixture
+def stopped_request_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regions whose buckets of requests never refill, however long the requests of the test take."""
+    from regiond.request_limits import RequestLimits
+    from regiond.wiring import accounts
+
+    monkeypatch.setattr(accounts, "RequestLimits", partial(RequestLimits, clock=lambda: 0.0))
 
 
 @pytest.fixture

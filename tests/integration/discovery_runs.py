@@ -15,7 +15,11 @@ from tests.deployment.deployment import Deployment
 
 
 async def discover(innkeeper: Deployment, host_id: int) -> Discovery:
-    """Returns what the driver finds on the simulated host."""
+    """Returns what the driver finds on the simulated host.
+
+    Ends the region's own refreshes: one that an event has requested would undo what the test applies.
+    """
+    await innkeeper.region.components.schedule.stop()
     async with innkeeper.region.components.database.connection() as db:
         installation_id: UUID = await db.fetchval("select id from installation")
     parameters = await innkeeper.get(f"vm-hosts/{host_id}/", op="parameters")

@@ -16,7 +16,7 @@ from attrs import define, field, frozen
 from regiond.accounts.model import ApiKey
 from tests.unit.api_double import authorization
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 @frozen(kw_only=True)

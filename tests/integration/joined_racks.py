@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.certificates import make_key, make_signing_request
-from common.rpc.commands import JoinCall, Joined
+from common.rpc.region_commands import JoinCall, Joined
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.racks.service import Racks

@@ -60,7 +60,7 @@ class NetworkSetup:
         """A machine of that name claims the address."""
         machine_id, nic_id = await self.machine(name)
         async with self.database.transaction() as db:
-            subnet = await network_service.check_static_address(db, ip)
+            subnet = await network_service.check_static_address(db, ip, caller=ADMIN)
             await network_service.claim_static_address(
                 db, subnet_id=subnet.id, address=ip, machine_id=machine_id, nic_id=nic_id
             )
@@ -77,7 +77,7 @@ class NetworkSetup:
 
     async def check(self, ip: str) -> int:
         async with self.database.connection() as db:
-            return (await network_service.check_static_address(db, ip)).id
+            return (await network_service.check_static_address(db, ip, caller=ADMIN)).id
 
     async def fetch(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         async with self.database.connection() as db:

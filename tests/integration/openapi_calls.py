@@ -27,12 +27,12 @@ from schemathesis.specs.openapi.checks import (
 
 from regiond.accounts.model import ApiKey
 from regiond.api.endpoint import Endpoint, Resource
+from regiond.api.examples import example_of
 from regiond.api.openapi import openapi
 from regiond.api.registry import DOCUMENTED
 from tests.integration.object_paths import path_to
 from tests.integration.two_pools import Role, TwoPools
 from tests.unit.api_double import authorization
-from tests.unit.good_requests import GOOD
 
 AnyCase = Case[Any]
 Operation = APIOperation[Any, Any, Any, Any]
@@ -46,7 +46,7 @@ ON_HOSTS = frozenset({"compose", "allocate"})
 
 def described(url: str) -> schemathesis.BaseSchema:
     """The description, without the `default` response, which would permit any status."""
-    document = openapi(DOCUMENTED, origin=url, version="3.7.3")
+    document = openapi(DOCUMENTED, server=url, version="3.7.3")
     for item in document["paths"].values():
         for name, operation in item.items():
             if name != "parameters":
@@ -98,7 +98,9 @@ class OpenApiCalls:
     ) -> Iterator[st.SearchStrategy[AnyCase]]:
         """Yields requests about objects that exist: sensible, valid and invalid ones; and any about others."""
         known = [path_to(resource, one) for one in self.pools.contents.values()]
-        sensible = {one.name: GOOD[one.name] for one in endpoint.fields if one.required}
+        sensible = {one.name: example_of(one) for one in endpoint.fields if one.required}
+        if "power_address" in sensible:
+            sensible |= {"type": "simulated", "power_address": "simulated:s1?cores=4"}  # not a host on some network
         if sensible and endpoint.method in {"POST", "PUT"}:
             yield operation.as_strategy(
                 GenerationMode.POSITIVE, path_parameters=dict(known[0]), body=sensible, media_type="application/json"

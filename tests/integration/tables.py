@@ -23,6 +23,13 @@ async def rows(innkeeper: Deployment, query: str) -> list[Any]:
         return [tuple(row) for row in await db.fetch(query)]
 
 
+async def dump(innkeeper: Deployment) -> str:
+    """Returns every row of every table as text, with bytes in hex."""
+    names = await rows(innkeeper, "select tablename from pg_tables where schemaname = 'public'")
+    found = [row[0] for (name,) in names for row in await rows(innkeeper, f'select t::text from "{name}" t')]  # noqa: S608  # names from pg_tables
+    return "\n".join(found)
+
+
 async def lock_waiters(database: Database) -> int:
     """Returns the number of connections that wait for a lock."""
     async with database.connection() as db:

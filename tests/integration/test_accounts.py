@@ -92,6 +92,7 @@ async def test_an_authenticated_key_is_cached_for_three_seconds(accounts: Accoun
 
 
 async def test_cached_authentication_needs_no_query(accounts: Accounts, database: Database) -> None:
+    accounts = _accounts(database, clock=Clock())  # stands still, however long the test takes
     _, key = await _admin(accounts)
     await _authenticate(accounts, key)
     await database.close()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from common.errors import InnkeeperError, InvalidRequest
+from regiond.hosts.model import HostChange
 from tests.deployment.deployment import Deployment
 from tests.integration.lxd_hosts import add, parameters
 from tests.integration.tables import rows
@@ -78,6 +79,17 @@ async def test_an_address_where_nothing_answers_is_refused(innkeeper: Deployment
     with innkeeper.simulated("two").down():
         assert "could not be read" in await refusal(innkeeper, host, "simulated:two?cores=4&memory_mib=12288")
     assert (await innkeeper.get(f"vm-hosts/{host['id']}/"))["state"] == "ready"
+
+
+async def test_a_new_address_that_hangs_is_refused_before_clients_give_up(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated("one")
+    await innkeeper.compose(host["id"], **SMALL)
+    before = await kept(innkeeper)
+    change = HostChange(address="simulated:two?cores=4&memory_mib=12288")
+    with innkeeper.held(name="two"), pytest.raises(InvalidRequest) as refused:
+        await innkeeper.region.components.services.hosts.update(innkeeper.admin, host["id"], change, wait_s=1.5)
+    assert "did not answer within 1 s" in refused.value.fields["power_address"][0]
+    assert await kept(innkeeper) == before
 
 
 async def test_the_address_stays_while_an_operation_acts(innkeeper: Deployment) -> None:

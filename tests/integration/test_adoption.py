@@ -92,12 +92,12 @@ async def test_guest_names_become_host_names_or_are_rejected_as_taken(innkeeper:
     rename(innkeeper, "taken", "Taken-By-Us")
     await refresh(innkeeper, host)
     (message,) = (await invalid_fields(adopt(innkeeper, host, guests="Taken-By-Us")))["guests"]
-    assert "another machine is named taken-by-us" in message
+    assert "another machine or device is named taken-by-us" in message
     assert [*await invalid_fields(adopt(innkeeper, host, guests="Taken-By-Us", hostname="taken-by-us"))] == ["hostname"]
     found = {one["guest"]: one for one in await adopt(innkeeper, host, all="true")}
     assert found["My VM_1.example"]["hostname"] == "my-vm-1-example"
     for name in ("Taken-By-Us", "my-vm-1-example"):
-        assert "another machine is named" in found[name]["rejected"]
+        assert "another machine or device is named" in found[name]["rejected"]
         assert found[name]["operation"] is None
     (adopted,) = await adopt(innkeeper, host, guests="Taken-By-Us", hostname="Other")
     assert adopted["hostname"] == "other"

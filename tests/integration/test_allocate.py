@@ -55,6 +55,19 @@ async def test_the_cheapest_ready_machine_is_allocated_or_one_is_composed(innkee
     assert {"allocate", "release", "compose", "delete"} <= kinds.keys()
 
 
+async def test_a_named_machine_that_is_locked_for_a_moment_is_allocated(innkeeper: Deployment) -> None:
+    """As while the change of its guest is recorded that follows a release: Terraform allocates it at once."""
+    host = await innkeeper.add_simulated()
+    await innkeeper.compose(host["id"], cores=1, memory=1024, hostname="web")
+    async with innkeeper.connection() as other:
+        async with other.transaction():
+            await other.execute("select 1 from machine where hostname = 'web' for update")
+            task = asyncio.create_task(allocate(innkeeper, name="web"))
+            done, _ = await asyncio.wait({task}, timeout=0.3)
+            assert not done
+        assert (await task)["status_name"] == "Allocated"
+
+
 async def test_a_locked_machine_delays_no_other_allocation(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     for cores, hostname in ((1, "small"), (2, "large")):

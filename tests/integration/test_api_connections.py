@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from attrs import evolve
 
 from regiond.api import channel
 from regiond.api.channel import ConnectionLimits, LimitedChannel, OpenConnections
+from regiond.api.describe import description_hash
 from regiond.api.dispatch import ANONYMOUS_BODY_BYTES
 from regiond.api.klein_adapter import REFUSAL_DELAY_S
+from regiond.api.registry import SERVED
 from regiond.api.request_body import MAX_BODY_BYTES
 from regiond.api.site import SiteOptions
 from regiond.request_limits import BURST_S, LONG_BODY_BYTES_PER_S, RequestLimits
-from tests.integration.test_api_http import BASE, Client, serve
+from tests.integration.test_api_http import BASE, Client, HeldCall, serve
 from tests.unit.answers.accounts import ADMIN_KEY
 from tests.unit.api_double import ApiDouble
 from tests.waiting import eventually, settle
@@ -34,6 +36,11 @@ def client() -> Iterator[Client]:
     served = serve(ApiDouble(), options, limits=RequestLimits(clock=lambda: 0.0))
     yield served
     settle(served.stop())
+
+
+def is_of_the_region(answer: bytes) -> bool:
+    """Whether a client can tell that it is no answer of a proxy in front of the region."""
+    return f"\r\nX-MAAS-API-Hash: {description_hash(SERVED)}\r\n".encode() in answer
 
 
 @asynccontextmanager
@@ -66,10 +73,10 @@ async def test_headers_have_a_deadline_however_slowly_they_arrive(
     ids=["path", "header", "no line"],
 )
 async def test_a_line_that_is_too_long_is_answered(client: Client, head: bytes, status: bytes) -> None:
-    async with connected(client, head % (b"a" * 20_000)) as (reader, _):
+    async with connected(client, head % (b"a" * 70_000)) as (reader, _):
         answer = await reader.read()
     assert answer.startswith(b"HTTP/1.1 " + status)
-    assert b"longer than 16384 bytes" in answer
+    assert b"longer than 65536 bytes" in answer
 
 
 async def test_a_body_has_a_deadline_however_slowly_it_arrives(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +113,17 @@ async def test_a_wrong_key_is_refused_before_a_long_body(client: Client) -> None
         assert (await reader.read()).startswith(b"HTTP/1.1 401 ")
 
 
+async def test_a_login_that_takes_too_long_is_answered_by_the_region(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel, "ADMIT_S", REFUSAL_DELAY_S / 10)
+    head = client.encode("POST", PATH, body=b"", signed=False, host="r")
+    async with connected(client, head.replace(b"Length: 0", b"Length: 4000000")) as (reader, _):
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert is_of_the_region(answer)
+
+
 async def test_a_short_body_may_be_signed_inside(client: Client) -> None:
     assert (await client.request("POST", PATH, body=b"x=1", signed=False)).status == 401
 
@@ -137,12 +155,25 @@ async def test_an_idle_connection_ends_when_there_are_too_many(client: Client) -
         assert await oldest.read() == b""
 
 
+async def test_one_connection_too_many_is_refused_by_the_region(client: Client) -> None:
+    client.api.answers["groups.zones"] = HeldCall(())
+    async with AsyncExitStack() as held:
+        for _ in range(3):
+            read = client.encode("GET", f"{BASE}zones/", body=b"", signed=True, host="r")
+            await held.enter_async_context(connected(client, read))
+        await eventually(lambda: len(client.api.done()) == 3)
+        async with connected(client) as (reader, _):
+            answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert is_of_the_region(answer)
+
+
 class _Busy(LimitedChannel):
     is_idle = False
 
 
 def busy() -> LimitedChannel:
-    return _Busy(lambda *_: asyncio.sleep(0), lambda _: None)
+    return _Busy(lambda *_: asyncio.sleep(0), lambda _: None, {})
 
 
 def test_no_connection_with_a_request_is_ended_for_another() -> None:

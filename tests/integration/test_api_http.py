@@ -27,7 +27,7 @@ from regiond.api.site import DEFAULT_OPTIONS, SiteOptions, make_site
 from regiond.request_limits import RequestLimits, RequestRates
 from tests.unit.answers.accounts import ADMIN_KEY, SIGNING_KEY
 from tests.unit.api_double import NOW_S, ApiDouble, authorization
-from tests.unit.api_samples import OPERATION, RUNNING
+from tests.unit.machine_samples import OPERATION, RUNNING
 from tests.waiting import eventually, settle
 
 BASE = "/MAAS/api/2.0/"
@@ -317,14 +317,17 @@ async def test_a_disconnecting_client_does_not_cancel_its_change(client: Client)
     await eventually(lambda: held.ended == "finished")
 
 
-async def test_closing_cancels_waiting_requests_with_503(client: Client) -> None:
+@pytest.mark.parametrize(("headers", "retry_after"), [({}, None), ({"Idempotency_Key": "k"}, "5")])
+async def test_closing_cancels_waiting_requests_with_503(
+    client: Client, headers: dict[str, Any], retry_after: str | None
+) -> None:
     held = HeldCall(OPERATION)
     client.api.answers.update({"hosts.start_refresh": RUNNING, "operations.wait": held})
-    pending = asyncio.ensure_future(client.request("POST", f"{BASE}vm-hosts/4/?op=refresh"))
+    pending = asyncio.ensure_future(client.request("POST", f"{BASE}vm-hosts/4/?op=refresh", **headers))
     await held.started.wait()
     await client.stop()
     response = await pending
-    assert response.status == 503
+    assert (response.status, response.headers.get("retry-after")) == (503, retry_after)
     assert held.ended == "cancelled"
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from innkeeper.http import Body
+from innkeeper.request_body import Body
 from regiond.api.registry import RESOURCES
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh, rows
@@ -202,7 +202,7 @@ async def test_async_requests_answer_an_operation(innkeeper: Deployment) -> None
     first = await innkeeper.post(path, op="compose", headers=headers)
     again = await innkeeper.post(path, op="compose", headers=headers)
     assert first["id"] == again["id"]
-    ended = await innkeeper.region.components.services.operations.wait(first["id"], timeout_s=30)
+    ended = await innkeeper.region.components.services.operations.wait(first["id"], timeout_s=60)
     found = await innkeeper.get(f"operations/{ended.id}/")
     assert found["state"] == "succeeded"
     assert found["log"]

@@ -15,6 +15,7 @@ from regiond.audit.model import AuditAnswer, AuditFilter, AuditRequest, AuditRes
 from regiond.audit.service import Audit
 from regiond.caller import Caller
 from regiond.db.pool import Database
+from tests.clock import Clock
 
 pytestmark = pytest.mark.database
 
@@ -180,6 +181,10 @@ async def test_lists_are_filtered_and_paged(audit: Audit) -> None:
     assert await ids(object="web") == [5, 3, 1]
     assert await ids(result=AuditResult.REJECTED) == [5]
     assert await ids(before_id=5, limit=1) == [3]
+    assert await ids(oldest_first=True) == [1, 3, 5]
+    assert await ids(oldest_first=True, after_id=1, limit=1) == [3]
+    assert await audit.count(ADMIN, AuditFilter(action="Machine.lock")) == 2
+    assert await audit.count(ADMIN, AuditFilter(limit=2)) == 2
     at = (await audit.list(ADMIN, AuditFilter(username="bob")))[0].at
     assert (await ids(since=at), await ids(until=at)) == ([5, 3], [1])
 
@@ -193,13 +198,18 @@ async def test_exported_rows_can_be_verified_without_the_database(audit: Audit) 
     assert all(before.hash == after.previous_hash for before, after in pairwise(rows))
 
 
-async def test_requests_of_strangers_are_limited_and_counted(audit: Audit) -> None:
+async def test_requests_of_strangers_are_limited_and_counted(database: Database) -> None:
+    clock = Clock()
+    audit = Audit(database, clock=clock)
     rejected = AuditAnswer(result=AuditResult.REJECTED, status=401)
     for _ in range(20):
         await audit.record(asked(username=None), rejected)
     assert len(await audit.list(ADMIN, AuditFilter())) == 1
     await audit.record(asked(), rejected)  # of an account: always
     assert len(await audit.list(ADMIN, AuditFilter())) == 2
+    clock.now += 1
+    await audit.record(asked(username=None), rejected)
+    assert (await audit.list(ADMIN, AuditFilter()))[0].request.not_recorded == 19
 
 
 async def test_repeated_rejections_of_an_account_are_counted(audit: Audit) -> None:

@@ -71,7 +71,7 @@ async def test_repair_and_discovery_of_a_host_never_deadlock(database: Database,
 
     async with database.transaction() as discovery:
         await host_store.lock_existence(discovery, host_id)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await repair()
         await lock_server(discovery, ledger.server_id)
         repaired = asyncio.create_task(repair())

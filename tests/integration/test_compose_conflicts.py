@@ -60,7 +60,7 @@ async def test_an_uncommitted_host_name_delays_only_its_own_compose(innkeeper: D
         other_region = db.transaction()
         await other_region.start()
         await db.execute(WEB, hosts["one"])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             held = asyncio.create_task(compose_all(innkeeper, web, *others))
             await eventually(lambda: lock_waiters(innkeeper.region.components.database))
             all_composed(await compose_all(innkeeper, *others))
@@ -76,7 +76,7 @@ async def test_composes_waiting_for_a_server_hold_one_connection(innkeeper: Depl
         await db.execute(LOCK_SERVER, hosts["one"])
         held = asyncio.create_task(compose_all(innkeeper, *[wanted] * 12))  # more than the pool has connections
         await eventually(lambda: lock_waiters(innkeeper.region.components.database))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             all_composed(await compose_all(innkeeper, other))
         assert await lock_waiters(innkeeper.region.components.database) == 1
     all_composed(await held)

@@ -63,20 +63,28 @@ async def test_regions_are_region_controllers_for_administrators(innkeeper: Depl
     assert (await rejection(ann.get("regioncontrollers/"))).details["status"] == 403
 
 
-async def test_nodes_are_machines_and_racks(innkeeper: Deployment) -> None:
+async def test_nodes_are_machines_devices_and_racks(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     for name in ("one", "two"):
         await innkeeper.compose(host["id"], hostname=name)
     machine = (await innkeeper.get("machines/?hostname=one"))[0]
+    await innkeeper.post("machines/", op="allocate", system_id=machine["system_id"])
+    machine = (await innkeeper.get("machines/?hostname=one"))[0]
+    await innkeeper.post("devices/", parent="one", hostname="box", mac_addresses="52:54:00:aa:00:01")
     nodes = await innkeeper.get("nodes/")
-    assert [node["hostname"] for node in nodes] == ["one", "two", "rack"]
+    assert [node["hostname"] for node in nodes] == ["one", "two", "box", "rack"]
+    assert [node["node_type"] for node in nodes] == [0, 0, 1, 2]
+    (box,) = await innkeeper.get("devices/")
+    assert nodes[2] == box == await innkeeper.get("nodes/box/") == await innkeeper.get(f"nodes/{box['system_id']}/")
     assert nodes[0] == machine == await innkeeper.get(f"nodes/{machine['system_id']}/")
-    assert await innkeeper.get("nodes/rack/") == nodes[2]
+    assert await innkeeper.get("nodes/rack/") == nodes[3]
     mac_address = machine["interface_set"][0]["mac_address"]
     for query, expected in (
         (f"id={machine['system_id']}", ["one"]), ("hostname=two&hostname=rack", ["two", "rack"]),
-        (f"mac_address={mac_address.upper()}", ["one"]), ("zone=1", ["one", "two", "rack"]), ("zone=x", []),
-        ("agent_name=juju", []),
+        (f"mac_address={mac_address.upper()}", ["one"]), ("zone=1", ["one", "two", "box", "rack"]), ("zone=x", []),
+        ("agent_name=juju", []), ("mac_address=52:54:00:aa:00:01", ["box"]), (f"id={box['system_id']}", ["box"]),
+        ("domain=maas", ["one", "two", "box", "rack"]), ("domain=other", []), ("pool=default", ["one", "two", "box"]),
+        ("pool=other", []), ("tags=none", []),
     ):  # fmt: skip
         assert [node["hostname"] for node in await innkeeper.get(f"nodes/?{query}")] == expected, query
     of_host = await innkeeper.get(f"nodes/{host['host']['system_id']}/")
@@ -90,5 +98,5 @@ async def test_settings_name_the_default_image(innkeeper: Deployment) -> None:
     assert await config(innkeeper, "maas_name") == "innkeeper"
     assert await config(innkeeper, "default_osystem") == "ubuntu"
     assert await config(innkeeper, "default_distro_series") == ""
-    problems = await invalid_fields(config(innkeeper, "ntp_servers"))
+    problems = await invalid_fields(config(innkeeper, "no-such-setting"))
     assert "default_osystem, default_distro_series, maas_name" in problems["name"][0]

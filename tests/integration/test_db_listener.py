@@ -96,5 +96,5 @@ async def test_stop_does_not_wait_for_an_unavailable_server(database: Database, 
     await notifications.start()
     await execute(database, _DISCONNECT)
     await eventually(lambda: not notifications.connected)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await notifications.stop()

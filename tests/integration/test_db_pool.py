@@ -13,7 +13,7 @@ import pytest
 
 from common.errors import BadSettings, Busy, DatabaseUnavailable, InvalidRequest
 from development import postgres
-from regiond.db.pool import Database, Db, connect
+from regiond.db.pool import CONNECT_DEADLINE_S, Database, Db, connect
 from regiond.events.service import Events
 from tests.database import execute, fetchval, named
 from tests.waiting import eventually
@@ -125,10 +125,12 @@ async def test_a_statement_timeout_is_unavailable(database: Database) -> None:
 
 
 async def test_an_exhausted_pool_is_unavailable_with_the_reason(database_url: str) -> None:
-    database = await Database.open(database_url, min_size=1, max_size=1, acquire_deadline_s=0.05)
+    database = await Database.open(database_url, min_size=1, max_size=1)
     async with database.connection():
+        database.acquire_deadline_s = 0.05
         with pytest.raises(DatabaseUnavailable, match="1 of 1 are in use"):
             await database.ping()
+    database.acquire_deadline_s = CONNECT_DEADLINE_S
     await database.ping()
     await database.close()
 

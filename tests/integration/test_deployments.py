@@ -12,6 +12,7 @@ import pytest
 
 from common.errors import InvalidRequest
 from common.report_url import find_report
+from rackd.drivers.simulated.fault_injection import Call
 from regiond.db.pool import Database
 from regiond.machines.deployment import steps
 from tests.database import execute, fetchval
@@ -161,6 +162,29 @@ async def test_release_and_deletion_stop_a_deployment(innkeeper: Deployment, met
         assert innkeeper.simulated().image_of("vm") is None
     else:
         await innkeeper.delete(f"machines/{system_id}/")
+        assert innkeeper.simulated_guests() == []
+
+
+@pytest.mark.parametrize(("held", "step"), [("copy image", "copy_image"), ("write root disk", "write_disk")])
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+async def test_a_release_does_not_wait_until_a_host_has_stopped_deploying(
+    innkeeper: Deployment, method: str, held: Call, step: str
+) -> None:
+    await add_image(innkeeper)
+    system_id = await composed(innkeeper)
+    path, op = f"machines/{system_id}/", "release" if method == "POST" else None
+    with innkeeper.held(held):
+        deployment = await innkeeper.begin(path, op="deploy")
+        at_step = "select step = $2 from operation where id = $1"
+        await eventually(lambda: fetchval(database(innkeeper), at_step, deployment, step))
+        operation = await innkeeper.begin(path, op=op, method=method)  # answered although the host does not
+        assert await innkeeper.ended(deployment) == "cancelled"
+        assert await status(innkeeper, system_id) == "Releasing"
+    assert await innkeeper.ended(operation) == "succeeded"
+    if method == "POST":
+        assert await status(innkeeper, system_id) == "Ready"
+        assert (innkeeper.simulated().image_of("vm"), (await innkeeper.get(path))["power_state"]) == (None, "off")
+    else:
         assert innkeeper.simulated_guests() == []
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from regiond.machines.device_model import MAX_DEVICE_NICS, MAX_DEVICES
 from tests.deployment.deployment import Deployment
-from tests.integration.tables import rows
+from tests.integration.tables import rows, sql
 from tests.integration.test_nic_links import NETWORKS, allocated, reaches, ready, subnet
-from tests.integration.users import as_user
+from tests.integration.users import as_user, own
 from tests.rejections import invalid_fields, rejected_status, rejection
 
 MAC = "52:54:00:aa:00:01"
@@ -16,6 +17,12 @@ REQUIRED_BY_GOMAASAPI = {
     "resource_uri": str, "system_id": str, "hostname": str, "fqdn": str, "parent": str, "owner": str,
     "ip_addresses": list, "interface_set": list, "zone": dict,
 }  # fmt: skip
+
+_FILL = """
+    insert into device (system_id, hostname, parent_id)
+    select 'fill' || number, 'fill-' || number, m.id from generate_series(1, $1) number, machine m
+     where m.system_id = $2
+"""
 
 
 async def register(innkeeper: Deployment, parent: str, hostname: str = "box", mac: str = MAC) -> Any:
@@ -56,14 +63,24 @@ async def test_a_container_gets_addresses_as_juju_asks_for_them(innkeeper: Deplo
 
 async def test_devices_are_found_by_every_filter(innkeeper: Deployment) -> None:
     web, db = await allocated(innkeeper), await allocated(innkeeper, "db")
+    await innkeeper.post("resourcepools/", name="other")
+    await innkeeper.put(f"machines/{db.system_id}/", pool="other")
+    await sql(innkeeper, "update machine set agent_name = 'juju' where hostname = 'db'")
+    ann = await as_user(innkeeper, "ann")
+    await own(innkeeper, web.system_id, "ann")
     one = await register(innkeeper, "web", "box-1")
     two = await register(innkeeper, db.system_id, "box-2", "52:54:00:aa:00:02")
     for query, found in {
         "": [one, two], f"id={one['system_id']}": [one], "hostname=box-2": [two], "hostname=box-2.maas": [two],
         f"parent={web.system_id}": [one], "mac_address=52:54:00:AA:00:02": [two], "zone=default": [one, two],
         "zone=other": [], "domain=maas": [one, two], "id=nobody": [], "domain=other": [],
+        "domain=0": [one, two], "hostname=BOX-2.maas": [two], "pool=other": [two], "pool=0": [one], "pool=nothing": [],
+        "agent_name=juju": [], "owner=ann": [one], "owner=admin&pool=default": [],
+        "tags=virtual": [], "zone=1": [one, two],
     }.items():  # fmt: skip
         assert await innkeeper.get(f"devices/?{query}") == found, query
+    assert (await ann.get("devices/"), await ann.get("devices/?pool=other")) == ([one], [])
+    assert list(await invalid_fields(innkeeper.get("devices/?fabrics=1"))) == ["fabrics"]
     assert await innkeeper.get("devices/box-2/") == two
     assert await innkeeper.get(f"nodes/{two['system_id']}/interfaces/") == two["interface_set"]
     renamed = await innkeeper.put("devices/box-2/", hostname="box-3", description="lxd")
@@ -116,6 +133,16 @@ async def test_wrong_requests_say_why(innkeeper: Deployment) -> None:
     assert [one["hostname"] for one in await innkeeper.get("devices/")] == ["box"]
 
 
+async def test_no_machine_gets_the_hostname_of_a_device(innkeeper: Deployment) -> None:
+    nic = await allocated(innkeeper)
+    await register(innkeeper, nic.system_id)
+    (host,) = await innkeeper.get("vm-hosts/")
+    taken = {"hostname": ['Node with hostname "box" already exists']}
+    assert await invalid_fields(innkeeper.compose(host["id"], hostname="box")) == taken
+    assert await invalid_fields(innkeeper.put(f"machines/{nic.system_id}/", hostname="box")) == taken
+    assert (await innkeeper.put(f"machines/{nic.system_id}/", description="x"))["hostname"] == "web"
+
+
 async def test_the_nics_of_machines_are_neither_added_nor_deleted(innkeeper: Deployment) -> None:
     nic = await allocated(innkeeper)
     interfaces = f"nodes/{nic.system_id}/interfaces/"
@@ -139,6 +166,91 @@ async def test_only_the_owner_of_the_machine_has_devices_on_it(innkeeper: Deploy
     assert await rejected_status(ann.delete(f"devices/{device['system_id']}/")) == 403
     assert await rejected_status(ann.post(interface_of(device), op="disconnect")) == 403
     assert await ann.get("devices/") == [device]
+
+
+async def test_a_device_is_only_on_networks_of_its_machine(innkeeper: Deployment) -> None:
+    path = interface_of(await register(innkeeper, (await allocated(innkeeper)).system_id))
+    dmz, lan = [await subnet(innkeeper, cidr) for cidr in ("10.1.0.0/24", "10.2.0.0/24")]
+    for mode in ("AUTO", "STATIC", "DHCP", "LINK_UP"):
+        fields = await invalid_fields(innkeeper.post(path, op="link_subnet", mode=mode, subnet=lan["id"]))
+        (reason,) = fields["subnet"]
+        assert f"the NICs of web are on VLAN {dmz['vlan']['name']} (id {dmz['vlan']['id']})" in reason
+    change = innkeeper.put(path, vlan=lan["vlan"]["id"])
+    assert "the NICs of web are on VLAN" in str((await invalid_fields(change))["vlan"])
+    interfaces = path.rsplit("/", 2)[0] + "/"
+    added = innkeeper.post(interfaces, op="create_physical", mac_address="52:54:00:aa:00:02", vlan=lan["vlan"]["id"])
+    assert list(await invalid_fields(added)) == ["vlan"]
+    assert (await innkeeper.get(path))["links"] == []
+
+
+async def test_a_device_has_addresses_in_each_network_of_its_machine(innkeeper: Deployment) -> None:
+    nic = await allocated(innkeeper, interfaces="eth0:subnet_cidr=10.1.0.0/24;eth1:subnet_cidr=10.2.0.0/24")
+    device = await innkeeper.post(
+        "devices/", mac_addresses=f"{MAC},52:54:00:aa:00:02", parent=nic.system_id, hostname="box"
+    )
+    for number, cidr in enumerate(("10.1.0.0/24", "10.2.0.0/24")):
+        await innkeeper.post(interface_of(device, number), op="link_subnet", mode="AUTO", subnet=cidr)
+    assert (await innkeeper.get("devices/box/"))["ip_addresses"] == ["10.1.0.2", "10.2.0.2"]
+
+
+async def test_a_device_of_a_machine_without_nics_is_linked_to_no_subnet(innkeeper: Deployment) -> None:
+    await allocated(innkeeper, "other")
+    nic = await allocated(innkeeper, interfaces="")
+    await innkeeper.region.components.database.in_transaction(
+        lambda db: db.execute(
+            "delete from machine_nic where machine_id = (select id from machine where hostname = 'web')"
+        )
+    )
+    path = interface_of(await register(innkeeper, nic.system_id))
+    fields = await invalid_fields(innkeeper.post(path, op="link_subnet", mode="AUTO", subnet="10.1.0.0/24"))
+    assert "The VLANs of the NICs of web are unknown" in fields["subnet"][0]
+
+
+async def test_a_device_without_addresses_outside_of_dhcp_gets_a_remedy(innkeeper: Deployment) -> None:
+    path = interface_of(await register(innkeeper, (await allocated(innkeeper)).system_id))
+    await innkeeper.post("ipranges/", type="reserved", start_ip="10.1.0.2", end_ip="10.1.0.127")
+    for mode in ("AUTO", "STATIC"):
+        error = await rejection(innkeeper.post(path, op="link_subnet", mode=mode, subnet="10.1.0.0/24"))
+        assert error.details["status"] == 409
+        assert "10.1.0.0/24 has no free address outside of the DHCP range 10.1.0.128-10.1.0.254" in error.message
+        assert (
+            "lxc network set NETWORK ipv4.dhcp.ranges=10.1.0.128-10.1.0.191 (libvirt: virsh net-edit" in error.message
+        )
+    await innkeeper.post("ipranges/", type="reserved", start_ip="10.1.0.128", end_ip="10.1.0.254")
+    assert await rejected_status(innkeeper.post(path, op="link_subnet", mode="AUTO", subnet="10.1.0.0/24")) == 503
+    assert (await innkeeper.get(path))["links"] == []
+
+
+async def test_a_device_gets_no_address_of_a_dhcp_range_by_name_either(innkeeper: Deployment) -> None:
+    """No host reserves it for a device, so the DHCP server would give it to another guest."""
+    nic = await allocated(innkeeper)
+    device = await register(innkeeper, nic.system_id)
+    link: dict[str, Any] = {"op": "link_subnet", "mode": "STATIC", "subnet": "10.1.0.0/24"}
+    for address in ("10.1.0.128", "10.1.0.254"):
+        fields = await invalid_fields(innkeeper.post(interface_of(device), ip_address=address, **link))
+        (reason,) = fields["ip_address"]
+        assert reason.startswith(f"{address} is in the DHCP range 10.1.0.128-10.1.0.254 of its VM hosts, which give")
+        assert "lxc network set NETWORK ipv4.dhcp.ranges=10.1.0.128-10.1.0.191" in reason
+    assert await rows(innkeeper, "select 1 from ip_address") == []
+    linked = await innkeeper.post(interface_of(device), ip_address="10.1.0.127", **link)
+    assert linked["links"][0]["ip_address"] == "10.1.0.127"
+    linked = await nic.link("STATIC", ip_address="10.1.0.128")
+    assert linked["links"][0]["ip_address"] == "10.1.0.128", "the host reserves it for a NIC of the machine"
+
+
+async def test_the_numbers_of_devices_and_their_interfaces_are_bounded(innkeeper: Deployment) -> None:
+    nic = await allocated(innkeeper)
+    macs = [f"52:54:00:aa:01:{number:02x}" for number in range(MAX_DEVICE_NICS + 1)]
+    too_many = await invalid_fields(innkeeper.post("devices/", parent="web", mac_addresses=",".join(macs)))
+    assert str(MAX_DEVICE_NICS) in str(too_many["mac_addresses"])
+    device = await innkeeper.post("devices/", parent="web", hostname="box", mac_addresses=",".join(macs[:-1]))
+    one_more = innkeeper.post(f"nodes/{device['system_id']}/interfaces/", op="create_physical", mac_address=macs[-1])
+    assert (await rejection(one_more)).message == "box has 8 interfaces; a device has at most 8."
+    await sql(innkeeper, _FILL, MAX_DEVICES - 1, nic.system_id)
+    another = await invalid_fields(register(innkeeper, nic.system_id, "another"))
+    assert another == {"parent": ["web has 64 devices; a machine has at most 64. Delete one first."]}
+    await innkeeper.delete("devices/box/")
+    await register(innkeeper, nic.system_id, "another")
 
 
 async def test_devices_that_are_linked_at_once_get_different_addresses(innkeeper: Deployment) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from innkeeper.http import Body
+from innkeeper.request_body import Body
 from tests.deployment.deployment import Deployment
 from tests.rejections import rejection
 
@@ -84,3 +84,32 @@ async def test_a_zone_file_has_the_addresses_that_machines_have_now(innkeeper: D
 async def zone_file(innkeeper: Deployment) -> list[str]:
     reply = await innkeeper.api.send("GET", "domains/maas/?op=zone_file")
     return reply.body.decode().splitlines()
+
+
+async def test_every_change_is_an_event(innkeeper: Deployment) -> None:
+    lab = await innkeeper.post("domains/", name="lab.example")
+    await innkeeper.put("domains/lab.example/", ttl=300)
+    name = await innkeeper.post("dnsresources/", fqdn="www.lab.example", ip_addresses="10.0.0.8")
+    path = f"dnsresources/{name['id']}/"
+    for _ in range(2):  # the second changes nothing
+        await innkeeper.put(path, name="web", ip_addresses=" ".join(f"10.0.0.{number}" for number in range(1, 7)))
+        await innkeeper.put(f"domains/{lab['id']}/", ttl=300)
+    await innkeeper.delete(f"{path}?dry_run=true")
+    await innkeeper.put(path, ip_addresses="")
+    await innkeeper.delete(path)
+    await innkeeper.delete("domains/lab.example/")
+    found = (await innkeeper.get("events/?op=query&limit=1000"))["events"][::-1]
+    assert [(one["kind"], one["description"]) for one in found if one["kind"].startswith(("dns_", "domain_"))] == [
+        ("domain_created", "The domain 'lab.example' was created."),
+        ("domain_changed", "The domain 'lab.example' was changed."),
+        ("dns_name_created", "The DNS name www.lab.example was created, with 10.0.0.8."),
+        (
+            "dns_name_changed",
+            "The DNS name www.lab.example was changed to web.lab.example, "
+            "with 10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4 and 2 more.",
+        ),
+        ("dns_name_changed", "The DNS name web.lab.example was changed, without addresses."),
+        ("dns_name_deleted", "The DNS name web.lab.example was deleted."),
+        ("domain_deleted", "The domain 'lab.example' was deleted."),
+    ]
+    assert {one["username"] for one in found if one["kind"].startswith("d")} == {"admin"}

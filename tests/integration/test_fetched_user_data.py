@@ -126,7 +126,7 @@ async def begin_to_read(innkeeper: Deployment, path: str) -> asyncio.StreamWrite
     port = urlsplit(innkeeper.region.api_url).port
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
     writer.write(f"GET /MAAS/report/{path} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert b" 200 " in await reader.readuntil(b"\r\n")
     return writer
 

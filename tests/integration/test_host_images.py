@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from common.errors import InvalidRequest
-from innkeeper.http import Body
+from innkeeper.request_body import Body
 from regiond.machines.image_copies import ImageCopyCollection
 from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment

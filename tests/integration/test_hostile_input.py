@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from attrs import define
-
-from regiond.accounts.model import ApiKey
 from regiond.api.endpoint import Endpoint, Resource
+from regiond.api.examples import example_of
 from regiond.api.registry import SERVED
-from regiond.api.services import Services
 from regiond.db.pool import Database
-from tests.administrators import API_KEY_FILE
 from tests.deployment.deployment import Deployment
-from tests.unit.api_double import ApiDouble
-from tests.unit.good_requests import GOOD
+from tests.integration.real_api import RealApi, admin_key
 
 COLLECTIONS = (
     "fabrics",
@@ -45,16 +40,6 @@ PLAIN: tuple[Any, ...] = (2**63, [[]], {"a": 1}, "\ud800")
 IDS = ("-1", str(2**63), "%00", "a" * 5000, "undefined")
 
 
-@define(kw_only=True)
-class RealApi(ApiDouble):
-    """The API over the services of a region."""
-
-    real: Services
-
-    def services(self) -> Services:
-        return self.real
-
-
 def covered_endpoints() -> Iterator[tuple[Resource, Endpoint]]:
     for resource in SERVED:
         for endpoint in resource.endpoints:
@@ -64,7 +49,7 @@ def covered_endpoints() -> Iterator[tuple[Resource, Endpoint]]:
 
 def odd(resource: Resource, endpoint: Endpoint, known: dict[str, str]) -> Iterator[list[tuple[str, dict[str, Any]]]]:
     """Yields paths and bodies: every odd value for each field of the request and each part of the path."""
-    good = {one.name: GOOD[one.name] for one in endpoint.fields if one.required}
+    good = {one.name: example_of(one) for one in endpoint.fields if one.required}
     good |= {"type": "reserved"} if "type" in good else {}
     path = resource.path.format(**known)
     if endpoint.method in {"POST", "PUT"}:
@@ -114,9 +99,7 @@ async def known_of(innkeeper: Deployment) -> dict[str, dict[str, str]]:
 async def test_odd_values_cause_no_500_and_rejections_write_nothing(innkeeper: Deployment) -> None:
     known = await known_of(innkeeper)
     await innkeeper.stop_rack("rack")  # operations of requests that are valid by chance stay queued
-    consumer, token, secret = (innkeeper.in_process.settings.state / API_KEY_FILE).read_text().strip().split(":")
-    key = ApiKey(consumer_key=consumer, token_key=token, token_secret=secret)
-    api = RealApi(real=innkeeper.region.components.services)
+    key, api = admin_key(innkeeper), RealApi.of(innkeeper)
     database, faults = innkeeper.region.components.database, []
     before = await rows(database)
     for resource, endpoint in covered_endpoints():

@@ -127,7 +127,7 @@ def _running(argv: list[str], log: Path) -> Iterator[None]:
             yield
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=60)
 
 
 @pytest.fixture(params=[_nginx, _haproxy], ids=["nginx", "haproxy"])
@@ -144,7 +144,7 @@ def proxied(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Proxied]
         running.enter_context(_running(configure(tmp_path, port, region.port), log))
         made = Proxied(region, port)
         try:
-            settle(eventually(made.is_ready, deadline_s=30))
+            settle(eventually(made.is_ready))
         except AssertionError:
             raise AssertionError(log.read_text()) from None
         yield made

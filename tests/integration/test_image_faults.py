@@ -193,7 +193,7 @@ async def test_a_file_in_use_is_checked_soon_after(tmp_path: Path, database_url:
         with capture_logs() as logs:
             await eventually(lambda: "image_check_delayed" in [one["event"] for one in logs])
         in_use.close()
-        assert await eventually(partial(_is_ready, innkeeper), deadline_s=20.0)
+        assert await eventually(partial(_is_ready, innkeeper))
 
 
 async def _is_ready(innkeeper: Deployment) -> bool:

@@ -10,7 +10,8 @@ import pytest
 from attrs import define, field
 
 from common.errors import InnkeeperError, LinkLost
-from innkeeper.http import Answer, Api
+from innkeeper.answer import Answer
+from innkeeper.http import Api
 from innkeeper.image_upload import PART_BYTES, ImageUpload
 from innkeeper.progress import Report
 from tests.administrators import API_KEY_FILE

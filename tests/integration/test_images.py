@@ -13,7 +13,8 @@ import pytest
 from attrs import evolve
 
 from common.errors import InvalidRequest
-from innkeeper.http import Api, Body
+from innkeeper.http import Api
+from innkeeper.request_body import Body
 from regiond.images.service import Images
 from regiond.request_limits import BURST_S, LONG_BODY_BYTES_PER_S
 from tests.deployment.deployment import Deployment

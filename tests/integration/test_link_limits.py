@@ -100,8 +100,11 @@ async def test_rejected_handshakes_delay_the_next(tmp_path: Path, monkeypatch: p
         with pytest.raises(NotAllowed):
             await dial(region, removed)
     side = Side(role=Role.RACK, name="r1")
-    with pytest.raises(LinkLost, match="did not respond within"):
-        await connect(region.address, MemberTls(region.member()), side, deadline_s=0.5)
+    waiting = asyncio.create_task(connect(region.address, MemberTls(region.member()), side, deadline_s=60))
+    done, _ = await asyncio.wait({waiting}, timeout=0.5)
+    assert not done
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
     await region.listener.stop()
 
 
@@ -127,7 +130,7 @@ async def test_a_flood_of_joining_peers_does_not_keep_others_out(
     monkeypatch.setattr(listener, "MAX_ANONYMOUS", 2)
     links = [await dial_anonymously(region) for _ in range(4)]
     assert "too many peers are joining" in (await links[0].closed()).message
-    answer = await links[-1].call(JOIN, Text(text="me"), deadline_s=5)
+    answer = await links[-1].call(JOIN, Text(text="me"), deadline_s=30)
     assert answer.text
     for link in links:
         link.close("enough")

@@ -14,18 +14,10 @@ from regiond.hosts.model import MASK, HostState
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.integration.lxd_hosts import add, fetched, is_ready, parameters, state
-from tests.integration.tables import rows
+from tests.integration.tables import dump, rows
 from tests.lxd_double import FakeLxd, FakeLxds
 from tests.unit.test_key_pairs import small_pair
 from tests.waiting import eventually
-
-
-async def dump(innkeeper: Deployment) -> str:
-    """Returns every row of every table as text, with bytes in hex."""
-    async with innkeeper.region.components.database.connection() as db:
-        names = await db.fetch("select tablename from pg_tables where schemaname = 'public'")
-        found = [row[0] for name in names for row in await db.fetch(f'select t::text from "{name[0]}" t')]  # noqa: S608  # names from pg_tables
-    return "\n".join(found)
 
 
 def url_in(text: str) -> str:
@@ -59,6 +51,27 @@ async def test_a_token_is_used_immediately_and_deleted(innkeeper: Deployment, se
     assert list(server.trusted.values()) == ["innkeeper-hv"]
     assert await rows(innkeeper, "select name from secret") == []
     assert "password" not in await parameters(innkeeper, host)
+
+
+async def test_a_token_may_be_the_power_pass_that_clients_repeat(innkeeper: Deployment, server: FakeLxd) -> None:
+    """Terraform, Ansible and python-libmaas have no other field for it; Terraform sends it again with each update."""
+    token = server.token()
+    host = await add(innkeeper, power_pass=token)
+    assert host["total"]["cores"] == 8
+    again = await innkeeper.put(f"vm-hosts/{host['id']}/", type="lxd", power_address="lxd1", power_pass=token)
+    assert again["total"]["cores"] == 8
+    assert server.seen_secrets == [token]
+    assert await rows(innkeeper, "select name from secret") == []
+    assert "power_pass" not in await parameters(innkeeper, host)
+
+
+async def test_a_power_pass_of_a_server_that_does_not_trust_us_yet_is_used(
+    innkeeper: Deployment, server: FakeLxd
+) -> None:
+    host = await add(innkeeper)
+    assert host["total"]["cores"] == 0
+    changed = await innkeeper.put(f"vm-hosts/{host['id']}/", power_pass=server.token())
+    assert changed["total"]["cores"] == 8
 
 
 async def test_a_trust_password_can_be_set_later(innkeeper: Deployment, lxds: FakeLxds) -> None:

@@ -13,6 +13,7 @@ from tests.bench.prefilled import prefill
 from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.users import as_user, own
+from tests.rejections import invalid_fields
 
 
 async def two_machines(innkeeper: Deployment) -> dict[str, str]:
@@ -43,6 +44,7 @@ async def test_machines_are_selected_by_what_they_have(innkeeper: Deployment) ->
         ("owner", "ann"), ("not_owner", "nobody"), ("cpu_count", 2), ("mem", "2048"), ("power_state", "on"),
         ("parent", hosts["big-host"]), ("system_id", ids["big"]), ("not_id", ids["small"]), ("not_hostname", "SMALL"),
         ("not_in_zone", "default"), ("not_pod", "small-host"), ("not_power_state", "off"), ("not_status", "ready"),
+        ("simple_status", "allocated"), ("not_simple_status", "ready"), ("not_cpu_count", 1), ("not_mem", 1024),
     ):  # fmt: skip
         expected = ["small", "big"] if selects_big == ("not_owner", "nobody") else ["big"]
         assert await names(innkeeper, selects_big) == expected, selects_big
@@ -50,12 +52,16 @@ async def test_machines_are_selected_by_what_they_have(innkeeper: Deployment) ->
         ("arch", "amd64/generic"), ("not_arch", "arm64"), ("not_in_pool", "none"), ("not_pod_type", "lxd"),
         ("vlans", nic["vlan"]["id"]), ("fabrics", nic["vlan"]["fabric"]), ("not_osystem", "ubuntu"),
         ("not_mac_address", "52:54:00:00:00:00"), ("not_agent_name", "juju"), ("not_subnets", "10.99.0.0/16"),
+        ("deployment_target", "disk"), ("not_deployment_target", "memory"), ("not_simple_status", "failed"),
+        ("not_cpu_count", 2), ("not_cpu_speed", "2400"), ("not_fabric_classes", "10g"), ("not_link_speed", "1000"),
     ):  # fmt: skip
         assert await names(innkeeper, selects_both) == ["small", "big"], selects_both
     for selects_none in (
         ("owner", "nobody"), ("cpu_count", 5), ("pod_type", "lxd"), ("osystem", "ubuntu"), ("not_domain", "maas"),
         ("distro_series", "noble"), ("subnets", "10.99.0.0/16"), ("link_speed", 1000), ("devices", "vendor_id=8086"),
-        ("not_vlans", nic["vlan"]["id"]), ("not_in_pool", "default"),
+        ("not_vlans", nic["vlan"]["id"]), ("not_in_pool", "default"), ("simple_status", "failed"),
+        ("simple_status", "testing"), ("simple_status", "asleep"), ("status", "asleep"), ("domain", "other"),
+        ("deployment_target", "memory"), ("not_deployment_target", "disk"),
     ):  # fmt: skip
         assert await names(innkeeper, selects_none) == [], selects_none
 
@@ -65,6 +71,73 @@ async def test_filters_combine(innkeeper: Deployment) -> None:
     assert await names(innkeeper, ("id", ids["small"]), ("id", ids["big"]), ("cpu_count", 2)) == ["big"]
     assert await names(innkeeper, ("id", ids["small"]), ("cpu_count", 2)) == []
     assert await names(innkeeper, ("limit", 1), ("not_hostname", "big")) == ["small"]
+
+
+async def test_events_are_selected_by_what_their_machines_have(innkeeper: Deployment) -> None:
+    ids = await two_machines(innkeeper)
+    await as_user(innkeeper, "ann")
+    await own(innkeeper, ids["big"], "ann")
+    mac = (await innkeeper.get(f"machines/{ids['big']}/"))["interface_set"][0]["mac_address"]
+
+    async def machines(*filters: tuple[str, str]) -> set[str]:
+        query = [("op", "query"), ("limit", "1000"), *filters]
+        answer = await innkeeper.api.send("GET", "events/", query=query)
+        assert answer.warnings == ()
+        return {event["node"] for event in answer.json()["events"]}
+
+    for selects_big in (("hostname", "big"), ("owner", "ann"), ("mac_address", mac.upper()), ("id", ids["big"])):
+        assert await machines(selects_big) == {ids["big"]}, selects_big
+    assert await machines(("zone", "default")) == await machines(("domain", "maas")) == set(ids.values())
+    assert await machines(("hostname", "big"), ("id", ids["small"])) == set()
+    assert await machines(("domain", "other")) == await machines(("agent_name", "juju")) == set()
+
+
+async def test_machines_are_selected_by_their_disks_and_nics(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    for name, storage in (("b", "8,10"), ("a", "15"), ("c", "9,11,12")):
+        await innkeeper.compose(host["id"], hostname=name, storage=storage)
+    fabric = (await innkeeper.get("machines/b/"))["interface_set"][0]["vlan"]["fabric"]
+    assert await names(innkeeper, ("storage", "0,10")) == ["b", "c"]
+    assert await names(innkeeper, ("storage", "root:9,data:10(default),11")) == ["c"]
+    assert await names(innkeeper, ("storage", "0,10(no-such-pool)")) == []
+    assert await names(innkeeper, ("interfaces", f"any:fabric={fabric}")) == ["b", "a", "c"]
+    assert await names(innkeeper, ("interfaces", f"any:not_fabric={fabric}")) == []
+    assert await names(innkeeper, ("interfaces", f"any:fabric={fabric};more:fabric={fabric}")) == []
+    assert await names(innkeeper, ("storage", "0,10"), ("interfaces", f"any:fabric={fabric}"), ("not_id", "c")) == [
+        "b",
+        "c",
+    ]
+
+
+async def test_a_page_of_machines_with_such_disks_has_only_those(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    for name, storage in (("d", "8,10"), ("a", "15"), ("c", "8,10"), ("b", "8,10")):
+        await innkeeper.compose(host["id"], hostname=name, storage=storage)
+    first = await names(innkeeper, ("storage", "0,10"), ("limit", 2))
+    second = await names(innkeeper, ("storage", "0,10"), ("limit", 2), ("after", first[-1]))
+    assert (first, second) == (["b", "c"], ["d"])
+
+
+async def test_a_position_alone_cuts_the_list_too(innkeeper: Deployment) -> None:
+    await two_machines(innkeeper)
+    assert await names(innkeeper, ("after", "big")) == ["small"]
+
+
+@pytest.mark.parametrize(
+    ("field", "constraint", "message"),
+    [
+        ("storage", "much", "Malformed"),
+        ("interfaces", "x", "names no NIC"),
+        ("interfaces", "a:space=nowhere", "there is no space"),
+        ("deployment_target", "tape", "disk, memory"),
+        ("not_cpu_count", "many", "whole number"),
+    ],
+)
+async def test_a_constraint_that_cannot_be_read_is_an_error(
+    innkeeper: Deployment, field: str, constraint: str, message: str
+) -> None:
+    fields = await invalid_fields(innkeeper.api.send("GET", "machines/", query=[(field, constraint)]))
+    assert message in fields[field][0]
 
 
 async def test_filters_show_no_machine_of_another_pool(innkeeper: Deployment) -> None:

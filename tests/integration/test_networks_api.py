@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from tests.deployment.deployment import Deployment
-from tests.rejections import invalid_fields, rejected_status
+from tests.rejections import invalid_fields, rejected_status, rejection
 
 NETWORKS = "dmz:10.1.0.0/24:100,lan:10.2.0.0/24"
+OF_DHCP = (True, "10.1.0.128", "10.1.0.254")  # of a simulated network 10.1.0.0/24
+ADDRESS_OPS = ("reserved_ip_ranges", "unreserved_ip_ranges", "statistics")
 
 
 async def subnet_of(innkeeper: Deployment, cidr: str) -> Any:
@@ -89,6 +91,34 @@ async def test_reserved_ranges_are_unavailable(rackless: Deployment) -> None:
         assert (await rackless.get(path))["id"] == subnet["id"]
         assert (await rackless.get(path, op="statistics"))["num_unavailable"] == 1
         assert (await rackless.get(f"{path}op-statistics"))["num_unavailable"] == 1
+
+
+async def test_discovered_ranges_are_listed_on_request(innkeeper: Deployment) -> None:
+    await innkeeper.add_simulated(networks="lan:10.1.0.0/24")
+    assert await innkeeper.get("ipranges/") == []
+    (discovered,) = await innkeeper.get("ipranges/?with_discovered=true")
+    assert (discovered["discovered"], discovered["start_ip"], discovered["end_ip"]) == OF_DHCP
+    path = f"ipranges/{discovered['id']}/"
+    assert await innkeeper.get(path) == discovered
+    assert "was discovered on hosts" in (await rejection(innkeeper.delete(path))).message
+
+
+async def test_a_range_of_a_user_may_overlap_a_discovered_one(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated(networks="lan:10.1.0.0/24")
+    for ip in ("10.1.0.7", "10.1.0.200"):
+        await innkeeper.compose(host["id"], memory=1024, interfaces=f"eth0:ip={ip}")
+    before = [await innkeeper.get("subnets/10.1.0.0/24/", op=op) for op in ADDRESS_OPS]
+    created = await innkeeper.post("ipranges/", type="dynamic", start_ip="10.1.0.128", end_ip="10.1.0.254")
+    assert await innkeeper.get("ipranges/") == [created]
+    assert [await innkeeper.get("subnets/10.1.0.0/24/", op=op) for op in ADDRESS_OPS] == before
+    for start, end, reason in (
+        ("10.1.0.150", "10.1.0.160", "Overlaps the dynamic range 10.1.0.128-10.1.0.254."),
+        ("10.1.0.2", "10.1.0.10", "10.1.0.7 belongs to machine"),
+    ):
+        attempt = innkeeper.post("ipranges/", type="dynamic", start_ip=start, end_ip=end)
+        assert reason in (await invalid_fields(attempt))["start_ip"][0]
+    refused = innkeeper.compose(host["id"], memory=1024, interfaces="eth0:ip=10.1.0.201")
+    assert "in the dynamic range" in (await invalid_fields(refused))["interfaces"][0]
 
 
 async def test_a_machine_shows_its_network(innkeeper: Deployment) -> None:

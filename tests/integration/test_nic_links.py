@@ -104,10 +104,13 @@ async def test_an_address_in_use_or_reserved_is_never_chosen(innkeeper: Deployme
     await innkeeper.post("ipranges/", type="reserved", start_ip="10.1.0.32", end_ip="10.1.0.127")
     assert (await nic.link("AUTO"))["links"][0]["ip_address"] == "10.1.0.254", "the host's DHCP server reserves it"
     await nic.do("disconnect")
-    await innkeeper.post("ipranges/", type="reserved", start_ip="10.1.0.128", end_ip="10.1.0.254")
+    last = await innkeeper.post("ipranges/", type="reserved", start_ip="10.1.0.128", end_ip="10.1.0.254")
     error = await rejection(nic.link("AUTO"))
     assert error.details["status"] == 503
     assert "10.1.0.0/24 has no free address: all are in use, reserved or in a DHCP range" in error.message
+    assert error.message.endswith(
+        f"delete the reserved range 10.1.0.128-10.1.0.254: innkeeper iprange delete {last['id']}"
+    )
     assert await nic.links() == []
 
 

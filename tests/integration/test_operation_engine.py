@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +16,7 @@ from regiond.db.pool import Database, Db
 from regiond.operations import lease_store, store
 from regiond.operations.attempt import Attempt
 from regiond.operations.model import ErrorRecord, Operation, OperationState, retry_delay_s
-from regiond.operations.service import LeaseLost, Operations, Outcome
+from regiond.operations.service import Journal, LeaseLost, Operations, Outcome
 from tests.database import execute, fetchval
 from tests.integration.ledger_fixture import prepare
 from tests.integration.scripted_operations import (
@@ -93,6 +94,23 @@ async def test_a_retryable_error_is_retried_with_a_new_attempt(database: Databas
     done = await run_to_end(database, handler, max_failures=5)
     assert (done.state, done.failures, done.attempt, done.error_code) == (OperationState.SUCCEEDED, 2, 3, None)
     assert (handler.ran, handler.undone) == ([1, 2, 3], [])
+
+
+async def test_a_step_that_is_tried_again_began_the_first_time(database: Database) -> None:
+    began: list[datetime] = []
+
+    async def step(operation: Operation, journal: Journal) -> Outcome:
+        if operation.attempt == 3:
+            await journal.step("another")
+        await journal.step("try")
+        began.append(await journal.step_began_at())
+        if operation.attempt < 4:
+            raise HostUnreachable("no route")
+        return Outcome()
+
+    await run_to_end(database, ScriptedHandler(on_run=step), max_failures=5)
+    first, second, third, fourth = began
+    assert first == second < third == fourth
 
 
 async def test_a_waiting_operation_reports_reason_and_next_attempt(database: Database) -> None:
@@ -354,7 +372,7 @@ async def test_wait_timeout_names_the_operation_which_continues(database: Databa
     with pytest.raises(OperationPending, match=f"operations/{operation_id}/") as pending:
         await operations.wait(operation_id, timeout_s=0.05)
     assert pending.value.details == {"operation": operation_id}
-    waiting = asyncio.create_task(operations.wait(operation_id, timeout_s=20))
+    waiting = asyncio.create_task(operations.wait(operation_id, timeout_s=60))
     done = await run_to_end(database, failing(), operation_id)
     operations.on_state_changed(operation_id, done.state.value)
     assert await waiting == done

@@ -25,6 +25,26 @@ async def test_operations_are_found_by_part_of_a_name_and_by_user(innkeeper: Dep
     assert await found(text="%") == set()
 
 
+async def test_operations_are_listed_from_either_end_and_counted(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated("alder")
+    for name in ("web-1", "web-2", "web-3"):
+        await innkeeper.compose(host["id"], hostname=name, memory=1024)
+
+    async def ids(**query: str) -> list[int]:
+        answer = await innkeeper.api.send("GET", "operations/", query=[("q", "web"), *query.items()])
+        return [operation["id"] for operation in answer.json()]
+
+    first, second, third = await ids(sort="id")
+    assert first < second < third
+    assert await ids() == await ids(sort="-id") == [third, second, first]
+    assert await ids(sort="id", limit="1", after=str(first)) == [second]
+    assert await ids(after=str(first), before=str(third)) == [second]
+    operations = innkeeper.region.components.services.operations
+    assert await operations.count(text="web", limit=10, caller=None) == 3
+    assert await operations.count(text="web", limit=2, caller=None) == 2
+    assert await operations.count(text="web", limit=10, caller=STRANGER) == 0
+
+
 async def test_the_newest_operation_of_each_machine(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated("alder")
     first = await innkeeper.compose(host["id"], hostname="web-1", memory=1024)

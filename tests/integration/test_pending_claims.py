@@ -114,7 +114,7 @@ async def test_capacity_of_a_failed_commit_goes_to_a_waiting_compose(innkeeper: 
     await innkeeper.region.components.engine.stop()
     last = ComposeRequest(**SMALL, host_id=host_id if is_named else None)
     lost = ComposeRequest(**SMALL, host_id=host_id, hostname="lost")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         database = RejectingDatabase(innkeeper.region.components.database)
         first, second = await compose_in_one_round(innkeeper, lost, last, database=database)
     assert isinstance(first, WrongState)

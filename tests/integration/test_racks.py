@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from common.certificates import Role, fingerprint, load_certificate, subject_of
 from common.errors import InvalidRequest, NameTaken, NotAllowed, NotFound, TokenRejected
-from common.rpc.commands import JoinCall, Joined, RenewCall
 from common.rpc.peers import Peer
+from common.rpc.region_commands import JoinCall, Joined, RenewCall
 from regiond.accounts.service import Accounts
 from regiond.caller import Caller
 from regiond.db.listener import Notifications

@@ -222,7 +222,7 @@ async def test_a_request_waits_for_an_operation_that_is_just_ending(innkeeper: D
     components, admin = innkeeper.region.components, innkeeper.admin
     services = components.services
     starts: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
-        "release": lambda: services.ownership.start_release(admin, system_id),
+        "release": lambda: services.releases.start(admin, system_id),
         "delete": lambda: services.machines.start_delete(admin, system_id),
         "forget": lambda: services.adoption.start_forget(admin, system_id),
         "power": lambda: services.machines.start_power(admin, system_id, PowerAction.ON),

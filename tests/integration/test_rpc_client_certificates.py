@@ -20,7 +20,8 @@ from innkeeper import rpc
 from innkeeper.client_identity import CERTIFICATE, read_identity
 from innkeeper.client_renewal import CertificateRenewal
 from innkeeper.enrolment import write_identity
-from innkeeper.http import Api, Body
+from innkeeper.http import Api
+from innkeeper.request_body import Body
 from regiond.accounts.model import UserChange
 from tests.deployment.deployment import Deployment
 from tests.integration.users import as_user

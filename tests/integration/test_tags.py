@@ -55,6 +55,16 @@ async def test_names_are_those_of_maas_and_unique(innkeeper: Deployment) -> None
     assert (await innkeeper.put("tags/other/", name="other", comment="same"))["comment"] == "same"
 
 
+async def test_names_stand_for_system_ids(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated("alder")
+    one, two = [(await innkeeper.compose(host["id"], hostname=name))["system_id"] for name in ("one", "alder")]
+    await innkeeper.post("tags/", name="web")
+    assert await update_nodes(innkeeper, "web", add=["one", one, "alder"]) == {"added": 2, "removed": 0}
+    nodes = [node["system_id"] for node in await innkeeper.get("tags/web/", op="nodes")]
+    assert sorted(nodes) == sorted([one, two])  # of a machine and a host with one name, the machine
+    assert await update_nodes(innkeeper, "web", remove=["one", host["host"]["system_id"]]) == {"added": 0, "removed": 2}
+
+
 async def test_machines_and_hosts_are_tagged_and_untagged(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     one, two = [(await innkeeper.compose(host["id"], hostname=name))["system_id"] for name in ("one", "two")]

@@ -80,7 +80,7 @@ async def handshake(innkeeper: Deployment, username: str, system_id: str, origin
     ]  # fmt: skip
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
     writer.write("\r\n".join(lines).encode())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         first = await reader.readline()
     writer.close()
     return first

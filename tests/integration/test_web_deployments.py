@@ -99,7 +99,7 @@ async def _begun(port: int, path: str, session: str) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     cookie = f"Cookie: innkeeper_session={session}"
     writer.write(f"POST /MAAS/ui/{path} HTTP/1.1\r\nHost: h\r\n{cookie}\r\nContent-Length: 1000000\r\n\r\n".encode())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         answer = await reader.read()
     writer.close()
     return answer

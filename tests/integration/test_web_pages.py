@@ -53,6 +53,15 @@ async def test_another_site_cannot_log_a_browser_in(client: WebClient) -> None:
     assert client.cookies == {}
 
 
+async def test_pages_show_the_ranges_of_users_and_of_hosts(region: Deployment, client: WebClient) -> None:
+    created = await region.post("ipranges/", type="reserved", start_ip="192.168.122.10", end_ip="192.168.122.19")
+    await client.log_in("mira", PASSWORD)
+    for path in ("networks", f"networks/subnets/{created['subnet']['id']}"):
+        page = (await client.get(f"/MAAS/ui/{path}")).text
+        assert "192.168.122.10–192.168.122.19" in page
+        assert page.index("192.168.122.128–192.168.122.254") < page.index("found on hosts")
+
+
 async def test_every_page_has_a_strict_policy_and_is_not_stored(client: WebClient) -> None:
     await client.log_in("mira", PASSWORD)
     for path in ("overview", "hosts", "no-such-page", "login"):
@@ -206,6 +215,7 @@ async def test_an_administrator_ends_the_session_of_another_user(client: WebClie
     assert (await other.get("/MAAS/ui/hosts")).headers["Location"].startswith("/MAAS/ui/login")
 
 
+@pytest.mark.usefixtures("stopped_request_limits")
 async def test_strangers_may_ask_for_pages_as_often_as_for_anything_else(tmp_path: Path, database_url: str) -> None:
     async with deployed(tmp_path, database_url, anonymous_requests_per_s=1) as innkeeper:
         client = WebClient(urlsplit(innkeeper.region.api_url).port or 0)

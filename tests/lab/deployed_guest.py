@@ -16,7 +16,7 @@ from rackd.identity import load
 from rackd.service import RackService
 from tests.deployment.deployment import Deployment
 from tests.deployment.runner import RACK
-from tests.lab.guest_image import SshKey, becomes
+from tests.lab.guest_image import BOOT_S, SshKey, becomes
 from tests.lab.host_setup import host_bridge
 from tests.waiting import eventually
 
@@ -44,7 +44,11 @@ class GuestBridge:
 
     @property
     def guest_address(self) -> str:
-        return f"{self.prefix}.20"
+        """Of a guest that is alone."""
+        return self.address(20)
+
+    def address(self, number: int) -> str:
+        return f"{self.prefix}.{number}"
 
     @property
     def guest_url(self) -> str:
@@ -60,16 +64,17 @@ class GuestBridge:
 
     async def compose(
         self, innkeeper: Deployment, host: Any, name: str, *, dhcp_subnet: str, memory_mib: int = 1024,
-        root_gb: int = ROOT_GB,
+        root_gb: int = ROOT_GB, address: str | None = None,
     ) -> Any:  # fmt: skip
-        """Composes a machine with a static address here and DHCP in a subnet that the host manages.
+        """Composes a machine with a static address here (default: `guest_address`) and DHCP in a subnet that the host
+        manages.
 
         Returns the machine as the API does.
         """
         await self._subnet(innkeeper, host)
         made = await innkeeper.compose(
             host["id"], hostname=name, cores=1, memory=memory_mib, storage=f"root:{root_gb},data:1",
-            interfaces=f"eth0:subnet={self.prefix}.0/24,ip={self.guest_address};eth1:subnet={dhcp_subnet}",
+            interfaces=f"eth0:subnet={self.prefix}.0/24,ip={address or self.guest_address};eth1:subnet={dhcp_subnet}",
         )  # fmt: skip
         return await innkeeper.get(f"machines/{made['system_id']}/")
 
@@ -128,9 +133,10 @@ def guest_bridge(prefix: str) -> Iterator[GuestBridge]:
 
 
 async def deploy(
-    innkeeper: Deployment, machine: Any, console: Callable[[], str], *, user_data: bytes = USER_DATA, **fields: Any
-) -> Any:
+    innkeeper: Deployment, machine: Any, console: Callable[[], str], *, user_data: bytes = USER_DATA,
+    deadline_s: float = BOOT_S, **fields: Any,
+) -> Any:  # fmt: skip
     """Returns the machine when its guest has reported."""
     encoded = base64.b64encode(user_data).decode()
     await innkeeper.post(f"machines/{machine['system_id']}/", op="deploy", user_data=encoded, **fields)
-    return await becomes(innkeeper, machine["system_id"], "Deployed", console)
+    return await becomes(innkeeper, machine["system_id"], "Deployed", console, deadline_s=deadline_s)

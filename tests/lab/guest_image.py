@@ -69,7 +69,9 @@ class SshKey:
         return out.decode()
 
 
-async def becomes(innkeeper: Deployment, system_id: str, status: str, console: Callable[[], str]) -> Any:
+async def becomes(
+    innkeeper: Deployment, system_id: str, status: str, console: Callable[[], str], *, deadline_s: float = BOOT_S
+) -> Any:
     """Returns the machine once it has the status. Fails with the end of the guest's console."""
 
     async def reached() -> Any:
@@ -80,6 +82,6 @@ async def becomes(innkeeper: Deployment, system_id: str, status: str, console: C
         return machine
 
     try:
-        return await eventually(reached, deadline_s=BOOT_S, every_s=1.0)
+        return await eventually(reached, deadline_s=deadline_s, every_s=1.0)
     except AssertionError as error:
         raise AssertionError(f"{error}\n{console()[-4000:]}") from error

@@ -36,6 +36,7 @@ _SLOT = crc32(str(LAB_DIR).encode()) % 100  # each lab of a machine has its own 
 SERVER, SERVER_PORT = "iksrv", 18400 + _SLOT
 CLUSTER, CLUSTER_PORT, CLUSTER_MEMBERS = "ikcl", 18500 + _SLOT, 3
 BOOTING, BOOTING_PORT = "ikboot", 18800 + _SLOT
+CLIENTS, CLIENTS_PORT = "ikclients", 18900 + _SLOT
 PAIR = {"iktrust1": 18600 + _SLOT, "iktrust2": 18700 + _SLOT}
 START_S = 120.0
 
@@ -338,6 +339,12 @@ def booting_server() -> LxdServer:
     """A server whose guests find their root disk; the others' do not, and end faster (`shim/qemu-system-x86_64`)."""
     _up(("up-lxd", BOOTING, str(BOOTING_PORT)), (BOOTING,), LAB_BOOTS="1")
     return LxdServer(BOOTING, f"127.0.0.1:{BOOTING_PORT}")
+
+
+@cache
+def clients_server() -> LxdServer:
+    """A server for tests that run beside the other tests of the lab."""
+    return _server(CLIENTS, CLIENTS_PORT)
 
 
 @cache

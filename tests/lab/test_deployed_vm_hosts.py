@@ -1,12 +1,14 @@
-"""A real guest becomes a VM host when it is deployed, and a VM is composed on it."""
+"""Real guests become VM hosts when they are deployed, and VMs are composed on them."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import frozen
 
 from common.errors import InnkeeperError
 from tests.deployment.deployment import Deployment
@@ -18,6 +20,7 @@ from tests.lab.lab_host import LabHost
 from tests.lab.libvirt_network import SUBNET, LabNetwork, lab_network
 from tests.waiting import eventually
 
+TWO_BOOTS_S = 2 * BOOT_S
 SHIM = Path(__file__).parent / "shim"
 # LXD offers VMs only with KVM, which the lab's machines do not have: the guest gets the lab's own shims.
 LXD_WITHOUT_KVM = f"""#!/bin/sh
@@ -52,38 +55,65 @@ async def host_on(innkeeper: Deployment, system_id: str) -> Any:
     return found[0] if found and found[0]["total"]["cores"] else None
 
 
-@pytest.mark.deadline(2 * BOOT_S)
-@pytest.mark.parametrize(
-    ("field", "kind", "user_data"),
-    [("install_kvm", "virsh", b"#!/bin/sh\ntrue\n"), ("register_vmhost", "lxd", LXD_WITHOUT_KVM.encode())],
-)
-async def test_a_deployed_machine_becomes_a_vm_host(
-    tmp_path: Path, database_url: str, lab_host: LabHost, network: LabNetwork, bridge: GuestBridge, field: str,
-    kind: str, user_data: bytes,
-) -> None:  # fmt: skip
+@frozen(kw_only=True)
+class Server:
+    """A machine that becomes a VM host: `field` asks for it."""
+
+    field: str
+    kind: str
+    address: str
+    user_data: bytes = b"#!/bin/sh\ntrue\n"
+
+
+async def check_vm_host(innkeeper: Deployment, key: SshKey, machine: Any, server: Server, lab_host: LabHost) -> None:
+    """The machine becomes a VM host, which has a VM of its own; the host is removed, then the machine is released."""
+    name, system_id = machine["hostname"], machine["system_id"]
+    path, inner_name = f"machines/{system_id}/", f"inner-{server.kind}"
+    await deploy(
+        innkeeper, machine, lambda: lab_host.console(name),
+        user_data=server.user_data, deadline_s=TWO_BOOTS_S, **{server.field: True},
+    )  # fmt: skip
+    host = await eventually(lambda: host_on(innkeeper, system_id), deadline_s=60)
+    assert (host["name"], host["type"]) == (name, server.kind)
+    assert (host["zone"]["name"], host["pool"]["name"]) == (machine["zone"]["name"], machine["pool"]["name"])
+    inner = await innkeeper.compose(host["id"], hostname=inner_name, cores=1, memory=1024, storage="1")
+    listed = await key.run(server.address, "sudo virsh list --all --name; sudo lxc list -cn --format csv")
+    assert listed.split() == [inner_name]
+
+    with pytest.raises(InnkeeperError, match=f"VM host {name}"):
+        await innkeeper.post(path, op="release")
+    with pytest.raises(InnkeeperError, match=f"VM host {name}"):
+        await innkeeper.delete(path)
+    await innkeeper.delete(f"machines/{inner['system_id']}/")
+    await innkeeper.delete(f"vm-hosts/{host['id']}/")
+    await innkeeper.post(path, op="release")
+    await becomes(innkeeper, system_id, "Ready", lambda: lab_host.console(name))
+    await innkeeper.delete(path)
+
+
+@pytest.mark.deadline(2 * TWO_BOOTS_S)
+async def test_deployed_machines_become_vm_hosts(
+    tmp_path: Path, database_url: str, lab_host: LabHost, network: LabNetwork, bridge: GuestBridge
+) -> None:
     key = SshKey(tmp_path)
+    servers = (
+        Server(field="install_kvm", kind="virsh", address=bridge.address(20)),
+        Server(
+            field="register_vmhost", kind="lxd", address=bridge.address(21), user_data=LXD_WITHOUT_KVM.encode()
+        ),
+    )  # fmt: skip
     async with deployed(tmp_path, database_url, guest_url=bridge.guest_url) as innkeeper:
         await bridge.start_rack(innkeeper)
         await innkeeper.post("account/prefs/sshkeys/", key=key.public)
-        await upload_image(innkeeper, packages="hypervisors")  # the guest needs no network of the world to install them
-        outer, name = await add_libvirt(innkeeper, lab_host), f"{lab_host.prefix}outer"
-        machine = await bridge.compose(innkeeper, outer, name, dhcp_subnet=f"{SUBNET}.0/24", memory_mib=2048, root_gb=6)
-        path, system_id = f"machines/{machine['system_id']}/", machine["system_id"]
-
-        await deploy(innkeeper, machine, lambda: lab_host.console(name), user_data=user_data, **{field: True})
-        host = await eventually(lambda: host_on(innkeeper, system_id), deadline_s=60)
-        assert (host["name"], host["type"]) == (name, kind)
-        assert (host["zone"]["name"], host["pool"]["name"]) == (machine["zone"]["name"], machine["pool"]["name"])
-        inner = await innkeeper.compose(host["id"], hostname="inner", cores=1, memory=1024, storage="1")
-        listed = await key.run(bridge.guest_address, "sudo virsh list --all --name; sudo lxc list -cn --format csv")
-        assert listed.split() == ["inner"]
-
-        with pytest.raises(InnkeeperError, match=f"VM host {name}"):
-            await innkeeper.post(path, op="release")
-        with pytest.raises(InnkeeperError, match=f"VM host {name}"):
-            await innkeeper.delete(path)
-        await innkeeper.delete(f"machines/{inner['system_id']}/")
-        await innkeeper.delete(f"vm-hosts/{host['id']}/")
-        await innkeeper.post(path, op="release")
-        await becomes(innkeeper, system_id, "Ready", lambda: lab_host.console(name))
-        await innkeeper.delete(path)
+        await upload_image(innkeeper, packages="hypervisors")  # the guests need no network of the world to install them
+        outer = await add_libvirt(innkeeper, lab_host)
+        machines = [
+            await bridge.compose(
+                innkeeper, outer, f"{lab_host.prefix}{server.kind}", dhcp_subnet=f"{SUBNET}.0/24", memory_mib=2048,
+                root_gb=6, address=server.address,
+            )
+            for server in servers
+        ]  # fmt: skip
+        async with asyncio.TaskGroup() as boots:  # at the same time: they take minutes
+            for machine, server in zip(machines, servers, strict=True):
+                boots.create_task(check_vm_host(innkeeper, key, machine, server, lab_host))

@@ -296,7 +296,7 @@ def test_an_unresponsive_server_is_unreachable_in_time(lxd: LxdServer, trusted: 
     context = tls.context(pinned_pem=access.pinned, certificate_pem=trusted.certificate_pem, key_pem=trusted.key_pem)
     client = Client(
         parse(access.address), context, access.pinned, closing=threading.Event(), large_body=threading.Lock(),
-        read_s=1.0,
+        read_s=5.0,  # an idle server answers within milliseconds
     )  # fmt: skip
     assert client.server()["auth"] == "trusted"
     with lxd.hanging(), pytest.raises(InnkeeperError, match="did not respond in time") as slow:

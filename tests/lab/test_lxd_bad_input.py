@@ -98,7 +98,7 @@ async def test_a_slow_server_delays_no_other_host(server: LxdServer, innkeeper: 
     slow = asyncio.create_task(innkeeper.compose(host_id, hostname=f"{PREFIX}slow", **TWO_DISKS))
     await eventually(partial(is_at_work, innkeeper))
     with server.hanging():
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await innkeeper.compose(other["id"], hostname="quick", cores=1, memory=1024, storage="1")
         assert not slow.done()
     composed = await slow

@@ -34,7 +34,7 @@ async def on_the_server(server: LxdServer, command: str) -> None:
     program = await asyncio.create_subprocess_exec(
         "bash", "-euo", "pipefail", "-c", command, env=environment, stdin=asyncio.subprocess.DEVNULL
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert await program.wait() == 0, command
 
 
@@ -151,7 +151,7 @@ async def test_missing_projects_are_created_unless_restricted(
 
 
 @pytest.mark.deadline(240)
-async def test_a_new_rack_composes_within_30_s_with_the_same_pair(
+async def test_a_new_rack_composes_within_a_minute_with_the_same_pair(
     servers: tuple[LxdServer, LxdServer], rackless: Deployment
 ) -> None:
     await rackless.start_rack("one")
@@ -160,7 +160,7 @@ async def test_a_new_rack_composes_within_30_s_with_the_same_pair(
     for name in ("one", "two"):
         await eventually(partial(reaches, rackless, name, 2))
         await rackless.stop_rack(name)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await rackless.start_rack("three")
         await eventually(partial(reaches, rackless, "three", 2))
         for host in hosts:

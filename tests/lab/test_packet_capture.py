@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from common.rpc.tokens import decode_token
-from innkeeper.http import Body
+from innkeeper.request_body import Body
 from rackd.identity import load
 from regiond.credentials.key_pairs import KEY_NAME
 from regiond.credentials.master_key import FILE, open_key_file

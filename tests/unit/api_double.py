@@ -12,6 +12,7 @@ from attrs import field, fields_dict, frozen
 
 from regiond.accounts.model import ApiKey
 from regiond.api.body_turns import BodyTurns
+from regiond.api.change_locks import ChangeLocks
 from regiond.api.dispatch import Api
 from regiond.api.endpoint import Resource, SiteInfo
 from regiond.api.registry import SERVED
@@ -20,6 +21,7 @@ from regiond.api.request import ApiRequest
 from regiond.api.services import Services
 from tests.unit.answers import ANSWERS
 from tests.unit.answers.accounts import ADMIN_KEY
+from tests.unit.idempotency_double import KeysInMemory
 
 T = TypeVar("T")
 
@@ -76,6 +78,7 @@ _LOOKUPS = {
     "hosts.guest",
     "clusters.read",
     "machines.read",
+    "machines.system_ids",
     "groups.zone",
     "groups.pool",
     "networks.fabric",
@@ -103,12 +106,14 @@ class ApiDouble:
     calls: list[ServiceCall] = field(factory=list)
     info: SiteInfo = field(factory=lambda: SiteInfo(simulated_hosts=True))
     nonces: list[int] = field(factory=lambda: [0])
+    changes: ChangeLocks = field(factory=ChangeLocks)
+    keys: KeysInMemory = field(factory=KeysInMemory)
 
     def services(self) -> Services:
         recorders: dict[str, Any] = {
             name: Recorder(name, self.calls, self.answers) for name in fields_dict(Services) if name != "caller"
         }
-        return Services(**recorders)
+        return Services(**{**recorders, "idempotency_keys": self.keys})
 
     def done(self) -> list[ServiceCall]:
         """The recorded calls that are not lookups."""
@@ -171,7 +176,13 @@ class ApiDouble:
         if form is not None and (method not in {"POST", "PUT"} or takes_content):
             query = urlencode([*pairs, *form.items()], doseq=True)
         given = {"query": query, **content, "authorization": self.signed(key) if key else None, **more}
-        api = Api(services=self.services(), info=self.info, now_s=lambda: NOW_S, bodies=BodyTurns(pause=_no_pause))
+        api = Api(
+            services=self.services(),
+            info=self.info,
+            now_s=lambda: NOW_S,
+            bodies=BodyTurns(pause=_no_pause),
+            changes=self.changes,
+        )
         return await api.answer(resource, parts, ApiRequest(method=method, **given), "reference-1")
 
 

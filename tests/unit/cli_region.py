@@ -14,7 +14,7 @@ from oauthlib.common import urldecode
 from oauthlib.oauth1.rfc5849.utils import parse_authorization_header
 from twisted.web.http import Request
 from twisted.web.resource import Resource
-from twisted.web.server import Site
+from twisted.web.server import NOT_DONE_YET, Site
 
 KEY = "consumer:token:secret"
 BASE = "/MAAS/api/2.0/"
@@ -44,7 +44,11 @@ COMPOSE_DOC = (
 
 def action(name: str, method: str, *, op: str | None = None, doc: str = "", **more: Any) -> dict[str, Any]:
     """`more`: `destructive`, `dry_run` and `formats`, which older regions do not have."""
-    return {"name": name, "method": method, "op": op, "restful": op is None, "doc": doc or name, **more}
+    changes = method != "GET"
+    return {
+        "name": name, "method": method, "op": op, "restful": op is None, "doc": doc or name, "takes_key": changes,
+        **more,
+    }  # fmt: skip
 
 
 def handler(name: str, path: str, *actions: dict[str, Any], params: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -124,10 +128,16 @@ class Seen:
 
 @frozen
 class Reply:
+    """With `of_proxy` it is not the region that answers. The status 0 is a connection that breaks."""
+
     status: int
     plain: Any = None
     text: str | None = None
     headers: dict[str, str] = field(factory=dict)
+    of_proxy: bool = False
+
+
+LOST = Reply(0)
 
 
 def operation(state: str, **more: object) -> Reply:
@@ -185,15 +195,20 @@ class _Root(Resource):
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's, without annotations
         self._region = region
 
-    def render(self, request: Request) -> bytes:
+    def render(self, request: Request) -> bytes | int:
         headers = {k.decode().lower(): v[0].decode() for k, v in request.requestHeaders.getAllRawHeaders()}
         path = request.uri.decode().removeprefix(BASE)
         body = request.content.read() if request.content else b""
         seen = Seen(request.method.decode(), path, headers, body)
         self._region.seen.append(seen)
         reply = self._region.reply(seen)
+        if reply is LOST:
+            transport: Any = request.transport
+            transport.abortConnection()
+            return NOT_DONE_YET
         request.setResponseCode(reply.status)
-        request.setHeader("X-MAAS-API-Hash", self._region.described["hash"])
+        if not reply.of_proxy:
+            request.setHeader("X-MAAS-API-Hash", self._region.described["hash"])
         for name, value in reply.headers.items():
             request.setHeader(name, value)
         kind = "application/json" if reply.text is None else "text/plain; charset=utf-8"

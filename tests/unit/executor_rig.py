@@ -21,7 +21,7 @@ from tests.waiting import eventually, settle
 
 T = TypeVar("T")
 
-LONG_S = 30.0
+LONG_S = 60.0
 
 
 def access(host_id: int = 1, *, key: str = "") -> HostAccess:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from regiond.api.endpoint import Endpoint, Resource
+from regiond.api.examples import example_of
 from regiond.api.registry import SERVED
 from regiond.api.replies import Reply
 from tests.unit.api_double import ApiDouble
@@ -44,40 +45,6 @@ KNOWN = {
     "files": {"filename": "provider-state"},
     "vmhost-certificate": {"name": "hv-01"},
 }
-GOOD = {
-    "type": "simulated",
-    "power_address": "simulated:s1?cores=4",
-    "tag": "fast",
-    "mode": "auto",
-    "mac_address": "52:54:00:00:00:21",
-    "mac_addresses": "52:54:00:00:00:20",
-    "parent": "wdpx3n",
-    "id": "41",
-    "address": "10.1.0.7",
-    "fingerprint": "SHA256:abc",
-    "identity": "virsh/libvirt:system:4c4c4544-0031-4a10-8052-b4c04f4e3332",
-    "name": "east",
-    "token_key": "abc",
-    "token": "abc",
-    "current_password": "quiet-lantern-78-fjord",
-    "key": "ssh-ed25519 AAAA ann@laptop",
-    "username": "ann",
-    "user": "ann",
-    "password": "vault-orbit-kettle-91",
-    "guests": "quick-fox",
-    "machines": "wdpx3n",
-    "action": "power_on",
-    "vid": "100",
-    "cidr": "10.1.0.0/24",
-    "start_ip": "10.1.0.10",
-    "end_ip": "10.1.0.20",
-    "filename": "provider-state",
-    "file": "content",
-    "etag": "0123456789abcdef",
-    "architecture": "amd64/generic",
-    "server": "https://images.example.com",
-    "image": "noble",
-}
 ALTERNATIVES = frozenset({"guests", "identity", "file"})  # not required, but one of two fields that a call needs
 ON_THE_HOST = {"id": "4", "interfaces": "41", "blockdevices": "31"}
 
@@ -109,18 +76,20 @@ each_endpoint = pytest.mark.parametrize(("resource", "endpoint"), ENDPOINTS, ids
 
 
 def good_fields(resource: Resource, endpoint: Endpoint) -> dict[str, Any]:
-    good = {one.name: GOOD[one.name] for one in endpoint.fields if one.required or one.name in ALTERNATIVES}
-    if "power_address" in good:
-        return {**good, "type": "virsh", "power_address": "qemu:///system"}
-    if endpoint.op == "get_config":
-        return {"name": "maas_name"}
-    return {**good, "type": "reserved"} if "type" in good else good
+    """The fields that the request needs, with their examples."""
+    return {one.name: example_of(one) for one in endpoint.fields if one.required or one.name in ALTERNATIVES}
 
 
 def request(api: ApiDouble, resource: Resource, endpoint: Endpoint, **changes: object) -> Reply:
     """The response to a valid request, or to one with other values for some fields."""
     form = with_op(endpoint, {**good_fields(resource, endpoint), **changes})
     return api.request(endpoint.method, path_of(resource, endpoint), op=endpoint.op, form=form)
+
+
+def unsigned(api: ApiDouble, resource: Resource, endpoint: Endpoint) -> Reply:
+    """The response to a valid request without a signature."""
+    form = with_op(endpoint, good_fields(resource, endpoint))
+    return api.request(endpoint.method, path_of(resource, endpoint), op=endpoint.op, form=form, key=None)
 
 
 def with_op(endpoint: Endpoint, form: Mapping[str, Any]) -> dict[str, Any]:

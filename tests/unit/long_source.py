@@ -11,7 +11,7 @@ from attrs import define, evolve, field
 from common.errors import DatabaseUnavailable
 from regiond.long_list import LongList
 from regiond.machines.model import MachineView
-from tests.unit.api_samples import MACHINE
+from tests.unit.machine_samples import MACHINE
 
 
 @define

@@ -12,7 +12,8 @@ import pytest
 from attrs import field, frozen
 
 from common.errors import HostUnreachable, InvalidRequest
-from common.rpc.commands import HOST_DISCONNECT, HOST_IDENTIFY, Command
+from common.rpc.command import Command
+from common.rpc.host_commands import HOST_DISCONNECT, HOST_IDENTIFY
 from common.rpc.link import Link
 from common.values import DriverType, HostAccess, PeerIdentity
 from regiond.racks.access_guard import HostRequest

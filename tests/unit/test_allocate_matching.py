@@ -20,7 +20,7 @@ from regiond.machines.model import AllocateRequest, DiskView, MachineView, NicVi
 from regiond.networks.model import Subnet, Vlan
 from regiond.placement.model import CandidateInterface, CandidateSubnet
 from regiond.placement.service import parse_interfaces
-from tests.unit.api_samples import MACHINE
+from tests.unit.machine_samples import MACHINE
 
 GB = 10**9
 FRONT = Vlan(

@@ -13,7 +13,8 @@ from common.errors import WrongState
 from regiond.machines.model import HostConstraints
 from tests.unit.answers.accounts import ADMIN_KEY, USER_KEY
 from tests.unit.api_double import ApiDouble
-from tests.unit.api_samples import ADMIN, PLACEMENT, USER
+from tests.unit.api_samples import ADMIN, USER
+from tests.unit.machine_samples import PLACEMENT
 
 
 def test_compose_passes_the_request_and_returns_the_machine(api: ApiDouble) -> None:
@@ -23,7 +24,8 @@ def test_compose_passes_the_request_and_returns_the_machine(api: ApiDouble) -> N
     assert composed == {"system_id": "wdpx3n", "resource_uri": "/MAAS/api/2.0/machines/wdpx3n/"}
     call = api.call("machines.start_compose")
     expected = ComposeRequest(host_id=4, cores=4, memory_mib=4096, **names)
-    assert (call.args, call.named) == ((ADMIN, expected), {"idempotency_key": "k1", "need_rack": True})
+    assert (call.args, call.named["need_rack"]) == ((ADMIN, expected), True)
+    assert call.named["idempotency_key"].text == "k1"
 
 
 WITH_CONSTRAINTS = ComposeRequest(
@@ -51,6 +53,13 @@ def test_compose_and_dry_run_pass_all_constraints(api: ApiDouble, op: str, *, as
     assert api.request("POST", path, op=op, **{"document" if as_json else "form": given}).status == 200
     call = api.call(name).args[1]
     assert call == evolve(WITH_CONSTRAINTS, host_id=None if op == "place" else 4)
+
+
+def test_compose_takes_disks_and_nics_as_repeated_keys(api: ApiDouble) -> None:
+    form = {"storage": ["root:8", "data:5"], "interfaces": ["eth0:subnet=1", "eth1:subnet=2"]}
+    api.json("POST", "vm-hosts/4/", op="compose", form=form)
+    _, request = api.call("machines.start_compose").args
+    assert (request.storage, request.interfaces) == ("root:8,data:5", "eth0:subnet=1;eth1:subnet=2")
 
 
 def test_compose_has_defaults_for_everything(api: ApiDouble) -> None:

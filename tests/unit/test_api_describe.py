@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
 import string
 from typing import Any
@@ -10,8 +12,10 @@ import pytest
 
 from innkeeper.api_description import read_description
 from innkeeper.arguments import parse_call
+from regiond.api.compression import compressed
 from regiond.api.describe import describe, description_hash
 from regiond.api.endpoint import Permission
+from regiond.api.etags import etag_of
 from regiond.api.openapi import openapi
 from regiond.api.registry import DOCUMENTED, RESOURCES, SERVED
 from regiond.hosts.model import GuestFilter
@@ -130,6 +134,7 @@ def test_actions_have_the_keys_that_clients_read(handler: dict[str, Any], action
         "doc",
         "destructive",
         "dry_run",
+        "takes_key",
         "stream",
         "formats",
         "choices",
@@ -138,6 +143,15 @@ def test_actions_have_the_keys_that_clients_read(handler: dict[str, Any], action
     plain = {"GET": "read", "POST": "create", "PUT": "update", "DELETE": "delete"}
     assert action["name"] == (action["op"] or plain[action["method"]])
     assert len({(one["method"], one["op"]) for one in handler["actions"]}) == len(handler["actions"])
+
+
+def test_the_description_names_the_actions_that_take_an_idempotency_key() -> None:
+    commands = read_description(DESCRIPTION).resources
+    taking = {
+        f"{one.command} {each.command}" for one in commands.values() for each in one.actions.values() if each.takes_key
+    }
+    assert {"vm-host compose", "vm-host delete", "zones create", "account create-authorisation-token"} <= taking
+    assert not {"vm-hosts read", "vm-hosts place"} & taking
 
 
 def test_every_field_has_a_param_line_after_the_first_paragraph() -> None:
@@ -179,7 +193,24 @@ def test_descriptions_are_plain_json_for_anyone() -> None:
         assert ApiDouble().request("GET", path, key=None).content_type == "application/json"
 
 
-DOCUMENT = openapi(DOCUMENTED, origin=ORIGIN, version="3.7.3")
+def test_descriptions_are_made_once_and_have_a_tag() -> None:
+    for path in ("describe/", "openapi.json"):
+        first, second = (ApiDouble().request("GET", path, key=None) for _ in range(2))
+        assert first.body is second.body
+        assert first.headers["ETag"] == etag_of(first.body)
+        assert gzip.decompress(compressed(first).body) == first.body
+        known = ApiDouble().request("GET", path, key=None, if_none_match=first.headers["ETag"])
+        assert (known.status, known.body) == (304, b"")
+
+
+def test_only_the_description_for_clients_names_the_host_of_the_request() -> None:
+    for origin in ("https://other.example:5240", 'http://"quoted"\\'):
+        found = ApiDouble().json("GET", "describe/", key=None, origin=origin)
+        assert found == json.loads(json.dumps(describe(DOCUMENTED, origin=origin)))
+        assert ApiDouble().json("GET", "openapi.json", key=None, origin=origin)["servers"] == [{"url": "/"}]
+
+
+DOCUMENT = openapi(DOCUMENTED, version="3.7.3")
 
 
 def test_openapi_has_every_endpoint_once() -> None:
@@ -232,6 +263,18 @@ def test_openapi_names_every_status_of_a_deletion() -> None:
     assert [one["$ref"].rpartition("/")[2] for one in plans] == ["HostRemovalPlan", "ForcedRemoval"]
 
 
+def test_openapi_names_the_idempotency_key_of_each_change_by_an_account() -> None:
+    for resource in DOCUMENTED:
+        for endpoint in resource.endpoints:
+            suffix = "" if endpoint.op is None else f"{'' if resource.path.endswith('/') else '/'}op-{endpoint.op}"
+            found = DOCUMENT["paths"][resource.full_path + suffix][endpoint.method.lower()]
+            takes = "Idempotency-Key" in [one["name"] for one in found.get("parameters", ()) if one["in"] == "header"]
+            is_change = endpoint.changes and found["security"] != []
+            assert takes == is_change, found["operationId"]
+            assert ("422" in found["responses"]) == takes
+            assert ("Idempotency-Replayed" in found["responses"][str(endpoint.success)].get("headers", {})) == takes
+
+
 def test_openapi_has_the_headers_of_lists_and_single_reads() -> None:
     pages = DOCUMENT["paths"]["/MAAS/api/2.0/zones/"]["get"]
     assert list(pages["responses"]["200"]["headers"]) == ["X-Total-Count", "Link"]
@@ -239,6 +282,20 @@ def test_openapi_has_the_headers_of_lists_and_single_reads() -> None:
     one = DOCUMENT["paths"]["/MAAS/api/2.0/zones/{name}/"]["get"]
     assert list(one["responses"]["200"]["headers"]) == ["ETag"]
     assert "304" in one["responses"]
+
+
+def test_openapi_has_if_match_where_an_object_is_changed() -> None:
+    def has_if_match(path: str, method: str) -> bool:
+        operation = DOCUMENT["paths"][f"/MAAS/api/2.0/{path}"][method]
+        named = any(one["name"] == "If-Match" for one in operation.get("parameters", ()))
+        assert named == ("412" in operation["responses"])
+        return named
+
+    assert has_if_match("machines/{system_id}/op-lock", "post")
+    assert has_if_match("zones/{name}/", "put")
+    assert not has_if_match("machines/op-allocate", "post")
+    assert not has_if_match("zones/", "post")
+    assert not has_if_match("machines/{system_id}/", "get")
 
 
 def test_openapi_allows_keys_that_later_releases_add() -> None:

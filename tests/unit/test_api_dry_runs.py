@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from regiond.api.endpoint import Endpoint, Resource
-from regiond.machines.host_removal_plan import AffectedGuest
+from regiond.machines.host_removal_plan import AffectedGuest, HostRemovalPlan
 from regiond.machines.service import MachineRemovalPlan
 from tests.unit.api_double import ApiDouble, json_of
-from tests.unit.api_samples import ADMIN, MACHINE
+from tests.unit.api_samples import ADMIN
 from tests.unit.good_requests import ENDPOINTS, name_of, request
+from tests.unit.machine_samples import MACHINE
 
 DESTRUCTIVE = [one for one in ENDPOINTS if one[1].destructive]
 destructive = pytest.mark.parametrize(("resource", "endpoint"), DESTRUCTIVE, ids=[name_of(*one) for one in DESTRUCTIVE])
@@ -20,8 +22,8 @@ CHANGES = {
     "clusters.start_remove",
     "machines.start_delete",
     "machines.start_compose",
-    "ownership.start_release",
-    "ownership.start_release_all",
+    "releases.start",
+    "releases.start_all",
     "bulk.start",
     "adoption.start_forget",
     "operations.cancel",
@@ -78,6 +80,14 @@ def test_the_plan_of_a_machine_names_its_vm_volumes_and_addresses(api: ApiDouble
     assert (guest["host"], guest["guest_name"], guest["addresses"]) == ("hv-01", "web-1", ["10.1.0.7"])
     assert [volume["storage_pool"] for volume in guest["volumes"]] == [disk.storage_pool_name for disk in MACHINE.disks]
     assert api.call("machines.deletion_plan").args == (ADMIN, "wdpx3n")
+
+
+def test_the_devices_of_lost_machines_are_deleted_too() -> None:
+    lost = [evolve(GUEST, name=f"web-{n}", devices=(f"box-{n}a", f"box-{n}b")) for n in range(6)]
+    plan = HostRemovalPlan(name="hv-01", deleted=(), kept=(GUEST,), lost=tuple(lost))
+    (effect,) = plan.effects
+    assert effect.startswith("Devices deleted with their machines (12): box-0a, box-0b,")
+    assert effect.endswith("box-4b and 2 more.")
 
 
 def test_the_plan_of_a_record_is_confirmed_with_yes(api: ApiDouble) -> None:

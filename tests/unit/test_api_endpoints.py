@@ -14,7 +14,7 @@ from regiond.api.fields import Field
 from regiond.api.registry import SERVED
 from tests.unit.answers.accounts import USER_KEY
 from tests.unit.api_double import ApiDouble, json_of
-from tests.unit.good_requests import ENDPOINTS, each_endpoint, name_of, path_of, request, with_op
+from tests.unit.good_requests import ENDPOINTS, each_endpoint, name_of, path_of, request, unsigned, with_op
 
 
 def wrong_values(one: Field) -> Iterator[object]:
@@ -76,6 +76,17 @@ def test_authentication_precedes_every_other_check(api: ApiDouble, resource: Res
     assert not api.calls
 
 
+@each_endpoint
+def test_only_what_is_declared_open_answers_an_unsigned_request(
+    api: ApiDouble, resource: Resource, endpoint: Endpoint
+) -> None:
+    reply = unsigned(api, resource, endpoint)
+    if endpoint.permission is Permission.ANYONE:
+        assert reply.status == endpoint.success, reply.body
+    else:
+        assert (reply.status, reply.body, api.calls) == (401, b"Forbidden", [])
+
+
 OWN_MACHINE = (
     "abort",
     "commission",
@@ -102,6 +113,7 @@ OF_INTERFACES = (
 FOR_USERS = {
     *(("InterfaceHandler", name, Permission.OPERATOR) for name in OF_INTERFACES),
     ("InterfacesHandler", "create_physical", Permission.OPERATOR),
+    ("BlockDeviceHandler", "set_boot_disk", Permission.OPERATOR),
     ("DevicesHandler", "create", Permission.OPERATOR),
     *(("DeviceHandler", name, Permission.OWNER) for name in ("update", "delete")),
     ("MachineHandler", "clear_default_gateways", Permission.OPERATOR),

@@ -25,9 +25,15 @@ def test_every_error_becomes_a_response_with_its_message(kind: type[InnkeeperErr
 
 def test_only_errors_that_are_safe_to_repeat_have_retry_after() -> None:
     asking = {kind for kind in HTTP_STATUS if "Retry-After" in reply_for(kind("x")).headers}
-    assert asking == {errors.RackUnreachable, errors.DatabaseUnavailable}
+    assert asking == {errors.RackUnreachable, errors.DatabaseUnavailable, errors.RequestInProgress}
     assert reply_for(errors.RackUnreachable("x")).headers["Retry-After"] == "10"
     assert reply_for(errors.DatabaseUnavailable("x")).headers["Retry-After"] == "5"
+
+
+@pytest.mark.parametrize("kind", [errors.RackUnreachable, errors.DatabaseUnavailable])
+def test_the_error_of_an_ended_operation_has_no_retry_after(kind: type[InnkeeperError]) -> None:
+    reply = reply_for(kind("No rack.", operation=77))
+    assert (reply.status, reply.headers) == (503, {})
 
 
 def test_field_errors_are_json_and_other_errors_are_text() -> None:

@@ -136,6 +136,13 @@ def test_repeated_keys_make_lists_else_the_last_counts() -> None:
     assert CommaList().parse(JsonArray(["a", "b,c", None])) == ("a", "b", "c")
 
 
+def test_a_repeated_text_can_be_one_text() -> None:
+    disks = Text(max_length=12, joined_by=",")
+    assert read(disks, "root:8") == "root:8"
+    assert read(disks, "root:8", "", None, "x:1") == "root:8,x:1"
+    assert "12 characters" in problem(disks, "root:8", "data:11")
+
+
 @pytest.mark.parametrize("blank", [(), ("",), ("  ",), (None,)])
 def test_a_required_field_must_not_be_blank(blank: tuple[object, ...]) -> None:
     assert problem(Text(), *blank, required=True) == "This field is required."

@@ -12,14 +12,18 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from regiond.api.endpoint import Endpoint, Resource
 from regiond.api.list_options import ListOptions, sort_keys
 from regiond.api.list_page import page_reply
 from regiond.api.registry import RESOURCES
 from regiond.api.replies import Reply
 from regiond.api.serializer import INT, STR, Serializer, array, item, nullable, serializer
 from regiond.long_list import LongList
+from regiond.machines.model import MachineFilter
 from tests.unit.api_double import ApiDouble, json_of, result_of
 from tests.unit.api_samples import ZONE
+from tests.unit.good_requests import request
+from tests.unit.machine_samples import MACHINE
 
 ROW: Serializer[Any] = serializer("Row", item("id", INT), item("name", nullable(STR)), item("tags", array(STR)))
 NAMES = ("west", "east", "middle east", "north", "south")
@@ -143,6 +147,47 @@ def test_every_list_has_pages(resource: Any, endpoint: Any) -> None:
     assert {"limit"} <= {one.name for one in endpoint.fields}
 
 
+def names_of(endpoint: Endpoint) -> set[str]:
+    return {one.name for one in endpoint.fields}
+
+
+BY_DATABASE = {("MachinesHandler", "read"), ("OperationsHandler", "read")}  # searched there
+PAGED = [one for one in LISTS if (one[0].handler, one[1].name) not in BY_DATABASE and "q" in names_of(one[1])]
+
+
+@pytest.mark.parametrize(("resource", "endpoint"), PAGED, ids=[f"{one[0].handler} {one[1].name}" for one in PAGED])
+@pytest.mark.parametrize("form", [{"limit": 1}, {"limit": 1, "q": "no value has this"}])
+def test_every_list_answers_a_page(resource: Resource, endpoint: Endpoint, form: dict[str, Any]) -> None:
+    whole, page = ApiDouble(), ApiDouble()
+    assert request(whole, resource, endpoint).status == 200
+    assert request(page, resource, endpoint, **form).status == 200
+    count = len(json_of(request(whole, resource, endpoint)))
+    assert len(json_of(request(page, resource, endpoint, **form))) == (0 if "q" in form else min(1, count))
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "count"),
+    [
+        ("rackcontrollers/", {"agent_name": "juju"}, 0),
+        ("rackcontrollers/", {"zone": "1", "domain": "maas"}, 1),
+        ("nodes/", {"domain": "other"}, 0),
+        ("nodes/", {"domain": ["other", "maas"]}, 3),
+        ("devices/", {"tags": "virtual"}, 0),
+        ("devices/", {"agent_name": "juju"}, 0),
+        ("devices/", {"domain": "0"}, 1),
+    ],
+)
+def test_a_filter_for_what_none_has_finds_none(path: str, form: dict[str, Any], count: int) -> None:
+    api = ApiDouble()
+
+    def machines(wanted: MachineFilter) -> LongList[Any]:
+        return LongList.of(() if wanted.criteria.wanted.unknown else (MACHINE,))
+
+    api.answers["machines.long_list"] = machines
+    reply = api.request("GET", path, form=form)
+    assert (len(json_of(reply)), "Warning" in reply.headers) == (count, False)
+
+
 def test_keys_with_several_values_are_not_for_sorting() -> None:
     assert sort_keys(ROW.schema) == ("id", "name")
 
@@ -154,13 +199,46 @@ def test_a_page_of_machines_names_the_next() -> None:
     assert "use hostname, status_name, pod," in json_of(reply)["sort"][0]
 
 
+def test_a_page_of_machines_counts_only_those_with_such_devices() -> None:
+    api = ApiDouble()
+    reply = api.request("GET", "machines/", form={"storage": "0,20", "limit": 5})
+    assert reply.headers == {"X-Total-Count": "1"}
+    assert api.call("allocation.with_devices").named == {"storage": "0,20", "interfaces": ""}
+    api.answers["allocation.with_devices"] = ()
+    reply = api.request("GET", "machines/", form={"interfaces": "a:space=dmz", "limit": 5})
+    assert (json_of(reply), reply.headers) == ([], {"X-Total-Count": "0"})
+
+
 @pytest.mark.parametrize(
     ("path", "query", "link"),
     [
         ("operations/", {"limit": 1, "q": "web"}, '<?limit=1&q=web&before=77>; rel="next"'),
+        ("operations/", {"limit": 1, "sort": "id"}, '<?limit=1&sort=id&after=77>; rel="next"'),
+        ("operations/", {"limit": 1, "sort": "id", "after": 9}, '<?limit=1&sort=id&after=77>; rel="next"'),
         ("operations/", {"limit": 2}, None),
         ("audit/", {"limit": 1, "before": 90}, '<?limit=1&before=41>; rel="next"'),
+        ("audit/", {"limit": 1, "sort": "id"}, '<?limit=1&sort=id&after=41>; rel="next"'),
     ],
 )
-def test_a_full_page_of_a_log_names_the_older_one(path: str, query: dict[str, Any], link: str | None) -> None:
+def test_a_full_page_of_a_log_names_the_one_that_follows(path: str, query: dict[str, Any], link: str | None) -> None:
     assert ApiDouble().request("GET", path, form=query).headers.get("Link") == link
+
+
+@pytest.mark.parametrize(("path", "service"), [("operations/", "operations"), ("audit/", "audit")])
+def test_the_first_page_of_a_log_has_the_total_if_it_is_moderate(path: str, service: str) -> None:
+    def total(number: int, **query: Any) -> tuple[str | None, bool]:
+        api = ApiDouble()
+        api.answers[f"{service}.count"] = number
+        reply = api.request("GET", path, form=query)
+        return reply.headers.get("X-Total-Count"), any(call.name == f"{service}.count" for call in api.calls)
+
+    assert total(1000, limit=1) == ("1000", True)
+    assert total(1001, limit=1) == (None, True)
+    assert total(1000, limit=2) == ("1", False)  # the page has all
+    assert total(1000, limit=1, before=90) == (None, False)
+    assert total(1000, limit=1, sort="id", after=5) == (None, False)
+
+
+@pytest.mark.parametrize("path", ["operations/", "audit/"])
+def test_a_log_has_no_other_order(path: str) -> None:
+    assert ApiDouble().rejected("GET", path, form={"sort": "state"})["sort"]

@@ -43,3 +43,31 @@ def test_without_a_setting_the_only_image_is_the_default(images: object, expecte
     api = ApiDouble()
     api.answers["images.list"] = images
     assert default_of(api) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("enable_http_proxy", b"false"),
+        ("http_proxy", b"null"),
+        ("upstream_dns", b"null"),
+        ("ntp_servers", b'""'),
+        ("ntp_server", b'""'),
+        ("network_discovery", b'"disabled"'),
+        ("default_dns_ttl", b"30"),
+    ],
+)
+def test_what_innkeeper_does_not_do_is_off_or_not_set(api: ApiDouble, name: str, body: bytes) -> None:
+    assert api.request("GET", "maas/", query=f"op=get_config&name={name}").body == body  # Terraform compares bytes
+    assert api.done() == []
+
+
+def test_an_unknown_setting_is_an_error_with_the_known_ones(api: ApiDouble) -> None:
+    (message,) = api.rejected("GET", "maas/", query="op=get_config&name=theme")["name"]
+    assert message.startswith("'theme' is not one of: default_osystem, default_distro_series, maas_name, ")
+    assert message.endswith(", windows_kms_host.")
+
+
+def test_settings_are_not_changed_by_clients(api: ApiDouble) -> None:
+    reply = api.request("POST", "maas/", query="op=set_config", form={"name": "ntp_servers", "value": "a"})
+    assert (reply.status, reply.body.partition(b":")[0]) == (400, b"not part of Innkeeper")

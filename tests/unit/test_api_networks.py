@@ -13,8 +13,9 @@ from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.networks.model import RangeChange, SubnetChange, VlanChange
 from tests.unit.answers.accounts import USER_KEY
 from tests.unit.api_double import ApiDouble
-from tests.unit.api_samples import ADMIN, MACHINE
-from tests.unit.network_samples import INTERFACES, IPV6_SUBNET, SUBNET, UNTAGGED, VLAN
+from tests.unit.api_samples import ADMIN
+from tests.unit.machine_samples import MACHINE
+from tests.unit.network_samples import INTERFACES, IP_RANGE, IPV6_SUBNET, SUBNET, UNTAGGED, VLAN
 
 ROOT = "/MAAS/api/2.0/"
 
@@ -97,6 +98,12 @@ def test_addresses_of_a_subnet_are_listed_by_purpose_and_counted() -> None:
     counted = read("subnets/3/", op="statistics")
     assert (counted["total_addresses"], counted["num_available"], counted["largest_available"]) == (254, 240, 234)
     assert (counted["usage_string"], counted["available_string"], counted["ip_version"]) == ("6%", "94%", 4)
+
+
+@pytest.mark.parametrize(("query", "with_discovered"), [("", False), ("with_discovered=true", True)])
+def test_discovered_ranges_are_listed_on_request(api: ApiDouble, query: str, with_discovered: bool) -> None:
+    assert [one["id"] for one in api.json("GET", "ipranges/", query=query)] == [IP_RANGE.id]
+    assert api.call("networks.ranges").named == {"with_discovered": with_discovered}
 
 
 def test_used_addresses_are_listed_with_their_users() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from regiond.api.endpoint import Resource
 from regiond.api.not_part import OF_EMPTY_LISTS, OF_HANDLERS
@@ -10,6 +11,7 @@ from regiond.api.registry import SERVED
 from regiond.api.resources.empty_lists import RESOURCES
 from tests.unit.api_double import ApiDouble
 from tests.unit.good_requests import path_of
+from tests.unit.machine_samples import MACHINE
 
 BY_HANDLER = {resource.handler: resource for resource in SERVED}
 MISSING = [(handler, op) for handler, ops in OF_HANDLERS.items() for op in ops]
@@ -27,6 +29,14 @@ def test_lists_are_empty_and_changes_are_rejected(resource: Resource) -> None:
     assert api.done() == []
 
 
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [("nodes/wdpx3n/devices/", {"hardware_type": "gpu"}), ("ipaddresses/", {"ip": "10.1.0.9", "all": "true"})],
+)
+def test_lists_accept_the_filters_that_maas_has(path: str, form: dict[str, str]) -> None:
+    assert ApiDouble().json("GET", path, form=form) == []
+
+
 @pytest.mark.parametrize(("handler", "op"), MISSING, ids=[f"{handler}-{op}" for handler, op in MISSING])
 def test_missing_calls_of_known_objects_say_what_to_use(handler: str, op: str) -> None:
     resource = BY_HANDLER[handler]
@@ -35,6 +45,17 @@ def test_missing_calls_of_known_objects_say_what_to_use(handler: str, op: str) -
     reply = ApiDouble().request(op if plain else "POST", path_of(resource), op=None if plain else op)
     assert reply.status == 400
     assert reply.body.decode() == f"not part of Innkeeper: {OF_HANDLERS[handler][op]}."
+
+
+def test_the_boot_disk_is_the_first_disk_and_can_be_set_again() -> None:
+    api, (first,) = ApiDouble(), MACHINE.disks
+    second = evolve(first, id=32, index=1)
+    api.answers["machines.read"] = lambda _: evolve(MACHINE, disks=(first, second))
+    set_again, changed = (
+        api.request("POST", f"nodes/wdpx3n/blockdevices/{name}/", op="set_boot_disk") for name in ("sda", "32")
+    )
+    assert (set_again.status, set_again.body) == (200, b"OK")
+    assert (changed.status, changed.body) == (400, b"not part of Innkeeper: a machine boots from its first disk.")
 
 
 def test_every_empty_list_has_a_reason() -> None:

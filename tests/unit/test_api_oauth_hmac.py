@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Literal
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, quote_plus, urlencode
 
 import oauthlib.oauth1
 import pytest
@@ -32,7 +32,7 @@ HEADER = (
 
 def test_the_base_string_is_that_of_the_example_of_rfc_5849() -> None:
     query, form = [("b5", "=%3D"), ("a3", "a"), ("c@", ""), ("a2", "r b")], [("c2", ""), ("a3", "2 q")]
-    text = base_string("POST", "http://example.com/request", signed_parameters(HEADER, query, form))
+    text = base_string("POST", "http://example.com/request", signed_parameters(HEADER, query, form) or ())
     assert text == (
         "POST&http%3A%2F%2Fexample.com%2Frequest&a2%3Dr%2520b%26a3%3D2%2520q%26a3%3Da%26b5%3D%253D%25253D%26c%2540%3D"
         "%26c2%3D%26oauth_consumer_key%3D9djdj82h48djs9d2%26oauth_nonce%3D7d8f3e4a%26oauth_signature_method%3DHMAC-"
@@ -146,6 +146,57 @@ def test_another_form_does_not_have_the_signature() -> None:
         authorization=headers["Authorization"],
     )  # fmt: skip
     assert (reply.status, reply.body) == (401, b"Authorization Error: Invalid API key.")
+
+
+def as_maas_client_go(method: Literal["GET", "POST", "PUT"], form: dict[str, str], signed: dict[str, str]) -> Reply:
+    """The response to a request whose header repeats `signed`, all that is signed of its form or query."""
+    path = "/MAAS/api/2.0/zones/" + ("default/" if method == "PUT" else "")
+    parameters = {
+        "oauth_consumer_key": SIGNING_KEY.consumer_key, "oauth_token": SIGNING_KEY.token_key, "oauth_nonce": "n",
+        "oauth_signature_method": "HMAC-SHA1", "oauth_timestamp": str(int(NOW_S)), "oauth_version": "1.0", **signed,
+    }  # fmt: skip
+    made = digest(SIGNING_KEY.token_secret, base_string(method, ORIGIN + path, parameters.items()))
+    given = {**parameters, "oauth_signature": made}
+    header = "OAuth " + ", ".join(f'{name}="{quote_plus(value)}"' for name, value in given.items())
+    sent: dict[str, Any] = {"body": urlencode(form).encode(), "content_type": FORM}
+    sent = {"query": urlencode(form)} if method == "GET" else sent
+    path_below = path.removeprefix("/MAAS/api/2.0/")
+    return ApiDouble().request(method, path_below, origin=ORIGIN, sent_path=path, authorization=header, **sent)
+
+
+def test_fields_that_the_header_repeats_are_signed_once() -> None:
+    fields = {"name": "west", "description": "a b+c=ü"}
+    assert as_maas_client_go("POST", fields, fields).status == 200
+    assert as_maas_client_go("GET", {"op": ""}, {"op": ""}).status == 200
+    for changed in ({**fields, "name": "north"}, {**fields, "more": "x"}):
+        assert as_maas_client_go("POST", changed, fields).status == 401
+
+
+@pytest.mark.parametrize(("method", "path", "signed", "sent"), [
+    ("PUT", "zones/default/", {"description": "ok"}, {"description": "changed on the way"}),
+    ("POST", "vm-hosts/4/", {"op": "refresh", "dry_run": "true"}, {"op": "refresh"}),
+])  # fmt: skip
+def test_a_signed_field_cannot_move_from_the_form_into_the_header(
+    method: Literal["POST", "PUT"], path: str, signed: dict[str, str], sent: dict[str, str]
+) -> None:
+    signing = oauthlib.oauth1.Client(
+        SIGNING_KEY.consumer_key, client_secret="", resource_owner_key=SIGNING_KEY.token_key,
+        resource_owner_secret=SIGNING_KEY.token_secret, timestamp=str(int(NOW_S)),
+    )  # fmt: skip
+    url = f"{ORIGIN}/MAAS/api/2.0/{path}"
+    _, headers, _ = signing.sign(url, http_method=method, headers={"Content-Type": FORM}, body=urlencode(signed))
+    moved = "".join(f', {name}="{quote_plus(value)}"' for name, value in signed.items() if sent.get(name) != value)
+    reply = ApiDouble().request(
+        method, path, body=urlencode(sent).encode(), content_type=FORM, origin=ORIGIN,
+        sent_path=f"/MAAS/api/2.0/{path}", authorization=headers["Authorization"] + moved,
+    )  # fmt: skip
+    assert reply.status == 401
+
+
+def test_only_the_form_of_a_put_may_be_unsigned() -> None:
+    fields = {"description": "a b"}
+    assert as_maas_client_go("PUT", fields, {}).status == 200
+    assert as_maas_client_go("POST", {"name": "west"}, {}).status == 401
 
 
 def test_a_form_that_is_too_long_to_verify_is_rejected() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from common.errors import OperationPending, OutOfCapacity, RackUnreachable
 from tests.unit.api_double import ApiDouble, json_of
-from tests.unit.api_samples import FAILED, HOST, RUNNING
+from tests.unit.host_samples import HOST
+from tests.unit.machine_samples import FAILED, RUNNING
 
 
 def test_a_request_waits_for_its_operation(api: ApiDouble) -> None:
@@ -65,6 +67,13 @@ def test_a_failed_operation_returns_its_error(api: ApiDouble) -> None:
     reply = api.request("POST", "vm-hosts/4/", op="compose")
     assert (reply.status, reply.body) == (503, b"needs 4 cores, 1 of 4 free")
     assert "Retry-After" not in reply.headers
+
+
+def test_an_operation_that_failed_for_lack_of_a_rack_is_not_repeated(api: ApiDouble) -> None:
+    ended = evolve(FAILED, error_code=RackUnreachable.code, error_message="No rack.")
+    api.answers.update({"hosts.start_refresh": RUNNING, "operations.wait": ended})
+    reply = api.request("POST", "vm-hosts/4/", op="refresh", idempotency_key="k")
+    assert (reply.status, reply.body, reply.headers.get("Retry-After")) == (503, b"No rack.", None)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from regiond.api.dispatch import Api
+from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.replies import Reply, text_reply
+from regiond.api.request import ApiRequest
 from tests.unit.answers.accounts import ADMIN_KEY
-from tests.unit.api_double import NOW_S, ApiDouble, authorization
+from tests.unit.api_double import NOW_S, ApiDouble, authorization, result_of
 from tests.unit.api_samples import ADMIN
 
 
@@ -68,3 +72,29 @@ def test_a_form_may_contain_its_signature(api: ApiDouble) -> None:
     reply = api.request("POST", "zones/", key=None, authorization=None, body=signed.encode())
     assert reply.status == 200
     assert api.done()[0].args == (ADMIN, "east", "")
+
+
+def test_an_unsigned_request_for_two_ops_gets_neither_the_one_that_is_closed() -> None:
+    """The path names an op that is open, the form one that is for administrators."""
+    made: list[str] = []
+
+    def endpoint(op: str, permission: Permission) -> Endpoint:
+        async def run(_: Call) -> Reply:
+            made.append(op)
+            return text_reply("done")
+
+        return Endpoint(method="POST", op=op, permission=permission, title=op, result=Result(doc=""), run=run)
+
+    resource = Resource(
+        handler="MixedHandler",
+        path="mixed/",
+        doc="",
+        endpoints=(endpoint("open", Permission.ANYONE), endpoint("closed", Permission.ADMIN)),
+    )
+    double = ApiDouble()
+    api = Api(services=double.services(), info=double.info, now_s=lambda: NOW_S)
+    form = {"content_type": "application/x-www-form-urlencoded", "op_suffix": "open"}
+    for body, status in ((b"", 200), (b"op=closed", 401)):
+        request = ApiRequest(method="POST", body=body, **form)
+        assert result_of(api.answer(resource, {}, request, "reference-1")).status == status
+    assert made == ["open"]

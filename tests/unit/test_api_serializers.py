@@ -22,8 +22,10 @@ from regiond.hosts.model import Amounts, HostState
 from regiond.machines.model import MachineState
 from regiond.networks.model import SeenAddress, Subnet
 from tests.unit.api_double import ApiDouble, json_of
-from tests.unit.api_samples import AT, FAILED, FILE_CONTENT, GUEST, HOST, IMAGES_CAPACITY, MACHINE, UNKNOWN_HOST
+from tests.unit.api_samples import AT, FILE_CONTENT
 from tests.unit.good_requests import each_endpoint, request
+from tests.unit.host_samples import HOST, IMAGES_CAPACITY, UNKNOWN_HOST
+from tests.unit.machine_samples import FAILED, GUEST, MACHINE
 from tests.unit.network_samples import SUBNET, VLAN
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
@@ -82,6 +84,8 @@ def test_responses_match_their_declared_schema(api: ApiDouble, resource: Resourc
         assert reply.chunks is not None
     elif endpoint.op == "zone_file":
         assert (reply.content_type, reply.body) == ("text/plain; charset=utf-8", b"$ORIGIN maas.\n")
+    elif endpoint.op == "set_boot_disk":
+        assert (reply.content_type, reply.body) == ("text/plain; charset=utf-8", b"OK")
     elif endpoint.op == "details":
         assert (reply.content_type, len(reply.body)) == ("application/bson", 17)
     elif endpoint.result.is_data:

@@ -13,12 +13,14 @@ from common.values import DriverType, PowerAction
 from regiond.api.endpoint import SiteInfo
 from regiond.events.model import EventFilter, Level
 from regiond.hosts.model import HostChange, HostRemoval, NewHost
-from regiond.long_list import LongList
-from regiond.machines.model import AllocateRequest, MachineFilter, MachineState
+from regiond.images.model import ImageState
+from regiond.machines.model import MAAS_STATUS, AllocateRequest, MachineFilter, MachineState
 from regiond.reconciler.model import DiscrepancyKind
 from tests.unit.answers.accounts import ADMIN_KEY, USER_KEY
 from tests.unit.api_double import ApiDouble
-from tests.unit.api_samples import ADMIN, CLUSTER, MACHINE, POOL, RACK_ID
+from tests.unit.api_samples import ADMIN, IMAGE, POOL, RACK_ID
+from tests.unit.host_samples import CLUSTER
+from tests.unit.machine_samples import MACHINE
 
 
 def test_a_host_is_created_with_the_given_fields(api: ApiDouble) -> None:
@@ -54,6 +56,29 @@ def test_an_invalid_new_host_is_rejected_by_field(
 ) -> None:
     (message,) = api.rejected("POST", "vm-hosts/", form=form)[field]
     assert expected in message
+
+
+@pytest.mark.parametrize(
+    ("url", "state", "is_importing"),
+    [
+        ("https://a/b.img", ImageState.DOWNLOADING, True),
+        ("https://a/b.img", ImageState.CHECKING, True),
+        ("https://a/b.img", ImageState.READY, False),
+        ("https://a/b.img", ImageState.FAILED, False),
+        (None, ImageState.UPLOADING, False),
+        (None, ImageState.CHECKING, False),
+    ],
+)
+def test_images_are_imported_until_their_download_was_checked(
+    api: ApiDouble, url: str | None, state: ImageState, is_importing: bool
+) -> None:
+    api.answers["images.list"] = (evolve(IMAGE, state=ImageState.READY), evolve(IMAGE, url=url, state=state))
+    assert api.json("GET", "boot-resources/", query="op=is_importing") is is_importing
+
+
+def test_devices_have_no_tags(api: ApiDouble) -> None:
+    assert api.json("GET", "tags/virtual/", query="op=devices") == []
+    assert api.request("GET", "tags/nothing/", query="op=devices").status == 404
 
 
 def test_simulated_hosts_are_rejected_unless_permitted() -> None:
@@ -133,7 +158,7 @@ def test_a_paused_machine_is_on(api: ApiDouble) -> None:
     assert api.json("GET", "machines/wdpx3n/", op="query_power_state") == {"state": "on"}
 
 
-def test_machine_filters_are_applied_by_query_and_result(api: ApiDouble) -> None:
+def test_machine_filters_are_applied_by_the_query(api: ApiDouble) -> None:
     form: dict[str, Any] = {"id": ["a", "b"], "mac_address": "52:54:00:AA:00:01", "pod": "hv-01", "status": "ready"}
     form |= {"agent_name": "juju", "tags": "virtual", "limit": "2", "after": "vm-1"}
     assert len(api.json("GET", "machines/", form=form)) == 1
@@ -147,7 +172,7 @@ def test_machine_filters_are_applied_by_query_and_result(api: ApiDouble) -> None
 
 def test_machines_to_release_are_read_at_once_by_their_system_ids(api: ApiDouble) -> None:
     api.json("POST", "machines/", op="release", form={"machines": ["wdpx3n", "id:wdpx3n", "quick-fox"]})
-    assert api.call("ownership.start_release_all").args[1] == ["wdpx3n", "wdpx3n", "wdpx3n"]
+    assert api.call("releases.start_all").args[1] == ["wdpx3n", "wdpx3n", "wdpx3n"]
     by_id, by_name = [one.args[0] for one in api.calls if one.name == "machines.list"]
     assert (set(by_id.system_ids), by_name.hostnames) == ({"wdpx3n"}, ("quick-fox",))
 
@@ -160,26 +185,57 @@ def test_hosts_of_a_machine_filter_are_resolved_by_one_query(api: ApiDouble) -> 
 
 
 @pytest.mark.parametrize(
-    ("form", "found"),
+    ("form", "states"),
     [
-        ({"status": "ready"}, 1),
-        ({"status": "Ready"}, 1),
-        ({"status": "4"}, 1),
-        ({"status": ["deployed", "ready"]}, 1),
-        ({"status": "failed_commissioning"}, 0),
-        ({"tags": "virtual"}, 1),
-        ({"tags": ["virtual", "ssd"]}, 0),
-        ({"domain": "maas"}, 1),
-        ({"domain": "example.org"}, 0),
+        ({"status": "ready"}, {MachineState.READY}),
+        ({"status": "Ready"}, {MachineState.READY}),
+        ({"status": "4"}, {MachineState.READY}),
+        ({"status": ["deployed", "ready"]}, {MachineState.DEPLOYED, MachineState.READY}),
+        ({"status": "failed_commissioning"}, {MachineState.FAILED, MachineState.FAILED_COMPOSE}),
+        ({"status": "missing"}, {MachineState.MISSING}),
     ],
 )
-def test_machines_that_do_not_match_are_not_listed(api: ApiDouble, form: Mapping[str, Any], found: int) -> None:
-    assert len(api.json("GET", "machines/", form=form)) == found
+def test_a_status_is_all_states_with_its_name_or_number(
+    api: ApiDouble, form: Mapping[str, Any], states: set[MachineState]
+) -> None:
+    assert machine_filter_of(api, form).states == tuple(state for state in MachineState if state in states)
 
 
-def test_machines_can_be_filtered_by_every_state(api: ApiDouble) -> None:
-    api.answers["machines.long_list"] = LongList.of(evolve(MACHINE, state=state) for state in MachineState)
-    assert len(api.json("GET", "machines/", form={"status": "missing"})) == 1
+@pytest.mark.parametrize("state", list(MachineState))
+def test_a_simple_status_is_the_status_without_its_details(api: ApiDouble, state: MachineState) -> None:
+    name = MAAS_STATUS[state].name.lower()
+    simple = {"missing": "other", "failed commissioning": "failed", "failed deployment": "failed"}.get(name, name)
+    assert state.value in machine_filter_of(api, {"simple_status": simple}).criteria.wanted.states
+    assert state.value in machine_filter_of(ApiDouble(), {"not_simple_status": simple}).criteria.excluded.states
+    assert state.value not in machine_filter_of(ApiDouble(), {"simple_status": "testing"}).criteria.wanted.states
+
+
+@pytest.mark.parametrize(
+    ("form", "unknown"),
+    [
+        ({"domain": ["maas", "other"], "status": ["ready", "asleep"]}, ()),
+        ({"domain": "example.org"}, ("domain",)),
+        ({"not_domain": ["0", "other"]}, ("not_domain",)),
+        ({"status": "asleep"}, ("status",)),
+        ({"simple_status": "asleep"}, ("simple_status",)),
+        ({"deployment_target": ["disk", "memory"], "not_deployment_target": "memory"}, ()),
+        ({"deployment_target": "memory"}, ("deployment_target",)),
+        ({"not_deployment_target": "disk"}, ("not_deployment_target",)),
+        ({"devices": "vendor_id=8086"}, ("devices",)),
+        ({"not_link_speed": "1000", "not_cpu_speed": "2400", "not_fabric_classes": "10g"}, ()),
+    ],
+)
+def test_a_filter_for_what_no_machine_has_finds_none(
+    api: ApiDouble, form: Mapping[str, Any], unknown: tuple[str, ...]
+) -> None:
+    assert machine_filter_of(api, form).criteria.wanted.unknown == unknown
+
+
+def machine_filter_of(api: ApiDouble, form: Mapping[str, Any]) -> MachineFilter:
+    """The filter with which `machines/` asks for its machines."""
+    assert "Warning" not in api.request("GET", "machines/", form=form).headers
+    found: MachineFilter = api.call("machines.long_list").args[0]
+    return found
 
 
 def test_discrepancies_are_filtered_and_encoded(api: ApiDouble) -> None:
@@ -202,12 +258,44 @@ def test_events_are_filtered_and_their_pages_linked(api: ApiDouble) -> None:
     assert page["prev_uri"] == "/MAAS/api/2.0/events/?op=query&level=WARNING&limit=5&host=4&after=9"
 
 
+def test_events_of_machines_are_selected_by_what_the_machines_have(api: ApiDouble) -> None:
+    form = {"hostname": ["a", "b"], "zone": "default", "owner": "ann", "agent_name": "juju", "limit": "1"}
+    page = api.json("GET", "events/", op="query", form={"op": "query", **form})
+    (wanted,) = api.call("machines.system_ids").args
+    assert (wanted.hostnames, wanted.zones, wanted.agent_names) == (("a", "b"), ("default",), ("juju",))
+    assert (wanted.criteria.wanted.owners, wanted.criteria.wanted.unknown) == (("ann",), ())
+    assert api.call("events.list").args[0].system_ids == ("wdpx3n",)
+    assert "hostname=a&hostname=b&zone=default&agent_name=juju&owner=ann" in page["next_uri"]
+
+
+@pytest.mark.parametrize(
+    ("form", "machines"),
+    [
+        ({}, None),
+        ({"id": "wdpx3n"}, ("wdpx3n",)),
+        ({"id": "wdpx3n", "hostname": "quick-fox"}, ("wdpx3n",)),
+        ({"id": "aaaaaa", "hostname": "quick-fox"}, ()),
+        ({"domain": "other"}, ()),
+    ],
+)
+def test_events_are_those_of_machines_that_match_every_filter(
+    api: ApiDouble, form: dict[str, str], machines: tuple[str, ...] | None
+) -> None:
+    def system_ids(wanted: MachineFilter) -> list[str]:
+        return [] if wanted.criteria.wanted.unknown else ["wdpx3n"]
+
+    api.answers["machines.system_ids"] = system_ids
+    reply = api.request("GET", "events/", form={"op": "query", **form})
+    assert (reply.status, "Warning" in reply.headers) == (200, False)
+    assert api.call("events.list").args[0].system_ids == machines
+
+
 def test_operations_are_filtered(api: ApiDouble) -> None:
     form = {"state": ["failed", "running"], "host": "4", "machine": "wdpx3n", "limit": "5", "before": "100"}
     form["parent"] = "70"
     assert api.request("GET", "operations/", form=form).status == 200
     expected = {"states": ("failed", "running"), "host_id": 4, "system_id": "wdpx3n", "limit": 5, "before_id": 100}
-    expected |= {"caller": ADMIN, "parent_id": 70, "text": ""}
+    expected |= {"caller": ADMIN, "parent_id": 70, "text": "", "after_id": None, "oldest_first": False}
     assert api.call("operations.list").named == expected
 
 

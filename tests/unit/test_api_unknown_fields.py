@@ -37,6 +37,8 @@ OF_CLIENTS: list[tuple[str, str, str | None, dict[str, str]]] = [
     ("GET", "machines/", None, {"hostname": "a", "mac_address": "b", "domain": "c", "zone": "d", "pool": "e"}),
     ("GET", "machines/", None, {"cpu_count": "4", "mem": "1024", "not_tags": "old", "not_pod": "a", "pod_type": "lxd"}),
     ("GET", "machines/", None, {"owner": "ann", "power_state": "on", "simple_status": "ready", "subnets": "dmz"}),
+    ("GET", "machines/", None, {"storage": "0,20", "interfaces": "a:space=dmz", "deployment_target": "disk"}),
+    ("GET", "machines/", None, {"not_cpu_count": "1", "not_mem": "1024", "not_link_speed": "1", "not_cpu_speed": "1"}),
     ("GET", "machines/", "list_allocated", {"id": "wdpx3n"}),
     ("GET", "events/", "query", {"hostname": "a", "zone": "b", "domain": "c", "agent_name": "d", "owner": "e"}),
     ("GET", "events/", "query", {"mac_address": "a", "level": "INFO", "limit": "5", "before": "9", "after": "1"}),
@@ -116,8 +118,8 @@ def test_what_clients_of_maas_send_is_never_rejected(
 
 
 def test_an_ignored_filter_of_maas_is_named_in_the_warning(api: ApiDouble) -> None:
-    reply = api.request("GET", "machines/", form={"storage": "4", "pool": "default"})
-    assert (reply.status, reply.headers["Warning"]) == (200, '299 - "Ignored fields: storage"')
+    reply = api.request("GET", "subnets/3/", form={"op": "ip_addresses", "with_username": "0", "limit": "5"})
+    assert (reply.status, reply.headers["Warning"]) == (200, '299 - "Ignored fields: with_username"')
 
 
 def test_a_warning_is_short_and_safe_whatever_the_names(api: ApiDouble) -> None:

@@ -10,7 +10,8 @@ from regiond.api.registry import SERVED
 from regiond.audit.model import AuditAnswer, AuditRequest, AuditResult
 from tests.unit.answers.accounts import USER_KEY
 from tests.unit.api_double import ApiDouble
-from tests.unit.api_samples import ADMIN, MACHINE, USER
+from tests.unit.api_samples import ADMIN, USER
+from tests.unit.machine_samples import MACHINE
 
 
 def recorded(api: ApiDouble) -> list[str]:

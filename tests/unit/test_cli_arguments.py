@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import unquote
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,6 +84,12 @@ def test_fields_are_in_the_query_or_the_body_by_method() -> None:
 def test_a_usage_error_says_what_is_expected(words: list[str], expected: str) -> None:
     with pytest.raises(Usage, match=expected):
         parse_call(DESCRIBED, words)
+
+
+def test_an_error_does_not_list_dozens_of_resources() -> None:
+    many = {f"thing{number}": DESCRIBED.resources["vm-host"] for number in range(50)}
+    with pytest.raises(Usage, match=r"^Unknown resource 'wxyz'\. innkeeper PROFILE --help lists them\.$"):
+        parse_call(evolve(DESCRIBED, resources=many), ["wxyz", "read"])
 
 
 @pytest.mark.parametrize(("words", "expected"), [(["--jsn"], "Did you mean --json"), (["--to"], "--to needs a value")])

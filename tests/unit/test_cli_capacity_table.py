@@ -10,7 +10,7 @@ from regiond.api.serializers.capacity import CAPACITY_JSON, FLEET_CAPACITY_JSON
 from regiond.api.serializers.numa import NUMA_NODE_JSON
 from regiond.ledger.service import fleet_capacity
 from tests.unit.answers import ANSWERS
-from tests.unit.api_samples import COUNTED, HOST
+from tests.unit.host_samples import COUNTED, HOST
 
 
 def test_the_capacity_table_has_a_row_for_each_group() -> None:

@@ -11,6 +11,7 @@ from common.errors import (
     LinkLost,
     NoneAvailable,
     OperationPending,
+    RequestInProgress,
     WrongState,
 )
 from innkeeper.exit_status import ExitStatus, exit_status
@@ -42,6 +43,7 @@ def test_answers_of_the_region_count_by_their_status(status: int, expected: Exit
         (WrongState("no"), ExitStatus.CONFLICT),
         (NoneAvailable("no"), ExitStatus.NOT_NOW),
         (HostUnreachable("no"), ExitStatus.NOT_NOW),
+        (RequestInProgress("no", status=409), ExitStatus.NOT_NOW),
         (LinkLost("no"), ExitStatus.NO_ANSWER),
         (InnkeeperError("no", unreachable=True), ExitStatus.NO_ANSWER),
         (OperationPending("no"), ExitStatus.CONTINUES),

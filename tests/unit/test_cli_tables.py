@@ -22,9 +22,10 @@ from regiond.api.serializers.numa import NUMA_NODE_JSON
 from regiond.clusters.model import ClusterPool
 from regiond.hosts.model import Amounts
 from tests.unit.answers import ANSWERS
-from tests.unit.api_samples import CLUSTER, GUEST
-from tests.unit.api_samples import MACHINE as SAMPLE_MACHINE
 from tests.unit.cli_region import HOST, MACHINE
+from tests.unit.host_samples import CLUSTER
+from tests.unit.machine_samples import GUEST
+from tests.unit.machine_samples import MACHINE as SAMPLE_MACHINE
 from tests.unit.network_samples import INTERFACES, IPV6_SUBNET, SUBNET, VLAN
 
 GB = 10**9

@@ -13,8 +13,8 @@ from innkeeper.object_lines import OBJECTS
 from innkeeper.tables import Paper, Rendered, json_text, rendered
 from innkeeper.view import View
 from regiond.api.serializers.machines import MACHINE_JSON
-from tests.unit.api_samples import MACHINE as SAMPLE_MACHINE
 from tests.unit.cli_region import HOST
+from tests.unit.machine_samples import MACHINE as SAMPLE_MACHINE
 
 COMMAND = "curl -k https://10.1.2.3:8443/1.0 --cert me.pem | lxc config trust add - --name innkeeper"
 FULL: dict[str, Any] = {

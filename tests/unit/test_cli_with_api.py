@@ -18,8 +18,8 @@ from regiond.operations.model import OperationState
 from tests.ports import stop_listening
 from tests.unit.answers.accounts import ADMIN_KEY
 from tests.unit.api_double import ApiDouble
-from tests.unit.api_samples import FAILED, OPERATION, RUNNING
 from tests.unit.command.processes import Ran, in_shell
+from tests.unit.machine_samples import FAILED, OPERATION, RUNNING
 from tests.waiting import settle
 
 KEY = f"{ADMIN_KEY.consumer_key}:{ADMIN_KEY.token_key}:{ADMIN_KEY.token_secret}"

@@ -13,9 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.errors import BadSettings, DeadlineExceeded, InnkeeperError, InvalidRequest, LinkLost, NotFound
-from innkeeper.http import Answer, Api, Body, api_url, raise_error, relative_path
+from common.errors import (
+    BadSettings,
+    DeadlineExceeded,
+    InnkeeperError,
+    InvalidRequest,
+    LinkLost,
+    NotFound,
+    RequestInProgress,
+)
+from innkeeper.answer import Answer, raise_error
+from innkeeper.http import Api, api_url, relative_path
 from innkeeper.profiles import Profile, Profiles, check_name, default_path
+from innkeeper.request_body import Body
 
 KEY = "consumer:token:secret"
 
@@ -86,12 +96,25 @@ def test_an_error_has_its_class_status_and_fields() -> None:
     assert caught.value.details["status"] == 400
     with pytest.raises(NotFound, match=r"^Not Found$"):
         raise_error(Answer(status=404, body=b"Not Found\n", content_type="text/plain"))
-    with pytest.raises(InnkeeperError, match="status 502 and a web page"):
-        raise_error(Answer(status=502, body=b"<html>", content_type="text/html"))
+    with pytest.raises(InnkeeperError, match="status 500 and a web page"):
+        raise_error(Answer(status=500, body=b"<html>", content_type="text/html"))
+    with pytest.raises(RequestInProgress, match="still runs"):
+        raise_error(Answer(status=409, body=b"It still runs.", retry_after_s=2))
     with pytest.raises(InnkeeperError, match="status 500 and no message"):
         raise_error(Answer(status=500, body=b""))
     with pytest.raises(InnkeeperError, match="redirects to http://b/"):
         raise_error(Answer(status=301, body=b"", location="http://b/"))
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_an_answer_of_a_proxy_is_a_lost_answer_of_the_region(status: int) -> None:
+    with pytest.raises(LinkLost, match=rf"status {status} \(no upstream\): the region did not answer"):
+        raise_error(Answer(status=status, body=b"no upstream\n", content_type="text/plain"))
+    with pytest.raises(LinkLost, match=f"status {status}: the region"):
+        raise_error(Answer(status=status, body=b"<html>", content_type="text/html"))
+    with pytest.raises(InnkeeperError, match=r"^no host has room$") as caught:
+        raise_error(Answer(status=status, body=b"no host has room", content_type="text/plain", description_hash="x"))
+    assert caught.value.details["status"] == status
 
 
 @pytest.mark.parametrize("key", ["a", "a:b", "a:b:c:d", "a::c"])
@@ -121,14 +144,16 @@ async def test_silent_and_disconnecting_servers_raise_errors() -> None:
         writer.close()
 
     async with serving(mute) as address:
-        api = Api(api_url(f"http://{address}"), KEY)
         with pytest.raises(DeadlineExceeded, match=address):
-            await api.get("version/", deadline_s=0.2)
-        connected.clear()
-        waiting = asyncio.ensure_future(api.get("version/"))
+            await Api(api_url(f"http://{address}"), KEY).get("version/", deadline_s=0.2)
+        hang_up.set()
+    hang_up.clear()
+    connected.clear()
+    async with serving(mute) as address:
+        waiting = asyncio.ensure_future(Api(api_url(f"http://{address}"), KEY).get("version/"))
         await connected.wait()
         hang_up.set()
-        with pytest.raises(LinkLost, match="may have been executed"):
+        with pytest.raises(LinkLost, match="lost before the response"):
             await waiting
 
 
@@ -139,10 +164,11 @@ async def test_a_server_of_another_protocol_is_named() -> None:
         writer.close()
 
     async with serving(greet) as address:
-        with pytest.raises(LinkLost, match=f"does not speak HTTP.* use https://{address}/"):
+        with pytest.raises(InnkeeperError, match=f"does not speak HTTP.* use https://{address}/"):
             await Api(api_url(f"http://{address}"), KEY).get("version/")
-        with pytest.raises(LinkLost, match=f"does not speak TLS.* use http://{address}/"):
+        with pytest.raises(InnkeeperError, match=f"does not speak TLS.* use http://{address}/") as caught:
             await Api(api_url(f"https://{address}"), KEY).get("version/")
+        assert not isinstance(caught.value, LinkLost)  # the request was not sent
 
 
 @pytest.mark.parametrize(

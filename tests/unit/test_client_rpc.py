@@ -40,7 +40,7 @@ from innkeeper.enrolment import write_identity
 from regiond.racks.authority import Authority
 from regiond.racks.listener import Listener, ListenerCallbacks
 from tests.unit.command.processes import finished, spawned
-from tests.waiting import settle
+from tests.waiting import eventually, settle
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "how-to" / "rpc-client.md"
 HOST = HostSummary(
@@ -194,6 +194,15 @@ async def test_a_wait_timeout_says_that_the_operation_continues(client: rpc.Regi
     region.services.ends = [evolve(QUEUED, state="running")]
     with pytest.raises(OperationPending, match="Operation 7"):
         await client.wait(7, deadline_s=0.2)
+
+
+async def test_a_region_that_is_slow_to_close_is_no_error(
+    region: Region, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rpc, "CLOSE_S", 0.0)
+    async with rpc.connect(region.address, folder=folder) as connected:
+        assert (await connected.operation(7)).state == "queued"
+    await eventually(lambda: not region.listener.all_links)
 
 
 async def test_a_region_of_another_authority_is_rejected(region: Region, tmp_path: Path) -> None:

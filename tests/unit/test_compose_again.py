@@ -9,7 +9,7 @@ from attrs import evolve
 
 from common.compose_request import ComposeRequest
 from common.serialization import to_dict
-from regiond.machines.request_model import ComposeIntent, HostConstraints, keyed_fields
+from regiond.machines.request_model import ComposeIntent, HostConstraints, requested_fields
 from regiond.ui.machines.compose_again import form_again
 from regiond.ui.machines.compose_form import ComposeForm
 
@@ -46,7 +46,7 @@ def test_pinned_cores_stay_pinned() -> None:
 
 
 def test_a_rejected_request_is_stored_in_another_form() -> None:
-    stored = {"requested": {**keyed_fields(ASKED), "hosts": to_dict(HOSTS)}}
+    stored = {"requested": {**requested_fields(ASKED), "hosts": to_dict(HOSTS)}}
     assert fields_of(form_again(stored)) == fields_of(again())
 
 

@@ -28,7 +28,8 @@ from regiond.machines.model import ComposeIntent
 from regiond.operations.model import Operation, OperationKind, OperationState
 from regiond.placement.model import Evaluation, Placement
 from tests.unit.api_double import result_of
-from tests.unit.api_samples import AT, HOST
+from tests.unit.api_samples import AT
+from tests.unit.host_samples import HOST
 
 SPEC = GuestSpec(
     name="web-1", marker=OwnershipMarker(installation_id=UUID(int=1), machine_id=UUID(int=2)), architecture="amd64",

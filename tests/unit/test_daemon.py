@@ -36,7 +36,7 @@ def run(work: str, *, number: signal.Signals | None = None) -> tuple[int, str, s
     started = process.stdout.readline() if number else ""
     if number:
         process.send_signal(number)
-    output, errors = process.communicate(timeout=20)
+    output, errors = process.communicate(timeout=60)
     return process.returncode, started + output, errors
 
 

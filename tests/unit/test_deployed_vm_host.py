@@ -22,7 +22,7 @@ from common.vm_host_report import LONGEST_PROBLEM, VmHostReport, read_vm_host_re
 from regiond.machines.deployment import vm_host
 from regiond.machines.deployment.vm_host.cloud_config import vm_host_config
 from regiond.machines.deployment.vm_host.model import VmHostSetup, new_host
-from tests.unit.api_samples import MACHINE
+from tests.unit.machine_samples import MACHINE
 
 SECRET = "s" * 43
 DRIVERS = (DriverType.LXD, DriverType.LIBVIRT)

@@ -127,6 +127,18 @@ async def test_call_classes_never_overlap_on_one_machine(rig: Rig) -> None:
     assert await asyncio.gather(first, *waiting) == ["1.0"] * (1 + len(CallClass))
 
 
+async def test_a_call_on_a_machine_that_has_moved_to_another_host_is_waited_for(rig: Rig) -> None:
+    machine = uuid4()
+    gate, call = await rig.block(host_id=1, machine_id=machine)
+    await rig.run(reach, host_id=2)
+    ended = asyncio.ensure_future(rig.executor.ended(machine))
+    await rig.executor.ended(uuid4())
+    await rig.run(reach, host_id=2)  # `ended` runs meanwhile
+    assert not ended.done()
+    gate.open.set()
+    await asyncio.gather(ended, call)
+
+
 async def test_slow_shutdowns_delay_no_other_calls(rig: Rig) -> None:
     slow = [await rig.block(machine_id=uuid4(), call_class=CallClass.LONG_RUNNING) for _ in range(4)]
     assert await rig.run(reach, machine_id=uuid4()) == "1.0"

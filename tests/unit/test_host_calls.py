@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -11,14 +11,24 @@ from uuid import UUID, uuid4
 import pytest
 from attrs import frozen
 
-from common.errors import HostUnreachable, InnkeeperError, NotTrusted, ResponseRejected, Unsupported, UnsupportedByPeer
-from common.rpc.commands import HOST_REACH, Command, HostCall, Reached
+from common.errors import (
+    HostUnreachable,
+    InnkeeperError,
+    NotTrusted,
+    RackUnreachable,
+    ResponseRejected,
+    StaleAttempt,
+    Unsupported,
+    UnsupportedByPeer,
+)
+from common.rpc.command import Command
+from common.rpc.host_commands import HOST_REACH, Fence, HostCall, Reached
 from common.rpc.link import Link
 from common.values import DriverType, HostAccess
 from regiond.racks.access_guard import HostRequest
 from regiond.racks.host_calls import HostCalls, nothing_began
 from regiond.racks.live_links import LiveLinks
-from regiond.racks.reach_model import DisconnectedRack, RackCandidate, RecordedReach
+from regiond.racks.reach_model import DisconnectedRack, RackCandidate, RecordedReach, WaitLimits
 from regiond.racks.unreachable import ZoneCoverage
 
 RACK, LATER = uuid4(), uuid4()
@@ -47,6 +57,7 @@ class ConnectedRacks:
         self.unreached: list[UUID] = []
         self.rejections: list[str] = []
         self.failures: list[InnkeeperError] = []
+        self.lost: Mapping[UUID, str] = {}
 
     def connect(self, rack_id: UUID, respond: Callable[[HostCall], Reached]) -> None:
         self.links.add(rack_id, cast(Any, RackLink(respond)))
@@ -75,6 +86,11 @@ class ConnectedRacks:
 
     async def racks_for(self, _: int) -> Sequence[RackCandidate]:
         return [RackCandidate(rack_id=rack_id, name=NAMES[rack_id], here=True) for rack_id in self.links.open]
+
+    async def racks_to_wait_for(
+        self, host_id: int, waits: WaitLimits, *, ended: Collection[UUID], running: Collection[UUID]
+    ) -> Mapping[UUID, str]:
+        return {} if RACK in ended else self.lost
 
     async def disconnected_racks(self, _: int) -> Sequence[DisconnectedRack]:
         return self._disconnected
@@ -151,6 +167,19 @@ async def test_a_rack_that_connects_during_a_failing_call_is_tried(
     assert (racks.unreached, racks.rejections) == ([RACK], rejections)
 
 
+async def test_a_rack_that_reconnects_between_the_two_reads_of_racks_is_tried() -> None:
+    """Else the error of the other rack, which ends the operation, would be the answer."""
+
+    class Reconnecting(ConnectedRacks):
+        async def disconnected_racks(self, _: int) -> Sequence[DisconnectedRack]:
+            self.connect(LATER, lambda _: REACHED)
+            return ()
+
+    racks = Reconnecting()
+    racks.connect_failing(RACK, UnsupportedByPeer("no such driver"))
+    assert await racks.reach_host() == REACHED
+
+
 async def test_the_error_names_disconnected_racks_and_other_errors() -> None:
     later = DisconnectedRack(name="later", seen_at=datetime(2026, 11, 20, 12, 0, tzinfo=UTC))
     racks = ConnectedRacks(disconnected=(later,))
@@ -225,5 +254,24 @@ async def test_a_rack_that_does_not_answer_delays_no_other_disconnect() -> None:
     racks = ConnectedRacks()
     racks.links.add(RACK, cast(Any, Slow(lambda _: REACHED)))
     racks.links.add(LATER, cast(Any, Fast(lambda _: REACHED)))
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(60):
         await racks.calls().disconnect(1)
+
+
+async def test_a_rack_of_an_older_release_is_waited_for_as_one_that_cannot_be_asked() -> None:
+    racks = ConnectedRacks()
+    racks.connect_failing(RACK, UnsupportedByPeer("no such command"))
+    racks.lost = {RACK: "rack"}
+    fence = Fence(machine_id=str(uuid4()), operation_id=2, attempt=1)
+    with pytest.raises(RackUnreachable, match=r"may still run in rack rack, which .* It is waited for at most 60 s\."):
+        await racks.calls().exclude_older(1, fence, since=datetime.now(UTC))
+    racks.lost = {}
+    assert await racks.calls().exclude_older(1, fence, since=datetime.now(UTC)) == ()
+
+
+async def test_a_newer_attempt_ends_the_older_one_that_asks_racks() -> None:
+    racks = ConnectedRacks()
+    racks.connect_failing(RACK, StaleAttempt("attempt 2 has started"))
+    fence = Fence(machine_id=str(uuid4()), operation_id=2, attempt=1)
+    with pytest.raises(StaleAttempt):
+        await racks.calls().exclude_older(1, fence, since=datetime.now(UTC))

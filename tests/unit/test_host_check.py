@@ -10,7 +10,7 @@ from attrs import evolve
 
 from common.values import HostNetwork, NicKind
 from regiond.ui.hosts.host_check import FAIL, OK, WARN, CheckLine, host_check
-from tests.unit.api_samples import HOST
+from tests.unit.host_samples import HOST
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 BRIDGE = HostNetwork(kind=NicKind.BRIDGE, name="br0")

@@ -8,7 +8,7 @@ from typing import Any, cast
 from attrs import define, field
 
 from common.certificates import Role
-from common.rpc.commands import HOST_EVENT, HostEvent
+from common.rpc.host_commands import HOST_EVENT, HostEvent
 from common.rpc.link import Link
 from common.rpc.peers import Peer
 from common.serialization import to_dict

@@ -50,7 +50,10 @@ def test_without_a_series_it_is_the_default_or_the_only_one() -> None:
     assert refusal([OWN, NOBLE], "") == (
         "Name one of the images for amd64: custom/x, ubuntu/noble. The region has no default (default_distro_series)."
     )
-    assert refusal([uploading], "") == "There is no image for amd64 yet. An administrator can upload one."
+    assert (
+        refusal([uploading], "")
+        == "There is no image for amd64 yet. An administrator can add one: innkeeper boot-resources import or create."
+    )
 
 
 def test_an_image_of_a_host_has_to_be_named() -> None:
@@ -68,7 +71,8 @@ def test_an_unknown_image_is_refused_with_those_that_there_are() -> None:
         "There is no image 'nobel'; there are custom/x, ubuntu/noble. These are the images for amd64."
     )
     assert refusal([NOBLE], "noble", architecture="arm64") == (
-        "There is no image 'noble', and none for arm64 yet. An administrator can upload one."
+        "There is no image 'noble', and none for arm64 yet. "
+        "An administrator can add one: innkeeper boot-resources import or create."
     )
 
 

@@ -22,8 +22,8 @@ from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.long_list import LongList
 from regiond.machines.model import MachineView
 from tests.unit.api_double import result_of
-from tests.unit.api_samples import MACHINE
 from tests.unit.long_source import Source
+from tests.unit.machine_samples import MACHINE
 
 MACHINES = 3000
 

@@ -13,6 +13,7 @@ from common.errors import InvalidRequest, Unsupported, WrongState
 from common.guest_spec import NicAddress, NicSpec
 from common.values import NicKind
 from rackd.drivers.lxd.guests import cloud_init
+from rackd.drivers.lxd.guests.instance_config import with_addresses
 from rackd.drivers.lxd.guests.nic_devices import check_leases_free
 from rackd.drivers.lxd.guests.raw_as_qcow2 import qcow2_head, qcow2_tail
 from rackd.drivers.lxd.guests.replacement import EMPTY, RootDisk, replacement_of
@@ -69,6 +70,20 @@ def test_a_replacement_has_the_leases_of_its_nics_by_mac_address() -> None:
     body = replacement_of(before, "vm1", RootDisk(fingerprint="f00", cloud_init={}, leases={"52:54:00:00:00:0a": {}}))
     assert "ipv4.address" not in body["devices"]["eth0"]
     assert replacement_of(before, "vm1", EMPTY)["devices"]["eth0"] == nic
+
+
+def test_other_addresses_change_leases_and_network_config_only() -> None:
+    before = {**original(**{"user.network-config": "old", "user.user-data": "kept"}), "stateful": False}
+    before["devices"]["eth0"] = {**before["devices"]["eth0"], "hwaddr": "52:54:00:00:00:0A", "ipv4.address": "10.1.0.7"}
+    leases = {"52:54:00:00:00:0a": {"ipv4.address": "10.1.0.9"}}
+    body = with_addresses(before, {"cloud-init.network-config": "new"}, leases)
+    assert body["devices"] == {
+        **before["devices"], "eth0": {**before["devices"]["eth0"], "ipv4.address": "10.1.0.9"},
+    }  # fmt: skip
+    network = {"cloud-init.network-config": "new", "user.user-data": "kept"}
+    assert body["config"] == {**original()["config"], **network}
+    assert (body["profiles"], body["stateful"]) == (["maas"], False)
+    assert "cloud-init-config" not in with_addresses(original(), {}, {})["devices"]
 
 
 def test_a_lease_of_another_instance_is_a_conflict() -> None:

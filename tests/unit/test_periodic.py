@@ -28,7 +28,7 @@ class Rounds:
         return outcome
 
     async def reach(self, count: int) -> None:
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(60):
             while self.count < count:
                 self._counted.clear()
                 await self._counted.wait()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from common.errors import NotAllowed
+from common.errors import NotAllowed, NotAuthenticated
 from regiond.caller import Caller, PoolRole, visible_pool_ids
 from regiond.permissions import Permission, check_object, check_role
-from tests.unit.api_samples import ADMIN, HOST, MACHINE, ZONE
+from tests.unit.api_samples import ADMIN, ZONE
+from tests.unit.host_samples import HOST
+from tests.unit.machine_samples import MACHINE
 
 NOBODY = Caller(account_id=3, username="carl", is_admin=False)
 VIEWER = evolve(NOBODY, grants={0: PoolRole.VIEWER})
@@ -39,6 +41,16 @@ def is_allowed(permission: Permission, caller: Caller, target: object = None) ->
 def test_each_permission_admits_the_roles_that_it_names(permission: Permission, target: object, allowed: str) -> None:
     callers = {"nobody": NOBODY, "viewer": VIEWER, "operator": OPERATOR, "admin": ADMIN}
     assert [name for name, caller in callers.items() if is_allowed(permission, caller, target)] == allowed.split()
+
+
+def test_only_what_is_open_admits_an_unsigned_request() -> None:
+    check_role(Permission.ANYONE, None)
+    check_object(Permission.ANYONE, None, HOST)
+    for permission in set(Permission) - {Permission.ANYONE}:
+        with pytest.raises(NotAuthenticated):
+            check_role(permission, None)
+        with pytest.raises(NotAuthenticated):
+            check_object(permission, None, HOST)
 
 
 def test_a_role_counts_only_in_its_own_pool() -> None:

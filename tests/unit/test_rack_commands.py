@@ -22,7 +22,9 @@ from common.errors import (
     Unsupported,
 )
 from common.guest_spec import GuestSpec
-from common.rpc.commands import (
+from common.rpc.command import Command
+from common.rpc.connection import Link, Role, Side
+from common.rpc.host_commands import (
     HOST_ADOPT,
     HOST_COMPOSE,
     HOST_DECOMPOSE,
@@ -30,6 +32,7 @@ from common.rpc.commands import (
     HOST_DISCOVER,
     HOST_DISOWN,
     HOST_EVENT,
+    HOST_FENCE,
     HOST_FIND,
     HOST_IDENTIFY,
     HOST_POWER,
@@ -37,12 +40,12 @@ from common.rpc.commands import (
     HOST_REMOVE_VOLUMES,
     HOST_WATCH,
     NOTHING_BEGAN,
-    Command,
     ComposeCall,
     DecomposeCall,
     DisconnectCall,
     DiscoveryPart,
     Fence,
+    FenceCall,
     GuestCall,
     HostCall,
     HostEvent,
@@ -50,7 +53,6 @@ from common.rpc.commands import (
     PowerCall,
     RemoveVolumesCall,
 )
-from common.rpc.connection import Link, Role, Side
 from common.serialization import from_dict
 from common.values import DriverType, GuestEvent, HostAccess, OwnershipMarker, PowerAction, PowerState
 from rackd.commands import GUESTS_PER_PART, HostCommands
@@ -68,7 +70,7 @@ from tests.link_pair import link_pair
 from tests.unit.simulated_hosts import INSTALLATION, spec
 from tests.waiting import eventually, settle
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 Q = TypeVar("Q")
 R = TypeVar("R")
 
@@ -297,6 +299,25 @@ async def test_attempts_that_become_stale_in_the_queue_do_nothing(rack: Rack, li
         await stale
     await asyncio.gather(before, newer)
     assert (await discover(link, ""))[0].guests == ()
+
+
+async def test_a_fence_is_answered_when_older_calls_have_ended(rack: Rack, link: Link, tmp_path: Path) -> None:
+    vm = spec("vm")
+    with SimulatedHost(folder=tmp_path, name="host1").hold():
+        call = ComposeCall(access=access(), spec=vm, fence=fence(vm, attempt=1))
+        older = asyncio.ensure_future(link.call(HOST_COMPOSE, call, deadline_s=0.3))
+        await eventually(lambda: rack.executor.abandoned_calls(1) == 1)
+        fenced = asyncio.ensure_future(send(link, HOST_FENCE, FenceCall(host_id=1, fence=fence(vm, attempt=2))))
+        other = FenceCall(host_id=1, fence=fence(spec("other")))
+        await send(link, HOST_FENCE, other)  # answered at once: nothing acts on that machine
+        with pytest.raises(StaleAttempt):
+            await send(link, HOST_COMPOSE, call)
+        assert not fenced.done()
+        with pytest.raises(DeadlineExceeded):
+            await older
+    await fenced
+    with pytest.raises(StaleAttempt):
+        await send(link, HOST_FENCE, FenceCall(host_id=1, fence=fence(vm, attempt=1)))
 
 
 async def test_slow_hosts_are_abandoned_at_the_deadline(rack: Rack, link: Link, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from common.certificates import make_authority, utc_now
-from common.rpc.commands import HostCall, TrustCall
+from common.rpc.host_commands import HostCall, TrustCall
 from common.values import DriverType, HostAccess
 from regiond.racks.access_guard import pinned_fingerprint, sent_credentials, without_secrets
 from regiond.racks.unreachable import ZoneCoverage, unreachable_message

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from common.certificates import fingerprint, load_certificate, make_authority, utc_now
 from common.guest_spec import GuestSpec
-from common.rpc.commands import ComposeCall, Fence, FoundGuest, GuestCall, HostCall, MarkerCall, Reached
+from common.rpc.host_commands import ComposeCall, Fence, FoundGuest, GuestCall, HostCall, MarkerCall, Reached
 from common.values import DriverType, Guest, HostAccess, OwnershipMarker, PeerIdentity, PowerState
 from rackd.drivers.libvirt.connection.ssh import fingerprint as ssh_fingerprint
 from regiond.racks.response_validation import response_problem

@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import frozen
 
-from common.rpc.commands import Command
+from common.rpc.command import Command
 from common.rpc.frames import Hello
 from common.rpc.handler_tasks import HandlerTasks
 from common.rpc.peers import Peer, Role

@@ -33,7 +33,7 @@ def added(folder: Path, command: str, downloaded: str, *, projects: str = "vms")
     for name, body in (("curl", f"cat {folder}/downloaded"), ("lxc", lxc)):
         (folder / name).write_text(f"#!/bin/sh\n{body}\n")
         (folder / name).chmod(0o755)
-    done = subprocess.run(["sh", "-c", command], env={"PATH": f"{folder}:/usr/bin:/bin"}, check=False, timeout=20)
+    done = subprocess.run(["sh", "-c", command], env={"PATH": f"{folder}:/usr/bin:/bin"}, check=False, timeout=60)
     if not arguments.exists():
         return done.returncode, "", ""
     return done.returncode, arguments.read_text().strip(), certificate.read_text()

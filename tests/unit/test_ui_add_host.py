@@ -13,7 +13,7 @@ from regiond.hosts.model import HostState
 from regiond.ui.hosts.add_form import AddForm, next_step, read_add_form
 from regiond.ui.hosts.host_check import host_check
 from regiond.ui.web_request import WebRequest
-from tests.unit.api_samples import HOST
+from tests.unit.host_samples import HOST
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 READY = evolve(HOST, error_code=None, error_message=None, refreshed_at=NOW - timedelta(seconds=4), problems=())

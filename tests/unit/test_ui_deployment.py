@@ -20,7 +20,8 @@ from regiond.ui.machines.deploy_form import (
     with_vm_host,
 )
 from regiond.ui.machines.machine_actions import deployment_obstacle, may_abort
-from tests.unit.api_samples import IMAGE, MACHINE
+from tests.unit.api_samples import IMAGE
+from tests.unit.machine_samples import MACHINE
 
 ADMIN = Caller(account_id=1, username="mira", is_admin=True)
 POOL = MACHINE.pool.id

@@ -14,7 +14,7 @@ from regiond.ledger.model import HostLimits
 from regiond.ui.hosts.overcommit import ratio_text, sums
 from regiond.ui.hosts.settings_form import limits_of, values_of
 from regiond.ui.hosts.trust_view import trust_view
-from tests.unit.api_samples import HOST
+from tests.unit.host_samples import HOST
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 OLD, NEW = "ab" * 32, "cd" * 32

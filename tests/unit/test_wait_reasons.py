@@ -7,7 +7,14 @@ from datetime import UTC, datetime
 import pytest
 from attrs import evolve
 
-from regiond.operations.model import Operation, OperationKind, OperationState
+from regiond.operations.model import (
+    SUPERSEDED,
+    WAIT_FOR_COMMAND,
+    WAIT_FOR_SUPERSEDED,
+    Operation,
+    OperationKind,
+    OperationState,
+)
 from regiond.operations.wait_reason import Ahead, WaitFacts, purpose_of, wait_reason
 
 SINCE = datetime(2026, 11, 20, 10, 31, 2, tzinfo=UTC)
@@ -52,6 +59,22 @@ HOST_TEXT = "It waits for host hv-01, which is unreachable since 2026-11-20 10:3
             evolve(WAITING, state=OperationState.UNDOING, error_details={"undo_waits_for": "old-db is being deleted"}),
             WaitFacts(),
             "It is being undone: The link broke. Undoing waits: old-db is being deleted.",
+        ),
+        (
+            evolve(RUNNING, step=WAIT_FOR_SUPERSEDED, request={SUPERSEDED: 6}),
+            WaitFacts(leased=True),
+            "It waits until the last command of operation 6, which was stopped, has ended.",
+        ),
+        (
+            evolve(RUNNING, step=WAIT_FOR_COMMAND),
+            WaitFacts(leased=True),
+            "It waits until the last command of its earlier attempt has ended.",
+        ),
+        (
+            evolve(WAITING, state=OperationState.UNDOING, step=WAIT_FOR_COMMAND),
+            WaitFacts(leased=True),
+            "It is being undone: The link broke. "
+            "Undoing waits until the last command of its earlier attempt has ended.",
         ),
         (evolve(WAITING, state=OperationState.FAILED), UNREACHABLE, None),
     ],

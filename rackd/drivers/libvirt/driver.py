@@ -158,6 +158,9 @@ class LibvirtDriver(WithoutProjects):
     def undeploy(self, spec: GuestSpec, *, erase: bool = False, overwrite: bool = False) -> None:
         deployer.undeploy(self._session.client(), spec, erase=erase, overwrite=overwrite)
 
+    def set_addresses(self, spec: GuestSpec) -> None:
+        deployer.set_addresses(self._session.client(), spec)
+
     def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
         domain = lookup.marked_domain(self._session.client(), guest)
         if domain is None:

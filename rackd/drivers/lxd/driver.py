@@ -139,6 +139,9 @@ class LxdDriver:
         """Raises Unsupported with `overwrite` for a storage pool of LVM without a thin pool."""
         deployer.undeploy(self._client, self._ready(), spec, erase=erase, overwrite=overwrite)
 
+    def set_addresses(self, spec: GuestSpec) -> None:
+        deployer.set_addresses(self._client, self._ready(), spec)
+
     def adopt(self, guest_id: str, name: str, marker: OwnershipMarker) -> Guest:
         """Raises Unsupported for a container."""
         return ownership.adopt(self._ready(), guest_id, name, marker)

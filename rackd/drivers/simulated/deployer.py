@@ -56,7 +56,6 @@ class SimulatedDeployer:
             elif not deployments.has_image(db, root.pool_id, image):
                 raise ImageMissing(f"The storage pool {root.pool_id} of {self._address.identity} lacks the image.")
             check_image_fits(image, root)
-            guest_resources.check_addresses_free(db, guest.guest_id, spec.nics)
             stored = self._stored(seed)
             self._set_nics(db, guest, spec)
             deployments.write(db, guest.guest_id, image, seed, user_data=stored)
@@ -73,13 +72,18 @@ class SimulatedDeployer:
         self._faults.call("empty root disk")
         with self._store.writing() as db:
             guest = self._powered_off(db, spec)
-            guest_resources.check_addresses_free(db, guest.guest_id, spec.nics)
             self._set_nics(db, guest, spec)
             deployments.erase(db, guest.guest_id)
             for disk in spec.disks if erase else spec.disks[:1]:
                 deployments.empty(db, disk.pool_id, disk.volume)
 
+    def set_addresses(self, spec: GuestSpec) -> None:
+        self._faults.call("set addresses")
+        with self._store.writing() as db:
+            self._set_nics(db, self._powered_off(db, spec), spec)
+
     def _set_nics(self, db: sqlite3.Connection, guest: Guest, spec: GuestSpec) -> None:
+        guest_resources.check_addresses_free(db, guest.guest_id, spec.nics)
         guest_resources.set_nics(db, guest.guest_id, spec.nics)
         leases.forget(db, guest.guest_id)
 

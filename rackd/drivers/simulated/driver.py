@@ -167,6 +167,9 @@ class SimulatedDriver(WithoutProjects):
         """Ignores `overwrite`: an emptied simulated disk has no old content."""
         self._deployer.undeploy(spec, erase=erase)
 
+    def set_addresses(self, spec: GuestSpec) -> None:
+        self._deployer.set_addresses(spec)
+
     def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
         self._faults.call("read serial log")
         with self._store.reading() as db:

@@ -14,7 +14,8 @@ Call = Literal[
     "connect", "version", "facts", "storage pools", "guests", "watch", "find existing guest", "create volume",
     "define guest", "find guest", "power", "add marker", "remove marker", "remove guest", "remove volumes",
     "find image",
-    "find own image", "copy image", "remove image", "write root disk", "empty root disk", "read serial log",
+    "find own image", "copy image", "remove image", "write root disk", "empty root disk",
+    "set addresses", "read serial log",
     "open console",
 ]  # fmt: skip
 

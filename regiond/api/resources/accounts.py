@@ -74,8 +74,14 @@ LOGIN = Resource(
             title="Create an API key by user name and password",
             doc="429 with Retry-After after several failures of the address or the account.",
             fields=(
-                Field(name="username", type=Text(), required=True, doc="The account."),
-                Field(name="password", type=Secret(max_length=1024), required=True, doc="Its password."),
+                Field(name="username", type=Text(), required=True, doc="The account.", example="ann"),
+                Field(
+                    name="password",
+                    type=Secret(max_length=1024),
+                    required=True,
+                    doc="Its password.",
+                    example="vault-orbit-kettle-91",
+                ),
                 Field(name="consumer", type=Text(max_length=MAX_KEY_NAME), default="", doc="The name of the key."),
             ),
             result=Result(doc="The new key.", type=NEW_API_KEY_JSON),
@@ -101,6 +107,7 @@ ACCOUNT = Resource(
                     type=Text(max_length=MAX_KEY_NAME),
                     default="",
                     doc="The purpose of the key.",
+                    example="laptop",
                 ),
                 Field(
                     name="lifetime_s",
@@ -122,7 +129,9 @@ ACCOUNT = Resource(
             op="delete_authorisation_token",
             permission=Permission.USER,
             fields=(
-                Field(name="token_key", type=Text(), required=True, doc="The API key, or its middle part."),
+                Field(
+                    name="token_key", type=Text(), required=True, doc="The API key, or its middle part.", example="abc"
+                ),
                 DRY_RUN,
             ),
             title="Delete an API key",
@@ -139,8 +148,14 @@ ACCOUNT = Resource(
             _rename_key,
             title="Rename an API key",
             fields=(
-                Field(name="token", type=Text(), required=True, doc="The API key, or its middle part."),
-                Field(name="name", type=Text(max_length=MAX_KEY_NAME), required=True, doc="The new name."),
+                Field(name="token", type=Text(), required=True, doc="The API key, or its middle part.", example="abc"),
+                Field(
+                    name="name",
+                    type=Text(max_length=MAX_KEY_NAME),
+                    required=True,
+                    doc="The new name.",
+                    example="laptop",
+                ),
             ),
             permission=Permission.USER,
         ),
@@ -156,12 +171,14 @@ ACCOUNT = Resource(
                     type=Secret(max_length=MAX_PASSWORD),
                     required=True,
                     doc="In the innkeeper command: current_password=- prompts.",
+                    example="quiet-lantern-78-fjord",
                 ),
                 Field(
                     name="password",
                     type=Secret(max_length=MAX_PASSWORD),
                     required=True,
                     doc="The new one, at least 12 characters. In the innkeeper command: password=- prompts.",
+                    example="vault-orbit-kettle-91",
                 ),
             ),
             result=crud.NOTHING,

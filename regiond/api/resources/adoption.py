@@ -12,7 +12,7 @@ from regiond.api.dry_run import machine_plan_reply, with_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Boolean, TextList
 from regiond.api.fields import Field, Problems
-from regiond.api.operation_wait import STARTED, when_done, without_content
+from regiond.api.operation_wait import STARTED, begun, when_done, without_content
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.host_fields import HOSTNAME
 from regiond.api.resources.lookups import find_guest, find_host, find_machine
@@ -30,6 +30,7 @@ _HOSTNAME = Field(
         "Hostname of the machine, for a single virtual machine (default: the name of the guest). One that is a machine "
         "already is renamed."
     ),
+    example="quick-fox",
 )
 
 
@@ -94,8 +95,11 @@ async def _adopt_guest(call: Call) -> Reply:
 
 
 async def _forget(call: Call) -> Reply:
+    before = await begun(call)
+    if before is not None:  # the machine may be forgotten
+        return await when_done(call, before, without_content)
     operation = await call.services.adoption.start_forget(
-        call.caller, call.target.system_id, need_rack=not call.respond_async
+        call.caller, call.target.system_id, need_rack=not call.respond_async, idempotency_key=call.idempotency_key
     )
     return await when_done(call, operation, without_content)
 
@@ -123,6 +127,7 @@ ADOPT = Endpoint(
             type=TextList(),
             default=(),
             doc="Name or id of a virtual machine on this host; may be repeated.",
+            example=("quick-fox",),
         ),
         Field(
             name="all",
@@ -167,6 +172,8 @@ FORGET = with_dry_run(
         ),
         result=crud.NOTHING,
         success=204,
+        opens_operation=True,
+        outlives_target=True,
         other_answers=(STARTED,),
         find=find_machine,
         destructive=True,

@@ -11,7 +11,7 @@ from regiond.api.fields import Field, Format
 from regiond.api.operation_wait import STARTED, when_done
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.affinity_fields import AFFINITY
-from regiond.api.resources.compose_fields import own_architecture
+from regiond.api.resources.compose_fields import INTERFACES, STORAGE, own_architecture
 from regiond.api.resources.machine_actions import COMMENT
 from regiond.api.serializer import one_of
 from regiond.api.serializers.allocation import (
@@ -24,7 +24,6 @@ from regiond.operations.model import Operation
 from regiond.operations.service import outcome
 
 _MANY = TextList(commas=True, max_length=256, max_items=256)
-_CONSTRAINTS = Text(max_length=16384)
 
 
 def _several(name: str, doc: str) -> Field:
@@ -36,8 +35,8 @@ FIELDS = (
     Field(name="system_id", type=Text(max_length=64, blank=None), doc="System id of a machine. None is composed then."),
     _several("arch", "Architecture, such as amd64 or amd64/generic; several are alternatives."),
     _several("not_arch", "Architecture to exclude."),
-    Field(name="cpu_count", type=Integer(), doc="Minimum number of cores."),
-    Field(name="mem", type=Integer(), doc="Minimum memory in MiB.", format=Format.MIB),
+    Field(name="cpu_count", type=Integer(), doc="Minimum number of cores.", example=2),
+    Field(name="mem", type=Integer(), doc="Minimum memory in MiB.", format=Format.MIB, example=4096),
     _several(
         "tags", "Tags that the machine must have, separated by commas or blanks. A machine has the tags of its host."
     ),
@@ -54,14 +53,14 @@ FIELDS = (
     _several("not_pod_type", "Type of VM host to exclude."),
     Field(
         name="storage",
-        type=_CONSTRAINTS,
+        type=STORAGE,
         default="",
         doc="Disks as [label:]GB[(storage pool or tag,...)], comma-separated, the root disk first; 0 means any size.",
         format=Format.DISKS_GB,
     ),
     Field(
         name="interfaces",
-        type=_CONSTRAINTS,
+        type=INTERFACES,
         default="",
         doc="NICs as label:key=value,..., separated by semicolons.",
     ),
@@ -169,6 +168,7 @@ ALLOCATE = Endpoint(
         doc="The machine, with the devices for each label; for a dry run also the machine to compose.",
         type=one_of(ALLOCATED_JSON, MACHINE_TO_COMPOSE_JSON),
     ),
+    opens_operation=True,
     other_answers=(STARTED,),
     run=_allocate,
 )

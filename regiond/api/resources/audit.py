@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from regiond.api import crud
 from regiond.api.endpoint import Call, Permission, Resource, Result
 from regiond.api.field_types import Choice, Integer, Text, Timestamp
 from regiond.api.fields import Field
 from regiond.api.list_page import Page
+from regiond.api.log_page import LogPosition, log_fields, log_page
+from regiond.api.request_cost import with_any_of
 from regiond.api.serializers.audit import AUDIT_ENTRY_JSON, CHAIN_REPORT_JSON, RAW_ENTRY_JSON
 from regiond.audit.model import AuditEntry, AuditFilter, AuditResult, ChainReport, RawEntry
 
@@ -17,7 +21,7 @@ _LIMIT = Field(
 
 
 async def _list(call: Call) -> Page[AuditEntry]:
-    values = call.values
+    values, audit, position = call.values, call.services.audit, LogPosition.of(call.values)
     result = values["result"]
     wanted = AuditFilter(
         username=values["user"],
@@ -26,11 +30,17 @@ async def _list(call: Call) -> Page[AuditEntry]:
         result=None if result is None else AuditResult(result),
         since=values["since"],
         until=values["until"],
-        before_id=values["before"],
-        limit=values["limit"],
+        before_id=position.before_id,
+        after_id=position.after_id,
+        oldest_first=position.oldest_first,
+        limit=position.limit,
     )
-    found = await call.services.audit.list(call.caller, wanted)
-    return Page.by_id(found, limit=values["limit"], field="before", id_of=lambda one: one.id)
+    found = await audit.list(call.caller, wanted)
+
+    async def count(limit: int) -> int:
+        return await audit.count(call.caller, evolve(wanted, limit=limit))
+
+    return await log_page(found, position, id_of=lambda one: one.id, count=count)
 
 
 async def _export(call: Call) -> Page[RawEntry]:
@@ -52,7 +62,6 @@ AUDIT = Resource(
             AUDIT_ENTRY_JSON,
             _list,
             title="List the requests of the audit trail",
-            doc="Newest first.",
             permission=Permission.ADMIN,
             fields=(
                 Field(name="user", type=Text(blank=None), doc="Only requests of this account."),
@@ -69,9 +78,9 @@ AUDIT = Resource(
                 ),
                 Field(name="since", type=Timestamp(), doc="Only from this time on, such as 2026-11-21T08:00Z."),
                 Field(name="until", type=Timestamp(), doc="Only before this time."),
-                Field(name="before", type=_ID, doc="Only entries older than the entry with this id."),
-                _LIMIT,
+                *log_fields("entries"),
             ),
+            expensive=with_any_of("user", "action", "object", "result", "since", "until"),
             result="The requests.",
         ),
         crud.list_of(
@@ -92,6 +101,7 @@ AUDIT = Resource(
             _verify,
             op="verify",
             title="Verify the audit trail",
+            expensive=True,
             doc="Reads all of it. Finds rows that were changed, removed or inserted.",
             permission=Permission.ADMIN,
         ),

@@ -8,128 +8,21 @@ from common.errors import InvalidRequest, NotFound
 from regiond.api import crud
 from regiond.api.dry_run import is_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.field_types import Choice, File, Integer, Text
+from regiond.api.field_types import Choice, Integer
 from regiond.api.fields import Field
 from regiond.api.replies import Reply, json_reply
+from regiond.api.resources.image_fields import IMPORTED_IMAGE, MAX_FILE_BYTES, NEW_IMAGE
+from regiond.api.serializer import BOOL
 from regiond.api.serializers.images import ENTRY_JSON, LISTED_JSON, SYNCED, UPLOADED, Entry, type_of
 from regiond.api.services import Services
 from regiond.api.urls import id_in
 from regiond.deletion_plan import DeletionPlan
-from regiond.images.model import (
-    MAX_IMAGE_NAME,
-    MAX_IMAGE_TITLE,
-    MAX_URL,
-    Image,
-    NamedHostImage,
-    StreamImage,
-    SubmittedImage,
-)
+from regiond.images.model import Image, NamedHostImage, StreamImage, SubmittedImage
 from regiond.validation_messages import no_object
 
 _ENTRY = Result(doc="The entry.", type=ENTRY_JSON)
-_MAX_BYTES = 2**63 - 1
 _TYPES = {"synced": {SYNCED}, "uploaded": {UPLOADED}, "generated": set[str](), "all": {SYNCED, UPLOADED}}
 _OF_HOST = ("alias", "fingerprint")
-_NEW = (
-    Field(
-        name="name",
-        type=Text(max_length=MAX_IMAGE_NAME),
-        default="",
-        doc="OSYSTEM/SERIES such as ubuntu/noble, or a name of your own, which becomes custom/NAME; required without "
-        "metadata that names it.",
-    ),
-    Field(
-        name="architecture",
-        type=Text(max_length=100),
-        default="",
-        doc="Such as amd64 or amd64/generic; required without metadata that names it.",
-    ),
-    Field(name="title", type=Text(max_length=MAX_IMAGE_TITLE), default="", doc="A title for people."),
-    Field(
-        name="filetype",
-        type=Text(max_length=20),
-        default="",
-        doc=(
-            "ddraw (a raw disk), ddgz, ddxz, ddbz2 (compressed), ddtar, ddtgz, ddtxz, ddtbz (in an archive), qcow2, or "
-            "lxd (LXD's image of a VM in one file), and then nothing else is accepted; default: what the content is."
-        ),
-    ),
-    Field(
-        name="sha256",
-        type=Text(max_length=100),
-        default="",
-        doc="SHA-256 of the file in hexadecimal digits, which it has to have; required with url.",
-    ),
-    Field(
-        name="size",
-        type=Integer(minimum=1, maximum=_MAX_BYTES),
-        doc="Size of the file in bytes; required without content and url.",
-    ),
-    Field(
-        name="url",
-        type=Text(max_length=MAX_URL),
-        default="",
-        doc="Where the region downloads the file, in the background: https://… or http://….",
-    ),
-    Field(
-        name="vm_host",
-        type=Text(max_length=MAX_IMAGE_NAME),
-        default="",
-        doc="The id or name of a VM host that has the image itself, in LXD's image store. It stays there, for machines "
-        "of this host; name it by alias or fingerprint. Title, architecture and name are LXD's unless given.",
-    ),
-    Field(
-        name="alias", type=Text(max_length=MAX_IMAGE_NAME), default="", doc="With vm_host: an alias of the image there."
-    ),
-    Field(
-        name="fingerprint",
-        type=Text(max_length=100),
-        default="",
-        doc="With vm_host: the fingerprint of the image there, or its beginning.",
-    ),
-    Field(
-        name="metadata",
-        type=File(),
-        default="",
-        doc="Of an image that LXD exports in two files, the smaller one: the archive with metadata.yaml.",
-    ),
-    Field(
-        name="content",
-        type=File(),
-        default="",
-        doc=(
-            "The file itself, as a file of a multipart form, if the request stays below 4 MiB. Otherwise send sha256 "
-            "and size, and then the parts to upload_uri of the answer. The command innkeeper does that: content@=FILE."
-        ),
-    ),
-)
-
-
-_IMPORTED = (
-    Field(
-        name="server",
-        type=Text(max_length=MAX_URL),
-        required=True,
-        doc="The server's address, such as https://cloud-images.ubuntu.com/releases.",
-    ),
-    Field(
-        name="image",
-        type=Text(max_length=MAX_IMAGE_NAME),
-        required=True,
-        doc="An alias such as noble or debian/12, a release, or the name of a product.",
-    ),
-    Field(name="architecture", type=Text(max_length=100), required=True, doc="Such as amd64 or amd64/generic."),
-    Field(
-        name="name",
-        type=Text(max_length=MAX_IMAGE_NAME),
-        default="",
-        doc="OSYSTEM/SERIES; default: those of the server, such as ubuntu/noble.",
-    ),
-    Field(
-        name="title", type=Text(max_length=MAX_IMAGE_TITLE), default="", doc="Default: the server's, and the version."
-    ),
-    Field(name="version", type=Text(max_length=100), default="", doc="Such as 20240423; default: the newest."),
-)
 
 
 async def _find(services: Services, path: Mapping[str, str]) -> Entry:
@@ -207,6 +100,10 @@ async def _import(call: Call) -> Reply:
     return json_reply(ENTRY_JSON.encode(await call.services.image_imports.start(call.caller, wanted)), status=201)
 
 
+async def _is_importing(call: Call) -> bool:
+    return any(one.is_importing for one in await call.services.images.list())
+
+
 async def _append(call: Call) -> Reply:
     image = await call.services.image_uploads.append(
         call.caller, call.target.id, call.content or b"", offset=call.values["offset"]
@@ -246,7 +143,7 @@ BOOT_RESOURCES = Resource(
                 "Repeated with the same sha256 and size, it continues the upload, or answers with the image that has "
                 "this content. An image can be deployed once its state is ready; failed says why in error."
             ),
-            fields=_NEW,
+            fields=NEW_IMAGE,
             accepted=frozenset({"base_image", "keep"}),
             result=_ENTRY,
             success=201,
@@ -261,10 +158,17 @@ BOOT_RESOURCES = Resource(
                 "From a simplestreams server, as of Ubuntu or LXD: finds the disk of a VM there, and "
                 "adds it with its address and SHA-256. The region downloads it in the background."
             ),
-            fields=_IMPORTED,
+            fields=IMPORTED_IMAGE,
             result=_ENTRY,
             success=201,
             run=_import,
+        ),
+        crud.read(
+            Result(doc="Whether there is one.", type=BOOL),
+            _is_importing,
+            op="is_importing",
+            title="Check whether an image is being downloaded",
+            doc="True while the region downloads an image, will try it again, or checks what it has downloaded.",
         ),
     ),
 )
@@ -299,7 +203,7 @@ BOOT_RESOURCE_FILE = Resource(
             fields=(
                 Field(
                     name="offset",
-                    type=Integer(minimum=0, maximum=_MAX_BYTES),
+                    type=Integer(minimum=0, maximum=MAX_FILE_BYTES),
                     doc="Where the part begins; 409, with the right one, if the upload ends elsewhere.",
                 ),
             ),

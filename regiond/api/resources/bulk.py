@@ -8,6 +8,7 @@ from regiond.api.dry_run import machine_plan_reply, with_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Choice, Integer, Text, TextList
 from regiond.api.fields import Field, Problems
+from regiond.api.operation_wait import begun
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.lookups import machines_in_field
 from regiond.api.resources.machine_actions import RELEASE_OPTIONS, release_options
@@ -26,7 +27,7 @@ _ACTIONS = tuple(action.value for action in BulkAction)
 
 
 async def _start(call: Call) -> Reply:
-    operation = await call.services.bulk.start(
+    operation = await begun(call) or await call.services.bulk.start(
         call.caller,
         BulkAction(call.values["action"]),
         await _named(call),
@@ -80,12 +81,14 @@ BULK = with_dry_run(
                 doc=(
                     f"One of {', '.join(_ACTIONS)}: as on one machine; power_off shuts down, by force after a timeout."
                 ),
+                example="power_on",
             ),
             Field(
                 name="machines",
                 type=TextList(max_length=64),
                 required=True,
                 doc=f"System id or hostname; repeated, for at most {MAX_BULK_MACHINES}.",
+                example=("wdpx3n",),
             ),
             Field(
                 name="at_once",
@@ -101,6 +104,7 @@ BULK = with_dry_run(
             ),
             *(evolve(one, doc=f"Of a release. {one.doc}") for one in RELEASE_OPTIONS),
         ),
+        opens_operation=True,
         destructive=True,
         check=_problems,
         run=_start,

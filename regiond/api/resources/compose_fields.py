@@ -17,14 +17,17 @@ from regiond.machines.service import syntax_problems
 from regiond.networks.model import DOMAIN_NAME
 from regiond.validation_messages import no_choice
 
+STORAGE = Text(max_length=16384, joined_by=",")  # gomaasclient and libmaas may repeat it, once for each disk
+INTERFACES = Text(max_length=16384, joined_by=";")
 COMPOSE = (
-    Field(name="cores", type=Integer(minimum=1), default=1, doc="Number of cores (default 1)."),
+    Field(name="cores", type=Integer(minimum=1), default=1, doc="Number of cores (default 1).", example=2),
     Field(
         name="memory",
         type=Integer(minimum=1024, unit="MiB"),
         default=2048,
         doc="Memory in MiB, at least 1024 (default 2048).",
         format=Format.MIB,
+        example=4096,
     ),
     Field(
         name="architecture",
@@ -34,24 +37,25 @@ COMPOSE = (
     Field(name="cpu_speed", type=Integer(minimum=300), doc="Minimum CPU speed of the host in MHz."),
     Field(
         name="storage",
-        type=Text(max_length=8192),
+        type=STORAGE,
         default="",
         doc=(
             "Disks as [label:]GB[(storage pool or tag,...)], separated by commas, the root disk first "
             "(default root:8(local)). pool:NAME demands that storage pool; a tag that names none only labels the disk."
         ),
         format=Format.DISKS_GB,
+        example="8,20",
     ),
     Field(
         name="interfaces",
-        type=Text(max_length=16384),
+        type=INTERFACES,
         default="",
         doc=(
             "NICs as label:key=value,key=value, separated by semicolons, such as eth0:space=dmz;"
             "eth1:subnet=10.1.0.0/24,ip=10.1.0.20 (default: one NIC on the default network of the host)."
         ),
     ),
-    Field(name="hostname", type=HOSTNAME, doc="Unique hostname (default: generated)."),
+    Field(name="hostname", type=HOSTNAME, doc="Unique hostname (default: generated).", example="quick-newt"),
     Field(name="domain", type=Text(max_length=256, blank=None), doc="Id or name of a domain."),
     Field(name="zone", type=GROUP, doc="Id or name of a zone (default: the default zone)."),
     Field(name="pool", type=GROUP, doc="Id or name of a resource pool (default: that of the host)."),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from common.errors import NotFound
 from regiond.api import crud
@@ -12,6 +11,7 @@ from regiond.api.field_types import TextList
 from regiond.api.fields import Field, Values
 from regiond.api.resources.lookups import find_rack
 from regiond.api.serializers.controllers import CONTROLLER_JSON, Controller, rack_controller, region_controller
+from regiond.api.serializers.groups import DOMAIN_ID
 from regiond.api.services import Services
 from regiond.networks.model import DOMAIN_NAME
 from regiond.validation_messages import no_object
@@ -20,11 +20,11 @@ _MANY = TextList()
 _FILTERS = (
     Field(name="id", type=_MANY, default=(), doc="System id; may be repeated."),
     Field(name="hostname", type=_MANY, default=(), doc="Hostname; may be repeated."),
-    Field(name="zone", type=_MANY, default=(), doc="Name of the zone; may be repeated."),
+    Field(name="zone", type=_MANY, default=(), doc="Id or name of the zone; may be repeated."),
     Field(name="domain", type=_MANY, default=(), doc="Name of the domain; may be repeated."),
     Field(name="mac_address", type=_MANY, default=(), doc="MAC address: those of controllers are unknown."),
+    Field(name="agent_name", type=_MANY, default=(), doc="Name of an agent: no agent allocates controllers."),
 )
-_OF_MAAS = frozenset({"agent_name"})
 _CONTROLLER = Result(doc="The controller.", type=CONTROLLER_JSON)
 
 
@@ -36,14 +36,18 @@ async def rack_controllers(services: Services) -> tuple[Controller, ...]:
 
 def matching(found: Iterable[Controller], values: Values) -> tuple[Controller, ...]:
     """Those with a value of every filter that has values."""
-    return tuple(one for one in found if all(_matches(one, name, values[name]) for name in values if values[name]))
+    wanted = {one.name: values[one.name] for one in _FILTERS if values[one.name]}
+    return tuple(one for one in found if all(_values(one, name) & set(given) for name, given in wanted.items()))
 
 
-def _matches(one: Controller, name: str, wanted: Iterable[str]) -> bool:
-    known: Mapping[str, Any] = {
-        "id": one.system_id, "hostname": one.hostname, "zone": one.zone.name, "domain": DOMAIN_NAME,
-    }  # fmt: skip
-    return known.get(name) in set(wanted)
+def _values(one: Controller, name: str) -> set[str]:
+    known = {
+        "id": {one.system_id},
+        "hostname": {one.hostname},
+        "zone": {one.zone.name, str(one.zone.id)},
+        "domain": {DOMAIN_NAME, str(DOMAIN_ID)},
+    }
+    return known.get(name, set())
 
 
 async def find_rack_controller(services: Services, path: Mapping[str, str]) -> Controller:
@@ -84,7 +88,6 @@ RACK_CONTROLLERS = Resource(
             _list_racks,
             title="List rack controllers",
             fields=_FILTERS,
-            accepted=_OF_MAAS,
             result="The racks, by name.",
         ),
     ),
@@ -105,7 +108,6 @@ REGION_CONTROLLERS = Resource(
             _list_regions,
             title="List region controllers",
             fields=_FILTERS,
-            accepted=_OF_MAAS,
             permission=Permission.ADMIN,
             result="The regions, in the order of their start.",
         ),

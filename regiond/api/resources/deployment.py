@@ -108,6 +108,7 @@ DEPLOY = Endpoint(
             type=Text(max_length=256),
             default="",
             doc="The image: noble, ubuntu/noble or custom/NAME; boot-resources/ lists them. Default: the region's.",
+            example="noble",
         ),
         Field(name="osystem", type=Text(max_length=256), default="", doc="The part before the / of distro_series."),
         Field(
@@ -137,6 +138,7 @@ DEPLOY = Endpoint(
     ),
     accepted=frozenset({"hwe_kernel", "vcenter_registration", "bridge_all", "bridge_type", "bridge_stp", "bridge_fd"}),
     result=MACHINE_RESULT,
+    opens_operation=True,
     other_answers=(STARTED,),
     find=find_machine,
     check=_problems,
@@ -171,7 +173,9 @@ REPORT = Resource(
             permission=Permission.ANYONE,
             title="Report that a machine has booted",
             doc="The address holds the secret of one deployment, which counts once.",
-            other_keys=Field(name="key", type=Text(max_length=65536, strip=False), default="", doc="Ignored."),
+            other_keys=Field(
+                name="key", type=Text(max_length=65536, strip=False), default="", doc="Ignored.", example="x"
+            ),
             result=crud.NOTHING,
             success=204,
             audited=False,  # the deployment's event says it
@@ -209,12 +213,19 @@ VM_HOST_REPORT = Resource(
             title="Report that a hypervisor was set up",
             doc="The address holds the secret of the deployment. Counts until the machine has booted.",
             fields=(
-                Field(name="address", type=Text(max_length=64), required=True, doc="The machine's IP address."),
+                Field(
+                    name="address",
+                    type=Text(max_length=64),
+                    required=True,
+                    doc="The machine's IP address.",
+                    example="10.1.0.7",
+                ),
                 Field(
                     name="fingerprint",
                     type=Text(max_length=128),
                     default="",
                     doc="Of the LXD server's certificate, or of the SSH host key.",
+                    example="ab12",
                 ),
                 Field(
                     name="problem",

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from attrs import evolve
 
 from regiond.api import crud
 from regiond.api.endpoint import Call, Permission, Resource, Result
 from regiond.api.field_types import Text, TextList
-from regiond.api.fields import Field, Problems
+from regiond.api.fields import Field, Problems, Values
 from regiond.api.resources.compose_fields import domain_problems
 from regiond.api.resources.host_fields import HOSTNAME
 from regiond.api.resources.interface_targets import device_of
 from regiond.api.resources.lookups import group_names, machines_in_field
+from regiond.api.resources.machine_filters import other_domains
 from regiond.api.serializers.devices import DEVICE_JSON
 from regiond.api.services import Services
 from regiond.deletion_plan import DeletionPlan
-from regiond.machines.model import DeviceFilter, DeviceView, NewDevice
+from regiond.long_list import LongList
+from regiond.machines.model import MAX_DEVICE_NICS, DeviceFilter, DeviceView, NewDevice
 from regiond.networks.model import DOMAIN_NAME
 
 _MANY = TextList()
 _RESULT = Result(doc="The device.", type=DEVICE_JSON)
 _DOMAIN = Field(name="domain", type=Text(max_length=255), doc=f"Id or name of the domain, which is {DOMAIN_NAME}.")
 _HOSTNAME = Field(name="hostname", type=HOSTNAME, doc="A unique hostname; by default one is chosen.")
-_DESCRIPTION = Field(name="description", type=Text(max_length=4096), doc="Description.")
+_DESCRIPTION = Field(name="description", type=Text(max_length=4096), doc="Description.", example="proxy")
+_OF_NO_DEVICE = ("agent_name", "tags")
 _FILTERS = tuple(
     Field(name=name, type=_MANY, default=(), doc=doc)
     for name, doc in (
@@ -33,7 +37,10 @@ _FILTERS = tuple(
         ("mac_address", "MAC address of one of its NICs; may be repeated."),
         ("parent", "System id of the machine on which it is; may be repeated."),
         ("domain", "Name of its domain; may be repeated."),
-        ("zone", "Id or name of its zone; may be repeated."),
+        ("zone", "Id or name of its zone, that of the machine; may be repeated."),
+        ("pool", "Id or name of its resource pool, that of the machine; may be repeated."),
+        ("owner", "Name of the user who owns the machine; may be repeated."),
+        *((name, "Devices have none: no device matches.") for name in _OF_NO_DEVICE),
     )
 )
 
@@ -42,19 +49,25 @@ async def _find(services: Services, path: Mapping[str, str]) -> DeviceView:
     return await device_of(services, path["system_id"])
 
 
-async def _list(call: Call) -> list[DeviceView]:
-    values = call.values
+async def _list(call: Call) -> LongList[DeviceView]:
+    return await matching_devices(call.services, call.values)
+
+
+async def matching_devices(services: Services, values: Values) -> LongList[DeviceView]:
+    """The devices that match these filters, of which some may be missing."""
+    given = {one.name: tuple(values[one.name]) for one in _FILTERS if values.get(one.name)}
+    if other_domains(given.get("domain", ())) or any(name in given for name in _OF_NO_DEVICE):
+        return LongList.of(())
     wanted = DeviceFilter(
-        system_ids=values["id"],
-        hostnames=tuple(one.removesuffix(f".{DOMAIN_NAME}") for one in values["hostname"]),
-        mac_addresses=values["mac_address"],
-        parents=values["parent"],
+        system_ids=given.get("id", ()),
+        hostnames=tuple(one.lower().removesuffix(f".{DOMAIN_NAME}") for one in given.get("hostname", ())),
+        mac_addresses=given.get("mac_address", ()),
+        parents=given.get("parent", ()),
+        zones=await group_names(services.groups.zones, given.get("zone", ())),
+        pools=await group_names(partial(services.groups.pools, caller=services.caller), given.get("pool", ())),
+        owners=given.get("owner", ()),
     )
-    if values["domain"] and not {DOMAIN_NAME, "0"} & set(values["domain"]):
-        return []
-    zones = await group_names(call.services.groups.zones, values["zone"])
-    found = await call.services.devices.list(wanted, caller=call.caller)
-    return [one for one in found if not zones or one.zone.name in zones]
+    return await services.devices.long_list(wanted, caller=services.caller)
 
 
 def _problems(call: Call) -> Problems:
@@ -98,7 +111,6 @@ DEVICES = Resource(
             title="List devices",
             doc="Lists devices that match every filter; repeated values of a filter are alternatives.",
             fields=_FILTERS,
-            accepted=frozenset({"agent_name", "pool", "tags"}),
             result="The devices.",
         ),
         crud.create(
@@ -113,15 +125,17 @@ DEVICES = Resource(
             fields=(
                 Field(
                     name="mac_addresses",
-                    type=TextList(commas=True, max_length=64, max_items=64),
+                    type=TextList(commas=True, max_length=64, max_items=MAX_DEVICE_NICS),
                     required=True,
                     doc="MAC addresses of its NICs; may be repeated.",
+                    example=("52:54:00:00:00:20",),
                 ),
                 Field(
                     name="parent",
                     type=Text(max_length=300),
                     required=True,
                     doc="System id or hostname of the machine on which it is.",
+                    example="wdpx3n",
                 ),
                 _HOSTNAME,
                 _DOMAIN,

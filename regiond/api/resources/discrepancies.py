@@ -140,6 +140,7 @@ DISCREPANCY = Resource(
                         type=Text(max_length=64, blank=None),
                         required=True,
                         doc="The etag of the discrepancy as it was shown.",
+                        example="0123456789abcdef",
                     ),
                     Field(
                         name="found",

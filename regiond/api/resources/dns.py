@@ -34,17 +34,24 @@ _TTL = Integer(minimum=0, maximum=MAX_TTL_S, unit="s")
 _DOMAIN = Result(doc="The domain.", type=DOMAIN_WITH_RECORDS_JSON)
 _RESOURCE = Result(doc="The DNS resource.", type=DNS_RESOURCE_JSON)
 _NEW_DOMAIN = (
-    Field(name="name", type=_NAME, required=True, doc="Name of the domain, such as lab.example."),
+    Field(
+        name="name", type=_NAME, required=True, doc="Name of the domain, such as lab.example.", example="lab.example"
+    ),
     Field(name="authoritative", type=Boolean(), default=True, doc="Stored; it has no effect (default true)."),
-    Field(name="ttl", type=_TTL, doc="Time to live of its records in seconds."),
+    Field(name="ttl", type=_TTL, doc="Time to live of its records in seconds.", example=300),
 )
 _CHANGED_DOMAIN = (
     Field(name="name", type=_NAME, doc="A new name."),
     Field(name="authoritative", type=Boolean(), doc="Stored; it has no effect."),
-    Field(name="ttl", type=_TTL, doc="Time to live of its records in seconds."),
+    Field(name="ttl", type=_TTL, doc="Time to live of its records in seconds.", example=300),
 )
 _RECORD = (
-    Field(name="fqdn", type=_NAME, doc="The whole name, in a known domain. It wins over name and domain."),
+    Field(
+        name="fqdn",
+        type=_NAME,
+        doc="The whole name, in a known domain. It wins over name and domain.",
+        example="www.lab.example",
+    ),
     Field(name="name", type=_NAME, doc="The name in the domain; @ is that of the domain itself."),
     Field(name="domain", type=_NAME, doc="Id or name of the domain."),
     Field(name="address_ttl", type=_TTL, doc="Time to live in seconds (default: that of the domain)."),
@@ -52,10 +59,11 @@ _RECORD = (
         name="ip_addresses",
         type=TextList(max_length=4096),
         doc="Addresses, repeated or separated by blanks. They replace the present ones; an empty value removes them.",
+        example=("10.1.0.7",),
     ),
 )
 _FILTERS = (
-    Field(name="fqdn", type=_NAME, doc="Only this name."),
+    Field(name="fqdn", type=_NAME, doc="Only this name.", example="www.lab.example"),
     Field(name="name", type=_NAME, doc="Only those with this name in their domain."),
     Field(name="domain", type=_NAME, doc="Only those of the domain with this id or name."),
     Field(name="rrtype", type=Text(max_length=20), doc="Only those with records of this type: A or AAAA."),

@@ -55,6 +55,8 @@ RESOURCES = (
     _empty("NotificationsHandler", "notifications/", "notifications"),
     _empty("LicenseKeysHandler", "license-keys/", "license keys"),
     _empty("IPAddressesHandler", "ipaddresses/", "reserved addresses", filters=frozenset({"all", "ip", "owner"})),
+    _empty("ReservedIPsHandler", "reservedips/", "addresses reserved for MAC addresses"),
+    _empty("SSLKeysHandler", "account/prefs/sslkeys/", "SSL keys"),
     _empty(
         "NodeResultsHandler",
         f"{_NODE}results/",
@@ -62,7 +64,15 @@ RESOURCES = (
         find=find_machine_or_host,
         filters=frozenset({"filters", "hardware_type", "include_output", "type"}),
     ),
-    _empty("NodeDevicesHandler", f"{_NODE}devices/", "devices of a machine", find=find_machine_or_host),
+    _empty(
+        "NodeDevicesHandler",
+        f"{_NODE}devices/",
+        "devices of a machine",
+        find=find_machine_or_host,
+        filters=frozenset(
+            {"bus", "commissioning_driver", "hardware_type", "product_id", "product_name", "vendor_id", "vendor_name"}
+        ),
+    ),
     _empty("PartitionsHandler", f"{_NODE}blockdevices/{{id}}/partitions/", "partitions", find=find_disk),
     _empty("RaidsHandler", f"{_NODE}raids/", "RAID arrays", find=find_machine_or_host),
     _empty("VolumeGroupsHandler", f"{_NODE}volume-groups/", "volume groups", find=find_machine_or_host),

@@ -8,12 +8,15 @@ from common.errors import InvalidRequest
 from regiond.api import crud
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.event_stream import LONGEST_S, stream_reply
-from regiond.api.field_types import Choice, Integer
+from regiond.api.field_types import Choice, Integer, TextList
 from regiond.api.fields import Field
 from regiond.api.replies import Reply
-from regiond.api.resources.lookups import HOST_FILTER, MACHINE_FILTER, past_host, past_machine
+from regiond.api.request_cost import with_any_of
+from regiond.api.resources.lookups import HOST_FILTER, MACHINE_FILTER, group_names, past_host, past_machine
+from regiond.api.resources.machine_filters import other_domains
 from regiond.api.serializers.events import EVENT_JSON, EVENT_PAGE_JSON, EventPage
 from regiond.events.model import EventFilter, Level
+from regiond.machines.model import MachineCriteria, MachineFilter, Traits
 
 _LARGEST_ID = 2**63 - 1
 _LEVELS = {
@@ -30,9 +33,26 @@ async def _filter(call: Call) -> EventFilter:
     return EventFilter(
         levels=_LEVELS[values["level"]],
         host_id=await past_host(call.services, values["host"]),
-        system_id=await past_machine(call.services, values["id"], field="id"),
+        system_ids=await _machines(call),
         operation_id=values["operation"],
     )
+
+
+async def _machines(call: Call) -> tuple[str, ...] | None:
+    """The machine that `id` names, also one that was deleted, if it is as the other filters say; None: all events."""
+    values, services = call.values, call.services
+    named = await past_machine(services, values["id"], field="id")
+    if not any(values[one.name] for one in _OF_MACHINES):
+        return None if named is None else (named,)
+    wanted = MachineFilter(
+        hostnames=values["hostname"],
+        mac_addresses=values["mac_address"],
+        zones=await group_names(services.groups.zones, values["zone"]),
+        agent_names=values["agent_name"],
+        criteria=MachineCriteria(wanted=Traits(owners=values["owner"], unknown=other_domains(values["domain"]))),
+    )
+    found = await services.machines.system_ids(wanted, caller=call.caller)
+    return tuple(one for one in found if named in {None, one})
 
 
 async def _stream(call: Call) -> Reply:
@@ -58,10 +78,21 @@ async def _query(call: Call) -> EventPage:
     page = evolve(await _filter(call), before_id=values["before"], after_id=values["after"], limit=values["limit"])
     found = await call.services.events.list(page, caller=call.caller)
     query = [(name, str(values[name])) for name in ("level", "limit", "host", "id", "operation") if values[name]]
+    query += [(one.name, value) for one in _OF_MACHINES for value in values[one.name]]
     return EventPage(events=found, query=query)
 
 
-_IGNORED = frozenset({"hostname", "mac_address", "zone", "domain", "agent_name", "owner"})  # that MAAS documents
+_OF_MACHINES = tuple(
+    Field(name=name, type=TextList(), default=(), doc=f"Only events of machines {doc}; may be repeated.")
+    for name, doc in (
+        ("hostname", "with this hostname"),
+        ("mac_address", "with a NIC of this MAC address"),
+        ("zone", "in the zone with this id or name"),
+        ("domain", "in the domain with this name"),
+        ("agent_name", "that this agent allocated"),
+        ("owner", "that this user owns"),
+    )
+)
 _FILTERS = (
     Field(
         name="level",
@@ -72,6 +103,7 @@ _FILTERS = (
     HOST_FILTER,
     evolve(MACHINE_FILTER, name="id"),
     Field(name="operation", type=Integer(minimum=1, maximum=_LARGEST_ID), doc="Id of an operation."),
+    *_OF_MACHINES,
 )
 _STREAM = Endpoint(
     method="GET",
@@ -99,7 +131,6 @@ _STREAM = Endpoint(
             doc=f"End after this many seconds (default {LONGEST_S}); 0: after the events that are stored.",
         ),
     ),
-    accepted=_IGNORED,
     result=Result(doc="Events, each with its id and its data in JSON.", type=EVENT_JSON, is_stream=True),
     run=_stream,
 )
@@ -114,7 +145,7 @@ EVENTS = Resource(
             _query,
             op="query",
             title="List events",
-            accepted=_IGNORED,
+            expensive=with_any_of(*(one.name for one in _FILTERS)),
             doc="Newest first, with links to the older and the newer page. Events are stored for 90 days.",
             fields=(
                 *_FILTERS,

@@ -16,7 +16,7 @@ from regiond.deletion_plan import DeletionPlan
 from regiond.networks.model import Fabric
 
 _FIELDS = (
-    Field(name="name", type=NAME, doc="Name of the fabric (default for a new one: fabric-ID)."),
+    Field(name="name", type=NAME, doc="Name of the fabric (default for a new one: fabric-ID).", example="core"),
     Field(
         name="class_type",
         type=Text(),

@@ -18,7 +18,13 @@ from regiond.deletion_plan import DeletionPlan
 from regiond.files.model import MAX_FILE_BYTES, MAX_FILENAME, MAX_FILES, FileWithContent, StoredFile
 from regiond.validation_messages import REQUIRED
 
-_FILENAME = Field(name="filename", type=Text(max_length=MAX_FILENAME), required=True, doc="Name of the file.")
+_FILENAME = Field(
+    name="filename",
+    type=Text(max_length=MAX_FILENAME),
+    required=True,
+    doc="Name of the file.",
+    example="provider-state",
+)
 
 
 async def _find(services: Services, path: Mapping[str, str]) -> FileWithContent:
@@ -96,6 +102,7 @@ FILES = Resource(
                     name="file",
                     type=FileOrText(max_length=MAX_FILE_BYTES),
                     doc="The content: a part of a multipart form that has a file name; or as text. Required.",
+                    example="content",
                 ),
             ),
             result=Result(doc="The file.", type=FILE_JSON),
@@ -117,7 +124,7 @@ FILES = Resource(
             permission=Permission.ANYONE,
             title="Read the content of a file by its key",
             doc="Without an account: whoever has anon_resource_uri can read the file.",
-            fields=(Field(name="key", type=Text(), required=True, doc="The key in anon_resource_uri."),),
+            fields=(Field(name="key", type=Text(), required=True, doc="The key in anon_resource_uri.", example="abc"),),
             result=Result(doc="The content.", is_data=True),
             run=_get_by_key,
         ),

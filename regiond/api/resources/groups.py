@@ -23,12 +23,18 @@ _NAME = Text(
     message="Use letters, digits, underscores, blanks and hyphens; start with a letter, digit or underscore.",
 )
 _NEW = (
-    Field(name="name", type=_NAME, required=True, doc="Unique name: letters, digits, blanks, hyphens, underscores."),
-    Field(name="description", type=Text(max_length=4096), default="", doc="Description."),
+    Field(
+        name="name",
+        type=_NAME,
+        required=True,
+        doc="Unique name: letters, digits, blanks, hyphens, underscores.",
+        example="east",
+    ),
+    Field(name="description", type=Text(max_length=4096), default="", doc="Description.", example="second floor"),
 )
 _CHANGE = (
-    Field(name="name", type=_NAME, doc="A new name."),
-    Field(name="description", type=Text(max_length=4096), doc="A new description."),
+    Field(name="name", type=_NAME, doc="A new name.", example="east"),
+    Field(name="description", type=Text(max_length=4096), doc="A new description.", example="second floor"),
 )
 _STRATEGY = Field(
     name="strategy",

@@ -11,8 +11,9 @@ from regiond.hosts.model import MACVLAN_MODES, HostView
 from regiond.hosts.service import parse_host_address
 from regiond.validation_messages import no_choice
 
-_PEM = Text(max_length=64 * 1024, blank=None)
-_PRIVATE_PEM = Secret(max_length=64 * 1024, strip=True, blank=None)
+_LONGEST_SECRET = 64 * 1024
+_PEM = Text(max_length=_LONGEST_SECRET, blank=None)
+_PRIVATE_PEM = Secret(max_length=_LONGEST_SECRET, strip=True, blank=None)
 _RATIO = Float(minimum=0.0, maximum=10.0)
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 GROUP = Text(max_length=256, blank=None)
@@ -22,9 +23,15 @@ HOSTNAME = Text(
     message="Enter a hostname: labels of at most 63 letters, digits and hyphens, separated by dots.",
     blank=None,
 )
-TAG = Field(name="tag", type=Text(pattern="[^,]+", message='Tag may not contain a ",".'), doc="The tag.", required=True)
+TAG = Field(
+    name="tag",
+    type=Text(pattern="[^,]+", message='Tag may not contain a ",".'),
+    doc="The tag.",
+    required=True,
+    example="ssd",
+)
 _COMMON = (
-    Field(name="name", type=Text(blank=None), doc="Name of the host (default: generated)."),
+    Field(name="name", type=Text(blank=None), doc="Name of the host (default: generated).", example="hv-02"),
     Field(name="tags", type=CommaList(), doc="Tags, separated by commas; replaces all tags of the host."),
     Field(name="zone", type=GROUP, doc="Name of a zone."),
     Field(name="pool", type=GROUP, doc="Name of the resource pool for machines that are composed on the host."),
@@ -32,6 +39,7 @@ _COMMON = (
         name="cpu_over_commit_ratio",
         type=_RATIO,
         doc="Claimable cores per physical core, 0 to 10 (default 1.0).",
+        example=2.0,
     ),
     Field(
         name="memory_over_commit_ratio",
@@ -56,8 +64,11 @@ _COMMON = (
     ),
     Field(
         name="power_pass",
-        type=Secret(max_length=1024),
-        doc="libvirt over SSH: a password, for hosts that do not accept Innkeeper's SSH key.",
+        type=Secret(max_length=_LONGEST_SECRET),
+        doc=(
+            "libvirt over SSH: a password, for hosts that do not accept Innkeeper's SSH key. LXD: the same as "
+            "password, for clients that do not send that one."
+        ),
     ),
     Field(
         name="project",
@@ -71,7 +82,7 @@ _COMMON = (
     ),
     Field(
         name="password",
-        type=Secret(max_length=64 * 1024, strip=True, blank=None),
+        type=Secret(max_length=_LONGEST_SECRET, strip=True, blank=None),
         doc="LXD: a trust token, or the trust password of an older server. Used once, not stored.",
     ),
     Field(
@@ -101,12 +112,14 @@ CREATE = (
         type=_TYPE,
         required=True,
         doc="lxd, virsh (libvirt), or simulated if the region permits simulated hosts.",
+        example="lxd",
     ),
     Field(
         name="power_address",
         type=Text(max_length=1024),
         required=True,
         doc="Address of the host, such as host:8443 (LXD) or qemu+ssh://user@host/system (libvirt).",
+        example="10.0.0.5:8443",
     ),
     *_COMMON,
 )

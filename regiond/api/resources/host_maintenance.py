@@ -18,6 +18,7 @@ FIELDS = (
         name="reason",
         type=Text(max_length=1000, blank=None),
         doc="Why; shown with the host and as the reason for which no machine is placed on it.",
+        example="memory replacement",
     ),
 )
 DOC = (

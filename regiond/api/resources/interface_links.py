@@ -39,7 +39,7 @@ ANY_INTERFACE = one_of(INTERFACE_JSON, HOST_INTERFACE_JSON)
 _INTERFACE = Result(doc="The interface.", type=encoded(INTERFACE_JSON))
 _FIXED = "A NIC of a virtual machine keeps what it was composed with: compose a machine with another one."
 _LINK_ID = Integer(minimum=1)
-_TAG = Field(name="tag", type=Text(max_length=256), required=True, doc="The tag.")
+_TAG = Field(name="tag", type=Text(max_length=256), required=True, doc="The tag.", example="uplink")
 
 
 async def _link(call: Call) -> Mapping[str, Any]:
@@ -206,8 +206,19 @@ CREATE_PHYSICAL = crud.action(
     doc="The NICs of a virtual machine are those with which it was composed.",
     permission=Permission.OPERATOR,
     fields=(
-        Field(name="mac_address", type=Text(max_length=64), required=True, doc="Its MAC address."),
-        Field(name="name", type=Text(max_length=15), doc="Its name (default: the first free of eth0, eth1 …)."),
+        Field(
+            name="mac_address",
+            type=Text(max_length=64),
+            required=True,
+            doc="Its MAC address.",
+            example="52:54:00:00:00:21",
+        ),
+        Field(
+            name="name",
+            type=Text(max_length=15),
+            doc="Its name (default: the first free of eth0, eth1 …).",
+            example="eth1",
+        ),
         Field(name="vlan", type=Text(max_length=64), doc="Id of its VLAN."),
         _MTU,
         Field(name="tags", type=TextList(commas=True), doc="Its tags, separated by commas or repeated."),
@@ -232,7 +243,12 @@ ENDPOINTS = (
                 "that needs an administrator."
             ),
             fields=(
-                Field(name="name", type=Text(max_length=15), doc="A new name of a machine's NIC, also in its guest."),
+                Field(
+                    name="name",
+                    type=Text(max_length=15),
+                    doc="A new name of a machine's NIC, also in its guest.",
+                    example="eth1",
+                ),
                 Field(
                     name="vlan",
                     type=Text(max_length=64),
@@ -272,7 +288,12 @@ ENDPOINTS = (
                 required=True,
                 doc="AUTO: a free address; STATIC: ip_address, or a free one; DHCP; LINK_UP: no address.",
             ),
-            Field(name="subnet", type=Text(max_length=300), doc="Id, CIDR or name of a subnet on the VLAN of the NIC."),
+            Field(
+                name="subnet",
+                type=Text(max_length=300),
+                doc="Id, CIDR or name of a subnet on the VLAN of the NIC.",
+                example="3",
+            ),
             Field(name="ip_address", type=Text(max_length=64), doc="The address, with mode=STATIC."),
             Field(
                 name="default_gateway",
@@ -293,7 +314,11 @@ ENDPOINTS = (
         _unlink,
         title="Unlink a NIC from a subnet",
         doc="Releases the address of the link.",
-        fields=(Field(name="id", type=_LINK_ID, required=True, doc="Id of the link, as the interface shows it."),),
+        fields=(
+            Field(
+                name="id", type=_LINK_ID, required=True, doc="Id of the link, as the interface shows it.", example=41
+            ),
+        ),
         accepted=frozenset({"force"}),
     ),
     _action(
@@ -307,7 +332,7 @@ ENDPOINTS = (
         _set_default_gateway,
         title="Send the default route of a machine through a NIC",
         doc="The gateway is that of the subnet to which the NIC is linked.",
-        fields=(Field(name="link_id", type=_LINK_ID, doc="Id of the link; a NIC has only one."),),
+        fields=(Field(name="link_id", type=_LINK_ID, doc="Id of the link; a NIC has only one.", example=41),),
     ),
     _action("add_tag", _add_tag, title="Add a tag to a NIC", fields=(_TAG,)),
     _action("remove_tag", _remove_tag, title="Remove a tag from a NIC", fields=(_TAG,)),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from regiond.api import crud
 from regiond.api.dry_run import is_dry_run
 from regiond.api.endpoint import Call, Resource, Result
-from regiond.api.field_types import Choice, Text
+from regiond.api.field_types import Boolean, Choice, Text
 from regiond.api.fields import Field
 from regiond.api.resources.network_fields import NAME
 from regiond.api.serializers.networks import IP_RANGE_JSON
@@ -17,7 +17,7 @@ from regiond.deletion_plan import DeletionPlan
 from regiond.networks.model import IpRange, RangeChange
 
 _ADDRESS = Text(max_length=64, blank=None)
-_COMMENT = Field(name="comment", type=Text(max_length=255), doc="What the addresses are for.")
+_COMMENT = Field(name="comment", type=Text(max_length=255), doc="What the addresses are for.", example="printers")
 _NEW = (
     Field(
         name="type",
@@ -25,8 +25,8 @@ _NEW = (
         required=True,
         doc="reserved: used by something else. dynamic: assigned by a DHCP server.",
     ),
-    Field(name="start_ip", type=_ADDRESS, required=True, doc="The first address."),
-    Field(name="end_ip", type=_ADDRESS, required=True, doc="The last address."),
+    Field(name="start_ip", type=_ADDRESS, required=True, doc="The first address.", example="10.1.0.10"),
+    Field(name="end_ip", type=_ADDRESS, required=True, doc="The last address.", example="10.1.0.20"),
     Field(name="subnet", type=NAME, doc="Id or name of the subnet (default: the subnet that contains the addresses)."),
     _COMMENT,
 )
@@ -43,7 +43,7 @@ async def _find(services: Services, path: Mapping[str, str]) -> IpRange:
 
 
 async def _list(call: Call) -> tuple[IpRange, ...]:
-    return await call.services.networks.ranges()
+    return await call.services.networks.ranges(with_discovered=call.values["with_discovered"])
 
 
 async def _create(call: Call) -> IpRange:
@@ -71,8 +71,28 @@ IP_RANGES = Resource(
     path="ipranges/",
     doc="IP ranges that Innkeeper assigns to no machine: created by users, or discovered on hosts.",
     endpoints=(
-        crud.list_of(IP_RANGE_JSON, _list, title="List IP ranges", result="The ranges."),
-        crud.create(_RANGE, _create, title="Create an IP range", fields=_NEW),
+        crud.list_of(
+            IP_RANGE_JSON,
+            _list,
+            title="List IP ranges",
+            doc="Those that users created, which can be deleted, as clients of MAAS do before they create theirs.",
+            fields=(
+                Field(
+                    name="with_discovered",
+                    type=Boolean(),
+                    default=False,
+                    doc="Also list the ranges that were discovered on hosts (default false).",
+                ),
+            ),
+            result="The ranges.",
+        ),
+        crud.create(
+            _RANGE,
+            _create,
+            title="Create an IP range",
+            doc="It may overlap discovered ranges, but none that a user created. Machines get no address in it.",
+            fields=_NEW,
+        ),
     ),
 )
 IP_RANGE = Resource(

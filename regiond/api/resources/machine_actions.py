@@ -12,6 +12,7 @@ from regiond.api.field_types import Boolean, Text, TextList
 from regiond.api.fields import Field, Problems
 from regiond.api.operation_wait import STARTED, soon
 from regiond.api.replies import Reply, json_reply
+from regiond.api.request_cost import unless_few
 from regiond.api.resources.affinity_fields import NEW_AFFINITY
 from regiond.api.resources.compose_fields import domain_problems
 from regiond.api.resources.host_fields import GROUP, HOSTNAME
@@ -23,7 +24,20 @@ from regiond.machines.model import MachineChange, MachineFilter, MachineState, M
 from regiond.operations.model import Operation
 from regiond.validation_messages import no_object
 
-COMMENT = Field(name="comment", type=Text(max_length=4096), default="", doc="The reason; stored with the event.")
+COMMENT = Field(
+    name="comment",
+    type=Text(max_length=4096),
+    default="",
+    doc="The reason; stored with the event.",
+    example="planned maintenance",
+)
+ANY_KEY = Field(
+    name="key",
+    type=Text(max_length=65536, strip=False),
+    default="",
+    doc="The value of this key; an empty value deletes the key.",
+    example="A4",
+)
 _ALLOCATED = (
     MachineState.ALLOCATED,
     MachineState.DEPLOYING,
@@ -68,10 +82,9 @@ async def _release(call: Call) -> Reply:
     machine: MachineView | None = call.target
     requested = call.path["system_id"]
     system_id = requested if machine is None else machine.system_id
-    operation = await call.services.ownership.start_release(
+    operation = await call.services.releases.start(
         call.caller,
         system_id,
-        requested=requested,
         comment=call.values["comment"],
         options=release_options(call),
         idempotency_key=call.idempotency_key,
@@ -102,21 +115,19 @@ def release_options(call: Call) -> ReleaseOptions:
 async def _release_plan(call: Call) -> Reply:
     """Raises NotFound also for a repeat of a request that deleted the machine."""
     system_id = call.path["system_id"] if call.target is None else call.target.system_id
-    plan = await call.services.ownership.release_plan(
+    plan = await call.services.releases.plan(
         call.caller, system_id, options=release_options(call), need_rack=not call.respond_async
     )
     return machine_plan_reply(plan)
 
 
 async def _release_all_plan(call: Call) -> Reply:
-    ownership = call.services.ownership
-    return machine_plan_reply(
-        await ownership.release_all_plan(call.caller, await _named(call), options=release_options(call))
-    )
+    plan = await call.services.releases.plan_all(call.caller, await _named(call), options=release_options(call))
+    return machine_plan_reply(plan)
 
 
 async def _release_all(call: Call) -> tuple[str, ...]:
-    return await call.services.ownership.start_release_all(
+    return await call.services.releases.start_all(
         call.caller, await _named(call), comment=call.values["comment"], options=release_options(call)
     )
 
@@ -189,6 +200,7 @@ RELEASE_ALL = with_dry_run(
                 type=TextList(max_length=64),
                 required=True,
                 doc="System id or hostname; may be repeated.",
+                example=("wdpx3n",),
             ),
             *RELEASE_OPTIONS,
             COMMENT,
@@ -205,6 +217,7 @@ LIST_ALLOCATED = crud.list_of(
     op="list_allocated",
     fields=(Field(name="id", type=TextList(), default=(), doc="System id or hostname; may be repeated."),),
     title="List the machines that are allocated to you",
+    expensive=unless_few((), named=("id",)),
     result="The machines.",
 )
 UPDATE = crud.update(
@@ -220,7 +233,7 @@ UPDATE = crud.update(
         ),
         Field(name="zone", type=GROUP, doc="Name of a zone."),
         Field(name="pool", type=GROUP, doc="Id or name of a resource pool."),
-        Field(name="description", type=Text(max_length=4096), doc="Description."),
+        Field(name="description", type=Text(max_length=4096), doc="Description.", example="build server"),
         *NEW_AFFINITY,
         Field(name="domain", type=Text(max_length=256, blank=None), doc="Id or name of the domain."),
     ),
@@ -240,6 +253,7 @@ RELEASE = with_dry_run(
             "machine in Releasing. Releasing a ready machine is not an error."
         ),
         result=MACHINE_RESULT,
+        opens_operation=True,
         other_answers=(STARTED,),
         find=find_machine,
         outlives_target=True,
@@ -264,12 +278,7 @@ SET_OWNER_DATA = crud.action(
     _set_owner_data,
     title="Set owner data of a machine",
     doc="Stores any keys with text values until the machine is released. Other keys are not changed.",
-    other_keys=Field(
-        name="key",
-        type=Text(max_length=65536, strip=False),
-        default="",
-        doc="The value of this key; an empty value deletes the key.",
-    ),
+    other_keys=ANY_KEY,
     find=find_machine,
     permission=Permission.OWNER,
 )

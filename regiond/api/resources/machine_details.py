@@ -8,12 +8,12 @@ from typing import Any
 from common.errors import WrongState
 from regiond.api import crud
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
-from regiond.api.field_types import Text, TextList
+from regiond.api.field_types import TextList
 from regiond.api.fields import Field
 from regiond.api.operation_wait import STARTED, soon
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.lookups import find_machine, find_machine_or_host
-from regiond.api.resources.machine_actions import COMMENT, MACHINE_RESULT
+from regiond.api.resources.machine_actions import ANY_KEY, COMMENT, MACHINE_RESULT
 from regiond.api.serializer import OBJECT, STR, mapping, nullable
 from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.machines.model import MachineState, MachineView
@@ -48,7 +48,9 @@ async def _set_annotations(call: Call) -> MachineView:
 
 async def _commission(call: Call) -> Reply:
     system_id = call.target.system_id
-    operation = await call.services.ownership.start_commission(call.caller, system_id, comment=call.values["comment"])
+    operation = await call.services.ownership.start_commission(
+        call.caller, system_id, comment=call.values["comment"], idempotency_key=call.idempotency_key
+    )
 
     async def commissioned(now: Operation) -> Reply:
         machine = await call.services.machines.read(system_id, caller=call.caller)
@@ -103,12 +105,7 @@ SET_WORKLOAD_ANNOTATIONS = crud.action(
     _set_annotations,
     title="Set workload annotations of a machine",
     doc="Stores any keys with text values until the machine is released, apart from the owner data.",
-    other_keys=Field(
-        name="key",
-        type=Text(max_length=65536, strip=False),
-        default="",
-        doc="The value of this key; an empty value deletes the key.",
-    ),
+    other_keys=ANY_KEY,
     find=find_machine,
     permission=Permission.OWNER,
 )
@@ -127,6 +124,7 @@ COMMISSION = Endpoint(
         "testing_scripts",
     }),
     result=MACHINE_RESULT,
+    opens_operation=True,
     other_answers=(STARTED,),
     find=find_machine,
     expensive=True,

@@ -1,17 +1,17 @@
-"""Filters of a machine listing: most are applied by the query, the others to its result."""
+"""Filters of a machine listing, all of them applied before it is cut into pages."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from regiond.api.field_types import Integer, TextList
+from regiond.api.field_types import Integer, IntegerList, TextList
 from regiond.api.fields import Field, Format, Values
-from regiond.api.resources.compose_fields import own_architecture
+from regiond.api.resources.compose_fields import INTERFACES, STORAGE, own_architecture
 from regiond.api.resources.lookups import group_names, host_names
 from regiond.api.serializers.groups import DOMAIN_ID
 from regiond.api.serializers.machines import STATUS
 from regiond.api.services import Services
-from regiond.machines.model import MachineCriteria, MachineFilter, MachineState, MachineView, Traits
+from regiond.machines.model import MachineCriteria, MachineFilter, MachineState, Traits
 from regiond.networks.model import DOMAIN_NAME
 
 _MANY = TextList()
@@ -25,9 +25,12 @@ _EXCLUDING = (
     "not_id", "not_system_id", "not_hostname", "not_mac_address", "not_agent_name", "not_in_zone", "not_in_pool",
     "not_pod",
     "not_pod_type", "not_domain", "not_status", "not_owner", "not_arch", "not_fabrics", "not_vlans", "not_subnets",
-    "not_power_state", "not_osystem", "not_distro_series",
+    "not_power_state", "not_osystem", "not_distro_series", "not_simple_status",
 )  # fmt: skip
 _NO_HARDWARE = ("cpu_speed", "devices", "fabric_classes", "link_speed")
+_TARGETS = TextList(choices=("disk", "memory"))
+_TARGET = "disk"  # of every machine
+_OWN_DOMAIN = {DOMAIN_NAME, str(DOMAIN_ID)}
 _POWER_STATES = {"on": ("on", "paused"), "off": ("off",), "unknown": ("unknown",)}
 FILTERS = (
     _many("id", "System id."),
@@ -54,13 +57,24 @@ FILTERS = (
     _many("power_state", "on, off or unknown."),
     _many("osystem", "Operating system that is deployed on it, such as ubuntu."),
     _many("distro_series", "Release that is deployed on it, such as noble."),
+    _many("simple_status", "Status without its details: as status, but failed for every failure, other for missing."),
+    Field(name="storage", type=STORAGE, default="", doc="Disks that it has: as at allocate.", format=Format.DISKS_GB),
+    Field(name="interfaces", type=INTERFACES, default="", doc="NICs that it has: as at allocate."),
+    Field(name="deployment_target", type=_TARGETS, default=(), doc="disk, as of every machine, or memory."),
+    Field(name="not_deployment_target", type=_TARGETS, default=(), doc="Not what deployment_target selects."),
+    Field(name="not_cpu_count", type=IntegerList(), default=(), doc="Not with exactly so many cores."),
+    Field(name="not_mem", type=IntegerList(), default=(), doc="Not with exactly so many MiB of memory."),
     *(_many(name, f"Not what {name.removeprefix('not_').removeprefix('in_')} selects.") for name in _EXCLUDING),
     *(_many(name, "Virtual machines report no such hardware: no machine matches.") for name in _NO_HARDWARE),
+    *(
+        _many(f"not_{name}", "Virtual machines report no such hardware: it excludes none.")
+        for name in _NO_HARDWARE
+        if name != "devices"
+    ),
 )
-# Filters that MAAS documents and that do not restrict this listing.
-OF_MAAS = frozenset({
-    "deployment_target", "interfaces", "not_cpu_count", "not_cpu_speed", "not_deployment_target", "not_fabric_classes",
-    "not_link_speed", "not_mem", "not_simple_status", "simple_status", "storage",
+# With these alone the database reads a page and counts the rest; any other field makes it search or sort all machines.
+OF_THE_PAGE = frozenset({
+    "after", "agent_name", "domain", "limit", "mac_address", "not_tags", "pod", "pool", "status", "tags", "zone",
 })  # fmt: skip
 
 
@@ -98,7 +112,8 @@ async def _criteria(services: Services, values: Values) -> MachineCriteria:
             power_states=_power_states(values["power_state"]),
             osystems=values["osystem"],
             distro_series=values["distro_series"],
-            unknown=tuple(value for name in _NO_HARDWARE for value in values[name]),
+            states=tuple(state.value for state in _simple_states(values["simple_status"])),
+            unknown=_matchless(values),
         ),
         excluded=Traits(
             system_ids=values["not_id"] + values["not_system_id"],
@@ -114,13 +129,17 @@ async def _criteria(services: Services, values: Values) -> MachineCriteria:
             fabrics=values["not_fabrics"],
             vlans=values["not_vlans"],
             subnets=values["not_subnets"],
-            states=tuple(state.value for state in _states(values["not_status"])),
+            states=tuple(
+                state.value for state in _states(values["not_status"]) + _simple_states(values["not_simple_status"])
+            ),
             power_states=_power_states(values["not_power_state"]),
             osystems=values["not_osystem"],
             distro_series=values["not_distro_series"],
         ),
         min_cores=values["cpu_count"],
         min_memory_mib=values["mem"],
+        not_cores=values["not_cpu_count"],
+        not_memory_mib=values["not_mem"],
     )
 
 
@@ -133,31 +152,43 @@ def _power_states(words: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(state for word in words for state in _POWER_STATES.get(word.lower(), (word,)))
 
 
+def other_domains(named: tuple[str, ...]) -> tuple[str, ...]:
+    """The domains that a filter names, unless one of them is that of every machine, device and rack."""
+    return () if _OWN_DOMAIN & set(named) else named
+
+
 def names_only_ids(values: Values) -> bool:
     """Whether the list is one of system ids: these may be those of VM hosts, which no other filter finds."""
     return bool(values["id"]) and not any(values[one.name] for one in FILTERS if one.name != "id")
-
-
-def matches(machine: MachineView, values: Values) -> bool:
-    """Whether a machine from the query has the requested status, tags and domain.
-
-    The query cannot filter by an unknown status or domain, so those are checked here.
-    """
-    if values["domain"] and not {DOMAIN_NAME, str(DOMAIN_ID)} & set(values["domain"]):
-        return False
-    if {DOMAIN_NAME, str(DOMAIN_ID)} & set(values["not_domain"]):
-        return False
-    if not set(values["tags"]) <= set(machine.tags):
-        return False
-    return not values["status"] or machine.state in _states(values["status"])
-
-
-def filters_further(wanted: MachineFilter, values: Values) -> bool:
-    """Whether `matches` leaves out machines that the query finds."""
-    return bool(values["domain"] or values["not_domain"]) or bool(values["status"] and not wanted.states)
 
 
 def _states(statuses: tuple[str, ...]) -> tuple[MachineState, ...]:
     """The states that MAAS shows with one of these names or numbers."""
     wanted = {status.lower().replace("_", " ") for status in statuses}
     return tuple(state for state, (number, name) in STATUS.items() if wanted & {name.lower(), str(number)})
+
+
+def _simple_states(words: tuple[str, ...]) -> tuple[MachineState, ...]:
+    wanted = {word.lower() for word in words}
+    return tuple(state for state in STATUS if _simple_status(state) in wanted)
+
+
+def _simple_status(state: MachineState) -> str:
+    name = STATUS[state][1].lower()
+    if state is MachineState.MISSING:
+        return "other"
+    return "failed" if name.startswith("failed ") else name
+
+
+def _matchless(values: Values) -> tuple[str, ...]:
+    """The filters with values that no machine has."""
+    matches = {
+        "domain": not other_domains(values["domain"]),
+        "not_domain": not _OWN_DOMAIN & set(values["not_domain"]),
+        "status": not values["status"] or bool(_states(values["status"])),
+        "simple_status": not values["simple_status"] or bool(_simple_states(values["simple_status"])),
+        "deployment_target": not values["deployment_target"] or _TARGET in values["deployment_target"],
+        "not_deployment_target": _TARGET not in values["not_deployment_target"],
+        **{name: not values[name] for name in _NO_HARDWARE},
+    }
+    return tuple(name for name, possible in matches.items() if not possible)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from attrs import evolve
 
@@ -13,7 +13,7 @@ from regiond.api.fields import Field
 from regiond.api.list_options import MAX_LIMIT, ListOptions
 from regiond.api.list_page import Page
 from regiond.api.resources.lookups import hosts_as_machines
-from regiond.api.resources.machine_filters import filters_further, machine_filter, matches, names_only_ids
+from regiond.api.resources.machine_filters import machine_filter, names_only_ids
 from regiond.long_list import LongList
 from regiond.machines.model import MachineColumn, MachineFilter, MachineSearch, MachineView
 
@@ -36,7 +36,7 @@ PAGING = (
     Field(
         name="after",
         type=Text(max_length=256),
-        doc="With limit, sort or q: only machines after the one with this hostname, for the next page.",
+        doc="Only machines after the one with this hostname, in the order of the list, for the next page.",
     ),
     Field(
         name="sort",
@@ -58,25 +58,34 @@ async def list_machines(call: Call) -> Page[MachineView]:
         known = ", ".join(_COLUMNS)
         raise InvalidRequest.of({"sort": [f"There is no key {options.sort[:60]!r} to sort by; use {known}."]})
     wanted = await machine_filter(call.services, values)
-    every = found = await _long_list(call, wanted)
+    every = await _long_list(call, wanted)
     if options.is_plain and names_only_ids(values):
         hosts = await hosts_as_machines(call.services, values["id"])
         if hosts:
-            both = (*[one async for batch in found.batches() for one in batch], *hosts)
+            both = (*[one async for batch in every.batches() for one in batch], *hosts)
             return Page(found=LongList.of(both), total=len(both))
-    if options.sort or options.text:
+    names_devices = bool(values["storage"] or values["interfaces"])
+    if names_devices:
+        every = evolve(every, keys=await _with_devices(call, every))
+    if options.sort or options.text or (not options.is_plain and (names_devices or options.limit is None)):
         every = evolve(every, keys=await _ordered(call, every, options))
         found = await _after(call, every, options)
     elif options.limit is not None:
         # the page in the order of hostnames, which an index has, and one machine more
         found = await _long_list(call, evolve(wanted, limit=options.limit + 1, after=options.after or None))
+    else:
+        found = every
     page = found if options.limit is None else evolve(found, keys=found.keys[: options.limit])
-    is_filtered = filters_further(wanted, values)
     return Page(
-        found=page.transformed(lambda machines: [one for one in machines if matches(one, values)], filters=is_filtered),
-        total=None if is_filtered else len(every.keys),
+        found=page,
+        total=len(every.keys),
         next=("after", await _last_hostname(page)) if len(found.keys) > len(page.keys) else None,
     )
+
+
+async def _with_devices(call: Call, every: LongList[MachineView]) -> Sequence[int]:
+    storage, interfaces = call.values["storage"], call.values["interfaces"]
+    return await call.services.allocation.with_devices(every.keys, storage=storage, interfaces=interfaces)
 
 
 async def _long_list(call: Call, wanted: MachineFilter) -> LongList[MachineView]:

@@ -12,16 +12,22 @@ from regiond.api.field_types import Choice, Text
 from regiond.api.fields import Field
 from regiond.api.operation_wait import STARTED, soon, without_content
 from regiond.api.replies import Reply, json_reply
+from regiond.api.request_cost import unless_few
 from regiond.api.resources import adoption, allocation, bulk, console, deployment, machine_actions, machine_details
 from regiond.api.resources.lookups import find_machine, find_machine_or_host
 from regiond.api.resources.machine_actions import MACHINE_RESULT
-from regiond.api.resources.machine_filters import FILTERS, OF_MAAS
+from regiond.api.resources.machine_filters import FILTERS, OF_THE_PAGE
 from regiond.api.resources.machine_list import PAGING, list_machines
 from regiond.api.serializers.machines import MACHINE_JSON, POWER_STATE_JSON
 from regiond.machines.model import MachineView
 from regiond.operations.model import Operation
 
-_COMMENT = Field(name="comment", type=Text(max_length=4096), doc="Accepted for compatibility; ignored.")
+_COMMENT = Field(
+    name="comment",
+    type=Text(max_length=4096),
+    doc="Accepted for compatibility; ignored.",
+    example="planned maintenance",
+)
 _STOP_MODE = Field(
     name="stop_mode",
     type=Choice(choices=("hard", "soft")),
@@ -36,7 +42,6 @@ async def _delete(call: Call) -> Reply:
     operation = await call.services.machines.start_delete(
         call.caller,
         requested if machine is None else machine.system_id,
-        requested=requested,
         idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
     )
@@ -94,6 +99,7 @@ def _power_endpoint(
         fields=(*fields, _COMMENT),
         title=title,
         result=MACHINE_RESULT,
+        opens_operation=True,
         other_answers=(STARTED,),
         find=find_machine,
         run=run,
@@ -111,8 +117,7 @@ MACHINES = Resource(
             title="List machines",
             doc="Lists machines that match every filter; repeated values of a filter are alternatives.",
             fields=(*FILTERS, *PAGING),
-            accepted=OF_MAAS,
-            expensive=True,
+            expensive=unless_few(OF_THE_PAGE, named=("id", "hostname")),
             result="The machines.",
         ),
         allocation.ALLOCATE,
@@ -146,6 +151,7 @@ MACHINE = Resource(
                 ),
                 result=crud.NOTHING,
                 success=204,
+                opens_operation=True,
                 other_answers=(STARTED,),
                 find=find_machine,
                 outlives_target=True,

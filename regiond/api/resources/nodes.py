@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from common.errors import NotFound
+from common.errors import InvalidRequest, NotFound
 from regiond.api import crud
-from regiond.api.endpoint import Call, Resource, Result
+from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.replies import Reply, text_reply
 from regiond.api.resources import host_interfaces, interface_links
 from regiond.api.resources.interface_targets import find_node
 from regiond.api.resources.lookups import machine_of, one_of_object
@@ -58,6 +59,13 @@ async def find_disk(services: Services, path: Mapping[str, str]) -> DiskOfMachin
     return one_of_object(what, path["id"], disks, lambda found: (found.disk.id, found.name))
 
 
+async def _set_boot_disk(call: Call) -> Reply:
+    disk: DiskOfMachine = call.target
+    if not disk.is_boot_disk:
+        raise InvalidRequest("not part of Innkeeper: a machine boots from its first disk.")
+    return text_reply("OK")
+
+
 _ANY_INTERFACE = interface_links.ANY_INTERFACE
 
 INTERFACES = Resource(
@@ -103,6 +111,17 @@ BLOCK_DEVICE = Resource(
     endpoints=(
         crud.read_target(
             Result(doc="The block device.", type=BLOCK_DEVICE_JSON), find_disk, title="Read a block device"
+        ),
+        Endpoint(
+            method="POST",
+            op="set_boot_disk",
+            permission=Permission.OPERATOR,
+            title="Set the boot disk of a machine",
+            doc="For clients that name it again: it is the first disk, and another one is rejected.",
+            result=Result(doc="OK."),
+            only_reads=True,
+            find=find_disk,
+            run=_set_boot_disk,
         ),
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypedDict
 
 from regiond.api import crud
 from regiond.api.dry_run import PLAN, plan_reply, with_dry_run
@@ -10,14 +11,26 @@ from regiond.api.endpoint import Call, Permission, Resource, Result
 from regiond.api.field_types import Integer, Text, TextList
 from regiond.api.fields import Field
 from regiond.api.list_page import Page
+from regiond.api.log_page import LogPosition, log_fields, log_page
 from regiond.api.replies import Reply
+from regiond.api.request_cost import with_any_of
 from regiond.api.resources.lookups import HOST_FILTER, MACHINE_FILTER, past_host, past_machine
 from regiond.api.serializers.operations import OPERATION_JSON, OPERATION_WITH_LOG_JSON, OperationWithLog
 from regiond.api.services import Services
 from regiond.api.urls import operation_id_in
+from regiond.caller import Caller
 from regiond.operations.model import Operation, OperationState
 
 _STATES = tuple(state.value for state in OperationState)
+
+
+class _Filters(TypedDict):
+    states: tuple[str, ...]
+    host_id: int | None
+    system_id: str | None
+    parent_id: int | None
+    text: str
+    caller: Caller
 
 
 async def _find(services: Services, path: Mapping[str, str]) -> Operation:
@@ -25,17 +38,25 @@ async def _find(services: Services, path: Mapping[str, str]) -> Operation:
 
 
 async def _list(call: Call) -> Page[Operation]:
-    found = await call.services.operations.list(
+    operations, position = call.services.operations, LogPosition.of(call.values)
+    filters = _Filters(
         states=call.values["state"],
         host_id=await past_host(call.services, call.values["host"]),
         system_id=await past_machine(call.services, call.values["machine"]),
-        limit=call.values["limit"],
-        before_id=call.values["before"],
         parent_id=call.values["parent"],
         text=call.values["q"],
         caller=call.caller,
     )
-    return Page.by_id(found, limit=call.values["limit"], field="before", id_of=lambda one: one.id)
+    found = await operations.list(
+        **filters,
+        limit=position.limit,
+        before_id=position.before_id,
+        after_id=position.after_id,
+        oldest_first=position.oldest_first,
+    )
+    return await log_page(
+        found, position, id_of=lambda one: one.id, count=lambda limit: operations.count(**filters, limit=limit)
+    )
 
 
 async def _read(call: Call) -> OperationWithLog:
@@ -65,7 +86,6 @@ OPERATIONS = Resource(
             OPERATION_JSON,
             _list,
             title="List operations",
-            doc="Newest first.",
             fields=(
                 Field(
                     name="state",
@@ -80,19 +100,10 @@ OPERATIONS = Resource(
                     type=Integer(minimum=1, maximum=2**63 - 1),
                     doc="Only operations that this one opened, such as those of a bulk operation.",
                 ),
-                Field(
-                    name="limit",
-                    type=Integer(minimum=1, maximum=1000),
-                    default=100,
-                    doc="Maximum number of operations (default 100).",
-                ),
-                Field(
-                    name="before",
-                    type=Integer(minimum=1, maximum=2**63 - 1),
-                    doc="Only operations with a lower id, for the next page.",
-                ),
+                *log_fields("operations"),
                 Field(name="q", type=Text(), default="", doc="Only with this text in the name of the machine or host."),
             ),
+            expensive=with_any_of("state", "host", "q"),
             result="The operations.",
         ),
     ),

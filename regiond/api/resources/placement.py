@@ -157,6 +157,7 @@ COMPOSE_ANYWHERE = Endpoint(
         "is the operation."
     ),
     result=Result(doc="The id of the machine.", type=COMPOSED_JSON),
+    opens_operation=True,
     other_answers=(STARTED,),
     check=_problems,
     check_names=_compose_problems,
@@ -178,6 +179,7 @@ PLACE = Endpoint(
         "host. If no host fits, chosen is null."
     ),
     result=PLACED,
+    only_reads=True,
     check=_problems,
     check_names=_name_problems,
     run=_place,

@@ -93,11 +93,13 @@ RACKS = Resource(
                     type=Integer(minimum=60, maximum=7 * 24 * _HOUR_S),
                     default=_HOUR_S,
                     doc="Lifetime of the token in seconds (default 3600).",
+                    example=3600,
                 ),
                 Field(
                     name="zones",
                     type=_ZONES,
                     doc="Ids or names of the zones whose hosts the rack serves (default: all zones).",
+                    example=("default",),
                 ),
             ),
         ),
@@ -124,7 +126,12 @@ RACK = Resource(
                 "deletes those of hosts that it no longer serves."
             ),
             fields=(
-                Field(name="zones", type=_ZONES, doc="Ids or names of the zones; they replace the present ones."),
+                Field(
+                    name="zones",
+                    type=_ZONES,
+                    doc="Ids or names of the zones; they replace the present ones.",
+                    example=("default",),
+                ),
                 Field(name="all_zones", type=Boolean(), default=False, doc="Serve every zone, also future ones."),
             ),
             check=_zones_or_all,

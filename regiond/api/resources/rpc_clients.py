@@ -51,7 +51,9 @@ CLIENTS = Resource(
                 "The program has the rights of the calling account. Only this response contains the private key. The "
                 "certificate is valid for 7 days, renewed by the program, and ends with the API key of this request."
             ),
-            fields=(Field(name="name", type=Text(max_length=63), required=True, doc="Name of the client."),),
+            fields=(
+                Field(name="name", type=Text(max_length=63), required=True, doc="Name of the client.", example="east"),
+            ),
             permission=Permission.USER,
         ),
     ),

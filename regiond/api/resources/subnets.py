@@ -27,7 +27,7 @@ from regiond.placement.model import NO_SPACE
 
 _CIDR = Text(max_length=64, blank=None)
 _COMMON = (
-    Field(name="name", type=NAME, doc="Name of the subnet (default for a new one: its CIDR)."),
+    Field(name="name", type=NAME, doc="Name of the subnet (default for a new one: its CIDR).", example="office"),
     Field(name="vlan", type=NAME, doc="Id of its VLAN (default for a new one: the default VLAN)."),
     Field(name="fabric", type=NAME, doc="Id or name of a fabric; with vid another way to name the VLAN."),
     Field(
@@ -47,7 +47,10 @@ _COMMON = (
     Field(name="active_discovery", type=Boolean(), doc="Stored for clients; Innkeeper does not scan subnets."),
     Field(name="rdns_mode", type=Integer(minimum=0, maximum=2), doc="Stored for clients; Innkeeper serves no DNS."),
 )
-_NEW = (Field(name="cidr", type=_CIDR, required=True, doc="CIDR, such as 10.1.0.0/24."), *_COMMON)
+_NEW = (
+    Field(name="cidr", type=_CIDR, required=True, doc="CIDR, such as 10.1.0.0/24.", example="10.1.0.0/24"),
+    *_COMMON,
+)
 _CHANGE = (Field(name="cidr", type=_CIDR, doc="CIDR, such as 10.1.0.0/24."), *_COMMON)
 _SUBNET = Result(doc="The subnet.", type=SUBNET_JSON)
 

@@ -10,13 +10,14 @@ from regiond.api.dry_run import is_dry_run
 from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.field_types import Text, TextList
 from regiond.api.fields import Field
+from regiond.api.serializers.devices import DEVICE_JSON
 from regiond.api.serializers.host_machines import as_machine
 from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.api.serializers.tags import TAG_JSON, TAGGED_NODES_JSON
 from regiond.api.services import Services
 from regiond.deletion_plan import DeletionPlan
 from regiond.long_list import LongList
-from regiond.machines.model import MachineFilter, MachineView
+from regiond.machines.model import DeviceView, MachineFilter, MachineView
 from regiond.tags.model import MAX_NAME, NAME_PATTERN, Tag, TagChange, TaggedNodes
 
 _NAME = Text(
@@ -88,6 +89,10 @@ async def _nodes(call: Call) -> LongList[MachineView]:
     return LongList(keys=[*machines.keys, *tagged], read=read, batch=machines.batch)
 
 
+async def _devices(_: Call) -> tuple[DeviceView, ...]:
+    return ()
+
+
 TAGS = Resource(
     handler="TagsHandler",
     path="tags/",
@@ -110,8 +115,9 @@ TAGS = Resource(
                     type=_NAME,
                     required=True,
                     doc="Unique name: letters, digits, underscores and hyphens.",
+                    example="ssd",
                 ),
-                Field(name="comment", type=_TEXT, default="", doc=_COMMENT),
+                Field(name="comment", type=_TEXT, default="", doc=_COMMENT, example="has local flash"),
                 Field(name="definition", type=_TEXT, default="", doc=_DEFINITION),
                 Field(name="kernel_opts", type=_TEXT, default="", doc=_KERNEL_OPTS),
             ),
@@ -131,8 +137,8 @@ TAG = Resource(
             doc="A new name is the name of the tag on its machines and VM hosts too.",
             find=_find,
             fields=(
-                Field(name="name", type=_NAME, doc="A new name."),
-                Field(name="comment", type=_TEXT, doc=_COMMENT),
+                Field(name="name", type=_NAME, doc="A new name.", example="ssd"),
+                Field(name="comment", type=_TEXT, doc=_COMMENT, example="has local flash"),
                 Field(name="definition", type=_TEXT, doc=_DEFINITION),
                 Field(name="kernel_opts", type=_TEXT, doc=_KERNEL_OPTS),
             ),
@@ -154,13 +160,14 @@ TAG = Resource(
                     name="add",
                     type=_NODES,
                     default=(),
-                    doc="System id of a machine or VM host that gets the tag; may be repeated.",
+                    doc="System id or name of a machine or VM host that gets the tag; may be repeated.",
+                    example=("wdpx3n",),
                 ),
                 Field(
                     name="remove",
                     type=_NODES,
                     default=(),
-                    doc="System id of a machine or VM host that loses it; may be repeated. Unknown ones are ignored.",
+                    doc="System id or name of one that loses it; may be repeated. Unknown ones are ignored.",
                 ),
             ),
         ),
@@ -182,6 +189,15 @@ TAG = Resource(
             result="The nodes.",
             find=_find,
             expensive=True,
+        ),
+        crud.list_of(
+            DEVICE_JSON,
+            _devices,
+            op="devices",
+            title="List the devices with a tag",
+            doc="Devices have no tags: always empty.",
+            result="The devices.",
+            find=_find,
         ),
     ),
 )

@@ -86,13 +86,17 @@ USERS = Resource(
                     type=Text(max_length=MAX_USERNAME),
                     required=True,
                     doc="Letters, digits and _ . @ + - only.",
+                    example="ann",
                 ),
-                Field(name="email", type=_EMAIL, default="", doc="Where people reach the user."),
+                Field(
+                    name="email", type=_EMAIL, default="", doc="Where people reach the user.", example="ann@lab.example"
+                ),
                 Field(
                     name="password",
                     type=_PASSWORD,
                     required=True,
                     doc="At least 12 characters, and not a common one. In the innkeeper command: password=- prompts.",
+                    example="vault-orbit-kettle-91",
                 ),
                 Field(
                     name="is_superuser",
@@ -117,7 +121,12 @@ USER = Resource(
             doc="A new password or a deactivation ends the user's logins; other API keys stay.",
             find=_find,
             fields=(
-                Field(name="email", type=Text(max_length=MAX_EMAIL), doc="Where people reach the user."),
+                Field(
+                    name="email",
+                    type=Text(max_length=MAX_EMAIL),
+                    doc="Where people reach the user.",
+                    example="ann@lab.example",
+                ),
                 Field(
                     name="password",
                     type=_PASSWORD,

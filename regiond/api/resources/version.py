@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from functools import lru_cache
 
 from regiond.api import crud
+from regiond.api.compression import packed
 from regiond.api.describe import describe
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result, SiteInfo
+from regiond.api.etags import etag_of
+from regiond.api.json_list import compact
+from regiond.api.json_text import indented
 from regiond.api.openapi import openapi
-from regiond.api.replies import Reply, json_reply
+from regiond.api.replies import Reply
 from regiond.api.serializer import OBJECT
 from regiond.api.serializers.version import VERSION_JSON
 
 _PLAIN_JSON = "application/json"  # the maas CLI rejects a description with a charset
+
+_ORIGIN = "\ue000"  # stands for the scheme, host and port of a request; no text has it
+_MAX_ORIGINS = 16  # whoever sends a request chooses its host
 
 
 async def _version(call: Call) -> SiteInfo:
@@ -35,14 +44,25 @@ VERSION = Resource(
 
 
 def descriptions(resources: Sequence[Resource]) -> tuple[Resource, ...]:
-    """The resources that serve the descriptions of `resources`."""
+    """The resources that serve the descriptions of `resources`, each of which is made once."""
+
+    @lru_cache(maxsize=1)
+    def text_for_clients() -> list[str]:
+        return indented(describe(resources, origin=_ORIGIN)).split(json.dumps(_ORIGIN)[1:-1])
+
+    @lru_cache(maxsize=_MAX_ORIGINS)
+    def for_origin(origin: str) -> Reply:
+        return _unchanging(json.dumps(origin)[1:-1].join(text_for_clients()))
+
+    @lru_cache(maxsize=1)
+    def for_version(version: str) -> Reply:
+        return _unchanging(compact(openapi(resources, version=version)))
 
     async def _describe(call: Call) -> Reply:
-        return json_reply(describe(resources, origin=call.origin), content_type=_PLAIN_JSON)
+        return for_origin(call.origin)
 
     async def _openapi(call: Call) -> Reply:
-        document = openapi(resources, origin=call.origin, version=call.info.version)
-        return json_reply(document, content_type=_PLAIN_JSON)
+        return for_version(call.info.version)
 
     for_clients = Endpoint(
         method="GET",
@@ -68,3 +88,15 @@ def descriptions(resources: Sequence[Resource]) -> tuple[Resource, ...]:
 
 def _description(handler: str, path: str, doc: str, endpoint: Endpoint) -> Resource:
     return Resource(handler=handler, path=path, doc=doc, described=False, endpoints=(endpoint,))
+
+
+def _unchanging(text: str) -> Reply:
+    """The answer with its tag and compressed, which costs as much as all else that a request for it does."""
+    body = text.encode("ascii")
+    return Reply(
+        status=200,
+        body=body,
+        packed=packed(body),
+        content_type=_PLAIN_JSON,
+        headers={"ETag": etag_of(body)},
+    )

@@ -21,13 +21,13 @@ from regiond.placement.model import NO_SPACE
 _VID = Integer(minimum=0, maximum=MAX_VID)
 _UNTAGGED = "untagged"
 _COMMON = (
-    Field(name="name", type=NAME, doc="Name of the VLAN."),
+    Field(name="name", type=NAME, doc="Name of the VLAN.", example="storage"),
     Field(name="mtu", type=Integer(minimum=552, maximum=65535), doc="MTU in bytes (default 1500)."),
     SPACE,
     DESCRIPTION,
     Field(name="dhcp_on", type=Boolean(), doc="Must be false: Innkeeper runs no DHCP server."),
 )
-_NEW = (Field(name="vid", type=_VID, required=True, doc="VLAN tag; 0 means untagged."), *_COMMON)
+_NEW = (Field(name="vid", type=_VID, required=True, doc="VLAN tag; 0 means untagged.", example=100), *_COMMON)
 _CHANGE = (
     Field(name="vid", type=_VID, doc="VLAN tag; 0 means untagged."),
     Field(name="fabric", type=NAME, doc="Id or name of the fabric to move it to."),

@@ -28,12 +28,16 @@ HOST_RESULT = Result(doc="The VM host.", type=HOST_JSON)
 
 
 async def _refresh(call: Call) -> Reply:
-    return await _host_when_done(call, await call.services.hosts.start_refresh(call.caller, call.target.id))
+    return await _host_when_done(
+        call, await call.services.hosts.start_refresh(call.caller, call.target.id, idempotency_key=call.idempotency_key)
+    )
 
 
 async def _rotate(call: Call) -> Reply:
     password: str | None = call.values["password"]
-    operation = await call.services.hosts.start_rotate(call.caller, call.target.id, password=password)
+    operation = await call.services.hosts.start_rotate(
+        call.caller, call.target.id, password=password, idempotency_key=call.idempotency_key
+    )
     return await _host_when_done(call, operation)
 
 
@@ -128,6 +132,7 @@ REFRESH = Endpoint(
     title="Refresh a VM host",
     doc="Reads the host's current state. Changes nothing on the host.",
     result=HOST_RESULT,
+    opens_operation=True,
     other_answers=(STARTED,),
     find=find_host,
     run=_refresh,
@@ -150,6 +155,7 @@ ROTATE = Endpoint(
             name="password",
             type=Secret(max_length=64 * 1024, strip=True, blank=None),
             doc="A trust token for the new certificate; required if the current one is restricted to projects.",
+            example="trust-token",
         ),
     ),
     title="Rotate the credentials of an LXD server",
@@ -158,6 +164,7 @@ ROTATE = Endpoint(
         "old one from the trust store. Nothing is interrupted."
     ),
     result=HOST_RESULT,
+    opens_operation=True,
     other_answers=(STARTED,),
     find=find_host,
     run=_rotate,
@@ -187,6 +194,7 @@ COMPOSE = with_dry_run(
             "operation."
         ),
         result=Result(doc="The id of the machine.", type=COMPOSED_JSON),
+        opens_operation=True,
         other_answers=(STARTED,),
         find=find_host,
         check=_compose_problems,
@@ -226,6 +234,7 @@ TRUST = crud.action(
             type=Text(max_length=255),
             required=True,
             doc="The current fingerprint of the host, as shown in the error message.",
+            example="SHA256:abc",
         ),
     ),
     find=find_host,
@@ -249,6 +258,7 @@ CONFIRM_SERVER = crud.action(
             name="identity",
             type=Text(max_length=400),
             doc="The new identity of this host's server, as shown in the error message.",
+            example="virsh/libvirt:system:4c4c4544-0031-4a10-8052-b4c04f4e3332",
         ),
     ),
     find=find_host,

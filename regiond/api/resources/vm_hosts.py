@@ -6,7 +6,7 @@ from common.values import DriverType
 from regiond.api import crud, operation_wait
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource
 from regiond.api.fields import Values
-from regiond.api.operation_wait import STARTED, answer_within_s, soon, when_done
+from regiond.api.operation_wait import STARTED, answer_within_s, begun, soon, when_done
 from regiond.api.replies import Reply
 from regiond.api.resources import (
     adoption,
@@ -99,11 +99,17 @@ def _refresh_wait_s(call: Call) -> float:
 
 
 async def _delete(call: Call) -> Reply:
+    before = await begun(call)
+    if before is not None:  # the host may be removed
+        wait = when_done if call.values["force"] else soon
+        return await wait(call, before, host_removal.removed)
     host: HostView = call.target
     if call.values["dry_run"]:
         return await host_removal.plan(call, host.name, (host.id,))
     removal = host_removal.removal_of(call.values)
-    operation = await call.services.hosts.start_remove(call.caller, host.id, removal)
+    operation = await call.services.hosts.start_remove(
+        call.caller, host.id, removal, idempotency_key=call.idempotency_key
+    )
     # By force, the answer lists what is lost. Whoever removes a host on a machine of ours releases that machine next.
     if removal.force or host.machine_system_id is not None:
         return await when_done(call, operation, host_removal.removed)
@@ -166,6 +172,8 @@ HOST = Resource(
             success=204,
             other_answers=(STARTED, host_removal.DRY_RUN, host_removal.BY_FORCE),
             find=find_host,
+            opens_operation=True,
+            outlives_target=True,
             check=host_removal.problems,
             run=_delete,
         ),

@@ -18,7 +18,7 @@ from regiond.api.serializer import (
     key,
     nullable,
     serializer,
-)
+)  # fmt: skip
 from regiond.api.serializers.groups import DOMAIN_JSON, ZONE_JSON
 from regiond.api.urls import uri
 from regiond.groups.model import DEFAULT_ZONE_ID, Zone

@@ -36,6 +36,7 @@ GUEST_JSON: Serializer[AffectedGuest] = serializer(
     key("volumes", array(_VOLUME), lambda guest: guest.disks),
     key("guest_name", STR, lambda guest: guest.guest_name),
     key("addresses", array(STR), lambda guest: guest.addresses),
+    key("devices", array(STR), lambda guest: guest.devices),
 )
 _CERTIFICATE: Serializer[CertificateFate] = serializer(
     "AffectedCertificate",

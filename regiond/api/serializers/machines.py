@@ -32,6 +32,7 @@ from regiond.api.serializers.groups import DOMAIN_JSON, POOL_JSON, ZONE_JSON
 from regiond.api.serializers.hosts import full_architecture
 from regiond.api.serializers.networks import INTERFACE_JSON, Interface, Link
 from regiond.api.urls import machine_uri, uri
+from regiond.groups.model import ResourcePool
 from regiond.machines.model import MAAS_STATUS, AffinityMembership, DiskView, MachineState, MachineView, NicView
 from regiond.networks.model import DOMAIN_NAME
 
@@ -93,6 +94,14 @@ class DiskOfMachine:
     @property
     def name(self) -> str:
         return block_device_name("sd", self.disk.index)
+
+    @property
+    def is_boot_disk(self) -> bool:
+        return self.disk == self.machine.disks[0]
+
+    @property
+    def pool(self) -> ResourcePool:
+        return self.machine.pool
 
     @property
     def id_path(self) -> str | None:

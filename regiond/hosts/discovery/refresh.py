@@ -20,7 +20,7 @@ from common.errors import (
     RackUnreachable,
     ServerUnconfirmed,
 )
-from common.rpc.commands import HOST_IDENTIFY, HostCall
+from common.rpc.host_commands import HOST_IDENTIFY, HostCall
 from common.values import DriverType, HostFacts, OwnershipMarker
 from regiond.db.pool import Database
 from regiond.events.model import Level

@@ -9,7 +9,7 @@ from uuid import NAMESPACE_OID, uuid5
 from attrs import frozen
 
 from common.errors import InnkeeperError
-from common.rpc.commands import HOST_REMOVE_IMAGE, RemoveImageCall
+from common.rpc.host_commands import HOST_REMOVE_IMAGE, RemoveImageCall
 from regiond.operations.model import Operation
 from regiond.operations.service import fence_of
 from regiond.racks.service import HostCalls

@@ -25,7 +25,10 @@ _COPIES = """
            and not exists (select from operation o where o.id = c.operation_id and o.is_open)
            and not exists (select from operation o join vm_host h on h.id = o.host_id
                             where o.is_open and o.kind = 'deploy' and h.server_id = c.server_id
-                              and o.request #>> '{image,sha256}' = c.sha256) as settled
+                              and o.request #>> '{image,sha256}' = c.sha256)
+           and not (c.state = 'copying' and exists (
+                    select from operation o join vm_host h on h.id = o.host_id
+                     where o.is_open and o.kind in ('release', 'delete') and h.server_id = c.server_id)) as settled
       from image_copy c left join storage_pool p on p.id = c.storage_pool_id
      where c.server_id = $1
 """

@@ -53,7 +53,7 @@ class HostCredentials:
             pair = given.key_pair if given is not None else read_key_pair(new.certificate, new.key, utc_now())
             if pair is None and not await self._has_pair(address.normalised):
                 pair = await self._key_pairs.make(name)
-            return PreparedCredentials(pair=pair, secrets=_password(new.password))
+            return PreparedCredentials(pair=pair, secrets=_password(new.password or new.power_pass))
         _reject_pair(new.certificate, new.key)
         ssh = None
         if address.needs_ssh_key:
@@ -73,7 +73,11 @@ class HostCredentials:
     async def prepare_change(
         self, change: HostChange, before: HostView, new_address: str | None
     ) -> PreparedCredentials:
-        """For an update. A certificate that the host already has, or a masked secret, changes nothing."""
+        """For an update. A certificate that the host already has, or a masked secret, changes nothing.
+
+        Clients of MAAS repeat `power_pass` with every update: for an LXD server it counts until the first discovery
+        run.
+        """
         if before.driver is not DriverType.LXD:
             _reject_pair(change.certificate, change.key)
             given = None if change.power_pass == MASK else change.power_pass  # clients send back what they have read
@@ -81,7 +85,8 @@ class HostCredentials:
         pair = read_key_pair(*await self._changed_pair(change, before.id), utc_now())
         if pair is None and new_address is not None and await self._needs_own_pair(before.id, new_address):
             pair = await self._key_pairs.make(before.name)
-        return PreparedCredentials(pair=pair, secrets=_password(change.password))
+        repeated = change.power_pass if before.total is None else None
+        return PreparedCredentials(pair=pair, secrets=_password(change.password or repeated))
 
     async def store_change(
         self, db: Db, before: HostView, prepared: PreparedCredentials, new_address: str | None

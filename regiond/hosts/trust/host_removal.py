@@ -13,7 +13,7 @@ import structlog
 from attrs import evolve, frozen
 
 from common.errors import DeadlineExceeded, HostUnreachable, InnkeeperError, LinkLost, NotTrusted, RackUnreachable
-from common.rpc.commands import HOST_UNTRUST, UntrustCall
+from common.rpc.host_commands import HOST_UNTRUST, UntrustCall
 from common.values import DriverType
 from regiond.credentials import service as credential_service
 from regiond.credentials.service import KeyPairs

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from common.errors import DriverFailed, NotFound, NotTrusted, Unsupported, WrongState
-from common.rpc.commands import HOST_REACH, HOST_TRUST, HOST_UNTRUST, HostCall, TrustCall, UntrustCall
+from common.rpc.host_commands import HOST_REACH, HOST_TRUST, HOST_UNTRUST, HostCall, TrustCall, UntrustCall
 from common.values import DriverType, HostAccess
 from regiond.caller import Caller
 from regiond.credentials import service as credential_service

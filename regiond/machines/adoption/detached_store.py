@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import asyncpg
 from attrs import frozen
 
 from regiond.caller import Caller, visible_pool_ids
+from regiond.machines.adoption import detached_device_store
 from regiond.machines.model import DetachedMachine, MachineState
+from regiond.machines.store import IdentifierTaken
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -17,7 +21,8 @@ _DETACH = """
     insert into detached_machine (uuid, system_id, hostname, adopted, host_name, driver, address, project, pool_id,
                                    zone_id, owner_id, architecture, cores, memory_mib, tags, description, state,
                                    composed_by_allocate, agent_name, owner_data, workload_annotations,
-                                   error_description, locked, affinity_groups, lost, disks, nics)
+                                   error_description, locked, affinity_groups, lost, disks, nics, kept_addresses,
+                                   devices)
     select m.uuid, m.system_id, m.hostname, m.adopted, h.name, h.driver, h.address, h.project, m.pool_id, m.zone_id,
            m.owner_id, m.architecture, m.cores, m.memory_mib, m.tags, m.description, m.state,
            m.composed_by_allocate, m.agent_name, m.owner_data, m.workload_annotations, m.error_description, m.locked,
@@ -33,9 +38,25 @@ _DETACH = """
                                 'source', n.source, 'label', n.label, 'mode', n.mode, 'vid', n.vid,
                                 'vlan_id', n.vlan_id, 'subnet_id', n.subnet_id, 'interface', i.name,
                                 'tags', n.tags, 'gateway_versions', n.gateway_versions, 'link_before', n.link_before,
-                                'ip', (select host(address) from ip_address where nic_id = n.id)) order by n.index)
-                       from machine_nic n left join host_interface i on i.id = n.interface_id
-                      where n.machine_id = m.id), '[]')
+                                'ip', host(a.address), 'on_host', a.on_host) order by n.index)
+                       from machine_nic n
+                       left join host_interface i on i.id = n.interface_id
+                       left join ip_address a on a.nic_id = n.id
+                      where n.machine_id = m.id), '[]'),
+           coalesce((select jsonb_agg(jsonb_build_object('subnet_id', a.subnet_id, 'address', host(a.address),
+                                                         'on_host', a.on_host))
+                       from ip_address a
+                      where a.machine_id = m.id and num_nonnulls(a.nic_id, a.device_nic_id) = 0), '[]'),
+           coalesce((select jsonb_agg(jsonb_build_object(
+                                'system_id', d.system_id, 'hostname', d.hostname, 'description', d.description,
+                                'created_at', d.created_at, 'nics',
+                                coalesce((select jsonb_agg(jsonb_build_object(
+                                                     'name', n.name, 'mac_address', n.mac_address, 'mode', n.mode,
+                                                     'vlan_id', n.vlan_id, 'subnet_id', n.subnet_id, 'mtu', n.mtu,
+                                                     'tags', n.tags, 'ip', host(a.address)) order by n.id)
+                                            from device_nic n left join ip_address a on a.device_nic_id = n.id
+                                           where n.device_id = d.id), '[]')) order by d.id)
+                       from device d where d.parent_id = m.id), '[]')
       from machine m join vm_host h on h.id = m.host_id
      where m.host_id = $1
     on conflict (uuid) do nothing
@@ -55,7 +76,8 @@ _DROP = "delete from detached_machine where uuid = $1"
 # Only a host that was added after the removal restores machines, not one that already shared the server. Of two guests
 # with the same marker, the one with the machine's hostname is restored.
 _RETURNED = """
-    select distinct on (f.uuid) f.uuid, f.hostname, f.state, f.owner_id is not null as owned, g.id as guest_id
+    select distinct on (f.uuid) f.uuid, f.hostname, f.state, f.owner_id is not null as owned, g.id as guest_id,
+           array(select n.mac_address from jsonb_to_recordset(f.nics) n (mac_address text)) as mac_addresses
       from vm_host h
       join guest g on g.server_id = h.server_id and g.machine_id is null and g.cores > 0 and g.memory_mib > 0
            and (h.driver <> 'lxd' or g.project = h.project)
@@ -73,7 +95,7 @@ _RESTORE = """
                          workload_annotations, error_description, locked)
     select f.uuid,
            case when exists (select 1 from machine m where m.system_id = f.system_id) then $4 else f.system_id end,
-           case when exists (select 1 from machine m where m.hostname = f.hostname)
+           case when exists (select from used_hostname u where u.hostname = f.hostname)
                 then rtrim(left(f.hostname, 56), '-') || '-' || f.system_id else f.hostname end,
            h.id,
            coalesce((select id from resource_pool p where p.id = f.pool_id), h.pool_id),
@@ -82,7 +104,6 @@ _RESTORE = """
            f.composed_by_allocate, f.agent_name, f.owner_data, f.workload_annotations, f.error_description, f.locked
       from detached_machine f, vm_host h, guest g
      where f.uuid = $1 and h.id = $2 and g.id = $3
-    on conflict do nothing
     returning id, system_id, hostname
 """
 _DISKS = """
@@ -112,19 +133,35 @@ _NICS = """
 """
 # Skips addresses that were assigned to something else in the meantime.
 _ADDRESSES = """
-    insert into ip_address (subnet_id, address, machine_id, nic_id)
-    select k.subnet_id, n.ip, $2, k.id
-      from detached_machine f, jsonb_to_recordset(f.nics) n (index integer, ip inet)
+    insert into ip_address (subnet_id, address, machine_id, nic_id, on_host)
+    select k.subnet_id, n.ip, $2, k.id, n.on_host
+      from detached_machine f, jsonb_to_recordset(f.nics) n (index integer, ip inet, on_host boolean)
       join machine_nic k on k.machine_id = $2 and k.index = n.index and k.subnet_id is not null
      where f.uuid = $1 and n.ip is not null
     on conflict (address) do nothing
 """
+_KEPT_ADDRESSES = """
+    insert into ip_address (subnet_id, address, machine_id, on_host)
+    select s.id, k.address, $2, k.on_host
+      from detached_machine f,
+           jsonb_to_recordset(f.kept_addresses) k (subnet_id integer, address inet, on_host boolean)
+      join subnet s on s.id = k.subnet_id
+     where f.uuid = $1
+    on conflict (address) do nothing
+"""
 _LOST_ADDRESSES = """
-    select host(n.ip) as address
-      from detached_machine f, jsonb_to_recordset(f.nics) n (ip inet)
-     where f.uuid = $1 and n.ip is not null
-       and not exists (select from ip_address a where a.machine_id = $2 and a.address = n.ip)
-     order by n.ip
+    select host(former.address) as address
+      from (select n.ip from detached_machine f, jsonb_to_recordset(f.nics) n (ip inet) where f.uuid = $1
+             union
+            select k.address from detached_machine f, jsonb_to_recordset(f.kept_addresses) k (address inet)
+             where f.uuid = $1
+             union
+            select n.ip from detached_machine f, jsonb_to_recordset(f.devices) d (nics jsonb),
+                   jsonb_to_recordset(d.nics) n (ip inet)
+             where f.uuid = $1) former (address)
+     where former.address is not null
+       and not exists (select from ip_address a where a.machine_id = $2 and a.address = former.address)
+     order by former.address
 """
 # Not if the group has the other policy by now. Its rules are not checked: nothing moves.
 _GROUPS = """
@@ -148,6 +185,7 @@ async def list_detached(db: Db, *, caller: Caller | None = None) -> tuple[Detach
     """Returns the detached machines that the caller may see, the longest detached first. No caller: all."""
     internal = {"pool_id", "zone_id", "owner_id", "description", "state", "composed_by_allocate", "agent_name"}
     internal |= {"owner_data", "workload_annotations", "error_description", "locked", "affinity_groups"}
+    internal |= {"kept_addresses", "devices"}
     found = []
     for row in await db.fetch(_LIST, visible_pool_ids(caller), None if caller is None else caller.account_id):
         fields = {name: value for name, value in row.items() if name not in internal}
@@ -176,6 +214,7 @@ class ReturnedGuest:
     state: MachineState
     owned: bool
     guest_id: int
+    mac_addresses: Sequence[str]
 
 
 @frozen(kw_only=True)
@@ -183,7 +222,8 @@ class RestoredMachine:
     id: int
     system_id: str
     hostname: str
-    lost_addresses: tuple[str, ...]  # former addresses that are in use
+    lost_addresses: tuple[str, ...]  # former addresses, also of its devices, that are in use
+    devices: tuple[str, ...]  # hostnames
 
 
 async def returned_guests(db: Db, host_id: int, installation_id: UUID) -> tuple[ReturnedGuest, ...]:
@@ -194,20 +234,34 @@ async def returned_guests(db: Db, host_id: int, installation_id: UUID) -> tuple[
 
 async def insert_restored(
     db: Db, host_id: int, guest: ReturnedGuest, state: MachineState, *, new_system_id: str
-) -> RestoredMachine | None:
-    """Inserts the machine with its disks, NICs and free addresses; None if its UUID, hostname or id was just taken.
+) -> RestoredMachine:
+    """Inserts the machine with its disks, NICs, free addresses and devices.
 
-    Uses `new_system_id` if its former system id is in use.
+    Uses `new_system_id` if its former system id is in use. Raises IdentifierTaken if its UUID, hostname or id, or a
+    hostname or MAC address of it or its devices was just taken; the caller must then roll back.
     """
+    try:
+        return await _insert_restored(db, host_id, guest, state, new_system_id=new_system_id)
+    except asyncpg.UniqueViolationError as error:
+        raise IdentifierTaken(error.constraint_name or "") from error
+
+
+async def _insert_restored(
+    db: Db, host_id: int, guest: ReturnedGuest, state: MachineState, *, new_system_id: str
+) -> RestoredMachine:
     row = await db.fetchrow(_RESTORE, guest.uuid, host_id, guest.guest_id, new_system_id, state.value)
-    if row is None:
-        return None
+    if row is None:  # another host lists the machine, too, and its refresh was first
+        raise IdentifierTaken("machine_uuid_key")
     await db.execute(_DISKS, guest.uuid, row["id"], host_id)
     await db.execute(_NICS, guest.uuid, row["id"], host_id)
     await db.execute(_ADDRESSES, guest.uuid, row["id"])
+    await db.execute(_KEPT_ADDRESSES, guest.uuid, row["id"])
+    devices = await detached_device_store.insert_restored(db, guest.uuid, row["id"]) if guest.owned else ()
     await db.execute(_GROUPS, guest.uuid, row["id"])
     lost = tuple(one["address"] for one in await db.fetch(_LOST_ADDRESSES, guest.uuid, row["id"]))
-    return RestoredMachine(id=row["id"], system_id=row["system_id"], hostname=row["hostname"], lost_addresses=lost)
+    return RestoredMachine(
+        id=row["id"], system_id=row["system_id"], hostname=row["hostname"], lost_addresses=lost, devices=devices
+    )
 
 
 async def host_name(db: Db, host_id: int) -> str | None:

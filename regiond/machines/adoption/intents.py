@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, frozen
 
 from common.errors import InvalidRequest, NotFound, OutOfCapacity, WrongState
 from common.serialization import to_dict
@@ -69,7 +69,7 @@ async def open_adoption(db: Db, host: HostView, guest_id: int, installation_id: 
     return intent.machine.hostname, intent.operation_id
 
 
-@define(kw_only=True)
+@frozen(kw_only=True)
 class AdoptionIntents:
     """Opens adoptions of guests of one host within one transaction, each with a hostname of its own."""
 
@@ -77,7 +77,6 @@ class AdoptionIntents:
     account_id: int | None
     installation_id: UUID
     context: AdoptionContext
-    hostnames: set[str] = field(factory=set)
 
     @classmethod
     async def on_host(
@@ -116,15 +115,17 @@ class AdoptionIntents:
         uuid = self._machine_uuid(guest)
         detached = await detached_store.names_of(db, uuid)
         name = check_hostname(hostname) if hostname else legal_hostname(guest.record.name)
-        if name in self.hostnames or await machine_store.taken_hostnames(db, [name]):
-            if hostname:
-                raise InvalidRequest.of({"hostname": [f'Node with hostname "{name}" already exists']})
-            message = f"another machine is named {name}; adopt this guest alone with a hostname"
-            return AdoptionIntent(guest_name=guest.record.name, rejection=message)
-        self.hostnames.add(name)
-        machine = await self._insert_machine(db, guest, uuid, name, detached[0] if detached else new_system_id())
-        if isinstance(machine, str):
-            return AdoptionIntent(guest_name=guest.record.name, rejection=machine)
+        system_id = detached[0] if detached else new_system_id()
+        try:
+            machine = await self._insert_machine(db, guest, uuid, name, system_id)
+        except machine_store.IdentifierTaken as taken:
+            if "hostname" not in taken.constraint:
+                reason = f"another machine has the UUID {uuid}"
+            elif hostname:
+                raise InvalidRequest.of({"hostname": [f'Node with hostname "{name}" already exists']}) from taken
+            else:
+                reason = f"another machine or device is named {name}; adopt this guest alone with a hostname"
+            return AdoptionIntent(guest_name=guest.record.name, rejection=reason)
         await detached_store.drop(db, uuid)
         operation_id = await self._insert_operation(db, guest, uuid, machine)
         return AdoptionIntent(guest_name=guest.record.name, machine=machine, operation_id=operation_id)
@@ -138,10 +139,8 @@ class AdoptionIntents:
             return guest.record.marker_machine
         return UUID(guest.record.guest_key) if self.host.driver is DriverType.LIBVIRT else uuid4()
 
-    async def _insert_machine(
-        self, db: Db, guest: HostGuest, uuid: UUID, hostname: str, system_id: str
-    ) -> MachineName | str:
-        """Returns the new machine, or why it cannot be inserted. Replaces a `system_id` that is taken."""
+    async def _insert_machine(self, db: Db, guest: HostGuest, uuid: UUID, hostname: str, system_id: str) -> MachineName:
+        """Replaces a `system_id` that is taken. Raises IdentifierTaken for a hostname or UUID, with nothing changed."""
         row = guest.record
         for _ in range(SYSTEM_ID_ATTEMPTS):
             try:
@@ -152,8 +151,7 @@ class AdoptionIntents:
                 )  # fmt: skip
             except machine_store.IdentifierTaken as taken:
                 if "system_id" not in taken.constraint:
-                    what = f"is named {hostname}" if "hostname" in taken.constraint else f"has the UUID {uuid}"
-                    return f"another machine {what}"
+                    raise
                 system_id = new_system_id()
             else:
                 return MachineName(id=machine_id, system_id=system_id, hostname=hostname)

@@ -8,30 +8,42 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import structlog
+
+from common.phrases import first_of
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts import service as host_service
 from regiond.identifiers import new_system_id
 from regiond.machines.adoption import detached_store
 from regiond.machines.adoption.detached_store import RestoredMachine, ReturnedGuest
+from regiond.machines.devices.mac_conflicts import take_mac_addresses
 from regiond.machines.lifecycle import restored_state
+from regiond.machines.store import IdentifierTaken
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
+
+MAX_NAMED = 5  # of the devices
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 async def restore(db: Db, host_id: int) -> frozenset[UUID]:
     """Restores the detached machines whose guests the host lists; returns their UUIDs. Idempotent.
 
-    Call it after a discovery run was applied. A machine whose name or id a concurrent transaction takes is left to the
-    next refresh.
+    Call it after a discovery run was applied. Devices lose MAC addresses of the guests. A machine is left to the next
+    refresh if a concurrent transaction takes its name or id, or a name or MAC address of it or its devices.
     """
     installation_id = await detached_store.installation_id(db)
     restored = set()
     for guest in await detached_store.returned_guests(db, host_id, installation_id):
         state = restored_state(guest.state, owned=guest.owned)
-        machine = await detached_store.insert_restored(db, host_id, guest, state, new_system_id=new_system_id())
-        if machine is None:
+        try:
+            async with db.transaction():
+                await take_mac_addresses(db, guest.mac_addresses, hostname=guest.hostname)
+                machine = await detached_store.insert_restored(db, host_id, guest, state, new_system_id=new_system_id())
+        except IdentifierTaken as error:
+            log.warning("machine_not_restored", host=host_id, uuid=str(guest.uuid), constraint=error.constraint)
             continue
         await host_service.reattach_guest(db, host_id, guest.guest_id, machine.id, installation_id, guest.uuid)
         await detached_store.drop(db, guest.uuid)
@@ -45,6 +57,8 @@ async def _record_event(db: Db, host_id: int, guest: ReturnedGuest, machine: Res
     message = f"{machine.hostname} was restored: {host_name} lists its virtual machine"
     if machine.hostname != guest.hostname:
         message += f"; its former name {guest.hostname} is in use"
+    if machine.devices:
+        message += f"; its devices are {first_of(machine.devices, MAX_NAMED)}"
     if machine.lost_addresses:
         message += f"; its former addresses {', '.join(machine.lost_addresses)} are in use"
     level = Level.WARNING if machine.lost_addresses else Level.INFO

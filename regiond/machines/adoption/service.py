@@ -8,6 +8,7 @@ from common.errors import InvalidRequest
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.hosts.service import Hosts, lock_guests
+from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import view_store
 from regiond.machines.adoption import detached_store, store
 from regiond.machines.adoption.intents import AdoptionIntent, AdoptionIntents, open_forget
@@ -16,6 +17,7 @@ from regiond.machines.affected_guests import affected_guest
 from regiond.machines.machine_removal_plan import MachineRemovalPlan, forget_plan
 from regiond.machines.model import Adopted, AdoptRequest, DetachedMachine, ForgottenMachine, MachineView
 from regiond.machines.operation_intents import check_settled
+from regiond.operations import service as operation_service
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations
 from regiond.quotas import service as quotas
@@ -67,15 +69,27 @@ class Adoption:
             await quotas.require_within(db, locked)
         return tuple([await self._adopted(intent) for intent in opened])
 
-    async def start_forget(self, caller: Caller, system_id: str, *, need_rack: bool = False) -> Operation:
+    async def start_forget(
+        self,
+        caller: Caller,
+        system_id: str,
+        *,
+        need_rack: bool = False,
+        idempotency_key: IdempotencyKey | None = None,
+    ) -> Operation:
         """Starts the operation that removes the marker and the machine's row; the guest remains as it is.
 
         Raises NotAllowed, NotFound, Busy, WrongState, and RackUnreachable with `need_rack`.
         """
-        machine = await self._to_forget(caller, system_id, need_rack=need_rack)
-        async with self._database.transaction() as db:
-            operation_id = await open_forget(db, machine, self._installation_id, account_id=caller.account_id)
-        return await self._operations.read(operation_id)
+
+        async def open_() -> int:
+            machine = await self._to_forget(caller, system_id, need_rack=need_rack)
+            async with self._database.transaction() as db:
+                operation_id = await open_forget(db, machine, self._installation_id, account_id=caller.account_id)
+                await operation_service.tie_key(db, idempotency_key, operation_id)
+            return operation_id
+
+        return await self._operations.idempotent(idempotency_key, open_)
 
     async def forget_plan(self, caller: Caller, system_id: str, *, need_rack: bool = False) -> MachineRemovalPlan:
         """A dry run of `start_forget`; raises what it raises."""

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from common.errors import NameTaken, NotFound, Unsupported
 from common.guest_spec import GuestSpec
-from common.rpc.commands import HOST_ADOPT, HOST_DISOWN, MarkerCall
+from common.rpc.host_commands import HOST_ADOPT, HOST_DISOWN, MarkerCall
 from common.serialization import from_dict
 from common.values import Guest, HostAccess, OwnershipMarker
 from regiond.events.model import Level
@@ -16,6 +16,7 @@ from regiond.hosts import service as host_service
 from regiond.machines import lifecycle_store
 from regiond.machines import store as machine_store
 from regiond.machines.adoption import store
+from regiond.machines.devices.mac_conflicts import take_mac_addresses
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.steps import record_event
 from regiond.operations.model import Operation, OperationKind
@@ -90,6 +91,8 @@ class AdoptGuest:
 
         async def record(db: Db) -> None:
             await host_service.attach_guest(db, change.host_id, guest, change.machine_id)
+            macs = [nic.mac_address.lower() for nic in guest.nics if nic.mac_address]
+            await take_mac_addresses(db, macs, hostname=operation.hostname or guest.name)
             await store.complete(db, change.machine_id, guest)
             await machine_store.set_power(db, change.machine_id, guest.power.value)
             await lifecycle_store.apply_event(db, change.machine_id, MachineEvent.ADOPTED)

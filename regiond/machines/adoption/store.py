@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
+from common.errors import Busy
 from common.values import Guest
 from regiond.caller import Caller, visible_pool_ids
 from regiond.hosts.model import CONSOLE_TAG
@@ -135,7 +136,8 @@ async def complete(db: Db, machine_id: int, guest: Guest) -> None:
     """Records size, disks and NICs as the host reports them. Idempotent.
 
     Omits disks outside the host's storage pools, and NICs whose MAC address another machine has. A disk that is not a
-    volume of its own (LXD's root) is recorded by its device name.
+    volume of its own (LXD's root) is recorded by its device name. Raises Busy if another transaction just gave a MAC
+    address to a device; the caller's transaction must then roll back.
     """
     await db.execute(_COMPLETE, machine_id, guest.cores, guest.memory_mib, guest.architecture)
     await db.execute(_DROP_DEVICES, machine_id)
@@ -152,7 +154,10 @@ async def complete(db: Db, machine_id: int, guest: Guest) -> None:
         if nic.mac_address
     ]  # fmt: skip
     await db.execute(_DISKS, machine_id, disks)
-    await db.execute(_NICS, machine_id, nics)
+    try:
+        await db.execute(_NICS, machine_id, nics)
+    except asyncpg.UniqueViolationError as error:
+        raise Busy(f"A MAC address of {guest.name} was just given to a device, which will lose it.") from error
     await bind_nics(db, [machine_id])
 
 

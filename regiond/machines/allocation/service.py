@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
@@ -14,17 +16,18 @@ from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
+from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.affinity_change import join_by_allocation, ready_by_preference
 from regiond.machines.allocation.constraints import (
-    NETWORK_FIELDS,
     compose_intent,
     compose_request,
     device_constraints,
     host_constraints,
     no_match,
 )
-from regiond.machines.allocation.matching import DeviceConstraints, labels_as_composed, match_labels
+from regiond.machines.allocation.device_search import checked_devices, matching
+from regiond.machines.allocation.matching import DeviceConstraints, labels_as_composed
 from regiond.machines.allocation.store import list_ready
 from regiond.machines.compose.host_constraints import resolve_host_filter
 from regiond.machines.compose.requirements import collecting
@@ -33,17 +36,15 @@ from regiond.machines.model import (
     Allocated,
     AllocateRequest,
     Labels,
-    MachineFilter,
     MachineToCompose,
     MachineView,
-    keyed_fields,
+    requested_fields,
 )
-from regiond.networks import service as network_service
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind, request_hash
+from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Operations
-from regiond.placement.model import ANY_HOST, Condition, HostFilter, NicRequirement
-from regiond.placement.service import explain, referenced_networks
+from regiond.placement.model import ANY_HOST, HostFilter
+from regiond.placement.service import explain
 from regiond.quotas import service as quotas
 from regiond.quotas.model import Charge
 
@@ -54,7 +55,9 @@ _NO_RACK = (
     "No ready machine matches, and none can be composed: no rack is connected to this region. Racks reconnect within "
     "seconds of a region's start; try again then."
 )
-READ_BATCH = 50  # machines whose disks and NICs one query reads
+
+# Up to 2.5 s: whoever locks a machine records something, in milliseconds.
+_LOCK_TRIES, _LOCK_RETRY_S = 50, 0.05
 
 
 class Allocator:
@@ -69,28 +72,30 @@ class Allocator:
         self._groups = groups
         self._composer = composer
 
-    async def start(self, caller: Caller, request: AllocateRequest, *, idempotency_key: str | None = None) -> Operation:
+    async def start(
+        self, caller: Caller, request: AllocateRequest, *, idempotency_key: IdempotencyKey | None = None
+    ) -> Operation:
         """Returns an operation: a succeeded one if a machine was ready, otherwise the compose of a new machine.
 
         Raises InvalidRequest with all problems by field; NoneAvailable with what each host lacks, and RackUnreachable
         if no host could be considered; then nothing is claimed. IdempotencyMismatch. Idempotent with the same key.
         """
-        devices, hosts = await self._validate(caller, request)
-        keyed_request = {"kind": OperationKind.ALLOCATE.value, **keyed_fields(request)}
+        requested = {"kind": OperationKind.ALLOCATE.value, **requested_fields(request)}
 
         async def open_() -> Operation | int:
-            async for machine, labels in self._matching(request, devices, hosts):
-                operation_id = await self._allocate(caller, request, machine, labels, idempotency_key, keyed_request)
-                if operation_id is not None:
-                    return operation_id
+            devices, hosts = await self._validate(caller, request)
+            take = partial(self._allocate, caller, request, key=idempotency_key, requested=requested)
+            taken = await self._take(request, devices, hosts, take)
+            if taken is not None:
+                return taken
             _check_may_compose(request)
-            return await self._compose(caller, request, idempotency_key, keyed_request)
+            return await self._compose(caller, request, idempotency_key)
 
         try:
-            return await self._operations.idempotent(caller, idempotency_key, keyed_request, open_)
+            return await self._operations.idempotent(idempotency_key, open_)
         except NoneAvailable as error:
             if "placement" in error.details:
-                await self._composer.record_rejection(caller, keyed_request, error)
+                await self._composer.record_rejection(caller, requested, error)
             raise
 
     async def allocated(self, operation: Operation, request: AllocateRequest) -> Allocated:
@@ -118,14 +123,24 @@ class Allocator:
             nic_labels=tuple(nic.label for nic in devices.nics),
         )
 
-    async def _compose(
-        self, caller: Caller, request: AllocateRequest, key: str | None, keyed_request: Mapping[str, Any]
-    ) -> Operation:
+    async def with_devices(self, ids: Sequence[int], *, storage: str, interfaces: str) -> list[int]:
+        """Returns those of the machines with these row ids, in their order, that satisfy both constraint texts.
+
+        Reads all of them, a batch at a time. Raises InvalidRequest by field.
+        """
+        problems: dict[str, list[str]] = {}
+        request = AllocateRequest(storage=storage, interfaces=interfaces)
+        devices = await checked_devices(self._database, request, problems)
+        if interfaces and not devices.nics:
+            problems.setdefault("interfaces", [f"Malformed constraint: '{interfaces}' names no NIC."])
+        if problems:
+            raise InvalidRequest.of(problems)
+        return [machine.id async for machine, _ in matching(self._database, ids, devices, owner_data=False)]
+
+    async def _compose(self, caller: Caller, request: AllocateRequest, key: IdempotencyKey | None) -> Operation:
         had_racks = self._composer.has_racks
         try:
-            return await self._composer.reserve(
-                caller, compose_intent(request), idempotency_key=key, keyed_request=keyed_request
-            )
+            return await self._composer.reserve(caller, compose_intent(request), idempotency_key=key)
         except OutOfCapacity as error:
             if not (had_racks and self._composer.has_racks):  # a rack can connect or disconnect during placement
                 raise RackUnreachable(_NO_RACK) from error
@@ -137,14 +152,8 @@ class Allocator:
         Raises InvalidRequest with all problems by field, NotFound or NotAllowed for a pool or host of others.
         """
         problems: dict[str, list[str]] = {}
-        devices, hosts = DeviceConstraints(), ANY_HOST
-        with collecting(problems):
-            devices = device_constraints(request)
-        async with self._database.connection() as db:
-            for name, nics in _nics_by_field(request, devices).items():
-                unknown = await network_service.unknown_references(db, referenced_networks(nics))
-                if unknown:
-                    problems[name] = list(dict.fromkeys(unknown))
+        hosts = ANY_HOST
+        devices = await checked_devices(self._database, request, problems)
         with collecting(problems):
             hosts = await resolve_host_filter(
                 host_constraints(request), self._hosts, self._groups, caller=caller, host_field="pod"
@@ -158,20 +167,35 @@ class Allocator:
     ) -> AsyncIterator[tuple[MachineView, Labels]]:
         """Yields ready machines that satisfy all constraints: by soft rules of groups, then the cheapest first."""
         async with self._database.connection() as db:
-            found = await list_ready(db, request, hosts)
-            ready = await ready_by_preference(db, request, found, within=hosts.within_pool_ids)
-        system_ids = [one.system_id for one in ready]
-        for start in range(0, len(system_ids), READ_BATCH):
-            batch = system_ids[start : start + READ_BATCH]
-            async with self._database.connection() as db:
-                machines = await view_store.list_machines(db, MachineFilter(system_ids=tuple(batch)))
-                host_ids = {one.host_id for one in machines if one.host_id is not None}
-                interfaces = await network_service.available_interfaces(db, host_ids)
-            by_id = {machine.system_id: machine for machine in machines}
-            for machine in (by_id[system_id] for system_id in batch if system_id in by_id):
-                labels = match_labels(machine, devices, interfaces.get(machine.host_id or 0, ()))
-                if labels is not None:
-                    yield machine, labels
+            every = await list_ready(db, request, hosts)
+            ready = await ready_by_preference(db, request, every, within=hosts.within_pool_ids)
+        async for found in matching(self._database, [one.machine_id for one in ready], devices):
+            yield found
+
+    async def _take(
+        self,
+        request: AllocateRequest,
+        devices: DeviceConstraints,
+        hosts: HostFilter,
+        take: Callable[[MachineView, Labels], Awaitable[int | None]],
+    ) -> int | None:
+        """Returns the id of the operation of the first machine that `take` allocates; None if it allocates none.
+
+        `take` skips a machine that another transaction has locked, such as one that records a change of its guest. A
+        request that names a machine has no other one, so it tries again.
+        """
+        for tries_left in reversed(range(_LOCK_TRIES if _names_machine(request) else 1)):
+            has_match = False
+            async for machine, labels in self._matching(request, devices, hosts):
+                has_match = True
+                operation_id = await take(machine, labels)
+                if operation_id is not None:
+                    return operation_id
+            if not has_match:
+                break
+            if tries_left:
+                await asyncio.sleep(_LOCK_RETRY_S)
+        return None
 
     async def _allocate(
         self,
@@ -179,8 +203,9 @@ class Allocator:
         request: AllocateRequest,
         machine: MachineView,
         labels: Labels,
-        key: str | None,
-        keyed_request: Mapping[str, Any],
+        *,
+        key: IdempotencyKey | None,
+        requested: Mapping[str, Any],
     ) -> int | None:
         """Returns the id of the succeeded operation; None if the machine or its host is no longer suitable."""
         async with self._database.transaction() as db:
@@ -192,11 +217,10 @@ class Allocator:
             operation_id = await operation_service.insert_succeeded(
                 db, OperationKind.ALLOCATE, host_id=machine.host_id, host_name=machine.host_name,
                 machine_id=machine.id, system_id=machine.system_id, hostname=machine.hostname,
-                account_id=caller.account_id, request={"requested": dict(keyed_request)},
+                account_id=caller.account_id, request={"requested": dict(requested)},
                 result=_write_labels(machine, labels),
             )  # fmt: skip
-            if key is not None:
-                await operation_service.store_key(db, caller.account_id, key, request_hash(keyed_request), operation_id)
+            await operation_service.tie_key(db, key, operation_id)
             await _record_event(db, caller, machine, operation_id, request.comment)
         return operation_id
 
@@ -223,22 +247,12 @@ def none_available(request: AllocateRequest, error: InnkeeperError) -> NoneAvail
 
 def _check_may_compose(request: AllocateRequest) -> None:
     """Raises NoneAvailable for a request that names a machine: only that one will do."""
-    if request.system_id is not None or request.name is not None:
+    if _names_machine(request):
         raise NoneAvailable(no_match(request))
 
 
-def _nics_by_field(request: AllocateRequest, devices: DeviceConstraints) -> Mapping[str, tuple[NicRequirement, ...]]:
-    """Returns the networks that each field names, as NIC requirements; empty if `devices` could not be parsed."""
-    result: dict[str, tuple[NicRequirement, ...]] = {"interfaces": devices.nics}
-    for prefix, conditions in (("", devices.attached), ("not_", devices.detached)):
-        for name, key in NETWORK_FIELDS:
-            own = _with_key(conditions, key)
-            result[f"{prefix}{name}"] = (NicRequirement(label=f"{prefix}{name}", conditions=own),)
-    return result
-
-
-def _with_key(conditions: Sequence[Condition], key: str) -> tuple[Condition, ...]:
-    return tuple(condition for condition in conditions if condition.key == key)
+def _names_machine(request: AllocateRequest) -> bool:
+    return request.system_id is not None or request.name is not None
 
 
 async def _record_event(db: Db, caller: Caller, machine: MachineView, operation_id: int, comment: str) -> None:

@@ -10,6 +10,7 @@ from common.phrases import number_of
 from common.serialization import to_dict
 from regiond.caller import Caller
 from regiond.db.pool import Database
+from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import view_store
 from regiond.machines.bulk.progress import BulkMachine, BulkRequest
 from regiond.machines.machine_removal_plan import MachineRemovalPlan
@@ -22,10 +23,10 @@ from regiond.machines.model import (
     MachineView,
     ReleaseOptions,
 )
-from regiond.machines.ownership import Ownership
+from regiond.machines.release_requests import Releases
 from regiond.machines.service import Machines
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind, request_hash
+from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Operations
 from regiond.permissions import check_object
 
@@ -34,11 +35,11 @@ MAX_FAILURES = 120  # of the operation itself, such as a database that was away;
 
 
 class Bulk:
-    def __init__(self, database: Database, operations: Operations, machines: Machines, ownership: Ownership) -> None:
+    def __init__(self, database: Database, operations: Operations, machines: Machines, releases: Releases) -> None:
         self._database = database
         self._operations = operations
         self._machines = machines
-        self._ownership = ownership
+        self._releases = releases
 
     async def start(
         self,
@@ -49,7 +50,7 @@ class Bulk:
         at_once: int = DEFAULT_AT_ONCE,
         comment: str = "",
         release: ReleaseOptions = DEFAULT_RELEASE,
-        idempotency_key: str | None = None,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> Operation:
         """Returns the operation, which has begun with no machine yet.
 
@@ -57,10 +58,6 @@ class Bulk:
         may not act, IdempotencyMismatch. What else is against the action on a machine ends the child of that machine.
         """
         ids = tuple(dict.fromkeys(system_ids))
-        key_request = {
-            "kind": OperationKind.BULK.value, "action": action.value, "machines": list(ids),
-            **({"release": to_dict(release)} if release != DEFAULT_RELEASE else {}),
-        }  # fmt: skip
 
         async def open_() -> int:
             machines = await self._checked(caller, action, ids)
@@ -76,13 +73,10 @@ class Bulk:
                     db, OperationKind.BULK, host_id=None, host_name=None, account_id=caller.account_id,
                     request=to_dict(request), max_failures=MAX_FAILURES,
                 )  # fmt: skip
-                if idempotency_key is not None:
-                    await operation_service.store_key(
-                        db, caller.account_id, idempotency_key, request_hash(key_request), operation_id
-                    )
+                await operation_service.tie_key(db, idempotency_key, operation_id)
             return operation_id
 
-        return await self._operations.idempotent(caller, idempotency_key, key_request, open_)
+        return await self._operations.idempotent(idempotency_key, open_)
 
     async def plan(
         self,
@@ -121,7 +115,7 @@ class Bulk:
             if action is BulkAction.DELETE:
                 return await self._machines.deletion_plan(caller, machine.system_id)
             if action is BulkAction.RELEASE:
-                return await self._ownership.release_plan(caller, machine.system_id, options=release)
+                return await self._releases.plan(caller, machine.system_id, options=release)
         except InnkeeperError as error:
             return f"{machine.hostname} stays as it is: {error.message}"
         return None

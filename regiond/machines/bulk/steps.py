@@ -10,7 +10,7 @@ from common.serialization import from_dict
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.machines.bulk.progress import BulkMachine, BulkRequest, failure_of, progress, result_of
-from regiond.machines.ownership import Ownership
+from regiond.machines.release_requests import Releases
 from regiond.machines.service import Machines
 from regiond.operations import service as operation_service
 from regiond.operations.model import Child, ErrorRecord, Operation, OperationKind, Parent
@@ -28,12 +28,12 @@ class BulkSteps:
     kind = OperationKind.BULK
 
     def __init__(
-        self, database: Database, machines: Machines, ownership: Ownership, *, current_caller: CurrentCaller
+        self, database: Database, machines: Machines, releases: Releases, *, current_caller: CurrentCaller
     ) -> None:
         """`current_caller` returns the roles that an account (its id) has now; None if it may do nothing any more."""
         self._database = database
         self._machines = machines
-        self._ownership = ownership
+        self._releases = releases
         self._current_caller = current_caller
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
@@ -96,7 +96,7 @@ class BulkSteps:
         elif request.action.kind is OperationKind.DELETE:
             await self._machines.start_delete(caller, found.system_id, parent=parent)
         else:
-            opened = await self._ownership.start_release(
+            opened = await self._releases.start(
                 caller, found.system_id, comment=request.comment, options=request.release, parent=parent
             )
             if opened is None:

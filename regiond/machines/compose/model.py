@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from common.guest_spec import NicAddress
 from regiond.caller import Caller
+from regiond.idempotency.model import IdempotencyKey
 from regiond.machines.model import ComposeIntent
 from regiond.placement.model import Candidate, Evaluation, Placement, Requirements, Strategy
 
@@ -35,12 +36,11 @@ class PlacedCompose:
 
 @frozen(kw_only=True)
 class ReservationRequest:
-    """The input of *reserve*. `keyed_request` is the request that `idempotency_key` identifies."""
+    """The input of *reserve*."""
 
     caller: Caller
     placed: PlacedCompose
-    idempotency_key: str | None
-    keyed_request: Mapping[str, object]
+    idempotency_key: IdempotencyKey | None
 
 
 @frozen(kw_only=True)

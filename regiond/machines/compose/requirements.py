@@ -69,7 +69,7 @@ class Validator:
                 hosts = await resolve_host_filter(intent.hosts, self._hosts, self._groups, caller=caller)
         nics = requirements.nics
         with collecting(problems):
-            nics = await self._resolve_nics(nics, machine_id)
+            nics = await self._resolve_nics(nics, machine_id, caller)
         if problems:
             raise InvalidRequest.of(problems)
         if intent.pool_ids is not None:
@@ -93,18 +93,20 @@ class Validator:
         return checked
 
     async def _resolve_nics(
-        self, nics: tuple[NicRequirement, ...], machine_id: int | None
+        self, nics: tuple[NicRequirement, ...], machine_id: int | None, caller: Caller | None
     ) -> tuple[NicRequirement, ...]:
         if not nics:
             return nics
         async with self._database.connection() as db:
-            return await resolve_nics(db, nics, machine_id=machine_id)
+            return await resolve_nics(db, nics, caller=caller, machine_id=machine_id)
 
 
 async def resolve_nics(
-    db: Db, nics: tuple[NicRequirement, ...], *, machine_id: int | None = None
+    db: Db, nics: tuple[NicRequirement, ...], *, caller: Caller | None = None, machine_id: int | None = None
 ) -> tuple[NicRequirement, ...]:
     """Adds the subnet of each static address as a condition. `machine_id` may have the addresses already.
+
+    Messages name machines and hosts that the caller may see.
 
     Raises InvalidRequest with the field `interfaces` if a fabric, VLAN, subnet or space does not exist, or if an
     address cannot be assigned.
@@ -112,13 +114,13 @@ async def resolve_nics(
     unknown = await network_service.unknown_references(db, referenced_networks(nics))
     if unknown:
         raise InvalidRequest.of({"interfaces": list(dict.fromkeys(unknown))})
-    return tuple([await _with_subnet(db, nic, machine_id) for nic in nics])
+    return tuple([await _with_subnet(db, nic, caller, machine_id) for nic in nics])
 
 
-async def _with_subnet(db: Db, nic: NicRequirement, machine_id: int | None) -> NicRequirement:
+async def _with_subnet(db: Db, nic: NicRequirement, caller: Caller | None, machine_id: int | None) -> NicRequirement:
     if nic.ip is None:
         return nic
-    subnet = await network_service.check_static_address(db, nic.ip, machine_id=machine_id)
+    subnet = await network_service.check_static_address(db, nic.ip, caller=caller, machine_id=machine_id)
     return evolve(nic, conditions=(*nic.conditions, Condition(key="subnet", values=(f"id:{subnet.id}",))))
 
 

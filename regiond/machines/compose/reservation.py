@@ -41,7 +41,7 @@ from regiond.machines.model import ComposeIntent
 from regiond.machines.operation_intents import MAX_FAILURES, request_of
 from regiond.machines.store import IdentifierTaken
 from regiond.operations import service as operation_service
-from regiond.operations.model import NewOperation, Operation, OperationKind, request_hash
+from regiond.operations.model import NewOperation, Operation, OperationKind
 from regiond.placement.model import Candidate, Evaluation, GroupRule
 from regiond.placement.service import explain
 
@@ -280,9 +280,7 @@ def _new_operation(one: Reservation, machine: NewMachine, machine_id: int) -> Ne
 async def _write_key_and_owner(db: Db, one: Reservation, operation: Operation) -> None:
     """Writes the idempotency key, if any, and the owner of a machine that is composed by allocate."""
     caller, intent = one.request.caller, one.intent
-    if one.request.idempotency_key is not None:
-        hashed = request_hash(one.request.keyed_request)
-        await operation_service.store_key(db, caller.account_id, one.request.idempotency_key, hashed, operation.id)
+    await operation_service.tie_key(db, one.request.idempotency_key, operation.id)
     if intent.agent_name is None or operation.machine_id is None:
         return
     await lifecycle_store.set_first_owner(db, operation.machine_id, caller.account_id, intent.agent_name)

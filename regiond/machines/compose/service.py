@@ -10,10 +10,11 @@ from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest, OutOfCapacity
 from regiond.caller import Caller
 from regiond.db.pool import Database
+from regiond.idempotency.model import IdempotencyKey
 from regiond.machines.compose.capacity_limits import no_capacity
 from regiond.machines.compose.model import ReservationRequest, ValidatedCompose
 from regiond.machines.compose.stages import ComposeStages
-from regiond.machines.model import NO_HOST_CONSTRAINTS, ComposeIntent, HostConstraints, keyed_fields
+from regiond.machines.model import NO_HOST_CONSTRAINTS, ComposeIntent, HostConstraints, requested_fields
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Operations
@@ -44,7 +45,7 @@ class Composer:
         request: ComposeRequest,
         hosts: HostConstraints = NO_HOST_CONSTRAINTS,
         *,
-        idempotency_key: str | None = None,
+        idempotency_key: IdempotencyKey | None = None,
         need_rack: bool = False,
     ) -> Operation:
         """Returns the committed operation: host chosen, claims written, machine `composing`.
@@ -55,21 +56,19 @@ class Composer:
         take the machine, a failed operation records why. Idempotent with the same key. The caller is an operator in
         the pool of a named host; otherwise only its pools are considered. Only hosts that match `hosts` are.
         """
-        keyed_request = keyed_fields(request)
+        requested = requested_fields(request)
         if hosts != NO_HOST_CONSTRAINTS:  # as above: a request of an older release has none
-            keyed_request["hosts"] = asdict(hosts)
+            requested["hosts"] = asdict(hosts)
 
         async def open_() -> Operation:
             intent = ComposeIntent(request=request, hosts=hosts)
-            return await self.reserve(
-                caller, intent, idempotency_key=idempotency_key, keyed_request=keyed_request, need_rack=need_rack
-            )
+            return await self.reserve(caller, intent, idempotency_key=idempotency_key, need_rack=need_rack)
 
         try:
-            return await self._operations.idempotent(caller, idempotency_key, keyed_request, open_)
+            return await self._operations.idempotent(idempotency_key, open_)
         except OutOfCapacity as error:
             if request.host_id is None:
-                await self.record_rejection(caller, keyed_request, error)
+                await self.record_rejection(caller, requested, error)
             raise
 
     async def reserve(
@@ -77,14 +76,10 @@ class Composer:
         caller: Caller,
         intent: ComposeIntent,
         *,
-        idempotency_key: str | None,
-        keyed_request: Mapping[str, object],
+        idempotency_key: IdempotencyKey | None,
         need_rack: bool = False,
     ) -> Operation:
-        """Runs the stages up to the committed operation. Raises as `start_compose`, without checking permissions.
-
-        `keyed_request` is the request that `idempotency_key` identifies.
-        """
+        """Runs the stages up to the committed operation. Raises as `start_compose`, without checking permissions."""
         host_id = intent.request.host_id
         validated = await self._validated(caller, intent)
         for _ in range(PLACE_ATTEMPTS):
@@ -96,9 +91,7 @@ class Composer:
             if placed.placement.chosen is None:
                 raise no_capacity(placed.placement, named=host_id is not None)
             operation = await self._stages.reservations.reserve(
-                ReservationRequest(
-                    caller=caller, placed=placed, idempotency_key=idempotency_key, keyed_request=keyed_request
-                )
+                ReservationRequest(caller=caller, placed=placed, idempotency_key=idempotency_key)
             )
             if operation is not None:
                 return operation
@@ -131,14 +124,14 @@ class Composer:
             return error.fields
         return {}
 
-    async def record_rejection(self, caller: Caller, keyed_request: Mapping[str, object], error: OutOfCapacity) -> None:
+    async def record_rejection(self, caller: Caller, requested: Mapping[str, object], error: OutOfCapacity) -> None:
         """Records a failed operation for a request that no host can take, and names it in the error's details.
 
         Equal requests of one account within an hour are one operation.
         """
         async with self._database.transaction() as db:
             error.details["operation"] = await operation_service.record_rejected(
-                db, OperationKind.COMPOSE, account_id=caller.account_id, request={"requested": dict(keyed_request)},
+                db, OperationKind.COMPOSE, account_id=caller.account_id, request={"requested": dict(requested)},
                 explanation=error.details.get("placement"), code=error.code, message=error.message,
             )  # fmt: skip
 

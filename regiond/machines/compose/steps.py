@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import frozen
 
 from common.errors import Cancelled, InnkeeperError, InternalError, NoneAvailable, RackUnreachable, rebuild
-from common.rpc.commands import HOST_COMPOSE, NOTHING_BEGAN, ComposeCall
+from common.rpc.host_commands import HOST_COMPOSE, NOTHING_BEGAN, ComposeCall
 from common.values import Guest, PowerAction
 from regiond.events.model import Level
 from regiond.hosts.service import record_guest

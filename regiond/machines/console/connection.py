@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from common.errors import InnkeeperError, NotFound
-from common.rpc.commands import CONSOLE_PART_BYTES, HOST_CONSOLE_INPUT, ConsoleInput, ConsoleOutput
+from common.rpc.console_commands import CONSOLE_PART_BYTES, HOST_CONSOLE_INPUT, ConsoleInput, ConsoleOutput
 from regiond.machines.console.limits import ConsoleLimits
 from regiond.racks.service import HostStream
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.rpc.commands import HOST_CONSOLE_LOG, MAX_CONSOLE_LOG_BYTES, ConsoleLogCall
+from common.rpc.console_commands import HOST_CONSOLE_LOG, MAX_CONSOLE_LOG_BYTES, ConsoleLogCall
 from common.values import GuestRef
 from regiond.machines.console.text import last_lines, plain_text
 from regiond.racks.service import HostCalls

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from common.errors import DatabaseUnavailable, InnkeeperError, NotAllowed, NotFound
-from common.rpc.commands import HOST_CONSOLE, ConsoleCall
+from common.rpc.console_commands import HOST_CONSOLE, ConsoleCall
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events

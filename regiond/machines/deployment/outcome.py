@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from regiond.machines import lifecycle_store
+from regiond.machines import lifecycle_store, view_store
 from regiond.machines import store as machine_store
 from regiond.machines.deployment import store
 from regiond.machines.deployment.model import DeploymentState
 from regiond.machines.lifecycle import MachineEvent
+from regiond.machines.model import MachineState, MachineView
 from regiond.networks import service as network_service
+from regiond.operations import service as operation_service
+from regiond.operations.model import SUPERSEDED, OperationKind
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -29,6 +33,27 @@ async def fail_deployment(
     await store.set_state(db, machine_id, DeploymentState.FAILED)
     await store.set_console(db, machine_id, console)
     await lifecycle_store.set_error_description(db, machine_id, reason)
+
+
+async def stop_deployment(db: Db, machine: MachineView, *, what: str) -> tuple[MachineView, Mapping[str, int]]:
+    """Ends the deployment, if any, of a machine that is about to be `what` (released or deleted), which removes what is
+    there.
+
+    Returns the machine as it is then: its deployment has failed, or has just ended by itself; and what the request of
+    the operation has to contain: see `wait_for_superseded`. That is also the case if an earlier one that stopped a
+    deployment did not succeed: it may have been cancelled while it waited.
+    """
+    if machine.state is not MachineState.DEPLOYING:
+        earlier = await operation_service.superseded_before(db, machine.system_id)
+        return machine, {} if earlier is None else {SUPERSEDED: earlier}
+    superseded = {}
+    running = await operation_service.active(db, OperationKind.DEPLOY, machine_id=machine.id)
+    is_deployment = running is not None and running.kind is OperationKind.DEPLOY
+    reason = f"The deployment was stopped: the machine is {what}."
+    if running is not None and is_deployment and await operation_service.supersede(db, running.id, reason):
+        await fail_deployment(db, machine.id, reason)
+        superseded[SUPERSEDED] = running.id
+    return await view_store.read(db, machine.system_id), superseded
 
 
 async def abort_deployment(db: Db, machine_id: int) -> None:

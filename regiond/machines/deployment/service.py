@@ -1,13 +1,12 @@
-"""Starts and stops deployments, and receives the reports of guests."""
+"""Starts and aborts deployments, and receives the reports of guests."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from uuid import UUID
 
 from common.deployment_spec import ImageFormat, ImageRef
-from common.errors import Busy, NotFound, OperationPending, WrongState
+from common.errors import NotFound, WrongState
 from common.serialization import to_dict
 from common.values import DriverType
 from common.vm_host_report import VmHostReport
@@ -15,6 +14,7 @@ from regiond.caller import Caller
 from regiond.credentials.service import USER_DATA, VM_HOST_KEY
 from regiond.db.pool import Database
 from regiond.events.service import Events
+from regiond.idempotency.model import IdempotencyKey
 from regiond.images.model import Image
 from regiond.images.service import Images
 from regiond.machines import view_store
@@ -31,11 +31,8 @@ from regiond.machines.model import DeployRequest, MachineState, MachineView
 from regiond.machines.operation_intents import open_operation
 from regiond.machines.ownership_rules import check_owner
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind, request_hash
+from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Operations
-
-STOP_WAIT_S = 30.0
-
 
 Allocate = Callable[[Caller, str, str], Awaitable[None]]
 
@@ -69,17 +66,12 @@ class Deployments:
         system_id: str,
         request: DeployRequest,
         *,
-        idempotency_key: str | None = None,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> Operation:
         """A ready machine is allocated to the caller first.
 
         Raises NotFound, NotAllowed, InvalidRequest by field, WrongState, Busy, QuotaExceeded, IdempotencyMismatch.
         """
-        payload = {
-            "kind": OperationKind.DEPLOY.value, "system_id": system_id, "distro_series": request.image_name,
-            "user_data": hashlib.sha256(request.encoded_user_data.encode()).hexdigest(),
-            **({"vm_host": request.vm_host.value} if request.vm_host else {}),
-        }  # fmt: skip
 
         async def open_() -> int:
             user_data = decode_user_data(request.encoded_user_data)
@@ -97,11 +89,9 @@ class Deployments:
             keys = None
             if request.vm_host is not None:
                 keys = await make_keys(request.vm_host, machine.hostname, self._key_pairs)
-            return await self._open(
-                caller, machine, request, user_data, keys, image, idempotency_key, request_hash(payload)
-            )
+            return await self._open(caller, machine, request, user_data, keys, image, idempotency_key)
 
-        return await self._operations.idempotent(caller, idempotency_key, payload, open_)
+        return await self._operations.idempotent(idempotency_key, open_)
 
     async def _check_firmware(self, machine: MachineView, image: Image) -> None:
         """Raises WrongState if the image needs firmware that the host is known to lack."""
@@ -123,8 +113,7 @@ class Deployments:
         user_data: bytes | None,
         vm_host_keys: tuple[str, str] | None,
         image: Image,
-        key: str | None,
-        key_hash: bytes,
+        key: IdempotencyKey | None,
     ) -> int:
         ref = image_ref(image)
         async with self._database.transaction() as db:
@@ -144,8 +133,7 @@ class Deployments:
                 sealed = self._seal.seal_data(deployment_id, VM_HOST_KEY, private.encode())
                 setup = VmHostSetup(driver=request.vm_host, public=public, sealed_key=sealed)
                 await store.set_vm_host(db, deployment_id, setup)
-            if key is not None:
-                await operation_service.store_key(db, caller.account_id, key, key_hash, operation_id)
+            await operation_service.tie_key(db, key, operation_id)
             message = f"{machine.hostname} is being deployed with {image.osystem}/{image.series}"
             await Events.record(
                 db, "machine_deploying", message, caller=caller, host_id=machine.host_id, system_id=machine.system_id,
@@ -196,21 +184,6 @@ class Deployments:
             guest = await affected_guest(db, machine)
         effect = f"The deployment of {machine.hostname} is stopped; its root disk is emptied, and it stays allocated."
         return MachineRemovalPlan(name=machine.hostname, kept=(guest,), effects=(effect,))
-
-    async def stop(self, system_id: str) -> None:
-        """Returns when no deployment of the machine runs. Raises NotFound, and Busy if it did not end in time."""
-        async with self._database.connection() as db:
-            machine = await view_store.read(db, system_id)
-        operation = await self._active(machine)
-        if operation is None:
-            return
-        await self._cancel(operation)
-        try:
-            await self._operations.wait(operation.id, timeout_s=STOP_WAIT_S)
-        except OperationPending as error:
-            raise Busy(
-                f"The deployment of {machine.hostname} (operation {operation.id}) is being stopped; try again."
-            ) from error
 
     async def _abortable(self, caller: Caller, system_id: str) -> tuple[MachineView, Operation]:
         """Returns the machine and its deployment or compose. Raises NotFound, NotAllowed, WrongState."""

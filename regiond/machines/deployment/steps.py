@@ -6,24 +6,22 @@ import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from common.deployment_spec import CloudInitSeed
 from common.errors import Cancelled, DeploymentFailed, InnkeeperError, NotFound, WrongState
 from common.report_url import report_url
-from common.rpc.commands import (
+from common.rpc.host_commands import (
     HOST_COPY_IMAGE,
     HOST_DEPLOY,
     HOST_FIND,
     HOST_FIND_IMAGE,
-    HOST_UNDEPLOY,
     CopyImageCall,
     DeployCall,
     FindImageCall,
     GuestCall,
-    UndeployCall,
 )
-from common.values import Guest, PowerAction, PowerState
+from common.values import Guest, PowerAction
 from regiond.accounts import service as account_service
 from regiond.credentials.service import USER_DATA, VM_HOST_KEY
 from regiond.db.pool import Database
@@ -31,19 +29,20 @@ from regiond.events.model import Level
 from regiond.hosts import service as host_service
 from regiond.hosts.model import NewHost
 from regiond.hosts.service import PreparedHost
-from regiond.machines import nic_store, view_store
 from regiond.machines import store as machine_store
+from regiond.machines import view_store
 from regiond.machines.console.serial_log import read_last_lines
 from regiond.machines.deployment import store
-from regiond.machines.deployment.model import Deployment, DeploymentState, hash_of, lacks_address, next_look_s
+from regiond.machines.deployment.disks import WRITE_DEADLINE_S, empty_guest
+from regiond.machines.deployment.model import Deployment, hash_of, lacks_address, next_look_s
 from regiond.machines.deployment.outcome import abort_deployment, end_deployment, fail_deployment
 from regiond.machines.deployment.seed import make_seed
 from regiond.machines.deployment.user_data_delivery import Seal
 from regiond.machines.deployment.vm_host.model import new_host
-from regiond.machines.guest_spec import nic_spec
-from regiond.machines.steps import Target, record_event, set_power
+from regiond.machines.nics.reservations import with_nics_of_ledger
+from regiond.machines.steps import Target, exclude_older, power_off, record_event, set_power
 from regiond.networks import service as network_service
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import WAIT_FOR_COMMAND, Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls, RackContent
 
@@ -52,8 +51,6 @@ if TYPE_CHECKING:
 
 FIND_IMAGE_DEADLINE_S = 30.0
 COPY_DEADLINE_S = 1800.0
-WRITE_DEADLINE_S = 600.0
-OVERWRITE_DEADLINE_S = 1800.0  # 200 GB at 110 MB/s
 ADDRESS_DEADLINE_S = 5.0
 ADDRESS_WAIT_S = 3.0  # since the report, for the first address
 ADDRESS_LOOK_S = 1.0
@@ -128,12 +125,27 @@ class DeployMachine:
             return Outcome()
         target = Target.of(operation)
         if operation.error_code == Cancelled.code and operation.cancel_requested:
-            if operation.reached_host:
-                target = await self._target(operation)
-                await empty_disks(self._tools.calls, operation, target, journal)
-            return Outcome(undone=("root disk empty again",), record=lambda db: abort_deployment(db, target.machine_id))
+            return await self._abort(operation, journal)
         console = await self._last_lines(operation, target, journal)
         return Outcome(undone=("machine not deployed",), record=lambda db: _failed(db, operation, target, console))
+
+    async def _abort(self, operation: Operation, journal: Journal) -> Outcome:
+        target = await self._target(operation)
+        await self._wait_for_command(operation, target, journal)
+        is_emptied = operation.reached_host and await empty_guest(self._tools.calls, operation, target, journal)
+
+        async def record(db: Db) -> None:
+            await abort_deployment(db, target.machine_id)
+            if is_emptied:
+                await network_service.end_reservation(db, target.machine_id)
+
+        return Outcome(undone=("root disk empty again",), record=record)
+
+    async def _wait_for_command(self, operation: Operation, target: Target, journal: Journal) -> None:
+        """An earlier attempt may have ended in the middle of a command: it was cancelled, or its region was lost."""
+        if operation.reached_host:
+            await journal.step(WAIT_FOR_COMMAND)
+            await exclude_older(self._tools.calls, operation, target, journal)
 
     async def _last_lines(self, operation: Operation, target: Target, journal: Journal) -> str:
         """What the guest wrote last, which shows mostly why it has not reported. Empty if it was not started."""
@@ -188,13 +200,9 @@ class DeployMachine:
         return found.guest
 
     async def _target(self, operation: Operation) -> Target:
-        """With the NICs as they are now: their owner may have changed them while the deployment was requested."""
-        target = Target.of(operation)
+        """Their owner may have changed the NICs while the deployment was requested."""
         async with self._tools.database.connection() as db:
-            found = await nic_store.of_machines(db, [target.machine_id])
-        known = {nic.mac_address for nic in target.spec.nics}
-        nics = tuple(nic_spec(nic) for nic in found.get(target.machine_id, ()) if nic.mac_address in known)
-        return evolve(target, spec=evolve(target.spec, nics=nics))
+            return await with_nics_of_ledger(db, Target.of(operation))
 
     async def _read(self, operation: Operation) -> Deployment:
         async with self._tools.database.connection() as db:
@@ -208,14 +216,14 @@ class DeployMachine:
     ) -> None:
         tools, fence = self._tools, fence_of(operation, str(target.spec.marker.machine_id))
         root, image = target.spec.disks[0], deployment.image
+        await self._wait_for_command(operation, target, journal)
         if image.of_host:
             await self._check_host_image(operation, target, deployment, journal)
         else:
             await journal.write(
                 "claim_image_copy", lambda db: host_service.claim_image_copy(db, target.host_id, image, root.pool_id)
             )
-        await journal.step("power_off", reaches_host=True)
-        await set_power(tools.calls, operation, target, PowerAction.FORCE_OFF)
+        await power_off(tools.calls, operation, target, journal)
         if not image.of_host:
             await journal.step("copy_image", reaches_host=True)
             await tools.calls.call(
@@ -229,6 +237,7 @@ class DeployMachine:
             if not image.of_host:
                 await host_service.record_image_copied(db, target.host_id, image, root.pool_id)
             await store.set_secret(db, deployment.id, hash_of(secret))
+            await network_service.begin_reservation(db, target.machine_id)
 
         await journal.write("new_secret", record_copied)
         seed = await self._seed(operation, deployment, secret)
@@ -243,8 +252,13 @@ class DeployMachine:
                 ),
                 deadline_s=WRITE_DEADLINE_S,
             )  # fmt: skip
-        if written.fetches_user_data:
-            await journal.write("offer_user_data", lambda db: store.expect_fetch(db, deployment.id))
+
+        async def record_written(db: Db) -> None:
+            await network_service.end_reservation(db, target.machine_id)
+            if written.fetches_user_data:
+                await store.expect_fetch(db, deployment.id)
+
+        await journal.write("disk_written", record_written)
         await journal.step("power_on", reaches_host=True)
         power = await set_power(tools.calls, operation, target, PowerAction.ON)
 
@@ -295,37 +309,6 @@ class DeployMachine:
             time_limit_s=self._tools.time_limit_s,
             report_to=report_url(self._tools.guest_url(), deployment.id, secret),
         )  # fmt: skip
-
-
-async def empty_disks(
-    calls: HostCalls,
-    operation: Operation,
-    target: Target,
-    journal: Journal,
-    *,
-    erase: bool = False,
-    overwrite: bool = False,
-) -> PowerState | None:
-    """Powers the guest off and removes its operating system; with `erase` and `overwrite` as the driver contract says.
-
-    Returns the guest's power state afterwards; None if the host has no such guest.
-    """
-    await journal.write("erase", lambda db: store.set_state(db, target.machine_id, DeploymentState.ERASED))
-    await journal.step("empty_disks" if erase else "empty_root_disk", reaches_host=True)
-    fence = fence_of(operation, str(target.spec.marker.machine_id))
-    try:
-        power = await set_power(calls, operation, target, PowerAction.FORCE_OFF)
-        await calls.call(
-            target.host_id, HOST_UNDEPLOY,
-            lambda access: UndeployCall(
-                access=access, spec=target.spec, fence=fence, erase=erase, overwrite=overwrite
-            ),
-            deadline_s=OVERWRITE_DEADLINE_S if overwrite else WRITE_DEADLINE_S,
-        )  # fmt: skip
-    except NotFound as error:
-        await journal.note("guest not found", reason=error.message)
-        return None
-    return power
 
 
 async def _failed(db: Db, operation: Operation, target: Target, console: str) -> None:

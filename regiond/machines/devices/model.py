@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from common.errors import InvalidRequest, NotFound, WrongState
 from regiond.caller import Caller
-from regiond.machines.device_model import DeviceNicView, DeviceView
+from regiond.machines.device_model import MAX_DEVICE_NICS, MAX_DEVICES, DeviceNicView, DeviceView
 from regiond.machines.model import LinkMode, LinkRequest, MachineState, MachineView
 from regiond.machines.nics.model import ADDRESSED
 from regiond.machines.ownership_rules import check_owner
-from regiond.networks.model import Subnet
+from regiond.networks.model import Subnet, Vlan
 
-MAX_NICS = 64
 _PARENT_STATES = (MachineState.ALLOCATED, MachineState.DEPLOYING, MachineState.DEPLOYED)
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", re.ASCII)
@@ -26,6 +26,22 @@ def check_parent(caller: Caller, machine: MachineView) -> None:
             f"{machine.hostname} is not allocated or deployed: allocate it before you register devices on it.",
             state=machine.state.value,
         )
+
+
+def check_device_count(machine: MachineView, count: int) -> None:
+    """Raises InvalidRequest under `parent` if the machine, which has `count` devices, can have no further one."""
+    if count >= MAX_DEVICES:
+        reason = f"{machine.hostname} has {count} devices; a machine has at most {MAX_DEVICES}. Delete one first."
+        raise InvalidRequest.of({"parent": [reason]})
+
+
+def checked_macs(texts: Iterable[str]) -> list[str]:
+    """Returns the MAC addresses of a new device, each once. Raises InvalidRequest under `mac_addresses`."""
+    found = list(dict.fromkeys(checked_mac(one, field="mac_addresses") for one in texts))
+    if not 1 <= len(found) <= MAX_DEVICE_NICS:
+        reason = f"{len(found)} MAC addresses; a device has 1 to {MAX_DEVICE_NICS} interfaces."
+        raise InvalidRequest.of({"mac_addresses": [reason]})
+    return found
 
 
 def checked_mac(text: str, *, field: str = "mac_address") -> str:
@@ -53,6 +69,33 @@ def free_name(device: DeviceView) -> str:
     return next(name for number in range(len(names) + 1) if (name := f"eth{number}") not in names)
 
 
+def check_nic_count(device: DeviceView) -> None:
+    """Raises InvalidRequest if the device can have no further NIC."""
+    if len(device.nics) >= MAX_DEVICE_NICS:
+        raise InvalidRequest(
+            f"{device.hostname} has {len(device.nics)} interfaces; a device has at most {MAX_DEVICE_NICS}."
+        )
+
+
+def check_vlan(machine: MachineView, vlan: Vlan, allowed: Iterable[Vlan], *, field: str, what: str) -> None:
+    """Raises InvalidRequest under `field` unless `vlan`, that of `what`, is one of those of the machine's NICs."""
+    known = tuple(allowed)
+    if any(one.id == vlan.id for one in known):
+        return
+    if known:
+        own = " or ".join(one.described for one in known)
+        reason = (
+            f"{what} is on {vlan.described}, and the NICs of {machine.hostname} are on {own}: a device can be reached "
+            "only through the NICs of its machine."
+        )
+    else:
+        reason = (
+            f"The VLANs of the NICs of {machine.hostname} are unknown, so its devices have no subnets: set the VLANs "
+            f"of the interfaces of the VM host {machine.host_name} first."
+        )
+    raise InvalidRequest.of({field: [reason]})
+
+
 def find_nic(device: DeviceView, nic_id: int) -> DeviceNicView:
     """Raises NotFound."""
     found = next((nic for nic in device.nics if nic.id == nic_id), None)
@@ -78,8 +121,27 @@ def check_link(device: DeviceView, nic: DeviceNicView, request: LinkRequest, sub
         raise InvalidRequest.of(
             {
                 "subnet": [
-                    f"The subnet {subnet.cidr} is on the VLAN {subnet.vlan.id}, and {nic.name} of {device.hostname} on "
-                    f"{nic.vlan.id}. Change the VLAN of the interface first."
+                    f"The subnet {subnet.cidr} is on {subnet.vlan.described}, and {nic.name} of {device.hostname} on "
+                    f"{nic.vlan.described}. Change the VLAN of the interface first."
                 ]
             }
         )
+
+
+def changes_text(was: DeviceNicView, now: DeviceNicView) -> str | None:
+    """What of a NIC changed, for events, such as `is named eth7`; None: nothing."""
+    mtu = "that of its VLAN" if now.mtu is None else str(now.mtu)
+    changed = {
+        f"is named {now.name}": was.name != now.name,
+        f"has the MAC address {now.mac_address}": was.mac_address != now.mac_address,
+        f"is on {now.vlan.described}" if now.vlan else "is on no VLAN": was.vlan != now.vlan,
+        f"has the MTU {mtu}": was.mtu != now.mtu,
+        f"has the tags {', '.join(now.tags)}" if now.tags else "has no tags": was.tags != now.tags,
+    }
+    return " and ".join(text for text, is_changed in changed.items() if is_changed) or None
+
+
+def released_text(nics: Iterable[DeviceNicView]) -> tuple[str, ...]:
+    """The effect of a deletion of the NICs on their addresses, if they have any."""
+    addresses = [str(nic.ip_address) for nic in nics if nic.ip_address is not None]
+    return (f"Its addresses are released: {', '.join(addresses)}.",) if addresses else ()

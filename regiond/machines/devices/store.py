@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+import asyncpg
+from attrs import frozen
+
+from common.errors import InvalidRequest, WrongState
 from regiond.caller import Caller, visible_pool_ids
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines.device_model import DeviceFilter, DeviceNicView, DeviceView
 from regiond.networks import service as network_service
+from regiond.networks.model import Subnet
+from regiond.validation_messages import no_object
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
-_DEVICES = """
+_FIELDS = """
     select d.id, d.system_id, d.hostname, d.description, d.created_at, m.system_id as parent, m.id as parent_id,
            a.username as owner, z.id as zone_id, z.name as zone_name, z.description as zone_description,
            p.id as pool_id, p.name as pool_name, p.description as pool_description
+"""
+_MATCHING = """
       from device d
       join machine m on m.id = d.parent_id
       join zone z on z.id = m.zone_id
@@ -28,9 +37,14 @@ _DEVICES = """
        and ($2::text[] = '{}' or d.hostname = any($2))
        and ($3::text[] = '{}' or exists (select from device_nic n where n.device_id = d.id and n.mac_address = any($3)))
        and ($4::text[] = '{}' or m.system_id = any($4))
-       and ($5::integer[] is null or m.pool_id = any($5) or m.owner_id = $6)
+       and ($5::text[] = '{}' or z.name = any($5))
+       and ($6::text[] = '{}' or p.name = any($6))
+       and ($7::text[] = '{}' or a.username = any($7))
+       and ($8::integer[] is null or m.pool_id = any($8) or m.owner_id = $9)
      order by d.id
 """
+_DEVICES = _FIELDS + _MATCHING
+_SYSTEM_IDS = "select d.system_id" + _MATCHING
 _NICS = """
     select n.id, n.device_id, n.name, n.mac_address, n.mode, n.mtu, n.tags, n.vlan_id, n.subnet_id,
            host(a.address) as address
@@ -40,41 +54,80 @@ _NICS = """
 """
 _INSERT = """
     insert into device (system_id, hostname, parent_id, description)
-    select $1, $2, $3, $4
-     where not exists (select from machine where system_id = $1 or hostname = $2)
-    on conflict do nothing
+    select $1, $2, $3, $4 where not exists (select from machine where system_id = $1)
     returning id
 """
 _INSERT_NIC = """
     insert into device_nic (device_id, name, mac_address, vlan_id, mtu, tags) values ($1, $2, $3, $4, $5, $6)
     returning id
 """
-_UPDATE = """
-    update device set hostname = $2, description = $3
-     where id = $1 and not exists (select from machine where hostname = $2)
-       and not exists (select from device other where other.hostname = $2 and other.id <> $1)
-    returning id
-"""
+_UPDATE = "update device set hostname = $2, description = $3 where id = $1"
 _UPDATE_NIC = "update device_nic set name = $2, mac_address = $3, vlan_id = $4, mtu = $5, tags = $6 where id = $1"
 _SET_LINK = "update device_nic set mode = $2, subnet_id = $3, vlan_id = coalesce($4, vlan_id) where id = $1"
 _HOLDER_OF_MAC = """
-    select 'machine ' || m.hostname from machine_nic n join machine m on m.id = n.machine_id where n.mac_address = $1
-    union all
-    select 'device ' || d.hostname from device_nic n join device d on d.id = n.device_id
-     where n.mac_address = $1 and n.id is distinct from $2
+    select case when $3::integer[] is null or m.pool_id = any($3) or m.owner_id = $4
+                then found.kind || ' ' || found.hostname else 'another ' || found.kind end
+      from (select 'machine' as kind, m.hostname, m.id as machine_id
+              from machine_nic n join machine m on m.id = n.machine_id
+             where n.mac_address = $1
+             union all
+            select 'device', d.hostname, d.parent_id
+              from device_nic n join device d on d.id = n.device_id
+             where n.mac_address = $1 and n.id is distinct from $2) found
+      join machine m on m.id = found.machine_id
 """
+_COUNT_OF = "select count(*) from device where parent_id = $1"
+_HOSTNAMES_OF = "select parent_id, hostname from device where parent_id = any($1::integer[]) order by parent_id, id"
 _DELETE = "delete from device where id = $1"
 _DELETE_NIC = "delete from device_nic where id = $1"
+_MACHINES_WITH_MACS = """
+    select distinct m.system_id
+      from device_nic n join device d on d.id = n.device_id join machine m on m.id = d.parent_id
+     where n.mac_address = any($1::text[])
+"""
+_DELETE_NICS_WITH_MACS = """
+    delete from device_nic n using device d, machine m
+     where d.id = n.device_id and m.id = d.parent_id and n.mac_address = any($1::text[])
+    returning n.name, n.mac_address, d.hostname as device, m.system_id as parent, m.host_id,
+              (select host(a.address) from ip_address a where a.device_nic_id = n.id) as address
+"""
 _DELETE_OF = "delete from device where parent_id = $1 returning hostname"
+
+
+@frozen(kw_only=True)
+class DeletedNic:
+    """A NIC of `device`, which is on the machine `parent` (system id) on the host `host_id`."""
+
+    name: str
+    mac_address: str
+    device: str
+    parent: str
+    host_id: int | None
+    address: str | None
+
+
+async def system_ids(db: Db, wanted: DeviceFilter, *, caller: Caller | None = None) -> list[str]:
+    """Those of the devices that the caller may see (no caller: all), in the order of the row ids."""
+    return [row["system_id"] for row in await db.fetch(_SYSTEM_IDS, *_arguments(wanted, caller))]
+
+
+def _arguments(wanted: DeviceFilter, caller: Caller | None) -> tuple[object, ...]:
+    return (
+        list(wanted.system_ids),
+        [one.lower() for one in wanted.hostnames],
+        [one.lower() for one in wanted.mac_addresses],
+        list(wanted.parents),
+        list(wanted.zones),
+        list(wanted.pools),
+        list(wanted.owners),
+        visible_pool_ids(caller),
+        None if caller is None else caller.account_id,
+    )
 
 
 async def devices(db: Db, wanted: DeviceFilter, *, caller: Caller | None = None) -> tuple[DeviceView, ...]:
     """Those that the caller may see (no caller: all), by id."""
-    rows = await db.fetch(
-        _DEVICES, list(wanted.system_ids), [one.lower() for one in wanted.hostnames],
-        [one.lower() for one in wanted.mac_addresses], list(wanted.parents), visible_pool_ids(caller),
-        None if caller is None else caller.account_id,
-    )  # fmt: skip
+    rows = await db.fetch(_DEVICES, *_arguments(wanted, caller))
     nics = await _nics(db, [row["id"] for row in rows])
     return tuple(
         DeviceView(
@@ -119,37 +172,81 @@ async def _nics(db: Db, device_ids: Sequence[int]) -> defaultdict[int, list[Devi
 
 
 async def insert(db: Db, *, system_id: str, hostname: str, parent_id: int, description: str) -> int | None:
-    """None if a machine or device has the hostname or the system id."""
-    found: int | None = await db.fetchval(_INSERT, system_id, hostname, parent_id, description)
+    """None if a machine or device has the hostname or the system id; the caller's transaction remains usable."""
+    try:
+        async with db.transaction():
+            found: int | None = await db.fetchval(_INSERT, system_id, hostname, parent_id, description)
+    except asyncpg.UniqueViolationError:
+        return None
     return found
 
 
 async def insert_nic(
-    db: Db, device_id: int, *, name: str, mac_address: str, vlan_id: int | None, mtu: int | None, tags: Sequence[str]
+    db: Db,
+    device_id: int,
+    *,
+    name: str,
+    mac_address: str,
+    vlan_id: int | None = None,
+    mtu: int | None = None,
+    tags: Sequence[str] = (),
+    field: str = "mac_address",
 ) -> int:
-    created: int = await db.fetchval(_INSERT_NIC, device_id, name, mac_address, vlan_id, mtu, list(tags))
+    """Raises InvalidRequest if another transaction just took the MAC address (`field`) or deleted the VLAN.
+
+    The caller must then roll back.
+    """
+    with _just_changed(mac_address, vlan_id, field=field):
+        created: int = await db.fetchval(_INSERT_NIC, device_id, name, mac_address, vlan_id, mtu, list(tags))
     return created
 
 
 async def update(db: Db, device_id: int, *, hostname: str, description: str) -> bool:
-    """False if another device or a machine has the hostname."""
-    return await db.fetchval(_UPDATE, device_id, hostname, description) is not None
+    """False if another device or a machine has the hostname; the caller must then roll back."""
+    try:
+        await db.execute(_UPDATE, device_id, hostname, description)
+    except asyncpg.UniqueViolationError:
+        return False
+    return True
 
 
 async def update_nic(
     db: Db, nic_id: int, *, name: str, mac_address: str, vlan_id: int | None, mtu: int | None, tags: Sequence[str]
 ) -> None:
-    await db.execute(_UPDATE_NIC, nic_id, name, mac_address, vlan_id, mtu, list(tags))
+    """Raises InvalidRequest, as `insert_nic` does."""
+    with _just_changed(mac_address, vlan_id, field="mac_address"):
+        await db.execute(_UPDATE_NIC, nic_id, name, mac_address, vlan_id, mtu, list(tags))
 
 
-async def set_link(db: Db, nic_id: int, *, mode: str, subnet_id: int | None, vlan_id: int | None) -> None:
-    """`vlan_id` None: unchanged."""
-    await db.execute(_SET_LINK, nic_id, mode, subnet_id, vlan_id)
+async def set_link(db: Db, nic_id: int, *, mode: str, subnet: Subnet | None) -> None:
+    """The NIC is then on the VLAN of the subnet. Raises WrongState if another transaction just deleted the subnet."""
+    subnet_id, vlan_id = (None, None) if subnet is None else (subnet.id, subnet.vlan.id)
+    try:
+        await db.execute(_SET_LINK, nic_id, mode, subnet_id, vlan_id)
+    except asyncpg.ForeignKeyViolationError as error:
+        cidr = None if subnet is None else subnet.cidr
+        raise WrongState(f"The subnet {cidr} was just deleted.") from error
 
 
-async def holder_of_mac(db: Db, mac_address: str, *, except_nic_id: int | None = None) -> str | None:
-    """The machine or device with a NIC of this MAC address, such as `machine web-1`."""
-    found: str | None = await db.fetchval(_HOLDER_OF_MAC, mac_address, except_nic_id)
+async def holder_of_mac(db: Db, mac_address: str, *, caller: Caller, except_nic_id: int | None = None) -> str | None:
+    """Whose NIC has this MAC address, such as `machine web-1`; `another machine` if the caller may not see it."""
+    found: str | None = await db.fetchval(
+        _HOLDER_OF_MAC, mac_address, except_nic_id, visible_pool_ids(caller), caller.account_id
+    )
+    return found
+
+
+async def count_of(db: Db, machine_id: int) -> int:
+    """The number of devices on the machine."""
+    found: int = await db.fetchval(_COUNT_OF, machine_id)
+    return found
+
+
+async def hostnames_of(db: Db, machine_ids: Sequence[int]) -> Mapping[int, Sequence[str]]:
+    """The hostnames of the devices on each machine; omits machines without devices."""
+    found: defaultdict[int, list[str]] = defaultdict(list)
+    for row in await db.fetch(_HOSTNAMES_OF, machine_ids):
+        found[row["parent_id"]].append(row["hostname"])
     return found
 
 
@@ -162,6 +259,27 @@ async def delete_nic(db: Db, nic_id: int) -> None:
     await db.execute(_DELETE_NIC, nic_id)
 
 
+async def machines_with_macs(db: Db, mac_addresses: Sequence[str]) -> tuple[str, ...]:
+    """The system ids of the machines with devices that have one of these MAC addresses."""
+    return tuple(row["system_id"] for row in await db.fetch(_MACHINES_WITH_MACS, mac_addresses))
+
+
+async def delete_nics_with_macs(db: Db, mac_addresses: Sequence[str]) -> tuple[DeletedNic, ...]:
+    """Deletes the NICs of devices with these MAC addresses, and the claims of their addresses. Idempotent."""
+    return tuple(DeletedNic(**row) for row in await db.fetch(_DELETE_NICS_WITH_MACS, mac_addresses))
+
+
 async def delete_of(db: Db, machine_id: int) -> tuple[str, ...]:
     """Deletes the devices of the machine; returns their hostnames. Idempotent."""
     return tuple(row["hostname"] for row in await db.fetch(_DELETE_OF, machine_id))
+
+
+@contextmanager
+def _just_changed(mac_address: str, vlan_id: int | None, *, field: str) -> Iterator[None]:
+    """Translates what another transaction has committed since the checks."""
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        raise InvalidRequest.of({field: [f"{mac_address} is that of another machine or device."]}) from error
+    except asyncpg.ForeignKeyViolationError as error:
+        raise InvalidRequest.of({"vlan": [no_object("VLAN", str(vlan_id))]}) from error

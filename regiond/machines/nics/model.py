@@ -77,9 +77,9 @@ def check_vlan(machine: MachineView, nic: NicView, vlans: Iterable[Vlan], subnet
             f"{machine.host_name}."
         )
     else:
-        own = " or ".join(_described(vlan) for vlan in known)
+        own = " or ".join(vlan.described for vlan in known)
         reason = (
-            f"The subnet {subnet.cidr} is on {_described(subnet.vlan)}, and {nic.name} of {machine.hostname} is "
+            f"The subnet {subnet.cidr} is on {subnet.vlan.described}, and {nic.name} of {machine.hostname} is "
             f"attached to {own}. A NIC stays where it was attached at compose: compose a machine on that VLAN."
         )
     raise InvalidRequest.of({"subnet": [reason]})
@@ -133,7 +133,3 @@ def link_text(mode: LinkMode, subnet: Subnet | None, address: Address | None) ->
 
 def _no_gateway(subnet: Subnet) -> str:
     return f"The subnet {subnet.cidr} has no gateway. Set it first: innkeeper subnet update {subnet.id} gateway_ip=…"
-
-
-def _described(vlan: Vlan) -> str:
-    return f"VLAN {vlan.name or vlan.vid} (id {vlan.id}) of {vlan.fabric_name}"

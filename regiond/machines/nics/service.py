@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
-
-from attrs import field, frozen
 
 from common.errors import InvalidRequest, NotFound
 from common.values import NicKind
@@ -14,7 +11,7 @@ from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.machines import lifecycle_store, view_store
-from regiond.machines.model import LinkMode, LinkRequest, MachineState, MachineView, NicView
+from regiond.machines.model import LinkMode, LinkRequest, MachineState, MachineView
 from regiond.machines.nics import store
 from regiond.machines.nics.model import (
     ADDRESSED,
@@ -37,18 +34,13 @@ if TYPE_CHECKING:
 CHANGED = "machine_interface_changed"  # the kind of the events
 
 
-@frozen(kw_only=True)
-class _Change:
-    """A change in progress: the machine's row is locked. `done` has what the event will say, in words."""
-
-    db: Db
-    machine: MachineView
-    nic: NicView
-    done: list[str] = field(factory=list)
+# Changes the machine in the caller's transaction; returns what the event says, None if nothing has changed.
+_Change = Callable[["Db", MachineView], Awaitable[str | None]]
 
 
 class MachineNics:
-    """Changes the ledger only: the guest and its host follow with the next deployment or release of the machine.
+    """Changes the ledger only: the guest and its host follow with the next deployment or release of the machine, which
+    keeps the addresses that its host may reserve until then.
 
     The methods return the changed machine, and raise NotFound, NotAllowed, InvalidRequest by field and WrongState.
     `nic_id` is the row id of one of its NICs.
@@ -59,57 +51,70 @@ class MachineNics:
 
     async def link(self, caller: Caller, system_id: str, nic_id: int, request: LinkRequest) -> MachineView:
         """Replaces a link without an address that Innkeeper assigned; one with an address only with `force`."""
-        async with self._changing(caller, system_id, nic_id) as change:
-            db, machine, nic = change.db, change.machine, change.nic
+
+        async def change(db: Db, machine: MachineView) -> str:
+            nic = find_nic(machine, nic_id)
             subnet = await network_service.subnet_of_field(db, request.subnet)
             check_link(machine, nic, request, subnet)
             if subnet is not None:
-                vlans = await network_service.vlans(db, ids=await store.vlan_ids(db, nic.id))
+                vlans = await network_service.vlans(db, ids=await store.vlan_ids(db, [nic.id]))
                 check_vlan(machine, nic, vlans, subnet)
-            await _remember(change)
+                await network_service.lock_subnet(db, subnet.id)  # before rows of NICs and addresses: 0038
+            await _remember(db, machine)
             await network_service.release_addresses(db, [nic.id])
             address = None
-            if subnet is not None and request.mode in ADDRESSED:  # locks the subnet, which must precede the link to it
+            if subnet is not None and request.mode in ADDRESSED:
                 ip = request.ip_address or None
                 address = await network_service.claim_address(
-                    db, subnet, machine_id=machine.id, nic_id=nic.id, ip=ip,
+                    db, subnet, machine_id=machine.id, caller=caller, nic_id=nic.id, ip=ip,
                     is_reserved_by_host=nic.kind == NicKind.NETWORK,
                 )  # fmt: skip
             await store.set_link(db, nic.id, mode=MODES[request.mode], subnet_id=None if subnet is None else subnet.id)
             if address is not None and request.default_gateway:
                 await store.set_gateway(db, machine.id, nic.id, address.version)
-            change.done.append(f"is linked: {link_text(request.mode, subnet, address)}")
-        return await self._read(system_id)
+            return f"{nic.name} of {machine.hostname} is linked: {link_text(request.mode, subnet, address)}"
+
+        return await self._change(caller, system_id, change)
 
     async def unlink(self, caller: Caller, system_id: str, nic_id: int, link_id: int | None) -> MachineView:
-        """Ends the link, and the claim of its address; None: whichever link there is. Idempotent with None."""
-        async with self._changing(caller, system_id, nic_id) as change:
-            if link_id is not None and not is_link_of(change.nic, link_id):
-                raise InvalidRequest.of({"id": [f"{change.nic.name} has no link {link_id}."]})
-            await _remember(change)
-            await network_service.release_addresses(change.db, [change.nic.id])
-            await store.set_link(change.db, change.nic.id, mode=MODES[LinkMode.LINK_UP], subnet_id=None)
-            change.done.append("has no link")
-        return await self._read(system_id)
+        """Ends the link; None: whichever link there is. Idempotent with None."""
+
+        async def change(db: Db, machine: MachineView) -> str:
+            nic = find_nic(machine, nic_id)
+            if link_id is not None and not is_link_of(nic, link_id):
+                raise InvalidRequest.of({"id": [f"{nic.name} has no link {link_id}."]})
+            await _remember(db, machine)
+            await network_service.release_addresses(db, [nic.id])
+            await store.set_link(db, nic.id, mode=MODES[LinkMode.LINK_UP], subnet_id=None)
+            return f"{nic.name} of {machine.hostname} has no link"
+
+        return await self._change(caller, system_id, change)
 
     async def set_default_gateway(
         self, caller: Caller, system_id: str, nic_id: int, link_id: int | None = None
     ) -> MachineView:
         """The machine's default route goes through this NIC, and its subnet's gateway. Idempotent."""
-        async with self._changing(caller, system_id, nic_id) as change:
-            version = gateway_version(change.machine, change.nic, link_id)
-            await _remember(change)
-            await store.set_gateway(change.db, change.machine.id, change.nic.id, version)
-            change.done.append(f"has the default route of IPv{version}")
-        return await self._read(system_id)
+
+        async def change(db: Db, machine: MachineView) -> str:
+            nic = find_nic(machine, nic_id)
+            version = gateway_version(machine, nic, link_id)
+            await _remember(db, machine)
+            await store.set_gateway(db, machine.id, nic.id, version)
+            return f"{nic.name} of {machine.hostname} has the default route of IPv{version}"
+
+        return await self._change(caller, system_id, change)
 
     async def clear_default_gateways(self, caller: Caller, system_id: str) -> MachineView:
         """The first address with a gateway decides again. Idempotent."""
-        async with self._changing(caller, system_id) as change:
-            await _remember(change)
-            await store.clear_gateways(change.db, change.machine.id)
-            change.done.append("has no chosen default gateway")
-        return await self._read(system_id)
+
+        async def change(db: Db, machine: MachineView) -> str:
+            if not machine.nics:
+                raise NotFound(f"{machine.hostname} has no NICs.")
+            await _remember(db, machine)
+            await store.clear_gateways(db, machine.id)
+            return f"{machine.hostname} has no chosen default gateway"
+
+        return await self._change(caller, system_id, change)
 
     async def update(
         self,
@@ -121,52 +126,54 @@ class MachineNics:
         tags: Sequence[str] | None = None,
     ) -> MachineView:
         """None: unchanged."""
-        async with self._changing(caller, system_id, nic_id) as change:
-            if name is not None and name != change.nic.name:
-                check_name(change.machine, change.nic, name)
-                await store.set_name(change.db, change.nic.id, name)
-                change.done.append(f"is named {name}")
-            if tags is not None and tuple(tags) != change.nic.tags:
+
+        async def change(db: Db, machine: MachineView) -> str | None:
+            nic = find_nic(machine, nic_id)
+            done = []
+            if name is not None and name != nic.name:
+                check_name(machine, nic, name)
+                await store.set_name(db, nic.id, name)
+                done.append(f"is named {name}")
+            if tags is not None and tuple(tags) != nic.tags:
                 found = checked_tags(tags)
-                await store.set_tags(change.db, change.nic.id, found)
-                change.done.append(f"has the tags {', '.join(found)}" if found else "has no tags")
-        return await self._read(system_id)
+                await store.set_tags(db, nic.id, found)
+                done.append(f"has the tags {', '.join(found)}" if found else "has no tags")
+            return f"{nic.name} of {machine.hostname} {' and '.join(done)}" if done else None
+
+        return await self._change(caller, system_id, change)
 
     async def set_tag(self, caller: Caller, system_id: str, nic_id: int, tag: str, *, present: bool) -> MachineView:
         """Adds or removes one tag. Idempotent."""
-        async with self._changing(caller, system_id, nic_id) as change:
-            others = [one for one in change.nic.tags if one != tag]
-            found = checked_tags((*others, tag), field="tag") if present else tuple(others)
-            if set(found) != set(change.nic.tags):
-                await store.set_tags(change.db, change.nic.id, found)
-                change.done.append(f"{'has' if present else 'has no longer'} the tag {tag}")
-        return await self._read(system_id)
 
-    @asynccontextmanager
-    async def _changing(self, caller: Caller, system_id: str, nic_id: int | None = None) -> AsyncIterator[_Change]:
-        """A transaction that holds the machine's row; records the event. Without `nic_id`, for the whole machine."""
-        async with self._database.transaction() as db:
+        async def change(db: Db, machine: MachineView) -> str | None:
+            nic = find_nic(machine, nic_id)
+            others = [one for one in nic.tags if one != tag]
+            found = checked_tags((*others, tag), field="tag") if present else tuple(others)
+            if set(found) == set(nic.tags):
+                return None
+            await store.set_tags(db, nic.id, found)
+            return f"{nic.name} of {machine.hostname} {'has' if present else 'has no longer'} the tag {tag}"
+
+        return await self._change(caller, system_id, change)
+
+    async def _change(self, caller: Caller, system_id: str, change: _Change) -> MachineView:
+        """Runs `change` in a transaction that holds the machine's row, and records its result as an event."""
+
+        async def work(db: Db) -> MachineView:
             await lifecycle_store.lock(db, [system_id])
             machine = await view_store.read(db, system_id, caller=caller)
             check_may_change(caller, machine)
-            if nic_id is None and not machine.nics:
-                raise NotFound(f"{machine.hostname} has no NICs.")
-            nic = machine.nics[0] if nic_id is None else find_nic(machine, nic_id)
-            change = _Change(db=db, machine=machine, nic=nic)
-            yield change
-            if change.done:
-                of = machine.hostname if nic_id is None else f"{nic.name} of {machine.hostname}"
+            done = await change(db, machine)
+            if done is not None:
                 await Events.record(
-                    db, CHANGED, f"{of} {' and '.join(change.done)}", caller=caller, host_id=machine.host_id,
-                    system_id=system_id,
-                )  # fmt: skip
-
-    async def _read(self, system_id: str) -> MachineView:
-        async with self._database.connection() as db:
+                    db, CHANGED, done, caller=caller, host_id=machine.host_id, system_id=machine.system_id
+                )
             return await view_store.read(db, system_id)
 
+        return await self._database.in_transaction(work)
 
-async def _remember(change: _Change) -> None:
+
+async def _remember(db: Db, machine: MachineView) -> None:
     """What a machine without owner gets stays; release takes back what an owner changed."""
-    if change.machine.state is MachineState.ALLOCATED:
-        await store.remember(change.db, change.machine.id)
+    if machine.state is MachineState.ALLOCATED:
+        await store.remember(db, machine.id)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from attrs import frozen
+
+from regiond.networks.model import Address
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 # A virtual function with a tag is in the VLAN of its tag, not in that of its port.
 _VLAN_IDS = """
-    select array_remove(array[n.vlan_id, case when n.vid is null then i.vlan_id end], null)
-      from machine_nic n left join host_interface i on i.id = n.interface_id
-     where n.id = $1
+    select distinct vlan.id
+      from machine_nic n
+      left join host_interface i on i.id = n.interface_id
+     cross join lateral (values (n.vlan_id), (case when n.vid is null then i.vlan_id end)) vlan (id)
+     where n.id = any($1::integer[]) and vlan.id is not null
 """
 _SET_LINK = "update machine_nic set mode = $2, subnet_id = $3, gateway_versions = '{}' where id = $1"
 _CLEAR_GATEWAY = """
@@ -38,7 +43,7 @@ _REMEMBERED = """
            array(select jsonb_array_elements_text(n.link_before -> 'gateway_versions')::integer) as gateway_versions
       from machine_nic n left join subnet s on s.id = (n.link_before ->> 'subnet_id')::integer
      where n.machine_id = $1 and n.link_before is not null
-     order by s.id, n.id
+     order by n.id
 """
 _RESTORE = """
     update machine_nic set mode = $2, subnet_id = $3, gateway_versions = $4, link_before = null where id = $1
@@ -53,13 +58,13 @@ class RememberedLink:
     name: str
     mode: str
     subnet_id: int | None
-    address: str | None
+    address: Address | None
     gateway_versions: tuple[int, ...]
 
 
-async def vlan_ids(db: Db, nic_id: int) -> frozenset[int]:
-    """The VLANs to which the NIC is attached, by its placement and by its host's interface now."""
-    return frozenset(await db.fetchval(_VLAN_IDS, nic_id) or ())
+async def vlan_ids(db: Db, nic_ids: Iterable[int]) -> frozenset[int]:
+    """The VLANs to which these NICs are attached, by their placement and by their host's interfaces now."""
+    return frozenset(row["id"] for row in await db.fetch(_VLAN_IDS, list(nic_ids)))
 
 
 async def set_link(db: Db, nic_id: int, *, mode: str, subnet_id: int | None) -> None:
@@ -91,9 +96,19 @@ async def remember(db: Db, machine_id: int) -> None:
 
 
 async def remembered(db: Db, machine_id: int) -> tuple[RememberedLink, ...]:
-    """In the order of subnets, in which transactions lock them."""
+    """The links that the release of the machine restores."""
     rows = await db.fetch(_REMEMBERED, machine_id)
-    return tuple(RememberedLink(**{**dict(row), "gateway_versions": tuple(row["gateway_versions"])}) for row in rows)
+    return tuple(
+        RememberedLink(
+            id=row["id"],
+            name=row["name"],
+            mode=row["mode"],
+            subnet_id=row["subnet_id"],
+            address=None if row["address"] is None else ip_address(row["address"]),
+            gateway_versions=tuple(row["gateway_versions"]),
+        )
+        for row in rows
+    )
 
 
 async def restore(db: Db, nic_id: int, *, mode: str, subnet_id: int | None, gateway_versions: Sequence[int]) -> None:

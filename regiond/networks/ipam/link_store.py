@@ -1,4 +1,8 @@
-"""Rows of the addresses that links of NICs claim, and of those that are kept for them."""
+"""Rows of the addresses of links, and of those that a machine keeps without a NIC that has them.
+
+A machine keeps an address while its host may reserve it, and while its release gives it back to a NIC: nobody else may
+have it then. The rows say what the host reserves, as far as that is known.
+"""
 
 from __future__ import annotations
 
@@ -12,30 +16,55 @@ from regiond.networks.model import Address, Subnet
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
-_DELETE = "delete from ip_address where nic_id = any($1::integer[])"
+_DELETE_UNUSED = """
+    delete from ip_address a
+     where a.nic_id = any($1::integer[]) and a.on_host is false
+       and not exists (select from machine_nic n
+                        where n.machine_id = a.machine_id and (n.link_before ->> 'address')::inet = a.address)
+"""
+_KEEP = "update ip_address set nic_id = null where nic_id = any($1::integer[])"
+_TAKE_BACK = """
+    update ip_address set nic_id = $2, on_host = case when on_host is false then false end
+     where machine_id = $1 and address = $3 and num_nonnulls(nic_id, device_nic_id) = 0
+    returning id
+"""
 _DELETE_OF_DEVICES = "delete from ip_address where device_nic_id = any($1::integer[])"
 _OVERLAPPING = "select id from subnet where cidr && $1::cidr and id <> $2"
-# An owner has changed the link of the NIC, and its release gives it this address again.
-_KEPT_FOR = """
-    select m.hostname
-      from machine_nic n join machine m on m.id = n.machine_id
-     where n.link_before is not null and (n.link_before ->> 'address')::inet = $1 and m.id is distinct from $2
-     order by m.id limit 1
+_KEPT = (
+    "select host(address) as address from ip_address where machine_id = $1 and num_nonnulls(nic_id, device_nic_id) = 0"
+)
+_DIFFERS = """
+    select exists (select from ip_address
+                    where machine_id = $1 and device_nic_id is null and on_host is distinct from (nic_id is not null))
 """
-_KEPT = """
-    select n.link_before ->> 'address' as address
-      from machine_nic n
-     where n.link_before ->> 'address' is not null and n.machine_id is distinct from $1
+_BEGIN = "update ip_address set on_host = null where machine_id = $1 and nic_id is not null and on_host is false"
+_DELETE_KEPT = """
+    delete from ip_address a
+     where a.machine_id = $1 and num_nonnulls(a.nic_id, a.device_nic_id) = 0
+       and not exists (select from machine_nic n
+                        where n.machine_id = $1 and (n.link_before ->> 'address')::inet = a.address)
+"""
+_END = """
+    update ip_address set on_host = nic_id is not null
+     where machine_id = $1 and device_nic_id is null and on_host is distinct from (nic_id is not null)
 """
 
 
-async def delete_addresses(db: Db, nic_ids: Sequence[int]) -> None:
-    """Idempotent."""
-    await db.execute(_DELETE, nic_ids)
+async def release_addresses(db: Db, nic_ids: Sequence[int]) -> None:
+    """The NICs have no addresses any more. Their machines keep those that the host may reserve, and those that their
+    release restores. Idempotent.
+    """
+    await db.execute(_DELETE_UNUSED, nic_ids)
+    await db.execute(_KEEP, nic_ids)
 
 
-async def delete_device_addresses(db: Db, device_nic_ids: Sequence[int]) -> None:
-    """Idempotent."""
+async def take_back_address(db: Db, machine_id: int, nic_id: int, address: Address) -> bool:
+    """The NIC has again what its machine keeps. False if the machine does not keep the address."""
+    return await db.fetchval(_TAKE_BACK, machine_id, nic_id, address) is not None
+
+
+async def release_device_addresses(db: Db, device_nic_ids: Sequence[int]) -> None:
+    """Ends the claims of these NICs of devices. Idempotent."""
     await db.execute(_DELETE_OF_DEVICES, device_nic_ids)
 
 
@@ -45,11 +74,26 @@ async def overlapping(db: Db, subnet: Subnet) -> tuple[Subnet, ...]:
     return await store.subnets(db, ids=ids) if ids else ()
 
 
-async def kept_for(db: Db, address: Address, *, except_machine_id: int | None = None) -> str | None:
-    """The hostname of the machine for whose release the address is kept, if any."""
-    found: str | None = await db.fetchval(_KEPT_FOR, address, except_machine_id)
+async def kept_addresses(db: Db, machine_id: int) -> frozenset[Address]:
+    """Those that the machine keeps without a NIC that has them."""
+    return frozenset(ip_address(row["address"]) for row in await db.fetch(_KEPT, machine_id))
+
+
+async def reservations_differ(db: Db, machine_id: int) -> bool:
+    """Whether the machine's host may reserve anything but the addresses of the machine's NICs."""
+    found: bool = await db.fetchval(_DIFFERS, machine_id)
     return found
 
 
-async def kept_addresses(db: Db, *, except_machine_id: int | None) -> tuple[Address, ...]:
-    return tuple(ip_address(row["address"]) for row in await db.fetch(_KEPT, except_machine_id))
+async def begin_reservation(db: Db, machine_id: int) -> None:
+    """Call it before the host is told to reserve the addresses of the machine's NICs: it may do so from now on."""
+    await db.execute(_BEGIN, machine_id)
+
+
+async def end_reservation(db: Db, machine_id: int) -> None:
+    """The host reserves exactly the addresses of the machine's NICs; others are free, but what its release restores.
+
+    The NICs must not have changed since `begin_reservation`. Idempotent.
+    """
+    await db.execute(_DELETE_KEPT, machine_id)
+    await db.execute(_END, machine_id)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from common.errors import InvalidRequest, NotFound, OutOfCapacity, WrongState
+from regiond.caller import Caller
 from regiond.networks import interface_store, store
 from regiond.networks.base_service import checked_address, find_subnet
 from regiond.networks.ipam import link_store
@@ -28,6 +29,7 @@ async def claim_address(
     subnet: Subnet,
     *,
     machine_id: int,
+    caller: Caller | None = None,
     nic_id: int | None = None,
     device_nic_id: int | None = None,
     ip: str | None = None,
@@ -35,35 +37,29 @@ async def claim_address(
 ) -> Address:
     """Claims `ip` for the NIC, or without one a free address of the subnet, in the caller's transaction.
 
-    It is a NIC of the machine, or of a device on it, and must not claim another address. A free one is in no range and
-    in no smaller subnet. If there is none and the host reserves the address of the NIC, as for one on a network of the
-    hypervisor, it is the highest of the hypervisors' DHCP range that nobody is known to use.
+    It is a NIC of the machine, or of a device on it, and must not claim another address. A NIC of the machine can have
+    what the machine keeps. A free address is in no range and in no smaller subnet. If there is none and the host
+    reserves the address of the NIC, as for one on a network of the hypervisor, it is the highest of the hypervisors'
+    DHCP range that nobody is known to use.
 
-    Raises InvalidRequest under `ip_address` if `ip` is not in the subnet or is taken, OutOfCapacity if none is free,
-    and WrongState if another transaction just claimed it or deleted the subnet.
+    Messages name machines and hosts that the caller may see. Raises InvalidRequest under `ip_address` if `ip` is not in
+    the subnet or is taken, or if it is for a device and in a DHCP range of hosts, which reserve none for devices;
+    OutOfCapacity if none is free; and WrongState if DHCP servers of hosts have all that are, or if another transaction
+    just claimed it or deleted the subnet.
     """
     await ipam_store.lock_subnet(db, subnet.id)
     if not await store.subnets(db, ids=[subnet.id]):
         raise WrongState(f"The subnet {subnet.cidr} was just deleted.")
-    keeper_id = machine_id if device_nic_id is None else None  # a device may not take what is kept for its machine
+    kept_by = machine_id if device_nic_id is None else None  # a device may not take what is kept for its machine
     if ip is None:
-        address = await _free(db, subnet, machine_id, keeper_id, is_reserved=is_reserved_by_host)
+        address = await _free(db, subnet, machine_id, kept_by, is_reserved=is_reserved_by_host)
     else:
-        address = await _given(db, subnet, ip, machine_id, keeper_id)
+        address = await _given(db, subnet, ip, machine_id, kept_by, caller)
+        if device_nic_id is not None:
+            await _check_outside_dhcp(db, subnet, address)
     if not await ipam_store.claim(db, subnet.id, address, machine_id, nic_id, device_nic_id=device_nic_id):
-        holder = await ipam_store.machine_with(db, address)
-        raise WrongState(f"{address} was just claimed by {holder or 'another machine'}. Try again.")
+        raise WrongState(f"{address} was just claimed by another machine. Try again.")
     return address
-
-
-async def release_addresses(db: Db, nic_ids: Iterable[int]) -> None:
-    """Ends the claims of these NICs. Idempotent."""
-    await link_store.delete_addresses(db, list(nic_ids))
-
-
-async def release_device_addresses(db: Db, device_nic_ids: Iterable[int]) -> None:
-    """Ends the claims of these NICs of devices. Idempotent."""
-    await link_store.delete_device_addresses(db, list(device_nic_ids))
 
 
 async def subnet_of_field(db: Db, reference: str) -> Subnet | None:
@@ -76,41 +72,87 @@ async def subnet_of_field(db: Db, reference: str) -> Subnet | None:
         raise InvalidRequest.of({"subnet": [error.message]}) from error
 
 
-async def _given(db: Db, subnet: Subnet, ip: str, machine_id: int, keeper_id: int | None) -> Address:
+async def _given(
+    db: Db, subnet: Subnet, ip: str, machine_id: int, kept_by: int | None, caller: Caller | None
+) -> Address:
     address = checked_address(FIELD, ip)
     if address not in subnet.cidr:
         raise _invalid(f"{address} is not in the subnet {subnet.cidr}.")
     subnets = await ipam_store.subnets_containing(db, address)
     if subnets and subnets[0].id != subnet.id:
         raise _invalid(f"{address} is in the smaller subnet {subnets[0].cidr}: link the NIC to that one.")
-    reason = await obstacle(db, subnets, address, seen_by=machine_id)
-    if reason is None:
-        kept_for = await link_store.kept_for(db, address, except_machine_id=keeper_id)
-        reason = kept_for and f"{address} is kept for machine {kept_for}, which has it again when it is released."
+    reason = await obstacle(db, subnets, address, caller=caller, kept_by=kept_by, seen_by=machine_id)
     if reason is not None:
         raise _invalid(reason)
     return address
 
 
-async def _free(db: Db, subnet: Subnet, machine_id: int, keeper_id: int | None, *, is_reserved: bool) -> Address:
+async def _check_outside_dhcp(db: Db, subnet: Subnet, address: Address) -> None:
+    found = [one for one in await ipam_store.ranges(db, address=address) if one.discovered]
+    if found:
+        raise _invalid(
+            f"{address} is in the {_range_text(found[0])}; a host reserves none for a device. Give an address outside "
+            f"of it, or none: Innkeeper then chooses one. If none is free, {_remedy_text(subnet, found[0])}"
+        )
+
+
+async def _free(db: Db, subnet: Subnet, machine_id: int, kept_by: int | None, *, is_reserved: bool) -> Address:
     """The lowest that nothing uses, outside of ranges; else, if the hypervisor reserves it, one of its DHCP range."""
-    ranges, used = await _ranges_and_used(db, subnet, keeper_id)
+    ranges, used = await _ranges_and_used(db, subnet)
+    own = () if kept_by is None else await link_store.kept_addresses(db, kept_by)
+    used = [one for one in used if one.address not in own]
     for span in free_addresses(subnet, ranges, used):
         return span.start
+    fixed = [one for one in ranges if not one.discovered]
     if is_reserved:
-        address = await _in_dhcp_range(db, subnet, [one for one in ranges if not one.discovered], used, machine_id)
+        address = await _in_dhcp_range(db, subnet, fixed, used, machine_id)
         if address is not None:
             return address
+    elif free_addresses(subnet, fixed, used):
+        raise WrongState(_shorten_text(subnet, [one for one in ranges if one.discovered]))
     largest = sorted(taken_addresses(subnet, ranges, used), key=lambda one: -one.count)
     spans = ", ".join(f"{one.start}-{one.end}" for one in largest[:_MAX_NAMED])
     raise OutOfCapacity(
         f"The subnet {subnet.cidr} has no free address: all are in use, reserved or in a DHCP range ({spans}"
-        f"{', …' if len(largest) > _MAX_NAMED else ''}). Give an address with mode=STATIC, use mode=DHCP, or shorten "
-        "the DHCP range on the host."
+        f"{', …' if len(largest) > _MAX_NAMED else ''}). {_full_remedy_text(fixed)}"
     )
 
 
-async def _ranges_and_used(db: Db, subnet: Subnet, keeper_id: int | None) -> tuple[list[IpRange], list[UsedAddress]]:
+def _full_remedy_text(fixed: Sequence[IpRange]) -> str:
+    """`fixed` are the ranges that users created: no machine gets an address in them, also a given one."""
+    if not fixed:
+        return "Give an address with mode=STATIC, use mode=DHCP, or shorten the DHCP range on the host."
+    found = _largest(fixed)
+    return f"Use mode=DHCP, or let an administrator delete the {found.described}: innkeeper iprange delete {found.id}"
+
+
+def _shorten_text(subnet: Subnet, dhcp_ranges: Iterable[IpRange]) -> str:
+    """What an administrator can do where DHCP servers of hosts have all addresses, with half of a range as example."""
+    found = _largest(dhcp_ranges)
+    return (
+        f"The subnet {subnet.cidr} has no free address outside of the {_range_text(found)}: "
+        f"{_remedy_text(subnet, found)}"
+    )
+
+
+def _largest(ranges: Iterable[IpRange]) -> IpRange:
+    return max(ranges, key=lambda one: int(one.end_ip) - int(one.start_ip))
+
+
+def _range_text(found: IpRange) -> str:
+    return f"DHCP range {found.start_ip}-{found.end_ip} of its VM hosts, which give these to other guests"
+
+
+def _remedy_text(subnet: Subnet, found: IpRange) -> str:
+    middle = found.start_ip + (int(found.end_ip) - int(found.start_ip)) // 2
+    return (
+        "shorten the range on the host, with LXD for example: lxc network set NETWORK "
+        f"ipv{subnet.cidr.version}.dhcp.ranges={found.start_ip}-{middle} (libvirt: virsh net-edit NETWORK), then "
+        "refresh the host. Or use mode=DHCP."
+    )
+
+
+async def _ranges_and_used(db: Db, subnet: Subnet) -> tuple[list[IpRange], list[UsedAddress]]:
     """Of the subnet and those that share addresses with it; a smaller one counts as a range."""
     overlapping = await link_store.overlapping(db, subnet)
     ranges: list[IpRange] = []
@@ -123,19 +165,18 @@ async def _ranges_and_used(db: Db, subnet: Subnet, keeper_id: int | None) -> tup
             ranges.append(IpRange(id=0, subnet=one, type="reserved", start_ip=one.cidr[0], end_ip=one.cidr[-1]))
     by_subnet = await interface_store.used_addresses(db, [one.id for one in (subnet, *overlapping)])
     used += [one for found in by_subnet.values() for one in found]
-    used += [UsedAddress(address=one) for one in await link_store.kept_addresses(db, except_machine_id=keeper_id)]
     return ranges, used
 
 
 async def _in_dhcp_range(
     db: Db, subnet: Subnet, ranges: Iterable[IpRange], used: Iterable[UsedAddress], machine_id: int
 ) -> Address | None:
-    """The highest address outside of `ranges` that no guest is known to have. DHCP servers often begin low."""
+    """The highest address outside of `ranges` that no other guest is known to have. DHCP servers often begin low."""
     spans = reversed(free_addresses(subnet, ranges, used))
     candidates = (span.end - back for span in spans for back in range(span.count))
     for candidate in islice(candidates, _MAX_TRIED):
         subnets = await ipam_store.subnets_containing(db, candidate)
-        if await obstacle(db, subnets, candidate, seen_by=machine_id) is None:
+        if await obstacle(db, subnets, candidate, caller=None, kept_by=machine_id, seen_by=machine_id) is None:
             return candidate
     return None
 

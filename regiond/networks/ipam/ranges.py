@@ -21,11 +21,11 @@ TYPES = ("reserved", "dynamic")
 
 
 class Ranges(BaseService):
-    async def ranges(self, subnet: str | None = None) -> tuple[IpRange, ...]:
+    async def ranges(self, subnet: str | None = None, *, with_discovered: bool = True) -> tuple[IpRange, ...]:
         """All, or those of one subnet; by subnet and start. Raises NotFound for the subnet."""
         async with self._database.connection() as db:
             subnet_id = None if subnet is None else (await find_subnet(db, subnet)).id
-            return await ipam_store.ranges(db, subnet_id=subnet_id)
+            return await ipam_store.ranges(db, subnet_id=subnet_id, with_discovered=with_discovered)
 
     async def range(self, range_id: int) -> IpRange:
         """Raises NotFound."""
@@ -35,7 +35,10 @@ class Ranges(BaseService):
     async def create_range(
         self, caller: Caller, *, subnet: str | None, type: str, start_ip: str, end_ip: str, comment: str = ""
     ) -> IpRange:
-        """Without `subnet`, in the smallest subnet that contains `start_ip`. Raises InvalidRequest by field."""
+        """Without `subnet`, in the smallest subnet that contains `start_ip`. It may overlap discovered ranges.
+
+        Raises InvalidRequest by field.
+        """
         caller.require_admin()
         check_text(comment=comment)
         if type not in TYPES:
@@ -116,14 +119,17 @@ async def _check(
             raise InvalidRequest.of({field: [f"{address} is not in {subnet.cidr}."]})
     if int(end) < int(start):
         raise InvalidRequest.of({"end_ip": [f"{end} is before {start}."]})
-    for other in await ipam_store.ranges(db, subnet_id=subnet.id):
+    ranges = await ipam_store.ranges(db, subnet_id=subnet.id)
+    for other in ranges:
         overlaps = int(other.start_ip) <= int(end) and int(start) <= int(other.end_ip)
         if overlaps and not other.discovered and (changed is None or other.id != changed.id):
             raise InvalidRequest.of({"start_ip": [f"Overlaps the {other.described}."]})
     if type != "dynamic":
         return
     for claim in await ipam_store.claims(db, subnet.id):
-        if int(start) <= int(claim.address) <= int(end):
+        # The DHCP server of a discovered range has a reservation for the machine: it gives the address to no other.
+        is_reserved = any(one.discovered and one.contains(claim.address) for one in ranges)
+        if int(start) <= int(claim.address) <= int(end) and not is_reserved:
             raise InvalidRequest.of({"start_ip": [f"{claim.address} belongs to machine {claim.hostname}."]})
 
 

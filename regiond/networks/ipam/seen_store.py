@@ -50,14 +50,6 @@ _OF_MACHINES = """
      where n.machine_id = any($1::integer[])
      order by s.nic_id, family(s.address), s.id
 """
-_MACHINE_SEEN_WITH = """
-    select m.hostname
-      from seen_address s
-      join machine_nic n on n.id = s.nic_id
-      join machine m on m.id = n.machine_id and m.power_state in ('on', 'paused')
-     where s.address = $1 and m.id is distinct from $2
-     order by m.id limit 1
-"""
 
 
 @frozen(kw_only=True)
@@ -93,12 +85,6 @@ async def of_machines(db: Db, machine_ids: Sequence[int]) -> list[SeenRow]:
     """By NIC, IPv4 first, then in the order in which they were seen; of machines that run."""
     rows = await db.fetch(_OF_MACHINES, machine_ids) if machine_ids else []
     return [SeenRow(**{**row, "address": ip_address(row["address"])}) for row in rows]
-
-
-async def machine_seen_with(db: Db, address: Address, *, except_machine_id: int | None = None) -> str | None:
-    """The hostname of a machine whose guest has the address, if any."""
-    found: str | None = await db.fetchval(_MACHINE_SEEN_WITH, address, except_machine_id)
-    return found
 
 
 def _nic(row: asyncpg.Record) -> NicRecord:

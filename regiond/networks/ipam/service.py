@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from common.errors import InvalidRequest, WrongState
 from common.guest_spec import NicAddress
+from regiond.caller import Caller
 from regiond.networks import store
 from regiond.networks.base_service import checked_address
-from regiond.networks.ipam import link_store, seen_store
+from regiond.networks.ipam import holder_store
 from regiond.networks.ipam import store as ipam_store
 from regiond.networks.model import Address, Subnet
 
@@ -24,8 +25,12 @@ FIELD = "interfaces"  # the request's field with the address
 _SMALLEST = 2  # an IPv4 network with two addresses has no network or broadcast address
 
 
-async def check_static_address(db: Db, ip: str, *, machine_id: int | None = None) -> Subnet:
+async def check_static_address(
+    db: Db, ip: str, *, caller: Caller | None = None, machine_id: int | None = None
+) -> Subnet:
     """The smallest subnet that contains `ip`, if a machine could claim it now. `machine_id` may already have it.
+
+    Messages name machines and hosts that the caller may see.
 
     Raises InvalidRequest under `interfaces` if no subnet contains it, or it is a network's or gateway's address, in a
     reserved range, or in use by a host or another machine.
@@ -35,16 +40,16 @@ async def check_static_address(db: Db, ip: str, *, machine_id: int | None = None
     if not subnets:
         count = await ipam_store.count_subnets(db)
         raise InvalidRequest.of({FIELD: [f"None of the {count} known subnets contains {address}."]})
-    reason = await obstacle(db, subnets, address, claimed_by=machine_id, seen_by=machine_id)
-    if reason is None and (kept_for := await link_store.kept_for(db, address, except_machine_id=machine_id)):
-        reason = f"{address} is kept for machine {kept_for}, which has it again when it is released."
+    reason = await obstacle(
+        db, subnets, address, caller=caller, claimed_by=machine_id, kept_by=machine_id, seen_by=machine_id
+    )
     if reason is not None:
         raise InvalidRequest.of({FIELD: [reason]})
     return subnets[0]
 
 
 async def claim_static_address(db: Db, *, subnet_id: int, address: str, machine_id: int, nic_id: int) -> None:
-    """Claims the address for that NIC in the caller's transaction, until the machine's row is deleted.
+    """Claims the address for that NIC of a machine that is being composed, in the caller's transaction.
 
     Raises WrongState, with nothing changed, if another machine has or concurrently claims it, or if the subnet was
     deleted.
@@ -52,10 +57,8 @@ async def claim_static_address(db: Db, *, subnet_id: int, address: str, machine_
     wanted = _parse(address)
     if not await ipam_store.lock_existence(db, subnet_id):
         raise WrongState(f"The subnet of {wanted} was just deleted.", address=str(wanted))
-    if not await ipam_store.claim(db, subnet_id, wanted, machine_id, nic_id):
-        holder = await ipam_store.machine_with(db, wanted)
-        whose = "was just claimed by another machine" if holder is None else f"belongs to machine {holder}"
-        raise WrongState(f"{wanted} {whose}.", address=str(wanted), machine=holder)
+    if not await ipam_store.claim(db, subnet_id, wanted, machine_id, nic_id, on_host=True):
+        raise WrongState(f"{wanted} was just claimed by another machine.", address=str(wanted))
 
 
 async def guest_nic_address(db: Db, subnet_id: int, ip: str) -> NicAddress:
@@ -82,29 +85,32 @@ async def obstacle(
     subnets: Sequence[Subnet],
     address: Address,
     *,
+    caller: Caller | None,
     claimed_by: int | None = None,
+    kept_by: int | None = None,
     seen_by: int | None = None,
 ) -> str | None:
     """Why the address cannot be claimed. `subnets` contain it, the smallest first.
 
-    The machine `claimed_by` may claim it already, and the guest of `seen_by` have it.
+    The machine `claimed_by` may claim it already, `kept_by` keep it, and the guest of `seen_by` have it.
     """
     if reason := _network_or_broadcast(subnets[0], address):
         return reason
     for subnet in subnets:
         if reason := _gateway_or_dns(subnet, address):
             return reason
-    for one in await ipam_store.ranges(db, address=address):
-        if not one.discovered:
-            return f"{address} is in the {one.described}."
-    machine = await ipam_store.machine_with(db, address, except_machine_id=claimed_by)
-    if machine is not None:
-        return f"{address} belongs to machine {machine}."
-    host = await ipam_store.host_with(db, address)
-    if host is not None:
-        return f"{address} belongs to VM host {host}."
-    machine = await seen_store.machine_seen_with(db, address, except_machine_id=seen_by)
-    return None if machine is None else f"{address} is in use by machine {machine}, which has it by DHCP or by itself."
+    for one in await ipam_store.ranges(db, address=address, with_discovered=False):
+        return f"{address} is in the {one.described}."
+    holder = await holder_store.claimed_by(db, address, caller=caller, except_machine_id=claimed_by)
+    if holder is None:
+        holder = await holder_store.host_with(db, address, caller=caller)
+    if holder is not None:
+        return f"{address} belongs to {holder}."
+    keeper = await holder_store.kept_for(db, address, caller=caller, except_machine_id=kept_by)
+    if keeper is not None:
+        return f"{address} is kept for {keeper}."
+    user = await holder_store.seen_with(db, address, caller=caller, except_machine_id=seen_by)
+    return None if user is None else f"{address} is in use by {user}, which has it by DHCP or by itself."
 
 
 def _network_or_broadcast(subnet: Subnet, address: Address) -> str | None:

@@ -18,7 +18,7 @@ _RANGES = """
     select id, subnet_id, type, host(start_ip) as start_ip, host(end_ip) as end_ip, comment, discovered
       from ip_range
      where ($1::integer is null or id = $1) and ($2::integer is null or subnet_id = $2)
-       and ($3::inet is null or $3 between start_ip and end_ip)
+       and ($3::inet is null or $3 between start_ip and end_ip) and ($4 or not discovered)
      order by subnet_id, start_ip, id
 """
 _INSERT_RANGE = """
@@ -36,25 +36,18 @@ _HOSTS_WITH_RANGE = """
 """
 _SUBNETS_CONTAINING = "select id from subnet where cidr >>= $1::inet order by masklen(cidr) desc"
 _LOCK_EXISTENCE = "select id from subnet where id = $1 for key share"
+_LOCK_EXISTING = "select from subnet where id = any($1::integer[]) order by id for key share"
 _LOCK_SUBNET = "select from subnet where id = $1 for update"
 _COUNT_SUBNETS = "select count(*) from subnet"
-_MACHINE_WITH = """
-    select coalesce(m.hostname || ' (its device ' || d.hostname || ')', m.hostname)
-      from ip_address a join machine m on m.id = a.machine_id
-      left join device_nic n on n.id = a.device_nic_id left join device d on d.id = n.device_id
-     where a.address = $1 and m.id is distinct from $2
-"""
-_HOST_WITH = """
-    select h.name
-      from host_interface_address a
-      join host_interface i on i.id = a.interface_id and i.missing_since is null
-      join vm_host h on h.id = i.host_id
-     where a.address = $1
-     order by h.id limit 1
-"""
+# A machine's NIC also takes what the machine keeps; the host may reserve that for another NIC.
 _CLAIM = """
-    insert into ip_address (subnet_id, address, machine_id, nic_id, device_nic_id) values ($1, $2, $3, $4, $5)
-    on conflict (address) do nothing
+    insert into ip_address as held (subnet_id, address, machine_id, nic_id, device_nic_id, on_host)
+    values ($1, $2, $3, $4, $5, $6)
+    on conflict (address) do update
+       set subnet_id = excluded.subnet_id, nic_id = excluded.nic_id,
+           on_host = case when held.on_host is false then false end
+     where held.machine_id = excluded.machine_id and num_nonnulls(held.nic_id, held.device_nic_id) = 0
+       and excluded.nic_id is not null
     returning id
 """
 _CLAIMS = """
@@ -72,10 +65,15 @@ class Claim:
 
 
 async def ranges(
-    db: Db, *, range_id: int | None = None, subnet_id: int | None = None, address: Address | None = None
+    db: Db,
+    *,
+    range_id: int | None = None,
+    subnet_id: int | None = None,
+    address: Address | None = None,
+    with_discovered: bool = True,
 ) -> tuple[IpRange, ...]:
     """The ranges that match everything given, by subnet and start. `address` is one that they contain."""
-    rows = await db.fetch(_RANGES, range_id, subnet_id, address)
+    rows = await db.fetch(_RANGES, range_id, subnet_id, address, with_discovered)
     subnets = {subnet.id: subnet for subnet in await store.subnets(db, ids={row["subnet_id"] for row in rows})}
     return tuple(
         IpRange(
@@ -122,21 +120,14 @@ async def count_subnets(db: Db) -> int:
     return found
 
 
-async def machine_with(db: Db, address: Address, *, except_machine_id: int | None = None) -> str | None:
-    """The hostname of the machine that claims the address. None: no machine does, or `except_machine_id` does."""
-    found: str | None = await db.fetchval(_MACHINE_WITH, address, except_machine_id)
-    return found
-
-
-async def host_with(db: Db, address: Address) -> str | None:
-    """The name of the host that has the address, if any."""
-    found: str | None = await db.fetchval(_HOST_WITH, address)
-    return found
-
-
 async def lock_existence(db: Db, subnet_id: int) -> bool:
     """Prevents the deletion of the subnet until the transaction ends. False if it does not exist."""
     return await db.fetchval(_LOCK_EXISTENCE, subnet_id) is not None
+
+
+async def lock_subnets(db: Db, subnet_ids: Iterable[int]) -> None:
+    """As `lock_existence`, for those that exist."""
+    await db.execute(_LOCK_EXISTING, list(subnet_ids))
 
 
 async def lock_subnet(db: Db, subnet_id: int) -> None:
@@ -152,9 +143,13 @@ async def claim(
     nic_id: int | None,
     *,
     device_nic_id: int | None = None,
+    on_host: bool = False,
 ) -> bool:
-    """False if another machine claims the address, even if its transaction committed while this one waited."""
-    return await db.fetchval(_CLAIM, subnet_id, address, machine_id, nic_id, device_nic_id) is not None
+    """`on_host`: the host is about to reserve it, and nothing can change before it does.
+
+    False if another machine claims the address, even if its transaction committed while this one waited.
+    """
+    return await db.fetchval(_CLAIM, subnet_id, address, machine_id, nic_id, device_nic_id, on_host) is not None
 
 
 async def claims(db: Db, subnet_id: int) -> tuple[Claim, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 from regiond.api.replies import Reply
 from regiond.api.resources.machines import MACHINE
 from regiond.images.model import split_architecture
+from regiond.machines.device_model import DeviceFilter
 from regiond.machines.model import MachineState, MachineView
 from regiond.operations.model import Operation, OperationKind
 from regiond.ui.machines.machine_actions import (
@@ -38,6 +39,7 @@ async def show(visit: Visit) -> Reply:
         section="vms",
         vm=machine,
         guest=guest,
+        devices=await visit.services.devices.list(DeviceFilter(parents=(machine.system_id,)), caller=visit.caller),
         tasks=tasks,
         actions=offered(visit.caller, machine),
         removals=removals(visit.caller, machine),

@@ -20,7 +20,6 @@ from regiond.ui.web_request import WebRequest, page_url
 
 _ENTRIES = 50
 _EXPORTED = 1000  # entries of one query
-_LARGEST_ID = 2**63 - 1
 CRUMBS = (("Settings", page_url(SETTINGS)), ("Audit trail", page_url(SETTINGS, "audit")))
 _JSON_LINES = "application/x-ndjson"
 
@@ -52,9 +51,10 @@ def read_filters(request: WebRequest) -> Filters:
         action=texts["action"] or None,
         object=texts["object"].strip("/") or None,
         result=AuditResult(result) if result in set(AuditResult) else None,
-        before_id=int(before) if before.isascii() and before.isdecimal() and int(before) <= _LARGEST_ID else None,
+        before_id=int(before) if before.isdecimal() and len(before) < 19 else None,
+        since=times["since"],
+        until=times["until"],
         limit=_ENTRIES + 1,
-        **times,
     )
     return Filters(texts=texts, wanted=wanted, problems={})
 

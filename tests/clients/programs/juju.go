@@ -2,7 +2,7 @@
 //
 // From a bootstrap to its end: what the server can do, an allocation by constraints with a space and volumes, a start
 // with compressed user data, the wait for the deployment, devices for containers, state in files, and the release. It waits JUJU_WAIT_S seconds
-// for the deployment, by default 30.
+// for the deployment, by default 30, and asks every JUJU_POLL_MS milliseconds, by default 100.
 package main
 
 import (
@@ -35,18 +35,24 @@ func userData() string {
 	return base64.StdEncoding.EncodeToString(packed.Bytes())
 }
 
-func deployed(controller gomaasapi.Controller, agent, id string) gomaasapi.Machine {
-	seconds, err := strconv.Atoi(os.Getenv("JUJU_WAIT_S"))
+func setting(name string, otherwise int) int {
+	number, err := strconv.Atoi(os.Getenv(name))
 	if err != nil {
-		seconds = 30
+		return otherwise
 	}
-	for try := 0; try < 10*seconds; try++ {
+	return number
+}
+
+func deployed(controller gomaasapi.Controller, agent, id string) gomaasapi.Machine {
+	poll := time.Duration(setting("JUJU_POLL_MS", 100)) * time.Millisecond
+	end := time.Now().Add(time.Duration(setting("JUJU_WAIT_S", 30)) * time.Second)
+	for time.Now().Before(end) {
 		found, err := controller.Machines(gomaasapi.MachinesArgs{AgentName: agent, SystemIDs: []string{id}})
 		must(err, "machines")
 		if len(found) == 1 && strings.EqualFold(found[0].StatusName(), "deployed") {
 			return found[0]
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(poll)
 	}
 	must(fmt.Errorf("machine %s is not deployed", id), "machines")
 	return nil

@@ -15,7 +15,7 @@ from tests.faults.consistency import OVERCOMMITTED
 from tests.faults.matrix.site import NOT_READY, MatrixSite
 from tests.waiting import eventually
 
-QUIET_S = 15.0
+QUIET_S = 150.0  # longer than a deployment waits for a rack that an earlier cell has stopped: 60 s, and a pause
 
 _OPEN = """
     select id, kind, state, step, attempt, error_message, lease_owner is not null as leased from operation

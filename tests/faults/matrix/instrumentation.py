@@ -21,6 +21,7 @@ from common.rpc.session import Session
 from rackd.drivers.simulated.fault_injection import FaultInjector
 from rackd.drivers.simulated.store import Store
 from regiond.api.dispatch import Api
+from regiond.idempotency.model import IdempotencyKey
 from regiond.machines.compose.reservation import Reservations
 from regiond.operations import lease_store
 from regiond.operations.engine import Engine
@@ -62,7 +63,7 @@ def _request(instrumentation: Instrumentation) -> Wrapper:
     def wrapper(answer: Any) -> Any:
         async def wrapped(self: Api, resource: Any, path: Any, request: Any, request_id: str) -> Any:
             trace = instrumentation.trace
-            if trace is not None and request.idempotency_key == trace.key:
+            if trace is not None and request.method != "GET" and request.idempotency_key in {None, trace.key}:
                 traced.set((trace, REQUEST))
             return await answer(self, resource, path, request, request_id)
 
@@ -71,13 +72,17 @@ def _request(instrumentation: Instrumentation) -> Wrapper:
     return wrapper
 
 
+def _key_text(key: IdempotencyKey | None) -> str | None:
+    return None if key is None else key.text
+
+
 def _batch(instrumentation: Instrumentation) -> Wrapper:
     """Concurrent composes commit in one transaction, in the context of none of the requests."""
 
     def wrapper(write: Any) -> Any:
         async def wrapped(self: Reservations, batch: Any) -> Any:
             trace = instrumentation.trace
-            if trace is None or all(one.request.idempotency_key != trace.key for one in batch):
+            if trace is None or all(_key_text(one.request.idempotency_key) != trace.key for one in batch):
                 return await write(self, batch)
             before = traced.set((trace, REQUEST))
             try:

@@ -29,8 +29,8 @@ HARDWARE: Mapping[str, Any] = {
     "networks": "lan:10.1.0.0/24,dmz:10.2.0.0/24",
 }  # fmt: skip
 FAST_RECONNECT = Environment(backoff=Backoff(first_s=0.04, longest_s=0.3, rejected_s=0.3))
-LINK_DEADLINE_S = 15.0
-REFRESH_DEADLINE_S = 15.0
+LINK_DEADLINE_S = 60.0
+REFRESH_DEADLINE_S = 60.0
 NOT_READY = """
     select id, name from vm_host h where state <> 'ready'
         or not exists (select from rack_reach r where r.host_id = h.id and r.reaches)

@@ -19,7 +19,7 @@ from tests.faults.matrix.site import MatrixSite
 from tests.faults.matrix.trace import Trace
 from tests.faults.scenarios.scenario import Outcome, Scenario, problem
 
-DEADLINE_S = 15.0
+DEADLINE_S = consistency.QUIET_S
 
 
 async def points_of(site: MatrixSite, scenario: Scenario) -> list[Point]:

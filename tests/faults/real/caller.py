@@ -7,7 +7,7 @@ from typing import Any
 from attrs import define
 
 from common.errors import DeadlineExceeded, InnkeeperError, LinkLost
-from innkeeper.http import Answer
+from innkeeper.answer import Answer
 from tests.faults.scenarios.scenario import REPEATED, Request, RequestScenario, send
 from tests.faults.scenarios.site import Site
 from tests.waiting import eventually

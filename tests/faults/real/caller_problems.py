@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from common.errors import InnkeeperError
-from innkeeper.http import Answer
+from innkeeper.answer import Answer
 from tests.deployment.deployment import ENDED
 
 Learned = Answer | InnkeeperError | None

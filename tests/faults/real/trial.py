@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import define, field
 
-from innkeeper.http import Answer
+from innkeeper.answer import Answer
 from regiond.operations.model import OperationKind
 from tests.faults.cells import Cell, CellResult, Victim
 from tests.faults.real.caller import Caller

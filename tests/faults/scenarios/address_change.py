@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from common.errors import HostUnreachable, InnkeeperError
-from innkeeper.http import Answer
+from innkeeper.answer import Answer
 from regiond.operations.model import OperationKind
 from tests.faults.scenarios.lxd import FakeLxdHost, trust_problems
 from tests.faults.scenarios.machines import unexpected_machines

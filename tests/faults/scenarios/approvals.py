@@ -10,7 +10,7 @@ from attrs import frozen
 
 from common.values import OwnershipMarker
 from common.volume_names import volume_name
-from innkeeper.http import Answer
+from innkeeper.answer import Answer
 from regiond.operations.model import OperationKind
 from regiond.reconciler.model import DiscrepancyKind
 from tests.faults.scenarios.adoption import HostGuest, remove_guest, snapshot, unexpected_changes

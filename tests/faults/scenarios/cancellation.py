@@ -33,7 +33,7 @@ class Cancel(Compose):
         if opened.operation_id is None or not simulated(site).call_fails(state.host, FAILING_CALL):
             return opened
         await eventually(lambda: self._has_failed(site, opened.operation_id))
-        await cancel(site, opened.operation_id, key)
+        await cancel(site, opened.operation_id)
         simulated(site).restore_calls()
         return opened
 

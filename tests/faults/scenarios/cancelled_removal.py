@@ -44,14 +44,14 @@ class CancelRemoval(RemoveHost):
         if opened.operation_id is None or not simulated(site).call_fails(state, FAILING_CALL):
             return opened
         await eventually(lambda: self._deletes(site, opened.operation_id))
-        await self._cancel(site, opened.operation_id, key)
+        await self._cancel(site, opened.operation_id)
         simulated(site).restore_calls()
         return opened
 
-    async def _cancel(self, site: Site, operation_id: int, key: str) -> None:
+    async def _cancel(self, site: Site, operation_id: int) -> None:
         """No deletion is undone before the removal has waited for them once: otherwise its points would vary."""
         with simulated(site).attempts_held(OperationKind.DELETE):
-            await cancel(site, operation_id, key)
+            await cancel(site, operation_id)
             await eventually(lambda: site.fetchval(_HAS_WAITED, operation_id))
 
     async def _deletes(self, site: Site, operation_id: Any) -> bool:

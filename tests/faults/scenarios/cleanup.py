@@ -9,7 +9,7 @@ from uuid import UUID
 from attrs import frozen
 
 from common.values import OwnershipMarker
-from innkeeper.http import Answer
+from innkeeper.answer import Answer
 from regiond.operations.model import OperationKind
 from tests.faults.scenarios.machines import HostMachine, composed
 from tests.faults.scenarios.scenario import SUCCEEDS, Outcome, Request, Response, UnkeyedScenario, problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from innkeeper.http import Answer
+from innkeeper.answer import Answer
 from regiond.operations.model import OperationKind
 from tests.faults.scenarios.adoption import HostGuest, remove_guest, snapshot
 from tests.faults.scenarios.machines import unexpected_machines

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from attrs import define
 
 from common.certificates import make_authority, utc_now
-from innkeeper.http import Answer
+from innkeeper.answer import Answer
 from regiond.operations.model import OperationKind
 from tests.faults.scenarios.hosts import AddCellHost
 from tests.faults.scenarios.scenario import SUCCEEDS, Outcome, Request, Response, UnkeyedScenario, problem

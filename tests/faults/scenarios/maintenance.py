@@ -17,7 +17,7 @@ class MaintenanceDuringCompose(Compose):
 
     async def submit(self, site: Site, state: HostMachine, key: str) -> Response:
         opened = await super().submit(site, state, key)
-        await send(site, Request(path=state.host.path, op="maintenance"), key, respond_async=True)
+        await send(site, Request(path=state.host.path, op="maintenance"), None, respond_async=True)
         return opened
 
     async def check(self, site: Site, state: HostMachine, outcome: Outcome) -> Iterable[str]:

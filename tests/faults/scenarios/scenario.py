@@ -9,8 +9,9 @@ from typing import Any
 from attrs import field, frozen
 
 from common.errors import InnkeeperError
+from innkeeper.answer import Answer
 from innkeeper.api_description import Method
-from innkeeper.http import Answer, relative_path
+from innkeeper.http import relative_path
 from regiond.operations.model import OperationKind
 from tests.faults.scenarios.site import Site
 
@@ -61,7 +62,7 @@ class Scenario(ABC):
     """Stateless: what one cell needs is in the value that `prepare` returns. The runner kills and observes.
 
     `kinds` are the operations that the scenario starts, its own first. `ends` are the states in which it may end. If
-    not `keyed`, the API takes no Idempotency-Key for it.
+    not `keyed`, it is sent without an Idempotency-Key.
     """
 
     name: str
@@ -108,11 +109,12 @@ class RequestScenario(Scenario):
         if (known := await self.known(site, state)) is not None:
             return known
         request = await self.request(site, state)
-        return await self.answered(site, state, await send(site, request, key, respond_async=not self.waits))
+        sent = await send(site, request, key if self.keyed else None, respond_async=not self.waits)
+        return await self.answered(site, state, sent)
 
 
 class UnkeyedScenario(RequestScenario):
-    """The API takes no key here: a caller without an answer first finds out whether the request took effect."""
+    """A caller that has neither a key nor an answer first finds out whether the request took effect."""
 
     keyed = False
     waits = True
@@ -132,10 +134,10 @@ async def send(site: Site, request: Request, key: str | None, *, respond_async: 
     )  # fmt: skip
 
 
-async def cancel(site: Site, operation_id: Any, key: str) -> None:
-    """Cancels the operation. 409 is a success: it is being undone, or it has ended."""
+async def cancel(site: Site, operation_id: Any) -> None:
+    """Cancels the operation, without a key. 409 is a success: it is being undone, or it has ended."""
     try:
-        await send(site, Request(path=f"operations/{operation_id}/", op="cancel"), key, respond_async=True)
+        await send(site, Request(path=f"operations/{operation_id}/", op="cancel"), None, respond_async=True)
     except InnkeeperError as error:
         if error.details.get("status") != 409:
             raise

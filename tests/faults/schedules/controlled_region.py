@@ -14,6 +14,7 @@ from regiond.caller import Caller
 from regiond.components import Components, Storage
 from regiond.credentials.service import Credentials, KeyPairs, open_master_key
 from regiond.db.pool import Database
+from regiond.idempotency.service import IdempotencyKeys
 from regiond.operations import lease_store
 from regiond.operations.attempt import Attempt
 from regiond.operations.model import Operation
@@ -61,6 +62,7 @@ class ControlledRegion:
             database=self.database,
             credentials=self.credentials,
             key_pairs=self.key_pairs,
+            idempotency_keys=IdempotencyKeys(self.database, self.credentials, bytes(32)),
             authority=self.authority,
             installation_id=self.installation_id,
         )

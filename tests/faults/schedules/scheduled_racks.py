@@ -12,7 +12,8 @@ from uuid import UUID
 from attrs import define, field
 
 from common.errors import InnkeeperError, LinkLost, rebuild
-from common.rpc.commands import (
+from common.rpc.command import Command
+from common.rpc.host_commands import (
     HOST_ADOPT,
     HOST_COMPOSE,
     HOST_DECOMPOSE,
@@ -21,7 +22,6 @@ from common.rpc.commands import (
     HOST_POWER,
     HOST_REACH,
     HOST_REMOVE_VOLUMES,
-    Command,
     Fence,
 )
 from common.rpc.peers import Peer, Role

@@ -54,11 +54,15 @@ class UserActions(StateMachine):
     @rule(which=WHICH)
     def compose_again_with_its_key(self, which: int) -> None:
         request = self.composed[which % len(self.composed)]
-        self.request(self.services.machines.start_compose(ADMIN, request, idempotency_key=request.hostname))
+        self._compose_with_key(request, then="left")
 
     def _compose(self, request: ComposeRequest, *, then: str) -> None:
         self.composed.append(request)
-        self.request(self.services.machines.start_compose(ADMIN, request, idempotency_key=request.hostname), then=then)
+        self._compose_with_key(request, then=then)
+
+    def _compose_with_key(self, request: ComposeRequest, *, then: str) -> None:
+        key = self.services.idempotency_keys.key_of(ADMIN, request.hostname or "", repr(request).encode())
+        self.request(self.services.machines.start_compose(ADMIN, request, idempotency_key=key), then=then)
 
     @precondition(lambda self: self.snapshot.machines)
     @rule(which=WHICH, then=THEN)
@@ -78,7 +82,7 @@ class UserActions(StateMachine):
     @precondition(lambda self: self.snapshot.machines)
     @rule(which=WHICH, then=THEN)
     def release(self, which: int, then: str) -> None:
-        self.request(self.services.ownership.start_release(ADMIN, self.machine(which).system_id), then=then)
+        self.request(self.services.releases.start(ADMIN, self.machine(which).system_id), then=then)
 
     @precondition(lambda self: self.snapshot.machines)
     @rule(which=WHICH, broken=st.booleans())

@@ -104,6 +104,7 @@ ANSWERS: Mapping[str, Any] = {
     "audit.end": None,
     "audit.record": None,
     "audit.list": (AUDIT_ENTRY,),
+    "audit.count": 3,
     "audit.export": (RAW_ENTRY,),
     "audit.verify": CHAIN_REPORT,
 }

@@ -16,7 +16,8 @@ from regiond.ledger.service import fleet_capacity
 from regiond.long_list import LongList
 from regiond.operations.model import OperationKind
 from tests.unit.answers.shared import named
-from tests.unit.api_samples import CLUSTER, COUNTED, GUEST, HOST, NODES, OPERATION, UNKNOWN_HOST
+from tests.unit.host_samples import CLUSTER, COUNTED, HOST, NODES, UNKNOWN_HOST
+from tests.unit.machine_samples import GUEST, OPERATION
 
 
 def _host(host_id: int) -> HostView | NotFound:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from common.compose_request import ComposeRequest
 from common.values import PowerState
 from regiond.deletion_plan import DeletionPlan
 from regiond.long_list import LongList
-from regiond.machines.model import Adopted, Allocated, MachineToCompose
+from regiond.machines.model import Adopted, Allocated, DeviceView, MachineToCompose
 from regiond.machines.service import HostRemovalPlan, HostWorkload, MachineRemovalPlan
 from tests.unit.answers.shared import named
-from tests.unit.api_samples import DETACHED, DEVICE, FORGOTTEN, GUEST, MACHINE, OPERATION, PLACEMENT
+from tests.unit.machine_samples import DETACHED, DEVICE, FORGOTTEN, GUEST, MACHINE, OPERATION, PLACEMENT
 
 
 async def user_data(*_: Any) -> AsyncGenerator[bytes, None]:
     yield b"MIME-Version: 1.0\n"
+
+
+async def read_devices(system_ids: Sequence[str]) -> Sequence[DeviceView]:
+    return [DEVICE for one in system_ids if one == DEVICE.system_id]
 
 
 NIC_CHANGES = ("link", "unlink", "set_default_gateway", "clear_default_gateways", "update", "set_tag")
@@ -28,6 +32,7 @@ ANSWERS: Mapping[str, Any] = {
     ),
     "machines.removal_plan": HostRemovalPlan(name="hv-01", deleted=(), kept=()),
     "machines.list": lambda wanted: (MACHINE,) if MACHINE.hostname in wanted.hostnames or not wanted.hostnames else (),
+    "machines.system_ids": ("wdpx3n",),
     "machines.long_list": LongList.of((MACHINE,)),
     "machines.ordered_ids": (0,),
     "machines.read": named({"wdpx3n": MACHINE}),
@@ -40,16 +45,17 @@ ANSWERS: Mapping[str, Any] = {
     "machines.deletion_plan": MachineRemovalPlan(name="web-1"),
     "machines.query_power": PowerState.PAUSED,
     "allocation.start": OPERATION,
+    "allocation.with_devices": list,
     "allocation.allocated": Allocated(machine=MACHINE),
     "allocation.dry_run": MachineToCompose(
         request=ComposeRequest(), placement=PLACEMENT, disk_labels=(), nic_labels=()
     ),
-    "ownership.start_release": OPERATION,
+    "releases.start": OPERATION,
     "bulk.start": OPERATION,
     "bulk.plan": MachineRemovalPlan(name="2 machines"),
-    "ownership.release_plan": MachineRemovalPlan(name="web-1"),
-    "ownership.release_all_plan": MachineRemovalPlan(name="2 machines"),
-    "ownership.start_release_all": ("wdpx3n",),
+    "releases.plan": MachineRemovalPlan(name="web-1"),
+    "releases.plan_all": MachineRemovalPlan(name="2 machines"),
+    "releases.start_all": ("wdpx3n",),
     "ownership.set_owner_data": MACHINE,
     "ownership.mark_broken": MACHINE,
     "ownership.set_locked": MACHINE,
@@ -59,6 +65,7 @@ ANSWERS: Mapping[str, Any] = {
     "machines.power_parameters": {"wdpx3n": {"power_address": "qemu:///system", "power_id": "quick-fox"}},
     "ownership.update": MACHINE,
     "devices.list": lambda wanted: (DEVICE,) if DEVICE.hostname in wanted.hostnames or not wanted.hostnames else (),
+    "devices.long_list": LongList(keys=["dev123"], read=read_devices),
     "devices.read": named({"dev123": DEVICE}),
     **{f"devices.{name}": DEVICE for name in ("create", "update")},
     **{f"devices.{name}": DEVICE.nics[0] for name in ("add_nic", "update_nic", "link", "unlink")},

@@ -8,17 +8,8 @@ from typing import Any
 from common.errors import NotFound
 from regiond.events.model import EventBatch
 from tests.unit.answers.shared import DELETION_PLAN, named
-from tests.unit.api_samples import (
-    EVENT,
-    LOG,
-    OPEN_DISCREPANCY,
-    OPERATION,
-    RACK,
-    RACK_ID,
-    REGION,
-    REPAIRED_DISCREPANCY,
-    RPC_CLIENT,
-)
+from tests.unit.api_samples import EVENT, OPEN_DISCREPANCY, RACK, RACK_ID, REGION, REPAIRED_DISCREPANCY, RPC_CLIENT
+from tests.unit.machine_samples import LOG, OPERATION
 
 
 async def _batches() -> AsyncGenerator[EventBatch, None]:
@@ -27,6 +18,7 @@ async def _batches() -> AsyncGenerator[EventBatch, None]:
 
 ANSWERS: Mapping[str, Any] = {
     "operations.list": (OPERATION,),
+    "operations.count": 5,
     "operations.read": lambda operation_id: OPERATION if operation_id == 77 else NotFound("Not Found"),
     "operations.log": LOG,
     "operations.wait_reason": None,

@@ -75,10 +75,10 @@ async def test_invalid_fields_are_listed_one_per_line(logged_in: Cli, region: Re
 
 
 @pytest.mark.parametrize(("status", "ends_with"), [(400, 1), (403, 3), (404, 4), (409, 5), (500, 1), (503, 6)])
-async def test_server_errors_are_printed_and_nothing_is_retried(
+async def test_answers_of_the_region_are_printed_and_nothing_is_repeated(
     logged_in: Cli, region: Region, status: int, ends_with: int
 ) -> None:
-    rejection = Reply(status, text="needs 4096 MiB of memory, 2100 free", headers={"Retry-After": "1"})
+    rejection = Reply(status, text="needs 4096 MiB of memory, 2100 free")
     region.give("POST vm-hosts/1/?op=compose", rejection)
     ran = await logged_in("admin", "vm-host", "compose", "1")
     assert (ran.status, ran.out, ran.err) == (ends_with, "", "needs 4096 MiB of memory, 2100 free\n")

@@ -29,7 +29,8 @@ async def test_the_chosen_default_is_used_and_listed(cli: Cli, region: Region) -
     assert (await cli("profiles", "default", "b")).status == 0
     region.give("GET vm-hosts/", Reply(200, []))
     assert (await cli("vm-hosts", "read")).status == 0
-    assert {each["name"]: each["default"] for each in (await cli("profiles")).plain} == {"a": False, "b": True}
+    for command in ("profiles", "list"):  # the latter is MAAS's name
+        assert {each["name"]: each["default"] for each in (await cli(command)).plain} == {"a": False, "b": True}
     assert (await cli("logout", "b")).status == 0
     assert [each["default"] for each in (await cli("profiles")).plain] == [True]  # the only one is left
 

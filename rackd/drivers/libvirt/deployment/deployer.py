@@ -83,6 +83,17 @@ def undeploy(client: Client, spec: GuestSpec, *, erase: bool, overwrite: bool) -
     log.info("disks_emptied", guest=domain.name, disks=len(emptied))
 
 
+def set_addresses(client: Client, spec: GuestSpec) -> None:
+    """Idempotent; errors are those of the driver contract."""
+    domain = _powered_off(client, spec)
+    tree = parse(domain.whole_definition(), f"the guest {domain.name}")
+    pool = guest_pool(client, spec.disks[0].pool_id)
+    delivery = dhcp_reservations.plan_replacement(client, spec, reservations_in(tree))
+    domain.discard_saved_memory()  # that guest has the addresses of before
+    _restore_seed(client, spec, domain, tree, pool, delivery)
+    log.info("addresses_set", guest=domain.name, reservations=len(delivery.reservations))
+
+
 def _restore_seed(
     client: Client, spec: GuestSpec, domain: Domain, tree: Element, pool: GuestPool, delivery: Delivery
 ) -> None:

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from common.deployment_spec import ImageRef
 from common.errors import DriverFailed, Unsupported
-from common.rpc.commands import CONTENT_PART_BYTES
+from common.rpc.region_commands import CONTENT_PART_BYTES
 from rackd.drivers.contract import ImageContent
 
 _HEADER = struct.Struct(">4sIQIIQIIQ")

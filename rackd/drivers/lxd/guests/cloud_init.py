@@ -10,10 +10,10 @@ from common.errors import InvalidRequest, Unsupported
 
 _EXTENSION = "cloud_init"  # without it the keys start with `user.`
 USER_DATA, NETWORK_CONFIG, META_DATA = "user-data", "network-config", "user.meta-data"
-KEYS = frozenset(
-    {META_DATA, "cloud-init.vendor-data", "user.vendor-data"}
-    | {f"{namespace}.{name}" for namespace in ("cloud-init", "user") for name in (USER_DATA, NETWORK_CONFIG)}
-)
+NETWORK_KEYS = frozenset({f"cloud-init.{NETWORK_CONFIG}", f"user.{NETWORK_CONFIG}"})
+KEYS = NETWORK_KEYS | {
+    META_DATA, "cloud-init.vendor-data", "user.vendor-data", f"cloud-init.{USER_DATA}", f"user.{USER_DATA}",
+}  # fmt: skip
 # Each discovery run reads the config of all instances, twice: as their own and as expanded by profiles. 200 guests with
 # so much are listed within `response_body.MAX_BODY_BYTES`.
 MAX_USER_DATA_BYTES = 128 * 1024

@@ -74,11 +74,30 @@ def undeploy(client: Client, instances: Instances, spec: GuestSpec, *, erase: bo
     if overwrite:
         erasure.check_overwritable(client, spec.disks if erase else spec.disks[:1])
     original = stopped_instance(instances, spec.ref)
+    leases, network = _addresses(client, instances, spec)
+    root = RootDisk(fingerprint=None, cloud_init=network, leases=leases)
+    name = replace(instances, original, root, spec.marker)
+    if erase:
+        erasure.erase_volumes(client, instances, spec, name)
+
+
+def set_addresses(client: Client, instances: Instances, spec: GuestSpec) -> None:
+    """Behaves as the driver contract says."""
+    where = path("instances", stopped_instance(instances, spec.ref)["name"])
+    leases, network = _addresses(client, instances, spec)
+    instance, etag = client.get_with_etag(where, project=instances.scope.project)
+    body = instance_config.with_addresses(instance, network, leases)
+    client.put(where, body, etag=etag, project=instances.scope.project)
+
+
+def _addresses(
+    client: Client, instances: Instances, spec: GuestSpec
+) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """Returns what brings the guest its static addresses: the leases of its NICs as `_leases` does, and the keys of
+    cloud-init's network config for the others.
+    """
     networks = preflight.networks_of(client, spec, instances.scope)
     prerequisites = instance_config.Prerequisites(networks=networks, extensions=instances.extensions)
     text = instance_config.network_config_of(spec, prerequisites)
-    keys = {} if text is None else {cloud_init.key(cloud_init.NETWORK_CONFIG, instances.extensions): text}
-    leases = _leases(client, spec, networks, instances.scope)
-    name = replace(instances, original, RootDisk(fingerprint=None, cloud_init=keys, leases=leases), spec.marker)
-    if erase:
-        erasure.erase_volumes(client, instances, spec, name)
+    network = {} if text is None else {cloud_init.key(cloud_init.NETWORK_CONFIG, instances.extensions): text}
+    return _leases(client, spec, networks, instances.scope), network

@@ -14,11 +14,13 @@ from common.units import BYTES_PER_MIB
 from rackd.drivers.architectures import kernel_architecture
 from rackd.drivers.cloud_init_network import network_config
 from rackd.drivers.lxd.guests import cloud_init
-from rackd.drivers.lxd.guests.nic_devices import device_of, is_leased
+from rackd.drivers.lxd.guests.nic_devices import device_of, is_leased, with_leases
 from rackd.drivers.lxd.inventory.ownership import COMPLETED_KEY, ROOT_VOLUME_KEY, VM, incomplete, marker_config
 
 PROFILE = "maas"  # applied if the project has it, so that an administrator can extend the instances
 CLOUD_INIT = "cloud-init-config"  # cannot clash with a NIC: it is longer than an interface name
+# A guest without LXD's agent reads cloud-init's config from a disk that LXD creates at start.
+CLOUD_INIT_DISK = {"type": "disk", "source": "cloud-init:config"}
 _NUMA_PLACEMENT = "numa_cpu_placement"  # an API extension
 
 
@@ -109,9 +111,24 @@ def devices_of(spec: GuestSpec, prerequisites: Prerequisites = NO_PREREQUISITES)
         boots = nic.boot or (number == 0 and not any(one.boot for one in spec.nics))
         devices[nic.name] = device_of(nic, prerequisites.networks, boots=boots)
     if network_config_of(spec, prerequisites) is not None:
-        # A guest without LXD's agent reads cloud-init's config from a disk that LXD creates at start.
-        devices[CLOUD_INIT] = {"type": "disk", "source": "cloud-init:config"}
+        devices[CLOUD_INIT] = CLOUD_INIT_DISK
     return devices
+
+
+def with_addresses(
+    instance: Mapping[str, Any], network: Mapping[str, str], leases: Mapping[str, Mapping[str, str]]
+) -> dict[str, Any]:
+    """Returns the body of `PUT /1.0/instances/NAME`: the instance with other addresses for its NICs.
+
+    `network` has cloud-init's network config by its key, or nothing; `leases` is as `with_leases` takes them.
+    """
+    others = {key: text for key, text in instance["config"].items() if key not in cloud_init.NETWORK_KEYS}
+    config = {**others, **network}
+    devices = with_leases({key: one for key, one in instance["devices"].items() if key != CLOUD_INIT}, leases)
+    if config.keys() & cloud_init.KEYS:
+        devices[CLOUD_INIT] = CLOUD_INIT_DISK
+    unchanged = ("architecture", "description", "ephemeral", "profiles", "stateful")
+    return {**{key: instance[key] for key in unchanged if key in instance}, "config": config, "devices": devices}
 
 
 def custom_volume(disk: DiskSpec) -> dict[str, Any]:

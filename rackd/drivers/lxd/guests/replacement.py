@@ -26,7 +26,7 @@ from common.values import GuestRef, OwnershipMarker
 from rackd.drivers.driver_errors import machine_not_found
 from rackd.drivers.lxd.connection.client import Conflict, Json, path
 from rackd.drivers.lxd.guests import cloud_init
-from rackd.drivers.lxd.guests.instance_config import CLOUD_INIT
+from rackd.drivers.lxd.guests.instance_config import CLOUD_INIT, CLOUD_INIT_DISK
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.nic_devices import with_leases
 from rackd.drivers.lxd.inventory.guests import STOPPED
@@ -149,8 +149,7 @@ def _devices(original: Json, root: RootDisk) -> dict[str, Mapping[str, str]]:
             priority = _NETBOOT_PRIORITY if root.fingerprint is None else _DISK_PRIORITY
             devices[name] = {**device, "boot.priority": priority}
     if root.cloud_init:
-        # A guest without LXD's agent reads cloud-init's config from a disk that LXD creates at start.
-        devices[CLOUD_INIT] = {"type": "disk", "source": "cloud-init:config"}
+        devices[CLOUD_INIT] = CLOUD_INIT_DISK
     return devices
 
 

@@ -1,17 +1,16 @@
-"""The commands of a link, with the types of their requests and responses.
+"""Commands of a region to a rack about hosts, with the types of their requests and responses.
 
-`streams` means that the response is a sequence of `reply` values. Released commands only grow.
+Released commands only grow.
 """
 
 from __future__ import annotations
-
-from typing import Generic, TypeVar
 
 from attrs import field, frozen
 
 from common.deployment_spec import HostImage, ImageRef
 from common.discovery import ImageCopy, MarkerOnOtherMember, OrphanedVolume, Problem, VolumeRef
 from common.guest_spec import GuestSpec
+from common.rpc.command import Command, Done
 from common.values import (
     Guest,
     GuestChange,
@@ -24,31 +23,6 @@ from common.values import (
     PowerState,
     Project,
 )
-from common.vm_host_report import VmHostReport
-
-Q = TypeVar("Q")
-R = TypeVar("R")
-
-
-@frozen
-class Command(Generic[Q, R]):
-    """A call by name, with the types of request and reply. With `streams`, the reply is a stream of items, which has
-    no limit in total with `endless`.
-    """
-
-    name: str
-    request: type[Q]
-    reply: type[R]
-    streams: bool = field(default=False, kw_only=True)
-    endless: bool = field(default=False, kw_only=True)
-
-
-@frozen(kw_only=True)
-class Done:
-    """An empty response."""
-
-
-# Region to rack ------------------------------------------------------------------------------------------------------
 
 
 @frozen(kw_only=True)
@@ -105,6 +79,14 @@ class ComposeCall:
 
 
 NOTHING_BEGAN = "nothing_began"
+
+
+@frozen(kw_only=True)
+class FenceCall:
+    """The rack rejects older attempts from now on, and responds when none acts on the machine any more."""
+
+    host_id: int
+    fence: Fence
 
 
 @frozen(kw_only=True)
@@ -206,6 +188,15 @@ class DeployReply:
 
 
 @frozen(kw_only=True)
+class SetAddressesCall:
+    """Makes the host reserve the addresses of the NICs in `spec`, and no others of the guest."""
+
+    access: HostAccess
+    spec: GuestSpec
+    fence: Fence
+
+
+@frozen(kw_only=True)
 class UndeployCall:
     """Empties the root disk of the guest and removes its cloud-init data.
 
@@ -292,49 +283,6 @@ class MarkerCall:
     exactly: bool = False
 
 
-@frozen(kw_only=True)
-class ConsoleLogCall:
-    """Asks for the last `max_bytes`, at most MAX_CONSOLE_LOG_BYTES, of a guest's serial output."""
-
-    access: HostAccess
-    guest: GuestRef
-    max_bytes: int
-
-
-@frozen(kw_only=True)
-class ConsoleLog:
-    """What the guest wrote, with its control characters and escape sequences."""
-
-    content: bytes = field(repr=False)
-
-
-@frozen(kw_only=True)
-class ConsoleCall:
-    """Opens the console of a guest. `console_id`, which the region chooses, names it in `ConsoleInput`."""
-
-    access: HostAccess
-    guest: GuestRef
-    console_id: str
-
-
-@frozen(kw_only=True)
-class ConsoleOutput:
-    """What the guest wrote, at most CONSOLE_PART_BYTES. The first is empty and says that the console is open."""
-
-    data: bytes = field(repr=False)
-
-
-@frozen(kw_only=True)
-class ConsoleInput:
-    """What the user typed, at most CONSOLE_PART_BYTES. Raises NotFound once the console has ended."""
-
-    console_id: str
-    data: bytes = field(repr=False)
-
-
-MAX_CONSOLE_LOG_BYTES = 64 * 1024
-CONSOLE_PART_BYTES = 16 * 1024
-
 HOST_TRUST = Command("host.trust", TrustCall, Done)
 HOST_UNTRUST = Command("host.untrust", UntrustCall, Done)
 HOST_PROJECTS = Command("host.projects", HostCall, ProjectList)
@@ -352,11 +300,10 @@ HOST_REMOVE_IMAGE = Command("host.remove_image", RemoveImageCall, Done)
 HOST_FIND_IMAGE = Command("host.find_image", FindImageCall, HostImage)
 HOST_DEPLOY = Command("host.deploy", DeployCall, DeployReply)
 HOST_UNDEPLOY = Command("host.undeploy", UndeployCall, Done)
+HOST_SET_ADDRESSES = Command("host.set_addresses", SetAddressesCall, Done)
+HOST_FENCE = Command("host.fence", FenceCall, Done)
 HOST_POWER = Command("host.power", PowerCall, PowerReply)
 HOST_FIND = Command("host.find", GuestCall, FoundGuest)
-HOST_CONSOLE = Command("host.console", ConsoleCall, ConsoleOutput, streams=True, endless=True)  # until it is cancelled
-HOST_CONSOLE_INPUT = Command("host.console_input", ConsoleInput, Done)
-HOST_CONSOLE_LOG = Command("host.console_log", ConsoleLogCall, ConsoleLog)
 HOST_WATCH = Command("host.watch", HostCall, Done)  # the rack sends HostEvent until the link ends
 HOST_DISCONNECT = Command("host.disconnect", DisconnectCall, Done)  # the rack also deletes the credentials
 
@@ -370,91 +317,3 @@ class HostEvent:
 
 
 HOST_EVENT = "host.event"
-
-# Rack to region ------------------------------------------------------------------------------------------------------
-
-
-@frozen(kw_only=True)
-class JoinCall:
-    """The only call that a peer without a certificate may make."""
-
-    token_secret: str = field(repr=False)
-    name: str
-    signing_request_pem: str
-
-
-@frozen(kw_only=True)
-class Joined:
-    """The new rack's id, certificate and trusted authority."""
-
-    rack_id: str
-    name: str
-    installation_id: str
-    certificate_pem: str
-    authority_pem: str
-
-
-@frozen(kw_only=True)
-class RenewCall:
-    """A certificate signing request for the same identity."""
-
-    signing_request_pem: str
-
-
-@frozen(kw_only=True)
-class Renewed:
-    """The renewed certificate and the trusted authority."""
-
-    certificate_pem: str
-    authority_pem: str
-
-
-@frozen(kw_only=True)
-class ContentRead:
-    """Asks for up to `size` bytes, at most CONTENT_PART_BYTES, of an image or of data that a call has named."""
-
-    sha256: str
-    offset: int
-    size: int
-
-
-@frozen(kw_only=True)
-class ContentPart:
-    """Shorter than requested only at the end of the content."""
-
-    data: bytes = field(repr=False)
-
-
-@frozen(kw_only=True)
-class ReportCall:
-    """The report of a guest that booted, with the secret of its deployment; with `vm_host`, that of its hypervisor."""
-
-    deployment_id: int
-    secret: str = field(repr=False)
-    vm_host: VmHostReport | None = None
-
-
-@frozen(kw_only=True)
-class UserDataCall:
-    """Asks for the user data of a guest whose hypervisor does not store it, with the secret of its deployment."""
-
-    deployment_id: int
-    secret: str = field(repr=False)
-
-
-CONTENT_PART_BYTES = 512 * 1024
-CONTENT_READ = Command("content.read", ContentRead, ContentPart)
-DEPLOYMENT_REPORT = Command("deployment.report", ReportCall, Done)
-DEPLOYMENT_USER_DATA = Command("deployment.user_data", UserDataCall, ContentPart, streams=True)
-RACK_JOIN = Command("rack.join", JoinCall, Joined)
-RACK_RENEW = Command("rack.renew", RenewCall, Renewed)
-
-
-@frozen(kw_only=True)
-class RegionAddresses:
-    """Body of the link event `region.addresses`, region to rack: the addresses of all regions."""
-
-    addresses: tuple[str, ...]
-
-
-REGION_ADDRESSES = "region.addresses"

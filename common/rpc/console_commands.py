@@ -1,0 +1,55 @@
+"""Commands of a region to a rack for the consoles of guests. Released commands only grow."""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+from common.rpc.command import Command, Done
+from common.values import GuestRef, HostAccess
+
+
+@frozen(kw_only=True)
+class ConsoleLogCall:
+    """Asks for the last `max_bytes`, at most MAX_CONSOLE_LOG_BYTES, of a guest's serial output."""
+
+    access: HostAccess
+    guest: GuestRef
+    max_bytes: int
+
+
+@frozen(kw_only=True)
+class ConsoleLog:
+    """What the guest wrote, with its control characters and escape sequences."""
+
+    content: bytes = field(repr=False)
+
+
+@frozen(kw_only=True)
+class ConsoleCall:
+    """Opens the console of a guest. `console_id`, which the region chooses, names it in `ConsoleInput`."""
+
+    access: HostAccess
+    guest: GuestRef
+    console_id: str
+
+
+@frozen(kw_only=True)
+class ConsoleOutput:
+    """What the guest wrote, at most CONSOLE_PART_BYTES. The first is empty and says that the console is open."""
+
+    data: bytes = field(repr=False)
+
+
+@frozen(kw_only=True)
+class ConsoleInput:
+    """What the user typed, at most CONSOLE_PART_BYTES. Raises NotFound once the console has ended."""
+
+    console_id: str
+    data: bytes = field(repr=False)
+
+
+MAX_CONSOLE_LOG_BYTES = 64 * 1024
+CONSOLE_PART_BYTES = 16 * 1024
+HOST_CONSOLE = Command("host.console", ConsoleCall, ConsoleOutput, streams=True, endless=True)  # until it is cancelled
+HOST_CONSOLE_INPUT = Command("host.console_input", ConsoleInput, Done)
+HOST_CONSOLE_LOG = Command("host.console_log", ConsoleLogCall, ConsoleLog)

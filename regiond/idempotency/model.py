@@ -1,0 +1,99 @@
+"""What becomes of a request with an idempotency key, and the answers that are kept. Pure."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import StrEnum
+
+from attrs import define, evolve, field, frozen
+
+LEASE = timedelta(seconds=30)
+MAX_ANSWER_BYTES = 1024 * 1024  # of the body; those of single objects have some 10 KiB
+MAX_ANSWERS = 2000  # of one account
+MAX_KEY_CHARS = 255
+
+
+@define(kw_only=True)
+class IdempotencyKey:
+    """The key of a request that runs now. `digest` identifies the request.
+
+    `is_recorded`: others see that the request runs. `is_tied`: it opens an operation, which needs no kept answer.
+    `operation_id` is set once an equal request is known to have opened that operation.
+    """
+
+    account_id: int
+    text: str
+    digest: bytes = field(repr=False)
+    is_recorded: bool = False
+    is_tied: bool = False
+    operation_id: int | None = None
+
+
+@frozen(kw_only=True)
+class StoredKey:
+    """What is known of a key: its request, and the operation or the answer; neither while the request runs.
+
+    `is_abandoned`: the region that ran the request ended, or lost the database, before it could say what came of it.
+    """
+
+    digest: bytes
+    operation_id: int | None = None
+    sealed_answer: bytes | None = field(default=None, repr=False)
+    is_abandoned: bool = False
+
+
+class Verdict(StrEnum):
+    """What a request with a key is to do."""
+
+    RUN = "run"
+    MISMATCH = "mismatch"  # the key belongs to another request
+    JOIN = "join"  # wait for the operation that an equal request opened
+    REPLAY = "replay"  # answer what an equal request was answered
+    WAIT = "wait"  # an equal request runs
+    UNKNOWN = "unknown"  # an equal request ran; nobody knows what came of it
+
+
+def decide(stored: StoredKey | None, digest: bytes) -> Verdict:
+    if stored is None:
+        return Verdict.RUN
+    if stored.digest != digest:
+        return Verdict.MISMATCH
+    if stored.operation_id is not None:
+        return Verdict.JOIN
+    if stored.sealed_answer is not None:
+        return Verdict.REPLAY
+    return Verdict.UNKNOWN if stored.is_abandoned else Verdict.WAIT
+
+
+@frozen(kw_only=True)
+class KeptAnswer:
+    """A successful answer of a request. `body` is None if it was too long to be kept."""
+
+    status: int
+    content_type: str
+    headers: Mapping[str, str] = field(factory=dict)
+    body: bytes | None = field(default=b"", repr=False)
+
+    def bounded(self) -> KeptAnswer:
+        """Without a body that is too long."""
+        return self if len(self.body or b"") <= MAX_ANSWER_BYTES else evolve(self, body=None)
+
+    def packed(self) -> bytes:
+        """As one text, compressed: the head as a line of JSON, then the body."""
+        head = {"status": self.status, "type": self.content_type, "headers": dict(self.headers)}
+        if self.body is None:
+            head["omitted"] = True
+        return zlib.compress(json.dumps(head).encode() + b"\n" + (self.body or b""))
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> KeptAnswer:
+        """Reverts `packed`."""
+        line, _, body = zlib.decompress(data).partition(b"\n")
+        head = json.loads(line)
+        return cls(
+            status=head["status"], content_type=head["type"], headers=head["headers"],
+            body=None if head.get("omitted") else body,
+        )  # fmt: skip

@@ -1,0 +1,81 @@
+"""Removes the operating system of a guest: what abort, release and deletion have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from common.errors import DriverFailed, NotFound
+from common.rpc.host_commands import HOST_UNDEPLOY, UndeployCall
+from regiond.machines.deployment import store
+from regiond.machines.deployment.model import DeploymentState
+from regiond.machines.steps import Target, power_off
+from regiond.networks import service as network_service
+from regiond.operations.model import Operation
+from regiond.operations.service import Journal, fence_of
+from regiond.racks.service import HostCalls
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+WRITE_DEADLINE_S = 600.0
+OVERWRITE_DEADLINE_S = 1800.0  # 200 GB at 110 MB/s
+
+
+async def empty_guest(
+    calls: HostCalls,
+    operation: Operation,
+    target: Target,
+    journal: Journal,
+    *,
+    erase: bool = False,
+    overwrite: bool = False,
+) -> bool:
+    """Powers the guest off, then as `empty_disks`. False if the host has no such guest."""
+    try:
+        await power_off(calls, operation, target, journal)
+    except NotFound as error:
+        await journal.note("guest not found", reason=error.message)
+        return False
+    with guest_was_found():
+        await empty_disks(calls, operation, target, journal, erase=erase, overwrite=overwrite)
+    return True
+
+
+@contextmanager
+def guest_was_found() -> Iterator[None]:
+    """A host that has just powered the guest off and then does not find something, such as a storage pool, has failed:
+    the guest is there, with its disks. Raises DriverFailed for NotFound.
+    """
+    try:
+        yield
+    except NotFound as error:
+        raise DriverFailed(f"The virtual machine is off, but the rest was not done: {error.message}") from error
+
+
+async def empty_disks(
+    calls: HostCalls,
+    operation: Operation,
+    target: Target,
+    journal: Journal,
+    *,
+    erase: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Removes the operating system of a guest that is off, and makes its host reserve the addresses of `target`; with
+    `erase` and `overwrite` as the driver contract says. Raises NotFound if the host has no such guest.
+    """
+
+    async def begin(db: Db) -> None:
+        await store.set_state(db, target.machine_id, DeploymentState.ERASED)
+        await network_service.begin_reservation(db, target.machine_id)
+
+    await journal.write("erase", begin)
+    await journal.step("empty_disks" if erase else "empty_root_disk", reaches_host=True)
+    fence = fence_of(operation, str(target.spec.marker.machine_id))
+    await calls.call(
+        target.host_id, HOST_UNDEPLOY,
+        lambda access: UndeployCall(access=access, spec=target.spec, fence=fence, erase=erase, overwrite=overwrite),
+        deadline_s=OVERWRITE_DEADLINE_S if overwrite else WRITE_DEADLINE_S,
+    )  # fmt: skip

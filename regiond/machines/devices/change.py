@@ -1,0 +1,90 @@
+"""A change of a device or of its NICs: one transaction, with its event."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from attrs import frozen
+
+from common.errors import InvalidRequest, NotFound
+from regiond.caller import Caller
+from regiond.db.pool import Database
+from regiond.events.service import Events
+from regiond.machines import lifecycle_store, view_store
+from regiond.machines.device_model import DeviceFilter, DeviceView
+from regiond.machines.devices import store
+from regiond.machines.devices.model import check_vlan
+from regiond.machines.model import MachineView
+from regiond.machines.nics import store as nic_store
+from regiond.machines.ownership_rules import check_owner
+from regiond.networks import service as network_service
+from regiond.networks.model import Vlan
+from regiond.validation_messages import no_object
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+T = TypeVar("T")
+
+
+@frozen(kw_only=True)
+class DeviceChange:
+    """A change in progress: the row of `machine`, on which the device is, is locked."""
+
+    db: Db
+    caller: Caller
+    machine: MachineView
+    device: DeviceView
+
+    async def check_vlan(self, vlan: Vlan, *, field: str, what: str) -> None:
+        """Raises InvalidRequest under `field` unless a NIC of the machine is on `vlan`, that of `what`."""
+        allowed = await nic_store.vlan_ids(self.db, [nic.id for nic in self.machine.nics])
+        check_vlan(self.machine, vlan, await network_service.vlans(self.db, ids=allowed), field=field, what=what)
+
+    async def record(self, message: str, *, kind: str = "device_changed") -> None:
+        """Records an event of the machine."""
+        await Events.record(
+            self.db, kind, message, caller=self.caller, host_id=self.machine.host_id, system_id=self.machine.system_id
+        )
+
+
+async def change_device(
+    database: Database,
+    caller: Caller,
+    system_id: str,
+    work: Callable[[DeviceChange], Awaitable[T]],
+    *,
+    dry_run: bool = False,
+) -> T:
+    """Returns the result of `work`, which may run again after a deadlock. A dry run is rolled back.
+
+    Raises NotFound, NotAllowed and Busy.
+    """
+
+    async def change(db: Db) -> T:
+        parent = (await read_device(db, system_id, caller)).parent
+        await lifecycle_store.lock(db, [parent])
+        machine = await view_store.read(db, parent, caller=caller)
+        check_owner(caller, machine)
+        device = await read_device(db, system_id, caller)
+        return await work(DeviceChange(db=db, caller=caller, machine=machine, device=device))
+
+    return await database.in_transaction(change, dry_run=dry_run)
+
+
+async def read_device(db: Db, system_id: str, caller: Caller | None = None) -> DeviceView:
+    """Raises NotFound, also if the caller may not see it; no caller: the region."""
+    found = await store.devices(db, DeviceFilter(system_ids=(system_id,)), caller=caller)
+    if not found:
+        raise NotFound(no_object("device", system_id))
+    return found[0]
+
+
+async def check_mac(
+    db: Db, mac_address: str, *, caller: Caller, except_nic_id: int | None = None, field: str = "mac_address"
+) -> None:
+    """Raises InvalidRequest under `field` if another NIC has it. Names holders that the caller may see."""
+    holder = await store.holder_of_mac(db, mac_address, caller=caller, except_nic_id=except_nic_id)
+    if holder is not None:
+        raise InvalidRequest.of({field: [f"{mac_address} is that of {holder}."]})

@@ -1,0 +1,36 @@
+"""Takes MAC addresses from devices when guests of hosts have them: what a host reports wins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from regiond.events.model import Level
+from regiond.events.service import Events
+from regiond.machines import lifecycle_store
+from regiond.machines.devices import store
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+
+async def take_mac_addresses(db: Db, mac_addresses: Iterable[str], *, hostname: str) -> None:
+    """Deletes the NICs of devices that have them, before the machine `hostname` gets them, with a warning for each.
+
+    Another transaction can give one to a device afterwards: the caller's insert then waits for it and raises
+    UniqueViolationError.
+    """
+    wanted = list(mac_addresses)
+    parents = await store.machines_with_macs(db, wanted)
+    if not parents:
+        return
+    await lifecycle_store.lock(db, parents)  # as every change of a device
+    for nic in await store.delete_nics_with_macs(db, wanted):
+        released = "" if nic.address is None else f"; its address {nic.address} is released"
+        message = (
+            f"{nic.name} of the device {nic.device} was deleted: a guest on a VM host, the machine {hostname}, has its "
+            f"MAC address {nic.mac_address}{released}"
+        )
+        await Events.record(
+            db, "device_changed", message, level=Level.WARNING, host_id=nic.host_id, system_id=nic.parent
+        )

@@ -1,0 +1,42 @@
+"""Brings the addresses that a host reserves for a machine to those of the ledger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from common.rpc.host_commands import HOST_SET_ADDRESSES, SetAddressesCall
+from regiond.machines import nic_store
+from regiond.machines.guest_spec import nic_spec
+from regiond.machines.steps import Target
+from regiond.networks import service as network_service
+from regiond.operations.model import Operation
+from regiond.operations.service import Journal, fence_of
+from regiond.racks.service import HostCalls
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+SET_ADDRESSES_DEADLINE_S = 60.0
+
+
+async def with_nics_of_ledger(db: Db, target: Target) -> Target:
+    """Returns the target with its NICs as they are linked now."""
+    found = await nic_store.of_machines(db, [target.machine_id])
+    known = {nic.mac_address for nic in target.spec.nics}  # none of an adopted machine
+    nics = tuple(nic_spec(nic) for nic in found.get(target.machine_id, ()) if nic.mac_address in known)
+    return evolve(target, spec=evolve(target.spec, nics=nics))
+
+
+async def set_addresses(calls: HostCalls, operation: Operation, target: Target, journal: Journal) -> None:
+    """The guest is off. Raises NotFound if the host has no such guest."""
+    await journal.write("reserve_addresses", lambda db: network_service.begin_reservation(db, target.machine_id))
+    await journal.step("set_addresses", reaches_host=True)
+    fence = fence_of(operation, str(target.spec.marker.machine_id))
+    await calls.call(
+        target.host_id,
+        HOST_SET_ADDRESSES,
+        lambda access: SetAddressesCall(access=access, spec=target.spec, fence=fence),
+        deadline_s=SET_ADDRESSES_DEADLINE_S,
+    )

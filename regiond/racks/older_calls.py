@@ -1,0 +1,79 @@
+"""Excludes older calls on a machine from all racks that may still run one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+from common.errors import Busy, DeadlineExceeded, InnkeeperError, RackUnreachable, StaleAttempt
+from common.phrases import first_of
+from common.rpc.host_commands import HOST_FENCE, Fence, FenceCall
+from common.rpc.link import Link
+from regiond.racks.connected_racks import ConnectedRacks
+from regiond.racks.reach_model import WaitLimits
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+# In addition to the idle timeout of links, as long as a lease: by then a region has cancelled the attempt whose lease
+# it lost, and a rack has ended a link that its region had lost before, with what it had queued.
+LOST_RACK_MARGIN_S = 15.0
+LONGEST_CALL_S = 1800.0  # the longest deadline of a command: by then a rack has abandoned it
+_RACKS_NAMED = 5
+
+
+class SeenRacks(Protocol):
+    async def racks_to_wait_for(
+        self, host_id: int, waits: WaitLimits, *, ended: Collection[UUID], running: Collection[UUID]
+    ) -> Mapping[UUID, str]:
+        """See `RackReach`."""
+
+
+async def exclude_older_calls(
+    racks: ConnectedRacks, seen: SeenRacks, host_id: int, fence: Fence, *, since: datetime, link_idle_timeout_s: float
+) -> tuple[str, ...]:
+    """Returns when no rack runs a call of an older attempt on the machine; racks reject those that come later.
+
+    Raises Busy while a rack that has a link to this process runs one, at most LONGEST_CALL_S after `since`; returns
+    the names of the racks that still do then. Raises RackUnreachable while another rack may run one, at most
+    LOST_RACK_MARGIN_S longer than `link_idle_timeout_s` after `since`. Raises StaleAttempt after a newer attempt.
+    """
+    lost_s = link_idle_timeout_s + LOST_RACK_MARGIN_S
+    asked = await racks.of(host_id)
+    call = FenceCall(host_id=host_id, fence=fence)
+    errors = await asyncio.gather(*(_ask(rack.name, link, call, deadline_s=lost_s) for rack, link in asked))
+    answers = {rack.rack_id: error for (rack, _), error in zip(asked, errors, strict=True)}
+    ended = [rack_id for rack_id, error in answers.items() if error is None]
+    # Any other error says nothing about calls: the link was lost, or the release of the rack is older.
+    running = [rack_id for rack_id, error in answers.items() if isinstance(error, DeadlineExceeded)]
+    waits = WaitLimits(since=since, running_s=LONGEST_CALL_S, lost_s=lost_s)
+    found = await seen.racks_to_wait_for(host_id, waits, ended=ended, running=running)
+    if still := [name for rack_id, name in found.items() if rack_id in running]:
+        raise Busy(f"An earlier command to the machine still runs in rack {first_of(still, _RACKS_NAMED)}.")
+    if found:
+        names = first_of(list(found.values()), _RACKS_NAMED)
+        raise RackUnreachable(
+            f"An earlier command to the machine may still run in rack {names}, which this region cannot ask. It is "
+            f"waited for at most {lost_s:.0f} s.",
+            host=host_id,
+        )
+    return tuple(rack.name for rack, _ in asked if rack.rack_id in running)
+
+
+async def _ask(rack: str, link: Link, call: FenceCall, *, deadline_s: float) -> InnkeeperError | None:
+    """None if the rack has ended all older calls.
+
+    The deadline is longer than the idle timeout of links: a rack that responds to nothing loses its link first.
+    """
+    try:
+        await link.call(HOST_FENCE, call, deadline_s=deadline_s)
+    except StaleAttempt:
+        raise
+    except InnkeeperError as error:
+        log.info("older_calls_not_ended", rack=rack, host=call.host_id, code=error.code)
+        return error
+    return None

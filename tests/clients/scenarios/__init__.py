@@ -1,0 +1,1 @@
+"""What clients of MAAS do, from their first call to the last, with a host of any kind."""

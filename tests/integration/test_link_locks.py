@@ -1,0 +1,73 @@
+"""Concurrent changes of links: one order of locks (machine, subnet, NIC), and retries after a deadlock with others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from regiond.machines import lifecycle_store
+from regiond.machines.nics.restoration import restore_links
+from regiond.networks import service as network_service
+from tests.deployment.deployment import Deployment
+from tests.integration.tables import lock_waiters, rows
+from tests.integration.test_devices import interface_of, register
+from tests.integration.test_nic_links import Nic, allocated, subnet
+from tests.waiting import eventually
+
+
+async def link_nic(nic: Nic) -> Any:
+    return await nic.link("AUTO")
+
+
+async def link_device(nic: Nic) -> Any:
+    device = await register(nic.innkeeper, nic.system_id)
+    return await nic.innkeeper.post(interface_of(device), op="link_subnet", mode="AUTO", subnet="10.1.0.0/24")
+
+
+async def test_a_release_and_a_device_lock_in_the_same_order(innkeeper: Deployment) -> None:
+    """The release waits for the machine, and does not hold the subnet that the device is going to lock."""
+    nic = await allocated(innkeeper, interfaces="eth0:ip=10.1.0.7")
+    await nic.link("STATIC", ip_address="10.1.0.9", force="true")
+    ((machine_id, subnet_id),) = await rows(innkeeper, "select machine_id, subnet_id from machine_nic")
+    database = innkeeper.region.components.database
+
+    async def restore() -> tuple[str, ...]:
+        async with database.transaction() as db:
+            return await restore_links(db, machine_id)
+
+    async with database.transaction() as db:
+        await lifecycle_store.lock(db, [nic.system_id])
+        restoring = asyncio.create_task(restore())
+        await eventually(lambda: lock_waiters(database))
+        await network_service.lock_subnet(db, subnet_id)
+    assert await restoring == ()
+    assert await nic.links() == [("static", "10.1.0.7")]
+
+
+async def test_a_link_and_the_deletion_of_its_subnet_lock_in_the_same_order(innkeeper: Deployment) -> None:
+    """The link waits for the subnet, and does not hold the NIC that the deletion is going to change."""
+    nic = await allocated(innkeeper)
+    database = innkeeper.region.components.database
+    async with database.transaction() as db:
+        await network_service.lock_subnet(db, (await subnet(innkeeper))["id"])
+        linking = asyncio.create_task(nic.link("AUTO"))
+        await eventually(lambda: lock_waiters(database))
+        await db.execute("select from machine_nic for update nowait")
+    assert (await linking)["links"][0]["ip_address"] == "10.1.0.2"
+
+
+@pytest.mark.parametrize("link", [link_nic, link_device])
+async def test_a_link_that_loses_a_deadlock_is_retried(
+    innkeeper: Deployment, link: Callable[[Nic], Awaitable[Any]]
+) -> None:
+    nic = await allocated(innkeeper)
+    database = innkeeper.region.components.database
+    async with database.transaction() as db:
+        await db.execute("select from subnet for update")
+        linking = asyncio.ensure_future(link(nic))
+        await eventually(lambda: lock_waiters(database))
+        await db.execute("select from machine for update")  # PostgreSQL aborts the link, which waited longer
+    assert (await linking)["links"][0]["ip_address"] == "10.1.0.2"

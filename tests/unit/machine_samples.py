@@ -1,0 +1,156 @@
+"""A machine, its guest, its placement and its operations, as the services return them."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from attrs import evolve
+
+from regiond.hosts.model import GuestView
+from regiond.machines.model import (
+    DetachedMachine,
+    DeviceNicView,
+    DeviceView,
+    DiskView,
+    ForgottenMachine,
+    MachineState,
+    MachineView,
+    NicView,
+)
+from regiond.operations.model import LogLine, Operation, OperationKind, OperationState
+from regiond.placement.model import DiskPlacement, Evaluation, Placement
+from tests.unit.api_samples import AT, POOL, ZONE
+
+MACHINE = MachineView(
+    id=9,
+    uuid=UUID("11111111-2222-4333-8444-555555555555"),
+    system_id="wdpx3n",
+    hostname="quick-fox",
+    state=MachineState.READY,
+    power_state="paused",
+    architecture="amd64",
+    cores=2,
+    memory_mib=4096,
+    tags=("virtual",),
+    pool=POOL,
+    zone=ZONE,
+    owner="ann",
+    description="",
+    host_id=4,
+    host_name="hv-01",
+    host_system_id="k3xq7a",
+    driver="virsh",
+    guest_id=17,
+    disks=(
+        DiskView(
+            id=31,
+            index=0,
+            volume="v0",
+            storage_pool_name="images",
+            storage_pool_key="6e0b1a52-0000-4b8e-9a5e-3d3a3a3a3a3a",
+            size_bytes=5 * 10**9,
+            serial="abc0",
+            tags=(),
+        ),
+    ),
+    nics=(NicView(id=41, index=0, name="eth0", mac_address="52:54:00:00:00:01", kind="network", source="default"),),
+    created_at=AT,
+)
+DEVICE = DeviceView(
+    id=3,
+    system_id="dev123",
+    hostname="box",
+    description="",
+    parent="wdpx3n",
+    parent_id=9,
+    owner="ann",
+    zone=ZONE,
+    pool=POOL,
+    created_at=AT,
+    nics=(DeviceNicView(id=51, name="eth0", mac_address="52:54:00:00:00:20"),),
+)
+GUEST = GuestView(
+    id=17,
+    host_id=4,
+    host_name="hv-01",
+    name="quick-fox",
+    project="",
+    machine_id=9,
+    system_id="wdpx3n",
+    hostname="quick-fox",
+    power_state="on",
+    cores=2,
+    memory_mib=4096,
+    pinned_core_ids=(),
+    huge_pages_backed=False,
+)
+OPERATION = Operation(
+    id=77,
+    kind=OperationKind.COMPOSE,
+    state=OperationState.SUCCEEDED,
+    host_id=4,
+    host_name="hv-01",
+    machine_id=9,
+    system_id="wdpx3n",
+    hostname="quick-fox",
+    parent_id=None,
+    account_id=1,
+    username="admin",
+    created_at=AT,
+)
+RUNNING = evolve(OPERATION, state=OperationState.RUNNING)
+FAILED = evolve(
+    OPERATION,
+    state=OperationState.FAILED,
+    error_code="out_of_capacity",
+    error_message="needs 4 cores, 1 of 4 free",
+    error_details={"required": 4},
+)
+PLACEMENT = Placement(
+    ranked=(
+        Evaluation(
+            host_id=4,
+            host_name="hv-01",
+            score=0.5,
+            disks=(
+                DiskPlacement(
+                    label="root", size_bytes=8 * 10**9, tags=("local",), storage_pool_id=1, storage_pool="images"
+                ),
+            ),
+        ),
+    ),
+    rejected=(
+        Evaluation(host_id=5, host_name="hv-02", reasons=("needs 4 cores, 1 free (4 cores × ratio 1.0, 3 used)",)),
+    ),
+    summarized={"not enough cores free": 3},
+)
+DETACHED = DetachedMachine(
+    uuid=MACHINE.uuid,
+    system_id="wdpx3n",
+    hostname="quick-fox",
+    adopted=True,
+    host_name="hv-01",
+    driver="virsh",
+    address="qemu:///system",
+    project="",
+    pool="default",
+    zone="default",
+    owner=None,
+    architecture="amd64",
+    cores=2,
+    memory_mib=4096,
+    tags=("virtual",),
+    disks=({"volume": "v0", "pool_name": "images", "size_bytes": 5 * 10**9},),
+    nics=({"name": "eth0", "mac_address": "52:54:00:00:00:01"},),
+    detached_at=AT,
+)
+FORGOTTEN = ForgottenMachine(
+    system_id="wdpx3n",
+    hostname="web-1",
+    host_name="hv-01",
+    guest_name="Web_1",
+    guest_id=17,
+    forgotten_at=AT,
+    username="admin",
+)
+LOG = (LogLine(at=AT, attempt=1, step="claim", message="claimed", details={"cores": 2}),)
