@@ -129,7 +129,7 @@ async def test_another_attempt_of_the_deployment_waits_as_well(innkeeper: Deploy
         assert await eventually(lambda: fetchval(database, _FIRST_STEP, deployment, 2)) == WAIT_FOR_COMMAND
         reason = (await innkeeper.get(f"operations/{deployment}/"))["wait_reason"]
         assert reason == "It waits until the last command of its earlier attempt has ended."
-    await at_step(innkeeper, deployment, "wait_for_report")
+    assert await innkeeper.ended(deployment) == "succeeded"
 
 
 def ask_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
