@@ -133,12 +133,13 @@ async def test_an_error_that_a_rack_cannot_raise_is_rejected(rackless: Deploymen
         assert await rackless.ended(operation_id) == "cancelled"
 
 
-def discovery(innkeeper: Deployment, *more: Guest) -> Handler:
-    """Returns a handler that discovers the simulated host and adds these guests."""
+def discovery(innkeeper: Deployment, host_id: int, *more: Guest) -> Handler:
+    """Returns a handler that discovers simulated hosts and adds these guests to one; others are refreshed meanwhile."""
 
     async def discover(_: Link, call: HostCall) -> AsyncGenerator[DiscoveryPart, None]:
         found = SimulatedDriverFactory(innkeeper.folder / "simulated").open(call.access).discover()
-        for part in parts_of(evolve(found, guests=(*found.guests, *more))):
+        added = more if call.access.host_id == host_id else ()
+        for part in parts_of(evolve(found, guests=(*found.guests, *added))):
             yield part
 
     return discover
@@ -156,7 +157,7 @@ async def test_a_duplicate_marker_on_another_host_is_reported(innkeeper: Deploym
         )
     copy = Guest(name="vm", guest_id="7", power=PowerState.ON, cores=1, memory_mib=512, marker=marker)
     before = await ledger_of(innkeeper)
-    async with byzantine_rack(innkeeper, {HOST_DISCOVER: discovery(innkeeper, copy)}):
+    async with byzantine_rack(innkeeper, {HOST_DISCOVER: discovery(innkeeper, other["id"], copy)}):
         await innkeeper.post(f"vm-hosts/{other['id']}/", op="refresh")
         (message,) = await recorded_messages(innkeeper, "duplicate_marker_found")
         assert "another guest is: probably a copy" in message
