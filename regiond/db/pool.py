@@ -16,6 +16,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from common.errors import BadSettings, Busy, DatabaseUnavailable
 from regiond.db.errors import LOST, READ_ONLY, read_only, translating_connect_errors, translating_errors
+from regiond.db.known_types import Connection
 
 if TYPE_CHECKING:
     Row: TypeAlias = asyncpg.Record
@@ -74,6 +75,7 @@ class Database:
                 max_size=max_size,
                 timeout=CONNECT_DEADLINE_S,
                 command_timeout=COMMAND_DEADLINE_S,
+                connection_class=Connection,
                 init=set_json_codecs,
                 reset=_no_reset,
                 server_settings={
@@ -216,6 +218,7 @@ async def connect(
         return await asyncpg.connect(
             dsn,
             timeout=CONNECT_DEADLINE_S,
+            connection_class=Connection,
             server_settings={"application_name": application_name, "timezone": "UTC", **settings},
         )
 

@@ -1,0 +1,38 @@
+"""Connections that do not ask the server again for what PostgreSQL's own types, such as `integer[]`, consist of.
+
+asyncpg asks on every new connection, with a query that takes the server 10 ms. In a test run, that was a quarter of
+its work. There is no public setting for it: a test finds a release of asyncpg that works differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import asyncpg
+
+if TYPE_CHECKING:
+    _Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
+else:  # it cannot be subscripted at run time
+    _Connection = asyncpg.Connection
+
+FIRST_VARYING_OID = 10_000  # those below are in PostgreSQL's sources, the same in every database and release
+
+_known: dict[frozenset[int], list[asyncpg.Record]] = {}
+
+
+class Connection(_Connection):
+    """A connection of asyncpg that remembers PostgreSQL's own types for the whole process."""
+
+    async def _introspect_types(
+        self, typeoids: Iterable[int], timeout: float | None
+    ) -> tuple[list[asyncpg.Record], Any]:
+        wanted = frozenset(typeoids)
+        if wanted in _known:
+            # A statement with a name: asyncpg takes it that the unnamed one, which it may have prepared, is unchanged.
+            return _known[wanted], SimpleNamespace(name="known")
+        types, statement = await super()._introspect_types(typeoids, timeout)  # type: ignore[misc]
+        if max(wanted) < FIRST_VARYING_OID:
+            _known[wanted] = types
+        return types, statement
