@@ -94,13 +94,12 @@ class Attempt:
             waits = isinstance(raised, Busy)
             message = "undoing waits" if waits else "undoing failed, will retry"
             problem = _error_record(raised, self._operation).message
-            await self.note(message, error=problem)
             first = self._operation
             details = {**(first.error_details or {}), UNDO_WAITS_FOR: problem}  # until it ends
             await self._wait(
                 ErrorRecord(code=first.error_code or "", message=first.error_message or "", details=details),
                 at_most_s=UNDO_BUSY_S if waits else None,
-                logged=False,
+                entry=(message, {"error": problem}),
             )
 
     async def step(self, name: str, *, reaches_host: bool = False, **facts: Any) -> None:
@@ -154,7 +153,10 @@ class Attempt:
             error_details=error.details,
         )
 
-    async def _wait(self, error: ErrorRecord, *, at_most_s: float | None = None, logged: bool = True) -> None:
+    async def _wait(
+        self, error: ErrorRecord, *, at_most_s: float | None = None, entry: tuple[str, Mapping[str, Any]] | None = None
+    ) -> None:
+        """`entry`, or else the error, is logged in the same transaction: who reads it finds the operation waiting."""
         operation = self._operation
         state = advance(operation.state, OperationEvent.UNREACHABLE)
         delay_s = retry_delay_s(operation.failures, random.random())  # noqa: S311  # spreads retries, no secret
@@ -164,8 +166,7 @@ class Attempt:
         async with self._database.transaction() as db:
             if not await lease_store.wait(db, operation, self._owner, state, delay_s, error):
                 raise LeaseLost
-            if logged:
-                await self._log(db, self._step, error.message, facts)
+            await self._log(db, self._step, *(entry or (error.message, facts)))
         log.info("operation_waiting", operation=operation.id, kind=operation.kind.value, **facts)
 
     async def _suspend(self, at_most_s: float, is_due: Callable[[Db], Awaitable[bool]] | None = None) -> None:
