@@ -17,7 +17,7 @@ from common.errors import InnkeeperError
 from common.periodic import NextRoundIn, PeriodicTask
 from common.rpc.connection import Address, Handlers, Limits, Link, Role, Side, connect
 from common.rpc.handlers import reportable_error
-from common.rpc.peers import release_capability
+from common.rpc.peers import idle_timeout_capability, release_capability
 from common.rpc.region_commands import RACK_RENEW, REGION_ADDRESSES, RegionAddresses, RenewCall
 from common.rpc.tls import MemberTls
 from common.serialization import from_dict
@@ -83,7 +83,10 @@ class RegionLinks:
         self._side = Side(
             role=Role.RACK,
             name=identity.name,
-            capabilities=(release_capability(version("innkeeper")),),
+            capabilities=(
+                release_capability(version("innkeeper")),
+                idle_timeout_capability(limits.idle_timeout_s),
+            ),
             handlers=handlers,
             on_event=self._on_event,
             limits=limits,

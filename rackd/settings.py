@@ -7,7 +7,7 @@ from pathlib import Path
 from attrs import frozen
 
 from common.logging import LEVELS
-from common.rpc.session import IDLE_TIMEOUT_S
+from common.rpc.session import IDLE_TIMEOUT_S, LONGEST_IDLE_TIMEOUT_S
 from common.settings import setting
 
 CONFIG_FILE = Path("/etc/innkeeper/rackd.toml")
@@ -28,7 +28,7 @@ class RackSettings:
         IDLE_TIMEOUT_S,
         "Seconds without data after which the rack closes a link.",
         at_least=3,
-        at_most=600,
+        at_most=LONGEST_IDLE_TIMEOUT_S,
     )
     report_host: str = setting(
         "127.0.0.1", "The address on which deployed guests report that they have booted; empty for all."

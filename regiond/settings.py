@@ -9,7 +9,7 @@ from attrs import frozen
 from common.errors import BadSettings
 from common.ip_networks import LOOPBACK, IpNetworks
 from common.logging import LEVELS
-from common.rpc.session import IDLE_TIMEOUT_S
+from common.rpc.session import IDLE_TIMEOUT_S, LONGEST_IDLE_TIMEOUT_S
 from common.settings import setting
 
 CONFIG_FILE = Path("/etc/innkeeper/regiond.toml")
@@ -118,7 +118,10 @@ class RegionSettings:
         choices=("spread", "pack"),
     )
     link_idle_timeout_s: float = setting(
-        IDLE_TIMEOUT_S, "Seconds without data after which the region closes a link.", at_least=3, at_most=600
+        IDLE_TIMEOUT_S,
+        "Seconds without data after which the region closes a link.",
+        at_least=3,
+        at_most=LONGEST_IDLE_TIMEOUT_S,
     )
     reconciler_auto_repair: bool = setting(
         True, "Whether discrepancies with the repair policy automatic are repaired, not only recorded."

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from common.certificates import Role
 from common.errors import InvalidRequest
+from common.rpc.session import LONGEST_IDLE_TIMEOUT_S
 
 __all__ = ["Address", "Peer", "Role"]
 
@@ -49,6 +50,7 @@ class Address:
 
 
 _RELEASE = "release:"
+_IDLE_TIMEOUT = "idle-timeout:"
 
 
 def release_capability(release: str) -> str:
@@ -59,3 +61,21 @@ def release_capability(release: str) -> str:
 def release_of(capabilities: Iterable[str]) -> str | None:
     """Returns the release that the peer reported; None if it did not, like older releases."""
     return next((one.removeprefix(_RELEASE)[:100] for one in sorted(capabilities) if one.startswith(_RELEASE)), None)
+
+
+def idle_timeout_capability(idle_timeout_s: float) -> str:
+    """Returns the capability by which a peer reports after how many seconds without data it ends a link."""
+    return f"{_IDLE_TIMEOUT}{idle_timeout_s:g}"
+
+
+def idle_timeout_of(capabilities: Iterable[str]) -> float | None:
+    """Returns the seconds that the peer reported, at most those that a setting permits.
+
+    None if it reported none, like older releases, or no number of seconds.
+    """
+    text = next((one.removeprefix(_IDLE_TIMEOUT) for one in sorted(capabilities) if one.startswith(_IDLE_TIMEOUT)), "")
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return min(seconds, LONGEST_IDLE_TIMEOUT_S) if seconds > 0 else None

@@ -11,7 +11,7 @@ from regiond.ledger import service as ledger
 from regiond.machines import lifecycle_store, store
 from regiond.machines.deployment.disks import empty_guest
 from regiond.machines.model import MachineState
-from regiond.machines.steps import Target, record_event, wait_for_superseded
+from regiond.machines.steps import Target, record_event, wait_for_older_commands
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
@@ -62,7 +62,7 @@ class DeleteMachine:
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
         target = Target.of(operation)
-        await wait_for_superseded(self._calls, operation, target, journal)
+        await wait_for_older_commands(self._calls, operation, target, journal)
         if operation.request.get("overwrite"):  # of a release that deletes the machine
             await empty_guest(self._calls, operation, target, journal, erase=True, overwrite=True)
         await journal.step("remove_guest", reaches_host=True)

@@ -23,7 +23,7 @@ from regiond.machines.steps import (
     power_off,
     record_event,
     set_power,
-    wait_for_superseded,
+    wait_for_older_commands,
 )
 from regiond.networks import service as network_service
 from regiond.operations.model import Operation, OperationKind
@@ -96,7 +96,7 @@ class ReleaseMachine:
         The guest is off before its NICs are linked as before: until then it uses the addresses of its owner.
         """
         request = operation.request
-        await wait_for_superseded(self._calls, operation, target, journal)
+        await wait_for_older_commands(self._calls, operation, target, journal)
         if request.get("shuts_down"):
             await journal.step("shut_down", reaches_host=True)
             power = await set_power(self._calls, operation, target, PowerAction.OFF, grace_s=self._grace_s)

@@ -13,7 +13,7 @@ from common.values import NicKind, PowerAction, PowerState
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.machines import store
-from regiond.operations.model import SUPERSEDED, WAIT_FOR_SUPERSEDED, Operation, OperationKind
+from regiond.operations.model import SUPERSEDED, WAIT_FOR_COMMAND, WAIT_FOR_SUPERSEDED, Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
 
@@ -55,22 +55,36 @@ class Target:
         return tuple(nic.mac_address for nic in self.spec.nics if nic.kind is NicKind.NETWORK)
 
 
-async def wait_for_superseded(calls: HostCalls, operation: Operation, target: Target, journal: Journal) -> None:
-    """Returns when no rack acts any more for the operation that this one superseded, if any."""
+async def wait_for_command(calls: HostCalls, operation: Operation, target: Target, journal: Journal) -> None:
+    """Returns when no rack acts any more for an earlier attempt of the operation.
+
+    It may have ended in the middle of a command: it was cancelled, or its region or the link to its rack was lost.
+    """
+    if operation.reached_host:
+        await journal.step(WAIT_FOR_COMMAND)
+        await _exclude_older(calls, operation, target, journal, oldest_id=operation.id)
+
+
+async def wait_for_older_commands(calls: HostCalls, operation: Operation, target: Target, journal: Journal) -> None:
+    """As `wait_for_command`; of an operation that has not reached the host, for the one that it superseded, if any."""
     superseded = operation.request.get(SUPERSEDED)
-    if superseded is not None:
+    if superseded is not None and not operation.reached_host:
         await journal.step(WAIT_FOR_SUPERSEDED, superseded=superseded)
-        await exclude_older(calls, operation, target, journal)
+        await _exclude_older(calls, operation, target, journal, oldest_id=superseded)
+    await wait_for_command(calls, operation, target, journal)
 
 
-async def exclude_older(calls: HostCalls, operation: Operation, target: Target, journal: Journal) -> None:
+async def _exclude_older(
+    calls: HostCalls, operation: Operation, target: Target, journal: Journal, *, oldest_id: int
+) -> None:
     """Returns when no rack acts on the guest for an older attempt or operation. Raises Busy and RackUnreachable before.
 
     Racks do not know of each other's calls: another one than this attempt uses could start or write the guest later.
-    The caller has begun a step for it, whose time limits the wait.
+    The caller has begun a step for it, whose time limits the wait. No operation before `oldest_id` has left a call.
     """
     fence = fence_of(operation, str(target.spec.marker.machine_id))
-    running = await calls.exclude_older(target.host_id, fence, since=await journal.step_began_at())
+    began_at = await journal.step_began_at()
+    running = await calls.exclude_older(target.host_id, fence, since=began_at, oldest_id=oldest_id)
     if running:
         await journal.note("an earlier command still runs; it is no longer waited for", racks=list(running))
 

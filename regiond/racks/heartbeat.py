@@ -17,12 +17,13 @@ from common.errors import DatabaseUnavailable
 from common.periodic import PeriodicTask
 from regiond.db.pool import Database
 from regiond.racks import heartbeat_store
-from regiond.racks.heartbeat_store import RegionRow
+from regiond.racks.heartbeat_store import RackReport, RegionRow
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 WRITE_EVERY_S = 10.0  # other regions treat a process as dead after 30 s
 DELETE_DEADLINE_S = 5.0
+NO_REPORT = RackReport()
 
 _MACHINE_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -54,7 +55,7 @@ class Heartbeat:
         self._api_url = api_url
         self._release = release
         self._schema_number = schema_number
-        self._rack_releases: dict[UUID, str] = {}
+        self._reports: dict[UUID, RackReport] = {}
         self._link_counts: dict[UUID, int] = {}
         self._writing = asyncio.Lock()
         self._task = PeriodicTask(
@@ -86,7 +87,7 @@ class Heartbeat:
             return
         await self._task.stop()
         self._link_counts.clear()
-        self._rack_releases.clear()
+        self._reports.clear()
         try:
             async with asyncio.timeout(DELETE_DEADLINE_S):
                 await self.delete_region(self.region_id)
@@ -112,12 +113,10 @@ class Heartbeat:
         async with self._database.connection() as db:
             await heartbeat_store.delete_region(db, region_id)
 
-    async def add_link(self, rack_id: UUID, *, release: str | None = None) -> None:
+    async def add_link(self, rack_id: UUID, report: RackReport = NO_REPORT) -> None:
         """Records a new link to the rack. Links are counted: a new one can precede the end of the old one."""
         self._link_counts[rack_id] = self._link_counts.get(rack_id, 0) + 1
-        self._rack_releases.pop(rack_id, None)
-        if release is not None:
-            self._rack_releases[rack_id] = release
+        self._reports[rack_id] = report
         await self.write()
 
     async def remove_link(self, rack_id: UUID) -> None:
@@ -144,8 +143,8 @@ class Heartbeat:
             api_url=self._api_url(),
         )
 
-    def _linked_racks(self) -> dict[UUID, str | None]:
-        return {rack_id: self._rack_releases.get(rack_id) for rack_id in sorted(self._link_counts)}
+    def _linked_racks(self) -> dict[UUID, RackReport]:
+        return {rack_id: self._reports.get(rack_id, NO_REPORT) for rack_id in sorted(self._link_counts)}
 
     async def _write_and_note_error(self) -> None:
         try:

@@ -33,11 +33,12 @@ _DELETE_LINKS = "delete from rack_link where region_id = $1 and not (rack_id = a
 # Rows are locked in id order, because other regions update the same racks: no deadlock.
 _UPDATE_RACKS = """
     with linked as (
-        select r.id, held.release
-          from rack r join unnest($1::uuid[], $2::text[]) held (id, release) on held.id = r.id
+        select r.id, held.release, held.idle_s
+          from rack r join unnest($1::uuid[], $2::text[], $3::float8[]) held (id, release, idle_s) on held.id = r.id
          order by r.id for no key update of r
     )
-    update rack set seen_at = now(), release = coalesce(linked.release, rack.release)
+    update rack set seen_at = now(), release = coalesce(linked.release, rack.release),
+           link_idle_timeout_s = coalesce(linked.idle_s, rack.link_idle_timeout_s)
       from linked where rack.id = linked.id
 """
 
@@ -55,8 +56,16 @@ class RegionRow:
     api_url: str | None = None
 
 
-async def write(db: Db, region: RegionRow, linked_racks: Mapping[UUID, str | None]) -> None:
-    """Records that the region process lives and has links to exactly `linked_racks`, with their releases, seen now.
+@frozen(kw_only=True)
+class RackReport:
+    """What a rack reports of itself when it connects; older releases report less."""
+
+    release: str | None = None
+    link_idle_timeout_s: float | None = None
+
+
+async def write(db: Db, region: RegionRow, linked_racks: Mapping[UUID, RackReport]) -> None:
+    """Records that the region process lives and has links to exactly `linked_racks`, with their reports, seen now.
 
     Deletes regions that were silent for ten minutes and addresses not seen for a week. Idempotent.
     """
@@ -69,7 +78,10 @@ async def write(db: Db, region: RegionRow, linked_racks: Mapping[UUID, str | Non
         await db.execute(_UPSERT_ADDRESS, region.rpc_address)
     await db.execute(_INSERT_LINKS, region.id, rack_ids)
     await db.execute(_DELETE_LINKS, region.id, rack_ids)
-    await db.execute(_UPDATE_RACKS, rack_ids, [linked_racks[rack_id] for rack_id in rack_ids])
+    reports = [linked_racks[rack_id] for rack_id in rack_ids]
+    await db.execute(
+        _UPDATE_RACKS, rack_ids, [one.release for one in reports], [one.link_idle_timeout_s for one in reports]
+    )
     await db.execute(_DELETE_DEAD_REGIONS)
     await db.execute(_DELETE_OLD_ADDRESSES)
 

@@ -18,11 +18,12 @@ from common.errors import (
 )
 from common.periodic import PeriodicTask
 from common.rpc.link import Link
-from common.rpc.peers import release_of
+from common.rpc.peers import idle_timeout_of, release_of
 from common.rpc.region_commands import REGION_ADDRESSES, RegionAddresses
 from common.values import HostAccess
 from regiond.racks.concurrent_calls import concurrently
 from regiond.racks.heartbeat import Heartbeat
+from regiond.racks.heartbeat_store import RackReport
 from regiond.racks.host_calls import Guard, HostCalls
 from regiond.racks.host_event_receiver import GuestChanges, HostEventReceiver, RefreshRequests
 from regiond.racks.host_watches import HOST_DEADLINE_S, HOST_LOST, HostWatches
@@ -120,7 +121,10 @@ class LinkSupervisor:
             return
         rack_id = UUID(link.peer.id)
         self._links.add(rack_id, link)
-        await self._heartbeat.add_link(rack_id, release=release_of(link.capabilities))
+        reported = RackReport(
+            release=release_of(link.capabilities), link_idle_timeout_s=idle_timeout_of(link.capabilities)
+        )
+        await self._heartbeat.add_link(rack_id, reported)
         link.send_event(REGION_ADDRESSES, RegionAddresses(addresses=await self._heartbeat.addresses()))
         self._spawn(self._probe_all_hosts(rack_id))
 

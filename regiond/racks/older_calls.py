@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -14,8 +14,9 @@ from common.errors import Busy, DeadlineExceeded, InnkeeperError, RackUnreachabl
 from common.phrases import first_of
 from common.rpc.host_commands import HOST_FENCE, Fence, FenceCall
 from common.rpc.link import Link
+from common.rpc.session import IDLE_TIMEOUT_S
 from regiond.racks.connected_racks import ConnectedRacks
-from regiond.racks.reach_model import WaitLimits
+from regiond.racks.reach_model import AwaitedRack, WaitLimits
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -29,33 +30,45 @@ _RACKS_NAMED = 5
 class SeenRacks(Protocol):
     async def racks_to_wait_for(
         self, host_id: int, waits: WaitLimits, *, ended: Collection[UUID], running: Collection[UUID]
-    ) -> Mapping[UUID, str]:
+    ) -> Sequence[AwaitedRack]:
         """See `RackReach`."""
 
 
 async def exclude_older_calls(
-    racks: ConnectedRacks, seen: SeenRacks, host_id: int, fence: Fence, *, since: datetime, link_idle_timeout_s: float
+    racks: ConnectedRacks,
+    seen: SeenRacks,
+    host_id: int,
+    fence: Fence,
+    *,
+    since: datetime,
+    oldest_id: int,
+    link_idle_timeout_s: float,
 ) -> tuple[str, ...]:
     """Returns when no rack runs a call of an older attempt on the machine; racks reject those that come later.
 
     Raises Busy while a rack that has a link to this process runs one, at most LONGEST_CALL_S after `since`; returns
     the names of the racks that still do then. Raises RackUnreachable while another rack may run one, at most
-    LOST_RACK_MARGIN_S longer than `link_idle_timeout_s` after `since`. Raises StaleAttempt after a newer attempt.
+    LOST_RACK_MARGIN_S longer than the idle timeout of its links after `since`. Raises StaleAttempt after a newer
+    attempt. `link_idle_timeout_s` is that of this region. No operation before `oldest_id` has left a call.
     """
-    lost_s = link_idle_timeout_s + LOST_RACK_MARGIN_S
     asked = await racks.of(host_id)
     call = FenceCall(host_id=host_id, fence=fence)
-    errors = await asyncio.gather(*(_ask(rack.name, link, call, deadline_s=lost_s) for rack, link in asked))
+    deadline_s = link_idle_timeout_s + LOST_RACK_MARGIN_S
+    errors = await asyncio.gather(*(_ask(rack.name, link, call, deadline_s=deadline_s) for rack, link in asked))
     answers = {rack.rack_id: error for (rack, _), error in zip(asked, errors, strict=True)}
     ended = [rack_id for rack_id, error in answers.items() if error is None]
     # Any other error says nothing about calls: the link was lost, or the release of the rack is older.
     running = [rack_id for rack_id, error in answers.items() if isinstance(error, DeadlineExceeded)]
-    waits = WaitLimits(since=since, running_s=LONGEST_CALL_S, lost_s=lost_s)
+    waits = WaitLimits(
+        since=since, oldest_id=oldest_id, running_s=LONGEST_CALL_S, lost_margin_s=LOST_RACK_MARGIN_S,
+        idle_timeout_s=max(link_idle_timeout_s, IDLE_TIMEOUT_S),
+    )  # fmt: skip
     found = await seen.racks_to_wait_for(host_id, waits, ended=ended, running=running)
-    if still := [name for rack_id, name in found.items() if rack_id in running]:
+    if still := [rack.name for rack in found if rack.rack_id in running]:
         raise Busy(f"An earlier command to the machine still runs in rack {first_of(still, _RACKS_NAMED)}.")
     if found:
-        names = first_of(list(found.values()), _RACKS_NAMED)
+        names = first_of([rack.name for rack in found], _RACKS_NAMED)
+        lost_s = max(rack.lost_s for rack in found)
         raise RackUnreachable(
             f"An earlier command to the machine may still run in rack {names}, which this region cannot ask. It is "
             f"waited for at most {lost_s:.0f} s.",

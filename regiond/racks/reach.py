@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 import asyncpg
@@ -13,6 +13,7 @@ from regiond.db.pool import Database
 from regiond.racks import reach_store, zone_store
 from regiond.racks.admission_model import rack_uuid
 from regiond.racks.reach_model import (
+    AwaitedRack,
     DisconnectedRack,
     RackCandidate,
     RecordedReach,
@@ -57,11 +58,12 @@ class RackReach:
 
     async def racks_to_wait_for(
         self, host_id: int, waits: WaitLimits, *, ended: Collection[UUID], running: Collection[UUID]
-    ) -> Mapping[UUID, str]:
-        """Returns the names of racks for the zone of the host that may run a call since before `waits.since`.
+    ) -> Sequence[AwaitedRack]:
+        """Returns the racks for the zone of the host that may run a call since before `waits.since`, by name.
 
-        Those are the racks that are `running` one, and those that had a link within `waits.lost_s` before, but have not
-        `ended` theirs; both as long as they are waited for.
+        Those are the racks that are `running` one, and those that have not `ended` theirs, but had a link since the
+        oldest operation began that may have left one, and so shortly before that it may not have ended since; both as
+        long as they are waited for.
         """
         async with self._database.connection() as db:
             return await reach_store.racks_to_wait_for(db, host_id, waits, ended=ended, running=running)

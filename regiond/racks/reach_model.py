@@ -55,10 +55,25 @@ class DisconnectedRack:
 
 @frozen(kw_only=True)
 class WaitLimits:
-    """How long racks are waited for after `since`, on the clock of the database: those that run a call, and others."""
+    """How long racks are waited for after `since`, on the clock of the database.
+
+    `running_s`: those that run a call. Others: `lost_margin_s` longer than the idle timeout of their links, which is
+    `idle_timeout_s` if they do not report it. No operation before `oldest_id` has left a call.
+    """
 
     since: datetime
+    oldest_id: int
     running_s: float
+    lost_margin_s: float
+    idle_timeout_s: float
+
+
+@frozen(kw_only=True)
+class AwaitedRack:
+    """A rack that may run an older call. `lost_s`: how long it is waited for if it cannot be asked."""
+
+    rack_id: UUID
+    name: str
     lost_s: float
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from common.errors import InnkeeperError
-from regiond.racks.reach_model import CONNECTION_ERROR_CODES, DisconnectedRack, RackCandidate, RecordedReach, WaitLimits
+from regiond.racks.reach_model import (
+    CONNECTION_ERROR_CODES,
+    AwaitedRack,
+    DisconnectedRack,
+    RackCandidate,
+    RecordedReach,
+    WaitLimits,
+)
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -75,14 +82,19 @@ _DISCONNECTED_RACKS = """
      order by r.name
 """
 
-# `seen_at` of a rack with a link is at most ten seconds old. Removed racks count too: their calls may continue.
+# `seen_at` of a rack with a link is at most ten seconds old, or twenty after a heartbeat that failed: a rack that was
+# seen longer before the oldest operation has received none of its calls. Removed racks count too: their calls may
+# continue.
 _RACKS_TO_WAIT_FOR = """
-    select r.id, r.name
+    select r.id as rack_id, r.name, lost.s as lost_s
       from rack r
       join vm_host h on h.id = $1 and (r.zone_ids is null or h.zone_id = any(r.zone_ids))
-     where case when r.id = any($6::uuid[]) then now() < $2::timestamptz + make_interval(secs => $3)
-                else not (r.id = any($5::uuid[])) and now() < $2::timestamptz + make_interval(secs => $4)
-                     and r.seen_at > $2::timestamptz - make_interval(secs => $4) end
+      cross join lateral (select $4::float8 + coalesce(r.link_idle_timeout_s, $5::float8) as s) lost
+     where case when r.id = any($8::uuid[]) then now() < $2::timestamptz + make_interval(secs => $3)
+                else not (r.id = any($7::uuid[])) and now() < $2::timestamptz + make_interval(secs => lost.s)
+                     and r.seen_at > $2::timestamptz - make_interval(secs => lost.s)
+                     and r.seen_at > coalesce((select created_at - interval '20 seconds' from operation where id = $6),
+                                              '-infinity') end
      order by r.name
 """
 
@@ -105,11 +117,12 @@ async def disconnected_racks(db: Db, host_id: int) -> tuple[DisconnectedRack, ..
 
 async def racks_to_wait_for(
     db: Db, host_id: int, waits: WaitLimits, *, ended: Collection[UUID], running: Collection[UUID]
-) -> Mapping[UUID, str]:
+) -> Sequence[AwaitedRack]:
     rows = await db.fetch(
-        _RACKS_TO_WAIT_FOR, host_id, waits.since, waits.running_s, waits.lost_s, list(ended), list(running)
-    )
-    return {row["id"]: row["name"] for row in rows}
+        _RACKS_TO_WAIT_FOR, host_id, waits.since, waits.running_s, waits.lost_margin_s, waits.idle_timeout_s,
+        waits.oldest_id, list(ended), list(running),
+    )  # fmt: skip
+    return [AwaitedRack(**row) for row in rows]
 
 
 async def untried_hosts(db: Db, region_id: UUID) -> tuple[tuple[UUID, int], ...]:

@@ -8,6 +8,7 @@ from common.errors import HostUnreachable
 from regiond.db.migrate import RELEASE, packaged
 from regiond.db.pool import Database
 from regiond.racks.heartbeat import Heartbeat
+from regiond.racks.heartbeat_store import RackReport
 from regiond.racks.reach import RackReach
 from regiond.racks.service import Racks
 from tests.database import execute
@@ -70,7 +71,7 @@ async def test_a_rack_keeps_its_last_release_and_age_when_it_goes(
     racks: Racks, heartbeat: Heartbeat, database: Database
 ) -> None:
     joined = await joined_rack(racks, "east")
-    await heartbeat.add_link(UUID(joined.rack_id), release="1.2.3")
+    await heartbeat.add_link(UUID(joined.rack_id), RackReport(release="1.2.3"))
     (linked,) = await racks.list()
     assert (linked.state, linked.release, linked.connected_at is not None) == ("connected", "1.2.3", True)
     await heartbeat.remove_link(UUID(joined.rack_id))

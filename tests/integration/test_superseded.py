@@ -25,8 +25,8 @@ from tests.waiting import eventually
 SECOND = "second"  # reaches the host too
 REQUESTS: Mapping[str, Mapping[str, Any]] = {"release": {"op": "release"}, "delete": {"method": "DELETE"}}
 _AT_STEP = "select step = $2 from operation where id = $1"
-_FIRST_STEP = "select step from operation_log where operation_id = $1 and attempt = $2 order by id limit 1"
-_LAPSE = "update operation set lease_owner = null, lease_until = null where id = $1"
+FIRST_STEP = "select step from operation_log where operation_id = $1 and attempt = $2 order by id limit 1"
+LAPSE = "update operation set lease_owner = null, lease_until = null where id = $1"
 _PREFER = "update rack_reach set reaches = (select name = $1 from rack where rack.id = rack_reach.rack_id)"
 
 
@@ -53,12 +53,17 @@ async def at_step(innkeeper: Deployment, operation_id: int, step: str) -> None:
 
 async def begin_deployment(innkeeper: Deployment, path: str, step: str) -> int:
     """Returns the operation when the first rack acts at this step; the next one uses the second rack."""
-    deployment = await innkeeper.begin(path, op="deploy")
-    await at_step(innkeeper, deployment, step)
+    return await begin(innkeeper, path, step, op="deploy")
+
+
+async def begin(innkeeper: Deployment, path: str, step: str, **request: Any) -> int:
+    """As `begin_deployment`, for any request."""
+    operation = await innkeeper.begin(path, **request)
+    await at_step(innkeeper, operation, step)
     (link,) = innkeeper.in_process.links(FIRST)
     await eventually(lambda: not link.is_idle)
     await prefer(innkeeper, SECOND)
-    return deployment
+    return operation
 
 
 async def is_clean(innkeeper: Deployment, path: str) -> None:
@@ -125,8 +130,8 @@ async def test_another_attempt_of_the_deployment_waits_as_well(innkeeper: Deploy
     database = innkeeper.region.components.database
     with innkeeper.held("write root disk"):
         deployment = await begin_deployment(innkeeper, path, "write_disk")
-        await execute(database, _LAPSE, deployment)
-        assert await eventually(lambda: fetchval(database, _FIRST_STEP, deployment, 2)) == WAIT_FOR_COMMAND
+        await execute(database, LAPSE, deployment)
+        assert await eventually(lambda: fetchval(database, FIRST_STEP, deployment, 2)) == WAIT_FOR_COMMAND
         reason = (await innkeeper.get(f"operations/{deployment}/"))["wait_reason"]
         assert reason == "It waits until the last command of its earlier attempt has ended."
     assert await innkeeper.ended(deployment) == "succeeded"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -28,7 +28,7 @@ from common.values import DriverType, HostAccess
 from regiond.racks.access_guard import HostRequest
 from regiond.racks.host_calls import HostCalls, nothing_began
 from regiond.racks.live_links import LiveLinks
-from regiond.racks.reach_model import DisconnectedRack, RackCandidate, RecordedReach, WaitLimits
+from regiond.racks.reach_model import AwaitedRack, DisconnectedRack, RackCandidate, RecordedReach, WaitLimits
 from regiond.racks.unreachable import ZoneCoverage
 
 RACK, LATER = uuid4(), uuid4()
@@ -57,7 +57,7 @@ class ConnectedRacks:
         self.unreached: list[UUID] = []
         self.rejections: list[str] = []
         self.failures: list[InnkeeperError] = []
-        self.lost: Mapping[UUID, str] = {}
+        self.lost: Sequence[AwaitedRack] = ()
 
     def connect(self, rack_id: UUID, respond: Callable[[HostCall], Reached]) -> None:
         self.links.add(rack_id, cast(Any, RackLink(respond)))
@@ -89,8 +89,8 @@ class ConnectedRacks:
 
     async def racks_to_wait_for(
         self, host_id: int, waits: WaitLimits, *, ended: Collection[UUID], running: Collection[UUID]
-    ) -> Mapping[UUID, str]:
-        return {} if RACK in ended else self.lost
+    ) -> Sequence[AwaitedRack]:
+        return () if RACK in ended else self.lost
 
     async def disconnected_racks(self, _: int) -> Sequence[DisconnectedRack]:
         return self._disconnected
@@ -261,12 +261,12 @@ async def test_a_rack_that_does_not_answer_delays_no_other_disconnect() -> None:
 async def test_a_rack_of_an_older_release_is_waited_for_as_one_that_cannot_be_asked() -> None:
     racks = ConnectedRacks()
     racks.connect_failing(RACK, UnsupportedByPeer("no such command"))
-    racks.lost = {RACK: "rack"}
+    racks.lost = [AwaitedRack(rack_id=RACK, name="rack", lost_s=60.0)]
     fence = Fence(machine_id=str(uuid4()), operation_id=2, attempt=1)
     with pytest.raises(RackUnreachable, match=r"may still run in rack rack, which .* It is waited for at most 60 s\."):
-        await racks.calls().exclude_older(1, fence, since=datetime.now(UTC))
-    racks.lost = {}
-    assert await racks.calls().exclude_older(1, fence, since=datetime.now(UTC)) == ()
+        await racks.calls().exclude_older(1, fence, since=datetime.now(UTC), oldest_id=1)
+    racks.lost = ()
+    assert await racks.calls().exclude_older(1, fence, since=datetime.now(UTC), oldest_id=1) == ()
 
 
 async def test_a_newer_attempt_ends_the_older_one_that_asks_racks() -> None:
@@ -274,4 +274,4 @@ async def test_a_newer_attempt_ends_the_older_one_that_asks_racks() -> None:
     racks.connect_failing(RACK, StaleAttempt("attempt 2 has started"))
     fence = Fence(machine_id=str(uuid4()), operation_id=2, attempt=1)
     with pytest.raises(StaleAttempt):
-        await racks.calls().exclude_older(1, fence, since=datetime.now(UTC))
+        await racks.calls().exclude_older(1, fence, since=datetime.now(UTC), oldest_id=1)

@@ -40,7 +40,7 @@ async def stop_deployment(db: Db, machine: MachineView, *, what: str) -> tuple[M
     there.
 
     Returns the machine as it is then: its deployment has failed, or has just ended by itself; and what the request of
-    the operation has to contain: see `wait_for_superseded`. That is also the case if an earlier one that stopped a
+    the operation has to contain: see `wait_for_older_commands`. That is also the case if an earlier one that stopped a
     deployment did not succeed: it may have been cancelled while it waited.
     """
     if machine.state is not MachineState.DEPLOYING:

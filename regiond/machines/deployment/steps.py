@@ -40,9 +40,9 @@ from regiond.machines.deployment.seed import make_seed
 from regiond.machines.deployment.user_data_delivery import Seal
 from regiond.machines.deployment.vm_host.model import new_host
 from regiond.machines.nics.reservations import with_nics_of_ledger
-from regiond.machines.steps import Target, exclude_older, power_off, record_event, set_power
+from regiond.machines.steps import Target, power_off, record_event, set_power, wait_for_command
 from regiond.networks import service as network_service
-from regiond.operations.model import WAIT_FOR_COMMAND, Operation, OperationKind
+from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls, RackContent
 
@@ -131,7 +131,7 @@ class DeployMachine:
 
     async def _abort(self, operation: Operation, journal: Journal) -> Outcome:
         target = await self._target(operation)
-        await self._wait_for_command(operation, target, journal)
+        await wait_for_command(self._tools.calls, operation, target, journal)
         is_emptied = operation.reached_host and await empty_guest(self._tools.calls, operation, target, journal)
 
         async def record(db: Db) -> None:
@@ -140,12 +140,6 @@ class DeployMachine:
                 await network_service.end_reservation(db, target.machine_id)
 
         return Outcome(undone=("root disk empty again",), record=record)
-
-    async def _wait_for_command(self, operation: Operation, target: Target, journal: Journal) -> None:
-        """An earlier attempt may have ended in the middle of a command: it was cancelled, or its region was lost."""
-        if operation.reached_host:
-            await journal.step(WAIT_FOR_COMMAND)
-            await exclude_older(self._tools.calls, operation, target, journal)
 
     async def _last_lines(self, operation: Operation, target: Target, journal: Journal) -> str:
         """What the guest wrote last, which shows mostly why it has not reported. Empty if it was not started."""
@@ -216,7 +210,7 @@ class DeployMachine:
     ) -> None:
         tools, fence = self._tools, fence_of(operation, str(target.spec.marker.machine_id))
         root, image = target.spec.disks[0], deployment.image
-        await self._wait_for_command(operation, target, journal)
+        await wait_for_command(tools.calls, operation, target, journal)
         if image.of_host:
             await self._check_host_image(operation, target, deployment, journal)
         else:

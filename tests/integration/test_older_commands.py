@@ -1,0 +1,90 @@
+"""Which older commands another attempt waits for, and on which racks."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from rackd.drivers.simulated.fault_injection import Call
+from rackd.settings import RackSettings
+from regiond.operations.model import WAIT_FOR_COMMAND, WAIT_FOR_SUPERSEDED
+from tests.database import execute, fetchval
+from tests.deployment.deployment import Deployment
+from tests.deployment.in_process import InProcess
+from tests.deployment.runner import RACK as FIRST
+from tests.integration.test_superseded import (
+    FIRST_STEP,
+    LAPSE,
+    REQUESTS,
+    SECOND,
+    at_step,
+    begin,
+    begin_deployment,
+    composed,
+    is_clean,
+    make_old,
+    waits_because,
+)
+from tests.waiting import eventually
+
+_SEEN_BEFORE = "update rack set seen_at = now() - interval '40 seconds' where name = $1"
+_REPORTED = "select link_idle_timeout_s from rack where name = $1"
+
+
+@pytest.mark.parametrize(
+    ("action", "held", "step"),
+    [("release", "empty root disk", "empty_root_disk"), ("delete", "remove guest", "remove_guest")],
+)
+async def test_another_attempt_waits_for_the_command_of_the_first(
+    innkeeper: Deployment, action: str, held: Call, step: str
+) -> None:
+    path = await composed(innkeeper)
+    database = innkeeper.region.components.database
+    assert await innkeeper.ended(await innkeeper.begin(path, op="deploy")) == "succeeded"
+    with innkeeper.held(held):
+        operation = await begin(innkeeper, path, step, **REQUESTS[action])
+        await execute(database, LAPSE, operation)
+        assert await eventually(lambda: fetchval(database, FIRST_STEP, operation, 2)) == WAIT_FOR_COMMAND
+        reason = (await innkeeper.get(f"operations/{operation}/"))["wait_reason"]
+        assert reason == "It waits until the last command of its earlier attempt has ended."
+    assert await innkeeper.ended(operation) == "succeeded"
+    if action == "release":
+        await is_clean(innkeeper, path)
+    else:
+        assert innkeeper.simulated_guests() == []
+
+
+async def test_a_rack_that_was_gone_before_the_deployment_is_not_waited_for(innkeeper: Deployment) -> None:
+    path = await composed(innkeeper)
+    database = innkeeper.region.components.database
+    await innkeeper.stop_rack(SECOND)
+    await execute(database, _SEEN_BEFORE, SECOND)
+    with innkeeper.held("copy image"):
+        await begin_deployment(innkeeper, path, "copy_image")
+        operation = await innkeeper.begin(path, op="release")
+        await at_step(innkeeper, operation, WAIT_FOR_SUPERSEDED)
+    assert await innkeeper.ended(operation) == "succeeded"
+    assert (await innkeeper.region.components.operations.read(operation)).failures == 0
+    await is_clean(innkeeper, path)
+
+
+async def test_a_rack_is_waited_for_as_long_as_it_keeps_its_links(
+    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings_of = InProcess.rack_settings
+
+    def rack_settings(runner: InProcess, name: str = FIRST) -> RackSettings:
+        return evolve(settings_of(runner, name), link_idle_timeout_s=300.0)
+
+    await innkeeper.stop_rack(FIRST)
+    monkeypatch.setattr(InProcess, "rack_settings", rack_settings)
+    await innkeeper.start_rack(FIRST)
+    path = await composed(innkeeper)
+    assert await fetchval(innkeeper.region.components.database, _REPORTED, FIRST) == 300.0
+    with innkeeper.held("copy image"):
+        await begin_deployment(innkeeper, path, "copy_image")
+        await innkeeper.stop_rack(FIRST)
+        operation = await innkeeper.begin(path, op="release")
+        await waits_because(innkeeper, operation, "It is waited for at most 315 s.")
+        await make_old(innkeeper, operation)
+        assert await innkeeper.ended(operation) == "succeeded"
