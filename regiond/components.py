@@ -43,6 +43,7 @@ from regiond.machines.bulk.service import Bulk
 from regiond.machines.compose.stages import ComposeStages
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.devices.service import Devices
+from regiond.machines.disk_tags import MachineDisks
 from regiond.machines.nics.service import MachineNics
 from regiond.machines.ownership import Ownership
 from regiond.machines.release_requests import Releases
@@ -118,6 +119,7 @@ class MachineLayer:
     ownership: Ownership
     releases: Releases
     machine_nics: MachineNics
+    machine_disks: MachineDisks
     devices: Devices
     bulk: Bulk
     deployments: Deployments

@@ -89,7 +89,7 @@ def read(
 ) -> Endpoint:
     """GET: what `run` returns."""
     return Endpoint(
-        method="GET", op=op, permission=permission, title=title, result=result, run=_encoded(result, run), **options
+        method="GET", op=op, permission=permission, title=title, result=result, run=encoded_run(result, run), **options
     )
 
 
@@ -118,7 +118,7 @@ def create(
 ) -> Endpoint:
     """POST: the new object, which `run` returns."""
     return Endpoint(
-        method="POST", permission=permission, title=title, result=result, run=_encoded(result, run), **options
+        method="POST", permission=permission, title=title, result=result, run=encoded_run(result, run), **options
     )
 
 
@@ -138,7 +138,7 @@ def action(
 def update(result: Result[T], run: Run[T], *, title: str, **options: Unpack[Options]) -> Endpoint:
     """PUT: the changed object, which `run` returns."""
     return Endpoint(
-        method="PUT", permission=Permission.ADMIN, title=title, result=result, run=_encoded(result, run), **options
+        method="PUT", permission=Permission.ADMIN, title=title, result=result, run=encoded_run(result, run), **options
     )
 
 
@@ -159,7 +159,7 @@ def delete(
     )
 
 
-def _encoded(result: Result[T], run: Run[T]) -> Callable[[Call], Awaitable[Reply]]:
+def encoded_run(result: Result[T], run: Run[T]) -> Callable[[Call], Awaitable[Reply]]:
     if result.type is None:
         raise ValueError(f"{result.doc!r} has no type to encode")
     encode = result.type.encode

@@ -27,6 +27,8 @@ _SCRIPTS = "nothing runs on machines but their own system: use user data of the 
 _IMAGES = "images are added with boot-resources/, from a file or from a simplestreams server"
 _CONFIGURATION = "the settings of the region are in its configuration file"
 _DAEMONS = "a rack joins with a token (racks/?op=token and `rackd join`), and racks/ID/ changes and removes it"
+_RACK_POWER = "a rack is a daemon on a computer that Innkeeper neither powers nor tests"
+_DISCOVERY = "VM hosts report their networks when they are refreshed; nothing listens for neighbours"
 _NODES = "use machines/ID/, vm-hosts/ID/ or racks/ID/ to change a node"
 
 # For each handler, the ops that its resource does not have, and the methods of changes without an op.
@@ -61,19 +63,38 @@ OF_HANDLERS: Mapping[str, Mapping[str, str]] = {
     "BlockDevicesHandler": {"POST": _DISKS},
     "BlockDeviceHandler": {
         "DELETE": _DISKS,
-        "PUT": _DISKS,
-        "add_tag": "the tags of a disk are those of its storage constraint at compose",
         "format": _DISKS,
         "mount": _DISKS,
-        "remove_tag": "the tags of a disk are those of its storage constraint at compose",
         "unformat": _DISKS,
         "unmount": _DISKS,
     },
     # Terraform releases the addresses of a DNS resource that it has deleted, and accepts what "does not exist".
     "IPAddressesHandler": {"release": "an address that is reserved by itself does not exist; ranges are in ipranges/"},
     "BootResourcesHandler": {"stop_import": "delete the image (boot-resources/ID/), which ends its download"},
-    "RackControllersHandler": {"POST": _DAEMONS, "import_boot_images": _IMAGES},
-    "RackControllerHandler": {"DELETE": _DAEMONS, "PUT": _DAEMONS, "import_boot_images": _IMAGES},
+    "DeviceHandler": {"set_workload_annotations": "annotate the machine that it is on (machines/ID/)"},
+    "DiscoveriesHandler": dict.fromkeys(("by_unknown_ip", "by_unknown_ip_and_mac", "by_unknown_mac"), _DISCOVERY),
+    "DomainsHandler": {"set_serial": "the serial of a zone file (domains/ID/?op=zone_file) is the time of its request"},
+    "RackControllersHandler": {
+        "POST": _DAEMONS,
+        "describe_power_types": "the type of a VM host is lxd or virsh",
+        "import_boot_images": _IMAGES,
+        "is_registered": "machines/ and devices/ find MAC addresses (mac_address=...)",
+        "power_parameters": _RACK_POWER,
+        "set_zone": _DAEMONS,
+    },
+    "RackControllerHandler": {
+        "DELETE": _DAEMONS,
+        "PUT": _DAEMONS,
+        "abort": _RACK_POWER,
+        "details": "racks/ID/ has what is known of a rack",
+        "import_boot_images": _IMAGES,
+        "override_failed_testing": _RACK_POWER,
+        "power_off": _RACK_POWER,
+        "power_on": _RACK_POWER,
+        "power_parameters": _RACK_POWER,
+        "query_power_state": _RACK_POWER,
+        "test": _RACK_POWER,
+    },
     "RegionControllerHandler": {"DELETE": _CONFIGURATION, "PUT": _CONFIGURATION},
     "MaasHandler": {"set_config": _CONFIGURATION},
 }
@@ -86,10 +107,11 @@ OF_EMPTY_LISTS: Mapping[str, str] = {
     "PackageRepositoriesHandler": "user data of the deployment, or the image, says where packages come from",
     "BootSourcesHandler": _IMAGES,
     "BootSourceSelectionsHandler": _IMAGES,
-    "DiscoveriesHandler": "VM hosts report their networks and neighbours when they are refreshed",
+    "DiscoveriesHandler": _DISCOVERY,
     "NodeScriptsHandler": _SCRIPTS,
     "CommissioningScriptsHandler": _SCRIPTS,
     "NodeResultsHandler": _SCRIPTS,
+    "InstallationResultsHandler": _SCRIPTS,
     "NotificationsHandler": "read events/ and discrepancies/",
     "LicenseKeysHandler": "an image, or the user data of the deployment, has the license key",
     "IPAddressesHandler": "reserve addresses with ipranges/ (type=reserved)",

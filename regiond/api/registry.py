@@ -83,4 +83,9 @@ DOCUMENTED: tuple[Resource, ...] = (
     deployment.VM_HOST_REPORT,
     accounts.LOGIN,
 )  # in the OpenAPI document
-SERVED: tuple[Resource, ...] = (*DOCUMENTED, *version.descriptions(DOCUMENTED), *empty_lists.RESOURCES)
+SERVED: tuple[Resource, ...] = (
+    *DOCUMENTED,
+    *version.descriptions(DOCUMENTED),
+    controllers.RACK_CONTROLLERS_IN_CAPITALS,
+    *empty_lists.RESOURCES,
+)

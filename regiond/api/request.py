@@ -71,7 +71,9 @@ def select_endpoint(resource: Resource, request: ApiRequest, query_op: str | Non
 def requested_op(request: ApiRequest, query_op: str | None, body: Body) -> str | None:
     """Returns the op of the query, else of the form, else of the path.
 
-    An empty op means no op, except for an empty one in the form alone, which names no endpoint.
+    An empty op means no op, except for an empty one in the form alone, which names no endpoint. gomaasclient writes
+    some with hyphens, such as `is-importing`, where MAAS's have underscores.
     """
     empty_in_form_alone = query_op is None and body.op == "" and not request.op_suffix
-    return "" if empty_in_form_alone else (query_op or body.op or request.op_suffix or None)
+    op = "" if empty_in_form_alone else (query_op or body.op or request.op_suffix or None)
+    return None if op is None else op.replace("-", "_")

@@ -33,6 +33,7 @@ from regiond.api.machine_services import (
     Consoles,
     Deployments,
     Devices,
+    MachineDisks,
     MachineNics,
     Machines,
     Ownership,
@@ -251,6 +252,7 @@ class Services:
     ownership: Ownership
     releases: Releases
     machine_nics: MachineNics
+    machine_disks: MachineDisks
     devices: Devices
     bulk: Bulk
     deployments: Deployments

@@ -32,6 +32,7 @@ from regiond.machines.deletion import DeleteMachine
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.deployment.steps import DeployMachine, DeploymentTools
 from regiond.machines.devices.service import Devices
+from regiond.machines.disk_tags import MachineDisks
 from regiond.machines.guest_changes import MachineGuestChanges
 from regiond.machines.host_removal import MachinesOfRemovedHost
 from regiond.machines.model import AllocateRequest
@@ -102,6 +103,7 @@ def wire_machines(
         ownership=ownership,
         releases=releases,
         machine_nics=MachineNics(database),
+        machine_disks=MachineDisks(database),
         devices=Devices(database),
         bulk=Bulk(database, operations, machines, releases),
         adoption=Adoption(database, operations, hosts, calls, installation_id=installation_id),

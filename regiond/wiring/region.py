@@ -142,6 +142,7 @@ def _wire_services(
         ownership=machines.ownership,
         releases=machines.releases,
         machine_nics=machines.machine_nics,
+        machine_disks=machines.machine_disks,
         devices=machines.devices,
         bulk=machines.bulk,
         deployments=machines.deployments,

@@ -30,7 +30,7 @@ def name_of_call(method: str, target: str, body: bytes = b"") -> str:
     path, _, suffix = path.partition("op-")
     op = dict(parse_qsl(parts.query)).get("op") or suffix.strip("/") or fields.get("op")
     found = next((resource.path for pattern, resource in _PATTERNS if pattern.fullmatch(path)), path)
-    return f"{method} {found}" + (f"?op={op}" if op else "")
+    return f"{method} {found}" + (f"?op={op.replace('-', '_')}" if op else "")  # as gomaasclient's `is-importing`
 
 
 @define

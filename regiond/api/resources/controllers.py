@@ -120,3 +120,7 @@ REGION_CONTROLLER = Resource(
     endpoints=(crud.read(_CONTROLLER, _read_region, title="Read a region controller", permission=Permission.ADMIN),),
 )
 RESOURCES = (RACK_CONTROLLERS, RACK_CONTROLLER, REGION_CONTROLLERS, REGION_CONTROLLER)
+# As some releases of gomaasclient, and so of Terraform's provider, write the list.
+RACK_CONTROLLERS_IN_CAPITALS = RACK_CONTROLLERS.also(
+    handler=RACK_CONTROLLERS.handler, path="rackControllers/", described=False
+)

@@ -6,8 +6,8 @@ from attrs import evolve
 
 from regiond.api import crud
 from regiond.api.endpoint import Call, Find, Resource
+from regiond.api.resources.disks import find_disk
 from regiond.api.resources.lookups import find_machine_or_host
-from regiond.api.resources.nodes import find_disk
 from regiond.api.serializer import OBJECT
 
 
@@ -52,6 +52,12 @@ RESOURCES = (
         filters=frozenset({"filters", "hardware_type", "include_script", "name", "tags", "type"}),
     ),
     _empty("CommissioningScriptsHandler", "commissioning-scripts/", "commissioning scripts"),
+    _empty(
+        "InstallationResultsHandler",
+        "installation-results/",
+        "results of scripts",
+        filters=frozenset({"filters", "hardware_type", "include_output", "name", "result_type", "system_id", "type"}),
+    ),
     _empty("NotificationsHandler", "notifications/", "notifications"),
     _empty("LicenseKeysHandler", "license-keys/", "license keys"),
     _empty("IPAddressesHandler", "ipaddresses/", "reserved addresses", filters=frozenset({"all", "ip", "owner"})),

@@ -23,7 +23,7 @@ from regiond.api.resources.interface_targets import (
 from regiond.api.serializer import encoded, one_of
 from regiond.api.serializers.devices import encode_device_interface
 from regiond.api.serializers.machines import encode_interface
-from regiond.api.serializers.networks import HOST_INTERFACE_JSON, INTERFACE_JSON
+from regiond.api.serializers.networks import DEFAULT_MTU, HOST_INTERFACE_JSON, INTERFACE_JSON
 from regiond.deletion_plan import DeletionPlan
 from regiond.machines.model import (
     DeviceNicChange,
@@ -135,11 +135,13 @@ async def _update(call: Call) -> Mapping[str, Any]:
 
 def _check_unchanged(call: Call, nic: NicView) -> None:
     """Clients send the values that they have read. Raises InvalidRequest for others, which cannot be changed."""
-    mac_address, vlan = call.values["mac_address"], call.values["vlan"]
+    mac_address, vlan, mtu = (call.values[name] for name in ("mac_address", "vlan", "mtu"))
     if mac_address and mac_address.lower() != nic.mac_address.lower():
         raise InvalidRequest.of({"mac_address": [_FIXED]})
     if vlan and (nic.vlan is None or vlan not in (str(nic.vlan.id), nic.vlan.name)):
         raise InvalidRequest.of({"vlan": [_FIXED]})
+    if mtu and mtu != (DEFAULT_MTU if nic.vlan is None else nic.vlan.mtu):
+        raise InvalidRequest.of({"mtu": ["A NIC of a virtual machine has the MTU of its VLAN: set that of the VLAN."]})
 
 
 async def _create_physical(call: Call) -> Mapping[str, Any]:

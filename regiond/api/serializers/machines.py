@@ -41,7 +41,7 @@ STATUS: Mapping[MachineState, tuple[int, str]] = {
 }
 _POWER = {PowerState.ON: "on", PowerState.PAUSED: "on", PowerState.OFF: "off"}
 _BY_ID_PREFIX: Mapping[str, str] = {DriverType.LIBVIRT: "virtio-", DriverType.LXD: "scsi-0QEMU_QEMU_HARDDISK_"}
-_BLOCK_SIZE = 512
+BLOCK_SIZE = 512
 _LINK_MODES = {"dhcp": "dhcp", "static": "static", "auto": "auto"}
 _DESCRIBED = (MachineState.BROKEN, MachineState.FAILED_DEPLOYMENT, MachineState.FAILED_COMPOSE)
 _TESTS = ("commissioning", "testing", "cpu_test", "memory_test", "network_test", "storage_test", "other_test")
@@ -123,7 +123,7 @@ BLOCK_DEVICE_JSON: Serializer[DiskOfMachine] = serializer(
     key("id_path", nullable(STR), lambda one: one.id_path),
     key("serial", nullable(STR), lambda one: one.disk.serial),
     key("tags", array(STR), lambda one: one.disk.tags),
-    constant("block_size", INT, _BLOCK_SIZE),
+    constant("block_size", INT, BLOCK_SIZE),
     constant("used_size", INT, 0),
     key("size", INT, lambda one: one.disk.size_bytes),
     key("available_size", INT, lambda one: one.disk.size_bytes),

@@ -114,14 +114,14 @@ def check_name(machine: MachineView, nic: NicView, name: str) -> None:
         raise InvalidRequest.of({"name": [f"{machine.hostname} has another NIC named {name}."]})
 
 
-def checked_tags(tags: Iterable[str], *, field: str = "tags") -> tuple[str, ...]:
-    """Returns each tag once. Raises InvalidRequest."""
+def checked_tags(tags: Iterable[str], *, field: str = "tags", of: str = "A NIC") -> tuple[str, ...]:
+    """Returns each tag once. Raises InvalidRequest, with a message about `of`."""
     found = tuple(dict.fromkeys(tags))
     for tag in found:
         if _TAG.fullmatch(tag) is None:
             raise InvalidRequest.of({field: [f"{tag!r} is not a tag: 1 to 256 letters, digits, - and _."]})
     if len(found) > MAX_TAGS:
-        raise InvalidRequest.of({field: [f"A NIC has at most {MAX_TAGS} tags."]})
+        raise InvalidRequest.of({field: [f"{of} has at most {MAX_TAGS} tags."]})
     return found
 
 

@@ -71,6 +71,7 @@ ANSWERS: Mapping[str, Any] = {
     **{f"devices.{name}": DEVICE.nics[0] for name in ("add_nic", "update_nic", "link", "unlink")},
     **{f"devices.{name}": DeletionPlan(name="box") for name in ("delete", "delete_nic")},
     **{f"machine_nics.{name}": MACHINE for name in NIC_CHANGES},
+    "machine_disks.set_tag": MACHINE,
     "deployments.start": OPERATION,
     "deployments.abort": MACHINE,
     "deployments.abort_plan": MachineRemovalPlan(name="web-1"),

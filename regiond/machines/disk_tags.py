@@ -1,0 +1,57 @@
+"""Adds tags to disks of machines and removes them: storage constraints of allocations name them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from common.errors import NotFound
+from regiond.caller import Caller
+from regiond.db.pool import Database
+from regiond.events.service import Events
+from regiond.machines import lifecycle_store, view_store
+from regiond.machines.model import MachineView
+from regiond.machines.nics.model import checked_tags
+from regiond.machines.ownership_rules import check_owner
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+_SET_TAGS = "update machine_disk set tags = $2 where id = $1"
+
+
+@frozen
+class MachineDisks:
+    """Changes the ledger only, so in every state of a machine: hypervisors do not know these tags."""
+
+    database: Database
+
+    async def set_tag(self, caller: Caller, system_id: str, disk_id: int, tag: str, *, present: bool) -> MachineView:
+        """Adds or removes one tag. Idempotent. Of a machine without owner, every operator of its pool may.
+
+        Raises NotFound, NotAllowed and InvalidRequest.
+        """
+
+        async def work(db: Db) -> MachineView:
+            await lifecycle_store.lock(db, [system_id])
+            machine = await view_store.read(db, system_id, caller=caller)
+            if machine.owner is None:
+                caller.require_operator(machine.pool.id, machine.pool.name)
+            else:
+                check_owner(caller, machine)
+            disk = next((one for one in machine.disks if one.id == disk_id), None)
+            if disk is None:
+                raise NotFound(f"{machine.hostname} has no disk {disk_id} any more.")
+            others = tuple(one for one in disk.tags if one != tag)
+            found = checked_tags((*others, tag), field="tag", of="A disk") if present else others
+            if set(found) == set(disk.tags):
+                return machine
+            await db.execute(_SET_TAGS, disk.id, found)
+            done = f"Disk {disk.index} of {machine.hostname} {'has' if present else 'has no longer'} the tag {tag}"
+            await Events.record(
+                db, "machine_disk_changed", done, caller=caller, host_id=machine.host_id, system_id=machine.system_id
+            )
+            return await view_store.read(db, system_id)
+
+        return await self.database.in_transaction(work)
