@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.database"]
 
 TEST_DEADLINE_S = 300.0  # far above what any takes on a busy machine: it finds only what hangs
+ENDS_WITHIN_S = 10.0  # tasks of Playwright
 OWN_FOLDER = pytest.StashKey[str]()
 
 # `ci` bounds each property; `long` (--hypothesis-profile=long) searches for what it misses. The deadline of an example
@@ -73,9 +74,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.obj = functools.wraps(test)(functools.partial(_in_task, test, deadline_s))
 
 
+def _is_of_playwright(task: asyncio.Task[Any]) -> bool:
+    code = getattr(task.get_coro(), "cr_code", None)
+    return code is not None and "/playwright/" in code.co_filename
+
+
+def _description(task: asyncio.Task[Any]) -> str:
+    """The coroutine, and the line at which it waits."""
+    frames = task.get_stack(limit=1)
+    where = f" at {frames[0].f_code.co_filename}:{frames[0].f_lineno}" if frames else ""
+    return f"{task.get_coro()!r}{where}"
+
+
 @pytest.fixture(autouse=True)
 def no_task_left() -> Iterator[None]:
-    """Fails a test that leaves a task running. Fixtures of the session, such as a browser, have theirs."""
+    """Fails a test that leaves a task running. Fixtures of the session, such as a browser, have theirs.
+
+    Playwright has tasks that nobody awaits: one waits for the driver's answer to the last change of its subscriptions,
+    another was cancelled with the wait that it belonged to. These may end first.
+    """
 
     async def all_tasks() -> set[asyncio.Task[Any]]:
         return asyncio.all_tasks() - {asyncio.current_task()}
@@ -85,10 +102,13 @@ def no_task_left() -> Iterator[None]:
 
     async def leftovers() -> list[str]:
         left = await all_tasks() - before
+        if ending := {task for task in left if task.cancelling() or _is_of_playwright(task)}:
+            left -= (await asyncio.wait(ending, timeout=ENDS_WITHIN_S))[0]
+        described = [_description(task) for task in left]
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        return [repr(task.get_coro()) for task in left]
+        return described
 
     left = settle(leftovers())
     assert not left, f"tasks left running: {left}"
