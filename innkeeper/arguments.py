@@ -52,6 +52,13 @@ WITH_VALUE = (
     "--ca-file",
     "--fingerprint",
 )
+_SAME = {"--cacerts": "--ca-file"}  # as MAAS names them
+# Options that MAAS has, and what to use instead.
+_OF_MAAS = {
+    "-k": "A server's certificate is always verified: log in with --fingerprint SHA256 or --ca-file FILE.",
+    "-d": "An error says its reason, and the region's log has each request; --json shows what the region answers.",
+}
+_OF_MAAS |= {"--insecure": _OF_MAAS["-k"], "--debug": _OF_MAAS["-d"]}
 FORMATS = ("json", "table", "yaml")
 QUERY_METHODS = ("GET", "DELETE")
 _MAX_CHOICES = 20  # more are not listed in an error message
@@ -272,6 +279,9 @@ def _with_option(options: Options, word: str, rest: list[str]) -> Options:
         case "--yes" | "--dry-run":
             return evolve(options, yes=options.yes or word == "--yes", dry_run=options.dry_run or word == "--dry-run")
     name, equals, value = word.partition("=")
+    name = _SAME.get(name, name)
+    if name in _OF_MAAS:
+        raise Usage(f"There is no option {name}. {_OF_MAAS[name]}")
     if name not in WITH_VALUE:
         near = similar(word, OPTIONS)
         raise Usage(f"Unknown option {word}." + (f" Did you mean {near[0]}?" if near else ""))

@@ -24,6 +24,13 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _ADMIN_CREATE = ["region", "admin", "create"]
 _COMMANDS = ("login", "logout", "list", "profiles", "refresh", "rack", "client", "region", "completion")
 
+# Commands of `maas` on the region's computer, and those here.
+_OF_MAAS = {
+    "apikey": "sudo regiond apikey --username NAME",
+    "changepassword": "sudo regiond password NAME",
+    "createadmin": "innkeeper region admin create --username NAME",
+}
+
 _WITHOUT_KEY = ("login", "logout", "list", "profiles", "refresh", "completion")
 
 
@@ -66,6 +73,7 @@ def _discard_output(terminal: Terminal) -> None:
 
 def _run(argv: Sequence[str], environment: Mapping[str, str], terminal: Terminal) -> int:
     try:
+        _check_no_command_of_maas(argv)
         words, options = split_options(argv)
         terminal = Terminal(
             out=terminal.out,
@@ -88,6 +96,13 @@ def _run(argv: Sequence[str], environment: Mapping[str, str], terminal: Terminal
         terminal.show_error(error)
         return exit_status(error)
     return ExitStatus.DONE
+
+
+def _check_no_command_of_maas(argv: Sequence[str]) -> None:
+    """Raises Usage, before options that such a command has are unknown ones."""
+    instead = _OF_MAAS.get(argv[0]) if argv else None
+    if instead is not None:
+        raise Usage(f"'maas {argv[0]}' is '{instead}' here, on the region's computer.")
 
 
 def _check_no_dry_run(words: Sequence[str], options: Options) -> None:

@@ -46,7 +46,7 @@ def _status(arguments: Sequence[str]) -> int:
 
 def _run_command(options: argparse.Namespace, settings: RegionSettings) -> int:
     if options.command == "apikey":
-        return daemon.run(_create_key(settings, options.username), when_interrupted=daemon.FAILED)
+        return daemon.run(_create_key(settings, options.named or options.username), when_interrupted=daemon.FAILED)
     if options.command == "replace-authority":
         return daemon.run(_replace_authority(settings), when_interrupted=daemon.FAILED)
     if options.command == "check":
@@ -137,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("run", help="run the region until SIGTERM")
     key = commands.add_parser("apikey", help="create another API key for an account and print it")
     key.add_argument("username", nargs="?", default="admin", metavar="ACCOUNT")
+    key.add_argument("--username", dest="named", metavar="ACCOUNT", help="the same, as MAAS writes it")
     password = commands.add_parser("password", help="set the password of an account; ends its logins")
     password.add_argument("username", metavar="ACCOUNT")
     password.add_argument("source", nargs="?", choices=["-"], help="read it from standard input (default: prompt)")

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from innkeeper.api_description import command_of, read_description
 from innkeeper.arguments import Given, Options, Usage, parse_call, split_options
+from innkeeper.command import main
 from innkeeper.enrolment import TOKEN_FIELDS
+from innkeeper.exit_status import ExitStatus
 from innkeeper.region_commands import KNOWN_FIELDS
+from regiond.__main__ import _parser
 from regiond.api.describe import describe
 from regiond.api.registry import RESOURCES
 from tests.unit.cli_region import action, description, handler
@@ -140,3 +143,42 @@ def test_the_fields_of_local_commands_are_those_of_the_region() -> None:
     pages = ("limit", "after", "sort", "q")
     assert discrepancies["read"].fields == (*KNOWN_FIELDS["check"], *pages)
     assert discrepancies["repaired"].fields == (*KNOWN_FIELDS["repaired"], *pages)
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("-k", "always verified: log in with --fingerprint"),
+        ("--insecure", "always verified: log in with --fingerprint"),
+        ("-d", "An error says its reason"),
+        ("--debug", "An error says its reason"),
+    ],
+)
+def test_options_of_maas_say_what_to_use_instead(word: str, expected: str) -> None:
+    with pytest.raises(Usage, match=f"^There is no option {word}. .*{expected}"):
+        split_options(["machines", "read", word])
+
+
+def test_the_authorities_of_a_login_are_named_as_in_maas_too() -> None:
+    for words in (["--cacerts", "ca.pem"], ["--cacerts=ca.pem"], ["--ca-file", "ca.pem"]):
+        assert split_options(["login", *words]) == (["login"], Options(ca_file="ca.pem"))
+
+
+def test_commands_of_maas_on_its_region_say_what_to_use(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, expected in (
+        (["apikey", "--username=ann"], "sudo regiond apikey --username NAME"),
+        (["createadmin", "--password=x"], "innkeeper region admin create --username NAME"),
+        (["changepassword", "ann"], "sudo regiond password NAME"),
+    ):
+        assert main(words, {}) == ExitStatus.USAGE
+        assert f"'maas {words[0]}' is '{expected}' here" in capsys.readouterr().err
+
+
+def test_regiond_apikey_takes_the_account_as_maas_does() -> None:
+    def account(*words: str) -> str:
+        found = _parser().parse_args(["apikey", *words])
+        return str(found.named or found.username)
+
+    assert [account(), account("ann"), account("--username=ann"), account("--username", "ann")] == ["admin"] + [
+        "ann"
+    ] * 3
