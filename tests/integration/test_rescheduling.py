@@ -12,6 +12,7 @@ from common.errors import InnkeeperError
 from common.simulated_address import SimulatedAddress
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
+from tests.deployment.held_refreshes import hold_refreshes
 from tests.integration.adoption import reached
 from tests.rejections import rejection
 from tests.waiting import eventually
@@ -19,6 +20,8 @@ from tests.waiting import eventually
 
 async def change_host(innkeeper: Deployment, name: str, **parameters: Any) -> None:
     """Changes the simulated host without a refresh, so that the region does not know the change."""
+    host_id = innkeeper.hosts[name]
+    await hold_refreshes(innkeeper.fetch, [host_id], lambda: innkeeper.post(f"vm-hosts/{host_id}/", op="refresh"))
     async with innkeeper.region.components.database.connection() as db:
         address = await db.fetchval("select address from vm_host where name = $1", name)
         plain = "&".join(f"{key}={value}" for key, value in parameters.items())

@@ -10,25 +10,13 @@ from attrs import frozen
 from common.errors import InvalidRequest
 from common.units import BYTES_PER_GB
 from regiond.operations.model import OperationKind
+from tests.deployment.held_refreshes import hold_refreshes, resume_refreshes
 from tests.faults.scenarios.ownership import only_machine
 from tests.faults.scenarios.scenario import SUCCEEDS_OR_ANSWERED, Outcome, Request, RequestScenario, problem
 from tests.faults.scenarios.site import LARGE, SimulatedCellHost, Site
-from tests.waiting import eventually
 
 STORAGE_GB = 2000  # of each shared simulated host
 FILLER = "filler"
-# Events of the cell before, such as the removal of its machine, may still arrive: they make a host due at once, but
-# never before a moment after its last refresh. Returns the hosts that were due soon, or refreshed since the last call.
-_HOLD_REFRESHES = """
-    with soon as (
-        select host_id from vm_host_schedule where next_refresh_at < now() + interval '30 minutes' for update
-    ), held as (
-        update vm_host_schedule
-           set next_refresh_at = now() + interval '1 hour', refreshed_at = now() + interval '1 hour'
-    )
-    select host_id from soon
-"""
-_RESUME_REFRESHES = "update vm_host_schedule set next_refresh_at = now(), refreshed_at = now()"
 _USED = "select coalesce(sum(size_bytes), 0) from volume where pool = 'default'"
 
 
@@ -46,7 +34,8 @@ class ComposeRescheduled(RequestScenario):
     ends = SUCCEEDS_OR_ANSWERED
 
     async def prepare(self, site: Site) -> FullHost:
-        await eventually(lambda: _no_refresh_follows(site))
+        host_ids = [host.host_id for host in await site.hosts()]
+        await hold_refreshes(site.fetch, host_ids, site.refresh_all)  # a later run would find the host full
         dry = await site.deployment.post("machines/", op="allocate", dry_run="true", **LARGE)
         chosen: str = dry["explanation"]["chosen"]
         host = next((one for one in await site.hosts() if one.name == chosen), None)
@@ -71,14 +60,7 @@ class ComposeRescheduled(RequestScenario):
     async def clear(self, site: Site, state: FullHost) -> None:
         state.host.file.rows("delete from volume where name = ?", FILLER)
         await site.refresh(state.host)
-        await site.fetch(_RESUME_REFRESHES)
-
-
-async def _no_refresh_follows(site: Site) -> bool:
-    """Whether no discovery run begins after the one that this makes: it would find the host full."""
-    await site.fetch(_HOLD_REFRESHES)
-    await site.refresh_all()  # one that is in progress ends before
-    return not await site.fetch(_HOLD_REFRESHES)
+        await resume_refreshes(site.fetch, [host.host_id for host in await site.hosts()])
 
 
 def _fill(host: SimulatedCellHost) -> None:
