@@ -10,6 +10,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.deployment.runner import POSTGRES, RACK, REGION
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
@@ -27,6 +28,11 @@ def deployment(tmp_path: Path, server_folder: Path) -> Iterator[Deployment]:
     created = as_processes(folder=tmp_path, server_folder=server_folder)
     yield created
     created.processes.kill_all()
+
+
+async def is_lost(deployment: Deployment) -> bool:
+    """Whether the region has noticed that its rack is dead."""
+    return not await deployment.is_linked()
 
 
 async def test_a_form_outlives_the_death_of_every_process(chromium: Browser, deployment: Deployment) -> None:
@@ -54,6 +60,7 @@ async def test_a_form_outlives_the_death_of_every_process(chromium: Browser, dep
         await deployment.restart(process)
     await expect(live).to_have_text("Live")
     deployment.kill(RACK)
+    await eventually(lambda: is_lost(deployment))
     mira.expected_statuses.add(409)
     await compose.click()
     await expect(refused).to_contain_text("no connected rack reaches it")

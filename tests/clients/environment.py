@@ -11,7 +11,7 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PROGRAMS = CHECKOUT / ".venv-clients/bin"
-PROGRAM_S = 100.0
+PROGRAM_S = 200.0
 
 
 def program(name: str) -> str:

@@ -50,7 +50,7 @@ async def until_no_operation_is_open(deployment: Deployment, *, deadline_s: floa
 async def refresh_hosts(deployment: Deployment, host_ids: list[int]) -> None:
     """Refreshes each host until that succeeds: a tenth of the calls fails."""
     for host_id in host_ids:
-        await eventually(partial(deployment.refreshed, host_id), deadline_s=60.0)
+        await eventually(partial(deployment.refreshed, host_id))
 
 
 async def settle(deployment: Deployment, host_ids: list[int], *, deadline_s: float = 150.0) -> None:

@@ -66,5 +66,5 @@ async def lxd_deployment(deployment: Deployment, lxd: LxdServer, **fields: Any) 
     token = await asyncio.to_thread(lxd.token, "innkeeper")
     host_id = await deployment.add_host(type="lxd", power_address=lxd.address, password=token, name="lab", **fields)
     made = LxdDeployment(deployment=deployment, lxd=lxd, host_id=host_id)
-    await eventually(made.is_ready, deadline_s=30)
+    await eventually(made.is_ready)
     return made

@@ -103,7 +103,7 @@ async def test_a_process_killed_during_a_migration_blocks_no_other(empty_databas
         migrate(empty_database_url), migrate(empty_database_url)
     )  # two regions that start together
     assert sorted(map(len, two)) == [0, len(packaged())]
-    assert time.monotonic() - begun_at < 30.0  # the server checks the client connection every 2 s
+    assert time.monotonic() - begun_at < 120.0  # not 600 s: the server checks the client connection every 2 s
     assert await schema_of(empty_database_url) == await schema_of(database_url)
 
 
@@ -115,7 +115,7 @@ async def test_an_outdated_region_exits_with_a_status_without_restart(
     await deployment.runner.start_region()
     await migrate(database_url, [*packaged(), NEWER])
     process = deployment.processes.running.pop("region")
-    await eventually(lambda: process.poll() is not None, deadline_s=30.0)
+    await eventually(lambda: process.poll() is not None)
     assert process.returncode == MISCONFIGURED
     assert _units_stay_down(MISCONFIGURED)
     said = (deployment.folder / "region.log").read_text()

@@ -55,7 +55,8 @@ async def _has(innkeeper: Deployment, system_id: str, wanted: str) -> bool:
 async def test_a_machine_is_deployed_when_its_guest_has_reported(innkeeper: Deployment) -> None:
     sha256 = await add_image(innkeeper, "ubuntu/noble")
     system_id = await composed(innkeeper)
-    answer = await deploy(innkeeper, system_id, distro_series="noble")
+    with innkeeper.held("write root disk"):
+        answer = await deploy(innkeeper, system_id, distro_series="noble")
     assert (answer["status_name"], answer["osystem"], answer["distro_series"], answer["owner"]) == (
         "Deploying", "ubuntu", "noble", "admin",
     )  # fmt: skip

@@ -25,7 +25,7 @@ from tests.waiting import eventually, settle
 CHECKOUT = Path(__file__).resolve().parents[2]
 ADDRESS = "qemu:///system"
 UP = "Ctrl-C stops everything started here"
-START_S = 110.0
+START_S = 200.0
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(why_no_libvirt() is not None, reason=why_no_libvirt() or "")]
 

@@ -138,9 +138,7 @@ async def test_a_pair_that_a_removed_rack_saw_during_a_rotation_is_rotated(
         await innkeeper.delete(f"racks/{removed}/")
         server.lost.clear()
         await innkeeper.start_rack("b")
-        await eventually(
-            lambda: rotated(innkeeper, removed, 2), deadline_s=60.0
-        )  # the open one, and one of the new pair
+        await eventually(lambda: rotated(innkeeper, removed, 2))  # the open one, and one of the new pair
         (now,) = server.trusted
         assert now != seen
 

@@ -65,7 +65,7 @@ async def test_a_peer_over_its_budget_of_frames_is_read_later(tmp_path: Path, mo
     monkeypatch.setattr(listener, "BURST_FRAMES", 5)
     region = make_region(tmp_path / "budget")
     flooding, other = await dial(region), await dial(region)
-    calls = [asyncio.ensure_future(echo(flooding.link, str(number))) for number in range(10)]
+    calls = [asyncio.ensure_future(echo(flooding.link, str(number))) for number in range(60)]
     await asyncio.gather(*calls[:4])  # and the hello
     assert await echo(other.link, "fine")
     assert not calls[-1].done()

@@ -20,7 +20,7 @@ from tests.integration.users import as_user
 from tests.waiting import eventually
 
 REFUSED = "Cannot connect to simulated/sim: connection refused"
-SECONDS = 10.0  # "within seconds", on a busy machine; the periodic refresh of these tests is an hour away
+SECONDS = 60.0  # "within seconds", on a busy machine; the periodic refresh of these tests is an hour away
 
 
 async def state_of(innkeeper: Deployment, host_id: int) -> str:
@@ -107,8 +107,9 @@ async def test_a_late_failure_of_an_old_call_marks_no_host(innkeeper: Deployment
     assert await innkeeper.refreshed(sibling_id)
     await lost_hosts.call_failed(host_id, error, began_at=old)
     assert await is_in(innkeeper, HostState.READY, host_id, sibling_id)
-    await lost_hosts.call_failed(host_id, error, began_at=time.monotonic())
-    assert await is_in(innkeeper, HostState.UNREACHABLE, host_id, sibling_id)
+    with innkeeper.held():  # the refresh that finds them ready again
+        await lost_hosts.call_failed(host_id, error, began_at=time.monotonic())
+        assert await is_in(innkeeper, HostState.UNREACHABLE, host_id, sibling_id)
     await becomes(innkeeper, HostState.READY, host_id, sibling_id)
 
 
@@ -149,8 +150,8 @@ async def test_a_refresh_that_lost_its_rack_leaves_the_host_ready(innkeeper: Dep
         innkeeper.kill(first.name)
         with pytest.raises(LinkLost):
             await refreshing
-    before = await innkeeper.fetch("select refreshed_at from vm_host_schedule")
-    assert await state_of(innkeeper, host_id) == "ready"
+        before = await innkeeper.fetch("select refreshed_at from vm_host_schedule")
+        assert await state_of(innkeeper, host_id) == "ready"
 
     async def is_refreshed() -> bool:
         return bool(await innkeeper.fetch("select refreshed_at from vm_host_schedule") != before)

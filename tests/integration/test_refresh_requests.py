@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
 
 from common.errors import InnkeeperError
 from regiond.hosts.discovery.schedule_store import retry_after_failure, set_refreshed
 from regiond.hosts.model import HostState
+from regiond.racks.host_calls import HostCalls
 from tests.deployment.deployment import Deployment
 from tests.waiting import eventually
 
@@ -30,22 +32,32 @@ async def is_in_state(innkeeper: Deployment, host_id: int, state: HostState) -> 
     return (await innkeeper.region.components.services.hosts.read(host_id, caller=None)).state is state
 
 
-def is_probed(innkeeper: Deployment, host_id: int) -> bool:
-    """Whether a connected rack has probed the host since it was unreachable."""
-    return any(probed == host_id for _, probed in innkeeper.region.components.link_supervisor.probed)
+def recorded_probes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The hosts that a rack has reached, from now on. The region itself remembers a probe for a moment only."""
+    probed: list[int] = []
+    check_reach = HostCalls.check_reach
+
+    async def recording(self: HostCalls, rack_id: UUID, host_id: int, *, deadline_s: float) -> None:
+        await check_reach(self, rack_id, host_id, deadline_s=deadline_s)
+        probed.append(host_id)
+
+    monkeypatch.setattr(HostCalls, "check_reach", recording)
+    return probed
 
 
-async def test_a_refresh_without_a_rack_is_repeated_when_one_has_connected(innkeeper: Deployment) -> None:
+async def test_a_refresh_without_a_rack_is_repeated_when_one_has_connected(
+    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     host_id = (await innkeeper.add_simulated())["id"]
     await innkeeper.stop_rack("rack")
+    probed = recorded_probes(monkeypatch)
     async with innkeeper.region.components.database.transaction() as db:
         await db.execute("select from vm_host where id = $1 for no key update", host_id)
         refreshing = asyncio.create_task(innkeeper.post(f"vm-hosts/{host_id}/", op="refresh"))
         await eventually(partial(db.fetchval, _WAITING))  # the refresh is about to record that no rack reaches the host
         await db.execute(_REFRESH_LATER)
-        await eventually(lambda: not is_probed(innkeeper, host_id))
         await innkeeper.start_rack("rack")
-        await eventually(lambda: is_probed(innkeeper, host_id))
+        await eventually(lambda: probed == [host_id])
     with pytest.raises(InnkeeperError):
         await refreshing
     await eventually(partial(is_in_state, innkeeper, host_id, HostState.READY))

@@ -92,7 +92,7 @@ async def test_operations_use_reaching_racks_or_wait(
         assert {name for _, name in second.instances(PREFIX)} == {f"{PREFIX}0", f"{PREFIX}1"}
 
         await deployment.processes.start_rack(FAR)
-        assert await deployment.ended(operation_id, deadline_s=30) == "succeeded"
+        assert await deployment.ended(operation_id) == "succeeded"
         await eventually(partial(in_state, deployment, host_path, "ready"))
         assert {name for _, name in first.instances(PREFIX)} == {f"{PREFIX}here"}
     assert await deployment.ledger_problems() == []

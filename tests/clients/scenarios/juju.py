@@ -26,7 +26,7 @@ async def space_of(innkeeper: Deployment, cidr: str) -> str:
 
 
 async def bootstrap_and_end(
-    program: str, url: str, key: str, space: str, host: ClientHost, *, deadline_s: float = 30.0
+    program: str, url: str, key: str, space: str, host: ClientHost, *, deadline_s: float = 120.0
 ) -> Any:
     """What the program found, after the checks. `url` is that of `/MAAS`; the guest has `deadline_s` to boot."""
     poll_ms, wait_s = str(int(host.poll_s * 1000)), str(int(deadline_s))
