@@ -17,6 +17,8 @@ from tests.integration.test_devices import interface_of, register
 from tests.integration.test_nic_links import Nic, allocated, subnet
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("requested_refreshes")
+
 
 async def link_nic(nic: Nic) -> Any:
     return await nic.link("AUTO")
