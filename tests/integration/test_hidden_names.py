@@ -25,6 +25,10 @@ _KEPT = """
 # Settled later than any refresh begins, which would find the guest off and without the address.
 _ON = "update machine set power_state = 'on', settled_at = now() + interval '1 hour' where hostname = $1"
 _SEEN = "insert into seen_address (nic_id, address) select n.id, $1::inet from machine_nic n where n.mac_address = $2"
+# An event, such as the start of a host's watch, makes it due soon, but only a second after its last refresh.
+_NO_REFRESH = (
+    "update vm_host_schedule set next_refresh_at = now() + interval '1 h', refreshed_at = now() + interval '1 h'"
+)
 _OF_HOST = """
     insert into host_interface_address (interface_id, subnet_id, address)
     select i.id, s.id, $1::inet from host_interface i join vm_host h on h.id = i.host_id and h.name = $2, subnet s
@@ -72,7 +76,7 @@ async def site(innkeeper: Deployment) -> tuple[Site, Deployment]:
     await sql(innkeeper, _SEEN, SEEN, mac)
     host = await innkeeper.add_simulated("hidden-host", cores=4, networks="elsewhere:10.9.0.0/24")
     await innkeeper.put(f"vm-hosts/{host['id']}/", pool="others")
-    await sql(innkeeper, "update vm_host_schedule set next_refresh_at = now() + interval '1 hour'")
+    await sql(innkeeper, _NO_REFRESH)
     nic = await allocated(innkeeper, "web")
     ann = await as_user(innkeeper, "ann")
     await own(innkeeper, nic.system_id, "ann")
