@@ -26,6 +26,9 @@ from regiond.db.pool import Database, connect
 from tests.waiting import settle
 
 REQUIRED_BYTES = 2 * 1024**3
+# A test executes a statement only a few times on a connection, and by default PostgreSQL would plan it each time.
+# In CI, the tests marked `database` run on a server with the default.
+SETTINGS = {**postgres.FAST, "plan_cache_mode": "force_generic_plan"}
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +45,7 @@ def postgres_server() -> Iterator[str]:
             stdin=subprocess.PIPE,
             start_new_session=True,
         ) as guard:
-            yield postgres.start(folder, settings=postgres.FAST)
+            yield postgres.start(folder, settings=SETTINGS)
             assert guard.stdin is not None
             guard.stdin.close()  # the guard then stops the server and removes the folder
             guard.wait(60)
