@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,9 @@ from tests.deployment.api_calls import ASYNC
 from tests.deployment.in_process import deployed
 from tests.lab.deployed_guest import GuestBridge, deploy, guest_bridge
 from tests.lab.deployed_host import add_lxd
-from tests.lab.guest_image import BOOT_S, SshKey, image_file
+from tests.lab.early_reports import reporting_early
 from tests.lab.key_pair import make_key_pair
-from tests.lab.lxd_server import LxdServer, booting_server, lab_server, why_no_lxd
+from tests.lab.lxd_server import LxdServer, lab_server, why_no_lxd
 from tests.lab.lxd_specs import small_spec
 from tests.lab.needs import require
 from tests.lab.own_images import delete_images, import_image, qcow2
@@ -33,7 +33,10 @@ NAME, ALIAS = f"{PREFIX}web", f"{PREFIX}bookworm"
 MIB = 1024 * 1024
 
 
-def restored(server: LxdServer) -> Iterator[LxdServer]:
+@pytest.fixture
+def server() -> Iterator[LxdServer]:
+    require(why_no_lxd())
+    server = lab_server()
     with server.restored(PREFIX):
         try:
             yield server
@@ -42,46 +45,34 @@ def restored(server: LxdServer) -> Iterator[LxdServer]:
 
 
 @pytest.fixture
-def booting() -> Iterator[LxdServer]:
-    require(why_no_lxd())
-    yield from restored(booting_server())
-
-
-@pytest.fixture
-def server() -> Iterator[LxdServer]:
-    require(why_no_lxd())
-    yield from restored(lab_server())
-
-
-@pytest.fixture
 def bridge() -> Iterator[GuestBridge]:
     with guest_bridge("10.254.13") as bridge:
         yield bridge
 
 
-@pytest.mark.boot
-@pytest.mark.deadline(2 * BOOT_S)
-async def test_an_image_of_the_server_boots_and_stays(
-    tmp_path: Path, database_url: str, booting: LxdServer, bridge: GuestBridge
+async def test_an_image_of_the_server_is_deployed_and_stays(
+    tmp_path: Path, database_url: str, server: LxdServer, bridge: GuestBridge
 ) -> None:
-    key, disk = SshKey(tmp_path), await asyncio.to_thread(image_file)
+    content = random.Random(11).randbytes(MIB)  # noqa: S311  # not a secret
+    disk = qcow2(tmp_path, "disk", size_bytes=64 * MIB, content=content)
     words = {"os": "Debian", "release": "bookworm", "description": "Debian bookworm of the server"}
-    fingerprint = await asyncio.to_thread(lambda: import_image(booting, tmp_path, disk, ALIAS, properties=words))
-    images = booting.ask("/1.0/images?recursion=1")
+    fingerprint = import_image(server, tmp_path, disk, ALIAS, properties=words)
+    images = server.ask("/1.0/images?recursion=1")
     async with deployed(tmp_path, database_url, guest_url=bridge.guest_url) as innkeeper:
         await bridge.start_rack(innkeeper)
-        await innkeeper.post("account/prefs/sshkeys/", key=key.public)
-        host = await add_lxd(innkeeper, booting)
+        host = await add_lxd(innkeeper, server)
         entry = await innkeeper.post("boot-resources/", vm_host=host["name"], alias=ALIAS)
         assert (entry["name"], entry["architecture"]) == ("debian/bookworm", "amd64/generic")
         assert (entry["title"], entry["sha256"], entry["state"]) == (words["description"], fingerprint, "ready")
-        assert entry["virtual_size"] > entry["size"] > 100 * MIB
+        assert entry["virtual_size"] == 64 * MIB > entry["size"] > MIB
 
-        machine = await bridge.compose(innkeeper, host, NAME, dhcp_subnet=booting.managed_subnet)
-        found = await deploy(innkeeper, machine, lambda: booting.console(NAME), distro_series="bookworm")
+        machine = await bridge.compose(innkeeper, host, NAME, dhcp_subnet=server.managed_subnet)
+        async with reporting_early(server, bridge.guest_url):
+            found = await deploy(innkeeper, machine, lambda: server.console(NAME), distro_series="bookworm")
         assert (found["osystem"], found["distro_series"]) == ("debian", "bookworm")
-        assert booting.our_images() == set()
-        assert await key.run(bridge.guest_address, "hostname") == f"{NAME}\n"
+        assert server.our_images() == set()
+        with (server.folder_of(NAME) / "root.img").open("rb") as root:
+            assert root.read(MIB) == content
         assert (await innkeeper.get(f"boot-resources/{entry['id']}/"))["copies"] == []
 
         await innkeeper.delete(f"machines/{machine['system_id']}/", force="true")
@@ -89,7 +80,7 @@ async def test_an_image_of_the_server_boots_and_stays(
         assert await innkeeper.ended(removal) == "succeeded"
         names = {one["name"] for one in await innkeeper.get("boot-resources/")}
         assert "debian/bookworm" not in names
-    after = booting.ask("/1.0/images?recursion=1")
+    after = server.ask("/1.0/images?recursion=1")
     assert [without_use(one) for one in after] == [without_use(one) for one in images]
 
 
