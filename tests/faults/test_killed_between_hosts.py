@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from common.simulated_address import SimulatedAddress
 from tests.deployment.deployment import Deployment
+from tests.deployment.held_refreshes import hold_refreshes
 from tests.deployment.runner import REGION
 from tests.waiting import eventually
 
@@ -16,6 +19,9 @@ async def test_a_compose_survives_the_kill_of_the_region_between_two_hosts(deplo
     for name, cores in (("first", 16), ("next", 8)):
         address = f"simulated:{name}?cores={cores}&memory_mib=16384"
         await deployment.add_host(type="simulated", power_address=address, name=name)
+    first = next(one["id"] for one in await deployment.get("vm-hosts/") if one["name"] == "first")
+    refresh = partial(deployment.post, f"vm-hosts/{first}/", op="refresh")
+    await hold_refreshes(deployment.fetch, [first], refresh)  # one would find the change before the compose does
     async with deployment.connection() as db:
         changed = SimulatedAddress.parse("simulated:first?cores=16&memory_mib=16384&pools=other:100").normalised
         await db.execute("update vm_host set address = $1 where name = 'first'", changed)

@@ -17,8 +17,6 @@ from tests.integration.adoption import reached
 from tests.rejections import rejection
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.usefixtures("requested_refreshes")
-
 
 async def change_host(innkeeper: Deployment, name: str, **parameters: Any) -> None:
     """Changes the simulated host without a refresh, so that the region does not know the change."""
