@@ -1,7 +1,8 @@
-"""Connections that do not ask the server again for what PostgreSQL's own types, such as `integer[]`, consist of.
+"""Connections that remember PostgreSQL's own types, such as `integer[]`, for the whole process.
 
-asyncpg asks on every new connection, with a query that takes the server 10 ms. In a test run, that was a quarter of
-its work. There is no public setting for it: a test finds a release of asyncpg that works differently.
+asyncpg asks the server what they consist of on every new connection, with a query that takes the server 10 ms. In a
+test run, that was a quarter of its work. There is no public setting for it: a test fails with a release of asyncpg that
+works differently.
 """
 
 from __future__ import annotations

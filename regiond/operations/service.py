@@ -37,7 +37,7 @@ from regiond.operations.store import (
     redirect,
     request_cancel,
     supersede,
-    superseded_before,
+    unsuccessful_before,
     wake_waiting,
 )
 from regiond.operations.wait_reason import purpose_of, wait_reason
@@ -71,8 +71,8 @@ __all__ = [
     "release_leases",
     "request_cancel",
     "supersede",
-    "superseded_before",
     "tie_key",
+    "unsuccessful_before",
     "wake",
     "wake_waiting",
 ]

@@ -109,9 +109,12 @@ _SUPERSEDE = """
      where id = $1 and is_open
 """
 
-# Other operations in between, such as power actions, do not remove what a deployment left.
-_SUPERSEDED_BEFORE = """
-    select case when state <> 'succeeded' then (request ->> 'superseded')::bigint end
+# Other operations in between, such as power actions, do not remove what a deployment left. One that had superseded
+# another may have failed before the other's command had ended.
+_UNSUCCESSFUL_BEFORE = """
+    select case when state <> 'succeeded' then
+               coalesce((request ->> 'superseded')::bigint, case when reached_host then id end)
+           end
       from operation
      where system_id = $1 and kind in ('deploy', 'release', 'delete')
      order by id desc limit 1
@@ -291,12 +294,12 @@ async def supersede(db: Db, operation_id: int, reason: str) -> bool:
     return bool(found == "UPDATE 1")
 
 
-async def superseded_before(db: Db, system_id: str) -> int | None:
-    """Returns what the last operation that should have removed the machine's deployment had superseded.
+async def unsuccessful_before(db: Db, system_id: str) -> int | None:
+    """Returns the machine's last deployment, release or deletion if it reached the host and did not succeed.
 
-    None if it had nothing, or has succeeded.
+    If it had superseded another operation, returns that one instead. None if there is nothing to wait for.
     """
-    found: int | None = await db.fetchval(_SUPERSEDED_BEFORE, system_id)
+    found: int | None = await db.fetchval(_UNSUCCESSFUL_BEFORE, system_id)
     return found
 
 

@@ -97,7 +97,7 @@ def _command_reason(operation: Operation) -> str | None:
         return f"It waits until {_OWN_COMMAND} has ended."
     if operation.step == WAIT_FOR_SUPERSEDED:
         stopped = operation.request[SUPERSEDED]
-        return f"It waits until the last command of operation {stopped}, which was stopped, has ended."
+        return f"It waits until the last command of operation {stopped}, which did not succeed, has ended."
     return None
 
 

@@ -54,6 +54,21 @@ async def test_another_attempt_waits_for_the_command_of_the_first(
         assert innkeeper.simulated_guests() == []
 
 
+@pytest.mark.parametrize("action", REQUESTS)
+async def test_a_request_waits_for_the_command_of_a_cancelled_release(innkeeper: Deployment, action: str) -> None:
+    path = await composed(innkeeper)
+    assert await innkeeper.ended(await innkeeper.begin(path, op="deploy")) == "succeeded"
+    with innkeeper.held("empty root disk"):
+        cancelled = await begin(innkeeper, path, "empty_root_disk", op="release")
+        await innkeeper.post(f"operations/{cancelled}/", op="cancel")
+        assert await innkeeper.ended(cancelled) == "cancelled"
+        operation = await innkeeper.begin(path, **REQUESTS[action])
+        await at_step(innkeeper, operation, WAIT_FOR_SUPERSEDED)
+        reason = (await innkeeper.get(f"operations/{operation}/"))["wait_reason"]
+        assert reason == f"It waits until the last command of operation {cancelled}, which did not succeed, has ended."
+    assert await innkeeper.ended(operation) == "succeeded"
+
+
 async def test_a_rack_that_was_gone_before_the_deployment_is_not_waited_for(innkeeper: Deployment) -> None:
     path = await composed(innkeeper)
     database = innkeeper.region.components.database

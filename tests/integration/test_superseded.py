@@ -86,7 +86,9 @@ async def test_a_command_of_the_deployment_in_another_rack_ends_first(
         assert await innkeeper.ended(deployment) == "cancelled"
         await at_step(innkeeper, operation, WAIT_FOR_SUPERSEDED)
         reason = (await innkeeper.get(f"operations/{operation}/"))["wait_reason"]
-        assert reason == (f"It waits until the last command of operation {deployment}, which was stopped, has ended.")
+        assert reason == (
+            f"It waits until the last command of operation {deployment}, which did not succeed, has ended."
+        )
     assert await innkeeper.ended(operation) == "succeeded"
     if action == "release":
         await is_clean(innkeeper, path)

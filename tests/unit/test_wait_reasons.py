@@ -63,7 +63,7 @@ HOST_TEXT = "It waits for host hv-01, which is unreachable since 2026-11-20 10:3
         (
             evolve(RUNNING, step=WAIT_FOR_SUPERSEDED, request={SUPERSEDED: 6}),
             WaitFacts(leased=True),
-            "It waits until the last command of operation 6, which was stopped, has ended.",
+            "It waits until the last command of operation 6, which did not succeed, has ended.",
         ),
         (
             evolve(RUNNING, step=WAIT_FOR_COMMAND),

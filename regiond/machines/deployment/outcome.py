@@ -40,11 +40,11 @@ async def stop_deployment(db: Db, machine: MachineView, *, what: str) -> tuple[M
     there.
 
     Returns the machine as it is then: its deployment has failed, or has just ended by itself; and what the request of
-    the operation has to contain: see `wait_for_older_commands`. That is also the case if an earlier one that stopped a
-    deployment did not succeed: it may have been cancelled while it waited.
+    the operation has to contain: see `wait_for_older_commands`. It also has to wait if the operation before it did not
+    succeed: a rack may still run its last command, and an earlier release may have been cancelled while it waited.
     """
     if machine.state is not MachineState.DEPLOYING:
-        earlier = await operation_service.superseded_before(db, machine.system_id)
+        earlier = await operation_service.unsuccessful_before(db, machine.system_id)
         return machine, {} if earlier is None else {SUPERSEDED: earlier}
     superseded = {}
     running = await operation_service.active(db, OperationKind.DEPLOY, machine_id=machine.id)
