@@ -7,7 +7,7 @@ from pathlib import Path
 from attrs import frozen
 
 from common.logging import LEVELS
-from common.rpc.session import IDLE_TIMEOUT_S, LONGEST_IDLE_TIMEOUT_S
+from common.rpc.session import IDLE_TIMEOUT_S, LONGEST_IDLE_TIMEOUT_S, SHORTEST_IDLE_TIMEOUT_S
 from common.settings import setting
 
 CONFIG_FILE = Path("/etc/innkeeper/rackd.toml")
@@ -27,7 +27,7 @@ class RackSettings:
     link_idle_timeout_s: float = setting(
         IDLE_TIMEOUT_S,
         "Seconds without data after which the rack closes a link.",
-        at_least=3,
+        at_least=SHORTEST_IDLE_TIMEOUT_S,
         at_most=LONGEST_IDLE_TIMEOUT_S,
     )
     report_host: str = setting(

@@ -9,7 +9,7 @@ from attrs import frozen
 from common.errors import BadSettings
 from common.ip_networks import LOOPBACK, IpNetworks
 from common.logging import LEVELS
-from common.rpc.session import IDLE_TIMEOUT_S, LONGEST_IDLE_TIMEOUT_S
+from common.rpc.session import IDLE_TIMEOUT_S, LONGEST_IDLE_TIMEOUT_S, SHORTEST_IDLE_TIMEOUT_S
 from common.settings import setting
 
 CONFIG_FILE = Path("/etc/innkeeper/regiond.toml")
@@ -120,7 +120,7 @@ class RegionSettings:
     link_idle_timeout_s: float = setting(
         IDLE_TIMEOUT_S,
         "Seconds without data after which the region closes a link.",
-        at_least=3,
+        at_least=SHORTEST_IDLE_TIMEOUT_S,
         at_most=LONGEST_IDLE_TIMEOUT_S,
     )
     reconciler_auto_repair: bool = setting(

@@ -87,7 +87,7 @@ def _description(task: asyncio.Task[Any]) -> str:
 
 
 @pytest.fixture(autouse=True)
-def no_task_left() -> Iterator[None]:
+def no_task_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fails a test that leaves a task running. Fixtures of the session, such as a browser, have theirs.
 
     Playwright has tasks that nobody awaits: one waits for the driver's answer to the last change of its subscriptions,
@@ -97,12 +97,13 @@ def no_task_left() -> Iterator[None]:
     async def all_tasks() -> set[asyncio.Task[Any]]:
         return asyncio.all_tasks() - {asyncio.current_task()}
 
+    in_browser = "chromium" in request.fixturenames
     before = settle(all_tasks())
     yield
 
     async def leftovers() -> list[str]:
         left = await all_tasks() - before
-        if ending := {task for task in left if task.cancelling() or _is_of_playwright(task)}:
+        if ending := {task for task in left if in_browser and (task.cancelling() or _is_of_playwright(task))}:
             left -= (await asyncio.wait(ending, timeout=ENDS_WITHIN_S))[0]
         described = [_description(task) for task in left]
         for task in left:

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from common.certificates import Role
 from common.errors import InvalidRequest
-from common.rpc.session import LONGEST_IDLE_TIMEOUT_S
+from common.rpc.session import LONGEST_IDLE_TIMEOUT_S, SHORTEST_IDLE_TIMEOUT_S
 
 __all__ = ["Address", "Peer", "Role"]
 
@@ -71,11 +71,11 @@ def idle_timeout_capability(idle_timeout_s: float) -> str:
 def idle_timeout_of(capabilities: Iterable[str]) -> float | None:
     """Returns the seconds that the peer reported, at most those that a setting permits.
 
-    None if it reported none, like older releases, or no number of seconds.
+    None if it reported none, like older releases, or less than a setting permits.
     """
     text = next((one.removeprefix(_IDLE_TIMEOUT) for one in sorted(capabilities) if one.startswith(_IDLE_TIMEOUT)), "")
     try:
         seconds = float(text)
     except ValueError:
         return None
-    return min(seconds, LONGEST_IDLE_TIMEOUT_S) if seconds > 0 else None
+    return min(seconds, LONGEST_IDLE_TIMEOUT_S) if seconds >= SHORTEST_IDLE_TIMEOUT_S else None

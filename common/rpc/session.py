@@ -45,7 +45,7 @@ from common.rpc.session_events import Ended, EventArrived, Opened, Output
 LOWEST_VERSION = 1
 HIGHEST_VERSION = 1
 IDLE_TIMEOUT_S = 45.0
-LONGEST_IDLE_TIMEOUT_S = 600  # that the settings permit
+SHORTEST_IDLE_TIMEOUT_S, LONGEST_IDLE_TIMEOUT_S = 3, 600  # that the settings permit
 
 
 @frozen(kw_only=True)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 else:  # it cannot be subscripted at run time
     _Connection = asyncpg.Connection
 
-FIRST_VARYING_OID = 10_000  # those below are in PostgreSQL's sources, the same in every database and release
+FIRST_VARYING_OID = 10_000  # those below are in PostgreSQL's sources, the same in every database
+_COMPOSITE = b"c"  # rows of the system catalog, whose columns differ between releases
 
 _known: dict[frozenset[int], list[asyncpg.Record]] = {}
 
@@ -31,9 +32,9 @@ class Connection(_Connection):
     ) -> tuple[list[asyncpg.Record], Any]:
         wanted = frozenset(typeoids)
         if wanted in _known:
-            # A statement with a name: asyncpg takes it that the unnamed one, which it may have prepared, is unchanged.
+            # With a name: asyncpg does not prepare its unnamed statement, which no query has replaced, again.
             return _known[wanted], SimpleNamespace(name="known")
         types, statement = await super()._introspect_types(typeoids, timeout)  # type: ignore[misc]
-        if max(wanted) < FIRST_VARYING_OID:
+        if max(wanted) < FIRST_VARYING_OID and not any(one["kind"] == _COMPOSITE for one in types):
             _known[wanted] = types
         return types, statement

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from common.errors import NotFound
+from common.errors import InvalidRequest, NotFound
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.model import MachineView
-from regiond.machines.nics.model import checked_tags
+from regiond.machines.nics.model import MAX_TAGS, checked_tags
 from regiond.machines.ownership_rules import check_owner
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class MachineDisks:
             if disk is None:
                 raise NotFound(f"{machine.hostname} has no disk {disk_id} any more.")
             others = tuple(one for one in disk.tags if one != tag)
-            found = checked_tags((*others, tag), field="tag", of="A disk") if present else others
+            found = (*others, *_added(tag, len(others))) if present else others
             if set(found) == set(disk.tags):
                 return machine
             await db.execute(_SET_TAGS, disk.id, found)
@@ -55,3 +55,10 @@ class MachineDisks:
             return await view_store.read(db, system_id)
 
         return await self.database.in_transaction(work)
+
+
+def _added(tag: str, others: int) -> tuple[str, ...]:
+    """Those that a disk was composed with may have other characters, such as the name of a storage pool."""
+    if others >= MAX_TAGS:
+        raise InvalidRequest.of({"tag": [f"A disk has at most {MAX_TAGS} tags."]})
+    return checked_tags((tag,), field="tag", of="A disk")

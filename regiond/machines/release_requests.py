@@ -174,12 +174,12 @@ class Releases:
         parent: Parent | None = None,
     ) -> int:
         check_erasable(machine, options)
-        machine, superseded = await stop_deployment(db, machine, what="released")
+        machine, earlier = await stop_deployment(db, machine, what="released")
         destroys = machine.composed_by_allocate
         operation_id = await open_operation(
             db, OperationKind.DELETE if destroys else OperationKind.RELEASE, machine, self._installation_id,
             account_id=caller.account_id, parent=parent,
-            request={"comment": comment, **release_work(machine, options), **superseded},
+            request={"comment": comment, **release_work(machine, options), **earlier},
         )  # fmt: skip
         await lifecycle_store.lock(db, [machine.system_id])
         (now,) = await view_store.read_several(db, [machine.system_id])

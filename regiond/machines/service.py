@@ -323,13 +323,13 @@ class Machines:
         async def open_new(machine: MachineView) -> int:
             async def write(db: Db) -> int:
                 now = machine
-                superseded: Mapping[str, int] = {}
+                earlier: Mapping[str, int] = {}
                 if kind is OperationKind.DELETE:
-                    now, superseded = await stop_deployment(db, machine, what="deleted")
+                    now, earlier = await stop_deployment(db, machine, what="deleted")
                 operation_id = await open_operation(
                     db, kind, now, self._installation_id, account_id=caller.account_id,
                     begins=MachineEvent.DELETE if kind is OperationKind.DELETE else None,
-                    request={**request, **superseded}, parent=parent,
+                    request={**request, **earlier}, parent=parent,
                 )  # fmt: skip
                 await tie_key(db, operation_id)
                 return operation_id

@@ -13,7 +13,7 @@ from common.values import NicKind, PowerAction, PowerState
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.machines import store
-from regiond.operations.model import SUPERSEDED, WAIT_FOR_COMMAND, WAIT_FOR_SUPERSEDED, Operation, OperationKind
+from regiond.operations.model import EARLIER, WAIT_FOR_COMMAND, WAIT_FOR_EARLIER, Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
 
@@ -62,29 +62,29 @@ async def wait_for_command(calls: HostCalls, operation: Operation, target: Targe
     """
     if operation.reached_host:
         await journal.step(WAIT_FOR_COMMAND)
-        await _exclude_older(calls, operation, target, journal, oldest_id=operation.id)
+        await _exclude_older(calls, operation, target, journal)
 
 
 async def wait_for_older_commands(calls: HostCalls, operation: Operation, target: Target, journal: Journal) -> None:
-    """As `wait_for_command`; of an operation that has not reached the host, for the one that it superseded, if any."""
-    superseded = operation.request.get(SUPERSEDED)
-    if superseded is not None and not operation.reached_host:
-        await journal.step(WAIT_FOR_SUPERSEDED, superseded=superseded)
-        await _exclude_older(calls, operation, target, journal, oldest_id=superseded)
+    """As `wait_for_command`. An operation that has not reached the host waits for the one before it, if that one was
+    superseded or did not succeed.
+    """
+    earlier = operation.request.get(EARLIER)
+    if earlier is not None and not operation.reached_host:
+        await journal.step(WAIT_FOR_EARLIER, earlier=earlier)
+        await _exclude_older(calls, operation, target, journal)
     await wait_for_command(calls, operation, target, journal)
 
 
-async def _exclude_older(
-    calls: HostCalls, operation: Operation, target: Target, journal: Journal, *, oldest_id: int
-) -> None:
+async def _exclude_older(calls: HostCalls, operation: Operation, target: Target, journal: Journal) -> None:
     """Returns when no rack acts on the guest for an older attempt or operation. Raises Busy and RackUnreachable before.
 
     Racks do not know of each other's calls: another one than this attempt uses could start or write the guest later.
-    The caller has begun a step for it, whose time limits the wait. No operation before `oldest_id` has left a call.
+    The caller has begun a step for it, whose time limits the wait.
     """
     fence = fence_of(operation, str(target.spec.marker.machine_id))
     began_at = await journal.step_began_at()
-    running = await calls.exclude_older(target.host_id, fence, since=began_at, oldest_id=oldest_id)
+    running = await calls.exclude_older(target.host_id, fence, since=began_at)
     if running:
         await journal.note("an earlier command still runs; it is no longer waited for", racks=list(running))
 

@@ -15,8 +15,8 @@ from common.errors import WrongState
 from regiond.deletion_plan import DeletionPlan
 
 # Key of the request: the id of the operation that this one superseded, or that did not succeed before it.
-SUPERSEDED = "superseded"
-WAIT_FOR_SUPERSEDED = "wait_for_superseded"  # the step in which it waits for the commands of that operation
+EARLIER = "earlier"
+WAIT_FOR_EARLIER = "wait_for_earlier"  # the step in which it waits for the commands of that operation
 WAIT_FOR_COMMAND = "wait_for_command"  # the step in which it waits for the commands of its own earlier attempts
 UNDO_WAITS_FOR = "undo_waits_for"  # key of the error's details while undoing waits, with the reason
 

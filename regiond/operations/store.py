@@ -113,7 +113,7 @@ _SUPERSEDE = """
 # another may have failed before the other's command had ended.
 _UNSUCCESSFUL_BEFORE = """
     select case when state <> 'succeeded' then
-               coalesce((request ->> 'superseded')::bigint, case when reached_host then id end)
+               coalesce((request ->> 'earlier')::bigint, case when reached_host then id end)
            end
       from operation
      where system_id = $1 and kind in ('deploy', 'release', 'delete')

@@ -9,10 +9,10 @@ from attrs import field, frozen
 
 from common.operation_words import purpose
 from regiond.operations.model import (
-    SUPERSEDED,
+    EARLIER,
     UNDO_WAITS_FOR,
     WAIT_FOR_COMMAND,
-    WAIT_FOR_SUPERSEDED,
+    WAIT_FOR_EARLIER,
     Operation,
     OperationKind,
     OperationState,
@@ -95,9 +95,9 @@ def _host_reason(operation: Operation, facts: WaitFacts) -> str | None:
 def _command_reason(operation: Operation) -> str | None:
     if operation.step == WAIT_FOR_COMMAND:
         return f"It waits until {_OWN_COMMAND} has ended."
-    if operation.step == WAIT_FOR_SUPERSEDED:
-        stopped = operation.request[SUPERSEDED]
-        return f"It waits until the last command of operation {stopped}, which did not succeed, has ended."
+    if operation.step == WAIT_FOR_EARLIER:
+        earlier = operation.request[EARLIER]
+        return f"It waits until the last command of operation {earlier}, which did not succeed, has ended."
     return None
 
 

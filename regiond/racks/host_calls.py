@@ -144,11 +144,11 @@ class HostCalls:
             await self._report_failure(host_id, error, began_at)
             raise
 
-    async def exclude_older(self, host_id: int, fence: Fence, *, since: datetime, oldest_id: int) -> tuple[str, ...]:
+    async def exclude_older(self, host_id: int, fence: Fence, *, since: datetime) -> tuple[str, ...]:
         """See `exclude_older_calls`. Raises RackUnreachable if no rack that may reach the host has a link."""
         await self.require(host_id)
         return await exclude_older_calls(
-            self._racks, self._reach, host_id, fence, since=since, oldest_id=oldest_id,
+            self._racks, self._reach, host_id, fence, since=since,
             link_idle_timeout_s=self._link_idle_timeout_s,
         )  # fmt: skip
 

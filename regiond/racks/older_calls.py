@@ -41,7 +41,6 @@ async def exclude_older_calls(
     fence: Fence,
     *,
     since: datetime,
-    oldest_id: int,
     link_idle_timeout_s: float,
 ) -> tuple[str, ...]:
     """Returns when no rack runs a call of an older attempt on the machine; racks reject those that come later.
@@ -49,7 +48,7 @@ async def exclude_older_calls(
     Raises Busy while a rack that has a link to this process runs one, at most LONGEST_CALL_S after `since`; returns
     the names of the racks that still do then. Raises RackUnreachable while another rack may run one, at most
     LOST_RACK_MARGIN_S longer than the idle timeout of its links after `since`. Raises StaleAttempt after a newer
-    attempt. `link_idle_timeout_s` is that of this region. No operation before `oldest_id` has left a call.
+    attempt. `link_idle_timeout_s` is that of this region.
     """
     asked = await racks.of(host_id)
     call = FenceCall(host_id=host_id, fence=fence)
@@ -60,7 +59,7 @@ async def exclude_older_calls(
     # Any other error says nothing about calls: the link was lost, or the release of the rack is older.
     running = [rack_id for rack_id, error in answers.items() if isinstance(error, DeadlineExceeded)]
     waits = WaitLimits(
-        since=since, oldest_id=oldest_id, running_s=LONGEST_CALL_S, lost_margin_s=LOST_RACK_MARGIN_S,
+        since=since, running_s=LONGEST_CALL_S, lost_margin_s=LOST_RACK_MARGIN_S,
         idle_timeout_s=max(link_idle_timeout_s, IDLE_TIMEOUT_S),
     )  # fmt: skip
     found = await seen.racks_to_wait_for(host_id, waits, ended=ended, running=running)

@@ -58,11 +58,10 @@ class WaitLimits:
     """How long racks are waited for after `since`, on the clock of the database.
 
     `running_s`: those that run a call. Others: `lost_margin_s` longer than the idle timeout of their links, which is
-    `idle_timeout_s` if they do not report it. No operation before `oldest_id` has left a call.
+    `idle_timeout_s` if they do not report it.
     """
 
     since: datetime
-    oldest_id: int
     running_s: float
     lost_margin_s: float
     idle_timeout_s: float

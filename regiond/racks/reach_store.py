@@ -82,19 +82,15 @@ _DISCONNECTED_RACKS = """
      order by r.name
 """
 
-# `seen_at` of a rack with a link is at most ten seconds old, or twenty after a heartbeat that failed: a rack that was
-# seen longer before the oldest operation has received none of its calls. Removed racks count too: their calls may
-# continue.
+# Removed racks count too: their calls may continue.
 _RACKS_TO_WAIT_FOR = """
     select r.id as rack_id, r.name, lost.s as lost_s
       from rack r
       join vm_host h on h.id = $1 and (r.zone_ids is null or h.zone_id = any(r.zone_ids))
       cross join lateral (select $4::float8 + coalesce(r.link_idle_timeout_s, $5::float8) as s) lost
-     where case when r.id = any($8::uuid[]) then now() < $2::timestamptz + make_interval(secs => $3)
-                else not (r.id = any($7::uuid[])) and now() < $2::timestamptz + make_interval(secs => lost.s)
-                     and r.seen_at > $2::timestamptz - make_interval(secs => lost.s)
-                     and r.seen_at > coalesce((select created_at - interval '20 seconds' from operation where id = $6),
-                                              '-infinity') end
+     where case when r.id = any($7::uuid[]) then now() < $2::timestamptz + make_interval(secs => $3)
+                else not (r.id = any($6::uuid[])) and now() < $2::timestamptz + make_interval(secs => lost.s)
+                     and r.seen_at > $2::timestamptz - make_interval(secs => lost.s) end
      order by r.name
 """
 
@@ -120,7 +116,7 @@ async def racks_to_wait_for(
 ) -> Sequence[AwaitedRack]:
     rows = await db.fetch(
         _RACKS_TO_WAIT_FOR, host_id, waits.since, waits.running_s, waits.lost_margin_s, waits.idle_timeout_s,
-        waits.oldest_id, list(ended), list(running),
+        list(ended), list(running),
     )  # fmt: skip
     return [AwaitedRack(**row) for row in rows]
 

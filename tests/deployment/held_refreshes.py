@@ -1,4 +1,4 @@
-"""Puts the refreshes of hosts off, for tests that change a host behind the region's back."""
+"""Puts the refreshes of hosts off, for tests that change a host without the region."""
 
 from __future__ import annotations
 

@@ -123,8 +123,8 @@ async def test_a_cancelled_removal_does_not_end_before_its_deletions(innkeeper: 
         await cancel(innkeeper, removal)
 
         async def reason() -> bool:
-            told = "Undoing waits: On sim these machines are still being deleted: vm-00, vm-01."
-            return told in ((await innkeeper.get(f"operations/{removal}/"))["wait_reason"] or "")
+            reason = "Undoing waits: On sim these machines are still being deleted: vm-00, vm-01."
+            return reason in ((await innkeeper.get(f"operations/{removal}/"))["wait_reason"] or "")
 
         await eventually(reason)
         with pytest.raises(InnkeeperError, match=rf"operation {removal}\) is being undone. Try again") as rejected:

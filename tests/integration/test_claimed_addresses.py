@@ -15,7 +15,7 @@ from regiond.networks.model import SubnetChange
 from regiond.placement.service import parse_interfaces
 from tests.integration.network_fixtures import ADMIN, NetworkSetup, bridge
 
-pytestmark = [pytest.mark.database, pytest.mark.usefixtures("requested_refreshes")]
+pytestmark = pytest.mark.database
 
 
 @pytest.fixture

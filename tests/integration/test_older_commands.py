@@ -7,7 +7,7 @@ from attrs import evolve
 
 from rackd.drivers.simulated.fault_injection import Call
 from rackd.settings import RackSettings
-from regiond.operations.model import WAIT_FOR_COMMAND, WAIT_FOR_SUPERSEDED
+from regiond.operations.model import WAIT_FOR_COMMAND, WAIT_FOR_EARLIER
 from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import InProcess
@@ -16,7 +16,6 @@ from tests.integration.test_superseded import (
     FIRST_STEP,
     LAPSE,
     REQUESTS,
-    SECOND,
     at_step,
     begin,
     begin_deployment,
@@ -27,7 +26,6 @@ from tests.integration.test_superseded import (
 )
 from tests.waiting import eventually
 
-_SEEN_BEFORE = "update rack set seen_at = now() - interval '40 seconds' where name = $1"
 _REPORTED = "select link_idle_timeout_s from rack where name = $1"
 
 
@@ -54,7 +52,7 @@ async def test_another_attempt_waits_for_the_command_of_the_first(
         assert innkeeper.simulated_guests() == []
 
 
-@pytest.mark.parametrize("action", REQUESTS)
+@pytest.mark.parametrize("action", [*REQUESTS, "deploy"])
 async def test_a_request_waits_for_the_command_of_a_cancelled_release(innkeeper: Deployment, action: str) -> None:
     path = await composed(innkeeper)
     assert await innkeeper.ended(await innkeeper.begin(path, op="deploy")) == "succeeded"
@@ -62,25 +60,23 @@ async def test_a_request_waits_for_the_command_of_a_cancelled_release(innkeeper:
         cancelled = await begin(innkeeper, path, "empty_root_disk", op="release")
         await innkeeper.post(f"operations/{cancelled}/", op="cancel")
         assert await innkeeper.ended(cancelled) == "cancelled"
-        operation = await innkeeper.begin(path, **REQUESTS[action])
-        await at_step(innkeeper, operation, WAIT_FOR_SUPERSEDED)
+        operation = await innkeeper.begin(path, **REQUESTS.get(action, {"op": action}))
+        await at_step(innkeeper, operation, WAIT_FOR_EARLIER)
         reason = (await innkeeper.get(f"operations/{operation}/"))["wait_reason"]
         assert reason == f"It waits until the last command of operation {cancelled}, which did not succeed, has ended."
     assert await innkeeper.ended(operation) == "succeeded"
 
 
-async def test_a_rack_that_was_gone_before_the_deployment_is_not_waited_for(innkeeper: Deployment) -> None:
+async def test_a_deployment_waits_for_the_command_of_a_cancelled_deletion(innkeeper: Deployment) -> None:
+    """Which removes the guest: the deployment fails, and finds none. Before, it could lose its own guest."""
     path = await composed(innkeeper)
-    database = innkeeper.region.components.database
-    await innkeeper.stop_rack(SECOND)
-    await execute(database, _SEEN_BEFORE, SECOND)
-    with innkeeper.held("copy image"):
-        await begin_deployment(innkeeper, path, "copy_image")
-        operation = await innkeeper.begin(path, op="release")
-        await at_step(innkeeper, operation, WAIT_FOR_SUPERSEDED)
-    assert await innkeeper.ended(operation) == "succeeded"
-    assert (await innkeeper.region.components.operations.read(operation)).failures == 0
-    await is_clean(innkeeper, path)
+    with innkeeper.held("remove guest"):
+        cancelled = await begin(innkeeper, path, "remove_guest", **REQUESTS["delete"])
+        await innkeeper.post(f"operations/{cancelled}/", op="cancel")
+        assert await innkeeper.ended(cancelled) == "cancelled"
+        deployment = await innkeeper.begin(path, op="deploy")
+        await at_step(innkeeper, deployment, WAIT_FOR_EARLIER)
+    assert await innkeeper.ended(deployment) == "failed"
 
 
 async def test_a_rack_is_waited_for_as_long_as_it_keeps_its_links(

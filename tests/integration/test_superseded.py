@@ -14,7 +14,7 @@ from common.rpc.session import IDLE_TIMEOUT_S
 from common.serialization import from_dict
 from common.values import DriverType, HostAccess, PowerAction
 from rackd.drivers.simulated.fault_injection import Call
-from regiond.operations.model import WAIT_FOR_COMMAND, WAIT_FOR_SUPERSEDED
+from regiond.operations.model import WAIT_FOR_COMMAND, WAIT_FOR_EARLIER
 from regiond.racks import older_calls
 from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
@@ -84,7 +84,7 @@ async def test_a_command_of_the_deployment_in_another_rack_ends_first(
         deployment = await begin_deployment(innkeeper, path, step)
         operation = await innkeeper.begin(path, **REQUESTS[action])  # answered at once
         assert await innkeeper.ended(deployment) == "cancelled"
-        await at_step(innkeeper, operation, WAIT_FOR_SUPERSEDED)
+        await at_step(innkeeper, operation, WAIT_FOR_EARLIER)
         reason = (await innkeeper.get(f"operations/{operation}/"))["wait_reason"]
         assert reason == (
             f"It waits until the last command of operation {deployment}, which did not succeed, has ended."
@@ -115,12 +115,12 @@ async def test_a_release_after_a_cancelled_one_waits_too(innkeeper: Deployment, 
     with innkeeper.held("write root disk"):
         deployment = await begin_deployment(innkeeper, path, "write_disk")
         cancelled = await innkeeper.begin(path, op="release")
-        await at_step(innkeeper, cancelled, WAIT_FOR_SUPERSEDED)
+        await at_step(innkeeper, cancelled, WAIT_FOR_EARLIER)
         await innkeeper.post(f"operations/{cancelled}/", op="cancel")
         assert await innkeeper.ended(cancelled) == "cancelled"
         assert (await innkeeper.get(path))["status_name"] == "Failed deployment"
         operation = await innkeeper.begin(path, **REQUESTS[action])
-        await at_step(innkeeper, operation, WAIT_FOR_SUPERSEDED)
+        await at_step(innkeeper, operation, WAIT_FOR_EARLIER)
         assert (await innkeeper.get(f"operations/{operation}/"))["wait_reason"].startswith(
             f"It waits until the last command of operation {deployment}"
         )

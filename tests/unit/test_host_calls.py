@@ -264,9 +264,9 @@ async def test_a_rack_of_an_older_release_is_waited_for_as_one_that_cannot_be_as
     racks.lost = [AwaitedRack(rack_id=RACK, name="rack", lost_s=60.0)]
     fence = Fence(machine_id=str(uuid4()), operation_id=2, attempt=1)
     with pytest.raises(RackUnreachable, match=r"may still run in rack rack, which .* It is waited for at most 60 s\."):
-        await racks.calls().exclude_older(1, fence, since=datetime.now(UTC), oldest_id=1)
+        await racks.calls().exclude_older(1, fence, since=datetime.now(UTC))
     racks.lost = ()
-    assert await racks.calls().exclude_older(1, fence, since=datetime.now(UTC), oldest_id=1) == ()
+    assert await racks.calls().exclude_older(1, fence, since=datetime.now(UTC)) == ()
 
 
 async def test_a_newer_attempt_ends_the_older_one_that_asks_racks() -> None:
@@ -274,4 +274,4 @@ async def test_a_newer_attempt_ends_the_older_one_that_asks_racks() -> None:
     racks.connect_failing(RACK, StaleAttempt("attempt 2 has started"))
     fence = Fence(machine_id=str(uuid4()), operation_id=2, attempt=1)
     with pytest.raises(StaleAttempt):
-        await racks.calls().exclude_older(1, fence, since=datetime.now(UTC), oldest_id=1)
+        await racks.calls().exclude_older(1, fence, since=datetime.now(UTC))

@@ -16,7 +16,7 @@ from common.rpc.peers import idle_timeout_capability, idle_timeout_of, release_c
         ("idle-timeout:inf", 600.0),
         ("idle-timeout:nan", None),
         ("idle-timeout:-3", None),
-        ("idle-timeout:0", None),
+        ("idle-timeout:1e-9", None),
         ("idle-timeout:soon", None),
         ("idle-timeout", None),
     ],

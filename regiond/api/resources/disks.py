@@ -17,7 +17,7 @@ from regiond.machines.model import MachineView
 
 _BLOCK_DEVICE = Result(doc="The block device.", type=BLOCK_DEVICE_JSON)
 _LARGEST_SIZE = 2**63 - 1  # as a column has it
-_FIXED = "A disk of a virtual machine keeps what it was composed with: compose a machine with another one."
+_FIXED = "The properties of a disk are fixed when its machine is composed: compose a machine with another disk."
 _TAG = Field(name="tag", type=Text(max_length=256), required=True, doc="The tag.", example="ssd")
 
 

@@ -13,7 +13,7 @@ from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState, MachineView
 from regiond.networks import service as network_service
 from regiond.operations import service as operation_service
-from regiond.operations.model import SUPERSEDED, OperationKind
+from regiond.operations.model import EARLIER, OperationKind
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -39,21 +39,28 @@ async def stop_deployment(db: Db, machine: MachineView, *, what: str) -> tuple[M
     """Ends the deployment, if any, of a machine that is about to be `what` (released or deleted), which removes what is
     there.
 
-    Returns the machine as it is then: its deployment has failed, or has just ended by itself; and what the request of
-    the operation has to contain: see `wait_for_older_commands`. It also has to wait if the operation before it did not
-    succeed: a rack may still run its last command, and an earlier release may have been cancelled while it waited.
+    Returns the machine as it is then: its deployment has failed, or has just ended by itself; and what to add to the
+    request of the operation: see `earlier_operation`.
     """
     if machine.state is not MachineState.DEPLOYING:
-        earlier = await operation_service.unsuccessful_before(db, machine.system_id)
-        return machine, {} if earlier is None else {SUPERSEDED: earlier}
-    superseded = {}
+        return machine, await earlier_operation(db, machine.system_id)
+    earlier = {}
     running = await operation_service.active(db, OperationKind.DEPLOY, machine_id=machine.id)
     is_deployment = running is not None and running.kind is OperationKind.DEPLOY
     reason = f"The deployment was stopped: the machine is {what}."
     if running is not None and is_deployment and await operation_service.supersede(db, running.id, reason):
         await fail_deployment(db, machine.id, reason)
-        superseded[SUPERSEDED] = running.id
-    return await view_store.read(db, machine.system_id), superseded
+        earlier[EARLIER] = running.request.get(EARLIER, running.id)  # which it may have waited for when it was stopped
+    return await view_store.read(db, machine.system_id), earlier
+
+
+async def earlier_operation(db: Db, system_id: str) -> Mapping[str, int]:
+    """Returns what to add to the request of a deployment, release or deletion: see `wait_for_older_commands`.
+
+    A rack may still run the last command of the operation before it, if that one was cancelled or has failed.
+    """
+    earlier = await operation_service.unsuccessful_before(db, system_id)
+    return {} if earlier is None else {EARLIER: earlier}
 
 
 async def abort_deployment(db: Db, machine_id: int) -> None:

@@ -17,10 +17,11 @@ from regiond.events.service import Events
 from regiond.idempotency.model import IdempotencyKey
 from regiond.images.model import Image
 from regiond.images.service import Images
-from regiond.machines import view_store
+from regiond.machines import lifecycle_store, view_store
 from regiond.machines.affected_guests import affected_guest
 from regiond.machines.compose.store import announce
 from regiond.machines.deployment import store
+from regiond.machines.deployment.outcome import earlier_operation
 from regiond.machines.deployment.user_data import decode_user_data
 from regiond.machines.deployment.user_data_delivery import Seal, UserDataDelivery
 from regiond.machines.deployment.vm_host.keys import MakesKeyPairs, make_keys
@@ -117,10 +118,12 @@ class Deployments:
     ) -> int:
         ref = image_ref(image)
         async with self._database.transaction() as db:
+            await lifecycle_store.lock(db, [machine.system_id])
+            earlier = await earlier_operation(db, machine.system_id)
             operation_id = await open_operation(
                 db, OperationKind.DEPLOY, machine, self._installation_id, account_id=caller.account_id,
                 begins=MachineEvent.DEPLOY,
-                request={"osystem": image.osystem, "distro_series": image.series, "image": to_dict(ref)},
+                request={"osystem": image.osystem, "distro_series": image.series, "image": to_dict(ref), **earlier},
             )  # fmt: skip
             deployment_id = await store.insert(
                 db, machine.id, operation_id, ref, osystem=image.osystem, distro_series=image.series

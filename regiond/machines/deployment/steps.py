@@ -40,7 +40,7 @@ from regiond.machines.deployment.seed import make_seed
 from regiond.machines.deployment.user_data_delivery import Seal
 from regiond.machines.deployment.vm_host.model import new_host
 from regiond.machines.nics.reservations import with_nics_of_ledger
-from regiond.machines.steps import Target, power_off, record_event, set_power, wait_for_command
+from regiond.machines.steps import Target, power_off, record_event, set_power, wait_for_command, wait_for_older_commands
 from regiond.networks import service as network_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
@@ -210,7 +210,7 @@ class DeployMachine:
     ) -> None:
         tools, fence = self._tools, fence_of(operation, str(target.spec.marker.machine_id))
         root, image = target.spec.disks[0], deployment.image
-        await wait_for_command(tools.calls, operation, target, journal)
+        await wait_for_older_commands(tools.calls, operation, target, journal)
         if image.of_host:
             await self._check_host_image(operation, target, deployment, journal)
         else:

@@ -11,8 +11,11 @@ import marshal
 import os
 import sys
 
+FORWARDED = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
+
 
 def run(server: str, words: list[str]) -> int:
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, FORWARDED)  # until the command exists
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     connection.connect(server)
     request = marshal.dumps((words, os.getcwd(), dict(os.environ)))
@@ -23,8 +26,16 @@ def run(server: str, words: list[str]) -> int:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in range(3):
         os.dup2(nowhere, number)  # the command is the only one that has its streams open
-    for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
-        _signal.signal(number, lambda received, _: connection.send(bytes([received])))
+
+    def forward(number: int, _: object) -> None:
+        try:
+            connection.send(bytes([number]))
+        except OSError:
+            pass  # the command has just ended
+
+    for number in FORWARDED:
+        _signal.signal(number, forward)
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, FORWARDED)
     answer = connection.recv(4)
     if len(answer) < 4:
         return 125
@@ -34,6 +45,7 @@ def run(server: str, words: list[str]) -> int:
 if __name__ == "__main__":
     status = run(sys.argv[1], sys.argv[2:])
     if status < 0:
-        _signal.signal(-status, _signal.SIG_DFL)
+        if -status != _signal.SIGKILL:
+            _signal.signal(-status, _signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     os._exit(status)

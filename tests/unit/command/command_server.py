@@ -24,6 +24,7 @@ import innkeeper
 from innkeeper.__main__ import main
 
 STREAMS = 3
+REQUEST_S = 30.0
 Request = tuple[list[str], str, dict[str, str], list[int]]
 
 
@@ -43,6 +44,9 @@ def serve(listener: socket.socket) -> Request:
             elif descriptor == listener.fileno():
                 connection, _ = listener.accept()
                 request = _received(connection)
+                if request is None:
+                    connection.close()
+                    continue
                 pid = os.fork()
                 if pid == 0:
                     return request
@@ -69,12 +73,23 @@ def serve(listener: socket.socket) -> Request:
                     del connections[descriptor]
 
 
-def _received(connection: socket.socket) -> Request:
-    head, descriptors, _, _ = socket.recv_fds(connection, 8, STREAMS)
-    size = int.from_bytes(head, "little")
+def _received(connection: socket.socket) -> Request | None:
+    """None if the client was killed, or is too slow."""
+    connection.settimeout(REQUEST_S)
+    descriptors: list[int] = []
     data = b""
-    while len(data) < size:
-        data += connection.recv(size - len(data))
+    try:
+        head, descriptors, _, _ = socket.recv_fds(connection, 8, STREAMS)
+        size = int.from_bytes(head, "little")
+        while chunk := connection.recv(size - len(data)):
+            data += chunk
+    except OSError:
+        size = -1
+    if not data or len(data) != size:
+        for stream in descriptors:
+            os.close(stream)
+        return None
+    connection.settimeout(None)
     words, folder, environment = marshal.loads(data)  # noqa: S302  # written by the client beside this module
     return words, folder, environment, descriptors
 
@@ -104,7 +119,9 @@ def become(request: Request) -> None:
 
 
 def _text(descriptor: int, errors: str | None) -> TextIO:
-    return open(descriptor, "r" if descriptor == 0 else "w", encoding="utf-8", errors=errors)
+    return open(
+        descriptor, "r" if descriptor == 0 else "w", encoding="utf-8", errors=errors, buffering=1 if descriptor == 2 else -1
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from typing import Any
 from attrs import frozen
 
 RUN_S = 90.0
+END_S = 30.0
 INNKEEPER = (sys.executable, "-m", "innkeeper")
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -83,7 +84,11 @@ def _forked() -> tuple[str, ...]:
 
 
 def _end(server: subprocess.Popen[bytes], folder: str) -> None:
-    server.communicate()
+    try:
+        server.communicate(timeout=END_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
     shutil.rmtree(folder)
 
 
