@@ -28,7 +28,7 @@ def run(server: str, words: list[str]) -> int:
         os.dup2(nowhere, number)  # the command is the only one that has its streams open
 
     def forward(number: int, _: object) -> None:
-        try:
+        try:  # noqa: SIM105  # `contextlib` takes time to import
             connection.send(bytes([number]))
         except OSError:
             pass  # the command has just ended

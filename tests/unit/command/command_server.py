@@ -41,12 +41,8 @@ def serve(listener: socket.socket) -> Request:
                 for pid in connections.values():
                     os.kill(pid, signal.SIGKILL)
                 os._exit(0)
-            elif descriptor == listener.fileno():
-                connection, _ = listener.accept()
-                request = _received(connection)
-                if request is None:
-                    connection.close()
-                    continue
+            elif descriptor == listener.fileno() and (accepted := _accepted(listener)):
+                connection, request = accepted
                 pid = os.fork()
                 if pid == 0:
                     return request
@@ -71,6 +67,14 @@ def serve(listener: socket.socket) -> Request:
                 if not number:
                     waiting.unregister(descriptor)
                     del connections[descriptor]
+
+
+def _accepted(listener: socket.socket) -> tuple[socket.socket, Request] | None:
+    connection, _ = listener.accept()
+    if request := _received(connection):
+        return connection, request
+    connection.close()
+    return None
 
 
 def _received(connection: socket.socket) -> Request | None:
@@ -119,9 +123,8 @@ def become(request: Request) -> None:
 
 
 def _text(descriptor: int, errors: str | None) -> TextIO:
-    return open(
-        descriptor, "r" if descriptor == 0 else "w", encoding="utf-8", errors=errors, buffering=1 if descriptor == 2 else -1
-    )  # fmt: skip
+    buffering = 1 if descriptor == 2 else -1  # lines, as the interpreter does
+    return open(descriptor, "r" if descriptor == 0 else "w", buffering, encoding="utf-8", errors=errors)
 
 
 if __name__ == "__main__":
