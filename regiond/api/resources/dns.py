@@ -190,7 +190,7 @@ DOMAIN = Resource(
     ),
 )
 DNS_RESOURCES = Resource(
-    handler="DnsResourcesHandler",
+    handler="DNSResourcesHandler",
     path="dnsresources/",
     doc="Static DNS names with addresses, in the zone files of domains.",
     endpoints=(
@@ -212,7 +212,7 @@ DNS_RESOURCES = Resource(
     ),
 )
 DNS_RESOURCE = Resource(
-    handler="DnsResourceHandler",
+    handler="DNSResourceHandler",
     path="dnsresources/{id}/",
     doc="One DNS resource.",
     endpoints=(
