@@ -109,11 +109,11 @@ _SUPERSEDE = """
      where id = $1 and is_open
 """
 
-# Other operations in between, such as power actions, do not remove what a deployment left. One that had superseded
-# another may have failed before the other's command had ended.
+# Other operations in between, such as power actions, do not remove what a deployment left. One that did
+# not reach the host may have ended while it waited for the one before it.
 _UNSUCCESSFUL_BEFORE = """
     select case when state <> 'succeeded' then
-               coalesce((request ->> 'earlier')::bigint, case when reached_host then id end)
+               case when reached_host then id else (request ->> 'earlier')::bigint end
            end
       from operation
      where system_id = $1 and kind in ('deploy', 'release', 'delete')
@@ -297,7 +297,7 @@ async def supersede(db: Db, operation_id: int, reason: str) -> bool:
 async def unsuccessful_before(db: Db, system_id: str) -> int | None:
     """Returns the machine's last deployment, release or deletion if it reached the host and did not succeed.
 
-    If it had superseded another operation, returns that one instead. None if there is nothing to wait for.
+    If it did not reach the host, returns the one that it waited for. None if there is nothing to wait for.
     """
     found: int | None = await db.fetchval(_UNSUCCESSFUL_BEFORE, system_id)
     return found

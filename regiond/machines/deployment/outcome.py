@@ -50,7 +50,8 @@ async def stop_deployment(db: Db, machine: MachineView, *, what: str) -> tuple[M
     reason = f"The deployment was stopped: the machine is {what}."
     if running is not None and is_deployment and await operation_service.supersede(db, running.id, reason):
         await fail_deployment(db, machine.id, reason)
-        earlier[EARLIER] = running.request.get(EARLIER, running.id)  # which it may have waited for when it was stopped
+        # Not on the host yet: it may have waited for another when it was stopped.
+        earlier[EARLIER] = running.id if running.reached_host else running.request.get(EARLIER, running.id)
     return await view_store.read(db, machine.system_id), earlier
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from common.deployment_spec import ImageFormat, ImageRef
@@ -17,7 +18,7 @@ from regiond.events.service import Events
 from regiond.idempotency.model import IdempotencyKey
 from regiond.images.model import Image
 from regiond.images.service import Images
-from regiond.machines import lifecycle_store, view_store
+from regiond.machines import view_store
 from regiond.machines.affected_guests import affected_guest
 from regiond.machines.compose.store import announce
 from regiond.machines.deployment import store
@@ -34,6 +35,9 @@ from regiond.machines.ownership_rules import check_owner
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Operations
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
 
 Allocate = Callable[[Caller, str, str], Awaitable[None]]
 
@@ -117,8 +121,8 @@ class Deployments:
         key: IdempotencyKey | None,
     ) -> int:
         ref = image_ref(image)
-        async with self._database.transaction() as db:
-            await lifecycle_store.lock(db, [machine.system_id])
+
+        async def write(db: Db) -> int:
             earlier = await earlier_operation(db, machine.system_id)
             operation_id = await open_operation(
                 db, OperationKind.DEPLOY, machine, self._installation_id, account_id=caller.account_id,
@@ -142,7 +146,9 @@ class Deployments:
                 db, "machine_deploying", message, caller=caller, host_id=machine.host_id, system_id=machine.system_id,
                 operation_id=operation_id, details={"comment": request.comment} if request.comment else None,
             )  # fmt: skip
-        return operation_id
+            return operation_id
+
+        return await self._database.in_transaction(write)
 
     async def report(self, deployment_id: int, secret: str, vm_host: VmHostReport | None = None) -> None:
         """The guest has booted, or before that: the hypervisor in it was set up, with this result.
