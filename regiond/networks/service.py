@@ -14,7 +14,7 @@ from regiond.networks.ipam.link_store import (
     reservations_differ,
     take_back_address,
 )
-from regiond.networks.ipam.links import claim_address, subnet_of_field
+from regiond.networks.ipam.links import claim_address, lock_subnet, subnet_of_field
 from regiond.networks.ipam.ranges import Ranges
 from regiond.networks.ipam.seen_service import (
     forget_addresses,
@@ -23,7 +23,7 @@ from regiond.networks.ipam.seen_service import (
     seen_addresses,
 )
 from regiond.networks.ipam.service import check_static_address, claim_static_address, guest_nic_address
-from regiond.networks.ipam.store import lock_subnet, lock_subnets
+from regiond.networks.ipam.store import lock_subnets
 from regiond.networks.ipam.usage import AddressSpan, free_addresses, taken_addresses, usable_addresses
 from regiond.networks.nic_binding import bind_nics
 from regiond.networks.reference_check import unknown_references

@@ -122,6 +122,12 @@ async def test_a_vlan_or_a_subnet_that_is_being_deleted(innkeeper: Deployment) -
     assert found == f"400: vlan: There is no VLAN {vlan_id}."
 
 
+async def test_a_subnet_of_a_machines_link_that_is_being_deleted(innkeeper: Deployment) -> None:
+    nic, of_subnet = await allocated(innkeeper), await subnet(innkeeper)
+    found = await Other(innkeeper).answer(nic.link("DHCP"), "delete from subnet where id = $1", of_subnet["id"])
+    assert found == "409: The subnet 10.1.0.0/24 was just deleted."
+
+
 @pytest.mark.parametrize("request_", OF_A_DOMAIN.values(), ids=OF_A_DOMAIN)
 async def test_a_domain_that_is_being_deleted(innkeeper: Deployment, request_: Any) -> None:
     """The answer is that of a request after the deletion."""

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import asyncpg
 import pytest
 
 from regiond.machines import lifecycle_store
 from regiond.machines.nics.restoration import restore_links
-from regiond.networks import service as network_service
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import lock_waiters, rows
 from tests.integration.test_devices import interface_of, register
@@ -19,14 +19,18 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("requested_refreshes")
 
+Link = Callable[[], Awaitable[Any]]  # a request
 
-async def link_nic(nic: Nic) -> Any:
-    return await nic.link("AUTO")
+_LOCK = "select from subnet where id = $1 for update"
 
 
-async def link_device(nic: Nic) -> Any:
-    device = await register(nic.innkeeper, nic.system_id)
-    return await nic.innkeeper.post(interface_of(device), op="link_subnet", mode="AUTO", subnet="10.1.0.0/24")
+async def link_of_nic(nic: Nic) -> Link:
+    return lambda: nic.link("AUTO", force="true")
+
+
+async def link_of_device(nic: Nic) -> Link:
+    path = interface_of(await register(nic.innkeeper, nic.system_id))
+    return lambda: nic.innkeeper.post(path, op="link_subnet", mode="AUTO", subnet="10.1.0.0/24", force="true")
 
 
 async def test_a_release_and_a_device_lock_in_the_same_order(innkeeper: Deployment) -> None:
@@ -44,7 +48,7 @@ async def test_a_release_and_a_device_lock_in_the_same_order(innkeeper: Deployme
         await lifecycle_store.lock(db, [nic.system_id])
         restoring = asyncio.create_task(restore())
         await eventually(lambda: lock_waiters(database))
-        await network_service.lock_subnet(db, subnet_id)
+        await db.execute(_LOCK, subnet_id)
     assert await restoring == ()
     assert await nic.links() == [("static", "10.1.0.7")]
 
@@ -54,22 +58,38 @@ async def test_a_link_and_the_deletion_of_its_subnet_lock_in_the_same_order(innk
     nic = await allocated(innkeeper)
     database = innkeeper.region.components.database
     async with database.transaction() as db:
-        await network_service.lock_subnet(db, (await subnet(innkeeper))["id"])
+        await db.execute(_LOCK, (await subnet(innkeeper))["id"])
         linking = asyncio.create_task(nic.link("AUTO"))
         await eventually(lambda: lock_waiters(database))
         await db.execute("select from machine_nic for update nowait")
     assert (await linking)["links"][0]["ip_address"] == "10.1.0.2"
 
 
-@pytest.mark.parametrize("link", [link_nic, link_device])
-async def test_a_link_that_loses_a_deadlock_is_retried(
-    innkeeper: Deployment, link: Callable[[Nic], Awaitable[Any]]
-) -> None:
-    nic = await allocated(innkeeper)
+async def loses(innkeeper: Deployment, link: Link) -> bool:
+    """Whether PostgreSQL aborted the link, and not this transaction, which began to wait after it.
+
+    It checks each of them once, after a second: the link too early if this transaction does not wait by then.
+    """
     database = innkeeper.region.components.database
-    async with database.transaction() as db:
-        await db.execute("select from subnet for update")
-        linking = asyncio.ensure_future(link(nic))
-        await eventually(lambda: lock_waiters(database))
-        await db.execute("select from machine for update")  # PostgreSQL aborts the link, which waited longer
-    assert (await linking)["links"][0]["ip_address"] == "10.1.0.2"
+    linking: asyncio.Future[Any] | None = None
+    try:
+        async with database.transaction() as db:
+            await db.execute("select from subnet for update")
+            linking = asyncio.ensure_future(link())
+            await eventually(lambda: lock_waiters(database))
+            await db.execute("select from machine for update")
+    except asyncpg.DeadlockDetectedError:
+        return False
+    finally:
+        if linking is not None:
+            assert (await linking)["links"][0]["ip_address"]
+    return True
+
+
+@pytest.mark.parametrize("link_of", [link_of_nic, link_of_device])
+async def test_a_link_that_loses_a_deadlock_is_retried(
+    innkeeper: Deployment, link_of: Callable[[Nic], Awaitable[Link]]
+) -> None:
+    link = await link_of(await allocated(innkeeper))
+    while not await loses(innkeeper, link):
+        pass

@@ -100,7 +100,7 @@ class DeviceNics:
                 await changing.check_vlan(subnet.vlan, field="subnet", what=f"The subnet {subnet.cidr}")
             check_link(changing.device, nic, request, subnet)
             if subnet is not None:
-                await network_service.lock_subnet(db, subnet.id)  # before rows of NICs and addresses: 0038
+                await network_service.lock_subnet(db, subnet)  # before rows of NICs and addresses: 0038
             await network_service.release_device_addresses(db, [nic.id])
             address = None
             if subnet is not None and request.mode in ADDRESSED:

@@ -59,7 +59,7 @@ class MachineNics:
             if subnet is not None:
                 vlans = await network_service.vlans(db, ids=await store.vlan_ids(db, [nic.id]))
                 check_vlan(machine, nic, vlans, subnet)
-                await network_service.lock_subnet(db, subnet.id)  # before rows of NICs and addresses: 0038
+                await network_service.lock_subnet(db, subnet)  # before rows of NICs and addresses: 0038
             await _remember(db, machine)
             await network_service.release_addresses(db, [nic.id])
             address = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from common.errors import InvalidRequest, NotFound, OutOfCapacity, WrongState
 from regiond.caller import Caller
-from regiond.networks import interface_store, store
+from regiond.networks import interface_store
 from regiond.networks.base_service import checked_address, find_subnet
 from regiond.networks.ipam import link_store
 from regiond.networks.ipam import store as ipam_store
@@ -47,9 +47,7 @@ async def claim_address(
     OutOfCapacity if none is free; and WrongState if DHCP servers of hosts have all that are, or if another transaction
     just claimed it or deleted the subnet.
     """
-    await ipam_store.lock_subnet(db, subnet.id)
-    if not await store.subnets(db, ids=[subnet.id]):
-        raise WrongState(f"The subnet {subnet.cidr} was just deleted.")
+    await lock_subnet(db, subnet)
     kept_by = machine_id if device_nic_id is None else None  # a device may not take what is kept for its machine
     if ip is None:
         address = await _free(db, subnet, machine_id, kept_by, is_reserved=is_reserved_by_host)
@@ -60,6 +58,12 @@ async def claim_address(
     if not await ipam_store.claim(db, subnet.id, address, machine_id, nic_id, device_nic_id=device_nic_id):
         raise WrongState(f"{address} was just claimed by another machine. Try again.")
     return address
+
+
+async def lock_subnet(db: Db, subnet: Subnet) -> None:
+    """As in the store. Raises WrongState if another transaction just deleted the subnet."""
+    if not await ipam_store.lock_subnet(db, subnet.id):
+        raise WrongState(f"The subnet {subnet.cidr} was just deleted.")
 
 
 async def subnet_of_field(db: Db, reference: str) -> Subnet | None:

@@ -37,7 +37,7 @@ _HOSTS_WITH_RANGE = """
 _SUBNETS_CONTAINING = "select id from subnet where cidr >>= $1::inet order by masklen(cidr) desc"
 _LOCK_EXISTENCE = "select id from subnet where id = $1 for key share"
 _LOCK_EXISTING = "select from subnet where id = any($1::integer[]) order by id for key share"
-_LOCK_SUBNET = "select from subnet where id = $1 for update"
+_LOCK_SUBNET = "select id from subnet where id = $1 for update"
 _COUNT_SUBNETS = "select count(*) from subnet"
 # A machine's NIC also takes what the machine keeps; the host may reserve that for another NIC.
 _CLAIM = """
@@ -130,9 +130,9 @@ async def lock_subnets(db: Db, subnet_ids: Iterable[int]) -> None:
     await db.execute(_LOCK_EXISTING, list(subnet_ids))
 
 
-async def lock_subnet(db: Db, subnet_id: int) -> None:
-    """Until the transaction ends, no other transaction claims an address of the subnet."""
-    await db.execute(_LOCK_SUBNET, subnet_id)
+async def lock_subnet(db: Db, subnet_id: int) -> bool:
+    """Until the transaction ends, no other transaction claims an address of the subnet. False if it does not exist."""
+    return await db.fetchval(_LOCK_SUBNET, subnet_id) is not None
 
 
 async def claim(
