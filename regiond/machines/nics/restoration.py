@@ -19,6 +19,8 @@ async def restore_links(db: Db, machine_id: int) -> tuple[str, ...]:
     """
     await lifecycle_store.lock_one(db, machine_id)
     links = await store.remembered(db, machine_id)
+    if not links:
+        return ()
     await network_service.lock_subnets(db, [one.subnet_id for one in links if one.subnet_id is not None])
     await network_service.release_addresses(db, [one.id for one in links])
     lost: list[str] = []
