@@ -31,6 +31,7 @@ from common.rpc.host_commands import (
     HOST_TRUST,
     HOST_UNTRUST,
     HOST_WATCH,
+    MAX_CALL_S,
     NOTHING_BEGAN,
     ComposeCall,
     DecomposeCall,
@@ -55,7 +56,7 @@ from rackd.drivers.contract import Driver
 from rackd.drivers.registry import DriverRegistry
 from rackd.event_watch import EventLink, EventWatcher
 from rackd.executor import Executor
-from rackd.fenced_calls import MAX_CALL_S, FencedCalls
+from rackd.fenced_calls import FencedCalls
 from rackd.host_queue import CallClass
 
 T = TypeVar("T")

@@ -18,6 +18,7 @@ from common.rpc.host_commands import (
     HOST_REMOVE_IMAGE,
     HOST_SET_ADDRESSES,
     HOST_UNDEPLOY,
+    MAX_CALL_S,
     CopyImageCall,
     DeployCall,
     DeployReply,
@@ -28,7 +29,7 @@ from common.rpc.host_commands import (
 )
 from rackd.drivers.contract import Driver
 from rackd.executor import Executor
-from rackd.fenced_calls import MAX_CALL_S, FencedCalls
+from rackd.fenced_calls import FencedCalls
 from rackd.host_queue import CallClass
 from rackd.region_content import CallingLink, RegionContent
 

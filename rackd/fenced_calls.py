@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 
-from common.rpc.host_commands import Fence
+from common.rpc.host_commands import MAX_CALL_S, Fence
 from common.values import HostAccess
 from rackd.drivers.contract import Driver
 from rackd.executor import Executor
@@ -18,8 +18,6 @@ from rackd.host_queue import CallClass
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-
-MAX_CALL_S = 1800.0  # for a region that sets no deadline
 
 
 class FencedCalls:

@@ -67,6 +67,9 @@ class Fence:
     attempt: int
 
 
+MAX_CALL_S = 1800.0  # the longest deadline of a command: by then a rack has abandoned it
+
+
 @frozen(kw_only=True)
 class ComposeCall:
     """With `check_reach` the rack first connects to the host. If that fails, nothing was started on the host, and the
@@ -85,7 +88,6 @@ NOTHING_BEGAN = "nothing_began"
 class FenceCall:
     """The rack rejects older attempts from now on, and responds when none acts on the machine any more."""
 
-    host_id: int
     fence: Fence
 
 

@@ -154,7 +154,10 @@ class Link:
             self._end_call(call_id)
 
     def send_event(self, name: str, body: Any) -> None:
-        """Sends an event, which has no response; `body` is a value of commands.py. Raises LinkLost, InvalidRequest."""
+        """Sends an event, which has no response; `body` is its value, such as HostEvent.
+
+        Raises LinkLost and InvalidRequest.
+        """
         try:
             self._session.event(name, to_dict(body))
         except Unsendable as error:

@@ -1,4 +1,4 @@
-"""Commands of a rack to a region, and the event that tells racks of all regions; released ones only grow."""
+"""Commands of a rack to a region, and the event with the addresses of all regions; released ones only grow."""
 
 from __future__ import annotations
 

@@ -146,11 +146,12 @@ class HostCalls:
 
     async def exclude_older(self, host_id: int, fence: Fence, *, since: datetime) -> tuple[str, ...]:
         """See `exclude_older_calls`. Raises RackUnreachable if no rack that may reach the host has a link."""
-        await self.require(host_id)
+        asked = await self._racks.of(host_id)
+        if not asked:
+            raise await self._racks.unreached(host_id, {})
         return await exclude_older_calls(
-            self._racks, self._reach, host_id, fence, since=since,
-            link_idle_timeout_s=self._link_idle_timeout_s,
-        )  # fmt: skip
+            asked, self._reach, host_id, fence, since=since, link_idle_timeout_s=self._link_idle_timeout_s
+        )
 
     async def discover(self, host_id: int, *, deadline_s: float) -> Discovery:
         """Runs discovery on the host. Raises what `call` raises. The caller applies the result or records the error."""

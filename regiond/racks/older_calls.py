@@ -12,18 +12,16 @@ import structlog
 
 from common.errors import Busy, DeadlineExceeded, InnkeeperError, RackUnreachable, StaleAttempt
 from common.phrases import first_of
-from common.rpc.host_commands import HOST_FENCE, Fence, FenceCall
+from common.rpc.host_commands import HOST_FENCE, MAX_CALL_S, Fence, FenceCall
 from common.rpc.link import Link
 from common.rpc.session import IDLE_TIMEOUT_S
-from regiond.racks.connected_racks import ConnectedRacks
-from regiond.racks.reach_model import AwaitedRack, WaitLimits
+from regiond.racks.reach_model import AwaitedRack, RackCandidate, WaitLimits
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 # In addition to the idle timeout of links, as long as a lease: by then a region has cancelled the attempt whose lease
 # it lost, and a rack has ended a link that its region had lost before, with what it had queued.
 LOST_RACK_MARGIN_S = 15.0
-LONGEST_CALL_S = 1800.0  # the longest deadline of a command: by then a rack has abandoned it
 _RACKS_NAMED = 5
 
 
@@ -35,7 +33,7 @@ class SeenRacks(Protocol):
 
 
 async def exclude_older_calls(
-    racks: ConnectedRacks,
+    asked: Sequence[tuple[RackCandidate, Link]],
     seen: SeenRacks,
     host_id: int,
     fence: Fence,
@@ -45,13 +43,12 @@ async def exclude_older_calls(
 ) -> tuple[str, ...]:
     """Returns when no rack runs a call of an older attempt on the machine; racks reject those that come later.
 
-    Raises Busy while a rack that has a link to this process runs one, at most LONGEST_CALL_S after `since`; returns
+    Raises Busy while a rack that has a link to this process runs one, at most MAX_CALL_S after `since`; returns
     the names of the racks that still do then. Raises RackUnreachable while another rack may run one, at most
     LOST_RACK_MARGIN_S longer than the idle timeout of its links after `since`. Raises StaleAttempt after a newer
     attempt. `link_idle_timeout_s` is that of this region.
     """
-    asked = await racks.of(host_id)
-    call = FenceCall(host_id=host_id, fence=fence)
+    call = FenceCall(fence=fence)
     deadline_s = link_idle_timeout_s + LOST_RACK_MARGIN_S
     errors = await asyncio.gather(*(_ask(rack.name, link, call, deadline_s=deadline_s) for rack, link in asked))
     answers = {rack.rack_id: error for (rack, _), error in zip(asked, errors, strict=True)}
@@ -59,7 +56,7 @@ async def exclude_older_calls(
     # Any other error says nothing about calls: the link was lost, or the release of the rack is older.
     running = [rack_id for rack_id, error in answers.items() if isinstance(error, DeadlineExceeded)]
     waits = WaitLimits(
-        since=since, running_s=LONGEST_CALL_S, lost_margin_s=LOST_RACK_MARGIN_S,
+        since=since, running_s=MAX_CALL_S, lost_margin_s=LOST_RACK_MARGIN_S,
         idle_timeout_s=max(link_idle_timeout_s, IDLE_TIMEOUT_S),
     )  # fmt: skip
     found = await seen.racks_to_wait_for(host_id, waits, ended=ended, running=running)
@@ -86,6 +83,6 @@ async def _ask(rack: str, link: Link, call: FenceCall, *, deadline_s: float) -> 
     except StaleAttempt:
         raise
     except InnkeeperError as error:
-        log.info("older_calls_not_ended", rack=rack, host=call.host_id, code=error.code)
+        log.info("older_calls_not_ended", rack=rack, machine_id=call.fence.machine_id, code=error.code)
         return error
     return None

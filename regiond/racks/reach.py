@@ -61,9 +61,8 @@ class RackReach:
     ) -> Sequence[AwaitedRack]:
         """Returns the racks for the zone of the host that may run a call since before `waits.since`, by name.
 
-        Those are the racks that are `running` one, and those that have not `ended` theirs, but had a link since the
-        oldest operation began that may have left one, and so shortly before that it may not have ended since; both as
-        long as they are waited for.
+        Those are the racks that are `running` one, and those that have not `ended` theirs and had a link so shortly
+        before `waits.since` that it may not have ended by then; both as long as they are waited for.
         """
         async with self._database.connection() as db:
             return await reach_store.racks_to_wait_for(db, host_id, waits, ended=ended, running=running)

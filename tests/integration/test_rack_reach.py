@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from common.errors import DatabaseUnavailable, HostUnreachable
 from regiond.db.pool import Database
 from regiond.racks.heartbeat import Heartbeat
+from regiond.racks.heartbeat_store import RackReport
 from regiond.racks.reach import RackReach
-from regiond.racks.reach_model import RackCandidate, sort_candidates
+from regiond.racks.reach_model import RackCandidate, WaitLimits, sort_candidates
 from regiond.racks.service import Racks
 from tests.database import execute, fetchval
 from tests.integration.joined_racks import ADMIN, add_host_row, joined_rack
@@ -152,3 +153,21 @@ def test_the_order_is_total_and_the_oldest_failure_comes_first(candidates: list[
     for here in (True, False):
         failed = [one.since for one in ordered if one.reaches is False and one.here is here]
         assert failed == sorted(failed, key=lambda at: at or datetime.now(UTC))
+
+
+async def test_only_racks_that_may_still_run_a_call_are_waited_for(
+    racks: Racks, reach: RackReach, heartbeat: Heartbeat, database: Database
+) -> None:
+    host_id = await add_host_row(database)
+    names = ("asked", "elsewhere", "long-gone", "removed", "seen")
+    ids = {name: UUID((await joined_rack(racks, name)).rack_id) for name in names}
+    for name in names:
+        await heartbeat.add_link(ids[name], RackReport(link_idle_timeout_s=300.0 if name == "removed" else None))
+    await heartbeat.remove_link(ids["long-gone"])
+    await execute(database, "update rack set seen_at = now() - interval '61 seconds' where id = $1", ids["long-gone"])
+    await execute(database, "update rack set zone_ids = '{}' where id = $1", ids["elsewhere"])
+    await racks.remove(ADMIN, str(ids["removed"]))
+    since = await fetchval(database, "select now()")
+    waits = WaitLimits(since=since, running_s=1800.0, lost_margin_s=15.0, idle_timeout_s=45.0)
+    found = await reach.racks_to_wait_for(host_id, waits, ended=[ids["asked"]], running=[])
+    assert [(one.name, one.lost_s) for one in found] == [("removed", 315.0), ("seen", 60.0)]

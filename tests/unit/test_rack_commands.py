@@ -307,8 +307,8 @@ async def test_a_fence_is_answered_when_older_calls_have_ended(rack: Rack, link:
         call = ComposeCall(access=access(), spec=vm, fence=fence(vm, attempt=1))
         older = asyncio.ensure_future(link.call(HOST_COMPOSE, call, deadline_s=0.3))
         await eventually(lambda: rack.executor.abandoned_calls(1) == 1)
-        fenced = asyncio.ensure_future(send(link, HOST_FENCE, FenceCall(host_id=1, fence=fence(vm, attempt=2))))
-        other = FenceCall(host_id=1, fence=fence(spec("other")))
+        fenced = asyncio.ensure_future(send(link, HOST_FENCE, FenceCall(fence=fence(vm, attempt=2))))
+        other = FenceCall(fence=fence(spec("other")))
         await send(link, HOST_FENCE, other)  # answered at once: nothing acts on that machine
         with pytest.raises(StaleAttempt):
             await send(link, HOST_COMPOSE, call)
@@ -317,7 +317,7 @@ async def test_a_fence_is_answered_when_older_calls_have_ended(rack: Rack, link:
             await older
     await fenced
     with pytest.raises(StaleAttempt):
-        await send(link, HOST_FENCE, FenceCall(host_id=1, fence=fence(vm, attempt=1)))
+        await send(link, HOST_FENCE, FenceCall(fence=fence(vm, attempt=1)))
 
 
 async def test_slow_hosts_are_abandoned_at_the_deadline(rack: Rack, link: Link, tmp_path: Path) -> None:

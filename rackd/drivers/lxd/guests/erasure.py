@@ -14,14 +14,13 @@ from common.errors import Unsupported
 from common.guest_spec import DiskSpec, GuestSpec
 from rackd.drivers.lxd.connection.client import Client, path
 from rackd.drivers.lxd.guests import volumes
+from rackd.drivers.lxd.guests.instance_config import changed
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.inventory.ownership import ERASING_KEY, config_of
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 Devices = Mapping[str, Mapping[str, str]]
-
-_CHANGEABLE = ("architecture", "config", "devices", "ephemeral", "profiles", "description")
 
 
 def check_overwritable(client: Client, disks: Iterable[DiskSpec]) -> None:
@@ -51,9 +50,8 @@ def erase_volumes(client: Client, instances: Instances, spec: GuestSpec, name: s
     erased = {**pending, **attached}
     if not erased:
         return
-    body = {key: instance[key] for key in _CHANGEABLE if key in instance}
-    body["config"] = {**config, ERASING_KEY: json.dumps(erased)}
-    body["devices"] = {device: entry for device, entry in instance["devices"].items() if device not in erased}
+    left = {device: entry for device, entry in instance["devices"].items() if device not in erased}
+    body = changed(instance, config={**config, ERASING_KEY: json.dumps(erased)}, devices=left)
     client.put(path("instances", name), body, etag=etag, project=instances.scope.project)
     wanted = [disks[entry["source"]] for entry in erased.values() if entry["source"] in disks]
     volumes.create(client, wanted, instances.scope, created=[])  # deletes those that exist and are not attached

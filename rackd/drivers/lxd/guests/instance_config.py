@@ -127,6 +127,13 @@ def with_addresses(
     devices = with_leases({key: one for key, one in instance["devices"].items() if key != CLOUD_INIT}, leases)
     if config.keys() & cloud_init.KEYS:
         devices[CLOUD_INIT] = CLOUD_INIT_DISK
+    return changed(instance, config=config, devices=devices)
+
+
+def changed(
+    instance: Mapping[str, Any], *, config: Mapping[str, str], devices: Mapping[str, Mapping[str, str]]
+) -> dict[str, Any]:
+    """Returns the body of `PUT /1.0/instances/NAME`: the instance with this config and these devices."""
     unchanged = ("architecture", "description", "ephemeral", "profiles", "stateful")
     return {**{key: instance[key] for key in unchanged if key in instance}, "config": config, "devices": devices}
 
