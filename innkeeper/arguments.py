@@ -23,25 +23,6 @@ MAX_KEY_CHARS = 255
 MAX_KEY_OF_SEVERAL_CHARS = 190  # the region's limit, without a colon and a SHA-256 in hex
 _KEY = re.compile(rf"[!-~]{{1,{MAX_KEY_CHARS}}}")
 _FIELD = re.compile(r"(?P<name>[A-Za-z_][\w.\-]*)(?P<file>@?)=(?P<value>.*)", re.DOTALL)
-OPTIONS = [
-    "--json",
-    "--table",
-    "--format",
-    "--wait",
-    "--no-wait",
-    "--help",
-    "--version",
-    "--yes",
-    "--dry-run",
-    "--idempotency-key",
-    "--profile",
-    "--to",
-    "--username",
-    "--ca-file",
-    "--fingerprint",
-    "--filter",
-    *VIEW_OPTIONS,
-]
 WITH_VALUE = (
     "--format",
     "--filter",
@@ -52,6 +33,9 @@ WITH_VALUE = (
     "--ca-file",
     "--fingerprint",
 )
+OPTIONS = [
+    "--json", "--table", "--wait", "--no-wait", "--help", "--version", "--yes", "--dry-run", *WITH_VALUE, *VIEW_OPTIONS,
+]  # fmt: skip
 _SAME = {"--cacerts": "--ca-file"}  # as MAAS names them
 # Options that MAAS has, and what to use instead.
 _OF_MAAS = {

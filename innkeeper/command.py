@@ -73,7 +73,8 @@ def _discard_output(terminal: Terminal) -> None:
 
 def _run(argv: Sequence[str], environment: Mapping[str, str], terminal: Terminal) -> int:
     try:
-        _check_no_command_of_maas(argv)
+        profiles = Profiles(default_path(environment), local=lambda: local_profile(environment))
+        _check_no_command_of_maas(argv, profiles)
         words, options = split_options(argv)
         terminal = Terminal(
             out=terminal.out,
@@ -83,8 +84,7 @@ def _run(argv: Sequence[str], environment: Mapping[str, str], terminal: Terminal
             yaml=options.yaml,
             view=options.view,
         )
-        _check_no_dry_run(words, options)
-        profiles = Profiles(default_path(environment), local=lambda: local_profile(environment))
+        _check_options(words, options)
         if not _answered_locally(words, options, profiles, terminal):
             if list(words) == _ADMIN_CREATE:
                 return _create_administrator(options, environment, terminal)
@@ -98,15 +98,15 @@ def _run(argv: Sequence[str], environment: Mapping[str, str], terminal: Terminal
     return ExitStatus.DONE
 
 
-def _check_no_command_of_maas(argv: Sequence[str]) -> None:
-    """Raises Usage, before options that such a command has are unknown ones."""
+def _check_no_command_of_maas(argv: Sequence[str], profiles: Profiles) -> None:
+    """Raises Usage, before options that such a command has are unknown ones. A profile of that name comes first."""
     instead = _OF_MAAS.get(argv[0]) if argv else None
-    if instead is not None:
+    if instead is not None and argv[0] not in profiles.all():
         raise Usage(f"'maas {argv[0]}' is '{instead}' here, on the region's computer.")
 
 
-def _check_no_dry_run(words: Sequence[str], options: Options) -> None:
-    """Raises Usage: these commands would be carried out."""
+def _check_options(words: Sequence[str], options: Options) -> None:
+    """Raises Usage for an option that the command would ignore, such as a dry run: it would be carried out."""
     if options.dry_run and words and words[0] in _COMMANDS and not options.help:
         raise Usage(f"{' '.join(words[:2])} has no dry run.")
     if options.username is not None and words[:1] != ["login"] and list(words) != _ADMIN_CREATE and not options.help:
@@ -118,6 +118,8 @@ def _check_no_dry_run(words: Sequence[str], options: Options) -> None:
         raise Usage(f"--filter does not apply to {words[0]}.")
     if options.idempotency_key is not None and words and words[0] in _WITHOUT_KEY and not options.help:
         raise Usage(f"--idempotency-key does not apply to {words[0]}.")
+    if options.idempotency_key is not None and list(words) == _ADMIN_CREATE and not options.help:
+        raise Usage("--idempotency-key does not apply to region admin create.")
 
 
 def _answered_locally(words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> bool:

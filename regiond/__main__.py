@@ -27,7 +27,7 @@ def main() -> NoReturn:
 
 
 def _status(arguments: Sequence[str]) -> int:
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     daemon.forbid_core_dumps()  # before any secret is read
     try:
         daemon.check_installation()
@@ -46,7 +46,7 @@ def _status(arguments: Sequence[str]) -> int:
 
 def _run_command(options: argparse.Namespace, settings: RegionSettings) -> int:
     if options.command == "apikey":
-        return daemon.run(_create_key(settings, options.named or options.username), when_interrupted=daemon.FAILED)
+        return daemon.run(_create_key(settings, account_of_key(options)), when_interrupted=daemon.FAILED)
     if options.command == "replace-authority":
         return daemon.run(_replace_authority(settings), when_interrupted=daemon.FAILED)
     if options.command == "check":
@@ -129,7 +129,13 @@ async def _rewrap(settings: RegionSettings, new_key_file: Path) -> None:
     print(await rewrap_secrets(settings, new_key_file, os.environ))  # noqa: T201  # the command's answer
 
 
-def _parser() -> argparse.ArgumentParser:
+def account_of_key(options: argparse.Namespace) -> str:
+    """The account for which `apikey` creates a key; MAAS names it with an option."""
+    account: str = options.named or options.username
+    return account
+
+
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="regiond", description="The Innkeeper region daemon.")
     parser.add_argument("--version", action="version", version=f"regiond {version('innkeeper')}")
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"settings (default: {CONFIG_FILE} if it exists)")

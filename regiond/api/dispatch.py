@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import structlog
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest, NotAllowed, NotAuthenticated
 from regiond.accounts.model import SignatureMethod
@@ -110,8 +110,8 @@ class Api:
 
     def _execution(self, record: AuditRecord, query: Pairs, body: Body) -> Execution:
         return Execution(
-            services=self.services, info=self.info, limits=self.limits, changes=self.changes, record=record,
-            query=query, body=body,
+            services=evolve(self.services, caller=record.caller), info=self.info, limits=self.limits,
+            changes=self.changes, record=record, query=query, body=body,
         )  # fmt: skip
 
     async def _read(self, request: ApiRequest) -> tuple[Pairs, Body, InvalidRequest | None]:

@@ -77,7 +77,7 @@ class Execution:
         parsed = parse_fields(endpoint.fields, submitted)
         other = parse_other_keys(endpoint.other_keys, endpoint.fields, submitted)
         call = Call(
-            services=self._services,
+            services=self.services,
             info=self.info,
             endpoint=endpoint,
             path=record.path,
@@ -117,7 +117,7 @@ class Execution:
         if endpoint.find is None:
             return None
         try:
-            target = self.record.target = await endpoint.find(self._services, self.record.path)
+            target = self.record.target = await endpoint.find(self.services, self.record.path)
         except NotFound:
             if may_be_deleted and await self._is_deleted(endpoint.find):
                 return None
@@ -131,10 +131,6 @@ class Execution:
         except NotFound:
             return True
         return False
-
-    @property
-    def _services(self) -> Services:
-        return evolve(self.services, caller=self.record.caller)
 
 
 def _has_fields(endpoint: Endpoint) -> bool:

@@ -15,8 +15,8 @@ def with_any_of(*names: str) -> Cost:
     return lambda submitted: any(_is_given(submitted, name) for name in names)
 
 
-def unless_few(cheap: Iterable[str], *, named: Iterable[str], most: int = BATCH) -> Cost:
-    """Expensive except for at most `most` objects that a field of `named` names, or a page of at most as many.
+def unless_few(cheap: Iterable[str], *, named: Iterable[str]) -> Cost:
+    """Expensive except for at most `BATCH` objects that a field of `named` names, or a page of at most as many.
 
     Any field that is neither named nor `cheap` makes the query read or sort all objects, however few are answered. So
     does `limit`, unless it is cheap because the database makes the pages.
@@ -28,7 +28,7 @@ def unless_few(cheap: Iterable[str], *, named: Iterable[str], most: int = BATCH)
         if any(_is_given(submitted, name) for name in submitted if name not in allowed):
             return True
         counts = (sum(map(_is_text, submitted.get(name, ()))) for name in counted)
-        return not (0 < _limit(submitted) <= most or any(0 < count <= most for count in counts))
+        return not (0 < _limit(submitted) <= BATCH or any(0 < count <= BATCH for count in counts))
 
     return is_expensive
 

@@ -6,6 +6,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import OperationPending, OutOfCapacity, RackUnreachable
+from regiond.idempotency.model import StoredKey
 from tests.unit.api_double import ApiDouble, json_of
 from tests.unit.host_samples import HOST
 from tests.unit.machine_samples import FAILED, RUNNING
@@ -92,3 +93,13 @@ def test_errors_of_the_services_become_responses(
 def test_an_unusable_idempotency_key_is_rejected(api: ApiDouble, key: str) -> None:
     assert api.request("POST", "vm-hosts/4/", op="compose", idempotency_key=key).status == 400
     assert not api.done()
+
+
+def test_a_repeat_waits_too_for_the_removal_of_a_host_on_a_machine(api: ApiDouble) -> None:
+    on_machine = evolve(HOST, machine_system_id="wdpx3n")
+    api.answers.update({"hosts.read": on_machine, "hosts.start_remove": RUNNING, "operations.read": RUNNING})
+    api.request("DELETE", "vm-hosts/4/", idempotency_key="k")
+    ((place, stored),) = api.keys.stored.items()
+    api.keys.stored[place] = StoredKey(digest=stored.digest, operation_id=RUNNING.id)
+    api.request("DELETE", "vm-hosts/4/", idempotency_key="k")
+    assert [one.named["timeout_s"] for one in api.calls if one.name == "operations.wait"] == [120.0, 120.0]

@@ -15,7 +15,7 @@ from innkeeper.command import main
 from innkeeper.enrolment import TOKEN_FIELDS
 from innkeeper.exit_status import ExitStatus
 from innkeeper.region_commands import KNOWN_FIELDS
-from regiond.__main__ import _parser
+from regiond.__main__ import account_of_key, parser
 from regiond.api.describe import describe
 from regiond.api.registry import RESOURCES
 from tests.unit.cli_region import action, description, handler
@@ -176,8 +176,7 @@ def test_commands_of_maas_on_its_region_say_what_to_use(capsys: pytest.CaptureFi
 
 def test_regiond_apikey_takes_the_account_as_maas_does() -> None:
     def account(*words: str) -> str:
-        found = _parser().parse_args(["apikey", *words])
-        return str(found.named or found.username)
+        return account_of_key(parser().parse_args(["apikey", *words]))
 
     assert [account(), account("ann"), account("--username=ann"), account("--username", "ann")] == ["admin"] + [
         "ann"

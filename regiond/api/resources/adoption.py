@@ -95,10 +95,8 @@ async def _adopt_guest(call: Call) -> Reply:
 
 
 async def _forget(call: Call) -> Reply:
-    before = await begun(call)
-    if before is not None:  # the machine may be forgotten
-        return await when_done(call, before, without_content)
-    operation = await call.services.adoption.start_forget(
+    # Without a target in a repeat: the machine may be forgotten.
+    operation = await begun(call) or await call.services.adoption.start_forget(
         call.caller, call.target.system_id, need_rack=not call.respond_async, idempotency_key=call.idempotency_key
     )
     return await when_done(call, operation, without_content)

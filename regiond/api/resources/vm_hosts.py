@@ -24,6 +24,7 @@ from regiond.api.resources.vm_host_actions import HOST_RESULT
 from regiond.api.serializers.hosts import HOST_JSON
 from regiond.hosts.model import HostChange, HostView, NewHost
 from regiond.long_list import LongList
+from regiond.operations.model import Operation
 
 
 async def _list(call: Call) -> LongList[HostView]:
@@ -100,9 +101,8 @@ def _refresh_wait_s(call: Call) -> float:
 
 async def _delete(call: Call) -> Reply:
     before = await begun(call)
-    if before is not None:  # the host may be removed
-        wait = when_done if call.values["force"] else soon
-        return await wait(call, before, host_removal.removed)
+    if before is not None:
+        return await _removed(call, before, call.target)
     host: HostView = call.target
     if call.values["dry_run"]:
         return await host_removal.plan(call, host.name, (host.id,))
@@ -110,10 +110,16 @@ async def _delete(call: Call) -> Reply:
     operation = await call.services.hosts.start_remove(
         call.caller, host.id, removal, idempotency_key=call.idempotency_key
     )
-    # By force, the answer lists what is lost. Whoever removes a host on a machine of ours releases that machine next.
-    if removal.force or host.machine_system_id is not None:
-        return await when_done(call, operation, host_removal.removed)
-    return await soon(call, operation, host_removal.removed)
+    return await _removed(call, operation, host)
+
+
+async def _removed(call: Call, operation: Operation, host: HostView | None) -> Reply:
+    """`host` is None if an equal request has removed it: then the operation has ended.
+
+    By force, the answer lists what is lost. Whoever removes a host on a machine of ours releases that machine next.
+    """
+    waits = call.values["force"] or (host is not None and host.machine_system_id is not None)
+    return await (when_done if waits else soon)(call, operation, host_removal.removed)
 
 
 HOSTS = Resource(

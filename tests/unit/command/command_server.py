@@ -16,7 +16,6 @@ import signal
 import socket
 import sys
 from importlib import import_module
-from pathlib import Path
 from pkgutil import iter_modules
 from typing import TextIO
 
@@ -131,7 +130,7 @@ if __name__ == "__main__":
     for module in iter_modules(innkeeper.__path__, "innkeeper."):
         import_module(module.name)
     listening = socket.socket(socket.AF_UNIX)
-    listening.bind(str(Path(sys.argv[1])))
+    listening.bind(sys.argv[1])
     listening.listen(64)
     print("ready", flush=True)  # noqa: T201  # for the process that started it
     gc.freeze()  # a collection in a fork would copy all memory

@@ -93,6 +93,7 @@ async def test_a_region_that_may_ignore_keys_gets_none(logged_in: Cli, region: R
         ("vm-hosts", "read", "--idempotency-key", "k"),
         ("logout", "admin", "--idempotency-key", "k"),
         ("region", "check", "--idempotency-key", "k"),
+        ("region", "admin", "create", "--idempotency-key", "k"),
         ("vm-host", "compose", "1", "--idempotency-key", ""),
         ("vm-host", "compose", "1", "--idempotency-key", "ä"),
         ("vm-host", "compose", "1", "--idempotency-key", "a b"),
