@@ -82,7 +82,8 @@ async def verify_same_server(
                 deadline_s=deadline_s,
             )
     except TimeoutError:
-        reason = f"the server there did not answer within {deadline_s:.0f} s; with Prefer: wait=60 it has more time"
+        more = "; with Prefer: wait=60 it has more time" if deadline_s < VERIFY_DEADLINE_S else ""
+        reason = f"the server there did not answer within {deadline_s:.0f} s{more}"
         raise _refused(host, address, reason) from None
     except (RackUnreachable, LinkLost, InvalidRequest):
         raise

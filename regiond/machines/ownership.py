@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from regiond.caller import Caller
@@ -42,7 +42,7 @@ class Ownership:
         """
         values = {key: value for key, value in data.items() if value}
         async with self._database.transaction() as db:
-            (machine,) = await self._locked(db, [system_id])
+            machine = await self._locked(db, system_id)
             check_owner(caller, machine)
             await lifecycle_store.set_owner_data(db, machine.id, values=values, removed=data.keys() - values.keys())
             changed = await view_store.read(db, system_id)
@@ -56,7 +56,7 @@ class Ownership:
         values = {key: value for key, value in annotations.items() if value}
         removed = annotations.keys() - values.keys()
         async with self._database.transaction() as db:
-            (machine,) = await self._locked(db, [system_id])
+            machine = await self._locked(db, system_id)
             check_owner(caller, machine)
             await lifecycle_store.set_workload_annotations(db, machine.id, values=values, removed=removed)
             changed = await view_store.read(db, system_id)
@@ -86,7 +86,7 @@ class Ownership:
         Raises NotFound, NotAllowed, WrongState.
         """
         async with self._database.transaction() as db:
-            (machine,) = await self._locked(db, [system_id])
+            machine = await self._locked(db, system_id)
             check_owner(caller, machine)
             await lifecycle_store.apply_event(db, machine.id, MachineEvent.MARK_BROKEN)
             await lifecycle_store.set_error_description(db, machine.id, reason)
@@ -100,7 +100,7 @@ class Ownership:
         Raises what `mark_broken` raises.
         """
         async with self._database.transaction() as db:
-            (machine,) = await self._locked(db, [system_id])
+            machine = await self._locked(db, system_id)
             check_owner(caller, machine)
             event = fixed_event(owned=machine.owner is not None, listed=machine.guest_id is not None)
             await lifecycle_store.apply_event(db, machine.id, event)
@@ -115,7 +115,7 @@ class Ownership:
         A deletion or release that has begun continues. Raises NotFound, NotAllowed.
         """
         async with self._database.transaction() as db:
-            (machine,) = await self._locked(db, [system_id])
+            machine = await self._locked(db, system_id)
             check_owner(caller, machine)
             if machine.locked != locked:
                 await lifecycle_store.set_locked(db, machine.id, locked=locked)
@@ -140,7 +140,7 @@ class Ownership:
             if pool_id is not None:
                 await _charge_pool(db, await view_store.read(db, system_id), pool_id)
             await groups.lock(db)
-            (machine,) = await self._locked(db, [system_id])
+            machine = await self._locked(db, system_id)
             if (hostname is not None and hostname != machine.hostname) or groups.changes:
                 check_settled(machine)
             await groups.apply(db, machine)
@@ -149,10 +149,10 @@ class Ownership:
             )
             return await view_store.read(db, system_id)
 
-    async def _locked(self, db: Db, system_ids: Sequence[str]) -> tuple[MachineView, ...]:
-        """Locks the machines; the transaction must not open operations on them afterwards. Raises NotFound."""
-        await lifecycle_store.lock(db, system_ids)
-        return await view_store.read_several(db, system_ids)
+    async def _locked(self, db: Db, system_id: str) -> MachineView:
+        """Locks the machine; the transaction must not open operations on it afterwards. Raises NotFound."""
+        await lifecycle_store.lock(db, [system_id])
+        return await view_store.read(db, system_id)
 
 
 async def _charge_pool(db: Db, machine: MachineView, pool_id: int) -> None:

@@ -67,7 +67,7 @@ class Releases:
             return await self._database.in_transaction(write)
 
         async def write(db: Db) -> int:
-            (machine,) = await view_store.read_several(db, [system_id])
+            machine = await view_store.read(db, system_id)
             if not may_release(caller, machine):
                 raise not_owner(machine)
             if machine.state is MachineState.RELEASING:
@@ -94,7 +94,7 @@ class Releases:
             await self._require_rack(system_id)
 
         async def write(db: Db) -> MachineRemovalPlan:
-            (machine,) = await view_store.read_several(db, [system_id])
+            machine = await view_store.read(db, system_id)
             if not may_release(caller, machine):
                 raise not_owner(machine)
             plan = removal_plan([await _release(db, machine)], erase=options.erase)
@@ -182,7 +182,7 @@ class Releases:
             request={"comment": comment, **release_work(machine, options), **earlier},
         )  # fmt: skip
         await lifecycle_store.lock(db, [machine.system_id])
-        (now,) = await view_store.read_several(db, [machine.system_id])
+        now = await view_store.read(db, machine.system_id)
         if release_facts(now) != release_facts(machine):
             raise Busy(f"{machine.hostname} changed while it was being released; try again.")
         await lifecycle_store.apply_event(db, machine.id, MachineEvent.RELEASE)
