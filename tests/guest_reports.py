@@ -11,7 +11,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
-from common.report_url import ReportPage, find_report, report_url
+from common.report_url import ReportAddress, ReportPage, find_report, report_url
 
 _ANSWER_S = 20.0
 
@@ -23,9 +23,14 @@ def texts_of(user_data: bytes) -> list[str]:
     return [one if isinstance(one, str) else bytes(one).decode("utf-8", "replace") for one in contents]
 
 
+def report_of(user_data: bytes) -> ReportAddress | None:
+    """Where and with what secret the guest reports; None if it is not to report."""
+    return next((found for text in texts_of(user_data) if (found := find_report(text)) is not None), None)
+
+
 def url_of_report(guest_url: str, user_data: bytes) -> str | None:
     """Where the guest reports that it has booted; None if it is not to report."""
-    found = next((address for text in texts_of(user_data) if (address := find_report(text)) is not None), None)
+    found = report_of(user_data)
     return None if found is None else report_url(guest_url, found.deployment_id, found.secret)
 
 

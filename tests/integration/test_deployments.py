@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import email
-import email.policy
 from typing import Any
 
 import pytest
 
 from common.errors import InvalidRequest
-from common.report_url import find_report
 from rackd.drivers.simulated.fault_injection import Call
 from regiond.db.pool import Database
 from regiond.machines.deployment import steps
 from tests.database import execute, fetchval
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
+from tests.guest_reports import report_of
 from tests.integration.images import add_image
 from tests.integration.users import as_user
 from tests.rejections import rejection
@@ -272,7 +270,7 @@ async def test_a_report_counts_once_and_only_with_its_secret(innkeeper: Deployme
     system_id = await composed(innkeeper, boot="fails")
     await deploy(innkeeper, system_id)
     await wait_for_boot(innkeeper)
-    found = find_report(decoded(innkeeper.simulated().user_data_of("vm")))
+    found = report_of(innkeeper.simulated().user_data_of("vm"))
     assert found is not None
     id_, secret = found.deployment_id, found.secret
     assert await report(innkeeper, f"{id_}/{'x' * 43}") == 404
@@ -292,9 +290,3 @@ async def report(innkeeper: Deployment, path: str) -> int:
     async with asyncio.timeout(60):
         output, _ = await program.communicate()
     return int(output)
-
-
-def decoded(user_data: bytes) -> str:
-    """The texts of all parts."""
-    parts = email.message_from_bytes(user_data, policy=email.policy.default).walk()
-    return "\n".join(str(part.get_content()) for part in parts if part.get_content_maintype() == "text")

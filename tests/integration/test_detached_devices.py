@@ -92,10 +92,11 @@ async def test_a_machine_whose_name_a_device_has_returns_with_another(innkeeper:
 
 async def test_a_machine_without_owner_returns_without_devices(innkeeper: Deployment) -> None:
     """They were its owner's, whose account was deleted in the meantime."""
-    await with_device(innkeeper)
+    nic, _ = await with_device(innkeeper)
     await remove_host(innkeeper)
     await sql(innkeeper, "update detached_machine set owner_id = null")
     await innkeeper.add_simulated(cores=8, storage_gb=1000, networks=NETWORKS)
+    await reaches(nic, "Ready")
     assert await innkeeper.get("devices/") == []
 
 

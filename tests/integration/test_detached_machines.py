@@ -137,7 +137,6 @@ async def test_a_host_that_shared_the_server_restores_no_machines(innkeeper: Dep
     sharing = await innkeeper.add_simulated(host_name="two", delay_ms=1)
     machine = await innkeeper.compose(host["id"], hostname="detached")
     before = [amounts for _, *amounts in await claims(innkeeper)]
-    await innkeeper.region.components.schedule.stop()
     await innkeeper.delete(f"vm-hosts/{host['id']}/")
     assert [amounts for _, *amounts in await claims(innkeeper)] == before, "the guest still claims, before any refresh"
     await refresh(innkeeper, sharing)

@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from common.report_url import ReportAddress, ReportPage, find_report
+from common.report_url import ReportAddress, ReportPage
 from regiond.machines.deployment import user_data_delivery
 from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
+from tests.guest_reports import report_of
 from tests.integration.images import add_image
-from tests.integration.test_deployments import composed, database, decoded, deploy, reaches, report, wait_for_boot
+from tests.integration.test_deployments import composed, database, deploy, reaches, report, wait_for_boot
 from tests.waiting import eventually
 
 LIMIT_KIB = 128
@@ -38,7 +39,7 @@ async def deployed(innkeeper: Deployment, user_data: bytes = LARGE, **host: Any)
 
 async def address_of(innkeeper: Deployment) -> ReportAddress:
     await wait_for_boot(innkeeper)
-    found = find_report(decoded(innkeeper.simulated().user_data_of("vm")))
+    found = report_of(innkeeper.simulated().user_data_of("vm"))
     assert found is not None
     return found
 
@@ -149,7 +150,7 @@ async def test_a_guest_that_never_fetches_fails_with_that_reason(innkeeper: Depl
     await execute(database(innkeeper), "update deployment set booted_at = booted_at - interval '1 day'")
     machine = await reaches(innkeeper, system_id, "Failed deployment")
     assert "has not fetched them from" in machine["status_message"]
-    found = find_report(decoded(innkeeper.simulated().user_data_of("vm")))
+    found = report_of(innkeeper.simulated().user_data_of("vm"))
     assert found is not None
     assert await fetch(innkeeper, f"{found.deployment_id}/{found.secret}/user-data") == (404, GONE)
 

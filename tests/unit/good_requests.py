@@ -75,20 +75,20 @@ ENDPOINTS = [(resource, endpoint) for resource in SERVED for endpoint in resourc
 each_endpoint = pytest.mark.parametrize(("resource", "endpoint"), ENDPOINTS, ids=[name_of(*one) for one in ENDPOINTS])
 
 
-def good_fields(resource: Resource, endpoint: Endpoint) -> dict[str, Any]:
+def good_fields(endpoint: Endpoint) -> dict[str, Any]:
     """The fields that the request needs, with their examples."""
     return {one.name: example_of(one) for one in endpoint.fields if one.required or one.name in ALTERNATIVES}
 
 
 def request(api: ApiDouble, resource: Resource, endpoint: Endpoint, **changes: object) -> Reply:
     """The response to a valid request, or to one with other values for some fields."""
-    form = with_op(endpoint, {**good_fields(resource, endpoint), **changes})
+    form = with_op(endpoint, {**good_fields(endpoint), **changes})
     return api.request(endpoint.method, path_of(resource, endpoint), op=endpoint.op, form=form)
 
 
 def unsigned(api: ApiDouble, resource: Resource, endpoint: Endpoint) -> Reply:
     """The response to a valid request without a signature."""
-    form = with_op(endpoint, good_fields(resource, endpoint))
+    form = with_op(endpoint, good_fields(endpoint))
     return api.request(endpoint.method, path_of(resource, endpoint), op=endpoint.op, form=form, key=None)
 
 

@@ -25,7 +25,7 @@ TAG = {"name": "fast", "comment": "has a GPU"}
 
 
 def keyed(api: ApiDouble, resource: Resource, endpoint: Endpoint, **changes: object) -> Reply:
-    form = with_op(endpoint, {**good_fields(resource, endpoint), **changes})
+    form = with_op(endpoint, {**good_fields(endpoint), **changes})
     return api.request(endpoint.method, path_of(resource, endpoint), op=endpoint.op, form=form, idempotency_key="k")
 
 

@@ -54,7 +54,7 @@ async def _link(innkeeper: Deployment, nics: list[str], address: str) -> None:
     _, lost = await one_of(*(innkeeper.post(nic, subnet=subnet, **link) for nic in nics))
     reason = str(lost.details)
     assert address in reason
-    assert any(name in reason for name in ("one", "other")), "it says who has the address"
+    assert any(f"machine {name}" in reason for name in ("one", "other")), "it says who has the address"
 
 
 async def _delete(innkeeper: Deployment, path: str) -> None:
