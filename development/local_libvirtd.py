@@ -22,6 +22,7 @@ READY_S = 30.0
 _DAEMONS = ("virtlogd", "libvirtd")  # QEMU logs to virtlogd: it starts first and stops last
 _UNIX_SOCKETS = Path("/proc/net/unix")
 _CONNECTED = "03"
+_LOCKS = Path("/var/lock")  # a link; where no system was booted, its target does not exist
 _QEMU_SETTINGS = Path("/etc/libvirt/qemu.conf")
 _WITHOUT_NAMESPACES = """
 # Added by Innkeeper's ./dev run: this machine allows no mount namespaces.
@@ -69,6 +70,7 @@ class LocalLibvirtd:
 
     async def _start(self, address: str) -> None:
         self._report("Starting libvirtd directly: no service manager is running.")
+        _make_lock_folder()
         if not await _mount_namespaces_work() and add_setting(_QEMU_SETTINGS):
             self._report(f"This machine allows no mount namespaces; disabled them for libvirt in {_QEMU_SETTINGS}.")
         if kvm_device.open_to_qemu():
@@ -100,6 +102,11 @@ class LocalLibvirtd:
 def systemd_runs() -> bool:
     """Whether systemd is the service manager, as sd_booted(3) checks."""
     return Path("/run/systemd/system").is_dir()
+
+
+def _make_lock_folder() -> None:
+    """Libvirt locks the consoles of guests there."""
+    _LOCKS.resolve().mkdir(parents=True, exist_ok=True)
 
 
 async def answers(address: str) -> bool:
