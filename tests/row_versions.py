@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 from regiond.db.pool import connect
 
 FACTS = (
@@ -27,3 +30,16 @@ async def versions(dsn: str) -> Versions:
     finally:
         await db.close()
     return frozenset(found)
+
+
+async def writes_nothing(dsn: str, work: Callable[[], Awaitable[Any]]) -> bool:
+    """Whether no row is written during `work`; those that are, are printed for the reader of a failure.
+
+    A refresh writes what parallel tests change on the machine, such as the bridges of their LXD servers: wait for this.
+    """
+    before = await versions(dsn)
+    await work()
+    written = await versions(dsn) ^ before
+    if written:
+        print("written:", *sorted({table for table, *_ in written}))  # noqa: T201
+    return not written

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.bench import ui
 from tests.bench.measuring import Bench
 
 
-@pytest.mark.deadline(300)
 async def test_the_benchmark_measures_each_page_and_the_budgets(tmp_path: Path, postgres_server: str) -> None:
     bench = Bench(folder=tmp_path, server_dsn=postgres_server, quick=True, toy=True)
     found = {line.key: line for line in await ui.measure(bench)}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from tests.administrators import API_KEY_FILE
 from tests.clients.environment import program, run
 from tests.deployment.deployment import Deployment
@@ -14,7 +12,6 @@ from tests.deployment.deployment import Deployment
 PROGRAM = Path(__file__).with_name("programs") / "generated_client.py"
 
 
-@pytest.mark.deadline(180)
 async def test_a_client_generated_from_openapi_composes_a_vm(tmp_path: Path, innkeeper: Deployment) -> None:
     generator = program("openapi-python-client")
     host = await innkeeper.add_simulated("farm")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.abuse.attacks import ATTACKS
 from tests.abuse.judgement import Limits, problems
 from tests.abuse.preparation import SETTINGS, start
@@ -17,7 +15,6 @@ PACE = Pace(warm_up_s=0.0, calm_s=0.6, pause_s=0.1, attack_s=1.0, idle_connectio
 LENIENT = Limits(max_ratio=10.0, floor_ms=30_000.0, max_growth_mib=300.0, max_failures=20, max_stolen=1.0)
 
 
-@pytest.mark.deadline(180)
 async def test_a_deployment_under_attack_lets_nothing_in_and_goes_on(deployment: Deployment) -> None:
     deployment.processes.settings = SETTINGS
     await start(deployment)

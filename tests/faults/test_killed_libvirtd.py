@@ -19,10 +19,10 @@ from tests.deployment.deployment import Deployment
 from tests.deployment.processes import as_processes
 from tests.lab.lab_host import LabHost
 from tests.lab.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
-from tests.row_versions import versions
+from tests.row_versions import writes_nothing
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.lab, pytest.mark.deadline(300)]
+pytestmark = pytest.mark.lab
 
 DELAYS_MS = (0, 5, 10, 20, 40)
 
@@ -77,9 +77,7 @@ class LibvirtDeployment:
 
     async def refresh_writes_nothing(self, host_id: int) -> bool:
         await self.refresh(host_id)
-        before = await versions(self.deployment.dsn)
-        await self.refresh(host_id)
-        return await versions(self.deployment.dsn) == before
+        return await writes_nothing(self.deployment.dsn, lambda: self.refresh(host_id))
 
 
 def lives(process: int) -> bool:

@@ -51,7 +51,6 @@ async def consistent_machines(on: LxdDeployment) -> list[dict[str, Any]]:
     return machines
 
 
-@pytest.mark.deadline(240)
 async def test_an_instance_is_adopted_or_forgotten_wholly_despite_kills(deployment: Deployment, lxd: LxdServer) -> None:
     random_ = random.Random(SEED)  # noqa: S311  # repeatable, no secret
     await asyncio.to_thread(lxd.make_many, PREFIX, "default", range(1))
@@ -73,7 +72,6 @@ async def test_an_instance_is_adopted_or_forgotten_wholly_despite_kills(deployme
         assert await asyncio.to_thread(all_but_marker, lxd) == before
 
 
-@pytest.mark.deadline(240)
 async def test_a_rotation_ends_with_one_certificate_despite_kills(deployment: Deployment, lxd: LxdServer) -> None:
     random_ = random.Random(SEED)  # noqa: S311  # repeatable, no secret
     others = await asyncio.to_thread(lxd.trusted)

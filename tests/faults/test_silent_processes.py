@@ -17,8 +17,6 @@ HOST = "sim"
 ADDRESS = f"simulated:{HOST}?cores=8&memory_mib=16384"
 LOG = "select attempt, step, message from operation_log where operation_id = $1 order by id"
 
-pytestmark = pytest.mark.deadline(240)
-
 
 @pytest.fixture
 def deployment(deployment: Deployment) -> Deployment:

@@ -191,7 +191,6 @@ async def test_a_stopped_or_killed_run_leaves_the_vm_and_the_next_finds_it(tmp_p
     assert dev_run.leftovers() == []
 
 
-@pytest.mark.deadline(300)
 async def test_a_region_killed_while_the_first_vm_is_added_delays_it(tmp_path: Path) -> None:
     dev_run = DevRun(state=tmp_path / "state")
     run = await dev_run.launch()

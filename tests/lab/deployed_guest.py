@@ -21,7 +21,7 @@ from tests.lab.host_setup import host_bridge
 from tests.waiting import eventually
 
 ROOT_GB = 3
-CONSOLE_S = 60.0
+CONSOLE_S = 150.0
 USER_DATA = b"#!/bin/sh\necho it ran as $(whoami) >/run/user-data\n"
 
 

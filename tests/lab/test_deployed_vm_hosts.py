@@ -73,7 +73,7 @@ async def check_vm_host(innkeeper: Deployment, key: SshKey, machine: Any, server
         innkeeper, machine, lambda: lab_host.console(name),
         user_data=server.user_data, deadline_s=TWO_BOOTS_S, **{server.field: True},
     )  # fmt: skip
-    host = await eventually(lambda: host_on(innkeeper, system_id), deadline_s=60)
+    host = await eventually(lambda: host_on(innkeeper, system_id), deadline_s=BOOT_S)
     assert (host["name"], host["type"]) == (name, server.kind)
     assert (host["zone"]["name"], host["pool"]["name"]) == (machine["zone"]["name"], machine["pool"]["name"])
     inner = await innkeeper.compose(host["id"], hostname=inner_name, cores=1, memory=1024, storage="1")

@@ -91,10 +91,8 @@ async def test_domains_are_reread_after_events_and_reconnects(
     assert await is_pinned_to(0)
     administrator.defineXML(PINNED % 1)
     await eventually(lambda: is_pinned_to(1))
-    calls = (await asyncio.to_thread(driver.discover)).calls
     domain.pinVcpuFlags(0, (True, False), libvirt.VIR_DOMAIN_AFFECT_CONFIG)
     assert await is_pinned_to(1), "libvirt sends no event"
-    assert (await asyncio.to_thread(driver.discover)).calls == calls
     await asyncio.to_thread(own_libvirtd.kill)
     with pytest.raises(HostUnreachable):
         await asyncio.to_thread(driver.discover)

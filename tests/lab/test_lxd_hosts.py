@@ -150,7 +150,6 @@ async def test_missing_projects_are_created_unless_restricted(
     assert other.instances(PREFIX) == set()
 
 
-@pytest.mark.deadline(240)
 async def test_a_new_rack_composes_within_a_minute_with_the_same_pair(
     servers: tuple[LxdServer, LxdServer], rackless: Deployment
 ) -> None:

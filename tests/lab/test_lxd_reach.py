@@ -8,8 +8,6 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from tests.administrators import API_KEY_FILE
 from tests.lab.firewall import BEHIND_IT, wall
 from tests.lab.lxd_server import LxdServer
@@ -57,7 +55,6 @@ async def typed(deployment: Deployment, *words: str) -> str:
     return out.decode()
 
 
-@pytest.mark.deadline(180)
 async def test_operations_use_reaching_racks_or_wait(
     deployment: Deployment, servers: tuple[LxdServer, LxdServer]
 ) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import pytest
-
 from tests.deployment.deployment import Deployment
 from tests.lab.lxd_server import LxdServer
 from tests.lab.test_lxd_cluster_hosts import added
@@ -50,7 +48,7 @@ async def test_a_restricted_certificate_stays_and_is_named(innkeeper: Deployment
         async def ready() -> bool:
             return bool((await innkeeper.get(f"vm-hosts/{host['id']}/"))["state"] == "ready")
 
-        await eventually(ready, deadline_s=60)
+        await eventually(ready)
         await innkeeper.delete(f"vm-hosts/{host['id']}/")
         left = await asyncio.to_thread(server.trusted) - before
         found = await fate(innkeeper)
@@ -61,7 +59,6 @@ async def test_a_restricted_certificate_stays_and_is_named(innkeeper: Deployment
         assert await asyncio.to_thread(server.trusted) == before
 
 
-@pytest.mark.deadline(240)
 async def test_a_removed_cluster_takes_its_certificate_along(
     cluster: tuple[LxdServer, ...], innkeeper: Deployment
 ) -> None:

@@ -15,7 +15,7 @@ from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.lab.lxd_server import LxdServer
 from tests.lab.test_lxd_cluster_hosts import added
-from tests.row_versions import versions
+from tests.row_versions import writes_nothing
 from tests.waiting import eventually
 
 PREFIX = "ikthr-"
@@ -54,9 +54,11 @@ async def test_a_refresh_of_100_machines_costs_as_much_as_3(
             await asyncio.to_thread(server.make_many, PREFIX, first, range(FEW, half))
             await asyncio.to_thread(server.make_many, PREFIX, second, range(half, MANY))
             assert await refresh_calls(innkeeper, hosts) == calls
-            before = await versions(database_url)
-            assert await refresh_calls(innkeeper, hosts) == calls
-            assert await versions(database_url) == before
+
+            async def unchanged_refreshes() -> None:
+                assert await refresh_calls(innkeeper, hosts) == calls
+
+            await eventually(lambda: writes_nothing(database_url, unchanged_refreshes))
             each = [await innkeeper.region.components.services.hosts.read(host_id, caller=None) for host_id in hosts]
             assert [host.used.cores for host in each] == [half, half], "each project counts its own"
             assert len({host.server_id for host in each}) == 1, "one server, counted once"
@@ -97,7 +99,6 @@ async def has_state(innkeeper: Deployment, host_id: int, wanted: HostState, thro
 
 
 @pytest.mark.database
-@pytest.mark.deadline(240)
 async def test_an_offline_member_keeps_its_machines(cluster: tuple[LxdServer, ...], innkeeper: Deployment) -> None:
     first, other = cluster[:2]
     hosts = await added(innkeeper, cluster)
@@ -106,7 +107,6 @@ async def test_an_offline_member_keeps_its_machines(cluster: tuple[LxdServer, ..
     try:
         await eventually(
             partial(has_state, innkeeper, hosts[other.name], HostState.UNREACHABLE, hosts[first.name]),
-            deadline_s=90,
             every_s=1,
         )
         machine = await innkeeper.get(f"machines/{composed['system_id']}/")
@@ -115,7 +115,6 @@ async def test_an_offline_member_keeps_its_machines(cluster: tuple[LxdServer, ..
         await asyncio.to_thread(other.start)
     await eventually(
         partial(has_state, innkeeper, hosts[other.name], HostState.READY, hosts[other.name]),
-        deadline_s=90,
         every_s=1,
     )
     await innkeeper.delete(f"machines/{composed['system_id']}/")

@@ -16,8 +16,6 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-import pytest
-
 from common.rpc.tokens import decode_token
 from innkeeper.request_body import Body
 from rackd.identity import load
@@ -177,7 +175,6 @@ def tls_only(seen: Capture, port: int) -> bool:
     return len(flows) >= 2 and all(payload.startswith(TLS_HANDSHAKE) for payload in flows)
 
 
-@pytest.mark.deadline(180)
 async def test_no_secret_is_outside_tls_or_in_logs_or_rows(
     deployment: Deployment, servers: tuple[LxdServer, LxdServer]
 ) -> None:
