@@ -119,13 +119,18 @@ def no_task_left(request: pytest.FixtureRequest) -> Iterator[None]:
 def rackless(tmp_path: Path, database_url: str, request: pytest.FixtureRequest) -> Iterator[Deployment]:
     """A region without a rack, in this process; the ledger is checked after the test.
 
-    Its racks have the drivers of `lxds` if the test requests that fixture.
+    Its racks have the drivers of `lxds` if the test requests that fixture. It refreshes hosts on request only, unless
+    the test is marked `scheduled_refreshes` or has real hosts: otherwise each host is refreshed once more some seconds
+    after it was added, which on a busy machine comes between any two steps of a test.
     """
     from tests.deployment.in_process import deployed  # not before pytest has installed its reactor
 
     drivers = request.getfixturevalue("lxds").drivers if "lxds" in request.fixturenames else None
     deployment = deployed(tmp_path, database_url, drivers=drivers)
-    yield settle(deployment.__aenter__())
+    started = settle(deployment.__aenter__())
+    if not any(request.node.get_closest_marker(name) for name in ("scheduled_refreshes", "lab")):
+        settle(started.region.components.schedule.stop())
+    yield started
     settle(deployment.__aexit__(None, None, None))
 
 

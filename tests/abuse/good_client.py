@@ -14,6 +14,7 @@ from tests.abuse.latencies import Latencies
 
 ADDRESS = "127.0.0.2"
 DEADLINE_S = 30.0
+MAX_OPEN = 100  # requests; the region closes an address's connections beyond 200
 READ, COMPOSE, DELETE = "read", "compose", "delete"
 PREFIX = "good-"  # of the names of its machines
 _PATHS = ("machines/?limit=20", "vm-hosts/{host}/", "operations/?limit=20", "zones/")
@@ -42,6 +43,7 @@ class GoodClient:
     samples: list[Sample] = field(factory=list)
     _stopped: bool = False
     _numbers: itertools.count[int] = field(factory=itertools.count)
+    _open: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(MAX_OPEN))
 
     async def run(self) -> None:
         """Sends requests until `stop`, and waits for their answers. A slow answer delays no other request."""
@@ -91,7 +93,8 @@ class GoodClient:
         problem: str | None = None
         answer = None
         try:
-            answer = await exchange(self.port, data, address=ADDRESS, deadline_s=DEADLINE_S)
+            async with self._open:
+                answer = await exchange(self.port, data, address=ADDRESS, deadline_s=DEADLINE_S)
         except TimeoutError:
             problem = f"no answer within {DEADLINE_S:g} s"
         if answer is not None and not answer.status.startswith("2"):

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from regiond.racks.heartbeat import Heartbeat
     from regiond.racks.reach import RackReach
     from regiond.racks.service import Racks, RpcClients
-    from tests.deployment.deployment import Deployment
     from tests.integration.ledger_fixture import LedgerFixture
     from tests.integration.linked import Region
     from tests.lxd_double import FakeLxd, FakeLxds
@@ -62,18 +61,6 @@ def stopped_request_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     from regiond.wiring import accounts
 
     monkeypatch.setattr(accounts, "RequestLimits", partial(RequestLimits, clock=lambda: 0.0))
-
-
-@pytest.fixture
-def requested_refreshes(request: pytest.FixtureRequest) -> None:
-    """The region of `innkeeper`, if the test has one, refreshes hosts on request only.
-
-    Otherwise it refreshes each host once more some seconds after it was added, which on a busy machine comes between
-    any two steps of a test that changes hosts or the ledger by itself.
-    """
-    if "innkeeper" in request.fixturenames:
-        deployment: Deployment = request.getfixturevalue("innkeeper")
-        settle(deployment.region.components.schedule.stop())
 
 
 @pytest.fixture

@@ -27,8 +27,6 @@ from tests.integration.tables import is_count
 from tests.rejections import invalid_fields
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.usefixtures("requested_refreshes")
-
 
 def rename(innkeeper: Deployment, old: str, new: str) -> None:
     rows(innkeeper, "update guest set name = ? where name = ?", new, old)

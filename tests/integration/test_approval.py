@@ -34,8 +34,6 @@ from tests.integration.users import as_user
 from tests.rejections import rejection
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.usefixtures("requested_refreshes")
-
 ATTACH = "insert into disk select guest_id, {}, 'default', ?, null from guest where name = '{}'"
 
 

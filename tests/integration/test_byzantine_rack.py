@@ -230,6 +230,7 @@ async def _two_rejections(innkeeper: Deployment) -> list[str] | None:
     return found if len(found) >= 2 else None
 
 
+@pytest.mark.scheduled_refreshes
 async def test_a_flood_of_events_causes_one_refresh_per_host(rackless: Deployment) -> None:
     async with byzantine_rack(rackless) as link:
         host, quiet = await rackless.add_simulated(), await rackless.add_simulated("far")

@@ -14,7 +14,7 @@ from tests.integration.tables import lock_waiters
 from tests.rejections import invalid_fields, outcomes, rejected_status
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.database, pytest.mark.usefixtures("requested_refreshes")]
+pytestmark = pytest.mark.database
 
 
 async def test_a_composed_machine_is_ready_and_on_its_host(innkeeper: Deployment) -> None:

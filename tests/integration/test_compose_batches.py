@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest, NotFound, OutOfCapacity
 from regiond.operations.model import Operation
 from tests.deployment.deployment import Deployment
 from tests.integration.concurrent_composes import LOCK_HOST, LOCK_SERVER, SMALL, add_hosts, all_composed, compose_all
-
-pytestmark = pytest.mark.usefixtures("requested_refreshes")
 
 
 async def test_all_composes_that_fit_succeed_and_the_others_are_rejected(innkeeper: Deployment) -> None:

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import pytest
 from attrs import define
 
 from common.compose_request import ComposeRequest
@@ -31,7 +30,6 @@ from tests.waiting import eventually
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
-pytestmark = pytest.mark.usefixtures("requested_refreshes")
 
 T = TypeVar("T")
 WEB = """

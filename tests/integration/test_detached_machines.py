@@ -24,8 +24,6 @@ from tests.integration.adoption import (
 from tests.integration.tables import is_count
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.usefixtures("requested_refreshes")
-
 
 async def test_forgetting_leaves_a_running_foreign_guest(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(guests=1)

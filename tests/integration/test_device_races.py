@@ -16,7 +16,7 @@ from tests.integration.test_nic_links import allocated, subnet
 from tests.rejections import outcomes
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.database, pytest.mark.usefixtures("requested_refreshes")]
+pytestmark = pytest.mark.database
 
 TAKEN = "52:54:00:aa:00:02"
 DEVICE = (

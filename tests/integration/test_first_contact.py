@@ -82,6 +82,7 @@ async def test_an_impostor_that_was_pinned_first_is_replaced_by_a_fingerprint(
     assert f"{expected} is pinned for hv, not {'ab' * 32}" in str(error.value.details)
 
 
+@pytest.mark.scheduled_refreshes
 async def test_a_password_is_dropped_when_a_person_trusts_the_certificate(innkeeper: Deployment, old: FakeLxd) -> None:
     host = await add(innkeeper, password=PHRASE)
     old.trust((await parameters(innkeeper, host))["certificate"])

@@ -235,6 +235,7 @@ async def test_two_removals_by_force_are_one(innkeeper: Deployment, dead: Any) -
     assert await is_gone(innkeeper)
 
 
+@pytest.mark.scheduled_refreshes
 async def test_a_host_that_returns_in_time_is_kept(innkeeper: Deployment, host: Any) -> None:
     with innkeeper.simulated().down():
         services = innkeeper.region.components.services

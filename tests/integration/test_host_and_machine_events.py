@@ -10,8 +10,6 @@ from common.errors import InnkeeperError
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import kinds_of_events, refresh, rows
 
-pytestmark = pytest.mark.usefixtures("requested_refreshes")
-
 
 async def events_of(innkeeper: Deployment, **filters: str) -> dict[str, Any]:
     """Returns the events by kind."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+import pytest
+
 from regiond.hosts.model import HostState
 from tests.deployment.deployment import Deployment
 from tests.integration.test_lost_hosts import is_in
@@ -16,6 +18,7 @@ async def reason_of(innkeeper: Deployment, operation: int) -> str:
     return str((await innkeeper.get(f"operations/{operation}/"))["wait_reason"])
 
 
+@pytest.mark.scheduled_refreshes
 async def test_a_hung_host_becomes_suspect_while_a_call_waits(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     other = await innkeeper.add_simulated("other")

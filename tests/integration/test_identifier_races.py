@@ -16,7 +16,7 @@ from tests.integration.test_device_races import DEVICE, DEVICE_NIC, TAKEN, Other
 from tests.integration.test_devices import MAC, interface_of, register
 from tests.integration.test_nic_links import NETWORKS, Nic, allocated, ready
 
-pytestmark = [pytest.mark.database, pytest.mark.usefixtures("requested_refreshes")]
+pytestmark = pytest.mark.database
 
 _MACHINE = "update machine set hostname = $1 where hostname = 'db'"
 _MACHINE_NIC = (

@@ -14,8 +14,6 @@ from tests.integration.discrepancies import Sweeper, kinds, kinds_after_refresh,
 from tests.integration.tables import sql
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.usefixtures("requested_refreshes")
-
 
 async def create_leftovers(innkeeper: Deployment, host: Any) -> None:
     """Gives two guests Innkeeper's marker. The machine of the first has a tombstone."""

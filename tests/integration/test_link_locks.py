@@ -17,8 +17,6 @@ from tests.integration.test_devices import interface_of, register
 from tests.integration.test_nic_links import Nic, allocated, subnet
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.usefixtures("requested_refreshes")
-
 Link = Callable[[], Awaitable[Any]]  # a request
 
 _LOCK = "select from subnet where id = $1 for update"

@@ -110,6 +110,7 @@ async def test_a_moved_host_retains_its_own_pair_but_not_a_shared_one(innkeeper:
     assert len(await rows(innkeeper, "select id from key_pair")) == 1
 
 
+@pytest.mark.scheduled_refreshes
 async def test_an_imported_certificate_replaces_the_generated_one_on_the_server(
     innkeeper: Deployment, server: FakeLxd
 ) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
-import pytest
-
 from common.units import BYTES_PER_GB
 from common.values import OwnershipMarker
 from common.volume_names import volume_name
@@ -16,8 +14,6 @@ from tests.integration.adoption import refresh, rows
 from tests.integration.discrepancies import kinds, kinds_after_refresh, only, only_after_refresh, row_of
 from tests.integration.tables import sql
 from tests.waiting import eventually
-
-pytestmark = pytest.mark.usefixtures("requested_refreshes")
 
 
 async def marker_of(innkeeper: Deployment, machine: UUID | None = None) -> OwnershipMarker:

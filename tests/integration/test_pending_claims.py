@@ -30,7 +30,6 @@ from tests.integration.concurrent_composes import (
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
-pytestmark = pytest.mark.usefixtures("requested_refreshes")
 
 T = TypeVar("T")
 MANY = 40

@@ -22,7 +22,7 @@ from tests.integration.tables import sql
 from tests.rejections import invalid_fields
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.database, pytest.mark.usefixtures("requested_refreshes")]
+pytestmark = pytest.mark.database
 
 
 async def reported(innkeeper: Deployment) -> list[tuple[str, str]]:

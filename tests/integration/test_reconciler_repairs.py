@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import pytest
 from attrs import evolve
 
 from regiond.db.pool import Database
@@ -30,8 +29,6 @@ from tests.integration.ledger_fixture import LedgerFixture
 from tests.integration.tables import sql
 from tests.integration.test_constraints import TWO_NODES, WHOLE
 from tests.waiting import eventually
-
-pytestmark = pytest.mark.usefixtures("requested_refreshes")
 
 CLAIMS = """
     select machine_id, guest_id, server_id, resource, storage_pool_id, key, amount from claim

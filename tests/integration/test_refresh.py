@@ -9,8 +9,6 @@ from tests.deployment.deployment import Deployment
 from tests.row_versions import versions
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.usefixtures("requested_refreshes")
-
 
 async def test_an_unchanged_refresh_writes_no_row_at_a_constant_number_of_calls(
     innkeeper: Deployment, database_url: str

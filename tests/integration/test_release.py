@@ -19,8 +19,6 @@ from tests.integration.users import as_user, own
 from tests.rejections import invalid_fields, rejected_status
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.usefixtures("requested_refreshes")
-
 
 async def machine(innkeeper: Deployment, system_id: str) -> Any:
     return await innkeeper.get(f"machines/{system_id}/")
