@@ -73,6 +73,7 @@ async def test_a_new_rack_reaches_every_host(innkeeper: Deployment) -> None:
         await innkeeper.compose(host["id"], cores=1, memory=1024)
 
 
+@pytest.mark.scheduled_refreshes
 async def test_hosts_added_before_any_rack_are_refreshed_when_one_joins(rackless: Deployment) -> None:
     host = await rackless.add_simulated()
     assert host["total"]["cores"] == 0
@@ -167,6 +168,7 @@ async def test_only_a_removed_host_is_no_longer_watched(innkeeper: Deployment) -
     await eventually(lambda: supervisor.watched == {hosts[1]["id"], late["id"]})
 
 
+@pytest.mark.scheduled_refreshes
 async def test_many_reconnected_hosts_are_refreshed_concurrently(innkeeper: Deployment) -> None:
     """More hosts than the pool has connections: a refresh must not need a second connection."""
     hosts = await asyncio.gather(*(innkeeper.add_simulated(f"h{number}") for number in range(16)))

@@ -45,6 +45,7 @@ def recorded_probes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return probed
 
 
+@pytest.mark.scheduled_refreshes
 async def test_a_refresh_without_a_rack_is_repeated_when_one_has_connected(
     innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,6 +64,7 @@ async def test_a_refresh_without_a_rack_is_repeated_when_one_has_connected(
     await eventually(partial(is_in_state, innkeeper, host_id, HostState.READY))
 
 
+@pytest.mark.scheduled_refreshes
 async def test_the_error_of_a_dead_regions_refresh_is_soon_replaced(innkeeper: Deployment) -> None:
     host_id = (await innkeeper.add_simulated())["id"]
     async with innkeeper.region.components.database.connection() as db:
