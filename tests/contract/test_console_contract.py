@@ -15,7 +15,7 @@ from tests.contract.driver_fixtures import Capability, CapableFixture, requires,
 from tests.contract.guest_samples import volumes_of
 from tests.waiting import eventually
 
-DEADLINE_S = 60.0
+DEADLINE_S = 150.0
 
 MAX_BYTES = 4096
 REOPENED = 8  # times

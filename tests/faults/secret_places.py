@@ -20,7 +20,9 @@ READABLE_BY_OTHERS = 0o077
 READS_AT_ONCE = 16
 _ALIASES = f"{API_PATH}pods/"  # the same as vm-hosts/
 _STREAM = "text/event-stream"
-_SILENCE_S = 2.0  # after which the past events of a stream have been read; it sends them at once
+# After which the past events of a stream have been read. Many requests are answered at once, so that the first part may
+# take a while; after 15 s without events the region sends a comment, and the stream would never be silent.
+_SILENCE_S = 10.0
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
 

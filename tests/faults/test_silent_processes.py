@@ -67,8 +67,9 @@ async def test_what_a_silent_rack_creates_after_a_cancel_is_removed(
     deployment: Deployment, host: SimulatedHost
 ) -> None:
     operation_id, silent = await begin(deployment, RACK)
-    await deployment.start_rack("second")
+    # Before there is another rack, which would complete the compose as soon as the region misses the silent one.
     await deployment.send("POST", f"operations/{operation_id}/", op="cancel")
+    await deployment.start_rack("second")
     assert await deployment.ended(operation_id, deadline_s=120.0) == "cancelled"
     assert host.guest_names() == host.volume_names() == []
     silent.send_signal(signal.SIGCONT)

@@ -202,7 +202,7 @@ async def test_async_requests_answer_an_operation(innkeeper: Deployment) -> None
     first = await innkeeper.post(path, op="compose", headers=headers)
     again = await innkeeper.post(path, op="compose", headers=headers)
     assert first["id"] == again["id"]
-    ended = await innkeeper.region.components.services.operations.wait(first["id"], timeout_s=60)
+    ended = await innkeeper.region.components.services.operations.wait(first["id"], timeout_s=240)
     found = await innkeeper.get(f"operations/{ended.id}/")
     assert found["state"] == "succeeded"
     assert found["log"]

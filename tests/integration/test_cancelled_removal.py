@@ -43,12 +43,14 @@ async def cancel(innkeeper: Deployment, operation_id: int) -> None:
     await innkeeper.post(f"operations/{operation_id}/", op="cancel")
 
 
-async def wait_until_deleting(innkeeper: Deployment, removal: int, count: int = MACHINES) -> None:
-    """Waits until every machine has a deletion, and some of them have reached the host."""
+async def wait_until_deleting(
+    innkeeper: Deployment, removal: int, count: int = MACHINES, *, reached: int = 1
+) -> None:  # fmt: skip
+    """Waits until every machine has a deletion, and so many of them have reached the host."""
 
     async def deleting() -> bool:
         children = await sql(innkeeper, CHILDREN, removal)
-        return len(children) == count and any(child["reached_host"] for child in children)
+        return len(children) == count and sum(child["reached_host"] for child in children) >= reached
 
     await eventually(deleting)
 
@@ -119,7 +121,7 @@ async def test_a_cancelled_removal_does_not_end_before_its_deletions(innkeeper: 
     host_id = await host_with_machines(innkeeper, count=2)
     with held_deletions(innkeeper):
         removal = await remove(innkeeper, host_id)
-        await wait_until_deleting(innkeeper, removal, count=2)
+        await wait_until_deleting(innkeeper, removal, count=2, reached=2)
         await cancel(innkeeper, removal)
 
         async def reason() -> bool:

@@ -45,7 +45,7 @@ async def test_cancelling_an_operation_cancels_children_that_wait(database: Data
     assert [(await read(database, one)).cancel_requested for one in (queued, waiting, other)] == [True, True, False]
     handler = ScriptedHandler()
     assert (await run_to_end(database, handler, waiting)).state is OperationState.CANCELLED
-    assert (await read(database, queued)).state is OperationState.CANCELLED
+    assert (await run_to_end(database, handler, queued)).state is OperationState.CANCELLED
 
 
 async def test_a_child_that_runs_ends_although_its_parent_is_cancelled(database: Database) -> None:

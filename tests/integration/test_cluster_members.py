@@ -28,6 +28,7 @@ def innkeeper(lxds: FakeLxds, tmp_path: Path, database_url: str) -> Iterator[Dep
 
     deployment = deployed(tmp_path, database_url, drivers=lxds.drivers, max_cluster_members=LIMIT)
     started = settle(deployment.__aenter__())
+    settle(started.region.components.schedule.stop())  # hosts are refreshed on request only, as by `rackless`
     settle(started.start_rack())
     yield started
     settle(deployment.__aexit__(None, None, None))

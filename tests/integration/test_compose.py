@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from typing import Any
 
+import asyncpg
 import pytest
 
 from common.errors import InnkeeperError, NotFound
@@ -174,15 +175,31 @@ async def _state_is(innkeeper: Deployment, operation_id: int, state: str) -> boo
     return bool((await innkeeper.get(f"operations/{operation_id}/"))["state"] == state)
 
 
+async def loses(innkeeper: Deployment, host_id: int, hostname: str) -> bool:
+    """Whether PostgreSQL aborted the compose, and not this transaction, which began to wait after it.
+
+    It checks each of them once, after a second: the compose too early if this transaction does not wait by then.
+    """
+    database = innkeeper.region.components.database
+    composing: asyncio.Task[Any] | None = None
+    try:
+        async with database.transaction() as db:
+            await db.execute("select from server for update")
+            composing = asyncio.create_task(innkeeper.compose(host_id, hostname=hostname))
+            await eventually(lambda: lock_waiters(database))
+            await db.execute("select from storage_pool for update")
+    except asyncpg.DeadlockDetectedError:
+        return False
+    finally:
+        if composing is not None:
+            await composing
+    return True
+
+
 async def test_a_compose_that_loses_a_deadlock_is_retried(innkeeper: Deployment) -> None:
     """Another transaction holds the server's row and waits for a storage pool that the compose references."""
-    host = await innkeeper.add_simulated()
-    database = innkeeper.region.components.database
-
-    async with database.transaction() as db:
-        await db.execute("select from server for update")
-        composing = asyncio.create_task(innkeeper.compose(host["id"], hostname="web"))
-        await eventually(lambda: lock_waiters(database))
-        await db.execute("select from storage_pool for update")  # PostgreSQL aborts the compose, which waited longer
-    await composing
-    assert innkeeper.simulated_guests() == ["web"]
+    host = await innkeeper.add_simulated(cores=16, memory_mib=65536, storage_gb=1000)
+    names = ["web-0"]
+    while not await loses(innkeeper, host["id"], names[-1]):
+        names.append(f"web-{len(names)}")
+    assert innkeeper.simulated_guests() == sorted(names)

@@ -269,7 +269,7 @@ async def test_a_dry_run_equals_the_explanation_of_a_compose(innkeeper: Deployme
     operation = await services.machines.start_compose(innkeeper.admin, request)
     assert without_capacities(found) == (await innkeeper.get(f"operations/{operation.id}/"))["explanation"]
     assert (operation.host_name, found["chosen"]) == ("three", "three")
-    await services.operations.wait(operation.id, timeout_s=60)
+    await services.operations.wait(operation.id, timeout_s=240)
 
 
 async def test_unreachable_hosts_are_rejected_and_no_host_is_called(innkeeper: Deployment) -> None:

@@ -11,7 +11,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.test_lost_hosts import is_in
 from tests.waiting import eventually
 
-SECONDS = 40.0  # a probe begins after 5 s and ends after 10 s; the calls themselves would wait for a minute
+SECONDS = 55.0  # a probe begins after 5 s and ends after 10 s; the calls themselves would wait for a minute
 
 
 async def reason_of(innkeeper: Deployment, operation: int) -> str:

@@ -25,6 +25,7 @@ def url_in(text: str) -> str:
     return str(found)
 
 
+@pytest.mark.scheduled_refreshes
 async def test_a_pending_host_shows_the_trust_command_and_continues(innkeeper: Deployment, server: FakeLxd) -> None:
     host = await add(innkeeper, name="the lab")
     assert host["total"]["cores"] == 0
@@ -97,6 +98,7 @@ async def test_a_token_of_another_server_is_not_sent(innkeeper: Deployment, lxds
     assert good["total"]["cores"] == 8
 
 
+@pytest.mark.scheduled_refreshes
 async def test_a_rejected_token_is_reported_and_manual_trust_still_works(
     innkeeper: Deployment, server: FakeLxd
 ) -> None:
@@ -112,6 +114,7 @@ async def test_a_rejected_token_is_reported_and_manual_trust_still_works(
     assert server.seen_secrets == [token], "sent once, not by every discovery run"
 
 
+@pytest.mark.scheduled_refreshes
 async def test_a_changed_certificate_is_rejected_until_accepted(innkeeper: Deployment, server: FakeLxd) -> None:
     host = await add(innkeeper, password=server.token())
     server.certificate_pem = FakeLxd(name="impostor").certificate_pem

@@ -219,7 +219,7 @@ async def test_wait_timeout_names_the_operation_which_continues(innkeeper: Deplo
         with pytest.raises(OperationPending, match=f"operations/{operation_id}/") as pending:
             await operations.wait(operation_id, timeout_s=0.1)
     assert pending.value.details["operation"] == operation_id
-    done = await operations.wait(operation_id, timeout_s=60)
+    done = await operations.wait(operation_id, timeout_s=240)
     assert done.state == "succeeded"
 
 
@@ -236,7 +236,7 @@ async def test_an_operation_without_a_rack_says_for_what_it_waits(innkeeper: Dep
     with pytest.raises(OperationPending, match=r"which composes web on .* rack"):
         await operations.wait(operation_id, timeout_s=0.1)
     await innkeeper.start_rack("rack")
-    done = await operations.wait(operation_id, timeout_s=60)
+    done = await operations.wait(operation_id, timeout_s=240)
     assert (done.state, await operations.wait_reason(done)) == ("succeeded", None)
 
 

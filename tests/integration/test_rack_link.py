@@ -131,7 +131,7 @@ async def test_the_certificate_is_renewed_in_time_and_links_replaced(region: Reg
     links.start()
     [first] = await eventually(lambda: region.links)
     assert links.identity == rack.identity
-    busy = asyncio.create_task(first.call(STUCK, Text(text="working"), deadline_s=30))
+    busy = asyncio.create_task(first.call(STUCK, Text(text="working"), deadline_s=300))
     await eventually(lambda: not first.is_idle)
     region.rack_lifetime = timedelta(days=30)
     now[0] += timedelta(days=5)

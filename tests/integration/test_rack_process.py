@@ -25,7 +25,7 @@ from tests.integration.linked import INSTALLATION, Region
 from tests.unit.simulated_hosts import spec
 from tests.waiting import eventually
 
-DEADLINE_S = 60.0
+DEADLINE_S = 240.0
 
 
 @define

@@ -104,7 +104,9 @@ async def test_a_rack_that_does_not_act_receives_no_credentials(
 ) -> None:
     async with zoned(tmp_path, database_url, recorded) as innkeeper:
         await innkeeper.start_rack("a")
-        await add_lxd(innkeeper, lxds, "lxd1")
+        host, components = await add_lxd(innkeeper, lxds, "lxd1"), innkeeper.region.components
+        await eventually(lambda: host["id"] in components.link_supervisor.watched)
+        await components.schedule.stop()  # of two racks that reach the host, either could watch or refresh it
         await innkeeper.start_rack("b")
         await eventually(lambda: _reaches(innkeeper, "b", "lxd1"))
         assert recorded.secrets("b") == set()

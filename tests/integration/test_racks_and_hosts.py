@@ -144,7 +144,7 @@ async def test_an_operation_that_waits_for_its_only_rack_names_it(innkeeper: Dep
     assert "Disconnected racks that reached it: rack (last seen" in why
     assert "Rack limited: This rack cannot" in why
     await innkeeper.start_rack("rack")
-    ended = await services.operations.wait(operation.id, timeout_s=60)
+    ended = await services.operations.wait(operation.id, timeout_s=240)
     assert ended.state is OperationState.SUCCEEDED
 
 

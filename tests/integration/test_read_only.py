@@ -30,7 +30,9 @@ async def set_read_only(dsn: str, how: str) -> None:
     await db.execute(f'alter database "{name}" set default_transaction_read_only = {how}')
     if how == "on":
         await db.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()",
+            # Waits for the end of each: one that is still ending would answer a request with an error.
+            "select pg_terminate_backend(pid, 60000) from pg_stat_activity"
+            " where datname = $1 and pid <> pg_backend_pid()",
             name,
         )
     await db.close()

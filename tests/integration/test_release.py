@@ -168,7 +168,7 @@ async def test_an_owner_deletes_only_what_was_composed_for_them(innkeeper: Deplo
         await services.machines.start_delete(ann, system_id)  # as an RPC client requests it
     await own(innkeeper, system_id, "ann", by_allocate=True)
     operation = await services.machines.start_delete(ann, system_id)
-    assert (await services.operations.wait(operation.id, timeout_s=60)).state == "succeeded"
+    assert (await services.operations.wait(operation.id, timeout_s=240)).state == "succeeded"
 
 
 async def test_owner_data_is_restored_with_the_host(innkeeper: Deployment) -> None:
@@ -237,4 +237,4 @@ async def test_a_request_waits_for_an_operation_that_is_just_ending(innkeeper: D
         await lifecycle_store.lock(db, [system_id])  # as the end of an operation does
     operation = await starting
     assert operation is not None
-    assert (await components.operations.wait(operation.id, timeout_s=60.0)).state == "succeeded"
+    assert (await components.operations.wait(operation.id, timeout_s=240)).state == "succeeded"

@@ -43,6 +43,7 @@ def innkeeper(kvms: FakeKvms, tmp_path: Path, database_url: str) -> Iterator[Dep
 
     deployment = deployed(tmp_path, database_url, drivers=kvms.drivers)
     started = settle(deployment.__aenter__())
+    settle(started.region.components.schedule.stop())  # hosts are refreshed on request only, as by `rackless`
     settle(started.start_rack())
     yield started
     settle(deployment.__aexit__(None, None, None))

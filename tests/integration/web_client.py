@@ -44,7 +44,7 @@ class WebClient:
         return await asyncio.to_thread(self._send, method, path, body, headers or {})
 
     def _send(self, method: str, path: str, body: str, headers: Mapping[str, str]) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         sent = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items()), **headers}
         if body:
             sent["Content-Type"] = "application/x-www-form-urlencoded"

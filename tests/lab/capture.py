@@ -16,7 +16,7 @@ _ALL_PROTOCOLS = 0x0003
 _IPV4, _IPV6, _TCP = 4, 6, 6
 _IPV6_HEADER = 40
 _SO_RCVBUFFORCE, _SOL_PACKET, _PACKET_STATISTICS = 33, 263, 6
-_BUFFER_BYTES = 64 * 1024 * 1024
+_BUFFER_BYTES = 512 * 1024 * 1024  # parallel tests send images over loopback too
 _LONGEST = 128 * 1024  # loopback segments are larger than those of a network
 _GIVE_UP_S = 20.0
 

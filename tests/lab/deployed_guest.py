@@ -90,8 +90,14 @@ class GuestBridge:
         found = next(one for one in await innkeeper.get(node) if one["name"] == self.name)
         await innkeeper.put(f"{node}{found['id']}/", vlan=vlan["id"])
 
-    async def check_guest(self, key: SshKey, machine: Any, *, dhcp_subnet: str) -> None:
+    async def check_guest(self, innkeeper: Deployment, key: SshKey, machine: Any, *, dhcp_subnet: str) -> None:
         """The API shows both addresses with their subnets; the guest has them, its name, user data and root disk."""
+
+        async def with_lease() -> Any:  # a busy host may not tell it in time: then a refresh does, seconds later
+            found = await innkeeper.get(f"machines/{machine['system_id']}/")
+            return found if len(found["ip_addresses"]) == 2 else None
+
+        machine = await eventually(with_lease)
         (static, leased), address = links_of(machine), self.guest_address
         assert static == ("static", address, f"{self.prefix}.0/24")
         assert leased == ("dhcp", machine["ip_addresses"][1], dhcp_subnet)

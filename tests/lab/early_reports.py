@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from tests.guest_reports import send_report, url_of_report
 from tests.lab.lxd_server import LxdServer
@@ -20,8 +20,9 @@ async def reporting_early(server: LxdServer, guest_url: str) -> AsyncIterator[No
         reported: set[str] = set()
         while True:
             for url in await asyncio.to_thread(_addresses, server, guest_url) - reported:
-                if await asyncio.to_thread(send_report, url):
-                    reported.add(url)
+                with suppress(OSError):  # no answer in time: it is sent again
+                    if await asyncio.to_thread(send_report, url):
+                        reported.add(url)
             await asyncio.sleep(_EVERY_S)
 
     task = asyncio.create_task(report())

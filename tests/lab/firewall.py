@@ -34,4 +34,4 @@ def wall(port: int) -> Iterator[None]:
 
 
 def _nft(rules: str) -> None:
-    subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True, capture_output=True, timeout=10)
+    subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True, capture_output=True, timeout=60)

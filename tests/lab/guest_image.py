@@ -57,7 +57,7 @@ class SshKey:
 
     async def run(self, address: str, command: str) -> str:
         """Returns the output of a command in the guest. Raises InnkeeperError if it fails or nobody answers."""
-        options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=20")
+        options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=110")
         process = await asyncio.create_subprocess_exec(
             "ssh", "-i", str(self._file), *(word for option in options for word in ("-o", option)),
             f"{USER}@{address}", command,

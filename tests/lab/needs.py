@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 LAB_DIR = Path(os.environ.get("LAB_DIR", "/tmp/hypervisor-lab"))  # noqa: S108  the lab script's own default
-# Bridges of LXD servers and ports of guests that parallel tests may add or remove; a refresh of libvirt calls for each.
+# Bridges of LXD servers and ports of guests that parallel tests may add or remove; a refresh makes a call for each.
 OTHER_INTERFACES = 30
 SSH_PORT = int(os.environ.get("LAB_SSH_PORT", "2222"))
 HUGE_PAGES = Path("/proc/sys/vm/nr_hugepages")

@@ -95,8 +95,9 @@ async def test_a_slow_server_delays_no_other_host(server: LxdServer, innkeeper: 
     host_id = await added(innkeeper, server)
     other = await innkeeper.add_simulated()
     volumes = server.volumes()
-    slow = asyncio.create_task(innkeeper.compose(host_id, hostname=f"{PREFIX}slow", **TWO_DISKS))
-    await eventually(partial(is_at_work, innkeeper))
+    with capture_logs() as logs:
+        slow = asyncio.create_task(innkeeper.compose(host_id, hostname=f"{PREFIX}slow", **TWO_DISKS))
+        await eventually(lambda: "host_call_started" in [entry["event"] for entry in logs], every_s=0.001)
     with server.hanging():
         async with asyncio.timeout(60):
             await innkeeper.compose(other["id"], hostname="quick", cores=1, memory=1024, storage="1")
@@ -106,11 +107,6 @@ async def test_a_slow_server_delays_no_other_host(server: LxdServer, innkeeper: 
     assert len(server.volumes() - volumes) == 1
     await innkeeper.delete(f"machines/{composed['system_id']}/")
     assert (server.instances(PREFIX), server.volumes()) == (set(), volumes)
-
-
-async def is_at_work(innkeeper: Deployment) -> bool:
-    newest = (await innkeeper.get("operations/"))[0]
-    return bool(newest["state"] == "running" and newest["step"] == "compose_on_host")
 
 
 async def test_a_server_without_vms_is_rejected_unchanged(

@@ -150,7 +150,7 @@ async def test_missing_projects_are_created_unless_restricted(
     assert other.instances(PREFIX) == set()
 
 
-async def test_a_new_rack_composes_within_a_minute_with_the_same_pair(
+async def test_a_new_rack_soon_composes_with_the_same_pair(
     servers: tuple[LxdServer, LxdServer], rackless: Deployment
 ) -> None:
     await rackless.start_rack("one")
@@ -159,7 +159,7 @@ async def test_a_new_rack_composes_within_a_minute_with_the_same_pair(
     for name in ("one", "two"):
         await eventually(partial(reaches, rackless, name, 2))
         await rackless.stop_rack(name)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(150):
         await rackless.start_rack("three")
         await eventually(partial(reaches, rackless, "three", 2))
         for host in hosts:

@@ -1,0 +1,15 @@
+"""Regions whose answers to clients wait for the operation, however busy the machine is."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def patient_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These clients do not say how long they wait, and use the result at once.
+
+    The limits themselves are checked by tests/integration/test_quick_answers.py.
+    """
+    for name in ("QUICK_ANSWER_S", "ACTION_ANSWER_S"):
+        monkeypatch.setattr(f"regiond.api.operation_wait.{name}", 55.0)
