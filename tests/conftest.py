@@ -121,7 +121,8 @@ def rackless(tmp_path: Path, database_url: str, request: pytest.FixtureRequest) 
 
     Its racks have the drivers of `lxds` if the test requests that fixture. It refreshes hosts on request only, unless
     the test is marked `scheduled_refreshes` or has real hosts: otherwise each host is refreshed once more some seconds
-    after it was added, which on a busy machine comes between any two steps of a test.
+    after it was added, which on a busy machine comes between any two steps of a test. This is not so for a region that
+    the test starts by itself: `restart`, `second_region`.
     """
     from tests.deployment.in_process import deployed  # not before pytest has installed its reactor
 

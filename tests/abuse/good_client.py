@@ -46,7 +46,7 @@ class GoodClient:
     _open: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(MAX_OPEN))
 
     async def run(self) -> None:
-        """Sends requests until `stop`, and waits for their answers. A slow answer delays no other request."""
+        """Sends requests until `stop`, and waits for their answers. A slow one delays no other while few are open."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._steadily(group, self.reads_per_s, self._read))
             group.create_task(self._steadily(group, self.composes_per_s, self._compose))

@@ -6,8 +6,13 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def patient_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These clients do not say how long they wait, and use the result at once.
+def patient_answers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.path.name != "test_ansible.py":  # it polls
+        be_patient(monkeypatch)
+
+
+def be_patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of these clients do not say how long they wait, and use the result at once.
 
     The limits themselves are checked by tests/integration/test_quick_answers.py.
     """

@@ -48,7 +48,11 @@ def test_discovery_returns_capacity_pools_and_networks(host: DriverFixture) -> N
     assert facts.architecture == host.architecture
     assert sum(len(node.core_ids) for node in facts.numa_nodes) in {0, facts.cores}
     assert pool_bytes(host.driver.discover(), host.pool_id) > 0
-    assert without_other_use(facts) == without_other_use(host.driver.discover().facts)
+    again = host.driver.discover().facts
+    assert without_other_use(facts) == without_other_use(again)
+    both = {one.name for one in facts.networks} & {one.name for one in again.networks}
+    first, second = ([one.name for one in found.networks if one.name in both] for found in (facts, again))
+    assert first == second, "in one order"
 
 
 def test_composed_guests_match_the_spec(host: DriverFixture) -> None:

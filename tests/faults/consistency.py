@@ -93,4 +93,4 @@ async def delete_all(deployment: Deployment) -> None:
         await until_no_operation_is_open(deployment)
         return not await deployment.get("machines/")
 
-    await eventually(none_left, deadline_s=120.0)
+    await eventually(none_left, deadline_s=400.0)

@@ -18,7 +18,7 @@ ROUNDS = 2  # each kills every process once; `./dev faults --soak` kills for lon
 DONE_BETWEEN_KILLS = 35
 
 
-@pytest.mark.deadline(420)
+@pytest.mark.deadline(1200)
 async def test_hosts_and_ledger_agree_after_many_kills(deployment: Deployment) -> None:
     await deployment.start()
     host_ids = await add_failing_hosts(deployment)

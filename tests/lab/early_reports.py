@@ -19,8 +19,8 @@ async def reporting_early(server: LxdServer, guest_url: str) -> AsyncIterator[No
     async def report() -> None:
         reported: set[str] = set()
         while True:
-            for url in await asyncio.to_thread(_addresses, server, guest_url) - reported:
-                with suppress(OSError):  # no answer in time: it is sent again
+            with suppress(OSError, AssertionError):  # no answer in time, or LXD's error: it is asked and sent again
+                for url in await asyncio.to_thread(_addresses, server, guest_url) - reported:
                     if await asyncio.to_thread(send_report, url):
                         reported.add(url)
             await asyncio.sleep(_EVERY_S)

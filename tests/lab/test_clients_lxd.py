@@ -15,6 +15,7 @@ import pytest
 
 from tests.clients.calls import ANSIBLE, CLUSTER_API, JUJU, LIBMAAS, TERRAFORM
 from tests.clients.client_host import ClientHost
+from tests.clients.conftest import be_patient
 from tests.clients.environment import program
 from tests.clients.exact_bytes import Ansible, ClusterApi, Gomaasclient
 from tests.clients.go_programs import key_of
@@ -45,6 +46,12 @@ def clean(server: LxdServer) -> Iterator[LxdServer]:
         yield server
         server.delete_our_images()
     server.lxc("network", "unset", bridge, "ipv4.dhcp.ranges")
+
+
+@pytest.fixture(autouse=True)
+def patient_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in tests/clients/conftest.py: these clients use the result at once."""
+    be_patient(monkeypatch)
 
 
 @pytest.fixture

@@ -76,7 +76,10 @@ async def check_vm_host(innkeeper: Deployment, key: SshKey, machine: Any, server
     host = await eventually(lambda: host_on(innkeeper, system_id), deadline_s=BOOT_S)
     assert (host["name"], host["type"]) == (name, server.kind)
     assert (host["zone"]["name"], host["pool"]["name"]) == (machine["zone"]["name"], machine["pool"]["name"])
-    inner = await innkeeper.compose(host["id"], hostname=inner_name, cores=1, memory=1024, storage="1")
+    # Each of these may take longer than a request waits: the hypervisor runs under emulation.
+    composing = await innkeeper.begin_compose(host["id"], hostname=inner_name, cores=1, memory=1024, storage="1")
+    assert await innkeeper.ended(composing, deadline_s=BOOT_S) == "succeeded"
+    inner = (await innkeeper.get(f"operations/{composing}/"))["system_id"]
     listed = await key.run(server.address, "sudo virsh list --all --name; sudo lxc list -cn --format csv")
     assert listed.split() == [inner_name]
 
@@ -84,9 +87,10 @@ async def check_vm_host(innkeeper: Deployment, key: SshKey, machine: Any, server
         await innkeeper.post(path, op="release")
     with pytest.raises(InnkeeperError, match=f"VM host {name}"):
         await innkeeper.delete(path)
-    await innkeeper.delete(f"machines/{inner['system_id']}/")
-    await innkeeper.delete(f"vm-hosts/{host['id']}/")
-    await innkeeper.post(path, op="release")
+    for removed in (f"machines/{inner}/", f"vm-hosts/{host['id']}/"):
+        removal = await innkeeper.begin(removed, method="DELETE")
+        assert await innkeeper.ended(removal, deadline_s=BOOT_S) == "succeeded"
+    await innkeeper.begin(path, op="release")
     await becomes(innkeeper, system_id, "Ready", lambda: lab_host.console(name))
     await innkeeper.delete(path)
 

@@ -150,7 +150,7 @@ func main() {
 	found["device"] = device.SystemID() != ""
 	must(controller.ReleaseMachines(gomaasapi.ReleaseMachinesArgs{SystemIDs: []string{machine.SystemID()}}), "release")
 	left := listed
-	for try := 0; try < 300 && len(left) > 0; try++ { // the answer comes before the end of the release
+	for try := 0; try < 3000 && len(left) > 0; try++ { // the answer comes before the end of the release
 		left, err = controller.Devices(gomaasapi.DevicesArgs{Hostname: []string{"juju-0-lxd-0", "juju-0-lxd-1"}})
 		must(err, "devices after the release")
 		time.Sleep(100 * time.Millisecond)

@@ -15,7 +15,7 @@ from regiond.operations.model import Operation, OperationKind
 from tests.faults.matrix.points import Place, Point, Side
 
 REQUEST = "request "  # labels of what the request does before there is an operation
-THREAD_DEADLINE_S = 20.0
+THREAD_DEADLINE_S = 60.0
 
 
 @frozen(kw_only=True)

@@ -18,7 +18,7 @@ from tests.faults.scenarios import SCENARIOS
 from tests.faults.scenarios.scenario import Outcome
 from tests.waiting import eventually
 
-JOIN_DEADLINE_S = 60.0
+JOIN_DEADLINE_S = 150.0
 _RACKS = "select count(*) from rack where name = $1 and removed_at is null"
 
 

@@ -18,7 +18,7 @@ from tests.faults.scenarios.site import CellHost, GuestHost, Site
 from tests.waiting import eventually
 
 DAEMONS = {Victim.REGION: REGION, Victim.RACK: RACK, Victim.DATABASE: POSTGRES}
-RECOVERY_DEADLINE_S = 60.0
+RECOVERY_DEADLINE_S = 150.0
 _WAITING = "select pid from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
 
 
