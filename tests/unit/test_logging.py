@@ -46,6 +46,15 @@ def test_an_event_is_one_json_line_with_its_context(stream: io.StringIO) -> None
     assert line == {"event": "guest_composed", "guest": "vm-ä", "memory_mib": 512, "level": "info", "operation": 7}
 
 
+def test_a_line_is_written_at_once_with_its_end(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is killed between two writes would leave half a line, which the next process continues."""
+    written: list[str] = []
+    monkeypatch.setattr(stream, "write", written.append)
+    structlog.get_logger().info("first")
+    logging.getLogger("library").warning("second")
+    assert [(text.count("\n"), text[-1:]) for text in written] == [(1, "\n")] * 2
+
+
 def test_events_below_the_level_are_not_written(stream: io.StringIO) -> None:
     configure_logging(level="warning", stream=stream)
     structlog.get_logger().info("quiet")
