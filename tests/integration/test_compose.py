@@ -6,12 +6,11 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-import asyncpg
 import pytest
 
 from common.errors import InnkeeperError, NotFound
 from tests.deployment.deployment import Deployment
-from tests.integration.tables import lock_waiters
+from tests.integration.deadlocks import loses
 from tests.rejections import invalid_fields, outcomes, rejected_status
 from tests.waiting import eventually
 
@@ -175,31 +174,12 @@ async def _state_is(innkeeper: Deployment, operation_id: int, state: str) -> boo
     return bool((await innkeeper.get(f"operations/{operation_id}/"))["state"] == state)
 
 
-async def loses(innkeeper: Deployment, host_id: int, hostname: str) -> bool:
-    """Whether PostgreSQL aborted the compose, and not this transaction, which began to wait after it.
-
-    It checks each of them once, after a second: the compose too early if this transaction does not wait by then.
-    """
-    database = innkeeper.region.components.database
-    composing: asyncio.Task[Any] | None = None
-    try:
-        async with database.transaction() as db:
-            await db.execute("select from server for update")
-            composing = asyncio.create_task(innkeeper.compose(host_id, hostname=hostname))
-            await eventually(lambda: lock_waiters(database))
-            await db.execute("select from storage_pool for update")
-    except asyncpg.DeadlockDetectedError:
-        return False
-    finally:
-        if composing is not None:
-            await composing
-    return True
-
-
 async def test_a_compose_that_loses_a_deadlock_is_retried(innkeeper: Deployment) -> None:
-    """Another transaction holds the server's row and waits for a storage pool that the compose references."""
+    """Another transaction holds a storage pool, which the compose references, and waits for the server's row."""
     host = await innkeeper.add_simulated(cores=16, memory_mib=65536, storage_gb=1000)
-    names = ["web-0"]
-    while not await loses(innkeeper, host["id"], names[-1]):
+    database, names = innkeeper.region.components.database, ["web-0"]
+    while not await loses(
+        database, innkeeper.compose(host["id"], hostname=names[-1]), held="storage_pool", wanted="server"
+    ):
         names.append(f"web-{len(names)}")
     assert innkeeper.simulated_guests() == sorted(names)

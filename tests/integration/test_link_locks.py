@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import asyncpg
 import pytest
 
 from regiond.machines import lifecycle_store
 from regiond.machines.nics.restoration import restore_links
 from tests.deployment.deployment import Deployment
+from tests.integration.deadlocks import loses
 from tests.integration.tables import lock_waiters, rows
 from tests.integration.test_devices import interface_of, register
 from tests.integration.test_nic_links import Nic, allocated, subnet
@@ -63,31 +63,15 @@ async def test_a_link_and_the_deletion_of_its_subnet_lock_in_the_same_order(innk
     assert (await linking)["links"][0]["ip_address"] == "10.1.0.2"
 
 
-async def loses(innkeeper: Deployment, link: Link) -> bool:
-    """Whether PostgreSQL aborted the link, and not this transaction, which began to wait after it.
-
-    It checks each of them once, after a second: the link too early if this transaction does not wait by then.
-    """
-    database = innkeeper.region.components.database
-    linking: asyncio.Future[Any] | None = None
-    try:
-        async with database.transaction() as db:
-            await db.execute("select from subnet for update")
-            linking = asyncio.ensure_future(link())
-            await eventually(lambda: lock_waiters(database))
-            await db.execute("select from machine for update")
-    except asyncpg.DeadlockDetectedError:
-        return False
-    finally:
-        if linking is not None:
-            assert (await linking)["links"][0]["ip_address"]
-    return True
-
-
 @pytest.mark.parametrize("link_of", [link_of_nic, link_of_device])
 async def test_a_link_that_loses_a_deadlock_is_retried(
     innkeeper: Deployment, link_of: Callable[[Nic], Awaitable[Link]]
 ) -> None:
     link = await link_of(await allocated(innkeeper))
-    while not await loses(innkeeper, link):
+
+    async def gets_an_address() -> None:
+        assert (await link())["links"][0]["ip_address"]
+
+    database = innkeeper.region.components.database
+    while not await loses(database, gets_an_address(), held="subnet", wanted="machine"):
         pass

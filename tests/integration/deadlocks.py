@@ -1,0 +1,39 @@
+"""Deadlocks of a request with another transaction, of which PostgreSQL aborts one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import asyncpg
+import pytest
+
+from regiond.db.pool import Database
+from tests.integration.tables import lock_waiters
+from tests.waiting import eventually
+
+
+async def loses(database: Database, request: Coroutine[Any, Any, Any], *, held: str, wanted: str) -> bool:
+    """Whether PostgreSQL aborted the request, and not this transaction, which began to wait after it.
+
+    This transaction locks the rows of the table `held`, for which the request waits, then those of `wanted`, which the
+    request has locked. PostgreSQL checks each of the two once, after a second: the request too early if this
+    transaction does not wait by then. Raises what the request raises.
+    """
+    task: asyncio.Task[Any] | None = None
+    try:
+        async with database.transaction() as db:
+            await db.execute(f"select from {held} for update")
+            task = asyncio.create_task(request)
+            await eventually(lambda: lock_waiters(database))
+            with pytest.raises(asyncpg.LockNotAvailableError):  # without this there is no deadlock
+                async with db.transaction():
+                    await db.execute(f"select from {wanted} for update nowait")
+            await db.execute(f"select from {wanted} for update")
+    except asyncpg.DeadlockDetectedError:
+        return False
+    finally:
+        if task is not None:
+            await task
+    return True
