@@ -15,7 +15,7 @@ from tests.waiting import eventually
 
 
 async def loses(database: Database, request: Coroutine[Any, Any, Any], *, held: str, wanted: str) -> bool:
-    """Whether PostgreSQL aborted the request, and not this transaction, which began to wait after it.
+    """Whether the request gave way or was aborted, and not this transaction, which began to wait after it.
 
     This transaction locks the rows of the table `held`, for which the request waits, then those of `wanted`, which the
     request has locked. PostgreSQL checks each of the two once, after a second: the request too early if this

@@ -174,12 +174,12 @@ async def _state_is(innkeeper: Deployment, operation_id: int, state: str) -> boo
     return bool((await innkeeper.get(f"operations/{operation_id}/"))["state"] == state)
 
 
-async def test_a_compose_that_loses_a_deadlock_is_retried(innkeeper: Deployment) -> None:
-    """Another transaction holds a storage pool, which the compose references, and waits for the server's row."""
-    host = await innkeeper.add_simulated(cores=16, memory_mib=65536, storage_gb=1000)
-    database, names = innkeeper.region.components.database, ["web-0"]
-    while not await loses(
-        database, innkeeper.compose(host["id"], hostname=names[-1]), held="storage_pool", wanted="server"
-    ):
-        names.append(f"web-{len(names)}")
-    assert innkeeper.simulated_guests() == sorted(names)
+async def test_a_compose_gives_way_to_another_order_of_locks(innkeeper: Deployment) -> None:
+    """Another transaction holds a storage pool and waits for the server's row, which the claims hold.
+
+    They wait 200 ms (`lock_timeout` in batch_claims.py), then let go of it: PostgreSQL aborts neither.
+    """
+    host = await innkeeper.add_simulated()
+    compose = innkeeper.compose(host["id"], hostname="web")
+    assert await loses(innkeeper.region.components.database, compose, held="storage_pool", wanted="server")
+    assert innkeeper.simulated_guests() == ["web"]
