@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
@@ -52,7 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.basetemp is None:
         # By default, each start of pytest sets the folder that all runs of a user share to mode 0700. That shuts out
         # the PostgreSQL of a parallel run, which is not root and has its data below that folder.
-        config.option.basetemp = tempfile.mkdtemp(prefix="innkeeper-tests-")
+        config.option.basetemp = tempfile.mkdtemp(prefix="innkeeper-tests-", dir=os.environ.get("TESTS_FOLDER"))
         config.stash[OWN_FOLDER] = config.option.basetemp
 
 

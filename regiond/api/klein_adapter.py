@@ -19,7 +19,6 @@ from common.deferreds import as_deferred
 from common.errors import TooManyAttempts
 from regiond.api import errors, websocket
 from regiond.api.compression import accepts_gzip, compressed
-from regiond.api.describe import description_hash
 from regiond.api.dispatch import Api
 from regiond.api.endpoint import Resource
 from regiond.api.replies import Reply, text_reply
@@ -56,13 +55,15 @@ class Pages(Protocol):
 class Adapter:
     """Serves `resources`, the health pages, and the web pages if there are any."""
 
-    def __init__(self, api: Api, resources: Iterable[Resource], pages: Pages | None = None) -> None:
+    def __init__(
+        self, api: Api, resources: Iterable[Resource], pages: Pages | None = None, *, description_hash: str = ""
+    ) -> None:
         self._api = api
         self._pages = pages
         self._resources = tuple(resources)
         self._unfinished: set[asyncio.Task[Reply]] = set()
         self.headers = {  # of every answer
-            "X-MAAS-API-Hash": description_hash(self._resources),
+            "X-MAAS-API-Hash": description_hash,
             "Vary": "Authorization, Accept-Encoding",
             "X-Content-Type-Options": "nosniff",
         }

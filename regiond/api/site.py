@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import structlog
@@ -13,6 +14,7 @@ from twisted.web.server import Site
 from common.rate_limit import RateLimiter
 from common.report_url import without_secret
 from regiond.api.channel import ConnectionLimits, LimitedChannel, OpenConnections, refusal
+from regiond.api.describe import description_hash
 from regiond.api.dispatch import Api
 from regiond.api.endpoint import SiteInfo
 from regiond.api.forwarding import TrustedProxies
@@ -99,4 +101,10 @@ def make_site(
     `pages` makes the web pages, which change what they change through the API.
     """
     api = Api(services=services, info=info, limits=limits or RequestLimits(), now_s=now_s)
-    return ApiSite(Adapter(api, SERVED, None if pages is None else pages(api)), options)
+    adapter = Adapter(api, SERVED, None if pages is None else pages(api), description_hash=_served_hash())
+    return ApiSite(adapter, options)
+
+
+@cache
+def _served_hash() -> str:
+    return description_hash(SERVED)

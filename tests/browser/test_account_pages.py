@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.async_api import Browser, expect
 
 from innkeeper.http import Api
@@ -12,6 +13,7 @@ from tests.deployment.deployment import Deployment
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHR5k0yZ3p1dO1lGmvq7dTzqkG1v0cV2b9m4tqH9bW1r mira@laptop"
 
 
+@pytest.mark.first_tier
 async def test_a_new_api_key_works_and_is_shown_once(admin: Visitor, fleet: Deployment) -> None:
     page = admin.page
     await admin.go("account/keys")

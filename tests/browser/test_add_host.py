@@ -56,6 +56,7 @@ async def add_spruce(mira: Visitor) -> None:
     await mira.page.wait_for_url("**/hosts/add?step=trust&host=1")
 
 
+@pytest.mark.first_tier
 @pytest.mark.scheduled_refreshes
 async def test_the_page_continues_by_itself_when_trust_appears(
     mira: Visitor, lxds: FakeLxds, innkeeper: Deployment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.async_api import expect
 
 from tests.browser.visitor import Visitor
@@ -45,6 +46,7 @@ async def test_many_vms_are_one_task_with_a_chosen_number_at_once(admin: Visitor
     assert await admin.look("bulk-task", width=375) == []
 
 
+@pytest.mark.first_tier
 async def test_deleting_many_shows_their_disks_and_takes_the_count(admin: Visitor, fleet: Deployment) -> None:
     await admin.go("vms")
     await admin.page.get_by_label("Select all 2 VMs on this page").check()

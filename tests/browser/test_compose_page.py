@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.async_api import expect
 
 from tests.browser.visitor import Visitor
 
 
+@pytest.mark.first_tier
 async def test_the_preview_follows_the_form_also_when_a_field_is_wrong(admin: Visitor) -> None:
     await admin.go("compose?host=alder")
     preview = admin.page.locator("#preview")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.async_api import expect
 
 from tests.browser.visitor import Visitor
@@ -21,6 +22,7 @@ async def _console(admin: Visitor, fleet: Deployment, name: str) -> str:
     return f"{path}/console"
 
 
+@pytest.mark.first_tier
 async def test_what_is_typed_in_the_terminal_is_echoed(admin: Visitor, fleet: Deployment) -> None:
     page = admin.page
     await _console(admin, fleet, "web-1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.async_api import expect
 
 from tests.browser.visitor import Visitor
@@ -32,6 +33,7 @@ async def _compose_silent(fleet: Deployment, name: str) -> None:
     await fleet.compose(host["id"], hostname=name, cores=1, memory=1024)
 
 
+@pytest.mark.first_tier
 async def test_a_vm_is_deployed_with_the_form(admin: Visitor, fleet: Deployment) -> None:
     await add_image(fleet, "ubuntu/noble")
     page, path = admin.page, await _open(admin, "web-1")

@@ -27,6 +27,7 @@ async def test_every_page_is_accessible_at_each_width(admin: Visitor, paths: tup
     assert await admin.problems_of(paths) == {}
 
 
+@pytest.mark.first_tier
 async def test_the_pages_of_a_machine_are_accessible(admin: Visitor) -> None:
     await admin.go("vms")
     for link in ("db-1", "Delete"):
@@ -38,6 +39,7 @@ async def test_the_pages_of_a_machine_are_accessible(admin: Visitor) -> None:
             assert await admin.look(f"vm-{link}", width=width) == []
 
 
+@pytest.mark.first_tier
 async def test_an_unknown_page_says_so_in_the_frame(admin: Visitor) -> None:
     await admin.go("no/such/page", status=404)
     assert "There is no page at" in await admin.page.inner_text("main")

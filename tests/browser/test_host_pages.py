@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.async_api import Browser, expect
 
 from tests.browser.visitor import Visitor, visitor
@@ -29,6 +30,7 @@ async def test_the_arithmetic_follows_the_ratio_as_it_is_typed(admin: Visitor) -
     assert await admin.page.input_value("#cpu_over_commit_ratio") == "3"
 
 
+@pytest.mark.first_tier
 async def test_two_people_who_edit_a_host_lose_nothing(admin: Visitor, chromium: Browser, fleet: Deployment) -> None:
     await admin.go("hosts/2/settings")
     other = await visitor(chromium, fleet, "mira")
@@ -61,6 +63,7 @@ async def test_what_the_region_refuses_is_told_beside_its_field(admin: Visitor) 
     assert await admin.page.input_value("#tags") == "kept"
 
 
+@pytest.mark.first_tier
 async def test_a_host_is_removed_with_its_machines_after_its_name(admin: Visitor, fleet: Deployment) -> None:
     await admin.go("hosts/1/settings")
     await admin.page.get_by_role("link", name="Destroy and remove").click()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import pytest
 from playwright.async_api import Browser, Route, expect
 
 from tests.browser.fleet import PASSWORD
@@ -49,6 +50,7 @@ async def test_an_upload_is_shown_as_it_proceeds(admin: Visitor, fleet: Deployme
     await expect(page.locator("#upload")).to_contain_text("architecture=amd64")
 
 
+@pytest.mark.first_tier
 async def test_an_image_is_deleted_after_a_question(admin: Visitor, fleet: Deployment) -> None:
     page = admin.page
     await add_image(fleet, "ubuntu/noble")

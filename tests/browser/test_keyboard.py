@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.async_api import Browser, expect
 
 from tests.browser.fleet import PASSWORD
@@ -76,6 +77,7 @@ async def test_a_machine_lives_by_the_keyboard_alone(chromium: Browser, fleet: D
     assert mira.complaints == []
 
 
+@pytest.mark.first_tier
 async def test_a_refresh_leaves_the_focus_where_it_is(admin: Visitor, fleet: Deployment) -> None:
     page, keys = admin.page, Keyboard(admin.page)
     await admin.go("vms")

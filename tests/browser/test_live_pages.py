@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.async_api import expect
 
 from tests.browser.visitor import Visitor
 from tests.deployment.deployment import Deployment
 
 
+@pytest.mark.first_tier
 async def test_a_new_machine_appears_in_open_lists(admin: Visitor, fleet: Deployment) -> None:
     await admin.go("vms")
     await expect(admin.page.locator("#live-state")).to_have_text("Live")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.async_api import Browser, expect
 
 from tests.browser.visitor import Visitor, visitor
@@ -9,6 +10,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.tables import sql
 
 
+@pytest.mark.first_tier
 async def test_a_stranger_is_led_to_the_login_and_back(chromium: Browser, fleet: Deployment) -> None:
     stranger = await visitor(chromium, fleet, "mira")
     await stranger.page.goto(f"{stranger.origin}/MAAS/ui/vms?q=db")

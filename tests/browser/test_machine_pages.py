@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.async_api import Browser, expect
 
 from tests.browser.visitor import Visitor, visitor
@@ -27,6 +28,7 @@ async def _open(admin: Visitor, name: str) -> str:
     return admin.page.url.split("/MAAS/ui/")[1]
 
 
+@pytest.mark.first_tier
 async def test_the_second_of_two_editors_sees_both_values(admin: Visitor, chromium: Browser, fleet: Deployment) -> None:
     path = await _open(admin, "web-1")
     other = await visitor(chromium, fleet, "mira")

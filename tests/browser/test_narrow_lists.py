@@ -35,6 +35,7 @@ async def test_values_have_no_label_where_the_heads_are_visible(admin: Visitor) 
     assert {label for row in table["rows"] for label in row} == {"none"}
 
 
+@pytest.mark.first_tier
 async def test_links_and_ticks_of_a_row_name_their_vm(admin: Visitor) -> None:
     await admin.go("vms")
     row = admin.page.locator("#vms tbody tr", has_text="web-1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.async_api import expect
 
 from tests.browser.visitor import Visitor
@@ -17,6 +18,7 @@ async def test_the_pages_of_networks_are_accessible(admin: Visitor) -> None:
     assert await admin.problems_of(PAGES) == {}
 
 
+@pytest.mark.first_tier
 async def test_a_subnet_in_a_new_vlan_of_a_space(admin: Visitor, fleet: Deployment) -> None:
     await admin.go("networks/spaces/add")
     await admin.page.fill("#name", "lab")

@@ -95,6 +95,7 @@ async def test_a_cut_connection_loses_no_change_and_no_text(chromium: Browser, m
     assert mira.complaints == []
 
 
+@pytest.mark.first_tier
 async def test_a_form_outlives_the_death_of_the_region(mira: Visitor, mortal: Deployment) -> None:
     page = mira.page
     await mira.go("compose?host=birch")

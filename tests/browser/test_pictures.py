@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.async_api import expect
 
 from tests.browser.fleet import NETWORKS
@@ -77,6 +78,7 @@ async def test_the_pictures_of_the_readme_are_taken(admin: Visitor, fleet: Deplo
     assert max(sizes.values()) <= MOST_BYTES, sizes
 
 
+@pytest.mark.first_tier
 def test_the_readme_shows_pictures_of_bounded_size() -> None:
     text = (CHECKOUT / "README.md").read_text()
     pictures = {path.name: path.stat().st_size for path in (CHECKOUT / "docs/images").glob("*.png")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from playwright.async_api import expect
 
 from tests.browser.visitor import Visitor, visitor
@@ -73,6 +74,7 @@ async def test_a_refusal_is_at_the_choice(admin: Visitor, fleet: Deployment) -> 
     assert await page.evaluate("document.activeElement.id") == "erase"
 
 
+@pytest.mark.first_tier
 async def test_a_vm_that_its_release_deletes_takes_its_name(admin: Visitor, fleet: Deployment) -> None:
     machine, page = await deployed(fleet), admin.page
     await execute(fleet.region.components.database, "update machine set composed_by_allocate = true")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from playwright.async_api import Browser, Page, expect
 
 from tests.browser.fleet import PASSWORD
@@ -24,6 +25,7 @@ async def press(page: Page, name: str) -> None:
         await page.locator("main").get_by_role("button", name=name, exact=True).click()
 
 
+@pytest.mark.first_tier
 async def test_a_user_is_added_given_a_role_and_deleted(admin: Visitor, fleet: Deployment) -> None:
     page = admin.page
     await admin.go("settings/new-user")

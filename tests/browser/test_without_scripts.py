@@ -69,6 +69,7 @@ async def test_lists_are_searched_grouped_and_paged_by_plain_forms(plain: Visito
     await expect(page.locator("h1")).to_have_text("db-1")
 
 
+@pytest.mark.first_tier
 async def test_a_machine_is_composed_started_and_deleted(plain: Visitor, fleet: Deployment) -> None:
     page = plain.page
     await plain.go("compose?host=birch")

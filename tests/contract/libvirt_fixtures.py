@@ -24,7 +24,7 @@ from tests.contract.boot_sector import GREETING, boot_sector, echoing_sector
 from tests.contract.guest_samples import DISK_BYTES, address, free_serial, nic
 from tests.contract.libvirt_node import NODE
 from tests.lab.cloud_init_image import cloud_init_files, read_seed_file
-from tests.lab.host_setup import HUGE_PAGE_KIB, huge_pages
+from tests.lab.host_setup import HUGE_PAGE_KIB, host_interface, huge_pages
 from tests.lab.libvirt_network import SUBNET, LabNetwork, lab_network
 from tests.lab.needs import require, why_no_huge_pages, why_no_libvirt
 
@@ -135,7 +135,7 @@ class QemuFixture(LibvirtFixture):
 
     @cached_property
     def every_nic(self) -> tuple[NicSpec, ...]:
-        port = next(port.name for device in self.driver.discover().facts.network_devices for port in device.ports)
+        port = self._cleanup.enter_context(host_interface())
         return (
             *self.nics,
             nic(1, NicKind.NETWORK, self._network.name),

@@ -21,7 +21,7 @@ from rackd.drivers.lxd.factory import LxdDriverFactory
 from rackd.drivers.lxd.guests import instance_config
 from rackd.drivers.lxd.inventory.ownership import ROOT_VOLUME_KEY, marker_of
 from tests.contract.guest_samples import OwnImage, address, nic
-from tests.lab.host_setup import HUGE_PAGE_KIB, host_bridge, huge_pages
+from tests.lab.host_setup import HUGE_PAGE_KIB, host_bridge, host_interface, huge_pages
 from tests.lab.key_pair import KeyPair, make_key_pair
 from tests.lab.lxd_server import LxdServer, lab_cluster, lab_server, why_no_lxd
 from tests.lab.needs import require, why_no_huge_pages
@@ -61,7 +61,7 @@ class LxdFixture:
 
     @cached_property
     def every_nic(self) -> tuple[NicSpec, ...]:
-        port = next(port.name for device in self.driver.discover().facts.network_devices for port in device.ports)
+        port = self._cleanup.enter_context(host_interface())
         return (
             *self.nics,
             nic(1, NicKind.BRIDGE, self._bridge),

@@ -169,6 +169,7 @@ async def test_a_duplicate_marker_on_another_host_is_reported(innkeeper: Deploym
         await assert_same(innkeeper, before)
 
 
+@pytest.mark.slow
 async def test_an_endless_response_is_cut_off_and_changes_nothing(rackless: Deployment, tmp_path: Path) -> None:
     async def discover(_: Link, call: HostCall) -> AsyncGenerator[DiscoveryPart, None]:
         found = SimulatedDriverFactory(tmp_path / "simulated").open(call.access).discover()
@@ -207,6 +208,7 @@ def power_event(host_id: int, name: str, power: PowerState = PowerState.ON) -> A
     return to_dict(HostEvent(host_id=host_id, change=change))
 
 
+@pytest.mark.slow
 async def test_events_of_unwatched_hosts_are_rejected_and_recorded_once(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     await innkeeper.compose(host["id"], cores=1, memory=1024, hostname="vm")
@@ -230,6 +232,7 @@ async def _two_rejections(innkeeper: Deployment) -> list[str] | None:
     return found if len(found) >= 2 else None
 
 
+@pytest.mark.slow
 @pytest.mark.scheduled_refreshes
 async def test_a_flood_of_events_causes_one_refresh_per_host(rackless: Deployment) -> None:
     async with byzantine_rack(rackless) as link:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from common.errors import InvalidRequest
 from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
@@ -96,6 +98,7 @@ async def test_unchanged_addresses_cost_no_row(innkeeper: Deployment, database_u
     assert {one for one in await versions(url) if one[0] == "seen_address"} == before != set()
 
 
+@pytest.mark.slow
 async def test_a_machine_is_deployed_without_an_address_too(innkeeper: Deployment) -> None:
     """The network is too small for a DHCP server. The wait for an address ends."""
     machine = await deployed(innkeeper, networks="tiny:10.9.1.0/30")

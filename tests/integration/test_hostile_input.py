@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from regiond.api.endpoint import Endpoint, Resource
 from regiond.api.examples import example_of
 from regiond.api.registry import SERVED
@@ -96,6 +98,7 @@ async def known_of(innkeeper: Deployment) -> dict[str, dict[str, str]]:
     return {name: {**common, "id": str(ids.get(name, 0))} for name in (*COLLECTIONS, "vm-hosts", "pods", "machines")}
 
 
+@pytest.mark.slow
 async def test_odd_values_cause_no_500_and_rejections_write_nothing(innkeeper: Deployment) -> None:
     known = await known_of(innkeeper)
     await innkeeper.stop_rack("rack")  # operations of requests that are valid by chance stay queued

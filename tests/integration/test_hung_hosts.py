@@ -18,6 +18,7 @@ async def reason_of(innkeeper: Deployment, operation: int) -> str:
     return str((await innkeeper.get(f"operations/{operation}/"))["wait_reason"])
 
 
+@pytest.mark.slow
 @pytest.mark.scheduled_refreshes
 async def test_a_hung_host_becomes_suspect_while_a_call_waits(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()

@@ -235,6 +235,7 @@ async def test_a_download_that_takes_a_day_is_given_up(tmp_path: Path, database_
         await eventually(lambda: files(innkeeper, "uploads") == [])  # a try that was under way ends first
 
 
+@pytest.mark.slow
 async def test_the_command_waits_for_a_download(tmp_path: Path, database_url: str, server: FileServer) -> None:
     home = tmp_path / "home"
     home.mkdir()

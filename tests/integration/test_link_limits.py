@@ -60,6 +60,7 @@ async def test_a_client_with_too_many_links_is_rejected(region: Region, monkeypa
         await client.end()
 
 
+@pytest.mark.slow
 async def test_a_peer_over_its_budget_of_frames_is_read_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "FRAMES_PER_S", 1)
     monkeypatch.setattr(listener, "BURST_FRAMES", 5)

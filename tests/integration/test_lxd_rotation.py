@@ -25,6 +25,7 @@ from tests.unit.test_key_pairs import small_pair
 from tests.waiting import eventually
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", [[], ["trust"], ["trust!"], ["reach"], ["untrust"], ["untrust!"], ["trust!", "reach"]])
 async def test_an_interrupted_rotation_ends_with_one_new_certificate(
     innkeeper: Deployment, server: FakeLxd, lost: list[str]

@@ -53,6 +53,7 @@ async def shared_objects(innkeeper: Deployment) -> None:
     await innkeeper.post("account/prefs/sshkeys/", key=PUBLIC_KEY)
 
 
+@pytest.mark.slow
 @pytest.mark.deadline(600 + 4 * BUDGET_S)
 async def test_every_answer_is_as_openapi_describes_it(simulated: Deployment) -> None:
     pools = await two_pools(simulated)

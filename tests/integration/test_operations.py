@@ -252,6 +252,7 @@ async def test_a_rack_that_stops_during_a_compose_only_delays_it(innkeeper: Depl
     assert innkeeper.simulated_guests() == ["web"]
 
 
+@pytest.mark.slow
 async def test_each_compose_on_a_flaky_host_creates_one_machine_or_none(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(cores=32, memory_mib=65536, storage_gb=1000)
     path = f"vm-hosts/{host['id']}/"

@@ -118,6 +118,7 @@ async def test_an_enrolled_rack_serves_its_region_and_exits_cleanly(rack: Rack, 
     assert await eventually(lambda: region.lost) == [link]
 
 
+@pytest.mark.slow
 async def test_a_hung_host_does_not_delay_the_exit_of_a_rack(rack: Rack, region: Region) -> None:
     await joined(rack, region)
     async with rack.running() as process:

@@ -99,6 +99,7 @@ async def test_racks_without_zones_work_with_every_host(
         assert (shown["zones"], shown["all_zones"], shown["hosts_reached"]) == ([], True, 2)
 
 
+@pytest.mark.slow
 async def test_a_rack_that_does_not_act_receives_no_credentials(
     tmp_path: Path, database_url: str, lxds: FakeLxds, recorded: RecordedRacks
 ) -> None:
@@ -154,6 +155,7 @@ async def test_a_rack_that_meets_another_server_gets_no_secrets(
     assert recorded.secrets("b") == set()
 
 
+@pytest.mark.slow
 async def test_a_host_that_leaves_the_zone_is_forgotten_and_its_racks_named(
     tmp_path: Path, database_url: str, lxds: FakeLxds, recorded: RecordedRacks
 ) -> None:

@@ -33,6 +33,7 @@ def create(database_url: str, tmp_path: Path) -> Create:
     return run
 
 
+@pytest.mark.slow
 async def test_the_first_administrator_is_created_once(database: Database, create: Create) -> None:
     status, output = create(entered="short")
     assert (status, "at least 12 characters, not 5" in output) == (1, True), output

@@ -84,6 +84,7 @@ async def test_a_refresh_that_failed_without_a_rack_is_not_repeated(rackless: De
     assert "--idempotency-key" not in ran.err
 
 
+@pytest.mark.slow
 async def test_a_region_that_restarts_during_a_compose_is_waited_for(tmp_path: Path, database_url: str) -> None:
     async with deployed(tmp_path, database_url, killable=True) as innkeeper:
         await innkeeper.start_rack()

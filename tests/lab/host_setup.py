@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from uuid import uuid4
 
@@ -32,17 +33,36 @@ def host_bridge(address: str) -> Iterator[str]:
 
 
 @contextmanager
+def host_interface() -> Iterator[str]:
+    """An interface of this machine that guests can share: one end of a pair, whose other end nothing uses."""
+    name = f"ikif{uuid4().hex[:8]}"
+    run("ip", "link", "add", name, "type", "veth", "peer", f"{name}p")
+    try:
+        run("ip", "link", "set", name, "up")
+        yield name
+    finally:
+        run("ip", "link", "delete", name)
+
+
+@contextmanager
 def huge_pages(count: int) -> Iterator[None]:
-    """Adds this many huge pages until the block ends."""
-    before = int(HUGE_PAGES.read_text())
+    """Adds this many huge pages until the block ends. The machine has one number of them, for all namespaces."""
+    _add_huge_pages(count)
     mounted = "hugetlbfs" in Path("/proc/mounts").read_text()
-    HUGE_PAGES.write_text(str(before + count))
     try:
         if not mounted:
             _FOLDER.mkdir(exist_ok=True)
             run("mount", "-t", "hugetlbfs", "none", str(_FOLDER))
         yield
     finally:
-        HUGE_PAGES.write_text(str(before))
+        _add_huge_pages(-count)
         if not mounted:
             run("umount", "--lazy", str(_FOLDER))
+
+
+def _add_huge_pages(count: int) -> None:
+    with HUGE_PAGES.open("r+") as file:
+        flock(file, LOCK_EX)  # other tests, in other processes, add theirs
+        number = int(file.read())
+        file.seek(0)
+        file.write(str(number + count))

@@ -32,8 +32,9 @@ from tests.lab.needs import LAB_DIR
 from tests.lab.qemu_monitor import ask_qemu
 
 LAB = Path(__file__).parent / "lab"
-_SLOT = crc32(str(LAB_DIR).encode()) % 100  # each lab of a machine has its own ports
-SERVER, SERVER_PORT = "iksrv", 18400 + _SLOT
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+_SLOT = (crc32(str(LAB_DIR).encode()) + int(_WORKER)) % 100  # each lab of a machine, and each worker, has its own ports
+SERVER, SERVER_PORT = f"iksrv{_WORKER}", 18400 + _SLOT  # a worker's server ends with it
 CLUSTER, CLUSTER_PORT, CLUSTER_MEMBERS = "ikcl", 18500 + _SLOT, 3
 BOOTING, BOOTING_PORT = "ikboot", 18800 + _SLOT
 CLIENTS, CLIENTS_PORT = "ikclients", 18900 + _SLOT

@@ -57,6 +57,7 @@ def cli(api: ApiDouble, tmp_path: Path) -> Iterator[Cli]:
     settle(site.close())
 
 
+@pytest.mark.slow
 async def test_every_described_action_has_help(cli: Cli) -> None:
     resources = [line.split()[0] for line in (await cli("innkeeper admin --help")).out.splitlines()[2:]]
     assert {"vm-host", "vm-hosts", "machine", "machines", "operation", "racks", "zone", "resource-pool"} <= {*resources}

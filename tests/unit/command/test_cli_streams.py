@@ -47,6 +47,7 @@ async def test_a_terminal_gets_one_line_of_text_for_each(streaming: Region, logg
     assert "2026-11-21T08:00:00Z  INFO     local  local was" in seen.out
 
 
+@pytest.mark.slow
 async def test_the_next_connection_continues_after_the_last_event(streaming: Region, logged_in: Cli) -> None:
     """The first ends by itself, the second fails, the third is refused."""
     streaming.give("GET events/?op=stream", sent(7, 8), Reply(503, text="Not now."), Reply(403, text="Disabled."))

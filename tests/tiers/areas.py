@@ -1,0 +1,119 @@
+"""Areas of tests: which tests run together, where they are, and what they need of the machine.
+
+Every test belongs to exactly one area. `postgresql-15` repeats tests of the region on another server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Set
+from enum import StrEnum
+
+from attrs import frozen
+
+FIRST = "first"
+POSTGRESQL = "postgresql-15"
+
+
+class Need(StrEnum):
+    """What an area's tests use of the machine; they are skipped, with the reason, where it is missing."""
+
+    LXD = "LXD"
+    LIBVIRT = "libvirt"
+    IMAGES = "images"  # of guests that boot
+
+
+@frozen(kw_only=True)
+class Area:
+    """`paths` are relative to the checkout; pytest collects only these. `workers`: 0 runs the tests in one process."""
+
+    name: str
+    title: str
+    paths: tuple[str, ...]
+    workers: int = 0
+    needs: Set[Need] = frozenset()
+
+
+_EVERYDAY = ("tests/unit", "tests/integration", "tests/contract")
+
+FIRST_TIER = Area(
+    name=FIRST,
+    title="what every change has to pass",
+    paths=(*_EVERYDAY, "tests/browser", "tests/faults/schedules", "tests/pages/test_page_blocks.py"),
+    workers=2,
+    needs={Need.LXD},
+)
+DEEP = (
+    Area(name="slow", title="tests of the region that take over 4 s", paths=_EVERYDAY, workers=2),
+    Area(name="browser", title="every web page in Chromium", paths=("tests/browser",), workers=2),
+    Area(name="clients", title="clients of MAAS against a region with simulated hosts", paths=("tests/clients",)),
+    Area(
+        name="faults",
+        title="killed processes, full disks, a slice of the crash matrix",
+        paths=("tests/faults", "tests/browser", "tests/unit", "tests/integration"),
+        needs={Need.LXD, Need.LIBVIRT},
+    ),
+    Area(
+        name="lxd",
+        title="LXD servers and clusters",
+        paths=("tests/lab", "tests/contract", "tests/browser"),
+        needs={Need.LXD},
+    ),
+    Area(
+        name="libvirt",
+        title="libvirt with QEMU, also over SSH",
+        paths=("tests/lab", "tests/contract", "tests/browser", "tests/unit"),
+        needs={Need.LIBVIRT},
+    ),
+    Area(
+        name="boots",
+        title="guests that boot, on LXD and libvirt",
+        paths=("tests/lab",),
+        needs={Need.LXD, Need.LIBVIRT, Need.IMAGES},
+    ),
+    Area(
+        name="pages",
+        title="every command of every page, and ./dev run",
+        paths=("tests/pages", "tests/integration/test_dev_run.py"),
+        needs={Need.LXD, Need.LIBVIRT},
+    ),
+    Area(
+        name=POSTGRESQL, title="tests marked `database` on Debian's PostgreSQL", paths=("tests/integration",), workers=2
+    ),
+)
+AREAS = {area.name: area for area in (FIRST_TIER, *DEEP)}
+
+_BOOTS = {"test_clients_lxd.py", "test_deployed_vm_hosts.py", "test_deployment_libvirt.py", "test_deployment_lxd.py"}
+_LXD_WITHOUT_ITS_NAME = {"test_packet_capture.py"}
+# The host of a contract test, by the id of its parameter.
+_AREA_OF_HOST = {"lxd": FIRST, "lxd-cluster": "lxd", "libvirt-qemu": "libvirt"}
+
+
+def area_of(path: str, markers: Set[str], parameters: Iterable[str]) -> str:
+    """Returns the area of a test: of its file (`tests/lab/test_lxd.py`), markers and the ids of its parameters."""
+    _, folder, *_, name = path.split("/")
+    match folder:
+        case "clients":
+            return "clients"
+        case "faults":
+            return FIRST if "/schedules/" in path else "faults"
+        case "pages":
+            return "pages" if "lab" in markers else FIRST
+        case "lab" if name in _BOOTS:
+            return "boots"
+        case "lab":
+            return "lxd" if "lxd" in name or name in _LXD_WITHOUT_ITS_NAME else "libvirt"
+    return _area_by_markers(folder, name, markers, parameters)
+
+
+def _area_by_markers(folder: str, name: str, markers: Set[str], parameters: Iterable[str]) -> str:
+    if "fault" in markers:
+        return "faults"
+    if name == "test_dev_run.py":
+        return "pages"
+    if "slow" in markers:
+        return "slow"
+    if "lab" in markers:
+        hosts = [_AREA_OF_HOST[one] for one in parameters if one in _AREA_OF_HOST]
+        area = hosts[0] if hosts else "lxd" if "lxd" in name else "libvirt"
+        return "lxd" if area == FIRST and name == "test_console_contract.py" else area
+    return "browser" if folder == "browser" and "first_tier" not in markers else FIRST
