@@ -15,8 +15,8 @@ import structlog
 from asyncpg.pool import PoolConnectionProxy
 
 from common.errors import BadSettings, Busy, DatabaseUnavailable
+from regiond.db.cancellation import Connection
 from regiond.db.errors import LOST, READ_ONLY, read_only, translating_connect_errors, translating_errors
-from regiond.db.known_types import Connection
 
 if TYPE_CHECKING:
     Row: TypeAlias = asyncpg.Record
@@ -90,8 +90,12 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Db]:
-        """A connection without a transaction: each statement commits separately."""
+        """A connection without a transaction: each statement commits separately.
+
+        A task that is cancelled in the block gets CancelledError within seconds, whether or not the server answers.
+        """
         connection = await self._acquire()
+        cancellations = _cancellations()
         try:
             with translating_errors(connection):
                 yield connection
@@ -99,6 +103,8 @@ class Database:
             # An open connection stays read-only after the database has become writable or the primary has changed.
             if error.details.get("reason") == READ_ONLY:
                 await self._pool.expire_connections()
+            if _cancellations() > cancellations:  # the connection was lost before the rollback of a cancelled task
+                raise asyncio.CancelledError from error
             raise
         finally:
             await self._release(connection)
@@ -195,6 +201,12 @@ class Database:
 
 class _EndOfDryRun(Exception):
     """Rolls the transaction of a dry run back."""
+
+
+def _cancellations() -> int:
+    """Returns how many cancellations of the current task have not been handled."""
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
 
 
 async def set_json_codecs(connection: Db) -> None:

@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -13,7 +15,7 @@ import pytest
 
 from common.errors import BadSettings, Busy, DatabaseUnavailable, InvalidRequest
 from development import postgres
-from regiond.db.pool import CONNECT_DEADLINE_S, Database, Db, connect
+from regiond.db.pool import CONNECT_DEADLINE_S, STATEMENT_DEADLINE_S, Database, Db, connect
 from regiond.events.service import Events
 from tests.database import execute, fetchval, named
 from tests.waiting import eventually
@@ -71,6 +73,62 @@ async def test_a_cancelled_task_rolls_back_and_leaves_the_pool_usable(database: 
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await fetchval(database, _COUNT_NORTH) == 0
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """The process reads and answers nothing during the block."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def has_pending(pid: int, number: signal.Signals) -> bool:
+    """Whether the stopped process has been sent the signal."""
+    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return bool((int(fields["SigPnd"], 16) | int(fields["ShdPnd"], 16)) >> (number - 1) & 1)
+
+
+async def cancelled_before_the_server_reads(database: Database, running: ExitStack) -> tuple[asyncio.Task[None], int]:
+    """A cancelled task whose statement is not read yet, and the server process, stopped until `running` is closed."""
+    started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def work() -> None:
+        async with database.transaction() as db:
+            process = await db.fetchval("select pg_backend_pid()")
+            await db.execute("create table half_done ()")
+            running.enter_context(stopped(process))
+            started.set_result(process)
+            await db.execute("select pg_sleep(60)")
+
+    task = asyncio.ensure_future(work())
+    process = await started
+    task.cancel()
+    await eventually(lambda: has_pending(process, signal.SIGINT))
+    return task, process
+
+
+async def test_a_cancellation_that_the_server_ignores_is_repeated(own_server: Path) -> None:
+    database = await Database.open(postgres.start(own_server), min_size=1, max_size=1)
+    with ExitStack() as running:
+        task, process = await cancelled_before_the_server_reads(database, running)
+    await asyncio.wait({task}, timeout=STATEMENT_DEADLINE_S / 2)
+    assert task.cancelled()
+    assert await fetchval(database, "select pg_backend_pid()") == process
+    assert await fetchval(database, "select to_regclass('half_done')") is None
+    await database.close()
+
+
+async def test_a_cancelled_task_ends_although_the_server_does_not_react(own_server: Path) -> None:
+    database = await Database.open(postgres.start(own_server), min_size=1, max_size=1)
+    with ExitStack() as running:
+        task, process = await cancelled_before_the_server_reads(database, running)
+        await asyncio.wait({task}, timeout=STATEMENT_DEADLINE_S / 2)
+        assert task.cancelled()
+        assert await fetchval(database, "select pg_backend_pid()") != process
+    await database.close()
 
 
 async def test_json_columns_are_plain_values_in_both_directions(database: Database) -> None:
