@@ -113,10 +113,10 @@ class CapableFixture(DriverFixture, Protocol):
         """Returns the guest's user data for cloud-init; None if it has no cloud-init data at all."""
 
 
-def spec_for(host: DriverFixture, name: str, *, disks: int = 1) -> GuestSpec:
+def spec_for(host: DriverFixture, name: str, *, disks: int = 1, installation_id: UUID = INSTALLATION) -> GuestSpec:
     return small_guest(
         f"{host.prefix}{name}",
-        new_marker(INSTALLATION),
+        new_marker(installation_id),
         (host.pool_id,) * disks,
         serial=host.serial,
         architecture=host.architecture,
