@@ -73,7 +73,7 @@ class LxdDoubleFixture(LxdFixture):
         return OwnImage(alias, image)
 
     def close(self) -> None:
-        self.driver.close()
+        super().close()
         self._running.close()
 
 

@@ -59,7 +59,7 @@ class LxdFixture:
     def __init__(self, administrator: Administrator, access: HostAccess, nics: tuple[NicSpec, ...]) -> None:
         self.prefix, self.reread_domains = f"ikdrv-{uuid4().hex[:6]}-", 0
         self._ask, self._our_images, self.nics = administrator.ask, administrator.our_images, nics
-        self.driver = LxdDriverFactory().open(access)
+        self.access, self.driver = access, LxdDriverFactory().open(access)
         self._target = "" if administrator.member is None else f"target={administrator.member}"
 
     @property
@@ -154,6 +154,9 @@ class LxdFixture:
         text = config.get("cloud-init.user-data")
         return None if text is None else str(text).encode()
 
+    def close(self) -> None:
+        self.driver.close()
+
 
 class RealLxdFixture(LxdFixture):
     """A lab server, which other tests share: changes only guests with the prefix or a machine's marker."""
@@ -215,7 +218,7 @@ class RealLxdFixture(LxdFixture):
         )  # fmt: skip
 
     def close(self) -> None:
-        self.driver.close()
+        super().close()
         self.administrator.sweep(self.prefix)
         self.administrator.delete_our_images()
         delete_images(self.administrator, self.prefix)

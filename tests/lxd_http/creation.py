@@ -11,7 +11,8 @@ from tests.lxd_http.devices import (
     check_config,
     check_devices,
     check_disks,
-    check_root_pool,
+    check_root,
+    check_types,
     root_bytes,
     root_of,
     without_empty,
@@ -72,11 +73,12 @@ def _create(lxd: Lxd, project: str, body: dict[str, Any]) -> None:
 
 def _check_new(lxd: Lxd, one: Instance) -> None:
     check_config(one.config)
+    check_types(one.devices)
     if (one.project, one.name) in lxd.instances:
         raise Refused(409, 'Add instance info to the database: This "instances" entry already exists')
     try:
         check_devices(lxd, one)
-        check_root_pool(lxd, one)
+        check_root(lxd, one)
         check_disks(lxd, one.project, one.devices)
     except Refused as refused:
         raise Refused(refused.status, f"Failed initialising instance: {refused.message}") from refused

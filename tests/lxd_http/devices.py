@@ -22,8 +22,14 @@ def check_config(config: Mapping[str, str]) -> None:
             _bytes(text)
 
 
+def check_types(devices: Devices) -> None:
+    for device in devices.values():
+        if device.get("type") not in _TYPES:
+            raise Refused(500, f"Invalid device type {device.get('type', '')}")
+
+
 def check_devices(lxd: Lxd, one: Instance) -> None:
-    """Refuses unknown types, NICs on unknown networks, two NICs of one name and an instance without a root disk."""
+    """Refuses unknown types, NICs on unknown networks and two NICs of one name."""
     devices, names = lxd.expanded_devices(one), set()
     for name, device in sorted(devices.items()):
         failed = f'Invalid devices: Device validation failed for "{name}": '
@@ -40,14 +46,24 @@ def check_devices(lxd: Lxd, one: Instance) -> None:
                 500, f'{failed}Invalid value for device option "name": Duplicate NIC name detected "{device["name"]}"'
             )
         names.add(device.get("name", name))
-    if root_of(devices) is None:
-        raise Refused(500, "Failed getting root disk: No root device could be found")
 
 
-def check_root_pool(lxd: Lxd, one: Instance) -> None:
+def check_root(lxd: Lxd, one: Instance) -> None:
+    """Refuses an instance without a root disk, or with one in an unknown storage pool."""
     root = root_of(lxd.expanded_devices(one))
-    if root is None or root.get("pool") not in lxd.pools:
+    if root is None:
+        raise Refused(500, "Invalid devices: Failed detecting root disk device: No root device could be found")
+    if root.get("pool") not in lxd.pools:
         raise Refused(404, "Failed loading storage pool: Storage pool not found")
+
+
+def check_root_stays(lxd: Lxd, before: Instance, after: Instance) -> None:
+    """Refuses to remove the root disk or to move it to another storage pool."""
+    old, new = root_of(lxd.expanded_devices(before)), root_of(lxd.expanded_devices(after))
+    if new is None:
+        raise Refused(500, "Invalid expanded devices: Failed detecting root disk device: No root device could be found")
+    if old is not None and new.get("pool") != old.get("pool"):
+        raise Refused(500, f'Cannot update root disk device pool name to "{new.get("pool")}"')
 
 
 def check_disks(lxd: Lxd, project: str, devices: Devices) -> None:

@@ -18,6 +18,7 @@ from tests.lxd_http.qcow2 import content_of, disk_bytes
 from tests.lxd_http.state import NEVER, VM, Image, Lxd
 
 _BOUNDARY = re.compile(r"multipart/form-data; boundary=(?P<boundary>\S+)")
+_ARCHITECTURES = frozenset({"x86_64", "i686", "aarch64", "armv7l", "ppc64le", "s390x", "riscv64"})
 _PART_NAME = re.compile(rb'; name="(?P<name>[^"]+)"')
 
 
@@ -52,12 +53,15 @@ def add(
 ) -> Image:
     """Also what `lxc image import` does for an administrator. `properties` are added to those in `metadata`."""
     about = _about(metadata)
+    architecture = about.get("architecture", "")
+    if architecture not in _ARCHITECTURES:
+        raise Refused(500, f"Architecture isn't supported: {architecture}")
     if not about.get("creation_date"):
         raise Refused(500, "Missing creation date")
     image = Image(
         fingerprint=hashlib.sha256(metadata + disk).hexdigest(),
         project=project,
-        architecture=about["architecture"],
+        architecture=architecture,
         properties={**about.get("properties", {}), **(properties or {})},
         created_at=datetime.fromtimestamp(about["creation_date"], UTC).isoformat(),
         metadata=metadata,

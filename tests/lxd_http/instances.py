@@ -8,7 +8,7 @@ from typing import Any
 from attrs import evolve
 
 from tests.lxd_http import live_changes, operations
-from tests.lxd_http.devices import check_config, check_devices, check_disks, without_empty
+from tests.lxd_http.devices import check_config, check_devices, check_disks, check_root_stays, without_empty
 from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, check_etag, etag_of, sync
 from tests.lxd_http.power import state_of
 from tests.lxd_http.state import STATUS, STOPPED, VM, Instance, Lxd
@@ -70,6 +70,7 @@ def _change(lxd: Lxd, one: Instance, changed: Instance) -> None:
     except Refused as refused:
         raise Refused(refused.status, f"Invalid config: {refused.message}") from refused
     check_devices(lxd, changed)
+    check_root_stays(lxd, one, changed)
     added = {name: device for name, device in changed.devices.items() if one.devices.get(name) != device}
     check_disks(lxd, one.project, added)
     before, runs = one.config, one.status_code != STOPPED
