@@ -59,9 +59,6 @@ class LxdDoubleFixture(LxdFixture):
         content = disk.content.ljust(image.size_bytes, b"\0")
         return hashlib.sha256(content[: image.size_bytes]).hexdigest() == image.sha256
 
-    def shown_for_hello(self, spec: GuestSpec) -> bytes:
-        raise NotImplementedError("the double has no console")
-
     def own_image(self, *, large: bool = False) -> OwnImage:
         alias = f"{self.prefix}{'large' if large else 'own'}"
         content = alias.encode().ljust(MIB, b".")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import ssl
 from collections.abc import Callable, Iterator
+from http.client import HTTPSConnection
 from pathlib import Path
 from uuid import uuid4
 
@@ -100,7 +103,7 @@ CASES: list[Case] = [
     ("NIC on missing network", lambda s: s.make("new", eth0={"type": "nic", "network": "missing"}), DriverFailed,
      'Failed loading device "eth0": Failed to load network "missing" for project "default": Network not found'),
     ("NICs of one name", lambda s: s.make("new", eth0=s.nic(name="e0"), eth1=s.nic(name="e0")), DriverFailed,
-     'Invalid value for device option \"name\": Duplicate NIC name detected "e0"'),
+     'Invalid value for device option "name": Duplicate NIC name detected "e0"'),
     ("unknown device", lambda s: s.make("new", eth0={"type": "odd"}), DriverFailed, "Invalid device type odd"),
     ("etag", lambda s: s.replace("off", etag='"00"'), PreconditionFailed, "ETag doesn't match"),
     ("add missing volume", lambda s: s.change("off", devices={"disk2": s.disk("missing")}), NotFound,
@@ -153,3 +156,20 @@ def test_a_running_guest_without_agent_is_changed_and_the_sendfails(server: Prep
         server.change("on", config={"user.word": "set"})
     found = server.client.get(path("instances", server.named("on")))
     assert found["config"]["user.word"] == "set"
+
+
+def test_a_client_without_certificate_sees_only_the_extensions(server: PreparedServer) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    answers = {}
+    for where in ("", "/instances", "/instances/missing"):
+        address = server.client.address
+        line = HTTPSConnection(address.host, address.port, timeout=10, context=context)
+        line.request("GET", f"/1.0{where}")
+        response = line.getresponse()
+        answers[where] = response.status, json.loads(response.read())
+        line.close()
+    assert [status for status, _ in answers.values()] == [200, 403, 403]
+    about = answers[""][1]["metadata"]
+    assert (about["auth"], "environment" in about) == ("untrusted", False)
+    assert answers["/instances"][1]["error"] == "not authorized"

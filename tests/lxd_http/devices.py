@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rackd.drivers.lxd.inventory.config_values import size_bytes
-from tests.lxd_http.messages import Refused
+from tests.lxd_http.messages import NotModelled, Refused
 from tests.lxd_http.state import NETWORK, Devices, Instance, Lxd
 
 DEFAULT_ROOT_BYTES = 10 * 1024**3
@@ -64,6 +64,8 @@ def check_root_stays(lxd: Lxd, before: Instance, after: Instance) -> None:
         raise Refused(500, "Invalid expanded devices: Failed detecting root disk device: No root device could be found")
     if old is not None and new.get("pool") != old.get("pool"):
         raise Refused(500, f'Cannot update root disk device pool name to "{new.get("pool")}"')
+    if old is not None and root_bytes(new) != root_bytes(old):
+        raise NotModelled("another size of a root disk")
 
 
 def check_disks(lxd: Lxd, project: str, devices: Devices) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.lxd_http import operations
-from tests.lxd_http.messages import Answer, Refused, Request, sync
+from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, sync
 from tests.lxd_http.server import INTERFACES
 from tests.lxd_http.state import FROZEN, NETWORK, RUNNING, STATUS, STOPPED, Instance, Lxd
 
@@ -45,6 +45,8 @@ def _interface(one: Instance, name: str, device: dict[str, str]) -> dict[str, An
 def change(lxd: Lxd, request: Request, name: str) -> Answer:
     one, body = lxd.instance(name, request.project), request.body()
     action = body.get("action")
+    if action == "restart" or body.get("stateful"):
+        raise NotModelled(f"the action {body}")
     if action not in _ACTIONS:
         raise Refused(400, f"Unknown action: '{action}'")
     description, work = _ACTIONS[action]
@@ -82,10 +84,8 @@ def _stop(lxd: Lxd, one: Instance, force: bool) -> None:
         raise Refused(400, "The instance is already stopped")
     if not force:  # after the timeout, which the double does not wait for
         status = STATUS[one.status_code]
-        raise Refused(
-            400,
-            f'Failed shutting down instance, status is "{status}": Instance was not shutdown after timeout',
-        )
+        reason = "Instance was not shutdown after timeout"
+        raise Refused(400, f'Failed shutting down instance, status is "{status}": {reason}')
     _enter(lxd, one, STOPPED, "stopped")
 
 
