@@ -1,14 +1,17 @@
-"""Contract fixtures of a real LXD server and of a member of a real cluster."""
+"""Contract fixtures of LXD: a real server, a member of a real cluster, and what both share with the double."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import cache, cached_property
 from ipaddress import ip_interface
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 from attrs import evolve
@@ -16,7 +19,7 @@ from attrs import evolve
 from common.deployment_spec import ImageFormat, ImageRef
 from common.device_names import lxd_device_name, lxd_serial
 from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
-from common.values import GuestRef, NicKind, OwnershipMarker
+from common.values import GuestRef, HostAccess, NicKind, OwnershipMarker
 from rackd.drivers.lxd.factory import LxdDriverFactory
 from rackd.drivers.lxd.guests import instance_config
 from rackd.drivers.lxd.inventory.ownership import ROOT_VOLUME_KEY, marker_of
@@ -34,18 +37,31 @@ MIB = 1024 * 1024
 pair = cache(make_key_pair)
 
 
-class LxdFixture:
-    """A lab server, which other tests share: changes only guests with the prefix or a machine's marker."""
+class Administrator(Protocol):
+    """Who has a server, and may do everything there."""
+
+    @property
+    def member(self) -> str | None:
+        """The cluster member on which it works."""
+
+    def ask(self, path: str, *, method: str = "GET", body: Mapping[str, Any] | None = None) -> Any:
+        """Returns the metadata of the response; waits for background operations."""
+
+    def our_images(self) -> set[str]:
+        """Returns the fingerprints of the images that Innkeeper copied to the default project."""
+
+
+class LxdFixture(ABC):
+    """What its administrator does on any LXD server, over the REST API."""
 
     architecture = "amd64"
     pool_id = POOL
 
-    def __init__(self, lxd: LxdServer, key_pair: KeyPair, installation_id: UUID, nics: tuple[NicSpec, ...]) -> None:
+    def __init__(self, administrator: Administrator, access: HostAccess, nics: tuple[NicSpec, ...]) -> None:
         self.prefix, self.reread_domains = f"ikdrv-{uuid4().hex[:6]}-", 0
-        self.administrator, self.nics = lxd, nics
-        self.driver = LxdDriverFactory().open(lxd.access(key_pair, installation=installation_id))
-        self._target = "" if lxd.member is None else f"target={lxd.member}"
-        self._cleanup = ExitStack()
+        self._ask, self._our_images, self.nics = administrator.ask, administrator.our_images, nics
+        self.access, self.driver = access, LxdDriverFactory().open(access)
+        self._target = "" if administrator.member is None else f"target={administrator.member}"
 
     @property
     def pinnable_core_ids(self) -> tuple[int, ...]:
@@ -53,37 +69,35 @@ class LxdFixture:
         return node.core_ids[1::-1]
 
     @property
-    def huge_page_size_kib(self) -> int:
-        """Reserved until the fixture is closed."""
-        require(why_no_huge_pages())
-        self._cleanup.enter_context(huge_pages(HUGE_PAGES))
-        return HUGE_PAGE_KIB
+    @abstractmethod
+    def bridge(self) -> str:
+        """A bridge of the host that LXD does not manage."""
+
+    @property
+    @abstractmethod
+    def interface(self) -> str:
+        """An interface of the host that guests can share."""
 
     @cached_property
     def every_nic(self) -> tuple[NicSpec, ...]:
-        port = self._cleanup.enter_context(host_interface())
         return (
             *self.nics,
-            nic(1, NicKind.BRIDGE, self._bridge),
-            nic(2, NicKind.MACVLAN, port),
-            nic(3, NicKind.SRIOV, port, vid=100),
+            nic(1, NicKind.BRIDGE, self.bridge),
+            nic(2, NicKind.MACVLAN, self.interface),
+            nic(3, NicKind.SRIOV, self.interface, vid=100),
         )
 
     @cached_property
     def addressed(self) -> tuple[NicSpec, ...]:
-        plain = nic(1, NicKind.BRIDGE, self._bridge, address=address("10.254.8.20"))
+        plain = nic(1, NicKind.BRIDGE, self.bridge, address=address("10.254.8.20"))
         return (*(evolve(one, address=self._leased(one.source)) for one in self.nics), plain)
 
-    @cached_property
-    def _bridge(self) -> str:
-        return self._cleanup.enter_context(host_bridge("10.254.8.1/24"))
-
     def _leased(self, network: str) -> NicAddress:
-        own = ip_interface(self.administrator.ask(f"/1.0/networks/{network}")["config"]["ipv4.address"])
+        own = ip_interface(self._ask(f"/1.0/networks/{network}")["config"]["ipv4.address"])
         return NicAddress(address=str(own.network[20]), prefix_length=own.network.prefixlen)
 
     def assigned_address(self, guest: GuestRef, nic: NicSpec) -> str:
-        found = self.administrator.ask(f"/1.0/instances/{guest.name}")
+        found = self._ask(f"/1.0/instances/{guest.name}")
         text = found["config"].get("cloud-init.network-config", "{}")
         static = json.loads(text).get("ethernets", {}).get(nic.name, {}).get("addresses", [""])[0]
         return str(found["devices"][nic.name].get("ipv4.address") or static.partition("/")[0])
@@ -93,10 +107,10 @@ class LxdFixture:
         return lxd_serial(lxd_device_name(index))
 
     def volumes(self) -> set[tuple[str, str]]:
-        volumes = self.administrator.ask(f"/1.0/storage-pools/{POOL}/volumes?recursion=1")
+        volumes = self._ask(f"/1.0/storage-pools/{POOL}/volumes?recursion=1")
         custom = {(POOL, one["name"]) for one in volumes if one["type"] == "custom"}
-        composed = [one for one in self.administrator.ask("/1.0/instances?recursion=1") if marker_of(one) is not None]
-        images = {("image store", fingerprint) for fingerprint in self.administrator.our_images()}
+        composed = [one for one in self._ask("/1.0/instances?recursion=1") if marker_of(one) is not None]
+        images = {("image store", fingerprint) for fingerprint in self._our_images()}
         return (
             custom
             | images
@@ -112,10 +126,11 @@ class LxdFixture:
             "config": {"limits.cpu": "1", "limits.memory": "128MiB", "security.secureboot": "false"},
             "devices": {"root": {"type": "disk", "path": "/", "pool": POOL, "size": "64MiB"}},
         }
-        self.administrator.ask(f"/1.0/instances?{self._target}", method="POST", body=body)
+        self._ask(f"/1.0/instances?{self._target}", method="POST", body=body)
 
     def start(self, name: str) -> None:
-        self.administrator.lxc("start", name)
+        body = {"action": "start", "timeout": -1}
+        self._ask(f"/1.0/instances/{name}/state", method="PUT", body=body)
 
     def make_volume(self, spec: GuestSpec, disk: DiskSpec) -> None:
         """LXD creates the first disk with the instance, so here the rack was killed before it completed that."""
@@ -123,20 +138,53 @@ class LxdFixture:
             for other in spec.disks[1:]:
                 self.make_volume(spec, other)
             body = instance_config.instance_of(spec, has_profile=False, attempt="killed")
-            self.administrator.ask(f"/1.0/instances?{self._target}", method="POST", body=body)
+            self._ask(f"/1.0/instances?{self._target}", method="POST", body=body)
         else:
             where = f"/1.0/storage-pools/{disk.pool_id}/volumes/custom?{self._target}"
-            self.administrator.ask(where, method="POST", body=instance_config.custom_volume(disk))
+            self._ask(where, method="POST", body=instance_config.custom_volume(disk))
 
     def attach_new_volume(self, guest: GuestRef) -> tuple[str, str]:
         name = f"{self.prefix}later"
-        target = () if self.administrator.member is None else ("--target", self.administrator.member)
-        self.administrator.lxc("storage", "volume", "create", POOL, name, "--type=block", "size=64MiB", *target)
-        self.administrator.lxc("storage", "volume", "attach", POOL, name, guest.name)
+        volume = {"name": name, "type": "custom", "content_type": "block", "config": {"size": "64MiB"}}
+        self._ask(f"/1.0/storage-pools/{POOL}/volumes/custom?{self._target}", method="POST", body=volume)
+        devices = {name: {"type": "disk", "pool": POOL, "source": name}}
+        self._ask(f"/1.0/instances/{guest.name}", method="PATCH", body={"devices": devices})
         return POOL, name
 
     def rename(self, guest: GuestRef, new_name: str) -> None:
-        self.administrator.lxc("move", guest.name, new_name)
+        self._ask(f"/1.0/instances/{guest.name}", method="POST", body={"name": new_name})
+
+    def user_data(self, spec: GuestSpec) -> bytes | None:
+        config = self._ask(f"/1.0/instances/{spec.name}")["config"]
+        text = config.get("cloud-init.user-data")
+        return None if text is None else str(text).encode()
+
+    def close(self) -> None:
+        self.driver.close()
+
+
+class RealLxdFixture(LxdFixture):
+    """A lab server, which other tests share: changes only guests with the prefix or a machine's marker."""
+
+    def __init__(self, lxd: LxdServer, key_pair: KeyPair, installation_id: UUID, nics: tuple[NicSpec, ...]) -> None:
+        super().__init__(lxd, lxd.access(key_pair, installation=installation_id), nics)
+        self.administrator = lxd
+        self._cleanup = ExitStack()
+
+    @property
+    def huge_page_size_kib(self) -> int:
+        """Reserved until the fixture is closed."""
+        require(why_no_huge_pages())
+        self._cleanup.enter_context(huge_pages(HUGE_PAGES))
+        return HUGE_PAGE_KIB
+
+    @cached_property
+    def bridge(self) -> str:
+        return self._cleanup.enter_context(host_bridge("10.254.8.1/24"))
+
+    @cached_property
+    def interface(self) -> str:
+        return self._cleanup.enter_context(host_interface())
 
     def write_to_disks(self, spec: GuestSpec) -> None:
         for path in self._disk_files(spec):
@@ -178,13 +226,8 @@ class LxdFixture:
             ),
         )  # fmt: skip
 
-    def user_data(self, spec: GuestSpec) -> bytes | None:
-        config = self.administrator.ask(f"/1.0/instances/{spec.name}")["config"]
-        text = config.get("cloud-init.user-data")
-        return None if text is None else str(text).encode()
-
     def close(self) -> None:
-        self.driver.close()
+        super().close()
         self.administrator.sweep(self.prefix)
         self.administrator.delete_our_images()
         delete_images(self.administrator, self.prefix)
@@ -202,17 +245,17 @@ def _trusted_pair(name: str, lxd: LxdServer) -> KeyPair:
     return key_pair
 
 
-def lxd_fixture(installation_id: UUID, _: Path) -> LxdFixture:
+def lxd_fixture(installation_id: UUID, _: Path) -> RealLxdFixture:
     """The lab's server, started by the first test. Skips the test if LXD is missing."""
     _skip_without_lxd()
     lxd = lab_server()
     boot_nic = nic(0, NicKind.NETWORK, lxd.managed_bridge, boot=True)
-    return LxdFixture(lxd, _trusted_pair("ikdrv", lxd), installation_id, (boot_nic,))
+    return RealLxdFixture(lxd, _trusted_pair("ikdrv", lxd), installation_id, (boot_nic,))
 
 
-def lxd_cluster_fixture(installation_id: UUID, _: Path) -> LxdFixture:
+def lxd_cluster_fixture(installation_id: UUID, _: Path) -> RealLxdFixture:
     """The second member of the lab's cluster, accessed through the first. It has no network."""
     _skip_without_lxd()
     first, second, *_rest = lab_cluster()
     through = LxdServer(first.name, first.address, member=second.member)
-    return LxdFixture(through, _trusted_pair("ikdrv", first), installation_id, ())
+    return RealLxdFixture(through, _trusted_pair("ikdrv", first), installation_id, ())

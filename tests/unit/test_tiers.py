@@ -25,6 +25,7 @@ TODAY = date(2026, 11, 23)
         ("tests/integration/test_rack_process.py", {"fault"}, (), "faults"),
         ("tests/integration/test_dev_run.py", {"lab"}, (), "pages"),
         ("tests/contract/test_driver_contract.py", set(), ("simulated",), "first"),
+        ("tests/contract/test_driver_contract.py", set(), ("lxd-double",), "first"),
         ("tests/contract/test_driver_contract.py", {"lab"}, ("lxd",), "first"),
         ("tests/contract/test_driver_contract.py", {"lab"}, ("lxd-cluster", "off"), "lxd"),
         ("tests/contract/test_driver_contract.py", {"lab"}, ("libvirt-qemu",), "libvirt"),

@@ -1,0 +1,97 @@
+"""Creates instances: empty ones, and ones with an image on their root disk."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from uuid import uuid4
+
+from tests.lxd_http import images, operations
+from tests.lxd_http.devices import (
+    check_config,
+    check_devices,
+    check_disks,
+    check_root,
+    check_types,
+    root_bytes,
+    root_of,
+    without_empty,
+)
+from tests.lxd_http.messages import Answer, NotModelled, Refused, Request
+from tests.lxd_http.state import VM, Disk, Instance, Lxd
+
+_NAME = re.compile(r"[A-Za-z0-9-]{1,63}", re.ASCII)
+
+
+def create(lxd: Lxd, request: Request) -> Answer:
+    lxd.check_project(request.project)
+    body = request.body()
+    name, source = str(body["name"]), body["source"]
+    if body["type"] != VM:
+        raise NotModelled("containers")
+    for profile in body.get("profiles", ["default"]):
+        if profile not in lxd.profiles:
+            raise Refused(500, f'Requested profile "{profile}" doesn\'t exist')
+    if source.get("type") not in {"none", "image"}:
+        raise Refused(400, f"Unknown source type {source.get('type', '')}")
+    if not _NAME.fullmatch(name):
+        raise Refused(400, "Invalid instance name: Name can only contain alphanumeric and hyphen characters")
+    return operations.run(
+        lxd,
+        "Creating instance",
+        lambda: _create(lxd, request.project, body),
+        {"instances": [f"/1.0/instances/{name}"]},
+    )
+
+
+def _create(lxd: Lxd, project: str, body: dict[str, Any]) -> None:
+    source = body["source"]
+    image = images.source(lxd, project, source["fingerprint"]) if source["type"] == "image" else None
+    one = Instance(
+        name=body["name"],
+        project=project,
+        architecture=body.get("architecture") or "x86_64",
+        description=body.get("description", ""),
+        profiles=list(body.get("profiles", ["default"])),
+        config={key: text for key, text in (body.get("config") or {}).items() if text},
+        devices=without_empty(body.get("devices") or {}),
+        root=Disk(size_bytes=0),
+    )
+    try:
+        _check_new(lxd, one)
+    except Refused as refused:
+        raise Refused(refused.status, f"Failed creating instance record: {refused.message}") from refused
+    one.root = Disk(size_bytes=root_bytes(root_of(lxd.expanded_devices(one)) or {}))
+    if image is not None:
+        one.root.content = images.unpacked(image, one.root.size_bytes)
+        one.config |= {f"image.{key}": text for key, text in image.properties.items()}
+        one.config["volatile.base_image"] = image.fingerprint
+    one.config = {**_assigned(one), **one.config}
+    lxd.instances[project, one.name] = one
+    lxd.report("created", one, {"storage-pool": "default", "type": VM})
+
+
+def _check_new(lxd: Lxd, one: Instance) -> None:
+    check_config(one.config)
+    check_types(one.devices)
+    if (one.project, one.name) in lxd.instances:
+        raise Refused(409, 'Add instance info to the database: This "instances" entry already exists')
+    try:
+        check_devices(lxd, one)
+        check_root(lxd, one)
+        check_disks(lxd, one.project, one.devices)
+    except Refused as refused:
+        raise Refused(refused.status, f"Failed initialising instance: {refused.message}") from refused
+
+
+def _assigned(one: Instance) -> dict[str, str]:
+    """What LXD adds to the config of a new instance; a given value stays."""
+    nics = [name for name, device in one.devices.items() if device["type"] == "nic" and "hwaddr" not in device]
+    return {
+        "volatile.uuid": str(uuid4()),
+        "volatile.cloud-init.instance-id": str(uuid4()),
+        "volatile.apply_template": "create",
+        **{
+            f"volatile.{name}.hwaddr": f"00:16:3e:{uuid4().hex[:2]}:{number:02x}:01" for number, name in enumerate(nics)
+        },
+    }

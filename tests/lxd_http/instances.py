@@ -1,0 +1,142 @@
+"""Instances: listed, changed, renamed and deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import evolve
+
+from tests.lxd_http import live_changes, operations
+from tests.lxd_http.devices import check_config, check_devices, check_disks, check_root_stays, without_empty
+from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, check_etag, etag_of, sync
+from tests.lxd_http.power import state_of
+from tests.lxd_http.state import STATUS, STOPPED, VM, Instance, Lxd
+
+
+def listing(lxd: Lxd, request: Request) -> Answer:
+    everywhere = request.query.get("all-projects") == "true"
+    found = [one for _, one in sorted(lxd.instances.items()) if everywhere or one.project == request.project]
+    if not request.recursion:
+        return sync([one.url for one in found])
+    wanted = _filter(request.query.get("filter", ""))
+    shown = [one for one in (_view(lxd, one) for one in found) if wanted(one)]
+    if request.recursion > 1:
+        states = {(one.project, one.name): state_of(lxd, one) for one in found}
+        shown = [{**one, "state": states[one["project"], one["name"]]} for one in shown]
+    return sync(shown)
+
+
+def read(lxd: Lxd, request: Request, name: str) -> Answer:
+    found = lxd.instance(name, request.project)
+    return sync(_view(lxd, found), etag=_etag(found))
+
+
+def replace(lxd: Lxd, request: Request, name: str) -> Answer:
+    """`PUT`: config and devices that the body lacks are removed."""
+    one, body = lxd.instance(name, request.project), request.body()
+    check_etag(request, _etag(one))
+    changed = evolve(
+        one,
+        architecture=body.get("architecture") or one.architecture,
+        description=body.get("description", ""),
+        profiles=list(body.get("profiles") or ()),
+        config={key: text for key, text in (body.get("config") or {}).items() if text},
+        devices=without_empty(body.get("devices") or {}),
+    )
+    return operations.run(
+        lxd, "Updating instance", lambda: _change(lxd, one, changed), {"instances": [f"/1.0/instances/{name}"]}
+    )
+
+
+def patch(lxd: Lxd, request: Request, name: str) -> Answer:
+    """Adds to config and devices; an empty value removes a key of the config."""
+    one, body = lxd.instance(name, request.project), request.body()
+    check_etag(request, _etag(one))
+    config = {**one.config, **(body.get("config") or {})}
+    changed = evolve(
+        one,
+        description=body.get("description", one.description),
+        config={key: text for key, text in config.items() if text},
+        devices={**one.devices, **without_empty(body.get("devices") or {})},
+    )
+    _change(lxd, one, changed)
+    return sync({})
+
+
+def _change(lxd: Lxd, one: Instance, changed: Instance) -> None:
+    try:
+        check_config(changed.config)
+    except Refused as refused:
+        raise Refused(refused.status, f"Invalid config: {refused.message}") from refused
+    check_devices(lxd, changed)
+    check_root_stays(lxd, one, changed)
+    added = {name: device for name, device in changed.devices.items() if one.devices.get(name) != device}
+    check_disks(lxd, one.project, added)
+    before, runs = one.config, one.status_code != STOPPED
+    if runs:
+        live_changes.check(before, changed.config)
+    one.architecture, one.description, one.profiles = changed.architecture, changed.description, changed.profiles
+    one.config, one.devices = changed.config, changed.devices
+    if runs:
+        live_changes.report_to_guest(before, one.config)
+    lxd.report("updated", one)
+
+
+def rename(lxd: Lxd, request: Request, name: str) -> Answer:
+    one, new_name = lxd.instance(name, request.project), str(request.body()["name"])
+    if (one.project, new_name) in lxd.instances:
+        raise Refused(409, f'Name "{new_name}" already in use')
+
+    def work() -> None:
+        if one.status_code != STOPPED:
+            raise Refused(400, "Renaming of running instance not allowed")
+        del lxd.instances[one.project, name]
+        one.name = new_name
+        lxd.instances[one.project, new_name] = one
+        lxd.report("renamed", one, {"old_name": name})
+
+    return operations.run(lxd, "Renaming instance", work, {"instances": [f"/1.0/instances/{name}"]})
+
+
+def delete(lxd: Lxd, request: Request, name: str) -> Answer:
+    one = lxd.instance(name, request.project)
+    if one.status_code != STOPPED:
+        raise Refused(400, "Instance is running")
+
+    def work() -> None:
+        del lxd.instances[one.project, name]
+        lxd.report("deleted", one)
+
+    return operations.run(lxd, "Deleting instance", work, {"instances": [f"/1.0/instances/{name}"]})
+
+
+def _view(lxd: Lxd, one: Instance) -> dict[str, Any]:
+    return {
+        "architecture": one.architecture, "config": one.config, "devices": one.devices, "ephemeral": False,
+        "profiles": one.profiles, "stateful": False, "description": one.description, "created_at": one.created_at,
+        "expanded_config": lxd.expanded_config(one), "expanded_devices": lxd.expanded_devices(one), "name": one.name,
+        "status": STATUS[one.status_code], "status_code": one.status_code, "last_used_at": "1970-01-01T00:00:00Z",
+        "location": "none", "type": VM, "project": one.project,
+    }  # fmt: skip
+
+
+def _etag(one: Instance) -> str:
+    return etag_of(one.architecture, one.config, one.devices, one.profiles)
+
+
+def _filter(text: str) -> Callable[[dict[str, Any]], bool]:
+    """Reads `FIELD eq VALUE or …`, with `config.KEY` as a field; other filters of LXD are not modelled."""
+    clauses = []
+    for clause in text.split(" or ") if text else ():
+        match clause.split(" "):
+            case [field, "eq", value]:
+                clauses.append((field, value))
+            case _:
+                raise NotModelled(f"the filter {text}")
+
+    def matches(one: dict[str, Any], field: str, value: str) -> bool:
+        inside, _, key = field.partition(".")
+        return bool((one["config"].get(key) if inside == "config" else one.get(field)) == value)
+
+    return lambda one: not clauses or any(matches(one, field, value) for field, value in clauses)

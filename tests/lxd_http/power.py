@@ -1,0 +1,118 @@
+"""The state of instances: started, stopped, frozen. No guest runs an operating system, so none shuts down by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tests.lxd_http import operations
+from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, sync
+from tests.lxd_http.server import INTERFACES
+from tests.lxd_http.state import FROZEN, NETWORK, RUNNING, STATUS, STOPPED, Instance, Lxd
+
+_STOPPED_MONITOR = "dial unix /var/lib/lxd/logs/qemu.monitor: connect: no such file or directory"
+
+
+def read(lxd: Lxd, request: Request, name: str) -> Answer:
+    return sync(state_of(lxd, lxd.instance(name, request.project)))
+
+
+def state_of(lxd: Lxd, one: Instance) -> dict[str, Any]:
+    """A running instance has the addresses that are set on its NICs: no DHCP server runs here."""
+    off = one.status_code == STOPPED
+    return {
+        "status": STATUS[one.status_code], "status_code": one.status_code, "disk": None,
+        "memory": {"usage": 0, "usage_peak": 0, "swap_usage": 0, "swap_usage_peak": 0}, "cpu": {"usage": 0},
+        "network": None if off else {name: _interface(one, name, device) for name, device in _nics(lxd, one)},
+        "pid": 0 if off else -1, "processes": 0 if off else -1,
+    }  # fmt: skip
+
+
+def _nics(lxd: Lxd, one: Instance) -> Iterator[tuple[str, dict[str, str]]]:
+    return ((name, device) for name, device in lxd.expanded_devices(one).items() if device["type"] == "nic")
+
+
+def _interface(one: Instance, name: str, device: dict[str, str]) -> dict[str, Any]:
+    address = device.get("ipv4.address")
+    own = {"family": "inet", "address": address, "netmask": "24", "scope": "global"}
+    return {
+        "addresses": [own] if address else [],
+        "hwaddr": device.get("hwaddr") or one.config.get(f"volatile.{name}.hwaddr", ""),
+        "host_name": f"tap{name}", "mtu": 1500, "state": "up", "type": "broadcast",
+    }  # fmt: skip
+
+
+def change(lxd: Lxd, request: Request, name: str) -> Answer:
+    one, body = lxd.instance(name, request.project), request.body()
+    action = body.get("action")
+    if action == "restart" or body.get("stateful"):
+        raise NotModelled(f"the action {body}")
+    if action not in _ACTIONS:
+        raise Refused(400, f"Unknown action: '{action}'")
+    description, work = _ACTIONS[action]
+    return operations.run(
+        lxd, description, lambda: work(lxd, one, bool(body.get("force"))), {"instances": [f"/1.0/instances/{name}"]}
+    )
+
+
+def _start(lxd: Lxd, one: Instance, force: bool) -> None:
+    if one.status_code != STOPPED:
+        raise Refused(400, "The instance is already running")
+    _check_startable(lxd, one)
+    one.config.pop("volatile.apply_template", None)
+    _enter(lxd, one, RUNNING, "started")
+
+
+def _check_startable(lxd: Lxd, one: Instance) -> None:
+    others = [device for other in lxd.instances.values() if other is not one for _, device in _nics(lxd, other)]
+    taken = {device.get("ipv4.address", "") for device in others} - {""}
+    on_network: set[str] = set()
+    for name, device in sorted(_nics(lxd, one)):
+        failed = f'Failed start validation for device "{name}": '
+        if device.get("ipv4.address") in taken:
+            raise Refused(500, f'{failed}IP address "{device["ipv4.address"]}" already defined on another NIC')
+        if device.get("network") in on_network:
+            raise Refused(500, f'{failed}Instance DNS name "{one.name}" already used on network')
+        on_network |= {device["network"]} if device.get("network") == NETWORK else set()
+        parent = device.get("parent")
+        if parent and parent not in INTERFACES:
+            raise Refused(500, f'Failed to start device "{name}": Parent device "{parent}" doesn\'t exist')
+
+
+def _stop(lxd: Lxd, one: Instance, force: bool) -> None:
+    if one.status_code == STOPPED:
+        raise Refused(400, "The instance is already stopped")
+    if not force:  # after the timeout, which the double does not wait for
+        status = STATUS[one.status_code]
+        reason = "Instance was not shutdown after timeout"
+        raise Refused(400, f'Failed shutting down instance, status is "{status}": {reason}')
+    _enter(lxd, one, STOPPED, "stopped")
+
+
+def _freeze(lxd: Lxd, one: Instance, force: bool) -> None:
+    _check_runs(one)
+    _enter(lxd, one, FROZEN, "paused")
+
+
+def _unfreeze(lxd: Lxd, one: Instance, force: bool) -> None:
+    _check_runs(one)
+    _enter(lxd, one, RUNNING, "resumed")
+
+
+def _check_runs(one: Instance) -> None:
+    if one.status_code == STOPPED:
+        raise Refused(500, _STOPPED_MONITOR)
+
+
+def _enter(lxd: Lxd, one: Instance, status_code: int, event: str) -> None:
+    one.status_code = status_code
+    one.config["volatile.last_state.power"] = "STOPPED" if status_code == STOPPED else "RUNNING"
+    lxd.report(event, one)
+
+
+_ACTIONS: dict[str, tuple[str, Callable[[Lxd, Instance, bool], None]]] = {
+    "start": ("Starting instance", _start),
+    "stop": ("Stopping instance", _stop),
+    "freeze": ("Freezing instance", _freeze),
+    "unfreeze": ("Unfreezing instance", _unfreeze),
+}

@@ -1,0 +1,74 @@
+"""Finds the function that answers a request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.lxd_http import creation, images, instances, operations, power, server, volumes
+from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, error
+from tests.lxd_http.state import Lxd
+
+Handler = Callable[..., Answer]  # of the server, the request, and the parts of the path that are `*`
+
+_VOLUMES = "storage-pools/*/volumes"
+_ROUTES: dict[tuple[str, str], Handler] = {
+    ("GET", ""): server.about,
+    ("GET", "resources"): server.resources,
+    ("GET", "projects"): server.projects,
+    ("GET", "projects/*"): server.project,
+    ("GET", "profiles"): server.profiles,
+    ("GET", "profiles/*"): server.profile,
+    ("GET", "networks"): server.networks,
+    ("GET", "networks/*"): server.network,
+    ("GET", "networks/*/state"): server.network_state,
+    ("GET", "networks/*/leases"): server.leases,
+    ("GET", "storage-pools"): server.pools,
+    ("GET", "storage-pools/*"): server.pool,
+    ("GET", "storage-pools/*/resources"): server.pool_resources,
+    ("GET", _VOLUMES): volumes.listing,
+    ("GET", f"{_VOLUMES}/custom"): volumes.custom_listing,
+    ("POST", f"{_VOLUMES}/custom"): volumes.create,
+    ("GET", f"{_VOLUMES}/custom/*"): volumes.read,
+    ("DELETE", f"{_VOLUMES}/custom/*"): volumes.delete,
+    ("GET", "instances"): instances.listing,
+    ("POST", "instances"): creation.create,
+    ("GET", "instances/*"): instances.read,
+    ("PUT", "instances/*"): instances.replace,
+    ("PATCH", "instances/*"): instances.patch,
+    ("POST", "instances/*"): instances.rename,
+    ("DELETE", "instances/*"): instances.delete,
+    ("GET", "instances/*/state"): power.read,
+    ("PUT", "instances/*/state"): power.change,
+    ("GET", "images"): images.listing,
+    ("POST", "images"): images.upload,
+    ("GET", "images/*"): images.read,
+    ("GET", "images/*/export"): images.export,
+    ("DELETE", "images/*"): images.delete,
+    ("GET", "operations"): operations.listing,
+    ("GET", "operations/*/wait"): operations.wait,
+}
+
+
+def answer(lxd: Lxd, request: Request, *, trusted: bool = True) -> Answer:
+    """Answers 403 to all but `GET /1.0` without a trusted certificate, and 501 to what the double does not model."""
+    if not trusted:
+        is_public = request.method == "GET" and not request.parts
+        return server.about(lxd, request, trusted=False) if is_public else error(403, "not authorized")
+    try:
+        handler, parts = _find(request)
+        with lxd.lock:
+            return handler(lxd, request, *parts)
+    except Refused as refused:
+        return error(refused.status, refused.message)
+    except NotModelled as missing:
+        return error(501, f"The double of LXD does not model {missing}.")
+
+
+def _find(request: Request) -> tuple[Handler, list[str]]:
+    for (method, pattern), handler in _ROUTES.items():
+        wanted = pattern.split("/") if pattern else []
+        if method == request.method and len(wanted) == len(request.parts):
+            pairs = list(zip(wanted, request.parts, strict=True))
+            if all(part in {"*", given} for part, given in pairs):
+                return handler, [given for part, given in pairs if part == "*"]
+    raise NotModelled(f"{request.method} /1.0/{'/'.join(request.parts)}")

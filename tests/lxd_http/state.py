@@ -1,0 +1,148 @@
+"""The objects of the server: instances, storage volumes, images and operations."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from attrs import define, field
+
+from tests.lxd_http.messages import API, DEFAULT_PROJECT, Refused
+
+RUNNING, STOPPED, FROZEN = 103, 102, 110
+STATUS = {RUNNING: "Running", STOPPED: "Stopped", FROZEN: "Frozen"}
+VM = "virtual-machine"
+POOL = "default"
+NETWORK = "lxdbr0"
+NEVER = "0001-01-01T00:00:00Z"
+
+Devices = dict[str, dict[str, str]]
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
+@define
+class Disk:
+    """`content` is followed by zeros."""
+
+    size_bytes: int
+    content: bytes = b""
+
+
+@define(kw_only=True)
+class Instance:
+    name: str
+    project: str
+    architecture: str
+    description: str
+    profiles: list[str]
+    config: dict[str, str]
+    devices: Devices
+    root: Disk
+    status_code: int = STOPPED
+    created_at: str = field(factory=now)
+
+    @property
+    def url(self) -> str:
+        return url_of("instances", self.name, self.project)
+
+
+@define(kw_only=True)
+class Volume:
+    """A custom volume."""
+
+    pool: str
+    name: str
+    project: str
+    content_type: str
+    config: dict[str, str]
+    disk: Disk
+
+
+@define(kw_only=True)
+class Image:
+    """`metadata` and `disk` are the two files of a split image of a VM."""
+
+    fingerprint: str
+    project: str
+    architecture: str
+    properties: dict[str, str]
+    created_at: str
+    metadata: bytes
+    disk: bytes
+    aliases: list[str] = field(factory=list)
+    uploaded_at: str = field(factory=now)
+
+
+@define
+class Lxd:
+    """The server. `lock` is held for each request, so that each sees the objects as the one before left them."""
+
+    instances: dict[tuple[str, str], Instance] = field(factory=dict)  # by project and name
+    volumes: dict[tuple[str, str, str], Volume] = field(factory=dict)  # by project, pool and name
+    images: dict[tuple[str, str], Image] = field(factory=dict)  # by project and fingerprint
+    operations: dict[str, dict[str, Any]] = field(factory=dict)
+    projects: set[str] = field(factory=lambda: {DEFAULT_PROJECT})
+    pools: set[str] = field(factory=lambda: {POOL})
+    profiles: dict[str, dict[str, Any]] = field(
+        factory=lambda: {
+            "default": {
+                "config": {},
+                "devices": {
+                    "root": {"type": "disk", "path": "/", "pool": POOL},
+                    "eth0": {"type": "nic", "network": NETWORK},
+                },
+            }
+        }
+    )
+    lock: threading.RLock = field(factory=threading.RLock)
+    listeners: list[Callable[[Mapping[str, Any]], None]] = field(factory=list)
+
+    def instance(self, name: str, project: str) -> Instance:
+        found = self.instances.get((project, name))
+        if found is None:
+            raise Refused(404, "Instance not found")
+        return found
+
+    def check_project(self, project: str) -> None:
+        if project not in self.projects:
+            raise Refused(404, f'Failed to load project "{project}": Project not found')
+
+    def check_pool(self, pool: str) -> None:
+        if pool not in self.pools:
+            raise Refused(404, "Storage pool not found")
+
+    def expanded_devices(self, one: Instance) -> Devices:
+        """Those of its profiles, and over them its own."""
+        found: Devices = {}
+        for profile in one.profiles:
+            found |= self.profiles[profile]["devices"]
+        return found | one.devices
+
+    def expanded_config(self, one: Instance) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for profile in one.profiles:
+            found |= self.profiles[profile]["config"]
+        return found | one.config
+
+    def report(self, action: str, one: Instance, context: Mapping[str, str] | None = None) -> None:
+        """Sends a lifecycle event to all who listen."""
+        about = {"action": f"instance-{action}", "source": one.url}
+        event = {
+            "type": "lifecycle",
+            "timestamp": now(),
+            "location": "none",
+            "project": one.project,
+            "metadata": {**about, "context": dict(context)} if context else about,
+        }
+        for listener in tuple(self.listeners):
+            listener(event)
+
+
+def url_of(kind: str, name: str, project: str) -> str:
+    query = "" if project == DEFAULT_PROJECT else f"?project={project}"
+    return f"{API}/{kind}/{name}{query}"

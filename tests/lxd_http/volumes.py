@@ -1,0 +1,98 @@
+"""Storage volumes: custom ones, and those of instances, which only the listing of a pool shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rackd.drivers.lxd.inventory.config_values import size_bytes
+from tests.lxd_http.messages import Answer, Refused, Request, etag_of, sync
+from tests.lxd_http.state import NEVER, VM, Disk, Lxd, Volume
+
+
+def listing(lxd: Lxd, request: Request, pool: str) -> Answer:
+    lxd.check_pool(pool)
+    everywhere = request.query.get("all-projects") == "true"
+    custom = [_view(lxd, one) for one in lxd.volumes.values() if one.pool == pool]
+    instances = [
+        _about(one.name, VM, one.project, used_by=[one.url])
+        for one in lxd.instances.values()
+        if any(device.get("path") == "/" and device["pool"] == pool for device in lxd.expanded_devices(one).values())
+    ]
+    return sync([one for one in custom + instances if everywhere or one["project"] == request.project])
+
+
+def custom_listing(lxd: Lxd, request: Request, pool: str) -> Answer:
+    lxd.check_project(request.project)
+    lxd.check_pool(pool)
+    found = [one for one in lxd.volumes.values() if (one.pool, one.project) == (pool, request.project)]
+    return sync([_view(lxd, one) for one in found])
+
+
+def read(lxd: Lxd, request: Request, pool: str, name: str) -> Answer:
+    found = _find(lxd, request, pool, name)
+    return sync(_view(lxd, found), etag=etag_of(found.name, found.config))
+
+
+def create(lxd: Lxd, request: Request, pool: str) -> Answer:
+    lxd.check_project(request.project)
+    lxd.check_pool(pool)
+    body = request.body()
+    name, config = str(body["name"]), dict(body.get("config") or {})
+    if "/" in name:
+        raise Refused(400, "Storage volume names may not contain slashes")
+    if (request.project, pool, name) in lxd.volumes:
+        raise Refused(409, "Volume by that name already exists")
+    try:
+        size = size_bytes(config["size"]) if "size" in config else 0
+    except ValueError as error:
+        reason = f'Invalid value for volume "{request.project}_{name}" option "size": Invalid value: {config["size"]}'
+        raise Refused(500, reason) from error
+    lxd.volumes[request.project, pool, name] = Volume(
+        pool=pool,
+        name=name,
+        project=request.project,
+        content_type=str(body.get("content_type") or "filesystem"),
+        config=config,
+        disk=Disk(size_bytes=size),
+    )
+    return sync({})
+
+
+def delete(lxd: Lxd, request: Request, pool: str, name: str) -> Answer:
+    found = _find(lxd, request, pool, name)
+    if _users(lxd, found):
+        raise Refused(400, "The storage volume is still in use")
+    del lxd.volumes[found.project, found.pool, found.name]
+    return sync({})
+
+
+def _find(lxd: Lxd, request: Request, pool: str, name: str) -> Volume:
+    lxd.check_pool(pool)
+    found = lxd.volumes.get((request.project, pool, name))
+    if found is None:
+        raise Refused(404, "Storage pool volume not found")
+    return found
+
+
+def _users(lxd: Lxd, volume: Volume) -> list[str]:
+    return [
+        one.url
+        for one in lxd.instances.values()
+        if one.project == volume.project
+        and any(
+            (device.get("pool"), device.get("source")) == (volume.pool, volume.name)
+            for device in lxd.expanded_devices(one).values()
+        )
+    ]
+
+
+def _view(lxd: Lxd, one: Volume) -> dict[str, Any]:
+    about = _about(one.name, "custom", one.project, used_by=_users(lxd, one))
+    return {**about, "config": one.config, "content_type": one.content_type}
+
+
+def _about(name: str, kind: str, project: str, *, used_by: list[str]) -> dict[str, Any]:
+    return {
+        "config": {}, "description": "", "name": name, "type": kind, "used_by": used_by, "location": "none",
+        "content_type": "block", "project": project, "created_at": NEVER,
+    }  # fmt: skip
