@@ -1,4 +1,4 @@
-"""Compares what two discovery runs found of one server, whose disks and interfaces other tests use meanwhile."""
+"""Compares what two discovery runs found of one server, whose disks the machine uses meanwhile."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from common.values import HostFacts
 
 
 def without_other_use(facts: HostFacts) -> HostFacts:
-    """The facts without what may change between two discovery runs.
-
-    This is the space that others than guests use, and interfaces: parallel tests add bridges, and ports of guests.
-    """
+    """The facts without the space that others than guests use on the pools' disks."""
     pools = tuple(evolve(pool, used_elsewhere_bytes=0) for pool in facts.storage_pools)
-    return evolve(facts, storage_pools=pools, networks=(), network_devices=())
+    return evolve(facts, storage_pools=pools)

@@ -9,9 +9,6 @@ from pathlib import Path
 import pytest
 
 LAB_DIR = Path(os.environ.get("LAB_DIR", "/tmp/hypervisor-lab"))  # noqa: S108  the lab script's own default
-# What parallel tests may add or remove on this machine: a refresh makes a call for each. LXD's makes none for guests'.
-OTHER_INTERFACES = 30  # bridges of LXD servers, and ports of guests
-OTHER_BRIDGES = 10
 SSH_PORT = int(os.environ.get("LAB_SSH_PORT", "2222"))
 HUGE_PAGES = Path("/proc/sys/vm/nr_hugepages")
 _LIBVIRT_SOCKET = Path("/run/libvirt/libvirt-sock")

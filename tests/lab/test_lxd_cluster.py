@@ -34,7 +34,6 @@ def test_each_member_is_one_server_at_any_address(lxd_cluster: Members, cluster_
     facts = direct.discover().facts
     found = through.discover().facts
     assert without_other_use(facts) == without_other_use(found)
-    assert set(facts.networks) & set(found.networks), "interfaces of its own; those of parallel tests come and go"
     assert facts.cluster_member == second.name
     assert other.discover().facts.server_identity != facts.server_identity
     assert [(one.name, one.address, one.online) for one in facts.cluster_members] == [
