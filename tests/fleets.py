@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -20,6 +21,7 @@ from regiond.placement.model import (
     Requirements,
 )
 from tests.fleet_networks import interfaces, nics
+from tests.oracle import claimable, cores_of, memory_of
 
 ZONES = ("default", "east", "north")
 POOLS = ("default", "lab", "web")
@@ -57,6 +59,28 @@ def requirements(random: Random, *, hosts: int) -> Requirements:
         huge_page_size_kib=random.choice((None, None, *PAGE_SIZES_KIB)) if huge_pages else None,
         one_numa_node=random.randint(0, 1) == 0 if huge_pages or pins is not None else False,
     )
+
+
+def at_a_boundary(random: Random, wanted: Requirements, hosts: Sequence[Candidate]) -> Requirements:
+    """The requirements, half of the amounts replaced by what one of the hosts has free, or by one unit more or less."""
+    host = random.choice(hosts)
+    cores, memory_mib = cores_of(host), memory_of(host)
+    cores_free = min(cores, claimable(cores, host.cpu_over_commit_ratio) - host.cores_claimed)
+    free_mib = min(memory_mib, claimable(memory_mib, host.memory_over_commit_ratio) - host.memory_mib_claimed)
+    if wanted.pins is None and random.randint(0, 1):
+        wanted = evolve(wanted, cores=_near(random, cores_free))
+    if not wanted.huge_pages and random.randint(0, 1):
+        wanted = evolve(wanted, memory_mib=_near(random, free_mib))
+    if host.storage_pools and random.randint(0, 1):
+        number, pool = random.randrange(len(wanted.disks)), random.choice(host.storage_pools)
+        before = sum(disk.size_bytes for disk in wanted.disks[:number])
+        disk = evolve(wanted.disks[number], size_bytes=_near(random, pool.free_bytes - random.choice((0, before))))
+        wanted = evolve(wanted, disks=(*wanted.disks[:number], disk, *wanted.disks[number + 1 :]))
+    return wanted
+
+
+def _near(random: Random, amount: int) -> int:
+    return max(1, amount + random.choice((-1, 0, 1)))
 
 
 def _pins(random: Random) -> PinRequirement | None:

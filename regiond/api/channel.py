@@ -146,7 +146,7 @@ class LimitedChannel(HTTPChannel):
 
     def _send100Continue(self) -> None:  # noqa: N802  # Twisted's name
         if self._admission is None:
-            HTTPChannel._send100Continue(self)
+            HTTPChannel._send100Continue(self)  # noqa: SLF001  # the method of the base class
         else:
             self._awaits_continue = True
 
@@ -164,7 +164,7 @@ class LimitedChannel(HTTPChannel):
             return
         if self._awaits_continue:
             self._awaits_continue = False
-            HTTPChannel._send100Continue(self)
+            HTTPChannel._send100Continue(self)  # noqa: SLF001  # the method of the base class
         self._networkProducer.resumeProducing()
 
     def _end_within(self, seconds: float | None) -> None:

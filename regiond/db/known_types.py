@@ -24,6 +24,11 @@ _COMPOSITE = b"c"  # rows of the system catalog, whose columns differ between re
 _known: dict[frozenset[int], list[asyncpg.Record]] = {}
 
 
+def forget() -> None:
+    """Makes the next connection ask again, as in a new process."""
+    _known.clear()
+
+
 class Connection(_Connection):
     """A connection of asyncpg that remembers PostgreSQL's own types for the whole process."""
 

@@ -134,7 +134,8 @@ class Attempt:
 
     async def note(self, message: str, **facts: Any) -> None:
         async with self._database.transaction() as db:
-            await self._log(db, self._step, message, facts)
+            if not await lease_store.note(db, self._operation, self._owner, self._step, message, facts):
+                raise LeaseLost
 
     async def _log(self, db: Db, step: str | None, message: str, facts: Mapping[str, Any]) -> None:
         await lease_store.append_log(db, self._operation.id, self._operation.attempt, step, message, facts)

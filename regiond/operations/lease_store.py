@@ -19,6 +19,12 @@ LEASE_S = 15.0
 
 _LOG = "insert into operation_log (operation_id, attempt, step, message, details) values ($1, $2, $3, $4, $5)"
 
+_NOTE = """
+    insert into operation_log (operation_id, attempt, step, message, details)
+    select id, attempt, $4, $5, $6 from operation
+     where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
+"""
+
 # Due operations without a valid lease. At most 4 per host at a time, so that a host that hangs cannot occupy the whole
 # process. If only another live region has a rack that reaches the host, the operation is left to that region.
 _ACQUIRE = """
@@ -195,6 +201,14 @@ async def release_leases(db: Db, owner: UUID, *, except_ids: Iterable[int] = ())
 
 async def record_step(db: Db, operation: Operation, owner: UUID, name: str, *, reaches_host: bool) -> bool:
     return _updated(await db.execute(_RECORD_STEP, operation.id, operation.attempt, owner, name, reaches_host))
+
+
+async def note(
+    db: Db, operation: Operation, owner: UUID, step: str | None, message: str, details: Mapping[str, Any]
+) -> bool:
+    """Adds a line to the log that belongs to no other change. One beside a change needs only `append_log`."""
+    lease = (operation.id, operation.attempt, owner)
+    return await db.execute(_NOTE, *lease, step, message, dict(details)) == "INSERT 0 1"
 
 
 async def record_host_not_reached(db: Db, operation: Operation, owner: UUID) -> bool | None:

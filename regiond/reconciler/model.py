@@ -82,7 +82,8 @@ class Discrepancy:
 
         With policy `approval`, also None if `found` or `remedy` has changed: approval covers exactly what was shown.
         """
-        return next((one for one in found if one is not None and one._identity == self._identity), None)
+        identity = self._identity
+        return next((one for one in found if one is not None and one._identity == identity), None)  # noqa: SLF001  # ours
 
     @property
     def _identity(self) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ from tests.waiting import eventually, settle
 
 TAG = {"name": "fast"}
 PASSWORD = "vault-orbit-kettle-91"  # noqa: S105  # of an account of the test
+TIED = "select o.kind from idempotency_key k join operation o on o.id = k.operation_id where k.key = $1"
 OVERDUE = "update idempotency_key set lease_ends_at = now() - interval '1 second'"
 
 
@@ -218,6 +219,45 @@ async def test_a_repeated_refresh_does_not_refresh_again(innkeeper: Deployment) 
     assert await innkeeper.ended(first["id"]) == "succeeded"
     again = await client.send("POST", f"vm-hosts/{host['id']}/", **refresh)
     assert (json_of(again)["id"], json_of(again)["state"], is_replayed(again)) == (first["id"], "succeeded", True)
+
+
+async def test_each_request_that_opens_an_operation_ties_its_key_to_it(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    kept, gone, forgotten = [(await innkeeper.compose(host["id"]))["system_id"] for _ in range(3)]
+    requests: tuple[tuple[str, str, str, str | None, dict[str, str]], ...] = (
+        ("compose", "POST", f"vm-hosts/{host['id']}/", "compose", {}),
+        ("allocate", "POST", "machines/", "allocate", {"system_id": kept}),
+        ("power", "POST", f"machines/{kept}/", "power_on", {}),
+        ("release", "POST", f"machines/{kept}/", "release", {}),
+        ("refresh", "POST", f"machines/{kept}/", "commission", {}),
+        ("refresh", "POST", f"vm-hosts/{host['id']}/", "refresh", {}),
+        ("bulk", "POST", "machines/", "bulk", {"action": "power_on", "machines": kept}),
+        ("delete", "DELETE", f"machines/{gone}/", None, {}),
+        ("forget", "POST", f"machines/{forgotten}/", "forget", {}),
+        ("remove_host", "DELETE", f"vm-hosts/{host['id']}/", None, {}),
+    )
+    client, database = Client.of(innkeeper), components(innkeeper).database
+    for number, (kind, method, path, op, form) in enumerate(requests):
+        reply = await client.send(method, path, op=op, form=form or None, once=f"{number}")
+        assert 200 <= reply.status < 300, (kind, reply)
+        assert await fetchval(database, TIED, f"{number}") == kind
+
+
+async def test_a_release_or_deletion_that_joins_another_ties_its_key_too(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    system_id = (await innkeeper.compose(host["id"]))["system_id"]
+    client, database = Client.of(innkeeper), components(innkeeper).database
+    await client.send("POST", "machines/", op="allocate", form={"system_id": system_id}, once=None)
+    await innkeeper.stop_rack("rack")
+    for kind, method, op in (("release", "POST", "release"), ("delete", "DELETE", None)):
+        later = {"op": op, "prefer": "respond-async"}
+        replies = [await client.send(method, f"machines/{system_id}/", once=f"{kind} {n}", **later) for n in (1, 2)]
+        opened = {json_of(reply)["id"] for reply in replies}
+        assert len(opened) == 1
+        assert [await fetchval(database, TIED, f"{kind} {n}") for n in (1, 2)] == [kind, kind]
+        await innkeeper.start_rack("rack")
+        await innkeeper.ended(*opened)
+        await innkeeper.stop_rack("rack")
 
 
 async def test_who_lost_the_role_does_not_get_the_answer(rackless: Deployment) -> None:

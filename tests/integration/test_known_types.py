@@ -12,8 +12,8 @@ pytestmark = pytest.mark.database
 
 
 @pytest.fixture(autouse=True)
-def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(known_types, "_known", {})
+def nothing_known() -> None:
+    known_types.forget()
 
 
 async def asked(dsn: str, query: str, value: object) -> list[bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 from urllib.parse import urlencode
 
 from attrs import field, fields_dict, frozen
@@ -19,6 +19,7 @@ from regiond.api.registry import SERVED
 from regiond.api.replies import Reply
 from regiond.api.request import ApiRequest
 from regiond.api.services import Services
+from tests.signatures import check_call, has_method
 from tests.unit.answers import ANSWERS
 from tests.unit.answers.accounts import ADMIN_KEY
 from tests.unit.idempotency_double import KeysInMemory
@@ -26,6 +27,13 @@ from tests.unit.idempotency_double import KeysInMemory
 T = TypeVar("T")
 
 NOW_S = 1_800_000_000.0
+
+
+PROTOCOLS: Mapping[str, type] = {
+    name: protocol
+    for name, protocol in get_type_hints(Services).items()
+    if name in {*fields_dict(Services)} - {"caller"}
+}
 
 
 @frozen
@@ -38,15 +46,23 @@ class ServiceCall:
 
 
 class Recorder:
-    """A double of one service: any method records the call and returns or raises its configured answer."""
+    """A double of one service: each method records the call and returns or raises its configured answer.
 
-    def __init__(self, service: str, calls: list[ServiceCall], answers: Mapping[str, Any]) -> None:
+    It has the methods of `protocol`, and accepts the arguments that they accept.
+    """
+
+    def __init__(self, service: str, protocol: type, calls: list[ServiceCall], answers: Mapping[str, Any]) -> None:
         self._service = service
+        self._protocol = protocol
         self._calls = calls
         self._answers = answers
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
+        if not has_method(self._protocol, name):
+            raise AttributeError(f"{self._protocol.__name__} has no method {name}")
+
         async def call(*args: Any, **named: Any) -> Any:
+            check_call(self._protocol, name, args, named)
             key = f"{self._service}.{name}"
             self._calls.append(ServiceCall(key, args, named))
             answer = self._answers[key]
@@ -111,7 +127,7 @@ class ApiDouble:
 
     def services(self) -> Services:
         recorders: dict[str, Any] = {
-            name: Recorder(name, self.calls, self.answers) for name in fields_dict(Services) if name != "caller"
+            name: Recorder(name, protocol, self.calls, self.answers) for name, protocol in PROTOCOLS.items()
         }
         return Services(**{**recorders, "idempotency_keys": self.keys})
 

@@ -127,6 +127,21 @@ async def test_call_classes_never_overlap_on_one_machine(rig: Rig) -> None:
     assert await asyncio.gather(first, *waiting) == ["1.0"] * (1 + len(CallClass))
 
 
+async def test_a_queued_call_waits_for_one_that_has_begun_on_its_machine(rig: Rig) -> None:
+    """The later call needs another slot, so it begins while the earlier one is still queued."""
+    machine = uuid4()
+    other_gate, other = await rig.block()
+    queued = asyncio.ensure_future(rig.run(reach, machine_id=machine))
+    await eventually(lambda: rig.executor.queued_calls(1, CallClass.ORDERED) == 2)
+    gate, begun = await rig.block(machine_id=machine, call_class=CallClass.LONG_RUNNING)
+    other_gate.open.set()
+    assert await other == "1.0"
+    assert await rig.run(reach) == "1.0"  # the queued call has given up its slot
+    assert not queued.done()
+    gate.open.set()
+    assert (await begun, await queued) == ("1.0", "1.0")
+
+
 async def test_a_call_on_a_machine_that_has_moved_to_another_host_is_waited_for(rig: Rig) -> None:
     machine = uuid4()
     gate, call = await rig.block(host_id=1, machine_id=machine)

@@ -97,8 +97,32 @@ async def test_a_cancelled_call_is_abandoned_after_the_grace(rig: Rig) -> None:
     rig.executor = rig.make(cancel_grace_s=0.02)
     _, cancelled = await rig.block()
     cancelled.cancel()
-    await eventually(lambda: rig.executor.abandoned_calls(1) == 1)
+    await eventually(lambda: rig.executor.abandoned_calls(1) == 1, deadline_s=LONG_S / 2)  # long before its deadline
     assert await rig.run(reach) == "1.0"
+
+
+async def test_a_cancelled_call_is_abandoned_at_its_deadline_within_the_grace(rig: Rig) -> None:
+    rig.executor = rig.make(cancel_grace_s=LONG_S)
+    _, cancelled = await rig.block(deadline_s=0.3)
+    cancelled.cancel()
+    await eventually(lambda: rig.executor.abandoned_calls(1) == 1, deadline_s=LONG_S / 2)
+    assert await rig.run(reach) == "1.0"
+
+
+async def test_a_cancelled_call_that_returns_within_the_grace_is_not_abandoned(rig: Rig) -> None:
+    rig.executor = rig.make(cancel_grace_s=0.2)
+    gate, cancelled = await rig.block()
+    cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    gate.open.set()
+    for thread in threading.enumerate():
+        if thread.name == "host-test":
+            thread.join()  # its result is there before the grace can end
+    await asyncio.sleep(0.2)  # the timer of the grace comes before this one
+    assert rig.executor.abandoned_calls(1) == 0
+    assert await rig.run(reach) == "1.0"
+    assert len(rig.opened) == 1
 
 
 async def test_a_call_cancelled_in_the_queue_never_runs(rig: Rig) -> None:

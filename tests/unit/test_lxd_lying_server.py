@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from common.errors import HostUnreachable, InnkeeperError
+from common.errors import DriverFailed, HostUnreachable, InnkeeperError
 from common.lxd_address import LxdAddress
 from rackd.drivers.lxd.connection.client import Client, Scope
 from rackd.drivers.lxd.connection.events import listen
@@ -80,11 +80,19 @@ def served(
         server.server_close()
 
 
-def client_of(port: int, large_bodies: LargeBodies | None = None) -> Client:
+class PlainAddress(LxdAddress):
+    """Where a server serves plain HTTP, which no address that is parsed can name."""
+
+    @property
+    def normalised(self) -> str:
+        return f"http://{self.host_and_port}"
+
+
+def client_of(port: int, large_bodies: LargeBodies | None = None, *, kind: type[LxdAddress] = LxdAddress) -> Client:
     pair = key_pair()
     tls = context(pinned_pem=pair.certificate_pem, certificate_pem=pair.certificate_pem, key_pem=pair.key_pem)
     return Client(
-        LxdAddress(host="127.0.0.1", port=port), tls, pair.certificate_pem, closing=threading.Event(), read_s=10.0,
+        kind(host="127.0.0.1", port=port), tls, pair.certificate_pem, closing=threading.Event(), read_s=10.0,
         large_body=(large_bodies or LargeBodies()).lock_of(pair.certificate_pem),
     )  # fmt: skip
 
@@ -116,12 +124,13 @@ def test_a_redirect_of_the_event_stream_is_an_error() -> None:
         assert leaked == []
 
 
-def test_the_client_has_no_way_to_speak_plain_http() -> None:
+@pytest.mark.parametrize("ask", [Client.server, lambda client: client.get("instances")], ids=["server", "get"])
+def test_the_client_has_no_way_to_speak_plain_http(ask: Callable[[Client], object]) -> None:
     with served(tls=False) as (port, received):
-        client = client_of(port)
+        client = client_of(port, kind=PlainAddress)
         try:
-            with pytest.raises(Exception, match="No connection adapters"):
-                client._session.get(f"http://127.0.0.1:{port}/1.0")
+            with pytest.raises(DriverFailed, match="No connection adapters"):
+                ask(client)
         finally:
             client.close()
         assert received == []

@@ -25,7 +25,7 @@ from regiond.placement.model import (
 )
 from regiond.placement.reason_phrases import NAMED_IN_REASON
 from regiond.placement.service import explain, parse_storage, place, required_functions
-from tests.fleets import fleet, requirements
+from tests.fleets import at_a_boundary, fleet, requirements
 from tests.oracle import NumaWay, fits, nic_ways, numa_ways, physical_cores, storage
 from tests.oracle_reasons import is_true
 from tests.unit import candidates
@@ -39,7 +39,8 @@ EXAMPLES = int(os.environ.get("ORACLE_EXAMPLES", "500"))
 @settings(max_examples=EXAMPLES)
 @given(random=st.randoms(use_true_random=True))
 def test_placement_agrees_with_the_oracle_and_every_reason_is_true(random: Random) -> None:
-    hosts, wanted = fleet(random, hosts=HOSTS), requirements(random, hosts=HOSTS)
+    hosts = fleet(random, hosts=HOSTS)
+    wanted = at_a_boundary(random, requirements(random, hosts=HOSTS), hosts)
     placement = place(wanted, hosts)
     by_id = {host.id: host for host in hosts}
     fitting = {host.id for host in hosts if fits(wanted, host)}

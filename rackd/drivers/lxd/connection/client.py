@@ -97,7 +97,7 @@ class _PinnedAdapter(HTTPAdapter):
                     "Innkeeper does not follow. Add the host with the address of the LXD server itself."
                 )
             # What requests itself sets when it has read a body.
-            response._content = (
+            response._content = (  # noqa: SLF001  # there is no public setter
                 read_beginning(response, server=self._address.normalised)
                 if options.get("stream")
                 else read_body(response, server=self._address.normalised, large=self._large_body)
