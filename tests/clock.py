@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import Awaitable, Coroutine, Generator
+from typing import Any, TypeVar
 
-import pytest
 from attrs import define
+
+from tests.waiting import eventually
+
+T = TypeVar("T")
 
 
 @define
@@ -20,16 +24,60 @@ class Clock:
         return self.now
 
 
-@asynccontextmanager
-async def later(seconds: float) -> AsyncIterator[None]:
-    """In the block it is that much later for the event loop; what was due in that time has run.
+class _Moved:
+    """Replaces `time.monotonic`, which is also the clock of the event loop, from the first `advance` on."""
 
-    A deadline that a busy machine cannot miss then ends at once where the test wants it to.
+    def __init__(self) -> None:
+        self._real = time.monotonic
+        self.by_s = 0.0
+
+    def __call__(self) -> float:
+        return self._real() + self.by_s
+
+
+_moved = _Moved()
+
+
+async def advance(seconds: float) -> None:
+    """From now on it is that much later for `time.monotonic` and the event loop; timers due by then have run.
+
+    A deadline that a busy machine cannot miss then ends at once where the test wants it to. PostgreSQL's clock is not
+    moved. Statements in progress end before, so that none misses its deadline. The clock never goes back, not even
+    after the test: a timer that was set meanwhile would be late.
     """
-    loop = asyncio.get_running_loop()
-    time = loop.time
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "time", lambda: time() + seconds)
-        for _ in range(2):  # timers that are due are called behind what was ready before
-            await asyncio.sleep(0)
-        yield
+    await eventually(lambda: not any(_is_in_database(task) for task in asyncio.all_tasks()), every_s=0.0)
+    time.monotonic = _moved
+    _moved.by_s += seconds
+    for _ in range(2):  # timers that are due are called behind what was ready before
+        await asyncio.sleep(0)
+
+
+async def in_no_time(work: Awaitable[T], *, step_s: float = 1.0) -> T:
+    """Returns or raises what `work` does, while time passes as fast as the event loop can follow: see `advance`.
+
+    For work that only waits for timers. A thread or another process does not work faster, so their callers' deadlines
+    come near.
+    """
+    task = asyncio.ensure_future(work)
+
+    async def has_ended() -> bool:
+        if not task.done():
+            await advance(step_s)
+        return task.done()
+
+    try:
+        await eventually(has_ended)
+    finally:
+        task.cancel()
+    return await task
+
+
+def _is_in_database(task: asyncio.Task[Any]) -> bool:
+    """Whether the task awaits asyncpg."""
+    awaited: Any = task.get_coro()
+    while isinstance(awaited, Coroutine | Generator):
+        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
+        if frame is not None and "/asyncpg/" in frame.f_code.co_filename:
+            return True
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
+    return False

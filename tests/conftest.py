@@ -40,9 +40,21 @@ hypothesis.settings.load_profile("ci")
 def _in_task(
     test: Callable[..., Coroutine[Any, Any, None]], deadline_s: float, *args: Any, **kwargs: Any
 ) -> Deferred[None]:
+    from twisted.internet import reactor  # not before pytest has installed its reactor
+
     async def bounded() -> None:
-        async with asyncio.timeout(deadline_s):
+        task = asyncio.current_task()
+        assert task is not None
+        limit = reactor.callLater(deadline_s, task.cancel)  # type: ignore[attr-defined]  # a clock that no test moves
+        try:
             await test(*args, **kwargs)
+        except asyncio.CancelledError as error:
+            if limit.active():
+                raise
+            raise TimeoutError(f"the test has not ended within {deadline_s} s") from error
+        finally:
+            if limit.active():
+                limit.cancel()
 
     return Deferred.fromFuture(asyncio.ensure_future(bounded()))
 

@@ -22,7 +22,7 @@ from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.https.service import CertificateFiles, HttpsCertificate
 from tests.certificate_pairs import DAY, Pair, make_pair
-from tests.clock import later
+from tests.clock import advance
 from tests.integration.test_api_http import BASE, Client, serve
 from tests.unit.api_double import ApiDouble
 from tests.waiting import eventually, settle
@@ -154,7 +154,8 @@ async def test_a_handshake_has_a_deadline_however_slowly_it_goes_on(
 
 
 async def test_a_connection_outlives_the_deadline_of_its_handshake(served: Served) -> None:
-    async with served.connected() as (reader, writer), later(2 * channel.HANDSHAKE_S):
+    async with served.connected() as (reader, writer):
+        await advance(2 * channel.HANDSHAKE_S)
         writer.write(served.client.encode("GET", VERSION, body=b"", signed=False, host="r"))
         assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
 

@@ -30,7 +30,7 @@ from common.rpc.connection import MAX_UNSENT_BYTES, Address, Limits, Link, LinkP
 from common.rpc.tls import MemberTls
 from regiond.racks.authority import Authority
 from regiond.racks.listener import MAX_LINKS_OF_RACK
-from tests.clock import later
+from tests.clock import advance
 from tests.integration.linked import (
     BUG,
     COUNT,
@@ -109,11 +109,11 @@ async def test_cancelling_the_caller_cancels_the_handler(region: Region, rack: D
 async def test_the_deadline_ends_the_call_on_both_ends(region: Region, rack: Dialled) -> None:
     call = asyncio.create_task(rack.link.call(STUCK, Text(text="late"), deadline_s=30))
     await eventually(lambda: region.behaviour.started)
-    async with later(30):
-        with pytest.raises(DeadlineExceeded):
-            await call
-        assert await eventually(lambda: region.behaviour.stopped) == ["late"]
-        assert await eventually(lambda: rack.link.is_idle)
+    await advance(30)
+    with pytest.raises(DeadlineExceeded):
+        await call
+    assert await eventually(lambda: region.behaviour.stopped) == ["late"]
+    assert await eventually(lambda: rack.link.is_idle)
 
 
 async def test_a_lost_link_fails_the_call_and_cancels_the_handler(region: Region, rack: Dialled) -> None:

@@ -54,6 +54,11 @@ class RefreshSchedule:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def tick(self) -> None:
+        """Refreshes hosts that are due now, as the schedule does while it runs; returns when these refreshes ended."""
+        await self._start_due()
+        await asyncio.gather(*self._running)
+
     async def request_refresh(self, host_id: int) -> None:
         """Requests a refresh after an event: at once, but only a second after another one has ended.
 
