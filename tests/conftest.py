@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+import structlog
 from twisted.internet.defer import Deferred
 
 from tests.waiting import settle
@@ -35,6 +36,16 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.register_profile("long", hypothesis.settings.get_profile("ci"), max_examples=20_000)
 hypothesis.settings.load_profile("ci")
+
+
+# By default structlog renders an exception with the values of all variables, which can take seconds.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 def _in_task(
