@@ -5,7 +5,7 @@ Every test belongs to exactly one area. `postgresql-15` repeats tests of the reg
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Set
 from enum import StrEnum
 
 from attrs import frozen
@@ -84,12 +84,12 @@ AREAS = {area.name: area for area in (FIRST_TIER, *DEEP)}
 
 _BOOTS = {"test_clients_lxd.py", "test_deployed_vm_hosts.py", "test_deployment_libvirt.py", "test_deployment_lxd.py"}
 _LXD_WITHOUT_ITS_NAME = {"test_packet_capture.py"}
-# The host of a contract test, by the id of its parameter.
-_AREA_OF_HOST = {"lxd": FIRST, "lxd-cluster": "lxd", "libvirt-qemu": "libvirt"}
+# The host of a contract test is one of its parameters; the first match decides.
+_AREA_OF_HOST = {"lxd-cluster": "lxd", "lxd": FIRST, "libvirt-qemu": "libvirt"}
 
 
-def area_of(path: str, markers: Set[str], parameters: Iterable[str]) -> str:
-    """Returns the area of a test: of its file (`tests/lab/test_lxd.py`), markers and the ids of its parameters."""
+def area_of(path: str, markers: Set[str], parameters: str) -> str:
+    """Returns the area of a test by its file (`tests/lab/test_lxd.py`), markers and parameters (`lxd-cluster-off`)."""
     _, folder, *_, name = path.split("/")
     match folder:
         case "clients":
@@ -105,7 +105,7 @@ def area_of(path: str, markers: Set[str], parameters: Iterable[str]) -> str:
     return _area_by_markers(folder, name, markers, parameters)
 
 
-def _area_by_markers(folder: str, name: str, markers: Set[str], parameters: Iterable[str]) -> str:
+def _area_by_markers(folder: str, name: str, markers: Set[str], parameters: str) -> str:
     if "fault" in markers:
         return "faults"
     if name == "test_dev_run.py":
@@ -113,7 +113,7 @@ def _area_by_markers(folder: str, name: str, markers: Set[str], parameters: Iter
     if "slow" in markers:
         return "slow"
     if "lab" in markers:
-        hosts = [_AREA_OF_HOST[one] for one in parameters if one in _AREA_OF_HOST]
+        hosts = [area for host, area in _AREA_OF_HOST.items() if f"-{host}-" in f"-{parameters}-"]
         area = hosts[0] if hosts else "lxd" if "lxd" in name else "libvirt"
         return "lxd" if area == FIRST and name == "test_console_contract.py" else area
     return "browser" if folder == "browser" and "first_tier" not in markers else FIRST

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 import resource
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -44,16 +44,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _is_in(item: pytest.Item, area: str) -> bool:
     markers = {mark.name for mark in item.iter_markers()}
     path = str(item.path.relative_to(HERE))
-    found = area_of(path, markers, _parameter_ids(item))
+    callspec = getattr(item, "callspec", None)
+    found = area_of(path, markers, "" if callspec is None else str(callspec.id))
     if not path.startswith(AREAS[found].paths):
         raise pytest.UsageError(f"{item.nodeid} belongs to the area {found}, which never collects this file")
     return found in {FIRST, "slow"} and "database" in markers if area == POSTGRESQL else found == area
-
-
-def _parameter_ids(item: pytest.Item) -> Iterable[str]:
-    callspec = getattr(item, "callspec", None)
-    # An id is unique in a test's parameters, but the ids of several parameters are joined by hyphens.
-    return () if callspec is None else (str(one) for one in callspec._idlist)  # pytest has no accessor
 
 
 def _cpu_s() -> float:
