@@ -5,7 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
+
+
+def in_place_of(real: type[T], double: object) -> T:
+    """Returns `double`, typed as the class that it stands for; calls of its methods must be valid calls of `real`.
+
+    The double needs only the methods that the test calls. Its fields and properties are not checked.
+    """
+    return cast(T, _Checked(real, double))
 
 
 def check_call(real: type, name: str, args: tuple[Any, ...], named: Mapping[str, Any]) -> None:
@@ -18,6 +28,29 @@ def check_call(real: type, name: str, args: tuple[Any, ...], named: Mapping[str,
 
 def has_method(real: type, name: str) -> bool:
     return callable(inspect.getattr_static(real, name, None))
+
+
+class _Checked:
+    def __init__(self, real: type, double: object) -> None:
+        self._real = real
+        self._double = double
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Checked) and other._double is self._double
+
+    def __hash__(self) -> int:
+        return id(self._double)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._double, name)
+        if not inspect.ismethod(found):
+            return found
+
+        def call(*args: Any, **named: Any) -> Any:
+            check_call(self._real, name, args, named)
+            return found(*args, **named)
+
+        return call
 
 
 @cache

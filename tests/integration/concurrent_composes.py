@@ -12,11 +12,13 @@ from attrs import define, evolve
 
 from common.compose_request import ComposeRequest
 from regiond.db.pool import Database
+from regiond.machines.compose.placement_queries import PlacementQueries
 from regiond.machines.compose.service import Composer
 from regiond.machines.compose.stages import ComposeStages, build_stages
 from regiond.operations.model import Operation
 from regiond.racks.service import read_installation_id
 from tests.deployment.deployment import Deployment
+from tests.signatures import in_place_of
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -89,8 +91,8 @@ async def stages_on(innkeeper: Deployment, database: ComposerDatabase) -> Compos
     async with components.database.connection() as db:
         installation_id = await read_installation_id(db)
     return build_stages(
-        cast(Any, database), services.hosts, services.groups, cast(Any, racks), installation_id=installation_id,
-        strategy="spread",
+        in_place_of(Database, database), services.hosts, services.groups, cast(Any, racks),
+        installation_id=installation_id, strategy="spread",
     )  # fmt: skip
 
 
@@ -122,7 +124,7 @@ async def compose_in_one_round(
     inner, all_placed = database or ComposerDatabase(innkeeper.region.components.database), asyncio.Event()
     stages = await stages_on(innkeeper, DelayedDatabase(inner.database, inner, all_placed))
     queries = CountedQueries(stages.queries, 1 + len(others), all_placed)
-    composer = composer_of(innkeeper, evolve(stages, queries=cast(Any, queries)))
+    composer = composer_of(innkeeper, evolve(stages, queries=in_place_of(PlacementQueries, queries)))
     leading = asyncio.create_task(compose_all(innkeeper, first, composer=composer))
     await eventually(lambda: queries.placed == 1)
     results = await compose_all(innkeeper, *others, composer=composer)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from common.errors import InnkeeperError, OutOfCapacity, RackUnreachable
 from regiond.machines.allocation.service import Allocator
+from regiond.machines.compose.service import Composer
 from regiond.machines.model import AllocateRequest
 from regiond.operations.model import Operation
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh, rows
 from tests.integration.users import as_user
 from tests.rejections import invalid_fields, rejection
+from tests.signatures import in_place_of
 from tests.waiting import eventually
 
 
@@ -239,7 +241,7 @@ async def test_a_rack_that_connects_during_placement_causes_a_retry(innkeeper: D
     components: Any = innkeeper.region.components
     allocator = Allocator(
         components.database, components.operations, components.services.hosts, components.services.groups,
-        cast(Any, ComposerWithALateRack()),
+        in_place_of(Composer, ComposerWithALateRack()),
     )  # fmt: skip
     with pytest.raises(RackUnreachable, match="no rack is connected"):
         await allocator.start(innkeeper.admin, AllocateRequest())

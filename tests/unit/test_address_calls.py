@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -21,6 +21,7 @@ from regiond.racks.address_calls import AddressCalls
 from regiond.racks.live_links import LiveLinks
 from regiond.racks.reach_model import DisconnectedRack, RackCandidate
 from regiond.racks.unreachable import ZoneCoverage
+from tests.signatures import in_place_of
 
 FIRST, SECOND = uuid4(), uuid4()
 _KEY = base64.b64encode(b"key").decode()
@@ -59,7 +60,7 @@ class Region:
     def __init__(self, first: RackLink, second: RackLink) -> None:
         links = LiveLinks()
         for rack_id, link in ((FIRST, first), (SECOND, second)):
-            links.add(rack_id, cast(Link, link))
+            links.add(rack_id, in_place_of(Link, link))
         self.calls = AddressCalls(links, self, self, self._access_of)
 
     async def _access_of(self, host_id: int) -> HostAccess:

@@ -12,7 +12,9 @@ from regiond.api.endpoint import Endpoint, Permission, Resource
 from regiond.api.replies import Reply
 from regiond.api.services import Services
 from regiond.caller import Caller
+from regiond.groups.service import Groups as GroupService
 from regiond.idempotency.model import MAX_ANSWER_BYTES, StoredKey
+from tests.signatures import in_place_of
 from tests.unit.api_double import ApiDouble, ServiceCall
 from tests.unit.api_samples import ADMIN
 from tests.unit.good_requests import ENDPOINTS, good_fields, name_of, path_of, with_op
@@ -185,7 +187,7 @@ class HiddenPool:
 @define(kw_only=True)
 class ApiOfHiddenPool(ApiDouble):
     def services(self) -> Services:
-        groups: Any = HiddenPool(self.answers["groups.pools"][0])
+        groups = in_place_of(GroupService, HiddenPool(self.answers["groups.pools"][0]))
         return evolve(super().services(), groups=groups)
 
 

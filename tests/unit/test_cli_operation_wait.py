@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
-from typing import Any, cast
+from typing import Any
 
+from innkeeper.http import Api
 from innkeeper.operation_wait import purpose_of, subject_of, wait_for_operation
 from innkeeper.progress import LateNote, Report
 from innkeeper.terminal import Terminal
+from tests.signatures import in_place_of
 
 WAITING = {"state": "waiting", "step": None, "error": {"code": "host_unreachable", "message": "No rack reaches it."}}
 # An operation has the error of its last attempt until it succeeds.
@@ -42,13 +44,13 @@ class PolledRegion:
 async def test_progress_has_the_reason_that_the_region_gives() -> None:
     queued = {"state": "queued", "step": None, "error": None, "wait_reason": "It is queued behind operation 6."}
     region = PolledRegion(queued, {"state": "succeeded", "step": "compose", "error": None, "wait_reason": None})
-    await wait_for_operation(cast(Any, region), "operations/1/", region)
+    await wait_for_operation(in_place_of(Api, region), "operations/1/", region)
     assert region.reported == [("queued", "", "It is queued behind operation 6."), ("succeeded", "compose", "")]
 
 
 async def test_without_a_reason_the_error_of_a_retry_is_the_reason() -> None:
     region = PolledRegion(WAITING, RUNNING, {"state": "succeeded", "step": "compose", "error": None})
-    await wait_for_operation(cast(Any, region), "operations/1/", region)
+    await wait_for_operation(in_place_of(Api, region), "operations/1/", region)
     assert region.reported == [
         ("waiting", "", "No rack reaches it."),
         ("running", "compose", ""),

@@ -18,6 +18,8 @@ from common.errors import (
 from innkeeper.answer import Answer
 from innkeeper.arguments import MAX_KEY_CHARS, MAX_KEY_OF_SEVERAL_CHARS
 from innkeeper.changes import HEADER, Changes
+from innkeeper.http import Api
+from tests.signatures import in_place_of
 
 LOST = LinkLost("lost.")
 SILENT = DeadlineExceeded("no answer within 300 s.")
@@ -55,8 +57,9 @@ class Sent:
         self.now_s += seconds
 
     def changes(self, *, key: str = "k") -> Changes:
-        api: Any = self
-        return Changes(api=api, key=key, note=self.notes.append, clock=lambda: self.now_s, pause=self.pause)
+        return Changes(
+            api=in_place_of(Api, self), key=key, note=self.notes.append, clock=lambda: self.now_s, pause=self.pause
+        )
 
 
 async def error_of(sent: Sent) -> InnkeeperError:

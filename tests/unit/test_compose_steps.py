@@ -22,11 +22,14 @@ from common.errors import (
 from common.guest_spec import DiskSpec, GuestSpec
 from common.serialization import to_dict
 from common.values import OwnershipMarker
-from regiond.machines.compose.rescheduling import RescheduleOptions
+from regiond.machines.compose.rescheduling import RescheduleOptions, Rescheduler
 from regiond.machines.compose.steps import FAILURES_BEFORE_RESCHEDULING, MAX_HOSTS, ComposeMachine
 from regiond.machines.model import ComposeIntent
+from regiond.operations.attempt import Attempt
 from regiond.operations.model import Operation, OperationKind, OperationState
 from regiond.placement.model import Evaluation, Placement
+from regiond.racks.service import HostCalls
+from tests.signatures import in_place_of
 from tests.unit.api_double import result_of
 from tests.unit.api_samples import AT
 from tests.unit.host_samples import HOST
@@ -93,17 +96,16 @@ class Host:
         self.steps.append("note")
 
     def work(self) -> ComposeMachine:
-        double: Any = self
-        return ComposeMachine(double, double)
+        return ComposeMachine(in_place_of(HostCalls, self), in_place_of(Rescheduler, self))
 
     def run(self, operation: Operation) -> Any:
-        journal: Any = self
-        return result_of(self.work().run(operation, journal))
+        return result_of(self.work().run(operation, in_place_of(Attempt, self)))
 
     def undo(self, operation: Operation, **failed: Any) -> Any:
-        journal: Any = self
         recorded: Mapping[str, Any] = {"error_code": self.error.code, "error_message": self.error.message, **failed}
-        return result_of(self.work().undo(evolve(operation, state=OperationState.UNDOING, **recorded), journal))
+        return result_of(
+            self.work().undo(evolve(operation, state=OperationState.UNDOING, **recorded), in_place_of(Attempt, self))
+        )
 
 
 @pytest.mark.parametrize(

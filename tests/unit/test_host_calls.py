@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -30,6 +30,7 @@ from regiond.racks.host_calls import HostCalls, nothing_began
 from regiond.racks.live_links import LiveLinks
 from regiond.racks.reach_model import AwaitedRack, DisconnectedRack, RackCandidate, RecordedReach, WaitLimits
 from regiond.racks.unreachable import ZoneCoverage
+from tests.signatures import in_place_of
 
 RACK, LATER = uuid4(), uuid4()
 NAMES = {RACK: "rack", LATER: "later"}
@@ -60,7 +61,7 @@ class ConnectedRacks:
         self.lost: Sequence[AwaitedRack] = ()
 
     def connect(self, rack_id: UUID, respond: Callable[[HostCall], Reached]) -> None:
-        self.links.add(rack_id, cast(Any, RackLink(respond)))
+        self.links.add(rack_id, in_place_of(Link, RackLink(respond)))
 
     def connect_failing(self, rack_id: UUID, error: InnkeeperError, *, meanwhile: UUID | None = None) -> None:
         """Connects a rack whose calls fail; during such a call, the rack `meanwhile` connects."""
@@ -252,8 +253,8 @@ async def test_a_rack_that_does_not_answer_delays_no_other_disconnect() -> None:
             disconnected.set()
 
     racks = ConnectedRacks()
-    racks.links.add(RACK, cast(Any, Slow(lambda _: REACHED)))
-    racks.links.add(LATER, cast(Any, Fast(lambda _: REACHED)))
+    racks.links.add(RACK, in_place_of(Link, Slow(lambda _: REACHED)))
+    racks.links.add(LATER, in_place_of(Link, Fast(lambda _: REACHED)))
     async with asyncio.timeout(60):
         await racks.calls().disconnect(1)
 

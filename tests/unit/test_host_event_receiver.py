@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import Any
 
 from attrs import define, field
 
@@ -14,6 +14,7 @@ from common.rpc.peers import Peer
 from common.serialization import to_dict
 from common.values import GuestChange, GuestEvent, PowerState
 from regiond.racks.host_event_receiver import HostEventReceiver
+from tests.signatures import in_place_of
 from tests.waiting import eventually
 
 
@@ -49,7 +50,7 @@ class Changes:
 async def test_events_of_a_host_are_applied_in_order_of_arrival() -> None:
     changes = Changes()
     receiver = HostEventReceiver(changes, changes, changes)
-    link = cast(Link, RackLink(peer=Peer(role=Role.RACK, name="rack", id="r1")))
+    link = in_place_of(Link, RackLink(peer=Peer(role=Role.RACK, name="rack", id="r1")))
     for host_id, power in ((1, PowerState.OFF), (1, PowerState.ON), (2, PowerState.ON)):
         receiver.expect(link, host_id)
         change = GuestChange(event=GuestEvent.POWER, guest_name="vm", power=power)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from attrs import frozen
@@ -10,6 +10,7 @@ from attrs import frozen
 from common.errors import DatabaseUnavailable, HostUnreachable, InnkeeperError, LinkLost, RackUnreachable, WrongState
 from regiond.hosts.host_probe import require_alive, require_dead
 from regiond.racks.service import HostCalls
+from tests.signatures import in_place_of
 
 
 @frozen
@@ -21,7 +22,7 @@ class FailingCalls:
 
 
 def calls(error: InnkeeperError) -> HostCalls:
-    return cast("HostCalls", FailingCalls(error))
+    return in_place_of(HostCalls, FailingCalls(error))
 
 
 async def test_a_host_that_does_not_answer_is_dead() -> None:

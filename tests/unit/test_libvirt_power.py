@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from typing import cast
 
 import pytest
 from attrs import define
@@ -12,6 +11,7 @@ from common.errors import DriverFailed
 from common.values import PowerAction, PowerState
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.guests.power import START_TRIES, switch
+from tests.signatures import in_place_of
 
 TAKEN = (
     "qemu unexpectedly closed the monitor: -vnc 127.0.0.1:0: Failed to find an available port: Address already in use"
@@ -39,7 +39,7 @@ class FailingDomain:
 
 
 def start(domain: FailingDomain) -> PowerState:
-    return switch(cast("Domain", domain), PowerAction.ON, grace_s=0.0, closing=threading.Event())
+    return switch(in_place_of(Domain, domain), PowerAction.ON, grace_s=0.0, closing=threading.Event())
 
 
 def test_start_retries_when_the_vnc_port_is_taken() -> None:

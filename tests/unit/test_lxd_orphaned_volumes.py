@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,6 +13,7 @@ from common.values import OwnershipMarker
 from common.volume_names import volume_name
 from rackd.drivers.lxd.connection.client import Client, Scope
 from rackd.drivers.lxd.guests.volumes import delete_orphaned
+from tests.signatures import in_place_of
 
 MARKER = OwnershipMarker(installation_id=UUID(int=7), machine_id=uuid4())
 NAME = volume_name(MARKER, 0)
@@ -35,7 +36,7 @@ class Volumes:
         self.removed.append((project, target, where.rpartition("/")[2]))
 
     def remove(self, *wanted: VolumeRef, scope: Scope = SCOPE) -> None:
-        delete_orphaned(cast(Client, self), MARKER, wanted, scope, volume_project="default")
+        delete_orphaned(in_place_of(Client, self), MARKER, wanted, scope, volume_project="default")
 
 
 def volume(name: str = NAME, *used_by: str, project: str = "vms", location: str = "none") -> dict[str, Any]:

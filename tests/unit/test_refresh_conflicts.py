@@ -11,8 +11,10 @@ import pytest
 from common.discovery import Discovery
 from common.errors import Busy
 from common.values import HostFacts
+from regiond.db.pool import Database
 from regiond.hosts.discovery.model import DiscoveryRun
 from regiond.hosts.discovery.refresh import Refresher
+from tests.signatures import in_place_of
 
 
 class ConflictingDatabase:
@@ -36,7 +38,7 @@ class DiscoveredRefresher(Refresher):
 async def test_database_conflicts_do_not_make_a_host_unreachable() -> None:
     none = cast(Any, None)
     refresher = DiscoveredRefresher(
-        cast(Any, ConflictingDatabase()), none, none,
+        in_place_of(Database, ConflictingDatabase()), none, none,
         machines=none, clean_up=none, restore=none, check_members=none, on_facts=none, on_reachable=none,
     )  # fmt: skip
     with pytest.raises(Busy, match="Others changed"):

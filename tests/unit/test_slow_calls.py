@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from contextlib import AsyncExitStack
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -19,6 +19,7 @@ from common.rpc.link import Link
 from common.rpc.peers import Peer, Role
 from common.values import DriverType, HostAccess
 from regiond.racks.slow_calls import SlowCalls
+from tests.signatures import in_place_of
 from tests.waiting import eventually
 
 SLOW_S = 0.01
@@ -72,7 +73,7 @@ class Watched:
 
 async def test_a_host_that_does_not_answer_is_reported_while_it_is_called() -> None:
     seen = Watched(Rack(DeadlineExceeded("late")))
-    async with seen.slow_calls().watching(cast(Any, seen.rack), 1):
+    async with seen.slow_calls().watching(in_place_of(Link, seen.rack), 1):
         await eventually(lambda: seen.reported)
     (message,) = seen.reported
     assert re.fullmatch(r"The host has not answered rack west for \d+ s\.", message)
@@ -81,7 +82,7 @@ async def test_a_host_that_does_not_answer_is_reported_while_it_is_called() -> N
 async def test_a_lost_host_is_read_again_only_after_it_has_answered() -> None:
     seen = Watched(Rack(DeadlineExceeded("late")))
     calls = seen.slow_calls()
-    async with calls.watching(cast(Any, seen.rack), 1):
+    async with calls.watching(in_place_of(Link, seen.rack), 1):
         await eventually(lambda: seen.reported)
         later = asyncio.get_running_loop().time() + 5 * SLOW_S
         await eventually(lambda: asyncio.get_running_loop().time() > later)
@@ -92,7 +93,7 @@ async def test_a_lost_host_is_read_again_only_after_it_has_answered() -> None:
 
 async def test_a_hung_host_is_reported_with_the_error_of_the_rack() -> None:
     seen = Watched(Rack(HostHung("3 calls have not returned")))
-    async with seen.slow_calls().watching(cast(Any, seen.rack), 1):
+    async with seen.slow_calls().watching(in_place_of(Link, seen.rack), 1):
         await eventually(lambda: seen.reported)
     assert seen.reported[0] == "3 calls have not returned"
 
@@ -100,7 +101,7 @@ async def test_a_hung_host_is_reported_with_the_error_of_the_rack() -> None:
 @pytest.mark.parametrize("error", [None, NotTrusted("who?"), LinkLost("gone")])
 async def test_a_host_that_answers_or_cannot_be_read_is_not_reported(error: InnkeeperError | None) -> None:
     seen = Watched(Rack(error))
-    async with seen.slow_calls().watching(cast(Any, seen.rack), 1):
+    async with seen.slow_calls().watching(in_place_of(Link, seen.rack), 1):
         await eventually(lambda: seen.rack.reads > 2)
     assert seen.reported == []
 
@@ -108,10 +109,10 @@ async def test_a_host_that_answers_or_cannot_be_read_is_not_reported(error: Innk
 async def test_a_fast_call_reads_nothing_and_an_ended_one_no_more() -> None:
     seen = Watched(Rack())
     calls = seen.slow_calls()
-    async with calls.watching(cast(Any, seen.rack), 1):
+    async with calls.watching(in_place_of(Link, seen.rack), 1):
         pass
     assert seen.rack.reads == 0
-    async with calls.watching(cast(Any, seen.rack), 1):
+    async with calls.watching(in_place_of(Link, seen.rack), 1):
         await eventually(lambda: seen.rack.reads)
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "slow-call-1"]
 
@@ -130,7 +131,7 @@ async def test_many_calls_to_a_host_share_its_reads() -> None:
     calls = seen.slow_calls()
     async with AsyncExitStack() as stack:
         for _ in range(5):
-            await stack.enter_async_context(calls.watching(cast(Any, seen.rack), 1))
+            await stack.enter_async_context(calls.watching(in_place_of(Link, seen.rack), 1))
         await eventually(lambda: seen.rack.reads)
         await eventually(lambda: len([one for one in asyncio.all_tasks() if one.get_name() == "slow-call-1"]) == 5)
         assert seen.rack.reads == 1
