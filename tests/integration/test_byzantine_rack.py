@@ -34,6 +34,8 @@ from common.serialization import to_dict
 from common.values import Guest, GuestChange, GuestDisk, GuestEvent, OwnershipMarker, PowerState
 from rackd.commands import parts_of
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
+from regiond.racks.link_supervisor import WATCH_EVERY_S
+from tests.clock import advance, in_no_time
 from tests.deployment.deployment import Deployment
 from tests.integration.byzantine_rack import byzantine_rack, joined, recorded_messages
 from tests.integration.tables import sql
@@ -210,6 +212,7 @@ def power_event(host_id: int, name: str, power: PowerState = PowerState.ON) -> A
 async def test_events_of_unwatched_hosts_are_rejected_and_recorded_once(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     await innkeeper.compose(host["id"], cores=1, memory=1024, hostname="vm")
+    await advance(WATCH_EVERY_S)
     await eventually(lambda: host["id"] in innkeeper.region.components.link_supervisor.watched)
     before = await ledger_of(innkeeper)
     async with byzantine_rack(innkeeper) as link:
@@ -230,21 +233,22 @@ async def _two_rejections(innkeeper: Deployment) -> list[str] | None:
     return found if len(found) >= 2 else None
 
 
-@pytest.mark.scheduled_refreshes
 async def test_a_flood_of_events_causes_one_refresh_per_host(rackless: Deployment) -> None:
     async with byzantine_rack(rackless) as link:
         host, quiet = await rackless.add_simulated(), await rackless.add_simulated("far")
         await rackless.compose(host["id"], cores=1, memory=1024, hostname="vm")
+        await advance(WATCH_EVERY_S)
         await eventually(lambda: {host["id"], quiet["id"]} <= {*rackless.region.components.link_supervisor.watched})
         link.send_event(HOST_EVENT, power_event(host["id"], "a\0"))
         (message,) = await eventually(lambda: recorded_messages(rackless))
         assert "invalid event" in message
-        await eventually(lambda: _is_refresh_due(rackless, quiet["id"], due=False))
+        await rackless.after_refreshes(lambda: _is_refresh_due(rackless, quiet["id"], due=False))
         for _ in range(3000):
             link.send_event(HOST_EVENT, power_event(host["id"], "vm", PowerState.OFF))
         assert "more than 256 pending events" in (await eventually(lambda: _two_rejections(rackless)))[1]
-        await eventually(lambda: _is_off(rackless))
         await eventually(lambda: _is_refresh_due(rackless, quiet["id"], due=True))
+        # The refresh waits until the flood is read, at a limited rate.
+        await in_no_time(rackless.after_refreshes(lambda: _is_off(rackless)))
 
 
 async def _is_off(innkeeper: Deployment) -> bool:

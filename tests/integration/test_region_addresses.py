@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from regiond.racks.link_supervisor import ADDRESSES_EVERY_S
+from tests.clock import advance
 from tests.deployment.in_process import deployed
 from tests.waiting import eventually
 
@@ -12,6 +14,7 @@ async def test_a_rack_connects_to_a_region_added_later(tmp_path: Path, database_
     async with deployed(tmp_path, database_url) as first:
         await first.start_rack()
         async with deployed(tmp_path, database_url) as second:
+            await advance(ADDRESSES_EVERY_S)
             await eventually(lambda: second.in_process.links("rack"))
             assert first.in_process.links("rack"), "the old link stays"
 
@@ -20,6 +23,7 @@ async def test_a_rack_stores_the_addresses_of_all_regions(tmp_path: Path, databa
     async with deployed(tmp_path, database_url) as first:
         await first.start_rack()
         async with deployed(tmp_path, database_url) as second:
+            await advance(ADDRESSES_EVERY_S)
             await eventually(lambda: second.in_process.links("rack"))
             await first.stop_rack("rack")
             await first.start_rack("rack")
