@@ -42,8 +42,9 @@ async def advance(seconds: float) -> None:
     """From now on it is that much later for `time.monotonic` and the event loop; timers due by then have run.
 
     A deadline that a busy machine cannot miss then ends at once where the test wants it to. PostgreSQL's clock is not
-    moved. Statements in progress end before, so that none misses its deadline. The clock never goes back, not even
-    after the test: a timer that was set meanwhile would be late.
+    moved, nor that of objects which have `time.monotonic` as a parameter, such as rate limits. Statements in progress
+    end before, so that none misses its deadline. The clock never goes back, not even after the test: a timer that was
+    set meanwhile would be late.
     """
     await eventually(lambda: not any(_is_in_database(task) for task in asyncio.all_tasks()), every_s=0.0)
     time.monotonic = _moved
@@ -55,8 +56,8 @@ async def advance(seconds: float) -> None:
 async def in_no_time(work: Awaitable[T], *, step_s: float = 1.0) -> T:
     """Returns or raises what `work` does, while time passes as fast as the event loop can follow: see `advance`.
 
-    For work that only waits for timers. A thread or another process does not work faster, so their callers' deadlines
-    come near.
+    For work that only waits for timers, such as the deadlines of calls to a host that does not answer. A thread or
+    another process does not work faster, so that a call to it can miss its deadline.
     """
     task = asyncio.ensure_future(work)
 

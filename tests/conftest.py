@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.database"]
 
-TEST_DEADLINE_S = 300.0  # far above what any takes on a busy machine: it finds only what hangs
+# Far above what any test takes on a busy machine, also one that boots guests: it finds only what hangs, apart from the
+# conditions that it waits for (`tests/waiting.py`).
+TEST_DEADLINE_S = 1800.0
 ENDS_WITHIN_S = 10.0  # tasks of Playwright
 OWN_FOLDER = pytest.StashKey[str]()
 
@@ -56,7 +58,7 @@ def _in_task(
     async def bounded() -> None:
         task = asyncio.current_task()
         assert task is not None
-        limit = reactor.callLater(deadline_s, task.cancel)  # type: ignore[attr-defined]  # a clock that no test moves
+        limit = reactor.callLater(deadline_s, task.cancel)  # a clock that no test moves
         try:
             await test(*args, **kwargs)
         except asyncio.CancelledError as error:
@@ -72,7 +74,9 @@ def _in_task(
 
 @pytest.hookimpl(tryfirst=True)  # before pytest's own plugin reads `basetemp`
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "deadline(seconds): deadline of this async test")
+    config.addinivalue_line(
+        "markers", "deadline(seconds): another limit than `TEST_DEADLINE_S`, for a test of chosen length"
+    )
     if config.option.basetemp is None:
         # By default, each start of pytest sets the folder that all runs of a user share to mode 0700. That shuts out
         # the PostgreSQL of a parallel run, which is not root and has its data below that folder.
@@ -144,9 +148,9 @@ def rackless(tmp_path: Path, database_url: str, request: pytest.FixtureRequest) 
     """A region without a rack, in this process; the ledger is checked after the test.
 
     Its racks have the drivers of `lxds` if the test requests that fixture. It refreshes hosts on request only, unless
-    the test is marked `scheduled_refreshes` or has real hosts: otherwise each host is refreshed once more some seconds
-    after it was added, which on a busy machine comes between any two steps of a test. This is not so for a region that
-    the test starts by itself: `restart`, `second_region`.
+    the test is marked `scheduled_refreshes` or has real hosts; `Deployment.refresh_due` runs what is due. Otherwise
+    each host is refreshed once more some seconds after it was added, which on a busy machine comes between any two
+    steps of a test. This is not so for a region that the test starts by itself: `restart`, `second_region`.
     """
     from tests.deployment.in_process import deployed  # not before pytest has installed its reactor
 

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+DEADLINE_S = 150.0  # far above what any condition takes on a busy machine: it finds only what hangs
+
 
 def settle(work: Coroutine[Any, Any, T]) -> T:
     """Runs `work` under the reactor and returns its result, for fixtures, which are plain functions."""
@@ -20,7 +22,7 @@ def settle(work: Coroutine[Any, Any, T]) -> T:
     return result
 
 
-async def eventually(check: Callable[[], Any], *, deadline_s: float = 150.0, every_s: float = 0.02) -> Any:
+async def eventually(check: Callable[[], Any], *, deadline_s: float = DEADLINE_S, every_s: float = 0.02) -> Any:
     """Returns the first truthy result of `check`, which may be async. Fails with the last result at the deadline.
 
     A clock that the test moves (`tests/clock.py`) does not move the deadline.

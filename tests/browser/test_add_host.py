@@ -57,7 +57,6 @@ async def add_spruce(mira: Visitor) -> None:
 
 
 @pytest.mark.first_tier
-@pytest.mark.scheduled_refreshes
 async def test_the_page_continues_by_itself_when_trust_appears(
     mira: Visitor, lxds: FakeLxds, innkeeper: Deployment
 ) -> None:
@@ -71,6 +70,7 @@ async def test_the_page_continues_by_itself_when_trust_appears(
     assert await mira.page.inner_text("#cmd-trust") == parameters["trust_command"]
     await expect(mira.page.locator("#live-state")).to_have_text("Live")
     server.trust(parameters["certificate"])
+    await innkeeper.refresh_due()
     await mira.page.wait_for_url("**/hosts/add?step=check&host=1")
     assert await mira.look("add-check", width=1400) == []
     await expect(mira.page.locator("#add-check")).to_contain_text("8 cores, 16 GiB")

@@ -23,14 +23,13 @@ from regiond.service import Region
 from tests.deployment.api_calls import ASYNC, ApiCalls
 from tests.deployment.runner import RACK, Runner
 from tests.deployment.simulated_host import SimulatedHost
-from tests.waiting import eventually
+from tests.waiting import DEADLINE_S, eventually
 
 if TYPE_CHECKING:
     from tests.deployment.in_process import InProcess
     from tests.deployment.processes import Processes
 
 ENDED = ("succeeded", "failed", "cancelled")
-OPERATION_DEADLINE_S = 90.0
 # Whatever a test does to hosts, the ledger may not contradict itself.
 _OWN = {
     DiscrepancyKind.MACHINE_WITHOUT_CLAIMS, DiscrepancyKind.WRONG_CLAIMS, DiscrepancyKind.ORPHANED_CLAIM,
@@ -178,7 +177,7 @@ class Deployment(ApiCalls):
 
         return await eventually(checked)
 
-    async def ended(self, operation_id: int, *, deadline_s: float = OPERATION_DEADLINE_S) -> str:
+    async def ended(self, operation_id: int, *, deadline_s: float = DEADLINE_S) -> str:
         """Returns the state in which the operation ended, once it has."""
 
         async def state() -> str | None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.faults.matrix.cell_runs import Filter, run
 from tests.faults.matrix.databases import Databases
 
@@ -83,7 +81,6 @@ CELLS = (
 )
 
 
-@pytest.mark.deadline(1800)  # a minute on an idle machine; in CI, beside guests that boot, five
 async def test_the_most_dangerous_cells_are_green(tmp_path: Path, postgres_server: str, template: str) -> None:
     planned: list[str] = []
     tried = run(Databases(postgres_server, template), tmp_path, wanted=Filter(CELLS), planned=planned)

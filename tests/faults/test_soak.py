@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-import pytest
-
 from tests.deployment.deployment import Deployment
 from tests.faults.consistency import assert_consistent, delete_all, refresh_hosts, settle
 from tests.faults.load import Load
@@ -18,7 +16,6 @@ ROUNDS = 2  # each kills every process once; `./dev faults --soak` kills for lon
 DONE_BETWEEN_KILLS = 35
 
 
-@pytest.mark.deadline(1200)
 async def test_hosts_and_ledger_agree_after_many_kills(deployment: Deployment) -> None:
     await deployment.start()
     host_ids = await add_failing_hosts(deployment)

@@ -34,10 +34,19 @@ from common.serialization import to_dict
 from common.values import Guest, GuestChange, GuestDisk, GuestEvent, OwnershipMarker, PowerState
 from rackd.commands import parts_of
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
+from regiond.racks import listener
+from regiond.racks.link_supervisor import WATCH_EVERY_S
+from tests.clock import advance
 from tests.deployment.deployment import Deployment
 from tests.integration.byzantine_rack import byzantine_rack, joined, recorded_messages
 from tests.integration.tables import sql
 from tests.waiting import eventually
+
+
+@pytest.fixture
+def large_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rack's link is read at once, whatever it sends: tests/integration/test_link_limits.py is about its budget."""
+    monkeypatch.setattr(listener, "BURST_FRAMES", 100_000)
 
 
 async def ledger_of(innkeeper: Deployment) -> list[set[Any]]:
@@ -169,7 +178,7 @@ async def test_a_duplicate_marker_on_another_host_is_reported(innkeeper: Deploym
         await assert_same(innkeeper, before)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("large_budget")  # before the region starts
 async def test_an_endless_response_is_cut_off_and_changes_nothing(rackless: Deployment, tmp_path: Path) -> None:
     async def discover(_: Link, call: HostCall) -> AsyncGenerator[DiscoveryPart, None]:
         found = SimulatedDriverFactory(tmp_path / "simulated").open(call.access).discover()
@@ -212,6 +221,7 @@ def power_event(host_id: int, name: str, power: PowerState = PowerState.ON) -> A
 async def test_events_of_unwatched_hosts_are_rejected_and_recorded_once(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     await innkeeper.compose(host["id"], cores=1, memory=1024, hostname="vm")
+    await advance(WATCH_EVERY_S)
     await eventually(lambda: host["id"] in innkeeper.region.components.link_supervisor.watched)
     before = await ledger_of(innkeeper)
     async with byzantine_rack(innkeeper) as link:
@@ -232,22 +242,22 @@ async def _two_rejections(innkeeper: Deployment) -> list[str] | None:
     return found if len(found) >= 2 else None
 
 
-@pytest.mark.slow
-@pytest.mark.scheduled_refreshes
+@pytest.mark.usefixtures("large_budget")  # before the region starts
 async def test_a_flood_of_events_causes_one_refresh_per_host(rackless: Deployment) -> None:
     async with byzantine_rack(rackless) as link:
         host, quiet = await rackless.add_simulated(), await rackless.add_simulated("far")
         await rackless.compose(host["id"], cores=1, memory=1024, hostname="vm")
+        await advance(WATCH_EVERY_S)
         await eventually(lambda: {host["id"], quiet["id"]} <= {*rackless.region.components.link_supervisor.watched})
         link.send_event(HOST_EVENT, power_event(host["id"], "a\0"))
         (message,) = await eventually(lambda: recorded_messages(rackless))
         assert "invalid event" in message
-        await eventually(lambda: _is_refresh_due(rackless, quiet["id"], due=False))
+        await rackless.after_refreshes(lambda: _is_refresh_due(rackless, quiet["id"], due=False))
         for _ in range(3000):
             link.send_event(HOST_EVENT, power_event(host["id"], "vm", PowerState.OFF))
         assert "more than 256 pending events" in (await eventually(lambda: _two_rejections(rackless)))[1]
-        await eventually(lambda: _is_off(rackless))
         await eventually(lambda: _is_refresh_due(rackless, quiet["id"], due=True))
+        await rackless.after_refreshes(lambda: _is_off(rackless))
 
 
 async def _is_off(innkeeper: Deployment) -> bool:

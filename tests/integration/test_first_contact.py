@@ -14,7 +14,6 @@ from tests.deployment.deployment import Deployment
 from tests.integration.lxd_hosts import add, is_ready, parameters, state
 from tests.integration.tables import rows
 from tests.lxd_double import FakeLxd, FakeLxds
-from tests.waiting import eventually
 
 PHRASE = "old-style password"
 
@@ -38,7 +37,7 @@ async def test_a_password_is_not_sent_to_a_server_seen_for_the_first_time(innkee
     assert (await parameters(innkeeper, host))["password"] == MASK
     assert old.seen_secrets == []
     await innkeeper.post(f"vm-hosts/{host['id']}/", op="trust", fingerprint=old.fingerprint)
-    await eventually(lambda: is_ready(innkeeper, host))
+    await innkeeper.after_refreshes(lambda: is_ready(innkeeper, host))
     assert old.seen_secrets == [PHRASE]
     assert await rows(innkeeper, "select name from secret") == []
 
@@ -82,11 +81,10 @@ async def test_an_impostor_that_was_pinned_first_is_replaced_by_a_fingerprint(
     assert f"{expected} is pinned for hv, not {'ab' * 32}" in str(error.value.details)
 
 
-@pytest.mark.scheduled_refreshes
 async def test_a_password_is_dropped_when_a_person_trusts_the_certificate(innkeeper: Deployment, old: FakeLxd) -> None:
     host = await add(innkeeper, password=PHRASE)
     old.trust((await parameters(innkeeper, host))["certificate"])
-    await eventually(lambda: is_ready(innkeeper, host))
+    await innkeeper.after_refreshes(lambda: is_ready(innkeeper, host))
     await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
     assert old.seen_secrets == []
     assert await rows(innkeeper, "select name from secret") == []

@@ -237,7 +237,6 @@ async def test_two_removals_by_force_are_one(innkeeper: Deployment, dead: Any) -
     assert await is_gone(innkeeper)
 
 
-@pytest.mark.scheduled_refreshes
 async def test_a_host_that_returns_in_time_is_kept(innkeeper: Deployment, host: Any) -> None:
     with innkeeper.simulated().down():
         services = innkeeper.region.components.services
@@ -250,7 +249,7 @@ async def test_a_host_that_returns_in_time_is_kept(innkeeper: Deployment, host: 
         await db.execute("update operation set not_before = now() where id = $1", removal)
     assert await innkeeper.ended(removal) == "failed"
     assert (await innkeeper.get(f"operations/{removal}/"))["error"]["code"] == "wrong_state"
-    await eventually(lambda: is_count(innkeeper, "vm_host where state = 'ready'", 1))
+    await innkeeper.after_refreshes(lambda: is_count(innkeeper, "vm_host where state = 'ready'", 1))
     assert await is_count(innkeeper, "machine", 2)
     await innkeeper.compose(host["id"], hostname="next", **SMALL)
 

@@ -14,6 +14,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from regiond.images.content import ContentFolder
+from regiond.images.upkeep import RETRY_BUSY_S
+from tests.clock import advance
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed, second_region
 from tests.deployment.runner import REGION
@@ -194,6 +196,7 @@ async def test_a_file_in_use_is_checked_soon_after(tmp_path: Path, database_url:
         with capture_logs() as logs:
             await eventually(lambda: "image_check_delayed" in [one["event"] for one in logs])
         in_use.close()
+        await advance(RETRY_BUSY_S)
         assert await eventually(partial(_is_ready, innkeeper))
 
 

@@ -30,7 +30,7 @@ from common.rpc.connection import MAX_UNSENT_BYTES, Address, Limits, Link, LinkP
 from common.rpc.tls import MemberTls
 from regiond.racks.authority import Authority
 from regiond.racks.listener import MAX_LINKS_OF_RACK
-from tests.clock import advance
+from tests.clock import advance, in_no_time
 from tests.integration.linked import (
     BUG,
     COUNT,
@@ -226,7 +226,7 @@ async def test_readmission_drops_a_rack_whose_removal_was_missed(region: Region,
     assert link.is_open
     region.admit_errors.append("the database is unavailable")
     region.removed.add(link.peer.id)
-    await region.listener.admit_again()
+    await in_no_time(region.listener.admit_again())
     assert isinstance(await rack.link.closed(), NotAllowed)
 
 

@@ -14,6 +14,7 @@ from common.certificates import Credentials, Role, Subject, load_certificate, ut
 from common.errors import NotTrusted
 from common.rpc.tls import RegionTls
 from regiond.racks.authority import Authority
+from tests.clock import advance
 from tests.integration.linked import Region, dial, dial_anonymously, make_region
 from tests.integration.odd_certificates import odd_certificate
 from tests.waiting import eventually, settle
@@ -85,9 +86,12 @@ async def test_a_link_ends_when_its_certificate_expires(region: Region) -> None:
     lifetime = timedelta(hours=1)
     good = odd(region.authority, names=["x.rack.innkeeper.internal"], usages=[CLIENT], lifetime=lifetime)
     ends_at = load_certificate(good.certificate_pem).not_valid_after_utc
-    # The certificate has three seconds left for the listener; OpenSSL, whose clock is fixed, sees almost an hour.
-    region.clock = lambda: ends_at - timedelta(seconds=3)
+    # The certificate has half a minute left for the listener; OpenSSL, whose clock is fixed, sees almost an hour.
+    region.clock = lambda: ends_at - timedelta(seconds=30)
     rack = await dial(region, good)
+    await advance(29)
+    assert rack.link.is_open
+    await advance(1)
     assert "expired" in (await rack.link.closed()).message
 
 

@@ -15,14 +15,13 @@ from regiond.api.resources.visibility import HIDDEN_REASON
 from regiond.hosts.discovery.lost_hosts import LostHosts
 from regiond.hosts.discovery.schedule_store import take_due
 from regiond.hosts.model import HostState
+from regiond.racks.link_supervisor import WATCH_EVERY_S
+from tests.clock import advance
 from tests.deployment.deployment import Deployment
 from tests.integration.users import as_user
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.scheduled_refreshes
-
 REFUSED = "Cannot connect to simulated/sim: connection refused"
-SECONDS = 150.0  # "within seconds", on a busy machine; the periodic refresh of these tests is an hour away
 
 
 async def state_of(innkeeper: Deployment, host_id: int) -> str:
@@ -34,7 +33,7 @@ async def is_in(innkeeper: Deployment, state: HostState, *host_ids: int) -> bool
 
 
 async def becomes(innkeeper: Deployment, state: HostState, *host_ids: int) -> None:
-    await eventually(partial(is_in, innkeeper, state, *host_ids), deadline_s=SECONDS)
+    await innkeeper.after_refreshes(partial(is_in, innkeeper, state, *host_ids))
 
 
 async def two_hosts_of_a_server(innkeeper: Deployment) -> tuple[int, int]:
@@ -104,28 +103,21 @@ async def test_a_failed_refresh_makes_the_sibling_suspect(innkeeper: Deployment)
 
 async def test_a_late_failure_of_an_old_call_marks_no_host(innkeeper: Deployment) -> None:
     host_id, sibling_id = await two_hosts_of_a_server(innkeeper)
-    schedule = innkeeper.region.components.schedule
-    await schedule.stop()  # a refresh that has begun before a failure would find the hosts ready after it
     lost_hosts = LostHosts(innkeeper.region.components.database)
     old, error = time.monotonic(), HostUnreachable("no route")
     assert await innkeeper.refreshed(sibling_id)
     await lost_hosts.call_failed(host_id, error, began_at=old)
     assert await is_in(innkeeper, HostState.READY, host_id, sibling_id)
-    with innkeeper.held():  # the refresh that finds them ready again
-        await lost_hosts.call_failed(host_id, error, began_at=time.monotonic())
-        assert await is_in(innkeeper, HostState.UNREACHABLE, host_id, sibling_id)
-    schedule.start()
+    await lost_hosts.call_failed(host_id, error, began_at=time.monotonic())
+    assert await is_in(innkeeper, HostState.UNREACHABLE, host_id, sibling_id)
     await becomes(innkeeper, HostState.READY, host_id, sibling_id)
 
 
 async def test_concurrent_failures_record_one_event(innkeeper: Deployment) -> None:
     host_id, sibling_id = await two_hosts_of_a_server(innkeeper)
-    schedule = innkeeper.region.components.schedule
-    await schedule.stop()  # a refresh that succeeds after `began_at` would make these failures too old to count
     lost_hosts, error = LostHosts(innkeeper.region.components.database), HostUnreachable("no route")
     failed = (lost_hosts.call_failed(one, error, began_at=time.monotonic()) for one in [host_id, sibling_id] * 4)
     await asyncio.gather(*failed)
-    schedule.start()
     await becomes(innkeeper, HostState.READY, host_id, sibling_id)
     kinds = [kind for kind, _ in await lost_and_back(innkeeper)]
     assert (kinds.count("host_unreachable"), kinds.count("host_back")) == (2, 2)
@@ -148,8 +140,8 @@ async def test_a_refresh_that_lost_its_rack_leaves_the_host_ready(innkeeper: Dep
     await innkeeper.start_rack("second")
     components = innkeeper.region.components
     await components.link_supervisor.settled()
+    await advance(WATCH_EVERY_S)
     await eventually(lambda: host_id in components.link_supervisor.watched)
-    await components.schedule.stop()  # the refresh that the watch requests could be what makes the link busy
     await innkeeper.fetch("update vm_host_schedule set next_refresh_at = now() + interval '1 hour' returning host_id")
     first = min(
         await components.services.racks.list(caller=None), key=lambda rack: str(rack.id)
@@ -164,12 +156,11 @@ async def test_a_refresh_that_lost_its_rack_leaves_the_host_ready(innkeeper: Dep
             await refreshing
         before = await innkeeper.fetch("select refreshed_at from vm_host_schedule")
         assert await state_of(innkeeper, host_id) == "ready"
-    components.schedule.start()
 
     async def is_refreshed() -> bool:
         return bool(await innkeeper.fetch("select refreshed_at from vm_host_schedule") != before)
 
-    await eventually(is_refreshed, deadline_s=SECONDS)
+    await innkeeper.after_refreshes(is_refreshed)
     assert await state_of(innkeeper, host_id) == "ready"
 
 

@@ -27,7 +27,7 @@ async def test_hosts_of_a_server_share_its_key_pair(innkeeper: Deployment, lxds:
         await add(innkeeper, "lxd1-too", name="third"),
     ]
     for host in hosts[1:]:
-        await eventually(partial(is_ready, innkeeper, host))
+        await innkeeper.after_refreshes(partial(is_ready, innkeeper, host))
     assert len(server.trusted) == 1
     assert len(await rows(innkeeper, "select id from key_pair")) == 1
     assert len({(await parameters(innkeeper, host))["certificate"] for host in hosts}) == 1
@@ -110,7 +110,6 @@ async def test_a_moved_host_retains_its_own_pair_but_not_a_shared_one(innkeeper:
     assert len(await rows(innkeeper, "select id from key_pair")) == 1
 
 
-@pytest.mark.scheduled_refreshes
 async def test_an_imported_certificate_replaces_the_generated_one_on_the_server(
     innkeeper: Deployment, server: FakeLxd
 ) -> None:
@@ -120,7 +119,7 @@ async def test_an_imported_certificate_replaces_the_generated_one_on_the_server(
     assert len(server.trusted) == 1, "not before the new one works"
     assert (await state(innkeeper, host))[1] == "not_trusted"
     server.trust(imported.certificate_pem)
-    await eventually(partial(is_ready, innkeeper, host))
+    await innkeeper.after_refreshes(partial(is_ready, innkeeper, host))
     assert set(server.trusted) == {imported.fingerprint}
 
 

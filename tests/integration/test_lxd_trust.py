@@ -17,7 +17,6 @@ from tests.integration.lxd_hosts import add, fetched, is_ready, parameters, stat
 from tests.integration.tables import dump, rows
 from tests.lxd_double import FakeLxd, FakeLxds
 from tests.unit.test_key_pairs import small_pair
-from tests.waiting import eventually
 
 
 def url_in(text: str) -> str:
@@ -25,7 +24,6 @@ def url_in(text: str) -> str:
     return str(found)
 
 
-@pytest.mark.scheduled_refreshes
 async def test_a_pending_host_shows_the_trust_command_and_continues(innkeeper: Deployment, server: FakeLxd) -> None:
     host = await add(innkeeper, name="the lab")
     assert host["total"]["cores"] == 0
@@ -41,7 +39,7 @@ async def test_a_pending_host_shows_the_trust_command_and_continues(innkeeper: D
     pem = await fetched(innkeeper, url_in(message))
     assert "PRIVATE" not in pem
     server.trust(pem)
-    await eventually(lambda: is_ready(innkeeper, host))
+    await innkeeper.after_refreshes(lambda: is_ready(innkeeper, host))
     assert (await innkeeper.get(f"vm-hosts/{host['id']}/"))["total"]["cores"] == 8
     await innkeeper.compose(host["id"])
 
@@ -98,7 +96,6 @@ async def test_a_token_of_another_server_is_not_sent(innkeeper: Deployment, lxds
     assert good["total"]["cores"] == 8
 
 
-@pytest.mark.scheduled_refreshes
 async def test_a_rejected_token_is_reported_and_manual_trust_still_works(
     innkeeper: Deployment, server: FakeLxd
 ) -> None:
@@ -110,18 +107,17 @@ async def test_a_rejected_token_is_reported_and_manual_trust_still_works(
     assert "LXD rejected the token (LXD: not authorized). Get one with: lxc config trust add" in message
     assert token not in message
     server.trust((await parameters(innkeeper, host))["certificate"])
-    await eventually(lambda: is_ready(innkeeper, host))
+    await innkeeper.after_refreshes(lambda: is_ready(innkeeper, host))
     assert server.seen_secrets == [token], "sent once, not by every discovery run"
 
 
-@pytest.mark.scheduled_refreshes
 async def test_a_changed_certificate_is_rejected_until_accepted(innkeeper: Deployment, server: FakeLxd) -> None:
     host = await add(innkeeper, password=server.token())
     server.certificate_pem = FakeLxd(name="impostor").certificate_pem
     with pytest.raises(InnkeeperError, match=server.fingerprint):
         await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
     await innkeeper.post(f"vm-hosts/{host['id']}/", op="trust", fingerprint=server.fingerprint)
-    await eventually(lambda: is_ready(innkeeper, host))
+    await innkeeper.after_refreshes(lambda: is_ready(innkeeper, host))
 
 
 async def test_database_and_log_contain_no_private_key_and_no_token(

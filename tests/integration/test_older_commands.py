@@ -8,20 +8,22 @@ from attrs import evolve
 from rackd.drivers.simulated.fault_injection import Call
 from rackd.settings import RackSettings
 from regiond.operations.model import WAIT_FOR_COMMAND, WAIT_FOR_EARLIER
-from tests.database import execute, fetchval
+from tests.clock import in_no_time
+from tests.database import fetchval
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import InProcess
 from tests.deployment.runner import RACK as FIRST
 from tests.integration.test_superseded import (
     FIRST_STEP,
-    LAPSE,
     REQUESTS,
     at_step,
     begin,
     begin_deployment,
     composed,
     is_clean,
+    lapse,
     make_old,
+    retry,
     waits_because,
 )
 from tests.waiting import eventually
@@ -42,7 +44,7 @@ async def test_another_attempt_waits_for_the_command_of_the_first(
     assert await innkeeper.ended(await innkeeper.begin(path, op="deploy")) == "succeeded"
     with innkeeper.held(held):
         operation = await begin(innkeeper, path, step, **REQUESTS[action])
-        await execute(database, LAPSE, operation)
+        await lapse(innkeeper, operation)
         assert await eventually(lambda: fetchval(database, FIRST_STEP, operation, 2)) == WAIT_FOR_COMMAND
         reason = (await innkeeper.get(f"operations/{operation}/"))["wait_reason"]
         assert reason == "It waits until the last command of its earlier attempt has ended."
@@ -95,8 +97,9 @@ async def test_a_rack_is_waited_for_as_long_as_it_keeps_its_links(
     assert await fetchval(innkeeper.region.components.database, _REPORTED, FIRST) == 300.0
     with innkeeper.held("copy image"):
         await begin_deployment(innkeeper, path, "copy_image")
-        await innkeeper.stop_rack(FIRST)
+        await in_no_time(innkeeper.stop_rack(FIRST))
         operation = await innkeeper.begin(path, op="release")
         await waits_because(innkeeper, operation, "It is waited for at most 315 s.")
         await make_old(innkeeper, operation)
+        await retry(innkeeper, operation)
         assert await innkeeper.ended(operation) == "succeeded"

@@ -15,8 +15,10 @@ from common.rpc.region_commands import JoinCall
 from regiond.db.pool import Database
 from regiond.groups.service import Groups
 from regiond.hosts.model import HostState
+from regiond.racks.link_supervisor import PROBE_EVERY_S, WATCH_EVERY_S, ZONES_EVERY_S
 from regiond.racks.reach import RackReach
 from regiond.racks.service import Racks
+from tests.clock import advance
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.integration.joined_racks import ADMIN, add_host_row, joined_rack, signing_request
@@ -65,6 +67,7 @@ async def probes_ended(innkeeper: Deployment) -> None:
     async def none_untried() -> bool:
         return not await reach.untried_hosts()
 
+    await advance(PROBE_EVERY_S)
     await eventually(none_untried)
 
 
@@ -106,6 +109,7 @@ async def test_a_rack_that_does_not_act_receives_no_credentials(
     async with zoned(tmp_path, database_url, recorded) as innkeeper:
         await innkeeper.start_rack("a")
         host, components = await add_lxd(innkeeper, lxds, "lxd1"), innkeeper.region.components
+        await advance(WATCH_EVERY_S)
         await eventually(lambda: host["id"] in components.link_supervisor.watched)
         await components.schedule.stop()  # of two racks that reach the host, either could watch or refresh it
         await innkeeper.start_rack("b")
@@ -163,9 +167,11 @@ async def test_a_host_that_leaves_the_zone_is_forgotten_and_its_racks_named(
         await start_rack(innkeeper, "a", ["x"])
         host = await add_lxd(innkeeper, lxds, "lxd1", "x")
         supervisor = innkeeper.region.components.link_supervisor
+        await advance(WATCH_EVERY_S)
         await eventually(lambda: host["id"] in supervisor.watched)
         await innkeeper.put(f"vm-hosts/{host['id']}/", zone="y")
-        await eventually(lambda: _unreachable(innkeeper, host))
+        await advance(ZONES_EVERY_S)
+        await innkeeper.after_refreshes(lambda: _unreachable(innkeeper, host))
         assert await rows(innkeeper, _HELD) == []
         assert host["id"] not in supervisor.watched
         seen = len(recorded.racks["a"].sent)
@@ -176,7 +182,8 @@ async def test_a_host_that_leaves_the_zone_is_forgotten_and_its_racks_named(
             await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
         assert len(recorded.racks["a"].sent) == seen
         await innkeeper.put("racks/a/", zones="x,y")
-        await eventually(lambda: is_ready(innkeeper, host))
+        await advance(ZONES_EVERY_S)
+        await innkeeper.after_refreshes(lambda: is_ready(innkeeper, host))
         assert await rows(innkeeper, _HELD) == [("a", "lxd1")]
 
 
@@ -195,6 +202,7 @@ async def test_another_rack_takes_over_the_hosts_of_a_zone(
         await innkeeper.put(f"racks/{holder}/", zones="y")
         other = "b" if holder == "a" else "a"
         await innkeeper.compose(host["id"])
+        await advance(ZONES_EVERY_S)
         await eventually(partial(_held_by, innkeeper, [(other, "lxd1")]))
         events = await innkeeper.get("events/", op="query")
         assert any(f"The rack '{holder}' serves zone y; before" in one["description"] for one in events["events"])

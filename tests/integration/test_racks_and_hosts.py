@@ -19,6 +19,8 @@ from rackd.identity import load
 from rackd.service import RackService
 from rackd.settings import RackSettings
 from regiond.operations.model import OperationState
+from regiond.racks.link_supervisor import PROBE_EVERY_S, WATCH_EVERY_S
+from tests.clock import advance
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import sql
 from tests.waiting import eventually
@@ -157,6 +159,7 @@ async def test_all_connected_racks_try_a_new_host(innkeeper: Deployment) -> None
         reaching = [await reached(innkeeper, name) for name in ("rack", "second")]
         return reaching == [["sim"], ["sim"]] and await reached(innkeeper, "third", reaches=False) == ["sim"]
 
+    await advance(PROBE_EVERY_S)
     await eventually(all_tried)
 
 
@@ -166,10 +169,10 @@ async def test_only_a_removed_host_is_no_longer_watched(innkeeper: Deployment) -
     await innkeeper.delete(f"vm-hosts/{hosts[0]['id']}/")
     late = await innkeeper.add_simulated("c")
     supervisor = innkeeper.region.components.link_supervisor
+    await advance(WATCH_EVERY_S)
     await eventually(lambda: supervisor.watched == {hosts[1]["id"], late["id"]})
 
 
-@pytest.mark.scheduled_refreshes
 async def test_many_reconnected_hosts_are_refreshed_concurrently(innkeeper: Deployment) -> None:
     """More hosts than the pool has connections: a refresh must not need a second connection."""
     hosts = await asyncio.gather(*(innkeeper.add_simulated(f"h{number}") for number in range(16)))
@@ -182,10 +185,10 @@ async def test_many_reconnected_hosts_are_refreshed_concurrently(innkeeper: Depl
         return {host.state.value for host in await found.read(found.keys)} == {state}
 
     assert len({operation.id for operation in operations}) == 16
-    await eventually(lambda: are("unreachable"))
+    await innkeeper.after_refreshes(lambda: are("unreachable"))
     innkeeper.region.components.database.acquire_deadline_s = 600.0  # so that a deadlock on the pool fails the test
     await innkeeper.start_rack("rack")
-    await eventually(lambda: are("ready"))
+    await innkeeper.after_refreshes(lambda: are("ready"))
 
 
 async def test_an_rpc_client_composes_powers_and_deletes(innkeeper: Deployment) -> None:

@@ -45,7 +45,6 @@ def recorded_probes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return probed
 
 
-@pytest.mark.scheduled_refreshes
 async def test_a_refresh_without_a_rack_is_repeated_when_one_has_connected(
     innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,17 +60,16 @@ async def test_a_refresh_without_a_rack_is_repeated_when_one_has_connected(
         await eventually(lambda: host_id in probed)
     with pytest.raises(InnkeeperError):
         await refreshing
-    await eventually(partial(is_in_state, innkeeper, host_id, HostState.READY))
+    await innkeeper.after_refreshes(partial(is_in_state, innkeeper, host_id, HostState.READY))
 
 
-@pytest.mark.scheduled_refreshes
 async def test_the_error_of_a_dead_regions_refresh_is_soon_replaced(innkeeper: Deployment) -> None:
     host_id = (await innkeeper.add_simulated())["id"]
     async with innkeeper.region.components.database.connection() as db:
         operation_id = await db.fetchval(_UNFINISHED_UNDO, host_id)
     operation = await innkeeper.region.components.services.operations.wait(operation_id, timeout_s=240)
     assert operation.state.value == "failed"
-    await eventually(partial(is_in_state, innkeeper, host_id, HostState.READY))
+    await innkeeper.after_refreshes(partial(is_in_state, innkeeper, host_id, HostState.READY))
 
 
 async def test_each_failure_in_a_row_doubles_the_time_to_the_next_attempt(innkeeper: Deployment) -> None:

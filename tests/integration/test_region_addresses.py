@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from regiond.racks.link_supervisor import ADDRESSES_EVERY_S
+from tests.clock import advance
 from tests.deployment.in_process import deployed
 from tests.waiting import eventually
 
@@ -15,6 +17,7 @@ async def test_a_rack_connects_to_a_region_added_later(tmp_path: Path, database_
     async with deployed(tmp_path, database_url) as first:
         await first.start_rack()
         async with deployed(tmp_path, database_url) as second:
+            await advance(ADDRESSES_EVERY_S)
             await eventually(lambda: second.in_process.links("rack"))
             assert first.in_process.links("rack"), "the old link stays"
 
@@ -24,6 +27,7 @@ async def test_a_rack_stores_the_addresses_of_all_regions(tmp_path: Path, databa
     async with deployed(tmp_path, database_url) as first:
         await first.start_rack()
         async with deployed(tmp_path, database_url) as second:
+            await advance(ADDRESSES_EVERY_S)
             await eventually(lambda: second.in_process.links("rack"))
             await first.stop_rack("rack")
             await first.start_rack("rack")

@@ -16,6 +16,8 @@ from common.values import DriverType, HostAccess, PowerAction
 from rackd.drivers.simulated.fault_injection import Call
 from regiond.operations.model import WAIT_FOR_COMMAND, WAIT_FOR_EARLIER
 from regiond.racks import older_calls
+from regiond.racks.link_supervisor import PROBE_EVERY_S
+from tests.clock import advance, in_no_time
 from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
 from tests.deployment.runner import RACK as FIRST
@@ -26,7 +28,8 @@ SECOND = "second"  # reaches the host too
 REQUESTS: Mapping[str, Mapping[str, Any]] = {"release": {"op": "release"}, "delete": {"method": "DELETE"}}
 _AT_STEP = "select step = $2 from operation where id = $1"
 FIRST_STEP = "select step from operation_log where operation_id = $1 and attempt = $2 order by id limit 1"
-LAPSE = "update operation set lease_owner = null, lease_until = null where id = $1"
+_LAPSE = "update operation set lease_owner = null, lease_until = null where id = $1"
+_MAKE_DUE = "update operation set not_before = now() where id = $1"
 _PREFER = "update rack_reach set reaches = (select name = $1 from rack where rack.id = rack_reach.rack_id)"
 
 
@@ -36,6 +39,7 @@ async def composed(innkeeper: Deployment) -> str:
     await innkeeper.start_rack(SECOND)
     host = await innkeeper.add_simulated(cores=8, storage_gb=1000)
     made = await innkeeper.compose(host["id"], cores=1, memory=1024, hostname="vm")
+    await advance(PROBE_EVERY_S)
     database = innkeeper.region.components.database
     await eventually(lambda: fetchval(database, "select count(*) = 2 from rack_reach"))
     await prefer(innkeeper, FIRST)
@@ -49,6 +53,18 @@ async def prefer(innkeeper: Deployment, rack: str) -> None:
 
 async def at_step(innkeeper: Deployment, operation_id: int, step: str) -> None:
     await eventually(lambda: fetchval(innkeeper.region.components.database, _AT_STEP, operation_id, step))
+
+
+async def lapse(innkeeper: Deployment, operation_id: int) -> None:
+    """Another attempt begins now, while the first still waits for its command."""
+    await execute(innkeeper.region.components.database, _LAPSE, operation_id)
+    innkeeper.region.components.engine.wake()
+
+
+async def retry(innkeeper: Deployment, operation_id: int) -> None:
+    """The next attempt of an operation that waits begins now."""
+    await execute(innkeeper.region.components.database, _MAKE_DUE, operation_id)
+    innkeeper.region.components.engine.wake()
 
 
 async def begin_deployment(innkeeper: Deployment, path: str, step: str) -> int:
@@ -133,7 +149,7 @@ async def test_another_attempt_of_the_deployment_waits_as_well(innkeeper: Deploy
     database = innkeeper.region.components.database
     with innkeeper.held("write root disk"):
         deployment = await begin_deployment(innkeeper, path, "write_disk")
-        await execute(database, LAPSE, deployment)
+        await lapse(innkeeper, deployment)
         assert await eventually(lambda: fetchval(database, FIRST_STEP, deployment, 2)) == WAIT_FOR_COMMAND
         reason = (await innkeeper.get(f"operations/{deployment}/"))["wait_reason"]
         assert reason == "It waits until the last command of its earlier attempt has ended."
@@ -156,6 +172,7 @@ async def test_an_abort_long_after_the_request_waits_as_well(
         await innkeeper.post(path, op="abort")
         told = "Undoing waits: An earlier command to the machine still runs in rack rack."
         await waits_because(innkeeper, deployment, told, state="undoing")
+    await retry(innkeeper, deployment)
     assert await innkeeper.ended(deployment) == "cancelled"
     assert innkeeper.simulated().image_of("vm") is None
 
@@ -168,10 +185,11 @@ async def test_a_late_abort_waits_for_a_rack_that_is_gone_as_well(innkeeper: Dep
         await make_old(innkeeper, deployment)
         await innkeeper.post(path, op="abort")
         await at_step(innkeeper, deployment, WAIT_FOR_COMMAND)
-        await innkeeper.stop_rack(FIRST)
+        await in_no_time(innkeeper.stop_rack(FIRST))
         told = "Undoing waits: An earlier command to the machine may still run in rack rack"
         await waits_because(innkeeper, deployment, told, state="undoing")
         await make_old(innkeeper, deployment)
+        await retry(innkeeper, deployment)
         assert await innkeeper.ended(deployment) == "cancelled"
 
 
@@ -191,6 +209,7 @@ async def test_the_rack_that_still_acts_is_named(innkeeper: Deployment, monkeypa
         operation = await innkeeper.begin(path, op="release")
         told = "It waits to be tried again: An earlier command to the machine still runs in rack rack."
         await waits_because(innkeeper, operation, told)
+    await retry(innkeeper, operation)
     assert await innkeeper.ended(operation) == "succeeded"
     await is_clean(innkeeper, path)
 
@@ -225,11 +244,12 @@ async def test_a_rack_that_is_gone_delays_the_release_only_for_a_while(innkeeper
     path = await composed(innkeeper)
     with innkeeper.held("copy image"):
         await begin_deployment(innkeeper, path, "copy_image")
-        await innkeeper.stop_rack(FIRST)
+        await in_no_time(innkeeper.stop_rack(FIRST))
         operation = await innkeeper.begin(path, op="release")
         told = "An earlier command to the machine may still run in rack rack, which this region cannot ask."
         await waits_because(innkeeper, operation, told)
         await make_old(innkeeper, operation)
+        await retry(innkeeper, operation)
         assert await innkeeper.ended(operation) == "succeeded"
         await is_clean(innkeeper, path)
 

@@ -136,7 +136,6 @@ async def others(innkeeper: Deployment, server: LxdServer, guest_url: str, home:
 
 
 @pytest.mark.boot
-@pytest.mark.deadline(2 * BOOT_S)
 async def test_clients_live_on_lxd(
     tmp_path: Path, database_url: str, booting: LxdServer, server: LxdServer, bridge: GuestBridge
 ) -> None:

@@ -95,7 +95,6 @@ async def check_vm_host(innkeeper: Deployment, key: SshKey, machine: Any, server
     await innkeeper.delete(path)
 
 
-@pytest.mark.deadline(2 * TWO_BOOTS_S)
 async def test_deployed_machines_become_vm_hosts(
     tmp_path: Path, database_url: str, lab_host: LabHost, network: LabNetwork, bridge: GuestBridge
 ) -> None:

@@ -16,7 +16,7 @@ from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.lab.deployed_guest import GuestBridge, check_console, deploy, guest_bridge
 from tests.lab.deployed_host import add_libvirt
-from tests.lab.guest_image import BOOT_S, SshKey, becomes, upload_image
+from tests.lab.guest_image import SshKey, becomes, upload_image
 from tests.lab.lab_host import LabHost
 from tests.lab.libvirt_network import SUBNET, LabNetwork, lab_network
 from tests.waiting import eventually
@@ -70,7 +70,6 @@ async def check_copy(innkeeper: Deployment, lab_host: LabHost) -> None:
     assert found["size_bytes"] == found["amount"]
 
 
-@pytest.mark.deadline(2 * BOOT_S)
 async def test_a_deployed_guest_is_what_was_ordered(
     tmp_path: Path, database_url: str, lab_host: LabHost, network: LabNetwork, bridge: GuestBridge
 ) -> None:

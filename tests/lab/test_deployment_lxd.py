@@ -17,7 +17,7 @@ from regiond.machines.deployment.mime_parts import Part
 from tests.deployment.in_process import deployed
 from tests.lab.deployed_guest import USER_DATA, GuestBridge, deploy, guest_bridge
 from tests.lab.deployed_host import add_lxd
-from tests.lab.guest_image import BOOT_S, SshKey, becomes, upload_image
+from tests.lab.guest_image import SshKey, becomes, upload_image
 from tests.lab.lxd_server import LxdServer, booting_server, why_no_lxd
 from tests.lab.needs import require
 
@@ -81,7 +81,6 @@ async def check_instance_id(key: SshKey, address: str, machine: Any) -> None:
 
 
 @pytest.mark.boot
-@pytest.mark.deadline(2 * BOOT_S)
 async def test_a_deployed_guest_is_what_was_ordered(
     tmp_path: Path, database_url: str, server: LxdServer, bridge: GuestBridge
 ) -> None:

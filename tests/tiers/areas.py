@@ -39,7 +39,7 @@ FIRST_TIER = Area(
     name=FIRST,
     title="what every change has to pass",
     paths=(*_EVERYDAY, "tests/browser", "tests/faults/schedules", "tests/pages/test_page_blocks.py"),
-    workers=3,  # on two cores: the tests of the region wait a third of their time
+    workers=2,
     needs={Need.LXD},
 )
 DEEP = (

@@ -16,6 +16,7 @@ from attrs import evolve
 from development import processes
 from development.paths import CannotRun
 from development.supervisor import Program, Supervisor, next_delay_s
+from tests.clock import in_no_time
 from tests.waiting import eventually, settle
 
 
@@ -118,7 +119,7 @@ async def test_a_program_that_cannot_start_is_reported_with_its_log(supervision:
         supervision.program("broken", "/bin/sh", "-c", "echo the key is not readable >&2; exit 3")
     )
     with pytest.raises(CannotRun, match=r"(?s)broken exited 3 times during startup\..*the key is not readable"):
-        await supervision.supervisor.ready("broken", never, deadline_s=60)
+        await in_no_time(supervision.supervisor.ready("broken", never, deadline_s=600), step_s=0.1)
     assert "broken exited with status 3; restarting it in 2 s." in supervision.reports
 
 

@@ -15,8 +15,6 @@ from tests.faults.consistency import OVERCOMMITTED
 from tests.faults.matrix.site import NOT_READY, MatrixSite
 from tests.waiting import eventually
 
-QUIET_S = 150.0  # longer than a deployment waits for a rack that an earlier cell has stopped: 60 s, and a pause
-
 _OPEN = """
     select id, kind, state, step, attempt, error_message, lease_owner is not null as leased from operation
      where is_open order by id
@@ -130,7 +128,7 @@ async def _wrong_copies(site: MatrixSite) -> list[str]:
 
 async def _becomes(check: Callable[[], Awaitable[bool]]) -> bool:
     try:
-        await eventually(check, deadline_s=QUIET_S)
+        await eventually(check)
     except AssertionError:
         return False
     return True

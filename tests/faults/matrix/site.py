@@ -30,8 +30,6 @@ HARDWARE: Mapping[str, Any] = {
     "networks": "lan:10.1.0.0/24,dmz:10.2.0.0/24",
 }  # fmt: skip
 FAST_RECONNECT = Environment(backoff=Backoff(first_s=0.04, longest_s=0.3, rejected_s=0.3))
-LINK_DEADLINE_S = 150.0
-REFRESH_DEADLINE_S = 150.0
 NOT_READY = """
     select id, name from vm_host h where state <> 'ready'
         or not exists (select from rack_reach r where r.host_id = h.id and r.reaches)
@@ -105,13 +103,13 @@ class MatrixSite(SimulatedSite):
         """Refreshes the shared hosts, and others that are not ready; a link that was cut may be noticed only now."""
         away = [row["id"] for row in await self.fetch(NOT_READY)]
         for host_id in sorted({*(host.host_id for host in self.shared.values()), *away}):
-            await eventually(partial(self._is_refreshed, host_id), deadline_s=REFRESH_DEADLINE_S)
+            await eventually(partial(self._is_refreshed, host_id))
 
     async def _is_refreshed(self, host_id: int) -> bool:
         return await self.refresh_failure(f"vm-hosts/{host_id}/") is None
 
     async def until_linked(self) -> None:
-        await eventually(self.is_linked, deadline_s=LINK_DEADLINE_S)
+        await eventually(self.is_linked)
 
     async def is_linked(self) -> bool:
         return await self.deployment.is_linked(RACK)

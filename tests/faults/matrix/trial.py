@@ -18,8 +18,7 @@ from tests.faults.matrix.points import Point
 from tests.faults.matrix.site import MatrixSite
 from tests.faults.matrix.trace import Trace
 from tests.faults.scenarios.scenario import Outcome, Scenario, problem
-
-DEADLINE_S = consistency.QUIET_S
+from tests.waiting import DEADLINE_S
 
 
 async def points_of(site: MatrixSite, scenario: Scenario) -> list[Point]:

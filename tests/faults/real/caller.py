@@ -12,8 +12,6 @@ from tests.faults.scenarios.scenario import REPEATED, Request, RequestScenario, 
 from tests.faults.scenarios.site import Site
 from tests.waiting import eventually
 
-LEARN_DEADLINE_S = 100.0
-
 
 @define(kw_only=True)
 class Caller:
@@ -37,7 +35,7 @@ class Caller:
         while is_unknown(answer):
             if not self.scenario.keyed and await self.operations():
                 return None
-            answer = await eventually(self._repeat, deadline_s=LEARN_DEADLINE_S, every_s=0.2)
+            answer = await eventually(self._repeat, every_s=0.2)
         return answer
 
     async def _repeat(self) -> Answer | InnkeeperError | None:
@@ -48,7 +46,7 @@ class Caller:
 
     async def operations(self) -> list[Any]:
         """The operations of the scenario's main kind that were created since."""
-        found = await eventually(self._list, deadline_s=LEARN_DEADLINE_S)
+        found = await eventually(self._list)
         return [one for one in found[0] if one["id"] > self.after and one["kind"] == self.scenario.kinds[0]]
 
     async def _list(self) -> tuple[Any] | None:

@@ -18,7 +18,6 @@ from tests.faults.scenarios.site import CellHost, GuestHost, Site
 from tests.waiting import eventually
 
 DAEMONS = {Victim.REGION: REGION, Victim.RACK: RACK, Victim.DATABASE: POSTGRES}
-RECOVERY_DEADLINE_S = 150.0
 _WAITING = "select pid from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
 
 
@@ -56,7 +55,7 @@ class RealSite(Site):
             return failure is None
 
         try:
-            await eventually(is_refreshed, deadline_s=RECOVERY_DEADLINE_S, every_s=0.2)
+            await eventually(is_refreshed, every_s=0.2)
         except AssertionError as error:
             raise AssertionError(f"{host.name} cannot be refreshed: {failure}") from error
 
@@ -89,8 +88,8 @@ class RealSite(Site):
         if victim in DAEMONS:
             await self.deployment.restart(DAEMONS[victim])
         if victim in (Victim.LINK, Victim.ANSWER):  # the region may not have noticed the loss yet
-            await eventually(lambda: processes.links_made() > self.links_before, deadline_s=RECOVERY_DEADLINE_S)
-        await eventually(self._is_complete, deadline_s=RECOVERY_DEADLINE_S)
+            await eventually(lambda: processes.links_made() > self.links_before)
+        await eventually(self._is_complete)
 
     async def _is_complete(self) -> bool:
         return await self.deployment.processes.region_is_ready() and await self.deployment.is_linked()

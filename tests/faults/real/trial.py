@@ -24,8 +24,6 @@ from tests.faults.scenarios.scenario import Outcome
 from tests.faults.scenarios.site import GuestHost, SimulatedCellHost
 from tests.waiting import eventually
 
-OPERATION_DEADLINE_S = 150.0
-
 
 @define(kw_only=True)
 class Trial(ABC):
@@ -97,7 +95,7 @@ class Trial(ABC):
     async def _judged(self, caller: Caller, learned: Learned) -> CellResult:
         operations = await caller.operations()
         deployment, scenario = self.site.deployment, self.observation.scenario
-        states = [await deployment.ended(one["id"], deadline_s=OPERATION_DEADLINE_S) for one in operations]
+        states = [await deployment.ended(one["id"]) for one in operations]
         adds = scenario.name == "add_host"
         faults = list(caller_problems(learned, states, may_fail=self.observation.may_fail, answers_early=adds))
         if adds:
