@@ -83,6 +83,7 @@ async def test_an_impostor_that_was_pinned_first_is_replaced_by_a_fingerprint(
 
 async def test_a_password_is_dropped_when_a_person_trusts_the_certificate(innkeeper: Deployment, old: FakeLxd) -> None:
     host = await add(innkeeper, password=PHRASE)
+    await innkeeper.refresh_due()  # the one that follows each addition of a host
     old.trust((await parameters(innkeeper, host))["certificate"])
     await innkeeper.after_refreshes(lambda: is_ready(innkeeper, host))
     await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")

@@ -21,6 +21,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.users import as_user
 from tests.waiting import eventually
 
+_REFRESH_LATER = "update vm_host_schedule set next_refresh_at = now() + interval '1 hour' returning host_id"
 REFUSED = "Cannot connect to simulated/sim: connection refused"
 
 
@@ -41,7 +42,17 @@ async def two_hosts_of_a_server(innkeeper: Deployment) -> tuple[int, int]:
     first = await innkeeper.add_simulated()
     address = "simulated:sim?cores=4&memory_mib=12288&fault_seed=1"
     sibling = await innkeeper.add_host(type="simulated", power_address=address, name="sibling")
+    await none_is_due(innkeeper, first["id"], sibling)
     return first["id"], sibling
+
+
+async def none_is_due(innkeeper: Deployment, *host_ids: int) -> None:
+    """Returns when no refresh follows the addition of these hosts and the start of their watches."""
+    components = innkeeper.region.components
+    await components.link_supervisor.settled()
+    await advance(WATCH_EVERY_S)
+    await eventually(lambda: components.link_supervisor.watched.issuperset(host_ids))
+    await innkeeper.fetch(_REFRESH_LATER)
 
 
 async def events_of(innkeeper: Deployment, *kinds: str) -> list[tuple[str, int | None]]:
@@ -139,10 +150,7 @@ async def test_a_refresh_that_lost_its_rack_leaves_the_host_ready(innkeeper: Dep
     host_id = (await innkeeper.add_simulated())["id"]
     await innkeeper.start_rack("second")
     components = innkeeper.region.components
-    await components.link_supervisor.settled()
-    await advance(WATCH_EVERY_S)
-    await eventually(lambda: host_id in components.link_supervisor.watched)
-    await innkeeper.fetch("update vm_host_schedule set next_refresh_at = now() + interval '1 hour' returning host_id")
+    await none_is_due(innkeeper, host_id)
     first = min(
         await components.services.racks.list(caller=None), key=lambda rack: str(rack.id)
     )  # the one that is called first

@@ -118,6 +118,7 @@ async def test_an_imported_certificate_replaces_the_generated_one_on_the_server(
     await innkeeper.put(f"vm-hosts/{host['id']}/", certificate=imported.certificate_pem, key=imported.key_pem)
     assert len(server.trusted) == 1, "not before the new one works"
     assert (await state(innkeeper, host))[1] == "not_trusted"
+    await innkeeper.refresh_due()  # the one that follows each addition of a host
     server.trust(imported.certificate_pem)
     await innkeeper.after_refreshes(partial(is_ready, innkeeper, host))
     assert set(server.trusted) == {imported.fingerprint}

@@ -38,6 +38,7 @@ async def test_a_pending_host_shows_the_trust_command_and_continues(innkeeper: D
     assert server.trusted == {}
     pem = await fetched(innkeeper, url_in(message))
     assert "PRIVATE" not in pem
+    await innkeeper.refresh_due()  # the one that follows each addition of a host
     server.trust(pem)
     await innkeeper.after_refreshes(lambda: is_ready(innkeeper, host))
     assert (await innkeeper.get(f"vm-hosts/{host['id']}/"))["total"]["cores"] == 8
@@ -106,6 +107,7 @@ async def test_a_rejected_token_is_reported_and_manual_trust_still_works(
     assert code == "not_trusted"
     assert "LXD rejected the token (LXD: not authorized). Get one with: lxc config trust add" in message
     assert token not in message
+    await innkeeper.refresh_due()  # the one that follows each addition of a host
     server.trust((await parameters(innkeeper, host))["certificate"])
     await innkeeper.after_refreshes(lambda: is_ready(innkeeper, host))
     assert server.seen_secrets == [token], "sent once, not by every discovery run"
