@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from common.errors import Busy, HostUnreachable
@@ -14,12 +16,15 @@ from tests.database import execute
 from tests.integration.scripted_operations import (
     PausedStep,
     ScriptedHandler,
+    in_turn,
     open_operation,
     read,
     run_to_end,
     running,
     wait_until_ended,
 )
+from tests.integration.tables import lock_waiters
+from tests.waiting import eventually
 
 ADMIN = Caller(account_id=1, username="admin", is_admin=True)
 LATER = "update operation set not_before = now() + interval '1 hour' where id = $1"
@@ -75,6 +80,31 @@ async def test_a_child_of_a_cancelled_parent_is_not_retried(database: Database) 
     handler = ScriptedHandler(on_run=fail)
     done = await run_to_end(database, handler, child)
     assert (done.state, done.error_code, handler.ran) == (OperationState.CANCELLED, "cancelled", [1])
+
+
+@pytest.mark.parametrize("change", ["state = 'undoing'", "cancel_requested = true"])
+async def test_a_child_whose_parent_is_undone_is_cancelled_and_not_retried(database: Database, change: str) -> None:
+    parent = await open_operation(database)
+    await execute(database, LATER, parent)
+    child = await open_child(database, parent)
+    await execute(database, f"update operation set {change} where id = $1", parent)  # noqa: S608  # constants above
+    handler = ScriptedHandler(on_run=in_turn(HostUnreachable("no route"), Outcome()))
+    done = await run_to_end(database, handler, child)
+    assert (done.state, handler.ran, handler.undone) == (OperationState.CANCELLED, [1], [2])
+
+
+async def test_a_parent_is_cancelled_only_after_the_child_that_is_being_opened(database: Database) -> None:
+    """Whoever cancels the parent finds the child."""
+    parent = await open_operation(database)
+    opener = Parent(id=parent, attempt=0)
+    async with database.transaction() as db:
+        child = await service.insert(
+            db, OperationKind.CLEAN_UP, host_id=None, host_name="sim", request={}, parent=opener, max_failures=9
+        )
+        cancelling = asyncio.create_task(Operations(database).cancel(ADMIN, parent))
+        await eventually(lambda: lock_waiters(database))
+    await cancelling
+    assert (await read(database, child)).cancel_requested
 
 
 @pytest.mark.parametrize(

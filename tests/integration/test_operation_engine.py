@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import pytest
 import structlog
 
-from common.errors import Cancelled, DriverFailed, HostUnreachable, InnkeeperError, OperationPending, WrongState
+from common.errors import Busy, Cancelled, DriverFailed, HostUnreachable, InnkeeperError, OperationPending, WrongState
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.operations import lease_store, store
-from regiond.operations.attempt import Attempt
-from regiond.operations.model import ErrorRecord, Operation, OperationState, retry_delay_s
+from regiond.operations.attempt import UNDO_BUSY_S, Attempt
+from regiond.operations.model import UNDO_WAITS_FOR, ErrorRecord, Operation, OperationState, retry_delay_s
 from regiond.operations.service import Journal, LeaseLost, Operations, Outcome
 from tests.database import execute, fetchval
 from tests.integration.ledger_fixture import prepare
@@ -208,6 +208,29 @@ async def test_undo_is_retried_until_success_and_keeps_the_first_error(database:
     assert (handler.ran, handler.undone) == ([1], [1, 2, 3, 4])
     errors = [line.details["error"] for line in await read_log(database, done.id) if "error" in line.details]
     assert (errors[0], errors[2]) == ("no route", "busy")
+
+
+async def test_undoing_that_waits_for_another_operation_checks_soon_and_says_so(database: Database) -> None:
+    """However often it has failed before. Once it has ended, its error says nothing of the waiting any more."""
+    handler = failing(DriverFailed("rejected"))
+    handler.on_undo = in_turn(Busy("operation 9 acts on it"), Outcome())
+    operation_id = await open_operation(database)
+    await execute(database, "update operation set failures = 9 where id = $1", operation_id)
+    async with running(database, handler) as engine:
+        await eventually(lambda: handler.undone and engine.running == 0)
+        waiting = await read(database, operation_id)
+        done = await wait_until_ended(database, engine, operation_id)
+    assert (waiting.error_details or {})[UNDO_WAITS_FOR] == "operation 9 acts on it"
+    assert (waiting.not_before - datetime.now(UTC)).total_seconds() <= UNDO_BUSY_S
+    assert (done.state, done.error_message, done.error_details) == (OperationState.FAILED, "rejected", {})
+
+
+async def test_an_operation_that_is_undone_cannot_be_cancelled(database: Database) -> None:
+    operation_id = await open_operation(database)
+    await execute(database, "update operation set state = 'undoing' where id = $1", operation_id)
+    with pytest.raises(WrongState, match="is undoing and cannot be cancelled"):
+        await Operations(database).cancel(ADMIN, operation_id)
+    assert not (await read(database, operation_id)).cancel_requested
 
 
 async def test_a_reconnected_rack_wakes_operations_being_undone(database: Database) -> None:

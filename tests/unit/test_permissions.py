@@ -33,6 +33,7 @@ def is_allowed(permission: Permission, caller: Caller, target: object = None) ->
         (Permission.USER, HOST, "nobody viewer operator admin"),  # who may see it is the query's matter
         (Permission.OPERATOR, None, "operator admin"),
         (Permission.OPERATOR, HOST, "operator admin"),
+        (Permission.OWNER, None, "operator admin"),
         (Permission.OWNER, MACHINE, "admin"),
         (Permission.OWNER, OWN, "operator admin"),
         (Permission.ADMIN, HOST, "admin"),

@@ -1,16 +1,17 @@
-"""While a handler runs, only its argument is in memory, not the request's plain data."""
+"""Handlers of a link: what they keep in memory, and when their streams wait."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import weakref
+from collections.abc import AsyncGenerator
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from common.rpc.command import Command
-from common.rpc.frames import Hello
+from common.rpc.frames import Call, Hello, encode
 from common.rpc.handler_tasks import HandlerTasks
 from common.rpc.peers import Peer, Role
 from common.rpc.session import Limits, Session
@@ -49,3 +50,35 @@ async def test_a_running_handler_holds_no_plain_data_of_its_request() -> None:
     assert alive() is None
     release.set()
     await tasks.ended()
+
+
+async def test_a_stream_waits_while_the_send_buffer_is_full() -> None:
+    command = Command("test.list", _Text, _Text, streams=True)
+    sent = 0
+
+    async def handler(_: Any, argument: _Text) -> AsyncGenerator[_Text, None]:
+        for _number in range(3):
+            yield argument
+
+    def flush() -> None:
+        nonlocal sent
+        frames, _ = session.drain()
+        sent += len(frames)
+
+    hello = Hello(lowest_version=1, highest_version=1, role="region", name="here")
+    session = Session(hello=hello, methods={command.name: True}, limits=Limits(), now=0.0)
+    session.receive(encode(evolve(hello, name="there")), 0.0)
+    call = Call(id=1, method=command.name, left_ms=1000, credit=9, body={"text": "a"})
+    session.receive(encode(call), 0.0)
+    flush()
+    sent = 0
+    tasks = HandlerTasks({command: handler}, session, flush)
+    tasks.pause(full=True)
+    request = HandlerRequested(call_id=1, method=command.name, body=call.body, left_s=1, streams=True)
+    tasks.start(request, None, Peer(role=Role.CLIENT, name="c"))
+    for _ in range(9):
+        await asyncio.sleep(0)
+    assert sent == 0
+    tasks.pause(full=False)
+    await tasks.ended()
+    assert sent == 4  # three items and the end

@@ -213,6 +213,14 @@ def test_items_in_transit_of_a_cancelled_stream_are_dropped(link: Pair) -> None:
     assert link.at_rest()
 
 
+@pytest.mark.parametrize(("excess", "is_taken"), [(0, True), (1, False)])
+def test_requests_of_exactly_the_total_size_are_taken(excess: int, *, is_taken: bool) -> None:
+    size = len(encode(Call(id=1, method="echo", left_ms=10_000, body="x" * 1000)))
+    link = pair(limits=Limits(max_bytes_in_flight=size - excess))
+    link.call(body="x" * 1000, deadline_s=10.0)
+    assert len(link.there.all(HandlerRequested)) == is_taken
+
+
 def test_the_requests_of_running_calls_have_a_total_size() -> None:
     link = pair(limits=Limits(max_bytes_in_flight=2500))
     first, _ = link.call(body="x" * 1000), link.call(body="x" * 1000)

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import msgpack
 import pytest
 
 from common.errors import Cancelled, LinkLost, NotAllowed, VersionMismatch
-from common.rpc.frames import Call, Done, Frame, Item, encode
+from common.rpc.frames import (
+    MAX_CREDIT,
+    MAX_EVENT_BYTES,
+    Call,
+    Cancel,
+    Credit,
+    Done,
+    Event,
+    Frame,
+    Item,
+    encode,
+)
 from common.rpc.session import Limits, Session
-from common.rpc.session_events import CallFailed, Ended, EventArrived, HandlerCancelled, Opened
+from common.rpc.session_events import CallFailed, Ended, EventArrived, HandlerCancelled, HandlerRequested, Opened
 from tests.unit.rpc_session_pair import METHODS, Pair, hello, pair
 
 
@@ -123,6 +135,40 @@ def test_an_unexpected_frame_is_a_protocol_error(link: Pair, frame: Frame) -> No
     link.settle()
     assert "protocol error" in link.here.last(Ended).error.message
     assert isinstance(link.there.last(Ended).error, LinkLost)
+
+
+@pytest.mark.parametrize("frame", [Cancel(id=2), Credit(id=2, amount=1), Call(id=1, method="echo", left_ms=1)])
+def test_a_frame_about_no_call_or_a_call_again_is_a_protocol_error(link: Pair, frame: Frame) -> None:
+    link.call()
+    link.respond(1)
+    link.there.session.receive(encode(frame), 0.0)
+    assert "protocol error" in str(link.there.session.error)
+    assert len(link.there.all(HandlerRequested)) == 1
+
+
+@pytest.mark.parametrize("frame", [Cancel(id=1), Credit(id=1, amount=1)])
+def test_a_frame_that_crosses_the_end_of_its_call_is_ignored(link: Pair, frame: Frame) -> None:
+    link.call()
+    link.respond(1)
+    link.there.session.receive(encode(frame), 0.0)
+    assert link.there.session.is_open
+
+
+@pytest.mark.parametrize(("more", "is_open"), [(MAX_CREDIT - 4, True), (MAX_CREDIT - 3, False)])
+def test_the_credit_of_a_stream_is_limited(link: Pair, more: int, *, is_open: bool) -> None:
+    call_id = link.call("list", window=4)
+    link.there.session.receive(encode(Credit(id=call_id, amount=more)), 0.0)
+    assert link.there.session.is_open is is_open
+
+
+@pytest.mark.parametrize(("excess", "is_open"), [(0, True), (1, False)])
+def test_an_event_of_the_largest_size_is_accepted(link: Pair, excess: int, *, is_open: bool) -> None:
+    overhead = len(encode(Event(name="e", body="x" * 60_000))) - 60_000
+    body = "x" * (MAX_EVENT_BYTES - overhead + excess)
+    frame = msgpack.packb({"kind": "event", "name": "e", "body": body})  # `encode` rejects a longer one
+    assert len(frame) == MAX_EVENT_BYTES + excess
+    link.there.session.receive(frame, 0.0)
+    assert link.there.session.is_open is is_open
 
 
 def test_a_call_before_the_hello_is_a_protocol_error() -> None:
