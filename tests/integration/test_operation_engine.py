@@ -221,6 +221,7 @@ async def test_undoing_that_waits_for_another_operation_checks_soon_and_says_so(
         waiting = await read(database, operation_id)
         done = await wait_until_ended(database, engine, operation_id)
     assert (waiting.error_details or {})[UNDO_WAITS_FOR] == "operation 9 acts on it"
+    assert waiting.not_before is not None
     assert (waiting.not_before - datetime.now(UTC)).total_seconds() <= UNDO_BUSY_S
     assert (done.state, done.error_message, done.error_details) == (OperationState.FAILED, "rejected", {})
 

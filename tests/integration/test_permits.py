@@ -14,8 +14,9 @@ from regiond.machines.compose.model import HostAssignment, ValidatedCompose
 from regiond.machines.compose.permits import permit, within_pool_quotas
 from regiond.machines.model import ComposeIntent
 from regiond.placement.model import DEFAULT_ROOT_BYTES, Evaluation
-from tests.database import execute, fetchval, settle
+from tests.database import execute, fetchval
 from tests.unit.candidates import HOST, SMALL
+from tests.waiting import settle
 
 pytestmark = pytest.mark.database
 
