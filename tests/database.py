@@ -28,7 +28,8 @@ from tests.waiting import settle
 REQUIRED_BYTES = 2 * 1024**3
 # A test executes a statement only a few times on a connection, and by default PostgreSQL would plan it each time.
 # In CI, the tests marked `database` run on a server with the default.
-SETTINGS = {**postgres.FAST, "plan_cache_mode": "force_generic_plan"}
+# No database lives long enough to need a vacuum.
+SETTINGS = {**postgres.FAST, "plan_cache_mode": "force_generic_plan", "autovacuum": "off"}
 
 
 @pytest.fixture(scope="session")

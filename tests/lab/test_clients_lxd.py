@@ -135,7 +135,6 @@ async def others(innkeeper: Deployment, server: LxdServer, guest_url: str, home:
         await innkeeper.delete(f"vm-hosts/{added['id']}/")
 
 
-@pytest.mark.boot
 async def test_clients_live_on_lxd(
     tmp_path: Path, database_url: str, booting: LxdServer, server: LxdServer, bridge: GuestBridge
 ) -> None:

@@ -80,7 +80,6 @@ async def check_instance_id(key: SshKey, address: str, machine: Any) -> None:
     assert deployment_id.isdecimal()
 
 
-@pytest.mark.boot
 async def test_a_deployed_guest_is_what_was_ordered(
     tmp_path: Path, database_url: str, server: LxdServer, bridge: GuestBridge
 ) -> None:

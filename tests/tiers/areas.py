@@ -5,6 +5,7 @@ Every test belongs to exactly one area. `postgresql-15` repeats tests of the reg
 
 from __future__ import annotations
 
+import os
 from collections.abc import Set
 from enum import StrEnum
 
@@ -33,18 +34,20 @@ class Area:
     needs: Set[Need] = frozenset()
 
 
+# While a test waits for its daemons, another one has the core. Each worker has a PostgreSQL of its own.
+WORKERS = min(len(os.sched_getaffinity(0)) + 1, 8)
 _EVERYDAY = ("tests/unit", "tests/integration", "tests/contract")
 
 FIRST_TIER = Area(
     name=FIRST,
     title="what every change has to pass",
     paths=(*_EVERYDAY, "tests/browser", "tests/faults/schedules", "tests/pages/test_page_blocks.py"),
-    workers=2,
+    workers=WORKERS,
     needs={Need.LXD},
 )
 DEEP = (
-    Area(name="slow", title="tests of the region that take over 4 s", paths=_EVERYDAY, workers=2),
-    Area(name="browser", title="every web page in Chromium", paths=("tests/browser",), workers=2),
+    Area(name="slow", title="tests of the region that take over 4 s", paths=_EVERYDAY, workers=WORKERS),
+    Area(name="browser", title="every web page in Chromium", paths=("tests/browser",), workers=WORKERS),
     Area(name="clients", title="clients of MAAS against a region with simulated hosts", paths=("tests/clients",)),
     Area(
         name="faults",
@@ -77,7 +80,10 @@ DEEP = (
         needs={Need.LXD, Need.LIBVIRT},
     ),
     Area(
-        name=POSTGRESQL, title="tests marked `database` on Debian's PostgreSQL", paths=("tests/integration",), workers=2
+        name=POSTGRESQL,
+        title="tests marked `database` on Debian's PostgreSQL",
+        paths=("tests/integration",),
+        workers=WORKERS,
     ),
 )
 AREAS = {area.name: area for area in (FIRST_TIER, *DEEP)}
