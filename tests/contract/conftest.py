@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.contract.driver_fixtures import DriverFixture, MakeFixture
+
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves to a single server, and to doubles of one, what a cluster or a real host does not do differently."""
+    repeated = [item for item in items if HERE in item.path.parents and _proves_nothing_more(item)]
+    if repeated:
+        config.hook.pytest_deselected(items=repeated)
+        items[:] = [item for item in items if item not in set(repeated)]
+
+
+def _proves_nothing_more(item: pytest.Item) -> bool:
+    markers = {mark.name for mark in item.iter_markers()}
+    host = str(item.callspec.id) if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ""
+    return ("lxd-cluster" in host and "clusters" not in markers) or {"lab", "doubles_suffice"} <= markers
 
 
 @pytest.fixture

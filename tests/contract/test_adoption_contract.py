@@ -46,6 +46,7 @@ def bare(guest: Guest) -> Guest:
     return evolve(guest, marker=None, disks=disks, nics=(), architecture="", pinned_core_ids=())
 
 
+@pytest.mark.clusters
 def test_adoption_only_adds_the_marker(host: DriverFixture) -> None:
     before, volumes = foreign_guest(host), host.volumes()
     adopted = adopt(host, before)
@@ -122,6 +123,7 @@ def test_disowning_a_deleted_guest_succeeds(host: DriverFixture) -> None:
     )
 
 
+@pytest.mark.clusters
 def test_exact_disowning_changes_only_that_guest(host: DriverFixture) -> None:
     found = foreign_guest(host)
     adopted = adopt(host, found)

@@ -73,6 +73,7 @@ async def read_until(stream: ConsoleStream, wanted: bytes) -> None:
             found += data
 
 
+@pytest.mark.clusters
 @requires(Capability.CONSOLE)
 async def test_what_is_typed_reaches_the_guest_and_comes_back(host: CapableFixture) -> None:
     _, stream, shown = await opened(host, "typed")

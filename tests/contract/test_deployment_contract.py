@@ -68,6 +68,7 @@ def deployed(host: CapableFixture, name: str, source: Content) -> GuestSpec:
     return spec
 
 
+@pytest.mark.clusters
 def test_a_deployed_root_disk_has_the_image_and_its_own_size(host: CapableFixture) -> None:
     source = content()
     spec = deployed(host, "deployed", source)
@@ -157,6 +158,7 @@ def test_addresses_change_without_the_disks(host: CapableFixture) -> None:
     assert assigned(host, spec) == ""
 
 
+@pytest.mark.clusters
 def test_an_image_is_read_once_for_many_deployments(host: CapableFixture) -> None:
     source = content()
     specs = [deployed(host, f"many{number}", source) for number in range(3)]
@@ -177,6 +179,7 @@ def test_deploying_again_replaces_image_and_user_data(host: CapableFixture) -> N
     assert host.volumes() == with_other > after_first
 
 
+@pytest.mark.clusters
 def test_an_interrupted_copy_is_no_image_and_leaves_nothing(host: CapableFixture) -> None:
     spec, source = composed(host, "interrupted"), content()
     before = host.volumes()
@@ -243,6 +246,7 @@ def test_an_image_larger_than_the_root_disk_changes_nothing(host: CapableFixture
     assert host.user_data(spec) == seed().user_data
 
 
+@pytest.mark.clusters
 def test_undeploying_restores_what_compose_made(host: CapableFixture) -> None:
     spec = composed(host, "emptied")
     before, guest = host.volumes(), host.driver.find(spec.ref)
@@ -289,6 +293,7 @@ def test_decomposing_deletes_all_but_the_image(host: CapableFixture) -> None:
     assert [one for one in host.driver.discover().orphaned_volumes if one.marker == spec.marker] == []
 
 
+@pytest.mark.clusters
 def test_discovery_reports_a_copy_until_it_is_removed(host: CapableFixture) -> None:
     source, before = content(), host.volumes()
     host.driver.copy_image(source.image, host.pool_id, source)

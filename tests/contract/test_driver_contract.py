@@ -41,6 +41,7 @@ def test_reach_returns_the_hypervisor_version(host: DriverFixture) -> None:
     assert host.driver.reach() == host.driver.discover().facts.hypervisor_version != ""
 
 
+@pytest.mark.clusters
 def test_discovery_returns_capacity_pools_and_networks(host: DriverFixture) -> None:
     facts = host.driver.discover().facts
     assert facts.cores >= 1
@@ -55,6 +56,7 @@ def test_discovery_returns_capacity_pools_and_networks(host: DriverFixture) -> N
     assert first == second, "in one order"
 
 
+@pytest.mark.clusters
 def test_composed_guests_match_the_spec(host: DriverFixture) -> None:
     spec = spec_for(host, "composed", disks=2)
     guest = host.driver.compose(spec)
@@ -67,6 +69,7 @@ def test_composed_guests_match_the_spec(host: DriverFixture) -> None:
     assert [nic.mac_address for nic in guest.nics] == [nic.mac_address for nic in spec.nics]
 
 
+@pytest.mark.clusters
 def test_composing_twice_leaves_one_guest(host: DriverFixture) -> None:
     spec = spec_for(host, "twice")
     first = host.driver.compose(spec)
@@ -82,6 +85,7 @@ def test_composing_again_leaves_a_running_guest_running(host: DriverFixture) -> 
     assert host.driver.compose(spec).power is PowerState.ON
 
 
+@pytest.mark.clusters
 def test_composing_completes_an_incomplete_guest(host: DriverFixture) -> None:
     spec = spec_for(host, "incomplete", disks=2)
     before = host.volumes()
@@ -109,6 +113,7 @@ def test_composing_never_replaces_another_machine(host: DriverFixture) -> None:
     assert (own_guests(host), host.volumes()) == before
 
 
+@pytest.mark.clusters
 def test_a_too_large_disk_fails_with_numbers_and_no_residue(host: DriverFixture) -> None:
     before = host.volumes()
     fits = spec_for(host, "toolarge", disks=2)
@@ -132,6 +137,7 @@ def test_an_unknown_pool_is_named_and_nothing_is_created(host: DriverFixture) ->
     assert fits.name not in own_guests(host)
 
 
+@pytest.mark.clusters
 def test_decomposing_deletes_guest_and_volumes(host: DriverFixture) -> None:
     before = host.volumes()
     spec = composed(host, "deleted", disks=2)
@@ -157,6 +163,7 @@ def test_decomposing_is_idempotent(host: DriverFixture) -> None:
     assert spec.name not in own_guests(host)
 
 
+@pytest.mark.clusters
 def test_decomposing_deletes_volumes_without_a_guest(host: DriverFixture) -> None:
     before = host.volumes()
     spec = spec_for(host, "leftover", disks=2)
@@ -165,6 +172,7 @@ def test_decomposing_deletes_volumes_without_a_guest(host: DriverFixture) -> Non
     assert host.volumes() == before
 
 
+@pytest.mark.clusters
 def test_decomposing_leaves_disks_attached_later(host: DriverFixture) -> None:
     before = host.volumes()
     spec = composed(host, "later")
@@ -197,16 +205,24 @@ def test_foreign_guests_are_never_changed(host: DriverFixture) -> None:
     assert (own_guests(host), host.volumes()) == before
 
 
+def power_change(first: PowerAction, action: PowerAction, state: PowerState, *, real: bool = False) -> object:
+    marks = () if real else (pytest.mark.doubles_suffice,)
+    return pytest.param(first, action, state, marks=marks, id=f"{first}-{action}")
+
+
 @pytest.mark.parametrize(
-    ("action", "state"),
+    ("first", "action", "state"),
     [
-        (PowerAction.ON, PowerState.ON),
-        (PowerAction.OFF, PowerState.OFF),
-        (PowerAction.FORCE_OFF, PowerState.OFF),
-        (PowerAction.CYCLE, PowerState.ON),
+        power_change(PowerAction.ON, PowerAction.ON, PowerState.ON),
+        power_change(PowerAction.ON, PowerAction.OFF, PowerState.OFF, real=True),
+        power_change(PowerAction.ON, PowerAction.FORCE_OFF, PowerState.OFF),
+        power_change(PowerAction.ON, PowerAction.CYCLE, PowerState.ON, real=True),
+        power_change(PowerAction.FORCE_OFF, PowerAction.ON, PowerState.ON, real=True),
+        power_change(PowerAction.FORCE_OFF, PowerAction.OFF, PowerState.OFF),
+        power_change(PowerAction.FORCE_OFF, PowerAction.FORCE_OFF, PowerState.OFF),
+        power_change(PowerAction.FORCE_OFF, PowerAction.CYCLE, PowerState.ON),
     ],
 )
-@pytest.mark.parametrize("first", [PowerAction.ON, PowerAction.FORCE_OFF])
 def test_power_reaches_every_state_from_any_other(
     host: DriverFixture, first: PowerAction, action: PowerAction, state: PowerState
 ) -> None:
@@ -224,6 +240,7 @@ def test_power_of_a_deleted_guest_is_not_found(host: DriverFixture) -> None:
         host.driver.power(spec_for(host, "missing").ref, PowerAction.ON, grace_s=GRACE_S)
 
 
+@pytest.mark.clusters
 def test_renamed_guests_are_found_by_their_marker(host: DriverFixture) -> None:
     spec = spec_for(host, "before")
     guest = host.driver.compose(spec)
@@ -237,6 +254,7 @@ def test_renamed_guests_are_found_by_their_marker(host: DriverFixture) -> None:
     assert new_name not in own_guests(host)
 
 
+@pytest.mark.clusters
 def test_discovery_lists_foreign_and_managed_guests(host: DriverFixture) -> None:
     spec = spec_for(host, "listed")
     composed = host.driver.compose(spec)
@@ -252,6 +270,7 @@ def test_discovery_lists_foreign_and_managed_guests(host: DriverFixture) -> None
     assert [disk.pool_id for disk in foreign.disks] == [host.pool_id]
 
 
+@pytest.mark.clusters
 def test_discovery_calls_do_not_grow_with_the_guests(host: DriverFixture) -> None:
     """After the first run, and apart from the fixed number of guests that a run rereads one by one."""
 
@@ -268,6 +287,7 @@ def test_discovery_calls_do_not_grow_with_the_guests(host: DriverFixture) -> Non
     assert calls() == for_one > 0
 
 
+@pytest.mark.clusters
 async def test_a_watch_reports_power_changes_until_stopped(host: DriverFixture) -> None:
     spec = spec_for(host, "watched")
     await asyncio.to_thread(host.driver.compose, spec)

@@ -46,6 +46,7 @@ def test_a_copy_that_innkeeper_made_is_no_own_image(host: CapableFixture) -> Non
     assert source.image.sha256[:12] not in str(raised.value)
 
 
+@pytest.mark.clusters
 def test_deploying_an_own_image_changes_nothing_of_it(host: CapableFixture) -> None:
     own, spec = host.own_image(), composed(host, "own")
     found = host.driver.find_image(alias=own.alias)

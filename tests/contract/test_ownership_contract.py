@@ -64,6 +64,7 @@ def test_composing_never_replaces_a_guest_of_another_installation(host: DriverFi
     assert host.volumes() == volumes
 
 
+@pytest.mark.clusters
 def test_decomposing_leaves_volumes_of_other_machines(host: DriverFixture) -> None:
     """Also those of another installation, even if they are named in the call."""
     others = [spec_for(host, "ours", disks=2), spec_for(host, "theirs", disks=2, installation_id=uuid4())]

@@ -19,6 +19,7 @@ def listed(host: CapableFixture, spec: GuestSpec) -> Guest:
     return found
 
 
+@pytest.mark.clusters
 @requires(Capability.PINNED_CORES)
 def test_guests_are_pinned_to_the_chosen_cores(host: CapableFixture) -> None:
     ids = host.pinnable_core_ids
@@ -65,6 +66,7 @@ def test_static_addresses_reach_the_host(host: CapableFixture) -> None:
     assert [host.assigned_address(again.ref, nic) for nic in again.nics] == assigned
 
 
+@pytest.mark.clusters
 @requires(Capability.KNOWN_NETWORKS)
 def test_a_missing_network_is_rejected_before_creation(host: CapableFixture) -> None:
     before = host.volumes()

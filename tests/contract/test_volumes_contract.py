@@ -14,7 +14,7 @@ from tests.contract.driver_fixtures import EVERY_HOST, INSTALLATION, DriverFixtu
 
 OTHER_MARKER = OwnershipMarker(installation_id=uuid4(), machine_id=uuid4())
 
-pytestmark = EVERY_HOST
+pytestmark = [EVERY_HOST, pytest.mark.clusters]
 
 
 def make_orphan(host: DriverFixture, name: str) -> tuple[GuestSpec, DiskSpec]:
