@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -20,6 +21,7 @@ from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.contract.guest_samples import volumes_of
 from tests.lab.conftest import INSTALLATION
+from tests.lab.host_setup import host_interface
 from tests.lab.key_pair import KeyPair, make_key_pair
 from tests.lab.lxd_server import LxdServer
 from tests.lab.lxd_specs import driver_through, small_spec
@@ -201,8 +203,14 @@ def test_discovery_has_devices_profiles_and_networks(lxd: LxdServer, trusted: Ke
     assert facts.networks[0].attachable
 
 
-def test_other_networks_and_nics_are_listed(lxd: LxdServer, driver: LxdDriver, prefix: str) -> None:
-    parent = lxd.ask("/1.0/resources")["network"]["cards"][0]["ports"][0]["id"]
+@pytest.fixture
+def parent() -> Iterator[str]:
+    """A network interface of the machine."""
+    with host_interface() as made:
+        yield made
+
+
+def test_other_networks_and_nics_are_listed(lxd: LxdServer, driver: LxdDriver, prefix: str, parent: str) -> None:
     lxd.lxc("network", "create", "ikvf", "--type=sriov", f"parent={parent}")
     try:
         (listed,) = [network for network in driver.discover().facts.networks if network.name == "ikvf"]
