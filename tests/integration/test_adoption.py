@@ -240,7 +240,6 @@ async def test_a_cancelled_adoption_removes_the_marker(innkeeper: Deployment) ->
     assert await innkeeper.get("machines/") == []
 
 
-@pytest.mark.slow
 async def test_an_adoption_continues_through_a_restarted_rack(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(guests=1)
     with innkeeper.held("add marker"):

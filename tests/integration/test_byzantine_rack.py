@@ -217,7 +217,6 @@ def power_event(host_id: int, name: str, power: PowerState = PowerState.ON) -> A
     return to_dict(HostEvent(host_id=host_id, change=change))
 
 
-@pytest.mark.slow
 async def test_events_of_unwatched_hosts_are_rejected_and_recorded_once(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     await innkeeper.compose(host["id"], cores=1, memory=1024, hostname="vm")

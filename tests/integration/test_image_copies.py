@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from regiond.machines.image_copies import ImageCopyCollection
 from tests.clock import in_no_time
 from tests.database import execute, fetchval
@@ -285,7 +283,6 @@ async def test_an_image_deleted_during_a_deployment_is_read_to_its_end(innkeeper
     assert not content.exists()
 
 
-@pytest.mark.slow
 async def test_a_host_that_does_not_answer_keeps_its_copies_and_they_are_named(innkeeper: Deployment) -> None:
     sha256 = await add_image(innkeeper)
     host_id, _ = await deployed(innkeeper)

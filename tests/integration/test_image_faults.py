@@ -184,7 +184,6 @@ async def test_an_interrupted_check_is_done_again(tmp_path: Path, database_url: 
         await eventually(lambda: files(innkeeper, "uploads") == [])  # after it is ready
 
 
-@pytest.mark.slow
 async def test_a_file_in_use_is_checked_soon_after(tmp_path: Path, database_url: str) -> None:
     async with deployed(tmp_path, database_url) as innkeeper:
         ready = await upload(innkeeper, raw_disk())

@@ -134,7 +134,6 @@ async def test_concurrent_failures_record_one_event(innkeeper: Deployment) -> No
     assert (kinds.count("host_unreachable"), kinds.count("host_back")) == (2, 2)
 
 
-@pytest.mark.slow
 async def test_a_rack_that_connects_finds_an_unreachable_host(innkeeper: Deployment) -> None:
     host_id = (await innkeeper.add_simulated())["id"]
     await innkeeper.stop_rack("rack")
@@ -144,7 +143,6 @@ async def test_a_rack_that_connects_finds_an_unreachable_host(innkeeper: Deploym
     await becomes(innkeeper, HostState.READY, host_id)
 
 
-@pytest.mark.slow
 async def test_a_refresh_that_lost_its_rack_leaves_the_host_ready(innkeeper: Deployment) -> None:
     """Another rack reaches the host, so nothing else would refresh it before the next periodic refresh."""
     host_id = (await innkeeper.add_simulated())["id"]

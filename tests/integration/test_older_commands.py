@@ -35,7 +35,6 @@ _REPORTED = "select link_idle_timeout_s from rack where name = $1"
     ("action", "held", "step"),
     [("release", "empty root disk", "empty_root_disk"), ("delete", "remove guest", "remove_guest")],
 )
-@pytest.mark.slow
 async def test_another_attempt_waits_for_the_command_of_the_first(
     innkeeper: Deployment, action: str, held: Call, step: str
 ) -> None:

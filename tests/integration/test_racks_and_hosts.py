@@ -163,7 +163,6 @@ async def test_all_connected_racks_try_a_new_host(innkeeper: Deployment) -> None
     await eventually(all_tried)
 
 
-@pytest.mark.slow
 async def test_only_a_removed_host_is_no_longer_watched(innkeeper: Deployment) -> None:
     hosts = [await innkeeper.add_simulated(name) for name in ("a", "b")]
     await innkeeper.delete(f"vm-hosts/{hosts[0]['id']}/")

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from regiond.racks.link_supervisor import ADDRESSES_EVERY_S
 from tests.clock import advance
 from tests.deployment.in_process import deployed
 from tests.waiting import eventually
 
 
-@pytest.mark.slow
 async def test_a_rack_connects_to_a_region_added_later(tmp_path: Path, database_url: str) -> None:
     async with deployed(tmp_path, database_url) as first:
         await first.start_rack()
@@ -22,7 +19,6 @@ async def test_a_rack_connects_to_a_region_added_later(tmp_path: Path, database_
             assert first.in_process.links("rack"), "the old link stays"
 
 
-@pytest.mark.slow
 async def test_a_rack_stores_the_addresses_of_all_regions(tmp_path: Path, database_url: str) -> None:
     async with deployed(tmp_path, database_url) as first:
         await first.start_rack()

@@ -143,7 +143,6 @@ async def test_a_release_after_a_cancelled_one_waits_too(innkeeper: Deployment, 
     assert await innkeeper.ended(operation) == "succeeded"
 
 
-@pytest.mark.slow
 async def test_another_attempt_of_the_deployment_waits_as_well(innkeeper: Deployment) -> None:
     path = await composed(innkeeper)
     database = innkeeper.region.components.database
@@ -177,7 +176,6 @@ async def test_an_abort_long_after_the_request_waits_as_well(
     assert innkeeper.simulated().image_of("vm") is None
 
 
-@pytest.mark.slow
 async def test_a_late_abort_waits_for_a_rack_that_is_gone_as_well(innkeeper: Deployment) -> None:
     path = await composed(innkeeper)
     with innkeeper.held("copy image"):
