@@ -100,6 +100,7 @@ class AnsweringLxd:
     answers: dict[str, Any] = field(factory=dict)
     bodies: dict[str, bytes] = field(factory=dict)
     silent: set[str] = field(factory=set)  # requests with their query that are not answered before the end
+    asked: list[str] = field(factory=list)  # requests with their query
     ended: threading.Event = field(factory=threading.Event)
 
     def body(self, where: str) -> tuple[int, bytes]:
@@ -135,6 +136,7 @@ def answering_lxd() -> Iterator[AnsweringLxd]:
         def do_GET(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             where = unquote(urlsplit(self.path).path).removeprefix("/1.0").strip("/")
+            lxd.asked.append(self.path)
             if self.path in lxd.silent:
                 lxd.ended.wait()
             status, body = lxd.body(where)
