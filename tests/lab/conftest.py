@@ -12,7 +12,7 @@ import pytest
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.contract.libvirt_fixtures import QemuFixture, qemu_fixture
-from tests.lab.host_setup import huge_pages
+from tests.lab.host_setup import host_interface, huge_pages
 from tests.lab.key_pair import KeyPair, make_key_pair
 from tests.lab.lab_host import LabHost
 from tests.lab.lxd_server import LxdServer, lab_cluster, lab_pair, lab_server, why_no_lxd
@@ -30,6 +30,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.lab)
+
+
+@pytest.fixture
+def port() -> Iterator[str]:
+    """A network interface of the machine."""
+    with host_interface() as made:
+        yield made
 
 
 @pytest.fixture

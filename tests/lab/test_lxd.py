@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -21,7 +20,6 @@ from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.contract.guest_samples import volumes_of
 from tests.lab.conftest import INSTALLATION
-from tests.lab.host_setup import host_interface
 from tests.lab.key_pair import KeyPair, make_key_pair
 from tests.lab.lxd_server import LxdServer
 from tests.lab.lxd_specs import driver_through, small_spec
@@ -203,23 +201,16 @@ def test_discovery_has_devices_profiles_and_networks(lxd: LxdServer, trusted: Ke
     assert facts.networks[0].attachable
 
 
-@pytest.fixture
-def parent() -> Iterator[str]:
-    """A network interface of the machine."""
-    with host_interface() as made:
-        yield made
-
-
-def test_other_networks_and_nics_are_listed(lxd: LxdServer, driver: LxdDriver, prefix: str, parent: str) -> None:
-    lxd.lxc("network", "create", "ikvf", "--type=sriov", f"parent={parent}")
+def test_other_networks_and_nics_are_listed(lxd: LxdServer, driver: LxdDriver, prefix: str, port: str) -> None:
+    lxd.lxc("network", "create", "ikvf", "--type=sriov", f"parent={port}")
     try:
         (listed,) = [network for network in driver.discover().facts.networks if network.name == "ikvf"]
         assert (listed.type, listed.kind, listed.active, listed.attachable) == ("sriov", NicKind.NETWORK, True, False)
         lxd.make_many(prefix, "default", range(1))
-        lxd.lxc("config", "device", "add", f"{prefix}0", "vf", "nic", "nictype=sriov", f"parent={parent}")
+        lxd.lxc("config", "device", "add", f"{prefix}0", "vf", "nic", "nictype=sriov", f"parent={port}")
         lxd.lxc("config", "device", "add", f"{prefix}0", "vf2", "nic", "network=ikvf")
-        lxd.lxc("config", "device", "add", f"{prefix}0", "whole", "nic", "nictype=physical", f"parent={parent}")
-        assert sorted(nic.kind for nic in named(driver, f"{prefix}0").nics if nic.source == parent) == [
+        lxd.lxc("config", "device", "add", f"{prefix}0", "whole", "nic", "nictype=physical", f"parent={port}")
+        assert sorted(nic.kind for nic in named(driver, f"{prefix}0").nics if nic.source == port) == [
             NicKind.OTHER,
             NicKind.SRIOV,
             NicKind.SRIOV,

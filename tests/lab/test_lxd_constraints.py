@@ -18,7 +18,7 @@ from common.values import Guest, GuestNic, HostFacts, NicKind, PowerAction, Powe
 from rackd.drivers.lxd.connection.client import Client
 from rackd.drivers.lxd.driver import LxdDriver
 from tests.contract.guest_samples import volumes_of
-from tests.lab.host_setup import HUGE_PAGE_KIB, host_bridge, host_interface, run
+from tests.lab.host_setup import HUGE_PAGE_KIB, host_bridge, run
 from tests.lab.key_pair import KeyPair
 from tests.lab.lxd_server import LxdServer
 from tests.lab.lxd_specs import driver_through, small_spec
@@ -166,13 +166,6 @@ def test_a_network_deleted_during_compose_is_named(lxd: LxdServer, trusted: KeyP
         driver.compose(spec)
     assert (lxd.instances(prefix), lxd.volumes()) == (set(), before)
     driver.close()
-
-
-@pytest.fixture
-def port() -> Iterator[str]:
-    """A network interface of the machine."""
-    with host_interface() as made:
-        yield made
 
 
 def test_nics_on_server_interfaces_have_lxds_types(lxd: LxdServer, driver: LxdDriver, prefix: str, port: str) -> None:
