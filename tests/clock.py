@@ -25,7 +25,11 @@ class Clock:
 
 
 class _Moved:
-    """Replaces `time.monotonic`, which is also the clock of the event loop, from the first `advance` on."""
+    """Replaces `time.monotonic`, which is also the clock of the event loop, before any module of Innkeeper is imported.
+
+    If it did so only at the first `advance`, a default such as `clock=time.monotonic` would stay at the real time, and
+    what compares it with another reading would take every request for an old one.
+    """
 
     def __init__(self) -> None:
         self._real = time.monotonic
@@ -36,18 +40,17 @@ class _Moved:
 
 
 _moved = _Moved()
+time.monotonic = _moved
 
 
 async def advance(seconds: float) -> None:
     """From now on it is that much later for `time.monotonic` and the event loop; timers due by then have run.
 
     A deadline that a busy machine cannot miss then ends at once where the test wants it to. PostgreSQL's clock is not
-    moved, nor that of objects which have `time.monotonic` as a parameter, such as rate limits. Statements in progress
-    end before, so that none misses its deadline. The clock never goes back, not even after the test: a timer that was
-    set meanwhile would be late.
+    moved. Statements in progress end before, so that none misses its deadline. The clock never goes back, not even
+    after the test: a timer that was set meanwhile would be late.
     """
     await eventually(lambda: not any(_is_in_database(task) for task in asyncio.all_tasks()), every_s=0.0)
-    time.monotonic = _moved
     _moved.by_s += seconds
     for _ in range(2):  # timers that are due are called behind what was ready before
         await asyncio.sleep(0)

@@ -18,6 +18,7 @@ import pytest
 import structlog
 from twisted.internet.defer import Deferred
 
+import tests.clock  # noqa: F401 - replaces `time.monotonic`
 from tests.waiting import settle
 
 if TYPE_CHECKING:
