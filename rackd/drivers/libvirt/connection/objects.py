@@ -151,7 +151,10 @@ class Pool:
                 yield volume.name(), str(self._call(f"read the volume {volume.name()} in", volume.XMLDesc))
 
     def volume_names(self) -> tuple[str, ...]:
-        return tuple(self._call("list the volumes of", self._handle.listVolumes))
+        # Not `listVolumes`, which asks for their number first: libvirt refreshes a pool some time after each upload,
+        # and if it finds other files meanwhile, as many names are missing.
+        listed = self._call("list the volumes of", self._handle.listAllVolumes)
+        return tuple(volume.name() for volume in listed)
 
     def create(self, xml: str, name: str) -> Volume:
         return Volume(self._client, self._call(f"create the volume {name} in", self._handle.createXML, xml))
