@@ -25,9 +25,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit, urlunsplit
 
 USER = "pgserver"  # PostgreSQL does not run as root
+SUPERUSER = "postgres"
+ROLE, DATABASE = "innkeeper-regiond", "innkeeper"  # of docs/how-to/install.md
 DEADLINE_S = 60
 MAX_SOCKET_FOLDER_LENGTH = 107 - len("/.s.PGSQL.5432")
 DURABLE: Mapping[str, str] = {
@@ -43,16 +45,24 @@ FAST: Mapping[str, str] = {
 }
 
 
+_FOUND = f"""  -- what exists already
+    select 'role' where exists (select from pg_roles where rolname = '{ROLE}')
+    union all select 'database' where exists (select from pg_database where datname = '{DATABASE}')
+    union all select 'tables' where to_regclass('schema_migration') is not null
+"""  # noqa: S608 - constants
+
+
 class PostgresFailed(Exception):
     """PostgreSQL could not be started or stopped; the message ends with its own output."""
 
 
 def start(folder: Path, *, settings: Mapping[str, str] = DURABLE) -> str:
-    """Returns the DSN of the server in `folder`, which is created, started or adopted. Idempotent.
+    """Returns the DSN of Innkeeper's database on the server in `folder`, which is created, started or adopted.
 
-    It listens only on a Unix socket that this user and root may open. As root, the system user `pgserver` is created if
-    necessary and owns the data; parent folders become traversable (x), not readable. The server outlives this process.
-    Raises PostgresFailed.
+    Idempotent. Role and database are those of docs/how-to/install.md; `as_superuser` is for what that role may not do.
+    The server listens only on a Unix socket that this user and root may open. As root, the system user `pgserver` is
+    created if necessary and owns the data; parent folders become traversable (x), not readable. The server outlives
+    this process. Raises PostgresFailed.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +73,34 @@ def start(folder: Path, *, settings: Mapping[str, str] = DURABLE) -> str:
     if not _ensure_running(folder, sockets, settings, owner):
         _ensure_running(folder, sockets, settings, owner)  # the adopted server was shutting down
     _until_ready(folder)
-    return f"postgresql://postgres@/postgres?host={quote(str(sockets), safe='/')}"
+    with _locked(folder):
+        user, database = _ensure_database(folder, sockets)
+    return f"postgresql://{user}@/{database}?host={quote(str(sockets), safe='/')}"
+
+
+def as_superuser(dsn: str) -> str:
+    """Returns a DSN for administration of the server that `start` returned."""
+    parts = urlsplit(dsn)
+    return urlunsplit((parts.scheme, f"{SUPERUSER}@{parts.netloc.rpartition('@')[2]}", "/postgres", parts.query, ""))
+
+
+def _ensure_database(folder: Path, sockets: Path) -> tuple[str, str]:
+    """Returns role and database, created if necessary by the commands of docs/how-to/install.md."""
+
+    def client(program: str, *arguments: str) -> str:
+        done = _run(folder, None, program, "-h", str(sockets), "-U", SUPERUSER, *arguments)
+        if done.returncode:
+            raise PostgresFailed(f"{program} failed in {folder}: {done.stdout.strip()}")
+        return done.stdout
+
+    found = client("psql", "-d", "postgres", "-XAtc", _FOUND).split()
+    if "tables" in found:  # a server that an older checkout created; its data stays where it is
+        return SUPERUSER, "postgres"
+    if "role" not in found:
+        client("createuser", ROLE)
+    if "database" not in found:
+        client("createdb", "-O", ROLE, DATABASE)
+    return ROLE, DATABASE
 
 
 def _ensure_running(folder: Path, sockets: Path, settings: Mapping[str, str], owner: pwd.struct_passwd | None) -> bool:
@@ -106,7 +143,7 @@ def is_running(folder: Path) -> bool:
     if running_pid(folder) is None:
         return False
     sockets = _socket_folder(folder.resolve())
-    return _run(folder, None, "pg_isready", "-q", "-t", "3", "-U", "postgres", "-h", str(sockets)).returncode == 0
+    return _run(folder, None, "pg_isready", "-q", "-t", "3", "-U", SUPERUSER, "-h", str(sockets)).returncode == 0
 
 
 def running_pid(folder: Path) -> int | None:
@@ -158,7 +195,7 @@ def _initialise(folder: Path, owner: pwd.struct_passwd | None) -> None:
         "--locale=C",
         "--set=huge_pages=off",
         "-U",
-        "postgres",
+        SUPERUSER,
         "-D",
         str(unfinished),
     )

@@ -1,7 +1,8 @@
 """PostgreSQL for tests: one real server per test process, a fresh database for each test.
 
 The server is the one of the Python wheel. Its data is in a temporary folder, in memory if possible, without fsync.
-`INNKEEPER_TEST_DATABASE` selects another server: a DSN whose user may create databases.
+`INNKEEPER_TEST_DATABASE` selects another server: the DSN of its superuser `postgres`. Regions and tests connect as the
+role that docs/how-to/install.md creates, which owns its databases and has no other rights.
 """
 
 from __future__ import annotations
@@ -32,12 +33,18 @@ REQUIRED_BYTES = 2 * 1024**3
 SETTINGS = {**postgres.FAST, "plan_cache_mode": "force_generic_plan", "autovacuum": "off"}
 
 
+_ENSURE_ROLE = f"""
+    do $$ begin create role "{postgres.ROLE}" login; exception when duplicate_object or unique_violation then end $$
+"""
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The DSN of the server, which stops with the test process, even if that is killed."""
-    named = os.environ.get("INNKEEPER_TEST_DATABASE")
-    if named:
-        yield named
+    other = os.environ.get("INNKEEPER_TEST_DATABASE")
+    if other:
+        settle(_execute(other, _ENSURE_ROLE))
+        yield of_role(other)
         return
     with tempfile.TemporaryDirectory(prefix="innkeeper-pg-", dir=memory_folder(), ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -87,7 +94,7 @@ def template(postgres_server: str) -> Iterator[str]:
 @pytest.fixture
 def database_url(postgres_server: str, template: str) -> Iterator[str]:
     """The DSN of a fresh, migrated database; dropped after the test."""
-    with _new_database(postgres_server, "test", f'template "{template}" strategy file_copy') as dsn:
+    with _new_database(postgres_server, "test", template) as dsn:
         yield dsn
 
 
@@ -120,6 +127,22 @@ def named(dsn: str, database: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, f"/{database}", parts.query, parts.fragment))
 
 
+def of_role(dsn: str) -> str:
+    """Returns `dsn` with the role that regions use."""
+    parts = urlsplit(dsn)
+    return urlunsplit((parts.scheme, f"{postgres.ROLE}@{parts.netloc.rpartition('@')[2]}", parts.path, parts.query, ""))
+
+
+async def execute_as_superuser(dsn: str, statement: str) -> None:
+    """Runs the statement in the database of `dsn`."""
+    await _execute(as_superuser(dsn), statement)
+
+
+def as_superuser(dsn: str) -> str:
+    """Returns `dsn`, its database included, with the server's superuser."""
+    return named(postgres.as_superuser(dsn), urlsplit(dsn).path.strip("/"))
+
+
 def with_option(dsn: str, option: str) -> str:
     """Returns `dsn` with one more connection option, such as `role=pg_monitor`."""
     return f"{dsn}{'&' if '?' in dsn else '?'}{option}"
@@ -136,13 +159,23 @@ async def fetchval(database: Database, query: str, *values: object) -> Any:
         return await db.fetchval(query, *values)
 
 
+async def create_database(server: str, name: str, *, template: str | None = None) -> str:
+    """Returns the DSN of a new database that belongs to the role of `server`: empty, or a copy."""
+    copied = f'template "{template}" strategy file_copy' if template else ""
+    await _execute(postgres.as_superuser(server), f'create database "{name}" owner "{postgres.ROLE}" {copied}')
+    return named(server, name)
+
+
+async def drop_database(server: str, name: str) -> None:
+    await _execute(postgres.as_superuser(server), f'drop database "{name}" with (force)')
+
+
 @contextmanager
-def _new_database(server: str, purpose: str, options: str = "") -> Iterator[str]:
+def _new_database(server: str, purpose: str, template: str | None = None) -> Iterator[str]:
     """The DSN of a new database; dropped after the block."""
     name = f"innkeeper_{purpose}_{uuid4().hex[:12]}"
-    settle(_execute(server, f'create database "{name}" {options}'))
-    yield named(server, name)
-    settle(_execute(server, f'drop database "{name}" with (force)'))
+    yield settle(create_database(server, name, template=template))
+    settle(drop_database(server, name))
 
 
 async def _execute(dsn: str, statement: str) -> None:

@@ -28,6 +28,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 RELEASE = version("innkeeper")
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _OUTSIDE = "-- no transaction"
+_REPLACES = re.compile(r"-- replaces sha256:([0-9a-f]{64})")
 MIGRATION_LOCK = 0x1_4E4B_4545  # advisory lock; an arbitrary number that Innkeeper uses for nothing else
 LOCK_DEADLINE_S = 120.0
 _LOCK_EVERY_S = 0.05
@@ -74,6 +75,9 @@ class Migration:
 
     Such a file contains one statement that PostgreSQL rejects inside a transaction and that can be repeated
     (`create index concurrently if not exists`): a crash before it is recorded repeats it.
+
+    If an applied file had to be edited, its first line names the earlier text (`-- replaces sha256:DIGEST`), and a
+    later file brings databases with either text to the same state.
     """
 
     number: int
@@ -83,6 +87,11 @@ class Migration:
     @property
     def digest(self) -> str:
         return hashlib.sha256(self.sql.encode()).hexdigest()
+
+    def is_applied_as(self, digest: str) -> bool:
+        """Whether the digest is that of this text, or of the one that it replaces."""
+        replaced = _REPLACES.match(self.sql)
+        return digest in {self.digest, replaced[1] if replaced else self.digest}
 
     @property
     def outside_transaction(self) -> bool:
@@ -160,7 +169,7 @@ async def _missing(db: Db, migrations: Sequence[Migration]) -> list[Migration]:
     if newer := [row for row in rows if row["number"] not in known]:
         raise _newer(newer)
     for row in rows:
-        if known[row["number"]].digest != row["digest"]:
+        if not known[row["number"]].is_applied_as(row["digest"]):
             raise BadSettings(
                 f"{row['name']} was edited after it was applied to this database. Add a new file instead."
             )

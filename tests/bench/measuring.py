@@ -16,9 +16,8 @@ from attrs import frozen
 
 from development import postgres
 from regiond.db.migrate import migrate
-from regiond.db.pool import connect
 from tests.bench.lines import Against, Line
-from tests.database import named
+from tests.database import create_database
 
 __all__ = ["WATCHING", "Against", "Bench", "CannotMeasure", "Line", "Times", "durable_server", "timed"]
 
@@ -49,12 +48,7 @@ class Bench:
     async def database(self) -> str:
         """The DSN of a new, migrated database."""
         name = f"bench_{uuid4().hex[:12]}"
-        connection = await connect(self.server_dsn, application_name="bench")
-        try:
-            await connection.execute(f'create database "{name}"')
-        finally:
-            await connection.close()
-        dsn = named(self.server_dsn, name)
+        dsn = await create_database(self.server_dsn, name)
         await migrate(dsn)
         return dsn
 

@@ -14,8 +14,9 @@ from common.errors import NotFound
 from regiond.audit.model import AuditAnswer, AuditFilter, AuditRequest, AuditResult
 from regiond.audit.service import Audit
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, connect
 from tests.clock import Clock
+from tests.database import as_superuser, execute_as_superuser
 
 pytestmark = pytest.mark.database
 
@@ -41,10 +42,9 @@ async def filled(audit: Audit, number: int = 5) -> None:
         await audit.end(await audit.begin(asked()), OK)
 
 
-async def by_hand(database: Database, statement: str) -> None:
+async def by_hand(database_url: str, statement: str) -> None:
     """What a superuser can do who knows of the triggers."""
-    async with database.connection() as db:
-        await db.execute(_BY_HAND.format(statement))
+    await execute_as_superuser(database_url, _BY_HAND.format(statement))
 
 
 async def test_concurrent_requests_form_one_chain(audit: Audit, database: Database) -> None:
@@ -79,9 +79,9 @@ async def test_concurrent_requests_form_one_chain(audit: Audit, database: Databa
     ],
     ids=["changed", "moved in time", "removed", "end removed", "start removed", "start hidden", "inserted", "no head"],
 )
-async def test_every_change_by_hand_is_found(audit: Audit, database: Database, statement: str, problem: str) -> None:
+async def test_every_change_by_hand_is_found(audit: Audit, database_url: str, statement: str, problem: str) -> None:
     await filled(audit)
-    await by_hand(database, statement)
+    await by_hand(database_url, statement)
     problems = (await audit.verify()).problems
     assert any(problem in one for one in problems), problems
 
@@ -106,9 +106,18 @@ async def test_the_database_rejects_everything_but_appending(audit: Audit, datab
     assert (await audit.verify()).problems == ()
 
 
-async def test_a_region_that_does_not_own_the_trail_can_only_append(audit: Audit, database: Database) -> None:
-    """The steps of docs/how-to/audit.md; the roles end with the transaction."""
+@pytest.mark.parametrize("entry", ["select audit_append(array['{}'])", "select audit_prune(interval '0', 2)"])
+async def test_the_transaction_of_an_entry_may_write_nothing_else(audit: Audit, database: Database, entry: str) -> None:
+    await filled(audit)
     async with database.connection() as db:
+        with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
+            await db.execute(f"{entry}; delete from audit_entry where id = 5")
+
+
+async def test_a_region_that_does_not_own_the_trail_can_only_append(database_url: str) -> None:
+    """The steps of docs/how-to/audit.md; the roles end with the transaction."""
+    db = await connect(as_superuser(database_url), application_name="test")
+    try:
         transaction = db.transaction()
         await transaction.start()
         try:
@@ -136,6 +145,8 @@ async def test_a_region_that_does_not_own_the_trail_can_only_append(audit: Audit
                         await db.execute(statement)
         finally:
             await transaction.rollback()
+    finally:
+        await db.close()
 
 
 async def test_a_pruned_trail_is_complete_and_says_what_was_pruned(audit: Audit, database: Database) -> None:

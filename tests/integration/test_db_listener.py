@@ -10,8 +10,8 @@ import pytest
 
 from common.errors import DatabaseUnavailable
 from regiond.db.listener import Notifications
-from regiond.db.pool import Database, connect
-from tests.database import execute
+from regiond.db.pool import Database
+from tests.database import create_database, drop_database, execute
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.database
@@ -60,13 +60,11 @@ async def test_a_database_that_is_dropped_and_created_is_found_again(
     notifications.on_resync(lambda: resyncs.append(1))
     await notifications.start()
     name = urlsplit(empty_database_url).path.strip("/")
-    server = await connect(postgres_server, application_name="innkeeper-test")
-    await server.execute(f'drop database "{name}" with (force)')
+    await drop_database(postgres_server, name)
     await eventually(lambda: not notifications.connected)
-    await server.execute(f'create database "{name}"')
+    await create_database(postgres_server, name)
     await eventually(lambda: len(resyncs) == 2)
     await notifications.stop()
-    await server.close()
 
 
 async def test_a_callback_that_raises_does_not_affect_others(database: Database, database_url: str) -> None:

@@ -12,7 +12,7 @@ from common.errors import BadSettings, DatabaseUnavailable
 from regiond.db.migrate import MIGRATION_LOCK, RELEASE, Migration, migrate, migration, packaged
 from regiond.db.pool import connect
 from regiond.operations.model import OPEN_STATES, OperationState
-from tests.database import with_option
+from tests.database import as_superuser, with_option
 
 pytestmark = pytest.mark.database
 
@@ -34,7 +34,7 @@ async def test_missing_files_are_applied_in_order_and_once(empty_database_url: s
 
 async def test_a_user_without_privileges_is_reported(empty_database_url: str) -> None:
     with pytest.raises(BadSettings, match="rejected its user: permission denied for schema public"):
-        await migrate(with_option(empty_database_url, "role=pg_monitor"), [FIRST])
+        await migrate(with_option(as_superuser(empty_database_url), "role=pg_monitor"), [FIRST])
 
 
 async def test_concurrent_calls_apply_each_file_once(empty_database_url: str) -> None:
@@ -74,6 +74,14 @@ async def test_an_edited_file_is_rejected_by_name(empty_database_url: str) -> No
         await migrate(empty_database_url, [edited, SECOND])
 
 
+async def test_a_file_that_had_to_be_edited_names_the_text_that_it_replaces(empty_database_url: str) -> None:
+    await migrate(empty_database_url, [FIRST])
+    edited = migration(FIRST.name, f"-- replaces sha256:{FIRST.digest}\n{FIRST.sql} -- better")
+    assert await migrate(empty_database_url, [edited]) == ()
+    with pytest.raises(BadSettings, match="was edited after it was applied"):
+        await migrate(empty_database_url, [migration(FIRST.name, f"-- replaces sha256:{SECOND.digest}\n{FIRST.sql}")])
+
+
 async def test_a_newer_database_is_rejected(empty_database_url: str) -> None:
     await migrate(empty_database_url, [FIRST, SECOND])
     message = rf"newer than this release: Innkeeper {RELEASE} applied 0002_cores\.sql, which Innkeeper"
@@ -111,6 +119,22 @@ async def test_a_file_with_that_comment_runs_outside_a_transaction(empty_databas
     files = [FIRST, SECOND, OUTSIDE, AFTER]
     assert await migrate(empty_database_url, files) == tuple(one.name for one in files)
     assert await _value(empty_database_url, "select indisvalid from pg_index where indexrelid = 'by_name'::regclass")
+
+
+async def test_a_database_of_a_release_that_required_a_superuser_is_upgraded(empty_database_url: str) -> None:
+    audit = next(one for one in packaged() if one.name == "0014_audit.sql")
+    replacing, _, text = audit.sql.partition("\n")
+    text = text.replace("-- 0046 permits the two functions to write.\n", "")
+    text = text.replace("security definer as $$", "security definer\n    set innkeeper.audit = 'on' as $$")
+    earlier = migration(audit.name, text)
+    assert f"sha256:{earlier.digest} " in replacing
+
+    superuser = as_superuser(empty_database_url)
+    await migrate(superuser, [earlier if one is audit else one for one in packaged() if one.number < 46])
+    assert "0046_audit_without_superuser.sql" in await migrate(superuser)
+    assert await _value(superuser, "select audit_append(array['{}'])") == 1
+    settings = "select count(*) from pg_proc where 'innkeeper.audit=on' = any (proconfig)"
+    assert await _value(superuser, settings) == 0
 
 
 def test_the_files_of_the_release_are_numbered_without_gaps() -> None:

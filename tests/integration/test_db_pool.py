@@ -17,7 +17,7 @@ from common.errors import BadSettings, Busy, DatabaseUnavailable, InvalidRequest
 from development import postgres
 from regiond.db.pool import CONNECT_DEADLINE_S, STATEMENT_DEADLINE_S, Database, Db, connect
 from regiond.events.service import Events
-from tests.database import execute, fetchval, named
+from tests.database import execute, execute_as_superuser, fetchval, named
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.database
@@ -320,8 +320,8 @@ def test_a_pid_file_of_another_process_is_ignored(tmp_path: Path) -> None:
 async def _write(dsn: str) -> None:
     connection = await connect(dsn, application_name="test")
     await connection.execute("create table saved as select 7 as number")
-    await connection.execute("checkpoint")
     await connection.close()
+    await execute_as_superuser(dsn, "checkpoint")
 
 
 async def _read_back(dsn: str) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from common.rpc.tokens import decode_token
+from development import postgres
 from innkeeper.request_body import Body
 from rackd.identity import load
 from regiond.credentials.key_pairs import KEY_NAME
@@ -55,7 +56,7 @@ async def database_over_tcp(deployment: Deployment) -> AsyncIterator[int]:
 
     async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
         port: int = server.sockets[0].getsockname()[1]
-        deployment.processes.dsn = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        deployment.processes.dsn = f"postgresql://{postgres.ROLE}@127.0.0.1:{port}/{postgres.DATABASE}"
         yield port
     deployment.processes.kill_all()  # this ends the forwarded connections
     await asyncio.gather(*forwarding)

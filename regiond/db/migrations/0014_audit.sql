@@ -1,3 +1,4 @@
+-- replaces sha256:b765ca1414a077a2389f7ee8a1d55c80b718398509464f8443560a42591dbd5d (only a superuser could apply it)
 -- The audit trail: who asked for what, and with what result. The rows form a chain: each has the hash of the one before.
 create table audit_entry (
     id bigint primary key,
@@ -31,9 +32,9 @@ comment on table audit_chain is 'The newest entry of the audit trail, and the la
 insert into audit_chain (head_id, head_hash, pruned_id, pruned_hash)
 values (0, decode(repeat('00', 32), 'hex'), 0, decode(repeat('00', 32), 'hex'));
 
+-- 0046 permits the two functions to write.
 -- Appends the contents in their order and returns the id of the first. The row of audit_chain is the lock.
-create function audit_append(contents text[]) returns bigint language plpgsql security definer
-    set innkeeper.audit = 'on' as $$
+create function audit_append(contents text[]) returns bigint language plpgsql security definer as $$
 declare
     chain audit_chain;
     first_id bigint;
@@ -61,8 +62,7 @@ end $$;
 
 -- Deletes up to `most` of the oldest entries, if they are older than `age`, but never the newest; records that in the
 -- trail. Returns the number deleted.
-create function audit_prune(age interval, most integer) returns bigint language plpgsql security definer
-    set innkeeper.audit = 'on' as $$
+create function audit_prune(age interval, most integer) returns bigint language plpgsql security definer as $$
 declare
     chain audit_chain;
     last audit_entry;

@@ -14,8 +14,7 @@ from attrs import frozen
 
 from development import postgres
 from regiond.db.migrate import migrate
-from regiond.db.pool import connect
-from tests.database import memory_folder, named
+from tests.database import create_database, drop_database, memory_folder
 
 
 @frozen
@@ -29,25 +28,17 @@ class Databases:
     async def copy(self) -> AsyncIterator[str]:
         """The DSN of a new copy, dropped afterwards."""
         name = f"innkeeper_matrix_{uuid4().hex[:12]}"
-        await self.execute(f'create database "{name}" template "{self.template}" strategy file_copy')
+        dsn = await create_database(self.server, name, template=self.template)
         try:
-            yield named(self.server, name)
+            yield dsn
         finally:
-            await self.execute(f'drop database "{name}" with (force)')
+            await drop_database(self.server, name)
 
     @classmethod
     async def on(cls, server: str) -> Databases:
         made = cls(server, f"innkeeper_template_{uuid4().hex[:12]}")
-        await made.execute(f'create database "{made.template}"')
-        await migrate(named(server, made.template))
+        await migrate(await create_database(server, made.template))
         return made
-
-    async def execute(self, statement: str) -> None:
-        connection = await connect(self.server, application_name="matrix")
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close()
 
 
 @contextmanager

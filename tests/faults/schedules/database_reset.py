@@ -7,8 +7,8 @@ from uuid import uuid4
 
 from attrs import define, field
 
-from regiond.db.pool import Database, connect
-from tests.database import named
+from regiond.db.pool import Database
+from tests.database import create_database, drop_database, named
 from tests.faults.schedules.audit import AUDIT
 from tests.faults.schedules.controlled_region import ControlledRegion, open_region
 
@@ -63,12 +63,11 @@ class ResettableDatabase:
     async def close(self) -> None:
         if self._database is not None:
             await self._database.close()
-            await self._execute(f'drop database "{self.name}" with (force)')
+            await drop_database(self.server, self.name)
 
     async def _reset(self) -> Database:
         if self._database is None:
-            await self._execute(f'create database "{self.name}" template "{self.template}" strategy file_copy')
-            dsn = named(self.server, self.name)
+            dsn = await create_database(self.server, self.name, template=self.template)
             self._database = await Database.open(dsn, application_name="schedules", min_size=1, max_size=4)
             async with self._database.connection() as db:
                 await db.execute(AUDIT)
@@ -77,10 +76,3 @@ class ResettableDatabase:
             async with self._database.connection() as db:
                 await db.execute(_RESTORE)
         return self._database
-
-    async def _execute(self, statement: str) -> None:
-        connection = await connect(self.server, application_name="schedules")
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close()

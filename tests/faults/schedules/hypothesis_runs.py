@@ -10,8 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from development import postgres
 from regiond.db.migrate import migrate
-from regiond.db.pool import connect
-from tests.database import named
+from tests.database import create_database
 from tests.faults.schedules.database_reset import ResettableDatabase
 from tests.faults.schedules.schedule import Schedules
 
@@ -20,10 +19,7 @@ async def run_on_own_server(folder: Path, *, examples: int, steps: int, seeded: 
     """As `run_schedules`, on a new PostgreSQL below `folder`."""
     server = postgres.start(folder / "server", settings=postgres.FAST)
     try:
-        connection = await connect(server, application_name="schedules")
-        await connection.execute("create database migrated")
-        await connection.close()
-        await migrate(named(server, "migrated"))
+        await migrate(await create_database(server, "migrated"))
         await run_schedules(folder, server, "migrated", examples=examples, steps=steps, seeded=seeded, shrinks=shrinks)
     finally:
         postgres.stop(folder / "server")
