@@ -106,12 +106,20 @@ async def test_the_database_rejects_everything_but_appending(audit: Audit, datab
     assert (await audit.verify()).problems == ()
 
 
-@pytest.mark.parametrize("entry", ["select audit_append(array['{}'])", "select audit_prune(interval '0', 2)"])
-async def test_the_transaction_of_an_entry_may_write_nothing_else(audit: Audit, database: Database, entry: str) -> None:
+@pytest.mark.parametrize(
+    "statements",
+    [
+        "select audit_append(array['{}']); delete from audit_entry where id = 5",
+        "select audit_prune(interval '0', 2); delete from audit_entry where id = 5",
+    ],
+)
+async def test_the_transaction_of_an_entry_may_write_nothing_else(
+    audit: Audit, database: Database, statements: str
+) -> None:
     await filled(audit)
     async with database.connection() as db:
         with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
-            await db.execute(f"{entry}; delete from audit_entry where id = 5")
+            await db.execute(statements)
 
 
 async def test_a_region_that_does_not_own_the_trail_can_only_append(database_url: str) -> None:
