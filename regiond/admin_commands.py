@@ -113,7 +113,7 @@ async def rewrap_secrets(settings: RegionSettings, new_key_file: Path, environme
 
     Then replaces the region's key file. After an interruption the same command continues.
     """
-    old, new = open_master_key(settings.state, environment), open_key_file(new_key_file)
+    old, new = open_master_key(settings.state, environment, create=False), open_key_file(new_key_file)
     database = await _open(settings)
     try:
         async with Audit(database).recorded(local_request("rewrap")), database.transaction() as db:

@@ -21,16 +21,24 @@ FILE = "secrets.key"
 CREDENTIAL = "innkeeper-secrets-key"
 
 
-def open_master_key(folder: Path, environment: Mapping[str, str]) -> MasterKey:
+def open_master_key(folder: Path, environment: Mapping[str, str], *, create: bool) -> MasterKey:
     """Returns the key from the systemd credential `innkeeper-secrets-key`, otherwise from `secrets.key` in `folder`.
 
-    Creates the file if it does not exist; concurrent processes get the same key. Either contains 32 bytes as base64.
-    All regions of an installation need the same key. Raises BadSettings if it is damaged, or if other users can read
-    the file.
+    `create`, for a new installation: creates the file if it does not exist; concurrent processes get the same key.
+    Either contains 32 bytes as base64. All regions of an installation need the same key. Raises BadSettings if it is
+    missing or damaged, or if other users can read the file.
     """
     if is_systemd_credential(environment):
         return _decode(Path(environment["CREDENTIALS_DIRECTORY"]) / CREDENTIAL)
-    return open_key_file(folder / FILE)
+    path = folder / FILE
+    if not create and not path.exists():
+        raise BadSettings(
+            f"{path} does not exist, but the database belongs to an installation, and only the installation's master "
+            "key opens its secrets. No other key was created. Check the setting `state`. If it is right, copy "
+            f"{FILE} from another region, or restore it from a backup.",
+            path=str(path),
+        )
+    return open_key_file(path)
 
 
 def is_systemd_credential(environment: Mapping[str, str]) -> bool:

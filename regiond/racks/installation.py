@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 FOLDER = "authority"
 
 
+async def is_new_installation(db: Db) -> bool:
+    """Whether no region has used the database yet. Locks that until the end of the caller's transaction."""
+    return await store.authority_fingerprint(db) is None
+
+
 async def open_authority(db: Db, state: Path) -> Authority:
     """Returns the authority in the folder `state`, created at the first start. Joins the caller's transaction.
 

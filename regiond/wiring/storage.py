@@ -12,7 +12,7 @@ from regiond.credentials.service import Credentials, KeyPairs, open_master_key
 from regiond.db.migrate import migrate
 from regiond.db.pool import Database
 from regiond.idempotency.service import IdempotencyKeys
-from regiond.racks.installation import open_authority
+from regiond.racks.installation import is_new_installation, open_authority
 from regiond.racks.service import read_installation_id
 from regiond.settings import RegionSettings
 
@@ -20,12 +20,12 @@ from regiond.settings import RegionSettings
 async def open_storage(settings: RegionSettings, running: AsyncExitStack) -> Storage:
     dsn = settings.required_database
     make_usable_folder(settings.state)
-    master_key = open_master_key(settings.state, os.environ)
-    credentials = Credentials(master_key)
     await migrate(dsn)
     database = await Database.open(dsn)
     running.push_async_callback(database.close)
     async with database.transaction() as db:
+        master_key = open_master_key(settings.state, os.environ, create=await is_new_installation(db))
+        credentials = Credentials(master_key)
         await credentials.check(db)
         authority = await open_authority(db, settings.state)
         installation_id = await read_installation_id(db)

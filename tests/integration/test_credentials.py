@@ -66,15 +66,15 @@ def test_the_repr_of_a_key_does_not_contain_it() -> None:
 
 def test_the_key_file_is_private_and_created_once(tmp_path: Path) -> None:
     folder = tmp_path / "state"
-    created = open_master_key(folder, {})
+    created = open_master_key(folder, {}, create=True)
     file = folder / "secrets.key"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert open_master_key(folder, {}) == created
+    assert open_master_key(folder, {}, create=True) == created
     assert [path.name for path in folder.iterdir()] == ["secrets.key"]
 
 
 async def test_concurrent_starts_get_the_same_key(tmp_path: Path) -> None:
-    keys = await asyncio.gather(*(asyncio.to_thread(open_master_key, tmp_path, {}) for _ in range(8)))
+    keys = await asyncio.gather(*(asyncio.to_thread(open_master_key, tmp_path, {}, create=True) for _ in range(8)))
     assert len({key.material for key in keys}) == 1
 
 
@@ -82,7 +82,7 @@ def test_a_systemd_credential_takes_precedence(tmp_path: Path) -> None:
     credentials = tmp_path / "credentials"
     credentials.mkdir()
     (credentials / CREDENTIAL).write_bytes(base64.b64encode(KEY.material))
-    assert open_master_key(tmp_path, {"CREDENTIALS_DIRECTORY": str(credentials)}) == KEY
+    assert open_master_key(tmp_path, {"CREDENTIALS_DIRECTORY": str(credentials)}, create=True) == KEY
     assert not (tmp_path / "secrets.key").exists()
 
 
@@ -92,15 +92,15 @@ def test_a_damaged_key_file_is_rejected_and_not_replaced(tmp_path: Path, content
     file.touch(mode=0o600)
     file.write_bytes(content)
     with pytest.raises(BadSettings, match="backup"):
-        open_master_key(tmp_path, {})
+        open_master_key(tmp_path, {}, create=True)
     assert file.read_bytes() == content
 
 
 def test_a_key_file_readable_by_others_is_rejected(tmp_path: Path) -> None:
-    open_master_key(tmp_path, {})
+    open_master_key(tmp_path, {}, create=True)
     (tmp_path / "secrets.key").chmod(0o640)
     with pytest.raises(BadSettings, match="chmod 600"):
-        open_master_key(tmp_path, {})
+        open_master_key(tmp_path, {}, create=True)
 
 
 async def test_host_secrets_are_stored_replaced_loaded_and_deleted(database: Database) -> None:

@@ -323,13 +323,13 @@ async def test_answers_can_be_read_after_the_master_key_was_replaced(
 ) -> None:
     settings = RegionSettings(database=database_url, state=tmp_path / "state")
     caller = await administrator(database)
-    before = await IdempotencyKeys.open(database, Credentials(open_master_key(settings.state, {})))
+    before = await IdempotencyKeys.open(database, Credentials(open_master_key(settings.state, {}, create=True)))
     answer = KeptAnswer(status=200, content_type="text/plain", body=b"a secret")
     key = before.key_of(caller, "k", b"request")
     await before.begin(key, opens_operation=False)
     await before.keep(key, answer)
     assert (await rewrap_secrets(settings, settings.state / "new", {})).startswith("Encrypted 2 secrets")
-    after = await IdempotencyKeys.open(database, Credentials(open_master_key(settings.state, {})))
+    after = await IdempotencyKeys.open(database, Credentials(open_master_key(settings.state, {}, create=True)))
     assert await after.begin(after.key_of(caller, "k", b"request"), opens_operation=False) == answer
 
 

@@ -45,11 +45,11 @@ def pairs(key: MasterKey) -> KeyPairs:
 
 
 async def test_rewrap_reseals_every_secret_with_the_new_key(settings: RegionSettings, database: Database) -> None:
-    old = open_master_key(settings.state, {})
+    old = open_master_key(settings.state, {}, create=True)
     host_id, pair_id, pair = await add_sealed(database, old)
     report = await rewrap_secrets(settings, settings.state / "new" / "key", {})
     assert report.startswith("Encrypted 3 secrets")
-    new = open_master_key(settings.state, {})
+    new = open_master_key(settings.state, {}, create=True)
     assert new == open_key_file(settings.state / "new" / "key") != old
     assert open_key_file(settings.state / f"secrets.key.{old.id.hex()}") == old
     async with database.transaction() as db:
@@ -63,13 +63,13 @@ async def test_rewrap_reseals_every_secret_with_the_new_key(settings: RegionSett
 
 
 async def test_rewrap_reseals_the_secrets_of_api_keys(settings: RegionSettings, database: Database) -> None:
-    old = open_master_key(settings.state, {})
+    old = open_master_key(settings.state, {}, create=True)
     await add_administrator(database)
     before = Accounts(database, record_event=Events.record, secrets=Credentials(old).of_api_keys())
     admin = await before.user("admin")
     key = ApiKey.parse(await before.create_key(admin, "capi", method=SignatureMethod.HMAC_SHA1))
     assert (await rewrap_secrets(settings, settings.state / "key", {})).startswith("Encrypted 1 secrets")
-    new = Credentials(open_master_key(settings.state, {}))
+    new = Credentials(open_master_key(settings.state, {}, create=True))
     after = Accounts(database, record_event=Events.record, secrets=new.of_api_keys())
     found = await after.authenticate_signed(key.consumer_key, key.token_key, key.token_secret.__eq__)
     assert found.username == "admin"
@@ -80,17 +80,18 @@ async def test_rewrap_reseals_the_secrets_of_api_keys(settings: RegionSettings, 
 
 
 async def test_an_interrupted_rewrap_can_be_repeated(settings: RegionSettings, database: Database) -> None:
-    old = open_master_key(settings.state, {})
+    old = open_master_key(settings.state, {}, create=True)
     await add_sealed(database, old)
     await rewrap_secrets(settings, settings.state / "key", {})
     install_key(settings.state, old)  # the state if the computer had stopped before the last step
     for _ in range(2):
         assert (await rewrap_secrets(settings, settings.state / "key", {})).startswith("Encrypted 0 secrets")
-        assert open_master_key(settings.state, {}) == open_key_file(settings.state / "key")
+        assert open_master_key(settings.state, {}, create=True) == open_key_file(settings.state / "key")
 
 
 async def test_rewrap_rejects_a_running_region_and_a_wrong_key(settings: RegionSettings, database: Database) -> None:
     host_id, _, _ = await add_sealed(database, lost := MasterKey.random())
+    open_master_key(settings.state, {}, create=True)
     with pytest.raises(BadSettings, match="Restore the right key file"):
         await rewrap_secrets(settings, settings.state / "key", {})
     await execute(database, "insert into region_process (id, hostname, pid) values (gen_random_uuid(), 'r', 7)")

@@ -256,7 +256,7 @@ async def open_region(folder: Path, dsn: str, database: Database) -> ControlledR
     simulated.mkdir(parents=True)
     settings = RegionSettings(database=dsn, state=folder / "region", http_port=0, rpc_port=0, simulated_hosts=simulated)
     settings.state.mkdir(parents=True, exist_ok=True)
-    master_key = open_master_key(settings.state, {})
+    master_key = open_master_key(settings.state, {}, create=True)
     credentials = Credentials(master_key)
     async with database.transaction() as db:
         await credentials.check(db)
