@@ -29,7 +29,7 @@ async def test_a_lost_master_key_is_reported_and_not_replaced(tmp_path: Path, da
         pass
     key = tmp_path / "region" / "secrets.key"
     kept = key.rename(tmp_path / "backup")
-    with pytest.raises(BadSettings, match="copy .* from another region, or restore it from a backup"):
+    with pytest.raises(BadSettings, match=r"copy .* from another region, or restore it from a backup"):
         async with deployed(tmp_path, database_url):
             pass
     with pytest.raises(BadSettings, match="No other key was created"):
