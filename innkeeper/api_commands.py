@@ -110,7 +110,7 @@ async def parsed(
             fresh = profile
         if fresh.description == profile.description:
             raise
-    profiles.put(fresh)
+    profiles.update(fresh)
     return parse(read_description(fresh.description)), fresh
 
 
@@ -258,10 +258,10 @@ def _number(path: str) -> str:
 
 async def _update_description(api: Api, profile: Profile, answer: Answer, profiles: Profiles) -> None:
     known: Description = read_description(profile.description)
-    if answer.description_hash is None or answer.description_hash == known.hash:
+    if answer.description_hash in {None, known.hash} or not profile.description:
         return
     # The request itself has succeeded; the next command tries again to fetch the description.
     try:
-        profiles.put(await fetched(api, profile))
+        profiles.update(await fetched(api, profile))
     except InnkeeperError:
         return

@@ -17,12 +17,12 @@ from innkeeper.exit_status import ExitStatus, exit_status
 from innkeeper.help import OVERVIEW, help_for
 from innkeeper.local_region import local_profile
 from innkeeper.password_prompt import with_passwords
-from innkeeper.profiles import Profiles, default_path
+from innkeeper.profiles import Profile, Profiles, default_path
 from innkeeper.terminal import Terminal
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _ADMIN_CREATE = ["region", "admin", "create"]
-_COMMANDS = ("login", "logout", "list", "profiles", "refresh", "rack", "client", "region", "completion")
+_COMMANDS = ("login", "logout", "list", "profiles", "refresh", "completion")
 
 # Commands of `maas` on the region's computer, and those here.
 _OF_MAAS = {
@@ -84,7 +84,7 @@ def _run(argv: Sequence[str], environment: Mapping[str, str], terminal: Terminal
             yaml=options.yaml,
             view=options.view,
         )
-        _check_options(words, options)
+        _check_options(words, options, profiles)
         if not _answered_locally(words, options, profiles, terminal):
             if list(words) == _ADMIN_CREATE:
                 return _create_administrator(options, environment, terminal)
@@ -105,16 +105,27 @@ def _check_no_command_of_maas(argv: Sequence[str], profiles: Profiles) -> None:
         raise Usage(f"'maas {argv[0]}' is '{instead}' here, on the region's computer.")
 
 
-def _check_options(words: Sequence[str], options: Options) -> None:
+def _is_own(words: Sequence[str], profiles: Profiles) -> bool:
+    """Whether this is a command of its own, not an action of the API such as `rack delete`."""
+    match words:
+        case ["rack", action, *_]:
+            return action == "token"
+        case ["rack" | "client" | "region", *_]:
+            return not profiles.has_action(words)
+    return words[:1] != [] and words[0] in _COMMANDS
+
+
+def _check_options(words: Sequence[str], options: Options, profiles: Profiles) -> None:
     """Raises Usage for an option that the command would ignore, such as a dry run: it would be carried out."""
-    if options.dry_run and words and words[0] in _COMMANDS and not options.help:
+    own = _is_own(words, profiles)
+    if options.dry_run and own and not options.help:
         raise Usage(f"{' '.join(words[:2])} has no dry run.")
     if options.username is not None and words[:1] != ["login"] and list(words) != _ADMIN_CREATE and not options.help:
         raise Usage("--username is an option of login and region admin create only.")
     for name in ("ca_file", "fingerprint"):
         if getattr(options, name) is not None and words[:1] != ["login"] and not options.help:
             raise Usage(f"--{name.replace('_', '-')} is an option of login only.")
-    if options.filters and words and words[0] in _COMMANDS and not options.help:
+    if options.filters and own and not options.help:
         raise Usage(f"--filter does not apply to {words[0]}.")
     if options.idempotency_key is not None and words and words[0] in _WITHOUT_KEY and not options.help:
         raise Usage(f"--idempotency-key does not apply to {words[0]}.")
@@ -131,15 +142,21 @@ def _answered_locally(words: Sequence[str], options: Options, profiles: Profiles
         terminal.say(OVERVIEW)
     elif not words:
         raise Usage(OVERVIEW)
-    elif options.help and words[0] in _COMMANDS:
+    elif options.help and _is_own(words, profiles):
         terminal.say(OVERVIEW)
     elif options.help:
         profile, rest = profiles.of_command(words, options.profile)
-        named = profile.name if len(rest) < len(words) else ""
-        terminal.say(help_for(named, read_description(profile.description), rest))
+        if not profile.description:
+            return False  # this machine's region, which has to be asked
+        terminal.say(_help(profile, words, rest))
     else:
         return False
     return True
+
+
+def _help(profile: Profile, words: Sequence[str], rest: Sequence[str]) -> str:
+    named = profile.name if len(rest) < len(words) else ""
+    return help_for(named, read_description(profile.description), rest)
 
 
 def _create_administrator(options: Options, environment: Mapping[str, str], terminal: Terminal) -> int:
@@ -163,7 +180,14 @@ def _run_online(words: Sequence[str], options: Options, profiles: Profiles, term
 async def _dispatch(words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> int:
     """Returns the exit status. Raises the error of a rejected request."""
     from innkeeper import api_commands, enrolment, profile_commands, region_commands  # noqa: PLC0415  # they load Twisted's HTTP client
+    from innkeeper.http import Api  # noqa: PLC0415
 
+    if not _is_own(words, profiles):
+        profile, rest = profiles.of_command(words, options.profile)
+        if options.help:
+            terminal.say(_help(await api_commands.fetched(Api.of(profile), profile), words, rest))
+            return ExitStatus.DONE
+        return await api_commands.call(profile, rest, options, profiles, terminal)
     match words[0]:
         case "logout":
             await profile_commands.logout(words[1:], profiles, terminal)
@@ -171,14 +195,11 @@ async def _dispatch(words: Sequence[str], options: Options, profiles: Profiles, 
             await profile_commands.list_profiles(words[1:], profiles, terminal)
         case "refresh":
             await profile_commands.refresh(words[1:], profiles, terminal)
-        case "rack" | "client" if not profiles.has_action(words):
+        case "rack" | "client":
             plain, fields = split_fields(words[1:])
             part = enrolment.rack if words[0] == "rack" else enrolment.client
             await part(plain, fields, options, profiles, terminal)
-        case "region" if not profiles.has_action(words):
+        case "region":
             plain, fields = split_fields(words[1:])
             return await region_commands.region(plain, fields, options, profiles, terminal)
-        case _:
-            profile, rest = profiles.of_command(words, options.profile)
-            return await api_commands.call(profile, rest, options, profiles, terminal)
     return ExitStatus.DONE

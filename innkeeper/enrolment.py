@@ -36,7 +36,7 @@ async def rack(
     issued = answer.json()
     terminal.say(_text_of(issued, "token"))
     expires_at = datetime.fromisoformat(_text_of(issued, "expires_at")).astimezone(UTC)
-    terminal.note(f"Run on the rack: rackd join TOKEN. Valid once, until {expires_at:%H:%M} UTC.")
+    terminal.note(f"Run 'sudo rackd join -' on the rack and paste the token. Valid once, until {expires_at:%H:%M} UTC.")
 
 
 async def client(

@@ -18,7 +18,7 @@ usage: innkeeper [PROFILE] RESOURCE ACTION [NAME …] [key=value …]
   innkeeper profiles                   list the stored profiles; also: innkeeper list
   innkeeper profiles default PROFILE   choose the profile of commands that name none (default: the only one, or admin)
   innkeeper refresh [PROFILE]          fetch the region's list of commands again
-  innkeeper rack token                 print a one-time token for: rackd join TOKEN
+  innkeeper rack token                 print a one-time token for: rackd join -
   innkeeper region admin create        on the region's machine: create the first administrator, or --username NAME
   innkeeper region check               list discrepancies; exit status 0: none, 1: some, 2: check failed
   innkeeper region repaired            list discrepancies repaired within the last day

@@ -39,7 +39,7 @@ async def refresh(words: Sequence[str], profiles: Profiles, terminal: Terminal) 
     wanted = [profiles.get(words[0])] if words else list(known.values())
     for profile in wanted:
         fresh = await fetched(Api.of(profile), profile)
-        profiles.put(fresh)
+        profiles.update(fresh)
         number = len(read_description(fresh.description).resources)
         terminal.note(f"{profile.name}: {number} resources.")
 

@@ -71,7 +71,7 @@ class Profiles:
     """The file of profiles. A lock around each change prevents lost updates between processes."""
 
     def __init__(self, path: Path, *, local: Callable[[], Profile | None] = lambda: None) -> None:
-        """`local` returns the profile of this machine's region, for local commands without a stored profile."""
+        """`local` returns the profile of this machine's region, for commands while no profile is stored."""
         self.path = path
         self._local = local
 
@@ -106,7 +106,8 @@ class Profiles:
         """Returns the profile of a command, and its words without the profile's name.
 
         A first word that names a profile is that profile, and `--profile` must then agree. Otherwise the command is
-        for `--profile`, else for the default profile. Raises NotFound and InvalidRequest.
+        for `--profile`, else for the default profile, else for this machine's region. Raises NotFound and
+        InvalidRequest.
         """
         known = self.all()
         if words[0] in known:
@@ -115,6 +116,8 @@ class Profiles:
             return known[words[0]], words[1:]
         name = option or self.default()
         if name is None and not known:
+            if (local := self._local()) is not None:
+                return local, words
             raise NotFound(_NO_PROFILE)
         if name is None and len(words) >= 2:
             raise NotFound(
@@ -165,6 +168,11 @@ class Profiles:
 
     def put(self, profile: Profile) -> None:
         self._change(lambda known: {**known, profile.name: profile})
+
+    def update(self, profile: Profile) -> None:
+        """Replaces the stored profile. Does nothing if it is not stored, as that of this machine's region."""
+        if profile.name in self.all():
+            self.put(profile)
 
     def remove(self, name: str) -> None:
         """Raises NotFound."""

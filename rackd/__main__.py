@@ -1,4 +1,4 @@
-"""The rackd command: `rackd join TOKEN` once, then `rackd run`."""
+"""The rackd command: `rackd join -` once, then `rackd run`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import NoReturn
 from common import daemon
 from common.errors import BadSettings
 from common.logging import configure_logging
+from common.privileges import become_owner
 from common.settings import config_file, load
 from common.systemd_notify import ServiceManager
 from rackd.settings import CONFIG_FILE, RackSettings
@@ -35,6 +36,7 @@ def _status(arguments: Sequence[str]) -> int:
     except BadSettings as error:
         print(error, file=sys.stderr)  # noqa: T201  # for the person who starts it
         return daemon.MISCONFIGURED
+    become_owner(settings.state)
     configure_logging(level=settings.log_level)
     daemon.allow_open_files(OPEN_FILES)
     daemon.install_reactor()

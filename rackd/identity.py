@@ -63,7 +63,7 @@ def load(folder: Path) -> Identity:
     try:
         mode, text = path.stat().st_mode, path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise NotFound(f"This rack has not joined a region ({path} does not exist). Run: rackd join TOKEN") from error
+        raise NotFound(f"This rack has not joined a region ({path} does not exist). Run: rackd join -") from error
     if mode & 0o077:
         raise BadSettings(
             f"Other users can read {path}, which contains a private key. Run: chmod 600 {path}", path=str(path)

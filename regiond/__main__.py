@@ -14,6 +14,7 @@ from typing import NoReturn
 from common import daemon
 from common.errors import BadSettings, InnkeeperError
 from common.logging import configure_logging
+from common.privileges import become_owner
 from common.settings import config_file, load
 from common.systemd_notify import ServiceManager
 from regiond.settings import CONFIG_FILE, RegionSettings
@@ -36,6 +37,7 @@ def _status(arguments: Sequence[str]) -> int:
     except BadSettings as error:
         print(error, file=sys.stderr)  # noqa: T201  # for the person who starts it
         return daemon.MISCONFIGURED
+    become_owner(settings.state)
     configure_logging(level=settings.log_level)
     if options.command in ("password", "admin"):
         return _with_password(settings, options)
@@ -76,7 +78,7 @@ def _with_password(settings: RegionSettings, options: argparse.Namespace) -> int
     except (EOFError, KeyboardInterrupt):
         password = None
     if password is None:
-        print("Nothing was changed: the two inputs differ, or there is no terminal.", file=sys.stderr)  # noqa: T201
+        print("Nothing was changed: the two inputs differ, or none was given.", file=sys.stderr)  # noqa: T201
         return daemon.FAILED
     daemon.install_reactor()
     store = _store_password if options.command == "password" else _create_administrator
@@ -84,11 +86,9 @@ def _with_password(settings: RegionSettings, options: argparse.Namespace) -> int
 
 
 def _read_password(username: str, source: str | None) -> str | None:
-    """From standard input for `-`; otherwise without echo, None if the repetition differs or without a terminal."""
-    if source == "-":
-        return sys.stdin.readline().rstrip("\r\n")
-    if not sys.stdin.isatty():
-        return None
+    """Once from standard input, for `-` or without a terminal; else twice without echo. None if they differ."""
+    if source == "-" or not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n") or None
     password = getpass.getpass(f"New password of {username}: ")
     return password if getpass.getpass("Repeat it: ") == password else None
 
@@ -146,14 +146,14 @@ def parser() -> argparse.ArgumentParser:
     key.add_argument("--username", dest="named", metavar="ACCOUNT", help="the same, as MAAS writes it")
     password = commands.add_parser("password", help="set the password of an account; ends its logins")
     password.add_argument("username", metavar="ACCOUNT")
-    password.add_argument("source", nargs="?", choices=["-"], help="read it from standard input (default: prompt)")
+    password.add_argument("source", nargs="?", choices=["-"], help="read it from standard input, as without a terminal")
     admin = commands.add_parser("admin", help="create an administrator")
     create = admin.add_subparsers(dest="admin_command", required=True, metavar="COMMAND").add_parser(
         "create", help="create the first administrator, or with --username another one"
     )
     create.add_argument("--username", metavar="NAME", help="default: admin, if there is no administrator")
     create.add_argument(
-        "source", nargs="?", choices=["-"], help="read the password from standard input (default: prompt)"
+        "source", nargs="?", choices=["-"], help="read the password from standard input, as without a terminal"
     )
     commands.add_parser("replace-authority", help="use the authority in this region's folder; racks must join again")
     commands.add_parser("check", help="compare the ledger's totals with its claims, and verify the audit trail")

@@ -183,7 +183,7 @@ async def test_a_rack_killed_during_a_compose_leaves_one_guest_after_a_retry(rac
 async def test_a_rack_without_identity_prints_how_to_join(rack: Rack) -> None:
     status, output = await rack.run("run")
     assert status == 1
-    assert "rackd join TOKEN" in output
+    assert "rackd join -" in output
     assert len(output.splitlines()) == 1
 
 

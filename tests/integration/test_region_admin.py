@@ -1,4 +1,4 @@
-"""`innkeeper region admin create` on the region's machine."""
+"""`innkeeper region admin create` and `regiond password` on the region's machine."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def create(database_url: str, tmp_path: Path) -> Create:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("INNKEEPER_")}
     environment |= {"INNKEEPER_DATABASE": database_url, "INNKEEPER_STATE": str(tmp_path)}
 
-    def run(*options: str, entered: str = PASSWORD) -> tuple[int, str]:
+    def run(*options: str, entered: str = PASSWORD, command: str = "innkeeper region admin create") -> tuple[int, str]:
         ran = subprocess.run(
-            [sys.executable, "-m", "innkeeper", "region", "admin", "create", *options],
+            [sys.executable, "-m", *command.split(), *options],
             input=f"{entered}\n", capture_output=True, text=True, env=environment, timeout=90, check=False,
         )  # fmt: skip
         return ran.returncode, ran.stdout + ran.stderr
@@ -42,6 +42,10 @@ async def test_the_first_administrator_is_created_once(database: Database, creat
     assert (status, "There is an administrator already: admin" in output) == (1, True), output
     assert create("--username", "ann")[0] == 0
     assert create("--username", "ann")[0] == 1
+    status, output = create("ann", command="regiond password", entered="another-vault-orbit-52")
+    assert (status, "The password of ann is set." in output) == (0, True), output
+    status, output = create("ann", command="regiond password", entered="")
+    assert (status, "Nothing was changed" in output) == (1, True), output
     async with database.connection() as db:
         rows = await db.fetch("select username, is_admin, password_hash like '$argon2id$%' from account order by id")
     assert [tuple(row) for row in rows] == [("admin", True, True), ("ann", True, True)]

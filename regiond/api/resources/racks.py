@@ -86,7 +86,7 @@ RACKS = Resource(
             Result(doc="The token.", type=RACK_TOKEN_JSON),
             _token,
             title="Create a token for a new rack",
-            doc="The token is valid once: `rackd join TOKEN`.",
+            doc="The token is valid once: `rackd join -`.",
             fields=(
                 Field(
                     name="lifetime_s",

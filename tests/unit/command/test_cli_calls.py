@@ -131,7 +131,7 @@ async def test_only_the_rack_token_is_on_standard_output(logged_in: Cli, region:
     region.give("POST racks/?op=token", Reply(200, {"token": "TOKEN-TEXT", "expires_at": "2026-01-02T02:22:00+00:00"}))
     ran = await logged_in("rack", "token")
     assert (ran.status, ran.out) == (0, "TOKEN-TEXT\n")
-    assert ran.err == "Run on the rack: rackd join TOKEN. Valid once, until 02:22 UTC.\n"
+    assert ran.err == "Run 'sudo rackd join -' on the rack and paste the token. Valid once, until 02:22 UTC.\n"
 
 
 async def test_an_rpc_clients_files_are_private_and_never_overwritten(

@@ -79,6 +79,13 @@ async def test_local_commands_need_no_profile_on_the_machine(cli: Cli, region: R
     assert (await cli("profiles")).plain == []
 
 
+@pytest.mark.usefixtures("state")
+async def test_commands_of_the_api_need_no_profile_on_the_machine_either(cli: Cli, region: Region) -> None:
+    assert [host["name"] for host in (await cli("vm-hosts", "read")).plain] == ["local"]
+    assert "usage: innkeeper vm-host delete" in (await cli("vm-host", "delete", "--help")).out
+    assert (await cli("profiles")).plain == []
+
+
 def test_settings_and_checkout_name_the_local_region(tmp_path: Path) -> None:
     for folder in ("var", "other"):
         (tmp_path / folder).mkdir()

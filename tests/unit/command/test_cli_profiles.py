@@ -54,7 +54,7 @@ async def test_logout_deletes_the_profile(logged_in: Cli) -> None:
         (("login", "admin"), 2, "usage: innkeeper login PROFILE URL [KEY"),
         ((), 2, "usage: innkeeper [PROFILE] RESOURCE ACTION"),
         (("--jsno",), 2, "Did you mean --json"),
-        (("rack", "tokn"), 2, "usage: innkeeper [--profile PROFILE] rack token"),
+        (("rack",), 2, "usage: innkeeper [--profile PROFILE] rack token"),
     ],
 )
 async def test_errors_are_printed_as_one_sentence(cli: Cli, words: tuple[str, ...], status: int, expected: str) -> None:
