@@ -109,7 +109,7 @@ async def test_a_full_database_disk_is_reported_and_recovers_with_space(
 
 
 async def _fill_wal(dsn: str) -> None:
-    db = await connect(dsn, application_name="test")
+    db = await connect(postgres.as_superuser(dsn), application_name="test")
     with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
         await _write_wal(db)
     db.terminate()

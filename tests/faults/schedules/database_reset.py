@@ -7,8 +7,8 @@ from uuid import uuid4
 
 from attrs import define, field
 
-from regiond.db.pool import Database
-from tests.database import create_database, drop_database, named
+from regiond.db.pool import Database, Db, connect
+from tests.database import as_superuser, create_database, drop_database, named
 from tests.faults.schedules.audit import AUDIT
 from tests.faults.schedules.controlled_region import ControlledRegion, open_region
 
@@ -56,11 +56,14 @@ class ResettableDatabase:
     template: str
     name: str = field(factory=lambda: f"innkeeper_schedules_{uuid4().hex[:12]}")
     _database: Database | None = None
+    _administration: Db | None = None  # only a superuser may switch off foreign keys
 
     async def open(self) -> ControlledRegion:
         return await open_region(self.folder, named(self.server, self.name), await self._reset())
 
     async def close(self) -> None:
+        if self._administration is not None:
+            await self._administration.close()
         if self._database is not None:
             await self._database.close()
             await drop_database(self.server, self.name)
@@ -72,7 +75,7 @@ class ResettableDatabase:
             async with self._database.connection() as db:
                 await db.execute(AUDIT)
                 await db.execute(_SAVE)
-        else:
-            async with self._database.connection() as db:
-                await db.execute(_RESTORE)
+            self._administration = await connect(as_superuser(dsn), application_name="schedules")
+        elif self._administration is not None:
+            await self._administration.execute(_RESTORE)
         return self._database
