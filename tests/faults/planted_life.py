@@ -16,6 +16,7 @@ from attrs import define, field
 
 from common.errors import InnkeeperError
 from common.rpc.tokens import decode_token
+from development import postgres
 from innkeeper.http import Api, api_url
 from innkeeper.profiles import Profiles, default_path
 from innkeeper.request_body import Body
@@ -73,7 +74,7 @@ class PlantedLife:
         self.processes.start_postgres()
         parts = urlsplit(self.processes.dsn)
         phrase = self.planted("database password")
-        self.processes.dsn = urlunsplit(parts._replace(netloc=f"postgres:{phrase}@"))
+        self.processes.dsn = urlunsplit(parts._replace(netloc=f"{postgres.ROLE}:{phrase}@"))
         config = self.folder / "regiond.toml"
         config.touch(mode=0o600)
         config.write_text(f'database = "{self.processes.dsn}"\n')
