@@ -59,7 +59,7 @@ class PostgresFailed(Exception):
 def start(folder: Path, *, settings: Mapping[str, str] = DURABLE) -> str:
     """Returns the DSN of Innkeeper's database on the server in `folder`, which is created, started or adopted.
 
-    Idempotent. Role and database are those of docs/how-to/install.md; `as_superuser` is for what that role may not do.
+    Idempotent. Role and database are those of docs/how-to/install.md; `SUPERUSER` is for what that role may not do.
     The server listens only on a Unix socket that this user and root may open. As root, the system user `pgserver` is
     created if necessary and owns the data; parent folders become traversable (x), not readable. The server outlives
     this process. Raises PostgresFailed.
@@ -78,10 +78,10 @@ def start(folder: Path, *, settings: Mapping[str, str] = DURABLE) -> str:
     return f"postgresql://{user}@/{database}?host={quote(str(sockets), safe='/')}"
 
 
-def as_superuser(dsn: str) -> str:
-    """Returns a DSN for administration of the server that `start` returned."""
+def as_user(dsn: str, user: str) -> str:
+    """Returns `dsn` with another user and without a password."""
     parts = urlsplit(dsn)
-    return urlunsplit((parts.scheme, f"{SUPERUSER}@{parts.netloc.rpartition('@')[2]}", "/postgres", parts.query, ""))
+    return urlunsplit(parts._replace(netloc=f"{user}@{parts.netloc.rpartition('@')[2]}"))
 
 
 def _ensure_database(folder: Path, sockets: Path) -> tuple[str, str]:

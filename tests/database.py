@@ -44,7 +44,7 @@ def postgres_server() -> Iterator[str]:
     other = os.environ.get("INNKEEPER_TEST_DATABASE")
     if other:
         settle(_execute(other, _ENSURE_ROLE))
-        yield of_role(other)
+        yield postgres.as_user(other, postgres.ROLE)
         return
     with tempfile.TemporaryDirectory(prefix="innkeeper-pg-", dir=memory_folder(), ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -127,20 +127,14 @@ def named(dsn: str, database: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, f"/{database}", parts.query, parts.fragment))
 
 
-def of_role(dsn: str) -> str:
-    """Returns `dsn` with the role that regions use."""
-    parts = urlsplit(dsn)
-    return urlunsplit((parts.scheme, f"{postgres.ROLE}@{parts.netloc.rpartition('@')[2]}", parts.path, parts.query, ""))
-
-
 async def execute_as_superuser(dsn: str, statement: str) -> None:
     """Runs the statement in the database of `dsn`."""
     await _execute(as_superuser(dsn), statement)
 
 
 def as_superuser(dsn: str) -> str:
-    """Returns `dsn`, its database included, with the server's superuser."""
-    return named(postgres.as_superuser(dsn), urlsplit(dsn).path.strip("/"))
+    """Returns `dsn` with the server's superuser."""
+    return postgres.as_user(dsn, postgres.SUPERUSER)
 
 
 def with_option(dsn: str, option: str) -> str:
@@ -162,12 +156,12 @@ async def fetchval(database: Database, query: str, *values: object) -> Any:
 async def create_database(server: str, name: str, *, template: str | None = None) -> str:
     """Returns the DSN of a new database that belongs to the role of `server`: empty, or a copy."""
     copied = f'template "{template}" strategy file_copy' if template else ""
-    await _execute(postgres.as_superuser(server), f'create database "{name}" owner "{postgres.ROLE}" {copied}')
+    await _execute(as_superuser(server), f'create database "{name}" owner "{postgres.ROLE}" {copied}')
     return named(server, name)
 
 
 async def drop_database(server: str, name: str) -> None:
-    await _execute(postgres.as_superuser(server), f'drop database "{name}" with (force)')
+    await _execute(as_superuser(server), f'drop database "{name}" with (force)')
 
 
 @contextmanager

@@ -17,7 +17,7 @@ FOLDER = "authority"
 
 
 async def is_new_installation(db: Db) -> bool:
-    """Whether no region has used the database yet. Locks that until the end of the caller's transaction."""
+    """Whether no region has used the database yet. Locks the installation until the caller's transaction ends."""
     return await store.authority_fingerprint(db) is None
 
 

@@ -19,6 +19,7 @@ from development import postgres
 from innkeeper.http import Api
 from rackd.enrolment import join
 from regiond.db.pool import connect
+from tests.database import as_superuser
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.waiting import eventually
@@ -109,7 +110,7 @@ async def test_a_full_database_disk_is_reported_and_recovers_with_space(
 
 
 async def _fill_wal(dsn: str) -> None:
-    db = await connect(postgres.as_superuser(dsn), application_name="test")
+    db = await connect(as_superuser(dsn), application_name="test")
     with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
         await _write_wal(db)
     db.terminate()

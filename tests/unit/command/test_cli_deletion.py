@@ -80,6 +80,20 @@ async def test_a_local_command_is_not_carried_out_as_a_dry_run(logged_in: Cli, r
     assert "has no dry run." in ran.err
 
 
+async def test_a_rack_is_deleted_by_the_api_although_rack_token_is_local(logged_in: Cli, region: Region) -> None:
+    deleting = action("delete", "DELETE", doc="Delete.\n\n:param dry_run: bool", dry_run=True)
+    region.described = description(
+        extra=(handler("RackHandler", "racks/{id}/", deleting, params=("id",)),), stamp="2" * 40
+    )
+    assert (await logged_in("refresh")).status == 0
+    assert (await logged_in("rack", "delete", "--help")).out.startswith("usage: innkeeper rack delete")
+    region.give(
+        "DELETE racks/r1/?dry_run=true", Reply(200, {"name": "r1", "confirm": "yes", "deleted": [], "kept": []})
+    )
+    ran = await logged_in("rack", "delete", "r1", "--dry-run")
+    assert (ran.status, ran.plain["name"]) == (0, "r1"), ran.err
+
+
 async def test_a_dry_run_of_a_compose_that_fits_nowhere_fails(logged_in: Cli, region: Region) -> None:
     placing = action("compose", "POST", op="compose", doc="Compose.\n\n:param dry_run: bool", dry_run=True)
     region.described = description(
