@@ -22,7 +22,7 @@ from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from rackd.drivers.simulated.store import Store
 from tests.contract.guest_samples import DISK_BYTES, OwnImage, free_serial, new_marker, nic, small_guest
 from tests.contract.libvirt_fixtures import libvirt_test_fixture, qemu_fixture
-from tests.contract.lxd_double_fixture import lxd_double_fixture
+from tests.contract.lxd_double_fixture import lxd_6_double_fixture, lxd_double_fixture
 from tests.contract.lxd_fixtures import lxd_cluster_fixture, lxd_fixture
 
 INSTALLATION = UUID("6f0d0c60-7a59-4f4b-9a8f-5d5ad0f1c001")
@@ -238,6 +238,7 @@ FIXTURES = [
     pytest.param(SimulatedFixture, id="simulated"),
     pytest.param(partial(libvirt_test_fixture, INSTALLATION), id="libvirt-test"),
     pytest.param(partial(lxd_double_fixture, INSTALLATION), id="lxd-double"),
+    pytest.param(partial(lxd_6_double_fixture, INSTALLATION), id="lxd-6-double"),
     pytest.param(partial(qemu_fixture, INSTALLATION), id="libvirt-qemu", marks=pytest.mark.lab),
     pytest.param(partial(lxd_fixture, INSTALLATION), id="lxd", marks=pytest.mark.lab),
     pytest.param(partial(lxd_cluster_fixture, INSTALLATION), id="lxd-cluster", marks=pytest.mark.lab),
@@ -250,6 +251,7 @@ CAPABILITIES: Mapping[str, frozenset[Capability]] = {
     - {Capability.DEPLOYMENT, Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.OWN_IMAGES},
     "libvirt-qemu": frozenset(Capability) - {Capability.OWN_IMAGES},
     "lxd-double": frozenset(Capability) - {Capability.CONSOLE_LOG, Capability.CONSOLE},
+    "lxd-6-double": frozenset(Capability) - {Capability.CONSOLE_LOG, Capability.CONSOLE},
     "lxd": frozenset(Capability) - {Capability.CONSOLE_LOG},  # release 5.0 keeps none of virtual machines
     "lxd-cluster": frozenset(Capability) - {Capability.CONSOLE_LOG},
 }

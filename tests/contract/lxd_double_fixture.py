@@ -16,6 +16,7 @@ from tests.contract.guest_samples import OwnImage, nic
 from tests.contract.lxd_fixtures import LxdFixture
 from tests.lxd_http.administrator import Administrator
 from tests.lxd_http.qcow2 import empty_disk
+from tests.lxd_http.releases import LXD_5_0, LXD_6_8, Release
 from tests.lxd_http.server import BRIDGE, HUGE_PAGE_BYTES, PORT
 from tests.lxd_http.state import NETWORK, Disk, Lxd
 from tests.lxd_http.transport import key_pair, served
@@ -27,8 +28,8 @@ class LxdDoubleFixture(LxdFixture):
     bridge, interface = BRIDGE, PORT
     huge_page_size_kib = HUGE_PAGE_BYTES // 1024
 
-    def __init__(self, installation_id: UUID) -> None:
-        self.administrator, client = Administrator(Lxd()), key_pair("ikdrv")
+    def __init__(self, installation_id: UUID, release: Release = LXD_5_0) -> None:
+        self.administrator, client = Administrator(Lxd(release)), key_pair("ikdrv")
         self._running = ExitStack()
         address, certificate_pem = self._running.enter_context(served(self.administrator.lxd, client))
         access = HostAccess(
@@ -76,3 +77,7 @@ class LxdDoubleFixture(LxdFixture):
 
 def lxd_double_fixture(installation_id: UUID, _: Path) -> LxdDoubleFixture:
     return LxdDoubleFixture(installation_id)
+
+
+def lxd_6_double_fixture(installation_id: UUID, _: Path) -> LxdDoubleFixture:
+    return LxdDoubleFixture(installation_id, LXD_6_8)

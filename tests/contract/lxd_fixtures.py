@@ -117,13 +117,21 @@ class LxdFixture(ABC):
             | {(POOL, one["config"][ROOT_VOLUME_KEY]) for one in composed if ROOT_VOLUME_KEY in one["config"]}
         )
 
+    @property
+    def _extensions(self) -> frozenset[str]:
+        return frozenset(self._ask("/1.0")["api_extensions"])
+
     def make_foreign(self, name: str) -> None:
         body = {
             "name": name,
             "type": "virtual-machine",
             "source": {"type": "none"},
             "profiles": [],
-            "config": {"limits.cpu": "1", "limits.memory": "128MiB", "security.secureboot": "false"},
+            "config": {
+                "limits.cpu": "1",
+                "limits.memory": "128MiB",
+                **instance_config.without_secure_boot(self._extensions),
+            },
             "devices": {"root": {"type": "disk", "path": "/", "pool": POOL, "size": "64MiB"}},
         }
         self._ask(f"/1.0/instances?{self._target}", method="POST", body=body)
@@ -137,7 +145,8 @@ class LxdFixture(ABC):
         if disk == spec.disks[0]:
             for other in spec.disks[1:]:
                 self.make_volume(spec, other)
-            body = instance_config.instance_of(spec, has_profile=False, attempt="killed")
+            prerequisites = instance_config.Prerequisites(extensions=self._extensions)
+            body = instance_config.instance_of(spec, has_profile=False, attempt="killed", prerequisites=prerequisites)
             self._ask(f"/1.0/instances?{self._target}", method="POST", body=body)
         else:
             where = f"/1.0/storage-pools/{disk.pool_id}/volumes/custom?{self._target}"

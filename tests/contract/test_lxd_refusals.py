@@ -88,6 +88,8 @@ CASES: list[Case] = [
      DriverFailed, "Source image size (2097152) exceeds specified volume size (1048576)"),
     ("unknown key", lambda s: s.make("new", body={"config": {"odd": "1"}}), DriverFailed,
      "Unknown configuration key: odd"),
+    ("key of newer LXD", lambda s: s.make("new", body={"config": {"boot.mode": "uefi-nosecureboot"}}), DriverFailed,
+     "Unknown configuration key: boot.mode"),
     ("bad memory", lambda s: s.make("new", body={"config": {"limits.memory": "much"}}), DriverFailed,
      "Invalid value: much"),
     ("no root disk", lambda s: s.make("new", body={"devices": {"eth0": s.nic()}}), DriverFailed,

@@ -72,7 +72,7 @@ def _create(lxd: Lxd, project: str, body: dict[str, Any]) -> None:
 
 
 def _check_new(lxd: Lxd, one: Instance) -> None:
-    check_config(one.config)
+    check_config(lxd, one.config)
     check_types(one.devices)
     if (one.project, one.name) in lxd.instances:
         raise Refused(409, 'Add instance info to the database: This "instances" entry already exists')

@@ -14,9 +14,9 @@ _TYPES = frozenset({"disk", "nic"})
 _GENERATED = frozenset({"cloud-init:config"})  # sources that LXD makes itself
 
 
-def check_config(config: Mapping[str, str]) -> None:
+def check_config(lxd: Lxd, config: Mapping[str, str]) -> None:
     for key, text in config.items():
-        if not key.startswith(_PREFIXES):
+        if not key.startswith(_PREFIXES) or key in lxd.release.unknown_keys:
             raise Refused(500, f"Unknown configuration key: {key}")
         if key == "limits.memory":
             _bytes(text)

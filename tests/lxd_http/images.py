@@ -98,9 +98,11 @@ def delete(lxd: Lxd, request: Request, fingerprint: str) -> Answer:
     """Instances made of it stay: a pool of type `dir` has copied it."""
     found = _find(lxd, request.project, fingerprint)
     url = f"/1.0/images/{found.fingerprint}"
-    return operations.run(
-        lxd, "Deleting image", lambda: lxd.images.pop((found.project, found.fingerprint)) and None, {"images": [url]}
-    )
+
+    def work() -> None:
+        del lxd.images[found.project, found.fingerprint]
+
+    return operations.run(lxd, "Deleting image", work, {"images": [url]})
 
 
 def source(lxd: Lxd, project: str, fingerprint: str) -> Image:

@@ -66,7 +66,7 @@ def patch(lxd: Lxd, request: Request, name: str) -> Answer:
 
 def _change(lxd: Lxd, one: Instance, changed: Instance) -> None:
     try:
-        check_config(changed.config)
+        check_config(lxd, changed.config)
     except Refused as refused:
         raise Refused(refused.status, f"Invalid config: {refused.message}") from refused
     check_devices(lxd, changed)

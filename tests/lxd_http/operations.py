@@ -1,36 +1,63 @@
-"""Operations. The double does their work within the request that starts them, so none is ever seen running."""
+"""Operations. The double does their work within the request that starts them; only `leave_running` leaves one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
 from tests.lxd_http.messages import Answer, Refused, Request, background, sync
 from tests.lxd_http.state import Lxd, now
 
+IN_PROGRESS = {"status": "Running", "status_code": 103}
+SUCCESS = {"status": "Success", "status_code": 200}
 
-def run(lxd: Lxd, description: str, work: Callable[[], Any], resources: dict[str, list[str]] | None = None) -> Answer:
+Resources = dict[str, list[str]]
+
+
+def run(
+    lxd: Lxd, description: str, work: Callable[[], Mapping[str, Any] | None], resources: Resources | None = None
+) -> Answer:
     """Returns the answer to the request that starts `work`. An operation whose work is refused fails with 400."""
-    operation = {
-        "id": str(uuid4()), "class": "task", "description": description, "created_at": now(), "updated_at": now(),
-        "status": "Success", "status_code": 200, "resources": resources, "metadata": None, "may_cancel": False,
-        "err": "", "location": "none",
-    }  # fmt: skip
+    operation = _operation(lxd, description, resources)
     try:
-        operation["metadata"] = work()
+        done = work()
+        operation |= SUCCESS
+        if done:
+            operation["metadata"] = {**(operation["metadata"] or {}), **done}
     except Refused as refused:
         operation |= {"status": "Failure", "status_code": 400, "err": refused.message}
-    lxd.operations[str(operation["id"])] = operation
     return background(operation)
 
 
+def leave_running(lxd: Lxd, description: str, resources: Resources) -> None:
+    """Lists an operation as running until somebody waits for it."""
+    _operation(lxd, description, resources)
+
+
+def _operation(lxd: Lxd, description: str, resources: Resources | None) -> dict[str, Any]:
+    """Adds a running operation. A release that leaves out its resources has the first one's URL in the metadata."""
+    urls = [url for named in (resources or {}).values() for url in named]
+    about: dict[str, Any] = {"resources": resources, "metadata": None}
+    if not lxd.release.operations_have_resources:
+        about = {"resources": None, "metadata": {"entity_url": urls[0]} if urls else None}
+    operation = {
+        "id": str(uuid4()), "class": "task", "description": description, "created_at": now(), "updated_at": now(),
+        "may_cancel": False, "err": "", "location": "none", **IN_PROGRESS, **about,
+    }  # fmt: skip
+    lxd.operations[str(operation["id"])] = operation
+    return operation
+
+
 def listing(lxd: Lxd, request: Request) -> Answer:
-    return sync({})
+    running = [one for one in lxd.operations.values() if one["status_code"] == IN_PROGRESS["status_code"]]
+    return sync({"running": running} if running else {})
 
 
 def wait(lxd: Lxd, request: Request, operation_id: str) -> Answer:
     found = lxd.operations.get(operation_id)
     if found is None:
         raise Refused(404, "Operation not found")
+    if found["status_code"] == IN_PROGRESS["status_code"]:
+        found |= SUCCESS
     return sync(found)

@@ -8,31 +8,29 @@ from tests.lxd_http.messages import API, Answer, Refused, Request, etag_of, sync
 from tests.lxd_http.state import NETWORK, Lxd
 
 GIB = 1024**3
-VERSION = "5.0.2"
 CORES, HUGE_PAGE_BYTES, HUGE_PAGES = 4, 2 * 1024**2, 512
 POOL_BYTES, POOL_USED_BYTES = 8 * GIB, 1 * GIB
 GATEWAY = "10.9.0.1"
 BRIDGE, PORT = "br0", "enp3s0"
 INTERFACES = frozenset({NETWORK, BRIDGE, PORT, "lo"})
-# Those of LXD 5.0.2 that a client of instances and volumes may ask for.
-EXTENSIONS = [
-    "etag", "patch", "storage", "resources", "projects", "instances", "virtual-machines", "vm_boot_priority",
-    "api_filtering", "instance_nic_network", "custom_block_volumes", "limits_hugepages", "instance_all_projects",
-    "cloud_init", "event_project", "certificate_token", "storage_volumes_all_projects",
-]  # fmt: skip
 
 
 def about(lxd: Lxd, request: Request, *, trusted: bool = True) -> Answer:
     """`/1.0`, the only answer to a client without a trusted certificate."""
-    public = {"api_extensions": EXTENSIONS, "api_status": "stable", "api_version": "1.0", "public": False}
+    public = {
+        "api_extensions": list(lxd.release.extensions),
+        "api_status": "stable",
+        "api_version": "1.0",
+        "public": False,
+    }
     auth = {"auth": "trusted" if trusted else "untrusted", "auth_methods": ["tls"]}
     if not trusted:
         return sync({**public, **auth})
     environment = {
         "architectures": ["x86_64", "i686"], "certificate_fingerprint": "5e" * 32, "driver": "lxc | qemu",
-        "driver_version": "5.0.2 | 7.2.22", "kernel_architecture": "x86_64", "project": request.project,
-        "server": "lxd", "server_clustered": False, "server_name": "double", "server_version": VERSION,
-        "storage": "dir",
+        "driver_version": f"{lxd.release.version} | 7.2.22", "kernel_architecture": "x86_64",
+        "project": request.project, "server": "lxd", "server_clustered": False, "server_name": "double",
+        "server_version": lxd.release.version, "storage": "dir",
     }  # fmt: skip
     return sync({"config": {}, **public, **auth, "environment": environment})
 

@@ -10,6 +10,7 @@ from typing import Any
 from attrs import define, field
 
 from tests.lxd_http.messages import API, DEFAULT_PROJECT, Refused
+from tests.lxd_http.releases import LXD_5_0, Release
 
 RUNNING, STOPPED, FROZEN = 103, 102, 110
 STATUS = {RUNNING: "Running", STOPPED: "Stopped", FROZEN: "Frozen"}
@@ -82,6 +83,7 @@ class Image:
 class Lxd:
     """The server. `lock` is held for each request, so that each sees the objects as the one before left them."""
 
+    release: Release = LXD_5_0
     instances: dict[tuple[str, str], Instance] = field(factory=dict)  # by project and name
     volumes: dict[tuple[str, str, str], Volume] = field(factory=dict)  # by project, pool and name
     images: dict[tuple[str, str], Image] = field(factory=dict)  # by project and fingerprint

@@ -266,5 +266,12 @@ def test_new_instances_are_empty_and_boot_from_the_network() -> None:
     assert instance_config.instance_of(SPEC, has_profile=True, attempt="a")["profiles"] == ["maas"]
 
 
+def test_secure_boot_is_off_by_the_key_that_the_server_knows() -> None:
+    newer = instance_config.Prerequisites(extensions=frozenset({"instance_boot_mode"}))
+    config = instance_config.instance_of(SPEC, has_profile=False, attempt="a", prerequisites=newer)["config"]
+    assert config["boot.mode"] == "uefi-nosecureboot"
+    assert "security.secureboot" not in config
+
+
 def test_device_names_sort_numerically() -> None:
     assert sorted(["disk10", "disk9", "a", "disk"], key=natural) == ["a", "disk", "disk9", "disk10"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from attrs import field, frozen
@@ -21,7 +21,9 @@ PROFILE = "maas"  # applied if the project has it, so that an administrator can 
 CLOUD_INIT = "cloud-init-config"  # cannot clash with a NIC: it is longer than an interface name
 # A guest without LXD's agent reads cloud-init's config from a disk that LXD creates at start.
 CLOUD_INIT_DISK = {"type": "disk", "source": "cloud-init:config"}
-_NUMA_PLACEMENT = "numa_cpu_placement"  # an API extension
+# API extensions
+_NUMA_PLACEMENT = "numa_cpu_placement"
+_BOOT_MODE = "instance_boot_mode"  # since LXD 6.7, which refuses `security.secureboot`
 
 
 @frozen(kw_only=True)
@@ -63,7 +65,7 @@ def config_of(spec: GuestSpec, prerequisites: Prerequisites = NO_PREREQUISITES) 
         "limits.cpu": limits_cpu(spec),
         "limits.memory": str(spec.memory_mib * BYTES_PER_MIB),
         "limits.memory.hugepages": "false" if spec.huge_page_size_kib is None else "true",
-        "security.secureboot": "false",
+        **without_secure_boot(prerequisites.extensions),
         ROOT_VOLUME_KEY: spec.disks[0].volume,
         **marker_config(spec.marker),
     }
@@ -73,6 +75,11 @@ def config_of(spec: GuestSpec, prerequisites: Prerequisites = NO_PREREQUISITES) 
     if network_config_text is not None:
         config[cloud_init.key(cloud_init.NETWORK_CONFIG, prerequisites.extensions)] = network_config_text
     return config
+
+
+def without_secure_boot(extensions: Container[str]) -> dict[str, str]:
+    """Images need no signed boot loader."""
+    return {"boot.mode": "uefi-nosecureboot"} if _BOOT_MODE in extensions else {"security.secureboot": "false"}
 
 
 def limits_cpu(spec: GuestSpec) -> str:

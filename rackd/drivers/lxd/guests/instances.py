@@ -18,6 +18,8 @@ from rackd.drivers.lxd.inventory.ownership import MACHINE_KEY, NO_UUID, UUID_KEY
 from rackd.drivers.lxd.inventory.reader import check_readable
 from rackd.drivers.lxd.inventory.volume_index import Volume, VolumeIndex, parse_volume
 
+_ENTITY_URLS = ("entity_url", "original_entity_url")  # of the operation's metadata; the latter before a rename
+
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
@@ -98,8 +100,7 @@ class Instances:
         """
         operations = self.client.get("operations", recursion="1", project=self.scope.project)
         for operation in (operations or {}).get("running") or ():
-            urls = (operation.get("resources") or {}).get("instances") or ()
-            if any(urlsplit(str(url)).path.rpartition("/")[2] == name for url in urls):
+            if name in _instances_of(operation):
                 self.client.wait(str(operation["id"]))
                 return True
         return False
@@ -146,6 +147,20 @@ class Instances:
             if any(current.get(key, "") != text for key, text in config.items()):
                 raise
             log.info("guest_agent_not_notified", guest=name, reason=str(error))
+
+
+def _instances_of(operation: Json) -> set[str]:
+    """Returns the names of the instances that an operation is about.
+
+    Older LXD names them in `resources`, LXD 6.8 and newer only in the metadata.
+    """
+    metadata = operation.get("metadata") or {}
+    urls = [
+        *((operation.get("resources") or {}).get("instances") or ()),
+        *(metadata[key] for key in _ENTITY_URLS if key in metadata),
+    ]
+    paths = [urlsplit(str(url)).path.split("/") for url in urls]  # `/1.0/instances/NAME`
+    return {parts[3] for parts in paths if parts[1:3] == ["1.0", "instances"] and parts[3:]}
 
 
 def _is_filterable(name: str) -> bool:

@@ -1,0 +1,45 @@
+"""Operations of other racks on an instance: releases of LXD name it in different fields."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+
+from rackd.drivers.lxd.connection.client import path
+from tests.contract.driver_fixtures import FIXTURES, DriverFixture, spec_for
+from tests.contract.lxd_double_fixture import LxdDoubleFixture
+from tests.contract.lxd_prepared_server import client_of
+from tests.lxd_http import operations
+
+pytestmark = pytest.mark.parametrize(
+    "host", [one for one in FIXTURES if one.id in {"lxd-double", "lxd-6-double"}], indirect=True
+)
+
+
+def uuid_of(host: LxdDoubleFixture, name: str) -> str:
+    client = client_of(host.access)
+    found = client.get(path("instances", name))["config"]["volatile.uuid"]
+    client.close()
+    return str(found)
+
+
+@pytest.mark.parametrize(
+    ("busy", "stays"),
+    [
+        ("/1.0/instances/{name}", True),
+        ("/1.0/instances/{name}?project=default", True),
+        ("/1.0/instances/{name}/snapshots/first", True),
+        ("/1.0/instances/{name}-2", False),
+        ("/1.0/images/{name}", False),
+    ],
+)
+def test_an_instance_that_another_rack_creates_is_not_deleted(host: DriverFixture, busy: str, stays: bool) -> None:
+    double, spec = cast("LxdDoubleFixture", host), spec_for(host, "busy")
+    double.make_volume(spec, spec.disks[0])
+    found = uuid_of(double, spec.name)
+    operations.leave_running(
+        double.administrator.lxd, "Creating instance", {"instances": [busy.format(name=spec.name)]}
+    )
+    double.driver.compose(spec)
+    assert (uuid_of(double, spec.name) == found) is stays

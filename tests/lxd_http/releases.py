@@ -1,0 +1,40 @@
+"""How the releases of LXD differ, as far as the double answers as they do.
+
+5.0.2 runs in the lab, which verifies the double. 6.8 cannot run there; its differences are those that LXD publishes:
+the API extension `instance_boot_mode` (lxd-ui's pull request 1787, LXD's 17560) and the removal of operations'
+resources, whose instance is then in the metadata (LXD's pull requests 17563 and 18028).
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+
+@frozen(kw_only=True)
+class Release:
+    """`unknown_keys` are keys of an instance's config that this release refuses although another one has them."""
+
+    version: str
+    extensions: tuple[str, ...]
+    unknown_keys: frozenset[str]
+    operations_have_resources: bool
+
+
+LXD_5_0 = Release(
+    version="5.0.2",
+    # Those that a client of instances and volumes may ask for.
+    extensions=(
+        "etag", "patch", "storage", "resources", "projects", "instances", "virtual-machines", "vm_boot_priority",
+        "api_filtering", "instance_nic_network", "custom_block_volumes", "limits_hugepages", "instance_all_projects",
+        "cloud_init", "event_project", "certificate_token", "storage_volumes_all_projects",
+    ),
+    unknown_keys=frozenset({"boot.mode"}),
+    operations_have_resources=True,
+)  # fmt: skip
+
+LXD_6_8 = Release(
+    version="6.8",
+    extensions=(*LXD_5_0.extensions, "numa_cpu_placement", "explicit_trust_token", "instance_boot_mode"),
+    unknown_keys=frozenset({"security.secureboot", "security.csm"}),
+    operations_have_resources=False,
+)
