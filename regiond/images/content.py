@@ -58,6 +58,10 @@ class UploadFile:
     def size_bytes(self) -> int:
         return os.fstat(self.descriptor).st_size
 
+    def exists(self) -> bool:
+        """Whether it still has its name: it loses it when the image is deleted, or the finished content is moved."""
+        return self.path.exists()
+
     def close(self) -> None:
         os.close(self.descriptor)
 

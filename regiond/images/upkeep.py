@@ -22,6 +22,7 @@ from regiond.images.space import StoreSpace
 from regiond.images.uploads import locked
 
 RETRY_BUSY_S = 2.0
+MISSING = "Its content is missing in the region's folder of images. Upload it again."
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -57,17 +58,20 @@ class ImageChecks:
                 image = await store.read(db, image_id)
             if image is None or image.state is not ImageState.CHECKING:
                 return
-            path = await self.threads.run(partial(self._path, image, file))
-            if not image.sha256:
-                image = evolve(image, sha256=await self._hash(image, path))
             try:
+                path = await self.threads.run(partial(self._path, image, file))
+                if not image.sha256:
+                    image = evolve(image, sha256=await self._hash(image, path))
                 async with self.database.connection() as db:
                     limit = await self.space.limit(db, image.size_bytes)
                 inspected = await self.inspection.inspect(image, path, self.folder.unpacked_path(image_id), limit)
+                await self._finish(image, inspected)
             except BadImage as error:
                 await self._fail(image, str(error))
-            else:
-                await self._finish(image, inspected)
+            except FileNotFoundError:
+                if await self.threads.run(file.exists):
+                    raise
+                await self._fail(image, MISSING)
 
     async def _hash(self, image: Image, path: Path) -> str:
         """Of an upload that was declared without one. Stored at once: by it, an interrupted round finds the content."""
@@ -89,7 +93,9 @@ class ImageChecks:
             if await upload_store.set_failed(db, image.id, reason):
                 message = f"The image {image.name} for {image.architecture} cannot be used: {reason}"
                 await Events.record(db, "image_failed", message, level=Level.WARNING)
-        log.warning("image_failed", image=image.name, reason=reason)
+                log.warning("image_failed", image=image.name, reason=reason)
+            else:
+                log.info("image_check_ended", image=image.name, reason="the image was deleted")
 
     async def _finish(self, image: Image, inspected: Inspected) -> None:
         """The content first: `ready` is never without it. The packed file last: an interrupted check needs it."""
@@ -153,9 +159,8 @@ class ImageCleanup:
         for image in ready:
             if await self.threads.run(partial(self.folder.has, image.sha256, image.size_bytes)):
                 continue
-            reason = "Its content is missing in the region's folder of images. Upload it again."
             async with self.database.transaction() as db:
-                if await upload_store.set_failed(db, image.id, reason):
-                    message = f"The image {image.name} for {image.architecture} failed: {reason}"
+                if await upload_store.set_failed(db, image.id, MISSING):
+                    message = f"The image {image.name} for {image.architecture} failed: {MISSING}"
                     await Events.record(db, "image_failed", message, level=Level.ERROR)
             log.error("image_content_missing", image=image.name, sha256=image.sha256)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,7 +14,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from regiond.images.content import ContentFolder
+from regiond.images import upkeep
+from regiond.images.content import ContentFolder, sha256_of
 from regiond.images.upkeep import RETRY_BUSY_S
 from tests.clock import advance
 from tests.deployment.deployment import Deployment
@@ -22,7 +24,7 @@ from tests.deployment.runner import REGION
 from tests.disk_images import append, checked, declare, qcow2, raw_disk, upload
 from tests.integration.test_images import files, kinds
 from tests.rejections import rejection
-from tests.waiting import eventually
+from tests.waiting import DEADLINE_S, eventually
 
 pytestmark = pytest.mark.database
 
@@ -197,6 +199,38 @@ async def test_a_file_in_use_is_checked_soon_after(tmp_path: Path, database_url:
         in_use.close()
         await advance(RETRY_BUSY_S)
         assert await eventually(partial(_is_ready, innkeeper))
+
+
+@pytest.mark.parametrize("is_deleted", [True, False], ids=["deleted", "lost"])
+async def test_a_file_that_goes_during_its_check_stops_no_other(
+    rackless: Deployment, monkeypatch: pytest.MonkeyPatch, is_deleted: bool
+) -> None:
+    goes = await declare(rackless, raw_disk(), sha256="")
+    hashing, gone = threading.Event(), threading.Event()
+
+    def hashed(path: Path, *, is_stopped: Callable[[], bool]) -> str:
+        if path.name == str(goes["id"]):
+            hashing.set()
+            assert gone.wait(DEADLINE_S)
+        return sha256_of(path, is_stopped=is_stopped)
+
+    monkeypatch.setattr(upkeep, "sha256_of", hashed)
+    with capture_logs() as logs:
+        await append(rackless, goes, raw_disk())
+        stays = await declare(rackless, raw_disk(seed=1), name="y", sha256="")
+        await append(rackless, stays, raw_disk(seed=1))
+        await eventually(hashing.is_set)
+        if is_deleted:
+            await rackless.delete(f"boot-resources/{goes['id']}/")
+            await rackless.region.components.image_tasks.clean_up()
+        else:
+            (rackless.folder / "region" / "images" / "uploads" / str(goes["id"])).unlink()
+        gone.set()
+        assert (await checked(rackless, stays))["state"] == "ready"
+    assert "periodic_task_failed" not in [one["event"] for one in logs]
+    left = {one["name"]: (one["state"], one["error"]) for one in await rackless.get("boot-resources/")}
+    assert left == {"custom/y": ("ready", None)} | ({} if is_deleted else {"custom/x": ("failed", upkeep.MISSING)})
+    assert ("image_failed" in await kinds(rackless)) is not is_deleted
 
 
 async def _is_ready(innkeeper: Deployment) -> bool:
