@@ -20,6 +20,7 @@ from zope.interface import implementer
 from common.ip_networks import LOOPBACK, IpNetworks, network_of
 from regiond.api.dispatch import ANONYMOUS_BODY_BYTES
 from regiond.api.replies import Reply, text_reply
+from regiond.api.request_body import MAX_BODY_BYTES
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -35,6 +36,11 @@ RefusesBody = Callable[[Any, bytes], Awaitable[Reply | None]]
 _TOO_MANY = text_reply("Too many connections are open; try again.", status=503, headers={"Retry-After": "5"})
 _LONG_TARGET = text_reply(f"The URL is longer than {MAX_HEADERS_BYTES} bytes.", status=414)
 _LONG_HEADER = text_reply(f"A header is longer than {MAX_HEADERS_BYTES} bytes.", status=431)
+_LONG_BODY = text_reply(
+    f"The body is larger than {MAX_BODY_BYTES} bytes. The content of an image is sent in parts: declare the image with "
+    "its size, then PUT each part to the upload_uri of the answer; `innkeeper boot-resources create` does both.",
+    status=413,
+)
 _TIMED_OUT = text_reply("The login took too long; try again.", status=503)
 
 
@@ -66,6 +72,7 @@ class LimitedChannel(HTTPChannel):
         self._awaits_continue = False
         self._receive: Callable[[bytes], None] | None = None
         self._tell_lost: Callable[[], None] | None = None
+        self.has_refused = False  # a request whose body is still arriving
 
     @property
     def is_idle(self) -> bool:
@@ -90,6 +97,15 @@ class LimitedChannel(HTTPChannel):
         for data in early:
             receive(data)
         self.resume_reading()
+
+    def refuse_long_body(self) -> None:
+        """Answers before the end of the body, of which the rest is read: some clients send all before they read.
+
+        Idempotent. The request ends the connection when it has all of the body, and the body's deadline at the latest.
+        """
+        if self.transport is not None and not self.has_refused:
+            self.transport.write(_closing(_LONG_BODY, self._headers))
+        self.has_refused = True
 
     def pause_reading(self) -> None:
         self._networkProducer.pauseProducing()
@@ -162,7 +178,9 @@ class LimitedChannel(HTTPChannel):
         if refusal is not None:
             self.end(_closing(refusal, self._headers))
             return
-        if self._awaits_continue:
+        if self.length is not None and self.length > MAX_BODY_BYTES:
+            self.refuse_long_body()
+        elif self._awaits_continue:
             self._awaits_continue = False
             HTTPChannel._send100Continue(self)  # noqa: SLF001  # the method of the base class
         self._networkProducer.resumeProducing()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote_to_bytes
 from uuid import uuid4
 
@@ -15,7 +15,9 @@ from regiond.api.forwarding import Sender, TrustedProxies, is_host
 from regiond.api.replies import TEXT_UTF8
 from regiond.api.request_body import MAX_BODY_BYTES
 
-_DISCONNECT_AFTER_BYTES = 8 * MAX_BODY_BYTES
+if TYPE_CHECKING:
+    from regiond.api.channel import LimitedChannel
+
 _SLASHES = re.compile(rb"/{2,}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
@@ -36,17 +38,21 @@ class SiteRequest(Request):
         self.sent_target = b""  # the target as the client sent it, and signed it
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
-        """Drops content beyond the limit (answered with 413) and disconnects a client that continues to send."""
+        """Drops what is beyond the limit. Only a body whose length was not declared gets there without a refusal."""
         self._body_bytes += len(data)
-        if self._body_bytes <= MAX_BODY_BYTES:
+        if self._body_bytes > MAX_BODY_BYTES:
+            self._channel.refuse_long_body()
+        elif not self._channel.has_refused:
             Request.handleContentChunk(self, data)
-        elif self._body_bytes > _DISCONNECT_AFTER_BYTES:
-            self.channel.loseConnection()
 
     @property
     def _site(self) -> Any:
         channel: Any = self.channel
         return channel.site
+
+    @property
+    def _channel(self) -> LimitedChannel:
+        return cast("LimitedChannel", self.channel)
 
     @cached_property
     def sender(self) -> Sender:
@@ -60,6 +66,9 @@ class SiteRequest(Request):
         return proxies.sender(peer, lambda name: header_lines(self, name))
 
     def process(self) -> None:
+        if self._channel.has_refused:
+            self._channel.end()
+            return
         given = header(self, "X-Request-Id") or ""
         if _REQUEST_ID.fullmatch(given):
             self.request_id = given
@@ -82,8 +91,6 @@ class SiteRequest(Request):
         Request.finish(self)
 
     def _rejection(self) -> tuple[int, str] | None:
-        if self._body_bytes > MAX_BODY_BYTES:
-            return 413, f"The body is larger than {MAX_BODY_BYTES} bytes."
         host = header(self, "Host")
         if host is not None and not is_host(host):
             return 400, "Bad Request: the Host header is not a valid host."

@@ -206,8 +206,29 @@ async def test_a_request_without_a_signature_is_unauthorised(client: Client) -> 
     assert response.headers["www-authenticate"] == 'OAuth realm="OAuth"'
 
 
-async def test_an_oversized_body_is_rejected_without_being_stored(client: Client) -> None:
-    response = await client.request("POST", f"{BASE}zones/", body=b"x" * (MAX_BODY_BYTES + 1))
+@pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 10 * MAX_BODY_BYTES])
+async def test_an_oversized_body_is_refused_with_the_reason(client: Client, size: int) -> None:
+    """Also for a client that sends all of it before it reads."""
+    response = await client.request("POST", f"{BASE}zones/", body=b"x" * size)
+    assert response.status == 413
+    assert b"The body is larger than 4194304 bytes. The content of an image is sent in parts" in response.body
+    assert not client.api.done()
+
+
+async def test_an_oversized_body_is_refused_before_it_is_sent(client: Client) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    head = client.encode("POST", f"{BASE}boot-resources/", body=b"", signed=True, host="r", Expect="100-continue")
+    writer.write(head.replace(b"Length: 0", b"Length: 700000000"))
+    assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_body_without_a_length_is_refused_beyond_the_limit(client: Client) -> None:
+    head = client.encode("POST", f"{BASE}zones/", body=b"", signed=True, host="r")
+    chunk = b"100000\r\n" + b"x" * 2**20 + b"\r\n"
+    body = chunk * (10 * MAX_BODY_BYTES // 2**20) + b"0\r\n\r\n"
+    response = await client.send(head.replace(b"Content-Length: 0", b"Transfer-Encoding: chunked") + body)
     assert response.status == 413
     assert not client.api.done()
 
