@@ -7,27 +7,25 @@ By HTTP: `POST /MAAS/report/DEPLOYMENT/SECRET`, and below it `POST /vm-host` wit
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from typing import Any, Protocol
 
 import structlog
 from twisted.internet.interfaces import IListeningPort
-from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.web.server import NOT_DONE_YET, Request
 
 from common.body_stream import send
 from common.errors import InnkeeperError, InvalidRequest, NotFound, TooManyAttempts, WrongState
-from common.report_url import ReportAddress, ReportPage, read_report_path
+from common.report_url import ReportAddress, ReportPage
 from common.vm_host_report import VmHostReport, read_vm_host_report
+from rackd import report_channel
+from rackd.report_channel import REQUEST_S, ReportSite
+from rackd.report_request import read_form
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-MAX_CONNECTIONS = 200
-MAX_BODY_BYTES = 64 * 1024
-REQUEST_S = 15.0
 USER_DATA_S = 120.0  # 22 MiB at 1.5 Mbit/s
 _STATUS = {InvalidRequest: 400, NotFound: 404, WrongState: 409, TooManyAttempts: 429}
 
@@ -46,7 +44,7 @@ class ReportListener:
     def __init__(self, host: str, port: int, region: Region) -> None:
         self._host = host
         self._port = port
-        self._site = _ReportSite(region)
+        self._site = ReportSite(_ReportResource(region))
         self._listening: IListeningPort | None = None
 
     @property
@@ -78,64 +76,6 @@ async def _stopped(listening: IListeningPort) -> None:
         await stopping.asFuture(asyncio.get_running_loop())
 
 
-class _ReportChannel(HTTPChannel):
-    """One request, and not a long one."""
-
-    def connectionMade(self) -> None:  # noqa: N802  # Twisted's name
-        self._deadline = asyncio.get_running_loop().call_later(REQUEST_S, self.abort)
-        HTTPChannel.connectionMade(self)
-
-    def extend(self, seconds: float) -> None:
-        """The connection may take this long from now on."""
-        self._deadline.cancel()
-        self._deadline = asyncio.get_running_loop().call_later(seconds, self.abort)
-
-    def allHeadersReceived(self) -> None:  # noqa: N802  # Twisted's name
-        if self.length is None or self.length > MAX_BODY_BYTES:  # None: chunked, of any length
-            self.abort()
-            return
-        HTTPChannel.allHeadersReceived(self)
-
-    def checkPersistence(self, request: Any, version: bytes) -> bool:  # noqa: N802  # Twisted's name
-        return False
-
-    def abort(self) -> None:
-        transport: Any = self.transport
-        if transport is not None:
-            transport.abortConnection()
-
-    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # noqa: N802  # Twisted's name
-        self._deadline.cancel()
-        self.factory.remove(self)
-        HTTPChannel.connectionLost(self, reason)
-
-
-class _ReportSite(Site):
-    def __init__(self, region: Region) -> None:
-        Site.__init__(self, _ReportResource(region))
-        self.displayTracebacks = False
-        self.protocol = _ReportChannel  # type: ignore[assignment]  # the generic channel only adds HTTP/2
-        self._open: set[_ReportChannel] = set()
-
-    def buildProtocol(self, addr: Any) -> Any:  # noqa: N802  # Twisted's name
-        """None refuses the connection."""
-        if len(self._open) >= MAX_CONNECTIONS:
-            return None
-        channel: Any = Site.buildProtocol(self, addr)
-        self._open.add(channel)
-        return channel
-
-    def remove(self, channel: _ReportChannel) -> None:
-        self._open.discard(channel)
-
-    def close(self) -> None:
-        for channel in tuple(self._open):
-            channel.abort()
-
-    def log(self, request: Any) -> None:
-        """The path has a secret: the region records the report."""
-
-
 class _ReportResource(Resource):
     isLeaf = True  # noqa: N815  # Twisted's name
 
@@ -145,9 +85,8 @@ class _ReportResource(Resource):
         self._running: set[asyncio.Task[None]] = set()
 
     def render(self, request: Request) -> Any:
-        found = read_report_path(request.path.decode("ascii", "replace"))
-        if found is None or request.method != (b"GET" if found.page is ReportPage.USER_DATA else b"POST"):
-            return _answer(request, 404, "Not found.")
+        channel: Any = request.channel
+        found: ReportAddress = channel.wanted
         work = self._deliver if found.page is ReportPage.USER_DATA else self._pass_on
         task = asyncio.get_running_loop().create_task(work(request, found))
         self._running.add(task)
@@ -157,10 +96,12 @@ class _ReportResource(Resource):
 
     async def _pass_on(self, request: Request, address: ReportAddress) -> None:
         try:
-            vm_host = read_vm_host_report(_form(request)) if address.page is ReportPage.VM_HOST else None
+            content: Any = request.content
+            is_vm_host = address.page is ReportPage.VM_HOST
+            vm_host = read_vm_host_report(read_form(content.read())) if is_vm_host else None
             await self._region.report(address.deployment_id, address.secret, vm_host)
         except InnkeeperError as error:
-            body = _refused(request, address, error)
+            body = await _refused(request, address, error)
         else:
             body = _answer(request, 200, "Reported.")
         request.write(body)
@@ -172,7 +113,7 @@ class _ReportResource(Resource):
         try:
             first = await anext(parts, b"")
         except InnkeeperError as error:
-            request.write(_refused(request, address, error))
+            request.write(await _refused(request, address, error))
         else:
             channel: Any = request.channel
             channel.extend(USER_DATA_S)
@@ -189,18 +130,16 @@ async def _with_first(first: bytes, parts: AsyncGenerator[bytes, None]) -> Async
             yield part
 
 
-def _refused(request: Request, address: ReportAddress, error: InnkeeperError) -> bytes:
+async def _refused(request: Request, address: ReportAddress, error: InnkeeperError) -> bytes:
+    """Late, except while no region can be reached: guests try that again."""
     log.info(
         "report_not_accepted", deployment=address.deployment_id, page=address.page.value, code=error.code,
         reason=error.message,
     )  # fmt: skip
-    return _answer(request, _STATUS.get(type(error), 503), error.message)
-
-
-def _form(request: Request) -> dict[str, str]:
-    """The first value of each field. Twisted has parsed the body, whose size is bounded."""
-    fields: Mapping[bytes, list[bytes]] = request.args or {}
-    return {name.decode(errors="replace"): values[0].decode(errors="replace") for name, values in fields.items()}
+    status = _STATUS.get(type(error))
+    if status is not None:
+        await asyncio.sleep(report_channel.REFUSAL_DELAY_S)
+    return _answer(request, status or 503, error.message)
 
 
 def _answer(request: Request, status: int, text: str) -> bytes:

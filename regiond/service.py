@@ -17,9 +17,9 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from common.daemon import freeze_gc
 from common.deferreds import from_deferred
 from common.errors import BadSettings, DatabaseUnavailable
+from common.open_connections import ConnectionLimits
 from common.rpc.peers import Peer, Role
 from common.systemd_notify import ServiceManager
-from regiond.api.channel import ConnectionLimits
 from regiond.api.endpoint import SiteInfo
 from regiond.api.forwarding import ProxyHeaders, TrustedProxies
 from regiond.api.site import SiteOptions, make_site

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
 import structlog
-from attrs import define, field, frozen
 from twisted.internet import protocol
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
@@ -17,7 +15,6 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from zope.interface import implementer
 
-from common.ip_networks import LOOPBACK, IpNetworks, network_of
 from regiond.api.dispatch import ANONYMOUS_BODY_BYTES
 from regiond.api.replies import Reply, text_reply
 from regiond.api.request_body import MAX_BODY_BYTES
@@ -203,52 +200,6 @@ class _Refusal(protocol.Protocol):
         if not _speaks_tls(self.transport):
             self.transport.write(_closing(_TOO_MANY, self._headers))
         self.transport.loseConnection()
-
-
-@frozen(kw_only=True)
-class ConnectionLimits:
-    """How many connections may be open. `per_address` does not hold for `proxies`."""
-
-    total: int = 2000
-    per_address: int = 200
-    proxies: IpNetworks = LOOPBACK
-
-
-@define(eq=False)
-class OpenConnections:
-    """Counts the connections; makes room by ending the oldest one on which no request is being answered."""
-
-    limits: ConnectionLimits
-    _hosts: dict[LimitedChannel, str] = field(factory=dict, init=False)  # in the order of their start; networks of IPv6
-    _counts: Counter[str] = field(factory=Counter, init=False)
-
-    def __len__(self) -> int:
-        return len(self._hosts)
-
-    def has_room(self, host: str) -> bool:
-        """Whether one more from this address may be served; an idle connection is ended for it if need be."""
-        network = network_of(host)
-        if self._counts[network] >= self.limits.per_address and host not in self.limits.proxies:
-            return self._end_oldest(lambda other: other == network)
-        return len(self._hosts) < self.limits.total or self._end_oldest(lambda _: True)
-
-    def add(self, channel: LimitedChannel, host: str) -> None:
-        self._hosts[channel] = network_of(host)
-        self._counts[network_of(host)] += 1
-
-    def remove(self, channel: LimitedChannel) -> None:
-        """Idempotent."""
-        host = self._hosts.pop(channel, None)
-        if host is not None:
-            self._counts -= Counter((host,))  # drops a count of 0
-
-    def _end_oldest(self, matches: Callable[[str], bool]) -> bool:
-        oldest = next((one for one, host in self._hosts.items() if matches(host) and one.is_idle), None)
-        if oldest is None:
-            return False
-        self.remove(oldest)
-        oldest.end()
-        return True
 
 
 def refusal(headers: Mapping[str, str]) -> protocol.Protocol:

@@ -11,9 +11,10 @@ import structlog
 from attrs import field, frozen
 from twisted.web.server import Site
 
+from common.open_connections import ConnectionLimits, OpenConnections
 from common.rate_limit import RateLimiter
 from common.report_url import without_secret
-from regiond.api.channel import ConnectionLimits, LimitedChannel, OpenConnections, refusal
+from regiond.api.channel import LimitedChannel, refusal
 from regiond.api.describe import description_hash
 from regiond.api.dispatch import Api
 from regiond.api.endpoint import SiteInfo

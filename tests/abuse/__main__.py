@@ -29,7 +29,7 @@ async def abuse(only: list[str], *, quick: bool) -> Report:
     """Attacks a deployment of its own in a temporary folder. `only` has names of attacks; empty for all."""
     from tests.abuse.attacks import ATTACKS
     from tests.abuse.judgement import Limits
-    from tests.abuse.preparation import SETTINGS, start
+    from tests.abuse.preparation import start
     from tests.abuse.report import Report
     from tests.abuse.run import FULL, QUICK, observe
     from tests.abuse.stolen_time import CpuTimes
@@ -37,7 +37,7 @@ async def abuse(only: list[str], *, quick: bool) -> Report:
     from tests.deployment.processes import temporary_deployment
 
     began, cpu, limits = time.monotonic(), CpuTimes.read(), Limits()
-    with temporary_deployment("innkeeper-abuse-", settings=SETTINGS) as deployment:
+    with temporary_deployment("innkeeper-abuse-") as deployment:
         await start(deployment)
         machine = await this_machine(deployment.dsn)
         attacks = [one for one in ATTACKS if not only or one.name in only]

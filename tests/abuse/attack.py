@@ -17,6 +17,7 @@ class Target:
 
     http_port: int
     rpc_port: int
+    report_port: int  # of the rack, which guests reach
     user_key: str = field(repr=False)  # of an account that may use one pool
     administrator_key: str = field(repr=False)  # of the person who adds a hostile hypervisor
     rack: Credentials  # of a rack that is enrolled for a zone without hosts

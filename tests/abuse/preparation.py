@@ -14,27 +14,33 @@ from tests.abuse.attack import Target
 from tests.abuse.good_client import ADDRESS
 from tests.abuse.http_wire import exchange, request
 from tests.deployment.deployment import Deployment
+from tests.ports import free_port
 
-# By default every loopback address is a trusted proxy, whose connections are not limited by address.
-SETTINGS: Mapping[str, str] = {"trusted_proxies": "192.0.2.1"}
 HOSTS = 2
 
 
 async def start(deployment: Deployment) -> None:
     """Starts all, with a PostgreSQL that does not wait for the disk, whose pauses would be taken for an attack's."""
     processes = deployment.processes
+    processes.settings = _settings()
     processes.dsn = postgres.start(processes.server_folder, settings=postgres.FAST)
     await deployment.start_region_and_rack()
 
 
+def _settings() -> Mapping[str, str]:
+    """By default every loopback address is a trusted proxy, whose connections are not limited by address."""
+    return {"trusted_proxies": "192.0.2.1", "report_port": str(free_port())}
+
+
 async def prepare(deployment: Deployment, *, idle_connections: int) -> Target:
-    """Adds them to a deployment that runs with SETTINGS."""
+    """Adds them to a deployment that `start` has started."""
     for number in range(HOSTS):
         await deployment.add_simulated(f"sim-{number}", cores=1000, memory_mib=1024**2, storage_gb=100_000)
     processes = deployment.processes
     return Target(
         http_port=processes.http_port,
         rpc_port=processes.rpc_port,
+        report_port=int(processes.settings["report_port"]),
         user_key=await _user_key(deployment),
         administrator_key=processes.api_key,
         rack=await _enrolled_rack(deployment),

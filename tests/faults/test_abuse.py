@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.abuse.attacks import ATTACKS
 from tests.abuse.judgement import Limits, problems
-from tests.abuse.preparation import SETTINGS, start
+from tests.abuse.preparation import start
 from tests.abuse.run import Pace, observe
 from tests.deployment.deployment import Deployment
 
@@ -16,7 +16,6 @@ LENIENT = Limits(max_ratio=10.0, floor_ms=30_000.0, max_growth_mib=300.0, max_fa
 
 
 async def test_a_deployment_under_attack_lets_nothing_in_and_goes_on(deployment: Deployment) -> None:
-    deployment.processes.settings = SETTINGS
     await start(deployment)
     attacks = [one for one in ATTACKS if one.name in CHOSEN]
     assert len(attacks) == len(CHOSEN)

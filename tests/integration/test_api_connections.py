@@ -10,8 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 from attrs import evolve
 
+from common.open_connections import ConnectionLimits, OpenConnections
 from regiond.api import channel
-from regiond.api.channel import ConnectionLimits, LimitedChannel, OpenConnections
+from regiond.api.channel import LimitedChannel
 from regiond.api.describe import description_hash
 from regiond.api.dispatch import ANONYMOUS_BODY_BYTES
 from regiond.api.klein_adapter import REFUSAL_DELAY_S

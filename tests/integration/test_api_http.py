@@ -17,7 +17,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from common.deferreds import from_deferred
 from common.errors import DatabaseUnavailable
-from regiond.api.channel import OpenConnections
+from common.open_connections import OpenConnections
 from regiond.api.describe import description_hash
 from regiond.api.endpoint import SiteInfo
 from regiond.api.klein_adapter import REFUSAL_DELAY_S

@@ -14,8 +14,8 @@ from attrs import frozen
 
 from common.errors import BadSettings
 from common.ip_networks import IpNetworks
+from common.open_connections import ConnectionLimits
 from regiond.api import channel
-from regiond.api.channel import ConnectionLimits
 from regiond.api.dispatch import ANONYMOUS_BODY_BYTES
 from regiond.api.site import SiteOptions
 from regiond.db.pool import Database

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -14,25 +15,41 @@ from attrs import define, field
 from common.errors import DatabaseUnavailable, DeadlineExceeded, InnkeeperError, LinkLost, NotFound, TooManyAttempts
 from common.rpc.region_commands import ContentPart
 from common.vm_host_report import VmHostReport
-from rackd import guest_reports
+from rackd import guest_reports, report_channel
 from rackd.guest_reports import GuestReports
-from rackd.report_listener import MAX_BODY_BYTES, ReportListener
+from rackd.report_channel import MAX_CONNECTIONS_PER_ADDRESS
+from rackd.report_listener import ReportListener
+from rackd.report_request import MAX_BODY_BYTES
+from tests.waiting import eventually
 
 SECRET = "s" * 43
 CLOUD_INIT_TIMEOUT_S = 5.0  # for an answer
 PARTS = (b"a" * 500_000, b"b" * 500_000)
 
 
+def _set() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @define
 class Region:
-    """Accepts the secret `SECRET` of deployment 7, once the rack is linked. Loses the link after `sends` parts."""
+    """Accepts the secret `SECRET` of deployment 7, once the rack is linked. Loses the link after `sends` parts.
+
+    It answers a report once `answers` is set, as it is at first.
+    """
 
     linked: bool = True
     sends: int = len(PARTS)
+    answers: asyncio.Event = field(factory=_set)
     reported: list[int] = field(factory=list)
+    waiting: int = 0
     vm_hosts: list[VmHostReport] = field(factory=list)
 
     async def report(self, deployment_id: int, secret: str, vm_host: VmHostReport | None = None) -> None:
+        self.waiting += 1
+        await self.answers.wait()
         self.check(deployment_id, secret)
         if vm_host is not None:
             self.vm_hosts.append(vm_host)
@@ -51,6 +68,11 @@ class Region:
             raise LinkLost("The rack has no link to any region.")
         if (deployment_id, secret) != (7, SECRET):
             raise NotFound("There is no such deployment.")
+
+
+@pytest.fixture(autouse=True)
+def refusals_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_channel, "REFUSAL_DELAY_S", 0.0)
 
 
 @asynccontextmanager
@@ -87,8 +109,92 @@ async def test_other_requests_are_refused() -> None:
         assert await status_of(port, f"/MAAS/report/8/{SECRET}") == 404
         assert await status_of(port, "/") == 404
         assert await status_of(port, f"/MAAS/report/7/{SECRET}", "-X", "GET") == 404
-        assert await status_of(port, f"/MAAS/report/7/{SECRET}", "-H", f"Content-Length: {MAX_BODY_BYTES + 1}") == 0
     assert region.reported == []
+
+
+REPORT = f"/MAAS/report/7/{SECRET}"
+FORM = "application/x-www-form-urlencoded"
+
+
+@asynccontextmanager
+async def connected(port: int, data: bytes = b"", address: str = "127.0.0.1") -> AsyncIterator[asyncio.StreamReader]:
+    """A connection on which this has been sent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+    writer.write(data)
+    try:
+        async with asyncio.timeout(60):
+            yield reader
+    finally:
+        writer.transport.abort()
+
+
+def post(path: str, *headers: str) -> bytes:
+    return "\r\n".join((f"POST {path} HTTP/1.1", "Host: rack", *headers, "", "")).encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/", ("Content-Type: multipart/form-data; boundary=b", "Content-Length: 65536"), 404),
+        ("/", (f"Content-Type: {FORM}", "Content-Length: 10"), 404),
+        (REPORT, ("Content-Type: multipart/form-data; boundary=b", "Content-Length: 100"), 415),
+        (f"{REPORT}/vm-host", (f"Content-Type: {FORM}", f"Content-Length: {MAX_BODY_BYTES + 1}"), 413),
+        (REPORT, (f"Content-Type: {FORM}", "Transfer-Encoding: chunked"), 411),
+    ],
+)
+async def test_a_body_that_nobody_reads_is_refused_before_it_comes(
+    path: str, headers: tuple[str, ...], status: int
+) -> None:
+    region = Region()
+    async with listening(region) as port, connected(port, post(path, *headers)) as reader:
+        assert (await reader.read()).startswith(f"HTTP/1.1 {status} ".encode())
+    assert region.reported == []
+
+
+@pytest.mark.parametrize("path", ["/", f"/MAAS/report/8/{SECRET}"])
+async def test_refusals_are_late(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.setattr(report_channel, "REFUSAL_DELAY_S", 0.2)
+    began = time.monotonic()
+    async with listening(Region()) as port, connected(port, post(path)) as reader:
+        assert (await reader.read()).startswith(b"HTTP/1.1 404 ")
+    assert time.monotonic() - began >= 0.2
+
+
+async def test_a_refused_request_without_a_body_changes_nothing() -> None:
+    region = Region()
+    two = post(f"{REPORT}/more") + post(REPORT)
+    async with listening(region) as port, connected(port, two) as reader:
+        answer = await reader.read()
+    assert (answer.startswith(b"HTTP/1.1 404 "), answer.count(b"HTTP/1.1")) == (True, 1)
+    assert region.reported == []
+
+
+async def test_an_address_has_ten_connections_that_wait_for_an_answer() -> None:
+    region = Region(answers=asyncio.Event())
+    async with AsyncExitStack() as held:
+        port = await held.enter_async_context(listening(region))
+        readers = [
+            await held.enter_async_context(connected(port, post(REPORT))) for _ in range(MAX_CONNECTIONS_PER_ADDRESS)
+        ]
+        await eventually(lambda: region.waiting == MAX_CONNECTIONS_PER_ADDRESS)
+        one_more = await held.enter_async_context(connected(port, post(REPORT)))
+        with suppress(ConnectionResetError):
+            assert await one_more.read() == b""
+        other = await held.enter_async_context(connected(port, post(REPORT), "127.0.0.2"))
+        region.answers.set()
+        for reader in (*readers, other):
+            assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_an_address_that_opens_more_loses_those_that_send_nothing() -> None:
+    async with AsyncExitStack() as held:
+        port = await held.enter_async_context(listening(Region()))
+        silent = [
+            await held.enter_async_context(connected(port, b"POST /")) for _ in range(MAX_CONNECTIONS_PER_ADDRESS)
+        ]
+        assert await status_of(port, REPORT) == 200
+        with suppress(ConnectionResetError):
+            assert await silent[0].read() == b""
 
 
 async def test_a_guest_reports_its_hypervisor() -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.resources import files
 from pathlib import Path
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 import pytest
 
@@ -19,6 +19,7 @@ from common.errors import DeploymentFailed, InvalidRequest
 from common.report_url import ReportAddress, ReportPage, read_report_path, without_secret
 from common.values import DriverType
 from common.vm_host_report import LONGEST_PROBLEM, VmHostReport, read_vm_host_report
+from rackd.report_request import MAX_BODY_BYTES
 from regiond.machines.deployment import vm_host
 from regiond.machines.deployment.vm_host.cloud_config import vm_host_config
 from regiond.machines.deployment.vm_host.model import VmHostSetup, new_host
@@ -78,6 +79,15 @@ def test_the_guest_reports_why_it_failed(tmp_path: Path, script: str, problem: s
     with region() as (url, received):
         assert run_in_guest(tmp_path, url, script, seconds=1) == 1
     assert received == [{"address": ["127.0.0.1"], "problem": [problem]}]
+
+
+def test_a_report_fits_into_what_a_rack_takes(tmp_path: Path) -> None:
+    with region() as (url, received):
+        script = f"i=0; while [ $i -lt 300 ]; do echo ‘{chr(0x1F600) * 10}’; i=$((i+1)); done; exit 3"
+        assert run_in_guest(tmp_path, url, script) == 1
+    (problem,) = received[0]["problem"]
+    assert problem.endswith("It ended with status 3.")
+    assert MAX_BODY_BYTES // 2 < len(urlencode({"address": "127.0.0.1", "problem": problem})) <= MAX_BODY_BYTES
 
 
 def test_a_refused_report_is_not_repeated(tmp_path: Path) -> None:
