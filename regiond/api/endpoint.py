@@ -119,6 +119,7 @@ class Endpoint:
     `other_answers` are further successful responses with their statuses, such as the plan of a dry run.
     `takes_content`: the body is data (application/octet-stream), and the fields are in the query.
     `accepted` are fields that MAAS documents for this call and Innkeeper ignores; they are never rejected.
+    `unknown_field`: the words with which MAAS rejects an unknown field of this call, and so does Innkeeper.
     """
 
     method: str
@@ -142,6 +143,7 @@ class Endpoint:
     destructive: bool = field()
     audited: bool = field()
     accepted: frozenset[str] = frozenset()
+    unknown_field: str | None = None
     run: Callable[[Call], Awaitable[Reply]]
 
     @destructive.default
@@ -179,8 +181,11 @@ class Endpoint:
 
     @property
     def rejects_unknown_fields(self) -> bool:
-        """Whether an unknown field is an error: of what destroys, and of lists, which would be longer than meant."""
-        return self.destructive or (self.method == "GET" and (bool(self.fields) or self.answers_a_list))
+        """Whether an unknown field is an error: where MAAS says so, of what destroys, and of lists: they would be
+        longer than meant.
+        """
+        is_strict = self.destructive or self.unknown_field is not None
+        return is_strict or (self.method == "GET" and (bool(self.fields) or self.answers_a_list))
 
     @property
     def answers_a_list(self) -> bool:

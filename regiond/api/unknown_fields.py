@@ -1,7 +1,7 @@
-"""Fields that an endpoint does not know: rejected by destructive calls and lists, else named in a warning.
+"""Fields that an endpoint does not know: rejected by destructive calls, lists and allocate, else named in a warning.
 
-A misspelt field of a deletion, or a misspelt filter of a list, would have an effect that the caller did not want. Other
-calls ignore unknown fields, as MAAS does: its clients send some that Innkeeper does not have.
+A misspelt field of a deletion, filter of a list or constraint on a machine would have an effect that the caller did not
+want. Other calls ignore unknown fields, as MAAS does: its clients send some that Innkeeper does not have.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ def _reason(endpoint: Endpoint, name: str) -> str:
         return "Send this field in the body, not in the query."
     near = _similar(endpoint, name)
     if near:
-        return f"This field is unknown. Did you mean {near}?"
+        return f"{endpoint.unknown_field or 'This field is unknown.'} Did you mean {near}?"
+    if endpoint.unknown_field is not None:
+        return endpoint.unknown_field
     return f"This field is unknown. Known: {', '.join(names)}." if names else "This field is unknown: there are none."
 
 

@@ -75,22 +75,27 @@ class DeployRequest:
         return self.distro_series
 
 
+_LATER_FIELDS = frozenset({
+    "affinity", "anti_affinity", "cpu_speed_mhz", "fabric_classes", "not_fabric_classes", "not_vlans", "vlans",
+})  # fmt: skip
+
+
 def requested_fields(request: ComposeRequest | AllocateRequest) -> dict[str, Any]:
     """Returns the fields with which the operation of a rejected or allocating request records it.
 
-    Groups only if there are any, so that a request repeated after an upgrade equals that of an older release.
+    Later fields only if they are given, so that a request repeated after an upgrade equals that of an older release.
     """
-    fields = asdict(request)
-    return {name: value for name, value in fields.items() if value or name not in ("affinity", "anti_affinity")}
+    return {name: value for name, value in asdict(request).items() if value or name not in _LATER_FIELDS}
 
 
 @frozen(kw_only=True)
 class AllocateRequest:
     """Constraints for a machine that exists or is composed. Names are as in the request.
 
-    Several values of a field are alternatives, but the machine must have all of `tags`, a NIC in each of `subnets` and
-    `fabrics`, and nothing that a `not_` field names. `storage` and `interfaces` are constraint texts. `cores` and
-    `memory_mib` are minimums. With `system_id` or `name`, no machine is composed.
+    Several values of a field are alternatives, but the machine must have all of `tags`, a NIC in each of `subnets`,
+    `fabrics`, `fabric_classes` and `vlans`, and nothing that a `not_` field names. `storage` and `interfaces` are
+    constraint texts. `cores` and `memory_mib` are minimums, as is `cpu_speed_mhz` where the speed is known. With
+    `system_id` or `name`, no machine is composed.
     """
 
     system_id: str | None = None
@@ -115,6 +120,11 @@ class AllocateRequest:
     not_subnets: tuple[str, ...] = ()
     fabrics: tuple[str, ...] = ()
     not_fabrics: tuple[str, ...] = ()
+    fabric_classes: tuple[str, ...] = ()
+    not_fabric_classes: tuple[str, ...] = ()
+    vlans: tuple[str, ...] = ()
+    not_vlans: tuple[str, ...] = ()
+    cpu_speed_mhz: int | None = None
     agent_name: str = ""
     comment: str = ""
     affinity: tuple[str, ...] = ()

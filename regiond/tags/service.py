@@ -16,7 +16,7 @@ from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.tags import store
 from regiond.tags.model import Tag, TagChange, TaggedNodes, check_name, check_removable
-from regiond.validation_messages import no_object
+from regiond.validation_messages import no_object, no_objects
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -39,6 +39,11 @@ class Tags:
         """Raises NotFound."""
         async with self._database.connection() as db:
             return await _found(db, name, caller)
+
+    async def problems(self, names: Sequence[str], *, caller: Caller | None = None) -> Sequence[str]:
+        """Returns a message for each of the names that is no tag which `list` would return."""
+        async with self._database.connection() as db:
+            return await unknown_tags(db, names, caller=caller)
 
     async def create(self, caller: Caller, tag: Tag) -> Tag:
         """Raises InvalidRequest for an invalid name, or one of a tag that was created before.
@@ -119,6 +124,13 @@ class Tags:
             return counts
 
         return await self._database.in_transaction(work)
+
+
+async def unknown_tags(db: Db, names: Sequence[str], *, caller: Caller | None) -> Sequence[str]:
+    """Returns a message for each of the names that is no tag which the caller may see; the first ones name others."""
+    unknown = await store.unknown(db, names, caller=caller) if names else ()
+    choices = [tag.name for tag in await store.all_tags(db, caller=caller)] if unknown else ()
+    return no_objects("tag", unknown, choices)
 
 
 async def _found(db: Db, name: str, caller: Caller | None = None) -> Tag:

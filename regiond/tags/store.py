@@ -38,6 +38,18 @@ _READ = """
                       and ($2::integer[] is null or m.pool_id = any($2) or m.owner_id = $3
                            or (m.owner_id is null and m.composed_by_id = $3)))
 """
+_UNKNOWN = """
+    select given.name
+      from unnest($1::text[]) with ordinality given (name, number)
+     where not exists (select from tag t where t.name = given.name)
+       and not exists (select from vm_host h
+                        where h.tags @> array[given.name] and ($2::integer[] is null or h.pool_id = any($2)))
+       and not exists (select from machine m
+                        where m.tags @> array[given.name]
+                          and ($2::integer[] is null or m.pool_id = any($2) or m.owner_id = $3
+                               or (m.owner_id is null and m.composed_by_id = $3)))
+     order by given.number
+"""
 _INSERT = "insert into tag (name, comment, definition, kernel_opts) values ($1, $2, $3, $4)"
 # The row, made if only machines or hosts have the tag: nobody renames or deletes it until the transaction ends.
 _ENSURE = "insert into tag (name) values ($1) on conflict (name) do nothing"
@@ -113,6 +125,13 @@ async def read(db: Db, name: str, *, caller: Caller | None) -> Tag | None:
     account_id = None if caller is None else caller.account_id
     row = await db.fetchrow(_READ, name, visible_pool_ids(caller), account_id)
     return None if row is None else Tag(**row)
+
+
+async def unknown(db: Db, names: Sequence[str], *, caller: Caller | None) -> tuple[str, ...]:
+    """Returns those of the names that no tag has which `all_tags` would return, in their order."""
+    account_id = None if caller is None else caller.account_id
+    rows = await db.fetch(_UNKNOWN, list(names), visible_pool_ids(caller), account_id)
+    return tuple(row["name"] for row in rows)
 
 
 async def insert(db: Db, tag: Tag) -> None:

@@ -121,6 +121,7 @@ async def test_filters_apply_to_hosts_and_machines_alike(innkeeper: Deployment) 
             assert allocated["zone"]["name"] == "east"
         await innkeeper.post(f"machines/{allocated['system_id']}/", op="release")
     assert (await allocate(innkeeper, not_tags="ssd"))["pod"]["name"] == "one"
+    await innkeeper.post("tags/", name="gpu")
     for fields, reason in (
         ({"pod_type": "lxd"}, "type is simulated, needs lxd"),
         ({"not_pod_type": "simulated"}, "type simulated is excluded"),
@@ -135,8 +136,73 @@ async def test_filters_apply_to_hosts_and_machines_alike(innkeeper: Deployment) 
     for fields, field in (
         ({"zone": "nowhere"}, "zone"), ({"pod": "unknown"}, "pod"), ({"subnets": "no-such"}, "subnets"),
         ({"storage": "8gb"}, "storage"), ({"interfaces": "x:y=z"}, "interfaces"), ({"fabrics": "a=b"}, "fabrics"),
+        ({"tags": "ssd,typo"}, "tags"), ({"not_tags": "typo"}, "not_tags"), ({"arch": "sparc/generic"}, "arch"),
+        ({"not_arch": "sparc"}, "not_arch"), ({"vlans": "vid:77"}, "vlans"), ({"not_vlans": "lan"}, "not_vlans"),
+        ({"fabric_classes": "10g"}, "fabric_classes"), ({"bridge_all": "true"}, "bridge_all"),
     ):  # fmt: skip
         assert [*await invalid_fields(allocate(innkeeper, **fields))] == [field]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "min_cpu_count",
+        "link_speed",
+        "devices",
+        "power_state",
+        "connected_to",
+        "networks",
+        "hostname",
+        "not_power_state",
+    ],
+)
+async def test_a_constraint_that_is_not_known_is_an_error(innkeeper: Deployment, name: str) -> None:
+    """In MAAS's words: a machine that does not meet it would be taken for one that does."""
+    await innkeeper.add_simulated()
+    fields = await invalid_fields(allocate(innkeeper, **{name: "9999"}))
+    assert [*fields] == [name]
+    assert fields[name][0].startswith("No such constraint.")
+    assert innkeeper.simulated_guests() == []
+
+
+async def test_every_constraint_on_networks_is_met(innkeeper: Deployment) -> None:
+    networks = "front:10.1.0.0/24:0,back:10.2.0.0/24:77"
+    host = await innkeeper.add_simulated(cores=16, networks=networks)
+    for hostname, network in (("infront", "front"), ("behind", "back")):
+        await innkeeper.compose(host["id"], hostname=hostname, interfaces=f"a:name={network}")
+    vlans = {
+        name: (await innkeeper.get(f"machines/{name}/"))["interface_set"][0]["vlan"] for name in ("infront", "behind")
+    }
+    await innkeeper.put(f"fabrics/{vlans['behind']['fabric_id']}/", class_type="10g")
+    behind, elsewhere = vlans["behind"]["id"], vlans["infront"]["id"]
+    for fields in (
+        {"vlans": "vid:77"}, {"vlans": f"id:{behind}"}, {"vlans": "77"}, {"not_vlans": f"id:{elsewhere}"},
+        {"fabric_classes": "10g"}, {"vlans": f"fabric:{vlans['behind']['fabric']}"},
+        {"not_fabrics": vlans["infront"]["fabric"]},
+    ):  # fmt: skip
+        dry = await allocate(innkeeper, dry_run="true", **fields)
+        assert dry["hostname"] == "behind", fields
+    allocated = await allocate(innkeeper, name="behind")
+    assert allocated["hostname"] == "behind"
+    composed = await allocate(innkeeper, vlans="vid:77", cpu_count=1)
+    assert composed["hostname"] != "infront"
+    assert [nic["vlan"]["vid"] for nic in composed["interface_set"]] == [77]
+    others = await allocate(innkeeper, not_fabric_classes="10g", not_vlans=f"id:{behind}")
+    assert others["hostname"] == "infront"
+
+
+async def test_slower_hosts_than_demanded_are_passed_over(innkeeper: Deployment) -> None:
+    for name in ("slow", "fast"):
+        host = await innkeeper.add_simulated(name)
+        await innkeeper.compose(host["id"], hostname=f"on-{name}", cores=1, memory=1024)
+    async with innkeeper.connection() as db:
+        speeds = "update server s set cpu_speed_mhz = case h.name when 'fast' then 3000 else 1000 end"
+        await db.execute(f"{speeds} from vm_host h where h.server_id = s.id")
+    dry = await allocate(innkeeper, cpu_speed=2000, dry_run="true")
+    assert dry["hostname"] == "on-fast"
+    assert (await allocate(innkeeper, cpu_speed=2000))["hostname"] == "on-fast"
+    assert (await allocate(innkeeper, cpu_speed=2000))["pod"]["name"] == "fast"
+    assert (await rejected(innkeeper, cpu_speed=4000)).details["status"] == 409
 
 
 async def test_no_match_is_409_with_reasons_and_a_dry_run_writes_nothing(innkeeper: Deployment) -> None:

@@ -1,4 +1,4 @@
-"""Fields that an endpoint does not know: rejected by what destroys and by lists, named in a warning by all else."""
+"""Fields that an endpoint does not know: rejected by deletions, lists and allocate, named in a warning by all else."""
 
 from __future__ import annotations
 
@@ -47,6 +47,8 @@ OF_CLIENTS: list[tuple[str, str, str | None, dict[str, str]]] = [
     ("POST", "machines/", "release", {"machines": "wdpx3n", "comment": "done", "csrfmiddlewaretoken": "x"}),
     ("POST", "machines/wdpx3n/", "release", {"erase": "1", "secure_erase": "1", "quick_erase": "1", "scripts": "a"}),
     ("POST", "machines/wdpx3n/", "release", {"op": "release", "comment": ""}),
+    ("POST", "machines/", "allocate", {"bridge_all": "False", "bridge_type": "standard", "bridge_stp": "0"}),
+    ("POST", "machines/", "allocate", {"vlans": "vid:0", "not_fabric_classes": "10g", "cpu_speed": "1000"}),
     ("DELETE", "machines/wdpx3n/", None, {"force": "true"}),
     ("DELETE", "pods/4/", None, {"decompose": "True"}),
 ]  # fmt: skip
@@ -71,12 +73,13 @@ def test_every_read_of_a_collection_is_a_list() -> None:
 
 
 @strict
-def test_a_destructive_call_or_list_rejects_unknown_fields(
+def test_a_destructive_call_list_or_allocate_rejects_unknown_fields(
     api: ApiDouble, resource: Resource, endpoint: Endpoint
 ) -> None:
     reply = request(api, resource, endpoint, bogus="1")
     assert reply.status == 400
-    assert b'"bogus": [\n        "This field is unknown' in reply.body
+    words = endpoint.unknown_field or "This field is unknown"
+    assert f'"bogus": [\n        "{words}'.encode() in reply.body
     assert {call.name for call in api.done()} <= {"operations.read", "racks.read", "devices.read", "machines.list"}
 
 

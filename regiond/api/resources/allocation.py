@@ -7,7 +7,7 @@ from typing import Any
 
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Boolean, Integer, Text, TextList
-from regiond.api.fields import Field, Format
+from regiond.api.fields import Field, Format, Problems
 from regiond.api.operation_wait import STARTED, when_done
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.affinity_fields import AFFINITY
@@ -37,6 +37,7 @@ FIELDS = (
     _several("not_arch", "Architecture to exclude."),
     Field(name="cpu_count", type=Integer(), doc="Minimum number of cores.", example=2),
     Field(name="mem", type=Integer(), doc="Minimum memory in MiB.", format=Format.MIB, example=4096),
+    Field(name="cpu_speed", type=Integer(), doc="Minimum CPU speed of the VM host in MHz, where it is known."),
     _several(
         "tags", "Tags that the machine must have, separated by commas or blanks. A machine has the tags of its host."
     ),
@@ -68,6 +69,12 @@ FIELDS = (
     _several("not_subnets", "Subnets in which the machine has no NIC."),
     _several("fabrics", "Fabrics in each of which the machine has a NIC: id, name or class:CLASS."),
     _several("not_fabrics", "Fabrics in which the machine has no NIC."),
+    _several("fabric_classes", "Classes of fabrics, of each of which the machine has a NIC."),
+    _several("not_fabric_classes", "Classes of fabrics of which the machine has no NIC."),
+    _several(
+        "vlans", "VLANs in each of which the machine has a NIC: VID, id:ID, name:NAME, space:NAME or fabric:NAME."
+    ),
+    _several("not_vlans", "VLANs in which the machine has no NIC."),
     Field(
         name="agent_name",
         type=Text(max_length=255),
@@ -76,6 +83,12 @@ FIELDS = (
     ),
     *AFFINITY,
     COMMENT,
+    Field(
+        name="bridge_all",
+        type=Boolean(),
+        default=False,
+        doc="Only false: in the guest, user data of the deployment makes bridges.",
+    ),
     Field(
         name="dry_run",
         type=Boolean(),
@@ -89,6 +102,15 @@ FIELDS = (
         doc="Include the disks and NICs that match the labels (default false).",
     ),
 )
+
+
+_OF_BRIDGES = frozenset({"bridge_fd", "bridge_stp", "bridge_type"})  # they only matter with bridge_all
+
+
+def _check(call: Call) -> Problems:
+    if call.values["bridge_all"]:
+        return {"bridge_all": ["Innkeeper makes no bridges in guests: user data of the deployment does."]}
+    return {}
 
 
 async def _allocate(call: Call) -> Reply:
@@ -121,6 +143,7 @@ def _request(values: Mapping[str, Any]) -> AllocateRequest:
         not_architectures=_architectures(values["not_arch"]),
         cores=values["cpu_count"],
         memory_mib=values["mem"],
+        cpu_speed_mhz=values["cpu_speed"],
         tags=_words(values["tags"]),
         not_tags=_words(values["not_tags"]),
         zones=values["zone"],
@@ -137,6 +160,10 @@ def _request(values: Mapping[str, Any]) -> AllocateRequest:
         not_subnets=values["not_subnets"],
         fabrics=values["fabrics"],
         not_fabrics=values["not_fabrics"],
+        fabric_classes=values["fabric_classes"],
+        not_fabric_classes=values["not_fabric_classes"],
+        vlans=values["vlans"],
+        not_vlans=values["not_vlans"],
         agent_name=values["agent_name"],
         comment=values["comment"],
         affinity=values["affinity"],
@@ -162,7 +189,8 @@ ALLOCATE = Endpoint(
     title="Allocate a machine",
     doc=(
         "Allocates the smallest ready machine that meets all constraints. If there is none, composes one with the same "
-        "constraints, unless name or system_id is given. With dry_run nothing is allocated or composed."
+        "constraints, unless name or system_id is given. With dry_run nothing is allocated or composed. A constraint "
+        "that Innkeeper does not have is an error, as are tags and architectures that nothing has."
     ),
     result=Result(
         doc="The machine, with the devices for each label; for a dry run also the machine to compose.",
@@ -170,5 +198,8 @@ ALLOCATE = Endpoint(
     ),
     opens_operation=True,
     other_answers=(STARTED,),
+    check=_check,
+    accepted=_OF_BRIDGES,
+    unknown_field="No such constraint.",
     run=_allocate,
 )

@@ -14,11 +14,17 @@ from regiond.machines.model import AllocateRequest, ComposeIntent, HostConstrain
 from regiond.placement.model import Condition
 from regiond.placement.service import parse_interfaces, parse_storage, selector_of_key
 
-NETWORK_FIELDS = (("subnets", "subnet"), ("fabrics", "fabric"))
+NETWORK_FIELDS = (
+    ("subnets", "subnet"),
+    ("fabrics", "fabric"),
+    ("fabric_classes", "fabric_class"),
+    ("vlans", "vlan"),
+)
 _SEPARATORS = frozenset(",;=")  # they end a value in the text of a constraint
 _API_NAMES = {
     "cores": "cpu_count",
     "memory_mib": "mem",
+    "cpu_speed_mhz": "cpu_speed",
     "architectures": "arch",
     "not_architectures": "not_arch",
     "zones": "zone",
@@ -69,6 +75,7 @@ def host_constraints(request: AllocateRequest) -> HostConstraints:
         not_tags=request.not_tags,
         architectures=request.architectures,
         not_architectures=request.not_architectures,
+        cpu_speed_mhz=request.cpu_speed_mhz,
     )
 
 
@@ -113,7 +120,7 @@ def _text(value: object) -> str:
 
 
 def _interfaces(request: AllocateRequest) -> str:
-    """Returns the constraint text with one more NIC per subnet and fabric, and the excluded networks in every NIC."""
+    """Returns the constraint text with one more NIC per network that is named, and the excluded ones in every NIC."""
     nics = [part for part in request.interfaces.split(";") if len(request.interfaces) > 1]
     labels = {part.partition(":")[0] for part in nics}
     wanted = [f"{key}={value}" for name, key in NETWORK_FIELDS for value in getattr(request, name)]

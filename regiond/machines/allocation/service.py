@@ -27,6 +27,7 @@ from regiond.machines.allocation.constraints import (
     no_match,
 )
 from regiond.machines.allocation.device_search import checked_devices, matching
+from regiond.machines.allocation.known_words import unknown_words
 from regiond.machines.allocation.matching import DeviceConstraints, labels_as_composed
 from regiond.machines.allocation.store import list_ready
 from regiond.machines.compose.host_constraints import resolve_host_filter
@@ -154,6 +155,7 @@ class Allocator:
         problems: dict[str, list[str]] = {}
         hosts = ANY_HOST
         devices = await checked_devices(self._database, request, problems)
+        problems |= await unknown_words(self._database, request, caller)
         with collecting(problems):
             hosts = await resolve_host_filter(
                 host_constraints(request), self._hosts, self._groups, caller=caller, host_field="pod"

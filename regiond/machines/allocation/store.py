@@ -17,6 +17,7 @@ _READY = """
     select m.id as machine_id, m.system_id, h.id as host_id, h.name as host_name, h.server_id
       from machine m join vm_host h on h.id = m.host_id
       join zone z on z.id = m.zone_id join resource_pool p on p.id = m.pool_id
+      left join server s on s.id = h.server_id
      where m.state = 'ready' and m.owner_id is null and h.state <> 'removing' and h.maintenance_since is null
        and ($1::text is null or m.system_id = $1) and ($2::text is null or m.hostname = $2)
        and ($3::integer is null or m.cores >= $3) and ($4::bigint is null or m.memory_mib >= $4)
@@ -27,10 +28,17 @@ _READY = """
        and ($13::integer[] = '{}' or h.id = any($13)) and h.id <> all($14::integer[])
        and ($15::text[] = '{}' or h.driver = any($15)) and h.driver <> all($16::text[])
        and ($17::integer[] is null or m.pool_id = any($17))
+       and ($18::integer is null or s.cpu_speed_mhz is null or s.cpu_speed_mhz >= $18)
        and not exists (select 1 from operation o
                         where o.machine_id = m.id and o.is_open)
      order by m.cores + m.memory_mib / 1024.0, m.id
 """
+
+_REPORTED_ARCHITECTURES = "select distinct architecture from server where architecture is not null"
+
+
+async def reported_architectures(db: Db) -> frozenset[str]:
+    return frozenset(row["architecture"] for row in await db.fetch(_REPORTED_ARCHITECTURES))
 
 
 async def list_ready(db: Db, request: AllocateRequest, hosts: HostFilter) -> list[ReadyMachine]:
@@ -40,5 +48,6 @@ async def list_ready(db: Db, request: AllocateRequest, hosts: HostFilter) -> lis
         hosts.not_architectures, hosts.tags, hosts.not_tags, hosts.zones, hosts.not_zones, hosts.pools,
         hosts.not_pools, sorted(hosts.host_ids), sorted(hosts.not_host_ids), hosts.drivers, hosts.not_drivers,
         None if hosts.within_pool_ids is None else sorted(hosts.within_pool_ids),
+        request.cpu_speed_mhz,
     )  # fmt: skip
     return [ReadyMachine(**dict(row)) for row in rows]
