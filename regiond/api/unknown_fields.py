@@ -1,6 +1,6 @@
-"""Fields that an endpoint does not know: rejected by destructive calls, lists and allocate, else named in a warning.
+"""Fields that an endpoint does not know: rejected by some calls, else named in a warning.
 
-A misspelt field of a deletion, filter of a list or constraint on a machine would have an effect that the caller did not
+A misspelt field of a deletion, filter of a list or constraint of allocate would have an effect that the caller did not
 want. Other calls ignore unknown fields, as MAAS does: its clients send some that Innkeeper does not have.
 """
 

@@ -76,7 +76,8 @@ class DeployRequest:
 
 
 _LATER_FIELDS = frozenset({
-    "affinity", "anti_affinity", "cpu_speed_mhz", "fabric_classes", "not_fabric_classes", "not_vlans", "vlans",
+    "affinity", "anti_affinity", "cpu_speed_mhz", "fabric_classes", "link_speed", "not_fabric_classes",
+    "not_vlans", "vlans",
 })  # fmt: skip
 
 
@@ -94,8 +95,8 @@ class AllocateRequest:
 
     Several values of a field are alternatives, but the machine must have all of `tags`, a NIC in each of `subnets`,
     `fabrics`, `fabric_classes` and `vlans`, and nothing that a `not_` field names. `storage` and `interfaces` are
-    constraint texts. `cores` and `memory_mib` are minimums, as is `cpu_speed_mhz` where the speed is known. With
-    `system_id` or `name`, no machine is composed.
+    constraint texts. `cores`, `memory_mib`, `link_speed` (Mbit/s, of one NIC) and `cpu_speed_mhz` (where it is known)
+    are minimums. With `system_id` or `name`, no machine is composed.
     """
 
     system_id: str | None = None
@@ -124,6 +125,7 @@ class AllocateRequest:
     not_fabric_classes: tuple[str, ...] = ()
     vlans: tuple[str, ...] = ()
     not_vlans: tuple[str, ...] = ()
+    link_speed: tuple[str, ...] = ()
     cpu_speed_mhz: int | None = None
     agent_name: str = ""
     comment: str = ""

@@ -147,7 +147,6 @@ async def test_filters_apply_to_hosts_and_machines_alike(innkeeper: Deployment) 
     "name",
     [
         "min_cpu_count",
-        "link_speed",
         "devices",
         "power_state",
         "connected_to",
@@ -184,6 +183,7 @@ async def test_every_constraint_on_networks_is_met(innkeeper: Deployment) -> Non
         assert dry["hostname"] == "behind", fields
     allocated = await allocate(innkeeper, name="behind")
     assert allocated["hostname"] == "behind"
+    assert (await rejected(innkeeper, link_speed=100000)).details["status"] == 409
     composed = await allocate(innkeeper, vlans="vid:77", cpu_count=1)
     assert composed["hostname"] != "infront"
     assert [nic["vlan"]["vid"] for nic in composed["interface_set"]] == [77]

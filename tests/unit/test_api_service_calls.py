@@ -360,7 +360,7 @@ def test_owner_data_that_cannot_be_stored_is_rejected(api: ApiDouble, document: 
 def test_allocate_accepts_the_formats_of_each_client(api: ApiDouble) -> None:
     form: dict[str, Any] = {
         "mem": "1024.0", "cpu_count": "2", "tags": ["a, b", "c d"], "not_in_zones": "east", "arch": "amd64/generic",
-        "name": "Web-1.maas", "not_subnets": "space:4", "agent_name": "juju", "comment": "", "unknown": "x",
+        "name": "Web-1.maas", "not_subnets": "space:4", "agent_name": "juju", "comment": "", "link_speed": "0",
     }  # fmt: skip
     assert api.request("POST", "machines/", op="allocate", form=form, key=USER_KEY).status == 200
     (caller, request) = api.call("allocation.start").args

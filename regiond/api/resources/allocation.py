@@ -76,6 +76,11 @@ FIELDS = (
     ),
     _several("not_vlans", "VLANs in which the machine has no NIC."),
     Field(
+        name="link_speed",
+        type=Integer(),
+        doc="Minimum speed in Mbit/s of the host's network interface to which one of its NICs is attached.",
+    ),
+    Field(
         name="agent_name",
         type=Text(max_length=255),
         default="",
@@ -164,6 +169,7 @@ def _request(values: Mapping[str, Any]) -> AllocateRequest:
         not_fabric_classes=values["not_fabric_classes"],
         vlans=values["vlans"],
         not_vlans=values["not_vlans"],
+        link_speed=(str(values["link_speed"]),) if values["link_speed"] else (),
         agent_name=values["agent_name"],
         comment=values["comment"],
         affinity=values["affinity"],

@@ -20,6 +20,7 @@ NETWORK_FIELDS = (
     ("fabric_classes", "fabric_class"),
     ("vlans", "vlan"),
 )
+_WANTED_FIELDS = (*NETWORK_FIELDS, ("link_speed", "link_speed"))
 _SEPARATORS = frozenset(",;=")  # they end a value in the text of a constraint
 _API_NAMES = {
     "cores": "cpu_count",
@@ -51,7 +52,7 @@ def device_constraints(request: AllocateRequest) -> DeviceConstraints:
         disks=parse_storage(request.storage) if request.storage else (),
         nics=parse_interfaces(request.interfaces),
         attached=tuple(
-            Condition(key=key, values=(value,)) for name, key in NETWORK_FIELDS for value in getattr(request, name)
+            Condition(key=key, values=(value,)) for name, key in _WANTED_FIELDS for value in getattr(request, name)
         ),
         detached=tuple(
             Condition(key=key, values=(value,))
@@ -123,7 +124,7 @@ def _interfaces(request: AllocateRequest) -> str:
     """Returns the constraint text with one more NIC per network that is named, and the excluded ones in every NIC."""
     nics = [part for part in request.interfaces.split(";") if len(request.interfaces) > 1]
     labels = {part.partition(":")[0] for part in nics}
-    wanted = [f"{key}={value}" for name, key in NETWORK_FIELDS for value in getattr(request, name)]
+    wanted = [f"{key}={value}" for name, key in _WANTED_FIELDS for value in getattr(request, name)]
     nics += [f"{_new_label(labels)}:{pair}" for pair in wanted]
     excluded = [f"not_{key}={value}" for name, key in NETWORK_FIELDS for value in getattr(request, f"not_{name}")]
     if excluded and not nics:

@@ -1,4 +1,4 @@
-"""Finds the tags and architectures of an allocate request that do not exist: probably misspelt, as MAAS assumes."""
+"""Finds tags and architectures of an allocate request that do not exist."""
 
 from __future__ import annotations
 
