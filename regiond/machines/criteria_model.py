@@ -20,7 +20,8 @@ class Traits:
     parents: tuple[str, ...] = ()  # system ids of hosts
     drivers: tuple[str, ...] = ()
     architectures: tuple[str, ...] = ()
-    fabrics: tuple[str, ...] = ()  # ids or names, as those of VLANs; of subnets also CIDRs
+    fabrics: tuple[str, ...] = ()  # ids, as those of VLANs and subnets
+    fabric_classes: tuple[str, ...] = ()
     vlans: tuple[str, ...] = ()
     subnets: tuple[str, ...] = ()
     states: tuple[str, ...] = ()

@@ -25,6 +25,7 @@ from regiond.machines.compose.service import Composer
 from regiond.machines.compose.store import announce
 from regiond.machines.deletion_requests import open_or_join_deletion
 from regiond.machines.deployment.outcome import fail_deployment, stop_deployment
+from regiond.machines.devices.model import checked_mac
 from regiond.machines.guest_spec import known_spec
 from regiond.machines.host_removal import host_removal_plan
 from regiond.machines.host_removal_plan import AffectedGuest, HostRemovalPlan, combined
@@ -73,6 +74,7 @@ __all__ = [
     "MachineRemovalPlan",
     "Machines",
     "check_settled",
+    "checked_mac",
     "delete_row",
     "end_removal",
     "fail_deployment",

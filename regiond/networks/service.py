@@ -27,6 +27,7 @@ from regiond.networks.ipam.store import lock_subnets
 from regiond.networks.ipam.usage import AddressSpan, free_addresses, taken_addresses, usable_addresses
 from regiond.networks.nic_binding import bind_nics
 from regiond.networks.reference_check import unknown_references
+from regiond.networks.selection import selected_ids
 from regiond.networks.spaces import Spaces
 from regiond.networks.store import subnets, vlans
 from regiond.networks.subnets import Subnets
@@ -53,6 +54,7 @@ __all__ = [
     "release_device_addresses",
     "reservations_differ",
     "seen_addresses",
+    "selected_ids",
     "subnet_of_field",
     "subnets",
     "take_back_address",

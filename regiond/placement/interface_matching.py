@@ -75,7 +75,7 @@ def _possible_subnets(nic: NicRequirement, one: CandidateInterface) -> list[Cand
         subnet
         for subnet in one.subnets
         if all(
-            any(_selects_subnet(_selector(condition.key, value), subnet, one) for value in condition.values)
+            any(selects_subnet(_selector(condition.key, value), subnet, one) for value in condition.values)
             for condition in conditions
         )
     ]
@@ -88,7 +88,7 @@ def _satisfies(condition: Condition, one: CandidateInterface, host: Candidate) -
 
 def _matches(key: str, value: str, one: CandidateInterface, host: Candidate) -> bool:
     plain = _PLAIN.get(key)
-    return plain(value, one, host) if plain is not None else _selects(_selector(key, value), one)
+    return plain(value, one, host) if plain is not None else is_selected(_selector(key, value), one)
 
 
 _PLAIN: Mapping[str, Callable[[str, CandidateInterface, Candidate], bool]] = {
@@ -108,7 +108,7 @@ def _selector(key: str, value: str) -> Selector:
     return found
 
 
-def _selects(wanted: Selector, one: CandidateInterface) -> bool:
+def is_selected(wanted: Selector, one: CandidateInterface) -> bool:
     """Whether the interface is in the selected fabric, space or VLAN, or in one of the selected subnets."""
     match wanted.of:
         case "fabric":
@@ -118,7 +118,7 @@ def _selects(wanted: Selector, one: CandidateInterface) -> bool:
         case "vlan":
             return _selects_vlan(wanted, one)
         case "subnet":
-            return any(_selects_subnet(wanted, subnet, one) for subnet in one.subnets)
+            return any(selects_subnet(wanted, subnet, one) for subnet in one.subnets)
 
 
 def _selects_fabric(wanted: Selector, one: CandidateInterface) -> bool:
@@ -134,14 +134,15 @@ def _selects_space(wanted: Selector, one: CandidateInterface) -> bool:
 
 def _selects_vlan(wanted: Selector, one: CandidateInterface) -> bool:
     if wanted.within is not None:
-        return _selects(wanted.within, one)
+        return is_selected(wanted.within, one)
     own = {"id": _text(one.vlan_id), "vid": _text(one.vid), "name": one.vlan_name}
     return own[wanted.by] == wanted.value
 
 
-def _selects_subnet(wanted: Selector, subnet: CandidateSubnet, one: CandidateInterface) -> bool:
+def selects_subnet(wanted: Selector, subnet: CandidateSubnet, one: CandidateInterface) -> bool:
+    """Whether the selector of subnets selects this subnet of the interface."""
     if wanted.within is not None:
-        return _selects(wanted.within, one)
+        return is_selected(wanted.within, one)
     if wanted.by == "cidr":
         return parse_cidr(subnet.cidr) == parse_cidr(wanted.value)
     if wanted.by == "ip":

@@ -7,7 +7,7 @@ from regiond.placement.bipartite_matching import Shortage, match
 from regiond.placement.cpu_pinning import core_ranges
 from regiond.placement.evaluation import evaluate
 from regiond.placement.explanation import explain
-from regiond.placement.interface_matching import matching_interfaces
+from regiond.placement.interface_matching import is_selected, matching_interfaces, selects_subnet
 from regiond.placement.interface_parser import parse_interfaces
 from regiond.placement.network_selectors import parse_cidr, parse_selector, referenced_networks, selector_of_key
 from regiond.placement.nic_attachment import required_functions
@@ -26,6 +26,7 @@ __all__ = (
     "explain",
     "group_restrictions",
     "group_standing",
+    "is_selected",
     "label_notes",
     "match",
     "matching_interfaces",
@@ -42,6 +43,7 @@ __all__ = (
     "resource_capacity",
     "same_seen_by",
     "selector_of_key",
+    "selects_subnet",
     "sum_of",
     "with_pending_claims",
     "with_pending_members",

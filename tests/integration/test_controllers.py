@@ -71,6 +71,8 @@ async def test_nodes_are_machines_devices_and_racks(innkeeper: Deployment) -> No
     await innkeeper.post("machines/", op="allocate", system_id=machine["system_id"])
     machine = (await innkeeper.get("machines/?hostname=one"))[0]
     await innkeeper.post("devices/", parent="one", hostname="box", mac_addresses="52:54:00:aa:00:01")
+    for path, name in (("zones/", "far"), ("resourcepools/", "other"), ("tags/", "edge")):
+        await innkeeper.post(path, name=name)
     nodes = await innkeeper.get("nodes/")
     assert [node["hostname"] for node in nodes] == ["one", "two", "box", "rack"]
     assert [node["node_type"] for node in nodes] == [0, 0, 1, 2]
@@ -81,12 +83,13 @@ async def test_nodes_are_machines_devices_and_racks(innkeeper: Deployment) -> No
     mac_address = machine["interface_set"][0]["mac_address"]
     for query, expected in (
         (f"id={machine['system_id']}", ["one"]), ("hostname=two&hostname=rack", ["two", "rack"]),
-        (f"mac_address={mac_address.upper()}", ["one"]), ("zone=1", ["one", "two", "box", "rack"]), ("zone=x", []),
+        (f"mac_address={mac_address.upper()}", ["one"]), ("zone=1", ["one", "two", "box", "rack"]), ("zone=far", []),
         ("agent_name=juju", []), ("mac_address=52:54:00:aa:00:01", ["box"]), (f"id={box['system_id']}", ["box"]),
         ("domain=maas", ["one", "two", "box", "rack"]), ("domain=other", []), ("pool=default", ["one", "two", "box"]),
-        ("pool=other", []), ("tags=none", []),
+        ("pool=other", []), ("tags=edge", []),
     ):  # fmt: skip
         assert [node["hostname"] for node in await innkeeper.get(f"nodes/?{query}")] == expected, query
+    assert [*await invalid_fields(innkeeper.get("nodes/?zone=x&mac_address=52"))] == ["mac_address", "zone"]
     of_host = await innkeeper.get(f"nodes/{host['host']['system_id']}/")
     assert (of_host["hostname"], of_host["status_name"]) == ("sim", "Deployed")
     assert await innkeeper.get(f"nodes/?id={host['host']['system_id']}") == [of_host]

@@ -64,6 +64,8 @@ async def test_a_container_gets_addresses_as_juju_asks_for_them(innkeeper: Deplo
 async def test_devices_are_found_by_every_filter(innkeeper: Deployment) -> None:
     web, db = await allocated(innkeeper), await allocated(innkeeper, "db")
     await innkeeper.post("resourcepools/", name="other")
+    await innkeeper.post("zones/", name="far")
+    await innkeeper.post("tags/", name="edge")
     await innkeeper.put(f"machines/{db.system_id}/", pool="other")
     await sql(innkeeper, "update machine set agent_name = 'juju' where hostname = 'db'")
     ann = await as_user(innkeeper, "ann")
@@ -73,13 +75,19 @@ async def test_devices_are_found_by_every_filter(innkeeper: Deployment) -> None:
     for query, found in {
         "": [one, two], f"id={one['system_id']}": [one], "hostname=box-2": [two], "hostname=box-2.maas": [two],
         f"parent={web.system_id}": [one], "mac_address=52:54:00:AA:00:02": [two], "zone=default": [one, two],
-        "zone=other": [], "domain=maas": [one, two], "id=nobody": [], "domain=other": [],
-        "domain=0": [one, two], "hostname=BOX-2.maas": [two], "pool=other": [two], "pool=0": [one], "pool=nothing": [],
+        "zone=far": [], "domain=maas": [one, two], "id=nobody": [], "domain=other": [],
+        "domain=0": [one, two], "hostname=BOX-2.maas": [two], "pool=other": [two], "pool=0": [one],
         "agent_name=juju": [], "owner=ann": [one], "owner=admin&pool=default": [],
-        "tags=virtual": [], "zone=1": [one, two],
+        "tags=edge": [], "zone=1": [one, two],
     }.items():  # fmt: skip
         assert await innkeeper.get(f"devices/?{query}") == found, query
-    assert (await ann.get("devices/"), await ann.get("devices/?pool=other")) == ([one], [])
+    assert await ann.get("devices/") == [one]
+    for user, query, field in (
+        (ann, "pool=other", "pool"),
+        (innkeeper, "zone=x", "zone"),
+        (innkeeper, "tags=x", "tags"),
+    ):
+        assert list(await invalid_fields(user.get(f"devices/?{query}"))) == [field]
     assert list(await invalid_fields(innkeeper.get("devices/?fabrics=1"))) == ["fabrics"]
     assert await innkeeper.get("devices/box-2/") == two
     assert await innkeeper.get(f"nodes/{two['system_id']}/interfaces/") == two["interface_set"]

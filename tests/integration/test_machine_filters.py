@@ -26,7 +26,8 @@ async def two_machines(innkeeper: Deployment) -> dict[str, str]:
 
 
 async def names(innkeeper: Deployment, *filters: tuple[str, Any]) -> list[str]:
-    answer = await innkeeper.api.send("GET", "machines/", query=[(name, str(value)) for name, value in filters])
+    query = [(name, str(one)) for name, value in filters for one in (value if isinstance(value, list) else [value])]
+    answer = await innkeeper.api.send("GET", "machines/", query=query)
     assert answer.warnings == ()
     return [machine["hostname"] for machine in answer.json()]
 
@@ -37,33 +38,64 @@ async def test_machines_are_selected_by_what_they_have(innkeeper: Deployment) ->
     await own(innkeeper, ids["big"], "ann")
     await innkeeper.post("zones/", name="far")
     await innkeeper.put(f"machines/{ids['big']}/", zone="far")
+    await innkeeper.post("resourcepools/", name="other")
+    lab = await innkeeper.post("fabrics/", name="lab", class_type="10g")
+    vlan = await innkeeper.post(f"fabrics/{lab['id']}/vlans/", vid=77, name="seventy")
+    await innkeeper.post("subnets/", cidr="10.99.0.0/16", vlan=vlan["id"], name="unused")
     await innkeeper.post(f"machines/{ids['big']}/", op="power_on")
     hosts = {host["name"]: host["host"]["system_id"] for host in await innkeeper.get("vm-hosts/")}
     nic = (await innkeeper.get(f"machines/{ids['big']}/"))["interface_set"][0]
     for selects_big in (
         ("owner", "ann"), ("not_owner", "nobody"), ("cpu_count", 2), ("mem", "2048"), ("power_state", "on"),
         ("parent", hosts["big-host"]), ("system_id", ids["big"]), ("not_id", ids["small"]), ("not_hostname", "SMALL"),
-        ("not_in_zone", "default"), ("not_pod", "small-host"), ("not_power_state", "off"), ("not_status", "ready"),
+        ("not_in_zone", "default"),
+        ("zone", "name:far"), ("not_pod", "small-host"), ("not_power_state", "off"), ("not_status", "ready"),
         ("simple_status", "allocated"), ("not_simple_status", "ready"), ("not_cpu_count", 1), ("not_mem", 1024),
     ):  # fmt: skip
         expected = ["small", "big"] if selects_big == ("not_owner", "nobody") else ["big"]
         assert await names(innkeeper, selects_big) == expected, selects_big
     for selects_both in (
-        ("arch", "amd64/generic"), ("not_arch", "arm64"), ("not_in_pool", "none"), ("not_pod_type", "lxd"),
+        ("arch", "amd64/generic"), ("not_arch", "arm64"), ("not_in_pool", "other"), ("not_pod_type", "lxd"),
         ("vlans", nic["vlan"]["id"]), ("fabrics", nic["vlan"]["fabric"]), ("not_osystem", "ubuntu"),
         ("not_mac_address", "52:54:00:00:00:00"), ("not_agent_name", "juju"), ("not_subnets", "10.99.0.0/16"),
+        ("status", ["ready", "10"]),
         ("deployment_target", "disk"), ("not_deployment_target", "memory"), ("not_simple_status", "failed"),
         ("not_cpu_count", 2), ("not_cpu_speed", "2400"), ("not_fabric_classes", "10g"), ("not_link_speed", "1000"),
+        ("vlans", "vid:0"), ("vlans", f"id:{nic['vlan']['id']}"), ("vlans", "untagged"), ("not_vlans", "vid:77"),
     ):  # fmt: skip
         assert await names(innkeeper, selects_both) == ["small", "big"], selects_both
     for selects_none in (
         ("owner", "nobody"), ("cpu_count", 5), ("pod_type", "lxd"), ("osystem", "ubuntu"), ("not_domain", "maas"),
         ("distro_series", "noble"), ("subnets", "10.99.0.0/16"), ("link_speed", 1000), ("devices", "vendor_id=8086"),
         ("not_vlans", nic["vlan"]["id"]), ("not_in_pool", "default"), ("simple_status", "failed"),
-        ("simple_status", "testing"), ("simple_status", "asleep"), ("status", "asleep"), ("domain", "other"),
+        ("simple_status", "testing"), ("simple_status", "asleep"), ("status", "testing"), ("domain", "other"),
+        ("fabric_classes", "10g"),
         ("deployment_target", "memory"), ("not_deployment_target", "disk"),
     ):  # fmt: skip
         assert await names(innkeeper, selects_none) == [], selects_none
+
+
+async def test_machines_are_selected_by_every_form_of_a_network(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated(networks="front:10.1.0.0/24:0,back:10.2.0.0/24:77")
+    nics = {}
+    for hostname in ("front", "back"):
+        await innkeeper.compose(host["id"], hostname=hostname, interfaces=f"a:name={hostname}")
+        nics[hostname] = (await innkeeper.get(f"machines/{hostname}/"))["interface_set"][0]
+    vlan, subnet = nics["back"]["vlan"], nics["back"]["links"][0]["subnet"]
+    await innkeeper.put(f"fabrics/{vlan['fabric_id']}/", class_type="10g")
+    await innkeeper.put(f"vlans/{vlan['id']}/", name="storage")
+    space = await innkeeper.post("spaces/", name="dmz")
+    await innkeeper.put(f"vlans/{vlan['id']}/", space=space["id"])
+    for name, value in (
+        ("vlans", "vid:77"), ("vlans", "77"), ("vlans", f"id:{vlan['id']}"), ("vlans", vlan["id"]),
+        ("vlans", "name:storage"), ("vlans", "storage"), ("vlans", "space:dmz"), ("vlans", "subnet:cidr:10.2.0.0/24"),
+        ("subnets", "cidr:10.2.0.0/24"), ("subnets", "10.2.0.0/24"), ("subnets", f"id:{subnet['id']}"),
+        ("subnets", subnet["id"]), ("subnets", f"name:{subnet['name']}"), ("subnets", "ip:10.2.0.9"),
+        ("subnets", "space:dmz"), ("subnets", "vlan:77"), ("fabrics", f"id:{vlan['fabric_id']}"),
+        ("fabrics", f"name:{vlan['fabric']}"), ("fabrics", "class:10g"), ("fabric_classes", "10g"),
+    ):  # fmt: skip
+        assert await names(innkeeper, (name, value)) == ["back"], (name, value)
+        assert await names(innkeeper, (f"not_{name}", value)) == ["front"], (name, value)
 
 
 async def test_filters_combine(innkeeper: Deployment) -> None:
@@ -131,9 +163,23 @@ async def test_a_position_alone_cuts_the_list_too(innkeeper: Deployment) -> None
         ("interfaces", "a:space=nowhere", "there is no space"),
         ("deployment_target", "tape", "disk, memory"),
         ("not_cpu_count", "many", "whole number"),
+        ("zone", "nowhere", "there is default"),
+        ("not_in_zone", "7", "There is no zone 7"),
+        ("pool", "nowhere", "There is no resource pool"),
+        ("tags", "typo", "There is no tag"),
+        ("not_tags", "typo", "There is no tag"),
+        ("status", "asleep", "'asleep' is not one of: "),
+        ("not_status", "23", "'23' is not one of: "),
+        ("mac_address", "52:54:00", "is not a MAC address"),
+        ("vlans", "vid:4095", "is not a VID"),
+        ("not_vlans", "name:lan", "There is no VLAN"),
+        ("subnets", "cidr:10.1.0.0", "is not a CIDR"),
+        ("not_subnets", "id:999", "There is no subnet"),
+        ("fabrics", "class:10g", "There is no fabric"),
+        ("fabric_classes", "10g", "There is no class of fabrics"),
     ],
 )
-async def test_a_constraint_that_cannot_be_read_is_an_error(
+async def test_a_filter_that_is_malformed_or_names_nothing_is_an_error(
     innkeeper: Deployment, field: str, constraint: str, message: str
 ) -> None:
     fields = await invalid_fields(innkeeper.api.send("GET", "machines/", query=[(field, constraint)]))

@@ -109,6 +109,8 @@ _LOOKUPS = {
     "dns.name",
     "files.read",
     "tags.read",
+    "tags.problems",
+    "networks.fabrics",
     "images.read",
     "images.architecture_entries",
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from common.errors import NotFound
@@ -14,8 +13,9 @@ from regiond.api.field_types import TextList
 from regiond.api.fields import Field, Values
 from regiond.api.resources.controllers import find_rack_controller, matching, rack_controllers
 from regiond.api.resources.devices import matching_devices
+from regiond.api.resources.filter_values import checked_filters
 from regiond.api.resources.interface_targets import device_of
-from regiond.api.resources.lookups import find_machine_or_host, group_names, hosts_as_machines
+from regiond.api.resources.lookups import find_machine_or_host, hosts_as_machines
 from regiond.api.resources.machine_filters import other_domains
 from regiond.api.serializer import one_of
 from regiond.api.serializers.controllers import CONTROLLER_JSON
@@ -43,14 +43,13 @@ _NODE = one_of(MACHINE_JSON, DEVICE_JSON, CONTROLLER_JSON)
 
 async def _list(call: Call) -> LongList[Any]:
     """Machines and devices, which may be many, then VM hosts that are named by id, and racks, which are few."""
-    zones = await group_names(call.services.groups.zones, call.values["zone"])
-    values = {**call.values, "zone": zones}
+    values = await checked_filters(call.services, call.values)
     wanted = MachineFilter(
         system_ids=values["id"],
         hostnames=values["hostname"],
         mac_addresses=values["mac_address"],
-        zones=zones,
-        pools=await group_names(partial(call.services.groups.pools, caller=call.caller), values["pool"]),
+        zones=values["zone"],
+        pools=values["pool"],
         tags=values["tags"],
         agent_names=values["agent_name"],
         criteria=MachineCriteria(wanted=Traits(unknown=other_domains(values["domain"]))),

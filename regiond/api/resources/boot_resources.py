@@ -126,6 +126,7 @@ BOOT_RESOURCES = Resource(
             title="List images",
             doc="In every state, and first an entry for each architecture of the VM hosts, which has no content.",
             result="The entries.",
+            accepted=frozenset({"Type"}),  # which gomaasclient sends, and MAAS ignores
             fields=(
                 Field(
                     name="type",

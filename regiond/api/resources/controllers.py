@@ -9,6 +9,7 @@ from regiond.api import crud
 from regiond.api.endpoint import Call, Permission, Resource, Result
 from regiond.api.field_types import TextList
 from regiond.api.fields import Field, Values
+from regiond.api.resources.filter_values import checked_filters
 from regiond.api.resources.lookups import find_rack
 from regiond.api.serializers.controllers import CONTROLLER_JSON, Controller, rack_controller, region_controller
 from regiond.api.serializers.groups import DOMAIN_ID
@@ -44,7 +45,7 @@ def _values(one: Controller, name: str) -> set[str]:
     known = {
         "id": {one.system_id},
         "hostname": {one.hostname},
-        "zone": {one.zone.name, str(one.zone.id)},
+        "zone": {one.zone.name},
         "domain": {DOMAIN_NAME, str(DOMAIN_ID)},
     }
     return known.get(name, set())
@@ -58,11 +59,11 @@ async def find_rack_controller(services: Services, path: Mapping[str, str]) -> C
 
 
 async def _list_racks(call: Call) -> tuple[Controller, ...]:
-    return matching(await rack_controllers(call.services), call.values)
+    return matching(await rack_controllers(call.services), await checked_filters(call.services, call.values))
 
 
 async def _list_regions(call: Call) -> tuple[Controller, ...]:
-    return matching(await _region_controllers(call), call.values)
+    return matching(await _region_controllers(call), await checked_filters(call.services, call.values))
 
 
 async def _read_region(call: Call) -> Controller:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 from attrs import evolve
 
@@ -12,9 +11,10 @@ from regiond.api.endpoint import Call, Permission, Resource, Result
 from regiond.api.field_types import Text, TextList
 from regiond.api.fields import Field, Problems, Values
 from regiond.api.resources.compose_fields import domain_problems
+from regiond.api.resources.filter_values import checked_filters
 from regiond.api.resources.host_fields import HOSTNAME
 from regiond.api.resources.interface_targets import device_of
-from regiond.api.resources.lookups import group_names, machines_in_field
+from regiond.api.resources.lookups import machines_in_field
 from regiond.api.resources.machine_filters import other_domains
 from regiond.api.serializers.devices import DEVICE_JSON
 from regiond.api.services import Services
@@ -50,11 +50,11 @@ async def _find(services: Services, path: Mapping[str, str]) -> DeviceView:
 
 
 async def _list(call: Call) -> LongList[DeviceView]:
-    return await matching_devices(call.services, call.values)
+    return await matching_devices(call.services, await checked_filters(call.services, call.values))
 
 
 async def matching_devices(services: Services, values: Values) -> LongList[DeviceView]:
-    """The devices that match these filters, of which some may be missing."""
+    """The devices that match these checked filters, of which some may be missing."""
     given = {one.name: tuple(values[one.name]) for one in _FILTERS if values.get(one.name)}
     if other_domains(given.get("domain", ())) or any(name in given for name in _OF_NO_DEVICE):
         return LongList.of(())
@@ -63,8 +63,8 @@ async def matching_devices(services: Services, values: Values) -> LongList[Devic
         hostnames=tuple(one.lower().removesuffix(f".{DOMAIN_NAME}") for one in given.get("hostname", ())),
         mac_addresses=given.get("mac_address", ()),
         parents=given.get("parent", ()),
-        zones=await group_names(services.groups.zones, given.get("zone", ())),
-        pools=await group_names(partial(services.groups.pools, caller=services.caller), given.get("pool", ())),
+        zones=given.get("zone", ()),
+        pools=given.get("pool", ()),
         owners=given.get("owner", ()),
     )
     return await services.devices.long_list(wanted, caller=services.caller)

@@ -12,7 +12,8 @@ from regiond.api.field_types import Choice, Integer, TextList
 from regiond.api.fields import Field
 from regiond.api.replies import Reply
 from regiond.api.request_cost import with_any_of
-from regiond.api.resources.lookups import HOST_FILTER, MACHINE_FILTER, group_names, past_host, past_machine
+from regiond.api.resources.filter_values import checked_filters
+from regiond.api.resources.lookups import HOST_FILTER, MACHINE_FILTER, past_host, past_machine
 from regiond.api.resources.machine_filters import other_domains
 from regiond.api.serializers.events import EVENT_JSON, EVENT_PAGE_JSON, EventPage
 from regiond.events.model import EventFilter, Level
@@ -40,14 +41,14 @@ async def _filter(call: Call) -> EventFilter:
 
 async def _machines(call: Call) -> tuple[str, ...] | None:
     """The machine that `id` names, also one that was deleted, if it is as the other filters say; None: all events."""
-    values, services = call.values, call.services
+    services, values = call.services, await checked_filters(call.services, call.values)
     named = await past_machine(services, values["id"], field="id")
     if not any(values[one.name] for one in _OF_MACHINES):
         return None if named is None else (named,)
     wanted = MachineFilter(
         hostnames=values["hostname"],
         mac_addresses=values["mac_address"],
-        zones=await group_names(services.groups.zones, values["zone"]),
+        zones=values["zone"],
         agent_names=values["agent_name"],
         criteria=MachineCriteria(wanted=Traits(owners=values["owner"], unknown=other_domains(values["domain"]))),
     )

@@ -20,9 +20,8 @@ from regiond.api.serializers.host_machines import as_machine
 from regiond.api.services import Services
 from regiond.api.urls import as_id
 from regiond.clusters.model import ClusterView
-from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import GuestFilter, GuestView, HostView
-from regiond.identifiers import ID_PREFIX, NAME_PREFIX, split_reference
+from regiond.identifiers import split_reference
 from regiond.machines.model import MachineFilter, MachineView
 from regiond.networks.model import Vlan
 from regiond.racks.model import RackView
@@ -199,17 +198,6 @@ async def _system_id_of(services: Services, text: str, field: str) -> str:
         return (await machine_of(services, text)).system_id
     except NotFound as error:
         raise InvalidRequest.of({field: [error.message]}) from None
-
-
-async def group_names(
-    list_groups: Callable[[], Awaitable[Iterable[Zone | ResourcePool]]], texts: Sequence[str]
-) -> tuple[str, ...]:
-    """Returns the names of the zones or pools that a filter names by id or name; unknown texts as they are."""
-    if not any(_number_in(text) is not None or text.startswith((NAME_PREFIX, ID_PREFIX)) for text in texts):
-        return tuple(texts)
-    by_id = {str(group.id): group.name for group in await list_groups()}
-    references = [(text, *split_reference(text)) for text in texts]
-    return tuple(by_id.get(id_ or "", text if name is None else name) for text, id_, name in references)
 
 
 async def host_names(services: Services, texts: Sequence[str]) -> tuple[str, ...]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from regiond.api.field_types import Integer, IntegerList, TextList
-from regiond.api.fields import Field, Format, Values
+from regiond.api.fields import Field, Format, Problems, Values
 from regiond.api.resources.compose_fields import INTERFACES, STORAGE, own_architecture
-from regiond.api.resources.lookups import group_names, host_names
+from regiond.api.resources.filter_values import checked_filters
+from regiond.api.resources.lookups import host_names
 from regiond.api.serializers.groups import DOMAIN_ID
 from regiond.api.serializers.machines import STATUS
 from regiond.api.services import Services
 from regiond.machines.model import MachineCriteria, MachineFilter, MachineState, Traits
 from regiond.networks.model import DOMAIN_NAME
+from regiond.validation_messages import no_choice
 
 _MANY = TextList()
 
@@ -25,12 +25,19 @@ _EXCLUDING = (
     "not_id", "not_system_id", "not_hostname", "not_mac_address", "not_agent_name", "not_in_zone", "not_in_pool",
     "not_pod",
     "not_pod_type", "not_domain", "not_status", "not_owner", "not_arch", "not_fabrics", "not_vlans", "not_subnets",
-    "not_power_state", "not_osystem", "not_distro_series", "not_simple_status",
+    "not_power_state", "not_osystem", "not_distro_series", "not_simple_status", "not_fabric_classes",
 )  # fmt: skip
-_NO_HARDWARE = ("cpu_speed", "devices", "fabric_classes", "link_speed")
+_NO_HARDWARE = ("cpu_speed", "devices", "link_speed")
 _TARGETS = TextList(choices=("disk", "memory"))
 _TARGET = "disk"  # of every machine
 _OWN_DOMAIN = {DOMAIN_NAME, str(DOMAIN_ID)}
+_STATUSES = (  # of MAAS, by their numbers
+    "new", "commissioning", "failed commissioning", "missing", "ready", "reserved", "deployed", "retired", "broken",
+    "deploying", "allocated", "failed deployment", "releasing", "releasing failed", "disk erasing",
+    "failed disk erasing", "rescue mode", "entering rescue mode", "failed to enter rescue mode",
+    "exiting rescue mode", "failed to exit rescue mode", "testing", "failed testing",
+)  # fmt: skip
+_STATUS_NUMBERS = frozenset(str(number) for number in range(len(_STATUSES)))
 _POWER_STATES = {"on": ("on", "paused"), "off": ("off",), "unknown": ("unknown",)}
 FILTERS = (
     _many("id", "System id."),
@@ -40,7 +47,7 @@ FILTERS = (
     _many("pool", "Id or name of its resource pool."),
     _many("pod", "Id or name of its VM host."),
     _many("domain", "Name of its domain."),
-    _many("status", "Status, such as ready."),
+    _many("status", "Status, such as ready or failed_deployment, or its number."),
     _many("tags", "Tag that the machine must have; may be repeated."),
     _many("not_tags", "Tag that the machine must not have; may be repeated."),
     _many("agent_name", "Name of the agent that allocated it."),
@@ -51,9 +58,10 @@ FILTERS = (
     _many("arch", "Architecture, such as amd64."),
     Field(name="cpu_count", type=Integer(minimum=0), default=0, doc="Minimum number of cores."),
     Field(name="mem", type=Integer(minimum=0), default=0, doc="Minimum memory in MiB.", format=Format.MIB),
-    _many("fabrics", "Id or name of a fabric to which one of its NICs is attached."),
-    _many("vlans", "Id or name of a VLAN to which one of its NICs is attached."),
-    _many("subnets", "Id, name or CIDR of a subnet of one of its NICs."),
+    _many("fabrics", "Fabric to which one of its NICs is attached: id, name or class:CLASS."),
+    _many("fabric_classes", "Class of a fabric to which one of its NICs is attached."),
+    _many("vlans", "VLAN to which one of its NICs is attached: VID, id:ID, name:NAME, space:NAME or fabric:NAME."),
+    _many("subnets", "Subnet of one of its NICs: id, name, CIDR, vlan:VID, space:NAME or fabric:NAME."),
     _many("power_state", "on, off or unknown."),
     _many("osystem", "Operating system that is deployed on it, such as ubuntu."),
     _many("distro_series", "Release that is deployed on it, such as noble."),
@@ -79,14 +87,15 @@ OF_THE_PAGE = frozenset({
 
 
 async def machine_filter(services: Services, values: Values) -> MachineFilter:
-    """The filters that the query applies; zones, pools and hosts by name, whether given by id or name."""
+    """Returns the filters that the query applies. Raises InvalidRequest by field for what does not exist."""
+    values = await checked_filters(services, values, _status_problems(values))
     return MachineFilter(
         system_ids=values["id"],
         criteria=await _criteria(services, values),
         hostnames=values["hostname"],
-        mac_addresses=tuple(mac.lower() for mac in values["mac_address"]),
-        zones=await group_names(services.groups.zones, values["zone"]),
-        pools=await group_names(partial(services.groups.pools, caller=services.caller), values["pool"]),
+        mac_addresses=values["mac_address"],
+        zones=values["zone"],
+        pools=values["pool"],
         hosts=await host_names(services, values["pod"]),
         agent_names=values["agent_name"],
         states=_states(values["status"]),
@@ -97,8 +106,6 @@ async def machine_filter(services: Services, values: Values) -> MachineFilter:
 
 async def _criteria(services: Services, values: Values) -> MachineCriteria:
     """The filters that MAAS has besides, and the exclusions. Many of them find a machine that lacks what they name."""
-    zones = partial(group_names, services.groups.zones)
-    pools = partial(group_names, partial(services.groups.pools, caller=services.caller))
     return MachineCriteria(
         wanted=Traits(
             system_ids=values["system_id"],
@@ -107,6 +114,7 @@ async def _criteria(services: Services, values: Values) -> MachineCriteria:
             drivers=values["pod_type"],
             architectures=_architectures(values["arch"]),
             fabrics=values["fabrics"],
+            fabric_classes=values["fabric_classes"],
             vlans=values["vlans"],
             subnets=values["subnets"],
             power_states=_power_states(values["power_state"]),
@@ -118,15 +126,16 @@ async def _criteria(services: Services, values: Values) -> MachineCriteria:
         excluded=Traits(
             system_ids=values["not_id"] + values["not_system_id"],
             hostnames=tuple(name.lower() for name in values["not_hostname"]),
-            mac_addresses=tuple(mac.lower() for mac in values["not_mac_address"]),
+            mac_addresses=values["not_mac_address"],
             agent_names=values["not_agent_name"],
             owners=values["not_owner"],
-            zones=await zones(values["not_in_zone"]),
-            pools=await pools(values["not_in_pool"]),
+            zones=values["not_in_zone"],
+            pools=values["not_in_pool"],
             hosts=await host_names(services, values["not_pod"]),
             drivers=values["not_pod_type"],
             architectures=_architectures(values["not_arch"]),
             fabrics=values["not_fabrics"],
+            fabric_classes=values["not_fabric_classes"],
             vlans=values["not_vlans"],
             subnets=values["not_subnets"],
             states=tuple(
@@ -162,9 +171,23 @@ def names_only_ids(values: Values) -> bool:
     return bool(values["id"]) and not any(values[one.name] for one in FILTERS if one.name != "id")
 
 
+def _status_problems(values: Values) -> Problems:
+    """A status of MAAS that no machine here can have is no problem: it matches none."""
+    problems: Problems = {}
+    for field in ("status", "not_status"):
+        unknown = [one for one in values[field] if _plain(one) not in _STATUSES and _plain(one) not in _STATUS_NUMBERS]
+        if unknown:
+            problems[field] = [no_choice(one, [name.replace(" ", "_") for name in _STATUSES]) for one in unknown[:3]]
+    return problems
+
+
+def _plain(status: str) -> str:
+    return status.lower().replace("_", " ")
+
+
 def _states(statuses: tuple[str, ...]) -> tuple[MachineState, ...]:
     """The states that MAAS shows with one of these names or numbers."""
-    wanted = {status.lower().replace("_", " ") for status in statuses}
+    wanted = {_plain(status) for status in statuses}
     return tuple(state for state, (number, name) in STATUS.items() if wanted & {name.lower(), str(number)})
 
 

@@ -95,6 +95,7 @@ ANSWERS: Mapping[str, Any] = {
     "groups.pool": named({"default": POOL, "0": POOL}),
     **changed("groups", zone=ZONE, pool=POOL),
     "tags.list": (TAG,),
+    "tags.problems": (),
     "tags.read": named({"virtual": TAG}),
     "tags.create": TAG,
     "tags.update": TAG,
