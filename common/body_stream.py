@@ -38,7 +38,12 @@ class Flow:
     def stopProducing(self) -> None:  # noqa: N802  # Twisted's name
         self._open.clear()  # disconnected: the request's task is cancelled
 
+    @property
+    def is_open(self) -> bool:
+        return self._open.is_set()
+
     async def wait(self) -> None:
+        """Raises TimeoutError after `stall_s`."""
         async with asyncio.timeout(self._stall_s):
             await self._open.wait()
 

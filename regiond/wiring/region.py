@@ -150,7 +150,7 @@ def _wire_services(
             database,
             racks.calls,
             installation_id=storage.installation_id,
-            current_caller=accounts.accounts.current_caller,
+            still=accounts.accounts.still,
         ),
         adoption=machines.adoption,
         operations=machines.operations,

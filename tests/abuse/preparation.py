@@ -17,6 +17,10 @@ from tests.deployment.deployment import Deployment
 from tests.ports import free_port
 
 HOSTS = 2
+_OWN = """
+    update machine set state = 'allocated', owner_id = (select id from account where username = 'user')
+     where system_id = $1
+"""
 
 
 async def start(deployment: Deployment) -> None:
@@ -42,6 +46,7 @@ async def prepare(deployment: Deployment, *, idle_connections: int) -> Target:
         rpc_port=processes.rpc_port,
         report_port=int(processes.settings["report_port"]),
         user_key=await _user_key(deployment),
+        user_machine=await _user_machine(deployment),
         administrator_key=processes.api_key,
         rack=await _enrolled_rack(deployment),
         idle_connections=idle_connections,
@@ -56,6 +61,17 @@ async def _user_key(deployment: Deployment) -> str:
     login = request("POST", "/MAAS/accounts/authenticate/", body=body)
     key = (await exchange(deployment.processes.http_port, login, address=ADDRESS)).json()
     return ":".join(key[name] for name in ("consumer_key", "token_key", "token_secret"))
+
+
+async def _user_machine(deployment: Deployment) -> str:
+    """The system id of a machine that is switched on, and that the user owns as after an allocation."""
+    host_id = next(iter(deployment.hosts.values()))
+    machine = await deployment.post(f"vm-hosts/{host_id}/", op="compose", cores=1, memory=1024, hostname="attacked")
+    system_id = str(machine["system_id"])
+    await deployment.post(f"machines/{system_id}/", op="power_on")
+    async with deployment.connection() as db:
+        await db.execute(_OWN, system_id)
+    return system_id
 
 
 async def _enrolled_rack(deployment: Deployment) -> Credentials:

@@ -171,6 +171,18 @@ async def test_who_loses_the_role_loses_the_console(innkeeper: Deployment) -> No
         assert await ended(socket) == "You may not see this console any more."
 
 
+async def test_a_console_ends_with_its_api_key(innkeeper: Deployment) -> None:
+    system_id = await running(innkeeper)
+    ann = await as_user(innkeeper, "ann")
+    await own(innkeeper, system_id, "ann")
+    limit(innkeeper, ConsoleLimits(check_every_s=0.1))
+    async with console(ann, system_id) as socket:
+        await shown(socket, b"vm$ ")
+        (key,) = await ann.get("account/", op="list_authorisation_tokens")
+        await ann.post("account/", op="delete_authorisation_token", token_key=key["token_key"])
+        assert await ended(socket) == "You may not see this console any more."
+
+
 async def test_a_rack_that_is_lost_ends_the_console(innkeeper: Deployment) -> None:
     system_id = await running(innkeeper)
     async with console(innkeeper, system_id) as socket:

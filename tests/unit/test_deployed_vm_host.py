@@ -83,7 +83,7 @@ def test_the_guest_reports_why_it_failed(tmp_path: Path, script: str, problem: s
 
 def test_a_report_fits_into_what_a_rack_takes(tmp_path: Path) -> None:
     with region() as (url, received):
-        script = f"i=0; while [ $i -lt 300 ]; do echo '{chr(0x1F600) * 10}'; i=$((i+1)); done; exit 3"
+        script = f"i=0; while [ $i -lt 300 ]; do echo {chr(0x1F600) * 10}; i=$((i+1)); done; exit 3"
         assert run_in_guest(tmp_path, url, script) == 1
     (problem,) = received[0]["problem"]
     assert problem.endswith("It ended with status 3.")

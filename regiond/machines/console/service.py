@@ -23,7 +23,7 @@ from regiond.racks.service import HostCalls
 
 OPEN_DEADLINE_S = 40.0
 
-CurrentCaller = Callable[[int], Awaitable[Caller | None]]
+StillCaller = Callable[[Caller], Awaitable[Caller | None]]
 StillOpen = Callable[[], Awaitable[bool]]
 
 
@@ -39,14 +39,14 @@ class Consoles:
         calls: HostCalls,
         *,
         installation_id: UUID,
-        current_caller: CurrentCaller,
+        still: StillCaller,
         limits: ConsoleLimits = DEFAULT_LIMITS,
     ) -> None:
-        """`current_caller` returns the roles that an account (its id) has now; None if it may do nothing any more."""
+        """`still` returns an authenticated caller with its current roles; None once its key or account has ended."""
         self._database = database
         self._calls = calls
         self._installation_id = installation_id
-        self._current_caller = current_caller
+        self._still = still
         self.limit(limits)
 
     def limit(self, limits: ConsoleLimits) -> None:
@@ -108,7 +108,7 @@ class Consoles:
 
     async def _still_allowed(self, caller: Caller, system_id: str, still_open: StillOpen) -> bool:
         try:
-            now = await self._current_caller(caller.account_id)
+            now = await self._still(caller)
             if now is None or not await still_open():
                 return False
             await self._read(now, system_id)
