@@ -1,4 +1,4 @@
-"""Adds this machine's libvirt as a host and composes and starts a first VM on it, through the API."""
+"""Adds this machine's libvirt as a host, with a first VM if it has none, through the API."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ T = TypeVar("T")
 class FirstVm:
     """`host` and `machine` as the API returns them. `problem`: why there is no machine, or why it is not running.
 
-    `guests`: the VMs on the host as the API returns them, if there is no machine.
+    `guests`: the VMs on the host as the API returns them. `composed`: by this run; another machine was found.
     """
 
     host: dict[str, Any]
@@ -40,10 +40,17 @@ class FirstVm:
     problem: str | None = None
     guests: tuple[dict[str, Any], ...] = ()
 
+    @property
+    def guest_name(self) -> str | None:
+        """The name that the hypervisor has for the machine; None if it has no such guest."""
+        system_id = self.machine["system_id"] if self.machine else None
+        return next((one["identifier"] for one in self.guests if system_id and one["system_id"] == system_id), None)
+
 
 async def ensure(api: Api, address: str, report: Callable[[str], None]) -> FirstVm:
-    """Returns the host `local` at `address` and a machine on it, started if possible. Idempotent.
+    """Returns the host `local` at `address` and a machine on it: what is there, or else a new one, started.
 
+    A machine that is found is not changed: a person may have powered it off, or undefined it in libvirt. Idempotent.
     If the region or its rack dies meanwhile, waits for the restarted one and continues. Raises CannotRun with the
     region's message.
     """
@@ -129,39 +136,55 @@ async def _becomes(condition: Callable[[], Awaitable[bool]], deadline_s: float) 
 
 async def _ensure_once(api: Api, address: str, hostname: str, report: Callable[[str], None]) -> FirstVm:
     host = await _host(api, address, report)
-    system_id = await _machine_on(api, host["id"])
-    found, problem = system_id, None
+    machine, problem = await _machine_on(api, host["id"]), None
+    composed = machine is None or machine["hostname"] == hostname  # also by an attempt that an outage interrupted
     try:
-        system_id = system_id or await _compose(api, host, hostname, report)
-        await _power_on(api, system_id)
+        if composed:
+            await _power_on(api, machine["system_id"] if machine else await _compose(api, host, hostname, report))
+        else:
+            await _refresh(api, host)  # a person may have changed or undefined it since the last run
     except InnkeeperError as error:
         if await _is_outage(error, lambda: rack_is_connected(api)):
             raise
         problem = str(error)  # no capacity, for example: the rest works without a VM
-    machine = await _get(api, f"machines/{system_id}/") if system_id else None
-    composed = machine is not None and (found is None or machine["hostname"] == hostname)
-    host = await _get(api, f"vm-hosts/{host['id']}/")
-    guests = () if machine else [one for one in await _get(api, "virtual-machines/") if one["bmc_id"] == host["id"]]
-    return FirstVm(host=host, machine=machine, composed=composed, problem=problem, guests=tuple(guests))
+    machine = await _machine_on(api, host["id"])
+    guests = [one for one in await _get(api, "virtual-machines/") if one["bmc_id"] == host["id"]]
+    return FirstVm(
+        host=await _get(api, f"vm-hosts/{host['id']}/"),
+        machine=machine,
+        composed=composed and machine is not None,
+        problem=problem,
+        guests=tuple(guests),
+    )
 
 
 async def _host(api: Api, address: str, report: Callable[[str], None]) -> dict[str, Any]:
     for host in await _get(api, "vm-hosts/"):
         parameters = await _get(api, f"vm-hosts/{host['id']}/", op="parameters")
-        if host["type"] == "virsh" and parameters["power_address"] == address:
+        if parameters.get("power_address") == address:
             break
     else:
         report(f"Adding this machine's libvirt, {address}, as the host '{HOST}'.")
         fields = [("type", "virsh"), ("power_address", address), ("name", HOST)]
         host = (await api.send("POST", "vm-hosts/", body=Body(fields=fields))).json()
     if not host["architectures"]:  # added but not discovered: a refresh discovers it or reports the reason
-        host = (await api.send("POST", f"vm-hosts/{host['id']}/", query=[("op", "refresh")], body=Body())).json()
+        host = await _refresh(api, host)
     return dict(host)
 
 
-async def _machine_on(api: Api, host_id: int) -> str | None:
+async def _refresh(api: Api, host: dict[str, Any]) -> Any:
+    return (await api.send("POST", f"vm-hosts/{host['id']}/", query=[("op", "refresh")], body=Body())).json()
+
+
+async def _machine_on(api: Api, host_id: int) -> dict[str, Any] | None:
+    """Returns the first machine on the host, one whose guest exists if possible; None without a machine."""
     on_host = [m for m in await _get(api, "machines/") if m.get("pod") and m["pod"]["id"] == host_id]
-    return str(on_host[0]["system_id"]) if on_host else None
+    return min(on_host, key=is_missing, default=None)
+
+
+def is_missing(machine: dict[str, Any]) -> bool:
+    """Whether the last refresh of its host did not list the machine's guest."""
+    return bool(machine["status_name"] == "Missing")
 
 
 async def _compose(api: Api, host: dict[str, Any], hostname: str, report: Callable[[str], None]) -> str:

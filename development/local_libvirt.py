@@ -65,9 +65,10 @@ async def ensure(paths: RunPaths, started: AsyncExitStack, report: Callable[[str
     )
 
 
-async def domain_type(address: str, name: str) -> str:
-    """Returns the type of the domain `name`: `kvm`, or `qemu` for emulation. Raises CannotRun if it does not exist."""
-    return ET.fromstring(await _virsh(address, "dumpxml", name)).get("type", "")  # noqa: S314 - from our own libvirtd
+async def domain_type(address: str, name: str) -> str | None:
+    """Returns the type of the domain `name`: `kvm`, or `qemu` for emulation; None if it does not exist."""
+    code, output, _ = await run("virsh", "--connect", address, "dumpxml", name)
+    return ET.fromstring(output).get("type") if code == 0 else None  # noqa: S314 - from our own libvirtd
 
 
 async def marked(address: str, names: Iterable[str]) -> tuple[str, ...]:

@@ -86,12 +86,18 @@ def _vm_lines(outcome: Outcome) -> list[str]:
     machine, problem = outcome.vm.machine, outcome.vm.problem
     if machine is None:
         return [f"none: {problem}", *held_capacity.lines(*_holding(outcome), others=outcome.others)[0]]
-    how = "composed and started" if outcome.vm.composed else "found"
-    lines = [
-        f"{machine['hostname']} ({machine['system_id']}): {how}, power {machine['power_state']}",
-        f"{machine['cpu_count']} core, {machine['memory']} MiB memory; {_emulation(outcome.domain_type)}",
-    ]
-    return [*lines, f"not running: {problem}"] if problem else lines
+    name = f"{machine['hostname']} ({machine['system_id']})"
+    if first_vm.is_missing(machine):
+        return [f"{name}: libvirt has no such domain any more", _removal(outcome, machine)]
+    how = ("composed" if problem else "composed and started") if outcome.vm.composed else "found"
+    size = f"{machine['cpu_count']} core, {machine['memory']} MiB memory"
+    kind = f"; {_emulation(outcome.domain_type)}" if outcome.domain_type else ""
+    lines = [f"{name}: {how}, power {machine['power_state']}", f"{size}{kind}"]
+    return [*lines, f"not {'running' if outcome.vm.composed else 'refreshed'}: {problem}"] if problem else lines
+
+
+def _removal(outcome: Outcome, machine: dict[str, Any]) -> str:
+    return f"remove it: {outcome.programs / 'innkeeper'} machine delete {machine['system_id']}"
 
 
 def _holding(outcome: Outcome) -> tuple[dict[str, Any], Iterable[dict[str, Any]], dict[str, int]]:

@@ -75,7 +75,7 @@ async def _start(paths: RunPaths, started: AsyncExitStack) -> Outcome:
     api = Api(url, paths.key_file.read_text(encoding="ascii").strip())
     await _rack(paths, supervisor, environment, api)
     vm = await first_vm.ensure(api, libvirt.address, say)
-    kind = await local_libvirt.domain_type(libvirt.address, vm.machine["hostname"]) if vm.machine else None
+    kind = await local_libvirt.domain_type(libvirt.address, vm.guest_name) if vm.guest_name else None
     foreign = [guest["identifier"] for guest in vm.guests if guest["system_id"] is None]
     others = await local_libvirt.marked(libvirt.address, foreign)
     folder = program_link.folder_of(os.environ, is_root=os.geteuid() == 0)

@@ -190,6 +190,29 @@ async def test_a_stopped_or_killed_run_leaves_the_vm_and_the_next_finds_it(tmp_p
     assert dev_run.leftovers() == []
 
 
+async def test_a_run_starts_with_a_vm_that_virsh_stopped_or_undefined(tmp_path: Path) -> None:
+    dev_run = DevRun(state=tmp_path / "state")
+    run = await dev_run.start()
+    try:
+        name = dev_run.guest()
+        virsh("destroy", name)
+        await stop(run)
+        run = await dev_run.start()
+        assert "found, power off" in dev_run.output
+        assert name not in virsh("list", "--name").split()
+
+        virsh("undefine", name, "--remove-all-storage")
+        await stop(run)
+        run = await dev_run.start()
+        assert f"{name} (" in dev_run.output
+        assert "libvirt has no such domain any more" in dev_run.output
+    finally:
+        try:
+            dev_run.remove_guests()
+        finally:
+            await stop(run)
+
+
 async def test_a_region_killed_while_the_first_vm_is_added_delays_it(tmp_path: Path) -> None:
     dev_run = DevRun(state=tmp_path / "state")
     run = await dev_run.launch()

@@ -40,6 +40,7 @@ HOST: dict[str, Any] = {
 MACHINE: dict[str, Any] = {
     "hostname": "first-ab12",
     "system_id": "k3xq7a",
+    "status_name": "Ready",
     "cpu_count": 1,
     "memory": 1024,
     "power_state": "on",
@@ -205,9 +206,24 @@ def test_the_report_says_why_there_is_no_running_vm(tmp_path: Path) -> None:
     none = outcome(tmp_path, vm=FirstVm(host=HOST, machine=None, problem="needs 1 core, 0 free"), domain_type=None)
     assert "VM       none: needs 1 core, 0 free" in report.report(none)
     assert report.farewell(none) == "Stopping."
-    off = outcome(tmp_path, vm=FirstVm(host=HOST, machine={**MACHINE, "power_state": "off"}, problem="no network"))
-    assert "found, power off" in report.report(off)
+    machine = {**MACHINE, "power_state": "off"}
+    off = outcome(tmp_path, vm=FirstVm(host=HOST, machine=machine, composed=True, problem="no network"))
+    assert "composed, power off" in report.report(off)
     assert "not running: no network" in report.report(off)
+
+
+def test_the_report_says_that_a_found_vm_is_as_it_was_before(tmp_path: Path) -> None:
+    found = outcome(tmp_path, vm=FirstVm(host=HOST, machine=MACHINE, problem="host local cannot be reached"))
+    assert "found, power on" in report.report(found)
+    assert "not refreshed: host local cannot be reached" in report.report(found)
+
+
+def test_a_vm_that_libvirt_lacks_is_reported_with_the_command_for_it(tmp_path: Path) -> None:
+    missing = FirstVm(host=HOST, machine={**MACHINE, "status_name": "Missing"})
+    text = report.report(outcome(tmp_path, vm=missing, domain_type=None))
+    assert "first-ab12 (k3xq7a): libvirt has no such domain any more" in text
+    assert "remove it: .venv/bin/innkeeper machine delete k3xq7a" in text
+    assert "domain type" not in text
 
 
 def test_the_report_says_why_vms_lack_the_libvirt_network(tmp_path: Path) -> None:
