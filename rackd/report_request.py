@@ -1,4 +1,4 @@
-"""Which requests the report port answers: decided by method, path and headers, before any body is read. Pure."""
+"""Decides which requests the report port answers: by method, path and headers, before a body is read. Pure."""
 
 from __future__ import annotations
 
