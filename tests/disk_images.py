@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,13 @@ def qcow2(path: Path, *options: str, size: str = "64M", data: bytes = b"") -> by
         run = ["qemu-img", "create", "-q", "-f", "qcow2", *options, str(path), size]
     subprocess.run(run, check=True, capture_output=True)
     return path.read_bytes()
+
+
+def overlay_head(base: Path | str, *, size_bytes: int = 64 * MIB) -> bytes:
+    """Returns the first 64 KiB of a qcow2 image, version 2, that names `base` as its backing file."""
+    path = str(base).encode()
+    header = struct.pack(">4sIQIIQIIQQIIQ", b"QFI\xfb", 2, 72, len(path), 16, size_bytes, 0, 1, 65536, 0, 0, 0, 0)
+    return (header + path).ljust(65536, b"\0")
 
 
 async def declare(deployment: Deployment, data: bytes, **fields: Any) -> Any:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from attrs import define, evolve, field
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from common.discovery import Discovery
+from common.host_identity import identity_fingerprint
 from common.libvirt_address import parse
 from common.simulated_address import SimulatedAddress
 from common.values import DriverType, HostAccess, PeerIdentity
 from rackd.drivers.contract import Driver
-from rackd.drivers.libvirt.connection.ssh import fingerprint
 from rackd.drivers.registry import DriverRegistry
 from rackd.drivers.simulated.driver import SimulatedDriver
 from rackd.drivers.simulated.fault_injection import FaultInjector, FaultSequences
@@ -25,8 +25,9 @@ LOCAL = "local"  # the name of the host behind addresses without one
 
 
 def random_key() -> str:
-    """Returns a text in the form of an SSH host key."""
-    return f"ssh-ed25519 {base64.b64encode(secrets.token_bytes(51)).decode()}"
+    """Returns an SSH host key."""
+    public = Ed25519PrivateKey.generate().public_key()
+    return public.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
 
 
 @define(kw_only=True)
@@ -55,7 +56,7 @@ class FakeKvms:
         if not parse(access.address).needs_ssh_key:
             return None
         key = self._host(access).key
-        return PeerIdentity(kind="ssh-host-key", fingerprint=fingerprint(key), material=key)
+        return PeerIdentity(kind="ssh-host-key", fingerprint=identity_fingerprint(key), material=key)
 
     def open(self, access: HostAccess) -> Driver:
         host = self._host(access)

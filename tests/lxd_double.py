@@ -90,6 +90,7 @@ class FakeLxds:
         self.servers = {server.name: server for server in servers}
         self.aliases: dict[str, str] = {}  # additional names of a server
         self.claims: dict[str, str] = {}  # fingerprints that are not those of the servers' certificates
+        self.additions: dict[str, str] = {}  # what a rack reports after the servers' certificates
 
     def add(self, *servers: FakeLxd) -> FakeLxds:
         self.servers |= {server.name: server for server in servers}
@@ -98,7 +99,8 @@ class FakeLxds:
     def identify(self, access: HostAccess) -> PeerIdentity:
         server = self.server(access)
         claimed = self.claims.get(server.name, server.fingerprint)
-        return PeerIdentity(kind="TLS certificate", fingerprint=claimed, material=server.certificate_pem)
+        material = server.certificate_pem + self.additions.get(server.name, "")
+        return PeerIdentity(kind="TLS certificate", fingerprint=claimed, material=material)
 
     def open(self, access: HostAccess) -> Driver:
         return FakeLxdDriver(self.server(access), access, self.simulated(access))

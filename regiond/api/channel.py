@@ -18,6 +18,7 @@ from zope.interface import implementer
 from regiond.api.dispatch import ANONYMOUS_BODY_BYTES
 from regiond.api.replies import Reply, text_reply
 from regiond.api.request_body import MAX_BODY_BYTES
+from regiond.api.urls import merged_slashes
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -25,6 +26,8 @@ HANDSHAKE_S = 10.0  # from the connection to the end of the TLS handshake, howev
 HEADERS_S = 20.0  # from the first byte of a request to the end of its headers, however slowly they arrive
 BODY_S = 120.0  # from there to the end of the body
 ADMIT_S = 10.0
+HEALTH_S = 10.0  # of a connection beyond the limit, with the answer to its health check
+HEALTH_PATH = b"/healthz/"
 MAX_HEADERS_BYTES = 64 * 1024  # of one line, and of all of a request; a little more than a signature may have
 
 # Of a request with its headers, and its target: None if they name a caller who may log in, else the answer.
@@ -100,8 +103,12 @@ class LimitedChannel(HTTPChannel):
 
         Idempotent. The request ends the connection when it has all of the body, and the body's deadline at the latest.
         """
+        self.refuse(_LONG_BODY)
+
+    def refuse(self, reply: Reply) -> None:
+        """Answers the request that is arriving before its end, which ends the connection. Idempotent."""
         if self.transport is not None and not self.has_refused:
-            self.transport.write(_closing(_LONG_BODY, self._headers))
+            self.transport.write(_closing(reply, self._headers))
         self.has_refused = True
 
     def pause_reading(self) -> None:
@@ -186,6 +193,43 @@ class LimitedChannel(HTTPChannel):
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self.end)
+
+
+class HealthChannel(LimitedChannel):
+    """A connection beyond the limit, for one health check without a body: any other request is answered 503.
+
+    It is reserved until its deadline, or until another one needs the place before this one has sent its request.
+    """
+
+    def __init__(
+        self, refuses_body: RefusesBody, on_end: Callable[[LimitedChannel], None], headers: Mapping[str, str]
+    ) -> None:
+        LimitedChannel.__init__(self, refuses_body, on_end, headers)
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connectionMade(self) -> None:  # noqa: N802  # Twisted's name
+        self._deadline = asyncio.get_running_loop().call_later(HEALTH_S, self._end_late)
+        LimitedChannel.connectionMade(self)
+
+    def allHeadersReceived(self) -> None:  # noqa: N802  # Twisted's name
+        """Without the login that a long body needs."""
+        if self.length != 0 or not merged_slashes(self._path).startswith(HEALTH_PATH):
+            self.refuse(_TOO_MANY)
+        HTTPChannel.allHeadersReceived(self)
+
+    def checkPersistence(self, request: Any, version: bytes) -> bool:  # noqa: N802  # Twisted's name
+        request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+        return False
+
+    def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008, N802  # Twisted's
+        if self._deadline is not None:
+            self._deadline.cancel()
+        LimitedChannel.connectionLost(self, reason)
+
+    def _end_late(self) -> None:
+        if self.is_idle:
+            self.refuse(_TOO_MANY)
+        self.end()
 
 
 class _Refusal(protocol.Protocol):

@@ -23,8 +23,8 @@ from regiond.api.dispatch import Api
 from regiond.api.endpoint import Resource
 from regiond.api.replies import Reply, text_reply
 from regiond.api.request import ApiRequest
-from regiond.api.site_request import SiteRequest, header, merged_slashes
-from regiond.api.urls import BASE
+from regiond.api.site_request import SiteRequest, header
+from regiond.api.urls import BASE, merged_slashes
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

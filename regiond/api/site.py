@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import structlog
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from twisted.web.server import Site
 
 from common.open_connections import ConnectionLimits, OpenConnections
 from common.rate_limit import RateLimiter
 from common.report_url import without_secret
-from regiond.api.channel import LimitedChannel, refusal
+from regiond.api.channel import HealthChannel, LimitedChannel, refusal
 from regiond.api.describe import description_hash
 from regiond.api.dispatch import Api
 from regiond.api.endpoint import SiteInfo
@@ -28,6 +28,7 @@ from regiond.request_limits import RequestLimits
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 REFUSAL_LOG_EVERY_S = 60.0  # for one address
+HEALTH_CONNECTIONS, HEALTH_CONNECTIONS_PER_ADDRESS = 20, 4  # beyond the limits of the others
 
 
 @frozen(kw_only=True)
@@ -51,19 +52,27 @@ class ApiSite(Site):
         self.adapter = adapter
         self.connections = OpenConnections(options.connections)
         self.options = options  # its requests read them
+        self._health_connections = OpenConnections(
+            evolve(options.connections, total=HEALTH_CONNECTIONS, per_address=HEALTH_CONNECTIONS_PER_ADDRESS)
+        )
         self._refusals = RateLimiter(every_s=REFUSAL_LOG_EVERY_S)
-        # Twisted calls it for each connection.
-        self.protocol = lambda: LimitedChannel(adapter.refuses_body, self.connections.remove, adapter.headers)  # type: ignore[method-assign, assignment, return-value]  # the generic channel only adds HTTP/2
 
     def buildProtocol(self, addr: Any) -> Any:  # noqa: N802  # Twisted's name
-        """Serves the connection if there is room for it."""
+        """Serves the connection if there is room for it; a few more are served if they ask for the region's health."""
         host = getattr(addr, "host", "")
-        if not self.connections.has_room(host):
-            if self._refusals.allow(host):
-                log.warning("connection_refused", address=host, open=len(self.connections))
-            return refusal(self.adapter.headers)
+        if self.connections.has_room(host):
+            return self._served(addr, host, LimitedChannel, self.connections)
+        if self._refusals.allow(host):
+            log.warning("connection_refused", address=host, open=len(self.connections))
+        if self._health_connections.has_room(host):
+            return self._served(addr, host, HealthChannel, self._health_connections)
+        return refusal(self.adapter.headers)
+
+    def _served(self, addr: Any, host: str, kind: type[LimitedChannel], counted: OpenConnections) -> LimitedChannel:
+        # What Twisted calls for the connection. Its generic channel only adds HTTP/2.
+        self.protocol = partial(kind, self.adapter.refuses_body, counted.remove, self.adapter.headers)  # type: ignore[method-assign, assignment]
         channel: LimitedChannel = Site.buildProtocol(self, addr)
-        self.connections.add(channel, host)
+        counted.add(channel, host)
         return channel
 
     def log(self, request: Any) -> None:

@@ -14,11 +14,11 @@ from twisted.web.server import Request
 from regiond.api.forwarding import Sender, TrustedProxies, is_host
 from regiond.api.replies import TEXT_UTF8
 from regiond.api.request_body import MAX_BODY_BYTES
+from regiond.api.urls import merged_slashes
 
 if TYPE_CHECKING:
     from regiond.api.channel import LimitedChannel
 
-_SLASHES = re.compile(rb"/{2,}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
@@ -101,15 +101,6 @@ class SiteRequest(Request):
         if not self.path.startswith(b"/"):
             return 400, "Bad Request: the path does not begin with a slash."
         return None
-
-
-def merged_slashes(target: bytes) -> bytes:
-    """Replaces each run of `/` in the path of a target by one; the query stays as it is.
-
-    Some clients join URLs with an empty part (`subnets//5/`). MAAS and most proxies merge them too.
-    """
-    path, question_mark, query = target.partition(b"?")
-    return _SLASHES.sub(b"/", path) + question_mark + query
 
 
 def header(request: Request, name: str) -> str | None:

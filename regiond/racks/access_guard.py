@@ -6,8 +6,6 @@ or reaches another server at its address, never receives its secrets.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from typing import Protocol
 from uuid import UUID
 
@@ -15,7 +13,8 @@ import structlog
 from attrs import evolve
 
 from common.certificates import fingerprint, load_certificate
-from common.errors import DeadlineExceeded, HostUnreachable, InnkeeperError, PeerChanged, Unsupported
+from common.errors import DeadlineExceeded, HostUnreachable, InnkeeperError, NotTrusted, PeerChanged, Unsupported
+from common.host_identity import check_pin, identity_fingerprint
 from common.rpc.host_commands import HOST_IDENTIFY, NOTHING_BEGAN, HostCall, TrustCall
 from common.rpc.link import Link
 from common.values import HostAccess, PeerIdentity
@@ -52,8 +51,9 @@ class AccessGuard:
         """Returns when the rack may be sent the request. Raises NotServed, or why the rack does not reach the host.
 
         Errors of the first contact have `NOTHING_BEGAN` in their details. Raises PeerChanged if the host presents
-        another identity to the rack than the pinned one.
+        another identity to the rack than the pinned one, and NotTrusted if the pin is not exactly one identity.
         """
+        _check_pin(request.access)
         if await self.holds(rack_id, host_id, request):
             return
         sent = sent_credentials(request)
@@ -94,6 +94,7 @@ async def greet(link: Link, access: HostAccess) -> None:
     The rack is told neither a credential nor the pinned identity. Raises PeerChanged, and HostUnreachable if nothing
     is presented in time; a host that presents nothing by its nature, such as a local socket, passes.
     """
+    _check_pin(access)
     try:
         call = HostCall(access=without_secrets(access))
         presented = await link.call(HOST_IDENTIFY, call, deadline_s=GREETING_DEADLINE_S)
@@ -113,22 +114,23 @@ def without_secrets(access: HostAccess) -> HostAccess:
     return evolve(access, credentials={}, pinned=None)
 
 
+def _check_pin(access: HostAccess) -> None:
+    if access.pinned is None:
+        return
+    try:
+        check_pin(access.address, access.pinned)
+    except NotTrusted as error:
+        raise _began_nothing(error) from error
+
+
 def _check_identity(access: HostAccess, presented: PeerIdentity, rack: str) -> None:
-    if access.pinned is None or presented.material.strip() == access.pinned.strip():
+    if access.pinned is None or presented.material == access.pinned:
         return
     raise PeerChanged(
         f"{access.address} presents {presented.fingerprint} to the rack {rack} instead of the pinned "
-        f"{pinned_fingerprint(access.pinned)}. Nothing secret was sent.",
+        f"{identity_fingerprint(access.pinned)}. Nothing secret was sent.",
         presented=presented.fingerprint,
     )
-
-
-def pinned_fingerprint(pinned: str) -> str:
-    """Returns the fingerprint of a pinned certificate (hex) or SSH host key (`SHA256:…`), as `PeerIdentity` has it."""
-    if "-----BEGIN" in pinned:
-        return fingerprint(load_certificate(pinned))
-    digest = hashlib.sha256(base64.b64decode(pinned.split()[1])).digest()
-    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
 def _began_nothing(error: InnkeeperError) -> InnkeeperError:

@@ -6,14 +6,12 @@ itself (machine, size, guest) before anything is written.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from typing import Any
 
-from common.certificates import fingerprint, load_certificate
 from common.deployment_spec import HostImage
 from common.errors import InvalidRequest
 from common.guest_spec import GuestSpec
+from common.host_identity import identity_fingerprint
 from common.phrases import number_of
 from common.rpc.host_commands import ComposeCall, FindImageCall, FoundGuest, GuestCall, HostCall, MarkerCall
 from common.values import Guest, OwnershipMarker, PeerIdentity
@@ -47,23 +45,13 @@ def _wrong_image(beginning: str, found: HostImage) -> str | None:
 
 def _wrong_fingerprint(presented: PeerIdentity) -> str | None:
     """The certificate or key is compared when the host is called, the fingerprint when it is recognized."""
-    found = _fingerprint_of(presented.material)
-    if found is None:
-        return f"its {presented.kind} is malformed"
+    try:
+        found = identity_fingerprint(presented.material)
+    except InvalidRequest as error:
+        return f"its {presented.kind} cannot be pinned: {error.message}"
     if found != presented.fingerprint:
         return f"the fingerprint of its {presented.kind} is {found}, not {presented.fingerprint}"
     return None
-
-
-def _fingerprint_of(material: str) -> str | None:
-    """SHA-256 of a PEM certificate in hex, or of an SSH host key as ssh-keygen prints it."""
-    try:
-        if material.startswith("-----BEGIN"):
-            return fingerprint(load_certificate(material))
-        digest = hashlib.sha256(base64.b64decode(material.split()[1], validate=True)).digest()
-    except (InvalidRequest, ValueError, IndexError):
-        return None
-    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
 def _wrong_marker(expected: OwnershipMarker, guest: Guest) -> str | None:

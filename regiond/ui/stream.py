@@ -6,13 +6,16 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Protocol
 
-from common.errors import DatabaseUnavailable, InnkeeperError
+from common.errors import DatabaseUnavailable, InnkeeperError, TooManyAttempts
+from regiond.api import errors
 from regiond.api.event_stream import EVENT_STREAM, LONGEST_S, STREAM_HEADERS
 from regiond.api.replies import Reply
 from regiond.caller import Caller
 from regiond.events.model import Changes
+from regiond.ui.open_streams import OpenStreams
 from regiond.ui.page import Page, Visit
 
 ALIVE_EVERY_S = 15.0  # a comment, so that proxies keep the connection, and a look whether the session still is
@@ -36,36 +39,55 @@ class Sessions(Protocol):
 
 def stream_page(feed: Feed, sessions: Sessions) -> Page:
     """The page that browsers read for ever."""
+    streams = OpenStreams()
 
     async def stream(visit: Visit) -> Reply:
         if feed.is_interrupted:
             raise DatabaseUnavailable("The region has lost its connection to the database, which tells it of changes.")
         position = visit.request.last_event_id or visit.request.option("after") or feed.position
-        chunks = _events(feed, sessions, visit, position)
+        events = _events(feed, sessions, visit, position, streams)
+        try:
+            first = await anext(events)  # counted from now on
+        except TooManyAttempts as error:
+            return errors.reply_for(error)
+        chunks = _all(first, events)
         return Reply(status=200, content_type=EVENT_STREAM, headers=STREAM_HEADERS, chunks=chunks)
 
     return Page(path="stream", handle=stream)
 
 
-async def _events(feed: Feed, sessions: Sessions, visit: Visit, position: str) -> AsyncGenerator[bytes, None]:
-    """Ends when the session or the connection to the database does, when the region stops, and after LONGEST_S."""
-    caller, ends_at = visit.caller, time.monotonic() + LONGEST_S
-    yield b"retry: 2000\n\n" + _event("position", position or feed.position)
-    while not (feed.is_closed or feed.is_interrupted) and time.monotonic() < ends_at:
-        if await feed.wait(position, timeout_s=ALIVE_EVERY_S):
-            await asyncio.sleep(COLLECT_S)
-            changes = feed.since(position, caller)
-            position = changes.position
-            if changes.is_gap:
-                yield _event("reload", position)
-            elif changes.topics:
-                yield _event("changed", position, json.dumps(changes.topics))
-            continue
-        found = await _still(sessions, visit)
-        if found is None:
-            return
-        caller = found
-        yield b": alive\n\n"
+async def _all(first: bytes, events: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(events):
+        yield first
+        async for event in events:
+            yield event
+
+
+async def _events(
+    feed: Feed, sessions: Sessions, visit: Visit, position: str, streams: OpenStreams
+) -> AsyncGenerator[bytes, None]:
+    """Ends when the session or the connection to the database does, when the region stops, and after LONGEST_S.
+
+    Raises TooManyAttempts at once if the account has too many.
+    """
+    with streams.place(visit.caller):
+        caller, ends_at = visit.caller, time.monotonic() + LONGEST_S
+        yield b"retry: 2000\n\n" + _event("position", position or feed.position)
+        while not (feed.is_closed or feed.is_interrupted) and time.monotonic() < ends_at:
+            if await feed.wait(position, timeout_s=ALIVE_EVERY_S):
+                await asyncio.sleep(COLLECT_S)
+                changes = feed.since(position, caller)
+                position = changes.position
+                if changes.is_gap:
+                    yield _event("reload", position)
+                elif changes.topics:
+                    yield _event("changed", position, json.dumps(changes.topics))
+                continue
+            found = await _still(sessions, visit)
+            if found is None:
+                return
+            caller = found
+            yield b": alive\n\n"
 
 
 async def _still(sessions: Sessions, visit: Visit) -> Caller | None:

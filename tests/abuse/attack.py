@@ -19,6 +19,7 @@ class Target:
     rpc_port: int
     report_port: int  # of the rack, which guests reach
     user_key: str = field(repr=False)  # of an account that may use one pool
+    user_cookie: str = field(repr=False)  # of a session of this account
     user_machine: str  # the system id of a machine that this account owns, switched on
     administrator_key: str = field(repr=False)  # of the person who adds a hostile hypervisor
     rack: Credentials  # of a rack that is enrolled for a zone without hosts

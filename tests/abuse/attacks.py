@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.abuse import consoles, hypervisors, large_bodies, logins, report_forms, rpc_strangers, slow_http
+from tests.abuse import (
+    consoles,
+    hypervisors,
+    large_bodies,
+    logins,
+    page_streams,
+    report_forms,
+    rpc_strangers,
+    slow_http,
+)
 from tests.abuse.attack import Attack
 from tests.abuse.hostile_headers import HostileHeaders
 from tests.abuse.rpc_rack import RackFlood
@@ -15,6 +24,7 @@ ATTACKS: Sequence[Attack] = (
     HostileHeaders(),
     *logins.ATTACKS,
     *consoles.ATTACKS,
+    *page_streams.ATTACKS,
     *report_forms.ATTACKS,
     *rpc_strangers.ATTACKS,
     RackFlood(),

@@ -91,12 +91,17 @@ async def exchange(port: int, data: bytes, *, address: str, deadline_s: float = 
         return Answer(CLOSED)
 
 
+async def read_head(reader: asyncio.StreamReader) -> str:
+    """The status of an answer, whose body is yet to come; CLOSED without one."""
+    head = await _until_end_of_head(reader)
+    return head.split(b" ", 2)[1].decode("ascii", "replace") if head.startswith(b"HTTP/1.1 ") else CLOSED
+
+
 async def read_answer(reader: asyncio.StreamReader) -> Answer:
     """Reads until the region ends the connection; a later loss does not change a status that has arrived."""
-    head = await _until_end_of_head(reader)
-    if not head.startswith(b"HTTP/1.1 "):
+    status = await read_head(reader)
+    if status == CLOSED:
         return Answer(CLOSED)
-    status = head.split(b" ", 2)[1].decode("ascii", "replace")
     try:
         return Answer(status, await reader.read(_MAX_ANSWER_BYTES))
     except ConnectionError:

@@ -14,6 +14,7 @@ from tests.abuse.attack import Target
 from tests.abuse.good_client import ADDRESS
 from tests.abuse.http_wire import exchange, request
 from tests.deployment.deployment import Deployment
+from tests.integration.web_client import WebClient
 from tests.ports import free_port
 
 HOSTS = 2
@@ -41,11 +42,14 @@ async def prepare(deployment: Deployment, *, idle_connections: int) -> Target:
     for number in range(HOSTS):
         await deployment.add_simulated(f"sim-{number}", cores=1000, memory_mib=1024**2, storage_gb=100_000)
     processes = deployment.processes
+    password = secrets.token_hex(12)
+    await deployment.post("users/", username="user", password=password, is_superuser="false")
     return Target(
         http_port=processes.http_port,
         rpc_port=processes.rpc_port,
         report_port=int(processes.settings["report_port"]),
-        user_key=await _user_key(deployment),
+        user_key=await _user_key(processes.http_port, password),
+        user_cookie=await _user_cookie(processes.http_port, password),
         user_machine=await _user_machine(deployment),
         administrator_key=processes.api_key,
         rack=await _enrolled_rack(deployment),
@@ -53,14 +57,20 @@ async def prepare(deployment: Deployment, *, idle_connections: int) -> Target:
     )
 
 
-async def _user_key(deployment: Deployment) -> str:
-    """The key of a new user, who gets it by name and password."""
-    password = secrets.token_hex(12)
-    await deployment.post("users/", username="user", password=password, is_superuser="false")
+async def _user_key(port: int, password: str) -> str:
+    """The key of the user, who gets it by name and password."""
     body = urlencode({"username": "user", "password": password}).encode()
     login = request("POST", "/MAAS/accounts/authenticate/", body=body)
-    key = (await exchange(deployment.processes.http_port, login, address=ADDRESS)).json()
+    key = (await exchange(port, login, address=ADDRESS)).json()
     return ":".join(key[name] for name in ("consumer_key", "token_key", "token_secret"))
+
+
+async def _user_cookie(port: int, password: str) -> str:
+    """The cookie of a session of the user."""
+    client = WebClient(port)
+    await client.log_in("user", password)
+    ((name, value),) = client.cookies.items()
+    return f"{name}={value}"
 
 
 async def _user_machine(deployment: Deployment) -> str:

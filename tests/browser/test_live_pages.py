@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
+from regiond.ui import open_streams
 from tests.browser.visitor import Visitor
 from tests.deployment.deployment import Deployment
 
@@ -93,3 +94,16 @@ async def test_a_change_leaves_the_other_rows_as_they_are(admin: Visitor, fleet:
     await fleet.compose(fleet.hosts["birch"], hostname="late-1", memory=1024)
     await expect(admin.page.locator("#vms")).to_contain_text("late-1")
     assert await admin.page.is_checked(tick)
+
+
+async def test_a_page_too_many_says_so_and_becomes_live_later(
+    admin: Visitor, fleet: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_streams, "MAX_PER_ACCOUNT", 0)
+    admin.expected_statuses.add(429)
+    await admin.go("vms")
+    await expect(admin.page.locator("#live-state")).to_contain_text("Not live since")
+    await fleet.compose(fleet.hosts["birch"], hostname="late-1", memory=1024)
+    await expect(admin.page.locator("#vms")).to_contain_text("late-1")
+    monkeypatch.undo()
+    await expect(admin.page.locator("#live-state")).to_have_text("Live", timeout=20_000)

@@ -8,7 +8,10 @@ from tests.abuse.preparation import start
 from tests.abuse.run import Pace, observe
 from tests.deployment.deployment import Deployment
 
-CHOSEN = ("slow-bodies", "idle-connections", "bodies-of-a-user", "headers", "logins", "rpc-rack", "lxd-redirect")
+CHOSEN = (
+    "slow-bodies", "idle-connections", "bodies-of-a-user", "headers", "logins", "page-streams", "rpc-rack",
+    "lxd-redirect",
+)  # fmt: skip
 # No warm-up, and a calm just longer than the pause between two composes: latencies are hardly judged here.
 PACE = Pace(warm_up_s=0.0, calm_s=0.6, pause_s=0.1, attack_s=1.0, idle_connections=1000, repetitions_s=0.0)
 # CI machines are shared, and ten seconds of a busy one say nothing. What takes 30 s is a failure of the client.

@@ -18,7 +18,7 @@ from regiond.api.dispatch import ANONYMOUS_BODY_BYTES
 from regiond.api.klein_adapter import REFUSAL_DELAY_S
 from regiond.api.registry import SERVED
 from regiond.api.request_body import MAX_BODY_BYTES
-from regiond.api.site import SiteOptions
+from regiond.api.site import HEALTH_CONNECTIONS, SiteOptions
 from regiond.request_limits import BURST_S, LONG_BODY_BYTES_PER_S, RequestLimits
 from tests.integration.test_api_http import BASE, Client, HeldCall, serve
 from tests.unit.answers.accounts import ADMIN_KEY
@@ -156,17 +156,66 @@ async def test_an_idle_connection_ends_when_there_are_too_many(client: Client) -
         assert await oldest.read() == b""
 
 
-async def test_one_connection_too_many_is_refused_by_the_region(client: Client) -> None:
+@asynccontextmanager
+async def all_busy(client: Client) -> AsyncIterator[None]:
+    """A request that waits on each connection that the region serves."""
     client.api.answers["groups.zones"] = HeldCall(())
     async with AsyncExitStack() as held:
         for _ in range(3):
             read = client.encode("GET", f"{BASE}zones/", body=b"", signed=True, host="r")
             await held.enter_async_context(connected(client, read))
         await eventually(lambda: len(client.api.done()) == 3)
-        async with connected(client) as (reader, _):
-            answer = await reader.read()
-    assert answer.startswith(b"HTTP/1.1 503 ")
-    assert is_of_the_region(answer)
+        yield
+
+
+async def test_one_connection_too_many_is_refused_by_the_region(client: Client) -> None:
+    read = client.encode("GET", f"{BASE}zones/", body=b"", signed=True, host="r")
+    async with all_busy(client):
+        for data in (read, client.encode("POST", PATH, body=LONG, signed=True, host="r")):
+            async with connected(client, data) as (reader, _):
+                answer = await reader.read()
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert answer.count(b"HTTP/1.1 ") == 1
+            assert is_of_the_region(answer)
+
+
+async def test_health_is_answered_when_all_connections_are_taken(client: Client) -> None:
+    async with all_busy(client):
+        for path, body in (("live", b"live"), ("ready", b"ready")):
+            for data in (
+                f"GET /healthz/{path} HTTP/1.1\r\nHost: r\r\n\r\n",
+                f"GET //healthz//{path}?x HTTP/1.0\r\n\r\n",
+            ):
+                async with connected(client, data.encode()) as (reader, _):
+                    answer = await reader.read()
+                assert answer.partition(b"\r\n")[0].endswith(b" 200 OK")
+                assert answer.endswith(b"\r\n\r\n" + body)
+
+
+async def test_a_health_check_with_a_body_gets_no_reserved_connection(client: Client) -> None:
+    async with all_busy(client):
+        for length in (b"Content-Length: 4000000", b"Transfer-Encoding: chunked"):
+            head = b"POST /healthz/live HTTP/1.1\r\nHost: r\r\n" + length + b"\r\n\r\n"
+            async with connected(client, head) as (reader, _):
+                async with asyncio.timeout(channel.HEALTH_S / 2):
+                    assert (await reader.readline()).startswith(b"HTTP/1.1 503 ")
+
+
+async def test_idle_connections_take_no_place_of_health_checks(client: Client) -> None:
+    async with all_busy(client), AsyncExitStack() as idle:
+        opened = [await idle.enter_async_context(connected(client)) for _ in range(2 * HEALTH_CONNECTIONS)]
+        assert (await client.request("GET", "/healthz/live", signed=False)).status == 200
+        assert await opened[0][0].read() == b""
+
+
+async def test_a_reserved_connection_ends_soon(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel, "HEALTH_S", 0.3)
+    async with all_busy(client), connected(client, b"GET /healthz/live HTTP/1.1\r\n") as (reader, writer):
+        ended = asyncio.ensure_future(reader.read())
+        while not ended.done():
+            writer.write(b"X: y\r\n")
+            await asyncio.wait([ended], timeout=0.05)
+        assert (await ended).startswith(b"HTTP/1.1 503 ")
 
 
 class _Busy(LimitedChannel):

@@ -23,7 +23,7 @@ from regiond.events.service import Events
 from regiond.https.service import CertificateFiles, HttpsCertificate
 from tests.certificate_pairs import DAY, Pair, make_pair
 from tests.clock import advance
-from tests.integration.test_api_http import BASE, Client, serve
+from tests.integration.test_api_http import BASE, Client, HeldCall, serve
 from tests.unit.api_double import ApiDouble
 from tests.waiting import eventually, settle
 
@@ -166,6 +166,16 @@ async def test_unfinished_handshakes_of_one_address_are_limited(served: Served) 
     assert (await served.get()).startswith(b"HTTP/1.1 200 ")
     for _, writer in streams:
         writer.close()
+
+
+async def test_health_is_answered_by_tls_beyond_the_limits(served: Served) -> None:
+    served.client.api.answers["groups.zones"] = HeldCall(())
+    async with served.connected() as (_, first), served.connected() as (_, second):
+        for writer in (first, second):
+            writer.write(served.client.encode("GET", f"{BASE}zones/", body=b"", signed=True, host="r"))
+        await eventually(lambda: len(served.client.api.done()) == 2)
+        assert (await served.get("/healthz/live")).endswith(b"\r\n\r\nlive")
+        assert (await served.get()).startswith(b"HTTP/1.1 503 ")
 
 
 # Renewal -------------------------------------------------------------------------------------------------------------

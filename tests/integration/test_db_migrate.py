@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from common.certificates import make_authority, utc_now
 from common.errors import BadSettings, DatabaseUnavailable
+from common.host_identity import identity_fingerprint
 from regiond.db.migrate import MIGRATION_LOCK, RELEASE, Migration, migrate, migration, packaged
 from regiond.db.pool import connect
 from regiond.operations.model import OPEN_STATES, OperationState
 from tests.database import as_superuser, with_option
+from tests.libvirt_double import random_key
 
 pytestmark = pytest.mark.database
 
@@ -188,3 +191,30 @@ async def test_existing_users_keep_the_pools_that_they_use(empty_database_url: s
     finally:
         await db.close()
     assert [tuple(row) for row in granted] == [(12, 0, "operator"), (12, 21, "operator"), (13, 0, "operator")]
+
+
+async def test_of_several_pinned_identities_only_the_first_stays(empty_database_url: str) -> None:
+    pems = [make_authority(name, utc_now())[1] for name in ("server", "another")]
+    keys = [random_key(), random_key()]
+    pinned = {
+        "one": (pems[0], pems[0]), "two": (pems[0] + pems[1], pems[0]), "bare": (pems[0].strip(), pems[0]),
+        "key": (keys[0], keys[0]), "keys": (f"{keys[0]}\n* {keys[1]}", keys[0]),
+        "swapped": (pems[1] + pems[0], pems[0]), "odd": ("ssh-ed25519 A=A=", keys[0]), "local": (None, None),
+    }  # fmt: skip
+    number = next(one.number for one in packaged() if one.name.endswith("_one_pin.sql"))
+    await migrate(empty_database_url, [one for one in packaged() if one.number < number])
+    db = await connect(empty_database_url, application_name="test")
+    try:
+        for name, (material, expected) in pinned.items():
+            await db.execute(
+                "insert into vm_host (name, driver, address, system_id, pinned, pinned_fingerprint)"
+                " values ($1, 'lxd', $1, $1, $2, $3)", name, material, expected and identity_fingerprint(expected),
+            )  # fmt: skip
+        await migrate(empty_database_url)
+        found = {row["name"]: row["pinned"] for row in await db.fetch("select name, pinned from vm_host")}
+        events = await db.fetch("select h.name from event e join vm_host h on h.id = e.host_id order by 1")
+    finally:
+        await db.close()
+    unchanged = {name: pinned[name][0] for name in ("swapped", "odd")}
+    assert found == {name: expected for name, (_, expected) in pinned.items()} | unchanged
+    assert [row["name"] for row in events] == ["keys", "two"]

@@ -12,7 +12,7 @@ from regiond.hosts.model import MASK, HostState
 from regiond.hosts.trust.first_contact import read_fingerprint
 from tests.deployment.deployment import Deployment
 from tests.integration.lxd_hosts import add, is_ready, parameters, state
-from tests.integration.tables import rows
+from tests.integration.tables import rows, sql
 from tests.lxd_double import FakeLxd, FakeLxds
 
 PHRASE = "old-style password"
@@ -103,6 +103,41 @@ async def test_a_known_server_gets_a_password_without_confirmation(innkeeper: De
     added = await add(innkeeper, project="web", password=PHRASE)
     assert added["total"]["cores"] == 8
     assert old.seen_secrets[1:] == [PHRASE]
+
+
+async def test_a_certificate_beside_the_presented_one_is_not_pinned(
+    innkeeper: Deployment, old: FakeLxd, lxds: FakeLxds
+) -> None:
+    lxds.additions[old.name] = FakeLxd(name="impostor").certificate_pem
+    host = await add(innkeeper, password=PHRASE, trust_on_first_use="true")
+    _, code, message = await state(innkeeper, host)
+    assert code == "response_rejected"
+    assert "its TLS certificate cannot be pinned: not exactly one certificate" in message
+    assert await rows(innkeeper, "select pinned from vm_host") == [(None,)]
+    assert old.seen_secrets == []
+    lxds.additions.clear()
+    await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
+    assert await is_ready(innkeeper, host)
+
+
+@pytest.mark.parametrize("other", ["impostor", "damaged"])
+async def test_several_stored_pins_are_not_used_until_one_is_accepted(
+    innkeeper: Deployment, old: FakeLxd, other: str
+) -> None:
+    host = await add(innkeeper, password=PHRASE, trust_on_first_use="true")
+    old.certificate_pem = FakeLxd(name=other).certificate_pem
+    stored = f"pinned || '{old.certificate_pem}'" if other == "impostor" else "'?'"
+    await sql(innkeeper, f"update vm_host set pinned = {stored}")  # noqa: S608  of the test
+    calls = len(old.seen_secrets)
+    with pytest.raises(InnkeeperError, match=r"is n.*, so no server is trusted there"):
+        await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
+    _, code, message = await state(innkeeper, host)
+    assert code == "not_trusted"
+    assert "innkeeper vm-host trust ID fingerprint=FINGERPRINT" in message
+    await innkeeper.post(f"vm-hosts/{host['id']}/", op="trust", fingerprint=old.fingerprint)
+    await innkeeper.after_refreshes(lambda: is_ready(innkeeper, host))
+    assert await rows(innkeeper, "select pinned from vm_host") == [(old.certificate_pem,)]
+    assert len(old.seen_secrets) == calls
 
 
 @given(st.binary(min_size=32, max_size=32))

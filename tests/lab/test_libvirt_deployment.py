@@ -266,7 +266,7 @@ def test_what_a_killed_rack_left_is_removed_after_a_while(qemu: QemuFixture) -> 
     client, sha256 = Client.open(SYSTEM), Content(b"killed" * 512).image.sha256
     assert {one.complete for one in qemu.driver.discover().image_copies if one.sha256 == sha256} == {False}
     copy(client, b"soon", 1)
-    remove_image(guest_pool(client, qemu.pool_id), sha256, now_s=started_at_s + STALE_AFTER_S)
+    remove_image(client, guest_pool(client, qemu.pool_id), sha256, now_s=started_at_s + STALE_AFTER_S)
     assert left < image_volumes(qemu)  # another rack could be writing it
     copy(client, b"later", STALE_AFTER_S + 1)
     assert left.isdisjoint(image_volumes(qemu))
@@ -279,6 +279,6 @@ def test_an_abandoned_copy_is_removed_on_its_own(qemu: QemuFixture) -> None:
     copy_image(pool, source.image, source, now_s=1_800_000_000)
     complete = next(name for name in image_volumes(qemu) if name.endswith("-complete"))
     pool.pool.volume(complete).delete()  # type: ignore[union-attr]  # it was just listed
-    remove_image(pool, source.image.sha256, now_s=1_800_000_000 + STALE_AFTER_S + 1)
+    remove_image(client, pool, source.image.sha256, now_s=1_800_000_000 + STALE_AFTER_S + 1)
     assert image_volumes(qemu) == set()
     client.close()

@@ -10,8 +10,9 @@ import pytest
 from attrs import evolve
 
 from common.errors import HostUnreachable, InvalidRequest, NotTrusted, PeerChanged
+from common.host_identity import identity_fingerprint
 from common.values import DriverType, HostAccess
-from rackd.drivers.libvirt.connection.ssh import fingerprint, public_key
+from rackd.drivers.libvirt.connection.ssh import public_key
 from rackd.drivers.libvirt.factory import LibvirtDriverFactory
 from tests.lab.conftest import INSTALLATION
 from tests.ports import free_port
@@ -75,7 +76,7 @@ def test_the_host_key_is_read_without_a_login(access: HostAccess) -> None:
     identity = OPENING.identify(evolve(access, credentials={}))
     assert identity is not None
     assert identity.kind == "ssh-host-key"
-    assert identity.fingerprint == fingerprint(identity.material)
+    assert identity.fingerprint == identity_fingerprint(identity.material)
     assert identity.fingerprint.startswith("SHA256:")
 
 
@@ -116,9 +117,9 @@ def test_a_changed_host_key_names_both_fingerprints(pinned: HostAccess, another_
     trusted = public_key(another_key)
     with pytest.raises(PeerChanged) as rejected:
         OPENING.open(evolve(pinned, pinned=trusted))
-    assert fingerprint(trusted) in str(rejected.value)
+    assert identity_fingerprint(trusted) in str(rejected.value)
     assert pinned.pinned is not None
-    assert fingerprint(pinned.pinned) in str(rejected.value)
+    assert identity_fingerprint(pinned.pinned) in str(rejected.value)
 
 
 def test_a_rejected_login_names_the_key_to_add(pinned: HostAccess, another_key: str) -> None:

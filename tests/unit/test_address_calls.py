@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,6 +10,7 @@ import pytest
 from attrs import field, frozen
 
 from common.errors import HostUnreachable, InvalidRequest
+from common.host_identity import identity_fingerprint
 from common.rpc.command import Command
 from common.rpc.host_commands import HOST_DISCONNECT, HOST_IDENTIFY
 from common.rpc.link import Link
@@ -21,15 +20,12 @@ from regiond.racks.address_calls import AddressCalls
 from regiond.racks.live_links import LiveLinks
 from regiond.racks.reach_model import DisconnectedRack, RackCandidate
 from regiond.racks.unreachable import ZoneCoverage
+from tests.libvirt_double import random_key
 from tests.signatures import in_place_of
 
 FIRST, SECOND = uuid4(), uuid4()
-_KEY = base64.b64encode(b"key").decode()
-PRESENTED = PeerIdentity(
-    kind="SSH host key",
-    material=f"ssh-ed25519 {_KEY}",
-    fingerprint="SHA256:" + base64.b64encode(hashlib.sha256(b"key").digest()).decode().rstrip("="),
-)
+_KEY = random_key()
+PRESENTED = PeerIdentity(kind="SSH host key", material=_KEY, fingerprint=identity_fingerprint(_KEY))
 
 
 @frozen(eq=False)

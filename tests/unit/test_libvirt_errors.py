@@ -22,7 +22,7 @@ from common.errors import (
 )
 from common.libvirt_address import parse
 from rackd.drivers.libvirt.connection.errors import translate, translate_open
-from rackd.drivers.libvirt.connection.ssh import connection_uri, fingerprint, public_key
+from rackd.drivers.libvirt.connection.ssh import connection_uri, public_key
 
 
 def error_of(code: int, words: str, number: int = -1) -> libvirt.libvirtError:
@@ -85,11 +85,6 @@ def test_this_libvirt_has_the_constants() -> None:
 def private_key() -> str:
     form = serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
     return Ed25519PrivateKey.generate().private_bytes(*form).decode()
-
-
-def test_fingerprints_match_ssh_keygens() -> None:
-    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"  # github.com's, well known
-    assert fingerprint(key) == "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU"
 
 
 def test_unreadable_keys_are_rejected_without_showing_them() -> None:

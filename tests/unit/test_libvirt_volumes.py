@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -12,7 +13,7 @@ from attrs import evolve
 from common.discovery import OrphanedVolume, VolumeRef
 from common.errors import DriverFailed, WrongState
 from common.values import OwnershipMarker
-from common.volume_names import seed_name, volume_name
+from common.volume_names import seed_name, serial_log_name, volume_name
 from rackd.drivers.libvirt.connection.client import BulkDomain, Client
 from rackd.drivers.libvirt.definitions.domain_config import volume_names
 from rackd.drivers.libvirt.driver import LibvirtDriver
@@ -149,3 +150,38 @@ def test_a_machines_dependent_disks_are_all_deleted(client: Client) -> None:
     make_volume(client, SECOND, SNAPSHOT_OF.format(f"/ikdrv/main/{DISK}"))
     volumes.delete(client, MARKER, [(below.pool_id, DISK), (below.pool_id, SECOND)], in_use=set())
     assert client.volume_names({below.pool_id})[below.pool_id] == ()
+
+
+def test_a_marked_volume_depends_on_nothing_that_it_contains(client: Client, driver: LibvirtDriver) -> None:
+    other = OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4())
+    below = make_volume(client, DISK)
+    forged = [volume_name(other, 0), seed_name(other), serial_log_name(other)]
+    for name in forged:
+        make_volume(client, name, SNAPSHOT_OF.format(f"/ikdrv/main/{DISK}"))
+    driver.remove_volumes(MARKER, [below])
+    assert set(client.volume_names({below.pool_id})[below.pool_id]) == set(forged)
+
+
+@pytest.mark.parametrize(
+    "source", ["type='file' device='disk'><source file='/ikdrv/main/theirs'/>",
+               "type='volume' device='disk'><source pool='main' volume='theirs'/>"],
+)  # fmt: skip
+@pytest.mark.parametrize(("format_name", "stays"), [("raw", False), ("qcow2", True)])
+def test_the_format_that_a_guest_uses_decides(
+    client: Client, driver: LibvirtDriver, source: str, format_name: str, *, stays: bool
+) -> None:
+    below = make_volume(client, DISK)
+    make_volume(client, "theirs", SNAPSHOT_OF.format(f"/ikdrv/main/{DISK}"))
+    define(client, "foreign", f"<disk {source}<driver type='{format_name}'/><target dev='vda'/></disk>")
+    with pytest.raises(WrongState, match="by theirs") if stays else nullcontext():
+        driver.remove_volumes(MARKER, [below])
+    assert (DISK in client.volume_names({below.pool_id})[below.pool_id]) == stays
+
+
+def test_a_base_is_recognized_by_its_full_path(client: Client, driver: LibvirtDriver) -> None:
+    below, elsewhere = make_volume(client, DISK), make_volume(client, SECOND)
+    make_volume(client, "a-snapshot", SNAPSHOT_OF.format(f"/ikdrv/main/../main/{DISK}"))
+    make_volume(client, "another", SNAPSHOT_OF.format(f"/elsewhere/{SECOND}"))
+    driver.remove_volumes(MARKER, [elsewhere])
+    with pytest.raises(WrongState, match=r"\(by a-snapshot\)"):
+        driver.remove_volumes(MARKER, [below])

@@ -6,10 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from common.certificates import make_authority, utc_now
 from common.rpc.host_commands import HostCall, TrustCall
 from common.values import DriverType, HostAccess
-from regiond.racks.access_guard import pinned_fingerprint, sent_credentials, without_secrets
+from regiond.racks.access_guard import sent_credentials, without_secrets
 from regiond.racks.unreachable import ZoneCoverage, unreachable_message
 from tests.unit.test_key_pairs import small_pair
 
@@ -53,10 +52,3 @@ def test_the_address_alone_has_no_secret_and_no_pinned_identity() -> None:
 def test_a_trust_password_is_recorded_and_a_token_is_not(secret: str | None, names: list[str]) -> None:
     call = TrustCall(access=ACCESS, certificate_pem="", name="innkeeper", secret=secret)
     assert [one.name for one in sent_credentials(call)] == names
-
-
-def test_a_pinned_identity_has_the_fingerprint_that_people_compare() -> None:
-    pem = make_authority("server", utc_now())[1]
-    assert len(pinned_fingerprint(pem)) == 64
-    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
-    assert pinned_fingerprint(key) == "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU"

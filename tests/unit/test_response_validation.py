@@ -8,11 +8,11 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
-from common.certificates import fingerprint, load_certificate, make_authority, utc_now
+from common.certificates import fingerprint, load_certificate, make_authority, make_key, utc_now
 from common.guest_spec import GuestSpec
+from common.host_identity import MAX_CHARACTERS, identity_fingerprint
 from common.rpc.host_commands import ComposeCall, Fence, FoundGuest, GuestCall, HostCall, MarkerCall, Reached
 from common.values import DriverType, Guest, HostAccess, OwnershipMarker, PeerIdentity, PowerState
-from rackd.drivers.libvirt.connection.ssh import fingerprint as ssh_fingerprint
 from regiond.racks.response_validation import response_problem
 
 INSTALLATION = UUID(int=1)
@@ -27,7 +27,7 @@ FIND = GuestCall(access=ACCESS, guest=SPEC.ref)
 _PEM = make_authority("lxd1", utc_now())[1]
 CERTIFICATE = PeerIdentity(kind="tls-certificate", fingerprint=fingerprint(load_certificate(_PEM)), material=_PEM)
 _KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3eHSm7aCzuQhHQbeVVOyBDrIYDCTqsUu8VBbUTgPmb"
-HOST_KEY = PeerIdentity(kind="ssh-host-key", fingerprint=ssh_fingerprint(_KEY), material=_KEY)
+HOST_KEY = PeerIdentity(kind="ssh-host-key", fingerprint=identity_fingerprint(_KEY), material=_KEY)
 GUEST = Guest(name="vm", guest_id="7", power=PowerState.ON, cores=2, memory_mib=2048, marker=MARKER)
 
 
@@ -74,10 +74,37 @@ def test_another_machine_guest_or_size_is_a_problem(call: Any, response: Any, pr
     [
         (evolve(CERTIFICATE, fingerprint="ab" * 32), "not " + "ab" * 32),
         (evolve(HOST_KEY, fingerprint="SHA256:x"), "not SHA256:x"),
-        (evolve(HOST_KEY, material="ssh-ed25519 ???"), "its ssh-host-key is malformed"),
-        (evolve(HOST_KEY, material=""), "its ssh-host-key is malformed"),
-        (evolve(CERTIFICATE, material="-----BEGIN CERTIFICATE-----"), "its tls-certificate is malformed"),
+        (evolve(HOST_KEY, material="ssh-ed25519 ???"), "its ssh-host-key cannot be pinned: neither"),
+        (evolve(HOST_KEY, material=""), "its ssh-host-key cannot be pinned: neither"),
+        (evolve(CERTIFICATE, material="-----BEGIN CERTIFICATE-----"), "its tls-certificate cannot be pinned: not a"),
     ],
 )
 def test_an_identity_with_another_fingerprint_is_a_problem(response: PeerIdentity, problem: str) -> None:
     assert problem in (response_problem(HostCall(access=ACCESS), response) or "")
+
+
+_OTHER_PEM = make_authority("another", utc_now())[1]
+_OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        evolve(CERTIFICATE, material=_PEM + _OTHER_PEM),
+        evolve(CERTIFICATE, material=_PEM + make_key()),
+        evolve(CERTIFICATE, material="a comment\n" + _PEM),
+        evolve(CERTIFICATE, material=_PEM + "\n"),
+        evolve(CERTIFICATE, material=_PEM.strip()),
+        evolve(CERTIFICATE, material=_PEM.replace("\n", "\r\n")),
+        evolve(CERTIFICATE, material=_PEM + "#" * MAX_CHARACTERS),
+        evolve(HOST_KEY, material=f"{_KEY}\n* {_OTHER_KEY}"),
+        evolve(HOST_KEY, material=f"{_KEY}\n"),
+        evolve(HOST_KEY, material=f"{_KEY} a comment"),
+        evolve(HOST_KEY, material=_KEY.replace(" ", "  ")),
+        evolve(HOST_KEY, material=f"ssh-rsa {_KEY.split()[1]}"),
+        evolve(HOST_KEY, material=f"@cert-authority * {_KEY}"),
+    ],
+)
+def test_an_identity_is_exactly_one_certificate_or_key(response: PeerIdentity) -> None:
+    problem = response_problem(HostCall(access=ACCESS), response)
+    assert (problem or "").startswith(f"its {response.kind} cannot be pinned: ")

@@ -138,12 +138,13 @@ class LibvirtDriver(WithoutProjects):
         images.copy_image(guest_pool(self._session.client(), pool_id), image, content, now_s=time.time())
 
     def remove_image(self, sha256: str, pool_id: str) -> None:
+        client = self._session.client()
         try:
-            pool = guest_pool(self._session.client(), pool_id)
+            pool = guest_pool(client, pool_id)
         except NotFound as error:
             log.info("storage_pool_not_found", pool=pool_id, reason=str(error))
             return
-        images.remove_image(pool, sha256, now_s=time.time())
+        images.remove_image(client, pool, sha256, now_s=time.time())
 
     def find_image(self, *, fingerprint: str = "", alias: str = "") -> HostImage:
         raise Unsupported("Hosts of libvirt have no images of their own. Upload the image to the region.")

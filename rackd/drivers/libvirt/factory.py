@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from common.errors import NotTrusted, Unsupported
+from common.host_identity import check_pin
 from common.libvirt_address import LibvirtAddress, parse
 from common.values import HostAccess, PeerIdentity
 from rackd.drivers.libvirt.connection import ssh
@@ -50,6 +51,7 @@ def connector(access: HostAccess) -> Callable[[], Client]:
         raise NotTrusted(f"Innkeeper has no SSH key for {address.normalised} yet.")
     if pinned is None:
         raise NotTrusted(f"The SSH host key of {address.normalised} is not pinned yet.")
+    check_pin(address.normalised, pinned)
     return lambda: _open_over_ssh(address, private_key, pinned)
 
 

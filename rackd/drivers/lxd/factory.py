@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives import serialization
 
 from common.certificates import fingerprint
 from common.errors import NotTrusted
+from common.host_identity import check_pin
 from common.lxd_address import parse
 from common.values import HostAccess, PeerIdentity
 from rackd.drivers.lxd.connection import tls
@@ -50,6 +51,7 @@ class LxdDriverFactory:
             raise NotTrusted(f"Innkeeper has no certificate and key for {address.normalised} yet.")
         if access.pinned is None:
             raise NotTrusted(f"The certificate of {address.normalised} is not pinned yet.")
+        check_pin(address.normalised, access.pinned)
         context = tls.context(pinned_pem=access.pinned, certificate_pem=certificate, key_pem=key)
         closing, large_body = threading.Event(), self._large_bodies.lock_of(access.pinned)
         return LxdDriver(

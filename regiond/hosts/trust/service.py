@@ -13,6 +13,7 @@ import structlog
 from common.certificates import fingerprint, load_certificate, utc_now
 from common.discovery import Discovery
 from common.errors import DriverFailed, InnkeeperError, NotFound, NotTrusted, PeerChanged, Unsupported
+from common.host_identity import check_pin
 from common.rpc.host_commands import HOST_MAKE_PROJECT, HOST_TRUST, HOST_UNTRUST, ProjectCall, TrustCall, UntrustCall
 from common.values import DriverType, HostAccess, PeerIdentity
 from regiond.credentials import service as credential_service
@@ -97,14 +98,15 @@ class HostTrust:
     async def use_secret(self, host_id: int) -> None:
         """Sends the stored token or password, if there is one, and deletes it whatever the result.
 
-        A password is neither sent nor deleted while nobody has confirmed the server. Raises PeerChanged, with the
-        secret neither sent nor deleted, if it is for another server.
+        A password is neither sent nor deleted while nobody has confirmed the server. With the secret neither sent nor
+        deleted, raises PeerChanged if it is for another server, NotTrusted if the pin cannot be used.
         """
         async with self._database.connection() as db:
             secret = (await self._credentials.load(db, host_id)).get(PASSWORD)
             host = await store.read_connection(db, host_id)
         if secret is None or host.pinned is None:
             return
+        check_pin(host.address, host.pinned)
         await self.check_token(host_id, host, host.pinned)
         if not host.may_have_password and read_trust_token(secret) is None:
             log.info("trust_password_not_sent", host=host_id, presented=host.pinned_fingerprint)

@@ -222,6 +222,11 @@ class Volume:
     def capacity_bytes(self) -> int:
         return int(self._client.call(f"read the volume {self.name}", self.handle.info)[1])
 
+    def length_bytes(self) -> int:
+        """Returns how much can be read of it. Its capacity can be what its content says."""
+        flag = libvirt.VIR_STORAGE_VOL_GET_PHYSICAL
+        return int(self._client.call(f"read the volume {self.name}", self.handle.infoFlags, flag)[2])
+
     def allocation_bytes(self) -> int:
         """What it takes in its pool."""
         return int(self._client.call(f"read the volume {self.name}", self.handle.info)[2])

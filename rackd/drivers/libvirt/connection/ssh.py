@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -14,6 +12,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from common.errors import DriverFailed, HostUnreachable, NotTrusted, PeerChanged
+from common.host_identity import identity_fingerprint
 from common.libvirt_address import SSH_PORT, LibvirtAddress
 from common.values import PeerIdentity
 
@@ -21,14 +20,6 @@ SCAN_S = 10
 TRANSPORT = "libssh2"  # docs/decisions/0004: libssh hangs on long responses
 # libssh2's preference: of a host's keys, the first of these is the one that it presents at a login.
 _KEY_TYPES = ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-ed25519", "ssh-rsa")
-
-
-def fingerprint(material: str) -> str:
-    """Returns `SHA256:…` for a key `ssh-ed25519 AAAA…`, as ssh-keygen prints it. Raises ValueError if it is
-    malformed.
-    """
-    blob = base64.b64decode(material.split()[1].encode(), validate=True)
-    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
 def offered_key(address: LibvirtAddress) -> PeerIdentity:
@@ -39,7 +30,7 @@ def offered_key(address: LibvirtAddress) -> PeerIdentity:
     for kind in _KEY_TYPES:
         if kind in keys:
             material = f"{kind} {keys[kind]}"
-            return PeerIdentity(kind="ssh-host-key", fingerprint=fingerprint(material), material=material)
+            return PeerIdentity(kind="ssh-host-key", fingerprint=identity_fingerprint(material), material=material)
     raise HostUnreachable(f"{_endpoint(address)} presented no SSH host key within {SCAN_S} s.")
 
 
@@ -100,9 +91,9 @@ def explain(address: LibvirtAddress, private_key: str, pinned: str, reason: str)
     if offered.material != pinned:
         return PeerChanged(
             f"{_endpoint(address)} presents the SSH host key {offered.fingerprint} instead of the pinned "
-            f"{fingerprint(pinned)}. If it was replaced on purpose, accept it with: "
+            f"{identity_fingerprint(pinned)}. If it was replaced on purpose, accept it with: "
             f"innkeeper vm-host trust ID fingerprint={offered.fingerprint}",
-            trusted=fingerprint(pinned),
+            trusted=identity_fingerprint(pinned),
             offered=offered.fingerprint,
         )
     return NotTrusted(

@@ -12,12 +12,14 @@ from common.deployment_spec import ImageFormat, ImageRef
 from common.errors import DriverFailed, InnkeeperError, NotFound, OutOfCapacity
 from rackd.drivers.contract import ImageContent
 from rackd.drivers.image_content import verified_parts
+from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Volume
 from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
 from rackd.drivers.libvirt.deployment.image_names import ImageUpload, abandoned_volumes, complete_uploads, is_of_image
 from rackd.drivers.libvirt.deployment.qcow2_disk import disk_parts
+from rackd.drivers.libvirt.guests.dependents import dependents_of
 from rackd.drivers.libvirt.guests.pools import GuestPool
-from rackd.drivers.libvirt.guests.volumes import delete_from, dependents_of, undo
+from rackd.drivers.libvirt.guests.volumes import delete_from, undo
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -52,10 +54,10 @@ def copy_image(pool: GuestPool, image: ImageRef, content: ImageContent, *, now_s
     log.info("image_copied", sha256=image.sha256, pool=pool.pool.name, size_bytes=image.size_bytes)
 
 
-def remove_image(pool: GuestPool, sha256: str, *, now_s: float) -> None:
+def remove_image(client: Client, pool: GuestPool, sha256: str, *, now_s: float) -> None:
     """Idempotent. A volume on which another one depends stays, as does an upload that may not have ended."""
     pool.pool.refresh()
-    names, dependents = pool.pool.volume_names(), dependents_of(pool.pool)
+    names, dependents = pool.pool.volume_names(), dependents_of(client, pool.pool)
     unwanted = [name for name in abandoned_volumes(names, now_s) if is_of_image(name, sha256)]
     for upload in complete_uploads(names, sha256):
         if dependents[upload.data_volume]:

@@ -19,7 +19,8 @@ from rackd.drivers.driver_errors import reject_volumes_in_use
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Pool
 from rackd.drivers.libvirt.definitions.domain_config import DomainConfig, volume_names
-from rackd.drivers.libvirt.guests.volumes import delete_from, dependents_of
+from rackd.drivers.libvirt.guests.dependents import dependents_of
+from rackd.drivers.libvirt.guests.volumes import delete_from
 from rackd.drivers.libvirt.xml import parse
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -58,7 +59,7 @@ def remove(client: Client, marker: OwnershipMarker, volumes: Iterable[VolumeRef]
             log.info("storage_pool_not_found", pool=pool_id, reason=str(error))
             continue
         pool.refresh()
-        dependents = dependents_of(pool)
+        dependents = dependents_of(client, pool)
         for name in sorted(names):
             users = guests[name] | dependents[name]
             if users:

@@ -43,7 +43,7 @@ def read(client: Client, guest: GuestRef, *, max_bytes: int) -> bytes:
     if volume is None:
         raise Unsupported(f"The serial log of {guest.name}, {path}, is in no active storage pool.")
     for left in reversed(range(_READS)):
-        size_bytes = volume.capacity_bytes()
+        size_bytes = volume.length_bytes()
         try:
             return volume.read(max(0, size_bytes - max_bytes), min(size_bytes, max_bytes)) if size_bytes else b""
         except DriverFailed:

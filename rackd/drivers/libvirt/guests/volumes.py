@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 
 import structlog
 from attrs import frozen
@@ -17,8 +16,8 @@ from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Pool, Volume
 from rackd.drivers.libvirt.definitions.domain_xml import PreparedDisk, volume_xml
 from rackd.drivers.libvirt.definitions.seed_xml import PreparedSeed
+from rackd.drivers.libvirt.guests.dependents import dependents_of
 from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool
-from rackd.drivers.libvirt.xml import parse, text_at
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -145,16 +144,6 @@ def undo(created: Iterable[Volume]) -> None:
             log.warning("volume_not_deleted", volume=volume.name, reason=str(error))
 
 
-def dependents_of(pool: Pool) -> defaultdict[str, set[str]]:
-    """Returns for each volume name the volumes of the pool (overlay images, snapshots) that depend on it."""
-    found: defaultdict[str, set[str]] = defaultdict(set)
-    for name, xml in pool.volume_definitions():
-        base = text_at(parse(xml, f"the volume {name}"), "backingStore/path")
-        if base:
-            found[PurePosixPath(base).name].add(name)
-    return found
-
-
 def delete(client: Client, marker: OwnershipMarker, volumes: Iterable[tuple[str, str]], in_use: set[str]) -> None:
     """Deletes those of `volumes` (pool id, name) that belong to `marker`, its seed image and serial log. Idempotent.
 
@@ -166,17 +155,17 @@ def delete(client: Client, marker: OwnershipMarker, volumes: Iterable[tuple[str,
             owned[pool_id] |= {name, seed_name(marker), *with_kept_logs(serial_log_name(marker))}
     for pool_id, names in sorted(owned.items()):
         try:
-            _delete_from(client.pool(pool_id), names, in_use)
+            _delete_from(client, client.pool(pool_id), names, in_use)
         except NotFound as error:
             log.info("storage_pool_not_found", pool=pool_id, reason=str(error))
 
 
-def _delete_from(pool: Pool, names: set[str], in_use: set[str]) -> None:
+def _delete_from(client: Client, pool: Pool, names: set[str], in_use: set[str]) -> None:
     try:
         pool.refresh()  # shows the older parts of the serial log
     except DriverFailed as error:  # a copy to the pool runs; discovery finds what remains
         log.info("storage_pool_not_refreshed", pool=pool.name, reason=str(error))
-    dependents = dependents_of(pool)
+    dependents = dependents_of(client, pool)
     for name in sorted(names):
         try:
             volume = pool.volume(name)

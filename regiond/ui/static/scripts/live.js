@@ -7,7 +7,8 @@ import { tellSessionEnded } from "./sending.js";
 
 // Between two refreshes: four times as long as one takes. The last change of a burst is always shown.
 const [SHORTEST_PAUSE_MS, LONGEST_PAUSE_MS] = [250, 1000];
-const RETRY_MS = 2000;
+// Doubled with each connection that is refused: an account may have too many pages open.
+const [SHORTEST_RETRY_MS, LONGEST_RETRY_MS] = [2000, 32_000];
 const LEAVING_MS = 5000;
 
 let source = null;
@@ -19,6 +20,7 @@ let refreshedAt = 0;
 let leavingUntil = 0; // a form was sent or a link followed: its answer replaces the page
 let pauseMs = 0; // after the last refresh
 let isRefreshing = false;
+let retryMs = SHORTEST_RETRY_MS;
 let cutAt = null; // since when the page is not live
 let isTyped = false; // something in a form that is not sent yet
 
@@ -189,7 +191,10 @@ function connect() {
   const address = new URL(element.dataset.stream, location.href);
   if (lastId) address.searchParams.set("after", lastId);
   source = new EventSource(address);
-  source.onopen = sayLive;
+  source.onopen = () => {
+    retryMs = SHORTEST_RETRY_MS;
+    sayLive();
+  };
   source.addEventListener("changed", (event) => {
     lastId = event.lastEventId;
     changed(JSON.parse(event.data));
@@ -208,7 +213,8 @@ function connect() {
     setTimeout(() => {
       connect();
       changed(["all"]); // by which a session that has ended is noticed
-    }, RETRY_MS);
+    }, retryMs);
+    retryMs = Math.min(2 * retryMs, LONGEST_RETRY_MS);
   };
 }
 
