@@ -35,6 +35,7 @@ class ReportChannel(HTTPChannel):
         self._on_end = on_end
         self._deadline: asyncio.TimerHandle | None = None
         self._answer: asyncio.TimerHandle | None = None
+        self.is_refused = False  # those are counted apart instead
         self.wanted: ReportAddress | None = None  # None before the headers of the request are complete
 
     @property

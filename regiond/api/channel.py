@@ -74,6 +74,7 @@ class LimitedChannel(HTTPChannel):
         self._receive: Callable[[bytes], None] | None = None
         self._tell_lost: Callable[[], None] | None = None
         self.has_refused = False  # a request whose body is still arriving
+        self.is_refused = False  # the request that is being answered, after a delay
         self._is_clogged = False  # the client does not read what it was sent
         self._has_ended = False  # the last request was answered
         self._later: list[bytes] = []  # requests that wait until the client reads

@@ -311,6 +311,23 @@ def test_one_address_cannot_take_all_connections() -> None:
     assert len(connections) == 1
 
 
+def test_local_proxies_leave_room_for_direct_connections() -> None:
+    connections = OpenConnections(ConnectionLimits(total=20, per_address=2))
+    for number in range(18):
+        assert connections.has_room(f"127.0.0.{number}")
+        connections.add(busy(), f"127.0.0.{number}")
+    assert not connections.has_room("127.0.0.99")
+    assert connections.has_room("192.0.2.1")
+
+
+def test_an_address_waits_for_its_own_refusals() -> None:
+    connections = OpenConnections(ConnectionLimits(total=10, per_address=1))
+    refused = busy()
+    refused.is_refused = True
+    connections.add(refused, "192.0.2.1")
+    assert not connections.has_room("192.0.2.1")
+
+
 def test_connections_of_a_local_proxy_are_not_counted_by_address() -> None:
     connections = OpenConnections(ConnectionLimits(total=10, per_address=1))
     for _ in range(3):
