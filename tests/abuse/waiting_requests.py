@@ -22,7 +22,9 @@ class WaitingRequests:
     what: str = "2,060 requests of a user that wait for the same operation, from 20 addresses"
     connections: int = 2060
     addresses: int = 20
-    opened_per_s: int = 200
+    served: int = 200  # as many as an account has: each costs as much as any request, so they come one after the other
+    served_per_s: int = 50
+    opened_per_s: int = 250  # of the others
     reopened_after_s: float = 15.0
 
     async def run(self, target: Target, tally: Tally) -> None:
@@ -38,7 +40,8 @@ class WaitingRequests:
 
         async def hold(number: int) -> None:
             if number < self.connections:
-                await asyncio.sleep(number / self.opened_per_s)
+                more = max(0, number - self.served)
+                await asyncio.sleep((number - more) / self.served_per_s + more / self.opened_per_s)
             async with connected(target.http_port, stranger(number, self.addresses)) as (reader, writer):
                 writer.write(power_off("wait=120"))
                 try:
