@@ -199,8 +199,11 @@ class RpcCommands:
             caller = await self._caller(link, command)
             if command.name not in AUDITED:
                 return await answer(caller, request)
-            async with self._audit.recorded(_audit_request(command.name, caller, link, request)):
-                return await answer(caller, request)
+            async with self._audit.recorded(_audit_request(command.name, caller, link, request)) as begun:
+                answered = await answer(caller, request)
+                if isinstance(answered, OperationSummary):
+                    begun.operation_id = answered.id
+                return answered
 
         return handle
 

@@ -62,7 +62,10 @@ class AuditRecord:
         Raises DatabaseUnavailable for a login that cannot be recorded: then its key must not be shown.
         """
         answer = AuditAnswer(
-            result=AuditResult.of_status(reply.status), status=reply.status, error=error, operation_id=_operation(reply)
+            result=AuditResult.of_status(reply.status),
+            status=reply.status,
+            error=error,
+            operation_id=reply.operation_id,
         )
         if self._entry_id is not None:
             await self.audit.end(self._entry_id, answer)
@@ -118,9 +121,3 @@ class AuditRecord:
 
 def _name(target: Any) -> str:
     return next((str(getattr(target, name)) for name in _NAMES if getattr(target, name, None)), "")
-
-
-def _operation(reply: Reply) -> int | None:
-    """The operation that `Location` names."""
-    number = reply.headers.get("Location", "").partition("/operations/")[2].strip("/")
-    return int(number) if number.isdecimal() else None

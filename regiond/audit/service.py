@@ -12,7 +12,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import structlog
-from attrs import evolve
+from attrs import define, evolve
 
 from common.errors import DatabaseUnavailable, InnkeeperError
 from common.rate_limit import RateLimiter
@@ -42,6 +42,13 @@ MAX_BATCH = 100
 _PRUNE_BATCH = 5000
 _STRANGERS_EVERY_S = 0.2  # of all addresses together: 432,000 entries a day at most
 _STRANGER_EVERY_S = 1.0  # of one address
+
+
+@define
+class Begun:
+    """The operation that a recorded request has begun, if any."""
+
+    operation_id: int | None = None
 
 
 class Audit:
@@ -95,13 +102,17 @@ class Audit:
         await self._append_each(self._repetitions.flush())
 
     @asynccontextmanager
-    async def recorded(self, request: AuditRequest) -> AsyncIterator[None]:
-        """Records the request, and at the end of the block its answer: an error of the block is its result."""
+    async def recorded(self, request: AuditRequest) -> AsyncIterator[Begun]:
+        """Records the request, and at the end of the block its answer: an error of the block is its result.
+
+        The block may name the operation that it has begun.
+        """
         entry_id = await self.begin(request)
+        begun = Begun()
         answer = AuditAnswer(result=AuditResult.FAILED, error=InnkeeperError.code)
         try:
-            yield
-            answer = AuditAnswer(result=AuditResult.OK)
+            yield begun
+            answer = AuditAnswer(result=AuditResult.OK, operation_id=begun.operation_id)
         except InnkeeperError as error:
             result = AuditResult.FAILED if error.retryable else AuditResult.REJECTED
             answer = AuditAnswer(result=result, error=error.code)

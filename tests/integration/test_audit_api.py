@@ -37,6 +37,18 @@ async def test_requests_are_recorded_with_who_what_and_result(rackless: Deployme
     assert (rejected["result"], rejected["status"]) == ("rejected", 400)
 
 
+async def test_a_compose_is_recorded_with_its_operation(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated("west")
+    await innkeeper.compose(host["id"], cores=1, memory=1024)
+    async with rpc.connect(address_of(innkeeper), folder=await issue(innkeeper, "robot")) as region:
+        begun = await region.wait((await region.compose(cores=1, memory_mib=1024)).id)
+    (by_client,) = await trail(innkeeper, action="client.compose")
+    (entry,) = await trail(innkeeper, action="VmHost.compose")
+    assert (by_client["operation"], entry["result"]) == (begun.id, "ok")
+    operations = {one["id"]: one["kind"] for one in await innkeeper.get("operations/")}
+    assert operations[entry["operation"]] == "compose"
+
+
 async def test_a_region_that_stops_records_repeated_rejections(rackless: Deployment) -> None:
     ann = await as_user(rackless, "ann")
     for _ in range(4):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from common.errors import DatabaseUnavailable, NotAllowed
+from common.errors import Busy, DatabaseUnavailable, NotAllowed, OperationPending
 from regiond.api.endpoint import Permission
 from regiond.api.registry import SERVED
 from regiond.audit.model import AuditAnswer, AuditRequest, AuditResult
 from tests.unit.answers.accounts import USER_KEY
 from tests.unit.api_double import ApiDouble
 from tests.unit.api_samples import ADMIN, USER
-from tests.unit.machine_samples import MACHINE
+from tests.unit.machine_samples import FAILED, MACHINE, OPERATION, RUNNING
 
 
 def recorded(api: ApiDouble) -> list[str]:
@@ -44,6 +44,43 @@ def test_a_change_is_recorded_before_it_runs_and_answered_after(api: ApiDouble) 
 def test_the_answer_names_the_operation(api: ApiDouble) -> None:
     api.request("POST", "machines/wdpx3n/", op="power_on", prefer="respond-async")
     assert (answer_of(api).status, answer_of(api).operation_id) == (202, 77)
+
+
+@pytest.mark.parametrize(
+    ("path", "op", "form", "service"),
+    [
+        ("vm-hosts/4/", "compose", {"cores": "1"}, "machines.start_compose"),
+        ("vm-hosts/4/", "refresh", {}, "hosts.start_refresh"),
+        ("machines/", "allocate", {"cpu_count": "1"}, "allocation.start"),
+        ("machines/wdpx3n/", "deploy", {}, "deployments.start"),
+    ],
+)
+def test_an_answer_without_location_names_the_operation(
+    api: ApiDouble, path: str, op: str, form: dict[str, str], service: str
+) -> None:
+    api.answers[service] = OPERATION
+    reply = api.request("POST", path, op=op, form=form)
+    assert (reply.status, "Location" in reply.headers, answer_of(api).operation_id) == (200, False, 77)
+
+
+@pytest.mark.parametrize("waited", [FAILED, OperationPending("It continues.", operation=77)], ids=["failed", "pending"])
+def test_the_operation_of_an_error_is_recorded(api: ApiDouble, waited: object) -> None:
+    api.answers.update({"hosts.start_refresh": RUNNING, "operations.wait": waited})
+    assert api.request("POST", "vm-hosts/4/", op="refresh").status >= 500
+    assert answer_of(api).operation_id == 77
+
+
+def test_the_operation_that_stands_in_the_way_is_not_of_the_request(api: ApiDouble) -> None:
+    api.answers["hosts.start_refresh"] = Busy("It is being removed.", operation=12)
+    assert api.request("POST", "vm-hosts/4/", op="refresh").status == 409
+    assert answer_of(api).operation_id is None
+
+
+def test_a_repeated_request_names_the_operation_of_the_first(api: ApiDouble) -> None:
+    for _ in range(2):
+        api.request("POST", "vm-hosts/4/", op="adopt", form={"guests": "Web_1"}, idempotency_key="k")
+    ends = [call.args[1].operation_id for call in api.calls if call.name == "audit.end"]
+    assert ends == [77, 77]
 
 
 def test_reading_is_not_recorded_unless_it_shows_secrets(api: ApiDouble) -> None:

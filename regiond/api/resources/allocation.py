@@ -8,7 +8,7 @@ from typing import Any
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Boolean, Integer, Text, TextList
 from regiond.api.fields import Field, Format, Problems
-from regiond.api.operation_wait import STARTED, when_done
+from regiond.api.operation_wait import STARTED, answer_of, when_done
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.affinity_fields import AFFINITY
 from regiond.api.resources.compose_fields import INTERFACES, STORAGE, own_architecture
@@ -135,7 +135,7 @@ async def _allocate(call: Call) -> Reply:
         )
 
     if operation.state.ended:  # an existing machine, or a repeat with the same idempotency key
-        return await answer(outcome(operation))
+        return await answer_of(outcome(operation), answer)
     return await when_done(call, operation, answer)
 
 
