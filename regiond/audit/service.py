@@ -6,7 +6,7 @@ import asyncio
 import getpass
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import uuid4
@@ -40,6 +40,7 @@ MAX_PAGE = 1000
 MAX_UNWRITTEN = 1000
 MAX_BATCH = 100
 _PRUNE_BATCH = 5000
+NO_FIELDS: Mapping[str, str] = {}
 _STRANGERS_EVERY_S = 0.2  # of all addresses together: 432,000 entries a day at most
 _STRANGER_EVERY_S = 1.0  # of one address
 
@@ -102,20 +103,21 @@ class Audit:
         await self._append_each(self._repetitions.flush())
 
     @asynccontextmanager
-    async def recorded(self, request: AuditRequest) -> AsyncIterator[Begun]:
+    async def recorded(self, request: AuditRequest, fields: Mapping[str, str] = NO_FIELDS) -> AsyncIterator[Begun]:
         """Records the request, and at the end of the block its answer: an error of the block is its result.
 
-        The block may name the operation that it has begun.
+        `fields` are recorded unless the request is rejected. The block may name the operation that it has begun.
         """
         entry_id = await self.begin(request)
         begun = Begun()
-        answer = AuditAnswer(result=AuditResult.FAILED, error=InnkeeperError.code)
+        answer = AuditAnswer(result=AuditResult.FAILED, error=InnkeeperError.code, fields=fields)
         try:
             yield begun
-            answer = AuditAnswer(result=AuditResult.OK, operation_id=begun.operation_id)
+            answer = AuditAnswer(result=AuditResult.OK, operation_id=begun.operation_id, fields=fields)
         except InnkeeperError as error:
             result = AuditResult.FAILED if error.retryable else AuditResult.REJECTED
-            answer = AuditAnswer(result=result, error=error.code)
+            accepted = fields if error.retryable else NO_FIELDS
+            answer = AuditAnswer(result=result, error=error.code, fields=accepted)
             raise
         finally:
             await self.end(entry_id, answer)

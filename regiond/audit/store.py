@@ -106,7 +106,7 @@ def _entry(row: Row) -> AuditEntry:
             request_id=content.get("request_id", ""),
             object=content.get("object", ""),
             object_name=content.get("object_name", ""),
-            fields=content.get("fields", {}),
+            fields={**content.get("fields", {}), **answer.get("fields", {})},
             not_recorded=content.get("not_recorded", 0),
         ),
         answer=AuditAnswer(
@@ -114,5 +114,6 @@ def _entry(row: Row) -> AuditEntry:
             status=answer.get("status"),
             error=answer.get("error"),
             operation_id=answer.get("operation_id"),
+            fields=answer.get("fields", {}),
         ),
     )

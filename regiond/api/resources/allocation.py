@@ -27,12 +27,22 @@ _MANY = TextList(commas=True, max_length=256, max_items=256)
 
 
 def _several(name: str, doc: str) -> Field:
-    return Field(name=name, type=_MANY, default=(), doc=doc)
+    return Field(name=name, type=_MANY, recorded=True, default=(), doc=doc)
 
 
 FIELDS = (
-    Field(name="name", type=Text(max_length=253, blank=None), doc="Hostname of a machine. None is composed then."),
-    Field(name="system_id", type=Text(max_length=64, blank=None), doc="System id of a machine. None is composed then."),
+    Field(
+        name="name",
+        type=Text(max_length=253, blank=None),
+        recorded=True,
+        doc="Hostname of a machine. None is composed then.",
+    ),
+    Field(
+        name="system_id",
+        type=Text(max_length=64, blank=None),
+        recorded=True,
+        doc="System id of a machine. None is composed then.",
+    ),
     _several("arch", "Architecture, such as amd64 or amd64/generic; several are alternatives."),
     _several("not_arch", "Architecture to exclude."),
     Field(name="cpu_count", type=Integer(), doc="Minimum number of cores.", example=2),
@@ -55,6 +65,7 @@ FIELDS = (
     Field(
         name="storage",
         type=STORAGE,
+        recorded=True,
         default="",
         doc="Disks as [label:]GB[(storage pool or tag,...)], comma-separated, the root disk first; 0 means any size.",
         format=Format.DISKS_GB,
@@ -62,6 +73,7 @@ FIELDS = (
     Field(
         name="interfaces",
         type=INTERFACES,
+        recorded=True,
         default="",
         doc="NICs as label:key=value,..., separated by semicolons.",
     ),
@@ -83,6 +95,7 @@ FIELDS = (
     Field(
         name="agent_name",
         type=Text(max_length=255),
+        recorded=True,
         default="",
         doc="Name of the calling program; machine listings can filter by it.",
     ),

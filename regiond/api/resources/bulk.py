@@ -85,6 +85,7 @@ BULK = with_dry_run(
             Field(
                 name="machines",
                 type=TextList(max_length=64),
+                recorded=True,
                 required=True,
                 doc=f"System id or hostname; repeated, for at most {MAX_BULK_MACHINES}.",
                 example=("wdpx3n",),
@@ -98,6 +99,7 @@ BULK = with_dry_run(
             Field(
                 name="comment",
                 type=Text(max_length=4096),
+                recorded=True,
                 default="",
                 doc="The reason of a release; stored with the event of each machine.",
             ),

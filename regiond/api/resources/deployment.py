@@ -106,11 +106,18 @@ DEPLOY = Endpoint(
         Field(
             name="distro_series",
             type=Text(max_length=256),
+            recorded=True,
             default="",
             doc="The image: noble, ubuntu/noble or custom/NAME; boot-resources/ lists them. Default: the region's.",
             example="noble",
         ),
-        Field(name="osystem", type=Text(max_length=256), default="", doc="The part before the / of distro_series."),
+        Field(
+            name="osystem",
+            type=Text(max_length=256),
+            recorded=True,
+            default="",
+            doc="The part before the / of distro_series.",
+        ),
         Field(
             name="user_data",
             type=Text(max_length=_MAX_ENCODED_LENGTH),
@@ -120,7 +127,13 @@ DEPLOY = Endpoint(
                 "compressed with gzip, at most 1 MiB. It is added to what Innkeeper configures."
             ),
         ),
-        Field(name="agent_name", type=Text(max_length=256), default="", doc="Stored if this allocates the machine."),
+        Field(
+            name="agent_name",
+            type=Text(max_length=256),
+            recorded=True,
+            default="",
+            doc="Stored if this allocates the machine.",
+        ),
         Field(
             name="register_vmhost",
             type=Boolean(),
