@@ -55,7 +55,7 @@ from common.rpc.region_commands import (
 )
 from common.serialization import to_dict
 from common.vm_host_report import VmHostReport
-from regiond.audit.model import NOT_RECORDED, AuditRequest, clipped, recorded_text
+from regiond.audit.model import NOT_RECORDED, AuditRequest, RecordedFields, clipped, recorded_text
 from regiond.audit.service import Audit
 from regiond.caller import Caller
 from regiond.hosts.model import HostView
@@ -270,6 +270,11 @@ class RpcCommands:
     async def _check_machine(self, permission: Permission, caller: Caller, system_id: str) -> None:
         if not caller.is_admin:
             check_object(permission, caller, await self._machines.read(system_id, caller=caller))
+
+
+def recorded_by_action() -> Mapping[str, RecordedFields]:
+    """Returns the fields whose values may be recorded, of each command that is recorded."""
+    return {name: RecordedFields(texts=RECORDED) for name in AUDITED}
 
 
 def _audit_fields(request: object) -> Mapping[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from regiond.api.endpoint import Endpoint, Resource
 from regiond.api.field_types import Boolean, Choice, Float, Integer, IntegerList, Timestamp
 from regiond.api.fields import Field
+from regiond.audit.model import RecordedFields
 
 # A value of these types that was accepted can be no secret.
 _FIXED_FORMS = (Boolean, Choice, Float, Integer, IntegerList, Timestamp)
@@ -26,15 +27,18 @@ def action_of(resource: Resource, name: str) -> str:
     return f"{resource.handler.removesuffix('Handler')}.{name}"
 
 
-def recorded_by_action(resources: Iterable[Resource]) -> Mapping[str, frozenset[str]]:
-    """Returns the names of the fields whose values may be recorded, of each action that is recorded."""
+def recorded_by_action(resources: Iterable[Resource]) -> Mapping[str, RecordedFields]:
+    """Returns the fields whose values may be recorded, of each action that is recorded."""
     return {
-        action_of(resource, endpoint.name): _recorded_names(endpoint)
+        action_of(resource, endpoint.name): _recorded(endpoint)
         for resource in resources
         for endpoint in resource.endpoints
         if endpoint.audited
     }
 
 
-def _recorded_names(endpoint: Endpoint) -> frozenset[str]:
-    return frozenset(one.name for one in endpoint.fields if is_recorded(one))
+def _recorded(endpoint: Endpoint) -> RecordedFields:
+    return RecordedFields(
+        texts=frozenset(one.name for one in endpoint.fields if one.recorded),
+        fixed=frozenset(one.name for one in endpoint.fields if has_fixed_form(one)),
+    )

@@ -14,6 +14,7 @@ from attrs import asdict, field, frozen
 
 MAX_VALUE_CHARS = 256
 NOT_RECORDED = "(not recorded)"
+REDACTED = "(redacted)"
 _SECRETS_OF_ADDRESSES = (
     (re.compile(r"(//[^\s/@:]*+):[^\s/@]*+@"), r"\1:***@"),
     (re.compile(r"(https?://)[^\s/@]*+@", re.IGNORECASE), r"\1***@"),  # a token as the user
@@ -73,21 +74,23 @@ class AuditEntry:
     answered_at: datetime | None
     request: AuditRequest
     answer: AuditAnswer
+    redacted_by: int | None = None  # the entry that records the latest redaction
 
 
 @frozen(kw_only=True)
 class RawEntry:
-    """A row. `content` is the text that the hash covers."""
+    """A row. `content` is the text that the hash covers; of a redacted row, the hash covers what it was before."""
 
     id: int
     at: datetime
     content: str
     previous_hash: bytes
     hash: bytes
+    redacted_by: int | None = None
 
     @property
     def own_hash(self) -> bytes:
-        """What `hash` must be."""
+        """What `hash` must be, or of a redacted row, what the entry `redacted_by` records."""
         at = self.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         return hashlib.sha256(self.previous_hash + f"{self.id} {at} {self.content}".encode()).digest()
 
@@ -110,6 +113,37 @@ class ChainReport:
     head_id: int
     head_hash: bytes
     problems: tuple[str, ...]
+    redacted: int = 0  # rows
+
+
+@frozen(kw_only=True)
+class Redaction:
+    """Which values of which requests are replaced by `(redacted)`, and why.
+
+    Either all fields of `entry_ids`, their names too; or those `fields`, of all requests if `entry_ids` is empty; or
+    with `unlisted` whatever the trail would not record today.
+    """
+
+    entry_ids: tuple[int, ...] = ()
+    fields: tuple[str, ...] = ()
+    unlisted: bool = False
+    comment: str = ""
+
+
+@frozen(kw_only=True)
+class RedactionReport:
+    """How many requests were redacted, or would be. `is_complete`: False if there are more, for another call."""
+
+    requests: int
+    is_complete: bool = True
+
+
+@frozen(kw_only=True)
+class RecordedFields:
+    """The fields of an action whose accepted values the trail has: texts, and values of a fixed form."""
+
+    texts: frozenset[str] = frozenset()
+    fixed: frozenset[str] = frozenset()
 
 
 @frozen(kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from common.errors import InnkeeperError, NotAllowed, NotAuthenticated, NotFound
+from common.errors import InnkeeperError, InvalidRequest, NotAllowed, NotAuthenticated, NotFound
 from common.values import PowerAction
 from innkeeper import rpc
 from innkeeper.http import Api
@@ -89,10 +89,53 @@ async def test_a_command_on_the_regions_computer_is_recorded(rackless: Deploymen
     assert await check(settings) == []
 
 
+async def test_a_field_of_an_old_entry_is_redacted_by_the_api(rackless: Deployment) -> None:
+    await rackless.post("zones/", name="hunter2")
+    (entry,) = await trail(rackless, object="zones")
+    fields = {"id": entry["id"], "field": "name", "comment": "leaked"}
+    assert await rackless.post("audit/", op="redact", **fields, dry_run="true") == {"requests": 1, "is_complete": True}
+    assert (await trail(rackless, object="zones")) == [entry]
+    assert (await rackless.post("audit/", op="redact", **fields))["requests"] == 1
+    (after,) = await trail(rackless, object="zones")
+    assert after == {**entry, "fields": {"name": "(redacted)"}, "redacted_by": after["redacted_by"]}
+    (record,) = await trail(rackless, action="audit.redact")
+    (asked,) = await trail(rackless, action="Audit.redact")
+    assert (record["id"], record["username"], record["fields"]) == (
+        after["redacted_by"],
+        "admin",
+        {"comment": "leaked"},
+    )
+    assert asked["fields"] == {"id": str(entry["id"]), "field": "name", "comment": "leaked"}
+    report = (await rackless.send("GET", "audit/", op="verify")).json()
+    assert (report["problems"], report["redacted"]) == ([], 1)
+    assert "hunter2" not in (await rackless.send("GET", "audit/", op="export")).body.decode()
+
+
+async def test_what_this_release_would_not_record_is_redacted(rackless: Deployment) -> None:
+    old = {"action": "Machine.deploy", "fields": {"user_data": "hunter2", "comment": "night"}, "result": "ok"}
+    called = {"action": "client.compose", "fields": {"request": "hunter2", "host": "west"}, "result": "ok"}
+    async with rackless.connection() as db:
+        await db.execute("select audit_append($1)", [json.dumps(one) for one in (old, called)])
+    assert (await rackless.post("audit/", op="redact", unlisted="true", comment="upgraded"))["requests"] == 2
+    found = {one["action"]: one["fields"] for one in await trail(rackless)}
+    assert found["Machine.deploy"] == {"user_data": "(redacted)", "comment": "night"}
+    assert found["client.compose"] == {"request": "(redacted)", "host": "west"}
+    assert (await rackless.post("audit/", op="redact", unlisted="true", comment="upgraded"))["requests"] == 0
+
+
+async def test_a_redaction_names_what_it_redacts(rackless: Deployment) -> None:
+    for fields in ({}, {"unlisted": "true", "id": "1"}):
+        with pytest.raises(InvalidRequest) as rejected:
+            await rackless.post("audit/", op="redact", comment="x", **fields)
+        assert rejected.value.fields.keys() == {"id"}
+
+
 async def test_only_administrators_see_the_trail(rackless: Deployment) -> None:
     report = (await rackless.send("GET", "audit/", op="verify")).json()
     assert report["problems"] == []
     other = await as_user(rackless, "ann")
+    with pytest.raises(InnkeeperError, match="reserved for admin"):
+        await other.post("audit/", op="redact", id=1, comment="x")
     for op in (None, "export", "verify"):
         with pytest.raises(InnkeeperError, match="reserved for admin"):
             await other.send("GET", "audit/", op=op)

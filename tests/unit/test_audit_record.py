@@ -25,7 +25,7 @@ from tests.unit.machine_samples import FAILED, MACHINE, OPERATION, RUNNING
 
 RECORDED_TEXTS = """
     add affinity agent_name alias anti_affinity arch architecture cidr class_type comment consumer
-    default_storage_pool distro_series dns_servers domain end_ip error_description etag fabric fabric_classes
+    default_storage_pool distro_series dns_servers domain end_ip error_description etag fabric fabric_classes field
     fabrics filename filetype fingerprint fqdn gateway_ip guests host hostname identity image interfaces
     ip_address ip_addresses mac_address mac_addresses machines move_to name not_arch not_fabric_classes
     not_fabrics not_in_pool not_in_pools not_in_zone not_in_zones not_pod not_pod_type not_subnets not_tags
