@@ -124,7 +124,8 @@ async def test_what_this_release_would_not_record_is_redacted(rackless: Deployme
 
 
 async def test_a_redaction_names_what_it_redacts(rackless: Deployment) -> None:
-    for fields in ({}, {"unlisted": "true", "id": "1"}):
+    wrong: tuple[dict[str, Any], ...] = ({}, {"unlisted": "true", "id": "1"})
+    for fields in wrong:
         with pytest.raises(InvalidRequest) as rejected:
             await rackless.post("audit/", op="redact", comment="x", **fields)
         assert rejected.value.fields.keys() == {"id"}
