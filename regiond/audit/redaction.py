@@ -1,4 +1,4 @@
-"""Redacts values in old entries. The database replaces them, so that nothing else of an entry can change with them."""
+"""Redacts values in old entries. The database replaces them: nothing else of an entry can change."""
 
 from __future__ import annotations
 
