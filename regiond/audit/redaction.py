@@ -1,29 +1,14 @@
-"""Redacts values in old entries. The database replaces them: nothing else of an entry can change."""
+"""Decides which values of an old request are redacted. Pure."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-import asyncpg
-from attrs import field, frozen
+from attrs import frozen
 
-from common.errors import InvalidRequest, NotFound, WrongState
-from regiond.audit.model import NOT_RECORDED, REDACTED, AuditResult, RecordedFields, Redaction, recorded_text
-from regiond.caller import Caller
+from regiond.audit.model import NOT_RECORDED, REDACTED, AuditResult, RecordedFields, Redaction
 
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
-
-_REDACT = "select audit_redact($1::jsonb, $2::jsonb)"
-_ACTIONS = "select id, action from audit_entry where id = any($1::bigint[]) and answers is null"
-_REQUESTS = """
-    select id, content from audit_entry
-     where id > $1 and answers is null and action not ilike 'audit.%' and ($2::bigint[] is null or id = any($2))
-     order by id limit $3
-"""
-_ANSWERS = "select answers, content from audit_entry where answers = any($1::bigint[])"
 _Recorded = Mapping[str, RecordedFields]
 
 
@@ -41,7 +26,7 @@ class OldRequest:
 
     id: int
     content: Mapping[str, Any]
-    answers: list[Mapping[str, Any]] = field(factory=list)
+    answers: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def values(self) -> Mapping[str, str]:
@@ -79,38 +64,3 @@ def _unlisted(one: OldRequest, recorded: _Recorded) -> Iterable[str]:
         return set(one.values)
     listed = recorded.get(one.content.get("action", ""), RecordedFields())
     return one.values.keys() - listed.fixed - (frozenset() if one.rejected else listed.texts)
-
-
-async def check(db: Db, wanted: Redaction) -> None:
-    """Raises NotFound for an id that is not that of a request, InvalidRequest for one that stays."""
-    if not wanted.entry_ids:
-        return
-    actions = {row["id"]: row["action"] for row in await db.fetch(_ACTIONS, list(wanted.entry_ids))}
-    for one in wanted.entry_ids:
-        if one not in actions:
-            raise NotFound(f"The audit trail has no request {one}.")
-        if (actions[one] or "").lower().startswith("audit."):
-            raise InvalidRequest.of({"id": [f"Entry {one} records what was done with the audit trail: it stays."]})
-
-
-async def read(db: Db, wanted: Redaction, *, after_id: int, limit: int) -> tuple[OldRequest, ...]:
-    """Returns requests after an id, oldest first: the named ones, or all."""
-    rows = await db.fetch(_REQUESTS, after_id, list(wanted.entry_ids) or None, limit)
-    found = {row["id"]: OldRequest(id=row["id"], content=json.loads(row["content"])) for row in rows}
-    for row in await db.fetch(_ANSWERS, list(found)):
-        found[row["answers"]].answers.append(json.loads(row["content"]))
-    return tuple(found.values())
-
-
-async def redact(db: Db, targets: Sequence[Target], *, caller: Caller, comment: str) -> int:
-    """Redacts these, in the caller's transaction, and records that. Returns the number of requests that changed.
-
-    Raises WrongState, with nothing changed, for an entry that somebody changed by hand.
-    """
-    wanted = [{"id": one.id} if one.fields is None else {"id": one.id, "fields": list(one.fields)} for one in targets]
-    by = {"username": caller.username, "fields": {"comment": recorded_text(comment)}}
-    try:
-        changed: int = await db.fetchval(_REDACT, wanted, by)
-    except asyncpg.RestrictViolationError as error:
-        raise WrongState(f"{error} Nothing more was redacted.") from error
-    return changed

@@ -16,7 +16,7 @@ from attrs import define, evolve
 
 from common.errors import DatabaseUnavailable, InnkeeperError
 from common.rate_limit import RateLimiter
-from regiond.audit import chain, redaction, store
+from regiond.audit import chain, redaction, redaction_store, store
 from regiond.audit.model import (
     AuditAnswer,
     AuditEntry,
@@ -164,11 +164,11 @@ class Audit:
         """
         caller.require_admin()
         async with self._database.connection() as db:
-            await redaction.check(db, wanted)
+            await redaction_store.check(db, wanted)
         after_id = requests = 0
         while requests < MAX_REDACTED:
             async with self._database.connection() as db:
-                found = await redaction.read(db, wanted, after_id=after_id, limit=MAX_PAGE)
+                found = await redaction_store.read(db, wanted, after_id=after_id, limit=MAX_PAGE)
             if not found:
                 return RedactionReport(requests=requests)
             targets = [one for each in found if (one := redaction.target(each, wanted, self._recorded_fields))]
@@ -181,7 +181,7 @@ class Audit:
         for start in range(0, len(targets), REDACTION_BATCH):
             async with self._database.transaction() as db:
                 batch = targets[start : start + REDACTION_BATCH]
-                requests += await redaction.redact(db, batch, caller=caller, comment=comment)
+                requests += await redaction_store.redact(db, batch, caller=caller, comment=comment)
         return requests
 
     async def prune(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,10 @@ from innkeeper.http import Api
 from regiond.admin_commands import check, create_api_key
 from regiond.settings import RegionSettings
 from tests.deployment.deployment import Deployment
+from tests.integration.test_repeated_commands import logged_in
 from tests.integration.test_rpc_misuse import address_of, issue
 from tests.integration.users import as_user
+from tests.unit.command.processes import finished, started
 
 
 async def trail(innkeeper: Deployment, **filters: str) -> list[dict[str, Any]]:
@@ -122,6 +125,17 @@ async def test_what_this_release_would_not_record_is_redacted(rackless: Deployme
     assert found["Machine.deploy"] == {"user_data": "(redacted)", "comment": "night"}
     assert found["client.compose"] == {"request": "(redacted)", "host": "west"}
     assert (await rackless.post("audit/", op="redact", unlisted="true", comment="upgraded"))["requests"] == 0
+
+
+async def test_the_command_redacts_and_says_before_what_it_would(rackless: Deployment, tmp_path: Path) -> None:
+    await rackless.post("zones/", name="hunter2")
+    async with logged_in(rackless, tmp_path):
+        command = ("audit", "redact", "field=name", "comment=leaked once")
+        planned = await finished(await started(tmp_path, *command, "--dry-run"))
+        assert (planned.status, "Redacts values of 1 request." in planned.out) == (0, True)
+        ran = await finished(await started(tmp_path, *command, "--yes"))
+        assert (ran.status, json.loads(ran.out)) == (0, {"requests": 1, "is_complete": True})
+    assert (await trail(rackless, object="zones"))[0]["fields"] == {"name": "(redacted)"}
 
 
 async def test_a_redaction_names_what_it_redacts(rackless: Deployment) -> None:
