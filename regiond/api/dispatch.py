@@ -57,18 +57,18 @@ class Api:
     async def answer(self, resource: Resource, path: Mapping[str, str], request: ApiRequest, request_id: str) -> Reply:
         """Never raises: an error becomes its HTTP status, a bug becomes 500 with the id that the log entry has."""
         record = AuditRecord(self.services.audit, resource, path, request, request_id)
-        code = None
+        found: InnkeeperError | None = None
         try:
             reply = await self._answer(resource, path, request, record)
         except InnkeeperError as error:
-            reply, code = errors.reply_for(error), error.code
+            reply, found = errors.reply_for(error), error
             if reply.status >= 500:
                 log.warning("request_failed", code=error.code, reason=error.message, status=reply.status)
         except Exception:  # the boundary: the client gets a response whatever a handler raises
             log.exception("request_crashed", request_id=request_id)
             reply = errors.unexpected(request_id)
         try:
-            await record.end(reply, code)
+            await record.end(reply, found)
         except DatabaseUnavailable as error:
             return errors.reply_for(error)
         return reply
@@ -86,7 +86,7 @@ class Api:
         try:
             reply = await self._execution(record, read_query(request.query), body).run()
         except InnkeeperError as error:
-            await record.end(errors.reply_for(error), error.code)
+            await record.end(errors.reply_for(error), error)
             raise
         except Exception:
             await record.end(errors.unexpected(request_id), None)
@@ -176,7 +176,7 @@ class Api:
             if resource.is_open(request.method, dict(parameters).get("op") or request.op_suffix):
                 return None
             raise NotAuthenticated("Forbidden")
-        record.credential = f"API key {signature.token_key}"
+        record.signed_with(signature.token_key)
         try:
             self.nonces.check_age(signature, self.now_s())
             caller = await self._owner(signature, address, signed)

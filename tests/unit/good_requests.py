@@ -45,7 +45,9 @@ KNOWN = {
     "files": {"filename": "provider-state"},
     "vmhost-certificate": {"name": "hv-01"},
 }
-ALTERNATIVES = frozenset({"guests", "identity", "file"})  # not required, but one of two fields that a call needs
+ALTERNATIVES = frozenset(
+    {"guests", "identity", "file", "field"}
+)  # not required, but one of two fields that a call needs
 ON_THE_HOST = {"id": "4", "interfaces": "41", "blockdevices": "31"}
 
 

@@ -26,6 +26,7 @@ from regiond.operations.model import Operation
 _HOSTNAME = Field(
     name="hostname",
     type=HOSTNAME,
+    recorded=True,
     doc=(
         "Hostname of the machine, for a single virtual machine (default: the name of the guest). One that is a machine "
         "already is renamed."
@@ -123,6 +124,7 @@ ADOPT = Endpoint(
         Field(
             name="guests",
             type=TextList(),
+            recorded=True,
             default=(),
             doc="Name or id of a virtual machine on this host; may be repeated.",
             example=("quick-fox",),

@@ -12,7 +12,7 @@ from regiond.api.dry_run import machine_plan_reply, with_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.field_types import Boolean, Text
 from regiond.api.fields import Field, Problems
-from regiond.api.operation_wait import STARTED, when_done
+from regiond.api.operation_wait import STARTED, answer_of, when_done
 from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.request_body import CONTENT_TYPE
 from regiond.api.resources.lookups import find_machine
@@ -58,7 +58,7 @@ async def _deploy(call: Call) -> Reply:
     async def started(_: Operation) -> Reply:
         return json_reply(MACHINE_JSON.encode(await call.services.machines.read(machine.system_id, caller=call.caller)))
 
-    return await when_done(call, operation, started) if call.respond_async else await started(operation)
+    return await (when_done(call, operation, started) if call.respond_async else answer_of(operation, started))
 
 
 async def _abort(call: Call) -> MachineView:
@@ -106,11 +106,18 @@ DEPLOY = Endpoint(
         Field(
             name="distro_series",
             type=Text(max_length=256),
+            recorded=True,
             default="",
             doc="The image: noble, ubuntu/noble or custom/NAME; boot-resources/ lists them. Default: the region's.",
             example="noble",
         ),
-        Field(name="osystem", type=Text(max_length=256), default="", doc="The part before the / of distro_series."),
+        Field(
+            name="osystem",
+            type=Text(max_length=256),
+            recorded=True,
+            default="",
+            doc="The part before the / of distro_series.",
+        ),
         Field(
             name="user_data",
             type=Text(max_length=_MAX_ENCODED_LENGTH),
@@ -120,7 +127,13 @@ DEPLOY = Endpoint(
                 "compressed with gzip, at most 1 MiB. It is added to what Innkeeper configures."
             ),
         ),
-        Field(name="agent_name", type=Text(max_length=256), default="", doc="Stored if this allocates the machine."),
+        Field(
+            name="agent_name",
+            type=Text(max_length=256),
+            recorded=True,
+            default="",
+            doc="Stored if this allocates the machine.",
+        ),
         Field(
             name="register_vmhost",
             type=Boolean(),

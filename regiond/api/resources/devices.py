@@ -25,8 +25,10 @@ from regiond.networks.model import DOMAIN_NAME
 
 _MANY = TextList()
 _RESULT = Result(doc="The device.", type=DEVICE_JSON)
-_DOMAIN = Field(name="domain", type=Text(max_length=255), doc=f"Id or name of the domain, which is {DOMAIN_NAME}.")
-_HOSTNAME = Field(name="hostname", type=HOSTNAME, doc="A unique hostname; by default one is chosen.")
+_DOMAIN = Field(
+    name="domain", type=Text(max_length=255), recorded=True, doc=f"Id or name of the domain, which is {DOMAIN_NAME}."
+)
+_HOSTNAME = Field(name="hostname", type=HOSTNAME, recorded=True, doc="A unique hostname; by default one is chosen.")
 _DESCRIPTION = Field(name="description", type=Text(max_length=4096), doc="Description.", example="proxy")
 _OF_NO_DEVICE = ("agent_name", "tags")
 _FILTERS = tuple(
@@ -126,6 +128,7 @@ DEVICES = Resource(
                 Field(
                     name="mac_addresses",
                     type=TextList(commas=True, max_length=64, max_items=MAX_DEVICE_NICS),
+                    recorded=True,
                     required=True,
                     doc="MAC addresses of its NICs; may be repeated.",
                     example=("52:54:00:00:00:20",),
@@ -133,6 +136,7 @@ DEVICES = Resource(
                 Field(
                     name="parent",
                     type=Text(max_length=300),
+                    recorded=True,
                     required=True,
                     doc="System id or hostname of the machine on which it is.",
                     example="wdpx3n",

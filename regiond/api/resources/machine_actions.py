@@ -27,6 +27,7 @@ from regiond.validation_messages import no_object
 COMMENT = Field(
     name="comment",
     type=Text(max_length=4096),
+    recorded=True,
     default="",
     doc="The reason; stored with the event.",
     example="planned maintenance",
@@ -198,6 +199,7 @@ RELEASE_ALL = with_dry_run(
             Field(
                 name="machines",
                 type=TextList(max_length=64),
+                recorded=True,
                 required=True,
                 doc="System id or hostname; may be repeated.",
                 example=("wdpx3n",),
@@ -229,13 +231,14 @@ UPDATE = crud.update(
         Field(
             name="hostname",
             type=HOSTNAME,
+            recorded=True,
             doc="A new unique hostname. The name of the virtual machine on the host does not change.",
         ),
-        Field(name="zone", type=GROUP, doc="Name of a zone."),
-        Field(name="pool", type=GROUP, doc="Id or name of a resource pool."),
+        Field(name="zone", type=GROUP, recorded=True, doc="Name of a zone."),
+        Field(name="pool", type=GROUP, recorded=True, doc="Id or name of a resource pool."),
         Field(name="description", type=Text(max_length=4096), doc="Description.", example="build server"),
         *NEW_AFFINITY,
-        Field(name="domain", type=Text(max_length=256, blank=None), doc="Id or name of the domain."),
+        Field(name="domain", type=Text(max_length=256, blank=None), recorded=True, doc="Id or name of the domain."),
     ),
     find=find_machine,
     check=_update_problems,
@@ -290,7 +293,7 @@ MARK_BROKEN = crud.action(
     doc="It is not allocated until it is marked fixed. The virtual machine is not changed.",
     fields=(
         COMMENT,
-        Field(name="error_description", type=Text(max_length=4096), default="", doc="Same as comment."),
+        Field(name="error_description", type=Text(max_length=4096), recorded=True, default="", doc="Same as comment."),
     ),
     find=find_machine,
     permission=Permission.OWNER,

@@ -25,6 +25,7 @@ from regiond.operations.model import Operation
 _COMMENT = Field(
     name="comment",
     type=Text(max_length=4096),
+    recorded=True,
     doc="Accepted for compatibility; ignored.",
     example="planned maintenance",
 )

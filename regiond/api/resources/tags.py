@@ -113,6 +113,7 @@ TAGS = Resource(
                 Field(
                     name="name",
                     type=_NAME,
+                    recorded=True,
                     required=True,
                     doc="Unique name: letters, digits, underscores and hyphens.",
                     example="ssd",
@@ -137,7 +138,7 @@ TAG = Resource(
             doc="A new name is the name of the tag on its machines and VM hosts too.",
             find=_find,
             fields=(
-                Field(name="name", type=_NAME, doc="A new name.", example="ssd"),
+                Field(name="name", type=_NAME, recorded=True, doc="A new name.", example="ssd"),
                 Field(name="comment", type=_TEXT, doc=_COMMENT, example="has local flash"),
                 Field(name="definition", type=_TEXT, doc=_DEFINITION),
                 Field(name="kernel_opts", type=_TEXT, doc=_KERNEL_OPTS),
@@ -159,6 +160,7 @@ TAG = Resource(
                 Field(
                     name="add",
                     type=_NODES,
+                    recorded=True,
                     default=(),
                     doc="System id or name of a machine or VM host that gets the tag; may be repeated.",
                     example=("wdpx3n",),
@@ -166,6 +168,7 @@ TAG = Resource(
                 Field(
                     name="remove",
                     type=_NODES,
+                    recorded=True,
                     default=(),
                     doc="System id or name of one that loses it; may be repeated. Unknown ones are ignored.",
                 ),

@@ -84,6 +84,7 @@ USERS = Resource(
                 Field(
                     name="username",
                     type=Text(max_length=MAX_USERNAME),
+                    recorded=True,
                     required=True,
                     doc="Letters, digits and _ . @ + - only.",
                     example="ann",
@@ -149,6 +150,7 @@ USER = Resource(
                 Field(
                     name="transfer_resources_to",
                     type=Text(max_length=MAX_USERNAME),
+                    recorded=True,
                     default="",
                     doc="The user who becomes the owner of the machines.",
                 ),

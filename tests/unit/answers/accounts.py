@@ -7,6 +7,7 @@ from typing import Any
 
 from common.errors import NotAuthenticated, NotFound
 from regiond.accounts.model import ApiKey, ApiKeyView
+from regiond.audit.model import RedactionReport
 from regiond.caller import Caller
 from regiond.tags.model import TaggedNodes
 from tests.unit.answers.shared import DELETION_PLAN, changed, named
@@ -107,5 +108,6 @@ ANSWERS: Mapping[str, Any] = {
     "audit.list": (AUDIT_ENTRY,),
     "audit.count": 3,
     "audit.export": (RAW_ENTRY,),
+    "audit.redact": RedactionReport(requests=1),
     "audit.verify": CHAIN_REPORT,
 }
