@@ -191,13 +191,18 @@ class HostFacts:
 
 @frozen(kw_only=True)
 class GuestDisk:
-    """A block device of a guest. `pool_id` is None if it is in no storage pool of the host."""
+    """A block device of a guest. `pool_id` is None if it is in no storage pool of the host.
+
+    The volume of a `missing` disk does not exist, so that the guest cannot start; `size_bytes` is what it still takes
+    in the pool, because the guest runs.
+    """
 
     device: str
     size_bytes: int = field(validator=ge(0))
     pool_id: str | None = None
     volume: str | None = None
     serial: str | None = None
+    missing: bool = False
 
 
 @frozen(kw_only=True)

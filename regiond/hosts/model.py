@@ -15,6 +15,7 @@ from common.hardware import Gpu, NetworkDevice
 from common.values import DriverType, HostNetwork, NumaNode, Profile
 from regiond.credentials.model import KeyPair, SshKeyPair
 from regiond.groups.model import ResourcePool, Zone
+from regiond.hosts.discovery.machine_storage import is_rounded
 from regiond.hosts.discovery.snapshot import GuestRecord
 from regiond.hosts.maintenance import Maintenance
 from regiond.hosts.numa_model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
@@ -50,6 +51,7 @@ __all__ = [
     "StoragePoolView",
     "Usage",
     "check_change",
+    "is_rounded",
     "with_console_tag",
 ]
 

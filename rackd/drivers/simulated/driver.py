@@ -10,7 +10,7 @@ import structlog
 
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
-from common.errors import InnkeeperError, NameTaken, NotFound
+from common.errors import DriverFailed, InnkeeperError, NameTaken, NotFound
 from common.guest_spec import DiskSpec, GuestSpec
 from common.simulated_address import SimulatedAddress
 from common.units import BYTES_PER_GB
@@ -335,11 +335,22 @@ class SimulatedDriver(WithoutProjects):
                 raise NotFound(
                     f"{self._address.identity} has no guest of machine {guest.marker.machine_id} ('{guest.name}')."
                 )
+            if power is PowerState.ON and found.power is not PowerState.ON:
+                self._check_volumes(found)
             guests.set_power(db, found, power)
             boots = self._boot(db, found, power)
         if boots and self._boots is not None:
             self._boots.add(self._path, found.guest_id, after_s=self._address.boot_ms / 1000)
         return power
+
+    def _check_volumes(self, guest: Guest) -> None:
+        """Raises DriverFailed, as a hypervisor does, if a disk has no volume."""
+        for disk in guest.disks:
+            if disk.missing:
+                raise DriverFailed(
+                    f"Cannot start '{guest.name}': its volume {disk.volume} is not in the storage pool {disk.pool_id} "
+                    f"of {self._address.identity}."
+                )
 
     def _boot(self, db: sqlite3.Connection, guest: Guest, power: PowerState) -> bool:
         """Records the boot in the transaction of the power change. Returns whether the guest will report."""

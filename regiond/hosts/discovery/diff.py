@@ -16,6 +16,7 @@ from common.values import Guest, HostFacts, OwnershipMarker
 from regiond.hosts.discovery.allocations import GuestKey, inventory_of
 from regiond.hosts.discovery.discrete_resources import allocation_changes, total_changes
 from regiond.hosts.discovery.incomplete_guests import completed
+from regiond.hosts.discovery.machine_storage import StorageChange, newly_missing, storage_changes
 from regiond.hosts.discovery.model import ChangeKind, DiscoveryChanges, GuestChange, OrphanedGuest
 from regiond.hosts.discovery.orphaned_volumes import volume_changes
 from regiond.hosts.discovery.snapshot import GuestRecord, MachineSnapshot, ServerSnapshot, guest_record, is_resized
@@ -41,6 +42,7 @@ def compare(discovery: Discovery, snapshot: ServerSnapshot) -> DiscoveryChanges:
     new_facts = facts != snapshot.facts or inventory.huge_memory_mib != snapshot.huge_memory_mib
     changed = allocation_changes(records, {record.key for record in written}, inventory, snapshot, unsettled, deleted)
     moved_away = _moved_away(discovery, snapshot)
+    storage = storage_changes(discovery, records, snapshot)
     return DiscoveryChanges(
         facts=facts if new_facts else None,
         pools_written=tuple(pool for key, pool in pools.items() if snapshot.storage_pools.get(key) != pool),
@@ -49,9 +51,11 @@ def compare(discovery: Discovery, snapshot: ServerSnapshot) -> DiscoveryChanges:
         deleted_guests=tuple(sorted(deleted)),
         totals_written=total_changes(inventory, snapshot),
         allocations=changed,
+        storage=storage,
         machines=(
             *_machine_changes(records, snapshot, unread_machines, moved_away),
             *_reallocated(changed, snapshot),
+            *_disk_changes(records, storage, snapshot),
         ),
         orphaned_guests=tuple(_orphaned_guests(written, records, snapshot)),
         volumes=volume_changes(discovery, snapshot.volumes, snapshot.installation_id),
@@ -183,10 +187,25 @@ def _reallocated(changed: Iterable[tuple[GuestRecord, GuestClaims]], snapshot: S
             yield _change(ChangeKind.REALLOCATED, machines[id_], record)
 
 
-def _change(kind: ChangeKind, machine: MachineSnapshot, record: GuestRecord | None) -> GuestChange:
+def _disk_changes(
+    records: Iterable[GuestRecord], storage: Iterable[StorageChange], snapshot: ServerSnapshot
+) -> Iterator[GuestChange]:
+    """A machine without claims on storage, such as one whose ledger was restored, gets them without an event."""
+    machines = {machine.id: machine for machine in snapshot.machines.values()}
+    for one in storage:
+        if one.before and one.is_more_than_rounding:
+            yield _change(ChangeKind.DISKS_CHANGED, machines[one.machine_id], one.guest, detail=one.text)
+    for record in records:
+        machine = machines.get(record.machine_id or 0)
+        lost = newly_missing(record, snapshot.guests.get(record.key))
+        if machine is not None and machine.settled and lost:
+            yield _change(ChangeKind.VOLUME_MISSING, machine, record, detail=", ".join(lost))
+
+
+def _change(kind: ChangeKind, machine: MachineSnapshot, record: GuestRecord | None, *, detail: str = "") -> GuestChange:
     return GuestChange(
         kind=kind, machine_id=machine.id, system_id=machine.system_id, hostname=machine.hostname,
-        power_before=machine.power_state, guest=record,
+        power_before=machine.power_state, guest=record, detail=detail,
     )  # fmt: skip
 
 

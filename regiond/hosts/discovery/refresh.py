@@ -239,7 +239,13 @@ async def _record_event(db: Db, host_id: int, host: store.HostConnection, error:
 
 # The first two need a person; after the third, the rack's disconnection decides.
 _NO_RETRY = (NotTrusted, PeerChanged, LinkLost)
-_WARNINGS = (ChangeKind.MISSING, ChangeKind.RESIZED, ChangeKind.REALLOCATED)
+_WARNINGS = (
+    ChangeKind.MISSING,
+    ChangeKind.RESIZED,
+    ChangeKind.REALLOCATED,
+    ChangeKind.DISKS_CHANGED,
+    ChangeKind.VOLUME_MISSING,
+)
 _CHANGE_TEXTS = {
     ChangeKind.MISSING: MACHINE_MISSING_TEXT,
     ChangeKind.MOVED: "its cluster moved its guest to {host}",
@@ -247,6 +253,8 @@ _CHANGE_TEXTS = {
     ChangeKind.POWER: POWER_CHANGED_TEXT,
     ChangeKind.RESIZED: "its cores or memory were changed on {host}",
     ChangeKind.REALLOCATED: "its pinned cores, huge pages or virtual functions were changed on {host}",
+    ChangeKind.DISKS_CHANGED: "its disks were changed on {host}: they take {detail}",
+    ChangeKind.VOLUME_MISSING: "it cannot start, because {host} no longer has its volume {detail}",
 }
 _ORPHANED_TEXTS = {
     ChangeKind.TOMBSTONE: "The guest {guest} on {host} belongs to a deleted machine; an operation removes it",
@@ -259,4 +267,6 @@ _ORPHANED_TEXTS = {
 
 def _text_of(change: GuestChange, host_name: str) -> str:
     after = "unknown" if change.guest is None else change.guest.power_state
-    return _CHANGE_TEXTS[change.kind].format(host=host_name, before=change.power_before, after=after)
+    return _CHANGE_TEXTS[change.kind].format(
+        host=host_name, before=change.power_before, after=after, detail=change.detail
+    )
