@@ -77,7 +77,7 @@ async def test_growth_beyond_the_pool_counts_and_stops_new_claims(innkeeper: Dep
     grow(innkeeper, 60 * GB)
     assert await kinds_after_refresh(innkeeper, host) == [CHANGED]
     assert await claimed(innkeeper) == [65 * GB]
-    with pytest.raises(InnkeeperError, match="0.0 of 30.0 GB free in default"):
+    with pytest.raises(InnkeeperError, match=r"0\.0 of 30\.0 GB free in default"):
         await innkeeper.compose(host["id"], storage="root:1")
     grow(innkeeper, 8 * GB)
     assert await kinds_after_refresh(innkeeper, host) == []
