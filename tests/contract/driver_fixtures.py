@@ -80,6 +80,7 @@ class Capability(StrEnum):
     CONSOLE = "console"
     OWN_IMAGES = "own_images"
     VOLUME_LOSS = "volume_loss"  # a volume can be deleted while a guest uses it
+    POOL_LOSS = "pool_loss"  # the test may make the storage pool unavailable
 
 
 class CapableFixture(DriverFixture, Protocol):
@@ -120,6 +121,12 @@ class CapableFixture(DriverFixture, Protocol):
     def delete_volume(self, disk: DiskSpec) -> None:
         """Deletes the volume of a guest, which keeps the disk."""
 
+    def lose_pool(self) -> str:
+        """Makes the storage pool unavailable. Returns its status."""
+
+    def restore_pool(self) -> None:
+        """Makes it available again."""
+
 
 def spec_for(host: DriverFixture, name: str, *, disks: int = 1, installation_id: UUID = INSTALLATION) -> GuestSpec:
     return small_guest(
@@ -151,15 +158,29 @@ class SimulatedFixture:
         )
         address = NicAddress(address="192.168.122.20", prefix_length=24, gateway="192.168.122.1")
         self.addressed = (evolve(self.nics[0], address=address),)
+        self._folder = folder
+        self.driver = self._open("default:4")
+        self._path = folder / "host.sqlite"
+        self._store = Store(self._path)
+
+    def _open(self, pools: str) -> Driver:
+        hardware = f"pools={pools}&hugepages_mib=1024&virtual_functions=2x2&images=own,large:1"
         access = HostAccess(
             host_id=1,
             driver=DriverType.SIMULATED,
-            address="simulated:host?storage_gb=4&hugepages_mib=1024&virtual_functions=2x2&images=own,large:1",
+            address=f"simulated:host?{hardware}",
             installation_id=INSTALLATION,
         )
-        self.driver = SimulatedDriverFactory(folder).open(access)
-        self._path = folder / "host.sqlite"
-        self._store = Store(self._path)
+        return SimulatedDriverFactory(self._folder).open(access)
+
+    def lose_pool(self) -> str:
+        self.driver.close()
+        self.driver = self._open("default:4:unavailable")
+        return "unavailable"
+
+    def restore_pool(self) -> None:
+        self.driver.close()
+        self.driver = self._open("default:4")
 
     def serial(self, marker: OwnershipMarker, index: int) -> str:
         return free_serial(marker, index)
@@ -266,12 +287,12 @@ CAPABILITIES: Mapping[str, frozenset[Capability]] = {
     "simulated": frozenset(Capability),
     "libvirt-test": frozenset(Capability)  # it cannot fill volumes, and has no console
     - {Capability.DEPLOYMENT, Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.OWN_IMAGES},
-    "libvirt-qemu": frozenset(Capability) - {Capability.OWN_IMAGES},
+    "libvirt-qemu": frozenset(Capability) - {Capability.OWN_IMAGES, Capability.POOL_LOSS},
     "lxd-double": frozenset(Capability) - {Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.VOLUME_LOSS},
     "lxd-6-double": frozenset(Capability) - {Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.VOLUME_LOSS},
     "lxd": frozenset(Capability)  # release 5.0 keeps no log of virtual machines' consoles
-    - {Capability.CONSOLE_LOG, Capability.VOLUME_LOSS},
-    "lxd-cluster": frozenset(Capability) - {Capability.CONSOLE_LOG, Capability.VOLUME_LOSS},
+    - {Capability.CONSOLE_LOG, Capability.VOLUME_LOSS, Capability.POOL_LOSS},
+    "lxd-cluster": frozenset(Capability) - {Capability.CONSOLE_LOG, Capability.VOLUME_LOSS, Capability.POOL_LOSS},
 }
 
 

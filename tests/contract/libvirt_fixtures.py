@@ -106,6 +106,13 @@ class LibvirtFixture:
     def delete_volume(self, disk: DiskSpec) -> None:
         self._pool.storageVolLookupByName(disk.volume).delete()
 
+    def lose_pool(self) -> str:
+        self._pool.destroy()
+        return "inactive"
+
+    def restore_pool(self) -> None:
+        self._pool.create()
+
     def attach(self, domain: Any, device: ET.Element) -> None:
         """Adds a device to a domain's XML."""
         tree = ET.fromstring(domain.XMLDesc())  # noqa: S314  trusted: a domain of the test

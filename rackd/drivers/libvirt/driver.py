@@ -75,7 +75,7 @@ class LibvirtDriver(WithoutProjects):
         names = client.volume_names({text_at(pool, "uuid") for pool in pools})
         listing = guests.listing(
             (domain for domain in domains if domain.uuid not in cached.deleted),
-            guests.PoolPaths.of(pools),
+            guests.PoolPaths.of((*pools, *facts.inactive_pools_of(responses))),
             self._installation_id,
             cached.configs,
             sriov_ports_of(responses),

@@ -12,7 +12,7 @@ from uuid import UUID
 from attrs import evolve
 
 from common.discovery import Discovery
-from common.values import Guest, HostFacts, OwnershipMarker
+from common.values import POOL_AVAILABLE, Guest, HostFacts, OwnershipMarker, StoragePool
 from regiond.hosts.discovery.allocations import GuestKey, inventory_of
 from regiond.hosts.discovery.discrete_resources import allocation_changes, total_changes
 from regiond.hosts.discovery.incomplete_guests import completed
@@ -26,7 +26,7 @@ from regiond.ledger.model import NO_DISCRETE_RESOURCES, GuestClaims
 
 def compare(discovery: Discovery, snapshot: ServerSnapshot) -> DiscoveryChanges:
     """Returns what has to be written. A storage pool or machine that was missing before is no change."""
-    pools = {pool.pool_id: pool for pool in discovery.facts.storage_pools}
+    pools = {pool.pool_id: _with_known_sizes(pool, snapshot) for pool in discovery.facts.storage_pools}
     records = _guest_records(discovery, snapshot)
     found = {record.key: record for record in records}
     unsettled = {machine.id for machine in snapshot.machines.values() if not machine.settled}
@@ -46,6 +46,7 @@ def compare(discovery: Discovery, snapshot: ServerSnapshot) -> DiscoveryChanges:
     return DiscoveryChanges(
         facts=facts if new_facts else None,
         pools_written=tuple(pool for key, pool in pools.items() if snapshot.storage_pools.get(key) != pool),
+        pools_changed=tuple(pool for key, pool in pools.items() if _has_new_status(pool, snapshot)),
         pools_missing=tuple(sorted(set(snapshot.storage_pools) - set(pools))),
         guests_written=written,
         deleted_guests=tuple(sorted(deleted)),
@@ -61,6 +62,20 @@ def compare(discovery: Discovery, snapshot: ServerSnapshot) -> DiscoveryChanges:
         volumes=volume_changes(discovery, snapshot.volumes, snapshot.installation_id),
         image_copies=copy_changes(discovery, snapshot.image_copies),
     )
+
+
+def _with_known_sizes(pool: StoragePool, snapshot: ServerSnapshot) -> StoragePool:
+    """A pool that is not available reports no sizes, or those of the disk that is there without it."""
+    before = snapshot.storage_pools.get(pool.pool_id)
+    if pool.is_available or before is None:
+        return pool
+    return evolve(pool, total_bytes=before.total_bytes, used_elsewhere_bytes=before.used_elsewhere_bytes)
+
+
+def _has_new_status(pool: StoragePool, snapshot: ServerSnapshot) -> bool:
+    """A new pool is no change, unless it is not available."""
+    before = snapshot.storage_pools.get(pool.pool_id)
+    return pool.status != (POOL_AVAILABLE if before is None else before.status)
 
 
 def _server_facts(facts: HostFacts) -> HostFacts:

@@ -48,7 +48,7 @@ def storage_changes(
     discovery: Discovery, records: Iterable[GuestRecord], snapshot: ServerSnapshot
 ) -> tuple[StorageChange, ...]:
     """The machines whose claims have to be written, by id."""
-    available = {pool.pool_id for pool in discovery.facts.storage_pools}
+    available = {pool.pool_id for pool in discovery.facts.storage_pools if pool.is_available}
     unread = {problem.subject for problem in discovery.problems}
     machines = {machine.id: machine for machine in snapshot.machines.values() if _is_comparable(machine)}
     found = [

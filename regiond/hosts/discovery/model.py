@@ -79,6 +79,7 @@ class DiscoveryChanges:
 
     facts: HostFacts | None = None
     pools_written: tuple[StoragePool, ...] = ()
+    pools_changed: tuple[StoragePool, ...] = ()  # those with another status than before
     pools_missing: tuple[str, ...] = ()
     guests_written: tuple[GuestRecord, ...] = ()
     deleted_guests: tuple[GuestKey, ...] = ()

@@ -21,7 +21,7 @@ from common.errors import (
     ServerUnconfirmed,
 )
 from common.rpc.host_commands import HOST_IDENTIFY, HostCall
-from common.values import DriverType, HostFacts, OwnershipMarker
+from common.values import DriverType, HostFacts, OwnershipMarker, StoragePool
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
@@ -145,6 +145,8 @@ class Refresher:
             await Events.record(
                 db, change.kind.value, message, level=level, host_id=host_id, system_id=change.system_id
             )
+        for pool in changes.pools_changed:
+            await _record_pool(db, host_id, host.name, pool)
         for guest in changes.orphaned_guests:
             if guest.machine_uuid not in restored:
                 await self._report_orphaned(db, host_id, host.name, guest)
@@ -235,6 +237,15 @@ async def _record_event(db: Db, host_id: int, host: store.HostConnection, error:
         level = Level.ERROR if isinstance(error, PeerChanged) else Level.WARNING
         kind, message = f"host_{error.code.removeprefix('host_')}", f"{host.name}: {error.message}"
         await Events.record(db, kind, message, level=level, host_id=host_id, details=error.details)
+
+
+async def _record_pool(db: Db, host_id: int, host_name: str, pool: StoragePool) -> None:
+    if pool.is_available:
+        message = f"{host_name}: the storage pool {pool.name} is available again"
+        await Events.record(db, "storage_pool_available", message, host_id=host_id)
+        return
+    message = f"{host_name}: the storage pool {pool.name} is {pool.status}; no disk is placed in it"
+    await Events.record(db, "storage_pool_unavailable", message, level=Level.WARNING, host_id=host_id)
 
 
 # The first two need a person; after the third, the rack's disconnection decides.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _SERVER = "select * from server where id = $1"
 _POOLS = """
-    select id, pool_key, name, type, path, total_bytes, used_elsewhere_bytes, missing_since
+    select id, pool_key, name, type, path, total_bytes, used_elsewhere_bytes, status, missing_since
       from storage_pool where server_id = $1
 """
 _GUESTS = "select * from guest where server_id = $1"
@@ -122,4 +122,5 @@ def _pool(row: asyncpg.Record) -> StoragePool:
         path=row["path"],
         total_bytes=row["total_bytes"],
         used_elsewhere_bytes=row["used_elsewhere_bytes"],
+        status=row["status"],
     )
