@@ -37,8 +37,8 @@ _SERVER = """
     values ($1, $8, $2, '1', $3, $4, $5, $6, $7, $9, $10, $11)
 """
 _STORAGE_POOL = """
-    insert into storage_pool (id, server_id, pool_key, name, type, path, total_bytes, used_elsewhere_bytes)
-    values ($1, $2, $3, $4, 'dir', '', $5, $6)
+    insert into storage_pool (id, server_id, pool_key, name, type, path, total_bytes, used_elsewhere_bytes, status)
+    values ($1, $2, $3, $4, 'dir', '', $5, $6, $7)
 """
 _HOST = """
     insert into vm_host (id, name, address, server_id, state, zone_id, pool_id, tags, cpu_over_commit_ratio,
@@ -104,7 +104,9 @@ async def write(db: Db, hosts: list[Candidate]) -> None:
                     await db.execute(_DISCRETE, host.id, "huge_pages", key, pages.total, pages.total - pages.free)
         for pool in host.storage_pools:
             used_bytes = pool.total_bytes - pool.free_bytes
-            await db.execute(_STORAGE_POOL, pool.id, host.id, pool.pool_key, pool.name, pool.total_bytes, used_bytes)
+            await db.execute(
+                _STORAGE_POOL, pool.id, host.id, pool.pool_key, pool.name, pool.total_bytes, used_bytes, pool.status
+            )  # fmt: skip
         await db.execute(
             _HOST, host.id, host.name, server_id, host.state, host.zone, host.pool, host.tags,
             host.cpu_over_commit_ratio, host.memory_over_commit_ratio, host.default_storage_pool_id, host.driver,
