@@ -164,3 +164,13 @@ async def test_repaired_claims_are_those_of_the_disks_that_the_guest_has(innkeep
     assert await Sweeper(innkeeper).sweep() == []
     assert await Sweeper(innkeeper).sweep() == [DiscrepancyKind.WRONG_CLAIMS.value]
     assert await claimed(innkeeper) == [25 * GB]
+
+
+async def test_a_running_guest_without_its_volume_is_found_by_any_size(innkeeper: Deployment) -> None:
+    """As libvirt reports it: QEMU still knows the size of the file that was deleted."""
+    _, machine = await a_machine(innkeeper)
+    await sql(innkeeper, "update guest set disks = jsonb_set(disks, '{0,missing}', 'true')")
+    await sql(innkeeper, "update machine set power_state = 'on'")
+    found = await only(innkeeper)
+    assert (found["kind"], found["system_id"]) == (MISSING, machine["system_id"])
+    assert found["found"].endswith("-0 in default (vda): it runs, but cannot start again")

@@ -17,13 +17,20 @@ from common.serialization import to_dict
 from common.values import HugePages, NumaNode
 from regiond.db.pool import Database
 from regiond.machines.compose.host_search import search_hosts
-from regiond.placement.model import Candidate, CandidateInterface, CandidateNode, Evaluation, Strategy
+from regiond.placement.model import (
+    Candidate,
+    CandidateInterface,
+    CandidateNode,
+    Evaluation,
+    Strategy,
+)
 from regiond.placement.service import place
 from tests.deployment.deployment import Deployment
 from tests.fleet_networks import SPACES, VLANS
 from tests.fleets import POOLS, ZONES, fleet, requirements
 from tests.integration.tables import counts
 from tests.rejections import invalid_fields
+from tests.unit.candidates import HOST, SMALL
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -202,6 +209,32 @@ async def test_the_shortlist_agrees_with_placement_over_the_whole_fleet(
                     assert all(evaluation == by_id.pop(evaluation.host_id) for evaluation in seen)
                     assert Counter(kind(evaluation) for evaluation in by_id.values()) == kinds(dict(few.summarized))
                     by_id |= {evaluation.host_id: evaluation for evaluation in seen}
+
+
+def numbered(number: int, *, status: str, cores_claimed: int) -> Candidate:
+    """A host that is alike but for these values."""
+    return evolve(
+        HOST,
+        id=number,
+        name=f"h{number}",
+        server_id=number,
+        cores_claimed=cores_claimed,
+        storage_pools=tuple(evolve(one, id=number, status=status) for one in HOST.storage_pools),
+        interfaces=tuple(evolve(one, id=number) for one in HOST.interfaces),
+    )
+
+
+async def test_the_best_of_many_hosts_has_an_available_pool(database: Database) -> None:
+    """Others with more left are not evaluated for storage that they cannot use."""
+    lost = [numbered(number, status="inactive", cores_claimed=0) for number in range(1, 6)]
+    async with database.connection() as db:
+        await write_groups_and_networks(db)
+        await write(db, [*lost, numbered(6, status="available", cores_claimed=1)])
+        found = await search_hosts(db, SMALL, (RACK,), strategy="spread", named=0, shortlist_size=2)
+    (placement,) = found.placements
+    assert placement.chosen is not None
+    assert placement.chosen.host_name == "h6"
+    assert placement.summarized == {"no storage pool with enough free space for the largest disk": 4}
 
 
 async def add_three_hosts(innkeeper: Deployment) -> list[Any]:
