@@ -6,14 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from attrs import evolve
 
 from common.errors import InnkeeperError
+from rackd.drivers.contract import Driver
+from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.deployment.deployment import Deployment
 from tests.integration.discrepancies import kinds
 from tests.lab.deployed_host import add_libvirt, add_lxd
 from tests.lab.host_setup import run
+from tests.lab.key_pair import KeyPair
 from tests.lab.lab_host import LabHost
 from tests.lab.lxd_server import LxdServer
 from tests.lab.needs import LAB_DIR
@@ -69,6 +74,32 @@ async def test_an_lxd_pool_without_its_folder_is_unavailable(
             assert await kinds(innkeeper, machine=machine["system_id"]) == []
         assert (await pool_of(innkeeper, host, name))["status"] == "available"
         await innkeeper.delete(f"machines/{machine['system_id']}/")
+
+
+def test_a_pool_is_unavailable_on_one_member_of_a_cluster(
+    lxd_cluster: tuple[LxdServer, ...], cluster_pair: KeyPair, tmp_path: Path
+) -> None:
+    first, second = lxd_cluster[:2]
+    name = f"{PREFIX}{uuid4().hex[:6]}"
+    for member in lxd_cluster:
+        source = tmp_path / member.name
+        source.mkdir()
+        first.lxc("storage", "create", name, "dir", f"source={source}", "--target", member.name)
+    first.lxc("storage", "create", name, "dir")
+    drivers = [LxdDriverFactory().open(evolve(first.access(cluster_pair), member=one.name)) for one in (first, second)]
+    try:
+        assert [status_of(driver, name) for driver in drivers] == ["available", "available"]
+        with unmountable(second, name, tmp_path / second.name):
+            assert [status_of(driver, name) for driver in drivers] == ["available", "unavailable"]
+        assert [status_of(driver, name) for driver in drivers] == ["available", "available"]
+    finally:
+        for driver in drivers:
+            driver.close()
+        first.lxc("storage", "delete", name)
+
+
+def status_of(driver: Driver, pool: str) -> str:
+    return next(one.status for one in driver.discover().facts.storage_pools if one.name == pool)
 
 
 async def test_a_libvirt_pool_that_is_stopped_is_inactive(lab_host: LabHost, innkeeper: Deployment) -> None:
