@@ -12,9 +12,10 @@ from common.capacity import NOTHING, Capacity, ResourceCapacity
 from common.discovery import Problem
 from common.errors import InvalidRequest
 from common.hardware import Gpu, NetworkDevice
-from common.values import DriverType, HostNetwork, NumaNode, Profile
+from common.values import POOL_AVAILABLE, DriverType, HostNetwork, NumaNode, Profile
 from regiond.credentials.model import KeyPair, SshKeyPair
 from regiond.groups.model import ResourcePool, Zone
+from regiond.hosts.discovery.machine_storage import is_rounded
 from regiond.hosts.discovery.snapshot import GuestRecord
 from regiond.hosts.maintenance import Maintenance
 from regiond.hosts.numa_model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
@@ -50,6 +51,7 @@ __all__ = [
     "StoragePoolView",
     "Usage",
     "check_change",
+    "is_rounded",
     "with_console_tag",
 ]
 
@@ -94,7 +96,17 @@ class StoragePoolView:
     used_elsewhere_bytes: int
     is_default: bool
     missing_since: datetime | None = None
+    status: str = POOL_AVAILABLE
     capacity: ResourceCapacity = NOTHING
+
+    @property
+    def is_available(self) -> bool:
+        return self.status == POOL_AVAILABLE
+
+    def share_bytes(self, used_bytes: int) -> int:
+        """What the pool adds to the total of a host or cluster that uses this much of it: nothing else while it is not
+        available, so that none of it counts as free."""
+        return self.total_bytes if self.is_available else used_bytes
 
 
 @frozen(kw_only=True)

@@ -256,7 +256,7 @@ def _amounts(row: asyncpg.Record, pools: Iterable[StoragePoolView], used: Iterab
     by_resource: Mapping[str, Any] = {claim["resource"]: claim["amount"] for claim in used}
     total = None
     if row["server_id"] is not None:
-        storage_bytes = sum(pool.total_bytes for pool in pools)
+        storage_bytes = sum(pool.share_bytes(pool.used_bytes) for pool in pools)
         total = Amounts(cores=row["cores"], memory_mib=row["memory_mib"], storage_bytes=storage_bytes)
     return {
         "total": total,
@@ -286,5 +286,6 @@ def _storage_pool(row: asyncpg.Record, used_bytes: int, capacity: ResourceCapaci
         used_elsewhere_bytes=row["used_elsewhere_bytes"],
         is_default=bool(row["is_default"]),
         missing_since=row["missing_since"],
+        status=row["status"],
         capacity=capacity,
     )

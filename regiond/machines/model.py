@@ -150,6 +150,8 @@ MAAS_STATUS: Mapping[MachineState, MaasStatus] = {
 
 @frozen(kw_only=True)
 class DiskView:
+    """The volume of a `missing` disk does not exist, so that the VM cannot start."""
+
     id: int
     index: int
     volume: str
@@ -158,6 +160,7 @@ class DiskView:
     size_bytes: int
     serial: str
     tags: tuple[str, ...]
+    missing: bool = False
 
 
 @frozen(kw_only=True)

@@ -92,8 +92,11 @@ _BY_HOST = (
 
 _DISKS = """
     select d.id, d.machine_id, d.index, d.volume, s.name as storage_pool_name, s.pool_key as storage_pool_key,
-           d.size_bytes, d.serial, d.tags
+           d.size_bytes, d.serial, d.tags,
+           coalesce(g.disks @> jsonb_build_array(jsonb_build_object('volume', d.volume, 'missing', true)), false)
+               as missing
       from machine_disk d join storage_pool s on s.id = d.storage_pool_id
+      left join guest g on g.machine_id = d.machine_id
      where d.machine_id = any($1::integer[]) order by d.machine_id, d.index
 """
 

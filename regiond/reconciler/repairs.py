@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from regiond.reconciler.claims import repair as claims
+from regiond.reconciler.disks import repair as disks
 from regiond.reconciler.guests import repair as guests
 from regiond.reconciler.machines import repair as machines
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind
@@ -43,6 +44,7 @@ REPAIRS: Mapping[DiscrepancyKind, Repair] = {
     DiscrepancyKind.DUPLICATE_GUEST: guests.remove_marker,
     DiscrepancyKind.GUEST_ON_OTHER_HOST: guests.move_machine,
     DiscrepancyKind.MACHINE_MISSING: machines.drop_missing,
+    DiscrepancyKind.DISKS_CHANGED: disks.record_disks,
     DiscrepancyKind.ORPHANED_VOLUME: volumes.remove_volume,
     DiscrepancyKind.MACHINE_WITHOUT_CLAIMS: claims.rewrite_claims,
     DiscrepancyKind.WRONG_CLAIMS: claims.rewrite_claims,

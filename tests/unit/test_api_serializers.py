@@ -169,6 +169,7 @@ def test_storage_pools_show_provisioned_bytes_without_missing_pools() -> None:
         "name": "images",
         "type": "dir",
         "path": "/srv/images",
+        "status": "available",
         "total": 10**11,
         "used": 8 * 10**9,
         "available": 92 * 10**9,

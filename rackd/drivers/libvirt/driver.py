@@ -72,14 +72,15 @@ class LibvirtDriver(WithoutProjects):
         pools, problems = facts.pools_of(responses)
         domains = client.all_domains()
         cached = cache.refresh(domains)
+        names = client.volume_names({text_at(pool, "uuid") for pool in pools})
         listing = guests.listing(
             (domain for domain in domains if domain.uuid not in cached.deleted),
-            guests.PoolPaths.of(pools),
+            guests.PoolPaths.of((*pools, *facts.inactive_pools_of(responses))),
             self._installation_id,
             cached.configs,
             sriov_ports_of(responses),
+            names,
         )
-        names = client.volume_names({text_at(pool, "uuid") for pool in pools})
         copies = self._images.find(client, names)
         volumes = names if _all_known(domains, cached) else {}
         _, capabilities = self._capabilities_of(client, traits_of(responses))

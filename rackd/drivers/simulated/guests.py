@@ -25,7 +25,7 @@ _BY_MARKER = _GUESTS + " where installation_id = ? and machine_id = ?"
 _BY_ID = _GUESTS + " where guest_id = ?"
 _DISKS = """
     select disk.guest_id, disk.position, disk.pool, disk.volume, disk.serial, volume.size_bytes
-      from disk join volume on volume.pool = disk.pool and volume.name = disk.volume
+      from disk left join volume on volume.pool = disk.pool and volume.name = disk.volume
      where :guest_id is null or disk.guest_id = :guest_id
      order by disk.guest_id, disk.position
 """
@@ -266,10 +266,11 @@ def _guest(row: sqlite3.Row, disks: Iterable[GuestDisk], nics: Iterable[GuestNic
 def _disk(row: sqlite3.Row) -> GuestDisk:
     return GuestDisk(
         device=block_device_name("vd", row["position"]),
-        size_bytes=row["size_bytes"],
+        size_bytes=row["size_bytes"] or 0,
         pool_id=row["pool"],
         volume=row["volume"],
         serial=row["serial"],
+        missing=row["size_bytes"] is None,
     )
 
 

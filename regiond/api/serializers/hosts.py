@@ -57,9 +57,10 @@ _STORAGE_POOL: Serializer[StoragePoolView] = serializer(
     key("path", STR, lambda pool: pool.path),
     key("total", INT, lambda pool: pool.total_bytes),
     key("used", INT, lambda pool: pool.used_bytes),
-    key("available", INT, lambda pool: pool.total_bytes - pool.used_bytes),
+    key("available", INT, lambda pool: pool.share_bytes(pool.used_bytes) - pool.used_bytes),
     key("default", BOOL, lambda pool: pool.is_default),
     key("capacity", RESOURCE_CAPACITY_JSON, lambda pool: pool.capacity),  # MAAS lacks it
+    key("status", STR, lambda pool: pool.status),  # MAAS lacks it
 )
 _HOST_MACHINE: Serializer[HostView] = serializer(
     "HostMachine",

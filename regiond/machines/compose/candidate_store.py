@@ -24,7 +24,7 @@ _NAMED = """
            s.memory_mib_claimed, s.cpu_speed_mhz, z.name as zone, z.id as zone_id, p.name as pool, p.id as pool_id,
            h.tags, h.maintenance_since, h.maintenance_by, h.maintenance_reason,
            (select jsonb_agg(jsonb_build_array(p.id, p.pool_key, p.name, p.total_bytes,
-                             p.total_bytes - p.used_elsewhere_bytes - p.claimed_bytes) order by p.id)::text
+                             p.total_bytes - p.used_elsewhere_bytes - p.claimed_bytes, p.status) order by p.id)::text
               from storage_pool p where p.server_id = s.id and p.missing_since is null) as storage_pools
       from vm_host h left join server s on s.id = h.server_id
       join zone z on z.id = h.zone_id join resource_pool p on p.id = h.pool_id
@@ -74,6 +74,8 @@ def _candidate(
 @lru_cache(maxsize=10_000)  # a claim changes the pools of one host only
 def _storage_pools(text: str | None) -> tuple[CandidateStoragePool, ...]:
     return tuple(
-        CandidateStoragePool(id=id_, pool_key=key, name=name, total_bytes=total_bytes, free_bytes=max(0, free_bytes))
-        for id_, key, name, total_bytes, free_bytes in json.loads(text or "[]")
+        CandidateStoragePool(
+            id=id_, pool_key=key, name=name, total_bytes=total_bytes, free_bytes=max(0, free_bytes), status=status
+        )
+        for id_, key, name, total_bytes, free_bytes, status in json.loads(text or "[]")
     )

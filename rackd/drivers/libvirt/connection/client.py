@@ -106,6 +106,9 @@ class Client:
     def pools(self) -> tuple[str, ...]:
         return self._host.pools()
 
+    def inactive_pools(self) -> tuple[str, ...]:
+        return self._host.inactive_pools()
+
     def volume_names(self, pool_ids: Container[str]) -> Mapping[str, tuple[str, ...]]:
         return self._host.volume_names(pool_ids)
 

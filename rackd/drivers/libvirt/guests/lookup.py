@@ -33,4 +33,5 @@ def read_guest(client: Client, domain: Domain) -> Guest:
 
 
 def pool_paths(client: Client) -> PoolPaths:
-    return PoolPaths.of(parse(xml, "a storage pool") for xml in client.pools())
+    """Also of inactive pools, as discovery has them."""
+    return PoolPaths.of(parse(xml, "a storage pool") for xml in (*client.pools(), *client.inactive_pools()))
