@@ -97,7 +97,7 @@ class ConnectedRacks:
         return self._disconnected
 
     async def zone_coverage(self, _: int) -> ZoneCoverage:
-        return ZoneCoverage(zone="default", served=True)
+        return ZoneCoverage(host="hv-01", zone="default", served=True)
 
     async def admit(self, rack_id: UUID, link: Link, host_id: int, request: HostRequest) -> None:
         """Every rack may have the credentials."""
@@ -188,7 +188,7 @@ async def test_the_error_names_disconnected_racks_and_other_errors() -> None:
     with pytest.raises(HostUnreachable) as failed:
         await racks.reach_host()
     assert failed.value.message == (
-        "No connected rack reaches VM host 1. Disconnected racks that reached it: later (last seen 2026-11-20 12:00:00 "
+        "No connected rack reaches host hv-01. Disconnected racks that reached it: later (last seen 2026-11-20 12:00:00 "
         "UTC). Rack rack: no route"
     )
 
