@@ -62,8 +62,6 @@ def unreachable_message(
         connected = "1 rack is" if linked == 1 else f"{linked} racks are"
         sentences = [f"No connected rack reaches {host} ({connected} connected to this region).", *zones]
         return " ".join([*sentences, "Start a rack or join a new one: innkeeper rack token"])
-    sentences = [
-        f"No connected rack reaches {host}. Disconnected racks that reached it: {', '.join(reached_before)}."
-    ]
+    sentences = [f"No connected rack reaches {host}. Disconnected racks that reached it: {', '.join(reached_before)}."]
     sentences += [f"Rack {name}: {message}" for name, message in failed.items()]
     return " ".join([*sentences, *zones])

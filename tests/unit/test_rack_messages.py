@@ -30,7 +30,9 @@ def test_many_racks_are_counted() -> None:
 
 
 def test_racks_that_do_not_serve_the_zone_are_named_beside_those_that_do() -> None:
-    text = unreachable_message(7, 2, (), {}, ZoneCoverage(host="hv-01", zone="west", served=True, others=(("a", ("x",)),)))
+    text = unreachable_message(
+        7, 2, (), {}, ZoneCoverage(host="hv-01", zone="west", served=True, others=(("a", ("x",)),))
+    )
     assert text.startswith("No connected rack reaches host hv-01 (2 racks are connected to this region).")
     assert "do not serve its zone west: a (zone x)." in text
     assert "zone" not in unreachable_message(7, 2, (), {}, ZoneCoverage(host="hv-01", zone="west", served=True))
