@@ -7,7 +7,6 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,6 +14,7 @@ from common import daemon
 from common.errors import BadSettings
 from common.logging import configure_logging
 from common.privileges import become_owner
+from common.release import running_release
 from common.settings import config_file, load
 from common.systemd_notify import ServiceManager
 from rackd.settings import CONFIG_FILE, RackSettings
@@ -63,7 +63,7 @@ async def _run(settings: RackSettings) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="rackd", description="The Innkeeper rack daemon.")
-    parser.add_argument("--version", action="version", version=f"rackd {version('innkeeper')}")
+    parser.add_argument("--version", action="version", version=f"rackd {running_release()}")
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"settings (default: {CONFIG_FILE} if it exists)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     join = commands.add_parser("join", help="make this machine a rack of a region")

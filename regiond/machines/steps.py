@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from common.guest_spec import GuestSpec
+from common.phrases import first_of
 from common.rpc.host_commands import HOST_POWER, PowerCall
 from common.serialization import from_dict
 from common.values import NicKind, PowerAction, PowerState
@@ -20,6 +22,7 @@ from regiond.racks.service import HostCalls
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
+_RACKS_NAMED = 5
 POWER_OFF_GRACE_S = 30.0
 POWER_DEADLINE_S = 60.0  # in addition to the guest's grace period
 
@@ -107,6 +110,11 @@ async def power_off(calls: HostCalls, operation: Operation, target: Target, jour
     """Powers the guest off without a grace period. Raises NotFound if the host has no such guest."""
     await journal.step("power_off", reaches_host=True)
     return await set_power(calls, operation, target, PowerAction.FORCE_OFF)
+
+
+def racks_text(racks: Sequence[str]) -> str:
+    """`Rack a` or `One of the racks a, b`, which may still run a call."""
+    return f"Rack {racks[0]}" if len(racks) == 1 else f"One of the racks {first_of(racks, _RACKS_NAMED)}"
 
 
 async def record_event(db: Db, operation: Operation, kind: str, message: str, *, level: Level = Level.INFO) -> None:

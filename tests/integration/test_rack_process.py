@@ -17,6 +17,7 @@ from attrs import define
 
 from common.errors import InnkeeperError, LinkLost
 from common.guest_spec import GuestSpec
+from common.release import running_release
 from common.rpc.connection import Link
 from common.rpc.host_commands import HOST_COMPOSE, HOST_DISCOVER, HOST_REACH, ComposeCall, Fence, HostCall
 from common.values import DriverType, Guest, HostAccess
@@ -205,4 +206,4 @@ async def test_invalid_settings_prevent_the_start_and_name_the_key(rack: Rack, t
 
 async def test_the_version_needs_no_setting(rack: Rack) -> None:
     status, output = await rack.run("--version")
-    assert (status, output.split()[0]) == (0, "rackd")
+    assert (status, output.strip()) == (0, f"rackd {running_release()}")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from common.release import running_release
 from innkeeper.api_description import read_description
 from innkeeper.arguments import parse_call
 from regiond.api.compression import compressed
@@ -185,7 +186,7 @@ def test_version_has_the_form_that_clients_parse() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", found["version"])
     assert "networks-management" in found["capabilities"]
     assert "authenticate-api" in found["capabilities"]  # python-libmaas logs in by password only with it
-    assert isinstance(found["subversion"], str)
+    assert found["subversion"] == f"innkeeper {running_release()}"
 
 
 def test_descriptions_are_plain_json_for_anyone() -> None:

@@ -13,7 +13,7 @@ from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.field_types import Boolean, Text
 from regiond.api.fields import Field, Problems
 from regiond.api.operation_wait import STARTED, answer_of, when_done
-from regiond.api.replies import Reply, empty_reply, json_reply
+from regiond.api.replies import Reply, empty_reply, json_reply, with_warnings
 from regiond.api.request_body import CONTENT_TYPE
 from regiond.api.resources.lookups import find_machine
 from regiond.api.resources.machine_actions import COMMENT, MACHINE_RESULT
@@ -58,7 +58,19 @@ async def _deploy(call: Call) -> Reply:
     async def started(_: Operation) -> Reply:
         return json_reply(MACHINE_JSON.encode(await call.services.machines.read(machine.system_id, caller=call.caller)))
 
-    return await (when_done(call, operation, started) if call.respond_async else answer_of(operation, started))
+    reply = await (when_done(call, operation, started) if call.respond_async else answer_of(operation, started))
+    return with_warnings(reply, await _login_warnings(call, machine))
+
+
+async def _login_warnings(call: Call, machine: MachineView) -> tuple[str, ...]:
+    owner = machine.owner or call.caller.username
+    if call.values["user_data"] or await call.services.ssh_keys.count_of(owner):
+        return ()
+    return (
+        f"{owner} has no SSH key and there is no user data: nobody will be able to log in to {machine.hostname}, "
+        "unless its image has an account for that. Add a key (innkeeper sshkeys create key@=FILE.pub) before you "
+        "deploy it again.",
+    )
 
 
 async def _abort(call: Call) -> MachineView:
@@ -100,7 +112,8 @@ DEPLOY = Endpoint(
     doc=(
         "Writes an image to the root disk, starts the machine and waits until its operating system reports by "
         "cloud-init. Answers at once: the machine is Deploying, then Deployed, or Failed deployment with the reason. A "
-        "ready machine is allocated to you first."
+        "ready machine is allocated to you first. Without user data and without an SSH key of the owner, the header "
+        "Warning says that nobody will be able to log in."
     ),
     fields=(
         Field(

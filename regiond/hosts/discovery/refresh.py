@@ -206,15 +206,17 @@ class Refresher:
 
     async def _store_error(self, db: Db, host_id: int, error: InnkeeperError, began_at: float) -> None:
         """Records an event unless the host had the same error already."""
-        host = await store.read_connection(db, host_id)
         if await schedule_store.is_refreshed_since(db, host_id, time.monotonic() - began_at):
             await schedule_store.refresh_within(db, [host_id], RETRY_AFTER_S)
             return
+        if isinstance(error, HostUnreachable | HostHung):
+            if await mark_server_lost(db, host_id, error, began_at=began_at):
+                return
+        else:
+            await store.lock_state(db, host_id)
+        host = await store.read_connection(db, host_id)  # locked: of two refreshes that fail at once, one is the first
         if isinstance(error, LinkLost) and host.state == "ready":
             return  # it is the rack that was lost: its disconnection decides whether the host is
-        lost = isinstance(error, HostUnreachable | HostHung)
-        if lost and await mark_server_lost(db, host_id, error, began_at=began_at):
-            return
         await store.set_unreachable(db, host_id, error.code, error.message)
         await self._trust.schedule_retry(db, host_id, host, error)
         if not isinstance(error, RackUnreachable):

@@ -73,6 +73,7 @@ ANSWERS: Mapping[str, Any] = {
     "users.update": ACCOUNT,
     "users.delete": DELETION_PLAN,
     "ssh_keys.list": (SSH_KEY,),
+    "ssh_keys.count_of": 1,
     "ssh_keys.read": lambda _, key_id: SSH_KEY if key_id == 9 else NotFound("Not Found"),
     "ssh_keys.import_from": (SSH_KEY,),
     "ssh_keys.add": SSH_KEY,
