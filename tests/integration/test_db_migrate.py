@@ -188,3 +188,21 @@ async def test_existing_users_keep_the_pools_that_they_use(empty_database_url: s
     finally:
         await db.close()
     assert [tuple(row) for row in granted] == [(12, 0, "operator"), (12, 21, "operator"), (13, 0, "operator")]
+
+
+async def test_earlier_events_belong_to_the_account_of_their_time(empty_database_url: str) -> None:
+    await migrate(empty_database_url, [one for one in packaged() if one.number < 54])
+    db = await connect(empty_database_url, application_name="test")
+    try:
+        await db.execute(
+            "insert into account (id, username, created_at) values (12, 'ann', now() - interval '2 days');"
+            "insert into event (at, kind, level, message, username) values"
+            " (now() - interval '3 days', 'logged_in', 'info', 'the namesake', 'ann'),"
+            " (now() - interval '1 day', 'logged_in', 'info', 'ann', 'ann'),"
+            " (now(), 'rack_joined', 'info', 'the region', null)"
+        )
+        await migrate(empty_database_url)
+        found = await db.fetch("select message, account_id from event order by at")
+    finally:
+        await db.close()
+    assert [tuple(row) for row in found] == [("the namesake", None), ("ann", 12), ("the region", None)]
