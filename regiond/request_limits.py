@@ -82,7 +82,7 @@ class RequestLimits:
             _require_bytes(self._unproven_bodies.take(network_of(address), size_bytes), f"the address {address}")
 
     def prove_body(self, caller: Caller, address: str, size_bytes: int) -> None:
-        """Counts a body that `take_unproven_body` counted for the account, which has signed it, in place of its address."""
+        """Counts for the account, which has signed it, a body that `take_unproven_body` has counted for its address."""
         if address not in self._exempt:
             self._unproven_bodies.put_back(network_of(address), size_bytes)
             self.take_long_body(caller, address, size_bytes)

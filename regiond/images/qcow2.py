@@ -15,7 +15,9 @@ from regiond.images.model import BadImage
 from regiond.validation_messages import shown
 
 MAGIC = b"QFI\xfb"
-HEAD_BYTES = 2 * 2**20  # what `parse_header` is given: the first cluster, whose size is at most this, has the whole header
+HEAD_BYTES = (
+    2 * 2**20
+)  # what `parse_header` is given: the first cluster, whose size is at most this, has the whole header
 MAX_VIRTUAL_BYTES = 16 * 2**40
 
 _COMMON = struct.Struct(">4sIQIIQIIQQIIQ")  # 72 bytes, all of version 2
@@ -174,7 +176,7 @@ def _check_sizes(fields: _Fields, file_bytes: int) -> None:
 
 
 def _extensions(fields: _Fields, head: bytes) -> Iterator[int]:
-    """The types of the header's extensions, all that QEMU reads: up to the one that ends them or the end of the cluster.
+    """The types of the header's extensions, all that QEMU reads: to the one that ends them or the end of the cluster.
 
     Each takes at least 8 bytes, so that there are at most HEAD_BYTES / 8. Raises BadImage if one is not in `head`.
     """

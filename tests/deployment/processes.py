@@ -89,7 +89,15 @@ class Processes:
         if not self.rack_state(name).exists():
             token = (await self.api.send("POST", "racks/", query=[("op", "token")])).json()["token"]
             joining = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "rackd", "join", "--name", name, "-", env=self.environment() | own, stdin=subprocess.PIPE
+                sys.executable,
+                "-m",
+                "rackd",
+                "join",
+                "--name",
+                name,
+                "-",
+                env=self.environment() | own,
+                stdin=subprocess.PIPE,
             )
             await joining.communicate(f"{token}\n".encode())
             assert joining.returncode == 0

@@ -153,7 +153,10 @@ async def test_bodies_that_only_name_a_key_do_not_count_for_its_account(client: 
     head = client.encode("POST", PATH, body=b"", signed=True, host="r", Expect="100-continue")
     data = head.replace(b"Length: 0", b"Length: %d" % MAX_BODY_BYTES)
     unproven = data.replace(b"PLAINTEXT", b"HMAC-SHA1")
-    for seen, named in ((ADMIN_KEY.consumer_key, SIGNING_KEY.consumer_key), (ADMIN_KEY.token_key, SIGNING_KEY.token_key)):
+    for seen, named in (
+        (ADMIN_KEY.consumer_key, SIGNING_KEY.consumer_key),
+        (ADMIN_KEY.token_key, SIGNING_KEY.token_key),
+    ):
         assert seen.encode() in unproven
         unproven = unproven.replace(seen.encode(), named.encode())
     for _ in range(int(BURST_S * LONG_BODY_BYTES_PER_S / MAX_BODY_BYTES)):

@@ -68,7 +68,9 @@ USERS = Resource(
     path="users/",
     doc="Accounts of users and programs.",
     endpoints=(
-        crud.list_of(USER_JSON, _list, title="List users", result="The users; for an ordinary user, only the own account."),
+        crud.list_of(
+            USER_JSON, _list, title="List users", result="The users; for an ordinary user, only the own account."
+        ),
         crud.read(
             _USER,
             _whoami,

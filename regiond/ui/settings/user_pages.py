@@ -102,7 +102,9 @@ async def end_session(visit: Visit) -> Reply:
 
 async def delete(visit: Visit) -> Reply:
     user = await _user(visit)
-    others = sorted(one.username for one in await visit.services.users.list(caller=visit.caller) if one.username != user.username)
+    others = sorted(
+        one.username for one in await visit.services.users.list(caller=visit.caller) if one.username != user.username
+    )
     removal = Removal(
         title=f"Delete {user.username}",
         section=SETTINGS,

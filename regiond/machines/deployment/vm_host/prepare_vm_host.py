@@ -1,8 +1,8 @@
 """Sets up a hypervisor in a deployed guest, and reports the result.
 
-Runs in the guest, with any Python from 3.6 on. Arguments: the file with the URL to report to, the shell script that sets the
-hypervisor up, and how many seconds it may take. The script prints `fingerprint=…`, by which the hypervisor's server is
-recognized.
+Runs in the guest, with any Python from 3.6 on. Arguments: the file with the URL to report to, the shell script that
+sets the hypervisor up, and how many seconds it may take. The script prints `fingerprint=…`, by which the hypervisor's
+server is recognized.
 """
 
 import re
