@@ -1,4 +1,4 @@
-"""Reports once what the programs that read untrusted images may do on this computer although they should not."""
+"""Reports once which rights programs that read untrusted images keep on this computer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs a program that reads untrusted content: limited in memory and time, and without files and network of its own."""
+"""Runs a program that reads untrusted content, with limits and without files and network of its own."""
 
 from __future__ import annotations
 
