@@ -17,11 +17,15 @@ SHOWN = (
 )
 SECRET_TYPED = re.compile(
     r"\brackd join (?:--name \S+ )?(?:\$?\{*\"?TOKEN|\$token|innkeeper-join-|\" ~)"
-    r"|\binnkeeper login \S+ \S+ (?:KEY\b|\$|[A-Za-z0-9]+:[A-Za-z0-9]+:)",
+    r"|\binnkeeper login \S+ \S+ (?:KEY\b|\$|[A-Za-z0-9]+:[A-Za-z0-9]+:)"
+    r"|\b(?:password|power_pass)=\"?\$|\bcurl .*-H \"\$",
 )
 
 
-@pytest.mark.parametrize("line", ["rackd join TOKEN", "rackd join $TOKEN", "innkeeper login PROFILE URL KEY"])
+@pytest.mark.parametrize(
+    "line",
+    ["rackd join TOKEN", "rackd join $TOKEN", "innkeeper login PROFILE URL KEY", 'vm-hosts create password="$token"'],
+)
 def test_a_typed_secret_is_recognized(line: str) -> None:
     assert SECRET_TYPED.search(line)
 
