@@ -166,7 +166,8 @@ class RegionSettings:
     )
     image_download_networks: tuple[str, ...] = setting(
         (),
-        "Addresses and networks of this computer and its local link from which images may be downloaded all the same.",
+        "Addresses and networks from which images may be downloaded although they are of this computer, its local link "
+        "or a cloud's services, and private ones to which servers of the internet may redirect.",
     )
     log_level: str = setting("info", "The lowest level that is logged.", choices=LEVELS)
 

@@ -166,7 +166,8 @@ class Accounts:
     ) -> str:
         """Creates a key for the caller and returns its text, which cannot be read again. Raises InvalidRequest.
 
-        A user has at most MAX_KEYS keys: another login then replaces the one that was used the longest ago.
+        A key that is created with a key expires no later than that one. A user has at most MAX_KEYS keys: another
+        login then replaces the one that was used the longest ago.
         """
         name = check_key_name(name)
         key = ApiKey.random()
@@ -179,9 +180,13 @@ class Accounts:
                     f"{caller.username} has {MAX_KEYS} API keys, the most that a user can have. Delete one first: "
                     "account delete-authorisation-token token_key=KEY"
                 )
+            expires_by = None
+            if caller.api_key_id is not None:
+                expires_by = await store.end_of_valid_key(db, caller.account_id, caller.api_key_id)
             await store.insert_key(
-                db, caller.account_id, name, key, sealed=sealed, by_login=by_login, lifetime=lifetime
-            )
+                db, caller.account_id, name, key,
+                sealed=sealed, by_login=by_login, lifetime=lifetime, expires_by=expires_by,
+            )  # fmt: skip
             message = f"{caller.username} created the API key {name!r}."
             await self._record_event(db, "api_key_created", message, caller=caller)
         return str(key)

@@ -136,7 +136,8 @@ class Api:
     ) -> Reply | None:
         """None if these are signed by a valid API key; else the answer to the request, before its body is read.
 
-        A key for HMAC-SHA1 is only named: its signature may include the body, with which it is verified.
+        A key for HMAC-SHA1 is only named: its signature may include the body, with which it is verified. Until then the
+        body counts for its address.
 
         `body_bytes` is the length of the body, None if it is unknown. Uses up no nonce, so that the request itself can
         be answered.
@@ -149,7 +150,10 @@ class Api:
                 if is_verified and caller.is_admin and is_content(content_type):
                     return None  # part of an upload, which is not parsed and waits for the disk
                 length = MAX_BODY_BYTES if body_bytes is None else min(body_bytes, MAX_BODY_BYTES)
-                self.limits.take_long_body(caller, address, length)
+                if is_verified:
+                    self.limits.take_long_body(caller, address, length)
+                else:
+                    self.limits.take_unproven_body(address, length)
                 return None
             self.limits.take_anonymous(address)
         except (NotAuthenticated, InvalidRequest):
@@ -181,6 +185,8 @@ class Api:
             self.nonces.check_age(signature, self.now_s())
             caller = await self._owner(signature, address, signed)
             self.limits.take(caller, address)
+            if signature.method is SignatureMethod.HMAC_SHA1 and len(request.body) > ANONYMOUS_BODY_BYTES:
+                self.limits.prove_body(caller, address, len(request.body))
             self.nonces.use(signature, self.now_s())
         except (NotAllowed, NotAuthenticated):
             record.login_failed = True

@@ -121,7 +121,7 @@ async def record_event(db: Db, operation: Operation, kind: str, message: str, *,
     """Records an event of the operation, its host, its machine and its user, in the caller's transaction."""
     await Events.record(
         db, kind, message, level=level, host_id=operation.host_id, system_id=operation.system_id,
-        operation_id=operation.id, username=operation.username,
+        operation_id=operation.id, account_id=operation.account_id, username=operation.username,
     )  # fmt: skip
 
 

@@ -99,7 +99,8 @@ async def test_a_rack_is_added_by_token_and_removed_by_name(admin: Visitor, flee
     await expect(page.locator("#zones")).to_contain_text("Zones are ticked")
     await page.get_by_label("Only these").check()
     await press(page, "Create token")
-    assert (await page.inner_text("#join")).startswith("rackd join innkeeper-join-")
+    assert await page.inner_text("#join") == "sudo rackd join -", "a token in a command is in its shell's history"
+    assert (await page.inner_text("#token")).startswith("innkeeper-join-")
     await admin.go("settings/racks")
     await page.locator("#racks tbody th a").first.click()
     await page.get_by_label("Only these").check()

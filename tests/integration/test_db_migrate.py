@@ -224,3 +224,21 @@ async def test_of_several_pinned_identities_only_the_first_stays(empty_database_
     unchanged = {name: pinned[name][0] for name in ("swapped", "odd")}
     assert found == {name: expected for name, (_, expected) in pinned.items()} | unchanged
     assert [row["name"] for row in events] == ["keys", "two"]
+
+
+async def test_earlier_events_belong_to_the_account_of_their_time(empty_database_url: str) -> None:
+    await migrate(empty_database_url, [one for one in packaged() if one.number < 50])
+    db = await connect(empty_database_url, application_name="test")
+    try:
+        await db.execute(
+            "insert into account (id, username, created_at) values (12, 'ann', now() - interval '2 days');"
+            "insert into event (at, kind, level, message, username) values"
+            " (now() - interval '3 days', 'logged_in', 'info', 'the namesake', 'ann'),"
+            " (now() - interval '1 day', 'logged_in', 'info', 'ann', 'ann'),"
+            " (now(), 'rack_joined', 'info', 'the region', null)"
+        )
+        await migrate(empty_database_url)
+        found = await db.fetch("select message, account_id from event order by at")
+    finally:
+        await db.close()
+    assert [tuple(row) for row in found] == [("the namesake", None), ("ann", 12), ("the region", None)]

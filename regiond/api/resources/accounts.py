@@ -119,7 +119,8 @@ ACCOUNT = Resource(
                 Field(
                     name="lifetime_s",
                     type=Integer(minimum=60, maximum=MAX_KEY_LIFETIME_S, unit="seconds"),
-                    doc="Seconds until the key expires (default: never).",
+                    doc="Seconds until the key expires (default: never). A key that is created with an expiring key "
+                    "expires no later.",
                 ),
                 Field(
                     name="signature_method",

@@ -52,7 +52,7 @@ async def test_logout_deletes_the_profile(logged_in: Cli) -> None:
         (("login", "rack", "http://h", KEY), 1, "that is a command of innkeeper"),
         (("login", "admin", "somewhere", KEY), 1, "http://127.0.0.1:5240/MAAS"),
         (("login", "admin", "http://127.0.0.1:1", "one:two"), 1, "three parts"),
-        (("login", "admin"), 2, "usage: innkeeper login PROFILE URL [KEY"),
+        (("login", "admin"), 2, "usage: innkeeper login PROFILE URL [- | @FILE | KEY"),
         ((), 2, "usage: innkeeper [PROFILE] RESOURCE ACTION"),
         (("--jsno",), 2, "Did you mean --json"),
         (("rack",), 2, "usage: innkeeper [--profile PROFILE] rack token"),
