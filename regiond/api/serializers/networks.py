@@ -154,7 +154,7 @@ STATISTICS_JSON: Serializer[SubnetStatistics] = serializer(
 
 
 def _allocation_type(used: UsedAddress) -> tuple[int, str]:
-    return _STICKY if used.machine and not used.seen else _DISCOVERED
+    return _STICKY if (used.machine or used.device) and not used.seen else _DISCOVERED
 
 
 USED_ADDRESS_JSON: Serializer[UsedAddress] = serializer(
@@ -162,7 +162,7 @@ USED_ADDRESS_JSON: Serializer[UsedAddress] = serializer(
     key("ip", AS_TEXT, lambda used: used.address),
     key("alloc_type", INT, lambda used: _allocation_type(used)[0]),
     key("alloc_type_name", STR, lambda used: _allocation_type(used)[1]),
-    key("system_id", nullable(STR), lambda used: used.machine),
+    key("system_id", nullable(STR), lambda used: used.machine or used.device),
     key("host", nullable(STR), lambda used: used.host),
     key("hostname", nullable(STR), lambda used: used.hostname),  # MAAS lacks both names here
     key("host_name", nullable(STR), lambda used: used.host_name),

@@ -1,0 +1,20 @@
+-- Devices of accounts: Terraform and libmaas register things that have a name and addresses, and are on no machine.
+alter table device
+    alter column parent_id drop not null,
+    add column owner_id integer references account on delete cascade,
+    add column zone_id integer references zone,
+    add column owner_data jsonb not null default '{}',
+    add constraint device_owner_check check (num_nonnulls(parent_id, owner_id) = 1),
+    add constraint device_zone_check check ((zone_id is null) = (owner_id is null));
+comment on table device is
+    'Things that have a name and addresses: containers on machines, which are deleted when the machine is released or deleted, and things on no machine, which their owner deletes.';
+comment on column device.parent_id is 'The machine on which it is; the owner, the zone and the resource pool of that are those of the device. Null: it is on none.';
+comment on column device.owner_id is 'The account that registered a device that is on no machine; null: the machine has an owner.';
+comment on column device.zone_id is 'The zone of a device that is on no machine; null: that of the machine.';
+comment on column device.owner_data is 'Keys with text values that clients store.';
+create index device_owner_id_idx on device (owner_id) where owner_id is not null;
+
+alter table ip_address
+    alter column machine_id drop not null,
+    add constraint ip_address_machine_check check (num_nonnulls(machine_id, device_nic_id) >= 1);
+comment on column ip_address.machine_id is 'The machine, or the one on which the device is; null: the device is on none.';
