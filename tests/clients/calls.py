@@ -50,7 +50,11 @@ LIBMAAS = Client(name="python-libmaas", tested="real: 0.6.8 of PyPI", on_lxd=Tru
     "POST machines/{system_id}/?op=deploy", "POST machines/{system_id}/?op=lock",
     "POST machines/{system_id}/?op=release", "POST machines/{system_id}/?op=unlock", "POST pods/",
     "POST pods/{id}/?op=compose", "POST pods/{id}/?op=refresh", "POST tags/", "POST tags/{name}/?op=update_nodes",
-))  # fmt: skip
+), others={
+    "routes, devices and links": (
+        "GET describe/", "GET devices/", "GET static-routes/", "POST devices/",
+    ),
+})  # fmt: skip
 LIBMAAS_COMMAND = Client(
     name="maas command of libmaas",
     tested="real: 0.6.8 of PyPI",
