@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from regiond.caller import Caller
@@ -124,6 +124,21 @@ class Ownership:
                 message = f"{machine.hostname} was {done}" + (f": {comment}" if comment else "")
                 await Events.record(db, kind, message, caller=caller, system_id=system_id)
             return await view_store.read(db, system_id)
+
+    async def set_zone(self, caller: Caller, system_ids: Sequence[str], zone: str) -> None:
+        """Moves the machines to the zone (id or name), all or none. Idempotent.
+
+        Raises NotAllowed, NotFound, InvalidRequest for the field `zone`.
+        """
+        caller.require_admin()
+        zone_id = await self._groups.requested_zone_id(zone)
+        async with self._database.transaction() as db:
+            await lifecycle_store.lock(db, system_ids)
+            for system_id in system_ids:
+                machine = await view_store.read(db, system_id)
+                await lifecycle_store.update(
+                    db, machine.id, hostname=None, zone_id=zone_id, pool_id=None, description=None
+                )
 
     async def update(self, caller: Caller, system_id: str, change: MachineChange) -> MachineView:
         """Changes the given fields; the guest's own name does not change. Idempotent.

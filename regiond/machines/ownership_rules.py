@@ -14,11 +14,11 @@ MAX_OWNER_DATA_BYTES = 32 * 1024
 _FREE = (MachineState.NEW, MachineState.READY, MachineState.MISSING, MachineState.BROKEN, MachineState.FAILED_COMPOSE)
 
 
-def check_owner_data(owner_data: Mapping[str, str], *, what: str = "owner data") -> None:
+def check_owner_data(owner_data: Mapping[str, str], *, what: str = "owner data", whose: str = "machine") -> None:
     size_bytes = sum(len(text.encode()) for pair in owner_data.items() for text in pair)
     if len(owner_data) > MAX_OWNER_DATA_KEYS or size_bytes > MAX_OWNER_DATA_BYTES:
         raise InvalidRequest(
-            f"The {what} of a machine have at most {MAX_OWNER_DATA_KEYS} keys and {MAX_OWNER_DATA_BYTES} bytes; "
+            f"The {what} of a {whose} have at most {MAX_OWNER_DATA_KEYS} keys and {MAX_OWNER_DATA_BYTES} bytes; "
             f"with these it would have {len(owner_data)} and {size_bytes}. An empty value removes its key."
         )
 

@@ -10,11 +10,13 @@ from regiond.api import crud
 from regiond.api.endpoint import Call, Permission, Resource, Result
 from regiond.api.field_types import Text, TextList
 from regiond.api.fields import Field, Problems, Values
+from regiond.api.resources import node_actions
 from regiond.api.resources.compose_fields import domain_problems
 from regiond.api.resources.filter_values import checked_filters
 from regiond.api.resources.host_fields import GROUP, HOSTNAME
 from regiond.api.resources.interface_targets import device_of
 from regiond.api.resources.lookups import machines_in_field
+from regiond.api.resources.machine_actions import ANY_KEY
 from regiond.api.resources.machine_filters import other_domains
 from regiond.api.serializers.devices import DEVICE_JSON
 from regiond.api.services import Services
@@ -104,6 +106,10 @@ async def _delete(call: Call) -> DeletionPlan:
     )
 
 
+async def _set_owner_data(call: Call) -> DeviceView:
+    return await call.services.devices.set_owner_data(call.caller, call.target.system_id, call.other_values)
+
+
 DEVICES = Resource(
     handler="DevicesHandler",
     path="devices/",
@@ -148,6 +154,7 @@ DEVICES = Resource(
             ),
             check=_problems,
         ),
+        *node_actions.OF_DEVICES,
     ),
 )
 DEVICE = Resource(
@@ -171,6 +178,17 @@ DEVICE = Resource(
             _delete,
             title="Delete a device",
             doc="Releases its addresses.",
+            permission=Permission.OWNER,
+            find=_find,
+        ),
+        *node_actions.of_one(_find, "device"),
+        crud.action(
+            "set_owner_data",
+            _RESULT,
+            _set_owner_data,
+            title="Set owner data of a device",
+            doc="Stores any keys with text values. Other keys are not changed.",
+            other_keys=ANY_KEY,
             permission=Permission.OWNER,
             find=_find,
         ),

@@ -8,9 +8,10 @@ from attrs import evolve
 
 from regiond.api import crud
 from regiond.api.endpoint import Call, Find, Resource
-from regiond.api.resources.disks import DiskOfMachine, find_disk
+from regiond.api.resources.disks import find_disk
 from regiond.api.resources.lookups import find_machine_or_host
 from regiond.api.serializer import OBJECT
+from regiond.api.serializers.machines import DiskOfMachine
 from regiond.api.services import Services
 
 

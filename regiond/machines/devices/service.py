@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from common.errors import InvalidRequest
@@ -20,11 +20,13 @@ from regiond.machines.devices.model import (
     check_own_count,
     check_parent,
     check_zone,
+    checked_mac,
     checked_macs,
     released_text,
 )
 from regiond.machines.devices.nics import DeviceNics
 from regiond.machines.model import MachineView
+from regiond.machines.ownership_rules import check_owner_data
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -108,6 +110,24 @@ class Devices(DeviceNics):
             return await read_device(changing.db, system_id)
 
         return await change_device(self._database, caller, system_id, work)
+
+    async def set_owner_data(self, caller: Caller, system_id: str, data: Mapping[str, str]) -> DeviceView:
+        """Sets the keys in `data`; an empty value removes its key. As large as the owner data of machines."""
+        values = {key: value for key, value in data.items() if value}
+
+        async def work(changing: DeviceChange) -> DeviceView:
+            removed = data.keys() - values.keys()
+            await store.set_owner_data(changing.db, changing.device.id, values=values, removed=removed)
+            changed = await read_device(changing.db, system_id)
+            check_owner_data(changed.owner_data, what="owner data", whose="device")
+            return changed
+
+        return await change_device(self._database, caller, system_id, work)
+
+    async def is_registered(self, mac_address: str) -> bool:
+        """Whether any machine or device has the MAC address. Raises InvalidRequest if it is none."""
+        async with self._database.connection() as db:
+            return await store.is_used_mac(db, checked_mac(mac_address))
 
     async def delete(self, caller: Caller, system_id: str, *, dry_run: bool = False) -> DeletionPlan:
         """Releases its addresses."""

@@ -82,6 +82,8 @@ _HOLDER_OF_MAC = """
              where n.mac_address = $1 and n.id is distinct from $2) found
       left join machine m on m.id = found.machine_id
 """
+_SET_OWNER_DATA = "update device set owner_data = (owner_data - $2::text[]) || $3::jsonb where id = $1"
+_IS_USED_MAC = "select exists (select from used_mac_address where mac_address = $1)"
 _COUNT_OF = "select count(*) from device where parent_id = $1"
 _COUNT_OF_OWNER = "select count(*) from device where owner_id = $1"
 _HOSTNAMES_OF = "select parent_id, hostname from device where parent_id = any($1::integer[]) order by parent_id, id"
@@ -239,6 +241,16 @@ async def update(db: Db, device_id: int, *, hostname: str, description: str, zon
     except asyncpg.UniqueViolationError:
         return False
     return True
+
+
+async def set_owner_data(db: Db, device_id: int, *, values: Mapping[str, str], removed: Iterable[str]) -> None:
+    """Sets `values` and removes the keys in `removed`; other keys are unchanged."""
+    await db.execute(_SET_OWNER_DATA, device_id, list(removed), dict(values))
+
+
+async def is_used_mac(db: Db, mac_address: str) -> bool:
+    """Whether any machine or device has it."""
+    return bool(await db.fetchval(_IS_USED_MAC, mac_address))
 
 
 async def update_nic(
