@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from regiond.caller import Caller
 from regiond.groups.model import ResourcePool, Zone
@@ -18,9 +18,10 @@ MAX_DEVICE_NICS = 8  # of one device; each has one link, so the devices of a mac
 
 @frozen(kw_only=True)
 class DeviceNicView:
-    """`mode` is that of the link, as in `NicView`; `mtu` is in bytes, None for that of the VLAN."""
+    """`mode` and `link_id` are those of the link, as in `NicView`; `mtu` is in bytes, None for that of the VLAN."""
 
     id: int
+    link_id: int = Factory(lambda self: self.id, takes_self=True)
     name: str
     mac_address: str
     mode: str = "unconfigured"

@@ -52,7 +52,9 @@ LIBMAAS = Client(name="python-libmaas", tested="real: 0.6.8 of PyPI", on_lxd=Tru
     "POST pods/{id}/?op=compose", "POST pods/{id}/?op=refresh", "POST tags/", "POST tags/{name}/?op=update_nodes",
 ), others={
     "routes, devices and links": (
-        "GET describe/", "GET devices/", "GET static-routes/", "POST devices/",
+        "GET describe/", "GET devices/", "GET machines/{system_id}/", "GET static-routes/", "POST devices/",
+        "POST nodes/{system_id}/interfaces/{id}/?op=link_subnet",
+        "POST nodes/{system_id}/interfaces/{id}/?op=unlink_subnet",
     ),
 })  # fmt: skip
 LIBMAAS_COMMAND = Client(

@@ -23,8 +23,9 @@ async def test_libmaas_runs_a_machine_from_compose_to_delete(innkeeper: Deployme
     LIBMAAS.check(proxy.calls)
 
 
-async def test_libmaas_lists_static_routes_and_registers_devices(innkeeper: Deployment, tmp_path: Path) -> None:
-    await innkeeper.add_simulated(cores=8, networks="lan:10.1.0.0/24")
+async def test_libmaas_lists_routes_registers_devices_and_links_nics(innkeeper: Deployment, tmp_path: Path) -> None:
+    host = await innkeeper.add_simulated(cores=8, networks="lan:10.1.0.0/24")
+    await innkeeper.compose(host["id"], hostname="libby", cores=1, memory=1024)
     async with recording(innkeeper.api.url) as proxy:
         await register(proxy.url, key_of(innkeeper), tmp_path)
     LIBMAAS.check(proxy.calls, "routes, devices and links")

@@ -87,7 +87,10 @@ async def test_reserved_ranges_are_unavailable(rackless: Deployment) -> None:
     await rackless.delete(f"ipranges/{reserved['id']}/")
     assert await rackless.get("ipranges/") == []
     assert await rejected_status(rackless.get(f"ipranges/{reserved['id']}/")) == 404
-    for path in ("subnets/10.9.0.0%2F24/", "subnets/10.9.0.0/24/", "subnets/early/"):
+    for path in (
+        "subnets/10.9.0.0%2F24/", "subnets/10.9.0.0/24/", "subnets/early/", "subnets/cidr:10.9.0.0%2F24/",
+        "subnets/cidr:10.9.0.0/24/", "subnets/cidr:10.9.0.77%2F24/",
+    ):  # fmt: skip
         assert (await rackless.get(path))["id"] == subnet["id"]
         assert (await rackless.get(path, op="statistics"))["num_unavailable"] == 1
         assert (await rackless.get(f"{path}op-statistics"))["num_unavailable"] == 1

@@ -82,7 +82,7 @@ def _links(nic: NicView) -> list[Link]:
     ]
     if nic.subnet is not None and (nic.ip_address is not None or not links):
         mode = _LINK_MODES.get(nic.mode, "link_up")
-        links.insert(0, Link(id=nic.id, mode=mode, subnet=nic.subnet, address=nic.ip_address))
+        links.insert(0, Link(id=nic.link_id, mode=mode, subnet=nic.subnet, address=nic.ip_address))
     return links
 
 
@@ -166,7 +166,7 @@ _PARENT_REFERENCE: Serializer[MachineView] = serializer(
 _GATEWAY: Serializer[NicView | None] = serializer(
     "Gateway",
     key("gateway_ip", nullable(AS_TEXT), lambda nic: None if nic is None else nic.gateway),
-    key("link_id", nullable(INT), lambda nic: None if nic is None else nic.id),
+    key("link_id", nullable(INT), lambda nic: None if nic is None else nic.link_id),
 )
 _GATEWAYS: Serializer[Sequence[NicView]] = serializer(
     "DefaultGateways",

@@ -119,7 +119,7 @@ class DeviceNics:
         """Ends the link, and the claim of its address; None: whichever link there is. Idempotent with None."""
 
         async def work(changing: DeviceChange, nic: DeviceNicView) -> str | None:
-            if link_id is not None and link_id != nic.id:
+            if link_id is not None and link_id != nic.link_id:
                 raise InvalidRequest.of({"id": [f"{nic.name} has no link {link_id}."]})
             await network_service.release_device_addresses(changing.db, [nic.id])
             await store.set_link(changing.db, nic.id, mode=MODES[LinkMode.LINK_UP], subnet=None)

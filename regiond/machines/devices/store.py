@@ -46,8 +46,8 @@ _MATCHING = """
 _DEVICES = _FIELDS + _MATCHING
 _SYSTEM_IDS = "select d.system_id" + _MATCHING
 _NICS = """
-    select n.id, n.device_id, n.name, n.mac_address, n.mode, n.mtu, n.tags, n.vlan_id, n.subnet_id,
-           host(a.address) as address
+    select n.id, coalesce(n.link_id, n.id) as link_id, n.device_id, n.name, n.mac_address, n.mode, n.mtu, n.tags, n.vlan_id,
+           n.subnet_id, host(a.address) as address
       from device_nic n left join ip_address a on a.device_nic_id = n.id
      where n.device_id = any($1::integer[])
      order by n.device_id, n.id
@@ -69,7 +69,11 @@ _UPDATE = """
 _LOCK = "select from device where id = any($1::integer[]) order by id for update"
 _LOCK_OWNER = "select from account where id = $1 for no key update"
 _UPDATE_NIC = "update device_nic set name = $2, mac_address = $3, vlan_id = $4, mtu = $5, tags = $6 where id = $1"
-_SET_LINK = "update device_nic set mode = $2, subnet_id = $3, vlan_id = coalesce($4, vlan_id) where id = $1"
+_SET_LINK = """
+    update device_nic
+       set mode = $2, subnet_id = $3, vlan_id = coalesce($4, vlan_id), link_id = nextval('nic_link_id_seq')::integer
+     where id = $1
+"""
 _HOLDER_OF_MAC = """
     select case when $3::integer[] is null or m.pool_id = any($3) or m.owner_id = $4 or found.owner_id = $4
                 then found.kind || ' ' || found.hostname else 'another ' || found.kind end
@@ -174,6 +178,7 @@ async def _nics(db: Db, device_ids: Sequence[int]) -> defaultdict[int, list[Devi
         subnet = subnets.get(row["subnet_id"])
         nic = DeviceNicView(
             id=row["id"],
+            link_id=row["link_id"],
             name=row["name"],
             mac_address=row["mac_address"],
             mode=row["mode"],

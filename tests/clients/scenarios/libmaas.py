@@ -34,7 +34,8 @@ async def live(url: str, key: str, host: ClientHost, home: Path, *, deadline_s: 
 
 
 async def register(url: str, key: str, home: Path) -> None:
-    """Lists static routes and registers a device. As `live`."""
+    """Lists static routes, registers a device and links a NIC of the machine `libby`, which is Ready. As `live`."""
     found = json.loads(await run(program("python"), str(REST), f"{url}/", key, HOME=str(home)))
     assert found["static routes"] == 0
     assert found["device"] == ["printer", "admin", ["printer"]]
+    assert found["links"] == [True, ["AUTO"]]

@@ -18,3 +18,11 @@ alter table ip_address
     alter column machine_id drop not null,
     add constraint ip_address_machine_check check (num_nonnulls(machine_id, device_nic_id) >= 1);
 comment on column ip_address.machine_id is 'The machine, or the one on which the device is; null: the device is on none.';
+
+-- A link has an id of its own: libmaas finds a new link by an id that the NIC did not show before.
+create sequence nic_link_id_seq as integer start with 536870912 minvalue 536870912 maxvalue 1073741823;
+comment on sequence nic_link_id_seq is 'Ids of links in the API: apart from those of NICs, which are lower, and of seen addresses, which are higher.';
+alter table machine_nic add column link_id integer;
+alter table device_nic add column link_id integer;
+comment on column machine_nic.link_id is 'The id of the link in the API; null: that of the NIC, for the link that it was composed with and for links of older releases.';
+comment on column device_nic.link_id is 'As in machine_nic.';
