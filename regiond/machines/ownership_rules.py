@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from common.errors import InvalidRequest, NotAllowed, WrongState
+from common.values import PowerState
 from regiond.caller import Caller
 from regiond.machines.lifecycle import MachineEvent, next_state
 from regiond.machines.model import MachineState, MachineView, ReleaseOptions
@@ -65,6 +66,15 @@ def not_owner(machine: MachineView) -> NotAllowed:
 
 def is_free(machine: MachineView) -> bool:
     return machine.owner is None and machine.state in _FREE
+
+
+def is_freed_by_fixing(machine: MachineView) -> bool:
+    """Whether an owned machine that is marked fixed becomes ready, as in MAAS.
+
+    Not if it runs, has an operating system or is locked: only a release ends the use of such a machine.
+    """
+    idle = machine.power_state == PowerState.OFF and not machine.osystem and not machine.locked
+    return machine.owner is not None and machine.guest_id is not None and idle
 
 
 def check_releasable(machines: Sequence[MachineView]) -> None:

@@ -46,8 +46,8 @@ _MATCHING = """
 _DEVICES = _FIELDS + _MATCHING
 _SYSTEM_IDS = "select d.system_id" + _MATCHING
 _NICS = """
-    select n.id, coalesce(n.link_id, n.id) as link_id, n.device_id, n.name, n.mac_address, n.mode, n.mtu, n.tags, n.vlan_id,
-           n.subnet_id, host(a.address) as address
+    select n.id, coalesce(n.link_id, n.id) as link_id, n.device_id, n.name, n.mac_address, n.mode, n.mtu, n.tags,
+           n.vlan_id, n.subnet_id, host(a.address) as address
       from device_nic n left join ip_address a on a.device_nic_id = n.id
      where n.device_id = any($1::integer[])
      order by n.device_id, n.id
