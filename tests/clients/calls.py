@@ -121,6 +121,10 @@ TERRAFORM = Client(name="Terraform", tested="bytes: gomaasclient of February 202
     "PUT pods/{id}/",
 ), others={
     "release_params": ("GET machines/{system_id}/", "POST machines/{system_id}/?op=release"),
+    "instance that allocate composed": (
+        "GET machines/{system_id}/", "POST machines/?op=allocate", "POST machines/?op=release",
+        "POST machines/{system_id}/?op=deploy",
+    ),
     "vm_host of a machine": (
         "DELETE pods/{id}/", "GET maas/?op=get_config", "GET machines/", "GET machines/{system_id}/", "GET pods/",
         "GET pods/{id}/", "POST machines/?op=allocate", "POST machines/?op=release",

@@ -23,7 +23,7 @@ from regiond.api.resources import (
     machine_details,
     node_actions,
 )
-from regiond.api.resources.lookups import find_machine, find_machine_or_host
+from regiond.api.resources.lookups import find_machine, find_machine_or_host, find_machine_to_read
 from regiond.api.resources.machine_actions import MACHINE_RESULT
 from regiond.api.resources.machine_filters import FILTERS, OF_THE_PAGE
 from regiond.api.resources.machine_list import PAGING, list_machines
@@ -146,7 +146,7 @@ MACHINE = Resource(
     endpoints=(
         crud.read_target(
             MACHINE_RESULT,
-            find_machine_or_host,
+            find_machine_to_read,
             title="Read a machine",
         ),
         with_dry_run(

@@ -26,3 +26,17 @@ alter table machine_nic add column link_id integer;
 alter table device_nic add column link_id integer;
 comment on column machine_nic.link_id is 'The id of the link in the API; null: that of the NIC, for the link that it was composed with and for links of older releases.';
 comment on column device_nic.link_id is 'As in machine_nic.';
+
+-- Terraform's provider polls a released machine until it is Ready, and fails if it is gone: one that the release deleted stays readable for minutes.
+create table released_machine (
+    system_id text primary key,
+    owner_id integer references account on delete cascade,
+    pool_id integer not null,
+    machine jsonb not null,
+    released_at timestamptz not null default now()
+);
+comment on table released_machine is 'Machines that their release deleted, as clients that wait for the end of the release read them. Rows are deleted after minutes.';
+comment on column released_machine.owner_id is 'Who owned it until its release.';
+comment on column released_machine.pool_id is 'Its resource pool, which may no longer exist.';
+comment on column released_machine.machine is 'What it was: see regiond/machines/released_store.py.';
+create index released_machine_released_at_idx on released_machine (released_at);

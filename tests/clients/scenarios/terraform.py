@@ -171,6 +171,21 @@ class Terraform:
             "tag": (decoded(ok(await self.client.get("tags/tf-tag/")), TAG), [one["system_id"] for one in tagged]),
         }
 
+    async def composed_instance(self) -> None:
+        """`maas_instance` where no machine is free: `allocate` composes one, and the release destroys it."""
+        wanted = [("cpu_count", "1"), ("mem", "1024"), ("pool", "default")]
+        allocated = decoded(ok(await self.client.post("machines/", "allocate", wanted)), MACHINE)
+        self.system_id = allocated["system_id"]
+        deploy = [("distro_series", self.host.series)]
+        decoded(ok(await self.client.post(f"machines/{self.system_id}/", "deploy", deploy)), MACHINE)
+        await self.becomes("Deployed", "Deploying")
+        release = [("machines", self.system_id), ("comment", "Released by Terraform")]
+        assert ok(await self.client.post("machines/", "release", release)) == [self.system_id]
+        released = await self.becomes("Ready", "Releasing")
+        assert (released["hostname"], released["cpu_count"], released["power_state"]) == (
+            allocated["hostname"], 1, "off",
+        )  # fmt: skip
+
     async def release_instance(self, *params: str) -> None:
         """`maas_instance` with `release_params`: those that are true are sent."""
         fields = [("comment", "Released by Terraform"), *((name, "true") for name in params)]

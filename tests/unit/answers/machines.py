@@ -36,6 +36,7 @@ ANSWERS: Mapping[str, Any] = {
     "machines.long_list": LongList.of((MACHINE,)),
     "machines.ordered_ids": (0,),
     "machines.read": named({"wdpx3n": MACHINE}),
+    "machines.released": named({}),
     "machines.announce": True,
     "machines.start_compose": OPERATION,
     "machines.compose_problems": {},
