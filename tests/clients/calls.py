@@ -121,6 +121,9 @@ TERRAFORM = Client(name="Terraform", tested="bytes: gomaasclient of February 202
     "PUT pods/{id}/",
 ), others={
     "release_params": ("GET machines/{system_id}/", "POST machines/{system_id}/?op=release"),
+    "device": (
+        "DELETE devices/{system_id}/", "GET devices/{system_id}/", "POST devices/", "PUT devices/{system_id}/",
+    ),
     "instance that allocate composed": (
         "GET machines/{system_id}/", "POST machines/?op=allocate", "POST machines/?op=release",
         "POST machines/{system_id}/?op=deploy",

@@ -61,6 +61,14 @@ async def test_release_params_say_which_disks_are_emptied(innkeeper: Deployment)
             TERRAFORM.check(proxy.calls, "release_params")
 
 
+async def test_a_device_needs_no_machine(innkeeper: Deployment) -> None:
+    host = await simulated_host(innkeeper, "tf")
+    async with recording(innkeeper.api.url) as proxy:
+        await Terraform(Gomaasclient.to(proxy.url, key_of(innkeeper)), host).device()
+    TERRAFORM.check(proxy.calls, "device")
+    assert await innkeeper.get("devices/") == []
+
+
 async def test_an_instance_that_allocate_composed_is_destroyed(innkeeper: Deployment) -> None:
     host = await simulated_host(innkeeper, "tf")
     async with recording(innkeeper.api.url) as proxy:

@@ -9,7 +9,7 @@ from attrs import define
 
 from tests.clients.client_host import ClientHost
 from tests.clients.exact_bytes import Answer, Fields, Gomaasclient
-from tests.clients.go_types import DNS_RESOURCE, DOMAIN, INTERFACE, MACHINE, SUBNET, TAG, VM_HOST, decoded
+from tests.clients.go_types import DEVICE, DNS_RESOURCE, DOMAIN, INTERFACE, MACHINE, SUBNET, TAG, VM_HOST, decoded
 
 CONSOLE_TAG = "pod-console-logging"
 CORE_RATIO = 2.5
@@ -136,6 +136,18 @@ class Terraform:
             assert (left.status, "does not exist" in left.body.decode()) == (400, True)
         assert decoded(ok(await self.client.get(f"domains/{domain['id']}/")), DOMAIN) == domain
         assert (await self.client.delete(f"domains/{domain['id']}/")).status == 204
+
+    async def device(self) -> None:
+        """`maas_device`, which is on no machine: created, changed and destroyed."""
+        given = [("hostname", "tf-printer"), ("domain", "maas"), ("description", "floor 2"), ("zone", "default")]
+        macs = [("mac_addresses", "52:54:00:00:00:41"), ("mac_addresses", "52:54:00:00:00:42")]
+        made = decoded(ok(await self.client.post("devices/", fields=[*given, *macs])), DEVICE)
+        path = f"devices/{made['system_id']}/"
+        assert [one["mac_address"] for one in made["interface_set"]] == [text for _, text in macs]
+        assert decoded(ok(await self.client.get(path)), DEVICE) == made
+        changed = decoded(ok(await self.client.put(path, [*given[:2], ("description", "floor 3"), given[3]])), DEVICE)
+        assert changed == {**made, "description": "floor 3"}
+        assert (await self.client.delete(path)).status == 204
 
     async def live(self) -> None:
         """Creates a machine on the host, and all that belongs to it; a second plan is empty."""
