@@ -61,7 +61,7 @@ Exit status: 0 done, 1 rejected or failed, 2 usage error, 3 not allowed, 4 not f
 def help_for(profile: str, description: Description, words: Sequence[str]) -> str:
     """Help on all resources, on one, or on one action; `profile` may be empty. Raises Usage for an unknown word."""
     if not words:
-        return resources_help(profile, description.resources.values())
+        return resources_help(profile, description.offered)
     resource = find_resource(description, words[0])
     if len(words) == 1:
         return resource_help(profile, resource)

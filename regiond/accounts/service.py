@@ -25,6 +25,11 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 CACHE_S = 3.0
 _MAX_CACHED_KEYS = 10_000
+# The secret is not known, so nothing can be verified: who names the key learns only which method it is for.
+_NOT_FOR_SIGNATURES = (
+    "This API key is for PLAINTEXT, and the request is signed with HMAC-SHA1, which needs a key that was made for it: "
+    "innkeeper account create-authorisation-token signature_method=HMAC-SHA1"
+)
 
 __all__ = [
     "CACHE_S",
@@ -85,7 +90,7 @@ class Accounts:
     async def authenticate_signed(self, consumer_key: str, token_key: str, verify: Callable[[str], bool]) -> Caller:
         """Returns the account of a key for HMAC-SHA1 if `verify` accepts its secret. Raises like `authenticate`.
 
-        A key for PLAINTEXT is answered like an unknown key and a wrong signature.
+        An unknown key is answered like a wrong signature.
         """
         _check_parts(consumer_key, token_key)
         cache_key = _cache_key(SignatureMethod.HMAC_SHA1, consumer_key, token_key)
@@ -98,6 +103,8 @@ class Accounts:
         sealed = None if found is None else found.sealed_token_secret
         secret = None if sealed is None else self._secrets.unseal(token_key, sealed)
         is_right = verify(secret or "")  # computed for an unknown key too: its answer takes as long
+        if found is not None and secret is None:
+            raise NotAuthenticated(_NOT_FOR_SIGNATURES)
         if found is None or secret is None or not is_right:
             raise NotAuthenticated("Invalid API key.")
         checked = _CachedCaller(found.caller, token_key, self._until(), secret)

@@ -223,7 +223,11 @@ def _param(one: Field) -> str:
 
 @frozen(kw_only=True)
 class Resource:
-    """A path and its endpoints. `described=False` leaves it out of `describe/`, so the CLI has no command for it.
+    """A path and its endpoints.
+
+    `described=False` leaves it out of `describe/`, so clients have no command for it: another path of a described
+    resource, or what no client of the API calls. `always_empty`: a list of objects that only MAAS has; the innkeeper
+    command does not offer it.
 
     Clients derive command names from `handler`. `path` is below `base`; names in braces are parameters, which may
     contain slashes with `takes_slashes`.
@@ -234,6 +238,7 @@ class Resource:
     base: str = BASE
     doc: str
     described: bool = True
+    always_empty: bool = False
     takes_slashes: bool = False
     endpoints: tuple[Endpoint, ...] = field()
 

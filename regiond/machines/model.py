@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from common.compose_request import ComposeRequest
 from regiond.caller import Caller
@@ -169,9 +169,11 @@ class NicView:
 
     `vlan` and `subnet` are None if unknown. `ip_address` is an address that Innkeeper assigned; `seen` are those that
     the guest has, while it runs. `gateway_versions` are the IP versions (4, 6) whose default route goes through it.
+    `link_id` is the id of its link; that of a seen address is its own.
     """
 
     id: int
+    link_id: int = Factory(lambda self: self.id, takes_self=True)
     index: int
     name: str
     mac_address: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from regiond.caller import Caller
@@ -16,8 +16,10 @@ from regiond.machines.affinity_change import affinity_change
 from regiond.machines.commissioning import begin_commission
 from regiond.machines.lifecycle import MachineEvent, fixed_event
 from regiond.machines.model import MachineChange, MachineView
+from regiond.machines.nics.restoration import restore_links
 from regiond.machines.operation_intents import check_settled
-from regiond.machines.ownership_rules import check_owner, check_owner_data
+from regiond.machines.ownership_end import end_ownership
+from regiond.machines.ownership_rules import check_owner, check_owner_data, is_freed_by_fixing
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations
@@ -52,13 +54,14 @@ class Ownership:
     async def set_workload_annotations(
         self, caller: Caller, system_id: str, annotations: Mapping[str, str]
     ) -> MachineView:
-        """As `set_owner_data`, which does not change by this."""
+        """As `set_owner_data`, which only loses the keys that this removes: both are shown as annotations."""
         values = {key: value for key, value in annotations.items() if value}
         removed = annotations.keys() - values.keys()
         async with self._database.transaction() as db:
             machine = await self._locked(db, system_id)
             check_owner(caller, machine)
             await lifecycle_store.set_workload_annotations(db, machine.id, values=values, removed=removed)
+            await lifecycle_store.set_owner_data(db, machine.id, values={}, removed=removed)
             changed = await view_store.read(db, system_id)
             check_owner_data(changed.workload_annotations or {}, what="workload annotations")
             return changed
@@ -95,19 +98,27 @@ class Ownership:
             return await view_store.read(db, system_id)
 
     async def mark_fixed(self, caller: Caller, system_id: str, reason: str = "") -> MachineView:
-        """The state becomes ready or allocated, or new if the last refresh did not list its guest.
+        """The state becomes ready, without owner; allocated if its use goes on (see `is_freed_by_fixing`), or new if
+        the last refresh did not list its guest.
 
         Raises what `mark_broken` raises.
         """
-        async with self._database.transaction() as db:
+
+        async def fix(db: Db) -> MachineView:
             machine = await self._locked(db, system_id)
             check_owner(caller, machine)
-            event = fixed_event(owned=machine.owner is not None, listed=machine.guest_id is not None)
+            freed = is_freed_by_fixing(machine)
+            event = fixed_event(owned=machine.owner is not None and not freed, listed=machine.guest_id is not None)
             await lifecycle_store.apply_event(db, machine.id, event)
+            if freed:
+                await restore_links(db, machine.id)
+                await end_ownership(db, machine.id)
             await lifecycle_store.set_error_description(db, machine.id, "")
             message = f"{machine.hostname} was marked fixed" + (f": {reason}" if reason else "")
             await Events.record(db, "machine_marked_fixed", message, caller=caller, system_id=system_id)
             return await view_store.read(db, system_id)
+
+        return await self._database.in_transaction(fix)
 
     async def set_locked(self, caller: Caller, system_id: str, *, locked: bool, comment: str = "") -> MachineView:
         """Protects the machine from deletion and release, or ends the protection. Idempotent.
@@ -124,6 +135,21 @@ class Ownership:
                 message = f"{machine.hostname} was {done}" + (f": {comment}" if comment else "")
                 await Events.record(db, kind, message, caller=caller, system_id=system_id)
             return await view_store.read(db, system_id)
+
+    async def set_zone(self, caller: Caller, system_ids: Sequence[str], zone: str) -> None:
+        """Moves the machines to the zone (id or name), all or none. Idempotent.
+
+        Raises NotAllowed, NotFound, InvalidRequest for the field `zone`.
+        """
+        caller.require_admin()
+        zone_id = await self._groups.requested_zone_id(zone)
+        async with self._database.transaction() as db:
+            await lifecycle_store.lock(db, system_ids)
+            for system_id in system_ids:
+                machine = await view_store.read(db, system_id)
+                await lifecycle_store.update(
+                    db, machine.id, hostname=None, zone_id=zone_id, pool_id=None, description=None
+                )
 
     async def update(self, caller: Caller, system_id: str, change: MachineChange) -> MachineView:
         """Changes the given fields; the guest's own name does not change. Idempotent.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from common.errors import InvalidRequest, NotAllowed, WrongState
+from common.values import PowerState
 from regiond.caller import Caller
 from regiond.machines.lifecycle import MachineEvent, next_state
 from regiond.machines.model import MachineState, MachineView, ReleaseOptions
@@ -14,11 +15,11 @@ MAX_OWNER_DATA_BYTES = 32 * 1024
 _FREE = (MachineState.NEW, MachineState.READY, MachineState.MISSING, MachineState.BROKEN, MachineState.FAILED_COMPOSE)
 
 
-def check_owner_data(owner_data: Mapping[str, str], *, what: str = "owner data") -> None:
+def check_owner_data(owner_data: Mapping[str, str], *, what: str = "owner data", whose: str = "machine") -> None:
     size_bytes = sum(len(text.encode()) for pair in owner_data.items() for text in pair)
     if len(owner_data) > MAX_OWNER_DATA_KEYS or size_bytes > MAX_OWNER_DATA_BYTES:
         raise InvalidRequest(
-            f"The {what} of a machine have at most {MAX_OWNER_DATA_KEYS} keys and {MAX_OWNER_DATA_BYTES} bytes; "
+            f"The {what} of a {whose} have at most {MAX_OWNER_DATA_KEYS} keys and {MAX_OWNER_DATA_BYTES} bytes; "
             f"with these it would have {len(owner_data)} and {size_bytes}. An empty value removes its key."
         )
 
@@ -65,6 +66,15 @@ def not_owner(machine: MachineView) -> NotAllowed:
 
 def is_free(machine: MachineView) -> bool:
     return machine.owner is None and machine.state in _FREE
+
+
+def is_freed_by_fixing(machine: MachineView) -> bool:
+    """Whether an owned machine that is marked fixed becomes ready, as in MAAS.
+
+    Not if it runs, has an operating system or is locked: only a release ends the use of such a machine.
+    """
+    idle = machine.power_state == PowerState.OFF and not machine.osystem and not machine.locked
+    return machine.owner is not None and machine.guest_id is not None and idle
 
 
 def check_releasable(machines: Sequence[MachineView]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from common.compose_request import ComposeRequest
-from common.errors import NotAllowed
+from common.errors import NotAllowed, NotFound
 from common.rpc.host_commands import HOST_FIND, GuestCall
 from common.values import GuestChange, GuestEvent, GuestRef, OwnershipMarker, PowerAction, PowerState
 from regiond.caller import Caller
@@ -17,7 +17,7 @@ from regiond.events.service import Events
 from regiond.hosts.model import POWER_CHANGED, POWER_CHANGED_TEXT, HostRemoval
 from regiond.idempotency.model import IdempotencyKey
 from regiond.long_list import LongList
-from regiond.machines import page_store, store, view_store
+from regiond.machines import page_store, released_store, store, view_store
 from regiond.machines.adoption.intents import open_adoption, open_forget
 from regiond.machines.affected_guests import affected_guest
 from regiond.machines.compose.requirements import syntax_problems
@@ -59,6 +59,7 @@ from regiond.operations.model import Operation, OperationKind, Parent
 from regiond.operations.service import Operations
 from regiond.placement.model import Placement, Strategy
 from regiond.racks.service import HostCalls
+from regiond.validation_messages import no_object
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -152,6 +153,14 @@ class Machines:
         """Raises NotFound, also for a machine that the caller may not see."""
         async with self._database.connection() as db:
             return await view_store.read(db, system_id, caller=caller)
+
+    async def released(self, system_id: str, *, caller: Caller | None = None) -> MachineView:
+        """A machine that its release has just deleted, as Ready: see `released_store`. Raises NotFound."""
+        async with self._database.connection() as db:
+            found = await released_store.read(db, system_id, caller=caller)
+        if found is None:
+            raise NotFound(no_object("machine", system_id))
+        return found
 
     async def start_compose(
         self,

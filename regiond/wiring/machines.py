@@ -104,7 +104,7 @@ def wire_machines(
         releases=releases,
         machine_nics=MachineNics(database),
         machine_disks=MachineDisks(database),
-        devices=Devices(database),
+        devices=Devices(database, groups),
         bulk=Bulk(database, operations, machines, releases),
         adoption=Adoption(database, operations, hosts, calls, installation_id=installation_id),
         refresher=Refresher(

@@ -119,8 +119,11 @@ async def test_a_key_is_for_one_signature_method(accounts: Accounts) -> None:
     admin, plain = await _admin(accounts)
     signing = ApiKey.parse(await accounts.create_key(admin, "capi", method=SignatureMethod.HMAC_SHA1))
     unknown = ApiKey.random()
-    for key in (plain, unknown):
-        with pytest.raises(NotAuthenticated, match=r"^Invalid API key\.$"):
+    for key, reason in (
+        (plain, "^This API key is for PLAINTEXT, .* signature_method=HMAC-SHA1$"),
+        (unknown, r"^Invalid API key\.$"),
+    ):
+        with pytest.raises(NotAuthenticated, match=reason):
             await accounts.authenticate_signed(key.consumer_key, key.token_key, lambda _: True)
     for key in (signing, unknown):
         with pytest.raises(NotAuthenticated, match=r"^Invalid API key\.$"):

@@ -136,8 +136,8 @@ DEPLOY = Endpoint(
             type=Text(max_length=_MAX_ENCODED_LENGTH),
             default="",
             doc=(
-                "For cloud-init, in base64: a script, cloud-config, MIME parts or another of its formats, also "
-                "compressed with gzip, at most 1 MiB. It is added to what Innkeeper configures."
+                "For cloud-init, in base64 or as it is: a script, cloud-config, MIME parts or another of its formats, "
+                "at most 1 MiB; in base64 also compressed with gzip. It is added to what Innkeeper configures."
             ),
         ),
         Field(
@@ -162,7 +162,17 @@ DEPLOY = Endpoint(
         *(Field(name=name, type=Boolean(), default=False, doc="Not supported: must be false.") for name in _REFUSED),
         COMMENT,
     ),
-    accepted=frozenset({"hwe_kernel", "vcenter_registration", "bridge_all", "bridge_type", "bridge_stp", "bridge_fd"}),
+    accepted=frozenset(
+        {
+            "bridge_all",
+            "bridge_fd",
+            "bridge_stp",
+            "bridge_type",
+            "enable_kernel_crash_dump",
+            "hwe_kernel",
+            "vcenter_registration",
+        }
+    ),
     result=MACHINE_RESULT,
     opens_operation=True,
     other_answers=(STARTED,),

@@ -28,6 +28,7 @@ _CONSTANTS: Mapping[str, _Value] = {
     "enable_analytics": False,
     "enable_disk_erasing_on_release": False,
     "enable_http_proxy": False,
+    "enable_kernel_crash_dump": False,
     "enable_third_party_drivers": False,
     "enlist_commissioning": False,
     "http_proxy": None,

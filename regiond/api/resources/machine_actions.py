@@ -170,7 +170,12 @@ async def _unlock(call: Call) -> MachineView:
 
 
 def _update_problems(call: Call) -> Problems:
-    return domain_problems(call.values)
+    swap_size = call.values["swap_size"]
+    problems = domain_problems(call.values)
+    if swap_size not in (None, "0"):
+        reason = "Innkeeper makes no swap space: user data of the deployment does (swap: in #cloud-config)."
+        problems["swap_size"] = [reason]
+    return problems
 
 
 async def _update(call: Call) -> MachineView:
@@ -200,7 +205,7 @@ RELEASE_ALL = with_dry_run(
                 name="machines",
                 type=TextList(max_length=64),
                 recorded=True,
-                required=True,
+                default=(),
                 doc="System id or hostname; may be repeated.",
                 example=("wdpx3n",),
             ),
@@ -239,6 +244,12 @@ UPDATE = crud.update(
         Field(name="description", type=Text(max_length=4096), doc="Description.", example="build server"),
         *NEW_AFFINITY,
         Field(name="domain", type=Text(max_length=256, blank=None), recorded=True, doc="Id or name of the domain."),
+        Field(
+            name="swap_size",
+            type=Text(max_length=64, blank=None),
+            recorded=True,
+            doc="Only 0: user data of the deployment makes the swap space of the guest.",
+        ),
     ),
     find=find_machine,
     check=_update_problems,

@@ -111,7 +111,8 @@ async def _free(call: Call) -> tuple[network_service.AddressSpan, ...]:
 
 
 async def _statistics(call: Call) -> SubnetStatistics:
-    return SubnetStatistics(subnet=call.target, unreserved=await _free(call))
+    reserved = await _taken(call) if call.values["include_ranges"] else None
+    return SubnetStatistics(subnet=call.target, unreserved=await _free(call), reserved=reserved)
 
 
 async def _used(call: Call) -> tuple[UsedAddress, ...]:
@@ -163,6 +164,15 @@ SUBNET = Resource(
             _statistics,
             op="statistics",
             title="Count the addresses of a subnet",
+            fields=(
+                Field(
+                    name="include_ranges",
+                    type=Boolean(),
+                    default=False,
+                    doc="Also list the reserved and unreserved addresses (default false).",
+                ),
+            ),
+            accepted=frozenset({"include_suggestions"}),
             find=_find,
         ),
         crud.list_of(

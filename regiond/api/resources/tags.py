@@ -10,10 +10,11 @@ from regiond.api.dry_run import is_dry_run
 from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.field_types import Text, TextList
 from regiond.api.fields import Field
+from regiond.api.serializers.controllers import CONTROLLER_JSON, Controller
 from regiond.api.serializers.devices import DEVICE_JSON
 from regiond.api.serializers.host_machines import as_machine
 from regiond.api.serializers.machines import MACHINE_JSON
-from regiond.api.serializers.tags import TAG_JSON, TAGGED_NODES_JSON
+from regiond.api.serializers.tags import REBUILT_TAG_JSON, TAG_JSON, TAGGED_NODES_JSON
 from regiond.api.services import Services
 from regiond.deletion_plan import DeletionPlan
 from regiond.long_list import LongList
@@ -87,6 +88,15 @@ async def _nodes(call: Call) -> LongList[MachineView]:
         return [*found, *(key for key in keys if isinstance(key, MachineView))]
 
     return LongList(keys=[*machines.keys, *tagged], read=read, batch=machines.batch)
+
+
+async def _controllers(_: Call) -> tuple[Controller, ...]:
+    return ()
+
+
+async def _rebuild(call: Call) -> Tag:
+    tag: Tag = call.target
+    return tag
 
 
 async def _devices(_: Call) -> tuple[DeviceView, ...]:
@@ -200,6 +210,26 @@ TAG = Resource(
             title="List the devices with a tag",
             doc="Devices have no tags: always empty.",
             result="The devices.",
+            find=_find,
+        ),
+        *(
+            crud.list_of(
+                CONTROLLER_JSON,
+                _controllers,
+                op=f"{kind}_controllers",
+                title=f"List the {kind} controllers with a tag",
+                doc="They have no tags: always empty.",
+                result="The controllers.",
+                find=_find,
+            )
+            for kind in ("rack", "region")
+        ),
+        crud.action(
+            "rebuild",
+            Result(doc="The name of the tag.", type=REBUILT_TAG_JSON),
+            _rebuild,
+            title="Rebuild a tag",
+            doc="Changes nothing: the definition of a tag is never evaluated, so there is nothing to rebuild.",
             find=_find,
         ),
     ),

@@ -105,5 +105,5 @@ VLAN = Resource(
         ),
     ),
 )
-VLAN_BY_ID = VLAN.also(handler="VlanByIdHandler", path="vlans/{id}/", described=False, find=find_vlan)
+VLAN_BY_ID = VLAN.also(handler="VlanByIdHandler", path="vlans/{id}/", find=find_vlan)
 RESOURCES = (VLANS, VLAN, VLAN_BY_ID)

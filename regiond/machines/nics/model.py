@@ -87,12 +87,12 @@ def check_vlan(machine: MachineView, nic: NicView, vlans: Iterable[Vlan], subnet
 
 def is_link_of(nic: NicView, link_id: int) -> bool:
     """An address that the guest has by DHCP is shown as a link with an id of its own."""
-    return link_id == nic.id or any(one.id == link_id for one in nic.seen)
+    return link_id == nic.link_id or any(one.id == link_id for one in nic.seen)
 
 
 def gateway_version(machine: MachineView, nic: NicView, link_id: int | None) -> int:
     """Returns the IP version of the gateway of the NIC's link. Raises InvalidRequest without one."""
-    if link_id is not None and link_id != nic.id:
+    if link_id is not None and link_id != nic.link_id:
         raise InvalidRequest.of({"link_id": [f"{nic.name} of {machine.hostname} has no link {link_id} of its own."]})
     if nic.ip_address is None or nic.subnet is None:
         raise InvalidRequest(

@@ -63,7 +63,8 @@ _ADDRESSES = """
       left join machine m on m.id = a.machine_id
       left join machine_nic n on n.id = a.nic_id and n.machine_id = a.machine_id
       left join vm_host h on h.id = m.host_id
-     where (m.id is null or (a.nic_id is not null and n.id is null) or (a.address <<= s.cidr) is not true)
+     where ((m.id is null and a.device_nic_id is null) or (a.nic_id is not null and n.id is null)
+            or (a.address <<= s.cidr) is not true)
        and ($1::integer is null or a.id = $1)
      order by a.id
 """
