@@ -41,16 +41,23 @@ def _status(arguments: Sequence[str]) -> int:
     daemon.allow_open_files(OPEN_FILES)
     daemon.install_reactor()
     if options.command == "join":
-        token = sys.stdin.readline().strip() if options.token == "-" else options.token  # noqa: S105  # a dash, no token
+        token = _entered_token() if options.token == "-" else options.token  # noqa: S105  # a dash, no token
         return daemon.run(_join(settings, token, options.name), when_interrupted=daemon.FAILED)
     return daemon.run(_run(settings))
+
+
+def _entered_token() -> str:
+    if sys.stdin.isatty():
+        print("Token: ", end="", file=sys.stderr, flush=True)  # noqa: T201  # a prompt
+    return sys.stdin.readline().strip()
 
 
 async def _join(settings: RackSettings, token: str, name: str) -> None:
     from rackd.enrolment import join  # noqa: PLC0415  # after the reactor
 
     identity = await join(token, settings.identity_folder, name)
-    print(f"Joined as rack {identity.name} ({identity.rack_id}). Now: rackd run")  # noqa: T201  # the command's output
+    joined = f"Joined as rack {identity.name} ({identity.rack_id})."
+    print(f"{joined} Start it: systemctl enable --now innkeeper-rackd")  # noqa: T201  # the command's output
 
 
 async def _run(settings: RackSettings) -> None:
