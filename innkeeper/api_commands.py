@@ -99,8 +99,11 @@ async def parsed(
 ) -> tuple[T, Profile]:
     """Returns what `parse` makes of the stored description, and the profile with the description that defines it.
 
-    If `parse` rejects the stored description, fetches the region's current one once: it may be newer.
+    If `parse` rejects the stored description, fetches the region's current one once: it may be newer. The region of
+    this machine has none stored.
     """
+    if not profile.description:
+        profile = await fetched(api, profile)
     try:
         return parse(read_description(profile.description)), profile
     except (Usage, InvalidRequest):

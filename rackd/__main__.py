@@ -54,6 +54,8 @@ def _status(arguments: Sequence[str]) -> int:
 def _token_from(word: str) -> str:
     """The token as typed, or read from standard input (`-`) or from `@FILE`. Raises BadSettings."""
     if word == "-":
+        if sys.stdin.isatty():
+            print("Token: ", end="", file=sys.stderr, flush=True)  # noqa: T201  # a prompt
         return sys.stdin.readline().strip()
     if not word.startswith("@"):
         return word
@@ -67,7 +69,8 @@ async def _join(settings: RackSettings, token: str, name: str) -> None:
     from rackd.enrolment import join  # noqa: PLC0415  # after the reactor
 
     identity = await join(token, settings.identity_folder, name)
-    print(f"Joined as rack {identity.name} ({identity.rack_id}). Now: rackd run")  # noqa: T201  # the command's output
+    joined = f"Joined as rack {identity.name} ({identity.rack_id})."
+    print(f"{joined} Start it: systemctl enable --now innkeeper-rackd")  # noqa: T201  # the command's output
 
 
 async def _run(settings: RackSettings) -> None:
