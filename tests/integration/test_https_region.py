@@ -54,9 +54,9 @@ async def test_a_region_serves_https_and_its_computer_knows_it(region: Deploymen
 
 
 async def test_commands_about_the_region_use_what_the_profile_trusts(region: Deployment, tmp_path: Path) -> None:
-    place = {"INNKEEPER_STATE": str(region.in_process.settings.state)}
+    state = str(region.in_process.settings.state)
     for words in (["check"], ["audit", "export"]):
-        ran = await spawned(tmp_path, *INNKEEPER, "region", *words, **place)
+        ran = await spawned(tmp_path, *INNKEEPER, "region", *words, INNKEEPER_STATE=state)
         _, errors = await ran.communicate()
         assert (ran.returncode, errors) == (0, b"")
 

@@ -32,7 +32,7 @@ async def zone_entry(rackless: Deployment) -> int:
 
 async def submit(client: WebClient, path: str, **form: str) -> Answer:
     page = await client.get(path)
-    return await client.post(path, csrf=page.csrf, **form)
+    return await client.post(path, None, csrf=page.csrf, **form)
 
 
 async def test_a_field_of_one_request_is_redacted(rackless: Deployment, client: WebClient) -> None:
