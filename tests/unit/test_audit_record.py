@@ -30,7 +30,7 @@ RECORDED_TEXTS = """
     ip_address ip_addresses mac_address mac_addresses machines move_to name not_arch not_fabric_classes
     not_fabrics not_in_pool not_in_pools not_in_zone not_in_zones not_pod not_pod_type not_subnets not_tags
     not_vlans osystem parent pod pod_type pool power_address project reason remove server sha256 space start_ip
-    storage subnet subnets system_id tag tags transfer_resources_to type url user username uuid version vlan
+    storage subnet subnets swap_size system_id tag tags transfer_resources_to type url user username uuid version vlan
     vlans vm_host zone zones
 """
 
