@@ -124,12 +124,13 @@ class AuditRecord:
     def _fields(self) -> dict[str, str]:
         """The fields that were given, with the values of a fixed form that were accepted."""
         declared = {} if self.endpoint is None else {one.name: one for one in self.endpoint.fields}
+        accepted = {} if self._values is None else self._values
         takes_others = self.endpoint is not None and self.endpoint.other_keys is not None and self._values is not None
         found = {_REPEAT: "yes"} if self._is_repeat else {}
         for name in self.submitted:
             if name in declared:
-                is_known = self._values is not None and has_fixed_form(declared[name])
-                found[name] = recorded_text(self._values[name]) if is_known and self._values else NOT_RECORDED
+                is_shown = name in accepted and has_fixed_form(declared[name])
+                found[name] = recorded_text(accepted[name]) if is_shown else NOT_RECORDED
             elif takes_others:
                 found[recorded_text(name)] = NOT_RECORDED
         if self._account is not None and "username" in found:

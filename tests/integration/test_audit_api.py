@@ -48,6 +48,7 @@ async def test_a_compose_is_recorded_with_its_operation(innkeeper: Deployment) -
     (by_client,) = await trail(innkeeper, action="client.compose")
     (entry,) = await trail(innkeeper, action="VmHost.compose")
     assert (by_client["operation"], entry["result"]) == (begun.id, "ok")
+    assert (by_client["fields"]["cores"], entry["fields"]["cores"]) == ("1", "1")
     operations = {one["id"]: one["kind"] for one in await innkeeper.get("operations/")}
     assert operations[entry["operation"]] == "compose"
 
@@ -79,6 +80,7 @@ async def test_an_rpc_client_is_recorded_by_name(rackless: Deployment) -> None:
     assert (entry["username"], entry["object"], entry["result"]) == ("admin", "machines/nothing", "rejected")
     assert entry["credential"].startswith("RPC client robot, certificate ")
     assert (entry["address"], entry["error"]) == ("127.0.0.1", "not_found")
+    assert entry["fields"] == {"action": "(not recorded)"}
 
 
 async def test_a_command_on_the_regions_computer_is_recorded(rackless: Deployment) -> None:
