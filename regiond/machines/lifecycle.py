@@ -10,7 +10,7 @@ from regiond.machines.model import MAAS_STATUS, MachineState
 
 
 class MachineEvent(StrEnum):
-    """What changes a machine's state. `…_OWNED` is the event of a machine that has an owner."""
+    """What changes a machine's state. `…_OWNED` is the event of a machine that has an owner, or is as found."""
 
     COMPOSED = "composed"
     COMPOSE_FAILED = "compose_failed"  # after a client has learned of the machine
@@ -44,7 +44,7 @@ _SETTLED = (_S.NEW, _S.READY, *_OWNED, _S.MISSING, _S.BROKEN, _S.FAILED)  # no o
 _TRANSITIONS: Mapping[MachineEvent, tuple[tuple[MachineState, ...], MachineState]] = {
     _E.COMPOSED: ((_S.COMPOSING,), _S.READY),
     _E.COMPOSE_FAILED: ((_S.COMPOSING,), _S.FAILED_COMPOSE),  # which ends with the deletion of its row
-    _E.ADOPTED: ((_S.ADOPTING,), _S.READY),
+    _E.ADOPTED: ((_S.ADOPTING,), _S.DEPLOYED),
     _E.ALLOCATED: ((_S.READY,), _S.ALLOCATED),
     _E.DEPLOY: ((_S.ALLOCATED,), _S.DEPLOYING),
     _E.DEPLOYED: ((_S.DEPLOYING,), _S.DEPLOYED),
@@ -143,11 +143,15 @@ def not_removed_events(
     return (kept, *_BACK.get(was, ()))
 
 
-def restored_state(before: MachineState, *, owned: bool) -> MachineState:
-    """Returns the state of a detached machine whose host was added again: broken remains broken, deployed deployed."""
+def restored_state(before: MachineState, *, owned: bool, as_found: bool = False) -> MachineState:
+    """Returns the state of a detached machine whose host was added again: broken remains broken, deployed deployed.
+
+    An adopted one that is `as_found` is deployed, whatever it was before.
+    """
     if before is MachineState.BROKEN or (owned and before in (MachineState.DEPLOYED, MachineState.FAILED_DEPLOYMENT)):
         return before
-    return next_state(MachineState.MISSING, found_event(owned=owned))
+    found = next_state(MachineState.MISSING, found_event(owned=owned or as_found))
+    return next_state(found, MachineEvent.STILL_DEPLOYED) if as_found else found
 
 
 def fixed_event(*, owned: bool, listed: bool) -> MachineEvent:

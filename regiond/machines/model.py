@@ -26,6 +26,7 @@ from regiond.machines.device_model import (
 from regiond.machines.request_model import (
     DEFAULT_RELEASE,
     NO_HOST_CONSTRAINTS,
+    RELEASE_ADOPTED,
     AdoptRequest,
     AllocateRequest,
     ComposeIntent,
@@ -46,6 +47,7 @@ __all__ = [
     "MAX_BULK_MACHINES",
     "MAX_DEVICE_NICS",
     "NO_HOST_CONSTRAINTS",
+    "RELEASE_ADOPTED",
     "TRANSIENT",
     "AdoptRequest",
     "Adopted",
@@ -256,6 +258,7 @@ class MachineView:
     nics: tuple[NicView, ...] = ()
     created_at: datetime
     adopted: bool = False  # its guest was not created by Innkeeper
+    as_found: bool = False  # adopted, and not released since: deployed with what its guest had
     agent_name: str = ""  # of the program that allocated it
     owner_data: Mapping[str, str] | None = field(factory=dict)  # None: not read
     workload_annotations: Mapping[str, str] | None = field(factory=dict)  # None: not read

@@ -110,9 +110,9 @@ class Ownership:
             return await view_store.read(db, system_id)
 
     async def set_locked(self, caller: Caller, system_id: str, *, locked: bool, comment: str = "") -> MachineView:
-        """Protects the machine from deletion and release, or ends the protection. Idempotent.
+        """Protects the machine from deletion, release and changes, or ends the protection. Idempotent.
 
-        A deletion or release that has begun continues. Raises NotFound, NotAllowed.
+        What has begun continues. Raises NotFound, NotAllowed, and WrongState for a machine that is not deployed.
         """
         async with self._database.transaction() as db:
             machine = await self._locked(db, system_id)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from common.errors import InvalidRequest, NotAllowed, WrongState
 from regiond.caller import Caller
-from regiond.machines.lifecycle import MachineEvent, next_state
+from regiond.machines.lifecycle import MachineEvent, next_state, protection_text
 from regiond.machines.model import MachineState, MachineView, ReleaseOptions
 
 MAX_OWNER_DATA_KEYS = 128
@@ -23,9 +23,9 @@ def check_owner_data(owner_data: Mapping[str, str], *, what: str = "owner data")
         )
 
 
-def release_facts(machine: MachineView) -> tuple[MachineState, str | None, bool, str]:
+def release_facts(machine: MachineView) -> tuple[MachineState, str | None, bool, str, bool]:
     """Returns what decides how a machine is released."""
-    return machine.state, machine.owner, machine.composed_by_allocate, machine.osystem
+    return machine.state, machine.owner, machine.composed_by_allocate, machine.osystem, machine.as_found
 
 
 def release_work(machine: MachineView, options: ReleaseOptions) -> dict[str, bool]:
@@ -33,7 +33,7 @@ def release_work(machine: MachineView, options: ReleaseOptions) -> dict[str, boo
     runs = machine.state not in (MachineState.DEPLOYING, MachineState.FAILED_DEPLOYMENT)
     return {
         "deployed": bool(machine.osystem),
-        "shuts_down": bool(machine.osystem) and runs and not options.force,
+        "shuts_down": (bool(machine.osystem) or machine.as_found) and runs and not options.force,
         "erase": options.erase,
         "overwrite": options.overwrite,
     }
@@ -43,6 +43,17 @@ def check_erasable(machine: MachineView, options: ReleaseOptions) -> None:
     if options.erase and machine.adopted and not machine.composed_by_allocate:
         reason = f"{machine.hostname} was adopted: Innkeeper did not create its disks, and does not erase them."
         raise InvalidRequest.of({"erase": [reason]})
+
+
+def check_release_confirmed(machine: MachineView, options: ReleaseOptions) -> None:
+    """Raises WrongState for a machine that is as it was found, unless the request says that it may be stopped."""
+    if machine.as_found and not options.adopted:
+        raise WrongState(
+            f"{machine.hostname} was adopted: its release stops the VM, which Innkeeper did not set up. To confirm "
+            f"that, release it alone (innkeeper machine release {machine.system_id}), or with release_adopted=true. To "
+            f"leave the VM as it is: innkeeper machine forget {machine.system_id}",
+            system_id=machine.system_id,
+        )
 
 
 def may_release(caller: Caller, machine: MachineView) -> bool:

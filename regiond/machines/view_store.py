@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # `owner_data` can have 64 KiB for each machine: what neither shows nor changes it leaves it out.
 _WITHOUT_OWNER_DATA = """
     select m.id, m.uuid, m.system_id, m.hostname, m.state, m.power_state, m.architecture, m.cores, m.memory_mib,
-           m.adopted, m.tags, m.description, m.host_id, m.created_at, m.agent_name,
+           m.adopted, m.as_found, m.tags, m.description, m.host_id, m.created_at, m.agent_name,
            m.composed_by_allocate, m.error_description, m.locked, m.failed_host_id, a.username as owner,
            c.username as composed_by, h.name as host_name,
            h.system_id as host_system_id, h.driver, g.id as guest_id, g.name as guest_name, z.id as zone_id,
@@ -223,6 +223,7 @@ def _machine(
         nics=nics,
         created_at=row["created_at"],
         adopted=row["adopted"],
+        as_found=row["as_found"],
         osystem=row["osystem"],
         distro_series=row["distro_series"],
         agent_name=row["agent_name"],

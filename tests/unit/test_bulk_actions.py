@@ -66,6 +66,11 @@ def test_what_an_operation_acts_on_is_left() -> None:
 
 
 def test_somebody_else_s_machines_are_left() -> None:
+def test_an_adopted_machine_is_released_by_itself_only() -> None:
+    found = machine("mail", owner="mira", state=MachineState.DEPLOYED, adopted=True, as_found=True)
+    assert left("release", found) == {"mail": "adopted: release such a VM by itself, on its page"}
+
+
     mine, other = machine("mine", composed_by="olof"), machine("other", owner="mira")
     assert left("start", mine, other, caller=OPERATOR) == {"other": "not yours"}
 

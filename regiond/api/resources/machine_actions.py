@@ -20,7 +20,14 @@ from regiond.api.resources.lookups import find_machine, machines_in_field
 from regiond.api.serializer import STR, array
 from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.long_list import LongList
-from regiond.machines.model import MachineChange, MachineFilter, MachineState, MachineView, ReleaseOptions
+from regiond.machines.model import (
+    RELEASE_ADOPTED,
+    MachineChange,
+    MachineFilter,
+    MachineState,
+    MachineView,
+    ReleaseOptions,
+)
 from regiond.operations.model import Operation
 from regiond.validation_messages import no_object
 
@@ -70,6 +77,14 @@ RELEASE_OPTIONS = (
         default=False,
         doc="Powers a deployed machine off at once. Otherwise it has 30 s to shut down (a setting of the region).",
     ),
+    Field(
+        name=RELEASE_ADOPTED,
+        type=Boolean(),
+        default=False,
+        doc=(
+            "Also releases a machine that was adopted and not released since, which stops its guest. Without it: 409."
+        ),
+    ),
 )
 _IGNORED = frozenset({"scripts"})
 MACHINE_RESULT = Result(doc="The machine.", type=MACHINE_JSON)
@@ -108,7 +123,10 @@ async def _release(call: Call) -> Reply:
 def release_options(call: Call) -> ReleaseOptions:
     erase = bool(call.values["erase"])
     return ReleaseOptions(
-        erase=erase, overwrite=erase and bool(call.values["secure_erase"]), force=bool(call.values["force"])
+        erase=erase,
+        overwrite=erase and bool(call.values["secure_erase"]),
+        force=bool(call.values["force"]),
+        adopted=bool(call.values[RELEASE_ADOPTED]),
     )
 
 
@@ -250,7 +268,7 @@ RELEASE = with_dry_run(
         doc=(
             "Powers the machine off, empties its root disk if it was deployed, and clears its owner. A machine that "
             "allocation had composed is deleted. A deployed machine shuts down first. After 5 s the answer is the "
-            "machine in Releasing. Releasing a ready machine is not an error."
+            "machine in Releasing. Releasing a ready machine is no error. An adopted one needs release_adopted=true."
         ),
         result=MACHINE_RESULT,
         opens_operation=True,

@@ -40,6 +40,8 @@ def _removal(vm: MachineView, event: MachineEvent) -> str | None:
     if vm.locked:
         return "locked: unlock them first"
     try:
+    if vm.as_found:
+        return "adopted: release such a VM by itself, on its page"
         next_state(vm.state, event)
     except WrongState:
         return vm.state.value
