@@ -264,7 +264,7 @@ class MachineView:
     workload_annotations: Mapping[str, str] | None = field(factory=dict)  # None: not read
     composed_by_allocate: bool = False  # its release destroys it
     error_description: str = ""  # why it was marked broken, or failed
-    locked: bool = False  # neither deleted nor released
+    locked: bool = False  # neither deleted nor released nor changed
     affinity_groups: tuple[AffinityMembership, ...] = ()
     guest_name: str | None = None  # on its host; None: the host does not list it
     composed_by: str | None = None  # name of the account; None: unknown, or adopted

@@ -14,10 +14,10 @@ from regiond.identifiers import check_hostname
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.affinity_change import affinity_change
 from regiond.machines.commissioning import begin_commission
-from regiond.machines.lifecycle import MachineEvent, fixed_event
+from regiond.machines.lifecycle import MachineEvent, check_lockable, fixed_event
 from regiond.machines.model import MachineChange, MachineView
 from regiond.machines.operation_intents import check_settled
-from regiond.machines.ownership_rules import check_owner, check_owner_data
+from regiond.machines.ownership_rules import check_changeable, check_owner, check_owner_data, check_unlocked
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations
@@ -43,7 +43,7 @@ class Ownership:
         values = {key: value for key, value in data.items() if value}
         async with self._database.transaction() as db:
             machine = await self._locked(db, system_id)
-            check_owner(caller, machine)
+            check_changeable(caller, machine)
             await lifecycle_store.set_owner_data(db, machine.id, values=values, removed=data.keys() - values.keys())
             changed = await view_store.read(db, system_id)
             check_owner_data(changed.owner_data or {})
@@ -57,7 +57,7 @@ class Ownership:
         removed = annotations.keys() - values.keys()
         async with self._database.transaction() as db:
             machine = await self._locked(db, system_id)
-            check_owner(caller, machine)
+            check_changeable(caller, machine)
             await lifecycle_store.set_workload_annotations(db, machine.id, values=values, removed=removed)
             changed = await view_store.read(db, system_id)
             check_owner_data(changed.workload_annotations or {}, what="workload annotations")
@@ -87,7 +87,7 @@ class Ownership:
         """
         async with self._database.transaction() as db:
             machine = await self._locked(db, system_id)
-            check_owner(caller, machine)
+            check_changeable(caller, machine)
             await lifecycle_store.apply_event(db, machine.id, MachineEvent.MARK_BROKEN)
             await lifecycle_store.set_error_description(db, machine.id, reason)
             message = f"{machine.hostname} was marked broken" + (f": {reason}" if reason else "")
@@ -101,8 +101,9 @@ class Ownership:
         """
         async with self._database.transaction() as db:
             machine = await self._locked(db, system_id)
-            check_owner(caller, machine)
-            event = fixed_event(owned=machine.owner is not None, listed=machine.guest_id is not None)
+            check_changeable(caller, machine)
+            owned = machine.owner is not None or machine.as_found
+            event = fixed_event(owned=owned, listed=machine.guest_id is not None)
             await lifecycle_store.apply_event(db, machine.id, event)
             await lifecycle_store.set_error_description(db, machine.id, "")
             message = f"{machine.hostname} was marked fixed" + (f": {reason}" if reason else "")
@@ -118,9 +119,11 @@ class Ownership:
             machine = await self._locked(db, system_id)
             check_owner(caller, machine)
             if machine.locked != locked:
+                if locked:
+                    check_lockable(machine.hostname, machine.state)
                 await lifecycle_store.set_locked(db, machine.id, locked=locked)
                 kind = "machine_locked" if locked else "machine_unlocked"
-                done = "locked against deletion and release" if locked else "unlocked"
+                done = "locked against deletion, release and changes" if locked else "unlocked"
                 message = f"{machine.hostname} was {done}" + (f": {comment}" if comment else "")
                 await Events.record(db, kind, message, caller=caller, system_id=system_id)
             return await view_store.read(db, system_id)
@@ -141,6 +144,7 @@ class Ownership:
                 await _charge_pool(db, await view_store.read(db, system_id), pool_id)
             await groups.lock(db)
             machine = await self._locked(db, system_id)
+            check_unlocked(machine)
             if (hostname is not None and hostname != machine.hostname) or groups.changes:
                 check_settled(machine)
             await groups.apply(db, machine)

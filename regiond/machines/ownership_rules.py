@@ -70,6 +70,18 @@ def check_owner(caller: Caller, machine: MachineView) -> None:
         raise not_owner(machine)
 
 
+def check_unlocked(machine: MachineView) -> None:
+    """Raises NotAllowed for a machine that a user locked."""
+    if machine.locked:
+        raise NotAllowed(protection_text(machine.hostname, machine.system_id), system_id=machine.system_id)
+
+
+def check_changeable(caller: Caller, machine: MachineView) -> None:
+    """Raises NotAllowed unless the caller owns the machine or is an administrator, and for a locked machine."""
+    check_owner(caller, machine)
+    check_unlocked(machine)
+
+
 def not_owner(machine: MachineView) -> NotAllowed:
     return NotAllowed(f"You do not own {machine.hostname}.")
 

@@ -51,6 +51,7 @@ from regiond.machines.operation_intents import (
     open_operation,
     open_volume_removal,
 )
+from regiond.machines.ownership_rules import check_unlocked
 from regiond.machines.power_parameter_store import power_parameters
 from regiond.machines.store import delete as delete_row
 from regiond.machines.view_store import read as read_machine
@@ -302,6 +303,8 @@ class Machines:
         if not caller.is_admin and not machine.belongs_to(caller):
             raise NotAllowed(f"You do not own {machine.hostname}.")
         may_delete = caller.is_admin or machine.composed_by_allocate or machine.composed_by == caller.username
+        if kind is OperationKind.POWER:
+            check_unlocked(machine)
         if kind is OperationKind.DELETE and not may_delete:
             raise NotAllowed(f"Only administrators may delete {machine.hostname}: release it instead.")
         if need_rack and machine.host_id is not None:

@@ -328,7 +328,10 @@ LOCK = crud.action(
     MACHINE_RESULT,
     _lock,
     title="Lock a machine",
-    doc="It is neither deleted nor released until it is unlocked, nor deleted with its VM host.",
+    doc=(
+        "Until it is unlocked, it is neither deleted, also not with its VM host, nor released, powered on or off, or "
+        "changed. Only machines that are Deploying or Deployed can be locked."
+    ),
     fields=(COMMENT,),
     find=find_machine,
     permission=Permission.OWNER,
