@@ -10,6 +10,7 @@ from uuid import UUID
 from attrs import field, frozen
 
 from common.compose_request import ComposeRequest
+from common.values import Autostart
 from regiond.caller import Caller
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines.adoption_model import Adopted, DetachedMachine, ForgottenMachine
@@ -267,6 +268,8 @@ class MachineView:
     locked: bool = False  # neither deleted nor released nor changed
     affinity_groups: tuple[AffinityMembership, ...] = ()
     guest_name: str | None = None  # on its host; None: the host does not list it
+    autostart: Autostart | None = None  # its own setting; None: as its host, or of an adopted one as its guest has it
+    autostart_in_effect: Autostart | None = None  # None: an adopted machine's guest stays as it is
     composed_by: str | None = None  # name of the account; None: unknown, or adopted
     osystem: str = ""  # of the deployment; empty if there is none
     distro_series: str = ""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+from uuid import UUID
 
+import structlog
+
+from common.errors import Busy, NotFound, WrongState
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
@@ -13,6 +17,7 @@ from regiond.idempotency.model import IdempotencyKey
 from regiond.identifiers import check_hostname
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.affinity_change import affinity_change
+from regiond.machines.autostart import open_set_autostart
 from regiond.machines.commissioning import begin_commission
 from regiond.machines.lifecycle import MachineEvent, check_lockable, fixed_event
 from regiond.machines.model import MachineChange, MachineView
@@ -27,12 +32,15 @@ from regiond.quotas.model import Charge
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
 
 class Ownership:
-    def __init__(self, database: Database, operations: Operations, groups: Groups) -> None:
+    def __init__(self, database: Database, operations: Operations, groups: Groups, *, installation_id: UUID) -> None:
         self._database = database
         self._operations = operations
         self._groups = groups
+        self._installation_id = installation_id
 
     async def set_owner_data(self, caller: Caller, system_id: str, data: Mapping[str, str]) -> MachineView:
         """Sets the keys in `data`; an empty value removes its key. Raises NotFound, NotAllowed.
@@ -149,9 +157,23 @@ class Ownership:
                 check_settled(machine)
             await groups.apply(db, machine)
             await lifecycle_store.update(
-                db, machine.id, hostname=hostname, zone_id=zone_id, pool_id=pool_id, description=change.description
-            )
-            return await view_store.read(db, system_id)
+                db, machine.id, hostname=hostname, zone_id=zone_id, pool_id=pool_id, description=change.description,
+                autostart=change.autostart,
+            )  # fmt: skip
+            changed = await view_store.read(db, system_id)
+        if changed.autostart_in_effect is not machine.autostart_in_effect:
+            await self._set_on_host(caller, changed)
+        return changed
+
+    async def _set_on_host(self, caller: Caller, machine: MachineView) -> None:
+        """Begins to set the autostart of the machine's guest. What acts on the machine now comes first: the reconciler
+        finds what is left to do.
+        """
+        try:
+            async with self._database.transaction() as db:
+                await open_set_autostart(db, machine, self._installation_id, account_id=caller.account_id)
+        except (Busy, WrongState, NotFound) as error:
+            log.info("autostart_postponed", system_id=machine.system_id, reason=error.message)
 
     async def _locked(self, db: Db, system_id: str) -> MachineView:
         """Locks the machine; the transaction must not open operations on it afterwards. Raises NotFound."""

@@ -146,6 +146,7 @@ class MachineChange:
     description: str | None = None
     affinity: tuple[str, ...] | None = None
     anti_affinity: tuple[str, ...] | None = None
+    autostart: str | None = None  # a value of Autostart, or `default`
 
 
 @frozen(kw_only=True)

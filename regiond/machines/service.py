@@ -20,6 +20,8 @@ from regiond.long_list import LongList
 from regiond.machines import page_store, store, view_store
 from regiond.machines.adoption.intents import open_adoption, open_forget
 from regiond.machines.affected_guests import affected_guest
+from regiond.machines.autostart import open_set_autostart
+from regiond.machines.autostart import set_default as set_default_autostart
 from regiond.machines.compose.requirements import syntax_problems
 from regiond.machines.compose.service import Composer
 from regiond.machines.compose.store import announce
@@ -84,9 +86,11 @@ __all__ = [
     "open_compose_undo",
     "open_forget",
     "open_marker_removal",
+    "open_set_autostart",
     "open_volume_removal",
     "read_machine",
     "record_listed",
+    "set_default_autostart",
     "syntax_problems",
 ]
 

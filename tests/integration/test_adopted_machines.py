@@ -34,6 +34,7 @@ async def standing(innkeeper: Deployment, machine: Any) -> tuple[str, str | None
 async def test_an_adopted_machine_is_deployed_and_its_adopters(innkeeper: Deployment) -> None:
     machine = await adopted_machine(innkeeper)
     assert (machine["status_name"], machine["owner"], machine["power_state"]) == ("Deployed", "admin", "on")
+    assert machine["netboot"] is False
     messages = [event.message for event in await innkeeper.region.components.events.list()]
     assert any("was adopted as foreign-0001 and belongs to admin" in message for message in messages)
 
@@ -152,15 +153,21 @@ async def test_a_stopped_guest_is_deployed_too(innkeeper: Deployment) -> None:
     assert error.details["status"] == 409
 
 
-async def test_an_adopted_machine_is_deployed_again_after_all(innkeeper: Deployment) -> None:
-    """After it was missing, marked broken, or its host was removed."""
-    machine = await adopted_machine(innkeeper)
+async def goes_and_returns(innkeeper: Deployment, machine: Any) -> None:
+    """The guest loses its marker, so that the machine is missing, and gets it back."""
     (host,) = await innkeeper.get("vm-hosts/")
     rows(innkeeper, "update guest set name = 'elsewhere', machine_id = null where name = 'foreign-0001'")
     await refresh(innkeeper, host)
     assert (await innkeeper.get(path(machine)))["status_name"] == "Missing"
     rows(innkeeper, "update guest set machine_id = ? where name = 'elsewhere'", machine["hardware_uuid"])
     await refresh(innkeeper, host)
+
+
+async def test_an_adopted_machine_is_deployed_again_after_all(innkeeper: Deployment) -> None:
+    """After it was missing, marked broken, or its host was removed."""
+    machine = await adopted_machine(innkeeper)
+    (host,) = await innkeeper.get("vm-hosts/")
+    await goes_and_returns(innkeeper, machine)
     assert (await innkeeper.get(path(machine)))["status_name"] == "Deployed"
     await innkeeper.post(path(machine), op="mark_broken")
     assert (await innkeeper.post(path(machine), op="mark_fixed"))["status_name"] == "Deployed"
@@ -174,11 +181,15 @@ async def test_a_machine_without_known_owner_is_for_administrators(innkeeper: De
     machine = await adopted_machine(innkeeper)
     await sql(innkeeper, "update machine set owner_id = null")
     ann = await as_user(innkeeper, "ann")
+    await goes_and_returns(innkeeper, machine)
+    assert await standing(innkeeper, machine) == ("Deployed", None, "on")
+    await innkeeper.post(path(machine), op="mark_broken")
+    assert (await innkeeper.post(path(machine), op="mark_fixed"))["status_name"] == "Deployed"
     for op in ("release", "power_off"):
         assert await rejected_status(ann.post(path(machine), op=op, **CONFIRMED if op == "release" else {})) == 403
     assert await rejected_status(ann.post("machines/", op="allocate", system_id=machine["system_id"])) == 409
     (host,) = await innkeeper.get("vm-hosts/")
-    await adopt(innkeeper, host, guests="foreign-0001", owner="ann")
+    await adopt(innkeeper, host, guests="elsewhere", owner="ann")
     assert await standing(innkeeper, machine) == ("Deployed", "ann", "on")
 
 

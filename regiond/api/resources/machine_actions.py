@@ -15,7 +15,7 @@ from regiond.api.replies import Reply, json_reply
 from regiond.api.request_cost import unless_few
 from regiond.api.resources.affinity_fields import NEW_AFFINITY
 from regiond.api.resources.compose_fields import domain_problems
-from regiond.api.resources.host_fields import GROUP, HOSTNAME
+from regiond.api.resources.host_fields import GROUP, HOSTNAME, autostart_field
 from regiond.api.resources.lookups import find_machine, machines_in_field
 from regiond.api.serializer import STR, array
 from regiond.api.serializers.machines import MACHINE_JSON
@@ -198,6 +198,7 @@ async def _update(call: Call) -> MachineView:
         description=call.values["description"],
         affinity=call.values["affinity"],
         anti_affinity=call.values["anti_affinity"],
+        autostart=call.values["autostart"],
     )
     return await call.services.ownership.update(call.caller, call.target.system_id, change)
 
@@ -242,7 +243,7 @@ UPDATE = crud.update(
     MACHINE_RESULT,
     _update,
     title="Change a machine",
-    doc="Changes only the given fields, in Innkeeper; the virtual machine is not changed.",
+    doc="Changes only the given fields, in Innkeeper; of the virtual machine only its autostart changes.",
     fields=(
         Field(
             name="hostname",
@@ -252,6 +253,10 @@ UPDATE = crud.update(
         Field(name="zone", type=GROUP, doc="Name of a zone."),
         Field(name="pool", type=GROUP, doc="Id or name of a resource pool."),
         Field(name="description", type=Text(max_length=4096), doc="Description.", example="build server"),
+        autostart_field(
+            "What becomes of the VM when its host starts: last-state (it runs again if it ran before), always, never, "
+            "or default: as the host; an adopted VM then stays as it is. An operation sets it on the host."
+        ),
         *NEW_AFFINITY,
         Field(name="domain", type=Text(max_length=256, blank=None), doc="Id or name of the domain."),
     ),

@@ -203,7 +203,7 @@ async def _renamed(db: Db, machine: MachineName, hostname: str | None) -> Machin
         return machine
     await lifecycle_store.lock(db, [machine.system_id])
     check_settled(await view_store.read(db, machine.system_id))
-    await lifecycle_store.update(db, machine.id, hostname=name, zone_id=None, pool_id=None, description=None)
+    await lifecycle_store.update(db, machine.id, hostname=name)
     return evolve(machine, hostname=name)
 
 
