@@ -228,6 +228,25 @@ class GuestNic:
     addresses: tuple[str, ...] | None = None
 
 
+class Autostart(StrEnum):
+    """What becomes of a guest when its host starts."""
+
+    LAST_STATE = "last-state"  # it runs if it ran before the host went down
+    ALWAYS = "always"
+    NEVER = "never"
+
+    def is_in_effect(self, reported: Autostart, power: PowerState) -> bool | None:
+        """Returns whether a guest with this power state does so; None if that is unknown.
+
+        A hypervisor without a setting for the last state has one for the state that the guest has now.
+        """
+        if self is not Autostart.LAST_STATE or reported is Autostart.LAST_STATE:
+            return reported is self
+        if power is PowerState.UNKNOWN:
+            return None
+        return reported is (Autostart.NEVER if power is PowerState.OFF else Autostart.ALWAYS)
+
+
 @frozen(kw_only=True)
 class Guest:
     """An instance or domain as a driver reports it. `marker` is None for a foreign guest."""
@@ -247,6 +266,7 @@ class Guest:
     member: str | None = None  # of the cluster, where the guest is now
     kind: str = "vm"  # or "container", which uses capacity and is always foreign
     is_complete: bool = True  # False if the listing lacked its architecture, pins, huge pages and NICs
+    autostart: Autostart | None = None  # None: unknown
 
 
 @frozen(kw_only=True)

@@ -11,6 +11,7 @@ from common.ip_networks import LOOPBACK, IpNetworks
 from common.logging import LEVELS
 from common.rpc.session import IDLE_TIMEOUT_S, LONGEST_IDLE_TIMEOUT_S, SHORTEST_IDLE_TIMEOUT_S
 from common.settings import setting
+from common.values import Autostart
 
 CONFIG_FILE = Path("/etc/innkeeper/regiond.toml")
 ALL_ADDRESSES = ("", "0.0.0.0", "::")  # noqa: S104  # compared, not bound
@@ -116,6 +117,12 @@ class RegionSettings:
         "spread",
         "The placement strategy: spread prefers the host with the most free capacity, pack with the least.",
         choices=("spread", "pack"),
+    )
+    autostart: str = setting(
+        Autostart.LAST_STATE.value,
+        "What becomes of VMs when their host starts: last-state (those that ran before run again), always or never. "
+        "The same in all regions.",
+        choices=tuple(one.value for one in Autostart),
     )
     link_idle_timeout_s: float = setting(
         IDLE_TIMEOUT_S,

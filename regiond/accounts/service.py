@@ -7,6 +7,7 @@ import hmac
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 from attrs import evolve, field, frozen
@@ -20,6 +21,9 @@ from regiond.accounts.ssh_key_store import ssh_keys_of_user
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -36,11 +40,18 @@ __all__ = [
     "Accounts",
     "Grants",
     "RecordEvent",
+    "active_user",
     "grant_default",
     "ssh_keys_of_user",
     "still_operators",
     "with_grants",
 ]
+
+
+async def active_user(db: Db, username: str) -> Caller | None:
+    """Returns the account without its roles; None if it does not exist or is disabled."""
+    found = await store.user(db, username)
+    return None if found is None else await store.still(db, found.account_id, None)
 
 
 @frozen

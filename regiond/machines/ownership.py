@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+from uuid import UUID
 
+import structlog
+
+from common.errors import Busy, NotFound, WrongState
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
@@ -13,13 +17,20 @@ from regiond.idempotency.model import IdempotencyKey
 from regiond.identifiers import check_hostname
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.affinity_change import affinity_change
+from regiond.machines.autostart import open_set_autostart
 from regiond.machines.commissioning import begin_commission
-from regiond.machines.lifecycle import MachineEvent, fixed_event
+from regiond.machines.lifecycle import MachineEvent, check_lockable, fixed_event
 from regiond.machines.model import MachineChange, MachineView
 from regiond.machines.nics.restoration import restore_links
 from regiond.machines.operation_intents import check_settled
 from regiond.machines.ownership_end import end_ownership
-from regiond.machines.ownership_rules import check_owner, check_owner_data, is_freed_by_fixing
+from regiond.machines.ownership_rules import (
+    check_changeable,
+    check_owner,
+    check_owner_data,
+    check_unlocked,
+    is_freed_by_fixing,
+)
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations
@@ -29,12 +40,15 @@ from regiond.quotas.model import Charge
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
 
 class Ownership:
-    def __init__(self, database: Database, operations: Operations, groups: Groups) -> None:
+    def __init__(self, database: Database, operations: Operations, groups: Groups, *, installation_id: UUID) -> None:
         self._database = database
         self._operations = operations
         self._groups = groups
+        self._installation_id = installation_id
 
     async def set_owner_data(self, caller: Caller, system_id: str, data: Mapping[str, str]) -> MachineView:
         """Sets the keys in `data`; an empty value removes its key. Raises NotFound, NotAllowed.
@@ -45,7 +59,7 @@ class Ownership:
         values = {key: value for key, value in data.items() if value}
         async with self._database.transaction() as db:
             machine = await self._locked(db, system_id)
-            check_owner(caller, machine)
+            check_changeable(caller, machine)
             await lifecycle_store.set_owner_data(db, machine.id, values=values, removed=data.keys() - values.keys())
             changed = await view_store.read(db, system_id)
             check_owner_data(changed.owner_data or {})
@@ -59,7 +73,7 @@ class Ownership:
         removed = annotations.keys() - values.keys()
         async with self._database.transaction() as db:
             machine = await self._locked(db, system_id)
-            check_owner(caller, machine)
+            check_changeable(caller, machine)
             await lifecycle_store.set_workload_annotations(db, machine.id, values=values, removed=removed)
             await lifecycle_store.set_owner_data(db, machine.id, values={}, removed=removed)
             changed = await view_store.read(db, system_id)
@@ -90,7 +104,7 @@ class Ownership:
         """
         async with self._database.transaction() as db:
             machine = await self._locked(db, system_id)
-            check_owner(caller, machine)
+            check_changeable(caller, machine)
             await lifecycle_store.apply_event(db, machine.id, MachineEvent.MARK_BROKEN)
             await lifecycle_store.set_error_description(db, machine.id, reason)
             message = f"{machine.hostname} was marked broken" + (f": {reason}" if reason else "")
@@ -106,9 +120,10 @@ class Ownership:
 
         async def fix(db: Db) -> MachineView:
             machine = await self._locked(db, system_id)
-            check_owner(caller, machine)
+            check_changeable(caller, machine)
             freed = is_freed_by_fixing(machine)
-            event = fixed_event(owned=machine.owner is not None and not freed, listed=machine.guest_id is not None)
+            owned = (machine.owner is not None and not freed) or machine.as_found
+            event = fixed_event(owned=owned, listed=machine.guest_id is not None)
             await lifecycle_store.apply_event(db, machine.id, event)
             if freed:
                 await restore_links(db, machine.id)
@@ -121,17 +136,19 @@ class Ownership:
         return await self._database.in_transaction(fix)
 
     async def set_locked(self, caller: Caller, system_id: str, *, locked: bool, comment: str = "") -> MachineView:
-        """Protects the machine from deletion and release, or ends the protection. Idempotent.
+        """Protects the machine from deletion, release and changes, or ends the protection. Idempotent.
 
-        A deletion or release that has begun continues. Raises NotFound, NotAllowed.
+        What has begun continues. Raises NotFound, NotAllowed, and WrongState for a machine that is not deployed.
         """
         async with self._database.transaction() as db:
             machine = await self._locked(db, system_id)
             check_owner(caller, machine)
             if machine.locked != locked:
+                if locked:
+                    check_lockable(machine.hostname, machine.state)
                 await lifecycle_store.set_locked(db, machine.id, locked=locked)
                 kind = "machine_locked" if locked else "machine_unlocked"
-                done = "locked against deletion and release" if locked else "unlocked"
+                done = "locked against deletion, release and changes" if locked else "unlocked"
                 message = f"{machine.hostname} was {done}" + (f": {comment}" if comment else "")
                 await Events.record(db, kind, message, caller=caller, system_id=system_id)
             return await view_store.read(db, system_id)
@@ -167,13 +184,28 @@ class Ownership:
                 await _charge_pool(db, await view_store.read(db, system_id), pool_id)
             await groups.lock(db)
             machine = await self._locked(db, system_id)
+            check_unlocked(machine)
             if (hostname is not None and hostname != machine.hostname) or groups.changes:
                 check_settled(machine)
             await groups.apply(db, machine)
             await lifecycle_store.update(
-                db, machine.id, hostname=hostname, zone_id=zone_id, pool_id=pool_id, description=change.description
-            )
-            return await view_store.read(db, system_id)
+                db, machine.id, hostname=hostname, zone_id=zone_id, pool_id=pool_id, description=change.description,
+                autostart=change.autostart,
+            )  # fmt: skip
+            changed = await view_store.read(db, system_id)
+        if changed.autostart_in_effect is not machine.autostart_in_effect:
+            await self._set_on_host(caller, changed)
+        return changed
+
+    async def _set_on_host(self, caller: Caller, machine: MachineView) -> None:
+        """Begins to set the autostart of the machine's guest. What acts on the machine now comes first: the reconciler
+        finds what is left to do.
+        """
+        try:
+            async with self._database.transaction() as db:
+                await open_set_autostart(db, machine, self._installation_id, account_id=caller.account_id)
+        except (Busy, WrongState, NotFound) as error:
+            log.info("autostart_postponed", system_id=machine.system_id, reason=error.message)
 
     async def _locked(self, db: Db, system_id: str) -> MachineView:
         """Locks the machine; the transaction must not open operations on it afterwards. Raises NotFound."""

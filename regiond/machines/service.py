@@ -20,6 +20,8 @@ from regiond.long_list import LongList
 from regiond.machines import page_store, released_store, store, view_store
 from regiond.machines.adoption.intents import open_adoption, open_forget
 from regiond.machines.affected_guests import affected_guest
+from regiond.machines.autostart import open_set_autostart
+from regiond.machines.autostart import set_default as set_default_autostart
 from regiond.machines.compose.requirements import syntax_problems
 from regiond.machines.compose.service import Composer
 from regiond.machines.compose.store import announce
@@ -51,6 +53,7 @@ from regiond.machines.operation_intents import (
     open_operation,
     open_volume_removal,
 )
+from regiond.machines.ownership_rules import check_unlocked
 from regiond.machines.power_parameter_store import power_parameters
 from regiond.machines.store import delete as delete_row
 from regiond.machines.view_store import read as read_machine
@@ -84,9 +87,11 @@ __all__ = [
     "open_compose_undo",
     "open_forget",
     "open_marker_removal",
+    "open_set_autostart",
     "open_volume_removal",
     "read_machine",
     "record_listed",
+    "set_default_autostart",
     "syntax_problems",
 ]
 
@@ -311,6 +316,8 @@ class Machines:
         if not caller.is_admin and not machine.belongs_to(caller):
             raise NotAllowed(f"You do not own {machine.hostname}.")
         may_delete = caller.is_admin or machine.composed_by_allocate or machine.composed_by == caller.username
+        if kind is OperationKind.POWER:
+            check_unlocked(machine)
         if kind is OperationKind.DELETE and not may_delete:
             raise NotAllowed(f"Only administrators may delete {machine.hostname}: release it instead.")
         if need_rack and machine.host_id is not None:

@@ -100,7 +100,14 @@ async def set_power(
     reply = await calls.call(
         target.host_id,
         HOST_POWER,
-        lambda access: PowerCall(access=access, guest=target.spec.ref, action=action, grace_s=grace_s, fence=fence),
+        lambda access: PowerCall(
+            access=access,
+            guest=target.spec.ref,
+            action=action,
+            grace_s=grace_s,
+            fence=fence,
+            autostart=target.spec.autostart,
+        ),
         deadline_s=grace_s + POWER_DEADLINE_S,
     )
     return reply.power

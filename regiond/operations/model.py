@@ -35,6 +35,7 @@ class OperationKind(StrEnum):
     FORGET = "forget"  # removes the ownership marker, then the machine; the guest stays
     CLEAN_UP = "clean_up"  # removes the guest of a deleted or rescheduled machine
     DEPLOY = "deploy"  # writes an operating system to a machine's root disk, and waits until the guest reports
+    SET_AUTOSTART = "set_autostart"  # decides what becomes of a guest when its host starts
     BULK = "bulk"  # opens an operation for each of many machines, a few at a time
 
 

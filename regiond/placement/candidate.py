@@ -129,6 +129,7 @@ class Candidate:
     tags: tuple[str, ...] = ()
     driver: str = ""
     default_macvlan_mode: str | None = None
+    autostart: str = ""  # of its machines; it decides nothing here
     reserved_cores: int = 0
     reserved_memory_mib: int = 0
     huge_memory_mib: int = 0

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from regiond.ledger.service import total_mismatches
 from regiond.reconciler import store
+from regiond.reconciler.autostart import detection as autostart_detection
+from regiond.reconciler.autostart import store as autostart_store
 from regiond.reconciler.claims import detection as claim_detection
 from regiond.reconciler.claims import store as claim_store
 from regiond.reconciler.disks import detection as disk_detection
@@ -31,6 +33,7 @@ async def find_discrepancies(db: Db) -> list[Discrepancy]:
         *[claim_detection.detect_guest_claims(guest) for guest in await claim_store.wrong_guest_claims(db)],
         *[one for machine in await machine_store.suspect_machines(db) for one in machine_detection.detect(machine)],
         *[one for machine in await disk_store.suspect_machines(db) for one in disk_detection.detect(machine)],
+        *[autostart_detection.detect(machine) for machine in await autostart_store.wrong_autostarts(db)],
         *[volume_detection.detect(volume) for volume in await volume_store.orphaned_volumes(db)],
         *await _claims(db),
         *await _operations(db),

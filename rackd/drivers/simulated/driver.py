@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import structlog
+from attrs import evolve
 
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, Problem, VolumeRef
@@ -15,6 +16,7 @@ from common.guest_spec import DiskSpec, GuestSpec
 from common.simulated_address import SimulatedAddress
 from common.units import BYTES_PER_GB
 from common.values import (
+    Autostart,
     Guest,
     GuestChange,
     GuestRef,
@@ -149,12 +151,29 @@ class SimulatedDriver(WithoutProjects):
             used = {place: users for place in wanted if (users := guests.users_of(db, *place, marker))}
         reject_volumes_in_use(used)
 
-    def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
+    def power(
+        self, guest: GuestRef, action: PowerAction, *, grace_s: float, autostart: Autostart | None = None
+    ) -> PowerState:
         """Ignores `grace_s`: the state of a simulated guest changes at once."""
         if action is PowerAction.CYCLE:
             self._switch(guest, PowerState.OFF)
-            return self._switch(guest, PowerState.ON)
-        return self._switch(guest, PowerState.ON if action is PowerAction.ON else PowerState.OFF)
+        wanted = PowerState.ON if action in {PowerAction.ON, PowerAction.CYCLE} else PowerState.OFF
+        return self._switch(guest, wanted, autostart)
+
+    def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:
+        """A flag, as libvirt has one: with LAST_STATE it follows the guest's power state, as it is now."""
+        self._faults.call("set autostart")
+        with self._store.writing() as db:
+            guests.set_autostart(db, self._marked(db, guest), autostart)
+            return self._marked(db, guest).autostart or autostart
+
+    def _marked(self, db: sqlite3.Connection, guest: GuestRef) -> Guest:
+        found = guests.by_marker(db, guest.marker)
+        if found is None:
+            raise NotFound(
+                f"{self._address.identity} has no guest of machine {guest.marker.machine_id} ('{guest.name}')."
+            )
+        return found
 
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
         self._deployer.copy_image(image, pool_id, content)
@@ -334,17 +353,15 @@ class SimulatedDriver(WithoutProjects):
         except InnkeeperError as error:
             log.warning("simulated_volumes_not_deleted", host=self._address.name, guest=spec.name, reason=str(error))
 
-    def _switch(self, guest: GuestRef, power: PowerState) -> PowerState:
+    def _switch(self, guest: GuestRef, power: PowerState, autostart: Autostart | None = None) -> PowerState:
         self._faults.call("power")
         with self._store.writing() as db:
-            found = guests.by_marker(db, guest.marker)
-            if found is None:
-                raise NotFound(
-                    f"{self._address.identity} has no guest of machine {guest.marker.machine_id} ('{guest.name}')."
-                )
+            found = self._marked(db, guest)
             if power is PowerState.ON and found.power is not PowerState.ON:
                 self._check_volumes(found)
             guests.set_power(db, found, power)
+            if autostart is not None:
+                guests.set_autostart(db, evolve(found, power=power), autostart)
             boots = self._boot(db, found, power)
         if boots and self._boots is not None:
             self._boots.add(self._path, found.guest_id, after_s=self._address.boot_ms / 1000)

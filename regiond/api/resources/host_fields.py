@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from common.errors import InvalidRequest
-from common.values import DriverType
+from common.values import Autostart, DriverType
 from regiond.api.endpoint import Call
 from regiond.api.field_types import Boolean, Choice, CommaList, Float, Integer, Secret, Text
 from regiond.api.fields import Field, Format, Problems
-from regiond.hosts.model import MACVLAN_MODES, HostView
+from regiond.hosts.model import AS_ABOVE, MACVLAN_MODES, HostView
 from regiond.hosts.service import parse_host_address
 from regiond.validation_messages import no_choice
 
@@ -31,6 +31,14 @@ TAG = Field(
     required=True,
     example="ssd",
 )
+
+AUTOSTART_CHOICES = (*(one.value for one in Autostart), AS_ABOVE)
+
+
+def autostart_field(doc: str) -> Field:
+    return Field(name="autostart", type=Choice(choices=AUTOSTART_CHOICES), doc=doc, example="last-state")
+
+
 _COMMON = (
     Field(
         name="name", type=Text(blank=None), recorded=True, doc="Name of the host (default: generated).", example="hv-02"
@@ -71,6 +79,11 @@ _COMMON = (
         name="default_macvlan_mode",
         type=Choice(choices=MACVLAN_MODES),
         doc=f"Mode of macvlan NICs: {', '.join(MACVLAN_MODES)}.",
+    ),
+    autostart_field(
+        "What becomes of the host's VMs when it starts: last-state (those that ran before run again), always, never, "
+        "or default: as autostart in the region's settings says. VMs with a setting of their own and adopted ones are "
+        "not concerned."
     ),
     Field(
         name="power_pass",

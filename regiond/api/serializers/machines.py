@@ -33,6 +33,7 @@ from regiond.api.serializers.hosts import full_architecture
 from regiond.api.serializers.networks import INTERFACE_JSON, Interface, Link
 from regiond.api.urls import machine_uri, uri
 from regiond.groups.model import ResourcePool
+from regiond.hosts.model import AS_ABOVE
 from regiond.machines.model import MAAS_STATUS, AffinityMembership, DiskView, MachineState, MachineView, NicView
 from regiond.networks.model import DOMAIN_NAME
 
@@ -251,7 +252,9 @@ _PARTS: Serializer[_Parts] = serializer(
     key("power_type", STR, lambda of: of.machine.driver or "manual"),
     key("affinity_groups", array(_AFFINITY_GROUP), lambda of: of.machine.affinity_groups),
     key("locked", BOOL, lambda of: of.machine.locked),
-    key("netboot", BOOL, lambda of: not of.machine.osystem),
+    key("autostart", STR, lambda of: of.machine.autostart or AS_ABOVE),
+    key("autostart_in_effect", nullable(STR), lambda of: of.machine.autostart_in_effect),
+    key("netboot", BOOL, lambda of: not (of.machine.osystem or of.machine.as_found)),
     key("architecture", STR, lambda of: full_architecture(of.machine.architecture)),
     key("memory", INT, lambda of: of.machine.memory_mib),
     key("cpu_count", INT, lambda of: of.machine.cores),

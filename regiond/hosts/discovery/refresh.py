@@ -138,7 +138,7 @@ class Refresher:
         changes = await apply_discovery(db, host_id, host.driver, run, self._machines)
         await self._on_facts(db, host_id, run.discovery.facts)
         restored = await self._restore(db, host_id)
-        await schedule_store.set_refreshed(db, host_id)
+        await schedule_store.set_refreshed(db, host_id, began_at=run.began_at)
         for change in changes.machines:
             level = Level.WARNING if change.kind in _WARNINGS else Level.INFO
             message = f"{change.hostname}: {_text_of(change, host.name)}"

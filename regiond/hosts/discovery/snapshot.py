@@ -58,6 +58,7 @@ class GuestRecord:
     disks: tuple[Mapping[str, Any], ...]
     nics: tuple[Mapping[str, Any], ...]
     kind: str = "vm"
+    autostart: str | None = None
 
     @property
     def key(self) -> GuestKey:
@@ -93,6 +94,7 @@ def guest_record(guest: Guest, machine_id: int | None) -> GuestRecord:
         disks=tuple(_disk(disk) for disk in guest.disks),
         nics=tuple(_nic(nic) for nic in guest.nics),
         kind=guest.kind,
+        autostart=None if guest.autostart is None else guest.autostart.value,
     )
 
 

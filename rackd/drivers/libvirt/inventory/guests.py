@@ -15,7 +15,7 @@ from attrs import evolve, field, frozen
 
 from common.discovery import Problem
 from common.units import mib_from_kib
-from common.values import Guest, GuestDisk, OwnershipMarker, PowerState
+from common.values import Autostart, Guest, GuestDisk, OwnershipMarker, PowerState
 from common.volume_names import marker_of_volume
 from rackd.drivers.libvirt.connection.client import BulkDomain
 from rackd.drivers.libvirt.connection.test_driver import DomainStats
@@ -37,6 +37,10 @@ _POWER = {
 
 def power_of(state: int) -> PowerState:
     return _POWER.get(state, PowerState.UNKNOWN)
+
+
+def autostart_of(*, flag: bool) -> Autostart:
+    return Autostart.ALWAYS if flag else Autostart.NEVER
 
 
 @frozen(kw_only=True)
@@ -167,6 +171,7 @@ def _guest(domain: BulkDomain, places: _Places, installation_id: UUID, progress:
         memory_mib=mib_from_kib(_number(domain.stats, "balloon.maximum")),
         marker=_marker_of_paths(domain.uuid, (disk.path for disk in bulk_disks), installation_id),
         disks=tuple(disks),
+        autostart=autostart_of(flag=domain.autostart),
     )
 
 
