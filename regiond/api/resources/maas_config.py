@@ -49,7 +49,7 @@ async def _get(call: Call) -> _Value:
     if name in _CONSTANTS:
         return _CONSTANTS[name]
     if name == "maas_name":
-        return call.info.software
+        return "innkeeper"
     osystem, series = await _default_image(call)
     return osystem if name == "default_osystem" else series
 
