@@ -7,9 +7,11 @@ machine; only what installs packages uses this machine's. Nothing of it is left 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -23,9 +25,11 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 HOME = "/root/project"
 # What a Debian has that a person installed from its medium, and a chroot lacks.
 PACKAGES = "systemd,systemd-sysv,dbus,procps,iproute2,openssl"
+OF_PACKAGE_CLIENTS = re.compile(r"PIP_|(HTTPS?|NO)_PROXY$|SSL_CERT_|REQUESTS_CA_BUNDLE$", re.IGNORECASE)
 RELEASE = "http://deb.debian.org/debian/dists/bookworm/InRelease"
 MAKE_S = 900.0  # a minute on an idle machine
-# What a person answers, and the stand-in of systemctl in place of Debian's.
+# What a person answers, and the stand-in of systemctl in place of Debian's. Without control groups, libvirt leaves
+# none on the machine that runs the test.
 PREPARATION = """
 echo 'APT::Get::Assume-Yes "true";' > /etc/apt/apt.conf.d/90answers
 for program in systemctl journalctl; do
@@ -34,6 +38,7 @@ for program in systemctl journalctl; do
     $program > /usr/bin/$program
   chmod 755 /usr/bin/$program
 done
+umount --recursive --lazy /sys/fs/cgroup
 mkdir -p /run/systemd/system
 systemd-machine-id-setup
 ip link set lo up
@@ -66,7 +71,10 @@ def why_no_packages() -> str | None:
     with tempfile.TemporaryDirectory() as folder:
         for what, command in (
             ("Debian's archive", ["/usr/lib/apt/apt-helper", "download-file", RELEASE, f"{folder}/release"]),
-            ("a package index", ["pip", "download", "--quiet", "--no-deps", "--dest", folder, "attrs"]),
+            (
+                "a package index",
+                [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, "attrs"],
+            ),
         ):
             done = ended([*_in_outer_network(), *command], Path(folder), deadline_s=120.0)
             if done.status != 0:
@@ -97,7 +105,11 @@ class FreshMachine:
         shutil.copytree(SYSTEMD, self._folder / "usr/local/lib/stand-in/tests/pages/systemd")
         # Process 1 adopts the daemons; as it ignores SIGCHLD, the kernel removes those that have ended.
         first = ["env", "--ignore-signal=CHLD", "sleep", "infinity"]
-        self._process = subprocess.Popen(["unshare", "--net", FRESH_MACHINE, "run", self._folder, *first])
+        for_packages = {name: value for name, value in os.environ.items() if OF_PACKAGE_CLIENTS.match(name)}
+        self._process = subprocess.Popen(
+            ["unshare", "--net", FRESH_MACHINE, "run", self._folder, *first],
+            env={**for_packages, "HOME": "/root", "PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+        )
         process = Path("/proc", str(settle(eventually(self._first_process, deadline_s=30.0))))
         environment = (process / "environ").read_bytes().decode().rstrip("\0").split("\0")
         self._entering = [
@@ -149,7 +161,7 @@ class FreshMachine:
                 os.kill(int(child), signal.SIGKILL)  # with process 1, all others end, and the mounts with the last
             self._process.wait(30)
             self._process = None
-        shutil.rmtree(self._folder, ignore_errors=True)
+        subprocess.run(["rm", "-rf", "--one-file-system", self._folder], check=True, timeout=300)
 
 
 def ended(command: list[str], folder: Path, *, given: str = "", deadline_s: float) -> Ended:
