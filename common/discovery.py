@@ -15,6 +15,12 @@ class Problem:
     subject: str
     message: str
 
+    @classmethod
+    def of_pool(cls, name: str, status: str, remedy: str = "") -> Problem:
+        """A storage pool that is not available; `remedy` is a sentence."""
+        message = f"The storage pool is {status}: no disk can be made in it."
+        return cls(subject=f"storage pool {name}", message=f"{message} {remedy}".rstrip())
+
 
 @frozen(kw_only=True)
 class MarkerOnOtherMember:

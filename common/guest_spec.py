@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import field, frozen
 from attrs.validators import ge, max_len, min_len
 
-from common.values import GuestRef, NicKind, OwnershipMarker
+from common.values import Autostart, GuestRef, NicKind, OwnershipMarker
 
 
 @frozen(kw_only=True)
@@ -53,7 +53,8 @@ class GuestSpec:
     """A guest to create. The region has chosen everything in it.
 
     `pinned_core_ids`, if any, has one host core for each virtual core, in order. With `huge_page_size_kib`, pages of
-    that size back all memory. `numa_node_ids` are the nodes to allocate it on; empty means any.
+    that size back all memory. `numa_node_ids` are the nodes to allocate it on; empty means any. Without `autostart`, a
+    new guest is as the hypervisor makes it, and an existing one stays as it is.
     """
 
     name: str = field(validator=min_len(1))
@@ -67,6 +68,7 @@ class GuestSpec:
     pinned_core_ids: tuple[int, ...] = ()
     huge_page_size_kib: int | None = None
     numa_node_ids: tuple[int, ...] = ()
+    autostart: Autostart | None = None
 
     @property
     def ref(self) -> GuestRef:

@@ -19,6 +19,7 @@ _WORDS: Mapping[str, str] = {
     "rotate_credentials": f"replaces the key pair of {_HOST}",
     "adopt": f"adopts {_MACHINE} on {_HOST}",
     "forget": f"forgets {_MACHINE} on {_HOST}",
+    "set_autostart": f"sets whether {_MACHINE} starts with {_HOST}",
     "clean_up": f"removes what is left of {_MACHINE} on {_HOST}",
 }
 _POWER: Mapping[object, str] = {

@@ -48,6 +48,7 @@ KNOWN_KEYS = frozenset(
         "max_cluster_members",
         "allow_plain_http",
         "anonymous_requests_per_s",
+        "autostart",
         "expensive_requests_per_s",
         "image_reserve_gib",
         "image_download_networks",

@@ -98,8 +98,9 @@ class SimulatedAddress:
     `hugepage_size_mib`. `virtual_functions=3x8`: three network interfaces with 8 virtual functions each.
 
     `pools=2` adds `fast` to `default`, each of `storage_gb` (10^9 bytes); `pools=NAME:GB,…` sets names and
-    sizes. `networks=NAME:CIDR:VID,…` replaces the default network 192.168.122.0/24. A new host has `guests` foreign
-    guests and those of `pinned_guests=0-3:8192:huge,…` (cores, MiB).
+    sizes, and `NAME:GB:unavailable` is a pool in which no disk can be made. `networks=NAME:CIDR:VID,…` replaces the
+    default network 192.168.122.0/24. A new host has `guests` foreign guests and those of
+    `pinned_guests=0-3:8192:huge,…` (cores, MiB).
 
     `images=ALIAS:GB,…` are images that the host itself has, with disks of that size.
 

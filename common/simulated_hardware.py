@@ -31,20 +31,24 @@ Part = TypeVar("Part")
 
 @frozen(kw_only=True)
 class SimulatedPool:
-    """`NAME:GB`; GB are 10^9 bytes."""
+    """`NAME:GB`, GB being 10^9 bytes; `:unavailable` if no disk can be made in it."""
 
     name: str
     size_gb: int
+    unavailable: bool = False
 
     def __str__(self) -> str:
-        return f"{self.name}:{self.size_gb}"
+        return f"{self.name}:{self.size_gb}" + (":unavailable" if self.unavailable else "")
 
     @classmethod
     def parse(cls, text: str) -> SimulatedPool:
-        name, _, size = text.partition(":")
+        name, _, rest = text.partition(":")
+        size, colon, word = rest.partition(":")
         if not NAME.match(name) or not _NUMBER.match(size) or int(size) > 10_000_000:
             raise ValueError("is not NAME:GB such as fast:500, with 1 to 10000000 GB")
-        return cls(name=name, size_gb=int(size))
+        if colon and word != "unavailable":
+            raise ValueError("is neither NAME:GB nor NAME:GB:unavailable")
+        return cls(name=name, size_gb=int(size), unavailable=bool(colon))
 
 
 @frozen(kw_only=True)

@@ -16,6 +16,7 @@ from attrs.validators import ge, min_len
 from common.hardware import Gpu, NetworkDevice
 
 MAX_VID = 4094  # of VLAN tags; 0 means untagged
+POOL_AVAILABLE = "available"  # the status of a storage pool in which disks can be made
 
 
 class DriverType(StrEnum):
@@ -93,6 +94,9 @@ class StoragePool:
     `used_elsewhere_bytes` is used by something other than disks of guests (other files on the file system, ISO images,
     unattached volumes). It is rounded up to a whole GiB, so that a growing log file does not count as a change of the
     host at every refresh.
+
+    A pool that is not available has the hypervisor's word as `status`, such as `unavailable` or `inactive`: no disk can
+    be made in it, and its sizes are not known now.
     """
 
     pool_id: str = field(validator=min_len(1))
@@ -101,6 +105,11 @@ class StoragePool:
     path: str
     total_bytes: int = field(validator=ge(0))
     used_elsewhere_bytes: int = field(default=0, validator=ge(0))
+    status: str = POOL_AVAILABLE
+
+    @property
+    def is_available(self) -> bool:
+        return self.status == POOL_AVAILABLE
 
 
 @frozen(kw_only=True)
@@ -191,13 +200,18 @@ class HostFacts:
 
 @frozen(kw_only=True)
 class GuestDisk:
-    """A block device of a guest. `pool_id` is None if it is in no storage pool of the host."""
+    """A block device of a guest. `pool_id` is None if it is in no storage pool of the host.
+
+    The volume of a `missing` disk does not exist, so that the guest cannot start; `size_bytes` is what it still takes
+    in the pool, because the guest runs.
+    """
 
     device: str
     size_bytes: int = field(validator=ge(0))
     pool_id: str | None = None
     volume: str | None = None
     serial: str | None = None
+    missing: bool = False
 
 
 @frozen(kw_only=True)
@@ -212,6 +226,25 @@ class GuestNic:
     kind: NicKind
     source: str = ""
     addresses: tuple[str, ...] | None = None
+
+
+class Autostart(StrEnum):
+    """What becomes of a guest when its host starts."""
+
+    LAST_STATE = "last-state"  # it runs if it ran before the host went down
+    ALWAYS = "always"
+    NEVER = "never"
+
+    def is_in_effect(self, reported: Autostart, power: PowerState) -> bool | None:
+        """Returns whether a guest with this power state does so; None if that is unknown.
+
+        A hypervisor without a setting for the last state has one for the state that the guest has now.
+        """
+        if self is not Autostart.LAST_STATE or reported is Autostart.LAST_STATE:
+            return reported is self
+        if power is PowerState.UNKNOWN:
+            return None
+        return reported is (Autostart.NEVER if power is PowerState.OFF else Autostart.ALWAYS)
 
 
 @frozen(kw_only=True)
@@ -233,6 +266,7 @@ class Guest:
     member: str | None = None  # of the cluster, where the guest is now
     kind: str = "vm"  # or "container", which uses capacity and is always foreign
     is_complete: bool = True  # False if the listing lacked its architecture, pins, huge pages and NICs
+    autostart: Autostart | None = None  # None: unknown
 
 
 @frozen(kw_only=True)

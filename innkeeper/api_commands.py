@@ -14,7 +14,7 @@ from innkeeper.api_description import Description, read_description
 from innkeeper.arguments import MAX_KEY_OF_SEVERAL_CHARS, ApiCall, Given, Options, Usage, parse_calls
 from innkeeper.bulk import Bulk, Result
 from innkeeper.changes import Changes
-from innkeeper.confirmation import is_confirmed, plan_lines
+from innkeeper.confirmation import confirmed_with, is_confirmed, plan_lines
 from innkeeper.console import attach, is_console
 from innkeeper.event_stream import follow
 from innkeeper.filters import Selection, Target, parse_selection
@@ -56,6 +56,7 @@ async def call(profile: Profile, words: Sequence[str], options: Options, profile
         if not await is_confirmed(wanted.command, plans, terminal):
             terminal.note("Nothing was changed.")
             return DECLINED
+        wanted = wanted.confirmed(confirmed_with(plans))
     if wanted.action.stream or options.view.watch_s is not None or uploaded_file(wanted) or is_console(wanted):
         return await _call_repeatedly(api, wanted, options, terminal)
     waits = _waits(options, terminal)
@@ -99,8 +100,11 @@ async def parsed(
 ) -> tuple[T, Profile]:
     """Returns what `parse` makes of the stored description, and the profile with the description that defines it.
 
-    If `parse` rejects the stored description, fetches the region's current one once: it may be newer.
+    If `parse` rejects the stored description, fetches the region's current one once: it may be newer. The region of
+    this machine has none stored.
     """
+    if not profile.description:
+        profile = await fetched(api, profile)
     try:
         return parse(read_description(profile.description)), profile
     except (Usage, InvalidRequest):

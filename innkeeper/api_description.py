@@ -53,7 +53,10 @@ class Action:
 
 @frozen(kw_only=True)
 class Resource:
-    """`path` is relative to the API's base, with `{param}` for each of `params`, in the order of the command line."""
+    """`path` is relative to the API's base, with `{param}` for each of `params`, in the order of the command line.
+
+    `always_empty`: a list of what only MAAS has. Its command works, and is not offered.
+    """
 
     name: str
     command: str
@@ -61,6 +64,7 @@ class Resource:
     params: tuple[str, ...]
     doc: str
     actions: Mapping[str, Action]
+    always_empty: bool = False
 
     @property
     def summary(self) -> str:
@@ -71,6 +75,11 @@ class Resource:
 class Description:
     hash: str
     resources: Mapping[str, Resource]  # by command
+
+    @property
+    def offered(self) -> tuple[Resource, ...]:
+        """Those that can have objects."""
+        return tuple(one for one in self.resources.values() if not one.always_empty)
 
 
 def read_description(plain: Any) -> Description:
@@ -115,6 +124,7 @@ def _resource(name: str, handler: Mapping[str, Any]) -> Resource:
         params=tuple(str(param) for param in handler["params"]),
         doc=handler.get("doc") or "",
         actions={action.command: action for action in actions},
+        always_empty=bool(handler.get("always_empty", False)),
     )
 
 

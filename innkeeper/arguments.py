@@ -128,6 +128,12 @@ class ApiCall:
         others = tuple(given for given in self.fields if given.name != "dry_run")
         return evolve(self, fields=(*others, Given(name="dry_run", value="true")))
 
+    def confirmed(self, fields: Iterable[str]) -> ApiCall:
+        """The call with these fields, with which it says that a person has confirmed its effects."""
+        names = tuple(fields)
+        others = tuple(given for given in self.fields if given.name not in names)
+        return evolve(self, fields=(*others, *(Given(name=name, value="true") for name in names)))
+
 
 def split_options(words: Sequence[str]) -> tuple[list[str], Options]:
     """Splits the words into arguments, in order, and options. Raises Usage for an unknown option or missing value."""

@@ -18,7 +18,7 @@ FIELDS = ("after",)
 
 async def export(fields: Sequence[Given], profile: Profile, terminal: Terminal) -> None:
     """Prints every row after the id `after`, oldest first, one page of the API at a time."""
-    api = Api(profile.url, profile.key)
+    api = Api.of(profile)
     after = next((str(value_of(given)) for given in fields), "0")
     while rows := await _page(api, after):
         for row in rows:

@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from common.errors import InnkeeperError, InvalidRequest
 from innkeeper.arguments import ApiCall, Options
-from innkeeper.confirmation import is_confirmed, plan_lines
+from innkeeper.confirmation import confirmed_with, is_confirmed, plan_lines
 from innkeeper.filters import Target
 from innkeeper.terminal import Terminal
 
@@ -58,7 +58,7 @@ class Bulk:
             return self._show_plans(await for_each(self.targets, self._plan))
         targets, refused = self.targets, tuple[Outcome, ...]()
         if call.is_destructive and self.terminal.stdin.isatty() and not self.options.yes:
-            found = await for_each(targets, self._plan) if call.action.dry_run else ()
+            found = await for_each(targets, self._plan_in_turn) if call.action.dry_run else ()
             refused = tuple(one for one in found if one.error is not None)
             names = {one.target.call.target for one in refused}
             targets = tuple(one for one in targets if one.call.target not in names)
@@ -73,6 +73,15 @@ class Bulk:
 
     async def _plan(self, target: Target) -> Result:
         return Result(value=await self.plan_of(target.call))
+
+    async def _plan_in_turn(self, target: Target) -> Result:
+        """Raises InnkeeperError for an object whose plan has to be confirmed by itself: in a list it is missed."""
+        plan = await self.plan_of(target.call)
+        fields = {given.name for given in target.call.fields}
+        if not fields.issuperset(confirmed_with([plan])):
+            alone = f"innkeeper {target.call.command} {target.call.target}"
+            raise InnkeeperError(f"it needs a confirmation of its own: {alone}")
+        return Result(value=plan)
 
     async def _carry_out(self, target: Target) -> Result:
         return await self.carry_out(target.call)

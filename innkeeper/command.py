@@ -6,10 +6,10 @@ import errno
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import TextIO
 
 from common.errors import InnkeeperError
+from common.release import running_release
 from innkeeper import completion_command
 from innkeeper.api_description import read_description
 from innkeeper.arguments import Options, Usage, split_fields, split_options
@@ -135,7 +135,7 @@ def _check_options(words: Sequence[str], options: Options, profiles: Profiles) -
 
 def _answered_locally(words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> bool:
     if options.version:
-        terminal.say(f"innkeeper {version('innkeeper')}")
+        terminal.say(f"innkeeper {running_release()}")
     elif words[:1] == ["completion"] and not options.help:
         terminal.say(completion_command.script(words[1:]).removesuffix("\n"))
     elif words[:1] == ["help"] or (options.help and not words):

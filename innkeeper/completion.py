@@ -104,7 +104,7 @@ def _argument(plain: Sequence[str], current: str, profile: str | None, known: Kn
     resources = description.resources if description else {}
     if not plain:
         first = () if named else (*_words(COMMANDS), *(Candidate(word=one, about="profile") for one in known.profiles))
-        return Completion(candidates=(*first, *_about(resources.values())))
+        return Completion(candidates=(*first, *_about(description.offered if description else ())))
     if len(plain) == 1:
         actions = resources[plain[0]].actions.values() if plain[0] in resources else ()
         local = () if named else _second_word(plain[0], known)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from common.phrases import number_of
@@ -32,6 +32,11 @@ async def is_confirmed(
     what = wanted if objects == 1 else f"{wanted}, the number of objects,"
     terminal.note(f"Type {what} to confirm:")
     return (await read_line(terminal.stdin)).strip() == wanted
+
+
+def confirmed_with(plans: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The fields that a confirmed call is sent with, as its plans say. A region of an earlier version asks for none."""
+    return tuple(dict.fromkeys(str(name) for plan in plans for name in plan.get("confirmed_with", ())))
 
 
 def plan_lines(command: str, plan: Mapping[str, Any]) -> Iterator[str]:

@@ -12,7 +12,7 @@ OVERVIEW = """\
 usage: innkeeper [PROFILE] RESOURCE ACTION [NAME …] [key=value …]
 
   innkeeper login PROFILE URL          log in by user name and password, or API key, and store the key
-  innkeeper login PROFILE URL KEY      store a region's address and API key (KEY, @FILE, or - for standard input)
+  innkeeper login PROFILE URL -        store a region's address and the API key on standard input; @FILE: in a file
       --ca-file FILE, --fingerprint SHA256   the certificate of an https URL, if no authority of this computer signed it
   innkeeper logout PROFILE             delete a stored profile
   innkeeper profiles                   list the stored profiles; also: innkeeper list
@@ -61,7 +61,7 @@ Exit status: 0 done, 1 rejected or failed, 2 usage error, 3 not allowed, 4 not f
 def help_for(profile: str, description: Description, words: Sequence[str]) -> str:
     """Help on all resources, on one, or on one action; `profile` may be empty. Raises Usage for an unknown word."""
     if not words:
-        return resources_help(profile, description.resources.values())
+        return resources_help(profile, description.offered)
     resource = find_resource(description, words[0])
     if len(words) == 1:
         return resource_help(profile, resource)

@@ -78,5 +78,5 @@ def _only_its_user(path: Path) -> str:
     me = os.geteuid()
     return (
         f"Cannot read {path} as user {me}: only {readers} can. Run the command with sudo, or log in first: "
-        "innkeeper login PROFILE URL KEY"
+        "innkeeper login PROFILE URL"
     )

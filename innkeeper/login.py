@@ -24,9 +24,10 @@ from innkeeper.server_trust import read_trust
 from innkeeper.terminal import Terminal
 
 USAGE = """\
-usage: innkeeper login PROFILE URL [KEY | --username NAME] [--ca-file FILE | --fingerprint SHA256]
-KEY is the key, @FILE, or - to read it from standard input. With --username the password is read from the terminal or
-from standard input. With neither, a terminal is asked for a user name; otherwise standard input has the key."""
+usage: innkeeper login PROFILE URL [- | @FILE | KEY | --username NAME] [--ca-file FILE | --fingerprint SHA256]
+- reads the API key from standard input, @FILE from a file; other users of this computer can see a KEY that is typed
+here. With --username the password is read from the terminal or from standard input. With neither, a terminal is asked
+for a user name; otherwise standard input has the key."""
 _TIMEOUT_S = 30.0
 _MAX_KEY_LINES = 20
 

@@ -29,6 +29,7 @@ NESTED_LISTS: Mapping[str, tuple[Column, ...]] = {
         column("used", unit=GB, rank=2, unless="capacity"),
         column("available", unit=GB, rank=1, unless="capacity"),
         column("capacity.free", "free", unit=GB, rank=1),
+        column("status", rank=1, usual="available"),
         column("default", rank=3, usual=False),
         column("path", rank=4, usual="Unknown"),  # LXD does not say
     ),

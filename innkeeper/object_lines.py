@@ -84,6 +84,7 @@ OBJECTS: Mapping[str, Shape] = {
             column("memory_over_commit_ratio", "memory ratio", unit=RATIO, usual=1.0),
             column("reserved_cores", unit=COUNT, usual=0),
             column("reserved_memory", unit=GIB_OF_MIB, usual=0),
+            column("autostart", usual="default"),
             column("version"),
             column("refreshed_at", "refreshed"),
         ),

@@ -40,7 +40,7 @@ async def refresh(words: Sequence[str], profiles: Profiles, terminal: Terminal) 
     for profile in wanted:
         fresh = await fetched(Api.of(profile), profile)
         profiles.update(fresh)
-        number = len(read_description(fresh.description).resources)
+        number = len(read_description(fresh.description).offered)
         terminal.note(f"{profile.name}: {number} resources.")
 
 

@@ -86,7 +86,7 @@ _POLICY_TEXTS = {
 async def _audit_problems(profile: Profile) -> Sequence[str]:
     """What a verification of the audit trail finds; nothing without the right to ask, or of a region without one."""
     try:
-        answer = await Api(profile.url, profile.key).send("GET", "audit/", query=[("op", "verify")])
+        answer = await Api.of(profile).send("GET", "audit/", query=[("op", "verify")])
     except (NotAllowed, NotFound):
         return ()
     return [str(problem) for problem in answer.json()["problems"]]

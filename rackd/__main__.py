@@ -7,7 +7,6 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,6 +14,7 @@ from common import daemon
 from common.errors import BadSettings
 from common.logging import configure_logging
 from common.privileges import become_owner
+from common.release import running_release
 from common.settings import config_file, load
 from common.systemd_notify import ServiceManager
 from rackd.settings import CONFIG_FILE, RackSettings
@@ -36,21 +36,41 @@ def _status(arguments: Sequence[str]) -> int:
     except BadSettings as error:
         print(error, file=sys.stderr)  # noqa: T201  # for the person who starts it
         return daemon.MISCONFIGURED
+    try:
+        # Before the privileges of root are given up: the file may be root's alone.
+        token = _token_from(options.token) if options.command == "join" else ""
+    except BadSettings as error:
+        print(error, file=sys.stderr)  # noqa: T201  # for the person who joins
+        return daemon.FAILED
     become_owner(settings.state)
     configure_logging(level=settings.log_level)
     daemon.allow_open_files(OPEN_FILES)
     daemon.install_reactor()
     if options.command == "join":
-        token = sys.stdin.readline().strip() if options.token == "-" else options.token  # noqa: S105  # a dash, no token
         return daemon.run(_join(settings, token, options.name), when_interrupted=daemon.FAILED)
     return daemon.run(_run(settings))
+
+
+def _token_from(word: str) -> str:
+    """The token as typed, or read from standard input (`-`) or from `@FILE`. Raises BadSettings."""
+    if word == "-":
+        if sys.stdin.isatty():
+            print("Token: ", end="", file=sys.stderr, flush=True)  # noqa: T201  # a prompt
+        return sys.stdin.readline().strip()
+    if not word.startswith("@"):
+        return word
+    try:
+        return Path(word[1:]).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSettings(f"Cannot read the token from {word[1:]}: {error}.") from error
 
 
 async def _join(settings: RackSettings, token: str, name: str) -> None:
     from rackd.enrolment import join  # noqa: PLC0415  # after the reactor
 
     identity = await join(token, settings.identity_folder, name)
-    print(f"Joined as rack {identity.name} ({identity.rack_id}). Now: rackd run")  # noqa: T201  # the command's output
+    joined = f"Joined as rack {identity.name} ({identity.rack_id})."
+    print(f"{joined} Start it: systemctl enable --now innkeeper-rackd")  # noqa: T201  # the command's output
 
 
 async def _run(settings: RackSettings) -> None:
@@ -63,11 +83,16 @@ async def _run(settings: RackSettings) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="rackd", description="The Innkeeper rack daemon.")
-    parser.add_argument("--version", action="version", version=f"rackd {version('innkeeper')}")
+    parser.add_argument("--version", action="version", version=f"rackd {running_release()}")
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"settings (default: {CONFIG_FILE} if it exists)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     join = commands.add_parser("join", help="make this machine a rack of a region")
-    join.add_argument("token", metavar="TOKEN", help="one-time token from: innkeeper rack token; - reads it")
+    join.add_argument(
+        "token",
+        metavar="- | @FILE | TOKEN",
+        help="one-time token from: innkeeper rack token. - reads it from standard input, @FILE from a file; other "
+        "users of this machine can see a TOKEN that is typed here",
+    )
     join.add_argument("--name", default=socket.gethostname(), help="the rack's name (default: this machine's)")
     commands.add_parser("run", help="run the rack, until SIGTERM")
     return parser

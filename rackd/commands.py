@@ -28,11 +28,13 @@ from common.rpc.host_commands import (
     HOST_PROJECTS,
     HOST_REACH,
     HOST_REMOVE_VOLUMES,
+    HOST_SET_AUTOSTART,
     HOST_TRUST,
     HOST_UNTRUST,
     HOST_WATCH,
     MAX_CALL_S,
     NOTHING_BEGAN,
+    AutostartReply,
     ComposeCall,
     DecomposeCall,
     DisconnectCall,
@@ -48,10 +50,11 @@ from common.rpc.host_commands import (
     ProjectList,
     Reached,
     RemoveVolumesCall,
+    SetAutostartCall,
     TrustCall,
     UntrustCall,
 )
-from common.values import Guest, HostAccess, PeerIdentity, PowerAction
+from common.values import Autostart, Guest, HostAccess, PeerIdentity, PowerAction
 from rackd.drivers.contract import Driver
 from rackd.drivers.registry import DriverRegistry
 from rackd.event_watch import EventLink, EventWatcher
@@ -87,6 +90,7 @@ class HostCommands:
             HOST_REMOVE_VOLUMES: self.remove_volumes,
             HOST_FENCE: self.fence,
             HOST_POWER: self.power,
+            HOST_SET_AUTOSTART: self.set_autostart,
             HOST_FIND: self.find,
             HOST_ADOPT: self.adopt,
             HOST_DISOWN: self.disown,
@@ -164,13 +168,22 @@ class HostCommands:
     async def power(self, _: EventLink, call: PowerCall) -> PowerReply:
         state = await self._fenced.run(
             call.access,
-            lambda driver: driver.power(call.guest, call.action, grace_s=call.grace_s),
+            lambda driver: driver.power(call.guest, call.action, grace_s=call.grace_s, autostart=call.autostart),
             call.fence,
             call.guest.marker.machine_id,
             what=f"power {call.action}",
             call_class=CallClass.LONG_RUNNING if call.action in _WAITS_FOR_GUEST else CallClass.ORDERED,
         )
         return PowerReply(power=state)
+
+    async def set_autostart(self, _: EventLink, call: SetAutostartCall) -> AutostartReply:
+        def work(driver: Driver) -> Autostart:
+            return driver.set_autostart(call.guest, call.autostart)
+
+        reported = await self._fenced.run(
+            call.access, work, call.fence, call.guest.marker.machine_id, what="set autostart"
+        )
+        return AutostartReply(reported=reported)
 
     async def find(self, _: EventLink, call: GuestCall) -> FoundGuest:
         found = await self._quick(call.access, lambda driver: driver.find(call.guest), what="find")

@@ -157,7 +157,7 @@ class Executor:
                 slot = await self._acquire_slot(queue, access, call_class, machine_id)
         except TimeoutError as error:
             raise DeadlineExceeded(
-                f"Host {access.host_id} ({access.address}) did not start {what} within {deadline_s:g} s: "
+                f"Host {access.address} did not start {what} within {deadline_s:g} s: "
                 "earlier calls to it are still running."
             ) from error
         call = Call(what=what, machine_id=machine_id, connection=slot.connection, started_at=loop.time())
@@ -203,7 +203,7 @@ class Executor:
         age_s = asyncio.get_running_loop().time() - oldest.started_at
         since = (datetime.now(UTC) - timedelta(seconds=age_s)).isoformat(timespec="seconds")
         raise HostHung(
-            f"Host {access.host_id} ({access.address}) is hung: {len(queue.abandoned)} calls have not returned, the "
+            f"Host {access.address} is hung: {len(queue.abandoned)} calls have not returned, the "
             f"oldest ({oldest.what}) since {since}. The rack calls it again when one of them returns.",
             calls=len(queue.abandoned),
             since=since,
@@ -275,7 +275,7 @@ class Executor:
         if not outcome.done():
             outcome.set_exception(
                 DeadlineExceeded(
-                    f"Host {access.host_id} ({access.address}) did not finish {call.what} within "
+                    f"Host {access.address} did not finish {call.what} within "
                     f"{self._age_s(call):.1f} s. It may still finish."
                 )
             )

@@ -6,7 +6,6 @@ import asyncio
 import random as random_module
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
-from importlib.metadata import version
 from typing import Any
 
 import structlog
@@ -15,6 +14,7 @@ from attrs import evolve, frozen
 from common.certificates import load_certificate, make_key, make_signing_request, renew_at, utc_now
 from common.errors import InnkeeperError
 from common.periodic import NextRoundIn, PeriodicTask
+from common.release import running_release
 from common.rpc.connection import Address, Handlers, Limits, Link, Role, Side, connect
 from common.rpc.handlers import reportable_error
 from common.rpc.peers import idle_timeout_capability, release_capability
@@ -84,7 +84,7 @@ class RegionLinks:
             role=Role.RACK,
             name=identity.name,
             capabilities=(
-                release_capability(version("innkeeper")),
+                release_capability(running_release()),
                 idle_timeout_capability(limits.idle_timeout_s),
             ),
             handlers=handlers,

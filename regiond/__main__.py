@@ -7,7 +7,6 @@ import getpass
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,6 +14,7 @@ from common import daemon
 from common.errors import BadSettings, InnkeeperError
 from common.logging import configure_logging
 from common.privileges import become_owner
+from common.release import running_release
 from common.settings import config_file, load
 from common.systemd_notify import ServiceManager
 from regiond.settings import CONFIG_FILE, RegionSettings
@@ -137,7 +137,7 @@ def account_of_key(options: argparse.Namespace) -> str:
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="regiond", description="The Innkeeper region daemon.")
-    parser.add_argument("--version", action="version", version=f"regiond {version('innkeeper')}")
+    parser.add_argument("--version", action="version", version=f"regiond {running_release()}")
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"settings (default: {CONFIG_FILE} if it exists)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("run", help="run the region until SIGTERM")

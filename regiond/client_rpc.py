@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
-from attrs import evolve
+from attrs import evolve, fields
 
 from common.certificates import Role
 from common.compose_request import ComposeRequest
@@ -55,7 +55,7 @@ from common.rpc.region_commands import (
 )
 from common.serialization import to_dict
 from common.vm_host_report import VmHostReport
-from regiond.audit.model import AuditRequest, clipped
+from regiond.audit.model import NOT_RECORDED, AuditRequest, RecordedFields, clipped, recorded_text
 from regiond.audit.service import Audit
 from regiond.caller import Caller
 from regiond.hosts.model import HostView
@@ -88,6 +88,8 @@ PERMISSIONS: Mapping[str, Permission] = {
 EXPENSIVE = frozenset(
     one.name for one in (CLIENT_HOSTS, CLIENT_MACHINES, CLIENT_LIST_HOSTS, CLIENT_LIST_MACHINES, CLIENT_COMPOSE)
 )
+# Of the fields of these commands; an idempotency key is anything that a client chooses.
+RECORDED = frozenset({one.name for one in fields(ComposeRequest)} | {"action", "host"})
 AUDITED = frozenset(one.name for one in (CLIENT_COMPOSE, CLIENT_POWER, CLIENT_DELETE))
 
 Answer = Callable[[Caller, Any], Awaitable[Any]]
@@ -199,8 +201,13 @@ class RpcCommands:
             caller = await self._caller(link, command)
             if command.name not in AUDITED:
                 return await answer(caller, request)
-            async with self._audit.recorded(_audit_request(command.name, caller, link, request)):
-                return await answer(caller, request)
+            given = _audit_fields(request)
+            asked = _audit_request(command.name, caller, link, request, given)
+            async with self._audit.recorded(asked, given) as begun:
+                answered = await answer(caller, request)
+                if isinstance(answered, OperationSummary):
+                    begun.operation_id = answered.id
+                return answered
 
         return handle
 
@@ -265,18 +272,32 @@ class RpcCommands:
             check_object(permission, caller, await self._machines.read(system_id, caller=caller))
 
 
-def _audit_request(command: str, caller: Caller, link: Link, request: object) -> AuditRequest:
-    """The fields are those that are given; none of these commands has a secret one."""
-    given = {name: value for name, value in to_dict(request).items() if value not in (None, "", [], ())}
-    system_id = given.pop("system_id", None)
+def recorded_by_action() -> Mapping[str, RecordedFields]:
+    """Returns the fields whose values may be recorded, of each command that is recorded."""
+    return {name: RecordedFields(texts=RECORDED) for name in AUDITED}
+
+
+def _audit_fields(request: object) -> Mapping[str, str]:
+    """The fields that are given, of which the audit trail may have the values if the request is not rejected."""
+    given = to_dict(request)
+    given |= given.pop("request", {})
+    return {
+        name: recorded_text(value)
+        for name, value in given.items()
+        if name in RECORDED and value not in (None, "", [], ())
+    }
+
+
+def _audit_request(command: str, caller: Caller, link: Link, request: object, given: Mapping[str, str]) -> AuditRequest:
+    system_id = to_dict(request).get("system_id")
     return AuditRequest(
         action=command,
         username=caller.username,
         credential=clipped(f"RPC client {link.peer.name}, certificate {link.peer.fingerprint}"),
         address=link.remote_host,
         request_id=uuid4().hex,
-        object="" if system_id is None else clipped(f"machines/{system_id}"),
-        fields={name: clipped(value) for name, value in given.items()},
+        object="" if system_id is None else recorded_text(f"machines/{system_id}"),
+        fields=dict.fromkeys(given, NOT_RECORDED),
     )
 
 

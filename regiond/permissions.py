@@ -13,7 +13,8 @@ class Permission(StrEnum):
     """Who may call an endpoint.
 
     What a caller may not see does not exist for it: reading the object of the path answers 404, whatever the
-    permission. OPERATOR and OWNER refer to the resource pool of that object; without an object, to any pool.
+    permission. OPERATOR and OWNER refer to the resource pool of that object; without an object, to any pool. An object
+    in no pool, a device that is on no machine, is its owner's.
     """
 
     ANYONE = "anyone"  # unsigned requests too
@@ -32,10 +33,10 @@ class _Pool(Protocol):
 
 @runtime_checkable
 class _InPool(Protocol):
-    """A host, machine or cluster."""
+    """A host, machine or cluster, or a device, which can be in no resource pool."""
 
     @property
-    def pool(self) -> _Pool: ...
+    def pool(self) -> _Pool | None: ...
 
 
 @runtime_checkable
@@ -76,6 +77,9 @@ def check_object(permission: Permission, caller: Caller | None, target: Any) -> 
         return
     if not isinstance(target, _InPool):
         raise TypeError(f"{permission} cannot be checked for a {type(target).__name__}: it is in no resource pool")
-    if permission is Permission.OWNER and not (isinstance(target, _Owned) and target.belongs_to(caller)):
+    needs_owner = permission is Permission.OWNER or target.pool is None
+    if needs_owner and not (isinstance(target, _Owned) and target.belongs_to(caller)):
         raise NotAllowed("Only the machine's owner and administrators may do this.")
+    if target.pool is None:
+        return
     caller.require_operator(target.pool.id, target.pool.name)

@@ -51,6 +51,7 @@ class RequestLimits:
         self._accounts = buckets(rates.requests_per_s)
         self._expensive = buckets(rates.expensive_requests_per_s)
         self._long_bodies = buckets(LONG_BODY_BYTES_PER_S)
+        self._unproven_bodies = buckets(LONG_BODY_BYTES_PER_S)
         self._clients = buckets(rates.requests_per_s)
         self._addresses = buckets(rates.anonymous_requests_per_s)
         self._known_keys: OrderedDict[str, None] = OrderedDict()
@@ -69,13 +70,22 @@ class RequestLimits:
 
     def take_long_body(self, caller: Caller, address: str, size_bytes: int) -> None:
         """Counts a body that is about to be read, of at most what a bucket holds."""
-        if address not in self._exempt and (wait_s := self._long_bodies.take(caller.account_id, size_bytes)) > 0:
-            seconds = math.ceil(wait_s)
-            raise TooManyAttempts(
-                f"Too many long bodies: {_of(caller)} may send {LONG_BODY_BYTES_PER_S // 1024**2} MiB per second in "
-                f"them, on average over {BURST_S:.0f} s. Try again in {seconds} s.",
-                retry_after_s=seconds,
-            )
+        if address not in self._exempt:
+            _require_bytes(self._long_bodies.take(caller.account_id, size_bytes), _of(caller))
+
+    def take_unproven_body(self, address: str, size_bytes: int) -> None:
+        """Counts a body that is about to be read for its address: who sent it is known when its signature is verified.
+
+        It names a key, but whoever has seen one of the key's requests can do that.
+        """
+        if address not in self._exempt:
+            _require_bytes(self._unproven_bodies.take(network_of(address), size_bytes), f"the address {address}")
+
+    def prove_body(self, caller: Caller, address: str, size_bytes: int) -> None:
+        """Counts for the account, which has signed it, a body that `take_unproven_body` has counted for its address."""
+        if address not in self._exempt:
+            self._unproven_bodies.put_back(network_of(address), size_bytes)
+            self.take_long_body(caller, address, size_bytes)
 
     def take_client(self, client_id: str) -> None:
         """Counts a call of an RPC client, before its account is read."""
@@ -109,6 +119,16 @@ class RequestLimits:
 
 def _of(caller: Caller) -> str:
     return f"the account {caller.username!r}"
+
+
+def _require_bytes(wait_s: float, who: str) -> None:
+    if wait_s > 0:
+        seconds = math.ceil(wait_s)
+        raise TooManyAttempts(
+            f"Too many long bodies: {who} may send {LONG_BODY_BYTES_PER_S // 1024**2} MiB per second in them, on "
+            f"average over {BURST_S:.0f} s. Try again in {seconds} s.",
+            retry_after_s=seconds,
+        )
 
 
 def _require(wait_s: float, who: str, what: str, rate: int, setting: str) -> None:

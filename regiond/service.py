@@ -7,7 +7,6 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from importlib.metadata import version
 
 import structlog
 from attrs import frozen
@@ -18,6 +17,7 @@ from common.daemon import freeze_gc
 from common.deferreds import from_deferred
 from common.errors import BadSettings, DatabaseUnavailable
 from common.open_connections import ConnectionLimits
+from common.release import running_release
 from common.rpc.peers import Peer, Role
 from common.systemd_notify import ServiceManager
 from regiond.api.endpoint import SiteInfo
@@ -68,7 +68,7 @@ class RegionService:
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGHUP, _reload, region.components)
             freeze_gc()
-            log.info("region_started", api=region.api_url, rpc_port=region.rpc_port, version=version("innkeeper"))
+            log.info("region_started", api=region.api_url, rpc_port=region.rpc_port, version=running_release())
             self._manager.ready(f"Serving {region.api_url}, racks on port {region.rpc_port}.")
             try:
                 await region.components.schema_version.outdated()
@@ -147,7 +147,7 @@ class RegionService:
         site = make_site(
             components.services, info, options=_site_options(self._settings), limits=components.limits,
             pages=partial(
-                make_pages, sessions=components.sessions, feed=components.changes, version=version("innkeeper")
+                make_pages, sessions=components.sessions, feed=components.changes, version=running_release()
             ),
         )  # fmt: skip
         factory = site if components.https is None else TLSMemoryBIOFactory(components.https, False, site)

@@ -11,6 +11,7 @@ from common.ip_networks import LOOPBACK, IpNetworks
 from common.logging import LEVELS
 from common.rpc.session import IDLE_TIMEOUT_S, LONGEST_IDLE_TIMEOUT_S, SHORTEST_IDLE_TIMEOUT_S
 from common.settings import setting
+from common.values import Autostart
 
 CONFIG_FILE = Path("/etc/innkeeper/regiond.toml")
 ALL_ADDRESSES = ("", "0.0.0.0", "::")  # noqa: S104  # compared, not bound
@@ -120,6 +121,12 @@ class RegionSettings:
         "The placement strategy: spread prefers the host with the most free capacity, pack with the least.",
         choices=("spread", "pack"),
     )
+    autostart: str = setting(
+        Autostart.LAST_STATE.value,
+        "What becomes of VMs when their host starts: last-state (those that ran before run again), always or never. "
+        "The same in all regions.",
+        choices=tuple(one.value for one in Autostart),
+    )
     link_idle_timeout_s: float = setting(
         IDLE_TIMEOUT_S,
         "Seconds without data after which the region closes a link.",
@@ -169,7 +176,8 @@ class RegionSettings:
     )
     image_download_networks: tuple[str, ...] = setting(
         (),
-        "Addresses and networks of this computer and its local link from which images may be downloaded all the same.",
+        "Addresses and networks from which images may be downloaded although they are of this computer, its local link "
+        "or a cloud's services, and private ones to which servers of the internet may redirect.",
     )
     log_level: str = setting("info", "The lowest level that is logged.", choices=LEVELS)
 

@@ -196,4 +196,5 @@ def _pool(random: Random, id_: int) -> CandidateStoragePool:
         name=random.choice(STORAGE_POOLS),
         total_bytes=total_bytes,
         free_bytes=max(0, total_bytes - TENTH_GB * random.randint(0, random.choice((5, 100)))),
+        status=random.choice(("available",) * 7 + ("inactive",)),
     )

@@ -58,6 +58,7 @@ def documented() -> dict[str, Any]:
         ],
         "instances/vm1": instance(location="m1", config=MARKER_CONFIG, devices=devices),
         "storage-pools": ANSWERS.pools,
+        **{f"storage-pools/{pool['name']}": pool for pool in ANSWERS.pools},
         **{f"storage-pools/{name}/resources": space for name, space in ANSWERS.pool_space.items()},
         "storage-pools/main/volumes": [
             {"name": "data", "type": "custom", "content_type": "block", "config": {"size": "1GiB"}, "used_by": []}

@@ -21,6 +21,7 @@ from common.errors import HostUnreachable, NotFound, NotTrusted, PeerChanged
 from common.guest_spec import GuestSpec
 from common.lxd_address import parse
 from common.values import (
+    Autostart,
     DriverType,
     Guest,
     GuestChange,
@@ -147,8 +148,13 @@ class FakeLxdDriver:
     def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef]) -> None:
         self._trusted_host().remove_volumes(marker, volumes)
 
-    def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
-        return self._trusted_host().power(guest, action, grace_s=grace_s)
+    def power(
+        self, guest: GuestRef, action: PowerAction, *, grace_s: float, autostart: Autostart | None = None
+    ) -> PowerState:
+        return self._trusted_host().power(guest, action, grace_s=grace_s, autostart=autostart)
+
+    def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:
+        return self._trusted_host().set_autostart(guest, autostart)
 
     def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
         return self._trusted_host().console_log(guest, max_bytes=max_bytes)

@@ -74,10 +74,13 @@ def left_bytes(
 def follows_the_rules(
     host: Candidate, disks: tuple[DiskRequirement, ...], pools_of_disks: tuple[CandidateStoragePool, ...]
 ) -> bool:
-    """Whether each disk is in the first of its allowed pools with enough space, given the disks before it."""
+    """Whether each disk is in the first available one of its allowed pools with enough space, given the disks before
+    it."""
     for number, (disk, pool) in enumerate(zip(disks, pools_of_disks, strict=True)):
         large_enough = [
-            one for one in candidates(disk, host) if left_bytes(host, one, disks, pools_of_disks[:number]) >= size(disk)
+            one
+            for one in candidates(disk, host)
+            if one.status == "available" and left_bytes(host, one, disks, pools_of_disks[:number]) >= size(disk)
         ]
         if not large_enough or large_enough[0].id != pool.id:
             return False

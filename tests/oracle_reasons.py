@@ -197,12 +197,16 @@ def storage_is_true(reason: str, wanted: Requirements, host: Candidate) -> bool:
     number = next(n for n in range(len(wanted.disks)) if storage(host, wanted.disks[: n + 1]) is None)
     disk, before = wanted.disks[number], storage(host, wanted.disks[:number])
     assert before is not None
-    pools = candidates(disk, host)
+    allowed = candidates(disk, host)
+    pools = [pool for pool in allowed if pool.status == "available"]
     needed = re.match(r"needs a disk of ([0-9.]+) GB, ", reason)
     if needed is None or not near(needed[1], size(disk)):
         return False
-    if not pools:
+    if not allowed:
         return reason.endswith(", the host has no storage pool")
+    lost = [pool.name for pool in allowed if pool.status != "available"]
+    if re.findall(r"the storage pool (\w+) is inactive", reason) != lost:
+        return False
     named = re.findall(r"([0-9.]+) of ([0-9.]+) GB free in (\w+)", reason)
     free_bytes = [left_bytes(host, pool, wanted.disks, before) for pool in pools]
     return [name for *_, name in named] == [pool.name for pool in pools] and all(

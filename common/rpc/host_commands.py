@@ -12,6 +12,7 @@ from common.discovery import ImageCopy, MarkerOnOtherMember, OrphanedVolume, Pro
 from common.guest_spec import GuestSpec
 from common.rpc.command import Command, Done
 from common.values import (
+    Autostart,
     Guest,
     GuestChange,
     GuestRef,
@@ -122,12 +123,25 @@ class RemoveVolumesCall:
 
 @frozen(kw_only=True)
 class PowerCall:
-    """Changes the power state. OFF forces the guest off after `grace_s` seconds."""
+    """Changes the power state. OFF forces the guest off after `grace_s` seconds. `autostart` is applied to the state
+    that it has then; None: it stays as it is.
+    """
 
     access: HostAccess
     guest: GuestRef
     action: PowerAction
     grace_s: float
+    fence: Fence
+    autostart: Autostart | None = None
+
+
+@frozen(kw_only=True)
+class SetAutostartCall:
+    """Decides what becomes of the guest when its host starts."""
+
+    access: HostAccess
+    guest: GuestRef
+    autostart: Autostart
     fence: Fence
 
 
@@ -220,6 +234,13 @@ class FoundGuest:
 
 
 @frozen(kw_only=True)
+class AutostartReply:
+    """What the hypervisor reports now."""
+
+    reported: Autostart
+
+
+@frozen(kw_only=True)
 class PowerReply:
     """The power state after the change."""
 
@@ -305,6 +326,7 @@ HOST_UNDEPLOY = Command("host.undeploy", UndeployCall, Done)
 HOST_SET_ADDRESSES = Command("host.set_addresses", SetAddressesCall, Done)
 HOST_FENCE = Command("host.fence", FenceCall, Done)
 HOST_POWER = Command("host.power", PowerCall, PowerReply)
+HOST_SET_AUTOSTART = Command("host.set_autostart", SetAutostartCall, AutostartReply)
 HOST_FIND = Command("host.find", GuestCall, FoundGuest)
 HOST_WATCH = Command("host.watch", HostCall, Done)  # the rack sends HostEvent until the link ends
 HOST_DISCONNECT = Command("host.disconnect", DisconnectCall, Done)  # the rack also deletes the credentials

@@ -9,6 +9,7 @@ from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.guest_spec import GuestSpec
 from common.values import (
+    Autostart,
     Guest,
     GuestChange,
     GuestRef,
@@ -96,10 +97,20 @@ class Driver(Protocol):
         another volume depends.
         """
 
-    def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
+    def power(
+        self, guest: GuestRef, action: PowerAction, *, grace_s: float, autostart: Autostart | None = None
+    ) -> PowerState:
         """Returns the new state when the hypervisor reports it. Idempotent. Raises NotFound without the guest.
 
-        OFF requests a shutdown and forces the guest off after `grace_s` seconds.
+        OFF requests a shutdown and forces the guest off after `grace_s` seconds. Then does what `set_autostart` does
+        with `autostart`; None: nothing.
+        """
+
+    def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:
+        """Returns what the hypervisor reports once the guest is set. Idempotent. Raises NotFound without the guest.
+
+        With LAST_STATE a hypervisor that does not restore the last state by itself is set to the state of now: the
+        guest starts with its host if it is not off.
         """
 
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:

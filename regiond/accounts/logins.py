@@ -89,7 +89,7 @@ class Logins:
 
         Raises NotAuthenticated, the same and after the same time for an unknown name, a wrong password and an
         inactive account; TooManyAttempts before the delay after failed logins has passed, or while MAX_VERIFYING
-        passwords are being verified.
+        passwords are being verified. The `account` in the details, if there is one, is for the audit trail only.
         """
         if self._verifying >= MAX_VERIFYING:
             raise TooManyAttempts(f"{MAX_VERIFYING} logins are being verified. Try again in 5 s.", retry_after_s=5)
@@ -106,7 +106,7 @@ class Logins:
         is_right = await self._passwords.is_right(found.password_hash if found else None, password)
         if found is None or not is_right or not found.is_active:
             await self._record_failure(username, address)
-            raise NotAuthenticated(WRONG)
+            raise NotAuthenticated(WRONG, **({} if found is None else {"account": found.caller.username}))
         self._limits.succeed(attempt)
         return found.caller
 

@@ -7,6 +7,7 @@ import hmac
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 from attrs import evolve, field, frozen
@@ -21,21 +22,36 @@ from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 CACHE_S = 3.0
 _MAX_CACHED_KEYS = 10_000
+# The secret is not known, so nothing can be verified: who names the key learns only which method it is for.
+_NOT_FOR_SIGNATURES = (
+    "This API key is for PLAINTEXT, and the request is signed with HMAC-SHA1, which needs a key that was made for it: "
+    "innkeeper account create-authorisation-token signature_method=HMAC-SHA1"
+)
 
 __all__ = [
     "CACHE_S",
     "Accounts",
     "Grants",
     "RecordEvent",
+    "active_user",
     "grant_default",
     "ssh_keys_of_user",
     "still_operators",
     "with_grants",
 ]
+
+
+async def active_user(db: Db, username: str) -> Caller | None:
+    """Returns the account without its roles; None if it does not exist or is disabled."""
+    found = await store.user(db, username)
+    return None if found is None else await store.still(db, found.account_id, None)
 
 
 @frozen
@@ -85,7 +101,7 @@ class Accounts:
     async def authenticate_signed(self, consumer_key: str, token_key: str, verify: Callable[[str], bool]) -> Caller:
         """Returns the account of a key for HMAC-SHA1 if `verify` accepts its secret. Raises like `authenticate`.
 
-        A key for PLAINTEXT is answered like an unknown key and a wrong signature.
+        An unknown key is answered like a wrong signature.
         """
         _check_parts(consumer_key, token_key)
         cache_key = _cache_key(SignatureMethod.HMAC_SHA1, consumer_key, token_key)
@@ -98,6 +114,8 @@ class Accounts:
         sealed = None if found is None else found.sealed_token_secret
         secret = None if sealed is None else self._secrets.unseal(token_key, sealed)
         is_right = verify(secret or "")  # computed for an unknown key too: its answer takes as long
+        if found is not None and secret is None:
+            raise NotAuthenticated(_NOT_FOR_SIGNATURES)
         if found is None or secret is None or not is_right:
             raise NotAuthenticated("Invalid API key.")
         checked = _CachedCaller(found.caller, token_key, self._until(), secret)
@@ -166,7 +184,8 @@ class Accounts:
     ) -> str:
         """Creates a key for the caller and returns its text, which cannot be read again. Raises InvalidRequest.
 
-        A user has at most MAX_KEYS keys: another login then replaces the one that was used the longest ago.
+        A key that is created with a key expires no later than that one. A user has at most MAX_KEYS keys: another
+        login then replaces the one that was used the longest ago.
         """
         name = check_key_name(name)
         key = ApiKey.random()
@@ -179,9 +198,13 @@ class Accounts:
                     f"{caller.username} has {MAX_KEYS} API keys, the most that a user can have. Delete one first: "
                     "account delete-authorisation-token token_key=KEY"
                 )
+            expires_by = None
+            if caller.api_key_id is not None:
+                expires_by = await store.end_of_valid_key(db, caller.account_id, caller.api_key_id)
             await store.insert_key(
-                db, caller.account_id, name, key, sealed=sealed, by_login=by_login, lifetime=lifetime
-            )
+                db, caller.account_id, name, key,
+                sealed=sealed, by_login=by_login, lifetime=lifetime, expires_by=expires_by,
+            )  # fmt: skip
             message = f"{caller.username} created the API key {name!r}."
             await self._record_event(db, "api_key_created", message, caller=caller)
         return str(key)

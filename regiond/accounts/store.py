@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
+from common.errors import NotAuthenticated
 from regiond.accounts.model import ApiKey, ApiKeyView, secret_hash
 from regiond.caller import Caller
 from regiond.deletion_plan import AffectedRecord
@@ -36,7 +37,12 @@ _DELETE_OLDEST_LOGIN = """
 _INSERT_KEY = """
     insert into api_key (account_id, name, consumer_key, token_key, token_secret_hash, sealed_token_secret, by_login,
                          expires_at)
-    values ($1, $2, $3, $4, $5, $6, $7, now() + $8::interval)
+    values ($1, $2, $3, $4, $5, $6, $7, least(now() + $8::interval, $9::timestamptz))
+"""
+_KEY_OF_REQUEST = """
+    select expires_at from api_key
+     where id = $1 and account_id = $2 and (expires_at is null or expires_at > now())
+       for share
 """
 _RENAME_KEY = """
     update api_key set name = $3 where account_id = $1 and token_key = $2
@@ -126,10 +132,28 @@ async def insert_key(
     sealed: bytes | None,
     by_login: bool,
     lifetime: timedelta | None,
+    expires_by: datetime | None,
 ) -> None:
-    """Inserts the key with its `sealed` secret; None: with the hash of its secret."""
+    """Inserts the key with its `sealed` secret; None: with the hash of its secret.
+
+    It expires after `lifetime`, and not later than `expires_by`; None: no such limit.
+    """
     hashed = secret_hash(key.token_secret) if sealed is None else None
-    await db.execute(_INSERT_KEY, account_id, name, key.consumer_key, key.token_key, hashed, sealed, by_login, lifetime)
+    await db.execute(
+        _INSERT_KEY, account_id, name, key.consumer_key, key.token_key, hashed, sealed, by_login, lifetime, expires_by
+    )
+
+
+async def end_of_valid_key(db: Db, account_id: int, key_id: int) -> datetime | None:
+    """Returns when the key expires, None: never; nobody deletes it until the end of the transaction.
+
+    Raises NotAuthenticated if it is no longer valid.
+    """
+    row = await db.fetchrow(_KEY_OF_REQUEST, key_id, account_id)
+    if row is None:
+        raise NotAuthenticated("The API key of this request was just deleted, or has expired.")
+    found: datetime | None = row["expires_at"]
+    return found
 
 
 async def count_keys(db: Db, account_id: int) -> int:

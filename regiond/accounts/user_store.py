@@ -45,12 +45,14 @@ _DELETE = "delete from account where id = $1"
 
 _MACHINES = "select system_id as id, hostname as name from machine where owner_id = $1 order by hostname"
 _DETACHED = "select uuid::text as id, hostname as name from detached_machine where owner_id = $1 order by hostname"
+_DEVICES = "select system_id as id, hostname as name from device where owner_id = $1 order by hostname"
 _API_KEYS = "select token_key as id, name from api_key where account_id = $1 order by id"
 _RPC_CLIENTS = """
     select id::text as id, name from rpc_client where account_id = $1 and revoked_at is null order by name
 """
 _SSH_KEYS = "select id::text as id, fingerprint as name from ssh_key where account_id = $1 order by id"
 _TRANSFER_MACHINES = "update machine set owner_id = $2 where owner_id = $1"
+_TRANSFER_DEVICES = "update device set owner_id = $2 where owner_id = $1"
 _TRANSFER_DETACHED = "update detached_machine set owner_id = $2 where owner_id = $1"
 
 
@@ -114,7 +116,11 @@ async def belongings(db: Db, account_id: int) -> Belongings:
         return tuple(AffectedRecord(kind=kind, id=row["id"], name=row["name"] or row["id"]) for row in rows)
 
     return Belongings(
-        owned=(*await records("machine", _MACHINES), *await records("detached machine", _DETACHED)),
+        owned=(
+            *await records("machine", _MACHINES),
+            *await records("detached machine", _DETACHED),
+            *await records("device", _DEVICES),
+        ),
         credentials=(
             *await records("API key", _API_KEYS),
             *await records("RPC client", _RPC_CLIENTS),
@@ -124,9 +130,10 @@ async def belongings(db: Db, account_id: int) -> Belongings:
 
 
 async def transfer(db: Db, account_id: int, to_account_id: int) -> None:
-    """Makes the second account the owner of the machines of the first."""
+    """Makes the second account the owner of the machines and devices of the first."""
     await db.execute(_TRANSFER_MACHINES, account_id, to_account_id)
     await db.execute(_TRANSFER_DETACHED, account_id, to_account_id)
+    await db.execute(_TRANSFER_DEVICES, account_id, to_account_id)
 
 
 async def delete(db: Db, account_id: int) -> None:

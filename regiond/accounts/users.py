@@ -37,13 +37,17 @@ class Users:
         self._passwords = passwords
         self._record_event = record_event
 
-    async def list(self) -> tuple[User, ...]:
-        """Returns all users by name."""
+    async def list(self, *, caller: Caller | None) -> tuple[User, ...]:
+        """Returns all users by name; to an ordinary user only its own account. No caller: the region itself."""
+        if caller is not None and not caller.is_admin:
+            return (await self.read(caller.username, caller=caller),)
         async with self._database.connection() as db:
             return await user_store.list_users(db)
 
-    async def read(self, username: str) -> User:
-        """Raises NotFound."""
+    async def read(self, username: str, *, caller: Caller | None) -> User:
+        """Raises NotFound, for an ordinary user also if the account is another's. No caller: the region itself."""
+        if caller is not None and not caller.is_admin and username != caller.username:
+            raise _no_user(username)
         async with self._database.connection() as db:
             return await _user(db, username)
 
@@ -159,8 +163,12 @@ class Users:
 async def _user(db: Db, username: str) -> User:
     found = await user_store.read(db, username) if username.isprintable() else None
     if found is None:
-        raise NotFound(f"There is no user {username!r}.")
+        raise _no_user(username)
     return found
+
+
+def _no_user(username: str) -> NotFound:
+    return NotFound(f"There is no user {username!r}.")
 
 
 async def _require_other_administrator(db: Db, user: User, verb: str) -> None:

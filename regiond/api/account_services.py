@@ -8,7 +8,16 @@ from datetime import timedelta
 from typing import Protocol
 
 from regiond.accounts.model import ApiKeyView, Grant, NewUser, SessionView, SignatureMethod, SshKey, User, UserChange
-from regiond.audit.model import AuditAnswer, AuditEntry, AuditFilter, AuditRequest, ChainReport, RawEntry
+from regiond.audit.model import (
+    AuditAnswer,
+    AuditEntry,
+    AuditFilter,
+    AuditRequest,
+    ChainReport,
+    RawEntry,
+    Redaction,
+    RedactionReport,
+)
 from regiond.caller import Caller, PoolRole
 from regiond.deletion_plan import DeletionPlan
 from regiond.files.model import FileWithContent, StoredFile
@@ -45,8 +54,8 @@ class Sessions(Protocol):
 
 
 class Users(Protocol):
-    async def list(self) -> tuple[User, ...]: ...
-    async def read(self, username: str) -> User: ...
+    async def list(self, *, caller: Caller | None) -> tuple[User, ...]: ...
+    async def read(self, username: str, *, caller: Caller | None) -> User: ...
     async def create(self, caller: Caller, new: NewUser) -> User: ...
     async def update(self, caller: Caller, username: str, change: UserChange) -> User: ...
     async def delete(
@@ -98,6 +107,7 @@ class Audit(Protocol):
     async def list(self, caller: Caller, wanted: AuditFilter) -> tuple[AuditEntry, ...]: ...
     async def count(self, caller: Caller, wanted: AuditFilter) -> int: ...
     async def export(self, caller: Caller, *, after_id: int, limit: int) -> tuple[RawEntry, ...]: ...
+    async def redact(self, caller: Caller, wanted: Redaction, *, dry_run: bool = False) -> RedactionReport: ...
     async def verify(self) -> ChainReport: ...
 
 

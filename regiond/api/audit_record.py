@@ -8,17 +8,18 @@ from typing import Any
 
 from attrs import define, field
 
+from common.errors import InnkeeperError
 from regiond.api.account_services import Audit
 from regiond.api.endpoint import Endpoint, Resource
-from regiond.api.field_types import Secret
-from regiond.api.fields import Submitted
+from regiond.api.fields import Submitted, Values
+from regiond.api.recorded_fields import action_of, has_fixed_form, is_recorded
 from regiond.api.replies import Reply
 from regiond.api.request import ApiRequest
-from regiond.audit.model import AuditAnswer, AuditRequest, AuditResult, clipped
+from regiond.audit.model import NOT_RECORDED, AuditAnswer, AuditRequest, AuditResult, clipped, recorded_text
 from regiond.caller import Caller
 
-_PASSWORD = re.compile(r"(//[^\s/@:]*+):[^\s/@]*+@")  # in an address
-MASKED = "(not recorded)"
+_PATH_VALUE = re.compile(r"[\w.:@+-]{1,64}", re.ASCII)  # an id or a name; of what nobody has found, nothing else
+_TOKEN_KEY = re.compile(r"[0-9A-Za-z]{1,18}", re.ASCII)  # the public part of an API key; its secret is longer
 _REPEAT = "(repeated request)"  # no field of the API: its name has blanks
 _NAMES = ("hostname", "name", "username")  # of an object, the first that it has
 
@@ -28,7 +29,7 @@ class AuditRecord:
     """Requests that change something or show a secret are recorded before they run, and their answers after.
 
     A request that was rejected before is recorded with its answer, and so is one with wrong credentials; a dry run is
-    not. Values of secret fields, and of keys that no field declares, are not recorded.
+    not. Of fields that are not declared as recorded, and of all fields of a rejected request, only the names are.
     """
 
     audit: Audit
@@ -42,27 +43,48 @@ class AuditRecord:
     login_failed: bool = False
     target: Any = None
     submitted: Submitted = field(factory=dict)
+    _values: Values | None = None  # once all were accepted
     _entry_id: int | None = None
     _is_dry_run: bool = False
     _is_repeat: bool = False
     _username: str | None = None  # of a login that succeeded
+    _account: str | None = None  # as whom somebody tried to log in
 
-    async def begin(self, *, dry_run: bool, is_repeat: bool = False) -> None:
+    def signed_with(self, token_key: str) -> None:
+        """Names the API key of the request, which may be wrong."""
+        self.credential = f"API key {token_key if _TOKEN_KEY.fullmatch(token_key) else NOT_RECORDED}"
+
+    async def begin(self, values: Values, *, dry_run: bool) -> None:
         """Call it right before the request runs. Raises DatabaseUnavailable: then the request must not run.
 
-        `is_repeat`: by its idempotency key it repeats one that ran, and gets its answer.
+        `values` are the accepted ones, by field.
         """
-        self._is_dry_run, self._is_repeat = dry_run, is_repeat
-        if self.endpoint is not None and self.endpoint.audited and self.caller is not None and not dry_run:
+        self._values, self._is_dry_run = values, dry_run
+        if not dry_run:
+            await self._begin()
+
+    async def begin_repeat(self) -> None:
+        """As `begin`, of a request that by its idempotency key repeats one that ran, and gets its answer."""
+        self._is_repeat = True
+        await self._begin()
+
+    async def _begin(self) -> None:
+        if self.endpoint is not None and self.endpoint.audited and self.caller is not None:
             self._entry_id = await self.audit.begin(self._request())
 
-    async def end(self, reply: Reply, error: str | None) -> None:
-        """Records the answer; `error` is the code of the error that it is made from.
+    async def end(self, reply: Reply, error: InnkeeperError | None) -> None:
+        """Records the answer; `error` is what it is made from.
 
         Raises DatabaseUnavailable for a login that cannot be recorded: then its key must not be shown.
         """
+        self._account = None if error is None else error.details.get("account")
+        result = AuditResult.of_status(reply.status)
         answer = AuditAnswer(
-            result=AuditResult.of_status(reply.status), status=reply.status, error=error, operation_id=_operation(reply)
+            result=result,
+            status=reply.status,
+            error=None if error is None else error.code,
+            operation_id=reply.operation_id,
+            fields={} if result is AuditResult.REJECTED else self._accepted_texts(),
         )
         if self._entry_id is not None:
             await self.audit.end(self._entry_id, answer)
@@ -82,7 +104,7 @@ class AuditRecord:
 
     def _request(self) -> AuditRequest:
         return AuditRequest(
-            action=self._action(),
+            action=action_of(self.resource, self.request.method if self.endpoint is None else self.endpoint.name),
             username=self._username if self.caller is None else self.caller.username,
             credential=clipped(self.credential),
             address=self.request.client_address,
@@ -92,35 +114,39 @@ class AuditRecord:
             fields=self._fields(),
         )
 
-    def _action(self) -> str:
-        name = self.request.method if self.endpoint is None else self.endpoint.name
-        return f"{self.resource.handler.removesuffix('Handler')}.{name}"
-
     def _object(self) -> str:
         text = self.resource.path
         for name, value in self.path.items():
-            text = text.replace(f"{{{name}}}", value)
+            is_shown = self.target is not None or _PATH_VALUE.fullmatch(value)
+            text = text.replace(f"{{{name}}}", value if is_shown else NOT_RECORDED)
         return text.rstrip("/")
 
     def _fields(self) -> dict[str, str]:
+        """The fields that were given, with the values of a fixed form that were accepted."""
         declared = {} if self.endpoint is None else {one.name: one for one in self.endpoint.fields}
-        takes_others = self.endpoint is not None and self.endpoint.other_keys is not None
+        accepted = {} if self._values is None else self._values
+        takes_others = self.endpoint is not None and self.endpoint.other_keys is not None and self._values is not None
         found = {_REPEAT: "yes"} if self._is_repeat else {}
-        for name, values in self.submitted.items():
+        for name in self.submitted:
             if name in declared:
-                is_secret = isinstance(declared[name].type, Secret)
-                text = ", ".join(str(value) for value in values)
-                found[name] = MASKED if is_secret else clipped(_PASSWORD.sub(r"\1:***@", text))
+                is_shown = name in accepted and has_fixed_form(declared[name])
+                found[name] = recorded_text(accepted[name]) if is_shown else NOT_RECORDED
             elif takes_others:
-                found[clipped(name)] = MASKED
+                found[recorded_text(name)] = NOT_RECORDED
+        if self._account is not None and "username" in found:
+            found["username"] = recorded_text(self._account)
         return found
+
+    def _accepted_texts(self) -> dict[str, str]:
+        """The other values that may be recorded."""
+        if self._values is None or self.endpoint is None:
+            return {}
+        return {
+            one.name: recorded_text(self._values[one.name])
+            for one in self.endpoint.fields
+            if one.name in self.submitted and is_recorded(one) and not has_fixed_form(one)
+        }
 
 
 def _name(target: Any) -> str:
     return next((str(getattr(target, name)) for name in _NAMES if getattr(target, name, None)), "")
-
-
-def _operation(reply: Reply) -> int | None:
-    """The operation that `Location` names."""
-    number = reply.headers.get("Location", "").partition("/operations/")[2].strip("/")
-    return int(number) if number.isdecimal() else None

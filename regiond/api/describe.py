@@ -54,6 +54,7 @@ def _handler(resource: Resource, origin: str) -> dict[str, Any]:
         "path": resource.full_path,
         "params": resource.params,
         "uri": origin + resource.full_path,
+        "always_empty": resource.always_empty,
         "actions": [_action(endpoint) for endpoint in resource.endpoints],
     }
 

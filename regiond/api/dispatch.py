@@ -59,18 +59,18 @@ class Api:
     async def answer(self, resource: Resource, path: Mapping[str, str], request: ApiRequest, request_id: str) -> Reply:
         """Never raises: an error becomes its HTTP status, a bug becomes 500 with the id that the log entry has."""
         record = AuditRecord(self.services.audit, resource, path, request, request_id)
-        code = None
+        found: InnkeeperError | None = None
         try:
             reply = await self._answer(resource, path, request, record)
         except InnkeeperError as error:
-            reply, code = errors.reply_for(error), error.code
+            reply, found = errors.reply_for(error), error
             if reply.status >= 500:
                 log.warning("request_failed", code=error.code, reason=error.message, status=reply.status)
         except Exception:  # the boundary: the client gets a response whatever a handler raises
             log.exception("request_crashed", request_id=request_id)
             reply = errors.unexpected(request_id)
         try:
-            await record.end(reply, code)
+            await record.end(reply, found)
         except DatabaseUnavailable as error:
             return errors.reply_for(error)
         return reply
@@ -88,7 +88,7 @@ class Api:
         try:
             reply = await self._execution(record, read_query(request.query), body).run()
         except InnkeeperError as error:
-            await record.end(errors.reply_for(error), error.code)
+            await record.end(errors.reply_for(error), error)
             raise
         except Exception:
             await record.end(errors.unexpected(request_id), None)
@@ -138,7 +138,8 @@ class Api:
     ) -> Reply | None:
         """None if these are signed by a valid API key; else the answer to the request, before its body is read.
 
-        A key for HMAC-SHA1 is only named: its signature may include the body, with which it is verified.
+        A key for HMAC-SHA1 is only named: its signature may include the body, with which it is verified. Until then the
+        body counts for its address.
 
         `body_bytes` is the length of the body, None if it is unknown. Uses up no nonce, so that the request itself can
         be answered.
@@ -151,7 +152,10 @@ class Api:
                 if is_verified and caller.is_admin and is_content(content_type):
                     return None  # part of an upload, which is not parsed and waits for the disk
                 length = MAX_BODY_BYTES if body_bytes is None else min(body_bytes, MAX_BODY_BYTES)
-                self.limits.take_long_body(caller, address, length)
+                if is_verified:
+                    self.limits.take_long_body(caller, address, length)
+                else:
+                    self.limits.take_unproven_body(address, length)
                 return None
             self.limits.take_anonymous(address)
         except (NotAuthenticated, InvalidRequest):
@@ -178,12 +182,14 @@ class Api:
             if resource.is_open(request.method, dict(parameters).get("op") or request.op_suffix):
                 return None
             raise NotAuthenticated("Forbidden")
-        record.credential = f"API key {signature.token_key}"
+        record.signed_with(signature.token_key)
         try:
             self.nonces.check_age(signature, self.now_s())
             caller = await self._owner(signature, address, signed)
             self.limits.take(caller, address)
             self.open_requests.take_account(request.place, caller)
+            if signature.method is SignatureMethod.HMAC_SHA1 and len(request.body) > ANONYMOUS_BODY_BYTES:
+                self.limits.prove_body(caller, address, len(request.body))
             self.nonces.use(signature, self.now_s())
         except (NotAllowed, NotAuthenticated):
             record.login_failed = True

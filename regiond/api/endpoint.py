@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from attrs import evolve, field, frozen
 
+from common.release import running_release
 from regiond.api.fields import Field, Problems, Submitted, Values
 from regiond.api.replies import Reply
 from regiond.api.request_cost import Cost
@@ -26,6 +27,10 @@ Find = Callable[[Services, Mapping[str, str]], Awaitable[Any]]  # the object of 
 _PLAIN_NAMES = {"GET": "read", "POST": "create", "PUT": "update", "DELETE": "delete"}
 
 
+def _software() -> str:
+    return f"innkeeper {running_release()}"
+
+
 async def _always_ready() -> str | None:
     return None
 
@@ -38,7 +43,7 @@ class SiteInfo:
     """
 
     version: str = "3.7.3"  # of the MAAS API; clients parse it, so digits and dots only
-    software: str = "innkeeper"
+    software: str = field(factory=_software)
     simulated_hosts: bool = False
     default_distro_series: str = ""  # the image of deployments that name none, if the region has such a setting
     not_ready: Callable[[], Awaitable[str | None]] = _always_ready
@@ -218,7 +223,11 @@ def _param(one: Field) -> str:
 
 @frozen(kw_only=True)
 class Resource:
-    """A path and its endpoints. `described=False` leaves it out of `describe/`, so the CLI has no command for it.
+    """A path and its endpoints.
+
+    `described=False` leaves it out of `describe/`, so clients have no command for it: another path of a described
+    resource, or what no client of the API calls. `always_empty`: a list of objects that only MAAS has; the innkeeper
+    command does not offer it.
 
     Clients derive command names from `handler`. `path` is below `base`; names in braces are parameters, which may
     contain slashes with `takes_slashes`.
@@ -229,6 +238,7 @@ class Resource:
     base: str = BASE
     doc: str
     described: bool = True
+    always_empty: bool = False
     takes_slashes: bool = False
     endpoints: tuple[Endpoint, ...] = field()
 

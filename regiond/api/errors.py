@@ -8,7 +8,7 @@ from attrs import frozen
 
 from common import errors
 from common.errors import InnkeeperError
-from regiond.api.replies import Reply, json_reply, text_reply
+from regiond.api.replies import Reply, json_reply, text_reply, with_operation
 from regiond.api.urls import operation_uri
 
 
@@ -82,7 +82,11 @@ def reply_for(error: InnkeeperError) -> Reply:
         uri = operation_uri(operation)
         headers["Location"] = uri
         message = f"{message} Operation {operation} continues: {uri}"
-    return text_reply(message, status=http.status, headers=headers)
+    reply = text_reply(message, status=http.status, headers=headers)
+    # Of Busy, the operation may be another one, which stands in the way.
+    if not isinstance(operation, int) or isinstance(error, errors.Busy):
+        return reply
+    return with_operation(reply, operation)
 
 
 def unexpected(request_id: str) -> Reply:

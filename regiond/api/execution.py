@@ -66,7 +66,7 @@ class Execution:
     async def _replay(self, endpoint: Endpoint, reply: Reply) -> Reply:
         """Returns `reply`, the answer that an equal request got, if the caller may still send the request."""
         await self._target(endpoint, may_be_deleted=True)
-        await self.record.begin(dry_run=False, is_repeat=True)
+        await self.record.begin_repeat()
         return reply
 
     async def _execute(self, endpoint: Endpoint, key: IdempotencyKey | None) -> Reply:
@@ -106,7 +106,10 @@ class Execution:
         return etags.tagged(reply, request.if_none_match) if endpoint.reads_one else reply
 
     async def _call(self, call: Call, ignored: tuple[str, ...], *, is_repeat: bool) -> Reply:
-        await self.record.begin(dry_run=call.values.get("dry_run") is True, is_repeat=is_repeat)
+        if is_repeat:
+            await self.record.begin_repeat()
+        else:
+            await self.record.begin(call.values, dry_run=call.values.get("dry_run") is True)
         return with_warning(await call.endpoint.run(call), call.endpoint, ignored)
 
     async def _target(self, endpoint: Endpoint, *, may_be_deleted: bool) -> Any:

@@ -31,6 +31,9 @@ class Field:
     """A parameter of an endpoint: its key, its type, and the sentence that help texts show.
 
     An `example` is a value as a request has it; all fields of an endpoint that state one make an example together.
+
+    `recorded`: the audit trail has the text that was accepted: a name, a reference, a size, or a reason that somebody
+    gave. Of other texts it has only that they were given; see `recorded_fields`.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Field:
     default: Any = None
     format: Format | None = None
     example: Any = None
+    recorded: bool = False
 
 
 @frozen(kw_only=True)

@@ -93,12 +93,15 @@ def _is_dry_run(endpoint: Endpoint, submitted: Submitted) -> bool:
 def _kept(reply: Reply) -> KeptAnswer:
     return KeptAnswer(
         status=reply.status, content_type=reply.content_type, headers=reply.headers,
-        body=reply.body if reply.chunks is None else None,
+        body=reply.body if reply.chunks is None else None, operation_id=reply.operation_id,
     )  # fmt: skip
 
 
 def _reply(kept: KeptAnswer) -> Reply:
-    return Reply(status=kept.status, body=kept.body or b"", content_type=kept.content_type, headers=kept.headers)
+    return Reply(
+        status=kept.status, body=kept.body or b"", content_type=kept.content_type, headers=kept.headers,
+        operation_id=kept.operation_id,
+    )  # fmt: skip
 
 
 def _marked(reply: Reply) -> Reply:

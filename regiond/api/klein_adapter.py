@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 from functools import lru_cache, partial
 from typing import Any, Protocol
@@ -22,7 +23,7 @@ from regiond.api.compression import accepts_gzip, compressed
 from regiond.api.dispatch import Api
 from regiond.api.endpoint import Resource
 from regiond.api.replies import Reply, text_reply
-from regiond.api.request import ApiRequest
+from regiond.api.request import ApiRequest, knows_op
 from regiond.api.site_request import SiteRequest, header
 from regiond.api.urls import BASE, merged_slashes
 
@@ -39,6 +40,7 @@ REFUSAL_DELAY_S = 0.5
 WRONG_KEY_DELAY_S = 0.2
 RESTART_S = 5
 _MAX_SHOWN_PATH = 200
+_LAST_NAME = re.compile(r"(.*/)\{\w+\}/?")
 _PHRASES = {429: b"Too Many Requests"}  # Twisted does not know it
 
 
@@ -61,6 +63,7 @@ class Adapter:
         self._api = api
         self._pages = pages
         self._resources = tuple(resources)
+        self._members = _members(self._resources)
         self._unfinished: set[asyncio.Task[Reply]] = set()
         self.headers = {  # of every answer
             "X-MAAS-API-Hash": description_hash,
@@ -86,11 +89,19 @@ class Adapter:
         path = resource.full_path.replace("{", "<path:" if resource.takes_slashes else "<").replace("}", ">")
 
         def handle(request: SiteRequest, **parts: str) -> Deferred[bytes]:
-            return self._serve(resource, request, parts)
+            return self._serve(resource, request, parts, op_suffix=None)
+
+        member = self._members.get(resource.full_path)
+
+        def handle_suffixed(request: SiteRequest, _op: str, **parts: str) -> Deferred[bytes]:
+            if member is not None and not knows_op(resource, _method(request), _op):
+                name = member.params[-1]
+                return self._serve(member, request, {**parts, name: f"op-{_op}"}, op_suffix=None)
+            return self._serve(resource, request, parts, op_suffix=_op)
 
         suffixed = (path if path.endswith("/") else path + "/") + "op-<_op>"
-        for rule in (path, suffixed):
-            self._route(rule, f"{resource.handler} {rule}", handle)
+        self._route(path, f"{resource.handler} {path}", handle)
+        self._route(suffixed, f"{resource.handler} {suffixed}", handle_suffixed)
 
     def _mount_page(self, path: str, name: str, page: Work) -> None:
         def handle(request: SiteRequest, **_: str) -> Deferred[bytes]:
@@ -129,8 +140,9 @@ class Adapter:
             await asyncio.sleep(REFUSAL_DELAY_S)
         return refusal
 
-    def _serve(self, resource: Resource, request: SiteRequest, parts: dict[str, str]) -> Deferred[bytes]:
-        op_suffix = parts.pop("_op", None)
+    def _serve(
+        self, resource: Resource, request: SiteRequest, parts: dict[str, str], *, op_suffix: str | None
+    ) -> Deferred[bytes]:
         method = request.method.decode("ascii", "replace")
         if op_suffix is None and method in _SAFE_METHODS and _lacks_slash(resource, request):
             return self._reply(request, partial(_moved, request), changes=False)
@@ -340,10 +352,20 @@ async def _moved(request: SiteRequest) -> Reply:
     return text_reply("Moved.", status=301, headers={"Location": (location + question_mark + query).decode("latin-1")})
 
 
-def read_request(request: SiteRequest, *, op_suffix: str | None) -> ApiRequest:
+def _method(request: SiteRequest) -> str:
     method = request.method.decode("ascii", "replace")
+    return "GET" if method == "HEAD" else method
+
+
+def _members(resources: Iterable[Resource]) -> dict[str, Resource]:
+    """Returns the resource of one object for each path of a collection: `machines/{system_id}/` for `machines/`."""
+    split = ((_LAST_NAME.fullmatch(resource.full_path), resource) for resource in resources)
+    return {matched[1]: resource for matched, resource in split if matched is not None}
+
+
+def read_request(request: SiteRequest, *, op_suffix: str | None) -> ApiRequest:
     return ApiRequest(
-        method="GET" if method == "HEAD" else method,
+        method=_method(request),
         query=request.uri.partition(b"?")[2].decode("utf-8", "surrogateescape"),
         body=b"" if request.content is None else request.content.read(),
         content_type=header(request, "Content-Type"),
@@ -354,7 +376,7 @@ def read_request(request: SiteRequest, *, op_suffix: str | None) -> ApiRequest:
         op_suffix=op_suffix,
         if_match=header(request, "If-Match"),
         if_none_match=header(request, "If-None-Match"),
-        sent_method=method,
+        sent_method=request.method.decode("ascii", "replace"),
         sent_path=request.sent_target.partition(b"?")[0].decode("utf-8", "surrogateescape"),
         origin=request.sender.origin,
         client_address=request.sender.address,

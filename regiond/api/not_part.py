@@ -53,7 +53,7 @@ OF_HANDLERS: Mapping[str, Mapping[str, str]] = {
         "test": _TESTS,
         "unmount_special": _DISKS,
     },
-    "NodesHandler": {"POST": _NODES, "set_zone": _NODES},
+    "NodesHandler": {"POST": _NODES},
     "NodeHandler": {"DELETE": _NODES, "PUT": _NODES, "power_off": _NODES, "power_on": _NODES, "test": _TESTS},
     "InterfacesHandler": {
         "create_bond": _GUEST_NETWORK,

@@ -69,6 +69,12 @@ def signed_parameters(authorization: str | None, query: Pairs, form: Pairs) -> l
     return [(name, value) for name, value in every if name != "oauth_signature"]
 
 
+def repeats_fields(authorization: str | None) -> bool:
+    """Whether the header has fields of the request."""
+    names = (name for name, _, _ in _PARAMETER.findall(_after_scheme(authorization or "")))
+    return any(name != "realm" and not name.startswith(_OAUTH) for name in names)
+
+
 def _unescaped(name: str, value: str) -> str:
     """Of a parameter of the header: where fields are repeated, `+` is a blank."""
     return (unquote if name.startswith(_OAUTH) else unquote_plus)(value, errors="surrogateescape")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from common.errors import OperationPending
 from regiond.api.endpoint import Call, Result
-from regiond.api.replies import Reply, empty_reply, json_reply
+from regiond.api.replies import Reply, empty_reply, json_reply, with_operation
 from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.api.urls import operation_uri
 from regiond.operations.model import Operation
@@ -41,7 +41,7 @@ async def when_done(call: Call, operation: Operation, encode: Callable[[Operatio
     ended = operation
     if not operation.state.ended:
         ended = await call.services.operations.wait(operation.id, timeout_s=call.info.wait_s)
-    return await encode(outcome(ended))
+    return await answer_of(outcome(ended), encode)
 
 
 async def soon(
@@ -69,8 +69,13 @@ async def soon(
             if _waits_longer(call, usual_s):
                 raise
             if announce is None or await announce(operation):
-                return await encode(operation)
-    return await encode(outcome(ended))
+                return await answer_of(operation, encode)
+    return await answer_of(outcome(ended), encode)
+
+
+async def answer_of(operation: Operation, encode: Callable[[Operation], Awaitable[Reply]]) -> Reply:
+    """Returns `encode(operation)`, which the audit trail records with the operation."""
+    return with_operation(await encode(operation), operation.id)
 
 
 def answer_within_s(call: Call, usual_s: float) -> float:
@@ -83,9 +88,14 @@ def _waits_longer(call: Call, usual_s: float) -> bool:
     return call.prefer_wait_s is not None and call.prefer_wait_s > usual_s
 
 
+def started(operation: Operation, headers: Mapping[str, str] | None = None) -> Reply:
+    """202 and the operation, which `Location` names."""
+    named = {"Location": operation_uri(operation.id), **(headers or {})}
+    return with_operation(json_reply(OPERATION_JSON.encode(operation), status=202, headers=named), operation.id)
+
+
 def _started(operation: Operation) -> Reply:
-    headers = {"Location": operation_uri(operation.id), "Preference-Applied": "respond-async"}
-    return json_reply(OPERATION_JSON.encode(operation), status=202, headers=headers)
+    return started(operation, {"Preference-Applied": "respond-async"})
 
 
 async def without_content(_: Operation) -> Reply:

@@ -83,9 +83,9 @@ DOCUMENTED: tuple[Resource, ...] = (
     deployment.VM_HOST_REPORT,
     accounts.LOGIN,
 )  # in the OpenAPI document
+DESCRIBED: tuple[Resource, ...] = (*DOCUMENTED, *empty_lists.RESOURCES)  # to clients, in `describe/`
 SERVED: tuple[Resource, ...] = (
-    *DOCUMENTED,
-    *version.descriptions(DOCUMENTED),
+    *DESCRIBED,
+    *version.descriptions(DESCRIBED, documented=DOCUMENTED),
     controllers.RACK_CONTROLLERS_IN_CAPITALS,
-    *empty_lists.RESOURCES,
 )

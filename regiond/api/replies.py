@@ -30,6 +30,8 @@ class Reply:
 
     With `chunks`, these are the body. They hold no connection while nobody iterates. With `upgrade`, the answer is a
     WebSocket, on which that runs. `packed` is the body compressed with gzip, if that was done already.
+
+    `operation_id` is the operation that the request began, for the audit trail; it is not sent.
     """
 
     status: int
@@ -39,6 +41,7 @@ class Reply:
     packed: bytes | None = field(default=None, repr=False)
     chunks: AsyncGenerator[bytes, None] | None = None
     upgrade: Upgrade | None = None
+    operation_id: int | None = None
 
 
 def json_reply(
@@ -50,6 +53,11 @@ def json_reply(
 
 def text_reply(text: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
     return Reply(status=status, body=text.encode("utf-8", "replace"), headers=headers or {})
+
+
+def with_operation(reply: Reply, operation_id: int) -> Reply:
+    """The reply to a request that began the operation."""
+    return evolve(reply, operation_id=operation_id)
 
 
 def with_warnings(reply: Reply, texts: Iterable[str]) -> Reply:

@@ -70,12 +70,25 @@ def select_endpoint(resource: Resource, request: ApiRequest, query_op: str | Non
     return found
 
 
+def knows_op(resource: Resource, method: str, op: str) -> bool:
+    """Whether the resource has the op of a path that ends in `op-NAME`, or MAAS has it and there is a reason not to.
+
+    Otherwise the end of the path is the name of an object, such as a machine with the hostname `op-web-1`.
+    """
+    op = _as_declared(op)
+    return resource.endpoint(method, op) is not None or reason_against(resource, method, op) is not None
+
+
 def requested_op(request: ApiRequest, query_op: str | None, body: Body) -> str | None:
     """Returns the op of the query, else of the form, else of the path.
 
-    An empty op means no op, except for an empty one in the form alone, which names no endpoint. gomaasclient writes
-    some with hyphens, such as `is-importing`, where MAAS's have underscores.
+    An empty op means no op, except for an empty one in the form alone, which names no endpoint.
     """
     empty_in_form_alone = query_op is None and body.op == "" and not request.op_suffix
     op = "" if empty_in_form_alone else (query_op or body.op or request.op_suffix or None)
-    return None if op is None else op.replace("-", "_")
+    return None if op is None else _as_declared(op)
+
+
+def _as_declared(op: str) -> str:
+    """gomaasclient writes some with hyphens, such as `is-importing`, where MAAS's have underscores."""
+    return op.replace("-", "_")

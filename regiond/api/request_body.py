@@ -24,6 +24,7 @@ from regiond.api.fields import Submitted
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_JSON_VALUES = 100_000  # also counts commas and brackets in texts
 MAX_ESCAPES = 150_000  # such as %2B in a form; base64 of MAX_BODY_BYTES has fewer
+MULTIPART = "multipart/form-data"
 CONTENT_TYPE = "application/octet-stream"
 _MAX_VALUES = 2000
 _CHARSETS = {"utf-8": "utf-8", "utf8": "utf-8", "ascii": "ascii", "us-ascii": "ascii", "iso-8859-1": "latin-1"}
@@ -50,7 +51,7 @@ def read_body(content_type: str | None, body: bytes) -> Body:
     kind, options = parse_options_header(content_type or "")
     if kind in {"", "application/x-www-form-urlencoded"}:
         return _form(read_query(_decoded(body, options.get("charset", "utf-8"), "The form")))
-    if kind == "multipart/form-data":
+    if kind == MULTIPART:
         return _multipart(options.get("boundary", ""), body)
     if kind == "application/json":
         return Body(values=_json_values(_decoded(body, options.get("charset", "utf-8"), "The JSON body")))

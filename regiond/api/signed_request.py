@@ -10,9 +10,9 @@ from multipart import parse_options_header
 from common.errors import InvalidRequest
 from regiond.accounts.model import SignatureMethod
 from regiond.api.oauth import Signature, rejected
-from regiond.api.oauth_hmac import base_string, is_signed, signed_parameters
+from regiond.api.oauth_hmac import base_string, is_signed, repeats_fields, signed_parameters
 from regiond.api.request import ApiRequest
-from regiond.api.request_body import read_query
+from regiond.api.request_body import MULTIPART, read_body, read_query
 
 MAX_SIGNED_FORM_BYTES = 1024 * 1024  # takes about 50 ms, in which the event loop does nothing else
 _FORM = "application/x-www-form-urlencoded"
@@ -22,7 +22,8 @@ _FORM = "application/x-www-form-urlencoded"
 class SignedRequest:
     """The parts of a request that a signature covers: of the body, only an urlencoded form.
 
-    Of a PUT, maas-client-go does not sign the form either, so both signatures are valid.
+    Of a PUT, maas-client-go does not sign the form either, so both signatures are valid. A multipart form is signed
+    only if the header repeats its fields, as maas-client-go does: then exactly those that it has.
     """
 
     _request: ApiRequest
@@ -46,13 +47,19 @@ class SignedRequest:
 
     def _form(self) -> Sequence[tuple[str, str]]:
         request = self._request
-        if parse_options_header(request.content_type or "")[0] != _FORM or not request.body:
+        kind = parse_options_header(request.content_type or "")[0]
+        is_repeated = kind == MULTIPART and repeats_fields(request.authorization)
+        if not request.body or (kind != _FORM and not is_repeated):
             return ()
         if len(request.body) > MAX_SIGNED_FORM_BYTES:
             raise rejected(
                 f"A form of more than {MAX_SIGNED_FORM_BYTES} bytes cannot be signed with HMAC-SHA1: send "
-                "multipart/form-data or JSON"
+                "multipart/form-data, whose fields the header does not repeat, or JSON"
             )
+        if is_repeated:
+            body = read_body(request.content_type, request.body)
+            fields = [(name, str(value)) for name, values in body.values.items() for value in values]
+            return [*fields, *body.signature, *([] if body.op is None else [("op", body.op)])]
         try:
             return read_query(request.body.decode())
         except UnicodeDecodeError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -12,6 +13,13 @@ from typing import Any
 from attrs import asdict, field, frozen
 
 MAX_VALUE_CHARS = 256
+NOT_RECORDED = "(not recorded)"
+REDACTED = "(redacted)"
+_SECRETS_OF_ADDRESSES = (
+    (re.compile(r"(//[^\s/@:]*+):[^\s/@]*+@"), r"\1:***@"),
+    (re.compile(r"(https?://)[^\s/@]*+@", re.IGNORECASE), r"\1***@"),  # a token as the user
+    (re.compile(r"(://[^\s?#]*+)[?#][^\s,]*+"), r"\1?***"),  # a signed address
+)
 NO_HASH = bytes(32)  # before the first entry
 
 
@@ -29,7 +37,11 @@ class AuditResult(StrEnum):
 
 @frozen(kw_only=True)
 class AuditRequest:
-    """A request. `credential` says with what it was authenticated; never a secret. `fields` are short texts."""
+    """A request. `credential` says with what it was authenticated; never a secret.
+
+    `fields` are short texts. While nobody knows whether the request will be rejected, they have only values of a fixed
+    form, such as numbers: what is rejected is not stored.
+    """
 
     action: str  # `Machine.power_on`, `client.compose`, `regiond.password`
     username: str | None
@@ -44,12 +56,13 @@ class AuditRequest:
 
 @frozen(kw_only=True)
 class AuditAnswer:
-    """`error` is a code of `common/errors.py`."""
+    """`error` is a code of `common/errors.py`. `fields` are values that were not rejected, and may be recorded."""
 
     result: AuditResult
     status: int | None = None
     error: str | None = None
     operation_id: int | None = None
+    fields: Mapping[str, str] = field(factory=dict)
 
 
 @frozen(kw_only=True)
@@ -61,21 +74,23 @@ class AuditEntry:
     answered_at: datetime | None
     request: AuditRequest
     answer: AuditAnswer
+    redacted_by: int | None = None  # the entry that records the latest redaction
 
 
 @frozen(kw_only=True)
 class RawEntry:
-    """A row. `content` is the text that the hash covers."""
+    """A row. `content` is the text that the hash covers; of a redacted row, the hash covers what it was before."""
 
     id: int
     at: datetime
     content: str
     previous_hash: bytes
     hash: bytes
+    redacted_by: int | None = None
 
     @property
     def own_hash(self) -> bytes:
-        """What `hash` must be."""
+        """What `hash` must be, or of a redacted row, what the entry `redacted_by` records."""
         at = self.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         return hashlib.sha256(self.previous_hash + f"{self.id} {at} {self.content}".encode()).digest()
 
@@ -98,6 +113,37 @@ class ChainReport:
     head_id: int
     head_hash: bytes
     problems: tuple[str, ...]
+    redacted: int = 0  # rows
+
+
+@frozen(kw_only=True)
+class Redaction:
+    """Which values of which requests are replaced by `(redacted)`, and why.
+
+    Either all fields of `entry_ids`, their names too; or those `fields`, of all requests if `entry_ids` is empty; or
+    with `unlisted` whatever the trail would not record today.
+    """
+
+    entry_ids: tuple[int, ...] = ()
+    fields: tuple[str, ...] = ()
+    unlisted: bool = False
+    comment: str = ""
+
+
+@frozen(kw_only=True)
+class RedactionReport:
+    """How many requests were redacted, or would be. `is_complete`: False if there are more, for another call."""
+
+    requests: int
+    is_complete: bool = True
+
+
+@frozen(kw_only=True)
+class RecordedFields:
+    """The fields of an action whose accepted values the trail has: texts, and values of a fixed form."""
+
+    texts: frozenset[str] = frozenset()
+    fixed: frozenset[str] = frozenset()
 
 
 @frozen(kw_only=True)
@@ -118,7 +164,9 @@ class AuditFilter:
 
 def request_text(request: AuditRequest, answer: AuditAnswer | None = None) -> str:
     """Returns the content of a request's entry, with its answer if that is known already."""
-    return _text({**asdict(request), **({} if answer is None else asdict(answer))})
+    if answer is None:
+        return _text(asdict(request))
+    return _text({**asdict(request), **asdict(answer), "fields": {**request.fields, **answer.fields}})
 
 
 def answer_text(request_id: int, answer: AuditAnswer) -> str:
@@ -130,6 +178,26 @@ def clipped(value: object) -> str:
     """Returns the value as a text that an entry can hold."""
     text = str(value)
     return text if len(text) <= MAX_VALUE_CHARS else f"{text[:MAX_VALUE_CHARS]}… ({len(text)} characters)"
+
+
+def recorded_text(value: object) -> str:
+    """Returns an accepted value as an entry has it: one line, shortened, without the secrets of addresses."""
+    text = _joined(value)
+    if not text.isprintable():
+        return NOT_RECORDED
+    for pattern, shown in _SECRETS_OF_ADDRESSES:
+        text = pattern.sub(shown, text)
+    return clipped(text)
+
+
+def _joined(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, tuple | list):
+        return ", ".join(_joined(one) for one in value)
+    return str(value)
 
 
 def _text(values: Mapping[str, Any]) -> str:

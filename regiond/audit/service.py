@@ -6,17 +6,17 @@ import asyncio
 import getpass
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import uuid4
 
 import structlog
-from attrs import evolve
+from attrs import define, evolve
 
 from common.errors import DatabaseUnavailable, InnkeeperError
 from common.rate_limit import RateLimiter
-from regiond.audit import chain, store
+from regiond.audit import chain, redaction, redaction_store, store
 from regiond.audit.model import (
     AuditAnswer,
     AuditEntry,
@@ -25,6 +25,9 @@ from regiond.audit.model import (
     AuditResult,
     ChainReport,
     RawEntry,
+    RecordedFields,
+    Redaction,
+    RedactionReport,
     answer_text,
     request_text,
 )
@@ -39,21 +42,37 @@ RETENTION = timedelta(days=365)
 MAX_PAGE = 1000
 MAX_UNWRITTEN = 1000
 MAX_BATCH = 100
+MAX_REDACTED = 5000
+REDACTION_BATCH = 100  # others cannot append meanwhile
 _PRUNE_BATCH = 5000
+NO_FIELDS: Mapping[str, str] = {}
 _STRANGERS_EVERY_S = 0.2  # of all addresses together: 432,000 entries a day at most
 _STRANGER_EVERY_S = 1.0  # of one address
+
+
+@define
+class Begun:
+    """The operation that a recorded request has begun, if any."""
+
+    operation_id: int | None = None
 
 
 class Audit:
     """A request is recorded before it runs: what cannot be recorded is not executed.
 
-    `clock` is monotonic, in seconds.
+    `clock` is monotonic, in seconds. `recorded` are the fields of each action that may have values here.
     """
 
     def __init__(
-        self, database: Database, *, retention: timedelta = RETENTION, clock: Callable[[], float] = time.monotonic
+        self,
+        database: Database,
+        *,
+        retention: timedelta = RETENTION,
+        clock: Callable[[], float] = time.monotonic,
+        recorded: Mapping[str, RecordedFields] | None = None,
     ) -> None:
         self._database = database
+        self._recorded_fields = recorded or {}
         self._retention = retention
         self._unwritten: list[str] = []
         self._entries: Batcher[str, int] = Batcher(self._write, limit=MAX_BATCH)
@@ -95,16 +114,21 @@ class Audit:
         await self._append_each(self._repetitions.flush())
 
     @asynccontextmanager
-    async def recorded(self, request: AuditRequest) -> AsyncIterator[None]:
-        """Records the request, and at the end of the block its answer: an error of the block is its result."""
+    async def recorded(self, request: AuditRequest, fields: Mapping[str, str] = NO_FIELDS) -> AsyncIterator[Begun]:
+        """Records the request, and at the end of the block its answer: an error of the block is its result.
+
+        `fields` are recorded unless the request is rejected. The block may name the operation that it has begun.
+        """
         entry_id = await self.begin(request)
-        answer = AuditAnswer(result=AuditResult.FAILED, error=InnkeeperError.code)
+        begun = Begun()
+        answer = AuditAnswer(result=AuditResult.FAILED, error=InnkeeperError.code, fields=fields)
         try:
-            yield
-            answer = AuditAnswer(result=AuditResult.OK)
+            yield begun
+            answer = AuditAnswer(result=AuditResult.OK, operation_id=begun.operation_id, fields=fields)
         except InnkeeperError as error:
             result = AuditResult.FAILED if error.retryable else AuditResult.REJECTED
-            answer = AuditAnswer(result=result, error=error.code)
+            accepted = fields if error.retryable else NO_FIELDS
+            answer = AuditAnswer(result=result, error=error.code, fields=accepted)
             raise
         finally:
             await self.end(entry_id, answer)
@@ -131,6 +155,34 @@ class Audit:
     async def verify(self) -> ChainReport:
         async with self._database.connection() as db:
             return await chain.verify(db)
+
+    async def redact(self, caller: Caller, wanted: Redaction, *, dry_run: bool = False) -> RedactionReport:
+        """Replaces values of old requests by `(redacted)`, in batches, at most 5,000 requests in a call; records that.
+
+        The chain of hashes still proves that nothing else was changed. Administrators only. Idempotent. Raises NotFound
+        and InvalidRequest for an id that is not that of such a request, WrongState for one that was changed by hand.
+        """
+        caller.require_admin()
+        async with self._database.connection() as db:
+            await redaction_store.check(db, wanted)
+        after_id = requests = 0
+        while requests < MAX_REDACTED:
+            async with self._database.connection() as db:
+                found = await redaction_store.read(db, wanted, after_id=after_id, limit=MAX_PAGE)
+            if not found:
+                return RedactionReport(requests=requests)
+            targets = [one for each in found if (one := redaction.target(each, wanted, self._recorded_fields))]
+            requests += len(targets) if dry_run else await self._redact(caller, targets, wanted.comment)
+            after_id = found[-1].id
+        return RedactionReport(requests=requests, is_complete=False)
+
+    async def _redact(self, caller: Caller, targets: Sequence[redaction.Target], comment: str) -> int:
+        requests = 0
+        for start in range(0, len(targets), REDACTION_BATCH):
+            async with self._database.transaction() as db:
+                batch = targets[start : start + REDACTION_BATCH]
+                requests += await redaction_store.redact(db, batch, caller=caller, comment=comment)
+        return requests
 
     async def prune(self) -> int:
         """Deletes entries older than the retention, in batches. Returns the number deleted. Idempotent."""

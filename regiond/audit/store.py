@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 _APPEND = "select audit_append($1::text[])"
 _PRUNE = "select audit_prune($1::interval, $2::integer)"
 _CHAIN = "select head_id, head_hash, pruned_id, pruned_hash from audit_chain"
-_RAW = "select id, at, content, previous_hash, hash from audit_entry where id > $1 order by id limit $2"
+_RAW = """
+    select id, at, content, previous_hash, hash, redacted_by from audit_entry where id > $1 order by id limit $2
+"""
+_CONTENTS = "select id, content from audit_entry where id = any($1::bigint[])"
+_REDACTED_BY = "select id, redacted_by from audit_entry where id = any($1::bigint[])"
 _MATCHING = """
       from audit_entry r
       left join lateral (select * from audit_entry where answers = r.id order by id limit 1) a on true
@@ -37,7 +41,13 @@ _MATCHING = """
        and ($7::bigint is null or r.id < $7)
        and ($9::bigint is null or r.id > $9)
 """
-_SELECT = "select r.id, r.at, r.content, a.at as answered_at, a.content as answer" + _MATCHING
+_SELECT = (
+    """
+    select r.id, r.at, r.content, a.at as answered_at, a.content as answer,
+           greatest(r.redacted_by, a.redacted_by) as redacted_by
+"""
+    + _MATCHING
+)
 _NEWEST_FIRST = _SELECT + " order by r.id desc limit $8"
 _OLDEST_FIRST = _SELECT + " order by r.id limit $8"
 _COUNT = f"select count(*) from (select {_MATCHING} limit $8) found"  # noqa: S608
@@ -63,6 +73,16 @@ async def chain_state(db: Db) -> ChainState | None:
 async def raw_entries(db: Db, *, after_id: int, limit: int) -> tuple[RawEntry, ...]:
     """Oldest first."""
     return tuple(RawEntry(**row) for row in await db.fetch(_RAW, after_id, limit))
+
+
+async def contents(db: Db, ids: Iterable[int]) -> Mapping[int, str]:
+    """The contents of these entries, by id."""
+    return {row["id"]: row["content"] for row in await db.fetch(_CONTENTS, list(ids))}
+
+
+async def redacted_by(db: Db, ids: Iterable[int]) -> Mapping[int, int | None]:
+    """Which entries record the latest redactions of these entries, by id."""
+    return {row["id"]: row["redacted_by"] for row in await db.fetch(_REDACTED_BY, list(ids))}
 
 
 async def select(db: Db, wanted: AuditFilter) -> tuple[AuditEntry, ...]:
@@ -98,6 +118,7 @@ def _entry(row: Row) -> AuditEntry:
         id=row["id"],
         at=row["at"],
         answered_at=row["answered_at"] or (row["at"] if "result" in content else None),
+        redacted_by=row["redacted_by"],
         request=AuditRequest(
             action=content.get("action", ""),
             username=content.get("username"),
@@ -106,7 +127,7 @@ def _entry(row: Row) -> AuditEntry:
             request_id=content.get("request_id", ""),
             object=content.get("object", ""),
             object_name=content.get("object_name", ""),
-            fields=content.get("fields", {}),
+            fields={**content.get("fields", {}), **answer.get("fields", {})},
             not_recorded=content.get("not_recorded", 0),
         ),
         answer=AuditAnswer(
@@ -114,5 +135,6 @@ def _entry(row: Row) -> AuditEntry:
             status=answer.get("status"),
             error=answer.get("error"),
             operation_id=answer.get("operation_id"),
+            fields=answer.get("fields", {}),
         ),
     )

@@ -119,7 +119,8 @@ def _storage_pools(hosts: Iterable[HostView], capacity: Capacity) -> dict[str, C
             so_far = found.get(pool.name, ClusterPool())
             shared = pool.type in SHARED_POOL_TYPES and pool.name in found
             found[pool.name] = ClusterPool(
-                total_bytes=so_far.total_bytes + (0 if shared else pool.total_bytes),
+                total_bytes=so_far.total_bytes
+                + (0 if shared else pool.share_bytes(max(pool.used_bytes, pool.claimed_bytes))),
                 tracked_bytes=so_far.tracked_bytes + pool.used_bytes,
                 other_bytes=so_far.other_bytes + max(0, pool.claimed_bytes - pool.used_bytes),
                 path=so_far.path or pool.path,

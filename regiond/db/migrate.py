@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import resources
-from importlib.metadata import version
 from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ import structlog
 from attrs import frozen
 
 from common.errors import BadSettings, DatabaseUnavailable
+from common.release import running_release
 from regiond.db.errors import LOST, translating_errors
 from regiond.db.pool import connect
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-RELEASE = version("innkeeper")
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _OUTSIDE = "-- no transaction"
 _REPLACES = re.compile(r"-- replaces sha256:([0-9a-f]{64})")
@@ -118,10 +117,12 @@ async def migrate(
     dsn: str,
     migrations: Sequence[Migration] | None = None,
     *,
-    release: str = RELEASE,
+    release: str | None = None,
     lock_deadline_s: float = LOCK_DEADLINE_S,
 ) -> tuple[str, ...]:
     """Applies the missing files and returns their names. Idempotent; safe from many processes at once.
+
+    It records `release`, the running one by default, as the one that applied them.
 
     Consecutive files share one transaction: after a kill at any time nothing was applied, and the next call starts
     again. If nothing is missing, it writes nothing and waits for nothing, so a read-only database suffices.
@@ -137,7 +138,7 @@ async def migrate(
             if not await _missing(connection, known):
                 return ()
             await _lock(connection, lock_deadline_s)
-            return await _apply_missing(connection, known, release)
+            return await _apply_missing(connection, known, release or running_release())
     finally:
         await connection.close(timeout=10.0)  # also releases the lock
 
@@ -182,10 +183,11 @@ def _newer(rows: Sequence[Row]) -> BadSettings:
     newer = next((row["release"] for row in reversed(rows) if row["release"]), None)
     return BadSettings(
         f"The database is newer than this release: Innkeeper {newer or 'of a later release'} applied {names}, which "
-        f"Innkeeper {RELEASE} does not know. Nothing was written. Install {newer or 'that release'} on this computer "
-        "and start regiond again. Going back requires a backup of the database from before the upgrade.",
+        f"Innkeeper {running_release()} does not know. Nothing was written. Install {newer or 'that release'} or a "
+        "newer release on this computer and start regiond again. Going back requires a backup of the database from "
+        "before the upgrade.",
         database_release=newer,
-        release=RELEASE,
+        release=running_release(),
     )
 
 

@@ -40,6 +40,7 @@ class Events:
         *,
         level: Level = Level.INFO,
         caller: Caller | None = None,
+        account_id: int | None = None,
         username: str | None = None,
         host_id: int | None = None,
         system_id: str | None = None,
@@ -49,7 +50,7 @@ class Events:
     ) -> int:
         """Records an event in the caller's transaction and returns its id. Must not contain secrets.
 
-        `username` names the account of an operation, which acts for a caller that may have gone.
+        `account_id` and `username` are those of an operation, which acts for a caller that may have gone.
         """
         return await store.insert(
             db,
@@ -61,6 +62,7 @@ class Events:
             operation_id=operation_id,
             rack_id=rack_id,
             username=caller.username if caller else username,
+            account_id=caller.account_id if caller else account_id,
             details=details or {},
         )
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from regiond.db.pool import Db, Row
 
 _INSERT = """
-    insert into event (kind, level, message, host_id, system_id, operation_id, rack_id, username, details)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    insert into event (kind, level, message, host_id, system_id, operation_id, rack_id, username, account_id, details)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     returning id
 """
 
@@ -32,13 +32,13 @@ _SELECT = """
        and ($5::uuid is null or e.rack_id = $5)
        and ($6::bigint is null or e.id < $6)
        and ($7::bigint is null or e.id > $7)
-       and ($8::integer[] is null or e.username = $9
-            or m.pool_id = any($8) or m.owner_id = $10 or (m.owner_id is null and m.composed_by_id = $10)
+       and ($8::integer[] is null or e.account_id = $9
+            or m.pool_id = any($8) or m.owner_id = $9 or (m.owner_id is null and m.composed_by_id = $9)
             or (e.system_id is null and e.operation_id is null and e.username is null and h.pool_id = any($8)))
 """
-_NEWEST_FIRST = f"{_SELECT} order by e.id desc limit $11"
-_OLDEST_FIRST = f"{_SELECT} order by e.id limit $11"
-_BETWEEN = f"{_SELECT} and e.id > $12 and e.id <= $13 order by e.id limit $11"
+_NEWEST_FIRST = f"{_SELECT} order by e.id desc limit $10"
+_OLDEST_FIRST = f"{_SELECT} order by e.id limit $10"
+_BETWEEN = f"{_SELECT} and e.id > $11 and e.id <= $12 order by e.id limit $10"
 _EXTENT = """
     select (select min(id) from event) as oldest, event_horizon() as horizon,
            (select last_value - (not is_called)::integer from event_id_seq) as newest
@@ -60,11 +60,13 @@ async def insert(
     operation_id: int | None,
     rack_id: UUID | None,
     username: str | None,
+    account_id: int | None,
     details: Mapping[str, Any],
 ) -> int:
     event_id: int = await db.fetchval(
-        _INSERT, kind, level.value, message, host_id, system_id, operation_id, rack_id, username, dict(details)
-    )
+        _INSERT, kind, level.value, message, host_id, system_id, operation_id, rack_id, username, account_id,
+        dict(details),
+    )  # fmt: skip
     return event_id
 
 
@@ -102,7 +104,6 @@ def _parameters(filter_: EventFilter, caller: Caller | None) -> tuple[Any, ...]:
         filter_.before_id,
         filter_.after_id,
         visible_pool_ids(caller),
-        None if caller is None else caller.username,
         None if caller is None else caller.account_id,
         filter_.limit,
     )

@@ -37,15 +37,16 @@ class ResourcePool:
 
 @frozen(kw_only=True)
 class GroupUsers:
-    """How many machines, hosts and clusters are in a zone or resource pool, and how many racks serve the zone."""
+    """How many machines, hosts, clusters and devices are in a zone or resource pool, and racks that serve the zone."""
 
     machines: int
     hosts: int
     clusters: int
+    devices: int = 0  # that are on no machine; in a zone only
     racks: int = 0  # that name the zone; a rack that serves all zones is not counted
 
     def __bool__(self) -> bool:
-        return bool(self.machines or self.hosts or self.clusters or self.racks)
+        return bool(self.machines or self.hosts or self.clusters or self.devices or self.racks)
 
     def __str__(self) -> str:
         """Such as `3 machines and 1 VM host`; omits what there is none of."""
@@ -53,6 +54,7 @@ class GroupUsers:
             (self.machines, "machine"),
             (self.hosts, "VM host"),
             (self.clusters, "VM cluster"),
+            (self.devices, "device"),
             (self.racks, "rack"),
         )
         words = [number_of(count, name) for count, name in counts if count]

@@ -29,6 +29,7 @@ _ZONE_USED = """
     select (select count(*) from machine where zone_id = $1) as machines,
            (select count(*) from vm_host where zone_id = $1) as hosts,
            (select count(*) from cluster where zone_id = $1) as clusters,
+           (select count(*) from device where zone_id = $1) as devices,
            (select count(*) from rack where $1 = any(zone_ids) and removed_at is null) as racks
 """
 # Locked in id order, like the heartbeat does: no deadlock.
@@ -51,6 +52,7 @@ _SERVED_TOO = """
 _MOVE_HOSTS = "update vm_host set zone_id = $2 where zone_id = $1"
 _MOVE_MACHINES = "update machine set zone_id = $2 where zone_id = $1"
 _MOVE_CLUSTERS = "update cluster set zone_id = $2 where zone_id = $1"
+_MOVE_DEVICES = "update device set zone_id = $2 where zone_id = $1"
 _DELETE_ZONE = "delete from zone where id = $1"
 
 _POOLS = """
@@ -123,11 +125,11 @@ async def users_of_zone(db: Db, zone_id: int) -> GroupUsers:
 
 
 async def move_members(db: Db, zone_id: int, to_zone_id: int) -> None:
-    """Moves the zone's hosts, machines and clusters to another zone; its racks serve that one instead.
+    """Moves the zone's hosts, machines, devices and clusters to another zone; its racks serve that one instead.
 
     The caller has called `lock_zones`.
     """
-    for statement in (_MOVE_RACKS, _MOVE_TOKENS, _MOVE_HOSTS, _MOVE_MACHINES, _MOVE_CLUSTERS):
+    for statement in (_MOVE_RACKS, _MOVE_TOKENS, _MOVE_HOSTS, _MOVE_MACHINES, _MOVE_DEVICES, _MOVE_CLUSTERS):
         await db.execute(statement, zone_id, to_zone_id)
 
 

@@ -103,7 +103,7 @@ class HostChanges:
             zone_id=prepared.zone_id, pool_id=prepared.pool_id, tags=with_console_tag(new.tags),
             cpu_over_commit_ratio=new.cpu_over_commit_ratio, memory_over_commit_ratio=new.memory_over_commit_ratio,
             reserved_cores=new.reserved_cores, reserved_memory_mib=new.reserved_memory_mib,
-            default_macvlan_mode=new.default_macvlan_mode, system_id=new_host_system_id(),
+            default_macvlan_mode=new.default_macvlan_mode, autostart=new.autostart, system_id=new_host_system_id(),
             public_key=prepared.credentials.public_key, machine_id=None if machine is None else machine.machine_id,
         )  # fmt: skip
         if prepared.expected is not None or new.trust_on_first_use:
@@ -141,7 +141,7 @@ class HostChanges:
                 cpu_over_commit_ratio=change.cpu_over_commit_ratio,
                 memory_over_commit_ratio=change.memory_over_commit_ratio, reserved_cores=change.reserved_cores,
                 reserved_memory_mib=change.reserved_memory_mib, default_storage_pool_id=storage_pool_id,
-                default_macvlan_mode=change.default_macvlan_mode,
+                default_macvlan_mode=change.default_macvlan_mode, autostart=change.autostart,
             )  # fmt: skip
             if contact is not None or (expected is not None and expected != before.pinned_fingerprint):
                 await identity_store.unpin(db, before.id)

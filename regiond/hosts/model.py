@@ -12,9 +12,10 @@ from common.capacity import NOTHING, Capacity, ResourceCapacity
 from common.discovery import Problem
 from common.errors import InvalidRequest
 from common.hardware import Gpu, NetworkDevice
-from common.values import DriverType, HostNetwork, NumaNode, Profile
+from common.values import POOL_AVAILABLE, Autostart, DriverType, HostNetwork, NumaNode, Profile
 from regiond.credentials.model import KeyPair, SshKeyPair
 from regiond.groups.model import ResourcePool, Zone
+from regiond.hosts.discovery.machine_storage import is_rounded
 from regiond.hosts.discovery.snapshot import GuestRecord
 from regiond.hosts.maintenance import Maintenance
 from regiond.hosts.numa_model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
@@ -50,6 +51,7 @@ __all__ = [
     "StoragePoolView",
     "Usage",
     "check_change",
+    "is_rounded",
     "with_console_tag",
 ]
 
@@ -94,7 +96,17 @@ class StoragePoolView:
     used_elsewhere_bytes: int
     is_default: bool
     missing_since: datetime | None = None
+    status: str = POOL_AVAILABLE
     capacity: ResourceCapacity = NOTHING
+
+    @property
+    def is_available(self) -> bool:
+        return self.status == POOL_AVAILABLE
+
+    def share_bytes(self, used_bytes: int) -> int:
+        """What the pool adds to the total of a host or cluster that uses this much of it: nothing else while it is not
+        available, so that none of it counts as free."""
+        return self.total_bytes if self.is_available else used_bytes
 
 
 @frozen(kw_only=True)
@@ -128,6 +140,7 @@ class HostView:
     memory_over_commit_ratio: float
     default_macvlan_mode: str | None
     system_id: str
+    autostart: Autostart | None = None  # of its machines; None: as the installation
     machine_system_id: str | None = None  # of the machine that runs it, if Innkeeper deployed that
     server_id: int | None = None
     cluster_id: int | None = None
@@ -178,6 +191,7 @@ class GuestFilter:
 
 
 EVERY_GUEST = GuestFilter()
+AS_ABOVE = "default"  # in place of an Autostart: as the host, or as the installation
 
 
 @frozen(kw_only=True)
@@ -233,6 +247,7 @@ class NewHost:
     reserved_cores: int = 0
     reserved_memory_mib: int = 0
     default_macvlan_mode: str | None = None
+    autostart: Autostart | None = None
     power_pass: str | None = field(default=None, repr=False)  # LXD: counts as `password` where that is None
     password: str | None = field(default=None, repr=False)  # LXD: a trust token or a trust password
     certificate: str | None = None
@@ -259,6 +274,7 @@ class HostChange:
     project: str | None = None
     default_storage_pool: str | None = None  # the pool's key, or its name
     default_macvlan_mode: str | None = None
+    autostart: str | None = None  # a value of Autostart, or `default`
     power_pass: str | None = field(default=None, repr=False)  # LXD: counts as `password` where that is None
     password: str | None = field(default=None, repr=False)  # LXD: a trust token or a trust password
     certificate: str | None = None

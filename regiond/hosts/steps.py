@@ -171,8 +171,9 @@ class RemoveHost:
             left = f"; {stay} there, no longer managed" if detached else ""
             message = f"{operation.host_name} was removed{left}"
             await Events.record(
-                db, "host_removed", message, host_id=host_id, operation_id=operation.id, username=operation.username
-            )
+                db, "host_removed", message, host_id=host_id, operation_id=operation.id,
+                account_id=operation.account_id, username=operation.username,
+            )  # fmt: skip
             await _record_certificate(db, operation, certificate)
 
         return Outcome(result={**result, **_certificate_result(certificate)}, record=record)
@@ -235,7 +236,8 @@ class RemoveHost:
             message = f"{name} was removed by force{f'; {are} lost: {names}' if lost else ''}"
             await Events.record(
                 db, "host_removed", message, level=Level.WARNING, host_id=host_id,
-                operation_id=operation.id, username=operation.username, details={"reason": reason, **result},
+                operation_id=operation.id, account_id=operation.account_id, username=operation.username,
+                details={"reason": reason, **result},
             )  # fmt: skip
             await _record_certificate(db, operation, certificate)
 
@@ -273,6 +275,7 @@ async def _record_certificate(db: Db, operation: Operation, fate: CertificateFat
     name, level = ("certificate_removed", Level.INFO) if fate.removed else ("certificate_left", Level.WARNING)
     await Events.record(
         db, name, fate.sentence, level=level, host_id=operation.host_id, operation_id=operation.id,
+        account_id=operation.account_id,
         username=operation.username,
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ import asyncpg
 from attrs import frozen
 
 from common.errors import InvalidRequest, NotFound
-from common.values import DriverType
+from common.values import Autostart, DriverType
 from regiond.credentials import service as credential_service
 from regiond.hosts.host_names import is_name_taken, name_taken
 from regiond.ledger import service as ledger
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _INSERT = """
     insert into vm_host (name, driver, address, project, zone_id, pool_id, tags, cpu_over_commit_ratio,
                          memory_over_commit_ratio, reserved_cores, reserved_memory_mib, default_macvlan_mode,
-                         system_id, public_key, machine_id)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+                         system_id, public_key, machine_id, autostart)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
     returning id
 """
 _SCHEDULE = "insert into vm_host_schedule (host_id, next_refresh_at) values ($1, now() + interval '1 minute')"
@@ -41,7 +41,8 @@ _UPDATE = """
            memory_over_commit_ratio = coalesce($8, memory_over_commit_ratio),
            reserved_cores = coalesce($9, reserved_cores), reserved_memory_mib = coalesce($10, reserved_memory_mib),
            default_storage_pool_id = coalesce($11, default_storage_pool_id),
-           default_macvlan_mode = coalesce($12, default_macvlan_mode)
+           default_macvlan_mode = coalesce($12, default_macvlan_mode),
+           autostart = case when $13::text is null then autostart else nullif($13, 'default') end
      where id = $1
 """
 _POOL_OF_HOST = """
@@ -143,6 +144,7 @@ async def insert(
     system_id: str,
     public_key: str | None,
     machine_id: int | None,
+    autostart: Autostart | None,
 ) -> tuple[int, str]:
     """Adds a host with the first of `names` that no other host has. Returns its id and name.
 
@@ -154,7 +156,7 @@ async def insert(
                 host_id: int = await db.fetchval(
                     _INSERT, name, driver.value, address, project, zone_id, pool_id, list(tags), cpu_over_commit_ratio,
                     memory_over_commit_ratio, reserved_cores, reserved_memory_mib, default_macvlan_mode, system_id,
-                    public_key, machine_id,
+                    public_key, machine_id, None if autostart is None else autostart.value,
                 )  # fmt: skip
                 await db.execute(_SCHEDULE, host_id)
                 return host_id, name
@@ -202,6 +204,7 @@ async def update(
     reserved_memory_mib: int | None,
     default_storage_pool_id: int | None,
     default_macvlan_mode: str | None,
+    autostart: str | None,
 ) -> None:
     """None leaves a column unchanged. Raises what `insert` raises."""
     try:
@@ -209,7 +212,7 @@ async def update(
             await db.execute(
                 _UPDATE, host_id, name, address, zone_id, pool_id, None if tags is None else list(tags),
                 cpu_over_commit_ratio, memory_over_commit_ratio, reserved_cores, reserved_memory_mib,
-                default_storage_pool_id, default_macvlan_mode,
+                default_storage_pool_id, default_macvlan_mode, autostart,
             )  # fmt: skip
     except asyncpg.UniqueViolationError as error:
         same_host = await db.fetchrow(_SAME_ADDRESS, host_id, address)

@@ -14,7 +14,7 @@ from common.discovery import Problem
 from common.errors import NotFound
 from common.hardware import Gpu, NetworkDevice
 from common.serialization import from_dict
-from common.values import DriverType, HostNetwork, NumaNode, Profile
+from common.values import Autostart, DriverType, HostNetwork, NumaNode, Profile
 from regiond.caller import Caller, visible_pool_ids
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, ExpiringCertificate, HostState, HostView, Maintenance, StoragePoolView
@@ -225,6 +225,7 @@ def _host(
         **_amounts(row, storage_pools, used),
         capacity=capacity,
         driver=DriverType(row["driver"]),
+        autostart=None if row["autostart"] is None else Autostart(row["autostart"]),
         state=HostState(row["state"]),
         maintenance=Maintenance.of_columns(row["maintenance_since"], row["maintenance_by"], row["maintenance_reason"]),
         zone=Zone(id=row["zone_id"], name=row["zone_name"], description=row["zone_description"]),
@@ -256,7 +257,7 @@ def _amounts(row: asyncpg.Record, pools: Iterable[StoragePoolView], used: Iterab
     by_resource: Mapping[str, Any] = {claim["resource"]: claim["amount"] for claim in used}
     total = None
     if row["server_id"] is not None:
-        storage_bytes = sum(pool.total_bytes for pool in pools)
+        storage_bytes = sum(pool.share_bytes(pool.used_bytes) for pool in pools)
         total = Amounts(cores=row["cores"], memory_mib=row["memory_mib"], storage_bytes=storage_bytes)
     return {
         "total": total,
@@ -286,5 +287,6 @@ def _storage_pool(row: asyncpg.Record, used_bytes: int, capacity: ResourceCapaci
         used_elsewhere_bytes=row["used_elsewhere_bytes"],
         is_default=bool(row["is_default"]),
         missing_since=row["missing_since"],
+        status=row["status"],
         capacity=capacity,
     )

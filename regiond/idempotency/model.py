@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 from attrs import define, evolve, field, frozen
 
@@ -76,6 +77,7 @@ class KeptAnswer:
     content_type: str
     headers: Mapping[str, str] = field(factory=dict)
     body: bytes | None = field(default=b"", repr=False)
+    operation_id: int | None = None  # that the request began
 
     def bounded(self) -> KeptAnswer:
         """Without a body that is too long."""
@@ -83,7 +85,9 @@ class KeptAnswer:
 
     def packed(self) -> bytes:
         """As one text, compressed: the head as a line of JSON, then the body."""
-        head = {"status": self.status, "type": self.content_type, "headers": dict(self.headers)}
+        head: dict[str, Any] = {"status": self.status, "type": self.content_type, "headers": dict(self.headers)}
+        if self.operation_id is not None:
+            head["operation"] = self.operation_id
         if self.body is None:
             head["omitted"] = True
         return zlib.compress(json.dumps(head).encode() + b"\n" + (self.body or b""))
@@ -95,5 +99,5 @@ class KeptAnswer:
         head = json.loads(line)
         return cls(
             status=head["status"], content_type=head["type"], headers=head["headers"],
-            body=None if head.get("omitted") else body,
+            body=None if head.get("omitted") else body, operation_id=head.get("operation"),
         )  # fmt: skip

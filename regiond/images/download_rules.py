@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address, ip_address
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from attrs import frozen
@@ -11,6 +12,36 @@ from common.ip_networks import NO_NETWORKS, IpNetworks
 from regiond.images.model import MAX_URL
 
 SCHEMES = ("https", "http")
+# Networks in which a cloud or this computer serves whoever reaches it, besides those that the library knows as loopback
+# and link-local; and IPv6 addresses that hide an IPv4 address at a place that differs from network to network.
+_NEVER = tuple(
+    map(
+        ip_network,
+        (
+            "0.0.0.0/8",  # Linux connects to itself
+            "100.100.100.200/32",  # metadata of Alibaba Cloud
+            "168.63.129.16/32",  # services of Azure's hosts
+            "192.0.0.0/24",  # protocol assignments; metadata of Oracle Cloud
+            "255.255.255.255/32",
+            "::/96",  # IPv4-compatible, deprecated
+            "64:ff9b:1::/48",  # local translation to IPv4
+            "2001::/32",  # Teredo
+            "2002::/16",  # 6to4
+            "fd00:ec2::/32",  # metadata of AWS
+            "fd20:ce::/64",  # metadata of Google Cloud
+        ),
+    )
+)
+_TRANSLATED = IPv6Network("64:ff9b::/96")  # to the IPv4 address in its last 32 bits
+_SHARED = IPv4Network("100.64.0.0/10")  # of carriers, and of overlay networks
+
+
+class Reach(Enum):
+    """From where an address can be reached."""
+
+    NOWHERE = "none to download from"
+    PRIVATE = "within a private network"
+    PUBLIC = "from the internet"
 
 
 @frozen(kw_only=True)
@@ -19,21 +50,44 @@ class DownloadRules:
 
     allowed: IpNetworks = NO_NETWORKS
 
-    def forbids(self, address: str) -> bool:
-        """Whether a computer with this IP address is none to download from.
+    def permits(self, address: str, *, redirected_from: Reach | None) -> bool:
+        """Whether the region may connect to this IP address.
 
-        An administrator may name any server, also one in a private network. But the services of this computer, and
-        those of a cloud's link-local addresses, trust whoever reaches them.
+        An administrator may name any server, also one in a private network; a server of the internet may not: it would
+        choose what the region asks in a network that trusts it. The services of this computer, and the metadata of a
+        cloud, trust whoever reaches them. `redirected_from` is the reach of the server that names the address in a
+        redirect, None if an administrator named it.
         """
         if address in self.allowed:
-            return False
-        parsed = ip_address(address)
-        if isinstance(parsed, IPv6Address):
-            parsed = parsed.ipv4_mapped or parsed
-        return (
-            parsed.is_loopback or parsed.is_link_local or parsed.is_multicast or parsed.is_unspecified
-            or (parsed.is_reserved and not parsed.is_private)
-        )  # fmt: skip
+            return True
+        reach = self.reach(address)
+        return reach is Reach.PUBLIC or (reach is Reach.PRIVATE and redirected_from is not Reach.PUBLIC)
+
+    def reach(self, address: str) -> Reach:
+        return reach_of(address)
+
+
+def reach_of(address: str) -> Reach:
+    """Returns from where the address is reached; of an IPv6 address that stands for an IPv4 address, of that one."""
+    parsed = _meant(ip_address(address))
+    if (
+        parsed.is_loopback or parsed.is_link_local or parsed.is_multicast or parsed.is_unspecified
+        or (parsed.is_reserved and not parsed.is_private)
+        or any(parsed in network for network in _NEVER)
+    ):  # fmt: skip
+        return Reach.NOWHERE
+    is_private = (
+        parsed.is_private or parsed in _SHARED or (isinstance(parsed, IPv6Address) and parsed.is_site_local)
+    )  # fmt: skip
+    return Reach.PRIVATE if is_private else Reach.PUBLIC
+
+
+def _meant(parsed: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    if isinstance(parsed, IPv4Address):
+        return parsed
+    if parsed in _TRANSLATED:
+        return IPv4Address(int(parsed) & 0xFFFFFFFF)
+    return parsed.ipv4_mapped or parsed
 
 
 def url_problem(url: str, *, schemes: tuple[str, ...] = SCHEMES) -> str | None:

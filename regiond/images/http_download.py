@@ -7,13 +7,14 @@ import re
 import select
 import socket
 import ssl
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from attrs import define, field
 
-from regiond.images.download_rules import SCHEMES, DownloadRules, url_problem
+from regiond.images.download_rules import SCHEMES, DownloadRules, Reach, url_problem
 
 TIMEOUT_S = 30.0  # to connect, and between two pieces of data
 MAX_REDIRECTS = 5
@@ -58,19 +59,22 @@ class HttpSource:
 
     rules: DownloadRules
     timeout_s: float = TIMEOUT_S
+    resolve: Callable[..., Sequence[Any]] = socket.getaddrinfo
     _socket: socket.socket | None = field(default=None, init=False)
     _is_aborted: bool = field(default=False, init=False)
 
     def open(self, url: str, *, offset: int = 0, schemes: tuple[str, ...] = SCHEMES) -> HttpFile:
         """Follows redirects. A server that cannot continue a file gives it from 0. Raises SourceFailed."""
+        redirected_from: Reach | None = None
         for _ in range(MAX_REDIRECTS + 1):
             problem = url_problem(url, schemes=schemes)
             if problem is not None:
                 raise SourceFailed(f"The server refers to an address that is not used. {problem}", is_lasting=True)
-            connection, response = self._request(url, offset)
+            connection, response = self._request(url, offset, redirected_from)
             if response.status not in _REDIRECTS:
                 return _file(connection, response, offset)
             target = response.getheader("Location")
+            redirected_from = connection.reach
             connection.close()
             if not target:
                 raise SourceFailed("The server redirects to no address.", is_lasting=True)
@@ -93,10 +97,12 @@ class HttpSource:
         poll.register(used, select.POLLIN)
         return bool(poll.poll(timeout_s * 1000))
 
-    def _request(self, url: str, offset: int) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    def _request(
+        self, url: str, offset: int, redirected_from: Reach | None
+    ) -> tuple[_Connection, http.client.HTTPResponse]:
         parts = urlsplit(url)
         host = parts.hostname or ""
-        connection = _Connection(host, parts.port or (443 if parts.scheme == "https" else 80), self)
+        connection = _Connection(host, parts.port or (443 if parts.scheme == "https" else 80), self, redirected_from)
         if parts.scheme == "https":
             connection.is_tls, connection.default_port = True, 443
         headers = {"User-Agent": "Innkeeper", "Accept-Encoding": "identity"}
@@ -117,16 +123,20 @@ class HttpSource:
             connection.close()
             raise
 
-    def connect(self, host: str, port: int) -> socket.socket:
-        """Connects to an address of the host that the rules do not forbid: the one that was checked. Raises OSError."""
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = [(family, address) for family, _, _, _, address in found if not self.rules.forbids(str(address[0]))]
+    def connect(self, host: str, port: int, redirected_from: Reach | None) -> tuple[socket.socket, Reach]:
+        """Connects to an address of the host that the rules permit: the one that was checked. Raises OSError.
+
+        A name that has another address at the next lookup changes nothing: there is one lookup for each connection.
+        """
+        found = self.resolve(host, port, type=socket.SOCK_STREAM)
+        addresses = [
+            (family, address)
+            for family, _, _, _, address in found
+            if self.rules.permits(str(address[0]), redirected_from=redirected_from)
+        ]
         if not addresses:
-            raise SourceFailed(
-                f"{host} is this computer or of its local link ({found[0][4][0]}), from which the region downloads "
-                "nothing (setting image_download_networks).",
-                is_lasting=True,
-            )
+            address = str(found[0][4][0])
+            raise SourceFailed(_refusal(host, address, self.rules.reach(address)), is_lasting=True)
         for number, (family, address) in enumerate(addresses, start=1):
             made = socket.socket(family, socket.SOCK_STREAM)
             try:
@@ -137,7 +147,7 @@ class HttpSource:
                 if number == len(addresses):
                     raise
             else:
-                return made
+                return made, self.rules.reach(str(address[0]))
         raise AssertionError("the last address returns or raises")
 
     def guard(self, used: socket.socket) -> None:
@@ -151,17 +161,32 @@ class _Connection(http.client.HTTPConnection):
     """Connects to checked addresses only. `is_tls`: verifies the certificate by this computer's authorities."""
 
     is_tls = False
+    reach: Reach | None = None  # of the address to which it connected
 
-    def __init__(self, host: str, port: int, source: HttpSource) -> None:
+    def __init__(self, host: str, port: int, source: HttpSource, redirected_from: Reach | None) -> None:
         super().__init__(host, port)
         self._source = source
+        self._redirected_from = redirected_from
 
     def connect(self) -> None:
-        self.sock: Any = self._source.connect(self.host, self.port)
+        self.sock: Any
+        self.sock, self.reach = self._source.connect(self.host, self.port, self._redirected_from)
         self._source.guard(self.sock)
         if self.is_tls:
             self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)
             self._source.guard(self.sock)
+
+
+def _refusal(host: str, address: str, reach: Reach) -> str:
+    if reach is Reach.NOWHERE:
+        return (
+            f"{host} is this computer, of its local link or a cloud's service ({address}), from which the region "
+            "downloads nothing (setting image_download_networks)."
+        )
+    return (
+        f"A server of the internet redirects to {host} ({address}), which is in a private network. Name that address "
+        "itself, or permit its network (setting image_download_networks)."
+    )
 
 
 def _file(connection: http.client.HTTPConnection, response: http.client.HTTPResponse, offset: int) -> HttpFile:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from attrs import frozen
 
@@ -17,7 +17,7 @@ from regiond.images.model import ARCHITECTURES, Image, StreamImage, SubmittedIma
 from regiond.images.simplestreams import BadStream, StreamDisk
 from regiond.images.source_calls import run_abortable
 from regiond.images.uploads import Uploads
-from regiond.validation_messages import no_choice
+from regiond.validation_messages import no_choice, shown
 
 MAX_METADATA_BYTES = 32 * 2**20
 METADATA_S = 30.0  # for each file of it
@@ -44,6 +44,7 @@ class Imports:
         server = _base(wanted.server)
         try:
             disk = await self._find(server, wanted, architecture)
+            url = _on(server, disk.path)
         except (SourceFailed, BadStream) as error:
             raise InvalidRequest.of({"server": [str(error)]}) from error
         submitted = SubmittedImage(
@@ -52,7 +53,7 @@ class Imports:
             title=wanted.title or f"{disk.title} ({disk.version})".strip(),
             sha256=disk.sha256,
             size_bytes=disk.size_bytes,
-            url=urljoin(server, disk.path),
+            url=url,
         )
         return await self.uploads.declare(caller, submitted)
 
@@ -65,7 +66,7 @@ class Imports:
 
     async def _read(self, server: str, path: str) -> bytes:
         source = HttpSource(self.rules)
-        url = urljoin(server, path)
+        url = _on(server, path)
         return await run_abortable(self.threads, source, partial(_whole, source, url), deadline_s=METADATA_S)
 
 
@@ -75,6 +76,17 @@ def _base(server: str) -> str:
     if problem is not None:
         raise InvalidRequest.of({"server": [problem]})
     return server.partition(simplestreams.INDEX_PATH)[0].rstrip("/") + "/"
+
+
+def _on(server: str, path: str) -> str:
+    """The address of a path that the server's lists name. Raises BadStream if it is on another server.
+
+    An administrator has named this one; the lists do not choose where else the region connects to.
+    """
+    url = urljoin(server, path)
+    if urlsplit(url)[:2] != urlsplit(server)[:2]:
+        raise BadStream(f"The server's lists name a file on another server: {shown(url)}.")
+    return url
 
 
 def _whole(source: HttpSource, url: str) -> bytes:

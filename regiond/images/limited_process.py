@@ -1,17 +1,21 @@
-"""Runs a program that reads untrusted content: limited in memory, time, files and network."""
+"""Runs a program that reads untrusted content, with limits and without files and network of its own."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 from attrs import frozen
 
+from regiond.images import confined_program
 from regiond.images.model import BadImage
 
 _MAX_OUTPUT_BYTES = 2**20
@@ -21,7 +25,9 @@ _ENVIRONMENT: Mapping[str, str] = {
     # Otherwise each thread may reserve 128 MiB of addresses, and one of 150 runs of qemu-img meets the limit.
     "MALLOC_ARENA_MAX": "1",
 }
-_NO_NETWORK = ("unshare", "--user", "--net", "--")
+# In its own files: what Python needs to start is all that it may read there.
+_CONFINED = (sys.executable, "-I", "-S", confined_program.__file__)
+_PYTHON = tuple(dict.fromkeys((sys.prefix, sys.base_prefix)))
 
 
 @frozen(kw_only=True)
@@ -63,17 +69,47 @@ def is_installed(program: str) -> bool:
     return shutil.which(program, path=_ENVIRONMENT["PATH"]) is not None
 
 
+@frozen(kw_only=True)
+class OpenFiles:
+    """What a program may open by name besides what programs consist of; nothing by default."""
+
+    read: tuple[Path, ...] = ()
+    write: tuple[Path, ...] = ()
+
+    def options(self, program: str) -> tuple[str, ...]:
+        """Of `confined_program`. `program` and, if it is Python, what that consists of may be read and run."""
+        run: tuple[str, ...] = (shutil.which(program, path=_ENVIRONMENT["PATH"]) or program,)
+        if program == sys.executable:
+            run += _PYTHON
+        found = (("--read", self.read), ("--write", self.write), ("--run", run))
+        return tuple(word for option, paths in found for path in paths for word in (option, str(path)))
+
+
 async def run_limited(
-    command: Sequence[str], limits: ProcessLimits, *, reads: int | None = None, writes: int | None = None
+    command: Sequence[str],
+    limits: ProcessLimits,
+    files: OpenFiles,
+    *,
+    reads: int | None = None,
+    writes: int | None = None,
 ) -> Ended:
-    """Runs the command, without network where this computer allows it.
+    """Runs the command with no right to anything but `files`, as far as the kernel can do that.
 
     `reads` and `writes` are descriptors of its standard input and output; otherwise the first is empty and the second
     is returned. Raises BadImage if it takes too long or writes too much. Cancelled, it kills the process and all that
     this has started.
     """
-    isolation = _NO_NETWORK if await _can_isolate() else ()
-    return await _finished((*limits.command, *isolation, *command), limits.deadline_s, reads=reads, writes=writes)
+    confined = (*limits.command, *_CONFINED, *files.options(command[0]), "--", *command)
+    return await _finished(confined, limits.deadline_s, reads=reads, writes=writes)
+
+
+async def unconfined_rights() -> tuple[str, ...]:
+    """Returns what programs keep here although they should not: the kernel, or a filter around this process, is why."""
+    try:
+        ended = await _finished((*_CONFINED, "--report"), 10.0)
+        return tuple(str(one) for one in json.loads(ended.out))
+    except (BadImage, OSError, ValueError) as error:
+        return (f"all, because the program that confines does not run ({error})",)
 
 
 async def _finished(
@@ -117,14 +153,3 @@ def _kill(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-
-
-async def _can_isolate() -> bool:
-    """Whether this process may make a network namespace; a hardened service or a container may not.
-
-    Without one, the header was still refused if it names any other file or address.
-    """
-    try:
-        return (await _finished((*_NO_NETWORK, "true"), 10.0)).status == 0
-    except (BadImage, OSError):
-        return False

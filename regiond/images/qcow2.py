@@ -15,7 +15,9 @@ from regiond.images.model import BadImage
 from regiond.validation_messages import shown
 
 MAGIC = b"QFI\xfb"
-HEAD_BYTES = 64 * 1024  # what `parse_header` is given; headers with their extensions take some 500 bytes
+HEAD_BYTES = (
+    2 * 2**20
+)  # what `parse_header` is given: the first cluster, whose size is at most this, has the whole header
 MAX_VIRTUAL_BYTES = 16 * 2**40
 
 _COMMON = struct.Struct(">4sIQIIQIIQQIIQ")  # 72 bytes, all of version 2
@@ -31,6 +33,8 @@ _UNDERSTOOD = _COMPRESSION_TYPE | _EXTENDED_L2
 _EXTERNAL_DATA_NAME = 0x44415441
 _ENCRYPTION_HEADER = 0x0537BE77
 _END = 0
+_ZSTD = 1  # the only type of compression that the header states; zlib is what is not stated
+_COMPRESSION_TYPE_AT = 104
 
 
 @frozen(kw_only=True)
@@ -76,7 +80,7 @@ def parse_header(head: bytes, file_bytes: int) -> Qcow2Header:
     """`head` are the first HEAD_BYTES of a file of `file_bytes`, or all of it. Raises BadImage with what was found."""
     fields = _read(head)
     _check_references(fields, head)
-    _check_features(fields)
+    _check_features(fields, head)
     _check_sizes(fields, file_bytes)
     for kind in _extensions(fields, head):
         if kind == _EXTERNAL_DATA_NAME:
@@ -126,7 +130,7 @@ def _check_references(fields: _Fields, head: bytes) -> None:
         raise BadImage("The qcow2 image has its data in an external file; they must be in the image itself.")
 
 
-def _check_features(fields: _Fields) -> None:
+def _check_features(fields: _Fields, head: bytes) -> None:
     if fields.incompatible & _CORRUPT:
         raise BadImage("The qcow2 image is marked as corrupt.")
     if fields.incompatible & _DIRTY:
@@ -139,6 +143,10 @@ def _check_features(fields: _Fields) -> None:
     least = _COMMON.size + (_FEATURES.size if fields.version == 3 else 0)
     if not least <= fields.header_bytes <= fields.cluster_bytes or fields.header_bytes % 8:
         raise BadImage(f"The qcow2 image has a header of {fields.header_bytes} bytes, which is not possible.")
+    if fields.incompatible & _COMPRESSION_TYPE:
+        stated = head[_COMPRESSION_TYPE_AT : min(fields.header_bytes, _COMPRESSION_TYPE_AT + 1)]
+        if stated != bytes([_ZSTD]):
+            raise BadImage("The qcow2 image has an unknown type of compression.")
 
 
 def _check_sizes(fields: _Fields, file_bytes: int) -> None:
@@ -168,14 +176,19 @@ def _check_sizes(fields: _Fields, file_bytes: int) -> None:
 
 
 def _extensions(fields: _Fields, head: bytes) -> Iterator[int]:
-    """The types of the header's extensions. Each takes at least 8 bytes, so that there are at most HEAD_BYTES / 8."""
-    end = min(fields.cluster_bytes, HEAD_BYTES, len(head))
+    """The types of the header's extensions, all that QEMU reads: to the one that ends them or the end of the cluster.
+
+    Each takes at least 8 bytes, so that there are at most HEAD_BYTES / 8. Raises BadImage if one is not in `head`.
+    """
+    end = fields.cluster_bytes
     position = fields.header_bytes
-    while position + _EXTENSION.size <= end:
+    while position < end:
+        if position + _EXTENSION.size > min(end, len(head)):
+            break
         kind, length = _EXTENSION.unpack_from(head, position)
         if kind == _END:
             return
         yield kind
         position += _EXTENSION.size + -(-length // 8) * 8
-    if position > end:
+    if position != end:
         raise BadImage("The extensions of the qcow2 image's header do not fit into it.")

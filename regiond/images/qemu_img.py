@@ -1,4 +1,4 @@
-"""Runs qemu-img on an untrusted image: in a process of its own, limited in memory, time, files and network."""
+"""Runs qemu-img on an untrusted image: in a process that can open this image and nothing else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attrs import evolve, field, frozen
 
 from common.deployment_spec import ImageFormat
 from common.errors import Unsupported
-from regiond.images.limited_process import Ended, ProcessLimits, is_installed, run_limited
+from regiond.images.limited_process import Ended, OpenFiles, ProcessLimits, is_installed, run_limited
 from regiond.images.model import BadImage
 
 MISSING = "qemu-img is missing on the region's computer, where it checks images: install the package qemu-utils."
@@ -68,14 +68,16 @@ class QemuImg:
                 self.program, "dd", "-O", "raw", f"if={_source(path, image_format)}", f"of={head.name}",
                 f"bs={_SECTOR_BYTES}", f"count={size_bytes // _SECTOR_BYTES}",
             )  # fmt: skip
-            ended = await run_limited(arguments, evolve(self.limits, file_bytes=size_bytes))
+            files = OpenFiles(read=(path,), write=(Path(head.name),))
+            ended = await run_limited(arguments, evolve(self.limits, file_bytes=size_bytes), files)
             if ended.status != 0:
                 raise BadImage(f"qemu-img cannot read the disk: {_reason(ended, path)}")
             return head.read(size_bytes)
 
     async def _run(self, action: str, path: Path, image_format: ImageFormat) -> tuple[int, Any, str]:
         """Returns the exit status, the JSON of standard output (None if it is none) and the last line of errors."""
-        ended = await run_limited((self.program, action, "--output=json", _source(path, image_format)), self.limits)
+        command = (self.program, action, "--output=json", _source(path, image_format))
+        ended = await run_limited(command, self.limits, OpenFiles(read=(path,)))
         return ended.status, _json(ended.out), _reason(ended, path)
 
 

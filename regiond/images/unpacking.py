@@ -16,13 +16,14 @@ from attrs import evolve, field, frozen
 from common.errors import Unsupported
 from regiond.images import unpack_process
 from regiond.images.file_threads import FileThreads
-from regiond.images.limited_process import ProcessLimits, is_installed, run_limited
+from regiond.images.limited_process import OpenFiles, ProcessLimits, is_installed, run_limited
 from regiond.images.model import BadImage
 from regiond.images.packing import Packing, is_packed, packing_named
 from regiond.images.space import SpaceLimit
 
 _METADATA_BYTES = 4 * 2**20  # of any file beside metadata.yaml, such as its templates
 _COMMAND = (sys.executable, "-I", "-S", unpack_process.__file__)
+_FILES = OpenFiles(read=(Path(unpack_process.__file__),))
 _PROBLEMS: Mapping[str, str] = {
     "damaged": "The file is damaged or cut off",
     "disk_full": "The region's disk for images became full while the image was unpacked. Upload it again once there is "
@@ -59,7 +60,7 @@ class Unpacking:
         self._require()
         with _in_memory(data) as (reads, writes):
             ended = await run_limited(
-                _COMMAND, evolve(self.limits, cpu_s=10, deadline_s=30.0, file_bytes=_METADATA_BYTES),
+                _COMMAND, evolve(self.limits, cpu_s=10, deadline_s=30.0, file_bytes=_METADATA_BYTES), _FILES,
                 reads=reads, writes=writes,
             )  # fmt: skip
         metadata: str = _result(ended.last_line).get("metadata", "")
@@ -78,6 +79,7 @@ class Unpacking:
             ended = await run_limited(
                 _COMMAND,
                 evolve(self.limits, file_bytes=limit.size_bytes),
+                _FILES,
                 reads=reads,
                 writes=writes,
             )

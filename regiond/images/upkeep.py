@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import structlog
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from common.errors import Busy
 from common.periodic import NextRoundIn
@@ -14,6 +14,7 @@ from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.images import store, upload_store
+from regiond.images.confinement import ConfinementReport
 from regiond.images.content import ContentFolder, Stopped, UploadFile, sha256_of
 from regiond.images.file_threads import FileThreads
 from regiond.images.inspection import Inspected, Inspection
@@ -36,11 +37,14 @@ class ImageChecks:
     threads: FileThreads
     inspection: Inspection
     space: StoreSpace
+    confinement: ConfinementReport = field(factory=ConfinementReport)
 
     async def run(self) -> NextRoundIn | None:
         """One round, and soon another one if a file was in use. Idempotent: an interrupted check starts again."""
         async with self.database.connection() as db:
             waiting = await upload_store.in_states(db, self.folder.store_id, [ImageState.CHECKING])
+        if waiting:
+            await self.confinement.once()
         skipped = False
         for image in waiting:
             try:

@@ -36,7 +36,8 @@ _LOCK_AVAILABLE = """
 _CLAIM = """
     with disks as (
         select p.server_id, p.id, d.amount,
-               p.missing_since is null and p.claimed_bytes + p.used_elsewhere_bytes + d.amount <= p.total_bytes as fits
+               p.missing_since is null and p.status = 'available'
+                   and p.claimed_bytes + p.used_elsewhere_bytes + d.amount <= p.total_bytes as fits
           from unnest($4::integer[], $5::bigint[]) d (id, amount) join storage_pool p on p.id = d.id
     ), demanded as (
         select h.server_id, array_agg(h.id) as host_ids, sum(a.cores) as cores, sum(a.memory_mib) as memory_mib,

@@ -50,7 +50,8 @@ _CAPACITIES = """
                                            jsonb_array_elements_text(node -> 'core_ids') core) as core_ids,
            coalesce(held.amounts, '[]') as claimed,
            (select coalesce(jsonb_agg(jsonb_build_array(p.id, p.name, p.type, p.total_bytes,
-                                                        p.claimed_bytes + p.used_elsewhere_bytes)), '[]')
+                                                        p.claimed_bytes + p.used_elsewhere_bytes,
+                                                        p.status = 'available')), '[]')
               from storage_pool p where p.server_id = s.id and p.missing_since is null) as storage_pools,
            (select coalesce(jsonb_agg(jsonb_build_array(r.resource, r.key, r.total, r.claimed)), '[]')
               from discrete_resource r where r.server_id = s.id) as discrete
@@ -111,7 +112,7 @@ def _host(row: Row) -> HostCapacity:
         zone=row["zone"],
         pool=row["pool"],
         cluster=row["cluster"],
-        shared_pools=frozenset(name for _, name, type_, _, _ in pools if type_ in SHARED_POOL_TYPES),
+        shared_pools=frozenset(name for _, name, type_, *_ in pools if type_ in SHARED_POOL_TYPES),
         capacity=None if row["server_id"] is None else _capacity(dict(row)),
     )
 
@@ -119,14 +120,15 @@ def _host(row: Row) -> HostCapacity:
 def _capacity(row: Mapping[str, Any]) -> Capacity:
     claimed: dict[tuple[str, str | None], int] = {(what, key): amount for what, key, amount in row["claimed"]}
     takes_machines = row["state"] != "removing"
-    pools = {
+    pools = {  # of one that is not available, only what is claimed already is claimable
         name: resource_capacity(
             total,
+            reserved=0 if is_available else max(0, total - used),
             claimed=claimed.get(("storage_bytes", str(pool_id)), 0),
             claimed_by_all=used,
             takes_machines=takes_machines,
         )
-        for pool_id, name, _, total, used in sorted(row["storage_pools"])
+        for pool_id, name, _, total, used, is_available in sorted(row["storage_pools"])
     }
     return Capacity(
         cores=resource_capacity(

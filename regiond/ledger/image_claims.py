@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from common.errors import OutOfCapacity
+from common.values import POOL_AVAILABLE
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
 _HELD = "select amount from claim where image_copy_id = $1"
 _GUARDED = """
     update storage_pool set claimed_bytes = claimed_bytes + $2
-     where id = $1 and missing_since is null and claimed_bytes + used_elsewhere_bytes + $2 <= total_bytes
+     where id = $1 and missing_since is null and status = 'available'
+       and claimed_bytes + used_elsewhere_bytes + $2 <= total_bytes
 """
 _LEFT = """
-    select name, greatest(0, total_bytes - claimed_bytes - used_elsewhere_bytes) as left_bytes
+    select name, status, greatest(0, total_bytes - claimed_bytes - used_elsewhere_bytes) as left_bytes
       from storage_pool where id = $1
 """
 _DROP = "delete from claim where image_copy_id = any($1::integer[])"
@@ -42,6 +44,8 @@ async def claim_image(db: Db, server_id: int, claim: ImageClaim) -> None:
     if await db.execute(_GUARDED, pool_id, amount - held) != "UPDATE 1":
         pool = await db.fetchrow(_LEFT, pool_id)
         name, left_bytes = ("", 0) if pool is None else (pool["name"], pool["left_bytes"])
+        if pool is not None and pool["status"] != POOL_AVAILABLE:
+            raise OutOfCapacity(f"The storage pool {name} is {pool['status']}, so the image cannot be copied to it.")
         raise OutOfCapacity(
             f"The storage pool {name} has {left_bytes} bytes left; the copy of the image, which all deployments there "
             f"share, needs {amount}.",

@@ -39,6 +39,7 @@ _MOVE_CLAIMS = """
 """
 _DROP_MACHINE = "delete from claim where machine_id = $1"
 _DROP_COMPUTE = "delete from claim where machine_id = $1 and resource <> 'storage_bytes'"
+_DROP_STORAGE = "delete from claim where machine_id = $1 and storage_pool_id = any($2::integer[])"
 _DROP_GUESTS = "delete from claim where guest_id = any($1::integer[])"
 _WRITE = """
     insert into claim (server_id, machine_id, guest_id, resource, storage_pool_id, key, amount)
@@ -151,6 +152,14 @@ async def resize_machine(db: Db, *, server_id: int, machine_id: int, claims: Gue
     """Replaces all claims but storage by what the guest uses after a change on its host. Locks as `record_actual`."""
     await db.execute(_DROP_COMPUTE, machine_id)
     await _write(db, server_id, [((machine_id, None), row) for row in evolve(claims, storage_bytes={}).rows()])
+
+
+async def record_storage(db: Db, *, server_id: int, machine_id: int, storage_bytes: Mapping[int, int]) -> None:
+    """Replaces the machine's claims on these storage pools (row ids), however full they are; 0: no claim. Locks as
+    `record_actual`."""
+    await db.execute(_DROP_STORAGE, machine_id, list(storage_bytes))
+    rows: list[ClaimRow] = [("storage_bytes", pool_id, None, amount) for pool_id, amount in storage_bytes.items()]
+    await _write(db, server_id, [((machine_id, None), row) for row in rows])
 
 
 async def _write(db: Db, server_id: int, claims: Sequence[tuple[Holder, ClaimRow]]) -> None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from common.discovery import VolumeRef
+from common.errors import RackUnreachable
 from common.rpc.host_commands import (
     HOST_DECOMPOSE,
     HOST_DISOWN,
     HOST_REMOVE_VOLUMES,
     DecomposeCall,
+    Fence,
     MarkerCall,
     RemoveVolumesCall,
 )
 from common.serialization import from_dict
 from common.values import GuestRef, OwnershipMarker
 from regiond.hosts import service as host_service
-from regiond.machines.steps import record_event
-from regiond.operations.model import Operation, OperationKind
+from regiond.machines.steps import racks_text, record_event
+from regiond.operations.model import EARLIER, EARLIER_SINCE, WAIT_FOR_EARLIER, Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 CLEAN_UP_DEADLINE_S = 60.0
+PENDING_S = 1800.0  # a rack that never answers again is waited for so long; a refresh finds what it creates later
 
 
 class CleanUp:
@@ -59,15 +63,38 @@ class CleanUp:
     async def _remove_guest(self, operation: Operation, host_id: int, journal: Journal) -> Outcome:
         guest = from_dict(operation.request["guest"], GuestRef)
         volumes = tuple((pool_id, volume) for pool_id, volume in operation.request.get("volumes", ()))
-        await journal.step("remove_leftover", reaches_host=True, guest=guest.name)
         fence = fence_of(operation, str(guest.marker.machine_id))
+        racks = await self._racks_that_may_create(operation, host_id, fence, journal)
+        await journal.step("remove_leftover", reaches_host=True, guest=guest.name)
         await self._calls.call(
             host_id,
             HOST_DECOMPOSE,
             lambda access: DecomposeCall(access=access, guest=guest, fence=fence, volumes=volumes),
             deadline_s=CLEAN_UP_DEADLINE_S,
         )
+        if racks:
+            earlier = operation.request[EARLIER]
+            raise RackUnreachable(
+                f"{racks_text(racks)} may still create {guest.name}: its call for operation {earlier} is not known to "
+                "have ended. What it creates is removed. The rack is asked again until it answers, for at most "
+                f"{PENDING_S / 60:.0f} minutes.",
+                host=host_id,
+            )
         return Outcome(result={"removed": guest.name})
+
+    async def _racks_that_may_create(
+        self, operation: Operation, host_id: int, fence: Fence, journal: Journal
+    ) -> tuple[str, ...]:
+        """Asked before the removal: then nothing can appear after it if there are none."""
+        if EARLIER_SINCE not in operation.request:
+            return ()
+        await journal.step(WAIT_FOR_EARLIER, earlier=operation.request[EARLIER])
+        return await self._calls.racks_with_older_calls(
+            host_id,
+            fence,
+            since=datetime.fromisoformat(operation.request[EARLIER_SINCE]),
+            until=operation.created_at + timedelta(seconds=PENDING_S),
+        )
 
     async def _remove_marker(self, operation: Operation, host_id: int, journal: Journal) -> Outcome:
         copy = operation.request["copy"]

@@ -8,7 +8,7 @@ from common.errors import Cancelled, RackUnreachable
 from common.rpc.host_commands import HOST_DECOMPOSE, DecomposeCall
 from regiond.events.model import Level
 from regiond.ledger import service as ledger
-from regiond.machines import lifecycle_store, store
+from regiond.machines import lifecycle_store, released_store, store
 from regiond.machines.deployment.disks import empty_guest
 from regiond.machines.model import MachineState
 from regiond.machines.steps import Target, record_event, wait_for_older_commands
@@ -74,6 +74,7 @@ class DeleteMachine:
             raise
 
         async def record(db: Db) -> None:
+            await released_store.record(db, target.machine_id)
             await delete_machine(db, operation, target, "it was deleted")
             message = f"{target.spec.name} was deleted from {operation.host_name}"
             await record_event(db, operation, "machine_deleted", message)

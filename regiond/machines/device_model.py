@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from regiond.caller import Caller
 from regiond.groups.model import ResourcePool, Zone
 from regiond.networks.model import Address, Subnet, Vlan
 
 MAX_DEVICES = 64  # of one machine
+MAX_OWN_DEVICES = 1000  # of one account, on no machine
 MAX_DEVICE_NICS = 8  # of one device; each has one link, so the devices of a machine have at most 512 addresses
 
 
 @frozen(kw_only=True)
 class DeviceNicView:
-    """`mode` is that of the link, as in `NicView`; `mtu` is in bytes, None for that of the VLAN."""
+    """`mode` and `link_id` are those of the link, as in `NicView`; `mtu` is in bytes, None for that of the VLAN."""
 
     id: int
+    link_id: int = Factory(lambda self: self.id, takes_self=True)
     name: str
     mac_address: str
     mode: str = "unconfigured"
@@ -31,18 +34,22 @@ class DeviceNicView:
 
 @frozen(kw_only=True)
 class DeviceView:
-    """`parent` is the system id of the machine (row id `parent_id`) on which it is: zone, pool and owner are its."""
+    """`parent` is the system id of the machine (row id `parent_id`) on which it is: zone, pool and owner are its.
+
+    Without a parent, the owner is who registered it, and it is in no resource pool.
+    """
 
     id: int
     system_id: str
     hostname: str
     description: str
-    parent: str
-    parent_id: int
+    parent: str | None
+    parent_id: int | None
     owner: str | None
     zone: Zone
-    pool: ResourcePool
+    pool: ResourcePool | None
     created_at: datetime
+    owner_data: Mapping[str, str] = field(factory=dict)
     nics: tuple[DeviceNicView, ...] = ()
 
     def belongs_to(self, caller: Caller) -> bool:
@@ -53,7 +60,7 @@ class DeviceView:
 class DeviceFilter:
     """A device must match all given fields; the values of one field are alternatives.
 
-    `parents` are system ids of machines; `zones`, `pools` and `owners` are names, those of the machine.
+    `parents` are system ids of machines; `zones`, `pools` and `owners` are names, those of the machine if it is on one.
     """
 
     system_ids: tuple[str, ...] = ()
@@ -67,10 +74,14 @@ class DeviceFilter:
 
 @frozen(kw_only=True)
 class NewDevice:
-    """`parent` is the system id of a machine; an empty hostname is chosen. Each MAC address becomes a NIC."""
+    """`parent` is the system id of a machine; None: the device is on none, and in `zone` (id or name; empty: default).
 
-    parent: str
+    An empty hostname is chosen. Each MAC address becomes a NIC.
+    """
+
+    parent: str | None
     mac_addresses: tuple[str, ...]
+    zone: str = ""
     hostname: str = ""
     description: str = ""
 

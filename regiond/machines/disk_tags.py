@@ -13,7 +13,7 @@ from regiond.events.service import Events
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.model import MachineView
 from regiond.machines.nics.model import MAX_TAGS, checked_tags
-from regiond.machines.ownership_rules import check_owner
+from regiond.machines.ownership_rules import check_owner, check_unlocked
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -40,6 +40,7 @@ class MachineDisks:
                 caller.require_operator(machine.pool.id, machine.pool.name)
             else:
                 check_owner(caller, machine)
+            check_unlocked(machine)
             disk = next((one for one in machine.disks if one.id == disk_id), None)
             if disk is None:
                 raise NotFound(f"{machine.hostname} has no disk {disk_id} any more.")

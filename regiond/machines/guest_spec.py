@@ -7,7 +7,7 @@ from uuid import UUID
 
 from common.device_names import lxd_device_name, lxd_serial
 from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
-from common.values import DriverType, NicKind, OwnershipMarker
+from common.values import Autostart, DriverType, NicKind, OwnershipMarker
 from common.volume_names import marker_of_volume, volume_name
 from regiond.identifiers import serial
 from regiond.machines.model import MachineView, NicView
@@ -43,6 +43,7 @@ def guest_spec(
         pinned_core_ids=evaluation.pinned_core_ids,
         huge_page_size_kib=evaluation.pages[0].size_kib if evaluation.pages else None,
         numa_node_ids=evaluation.numa_node_ids,
+        autostart=Autostart(host.autostart) if host.autostart else None,
     )
 
 
@@ -70,6 +71,7 @@ def known_spec(machine: MachineView, installation_id: UUID) -> GuestSpec:
             if marker_of_volume(disk.volume) == marker
         ),
         nics=() if machine.adopted else tuple(map(nic_spec, machine.nics)),
+        autostart=machine.autostart_in_effect,
     )
 
 

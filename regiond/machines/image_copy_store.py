@@ -26,7 +26,8 @@ _UNUSED = """
                      order by h.id limit 1) h on true
       left join lateral (select sha256 from image where sha256 = c.sha256 and state <> 'failed' limit 1) i on true
      where ($2::integer is null or c.id = $2)
-       and p.missing_since is null and (h.driver <> 'lxd' or c.storage_pool_id is null)
+       and p.missing_since is null and coalesce(p.status, 'available') = 'available'
+       and (h.driver <> 'lxd' or c.storage_pool_id is null)
        and case c.state when 'partial' then c.changed_at < now() - interval '2 hours'
                         when 'copying' then false
                         else i.sha256 is null or c.used_at < now() - make_interval(days => $1) end

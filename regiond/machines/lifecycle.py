@@ -10,7 +10,7 @@ from regiond.machines.model import MAAS_STATUS, MachineState
 
 
 class MachineEvent(StrEnum):
-    """What changes a machine's state. `…_OWNED` is the event of a machine that has an owner."""
+    """What changes a machine's state. `…_OWNED` is the event of a machine that has an owner, or is as found."""
 
     COMPOSED = "composed"
     COMPOSE_FAILED = "compose_failed"  # after a client has learned of the machine
@@ -44,7 +44,7 @@ _SETTLED = (_S.NEW, _S.READY, *_OWNED, _S.MISSING, _S.BROKEN, _S.FAILED)  # no o
 _TRANSITIONS: Mapping[MachineEvent, tuple[tuple[MachineState, ...], MachineState]] = {
     _E.COMPOSED: ((_S.COMPOSING,), _S.READY),
     _E.COMPOSE_FAILED: ((_S.COMPOSING,), _S.FAILED_COMPOSE),  # which ends with the deletion of its row
-    _E.ADOPTED: ((_S.ADOPTING,), _S.READY),
+    _E.ADOPTED: ((_S.ADOPTING,), _S.DEPLOYED),
     _E.ALLOCATED: ((_S.READY,), _S.ALLOCATED),
     _E.DEPLOY: ((_S.ALLOCATED,), _S.DEPLOYING),
     _E.DEPLOYED: ((_S.DEPLOYING,), _S.DEPLOYED),
@@ -105,15 +105,25 @@ _BACK: Mapping[MachineState | None, tuple[MachineEvent, ...]] = {  # from ready 
     _S.DEPLOYED: (_E.STILL_DEPLOYED,),
     _S.FAILED_DEPLOYMENT: (_E.STILL_FAILED,),
 }
+_LOCKABLE = (_S.DEPLOYING, _S.DEPLOYED)
 PREVENTED_BY_LOCK = frozenset({MachineEvent.DELETE, MachineEvent.RELEASE})
 
 
 def protection_text(hostname: str, system_id: str) -> str:
-    """The message for a machine that is neither deleted nor released, because a user locked it."""
+    """The message for a machine that is neither changed nor released nor deleted, because a user locked it."""
     return (
-        f"{hostname} is locked, which protects it from deletion and release. To unlock it: "
+        f"{hostname} is locked, which protects it from deletion, release and changes. To unlock it: "
         f"innkeeper machine unlock {system_id}"
     )
+
+
+def check_lockable(hostname: str, state: MachineState) -> None:
+    """Raises WrongState unless the machine is deployed or being deployed: in other states a lock protects nothing."""
+    if state not in _LOCKABLE:
+        raise WrongState(
+            f"{hostname} is {MAAS_STATUS[state].name}: only machines that are Deploying or Deployed can be locked.",
+            state=state.value,
+        )
 
 
 def next_state(state: MachineState, event: MachineEvent) -> MachineState:
@@ -143,11 +153,15 @@ def not_removed_events(
     return (kept, *_BACK.get(was, ()))
 
 
-def restored_state(before: MachineState, *, owned: bool) -> MachineState:
-    """Returns the state of a detached machine whose host was added again: broken remains broken, deployed deployed."""
+def restored_state(before: MachineState, *, owned: bool, as_found: bool = False) -> MachineState:
+    """Returns the state of a detached machine whose host was added again: broken remains broken, deployed deployed.
+
+    An adopted one that is `as_found` is deployed, whatever it was before.
+    """
     if before is MachineState.BROKEN or (owned and before in (MachineState.DEPLOYED, MachineState.FAILED_DEPLOYMENT)):
         return before
-    return next_state(MachineState.MISSING, found_event(owned=owned))
+    found = next_state(MachineState.MISSING, found_event(owned=owned or as_found))
+    return next_state(found, MachineEvent.STILL_DEPLOYED) if as_found else found
 
 
 def fixed_event(*, owned: bool, listed: bool) -> MachineEvent:

@@ -22,7 +22,7 @@ from regiond.machines.model import MachineState
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
-_LOCK = "select state, owner_id from machine where id = $1 for update"
+_LOCK = "select state, owner_id is not null or as_found as owned from machine where id = $1 for update"
 _LOCK_ALL = "select 1 from machine where system_id = any($1::text[]) order by id for update"
 # `settled_at` makes a discovery run that started before an operation ended ignore the machine; a state that a discovery
 # run itself finds does not change it.
@@ -35,7 +35,9 @@ _SET_STATE = """
 _SET_OWNER = "update machine set owner_id = $2, agent_name = $3 where id = $1"
 _SET_FIRST_OWNER = "update machine set owner_id = $2, agent_name = $3, composed_by_allocate = true where id = $1"
 _CLEAR_OWNER = """
-    update machine set owner_id = null, agent_name = '', owner_data = '{}', workload_annotations = '{}' where id = $1
+    update machine set owner_id = null, agent_name = '', owner_data = '{}', workload_annotations = '{}',
+                       as_found = false
+     where id = $1
 """
 _OWNER_DATA = "update machine set owner_data = (owner_data - $2::text[]) || $3::jsonb where id = $1"
 _ANNOTATIONS = """
@@ -46,7 +48,8 @@ _PROTECTED = "select system_id, hostname from machine where id = $1 and locked"
 _ERROR = "update machine set error_description = $2 where id = $1"
 _UPDATE = """
     update machine set hostname = coalesce($2, hostname), zone_id = coalesce($3, zone_id),
-                       pool_id = coalesce($4, pool_id), description = coalesce($5, description)
+                       pool_id = coalesce($4, pool_id), description = coalesce($5, description),
+                       autostart = case when $6::text is null then autostart else nullif($6, 'default') end
      where id = $1
 """
 # Events that lead an owned machine back to where it was, and what follows if that was deployed.
@@ -59,13 +62,18 @@ _LEADS_BACK = frozenset(
 )
 _STILL = {"deployed": MachineEvent.STILL_DEPLOYED, "failed": MachineEvent.STILL_FAILED}
 _DEPLOYED = {"deployed": MachineState.DEPLOYED, "failed": MachineState.FAILED_DEPLOYMENT}
-_DEPLOYMENT = "select state from deployment where machine_id = $1"
+# What the machine runs: an operating system that was deployed, or what the guest had when it was adopted.
+_DEPLOYMENT = """
+    select coalesce(d.state, case when m.as_found then 'deployed' end)
+      from machine m left join deployment d on d.machine_id = m.id
+     where m.id = $1
+"""
 _UNLISTED = (MachineState.MISSING, MachineState.NEW)  # the host did not list the machine's guest
 _IS_LISTED = "select exists (select from guest where machine_id = $1)"
 # A machine that another transaction has locked is skipped, not waited for.
 _LOCK_ALLOCATABLE = """
     select m.id from machine m
-     where m.id = $1 and m.state = 'ready' and m.owner_id is null
+     where m.id = $1 and m.state = 'ready' and m.owner_id is null and not m.as_found
        and not exists (select 1 from operation o
                         where o.machine_id = m.id and o.is_open)
        for update skip locked
@@ -93,7 +101,7 @@ async def record_listed(db: Db, machine_id: int, *, listed: bool) -> None:
     if row is None:
         return
     state = MachineState(row["state"])
-    event = found_event(owned=row["owner_id"] is not None) if listed else MachineEvent.LOST
+    event = found_event(owned=row["owned"]) if listed else MachineEvent.LOST
     if (state, event) in NEXT:
         await _transition(db, machine_id, state, event, settles=False)
 
@@ -133,6 +141,11 @@ async def allocate(db: Db, machine_id: int, account_id: int, agent_name: str) ->
     return True
 
 
+async def set_owner(db: Db, machine_id: int, account_id: int) -> None:
+    """Gives the machine to an account; its state does not change. Idempotent."""
+    await db.execute(_SET_OWNER, machine_id, account_id, "")
+
+
 async def set_first_owner(db: Db, machine_id: int, account_id: int, agent_name: str) -> None:
     """Gives a machine that is being composed an owner; its release will destroy it."""
     await db.execute(_SET_FIRST_OWNER, machine_id, account_id, agent_name)
@@ -154,7 +167,9 @@ async def lock_one(db: Db, machine_id: int) -> None:
 
 
 async def clear_owner(db: Db, machine_id: int) -> None:
-    """Removes the owner, the agent name, the owner data and the workload annotations. Idempotent."""
+    """Removes the owner, the agent name, the owner data and the workload annotations; an adopted machine is no longer
+    as it was found. Idempotent.
+    """
     await db.execute(_CLEAR_OWNER, machine_id)
 
 
@@ -171,11 +186,18 @@ async def set_workload_annotations(
 
 
 async def update(
-    db: Db, machine_id: int, *, hostname: str | None, zone_id: int | None, pool_id: int | None, description: str | None
+    db: Db,
+    machine_id: int,
+    *,
+    hostname: str | None = None,
+    zone_id: int | None = None,
+    pool_id: int | None = None,
+    description: str | None = None,
+    autostart: str | None = None,
 ) -> None:
     """Changes the fields that are not None. Raises InvalidRequest; the caller must then roll back."""
     try:
-        await db.execute(_UPDATE, machine_id, hostname, zone_id, pool_id, description)
+        await db.execute(_UPDATE, machine_id, hostname, zone_id, pool_id, description, autostart)
     except asyncpg.UniqueViolationError as error:
         raise InvalidRequest.of({"hostname": [f'Node with hostname "{hostname}" already exists']}) from error
     except asyncpg.ForeignKeyViolationError as error:
@@ -187,11 +209,11 @@ async def set_error_description(db: Db, machine_id: int, text: str) -> None:
 
 
 async def _locked(db: Db, machine_id: int) -> tuple[MachineState, bool]:
-    """Locks the machine; returns its state and whether it has an owner. Raises NotFound."""
+    """Locks the machine; returns its state and whether it has an owner or is as found. Raises NotFound."""
     row = await db.fetchrow(_LOCK, machine_id)
     if row is None:
         raise NotFound("The machine has just been deleted.", machine=machine_id)
-    return MachineState(row["state"]), row["owner_id"] is not None
+    return MachineState(row["state"]), bool(row["owned"])
 
 
 async def _check_unprotected(db: Db, machine_id: int) -> None:

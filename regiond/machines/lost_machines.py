@@ -60,7 +60,7 @@ async def _record_event(db: Db, operation: Operation, host_id: int, machine: Mac
         db, "machine_lost",
         f"{machine.hostname} is lost: its host {operation.host_name} did not answer and was removed by force",
         level=Level.WARNING, host_id=host_id, system_id=machine.system_id, operation_id=operation.id,
-        username=operation.username, details=_details_of(operation, machine),
+        account_id=operation.account_id, username=operation.username, details=_details_of(operation, machine),
     )  # fmt: skip
 
 

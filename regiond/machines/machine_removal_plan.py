@@ -8,6 +8,7 @@ from attrs import frozen
 
 from common.phrases import number_of
 from regiond.machines.host_removal_plan import AffectedGuest, devices_text
+from regiond.machines.request_model import RELEASE_ADOPTED
 
 _DELETED = "deleted"  # the fate of devices
 
@@ -16,13 +17,15 @@ _DELETED = "deleted"  # the fate of devices
 class MachineRemovalPlan:
     """`name` is that of the machine, or their number. The guests in `deleted` and their disks are destroyed.
 
-    `effects` are sentences on what changes besides.
+    `effects` are sentences on what changes besides. `confirmed_with` are the fields that a client sends as true once a
+    person has typed the name; without them the request is rejected.
     """
 
     name: str
     deleted: tuple[AffectedGuest, ...] = ()
     kept: tuple[AffectedGuest, ...] = ()
     effects: tuple[str, ...] = ()
+    confirmed_with: tuple[str, ...] = ()
 
 
 def deletion_plan(guest: AffectedGuest) -> MachineRemovalPlan:
@@ -45,6 +48,8 @@ class Release:
     owner: str | None
     is_free: bool
     destroyed: bool
+    pool: str = ""
+    as_found: bool = False  # adopted, and not released since
 
 
 def release_plan(releases: Sequence[Release], *, erase: bool = False) -> MachineRemovalPlan:
@@ -56,6 +61,7 @@ def release_plan(releases: Sequence[Release], *, erase: bool = False) -> Machine
             *(_effect(one, erase=erase) for one in releases),
             *devices_text((one.guest for one in releases if not one.is_free), _DELETED),
         ),
+        confirmed_with=(RELEASE_ADOPTED,) if any(one.as_found for one in releases) else (),
     )
 
 
@@ -65,5 +71,17 @@ def _effect(one: Release, *, erase: bool) -> str:
         return f"{name} has no owner and stays as it is."
     if one.destroyed:
         return f"{name} was composed by allocation, so its release deletes it."
+    if one.as_found:
+        return _effect_on_adopted(one)
     erased = ", and all its disks are emptied" if erase else ""
     return f"{name} is powered off and loses its owner{f' {one.owner}' if one.owner else ''}{erased}."
+
+
+def _effect_on_adopted(one: Release) -> str:
+    name, running = one.guest.name, one.guest.power_state != "off"
+    stops = f"It is running: its release shuts {name} down" if running else f"Its release leaves {name} off"
+    owner = f"{one.owner} no longer owns it, and " if one.owner else ""
+    return (
+        f"{name} was adopted with what it runs. {stops}. Then {owner}operators of the pool {one.pool} can allocate it "
+        "by name, with all that is on its disks. 'machine forget' leaves it as it is."
+    )

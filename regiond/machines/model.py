@@ -7,9 +7,10 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from common.compose_request import ComposeRequest
+from common.values import Autostart
 from regiond.caller import Caller
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines.adoption_model import Adopted, DetachedMachine, ForgottenMachine
@@ -26,6 +27,7 @@ from regiond.machines.device_model import (
 from regiond.machines.request_model import (
     DEFAULT_RELEASE,
     NO_HOST_CONSTRAINTS,
+    RELEASE_ADOPTED,
     AdoptRequest,
     AllocateRequest,
     ComposeIntent,
@@ -46,6 +48,7 @@ __all__ = [
     "MAX_BULK_MACHINES",
     "MAX_DEVICE_NICS",
     "NO_HOST_CONSTRAINTS",
+    "RELEASE_ADOPTED",
     "TRANSIENT",
     "AdoptRequest",
     "Adopted",
@@ -150,6 +153,8 @@ MAAS_STATUS: Mapping[MachineState, MaasStatus] = {
 
 @frozen(kw_only=True)
 class DiskView:
+    """The volume of a `missing` disk does not exist, so that the VM cannot start."""
+
     id: int
     index: int
     volume: str
@@ -158,6 +163,7 @@ class DiskView:
     size_bytes: int
     serial: str
     tags: tuple[str, ...]
+    missing: bool = False
 
 
 @frozen(kw_only=True)
@@ -166,9 +172,11 @@ class NicView:
 
     `vlan` and `subnet` are None if unknown. `ip_address` is an address that Innkeeper assigned; `seen` are those that
     the guest has, while it runs. `gateway_versions` are the IP versions (4, 6) whose default route goes through it.
+    `link_id` is the id of its link; that of a seen address is its own.
     """
 
     id: int
+    link_id: int = Factory(lambda self: self.id, takes_self=True)
     index: int
     name: str
     mac_address: str
@@ -256,14 +264,17 @@ class MachineView:
     nics: tuple[NicView, ...] = ()
     created_at: datetime
     adopted: bool = False  # its guest was not created by Innkeeper
+    as_found: bool = False  # adopted, and not released since: deployed with what its guest had
     agent_name: str = ""  # of the program that allocated it
     owner_data: Mapping[str, str] | None = field(factory=dict)  # None: not read
     workload_annotations: Mapping[str, str] | None = field(factory=dict)  # None: not read
     composed_by_allocate: bool = False  # its release destroys it
     error_description: str = ""  # why it was marked broken, or failed
-    locked: bool = False  # neither deleted nor released
+    locked: bool = False  # neither deleted nor released nor changed
     affinity_groups: tuple[AffinityMembership, ...] = ()
     guest_name: str | None = None  # on its host; None: the host does not list it
+    autostart: Autostart | None = None  # its own setting; None: as its host, or of an adopted one as its guest has it
+    autostart_in_effect: Autostart | None = None  # None: an adopted machine's guest stays as it is
     composed_by: str | None = None  # name of the account; None: unknown, or adopted
     osystem: str = ""  # of the deployment; empty if there is none
     distro_series: str = ""

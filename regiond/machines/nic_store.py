@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _NICS = """
     select distinct on (n.machine_id, n.index)
            n.id, n.machine_id, n.index, n.name, n.mac_address, n.kind, n.source, n.label, n.mode, n.vid, n.tags,
-           n.gateway_versions,
+           n.gateway_versions, coalesce(n.link_id, n.id) as link_id,
            coalesce(s.vlan_id, i.vlan_id, n.vlan_id) as vlan_id, n.subnet_id, host(a.address) as address
       from machine_nic n
       left join subnet s on s.id = n.subnet_id

@@ -17,7 +17,7 @@ from regiond.machines.guest_spec import known_spec
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState, MachineView
 from regiond.operations import service as operation_service
-from regiond.operations.model import OPEN_STATES, OperationKind, Parent
+from regiond.operations.model import EARLIER, EARLIER_SINCE, OPEN_STATES, Operation, OperationKind, Parent
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -72,19 +72,28 @@ async def _check_no_host(db: Db, machine: MachineView) -> None:
 
 
 async def open_clean_up(
-    db: Db, host_id: int, host_name: str, guest: GuestRef, volumes: Sequence[tuple[str, str]] = ()
-) -> None:
-    """Opens the removal of a guest whose machine has a tombstone, and of our `volumes` (storage pool, name).
+    db: Db,
+    host_id: int,
+    host_name: str,
+    guest: GuestRef,
+    volumes: Sequence[tuple[str, str]] = (),
+    *,
+    after: Operation | None = None,
+) -> int:
+    """Returns the id of the operation that removes a guest whose machine has a tombstone, and our `volumes` (storage
+    pool, name). Idempotent: returns the one that is open.
 
-    Idempotent: writes nothing if such an operation is open.
+    A call of `after` may still create the guest: the operation ends when no rack runs one any more.
     """
     plain = to_dict(guest)
     for operation in await operation_service.list_operations(db, host_id=host_id, states=OPEN_STATES, limit=1000):
         if operation.kind is OperationKind.CLEAN_UP and operation.request.get("guest") == plain:
-            return
-    await operation_service.insert(
+            return operation.id
+    earlier = {} if after is None else {EARLIER: after.id, EARLIER_SINCE: after.created_at.isoformat()}
+    return await operation_service.insert(
         db, OperationKind.CLEAN_UP, host_id=host_id, host_name=host_name, hostname=guest.name,
-        request={"guest": plain, "volumes": [list(volume) for volume in volumes]}, max_failures=MAX_FAILURES,
+        request={"guest": plain, "volumes": [list(volume) for volume in volumes], **earlier},
+        max_failures=MAX_FAILURES,
     )  # fmt: skip
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from common.errors import InvalidRequest, NotAllowed, WrongState
+from common.values import PowerState
 from regiond.caller import Caller
-from regiond.machines.lifecycle import MachineEvent, next_state
+from regiond.machines.lifecycle import MachineEvent, next_state, protection_text
 from regiond.machines.model import MachineState, MachineView, ReleaseOptions
 
 MAX_OWNER_DATA_KEYS = 128
@@ -14,18 +15,18 @@ MAX_OWNER_DATA_BYTES = 32 * 1024
 _FREE = (MachineState.NEW, MachineState.READY, MachineState.MISSING, MachineState.BROKEN, MachineState.FAILED_COMPOSE)
 
 
-def check_owner_data(owner_data: Mapping[str, str], *, what: str = "owner data") -> None:
+def check_owner_data(owner_data: Mapping[str, str], *, what: str = "owner data", whose: str = "machine") -> None:
     size_bytes = sum(len(text.encode()) for pair in owner_data.items() for text in pair)
     if len(owner_data) > MAX_OWNER_DATA_KEYS or size_bytes > MAX_OWNER_DATA_BYTES:
         raise InvalidRequest(
-            f"The {what} of a machine have at most {MAX_OWNER_DATA_KEYS} keys and {MAX_OWNER_DATA_BYTES} bytes; "
+            f"The {what} of a {whose} have at most {MAX_OWNER_DATA_KEYS} keys and {MAX_OWNER_DATA_BYTES} bytes; "
             f"with these it would have {len(owner_data)} and {size_bytes}. An empty value removes its key."
         )
 
 
-def release_facts(machine: MachineView) -> tuple[MachineState, str | None, bool, str]:
+def release_facts(machine: MachineView) -> tuple[MachineState, str | None, bool, str, bool]:
     """Returns what decides how a machine is released."""
-    return machine.state, machine.owner, machine.composed_by_allocate, machine.osystem
+    return machine.state, machine.owner, machine.composed_by_allocate, machine.osystem, machine.as_found
 
 
 def release_work(machine: MachineView, options: ReleaseOptions) -> dict[str, bool]:
@@ -33,7 +34,7 @@ def release_work(machine: MachineView, options: ReleaseOptions) -> dict[str, boo
     runs = machine.state not in (MachineState.DEPLOYING, MachineState.FAILED_DEPLOYMENT)
     return {
         "deployed": bool(machine.osystem),
-        "shuts_down": bool(machine.osystem) and runs and not options.force,
+        "shuts_down": (bool(machine.osystem) or machine.as_found) and runs and not options.force,
         "erase": options.erase,
         "overwrite": options.overwrite,
     }
@@ -43,6 +44,17 @@ def check_erasable(machine: MachineView, options: ReleaseOptions) -> None:
     if options.erase and machine.adopted and not machine.composed_by_allocate:
         reason = f"{machine.hostname} was adopted: Innkeeper did not create its disks, and does not erase them."
         raise InvalidRequest.of({"erase": [reason]})
+
+
+def check_release_confirmed(machine: MachineView, options: ReleaseOptions) -> None:
+    """Raises WrongState for a machine that is as it was found, unless the request says that it may be stopped."""
+    if machine.as_found and not options.adopted:
+        raise WrongState(
+            f"{machine.hostname} was adopted: its release stops the VM, which Innkeeper did not set up. To confirm "
+            f"that, release it alone (innkeeper machine release {machine.system_id}), or with release_adopted=true. To "
+            f"leave the VM as it is: innkeeper machine forget {machine.system_id}",
+            system_id=machine.system_id,
+        )
 
 
 def may_release(caller: Caller, machine: MachineView) -> bool:
@@ -59,12 +71,35 @@ def check_owner(caller: Caller, machine: MachineView) -> None:
         raise not_owner(machine)
 
 
+def check_unlocked(machine: MachineView) -> None:
+    """Raises NotAllowed for a machine that a user locked."""
+    if machine.locked:
+        raise NotAllowed(protection_text(machine.hostname, machine.system_id), system_id=machine.system_id)
+
+
+def check_changeable(caller: Caller, machine: MachineView) -> None:
+    """Raises NotAllowed unless the caller owns the machine or is an administrator, and for a locked machine."""
+    check_owner(caller, machine)
+    check_unlocked(machine)
+
+
 def not_owner(machine: MachineView) -> NotAllowed:
     return NotAllowed(f"You do not own {machine.hostname}.")
 
 
 def is_free(machine: MachineView) -> bool:
     return machine.owner is None and machine.state in _FREE
+
+
+def is_freed_by_fixing(machine: MachineView) -> bool:
+    """Whether an owned machine that is marked fixed becomes ready, as in MAAS.
+
+    Not if it runs, has an operating system, is as it was adopted or is locked: only a release ends the use of such a
+    machine.
+    """
+    used = bool(machine.osystem) or machine.as_found or machine.locked
+    idle = machine.power_state == PowerState.OFF and not used
+    return machine.owner is not None and machine.guest_id is not None and idle
 
 
 def check_releasable(machines: Sequence[MachineView]) -> None:

@@ -9,14 +9,14 @@ from common.values import PowerAction, PowerState
 from regiond.events.model import Level
 from regiond.hosts import service as host_service
 from regiond.hosts.model import MACHINE_MISSING, MACHINE_MISSING_TEXT
-from regiond.machines import affinity_store, lifecycle_store, store
+from regiond.machines import lifecycle_store, store
 from regiond.machines.deployment import store as deployment_store
 from regiond.machines.deployment.disks import empty_disks, guest_was_found
-from regiond.machines.devices import store as device_store
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState
 from regiond.machines.nics.reservations import set_addresses, with_nics_of_ledger
 from regiond.machines.nics.restoration import restore_links
+from regiond.machines.ownership_end import end_ownership
 from regiond.machines.steps import (
     POWER_OFF_GRACE_S,
     Target,
@@ -62,10 +62,7 @@ class ReleaseMachine:
             await _restore_links(db, operation, target)
             if power is not None:
                 await network_service.end_reservation(db, target.machine_id)
-            await device_store.delete_of(db, target.machine_id)
-            await lifecycle_store.clear_owner(db, target.machine_id)
-            await affinity_store.end_allocation(db, target.machine_id)
-            await network_service.forget_addresses(db, target.machine_id)
+            await end_ownership(db, target.machine_id)
             if operation.request.get("deployed"):
                 await deployment_store.delete(db, target.machine_id)
                 await lifecycle_store.set_error_description(db, target.machine_id, "")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from attrs import evolve
+
 from common.errors import Busy, InvalidRequest, NotAllowed, NotFound
 from regiond.caller import Caller
 from regiond.db.pool import Database
@@ -22,6 +24,7 @@ from regiond.machines.operation_intents import open_operation
 from regiond.machines.ownership_rules import (
     check_erasable,
     check_releasable,
+    check_release_confirmed,
     is_free,
     may_release,
     not_owner,
@@ -87,9 +90,15 @@ class Releases:
             return None
 
     async def plan(
-        self, caller: Caller, system_id: str, *, options: ReleaseOptions = DEFAULT_RELEASE, need_rack: bool = False
+        self,
+        caller: Caller,
+        system_id: str,
+        *,
+        options: ReleaseOptions = DEFAULT_RELEASE,
+        need_rack: bool = False,
+        asks: bool = True,
     ) -> MachineRemovalPlan:
-        """A dry run of `start`; raises what it raises."""
+        """A dry run of `start`; raises what it raises. With `asks`, a person is asked about an adopted machine next."""
         if need_rack:
             await self._require_rack(system_id)
 
@@ -99,7 +108,7 @@ class Releases:
                 raise not_owner(machine)
             plan = removal_plan([await _release(db, machine)], erase=options.erase)
             if not is_free(machine) and machine.state is not MachineState.RELEASING:
-                await self._open_release(db, caller, machine, "", options)
+                await self._open_release(db, caller, machine, "", evolve(options, adopted=asks or options.adopted))
             return plan
 
         return await self._database.in_transaction(write, dry_run=True)
@@ -174,6 +183,7 @@ class Releases:
         parent: Parent | None = None,
     ) -> int:
         check_erasable(machine, options)
+        check_release_confirmed(machine, options)
         machine, earlier = await stop_deployment(db, machine, what="released")
         destroys = machine.composed_by_allocate
         operation_id = await open_operation(
@@ -201,6 +211,8 @@ async def _release(db: Db, machine: MachineView) -> Release:
         owner=machine.owner,
         is_free=is_free(machine),
         destroyed=machine.composed_by_allocate,
+        pool=machine.pool.name,
+        as_found=machine.as_found,
     )
 
 

@@ -146,29 +146,34 @@ class MachineChange:
     description: str | None = None
     affinity: tuple[str, ...] | None = None
     anti_affinity: tuple[str, ...] | None = None
+    autostart: str | None = None  # a value of Autostart, or `default`
 
 
 @frozen(kw_only=True)
 class AdoptRequest:
     """Guests of a host by name, row id or the hypervisor's id; `everything`: all foreign guests.
 
-    `hostname` is allowed for a single guest; by default a machine gets the name of its guest.
+    `hostname` is allowed for a single guest; by default a machine gets the name of its guest. `owner` is the name of a
+    user, by default the caller's.
     """
 
     guests: tuple[str, ...] = ()
     everything: bool = False
     hostname: str | None = None
+    owner: str | None = None
 
 
 @frozen(kw_only=True)
 class ReleaseOptions:
     """`erase` empties all disks that Innkeeper created, `overwrite` also overwrites what was on them. With `force` a
-    deployed guest is not shut down first.
+    deployed guest is not shut down first. Without `adopted`, a machine that is as it was found is not released.
     """
 
     erase: bool = False
     overwrite: bool = False
     force: bool = False
+    adopted: bool = False
 
 
+RELEASE_ADOPTED = "release_adopted"  # the API's name of `adopted`
 DEFAULT_RELEASE = ReleaseOptions()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from common.compose_request import ComposeRequest
-from common.errors import NotAllowed
+from common.errors import NotAllowed, NotFound
 from common.rpc.host_commands import HOST_FIND, GuestCall
 from common.values import GuestChange, GuestEvent, GuestRef, OwnershipMarker, PowerAction, PowerState
 from regiond.caller import Caller
@@ -17,9 +17,11 @@ from regiond.events.service import Events
 from regiond.hosts.model import POWER_CHANGED, POWER_CHANGED_TEXT, HostRemoval
 from regiond.idempotency.model import IdempotencyKey
 from regiond.long_list import LongList
-from regiond.machines import page_store, store, view_store
+from regiond.machines import page_store, released_store, store, view_store
 from regiond.machines.adoption.intents import open_adoption, open_forget
 from regiond.machines.affected_guests import affected_guest
+from regiond.machines.autostart import open_set_autostart
+from regiond.machines.autostart import set_default as set_default_autostart
 from regiond.machines.compose.requirements import syntax_problems
 from regiond.machines.compose.service import Composer
 from regiond.machines.compose.store import announce
@@ -51,6 +53,7 @@ from regiond.machines.operation_intents import (
     open_operation,
     open_volume_removal,
 )
+from regiond.machines.ownership_rules import check_unlocked
 from regiond.machines.power_parameter_store import power_parameters
 from regiond.machines.store import delete as delete_row
 from regiond.machines.view_store import read as read_machine
@@ -59,6 +62,7 @@ from regiond.operations.model import Operation, OperationKind, Parent
 from regiond.operations.service import Operations
 from regiond.placement.model import Placement, Strategy
 from regiond.racks.service import HostCalls
+from regiond.validation_messages import no_object
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -83,9 +87,11 @@ __all__ = [
     "open_compose_undo",
     "open_forget",
     "open_marker_removal",
+    "open_set_autostart",
     "open_volume_removal",
     "read_machine",
     "record_listed",
+    "set_default_autostart",
     "syntax_problems",
 ]
 
@@ -152,6 +158,14 @@ class Machines:
         """Raises NotFound, also for a machine that the caller may not see."""
         async with self._database.connection() as db:
             return await view_store.read(db, system_id, caller=caller)
+
+    async def released(self, system_id: str, *, caller: Caller | None = None) -> MachineView:
+        """A machine that its release has just deleted, as Ready: see `released_store`. Raises NotFound."""
+        async with self._database.connection() as db:
+            found = await released_store.read(db, system_id, caller=caller)
+        if found is None:
+            raise NotFound(no_object("machine", system_id))
+        return found
 
     async def start_compose(
         self,
@@ -302,6 +316,8 @@ class Machines:
         if not caller.is_admin and not machine.belongs_to(caller):
             raise NotAllowed(f"You do not own {machine.hostname}.")
         may_delete = caller.is_admin or machine.composed_by_allocate or machine.composed_by == caller.username
+        if kind is OperationKind.POWER:
+            check_unlocked(machine)
         if kind is OperationKind.DELETE and not may_delete:
             raise NotAllowed(f"Only administrators may delete {machine.hostname}: release it instead.")
         if need_rack and machine.host_id is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from common.guest_spec import GuestSpec
+from common.phrases import first_of
 from common.rpc.host_commands import HOST_POWER, PowerCall
 from common.serialization import from_dict
 from common.values import NicKind, PowerAction, PowerState
@@ -20,6 +22,7 @@ from regiond.racks.service import HostCalls
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
+_RACKS_NAMED = 5
 POWER_OFF_GRACE_S = 30.0
 POWER_DEADLINE_S = 60.0  # in addition to the guest's grace period
 
@@ -97,7 +100,14 @@ async def set_power(
     reply = await calls.call(
         target.host_id,
         HOST_POWER,
-        lambda access: PowerCall(access=access, guest=target.spec.ref, action=action, grace_s=grace_s, fence=fence),
+        lambda access: PowerCall(
+            access=access,
+            guest=target.spec.ref,
+            action=action,
+            grace_s=grace_s,
+            fence=fence,
+            autostart=target.spec.autostart,
+        ),
         deadline_s=grace_s + POWER_DEADLINE_S,
     )
     return reply.power
@@ -109,11 +119,16 @@ async def power_off(calls: HostCalls, operation: Operation, target: Target, jour
     return await set_power(calls, operation, target, PowerAction.FORCE_OFF)
 
 
+def racks_text(racks: Sequence[str]) -> str:
+    """`Rack a` or `One of the racks a, b`, which may still run a call."""
+    return f"Rack {racks[0]}" if len(racks) == 1 else f"One of the racks {first_of(racks, _RACKS_NAMED)}"
+
+
 async def record_event(db: Db, operation: Operation, kind: str, message: str, *, level: Level = Level.INFO) -> None:
     """Records an event of the operation, its host, its machine and its user, in the caller's transaction."""
     await Events.record(
         db, kind, message, level=level, host_id=operation.host_id, system_id=operation.system_id,
-        operation_id=operation.id, username=operation.username,
+        operation_id=operation.id, account_id=operation.account_id, username=operation.username,
     )  # fmt: skip
 
 

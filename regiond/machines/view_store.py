@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from common.errors import NotFound
+from common.values import Autostart
 from regiond.caller import Caller, visible_pool_ids
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines import affinity_store, criteria_store, nic_store
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 # `owner_data` can have 64 KiB for each machine: what neither shows nor changes it leaves it out.
 _WITHOUT_OWNER_DATA = """
     select m.id, m.uuid, m.system_id, m.hostname, m.state, m.power_state, m.architecture, m.cores, m.memory_mib,
-           m.adopted, m.tags, m.description, m.host_id, m.created_at, m.agent_name,
+           m.adopted, m.as_found, m.autostart,
+           coalesce(m.autostart, case when not m.adopted then
+                                   coalesce(h.autostart, (select autostart from installation)) end)
+             as autostart_in_effect, m.tags, m.description, m.host_id, m.created_at, m.agent_name,
            m.composed_by_allocate, m.error_description, m.locked, m.failed_host_id, a.username as owner,
            c.username as composed_by, h.name as host_name,
            h.system_id as host_system_id, h.driver, g.id as guest_id, g.name as guest_name, z.id as zone_id,
@@ -92,8 +96,11 @@ _BY_HOST = (
 
 _DISKS = """
     select d.id, d.machine_id, d.index, d.volume, s.name as storage_pool_name, s.pool_key as storage_pool_key,
-           d.size_bytes, d.serial, d.tags
+           d.size_bytes, d.serial, d.tags,
+           coalesce(g.disks @> jsonb_build_array(jsonb_build_object('volume', d.volume, 'missing', true)), false)
+               as missing
       from machine_disk d join storage_pool s on s.id = d.storage_pool_id
+      left join guest g on g.machine_id = d.machine_id
      where d.machine_id = any($1::integer[]) order by d.machine_id, d.index
 """
 
@@ -223,6 +230,9 @@ def _machine(
         nics=nics,
         created_at=row["created_at"],
         adopted=row["adopted"],
+        as_found=row["as_found"],
+        autostart=_autostart(row["autostart"]),
+        autostart_in_effect=_autostart(row["autostart_in_effect"]),
         osystem=row["osystem"],
         distro_series=row["distro_series"],
         agent_name=row["agent_name"],
@@ -236,3 +246,7 @@ def _machine(
         composed_by=row["composed_by"],
         failed_host_id=row["failed_host_id"],
     )
+
+
+def _autostart(text: str | None) -> Autostart | None:
+    return None if text is None else Autostart(text)

@@ -45,9 +45,14 @@ _CLEAR_CHOSEN_VLAN = """
 """
 _CLAIMED = """
     select a.subnet_id, host(a.address) as address, case when visible then m.system_id end as machine,
-           case when visible then m.hostname end as hostname
-      from ip_address a join machine m on m.id = a.machine_id,
-           lateral (select $2::integer[] is null or m.pool_id = any($2) or m.owner_id = $3 as visible) seen
+           case when visible then coalesce(m.hostname, d.hostname) end as hostname,
+           case when visible and m.id is null then d.system_id end as device
+      from ip_address a
+      left join machine m on m.id = a.machine_id
+      left join device_nic n on n.id = a.device_nic_id
+      left join device d on d.id = n.device_id,
+           lateral (select $2::integer[] is null or m.pool_id = any($2) or coalesce(m.owner_id, d.owner_id) = $3
+                           as visible) seen
      where a.subnet_id = any($1::integer[])
 """
 _SEEN = """

@@ -190,9 +190,9 @@ class SeenAddress:
 
 @frozen(kw_only=True)
 class UsedAddress:
-    """An address in use by a machine or by a host: the system id and the name of either.
+    """An address in use by a machine, by a host, or by a device that is on no machine: the system id and the name.
 
-    Neither: of one that the caller may not see. With `seen` a machine's guest has it without a claim.
+    None of them: of one that the caller may not see. With `seen` a machine's guest has it without a claim.
     """
 
     address: Address
@@ -200,4 +200,5 @@ class UsedAddress:
     hostname: str | None = None
     host: str | None = None
     host_name: str | None = None
+    device: str | None = None  # its name is `hostname`
     seen: bool = False

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from regiond.db.pool import Db
 
+_CIDR_PREFIX = "cidr:"  # as MAAS's clients write references to subnets
 _VLANS = """
     select v.id, v.vid, v.name, v.mtu, v.fabric_id, f.name as fabric_name, v.space_id, s.name as space_name,
            v.description,
@@ -122,5 +123,15 @@ async def space_id(db: Db, id_or_name: str) -> int | None:
 
 
 async def subnet_ids(db: Db, text: str) -> tuple[int, ...]:
-    """The one with this id, else with this CIDR, else all of this name."""
+    """The one with this id, else with this CIDR, else all of this name. `cidr:10.0.0.0/24` is only a CIDR."""
+    if text.startswith(_CIDR_PREFIX):
+        cidr = _network(text.removeprefix(_CIDR_PREFIX))
+        return () if cidr is None else tuple(row["id"] for row in await db.fetch(_SUBNET_IDS, cidr, None))
     return tuple(row["id"] for row in await db.fetch(_SUBNET_IDS, *split_reference(text)))
+
+
+def _network(text: str) -> str | None:
+    try:
+        return str(ip_network(text, strict=False))
+    except ValueError:
+        return None

@@ -16,6 +16,7 @@ from regiond.deletion_plan import DeletionPlan
 
 # Key of the request: the id of the operation that this one superseded, or that did not succeed before it.
 EARLIER = "earlier"
+EARLIER_SINCE = "earlier_since"  # key of the request: when that operation was opened
 WAIT_FOR_EARLIER = "wait_for_earlier"  # the step in which it waits for the commands of that operation
 WAIT_FOR_COMMAND = "wait_for_command"  # the step in which it waits for the commands of its own earlier attempts
 UNDO_WAITS_FOR = "undo_waits_for"  # key of the error's details while undoing waits, with the reason
@@ -34,6 +35,7 @@ class OperationKind(StrEnum):
     FORGET = "forget"  # removes the ownership marker, then the machine; the guest stays
     CLEAN_UP = "clean_up"  # removes the guest of a deleted or rescheduled machine
     DEPLOY = "deploy"  # writes an operating system to a machine's root disk, and waits until the guest reports
+    SET_AUTOSTART = "set_autostart"  # decides what becomes of a guest when its host starts
     BULK = "bulk"  # opens an operation for each of many machines, a few at a time
 
 

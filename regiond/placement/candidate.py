@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from attrs import field, frozen
 
 from common.capacity import ResourceCapacity
-from common.values import NicKind
+from common.values import POOL_AVAILABLE, NicKind
 from regiond.placement.resource_capacity import claimable, free_of, resource_capacity
 
 
@@ -75,13 +75,18 @@ class CandidateNode:
 
 @frozen(kw_only=True)
 class CandidateStoragePool:
-    """A storage pool: `free_bytes` of its `total_bytes` can still be claimed."""
+    """A storage pool: `free_bytes` of its `total_bytes` can still be claimed, if its `status` is `available`."""
 
     id: int
     pool_key: str
     name: str
     total_bytes: int
     free_bytes: int
+    status: str = POOL_AVAILABLE
+
+    @property
+    def is_available(self) -> bool:
+        return self.status == POOL_AVAILABLE
 
 
 @frozen(kw_only=True)
@@ -124,6 +129,7 @@ class Candidate:
     tags: tuple[str, ...] = ()
     driver: str = ""
     default_macvlan_mode: str | None = None
+    autostart: str = ""  # of its machines; it decides nothing here
     reserved_cores: int = 0
     reserved_memory_mib: int = 0
     huge_memory_mib: int = 0

@@ -23,7 +23,7 @@ def assign_storage(disks: Iterable[DiskRequirement], host: Candidate) -> tuple[t
         pools = _allowed_pools(disk, host)
         if disk.pools and not pools:
             return (), missing_pool(disk, host)
-        found = next((pool for pool in pools if free_bytes[pool.id] >= size_bytes), None)
+        found = next((pool for pool in pools if pool.is_available and free_bytes[pool.id] >= size_bytes), None)
         if found is None:
             return (), _missing_storage(size_bytes, pools, free_bytes)
         free_bytes[found.id] -= size_bytes
@@ -78,13 +78,15 @@ def _allowed_pools(disk: DiskRequirement, host: Candidate) -> Sequence[Candidate
 
 def _missing_storage(size_bytes: int, pools: Sequence[CandidateStoragePool], free_bytes: Mapping[int, int]) -> str:
     """Shows as many decimals as are needed to distinguish the required size from the largest free one."""
-    most_bytes = max((free_bytes[pool.id] for pool in pools), default=0)
+    most_bytes = max((free_bytes[pool.id] for pool in pools if pool.is_available), default=0)
     digits = next(digits for digits in range(1, 10) if _gb(size_bytes, digits) != _gb(most_bytes, digits))
     required = f"needs a disk of {_gb(size_bytes, digits)} GB"
     if not pools:
         return f"{required}, the host has no storage pool"
     free = ", ".join(
         f"{_gb(free_bytes[pool.id], digits)} of {_gb(pool.total_bytes, digits)} GB free in {pool.name}"
+        if pool.is_available
+        else f"the storage pool {pool.name} is {pool.status}"
         for pool in pools
     )
     return f"{required}, {free}"

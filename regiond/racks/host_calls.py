@@ -34,7 +34,7 @@ from regiond.racks.connected_racks import NEXT_RACK, ConnectedRacks, KnownReach,
 from regiond.racks.discovery_parts import gather_discovery
 from regiond.racks.host_stream import HostStream
 from regiond.racks.live_links import LiveLinks
-from regiond.racks.older_calls import SeenRacks, exclude_older_calls
+from regiond.racks.older_calls import SeenRacks, exclude_older_calls, racks_with_older_calls
 from regiond.racks.reach_model import RackCandidate, RecordedReach
 from regiond.racks.response_validation import response_problem
 from regiond.racks.slow_calls import PROBE_DEADLINE_S, SLOW_AFTER_S, SlowCalls
@@ -152,6 +152,13 @@ class HostCalls:
         return await exclude_older_calls(
             asked, self._reach, host_id, fence, since=since, link_idle_timeout_s=self._link_idle_timeout_s
         )
+
+    async def racks_with_older_calls(
+        self, host_id: int, fence: Fence, *, since: datetime, until: datetime | None = None
+    ) -> tuple[str, ...]:
+        """See `racks_with_older_calls` in `older_calls`. Needs no link to a rack."""
+        asked = await self._racks.of(host_id)
+        return await racks_with_older_calls(asked, self._reach, host_id, fence, since=since, until=until)
 
     async def discover(self, host_id: int, *, deadline_s: float) -> Discovery:
         """Runs discovery on the host. Raises what `call` raises. The caller applies the result or records the error."""

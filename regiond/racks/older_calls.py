@@ -23,12 +23,18 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 # it lost, and a rack has ended a link that its region had lost before, with what it had queued.
 LOST_RACK_MARGIN_S = 15.0
 _RACKS_NAMED = 5
+ASK_DEADLINE_S = 5.0  # where an answer is asked for and not waited for
 
 
 class SeenRacks(Protocol):
     async def racks_to_wait_for(
         self, host_id: int, waits: WaitLimits, *, ended: Collection[UUID], running: Collection[UUID]
     ) -> Sequence[AwaitedRack]:
+        """See `RackReach`."""
+
+    async def racks_that_may_have_called(
+        self, host_id: int, *, since: datetime, until: datetime | None, ended: Collection[UUID]
+    ) -> Sequence[str]:
         """See `RackReach`."""
 
 
@@ -71,6 +77,27 @@ async def exclude_older_calls(
             host=host_id,
         )
     return tuple(rack.name for rack, _ in asked if rack.rack_id in running)
+
+
+async def racks_with_older_calls(
+    asked: Sequence[tuple[RackCandidate, Link]],
+    seen: SeenRacks,
+    host_id: int,
+    fence: Fence,
+    *,
+    since: datetime,
+    until: datetime | None = None,
+) -> tuple[str, ...]:
+    """Returns the names of the racks that may still run a call of an older attempt, which began after `since`.
+
+    Such a rack had a link then and does not answer that it runs none: its process may be frozen, for any time. After
+    `until` no rack is named. Racks that answer reject older calls from now on. Raises StaleAttempt after a newer
+    attempt.
+    """
+    call = FenceCall(fence=fence)
+    errors = await asyncio.gather(*(_ask(rack.name, link, call, deadline_s=ASK_DEADLINE_S) for rack, link in asked))
+    ended = [rack.rack_id for (rack, _), error in zip(asked, errors, strict=True) if error is None]
+    return tuple(await seen.racks_that_may_have_called(host_id, since=since, until=until, ended=ended))
 
 
 async def _ask(rack: str, link: Link, call: FenceCall, *, deadline_s: float) -> InnkeeperError | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -66,6 +67,15 @@ class RackReach:
         """
         async with self._database.connection() as db:
             return await reach_store.racks_to_wait_for(db, host_id, waits, ended=ended, running=running)
+
+    async def racks_that_may_have_called(
+        self, host_id: int, *, since: datetime, until: datetime | None, ended: Collection[UUID]
+    ) -> Sequence[str]:
+        """Returns the names of racks for the zone of the host that had a link after `since` and have not `ended` their
+        calls; none after `until`, if that is given.
+        """
+        async with self._database.connection() as db:
+            return await reach_store.racks_that_may_have_called(db, host_id, since=since, until=until, ended=ended)
 
     async def untried_hosts(self) -> tuple[tuple[UUID, int], ...]:
         """Returns (rack, host) pairs of linked racks and ready hosts without any attempt, at most 1000."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -94,6 +95,16 @@ _RACKS_TO_WAIT_FOR = """
      order by r.name
 """
 
+# A rack has been seen at most ten seconds ago while it has a link.
+_RACKS_THAT_MAY_HAVE_CALLED = """
+    select r.name
+      from rack r
+      join vm_host h on h.id = $1 and (r.zone_ids is null or h.zone_id = any(r.zone_ids))
+     where r.removed_at is null and not (r.id = any($3::uuid[])) and ($4::timestamptz is null or now() < $4)
+       and r.seen_at > $2::timestamptz - interval '15 seconds'
+     order by r.name
+"""
+
 
 async def record_reach(db: Db, rack_id: UUID, host_id: int, error: InnkeeperError | None) -> RecordedReach:
     """Writes only changes."""
@@ -119,6 +130,13 @@ async def racks_to_wait_for(
         list(ended), list(running),
     )  # fmt: skip
     return [AwaitedRack(**row) for row in rows]
+
+
+async def racks_that_may_have_called(
+    db: Db, host_id: int, *, since: datetime, until: datetime | None, ended: Collection[UUID]
+) -> tuple[str, ...]:
+    rows = await db.fetch(_RACKS_THAT_MAY_HAVE_CALLED, host_id, since, list(ended), until)
+    return tuple(row["name"] for row in rows)
 
 
 async def untried_hosts(db: Db, region_id: UUID) -> tuple[tuple[UUID, int], ...]:

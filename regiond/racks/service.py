@@ -144,7 +144,10 @@ class Racks:
                 until = certificate.not_valid_after_utc
                 await store.insert(db, rack_id, name, fingerprint(certificate), until, zone_ids)
             except asyncpg.UniqueViolationError as error:
-                raise NameTaken(f"A rack named {name!r} exists. Remove it first or choose another name.") from error
+                raise NameTaken(
+                    f"A rack named {name!r} exists. Join under another name, with the same token: "
+                    f"rackd join --name NAME -. To replace that rack, remove it first: innkeeper rack delete {name}."
+                ) from error
             message = f"The rack {name!r} joined; it serves {await described(db, zone_ids)}."
             await Events.record(db, "rack_joined", message, rack_id=rack_id)
             installation_id = await store.installation_id(db)

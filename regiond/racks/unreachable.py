@@ -16,6 +16,7 @@ RACKS_SHOWN = 10  # racks that a message names
 class ZoneCoverage:
     """Whether a rack serves the zone of a host. `others` are the racks that do not, each with its zones."""
 
+    host: str  # its name
     zone: str
     served: bool
     others: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -49,8 +50,9 @@ def unreachable_message(
 
     `linked` is the number of racks connected to this region, `failed` maps a rack's name to its error.
     """
+    host = f"host {host_id if coverage is None else coverage.host}"
     if coverage is not None and coverage.others and not coverage.served:
-        return f"VM host {host_id}: {coverage}"
+        return f"{host}: {coverage}"
     reached_before = [
         f"{rack.name}{f' (last seen {rack.seen_at:%Y-%m-%d %H:%M:%S} UTC)' if rack.seen_at else ''}"
         for rack in disconnected
@@ -58,10 +60,8 @@ def unreachable_message(
     zones = [str(coverage)] if coverage is not None and coverage.others else []
     if not reached_before:
         connected = "1 rack is" if linked == 1 else f"{linked} racks are"
-        sentences = [f"No connected rack reaches VM host {host_id} ({connected} connected to this region).", *zones]
+        sentences = [f"No connected rack reaches {host} ({connected} connected to this region).", *zones]
         return " ".join([*sentences, "Start a rack or join a new one: innkeeper rack token"])
-    sentences = [
-        f"No connected rack reaches VM host {host_id}. Disconnected racks that reached it: {', '.join(reached_before)}."
-    ]
+    sentences = [f"No connected rack reaches {host}. Disconnected racks that reached it: {', '.join(reached_before)}."]
     sentences += [f"Rack {name}: {message}" for name, message in failed.items()]
     return " ".join([*sentences, *zones])

@@ -30,7 +30,7 @@ _DROP_REACH = """
      where x.rack_id = $1 and h.id = x.host_id and h.zone_id <> all($2::integer[])
 """
 _COVERAGE = """
-    select z.name as zone, r.name, r.zone_ids is null or z.id = any(r.zone_ids) as serves,
+    select h.name as host, z.name as zone, r.name, r.zone_ids is null or z.id = any(r.zone_ids) as serves,
            array(select o.name from zone o where o.id = any(r.zone_ids) order by o.name) as zones
       from vm_host h join zone z on z.id = h.zone_id left join rack r on r.removed_at is null
      where h.id = $1
@@ -106,7 +106,8 @@ async def coverage(db: Db, host_id: int) -> ZoneCoverage | None:
         return None
     racks = [row for row in rows if row["name"] is not None]
     others = tuple((row["name"], tuple(row["zones"])) for row in racks if not row["serves"])
-    return ZoneCoverage(zone=rows[0]["zone"], served=len(others) < len(racks), others=others)
+    first = rows[0]
+    return ZoneCoverage(host=first["host"], zone=first["zone"], served=len(others) < len(racks), others=others)
 
 
 async def zones_of_linked_racks(db: Db, region_id: UUID) -> dict[UUID, Zones]:

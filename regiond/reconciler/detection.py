@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING
 
 from regiond.ledger.service import total_mismatches
 from regiond.reconciler import store
+from regiond.reconciler.autostart import detection as autostart_detection
+from regiond.reconciler.autostart import store as autostart_store
 from regiond.reconciler.claims import detection as claim_detection
 from regiond.reconciler.claims import store as claim_store
+from regiond.reconciler.disks import detection as disk_detection
+from regiond.reconciler.disks import store as disk_store
 from regiond.reconciler.guests import detection as guest_detection
 from regiond.reconciler.guests import store as guest_store
 from regiond.reconciler.machines import detection as machine_detection
@@ -28,6 +32,8 @@ async def find_discrepancies(db: Db) -> list[Discrepancy]:
         *[guest_detection.detect(guest) for guest in await guest_store.marked_guests(db)],
         *[claim_detection.detect_guest_claims(guest) for guest in await claim_store.wrong_guest_claims(db)],
         *[one for machine in await machine_store.suspect_machines(db) for one in machine_detection.detect(machine)],
+        *[one for machine in await disk_store.suspect_machines(db) for one in disk_detection.detect(machine)],
+        *[autostart_detection.detect(machine) for machine in await autostart_store.wrong_autostarts(db)],
         *[volume_detection.detect(volume) for volume in await volume_store.orphaned_volumes(db)],
         *await _claims(db),
         *await _operations(db),

@@ -19,6 +19,9 @@ class DiscrepancyKind(StrEnum):
     ORPHANED_VOLUME = "orphaned_volume"  # named after our marker; no guest uses it
     MACHINE_MISSING = "machine_missing"  # its host reported no such guest
     MACHINE_CHANGED = "machine_changed"  # its guest has another size or other pinned cores
+    VOLUME_MISSING = "volume_missing"  # a disk of its guest has no volume, so that it cannot start
+    DISKS_CHANGED = "disks_changed"  # its guest has other disks, or disks of other sizes
+    WRONG_AUTOSTART = "wrong_autostart"  # its host starts its guest, or does not, against its setting
     MACHINE_WITHOUT_CLAIMS = "machine_without_claims"
     WRONG_CLAIMS = "wrong_claims"  # differ from what the machine or guest uses
     ORPHANED_CLAIM = "orphaned_claim"

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from regiond.reconciler.autostart import repair as autostart
 from regiond.reconciler.claims import repair as claims
+from regiond.reconciler.disks import repair as disks
 from regiond.reconciler.guests import repair as guests
 from regiond.reconciler.machines import repair as machines
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind
@@ -43,7 +45,9 @@ REPAIRS: Mapping[DiscrepancyKind, Repair] = {
     DiscrepancyKind.DUPLICATE_GUEST: guests.remove_marker,
     DiscrepancyKind.GUEST_ON_OTHER_HOST: guests.move_machine,
     DiscrepancyKind.MACHINE_MISSING: machines.drop_missing,
+    DiscrepancyKind.DISKS_CHANGED: disks.record_disks,
     DiscrepancyKind.ORPHANED_VOLUME: volumes.remove_volume,
+    DiscrepancyKind.WRONG_AUTOSTART: autostart.set_autostart,
     DiscrepancyKind.MACHINE_WITHOUT_CLAIMS: claims.rewrite_claims,
     DiscrepancyKind.WRONG_CLAIMS: claims.rewrite_claims,
     DiscrepancyKind.ORPHANED_CLAIM: claims.remove_claims,
@@ -54,9 +58,9 @@ REPAIRS: Mapping[DiscrepancyKind, Repair] = {
     DiscrepancyKind.OPERATION_STUCK: operations.cancel,
 }
 
-# Their repair is an operation that removes something from the host. It is opened automatically only while a rack
+# Their repair is an operation that changes something on the host. It is opened automatically only while a rack
 # reaches the host: otherwise it would fail after an hour and be opened again, for as long as that lasts.
-AT_HOST = frozenset({DiscrepancyKind.LEFTOVER_GUEST, DiscrepancyKind.ORPHANED_VOLUME})
+AT_HOST = frozenset({DiscrepancyKind.LEFTOVER_GUEST, DiscrepancyKind.ORPHANED_VOLUME, DiscrepancyKind.WRONG_AUTOSTART})
 
 
 async def repair(db: Db, discrepancy: Discrepancy) -> str | None:

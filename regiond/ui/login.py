@@ -13,7 +13,7 @@ from regiond.accounts.model import Session
 from regiond.api import errors
 from regiond.api.account_services import Audit
 from regiond.api.replies import Reply
-from regiond.audit.model import AuditAnswer, AuditRequest, AuditResult, clipped
+from regiond.audit.model import AuditAnswer, AuditRequest, AuditResult
 from regiond.ui.page import SEE_OTHER, Page, Visit
 from regiond.ui.refusal import public_message
 from regiond.ui.renderer import Renderer
@@ -67,7 +67,8 @@ class LoginPage:
         except InnkeeperError as error:
             status = errors.reply_for(error).status
             if isinstance(error, NotAuthenticated):
-                await self._record(request, username, AuditResult.REJECTED, status, error.code)
+                account = error.details.get("account")  # what else was typed may be a password
+                await self._record(request, account, AuditResult.REJECTED, status, error.code)
             return self._form(request, next_url=next_url, username=username, error=public_message(error), status=status)
         await self._record(request, new.session.caller.username, AuditResult.OK, SEE_OTHER, None, new.session)
         cookie = set_cookie(new.token, secure=request.secure, lifetime=self.sessions.lifetime)
@@ -92,7 +93,7 @@ class LoginPage:
     async def _record(
         self,
         request: WebRequest,
-        username: str,
+        username: str | None,
         result: AuditResult,
         status: int,
         error: str | None,
@@ -100,7 +101,7 @@ class LoginPage:
     ) -> None:
         asked = AuditRequest(
             action="session.log_in",
-            username=clipped(username),
+            username=username,
             credential="" if session is None else f"session {session.id}",
             address=request.address,
             request_id=request.request_id,

@@ -30,6 +30,7 @@ from regiond.ui.networks import network_pages
 from regiond.ui.renderer import Renderer
 from regiond.ui.settings import (
     audit_pages,
+    audit_redaction_pages,
     discrepancy_pages,
     group_pages,
     image_pages,
@@ -72,6 +73,7 @@ PAGES = (
     *role_pages.PAGES,
     *quota_pages.PAGES,
     *audit_pages.PAGES,
+    *audit_redaction_pages.PAGES,
     *discrepancy_pages.PAGES,
     *group_pages.PAGES,
     *image_pages.PAGES,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from regiond import client_rpc
 from regiond.accounts.logins import Logins
 from regiond.accounts.passwords import Passwords
 from regiond.accounts.service import Accounts
 from regiond.accounts.sessions import SessionPeriods, Sessions
 from regiond.accounts.users import Users
+from regiond.api.recorded_fields import recorded_by_action
+from regiond.api.registry import SERVED
 from regiond.audit.service import Audit
 from regiond.components import AccountLayer
 from regiond.credentials.service import Credentials
@@ -40,7 +43,11 @@ def wire_accounts(settings: RegionSettings, database: Database, credentials: Cre
         sessions=Sessions(database, logins, record_event=Events.record, periods=periods),
         users=Users(database, accounts, passwords, record_event=Events.record),
         limits=RequestLimits(rates, exempt=exempt),
-        audit=Audit(database, retention=timedelta(days=settings.keep_audit_days)),
+        audit=Audit(
+            database,
+            retention=timedelta(days=settings.keep_audit_days),
+            recorded={**recorded_by_action(SERVED), **client_rpc.recorded_by_action()},
+        ),
         events=Events(database, retention=timedelta(days=settings.keep_events_days)),
         event_tail=event_tail,
         event_streams=EventStreams(database, event_tail, still=accounts.still),

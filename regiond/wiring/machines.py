@@ -21,6 +21,7 @@ from regiond.machines.adoption.restoration import restore as restore_detached
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.adoption.steps import AdoptGuest, ForgetMachine
 from regiond.machines.allocation.service import Allocator
+from regiond.machines.autostart import SetAutostart
 from regiond.machines.bulk.service import Bulk
 from regiond.machines.bulk.steps import BulkSteps
 from regiond.machines.cleanup import CleanUp
@@ -86,7 +87,7 @@ def wire_machines(
         key_pairs=storage.key_pairs, installation_id=installation_id,
     )  # fmt: skip
     machines = Machines(database, operations, calls, composer, installation_id=installation_id)
-    ownership = Ownership(database, operations, groups)
+    ownership = Ownership(database, operations, groups, installation_id=installation_id)
     releases = Releases(database, operations, calls, installation_id=installation_id)
     return MachineLayer(
         operations=operations,
@@ -104,7 +105,7 @@ def wire_machines(
         releases=releases,
         machine_nics=MachineNics(database),
         machine_disks=MachineDisks(database),
-        devices=Devices(database),
+        devices=Devices(database, groups),
         bulk=Bulk(database, operations, machines, releases),
         adoption=Adoption(database, operations, hosts, calls, installation_id=installation_id),
         refresher=Refresher(
@@ -156,6 +157,7 @@ def wire_engine(
         RotateCredentials(storage.database, calls, storage.credentials, storage.key_pairs),
         AdoptGuest(calls),
         ForgetMachine(calls),
+        SetAutostart(calls),
         BulkSteps(
             storage.database, layer.machines, layer.releases, current_caller=account_layer.accounts.current_caller
         ),

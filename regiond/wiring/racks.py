@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import socket
 
+from common.release import running_release
 from common.rpc.session import Limits
 from common.rpc.tokens import JoinToken, encode_token
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.client_rpc import RpcCommands
 from regiond.components import AccountLayer, MachineLayer, RackLayer, Storage
-from regiond.db.migrate import RELEASE, packaged
+from regiond.db.migrate import packaged
 from regiond.hosts.discovery.lost_hosts import LostHosts
 from regiond.hosts.host_access import HostAccessReader
 from regiond.hosts.trust.exposed_credentials import ExposedCredentials
@@ -34,7 +35,7 @@ def wire_racks(settings: RegionSettings, storage: Storage, addresses: Advertised
 
     heartbeat = Heartbeat(
         database, hostname=pid_scope(), pid=os.getpid(), rpc_address=addresses.rpc_if_listening,
-        api_url=addresses.public_url, release=RELEASE, schema_number=packaged()[-1].number,
+        api_url=addresses.public_url, release=running_release(), schema_number=packaged()[-1].number,
     )  # fmt: skip
     links, exposure = LiveLinks(), ExposedCredentials(storage.credentials)
     racks = Racks(database, authority, heartbeat.region_id, token_text=token_text, exposure=exposure)

@@ -7,11 +7,13 @@ import socket
 from contextlib import AsyncExitStack
 
 from common.private_files import make_usable_folder
+from common.values import Autostart
 from regiond.components import Storage
 from regiond.credentials.service import Credentials, KeyPairs, open_master_key
 from regiond.db.migrate import migrate
 from regiond.db.pool import Database
 from regiond.idempotency.service import IdempotencyKeys
+from regiond.machines.service import set_default_autostart
 from regiond.racks.installation import is_new_installation, open_authority
 from regiond.racks.service import read_installation_id
 from regiond.settings import RegionSettings
@@ -29,6 +31,7 @@ async def open_storage(settings: RegionSettings, running: AsyncExitStack) -> Sto
         await credentials.check(db)
         authority = await open_authority(db, settings.state)
         installation_id = await read_installation_id(db)
+        await set_default_autostart(db, Autostart(settings.autostart))
     return Storage(
         dsn=dsn,
         database=database,

@@ -59,11 +59,14 @@ _CLAIMS = f"""
       from machine m join vm_host h on h.id = m.host_id,
            (values ('cores', 1::bigint), ('memory_mib', 1024), ('storage_bytes', {DISK_BYTES})) r (resource, amount)
 """  # noqa: S608
-_GUESTS = """
-    insert into guest (server_id, project, guest_key, name, machine_id, power_state, cores, memory_mib, architecture)
-    select h.server_id, '', m.uuid::text, m.hostname, m.id, 'off', 1, 1024, 'amd64'
+_GUESTS = f"""
+    insert into guest (server_id, project, guest_key, name, machine_id, power_state, cores, memory_mib, architecture,
+                       disks)
+    select h.server_id, '', m.uuid::text, m.hostname, m.id, 'off', 1, 1024, 'amd64',
+           jsonb_build_array(jsonb_build_object('device', 'vda', 'size_bytes', {DISK_BYTES}::bigint, 'pool_id',
+                                                'default', 'volume', m.hostname, 'serial', m.system_id))
       from machine m join vm_host h on h.id = m.host_id
-"""
+"""  # noqa: S608
 _REACH = """
     insert into rack_reach (rack_id, host_id, reaches) select r.id, h.id, true from rack r, vm_host h
     on conflict do nothing

@@ -39,7 +39,7 @@ async def test_a_vm_is_deployed_with_the_form(admin: Visitor, fleet: Deployment)
     page, path = admin.page, await _open(admin, "web-1")
     await page.get_by_role("link", name="Deploy", exact=True).click()
     await expect(page.locator("#distro_series")).to_have_value("ubuntu/noble")
-    await expect(page.locator("#no-keys")).to_contain_text("You have no SSH key")
+    await expect(page.locator("#no-keys")).to_contain_text("You have no SSH key. Nobody will be able to log in")
     assert await admin.look("deploy", width=1400) == []
     assert await admin.look("deploy", width=320, dark=True) == []
     await page.fill("#user_data", "#cloud-config\npackages: [htop]")

@@ -14,7 +14,8 @@ PAGES = (
 SETTINGS = (
     "settings", "settings/racks", "settings/racks/token", "settings/users", "settings/new-user", "settings/users/mira",
     "settings/users/mira/delete", "settings/roles", "settings/quotas", "settings/new-quota", "settings/audit",
-    "settings/audit/verify", "settings/discrepancies", "settings/images",
+    "settings/audit/verify", "settings/audit/redact", "settings/audit/redact?entry=1", "settings/discrepancies",
+    "settings/images",
 )  # fmt: skip
 ACCOUNT_AND_POOLS = (
     "pools", "pools/add", "pools/0", "zones/1", "account", "account/keys", "account/ssh-keys", "account/sessions",

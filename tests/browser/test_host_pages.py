@@ -11,6 +11,7 @@ from tests.waiting import eventually
 
 PAGES = (
     "hosts", "hosts/1/vms?view=numa", "hosts/1/settings", "hosts/1/remove?destroy=1&adopted=1", "hosts/1/adopt?guest=1",
+    "hosts/1/adopt?all=1",
     "hosts/1/tasks?show=failed", "hosts/add", "hosts/add?type=lxd", "hosts/add?step=check&host=1", "clusters",
 )  # fmt: skip
 
@@ -93,7 +94,7 @@ async def test_a_living_host_is_not_removed_by_force(admin: Visitor) -> None:
 
 async def test_a_guest_is_adopted_and_forgotten(admin: Visitor, fleet: Deployment) -> None:
     await admin.go("hosts/1/vms")
-    await admin.page.locator("a", has_text="Adopt").first.click()
+    await admin.page.locator("td a", has_text="Adopt").first.click()
     await admin.page.fill("#hostname", "found-1")
     await admin.page.get_by_role("button", name="Adopt").click()
     await admin.page.wait_for_url("**/tasks/*")

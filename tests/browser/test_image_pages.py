@@ -80,7 +80,7 @@ async def test_an_image_is_added_by_its_address(admin: Visitor, fleet: Deploymen
     await page.fill("#sha256", "ab" * 32)
     await page.get_by_role("button", name="Download image").click()
     row = page.locator("#images tr", has_text="debian/bookworm")
-    await expect(row).to_contain_text("127.0.0.1 is this computer or of its local link")
+    await expect(row).to_contain_text("127.0.0.1 is this computer, of its local link")
     await expect(row).to_contain_text("http://127.0.0.1/disk.img")
 
 
@@ -92,7 +92,7 @@ async def test_an_image_is_imported_by_a_form(admin: Visitor) -> None:
     await page.fill("#image", "noble")
     admin.expected_statuses.add(422)
     await page.get_by_role("button", name="Import image").click()
-    await expect(page.locator("#problems")).to_contain_text("127.0.0.1 is this computer or of its local link")
+    await expect(page.locator("#problems")).to_contain_text("127.0.0.1 is this computer, of its local link")
     await admin.go("settings/new-image/elsewhere", status=404)
 
 

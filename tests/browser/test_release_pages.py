@@ -61,10 +61,12 @@ async def test_the_disks_are_chosen_by_keyboard(admin: Visitor, fleet: Deploymen
 async def test_a_refusal_is_at_the_choice(admin: Visitor, fleet: Deployment) -> None:
     (host,) = [one for one in await fleet.get("vm-hosts/") if one["name"] == "alder"]
     (machine,) = await adopt(fleet, host, all="true")
-    await fleet.post("machines/", op="allocate", system_id=machine["system_id"])
     page = admin.page
     await admin.go(f"vms/{machine['system_id']}/release")
+    await expect(page.locator("main")).to_contain_text("was adopted with what it runs")
+    assert await admin.look("release-adopted", width=1280) == []
     await page.get_by_label("Empty all disks (quick erase)").check()
+    await page.fill("#name", machine["hostname"])
     admin.expected_statuses.add(422)
     await page.get_by_role("button", name="Release VM").click()
     await expect(page.locator("#erase-error")).to_contain_text("was adopted")

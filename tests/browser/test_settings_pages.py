@@ -13,7 +13,17 @@ from tests.browser.visitor import Visitor, visitor
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh, rows
 
-ADMIN_ONLY = ("users", "roles", "audit", "audit/export", "discrepancies", "racks/token", "new-user", "new-quota")
+ADMIN_ONLY = (
+    "users",
+    "roles",
+    "audit",
+    "audit/export",
+    "audit/redact",
+    "discrepancies",
+    "racks/token",
+    "new-user",
+    "new-quota",
+)
 
 
 def read_lines(path: Path) -> list[str]:
@@ -89,7 +99,8 @@ async def test_a_rack_is_added_by_token_and_removed_by_name(admin: Visitor, flee
     await expect(page.locator("#zones")).to_contain_text("Zones are ticked")
     await page.get_by_label("Only these").check()
     await press(page, "Create token")
-    assert (await page.inner_text("#join")).startswith("rackd join innkeeper-join-")
+    assert await page.inner_text("#join") == "sudo rackd join -", "a token in a command is in its shell's history"
+    assert (await page.inner_text("#token")).startswith("innkeeper-join-")
     await admin.go("settings/racks")
     await page.locator("#racks tbody th a").first.click()
     await page.get_by_label("Only these").check()
@@ -142,6 +153,23 @@ async def test_the_audit_trail_is_filtered_verified_and_exported(admin: Visitor,
     assert json.loads(lines[0])["id"] == 1
     await page.get_by_role("link", name="Verify").click()
     await expect(page.locator("main")).to_contain_text("The trail is complete")
+
+
+async def test_a_value_in_the_audit_trail_is_redacted(admin: Visitor, fleet: Deployment) -> None:
+    page = admin.page
+    await fleet.post("zones/", name="hunter2")
+    await admin.go("settings/audit?action=Zones.create")
+    await page.locator("#audit details summary").first.click()
+    await page.locator("#audit tbody").get_by_role("link", name="Redact").first.click()
+    await page.get_by_label("name: hunter2").check()
+    await page.get_by_label("Reason").fill("a password was typed as a name")
+    for width in (1400, 320):
+        assert await admin.look("redact-request", width=width, dark=width == 320, reload=False) == []
+    await press(page, "Redact")
+    await expect(page.locator("#audit tbody")).to_contain_text("audit.redact")
+    await admin.go("settings/audit?action=Zones.create")
+    await expect(page.locator("#audit tbody")).to_contain_text("redacted by #")
+    await expect(page.locator("#audit tbody")).not_to_contain_text("hunter2")
 
 
 async def test_a_user_is_offered_nothing_of_administrators(chromium: Browser, fleet: Deployment) -> None:

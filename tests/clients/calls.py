@@ -50,7 +50,13 @@ LIBMAAS = Client(name="python-libmaas", tested="real: 0.6.8 of PyPI", on_lxd=Tru
     "POST machines/{system_id}/?op=deploy", "POST machines/{system_id}/?op=lock",
     "POST machines/{system_id}/?op=release", "POST machines/{system_id}/?op=unlock", "POST pods/",
     "POST pods/{id}/?op=compose", "POST pods/{id}/?op=refresh", "POST tags/", "POST tags/{name}/?op=update_nodes",
-))  # fmt: skip
+), others={
+    "routes, devices and links": (
+        "GET describe/", "GET devices/", "GET machines/{system_id}/", "GET static-routes/", "POST devices/",
+        "POST nodes/{system_id}/interfaces/{id}/?op=link_subnet",
+        "POST nodes/{system_id}/interfaces/{id}/?op=unlink_subnet",
+    ),
+})  # fmt: skip
 LIBMAAS_COMMAND = Client(
     name="maas command of libmaas",
     tested="real: 0.6.8 of PyPI",
@@ -115,6 +121,13 @@ TERRAFORM = Client(name="Terraform", tested="bytes: gomaasclient of February 202
     "PUT pods/{id}/",
 ), others={
     "release_params": ("GET machines/{system_id}/", "POST machines/{system_id}/?op=release"),
+    "device": (
+        "DELETE devices/{system_id}/", "GET devices/{system_id}/", "POST devices/", "PUT devices/{system_id}/",
+    ),
+    "instance that allocate composed": (
+        "GET machines/{system_id}/", "POST machines/?op=allocate", "POST machines/?op=release",
+        "POST machines/{system_id}/?op=deploy",
+    ),
     "vm_host of a machine": (
         "DELETE pods/{id}/", "GET maas/?op=get_config", "GET machines/", "GET machines/{system_id}/", "GET pods/",
         "GET pods/{id}/", "POST machines/?op=allocate", "POST machines/?op=release",

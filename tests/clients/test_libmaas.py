@@ -10,7 +10,7 @@ from tests.clients.client_host import simulated_host
 from tests.clients.environment import program, run
 from tests.clients.go_programs import key_of
 from tests.clients.recording_proxy import recording
-from tests.clients.scenarios.libmaas import live
+from tests.clients.scenarios.libmaas import live, register
 from tests.deployment.deployment import Deployment
 from tests.integration.images import add_image
 from tests.waiting import eventually
@@ -21,6 +21,14 @@ async def test_libmaas_runs_a_machine_from_compose_to_delete(innkeeper: Deployme
     async with recording(innkeeper.api.url) as proxy:
         await live(proxy.url, key_of(innkeeper), host, tmp_path)
     LIBMAAS.check(proxy.calls)
+
+
+async def test_libmaas_lists_routes_registers_devices_and_links_nics(innkeeper: Deployment, tmp_path: Path) -> None:
+    host = await innkeeper.add_simulated(cores=8, networks="lan:10.1.0.0/24")
+    await innkeeper.compose(host["id"], hostname="libby", cores=1, memory=1024)
+    async with recording(innkeeper.api.url) as proxy:
+        await register(proxy.url, key_of(innkeeper), tmp_path)
+    LIBMAAS.check(proxy.calls, "routes, devices and links")
 
 
 async def test_the_maas_command_lists_and_deploys(innkeeper: Deployment, tmp_path: Path) -> None:

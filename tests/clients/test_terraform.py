@@ -61,6 +61,26 @@ async def test_release_params_say_which_disks_are_emptied(innkeeper: Deployment)
             TERRAFORM.check(proxy.calls, "release_params")
 
 
+async def test_a_device_needs_no_machine(innkeeper: Deployment) -> None:
+    host = await simulated_host(innkeeper, "tf")
+    async with recording(innkeeper.api.url) as proxy:
+        await Terraform(Gomaasclient.to(proxy.url, key_of(innkeeper)), host).device()
+    TERRAFORM.check(proxy.calls, "device")
+    assert await innkeeper.get("devices/") == []
+
+
+async def test_an_instance_that_allocate_composed_is_destroyed(innkeeper: Deployment) -> None:
+    host = await simulated_host(innkeeper, "tf")
+    async with recording(innkeeper.api.url) as proxy:
+        terraform = Terraform(Gomaasclient.to(proxy.url, key_of(innkeeper)), host)
+        await terraform.create_vm_host()
+        proxy.calls.clear()
+        await terraform.composed_instance()
+    TERRAFORM.check(proxy.calls, "instance that allocate composed")
+    await eventually(lambda: innkeeper.simulated_guests("tf") == [])
+    assert await innkeeper.get("machines/") == []
+
+
 async def test_a_machine_becomes_a_vm_host_and_is_released_with_it(tmp_path: Path, database_url: str) -> None:
     outer, inner = FakeLxd(name="outer"), FakeLxd(name="inner")
     lxds = FakeLxds(tmp_path / "simulated", outer, inner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -56,6 +57,9 @@ class DriverFixture(Protocol):
     def attach_new_volume(self, guest: GuestRef) -> tuple[str, str]:
         """Creates a volume and attaches it to an existing guest. Returns its (pool_id, volume)."""
 
+    def grow(self, spec: GuestSpec, disk: DiskSpec, size_bytes: int) -> None:
+        """Makes a disk of a guest that is off larger."""
+
     def rename(self, guest: GuestRef, new_name: str) -> None:
         """Renames a guest that is off."""
 
@@ -75,6 +79,8 @@ class Capability(StrEnum):
     CONSOLE_LOG = "console_log"
     CONSOLE = "console"
     OWN_IMAGES = "own_images"
+    VOLUME_LOSS = "volume_loss"  # a volume can be deleted while a guest uses it
+    POOL_LOSS = "pool_loss"  # the test may make the storage pool unavailable
 
 
 class CapableFixture(DriverFixture, Protocol):
@@ -112,6 +118,15 @@ class CapableFixture(DriverFixture, Protocol):
     def user_data(self, spec: GuestSpec) -> bytes | None:
         """Returns the guest's user data for cloud-init; None if it has no cloud-init data at all."""
 
+    def delete_volume(self, disk: DiskSpec) -> None:
+        """Deletes the volume of a guest, which keeps the disk."""
+
+    def lose_pool(self) -> str:
+        """Makes the storage pool unavailable. Returns its status."""
+
+    def restore_pool(self) -> None:
+        """Makes it available again."""
+
 
 def spec_for(host: DriverFixture, name: str, *, disks: int = 1, installation_id: UUID = INSTALLATION) -> GuestSpec:
     return small_guest(
@@ -143,14 +158,29 @@ class SimulatedFixture:
         )
         address = NicAddress(address="192.168.122.20", prefix_length=24, gateway="192.168.122.1")
         self.addressed = (evolve(self.nics[0], address=address),)
+        self._folder = folder
+        self.driver = self._open("default:4")
+        self._path = folder / "host.sqlite"
+        self._store = Store(self._path)
+
+    def _open(self, pools: str) -> Driver:
+        hardware = f"pools={pools}&hugepages_mib=1024&virtual_functions=2x2&images=own,large:1"
         access = HostAccess(
             host_id=1,
             driver=DriverType.SIMULATED,
-            address="simulated:host?storage_gb=4&hugepages_mib=1024&virtual_functions=2x2&images=own,large:1",
+            address=f"simulated:host?{hardware}",
             installation_id=INSTALLATION,
         )
-        self.driver = SimulatedDriverFactory(folder).open(access)
-        self._store = Store(folder / "host.sqlite")
+        return SimulatedDriverFactory(self._folder).open(access)
+
+    def lose_pool(self) -> str:
+        self.driver.close()
+        self.driver = self._open("default:4:unavailable")
+        return "unavailable"
+
+    def restore_pool(self) -> None:
+        self.driver.close()
+        self.driver = self._open("default:4")
 
     def serial(self, marker: OwnershipMarker, index: int) -> str:
         return free_serial(marker, index)
@@ -180,6 +210,14 @@ class SimulatedFixture:
             guests.add_volume(db, pool="default", name="later", size_bytes=DISK_BYTES, marker=None)
             guests.attach(db, found.guest_id, pool="default", volume="later", serial=None)
         return "default", "later"
+
+    def grow(self, spec: GuestSpec, disk: DiskSpec, size_bytes: int) -> None:
+        with self._store.writing() as db:
+            db.execute("update volume set size_bytes = ? where name = ?", (size_bytes, disk.volume))
+
+    def delete_volume(self, disk: DiskSpec) -> None:
+        with closing(sqlite3.connect(self._path)) as db, db:  # without the foreign keys that the driver checks
+            db.execute("delete from volume where name = ?", (disk.volume,))
 
     def rename(self, guest: GuestRef, new_name: str) -> None:
         with self._store.writing() as db:
@@ -249,11 +287,12 @@ CAPABILITIES: Mapping[str, frozenset[Capability]] = {
     "simulated": frozenset(Capability),
     "libvirt-test": frozenset(Capability)  # it cannot fill volumes, and has no console
     - {Capability.DEPLOYMENT, Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.OWN_IMAGES},
-    "libvirt-qemu": frozenset(Capability) - {Capability.OWN_IMAGES},
-    "lxd-double": frozenset(Capability) - {Capability.CONSOLE_LOG, Capability.CONSOLE},
-    "lxd-6-double": frozenset(Capability) - {Capability.CONSOLE_LOG, Capability.CONSOLE},
-    "lxd": frozenset(Capability) - {Capability.CONSOLE_LOG},  # release 5.0 keeps none of virtual machines
-    "lxd-cluster": frozenset(Capability) - {Capability.CONSOLE_LOG},
+    "libvirt-qemu": frozenset(Capability) - {Capability.OWN_IMAGES, Capability.POOL_LOSS},
+    "lxd-double": frozenset(Capability) - {Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.VOLUME_LOSS},
+    "lxd-6-double": frozenset(Capability) - {Capability.CONSOLE_LOG, Capability.CONSOLE, Capability.VOLUME_LOSS},
+    "lxd": frozenset(Capability)  # release 5.0 keeps no log of virtual machines' consoles
+    - {Capability.CONSOLE_LOG, Capability.VOLUME_LOSS, Capability.POOL_LOSS},
+    "lxd-cluster": frozenset(Capability) - {Capability.CONSOLE_LOG, Capability.VOLUME_LOSS, Capability.POOL_LOSS},
 }
 
 

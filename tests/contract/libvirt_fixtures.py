@@ -98,6 +98,21 @@ class LibvirtFixture:
         self.attach(self._domain(guest), disk_element("vdz", self._new_volume(name)))
         return self.pool_id, name
 
+    def grow(self, spec: GuestSpec, disk: DiskSpec, size_bytes: int) -> None:
+        """The test driver cannot resize a volume."""
+        self.delete_volume(disk)
+        self._pool.createXML(volume_xml(disk.volume, size_bytes, "dir"))
+
+    def delete_volume(self, disk: DiskSpec) -> None:
+        self._pool.storageVolLookupByName(disk.volume).delete()
+
+    def lose_pool(self) -> str:
+        self._pool.destroy()
+        return "inactive"
+
+    def restore_pool(self) -> None:
+        self._pool.create()
+
     def attach(self, domain: Any, device: ET.Element) -> None:
         """Adds a device to a domain's XML."""
         tree = ET.fromstring(domain.XMLDesc())  # noqa: S314  trusted: a domain of the test
@@ -149,6 +164,9 @@ class QemuFixture(LibvirtFixture):
             nic(0, NicKind.NETWORK, self._network.name, address=address(f"{SUBNET}.120")),
             nic(1, NicKind.BRIDGE, self._network.bridge, address=address(f"{SUBNET}.121")),
         )
+
+    def grow(self, spec: GuestSpec, disk: DiskSpec, size_bytes: int) -> None:
+        self._pool.storageVolLookupByName(disk.volume).resize(size_bytes)
 
     def assigned_address(self, guest: GuestRef, nic: NicSpec) -> str:
         if nic.kind is NicKind.NETWORK:

@@ -18,7 +18,7 @@ from tests.lxd_http.administrator import Administrator
 from tests.lxd_http.qcow2 import empty_disk
 from tests.lxd_http.releases import LXD_5_0, LXD_6_8, Release
 from tests.lxd_http.server import BRIDGE, HUGE_PAGE_BYTES, PORT
-from tests.lxd_http.state import NETWORK, Disk, Lxd
+from tests.lxd_http.state import NETWORK, POOL, Disk, Lxd
 from tests.lxd_http.transport import key_pair, served
 
 MIB = 1024 * 1024
@@ -41,6 +41,13 @@ class LxdDoubleFixture(LxdFixture):
             credentials={CERTIFICATE: client.certificate_pem, KEY: client.key_pem},
         )
         super().__init__(self.administrator, access, (nic(0, NicKind.NETWORK, NETWORK, boot=True),))
+
+    def lose_pool(self) -> str:
+        self.administrator.lxd.unavailable_pools.add(POOL)
+        return "unavailable"
+
+    def restore_pool(self) -> None:
+        self.administrator.lxd.unavailable_pools.clear()
 
     def write_to_disks(self, spec: GuestSpec) -> None:
         for disk in self._disks(spec):

@@ -160,6 +160,16 @@ class LxdFixture(ABC):
         self._ask(f"/1.0/instances/{guest.name}", method="PATCH", body={"devices": devices})
         return POOL, name
 
+    def grow(self, spec: GuestSpec, disk: DiskSpec, size_bytes: int) -> None:
+        """The root disk has its size in the instance, any other in its volume."""
+        if disk == spec.disks[0]:
+            root = self._ask(f"/1.0/instances/{spec.name}")["devices"]["root"]
+            body = {"devices": {"root": {**root, "size": f"{size_bytes}B"}}}
+            self._ask(f"/1.0/instances/{spec.name}", method="PATCH", body=body)
+        else:
+            where = f"/1.0/storage-pools/{disk.pool_id}/volumes/custom/{disk.volume}?{self._target}"
+            self._ask(where, method="PATCH", body={"config": {"size": f"{size_bytes}B"}})
+
     def rename(self, guest: GuestRef, new_name: str) -> None:
         self._ask(f"/1.0/instances/{guest.name}", method="POST", body={"name": new_name})
 

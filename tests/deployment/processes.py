@@ -89,9 +89,18 @@ class Processes:
         if not self.rack_state(name).exists():
             token = (await self.api.send("POST", "racks/", query=[("op", "token")])).json()["token"]
             joining = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "rackd", "join", "--name", name, token, env=self.environment() | own
+                sys.executable,
+                "-m",
+                "rackd",
+                "join",
+                "--name",
+                name,
+                "-",
+                env=self.environment() | own,
+                stdin=subprocess.PIPE,
             )
-            assert await joining.wait() == 0
+            await joining.communicate(f"{token}\n".encode())
+            assert joining.returncode == 0
         before = self.links_made(name)
         self._spawn(name, (*self._prefixes.get(name, self.rack_prefix), sys.executable, "-m", "rackd", "run"), own)
         # The region may still report the link of the process that was killed.

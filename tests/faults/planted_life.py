@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 import sys
 from collections.abc import Awaitable
@@ -11,6 +13,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
 
 from attrs import define, field
 
@@ -42,6 +45,11 @@ from tests.lxd_double import FakeLxd
 from tests.ports import free_port
 from tests.rejections import rejected_status
 
+_IMAGE = """
+    insert into image
+        (name, architecture, format, sha256, size_bytes, virtual_size_bytes, received_bytes, state, store_id)
+    values ($1, 'amd64', 'raw', $2, $3, $3, $3, 'ready', $4)
+"""
 _EVENTS_AWAY, _EVENTS_BACK = "alter table event rename to event_away", "alter table event_away rename to event"
 
 
@@ -121,10 +129,13 @@ class PlantedLife:
 
     async def log_in(self, username: str) -> Api:
         """By password; returns the user's API."""
+        return Api(self.stranger.url, await self._new_key(username))
+
+    async def _new_key(self, username: str) -> str:
         fields = [("username", username), ("password", self.passwords[username]), ("consumer", "test")]
         made = (await self.login.send("POST", "accounts/authenticate/", body=Body(fields=fields))).json()
         self.search.add_text(f"login key of {username}", made["token_secret"])
-        return Api(self.stranger.url, ":".join(made[part] for part in ("consumer_key", "token_key", "token_secret")))
+        return ":".join(made[part] for part in ("consumer_key", "token_key", "token_secret"))
 
     @property
     def stranger(self) -> Api:
@@ -232,6 +243,32 @@ class PlantedLife:
         await self.deployment.post(f"machines/{machine['system_id']}/", op="power_on")
         await _rejected(self.deployment.compose(self.deployment.hosts["sim"], cores=99))
         await _rejected(self.deployment.post("machines/", op="allocate", mem=10**6))
+        await self._add_image("custom/test")
+        user_data = base64.b64encode(f"#!/bin/sh\n# {self.planted('user data')}\n".encode()).decode()
+        await self.deployment.post(
+            f"machines/{machine['system_id']}/", op="deploy", distro_series="custom/test", user_data=user_data
+        )
+
+    async def _add_image(self, name: str) -> None:
+        content = b"image" * 1000
+        sha256 = hashlib.sha256(content).hexdigest()
+        folder = self.folder / "state" / "images" / "sha256"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / sha256).write_bytes(content)
+        async with self.deployment.connection() as db:
+            await db.execute(_IMAGE, name, sha256, len(content), uuid4())
+
+    async def mistake_fields(self) -> None:
+        """Secrets in fields where they do not belong, by mistake."""
+        mistaken = make_key_pair("mistaken").key_pem
+        self.search.add_key("private SSH key", mistaken)
+        await _rejected(self.deployment.post("account/prefs/sshkeys/", key=mistaken))
+        await _rejected(self.deployment.post("zones/", name=self.planted("name of a zone") + "!"))
+        await _rejected(self.deployment.post("vm-hosts/", type="lxd", power_address="/", name=self.planted("a name")))
+        key = await self._new_key("ann")
+        whole = Body(fields=[("token_key", key)])
+        query = [("op", "delete_authorisation_token")]
+        await Api(self.stranger.url, key).send("POST", "account/", query=query, body=whole)
 
     # Bugs -----------------------------------------------------------------------------------------------------------
 

@@ -70,7 +70,8 @@ class LibvirtDeployment:
         assert len(disks) == len(logs) == len(full)
         for name in full:
             assert self.lab_host.marker(name) is not None
-            assert self.lab_host.domain(name).autostart() == 1
+            domain = self.lab_host.domain(name)
+            assert bool(domain.autostart()) == bool(domain.isActive())
         assert await self.deployment.ledger_problems() == []
         (host,) = await self.deployment.get("vm-hosts/")
         await eventually(lambda: self.refresh_writes_nothing(host["id"]))

@@ -46,7 +46,7 @@ async def consistent_machines(on: LxdDeployment) -> list[dict[str, Any]]:
     marker = await asyncio.to_thread(marker_of, on.lxd)
     assert [machine["hardware_uuid"] for machine in machines] == ([marker["machine"]] if marker else []), marker
     shown = [(one["hostname"], one["status_name"], one["power_state"]) for one in machines]
-    assert shown in ([], [(NAME, "Ready", "on")])
+    assert shown in ([], [(NAME, "Deployed", "on")])
     assert await on.deployment.ledger_problems() == []
     return machines
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,10 @@ async def begin(deployment: Deployment, stopped: str) -> tuple[int, subprocess.P
     return operation_id, process
 
 
+async def wait_reason(deployment: Deployment, operation_id: int) -> str:
+    return str((await deployment.get(f"operations/{operation_id}/"))["wait_reason"] or "")
+
+
 async def assert_one_survivor(deployment: Deployment, host: SimulatedHost) -> None:
     assert host.guest_names() == ["survivor"]
     assert len(host.volume_names()) == 1
@@ -72,8 +77,15 @@ async def test_what_a_silent_rack_creates_after_a_cancel_is_removed(
     await deployment.start_rack("second")
     assert await deployment.ended(operation_id, deadline_s=120.0) == "cancelled"
     assert host.guest_names() == host.volume_names() == []
+    assert (await deployment.get(f"operations/{operation_id}/"))["undone"][1] == (
+        f"Rack {RACK} may still create survivor: it is removed then"
+    )
+    (pending,) = [one for one in await deployment.get("operations/") if one["kind"] == "clean_up"]
+    reason = partial(wait_reason, deployment, pending["id"])
+    assert f"Rack {RACK} may still create survivor" in await eventually(reason)
     silent.send_signal(signal.SIGCONT)
     await eventually(host.names_that_appeared)  # the stale call did not know of the cancel
+    assert await deployment.ended(pending["id"], deadline_s=120.0) == "succeeded"
     await eventually(lambda: not host.guest_names() and not host.volume_names())
     assert await deployment.get("machines/") == []
     assert await deployment.ledger_problems() == []

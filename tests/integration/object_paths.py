@@ -15,7 +15,7 @@ IN_POOLS = {
 SHARED = {
     "zones": {"name": "default"},
     "tags": {"name": "pod-console-logging"},
-    "boot-sources": {"id": "1"},
+    "boot-sources": {"boot_source_id": "1"},
     "domains": {"id": "0"},
     "dnsresources": {"id": "1"},
     "fabrics": {"id": "0", "fabric_id": "0", "vid": "0"},
@@ -49,6 +49,7 @@ def path_to(resource: Resource, one: Contents) -> Mapping[str, str]:
         "virtual-machines": one.guest_id, "resourcepool": one.pool_id, "quotas": one.quota_id,
     }  # fmt: skip
     known = {"id": ids.get(first, ""), "system_id": one.device_system_id if first == "devices" else one.system_id}
-    if first == "nodes" and "id" in resource.params:
+    if first == "nodes":
         known["id"] = one.nic_id if "interfaces" in resource.path else one.disk_id
+        known["device_id"] = one.disk_id
     return {name: str(known[name]) for name in resource.params}

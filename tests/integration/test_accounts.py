@@ -119,8 +119,11 @@ async def test_a_key_is_for_one_signature_method(accounts: Accounts) -> None:
     admin, plain = await _admin(accounts)
     signing = ApiKey.parse(await accounts.create_key(admin, "capi", method=SignatureMethod.HMAC_SHA1))
     unknown = ApiKey.random()
-    for key in (plain, unknown):
-        with pytest.raises(NotAuthenticated, match=r"^Invalid API key\.$"):
+    for key, reason in (
+        (plain, "^This API key is for PLAINTEXT, .* signature_method=HMAC-SHA1$"),
+        (unknown, r"^Invalid API key\.$"),
+    ):
+        with pytest.raises(NotAuthenticated, match=reason):
             await accounts.authenticate_signed(key.consumer_key, key.token_key, lambda _: True)
     for key in (signing, unknown):
         with pytest.raises(NotAuthenticated, match=r"^Invalid API key\.$"):
@@ -223,6 +226,34 @@ async def test_an_expired_key_is_rejected_and_says_so(accounts: Accounts, databa
     wrong = ApiKey(consumer_key=key.consumer_key, token_key=key.token_key, token_secret="x" * 32)
     with pytest.raises(NotAuthenticated, match="Invalid API key"):
         await _authenticate(_accounts(database), wrong)
+
+
+async def test_a_key_that_a_key_creates_expires_no_later(accounts: Accounts, database: Database) -> None:
+    admin, first = await _admin(accounts)
+    await accounts.create_key(await _authenticate(accounts, first), "endless")
+    key = ApiKey.parse(await accounts.create_key(admin, "pipeline", lifetime=timedelta(hours=1)))
+    by_key = await _authenticate(accounts, key)
+    await accounts.create_key(by_key, "longer", lifetime=timedelta(hours=2))
+    await accounts.create_key(by_key, "shorter", lifetime=timedelta(minutes=2))
+    made = ApiKey.parse(await accounts.create_key(by_key, "for ever"))
+    await accounts.create_key(await _authenticate(accounts, made), "for ever, again")
+    ends = {one.name: one.expires_at for one in await accounts.list_keys(admin)}
+    assert ends["endless"] is None
+    limit = ends["pipeline"]
+    assert limit is not None
+    assert ends["shorter"] is not None
+    assert ends["shorter"] < limit
+    assert {ends["longer"], ends["for ever"], ends["for ever, again"]} == {limit}
+
+
+async def test_a_key_that_was_just_deleted_creates_none(accounts: Accounts, database: Database) -> None:
+    admin, _ = await _admin(accounts)
+    key = ApiKey.parse(await accounts.create_key(admin, "pipeline", lifetime=timedelta(hours=1)))
+    by_key = await _authenticate(accounts, key)
+    await accounts.delete_key(admin, key.token_key)
+    with pytest.raises(NotAuthenticated, match="was just deleted"):
+        await accounts.create_key(by_key, "for ever")
+    assert "for ever" not in {one.name for one in await accounts.list_keys(admin)}
 
 
 async def test_the_last_use_of_keys_is_written_in_batches(accounts: Accounts, database: Database) -> None:

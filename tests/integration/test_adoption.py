@@ -46,7 +46,7 @@ async def test_a_guest_becomes_a_machine_as_it_is(innkeeper: Deployment) -> None
         None,
     )
     machine = await innkeeper.get(f"machines/{adopted['system_id']}/")
-    assert (machine["hostname"], machine["status_name"], machine["power_state"]) == ("foreign-0001", "Ready", "on")
+    assert (machine["hostname"], machine["status_name"], machine["power_state"]) == ("foreign-0001", "Deployed", "on")
     assert (machine["zone"]["name"], machine["pool"]["name"]) == ("dmz", "web")
     assert (machine["cpu_count"], machine["memory"], machine["pod"]["id"]) == (1, 1024, host["id"])
     (disk,) = machine["blockdevice_set"]
@@ -106,7 +106,7 @@ async def test_guest_names_become_host_names_or_are_rejected_as_taken(innkeeper:
     await innkeeper.post(f"machines/{adopted['system_id']}/", op="power_off")
     await refresh(innkeeper, host)
     machine = await innkeeper.get(f"machines/{adopted['system_id']}/")
-    assert (machine["power_state"], machine["status_name"]) == ("off", "Ready")
+    assert (machine["power_state"], machine["status_name"]) == ("off", "Deployed")
 
 
 async def test_bad_requests_adopt_nothing(innkeeper: Deployment) -> None:
@@ -250,7 +250,7 @@ async def test_an_adoption_continues_through_a_restarted_rack(innkeeper: Deploym
     await innkeeper.start_rack()
     await reached(innkeeper, operation, "succeeded")
     (machine,) = await innkeeper.get("machines/")
-    assert (machine["status_name"], machine["power_state"]) == ("Ready", "on")
+    assert (machine["status_name"], machine["power_state"]) == ("Deployed", "on")
     assert (await refresh(innkeeper, host))["used"]["cores"] == 1
 
 

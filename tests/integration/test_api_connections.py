@@ -22,7 +22,7 @@ from regiond.api.request_body import MAX_BODY_BYTES
 from regiond.api.site import HEALTH_CONNECTIONS, SiteOptions
 from regiond.request_limits import BURST_S, LONG_BODY_BYTES_PER_S, RequestLimits
 from tests.integration.test_api_http import BASE, Client, HeldCall, serve
-from tests.unit.answers.accounts import ADMIN_KEY
+from tests.unit.answers.accounts import ADMIN_KEY, SIGNING_KEY
 from tests.unit.api_double import ApiDouble
 from tests.waiting import eventually, settle
 
@@ -148,6 +148,25 @@ async def test_too_many_long_bodies_of_an_account_are_refused_unread(client: Cli
         answer = await reader.read()
     assert answer.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
     assert b"Retry-After: 1\r\n" in answer
+
+
+async def test_bodies_that_only_name_a_key_do_not_count_for_its_account(client: Client) -> None:
+    head = client.encode("POST", PATH, body=b"", signed=True, host="r", Expect="100-continue")
+    data = head.replace(b"Length: 0", b"Length: %d" % MAX_BODY_BYTES)
+    unproven = data.replace(b"PLAINTEXT", b"HMAC-SHA1")
+    for seen, named in (
+        (ADMIN_KEY.consumer_key, SIGNING_KEY.consumer_key),
+        (ADMIN_KEY.token_key, SIGNING_KEY.token_key),
+    ):
+        assert seen.encode() in unproven
+        unproven = unproven.replace(seen.encode(), named.encode())
+    for _ in range(int(BURST_S * LONG_BODY_BYTES_PER_S / MAX_BODY_BYTES)):
+        async with connected(client, unproven) as (reader, _):
+            assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
+    async with connected(client, unproven) as (reader, _):
+        assert (await reader.read()).startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
+    async with connected(client, data) as (reader, _):
+        assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
 
 
 async def test_an_idle_connection_ends_when_there_are_too_many(client: Client) -> None:

@@ -161,6 +161,25 @@ async def test_an_op_may_be_in_the_path(client: Client) -> None:
     assert (await client.request("GET", f"{BASE}users/op-whoami")).status == 200
 
 
+async def test_a_name_that_begins_like_an_op_is_a_name(client: Client) -> None:
+    for path, name in (
+        ("machines/op-web-1/", "op-web-1"),
+        ("machines/op-web-1/op-details", "op-web-1"),
+        ("machines/op-allocate/", "op-allocate"),  # only a POST allocates
+    ):
+        response = await client.request("GET", BASE + path)
+        assert (response.status, response.body.decode()) == (404, f"There is no machine '{name}'.")
+    response = await client.request("GET", f"{BASE}machines/op-web-1")
+    assert (response.status, response.headers["location"]) == (301, f"{BASE}machines/op-web-1/")
+    assert (await client.request("HEAD", f"{BASE}machines/op-web-1/")).status == 404
+    assert (await client.request("POST", f"{BASE}machines/op-web-1/?op=lock")).status == 404
+
+
+async def test_an_unknown_op_in_the_path_is_named(client: Client) -> None:
+    response = await client.request("POST", f"{BASE}vm-hosts/4/op-jump")
+    assert (response.status, response.body) == (400, b"Unrecognised signature: method=POST op=jump")
+
+
 async def test_head_is_a_get_without_its_body(client: Client) -> None:
     full = await client.request("GET", f"{BASE}zones/")
     response = await client.request("HEAD", f"{BASE}zones/")

@@ -133,7 +133,8 @@ async def test_a_guest_unknown_to_a_restored_database_is_adopted(innkeeper: Depl
     assert (found["repair_policy"], found["data_at_risk"]) == ("approval", True)
     assert "as restored" in (await repair(innkeeper, found))["repaired"]
     (machine,) = await innkeeper.get("machines/")
-    assert (machine["hostname"], machine["cpu_count"], machine["status_name"]) == ("restored", 2, "Ready")
+    assert (machine["hostname"], machine["cpu_count"], machine["status_name"]) == ("restored", 2, "Deployed")
+    assert machine["owner"] is None, "only administrators use it until one adopts it with an owner"
     assert markers(innkeeper) == before
     assert await kinds_after_refresh(innkeeper, host) == []
 

@@ -22,6 +22,20 @@ pytestmark = pytest.mark.database
 
 ADMIN = Caller(account_id=1, username="ada", is_admin=True)
 OK = AuditAnswer(result=AuditResult.OK, status=200)
+OTHER_OWNER = """
+    create role audit_owner nologin;
+    create role region_role nologin;
+    grant usage, create on schema public to audit_owner;
+    grant usage on schema public to region_role;
+    alter table audit_entry owner to audit_owner;
+    alter table audit_chain owner to audit_owner;
+    alter function audit_write(text[]) owner to audit_owner;
+    alter function audit_append(text[]) owner to audit_owner;
+    alter function audit_prune(interval, integer) owner to audit_owner;
+    alter function audit_redact(jsonb, jsonb) owner to audit_owner;
+    grant select on audit_entry, audit_chain to region_role;
+    set local role region_role;
+"""
 _BY_HAND = "set session_replication_role = replica; {}; set session_replication_role = origin"
 
 
@@ -129,24 +143,14 @@ async def test_a_region_that_does_not_own_the_trail_can_only_append(database_url
         transaction = db.transaction()
         await transaction.start()
         try:
-            await db.execute("""
-                create role audit_owner nologin;
-                create role region_role nologin;
-                grant usage, create on schema public to audit_owner;
-                grant usage on schema public to region_role;
-                alter table audit_entry owner to audit_owner;
-                alter table audit_chain owner to audit_owner;
-                alter function audit_append(text[]) owner to audit_owner;
-                alter function audit_prune(interval, integer) owner to audit_owner;
-                grant select on audit_entry, audit_chain to region_role;
-                set local role region_role;
-            """)
+            await db.execute(OTHER_OWNER)
             assert await db.fetchval("select audit_append(array['{}'])") == 1
             for statement in (
                 "set local innkeeper.audit = 'on'; update audit_entry set content = '{}'",
                 "set local innkeeper.audit = 'on'; delete from audit_entry",
                 "alter table audit_entry disable trigger all",
                 "drop table audit_entry",
+                "select audit_write(array['{}'])",
             ):
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
                     async with db.transaction():

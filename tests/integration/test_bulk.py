@@ -11,6 +11,7 @@ from regiond.machines.bulk import steps
 from tests.database import execute, fetchval
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
+from tests.integration.test_machine_lock import make_deployed
 from tests.integration.users import as_user
 from tests.rejections import rejection
 from tests.waiting import eventually
@@ -83,6 +84,7 @@ async def _waits(innkeeper: Deployment, operation_id: int) -> bool:
 
 async def test_the_failure_of_one_does_not_stop_the_others(innkeeper: Deployment) -> None:
     machines = await composed(innkeeper, 4)
+    await make_deployed(innkeeper, machines[0])
     await innkeeper.post(f"machines/{machines[0]['system_id']}/", op="lock")
     operation_id = await bulk(innkeeper, "delete", ids(machines), at_once=1)
     assert await innkeeper.ended(operation_id) == "failed"
@@ -144,6 +146,7 @@ async def test_a_repeat_with_the_same_key_is_the_same_operation(innkeeper: Deplo
 
 async def test_a_dry_run_of_a_deletion_names_what_goes_and_stays(innkeeper: Deployment) -> None:
     machines = await composed(innkeeper, 2)
+    await make_deployed(innkeeper, machines[0])
     await innkeeper.post(f"machines/{machines[0]['system_id']}/", op="lock")
     plan = await innkeeper.post("machines/", op="bulk", action="delete", machines=ids(machines), dry_run="true")
     assert [guest["name"] for guest in plan["deleted"]] == ["vm-1"]

@@ -110,3 +110,15 @@ async def test_a_missing_pool_takes_no_copy_of_an_image(database: Database, ledg
     await ledger.execute("update storage_pool set missing_since = now()")
     with pytest.raises(OutOfCapacity):
         await claim_image(database, ledger, copy_id, 1)
+
+
+async def test_nothing_is_claimed_in_an_unavailable_pool(database: Database, ledger: LedgerFixture) -> None:
+    """It became that between placement and the claim."""
+    copy_id = await new_copy(database, ledger)
+    await ledger.execute("update storage_pool set status = 'unavailable'")
+    with pytest.raises(OutOfCapacity, match="storage pools have too little free space"):
+        await ledger.must_claim(0, 1, 1, {0: 5})
+    with pytest.raises(OutOfCapacity, match="is unavailable, so the image cannot be copied to it"):
+        await claim_image(database, ledger, copy_id, 5)
+    await ledger.must_claim(0, 1, 1)
+    assert await ledger.mismatches() == []

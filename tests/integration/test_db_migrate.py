@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 from common.certificates import make_authority, utc_now
 from common.errors import BadSettings, DatabaseUnavailable
 from common.host_identity import identity_fingerprint
-from regiond.db.migrate import MIGRATION_LOCK, RELEASE, Migration, migrate, migration, packaged
+from common.release import running_release
+from regiond.db.migrate import MIGRATION_LOCK, Migration, migrate, migration, packaged
 from regiond.db.pool import connect
 from regiond.operations.model import OPEN_STATES, OperationState
 from tests.database import as_superuser, with_option
@@ -87,7 +89,9 @@ async def test_a_file_that_had_to_be_edited_names_the_text_that_it_replaces(empt
 
 async def test_a_newer_database_is_rejected(empty_database_url: str) -> None:
     await migrate(empty_database_url, [FIRST, SECOND])
-    message = rf"newer than this release: Innkeeper {RELEASE} applied 0002_cores\.sql, which Innkeeper"
+    message = (
+        rf"newer than this release: Innkeeper {re.escape(running_release())} applied 0002_cores\.sql, which Innkeeper"
+    )
     with pytest.raises(BadSettings, match=message):
         await migrate(empty_database_url, [FIRST])
 
@@ -98,7 +102,9 @@ async def test_a_migration_table_without_the_release_column_is_upgraded(empty_da
     with pytest.raises(BadSettings, match="Innkeeper of a later release applied"):
         await migrate(empty_database_url, [])
     await migrate(empty_database_url, [FIRST, SECOND])
-    assert await _value(empty_database_url, "select release from schema_migration where number = 2") == RELEASE
+    assert (
+        await _value(empty_database_url, "select release from schema_migration where number = 2") == running_release()
+    )
 
 
 async def test_a_current_database_may_be_read_only(empty_database_url: str) -> None:
@@ -218,3 +224,21 @@ async def test_of_several_pinned_identities_only_the_first_stays(empty_database_
     unchanged = {name: pinned[name][0] for name in ("swapped", "odd")}
     assert found == {name: expected for name, (_, expected) in pinned.items()} | unchanged
     assert [row["name"] for row in events] == ["keys", "two"]
+
+
+async def test_earlier_events_belong_to_the_account_of_their_time(empty_database_url: str) -> None:
+    await migrate(empty_database_url, [one for one in packaged() if one.number < 50])
+    db = await connect(empty_database_url, application_name="test")
+    try:
+        await db.execute(
+            "insert into account (id, username, created_at) values (12, 'ann', now() - interval '2 days');"
+            "insert into event (at, kind, level, message, username) values"
+            " (now() - interval '3 days', 'logged_in', 'info', 'the namesake', 'ann'),"
+            " (now() - interval '1 day', 'logged_in', 'info', 'ann', 'ann'),"
+            " (now(), 'rack_joined', 'info', 'the region', null)"
+        )
+        await migrate(empty_database_url)
+        found = await db.fetch("select message, account_id from event order by at")
+    finally:
+        await db.close()
+    assert [tuple(row) for row in found] == [("the namesake", None), ("ann", 12), ("the region", None)]

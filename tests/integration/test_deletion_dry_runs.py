@@ -9,6 +9,7 @@ import pytest
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import adopt, guests, volumes
 from tests.integration.tables import counts
+from tests.integration.test_machine_lock import make_deployed
 from tests.rejections import rejection
 from tests.waiting import settle
 
@@ -83,6 +84,7 @@ async def test_a_deletion_of_an_adopted_machine_says_so(innkeeper: Deployment, h
 async def test_a_locked_or_busy_machine_refuses_the_dry_run_too(innkeeper: Deployment, host: Any) -> None:
     machine = await innkeeper.compose(host["id"], hostname="web", cores=1, memory=1024)
     path = f"machines/{machine['system_id']}/"
+    await make_deployed(innkeeper, machine)
     await innkeeper.post(path, op="lock")
     assert "is locked" in await refused_alike(innkeeper, "DELETE", path)
     await innkeeper.post(path, op="unlock")
@@ -107,6 +109,7 @@ async def test_a_release_says_what_it_destroys(innkeeper: Deployment, host: Any)
     assert (plan["name"], names(plan, "deleted"), names(plan, "kept")) == (
         "2 machines", [composed["hostname"]], ["ready"],
     )  # fmt: skip
+    await make_deployed(innkeeper, composed)
     await innkeeper.post(paths[1], op="lock")
     assert "is locked" in await refused_alike(innkeeper, "POST", "machines/", "release", machines=ids)
 

@@ -64,6 +64,16 @@ async def test_a_machine_is_deployed_when_its_guest_has_reported(innkeeper: Depl
     assert await fetchval(database(innkeeper), "select secret_hash is null and state = 'deployed' from deployment")
 
 
+async def test_a_deployment_without_a_way_to_log_in_warns(innkeeper: Deployment) -> None:
+    await add_image(innkeeper, "ubuntu/noble")
+    path = f"machines/{await composed(innkeeper)}/"
+    answer = await innkeeper.send("POST", path, op="deploy", fields={"distro_series": "noble"})
+    assert answer.warnings == (
+        "admin has no SSH key and there is no user data: nobody will be able to log in to vm, unless its image has an "
+        "account for that. Add a key (innkeeper sshkeys create key@=FILE.pub) before you deploy it again.",
+    )
+
+
 async def test_the_report_ends_the_wait(innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "next_look_s", lambda *_: 3600.0)
     await add_image(innkeeper)

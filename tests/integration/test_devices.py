@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from regiond.machines.device_model import MAX_DEVICE_NICS, MAX_DEVICES
+from regiond.machines.device_model import MAX_DEVICE_NICS, MAX_DEVICES, MAX_OWN_DEVICES
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import rows, sql
 from tests.integration.test_nic_links import NETWORKS, allocated, reaches, ready, subnet
@@ -22,6 +22,11 @@ _FILL = """
     insert into device (system_id, hostname, parent_id)
     select 'fill' || number, 'fill-' || number, m.id from generate_series(1, $1) number, machine m
      where m.system_id = $2
+"""
+_FILL_OWN = """
+    insert into device (system_id, hostname, owner_id, zone_id)
+    select 'fill' || number, 'fill-' || number, a.id, 1 from generate_series(1, $1) number, account a
+     where a.username = $2
 """
 
 
@@ -130,7 +135,6 @@ async def test_wrong_requests_say_why(innkeeper: Deployment) -> None:
         ({**create, "hostname": "web"}, "hostname"),
         ({**create, "hostname": "a_b"}, "hostname"),
         ({"parent": nic.system_id}, "mac_addresses"),
-        ({"mac_addresses": MAC}, "parent"),
     )
     for fields, field in wrong:
         assert list(await invalid_fields(innkeeper.post("devices/", **fields))) == [field], fields
@@ -288,3 +292,82 @@ async def test_a_device_does_not_get_an_address_that_is_kept_for_its_machine(inn
         )
     )
     assert "kept for machine web" in str(fields)
+
+
+async def test_a_device_needs_no_machine(innkeeper: Deployment) -> None:
+    """As Terraform's `maas_device`, libmaas and gomaasclient register printers, switches and the like."""
+    await innkeeper.add_simulated(cores=8, storage_gb=1000, networks=NETWORKS)
+    await innkeeper.post("zones/", name="attic")
+    ann = await as_user(innkeeper, "ann")
+    device = await ann.post(
+        "devices/", mac_addresses=MAC, hostname="printer", domain="maas", zone="attic", description="on floor 2"
+    )
+    shown = {name: device[name] for name in ("parent", "owner", "pool", "hostname", "description")}
+    assert shown == {
+        "parent": None, "owner": "ann", "pool": None, "hostname": "printer", "description": "on floor 2",
+    }  # fmt: skip
+    assert device["zone"]["name"] == "attic"
+    await innkeeper.put("devices/printer/", zone="default")
+    assert (await ann.get("devices/printer/"))["zone"]["name"] == "default"
+    for cidr in ("10.1.0.0/24", "10.2.0.0/24"):
+        linked = await ann.post(interface_of(device), op="link_subnet", mode="AUTO", subnet=cidr, force=True)
+    assert linked["links"][0]["ip_address"] == "10.2.0.2", "it can be on any network"
+    assert await innkeeper.get("discrepancies/") == []
+    lan = await subnet(innkeeper, "10.2.0.0/24")
+    used = await ann.get(f"subnets/{lan['id']}/?op=ip_addresses")
+    assert ("10.2.0.2", device["system_id"], "printer") in [
+        (one["ip"], one["system_id"], one["hostname"]) for one in used
+    ]
+    (event,) = (await ann.get("events/?op=query&limit=1"))["events"]
+    assert (event["node"], "printer is linked" in event["description"]) == (device["system_id"], True)
+    await ann.delete("devices/printer/")
+    assert await rows(innkeeper, "select 1 from ip_address") == []
+
+
+async def test_a_device_of_another_account_is_not_seen(innkeeper: Deployment) -> None:
+    nic = await allocated(innkeeper)
+    ann, bob = await as_user(innkeeper, "ann"), await as_user(innkeeper, "bob")
+    device = await ann.post("devices/", mac_addresses=MAC, hostname="printer")
+    link: dict[str, Any] = {"op": "link_subnet", "mode": "STATIC", "subnet": "10.1.0.0/24", "ip_address": "10.1.0.9"}
+    await ann.post(interface_of(device), **link)
+    assert await bob.get("devices/") == []
+    for attempt in (bob.get("devices/printer/"), bob.delete("devices/printer/"), bob.put(interface_of(device))):
+        assert await rejected_status(attempt) == 404
+    assert [one["hostname"] for one in await innkeeper.get("devices/?owner=ann&zone=default")] == ["printer"]
+    taken = await invalid_fields(bob.post("devices/", mac_addresses=MAC))
+    assert taken == {"mac_addresses": [f"{MAC} is that of another device."]}
+    assert await invalid_fields(nic.link("STATIC", ip_address="10.1.0.9")) == {
+        "ip_address": ["10.1.0.9 belongs to device printer."]
+    }
+    await own(innkeeper, nic.system_id, "bob")
+    theirs = await register(bob, nic.system_id, mac="52:54:00:aa:00:07")
+    assert await invalid_fields(bob.post(interface_of(theirs), **link)) == {
+        "ip_address": ["10.1.0.9 belongs to another device."]
+    }
+
+
+async def test_a_device_on_a_machine_is_in_the_zone_of_the_machine(innkeeper: Deployment) -> None:
+    nic = await allocated(innkeeper)
+    await innkeeper.post("zones/", name="attic")
+    for attempt in (
+        innkeeper.post("devices/", mac_addresses="52:54:00:aa:00:08", parent="web", zone="attic"),
+        innkeeper.put(f"devices/{(await register(innkeeper, nic.system_id))['system_id']}/", zone="attic"),
+    ):
+        (reason,) = (await invalid_fields(attempt))["zone"]
+        assert "so in its zone, default" in reason
+    again = await innkeeper.post("devices/", mac_addresses="52:54:00:aa:00:08", parent="web", zone="default")
+    assert again["zone"]["name"] == "default"
+
+
+async def test_devices_of_an_account_are_bounded_and_go_to_another_one(innkeeper: Deployment) -> None:
+    ann, bob = await as_user(innkeeper, "ann"), await as_user(innkeeper, "bob")
+    await sql(innkeeper, _FILL_OWN, MAX_OWN_DEVICES - 1, "ann")
+    await innkeeper.post("zones/", name="attic")
+    await ann.post("devices/", mac_addresses=MAC, hostname="printer", zone="attic")
+    error = await rejection(ann.post("devices/", mac_addresses="52:54:00:aa:00:02"))
+    assert error.message.startswith("ann has 1000 devices that are on no machine; an account has at most 1000.")
+    await innkeeper.delete("zones/attic/?move_to=default")
+    assert (await ann.get("devices/printer/"))["zone"]["name"] == "default"
+    assert await rejected_status(innkeeper.delete("users/ann/")) == 400
+    await innkeeper.delete("users/ann/?transfer_resources_to=bob")
+    assert (await bob.get("devices/printer/"))["owner"] == "bob"

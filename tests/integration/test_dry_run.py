@@ -17,13 +17,20 @@ from common.serialization import to_dict
 from common.values import HugePages, NumaNode
 from regiond.db.pool import Database
 from regiond.machines.compose.host_search import search_hosts
-from regiond.placement.model import Candidate, CandidateInterface, CandidateNode, Evaluation, Strategy
+from regiond.placement.model import (
+    Candidate,
+    CandidateInterface,
+    CandidateNode,
+    Evaluation,
+    Strategy,
+)
 from regiond.placement.service import place
 from tests.deployment.deployment import Deployment
 from tests.fleet_networks import SPACES, VLANS
 from tests.fleets import POOLS, ZONES, fleet, requirements
 from tests.integration.tables import counts
 from tests.rejections import invalid_fields
+from tests.unit.candidates import HOST, SMALL
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -37,8 +44,8 @@ _SERVER = """
     values ($1, $8, $2, '1', $3, $4, $5, $6, $7, $9, $10, $11)
 """
 _STORAGE_POOL = """
-    insert into storage_pool (id, server_id, pool_key, name, type, path, total_bytes, used_elsewhere_bytes)
-    values ($1, $2, $3, $4, 'dir', '', $5, $6)
+    insert into storage_pool (id, server_id, pool_key, name, type, path, total_bytes, used_elsewhere_bytes, status)
+    values ($1, $2, $3, $4, 'dir', '', $5, $6, $7)
 """
 _HOST = """
     insert into vm_host (id, name, address, server_id, state, zone_id, pool_id, tags, cpu_over_commit_ratio,
@@ -104,7 +111,9 @@ async def write(db: Db, hosts: list[Candidate]) -> None:
                     await db.execute(_DISCRETE, host.id, "huge_pages", key, pages.total, pages.total - pages.free)
         for pool in host.storage_pools:
             used_bytes = pool.total_bytes - pool.free_bytes
-            await db.execute(_STORAGE_POOL, pool.id, host.id, pool.pool_key, pool.name, pool.total_bytes, used_bytes)
+            await db.execute(
+                _STORAGE_POOL, pool.id, host.id, pool.pool_key, pool.name, pool.total_bytes, used_bytes, pool.status
+            )  # fmt: skip
         await db.execute(
             _HOST, host.id, host.name, server_id, host.state, host.zone, host.pool, host.tags,
             host.cpu_over_commit_ratio, host.memory_over_commit_ratio, host.default_storage_pool_id, host.driver,
@@ -200,6 +209,32 @@ async def test_the_shortlist_agrees_with_placement_over_the_whole_fleet(
                     assert all(evaluation == by_id.pop(evaluation.host_id) for evaluation in seen)
                     assert Counter(kind(evaluation) for evaluation in by_id.values()) == kinds(dict(few.summarized))
                     by_id |= {evaluation.host_id: evaluation for evaluation in seen}
+
+
+def numbered(number: int, *, status: str, cores_claimed: int) -> Candidate:
+    """A host that is alike but for these values."""
+    return evolve(
+        HOST,
+        id=number,
+        name=f"h{number}",
+        server_id=number,
+        cores_claimed=cores_claimed,
+        storage_pools=tuple(evolve(one, id=number, status=status) for one in HOST.storage_pools),
+        interfaces=tuple(evolve(one, id=number) for one in HOST.interfaces),
+    )
+
+
+async def test_the_best_of_many_hosts_has_an_available_pool(database: Database) -> None:
+    """Others with more left are not evaluated for storage that they cannot use."""
+    lost = [numbered(number, status="inactive", cores_claimed=0) for number in range(1, 6)]
+    async with database.connection() as db:
+        await write_groups_and_networks(db)
+        await write(db, [*lost, numbered(6, status="available", cores_claimed=1)])
+        found = await search_hosts(db, SMALL, (RACK,), strategy="spread", named=0, shortlist_size=2)
+    (placement,) = found.placements
+    assert placement.chosen is not None
+    assert placement.chosen.host_name == "h6"
+    assert placement.summarized == {"no storage pool with enough free space for the largest disk": 4}
 
 
 async def add_three_hosts(innkeeper: Deployment) -> list[Any]:

@@ -36,7 +36,8 @@ async def record(region: Deployment, *messages: str, **more: Any) -> list[int]:
     ids = []
     for message in messages:
         async with region.region.components.database.transaction() as db:
-            ids.append(await Events.record(db, "counted", message, **more))
+            account_id = await db.fetchval("select id from account where username = $1", more.get("username"))
+            ids.append(await Events.record(db, "counted", message, account_id=account_id, **more))
     return ids
 
 

@@ -10,6 +10,7 @@ from attrs import evolve
 
 from regiond.caller import Caller
 from regiond.db.pool import Database
+from regiond.events import store
 from regiond.events.model import EventFilter, Level
 from regiond.events.service import Events
 
@@ -75,3 +76,20 @@ async def test_only_events_older_than_the_retention_are_pruned(database: Databas
     assert await Events(database).prune() == 2
     assert [event.message for event in await Events(database).list()] == ["89", "0"]
     assert await Events(database, retention=timedelta(days=1)).prune() == 1
+
+
+async def test_a_new_account_does_not_read_the_events_of_its_namesake(database: Database) -> None:
+    before, after = (Caller(account_id=number, username="ann", is_admin=False) for number in (7, 8))
+    async with database.transaction() as db:
+        await Events.record(db, "logged_in", "ann logged in from 10.0.0.7.", caller=before)
+        await Events.record(db, "host_changed", "by an operation", account_id=7, username="ann")
+        await Events.record(db, "logged_in", "ann logged in from 10.0.0.8.", caller=after)
+    events = Events(database)
+    newest = (await events.list())[0].id
+    assert [event.message for event in await events.list(caller=after)] == ["ann logged in from 10.0.0.8."]
+    assert [event.message for event in await events.list(caller=before)] == [
+        "by an operation", "ann logged in from 10.0.0.7.",
+    ]  # fmt: skip
+    async with database.connection() as db:
+        streamed = await store.select_between(db, EventFilter(), 0, newest, caller=after)
+    assert [event.message for event in streamed] == ["ann logged in from 10.0.0.8."]

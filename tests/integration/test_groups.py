@@ -170,7 +170,7 @@ async def test_a_pool_in_use_cannot_be_deleted(database: Database, groups: Group
     await add(database, "update vm_host set zone_id = $1, pool_id = $2", pool_id=by_cluster.id)
     with pytest.raises(InvalidRequest, match="Pool has 1 VM host and 1 VM cluster in it") as error:
         await groups.delete_pool(ADMIN, "clusters")
-    assert error.value.details == {"machines": 0, "hosts": 1, "clusters": 1}
+    assert error.value.details == {"machines": 0, "hosts": 1, "clusters": 1, "devices": 0}
     assert len(await groups.pools()) == 4
 
 

@@ -92,6 +92,7 @@ async def known_of(innkeeper: Deployment) -> dict[str, dict[str, str]]:
         "vid": "0",
         "system_id": system_id,
         "file_id": "0",
+        "device_id": "0",
         "filename": "x",
         "name": "simulated",
     }

@@ -27,6 +27,7 @@ from tests.certificate_pairs import make_pair
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.integration.test_rpc_misuse import address_of, issue
+from tests.unit.command.processes import INNKEEPER, spawned
 from tests.waiting import eventually, settle
 
 
@@ -50,6 +51,14 @@ async def test_a_region_serves_https_and_its_computer_knows_it(region: Deploymen
     assert (await _local(region).get("users/", op="whoami")).json()["username"] == "admin"
     services = region.region.components
     assert services.addresses.public_url().startswith("https://")
+
+
+async def test_commands_about_the_region_use_what_the_profile_trusts(region: Deployment, tmp_path: Path) -> None:
+    state = str(region.in_process.settings.state)
+    for words in (["check"], ["audit", "export"]):
+        ran = await spawned(tmp_path, *INNKEEPER, "region", *words, INNKEEPER_STATE=state)
+        _, errors = await ran.communicate()
+        assert (ran.returncode, errors) == (0, b"")
 
 
 async def test_commands_on_its_computer_know_a_renewed_certificate(region: Deployment) -> None:

@@ -140,7 +140,7 @@ async def test_what_cannot_be_downloaded_fails_with_the_reason(
             ("/missing", {}, "The server answers 404 Not Found."),
             ("/loop", {}, "The server redirects more than 5 times."),
             ("/ftp", {}, "The server refers to an address that is not used."),
-            ("/inside", {}, "169.254.169.254 is this computer or of its local link"),
+            ("/inside", {}, "169.254.169.254 is this computer, of its local link"),
             ("/large", {}, "The file has 11 MiB; an image has 1 byte to 10.24 MiB"),
             ("/empty", {}, "The file has 0 bytes; an image has 1 byte"),
             ("/disk.img", {"size": 5}, f"The file has {len(DISK)} bytes; 5 were expected."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,10 @@ async def test_what_cannot_be_imported_names_the_field(
     server.files |= ubuntu(DISK)
     server.redirects["/moved/streams/v1/index.json"] = "http://127.0.0.1:1/index.json"
     releases = server.url("/releases")
+    index = "/streams/v1/index.json"
+    for path in ("https://10.0.0.1/products.json", "//10.0.0.1/products.json"):
+        listed = {"index": {"x": {"datatype": "image-downloads", "path": path}}}
+        server.files[f"/{len(path)}{index}"] = json.dumps(listed).encode()
     async with downloading(tmp_path, database_url) as innkeeper:
         for address, image, fields, field, reason in (
             (releases, "plucky", {}, "image", "There is no image 'plucky'"),
@@ -97,6 +102,8 @@ async def test_what_cannot_be_imported_names_the_field(
             (releases.replace("https", "http"), "noble", {}, "server", "The address begins with https://."),
             (server.url("/moved"), "noble", {}, "server", "The address begins with https://."),
             (server.url("/elsewhere"), "noble", {}, "server", "The server answers 404 Not Found."),
+            (server.url("/30"), "noble", {}, "server", "a file on another server: 'https://10.0.0.1/products.json'"),
+            (server.url("/24"), "noble", {}, "server", "a file on another server: 'https://10.0.0.1/products.json'"),
         ):
             problems = await invalid_fields(import_(innkeeper, address, image, **fields))
             assert (list(problems), reason in problems[field][0]) == ([field], True), problems

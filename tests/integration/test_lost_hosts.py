@@ -18,6 +18,7 @@ from regiond.hosts.model import HostState
 from regiond.racks.link_supervisor import WATCH_EVERY_S
 from tests.clock import advance
 from tests.deployment.deployment import Deployment
+from tests.integration.tables import lock_waiters
 from tests.integration.users import as_user
 from tests.waiting import eventually
 
@@ -132,6 +133,26 @@ async def test_concurrent_failures_record_one_event(innkeeper: Deployment) -> No
     await becomes(innkeeper, HostState.READY, host_id, sibling_id)
     kinds = [kind for kind, _ in await lost_and_back(innkeeper)]
     assert (kinds.count("host_unreachable"), kinds.count("host_back")) == (2, 2)
+
+
+async def test_two_refreshes_that_fail_at_once_record_one_event(innkeeper: Deployment) -> None:
+    host_id = (await innkeeper.add_simulated())["id"]
+    await none_is_due(innkeeper, host_id)
+    components = innkeeper.region.components
+    refresher, database = components.schedule.refresher, components.database
+    with innkeeper.simulated().down():
+        async with database.transaction() as db:
+            await db.execute("select from vm_host where id = $1 for no key update", host_id)
+            refreshes = [asyncio.create_task(refresher.refresh(host_id)) for _ in range(2)]
+            await eventually(partial(_waiting_for_a_lock, innkeeper, 2))  # each read that the host is ready
+        failed = await asyncio.gather(*refreshes, return_exceptions=True)
+        assert [type(error) for error in failed] == [HostUnreachable] * 2
+        assert await lost_and_back(innkeeper) == [("host_unreachable", host_id)]
+    await becomes(innkeeper, HostState.READY, host_id)
+
+
+async def _waiting_for_a_lock(innkeeper: Deployment, wanted: int) -> bool:
+    return await lock_waiters(innkeeper.region.components.database) == wanted
 
 
 async def test_a_rack_that_connects_finds_an_unreachable_host(innkeeper: Deployment) -> None:

@@ -1,4 +1,4 @@
-"""A locked machine is neither deleted nor released, by whichever way, until it is unlocked."""
+"""A locked machine is neither deleted, released nor changed, by whichever way, until it is unlocked."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from common.errors import InnkeeperError
+from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import kinds_of_events
+from tests.rejections import rejection
 from tests.waiting import settle
 
 
@@ -19,9 +21,16 @@ def machine(innkeeper: Deployment) -> Any:
     async def locked() -> Any:
         await innkeeper.add_simulated()
         machine = await innkeeper.post("machines/", op="allocate")
+        await make_deployed(innkeeper, machine)
         return await innkeeper.post(f"machines/{machine['system_id']}/", op="lock", comment="month's end")
 
     return settle(locked())
+
+
+async def make_deployed(innkeeper: Deployment, machine: Any) -> None:
+    """As a deployment leaves it; only such machines can be locked."""
+    statement = "update machine set state = 'deployed' where system_id = $1"
+    await execute(innkeeper.region.components.database, statement, machine["system_id"])
 
 
 def path(machine: Any) -> str:
@@ -50,7 +59,7 @@ async def test_a_locked_machine_is_not_released(innkeeper: Deployment, machine: 
     with pytest.raises(InnkeeperError, match="is locked"):
         await innkeeper.post("machines/", op="release", machines=machine["system_id"])
     after = await innkeeper.get(path(machine))
-    assert (after["status_name"], after["owner"]) == ("Allocated", "admin")
+    assert (after["status_name"], after["owner"]) == ("Deployed", "admin")
     assert innkeeper.simulated_guests() == [machine["hostname"]]
 
 
@@ -67,3 +76,43 @@ async def test_the_lock_returns_with_a_removed_host(innkeeper: Deployment, machi
     await innkeeper.add_simulated()
     (returned,) = await innkeeper.get("machines/")
     assert (returned["system_id"], returned["locked"]) == (machine["system_id"], True)
+
+
+@pytest.mark.parametrize(
+    ("op", "fields"),
+    [
+        ("power_off", {}), ("power_on", {}), ("power_cycle", {}), ("mark_broken", {}), ("mark_fixed", {}),
+        ("set_owner_data", {"project": "blue"}), ("set_workload_annotations", {"project": "blue"}),
+    ],
+)  # fmt: skip
+async def test_a_locked_machine_is_not_changed(innkeeper: Deployment, machine: Any, op: str, fields: Any) -> None:
+    before = await innkeeper.get(path(machine))
+    error = await rejection(innkeeper.post(path(machine), op=op, **fields))
+    assert (error.details["status"], "machine unlock" in error.message) == (403, True)
+    assert await innkeeper.get(path(machine)) == before
+
+
+async def test_a_locked_machine_refuses_put(innkeeper: Deployment, machine: Any) -> None:
+    error = await rejection(innkeeper.put(path(machine), description="mine", hostname="other"))
+    assert (error.details["status"], "is locked" in error.message) == (403, True)
+    disk = machine["blockdevice_set"][0]["id"]
+    error = await rejection(innkeeper.post(f"nodes/{machine['system_id']}/blockdevices/{disk}/", op="add_tag", tag="x"))
+    assert (error.details["status"], "is locked" in error.message) == (403, True)
+    await innkeeper.post(path(machine), op="unlock")
+    assert (await innkeeper.put(path(machine), description="mine"))["description"] == "mine"
+
+
+async def test_a_bulk_action_leaves_a_locked_machine(innkeeper: Deployment, machine: Any) -> None:
+    bulk = await innkeeper.post("machines/", op="bulk", action="power_off", machines=machine["system_id"])
+    assert await innkeeper.ended(bulk["id"]) == "failed"
+
+
+async def test_only_deployed_machines_are_locked(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    ready = await innkeeper.compose(host["id"], cores=1, memory=1024)
+    error = await rejection(innkeeper.post(path(ready), op="lock"))
+    assert (error.details["status"], "is Ready: only machines that are" in error.message) == (409, True)
+    await innkeeper.post("machines/", op="allocate", system_id=ready["system_id"])
+    error = await rejection(innkeeper.post(path(ready), op="lock"))
+    assert (error.details["status"], "is Allocated: only machines that are" in error.message) == (409, True)
+    assert (await innkeeper.get(path(ready)))["locked"] is False

@@ -41,7 +41,10 @@ async def test_annotations_stay_until_the_release_beside_the_owner_data(innkeepe
     await ann.post(path, op="set_owner_data", color="red")
     await ann.post(path, op="set_workload_annotations", type="web", tier="1")
     machine = await ann.post(path, op="set_workload_annotations", tier="")
-    assert (machine["workload_annotations"], machine["owner_data"]) == ({"type": "web"}, {"color": "red"})
+    assert machine["workload_annotations"] == {"type": "web", "color": "red"}, "MAAS has one store for both"
+    assert machine["owner_data"] == {"color": "red"}
+    machine = await ann.post(path, op="set_workload_annotations", color="")
+    assert (machine["workload_annotations"], machine["owner_data"]) == ({"type": "web"}, {})
     assert (await ann.post(path, op="release"))["workload_annotations"] == {}
 
 

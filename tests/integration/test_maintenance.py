@@ -64,7 +64,7 @@ async def test_the_answer_lists_what_is_there(innkeeper: Deployment) -> None:
     answer = await begin(innkeeper, host)
     listed = {(one["name"], one["kind"], one["owner"]) for one in answer["guests"]}
     assert listed == {
-        ("web", "machine", "admin"), ("foreign-0001", "adopted", None), ("foreign-0002", "foreign VM", None),
+        ("web", "machine", "admin"), ("foreign-0001", "adopted", "admin"), ("foreign-0002", "foreign VM", None),
     }  # fmt: skip
     (web,) = [one for one in answer["guests"] if one["name"] == "web"]
     assert (web["power_state"], web["status_name"]) == ("on", "Allocated")

@@ -87,10 +87,17 @@ async def test_reserved_ranges_are_unavailable(rackless: Deployment) -> None:
     await rackless.delete(f"ipranges/{reserved['id']}/")
     assert await rackless.get("ipranges/") == []
     assert await rejected_status(rackless.get(f"ipranges/{reserved['id']}/")) == 404
-    for path in ("subnets/10.9.0.0%2F24/", "subnets/10.9.0.0/24/", "subnets/early/"):
+    for path in (
+        "subnets/10.9.0.0%2F24/", "subnets/10.9.0.0/24/", "subnets/early/", "subnets/cidr:10.9.0.0%2F24/",
+        "subnets/cidr:10.9.0.0/24/", "subnets/cidr:10.9.0.77%2F24/",
+    ):  # fmt: skip
         assert (await rackless.get(path))["id"] == subnet["id"]
         assert (await rackless.get(path, op="statistics"))["num_unavailable"] == 1
         assert (await rackless.get(f"{path}op-statistics"))["num_unavailable"] == 1
+    ranges = (await rackless.get(f"{path}?op=statistics&include_ranges=1&include_suggestions=1"))["ranges"]
+    assert [(one["start"], one["end"], one["purpose"]) for one in ranges] == [
+        ("10.9.0.1", "10.9.0.1", ["gateway-ip"]), ("10.9.0.2", "10.9.0.254", ["unused"]),
+    ]  # fmt: skip
 
 
 async def test_discovered_ranges_are_listed_on_request(innkeeper: Deployment) -> None:

@@ -81,7 +81,7 @@ def network_config(innkeeper: Deployment) -> Any:
 
 async def test_a_free_address_is_chosen_and_shown(innkeeper: Deployment) -> None:
     nic = await ready(innkeeper)
-    linked = await nic.link("auto")
+    linked = await nic.link("auto", "cidr:10.1.0.0/24")
     (link,) = linked["links"]
     assert (link["mode"], link["ip_address"], link["subnet"]) == ("auto", FIRST_FREE, await subnet(innkeeper))
     assert (await nic.machine())["ip_addresses"] == [FIRST_FREE]
@@ -296,3 +296,23 @@ async def test_links_stay_when_the_host_is_removed_and_added_again(innkeeper: De
     await reaches(nic, "Ready")
     assert await nic.links() == [("static", "10.1.0.7")]
     assert await innkeeper.get("discrepancies/") == []
+
+
+async def test_each_link_has_an_id_that_none_had_before(innkeeper: Deployment) -> None:
+    """libmaas finds the link that it has made among those of the NIC by its new id."""
+    nic = await ready(innkeeper)
+    (composed,) = (await innkeeper.get(nic.path))["links"]
+    (interface,) = (await nic.machine())["interface_set"]
+    assert composed["id"] == interface["id"], "as older releases show it"
+    await innkeeper.post("machines/", op="allocate", system_id=nic.system_id)
+    (first,) = (await nic.link("AUTO"))["links"]
+    (second,) = (await nic.link("STATIC", ip_address="10.1.0.9", force=True))["links"]
+    assert len({composed["id"], first["id"], second["id"]}) == 3
+    for link_id in (composed["id"], first["id"]):
+        fields = await invalid_fields(nic.do("unlink_subnet", id=link_id))
+        assert fields == {"id": [f"eth0 has no link {link_id}."]}
+    await innkeeper.post(f"machines/{nic.system_id}/", op="release")
+    await reaches(nic, "Ready")
+    assert (await innkeeper.get(nic.path))["links"] == [composed], "the release restores the link with its id"
+    await nic.do("unlink_subnet", id=composed["id"])
+    assert await nic.links() == []

@@ -17,6 +17,7 @@ from attrs import define
 
 from common.errors import InnkeeperError, LinkLost
 from common.guest_spec import GuestSpec
+from common.release import running_release
 from common.rpc.connection import Link
 from common.rpc.host_commands import HOST_COMPOSE, HOST_DISCOVER, HOST_REACH, ComposeCall, Fence, HostCall
 from common.values import DriverType, Guest, HostAccess
@@ -187,6 +188,20 @@ async def test_a_rack_without_identity_prints_how_to_join(rack: Rack) -> None:
     assert len(output.splitlines()) == 1
 
 
+async def test_the_token_is_read_from_a_file(rack: Rack, region: Region, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(f"{region.token()}\n")
+    status, output = await rack.run("join", f"@{tmp_path / 'token'}", "--name", "rack-a")
+    assert (status, "Joined as rack rack-a" in output) == (0, True), output
+    status, output = await rack.run("join", f"@{tmp_path / 'none'}")
+    assert (status, len(output.splitlines())) == (1, 1)
+    assert f"Cannot read the token from {tmp_path / 'none'}" in output
+
+
+async def test_the_help_of_join_names_the_token_on_the_command_line_last(rack: Rack) -> None:
+    status, output = await rack.run("join", "--help")
+    assert (status, output.splitlines()[0]) == (0, "usage: rackd join [-h] [--name NAME] - | @FILE | TOKEN")
+
+
 async def test_an_invalid_token_is_one_line(rack: Rack) -> None:
     status, output = await rack.run("join", "nonsense")
     assert status == 1
@@ -205,4 +220,4 @@ async def test_invalid_settings_prevent_the_start_and_name_the_key(rack: Rack, t
 
 async def test_the_version_needs_no_setting(rack: Rack) -> None:
     status, output = await rack.run("--version")
-    assert (status, output.split()[0]) == (0, "rackd")
+    assert (status, output.strip()) == (0, f"rackd {running_release()}")

@@ -6,6 +6,7 @@ import asyncio
 from uuid import UUID, uuid4
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,8 +92,10 @@ async def test_the_name_of_a_rack_is_taken_until_it_is_removed(racks: Racks, hea
     await heartbeat.remove_link(UUID(first.rack_id))
     secret = await token_secret(racks)
     call = _call(secret)
-    with pytest.raises(NameTaken, match="rack-1"):
+    with pytest.raises(NameTaken, match=r"A rack named 'rack-1' exists\..* rackd join --name NAME -\."):
         await racks.enrol(call)
+    await racks.enrol(evolve(call, name="rack-2"))
+    call = _call(await token_secret(racks))
     await racks.remove(ADMIN, first.rack_id)
     assert (await racks.enrol(call)).rack_id != first.rack_id
 

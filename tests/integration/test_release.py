@@ -15,6 +15,7 @@ from regiond.reconciler.model import DiscrepancyKind
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import is_count, lock_waiters
+from tests.integration.test_nic_links import ready
 from tests.integration.users import as_user, own
 from tests.rejections import invalid_fields, rejected_status
 from tests.waiting import eventually
@@ -77,7 +78,6 @@ async def test_only_owners_and_admins_release_and_only_in_some_states(innkeeper:
     assert await rejected_status(ann.post(f"machines/{mine}/", op="release")) == 403
     assert await rejected_status(ann.post("machines/", op="release", machines=mine)) == 403
     assert await rejected_status(innkeeper.post("machines/", op="release", machines="abcdef")) == 400
-    assert await rejected_status(innkeeper.post("machines/", op="release")) == 400
     assert await ann.post("machines/", op="release", machines=free) == []
     with pytest.raises(InnkeeperError, match="Only the machine's owner"):
         await ann.post(f"machines/{mine}/", op="set_owner_data", a="b")
@@ -94,7 +94,39 @@ async def test_only_owners_and_admins_release_and_only_in_some_states(innkeeper:
     assert (released["status_name"], released["power_state"]) == ("Ready", "off")
 
 
-async def test_broken_and_fixed_machines_retain_their_owner(innkeeper: Deployment) -> None:
+async def test_a_fixed_machine_that_was_allocated_is_ready(innkeeper: Deployment) -> None:
+    nic = await ready(innkeeper)
+    path = f"machines/{nic.system_id}/"
+    (composed,) = (await innkeeper.get(nic.path))["links"]
+    await innkeeper.post("machines/", op="allocate", system_id=nic.system_id, agent_name="juju")
+    await innkeeper.post(path, op="set_owner_data", color="red")
+    await nic.link("STATIC", ip_address="10.1.0.9")
+    await innkeeper.post("devices/", mac_addresses="52:54:00:aa:00:01", parent="web")
+    assert (await innkeeper.post(path, op="mark_broken"))["owner"] == "admin"
+    fixed = await innkeeper.post(path, op="mark_fixed")
+    assert (fixed["status_name"], fixed["owner"], fixed["owner_data"]) == ("Ready", None, {})
+    assert (await innkeeper.get(nic.path))["links"] == [composed]
+    assert await innkeeper.get("devices/") == []
+    assert await innkeeper.discrepancies() == []
+
+
+@pytest.mark.parametrize("use", ["runs", "is locked"])
+async def test_a_fixed_machine_that_is_in_use_keeps_its_owner(innkeeper: Deployment, use: str) -> None:
+    path = f"machines/{(await ready(innkeeper)).system_id}/"
+    await innkeeper.post("machines/", op="allocate")
+    await innkeeper.post(path, op="power_on" if use == "runs" else "lock")
+    await innkeeper.post(path, op="mark_broken")
+    fixed = await innkeeper.post(path, op="mark_fixed")
+    assert (fixed["status_name"], fixed["owner"]) == ("Allocated", "admin")
+
+
+async def test_a_release_without_machines_releases_none(innkeeper: Deployment) -> None:
+    await ready(innkeeper)
+    assert await innkeeper.post("machines/", op="release") == []
+    assert list(await invalid_fields(innkeeper.post("machines/", op="release", machine="web"))) == ["machine"]
+
+
+async def test_broken_machines_retain_their_owner(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     system_id = (await innkeeper.compose(host["id"]))["system_id"]
     path = f"machines/{system_id}/"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pytest
+
+from common.errors import NotFound
 from regiond.api.endpoint import Endpoint, Resource
 from regiond.api.registry import SERVED
 from regiond.permissions import Permission
 from tests.deployment.deployment import Deployment
 from tests.integration.object_paths import IN_POOLS, SHARED, path_to
-from tests.integration.two_pools import FOREIGN, GRANTS, NATIVE, Contents, Role, TwoPools, two_pools
+from tests.integration.two_pools import FOREIGN, GRANTS, NATIVE, USERNAMES, Contents, Role, TwoPools, two_pools
 
-SHOWN_TO_ALL = {"UsersHandler", "UserHandler"}
 REFUSED = {401, 403, 404}
 
 
@@ -74,7 +76,7 @@ async def test_no_read_shows_anything_of_another_pool(innkeeper: Deployment) -> 
     pools = await two_pools(innkeeper)
     leaks = []
     for resource, endpoint, where, path in each_call(pools):
-        if endpoint.method != "GET" or resource.handler in SHOWN_TO_ALL or endpoint.permission is Permission.ANYONE:
+        if endpoint.method != "GET" or endpoint.permission is Permission.ANYONE:
             continue
         for role, (pool, _) in GRANTS.items():
             hidden = FOREIGN if pool == NATIVE else NATIVE
@@ -83,3 +85,15 @@ async def test_no_read_shows_anything_of_another_pool(innkeeper: Deployment) -> 
             if hidden in str(reply.body) and where != hidden:
                 leaks.append(f"{resource.handler}.{endpoint.name} shows {hidden} to the {role}: {reply.body!r:.2000}")
     assert leaks == []
+
+
+async def test_a_user_reads_no_address_and_no_rank_of_another(innkeeper: Deployment) -> None:
+    pools = await two_pools(innkeeper)
+    olga = pools.as_role(Role.OPERATOR)
+    assert [one["username"] for one in await olga.get("users/")] == ["olga"]
+    assert (await olga.get("users/?op=whoami"))["is_superuser"] is False
+    for name in ("admin", "emil", "nobody"):
+        with pytest.raises(NotFound):
+            await olga.get(f"users/{name}/")
+    assert (await olga.get(f"machines/{pools.contents[NATIVE].system_id}/"))["owner"] == "olga", "owners stay readable"
+    assert len(await innkeeper.get("users/")) == len(USERNAMES)

@@ -91,7 +91,22 @@ async def test_a_created_user_logs_in_with_the_password(region: Region) -> None:
         "ann", "ann@example.net", True, True,
     )  # fmt: skip
     assert (await region.authenticated(await region.log_in("ann"))).is_admin
-    assert [one.username for one in await region.users.list()] == ["admin", "ann"]
+    assert [one.username for one in await region.users.list(caller=None)] == ["admin", "ann"]
+
+
+async def test_an_ordinary_user_finds_only_the_own_account(region: Region) -> None:
+    ann = await region.create("ann")
+    await region.create("bob")
+    assert [one.username for one in await region.users.list(caller=ann)] == ["ann"]
+    assert (await region.users.read("ann", caller=ann)).id == ann.account_id
+    refused = {}
+    for name in ("bob", "nobody"):
+        with pytest.raises(NotFound) as rejected:
+            await region.users.read(name, caller=ann)
+        refused[name] = str(rejected.value).replace(name, "NAME")
+    assert refused["bob"] == refused["nobody"]
+    assert [one.username for one in await region.users.list(caller=region.admin)] == ["admin", "ann", "bob"]
+    assert (await region.users.read("bob", caller=region.admin)).username == "bob"
 
 
 async def test_a_user_with_a_wrong_field_is_not_created(region: Region) -> None:
@@ -170,7 +185,7 @@ async def test_two_administrators_cannot_remove_each_other(region: Region) -> No
         region.users.update(region.admin, "ann", UserChange(is_admin=False)),
         return_exceptions=True,
     )
-    left = [one.username for one in await region.users.list() if one.is_admin]
+    left = [one.username for one in await region.users.list(caller=None) if one.is_admin]
     assert len(left) == 1
     assert sum(isinstance(one, WrongState | NotFound) for one in results) == 1
 
@@ -189,7 +204,7 @@ async def test_an_owner_of_machines_is_deleted_only_with_an_heir(region: Region)
     await region.users.delete(region.admin, "ann", transfer_to="bob")
     assert await region.owner() == "bob"
     with pytest.raises(NotFound):
-        await region.users.read("ann")
+        await region.users.read("ann", caller=None)
 
 
 async def test_a_dry_run_names_what_a_deletion_ends(region: Region) -> None:
@@ -236,7 +251,7 @@ async def test_a_local_command_creates_only_the_first_administrator(database: Da
     assert await users.create_administrator("ann", PASSWORD) == "ann"
     with pytest.raises(WrongState, match="There is a user 'ann' already"):
         await users.create_administrator("ann", OTHER_PASSWORD)
-    assert [one.username for one in await users.list() if one.is_admin] == ["admin", "ann"]
+    assert [one.username for one in await users.list(caller=None) if one.is_admin] == ["admin", "ann"]
 
 
 async def test_users_and_passwords_are_in_no_event(region: Region) -> None:

@@ -62,6 +62,20 @@ async def test_pages_show_the_ranges_of_users_and_of_hosts(region: Deployment, c
         assert page.index("192.168.122.128–192.168.122.254") < page.index("found on hosts")
 
 
+async def test_the_page_of_a_subnet_names_a_device_that_is_on_no_machine(region: Deployment, client: WebClient) -> None:
+    device = await region.post("devices/", mac_addresses="52:54:00:aa:00:01", hostname="printer")
+    path = f"nodes/{device['system_id']}/interfaces/eth0/"
+    linked = await region.post(
+        path, op="link_subnet", mode="STATIC", subnet="192.168.122.0/24", ip_address="192.168.122.9"
+    )
+    await client.log_in("mira", PASSWORD)
+    page = (await client.get(f"/MAAS/ui/networks/subnets/{linked['links'][0]['subnet']['id']}")).text
+    assert ">printer<" in page[page.index("192.168.122.9<") :]
+    found = (await client.get("/MAAS/ui/search?q=192.168.122.9")).text
+    assert "printer" in found
+    await region.delete("devices/printer/")
+
+
 async def test_every_page_has_a_strict_policy_and_is_not_stored(client: WebClient) -> None:
     await client.log_in("mira", PASSWORD)
     for path in ("overview", "hosts", "no-such-page", "login"):

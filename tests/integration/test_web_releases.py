@@ -14,6 +14,7 @@ from tests.integration.adoption import adopt
 from tests.integration.images import add_image
 from tests.integration.test_deployments import database, deploy, reaches
 from tests.integration.test_release_options import steps_of_release
+from tests.integration.users import as_user
 from tests.integration.web_client import Answer, WebClient
 from tests.waiting import eventually, settle
 
@@ -75,16 +76,50 @@ async def test_a_refusal_is_at_its_field_and_keeps_what_was_typed(innkeeper: Dep
     await innkeeper.post(f"machines/{system_id}/", op="release")
     host = await innkeeper.add_simulated("elm", guests=1)
     (machine,) = await adopt(innkeeper, host, all="true")
-    await innkeeper.post("machines/", op="allocate", system_id=machine["system_id"])
-    answer = await release(innkeeper, machine["system_id"], erase="secure", comment="<b>why</b>")
+    name = machine["hostname"]
+    answer = await release(innkeeper, machine["system_id"], erase="secure", comment="<b>why</b>", name=name)
     assert answer.status == 422
     assert "was adopted" in answer.text.split('id="erase-error"')[1].split("</p>")[0]
     checked = answer.text.split('id="erase-secure"')[1].split(">")[0]
     assert " checked" in checked
     assert 'value="&lt;b&gt;why&lt;/b&gt;"' in answer.text
-    too_long = await release(innkeeper, machine["system_id"], comment="c" * 5000)
+    too_long = await release(innkeeper, machine["system_id"], comment="c" * 5000, name=name)
     assert (too_long.status, 'id="comment-error"' in too_long.text) == (422, True)
-    assert (await innkeeper.get(f"machines/{machine['system_id']}/"))["status_name"] == "Allocated"
+    assert (await innkeeper.get(f"machines/{machine['system_id']}/"))["status_name"] == "Deployed"
+
+
+async def test_the_release_of_an_adopted_vm_takes_its_name(innkeeper: Deployment) -> None:
+    await add_administrator_with_password(innkeeper)
+    host = await innkeeper.add_simulated("elm", guests=1)
+    (machine,) = await adopt(innkeeper, host, all="true")
+    client = await logged_in(innkeeper)
+    page = (await client.get(f"/MAAS/ui/vms/{machine['system_id']}/release")).text
+    assert "It is running: its release shuts foreign-0001 down" in page
+    refused = await release(innkeeper, machine["system_id"])
+    assert (refused.status, 'id="name-error"' in refused.text) == (422, True)
+    assert (await innkeeper.get(f"machines/{machine['system_id']}/"))["power_state"] == "on"
+    assert (await release(innkeeper, machine["system_id"], name="foreign-0001")).status == 303
+    await reaches(innkeeper, machine["system_id"], "Ready")
+
+
+async def test_the_page_of_an_adoption_names_the_owner(innkeeper: Deployment) -> None:
+    await add_administrator_with_password(innkeeper)
+    await as_user(innkeeper, "ann")
+    host = await innkeeper.add_simulated("elm", guests=2)
+    client, path = await logged_in(innkeeper), f"/MAAS/ui/hosts/{host['id']}/adopt"
+    first, _ = await innkeeper.get("virtual-machines/")
+    page = await client.get(f"{path}?guest={first['id']}")
+    assert "<option selected>mira</option>" in page.text
+    assert (await client.post(path, None, csrf=page.csrf, guest=str(first["id"]), owner="ann")).status == 303
+    page = await client.get(f"{path}?all=1")
+    unknown = await client.post(path, None, csrf=page.csrf, all="1", owner="nobody")
+    assert (unknown.status, 'id="owner-error"' in unknown.text) == (400, True)
+    assert (await client.post(path, None, csrf=page.csrf, all="1", owner="mira")).status == 200
+    await eventually(lambda: _are_owned(innkeeper, {"ann", "mira"}))
+
+
+async def _are_owned(innkeeper: Deployment, owners: set[str]) -> bool:
+    return {machine["owner"] for machine in await innkeeper.get("machines/")} == owners
 
 
 async def test_a_release_that_deletes_takes_the_name_and_offers_no_quick_erase(

@@ -71,11 +71,12 @@ async def test_a_machine_is_composed_powered_and_deleted(lab_host: LabHost, innk
     assert lab_host.marker(name) == {"installation": installation, "machine": machine}
     assert lab_host.tree(name).get("type") in {"qemu", "kvm"}
     assert len(lab_host.volumes()) == 3, "two disks and the serial log"
-    assert lab_host.domain(name).autostart() == 1
+    assert lab_host.domain(name).autostart() == 0
     assert not lab_host.is_running(name)
 
     assert await power(innkeeper, system_id, "power_on") == "on"
     assert lab_host.is_running(name)
+    assert lab_host.domain(name).autostart() == 1, "it ran before its host goes down"
     assert await queried_power(innkeeper, system_id) == "on"
     assert await power(innkeeper, system_id, "power_on") == "on"
     assert await power(innkeeper, system_id, "power_off", stop_mode="hard") == "off"

@@ -77,7 +77,7 @@ async def test_operations_use_reaching_racks_or_wait(
         path, host_path = f"operations/{operation_id}/", f"vm-hosts/{there}/"
         operation = await eventually(partial(in_state, deployment, path, "waiting"))
         assert operation["error"]["code"] == "host_unreachable"
-        why = f"No connected rack reaches VM host {there}. Disconnected racks that reached it: {FAR} (last seen "
+        why = f"No connected rack reaches host {second.name}. Disconnected racks that reached it: {FAR} (last seen "
         assert operation["error"]["message"].startswith(why)
         assert f"Rack {NEAR}: Cannot connect to {second.address}" in operation["error"]["message"]
         host = await eventually(partial(in_state, deployment, host_path, "unreachable"))

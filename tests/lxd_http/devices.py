@@ -58,14 +58,14 @@ def check_root(lxd: Lxd, one: Instance) -> None:
 
 
 def check_root_stays(lxd: Lxd, before: Instance, after: Instance) -> None:
-    """Refuses to remove the root disk or to move it to another storage pool."""
+    """Refuses to remove the root disk or to move it to another storage pool. It can grow."""
     old, new = root_of(lxd.expanded_devices(before)), root_of(lxd.expanded_devices(after))
     if new is None:
         raise Refused(500, "Invalid expanded devices: Failed detecting root disk device: No root device could be found")
     if old is not None and new.get("pool") != old.get("pool"):
         raise Refused(500, f'Cannot update root disk device pool name to "{new.get("pool")}"')
-    if old is not None and root_bytes(new) != root_bytes(old):
-        raise NotModelled("another size of a root disk")
+    if old is not None and root_bytes(new) < root_bytes(old):
+        raise NotModelled("a smaller root disk")
 
 
 def check_disks(lxd: Lxd, project: str, devices: Devices) -> None:

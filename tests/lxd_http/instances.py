@@ -8,7 +8,15 @@ from typing import Any
 from attrs import evolve
 
 from tests.lxd_http import live_changes, operations
-from tests.lxd_http.devices import check_config, check_devices, check_disks, check_root_stays, without_empty
+from tests.lxd_http.devices import (
+    check_config,
+    check_devices,
+    check_disks,
+    check_root_stays,
+    root_bytes,
+    root_of,
+    without_empty,
+)
 from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, check_etag, etag_of, sync
 from tests.lxd_http.power import state_of
 from tests.lxd_http.state import STATUS, STOPPED, VM, Instance, Lxd
@@ -78,6 +86,7 @@ def _change(lxd: Lxd, one: Instance, changed: Instance) -> None:
         live_changes.check(before, changed.config)
     one.architecture, one.description, one.profiles = changed.architecture, changed.description, changed.profiles
     one.config, one.devices = changed.config, changed.devices
+    one.root.size_bytes = root_bytes(root_of(lxd.expanded_devices(one)) or {})
     if runs:
         live_changes.report_to_guest(before, one.config)
     lxd.report("updated", one)

@@ -29,6 +29,7 @@ _ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", f"{_VOLUMES}/custom"): volumes.custom_listing,
     ("POST", f"{_VOLUMES}/custom"): volumes.create,
     ("GET", f"{_VOLUMES}/custom/*"): volumes.read,
+    ("PATCH", f"{_VOLUMES}/custom/*"): volumes.patch,
     ("DELETE", f"{_VOLUMES}/custom/*"): volumes.delete,
     ("GET", "instances"): instances.listing,
     ("POST", "instances"): creation.create,

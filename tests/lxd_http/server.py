@@ -63,18 +63,21 @@ def resources(lxd: Lxd, request: Request) -> Answer:
 
 def pools(lxd: Lxd, request: Request) -> Answer:
     names = sorted(lxd.pools)
-    return sync([_pool(name) for name in names] if request.recursion else [f"{API}/storage-pools/{n}" for n in names])
+    return sync(
+        [_pool(lxd, name) for name in names] if request.recursion else [f"{API}/storage-pools/{n}" for n in names]
+    )
 
 
 def pool(lxd: Lxd, request: Request, name: str) -> Answer:
     lxd.check_pool(name)
-    return sync(_pool(name), etag=etag_of(name))
+    return sync(_pool(lxd, name), etag=etag_of(name))
 
 
-def _pool(name: str) -> dict[str, Any]:
+def _pool(lxd: Lxd, name: str) -> dict[str, Any]:
+    status = "Unavailable" if name in lxd.unavailable_pools else "Created"
     return {
         "config": {"source": f"/var/lib/lxd/storage-pools/{name}"}, "description": "", "name": name, "driver": "dir",
-        "used_by": [], "status": "Created", "locations": ["none"],
+        "used_by": [], "status": status, "locations": ["none"],
     }  # fmt: skip
 
 

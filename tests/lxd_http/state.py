@@ -90,6 +90,7 @@ class Lxd:
     operations: dict[str, dict[str, Any]] = field(factory=dict)
     projects: set[str] = field(factory=lambda: {DEFAULT_PROJECT})
     pools: set[str] = field(factory=lambda: {POOL})
+    unavailable_pools: set[str] = field(factory=set)  # that LXD could not mount when it started
     profiles: dict[str, dict[str, Any]] = field(
         factory=lambda: {
             "default": {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rackd.drivers.lxd.inventory.config_values import size_bytes
-from tests.lxd_http.messages import Answer, Refused, Request, etag_of, sync
+from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, etag_of, sync
 from tests.lxd_http.state import NEVER, VM, Disk, Lxd, Volume
 
 
@@ -55,6 +55,15 @@ def create(lxd: Lxd, request: Request, pool: str) -> Answer:
         config=config,
         disk=Disk(size_bytes=size),
     )
+    return sync({})
+
+
+def patch(lxd: Lxd, request: Request, pool: str, name: str) -> Answer:
+    found, config = _find(lxd, request, pool, name), dict(request.body().get("config") or {})
+    if set(config) != {"size"} or size_bytes(config["size"]) < found.disk.size_bytes:
+        raise NotModelled("another change of a volume than growth")
+    found.config["size"] = config["size"]
+    found.disk.size_bytes = size_bytes(config["size"])
     return sync({})
 
 

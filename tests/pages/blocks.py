@@ -1,8 +1,10 @@
 """The commands in the pages: fenced blocks with the language `sh`, in order.
 
 A block that cannot run in the tests says why in its first line of Markdown, such as ```` ```sh skip=install ````. The
-reasons are the closed list SKIPS. ```` ```sh needs=lxd ```` runs where the machine has what it needs, one of NEEDS. A
-block ```` ```text ```` directly after a block of commands is what they print on a terminal, in its shape.
+reasons are the closed list SKIPS. ```` ```sh needs=lxd ```` runs where the machine has what it needs, one of NEEDS.
+```` ```sh on=fresh ```` runs as root on a new Debian machine; ```` ```toml file=PATH ```` between such blocks has
+settings to write into that file. A block ```` ```text ```` directly after a block of commands is what they print on a
+terminal, in its shape.
 """
 
 from __future__ import annotations
@@ -21,6 +23,16 @@ SKIPS = {
     "interactive": "waits for what a person sees or enters at that moment",
 }
 NEEDS = ("lxd", "ssh")
+MACHINES = ("fresh",)
+# With commands for a new machine, in their order.
+GUIDES = (
+    "docs/how-to/install.md",
+    "docs/how-to/deploy.md",
+    "docs/how-to/https.md",
+    "docs/how-to/racks.md",
+    "docs/how-to/second-region.md",
+    "docs/how-to/master-key.md",
+)
 # In the order in which a new user reads them.
 PAGES = (
     "README.md",
@@ -53,6 +65,7 @@ PAGES = (
     "docs/how-to/https.md",
     "docs/how-to/racks.md",
     "docs/how-to/second-region.md",
+    "docs/how-to/master-key.md",
     "docs/reference/cli.md",
     "docs/reference/interface-constraints.md",
     "docs/reference/simulated-hosts.md",
@@ -62,7 +75,7 @@ _FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^`\n]*)\n(?P<text>.*?)^(?P=ind
 
 @frozen(kw_only=True)
 class Block:
-    """A fenced block of a page. `line` is that of its fence; `skip` is a key of SKIPS, `needs` one of NEEDS, or None.
+    """A fenced block of a page. `line` is that of its fence, `mark` the pair after its language, such as `skip=run`.
 
     `shown` is the text block that follows directly: what the commands print on a terminal.
     """
@@ -70,14 +83,20 @@ class Block:
     page: str
     line: int
     language: str
-    skip: str | None
-    needs: str | None
+    mark: tuple[str, str] | None
     text: str
     shown: str | None
 
     @property
     def place(self) -> str:
         return f"{self.page}:{self.line}"
+
+    def marked(self, key: str) -> str | None:
+        return self.mark[1] if self.mark is not None and self.mark[0] == key else None
+
+    @property
+    def runs_on_the_tests_machine(self) -> bool:
+        return self.language == "sh" and self.marked("skip") is None and self.marked("on") is None
 
 
 def blocks_of(page: str) -> list[Block]:
@@ -94,8 +113,7 @@ def blocks_of(page: str) -> list[Block]:
             page=page,
             line=content.count("\n", 0, match.start()) + 1,
             language=language,
-            skip=value if key and key != "needs" else None,
-            needs=value if key == "needs" else None,
+            mark=(key, value) if key else None,
             text=_dedented(match),
             shown=_dedented(after) if after and follows else None,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.pages.blocks import CHECKOUT, NEEDS, PAGES, SKIPS, blocks_of, missing_lines
+from tests.pages.blocks import CHECKOUT, GUIDES, MACHINES, NEEDS, PAGES, SKIPS, blocks_of, missing_lines
 
 COMMANDS = ("innkeeper", ".venv/", "./dev", "virsh", "git", "apt-get", "runuser", "curl", "rackd", "regiond", "kill")
 
@@ -23,15 +23,25 @@ def test_commands_are_marked_as_such(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_block_that_is_not_run_names_a_known_reason(page: str) -> None:
-    blocks = blocks_of(page)
-    assert [one.place for one in blocks if one.skip is not None and one.skip not in SKIPS] == []
-    assert [one.place for one in blocks if one.needs is not None and one.needs not in NEEDS] == []
+    known = {"skip": SKIPS, "needs": NEEDS, "on": MACHINES}
+    marked = [one for one in blocks_of(page) if one.mark is not None and one.language == "sh"]
+    assert [one.place for one in marked if one.mark and one.mark[1] not in known.get(one.mark[0], ())] == []
+
+
+def test_every_guide_for_a_new_machine_runs_on_one() -> None:
+    assert {page for page in PAGES if any(one.marked("on") for one in blocks_of(page))} == set(GUIDES)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_settings_that_a_test_writes_name_their_file(page: str) -> None:
+    marked = [one for one in blocks_of(page) if one.mark is not None and one.language != "sh"]
+    assert [one.place for one in marked if not (one.marked("file") or "").startswith("/etc/innkeeper/")] == []
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_that_run_have_no_placeholder(page: str) -> None:
     words = {"SYSTEM_ID", "OPERATION_ID", "NAME", "HOST", "PROFILE", "ADDRESS", "URL"}
-    run = [one for one in blocks_of(page) if one.language == "sh" and one.skip is None]
+    run = [one for one in blocks_of(page) if one.language == "sh" and one.marked("skip") is None]
     assert [one.place for one in run if words & set(one.text.replace("=", " ").split())] == []
 
 

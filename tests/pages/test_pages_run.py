@@ -124,14 +124,15 @@ def test_the_commands_of_the_page_run(page: str, running: DevRun, addresses: dic
     folder = Path(running.state.parent)
     failed = []
     for block in blocks_of(page):
-        if block.skip is not None:
-            print(f"{block.place} is not run: it {SKIPS[block.skip]}.")  # noqa: T201  # shown with -rA
-        elif block.needs is not None and block.needs not in addresses:
-            print(f"{block.place} is not run: it {WHY_NOT[block.needs]()}.")  # noqa: T201  # shown with -rA
-        elif block.language == "sh":
+        needs = block.marked("needs")
+        if (skip := block.marked("skip")) is not None:
+            print(f"{block.place} is not run: it {SKIPS[skip]}.")  # noqa: T201  # shown with -rA
+        elif needs is not None and needs not in addresses:
+            print(f"{block.place} is not run: it {WHY_NOT[needs]()}.")  # noqa: T201  # shown with -rA
+        elif block.runs_on_the_tests_machine:
             text = with_ports(block.text, running)
-            if block.needs is not None:
-                text = text.replace(*addresses[block.needs])
+            if needs is not None:
+                text = text.replace(*addresses[needs])
             failed.append(outcome(block, text, running))
         elif block.language == "python" and page == "docs/how-to/rpc-client.md":
             (folder / "robot.py").write_text(with_ports(block.text, running))

@@ -105,6 +105,7 @@ _LOOKUPS = {
     "networks.interfaces",
     "reconciler.read_stored",
     "quotas.read",
+    "ssh_keys.count_of",
     "dns.domain",
     "dns.name",
     "files.read",

@@ -76,6 +76,7 @@ def snapshot(*machines: MachineSnapshot, guests: Iterable[GuestRecord] = (), **c
         "installation_id": INSTALLATION, "facts": evolve(facts(), storage_pools=()),
         "storage_pools": {"default": pool()}, "guests": {record.key: record for record in guests},
         "machines": {one.uuid: one for one in machines},
+        "storage": {one.id: {"default": GIB} for one in machines if one.on_this_server},
     }  # fmt: skip
     return ServerSnapshot(**{**fields, **changes})
 
@@ -105,6 +106,7 @@ def written(before: ServerSnapshot, changes: DiscoveryChanges) -> ServerSnapshot
         before,
         huge_memory_mib=huge_memory_mib,
         discrete_totals={**before.discrete_totals, **changes.totals_written},
+        storage={**before.storage, **{one.machine_id: one.now for one in changes.storage}},
         discrete={holder: one for holder, one in discrete.items() if one != NO_DISCRETE_RESOURCES},
         facts=changes.facts or before.facts,
         storage_pools={**pools, **{one.pool_id: one for one in changes.pools_written}},

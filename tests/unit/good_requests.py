@@ -26,7 +26,7 @@ KNOWN = {
     "zones": {"name": "default"},
     "resourcepool": {"id": "0"},
     "tags": {"name": "virtual"},
-    "boot-sources": {"id": "1"},
+    "boot-sources": {"boot_source_id": "1"},
     "domains": {"id": "0"},
     "dnsresources": {"id": "5"},
     "quotas": {"id": "1"},
@@ -45,7 +45,9 @@ KNOWN = {
     "files": {"filename": "provider-state"},
     "vmhost-certificate": {"name": "hv-01"},
 }
-ALTERNATIVES = frozenset({"guests", "identity", "file"})  # not required, but one of two fields that a call needs
+ALTERNATIVES = frozenset(
+    {"guests", "identity", "file", "field"}
+)  # not required, but one of two fields that a call needs
 ON_THE_HOST = {"id": "4", "interfaces": "41", "blockdevices": "31"}
 
 
@@ -60,8 +62,9 @@ def path_of(resource: Resource, endpoint: Endpoint | None = None) -> str:
         known = DEPLOYMENT
     if collection == "nodes":
         known = {"system_id": "wdpx3n"}
-        if "id" in resource.params:
-            known["id"] = ON_THE_HOST[resource.path.split("/")[2]]
+        own = next((name for name in ("id", "device_id") if name in resource.params), None)
+        if own is not None:
+            known[own] = ON_THE_HOST[resource.path.split("/")[2]]
         if endpoint is not None and endpoint.name in {"create_physical", "delete"}:
             known = {"system_id": "dev123", "id": "51"}
     return resource.path.format(**known)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from common.release import running_release
 from innkeeper.api_description import read_description
 from innkeeper.arguments import parse_call
 from regiond.api.compression import compressed
@@ -17,12 +18,21 @@ from regiond.api.describe import describe, description_hash
 from regiond.api.endpoint import Permission
 from regiond.api.etags import etag_of
 from regiond.api.openapi import openapi
-from regiond.api.registry import DOCUMENTED, RESOURCES, SERVED
+from regiond.api.registry import DESCRIBED, DOCUMENTED, RESOURCES, SERVED
+from regiond.api.resources.empty_lists import RESOURCES as EMPTY_LISTS
+from regiond.api.urls import BASE
 from regiond.hosts.model import GuestFilter
 from tests.unit.api_double import ApiDouble
 
 ORIGIN = "http://region:5240"
 DESCRIPTION = describe(SERVED, origin=ORIGIN)
+NO_COMMANDS = {
+    "pools/": "resourcepools/, for gomaasapi",
+    "rackControllers/": "rackcontrollers/, for gomaasclient",
+    "events/stream": "events/?op=stream, for browsers",
+    "describe/": "the description itself",
+    "openapi.json": "the description itself",
+}
 HANDLERS: list[dict[str, Any]] = DESCRIPTION["handlers"]
 ACTIONS = [(handler, action) for handler in HANDLERS for action in handler["actions"]]
 EXPECTED = {
@@ -94,6 +104,31 @@ EXPECTED = {
     "RpcClientsHandler": ("rpc-clients/", []),
     "RpcClientHandler": ("rpc-clients/{name}/", ["name"]),
     "RackHandler": ("racks/{id}/", ["id"]),
+    "VlanByIdHandler": ("vlans/{id}/", ["id"]),
+    "BootResourceFileUploadHandler": ("boot-resources/{id}/upload/{file_id}/", ["id", "file_id"]),
+    "StaticRoutesHandler": ("static-routes/", []),
+    "DNSResourceRecordsHandler": ("dnsresourcerecords/", []),
+    "DHCPSnippetsHandler": ("dhcp-snippets/", []),
+    "PackageRepositoriesHandler": ("package-repositories/", []),
+    "BootSourcesHandler": ("boot-sources/", []),
+    "BootSourceSelectionsHandler": ("boot-sources/{boot_source_id}/selections/", ["boot_source_id"]),
+    "DiscoveriesHandler": ("discovery/", []),
+    "NodeScriptsHandler": ("scripts/", []),
+    "CommissioningScriptsHandler": ("commissioning-scripts/", []),
+    "InstallationResultsHandler": ("installation-results/", []),
+    "NotificationsHandler": ("notifications/", []),
+    "LicenseKeysHandler": ("license-keys/", []),
+    "IPAddressesHandler": ("ipaddresses/", []),
+    "ReservedIPsHandler": ("reservedips/", []),
+    "SSLKeysHandler": ("account/prefs/sslkeys/", []),
+    "NodeResultsHandler": ("nodes/{system_id}/results/", ["system_id"]),
+    "NodeDevicesHandler": ("nodes/{system_id}/devices/", ["system_id"]),
+    "PartitionsHandler": ("nodes/{system_id}/blockdevices/{device_id}/partitions/", ["system_id", "device_id"]),
+    "RaidsHandler": ("nodes/{system_id}/raids/", ["system_id"]),
+    "VolumeGroupsHandler": ("nodes/{system_id}/volume-groups/", ["system_id"]),
+    "BcachesHandler": ("nodes/{system_id}/bcaches/", ["system_id"]),
+    "BcacheCacheSetsHandler": ("nodes/{system_id}/bcache-cache-sets/", ["system_id"]),
+    "VmfsDatastoresHandler": ("nodes/{system_id}/vmfs-datastores/", ["system_id"]),
 }
 
 
@@ -104,6 +139,27 @@ def test_names_paths_and_parameters_are_as_clients_expect() -> None:
         for handler in [entry["anon"] or entry["auth"]]
     }
     assert found == EXPECTED
+
+
+def test_every_served_operation_is_described() -> None:
+    described = {
+        (handler["path"], action["method"], action["op"]) for handler in HANDLERS for action in handler["actions"]
+    }
+    served = {
+        (resource.full_path, one.method, one.op)
+        for resource in SERVED
+        if resource.base == BASE and resource.path not in NO_COMMANDS
+        for one in resource.endpoints
+    }
+    assert described == served
+    assert ApiDouble().json("GET", "describe/", key=None, origin=ORIGIN) == json.loads(json.dumps(DESCRIPTION))
+
+
+def test_lists_of_what_only_maas_has_are_not_offered() -> None:
+    description = read_description(DESCRIPTION)
+    assert "static-routes" in description.resources
+    assert {one.command for one in description.offered}.isdisjoint({"static-routes", "raids", "partitions"})
+    assert len(description.offered) == len(description.resources) - len(EMPTY_LISTS)
 
 
 def test_a_resource_is_anonymous_or_authenticated() -> None:
@@ -121,7 +177,7 @@ def test_the_braces_of_path_and_uri_are_the_parameters(handler: dict[str, Any]) 
         braces = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
         assert braces == handler["params"]
     assert handler["uri"] == ORIGIN + handler["path"]
-    assert set(handler) == {"name", "doc", "path", "params", "uri", "actions"}
+    assert set(handler) == {"name", "doc", "path", "params", "uri", "always_empty", "actions"}
 
 
 @pytest.mark.parametrize(("handler", "action"), ACTIONS, ids=[f"{h['name']}.{a['name']}" for h, a in ACTIONS])
@@ -185,7 +241,7 @@ def test_version_has_the_form_that_clients_parse() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", found["version"])
     assert "networks-management" in found["capabilities"]
     assert "authenticate-api" in found["capabilities"]  # python-libmaas logs in by password only with it
-    assert isinstance(found["subversion"], str)
+    assert found["subversion"] == f"innkeeper {running_release()}"
 
 
 def test_descriptions_are_plain_json_for_anyone() -> None:
@@ -206,7 +262,7 @@ def test_descriptions_are_made_once_and_have_a_tag() -> None:
 def test_only_the_description_for_clients_names_the_host_of_the_request() -> None:
     for origin in ("https://other.example:5240", 'http://"quoted"\\'):
         found = ApiDouble().json("GET", "describe/", key=None, origin=origin)
-        assert found == json.loads(json.dumps(describe(DOCUMENTED, origin=origin)))
+        assert found == json.loads(json.dumps(describe(DESCRIBED, origin=origin)))
         assert ApiDouble().json("GET", "openapi.json", key=None, origin=origin)["servers"] == [{"url": "/"}]
 
 

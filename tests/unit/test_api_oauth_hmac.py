@@ -148,7 +148,9 @@ def test_another_form_does_not_have_the_signature() -> None:
     assert (reply.status, reply.body) == (401, b"Authorization Error: Invalid API key.")
 
 
-def as_maas_client_go(method: Literal["GET", "POST", "PUT"], form: dict[str, str], signed: dict[str, str]) -> Reply:
+def as_maas_client_go(
+    method: Literal["GET", "POST", "PUT"], form: dict[str, str], signed: dict[str, str], **more: Any
+) -> Reply:
     """The response to a request whose header repeats `signed`, all that is signed of its form or query."""
     path = "/MAAS/api/2.0/zones/" + ("default/" if method == "PUT" else "")
     parameters = {
@@ -159,7 +161,7 @@ def as_maas_client_go(method: Literal["GET", "POST", "PUT"], form: dict[str, str
     given = {**parameters, "oauth_signature": made}
     header = "OAuth " + ", ".join(f'{name}="{quote_plus(value)}"' for name, value in given.items())
     sent: dict[str, Any] = {"body": urlencode(form).encode(), "content_type": FORM}
-    sent = {"query": urlencode(form)} if method == "GET" else sent
+    sent = ({"query": urlencode(form)} if method == "GET" else sent) | more
     path_below = path.removeprefix("/MAAS/api/2.0/")
     return ApiDouble().request(method, path_below, origin=ORIGIN, sent_path=path, authorization=header, **sent)
 
@@ -191,6 +193,29 @@ def test_a_signed_field_cannot_move_from_the_form_into_the_header(
         sent_path=f"/MAAS/api/2.0/{path}", authorization=headers["Authorization"] + moved,
     )  # fmt: skip
     assert reply.status == 401
+
+
+def multipart(fields: dict[str, str], boundary: str = "B") -> dict[str, Any]:
+    parts = "".join(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    )
+    content_type = f"multipart/form-data; boundary={boundary}"
+    return {"body": f"{parts}--{boundary}--\r\n".encode(), "content_type": content_type}
+
+
+def test_a_multipart_form_is_not_signed() -> None:
+    url = f"{ORIGIN}/MAAS/api/2.0/zones/"
+    assert send("POST", url, **multipart({"name": "west", "description": "a b"})).status == 200
+
+
+def test_a_header_may_repeat_exactly_the_fields_of_a_multipart_form() -> None:
+    fields = {"name": "west", "description": "a b+c=ü"}
+    assert as_maas_client_go("POST", {}, fields, **multipart(fields)).status == 200
+    for changed in ({**fields, "name": "north"}, {**fields, "more": "x"}, {"name": "west"}):
+        assert as_maas_client_go("POST", {}, fields, **multipart(changed)).status == 401
+    long = {**fields, "description": "x" * MAX_SIGNED_FORM_BYTES}
+    assert as_maas_client_go("POST", {}, fields, **multipart(long)).status == 401
 
 
 def test_only_the_form_of_a_put_may_be_unsigned() -> None:

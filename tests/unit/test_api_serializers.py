@@ -111,7 +111,7 @@ def test_a_host_has_the_keys_of_maas_and_its_state() -> None:
     found = HOST_JSON.encode(HOST)
     own = {
         "state", "error", "problems", "refreshed_at", "address", "project", "cluster", "cluster_name", "reserved_cores",
-        "reserved_memory", "capacity", "maintenance",
+        "reserved_memory", "capacity", "maintenance", "autostart",
     }  # fmt: skip
     assert set(found) - own == {
         "id", "name", "tags", "type", "architectures", "capabilities", "total", "used", "available", "zone",
@@ -169,6 +169,7 @@ def test_storage_pools_show_provisioned_bytes_without_missing_pools() -> None:
         "name": "images",
         "type": "dir",
         "path": "/srv/images",
+        "status": "available",
         "total": 10**11,
         "used": 8 * 10**9,
         "available": 92 * 10**9,

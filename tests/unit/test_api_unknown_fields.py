@@ -13,6 +13,7 @@ from tests.unit.api_double import ApiDouble, json_of
 from tests.unit.good_requests import ENDPOINTS, name_of, request
 
 OTHER_DESTRUCTIVE = {
+    "AuditHandler.redact",
     "MachinesHandler.bulk",
     "MachinesHandler.release",
     "MachineHandler.release",

@@ -48,15 +48,27 @@ def test_an_unknown_power_state_may_be_changed_both_ways() -> None:
     assert left("start", unknown) == left("stop", unknown) == {}
 
 
-def test_a_locked_machine_is_neither_deleted_nor_released() -> None:
-    locked = machine("kept", locked=True, owner="mira", state=MachineState.ALLOCATED)
-    assert left("delete", locked) == left("release", locked) == {"kept": "locked: unlock them first"}
-    assert left("start", locked) == {}
+def test_a_locked_machine_is_left_by_all_but_unlock() -> None:
+    locked = machine("kept", locked=True, owner="mira", state=MachineState.DEPLOYED)
+    for key in ("delete", "release", "start", "place"):
+        assert left(key, locked) == {"kept": "locked: unlock them first"}, key
+    assert left("lock", locked) == {"kept": "locked already"}
+    assert left("unlock", locked) == {}
+
+
+def test_only_deployed_machines_are_locked() -> None:
+    deployed = machine("mail", owner="mira", state=MachineState.DEPLOYED)
+    assert left("lock", deployed, machine("free")) == {"free": "not deployed"}
 
 
 def test_only_allocated_machines_are_released() -> None:
     allocated = machine("mine", owner="mira", state=MachineState.ALLOCATED)
     assert left("release", allocated, machine("free")) == {"free": "not allocated"}
+
+
+def test_an_adopted_machine_is_released_by_itself_only() -> None:
+    found = machine("mail", owner="mira", state=MachineState.DEPLOYED, adopted=True, as_found=True)
+    assert left("release", found) == {"mail": "adopted: release such a VM by itself, on its page"}
 
 
 def test_what_an_operation_acts_on_is_left() -> None:

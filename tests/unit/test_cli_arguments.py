@@ -114,7 +114,7 @@ def test_an_invalid_option_is_a_usage_error(words: list[str], expected: str) -> 
         ("vm-host refresh 3 x@=file", "Unknown field 'x' of vm-host refresh. It has no fields."),
         (
             "machine release X y=1 comment=z",
-            "Unknown field 'y' of machine release. Known: erase, secure_erase, quick_erase, force, comment, dry_run.",
+            "Unknown field 'y' of machine release. Known: erase, secure_erase, quick_erase, force, release_adopted, c",
         ),
         ("vm-host compose 1 core=1 memry=1", "'cores'[?]\nUnknown field 'memry' .* 'memory'[?]\nusage: "),
     ],

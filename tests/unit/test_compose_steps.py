@@ -71,9 +71,16 @@ class Host:
     error: InnkeeperError
     found: RescheduleOptions | InnkeeperError | None = field(factory=lambda: options("another"))
     steps: list[str] = field(factory=list)
+    frozen: list[tuple[str, ...]] = field(factory=list)  # the racks that do not answer, each time they are asked
+    removes: bool = False
 
     async def call(self, *_: Any, **__: Any) -> Any:
-        raise self.error
+        self.steps.append("call")
+        if not self.removes:
+            raise self.error
+
+    async def racks_with_older_calls(self, *_: Any, **__: Any) -> tuple[str, ...]:
+        return self.frozen.pop(0) if self.frozen else ()
 
     async def find_options(self, _: Operation, tried: Collection[int]) -> RescheduleOptions | None:
         if isinstance(self.found, InnkeeperError):
@@ -124,7 +131,7 @@ def test_a_host_on_which_nothing_began_is_recorded_as_not_reached(
     host = Host(error)
     with pytest.raises(type(error)) as raised:
         host.run(operation)
-    assert host.steps == ["compose_on_host", *(["host_not_reached"] if reverted else [])]
+    assert host.steps == ["compose_on_host", "call", *(["host_not_reached"] if reverted else [])]
     assert raised.value.details == {}
 
 
@@ -154,8 +161,29 @@ def test_a_guest_that_cannot_be_removed_does_not_stop_rescheduling(error: Innkee
     host = Host(error)
     outcome = host.undo(evolve(OPERATION, reached_host=True))
     assert outcome.rescheduled
-    assert host.steps == ["remove_incomplete_guest", "note", "release_claims"]
+    assert host.steps == ["remove_incomplete_guest", "call", "note", "release_claims"]
     assert "removed when the host is reachable" in outcome.undone[0]
+
+
+def undone_with(*frozen: tuple[str, ...]) -> tuple[list[str], str]:
+    """The journal's steps and what was undone of a named compose, with the racks that do not answer each time."""
+    host = Host(DriverFailed("no pool"), frozen=list(frozen), removes=True)
+    undone = host.undo(evolve(NAMED, reached_host=True)).undone
+    return host.steps, "; ".join(undone)
+
+
+def test_a_rack_that_may_still_create_the_guest_is_named() -> None:
+    removed, ended = "guest and volumes removed from the host", "claims released; machine not composed"
+    assert undone_with(()) == (["remove_incomplete_guest", "call"], f"{removed}; {ended}")
+    pending = "Rack a may still create web-1: it is removed then"
+    assert undone_with(("a",), ("a",)) == (["remove_incomplete_guest", "call"], f"{removed}; {pending}; {ended}")
+    assert "One of the racks a, b may still" in undone_with(("a", "b"), ("a", "b"))[1]
+
+
+def test_what_a_call_created_during_the_removal_is_removed_as_well() -> None:
+    steps, undone = undone_with(("a",), ())
+    assert steps == ["remove_incomplete_guest", "call", "call"]
+    assert "may still" not in undone
 
 
 @pytest.mark.parametrize("operation", [NAMED, evolve(OPERATION, cancel_requested=True)])

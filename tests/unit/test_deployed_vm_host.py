@@ -56,8 +56,9 @@ def region(status: int = 204) -> Iterator[tuple[str, list[dict[str, list[str]]]]
 
 def run_in_guest(folder: Path, url: str, script: str, seconds: int = 30) -> int:
     (folder / "set_up.sh").write_text(script)
+    (folder / "report-to").write_text(f"{url}\n")
     program = str(files(vm_host).joinpath("prepare_vm_host.py"))
-    command = [sys.executable, program, url, str(folder / "set_up.sh"), str(seconds)]
+    command = [sys.executable, program, str(folder / "report-to"), str(folder / "set_up.sh"), str(seconds)]
     return subprocess.run(command, check=False, timeout=60).returncode
 
 
@@ -110,8 +111,9 @@ def test_the_cloud_config_has_program_script_and_key_for_root_only(driver: Drive
     assert written["/run/innkeeper/trusted"]["content"] == "PUBLIC\n"
     (command,) = config["runcmd"]
     assert command[:2] == ["python3", "/run/innkeeper/prepare_vm_host.py"]
-    assert set(command[1:4:2]) <= set(written)
-    assert command[2] == "http://region/report/vm-host"
+    assert set(command[1:4]) <= set(written)
+    assert written[command[2]]["content"] == "http://region/report/vm-host\n"
+    assert not any("report/vm-host" in word for word in command), "every process of the guest can read arguments"
     assert int(command[4]) < 1000, "the rest of the time is for the boot"
     assert len(json.dumps(config)) < 16 * 1024
 

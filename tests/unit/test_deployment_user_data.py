@@ -93,13 +93,18 @@ def test_content_that_cloud_init_ignores_is_refused(content: bytes, said: str) -
     assert said in refusal(content)
 
 
-def test_a_field_that_is_not_base64_is_refused() -> None:
-    assert (
-        refusal("#cloud-config\na: 1") == "The field begins with '#cloud-config\\na: 1': encode the content in base64."
-    )
-    assert "not valid base64; it begins with 'abc'" in refusal("abc")
-    assert "not valid base64" in refusal("é")
-    assert "not valid base64" in refusal(f"{encoded(CONFIG)}!")
+@pytest.mark.parametrize("content", KINDS)
+def test_content_is_accepted_as_it_is(content: bytes) -> None:
+    assert decode_user_data(content.decode()) == content
+
+
+def test_a_field_that_is_neither_base64_nor_known_is_refused() -> None:
+    message = refusal("abc")
+    assert message.startswith("The field is neither valid base64 nor a format that cloud-init knows")
+    assert message.endswith("it begins with 'abc'.")
+    assert "neither valid base64" in refusal("é")
+    assert "neither valid base64" in refusal(f"{encoded(CONFIG)}!")
+    assert "at most 1 MiB" in refusal("#!/bin/sh\n" + "é" * (MAX_CONTENT_BYTES // 2))
 
 
 def test_content_has_at_most_one_mebibyte() -> None:

@@ -102,6 +102,17 @@ def test_an_absent_pool_is_missing_and_a_changed_pool_is_written() -> None:
     assert (changes.pools_missing, changes.pools_written) == (("default",), (pool("fast", 7),))
 
 
+def test_a_pool_that_is_not_available_keeps_its_known_sizes() -> None:
+    lost = evolve(pool("default", 0), status="inactive")
+    changes = compare(discovery(storage_pools=(lost,)), snapshot())
+    expected = evolve(pool(), status="inactive")
+    assert (changes.pools_written, changes.pools_changed, changes.pools_missing) == ((expected,), (expected,), ())
+    after = written(snapshot(), changes)
+    assert compare(discovery(storage_pools=(lost,)), after).none
+    again = compare(discovery(storage_pools=(pool("default", 7 * GIB),)), after)
+    assert again.pools_changed == again.pools_written == (pool("default", 7 * GIB),)
+
+
 # Foreign guests
 
 

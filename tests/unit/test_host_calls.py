@@ -12,6 +12,7 @@ import pytest
 from attrs import frozen
 
 from common.errors import (
+    DeadlineExceeded,
     HostUnreachable,
     InnkeeperError,
     NotTrusted,
@@ -93,11 +94,16 @@ class ConnectedRacks:
     ) -> Sequence[AwaitedRack]:
         return () if RACK in ended else self.lost
 
+    async def racks_that_may_have_called(
+        self, host_id: int, *, since: datetime, until: datetime | None, ended: Collection[UUID]
+    ) -> Sequence[str]:
+        return [rack.name for rack in self.lost if rack.rack_id not in ended]
+
     async def disconnected_racks(self, _: int) -> Sequence[DisconnectedRack]:
         return self._disconnected
 
     async def zone_coverage(self, _: int) -> ZoneCoverage:
-        return ZoneCoverage(zone="default", served=True)
+        return ZoneCoverage(host="hv-01", zone="default", served=True)
 
     async def admit(self, rack_id: UUID, link: Link, host_id: int, request: HostRequest) -> None:
         """Every rack may have the credentials."""
@@ -188,8 +194,8 @@ async def test_the_error_names_disconnected_racks_and_other_errors() -> None:
     with pytest.raises(HostUnreachable) as failed:
         await racks.reach_host()
     assert failed.value.message == (
-        "No connected rack reaches VM host 1. Disconnected racks that reached it: later (last seen 2026-11-20 12:00:00 "
-        "UTC). Rack rack: no route"
+        "No connected rack reaches host hv-01. Disconnected racks that reached it: later (last seen 2026-11-20 "
+        "12:00:00 UTC). Rack rack: no route"
     )
 
 
@@ -268,6 +274,16 @@ async def test_a_rack_of_an_older_release_is_waited_for_as_one_that_cannot_be_as
         await racks.calls().exclude_older(1, fence, since=datetime.now(UTC))
     racks.lost = ()
     assert await racks.calls().exclude_older(1, fence, since=datetime.now(UTC)) == ()
+
+
+async def test_racks_that_do_not_answer_may_still_run_a_call() -> None:
+    racks = ConnectedRacks()
+    racks.connect(RACK, lambda _: REACHED)
+    racks.connect_failing(LATER, DeadlineExceeded("it still runs"))
+    racks.lost = [AwaitedRack(rack_id=one, name=NAMES[one], lost_s=60.0) for one in (RACK, LATER)]
+    fence = Fence(machine_id=str(uuid4()), operation_id=2, attempt=1)
+    found = await racks.calls().racks_with_older_calls(1, fence, since=datetime.now(UTC))
+    assert found == (NAMES[LATER],)
 
 
 async def test_a_newer_attempt_ends_the_older_one_that_asks_racks() -> None:

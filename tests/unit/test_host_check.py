@@ -13,6 +13,7 @@ from regiond.ui.hosts.host_check import FAIL, OK, WARN, CheckLine, host_check
 from tests.unit.host_samples import HOST
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
+INACTIVE = evolve(HOST.storage_pools[0], name="slow", status="inactive")
 BRIDGE = HostNetwork(kind=NicKind.BRIDGE, name="br0")
 
 
@@ -28,6 +29,8 @@ def line(subject: str, **changes: Any) -> CheckLine:
         ("Reachable", {"error_code": "host_unreachable", "error_message": "No route."}, FAIL, "No route."),
         ("Reachable", {"refreshed_at": None}, WARN, "No answer yet"),
         ("Storage pools", {"storage_pools": ()}, FAIL, "None"),
+        ("Storage pools", {"storage_pools": (INACTIVE,)}, FAIL, "inactive)"),
+        ("Storage pools", {"storage_pools": (*HOST.storage_pools[:1], INACTIVE)}, WARN, "inactive)"),
         ("Networks", {"networks": ()}, WARN, "None that a VM can be attached to"),
         ("Networks", {"networks": (evolve(BRIDGE, attachable=False),)}, WARN, "None that a VM can be attached to"),
         ("Networks", {"networks": (BRIDGE, evolve(BRIDGE, name="a1", dhcp=True))}, OK, "a1 (DHCP), br0"),

@@ -36,11 +36,17 @@ def test_another_request_never_gets_what_came_of_the_first(
 TEXTS = st.text(max_size=20)
 
 
-@given(st.integers(200, 299), TEXTS, st.dictionaries(TEXTS, TEXTS, max_size=3), st.none() | st.binary())
+@given(
+    st.integers(200, 299),
+    TEXTS,
+    st.dictionaries(TEXTS, TEXTS, max_size=3),
+    st.none() | st.binary(),
+    st.none() | st.integers(1),
+)
 def test_a_packed_answer_is_unpacked_as_it_was(
-    status: int, content_type: str, headers: dict[str, str], body: bytes | None
+    status: int, content_type: str, headers: dict[str, str], body: bytes | None, operation: int | None
 ) -> None:
-    answer = KeptAnswer(status=status, content_type=content_type, headers=headers, body=body)
+    answer = KeptAnswer(status=status, content_type=content_type, headers=headers, body=body, operation_id=operation)
     assert KeptAnswer.unpacked(answer.packed()) == answer
 
 

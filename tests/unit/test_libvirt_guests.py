@@ -93,6 +93,26 @@ def test_a_missing_disk_is_only_a_problem() -> None:
     assert [(problem.subject, "vdc" in problem.message) for problem in found.problems] == [("one", True)]
 
 
+@pytest.mark.parametrize(
+    ("stats", "volumes", "missing"),
+    [
+        (OFF, {"images": {volume_name(MARKER, 0)}}, {"vdc"}),  # QEMU cannot open the other one
+        (OFF, {"images": {volume_name(MARKER, 0), "missing"}}, set()),  # it exists, and cannot be read
+        (OFF, {}, set()),  # a pool whose volumes are unknown
+        (OFF, {"images": {"missing"}}, set()),  # libvirt does not list each file, and this one can be opened
+        (ON, {"images": {"others"}}, {"vda"}),  # QEMU has opened ours before it was deleted
+        (ON, {"images": {volume_name(MARKER, 0)}}, set()),
+        ({**ON, "block.0.path": "/var/lib/libvirt/images/theirs"}, {"images": {"others"}}, set()),
+        ({**OFF, "block.2.path": "/var/lib/libvirt/images/folder/x"}, {"images": {volume_name(MARKER, 0)}}, set()),
+    ],
+)
+def test_a_volume_that_is_neither_listed_nor_readable_is_missing(
+    stats: DomainStats, volumes: dict[str, set[str]], missing: set[str]
+) -> None:
+    (guest,) = listing([bulk(stats)], PATHS, INSTALLATION, {}, volumes=volumes).guests
+    assert {disk.device for disk in guest.disks if disk.missing} == missing
+
+
 def test_used_bytes_are_equal_on_and_off() -> None:
     at_rest = listing([bulk(OFF)], PATHS, INSTALLATION, {}).used_bytes["images"]
     running = listing([bulk(ON)], PATHS, INSTALLATION, {}).used_bytes["images"]

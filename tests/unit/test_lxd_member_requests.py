@@ -12,7 +12,8 @@ import pytest
 
 from tests.lxd_answers import answering_lxd, documented
 
-OF_EACH_MEMBER = ("resources", "networks", "networks/*/state", "storage-pools/*/resources")
+POOLS = ("storage-pools/main", "storage-pools/bare")
+OF_EACH_MEMBER = ("resources", "networks", "networks/*/state", "storage-pools/*/resources", *POOLS)
 
 
 @pytest.fixture(scope="module")

@@ -161,3 +161,14 @@ def test_a_too_long_storage_text_is_rejected_without_parsing(text: str) -> None:
 def test_any_storage_text_parses_or_is_rejected(text: str) -> None:
     with contextlib.suppress(InvalidRequest):
         assert parse_storage(text)
+
+
+def test_a_pool_that_is_not_available_is_passed_over_and_named() -> None:
+    lost, usable = evolve(storage_pool(2, "fast"), status="unavailable"), storage_pool(3, "slow", free_gb=9)
+    assert evaluated(SMALL, evolve(HOST, storage_pools=(lost, usable))).storage_pool_ids == (3,)
+    wanted = evolve(SMALL, disks=parse_storage("root:10"))
+    assert evaluated(wanted, evolve(HOST, storage_pools=(lost, usable))).reasons == (
+        "needs a disk of 10.0 GB, the storage pool fast is unavailable, 9.0 of 100.0 GB free in slow",
+    )
+    default = evolve(HOST, storage_pools=(lost, usable), default_storage_pool_id=2)
+    assert evaluated(SMALL, default).reasons == ("needs a disk of 8.0 GB, the storage pool fast is unavailable",)

@@ -34,6 +34,15 @@ def test_root_becomes_the_owner_of_the_state_for_good(tmp_path: Path) -> None:
 
 
 @as_root
+def test_its_home_is_that_of_the_owner(tmp_path: Path) -> None:
+    user = pwd.getpwnam("nobody")
+    os.chown(tmp_path, user.pw_uid, 0)
+    program = PROGRAM.replace("print(", "print(os.environ['HOME']); (")
+    command = [sys.executable, "-P", "-c", program, str(tmp_path)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip() == user.pw_dir
+
+
+@as_root
 def test_an_owner_without_a_name_has_no_other_groups(tmp_path: Path) -> None:
     os.chown(tmp_path, 64321, 64322)
     assert identity_with(tmp_path) == "(64321, 64321, 64321) (64322, 64322, 64322) []"

@@ -41,6 +41,14 @@ def header(**changes: int) -> bytes:
     return bytes(head) + bytes(4096)
 
 
+def with_late_extension(position: int, cluster_bits: int) -> bytes:
+    """The name of a data file at this position, behind an extension that nobody knows."""
+    known = header(cluster_bits=cluster_bits, l1_offset=2**21, refcount_offset=2**22)[:104]
+    filler = extension(7, bytes(position - 104 - 8))
+    head = known + filler + extension(NAME_OF_DATA_FILE, b"/dev/sda") + extension(0, b"")
+    return head.ljust(2**21, b"\0")
+
+
 def with_extensions(extensions: bytes) -> bytes:
     return header()[:104] + extensions + bytes(4096)
 
@@ -120,6 +128,32 @@ def test_what_cannot_be_is_refused_with_its_number(changes: dict[str, int], reas
 )
 def test_extensions_are_read_to_their_end(extensions: bytes, reason: str) -> None:
     assert reason in refusal(with_extensions(extensions))
+
+
+@pytest.mark.parametrize("position", [65536 - 8, 65536, 65536 + 8, 2**20, 2**21 - 24])
+def test_an_extension_is_found_wherever_it_is(position: int) -> None:
+    head = with_late_extension(position, cluster_bits=21)
+    assert "names an external data file" in refusal(head[:HEAD_BYTES])
+
+
+def test_what_was_not_given_is_not_taken_for_the_end() -> None:
+    head = with_late_extension(65536, cluster_bits=21)
+    assert "do not fit" in refusal(head[:65536])
+
+
+def test_extensions_may_fill_their_cluster_without_an_end(tmp_path: Path) -> None:
+    full = header(cluster_bits=9, l1_offset=512, refcount_offset=1024, l1_entries=65536)[:104]
+    full += extension(7, bytes(512 - 104 - 8))
+    assert parse_header(full + bytes(4096), FILE_BYTES).cluster_bytes == 512
+    over = header(cluster_bits=9, l1_offset=512, refcount_offset=1024, l1_entries=65536)[:104]
+    assert "do not fit" in refusal(over + extension(7, bytes(512 - 104)) + bytes(4096))
+
+
+@pytest.mark.parametrize(("compression", "length"), [(0, 112), (2, 112), (255, 112), (1, 104)])
+def test_an_unknown_type_of_compression_is_refused(compression: int, length: int) -> None:
+    head = bytearray(header(incompatible=8, header_bytes=length))
+    head[104] = compression
+    assert "unknown type of compression" in refusal(bytes(head))
 
 
 def test_a_file_that_ends_early_is_refused() -> None:

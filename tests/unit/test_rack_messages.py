@@ -17,7 +17,7 @@ TOKEN = "eyJmaW5nZXJwcmludCI6ICJhYiIsICJzZWNyZXQiOiAicyJ9"  # noqa: S105  # {"fi
 
 
 def test_a_zone_that_no_rack_serves_is_named_with_the_zones_of_each_rack() -> None:
-    coverage = ZoneCoverage(zone="west", served=False, others=(("a", ("x", "y")), ("b", ("z",))))
+    coverage = ZoneCoverage(host="hv-01", zone="west", served=False, others=(("a", ("x", "y")), ("b", ("z",))))
     text = unreachable_message(7, 2, (), {}, coverage)
     assert "No rack serves zone west; racks: a (zones x, y), b (zone z)." in text
     assert "innkeeper rack update" in text
@@ -25,14 +25,20 @@ def test_a_zone_that_no_rack_serves_is_named_with_the_zones_of_each_rack() -> No
 
 def test_many_racks_are_counted() -> None:
     others = tuple((f"rack-{number}", ("x",)) for number in range(13))
-    assert "rack-9 (zone x) and 3 more" in str(ZoneCoverage(zone="west", served=False, others=others))
+    assert "rack-9 (zone x) and 3 more" in str(ZoneCoverage(host="hv-01", zone="west", served=False, others=others))
 
 
 def test_racks_that_do_not_serve_the_zone_are_named_beside_those_that_do() -> None:
-    text = unreachable_message(7, 2, (), {}, ZoneCoverage(zone="west", served=True, others=(("a", ("x",)),)))
-    assert text.startswith("No connected rack reaches VM host 7 (2 racks are connected to this region).")
+    text = unreachable_message(
+        7, 2, (), {}, ZoneCoverage(host="hv-01", zone="west", served=True, others=(("a", ("x",)),))
+    )
+    assert text.startswith("No connected rack reaches host hv-01 (2 racks are connected to this region).")
     assert "do not serve its zone west: a (zone x)." in text
-    assert "zone" not in unreachable_message(7, 2, (), {}, ZoneCoverage(zone="west", served=True))
+    assert "zone" not in unreachable_message(7, 2, (), {}, ZoneCoverage(host="hv-01", zone="west", served=True))
+
+
+def test_a_host_that_was_just_removed_has_only_its_id() -> None:
+    assert unreachable_message(7, 1, (), {}, None).startswith("No connected rack reaches host 7 (1 rack is connected")
 
 
 def test_the_address_alone_has_no_secret_and_no_pinned_identity() -> None:

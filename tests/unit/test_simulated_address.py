@@ -117,6 +117,8 @@ def test_any_text_parses_or_is_rejected_by_field(parameter: str, text: str) -> N
 
 
 def test_later_parameters_are_omitted_at_their_default() -> None:
+    lost = SimulatedAddress.parse("simulated:a?pools=fast:9:unavailable,slow:9")
+    assert "pools=fast:9:unavailable,slow:9" in lost.normalised
     assert SimulatedAddress.parse("simulated:a?pools=2").normalised == (
         "simulated:a?cores=4&delay_ms=0&fault_rate=0&fault_seed=0&guests=0&hang_ms=0&memory_mib=12288&numa_nodes=1"
         "&pools=2&storage_gb=100"
@@ -149,6 +151,7 @@ def test_later_parameters_are_omitted_at_their_default() -> None:
         ("simulated:a?pools=3", "pools='3' is not between 1 and 2"),
         ("simulated:a?pools=fast", "is not NAME:GB"),
         ("simulated:a?pools=fast:0", "is not NAME:GB"),
+        ("simulated:a?pools=fast:9:gone", "is neither NAME:GB nor NAME:GB:unavailable"),
         ("simulated:a?pools=fast:9,../x:1", "has '../x:1', which is not NAME:GB"),
         ("simulated:a?pools=fast:9,fast:8", "pools: 'fast' is named twice"),
         ("simulated:a?pools=" + ",".join(f"p{number}:1" for number in range(65)), "65 parts, more than 64"),

@@ -12,12 +12,13 @@ from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import DriverFailed, NotFound, Unsupported
 from common.guest_spec import GuestSpec
-from common.values import Guest, GuestChange, GuestRef, OwnershipMarker, PowerAction, PowerState
+from common.values import Autostart, Guest, GuestChange, GuestRef, OwnershipMarker, PowerAction, PowerState
 from rackd.drivers.contract import ImageContent
 from rackd.drivers.driver_errors import checks_answers, machine_not_found
 from rackd.drivers.libvirt.connection.client import BulkDomain, Client
 from rackd.drivers.libvirt.connection.console_stream import LibvirtConsole
 from rackd.drivers.libvirt.connection.events import Watch
+from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.connection.session import Session
 from rackd.drivers.libvirt.definitions.agent_channel import has_connected_agent
 from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
@@ -72,14 +73,15 @@ class LibvirtDriver(WithoutProjects):
         pools, problems = facts.pools_of(responses)
         domains = client.all_domains()
         cached = cache.refresh(domains)
+        names = client.volume_names({text_at(pool, "uuid") for pool in pools})
         listing = guests.listing(
             (domain for domain in domains if domain.uuid not in cached.deleted),
-            guests.PoolPaths.of(pools),
+            guests.PoolPaths.of((*pools, *facts.inactive_pools_of(responses))),
             self._installation_id,
             cached.configs,
             sriov_ports_of(responses),
+            names,
         )
-        names = client.volume_names({text_at(pool, "uuid") for pool in pools})
         copies = self._images.find(client, names)
         volumes = names if _all_known(domains, cached) else {}
         _, capabilities = self._capabilities_of(client, traits_of(responses))
@@ -162,16 +164,31 @@ class LibvirtDriver(WithoutProjects):
     def set_addresses(self, spec: GuestSpec) -> None:
         deployer.set_addresses(self._session.client(), spec)
 
-    def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
-        domain = lookup.marked_domain(self._session.client(), guest)
-        if domain is None:
-            raise machine_not_found(guest)
+    def power(
+        self, guest: GuestRef, action: PowerAction, *, grace_s: float, autostart: Autostart | None = None
+    ) -> PowerState:
+        domain = self._marked(guest)
         try:
-            return power.switch(domain, action, grace_s=grace_s, closing=self._session.closing)
+            state = power.switch(domain, action, grace_s=grace_s, closing=self._session.closing)
         except DriverFailed as error:
             if not serial_log.remove_if_unwritable(self._session.client(), domain, guest.marker, error):
                 raise
-        return power.switch(domain, PowerAction.ON, grace_s=grace_s, closing=self._session.closing)
+            state = power.switch(domain, PowerAction.ON, grace_s=grace_s, closing=self._session.closing)
+        if autostart is not None:
+            domain.set_autostart(on=power.starts_with_host(autostart, state))
+        return state
+
+    def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:
+        """libvirt has a flag only: with LAST_STATE it follows the guest's power state, as it is now."""
+        domain = self._marked(guest)
+        domain.set_autostart(on=power.starts_with_host(autostart, guests.power_of(domain.state())))
+        return guests.autostart_of(flag=domain.autostart())
+
+    def _marked(self, guest: GuestRef) -> Domain:
+        domain = lookup.marked_domain(self._session.client(), guest)
+        if domain is None:
+            raise machine_not_found(guest)
+        return domain
 
     def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
         """Raises Unsupported for guests that Innkeeper did not compose, or on a storage pool of block devices."""

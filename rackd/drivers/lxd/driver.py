@@ -12,7 +12,16 @@ from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import NotFound, NotTrusted
 from common.guest_spec import GuestSpec
-from common.values import Guest, GuestChange, GuestRef, OwnershipMarker, PowerAction, PowerState, Project
+from common.values import (
+    Autostart,
+    Guest,
+    GuestChange,
+    GuestRef,
+    OwnershipMarker,
+    PowerAction,
+    PowerState,
+    Project,
+)
 from rackd.drivers.contract import ImageContent
 from rackd.drivers.driver_errors import checks_answers, machine_not_found
 from rackd.drivers.lxd.connection import trust
@@ -20,12 +29,13 @@ from rackd.drivers.lxd.connection.client import Client, Conflict, NotAuthorized,
 from rackd.drivers.lxd.connection.console_stream import LxdConsole
 from rackd.drivers.lxd.connection.events import Watch
 from rackd.drivers.lxd.guests import compose, console, deployer, images, own_images, ownership, replacement
+from rackd.drivers.lxd.guests.instance_config import autostart_config
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.power import PowerControl
 from rackd.drivers.lxd.guests.volumes import delete_orphaned, delete_volumes
 from rackd.drivers.lxd.inventory import facts, reader
 from rackd.drivers.lxd.inventory.addresses import read_addresses_of
-from rackd.drivers.lxd.inventory.ownership import replacement_name
+from rackd.drivers.lxd.inventory.ownership import Json, config_of, replacement_name
 from rackd.drivers.lxd.inventory.volume_index import volume_projects_of
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -104,12 +114,27 @@ class LxdDriver:
         own_project = volume_projects.get(scope.project)
         delete_orphaned(self._client, marker, volumes, scope, volume_project=own_project)
 
-    def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
+    def power(
+        self, guest: GuestRef, action: PowerAction, *, grace_s: float, autostart: Autostart | None = None
+    ) -> PowerState:
+        """LXD stores the last state itself, so that `autostart` changes nothing after the first time."""
         instances = self._ready()
+        found = self._marked(instances, guest)
+        state = self._power(instances, found["name"]).switch(action, grace_s=grace_s)
+        if autostart is not None:
+            _set_autostart(instances, found, autostart)
+        return state
+
+    def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:
+        instances = self._ready()
+        _set_autostart(instances, self._marked(instances, guest), autostart)
+        return autostart
+
+    def _marked(self, instances: Instances, guest: GuestRef) -> Json:
         found = instances.marked(name=guest.name, marker=guest.marker)
         if found is None:
             raise machine_not_found(guest)
-        return self._power(instances, found["name"]).switch(action, grace_s=grace_s)
+        return found
 
     def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
         """Raises Unsupported with LXD releases that keep no log of a virtual machine's console, such as 5.0."""
@@ -236,3 +261,9 @@ class LxdDriver:
 
     def _power(self, instances: Instances, name: str) -> PowerControl:
         return PowerControl(client=self._client, name=name, project=instances.scope.project, closing=self._closing)
+
+
+def _set_autostart(instances: Instances, found: Json, autostart: Autostart) -> None:
+    wanted = autostart_config(autostart)
+    if any(config_of(found).get(key, "") != text for key, text in wanted.items()):
+        instances.change_config(str(found["name"]), wanted)

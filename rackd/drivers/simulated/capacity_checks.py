@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from common.errors import NotFound, OutOfCapacity
+from common.errors import DriverFailed, NotFound, OutOfCapacity
 from common.guest_spec import GuestSpec, NicSpec
 from common.phrases import number_of
 from common.simulated_address import SimulatedAddress
 from common.values import NicKind
-from rackd.drivers.simulated.facts import host_networks, pool_names, pool_total_bytes
+from rackd.drivers.simulated.facts import host_networks, pool_names, pool_total_bytes, unavailable_pools
 from rackd.drivers.simulated.guest_resources import PageHolder
 
 
@@ -34,6 +34,12 @@ def check_resources_exist(address: SimulatedAddress, spec: GuestSpec) -> None:
 def check_pool_exists(address: SimulatedAddress, pool_id: str) -> None:
     """Raises NotFound naming the storage pool."""
     _check_in(address, "storage pool", pool_id, pool_names(address), pool_id=pool_id)
+
+
+def check_pool_available(address: SimulatedAddress, pool_id: str) -> None:
+    """Raises DriverFailed for a pool in which no volume can be made."""
+    if pool_id in unavailable_pools(address):
+        raise DriverFailed(f"The storage pool {pool_id} of {address.identity} is unavailable.", pool_id=pool_id)
 
 
 def check_pool_space(address: SimulatedAddress, pool_id: str, used_bytes: int, requested_bytes: int, what: str) -> None:

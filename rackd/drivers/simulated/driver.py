@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import structlog
+from attrs import evolve
 
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
-from common.discovery import Discovery, VolumeRef
-from common.errors import InnkeeperError, NameTaken, NotFound
+from common.discovery import Discovery, Problem, VolumeRef
+from common.errors import DriverFailed, InnkeeperError, NameTaken, NotFound
 from common.guest_spec import DiskSpec, GuestSpec
 from common.simulated_address import SimulatedAddress
 from common.units import BYTES_PER_GB
 from common.values import (
+    Autostart,
     Guest,
     GuestChange,
     GuestRef,
@@ -28,11 +30,16 @@ from rackd.drivers.contract import Driver, ImageContent
 from rackd.drivers.driver_errors import guest_is_off, guest_not_found, machine_not_found, reject_volumes_in_use
 from rackd.drivers.simulated import deployments, guest_resources, guests, leases, own_images
 from rackd.drivers.simulated.boots import SimulatedBoots
-from rackd.drivers.simulated.capacity_checks import check_capacity, check_pool_space, check_resources_exist
+from rackd.drivers.simulated.capacity_checks import (
+    check_capacity,
+    check_pool_available,
+    check_pool_space,
+    check_resources_exist,
+)
 from rackd.drivers.simulated.console import EchoShell, SimulatedConsole
 from rackd.drivers.simulated.deployer import SimulatedDeployer
 from rackd.drivers.simulated.events import Watch
-from rackd.drivers.simulated.facts import VERSION, facts_of, host_networks, pool_names
+from rackd.drivers.simulated.facts import UNAVAILABLE, VERSION, facts_of, host_networks, pool_names, unavailable_pools
 from rackd.drivers.simulated.fault_injection import Call, FaultInjector, FaultSequences
 from rackd.drivers.simulated.serial_log import serial_output
 from rackd.drivers.simulated.store import Store
@@ -109,6 +116,7 @@ class SimulatedDriver(WithoutProjects):
         return Discovery(
             facts=facts, guests=found, calls=3, orphaned_volumes=orphaned, inspected_pools=pools, image_copies=copies,
             image_pools=pools,
+            problems=tuple(Problem.of_pool(name, UNAVAILABLE) for name in unavailable_pools(self._address)),
         )  # fmt: skip
 
     def compose(self, spec: GuestSpec) -> Guest:
@@ -143,12 +151,29 @@ class SimulatedDriver(WithoutProjects):
             used = {place: users for place in wanted if (users := guests.users_of(db, *place, marker))}
         reject_volumes_in_use(used)
 
-    def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
+    def power(
+        self, guest: GuestRef, action: PowerAction, *, grace_s: float, autostart: Autostart | None = None
+    ) -> PowerState:
         """Ignores `grace_s`: the state of a simulated guest changes at once."""
         if action is PowerAction.CYCLE:
             self._switch(guest, PowerState.OFF)
-            return self._switch(guest, PowerState.ON)
-        return self._switch(guest, PowerState.ON if action is PowerAction.ON else PowerState.OFF)
+        wanted = PowerState.ON if action in {PowerAction.ON, PowerAction.CYCLE} else PowerState.OFF
+        return self._switch(guest, wanted, autostart)
+
+    def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:
+        """A flag, as libvirt has one: with LAST_STATE it follows the guest's power state, as it is now."""
+        self._faults.call("set autostart")
+        with self._store.writing() as db:
+            guests.set_autostart(db, self._marked(db, guest), autostart)
+            return self._marked(db, guest).autostart or autostart
+
+    def _marked(self, db: sqlite3.Connection, guest: GuestRef) -> Guest:
+        found = guests.by_marker(db, guest.marker)
+        if found is None:
+            raise NotFound(
+                f"{self._address.identity} has no guest of machine {guest.marker.machine_id} ('{guest.name}')."
+            )
+        return found
 
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
         self._deployer.copy_image(image, pool_id, content)
@@ -293,6 +318,7 @@ class SimulatedDriver(WithoutProjects):
 
     def _make_volume(self, disk: DiskSpec, spec: GuestSpec) -> None:
         self._faults.call("create volume")
+        check_pool_available(self._address, disk.pool_id)
         with self._store.writing() as db:
             owner = guests.volume_owner(db, disk.pool_id, disk.volume)
             if owner == (spec.marker, disk.size_bytes):
@@ -327,19 +353,28 @@ class SimulatedDriver(WithoutProjects):
         except InnkeeperError as error:
             log.warning("simulated_volumes_not_deleted", host=self._address.name, guest=spec.name, reason=str(error))
 
-    def _switch(self, guest: GuestRef, power: PowerState) -> PowerState:
+    def _switch(self, guest: GuestRef, power: PowerState, autostart: Autostart | None = None) -> PowerState:
         self._faults.call("power")
         with self._store.writing() as db:
-            found = guests.by_marker(db, guest.marker)
-            if found is None:
-                raise NotFound(
-                    f"{self._address.identity} has no guest of machine {guest.marker.machine_id} ('{guest.name}')."
-                )
+            found = self._marked(db, guest)
+            if power is PowerState.ON and found.power is not PowerState.ON:
+                self._check_volumes(found)
             guests.set_power(db, found, power)
+            if autostart is not None:
+                guests.set_autostart(db, evolve(found, power=power), autostart)
             boots = self._boot(db, found, power)
         if boots and self._boots is not None:
             self._boots.add(self._path, found.guest_id, after_s=self._address.boot_ms / 1000)
         return power
+
+    def _check_volumes(self, guest: Guest) -> None:
+        """Raises DriverFailed, as a hypervisor does, if a disk has no volume."""
+        for disk in guest.disks:
+            if disk.missing:
+                raise DriverFailed(
+                    f"Cannot start '{guest.name}': its volume {disk.volume} is not in the storage pool {disk.pool_id} "
+                    f"of {self._address.identity}."
+                )
 
     def _boot(self, db: sqlite3.Connection, guest: Guest, power: PowerState) -> bool:
         """Records the boot in the transaction of the power change. Returns whether the guest will report."""

@@ -10,10 +10,11 @@ from typing import Any
 from common.hardware import NetworkDevice, NetworkPort
 from common.simulated_address import SimulatedAddress
 from common.units import BYTES_PER_GB
-from common.values import HostFacts, HostNetwork, HugePages, NicKind, NumaNode, StoragePool
+from common.values import POOL_AVAILABLE, HostFacts, HostNetwork, HugePages, NicKind, NumaNode, StoragePool
 
 ARCHITECTURE = "amd64"
 VERSION = "1.0"
+UNAVAILABLE = "unavailable"
 DEFAULT_CIDR = "192.168.122.0/24"
 
 _GIB = 1024**3
@@ -22,6 +23,10 @@ _MIN_SERVED_SIZE = 8  # addresses; on a smaller network the host has no address,
 
 def pool_names(address: SimulatedAddress) -> tuple[str, ...]:
     return tuple(pool.name for pool in address.storage_pools)
+
+
+def unavailable_pools(address: SimulatedAddress) -> tuple[str, ...]:
+    return tuple(pool.name for pool in address.storage_pools if pool.unavailable)
 
 
 def pool_total_bytes(address: SimulatedAddress, name: str) -> int:
@@ -42,14 +47,15 @@ def facts_of(address: SimulatedAddress, unattached_bytes: Mapping[str, int]) -> 
         numa_nodes=_numa_nodes(address),
         storage_pools=tuple(
             StoragePool(
-                pool_id=name,
-                name=name,
+                pool_id=pool.name,
+                name=pool.name,
                 type="dir",
-                path=f"/simulated/{address.name}/{name}",
-                total_bytes=pool_total_bytes(address, name),
-                used_elsewhere_bytes=-(-unattached_bytes.get(name, 0) // _GIB) * _GIB,
+                path=f"/simulated/{address.name}/{pool.name}",
+                total_bytes=pool_total_bytes(address, pool.name),
+                used_elsewhere_bytes=-(-unattached_bytes.get(pool.name, 0) // _GIB) * _GIB,
+                status=UNAVAILABLE if pool.unavailable else POOL_AVAILABLE,
             )
-            for name in pool_names(address)
+            for pool in address.storage_pools
         ),
         networks=host_networks(address),
         network_devices=_network_devices(address),

@@ -13,19 +13,30 @@ from attrs import evolve, frozen
 from common.device_names import block_device_name
 from common.discovery import OrphanedVolume
 from common.guest_spec import DiskSpec, GuestSpec
-from common.values import Guest, GuestChange, GuestDisk, GuestEvent, GuestNic, NicKind, OwnershipMarker, PowerState
+from common.values import (
+    Autostart,
+    Guest,
+    GuestChange,
+    GuestDisk,
+    GuestEvent,
+    GuestNic,
+    NicKind,
+    OwnershipMarker,
+    PowerState,
+)
 from rackd.drivers.simulated import guest_resources, leases
 from rackd.drivers.simulated.facts import ARCHITECTURE
 
 _GUESTS = """
-    select guest.*, pinning.core_ids, pinning.huge_pages from guest left join pinning using (guest_id)
+    select guest.*, pinning.core_ids, pinning.huge_pages, autostart.guest_id is not null as autostart
+      from guest left join pinning using (guest_id) left join autostart using (guest_id)
 """
 _ALL = _GUESTS + " order by name"
 _BY_MARKER = _GUESTS + " where installation_id = ? and machine_id = ?"
-_BY_ID = _GUESTS + " where guest_id = ?"
+_BY_ID = _GUESTS + " where guest.guest_id = ?"
 _DISKS = """
     select disk.guest_id, disk.position, disk.pool, disk.volume, disk.serial, volume.size_bytes
-      from disk join volume on volume.pool = disk.pool and volume.name = disk.volume
+      from disk left join volume on volume.pool = disk.pool and volume.name = disk.volume
      where :guest_id is null or disk.guest_id = :guest_id
      order by disk.guest_id, disk.position
 """
@@ -40,6 +51,7 @@ _UNATTACHED = """
                         where from_disk.pool = volume.pool and from_disk.volume = volume.name)
      group by pool
 """
+_NO_AUTOSTART = "delete from autostart where guest_id = ?"
 _ORPHANED = """
     select * from volume
      where machine_id is not null and (pool, name) not in (select disk.pool, disk.volume from disk) order by pool, name
@@ -145,6 +157,8 @@ def add_guest(db: sqlite3.Connection, spec: GuestSpec) -> Guest:
         [(guest_id, at, nic.mac_address, nic.kind.value, nic.source) for at, nic in enumerate(spec.nics)],
     )
     guest_resources.add(db, guest_id, spec)
+    if spec.autostart is not None:
+        _set_autostart(db, guest_id, PowerState.OFF, spec.autostart)
     record(db, GuestChange(event=GuestEvent.APPEARED, guest_name=spec.name, guest_id=guest_id))
     row = db.execute(_BY_ID, (guest_id,)).fetchone()
     return _with_devices(db, [row], guest_id)[0]
@@ -193,6 +207,16 @@ def set_power(db: sqlite3.Connection, guest: Guest, power: PowerState) -> None:
     )
     if changed.rowcount:
         record(db, GuestChange(event=GuestEvent.POWER, guest_name=guest.name, guest_id=guest.guest_id, power=power))
+
+
+def set_autostart(db: sqlite3.Connection, guest: Guest, autostart: Autostart) -> None:
+    """With LAST_STATE, the guest starts with its host if it is not off now."""
+    _set_autostart(db, guest.guest_id, guest.power, autostart)
+
+
+def _set_autostart(db: sqlite3.Connection, guest_id: str, power: PowerState, autostart: Autostart) -> None:
+    starts = autostart is Autostart.ALWAYS or (autostart is Autostart.LAST_STATE and power is not PowerState.OFF)
+    db.execute("insert or ignore into autostart values (?)" if starts else _NO_AUTOSTART, (guest_id,))
 
 
 def record(db: sqlite3.Connection, change: GuestChange) -> None:
@@ -260,16 +284,18 @@ def _guest(row: sqlite3.Row, disks: Iterable[GuestDisk], nics: Iterable[GuestNic
         huge_pages_backed=bool(row["huge_pages"]),
         disks=tuple(disks),
         nics=tuple(nics),
+        autostart=Autostart.ALWAYS if row["autostart"] else Autostart.NEVER,
     )
 
 
 def _disk(row: sqlite3.Row) -> GuestDisk:
     return GuestDisk(
         device=block_device_name("vd", row["position"]),
-        size_bytes=row["size_bytes"],
+        size_bytes=row["size_bytes"] or 0,
         pool_id=row["pool"],
         volume=row["volume"],
         serial=row["serial"],
+        missing=row["size_bytes"] is None,
     )
 
 

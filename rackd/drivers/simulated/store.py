@@ -103,6 +103,9 @@ create table if not exists lease (
     source      text not null,
     address     text
 ) strict;
+create table if not exists autostart (
+    guest_id text primary key references guest on delete cascade
+) strict;
 create table if not exists seeded (at text not null) strict;
 """
 

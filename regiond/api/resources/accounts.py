@@ -74,7 +74,7 @@ LOGIN = Resource(
             title="Create an API key by user name and password",
             doc="429 with Retry-After after several failures of the address or the account.",
             fields=(
-                Field(name="username", type=Text(), required=True, doc="The account.", example="ann"),
+                Field(name="username", type=Text(), recorded=True, required=True, doc="The account.", example="ann"),
                 Field(
                     name="password",
                     type=Secret(max_length=1024),
@@ -82,7 +82,13 @@ LOGIN = Resource(
                     doc="Its password.",
                     example="vault-orbit-kettle-91",
                 ),
-                Field(name="consumer", type=Text(max_length=MAX_KEY_NAME), default="", doc="The name of the key."),
+                Field(
+                    name="consumer",
+                    type=Text(max_length=MAX_KEY_NAME),
+                    recorded=True,
+                    default="",
+                    doc="The name of the key.",
+                ),
             ),
             result=Result(doc="The new key.", type=NEW_API_KEY_JSON),
             run=_log_in,
@@ -105,6 +111,7 @@ ACCOUNT = Resource(
                 Field(
                     name="name",
                     type=Text(max_length=MAX_KEY_NAME),
+                    recorded=True,
                     default="",
                     doc="The purpose of the key.",
                     example="laptop",
@@ -112,7 +119,8 @@ ACCOUNT = Resource(
                 Field(
                     name="lifetime_s",
                     type=Integer(minimum=60, maximum=MAX_KEY_LIFETIME_S, unit="seconds"),
-                    doc="Seconds until the key expires (default: never).",
+                    doc="Seconds until the key expires (default: never). A key that is created with an expiring key "
+                    "expires no later.",
                 ),
                 Field(
                     name="signature_method",
@@ -152,6 +160,7 @@ ACCOUNT = Resource(
                 Field(
                     name="name",
                     type=Text(max_length=MAX_KEY_NAME),
+                    recorded=True,
                     required=True,
                     doc="The new name.",
                     example="laptop",

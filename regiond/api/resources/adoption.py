@@ -10,7 +10,7 @@ from common.errors import OperationPending
 from regiond.api import crud
 from regiond.api.dry_run import machine_plan_reply, with_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
-from regiond.api.field_types import Boolean, TextList
+from regiond.api.field_types import Boolean, Text, TextList
 from regiond.api.fields import Field, Problems
 from regiond.api.operation_wait import STARTED, begun, when_done, without_content
 from regiond.api.replies import Reply, json_reply
@@ -26,11 +26,21 @@ from regiond.operations.model import Operation
 _HOSTNAME = Field(
     name="hostname",
     type=HOSTNAME,
+    recorded=True,
     doc=(
         "Hostname of the machine, for a single virtual machine (default: the name of the guest). One that is a machine "
         "already is renamed."
     ),
     example="quick-fox",
+)
+_OWNER = Field(
+    name="owner",
+    type=Text(max_length=150, blank=None),
+    doc=(
+        "Name of the user to whom the machines belong (default: you). Of one that was adopted already and not released "
+        "since, it changes the owner."
+    ),
+    example="ann",
 )
 
 
@@ -47,7 +57,9 @@ async def _adopt(call: Call) -> Reply:
     """A single named guest is answered like any operation; for several, the list shows each outcome or rejection."""
     host: HostView = call.target
     names, everything = call.values["guests"], call.values["all"]
-    request = AdoptRequest(guests=names, everything=everything, hostname=call.values["hostname"])
+    request = AdoptRequest(
+        guests=names, everything=everything, hostname=call.values["hostname"], owner=call.values["owner"]
+    )
     adopted = await _start(call, host.id, request)
     if len(names) == 1 and adopted[0].operation is not None:
 
@@ -82,7 +94,7 @@ async def _ended(call: Call, adopted: tuple[Adopted, ...]) -> tuple[Adopted, ...
 
 async def _adopt_guest(call: Call) -> Reply:
     guest: GuestView = call.target
-    request = AdoptRequest(guests=(str(guest.id),), hostname=call.values["hostname"])
+    request = AdoptRequest(guests=(str(guest.id),), hostname=call.values["hostname"], owner=call.values["owner"])
     adopted, *_ = await _start(call, guest.host_id, request)
     system_id = adopted.system_id or ""
 
@@ -123,6 +135,7 @@ ADOPT = Endpoint(
         Field(
             name="guests",
             type=TextList(),
+            recorded=True,
             default=(),
             doc="Name or id of a virtual machine on this host; may be repeated.",
             example=("quick-fox",),
@@ -134,11 +147,12 @@ ADOPT = Endpoint(
             doc="Adopt all virtual machines of this host that are not machines (default false).",
         ),
         _HOSTNAME,
+        _OWNER,
     ),
     title="Adopt virtual machines",
     doc=(
         "Makes existing virtual machines machines of Innkeeper, with one operation each. Adoption adds the "
-        "ownership marker, changes nothing else and restarts nothing."
+        "ownership marker, changes nothing else and restarts nothing. The machines are Deployed, and yours."
     ),
     result=Result(doc="The outcome for each virtual machine.", type=array(ADOPTED_JSON)),
     other_answers=(STARTED,),
@@ -150,9 +164,12 @@ ADOPT_GUEST = Endpoint(
     method="POST",
     op="adopt",
     permission=Permission.ADMIN,
-    fields=(_HOSTNAME,),
+    fields=(_HOSTNAME, _OWNER),
     title="Adopt a virtual machine",
-    doc="Makes it a machine without changing it. One that is a machine already is renamed if a hostname is given.",
+    doc=(
+        "Makes it a machine without changing it, which is Deployed and belongs to you. One that is a machine "
+        "already is renamed if a hostname is given."
+    ),
     result=Result(doc="The machine.", type=MACHINE_JSON),
     other_answers=(STARTED,),
     find=find_guest,

@@ -15,16 +15,20 @@ _ANTI_AFFINITY = (
     "another one"
 )
 AFFINITY = (
-    Field(name="affinity", type=_GROUPS, default=(), doc=f"{_AFFINITY}."),
-    Field(name="anti_affinity", type=_GROUPS, default=(), doc=f"{_ANTI_AFFINITY}."),
+    Field(name="affinity", type=_GROUPS, recorded=True, default=(), doc=f"{_AFFINITY}."),
+    Field(name="anti_affinity", type=_GROUPS, recorded=True, default=(), doc=f"{_ANTI_AFFINITY}."),
 )
 NEW_AFFINITY = (
     Field(
-        name="affinity", type=_GROUPS, doc=f"{_AFFINITY}. Replaces its affinity groups; empty for none. Moves nothing."
+        name="affinity",
+        type=_GROUPS,
+        recorded=True,
+        doc=f"{_AFFINITY}. Replaces its affinity groups; empty for none. Moves nothing.",
     ),
     Field(
         name="anti_affinity",
         type=_GROUPS,
+        recorded=True,
         doc=f"{_ANTI_AFFINITY}. Replaces its anti-affinity groups; empty for none. Moves nothing.",
     ),
 )

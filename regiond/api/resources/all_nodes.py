@@ -8,22 +8,24 @@ from typing import Any
 
 from common.errors import NotFound
 from regiond.api import crud
-from regiond.api.endpoint import Call, Resource, Result
+from regiond.api.endpoint import Call, Permission, Resource, Result
 from regiond.api.field_types import TextList
 from regiond.api.fields import Field, Values
 from regiond.api.resources.controllers import find_rack_controller, matching, rack_controllers
 from regiond.api.resources.devices import matching_devices
 from regiond.api.resources.filter_values import checked_filters
-from regiond.api.resources.interface_targets import device_of
+from regiond.api.resources.interface_targets import device_of, find_node
 from regiond.api.resources.lookups import find_machine_or_host, hosts_as_machines
+from regiond.api.resources.machine_actions import ANY_KEY
 from regiond.api.resources.machine_filters import other_domains
-from regiond.api.serializer import one_of
+from regiond.api.resources.node_actions import OF_NODES, find_node_or_host, of_one
+from regiond.api.serializer import encoded, one_of
 from regiond.api.serializers.controllers import CONTROLLER_JSON
 from regiond.api.serializers.devices import DEVICE_JSON
 from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.api.services import Services
 from regiond.long_list import LongList
-from regiond.machines.model import MachineCriteria, MachineFilter, Traits
+from regiond.machines.model import DeviceView, MachineCriteria, MachineFilter, MachineView, Traits
 from regiond.validation_messages import no_object
 
 _MANY = TextList()
@@ -38,6 +40,7 @@ _FILTERS = (
     Field(name="tags", type=_MANY, default=(), doc="Tag that it must have; may be repeated. Only machines have tags."),
 )
 _OF_NO_RACK = ("pool", "tags")
+_CHANGED_NODE = one_of(MACHINE_JSON, DEVICE_JSON)
 _NODE = one_of(MACHINE_JSON, DEVICE_JSON, CONTROLLER_JSON)
 
 
@@ -87,6 +90,15 @@ async def _find(services: Services, path: Mapping[str, str]) -> Any:
     raise NotFound(no_object("node", path["system_id"]))
 
 
+async def _set_owner_data(call: Call) -> Any:
+    node: MachineView | DeviceView = call.target
+    if isinstance(node, DeviceView):
+        device = await call.services.devices.set_owner_data(call.caller, node.system_id, call.other_values)
+        return DEVICE_JSON.encode(device)
+    machine = await call.services.ownership.set_owner_data(call.caller, node.system_id, call.other_values)
+    return MACHINE_JSON.encode(machine)
+
+
 NODES = Resource(
     handler="NodesHandler",
     path="nodes/",
@@ -104,12 +116,26 @@ NODES = Resource(
             expensive=True,
             result="The nodes.",
         ),
+        *OF_NODES,
     ),
 )
 NODE = Resource(
     handler="NodeHandler",
     path="nodes/{system_id}/",
     doc="One machine, device or rack, by its system id or name.",
-    endpoints=(crud.read_target(Result(doc="The node.", type=_NODE), _find, title="Read a node"),),
+    endpoints=(
+        crud.read_target(Result(doc="The node.", type=_NODE), _find, title="Read a node"),
+        *of_one(find_node_or_host, "node"),
+        crud.action(
+            "set_owner_data",
+            Result(doc="The machine or device.", type=encoded(_CHANGED_NODE)),
+            _set_owner_data,
+            title="Set owner data of a machine or device",
+            doc="Stores any keys with text values. Other keys are not changed.",
+            other_keys=ANY_KEY,
+            find=find_node,
+            permission=Permission.OWNER,
+        ),
+    ),
 )
 RESOURCES = (NODES, NODE)

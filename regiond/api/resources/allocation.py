@@ -8,7 +8,7 @@ from typing import Any
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Boolean, Integer, Text, TextList
 from regiond.api.fields import Field, Format, Problems
-from regiond.api.operation_wait import STARTED, when_done
+from regiond.api.operation_wait import STARTED, answer_of, when_done
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.affinity_fields import AFFINITY
 from regiond.api.resources.compose_fields import INTERFACES, STORAGE, own_architecture
@@ -27,12 +27,22 @@ _MANY = TextList(commas=True, max_length=256, max_items=256)
 
 
 def _several(name: str, doc: str) -> Field:
-    return Field(name=name, type=_MANY, default=(), doc=doc)
+    return Field(name=name, type=_MANY, recorded=True, default=(), doc=doc)
 
 
 FIELDS = (
-    Field(name="name", type=Text(max_length=253, blank=None), doc="Hostname of a machine. None is composed then."),
-    Field(name="system_id", type=Text(max_length=64, blank=None), doc="System id of a machine. None is composed then."),
+    Field(
+        name="name",
+        type=Text(max_length=253, blank=None),
+        recorded=True,
+        doc="Hostname of a machine. None is composed then.",
+    ),
+    Field(
+        name="system_id",
+        type=Text(max_length=64, blank=None),
+        recorded=True,
+        doc="System id of a machine. None is composed then.",
+    ),
     _several("arch", "Architecture, such as amd64 or amd64/generic; several are alternatives."),
     _several("not_arch", "Architecture to exclude."),
     Field(name="cpu_count", type=Integer(), doc="Minimum number of cores.", example=2),
@@ -55,6 +65,7 @@ FIELDS = (
     Field(
         name="storage",
         type=STORAGE,
+        recorded=True,
         default="",
         doc="Disks as [label:]GB[(storage pool or tag,...)], comma-separated, the root disk first; 0 means any size.",
         format=Format.DISKS_GB,
@@ -62,6 +73,7 @@ FIELDS = (
     Field(
         name="interfaces",
         type=INTERFACES,
+        recorded=True,
         default="",
         doc="NICs as label:key=value,..., separated by semicolons.",
     ),
@@ -83,6 +95,7 @@ FIELDS = (
     Field(
         name="agent_name",
         type=Text(max_length=255),
+        recorded=True,
         default="",
         doc="Name of the calling program; machine listings can filter by it.",
     ),
@@ -135,7 +148,7 @@ async def _allocate(call: Call) -> Reply:
         )
 
     if operation.state.ended:  # an existing machine, or a repeat with the same idempotency key
-        return await answer(outcome(operation))
+        return await answer_of(outcome(operation), answer)
     return await when_done(call, operation, answer)
 
 

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from attrs import evolve
 
+from common.phrases import number_of
 from regiond.api import crud
+from regiond.api.dry_run import PLAN, plan_reply, with_dry_run
 from regiond.api.endpoint import Call, Permission, Resource, Result
-from regiond.api.field_types import Choice, Integer, Text, Timestamp
-from regiond.api.fields import Field
+from regiond.api.field_types import Boolean, Choice, Integer, IntegerList, Text, TextList, Timestamp
+from regiond.api.fields import MAX_KEY_LENGTH, Field, Problems
 from regiond.api.list_page import Page
 from regiond.api.log_page import LogPosition, log_fields, log_page
+from regiond.api.replies import Reply
 from regiond.api.request_cost import with_any_of
-from regiond.api.serializers.audit import AUDIT_ENTRY_JSON, CHAIN_REPORT_JSON, RAW_ENTRY_JSON
-from regiond.audit.model import AuditEntry, AuditFilter, AuditResult, ChainReport, RawEntry
+from regiond.api.serializers.audit import (
+    AUDIT_ENTRY_JSON,
+    CHAIN_REPORT_JSON,
+    RAW_ENTRY_JSON,
+    REDACTION_REPORT_JSON,
+)
+from regiond.audit.model import AuditEntry, AuditFilter, AuditResult, ChainReport, RawEntry, Redaction, RedactionReport
+from regiond.deletion_plan import DeletionPlan
 
-_ID = Integer(minimum=0, maximum=2**63 - 1)
+_LARGEST_ID = 2**63 - 1
+_ID = Integer(minimum=0, maximum=_LARGEST_ID)
 _LIMIT = Field(
     name="limit", type=Integer(minimum=1, maximum=1000), default=100, doc="Maximum number of entries (default 100)."
 )
@@ -53,6 +63,77 @@ async def _verify(call: Call) -> ChainReport:
     return await call.services.audit.verify()
 
 
+async def _redact(call: Call) -> RedactionReport:
+    return await call.services.audit.redact(call.caller, _redaction(call))
+
+
+async def _redaction_plan(call: Call) -> Reply:
+    found = await call.services.audit.redact(call.caller, _redaction(call), dry_run=True)
+    number = number_of(found.requests, "request")
+    effect = f"Redacts values of {number}{'' if found.is_complete else ', and there are more for another call'}."
+    return plan_reply(DeletionPlan(name="the audit trail", effects=(effect,)))
+
+
+def _redaction(call: Call) -> Redaction:
+    values = call.values
+    return Redaction(
+        entry_ids=values["id"], fields=values["field"], unlisted=values["unlisted"], comment=values["comment"]
+    )
+
+
+def _redaction_problems(call: Call) -> Problems:
+    named = call.values["id"] or call.values["field"]
+    if not call.invalid & {"id", "field", "unlisted"} and bool(named) == call.values["unlisted"]:
+        return {"id": ["Give the ids of requests, or names of fields, or both; or unlisted=true alone."]}
+    return {}
+
+
+_REDACT = crud.action(
+    "redact",
+    Result(doc="How many requests were redacted. If is_complete is false, repeat it.", type=REDACTION_REPORT_JSON),
+    _redact,
+    title="Redact values in the audit trail",
+    doc=(
+        "Replaces values of fields by (redacted), for secrets that were recorded; nothing else of an entry can "
+        "be changed. The trail records who did it, why, and in which entries, and can still be verified. It "
+        "cannot be undone. Change the secret too: it is still in backups and exports, and a short one can be "
+        "guessed by the hash of the entry."
+    ),
+    fields=(
+        Field(
+            name="id",
+            type=IntegerList(maximum=_LARGEST_ID),
+            default=(),
+            doc="Id of a request; may be repeated. Without field, all its fields go, and their names.",
+            example=(17,),
+        ),
+        Field(
+            name="field",
+            type=TextList(max_length=MAX_KEY_LENGTH),
+            recorded=True,
+            default=(),
+            doc="Name of a field, of the requests with these ids, or of all; may be repeated.",
+            example=("user_data",),
+        ),
+        Field(
+            name="unlisted",
+            type=Boolean(),
+            default=False,
+            doc="All values that this release would not record: those of older releases (default false).",
+        ),
+        Field(
+            name="comment",
+            type=Text(max_length=255),
+            recorded=True,
+            required=True,
+            doc="Why; recorded.",
+            example="a key was pasted by mistake",
+        ),
+    ),
+    check=_redaction_problems,
+    expensive=True,
+    destructive=True,
+)
 AUDIT = Resource(
     handler="AuditHandler",
     path="audit/",
@@ -104,6 +185,12 @@ AUDIT = Resource(
             expensive=True,
             doc="Reads all of it. Finds rows that were changed, removed or inserted.",
             permission=Permission.ADMIN,
+        ),
+        with_dry_run(
+            _REDACT,
+            _redaction_plan,
+            result=PLAN,
+            doc="Change nothing; answer how many requests would be redacted (default false).",
         ),
     ),
 )

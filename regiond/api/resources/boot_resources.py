@@ -191,7 +191,6 @@ BOOT_RESOURCE_FILE = Resource(
     handler="BootResourceFileUploadHandler",
     path="boot-resources/{id}/upload/{file_id}/",
     doc="The upload of an image.",
-    described=False,
     endpoints=(
         Endpoint(
             method="PUT",

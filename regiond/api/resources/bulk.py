@@ -8,12 +8,11 @@ from regiond.api.dry_run import machine_plan_reply, with_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Choice, Integer, Text, TextList
 from regiond.api.fields import Field, Problems
-from regiond.api.operation_wait import begun
-from regiond.api.replies import Reply, json_reply
+from regiond.api.operation_wait import begun, started
+from regiond.api.replies import Reply
 from regiond.api.resources.lookups import machines_in_field
 from regiond.api.resources.machine_actions import RELEASE_OPTIONS, release_options
 from regiond.api.serializers.operations import OPERATION_JSON
-from regiond.api.urls import operation_uri
 from regiond.machines.model import (
     DEFAULT_AT_ONCE,
     DEFAULT_RELEASE,
@@ -36,7 +35,7 @@ async def _start(call: Call) -> Reply:
         release=_release_options(call),
         idempotency_key=call.idempotency_key,
     )
-    return json_reply(OPERATION_JSON.encode(operation), status=202, headers={"Location": operation_uri(operation.id)})
+    return started(operation)
 
 
 async def _plan(call: Call) -> Reply:
@@ -86,6 +85,7 @@ BULK = with_dry_run(
             Field(
                 name="machines",
                 type=TextList(max_length=64),
+                recorded=True,
                 required=True,
                 doc=f"System id or hostname; repeated, for at most {MAX_BULK_MACHINES}.",
                 example=("wdpx3n",),
@@ -99,6 +99,7 @@ BULK = with_dry_run(
             Field(
                 name="comment",
                 type=Text(max_length=4096),
+                recorded=True,
                 default="",
                 doc="The reason of a release; stored with the event of each machine.",
             ),

@@ -32,12 +32,14 @@ COMPOSE = (
     Field(
         name="architecture",
         type=Text(max_length=64, blank=None),
+        recorded=True,
         doc="Architecture, such as amd64/generic (default: that of the host).",
     ),
     Field(name="cpu_speed", type=Integer(minimum=300), doc="Minimum CPU speed of the host in MHz."),
     Field(
         name="storage",
         type=STORAGE,
+        recorded=True,
         default="",
         doc=(
             "Disks as [label:]GB[(storage pool or tag,...)], separated by commas, the root disk first "
@@ -49,16 +51,19 @@ COMPOSE = (
     Field(
         name="interfaces",
         type=INTERFACES,
+        recorded=True,
         default="",
         doc=(
             "NICs as label:key=value,key=value, separated by semicolons, such as eth0:space=dmz;"
             "eth1:subnet=10.1.0.0/24,ip=10.1.0.20 (default: one NIC on the default network of the host)."
         ),
     ),
-    Field(name="hostname", type=HOSTNAME, doc="Unique hostname (default: generated).", example="quick-newt"),
-    Field(name="domain", type=Text(max_length=256, blank=None), doc="Id or name of a domain."),
-    Field(name="zone", type=GROUP, doc="Id or name of a zone (default: the default zone)."),
-    Field(name="pool", type=GROUP, doc="Id or name of a resource pool (default: that of the host)."),
+    Field(
+        name="hostname", type=HOSTNAME, recorded=True, doc="Unique hostname (default: generated).", example="quick-newt"
+    ),
+    Field(name="domain", type=Text(max_length=256, blank=None), recorded=True, doc="Id or name of a domain."),
+    Field(name="zone", type=GROUP, recorded=True, doc="Id or name of a zone (default: the default zone)."),
+    Field(name="pool", type=GROUP, recorded=True, doc="Id or name of a resource pool (default: that of the host)."),
     Field(
         name="pinned_cores",
         type=IntegerList(maximum=65535),

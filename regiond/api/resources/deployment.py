@@ -12,8 +12,8 @@ from regiond.api.dry_run import machine_plan_reply, with_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.field_types import Boolean, Text
 from regiond.api.fields import Field, Problems
-from regiond.api.operation_wait import STARTED, when_done
-from regiond.api.replies import Reply, empty_reply, json_reply
+from regiond.api.operation_wait import STARTED, answer_of, when_done
+from regiond.api.replies import Reply, empty_reply, json_reply, with_warnings
 from regiond.api.request_body import CONTENT_TYPE
 from regiond.api.resources.lookups import find_machine
 from regiond.api.resources.machine_actions import COMMENT, MACHINE_RESULT
@@ -58,7 +58,19 @@ async def _deploy(call: Call) -> Reply:
     async def started(_: Operation) -> Reply:
         return json_reply(MACHINE_JSON.encode(await call.services.machines.read(machine.system_id, caller=call.caller)))
 
-    return await when_done(call, operation, started) if call.respond_async else await started(operation)
+    reply = await (when_done(call, operation, started) if call.respond_async else answer_of(operation, started))
+    return with_warnings(reply, await _login_warnings(call, machine))
+
+
+async def _login_warnings(call: Call, machine: MachineView) -> tuple[str, ...]:
+    owner = machine.owner or call.caller.username
+    if call.values["user_data"] or await call.services.ssh_keys.count_of(owner):
+        return ()
+    return (
+        f"{owner} has no SSH key and there is no user data: nobody will be able to log in to {machine.hostname}, "
+        "unless its image has an account for that. Add a key (innkeeper sshkeys create key@=FILE.pub) before you "
+        "deploy it again.",
+    )
 
 
 async def _abort(call: Call) -> MachineView:
@@ -100,27 +112,41 @@ DEPLOY = Endpoint(
     doc=(
         "Writes an image to the root disk, starts the machine and waits until its operating system reports by "
         "cloud-init. Answers at once: the machine is Deploying, then Deployed, or Failed deployment with the reason. A "
-        "ready machine is allocated to you first."
+        "ready machine is allocated to you first. Without user data and without an SSH key of the owner, the header "
+        "Warning says that nobody will be able to log in."
     ),
     fields=(
         Field(
             name="distro_series",
             type=Text(max_length=256),
+            recorded=True,
             default="",
             doc="The image: noble, ubuntu/noble or custom/NAME; boot-resources/ lists them. Default: the region's.",
             example="noble",
         ),
-        Field(name="osystem", type=Text(max_length=256), default="", doc="The part before the / of distro_series."),
+        Field(
+            name="osystem",
+            type=Text(max_length=256),
+            recorded=True,
+            default="",
+            doc="The part before the / of distro_series.",
+        ),
         Field(
             name="user_data",
             type=Text(max_length=_MAX_ENCODED_LENGTH),
             default="",
             doc=(
-                "For cloud-init, in base64: a script, cloud-config, MIME parts or another of its formats, also "
-                "compressed with gzip, at most 1 MiB. It is added to what Innkeeper configures."
+                "For cloud-init, in base64 or as it is: a script, cloud-config, MIME parts or another of its formats, "
+                "at most 1 MiB; in base64 also compressed with gzip. It is added to what Innkeeper configures."
             ),
         ),
-        Field(name="agent_name", type=Text(max_length=256), default="", doc="Stored if this allocates the machine."),
+        Field(
+            name="agent_name",
+            type=Text(max_length=256),
+            recorded=True,
+            default="",
+            doc="Stored if this allocates the machine.",
+        ),
         Field(
             name="register_vmhost",
             type=Boolean(),
@@ -136,7 +162,17 @@ DEPLOY = Endpoint(
         *(Field(name=name, type=Boolean(), default=False, doc="Not supported: must be false.") for name in _REFUSED),
         COMMENT,
     ),
-    accepted=frozenset({"hwe_kernel", "vcenter_registration", "bridge_all", "bridge_type", "bridge_stp", "bridge_fd"}),
+    accepted=frozenset(
+        {
+            "bridge_all",
+            "bridge_fd",
+            "bridge_stp",
+            "bridge_type",
+            "enable_kernel_crash_dump",
+            "hwe_kernel",
+            "vcenter_registration",
+        }
+    ),
     result=MACHINE_RESULT,
     opens_operation=True,
     other_answers=(STARTED,),

@@ -1,4 +1,4 @@
-"""`devices/`: containers on machines, for which Juju gets addresses."""
+"""`devices/`: containers on machines, and what has a name and addresses without one."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from regiond.api import crud
 from regiond.api.endpoint import Call, Permission, Resource, Result
 from regiond.api.field_types import Text, TextList
 from regiond.api.fields import Field, Problems, Values
+from regiond.api.resources import node_actions
 from regiond.api.resources.compose_fields import domain_problems
 from regiond.api.resources.filter_values import checked_filters
-from regiond.api.resources.host_fields import HOSTNAME
+from regiond.api.resources.host_fields import GROUP, HOSTNAME
 from regiond.api.resources.interface_targets import device_of
 from regiond.api.resources.lookups import machines_in_field
+from regiond.api.resources.machine_actions import ANY_KEY
 from regiond.api.resources.machine_filters import other_domains
 from regiond.api.serializers.devices import DEVICE_JSON
 from regiond.api.services import Services
@@ -25,8 +27,16 @@ from regiond.networks.model import DOMAIN_NAME
 
 _MANY = TextList()
 _RESULT = Result(doc="The device.", type=DEVICE_JSON)
-_DOMAIN = Field(name="domain", type=Text(max_length=255), doc=f"Id or name of the domain, which is {DOMAIN_NAME}.")
-_HOSTNAME = Field(name="hostname", type=HOSTNAME, doc="A unique hostname; by default one is chosen.")
+_DOMAIN = Field(
+    name="domain", type=Text(max_length=255), recorded=True, doc=f"Id or name of the domain, which is {DOMAIN_NAME}."
+)
+_HOSTNAME = Field(name="hostname", type=HOSTNAME, recorded=True, doc="A unique hostname; by default one is chosen.")
+_ZONE = Field(
+    name="zone",
+    type=GROUP,
+    recorded=True,
+    doc="Id or name of its zone; that of a device on a machine is the machine's.",
+)
 _DESCRIPTION = Field(name="description", type=Text(max_length=4096), doc="Description.", example="proxy")
 _OF_NO_DEVICE = ("agent_name", "tags")
 _FILTERS = tuple(
@@ -75,9 +85,11 @@ def _problems(call: Call) -> Problems:
 
 
 async def _create(call: Call) -> DeviceView:
-    (parent,) = await machines_in_field(call.services, [call.values["parent"]], field="parent")
+    wanted = [call.values["parent"]] if call.values["parent"] else []
+    parents = await machines_in_field(call.services, wanted, field="parent")
     new = NewDevice(
-        parent=parent,
+        parent=parents[0] if parents else None,
+        zone=call.values["zone"] or "",
         mac_addresses=call.values["mac_addresses"],
         hostname=call.values["hostname"] or "",
         description=call.values["description"] or "",
@@ -91,6 +103,7 @@ async def _update(call: Call) -> DeviceView:
         call.target.system_id,
         hostname=call.values["hostname"] or None,
         description=call.values["description"],
+        zone=call.values["zone"] or None,
     )
 
 
@@ -100,10 +113,14 @@ async def _delete(call: Call) -> DeletionPlan:
     )
 
 
+async def _set_owner_data(call: Call) -> DeviceView:
+    return await call.services.devices.set_owner_data(call.caller, call.target.system_id, call.other_values)
+
+
 DEVICES = Resource(
     handler="DevicesHandler",
     path="devices/",
-    doc="Devices: containers on machines that have addresses of their own.",
+    doc="Devices: containers on machines, and other things, that have a name and addresses of their own.",
     endpoints=(
         crud.list_of(
             DEVICE_JSON,
@@ -116,16 +133,18 @@ DEVICES = Resource(
         crud.create(
             _RESULT,
             _create,
-            title="Register a device on a machine",
+            title="Register a device",
             doc=(
-                "For the owner of the machine, which is allocated or deployed. Its release deletes the device. The "
-                "NICs are named eth0, eth1 … and have no link yet."
+                "With a parent, for the owner of that machine, which is allocated or deployed: its release deletes the "
+                "device. Without, the device is yours and in no resource pool. The NICs are named eth0, eth1 … and "
+                "have no link yet."
             ),
             permission=Permission.OPERATOR,
             fields=(
                 Field(
                     name="mac_addresses",
                     type=TextList(commas=True, max_length=64, max_items=MAX_DEVICE_NICS),
+                    recorded=True,
                     required=True,
                     doc="MAC addresses of its NICs; may be repeated.",
                     example=("52:54:00:00:00:20",),
@@ -133,16 +152,18 @@ DEVICES = Resource(
                 Field(
                     name="parent",
                     type=Text(max_length=300),
-                    required=True,
+                    recorded=True,
                     doc="System id or hostname of the machine on which it is.",
                     example="wdpx3n",
                 ),
                 _HOSTNAME,
                 _DOMAIN,
                 _DESCRIPTION,
+                _ZONE,
             ),
             check=_problems,
         ),
+        *node_actions.OF_DEVICES,
     ),
 )
 DEVICE = Resource(
@@ -156,7 +177,7 @@ DEVICE = Resource(
                 _RESULT,
                 _update,
                 title="Change a device",
-                fields=(_HOSTNAME, _DOMAIN, _DESCRIPTION),
+                fields=(_HOSTNAME, _DOMAIN, _DESCRIPTION, _ZONE),
                 find=_find,
                 check=_problems,
             ),
@@ -166,6 +187,17 @@ DEVICE = Resource(
             _delete,
             title="Delete a device",
             doc="Releases its addresses.",
+            permission=Permission.OWNER,
+            find=_find,
+        ),
+        *node_actions.of_one(_find, "device"),
+        crud.action(
+            "set_owner_data",
+            _RESULT,
+            _set_owner_data,
+            title="Set owner data of a device",
+            doc="Stores any keys with text values. Other keys are not changed.",
+            other_keys=ANY_KEY,
             permission=Permission.OWNER,
             find=_find,
         ),

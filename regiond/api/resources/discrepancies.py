@@ -138,6 +138,7 @@ DISCREPANCY = Resource(
                     Field(
                         name="etag",
                         type=Text(max_length=64, blank=None),
+                        recorded=True,
                         required=True,
                         doc="The etag of the discrepancy as it was shown.",
                         example="0123456789abcdef",

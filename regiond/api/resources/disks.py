@@ -18,7 +18,7 @@ from regiond.machines.model import MachineView
 _BLOCK_DEVICE = Result(doc="The block device.", type=BLOCK_DEVICE_JSON)
 _LARGEST_SIZE = 2**63 - 1  # as a column has it
 _FIXED = "The properties of a disk are fixed when its machine is composed: compose a machine with another disk."
-_TAG = Field(name="tag", type=Text(max_length=256), required=True, doc="The tag.", example="ssd")
+_TAG = Field(name="tag", type=Text(max_length=256), recorded=True, required=True, doc="The tag.", example="ssd")
 
 
 async def _find_machine(services: Services, path: Mapping[str, str]) -> MachineView:
@@ -106,7 +106,7 @@ BLOCK_DEVICE = Resource(
             doc="For clients that send what they have read: a disk keeps what it was composed with, so a field with "
             "another value is rejected.",
             fields=(
-                Field(name="name", type=Text(max_length=64), doc="Its name.", example="sda"),
+                Field(name="name", type=Text(max_length=64), recorded=True, doc="Its name.", example="sda"),
                 Field(
                     name="size", type=Integer(minimum=0, maximum=_LARGEST_SIZE, unit="bytes"), doc="Its size in bytes."
                 ),
@@ -114,7 +114,7 @@ BLOCK_DEVICE = Resource(
                 Field(name="serial", type=Text(max_length=256), doc="Its serial number."),
                 Field(name="id_path", type=Text(max_length=4096), doc="Its path in the guest."),
                 Field(name="model", type=Text(max_length=256), doc="Its model: unknown."),
-                Field(name="uuid", type=Text(max_length=64), doc="Its UUID: unknown."),
+                Field(name="uuid", type=Text(max_length=64), recorded=True, doc="Its UUID: unknown."),
             ),
             result=_BLOCK_DEVICE,
             only_reads=True,

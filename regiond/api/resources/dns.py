@@ -35,13 +35,18 @@ _DOMAIN = Result(doc="The domain.", type=DOMAIN_WITH_RECORDS_JSON)
 _RESOURCE = Result(doc="The DNS resource.", type=DNS_RESOURCE_JSON)
 _NEW_DOMAIN = (
     Field(
-        name="name", type=_NAME, required=True, doc="Name of the domain, such as lab.example.", example="lab.example"
+        name="name",
+        type=_NAME,
+        recorded=True,
+        required=True,
+        doc="Name of the domain, such as lab.example.",
+        example="lab.example",
     ),
     Field(name="authoritative", type=Boolean(), default=True, doc="Stored; it has no effect (default true)."),
     Field(name="ttl", type=_TTL, doc="Time to live of its records in seconds.", example=300),
 )
 _CHANGED_DOMAIN = (
-    Field(name="name", type=_NAME, doc="A new name."),
+    Field(name="name", type=_NAME, recorded=True, doc="A new name."),
     Field(name="authoritative", type=Boolean(), doc="Stored; it has no effect."),
     Field(name="ttl", type=_TTL, doc="Time to live of its records in seconds.", example=300),
 )
@@ -49,15 +54,17 @@ _RECORD = (
     Field(
         name="fqdn",
         type=_NAME,
+        recorded=True,
         doc="The whole name, in a known domain. It wins over name and domain.",
         example="www.lab.example",
     ),
-    Field(name="name", type=_NAME, doc="The name in the domain; @ is that of the domain itself."),
-    Field(name="domain", type=_NAME, doc="Id or name of the domain."),
+    Field(name="name", type=_NAME, recorded=True, doc="The name in the domain; @ is that of the domain itself."),
+    Field(name="domain", type=_NAME, recorded=True, doc="Id or name of the domain."),
     Field(name="address_ttl", type=_TTL, doc="Time to live in seconds (default: that of the domain)."),
     Field(
         name="ip_addresses",
         type=TextList(max_length=4096),
+        recorded=True,
         doc="Addresses, repeated or separated by blanks. They replace the present ones; an empty value removes them.",
         example=("10.1.0.7",),
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import evolve
 
 from regiond.api import crud
@@ -9,10 +11,17 @@ from regiond.api.endpoint import Call, Find, Resource
 from regiond.api.resources.disks import find_disk
 from regiond.api.resources.lookups import find_machine_or_host
 from regiond.api.serializer import OBJECT
+from regiond.api.serializers.machines import DiskOfMachine
+from regiond.api.services import Services
 
 
 async def _nothing(_: Call) -> tuple[()]:
     return ()
+
+
+async def _find_disk(services: Services, path: Mapping[str, str]) -> DiskOfMachine:
+    """libmaas names the parameters of a path, so they have MAAS's names."""
+    return await find_disk(services, {**path, "id": path["device_id"]})
 
 
 def _empty(
@@ -28,7 +37,7 @@ def _empty(
         result="No objects.",
     )
     found = evolve(found, find=find)
-    return Resource(handler=handler, path=path, doc=f"Innkeeper has no {what}.", described=False, endpoints=(found,))
+    return Resource(handler=handler, path=path, doc=f"Innkeeper has no {what}.", always_empty=True, endpoints=(found,))
 
 
 _NODE = "nodes/{system_id}/"
@@ -43,7 +52,7 @@ RESOURCES = (
     _empty("DHCPSnippetsHandler", "dhcp-snippets/", "DHCP snippets"),
     _empty("PackageRepositoriesHandler", "package-repositories/", "package repositories"),
     _empty("BootSourcesHandler", "boot-sources/", "boot sources"),
-    _empty("BootSourceSelectionsHandler", "boot-sources/{id}/selections/", "selections of a boot source"),
+    _empty("BootSourceSelectionsHandler", "boot-sources/{boot_source_id}/selections/", "selections of a boot source"),
     _empty("DiscoveriesHandler", "discovery/", "discovered neighbours"),
     _empty(
         "NodeScriptsHandler",
@@ -79,7 +88,7 @@ RESOURCES = (
             {"bus", "commissioning_driver", "hardware_type", "product_id", "product_name", "vendor_id", "vendor_name"}
         ),
     ),
-    _empty("PartitionsHandler", f"{_NODE}blockdevices/{{id}}/partitions/", "partitions", find=find_disk),
+    _empty("PartitionsHandler", f"{_NODE}blockdevices/{{device_id}}/partitions/", "partitions", find=_find_disk),
     _empty("RaidsHandler", f"{_NODE}raids/", "RAID arrays", find=find_machine_or_host),
     _empty("VolumeGroupsHandler", f"{_NODE}volume-groups/", "volume groups", find=find_machine_or_host),
     _empty("BcachesHandler", f"{_NODE}bcaches/", "bcaches", find=find_machine_or_host),

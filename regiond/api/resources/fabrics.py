@@ -16,10 +16,17 @@ from regiond.deletion_plan import DeletionPlan
 from regiond.networks.model import Fabric
 
 _FIELDS = (
-    Field(name="name", type=NAME, doc="Name of the fabric (default for a new one: fabric-ID).", example="core"),
+    Field(
+        name="name",
+        type=NAME,
+        recorded=True,
+        doc="Name of the fabric (default for a new one: fabric-ID).",
+        example="core",
+    ),
     Field(
         name="class_type",
         type=Text(),
+        recorded=True,
         doc="Your name for this kind of fabric, such as 10g; constraints can select by it.",
     ),
     DESCRIPTION,

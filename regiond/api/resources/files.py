@@ -21,6 +21,7 @@ from regiond.validation_messages import REQUIRED
 _FILENAME = Field(
     name="filename",
     type=Text(max_length=MAX_FILENAME),
+    recorded=True,
     required=True,
     doc="Name of the file.",
     example="provider-state",

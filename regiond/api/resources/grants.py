@@ -13,7 +13,7 @@ from regiond.caller import PoolRole
 from regiond.deletion_plan import DeletionPlan
 from regiond.groups.model import ResourcePool
 
-USER = Field(name="user", type=Text(max_length=255), required=True, doc="Name of a user.", example="ann")
+USER = Field(name="user", type=Text(max_length=255), recorded=True, required=True, doc="Name of a user.", example="ann")
 _ROLES = tuple(role.value for role in PoolRole)
 
 

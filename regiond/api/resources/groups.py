@@ -26,6 +26,7 @@ _NEW = (
     Field(
         name="name",
         type=_NAME,
+        recorded=True,
         required=True,
         doc="Unique name: letters, digits, blanks, hyphens, underscores.",
         example="east",
@@ -33,7 +34,7 @@ _NEW = (
     Field(name="description", type=Text(max_length=4096), default="", doc="Description.", example="second floor"),
 )
 _CHANGE = (
-    Field(name="name", type=_NAME, doc="A new name.", example="east"),
+    Field(name="name", type=_NAME, recorded=True, doc="A new name.", example="east"),
     Field(name="description", type=Text(max_length=4096), doc="A new description.", example="second floor"),
 )
 _STRATEGY = Field(
@@ -44,6 +45,7 @@ _STRATEGY = Field(
 _MOVE_TO = Field(
     name="move_to",
     type=Text(max_length=MAX_NAME, blank=None),
+    recorded=True,
     doc="Name of the zone to which the machines, hosts and clusters move first, and which its racks serve instead.",
 )
 _ZONE = Result(doc="The zone.", type=ZONE_JSON)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from common.errors import InvalidRequest
-from common.values import DriverType
+from common.values import Autostart, DriverType
 from regiond.api.endpoint import Call
 from regiond.api.field_types import Boolean, Choice, CommaList, Float, Integer, Secret, Text
 from regiond.api.fields import Field, Format, Problems
-from regiond.hosts.model import MACVLAN_MODES, HostView
+from regiond.hosts.model import AS_ABOVE, MACVLAN_MODES, HostView
 from regiond.hosts.service import parse_host_address
 from regiond.validation_messages import no_choice
 
@@ -26,15 +26,33 @@ HOSTNAME = Text(
 TAG = Field(
     name="tag",
     type=Text(pattern="[^,]+", message='Tag may not contain a ",".'),
+    recorded=True,
     doc="The tag.",
     required=True,
     example="ssd",
 )
+
+AUTOSTART_CHOICES = (*(one.value for one in Autostart), AS_ABOVE)
+
+
+def autostart_field(doc: str) -> Field:
+    return Field(name="autostart", type=Choice(choices=AUTOSTART_CHOICES), doc=doc, example="last-state")
+
+
 _COMMON = (
-    Field(name="name", type=Text(blank=None), doc="Name of the host (default: generated).", example="hv-02"),
-    Field(name="tags", type=CommaList(), doc="Tags, separated by commas; replaces all tags of the host."),
-    Field(name="zone", type=GROUP, doc="Name of a zone."),
-    Field(name="pool", type=GROUP, doc="Name of the resource pool for machines that are composed on the host."),
+    Field(
+        name="name", type=Text(blank=None), recorded=True, doc="Name of the host (default: generated).", example="hv-02"
+    ),
+    Field(
+        name="tags", type=CommaList(), recorded=True, doc="Tags, separated by commas; replaces all tags of the host."
+    ),
+    Field(name="zone", type=GROUP, recorded=True, doc="Name of a zone."),
+    Field(
+        name="pool",
+        type=GROUP,
+        recorded=True,
+        doc="Name of the resource pool for machines that are composed on the host.",
+    ),
     Field(
         name="cpu_over_commit_ratio",
         type=_RATIO,
@@ -62,6 +80,11 @@ _COMMON = (
         type=Choice(choices=MACVLAN_MODES),
         doc=f"Mode of macvlan NICs: {', '.join(MACVLAN_MODES)}.",
     ),
+    autostart_field(
+        "What becomes of the host's VMs when it starts: last-state (those that ran before run again), always, never, "
+        "or default: as autostart in the region's settings says. VMs with a setting of their own and adopted ones are "
+        "not concerned."
+    ),
     Field(
         name="power_pass",
         type=Secret(max_length=_LONGEST_SECRET),
@@ -78,6 +101,7 @@ _COMMON = (
             message="Enter the name of an LXD project: no blanks, slashes, underscores, quotes or asterisks.",
             blank=None,
         ),
+        recorded=True,
         doc="LXD: the project whose VMs Innkeeper manages, created if it does not exist (default: default).",
     ),
     Field(
@@ -94,6 +118,7 @@ _COMMON = (
     Field(
         name="fingerprint",
         type=Text(max_length=128, blank=None),
+        recorded=True,
         doc=(
             "Fingerprint that the server has to present: SHA-256 of its certificate in hex (LXD), or SHA256:… of its "
             "SSH host key (default: whatever it presents first is pinned, and a trust password is not sent)."
@@ -110,6 +135,7 @@ CREATE = (
     Field(
         name="type",
         type=_TYPE,
+        recorded=True,
         required=True,
         doc="lxd, virsh (libvirt), or simulated if the region permits simulated hosts.",
         example="lxd",
@@ -117,6 +143,7 @@ CREATE = (
     Field(
         name="power_address",
         type=Text(max_length=1024),
+        recorded=True,
         required=True,
         doc="Address of the host, such as host:8443 (LXD) or qemu+ssh://user@host/system (libvirt).",
         example="10.0.0.5:8443",
@@ -124,12 +151,13 @@ CREATE = (
     *_COMMON,
 )
 UPDATE = (
-    Field(name="type", type=_TYPE, doc="Cannot be changed; the current value is accepted."),
-    Field(name="power_address", type=Text(max_length=1024, blank=None), doc="A new address."),
+    Field(name="type", type=_TYPE, recorded=True, doc="Cannot be changed; the current value is accepted."),
+    Field(name="power_address", type=Text(max_length=1024, blank=None), recorded=True, doc="A new address."),
     *_COMMON,
     Field(
         name="default_storage_pool",
         type=Text(blank=None),
+        recorded=True,
         doc="Id or name of the storage pool for disks without a storage pool or tag.",
     ),
 )

@@ -17,6 +17,7 @@ FIELDS = (
     Field(
         name="reason",
         type=Text(max_length=1000, blank=None),
+        recorded=True,
         doc="Why; shown with the host and as the reason for which no machine is placed on it.",
         example="memory replacement",
     ),

@@ -11,6 +11,7 @@ NEW_IMAGE = (
     Field(
         name="name",
         type=Text(max_length=MAX_IMAGE_NAME),
+        recorded=True,
         default="",
         doc="OSYSTEM/SERIES such as ubuntu/noble, or a name of your own, which becomes custom/NAME; required without "
         "metadata that names it.",
@@ -19,6 +20,7 @@ NEW_IMAGE = (
     Field(
         name="architecture",
         type=Text(max_length=100),
+        recorded=True,
         default="",
         doc="Such as amd64 or amd64/generic; required without metadata that names it.",
         example="amd64/generic",
@@ -27,6 +29,7 @@ NEW_IMAGE = (
     Field(
         name="filetype",
         type=Text(max_length=20),
+        recorded=True,
         default="",
         doc=(
             "ddraw (a raw disk), ddgz, ddxz, ddbz2 (compressed), ddtar, ddtgz, ddtxz, ddtbz (in an archive), qcow2, or "
@@ -36,6 +39,7 @@ NEW_IMAGE = (
     Field(
         name="sha256",
         type=Text(max_length=100),
+        recorded=True,
         default="",
         doc="SHA-256 of the file in hexadecimal digits, which it has to have; required with url.",
         example="e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
@@ -48,6 +52,7 @@ NEW_IMAGE = (
     Field(
         name="url",
         type=Text(max_length=MAX_URL),
+        recorded=True,
         default="",
         doc="Where the region downloads the file, in the background: https://… or http://….",
         example="https://images.example.com/noble-server-cloudimg-amd64.img",
@@ -55,16 +60,22 @@ NEW_IMAGE = (
     Field(
         name="vm_host",
         type=Text(max_length=MAX_IMAGE_NAME),
+        recorded=True,
         default="",
         doc="The id or name of a VM host that has the image itself, in LXD's image store. It stays there, for machines "
         "of this host; name it by alias or fingerprint. Title, architecture and name are LXD's unless given.",
     ),
     Field(
-        name="alias", type=Text(max_length=MAX_IMAGE_NAME), default="", doc="With vm_host: an alias of the image there."
+        name="alias",
+        type=Text(max_length=MAX_IMAGE_NAME),
+        recorded=True,
+        default="",
+        doc="With vm_host: an alias of the image there.",
     ),
     Field(
         name="fingerprint",
         type=Text(max_length=100),
+        recorded=True,
         default="",
         doc="With vm_host: the fingerprint of the image there, or its beginning.",
     ),
@@ -89,6 +100,7 @@ IMPORTED_IMAGE = (
     Field(
         name="server",
         type=Text(max_length=MAX_URL),
+        recorded=True,
         required=True,
         doc="The server's address, such as https://cloud-images.ubuntu.com/releases.",
         example="https://images.example.com",
@@ -96,6 +108,7 @@ IMPORTED_IMAGE = (
     Field(
         name="image",
         type=Text(max_length=MAX_IMAGE_NAME),
+        recorded=True,
         required=True,
         doc="An alias such as noble or debian/12, a release, or the name of a product.",
         example="noble",
@@ -103,6 +116,7 @@ IMPORTED_IMAGE = (
     Field(
         name="architecture",
         type=Text(max_length=100),
+        recorded=True,
         required=True,
         doc="Such as amd64 or amd64/generic.",
         example="amd64/generic",
@@ -110,11 +124,18 @@ IMPORTED_IMAGE = (
     Field(
         name="name",
         type=Text(max_length=MAX_IMAGE_NAME),
+        recorded=True,
         default="",
         doc="OSYSTEM/SERIES; default: those of the server, such as ubuntu/noble.",
     ),
     Field(
         name="title", type=Text(max_length=MAX_IMAGE_TITLE), default="", doc="Default: the server's, and the version."
     ),
-    Field(name="version", type=Text(max_length=100), default="", doc="Such as 20240423; default: the newest."),
+    Field(
+        name="version",
+        type=Text(max_length=100),
+        recorded=True,
+        default="",
+        doc="Such as 20240423; default: the newest.",
+    ),
 )

@@ -39,7 +39,7 @@ ANY_INTERFACE = one_of(INTERFACE_JSON, HOST_INTERFACE_JSON)
 _INTERFACE = Result(doc="The interface.", type=encoded(INTERFACE_JSON))
 _FIXED = "A NIC of a virtual machine keeps what it was composed with: compose a machine with another one."
 _LINK_ID = Integer(minimum=1)
-_TAG = Field(name="tag", type=Text(max_length=256), required=True, doc="The tag.", example="uplink")
+_TAG = Field(name="tag", type=Text(max_length=256), recorded=True, required=True, doc="The tag.", example="uplink")
 
 
 async def _link(call: Call) -> Mapping[str, Any]:
@@ -211,6 +211,7 @@ CREATE_PHYSICAL = crud.action(
         Field(
             name="mac_address",
             type=Text(max_length=64),
+            recorded=True,
             required=True,
             doc="Its MAC address.",
             example="52:54:00:00:00:21",
@@ -218,12 +219,13 @@ CREATE_PHYSICAL = crud.action(
         Field(
             name="name",
             type=Text(max_length=15),
+            recorded=True,
             doc="Its name (default: the first free of eth0, eth1 …).",
             example="eth1",
         ),
-        Field(name="vlan", type=Text(max_length=64), doc="Id of its VLAN."),
+        Field(name="vlan", type=Text(max_length=64), recorded=True, doc="Id of its VLAN."),
         _MTU,
-        Field(name="tags", type=TextList(commas=True), doc="Its tags, separated by commas or repeated."),
+        Field(name="tags", type=TextList(commas=True), recorded=True, doc="Its tags, separated by commas or repeated."),
     ),
     find=find_node,
 )
@@ -248,12 +250,14 @@ ENDPOINTS = (
                 Field(
                     name="name",
                     type=Text(max_length=15),
+                    recorded=True,
                     doc="A new name of a machine's NIC, also in its guest.",
                     example="eth1",
                 ),
                 Field(
                     name="vlan",
                     type=Text(max_length=64),
+                    recorded=True,
                     doc=(
                         "Of a host's interface: id or name of its VLAN; discovery does not change it then. Empty: use "
                         "the discovered VLAN again. A machine's NIC keeps its VLAN."
@@ -262,11 +266,13 @@ ENDPOINTS = (
                 Field(
                     name="tags",
                     type=TextList(commas=True, max_items=256),
+                    recorded=True,
                     doc="All its tags, separated by commas or repeated. Constraints select host interfaces by them.",
                 ),
                 Field(
                     name="mac_address",
                     type=Text(max_length=64),
+                    recorded=True,
                     doc="Of a device's interface: its MAC address. A machine's NIC keeps its own.",
                 ),
                 _MTU,
@@ -293,10 +299,11 @@ ENDPOINTS = (
             Field(
                 name="subnet",
                 type=Text(max_length=300),
+                recorded=True,
                 doc="Id, CIDR or name of a subnet on the VLAN of the NIC.",
                 example="3",
             ),
-            Field(name="ip_address", type=Text(max_length=64), doc="The address, with mode=STATIC."),
+            Field(name="ip_address", type=Text(max_length=64), recorded=True, doc="The address, with mode=STATIC."),
             Field(
                 name="default_gateway",
                 type=Boolean(),

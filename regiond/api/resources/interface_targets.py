@@ -40,7 +40,7 @@ class NicOfDevice:
     nic: DeviceNicView
 
     @property
-    def pool(self) -> ResourcePool:
+    def pool(self) -> ResourcePool | None:
         return self.device.pool
 
     def belongs_to(self, caller: Caller) -> bool:

@@ -25,14 +25,19 @@ _NEW = (
         required=True,
         doc="reserved: used by something else. dynamic: assigned by a DHCP server.",
     ),
-    Field(name="start_ip", type=_ADDRESS, required=True, doc="The first address.", example="10.1.0.10"),
-    Field(name="end_ip", type=_ADDRESS, required=True, doc="The last address.", example="10.1.0.20"),
-    Field(name="subnet", type=NAME, doc="Id or name of the subnet (default: the subnet that contains the addresses)."),
+    Field(name="start_ip", type=_ADDRESS, recorded=True, required=True, doc="The first address.", example="10.1.0.10"),
+    Field(name="end_ip", type=_ADDRESS, recorded=True, required=True, doc="The last address.", example="10.1.0.20"),
+    Field(
+        name="subnet",
+        type=NAME,
+        recorded=True,
+        doc="Id or name of the subnet (default: the subnet that contains the addresses).",
+    ),
     _COMMENT,
 )
 _CHANGE = (
-    Field(name="start_ip", type=_ADDRESS, doc="The first address."),
-    Field(name="end_ip", type=_ADDRESS, doc="The last address."),
+    Field(name="start_ip", type=_ADDRESS, recorded=True, doc="The first address."),
+    Field(name="end_ip", type=_ADDRESS, recorded=True, doc="The last address."),
     _COMMENT,
 )
 _RANGE = Result(doc="The range.", type=IP_RANGE_JSON)

@@ -82,6 +82,16 @@ async def find_machine_or_host(services: Services, path: Mapping[str, str]) -> M
         raise
 
 
+async def find_machine_to_read(services: Services, path: Mapping[str, str]) -> MachineView:
+    """As `find_machine_or_host`, or a machine that its release has just deleted: clients wait until they read Ready."""
+    try:
+        return await find_machine_or_host(services, path)
+    except NotFound:
+        if not _SYSTEM_ID.fullmatch(path["system_id"]):
+            raise
+        return await services.machines.released(path["system_id"], caller=services.caller)
+
+
 async def hosts_as_machines(services: Services, system_ids: Iterable[str]) -> tuple[MachineView, ...]:
     """The VM hosts with these system ids, each as the deployed machine that clients expect; without unknown ids."""
     possible = [text for text in system_ids if _SYSTEM_ID.fullmatch(text)]

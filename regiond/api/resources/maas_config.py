@@ -28,6 +28,7 @@ _CONSTANTS: Mapping[str, _Value] = {
     "enable_analytics": False,
     "enable_disk_erasing_on_release": False,
     "enable_http_proxy": False,
+    "enable_kernel_crash_dump": False,
     "enable_third_party_drivers": False,
     "enlist_commissioning": False,
     "http_proxy": None,
@@ -48,7 +49,7 @@ async def _get(call: Call) -> _Value:
     if name in _CONSTANTS:
         return _CONSTANTS[name]
     if name == "maas_name":
-        return call.info.software
+        return "innkeeper"
     osystem, series = await _default_image(call)
     return osystem if name == "default_osystem" else series
 

@@ -15,18 +15,26 @@ from regiond.api.replies import Reply, json_reply
 from regiond.api.request_cost import unless_few
 from regiond.api.resources.affinity_fields import NEW_AFFINITY
 from regiond.api.resources.compose_fields import domain_problems
-from regiond.api.resources.host_fields import GROUP, HOSTNAME
+from regiond.api.resources.host_fields import GROUP, HOSTNAME, autostart_field
 from regiond.api.resources.lookups import find_machine, machines_in_field
 from regiond.api.serializer import STR, array
 from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.long_list import LongList
-from regiond.machines.model import MachineChange, MachineFilter, MachineState, MachineView, ReleaseOptions
+from regiond.machines.model import (
+    RELEASE_ADOPTED,
+    MachineChange,
+    MachineFilter,
+    MachineState,
+    MachineView,
+    ReleaseOptions,
+)
 from regiond.operations.model import Operation
 from regiond.validation_messages import no_object
 
 COMMENT = Field(
     name="comment",
     type=Text(max_length=4096),
+    recorded=True,
     default="",
     doc="The reason; stored with the event.",
     example="planned maintenance",
@@ -70,6 +78,14 @@ RELEASE_OPTIONS = (
         default=False,
         doc="Powers a deployed machine off at once. Otherwise it has 30 s to shut down (a setting of the region).",
     ),
+    Field(
+        name=RELEASE_ADOPTED,
+        type=Boolean(),
+        default=False,
+        doc=(
+            "Also releases a machine that was adopted and not released since, which stops its guest. Without it: 409."
+        ),
+    ),
 )
 _IGNORED = frozenset({"scripts"})
 MACHINE_RESULT = Result(doc="The machine.", type=MACHINE_JSON)
@@ -108,7 +124,10 @@ async def _release(call: Call) -> Reply:
 def release_options(call: Call) -> ReleaseOptions:
     erase = bool(call.values["erase"])
     return ReleaseOptions(
-        erase=erase, overwrite=erase and bool(call.values["secure_erase"]), force=bool(call.values["force"])
+        erase=erase,
+        overwrite=erase and bool(call.values["secure_erase"]),
+        force=bool(call.values["force"]),
+        adopted=bool(call.values[RELEASE_ADOPTED]),
     )
 
 
@@ -169,7 +188,12 @@ async def _unlock(call: Call) -> MachineView:
 
 
 def _update_problems(call: Call) -> Problems:
-    return domain_problems(call.values)
+    swap_size = call.values["swap_size"]
+    problems = domain_problems(call.values)
+    if swap_size not in (None, "0"):
+        reason = "Innkeeper makes no swap space: user data of the deployment does (swap: in #cloud-config)."
+        problems["swap_size"] = [reason]
+    return problems
 
 
 async def _update(call: Call) -> MachineView:
@@ -180,6 +204,7 @@ async def _update(call: Call) -> MachineView:
         description=call.values["description"],
         affinity=call.values["affinity"],
         anti_affinity=call.values["anti_affinity"],
+        autostart=call.values["autostart"],
     )
     return await call.services.ownership.update(call.caller, call.target.system_id, change)
 
@@ -198,7 +223,8 @@ RELEASE_ALL = with_dry_run(
             Field(
                 name="machines",
                 type=TextList(max_length=64),
-                required=True,
+                recorded=True,
+                default=(),
                 doc="System id or hostname; may be repeated.",
                 example=("wdpx3n",),
             ),
@@ -224,18 +250,29 @@ UPDATE = crud.update(
     MACHINE_RESULT,
     _update,
     title="Change a machine",
-    doc="Changes only the given fields, in Innkeeper; the virtual machine is not changed.",
+    doc="Changes only the given fields, in Innkeeper; of the virtual machine only its autostart changes.",
     fields=(
         Field(
             name="hostname",
             type=HOSTNAME,
+            recorded=True,
             doc="A new unique hostname. The name of the virtual machine on the host does not change.",
         ),
-        Field(name="zone", type=GROUP, doc="Name of a zone."),
-        Field(name="pool", type=GROUP, doc="Id or name of a resource pool."),
+        Field(name="zone", type=GROUP, recorded=True, doc="Name of a zone."),
+        Field(name="pool", type=GROUP, recorded=True, doc="Id or name of a resource pool."),
         Field(name="description", type=Text(max_length=4096), doc="Description.", example="build server"),
+        autostart_field(
+            "What becomes of the VM when its host starts: last-state (it runs again if it ran before), always, never, "
+            "or default: as the host; an adopted VM then stays as it is. An operation sets it on the host."
+        ),
         *NEW_AFFINITY,
-        Field(name="domain", type=Text(max_length=256, blank=None), doc="Id or name of the domain."),
+        Field(name="domain", type=Text(max_length=256, blank=None), recorded=True, doc="Id or name of the domain."),
+        Field(
+            name="swap_size",
+            type=Text(max_length=64, blank=None),
+            recorded=True,
+            doc="Only 0: user data of the deployment makes the swap space of the guest.",
+        ),
     ),
     find=find_machine,
     check=_update_problems,
@@ -250,7 +287,7 @@ RELEASE = with_dry_run(
         doc=(
             "Powers the machine off, empties its root disk if it was deployed, and clears its owner. A machine that "
             "allocation had composed is deleted. A deployed machine shuts down first. After 5 s the answer is the "
-            "machine in Releasing. Releasing a ready machine is not an error."
+            "machine in Releasing. Releasing a ready machine is no error. An adopted one needs release_adopted=true."
         ),
         result=MACHINE_RESULT,
         opens_operation=True,
@@ -290,7 +327,7 @@ MARK_BROKEN = crud.action(
     doc="It is not allocated until it is marked fixed. The virtual machine is not changed.",
     fields=(
         COMMENT,
-        Field(name="error_description", type=Text(max_length=4096), default="", doc="Same as comment."),
+        Field(name="error_description", type=Text(max_length=4096), recorded=True, default="", doc="Same as comment."),
     ),
     find=find_machine,
     permission=Permission.OWNER,
@@ -310,7 +347,10 @@ LOCK = crud.action(
     MACHINE_RESULT,
     _lock,
     title="Lock a machine",
-    doc="It is neither deleted nor released until it is unlocked, nor deleted with its VM host.",
+    doc=(
+        "Until it is unlocked, it is neither deleted, also not with its VM host, nor released, powered on or off, or "
+        "changed. Only machines that are Deploying or Deployed can be locked."
+    ),
     fields=(COMMENT,),
     find=find_machine,
     permission=Permission.OWNER,

@@ -14,28 +14,15 @@ from regiond.api.operation_wait import STARTED, soon
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.lookups import find_machine, find_machine_or_host
 from regiond.api.resources.machine_actions import ANY_KEY, COMMENT, MACHINE_RESULT
+from regiond.api.resources.node_actions import of_one
 from regiond.api.serializer import OBJECT, STR, mapping, nullable
 from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.machines.model import MachineState, MachineView
 from regiond.operations.model import Operation
 
-_BSON = "application/bson"
-# {"lshw": null, "lldp": null}: Innkeeper runs nothing in guests that could report them.
-_NO_DETAILS = b"\x11\x00\x00\x00\x0alshw\x00\x0alldp\x00\x00"
-
-
-async def _power_parameters(call: Call) -> Mapping[str, str]:
-    machine: MachineView = call.target
-    found = await call.services.machines.power_parameters(call.caller, (machine.system_id,))
-    return found.get(machine.system_id, {})
-
 
 async def _all_power_parameters(call: Call) -> Mapping[str, Mapping[str, str]]:
     return await call.services.machines.power_parameters(call.caller, call.values["id"])
-
-
-async def _details(_: Call) -> Reply:
-    return Reply(status=200, body=_NO_DETAILS, content_type=_BSON)
 
 
 async def _token(_: Call) -> Any:
@@ -64,15 +51,6 @@ async def _commission(call: Call) -> Reply:
     return await soon(call, operation, commissioned)
 
 
-POWER_PARAMETERS = crud.read(
-    Result(doc="Address of the VM host, name of the VM there and project; without secrets.", type=mapping(STR)),
-    _power_parameters,
-    op="power_parameters",
-    title="Read how a machine is reached on its VM host",
-    doc="Empty for a VM host that is read as a machine.",
-    find=find_machine_or_host,
-    permission=Permission.ADMIN,
-)
 ALL_POWER_PARAMETERS = crud.read(
     Result(doc="By system id: address of the VM host, name of the VM there and project.", type=mapping(mapping(STR))),
     _all_power_parameters,
@@ -81,16 +59,6 @@ ALL_POWER_PARAMETERS = crud.read(
     fields=(Field(name="id", type=TextList(), default=(), doc="System id; may be repeated (default: all machines)."),),
     expensive=True,
     permission=Permission.ADMIN,
-)
-DETAILS = Endpoint(
-    method="GET",
-    op="details",
-    permission=Permission.USER,
-    title="Read hardware details of a machine",
-    doc="In MAAS the outputs of lshw and lldpd. Innkeeper runs neither, so both are null.",
-    result=Result(doc="A BSON document.", is_data=True, media_type=_BSON),
-    find=find_machine_or_host,
-    run=_details,
 )
 GET_TOKEN = crud.read(
     Result(doc="null: machines have no API keys of their own.", type=nullable(OBJECT)),
@@ -130,4 +98,4 @@ COMMISSION = Endpoint(
     expensive=True,
     run=_commission,
 )  # fmt: skip
-OF_ONE = (POWER_PARAMETERS, DETAILS, GET_TOKEN, SET_WORKLOAD_ANNOTATIONS, COMMISSION)
+OF_ONE = (*of_one(find_machine_or_host, "machine"), GET_TOKEN, SET_WORKLOAD_ANNOTATIONS, COMMISSION)

@@ -13,8 +13,17 @@ from regiond.api.fields import Field
 from regiond.api.operation_wait import STARTED, soon, without_content
 from regiond.api.replies import Reply, json_reply
 from regiond.api.request_cost import unless_few
-from regiond.api.resources import adoption, allocation, bulk, console, deployment, machine_actions, machine_details
-from regiond.api.resources.lookups import find_machine, find_machine_or_host
+from regiond.api.resources import (
+    adoption,
+    allocation,
+    bulk,
+    console,
+    deployment,
+    machine_actions,
+    machine_details,
+    node_actions,
+)
+from regiond.api.resources.lookups import find_machine, find_machine_or_host, find_machine_to_read
 from regiond.api.resources.machine_actions import MACHINE_RESULT
 from regiond.api.resources.machine_filters import FILTERS, OF_THE_PAGE
 from regiond.api.resources.machine_list import PAGING, list_machines
@@ -25,6 +34,7 @@ from regiond.operations.model import Operation
 _COMMENT = Field(
     name="comment",
     type=Text(max_length=4096),
+    recorded=True,
     doc="Accepted for compatibility; ignored.",
     example="planned maintenance",
 )
@@ -124,6 +134,7 @@ MACHINES = Resource(
         machine_actions.RELEASE_ALL,
         bulk.BULK,
         machine_actions.LIST_ALLOCATED,
+        *node_actions.OF_MACHINES,
         machine_details.ALL_POWER_PARAMETERS,
         adoption.DETACHED,
         adoption.FORGOTTEN,
@@ -136,7 +147,7 @@ MACHINE = Resource(
     endpoints=(
         crud.read_target(
             MACHINE_RESULT,
-            find_machine_or_host,
+            find_machine_to_read,
             title="Read a machine",
         ),
         with_dry_run(

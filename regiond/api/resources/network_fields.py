@@ -9,5 +9,8 @@ LONGEST_NAME = 256
 NAME = Text(max_length=LONGEST_NAME, blank=None)  # an empty name counts as absent
 DESCRIPTION = Field(name="description", type=Text(max_length=4096), doc="Description.")
 SPACE = Field(
-    name="space", type=Text(max_length=LONGEST_NAME), doc="Id or name of a space. Empty or undefined: no space."
+    name="space",
+    type=Text(max_length=LONGEST_NAME),
+    recorded=True,
+    doc="Id or name of a space. Empty or undefined: no space.",
 )

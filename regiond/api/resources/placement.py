@@ -30,6 +30,7 @@ _ARCHITECTURE = Field(
         message="Enter an architecture such as amd64/generic.",
         blank=None,
     ),
+    recorded=True,
     doc="Architecture, such as amd64/generic (default: any).",
 )
 _LIKE_COMPOSE = {
@@ -52,7 +53,8 @@ _OF_MACHINE = {"hostname", "power_on"}
 
 
 def _several(name: str, doc: str, *, commas: bool = True) -> Field:
-    return Field(name=name, type=TextList(commas=commas, max_length=256, max_items=256), default=(), doc=doc)
+    many = TextList(commas=commas, max_length=256, max_items=256)
+    return Field(name=name, type=many, recorded=True, default=(), doc=doc)
 
 
 FIELDS = (

@@ -20,7 +20,7 @@ _UNLIMITED = -1
 _MAX_STORAGE_GB = 9 * 10**9
 _COUNT = Integer(minimum=_UNLIMITED)
 _LIMITS = (
-    Field(name="machines", type=_COUNT, doc="Number of machines; -1: no limit.", example=10),
+    Field(name="machines", type=_COUNT, recorded=True, doc="Number of machines; -1: no limit.", example=10),
     Field(name="cores", type=_COUNT, doc="Cores of all machines together; -1: no limit."),
     Field(name="memory", type=_COUNT, doc="MiB of memory of all machines together; -1: no limit."),
     Field(
@@ -30,8 +30,19 @@ _LIMITS = (
     ),
 )
 _SUBJECT = (
-    Field(name="user", type=Text(max_length=255, blank=None), doc="Name of the user; or pool.", example="ann"),
-    Field(name="pool", type=Text(max_length=256, blank=None), doc="Id or name of the resource pool; or user."),
+    Field(
+        name="user",
+        type=Text(max_length=255, blank=None),
+        recorded=True,
+        doc="Name of the user; or pool.",
+        example="ann",
+    ),
+    Field(
+        name="pool",
+        type=Text(max_length=256, blank=None),
+        recorded=True,
+        doc="Id or name of the resource pool; or user.",
+    ),
 )
 _COLUMNS = (
     ("machines", "machines", 1),

@@ -98,6 +98,7 @@ RACKS = Resource(
                 Field(
                     name="zones",
                     type=_ZONES,
+                    recorded=True,
                     doc="Ids or names of the zones whose hosts the rack serves (default: all zones).",
                     example=("default",),
                 ),
@@ -129,6 +130,7 @@ RACK = Resource(
                 Field(
                     name="zones",
                     type=_ZONES,
+                    recorded=True,
                     doc="Ids or names of the zones; they replace the present ones.",
                     example=("default",),
                 ),

@@ -52,7 +52,14 @@ CLIENTS = Resource(
                 "certificate is valid for 7 days, renewed by the program, and ends with the API key of this request."
             ),
             fields=(
-                Field(name="name", type=Text(max_length=63), required=True, doc="Name of the client.", example="east"),
+                Field(
+                    name="name",
+                    type=Text(max_length=63),
+                    recorded=True,
+                    required=True,
+                    doc="Name of the client.",
+                    example="east",
+                ),
             ),
             permission=Permission.USER,
         ),

@@ -16,7 +16,9 @@ from regiond.networks.model import Space
 from regiond.placement.model import NO_SPACE
 
 _FIELDS = (
-    Field(name="name", type=NAME, doc="Name of the space (default for a new one: space-ID).", example="dmz"),
+    Field(
+        name="name", type=NAME, recorded=True, doc="Name of the space (default for a new one: space-ID).", example="dmz"
+    ),
     DESCRIPTION,
 )
 _SPACE = Result(doc="The space.", type=SPACE_JSON)

@@ -27,18 +27,29 @@ from regiond.placement.model import NO_SPACE
 
 _CIDR = Text(max_length=64, blank=None)
 _COMMON = (
-    Field(name="name", type=NAME, doc="Name of the subnet (default for a new one: its CIDR).", example="office"),
-    Field(name="vlan", type=NAME, doc="Id of its VLAN (default for a new one: the default VLAN)."),
-    Field(name="fabric", type=NAME, doc="Id or name of a fabric; with vid another way to name the VLAN."),
+    Field(
+        name="name",
+        type=NAME,
+        recorded=True,
+        doc="Name of the subnet (default for a new one: its CIDR).",
+        example="office",
+    ),
+    Field(name="vlan", type=NAME, recorded=True, doc="Id of its VLAN (default for a new one: the default VLAN)."),
+    Field(
+        name="fabric", type=NAME, recorded=True, doc="Id or name of a fabric; with vid another way to name the VLAN."
+    ),
     Field(
         name="vid",
         type=Integer(minimum=0, maximum=MAX_VID),
         doc="Tag of the VLAN in fabric (default: the current fabric; for a new subnet the default fabric).",
     ),
     SPACE,
-    Field(name="gateway_ip", type=Text(max_length=64), doc="Address of the gateway. Empty: none."),
+    Field(name="gateway_ip", type=Text(max_length=64), recorded=True, doc="Address of the gateway. Empty: none."),
     Field(
-        name="dns_servers", type=TextList(commas=True), doc="Addresses of DNS servers, separated by commas or blanks."
+        name="dns_servers",
+        type=TextList(commas=True),
+        recorded=True,
+        doc="Addresses of DNS servers, separated by commas or blanks.",
     ),
     DESCRIPTION,
     Field(name="managed", type=Boolean(), doc="Stored for clients; Innkeeper assigns requested addresses either way."),
@@ -48,10 +59,12 @@ _COMMON = (
     Field(name="rdns_mode", type=Integer(minimum=0, maximum=2), doc="Stored for clients; Innkeeper serves no DNS."),
 )
 _NEW = (
-    Field(name="cidr", type=_CIDR, required=True, doc="CIDR, such as 10.1.0.0/24.", example="10.1.0.0/24"),
+    Field(
+        name="cidr", type=_CIDR, recorded=True, required=True, doc="CIDR, such as 10.1.0.0/24.", example="10.1.0.0/24"
+    ),
     *_COMMON,
 )
-_CHANGE = (Field(name="cidr", type=_CIDR, doc="CIDR, such as 10.1.0.0/24."), *_COMMON)
+_CHANGE = (Field(name="cidr", type=_CIDR, recorded=True, doc="CIDR, such as 10.1.0.0/24."), *_COMMON)
 _SUBNET = Result(doc="The subnet.", type=SUBNET_JSON)
 
 
@@ -98,7 +111,8 @@ async def _free(call: Call) -> tuple[network_service.AddressSpan, ...]:
 
 
 async def _statistics(call: Call) -> SubnetStatistics:
-    return SubnetStatistics(subnet=call.target, unreserved=await _free(call))
+    reserved = await _taken(call) if call.values["include_ranges"] else None
+    return SubnetStatistics(subnet=call.target, unreserved=await _free(call), reserved=reserved)
 
 
 async def _used(call: Call) -> tuple[UsedAddress, ...]:
@@ -150,6 +164,15 @@ SUBNET = Resource(
             _statistics,
             op="statistics",
             title="Count the addresses of a subnet",
+            fields=(
+                Field(
+                    name="include_ranges",
+                    type=Boolean(),
+                    default=False,
+                    doc="Also list the reserved and unreserved addresses (default false).",
+                ),
+            ),
+            accepted=frozenset({"include_suggestions"}),
             find=_find,
         ),
         crud.list_of(

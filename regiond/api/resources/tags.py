@@ -10,10 +10,11 @@ from regiond.api.dry_run import is_dry_run
 from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.field_types import Text, TextList
 from regiond.api.fields import Field
+from regiond.api.serializers.controllers import CONTROLLER_JSON, Controller
 from regiond.api.serializers.devices import DEVICE_JSON
 from regiond.api.serializers.host_machines import as_machine
 from regiond.api.serializers.machines import MACHINE_JSON
-from regiond.api.serializers.tags import TAG_JSON, TAGGED_NODES_JSON
+from regiond.api.serializers.tags import REBUILT_TAG_JSON, TAG_JSON, TAGGED_NODES_JSON
 from regiond.api.services import Services
 from regiond.deletion_plan import DeletionPlan
 from regiond.long_list import LongList
@@ -89,6 +90,15 @@ async def _nodes(call: Call) -> LongList[MachineView]:
     return LongList(keys=[*machines.keys, *tagged], read=read, batch=machines.batch)
 
 
+async def _controllers(_: Call) -> tuple[Controller, ...]:
+    return ()
+
+
+async def _rebuild(call: Call) -> Tag:
+    tag: Tag = call.target
+    return tag
+
+
 async def _devices(_: Call) -> tuple[DeviceView, ...]:
     return ()
 
@@ -113,6 +123,7 @@ TAGS = Resource(
                 Field(
                     name="name",
                     type=_NAME,
+                    recorded=True,
                     required=True,
                     doc="Unique name: letters, digits, underscores and hyphens.",
                     example="ssd",
@@ -137,7 +148,7 @@ TAG = Resource(
             doc="A new name is the name of the tag on its machines and VM hosts too.",
             find=_find,
             fields=(
-                Field(name="name", type=_NAME, doc="A new name.", example="ssd"),
+                Field(name="name", type=_NAME, recorded=True, doc="A new name.", example="ssd"),
                 Field(name="comment", type=_TEXT, doc=_COMMENT, example="has local flash"),
                 Field(name="definition", type=_TEXT, doc=_DEFINITION),
                 Field(name="kernel_opts", type=_TEXT, doc=_KERNEL_OPTS),
@@ -159,6 +170,7 @@ TAG = Resource(
                 Field(
                     name="add",
                     type=_NODES,
+                    recorded=True,
                     default=(),
                     doc="System id or name of a machine or VM host that gets the tag; may be repeated.",
                     example=("wdpx3n",),
@@ -166,6 +178,7 @@ TAG = Resource(
                 Field(
                     name="remove",
                     type=_NODES,
+                    recorded=True,
                     default=(),
                     doc="System id or name of one that loses it; may be repeated. Unknown ones are ignored.",
                 ),
@@ -197,6 +210,26 @@ TAG = Resource(
             title="List the devices with a tag",
             doc="Devices have no tags: always empty.",
             result="The devices.",
+            find=_find,
+        ),
+        *(
+            crud.list_of(
+                CONTROLLER_JSON,
+                _controllers,
+                op=f"{kind}_controllers",
+                title=f"List the {kind} controllers with a tag",
+                doc="They have no tags: always empty.",
+                result="The controllers.",
+                find=_find,
+            )
+            for kind in ("rack", "region")
+        ),
+        crud.action(
+            "rebuild",
+            Result(doc="The name of the tag.", type=REBUILT_TAG_JSON),
+            _rebuild,
+            title="Rebuild a tag",
+            doc="Changes nothing: the definition of a tag is never evaluated, so there is nothing to rebuild.",
             find=_find,
         ),
     ),

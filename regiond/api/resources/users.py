@@ -21,15 +21,15 @@ _PASSWORD = Secret(max_length=MAX_PASSWORD, blank=None)
 
 
 async def _list(call: Call) -> tuple[User, ...]:
-    return await call.services.users.list()
+    return await call.services.users.list(caller=call.caller)
 
 
 async def _whoami(call: Call) -> User:
-    return await call.services.users.read(call.caller.username)
+    return await call.services.users.read(call.caller.username, caller=call.caller)
 
 
 async def _find(services: Services, path: Mapping[str, str]) -> User:
-    return await services.users.read(path["username"])
+    return await services.users.read(path["username"], caller=services.caller)
 
 
 async def _create(call: Call) -> User:
@@ -68,7 +68,9 @@ USERS = Resource(
     path="users/",
     doc="Accounts of users and programs.",
     endpoints=(
-        crud.list_of(USER_JSON, _list, title="List users", result="The users."),
+        crud.list_of(
+            USER_JSON, _list, title="List users", result="The users; for an ordinary user, only the own account."
+        ),
         crud.read(
             _USER,
             _whoami,
@@ -84,6 +86,7 @@ USERS = Resource(
                 Field(
                     name="username",
                     type=Text(max_length=MAX_USERNAME),
+                    recorded=True,
                     required=True,
                     doc="Letters, digits and _ . @ + - only.",
                     example="ann",
@@ -111,7 +114,7 @@ USERS = Resource(
 USER = Resource(
     handler="UserHandler",
     path="users/{username}/",
-    doc="One user, by name.",
+    doc="One user, by name. An ordinary user finds only the own account.",
     endpoints=(
         crud.read_target(_USER, _find, title="Read a user"),
         crud.update(
@@ -149,6 +152,7 @@ USER = Resource(
                 Field(
                     name="transfer_resources_to",
                     type=Text(max_length=MAX_USERNAME),
+                    recorded=True,
                     default="",
                     doc="The user who becomes the owner of the machines.",
                 ),

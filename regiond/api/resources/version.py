@@ -43,8 +43,8 @@ VERSION = Resource(
 )
 
 
-def descriptions(resources: Sequence[Resource]) -> tuple[Resource, ...]:
-    """The resources that serve the descriptions of `resources`, each of which is made once."""
+def descriptions(resources: Sequence[Resource], *, documented: Sequence[Resource]) -> tuple[Resource, ...]:
+    """Serve the description of `resources` for clients, and that of `documented` as OpenAPI. Each is made once."""
 
     @lru_cache(maxsize=1)
     def text_for_clients() -> list[str]:
@@ -56,7 +56,7 @@ def descriptions(resources: Sequence[Resource]) -> tuple[Resource, ...]:
 
     @lru_cache(maxsize=1)
     def for_version(version: str) -> Reply:
-        return _unchanging(compact(openapi(resources, version=version)))
+        return _unchanging(compact(openapi(documented, version=version)))
 
     async def _describe(call: Call) -> Reply:
         return for_origin(call.origin)

@@ -21,7 +21,7 @@ from regiond.placement.model import NO_SPACE
 _VID = Integer(minimum=0, maximum=MAX_VID)
 _UNTAGGED = "untagged"
 _COMMON = (
-    Field(name="name", type=NAME, doc="Name of the VLAN.", example="storage"),
+    Field(name="name", type=NAME, recorded=True, doc="Name of the VLAN.", example="storage"),
     Field(name="mtu", type=Integer(minimum=552, maximum=65535), doc="MTU in bytes (default 1500)."),
     SPACE,
     DESCRIPTION,
@@ -30,7 +30,7 @@ _COMMON = (
 _NEW = (Field(name="vid", type=_VID, required=True, doc="VLAN tag; 0 means untagged.", example=100), *_COMMON)
 _CHANGE = (
     Field(name="vid", type=_VID, doc="VLAN tag; 0 means untagged."),
-    Field(name="fabric", type=NAME, doc="Id or name of the fabric to move it to."),
+    Field(name="fabric", type=NAME, recorded=True, doc="Id or name of the fabric to move it to."),
     *_COMMON,
 )
 _VLAN = Result(doc="The VLAN.", type=VLAN_JSON)
@@ -105,5 +105,5 @@ VLAN = Resource(
         ),
     ),
 )
-VLAN_BY_ID = VLAN.also(handler="VlanByIdHandler", path="vlans/{id}/", described=False, find=find_vlan)
+VLAN_BY_ID = VLAN.also(handler="VlanByIdHandler", path="vlans/{id}/", find=find_vlan)
 RESOURCES = (VLANS, VLAN, VLAN_BY_ID)

@@ -80,9 +80,20 @@ CLUSTER = Resource(
             _update,
             title="Update a VM cluster",
             fields=(
-                Field(name="name", type=Text(max_length=255, blank=None), doc="Name of the cluster.", example="lab"),
-                Field(name="zone", type=host_fields.GROUP, doc="Name of a zone; copied to all members."),
-                Field(name="pool", type=host_fields.GROUP, doc="Name of a resource pool; copied to all members."),
+                Field(
+                    name="name",
+                    type=Text(max_length=255, blank=None),
+                    recorded=True,
+                    doc="Name of the cluster.",
+                    example="lab",
+                ),
+                Field(name="zone", type=host_fields.GROUP, recorded=True, doc="Name of a zone; copied to all members."),
+                Field(
+                    name="pool",
+                    type=host_fields.GROUP,
+                    recorded=True,
+                    doc="Name of a resource pool; copied to all members.",
+                ),
             ),
             find=find_cluster,
         ),

@@ -232,6 +232,7 @@ TRUST = crud.action(
         Field(
             name="fingerprint",
             type=Text(max_length=255),
+            recorded=True,
             required=True,
             doc="The current fingerprint of the host, as shown in the error message.",
             example="SHA256:abc",
@@ -252,11 +253,13 @@ CONFIRM_SERVER = crud.action(
         Field(
             name="host",
             type=Text(max_length=255),
+            recorded=True,
             doc="The VM host, by id or name, whose server this host is too.",
         ),
         Field(
             name="identity",
             type=Text(max_length=400),
+            recorded=True,
             doc="The new identity of this host's server, as shown in the error message.",
             example="virsh/libvirt:system:4c4c4544-0031-4a10-8052-b4c04f4e3332",
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.values import DriverType
+from common.values import Autostart, DriverType
 from regiond.api import crud, operation_wait
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource
 from regiond.api.fields import Values
@@ -22,7 +22,7 @@ from regiond.api.resources.lookups import find_host
 from regiond.api.resources.visibility import visible_host
 from regiond.api.resources.vm_host_actions import HOST_RESULT
 from regiond.api.serializers.hosts import HOST_JSON
-from regiond.hosts.model import HostChange, HostView, NewHost
+from regiond.hosts.model import AS_ABOVE, HostChange, HostView, NewHost
 from regiond.long_list import LongList
 from regiond.operations.model import Operation
 
@@ -50,6 +50,7 @@ async def _create(call: Call) -> HostView:
         reserved_cores=values["reserved_cores"] or 0,
         reserved_memory_mib=values["reserved_memory"] or 0,
         default_macvlan_mode=values["default_macvlan_mode"],
+        autostart=None if values["autostart"] in (None, AS_ABOVE) else Autostart(values["autostart"]),
         power_pass=values["power_pass"],
         project=values["project"] or "",
         fingerprint=values["fingerprint"],
@@ -85,6 +86,7 @@ async def _update(call: Call) -> HostView:
         reserved_memory_mib=values["reserved_memory"],
         default_storage_pool=values["default_storage_pool"],
         default_macvlan_mode=values["default_macvlan_mode"],
+        autostart=values["autostart"],
         power_pass=values["power_pass"],
         project=values["project"],
         fingerprint=values["fingerprint"],

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from regiond.api.serializer import INT, STR, TIMESTAMP, Serializer, array, enum, key, mapping, nullable, serializer
-from regiond.audit.model import AuditEntry, AuditResult, ChainReport, RawEntry
+from regiond.api.serializer import (
+    BOOL,
+    INT,
+    STR,
+    TIMESTAMP,
+    Serializer,
+    array,
+    enum,
+    key,
+    mapping,
+    nullable,
+    serializer,
+)
+from regiond.audit.model import AuditEntry, AuditResult, ChainReport, RawEntry, RedactionReport
 
 AUDIT_ENTRY_JSON: Serializer[AuditEntry] = serializer(
     "AuditEntry",
@@ -23,6 +35,7 @@ AUDIT_ENTRY_JSON: Serializer[AuditEntry] = serializer(
     key("answered_at", nullable(TIMESTAMP), lambda one: one.answered_at),
     key("request_id", STR, lambda one: one.request.request_id),
     key("not_recorded", INT, lambda one: one.request.not_recorded),
+    key("redacted_by", nullable(INT), lambda one: one.redacted_by),
 )
 RAW_ENTRY_JSON: Serializer[RawEntry] = serializer(
     "RawAuditEntry",
@@ -31,6 +44,7 @@ RAW_ENTRY_JSON: Serializer[RawEntry] = serializer(
     key("content", STR, lambda one: one.content),
     key("previous_hash", STR, lambda one: one.previous_hash.hex()),
     key("hash", STR, lambda one: one.hash.hex()),
+    key("redacted_by", nullable(INT), lambda one: one.redacted_by),
 )
 CHAIN_REPORT_JSON: Serializer[ChainReport] = serializer(
     "AuditReport",
@@ -38,4 +52,10 @@ CHAIN_REPORT_JSON: Serializer[ChainReport] = serializer(
     key("last_id", INT, lambda one: one.head_id),
     key("last_hash", STR, lambda one: one.head_hash.hex()),
     key("problems", array(STR), lambda one: one.problems),
+    key("redacted", INT, lambda one: one.redacted),
+)
+REDACTION_REPORT_JSON: Serializer[RedactionReport] = serializer(
+    "AuditRedaction",
+    key("requests", INT, lambda one: one.requests),
+    key("is_complete", BOOL, lambda one: one.is_complete),
 )

@@ -24,8 +24,9 @@ DELETION_PLAN_JSON: Serializer[DeletionPlan] = serializer(
 MACHINE_REMOVAL_PLAN_JSON: Serializer[MachineRemovalPlan] = serializer(
     "MachineRemovalPlan",
     key("name", STR, lambda plan: plan.name),
-    key("confirm", enum(Confirm), lambda plan: Confirm.NAME if plan.deleted else Confirm.YES),
+    key("confirm", enum(Confirm), lambda plan: Confirm.NAME if plan.deleted or plan.confirmed_with else Confirm.YES),
     key("deleted", array(GUEST_JSON), lambda plan: plan.deleted),
     key("kept", array(GUEST_JSON), lambda plan: plan.kept),
     key("effects", array(STR), lambda plan: plan.effects),
+    key("confirmed_with", array(STR), lambda plan: plan.confirmed_with),
 )

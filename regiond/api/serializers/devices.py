@@ -13,6 +13,7 @@ from regiond.api.serializer import (
     constant,
     encoded,
     key,
+    mapping,
     nullable,
     serializer,
 )
@@ -28,7 +29,7 @@ _MODES = {"unconfigured": "link_up"}
 
 def encode_device_interface(system_id: str, nic: DeviceNicView) -> Any:
     """A NIC of a device, as the interface that clients know."""
-    link = Link(id=nic.id, mode=_MODES.get(nic.mode, nic.mode), subnet=nic.subnet, address=nic.ip_address)
+    link = Link(id=nic.link_id, mode=_MODES.get(nic.mode, nic.mode), subnet=nic.subnet, address=nic.ip_address)
     found = INTERFACE_JSON.encode(
         Interface(
             id=nic.id,
@@ -52,15 +53,16 @@ DEVICE_JSON: Serializer[DeviceView] = serializer(
     key("system_id", STR, lambda one: one.system_id),
     key("hostname", STR, lambda one: one.hostname),
     key("fqdn", STR, lambda one: f"{one.hostname}.{DOMAIN_NAME}"),
-    key("parent", STR, lambda one: one.parent),
+    key("parent", nullable(STR), lambda one: one.parent),
     key("owner", nullable(STR), lambda one: one.owner),
+    key("owner_data", mapping(STR), lambda one: one.owner_data),
     key("description", STR, lambda one: one.description),
     constant("node_type", INT, _NODE_TYPE),
     constant("node_type_name", STR, "Device"),
     constant("tag_names", array(STR), ()),
     constant("domain", DOMAIN_JSON, None),
     key("zone", ZONE_JSON, lambda one: one.zone),
-    key("pool", POOL_JSON, lambda one: one.pool),
+    key("pool", nullable(POOL_JSON), lambda one: one.pool),
     key(
         "ip_addresses",
         array(AS_TEXT),

@@ -27,7 +27,7 @@ from regiond.api.serializers.groups import POOL_JSON, ZONE_JSON
 from regiond.api.serializers.hardware import GPU_JSON, NETWORK_DEVICE_JSON, NETWORK_JSON
 from regiond.api.serializers.maintenance import MAINTENANCE_JSON
 from regiond.api.urls import host_uri, uri
-from regiond.hosts.model import CAPABILITIES, Amounts, GuestView, HostState, HostView, StoragePoolView
+from regiond.hosts.model import AS_ABOVE, CAPABILITIES, Amounts, GuestView, HostState, HostView, StoragePoolView
 
 
 def full_architecture(architecture: str) -> str:
@@ -57,9 +57,10 @@ _STORAGE_POOL: Serializer[StoragePoolView] = serializer(
     key("path", STR, lambda pool: pool.path),
     key("total", INT, lambda pool: pool.total_bytes),
     key("used", INT, lambda pool: pool.used_bytes),
-    key("available", INT, lambda pool: pool.total_bytes - pool.used_bytes),
+    key("available", INT, lambda pool: pool.share_bytes(pool.used_bytes) - pool.used_bytes),
     key("default", BOOL, lambda pool: pool.is_default),
     key("capacity", RESOURCE_CAPACITY_JSON, lambda pool: pool.capacity),  # MAAS lacks it
+    key("status", STR, lambda pool: pool.status),  # MAAS lacks it
 )
 _HOST_MACHINE: Serializer[HostView] = serializer(
     "HostMachine",
@@ -103,6 +104,7 @@ HOST_JSON: Serializer[HostView] = serializer(
     key("pool", POOL_JSON, lambda host: host.pool),
     key("host", _HOST_MACHINE, lambda host: host),
     key("default_macvlan_mode", nullable(STR), lambda host: host.default_macvlan_mode),
+    key("autostart", STR, lambda host: AS_ABOVE if host.autostart is None else host.autostart.value),
     key("version", STR, lambda host: host.hypervisor_version or ""),
     key("networks", array(NETWORK_JSON), lambda host: host.networks),
     key("network_devices", array(NETWORK_DEVICE_JSON), lambda host: host.network_devices),

@@ -33,6 +33,7 @@ from regiond.api.serializers.hosts import full_architecture
 from regiond.api.serializers.networks import INTERFACE_JSON, Interface, Link
 from regiond.api.urls import machine_uri, uri
 from regiond.groups.model import ResourcePool
+from regiond.hosts.model import AS_ABOVE
 from regiond.machines.model import MAAS_STATUS, AffinityMembership, DiskView, MachineState, MachineView, NicView
 from regiond.networks.model import DOMAIN_NAME
 
@@ -44,7 +45,16 @@ _BY_ID_PREFIX: Mapping[str, str] = {DriverType.LIBVIRT: "virtio-", DriverType.LX
 BLOCK_SIZE = 512
 _LINK_MODES = {"dhcp": "dhcp", "static": "static", "auto": "auto"}
 _DESCRIBED = (MachineState.BROKEN, MachineState.FAILED_DEPLOYMENT, MachineState.FAILED_COMPOSE)
-_TESTS = ("commissioning", "testing", "cpu_test", "memory_test", "network_test", "storage_test", "other_test")
+_TESTS = (
+    "commissioning",
+    "testing",
+    "cpu_test",
+    "memory_test",
+    "network_test",
+    "storage_test",
+    "interface_test",
+    "other_test",
+)
 
 
 def power_word(state: str) -> str:
@@ -82,7 +92,7 @@ def _links(nic: NicView) -> list[Link]:
     ]
     if nic.subnet is not None and (nic.ip_address is not None or not links):
         mode = _LINK_MODES.get(nic.mode, "link_up")
-        links.insert(0, Link(id=nic.id, mode=mode, subnet=nic.subnet, address=nic.ip_address))
+        links.insert(0, Link(id=nic.link_id, mode=mode, subnet=nic.subnet, address=nic.ip_address))
     return links
 
 
@@ -134,6 +144,7 @@ BLOCK_DEVICE_JSON: Serializer[DiskOfMachine] = serializer(
     constant("partition_table_type", nullable(STR), None),
     key("storage_pool", nullable(STR), lambda one: one.disk.storage_pool_key),
     key("storage_pool_name", nullable(STR), lambda one: one.disk.storage_pool_name),  # MAAS lacks it
+    key("missing", BOOL, lambda one: one.disk.missing),  # MAAS lacks it
     constant("firmware_version", nullable(STR), None),
     constant("numa_node", nullable(INT), None),
 )
@@ -166,7 +177,7 @@ _PARENT_REFERENCE: Serializer[MachineView] = serializer(
 _GATEWAY: Serializer[NicView | None] = serializer(
     "Gateway",
     key("gateway_ip", nullable(AS_TEXT), lambda nic: None if nic is None else nic.gateway),
-    key("link_id", nullable(INT), lambda nic: None if nic is None else nic.id),
+    key("link_id", nullable(INT), lambda nic: None if nic is None else nic.link_id),
 )
 _GATEWAYS: Serializer[Sequence[NicView]] = serializer(
     "DefaultGateways",
@@ -205,6 +216,11 @@ def _owner_data(machine: MachineView) -> Mapping[str, str]:
     return machine.owner_data
 
 
+def _annotations(machine: MachineView) -> Mapping[str, str]:
+    """MAAS has one store for both: what is set as owner data is an annotation."""
+    return {**_owner_data(machine), **(machine.workload_annotations or {})}
+
+
 def _status_message(machine: MachineView) -> str:
     described = machine.error_description if machine.state in _DESCRIBED else ""
     return described or MAAS_STATUS[machine.state].message
@@ -220,7 +236,7 @@ _PARTS: Serializer[_Parts] = serializer(
     key("owner", nullable(STR), lambda of: of.machine.owner),
     key("owner_data", mapping(STR), lambda of: _owner_data(of.machine)),
     key("agent_name", STR, lambda of: of.machine.agent_name),
-    key("workload_annotations", mapping(STR), lambda of: of.machine.workload_annotations or {}),
+    key("workload_annotations", mapping(STR), lambda of: _annotations(of.machine)),
     key("description", STR, lambda of: of.machine.description),
     constant("node_type", INT, 0),
     constant("node_type_name", STR, "Machine"),
@@ -236,7 +252,9 @@ _PARTS: Serializer[_Parts] = serializer(
     key("power_type", STR, lambda of: of.machine.driver or "manual"),
     key("affinity_groups", array(_AFFINITY_GROUP), lambda of: of.machine.affinity_groups),
     key("locked", BOOL, lambda of: of.machine.locked),
-    key("netboot", BOOL, lambda of: not of.machine.osystem),
+    key("autostart", STR, lambda of: of.machine.autostart or AS_ABOVE),
+    key("autostart_in_effect", nullable(STR), lambda of: of.machine.autostart_in_effect),
+    key("netboot", BOOL, lambda of: not (of.machine.osystem or of.machine.as_found)),
     key("architecture", STR, lambda of: full_architecture(of.machine.architecture)),
     key("memory", INT, lambda of: of.machine.memory_mib),
     key("cpu_count", INT, lambda of: of.machine.cores),
@@ -269,6 +287,8 @@ _PARTS: Serializer[_Parts] = serializer(
     constant("disable_ipv4", BOOL, value=False),
     constant("ephemeral_deploy", BOOL, value=False),
     constant("enable_hw_sync", BOOL, value=False),
+    constant("enable_kernel_crash_dump", BOOL, value=False),
+    constant("is_dpu", BOOL, value=False),
     constant("is_sync_healthy", BOOL, value=False),
     constant("swap_size", nullable(INT), None),
     constant("address_ttl", nullable(INT), None),

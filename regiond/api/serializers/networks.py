@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from regiond.api.serializer import (
     AS_TEXT,
@@ -100,6 +100,7 @@ IP_RANGE_JSON: Serializer[IpRange] = serializer(
     key("discovered", BOOL, lambda one: one.discovered),
     key("resource_uri", STR, lambda one: uri("ipranges", one.id)),
 )
+_UNUSED = "unused"  # MAAS's purpose of unreserved addresses
 UNRESERVED_SPAN_JSON: Serializer[AddressSpan] = serializer(
     "UnreservedAddresses",
     key("start", AS_TEXT, lambda span: span.start),
@@ -120,6 +121,7 @@ class SubnetStatistics:
 
     subnet: Subnet
     unreserved: Sequence[AddressSpan]
+    reserved: Sequence[AddressSpan] | None = None  # None: they were not asked for
 
     @property
     def usable(self) -> AddressSpan:
@@ -132,6 +134,14 @@ class SubnetStatistics:
     @property
     def unavailable(self) -> int:
         return self.usable.count - self.available
+
+    @property
+    def ranges(self) -> Sequence[AddressSpan] | None:
+        """All spans in order, if the reserved ones are known."""
+        if self.reserved is None:
+            return None
+        unused = (evolve(span, purposes=(_UNUSED,)) for span in self.unreserved)
+        return sorted([*self.reserved, *unused], key=lambda span: int(span.start))
 
     @property
     def usage(self) -> float:
@@ -150,11 +160,12 @@ STATISTICS_JSON: Serializer[SubnetStatistics] = serializer(
     key("first_address", AS_TEXT, lambda statistics: statistics.usable.start),
     key("last_address", AS_TEXT, lambda statistics: statistics.usable.end),
     key("ip_version", INT, lambda statistics: statistics.subnet.cidr.version),
+    optional_key("ranges", array(RESERVED_SPAN_JSON), lambda statistics: statistics.ranges),
 )
 
 
 def _allocation_type(used: UsedAddress) -> tuple[int, str]:
-    return _STICKY if used.machine and not used.seen else _DISCOVERED
+    return _STICKY if (used.machine or used.device) and not used.seen else _DISCOVERED
 
 
 USED_ADDRESS_JSON: Serializer[UsedAddress] = serializer(
@@ -162,7 +173,7 @@ USED_ADDRESS_JSON: Serializer[UsedAddress] = serializer(
     key("ip", AS_TEXT, lambda used: used.address),
     key("alloc_type", INT, lambda used: _allocation_type(used)[0]),
     key("alloc_type_name", STR, lambda used: _allocation_type(used)[1]),
-    key("system_id", nullable(STR), lambda used: used.machine),
+    key("system_id", nullable(STR), lambda used: used.machine or used.device),
     key("host", nullable(STR), lambda used: used.host),
     key("hostname", nullable(STR), lambda used: used.hostname),  # MAAS lacks both names here
     key("host_name", nullable(STR), lambda used: used.host_name),

@@ -19,3 +19,4 @@ TAGGED_NODES_JSON: Serializer[TaggedNodes] = serializer(
     key("added", INT, lambda counts: counts.added),
     key("removed", INT, lambda counts: counts.removed),
 )
+REBUILT_TAG_JSON: Serializer[Tag] = serializer("RebuiltTag", key("rebuilding", STR, lambda tag: tag.name))

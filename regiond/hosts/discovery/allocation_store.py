@@ -22,6 +22,7 @@ from regiond.hosts.discovery.allocations import (
     claim_holder,
     inventory_of,
 )
+from regiond.hosts.discovery.machine_storage import StorageChange
 from regiond.hosts.discovery.snapshot import GuestRecord
 from regiond.ledger import service as ledger
 from regiond.ledger.model import (
@@ -42,6 +43,11 @@ _DISCRETE = """
     select c.machine_id, g.project, g.guest_key, c.resource, c.key, c.amount
       from claim c left join guest g on g.id = c.guest_id
      where c.key is not null and (c.server_id = $1 or c.machine_id = any($2::integer[]))
+"""
+_STORAGE = """
+    select c.machine_id, p.pool_key, c.amount
+      from claim c join storage_pool p on p.id = c.storage_pool_id
+     where c.server_id = $1 and p.server_id = $1 and c.machine_id is not null
 """
 _POOL_IDS = "select id, pool_key from storage_pool where server_id = $1"
 _GUEST_IDS = """
@@ -66,6 +72,14 @@ async def read_discrete(db: Db, server_id: int, machine_ids: Iterable[int]) -> d
         holder: ClaimHolder = row["machine_id"] or (row["project"], row["guest_key"])
         rows.setdefault(holder, []).append((row["resource"], row["key"], row["amount"]))
     return {holder: discrete_resources_of(claims) for holder, claims in rows.items()}
+
+
+async def read_storage(db: Db, server_id: int) -> dict[int, dict[str, int]]:
+    """The bytes that machines claim on the server's storage pools, by machine and key of the pool."""
+    found: dict[int, dict[str, int]] = {}
+    for row in await db.fetch(_STORAGE, server_id):
+        found.setdefault(row["machine_id"], {})[row["pool_key"]] = row["amount"]
+    return found
 
 
 async def allocation_of(
@@ -94,7 +108,8 @@ def _one_page(inventory: Inventory, size_kib: int) -> dict[str, int]:
 
 
 async def write_allocations(db: Db, server_id: int, allocated: Iterable[tuple[GuestRecord, GuestClaims]]) -> None:
-    """Replaces the claims of these guests. Machines' claims on storage do not change. The guests' rows must exist."""
+    """Replaces the claims of these guests; those of machines on storage: see `write_storage`. The guests' rows must
+    exist."""
     allocated = list(allocated)
     foreign = [(record, held) for record, held in allocated if record.machine_id is None]
     if foreign:
@@ -110,6 +125,15 @@ async def write_allocations(db: Db, server_id: int, allocated: Iterable[tuple[Gu
         if record.machine_id is not None:
             await ledger.resize_machine(db, server_id=server_id, machine_id=record.machine_id, claims=held)
             await write_machine_resources(db, record.machine_id, held)
+
+
+async def write_storage(db: Db, server_id: int, changes: Iterable[StorageChange]) -> None:
+    """Makes each machine claim what the disks of its guest take."""
+    changes = tuple(changes)
+    pool_ids = await _pool_ids(db, server_id) if changes else {}
+    for one in changes:
+        amounts = {pool_ids[key]: one.now.get(key, 0) for key in {*one.now, *one.before} if key in pool_ids}
+        await ledger.record_storage(db, server_id=server_id, machine_id=one.machine_id, storage_bytes=amounts)
 
 
 async def write_machine_resources(db: Db, machine_id: int, held: GuestClaims) -> None:

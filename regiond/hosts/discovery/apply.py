@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from common.values import DriverType
 from regiond.hosts.discovery import orphaned_volume_store, store
-from regiond.hosts.discovery.allocation_store import write_allocations
+from regiond.hosts.discovery.allocation_store import write_allocations, write_storage
 from regiond.hosts.discovery.diff import compare
 from regiond.hosts.discovery.model import ChangeKind, DiscoveryChanges, DiscoveryRun, GuestChange, GuestChangeHandler
 from regiond.hosts.discovery.server_match import match_server
@@ -57,6 +57,7 @@ async def _write(db: Db, host_id: int, server_id: int, changes: DiscoveryChanges
         await _notify(db, host_id, server_id, change, machines)
     await set_discrete_totals(db, server_id, changes.totals_written)
     await write_allocations(db, server_id, changes.allocations)
+    await write_storage(db, server_id, changes.storage)
     await orphaned_volume_store.write(db, server_id, changes.volumes)
     await image_copy_store.delete(db, server_id, changes.image_copies.deleted)
     await image_copy_store.write(db, server_id, changes.image_copies.written)

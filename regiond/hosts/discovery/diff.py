@@ -12,10 +12,11 @@ from uuid import UUID
 from attrs import evolve
 
 from common.discovery import Discovery
-from common.values import Guest, HostFacts, OwnershipMarker
+from common.values import POOL_AVAILABLE, Guest, HostFacts, OwnershipMarker, StoragePool
 from regiond.hosts.discovery.allocations import GuestKey, inventory_of
 from regiond.hosts.discovery.discrete_resources import allocation_changes, total_changes
 from regiond.hosts.discovery.incomplete_guests import completed
+from regiond.hosts.discovery.machine_storage import StorageChange, newly_missing, storage_changes
 from regiond.hosts.discovery.model import ChangeKind, DiscoveryChanges, GuestChange, OrphanedGuest
 from regiond.hosts.discovery.orphaned_volumes import volume_changes
 from regiond.hosts.discovery.snapshot import GuestRecord, MachineSnapshot, ServerSnapshot, guest_record, is_resized
@@ -25,7 +26,7 @@ from regiond.ledger.model import NO_DISCRETE_RESOURCES, GuestClaims
 
 def compare(discovery: Discovery, snapshot: ServerSnapshot) -> DiscoveryChanges:
     """Returns what has to be written. A storage pool or machine that was missing before is no change."""
-    pools = {pool.pool_id: pool for pool in discovery.facts.storage_pools}
+    pools = {pool.pool_id: _with_known_sizes(pool, snapshot) for pool in discovery.facts.storage_pools}
     records = _guest_records(discovery, snapshot)
     found = {record.key: record for record in records}
     unsettled = {machine.id for machine in snapshot.machines.values() if not machine.settled}
@@ -41,22 +42,40 @@ def compare(discovery: Discovery, snapshot: ServerSnapshot) -> DiscoveryChanges:
     new_facts = facts != snapshot.facts or inventory.huge_memory_mib != snapshot.huge_memory_mib
     changed = allocation_changes(records, {record.key for record in written}, inventory, snapshot, unsettled, deleted)
     moved_away = _moved_away(discovery, snapshot)
+    storage = storage_changes(discovery, records, snapshot)
     return DiscoveryChanges(
         facts=facts if new_facts else None,
         pools_written=tuple(pool for key, pool in pools.items() if snapshot.storage_pools.get(key) != pool),
+        pools_changed=tuple(pool for key, pool in pools.items() if _has_new_status(pool, snapshot)),
         pools_missing=tuple(sorted(set(snapshot.storage_pools) - set(pools))),
         guests_written=written,
         deleted_guests=tuple(sorted(deleted)),
         totals_written=total_changes(inventory, snapshot),
         allocations=changed,
+        storage=storage,
         machines=(
             *_machine_changes(records, snapshot, unread_machines, moved_away),
             *_reallocated(changed, snapshot),
+            *_disk_changes(records, storage, snapshot),
         ),
         orphaned_guests=tuple(_orphaned_guests(written, records, snapshot)),
         volumes=volume_changes(discovery, snapshot.volumes, snapshot.installation_id),
         image_copies=copy_changes(discovery, snapshot.image_copies),
     )
+
+
+def _with_known_sizes(pool: StoragePool, snapshot: ServerSnapshot) -> StoragePool:
+    """A pool that is not available reports no sizes, or those of the disk that is there without it."""
+    before = snapshot.storage_pools.get(pool.pool_id)
+    if pool.is_available or before is None:
+        return pool
+    return evolve(pool, total_bytes=before.total_bytes, used_elsewhere_bytes=before.used_elsewhere_bytes)
+
+
+def _has_new_status(pool: StoragePool, snapshot: ServerSnapshot) -> bool:
+    """A new pool is no change, unless it is not available."""
+    before = snapshot.storage_pools.get(pool.pool_id)
+    return pool.status != (POOL_AVAILABLE if before is None else before.status)
 
 
 def _server_facts(facts: HostFacts) -> HostFacts:
@@ -183,10 +202,25 @@ def _reallocated(changed: Iterable[tuple[GuestRecord, GuestClaims]], snapshot: S
             yield _change(ChangeKind.REALLOCATED, machines[id_], record)
 
 
-def _change(kind: ChangeKind, machine: MachineSnapshot, record: GuestRecord | None) -> GuestChange:
+def _disk_changes(
+    records: Iterable[GuestRecord], storage: Iterable[StorageChange], snapshot: ServerSnapshot
+) -> Iterator[GuestChange]:
+    """A machine without claims on storage, such as one whose ledger was restored, gets them without an event."""
+    machines = {machine.id: machine for machine in snapshot.machines.values()}
+    for one in storage:
+        if one.before and one.is_more_than_rounding:
+            yield _change(ChangeKind.DISKS_CHANGED, machines[one.machine_id], one.guest, detail=one.text)
+    for record in records:
+        machine = machines.get(record.machine_id or 0)
+        lost = newly_missing(record, snapshot.guests.get(record.key))
+        if machine is not None and machine.settled and lost:
+            yield _change(ChangeKind.VOLUME_MISSING, machine, record, detail=", ".join(lost))
+
+
+def _change(kind: ChangeKind, machine: MachineSnapshot, record: GuestRecord | None, *, detail: str = "") -> GuestChange:
     return GuestChange(
         kind=kind, machine_id=machine.id, system_id=machine.system_id, hostname=machine.hostname,
-        power_before=machine.power_state, guest=record,
+        power_before=machine.power_state, guest=record, detail=detail,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from attrs import field, frozen
 from common.discovery import Discovery
 from common.values import HostFacts, StoragePool
 from regiond.hosts.discovery.allocations import GuestKey, ResourceKey
+from regiond.hosts.discovery.machine_storage import StorageChange
 from regiond.hosts.discovery.orphaned_volumes import NO_VOLUME_CHANGES, VolumeChanges
 from regiond.hosts.discovery.snapshot import GuestRecord
 from regiond.hosts.image_copies.model import NO_COPY_CHANGES, CopyChanges
@@ -40,6 +41,8 @@ class ChangeKind(StrEnum):
     POWER = POWER_CHANGED
     RESIZED = "machine_resized"
     REALLOCATED = "machine_reallocated"  # other pinned cores, huge pages or virtual functions
+    DISKS_CHANGED = "machine_disks_changed"  # its disks take other space than the ledger has
+    VOLUME_MISSING = "machine_volume_missing"  # its guest has a disk without a volume, and cannot start
     TOMBSTONE = "tombstone_guest_found"
     UNKNOWN_MARKER = "unknown_marker_found"
     DUPLICATE_MARKER = "duplicate_marker_found"  # a copied guest has the marker of its original
@@ -47,7 +50,10 @@ class ChangeKind(StrEnum):
 
 @frozen(kw_only=True)
 class GuestChange:
-    """A change of a machine's guest. `guest` is None if the guest is missing."""
+    """A change of a machine's guest. `guest` is None if the guest is missing.
+
+    `detail` is what an event says about its disks.
+    """
 
     kind: ChangeKind
     machine_id: int
@@ -55,6 +61,7 @@ class GuestChange:
     hostname: str
     power_before: str  # the machine's power state before the run
     guest: GuestRecord | None = None
+    detail: str = ""
 
 
 @frozen(kw_only=True)
@@ -72,11 +79,13 @@ class DiscoveryChanges:
 
     facts: HostFacts | None = None
     pools_written: tuple[StoragePool, ...] = ()
+    pools_changed: tuple[StoragePool, ...] = ()  # those with another status than before
     pools_missing: tuple[str, ...] = ()
     guests_written: tuple[GuestRecord, ...] = ()
     deleted_guests: tuple[GuestKey, ...] = ()
     totals_written: Mapping[ResourceKey, int] = field(factory=dict)  # discrete resources; 0: no longer there
     allocations: tuple[tuple[GuestRecord, GuestClaims], ...] = ()  # without storage
+    storage: tuple[StorageChange, ...] = ()  # of machines
     machines: tuple[GuestChange, ...] = ()
     orphaned_guests: tuple[OrphanedGuest, ...] = ()
     volumes: VolumeChanges = NO_VOLUME_CHANGES

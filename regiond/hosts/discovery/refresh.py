@@ -21,7 +21,7 @@ from common.errors import (
     ServerUnconfirmed,
 )
 from common.rpc.host_commands import HOST_IDENTIFY, HostCall
-from common.values import DriverType, HostFacts, OwnershipMarker
+from common.values import DriverType, HostFacts, OwnershipMarker, StoragePool
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
@@ -138,13 +138,15 @@ class Refresher:
         changes = await apply_discovery(db, host_id, host.driver, run, self._machines)
         await self._on_facts(db, host_id, run.discovery.facts)
         restored = await self._restore(db, host_id)
-        await schedule_store.set_refreshed(db, host_id)
+        await schedule_store.set_refreshed(db, host_id, began_at=run.began_at)
         for change in changes.machines:
             level = Level.WARNING if change.kind in _WARNINGS else Level.INFO
             message = f"{change.hostname}: {_text_of(change, host.name)}"
             await Events.record(
                 db, change.kind.value, message, level=level, host_id=host_id, system_id=change.system_id
             )
+        for pool in changes.pools_changed:
+            await _record_pool(db, host_id, host.name, pool)
         for guest in changes.orphaned_guests:
             if guest.machine_uuid not in restored:
                 await self._report_orphaned(db, host_id, host.name, guest)
@@ -204,15 +206,17 @@ class Refresher:
 
     async def _store_error(self, db: Db, host_id: int, error: InnkeeperError, began_at: float) -> None:
         """Records an event unless the host had the same error already."""
-        host = await store.read_connection(db, host_id)
         if await schedule_store.is_refreshed_since(db, host_id, time.monotonic() - began_at):
             await schedule_store.refresh_within(db, [host_id], RETRY_AFTER_S)
             return
+        if isinstance(error, HostUnreachable | HostHung):
+            if await mark_server_lost(db, host_id, error, began_at=began_at):
+                return
+        else:
+            await store.lock_state(db, host_id)
+        host = await store.read_connection(db, host_id)  # locked: of two refreshes that fail at once, one is the first
         if isinstance(error, LinkLost) and host.state == "ready":
             return  # it is the rack that was lost: its disconnection decides whether the host is
-        lost = isinstance(error, HostUnreachable | HostHung)
-        if lost and await mark_server_lost(db, host_id, error, began_at=began_at):
-            return
         await store.set_unreachable(db, host_id, error.code, error.message)
         await self._trust.schedule_retry(db, host_id, host, error)
         if not isinstance(error, RackUnreachable):
@@ -237,9 +241,24 @@ async def _record_event(db: Db, host_id: int, host: store.HostConnection, error:
         await Events.record(db, kind, message, level=level, host_id=host_id, details=error.details)
 
 
+async def _record_pool(db: Db, host_id: int, host_name: str, pool: StoragePool) -> None:
+    if pool.is_available:
+        message = f"{host_name}: the storage pool {pool.name} is available again"
+        await Events.record(db, "storage_pool_available", message, host_id=host_id)
+        return
+    message = f"{host_name}: the storage pool {pool.name} is {pool.status}; no disk is placed in it"
+    await Events.record(db, "storage_pool_unavailable", message, level=Level.WARNING, host_id=host_id)
+
+
 # The first two need a person; after the third, the rack's disconnection decides.
 _NO_RETRY = (NotTrusted, PeerChanged, LinkLost)
-_WARNINGS = (ChangeKind.MISSING, ChangeKind.RESIZED, ChangeKind.REALLOCATED)
+_WARNINGS = (
+    ChangeKind.MISSING,
+    ChangeKind.RESIZED,
+    ChangeKind.REALLOCATED,
+    ChangeKind.DISKS_CHANGED,
+    ChangeKind.VOLUME_MISSING,
+)
 _CHANGE_TEXTS = {
     ChangeKind.MISSING: MACHINE_MISSING_TEXT,
     ChangeKind.MOVED: "its cluster moved its guest to {host}",
@@ -247,6 +266,8 @@ _CHANGE_TEXTS = {
     ChangeKind.POWER: POWER_CHANGED_TEXT,
     ChangeKind.RESIZED: "its cores or memory were changed on {host}",
     ChangeKind.REALLOCATED: "its pinned cores, huge pages or virtual functions were changed on {host}",
+    ChangeKind.DISKS_CHANGED: "its disks were changed on {host}: they take {detail}",
+    ChangeKind.VOLUME_MISSING: "it cannot start, because {host} no longer has its volume {detail}",
 }
 _ORPHANED_TEXTS = {
     ChangeKind.TOMBSTONE: "The guest {guest} on {host} belongs to a deleted machine; an operation removes it",
@@ -259,4 +280,6 @@ _ORPHANED_TEXTS = {
 
 def _text_of(change: GuestChange, host_name: str) -> str:
     after = "unknown" if change.guest is None else change.guest.power_state
-    return _CHANGE_TEXTS[change.kind].format(host=host_name, before=change.power_before, after=after)
+    return _CHANGE_TEXTS[change.kind].format(
+        host=host_name, before=change.power_before, after=after, detail=change.detail
+    )

@@ -34,7 +34,9 @@ _TAKE_DUE = """
                         order by h.state = 'unreachable', s.next_refresh_at limit $2 for update of s skip locked)
     returning host_id
 """
-_REFRESHED = "update vm_host_schedule set refreshed_at = now(), failures = 0 where host_id = $1"
+_REFRESHED = """
+    update vm_host_schedule set refreshed_at = now(), run_began_at = $2, failures = 0 where host_id = $1
+"""
 _RETRY = """
     update vm_host_schedule
        set failures = least(failures + 1, 20),
@@ -77,9 +79,9 @@ async def database_time(db: Db) -> datetime:
     return now
 
 
-async def set_refreshed(db: Db, host_id: int) -> None:
-    """Records that a discovery run was applied now."""
-    await db.execute(_REFRESHED, host_id)
+async def set_refreshed(db: Db, host_id: int, *, began_at: datetime | None = None) -> None:
+    """Records that a discovery run was applied now, and when it began if that is known."""
+    await db.execute(_REFRESHED, host_id, began_at)
 
 
 async def is_refreshed_since(db: Db, host_id: int, seconds: float) -> bool:

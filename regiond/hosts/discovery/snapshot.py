@@ -9,7 +9,7 @@ from uuid import UUID
 from attrs import field, frozen
 
 from common.serialization import to_dict
-from common.values import Guest, GuestNic, HostFacts, StoragePool
+from common.values import Guest, GuestDisk, GuestNic, HostFacts, StoragePool
 from regiond.hosts.discovery.allocations import ClaimHolder, GuestKey, ResourceKey
 from regiond.hosts.discovery.orphaned_volumes import NO_VOLUMES, VolumeSnapshot
 from regiond.hosts.image_copies.model import NO_COPIES, CopySnapshot
@@ -58,6 +58,7 @@ class GuestRecord:
     disks: tuple[Mapping[str, Any], ...]
     nics: tuple[Mapping[str, Any], ...]
     kind: str = "vm"
+    autostart: str | None = None
 
     @property
     def key(self) -> GuestKey:
@@ -70,6 +71,10 @@ class GuestRecord:
             if disk["pool_id"] is not None:
                 sizes[disk["pool_id"]] = sizes.get(disk["pool_id"], 0) + int(disk["size_bytes"])
         return sizes
+
+    def missing_volumes(self) -> tuple[str, ...]:
+        """The names of the volumes that do not exist, although the guest has a disk for them."""
+        return tuple(str(disk["volume"] or disk["device"]) for disk in self.disks if disk.get("missing"))
 
 
 def guest_record(guest: Guest, machine_id: int | None) -> GuestRecord:
@@ -86,10 +91,16 @@ def guest_record(guest: Guest, machine_id: int | None) -> GuestRecord:
         architecture=guest.architecture,
         pinned_core_ids=guest.pinned_core_ids,
         huge_pages_backed=guest.huge_pages_backed,
-        disks=tuple(to_dict(disk) for disk in guest.disks),
+        disks=tuple(_disk(disk) for disk in guest.disks),
         nics=tuple(_nic(nic) for nic in guest.nics),
         kind=guest.kind,
+        autostart=None if guest.autostart is None else guest.autostart.value,
     )
+
+
+def _disk(disk: GuestDisk) -> Mapping[str, Any]:
+    """With `missing` only where it is true, so that rows of earlier releases are equal."""
+    return {name: value for name, value in to_dict(disk).items() if name != "missing" or value}
 
 
 def _nic(nic: GuestNic) -> Mapping[str, Any]:
@@ -120,5 +131,6 @@ class ServerSnapshot:
     huge_memory_mib: int = 0
     discrete_totals: Mapping[ResourceKey, int] = field(factory=dict)
     discrete: Mapping[ClaimHolder, DiscreteResources] = field(factory=dict)  # without holders of nothing
+    storage: Mapping[int, Mapping[str, int]] = field(factory=dict)  # claimed bytes by machine and key of the pool
     volumes: VolumeSnapshot = NO_VOLUMES
     image_copies: CopySnapshot = NO_COPIES

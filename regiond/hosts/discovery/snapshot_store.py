@@ -9,7 +9,7 @@ from common.hardware import Gpu, NetworkDevice
 from common.serialization import from_dict
 from common.values import HostFacts, NumaNode, StoragePool
 from regiond.hosts.discovery import orphaned_volume_store
-from regiond.hosts.discovery.allocation_store import read_discrete, read_totals
+from regiond.hosts.discovery.allocation_store import read_discrete, read_storage, read_totals
 from regiond.hosts.discovery.model import DiscoveryRun, GuestChangeHandler
 from regiond.hosts.discovery.snapshot import MachineSnapshot, ServerSnapshot
 from regiond.hosts.discovery.store import guest_of_row
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _SERVER = "select * from server where id = $1"
 _POOLS = """
-    select id, pool_key, name, type, path, total_bytes, used_elsewhere_bytes, missing_since
+    select id, pool_key, name, type, path, total_bytes, used_elsewhere_bytes, status, missing_since
       from storage_pool where server_id = $1
 """
 _GUESTS = "select * from guest where server_id = $1"
@@ -83,6 +83,7 @@ async def read_snapshot(
         huge_memory_mib=server["huge_memory_mib"] if server is not None else 0,
         discrete_totals=await read_totals(db, server_id),
         discrete=discrete,
+        storage=await read_storage(db, server_id),
         volumes=await orphaned_volume_store.read(db, server_id, run.discovery, run.began_at),
         image_copies=await image_copy_store.read_snapshot(db, server_id, host_id, run.began_at),
     )
@@ -121,4 +122,5 @@ def _pool(row: asyncpg.Record) -> StoragePool:
         path=row["path"],
         total_bytes=row["total_bytes"],
         used_elsewhere_bytes=row["used_elsewhere_bytes"],
+        status=row["status"],
     )

@@ -32,11 +32,13 @@ _LOCK_CLUSTER = """
       from vm_host where id = $1 and cluster_id is not null
 """
 _WRITE_POOL = """
-    insert into storage_pool (server_id, pool_key, name, type, path, total_bytes, used_elsewhere_bytes)
-    values ($1, $2, $3, $4, $5, $6, $7)
+    insert into storage_pool as p (server_id, pool_key, name, type, path, total_bytes, used_elsewhere_bytes, status)
+    values ($1, $2, $3, $4, $5, $6, $7, $8)
     on conflict (server_id, pool_key) do update
-       set name = excluded.name, type = excluded.type, path = excluded.path, total_bytes = excluded.total_bytes,
-           used_elsewhere_bytes = excluded.used_elsewhere_bytes, missing_since = null
+       set name = excluded.name, type = excluded.type, path = excluded.path,
+           total_bytes = case when $9 then excluded.total_bytes else p.total_bytes end,
+           used_elsewhere_bytes = case when $9 then excluded.used_elsewhere_bytes else p.used_elsewhere_bytes end,
+           status = excluded.status, missing_since = null
 """
 _SET_POOLS_MISSING = """
     update storage_pool set missing_since = now()
@@ -45,19 +47,19 @@ _SET_POOLS_MISSING = """
 _WRITE_GUESTS = """
     insert into guest (server_id, project, guest_key, name, marker_installation, marker_machine, machine_id,
                        power_state, cores, memory_mib, architecture, pinned_core_ids, huge_pages_backed, disks, nics,
-                       kind)
+                       kind, autostart)
     select $1, found.*
       from jsonb_to_recordset($2::jsonb) found (
            project text, guest_key text, name text, marker_installation uuid, marker_machine uuid, machine_id integer,
            power_state text, cores integer, memory_mib bigint, architecture text, pinned_core_ids integer[],
-           huge_pages_backed boolean, disks jsonb, nics jsonb, kind text)
+           huge_pages_backed boolean, disks jsonb, nics jsonb, kind text, autostart text)
     on conflict (server_id, project, guest_key) do update
        set name = excluded.name, marker_installation = excluded.marker_installation,
            marker_machine = excluded.marker_machine, machine_id = excluded.machine_id,
            power_state = excluded.power_state, cores = excluded.cores, memory_mib = excluded.memory_mib,
            architecture = excluded.architecture, pinned_core_ids = excluded.pinned_core_ids,
            huge_pages_backed = excluded.huge_pages_backed, disks = excluded.disks, nics = excluded.nics,
-           kind = excluded.kind
+           kind = excluded.kind, autostart = excluded.autostart
     returning id, project, guest_key
 """
 _CLEAR_MACHINES = """
@@ -88,7 +90,7 @@ _ADD_TAGS = """
 _SET_DEFAULT_POOL = """
     update vm_host h set default_storage_pool_id = (
         select p.id from storage_pool p where p.server_id = h.server_id and p.missing_since is null
-         order by p.name <> 'default', p.id limit 1)
+         order by p.status <> 'available', p.name <> 'default', p.id limit 1)
      where h.id = $1
        and not exists (select 1 from storage_pool p
                         where p.id = h.default_storage_pool_id and p.server_id = h.server_id
@@ -122,7 +124,7 @@ async def write_pools(db: Db, server_id: int, pools: Iterable[StoragePool], miss
     for pool in pools:
         await db.execute(
             _WRITE_POOL, server_id, pool.pool_id, pool.name, pool.type, pool.path, pool.total_bytes,
-            pool.used_elsewhere_bytes,
+            pool.used_elsewhere_bytes, pool.status, pool.is_available,
         )  # fmt: skip
     if missing:
         await db.execute(_SET_POOLS_MISSING, server_id, list(missing))

@@ -22,7 +22,7 @@ _DETACH = """
                                    zone_id, owner_id, architecture, cores, memory_mib, tags, description, state,
                                    composed_by_allocate, agent_name, owner_data, workload_annotations,
                                    error_description, locked, affinity_groups, lost, disks, nics, kept_addresses,
-                                   devices)
+                                   devices, as_found, autostart)
     select m.uuid, m.system_id, m.hostname, m.adopted, h.name, h.driver, h.address, h.project, m.pool_id, m.zone_id,
            m.owner_id, m.architecture, m.cores, m.memory_mib, m.tags, m.description, m.state,
            m.composed_by_allocate, m.agent_name, m.owner_data, m.workload_annotations, m.error_description, m.locked,
@@ -56,7 +56,8 @@ _DETACH = """
                                                      'tags', n.tags, 'ip', host(a.address)) order by n.id)
                                             from device_nic n left join ip_address a on a.device_nic_id = n.id
                                            where n.device_id = d.id), '[]')) order by d.id)
-                       from device d where d.parent_id = m.id), '[]')
+                       from device d where d.parent_id = m.id), '[]'), m.as_found,
+           m.autostart
       from machine m join vm_host h on h.id = m.host_id
      where m.host_id = $1
     on conflict (uuid) do nothing
@@ -76,7 +77,8 @@ _DROP = "delete from detached_machine where uuid = $1"
 # Only a host that was added after the removal restores machines, not one that already shared the server. Of two guests
 # with the same marker, the one with the machine's hostname is restored.
 _RETURNED = """
-    select distinct on (f.uuid) f.uuid, f.hostname, f.state, f.owner_id is not null as owned, g.id as guest_id,
+    select distinct on (f.uuid) f.uuid, f.hostname, f.state, f.owner_id is not null as owned, f.as_found,
+           g.id as guest_id,
            array(select n.mac_address from jsonb_to_recordset(f.nics) n (mac_address text)) as mac_addresses
       from vm_host h
       join guest g on g.server_id = h.server_id and g.machine_id is null and g.cores > 0 and g.memory_mib > 0
@@ -92,7 +94,7 @@ _RETURNED = """
 _RESTORE = """
     insert into machine (uuid, system_id, hostname, host_id, pool_id, zone_id, state, power_state, architecture, cores,
                          memory_mib, tags, owner_id, description, adopted, composed_by_allocate, agent_name, owner_data,
-                         workload_annotations, error_description, locked)
+                         workload_annotations, error_description, locked, as_found, autostart)
     select f.uuid,
            case when exists (select 1 from machine m where m.system_id = f.system_id) then $4 else f.system_id end,
            case when exists (select from used_hostname u where u.hostname = f.hostname)
@@ -101,7 +103,8 @@ _RESTORE = """
            coalesce((select id from resource_pool p where p.id = f.pool_id), h.pool_id),
            coalesce((select id from zone z where z.id = f.zone_id), h.zone_id),
            $5, g.power_state, f.architecture, g.cores, g.memory_mib, f.tags, f.owner_id, f.description, f.adopted,
-           f.composed_by_allocate, f.agent_name, f.owner_data, f.workload_annotations, f.error_description, f.locked
+           f.composed_by_allocate, f.agent_name, f.owner_data, f.workload_annotations, f.error_description, f.locked,
+           f.as_found, f.autostart
       from detached_machine f, vm_host h, guest g
      where f.uuid = $1 and h.id = $2 and g.id = $3
     returning id, system_id, hostname
@@ -185,7 +188,7 @@ async def list_detached(db: Db, *, caller: Caller | None = None) -> tuple[Detach
     """Returns the detached machines that the caller may see, the longest detached first. No caller: all."""
     internal = {"pool_id", "zone_id", "owner_id", "description", "state", "composed_by_allocate", "agent_name"}
     internal |= {"owner_data", "workload_annotations", "error_description", "locked", "affinity_groups"}
-    internal |= {"kept_addresses", "devices"}
+    internal |= {"kept_addresses", "devices", "as_found", "autostart"}
     found = []
     for row in await db.fetch(_LIST, visible_pool_ids(caller), None if caller is None else caller.account_id):
         fields = {name: value for name, value in row.items() if name not in internal}
@@ -207,12 +210,13 @@ async def drop(db: Db, machine: UUID) -> None:
 
 @frozen(kw_only=True)
 class ReturnedGuest:
-    """A guest on a host, and the detached machine that it was; `state` and `owned` are those of the machine."""
+    """A guest on a host, and the detached machine that it was, whose are `state`, `owned` and `as_found`."""
 
     uuid: UUID
     hostname: str
     state: MachineState
     owned: bool
+    as_found: bool
     guest_id: int
     mac_addresses: Sequence[str]
 

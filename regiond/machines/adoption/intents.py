@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 from common.errors import InvalidRequest, NotFound, OutOfCapacity, WrongState
 from common.serialization import to_dict
 from common.values import DriverType, OwnershipMarker
+from regiond.caller import Caller
 from regiond.hosts.model import HostGuest, HostView
 from regiond.hosts.service import lock_guests
 from regiond.identifiers import check_hostname, legal_hostname, new_system_id
@@ -18,6 +19,7 @@ from regiond.machines import lifecycle_store, view_store
 from regiond.machines import store as machine_store
 from regiond.machines.adoption import detached_store, store
 from regiond.machines.adoption.model import AdoptionContext, MachineName, obstacle_to_adoption
+from regiond.machines.adoption.owner import give
 from regiond.machines.guest_spec import known_spec
 from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import MAX_FAILURES, check_settled, request_of
@@ -53,7 +55,7 @@ async def open_forget(db: Db, machine: MachineView, installation_id: UUID, *, ac
 
 
 async def open_adoption(db: Db, host: HostView, guest_id: int, installation_id: UUID) -> tuple[str, int]:
-    """Returns the new machine's hostname and the operation's id.
+    """Returns the new machine's hostname and the operation's id. The machine has no owner.
 
     Raises NotFound if the host has no such guest, WrongState if the guest cannot be adopted.
     """
@@ -61,7 +63,7 @@ async def open_adoption(db: Db, host: HostView, guest_id: int, installation_id: 
     guest = next((one for one in guests if one.id == guest_id), None)
     if guest is None:
         raise NotFound(f"{host.name} has no virtual machine with id {guest_id}.", host=host.id)
-    intents = await AdoptionIntents.on_host(db, host, guests, installation_id, account_id=None)
+    intents = await AdoptionIntents.on_host(db, host, guests, installation_id, caller=None, owner=None)
     intent = await intents.open(db, guest, None)
     if intent.machine is None or intent.operation_id is None:
         reason = intent.rejection or "it is already a machine"
@@ -71,16 +73,29 @@ async def open_adoption(db: Db, host: HostView, guest_id: int, installation_id: 
 
 @frozen(kw_only=True)
 class AdoptionIntents:
-    """Opens adoptions of guests of one host within one transaction, each with a hostname of its own."""
+    """Opens adoptions of guests of one host within one transaction, each with a hostname of its own.
+
+    The machines belong to `owner`. With `gives`, so do those that are machines already.
+    """
 
     host: HostView
-    account_id: int | None
+    caller: Caller | None
+    owner: Caller | None
+    gives: bool
     installation_id: UUID
     context: AdoptionContext
 
     @classmethod
     async def on_host(
-        cls, db: Db, host: HostView, guests: Sequence[HostGuest], installation_id: UUID, *, account_id: int | None
+        cls,
+        db: Db,
+        host: HostView,
+        guests: Sequence[HostGuest],
+        installation_id: UUID,
+        *,
+        caller: Caller | None,
+        owner: Caller | None,
+        gives: bool = False,
     ) -> AdoptionIntents:
         """Reads what adoption must know of `guests`: all those of the host, locked by the caller."""
         marked_machines = [
@@ -90,17 +105,20 @@ class AdoptionIntents:
         ]
         machine_ids = [guest.record.machine_id for guest in guests if guest.record.machine_id is not None]
         context = await store.read_context(db, host.id, machine_ids, marked_machines)
-        return cls(host=host, account_id=account_id, installation_id=installation_id, context=context)
+        return cls(host=host, caller=caller, owner=owner, gives=gives, installation_id=installation_id, context=context)
 
     async def open(self, db: Db, guest: HostGuest, hostname: str | None) -> AdoptionIntent:
         """Opens the adoption of the guest, unless it is a machine, is being adopted or cannot be adopted.
 
         `hostname` defaults to a legal form of the guest's name; a machine keeps its name, or is renamed to a given one.
-        Raises InvalidRequest if a given one is taken or cannot be set, Busy and WrongState as `check_settled`.
+        Raises InvalidRequest if a given one is taken or cannot be set, or for a machine whose owner cannot change; Busy
+        and WrongState as `check_settled`.
         """
         row = guest.record
         if row.machine_id is not None:
             machine = await _renamed(db, self.context.machines[row.machine_id], hostname)
+            if self.gives and self.caller is not None and self.owner is not None:
+                await give(db, self.caller, machine.system_id, self.owner)
             return AdoptionIntent(guest_name=row.name, machine=machine)
         pending = self.context.pending.get(guest.id)
         if pending is not None:
@@ -148,6 +166,7 @@ class AdoptionIntents:
                     db, uuid=uuid, system_id=system_id, hostname=hostname, host_id=self.host.id,
                     power_state=row.power_state, architecture=row.architecture or self.host.architecture or "amd64",
                     cores=row.cores, memory_mib=row.memory_mib,
+                    owner_id=None if self.owner is None else self.owner.account_id,
                 )  # fmt: skip
             except machine_store.IdentifierTaken as taken:
                 if "system_id" not in taken.constraint:
@@ -171,7 +190,8 @@ class AdoptionIntents:
         }
         return await operation_service.insert(
             db, OperationKind.ADOPT, host_id=self.host.id, host_name=self.host.name, machine_id=machine.id,
-            system_id=machine.system_id, hostname=machine.hostname, account_id=self.account_id, request=request,
+            system_id=machine.system_id, hostname=machine.hostname,
+            account_id=None if self.caller is None else self.caller.account_id, request=request,
             max_failures=MAX_FAILURES,
         )  # fmt: skip
 
@@ -183,7 +203,7 @@ async def _renamed(db: Db, machine: MachineName, hostname: str | None) -> Machin
         return machine
     await lifecycle_store.lock(db, [machine.system_id])
     check_settled(await view_store.read(db, machine.system_id))
-    await lifecycle_store.update(db, machine.id, hostname=name, zone_id=None, pool_id=None, description=None)
+    await lifecycle_store.update(db, machine.id, hostname=name)
     return evolve(machine, hostname=name)
 
 

@@ -37,7 +37,7 @@ async def restore(db: Db, host_id: int) -> frozenset[UUID]:
     installation_id = await detached_store.installation_id(db)
     restored = set()
     for guest in await detached_store.returned_guests(db, host_id, installation_id):
-        state = restored_state(guest.state, owned=guest.owned)
+        state = restored_state(guest.state, owned=guest.owned, as_found=guest.as_found)
         try:
             async with db.transaction():
                 await take_mac_addresses(db, guest.mac_addresses, hostname=guest.hostname)

@@ -13,6 +13,7 @@ from regiond.machines import view_store
 from regiond.machines.adoption import detached_store, store
 from regiond.machines.adoption.intents import AdoptionIntent, AdoptionIntents, open_forget
 from regiond.machines.adoption.model import select_guests
+from regiond.machines.adoption.owner import find_owner
 from regiond.machines.affected_guests import affected_guest
 from regiond.machines.machine_removal_plan import MachineRemovalPlan, forget_plan
 from regiond.machines.model import Adopted, AdoptRequest, DetachedMachine, ForgottenMachine, MachineView
@@ -45,19 +46,21 @@ class Adoption:
     ) -> tuple[Adopted, ...]:
         """Returns an operation for each guest; a guest that is a machine or is being adopted is no error.
 
-        A machine gets the hostname that is requested. Raises InvalidRequest, with nothing written, if a named guest
-        does not exist, or cannot be adopted or renamed; with `everything`, such guests are results with `rejected`.
-        Raises NotFound, NotAllowed, Busy, QuotaExceeded, and RackUnreachable with `need_rack`. Idempotent.
+        A machine gets the hostname that is requested, and the owner that is. Raises InvalidRequest, with nothing
+        written, if a named guest or owner does not exist, or a guest cannot be adopted or changed; with `everything`,
+        such guests are results with `rejected`. Raises NotFound, NotAllowed, Busy, QuotaExceeded, and RackUnreachable
+        with `need_rack`. Idempotent.
         """
         caller.require_admin()
         host = await self._hosts.read(host_id)
         if need_rack:
             await self._calls.require(host_id)
         async with self._database.transaction() as db:
-            locked = await quotas.lock(db, pool_ids=[host.pool.id])
+            owner = await find_owner(db, caller, request.owner, host.pool)
+            locked = await quotas.lock(db, account_ids=[owner.account_id], pool_ids=[host.pool.id])
             guests = await lock_guests(db, host_id)
             intents = await AdoptionIntents.on_host(
-                db, host, guests, self._installation_id, account_id=caller.account_id
+                db, host, guests, self._installation_id, caller=caller, owner=owner, gives=request.owner is not None
             )
             opened = [
                 await intents.open(db, guest, request.hostname) for guest in select_guests(guests, request, host.name)

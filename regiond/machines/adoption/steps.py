@@ -13,7 +13,7 @@ from common.serialization import from_dict
 from common.values import Guest, HostAccess, OwnershipMarker
 from regiond.events.model import Level
 from regiond.hosts import service as host_service
-from regiond.machines import lifecycle_store
+from regiond.machines import lifecycle_store, view_store
 from regiond.machines import store as machine_store
 from regiond.machines.adoption import store
 from regiond.machines.devices.mac_conflicts import take_mac_addresses
@@ -96,7 +96,9 @@ class AdoptGuest:
             await store.complete(db, change.machine_id, guest)
             await machine_store.set_power(db, change.machine_id, guest.power.value)
             await lifecycle_store.apply_event(db, change.machine_id, MachineEvent.ADOPTED)
+            machine = await view_store.read(db, operation.system_id or "")
             message = f"{guest.name} on {operation.host_name} was adopted as {operation.hostname}"
+            message += f" and belongs to {machine.owner}" if machine.owner else " and has no owner"
             await record_event(db, operation, "machine_adopted", message)
 
         return Outcome(result={"system_id": operation.system_id, "hostname": operation.hostname}, record=record)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _INSERT = """
     insert into machine (uuid, system_id, hostname, host_id, pool_id, zone_id, state, power_state, architecture, cores,
-                         memory_mib, tags, adopted)
-    select $1, $2, $3, h.id, h.pool_id, h.zone_id, 'adopting', $5, $6, $7, $8, array_remove(h.tags, $9), true
+                         memory_mib, tags, owner_id, adopted, as_found)
+    select $1, $2, $3, h.id, h.pool_id, h.zone_id, 'adopting', $5, $6, $7, $8, array_remove(h.tags, $9), $10, true, true
       from vm_host h where h.id = $4
     returning id
 """
@@ -107,10 +107,12 @@ async def insert(
     architecture: str,
     cores: int,
     memory_mib: int,
+    owner_id: int | None,
 ) -> int:
     """Inserts a machine in the pool and zone of its host, removes its tombstone and returns its row id.
 
-    Raises IdentifierTaken; the caller's transaction remains usable then.
+    Without `owner_id`, only administrators may use it. Raises IdentifierTaken; the caller's transaction remains usable
+    then.
     """
     try:
         async with db.transaction():
@@ -125,6 +127,7 @@ async def insert(
                 cores,
                 memory_mib,
                 CONSOLE_TAG,
+                owner_id,
             )
     except asyncpg.UniqueViolationError as error:
         raise IdentifierTaken(error.constraint_name or "") from error

@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from regiond.machines.model import AllocateRequest
 
 # Cheapest first: a core costs as much as a GiB. Machines with an open operation, or on a host that is being removed or
-# in maintenance, are not available.
+# in maintenance, are not available. An adopted machine still has the data of before: only who names it gets it.
 _READY = """
     select m.id as machine_id, m.system_id, h.id as host_id, h.name as host_name, h.server_id
       from machine m join vm_host h on h.id = m.host_id
       join zone z on z.id = m.zone_id join resource_pool p on p.id = m.pool_id
       left join server s on s.id = h.server_id
      where m.state = 'ready' and m.owner_id is null and h.state <> 'removing' and h.maintenance_since is null
+       and not m.as_found and (not m.adopted or $1::text is not null or $2::text is not null)
        and ($1::text is null or m.system_id = $1) and ($2::text is null or m.hostname = $2)
        and ($3::integer is null or m.cores >= $3) and ($4::bigint is null or m.memory_mib >= $4)
        and ($5::text[] = '{}' or m.architecture = any($5)) and m.architecture <> all($6::text[])

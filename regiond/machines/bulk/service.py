@@ -115,7 +115,7 @@ class Bulk:
             if action is BulkAction.DELETE:
                 return await self._machines.deletion_plan(caller, machine.system_id)
             if action is BulkAction.RELEASE:
-                return await self._releases.plan(caller, machine.system_id, options=release)
+                return await self._releases.plan(caller, machine.system_id, options=release, asks=False)
         except InnkeeperError as error:
             return f"{machine.hostname} stays as it is: {error.message}"
         return None

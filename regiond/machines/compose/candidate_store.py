@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 _NAMED = """
     select true as reachable, false as lost, h.id, h.name, h.state, h.cpu_over_commit_ratio, h.memory_over_commit_ratio,
            h.default_storage_pool_id, h.driver, h.default_macvlan_mode, h.reserved_cores, h.reserved_memory_mib,
+           coalesce(h.autostart, (select autostart from installation)) as autostart,
            s.id as server_id, s.architecture, s.cores, s.memory_mib, s.huge_memory_mib, s.cores_claimed,
            s.memory_mib_claimed, s.cpu_speed_mhz, z.name as zone, z.id as zone_id, p.name as pool, p.id as pool_id,
            h.tags, h.maintenance_since, h.maintenance_by, h.maintenance_reason,
            (select jsonb_agg(jsonb_build_array(p.id, p.pool_key, p.name, p.total_bytes,
-                             p.total_bytes - p.used_elsewhere_bytes - p.claimed_bytes) order by p.id)::text
+                             p.total_bytes - p.used_elsewhere_bytes - p.claimed_bytes, p.status) order by p.id)::text
               from storage_pool p where p.server_id = s.id and p.missing_since is null) as storage_pools
       from vm_host h left join server s on s.id = h.server_id
       join zone z on z.id = h.zone_id join resource_pool p on p.id = h.pool_id
@@ -34,7 +35,7 @@ _NAMED = """
 _PLAIN_COLUMNS = (
     "id", "name", "state", "reachable", "lost", "server_id", "architecture", "cores", "memory_mib",
     "cpu_over_commit_ratio", "memory_over_commit_ratio", "cpu_speed_mhz", "zone", "zone_id", "pool", "pool_id",
-    "driver", "default_macvlan_mode", "reserved_cores", "reserved_memory_mib",
+    "driver", "default_macvlan_mode", "autostart", "reserved_cores", "reserved_memory_mib",
 )  # fmt: skip
 
 
@@ -74,6 +75,8 @@ def _candidate(
 @lru_cache(maxsize=10_000)  # a claim changes the pools of one host only
 def _storage_pools(text: str | None) -> tuple[CandidateStoragePool, ...]:
     return tuple(
-        CandidateStoragePool(id=id_, pool_key=key, name=name, total_bytes=total_bytes, free_bytes=max(0, free_bytes))
-        for id_, key, name, total_bytes, free_bytes in json.loads(text or "[]")
+        CandidateStoragePool(
+            id=id_, pool_key=key, name=name, total_bytes=total_bytes, free_bytes=max(0, free_bytes), status=status
+        )
+        for id_, key, name, total_bytes, free_bytes, status in json.loads(text or "[]")
     )

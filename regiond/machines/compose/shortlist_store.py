@@ -53,7 +53,7 @@ _SHORTLIST = """
          group by host_id
     ), storage as (
         select server_id, max(total_bytes - used_elsewhere_bytes - claimed_bytes) as bytes
-          from storage_pool where missing_since is null group by server_id
+          from storage_pool where missing_since is null and status = 'available' group by server_id
     ), paged as (
         select server_id, max(kib) as kib
           from (select r.server_id, sum(greatest(r.total - r.claimed, 0) * page.kib) as kib
@@ -148,11 +148,12 @@ _SHORTLIST = """
     select shortlist.lacking, shortlist.reachable, shortlist.lost,
            h.id, h.name, h.state, h.cpu_over_commit_ratio, h.memory_over_commit_ratio,
            h.default_storage_pool_id, h.driver, h.default_macvlan_mode, h.reserved_cores, h.reserved_memory_mib,
+           coalesce(h.autostart, (select autostart from installation)) as autostart,
            s.id as server_id, s.architecture, s.cores, s.memory_mib, s.huge_memory_mib, s.cores_claimed,
            s.memory_mib_claimed, s.cpu_speed_mhz, z.name as zone, z.id as zone_id, p.name as pool, p.id as pool_id,
            h.tags, h.maintenance_since, h.maintenance_by, h.maintenance_reason,
            (select jsonb_agg(jsonb_build_array(p.id, p.pool_key, p.name, p.total_bytes,
-                             p.total_bytes - p.used_elsewhere_bytes - p.claimed_bytes) order by p.id)::text
+                             p.total_bytes - p.used_elsewhere_bytes - p.claimed_bytes, p.status) order by p.id)::text
               from storage_pool p where p.server_id = s.id and p.missing_since is null) as storage_pools,
            (select jsonb_object_agg(coalesce(lacking, 'nothing'), hosts)::text
               from (select lacking, count(*) as hosts from judged group by lacking) alike) as all_hosts

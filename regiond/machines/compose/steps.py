@@ -19,7 +19,7 @@ from regiond.machines.compose.store import clear_devices, leave_host, lock_annou
 from regiond.machines.deletion import record_tombstone, remove_guest
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.operation_intents import open_clean_up
-from regiond.machines.steps import Target, record_event, set_power
+from regiond.machines.steps import Target, racks_text, record_event, set_power
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
@@ -52,10 +52,13 @@ class HostRescheduler(Protocol):
 
 @frozen(kw_only=True)
 class _Undone:
-    """What undoing has done so far. `guest_may_remain` if the host could not be cleaned up."""
+    """What undoing has done so far. `guest_may_remain` if the host could not be cleaned up; `racks` may still create
+    the guest.
+    """
 
     steps: tuple[str, ...]
     guest_may_remain: bool
+    racks: tuple[str, ...]
     tried: tuple[dict[str, Any], ...]
 
 
@@ -118,13 +121,15 @@ class ComposeMachine:
         if operation.machine_id is None:
             return Outcome()
         target = Target.of(operation)
-        removed, guest_may_remain = await self._remove_guest(operation, target, journal)
+        removed, guest_may_remain, racks = await self._remove_guest(operation, target, journal)
         options = None
         tried = _tried(operation, target)
         if _may_reschedule(operation):
             await journal.write("release_claims", lambda db: _release_claims(db, target.machine_id))
             options = await self._find_options(operation, tried)
-        undone = _Undone(steps=(*removed, "claims released"), guest_may_remain=guest_may_remain, tried=tuple(tried))
+        undone = _Undone(
+            steps=(*removed, "claims released"), guest_may_remain=guest_may_remain, racks=racks, tried=tuple(tried)
+        )
         if options is not None and options.alternatives and len(tried) < MAX_HOSTS:
             return self._reschedule(operation, target, options, undone)
         return _fail(operation, target, options, undone)
@@ -148,31 +153,43 @@ class ComposeMachine:
                 raise
             return None
 
-    async def _remove_guest(self, operation: Operation, target: Target, journal: Journal) -> tuple[list[str], bool]:
-        """Returns what was undone, and whether the guest may remain.
+    async def _remove_guest(
+        self, operation: Operation, target: Target, journal: Journal
+    ) -> tuple[list[str], bool, tuple[str, ...]]:
+        """Returns what was undone, whether the guest may remain, and the racks that may still create it.
 
         An unreachable or failing host does not prevent rescheduling: a later operation removes the guest.
         """
         if not operation.reached_host:
-            return [], False
+            return [], False, ()
         await journal.step("remove_incomplete_guest", reaches_host=True)
+        racks = await self._racks_that_may_create(operation, target)
         try:
             await remove_guest(self._calls, operation, target)
+            if racks and not (racks := await self._racks_that_may_create(operation, target)):
+                await remove_guest(self._calls, operation, target)  # the call has ended since, perhaps with a guest
         except InnkeeperError as error:
             if not _may_reschedule(operation):
                 raise
             await journal.note("a separate operation will remove the guest later", reason=error.message)
-            return ["guest and volumes will be removed when the host is reachable"], True
-        return ["guest and volumes removed from the host"], False
+            return ["guest and volumes will be removed when the host is reachable"], True, racks
+        if racks:
+            pending = f"{racks_text(racks)} may still create {target.spec.name}: it is removed then"
+            return ["guest and volumes removed from the host", pending], False, racks
+        return ["guest and volumes removed from the host"], False, ()
+
+    async def _racks_that_may_create(self, operation: Operation, target: Target) -> tuple[str, ...]:
+        """Asked before the removal: then nothing can appear after it if there are none."""
+        fence = fence_of(operation, str(target.spec.marker.machine_id))
+        return await self._calls.racks_with_older_calls(target.host_id, fence, since=operation.created_at)
 
     def _reschedule(self, operation: Operation, target: Target, options: RescheduleOptions, undone: _Undone) -> Outcome:
         async def record(db: Db) -> None:
             # Ends the marker on this host: a guest that appears with it later is removed.
             await record_tombstone(db, operation, target, f"rescheduled: {operation.error_message}")
-            if undone.guest_may_remain:
-                await _open_clean_up(db, operation, target)
+            pending = await _open_clean_up(db, operation, target, undone)
             host = await self._rescheduler.reschedule(db, operation, target.machine_id, options, undone.tried)
-            message = f"{_failure(operation, target)} It is rescheduled on {host.name}."
+            message = f"{_failure(operation, target)} It is rescheduled on {host.name}.{pending}"
             await record_event(db, operation, "compose_rescheduled", message, level=Level.WARNING)
 
         return Outcome(undone=undone.steps, record=record, rescheduled=True)
@@ -182,13 +199,13 @@ def _fail(operation: Operation, target: Target, options: RescheduleOptions | Non
     error = _error_of_all_hosts(operation, target, undone.tried, options)
 
     async def record(db: Db) -> None:
-        if undone.guest_may_remain:
-            await _open_clean_up(db, operation, target)
+        pending = await _open_clean_up(db, operation, target, undone)
         await _end_machine(db, operation, target, error)
         if error is not None:
             explanation = {**(operation.explanation or {}), "tried": list(undone.tried)}
             await operation_service.explain(db, operation.id, explanation)
-        await record_event(db, operation, "compose_failed", _failure(operation, target), level=Level.WARNING)
+        message = f"{_failure(operation, target)}{pending}"
+        await record_event(db, operation, "compose_failed", message, level=Level.WARNING)
 
     return Outcome(undone=(*undone.steps, "machine not composed"), record=record, error=error)
 
@@ -257,5 +274,12 @@ async def _release_claims(db: Db, machine_id: int) -> None:
     await clear_devices(db, machine_id)
 
 
-async def _open_clean_up(db: Db, operation: Operation, target: Target) -> None:
-    await open_clean_up(db, target.host_id, operation.host_name or "", target.spec.ref, target.volumes)
+async def _open_clean_up(db: Db, operation: Operation, target: Target, undone: _Undone) -> str:
+    """Returns a sentence for the event on what is pending; empty if nothing can remain."""
+    if not undone.guest_may_remain and not undone.racks:
+        return ""
+    host = operation.host_name or ""
+    opened = await open_clean_up(db, target.host_id, host, target.spec.ref, target.volumes, after=operation)
+    if not undone.racks:
+        return ""
+    return f" {racks_text(undone.racks)} may still create it: operation {opened} removes it then."

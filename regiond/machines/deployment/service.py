@@ -31,7 +31,7 @@ from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.machine_removal_plan import MachineRemovalPlan
 from regiond.machines.model import DeployRequest, MachineState, MachineView
 from regiond.machines.operation_intents import open_operation
-from regiond.machines.ownership_rules import check_owner
+from regiond.machines.ownership_rules import check_changeable, check_owner
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Operations
@@ -197,7 +197,7 @@ class Deployments:
     async def _abortable(self, caller: Caller, system_id: str) -> tuple[MachineView, Operation]:
         """Returns the machine and its deployment or compose. Raises NotFound, NotAllowed, WrongState."""
         machine = await self._read(caller, system_id)
-        check_owner(caller, machine)
+        check_changeable(caller, machine)
         kind = OperationKind.COMPOSE if machine.state is MachineState.COMPOSING else OperationKind.DEPLOY
         operation = await self._active(machine, kind)
         if operation is None:

@@ -16,9 +16,9 @@ _MAX_TEXT = 2 * MAX_CONTENT_BYTES  # base64 of base64, with line breaks in both
 def decode_user_data(text: str) -> bytes | None:
     """Returns the user data, or None if the field is empty.
 
-    The field is base64, with or without line breaks. Multipart clients encode it twice, which is certain: content that
-    cloud-init knows is never valid base64. Raises InvalidRequest for the field `user_data`, which says what was found,
-    if it is no base64, holds more than 1 MiB, or cannot be used (see `parts_of`).
+    The field is base64, with or without line breaks, or the content as it is. Multipart clients encode it twice. Which
+    of these it is, is certain: content that cloud-init knows is never valid base64. Raises InvalidRequest for the field
+    `user_data`, which says what was found, if it is neither, holds more than 1 MiB, or cannot be used (see `parts_of`).
     """
     if len(text) > _MAX_TEXT:
         raise rejected(f"The field has {len(text)} characters. {_LIMIT}")
@@ -26,8 +26,13 @@ def decode_user_data(text: str) -> bytes | None:
         return None
     content = _decoded(text)
     if content is None:
-        raise rejected(_not_base64(text))
-    if not is_recognized(content):
+        content = text.encode("utf-8", "replace")
+        if not is_recognized(content):
+            raise rejected(
+                f"The field is neither valid base64 nor a format that cloud-init knows, such as a script or "
+                f"#cloud-config; it begins with {text.lstrip()[:40]!r}."
+            )
+    elif not is_recognized(content):
         content = _decoded(content.decode("latin-1")) or content
     if len(content) > MAX_CONTENT_BYTES:
         raise rejected(f"The content has {len(content)} bytes. {_LIMIT}")
@@ -42,9 +47,3 @@ def _decoded(text: str) -> bytes | None:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
         return None
-
-
-def _not_base64(text: str) -> str:
-    if is_recognized(text.encode("utf-8", "replace")):
-        return f"The field begins with {text.lstrip()[:40]!r}: encode the content in base64."
-    return f"The field is not valid base64; it begins with {text.lstrip()[:40]!r}."

@@ -1,1 +1,1 @@
-"""Devices: containers on machines that have addresses of their own."""
+"""Devices: containers on machines, and other things, that have a name and addresses of their own."""

@@ -14,7 +14,7 @@ from regiond.events.service import Events
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.device_model import DeviceFilter, DeviceView
 from regiond.machines.devices import store
-from regiond.machines.devices.model import check_vlan
+from regiond.machines.devices.model import check_own_device, check_vlan
 from regiond.machines.model import MachineView
 from regiond.machines.nics import store as nic_store
 from regiond.machines.ownership_rules import check_owner
@@ -30,23 +30,28 @@ T = TypeVar("T")
 
 @frozen(kw_only=True)
 class DeviceChange:
-    """A change in progress: the row of `machine`, on which the device is, is locked."""
+    """A change in progress: the row of `machine`, on which the device is, is locked; on none: that of the device."""
 
     db: Db
     caller: Caller
-    machine: MachineView
+    machine: MachineView | None
     device: DeviceView
 
     async def check_vlan(self, vlan: Vlan, *, field: str, what: str) -> None:
-        """Raises InvalidRequest under `field` unless a NIC of the machine is on `vlan`, that of `what`."""
+        """Raises InvalidRequest under `field` unless a NIC of the machine is on `vlan`, that of `what`.
+
+        A device that is on no machine can be on any VLAN.
+        """
+        if self.machine is None:
+            return
         allowed = await nic_store.vlan_ids(self.db, [nic.id for nic in self.machine.nics])
         check_vlan(self.machine, vlan, await network_service.vlans(self.db, ids=allowed), field=field, what=what)
 
     async def record(self, message: str, *, kind: str = "device_changed") -> None:
-        """Records an event of the machine."""
-        await Events.record(
-            self.db, kind, message, caller=self.caller, host_id=self.machine.host_id, system_id=self.machine.system_id
-        )
+        """Records an event of the machine; of the device if it is on none."""
+        host_id = None if self.machine is None else self.machine.host_id
+        system_id = (self.device if self.machine is None else self.machine).system_id
+        await Events.record(self.db, kind, message, caller=self.caller, host_id=host_id, system_id=system_id)
 
 
 async def change_device(
@@ -63,10 +68,15 @@ async def change_device(
     """
 
     async def change(db: Db) -> T:
-        parent = (await read_device(db, system_id, caller)).parent
-        await lifecycle_store.lock(db, [parent])
-        machine = await view_store.read(db, parent, caller=caller)
-        check_owner(caller, machine)
+        found = await read_device(db, system_id, caller)
+        machine = None
+        if found.parent is None:
+            await store.lock(db, [found.id])
+            check_own_device(caller, found)
+        else:
+            await lifecycle_store.lock(db, [found.parent])
+            machine = await view_store.read(db, found.parent, caller=caller)
+            check_owner(caller, machine)
         device = await read_device(db, system_id, caller)
         return await work(DeviceChange(db=db, caller=caller, machine=machine, device=device))
 

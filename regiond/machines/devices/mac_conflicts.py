@@ -21,10 +21,11 @@ async def take_mac_addresses(db: Db, mac_addresses: Iterable[str], *, hostname: 
     UniqueViolationError.
     """
     wanted = list(mac_addresses)
-    parents = await store.machines_with_macs(db, wanted)
-    if not parents:
+    found = await store.with_macs(db, wanted)
+    if not found:
         return
-    await lifecycle_store.lock(db, parents)  # as every change of a device
+    await lifecycle_store.lock(db, [parent for parent in found.values() if parent is not None])  # as every change does
+    await store.lock(db, [device_id for device_id, parent in found.items() if parent is None])
     for nic in await store.delete_nics_with_macs(db, wanted):
         released = "" if nic.address is None else f"; its address {nic.address} is released"
         message = (
@@ -32,5 +33,5 @@ async def take_mac_addresses(db: Db, mac_addresses: Iterable[str], *, hostname: 
             f"MAC address {nic.mac_address}{released}"
         )
         await Events.record(
-            db, "device_changed", message, level=Level.WARNING, host_id=nic.host_id, system_id=nic.parent
+            db, "device_changed", message, level=Level.WARNING, host_id=nic.host_id, system_id=nic.system_id
         )

@@ -5,9 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from common.errors import InvalidRequest, NotFound, WrongState
+from common.errors import InvalidRequest, NotAllowed, NotFound, WrongState
 from regiond.caller import Caller
-from regiond.machines.device_model import MAX_DEVICE_NICS, MAX_DEVICES, DeviceNicView, DeviceView
+from regiond.groups.model import Zone
+from regiond.machines.device_model import (
+    MAX_DEVICE_NICS,
+    MAX_DEVICES,
+    MAX_OWN_DEVICES,
+    DeviceNicView,
+    DeviceView,
+)
 from regiond.machines.model import LinkMode, LinkRequest, MachineState, MachineView
 from regiond.machines.nics.model import ADDRESSED
 from regiond.machines.ownership_rules import check_owner
@@ -26,6 +33,28 @@ def check_parent(caller: Caller, machine: MachineView) -> None:
             f"{machine.hostname} is not allocated or deployed: allocate it before you register devices on it.",
             state=machine.state.value,
         )
+
+
+def check_own_device(caller: Caller, device: DeviceView) -> None:
+    """Raises NotAllowed unless the caller registered the device, which is on no machine, or is an administrator."""
+    if not (caller.is_admin or device.belongs_to(caller)):
+        raise NotAllowed(f"You do not own the device {device.hostname}.")
+
+
+def check_own_count(caller: Caller, count: int) -> None:
+    """Raises InvalidRequest if the caller, who has `count` devices on no machine, can have no further one."""
+    if count >= MAX_OWN_DEVICES:
+        raise InvalidRequest(
+            f"{caller.username} has {count} devices that are on no machine; an account has at most {MAX_OWN_DEVICES}. "
+            "Delete one first."
+        )
+
+
+def check_zone(parent: str | None, zone: Zone, zone_id: int | None) -> None:
+    """Raises InvalidRequest under `zone` if a device on the machine `parent`, in `zone`, cannot be in this zone."""
+    if parent is not None and zone_id not in (None, zone.id):
+        reason = f"The device is on the machine {parent}, and so in its zone, {zone.name}: change that of the machine."
+        raise InvalidRequest.of({"zone": [reason]})
 
 
 def check_device_count(machine: MachineView, count: int) -> None:

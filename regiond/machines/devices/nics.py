@@ -8,6 +8,7 @@ from common.errors import InvalidRequest
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.groups.service import Groups
 from regiond.machines.device_model import DeviceNicChange, DeviceNicView
 from regiond.machines.devices import store
 from regiond.machines.devices.change import DeviceChange, change_device, check_mac, read_device
@@ -28,13 +29,14 @@ from regiond.validation_messages import no_object
 
 
 class DeviceNics:
-    """The owner of the machine on which a device is, and administrators, change its NICs.
+    """The owner of a device (that of the machine on which it is), and administrators, change its NICs.
 
     Changes raise NotFound, NotAllowed, InvalidRequest by field, WrongState and Busy. `nic_id` is the row id of a NIC.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, groups: Groups) -> None:
         self._database = database
+        self._groups = groups
 
     async def add_nic(self, caller: Caller, system_id: str, change: DeviceNicChange) -> DeviceNicView:
         """A NIC without a link; `mac_address` is required."""
@@ -105,7 +107,7 @@ class DeviceNics:
             address = None
             if subnet is not None and request.mode in ADDRESSED:
                 address = await network_service.claim_address(
-                    db, subnet, machine_id=changing.machine.id, caller=caller, device_nic_id=nic.id,
+                    db, subnet, machine_id=changing.device.parent_id, caller=caller, device_nic_id=nic.id,
                     ip=request.ip_address or None,
                 )  # fmt: skip
             await store.set_link(db, nic.id, mode=MODES[request.mode], subnet=subnet)
@@ -117,7 +119,7 @@ class DeviceNics:
         """Ends the link, and the claim of its address; None: whichever link there is. Idempotent with None."""
 
         async def work(changing: DeviceChange, nic: DeviceNicView) -> str | None:
-            if link_id is not None and link_id != nic.id:
+            if link_id is not None and link_id != nic.link_id:
                 raise InvalidRequest.of({"id": [f"{nic.name} has no link {link_id}."]})
             await network_service.release_device_addresses(changing.db, [nic.id])
             await store.set_link(changing.db, nic.id, mode=MODES[LinkMode.LINK_UP], subnet=None)

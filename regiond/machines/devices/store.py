@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -20,19 +20,19 @@ from regiond.networks.model import Subnet
 from regiond.validation_messages import no_object
 
 if TYPE_CHECKING:
-    from regiond.db.pool import Db
+    from regiond.db.pool import Db, Row
 
 _FIELDS = """
     select d.id, d.system_id, d.hostname, d.description, d.created_at, m.system_id as parent, m.id as parent_id,
-           a.username as owner, z.id as zone_id, z.name as zone_name, z.description as zone_description,
+           d.owner_data, a.username as owner, z.id as zone_id, z.name as zone_name, z.description as zone_description,
            p.id as pool_id, p.name as pool_name, p.description as pool_description
 """
 _MATCHING = """
       from device d
-      join machine m on m.id = d.parent_id
-      join zone z on z.id = m.zone_id
-      join resource_pool p on p.id = m.pool_id
-      left join account a on a.id = m.owner_id
+      left join machine m on m.id = d.parent_id
+      join zone z on z.id = coalesce(m.zone_id, d.zone_id)
+      left join resource_pool p on p.id = m.pool_id
+      left join account a on a.id = coalesce(m.owner_id, d.owner_id)
      where ($1::text[] = '{}' or d.system_id = any($1))
        and ($2::text[] = '{}' or d.hostname = any($2))
        and ($3::text[] = '{}' or exists (select from device_nic n where n.device_id = d.id and n.mac_address = any($3)))
@@ -40,55 +40,68 @@ _MATCHING = """
        and ($5::text[] = '{}' or z.name = any($5))
        and ($6::text[] = '{}' or p.name = any($6))
        and ($7::text[] = '{}' or a.username = any($7))
-       and ($8::integer[] is null or m.pool_id = any($8) or m.owner_id = $9)
+       and ($8::integer[] is null or m.pool_id = any($8) or m.owner_id = $9 or d.owner_id = $9)
      order by d.id
 """
 _DEVICES = _FIELDS + _MATCHING
 _SYSTEM_IDS = "select d.system_id" + _MATCHING
 _NICS = """
-    select n.id, n.device_id, n.name, n.mac_address, n.mode, n.mtu, n.tags, n.vlan_id, n.subnet_id,
-           host(a.address) as address
+    select n.id, coalesce(n.link_id, n.id) as link_id, n.device_id, n.name, n.mac_address, n.mode, n.mtu, n.tags,
+           n.vlan_id, n.subnet_id, host(a.address) as address
       from device_nic n left join ip_address a on a.device_nic_id = n.id
      where n.device_id = any($1::integer[])
      order by n.device_id, n.id
 """
 _INSERT = """
-    insert into device (system_id, hostname, parent_id, description)
-    select $1, $2, $3, $4 where not exists (select from machine where system_id = $1)
+    insert into device (system_id, hostname, parent_id, owner_id, zone_id, description)
+    select $1, $2, $3, $4, $5, $6 where not exists (select from machine where system_id = $1)
     returning id
 """
 _INSERT_NIC = """
     insert into device_nic (device_id, name, mac_address, vlan_id, mtu, tags) values ($1, $2, $3, $4, $5, $6)
     returning id
 """
-_UPDATE = "update device set hostname = $2, description = $3 where id = $1"
+_UPDATE = """
+    update device set hostname = $2, description = $3,
+           zone_id = case when owner_id is null then null else $4::integer end
+     where id = $1
+"""
+_LOCK = "select from device where id = any($1::integer[]) order by id for update"
+_LOCK_OWNER = "select from account where id = $1 for no key update"
 _UPDATE_NIC = "update device_nic set name = $2, mac_address = $3, vlan_id = $4, mtu = $5, tags = $6 where id = $1"
-_SET_LINK = "update device_nic set mode = $2, subnet_id = $3, vlan_id = coalesce($4, vlan_id) where id = $1"
+_SET_LINK = """
+    update device_nic
+       set mode = $2, subnet_id = $3, vlan_id = coalesce($4, vlan_id), link_id = nextval('nic_link_id_seq')::integer
+     where id = $1
+"""
 _HOLDER_OF_MAC = """
-    select case when $3::integer[] is null or m.pool_id = any($3) or m.owner_id = $4
+    select case when $3::integer[] is null or m.pool_id = any($3) or m.owner_id = $4 or found.owner_id = $4
                 then found.kind || ' ' || found.hostname else 'another ' || found.kind end
-      from (select 'machine' as kind, m.hostname, m.id as machine_id
+      from (select 'machine' as kind, m.hostname, m.id as machine_id, null as owner_id
               from machine_nic n join machine m on m.id = n.machine_id
              where n.mac_address = $1
              union all
-            select 'device', d.hostname, d.parent_id
+            select 'device', d.hostname, d.parent_id, d.owner_id
               from device_nic n join device d on d.id = n.device_id
              where n.mac_address = $1 and n.id is distinct from $2) found
-      join machine m on m.id = found.machine_id
+      left join machine m on m.id = found.machine_id
 """
+_SET_OWNER_DATA = "update device set owner_data = (owner_data - $2::text[]) || $3::jsonb where id = $1"
+_IS_USED_MAC = "select exists (select from used_mac_address where mac_address = $1)"
 _COUNT_OF = "select count(*) from device where parent_id = $1"
+_COUNT_OF_OWNER = "select count(*) from device where owner_id = $1"
 _HOSTNAMES_OF = "select parent_id, hostname from device where parent_id = any($1::integer[]) order by parent_id, id"
 _DELETE = "delete from device where id = $1"
 _DELETE_NIC = "delete from device_nic where id = $1"
-_MACHINES_WITH_MACS = """
-    select distinct m.system_id
-      from device_nic n join device d on d.id = n.device_id join machine m on m.id = d.parent_id
+_WITH_MACS = """
+    select distinct d.id, m.system_id as parent
+      from device_nic n join device d on d.id = n.device_id left join machine m on m.id = d.parent_id
      where n.mac_address = any($1::text[])
 """
 _DELETE_NICS_WITH_MACS = """
-    delete from device_nic n using device d, machine m
-     where d.id = n.device_id and m.id = d.parent_id and n.mac_address = any($1::text[])
-    returning n.name, n.mac_address, d.hostname as device, m.system_id as parent, m.host_id,
+    delete from device_nic n using device d left join machine m on m.id = d.parent_id
+     where d.id = n.device_id and n.mac_address = any($1::text[])
+    returning n.name, n.mac_address, d.hostname as device, coalesce(m.system_id, d.system_id) as system_id, m.host_id,
               (select host(a.address) from ip_address a where a.device_nic_id = n.id) as address
 """
 _DELETE_OF = "delete from device where parent_id = $1 returning hostname"
@@ -96,12 +109,12 @@ _DELETE_OF = "delete from device where parent_id = $1 returning hostname"
 
 @frozen(kw_only=True)
 class DeletedNic:
-    """A NIC of `device`, which is on the machine `parent` (system id) on the host `host_id`."""
+    """A NIC of `device`. `system_id` and `host_id` are those of the machine on which it is; on none: its own, None."""
 
     name: str
     mac_address: str
     device: str
-    parent: str
+    system_id: str
     host_id: int | None
     address: str | None
 
@@ -139,12 +152,19 @@ async def devices(db: Db, wanted: DeviceFilter, *, caller: Caller | None = None)
             parent_id=row["parent_id"],
             owner=row["owner"],
             zone=Zone(id=row["zone_id"], name=row["zone_name"], description=row["zone_description"]),
-            pool=ResourcePool(id=row["pool_id"], name=row["pool_name"], description=row["pool_description"]),
+            pool=_pool(row),
+            owner_data=row["owner_data"],
             created_at=row["created_at"],
             nics=tuple(nics[row["id"]]),
         )
         for row in rows
     )
+
+
+def _pool(row: Row) -> ResourcePool | None:
+    if row["pool_id"] is None:
+        return None
+    return ResourcePool(id=row["pool_id"], name=row["pool_name"], description=row["pool_description"])
 
 
 async def _nics(db: Db, device_ids: Sequence[int]) -> defaultdict[int, list[DeviceNicView]]:
@@ -158,6 +178,7 @@ async def _nics(db: Db, device_ids: Sequence[int]) -> defaultdict[int, list[Devi
         subnet = subnets.get(row["subnet_id"])
         nic = DeviceNicView(
             id=row["id"],
+            link_id=row["link_id"],
             name=row["name"],
             mac_address=row["mac_address"],
             mode=row["mode"],
@@ -171,11 +192,25 @@ async def _nics(db: Db, device_ids: Sequence[int]) -> defaultdict[int, list[Devi
     return found
 
 
-async def insert(db: Db, *, system_id: str, hostname: str, parent_id: int, description: str) -> int | None:
-    """None if a machine or device has the hostname or the system id; the caller's transaction remains usable."""
+async def insert(
+    db: Db,
+    *,
+    system_id: str,
+    hostname: str,
+    parent_id: int | None,
+    owner_id: int | None,
+    zone_id: int | None,
+    description: str,
+) -> int | None:
+    """It is on a machine, or has an owner and a zone.
+
+    None if a machine or device has the hostname or the system id; the caller's transaction remains usable.
+    """
     try:
         async with db.transaction():
-            found: int | None = await db.fetchval(_INSERT, system_id, hostname, parent_id, description)
+            found: int | None = await db.fetchval(
+                _INSERT, system_id, hostname, parent_id, owner_id, zone_id, description
+            )
     except asyncpg.UniqueViolationError:
         return None
     return found
@@ -201,13 +236,26 @@ async def insert_nic(
     return created
 
 
-async def update(db: Db, device_id: int, *, hostname: str, description: str) -> bool:
-    """False if another device or a machine has the hostname; the caller must then roll back."""
+async def update(db: Db, device_id: int, *, hostname: str, description: str, zone_id: int) -> bool:
+    """The zone of a device on a machine is that of the machine, whatever `zone_id` is.
+
+    False if another device or a machine has the hostname; the caller must then roll back.
+    """
     try:
-        await db.execute(_UPDATE, device_id, hostname, description)
+        await db.execute(_UPDATE, device_id, hostname, description, zone_id)
     except asyncpg.UniqueViolationError:
         return False
     return True
+
+
+async def set_owner_data(db: Db, device_id: int, *, values: Mapping[str, str], removed: Iterable[str]) -> None:
+    """Sets `values` and removes the keys in `removed`; other keys are unchanged."""
+    await db.execute(_SET_OWNER_DATA, device_id, list(removed), dict(values))
+
+
+async def is_used_mac(db: Db, mac_address: str) -> bool:
+    """Whether any machine or device has it."""
+    return bool(await db.fetchval(_IS_USED_MAC, mac_address))
 
 
 async def update_nic(
@@ -242,6 +290,18 @@ async def count_of(db: Db, machine_id: int) -> int:
     return found
 
 
+async def lock(db: Db, device_ids: Iterable[int]) -> None:
+    """Locks devices that are on no machine until the transaction ends. The lock of a machine is that of its devices."""
+    await db.execute(_LOCK, list(device_ids))
+
+
+async def count_of_owner(db: Db, account_id: int) -> int:
+    """The number of the account's devices that are on no machine. No other transaction adds one until this one ends."""
+    await db.execute(_LOCK_OWNER, account_id)
+    found: int = await db.fetchval(_COUNT_OF_OWNER, account_id)
+    return found
+
+
 async def hostnames_of(db: Db, machine_ids: Sequence[int]) -> Mapping[int, Sequence[str]]:
     """The hostnames of the devices on each machine; omits machines without devices."""
     found: defaultdict[int, list[str]] = defaultdict(list)
@@ -259,9 +319,9 @@ async def delete_nic(db: Db, nic_id: int) -> None:
     await db.execute(_DELETE_NIC, nic_id)
 
 
-async def machines_with_macs(db: Db, mac_addresses: Sequence[str]) -> tuple[str, ...]:
-    """The system ids of the machines with devices that have one of these MAC addresses."""
-    return tuple(row["system_id"] for row in await db.fetch(_MACHINES_WITH_MACS, mac_addresses))
+async def with_macs(db: Db, mac_addresses: Sequence[str]) -> Mapping[int, str | None]:
+    """The devices that have one of these MAC addresses, each with the system id of the machine on which it is."""
+    return {row["id"]: row["parent"] for row in await db.fetch(_WITH_MACS, mac_addresses)}
 
 
 async def delete_nics_with_macs(db: Db, mac_addresses: Sequence[str]) -> tuple[DeletedNic, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from common.errors import InvalidRequest, NotFound, WrongState
 from regiond.caller import Caller
 from regiond.machines.model import MAAS_STATUS, LinkMode, LinkRequest, MachineState, MachineView, NicView
-from regiond.machines.ownership_rules import check_owner
+from regiond.machines.ownership_rules import check_owner, check_unlocked
 from regiond.networks.model import Address, Subnet, Vlan
 
 CHANGEABLE = (MachineState.READY, MachineState.ALLOCATED)
@@ -22,12 +22,14 @@ _TAG = re.compile(r"[A-Za-z0-9_-]{1,256}", re.ASCII)
 def check_may_change(caller: Caller, machine: MachineView) -> None:
     """Of a machine without owner, every operator of its resource pool may: it could allocate the machine.
 
-    Raises NotAllowed; WrongState for an adopted machine, and for one that is neither ready nor allocated.
+    Raises NotAllowed, also for a locked machine; WrongState for an adopted one, and one that is neither ready nor
+    allocated.
     """
     if machine.owner is None:
         caller.require_operator(machine.pool.id, machine.pool.name)
     else:
         check_owner(caller, machine)
+    check_unlocked(machine)
     if machine.adopted:
         raise WrongState(
             f"{machine.hostname} was adopted: Innkeeper did not create its NICs, and does not configure them."
@@ -87,12 +89,12 @@ def check_vlan(machine: MachineView, nic: NicView, vlans: Iterable[Vlan], subnet
 
 def is_link_of(nic: NicView, link_id: int) -> bool:
     """An address that the guest has by DHCP is shown as a link with an id of its own."""
-    return link_id == nic.id or any(one.id == link_id for one in nic.seen)
+    return link_id == nic.link_id or any(one.id == link_id for one in nic.seen)
 
 
 def gateway_version(machine: MachineView, nic: NicView, link_id: int | None) -> int:
     """Returns the IP version of the gateway of the NIC's link. Raises InvalidRequest without one."""
-    if link_id is not None and link_id != nic.id:
+    if link_id is not None and link_id != nic.link_id:
         raise InvalidRequest.of({"link_id": [f"{nic.name} of {machine.hostname} has no link {link_id} of its own."]})
     if nic.ip_address is None or nic.subnet is None:
         raise InvalidRequest(

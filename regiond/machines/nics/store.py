@@ -21,7 +21,11 @@ _VLAN_IDS = """
      cross join lateral (values (n.vlan_id), (case when n.vid is null then i.vlan_id end)) vlan (id)
      where n.id = any($1::integer[]) and vlan.id is not null
 """
-_SET_LINK = "update machine_nic set mode = $2, subnet_id = $3, gateway_versions = '{}' where id = $1"
+_SET_LINK = """
+    update machine_nic
+       set mode = $2, subnet_id = $3, gateway_versions = '{}', link_id = nextval('nic_link_id_seq')::integer
+     where id = $1
+"""
 _CLEAR_GATEWAY = """
     update machine_nic set gateway_versions = array_remove(gateway_versions, $2::integer)
      where machine_id = $1 and $2::integer = any(gateway_versions)
@@ -33,7 +37,7 @@ _SET_TAGS = "update machine_nic set tags = $2 where id = $1"
 _REMEMBER = """
     update machine_nic n
        set link_before = jsonb_build_object('mode', n.mode, 'subnet_id', n.subnet_id,
-                                            'gateway_versions', n.gateway_versions,
+                                            'gateway_versions', n.gateway_versions, 'link_id', n.link_id,
                                             'address', (select host(a.address) from ip_address a
                                                          where a.nic_id = n.id order by a.id limit 1))
      where n.machine_id = $1 and n.link_before is null
@@ -46,7 +50,10 @@ _REMEMBERED = """
      order by n.id
 """
 _RESTORE = """
-    update machine_nic set mode = $2, subnet_id = $3, gateway_versions = $4, link_before = null where id = $1
+    update machine_nic
+       set mode = $2, subnet_id = $3, gateway_versions = $4, link_before = null,
+           link_id = (link_before ->> 'link_id')::integer
+     where id = $1
 """
 
 
@@ -68,7 +75,7 @@ async def vlan_ids(db: Db, nic_ids: Iterable[int]) -> frozenset[int]:
 
 
 async def set_link(db: Db, nic_id: int, *, mode: str, subnet_id: int | None) -> None:
-    """Also ends the use of the NIC for default routes."""
+    """The link has an id that none had before. Also ends the use of the NIC for default routes."""
     await db.execute(_SET_LINK, nic_id, mode, subnet_id)
 
 

@@ -15,15 +15,18 @@ if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 _CLAIMED = """
-    select case when visible
-                then 'machine ' || coalesce(m.hostname || ' (its device ' || d.hostname || ')', m.hostname)
+    select case when visible and m.id is null then 'device ' || d.hostname
+                when visible then 'machine ' || coalesce(m.hostname || ' (its device ' || d.hostname || ')', m.hostname)
+                when m.id is null then 'another device'
                 else 'another machine' end
       from ip_address a
-      join machine m on m.id = a.machine_id
+      left join machine m on m.id = a.machine_id
       left join device_nic n on n.id = a.device_nic_id
       left join device d on d.id = n.device_id,
-           lateral (select $2::integer[] is null or m.pool_id = any($2) or m.owner_id = $3 as visible) may
-     where a.address = $1 and num_nonnulls(a.nic_id, a.device_nic_id) > 0 and m.id is distinct from $4
+           lateral (select $2::integer[] is null or m.pool_id = any($2) or coalesce(m.owner_id, d.owner_id) = $3
+                           as visible) may
+     where a.address = $1 and num_nonnulls(a.nic_id, a.device_nic_id) > 0
+       and (m.id is null or m.id is distinct from $4)
 """
 _KEPT = """
     select case when visible then 'machine ' || m.hostname else 'another machine' end

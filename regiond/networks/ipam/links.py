@@ -28,7 +28,7 @@ async def claim_address(
     db: Db,
     subnet: Subnet,
     *,
-    machine_id: int,
+    machine_id: int | None,
     caller: Caller | None = None,
     nic_id: int | None = None,
     device_nic_id: int | None = None,
@@ -37,10 +37,10 @@ async def claim_address(
 ) -> Address:
     """Claims `ip` for the NIC, or without one a free address of the subnet, in the caller's transaction.
 
-    It is a NIC of the machine, or of a device on it, and must not claim another address. A NIC of the machine can have
-    what the machine keeps. A free address is in no range and in no smaller subnet. If there is none and the host
-    reserves the address of the NIC, as for one on a network of the hypervisor, it is the highest of the hypervisors'
-    DHCP range that nobody is known to use.
+    It is a NIC of the machine, or of a device on it (None: on no machine), and must not claim another address. A NIC of
+    the machine can have what the machine keeps. A free address is in no range and in no smaller subnet. If there is
+    none and the host reserves the address of the NIC, as for one on a network of the hypervisor, it is the highest of
+    the DHCP range of the hypervisors that nobody is known to use.
 
     Messages name machines and hosts that the caller may see. Raises InvalidRequest under `ip_address` if `ip` is not in
     the subnet or is taken, or if it is for a device and in a DHCP range of hosts, which reserve none for devices;
@@ -77,7 +77,7 @@ async def subnet_of_field(db: Db, reference: str) -> Subnet | None:
 
 
 async def _given(
-    db: Db, subnet: Subnet, ip: str, machine_id: int, kept_by: int | None, caller: Caller | None
+    db: Db, subnet: Subnet, ip: str, machine_id: int | None, kept_by: int | None, caller: Caller | None
 ) -> Address:
     address = checked_address(FIELD, ip)
     if address not in subnet.cidr:
@@ -100,7 +100,7 @@ async def _check_outside_dhcp(db: Db, subnet: Subnet, address: Address) -> None:
         )
 
 
-async def _free(db: Db, subnet: Subnet, machine_id: int, kept_by: int | None, *, is_reserved: bool) -> Address:
+async def _free(db: Db, subnet: Subnet, machine_id: int | None, kept_by: int | None, *, is_reserved: bool) -> Address:
     """The lowest that nothing uses, outside of ranges; else, if the hypervisor reserves it, one of its DHCP range."""
     ranges, used = await _ranges_and_used(db, subnet)
     own = () if kept_by is None else await link_store.kept_addresses(db, kept_by)
@@ -173,7 +173,7 @@ async def _ranges_and_used(db: Db, subnet: Subnet) -> tuple[list[IpRange], list[
 
 
 async def _in_dhcp_range(
-    db: Db, subnet: Subnet, ranges: Iterable[IpRange], used: Iterable[UsedAddress], machine_id: int
+    db: Db, subnet: Subnet, ranges: Iterable[IpRange], used: Iterable[UsedAddress], machine_id: int | None
 ) -> Address | None:
     """The highest address outside of `ranges` that no other guest is known to have. DHCP servers often begin low."""
     spans = reversed(free_addresses(subnet, ranges, used))

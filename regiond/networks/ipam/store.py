@@ -51,8 +51,11 @@ _CLAIM = """
     returning id
 """
 _CLAIMS = """
-    select host(a.address) as address, m.hostname
-      from ip_address a join machine m on m.id = a.machine_id
+    select host(a.address) as address, coalesce(m.hostname, d.hostname) as hostname
+      from ip_address a
+      left join machine m on m.id = a.machine_id
+      left join device_nic n on n.id = a.device_nic_id
+      left join device d on d.id = n.device_id
      where a.subnet_id = $1
      order by a.address
 """
@@ -139,13 +142,15 @@ async def claim(
     db: Db,
     subnet_id: int,
     address: Address,
-    machine_id: int,
+    machine_id: int | None,
     nic_id: int | None,
     *,
     device_nic_id: int | None = None,
     on_host: bool = False,
 ) -> bool:
-    """`on_host`: the host is about to reserve it, and nothing can change before it does.
+    """`machine_id` is None only for the NIC of a device that is on no machine.
+
+    `on_host`: the host is about to reserve it, and nothing can change before it does.
 
     False if another machine claims the address, even if its transaction committed while this one waited.
     """

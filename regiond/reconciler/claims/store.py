@@ -63,7 +63,8 @@ _ADDRESSES = """
       left join machine m on m.id = a.machine_id
       left join machine_nic n on n.id = a.nic_id and n.machine_id = a.machine_id
       left join vm_host h on h.id = m.host_id
-     where (m.id is null or (a.nic_id is not null and n.id is null) or (a.address <<= s.cidr) is not true)
+     where ((m.id is null and a.device_nic_id is null) or (a.nic_id is not null and n.id is null)
+            or (a.address <<= s.cidr) is not true)
        and ($1::integer is null or a.id = $1)
      order by a.id
 """
@@ -82,11 +83,18 @@ _MACHINE = """
      where m.id = $1
 """
 _NICS = "select kind, source from machine_nic where machine_id = $1 order by index"
+# What the disks of its guest take, where the last refresh found them; without a guest, those of the machine.
 _DISKS = """
-    select d.storage_pool_id, sum(d.size_bytes)::bigint as size_bytes
-      from machine_disk d join storage_pool p on p.id = d.storage_pool_id
-     where d.machine_id = $1 and p.server_id = $2
-     group by d.storage_pool_id order by d.storage_pool_id
+    select storage_pool_id, sum(size_bytes)::bigint as size_bytes
+      from (select p.id as storage_pool_id, f.size_bytes
+              from guest g, jsonb_to_recordset(g.disks) f (pool_id text, size_bytes bigint), storage_pool p
+             where g.machine_id = $1 and g.server_id = $2 and p.server_id = $2 and p.pool_key = f.pool_id
+            union all
+            select p.id, d.size_bytes
+              from machine_disk d join storage_pool p on p.id = d.storage_pool_id
+             where d.machine_id = $1 and p.server_id = $2
+               and not exists (select from guest g where g.machine_id = $1 and g.server_id = $2)) disk
+     group by storage_pool_id order by storage_pool_id
 """
 _LOCK_ADDRESS = "select 1 from ip_address where id = $1 for update"
 _DROP_ADDRESS = "delete from ip_address where id = $1"
@@ -94,7 +102,10 @@ _DROP_ADDRESS = "delete from ip_address where id = $1"
 
 @frozen(kw_only=True)
 class MachineResources:
-    """What a machine uses according to its own rows; `row` has the form in which a discovery run finds its guest."""
+    """What a machine uses according to its own rows, and of storage according to its guest, if it has one.
+
+    `row` has the form in which a discovery run finds its guest.
+    """
 
     row: GuestRecord
     huge_page_size_kib: int | None

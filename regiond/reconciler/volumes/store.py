@@ -39,7 +39,7 @@ _ORPHANED_VOLUMES = """
       left join guest own on own.machine_id = m.id
       left join tombstone t on t.machine_uuid = v.marker_machine
       left join detached_machine f on f.uuid = v.marker_machine
-     where p.missing_since is null and ($1::integer is null or v.id = $1)
+     where p.missing_since is null and p.status = 'available' and ($1::integer is null or v.id = $1)
      order by v.id
 """
 _SERVER = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.errors import InnkeeperError
+from common.errors import InnkeeperError, InvalidRequest
 from regiond.api import errors
 from regiond.api.replies import Reply
 from regiond.api.resources.lookups import find_host
@@ -13,28 +13,45 @@ from regiond.api.resources.vm_hosts import HOST
 from regiond.permissions import Permission
 from regiond.ui.page import Visit, form_pages, redirect
 
+_FORM_FIELDS = ("hostname", "owner")
+
 
 async def adopt(visit: Visit) -> Reply:
-    """The form for one guest; for all of a host, and when one is refused, the outcome of each."""
+    """The form for one guest or for all of a host; then the task, or the outcome of each."""
     host = await find_host(visit.services, {"id": visit.path["host"]})
     given, path = visit.request.given, {"id": str(host.id)}
-    everything, guest_id = bool(given("all")), given("guest") or visit.request.option("guest")
-    values: dict[str, Any] = {"host": host, "guest": None, "hostname": given("hostname").strip(), "error": ""}
+    everything = bool(given("all") or visit.request.option("all"))
+    guest_id = given("guest") or visit.request.option("guest")
+    users = [one.username for one in await visit.services.users.list(caller=visit.caller) if one.is_active]
+    values: dict[str, Any] = {
+        "host": host, "guest": None, "hostname": given("hostname").strip(), "problems": {}, "users": users,
+        "owner": given("owner") or visit.caller.username, "title": f"Adopt all VMs on {host.name}",
+    }  # fmt: skip
     if not everything:
         values["guest"] = await visit.services.hosts.guest(_number(guest_id), caller=visit.caller)
+        values["title"] = f"Adopt {values['guest'].name}"
     if visit.request.method != "POST":
-        return await _page(visit, "adopt", title=f"Adopt {values['guest'].name}", **values)
+        return await _page(visit, "adopt", **values)
     fields = {"all": "true"} if everything else {"guests": guest_id, "hostname": values["hostname"] or None}
+    fields["owner"] = values["owner"]
     try:
         outcomes = await visit.act(HOST, "POST", "adopt", path=path, fields=fields)
     except InnkeeperError as error:
-        values["error"] = error.message
-        template = "adopted" if everything else "adopt"
-        status = errors.reply_for(error).status
-        return await _page(visit, template, title="Adopt", status=status, outcomes=(), **values)
+        values["problems"] = _problems(error)
+        return await _page(visit, "adopt", status=errors.reply_for(error).status, **values)
     if isinstance(outcomes, dict):  # the operation of a single guest
         return redirect("tasks", outcomes["id"])
-    return await _page(visit, "adopted", title=f"Adopted on {host.name}", outcomes=outcomes, **values)
+    return await _page(visit, "adopted", title=f"Adopted on {host.name}", host=host, outcomes=outcomes)
+
+
+def _problems(error: InnkeeperError) -> dict[str, list[str]]:
+    """The messages by the fields of the form; those of other fields are about all of it."""
+    fields = error.fields if isinstance(error, InvalidRequest) else {}
+    found: dict[str, list[str]] = {name: list(fields[name]) for name in _FORM_FIELDS if name in fields}
+    others = [text for name, texts in fields.items() if name not in found for text in texts]
+    if others or not found:
+        found[""] = others or [error.message]
+    return found
 
 
 async def forget(visit: Visit) -> Reply:

@@ -8,7 +8,7 @@ from datetime import datetime
 from attrs import frozen
 
 from common.values import DriverType
-from regiond.hosts.model import HostView
+from regiond.hosts.model import HostView, StoragePoolView
 from regiond.ui import formats
 
 OK, WARN, FAIL = "ok", "warn", "fail"
@@ -87,11 +87,23 @@ def _storage(host: HostView) -> CheckLine:
             found="None",
             remedy="Create a storage pool on the host, then refresh it: without one no disk can be made.",
         )
-    names = ", ".join(
-        f"{pool.name} ({pool.type}, {formats.storage(pool.total_bytes)}{', default' if pool.is_default else ''})"
-        for pool in pools
+    names = ", ".join(f"{pool.name} ({', '.join(_of_pool(pool))})" for pool in pools)
+    usable = [pool for pool in pools if pool.is_available]
+    return CheckLine(
+        subject="Storage pools",
+        outcome=OK if len(usable) == len(pools) else WARN if usable else FAIL,
+        found=names,
+        remedy="" if len(usable) == len(pools) else "No disk is placed in a pool that is not available.",
     )
-    return CheckLine(subject="Storage pools", outcome=OK, found=names)
+
+
+def _of_pool(pool: StoragePoolView) -> Iterator[str]:
+    yield pool.type
+    yield formats.storage(pool.total_bytes)
+    if pool.is_default:
+        yield "default"
+    if not pool.is_available:
+        yield pool.status
 
 
 def _networks(host: HostView) -> CheckLine:

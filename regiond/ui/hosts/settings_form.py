@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from regiond.hosts.model import CONSOLE_TAG, HostView
+from regiond.hosts.model import AS_ABOVE, CONSOLE_TAG, HostView
 from regiond.ledger.model import HostLimits
 from regiond.ui.hosts.overcommit import ratio_text
 
@@ -21,6 +21,7 @@ LABELS: Mapping[str, str] = {
     "reserved_cores": "Reserved cores",
     "memory_over_commit_ratio": "Memory ratio",
     "reserved_memory": "Reserved RAM, MiB",
+    "autostart": "VMs when it starts",
 }
 _RATIO = re.compile(r"\d{1,2}(\.\d{1,6})?", re.ASCII)
 _AMOUNT = re.compile(r"\d{1,9}", re.ASCII)
@@ -40,6 +41,7 @@ def values_of(host: HostView) -> dict[str, str]:
         "reserved_cores": str(host.reserved_cores),
         "memory_over_commit_ratio": ratio_text(host.memory_over_commit_ratio),
         "reserved_memory": str(host.reserved_memory_mib),
+        "autostart": host.autostart.value if host.autostart else AS_ABOVE,
     }
     return {name: value for name, value in found.items() if host.cluster_id is None or name not in {"zone", "pool"}}
 

@@ -13,6 +13,7 @@ from regiond.api.resources.vm_hosts import HOST
 from regiond.hosts.model import HostView
 from regiond.permissions import Permission
 from regiond.ui import forms
+from regiond.ui.autostart_words import AUTOSTART_OPTIONS
 from regiond.ui.edit import Edit, begin_edit, read_edit
 from regiond.ui.hosts.host_frame import host_page, read_host
 from regiond.ui.hosts.host_row import HostRow
@@ -96,6 +97,7 @@ async def _page(visit: Visit, host: HostView, row: HostRow, edit: Edit, refusal:
         sums=None if capacity is None else sums(host, limits, capacity),
         trust=None if host.driver is DriverType.SIMULATED else trust_view(host, parameters, visit.now),
         has_password=host.driver is DriverType.LIBVIRT,
+        autostart_options=AUTOSTART_OPTIONS,
     )
 
 

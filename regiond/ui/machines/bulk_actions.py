@@ -12,16 +12,17 @@ from regiond.machines.lifecycle import MachineEvent, next_state
 from regiond.machines.model import DEFAULT_AT_ONCE, TRANSIENT, MachineState, MachineView
 from regiond.machines.model import BulkAction as Task
 
+_LOCKED = "locked: unlock them first"
 Reason = Callable[[MachineView], str | None]
 
 
-def _anything(_: MachineView) -> str | None:
-    return None
+def _locked(vm: MachineView) -> str | None:
+    return _LOCKED if vm.locked else None
 
 
 def _unless_power(wanted: str, reason: str) -> Reason:
     def decide(vm: MachineView) -> str | None:
-        return reason if vm.power_state == wanted else _without_host(vm)
+        return reason if vm.power_state == wanted else _locked(vm) or _without_host(vm)
 
     return decide
 
@@ -30,15 +31,23 @@ def _without_host(vm: MachineView) -> str | None:
     return "on no host" if vm.host_id is None else None
 
 
+def _lock(vm: MachineView) -> str | None:
+    if vm.locked:
+        return "locked already"
+    return None if vm.state is MachineState.DEPLOYED else "not deployed"
+
+
 def _release(vm: MachineView) -> str | None:
     if vm.state is MachineState.READY or (vm.owner is None and vm.state is not MachineState.FAILED):
         return "not allocated"
+    if vm.as_found:
+        return "adopted: release such a VM by itself, on its page"
     return _removal(vm, MachineEvent.RELEASE)
 
 
 def _removal(vm: MachineView, event: MachineEvent) -> str | None:
     if vm.locked:
-        return "locked: unlock them first"
+        return _LOCKED
     try:
         next_state(vm.state, event)
     except WrongState:
@@ -81,11 +90,10 @@ _ALL = (
                left=_unless_power("off", "off: start them instead"), asks="names"),
     BulkAction(key="release", label="Release", done="released", icon="signout", as_task=Task.RELEASE, left=_release,
                asks="plan", is_dangerous=True),
-    BulkAction(key="lock", label="Lock", done="locked", icon="lock", op="lock",
-               left=lambda vm: "locked already" if vm.locked else None),
+    BulkAction(key="lock", label="Lock", done="locked", icon="lock", op="lock", left=_lock),
     BulkAction(key="unlock", label="Unlock", done="unlocked", icon="key", op="unlock",
                left=lambda vm: None if vm.locked else "not locked"),
-    BulkAction(key="place", label="Set pool or zone", done="changed", icon="pools", method="PUT", left=_anything,
+    BulkAction(key="place", label="Set pool or zone", done="changed", icon="pools", method="PUT", left=_locked,
                asks="place", for_admins=True),
     BulkAction(key="delete", label="Delete", done="deleted", icon="trash", as_task=Task.DELETE,
                left=lambda vm: _removal(vm, MachineEvent.DELETE), asks="plan", is_dangerous=True),

@@ -9,10 +9,12 @@ from typing import Any
 from common.errors import InvalidRequest
 from regiond.api.replies import Reply
 from regiond.api.resources.machines import MACHINE
+from regiond.hosts.model import AS_ABOVE
 from regiond.machines.model import MachineView
 from regiond.permissions import Permission
 from regiond.placement.model import Policy
 from regiond.ui import forms
+from regiond.ui.autostart_words import AUTOSTART_OPTIONS
 from regiond.ui.edit import Edit
 from regiond.ui.form_field import FormField
 from regiond.ui.page import Visit, form_pages, redirect
@@ -29,6 +31,7 @@ def machine_values(machine: MachineView) -> dict[str, str]:
         "zone": machine.zone.name,
         "affinity": _groups(machine, Policy.AFFINITY),
         "anti_affinity": _groups(machine, Policy.ANTI_AFFINITY),
+        "autostart": machine.autostart.value if machine.autostart else AS_ABOVE,
     }
 
 
@@ -46,6 +49,7 @@ async def _machine_fields(visit: Visit) -> list[FormField]:
         FormField(name="description", label="Description", kind="area", optional=True),
         FormField(name="zone", label="Zone", kind="choice", options=_options(zone.name for zone in zones)),
         FormField(name="affinity", label="With the VMs of group", optional=True, help=_GROUPS_HELP),
+        FormField(name="autostart", label="When its host starts", kind="choice", options=AUTOSTART_OPTIONS),
         FormField(name="anti_affinity", label="Apart from the VMs of group", optional=True, help=_GROUPS_HELP),
     ]
 

@@ -54,8 +54,10 @@ def offered(caller: Caller, machine: MachineView) -> dict[str, Action]:
     if not owns(caller, machine) or machine.state in TRANSIENT:
         return {}
     names = [name for name, action in ACTIONS.items() if machine.power_state in action.power_states]
+    if machine.locked:
+        return {"unlock": ACTIONS["unlock"]}
     found = names if machine.state in _ACTING and machine.host_id is not None else []
-    found = [*found, "unlock" if machine.locked else "lock"]
+    found = [*found, "lock"] if machine.state is MachineState.DEPLOYED else found
     found += ["broken"] if _allows(machine, MachineEvent.MARK_BROKEN) else []
     found += ["fixed"] if _allows(machine, MachineEvent.FIXED) else []
     return {name: ACTIONS[name] for name in found}

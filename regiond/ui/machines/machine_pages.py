@@ -11,6 +11,7 @@ from regiond.images.model import split_architecture
 from regiond.machines.device_model import DeviceFilter
 from regiond.machines.model import MachineState, MachineView
 from regiond.operations.model import Operation, OperationKind
+from regiond.ui.autostart_words import AUTOSTART_WORDS
 from regiond.ui.machines.machine_actions import (
     ACTIONS,
     deployment_obstacle,
@@ -50,6 +51,7 @@ async def show(visit: Visit) -> Reply:
         image_title=await _image_title(visit, machine),
         may_see_console=sees_console(visit.caller, machine),
         failed_console=await failed_console(visit, machine),
+        autostart_words=AUTOSTART_WORDS,
     )
 
 

@@ -23,13 +23,14 @@ async def release(visit: Visit) -> Reply:
     machine = await visit.services.machines.read(visit.path["system_id"], caller=visit.caller)
     path = {"system_id": machine.system_id}
     plan = await visit.act(MACHINE, "POST", "release", path=path, fields={"dry_run": "true"})
+    confirmed = dict.fromkeys(plan["confirmed_with"], "true")  # sent once the name is typed
 
     async def send(values: Mapping[str, str]) -> Reply:
         if plan["confirm"] == "name" and request.given("name") != machine.hostname:
             raise InvalidRequest.of({"name": [f"Type the name of the VM, {machine.hostname}."]})
         found = await visit.act(
             MACHINE, "POST", "release", path=path,
-            fields={**release_fields(values), "comment": values["comment"]},
+            fields={**release_fields(values), "comment": values["comment"], **confirmed},
             idempotency_key=request.given("once") or None,
         )  # fmt: skip
         return after(found, machine.system_id)
@@ -46,7 +47,7 @@ async def _page(visit: Visit, machine: MachineView, plan: Mapping[str, object], 
         status=refusal.status,
         vm=machine,
         plan=plan,
-        erasures=erasures(deletes=plan["confirm"] == "name"),
+        erasures=erasures(deletes=bool(plan["deleted"])),
         values=edit.values,
         typed=visit.request.given("name"),
         problems=refusal.problems,

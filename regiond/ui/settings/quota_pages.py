@@ -103,7 +103,7 @@ async def _page(visit: Visit, quota: Quota | None, edit: Edit, refusal: Refusal)
         crumbs=CRUMBS,
         quota=quota,
         edit=edit,
-        users=[one.username for one in await services.users.list()],
+        users=[one.username for one in await services.users.list(caller=visit.caller)],
         pools=[one.name for one in await services.groups.pools(caller=visit.caller)],
         problems=refusal.problems,
     )

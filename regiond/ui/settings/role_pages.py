@@ -31,7 +31,7 @@ async def show(visit: Visit) -> Reply:
             return redirect(SETTINGS, "roles", query={"user": fields["user"].strip()})
     user, in_pool = request.option("user"), request.option("pool")
     grants = await visit.services.grants.list(visit.caller, username=user or None)
-    users = await visit.services.users.list()
+    users = await visit.services.users.list(caller=visit.caller)
     return await visit.page(
         "settings/roles.html",
         title="Roles",

@@ -33,7 +33,7 @@ _COLUMNS = {
 
 async def show_list(visit: Visit) -> Reply:
     text = visit.request.option("q")
-    users = await visit.services.users.list()
+    users = await visit.services.users.list(caller=visit.caller)
     found = [one for one in users if text.lower() in f"{one.username} {one.email}".lower()]
     view = in_memory(visit.request, found, _COLUMNS, default="name")
     return await visit.page(
@@ -66,7 +66,7 @@ async def change(visit: Visit) -> Reply:
 
 
 async def _user(visit: Visit) -> User:
-    return await visit.services.users.read(visit.path["username"])
+    return await visit.services.users.read(visit.path["username"], caller=visit.caller)
 
 
 def _values(user: User) -> dict[str, str]:
@@ -102,7 +102,9 @@ async def end_session(visit: Visit) -> Reply:
 
 async def delete(visit: Visit) -> Reply:
     user = await _user(visit)
-    others = sorted(one.username for one in await visit.services.users.list() if one.username != user.username)
+    others = sorted(
+        one.username for one in await visit.services.users.list(caller=visit.caller) if one.username != user.username
+    )
     removal = Removal(
         title=f"Delete {user.username}",
         section=SETTINGS,

@@ -10,6 +10,7 @@ from tests.clients.environment import PROGRAM_S, program, run
 from tests.clients.go_programs import PROGRAMS
 
 LIFE = PROGRAMS / "libmaas_life.py"
+REST = PROGRAMS / "libmaas_rest.py"
 
 
 async def live(url: str, key: str, host: ClientHost, home: Path, *, deadline_s: float = PROGRAM_S) -> None:
@@ -30,3 +31,11 @@ async def live(url: str, key: str, host: ClientHost, home: Path, *, deadline_s: 
     assert found["allocated"] == ["ALLOCATED", "admin"]
     assert found["deployed"] == ["DEPLOYED", host.series, "on"]
     assert (found["power"], found["released"], found["left"]) == ("on", "READY", [])
+
+
+async def register(url: str, key: str, home: Path) -> None:
+    """Lists static routes, registers a device and links a NIC of the machine `libby`, which is Ready. As `live`."""
+    found = json.loads(await run(program("python"), str(REST), f"{url}/", key, HOME=str(home)))
+    assert found["static routes"] == 0
+    assert found["device"] == ["printer", "admin", ["printer"]]
+    assert found["links"] == [True, ["AUTO"]]

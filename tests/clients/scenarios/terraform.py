@@ -9,7 +9,7 @@ from attrs import define
 
 from tests.clients.client_host import ClientHost
 from tests.clients.exact_bytes import Answer, Fields, Gomaasclient
-from tests.clients.go_types import DNS_RESOURCE, DOMAIN, INTERFACE, MACHINE, SUBNET, TAG, VM_HOST, decoded
+from tests.clients.go_types import DEVICE, DNS_RESOURCE, DOMAIN, INTERFACE, MACHINE, SUBNET, TAG, VM_HOST, decoded
 
 CONSOLE_TAG = "pod-console-logging"
 CORE_RATIO = 2.5
@@ -137,6 +137,18 @@ class Terraform:
         assert decoded(ok(await self.client.get(f"domains/{domain['id']}/")), DOMAIN) == domain
         assert (await self.client.delete(f"domains/{domain['id']}/")).status == 204
 
+    async def device(self) -> None:
+        """`maas_device`, which is on no machine: created, changed and destroyed."""
+        given = [("hostname", "tf-printer"), ("domain", "maas"), ("description", "floor 2"), ("zone", "default")]
+        macs = [("mac_addresses", "52:54:00:00:00:41"), ("mac_addresses", "52:54:00:00:00:42")]
+        made = decoded(ok(await self.client.post("devices/", fields=[*given, *macs])), DEVICE)
+        path = f"devices/{made['system_id']}/"
+        assert [one["mac_address"] for one in made["interface_set"]] == [text for _, text in macs]
+        assert decoded(ok(await self.client.get(path)), DEVICE) == made
+        changed = decoded(ok(await self.client.put(path, [*given[:2], ("description", "floor 3"), given[3]])), DEVICE)
+        assert changed == {**made, "description": "floor 3"}
+        assert (await self.client.delete(path)).status == 204
+
     async def live(self) -> None:
         """Creates a machine on the host, and all that belongs to it; a second plan is empty."""
         await self.create_vm_host_machine()
@@ -170,6 +182,21 @@ class Terraform:
             "links": [(link["mode"], link.get("ip_address")) for link in nic["links"]],
             "tag": (decoded(ok(await self.client.get("tags/tf-tag/")), TAG), [one["system_id"] for one in tagged]),
         }
+
+    async def composed_instance(self) -> None:
+        """`maas_instance` where no machine is free: `allocate` composes one, and the release destroys it."""
+        wanted = [("cpu_count", "1"), ("mem", "1024"), ("pool", "default")]
+        allocated = decoded(ok(await self.client.post("machines/", "allocate", wanted)), MACHINE)
+        self.system_id = allocated["system_id"]
+        deploy = [("distro_series", self.host.series)]
+        decoded(ok(await self.client.post(f"machines/{self.system_id}/", "deploy", deploy)), MACHINE)
+        await self.becomes("Deployed", "Deploying")
+        release = [("machines", self.system_id), ("comment", "Released by Terraform")]
+        assert ok(await self.client.post("machines/", "release", release)) == [self.system_id]
+        released = await self.becomes("Ready", "Releasing")
+        assert (released["hostname"], released["cpu_count"], released["power_state"]) == (
+            allocated["hostname"], 1, "off",
+        )  # fmt: skip
 
     async def release_instance(self, *params: str) -> None:
         """`maas_instance` with `release_params`: those that are true are sent."""

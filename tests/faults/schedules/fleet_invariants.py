@@ -55,5 +55,5 @@ def _deleted_although_locked(before: Snapshot, now: Snapshot) -> Iterator[str]:
     """A deletion or release that had begun continues."""
     for row in before.machines.values():
         gone = row.uuid not in now.machines and row.uuid not in now.detached | now.forgotten | now.adopting
-        if row.locked and gone and not row.busy and row.state in ("ready", "allocated"):
+        if row.locked and gone and not row.busy and row.state in ("ready", "allocated", "deployed"):
             yield f"{row.hostname} was locked, and was deleted"

@@ -202,7 +202,7 @@ def at_rest(now: Snapshot, *, copied: set[UUID], deleted: set[UUID]) -> Iterator
         if row.uuid not in copied and not consistent:
             found = "there" if row.uuid in there else "not there"
             yield f"{row.hostname} on {row.host} is {row.state}, and its guest is {found}"
-        if row.state not in ("ready", "allocated", "missing", "broken", "failed"):
+        if row.state not in ("ready", "allocated", "deployed", "missing", "broken", "failed"):
             yield f"{row.hostname} is {row.state}, and no operation is open"
     in_use = {volume for row in now.machines.values() for volume in row.volumes}
     for host, volume in now.volumes():

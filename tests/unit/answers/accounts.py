@@ -7,6 +7,7 @@ from typing import Any
 
 from common.errors import NotAuthenticated, NotFound
 from regiond.accounts.model import ApiKey, ApiKeyView
+from regiond.audit.model import RedactionReport
 from regiond.caller import Caller
 from regiond.tags.model import TaggedNodes
 from tests.unit.answers.shared import DELETION_PLAN, changed, named
@@ -72,6 +73,7 @@ ANSWERS: Mapping[str, Any] = {
     "users.update": ACCOUNT,
     "users.delete": DELETION_PLAN,
     "ssh_keys.list": (SSH_KEY,),
+    "ssh_keys.count_of": 1,
     "ssh_keys.read": lambda _, key_id: SSH_KEY if key_id == 9 else NotFound("Not Found"),
     "ssh_keys.import_from": (SSH_KEY,),
     "ssh_keys.add": SSH_KEY,
@@ -107,5 +109,6 @@ ANSWERS: Mapping[str, Any] = {
     "audit.list": (AUDIT_ENTRY,),
     "audit.count": 3,
     "audit.export": (RAW_ENTRY,),
+    "audit.redact": RedactionReport(requests=1),
     "audit.verify": CHAIN_REPORT,
 }

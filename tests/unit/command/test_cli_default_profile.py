@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from innkeeper.exit_status import ExitStatus
 from innkeeper.local_region import local_profile
+from tests.ports import free_port
 from tests.unit.cli_region import BASE, KEY, Region, Reply
 from tests.unit.command.processes import Cli
 
@@ -84,6 +86,13 @@ async def test_commands_of_the_api_need_no_profile_on_the_machine_either(cli: Cl
     assert [host["name"] for host in (await cli("vm-hosts", "read")).plain] == ["local"]
     assert "usage: innkeeper vm-host delete" in (await cli("vm-host", "delete", "--help")).out
     assert (await cli("profiles")).plain == []
+
+
+async def test_the_region_of_the_machine_that_does_not_run_is_said(cli: Cli, state: Path) -> None:
+    (state / "local.json").write_text(json.dumps({"url": f"http://127.0.0.1:{free_port()}{BASE}", "key": KEY}))
+    for command in (["racks", "read"], ["vm-host", "delete", "--help"]):
+        ran = await cli(*command)
+        assert (ran.status, "Is the region running?" in ran.err) == (ExitStatus.NO_ANSWER, True), ran.err
 
 
 def test_settings_and_checkout_name_the_local_region(tmp_path: Path) -> None:

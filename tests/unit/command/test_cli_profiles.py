@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from common.release import running_release
 from tests.unit.cli_region import BASE, KEY, Region, Reply
 from tests.unit.command.processes import Cli
 
@@ -51,7 +52,7 @@ async def test_logout_deletes_the_profile(logged_in: Cli) -> None:
         (("login", "rack", "http://h", KEY), 1, "that is a command of innkeeper"),
         (("login", "admin", "somewhere", KEY), 1, "http://127.0.0.1:5240/MAAS"),
         (("login", "admin", "http://127.0.0.1:1", "one:two"), 1, "three parts"),
-        (("login", "admin"), 2, "usage: innkeeper login PROFILE URL [KEY"),
+        (("login", "admin"), 2, "usage: innkeeper login PROFILE URL [- | @FILE | KEY"),
         ((), 2, "usage: innkeeper [PROFILE] RESOURCE ACTION"),
         (("--jsno",), 2, "Did you mean --json"),
         (("rack",), 2, "usage: innkeeper [--profile PROFILE] rack token"),
@@ -80,7 +81,7 @@ async def test_a_damaged_profiles_file_is_named(cli: Cli, home: Path) -> None:
 
 
 async def test_version_and_help_need_no_region(cli: Cli) -> None:
-    assert (await cli("--version")).out.startswith("innkeeper 0.")
+    assert (await cli("--version")).out == f"innkeeper {running_release()}\n"
     assert (await cli("help")).out.startswith("usage: innkeeper [PROFILE] RESOURCE ACTION")
 
 

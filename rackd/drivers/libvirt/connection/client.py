@@ -51,6 +51,7 @@ class BulkDomain:
     uuid: str
     stats: DomainStats
     handle: Readable
+    autostart: bool = False
 
 
 class Client:
@@ -106,6 +107,9 @@ class Client:
     def pools(self) -> tuple[str, ...]:
         return self._host.pools()
 
+    def inactive_pools(self) -> tuple[str, ...]:
+        return self._host.inactive_pools()
+
     def volume_names(self, pool_ids: Container[str]) -> Mapping[str, tuple[str, ...]]:
         return self._host.volume_names(pool_ids)
 
@@ -119,19 +123,27 @@ class Client:
         return self._host.has_interface(name)
 
     def all_domains(self) -> list[BulkDomain]:
-        """Returns all domains with their statistics, in one call."""
+        """Returns all domains with their statistics, in two calls."""
         # NOWAIT: a domain that hangs or has a job would delay each discovery run by 30 s.
         flags = 0 if self.is_test else libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
         listed = self.call("list guests", self.connection.getAllDomainStats, STATS, flags)
+        autostarted = self._autostarted()
         return [
             BulkDomain(
                 name=domain.name(),
                 uuid=domain.UUIDString(),
+                autostart=domain.UUIDString() in autostarted,
                 stats=self._complete(domain, stats),
                 handle=Domain(self, domain),
             )
             for domain, stats in listed
         ]
+
+    def _autostarted(self) -> frozenset[str]:
+        """The UUIDs of the domains that libvirt starts with the host."""
+        flagged = libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART
+        listed = self.call("list guests with autostart", self.connection.listAllDomains, flagged)
+        return frozenset(domain.UUIDString() for domain in listed)
 
     def _complete(self, domain: Any, stats: DomainStats) -> DomainStats:
         """The test driver's statistics have only the state. It lives in this process, so the rest costs no call."""

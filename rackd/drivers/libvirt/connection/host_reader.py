@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -30,10 +30,11 @@ class HostResponses:
     has_smbios: bool
     nwfilter_uuid: str | None
     expanded_cpu: str | None
-    pools: tuple[str, ...]
+    pools: tuple[str, ...]  # active ones
     networks: tuple[tuple[str, bool], ...]  # XML, and whether it is active
     interfaces: tuple[tuple[str, bool], ...] = ()  # XML, and whether it is up
     devices: NodeDevices = NO_DEVICES
+    inactive_pools: tuple[str, ...] = ()
 
 
 class HostReader:
@@ -60,6 +61,7 @@ class HostReader:
             networks=self.networks(),
             interfaces=self._interfaces.interfaces(),
             devices=self.node_devices(),
+            inactive_pools=self.inactive_pools(),
         )
 
     def lib_version(self) -> int:
@@ -78,20 +80,26 @@ class HostReader:
 
     def pools(self) -> tuple[str, ...]:
         """Returns the XML of the active storage pools."""
+        return self._definitions(self._pools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE))
+
+    def inactive_pools(self) -> tuple[str, ...]:
+        """Returns the XML of the other storage pools, which has no sizes."""
+        return self._definitions(self._pools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_INACTIVE))
+
+    def _definitions(self, pools: Iterable[Any]) -> tuple[str, ...]:
         found = []
-        for pool in self._active_pools():
+        for pool in pools:
             with suppress(NotFound):  # removed since it was listed
                 found.append(self._client.call("read a storage pool", pool.XMLDesc))
         return tuple(found)
 
-    def _active_pools(self) -> list[Any]:
-        active = libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE
-        return list(self._client.call("list storage pools", self._connection.listAllStoragePools, active))
+    def _pools(self, which: int) -> list[Any]:
+        return list(self._client.call("list storage pools", self._connection.listAllStoragePools, which))
 
     def volume_names(self, pool_ids: Container[str]) -> Mapping[str, tuple[str, ...]]:
         """Returns the volume names of these pools by pool id, in one call per pool. Omits pools that fail."""
         found = {}
-        for pool in self._active_pools():
+        for pool in self._pools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
             if pool.UUIDString() in pool_ids:
                 try:
                     volumes = self._client.call(f"list the volumes of {pool.name()}", pool.listAllVolumes)

@@ -85,8 +85,14 @@ class Domain:
             if one["hwaddr"]
         )
 
-    def set_autostart(self) -> None:
-        self._call("set autostart of", self._handle.setAutostart, 1)
+    def autostart(self) -> bool:
+        """Whether libvirt starts the domain with the host."""
+        return bool(self._call("read autostart of", self._handle.autostart))
+
+    def set_autostart(self, *, on: bool) -> None:
+        """Idempotent."""
+        if self.autostart() is not on:
+            self._call("set autostart of", self._handle.setAutostart, int(on))
 
     def start(self) -> None:
         self._call("start", self._handle.create)

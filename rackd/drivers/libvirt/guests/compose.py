@@ -9,7 +9,7 @@ from attrs import evolve
 
 from common.errors import DriverFailed, InnkeeperError, NameTaken
 from common.guest_spec import GuestSpec
-from common.values import Guest
+from common.values import Guest, PowerState
 from rackd.drivers.libvirt.addresses import cloud_init_seed, dhcp_reservations
 from rackd.drivers.libvirt.addresses.delivery import Delivery, Reservation
 from rackd.drivers.libvirt.connection.client import Client
@@ -22,6 +22,7 @@ from rackd.drivers.libvirt.guests import sriov, volumes
 from rackd.drivers.libvirt.guests.lookup import read_guest, tree_of
 from rackd.drivers.libvirt.guests.nic_checks import check_nic_sources
 from rackd.drivers.libvirt.guests.pools import GuestPool
+from rackd.drivers.libvirt.guests.power import starts_with_host
 from rackd.drivers.libvirt.inventory.facts import numa_nodes
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -52,7 +53,8 @@ def compose(client: Client, spec: GuestSpec, traits: HostTraits, capabilities: d
         domain = _define(client, spec, domain_xml.domain_xml(spec, prepared, traits, capabilities))
         sriov.check_still_free(client, spec, functions)
         dhcp_reservations.reserve(client, prepared.reservations)
-        domain.set_autostart()
+        if spec.autostart is not None:
+            domain.set_autostart(on=starts_with_host(spec.autostart, PowerState.OFF))
         guest = read_guest(client, domain)
     except BaseException:
         undo(client, spec, domain, created, delivery.reservations)
@@ -70,8 +72,10 @@ def _complete(client: Client, spec: GuestSpec, domain: Domain) -> Guest:
             name=spec.name,
         )
     dhcp_reservations.reserve(client, reservations_in(tree_of(domain)))
-    domain.set_autostart()
-    return guest
+    if spec.autostart is None:
+        return guest
+    domain.set_autostart(on=starts_with_host(spec.autostart, guest.power))
+    return read_guest(client, domain)
 
 
 def _create_volumes(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from common.values import Guest, GuestRef, OwnershipMarker
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.definitions.metadata import marker_in
-from rackd.drivers.libvirt.inventory.guests import PoolPaths, guest_of_domain
+from rackd.drivers.libvirt.inventory.guests import PoolPaths, autostart_of, guest_of_domain
 from rackd.drivers.libvirt.xml import Element, parse
 
 
@@ -29,8 +31,10 @@ def markers_of(domain: Domain) -> set[OwnershipMarker | None]:
 
 
 def read_guest(client: Client, domain: Domain) -> Guest:
-    return guest_of_domain(domain.xml(), domain.stats(), pool_paths(client))
+    found = guest_of_domain(domain.xml(), domain.stats(), pool_paths(client))
+    return evolve(found, autostart=autostart_of(flag=domain.autostart()))
 
 
 def pool_paths(client: Client) -> PoolPaths:
-    return PoolPaths.of(parse(xml, "a storage pool") for xml in client.pools())
+    """Also of inactive pools, as discovery has them."""
+    return PoolPaths.of(parse(xml, "a storage pool") for xml in (*client.pools(), *client.inactive_pools()))

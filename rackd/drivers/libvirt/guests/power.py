@@ -8,7 +8,7 @@ import time
 import structlog
 
 from common.errors import DriverFailed, HostUnreachable
-from common.values import PowerAction, PowerState
+from common.values import Autostart, PowerAction, PowerState
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.inventory.guests import power_of
 
@@ -31,6 +31,13 @@ def switch(domain: Domain, action: PowerAction, *, grace_s: float, closing: thre
     if action in {PowerAction.ON, PowerAction.CYCLE}:
         _start(domain)
     return power_of(domain.state())
+
+
+def starts_with_host(autostart: Autostart, power: PowerState) -> bool:
+    """Returns what libvirt's flag is for a guest in this power state."""
+    if autostart is Autostart.LAST_STATE:
+        return power is not PowerState.OFF
+    return autostart is Autostart.ALWAYS
 
 
 def _start(domain: Domain) -> None:

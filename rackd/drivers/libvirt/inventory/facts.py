@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from common.discovery import Problem
 from common.units import mib_from_kib
-from common.values import HostFacts, HostNetwork, HugePages, NicKind, NumaNode, StoragePool
+from common.values import POOL_AVAILABLE, HostFacts, HostNetwork, HugePages, NicKind, NumaNode, StoragePool
 from rackd.drivers.libvirt.addresses.delivery import own_address
 from rackd.drivers.libvirt.connection.host_reader import HostResponses
 from rackd.drivers.libvirt.definitions.host_traits import traits_of
@@ -19,6 +19,7 @@ GIB = 1024**3
 _OWN_BRIDGES = ("nat", "route", "open", "isolated")  # libvirt creates a bridge for these networks
 _ROUTED = ("nat", "route", "open")  # the host is the gateway
 _WHOLE_INTERFACES = ("hostdev", "passthrough")  # each guest receives a whole interface of the server
+INACTIVE = "inactive"
 POOL_TYPES = ("dir", "logical", "zfs")  # QEMU opens their volumes directly, as file or block device
 
 
@@ -42,8 +43,14 @@ def server_identity(responses: HostResponses) -> str:
     return f"libvirt:{scope}:{responses.hostname}:{responses.nwfilter_uuid or ''}"
 
 
+def inactive_pools_of(responses: HostResponses) -> list[Element]:
+    """Returns the XML of the pools that could hold guests' disks if they were started."""
+    found = (parse(xml, "a storage pool") for xml in responses.inactive_pools)
+    return [pool for pool in found if pool.get("type") in POOL_TYPES]
+
+
 def pools_of(responses: HostResponses) -> tuple[list[Element], list[Problem]]:
-    """Returns the XML of the pools that can hold guests' disks, and the problems found."""
+    """Returns the XML of the active pools that can hold guests' disks, and the problems found."""
     found, problems = [], []
     for xml in responses.pools:
         pool = parse(xml, "a storage pool")
@@ -53,6 +60,7 @@ def pools_of(responses: HostResponses) -> tuple[list[Element], list[Problem]]:
             problems.append(Problem(subject=text_at(pool, "name"), message="The storage pool reports no capacity."))
             continue
         found.append(pool)
+    problems += [_inactive(text_at(pool, "name")) for pool in inactive_pools_of(responses)]
     if not found:
         problems.append(
             Problem(
@@ -64,7 +72,11 @@ def pools_of(responses: HostResponses) -> tuple[list[Element], list[Problem]]:
     return found, problems
 
 
-def storage_pool(pool: Element, used_by_guests_bytes: int) -> StoragePool:
+def _inactive(name: str) -> Problem:
+    return Problem.of_pool(name, INACTIVE, f"On that host: virsh pool-start {name}")
+
+
+def storage_pool(pool: Element, used_by_guests_bytes: int, *, active: bool = True) -> StoragePool:
     """`used_by_guests_bytes` is the disk space that guests' disks occupy in this pool.
 
     The figures are those of libvirt's last pool refresh: requesting a refresh could stop a failing pool.
@@ -78,6 +90,7 @@ def storage_pool(pool: Element, used_by_guests_bytes: int) -> StoragePool:
         path=text_at(pool, "target/path", "Unknown"),
         total_bytes=bytes_at(pool, "capacity", unit="bytes") or 0,
         used_elsewhere_bytes=-(-elsewhere // GIB) * GIB,
+        status=POOL_AVAILABLE if active else INACTIVE,
     )
 
 
@@ -186,7 +199,10 @@ def facts_of(
         numa_nodes=() if traits.domain_type == "test" else numa_nodes(responses.capabilities, memory_mib),
         storage_pools=tuple(
             sorted(
-                (storage_pool(pool, used_bytes.get(text_at(pool, "uuid"), 0)) for pool in pools),
+                [
+                    *(storage_pool(pool, used_bytes.get(text_at(pool, "uuid"), 0)) for pool in pools),
+                    *(storage_pool(pool, 0, active=False) for pool in inactive_pools_of(responses)),
+                ],
                 key=lambda pool: (pool.name, pool.pool_id),
             )
         ),

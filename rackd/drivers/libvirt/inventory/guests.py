@@ -6,15 +6,16 @@ no metadata (docs/decisions/0003). Methods that act on a domain read its marker 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from uuid import UUID
 
 from attrs import evolve, field, frozen
 
 from common.discovery import Problem
 from common.units import mib_from_kib
-from common.values import Guest, GuestDisk, OwnershipMarker, PowerState
+from common.values import Autostart, Guest, GuestDisk, OwnershipMarker, PowerState
 from common.volume_names import marker_of_volume
 from rackd.drivers.libvirt.connection.client import BulkDomain
 from rackd.drivers.libvirt.connection.test_driver import DomainStats
@@ -38,6 +39,10 @@ def power_of(state: int) -> PowerState:
     return _POWER.get(state, PowerState.UNKNOWN)
 
 
+def autostart_of(*, flag: bool) -> Autostart:
+    return Autostart.ALWAYS if flag else Autostart.NEVER
+
+
 @frozen(kw_only=True)
 class PoolPaths:
     """The target path and id of each storage pool."""
@@ -59,6 +64,10 @@ class PoolPaths:
         pool_id = self.pool_at(path)
         return None if pool_id is None else (pool_id, PurePosixPath(path).name)
 
+    def is_direct(self, path: str) -> bool:
+        """Whether `path` is that of a volume, rather than of a file in a folder inside the pool."""
+        return any(PurePosixPath(path).parent == PurePosixPath(root) for root, _ in self.paths if root)
+
 
 @frozen(kw_only=True)
 class GuestListing:
@@ -75,6 +84,28 @@ class _BulkDisk:
     path: str
     size_bytes: int | None
     used_bytes: int
+    running: bool
+
+
+@frozen(kw_only=True)
+class _Places:
+    """Where disks are: the storage pools and, of those that could be listed, the names of their volumes."""
+
+    paths: PoolPaths
+    volumes: Mapping[str, Container[str]]
+
+    def lack(self, disk: _BulkDisk, uuid: str) -> bool:
+        """Whether the disk is a volume that does not exist.
+
+        libvirt does not list every file in a pool, only those that it made or found at the pool's last refresh. So
+        what counts is that QEMU cannot open the file. A running guest has opened it before it was deleted: then only
+        a volume that we made is known to be gone.
+        """
+        found = self.paths.volume_at(disk.path) if self.paths.is_direct(disk.path) else None
+        if found is None or found[0] not in self.volumes or found[1] in self.volumes[found[0]]:
+            return False
+        marker = marker_of_volume(found[1])
+        return disk.size_bytes is None or (disk.running and marker is not None and marker.machine_id == UUID(uuid))
 
 
 @frozen
@@ -89,15 +120,17 @@ def listing(
     installation_id: UUID,
     configs: Mapping[str, DomainConfig],
     ports: SriovPorts = UNKNOWN_PORTS,
+    volumes: Mapping[str, Container[str]] = MappingProxyType({}),
 ) -> GuestListing:
     """Returns every domain with readable statistics, and a Problem for each other one.
 
-    `configs` is keyed by UUID; a domain without one is listed as incomplete.
+    `configs` is keyed by UUID; a domain without one is listed as incomplete. `volumes` has the names of the volumes of
+    each storage pool that could be listed, by id.
     """
-    progress, guests = _Progress(), []
+    progress, guests, places = _Progress(), [], _Places(paths=paths, volumes=volumes)
     for domain in domains:
         try:
-            guest = _guest(domain, paths, installation_id, progress)
+            guest = _guest(domain, places, installation_id, progress)
             guests.append(_with_config(guest, configs.get(domain.uuid), ports))
         except (KeyError, TypeError, ValueError) as error:
             progress.problems.append(
@@ -115,17 +148,21 @@ def listing(
     )
 
 
-def _guest(domain: BulkDomain, paths: PoolPaths, installation_id: UUID, progress: _Progress) -> Guest:
+def _guest(domain: BulkDomain, places: _Places, installation_id: UUID, progress: _Progress) -> Guest:
     disks = []
     bulk_disks = tuple(_bulk_disks(domain.stats))
     for disk in bulk_disks:
         progress.used_by_path[disk.path] = disk.used_bytes
+        if places.lack(disk, domain.uuid):
+            found = _disk(disk.device, disk.path, disk.size_bytes or 0, None, places.paths)
+            disks.append(evolve(found, missing=True))
+            continue
         if disk.size_bytes is None:
             progress.problems.append(
                 Problem(subject=domain.name, message=f"The size of its disk {disk.device}, {disk.path}, is unknown.")
             )
             continue
-        disks.append(_disk(disk.device, disk.path, disk.size_bytes, None, paths))
+        disks.append(_disk(disk.device, disk.path, disk.size_bytes, None, places.paths))
     return Guest(
         name=domain.name,
         guest_id=domain.uuid,
@@ -134,6 +171,7 @@ def _guest(domain: BulkDomain, paths: PoolPaths, installation_id: UUID, progress
         memory_mib=mib_from_kib(_number(domain.stats, "balloon.maximum")),
         marker=_marker_of_paths(domain.uuid, (disk.path for disk in bulk_disks), installation_id),
         disks=tuple(disks),
+        autostart=autostart_of(flag=domain.autostart),
     )
 
 
@@ -170,6 +208,7 @@ def _bulk_disks(stats: DomainStats) -> Iterable[_BulkDisk]:
             path=path,
             size_bytes=_capacity(stats.get(f"{at}capacity")),
             used_bytes=int(stats.get(f"{at}physical" if running else f"{at}allocation", 0)),
+            running=running,
         )
 
 

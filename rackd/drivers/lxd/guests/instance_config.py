@@ -11,10 +11,12 @@ from common.device_names import lxd_device_name
 from common.errors import InvalidRequest
 from common.guest_spec import DiskSpec, GuestSpec
 from common.units import BYTES_PER_MIB
+from common.values import Autostart
 from rackd.drivers.architectures import kernel_architecture
 from rackd.drivers.cloud_init_network import network_config
 from rackd.drivers.lxd.guests import cloud_init
 from rackd.drivers.lxd.guests.nic_devices import device_of, is_leased, with_leases
+from rackd.drivers.lxd.inventory.guests import AUTOSTART
 from rackd.drivers.lxd.inventory.ownership import COMPLETED_KEY, ROOT_VOLUME_KEY, VM, incomplete, marker_config
 
 PROFILE = "maas"  # applied if the project has it, so that an administrator can extend the instances
@@ -71,6 +73,8 @@ def config_of(spec: GuestSpec, prerequisites: Prerequisites = NO_PREREQUISITES) 
     }
     if spec.numa_node_ids and not spec.pinned_core_ids and _NUMA_PLACEMENT in prerequisites.extensions:
         config["limits.cpu.nodes"] = ",".join(map(str, sorted(spec.numa_node_ids)))
+    if spec.autostart is not None:
+        config |= {key: text for key, text in autostart_config(spec.autostart).items() if text}
     network_config_text = network_config_of(spec, prerequisites)
     if network_config_text is not None:
         config[cloud_init.key(cloud_init.NETWORK_CONFIG, prerequisites.extensions)] = network_config_text
@@ -80,6 +84,11 @@ def config_of(spec: GuestSpec, prerequisites: Prerequisites = NO_PREREQUISITES) 
 def without_secure_boot(extensions: Container[str]) -> dict[str, str]:
     """Images need no signed boot loader."""
     return {"boot.mode": "uefi-nosecureboot"} if _BOOT_MODE in extensions else {"security.secureboot": "false"}
+
+
+def autostart_config(autostart: Autostart) -> dict[str, str]:
+    """Without the key, LXD restores the state that the instance had when the server went down. Empty: no key."""
+    return {AUTOSTART: {Autostart.ALWAYS: "true", Autostart.NEVER: "false", Autostart.LAST_STATE: ""}[autostart]}
 
 
 def limits_cpu(spec: GuestSpec) -> str:

@@ -138,7 +138,7 @@ class Instances:
             log.info("guest_already_deleted", guest=name)
 
     def change_config(self, name: str, config: Mapping[str, str]) -> None:
-        """Changes `user.innkeeper` keys; an empty value deletes a key. Idempotent."""
+        """Changes these keys; an empty value deletes a key. Idempotent."""
         try:
             self.client.patch(path("instances", name), {"config": config}, project=self.scope.project)
         except DriverFailed as error:

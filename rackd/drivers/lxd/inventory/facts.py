@@ -10,7 +10,17 @@ from attrs import field, frozen
 
 from common.discovery import ImageCopy, Problem
 from common.errors import HostUnreachable, NotFound, NotTrusted, Unsupported
-from common.values import ClusterMember, Guest, HostFacts, HugePages, NumaNode, Profile, Project, StoragePool
+from common.values import (
+    POOL_AVAILABLE,
+    ClusterMember,
+    Guest,
+    HostFacts,
+    HugePages,
+    NumaNode,
+    Profile,
+    Project,
+    StoragePool,
+)
 from rackd.drivers.architectures import debian_architecture
 from rackd.drivers.lxd.connection.client import HOW_TO_TRUST
 from rackd.drivers.lxd.inventory import hardware
@@ -31,7 +41,8 @@ _GHZ = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*GHz", re.IGNORECASE)
 class ServerResponses:
     """The server's unparsed responses.
 
-    `pool_space` maps the names of readable pools to their `resources`; `network_states` maps interface names to states.
+    `pool_space` maps the names of readable pools to their `resources`, `pool_status` those of pools that are not
+    available to their status; `network_states` maps interface names to states.
     `addresses` has those of instances, by project and name, then by MAC address.
     """
 
@@ -39,6 +50,7 @@ class ServerResponses:
     resources: Json
     pools: Sequence[Json]
     pool_space: Mapping[str, Json]
+    pool_status: Mapping[str, str] = field(factory=dict)
     networks: Sequence[Json]
     projects: Sequence[Json]
     network_states: Mapping[str, Json] = field(factory=dict)
@@ -193,13 +205,20 @@ def storage_pools(responses: ServerResponses, guests: Sequence[Guest]) -> tuple[
             name=str(pool["name"]),
             type=str(pool["driver"]),
             path=(pool.get("config") or {}).get("source") or "Unknown",
-            total_bytes=int(responses.pool_space[pool["name"]]["space"].get("total") or 0),
+            total_bytes=int(_space(responses, str(pool["name"])).get("total") or 0),
             used_elsewhere_bytes=_used_elsewhere(responses, str(pool["name"]), guests),
+            status=responses.pool_status.get(str(pool["name"]), POOL_AVAILABLE),
         )
         for pool in responses.pools
-        if pool["name"] in responses.pool_space
+        if pool["name"] in responses.pool_space or pool["name"] in responses.pool_status
     ]
     return tuple(sorted(found, key=lambda pool: pool.name))
+
+
+def _space(responses: ServerResponses, pool: str) -> Json:
+    """Empty for a pool that is not available: LXD would answer with the space of what is there without it."""
+    found: Json = responses.pool_space.get(pool, {}).get("space") or {}
+    return found
 
 
 def _used_elsewhere(responses: ServerResponses, pool: str, guests: Sequence[Guest]) -> int:
@@ -211,7 +230,7 @@ def _used_elsewhere(responses: ServerResponses, pool: str, guests: Sequence[Gues
     """
     nominal = sum(disk.size_bytes for guest in guests for disk in guest.disks if disk.pool_id == pool)
     nominal += sum(copy.size_bytes for copy in image_copies(responses) if copy.pool_id == pool)
-    used = int(responses.pool_space[pool]["space"].get("used") or 0)
+    used = int(_space(responses, pool).get("used") or 0)
     unattached = sum(
         volume.size_bytes
         for volume in responses.volumes

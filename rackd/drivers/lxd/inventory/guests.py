@@ -10,7 +10,7 @@ from attrs import field, frozen
 from common.device_names import lxd_serial
 from common.discovery import Problem
 from common.units import mib_from_bytes_up
-from common.values import Guest, GuestDisk, GuestNic, NicKind, PowerState
+from common.values import Autostart, Guest, GuestDisk, GuestNic, NicKind, PowerState
 from common.volume_names import marker_of_volume
 from rackd.drivers.architectures import debian_architecture
 from rackd.drivers.lxd.inventory.config_values import natural, parse_cores, size_bytes
@@ -38,6 +38,8 @@ _POWER = {
     STOPPING: PowerState.ON,  # still running
     FROZEN: PowerState.PAUSED,
 }
+AUTOSTART = "boot.autostart"
+_TRUE = frozenset({"true", "1", "yes", "on"})
 _NIC_KINDS = {"bridged": NicKind.BRIDGE, "macvlan": NicKind.MACVLAN, "sriov": NicKind.SRIOV}
 
 
@@ -83,6 +85,7 @@ def guest_of(
         nics=tuple(parser.nics()),
         member=location if location not in {"", "none"} else None,
         kind="vm" if parser.is_vm else "container",
+        autostart=parser.autostart(),
     )
     return guest, tuple(parser.problems)
 
@@ -103,6 +106,13 @@ class _InstanceParser:
     def expanded(self) -> Mapping[str, str]:
         found: Mapping[str, str] | None = self.instance.get("expanded_config")
         return config_of(self.instance) if found is None else found
+
+    def autostart(self) -> Autostart:
+        """Of the instance itself: without a key of its own it is as LXD and its profiles make it."""
+        text = config_of(self.instance).get(AUTOSTART, "")
+        if not text:
+            return Autostart.LAST_STATE
+        return Autostart.ALWAYS if text.lower() in _TRUE else Autostart.NEVER
 
     def devices(self, kind: str) -> list[tuple[str, Mapping[str, str]]]:
         devices = self.instance.get("expanded_devices") or self.instance.get("devices") or {}

@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from common.discovery import MarkerOnOtherMember, OrphanedVolume, Problem
 from common.errors import DriverFailed, HostUnreachable, NotFound
-from common.values import Guest
+from common.values import POOL_AVAILABLE, Guest
 from common.volume_names import marker_of_artifact
 from rackd.drivers.lxd.connection.client import Client, Json, NotAuthorized, Scope, path
 from rackd.drivers.lxd.inventory.addresses import read_addresses
@@ -22,12 +22,15 @@ from rackd.drivers.lxd.inventory.networks import with_state
 from rackd.drivers.lxd.inventory.ownership import DEFAULT_PROJECT, is_unreadable, marker_of, without_replacements
 from rackd.drivers.lxd.inventory.volume_index import Volume, VolumeIndex, parse_volume, volume_projects_of
 
+_USABLE = "Created"  # LXD's word
+_RETRIED = "LXD tries to make it available again by itself; see lxc storage info and the log of LXD."
+
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 def read_server(client: Client, scope: Scope) -> ServerResponses:
-    """Makes eight requests, one more in a cluster, one more while marked VMs run, two per storage pool and one per
-    attachable interface.
+    """Makes eight requests, one more in a cluster, one more while marked VMs run, two per storage pool (three in a
+    cluster) and one per attachable interface.
 
     A certificate restricted to projects may not list all projects at once; then it makes one request per project.
     """
@@ -52,6 +55,7 @@ def read_server(client: Client, scope: Scope) -> ServerResponses:
         resources=resources,
         pools=pools,
         pool_space=contents.space,
+        pool_status=contents.status,
         networks=networks,
         network_states=states_of(client, interfaces, scope.project, target),
         projects=projects,
@@ -75,6 +79,7 @@ def _clock_problems(client: Client) -> Iterable[Problem]:
 @frozen
 class _PoolContents:
     space: dict[str, Json] = field(factory=dict)
+    status: dict[str, str] = field(factory=dict)  # of pools that are not available
     volumes: list[Volume] = field(factory=list)
     with_volumes: list[str] = field(factory=list)  # pools whose volumes are known
     problems: list[Problem] = field(factory=list)
@@ -85,12 +90,23 @@ def _read_pools(client: Client, pools: Iterable[Json], projects: Sequence[str], 
     for pool in pools:
         name = str(pool["name"])
         try:
-            contents.space[name] = client.get(path("storage-pools", name, "resources"), target=target)
+            status = pool_status(client.get(path("storage-pools", name), target=target) if target else pool)
+            if status == POOL_AVAILABLE:
+                contents.space[name] = client.get(path("storage-pools", name, "resources"), target=target)
+            else:
+                contents.status[name] = status
+                contents.problems.append(Problem.of_pool(name, status, _RETRIED))
             contents.volumes.extend(volumes_of_pool(client, name, projects, contents.problems))
             contents.with_volumes.append(name)
         except (DriverFailed, NotFound) as error:
             contents.problems.append(Problem(subject=name, message=f"Cannot read the storage pool: {error}"))
     return contents
+
+
+def pool_status(pool: Json) -> str:
+    """Returns the status of a pool on the server that answers; a listing of a cluster has that of the whole cluster."""
+    status = str(pool.get("status") or _USABLE)
+    return POOL_AVAILABLE if status == _USABLE else status.lower()
 
 
 def states_of(client: Client, interfaces: Iterable[str], project: str, target: str) -> dict[str, Json]:

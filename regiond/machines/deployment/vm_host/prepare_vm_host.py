@@ -1,8 +1,8 @@
 """Sets up a hypervisor in a deployed guest, and reports the result.
 
-Runs in the guest, with any Python from 3.6 on. Arguments: the URL to report to, the shell script that sets the
-hypervisor up, and how many seconds it may take. The script prints `fingerprint=…`, by which the hypervisor's server is
-recognized.
+Runs in the guest, with any Python from 3.6 on. Arguments: the file with the URL to report to, the shell script that
+sets the hypervisor up, and how many seconds it may take. The script prints `fingerprint=…`, by which the hypervisor's
+server is recognized.
 """
 
 import re
@@ -71,7 +71,9 @@ def report(url: str, fields: "dict[str, str]") -> bool:
     return False
 
 
-def main(url: str, script: str, seconds: str) -> int:
+def main(report_to: str, script: str, seconds: str) -> int:
+    with open(report_to) as file:
+        url = file.read().strip()
     fingerprint, problem = set_up(script, int(seconds))
     if problem:
         print(problem)

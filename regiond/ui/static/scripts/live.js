@@ -8,7 +8,7 @@ import { tellSessionEnded } from "./sending.js";
 // Between two refreshes: four times as long as one takes. The last change of a burst is always shown.
 const [SHORTEST_PAUSE_MS, LONGEST_PAUSE_MS] = [250, 1000];
 // Doubled with each connection that is refused: an account may have too many pages open.
-const [SHORTEST_RETRY_MS, LONGEST_RETRY_MS] = [2000, 32_000];
+const RETRY_MS = 2000;
 const LEAVING_MS = 5000;
 
 let source = null;
@@ -20,7 +20,7 @@ let refreshedAt = 0;
 let leavingUntil = 0; // a form was sent or a link followed: its answer replaces the page
 let pauseMs = 0; // after the last refresh
 let isRefreshing = false;
-let retryMs = SHORTEST_RETRY_MS;
+let retryMs = RETRY_MS;
 let cutAt = null; // since when the page is not live
 let isTyped = false; // something in a form that is not sent yet
 
@@ -143,9 +143,10 @@ async function refresh(topics) {
     adoptIcons(page);
     for (const fragment of document.querySelectorAll("[data-live]")) {
       const fresh = page.getElementById(fragment.id);
-      if (!fresh || !topicsOf(fragment).some((topic) => topics.has(topic) || topics.has("all"))) continue;
+      const shown = topicsOf(fragment).filter((topic) => topics.has(topic) || topics.has("all"));
+      if (!fresh || !shown.length) continue;
       if (isInUse(fragment)) {
-        for (const topic of topicsOf(fragment)) if (topics.has(topic) || topics.has("all")) waiting.add(topic);
+        for (const topic of shown) waiting.add(topic);
         say("Live, updates are waiting", true);
         isShown = false;
       } else {
@@ -192,20 +193,16 @@ function connect() {
   if (lastId) address.searchParams.set("after", lastId);
   source = new EventSource(address);
   source.onopen = () => {
-    retryMs = SHORTEST_RETRY_MS;
+    retryMs = RETRY_MS;
     sayLive();
   };
-  source.addEventListener("changed", (event) => {
-    lastId = event.lastEventId;
-    changed(JSON.parse(event.data));
-  });
-  source.addEventListener("position", (event) => {
-    lastId = event.lastEventId;
-  });
-  source.addEventListener("reload", (event) => {
-    lastId = event.lastEventId;
-    changed(["all"]);
-  });
+  for (const kind of ["changed", "position", "reload"]) {
+    source.addEventListener(kind, (event) => {
+      lastId = event.lastEventId;
+      if (kind === "changed") changed(JSON.parse(event.data));
+      if (kind === "reload") changed(["all"]);
+    });
+  }
   source.onerror = () => {
     sayCut();
     if (source?.readyState !== EventSource.CLOSED) return; // the browser connects again itself
@@ -214,7 +211,7 @@ function connect() {
       connect();
       changed(["all"]); // by which a session that has ended is noticed
     }, retryMs);
-    retryMs = Math.min(2 * retryMs, LONGEST_RETRY_MS);
+    retryMs = Math.min(2 * retryMs, 16 * RETRY_MS);
   };
 }
 

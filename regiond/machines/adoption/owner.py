@@ -1,0 +1,66 @@
+"""Whose an adopted machine is: of the administrator who adopts it, or of a user whom the request names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from common.errors import InvalidRequest
+from regiond.accounts.service import active_user, still_operators
+from regiond.caller import Caller
+from regiond.events.service import Events
+from regiond.groups.model import ResourcePool
+from regiond.machines import lifecycle_store, view_store
+from regiond.machines.model import MachineView
+from regiond.validation_messages import no_object
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+
+async def find_owner(db: Db, caller: Caller, username: str | None, pool: ResourcePool) -> Caller:
+    """Returns the account that a request names, by default the caller. Raises InvalidRequest, also for a user who is no
+    operator of the pool and so could not release the machine.
+    """
+    if username is None or username == caller.username:
+        return caller
+    found = await active_user(db, username) if username.isprintable() else None
+    if found is None:
+        raise InvalidRequest.of({"owner": [no_object("active user", username)]})
+    await _check_operator(db, found, pool)
+    return found
+
+
+async def give(db: Db, caller: Caller, system_id: str, owner: Caller) -> None:
+    """Makes `owner` the owner of a machine that was adopted and not released since. Idempotent.
+
+    Raises InvalidRequest for another machine: that changes its owner by its release. The caller has locked the quotas.
+    """
+    await lifecycle_store.lock(db, [system_id])
+    machine = await view_store.read(db, system_id)
+    if machine.owner == owner.username:
+        return
+    if not machine.as_found:
+        raise InvalidRequest.of({"owner": [_not_as_found(machine)]})
+    await _check_operator(db, owner, machine.pool)
+    await lifecycle_store.set_owner(db, machine.id, owner.account_id)
+    before = f", and before to {machine.owner}" if machine.owner else ""
+    message = f"{machine.hostname} belongs to {owner.username} now{before}"
+    await Events.record(db, "owner_changed", message, caller=caller, host_id=machine.host_id, system_id=system_id)
+
+
+async def _check_operator(db: Db, owner: Caller, pool: ResourcePool) -> None:
+    (is_operator,) = await still_operators(db, [(owner, pool.id)])
+    if not is_operator:
+        message = (
+            f"{owner.username} is no operator of the resource pool {pool.name!r} and could not release the machine. "
+            f"Grant the role first: innkeeper resource-pool grant {pool.id} user={owner.username} role=operator"
+        )
+        raise InvalidRequest.of({"owner": [message]})
+
+
+def _not_as_found(machine: MachineView) -> str:
+    belongs = f"belongs to {machine.owner}" if machine.owner else "has no owner"
+    return (
+        f"{machine.hostname} {belongs}. Only the owner of a VM that was adopted and not released since can be changed; "
+        "others get theirs by allocation."
+    )

@@ -1,0 +1,22 @@
+"""Ends the ownership of a machine in the ledger: what its owner had does not reach the next one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from regiond.machines import affinity_store, lifecycle_store
+from regiond.machines.devices import store as device_store
+from regiond.networks import service as network_service
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+
+async def end_ownership(db: Db, machine_id: int) -> None:
+    """Deletes the machine's devices, and clears owner, owner data, annotations, its allocation's groups and the
+    addresses that its guest, which is off, had. Idempotent.
+    """
+    await device_store.delete_of(db, machine_id)
+    await lifecycle_store.clear_owner(db, machine_id)
+    await affinity_store.end_allocation(db, machine_id)
+    await network_service.forget_addresses(db, machine_id)

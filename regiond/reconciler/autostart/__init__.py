@@ -1,0 +1,1 @@
+"""Machines whose host would start their guest, or not, against their setting."""

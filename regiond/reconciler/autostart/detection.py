@@ -1,0 +1,47 @@
+"""Finds machines whose guest starts with its host, or does not, against their setting."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from common.values import Autostart, PowerState
+from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy
+
+_REPORTED = {
+    Autostart.ALWAYS: "starts with its host",
+    Autostart.NEVER: "does not start with its host",
+    Autostart.LAST_STATE: "starts with its host if it ran before",
+}
+
+
+@frozen(kw_only=True)
+class AutostartFacts:
+    """A machine's setting in effect, and what its hypervisor reports."""
+
+    id: int
+    system_id: str
+    hostname: str
+    host_id: int
+    host_name: str
+    power: PowerState
+    autostart: Autostart
+    reported: Autostart
+
+
+def detect(machine: AutostartFacts) -> Discrepancy | None:
+    if machine.autostart.is_in_effect(machine.reported, machine.power) is not False:
+        return None
+    return Discrepancy(
+        kind=DiscrepancyKind.WRONG_AUTOSTART,
+        key=f"machine {machine.id}",
+        name=machine.hostname,
+        host_id=machine.host_id,
+        host_name=machine.host_name,
+        system_id=machine.system_id,
+        found=f"its guest is {machine.power} and {_REPORTED[machine.reported]}",
+        expected=f"autostart {machine.autostart}",
+        remedy=f"This sets autostart of the guest on {machine.host_name}, and neither starts nor stops it.",
+        repair_policy=RepairPolicy.AUTOMATIC,
+        ours=True,
+        data_at_risk=False,
+    )

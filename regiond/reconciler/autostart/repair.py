@@ -1,0 +1,23 @@
+"""Opens the operation that sets a guest as its machine is set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from regiond.machines import service as machine_service
+from regiond.racks.service import read_installation_id
+from regiond.reconciler.autostart import detection, store
+from regiond.reconciler.model import Discrepancy
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+
+async def set_autostart(db: Db, discrepancy: Discrepancy) -> str | None:
+    found = [detection.detect(one) for one in await store.wrong_autostarts(db, discrepancy.id_of("machine"))]
+    current = discrepancy.revalidated(found)
+    if current is None or current.system_id is None:
+        return None
+    machine = await machine_service.read_machine(db, current.system_id)
+    operation_id = await machine_service.open_set_autostart(db, machine, await read_installation_id(db))
+    return None if operation_id is None else f"{current.found}: operation {operation_id} sets it"

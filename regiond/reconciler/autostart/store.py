@@ -1,0 +1,54 @@
+"""SQL that selects the machines whose guest may start with its host against their setting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import fields
+
+from common.values import Autostart, PowerState
+from regiond.reconciler.autostart.detection import AutostartFacts
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from regiond.db.pool import Db
+
+# As `Autostart.is_in_effect`, so that 50,000 machines are not read. Only what a discovery run found that began after
+# the last operation: a flag follows the power state. A guest that was just powered off may be on a host that is
+# shutting down, with libvirt still answering: its flag stays for an hour, so that it runs again afterwards.
+_SUSPECTS = """
+    select m.id, m.system_id, m.hostname, m.power_state as power, h.id as host_id, h.name as host_name,
+           wanted.autostart, g.autostart as reported
+      from machine m join vm_host h on h.id = m.host_id join guest g on g.machine_id = m.id
+      join vm_host_schedule s on s.host_id = h.id and s.run_began_at > m.settled_at,
+           installation i,
+           lateral (select coalesce(m.autostart, case when not m.adopted then coalesce(h.autostart, i.autostart) end)
+                              as autostart) wanted
+     where g.autostart <> wanted.autostart and g.power_state = m.power_state
+       and not (wanted.autostart = 'last-state'
+                and g.autostart = case m.power_state when 'off' then 'never' else 'always' end)
+       and not (wanted.autostart = 'last-state' and m.power_state = 'off'
+                and m.power_changed_at > now() - interval '1 hour')
+       and m.state in ('ready', 'allocated', 'deployed', 'failed_deployment', 'failed', 'broken')
+       and not exists (select from operation o
+                        where o.is_open
+                          and (o.machine_id = m.id or (o.kind = 'remove_host' and o.host_id = h.id)))
+       and ($1::integer is null or m.id = $1)
+     order by m.id
+"""
+_PLAIN = {one.name for one in fields(AutostartFacts)} - {"power", "autostart", "reported"}
+
+
+async def wrong_autostarts(db: Db, machine_id: int | None = None) -> tuple[AutostartFacts, ...]:
+    """All machines whose guest is set otherwise than they are, or the one with `machine_id` if it is."""
+    return tuple(_facts(row) for row in await db.fetch(_SUSPECTS, machine_id))
+
+
+def _facts(row: asyncpg.Record) -> AutostartFacts:
+    return AutostartFacts(
+        **{name: row[name] for name in _PLAIN},
+        power=PowerState(row["power"]),
+        autostart=Autostart(row["autostart"]),
+        reported=Autostart(row["reported"]),
+    )

@@ -1,0 +1,1 @@
+"""Discrepancies of the disks of machines."""

@@ -1,0 +1,178 @@
+"""Finds machines whose guest has other disks than the ledger, or a disk whose volume does not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Unpack
+
+from attrs import frozen
+
+from common.units import BYTES_PER_GB
+from regiond.hosts.model import is_rounded
+from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Texts
+
+
+@frozen(kw_only=True)
+class LedgerDisk:
+    """A disk of a machine. `pool` is the name of its storage pool."""
+
+    id: int
+    index: int
+    volume: str
+    pool_id: int
+    pool: str
+    size_bytes: int
+    serial: str
+
+    @property
+    def text(self) -> str:
+        return f"disk {self.index} ({self.volume}, {_gb(self.size_bytes)} in {self.pool})"
+
+
+@frozen(kw_only=True)
+class ActualDisk:
+    """A disk of a guest in a storage pool of its host. `volume` is the device for a disk without one of its own."""
+
+    device: str
+    volume: str
+    pool_id: int
+    pool: str
+    size_bytes: int
+    serial: str
+    missing: bool = False
+
+    @property
+    def text(self) -> str:
+        return f"{self.device} ({self.volume}, {_gb(self.size_bytes)} in {self.pool})"
+
+
+@frozen(kw_only=True)
+class MachineDisks:
+    """The disks of a machine on which no operation acts, and those of its guest on the machine's host."""
+
+    id: int
+    system_id: str
+    hostname: str
+    host_id: int
+    host_name: str
+    is_on: bool
+    ledger: tuple[LedgerDisk, ...]
+    actual: tuple[ActualDisk, ...]
+
+
+@frozen(kw_only=True)
+class Comparison:
+    """`same` pairs each disk of the machine with that of the guest; the others have no counterpart."""
+
+    same: tuple[tuple[LedgerDisk, ActualDisk], ...]
+    detached: tuple[LedgerDisk, ...]
+    attached: tuple[ActualDisk, ...]
+
+
+def compared(machine: MachineDisks) -> Comparison:
+    """Pairs disks by volume, then by serial: the volume of a disk changes with a snapshot of the hypervisor."""
+    unpaired = list(machine.actual)
+    same: list[tuple[LedgerDisk, ActualDisk]] = []
+    for is_same in (_has_volume, _has_serial):
+        paired = {disk.id for disk, _ in same}
+        for disk in machine.ledger:
+            found = next((one for one in unpaired if disk.id not in paired and is_same(disk, one)), None)
+            if found is not None:
+                unpaired.remove(found)
+                same.append((disk, found))
+    paired = {disk.id for disk, _ in same}
+    return Comparison(
+        same=tuple(sorted(same, key=lambda pair: pair[0].index)),
+        detached=tuple(disk for disk in machine.ledger if disk.id not in paired),
+        attached=tuple(one for one in unpaired if one.size_bytes and not one.missing),
+    )
+
+
+def detect(machine: MachineDisks) -> Iterator[Discrepancy]:
+    """A machine can have both: a disk without a volume, and other disks."""
+    missing = [one for one in machine.actual if one.missing]
+    if missing:
+        yield _missing(machine, missing)
+    comparison = compared(machine)
+    found = list(_differences(comparison))
+    if found:
+        yield _changed(machine, found, detached=bool(comparison.detached))
+
+
+def _missing(machine: MachineDisks, missing: Sequence[ActualDisk]) -> Discrepancy:
+    volumes = ", ".join(f"{one.volume} in {one.pool} ({one.device})" for one in missing)
+    effect = "it runs, but cannot start again" if machine.is_on else "it cannot start"
+    return _discrepancy(
+        machine,
+        DiscrepancyKind.VOLUME_MISSING,
+        policy=RepairPolicy.NONE,
+        data_at_risk=True,
+        found=f"no volume {volumes}: {effect}",
+        expected="a volume for each disk of its guest",
+        remedy=f"Restore the volume under its name and refresh {machine.host_name}, detach the disk from the guest, or "
+        f"delete {machine.hostname}.",
+    )
+
+
+def _changed(machine: MachineDisks, found: Sequence[str], *, detached: bool) -> Discrepancy:
+    return _discrepancy(
+        machine,
+        DiscrepancyKind.DISKS_CHANGED,
+        policy=RepairPolicy.APPROVAL,
+        data_at_risk=detached,
+        found="; ".join(found),
+        expected=", ".join(disk.text for disk in machine.ledger) or "no disks",
+        remedy=f"This records for {machine.hostname} the disks that its guest has, and changes no disk.",
+    )
+
+
+def _differences(comparison: Comparison) -> Iterator[str]:
+    for disk, actual in comparison.same:
+        if (disk.volume, disk.pool_id) != (actual.volume, actual.pool_id):
+            yield f"disk {disk.index} is {actual.volume} in {actual.pool}"
+        if is_resized(disk, actual):
+            yield f"disk {disk.index} has {_gb(actual.size_bytes)}"
+    for disk in comparison.detached:
+        yield f"its guest does not have {disk.text}"
+    for actual in comparison.attached:
+        yield f"its guest also has {actual.text}"
+
+
+def is_resized(disk: LedgerDisk, actual: ActualDisk) -> bool:
+    """The size of a disk that is missing or unread (0 bytes) is unknown."""
+    known = actual.size_bytes and not actual.missing
+    return bool(known) and not is_rounded(disk.size_bytes, actual.size_bytes)
+
+
+def _has_volume(disk: LedgerDisk, actual: ActualDisk) -> bool:
+    return (disk.volume, disk.pool_id) == (actual.volume, actual.pool_id)
+
+
+def _has_serial(disk: LedgerDisk, actual: ActualDisk) -> bool:
+    return bool(disk.serial) and disk.serial == actual.serial
+
+
+def _gb(size_bytes: int) -> str:
+    return f"{size_bytes / BYTES_PER_GB:.1f} GB"
+
+
+def _discrepancy(
+    machine: MachineDisks,
+    kind: DiscrepancyKind,
+    *,
+    policy: RepairPolicy,
+    data_at_risk: bool,
+    **texts: Unpack[Texts],
+) -> Discrepancy:
+    return Discrepancy(
+        kind=kind,
+        key=f"machine {machine.id}",
+        name=machine.hostname,
+        host_id=machine.host_id,
+        host_name=machine.host_name,
+        system_id=machine.system_id,
+        repair_policy=policy,
+        ours=policy is RepairPolicy.APPROVAL,
+        data_at_risk=data_at_risk,
+        **texts,
+    )

@@ -1,0 +1,26 @@
+"""Records the disks that a guest has as those of its machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from regiond.reconciler import locks
+from regiond.reconciler.disks import store
+from regiond.reconciler.disks.detection import detect
+from regiond.reconciler.model import Discrepancy
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+
+async def record_disks(db: Db, discrepancy: Discrepancy) -> str | None:
+    """Changes only the ledger, whose claims follow the guest already."""
+    machine_id = discrepancy.id_of("machine")
+    await locks.lock_machine(db, machine_id)
+    machines = await store.suspect_machines(db, machine_id)
+    current = discrepancy.revalidated(one for machine in machines for one in detect(machine))
+    if current is None:
+        return None
+    for machine in machines:
+        await store.record_disks(db, machine)
+    return f"{current.found}: recorded as its disks"

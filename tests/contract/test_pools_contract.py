@@ -1,0 +1,45 @@
+"""Contract of storage pools that are not available: discovery reports them, and what it knows of their disks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from common.values import POOL_AVAILABLE, StoragePool
+from tests.contract.driver_fixtures import Capability, DriverFixture, requires, spec_for
+from tests.contract.guest_samples import DISK_BYTES
+
+if TYPE_CHECKING:
+    from tests.contract.driver_fixtures import CapableFixture
+
+
+def pool_of(host: DriverFixture) -> StoragePool:
+    (found,) = [pool for pool in host.driver.discover().facts.storage_pools if pool.pool_id == host.pool_id]
+    return found
+
+
+@requires(Capability.POOL_LOSS)
+def test_an_unavailable_pool_has_its_status_until_it_returns(host: CapableFixture) -> None:
+    before = pool_of(host)
+    assert before.status == POOL_AVAILABLE
+    status = host.lose_pool()
+    found = pool_of(host)
+    assert (found.name, found.type, found.path, found.status) == (before.name, before.type, before.path, status)
+    subjects = [problem.subject for problem in host.driver.discover().problems]
+    assert subjects.count(f"storage pool {before.name}") == 1
+    host.restore_pool()
+    assert pool_of(host) == before
+
+
+@requires(Capability.POOL_LOSS)
+def test_disks_in_an_unavailable_pool_are_not_reported_as_missing(host: CapableFixture) -> None:
+    spec = spec_for(host, "waits")
+    host.driver.compose(spec)
+    host.lose_pool()
+    found = host.driver.discover()
+    (guest,) = [guest for guest in found.guests if guest.name == spec.name]
+    unread = {problem.subject for problem in found.problems}
+    assert not any(disk.missing for disk in guest.disks)
+    assert [(disk.pool_id, disk.size_bytes) for disk in guest.disks] == [(host.pool_id, DISK_BYTES)] or (
+        guest.name in unread
+    )
+    host.restore_pool()

@@ -1,0 +1,245 @@
+"""Adopted machines are Deployed as found: they have an owner, are not allocated, and their release is confirmed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from regiond.db.migrate import migrate, packaged
+from regiond.db.pool import connect
+from tests.deployment.deployment import Deployment
+from tests.integration.adoption import adopt, guests, kinds_of_events, refresh, rows
+from tests.integration.tables import rows as sql
+from tests.integration.users import as_user
+from tests.rejections import invalid_fields, rejected_status, rejection
+
+CONFIRMED: Any = {"release_adopted": "true"}
+
+
+async def adopted_machine(innkeeper: Deployment, **fields: Any) -> Any:
+    """A running guest, `foreign-0001`, that was adopted."""
+    host = await innkeeper.add_simulated(guests=2)
+    (adopted,) = await adopt(innkeeper, host, guests="foreign-0001", **fields)
+    return await innkeeper.get(f"machines/{adopted['system_id']}/")
+
+
+def path(machine: Any) -> str:
+    return f"machines/{machine['system_id']}/"
+
+
+async def standing(innkeeper: Deployment, machine: Any) -> tuple[str, str | None, str]:
+    found = await innkeeper.get(path(machine))
+    return found["status_name"], found["owner"], found["power_state"]
+
+
+async def test_an_adopted_machine_is_deployed_and_its_adopters(innkeeper: Deployment) -> None:
+    machine = await adopted_machine(innkeeper)
+    assert (machine["status_name"], machine["owner"], machine["power_state"]) == ("Deployed", "admin", "on")
+    assert machine["netboot"] is False
+    messages = [event.message for event in await innkeeper.region.components.events.list()]
+    assert any("was adopted as foreign-0001 and belongs to admin" in message for message in messages)
+
+
+async def test_an_allocation_does_not_get_an_adopted_machine(innkeeper: Deployment) -> None:
+    machine = await adopted_machine(innkeeper)
+    ann = await as_user(innkeeper, "ann")
+    assert await rejected_status(ann.post("machines/", op="allocate", system_id=machine["system_id"])) == 409
+    other = await ann.post("machines/", op="allocate", cpu_count=1, mem=1024)
+    assert other["system_id"] != machine["system_id"]
+    assert await standing(innkeeper, machine) == ("Deployed", "admin", "on")
+
+
+async def test_a_released_adopted_machine_is_allocated_by_name_only(innkeeper: Deployment) -> None:
+    machine = await adopted_machine(innkeeper)
+    await innkeeper.post(path(machine), op="release", **CONFIRMED)
+    assert await standing(innkeeper, machine) == ("Ready", None, "off")
+    ann = await as_user(innkeeper, "ann")
+    other = await ann.post("machines/", op="allocate", cpu_count=1, mem=1024)
+    assert other["system_id"] != machine["system_id"]
+    named = await ann.post("machines/", op="allocate", system_id=machine["system_id"])
+    assert (named["status_name"], named["owner"]) == ("Allocated", "ann")
+    await ann.post(path(machine), op="release")
+    assert await standing(innkeeper, machine) == ("Ready", None, "off")
+
+
+async def test_a_release_that_is_not_confirmed_stops_nothing(innkeeper: Deployment) -> None:
+    machine = await adopted_machine(innkeeper)
+    before = guests(innkeeper)
+    for refused in (
+        innkeeper.post(path(machine), op="release"),
+        innkeeper.post(path(machine), op="release", force="true"),
+        innkeeper.post("machines/", op="release", machines=machine["system_id"]),
+    ):
+        error = await rejection(refused)
+        assert error.details["status"] == 409
+        assert "release_adopted=true" in error.message
+        assert f"machine forget {machine['system_id']}" in error.message
+    bulk = await innkeeper.post("machines/", op="bulk", action="release", machines=machine["system_id"])
+    assert await innkeeper.ended(bulk["id"]) == "failed"
+    assert guests(innkeeper) == before
+    assert await standing(innkeeper, machine) == ("Deployed", "admin", "on")
+
+
+async def test_the_dry_run_of_a_release_says_what_is_stopped(innkeeper: Deployment) -> None:
+    machine = await adopted_machine(innkeeper)
+    plan = await innkeeper.post(path(machine), op="release", dry_run="true")
+    assert (plan["confirm"], plan["confirmed_with"], plan["deleted"]) == ("name", ["release_adopted"], [])
+    assert "It is running: its release shuts foreign-0001 down" in plan["effects"][0]
+    assert await standing(innkeeper, machine) == ("Deployed", "admin", "on")
+    bulk: Any = {"op": "bulk", "action": "release", "machines": machine["system_id"], "dry_run": "true"}
+    assert "foreign-0001 stays as it is" in (await innkeeper.post("machines/", **bulk))["effects"][0]
+
+
+async def test_a_confirmed_release_lets_the_guest_shut_down(innkeeper: Deployment) -> None:
+    machine = await adopted_machine(innkeeper)
+    await innkeeper.post(path(machine), op="release", **CONFIRMED)
+    (operation,) = [one for one in await innkeeper.get("operations/") if one["kind"] == "release"]
+    steps = [line["step"] for line in (await innkeeper.get(f"operations/{operation['id']}/"))["log"]]
+    assert "shut_down" in steps
+    assert "empty_disks" not in " ".join(map(str, steps))
+
+
+async def test_an_adoption_can_name_the_owner(innkeeper: Deployment) -> None:
+    ann = await as_user(innkeeper, "ann")
+    machine = await adopted_machine(innkeeper, owner="ann")
+    assert machine["owner"] == "ann"
+    assert (await ann.post(path(machine), op="power_off"))["status_name"] == "Deployed"
+    (host,) = await innkeeper.get("vm-hosts/")
+    (second,) = await adopt(innkeeper, host, all="true", owner="ann")
+    assert (await ann.get(path(second)))["owner"] == "ann"
+
+
+async def test_an_owner_must_exist_and_operate_the_pool(innkeeper: Deployment) -> None:
+    await as_user(innkeeper, "ann")
+    host = await innkeeper.add_simulated(guests=1)
+    await innkeeper.post("resourcepools/", name="lab")
+    host = await innkeeper.put(f"vm-hosts/{host['id']}/", pool="lab")
+    (message,) = (await invalid_fields(adopt(innkeeper, host, all="true", owner="nobody")))["owner"]
+    assert message.startswith("There is no active user 'nobody'")
+    (message,) = (await invalid_fields(adopt(innkeeper, host, all="true", owner="ann")))["owner"]
+    assert "user=ann role=operator" in message
+    assert await innkeeper.get("machines/") == []
+
+
+async def test_adopted_machines_count_for_the_quota_of_their_owner(innkeeper: Deployment) -> None:
+    await as_user(innkeeper, "ann")
+    host = await innkeeper.add_simulated(guests=2)
+    await innkeeper.post("quotas/", user="ann", machines=1)
+    error = await rejection(adopt(innkeeper, host, all="true", owner="ann"))
+    assert error.message.startswith("quota of user ann: 1 machine, 0 used, 2 asked")
+    await adopt(innkeeper, host, guests="foreign-0001", owner="ann")
+
+
+async def test_a_second_adoption_changes_the_owner_until_a_release(innkeeper: Deployment) -> None:
+    await as_user(innkeeper, "ann")
+    machine = await adopted_machine(innkeeper)
+    (host,) = await innkeeper.get("vm-hosts/")
+    await adopt(innkeeper, host, guests="foreign-0001")
+    assert (await innkeeper.get(path(machine)))["owner"] == "admin"
+    await adopt(innkeeper, host, guests="foreign-0001", owner="ann")
+    assert await standing(innkeeper, machine) == ("Deployed", "ann", "on")
+    assert "owner_changed" in await kinds_of_events(innkeeper)
+    await innkeeper.post(path(machine), op="release", **CONFIRMED)
+    fields = await invalid_fields(adopt(innkeeper, host, guests="foreign-0001", owner="ann"))
+    assert "get theirs by allocation" in fields["owner"][0]
+
+
+async def test_a_stopped_guest_is_deployed_too(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated(guests=1)
+    rows(innkeeper, "update guest set power = 'off'")
+    await refresh(innkeeper, host)
+    (adopted,) = await adopt(innkeeper, host, all="true")
+    assert await standing(innkeeper, adopted) == ("Deployed", "admin", "off")
+    error = await rejection(innkeeper.post(path(adopted), op="release"))
+    assert error.details["status"] == 409
+
+
+async def goes_and_returns(innkeeper: Deployment, machine: Any) -> None:
+    """The guest loses its marker, so that the machine is missing, and gets it back."""
+    (host,) = await innkeeper.get("vm-hosts/")
+    rows(innkeeper, "update guest set name = 'elsewhere', machine_id = null where name = 'foreign-0001'")
+    await refresh(innkeeper, host)
+    assert (await innkeeper.get(path(machine)))["status_name"] == "Missing"
+    rows(innkeeper, "update guest set machine_id = ? where name = 'elsewhere'", machine["hardware_uuid"])
+    await refresh(innkeeper, host)
+
+
+async def test_an_adopted_machine_is_deployed_again_after_all(innkeeper: Deployment) -> None:
+    """After it was missing, marked broken, or its host was removed."""
+    machine = await adopted_machine(innkeeper)
+    (host,) = await innkeeper.get("vm-hosts/")
+    await goes_and_returns(innkeeper, machine)
+    assert (await innkeeper.get(path(machine)))["status_name"] == "Deployed"
+    await innkeeper.post(path(machine), op="mark_broken")
+    assert (await innkeeper.post(path(machine), op="mark_fixed"))["status_name"] == "Deployed"
+    await innkeeper.delete(f"vm-hosts/{host['id']}/")
+    await innkeeper.add_simulated(guests=2)
+    assert await standing(innkeeper, machine) == ("Deployed", "admin", "on")
+    assert (await rejection(innkeeper.post(path(machine), op="release"))).details["status"] == 409
+
+
+async def test_a_machine_without_known_owner_is_for_administrators(innkeeper: Deployment) -> None:
+    machine = await adopted_machine(innkeeper)
+    await sql(innkeeper, "update machine set owner_id = null")
+    ann = await as_user(innkeeper, "ann")
+    await goes_and_returns(innkeeper, machine)
+    assert await standing(innkeeper, machine) == ("Deployed", None, "on")
+    await innkeeper.post(path(machine), op="mark_broken")
+    assert (await innkeeper.post(path(machine), op="mark_fixed"))["status_name"] == "Deployed"
+    for op in ("release", "power_off"):
+        assert await rejected_status(ann.post(path(machine), op=op, **CONFIRMED if op == "release" else {})) == 403
+    assert await rejected_status(ann.post("machines/", op="allocate", system_id=machine["system_id"])) == 409
+    (host,) = await innkeeper.get("vm-hosts/")
+    await adopt(innkeeper, host, guests="elsewhere", owner="ann")
+    assert await standing(innkeeper, machine) == ("Deployed", "ann", "on")
+
+
+async def test_an_upgrade_makes_adopted_machines_of_before_safe(empty_database_url: str) -> None:
+    number = next(one.number for one in packaged() if one.name.endswith("_adopted_machines.sql"))
+    await migrate(empty_database_url, [one for one in packaged() if one.number < number])
+    db = await connect(empty_database_url, application_name="test")
+    try:
+        await db.execute(
+            """
+            insert into account (id, username, is_admin) overriding system value values (7, 'ada', true);
+            insert into account (id, username, is_admin) overriding system value values (8, 'ann', false);
+            """
+        )
+        for id_, state, adopted, owner in (
+            (1, "ready", True, None), (2, "missing", True, None), (3, "allocated", True, 8), (4, "ready", False, None),
+            (5, "ready", True, None),
+        ):  # fmt: skip
+            await db.execute(
+                """
+                insert into machine (id, uuid, system_id, hostname, state, architecture, cores, memory_mib, adopted,
+                                     owner_id)
+                values ($1, gen_random_uuid(), $2, $2, $3, 'amd64', 1, 1024, $4, $5)
+                """,
+                id_, f"m{id_}", state, adopted, owner,
+            )  # fmt: skip
+            if id_ != 5:  # the operation was deleted after its time
+                await db.execute(
+                    """
+                    insert into operation (kind, state, machine_id, system_id, account_id, max_failures)
+                    values ('adopt', 'succeeded', $1, $2, 7, 1)
+                    """,
+                    id_, f"m{id_}",
+                )  # fmt: skip
+        await db.execute(
+            """
+            insert into detached_machine (uuid, system_id, hostname, adopted, host_name, driver, address, project,
+                                          pool_id, zone_id, architecture, cores, memory_mib, tags, description, disks,
+                                          nics)
+            values (gen_random_uuid(), 'm1', 'm1', true, 'hv', 'virsh', 'a', '', 0, 1, 'amd64', 1, 1024, '{}', '', '[]',
+                    '[]')
+            """
+        )
+        await migrate(empty_database_url, packaged())
+        found = await db.fetch("select state, owner_id, as_found from machine order by id")
+        assert [tuple(row) for row in found] == [
+            ("deployed", 7, True), ("missing", 7, True), ("allocated", 8, False), ("ready", None, False),
+            ("deployed", None, True),
+        ]  # fmt: skip
+        (detached,) = await db.fetch("select state, owner_id, as_found from detached_machine")
+        assert tuple(detached) == ("deployed", 7, True)
+    finally:
+        await db.close()

@@ -1,0 +1,171 @@
+"""What becomes of machines when their host starts: a setting of the machine, the host or the installation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.database import execute
+from tests.deployment.deployment import Deployment
+from tests.deployment.in_process import deployed
+from tests.integration.adoption import adopt, rows
+from tests.integration.discrepancies import Sweeper, kinds_after_refresh
+from tests.rejections import invalid_fields
+from tests.waiting import eventually
+
+_STARTED = "select name from guest join autostart using (guest_id) order by name"
+
+
+def started(innkeeper: Deployment) -> list[str]:
+    """The guests that the hypervisor starts with its host."""
+    return [name for (name,) in rows(innkeeper, _STARTED)]
+
+
+async def composed(innkeeper: Deployment, **fields: Any) -> Any:
+    host = await innkeeper.add_simulated(guests=1)
+    machine = await innkeeper.compose(host["id"], hostname="web", cores=1, memory=1024, **fields)
+    return await innkeeper.get(path(machine))
+
+
+def path(machine: Any) -> str:
+    return f"machines/{machine['system_id']}/"
+
+
+async def becomes(innkeeper: Deployment, names: list[str]) -> None:
+    async def are_started() -> bool:
+        return started(innkeeper) == names
+
+    await eventually(are_started)
+
+
+async def swept(innkeeper: Deployment) -> list[str]:
+    """What the reconciler finds, after a refresh of the host."""
+    (host,) = await innkeeper.get("vm-hosts/")
+    return await kinds_after_refresh(innkeeper, host)
+
+
+async def repaired(innkeeper: Deployment) -> None:
+    sweeper = Sweeper(innkeeper)
+    assert (await sweeper.sweep(), await sweeper.sweep()) == ([], ["wrong_autostart"])
+
+
+async def test_a_machine_starts_with_its_host_if_it_ran(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper)
+    assert (machine["autostart"], machine["autostart_in_effect"]) == ("default", "last-state")
+    assert started(innkeeper) == []
+    await innkeeper.post(path(machine), op="power_on")
+    assert started(innkeeper) == ["web"]
+    await innkeeper.post(path(machine), op="power_off", stop_mode="hard")
+    assert started(innkeeper) == []
+
+
+async def test_a_compose_that_powers_on_counts_as_running(innkeeper: Deployment) -> None:
+    await composed(innkeeper, power_on="true")
+    assert started(innkeeper) == ["web"]
+
+
+async def test_a_release_clears_what_its_power_set(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper, power_on="true")
+    await innkeeper.post("machines/", op="allocate", name="web")
+    await innkeeper.post(path(machine), op="release")
+    assert started(innkeeper) == []
+
+
+async def test_the_setting_of_a_machine_is_set_on_its_host(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper)
+    changed = await innkeeper.put(path(machine), autostart="always")
+    assert (changed["autostart"], changed["autostart_in_effect"]) == ("always", "always")
+    await becomes(innkeeper, ["web"])
+    assert "set_autostart" in [one["kind"] for one in await innkeeper.get("operations/")]
+    await innkeeper.put(path(machine), autostart="never")
+    await becomes(innkeeper, [])
+    await innkeeper.post(path(machine), op="power_on")
+    assert started(innkeeper) == []
+    await innkeeper.put(path(machine), autostart="default")
+    await becomes(innkeeper, ["web"])
+    assert [*await invalid_fields(innkeeper.put(path(machine), autostart="sometimes"))] == ["autostart"]
+
+
+async def test_the_setting_of_a_host_is_that_of_its_machines(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper)
+    host = await innkeeper.put(f"vm-hosts/{machine['pod']['id']}/", autostart="always")
+    assert host["autostart"] == "always"
+    assert (await innkeeper.get(path(machine)))["autostart_in_effect"] == "always"
+    assert await swept(innkeeper) == ["wrong_autostart"]
+    await repaired(innkeeper)
+    await becomes(innkeeper, ["web"])
+    assert await swept(innkeeper) == []
+    await innkeeper.compose(host["id"], hostname="db", cores=1, memory=1024)
+    assert started(innkeeper) == ["db", "web"]
+    host = await innkeeper.put(f"vm-hosts/{machine['pod']['id']}/", autostart="default")
+    assert host["autostart"] == "default"
+
+
+async def test_the_setting_of_the_installation_is_that_of_its_hosts(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper)
+    await execute(innkeeper.region.components.database, "update installation set autostart = 'never'")
+    assert (await innkeeper.get(path(machine)))["autostart_in_effect"] == "never"
+    await innkeeper.post(path(machine), op="power_on")
+    assert started(innkeeper) == []
+
+
+async def test_the_installation_follows_the_settings_of_the_region(tmp_path: Path, database_url: str) -> None:
+    async with deployed(tmp_path, database_url, autostart="never") as innkeeper:
+        await innkeeper.start_rack()
+        machine = await composed(innkeeper)
+        assert (machine["autostart"], machine["autostart_in_effect"]) == ("default", "never")
+
+
+async def test_what_was_started_elsewhere_is_set_by_an_operation(innkeeper: Deployment) -> None:
+    await composed(innkeeper)
+    rows(innkeeper, "update guest set power = 'on' where name = 'web'")
+    assert await swept(innkeeper) == ["wrong_autostart"]
+    assert started(innkeeper) == [], "refreshes only read"
+    await repaired(innkeeper)
+    await becomes(innkeeper, ["web"])
+    assert "set_autostart" in [one["kind"] for one in await innkeeper.get("operations/")]
+
+
+async def test_a_guest_that_just_stopped_starts_again_for_an_hour(innkeeper: Deployment) -> None:
+    """Its host may be shutting down."""
+    await composed(innkeeper, power_on="true")
+    rows(innkeeper, "update guest set power = 'off' where name = 'web'")
+    assert await swept(innkeeper) == []
+    old = "update machine set power_changed_at = now() - interval '61 minutes'"
+    await execute(innkeeper.region.components.database, old)
+    assert await swept(innkeeper) == ["wrong_autostart"]
+    await repaired(innkeeper)
+    await becomes(innkeeper, [])
+
+
+@pytest.mark.parametrize("autostart", [True, False])
+async def test_autostart_of_an_adopted_guest_stays_as_it_is(innkeeper: Deployment, autostart: bool) -> None:
+    host = await innkeeper.add_simulated(guests=1)
+    if autostart:
+        rows(innkeeper, "insert into autostart select guest_id from guest")
+    before = started(innkeeper)
+    (adopted,) = await adopt(innkeeper, host, all="true")
+    machine = await innkeeper.get(path(adopted))
+    assert (machine["autostart"], machine["autostart_in_effect"]) == ("default", None)
+    for op in ("power_off", "power_on", "power_off"):
+        await innkeeper.post(path(adopted), op=op)
+    await innkeeper.put(f"vm-hosts/{host['id']}/", autostart="always" if not autostart else "never")
+    assert await swept(innkeeper) == []
+    assert started(innkeeper) == before
+    await innkeeper.put(path(adopted), autostart="never" if autostart else "always")
+    await becomes(innkeeper, [] if autostart else ["foreign-0001"])
+
+
+async def test_the_setting_returns_with_a_host(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper)
+    await innkeeper.put(path(machine), autostart="never")
+    await eventually(lambda: no_open_operation(innkeeper))
+    await innkeeper.delete(f"vm-hosts/{machine['pod']['id']}/")
+    await innkeeper.add_simulated(guests=1)
+    assert (await innkeeper.get(path(machine)))["autostart"] == "never"
+
+
+async def no_open_operation(innkeeper: Deployment) -> bool:
+    return all(one["state"] == "succeeded" for one in await innkeeper.get("operations/"))

@@ -1,0 +1,66 @@
+"""The pages of the audit trail over HTTP: values are redacted, and what they were is not shown any more."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.browser.fleet import PASSWORD, add_administrator_with_password
+from tests.deployment.deployment import Deployment
+from tests.integration.web_client import Answer, WebClient
+from tests.waiting import settle
+
+FORM = "/MAAS/ui/settings/audit/redact"
+
+
+@pytest.fixture
+def client(rackless: Deployment) -> WebClient:
+    settle(add_administrator_with_password(rackless))
+    client = WebClient(urlsplit(rackless.region.api_url).port or 0)
+    settle(client.log_in("mira", PASSWORD))
+    return client
+
+
+async def zone_entry(rackless: Deployment) -> int:
+    """The entry of a request with a value that nobody may see."""
+    await rackless.post("zones/", name="hunter2")
+    (entry,) = (await rackless.send("GET", "audit/", query=[("action", "Zones.create")])).json()
+    found: int = entry["id"]
+    return found
+
+
+async def submit(client: WebClient, path: str, **form: str) -> Answer:
+    page = await client.get(path)
+    return await client.post(path, None, csrf=page.csrf, **form)
+
+
+async def test_a_field_of_one_request_is_redacted(rackless: Deployment, client: WebClient) -> None:
+    entry_id = await zone_entry(rackless)
+    path = f"{FORM}?entry={entry_id}"
+    assert "hunter2" in (await client.get(path)).text
+    answer = await submit(client, path, field="name", comment="leaked")
+    assert (answer.status, answer.headers["Location"]) == (303, "/MAAS/ui/settings/audit?action=audit.redact")
+    trail = (await client.get("/MAAS/ui/settings/audit")).text
+    assert "hunter2" not in trail
+    assert "redacted by #" in trail
+    assert "The trail is complete" in (await client.get("/MAAS/ui/settings/audit/verify")).text
+    again = await submit(client, path, field="name", comment="leaked")
+    assert (again.status, "is redacted already" in again.text) == (422, True)
+
+
+async def test_a_field_is_redacted_in_all_requests_by_a_form(rackless: Deployment, client: WebClient) -> None:
+    await zone_entry(rackless)
+    assert (await submit(client, FORM, what="unlisted", comment="upgraded")).status == 422
+    assert (await submit(client, FORM, what="field", field="name", comment="leaked")).status == 303
+    assert "hunter2" not in (await client.get("/MAAS/ui/settings/audit")).text
+
+
+async def test_a_form_that_names_nothing_or_no_reason_is_refused(rackless: Deployment, client: WebClient) -> None:
+    path = f"{FORM}?entry={await zone_entry(rackless)}"
+    for page in (path, FORM):
+        answer = await submit(client, page, comment="leaked")
+        assert (answer.status, "Choose what to redact." in answer.text) == (422, True)
+    answer = await submit(client, path, what="all")
+    assert (answer.status, 'id="comment-error"' in answer.text) == (422, True)
+    assert (await client.get(f"{FORM}?entry=999")).status == 404

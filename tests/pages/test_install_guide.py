@@ -1,0 +1,106 @@
+"""The guides to install Innkeeper, block by block in their order, on a new Debian machine.
+
+Takes six minutes: packages of Debian and Python are installed as the guide says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from attrs import define
+
+from tests.certificate_pairs import make_pair
+from tests.lab.needs import require
+from tests.pages.blocks import GUIDES, Block, blocks_of
+from tests.pages.fresh_machine import FreshMachine, why_no_fresh_machine, why_no_packages
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.lab]
+
+INSTALLS = ("apt-get ", "pip install ")
+INSTALL_S = 900.0
+COMMAND_S = 150.0
+PASSWORD = "ruddy-otter-47-lanterns"  # noqa: S105
+# What a person enters at a command of a block; {} is what the block before has printed.
+ANSWERS = {
+    "region admin create": f"{PASSWORD}\n",
+    "rackd join -": "{}",
+    r"\password": f"{PASSWORD}\n{PASSWORD}\n",
+    "regiond password": f"new-{PASSWORD}\n",
+}
+OF_THE_SECOND_REGION = f"postgresql://innkeeper-regiond:{PASSWORD}@db.example.net/innkeeper?sslmode=require"
+
+
+@define
+class Reader:
+    """Types the commands of the pages as root, and enters what they ask for."""
+
+    machine: FreshMachine
+    _printed: str = ""
+
+    def follow(self, page: str) -> None:
+        for block in blocks_of(page):
+            if (file := block.marked("file")) is not None:
+                self.machine.configure(file, block.text)
+            elif block.marked("on") is not None:
+                self._printed = self._follow(block)
+
+    def _follow(self, block: Block) -> str:
+        given = "".join(answer.format(self._printed) for command, answer in ANSWERS.items() if command in block.text)
+        installs = any(command in block.text for command in INSTALLS)
+        return self.types(block.text, given=given, network=installs, place=block.place)
+
+    def types(self, script: str, *, given: str = "", network: bool = False, place: str = "the test") -> str:
+        """Returns what the commands print."""
+        deadline_s = INSTALL_S if network else COMMAND_S
+        done = self.machine.run(script, given=given, network=network, deadline_s=deadline_s)
+        outcome = f"no end within {deadline_s:.0f} s" if done.status is None else f"status {done.status}"
+        assert done.status == 0, f"{place}: {outcome}\n{script}\n{done.printed[-1600:]}\n{done.errors[-1600:]}"
+        return done.printed
+
+    def asks(self, command: str) -> Any:
+        return json.loads(self.types(f"innkeeper {command}"))
+
+
+@pytest.fixture
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    require(why_no_fresh_machine())
+    require(why_no_packages())
+    machine = FreshMachine(tmp_path_factory.mktemp("fresh"))
+    try:
+        machine.start()
+        yield Reader(machine)
+    finally:
+        machine.stop()
+
+
+@pytest.mark.deadline(3600)
+async def test_the_guides_lead_from_an_empty_debian_to_a_vm(reader: Reader) -> None:
+    pair = make_pair("region.example.net")
+    reader.machine.write("fullchain.pem", pair.certificate_pem)
+    reader.machine.write("privkey.pem", pair.key_pem)
+    for page in GUIDES:
+        reader.follow(page)
+    (host,) = reader.asks("vm-hosts read")
+    assert (host["name"], host["state"], host["problems"]) == ("local", "ready", [])
+    (machine,) = reader.asks("machines read")
+    assert (machine["hostname"], machine["status_name"], machine["power_state"]) == ("web-1", "Ready", "on")
+
+    def linked() -> bool:
+        (rack,) = reader.asks("racks read")
+        return rack["connected"] and len(rack["regions"]) == 2
+
+    await eventually(linked)
+    assert reader.asks("region check") == []
+
+    # From another machine, and when something was lost.
+    url = "https://region.example.net:5240/MAAS"
+    reader.types(f"innkeeper login lab {url} --username admin --fingerprint {pair.fingerprint}", given=f"{PASSWORD}\n")
+    assert reader.asks("lab users whoami")["username"] == "admin"
+    reader.types("regiond password admin", given=f"new-{PASSWORD}\n")
+    key = reader.types(f"INNKEEPER_DATABASE='{OF_THE_SECOND_REGION}' regiond apikey admin")
+    reader.types(f"innkeeper login other {url} - --fingerprint {pair.fingerprint}", given=key)
+    assert reader.asks("--profile other region check") == []

@@ -1,0 +1,73 @@
+"""Disks of the ledger and of a guest: how they are paired, and which differences are discrepancies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from regiond.reconciler.disks.detection import ActualDisk, LedgerDisk, MachineDisks, compared, detect
+from regiond.reconciler.model import DiscrepancyKind
+
+GB = 10**9
+
+
+def ledger(index: int, **changes: Any) -> LedgerDisk:
+    fields: dict[str, Any] = {"volume": f"v{index}", "pool_id": 1, "pool": "default", "size_bytes": 5 * GB}
+    return LedgerDisk(**{"id": 10 + index, "index": index, "serial": f"s{index}", **fields, **changes})
+
+
+def actual(index: int, **changes: Any) -> ActualDisk:
+    fields: dict[str, Any] = {"volume": f"v{index}", "pool_id": 1, "pool": "default", "size_bytes": 5 * GB}
+    return ActualDisk(**{"device": f"d{index}", "serial": f"s{index}", **fields, **changes})
+
+
+def machine(*disks: LedgerDisk | ActualDisk, is_on: bool = False) -> MachineDisks:
+    return MachineDisks(
+        id=3, system_id="abc", hostname="vm", host_id=1, host_name="hv", is_on=is_on,
+        ledger=tuple(one for one in disks if isinstance(one, LedgerDisk)),
+        actual=tuple(one for one in disks if isinstance(one, ActualDisk)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("disks", "found"),
+    [
+        ((ledger(0), actual(0)), []),
+        ((ledger(0), actual(0, size_bytes=5 * GB + 4 * 1024**2)), []),  # LVM takes whole extents
+        ((ledger(0), actual(0, size_bytes=0)), []),  # unread
+        ((ledger(0), actual(0, size_bytes=10 * GB)), ["disk 0 has 10.0 GB"]),
+        ((ledger(0), actual(0, size_bytes=4 * GB)), ["disk 0 has 4.0 GB"]),
+        ((ledger(0), actual(0, volume="snap")), ["disk 0 is snap in default"]),
+        ((ledger(0), actual(0, pool_id=2, pool="fast")), ["disk 0 is v0 in fast"]),
+        ((ledger(0), actual(0), actual(1)), ["its guest also has d1 (v1, 5.0 GB in default)"]),
+        ((ledger(0), ledger(1), actual(0)), ["its guest does not have disk 1 (v1, 5.0 GB in default)"]),
+        (
+            (ledger(0), actual(0, volume="x", serial="")),
+            [
+                "its guest does not have disk 0 (v0, 5.0 GB in default); its guest also has d0 (x, 5.0 GB in default)",
+            ],
+        ),
+    ],
+)
+def test_differences_of_disks_are_named(disks: tuple[LedgerDisk | ActualDisk, ...], found: list[str]) -> None:
+    assert [(one.kind, one.found) for one in detect(machine(*disks))] == [
+        (DiscrepancyKind.DISKS_CHANGED, text) for text in found
+    ]
+
+
+@pytest.mark.parametrize(("is_on", "effect"), [(False, "it cannot start"), (True, "it runs, but cannot start again")])
+def test_a_disk_without_a_volume_is_no_other_difference(*, is_on: bool, effect: str) -> None:
+    (found,) = detect(machine(ledger(0), actual(0, missing=True, size_bytes=0), is_on=is_on))
+    assert found.kind is DiscrepancyKind.VOLUME_MISSING
+    assert found.found == f"no volume v0 in default (d0): {effect}"
+
+
+def test_volumes_are_paired_before_serials() -> None:
+    swapped = machine(ledger(0), ledger(1), actual(0, serial="s1"), actual(1, serial="s0"))
+    assert [(disk.volume, one.volume) for disk, one in compared(swapped).same] == [("v0", "v0"), ("v1", "v1")]
+
+
+def test_a_discrepancy_of_both_kinds_is_two() -> None:
+    found = detect(machine(ledger(0), actual(0, missing=True), actual(1)))
+    assert [one.kind for one in found] == [DiscrepancyKind.VOLUME_MISSING, DiscrepancyKind.DISKS_CHANGED]

@@ -1,0 +1,35 @@
+"""No page, help text or message shows a command with a secret as an argument."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHOWN = (
+    *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "README.md",
+    ROOT / "SECURITY.md",
+    *(path for folder in ("common", "innkeeper", "rackd", "regiond") for path in sorted((ROOT / folder).rglob("*.py"))),
+    *sorted((ROOT / "regiond").rglob("*.html")),
+)
+SECRET_TYPED = re.compile(
+    r"\brackd join (?:--name \S+ )?(?:\$?\{*\"?TOKEN|\$token|innkeeper-join-|\" ~)"
+    r"|\binnkeeper login \S+ \S+ (?:KEY\b|\$|[A-Za-z0-9]+:[A-Za-z0-9]+:)"
+    r"|\b(?:password|power_pass)=\"?\$|\bcurl .*-H \"\$",
+)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["rackd join TOKEN", "rackd join $TOKEN", "innkeeper login PROFILE URL KEY", 'vm-hosts create password="$token"'],
+)
+def test_a_typed_secret_is_recognized(line: str) -> None:
+    assert SECRET_TYPED.search(line)
+
+
+def test_no_command_that_is_shown_has_a_secret_as_an_argument() -> None:
+    found = [str(path.relative_to(ROOT)) for path in SHOWN if SECRET_TYPED.search(path.read_text(encoding="utf-8"))]
+    assert found == []
