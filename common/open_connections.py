@@ -10,6 +10,8 @@ from attrs import define, field, frozen
 
 from common.ip_networks import LOOPBACK, IpNetworks, network_of
 
+_PROXIES = "proxies"  # no address
+
 
 class Connection(Protocol):
     """One that is open. Hashable by identity."""
@@ -18,13 +20,17 @@ class Connection(Protocol):
     def is_idle(self) -> bool:
         """Whether no request is being answered; one may be arriving."""
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the request that is being answered is refused, after a delay."""
+
     def end(self) -> None:
         """Ends the connection."""
 
 
 @frozen(kw_only=True)
 class ConnectionLimits:
-    """How many connections may be open. `per_address` does not hold for `proxies`.
+    """How many connections may be open. `per_address` does not hold for `proxies`, which share nine tenths of `total`.
 
     `client_of` returns what counts as one address: an IPv6 client usually has a network of 64 bits to itself.
     """
@@ -33,6 +39,11 @@ class ConnectionLimits:
     per_address: int = 200
     proxies: IpNetworks = LOOPBACK
     client_of: Callable[[str], str] = network_of
+
+    @property
+    def for_proxies(self) -> int:
+        """The others are for clients that connect directly: any local user can connect as a proxy of this computer."""
+        return self.total - self.total // 10
 
 
 @define(eq=False)
@@ -48,13 +59,14 @@ class OpenConnections:
 
     def has_room(self, host: str) -> bool:
         """Whether one more from this address may be served; an idle connection is ended for it if need be."""
-        client = self.limits.client_of(host)
-        if self._counts[client] >= self.limits.per_address and host not in self.limits.proxies:
-            return self._end_oldest(lambda other: other == client)
-        return len(self._clients) < self.limits.total or self._end_oldest(lambda _: True)
+        client = self._client(host)
+        most = self.limits.for_proxies if client == _PROXIES else self.limits.per_address
+        if self._counts[client] >= most:
+            return self._end_oldest(client)
+        return len(self._clients) < self.limits.total or self._end_oldest(None)
 
     def add(self, connection: Connection, host: str) -> None:
-        client = self.limits.client_of(host)
+        client = self._client(host)
         self._clients[connection] = client
         self._counts[client] += 1
 
@@ -68,8 +80,20 @@ class OpenConnections:
         for one in tuple(self._clients):
             one.end()
 
-    def _end_oldest(self, matches: Callable[[str], bool]) -> bool:
-        oldest = next((one for one, client in self._clients.items() if matches(client) and one.is_idle), None)
+    def _client(self, host: str) -> str:
+        return _PROXIES if host in self.limits.proxies else self.limits.client_of(host)
+
+    def _end_oldest(self, of: str | None) -> bool:
+        """Also ends one that is refused, unless the room is that of one address, which waits for its refusals."""
+        waits = of is not None and of != _PROXIES
+        oldest = next(
+            (
+                one
+                for one, client in self._clients.items()
+                if of in {None, client} and (one.is_idle or (one.is_refused and not waits))
+            ),
+            None,
+        )
         if oldest is None:
             return False
         self.remove(oldest)

@@ -21,17 +21,21 @@ MAX_CONNECTIONS = 200
 MAX_CONNECTIONS_PER_ADDRESS = 10
 REQUEST_S = 15.0
 REFUSAL_DELAY_S = 0.5  # so that strangers cannot keep the rack busy with refusals
+MAX_REFUSED = 100  # connections whose refusal is due or was sent, beyond the limits of the others
+MAX_REFUSED_PER_ADDRESS = 40  # an address is refused a hundred times per second at most, with the ten others
 LINGER_S = 2.0  # in which a refused peer can read why, while what it still sends is dropped
 
 
 class ReportChannel(HTTPChannel):
     """One connection for one request, which is refused before its body is read unless it is a report."""
 
-    def __init__(self, on_end: Callable[[ReportChannel], None]) -> None:
+    def __init__(self, on_refusal: Callable[[ReportChannel], None], on_end: Callable[[ReportChannel], None]) -> None:
         HTTPChannel.__init__(self)
+        self._on_refusal = on_refusal
         self._on_end = on_end
         self._deadline: asyncio.TimerHandle | None = None
         self._answer: asyncio.TimerHandle | None = None
+        self.is_refused = False  # those are counted apart instead
         self.wanted: ReportAddress | None = None  # None before the headers of the request are complete
 
     @property
@@ -62,6 +66,10 @@ class ReportChannel(HTTPChannel):
     def checkPersistence(self, request: Any, version: bytes) -> bool:  # noqa: N802  # Twisted's name
         return False
 
+    def set_apart(self) -> None:
+        """To be called before a refusal is delayed: other guests of the address do not wait for it."""
+        self._on_refusal(self)
+
     def end(self) -> None:
         """Makes room for another connection, without an answer."""
         self.abort()
@@ -84,6 +92,7 @@ class ReportChannel(HTTPChannel):
         ignore: Any = _ignore
         self.dataReceived = self.lineReceived = self.rawDataReceived = self.allContentReceived = ignore  # type: ignore[method-assign]  # as Twisted itself does
         self.extend(REFUSAL_DELAY_S + LINGER_S)
+        self.set_apart()
         self._answer = asyncio.get_running_loop().call_later(REFUSAL_DELAY_S, self._send_refusal, refusal)
 
     def _send_refusal(self, refusal: Refusal) -> None:
@@ -106,14 +115,10 @@ class ReportSite(Site):
     def __init__(self, resource: Resource) -> None:
         Site.__init__(self, resource, parsePOSTFormSubmission=False)
         self.displayTracebacks = False
-        # Each address counts for itself: all guests of an IPv6 network usually share its 64 bits.
-        self._connections = OpenConnections(
-            ConnectionLimits(
-                total=MAX_CONNECTIONS, per_address=MAX_CONNECTIONS_PER_ADDRESS, proxies=NO_NETWORKS, client_of=str
-            )
-        )
+        self._connections = _counted(MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS)
+        self._refused = _counted(MAX_REFUSED, MAX_REFUSED_PER_ADDRESS)
         # Twisted calls it for each connection.
-        self.protocol = lambda: ReportChannel(self._connections.remove)  # type: ignore[method-assign, assignment, return-value]  # the generic channel only adds HTTP/2
+        self.protocol = lambda: ReportChannel(self._set_apart, self._ended)  # type: ignore[method-assign, assignment, return-value]  # the generic channel only adds HTTP/2
 
     def buildProtocol(self, addr: Any) -> Any:  # noqa: N802  # Twisted's name
         """None refuses the connection."""
@@ -126,6 +131,23 @@ class ReportSite(Site):
     def close(self) -> None:
         """Cuts all connections."""
         self._connections.end_all()
+        self._refused.end_all()
+
+    def _set_apart(self, channel: ReportChannel) -> None:
+        """Counts the connection with the refused ones, unless they are too many: then it takes a place of a guest."""
+        peer: Any = channel.getPeer()  # type: ignore[no-untyped-call]  # an IPv4Address or IPv6Address
+        if self._refused.has_room(peer.host):
+            self._connections.remove(channel)
+            self._refused.add(channel, peer.host)
+
+    def _ended(self, channel: ReportChannel) -> None:
+        self._connections.remove(channel)
+        self._refused.remove(channel)
 
     def log(self, request: Any) -> None:
         """The path has a secret: the region records the report."""
+
+
+def _counted(total: int, per_address: int) -> OpenConnections:
+    """Each address counts for itself: all guests of an IPv6 network usually share its 64 bits."""
+    return OpenConnections(ConnectionLimits(total=total, per_address=per_address, proxies=NO_NETWORKS, client_of=str))

@@ -138,6 +138,8 @@ async def _refused(request: Request, address: ReportAddress, error: InnkeeperErr
     )  # fmt: skip
     status = _STATUS.get(type(error))
     if status is not None:
+        channel: Any = request.channel
+        channel.set_apart()
         await asyncio.sleep(report_channel.REFUSAL_DELAY_S)
     return _answer(request, status or 503, error.message)
 

@@ -60,7 +60,10 @@ class RegionSettings:
         2000, "How many connections to the API may be open; the oldest idle one ends for a new one.", at_least=10
     )
     http_connections_per_address: int = setting(
-        200, "How many of them one address may have. Does not hold for trusted_proxies.", at_least=2
+        200,
+        "How many of them one address may have, and how many requests of one account, or of one address that a proxy "
+        "names, are answered at once. trusted_proxies share nine tenths of all.",
+        at_least=2,
     )
     requests_per_s: int = setting(
         500,

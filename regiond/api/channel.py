@@ -26,6 +26,7 @@ HANDSHAKE_S = 10.0  # from the connection to the end of the TLS handshake, howev
 HEADERS_S = 20.0  # from the first byte of a request to the end of its headers, however slowly they arrive
 BODY_S = 120.0  # from there to the end of the body
 ADMIT_S = 10.0
+UNREAD_S = 120.0  # from the end of the last answer of a connection to when the client has read it
 HEALTH_S = 10.0  # of a connection beyond the limit, with the answer to its health check
 HEALTH_PATH = b"/healthz/"
 MAX_HEADERS_BYTES = 64 * 1024  # of one line, and of all of a request; a little more than a signature may have
@@ -73,11 +74,15 @@ class LimitedChannel(HTTPChannel):
         self._receive: Callable[[bytes], None] | None = None
         self._tell_lost: Callable[[], None] | None = None
         self.has_refused = False  # a request whose body is still arriving
+        self.is_refused = False  # the request that is being answered, after a delay
+        self._is_clogged = False  # the client does not read what it was sent
+        self._has_ended = False  # the last request was answered
+        self._later: list[bytes] = []  # requests that wait until the client reads
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is being answered; one may be arriving."""
-        return not self._handlingRequest
+        """Whether no request is being answered; one may be arriving, or an answer be on its way."""
+        return self._has_ended or not self._handlingRequest
 
     def connectionMade(self) -> None:  # noqa: N802  # Twisted's name
         if _speaks_tls(self.transport):
@@ -121,6 +126,9 @@ class LimitedChannel(HTTPChannel):
         if self._receive is not None:
             self._receive(data)
             return
+        if self._later:
+            self._later.append(data)
+            return
         if self._timer is None and self.is_idle:
             self._end_within(HEADERS_S)
         HTTPChannel.dataReceived(self, data)
@@ -142,6 +150,26 @@ class LimitedChannel(HTTPChannel):
             self._admission.cancel()
             self._networkProducer.resumeProducing()
         HTTPChannel.allContentReceived(self)
+
+    def requestDone(self, request: Any) -> None:  # noqa: N802  # Twisted's name
+        """Answers no further request that has arrived before the client reads: each may add a megabyte."""
+        self._has_ended = not self.persistent
+        if self._has_ended:
+            self._end_within(UNREAD_S)
+        elif self._is_clogged:
+            self._later, self._dataBuffer = self._dataBuffer, []
+        HTTPChannel.requestDone(self, request)
+
+    def pauseProducing(self) -> None:  # noqa: N802  # Twisted's name
+        self._is_clogged = True
+        HTTPChannel.pauseProducing(self)
+
+    def resumeProducing(self) -> None:  # noqa: N802  # Twisted's name
+        self._is_clogged = False
+        HTTPChannel.resumeProducing(self)
+        later, self._later = self._later, []
+        if later:
+            self.dataReceived(b"".join(later))
 
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008, N802  # Twisted's
         self._end_within(None)

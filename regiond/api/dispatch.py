@@ -24,6 +24,7 @@ from regiond.api.request_body import MAX_BODY_BYTES, Body, is_content, read_quer
 from regiond.api.services import Services
 from regiond.api.signed_request import SignedRequest
 from regiond.caller import Caller
+from regiond.open_requests import OpenRequests
 from regiond.request_limits import RequestLimits
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -49,6 +50,7 @@ class Api:
     services: Services
     info: SiteInfo
     limits: RequestLimits = field(factory=RequestLimits)
+    open_requests: OpenRequests = field(factory=OpenRequests)
     now_s: Callable[[], float]
     nonces: NonceWindow = field(factory=NonceWindow)
     bodies: BodyTurns = field(factory=BodyTurns)
@@ -185,6 +187,7 @@ class Api:
             self.nonces.check_age(signature, self.now_s())
             caller = await self._owner(signature, address, signed)
             self.limits.take(caller, address)
+            self.open_requests.take_account(request.place, caller)
             if signature.method is SignatureMethod.HMAC_SHA1 and len(request.body) > ANONYMOUS_BODY_BYTES:
                 self.limits.prove_body(caller, address, len(request.body))
             self.nonces.use(signature, self.now_s())

@@ -151,10 +151,20 @@ class Adapter:
         return self._reply(request, work, changes=method not in _SAFE_METHODS)
 
     def _reply(self, request: SiteRequest, work: Work, *, changes: bool) -> Deferred[bytes]:
-        answered = _answered(request, work)
-        reply = self._uninterrupted(answered, _shutdown_reply(request)) if changes else as_deferred(answered)
+        request.place.enter()
+        answered = _answered(request, partial(self._counted, request, work))
+        reply = self._uninterrupted(answered, request) if changes else as_deferred(answered)
         sent = reply.addCallback(lambda answered: self._send(request, answered))
-        return sent.addErrback(_cancelled)
+        return sent.addBoth(partial(_left, request)).addErrback(_cancelled)
+
+    async def _counted(self, request: SiteRequest, work: Work) -> Reply:
+        """Counts a request that came through a proxy with those of its sender; others are counted by connection."""
+        if request.sender.address != request.peer_address:
+            try:
+                self._api.open_requests.take_address(request.place, request.sender.address)
+            except TooManyAttempts as error:
+                return errors.reply_for(error)
+        return await work()
 
     def _send(self, request: SiteRequest, reply: Reply) -> bytes | Deferred[bytes]:
         """Sets status and headers; returns the body, or sends its chunks, or takes over the connection."""
@@ -169,14 +179,17 @@ class Adapter:
         body = self.write(request, reply)
         return body if reply.chunks is None else as_deferred(_sent(request, reply.chunks))
 
-    def _uninterrupted(self, work: Coroutine[Any, Any, Reply], on_shutdown: Reply) -> Deferred[Reply]:
+    def _uninterrupted(self, work: Coroutine[Any, Any, Reply], request: SiteRequest) -> Deferred[Reply]:
         """Runs a change to its end even if the client disconnects: half a change is worse than an unseen one."""
+        on_shutdown = _shutdown_reply(request)
+        request.place.enter()
         task = asyncio.ensure_future(work)
         self._unfinished.add(task)
         answered: Deferred[Reply] = Deferred()
 
         def done(ended: asyncio.Task[Reply]) -> None:
             self._unfinished.discard(ended)
+            request.place.leave()
             if answered.called:  # the client disconnected
                 return
             if ended.cancelled():
@@ -282,10 +295,27 @@ async def _answered(request: SiteRequest, work: Work) -> Reply:
     with structlog.contextvars.bound_contextvars(request_id=request_id(request)):
         reply = await work()
         if reply.status == 429:
-            await asyncio.sleep(REFUSAL_DELAY_S)
+            await _refuse_late(request, REFUSAL_DELAY_S)
         elif reply.status == 401 and header(request, "Authorization") is not None:
-            await asyncio.sleep(WRONG_KEY_DELAY_S)
+            await _refuse_late(request, WRONG_KEY_DELAY_S)
         return reply
+
+
+async def _refuse_late(request: SiteRequest, delay_s: float) -> None:
+    """Returns after the delay. Meanwhile the connection may end for another one: refusals must not take all of them."""
+    channel: Any = request.channel
+    if channel is None:  # disconnected
+        return
+    channel.is_refused = True
+    try:
+        await asyncio.sleep(delay_s)
+    finally:
+        channel.is_refused = False
+
+
+def _left(request: SiteRequest, result: Any) -> Any:
+    request.place.leave()
+    return result
 
 
 def _cancelled(failure: Failure) -> Any:
@@ -350,6 +380,7 @@ def read_request(request: SiteRequest, *, op_suffix: str | None) -> ApiRequest:
         sent_path=request.sent_target.partition(b"?")[0].decode("utf-8", "surrogateescape"),
         origin=request.sender.origin,
         client_address=request.sender.address,
+        place=request.place,
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 
 from common.errors import InvalidRequest
 from regiond.api.endpoint import Endpoint, Resource
 from regiond.api.not_part import reason_against
 from regiond.api.request_body import Body
+from regiond.open_requests import Place
 
 _MAX_DIGITS = 6
 
@@ -18,7 +19,7 @@ class ApiRequest:
 
     `op_suffix` is NAME of a path that ends in `op-NAME`; `origin` is the scheme, host and port of its URL.
     `sent_method` and `sent_path` are as the client sent and signed them: the first may be HEAD, the second may have
-    runs of slashes.
+    runs of slashes. `place` is where the request is counted.
     """
 
     method: str
@@ -36,6 +37,7 @@ class ApiRequest:
     sent_path: str = ""
     origin: str = "http://localhost"
     client_address: str = ""
+    place: Place = field(factory=Place, eq=False, repr=False)
 
     @property
     def respond_async(self) -> bool:

@@ -23,6 +23,7 @@ from regiond.api.klein_adapter import Adapter, Pages
 from regiond.api.registry import SERVED
 from regiond.api.services import Services
 from regiond.api.site_request import SiteRequest
+from regiond.open_requests import OpenRequests
 from regiond.request_limits import RequestLimits
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -110,7 +111,8 @@ def make_site(
 
     `pages` makes the web pages, which change what they change through the API.
     """
-    api = Api(services=services, info=info, limits=limits or RequestLimits(), now_s=now_s)
+    open_requests = OpenRequests(options.connections.per_address)
+    api = Api(services=services, info=info, limits=limits or RequestLimits(), open_requests=open_requests, now_s=now_s)
     adapter = Adapter(api, SERVED, None if pages is None else pages(api), description_hash=_served_hash())
     return ApiSite(adapter, options)
 

@@ -15,6 +15,7 @@ from regiond.api.forwarding import Sender, TrustedProxies, is_host
 from regiond.api.replies import TEXT_UTF8
 from regiond.api.request_body import MAX_BODY_BYTES
 from regiond.api.urls import merged_slashes
+from regiond.open_requests import Place
 
 if TYPE_CHECKING:
     from regiond.api.channel import LimitedChannel
@@ -34,6 +35,7 @@ class SiteRequest(Request):
         Request.__init__(self, *args, **kw)
         self.request_id = uuid4().hex
         self.started_s = time.monotonic()
+        self.place = Place()
         self._body_bytes = 0
         self.sent_target = b""  # the target as the client sent it, and signed it
 
@@ -55,10 +57,15 @@ class SiteRequest(Request):
         return cast("LimitedChannel", self.channel)
 
     @cached_property
+    def peer_address(self) -> str:
+        """Whose connection it is: a client's or a proxy's."""
+        return str(getattr(Request.getClientAddress(self), "host", ""))
+
+    @cached_property
     def sender(self) -> Sender:
         """Who sent the request and to which URL, once its headers have been received."""
         peer = Sender(
-            address=str(getattr(Request.getClientAddress(self), "host", "")),
+            address=self.peer_address,
             scheme="https" if Request.isSecure(self) else "http",
             host=header(self, "Host") or "localhost",
         )

@@ -80,6 +80,7 @@ class WebSite:
         position = self.position()
         session = await self.sessions.authenticate(request.cookie, address=request.address, uses=not request.is_live)
         self.api.limits.take(session.caller, request.address)
+        self.api.open_requests.take_account(request.place, session.caller)
         if request.method == "POST":
             session.check_csrf(request.csrf_header or request.given("csrf"))
         visit = Visit(

@@ -139,6 +139,7 @@ def read_web_request(request: SiteRequest) -> WebRequest:
         address=request.sender.address,
         user_agent=header(request, "User-Agent") or "",
         request_id=request.request_id,
+        place=request.place,
     )
 
 

@@ -7,6 +7,8 @@ from urllib.parse import quote, urlencode
 
 from attrs import field, frozen
 
+from regiond.open_requests import Place
+
 UI = "/MAAS/ui/"
 
 
@@ -30,6 +32,7 @@ class WebRequest:
     address: str = ""
     user_agent: str = ""
     request_id: str = ""
+    place: Place = field(factory=Place, eq=False, repr=False)  # where it is counted
 
     def option(self, name: str, default: str = "") -> str:
         """The last value of a parameter of the query."""

@@ -13,6 +13,7 @@ from tests.abuse import (
     report_forms,
     rpc_strangers,
     slow_http,
+    waiting_requests,
 )
 from tests.abuse.attack import Attack
 from tests.abuse.hostile_headers import HostileHeaders
@@ -24,6 +25,7 @@ ATTACKS: Sequence[Attack] = (
     HostileHeaders(),
     *logins.ATTACKS,
     *consoles.ATTACKS,
+    *waiting_requests.ATTACKS,
     *page_streams.ATTACKS,
     *report_forms.ATTACKS,
     *rpc_strangers.ATTACKS,

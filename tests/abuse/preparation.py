@@ -18,6 +18,7 @@ from tests.integration.web_client import WebClient
 from tests.ports import free_port
 
 HOSTS = 2
+HELD = "sim-held"
 _OWN = """
     update machine set state = 'allocated', owner_id = (select id from account where username = 'user')
      where system_id = $1
@@ -74,13 +75,18 @@ async def _user_cookie(port: int, password: str) -> str:
 
 
 async def _user_machine(deployment: Deployment) -> str:
-    """The system id of a machine that is switched on, and that the user owns as after an allocation."""
-    host_id = next(iter(deployment.hosts.values()))
+    """The system id of a machine that is switched on, and that the user owns as after an allocation.
+
+    Its host does not answer when it is to be switched off.
+    """
+    host_id = (await deployment.add_simulated(HELD))["id"]
+    del deployment.hosts[HELD]  # the well-behaved client does not use it
     machine = await deployment.post(f"vm-hosts/{host_id}/", op="compose", cores=1, memory=1024, hostname="attacked")
     system_id = str(machine["system_id"])
     await deployment.post(f"machines/{system_id}/", op="power_on")
     async with deployment.connection() as db:
         await db.execute(_OWN, system_id)
+    (deployment.folder / "simulated" / f"{HELD}.hold").write_text("power\n")
     return system_id
 
 

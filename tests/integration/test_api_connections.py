@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -237,6 +238,69 @@ async def test_a_reserved_connection_ends_soon(client: Client, monkeypatch: pyte
         assert (await ended).startswith(b"HTTP/1.1 503 ")
 
 
+def answer_in_mib(client: Client, size_mib: int) -> None:
+    """The answer with one zone has so many MiB from now on, which the region does not send in parts."""
+    (zone,) = client.api.answers["groups.zones"]
+    client.api.answers["groups.zone"] = evolve(zone, description="x" * size_mib * 1024**2)
+
+
+def zones_read(client: Client) -> int:
+    return sum(one.name == "groups.zone" for one in client.api.calls)
+
+
+@asynccontextmanager
+async def reading_nothing(client: Client, data: bytes) -> AsyncIterator[asyncio.StreamReader]:
+    """A connection with small buffers on which this was sent; it reads once it is asked to."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", client.port))
+    reader, writer = await asyncio.open_connection(sock=sock, limit=1024)
+    writer.write(data)
+    try:
+        yield reader
+    finally:
+        writer.transport.abort()
+
+
+def zone(client: Client) -> bytes:
+    return client.encode("GET", f"{BASE}zones/default/", body=b"", signed=True, host="r")
+
+
+async def test_a_last_answer_that_nobody_reads_takes_no_place(client: Client) -> None:
+    answer_in_mib(client, 8)
+    async with AsyncExitStack() as unread:
+        for _ in range(3):
+            await unread.enter_async_context(reading_nothing(client, zone(client)))
+        await eventually(lambda: zones_read(client) == 3)
+        await eventually(lambda: is_answered(client))
+
+
+async def is_answered(client: Client) -> bool:
+    return (await client.request("GET", f"{BASE}zones/")).status == 200
+
+
+async def test_an_answer_that_nobody_reads_ends(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel, "UNREAD_S", 0.1)
+    monkeypatch.setattr(LimitedChannel, "abortTimeout", 0.1)
+    answer_in_mib(client, 8)
+    async with reading_nothing(client, zone(client)):
+        await eventually(lambda: zones_read(client) == 1)
+        await eventually(lambda: len(client.connections) == 0)
+
+
+async def test_no_request_is_answered_before_the_client_reads(client: Client) -> None:
+    answer_in_mib(client, 1)
+    many = 20
+    requests = (zone(client).replace(b"Connection: close\r\n", b"") for _ in range(many - 1))
+    async with reading_nothing(client, b"".join(requests) + zone(client)) as reader:
+        await eventually(lambda: zones_read(client) > 1)
+        for _ in range(2 * many):
+            assert (await client.request("GET", f"{BASE}version/", signed=False)).status == 200
+        assert zones_read(client) < many / 2
+        assert (await reader.read()).count(b"HTTP/1.1 200 ") == many
+
+
 class _Busy(LimitedChannel):
     is_idle = False
 
@@ -264,6 +328,23 @@ def test_one_address_cannot_take_all_connections() -> None:
     connections.remove(held[0])
     assert connections.has_room("192.0.2.1")
     assert len(connections) == 1
+
+
+def test_local_proxies_leave_room_for_direct_connections() -> None:
+    connections = OpenConnections(ConnectionLimits(total=20, per_address=2))
+    for number in range(18):
+        assert connections.has_room(f"127.0.0.{number}")
+        connections.add(busy(), f"127.0.0.{number}")
+    assert not connections.has_room("127.0.0.99")
+    assert connections.has_room("192.0.2.1")
+
+
+def test_an_address_waits_for_its_own_refusals() -> None:
+    connections = OpenConnections(ConnectionLimits(total=10, per_address=1))
+    refused = busy()
+    refused.is_refused = True
+    connections.add(refused, "192.0.2.1")
+    assert not connections.has_room("192.0.2.1")
 
 
 def test_connections_of_a_local_proxy_are_not_counted_by_address() -> None:

@@ -17,7 +17,7 @@ from common.rpc.region_commands import ContentPart
 from common.vm_host_report import VmHostReport
 from rackd import guest_reports, report_channel
 from rackd.guest_reports import GuestReports
-from rackd.report_channel import MAX_CONNECTIONS_PER_ADDRESS
+from rackd.report_channel import MAX_CONNECTIONS_PER_ADDRESS, MAX_REFUSED_PER_ADDRESS
 from rackd.report_listener import ReportListener
 from rackd.report_request import MAX_BODY_BYTES
 from tests.waiting import eventually
@@ -184,6 +184,51 @@ async def test_an_address_has_ten_connections_that_wait_for_an_answer() -> None:
         region.answers.set()
         for reader in (*readers, other):
             assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+
+
+WRONG = f"/MAAS/report/8/{SECRET}"
+
+
+@asynccontextmanager
+async def refused(
+    port: int, count: int, region: Region, path: str = WRONG
+) -> AsyncIterator[list[asyncio.StreamReader]]:
+    """So many connections of one address whose refusal is due."""
+    async with AsyncExitStack() as held:
+        readers = [await held.enter_async_context(connected(port, post(path))) for _ in range(count)]
+        await eventually(lambda: region.waiting == (count if path == WRONG else 0))
+        yield readers
+
+
+@pytest.mark.parametrize("path", [WRONG, "/"])
+async def test_refused_guests_do_not_keep_one_behind_their_address_waiting(
+    monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(report_channel, "REFUSAL_DELAY_S", 60.0)
+    region = Region()
+    async with listening(region) as port, refused(port, MAX_REFUSED_PER_ADDRESS, region, path):
+        assert await status_of(port, REPORT) == 200
+
+
+async def test_refused_guests_get_their_answer_although_others_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_channel, "REFUSAL_DELAY_S", 1.0)
+    region = Region()
+    async with listening(region) as port, refused(port, MAX_CONNECTIONS_PER_ADDRESS + 1, region) as readers:
+        assert await status_of(port, REPORT) == 200
+        for reader in readers:
+            assert (await reader.read()).startswith(b"HTTP/1.1 404 ")
+
+
+async def test_an_address_is_not_refused_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_channel, "REFUSAL_DELAY_S", 60.0)
+    region = Region()
+    count = MAX_REFUSED_PER_ADDRESS + MAX_CONNECTIONS_PER_ADDRESS
+    async with listening(region) as port, refused(port, count, region):
+        async with connected(port, post(REPORT)) as one_more:
+            with suppress(ConnectionResetError):
+                assert await one_more.read() == b""
+        async with connected(port, post(REPORT), "127.0.0.2") as other:
+            assert (await other.read()).startswith(b"HTTP/1.1 200 ")
 
 
 async def test_an_address_that_opens_more_loses_those_that_send_nothing() -> None:

@@ -17,6 +17,7 @@ from regiond.api.dispatch import Api
 from regiond.api.endpoint import SiteInfo
 from regiond.api.klein_adapter import Adapter
 from regiond.api.replies import Reply
+from regiond.api.site import SiteOptions
 from regiond.api.site_request import SiteRequest
 from tests.unit.api_double import ApiDouble
 
@@ -59,7 +60,9 @@ def adapter() -> Adapter:
 
 
 def request() -> RequestWithEarlyEnd:
-    made = RequestWithEarlyEnd(DummyChannel(), False)
+    channel: Any = DummyChannel()
+    channel.site.options = SiteOptions()
+    made = RequestWithEarlyEnd(channel, False)
     made.method = b"GET"
     return made
 
