@@ -18,7 +18,7 @@ class ApiRequest:
 
     `op_suffix` is NAME of a path that ends in `op-NAME`; `origin` is the scheme, host and port of its URL.
     `sent_method` and `sent_path` are as the client sent and signed them: the first may be HEAD, the second may have
-    runs of slashes.
+    runs of slashes. `unproven_bytes` were counted for the address before the body was read (`Admission`).
     """
 
     method: str
@@ -36,6 +36,7 @@ class ApiRequest:
     sent_path: str = ""
     origin: str = "http://localhost"
     client_address: str = ""
+    unproven_bytes: int = 0
 
     @property
     def respond_async(self) -> bool:
