@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -48,7 +49,7 @@ _UNSTORABLE = (
 
 @contextmanager
 def translating_connect_errors(to: str) -> Iterator[None]:
-    """Raises BadSettings if the server rejects user or database, DatabaseUnavailable if it cannot be reached.
+    """Raises BadSettings if the server rejects user or database, DatabaseUnavailable if it cannot be reached or trusted.
 
     `to` describes the server in messages.
     """
@@ -56,6 +57,11 @@ def translating_connect_errors(to: str) -> Iterator[None]:
         yield
     except _WRONG_SETTINGS as error:
         raise BadSettings(f"PostgreSQL rejected the connection to {to}: {error}", setting="database") from error
+    except ssl.SSLCertVerificationError as error:  # a ValueError, too
+        raise DatabaseUnavailable(
+            f"The certificate of the database {to} is not accepted: {error.verify_message.rstrip('.')}. The DSN names the accepted "
+            "certificate, or its authority's, as sslrootcert, and the host as the certificate does."
+        ) from error
     except ValueError as error:  # its message quotes the DSN with the password
         raise BadSettings(
             "The DSN of the database is not of the form postgresql://user@host:port/database.", setting="database"
