@@ -60,8 +60,8 @@ def translating_connect_errors(to: str) -> Iterator[None]:
     except ssl.SSLCertVerificationError as error:  # a ValueError, too
         reason = error.verify_message.rstrip(".")
         raise DatabaseUnavailable(
-            f"The certificate of the database {to} is not accepted: {reason}. The DSN names the accepted certificate, or "
-            "its authority's, as sslrootcert, and the host as the certificate does."
+            f"The certificate of the database {to} is not accepted: {reason}. The DSN names what it accepts as "
+            "sslrootcert, and the host as the certificate does."
         ) from error
     except ValueError as error:  # its message quotes the DSN with the password
         raise BadSettings(
