@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 from attrs import frozen
 
-from common.errors import DatabaseUnavailable
+from common.errors import BadSettings, DatabaseUnavailable
 from regiond.db.pool import Database
 from tests.certificate_pairs import make_pair
 
@@ -79,3 +79,5 @@ async def test_a_region_connects_only_to_the_named_certificate(database_url: str
             await server.connect(certificate=other)
         with pytest.raises(DatabaseUnavailable, match=r"not accepted: Hostname mismatch"):
             await server.connect(host="localhost")
+        with pytest.raises(BadSettings, match=r"missing\.pem, which sslrootcert names, cannot be read: No such file"):
+            await server.connect(certificate=tmp_path / "missing.pem")
