@@ -81,10 +81,13 @@ class RequestLimits:
         if address not in self._exempt:
             _require_bytes(self._unproven_bodies.take(network_of(address), size_bytes), f"the address {address}")
 
-    def prove_body(self, caller: Caller, address: str, size_bytes: int) -> None:
-        """Counts for the account, which has signed it, a body that `take_unproven_body` has counted for its address."""
+    def prove_body(self, caller: Caller, address: str, size_bytes: int, *, counted_bytes: int) -> None:
+        """Counts a body for the account, which has signed it, in place of its address.
+
+        `counted_bytes` are what `take_unproven_body` has counted: more than the body has, if its length was not known.
+        """
         if address not in self._exempt:
-            self._unproven_bodies.put_back(network_of(address), size_bytes)
+            self._unproven_bodies.put_back(network_of(address), counted_bytes)
             self.take_long_body(caller, address, size_bytes)
 
     def take_client(self, client_id: str) -> None:

@@ -44,6 +44,17 @@ class Actor:
 
 
 @frozen(kw_only=True)
+class Admission:
+    """Whether the body of a request is read: not if there is a refusal, which then is the answer.
+
+    `unproven_bytes` were counted for the address of the request until its signature is verified.
+    """
+
+    refusal: Reply | None = None
+    unproven_bytes: int = 0
+
+
+@frozen(kw_only=True)
 class Api:
     """Answers requests. `now_s` is the wall clock, like the timestamps of signatures."""
 
@@ -127,7 +138,7 @@ class Api:
             return query, Body(), unreadable
         return query, body, None
 
-    async def refusal(
+    async def admission(
         self,
         authorization: str | None,
         query: str,
@@ -135,8 +146,8 @@ class Api:
         *,
         body_bytes: int | None,
         content_type: str | None = None,
-    ) -> Reply | None:
-        """None if these are signed by a valid API key; else the answer to the request, before its body is read.
+    ) -> Admission:
+        """Whether a valid API key has signed these; the refusal is the answer to the request, without its body.
 
         A key for HMAC-SHA1 is only named: its signature may include the body, with which it is verified. Until then the
         body counts for its address.
@@ -150,22 +161,23 @@ class Api:
                 caller = await self._owner(signature, address)
                 is_verified = signature.method is not SignatureMethod.HMAC_SHA1
                 if is_verified and caller.is_admin and is_content(content_type):
-                    return None  # part of an upload, which is not parsed and waits for the disk
+                    return Admission()  # part of an upload, which is not parsed and waits for the disk
                 length = MAX_BODY_BYTES if body_bytes is None else min(body_bytes, MAX_BODY_BYTES)
                 if is_verified:
                     self.limits.take_long_body(caller, address, length)
-                else:
-                    self.limits.take_unproven_body(address, length)
-                return None
+                    return Admission()
+                self.limits.take_unproven_body(address, length)
+                return Admission(unproven_bytes=length)
             self.limits.take_anonymous(address)
         except (NotAuthenticated, InvalidRequest):
             pass
         except InnkeeperError as error:
-            return errors.reply_for(error)
+            return Admission(refusal=errors.reply_for(error))
         except Exception:  # the boundary, as in `answer`
             log.exception("request_crashed")
-            return errors.unexpected(str(structlog.contextvars.get_contextvars().get("request_id", "")))
-        return NOT_ADMITTED
+            request_id = str(structlog.contextvars.get_contextvars().get("request_id", ""))
+            return Admission(refusal=errors.unexpected(request_id))
+        return Admission(refusal=NOT_ADMITTED)
 
     async def _counted_caller(
         self, resource: Resource, request: ApiRequest, parameters: Pairs, record: AuditRecord
@@ -188,8 +200,8 @@ class Api:
             caller = await self._owner(signature, address, signed)
             self.limits.take(caller, address)
             self.open_requests.take_account(request.place, caller)
-            if signature.method is SignatureMethod.HMAC_SHA1 and len(request.body) > ANONYMOUS_BODY_BYTES:
-                self.limits.prove_body(caller, address, len(request.body))
+            if request.unproven_bytes:
+                self.limits.prove_body(caller, address, len(request.body), counted_bytes=request.unproven_bytes)
             self.nonces.use(signature, self.now_s())
         except (NotAllowed, NotAuthenticated):
             record.login_failed = True

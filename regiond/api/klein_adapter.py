@@ -132,10 +132,11 @@ class Adapter:
             if self._pages is not None and self._pages.serves(target):
                 refusal = await self._pages.refusal(request, body_bytes=_body_bytes(request))
             else:
-                refusal = await self._api.refusal(
+                admission = await self._api.admission(
                     header(request, "Authorization"), query, request.sender.address, body_bytes=_body_bytes(request),
                     content_type=header(request, "Content-Type"),
                 )  # fmt: skip
+                refusal, request.unproven_bytes = admission.refusal, admission.unproven_bytes
         if refusal is not None:
             await asyncio.sleep(REFUSAL_DELAY_S)
         return refusal
@@ -381,6 +382,7 @@ def read_request(request: SiteRequest, *, op_suffix: str | None) -> ApiRequest:
         origin=request.sender.origin,
         client_address=request.sender.address,
         place=request.place,
+        unproven_bytes=request.unproven_bytes,
     )
 
 

@@ -37,6 +37,7 @@ class SiteRequest(Request):
         self.started_s = time.monotonic()
         self.place = Place()
         self._body_bytes = 0
+        self.unproven_bytes = 0  # counted for the sender's address before the body is read
         self.sent_target = b""  # the target as the client sent it, and signed it
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802  # Twisted's name

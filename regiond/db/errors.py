@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -50,12 +51,18 @@ _UNSTORABLE = (
 def translating_connect_errors(to: str) -> Iterator[None]:
     """Raises BadSettings if the server rejects user or database, DatabaseUnavailable if it cannot be reached.
 
-    `to` describes the server in messages.
+    The latter also if its certificate is not accepted. `to` describes the server in messages.
     """
     try:
         yield
     except _WRONG_SETTINGS as error:
         raise BadSettings(f"PostgreSQL rejected the connection to {to}: {error}", setting="database") from error
+    except ssl.SSLCertVerificationError as error:  # a ValueError, too
+        reason = error.verify_message.rstrip(".")
+        raise DatabaseUnavailable(
+            f"The certificate of the database {to} is not accepted: {reason}. The DSN names what it accepts as "
+            "sslrootcert, and the host as the certificate does."
+        ) from error
     except ValueError as error:  # its message quotes the DSN with the password
         raise BadSettings(
             "The DSN of the database is not of the form postgresql://user@host:port/database.", setting="database"

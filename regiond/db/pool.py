@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -241,6 +242,7 @@ def _to_json(value: Any) -> str:
 
 async def _check_server(dsn: str, min_postgresql: int) -> str:
     """Returns a description of the server. Raises BadSettings if it is too old."""
+    _check_certificate_file(dsn)
     connection = await connect(dsn, application_name="innkeeper-check")
     try:
         version = connection.get_server_version()
@@ -252,6 +254,22 @@ async def _check_server(dsn: str, min_postgresql: int) -> str:
             setting="database",
         )
     return _described(dsn)
+
+
+def _check_certificate_file(dsn: str) -> None:
+    """Raises BadSettings for a file that cannot be read: the error of TLS does not name it."""
+    try:
+        named = parse_qs(urlsplit(dsn).query).get("sslrootcert", [])
+    except ValueError:
+        return  # asyncpg reports the error in the DSN
+    for name in named:
+        try:
+            with Path(name).open("rb"):
+                pass
+        except OSError as error:
+            raise BadSettings(
+                f"The file {name}, which sslrootcert names, cannot be read: {error.strerror}.", setting="database"
+            ) from error
 
 
 def _described(dsn: str) -> str:

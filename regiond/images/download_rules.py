@@ -50,18 +50,18 @@ class DownloadRules:
 
     allowed: IpNetworks = NO_NETWORKS
 
-    def permits(self, address: str, *, redirected_from: Reach | None) -> bool:
+    def permits(self, address: str, *, chosen_by: Reach | None) -> bool:
         """Whether the region may connect to this IP address.
 
         An administrator may name any server, also one in a private network; a server of the internet may not: it would
         choose what the region asks in a network that trusts it. The services of this computer, and the metadata of a
-        cloud, trust whoever reaches them. `redirected_from` is the reach of the server that names the address in a
-        redirect, None if an administrator named it.
+        cloud, trust whoever reaches them. `chosen_by` is the reach of the server that chose the address: by a redirect,
+        or because its name has led to it before. None if nothing but the name is known, which an administrator gave.
         """
         if address in self.allowed:
             return True
         reach = self.reach(address)
-        return reach is Reach.PUBLIC or (reach is Reach.PRIVATE and redirected_from is not Reach.PUBLIC)
+        return reach is Reach.PUBLIC or (reach is Reach.PRIVATE and chosen_by is not Reach.PUBLIC)
 
     def reach(self, address: str) -> Reach:
         return reach_of(address)

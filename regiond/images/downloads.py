@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 import structlog
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from common.errors import Busy, OutOfCapacity
 from common.periodic import NextRoundIn
@@ -33,7 +33,26 @@ ROUND_EVERY_S = 60.0
 PART_BYTES = 8 * 2**20
 PART_S = 1.0  # a part may be shorter, so that the progress is shown
 PAUSE_S = 0.2  # without data, after which a part ends
+MAX_REMEMBERED = 1000
 CALL_S = 180.0  # of one request or part: a server may send its headers slowly, one after the other
+
+
+@frozen
+class PublicNames:
+    """Downloads that wait for another try, from servers that were of the internet. Of this process, and bounded."""
+
+    _downloads: dict[tuple[int, str | None], None] = field(factory=dict, init=False)
+
+    def __contains__(self, image: Image) -> bool:
+        return (image.id, image.url) in self._downloads
+
+    def add(self, image: Image) -> None:
+        self._downloads[image.id, image.url] = None
+        if len(self._downloads) > MAX_REMEMBERED:
+            del self._downloads[next(iter(self._downloads))]
+
+    def forget(self, image: Image) -> None:
+        self._downloads.pop((image.id, image.url), None)
 
 
 @frozen(kw_only=True)
@@ -46,6 +65,7 @@ class ImageDownloads:
     space: StoreSpace
     rules: DownloadRules
     wake_checks: Callable[[], None]
+    public: PublicNames = field(factory=PublicNames, init=False)
 
     async def run(self) -> NextRoundIn:
         """Downloads what is due, one after the other. Idempotent. Several may run at once."""
@@ -74,7 +94,7 @@ class ImageDownloads:
         return False
 
     async def _download(self, image: Image, file: UploadFile) -> None:
-        source = HttpSource(self.rules)
+        source = HttpSource(self.rules, was_public=image in self.public)
         transfer = _Transfer(self, image, file, source)
         try:
             size_bytes = await transfer.run()
@@ -82,10 +102,11 @@ class ImageDownloads:
             if error.is_lasting:
                 await self._fail(image, str(error))
             else:
-                await self._retry(image, str(error))
+                await self._retry(image, str(error), source)
         except OutOfCapacity as error:
-            await self._retry(image, error.message)
+            await self._retry(image, error.message, source)
         else:
+            self.public.forget(image)
             if size_bytes is not None:
                 await self._finish(image, size_bytes)
             else:  # it failed or was deleted after this try began, and nobody else finds what this one has written
@@ -99,7 +120,9 @@ class ImageDownloads:
         log.info("image_downloaded", image=image.name, size_bytes=size_bytes)
         self.wake_checks()
 
-    async def _retry(self, image: Image, reason: str) -> None:
+    async def _retry(self, image: Image, reason: str, source: HttpSource) -> None:
+        if source.was_public:
+            self.public.add(image)
         async with self.database.connection() as db:
             is_retried = await download_store.set_retry(db, image.id, reason)
         log.info("image_download_interrupted", image=image.name, reason=reason, is_retried=is_retried)
@@ -108,6 +131,7 @@ class ImageDownloads:
 
     async def _fail(self, image: Image, reason: str) -> None:
         """The file first: what is left of a failed download would not be found again."""
+        self.public.forget(image)
         await self.threads.run(partial(self.folder.remove_upload, image.id))
         async with self.database.transaction() as db:
             if await upload_store.set_failed(db, image.id, reason):

@@ -55,9 +55,14 @@ class HttpFile:
 
 @define
 class HttpSource:
-    """Opens files. `abort` ends a transfer from another thread: what waits for data then fails."""
+    """Opens files. `abort` ends a transfer from another thread: what waits for data then fails.
+
+    `was_public`: the server that the URL names has been one of the internet. Its name then leads into no private
+    network: whoever owns the name could choose what the region asks there.
+    """
 
     rules: DownloadRules
+    was_public: bool = False
     timeout_s: float = TIMEOUT_S
     resolve: Callable[..., Sequence[Any]] = socket.getaddrinfo
     _socket: socket.socket | None = field(default=None, init=False)
@@ -126,17 +131,19 @@ class HttpSource:
     def connect(self, host: str, port: int, redirected_from: Reach | None) -> tuple[socket.socket, Reach]:
         """Connects to an address of the host that the rules permit: the one that was checked. Raises OSError.
 
-        A name that has another address at the next lookup changes nothing: there is one lookup for each connection.
+        There is one lookup for each connection. If the next one finds another address, `was_public` may forbid it.
         """
+        chosen_by = Reach.PUBLIC if redirected_from is None and self.was_public else redirected_from
         found = self.resolve(host, port, type=socket.SOCK_STREAM)
         addresses = [
             (family, address)
             for family, _, _, _, address in found
-            if self.rules.permits(str(address[0]), redirected_from=redirected_from)
+            if self.rules.permits(str(address[0]), chosen_by=chosen_by)
         ]
         if not addresses:
             address = str(found[0][4][0])
-            raise SourceFailed(_refusal(host, address, self.rules.reach(address)), is_lasting=True)
+            reason = _refusal(host, address, self.rules.reach(address), is_named=redirected_from is None)
+            raise SourceFailed(reason, is_lasting=True)
         for number, (family, address) in enumerate(addresses, start=1):
             made = socket.socket(family, socket.SOCK_STREAM)
             try:
@@ -147,7 +154,9 @@ class HttpSource:
                 if number == len(addresses):
                     raise
             else:
-                return made, self.rules.reach(str(address[0]))
+                reach = self.rules.reach(str(address[0]))
+                self.was_public |= redirected_from is None and reach is Reach.PUBLIC
+                return made, reach
         raise AssertionError("the last address returns or raises")
 
     def guard(self, used: socket.socket) -> None:
@@ -177,11 +186,16 @@ class _Connection(http.client.HTTPConnection):
             self._source.guard(self.sock)
 
 
-def _refusal(host: str, address: str, reach: Reach) -> str:
+def _refusal(host: str, address: str, reach: Reach, *, is_named: bool) -> str:
     if reach is Reach.NOWHERE:
         return (
             f"{host} is this computer, of its local link or a cloud's service ({address}), from which the region "
             "downloads nothing (setting image_download_networks)."
+        )
+    if is_named:
+        return (
+            f"{host} was a server of the internet before, and now is in a private network ({address}). Add the image "
+            "again to download it from there, or permit that network (setting image_download_networks)."
         )
     return (
         f"A server of the internet redirects to {host} ({address}), which is in a private network. Name that address "

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import oauthlib.oauth1
 import pytest
 from attrs import evolve
 
@@ -23,7 +24,7 @@ from regiond.api.site import HEALTH_CONNECTIONS, SiteOptions
 from regiond.request_limits import BURST_S, LONG_BODY_BYTES_PER_S, RequestLimits
 from tests.integration.test_api_http import BASE, Client, HeldCall, serve
 from tests.unit.answers.accounts import ADMIN_KEY, SIGNING_KEY
-from tests.unit.api_double import ApiDouble
+from tests.unit.api_double import NOW_S, ApiDouble
 from tests.waiting import eventually, settle
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -167,6 +168,34 @@ async def test_bodies_that_only_name_a_key_do_not_count_for_its_account(client: 
         assert (await reader.read()).startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
     async with connected(client, data) as (reader, _):
         assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
+
+
+@pytest.mark.parametrize("body", [b"x=1", LONG], ids=["short", "long"])
+async def test_proven_bodies_of_unknown_length_do_not_count_for_their_address(client: Client, body: bytes) -> None:
+    for _ in range(2 * int(BURST_S * LONG_BODY_BYTES_PER_S / MAX_BODY_BYTES)):
+        async with connected(client, chunked(signed(body))) as (reader, writer):
+            assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
+            writer.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+            assert b"HTTP/1.1 200 " in await reader.read()
+
+
+def signed(body: bytes) -> str:
+    """Returns the header of a request with this form, signed with HMAC-SHA1."""
+    client = oauthlib.oauth1.Client(
+        SIGNING_KEY.consumer_key, client_secret="", resource_owner_key=SIGNING_KEY.token_key,
+        resource_owner_secret=SIGNING_KEY.token_secret, timestamp=str(int(NOW_S)),
+    )  # fmt: skip
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    header: str = client.sign(f"http://r{PATH}", "POST", body.decode(), form)[1]["Authorization"]
+    return header
+
+
+def chunked(authorization: str) -> bytes:
+    lines = (
+        f"POST {PATH} HTTP/1.1", "Host: r", "Connection: close", "Transfer-Encoding: chunked", "Expect: 100-continue",
+        "Content-Type: application/x-www-form-urlencoded", f"Authorization: {authorization}",
+    )  # fmt: skip
+    return "\r\n".join(lines).encode() + b"\r\n\r\n"
 
 
 async def test_an_idle_connection_ends_when_there_are_too_many(client: Client) -> None:

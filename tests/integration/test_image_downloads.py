@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import frozen
 
+from regiond.accounts.service import Accounts
+from regiond.db.pool import Database
+from regiond.events.service import Events
+from regiond.images.download_rules import DownloadRules, Reach
+from regiond.images.downloads import ImageDownloads
+from regiond.images.model import ImageState, SubmittedImage
+from regiond.settings import RegionSettings
+from regiond.wiring.images import wire_images
+from tests.administrators import add_administrator
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.deployment.runner import REGION
@@ -233,6 +243,47 @@ async def test_a_download_that_takes_a_day_is_given_up(tmp_path: Path, database_
             await db.execute("update image set expires_at = expires_at - interval '1 day'")
         assert (await ended(innkeeper, entry))["error"] == "The download took longer than 24 hours."
         await eventually(lambda: files(innkeeper, "uploads") == [])  # a try that was under way ends first
+
+
+@frozen(kw_only=True)
+class MovingServer(DownloadRules):
+    """127.0.0.1 stands for the networks in which a server is at one connection after the other."""
+
+    reaches: list[Reach]
+
+    def permits(self, address: str, *, chosen_by: Reach | None) -> bool:
+        return self.reaches[0] is Reach.PUBLIC or chosen_by is not Reach.PUBLIC
+
+    def reach(self, address: str) -> Reach:
+        return self.reaches[0]
+
+
+async def test_a_later_try_does_not_follow_a_server_into_a_private_network(
+    tmp_path: Path, database_url: str, database: Database, server: FileServer
+) -> None:
+    rules = MovingServer(reaches=[Reach.PUBLIC])
+    layer = wire_images(RegionSettings(database=database_url, state=tmp_path), database)
+    uploads = layer.uploads
+    downloads = ImageDownloads(
+        database=database, folder=uploads.folder, threads=uploads.threads, space=uploads.space, rules=rules,
+        wake_checks=lambda: None,
+    )  # fmt: skip
+    await add_administrator(database)
+    admin = await Accounts(database, record_event=Events.record).user("admin")
+    submitted = SubmittedImage(name="x", architecture="amd64", sha256=SHA256, url=server.url("/disk.img"))
+    image = await uploads.declare(admin, submitted)
+    server.cuts = [MIB]
+    await downloads.run()
+    rules.reaches[0] = Reach.PRIVATE
+    async with database.connection() as db:
+        await db.execute("update image set retry_at = now()")
+    await downloads.run()
+    found = await layer.images.read(image.id)
+    assert (found.state, len(server.requests)) == (ImageState.FAILED, 1)
+    assert (found.error or "").startswith("127.0.0.1 was a server of the internet before")
+    again = await uploads.declare(admin, submitted)  # by a person who knows of the move
+    await downloads.run()
+    assert (await layer.images.read(again.id)).state is ImageState.CHECKING
 
 
 @pytest.mark.slow

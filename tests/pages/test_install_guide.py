@@ -31,7 +31,10 @@ ANSWERS = {
     r"\password": f"{PASSWORD}\n{PASSWORD}\n",
     "regiond password": f"new-{PASSWORD}\n",
 }
-OF_THE_SECOND_REGION = f"postgresql://innkeeper-regiond:{PASSWORD}@db.example.net/innkeeper?sslmode=require"
+OF_THE_SECOND_REGION = (
+    f"postgresql://innkeeper-regiond:{PASSWORD}@db.example.net/innkeeper"
+    "?sslmode=verify-full&sslrootcert=/etc/innkeeper/postgresql.crt"
+)
 
 
 @define
@@ -101,6 +104,7 @@ async def test_the_guides_lead_from_an_empty_debian_to_a_vm(reader: Reader) -> N
     reader.types(f"innkeeper login lab {url} --username admin --fingerprint {pair.fingerprint}", given=f"{PASSWORD}\n")
     assert reader.asks("lab users whoami")["username"] == "admin"
     reader.types("regiond password admin", given=f"new-{PASSWORD}\n")
+    reader.types("install -m 644 -T /etc/postgresql/15/main/region.crt /etc/innkeeper/postgresql.crt")
     key = reader.types(f"INNKEEPER_DATABASE='{OF_THE_SECOND_REGION}' regiond apikey admin")
     reader.types(f"innkeeper login other {url} - --fingerprint {pair.fingerprint}", given=key)
     assert reader.asks("--profile other region check") == []

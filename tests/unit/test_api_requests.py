@@ -93,8 +93,8 @@ def test_an_unsigned_request_for_two_ops_gets_neither_the_one_that_is_closed() -
     )
     double = ApiDouble()
     api = Api(services=double.services(), info=double.info, now_s=lambda: NOW_S)
-    form = {"content_type": "application/x-www-form-urlencoded", "op_suffix": "open"}
+    form = "application/x-www-form-urlencoded"
     for body, status in ((b"", 200), (b"op=closed", 401)):
-        request = ApiRequest(method="POST", body=body, **form)
+        request = ApiRequest(method="POST", body=body, content_type=form, op_suffix="open")
         assert result_of(api.answer(resource, {}, request, "reference-1")).status == status
     assert made == ["open"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -40,13 +40,19 @@ def test_each_address_has_its_reach(addresses: tuple[str, ...], reach: Reach) ->
 def test_only_the_internet_may_not_redirect_into_a_private_network() -> None:
     rules = DownloadRules()
     for source in (None, Reach.PRIVATE, Reach.PUBLIC):
-        assert all(rules.permits(one, redirected_from=source) for one in PUBLIC)
-        assert not any(rules.permits(one, redirected_from=source) for one in NOWHERE)
-        assert all(rules.permits(one, redirected_from=source) is (source is not Reach.PUBLIC) for one in PRIVATE)
+        assert all(rules.permits(one, chosen_by=source) for one in PUBLIC)
+        assert not any(rules.permits(one, chosen_by=source) for one in NOWHERE)
+        assert all(rules.permits(one, chosen_by=source) is (source is not Reach.PUBLIC) for one in PRIVATE)
     lenient = DownloadRules(allowed=IpNetworks.parse(["10.0.0.0/8", "127.0.0.1"]))
-    assert lenient.permits("10.0.0.1", redirected_from=Reach.PUBLIC)
-    assert lenient.permits("127.0.0.1", redirected_from=None)
-    assert not lenient.permits("172.16.0.1", redirected_from=Reach.PUBLIC)
+    assert lenient.permits("10.0.0.1", chosen_by=Reach.PUBLIC)
+    assert lenient.permits("127.0.0.1", chosen_by=None)
+    assert not lenient.permits("172.16.0.1", chosen_by=Reach.PUBLIC)
+
+
+def of(addresses: Iterable[str]) -> Callable[..., list[Any]]:
+    """A lookup that finds the next of these each time, whatever the name."""
+    left = iter(addresses)
+    return lambda host, port, **_: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(left), port))]
 
 
 @frozen(kw_only=True)
@@ -121,3 +127,27 @@ def test_the_address_that_was_checked_is_connected_to(port: int) -> None:
     assert asked == ["changing.test"], "one lookup, whose answer is checked and used"
     with pytest.raises(SourceFailed, match=r"a cloud's service \(169\.254\.169\.254\)"):
         fetched(HttpSource(rules, resolve=resolve), f"http://changing.test:{port}/file")
+
+
+def test_a_name_of_the_internet_does_not_move_into_a_private_network(port: int) -> None:
+    url = f"http://moving.test:{port}/file"
+    source = HttpSource(LoopbackNetworks(), resolve=of(["127.0.0.2", "127.0.0.1", "127.0.0.2"]))
+    assert not source.was_public
+    assert fetched(source, url) == b"disk", "a name of a private network, as an administrator may give"
+    assert fetched(source, url) == b"disk"
+    assert source.was_public
+    with pytest.raises(SourceFailed, match=r"moving.test was a server of the internet .* \(127.0.0.2\)") as refused:
+        fetched(source, url)
+    assert refused.value.is_lasting
+
+
+def test_a_later_try_knows_that_the_name_was_of_the_internet(port: int) -> None:
+    later = HttpSource(LoopbackNetworks(), was_public=True, resolve=of(["127.0.0.2"]))
+    with pytest.raises(SourceFailed, match="was a server of the internet"):
+        fetched(later, f"http://moving.test:{port}/file")
+
+
+def test_a_redirect_to_the_internet_leaves_the_private_name_usable(port: int) -> None:
+    source = HttpSource(LoopbackNetworks())
+    for _ in range(2):
+        assert fetched(source, f"http://127.0.0.2:{port}/to/127.0.0.1/file") == b"disk"

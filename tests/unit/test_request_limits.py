@@ -131,10 +131,10 @@ def test_a_body_counts_for_its_address_until_its_signature_is_verified(limits: R
     limits.take_unproven_body(THERE, LONG_BODY_BYTES_PER_S)
     for _ in range(10):  # nothing was taken from the account
         limits.take_long_body(ANN, HERE, LONG_BODY_BYTES_PER_S)
-    limits.prove_body(BOB, HERE, LONG_BODY_BYTES_PER_S)
+    limits.prove_body(BOB, HERE, 1, counted_bytes=LONG_BODY_BYTES_PER_S)
     limits.take_unproven_body(HERE, LONG_BODY_BYTES_PER_S)
     with pytest.raises(TooManyAttempts, match="the account 'ann'"):
-        limits.prove_body(ANN, HERE, LONG_BODY_BYTES_PER_S)
+        limits.prove_body(ANN, HERE, 1, counted_bytes=LONG_BODY_BYTES_PER_S)
 
 
 def test_exempt_addresses_have_no_limit(limits: RequestLimits) -> None:

@@ -6,8 +6,8 @@ api=http://127.0.0.1:5240/MAAS/api/2.0
 call() {  # call METHOD PATH [CURL-OPTION ...]
   method=$1 path=$2
   shift 2
-  curl --silent --show-error --fail-with-body --request "$method" \
-    --header "Authorization: Bearer $INNKEEPER_KEY" "$@" "$api/$path"
+  printf 'Authorization: Bearer %s\n' "$INNKEEPER_KEY" |
+    curl --silent --show-error --fail-with-body --request "$method" --header @- "$@" "$api/$path"
 }
 
 machine=$(call POST 'vm-hosts/farm-curl/?op=compose' \
