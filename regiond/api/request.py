@@ -19,8 +19,8 @@ class ApiRequest:
 
     `op_suffix` is NAME of a path that ends in `op-NAME`; `origin` is the scheme, host and port of its URL.
     `sent_method` and `sent_path` are as the client sent and signed them: the first may be HEAD, the second may have
-    runs of slashes. `place` is where the request is counted; `unproven_bytes` were counted for the address before the body
-    was read (`Admission`).
+    runs of slashes. `place` is where the request is counted; `unproven_bytes` were counted for the address before the
+    body was read (`Admission`).
     """
 
     method: str
