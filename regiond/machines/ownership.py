@@ -21,9 +21,8 @@ from regiond.machines.autostart import open_set_autostart
 from regiond.machines.commissioning import begin_commission
 from regiond.machines.lifecycle import MachineEvent, check_lockable, fixed_event
 from regiond.machines.model import MachineChange, MachineView
-from regiond.machines.nics.restoration import restore_links
 from regiond.machines.operation_intents import check_settled
-from regiond.machines.ownership_end import end_ownership
+from regiond.machines.ownership_end import end_ownership, take_back_links
 from regiond.machines.ownership_rules import (
     check_changeable,
     check_owner,
@@ -121,12 +120,12 @@ class Ownership:
         async def fix(db: Db) -> MachineView:
             machine = await self._locked(db, system_id)
             check_changeable(caller, machine)
-            freed = is_freed_by_fixing(machine)
+            freed = is_freed_by_fixing(machine, at_rest=await lifecycle_store.is_at_rest(db, machine.id))
             owned = (machine.owner is not None and not freed) or machine.as_found
             event = fixed_event(owned=owned, listed=machine.guest_id is not None)
             await lifecycle_store.apply_event(db, machine.id, event)
             if freed:
-                await restore_links(db, machine.id)
+                await take_back_links(db, caller, machine)
                 await end_ownership(db, machine.id)
             await lifecycle_store.set_error_description(db, machine.id, "")
             message = f"{machine.hostname} was marked fixed" + (f": {reason}" if reason else "")
