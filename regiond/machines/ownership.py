@@ -30,6 +30,7 @@ from regiond.machines.ownership_rules import (
     check_unlocked,
     is_freed_by_fixing,
 )
+from regiond.machines.zone_change import move_to_zone
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations
@@ -152,20 +153,16 @@ class Ownership:
                 await Events.record(db, kind, message, caller=caller, system_id=system_id)
             return await view_store.read(db, system_id)
 
-    async def set_zone(self, caller: Caller, system_ids: Sequence[str], zone: str) -> None:
-        """Moves the machines to the zone (id or name), all or none. Idempotent.
+    async def set_zone(self, caller: Caller, system_ids: Sequence[str], zone: str, devices: Sequence[str] = ()) -> None:
+        """Moves the machines and devices to the zone (id or name), all or none. Idempotent.
 
-        Raises NotAllowed, NotFound, InvalidRequest for the field `zone`.
+        Raises NotFound, NotAllowed, also for a locked machine, and InvalidRequest for the field `zone`.
         """
         caller.require_admin()
         zone_id = await self._groups.requested_zone_id(zone)
-        async with self._database.transaction() as db:
-            await lifecycle_store.lock(db, system_ids)
-            for system_id in system_ids:
-                machine = await view_store.read(db, system_id)
-                await lifecycle_store.update(
-                    db, machine.id, hostname=None, zone_id=zone_id, pool_id=None, description=None
-                )
+        if zone_id is not None:
+            async with self._database.transaction() as db:
+                await move_to_zone(db, caller, system_ids, devices, zone_id)
 
     async def update(self, caller: Caller, system_id: str, change: MachineChange) -> MachineView:
         """Changes the given fields; the guest's own name does not change. Idempotent.
