@@ -70,6 +70,7 @@ _DEPLOYMENT = """
 """
 _UNLISTED = (MachineState.MISSING, MachineState.NEW)  # the host did not list the machine's guest
 _IS_LISTED = "select exists (select from guest where machine_id = $1)"
+_OWNER = "select a.username from machine m left join account a on a.id = m.owner_id where m.id = $1"
 # Of an unreachable host, the power state of a guest is what it was when the host was last reached.
 _IS_AT_REST = """
     select h.state = 'ready' and m.power_state = 'off'
@@ -151,6 +152,12 @@ async def allocate(db: Db, machine_id: int, account_id: int, agent_name: str) ->
 async def set_owner(db: Db, machine_id: int, account_id: int) -> None:
     """Gives the machine to an account; its state does not change. Idempotent."""
     await db.execute(_SET_OWNER, machine_id, account_id, "")
+
+
+async def owner_of(db: Db, machine_id: int) -> str | None:
+    """The name of the account that owns the machine now."""
+    found: str | None = await db.fetchval(_OWNER, machine_id)
+    return found
 
 
 async def set_first_owner(db: Db, machine_id: int, account_id: int, agent_name: str) -> None:

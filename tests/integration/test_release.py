@@ -152,6 +152,20 @@ async def test_a_fixed_machine_reports_an_address_that_is_lost(innkeeper: Deploy
     assert (f"eth0 uses DHCP now: {before} has" in event["message"], event["system_id"]) == (True, nic.system_id)
 
 
+async def test_a_former_owner_does_not_start_a_machine_just_freed(innkeeper: Deployment) -> None:
+    system_id = (await ready(innkeeper)).system_id
+    ann = await as_user(innkeeper, "ann")
+    await own(innkeeper, system_id, "ann")
+    database = innkeeper.region.components.database
+    async with database.transaction() as db:
+        await lifecycle_store.lock(db, [system_id])
+        starting = asyncio.ensure_future(rejected_status(ann.post(f"machines/{system_id}/", op="power_on")))
+        await eventually(lambda: lock_waiters(database))
+        await db.execute("update machine set state = 'ready', owner_id = null")
+    assert await starting == 409
+    assert (await machine(innkeeper, system_id))["power_state"] == "off"
+
+
 @pytest.mark.parametrize("freed_by", ["mark_fixed", "commission"])
 async def test_a_freed_machine_is_not_destroyed_by_its_next_release(innkeeper: Deployment, freed_by: str) -> None:
     nic = await ready(innkeeper)
