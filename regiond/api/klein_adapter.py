@@ -23,7 +23,7 @@ from regiond.api.compression import accepts_gzip, compressed
 from regiond.api.dispatch import Api
 from regiond.api.endpoint import Resource
 from regiond.api.replies import Reply, text_reply
-from regiond.api.request import ApiRequest, knows_op
+from regiond.api.request import ApiRequest, knows_op, names_op
 from regiond.api.site_request import SiteRequest, header
 from regiond.api.urls import BASE, merged_slashes
 
@@ -41,6 +41,7 @@ WRONG_KEY_DELAY_S = 0.2
 RESTART_S = 5
 _MAX_SHOWN_PATH = 200
 _LAST_NAME = re.compile(r"(.*/)\{\w+\}/?")
+_MAX_FORM_WITH_OP_BYTES = 16 * 1024
 _PHRASES = {429: b"Too Many Requests"}  # Twisted does not know it
 
 
@@ -94,7 +95,7 @@ class Adapter:
         member = self._members.get(resource.full_path)
 
         def handle_suffixed(request: SiteRequest, _op: str, **parts: str) -> Deferred[bytes]:
-            if member is not None and not knows_op(resource, _method(request), _op):
+            if member is not None and (not knows_op(resource, _method(request), _op) or _names_op(request)):
                 name = member.params[-1]
                 return self._serve(member, request, {**parts, name: f"op-{_op}"}, op_suffix=None)
             return self._serve(resource, request, parts, op_suffix=_op)
@@ -358,6 +359,19 @@ def _method(request: SiteRequest) -> str:
     return "GET" if method == "HEAD" else method
 
 
+def _names_op(request: SiteRequest) -> bool:
+    """Not by a long form: that is parsed in a thread, and only for who may send it."""
+    body = b"" if request.content is None else request.content.read(_MAX_FORM_WITH_OP_BYTES + 1)
+    if request.content is not None:
+        request.content.seek(0)
+    short = body if len(body) <= _MAX_FORM_WITH_OP_BYTES else b""
+    return names_op(_query(request), header(request, "Content-Type"), short)
+
+
+def _query(request: SiteRequest) -> str:
+    return request.uri.partition(b"?")[2].decode("utf-8", "surrogateescape")
+
+
 def _members(resources: Iterable[Resource]) -> dict[str, Resource]:
     """Returns the resource of one object for each path of a collection: `machines/{system_id}/` for `machines/`."""
     split = ((_LAST_NAME.fullmatch(resource.full_path), resource) for resource in resources)
@@ -367,7 +381,7 @@ def _members(resources: Iterable[Resource]) -> dict[str, Resource]:
 def read_request(request: SiteRequest, *, op_suffix: str | None) -> ApiRequest:
     return ApiRequest(
         method=_method(request),
-        query=request.uri.partition(b"?")[2].decode("utf-8", "surrogateescape"),
+        query=_query(request),
         body=b"" if request.content is None else request.content.read(),
         content_type=header(request, "Content-Type"),
         authorization=header(request, "Authorization"),

@@ -7,7 +7,7 @@ from attrs import field, frozen
 from common.errors import InvalidRequest
 from regiond.api.endpoint import Endpoint, Resource
 from regiond.api.not_part import reason_against
-from regiond.api.request_body import Body
+from regiond.api.request_body import Body, read_body, read_query
 from regiond.open_requests import Place
 
 _MAX_DIGITS = 6
@@ -79,6 +79,17 @@ def knows_op(resource: Resource, method: str, op: str) -> bool:
     """
     op = _as_declared(op)
     return resource.endpoint(method, op) is not None or reason_against(resource, method, op) is not None
+
+
+def names_op(query: str, content_type: str | None, body: bytes) -> bool:
+    """Whether the query or the form has an op: then the end of a path `op-NAME` is the name of an object.
+
+    A form that cannot be read has none here: the request is rejected for it later.
+    """
+    try:
+        return bool(dict(read_query(query)).get("op") or read_body(content_type, body).op)
+    except InvalidRequest:
+        return False
 
 
 def requested_op(request: ApiRequest, query_op: str | None, body: Body) -> str | None:

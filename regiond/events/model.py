@@ -37,6 +37,17 @@ class Event:
 
 
 @frozen(kw_only=True)
+class NewEvent:
+    """One of several events that a request causes at once."""
+
+    kind: str
+    level: Level = Level.INFO
+    message: str
+    host_id: int | None = None
+    system_id: str | None = None
+
+
+@frozen(kw_only=True)
 class EventFilter:
     """All given conditions apply. `before_id` and `after_id` continue from the last event of a page.
 

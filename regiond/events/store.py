@@ -7,8 +7,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from attrs import asdict
+
 from regiond.caller import Caller, visible_pool_ids
-from regiond.events.model import Event, EventFilter, Level, LogExtent
+from regiond.events.model import Event, EventFilter, Level, LogExtent, NewEvent
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db, Row
@@ -17,6 +19,11 @@ _INSERT = """
     insert into event (kind, level, message, host_id, system_id, operation_id, rack_id, username, account_id, details)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     returning id
+"""
+_INSERT_SEVERAL = """
+    insert into event (kind, level, message, host_id, system_id, username, account_id)
+    select e.kind, e.level, e.message, e.host_id, e.system_id, $2, $3
+      from jsonb_to_recordset($1::jsonb) e (kind text, level text, message text, host_id integer, system_id text)
 """
 
 _SELECT = """
@@ -68,6 +75,13 @@ async def insert(
         dict(details),
     )  # fmt: skip
     return event_id
+
+
+async def insert_several(db: Db, new: Iterable[NewEvent], *, username: str, account_id: int | None) -> None:
+    """One statement, in the order of `new`."""
+    rows = [{**asdict(one), "level": one.level.value} for one in new]
+    if rows:
+        await db.execute(_INSERT_SEVERAL, rows, username, account_id)
 
 
 async def select(db: Db, filter_: EventFilter, *, caller: Caller | None = None) -> tuple[Event, ...]:

@@ -12,7 +12,7 @@ from regiond.machines import affinity_store, lifecycle_store
 from regiond.machines.devices import store as device_store
 from regiond.machines.lifecycle import fixed_event, protection_text
 from regiond.machines.model import MAAS_STATUS, MachineState, MachineView
-from regiond.machines.nics.restoration import restore_links
+from regiond.machines.ownership_end import take_back_links
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -32,7 +32,8 @@ async def begin_commission(db: Db, caller: Caller, machine: MachineView, comment
     if machine.state is MachineState.FAILED:
         if machine.locked:
             raise WrongState(protection_text(machine.hostname, machine.system_id), system_id=machine.system_id)
-        await restore_links(db, machine.id)
+        await _check_at_rest(db, machine)
+        await take_back_links(db, caller, machine)
         await device_store.delete_of(db, machine.id)
         event = fixed_event(owned=False, listed=machine.guest_id is not None)
         await lifecycle_store.apply_event(db, machine.id, event)
@@ -44,6 +45,17 @@ async def begin_commission(db: Db, caller: Caller, machine: MachineView, comment
         operation_id=operation_id,
     )  # fmt: skip
     return operation_id
+
+
+async def _check_at_rest(db: Db, machine: MachineView) -> None:
+    """Locks the machine. Raises WrongState if its guest may run: it would run on for the next owner."""
+    await lifecycle_store.lock_one(db, machine.id)
+    if machine.guest_id is not None and not await lifecycle_store.is_at_rest(db, machine.id):
+        raise WrongState(
+            f"{machine.hostname} may still run: it is on, an operation acts on it or its VM host is not ready. Release "
+            f"it again (innkeeper machine release {machine.system_id}).",
+            system_id=machine.system_id,
+        )
 
 
 def check_commissionable(machine: MachineView) -> int:

@@ -12,7 +12,8 @@ from regiond.groups.model import ResourcePool, Zone
 from regiond.networks.model import Address, Subnet, Vlan
 
 MAX_DEVICES = 64  # of one machine
-MAX_OWN_DEVICES = 1000  # of one account, on no machine
+MAX_OWN_DEVICES = 64  # of one account, on no machine: they can have addresses in every subnet
+MAX_OWN_DEVICES_OF_ADMIN = 1000
 MAX_DEVICE_NICS = 8  # of one device; each has one link, so the devices of a machine have at most 512 addresses
 
 

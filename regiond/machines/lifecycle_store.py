@@ -36,7 +36,7 @@ _SET_OWNER = "update machine set owner_id = $2, agent_name = $3 where id = $1"
 _SET_FIRST_OWNER = "update machine set owner_id = $2, agent_name = $3, composed_by_allocate = true where id = $1"
 _CLEAR_OWNER = """
     update machine set owner_id = null, agent_name = '', owner_data = '{}', workload_annotations = '{}',
-                       as_found = false
+                       as_found = false, composed_by_allocate = false
      where id = $1
 """
 _OWNER_DATA = "update machine set owner_data = (owner_data - $2::text[]) || $3::jsonb where id = $1"
@@ -70,6 +70,14 @@ _DEPLOYMENT = """
 """
 _UNLISTED = (MachineState.MISSING, MachineState.NEW)  # the host did not list the machine's guest
 _IS_LISTED = "select exists (select from guest where machine_id = $1)"
+_OWNER = "select a.username from machine m left join account a on a.id = m.owner_id where m.id = $1"
+# Of an unreachable host, the power state of a guest is what it was when the host was last reached.
+_IS_AT_REST = """
+    select h.state = 'ready' and m.power_state = 'off'
+           and not exists (select from operation o where o.machine_id = m.id and o.is_open)
+      from machine m join vm_host h on h.id = m.host_id
+     where m.id = $1
+"""
 # A machine that another transaction has locked is skipped, not waited for.
 _LOCK_ALLOCATABLE = """
     select m.id from machine m
@@ -146,6 +154,12 @@ async def set_owner(db: Db, machine_id: int, account_id: int) -> None:
     await db.execute(_SET_OWNER, machine_id, account_id, "")
 
 
+async def owner_of(db: Db, machine_id: int) -> str | None:
+    """The name of the account that owns the machine now."""
+    found: str | None = await db.fetchval(_OWNER, machine_id)
+    return found
+
+
 async def set_first_owner(db: Db, machine_id: int, account_id: int, agent_name: str) -> None:
     """Gives a machine that is being composed an owner; its release will destroy it."""
     await db.execute(_SET_FIRST_OWNER, machine_id, account_id, agent_name)
@@ -161,14 +175,23 @@ async def lock(db: Db, system_ids: Iterable[str]) -> None:
     await db.execute(_LOCK_ALL, list(system_ids))
 
 
+async def is_at_rest(db: Db, machine_id: int) -> bool:
+    """Whether the machine's guest is off and nothing is about to start it: its host is ready and no operation of the
+    machine is open. While the machine is locked (`lock`), no other transaction opens one.
+    """
+    return bool(await db.fetchval(_IS_AT_REST, machine_id))
+
+
 async def lock_one(db: Db, machine_id: int) -> None:
     """As `lock`, by the row id."""
     await db.execute(_LOCK, machine_id)
 
 
 async def clear_owner(db: Db, machine_id: int) -> None:
-    """Removes the owner, the agent name, the owner data and the workload annotations; an adopted machine is no longer
-    as it was found. Idempotent.
+    """Removes the owner, the agent name, the owner data and the workload annotations. Idempotent.
+
+    An adopted machine is no longer as it was found, and the next release does not destroy a machine that was composed
+    for this owner.
     """
     await db.execute(_CLEAR_OWNER, machine_id)
 

@@ -21,9 +21,8 @@ from regiond.machines.autostart import open_set_autostart
 from regiond.machines.commissioning import begin_commission
 from regiond.machines.lifecycle import MachineEvent, check_lockable, fixed_event
 from regiond.machines.model import MachineChange, MachineView
-from regiond.machines.nics.restoration import restore_links
 from regiond.machines.operation_intents import check_settled
-from regiond.machines.ownership_end import end_ownership
+from regiond.machines.ownership_end import end_ownership, take_back_links
 from regiond.machines.ownership_rules import (
     check_changeable,
     check_owner,
@@ -31,6 +30,7 @@ from regiond.machines.ownership_rules import (
     check_unlocked,
     is_freed_by_fixing,
 )
+from regiond.machines.zone_change import move_to_zone
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations
@@ -121,12 +121,12 @@ class Ownership:
         async def fix(db: Db) -> MachineView:
             machine = await self._locked(db, system_id)
             check_changeable(caller, machine)
-            freed = is_freed_by_fixing(machine)
+            freed = is_freed_by_fixing(machine, at_rest=await lifecycle_store.is_at_rest(db, machine.id))
             owned = (machine.owner is not None and not freed) or machine.as_found
             event = fixed_event(owned=owned, listed=machine.guest_id is not None)
             await lifecycle_store.apply_event(db, machine.id, event)
             if freed:
-                await restore_links(db, machine.id)
+                await take_back_links(db, caller, machine)
                 await end_ownership(db, machine.id)
             await lifecycle_store.set_error_description(db, machine.id, "")
             message = f"{machine.hostname} was marked fixed" + (f": {reason}" if reason else "")
@@ -153,20 +153,16 @@ class Ownership:
                 await Events.record(db, kind, message, caller=caller, system_id=system_id)
             return await view_store.read(db, system_id)
 
-    async def set_zone(self, caller: Caller, system_ids: Sequence[str], zone: str) -> None:
-        """Moves the machines to the zone (id or name), all or none. Idempotent.
+    async def set_zone(self, caller: Caller, system_ids: Sequence[str], zone: str, devices: Sequence[str] = ()) -> None:
+        """Moves the machines and devices to the zone (id or name), all or none. Idempotent.
 
-        Raises NotAllowed, NotFound, InvalidRequest for the field `zone`.
+        Raises NotFound, NotAllowed, also for a locked machine, and InvalidRequest for the field `zone`.
         """
         caller.require_admin()
         zone_id = await self._groups.requested_zone_id(zone)
-        async with self._database.transaction() as db:
-            await lifecycle_store.lock(db, system_ids)
-            for system_id in system_ids:
-                machine = await view_store.read(db, system_id)
-                await lifecycle_store.update(
-                    db, machine.id, hostname=None, zone_id=zone_id, pool_id=None, description=None
-                )
+        if zone_id is not None:
+            async with self._database.transaction() as db:
+                await move_to_zone(db, caller, system_ids, devices, zone_id)
 
     async def update(self, caller: Caller, system_id: str, change: MachineChange) -> MachineView:
         """Changes the given fields; the guest's own name does not change. Idempotent.

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from regiond.caller import Caller
+from regiond.events.model import Level
+from regiond.events.service import Events
 from regiond.machines import affinity_store, lifecycle_store
 from regiond.machines.devices import store as device_store
+from regiond.machines.model import MachineView
+from regiond.machines.nics.restoration import ADDRESSES_NOT_RESTORED, not_restored_text, restore_links
 from regiond.networks import service as network_service
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
+
+
+async def take_back_links(db: Db, caller: Caller, machine: MachineView) -> None:
+    """Gives the machine's NICs the links from before its owner changed them; records which addresses are lost."""
+    lost = await restore_links(db, machine.id)
+    if lost:
+        await Events.record(
+            db, ADDRESSES_NOT_RESTORED, not_restored_text(machine.hostname, lost), level=Level.WARNING, caller=caller,
+            host_id=machine.host_id, system_id=machine.system_id,
+        )  # fmt: skip
 
 
 async def end_ownership(db: Db, machine_id: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from common.errors import InvalidRequest, NotAllowed, WrongState
-from common.values import PowerState
 from regiond.caller import Caller
 from regiond.machines.lifecycle import MachineEvent, next_state, protection_text
 from regiond.machines.model import MachineState, MachineView, ReleaseOptions
@@ -91,15 +90,14 @@ def is_free(machine: MachineView) -> bool:
     return machine.owner is None and machine.state in _FREE
 
 
-def is_freed_by_fixing(machine: MachineView) -> bool:
+def is_freed_by_fixing(machine: MachineView, *, at_rest: bool) -> bool:
     """Whether an owned machine that is marked fixed becomes ready, as in MAAS.
 
-    Not if it runs, has an operating system, is as it was adopted or is locked: only a release ends the use of such a
-    machine.
+    Not if it is not `at_rest` (it runs or may run soon), has an operating system, is as it was adopted or is locked:
+    only a release ends the use of such a machine.
     """
     used = bool(machine.osystem) or machine.as_found or machine.locked
-    idle = machine.power_state == PowerState.OFF and not used
-    return machine.owner is not None and machine.guest_id is not None and idle
+    return machine.owner is not None and machine.guest_id is not None and at_rest and not used
 
 
 def check_releasable(machines: Sequence[MachineView]) -> None:

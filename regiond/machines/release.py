@@ -15,7 +15,7 @@ from regiond.machines.deployment.disks import empty_disks, guest_was_found
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState
 from regiond.machines.nics.reservations import set_addresses, with_nics_of_ledger
-from regiond.machines.nics.restoration import restore_links
+from regiond.machines.nics.restoration import ADDRESSES_NOT_RESTORED, not_restored_text, restore_links
 from regiond.machines.ownership_end import end_ownership
 from regiond.machines.steps import (
     POWER_OFF_GRACE_S,
@@ -128,8 +128,8 @@ class ReleaseMachine:
 async def _restore_links(db: Db, operation: Operation, target: Target) -> None:
     lost = await restore_links(db, target.machine_id)
     if lost:
-        message = f"{target.spec.name} did not get all of its addresses back: {'; '.join(lost)}"
-        await record_event(db, operation, "addresses_not_restored", message, level=Level.WARNING)
+        message = not_restored_text(target.spec.name, lost)
+        await record_event(db, operation, ADDRESSES_NOT_RESTORED, message, level=Level.WARNING)
 
 
 async def _restore_state(db: Db, operation: Operation, target: Target, *, missing: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from common.compose_request import ComposeRequest
-from common.errors import NotAllowed, NotFound
+from common.errors import Busy, NotAllowed, NotFound
 from common.rpc.host_commands import HOST_FIND, GuestCall
 from common.values import GuestChange, GuestEvent, GuestRef, OwnershipMarker, PowerAction, PowerState
 from regiond.caller import Caller
@@ -17,7 +17,7 @@ from regiond.events.service import Events
 from regiond.hosts.model import POWER_CHANGED, POWER_CHANGED_TEXT, HostRemoval
 from regiond.idempotency.model import IdempotencyKey
 from regiond.long_list import LongList
-from regiond.machines import page_store, released_store, store, view_store
+from regiond.machines import lifecycle_store, page_store, released_store, store, view_store
 from regiond.machines.adoption.intents import open_adoption, open_forget
 from regiond.machines.affected_guests import affected_guest
 from regiond.machines.autostart import open_set_autostart
@@ -349,6 +349,8 @@ class Machines:
                     begins=MachineEvent.DELETE if kind is OperationKind.DELETE else None,
                     request={**request, **earlier}, parent=parent,
                 )  # fmt: skip
+                if kind is OperationKind.POWER:
+                    await _check_owner_is(db, machine)
                 await tie_key(db, operation_id)
                 return operation_id
 
@@ -361,3 +363,11 @@ class Machines:
             return await open_new(machine)
 
         return await self._operations.idempotent(key, open_)
+
+
+async def _check_owner_is(db: Db, machine: MachineView) -> None:
+    """Raises Busy if the machine, of which an operation is open now, has another owner than when it was read: the
+    operation would act for the former one.
+    """
+    if await lifecycle_store.owner_of(db, machine.id) != machine.owner:
+        raise Busy(f"The owner of {machine.hostname} has just changed. Try again.")

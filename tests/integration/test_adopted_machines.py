@@ -143,6 +143,21 @@ async def test_a_second_adoption_changes_the_owner_until_a_release(innkeeper: De
     assert "get theirs by allocation" in fields["owner"][0]
 
 
+async def test_an_adopted_machine_that_is_locked_or_being_released_is_not_given(innkeeper: Deployment) -> None:
+    await as_user(innkeeper, "ann")
+    machine = await adopted_machine(innkeeper)
+    (host,) = await innkeeper.get("vm-hosts/")
+    await innkeeper.post(path(machine), op="lock")
+    for change in ({"owner": "ann"}, {"hostname": "other"}):
+        assert (await rejection(adopt(innkeeper, host, guests="foreign-0001", **change))).details["status"] == 403
+    await innkeeper.post(path(machine), op="unlock")
+    with innkeeper.held("power"):
+        operation = await innkeeper.begin(path(machine), op="release", **CONFIRMED)
+        error = await rejection(adopt(innkeeper, host, guests="foreign-0001", owner="ann"))
+        assert (error.details["status"], f"(operation {operation})" in error.message) == (409, True)
+    assert (await innkeeper.get(path(machine)))["owner"] != "ann"
+
+
 async def test_a_stopped_guest_is_deployed_too(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(guests=1)
     rows(innkeeper, "update guest set power = 'off'")

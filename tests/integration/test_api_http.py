@@ -175,6 +175,27 @@ async def test_a_name_that_begins_like_an_op_is_a_name(client: Client) -> None:
     assert (await client.request("POST", f"{BASE}machines/op-web-1/?op=lock")).status == 404
 
 
+@pytest.mark.parametrize(("path", "op"), [("machines/op-release", "release"), ("vm-hosts/op-compose/", "compose")])
+@pytest.mark.parametrize("kind", ["query", "form", "multipart"])
+async def test_a_path_with_an_op_of_its_own_names_an_object(client: Client, path: str, op: str, kind: str) -> None:
+    body = {
+        "query": b"",
+        "form": f"comment=x&op={op}".encode(),
+        "multipart": f'--b\r\nContent-Disposition: form-data; name="op"\r\n\r\n{op}\r\n--b--\r\n'.encode(),
+    }[kind]
+    type_ = {"content_type": "multipart/form-data; boundary=b"} if kind == "multipart" else {}
+    query = f"?op={op}" if kind == "query" else ""
+    response = await client.request("POST", BASE + path + query, body=body, **type_)
+    assert (response.status, f"'op-{op}'" in response.body.decode()) == (404, True)
+
+
+async def test_an_op_in_the_path_is_of_the_collection_if_there_is_no_other(client: Client) -> None:
+    for query, body in (("", b""), ("?op=", b"comment=x"), ("?op=%ff", b"comment=%ff")):
+        await client.request("POST", f"{BASE}machines/op-release{query}", body=body)
+    done = [call.name for call in client.api.calls if call.name.startswith("releases.")]
+    assert done
+
+
 async def test_an_unknown_op_in_the_path_is_named(client: Client) -> None:
     response = await client.request("POST", f"{BASE}vm-hosts/4/op-jump")
     assert (response.status, response.body) == (400, b"Unrecognised signature: method=POST op=jump")

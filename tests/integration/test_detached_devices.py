@@ -21,6 +21,7 @@ async def with_device(innkeeper: Deployment) -> tuple[Nic, Any]:
     link: dict[str, Any] = {"mode": "STATIC", "subnet": "10.1.0.0/24", "ip_address": ADDRESS}
     await innkeeper.post(interface_of(device), op="link_subnet", **link)
     await innkeeper.put(interface_of(device), name="uplink", tags="a,b", mtu=1400)
+    await innkeeper.post(f"devices/{device['system_id']}/", op="set_owner_data", room="12")
     return nic, await innkeeper.get(f"devices/{device['system_id']}/")
 
 
@@ -51,6 +52,16 @@ async def test_devices_return_with_their_machine(innkeeper: Deployment) -> None:
     (event,) = await sql(innkeeper, "select message, level from event where kind = 'machine_restored'")
     assert (event["message"].endswith("; its devices are box"), event["level"]) == (True, "info")
     assert await innkeeper.get("discrepancies/") == []
+
+
+async def test_a_device_of_an_earlier_record_returns_without_owner_data(innkeeper: Deployment) -> None:
+    nic, device = await with_device(innkeeper)
+    await remove_host(innkeeper)
+    await sql(innkeeper, "update detached_machine set devices = devices #- '{0,owner_data}'")
+    await innkeeper.add_simulated(cores=8, storage_gb=1000, networks=NETWORKS)
+    await reaches(nic, "Allocated")
+    (found,) = await innkeeper.get("devices/")
+    assert (found["system_id"], found["owner_data"]) == (device["system_id"], {})
 
 
 async def test_a_device_returns_without_what_others_have_now(innkeeper: Deployment) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from regiond.machines.device_model import MAX_DEVICE_NICS, MAX_DEVICES, MAX_OWN_DEVICES
+from regiond.machines.device_model import MAX_DEVICE_NICS, MAX_DEVICES, MAX_OWN_DEVICES, MAX_OWN_DEVICES_OF_ADMIN
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import rows, sql
 from tests.integration.test_nic_links import NETWORKS, allocated, reaches, ready, subnet
@@ -359,13 +359,23 @@ async def test_a_device_on_a_machine_is_in_the_zone_of_the_machine(innkeeper: De
     assert again["zone"]["name"] == "default"
 
 
+async def test_an_administrator_has_more_devices_without_machine(innkeeper: Deployment) -> None:
+    await sql(innkeeper, _FILL_OWN, MAX_OWN_DEVICES, "admin")
+    await innkeeper.post("devices/", mac_addresses=MAC)
+    await sql(innkeeper, "delete from device")
+    await sql(innkeeper, _FILL_OWN, MAX_OWN_DEVICES_OF_ADMIN, "admin")
+    assert (
+        "at most 64, an administrator 1000" in (await rejection(innkeeper.post("devices/", mac_addresses=MAC))).message
+    )
+
+
 async def test_devices_of_an_account_are_bounded_and_go_to_another_one(innkeeper: Deployment) -> None:
     ann, bob = await as_user(innkeeper, "ann"), await as_user(innkeeper, "bob")
     await sql(innkeeper, _FILL_OWN, MAX_OWN_DEVICES - 1, "ann")
     await innkeeper.post("zones/", name="attic")
     await ann.post("devices/", mac_addresses=MAC, hostname="printer", zone="attic")
     error = await rejection(ann.post("devices/", mac_addresses="52:54:00:aa:00:02"))
-    assert error.message.startswith("ann has 1000 devices that are on no machine; an account has at most 1000.")
+    assert error.message.startswith("ann has 64 devices that are on no machine; an account has at most 64,")
     await innkeeper.delete("zones/attic/?move_to=default")
     assert (await ann.get("devices/printer/"))["zone"]["name"] == "default"
     assert await rejected_status(innkeeper.delete("users/ann/")) == 400

@@ -119,6 +119,19 @@ async def test_commissioning_a_new_machine_without_a_vm_says_so(innkeeper: Deplo
     assert (status, "does not list" in message) == (409, True)
 
 
+async def test_a_failed_machine_that_may_run_is_not_commissioned(innkeeper: Deployment) -> None:
+    system_id = await composed(innkeeper)
+    await own(innkeeper, system_id, "admin")
+    await set_state(innkeeper, system_id, "failed")
+    with innkeeper.held("power"):
+        operation = await innkeeper.begin(f"machines/{system_id}/", op="power_on")
+        assert (await failure_of(innkeeper.post(f"machines/{system_id}/", op="commission")))[0] == 409
+    assert await innkeeper.ended(operation) == "succeeded"
+    status, message = await failure_of(innkeeper.post(f"machines/{system_id}/", op="commission"))
+    assert (status, "may still run" in message) == (409, True)
+    assert (await innkeeper.get(f"machines/{system_id}/"))["owner"] == "admin"
+
+
 async def test_commissioning_a_failed_machine_makes_it_ready(innkeeper: Deployment) -> None:
     system_id = await composed(innkeeper)
     ann = await as_user(innkeeper, "ann")

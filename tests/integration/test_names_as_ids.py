@@ -37,6 +37,15 @@ async def test_a_host_is_reached_by_its_name_everywhere(innkeeper: Deployment) -
     assert await innkeeper.get("vm-hosts/") == []
 
 
+async def test_what_is_named_as_an_operation_is_reached(innkeeper: Deployment) -> None:
+    await innkeeper.add_simulated(host_name="op-compose")
+    composed = await innkeeper.post("vm-hosts/op-compose/", op="compose", hostname="op-release")
+    assert composed["system_id"]
+    for path in ("machines/op-release/", "machines/name:op-release/"):
+        await innkeeper.post("machines/", op="allocate")
+        assert (await innkeeper.post(path, op="release"))["status_name"] == "Ready"
+
+
 async def test_an_id_wins_over_a_name_of_an_earlier_release(innkeeper: Deployment) -> None:
     for address in ("one", "two"):
         await innkeeper.add_simulated(address)

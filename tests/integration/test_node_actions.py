@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from tests.deployment.deployment import Deployment
+from tests.integration.tables import sql
 from tests.integration.test_devices import MAC, register
 from tests.integration.test_nic_links import allocated
 from tests.integration.users import as_user
-from tests.rejections import invalid_fields, rejected_status
+from tests.rejections import invalid_fields, rejected_status, rejection
 
 NO_DETAILS = b"\x11\x00\x00\x00\x0alshw\x00\x0alldp\x00\x00"  # BSON
 OTHER_MAC = "52:54:00:aa:00:02"
@@ -42,6 +43,28 @@ async def test_machines_and_devices_move_to_a_zone_at_once(innkeeper: Deployment
     assert await zone_of(innkeeper, "machines/web/") == "attic", "all or none"
     ann = await as_user(innkeeper, "ann")
     assert await rejected_status(ann.post("machines/", op="set_zone", zone="default", nodes="web")) == 403
+
+
+async def test_nodes_move_to_a_zone_all_or_none(innkeeper: Deployment) -> None:
+    await innkeeper.post("zones/", name="attic")
+    web = await allocated(innkeeper, "web")
+    locked = await allocated(innkeeper, "db")
+    await innkeeper.post("devices/", mac_addresses=MAC, hostname="printer")
+    await sql(innkeeper, "update machine set locked = true where hostname = 'db'")
+    asked = {"zone": "attic", "nodes": ["printer", "web", "db"]}
+    error = await rejection(innkeeper.post("nodes/", op="set_zone", **asked))
+    assert (error.details["status"], "is locked" in error.message) == (403, True)
+    for path in ("devices/printer/", "machines/web/", "machines/db/"):
+        assert await zone_of(innkeeper, path) == "default", path
+    await sql(innkeeper, "update machine set locked = false")
+    for _ in range(2):
+        await innkeeper.post("nodes/", op="set_zone", **asked)
+    events = await sql(innkeeper, "select message, system_id, username from event where kind = 'machine_zone_changed'")
+    assert [(one["message"], one["system_id"], one["username"]) for one in events] == [
+        ("web is in the zone attic", web.system_id, "admin"), ("db is in the zone attic", locked.system_id, "admin"),
+    ]  # fmt: skip
+    moved = await sql(innkeeper, "select message from event where kind = 'device_changed'")
+    assert [one["message"] for one in moved] == ["printer is in the zone attic"]
 
 
 async def test_a_registered_mac_address_is_known(innkeeper: Deployment) -> None:

@@ -14,7 +14,7 @@ from regiond.machines import lifecycle_store
 from regiond.reconciler.model import DiscrepancyKind
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
-from tests.integration.tables import is_count, lock_waiters
+from tests.integration.tables import is_count, lock_waiters, sql
 from tests.integration.test_nic_links import ready
 from tests.integration.users import as_user, own
 from tests.rejections import invalid_fields, rejected_status
@@ -110,14 +110,76 @@ async def test_a_fixed_machine_that_was_allocated_is_ready(innkeeper: Deployment
     assert await innkeeper.discrepancies() == []
 
 
-@pytest.mark.parametrize("use", ["runs", "is locked"])
-async def test_a_fixed_machine_that_is_in_use_keeps_its_owner(innkeeper: Deployment, use: str) -> None:
+async def test_a_fixed_machine_that_runs_keeps_its_owner(innkeeper: Deployment) -> None:
     path = f"machines/{(await ready(innkeeper)).system_id}/"
     await innkeeper.post("machines/", op="allocate")
-    await innkeeper.post(path, op="power_on" if use == "runs" else "lock")
+    await innkeeper.post(path, op="power_on")
     await innkeeper.post(path, op="mark_broken")
     fixed = await innkeeper.post(path, op="mark_fixed")
     assert (fixed["status_name"], fixed["owner"]) == ("Allocated", "admin")
+
+
+async def test_a_fixed_machine_that_is_about_to_start_keeps_its_owner(innkeeper: Deployment) -> None:
+    path = f"machines/{(await ready(innkeeper)).system_id}/"
+    await innkeeper.post("machines/", op="allocate")
+    await innkeeper.post(path, op="mark_broken")
+    with innkeeper.held("power"):
+        operation = await innkeeper.begin(path, op="power_on")
+        fixed = await innkeeper.post(path, op="mark_fixed")
+        assert (fixed["status_name"], fixed["owner"], fixed["power_state"]) == ("Allocated", "admin", "off")
+    assert await innkeeper.ended(operation) == "succeeded"
+
+
+async def test_a_fixed_machine_on_an_unreachable_host_keeps_its_owner(innkeeper: Deployment) -> None:
+    path = f"machines/{(await ready(innkeeper)).system_id}/"
+    await innkeeper.post("machines/", op="allocate")
+    await innkeeper.post(path, op="mark_broken")
+    await sql(innkeeper, "update vm_host set state = 'unreachable'")
+    fixed = await innkeeper.post(path, op="mark_fixed")
+    assert (fixed["status_name"], fixed["owner"]) == ("Allocated", "admin")
+
+
+async def test_a_fixed_machine_reports_an_address_that_is_lost(innkeeper: Deployment) -> None:
+    nic = await ready(innkeeper)
+    before = (await nic.link("AUTO"))["links"][0]["ip_address"]
+    await innkeeper.post("machines/", op="allocate")
+    await nic.link("STATIC", ip_address="10.1.0.9", force="true")
+    await sql(innkeeper, "delete from ip_address where address = $1", before)
+    await ready(innkeeper, "other", interfaces=f"eth0:ip={before}")
+    await innkeeper.post(f"machines/{nic.system_id}/", op="mark_broken")
+    assert (await innkeeper.post(f"machines/{nic.system_id}/", op="mark_fixed"))["status_name"] == "Ready"
+    (event,) = await sql(innkeeper, "select message, system_id from event where kind = 'addresses_not_restored'")
+    assert (f"eth0 uses DHCP now: {before} has" in event["message"], event["system_id"]) == (True, nic.system_id)
+
+
+async def test_a_former_owner_does_not_start_a_machine_just_freed(innkeeper: Deployment) -> None:
+    system_id = (await ready(innkeeper)).system_id
+    ann = await as_user(innkeeper, "ann")
+    await own(innkeeper, system_id, "ann")
+    database = innkeeper.region.components.database
+    async with database.transaction() as db:
+        await lifecycle_store.lock(db, [system_id])
+        starting = asyncio.ensure_future(rejected_status(ann.post(f"machines/{system_id}/", op="power_on")))
+        await eventually(lambda: lock_waiters(database))
+        await db.execute("update machine set state = 'ready', owner_id = null")
+    assert await starting == 409
+    assert (await machine(innkeeper, system_id))["power_state"] == "off"
+
+
+@pytest.mark.parametrize("freed_by", ["mark_fixed", "commission"])
+async def test_a_freed_machine_is_not_destroyed_by_its_next_release(innkeeper: Deployment, freed_by: str) -> None:
+    nic = await ready(innkeeper)
+    path = f"machines/{nic.system_id}/"
+    await own(innkeeper, nic.system_id, "admin", by_allocate=True)
+    if freed_by == "mark_fixed":
+        await innkeeper.post(path, op="mark_broken")
+    else:
+        await sql(innkeeper, "update machine set state = 'failed'")
+    await innkeeper.post(path, op=freed_by)
+    assert (await machine(innkeeper, nic.system_id))["status_name"] == "Ready"
+    await innkeeper.post("machines/", op="allocate")
+    assert (await innkeeper.post(path, op="release"))["status_name"] == "Ready"
+    assert innkeeper.simulated_guests() == ["web"]
 
 
 async def test_a_release_without_machines_releases_none(innkeeper: Deployment) -> None:

@@ -36,6 +36,7 @@ _HOSTNAME = Field(
 _OWNER = Field(
     name="owner",
     type=Text(max_length=150, blank=None),
+    recorded=True,
     doc=(
         "Name of the user to whom the machines belong (default: you). Of one that was adopted already and not released "
         "since, it changes the owner."

@@ -72,9 +72,7 @@ async def _device(services: Services, text: str, kind: str) -> str:
 def _set_zone(find: Callable[[Services, Sequence[str]], Awaitable[_Nodes]], what: str, example: str) -> Endpoint:
     async def run(call: Call) -> Reply:
         zone, found = call.values["zone"], await find(call.services, call.values["nodes"])
-        for system_id in found.devices:  # first, because one on a machine is rejected
-            await call.services.devices.update(call.caller, system_id, zone=zone)
-        await call.services.ownership.set_zone(call.caller, found.machines, zone)
+        await call.services.ownership.set_zone(call.caller, found.machines, zone, found.devices)
         return empty_reply()
 
     return Endpoint(
@@ -84,12 +82,18 @@ def _set_zone(find: Callable[[Services, Sequence[str]], Awaitable[_Nodes]], what
         title=f"Move {what} to a zone",
         fields=(
             Field(
-                name="zone", type=Text(max_length=256), required=True, doc="Id or name of the zone.", example="default"
+                name="zone",
+                type=Text(max_length=256),
+                required=True,
+                recorded=True,
+                doc="Id or name of the zone.",
+                example="default",
             ),
             Field(
                 name="nodes",
                 type=TextList(max_items=_MAX_NODES, max_length=300),
                 required=True,
+                recorded=True,
                 doc="System id or hostname; may be repeated.",
                 example=(example,),
             ),

@@ -9,12 +9,13 @@ if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 # As of a machine, its name gets its system id as suffix if another one has it now. Without those for which that is
-# taken, too.
+# taken, too. Records of earlier releases have no owner data.
 _DEVICES = """
-    insert into device (system_id, hostname, parent_id, description, created_at)
-    select d.system_id, free.hostname, $2, d.description, d.created_at
+    insert into device (system_id, hostname, parent_id, description, created_at, owner_data)
+    select d.system_id, free.hostname, $2, d.description, d.created_at, coalesce(d.owner_data, '{}')
       from detached_machine f,
-           jsonb_to_recordset(f.devices) d (system_id text, hostname text, description text, created_at timestamptz),
+           jsonb_to_recordset(f.devices) d (system_id text, hostname text, description text, created_at timestamptz,
+                                            owner_data jsonb),
            lateral (select name.hostname
                       from (values (1, d.hostname), (2, rtrim(left(d.hostname, 56), '-') || '-' || d.system_id))
                            name (choice, hostname)

@@ -49,7 +49,7 @@ _DETACH = """
                       where a.machine_id = m.id and num_nonnulls(a.nic_id, a.device_nic_id) = 0), '[]'),
            coalesce((select jsonb_agg(jsonb_build_object(
                                 'system_id', d.system_id, 'hostname', d.hostname, 'description', d.description,
-                                'created_at', d.created_at, 'nics',
+                                'created_at', d.created_at, 'owner_data', d.owner_data, 'nics',
                                 coalesce((select jsonb_agg(jsonb_build_object(
                                                      'name', n.name, 'mac_address', n.mac_address, 'mode', n.mode,
                                                      'vlan_id', n.vlan_id, 'subnet_id', n.subnet_id, 'mtu', n.mtu,

@@ -23,6 +23,7 @@ from regiond.machines.adoption.owner import give
 from regiond.machines.guest_spec import known_spec
 from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import MAX_FAILURES, check_settled, request_of
+from regiond.machines.ownership_rules import check_unlocked
 from regiond.operations import service as operation_service
 from regiond.operations.model import OperationKind
 
@@ -197,12 +198,17 @@ class AdoptionIntents:
 
 
 async def _renamed(db: Db, machine: MachineName, hostname: str | None) -> MachineName:
-    """Returns the machine with the requested name, which it has now. Raises InvalidRequest if another one has it."""
+    """Returns the machine with the requested name, which it has now.
+
+    Raises InvalidRequest if another one has it, NotAllowed if the machine is locked.
+    """
     name = check_hostname(hostname) if hostname else machine.hostname
     if name == machine.hostname:
         return machine
     await lifecycle_store.lock(db, [machine.system_id])
-    check_settled(await view_store.read(db, machine.system_id))
+    now = await view_store.read(db, machine.system_id)
+    check_unlocked(now)
+    check_settled(now)
     await lifecycle_store.update(db, machine.id, hostname=name)
     return evolve(machine, hostname=name)
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from common.errors import InvalidRequest
+from common.errors import Busy, InvalidRequest
 from regiond.accounts.service import active_user, still_operators
 from regiond.caller import Caller
 from regiond.events.service import Events
 from regiond.groups.model import ResourcePool
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.model import MachineView
+from regiond.machines.ownership_rules import check_unlocked
+from regiond.operations import service as operation_service
+from regiond.operations.model import OperationKind
 from regiond.validation_messages import no_object
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
+
+_ENDS_USE = (OperationKind.RELEASE, OperationKind.DELETE, OperationKind.FORGET)
 
 
 async def find_owner(db: Db, caller: Caller, username: str | None, pool: ResourcePool) -> Caller:
@@ -33,7 +38,8 @@ async def find_owner(db: Db, caller: Caller, username: str | None, pool: Resourc
 async def give(db: Db, caller: Caller, system_id: str, owner: Caller) -> None:
     """Makes `owner` the owner of a machine that was adopted and not released since. Idempotent.
 
-    Raises InvalidRequest for another machine: that changes its owner by its release. The caller has locked the quotas.
+    Raises InvalidRequest for another machine: that changes its owner by its release. NotAllowed for a locked one, Busy
+    for one that is being released, forgotten or deleted. The caller has locked the quotas.
     """
     await lifecycle_store.lock(db, [system_id])
     machine = await view_store.read(db, system_id)
@@ -41,11 +47,22 @@ async def give(db: Db, caller: Caller, system_id: str, owner: Caller) -> None:
         return
     if not machine.as_found:
         raise InvalidRequest.of({"owner": [_not_as_found(machine)]})
+    check_unlocked(machine)
+    await _check_stays(db, machine)
     await _check_operator(db, owner, machine.pool)
     await lifecycle_store.set_owner(db, machine.id, owner.account_id)
     before = f", and before to {machine.owner}" if machine.owner else ""
     message = f"{machine.hostname} belongs to {owner.username} now{before}"
     await Events.record(db, "owner_changed", message, caller=caller, host_id=machine.host_id, system_id=system_id)
+
+
+async def _check_stays(db: Db, machine: MachineView) -> None:
+    active = await operation_service.active(db, OperationKind.RELEASE, machine_id=machine.id)
+    if active is not None and active.kind in _ENDS_USE:
+        raise Busy(
+            f"{machine.hostname} is not given to another owner during its {active.kind.value} (operation {active.id}).",
+            operation=active.id,
+        )
 
 
 async def _check_operator(db: Db, owner: Caller, pool: ResourcePool) -> None:

@@ -12,6 +12,7 @@ from regiond.machines.device_model import (
     MAX_DEVICE_NICS,
     MAX_DEVICES,
     MAX_OWN_DEVICES,
+    MAX_OWN_DEVICES_OF_ADMIN,
     DeviceNicView,
     DeviceView,
 )
@@ -43,10 +44,10 @@ def check_own_device(caller: Caller, device: DeviceView) -> None:
 
 def check_own_count(caller: Caller, count: int) -> None:
     """Raises InvalidRequest if the caller, who has `count` devices on no machine, can have no further one."""
-    if count >= MAX_OWN_DEVICES:
+    if count >= (MAX_OWN_DEVICES_OF_ADMIN if caller.is_admin else MAX_OWN_DEVICES):
         raise InvalidRequest(
-            f"{caller.username} has {count} devices that are on no machine; an account has at most {MAX_OWN_DEVICES}. "
-            "Delete one first."
+            f"{caller.username} has {count} devices that are on no machine; an account has at most {MAX_OWN_DEVICES}, "
+            f"an administrator {MAX_OWN_DEVICES_OF_ADMIN}. Delete one first."
         )
 
 

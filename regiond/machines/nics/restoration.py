@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from regiond.machines import lifecycle_store
@@ -10,6 +11,8 @@ from regiond.networks import service as network_service
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
+
+ADDRESSES_NOT_RESTORED = "addresses_not_restored"  # the kind of an event
 
 
 async def restore_links(db: Db, machine_id: int) -> tuple[str, ...]:
@@ -31,3 +34,8 @@ async def restore_links(db: Db, machine_id: int) -> tuple[str, ...]:
             mode, subnet_id, versions = "dhcp", None, ()
         await store.restore(db, one.id, mode=mode, subnet_id=subnet_id, gateway_versions=versions)
     return tuple(lost)
+
+
+def not_restored_text(hostname: str, lost: Iterable[str]) -> str:
+    """The message of the event."""
+    return f"{hostname} did not get all of its addresses back: {'; '.join(lost)}"
