@@ -16,9 +16,11 @@ from common.values import OwnershipMarker
 from common.volume_names import seed_name, serial_log_name, volume_name
 from rackd.drivers.libvirt.connection.client import BulkDomain, Client
 from rackd.drivers.libvirt.definitions.domain_config import volume_names
+from rackd.drivers.libvirt.deployment import deployer
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.guests import volumes
 from rackd.drivers.libvirt.xml import parse
+from tests.contract.guest_samples import small_guest
 from tests.contract.libvirt_node import opened
 
 INSTALLATION = UUID(int=7)
@@ -150,6 +152,17 @@ def test_a_machines_dependent_disks_are_all_deleted(client: Client) -> None:
     make_volume(client, SECOND, SNAPSHOT_OF.format(f"/ikdrv/main/{DISK}"))
     volumes.delete(client, MARKER, [(below.pool_id, DISK), (below.pool_id, SECOND)], in_use=set())
     assert client.volume_names({below.pool_id})[below.pool_id] == ()
+
+
+@pytest.mark.parametrize("left", [slice(1, None), slice(0)], ids=["data-disk", "no-disk"])
+@pytest.mark.parametrize("erase", [False, True])
+def test_no_data_disk_is_emptied_as_the_root_disk(client: Client, left: slice, *, erase: bool) -> None:
+    data = make_volume(client, SECOND)
+    spec = small_guest("vm", MARKER, (data.pool_id, data.pool_id))
+    define(client, "vm", f"<disk type='volume'><source pool='main' volume='{SECOND}'/><target dev='vdb'/></disk>")
+    with pytest.raises(WrongState, match=f"vm does not have its root disk {DISK}"):
+        deployer.undeploy(client, evolve(spec, disks=spec.disks[left]), erase=erase, overwrite=False)
+    assert client.volume_names({data.pool_id})[data.pool_id] == (SECOND,)
 
 
 def test_a_marked_volume_depends_on_nothing_that_it_contains(client: Client, driver: LibvirtDriver) -> None:

@@ -8,6 +8,7 @@ from typing import Unpack
 from attrs import frozen
 
 from common.units import BYTES_PER_GB
+from common.volume_names import marker_of_volume
 from regiond.hosts.model import is_rounded
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Texts
 
@@ -96,7 +97,7 @@ def detect(machine: MachineDisks) -> Iterator[Discrepancy]:
     comparison = compared(machine)
     found = list(_differences(comparison))
     if found:
-        yield _changed(machine, found, detached=bool(comparison.detached))
+        yield _changed(machine, found, comparison)
 
 
 def _missing(machine: MachineDisks, missing: Sequence[ActualDisk]) -> Discrepancy:
@@ -114,16 +115,40 @@ def _missing(machine: MachineDisks, missing: Sequence[ActualDisk]) -> Discrepanc
     )
 
 
-def _changed(machine: MachineDisks, found: Sequence[str], *, detached: bool) -> Discrepancy:
+def _changed(machine: MachineDisks, found: Sequence[str], comparison: Comparison) -> Discrepancy:
+    """An approval never makes another disk the root disk: a release or a deployment would delete what it holds."""
+    lost = _lost_root(comparison)
+    if lost is not None:
+        return _discrepancy(
+            machine,
+            DiscrepancyKind.DISKS_CHANGED,
+            policy=RepairPolicy.NONE,
+            data_at_risk=True,
+            found="; ".join(found),
+            expected=", ".join(disk.text for disk in machine.ledger),
+            remedy=f"Give {machine.hostname} its root disk {lost.volume} back, for example by merging the snapshot "
+            f"into it (virsh blockcommit), and refresh {machine.host_name}; or delete {machine.hostname}. Until then "
+            "it can be neither deployed nor released with an operating system.",
+        )
     return _discrepancy(
         machine,
         DiscrepancyKind.DISKS_CHANGED,
         policy=RepairPolicy.APPROVAL,
-        data_at_risk=detached,
+        data_at_risk=bool(comparison.detached),
         found="; ".join(found),
         expected=", ".join(disk.text for disk in machine.ledger) or "no disks",
         remedy=f"This records for {machine.hostname} the disks that its guest has, and changes no disk.",
     )
+
+
+def _lost_root(comparison: Comparison) -> LedgerDisk | None:
+    """The root disk that Innkeeper created, if the guest does not have its volume."""
+    pairs = [*comparison.same, *((disk, None) for disk in comparison.detached)]
+    for disk, actual in pairs:
+        ours = disk.index == 0 and marker_of_volume(disk.volume) is not None
+        if ours and (actual is None or actual.volume != disk.volume):
+            return disk
+    return None
 
 
 def _differences(comparison: Comparison) -> Iterator[str]:
