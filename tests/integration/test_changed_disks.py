@@ -134,7 +134,11 @@ async def test_without_its_own_root_disk_no_other_is_emptied(innkeeper: Deployme
     path = f"machines/{machine['system_id']}/"
     await innkeeper.post("machines/", op="allocate", name="vm")
     await sql(innkeeper, f"update machine_disk set volume = volume || '.snap1' where {lost}")
-    for request in ({"op": "deploy", "distro_series": "custom/test"}, {"op": "release", "erase": "true"}):
+    requests: tuple[dict[str, Any], ...] = (
+        {"op": "deploy", "distro_series": "custom/test"},
+        {"op": "release", "erase": "true"},
+    )
+    for request in requests:
         with pytest.raises(InnkeeperError, match="vm does not have its root disk"):
             await innkeeper.post(path, **request)
     await sql(innkeeper, "insert into deployment (machine_id, operation_id, state, image, osystem, distro_series) "
@@ -211,3 +215,22 @@ async def test_a_running_guest_without_its_volume_is_found_by_any_size(innkeeper
     found = await only(innkeeper)
     assert (found["kind"], found["system_id"]) == (MISSING, machine["system_id"])
     assert found["found"].endswith("-0 in default (vda): it runs, but cannot start again")
+
+
+async def test_disks_in_a_lost_pool_are_no_discrepancy(innkeeper: Deployment) -> None:
+    """As libvirt reports the disks when the storage pool was undefined, or is active without a capacity."""
+    host, machine = await a_machine(innkeeper)
+    await sql(innkeeper, "update storage_pool set missing_since = now()")
+    await sql(innkeeper, "update guest set disks = disks - 0")
+    assert await kinds(innkeeper) == []
+    await refresh(innkeeper, host)
+    await sql(innkeeper, "update guest set disks = (select jsonb_agg(d || '{\"pool_id\": null, \"volume\": null}') "
+                         "from jsonb_array_elements(disks) d)")  # fmt: skip
+    assert await kinds(innkeeper) == [], "the pool is known again, but not yet which disks are in it"
+    await sql(innkeeper, "update guest set disks = jsonb_set(disks, '{1,serial}', '\"other\"')")
+    found = await only(innkeeper, CHANGED)
+    assert found["found"].startswith("its guest does not have disk 1 (")
+    await innkeeper.post(f"discrepancies/{found['id']}/", op="approve", etag=found["etag"])
+    shown = await innkeeper.get(f"machines/{machine['system_id']}/")
+    (disk,) = shown["physicalblockdevice_set"]
+    assert (disk["size"], await kinds(innkeeper)) == (8 * GB, [])

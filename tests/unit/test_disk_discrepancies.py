@@ -98,3 +98,23 @@ def test_no_approval_makes_another_disk_the_root_disk(disks: tuple[ActualDisk, .
 def test_the_root_disk_of_an_adopted_machine_may_be_another() -> None:
     (found,) = detect(machine(ledger(0), actual(0, volume="snap")))
     assert (found.repair_policy, found.data_at_risk) == (RepairPolicy.APPROVAL, False)
+
+
+def poolless(index: int, **changes: Any) -> ActualDisk:
+    return actual(index, **{"volume": f"d{index}", "pool_id": None, "pool": "", **changes})
+
+
+@pytest.mark.parametrize(
+    ("disks", "found"),
+    [
+        ((ledger(0, volume=ROOT), poolless(0)), []),
+        ((ledger(0, volume=ROOT), poolless(0, size_bytes=9 * GB)), []),
+        ((ledger(0, volume="d0", serial="lxd_root"), poolless(0, serial="")), []),  # an adopted root disk of LXD
+        ((ledger(0, serial=""), poolless(0, serial="")), []),
+        ((ledger(0), actual(0), poolless(1)), []),
+        ((ledger(0), ledger(1), actual(0), poolless(1, serial="x")), ["its guest does not have disk 1 (v1, 5.0 GB in"]),
+        ((ledger(0), ledger(1), actual(0), poolless(1, serial="")), ["its guest does not have disk 1 (v1, 5.0 GB in"]),
+    ],
+)
+def test_a_disk_in_no_known_pool_is_not_detached(disks: tuple[LedgerDisk | ActualDisk, ...], found: list[str]) -> None:
+    assert [one.found[: len(text)] for one, text in zip(detect(machine(*disks)), found, strict=True)] == found
