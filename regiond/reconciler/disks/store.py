@@ -30,8 +30,8 @@ _SUSPECTS = """
       left join machine_disk d on d.machine_id = g.machine_id and d.index = jsonb_array_length(g.disks) - 1
      where g.machine_id is not null and d.id is null and g.disks <> '[]'
 """
-# Not machines with a disk in a storage pool that the host no longer lists: the pool is what is wrong, and the hypervisor
-# does not show which disks are in it.
+# Not machines with a disk in a storage pool that the host no longer lists: the pool is what is wrong, and the
+# hypervisor does not show which disks are in it.
 _MACHINES = """
     select m.id, m.system_id, m.hostname, h.id as host_id, h.name as host_name, m.power_state = 'on' as is_on,
            (select coalesce(jsonb_agg(jsonb_build_object(
