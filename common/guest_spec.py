@@ -5,7 +5,9 @@ from __future__ import annotations
 from attrs import field, frozen
 from attrs.validators import ge, max_len, min_len
 
+from common.errors import WrongState
 from common.values import Autostart, GuestRef, NicKind, OwnershipMarker
+from common.volume_names import volume_name
 
 
 @frozen(kw_only=True)
@@ -73,3 +75,19 @@ class GuestSpec:
     @property
     def ref(self) -> GuestRef:
         return GuestRef(name=self.name, marker=self.marker)
+
+    def root_disk(self) -> DiskSpec:
+        """Returns the disk that an operating system is written to. Raises WrongState if it is not the first one.
+
+        The definition of an existing machine omits disks that Innkeeper did not create. Then its first disk may hold
+        data, which nothing may delete instead.
+        """
+        root = volume_name(self.marker, 0)
+        if self.disks and self.disks[0].volume == root:
+            return self.disks[0]
+        raise WrongState(
+            f"{self.name} does not have its root disk {root} any more, and no other disk is written or emptied in its "
+            "place. Give the VM that disk back (a snapshot of the hypervisor is merged with virsh blockcommit), and "
+            "refresh its host; or delete the VM.",
+            volume=root,
+        )

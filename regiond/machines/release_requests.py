@@ -16,6 +16,7 @@ from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.affected_guests import affected_guest
 from regiond.machines.deployment.outcome import stop_deployment
+from regiond.machines.guest_spec import known_spec
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.machine_removal_plan import MachineRemovalPlan, Release
 from regiond.machines.machine_removal_plan import release_plan as removal_plan
@@ -185,11 +186,13 @@ class Releases:
         check_erasable(machine, options)
         check_release_confirmed(machine, options)
         machine, earlier = await stop_deployment(db, machine, what="released")
-        destroys = machine.composed_by_allocate
+        destroys, work = machine.composed_by_allocate, release_work(machine, options)
+        if work["overwrite"] or (not destroys and (work["deployed"] or work["erase"])):
+            known_spec(machine, self._installation_id).root_disk()
         operation_id = await open_operation(
             db, OperationKind.DELETE if destroys else OperationKind.RELEASE, machine, self._installation_id,
             account_id=caller.account_id, parent=parent,
-            request={"comment": comment, **release_work(machine, options), **earlier},
+            request={"comment": comment, **work, **earlier},
         )  # fmt: skip
         await lifecycle_store.lock(db, [machine.system_id])
         now = await view_store.read(db, machine.system_id)

@@ -31,6 +31,7 @@ SWEEP_EVERY_S = 300.0
 FIRST_SWEEP_AFTER_S = 60.0  # by then racks are linked, and leases of a dead region are taken over
 DEADLINE_S = 60.0
 RECENT = timedelta(days=1)
+MAX_AT_HOST = 100  # operations that a sweep opens: they wait in the queues of the hosts, beside those of users
 MAX_CONFLICTS = 1000  # with concurrent checks; in practice the deadline ends a sweep
 
 
@@ -49,12 +50,14 @@ class Reconciler:
         every_s: float = SWEEP_EVERY_S,
         auto_repair: bool = True,
         lock_timeout_s: float = store.LOCK_TIMEOUT_S,
+        max_at_host: int = MAX_AT_HOST,
     ) -> None:
         """Without `auto_repair`, sweeps only report; approved repairs are still carried out."""
         self._database = database
         self._every_s = every_s
         self._auto_repair = auto_repair
         self._lock_timeout_s = lock_timeout_s
+        self._max_at_host = max_at_host
         self._sweep_lock = asyncio.Lock()
         self._task = PeriodicTask("reconciler_sweep", self.sweep, every_s=every_s, first_after_s=first_after_s)
 
@@ -149,7 +152,9 @@ class Reconciler:
         repaired: list[OpenDiscrepancy] = []
         async with asyncio.timeout(DEADLINE_S):
             async with self._database.connection() as db:
-                due = await store.due(db, older_than_s=self._every_s / 2, at_host=AT_HOST)
+                due = await store.due(
+                    db, older_than_s=self._every_s / 2, at_host=AT_HOST, max_at_host=self._max_at_host
+                )
             for discrepancy_id in due:
                 done = await self._try_repair(discrepancy_id)
                 repaired += [done] if done is not None else []
@@ -212,19 +217,26 @@ async def repair_one(
     stored = await store.record_repair(db, current.id, repaired)
     message = f"{current.discrepancy.name}: {repaired}"
     await _record_event(
-        db, "discrepancy_repaired", current.discrepancy, message, Level.WARNING, caller=caller, repaired=repaired
-    )
+        db, "discrepancy_repaired", current.discrepancy, message, _level(current.discrepancy), caller=caller,
+        repaired=repaired,
+    )  # fmt: skip
     return stored
 
 
 async def _record(db: Db, found: list[Discrepancy], *, is_sweep: bool) -> list[OpenDiscrepancy]:
     current, new = await store.record(db, found, is_sweep=is_sweep)
     for one in new:
-        await _record_event(db, "discrepancy_found", one.discrepancy, one.discrepancy.message, Level.WARNING)
+        found_level = _level(one.discrepancy)
+        await _record_event(db, "discrepancy_found", one.discrepancy, one.discrepancy.message, found_level)
     for resolved in await store.resolve(db, current):
         message = f"{resolved.name}: resolved: {resolved.found}"
         await _record_event(db, "discrepancy_resolved", resolved, message, Level.INFO)
     return current
+
+
+def _level(discrepancy: Discrepancy) -> Level:
+    """Settings of guests differ for all of a host or installation at once, and no person has to act."""
+    return Level.INFO if discrepancy.kind is DiscrepancyKind.WRONG_AUTOSTART else Level.WARNING
 
 
 async def _record_event(

@@ -37,7 +37,10 @@ _RESOLVE = """
 """
 # The age condition ignores a second sweep that another region makes at almost the same time.
 _DUE = """
-    select d.id from discrepancy d
+    with due as (
+    select d.id, d.kind = any($2::text[]) as at_host,
+           row_number() over (partition by d.kind = any($2::text[]) order by d.id) as number
+      from discrepancy d
       left join (select kind, key, count(*) as times, max(repaired_at) as last from discrepancy
                   where repaired_at is not null group by kind, key) before using (kind, key)
      where d.resolved_at is null and d.repair_policy = 'automatic' and d.sweeps >= 2
@@ -49,8 +52,8 @@ _DUE = """
                              join rack r on r.id = x.rack_id
                              join vm_host h on h.id = x.host_id and (r.zone_ids is null or h.zone_id = any(r.zone_ids))
                              join region_process p on p.id = l.region_id and p.seen_at > now() - interval '30 seconds'
-                            where x.host_id = d.host_id and x.reaches))
-     order by d.id
+                            where x.host_id = d.host_id and x.reaches)))
+    select id from due where not at_host or number <= $3 order by id
 """
 _READ = "select * from discrepancy where id = $1 and (resolved_at is null or repaired_at is not null)"
 _LOCK = "select * from discrepancy where id = $1 and resolved_at is null for update"
@@ -104,13 +107,15 @@ async def resolve(db: Db, current: Iterable[OpenDiscrepancy]) -> list[Discrepanc
     return [_discrepancy(row) for row in rows]
 
 
-async def due(db: Db, older_than_s: float, *, at_host: Iterable[DiscrepancyKind]) -> list[int]:
+async def due(db: Db, older_than_s: float, *, at_host: Iterable[DiscrepancyKind], max_at_host: int) -> list[int]:
     """Ids of those that two consecutive sweeps found and that are repaired automatically, oldest first.
 
-    For the kinds `at_host`, a connected rack must reach the host. One that returned after a repair, because the host
-    did not do it, waits for ten minutes, then twice as long each time, up to a day.
+    For the kinds `at_host`, a connected rack must reach the host, and at most `max_at_host` are returned. One that
+    returned after a repair, because the host did not do it, waits for ten minutes, then twice as long each time, up to
+    a day.
     """
-    return [row["id"] for row in await db.fetch(_DUE, older_than_s, [kind.value for kind in at_host])]
+    rows = await db.fetch(_DUE, older_than_s, [kind.value for kind in at_host], max_at_host)
+    return [row["id"] for row in rows]
 
 
 async def read(db: Db, discrepancy_id: int) -> OpenDiscrepancy:

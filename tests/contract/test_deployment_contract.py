@@ -270,6 +270,22 @@ def test_undeploying_keeps_what_is_on_the_other_disks(host: CapableFixture) -> N
     assert host.written_disks(spec) == (False, True)
 
 
+@pytest.mark.parametrize("left", [slice(1, None), slice(0)], ids=["data-disk", "no-disk"])
+def test_without_its_root_disk_no_other_disk_is_written(host: CapableFixture, left: slice) -> None:
+    spec, source = composed(host, "rootless"), content()
+    host.write_to_disks(spec)
+    host.driver.copy_image(source.image, host.pool_id, source)
+    rootless = evolve(spec, disks=spec.disks[left])
+    for change in (
+        lambda: host.driver.deploy(rootless, source.image, seed()),
+        lambda: host.driver.undeploy(rootless),
+        lambda: host.driver.undeploy(rootless, erase=True, overwrite=True),
+    ):
+        with pytest.raises(WrongState, match="does not have its root disk"):
+            change()
+    assert host.written_disks(spec) == (True, True)
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_erasing_empties_every_disk_and_changes_nothing_else(host: CapableFixture, *, overwrite: bool) -> None:
     spec = composed(host, "erased")

@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from regiond.events.model import Level
+from regiond.reconciler.model import DiscrepancyKind
+from regiond.reconciler.service import Reconciler
 from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
-from tests.integration.adoption import adopt, rows
-from tests.integration.discrepancies import Sweeper, kinds_after_refresh
+from tests.integration.adoption import adopt, refresh, rows
+from tests.integration.discrepancies import Sweeper, kinds, kinds_after_refresh
 from tests.rejections import invalid_fields
 from tests.waiting import eventually
 
@@ -126,6 +129,34 @@ async def test_what_was_started_elsewhere_is_set_by_an_operation(innkeeper: Depl
     await repaired(innkeeper)
     await becomes(innkeeper, ["web"])
     assert "set_autostart" in [one["kind"] for one in await innkeeper.get("operations/")]
+
+
+async def test_an_upgrade_opens_some_operations_in_each_sweep(innkeeper: Deployment) -> None:
+    """All guests that are off had the flag in earlier releases."""
+    host, _ = await innkeeper.add_simulated(), await innkeeper.add_simulated("far")
+    for name in ("a", "b"):
+        await innkeeper.compose(host["id"], hostname=name, cores=1, memory=1024)
+    database = innkeeper.region.components.database
+    rows(innkeeper, "insert into autostart select guest_id from guest")
+    await refresh(innkeeper, host)
+    await execute(database, "update server set cores_claimed = cores_claimed + 1")
+    totals = await kinds(innkeeper)
+    assert totals == ["wrong_total"] * 2
+    await execute(database, "update machine set power_changed_at = now() - interval '61 minutes'")
+    assert await kinds(innkeeper) == ["wrong_autostart"] * 2 + totals
+    sweeper = Reconciler(database, every_s=0.0, max_at_host=1)
+    assert await sweeper.sweep() == ()
+    done = [one.discrepancy for one in await sweeper.sweep()]
+    autostarts = [one.name for one in done if one.kind is DiscrepancyKind.WRONG_AUTOSTART]
+    assert (autostarts, len(done)) == (["a"], 1 + len(totals)), "what needs no host is repaired at once"
+    await becomes(innkeeper, ["b"])
+    await refresh(innkeeper, host)
+    assert [one.discrepancy.name for one in await sweeper.sweep()] == ["b"]
+    await becomes(innkeeper, [])
+    events = await innkeeper.region.components.events.list()
+    levels = {event.level for event in events if event.details.get("kind") == "wrong_autostart"}
+    assert levels == {Level.INFO}
+    assert Level.WARNING in {event.level for event in events if event.kind == "discrepancy_found"}
 
 
 async def test_a_guest_that_just_stopped_starts_again_for_an_hour(innkeeper: Deployment) -> None:

@@ -14,6 +14,7 @@ from regiond.reconciler.model import DiscrepancyKind
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh, rows
 from tests.integration.discrepancies import Sweeper, kinds, kinds_after_refresh, only, only_after_refresh
+from tests.integration.images import add_image
 from tests.integration.tables import sql
 from tests.row_versions import versions
 
@@ -109,6 +110,46 @@ async def test_a_detached_disk_is_reported_and_no_longer_claimed(innkeeper: Depl
     assert [disk["size"] for disk in shown["physicalblockdevice_set"]] == [8 * GB]
 
 
+def snapshot_root(innkeeper: Deployment) -> None:
+    """Its disk uses another volume from now on, as after `virsh snapshot-create-as --disk-only` of the root disk."""
+    rows(innkeeper, "insert into volume select pool, name || '.snap1', size_bytes, null, null from volume "
+                    "where name like '%-0'")  # fmt: skip
+    rows(innkeeper, "update disk set volume = volume || '.snap1' where volume like '%-0'")
+
+
+async def test_a_root_disk_on_a_snapshot_is_reported_without_a_repair(innkeeper: Deployment) -> None:
+    host, _ = await a_machine(innkeeper)
+    snapshot_root(innkeeper)
+    found = await only_after_refresh(innkeeper, host, CHANGED)
+    assert (found["repair_policy"], found["data_at_risk"]) == ("none", True)
+    with pytest.raises(InnkeeperError, match="cannot repair the discrepancy of vm"):
+        await innkeeper.post(f"discrepancies/{found['id']}/", op="approve", etag=found["etag"])
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+async def test_without_its_own_root_disk_no_other_is_emptied(innkeeper: Deployment, lost: int) -> None:
+    """As the ledger may be after an approval that an earlier build offered."""
+    _, machine = await a_machine(innkeeper)
+    await add_image(innkeeper)
+    path = f"machines/{machine['system_id']}/"
+    await innkeeper.post("machines/", op="allocate", name="vm")
+    await sql(innkeeper, "update machine_disk set volume = volume || '.snap1' where index < $1", lost)
+    requests: tuple[dict[str, Any], ...] = (
+        {"op": "deploy", "distro_series": "custom/test"},
+        {"op": "release", "erase": "true"},
+    )
+    for request in requests:
+        with pytest.raises(InnkeeperError, match="vm does not have its root disk"):
+            await innkeeper.post(path, **request)
+    await sql(innkeeper, "insert into deployment (machine_id, operation_id, state, image, osystem, distro_series) "
+                         "select id, 0, 'deployed', '{}', 'custom', 'test' from machine")  # fmt: skip
+    await sql(innkeeper, "update machine set state = 'deployed'")
+    with pytest.raises(InnkeeperError, match="vm does not have its root disk"):
+        await innkeeper.post(path, op="release")
+    assert {one["kind"] for one in await innkeeper.get("operations/")} == {"refresh", "compose", "allocate"}
+    await innkeeper.delete(path)
+
+
 @pytest.mark.parametrize(("index", "left"), [(0, 5 * GB), (1, 8 * GB)])
 async def test_a_vm_without_a_volume_cannot_start_which_is_reported(
     innkeeper: Deployment, index: int, left: int
@@ -174,3 +215,22 @@ async def test_a_running_guest_without_its_volume_is_found_by_any_size(innkeeper
     found = await only(innkeeper)
     assert (found["kind"], found["system_id"]) == (MISSING, machine["system_id"])
     assert found["found"].endswith("-0 in default (vda): it runs, but cannot start again")
+
+
+async def test_disks_in_a_lost_pool_are_no_discrepancy(innkeeper: Deployment) -> None:
+    """As libvirt reports the disks when the storage pool was undefined, or is active without a capacity."""
+    host, machine = await a_machine(innkeeper)
+    await sql(innkeeper, "update storage_pool set missing_since = now()")
+    await sql(innkeeper, "update guest set disks = disks - 0")
+    assert await kinds(innkeeper) == []
+    await refresh(innkeeper, host)
+    await sql(innkeeper, "update guest set disks = (select jsonb_agg(d || '{\"pool_id\": null, \"volume\": null}') "
+                         "from jsonb_array_elements(disks) d)")  # fmt: skip
+    assert await kinds(innkeeper) == [], "the pool is known again, but not yet which disks are in it"
+    await sql(innkeeper, "update guest set disks = jsonb_set(disks, '{1,serial}', '\"other\"')")
+    found = await only(innkeeper, CHANGED)
+    assert found["found"].startswith("its guest does not have disk 1 (")
+    await innkeeper.post(f"discrepancies/{found['id']}/", op="approve", etag=found["etag"])
+    shown = await innkeeper.get(f"machines/{machine['system_id']}/")
+    (disk,) = shown["physicalblockdevice_set"]
+    assert (disk["size"], await kinds(innkeeper)) == (8 * GB, [])

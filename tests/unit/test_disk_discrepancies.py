@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from common.values import OwnershipMarker
+from common.volume_names import volume_name
 from regiond.reconciler.disks.detection import ActualDisk, LedgerDisk, MachineDisks, compared, detect
-from regiond.reconciler.model import DiscrepancyKind
+from regiond.reconciler.model import DiscrepancyKind, RepairPolicy
 
 GB = 10**9
+ROOT, DATA = (volume_name(OwnershipMarker(installation_id=UUID(int=1), machine_id=UUID(int=2)), n) for n in (0, 1))
 
 
 def ledger(index: int, **changes: Any) -> LedgerDisk:
@@ -71,3 +75,46 @@ def test_volumes_are_paired_before_serials() -> None:
 def test_a_discrepancy_of_both_kinds_is_two() -> None:
     found = detect(machine(ledger(0), actual(0, missing=True), actual(1)))
     assert [one.kind for one in found] == [DiscrepancyKind.VOLUME_MISSING, DiscrepancyKind.DISKS_CHANGED]
+
+
+@pytest.mark.parametrize(
+    ("disks", "policy"),
+    [
+        ((actual(0, volume=f"{ROOT}.snap1"), actual(1, volume=DATA)), RepairPolicy.NONE),
+        ((actual(0, volume=DATA), actual(1, volume="x")), RepairPolicy.NONE),
+        ((actual(1, volume=DATA),), RepairPolicy.NONE),
+        ((), RepairPolicy.NONE),
+        ((actual(0, volume=ROOT, pool_id=2, pool="fast"), actual(1, volume=DATA)), RepairPolicy.APPROVAL),
+        ((actual(0, volume=ROOT), actual(1, volume=f"{DATA}.snap1")), RepairPolicy.APPROVAL),
+    ],
+)
+def test_no_approval_makes_another_disk_the_root_disk(disks: tuple[ActualDisk, ...], policy: RepairPolicy) -> None:
+    (found,) = detect(machine(ledger(0, volume=ROOT), ledger(1, volume=DATA), *disks))
+    assert found.repair_policy is policy
+    if policy is RepairPolicy.NONE:
+        assert (found.data_at_risk, found.ours, ROOT in found.remedy) == (True, False, True)
+
+
+def test_the_root_disk_of_an_adopted_machine_may_be_another() -> None:
+    (found,) = detect(machine(ledger(0), actual(0, volume="snap")))
+    assert (found.repair_policy, found.data_at_risk) == (RepairPolicy.APPROVAL, False)
+
+
+def poolless(index: int, **changes: Any) -> ActualDisk:
+    return actual(index, **{"volume": f"d{index}", "pool_id": None, "pool": "", **changes})
+
+
+@pytest.mark.parametrize(
+    ("disks", "found"),
+    [
+        ((ledger(0, volume=ROOT), poolless(0)), []),
+        ((ledger(0, volume=ROOT), poolless(0, size_bytes=9 * GB)), []),
+        ((ledger(0, volume="d0", serial="lxd_root"), poolless(0, serial="")), []),  # an adopted root disk of LXD
+        ((ledger(0, serial=""), poolless(0, serial="")), []),
+        ((ledger(0), actual(0), poolless(1)), []),
+        ((ledger(0), ledger(1), actual(0), poolless(1, serial="x")), ["its guest does not have disk 1 (v1, 5.0 GB in"]),
+        ((ledger(0), ledger(1), actual(0), poolless(1, serial="")), ["its guest does not have disk 1 (v1, 5.0 GB in"]),
+    ],
+)
+def test_a_disk_in_no_known_pool_is_not_detached(disks: tuple[LedgerDisk | ActualDisk, ...], found: list[str]) -> None:
+    assert [one.found[: len(text)] for one, text in zip(detect(machine(*disks)), found, strict=True)] == found

@@ -11,14 +11,17 @@ import pytest
 from attrs import evolve
 
 from common.discovery import OrphanedVolume, VolumeRef
-from common.errors import DriverFailed, WrongState
+from common.errors import DriverFailed, InnkeeperError, NotFound, WrongState
 from common.values import OwnershipMarker
 from common.volume_names import seed_name, serial_log_name, volume_name
 from rackd.drivers.libvirt.connection.client import BulkDomain, Client
+from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.definitions.domain_config import volume_names
+from rackd.drivers.libvirt.deployment import deployer
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.guests import volumes
 from rackd.drivers.libvirt.xml import parse
+from tests.contract.guest_samples import small_guest
 from tests.contract.libvirt_node import opened
 
 INSTALLATION = UUID(int=7)
@@ -152,6 +155,17 @@ def test_a_machines_dependent_disks_are_all_deleted(client: Client) -> None:
     assert client.volume_names({below.pool_id})[below.pool_id] == ()
 
 
+@pytest.mark.parametrize("left", [slice(1, None), slice(0)], ids=["data-disk", "no-disk"])
+@pytest.mark.parametrize("erase", [False, True])
+def test_no_data_disk_is_emptied_as_the_root_disk(client: Client, left: slice, *, erase: bool) -> None:
+    data = make_volume(client, SECOND)
+    spec = small_guest("vm", MARKER, (data.pool_id, data.pool_id))
+    define(client, "vm", f"<disk type='volume'><source pool='main' volume='{SECOND}'/><target dev='vdb'/></disk>")
+    with pytest.raises(WrongState, match=f"vm does not have its root disk {DISK}"):
+        deployer.undeploy(client, evolve(spec, disks=spec.disks[left]), erase=erase, overwrite=False)
+    assert client.volume_names({data.pool_id})[data.pool_id] == (SECOND,)
+
+
 def test_a_marked_volume_depends_on_nothing_that_it_contains(client: Client, driver: LibvirtDriver) -> None:
     other = OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4())
     below = make_volume(client, DISK)
@@ -176,6 +190,59 @@ def test_the_format_that_a_guest_uses_decides(
     with pytest.raises(WrongState, match="by theirs") if stays else nullcontext():
         driver.remove_volumes(MARKER, [below])
     assert (DISK in client.volume_names({below.pool_id})[below.pool_id]) == stays
+
+
+class CountedDomains(Client):
+    """Counts the guests that are read. The guest `hangs` fails with `error`."""
+
+    error: InnkeeperError | None = None
+    read = 0
+
+    def domains(self) -> list[Domain]:
+        return [ReadDomain(domain, self) for domain in super().domains()]
+
+
+class ReadDomain(Domain):
+    def __init__(self, domain: Domain, client: CountedDomains) -> None:
+        super().__init__(client, client.connection.lookupByName(domain.name))
+        self._counted = client
+
+    def xml(self) -> str:
+        self._counted.read += 1
+        if self._counted.error is not None and self.name == "hangs":
+            raise self._counted.error
+        return super().xml()
+
+
+def raw_clone(client: Client, of: str) -> None:
+    """A volume that says it depends on `of`, and the only guest that uses it: as a raw disk."""
+    make_volume(client, "theirs", SNAPSHOT_OF.format(f"/ikdrv/main/{of}"))
+    source = "<source pool='main' volume='theirs'/>"
+    define(client, "foreign", f"<disk type='volume'>{source}<driver type='raw'/><target dev='vda'/></disk>")
+
+
+@pytest.mark.parametrize(("of", "reads"), [(DISK, True), (SECOND, False)])
+def test_guests_are_read_only_for_a_clone_of_what_is_deleted(client: Client, of: str, *, reads: bool) -> None:
+    counted, disk = CountedDomains(client.connection), make_volume(client, DISK)
+    make_volume(client, SECOND)
+    raw_clone(client, of)
+    volumes.delete(counted, MARKER, [(disk.pool_id, DISK)], in_use=set())
+    assert bool(counted.read) == reads
+    assert set(client.volume_names({disk.pool_id})[disk.pool_id]) == {SECOND, "theirs"}
+
+
+@pytest.mark.parametrize(("error", "left"), [(DriverFailed("another job"), {DISK}), (NotFound("deleted"), set())])
+def test_a_guest_that_cannot_be_read_may_need_the_clone(client: Client, error: InnkeeperError, left: set[str]) -> None:
+    counted, disk = CountedDomains(client.connection), make_volume(client, DISK)
+    make_volume(client, SECOND)
+    raw_clone(client, DISK)
+    client.connection.defineXML(
+        f"<domain type='test'><name>hangs</name><uuid>{UUID(int=2)}</uuid><memory>1024</memory><vcpu>1</vcpu>"
+        "<os><type>hvm</type></os></domain>"
+    )
+    counted.error = error
+    volumes.delete(counted, MARKER, [(disk.pool_id, DISK), (disk.pool_id, SECOND)], in_use=set())
+    assert set(client.volume_names({disk.pool_id})[disk.pool_id]) == {*left, "theirs"}
 
 
 def test_a_base_is_recognized_by_its_full_path(client: Client, driver: LibvirtDriver) -> None:

@@ -47,7 +47,7 @@ class SimulatedDeployer:
 
     def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> bool:
         self._faults.call("write root disk")
-        root = spec.disks[0]
+        root = spec.root_disk()
         with self._store.writing() as db:
             guest = self._powered_off(db, spec)
             if image.of_host:
@@ -70,11 +70,12 @@ class SimulatedDeployer:
 
     def undeploy(self, spec: GuestSpec, *, erase: bool) -> None:
         self._faults.call("empty root disk")
+        root = spec.root_disk()
         with self._store.writing() as db:
             guest = self._powered_off(db, spec)
             self._set_nics(db, guest, spec)
             deployments.erase(db, guest.guest_id)
-            for disk in spec.disks if erase else spec.disks[:1]:
+            for disk in spec.disks if erase else (root,):
                 deployments.empty(db, disk.pool_id, disk.volume)
 
     def set_addresses(self, spec: GuestSpec) -> None:

@@ -27,6 +27,7 @@ from regiond.machines.deployment.user_data import decode_user_data
 from regiond.machines.deployment.user_data_delivery import Seal, UserDataDelivery
 from regiond.machines.deployment.vm_host.keys import MakesKeyPairs, make_keys
 from regiond.machines.deployment.vm_host.model import VmHostSetup
+from regiond.machines.guest_spec import known_spec
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.machine_removal_plan import MachineRemovalPlan
 from regiond.machines.model import DeployRequest, MachineState, MachineView
@@ -86,6 +87,7 @@ class Deployments:
             image = await self._images.find_for_deployment(request.image_name, machine.architecture)
             check_image_host(machine, image)
             check_root_disk(machine, image_ref(image))
+            known_spec(machine, self._installation_id).root_disk()
             await self._check_firmware(machine, image)
             if machine.state is MachineState.READY and machine.owner is None:
                 await self._allocate(caller, system_id, request.agent_name)

@@ -209,7 +209,7 @@ class DeployMachine:
         self, operation: Operation, target: Target, deployment: Deployment, journal: Journal
     ) -> None:
         tools, fence = self._tools, fence_of(operation, str(target.spec.marker.machine_id))
-        root, image = target.spec.disks[0], deployment.image
+        root, image = target.spec.root_disk(), deployment.image
         await wait_for_older_commands(tools.calls, operation, target, journal)
         if image.of_host:
             await self._check_host_image(operation, target, deployment, journal)

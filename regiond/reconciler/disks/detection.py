@@ -8,6 +8,7 @@ from typing import Unpack
 from attrs import frozen
 
 from common.units import BYTES_PER_GB
+from common.volume_names import marker_of_volume
 from regiond.hosts.model import is_rounded
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Texts
 
@@ -31,11 +32,13 @@ class LedgerDisk:
 
 @frozen(kw_only=True)
 class ActualDisk:
-    """A disk of a guest in a storage pool of its host. `volume` is the device for a disk without one of its own."""
+    """A disk of a guest. `volume` is the device for a disk without one of its own; `pool_id` is None if the disk is in
+    no known storage pool.
+    """
 
     device: str
     volume: str
-    pool_id: int
+    pool_id: int | None
     pool: str
     size_bytes: int
     serial: str
@@ -70,10 +73,13 @@ class Comparison:
 
 
 def compared(machine: MachineDisks) -> Comparison:
-    """Pairs disks by volume, then by serial: the volume of a disk changes with a snapshot of the hypervisor."""
+    """Pairs disks by volume, then by serial: the volume of a disk changes with a snapshot of the hypervisor.
+
+    Then disks in no known storage pool by what else is known of them: the hypervisor shows no volume of such a disk.
+    """
     unpaired = list(machine.actual)
     same: list[tuple[LedgerDisk, ActualDisk]] = []
-    for is_same in (_has_volume, _has_serial):
+    for is_same in (_has_volume, _has_serial, _may_be):
         paired = {disk.id for disk, _ in same}
         for disk in machine.ledger:
             found = next((one for one in unpaired if disk.id not in paired and is_same(disk, one)), None)
@@ -84,19 +90,19 @@ def compared(machine: MachineDisks) -> Comparison:
     return Comparison(
         same=tuple(sorted(same, key=lambda pair: pair[0].index)),
         detached=tuple(disk for disk in machine.ledger if disk.id not in paired),
-        attached=tuple(one for one in unpaired if one.size_bytes and not one.missing),
+        attached=tuple(one for one in unpaired if one.size_bytes and not one.missing and one.pool_id is not None),
     )
 
 
 def detect(machine: MachineDisks) -> Iterator[Discrepancy]:
     """A machine can have both: a disk without a volume, and other disks."""
-    missing = [one for one in machine.actual if one.missing]
+    missing = [one for one in machine.actual if one.missing and one.pool_id is not None]
     if missing:
         yield _missing(machine, missing)
     comparison = compared(machine)
     found = list(_differences(comparison))
     if found:
-        yield _changed(machine, found, detached=bool(comparison.detached))
+        yield _changed(machine, found, comparison)
 
 
 def _missing(machine: MachineDisks, missing: Sequence[ActualDisk]) -> Discrepancy:
@@ -114,20 +120,46 @@ def _missing(machine: MachineDisks, missing: Sequence[ActualDisk]) -> Discrepanc
     )
 
 
-def _changed(machine: MachineDisks, found: Sequence[str], *, detached: bool) -> Discrepancy:
+def _changed(machine: MachineDisks, found: Sequence[str], comparison: Comparison) -> Discrepancy:
+    """An approval never makes another disk the root disk: a release or a deployment would delete what it holds."""
+    lost = _lost_root(comparison)
+    if lost is not None:
+        return _discrepancy(
+            machine,
+            DiscrepancyKind.DISKS_CHANGED,
+            policy=RepairPolicy.NONE,
+            data_at_risk=True,
+            found="; ".join(found),
+            expected=", ".join(disk.text for disk in machine.ledger),
+            remedy=f"Give {machine.hostname} its root disk {lost.volume} back, for example by merging the snapshot "
+            f"into it (virsh blockcommit), and refresh {machine.host_name}; or delete {machine.hostname}. Until then "
+            "it can be neither deployed nor released with an operating system.",
+        )
     return _discrepancy(
         machine,
         DiscrepancyKind.DISKS_CHANGED,
         policy=RepairPolicy.APPROVAL,
-        data_at_risk=detached,
+        data_at_risk=bool(comparison.detached),
         found="; ".join(found),
         expected=", ".join(disk.text for disk in machine.ledger) or "no disks",
         remedy=f"This records for {machine.hostname} the disks that its guest has, and changes no disk.",
     )
 
 
+def _lost_root(comparison: Comparison) -> LedgerDisk | None:
+    """The root disk that Innkeeper created, if the guest does not have its volume."""
+    pairs = [*comparison.same, *((disk, None) for disk in comparison.detached)]
+    for disk, actual in pairs:
+        ours = disk.index == 0 and marker_of_volume(disk.volume) is not None
+        if ours and (actual is None or (actual.pool_id is not None and actual.volume != disk.volume)):
+            return disk
+    return None
+
+
 def _differences(comparison: Comparison) -> Iterator[str]:
     for disk, actual in comparison.same:
+        if actual.pool_id is None:
+            continue
         if (disk.volume, disk.pool_id) != (actual.volume, actual.pool_id):
             yield f"disk {disk.index} is {actual.volume} in {actual.pool}"
         if is_resized(disk, actual):
@@ -150,6 +182,12 @@ def _has_volume(disk: LedgerDisk, actual: ActualDisk) -> bool:
 
 def _has_serial(disk: LedgerDisk, actual: ActualDisk) -> bool:
     return bool(disk.serial) and disk.serial == actual.serial
+
+
+def _may_be(disk: LedgerDisk, actual: ActualDisk) -> bool:
+    if actual.pool_id is not None:
+        return False
+    return disk.volume == actual.device or not (disk.serial or actual.serial)
 
 
 def _gb(size_bytes: int) -> str:

@@ -30,6 +30,8 @@ _SUSPECTS = """
       left join machine_disk d on d.machine_id = g.machine_id and d.index = jsonb_array_length(g.disks) - 1
      where g.machine_id is not null and d.id is null and g.disks <> '[]'
 """
+# Not machines with a disk in a storage pool that the host no longer lists: the pool is what is wrong, and the
+# hypervisor does not show which disks are in it.
 _MACHINES = """
     select m.id, m.system_id, m.hostname, h.id as host_id, h.name as host_name, m.power_state = 'on' as is_on,
            (select coalesce(jsonb_agg(jsonb_build_object(
@@ -38,12 +40,13 @@ _MACHINES = """
               from machine_disk d join storage_pool p on p.id = d.storage_pool_id
              where d.machine_id = m.id) as ledger,
            (select coalesce(jsonb_agg(jsonb_build_object(
-                   'device', f.device, 'volume', coalesce(f.volume, f.device), 'pool_id', p.id, 'pool', p.name,
+                   'device', f.device, 'volume', coalesce(f.volume, f.device),
+                   'pool_id', p.id, 'pool', coalesce(p.name, ''),
                    'size_bytes', f.size_bytes, 'serial', coalesce(f.serial, ''),
                    'missing', coalesce(f.missing, false)) order by f.device), '[]')::text
               from jsonb_to_recordset(g.disks) f (device text, volume text, pool_id text, size_bytes bigint,
                                                   serial text, missing boolean)
-              join storage_pool p on p.server_id = g.server_id and p.pool_key = f.pool_id) as actual
+              left join storage_pool p on p.server_id = g.server_id and p.pool_key = f.pool_id) as actual
       from machine m
       join guest g on g.machine_id = m.id
       join vm_host h on h.id = m.host_id and h.server_id = g.server_id
@@ -52,6 +55,8 @@ _MACHINES = """
        and not exists (select from operation o
                         where o.is_open
                           and (o.machine_id = m.id or (o.kind = 'remove_host' and o.host_id = h.id)))
+       and not exists (select from machine_disk d join storage_pool p on p.id = d.storage_pool_id
+                        where d.machine_id = m.id and p.missing_since is not null)
      order by m.id
 """
 _DETACH = "delete from machine_disk where id = any($1::integer[])"
@@ -79,13 +84,16 @@ async def suspect_machines(db: Db, machine_id: int | None = None) -> tuple[Machi
 
 
 async def record_disks(db: Db, machine: MachineDisks) -> None:
-    """Records the disks of the guest as those of the machine. A missing volume retains its size."""
+    """Records the disks of the guest as those of the machine. A missing volume retains its size, and a disk in no known
+    storage pool is not changed.
+    """
     found = compared(machine)
     await db.execute(_DETACH, [disk.id for disk in found.detached])
     changed = [
         {"id": disk.id, "volume": one.volume, "pool_id": one.pool_id, "size_bytes": one.size_bytes,
          "missing": one.missing}
         for disk, one in found.same
+        if one.pool_id is not None
     ]  # fmt: skip
     await db.execute(_CHANGE, changed)
     attached = [

@@ -40,7 +40,7 @@ def deploy(
 
     Everything that can be checked is checked before the old content of the root disk is deleted.
     """
-    root = spec.disks[0]
+    root = spec.root_disk()
     domain = _powered_off(client, spec)
     tree = parse(domain.whole_definition(), f"the guest {domain.name}")
     redefinition.boot_from_disk(tree, root.volume)
@@ -68,7 +68,7 @@ def deploy(
 
 def undeploy(client: Client, spec: GuestSpec, *, erase: bool, overwrite: bool) -> None:
     """Idempotent; errors are those of the driver contract. The firmware stays as it is."""
-    root = spec.disks[0]
+    root = spec.root_disk()
     domain = _powered_off(client, spec)
     tree = parse(domain.whole_definition(), f"the guest {domain.name}")
     pool = guest_pool(client, root.pool_id)
@@ -87,7 +87,7 @@ def set_addresses(client: Client, spec: GuestSpec) -> None:
     """Idempotent; errors are those of the driver contract."""
     domain = _powered_off(client, spec)
     tree = parse(domain.whole_definition(), f"the guest {domain.name}")
-    pool = guest_pool(client, spec.disks[0].pool_id)
+    pool = guest_pool(client, spec.root_disk().pool_id)
     delivery = dhcp_reservations.plan_replacement(client, spec, reservations_in(tree))
     domain.discard_saved_memory()  # that guest has the addresses of before
     _restore_seed(client, spec, domain, tree, pool, delivery)

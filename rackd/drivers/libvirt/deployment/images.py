@@ -57,9 +57,11 @@ def copy_image(pool: GuestPool, image: ImageRef, content: ImageContent, *, now_s
 def remove_image(client: Client, pool: GuestPool, sha256: str, *, now_s: float) -> None:
     """Idempotent. A volume on which another one depends stays, as does an upload that may not have ended."""
     pool.pool.refresh()
-    names, dependents = pool.pool.volume_names(), dependents_of(client, pool.pool)
+    names = pool.pool.volume_names()
+    uploads = complete_uploads(names, sha256)
+    dependents = dependents_of(client, pool.pool, {upload.data_volume for upload in uploads})
     unwanted = [name for name in abandoned_volumes(names, now_s) if is_of_image(name, sha256)]
-    for upload in complete_uploads(names, sha256):
+    for upload in uploads:
         if dependents[upload.data_volume]:
             log.warning(
                 "image_in_use", volume=upload.data_volume, pool=pool.pool.name,

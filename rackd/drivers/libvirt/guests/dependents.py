@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import posixpath
 from collections import defaultdict
-from collections.abc import Iterator, Set
+from collections.abc import Collection, Iterator, Mapping, Set
 
+import structlog
 from attrs import frozen
 
-from common.errors import NotFound
+from common.errors import HostUnreachable, InnkeeperError, NotFound
 from common.volume_names import marker_of_artifact
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Pool
 from rackd.drivers.libvirt.xml import Element, attribute, parse, text_at
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 _Source = str | tuple[str, str]  # a path, or names of a storage pool and a volume
 
@@ -28,20 +31,25 @@ class _Volume:
     base: str  # the path on which it depends, "" if on none
 
 
-def dependents_of(client: Client, pool: Pool) -> defaultdict[str, set[str]]:
-    """Returns for each volume name the volumes of the pool (overlay images, snapshots) that depend on it.
+def dependents_of(client: Client, pool: Pool, names: Collection[str]) -> defaultdict[str, set[str]]:
+    """Returns for each of the volumes `names` the volumes of the pool (overlay images, snapshots) that depend on it.
 
-    Reads the XML of every volume, and of every guest if a volume that is not named after a marker has a base.
+    Reads the XML of every volume, and of every guest if one of `names` is the base of a volume that is not named after
+    a marker. If a guest cannot be read, every volume that has such a base depends on it.
     """
     volumes = [_volume(name, xml) for name, xml in pool.volume_definitions()]
-    by_path = {volume.path: volume.name for volume in volumes if volume.path}
+    by_path = {volume.path: volume.name for volume in volumes if volume.path and volume.name in names}
     based = [volume for volume in volumes if volume.base in by_path]
     formats = _formats(client) if based else {}
     found: defaultdict[str, set[str]] = defaultdict(set)
     for volume in based:
-        if formats.get(volume.path, set()) | formats.get((pool.name, volume.name), set()) != {"raw"}:
+        if formats is None or _used_as(formats, pool, volume) != {"raw"}:
             found[by_path[volume.base]].add(volume.name)
     return found
+
+
+def _used_as(formats: Mapping[_Source, Set[str]], pool: Pool, volume: _Volume) -> Set[str]:
+    return formats.get(volume.path, set()) | formats.get((pool.name, volume.name), set())
 
 
 def _volume(name: str, xml: str) -> _Volume:
@@ -59,16 +67,24 @@ def _normalised(path: str) -> str:
     return posixpath.normpath(path) if path else ""
 
 
-def _formats(client: Client) -> dict[_Source, Set[str]]:
-    """Returns the formats in which guests use each disk, in their live or persistent configuration."""
+def _formats(client: Client) -> dict[_Source, Set[str]] | None:
+    """Returns the formats in which guests use each disk, in their live or persistent configuration.
+
+    None if a guest cannot be read: it may use any disk. Raises HostUnreachable.
+    """
     found: defaultdict[_Source, set[str]] = defaultdict(set)
     for domain in client.domains():
         try:
-            configs = {domain.xml(), domain.definition()}
+            trees = [parse(xml, f"the guest {domain.name}") for xml in {domain.xml(), domain.definition()}]
         except NotFound:
             continue  # deleted since it was listed
-        for xml in configs:
-            for source, name in _disk_formats(parse(xml, f"the guest {domain.name}")):
+        except HostUnreachable:
+            raise
+        except InnkeeperError as error:
+            log.warning("guest_not_read", guest=domain.name, reason=str(error))
+            return None
+        for tree in trees:
+            for source, name in _disk_formats(tree):
                 found[source].add(name)
     return dict(found)
 

@@ -59,7 +59,7 @@ def remove(client: Client, marker: OwnershipMarker, volumes: Iterable[VolumeRef]
             log.info("storage_pool_not_found", pool=pool_id, reason=str(error))
             continue
         pool.refresh()
-        dependents = dependents_of(client, pool)
+        dependents = dependents_of(client, pool, names)
         for name in sorted(names):
             users = guests[name] | dependents[name]
             if users:

@@ -165,7 +165,7 @@ def _delete_from(client: Client, pool: Pool, names: set[str], in_use: set[str]) 
         pool.refresh()  # shows the older parts of the serial log
     except DriverFailed as error:  # a copy to the pool runs; discovery finds what remains
         log.info("storage_pool_not_refreshed", pool=pool.name, reason=str(error))
-    dependents = dependents_of(client, pool)
+    dependents = dependents_of(client, pool, names)
     for name in sorted(names):
         try:
             volume = pool.volume(name)

@@ -22,11 +22,12 @@ _NO_SPACE = "no space left on device"
 
 def deploy(client: Client, instances: Instances, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> bool:
     """Behaves as the driver contract says. A repeated call makes the root disk again."""
+    root = spec.root_disk()
     original = stopped_instance(instances, spec.ref)
     if image.of_host:
         found = own_images.find(client, instances.scope, fingerprint=image.sha256)
         image = evolve(image, virtual_size_bytes=found.virtual_size_bytes or 0)
-    check_image_fits(image, spec.disks[0])
+    check_image_fits(image, root)
     fingerprint = image.sha256 if image.of_host else _fingerprint(client, image, instances.scope)
     keys = cloud_init.config_of(seed, instances.extensions)
     leases = _leases(client, spec, preflight.networks_of(client, spec, instances.scope), instances.scope)
@@ -36,13 +37,13 @@ def deploy(client: Client, instances: Instances, spec: GuestSpec, image: ImageRe
         if image.of_host and _TOO_LARGE.search(str(error)):
             raise OutOfCapacity(
                 f"The image {image.sha256[:12]} needs a larger root disk than that of {spec.name}, which is empty now "
-                f"({spec.disks[0].size_bytes} bytes): {error}",
-                pool_id=spec.disks[0].pool_id,
+                f"({root.size_bytes} bytes): {error}",
+                pool_id=root.pool_id,
             ) from error
         if _NO_SPACE in str(error).lower():
             raise OutOfCapacity(
-                f"The storage pool {spec.disks[0].pool_id} has no space for the image: {error}",
-                pool_id=spec.disks[0].pool_id,
+                f"The storage pool {root.pool_id} has no space for the image: {error}",
+                pool_id=root.pool_id,
                 requested_bytes=image.virtual_size_bytes,
             ) from error
         raise
@@ -71,8 +72,9 @@ def _leases(client: Client, spec: GuestSpec, networks: Mapping[str, Json], scope
 
 def undeploy(client: Client, instances: Instances, spec: GuestSpec, *, erase: bool, overwrite: bool) -> None:
     """Behaves as the driver contract says."""
+    root_disk = spec.root_disk()
     if overwrite:
-        erasure.check_overwritable(client, spec.disks if erase else spec.disks[:1])
+        erasure.check_overwritable(client, spec.disks if erase else (root_disk,))
     original = stopped_instance(instances, spec.ref)
     leases, network = _addresses(client, instances, spec)
     root = RootDisk(fingerprint=None, cloud_init=network, leases=leases)
