@@ -206,7 +206,11 @@ async def test_of_several_pinned_identities_only_the_first_stays(empty_database_
         "one": (pems[0], pems[0]), "two": (pems[0] + pems[1], pems[0]), "bare": (pems[0].strip(), pems[0]),
         "key": (keys[0], keys[0]), "keys": (f"{keys[0]}\n* {keys[1]}", keys[0]),
         "swapped": (pems[1] + pems[0], pems[0]), "odd": ("ssh-ed25519 A=A=", keys[0]), "local": (None, None),
+        "crlf": (pems[0].replace("\n", "\r\n"), pems[0]), "x509": (pems[0].replace("CERT", "X509 CERT"), pems[0]),
+        "blank": (f" {keys[0]}", keys[0]), "blanks": (keys[0].replace(" ", "  "), keys[0]),
+        "unknown": (pems[0] + pems[1], None), "unknown key": (f"{keys[0]}\n* {keys[1]}", None),
     }  # fmt: skip
+    read_by_nobody = ("swapped", "odd", "crlf", "x509", "blank", "blanks", "unknown", "unknown key")
     number = next(one.number for one in packaged() if one.name.endswith("_one_pin.sql"))
     await migrate(empty_database_url, [one for one in packaged() if one.number < number])
     db = await connect(empty_database_url, application_name="test")
@@ -221,7 +225,7 @@ async def test_of_several_pinned_identities_only_the_first_stays(empty_database_
         events = await db.fetch("select h.name from event e join vm_host h on h.id = e.host_id order by 1")
     finally:
         await db.close()
-    unchanged = {name: pinned[name][0] for name in ("swapped", "odd")}
+    unchanged = {name: pinned[name][0] for name in read_by_nobody}
     assert found == {name: expected for name, (_, expected) in pinned.items()} | unchanged
     assert [row["name"] for row in events] == ["keys", "two"]
 
