@@ -18,6 +18,7 @@ from regiond.db.pool import connect
 from regiond.operations.model import OPEN_STATES, OperationState
 from tests.database import as_superuser, with_option
 from tests.libvirt_double import random_key
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.database
 
@@ -27,6 +28,7 @@ BROKEN = migration("0003_broken.sql", "create table guest (id integer); insert i
 OUTSIDE = migration(
     "0003_index.sql", "-- no transaction\ncreate index concurrently if not exists by_name on host (name);"
 )
+_WAITS = "select true from pg_locks where not granted and relation is not null limit 1"
 AFTER = migration("0004_after.sql", "alter table host add column zone integer;")
 
 
@@ -122,6 +124,34 @@ async def test_a_lock_timeout_names_the_process_that_holds_the_lock(empty_databa
     with pytest.raises(DatabaseUnavailable, match=message):
         await migrate(empty_database_url, [FIRST], lock_deadline_s=0.2)
     await holder.close()
+
+
+@pytest.mark.parametrize(("first", "then"), [("machine", "event"), ("event", "machine")])
+async def test_a_running_older_region_ends_its_transaction(empty_database_url: str, first: str, then: str) -> None:
+    """Its transaction gets the second table while the migration waits for the first."""
+    await migrate(empty_database_url, [one for one in packaged() if one.number < 47])
+    region, watcher = [await connect(empty_database_url, application_name="test") for _ in range(2)]
+    try:
+        async with region.transaction():
+            await region.execute(f"lock table {first} in row exclusive mode")
+            migrating = asyncio.create_task(migrate(empty_database_url))
+            await eventually(lambda: watcher.fetchval(_WAITS), every_s=0.01)
+            await region.execute(f"lock table {then} in row exclusive mode")
+        assert await migrating == tuple(one.name for one in packaged() if one.number >= 47)
+    finally:
+        await region.close()
+        await watcher.close()
+
+
+async def test_a_transaction_that_does_not_end_is_named(empty_database_url: str) -> None:
+    await migrate(empty_database_url, [FIRST])
+    region = await connect(empty_database_url, application_name="old-region")
+    async with region.transaction():
+        await region.execute("lock table host in row exclusive mode")
+        with pytest.raises(DatabaseUnavailable, match=rf"database process {region.get_server_pid()} \(old-region"):
+            await migrate(empty_database_url, [FIRST, SECOND], lock_deadline_s=0.2)
+    await region.close()
+    assert await migrate(empty_database_url, [FIRST, SECOND]) == (SECOND.name,)
 
 
 async def test_a_file_with_that_comment_runs_outside_a_transaction(empty_database_url: str) -> None:
@@ -241,7 +271,12 @@ async def test_earlier_events_belong_to_the_account_of_their_time(empty_database
             " (now() - interval '1 day', 'logged_in', 'info', 'ann', 'ann'),"
             " (now(), 'rack_joined', 'info', 'the region', null)"
         )
-        await migrate(empty_database_url)
+        await migrate(empty_database_url, packaged()[:-1])
+        writer = db.transaction()
+        await writer.start()
+        await db.execute("lock table event in row exclusive mode")
+        assert await migrate(empty_database_url, lock_deadline_s=0.2) == (packaged()[-1].name,)
+        await writer.rollback()
         found = await db.fetch("select message, account_id from event order by at")
     finally:
         await db.close()
