@@ -288,6 +288,8 @@ async def test_nobody_appends_the_record_of_a_redaction(database: Database, acti
     async with database.connection() as db:
         with pytest.raises(asyncpg.RestrictViolationError, match="Only audit_prune and audit_redact"):
             await db.execute("select audit_append($1)", [json.dumps({"action": action, "redacted": []})])
+        with pytest.raises(asyncpg.RestrictViolationError, match="Only audit_prune and audit_redact"):
+            await db.execute("select audit_append($1)", [f'{{"action": "\\u0061{action[1:]}"}}'])
 
 
 async def test_a_region_that_does_not_own_the_trail_can_redact_values_only(database_url: str) -> None:
