@@ -15,6 +15,7 @@ from attrs import asdict, field, frozen
 MAX_VALUE_CHARS = 256
 NOT_RECORDED = "(not recorded)"
 REDACTED = "(redacted)"
+TOKEN_KEY = re.compile(r"[0-9A-Za-z]{1,18}", re.ASCII)  # the public part of an API key; its secret is longer
 _SECRETS_OF_ADDRESSES = (
     (re.compile(r"(//[^\s/@:]*+):[^\s/@]*+@"), r"\1:***@"),
     (re.compile(r"(https?://)[^\s/@]*+@", re.IGNORECASE), r"\1***@"),  # a token as the user

@@ -169,9 +169,12 @@ class Audit:
         while requests < MAX_REDACTED:
             async with self._database.connection() as db:
                 found = await redaction_store.read(db, wanted, after_id=after_id, limit=MAX_PAGE)
+                accounts = await redaction_store.accounts(db, found)
             if not found:
                 return RedactionReport(requests=requests)
-            targets = [one for each in found if (one := redaction.target(each, wanted, self._recorded_fields))]
+            targets = [
+                one for each in found if (one := redaction.target(each, wanted, self._recorded_fields, accounts))
+            ]
             requests += len(targets) if dry_run else await self._redact(caller, targets, wanted.comment)
             after_id = found[-1].id
         return RedactionReport(requests=requests, is_complete=False)

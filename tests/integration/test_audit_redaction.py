@@ -158,6 +158,34 @@ async def test_a_password_typed_as_a_user_name_is_redacted(audit: Audit) -> None
     assert (kept.username, kept.credential) == ("ada", "API key k")
 
 
+async def test_what_strangers_typed_is_redacted_unless_it_is_recorded_today(audit: Audit, database: Database) -> None:
+    failed = AuditAnswer(result=AuditResult.REJECTED, status=401)
+    async with database.connection() as db:
+        await db.execute("insert into account (username) values ('ann')")
+    stranger = asked(username=None)
+    typed = [
+        asked("session.log_in", username=PLANTED),
+        asked("session.log_in", username="ann"),
+        evolve(stranger, credential=f"API key {PLANTED}:a:b"),
+        evolve(stranger, credential="API key AbCdEfGh12"),
+        evolve(stranger, action="Authenticate.create", credential="", fields={"username": PLANTED}),
+        evolve(stranger, action="Authenticate.create", credential="", fields={"username": "ann"}),
+        evolve(asked(), credential="API key of.ann's:own"),
+    ]
+    for one in typed:
+        request = evolve(one, fields=one.fields if one.action.startswith("A") else {})
+        async with database.connection() as db:  # without the limit of requests by strangers
+            await db.execute("select audit_append($1)", [request_text(request, failed)])
+    assert await redact(audit, unlisted=True) == 3
+    found = [one.request for one in (await audit.list(ADMIN, AuditFilter(oldest_first=True)))]
+    found = [one for one in found if one.action != "audit.redact"]
+    assert [one.username for one in found] == [REDACTED, "ann", None, None, None, None, "ada"]
+    assert [one.credential for one in found[2:4]] == [REDACTED, "API key AbCdEfGh12"]
+    assert [one.fields for one in found[4:6]] == [{"username": REDACTED}, {"username": "ann"}]
+    assert (await audit.verify()).problems == ()
+    assert await redact(audit, unlisted=True) == 0
+
+
 @pytest.mark.parametrize(
     ("statement", "problem"),
     [
