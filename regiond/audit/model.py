@@ -133,10 +133,14 @@ class Redaction:
 
 @frozen(kw_only=True)
 class RedactionReport:
-    """How many requests were redacted, or would be. `is_complete`: False if there are more, for another call."""
+    """How many requests were redacted, or would be. `after_id`: where another call continues; None if that is all."""
 
     requests: int
-    is_complete: bool = True
+    after_id: int | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        return self.after_id is None
 
 
 @frozen(kw_only=True)

@@ -219,9 +219,7 @@ def _newer(rows: Sequence[Row]) -> BadSettings:
     )
 
 
-async def _apply_missing(
-    db: Db, migrations: Sequence[Migration], release: str, deadline_s: float
-) -> tuple[str, ...]:
+async def _apply_missing(db: Db, migrations: Sequence[Migration], release: str, deadline_s: float) -> tuple[str, ...]:
     await db.execute(_CREATE_TABLE)
     await db.execute(_ADD_RELEASE)
     missing = await _missing(db, migrations)  # again, since another process may have held the lock before

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from pathlib import Path
 from itertools import pairwise
+from pathlib import Path
 
 import asyncpg
 import pytest
