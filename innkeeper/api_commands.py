@@ -12,6 +12,7 @@ from common.errors import InnkeeperError, InvalidRequest
 from innkeeper.answer import Answer
 from innkeeper.api_description import Description, read_description
 from innkeeper.arguments import MAX_KEY_OF_SEVERAL_CHARS, ApiCall, Given, Options, Usage, parse_calls
+from innkeeper.audit_redaction import completed, is_redaction
 from innkeeper.bulk import Bulk, Result
 from innkeeper.changes import Changes
 from innkeeper.confirmation import confirmed_with, is_confirmed, plan_lines
@@ -73,6 +74,9 @@ async def call(profile: Profile, words: Sequence[str], options: Options, profile
     await _update_description(api, profile, answer, profiles)
     if waits and starts_download(wanted):
         terminal.show(await downloaded(api, answer.json(), terminal), wanted.command)
+    elif is_redaction(wanted):
+        whole = await completed(answer, wanted, lambda one: send(api, one, asynchronous=False), terminal)
+        terminal.show(whole, wanted.command)
     elif waits:
         await follower.show_outcome(answer, wanted.command)
     else:

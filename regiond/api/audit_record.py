@@ -15,11 +15,18 @@ from regiond.api.fields import Submitted, Values
 from regiond.api.recorded_fields import action_of, has_fixed_form, is_recorded
 from regiond.api.replies import Reply
 from regiond.api.request import ApiRequest
-from regiond.audit.model import NOT_RECORDED, AuditAnswer, AuditRequest, AuditResult, clipped, recorded_text
+from regiond.audit.model import (
+    NOT_RECORDED,
+    TOKEN_KEY,
+    AuditAnswer,
+    AuditRequest,
+    AuditResult,
+    clipped,
+    recorded_text,
+)
 from regiond.caller import Caller
 
 _PATH_VALUE = re.compile(r"[\w.:@+-]{1,64}", re.ASCII)  # an id or a name; of what nobody has found, nothing else
-_TOKEN_KEY = re.compile(r"[0-9A-Za-z]{1,18}", re.ASCII)  # the public part of an API key; its secret is longer
 _REPEAT = "(repeated request)"  # no field of the API: its name has blanks
 _NAMES = ("hostname", "name", "username")  # of an object, the first that it has
 
@@ -52,7 +59,7 @@ class AuditRecord:
 
     def signed_with(self, token_key: str) -> None:
         """Names the API key of the request, which may be wrong."""
-        self.credential = f"API key {token_key if _TOKEN_KEY.fullmatch(token_key) else NOT_RECORDED}"
+        self.credential = f"API key {token_key if TOKEN_KEY.fullmatch(token_key) else NOT_RECORDED}"
 
     async def begin(self, values: Values, *, dry_run: bool) -> None:
         """Call it right before the request runs. Raises DatabaseUnavailable: then the request must not run.

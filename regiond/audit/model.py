@@ -15,6 +15,7 @@ from attrs import asdict, field, frozen
 MAX_VALUE_CHARS = 256
 NOT_RECORDED = "(not recorded)"
 REDACTED = "(redacted)"
+TOKEN_KEY = re.compile(r"[0-9A-Za-z]{1,18}", re.ASCII)  # the public part of an API key; its secret is longer
 _SECRETS_OF_ADDRESSES = (
     (re.compile(r"(//[^\s/@:]*+):[^\s/@]*+@"), r"\1:***@"),
     (re.compile(r"(https?://)[^\s/@]*+@", re.IGNORECASE), r"\1***@"),  # a token as the user
@@ -132,10 +133,14 @@ class Redaction:
 
 @frozen(kw_only=True)
 class RedactionReport:
-    """How many requests were redacted, or would be. `is_complete`: False if there are more, for another call."""
+    """How many requests were redacted, or would be. `after_id`: where another call continues; None if that is all."""
 
     requests: int
-    is_complete: bool = True
+    after_id: int | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        return self.after_id is None
 
 
 @frozen(kw_only=True)

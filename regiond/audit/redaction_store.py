@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -24,6 +24,7 @@ _REQUESTS = """
      order by id limit $3
 """
 _ANSWERS = "select answers, content from audit_entry where answers = any($1::bigint[])"
+_ACCOUNTS = "select username from account where username = any($1::text[])"
 
 
 async def check(db: Db, wanted: Redaction) -> None:
@@ -49,12 +50,18 @@ async def read(db: Db, wanted: Redaction, *, after_id: int, limit: int) -> tuple
     )
 
 
+async def accounts(db: Db, found: Iterable[OldRequest]) -> frozenset[str]:
+    """Returns those of the names with which somebody tried to log in that are names of accounts."""
+    names = {one.named for one in found} - {None}
+    return frozenset(row["username"] for row in await db.fetch(_ACCOUNTS, list(names))) if names else frozenset()
+
+
 async def redact(db: Db, targets: Sequence[Target], *, caller: Caller, comment: str) -> int:
     """Redacts these, in the caller's transaction, and records that. Returns the number of requests that changed.
 
     Raises WrongState, with nothing changed, for an entry that somebody changed by hand.
     """
-    wanted = [{"id": one.id} if one.fields is None else {"id": one.id, "fields": list(one.fields)} for one in targets]
+    wanted = [{"id": one.id, "fields": one.fields, "login": one.login} for one in targets]
     by = {"username": caller.username, "fields": {"comment": recorded_text(comment)}}
     try:
         changed: int = await db.fetchval(_REDACT, wanted, by)

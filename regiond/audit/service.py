@@ -156,8 +156,12 @@ class Audit:
         async with self._database.connection() as db:
             return await chain.verify(db)
 
-    async def redact(self, caller: Caller, wanted: Redaction, *, dry_run: bool = False) -> RedactionReport:
-        """Replaces values of old requests by `(redacted)`, in batches, at most 5,000 requests in a call; records that.
+    async def redact(
+        self, caller: Caller, wanted: Redaction, *, after_id: int = 0, dry_run: bool = False
+    ) -> RedactionReport:
+        """Replaces values of old requests by `(redacted)`, in batches, some 5,000 requests in a call; records that.
+
+        It begins after the request `after_id`, so that further calls do not read again what earlier ones have.
 
         The chain of hashes still proves that nothing else was changed. Administrators only. Idempotent. Raises NotFound
         and InvalidRequest for an id that is not that of such a request, WrongState for one that was changed by hand.
@@ -165,16 +169,19 @@ class Audit:
         caller.require_admin()
         async with self._database.connection() as db:
             await redaction_store.check(db, wanted)
-        after_id = requests = 0
+        requests = 0
         while requests < MAX_REDACTED:
             async with self._database.connection() as db:
                 found = await redaction_store.read(db, wanted, after_id=after_id, limit=MAX_PAGE)
+                accounts = await redaction_store.accounts(db, found)
             if not found:
                 return RedactionReport(requests=requests)
-            targets = [one for each in found if (one := redaction.target(each, wanted, self._recorded_fields))]
+            targets = [
+                one for each in found if (one := redaction.target(each, wanted, self._recorded_fields, accounts))
+            ]
             requests += len(targets) if dry_run else await self._redact(caller, targets, wanted.comment)
             after_id = found[-1].id
-        return RedactionReport(requests=requests, is_complete=False)
+        return RedactionReport(requests=requests, after_id=after_id)
 
     async def _redact(self, caller: Caller, targets: Sequence[redaction.Target], comment: str) -> int:
         requests = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import time
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import resources
@@ -31,6 +32,7 @@ _REPLACES = re.compile(r"-- replaces sha256:([0-9a-f]{64})")
 MIGRATION_LOCK = 0x1_4E4B_4545  # advisory lock; an arbitrary number that Innkeeper uses for nothing else
 LOCK_DEADLINE_S = 120.0
 _LOCK_EVERY_S = 0.05
+_TABLES_EVERY_S = 0.5
 
 # Notified when files were applied: a region that does not know them must not write any more.
 MIGRATED_CHANNEL = "schema_migrated"
@@ -45,6 +47,32 @@ _LOCK_HOLDER = """
                                                                      where datname = current_database())
        and (l.classid::bigint << 32) + l.objid::bigint = $1
 """
+# Regions of the older release still work. Their transactions begin with a host or a machine, and end with events: locks
+# of all tables in that order, before the first file, make a deadlock rare. PostgreSQL ends an autovacuum that is in the
+# way after its deadlock_timeout of 1 s. With less than twice that, a deadlock ends this transaction and not a region's.
+_LOCK_TABLES = """
+    do $$
+    declare
+        one regclass;
+    begin
+        set local lock_timeout = '1500ms';
+        for one in select oid from pg_class
+                    where relnamespace = current_schema()::regnamespace and relkind = 'r'
+                      and relname <> 'schema_migration' and has_table_privilege(oid, 'truncate')
+                    order by relname = 'event', relname not in ('vm_host', 'machine'), relname loop
+            execute format('lock table %s in access exclusive mode', one);
+        end loop;
+    end $$
+"""
+_OLDEST_TRANSACTION = """
+    select format('database process %s (%s, since %s UTC)', pid, application_name,
+                  to_char(xact_start at time zone 'UTC', 'HH24:MI:SS'))
+      from pg_stat_activity
+     where datname = current_database() and pid <> pg_backend_pid() and xact_start is not null
+     order by xact_start limit 1
+"""
+_IN_USE = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+_UNCHANGED = "Nothing was changed. Start the previous release again and report"
 _CREATE_TABLE = """
     create table if not exists schema_migration (
         number integer primary key,
@@ -128,8 +156,8 @@ async def migrate(
     again. If nothing is missing, it writes nothing and waits for nothing, so a read-only database suffices.
 
     Raises BadSettings if a file fails (the message names it), was edited after it was applied, or if the database is
-    newer than this release. Raises DatabaseUnavailable if the database cannot be reached or written, or if another
-    process holds the migration lock for `lock_deadline_s`.
+    newer than this release. Raises DatabaseUnavailable if the database cannot be reached or written, if another
+    process holds the migration lock for `lock_deadline_s`, or if others use the tables for as long.
     """
     known = packaged() if migrations is None else migrations
     connection = await connect(dsn, application_name="innkeeper-migrate", settings=_FAST_DISCONNECT)
@@ -138,7 +166,7 @@ async def migrate(
             if not await _missing(connection, known):
                 return ()
             await _lock(connection, lock_deadline_s)
-            return await _apply_missing(connection, known, release or running_release())
+            return await _apply_missing(connection, known, release or running_release(), lock_deadline_s)
     finally:
         await connection.close(timeout=10.0)  # also releases the lock
 
@@ -191,20 +219,41 @@ def _newer(rows: Sequence[Row]) -> BadSettings:
     )
 
 
-async def _apply_missing(db: Db, migrations: Sequence[Migration], release: str) -> tuple[str, ...]:
+async def _apply_missing(db: Db, migrations: Sequence[Migration], release: str, deadline_s: float) -> tuple[str, ...]:
     await db.execute(_CREATE_TABLE)
     await db.execute(_ADD_RELEASE)
     missing = await _missing(db, migrations)  # again, since another process may have held the lock before
     for batch in _batches(missing):
-        if batch[0].outside_transaction:
-            await _apply(db, batch[0], release)
-        else:
-            async with db.transaction():
-                for one in batch:
-                    await _apply(db, one, release)
+        await _apply_when_unused(db, batch, release, deadline_s)
     if missing:
         log.info("database_migrated", applied=[one.name for one in missing], release=release)
     return tuple(one.name for one in missing)
+
+
+async def _apply_when_unused(db: Db, batch: Sequence[Migration], release: str, deadline_s: float) -> None:
+    """Repeats the batch while the tables are in use by others, or after a deadlock with them."""
+    ends_at = time.monotonic() + deadline_s
+    while True:
+        try:
+            return await _apply_batch(db, batch, release)
+        except _IN_USE as error:
+            log.info("migration_waits_for_tables", reason=str(error))
+            if time.monotonic() > ends_at:
+                user = await db.fetchval(_OLDEST_TRANSACTION) or "others"
+                raise DatabaseUnavailable(
+                    f"The tables of the database were in use for {deadline_s:.0f} s, so it was not migrated; the "
+                    f"oldest transaction is that of {user}. Stop older regions and backups, and try again."
+                ) from error
+        await asyncio.sleep(_TABLES_EVERY_S)
+
+
+async def _apply_batch(db: Db, batch: Sequence[Migration], release: str) -> None:
+    if batch[0].outside_transaction:
+        return await _apply(db, batch[0], release)
+    async with db.transaction():
+        await db.execute(_LOCK_TABLES)
+        for one in batch:
+            await _apply(db, one, release)
 
 
 def _batches(missing: Iterable[Migration]) -> list[list[Migration]]:
@@ -221,13 +270,13 @@ def _batches(missing: Iterable[Migration]) -> list[list[Migration]]:
 async def _apply(db: Db, one: Migration, release: str) -> None:
     try:
         await db.execute(one.sql)
-    except (*LOST, asyncpg.InsufficientPrivilegeError):
+    except (*LOST, *_IN_USE, asyncpg.InsufficientPrivilegeError):
         log.warning("migration_interrupted", migration=one.name)
         raise
     except asyncpg.PostgresError as error:
+        remedy = "The files before it were applied. Report" if one.outside_transaction else _UNCHANGED
         raise BadSettings(
-            f"The migration {one.name} of Innkeeper {release} failed: {error}. Nothing was changed. Start the previous "
-            "release again and report this message.",
+            f"The migration {one.name} of Innkeeper {release} failed: {error}. {remedy} this message.",
             migration=one.name,
         ) from error
     await db.execute(_RECORD, one.number, one.name, one.digest, release)

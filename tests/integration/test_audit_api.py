@@ -136,8 +136,17 @@ async def test_the_command_redacts_and_says_before_what_it_would(rackless: Deplo
         planned = await finished(await started(tmp_path, *command, "--dry-run"))
         assert (planned.status, "Redacts values of 1 request." in planned.out) == (0, True)
         ran = await finished(await started(tmp_path, *command, "--yes"))
-        assert (ran.status, json.loads(ran.out)) == (0, {"requests": 1, "is_complete": True})
+        assert (ran.status, json.loads(ran.out)) == (0, {"requests": 1, "is_complete": True, "after": None})
     assert (await trail(rackless, object="zones"))[0]["fields"] == {"name": "(redacted)"}
+
+
+async def test_the_command_redacts_until_no_more_are_left(rackless: Deployment, tmp_path: Path) -> None:
+    old = json.dumps({"action": "Machine.deploy", "fields": {"user_data": "hunter2"}, "result": "ok"})
+    async with rackless.connection() as db:
+        await db.execute("select audit_append(array_fill($1::text, array[5020]))", old)
+    async with logged_in(rackless, tmp_path):
+        ran = await finished(await started(tmp_path, "audit", "redact", "field=user_data", "comment=x", "--yes"))
+    assert (ran.status, json.loads(ran.out)) == (0, {"requests": 5020, "is_complete": True, "after": None})
 
 
 async def test_a_redaction_names_what_it_redacts(rackless: Deployment) -> None:

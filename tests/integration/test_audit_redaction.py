@@ -158,6 +158,34 @@ async def test_a_password_typed_as_a_user_name_is_redacted(audit: Audit) -> None
     assert (kept.username, kept.credential) == ("ada", "API key k")
 
 
+async def test_what_strangers_typed_is_redacted_unless_it_is_recorded_today(audit: Audit, database: Database) -> None:
+    failed = AuditAnswer(result=AuditResult.REJECTED, status=401)
+    async with database.connection() as db:
+        await db.execute("insert into account (username) values ('ann')")
+    stranger = asked(username=None)
+    typed = [
+        asked("session.log_in", username=PLANTED),
+        asked("session.log_in", username="ann"),
+        evolve(stranger, credential=f"API key {PLANTED}:a:b"),
+        evolve(stranger, credential="API key AbCdEfGh12"),
+        evolve(stranger, action="Authenticate.create", credential="", fields={"username": PLANTED}),
+        evolve(stranger, action="Authenticate.create", credential="", fields={"username": "ann"}),
+        evolve(asked(), credential="API key of.ann's:own"),
+    ]
+    for one in typed:
+        request = evolve(one, fields=one.fields if one.action.startswith("A") else {})
+        async with database.connection() as db:  # without the limit of requests by strangers
+            await db.execute("select audit_append($1)", [request_text(request, failed)])
+    assert await redact(audit, unlisted=True) == 3
+    found = [one.request for one in (await audit.list(ADMIN, AuditFilter(oldest_first=True)))]
+    found = [one for one in found if one.action != "audit.redact"]
+    assert [one.username for one in found] == [REDACTED, "ann", None, None, None, None, "ada"]
+    assert [one.credential for one in found[2:4]] == [REDACTED, "API key AbCdEfGh12"]
+    assert [one.fields for one in found[4:6]] == [{"username": REDACTED}, {"username": "ann"}]
+    assert (await audit.verify()).problems == ()
+    assert await redact(audit, unlisted=True) == 0
+
+
 @pytest.mark.parametrize(
     ("statement", "problem"),
     [
@@ -256,10 +284,11 @@ async def test_many_requests_are_redacted_in_batches(audit: Audit, database: Dat
     async with database.connection() as db:
         await db.execute("select audit_append(array_fill($1::text, array[5050]))", text)
     wanted = Redaction(fields=("user_data",), comment="leaked")
-    assert await audit.redact(ADMIN, wanted) == RedactionReport(requests=5000, is_complete=False)
-    assert await audit.redact(ADMIN, wanted) == RedactionReport(requests=50)
+    assert await audit.redact(ADMIN, wanted) == RedactionReport(requests=5000, after_id=5000)
+    assert await audit.redact(ADMIN, wanted, after_id=5040) == RedactionReport(requests=10)
+    assert await audit.redact(ADMIN, wanted, after_id=5000) == RedactionReport(requests=40)
     report = await audit.verify()
-    assert (report.problems, report.redacted, report.head_id) == ((), 5050, 5101)
+    assert (report.problems, report.redacted, report.head_id) == ((), 5050, 5102)
 
 
 async def test_entries_of_before_the_upgrade_are_redacted(empty_database_url: str) -> None:
@@ -288,6 +317,8 @@ async def test_nobody_appends_the_record_of_a_redaction(database: Database, acti
     async with database.connection() as db:
         with pytest.raises(asyncpg.RestrictViolationError, match="Only audit_prune and audit_redact"):
             await db.execute("select audit_append($1)", [json.dumps({"action": action, "redacted": []})])
+        with pytest.raises(asyncpg.RestrictViolationError, match="Only audit_prune and audit_redact"):
+            await db.execute("select audit_append($1)", [f'{{"action": "\\u0061{action[1:]}"}}'])
 
 
 async def test_a_region_that_does_not_own_the_trail_can_redact_values_only(database_url: str) -> None:

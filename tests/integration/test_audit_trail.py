@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -22,19 +23,12 @@ pytestmark = pytest.mark.database
 
 ADMIN = Caller(account_id=1, username="ada", is_admin=True)
 OK = AuditAnswer(result=AuditResult.OK, status=200)
-OTHER_OWNER = """
-    create role audit_owner nologin;
-    create role region_role nologin;
-    grant usage, create on schema public to audit_owner;
-    grant usage on schema public to region_role;
-    alter table audit_entry owner to audit_owner;
-    alter table audit_chain owner to audit_owner;
-    alter function audit_write(text[]) owner to audit_owner;
-    alter function audit_append(text[]) owner to audit_owner;
-    alter function audit_prune(interval, integer) owner to audit_owner;
-    alter function audit_redact(jsonb, jsonb) owner to audit_owner;
-    grant select on audit_entry, audit_chain to region_role;
-    set local role region_role;
+_GUIDE = Path(__file__).resolve().parents[2] / "docs/how-to/audit.md"
+OTHER_OWNER = _GUIDE.read_text().partition("```sql\n")[2].partition("```")[0] + 'set local role "innkeeper-regiond";'
+_FUNCTIONS = "select oid::regprocedure::text as name from pg_proc where starts_with(proname, 'audit_')"
+# Its types fit better than those of PostgreSQL's own, so the functions of the trail would call it with their rights.
+_FORMAT = """
+    create function public.format(text, bigint, text, text) returns text language sql return 'x'
 """
 _BY_HAND = "set session_replication_role = replica; {}; set session_replication_role = origin"
 
@@ -144,13 +138,18 @@ async def test_a_region_that_does_not_own_the_trail_can_only_append(database_url
         await transaction.start()
         try:
             await db.execute(OTHER_OWNER)
+            functions = [row["name"] for row in await db.fetch(_FUNCTIONS)]
+            assert len(functions) == 7
             assert await db.fetchval("select audit_append(array['{}'])") == 1
             for statement in (
                 "set local innkeeper.audit = 'on'; update audit_entry set content = '{}'",
                 "set local innkeeper.audit = 'on'; delete from audit_entry",
                 "alter table audit_entry disable trigger all",
                 "drop table audit_entry",
+                "drop schema public cascade",
                 "select audit_write(array['{}'])",
+                _FORMAT,
+                *(f"alter function {name} owner to current_user" for name in functions),
             ):
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
                     async with db.transaction():

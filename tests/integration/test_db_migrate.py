@@ -18,6 +18,7 @@ from regiond.db.pool import connect
 from regiond.operations.model import OPEN_STATES, OperationState
 from tests.database import as_superuser, with_option
 from tests.libvirt_double import random_key
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.database
 
@@ -27,6 +28,7 @@ BROKEN = migration("0003_broken.sql", "create table guest (id integer); insert i
 OUTSIDE = migration(
     "0003_index.sql", "-- no transaction\ncreate index concurrently if not exists by_name on host (name);"
 )
+_WAITS = "select true from pg_locks where not granted and relation is not null limit 1"
 AFTER = migration("0004_after.sql", "alter table host add column zone integer;")
 
 
@@ -124,6 +126,34 @@ async def test_a_lock_timeout_names_the_process_that_holds_the_lock(empty_databa
     await holder.close()
 
 
+@pytest.mark.parametrize(("first", "then"), [("machine", "event"), ("event", "machine")])
+async def test_a_running_older_region_ends_its_transaction(empty_database_url: str, first: str, then: str) -> None:
+    """Its transaction gets the second table while the migration waits for the first."""
+    await migrate(empty_database_url, [one for one in packaged() if one.number < 47])
+    region, watcher = [await connect(empty_database_url, application_name="test") for _ in range(2)]
+    try:
+        async with region.transaction():
+            await region.execute(f"lock table {first} in row exclusive mode")
+            migrating = asyncio.create_task(migrate(empty_database_url))
+            await eventually(lambda: watcher.fetchval(_WAITS), every_s=0.01)
+            await region.execute(f"lock table {then} in row exclusive mode")
+        assert await migrating == tuple(one.name for one in packaged() if one.number >= 47)
+    finally:
+        await region.close()
+        await watcher.close()
+
+
+async def test_a_transaction_that_does_not_end_is_named(empty_database_url: str) -> None:
+    await migrate(empty_database_url, [FIRST])
+    region = await connect(empty_database_url, application_name="old-region")
+    async with region.transaction():
+        await region.execute("lock table host in row exclusive mode")
+        with pytest.raises(DatabaseUnavailable, match=rf"database process {region.get_server_pid()} \(old-region"):
+            await migrate(empty_database_url, [FIRST, SECOND], lock_deadline_s=0.2)
+    await region.close()
+    assert await migrate(empty_database_url, [FIRST, SECOND]) == (SECOND.name,)
+
+
 async def test_a_file_with_that_comment_runs_outside_a_transaction(empty_database_url: str) -> None:
     files = [FIRST, SECOND, OUTSIDE, AFTER]
     assert await migrate(empty_database_url, files) == tuple(one.name for one in files)
@@ -206,7 +236,11 @@ async def test_of_several_pinned_identities_only_the_first_stays(empty_database_
         "one": (pems[0], pems[0]), "two": (pems[0] + pems[1], pems[0]), "bare": (pems[0].strip(), pems[0]),
         "key": (keys[0], keys[0]), "keys": (f"{keys[0]}\n* {keys[1]}", keys[0]),
         "swapped": (pems[1] + pems[0], pems[0]), "odd": ("ssh-ed25519 A=A=", keys[0]), "local": (None, None),
+        "crlf": (pems[0].replace("\n", "\r\n"), pems[0]), "x509": (pems[0].replace("CERT", "X509 CERT"), pems[0]),
+        "blank": (f" {keys[0]}", keys[0]), "blanks": (keys[0].replace(" ", "  "), keys[0]),
+        "unknown": (pems[0] + pems[1], None), "unknown key": (f"{keys[0]}\n* {keys[1]}", None),
     }  # fmt: skip
+    read_by_nobody = ("swapped", "odd", "crlf", "x509", "blank", "blanks", "unknown", "unknown key")
     number = next(one.number for one in packaged() if one.name.endswith("_one_pin.sql"))
     await migrate(empty_database_url, [one for one in packaged() if one.number < number])
     db = await connect(empty_database_url, application_name="test")
@@ -221,7 +255,7 @@ async def test_of_several_pinned_identities_only_the_first_stays(empty_database_
         events = await db.fetch("select h.name from event e join vm_host h on h.id = e.host_id order by 1")
     finally:
         await db.close()
-    unchanged = {name: pinned[name][0] for name in ("swapped", "odd")}
+    unchanged = {name: pinned[name][0] for name in read_by_nobody}
     assert found == {name: expected for name, (_, expected) in pinned.items()} | unchanged
     assert [row["name"] for row in events] == ["keys", "two"]
 
@@ -237,7 +271,12 @@ async def test_earlier_events_belong_to_the_account_of_their_time(empty_database
             " (now() - interval '1 day', 'logged_in', 'info', 'ann', 'ann'),"
             " (now(), 'rack_joined', 'info', 'the region', null)"
         )
-        await migrate(empty_database_url)
+        await migrate(empty_database_url, packaged()[:-1])
+        writer = db.transaction()
+        await writer.start()
+        await db.execute("lock table event in row exclusive mode")
+        assert await migrate(empty_database_url, lock_deadline_s=0.2) == (packaged()[-1].name,)
+        await writer.rollback()
         found = await db.fetch("select message, account_id from event order by at")
     finally:
         await db.close()

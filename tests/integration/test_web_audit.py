@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from urllib.parse import urlsplit
 
 import pytest
@@ -54,6 +56,22 @@ async def test_a_field_is_redacted_in_all_requests_by_a_form(rackless: Deploymen
     assert (await submit(client, FORM, what="unlisted", comment="upgraded")).status == 422
     assert (await submit(client, FORM, what="field", field="name", comment="leaked")).status == 303
     assert "hunter2" not in (await client.get("/MAAS/ui/settings/audit")).text
+
+
+async def test_the_form_continues_where_it_ended_for_the_same_choice(rackless: Deployment, client: WebClient) -> None:
+    old = json.dumps({"action": "Machine.deploy", "fields": {"user_data": "hunter2", "key": "k"}, "result": "ok"})
+    async with rackless.connection() as db:
+        await db.execute("select audit_append(array_fill($1::text, array[5010]))", old)
+    form = {"what": "field", "field": "user_data", "comment": "leaked"}
+    begun = await submit(client, FORM, **form)
+    assert (begun.status, "Redact again until no more are left" in begun.text) == (200, True)
+    (after,) = re.findall(r'name="after" value="([0-9]+)"', begun.text)
+    (choice,) = re.findall(r'name="choice" value="([^"]+)"', begun.text)
+    assert (int(after) >= 5000, choice) == (True, "user_data")
+    for _ in range(2):  # the second has nothing left
+        assert (await submit(client, FORM, **form, after=after, choice=choice)).status == 303
+    other = await submit(client, FORM, **{**form, "field": "key"}, after=after, choice=choice)
+    assert "Redact again until no more are left" in other.text
 
 
 async def test_a_form_that_names_nothing_or_no_reason_is_refused(rackless: Deployment, client: WebClient) -> None:

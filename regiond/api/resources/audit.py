@@ -64,11 +64,12 @@ async def _verify(call: Call) -> ChainReport:
 
 
 async def _redact(call: Call) -> RedactionReport:
-    return await call.services.audit.redact(call.caller, _redaction(call))
+    return await call.services.audit.redact(call.caller, _redaction(call), after_id=call.values["after"])
 
 
 async def _redaction_plan(call: Call) -> Reply:
-    found = await call.services.audit.redact(call.caller, _redaction(call), dry_run=True)
+    after = call.values["after"]
+    found = await call.services.audit.redact(call.caller, _redaction(call), after_id=after, dry_run=True)
     number = number_of(found.requests, "request")
     effect = f"Redacts values of {number}{'' if found.is_complete else ', and there are more for another call'}."
     return plan_reply(DeletionPlan(name="the audit trail", effects=(effect,)))
@@ -90,7 +91,10 @@ def _redaction_problems(call: Call) -> Problems:
 
 _REDACT = crud.action(
     "redact",
-    Result(doc="How many requests were redacted. If is_complete is false, repeat it.", type=REDACTION_REPORT_JSON),
+    Result(
+        doc="How many requests were redacted. If is_complete is false, repeat it with after.",
+        type=REDACTION_REPORT_JSON,
+    ),
     _redact,
     title="Redact values in the audit trail",
     doc=(
@@ -120,6 +124,12 @@ _REDACT = crud.action(
             type=Boolean(),
             default=False,
             doc="All values that this release would not record: those of older releases (default false).",
+        ),
+        Field(
+            name="after",
+            type=_ID,
+            default=0,
+            doc="Only requests after this id: that of the answer before, to continue (default 0).",
         ),
         Field(
             name="comment",

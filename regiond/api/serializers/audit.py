@@ -58,4 +58,5 @@ REDACTION_REPORT_JSON: Serializer[RedactionReport] = serializer(
     "AuditRedaction",
     key("requests", INT, lambda one: one.requests),
     key("is_complete", BOOL, lambda one: one.is_complete),
+    key("after", nullable(INT), lambda one: one.after_id),
 )

@@ -22,7 +22,7 @@ begin
         exception when invalid_parameter_value then
             continue;
         end;
-        continue when kept = host.pinned or digest <> host.pinned_fingerprint;
+        continue when kept is null or kept = host.pinned or digest is distinct from host.pinned_fingerprint;
         update vm_host set pinned = kept where id = host.id;
         if rtrim(host.pinned, E' \r\n') <> rtrim(kept, E'\n') then
             insert into event (kind, level, message, host_id)

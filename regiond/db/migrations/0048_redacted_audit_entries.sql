@@ -43,7 +43,7 @@ revoke execute on function audit_write(text[]) from public;
 -- Appends the contents of requests and answers in their order and returns the id of the first.
 create or replace function audit_append(contents text[]) returns bigint language plpgsql security definer as $$
 begin
-    if exists (select from unnest(contents) one where one like '%"audit.%' and one::jsonb ->> 'action' like 'audit.%') then
+    if exists (select from unnest(contents) one where one::jsonb ->> 'action' like 'audit.%') then
         raise exception 'Only audit_prune and audit_redact record what they do.' using errcode = 'restrict_violation';
     end if;
     -- Not durable at once, but before anything that commits later: the log is flushed in order.
@@ -89,7 +89,8 @@ $$;
 
 -- Replaces values in requests and their answers, and nothing else of them; records that in the trail. Returns the number of
 -- changed requests. `targets` is an array of {"id": 5, "fields": ["user_data"]}; without `fields`, all fields of the
--- request go, and what somebody who was not logged in gave as an account or key. `by` becomes part of the record.
+-- request go, and what somebody who was not logged in gave as an account or key; with {"login": ["credential"]}, this goes
+-- too. `by` becomes part of the record.
 -- An entry that was changed before in any other way is an error, and so is one that is itself a record of this kind.
 create function audit_redact(targets jsonb, by jsonb) returns integer language plpgsql security definer as $$
 declare
@@ -105,8 +106,8 @@ begin
     select * into strict chain from audit_chain for update;
     perform set_config('innkeeper.audit', 'on', true);
     for target in
-        select e.id, t.id as request, t.fields as names, r.action
-          from jsonb_to_recordset(targets) t (id bigint, fields jsonb)
+        select e.id, t.id as request, nullif(t.fields, 'null') as names, r.action, t.login
+          from jsonb_to_recordset(targets) t (id bigint, fields jsonb, login jsonb)
           join audit_entry r on r.id = t.id and r.answers is null
           join audit_entry e on e.id = t.id or e.answers = t.id
          order by e.id
@@ -130,10 +131,11 @@ begin
         if content -> 'fields' <> '{}' then
             content := jsonb_set(content, '{fields}', audit_redacted_fields(content -> 'fields', target.names));
         end if;
-        if target.names is null and content ->> 'result' = 'rejected'
+        if content ->> 'result' = 'rejected'
            and (content ->> 'action' = 'session.log_in' or not content ? 'username') then
             content := content || (select coalesce(jsonb_object_agg(name, '(redacted)'), '{}')
-                                     from unnest(array['username', 'credential']) name where content ? name);
+                                     from unnest(array['username', 'credential']) name
+                                    where content ? name and (target.names is null or target.login ? name));
         end if;
         continue when content = entry.content::jsonb;
         entry.content := content::text;

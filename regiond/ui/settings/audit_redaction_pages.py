@@ -30,14 +30,20 @@ async def redact(visit: Visit) -> Reply:
     fields = _fields(visit, entry)
     if fields is None:
         return await _page(visit, entry, Refusal(status=UNPROCESSABLE, problems=dict(_NOTHING_CHOSEN)))
+    choice = " ".join([*(name for name in fields if name == "unlisted"), *fields.get("field", ())])
+    after = visit.request.given("after") if visit.request.given("choice") == choice else ""
+    if after:
+        fields = {**fields, "after": after}
     try:
         done = await visit.act(AUDIT, "POST", "redact", fields={**fields, "comment": visit.request.given("comment")})
     except InnkeeperError as error:
         return await _page(visit, entry, Refusal.of(error))
-    if not done["requests"]:
+    if not done["requests"] and not after:
         return await _page(visit, entry, Refusal(status=UNPROCESSABLE, problems=dict(_NO_VALUE)))
     if not done["is_complete"]:
-        return await _page(visit, entry, NOT_REFUSED, redacted=done["requests"])
+        return await _page(
+            visit, entry, NOT_REFUSED, redacted=done["requests"], after=str(done["after"]), choice=choice
+        )
     return redirect(SETTINGS, "audit", query={"action": "audit.redact"})
 
 
@@ -66,8 +72,10 @@ def _fields(visit: Visit, entry: AuditEntry | None) -> Mapping[str, Any] | None:
     return {"field": names} if names else None
 
 
-async def _page(visit: Visit, entry: AuditEntry | None, refusal: Refusal, *, redacted: int = 0) -> Reply:
-    """`redacted`: so many requests were, and there are more."""
+async def _page(
+    visit: Visit, entry: AuditEntry | None, refusal: Refusal, *, redacted: int = 0, after: str = "", choice: str = ""
+) -> Reply:
+    """`redacted`: so many requests were, and there are more after the id `after` for the same `choice`."""
     no_values = {NOT_RECORDED, REDACTED}
     return await visit.page(
         "settings/audit_redact.html",
@@ -80,6 +88,8 @@ async def _page(visit: Visit, entry: AuditEntry | None, refusal: Refusal, *, red
             name: value for name, value in entry.request.fields.items() if value not in no_values
         },
         redacted=redacted,
+        after=after,
+        choice_before=choice,
         what=visit.request.given("what"),
         chosen=visit.request.form.get("field", ()),
         comment=visit.request.given("comment"),
