@@ -21,8 +21,14 @@ _HOLD = """
            lease_until = case when lease_until > now() then now() + interval '1 hour' else lease_until end
      where is_open
 """
+# All that limits waits becomes older: when racks were seen, and when open operations began their steps.
 _ADVANCE = """
-    with gone as (update region_process set seen_at = seen_at - interval '1 hour' where id <> $1)
+    with gone as (update region_process set seen_at = seen_at - interval '1 hour' where id <> $1),
+    racks as (update rack set seen_at = seen_at - interval '1 hour'),
+    steps as (
+        update operation_log l set at = l.at - interval '1 hour'
+          from operation o where o.id = l.operation_id and o.is_open
+    )
     update operation
        set not_before = now() - interval '60 seconds' + id * interval '1 millisecond',
            lease_until = case when lease_owner = $1 and id = any($2::bigint[]) then lease_until
@@ -45,7 +51,7 @@ async def hold(db: Db, owner: UUID) -> None:
 
 
 async def pass_time(db: Db, owner: UUID, renewed: Iterable[int]) -> None:
-    """Ends all pauses and all leases except `renewed`, and lets other regions die."""
+    """Ends all pauses, all waits for older calls and all leases except `renewed`, and lets other regions die."""
     await db.execute(_ADVANCE, owner, list(renewed))
 
 

@@ -220,6 +220,10 @@ class ScheduledLink:
         if activity is None or what not in HELD:
             return await act()
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if activity.call is not None:
+            # It is held so long, in real time, that the region reads the host meanwhile: see SlowCalls. The read does
+            # not take its place, and waits until the region stops it.
+            return await answer
         fence: Fence | None = getattr(request, "fence", None)
         machine = UUID(fence.machine_id) if fence is not None else None
         activity.call = Call(what=what, link=self, act=act, answer=answer, machine=machine)

@@ -7,7 +7,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from regiond.racks.slow_calls import SLOW_AFTER_S
 from regiond.reconciler.model import DiscrepancyKind
+from tests.clock import advance
 from tests.database import memory_folder
 from tests.faults.schedules.database_reset import ResettableDatabase
 from tests.faults.schedules.schedule import Schedules
@@ -31,6 +33,29 @@ def stale_call_of_a_removed_rack(schedule: Schedules) -> None:
     assert schedule.snapshot.open == ()
     schedule.stale_call_acts(which=0)
     assert len(list(schedule.snapshot.marked())) == 1
+
+
+def deletion_whose_rack_was_removed(schedule: Schedules) -> None:
+    """Its call may still run in the removed rack. Guard: the limit of the wait for that call."""
+    schedule.a_deployment(machines=1, racks=1)
+    schedule.delete(which=0, then="begun")
+    schedule.rack_is_removed(which=0, late=True)
+    schedule.rack_joins()
+    schedule.run_everything_due()
+    assert schedule.snapshot.machines
+    schedule.time_passes()
+    schedule.run_everything_due()
+    assert not schedule.snapshot.machines
+
+
+def slow_schedule(schedule: Schedules) -> None:
+    """On a busy machine, calls wait for the schedule until the region asks whether their host still answers."""
+    schedule.a_deployment(machines=0, racks=1)
+    schedule.compose(host=0, cores=1, memory_mib=1024, storage="root:4", interfaces="", power_on=False, then="begun")
+    schedule.do(advance(SLOW_AFTER_S))
+    schedule.do(advance(0.0))  # until its question has been asked
+    schedule.activity_finishes(which=0)
+    assert [row.state for row in schedule.snapshot.machines.values()] == ["ready"]
 
 
 def discovery_run_older_than_the_machine(schedule: Schedules) -> None:
@@ -185,6 +210,8 @@ def release_of_a_machine_whose_guest_was_removed(schedule: Schedules) -> None:
 KNOWN = (
     copy_of_a_deleted_machine,
     stale_call_of_a_removed_rack,
+    deletion_whose_rack_was_removed,
+    slow_schedule,
     discovery_run_older_than_the_machine,
     attempt_that_was_taken_over,
     foreign_guest_with_the_name_of_a_machine,
