@@ -148,7 +148,8 @@ async def test_an_adopted_machine_that_is_locked_or_being_released_is_not_given(
     machine = await adopted_machine(innkeeper)
     (host,) = await innkeeper.get("vm-hosts/")
     await innkeeper.post(path(machine), op="lock")
-    for change in ({"owner": "ann"}, {"hostname": "other"}):
+    changes: tuple[dict[str, Any], ...] = ({"owner": "ann"}, {"hostname": "other"})
+    for change in changes:
         assert (await rejection(adopt(innkeeper, host, guests="foreign-0001", **change))).details["status"] == 403
     await innkeeper.post(path(machine), op="unlock")
     with innkeeper.held("power"):

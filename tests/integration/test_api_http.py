@@ -183,9 +183,9 @@ async def test_a_path_with_an_op_of_its_own_names_an_object(client: Client, path
         "form": f"comment=x&op={op}".encode(),
         "multipart": f'--b\r\nContent-Disposition: form-data; name="op"\r\n\r\n{op}\r\n--b--\r\n'.encode(),
     }[kind]
-    type_ = {"content_type": "multipart/form-data; boundary=b"} if kind == "multipart" else {}
+    headers: dict[str, Any] = {"content_type": "multipart/form-data; boundary=b"} if kind == "multipart" else {}
     query = f"?op={op}" if kind == "query" else ""
-    response = await client.request("POST", BASE + path + query, body=body, **type_)
+    response = await client.request("POST", BASE + path + query, body=body, **headers)
     assert (response.status, f"'op-{op}'" in response.body.decode()) == (404, True)
 
 

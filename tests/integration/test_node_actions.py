@@ -51,7 +51,7 @@ async def test_nodes_move_to_a_zone_all_or_none(innkeeper: Deployment) -> None:
     locked = await allocated(innkeeper, "db")
     await innkeeper.post("devices/", mac_addresses=MAC, hostname="printer")
     await sql(innkeeper, "update machine set locked = true where hostname = 'db'")
-    asked = {"zone": "attic", "nodes": ["printer", "web", "db"]}
+    asked: dict[str, Any] = {"zone": "attic", "nodes": ["printer", "web", "db"]}
     error = await rejection(innkeeper.post("nodes/", op="set_zone", **asked))
     assert (error.details["status"], "is locked" in error.message) == (403, True)
     for path in ("devices/printer/", "machines/web/", "machines/db/"):
