@@ -221,7 +221,7 @@ def raw_clone(client: Client, of: str) -> None:
     define(client, "foreign", f"<disk type='volume'>{source}<driver type='raw'/><target dev='vda'/></disk>")
 
 
-@pytest.mark.parametrize(("of", "reads"), [(DISK, True), (SECOND, False)])
+@pytest.mark.parametrize(("of", "reads"), [(DISK, True), (SECOND, False)], ids=["the deleted one", "another"])
 def test_guests_are_read_only_for_a_clone_of_what_is_deleted(client: Client, of: str, *, reads: bool) -> None:
     counted, disk = CountedDomains(client.connection), make_volume(client, DISK)
     make_volume(client, SECOND)
