@@ -106,7 +106,7 @@ begin
     select * into strict chain from audit_chain for update;
     perform set_config('innkeeper.audit', 'on', true);
     for target in
-        select e.id, t.id as request, nullif(t.fields, 'null') as names, r.action, t.login
+        select e.id, t.id as request, t.fields as names, r.action, t.login
           from jsonb_to_recordset(targets) t (id bigint, fields jsonb, login jsonb)
           join audit_entry r on r.id = t.id and r.answers is null
           join audit_entry e on e.id = t.id or e.answers = t.id
