@@ -16,7 +16,7 @@ from tests.certificate_pairs import make_pair
 from tests.lab.needs import require
 from tests.pages.blocks import GUIDES, Block, blocks_of
 from tests.pages.fresh_machine import FreshMachine, why_no_fresh_machine, why_no_packages
-from tests.waiting import eventually, settle
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.lab]
 
@@ -80,7 +80,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
         machine.stop()
 
 
-def test_the_guides_lead_from_an_empty_debian_to_a_vm(reader: Reader) -> None:
+async def test_the_guides_lead_from_an_empty_debian_to_a_vm(reader: Reader) -> None:
     pair = make_pair("region.example.net")
     reader.machine.write("fullchain.pem", pair.certificate_pem)
     reader.machine.write("privkey.pem", pair.key_pem)
@@ -95,7 +95,7 @@ def test_the_guides_lead_from_an_empty_debian_to_a_vm(reader: Reader) -> None:
         (rack,) = reader.asks("racks read")
         return rack["connected"] and len(rack["regions"]) == 2
 
-    settle(eventually(linked))
+    await eventually(linked)
     assert reader.asks("region check") == []
 
     # From another machine, and when something was lost.
