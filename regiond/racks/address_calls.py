@@ -70,6 +70,8 @@ class AddressCalls:
                 access = evolve(access, pinned=identity.material)
             await self._guard.admit(rack_id, link, host_id, HostCall(access=access))
             found = await gather_discovery(link, access, deadline_s)
+            if found is None:
+                raise ResponseRejected(f"{link.peer} ended its discovery of {address} before the last part.")
             return FoundServer(identity=identity, facts=found.facts)
 
         return await self._through_racks(host_id, own_id, read)

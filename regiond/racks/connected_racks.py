@@ -39,7 +39,7 @@ class KnownReach(Protocol):
         """Returns racks whose last attempt reached the host and that have no link now."""
 
     async def zone_coverage(self, host_id: int) -> ZoneCoverage | None:
-        """Returns which racks serve the zone of the host; None if the host is gone."""
+        """Returns the name of the host and which racks serve its zone; None if the host is gone."""
 
 
 class ConnectedRacks:
@@ -51,6 +51,11 @@ class ConnectedRacks:
         """Returns the racks with a link to this process, in the order to try them."""
         racks, links = await self._reach.racks_for(host_id), self._links.open
         return [(rack, links[rack.rack_id]) for rack in racks if rack.rack_id in links]
+
+    async def host_text(self, host_id: int) -> str:
+        """Returns `VM host NAME`, for messages; with the id if the host is gone."""
+        known = await self._reach.zone_coverage(host_id)
+        return f"VM host {host_id if known is None else known.host}"
 
     async def unreached(self, host_id: int, failed: Mapping[str, InnkeeperError]) -> InnkeeperError:
         """Returns the error of a call that no rack made; `failed` has those of the racks that tried.

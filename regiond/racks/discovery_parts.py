@@ -5,14 +5,13 @@ from __future__ import annotations
 from contextlib import aclosing
 
 from common.discovery import Discovery, ImageCopy, MarkerOnOtherMember, OrphanedVolume, Problem
-from common.errors import ResponseRejected
 from common.rpc.host_commands import HOST_DISCOVER, HostCall
 from common.rpc.link import Link
 from common.values import Guest, HostAccess
 
 
-async def gather_discovery(link: Link, access: HostAccess, deadline_s: float) -> Discovery:
-    """Raises ResponseRejected if the rack ends it before the last part, and the error of the call."""
+async def gather_discovery(link: Link, access: HostAccess, deadline_s: float) -> Discovery | None:
+    """Returns None if the rack ends it before the last part. Raises the error of the call."""
     facts, calls, last = None, 0, False
     guests: list[Guest] = []
     on_other_members: list[MarkerOnOtherMember] = []
@@ -33,7 +32,7 @@ async def gather_discovery(link: Link, access: HostAccess, deadline_s: float) ->
             image_pools += part.image_pools
             calls, last = calls + part.calls, last or part.last
     if facts is None or not last:
-        raise ResponseRejected(f"{link.peer} ended its discovery of VM host {access.host_id} before the last part.")
+        return None
     return Discovery(
         facts=facts, guests=tuple(guests), on_other_members=tuple(on_other_members), problems=tuple(problems),
         calls=calls, orphaned_volumes=tuple(orphaned_volumes), inspected_pools=tuple(inspected_pools),

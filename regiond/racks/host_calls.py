@@ -132,8 +132,9 @@ class HostCalls:
             await self._guard.admit(rack_id, link, host_id, request)
             response = await link.call(command, request, deadline_s=deadline_s)
             if (problem := response_problem(request, response)) is not None:
+                host = await self._racks.host_text(host_id)
                 raise ResponseRejected(
-                    f"{link.peer} sent an implausible response to {command.name} on VM host {host_id}: {problem}."
+                    f"{link.peer} sent an implausible response to {command.name} on {host}: {problem}."
                 )
             return response
 
@@ -165,7 +166,11 @@ class HostCalls:
 
         async def call(rack_id: UUID, link: Link, access: HostAccess) -> Discovery:
             await self._guard.admit(rack_id, link, host_id, HostCall(access=access))
-            return await gather_discovery(link, access, deadline_s)
+            discovery = await gather_discovery(link, access, deadline_s)
+            if discovery is None:
+                host = await self._racks.host_text(host_id)
+                raise ResponseRejected(f"{link.peer} ended its discovery of {host} before the last part.")
+            return discovery
 
         return await self._through_racks(host_id, call, refreshes=False)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -23,9 +23,9 @@ from common.errors import (
     UnsupportedByPeer,
 )
 from common.rpc.command import Command
-from common.rpc.host_commands import HOST_REACH, Fence, HostCall, Reached
+from common.rpc.host_commands import HOST_IDENTIFY, HOST_REACH, DiscoveryPart, Fence, HostCall, Reached
 from common.rpc.link import Link
-from common.values import DriverType, HostAccess
+from common.values import DriverType, HostAccess, PeerIdentity
 from regiond.racks.access_guard import HostRequest
 from regiond.racks.host_calls import HostCalls, nothing_began
 from regiond.racks.live_links import LiveLinks
@@ -40,13 +40,19 @@ REACHED = Reached(hypervisor_version="5.0")
 
 @frozen(eq=False)
 class RackLink:
-    """The link of a rack that responds to each call with `respond`."""
+    """The link of a rack that responds to each call with `respond`. It ends discovery before the last part."""
 
-    respond: Callable[[HostCall], Reached]
+    respond: Callable[[HostCall], Any]
     is_open: bool = True
+    peer: str = "rack rack"
 
-    async def call(self, command: Command[Any, Any], request: HostCall, *, deadline_s: float) -> Reached:
+    async def call(self, command: Command[Any, Any], request: HostCall, *, deadline_s: float) -> Any:
         return self.respond(request)
+
+    async def stream(
+        self, command: Command[Any, Any], request: HostCall, *, deadline_s: float
+    ) -> AsyncGenerator[Any, None]:
+        yield DiscoveryPart()
 
 
 class ConnectedRacks:
@@ -61,7 +67,7 @@ class ConnectedRacks:
         self.failures: list[InnkeeperError] = []
         self.lost: Sequence[AwaitedRack] = ()
 
-    def connect(self, rack_id: UUID, respond: Callable[[HostCall], Reached]) -> None:
+    def connect(self, rack_id: UUID, respond: Callable[[HostCall], Any]) -> None:
         self.links.add(rack_id, in_place_of(Link, RackLink(respond)))
 
     def connect_failing(self, rack_id: UUID, error: InnkeeperError, *, meanwhile: UUID | None = None) -> None:
@@ -172,6 +178,19 @@ async def test_a_rack_that_connects_during_a_failing_call_is_tried(
     racks.connect_failing(RACK, error, meanwhile=LATER)
     assert await racks.reach_host()
     assert (racks.unreached, racks.rejections) == ([RACK], rejections)
+
+
+async def test_rejected_responses_name_the_host() -> None:
+    racks = ConnectedRacks()
+    racks.connect(RACK, lambda _: PeerIdentity(kind="TLS certificate", fingerprint="f", material="none"))
+    calls = racks.calls()
+    with pytest.raises(ResponseRejected):
+        await calls.call(1, HOST_IDENTIFY, lambda given: HostCall(access=given), deadline_s=1.0)
+    with pytest.raises(ResponseRejected):
+        await calls.discover(1, deadline_s=1.0)
+    identified, discovered = racks.rejections
+    assert "rack rack sent an implausible response to host.identify on VM host hv-01: its TLS" in identified
+    assert discovered == "rack rack ended its discovery of VM host hv-01 before the last part."
 
 
 async def test_a_rack_that_reconnects_between_the_two_reads_of_racks_is_tried() -> None:

@@ -235,7 +235,7 @@ class ControlledRegion:
             activity.frozen |= activity.operation_id in ended
 
     async def pass_time(self) -> None:
-        """Ends all pauses, and the leases and links of dead regions."""
+        """Ends all pauses, waits for older calls, and the leases and links of dead regions."""
         async with self.database.connection() as db:
             renewed = [one.operation_id or 0 for one in self.activities.running if not one.frozen]
             await clock.pass_time(db, self.owner, renewed)
