@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.units import BYTES_PER_GB
 from common.values import DriverType, HostAccess, OwnershipMarker
+from common.volume_names import volume_name
 from rackd.drivers.contract import Driver
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
 
@@ -35,14 +36,15 @@ def simulated_hosts(folder: Path) -> Iterator[OpenHost]:
 def spec(
     name: str, *nics: NicSpec, memory_mib: int = 1024, disks: int = 1, machine_id: UUID | None = None
 ) -> GuestSpec:
+    marker = OwnershipMarker(installation_id=INSTALLATION, machine_id=machine_id or uuid4())
     return GuestSpec(
         name=name,
-        marker=OwnershipMarker(installation_id=INSTALLATION, machine_id=machine_id or uuid4()),
+        marker=marker,
         architecture="amd64",
         cores=2,
         memory_mib=memory_mib,
         disks=tuple(
-            DiskSpec(volume=f"{name}-{index}", pool_id="default", size_bytes=BYTES_PER_GB, serial=f"s{index}")
+            DiskSpec(volume=volume_name(marker, index), pool_id="default", size_bytes=BYTES_PER_GB, serial=f"s{index}")
             for index in range(disks)
         ),
         nics=nics,

@@ -233,12 +233,13 @@ def start_compose(folder: Path, machine_id: UUID) -> subprocess.Popen[bytes]:
 @pytest.mark.fault
 async def test_another_rack_completes_a_killed_compose(host: OpenHost, tmp_path: Path) -> None:
     machine_id = uuid4()
+    vm = spec("killed", disks=2, machine_id=machine_id)
     driver = host("simulated:a")
     store = Store(tmp_path / "a.sqlite")
 
     def is_incomplete() -> bool:
         with store.reading() as db:
-            return guests.volume_owner(db, "default", "killed-1") is not None
+            return guests.volume_owner(db, "default", vm.disks[1].volume) is not None
 
     with SimulatedHost(folder=tmp_path, name="a").hold("define guest"):
         rack = start_compose(tmp_path, machine_id)
@@ -249,7 +250,6 @@ async def test_another_rack_completes_a_killed_compose(host: OpenHost, tmp_path:
             rack.wait(timeout=30)
     store.close()
     assert driver.discover().guests == ()
-    vm = spec("killed", disks=2, machine_id=machine_id)
     assert driver.compose(vm) == driver.compose(vm)
     assert len(driver.discover().guests) == 1
 
