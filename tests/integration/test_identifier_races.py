@@ -154,7 +154,7 @@ async def test_an_adoption_takes_a_mac_address_that_a_device_is_being_given(innk
     host = await guest_with_mac(innkeeper, TAKEN)
     assert await Other(innkeeper).answer(adopt(innkeeper, host, guests="guest"), DEVICE_NIC, TAKEN) == "done"
     (machine,) = await innkeeper.get("machines/?hostname=guest")
-    assert ([one["mac_address"] for one in machine["interface_set"]], machine["status_name"]) == ([TAKEN], "Ready")
+    assert ([one["mac_address"] for one in machine["interface_set"]], machine["status_name"]) == ([TAKEN], "Deployed")
     assert [nic["name"] for nic in (await innkeeper.get("devices/first/"))["interface_set"]] == ["eth0"]
 
 
