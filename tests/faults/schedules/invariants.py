@@ -56,7 +56,7 @@ _KNOWN = """
 EXPECTED = {
     DiscrepancyKind.LEFTOVER_GUEST, DiscrepancyKind.UNKNOWN_GUEST, DiscrepancyKind.DUPLICATE_GUEST,
     DiscrepancyKind.GUEST_ON_OTHER_HOST, DiscrepancyKind.MACHINE_MISSING, DiscrepancyKind.ORPHANED_VOLUME,
-    DiscrepancyKind.LEASE_EXPIRED, DiscrepancyKind.OPERATION_STUCK,
+    DiscrepancyKind.LEASE_EXPIRED, DiscrepancyKind.OPERATION_STUCK, DiscrepancyKind.WRONG_AUTOSTART,
 }  # fmt: skip
 
 
