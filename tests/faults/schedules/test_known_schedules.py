@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from common.values import PowerState
 from regiond.racks.slow_calls import SLOW_AFTER_S
 from regiond.reconciler.model import DiscrepancyKind
 from tests.clock import advance
@@ -207,6 +208,15 @@ def release_of_a_machine_whose_guest_was_removed(schedule: Schedules) -> None:
     assert [row.state for row in schedule.snapshot.machines.values()] == ["missing"]
 
 
+def guest_switched_on_by_an_administrator(schedule: Schedules) -> None:
+    """Its host does not start it, which is a discrepancy until a sweep repairs it."""
+    schedule.a_deployment(machines=1, racks=1)
+    for which in (0, 1):
+        schedule.guest_is_switched(host=0, which=which, power=PowerState.OFF)
+        schedule.guest_is_switched(host=0, which=which, power=PowerState.ON)
+    schedule.periodic_refresh(host=0, runs=True)
+
+
 KNOWN = (
     copy_of_a_deleted_machine,
     stale_call_of_a_removed_rack,
@@ -224,6 +234,7 @@ KNOWN = (
     maintenance_while_a_compose_runs,
     group_larger_than_the_fleet,
     release_of_a_machine_whose_guest_was_removed,
+    guest_switched_on_by_an_administrator,
 )
 
 
