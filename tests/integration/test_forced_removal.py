@@ -223,9 +223,7 @@ async def test_a_compose_that_is_being_undone_is_ended(innkeeper: Deployment) ->
         await eventually(lambda: is_count(innkeeper, "operation where reached_host", 1))
         with innkeeper.simulated().down():
             await innkeeper.post(f"operations/{operation}/", op="cancel")
-            await force(
-                innkeeper, host
-            )  # answers after 8 s at the latest, ended or not
+            await force(innkeeper, host)  # answers after 8 s at the latest, ended or not
             await eventually(lambda: is_gone(innkeeper))
     assert await innkeeper.ended(operation) == "failed"
     assert await innkeeper.get("machines/") == []
