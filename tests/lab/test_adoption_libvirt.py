@@ -45,7 +45,7 @@ async def test_a_running_domain_is_adopted_and_disowned_unchanged(lab_host: LabH
     for _ in range(2):  # libvirt's list of domains does not contain the marker
         await innkeeper.post(path, op="refresh")
         machine = await innkeeper.get(f"machines/{adopted['system_id']}/")
-        assert (machine["hostname"], machine["status_name"], machine["power_state"]) == (name, "Ready", "on")
+        assert (machine["hostname"], machine["status_name"], machine["power_state"]) == (name, "Deployed", "on")
         assert machine["hardware_uuid"] == marker["machine"]
         assert [disk["size"] for disk in machine["blockdevice_set"]] == [16 * 1024 * 1024]
     assert (all_but_metadata(lab_host, name), process(name), lab_host.volumes()) == before

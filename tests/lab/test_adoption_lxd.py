@@ -44,7 +44,7 @@ async def test_a_running_instance_is_adopted_and_reattached(
     assert markers(lxd, name)
     assert (description(lxd, name), process(lxd, name)) == before
     machine = await innkeeper.get(f"machines/{adopted['system_id']}/")
-    assert (machine["hostname"], machine["status_name"], machine["power_state"]) == (name, "Ready", "on")
+    assert (machine["hostname"], machine["status_name"], machine["power_state"]) == (name, "Deployed", "on")
     assert [disk["storage_pool"] for disk in machine["blockdevice_set"]] == ["default"]
     await innkeeper.delete(f"vm-hosts/{host['id']}/")
     again = await innkeeper.post("vm-hosts/", name="again", **access)

@@ -73,7 +73,7 @@ async def test_instances_of_a_second_member_are_adopted(cluster: Members, innkee
     assert rejected.value.fields == {"guests": [f"{first.name} has no virtual machine '{name}'."]}
     (adopted,) = await innkeeper.post(f"vm-hosts/{hosts[second.name]}/", op="adopt", guests=name)
     machine = await innkeeper.get(f"machines/{adopted['system_id']}/")
-    assert (machine["pod"]["name"], machine["status_name"], machine["power_state"]) == (second.name, "Ready", "on")
+    assert (machine["pod"]["name"], machine["status_name"], machine["power_state"]) == (second.name, "Deployed", "on")
     assert await asyncio.to_thread(markers, first, name)
     await innkeeper.post(f"vm-hosts/{hosts[first.name]}/", op="refresh")
     assert (await innkeeper.get(f"machines/{adopted['system_id']}/"))["pod"]["name"] == second.name
