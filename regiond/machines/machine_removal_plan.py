@@ -83,5 +83,6 @@ def _effect_on_adopted(one: Release) -> str:
     owner = f"{one.owner} no longer owns it, and " if one.owner else ""
     return (
         f"{name} was adopted with what it runs. {stops}. Then {owner}operators of the pool {one.pool} can allocate it "
-        "by name, with all that is on its disks. 'machine forget' leaves it as it is."
+        "by name, with all that is on its disks. To leave it as it is, forget it instead: "
+        f"innkeeper machine forget {name}"
     )

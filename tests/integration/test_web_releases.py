@@ -93,6 +93,7 @@ async def test_the_release_of_an_adopted_vm_takes_its_name(innkeeper: Deployment
     host = await innkeeper.add_simulated("elm", guests=1)
     (machine,) = await adopt(innkeeper, host, all="true")
     client = await logged_in(innkeeper)
+    assert "Deployed, adopted" in (await client.get("/MAAS/ui/vms")).text
     page = (await client.get(f"/MAAS/ui/vms/{machine['system_id']}/release")).text
     assert "It is running: its release shuts foreign-0001 down" in page
     refused = await release(innkeeper, machine["system_id"])
