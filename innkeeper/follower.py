@@ -18,6 +18,7 @@ from innkeeper.operation_wait import (
     purpose_of,
     wait_for_operation,
 )
+from innkeeper.progress import progress_on
 from innkeeper.terminal import Terminal
 
 _ACCEPTED, _TIMED_OUT = 202, 504
@@ -64,7 +65,7 @@ class Follower:
             self.terminal.show(*found[0])
 
     async def _wait(self, operation: Mapping[str, Any], path: str) -> dict[str, Any]:
-        progress = self.terminal.progress()
+        progress = progress_on(self.terminal)
         progress.begin(f"{purpose_of(operation)}.")
         try:
             return await wait_for_operation(self.api, path, progress)

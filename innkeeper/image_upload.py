@@ -15,7 +15,7 @@ from attrs import field, frozen
 from common.errors import DeadlineExceeded, InnkeeperError, InvalidRequest, LinkLost
 from innkeeper.arguments import ApiCall, Given
 from innkeeper.http import Api, relative_path
-from innkeeper.progress import Progress, Report
+from innkeeper.progress import Progress, Report, progress_on
 from innkeeper.request_body import Body
 from innkeeper.terminal import Terminal
 
@@ -124,7 +124,7 @@ async def upload(api: Api, wanted: ApiCall, path: Path, terminal: Terminal, *, w
     given = [one for one in wanted.fields if one.name not in {CONTENT, "size"}]
     plain = [(one.name, one.value) for one in given if not one.from_file]
     files = {one.name: _file(one) for one in given if one.from_file}
-    sending = ImageUpload(api=api, path=path, plain=plain, files=files, waits=waits, progress=terminal.progress())
+    sending = ImageUpload(api=api, path=path, plain=plain, files=files, waits=waits, progress=progress_on(terminal))
     entry = await sending.run()
     terminal.show(entry, wanted.command)
 

@@ -9,7 +9,7 @@ from typing import Any
 from common.errors import InnkeeperError
 from innkeeper.arguments import ApiCall
 from innkeeper.http import Api, relative_path
-from innkeeper.progress import Report
+from innkeeper.progress import Report, progress_on
 from innkeeper.terminal import Terminal
 
 COMMANDS = ("boot-resources create", "boot-resources import")
@@ -24,7 +24,7 @@ def starts_download(wanted: ApiCall) -> bool:
 
 async def downloaded(api: Api, entry: Any, terminal: Terminal) -> Any:
     """Returns the entry once it is ready. Raises InnkeeperError if it fails."""
-    progress = terminal.progress()
+    progress = progress_on(terminal)
     began_s = time.monotonic()
     progress.begin(f"The region downloads {entry['name']}. Ctrl-C ends only the wait.")
     try:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from attrs import frozen
 
+from innkeeper.terminal import Terminal
 from innkeeper.text import printable, width_of
-
-if TYPE_CHECKING:  # it creates these
-    from innkeeper.terminal import Terminal
 
 NOTE_AFTER_S = 120.0
 _DEFAULT_WIDTH = 80
@@ -98,6 +96,11 @@ class LateNote:
 
     def end(self) -> None:
         pass
+
+
+def progress_on(terminal: Terminal) -> Progress:
+    """Reports on standard error: a status line if it is a terminal, otherwise a note after two minutes."""
+    return StatusLine(terminal) if terminal.err.isatty() else LateNote(terminal)
 
 
 def _clipped(text: str, width: int) -> str:

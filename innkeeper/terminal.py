@@ -11,9 +11,8 @@ from common.errors import InnkeeperError, InvalidRequest
 from innkeeper.text import printable
 from innkeeper.view import View
 
-if TYPE_CHECKING:  # they load Twisted, which help does not need
+if TYPE_CHECKING:  # it loads Twisted, which help does not need
     from innkeeper.answer import Answer
-    from innkeeper.progress import Progress
 
 MAX_INDENTED_BYTES = 4 * 1024 * 1024
 
@@ -95,9 +94,3 @@ class Terminal:
         self.note("The region rejected the request:")
         for name, messages in fields.items():
             self.note(f"  {' '.join(messages)}" if name == "__all__" else f"  {name}: {' '.join(messages)}")
-
-    def progress(self) -> Progress:
-        """Reports on standard error: a status line if it is a terminal, otherwise a note after two minutes."""
-        from innkeeper.progress import LateNote, StatusLine  # noqa: PLC0415  # see show
-
-        return StatusLine(self) if self.err.isatty() else LateNote(self)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from regiond.accounts.model import Grant
 from regiond.caller import PoolRole
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
+from regiond.db.pool import Db
 
 _OF_ACCOUNT = "select pool_id, role from pool_grant where account_id = $1"
 # The lock delays a revocation until what relies on the grant is committed.

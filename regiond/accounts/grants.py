@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from attrs import evolve
 
@@ -11,12 +11,9 @@ from common.errors import InvalidRequest
 from regiond.accounts import grant_store, store
 from regiond.accounts.model import Grant
 from regiond.caller import Caller, PoolRole
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.validation_messages import no_object
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 DEFAULT_POOL_ID = 0
 

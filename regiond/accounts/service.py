@@ -7,7 +7,6 @@ import hmac
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import structlog
 from attrs import evolve, field, frozen
@@ -19,11 +18,8 @@ from regiond.accounts.key_secrets import KeySecrets, NoKeySecrets
 from regiond.accounts.model import MAX_KEYS, ApiKey, ApiKeyView, SignatureMethod, check_key_name, secret_hash
 from regiond.accounts.ssh_key_store import ssh_keys_of_user
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

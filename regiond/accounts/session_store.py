@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from regiond.accounts.model import SessionView
 from regiond.caller import Caller
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db, Row
+from regiond.db.pool import Db, Row
 
 _INSERT = """
     insert into web_session (account_id, token_hash, expires_at, idle_ends_at, address, user_agent)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from regiond.accounts.model import SshKey
 from regiond.accounts.ssh_public_key import PublicKey
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
+from regiond.db.pool import Db
 
 # The lock makes concurrent requests of one user respect the limit.
 _LOCK_ACCOUNT = "select from account where id = $1 for no key update"

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
 from common.errors import NotAuthenticated
 from regiond.accounts.model import ApiKey, ApiKeyView, secret_hash
 from regiond.caller import Caller
+from regiond.db.pool import Db, Row
 from regiond.deletion_plan import AffectedRecord
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db, Row
 
 _OWNER = """
     select k.id as key_id, k.token_secret_hash, k.sealed_token_secret,

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from attrs import frozen
 
 from regiond.accounts import session_store
 from regiond.accounts.model import NewUser, User, UserChange
+from regiond.db.pool import Db
 from regiond.deletion_plan import AffectedRecord
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _LIST = """
     select id, username, email, is_admin, is_active, password_hash is not null as has_password, created_at

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import structlog
 
 from common.errors import InvalidRequest, NotFound, WrongState
@@ -15,12 +13,9 @@ from regiond.accounts.passwords import Passwords
 from regiond.accounts.service import Accounts, RecordEvent
 from regiond.accounts.user_store import Belongings
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.validation_messages import no_object
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

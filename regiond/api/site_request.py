@@ -5,20 +5,18 @@ from __future__ import annotations
 import re
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from urllib.parse import unquote_to_bytes
 from uuid import uuid4
 
 from twisted.web.server import Request
 
+from regiond.api.channel import LimitedChannel
 from regiond.api.forwarding import Sender, TrustedProxies, is_host
 from regiond.api.replies import TEXT_UTF8
 from regiond.api.request_body import MAX_BODY_BYTES
 from regiond.api.urls import merged_slashes
 from regiond.open_requests import Place
-
-if TYPE_CHECKING:
-    from regiond.api.channel import LimitedChannel
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
@@ -55,7 +53,7 @@ class SiteRequest(Request):
 
     @property
     def _channel(self) -> LimitedChannel:
-        return cast("LimitedChannel", self.channel)
+        return cast(LimitedChannel, self.channel)
 
     @cached_property
     def peer_address(self) -> str:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
 from regiond.audit import store
 from regiond.audit.model import ChainReport, ChainState, RawEntry
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
+from regiond.db.pool import Db
 
 BATCH = 1000
 MAX_PROBLEMS = 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import asyncpg
 
@@ -12,9 +12,7 @@ from common.errors import InvalidRequest, NotFound, WrongState
 from regiond.audit.model import Redaction, recorded_text
 from regiond.audit.redaction import OldRequest, Target
 from regiond.caller import Caller
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
+from regiond.db.pool import Db
 
 _REDACT = "select audit_redact($1::jsonb, $2::jsonb)"
 _ACTIONS = "select id, action from audit_entry where id = any($1::bigint[]) and answers is null"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from regiond.audit.model import (
     AuditAnswer,
@@ -16,9 +16,7 @@ from regiond.audit.model import (
     ChainState,
     RawEntry,
 )
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db, Row
+from regiond.db.pool import Db, Row
 
 _APPEND = "select audit_append($1::text[])"
 _PRUNE = "select audit_prune($1::interval, $2::integer)"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from attrs import evolve
 
@@ -17,13 +16,11 @@ from common.errors import InnkeeperError
 from common.phrases import number_of
 from regiond.clusters import store
 from regiond.clusters.member_choice import MemberChoice, choose_members
+from regiond.clusters.store import KnownCluster
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.racks.service import AddressCalls
-
-if TYPE_CHECKING:
-    from regiond.clusters.store import KnownCluster
 
 CHECKS_AT_ONCE = 8
 IDENTIFY_DEADLINE_S = 12.0  # the rack ends an attempt to connect after 10 s

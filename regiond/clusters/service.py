@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import structlog
 
 from common.errors import NotFound, WrongState
@@ -12,7 +10,7 @@ from common.values import HostFacts
 from regiond.caller import Caller
 from regiond.clusters import store
 from regiond.clusters.model import ClusterChange, ClusterView, view
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.groups.service import Groups
@@ -20,9 +18,6 @@ from regiond.hosts.model import HostRemoval
 from regiond.hosts.service import Hosts
 from regiond.identifiers import new_host_system_id
 from regiond.operations.model import Operation
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import asyncpg
 from attrs import frozen
@@ -11,11 +11,9 @@ from attrs import frozen
 from common.errors import NotFound
 from regiond.caller import Caller, visible_pool_ids
 from regiond.clusters.model import ClusterRow
+from regiond.db.pool import Db
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.service import free_host_name, is_name_taken
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 T = TypeVar("T")
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from common.errors import NotFound
 from regiond.credentials.model import ExpiringKeyPair
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
+from regiond.db.pool import Db
 
 # Serializes requests that add hosts of one server, so that the second finds the pair of the first.
 _LOCK_ADDRESS = "select pg_advisory_xact_lock(hashtextextended('lxd key pair ' || $1, 0))"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from common.certificates import utc_now
@@ -12,9 +11,7 @@ from regiond.credentials import key_pair_store as store
 from regiond.credentials.certificates import make_key_pair
 from regiond.credentials.model import KeyPair, KeyPairView, OpenKeyPair
 from regiond.credentials.seal import MasterKey, seal, unseal
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
+from regiond.db.pool import Db
 
 KEY_NAME = "key_pair.key"  # bound into the seal with the id of the pair; names of host secrets contain no dot
 

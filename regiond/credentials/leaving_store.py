@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
+from regiond.db.pool import Db
 
 _LEAVE = "update vm_host set leaves_key_pair = true where id = $1"
 _STAY = "update vm_host set leaves_key_pair = false where id = $1 and leaves_key_pair"

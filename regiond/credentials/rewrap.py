@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import asyncpg
 from attrs import frozen
@@ -12,9 +11,7 @@ from common.errors import WrongState
 from regiond.credentials.api_key_secrets import NO_HOST, api_key_name
 from regiond.credentials.key_pairs import KEY_NAME
 from regiond.credentials.seal import MasterKey, key_id_of, seal, unseal
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
+from regiond.db.pool import Db
 
 # A running region would continue to seal with the key that it read at its start.
 _RUNNING = """

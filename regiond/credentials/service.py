@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from regiond.credentials import store
 from regiond.credentials.api_key_secrets import ApiKeySecrets
@@ -58,9 +57,7 @@ from regiond.credentials.sent_store import (
 )
 from regiond.credentials.ssh_keys import make_ssh_key_pair
 from regiond.credentials.trust_tokens import read_trust_token
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
+from regiond.db.pool import Db
 
 __all__ = [
     "CREDENTIAL",

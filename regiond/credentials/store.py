@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
+from regiond.db.pool import Db
 
 _PUT = """
     insert into secret (host_id, name, sealed) values ($1, $2, $3)

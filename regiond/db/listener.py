@@ -7,17 +7,14 @@ import random
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import asyncpg
 import structlog
 
 from common.errors import BadSettings, DatabaseUnavailable
 from regiond.db.errors import translating_errors
-from regiond.db.pool import connect
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Row
+from regiond.db.pool import Row, connect
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

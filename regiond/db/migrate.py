@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
-from typing import TYPE_CHECKING
 
 import asyncpg
 import structlog
@@ -19,10 +18,7 @@ from attrs import frozen
 from common.errors import BadSettings, DatabaseUnavailable
 from common.release import running_release
 from regiond.db.errors import LOST, translating_errors
-from regiond.db.pool import connect
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db, Row
+from regiond.db.pool import Db, Row, connect
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import asyncpg
 
 from common.errors import InvalidRequest, NotFound, Unsupported, WrongState
 from common.phrases import first_of
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.dns import store
 from regiond.dns.model import (
@@ -29,9 +28,6 @@ from regiond.dns.model import (
 from regiond.dns.zone_file import MachineName, zone_file
 from regiond.events.service import Events
 from regiond.validation_messages import no_object
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 __all__ = ["Dns", "MachineName"]
 

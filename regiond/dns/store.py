@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
+from regiond.db.pool import Db, Row
 from regiond.dns.model import Address, DnsFilter, DnsName, Domain, DomainChange
 from regiond.identifiers import split_reference
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db, Row
 
 _DOMAINS = """
     select d.id, d.name, d.authoritative, d.ttl_s, count(a.id) as record_count

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from attrs import asdict
 
 from regiond.caller import Caller, visible_pool_ids
+from regiond.db.pool import Db, Row
 from regiond.events.model import Event, EventFilter, Level, LogExtent, NewEvent
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db, Row
 
 _INSERT = """
     insert into event (kind, level, message, host_id, system_id, operation_id, rack_id, username, account_id, details)

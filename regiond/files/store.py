@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from uuid import UUID
 
+from regiond.db.pool import Db, Row
 from regiond.files.model import FileWithContent, StoredFile
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db, Row
 
 # The lock makes concurrent requests of one user respect the limit.
 _LOCK_ACCOUNT = "select from account where id = $1 for no key update"

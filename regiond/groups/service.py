@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import asyncpg
 from attrs import asdict
@@ -12,7 +12,7 @@ from attrs import asdict
 from common.errors import InvalidRequest, NotFound
 from common.phrases import number_of
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.groups import store
@@ -26,10 +26,6 @@ from regiond.groups.model import (
     check_strategy,
 )
 from regiond.validation_messages import no_object
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
-
 
 G = TypeVar("G", Zone, ResourcePool)
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from regiond.caller import Caller, visible_pool_ids
+from regiond.db.pool import Db
 from regiond.groups.model import GroupUsers, ResourcePool, Zone
 from regiond.identifiers import split_reference
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _ZONES = "select id, name, description from zone order by name"
 _ZONE = "select id, name, description from zone where id::text = $1 or name = $2"

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from common.errors import Busy, InnkeeperError, InvalidRequest, LinkLost, RackUnreachable
 from common.simulated_address import SimulatedAddress
 from common.values import DriverType, PeerIdentity
+from regiond.db.pool import Db
 from regiond.hosts import identity_store, store
 from regiond.hosts.host_address import Address
 from regiond.hosts.model import HostView
 from regiond.hosts.server_identity import Contact, identity_of
 from regiond.racks.service import AddressCalls
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 VERIFY_DEADLINE_S = 40.0
 

@@ -5,13 +5,13 @@ All functions join the caller's transaction and change only the database.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from attrs import evolve
 
 from common.errors import NotFound
 from common.values import Guest, PowerState
+from regiond.db.pool import Db
 from regiond.hosts import store as host_store
 from regiond.hosts.discovery import store
 from regiond.hosts.discovery.allocation_store import allocation_of, write_allocations, write_machine_resources
@@ -19,9 +19,6 @@ from regiond.hosts.discovery.snapshot import GuestRecord, guest_record
 from regiond.hosts.model import HostGuest
 from regiond.ledger import service as ledger
 from regiond.ledger.service import recompute_totals
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 # A host sees its server through one LXD project; other drivers have none.
 _LOCK_GUESTS = """

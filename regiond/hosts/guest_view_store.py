@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from regiond.caller import Caller, visible_pool_ids
+from regiond.db.pool import Db, Row
 from regiond.hosts.model import GuestCount, GuestFilter, GuestView
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db, Row
 
 _GUEST_FIELDS = """
     select g.id, g.name, g.project, g.machine_id, g.power_state, g.cores, g.memory_mib, g.pinned_core_ids,

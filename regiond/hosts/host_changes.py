@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from attrs import field, frozen
 
 from common.errors import InvalidRequest
 from common.values import DriverType
 from regiond.caller import Caller
 from regiond.credentials.service import Credentials, KeyPairs
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.groups.service import Groups
 from regiond.hosts import identity_store, store
@@ -30,9 +28,6 @@ from regiond.hosts.trust.host_credentials import HostCredentials, PreparedCreden
 from regiond.hosts.trust.trust_instructions import accept_command
 from regiond.identifiers import new_host_system_id, new_hostname, numbered
 from regiond.racks.service import AddressCalls, HostCalls
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 DEFAULT_PROJECT = "default"
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING
 
 import asyncpg
 
 from common.errors import InvalidRequest
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
+from regiond.db.pool import Db
 
 _OTHER = "select id from vm_host where name = $1"
 _NAME_OF = "select name from vm_host where id = $1"

@@ -5,23 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from common.capacity import Capacity
 from common.errors import NotFound
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.hosts import guest_view_store, view_store
-from regiond.hosts.model import EVERY_GUEST, ExpiringCertificate, GuestCount, GuestFilter, GuestView, HostView
+from regiond.hosts.model import (
+    EVERY_GUEST,
+    ExpiringCertificate,
+    GuestCount,
+    GuestFilter,
+    GuestView,
+    HostView,
+    NumaNodeView,
+)
 from regiond.hosts.numa_usage import numa_usage
 from regiond.hosts.view_store import read_host
 from regiond.ledger.model import FleetCapacity, HostLimits
 from regiond.ledger.service import capacities_of_hosts, capacity_with_limits, fleet_capacity
 from regiond.long_list import LongList
 from regiond.racks.model import SupervisedHost
-
-if TYPE_CHECKING:
-    from regiond.hosts.model import NumaNodeView
 
 GUESTS_BATCH = 500
 

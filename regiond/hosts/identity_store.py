@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from common.errors import WrongState
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
+from regiond.db.pool import Db
 
 _PIN = "update vm_host set pinned = $2, pinned_fingerprint = $3 where id = $1"
 # All hosts of a server present the same certificate: accepting it for one accepts it for all.

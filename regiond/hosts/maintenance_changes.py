@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from regiond.caller import Caller
+from regiond.db.pool import Db
 from regiond.events.service import Events
 from regiond.hosts import maintenance_store
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 async def begin_maintenance(db: Db, caller: Caller, host_ids: Iterable[int], reason: str | None) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from regiond.db.pool import Db
 from regiond.hosts.maintenance import Maintenance
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 # A compose that has claimed capacity holds a share lock on the host: it ends before the host is in maintenance, so that
 # whoever reads the guests afterwards sees its machine.

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from common.errors import Busy
 from common.serialization import from_dict, to_dict
 from regiond.caller import Caller
+from regiond.db.pool import Db
 from regiond.events.service import Events
 from regiond.hosts import store
 from regiond.hosts.model import HostRemoval, HostView
 from regiond.operations import service as operation_service
 from regiond.operations.model import OPEN_STATES, Operation, OperationKind, OperationState
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 MAX_REMOVE_FAILURES = 200
 MAX_OPEN = 10_000

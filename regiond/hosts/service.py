@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import structlog
 
@@ -13,7 +12,7 @@ from common.rpc.host_commands import HOST_IDENTIFY, HOST_PROJECTS, HostCall
 from common.values import Project
 from regiond.caller import Caller
 from regiond.credentials.service import Credentials, KeyPairs
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.hosts import guest_view_store, identity_store, store
 from regiond.hosts.address_change import VERIFY_DEADLINE_S, known_server
@@ -66,9 +65,6 @@ from regiond.operations.model import Operation
 from regiond.operations.service import Operations, outcome
 from regiond.racks.service import HostCalls, without_secrets
 from regiond.validation_messages import no_object
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 __all__ = [
     "Hosts",

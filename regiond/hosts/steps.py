@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from attrs import asdict
 
 from common.errors import Busy, DriverFailed, InnkeeperError, rebuild
 from common.phrases import number_of
 from common.serialization import from_dict
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts import store
@@ -24,10 +24,6 @@ from regiond.hosts.trust.host_removal import HostCertificates
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome
 from regiond.racks.service import HostCalls
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
-
 
 _AFTER_MACHINES = ("untrust", "disconnect")  # steps of an earlier attempt, which was interrupted there
 _UNTRUST_RETRIES = 4  # some seconds, in which a rack connects again after its own restart or the region's

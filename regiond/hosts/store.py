@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import asyncpg
 from attrs import frozen
@@ -11,12 +10,10 @@ from attrs import frozen
 from common.errors import InvalidRequest, NotFound
 from common.values import Autostart, DriverType
 from regiond.credentials import service as credential_service
+from regiond.db.pool import Db
 from regiond.hosts.host_names import is_name_taken, name_taken
 from regiond.ledger import service as ledger
 from regiond.validation_messages import no_object
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _INSERT = """
     insert into vm_host (name, driver, address, project, zone_id, pool_id, tags, cpu_over_commit_ratio,

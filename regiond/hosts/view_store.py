@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import asyncpg
 
@@ -16,6 +16,7 @@ from common.hardware import Gpu, NetworkDevice
 from common.serialization import from_dict
 from common.values import Autostart, DriverType, HostNetwork, NumaNode, Profile
 from regiond.caller import Caller, visible_pool_ids
+from regiond.db.pool import Db
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, ExpiringCertificate, HostState, HostView, Maintenance, StoragePoolView
 from regiond.hosts.numa_usage import NumaAllocation
@@ -23,9 +24,6 @@ from regiond.identifiers import split_reference
 from regiond.ledger.model import discrete_resources_of
 from regiond.ledger.service import capacities_of_hosts
 from regiond.racks.model import SupervisedHost
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _HOSTS = """
     select h.*, (select m.system_id from machine m where m.id = h.machine_id) as machine_system_id,

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
+from regiond.db.pool import Db
 
 _NOW = "select clock_timestamp()"
 # One minute is longer than any retry delay or lease. Without the case, `least` would turn a missing lease (null) into

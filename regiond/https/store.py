@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
+from regiond.db.pool import Db
 
 # Regions that share a certificate give each notice once.
 _CLAIM = """

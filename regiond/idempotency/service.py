@@ -13,7 +13,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import structlog
 
@@ -21,12 +20,9 @@ from common.errors import AnswerNotKept, Busy, DatabaseUnavailable, IdempotencyM
 from common.periodic import PeriodicTask
 from regiond.caller import Caller
 from regiond.credentials.service import REQUEST_KEY, Credentials, answer_name
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.idempotency import store
 from regiond.idempotency.model import IdempotencyKey, KeptAnswer, StoredKey, Verdict, decide
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
+from regiond.db.pool import Db
 from regiond.idempotency.model import LEASE, MAX_ANSWERS, IdempotencyKey, StoredKey
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _FIND = """
     select request_hash as digest, operation_id, sealed_answer, coalesce(lease_ends_at < now(), false) as is_abandoned

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from uuid import UUID
 
+from regiond.db.pool import Db
 from regiond.images.model import Image
 from regiond.images.store import SELECT, image_of
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 MAX_FAILURES = 8  # in a row: some 20 minutes
 

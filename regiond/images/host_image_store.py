@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from attrs import frozen
 
+from regiond.db.pool import Db
 from regiond.images.model import Image
 from regiond.images.store import SELECT, image_of
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _LOCK_HOST = "select true from vm_host where id = $1 and state <> 'removing' for key share"
 _INSERT = """

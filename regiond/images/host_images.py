@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from attrs import frozen
 
@@ -12,7 +12,7 @@ from common.deployment_spec import HostImage
 from common.errors import InvalidRequest, NotFound, Unsupported, UnsupportedByPeer, WrongState
 from common.rpc.host_commands import HOST_FIND_IMAGE, FindImageCall
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.hosts.model import HostView
 from regiond.images import host_image_store, store, upload_store
@@ -29,9 +29,6 @@ from regiond.images.model import (
 )
 from regiond.racks.service import HostCalls
 from regiond.validation_messages import no_object, shown
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 FIND_DEADLINE_S = 30.0
 _FINGERPRINT = re.compile(r"[0-9a-f]{1,64}", re.ASCII)

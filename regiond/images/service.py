@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from common.errors import InvalidRequest, NotFound, WrongState
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.images import host_image_store, store
 from regiond.images.content import ContentFolder
 from regiond.images.model import ArchitectureEntry, Image, architecture_entries, choose
 from regiond.validation_messages import no_object
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 async def images_removed_with(db: Db, host_id: int, host_ids: Collection[int]) -> tuple[str, ...]:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from common.errors import OutOfCapacity
+from regiond.db.pool import Db
 from regiond.images import upload_store
 from regiond.images.content import ContentFolder, require_free
 from regiond.images.file_threads import FileThreads
 from regiond.images.model import amount
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _GIB = 2**30
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from common.deployment_spec import ImageFormat
 from regiond.caller import Caller, visible_pool_ids
+from regiond.db.pool import Db, Row
 from regiond.images.model import Image, ImageCopyView, ImageState
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db, Row
 
 SELECT = """
     select id, name, title, architecture, subarch, filetype, format, sha256, size_bytes, virtual_size_bytes,

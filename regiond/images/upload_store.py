@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from attrs import frozen
 
 from common.deployment_spec import ImageFormat
+from regiond.db.pool import Db
 from regiond.images.declaration import Declaration
 from regiond.images.model import Image
 from regiond.images.store import SELECT, image_of
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 UPLOAD_LIFETIME_S = 86400.0  # since the last part; of a download, since it was added
 # An advisory lock; an arbitrary number. Who adds entries, or files of content, or removes files, holds it.

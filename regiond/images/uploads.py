@@ -6,14 +6,13 @@ import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
 from common.errors import InvalidRequest, NotFound, WrongState
 from common.phrases import first_of
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.images import store, upload_store
@@ -28,9 +27,6 @@ from regiond.images.qemu_img import QemuImg
 from regiond.images.space import StoreSpace
 from regiond.images.unpacking import Unpacking
 from regiond.validation_messages import no_object
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 @frozen(kw_only=True)

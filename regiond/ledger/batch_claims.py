@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from common.errors import OutOfCapacity
+from regiond.db.pool import Db
 from regiond.ledger.model import ClaimResult, Demand
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 # Locks in the order of server ids, so that two transactions with several servers cannot deadlock.
 _LOCK = """

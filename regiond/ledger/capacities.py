@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import asdict, frozen
 
 from common.capacity import Capacity, ResourceCapacity
+from regiond.db.pool import Db, Row
 from regiond.ledger.model import SHARED_POOL_TYPES, HostCapacity, HostLimits, read_pages_key
 from regiond.placement.service import resource_capacity, sum_of
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db, Row
 
 MAX_ON_EVENT_LOOP = 200  # hosts; each takes 0.1 ms
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from common.phrases import number_of
+from regiond.db.pool import Db, Row
 from regiond.ledger.model import TotalMismatch
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db, Row
 
 _SERVERS = """
     select * from (

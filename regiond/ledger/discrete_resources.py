@@ -6,13 +6,11 @@ Callers hold the row lock of the server, in the same transaction.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from common.errors import OutOfCapacity
+from regiond.db.pool import Db, Row
 from regiond.ledger.model import DiscreteResources, read_pages_key
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db, Row
 
 # The last select sees the server as it was before the update.
 _PIN = """

@@ -6,13 +6,10 @@ The caller holds the lock of the server. A copy is in at most one storage pool.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from common.errors import OutOfCapacity
 from common.values import POOL_AVAILABLE
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
+from regiond.db.pool import Db
 
 _HELD = "select amount from claim where image_copy_id = $1"
 _GUARDED = """

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from common.serialization import from_dict
 from common.values import NumaNode
+from regiond.db.pool import Db
 from regiond.ledger.model import pages_key
 from regiond.placement.model import CandidateHugePages, CandidateNode
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 # Whoever composes on a host may see its resource pool and its project, but not all others on the server.
 _NODES = """

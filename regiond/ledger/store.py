@@ -7,19 +7,16 @@ always equal the sums and no lock covers more than one server. Storage pools are
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from common.errors import OutOfCapacity
 from common.phrases import number_of
+from regiond.db.pool import Db
 from regiond.ledger.batch_claims import claim_batch, lock_hosts, write_claims
 from regiond.ledger.discrete_resources import claim_discrete
 from regiond.ledger.model import NO_DISCRETE_RESOURCES, ClaimRow, Demand, DiscreteResources, GuestClaims
 from regiond.ledger.totals import recompute_totals
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _SERVER_OF_HOST = "select server_id from vm_host where id = $1"
 _LOCK_SERVER = "select 1 from server where id = $1 for update"

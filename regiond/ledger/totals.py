@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
+from regiond.db.pool import Db
 
 # Pinned cores have their own query: an aggregate may sort rows before it filters them, and not every key is a number.
 _SERVER = """

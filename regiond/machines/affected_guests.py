@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from regiond.db.pool import Db
 from regiond.machines.adoption import store as adoption_store
 from regiond.machines.devices import store as device_store
 from regiond.machines.host_removal_plan import AffectedGuest, affected_machine
 from regiond.machines.model import MachineView
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 async def affected_guest(db: Db, machine: MachineView) -> AffectedGuest:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from regiond.db.pool import Db
 from regiond.machines import affinity_store
 from regiond.machines.model import AllocateRequest, MachineChange, MachineView
 from regiond.placement.model import Candidate, GroupMembers, GroupRule, Policy
 from regiond.placement.service import check_policies, group_standing, parse_rules
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 @frozen(kw_only=True)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import asyncpg
 from attrs import evolve
 
 from regiond.caller import Caller, visible_pool_ids
+from regiond.db.pool import Db
 from regiond.machines.affinity import GroupedMachine, memberships
 from regiond.machines.model import AffinityMembership
 from regiond.placement.model import GroupMembers, GroupOnHost, GroupRule, Policy
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 # A machine that joins a group holds this lock until its transaction ends, so that no two can join at once without
 # seeing each other, on whichever hosts and in whichever regions. Taken before any lock of a server or a machine.

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from common.rpc.host_commands import HOST_SET_AUTOSTART, SetAutostartCall
 from common.values import Autostart
+from regiond.db.pool import Db
 from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import open_operation
 from regiond.machines.steps import Target, record_event
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 DEADLINE_S = 60.0
 _SET_DEFAULT = "update installation set autostart = $1 where autostart <> $1"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from common.discovery import VolumeRef
 from common.errors import RackUnreachable
@@ -18,14 +17,12 @@ from common.rpc.host_commands import (
 )
 from common.serialization import from_dict
 from common.values import GuestRef, OwnershipMarker
+from regiond.db.pool import Db
 from regiond.hosts import service as host_service
 from regiond.machines.steps import racks_text, record_event
 from regiond.operations.model import EARLIER, EARLIER_SINCE, WAIT_FOR_EARLIER, Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 CLEAN_UP_DEADLINE_S = 60.0
 PENDING_S = 1800.0  # a rack that never answers again is waited for so long; a refresh finds what it creates later

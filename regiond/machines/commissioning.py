@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from common.errors import WrongState
 from regiond.caller import Caller
+from regiond.db.pool import Db
 from regiond.events.service import Events
 from regiond.hosts import service as host_service
 from regiond.machines import affinity_store, lifecycle_store
@@ -13,9 +12,6 @@ from regiond.machines.devices import store as device_store
 from regiond.machines.lifecycle import fixed_event, protection_text
 from regiond.machines.model import MAAS_STATUS, MachineState, MachineView
 from regiond.machines.ownership_end import take_back_links
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _COMMISSIONABLE = (MachineState.NEW, MachineState.READY, MachineState.FAILED)
 

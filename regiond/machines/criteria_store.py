@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from attrs import asdict, evolve
 
+from regiond.db.pool import Db
 from regiond.machines.criteria_model import MachineCriteria
 from regiond.machines.model import MachineFilter
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _NIC = """exists (
            select from machine_nic n

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from common.errors import Cancelled, RackUnreachable
 from common.rpc.host_commands import HOST_DECOMPOSE, DecomposeCall
+from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.ledger import service as ledger
 from regiond.machines import lifecycle_store, released_store, store
@@ -15,9 +14,6 @@ from regiond.machines.steps import Target, record_event, wait_for_older_commands
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 DECOMPOSE_DEADLINE_S = 60.0
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from common.errors import Busy, WrongState
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.machines import lifecycle_store, store, view_store
 from regiond.machines.lifecycle import protection_text
 from regiond.machines.model import MachineState, MachineView
 from regiond.operations import service as operation_service
 from regiond.operations.model import OperationKind, OperationState
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 TieKey = Callable[["Db", int], Awaitable[None]]  # ties the idempotency key of the request, if any, to an operation
 

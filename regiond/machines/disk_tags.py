@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from attrs import frozen
 
 from common.errors import InvalidRequest, NotFound
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.model import MachineView
 from regiond.machines.nics.model import MAX_TAGS, checked_tags
 from regiond.machines.ownership_rules import check_owner, check_unlocked
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _SET_TAGS = "update machine_disk set tags = $2 where id = $1"
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from regiond.db.pool import Db
 from regiond.machines import lifecycle_store, store
 from regiond.machines.lifecycle import NEXT, MachineEvent
 from regiond.machines.model import MachineState
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 class MachineGuestChanges:

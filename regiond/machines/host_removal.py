@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -12,7 +12,7 @@ import structlog
 from common.errors import Busy, NotFound, WrongState
 from common.phrases import number_of
 from common.serialization import from_dict
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.hosts import service as host_service
 from regiond.hosts.model import DeletedMachines, HostRemoval
 from regiond.images import service as image_service
@@ -27,9 +27,6 @@ from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import open_operation
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind, OperationState, Parent
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 MAX_DELETIONS = 10_000
 

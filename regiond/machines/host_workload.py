@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from regiond.caller import Caller
+from regiond.db.pool import Db
 from regiond.hosts import service as host_service
 from regiond.hosts.model import GuestView, Maintenance
 from regiond.machines import view_store
 from regiond.machines.model import MachineView
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 @frozen(kw_only=True)

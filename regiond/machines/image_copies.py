@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import structlog
 from attrs import frozen
 
 from common.errors import NotFound
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.hosts import service as host_service
 from regiond.ledger import service as ledger
 from regiond.machines import image_copy_store as store
 from regiond.machines.image_copy_store import UnusedCopy
 from regiond.operations import service as operation_service
 from regiond.operations.model import OperationKind
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 MAX_FAILURES = 10  # some minutes; the next refresh finds what remains
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from attrs import frozen
 
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
+from regiond.db.pool import Db
 
 # The members of an LXD cluster share the image store of a project: what one of them uses stays for all. What LXD has
 # unpacked into a storage pool goes with the image. A driver takes uploads for abandoned after two hours.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 import asyncpg
 
 from common.errors import InvalidRequest, NotFound, WrongState
+from regiond.db.pool import Db
 from regiond.machines.lifecycle import (
     NEXT,
     PREVENTED_BY_LOCK,
@@ -18,9 +18,6 @@ from regiond.machines.lifecycle import (
     protection_text,
 )
 from regiond.machines.model import MachineState
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _LOCK = "select state, owner_id is not null or as_found as owned from machine where id = $1 for update"
 _LOCK_ALL = "select 1 from machine where system_id = any($1::text[]) order by id for update"

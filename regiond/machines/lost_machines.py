@@ -7,9 +7,10 @@ ever returns: these are then marked guests of no machine, which can be adopted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from common.errors import Busy, HostUnreachable
+from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts import service as host_service
@@ -20,9 +21,6 @@ from regiond.machines.host_removal_plan import affected_machine
 from regiond.machines.model import MachineView
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 async def lose_machines(db: Db, operation: Operation, host_id: int, expected: Iterable[str]) -> int:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
+from regiond.db.pool import Db
 from regiond.machines.model import NicView
 from regiond.networks import service as network_service
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 # Networks can change after a machine was composed: the VLAN of a NIC is that of its subnet or host interface now.
 _NICS = """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from common.discovery import VolumeRef
@@ -11,6 +11,7 @@ from common.errors import Busy, WrongState
 from common.guest_spec import GuestSpec
 from common.serialization import to_dict
 from common.values import GuestRef, OwnershipMarker
+from regiond.db.pool import Db
 from regiond.hosts.service import host_on_machine
 from regiond.machines import lifecycle_store
 from regiond.machines.guest_spec import known_spec
@@ -18,9 +19,6 @@ from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState, MachineView
 from regiond.operations import service as operation_service
 from regiond.operations.model import EARLIER, EARLIER_SINCE, OPEN_STATES, Operation, OperationKind, Parent
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _ENDS_SYSTEM = (OperationKind.RELEASE, OperationKind.DELETE)
 MAX_FAILURES = 120  # about an hour: retries are at most 30 s apart

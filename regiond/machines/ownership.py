@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
 
 from common.errors import Busy, NotFound, WrongState
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.groups.service import Groups
 from regiond.idempotency.model import IdempotencyKey
@@ -36,9 +35,6 @@ from regiond.operations.model import Operation
 from regiond.operations.service import Operations
 from regiond.quotas import service as quotas
 from regiond.quotas.model import Charge
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from regiond.caller import Caller
+from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.machines import affinity_store, lifecycle_store
@@ -12,9 +11,6 @@ from regiond.machines.devices import store as device_store
 from regiond.machines.model import MachineView
 from regiond.machines.nics.restoration import ADDRESSES_NOT_RESTORED, not_restored_text, restore_links
 from regiond.networks import service as network_service
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 async def take_back_links(db: Db, caller: Caller, machine: MachineView) -> None:

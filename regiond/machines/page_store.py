@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from regiond.caller import Caller, visible_pool_ids
+from regiond.db.pool import Db, Row
 from regiond.machines import view_store
 from regiond.machines.model import GroupCounts, MachineColumn, MachinePage, MachineSearch
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db, Row
 
 _VISIBLE = """
       from machine m

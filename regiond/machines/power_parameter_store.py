@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from common.values import DriverType
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
+from regiond.db.pool import Db
 
 _PARAMETERS = """
     select m.system_id, coalesce(h.driver, '') as driver, h.address, h.project, coalesce(g.name, m.hostname) as name

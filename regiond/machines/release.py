@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from common.errors import NotFound
 from common.values import PowerAction, PowerState
+from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.hosts import service as host_service
 from regiond.hosts.model import MACHINE_MISSING, MACHINE_MISSING_TEXT
@@ -29,9 +28,6 @@ from regiond.networks import service as network_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome
 from regiond.racks.service import HostCalls
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 class ReleaseMachine:

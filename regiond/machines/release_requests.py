@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from attrs import evolve
 
 from common.errors import Busy, InvalidRequest, NotAllowed, NotFound
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import lifecycle_store, view_store
@@ -36,9 +35,6 @@ from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind, Parent
 from regiond.operations.service import Operations
 from regiond.racks.service import HostCalls
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 class Releases:

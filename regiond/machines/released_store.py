@@ -7,15 +7,13 @@ no guest, no claims and no address: nothing but `machines/{system_id}/` shows it
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from regiond.caller import Caller, visible_pool_ids
+from regiond.db.pool import Db
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines.model import DiskView, MachineState, MachineView, NicView
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 READABLE_FOR = timedelta(minutes=5)  # providers poll every 3 to 10 s
 _PRUNED_AT_ONCE = 100

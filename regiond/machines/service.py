@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from common.compose_request import ComposeRequest
@@ -12,7 +12,7 @@ from common.errors import Busy, NotAllowed, NotFound
 from common.rpc.host_commands import HOST_FIND, GuestCall
 from common.values import GuestChange, GuestEvent, GuestRef, OwnershipMarker, PowerAction, PowerState
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.hosts.model import POWER_CHANGED, POWER_CHANGED_TEXT, HostRemoval
 from regiond.idempotency.model import IdempotencyKey
@@ -63,10 +63,6 @@ from regiond.operations.service import Operations
 from regiond.placement.model import Placement, Strategy
 from regiond.racks.service import HostCalls
 from regiond.validation_messages import no_object
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
-
 
 FIND_DEADLINE_S = 20.0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from attrs import frozen
 
@@ -12,15 +11,13 @@ from common.phrases import first_of
 from common.rpc.host_commands import HOST_POWER, PowerCall
 from common.serialization import from_dict
 from common.values import NicKind, PowerAction, PowerState
+from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.machines import store
 from regiond.operations.model import EARLIER, WAIT_FOR_COMMAND, WAIT_FOR_EARLIER, Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _RACKS_NAMED = 5
 POWER_OFF_GRACE_S = 30.0

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 from uuid import UUID
 
+from regiond.db.pool import Db
 from regiond.machines.model import GuestPowerChange
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _NIC_IDS = "select id from machine_nic where machine_id = $1 order by index"
 _TAKEN_HOSTNAMES = "select hostname from used_hostname where hostname = any($1::text[])"

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import asyncpg
 
 from common.errors import NotFound
 from common.values import Autostart
 from regiond.caller import Caller, visible_pool_ids
+from regiond.db.pool import Db
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines import affinity_store, criteria_store, nic_store
 from regiond.machines.model import AffinityMembership, DiskView, MachineFilter, MachineState, MachineView, NicView
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 # `owner_data` can have 64 KiB for each machine: what neither shows nor changes it leaves it out.
 _WITHOUT_OWNER_DATA = """

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import asyncpg
 
 from common.errors import InvalidRequest, NotFound
 from regiond.caller import Caller
+from regiond.db.pool import Db
 from regiond.events.model import NewEvent
 from regiond.events.service import Events
 from regiond.machines import lifecycle_store, view_store
@@ -16,9 +16,6 @@ from regiond.machines.device_model import DeviceFilter
 from regiond.machines.devices import store as device_store
 from regiond.machines.devices.model import check_zone
 from regiond.machines.ownership_rules import check_unlocked
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 # Without those that are in it.
 _MOVE_MACHINES = """

@@ -6,19 +6,15 @@ import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
 import asyncpg
 
 from common.errors import Busy, InvalidRequest, NotFound
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.networks import store
 from regiond.networks.model import Address, Fabric, Space, Subnet, Vlan
 from regiond.validation_messages import REQUIRED, no_object
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 MAX_NAME_LENGTH = 256
 _NAME = re.compile(r"\w[\w -]*")

@@ -6,12 +6,10 @@ Duplicates raise asyncpg's UniqueViolationError.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from regiond.db.pool import Db
 from regiond.networks.model import Address, Network
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 # The default name is `fabric-` with the id, or with the next free number.
 _INSERT_FABRIC = """

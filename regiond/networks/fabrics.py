@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from attrs import evolve
 
@@ -11,6 +10,7 @@ from common.errors import InvalidRequest, NotFound
 from common.phrases import number_of
 from common.values import MAX_VID
 from regiond.caller import Caller
+from regiond.db.pool import Db
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.identifiers import split_reference
@@ -27,9 +27,6 @@ from regiond.networks.base_service import (
 from regiond.networks.model import DEFAULT_FABRIC_ID, Fabric, Vlan, VlanChange
 from regiond.placement.model import NO_SPACE
 from regiond.validation_messages import REQUIRED, no_object
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 SMALLEST_MTU, LARGEST_MTU = 552, 65535
 

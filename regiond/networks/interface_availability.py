@@ -6,15 +6,12 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import asyncpg
 
 from common.values import NicKind
+from regiond.db.pool import Db
 from regiond.placement.model import CandidateInterface, CandidateSubnet
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 # A VLAN interface uses the virtual functions of its port; bonds and bridges have none. An interface is in the subnets
 # of its own addresses and of its VLAN: most bridges have no address, and libvirt reports none.

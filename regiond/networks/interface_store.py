@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
 from regiond.caller import Caller, visible_pool_ids
+from regiond.db.pool import Db
 from regiond.networks import store
 from regiond.networks.model import HostInterface, InterfaceLink, UsedAddress
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _HOST_ID = "select id from vm_host where system_id = $1 and ($2::integer[] is null or pool_id = any($2))"
 _INTERFACES = """

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from common.errors import InvalidRequest, NotFound
 from regiond.caller import Caller
+from regiond.db.pool import Db
 from regiond.events.service import Events
 from regiond.networks import interface_store
 from regiond.networks.base_service import MAX_NAME_LENGTH, BaseService, without_nul
 from regiond.networks.fabrics import chosen_vlan
 from regiond.networks.model import HostInterface
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 class Interfaces(BaseService):

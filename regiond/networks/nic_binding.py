@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
+from regiond.db.pool import Db
 
 # By name, and by kind if several interfaces have the name. A network of the hypervisor is not an interface of the
 # server, while a NIC on a bridge may be on a bridge that the hypervisor manages.

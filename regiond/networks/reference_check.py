@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from regiond.db.pool import Db
 from regiond.placement.model import NamedNetwork
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _UNKNOWN = """
     select reference.number

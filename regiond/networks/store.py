@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING
 
+import asyncpg
+
+from regiond.db.pool import Db
 from regiond.identifiers import split_reference
 from regiond.networks.model import Address, Fabric, Space, Subnet, Vlan
-
-if TYPE_CHECKING:
-    import asyncpg
-
-    from regiond.db.pool import Db
 
 _CIDR_PREFIX = "cidr:"  # as MAAS's clients write references to subnets
 _VLANS = """

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_network
-from typing import TYPE_CHECKING
 
 from common.errors import InvalidRequest
 from common.phrases import number_of
 from regiond.caller import Caller
+from regiond.db.pool import Db
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.networks import change_store, interface_store, store
@@ -33,9 +33,6 @@ from regiond.networks.model import (
     Vlan,
 )
 from regiond.validation_messages import REQUIRED
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _RDNS_MODES = (0, 1, 2)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
 from attrs import evolve
 
 from common.errors import Busy, Cancelled, DatabaseUnavailable, InnkeeperError, InternalError
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.operations import lease_store, store
 from regiond.operations.handler import LeaseLost, OperationHandler, Outcome
 from regiond.operations.model import (
@@ -24,9 +24,6 @@ from regiond.operations.model import (
     advance,
     retry_delay_s,
 )
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

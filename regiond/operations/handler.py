@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from attrs import field, frozen
 
 from common.errors import InnkeeperError
 from common.rpc.host_commands import Fence
+from regiond.db.pool import Db
 from regiond.operations.model import Operation, OperationKind
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 @frozen(kw_only=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import asyncpg
 
 from common.errors import Busy, NotFound
+from regiond.db.pool import Db, Row
 from regiond.operations.model import (
     ErrorRecord,
     NewOperation,
@@ -18,9 +19,6 @@ from regiond.operations.model import (
     Parent,
     request_hash,
 )
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db, Row
 
 REPEATED_WITHIN = timedelta(hours=1)
 

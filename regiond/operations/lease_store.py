@@ -6,14 +6,12 @@ Leases use the clock of the database.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
+from regiond.db.pool import Db
 from regiond.operations import store
 from regiond.operations.model import ErrorRecord, Operation, OperationState
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 LEASE_S = 15.0
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from common.errors import InnkeeperError, OperationPending, WrongState, rebuild
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.deletion_plan import DeletionPlan
 from regiond.idempotency.model import IdempotencyKey
 from regiond.idempotency.service import find_operation, tie_key
@@ -42,9 +42,6 @@ from regiond.operations.store import (
 )
 from regiond.operations.wait_reason import purpose_of, wait_reason
 from regiond.operations.wait_store import wait_facts
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 __all__ = [
     "Journal",

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import evolve
 
 from common.errors import Cancelled, InnkeeperError, NotFound
 from regiond.caller import Caller, visible_pool_ids
+from regiond.db.pool import Db, Row
 from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db, Row
 
 _SELECT = """
     select o.id, o.kind, o.state, o.host_id, o.host_name, o.machine_id, o.system_id, o.hostname, o.parent_id,

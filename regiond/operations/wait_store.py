@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from regiond.db.pool import Db
 from regiond.operations.model import Operation
 from regiond.operations.wait_reason import Ahead, WaitFacts
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 # Events are found by time, so the search is limited to one day.
 _FACTS = """

@@ -7,13 +7,12 @@ lock of those never waits for a quota. Without a quota that concerns it, nothing
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import asyncpg
 
 from common.errors import InvalidRequest, NameTaken, NotFound, QuotaExceeded
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.groups.service import Groups
@@ -21,9 +20,6 @@ from regiond.quotas import store
 from regiond.quotas.model import Charge, Limits, Quota, refusals
 from regiond.quotas.store import holdings_of
 from regiond.validation_messages import no_object
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 __all__ = ["Quotas", "charge", "holdings_of", "lock", "permitted", "require_within"]
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from regiond.caller import Caller, visible_pool_ids
+from regiond.db.pool import Db, Row
 from regiond.quotas.model import RESOURCES, Holdings, Limits, Quota
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db, Row
 
 _SELECT = """
     select q.id, q.account_id, a.username, q.pool_id, p.name as pool, q.machines, q.cores, q.memory_mib,

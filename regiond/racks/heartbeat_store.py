@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from attrs import frozen
 
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
+from regiond.db.pool import Db
 
 _UPSERT_REGION = """
     insert into region_process (id, hostname, pid, release, schema_number, rpc_address, api_url)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from common.errors import BadSettings
+from regiond.db.pool import Db
 from regiond.racks import store
 from regiond.racks.authority import Authority
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 FOLDER = "authority"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from common.errors import InnkeeperError
+from regiond.db.pool import Db
 from regiond.racks.reach_model import (
     CONNECTION_ERROR_CODES,
     AwaitedRack,
@@ -16,9 +16,6 @@ from regiond.racks.reach_model import (
     RecordedReach,
     WaitLimits,
 )
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 # Writes only changes.
 _RECORD_REACH = """

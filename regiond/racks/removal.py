@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from common.errors import NotFound
 from regiond.caller import Caller
+from regiond.db.pool import Db
 from regiond.deletion_plan import DeletionPlan
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.racks import store, view_store
 from regiond.racks.model import Exposed, ExposedByHand, rack_removal
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 class Exposure(Protocol):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from regiond.caller import Caller
+from regiond.db.pool import Db
 from regiond.racks.admission_model import KnownClient
 from regiond.racks.model import RpcClientView
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _INSERT = """
     insert into rpc_client (id, name, account_id, certificate_fingerprint, certificate_expires_at, api_key_id)

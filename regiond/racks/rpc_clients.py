@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import asyncpg
@@ -15,16 +14,13 @@ from common.rpc.peers import Peer
 from common.rpc.region_commands import RenewCall, Renewed
 from regiond.accounts.service import with_grants
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.racks import rpc_client_store
 from regiond.racks.admission_model import check_name, peer_id, require_client
 from regiond.racks.authority import Authority
 from regiond.racks.model import RpcClientView
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

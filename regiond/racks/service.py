@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -16,7 +15,7 @@ from common.certificates import RACK_LIFETIME, Role, Subject, fingerprint, load_
 from common.errors import InvalidRequest, NameTaken, NotAllowed, NotFound
 from common.rpc.region_commands import JoinCall, Joined, RenewCall, Renewed
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.deletion_plan import DeletionPlan
 from regiond.events.service import Events
 from regiond.racks import store, view_store
@@ -32,9 +31,6 @@ from regiond.racks.removal import Exposure, remove_rack, report_stolen
 from regiond.racks.rpc_clients import REVOKED_CHANNEL, RpcClients
 from regiond.racks.store import REMOVED_CHANNEL
 from regiond.racks.zones import change_zones, described, requested_zones, zones_of_token
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 __all__ = [
     "REMOVED_CHANNEL", "REVOKED_CHANNEL", "AddressCalls", "Exposure", "HostCalls", "HostStream", "RackContent", "Racks",

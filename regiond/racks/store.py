@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from attrs import frozen
 
+from regiond.db.pool import Db
 from regiond.racks.admission_model import Membership, TokenState
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 REMOVED_CHANNEL = "rack_removed"
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from common.serialization import from_dict
 from regiond.caller import Caller, visible_pool_ids
+from regiond.db.pool import Db, Row
 from regiond.racks.model import UNREACHED_SHOWN, HostReach, RackRegion, RackRotation, RackView, RegionView
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db, Row
 
 # The links of a region that has sent no heartbeat for 30 s do not count. The process scope begins with the host name.
 _RACKS = """

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from attrs import frozen
 
+from regiond.db.pool import Db
 from regiond.identifiers import split_reference
 from regiond.racks.reach_model import Zones
 from regiond.racks.unreachable import ZoneCoverage
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 # The lock keeps the zones from being deleted until the transaction ends.
 _ZONES = """

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from common.errors import InvalidRequest, NotFound, TokenRejected, WrongState
 from regiond.caller import Caller
+from regiond.db.pool import Db
 from regiond.events.service import Events
 from regiond.racks import zone_store
 from regiond.racks.unreachable import zones_text
 from regiond.validation_messages import no_object
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 ALL_ZONES = "all zones"
 

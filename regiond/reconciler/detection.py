@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from regiond.db.pool import Db
 from regiond.ledger.service import total_mismatches
 from regiond.reconciler import store
 from regiond.reconciler.autostart import detection as autostart_detection
@@ -21,9 +20,6 @@ from regiond.reconciler.operations import detection as operation_detection
 from regiond.reconciler.operations import store as operation_store
 from regiond.reconciler.volumes import detection as volume_detection
 from regiond.reconciler.volumes import store as volume_store
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 async def find_discrepancies(db: Db) -> list[Discrepancy]:

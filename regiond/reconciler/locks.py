@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
+from regiond.db.pool import Db
 from regiond.ledger import service as ledger
 from regiond.ledger.service import recompute_totals
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _SERVER_OF_MACHINE = "select h.server_id from machine m join vm_host h on h.id = m.host_id where m.id = $1"
 _SERVER_OF_GUEST = "select server_id from guest where id = $1"

@@ -7,8 +7,9 @@ changes and does nothing unless it finds the same one, so a concurrent repeat do
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from regiond.db.pool import Db
 from regiond.reconciler.autostart import repair as autostart
 from regiond.reconciler.claims import repair as claims
 from regiond.reconciler.disks import repair as disks
@@ -17,9 +18,6 @@ from regiond.reconciler.machines import repair as machines
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind
 from regiond.reconciler.operations import repair as operations
 from regiond.reconciler.volumes import repair as volumes
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 class Repair(Protocol):

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from regiond.db.pool import Db
 from regiond.reconciler.guests import detection as guest_detection
 from regiond.reconciler.guests import store as guest_store
 from regiond.reconciler.machines import detection as machine_detection
 from regiond.reconciler.machines import store as machine_store
 from regiond.reconciler.model import Discrepancy
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 async def revalidate_marked_guest(db: Db, discrepancy: Discrepancy) -> Discrepancy | None:

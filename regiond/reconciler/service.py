@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
 
 import structlog
 
 from common.errors import DatabaseUnavailable, DeadlineExceeded, InnkeeperError
 from common.periodic import PeriodicTask
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.deletion_plan import DeletionPlan
 from regiond.events.model import Level
 from regiond.events.service import Events
@@ -21,9 +20,6 @@ from regiond.reconciler import approval, store
 from regiond.reconciler.detection import find_discrepancies
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, OpenDiscrepancy
 from regiond.reconciler.repairs import AT_HOST, repair
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import asyncpg
 from attrs import asdict, fields
 
 from common.errors import Busy, NotFound
+from regiond.db.pool import Db
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, OpenDiscrepancy, RepairPolicy
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 # `xmax` is 0 in a row that this statement inserted.
 _RECORD = """

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import asyncpg
 
 from common.errors import InvalidRequest, NotFound
 from common.phrases import first_of
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.tags import store
 from regiond.tags.model import Tag, TagChange, TaggedNodes, check_name, check_removable
 from regiond.validation_messages import no_object, no_objects
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _MAX_NAMED = 10
 

@@ -6,13 +6,10 @@ Rows are locked in id order, machines before hosts. A duplicate name raises asyn
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from regiond.caller import Caller, visible_pool_ids
+from regiond.db.pool import Db
 from regiond.tags.model import Tag, TagChange, TagUsers
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _LIST = """
     select n.name, coalesce(t.comment, '') as comment, coalesce(t.definition, '') as definition,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from regiond.api.services import Services
+from regiond.caller import Caller
 from regiond.operations.model import Operation
-
-if TYPE_CHECKING:
-    from regiond.ui.page import Visit
 
 _MOST_TASKS = 100
 _ENDED = ("succeeded", "failed", "cancelled")
@@ -36,8 +34,7 @@ class Frame:
     last: Operation | None
 
 
-async def read_frame(visit: Visit) -> Frame:
-    services, caller = visit.services, visit.caller
+async def read_frame(services: Services, caller: Caller) -> Frame:
     hosts, clusters, machines, running, ended = await asyncio.gather(
         services.hosts.count(caller=caller),
         services.clusters.count(caller=caller),

@@ -85,7 +85,7 @@ class LoginPage:
         status: int = 200,
     ) -> Reply:
         host = request.origin.partition("//")[2]
-        return self.renderer.bare(
+        return self.renderer.page(
             "login.html", self.now(), status=status,
             next_url=next_url, username=username, notice=notice, error=error, host=host,
         )  # fmt: skip

@@ -15,6 +15,7 @@ from regiond.api.services import Services
 from regiond.caller import Caller
 from regiond.permissions import Permission
 from regiond.ui.actions import Actions
+from regiond.ui.frame import read_frame
 from regiond.ui.renderer import Renderer
 from regiond.ui.web_request import WebRequest, page_url
 
@@ -49,7 +50,13 @@ class Visit:
 
     async def page(self, template: str, *, title: str, section: str, status: int = 200, **values: Any) -> Reply:
         """A whole page. `section` is the entry of the navigation that it belongs to."""
-        return await self.renderer.page(self, template, title=title, section=section, status=status, values=values)
+        frame = await read_frame(self.services, self.caller)
+        shared = {"title": title, "status": status, "section": section, "position": self.position, "frame": frame}
+        return self.fragment(template, status=status, **shared, csrf=self.session.csrf_token, **values)
+
+    def fragment(self, template: str, *, status: int = 200, **values: Any) -> Reply:
+        """A part of a page, without the frame and its reads; with the icons that it uses."""
+        return self.renderer.page(template, self.now, status=status, request=self.request, caller=self.caller, **values)
 
     async def act(
         self,

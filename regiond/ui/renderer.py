@@ -7,20 +7,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
 from regiond.api.replies import Reply
 from regiond.ui import formats
-from regiond.ui.frame import read_frame
 from regiond.ui.rejections import rejections
 from regiond.ui.static_files import StaticFiles
 from regiond.ui.web_request import UI, page_url
-
-if TYPE_CHECKING:
-    from regiond.ui.page import Visit
 
 HTML = "text/html; charset=utf-8"
 _SYMBOL = re.compile(r'<symbol id="i-([a-z-]+)".*?</symbol>', re.DOTALL)
@@ -49,34 +45,7 @@ class Renderer:
             "count": formats.count, "rejections": rejections,
         }  # fmt: skip
 
-    async def page(
-        self, visit: Visit, template: str, *, title: str, section: str, status: int, values: Mapping[str, Any]
-    ) -> Reply:
-        frame = await read_frame(visit)
-        text = self._render(
-            template,
-            visit.now,
-            {
-                "title": title,
-                "status": status,
-                "section": section,
-                "request": visit.request,
-                "caller": visit.caller,
-                "csrf": visit.session.csrf_token,
-                "position": visit.position,
-                "frame": frame,
-                **values,
-            },
-        )
-        return html_reply(text, status=status)
-
-    def fragment(self, visit: Visit, template: str, values: Mapping[str, Any], *, status: int = 200) -> Reply:
-        """A part of a page, without the frame and its reads; with the icons that it uses."""
-        text = self._render(template, visit.now, {"request": visit.request, "caller": visit.caller, **values})
-        return html_reply(text, status=status)
-
-    def bare(self, template: str, now: datetime, *, status: int = 200, **values: Any) -> Reply:
-        """A page for somebody who is not logged in."""
+    def page(self, template: str, now: datetime, *, status: int = 200, **values: Any) -> Reply:
         return html_reply(self._render(template, now, {"status": status, **values}), status=status)
 
     def _render(self, template: str, now: datetime, values: Mapping[str, Any]) -> str:

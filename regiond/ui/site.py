@@ -165,7 +165,7 @@ class WebSite:
     def _bare_error(self, request: WebRequest, title: str, message: str, status: int) -> Reply:
         """During an outage the page carries the form that was sent, to be sent again; a page that was read reloads."""
         is_away = status == UNAVAILABLE
-        return self.renderer.bare(
+        return self.renderer.page(
             "bare_error.html", self.now(), status=status, title=title, message=message, request_id=request.request_id,
             address=request.url(), retries=is_away and request.method == "GET",
             sent=repeatable(request.form) if is_away else {},

@@ -6,7 +6,6 @@ Writers hold the server's lock.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from attrs import evolve
 
@@ -14,6 +13,7 @@ from common.errors import NotFound
 from common.hardware import NetworkDevice
 from common.serialization import from_dict
 from common.values import NumaNode
+from regiond.db.pool import Db
 from regiond.hosts.discovery.allocations import (
     ClaimHolder,
     Inventory,
@@ -33,9 +33,6 @@ from regiond.ledger.model import (
     page_size_kib,
     read_pages_key,
 )
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _INVENTORY = "select numa_nodes, network_devices from server where id = $1"
 _TOTALS = "select resource, key, total from discrete_resource where server_id = $1"

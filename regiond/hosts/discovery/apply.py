@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from common.values import DriverType
+from regiond.db.pool import Db
 from regiond.hosts.discovery import orphaned_volume_store, store
 from regiond.hosts.discovery.allocation_store import write_allocations, write_storage
 from regiond.hosts.discovery.diff import compare
@@ -15,9 +14,6 @@ from regiond.hosts.image_copies import store as image_copy_store
 from regiond.ledger import service as ledger
 from regiond.ledger.service import recompute_totals, set_discrete_totals
 from regiond.networks.service import bind_nics, discover_networks, record_addresses
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 async def apply_discovery(

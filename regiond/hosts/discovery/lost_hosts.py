@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from common.errors import InnkeeperError
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts import store
 from regiond.hosts.discovery import schedule_store
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 REFRESH_WITHIN_S = 1.0
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from attrs import field, frozen
 
 from common.discovery import Discovery
 from common.values import HostFacts, StoragePool
+from regiond.db.pool import Db
 from regiond.hosts.discovery.allocations import GuestKey, ResourceKey
 from regiond.hosts.discovery.machine_storage import StorageChange
 from regiond.hosts.discovery.orphaned_volumes import NO_VOLUME_CHANGES, VolumeChanges
@@ -19,9 +20,6 @@ from regiond.hosts.discovery.snapshot import GuestRecord
 from regiond.hosts.image_copies.model import NO_COPY_CHANGES, CopyChanges
 from regiond.hosts.model import MACHINE_MISSING, POWER_CHANGED
 from regiond.ledger.model import GuestClaims
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 @frozen(kw_only=True)

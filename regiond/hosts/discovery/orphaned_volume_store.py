@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from attrs import asdict
 
 from common.discovery import Discovery, VolumeRef
 from common.serialization import to_dict
+from regiond.db.pool import Db
 from regiond.hosts.discovery.orphaned_volumes import VolumeChanges, VolumeRecord, VolumeSnapshot
 from regiond.ledger import service as ledger
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _VOLUMES = """
     select p.pool_key as pool_id, v.project, v.name, v.marker_machine, v.size_bytes

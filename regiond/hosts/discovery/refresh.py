@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from common.discovery import Discovery
@@ -22,7 +22,7 @@ from common.errors import (
 )
 from common.rpc.host_commands import HOST_IDENTIFY, HostCall
 from common.values import DriverType, HostFacts, OwnershipMarker, StoragePool
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts import identity_store, store
@@ -41,9 +41,6 @@ from regiond.hosts.host_address import parse_host_address
 from regiond.hosts.model import MACHINE_MISSING_TEXT, POWER_CHANGED_TEXT
 from regiond.hosts.trust.service import HostTrust
 from regiond.racks.service import HostCalls, read_installation_id, without_secrets
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 DISCOVER_DEADLINE_S = 100.0
 IDENTIFY_DEADLINE_S = 15.0

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from common.errors import PeerChanged, ServerUnconfirmed, WrongState
 from common.values import HostFacts
+from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts.discovery import server_store, store
@@ -13,9 +12,6 @@ from regiond.hosts.discovery.server_store import KnownHost, OtherHost
 from regiond.hosts.server_identity import became_member, identity_of, proves_identity
 from regiond.hosts.trust.trust_instructions import confirm_command, confirm_same_command
 from regiond.ledger import service as ledger
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 async def match_server(db: Db, host_id: int, facts: HostFacts) -> int:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from attrs import frozen
 
 from common.errors import NotFound
 from common.values import DriverType, HostFacts
+from regiond.db.pool import Db
 from regiond.hosts.discovery.store import server_columns
 from regiond.hosts.server_identity import Contact
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _LOCK_IDENTITY = "select pg_advisory_xact_lock(hashtextextended('server identity ' || $1, 0))"
 _HOST = """

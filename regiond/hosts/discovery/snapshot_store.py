@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncpg
 
 from common.discovery import Discovery
 from common.hardware import Gpu, NetworkDevice
 from common.serialization import from_dict
 from common.values import HostFacts, NumaNode, StoragePool
+from regiond.db.pool import Db
 from regiond.hosts.discovery import orphaned_volume_store
 from regiond.hosts.discovery.allocation_store import read_discrete, read_storage, read_totals
 from regiond.hosts.discovery.model import DiscoveryRun, GuestChangeHandler
@@ -15,11 +16,6 @@ from regiond.hosts.discovery.snapshot import MachineSnapshot, ServerSnapshot
 from regiond.hosts.discovery.store import guest_of_row
 from regiond.hosts.image_copies import store as image_copy_store
 from regiond.racks.service import read_installation_id
-
-if TYPE_CHECKING:
-    import asyncpg
-
-    from regiond.db.pool import Db
 
 _SERVER = "select * from server where id = $1"
 _POOLS = """

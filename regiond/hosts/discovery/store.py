@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
+import asyncpg
 from attrs import asdict
 
 from common.discovery import Discovery
 from common.serialization import to_dict
 from common.values import HostFacts, StoragePool
+from regiond.db.pool import Db
 from regiond.hosts.discovery.allocations import GuestKey, inventory_of
 from regiond.hosts.discovery.snapshot import GuestRecord
 from regiond.ledger import service as ledger
-
-if TYPE_CHECKING:
-    import asyncpg
-
-    from regiond.db.pool import Db
 
 _WRITE_SERVER = """
     update server set architecture = $2, hypervisor_version = $3, cores = $4, memory_mib = $5, cpu_speed_mhz = $6,

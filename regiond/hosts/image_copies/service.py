@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from common.deployment_spec import ImageRef
 from common.errors import Busy
+from regiond.db.pool import Db
 from regiond.hosts.image_copies import store
 from regiond.hosts.image_copies.model import places_of
 from regiond.ledger import service as ledger
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 async def claim_image_copy(db: Db, host_id: int, image: ImageRef, pool_key: str) -> None:

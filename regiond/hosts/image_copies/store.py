@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from attrs import asdict, frozen
 
 from common.values import DriverType
+from regiond.db.pool import Db
 from regiond.hosts.image_copies.model import CopyKey, CopySnapshot, CopyState, ImageCopyRecord
 from regiond.hosts.image_copies.removal import RemovableCopy
 from regiond.ledger import service as ledger
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _COPIES = """
     select coalesce(p.pool_key, '') as pool_id, c.project, c.sha256, c.size_bytes, c.state,

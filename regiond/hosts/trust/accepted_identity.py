@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from common.values import DriverType, PeerIdentity
 from regiond.caller import Caller
+from regiond.db.pool import Db
 from regiond.events.service import Events
 from regiond.hosts import identity_store
 from regiond.hosts.model import HostView
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 async def accept_identity(db: Db, caller: Caller, host: HostView, presented: PeerIdentity) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from common.errors import InvalidRequest, Unsupported, WrongState
@@ -11,14 +10,12 @@ from regiond.caller import Caller
 from regiond.credentials import service as credential_service
 from regiond.credentials.model import SentTo
 from regiond.credentials.service import KEY_PAIR, Credentials, KeyPairs
+from regiond.db.pool import Db
 from regiond.hosts import store, view_store
 from regiond.hosts.trust.rotation import open_rotation
 from regiond.operations import service as operation_service
 from regiond.operations.model import OperationKind
 from regiond.racks.model import ExposedByHand
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 SSH_KEY = "ssh_private_key"
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
@@ -16,13 +15,10 @@ from common.values import DriverType
 from regiond.credentials import service as credential_service
 from regiond.credentials.model import KeyPair, SshKeyPair
 from regiond.credentials.service import Credentials, KeyPairs, make_ssh_key_pair, read_key_pair, same_certificate
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.hosts import store
 from regiond.hosts.host_address import Address
 from regiond.hosts.model import MASK, HostChange, HostView, NewHost
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 PASSWORD = "password"  # noqa: S105  # the name of the secret: a trust token or password, stored until it was used
 

@@ -7,7 +7,6 @@ server, and only an attempt: a server that does not answer never delays the remo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import structlog
 from attrs import evolve, frozen
@@ -17,13 +16,10 @@ from common.rpc.host_commands import HOST_UNTRUST, UntrustCall
 from common.values import DriverType
 from regiond.credentials import service as credential_service
 from regiond.credentials.service import KeyPairs
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.hosts import store
 from regiond.hosts.model import CertificateFate, HostRemoval
 from regiond.racks.service import HostCalls
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -8,7 +8,6 @@ off the server's trust list, and the hosts' rows say which of both they use.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
@@ -19,7 +18,7 @@ from regiond.caller import Caller
 from regiond.credentials import service as credential_service
 from regiond.credentials.model import OpenKeyPair
 from regiond.credentials.service import Credentials, KeyPairs
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts.model import HostView
@@ -28,9 +27,6 @@ from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome
 from regiond.racks.service import HostCalls, add_rotation
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 CALL_DEADLINE_S = 30.0
 MAX_FAILURES = 200  # more than 90 minutes, so that a restart of the server does not end a rotation

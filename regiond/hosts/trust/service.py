@@ -6,7 +6,6 @@ Either way the next discovery run succeeds. Until then, each run reports what is
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import structlog
 
@@ -19,7 +18,7 @@ from common.values import DriverType, HostAccess, PeerIdentity
 from regiond.credentials import service as credential_service
 from regiond.credentials.model import TrustToken
 from regiond.credentials.service import Credentials, KeyPairs, read_trust_token
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts import store
@@ -28,9 +27,6 @@ from regiond.hosts.trust.first_contact import unconfirmed, unexpected
 from regiond.hosts.trust.host_credentials import PASSWORD
 from regiond.hosts.trust.trust_instructions import TrustInstructions, accept_command, trust_name
 from regiond.racks.service import HostCalls
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from uuid import UUID
 
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
+from regiond.db.pool import Db
 
 # As of a machine, its name gets its system id as suffix if another one has it now. Without those for which that is
 # taken, too. Records of earlier releases have no owner data.

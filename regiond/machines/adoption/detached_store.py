@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import asyncpg
 from attrs import frozen
 
 from regiond.caller import Caller, visible_pool_ids
+from regiond.db.pool import Db
 from regiond.machines.adoption import detached_device_store
 from regiond.machines.model import DetachedMachine, MachineState
 from regiond.machines.store import IdentifierTaken
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _DETACH = """
     insert into detached_machine (uuid, system_id, hostname, adopted, host_name, driver, address, project, pool_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID, uuid4
 
 from attrs import evolve, frozen
@@ -12,6 +12,7 @@ from common.errors import InvalidRequest, NotFound, OutOfCapacity, WrongState
 from common.serialization import to_dict
 from common.values import DriverType, OwnershipMarker
 from regiond.caller import Caller
+from regiond.db.pool import Db
 from regiond.hosts.model import HostGuest, HostView
 from regiond.hosts.service import lock_guests
 from regiond.identifiers import check_hostname, legal_hostname, new_system_id
@@ -26,9 +27,6 @@ from regiond.machines.operation_intents import MAX_FAILURES, check_settled, requ
 from regiond.machines.ownership_rules import check_unlocked
 from regiond.operations import service as operation_service
 from regiond.operations.model import OperationKind
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 SYSTEM_ID_ATTEMPTS = 8
 

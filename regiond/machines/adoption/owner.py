@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from common.errors import Busy, InvalidRequest
 from regiond.accounts.service import active_user, still_operators
 from regiond.caller import Caller
+from regiond.db.pool import Db
 from regiond.events.service import Events
 from regiond.groups.model import ResourcePool
 from regiond.machines import lifecycle_store, view_store
@@ -15,9 +14,6 @@ from regiond.machines.ownership_rules import check_unlocked
 from regiond.operations import service as operation_service
 from regiond.operations.model import OperationKind
 from regiond.validation_messages import no_object
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _ENDS_USE = (OperationKind.RELEASE, OperationKind.DELETE, OperationKind.FORGET)
 

@@ -5,12 +5,12 @@ docs/decisions/0006 explains why this needs no confirmation.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
 
 from common.phrases import first_of
+from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts import service as host_service
@@ -20,9 +20,6 @@ from regiond.machines.adoption.detached_store import RestoredMachine, ReturnedGu
 from regiond.machines.devices.mac_conflicts import take_mac_addresses
 from regiond.machines.lifecycle import restored_state
 from regiond.machines.store import IdentifierTaken
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 MAX_NAMED = 5  # of the devices
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)

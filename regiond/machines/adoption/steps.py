@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from attrs import frozen
 
 from common.errors import NameTaken, NotFound, Unsupported
@@ -11,6 +9,7 @@ from common.guest_spec import GuestSpec
 from common.rpc.host_commands import HOST_ADOPT, HOST_DISOWN, MarkerCall
 from common.serialization import from_dict
 from common.values import Guest, HostAccess, OwnershipMarker
+from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.hosts import service as host_service
 from regiond.machines import lifecycle_store, view_store
@@ -22,9 +21,6 @@ from regiond.machines.steps import record_event
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 MARKER_DEADLINE_S = 60.0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import asyncpg
@@ -10,14 +9,12 @@ import asyncpg
 from common.errors import Busy
 from common.values import Guest
 from regiond.caller import Caller, visible_pool_ids
+from regiond.db.pool import Db
 from regiond.hosts.model import CONSOLE_TAG
 from regiond.machines.adoption.model import AdoptionContext, MachineName
 from regiond.machines.model import ForgottenMachine
 from regiond.machines.store import IdentifierTaken
 from regiond.networks.service import bind_nics
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _INSERT = """
     insert into machine (uuid, system_id, hostname, host_id, pool_id, zone_id, state, power_state, architecture, cores,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import evolve
 
 from common.errors import InnkeeperError, InvalidRequest, NoneAvailable, NotAllowed, OutOfCapacity, RackUnreachable
 from regiond.accounts.service import still_operators
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
@@ -48,9 +48,6 @@ from regiond.placement.model import ANY_HOST, HostFilter
 from regiond.placement.service import explain
 from regiond.quotas import service as quotas
 from regiond.quotas.model import Charge
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _NO_RACK = (
     "No ready machine matches, and none can be composed: no rack is connected to this region. Racks reconnect within "

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from regiond.db.pool import Db
 from regiond.machines.affinity_change import ReadyMachine
+from regiond.machines.model import AllocateRequest
 from regiond.placement.model import HostFilter
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
-    from regiond.machines.model import AllocateRequest
 
 # Cheapest first: a core costs as much as a GiB. Machines with an open operation, or on a host that is being removed or
 # in maintenance, are not available. An adopted machine still has the data of before: only who names it gets it.

@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import asyncpg
 
+from regiond.db.pool import Db
 from regiond.hosts.model import Maintenance
 from regiond.ledger.service import numa_nodes_of_hosts
 from regiond.networks.service import available_interfaces
 from regiond.placement.model import Candidate, CandidateInterface, CandidateNode, CandidateStoragePool
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _NAMED = """
     select true as reachable, false as lost, h.id, h.name, h.state, h.cpu_over_commit_ratio, h.memory_over_commit_ratio,

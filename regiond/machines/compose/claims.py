@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from common.guest_spec import GuestSpec, NicAddress
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.identifiers import new_mac_address
 from regiond.ledger import service as ledger
 from regiond.ledger.model import Demand, DiscreteResources, pages_key
@@ -16,9 +15,6 @@ from regiond.machines.guest_spec import guest_spec
 from regiond.networks import service as network_service
 from regiond.placement.model import Evaluation
 from regiond.placement.service import required_functions
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 def new_spec(assignment: HostAssignment, hostname: str, installation_id: UUID) -> GuestSpec:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from attrs import evolve, frozen
 
+from regiond.db.pool import Db
 from regiond.machines.affinity_store import groups_of, read_members
 from regiond.machines.compose.pending_claims import PendingClaims
 from regiond.machines.compose.shortage_store import with_claims_here
@@ -20,9 +20,6 @@ from regiond.placement.service import (
     with_pending_claims,
     with_pending_members,
 )
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 MAX_ON_EVENT_LOOP = 500  # evaluating more hosts than this would block the event loop for too long
 SHORTLIST_SIZE = 20  # hosts evaluated of more than can be named; ten times as many while none of them fits

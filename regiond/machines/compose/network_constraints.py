@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
+from regiond.db.pool import Db
 from regiond.placement.model import NetworkType, NicRequirement
 from regiond.placement.service import parse_cidr, parse_selector
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _SPACE_IDS = "select id from space where id = any($1::integer[]) or name = any($2::text[])"
 _SUBNETS = "select id, vlan_id from subnet where id = any($1::integer[]) or cidr = any($2::cidr[]) or name = any($3)"

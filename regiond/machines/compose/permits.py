@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from common.errors import NotAllowed
 from regiond.accounts.service import still_operators
 from regiond.caller import Caller
+from regiond.db.pool import Db
 from regiond.machines.compose.model import HostAssignment
 from regiond.placement.model import DEFAULT_ROOT_BYTES
 from regiond.quotas.model import Charge, Holdings
 from regiond.quotas.service import permitted
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 Compose = tuple[Caller, HostAssignment]
 

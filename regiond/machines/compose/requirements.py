@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.groups.model import DEFAULT_ZONE_ID
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
@@ -26,9 +25,6 @@ from regiond.networks import service as network_service
 from regiond.placement.model import ANY_HOST, Condition, NicRequirement, PinRequirement, Requirements, Strategy
 from regiond.placement.service import parse_interfaces, parse_rules, parse_storage, referenced_networks
 from regiond.validation_messages import outside
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 MIN_MEMORY_MIB = 1024  # MAAS's lower limit
 LARGEST = 2**31 - 1  # the largest `integer` of PostgreSQL

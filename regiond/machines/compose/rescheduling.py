@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from attrs import frozen
@@ -11,7 +11,7 @@ from attrs import frozen
 from common.errors import InvalidRequest, OutOfCapacity, RackUnreachable, WrongState
 from common.guest_spec import GuestSpec
 from common.serialization import from_dict, to_dict
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.hosts.model import inherited_tags
 from regiond.machines.compose.admission import permitted_alternatives
 from regiond.machines.compose.claims import claim_all, new_spec, nic_addresses
@@ -27,9 +27,6 @@ from regiond.operations.model import Operation
 from regiond.placement.model import Candidate, Placement
 from regiond.placement.service import explain
 from regiond.racks.service import HostCalls
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 MAX_ALTERNATIVES = 5  # tried in turn when other requests take the capacity of the best one
 

@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -17,7 +16,7 @@ from attrs import frozen
 from common.errors import Busy, DatabaseUnavailable, OutOfCapacity
 from common.serialization import to_dict
 from regiond.batcher import Batcher
-from regiond.db.pool import STATEMENT_DEADLINE_S, Database
+from regiond.db.pool import STATEMENT_DEADLINE_S, Database, Db
 from regiond.events.service import Events
 from regiond.hosts.model import inherited_tags
 from regiond.identifiers import new_hostname, new_system_id, numbered
@@ -44,9 +43,6 @@ from regiond.operations import service as operation_service
 from regiond.operations.model import NewOperation, Operation, OperationKind
 from regiond.placement.model import Candidate, Evaluation, GroupRule
 from regiond.placement.service import explain
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 NAME_ATTEMPTS = 8
 BATCH_LIMIT = 16  # larger batches would delay the first of them; the others are placed meanwhile

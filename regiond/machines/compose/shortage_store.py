@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from attrs import evolve
 
+from regiond.db.pool import Db
 from regiond.ledger.service import compute_claimed_by_hosts
 from regiond.placement.model import Candidate, Placement
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 async def with_claims_here(db: Db, hosts: Sequence[Candidate], placements: Iterable[Placement]) -> Sequence[Candidate]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from attrs import evolve, frozen
 
 from common.errors import LinkLost, RackUnreachable
+from regiond.db.pool import Db
 from regiond.machines.compose.candidate_store import candidates_of
 from regiond.machines.compose.network_constraints import nic_columns
 from regiond.placement.model import (
@@ -24,9 +24,6 @@ from regiond.placement.model import (
     Strategy,
 )
 from regiond.placement.service import group_restrictions
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _RACK_ERRORS = ["none", RackUnreachable.code, LinkLost.code]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from attrs import frozen
 
 from common.errors import Cancelled, InnkeeperError, InternalError, NoneAvailable, RackUnreachable, rebuild
 from common.rpc.host_commands import HOST_COMPOSE, NOTHING_BEGAN, ComposeCall
 from common.values import Guest, PowerAction
+from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.hosts.service import record_guest
 from regiond.ledger import service as ledger
@@ -25,9 +26,6 @@ from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.placement.model import Candidate, Policy
 from regiond.racks.service import HostCalls, nothing_began
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 COMPOSE_DEADLINE_S = 140.0  # of which the check that the host is reachable may take 30
 MAX_HOSTS = 5  # per compose

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import asyncpg
@@ -11,11 +10,9 @@ from attrs import frozen
 
 from common.errors import InnkeeperError, InvalidRequest, OutOfCapacity
 from common.guest_spec import GuestSpec
+from regiond.db.pool import Db
 from regiond.machines.store import IdentifierTaken
 from regiond.placement.model import NicAttachment
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _INSERT = """
     with inserted as (

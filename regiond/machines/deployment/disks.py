@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from common.errors import DriverFailed, NotFound
 from common.rpc.host_commands import HOST_UNDEPLOY, UndeployCall
+from regiond.db.pool import Db
 from regiond.machines.deployment import store
 from regiond.machines.deployment.model import DeploymentState
 from regiond.machines.steps import Target, power_off
@@ -15,9 +15,6 @@ from regiond.networks import service as network_service
 from regiond.operations.model import Operation
 from regiond.operations.service import Journal, fence_of
 from regiond.racks.service import HostCalls
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 WRITE_DEADLINE_S = 600.0
 OVERWRITE_DEADLINE_S = 1800.0  # 200 GB at 110 MB/s

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+from regiond.db.pool import Db
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines import store as machine_store
 from regiond.machines.deployment import store
@@ -14,9 +14,6 @@ from regiond.machines.model import MachineState, MachineView
 from regiond.networks import service as network_service
 from regiond.operations import service as operation_service
 from regiond.operations.model import EARLIER, OperationKind
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 async def end_deployment(db: Db, machine_id: int) -> None:

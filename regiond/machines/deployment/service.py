@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from common.deployment_spec import ImageFormat, ImageRef
@@ -13,7 +12,7 @@ from common.values import DriverType
 from common.vm_host_report import VmHostReport
 from regiond.caller import Caller
 from regiond.credentials.service import USER_DATA, VM_HOST_KEY
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.idempotency.model import IdempotencyKey
 from regiond.images.model import Image
@@ -36,9 +35,6 @@ from regiond.machines.ownership_rules import check_changeable, check_owner
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Operations
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 Allocate = Callable[[Caller, str, str], Awaitable[None]]
 

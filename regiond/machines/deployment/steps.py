@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from attrs import frozen
 
@@ -24,7 +24,7 @@ from common.rpc.host_commands import (
 from common.values import Guest, PowerAction
 from regiond.accounts import service as account_service
 from regiond.credentials.service import USER_DATA, VM_HOST_KEY
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.hosts import service as host_service
 from regiond.hosts.model import NewHost
@@ -45,9 +45,6 @@ from regiond.networks import service as network_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls, RackContent
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 FIND_IMAGE_DEADLINE_S = 30.0
 COPY_DEADLINE_S = 1800.0

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import asyncpg
 
 from common.deployment_spec import ImageRef
 from common.serialization import from_dict, to_dict
 from common.values import DriverType
 from common.vm_host_report import VmHostReport
+from regiond.db.pool import Db
 from regiond.machines.deployment.model import Deployment, DeploymentState
 from regiond.machines.deployment.vm_host.model import VmHostSetup
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 # The row of an earlier deployment, of a machine that was since released, is replaced: with a new id, so that a late
 # report of the earlier guest is that of an unknown deployment.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from attrs import frozen
 
 from common.errors import InvalidRequest, NotFound
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.device_model import DeviceFilter, DeviceView
@@ -21,9 +21,6 @@ from regiond.machines.ownership_rules import check_owner
 from regiond.networks import service as network_service
 from regiond.networks.model import Vlan
 from regiond.validation_messages import no_object
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 T = TypeVar("T")
 

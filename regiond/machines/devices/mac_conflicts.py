@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
+from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.machines import lifecycle_store
 from regiond.machines.devices import store
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 async def take_mac_addresses(db: Db, mac_addresses: Iterable[str], *, hostname: str) -> None:

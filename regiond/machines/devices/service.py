@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from common.errors import InvalidRequest
 from regiond.caller import Caller
+from regiond.db.pool import Db
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.groups.model import DEFAULT_ZONE_ID
 from regiond.identifiers import check_hostname, new_system_id
@@ -27,9 +27,6 @@ from regiond.machines.devices.model import (
 from regiond.machines.devices.nics import DeviceNics
 from regiond.machines.model import MachineView
 from regiond.machines.ownership_rules import check_owner_data
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _TRIES = 5
 

@@ -6,21 +6,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
 import asyncpg
 from attrs import frozen
 
 from common.errors import InvalidRequest, WrongState
 from regiond.caller import Caller, visible_pool_ids
+from regiond.db.pool import Db, Row
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines.device_model import DeviceFilter, DeviceNicView, DeviceView
 from regiond.networks import service as network_service
 from regiond.networks.model import Subnet
 from regiond.validation_messages import no_object
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db, Row
 
 _FIELDS = """
     select d.id, d.system_id, d.hostname, d.description, d.created_at, m.system_id as parent, m.id as parent_id,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from attrs import evolve
 
 from common.rpc.host_commands import HOST_SET_ADDRESSES, SetAddressesCall
+from regiond.db.pool import Db
 from regiond.machines import nic_store
 from regiond.machines.guest_spec import nic_spec
 from regiond.machines.steps import Target
@@ -14,9 +13,6 @@ from regiond.networks import service as network_service
 from regiond.operations.model import Operation
 from regiond.operations.service import Journal, fence_of
 from regiond.racks.service import HostCalls
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 SET_ADDRESSES_DEADLINE_S = 60.0
 

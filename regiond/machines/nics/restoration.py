@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
+from regiond.db.pool import Db
 from regiond.machines import lifecycle_store
 from regiond.machines.nics import store
 from regiond.networks import service as network_service
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 ADDRESSES_NOT_RESTORED = "addresses_not_restored"  # the kind of an event
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING
 
 from common.errors import InvalidRequest, NotFound
 from common.values import NicKind
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.model import LinkMode, LinkRequest, MachineState, MachineView
@@ -27,9 +26,6 @@ from regiond.machines.nics.model import (
     link_text,
 )
 from regiond.networks import service as network_service
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 CHANGED = "machine_interface_changed"  # the kind of the events
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from regiond.db.pool import Db
 from regiond.networks.model import Address
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 # A virtual function with a tag is in the VLAN of its tag, not in that of its port.
 _VLAN_IDS = """

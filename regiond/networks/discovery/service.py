@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from common.values import HostFacts
+from regiond.db.pool import Db
 from regiond.events.service import Events
 from regiond.networks.base_service import lock_networks
 from regiond.networks.discovery import store
 from regiond.networks.discovery.diff import compare
 from regiond.networks.discovery.interface_facts import interfaces_of
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 async def discover_networks(db: Db, host_id: int, facts: HostFacts) -> None:

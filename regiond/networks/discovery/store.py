@@ -7,18 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING
 
+import asyncpg
+
+from regiond.db.pool import Db
 from regiond.networks import change_store
 from regiond.networks.discovery.interface_facts import InterfaceKey, InterfaceRecord, cidr_order, sorted_links
 from regiond.networks.discovery.l2_segments import VlanKey
 from regiond.networks.discovery.model import KnownInterface, KnownNetworks, KnownSubnet, NetworkChanges
 from regiond.networks.model import Network
-
-if TYPE_CHECKING:
-    import asyncpg
-
-    from regiond.db.pool import Db
 
 _INTERFACES = """
     select i.name, i.kind, i.type, i.mac_address, i.parent, i.vid, i.attachable, i.active, i.dhcp, i.link_speed_mbps,

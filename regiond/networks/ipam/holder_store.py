@@ -6,13 +6,9 @@ a caller, the region's own messages name none, since others read them. None: nob
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from regiond.caller import Caller, visible_pool_ids
+from regiond.db.pool import Db
 from regiond.networks.model import Address
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _CLAIMED = """
     select case when visible and m.id is null then 'device ' || d.hostname

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
+from regiond.db.pool import Db
 from regiond.networks import store
 from regiond.networks.model import Address, Subnet
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _DELETE_UNUSED = """
     delete from ip_address a

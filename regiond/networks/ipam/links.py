@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from common.errors import InvalidRequest, NotFound, OutOfCapacity, WrongState
 from regiond.caller import Caller
+from regiond.db.pool import Db
 from regiond.networks import interface_store
 from regiond.networks.base_service import checked_address, find_subnet
 from regiond.networks.ipam import link_store
@@ -15,9 +15,6 @@ from regiond.networks.ipam import store as ipam_store
 from regiond.networks.ipam.service import obstacle
 from regiond.networks.ipam.usage import free_addresses, taken_addresses
 from regiond.networks.model import Address, IpRange, Subnet, UsedAddress
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 FIELD = "ip_address"  # of the request
 _MAX_NAMED = 3

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from common.errors import InvalidRequest, NotFound
 from regiond.caller import Caller
+from regiond.db.pool import Db
 from regiond.deletion_plan import DeletionPlan
 from regiond.events.service import Events
 from regiond.networks import store
@@ -13,9 +12,6 @@ from regiond.networks.base_service import BaseService, check_text, checked_addre
 from regiond.networks.ipam import store as ipam_store
 from regiond.networks.model import Address, IpRange, RangeChange, Subnet
 from regiond.validation_messages import no_object
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 TYPES = ("reserved", "dynamic")
 

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from common.values import Guest
+from regiond.db.pool import Db
 from regiond.networks import store
 from regiond.networks.ipam import seen_store
 from regiond.networks.ipam.seen import address_changes
 from regiond.networks.model import SeenAddress
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 async def record_addresses(

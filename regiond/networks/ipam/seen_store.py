@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
 import asyncpg
 from attrs import frozen
 
+from regiond.db.pool import Db
 from regiond.networks.ipam.seen import AddressChanges, NicRecord
 from regiond.networks.model import Address
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _NICS = """
     select n.id, m.uuid, n.mac_address,

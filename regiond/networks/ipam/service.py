@@ -7,19 +7,16 @@ ranges do not prevent a claim: their DHCP server is configured with the address.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from common.errors import InvalidRequest, WrongState
 from common.guest_spec import NicAddress
 from regiond.caller import Caller
+from regiond.db.pool import Db
 from regiond.networks import store
 from regiond.networks.base_service import checked_address
 from regiond.networks.ipam import holder_store
 from regiond.networks.ipam import store as ipam_store
 from regiond.networks.model import Address, Subnet
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 FIELD = "interfaces"  # the request's field with the address
 _SMALLEST = 2  # an IPv4 network with two addresses has no network or broadcast address

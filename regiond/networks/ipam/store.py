@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from regiond.db.pool import Db
 from regiond.networks import store
 from regiond.networks.model import Address, IpRange, Network, Subnet
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _RANGES = """
     select id, subnet_id, type, host(start_ip) as start_ip, host(end_ip) as end_ip, comment, discovered

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from regiond.db.pool import Db
 from regiond.machines import service as machine_service
 from regiond.racks.service import read_installation_id
 from regiond.reconciler.autostart import detection, store
 from regiond.reconciler.model import Discrepancy
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 async def set_autostart(db: Db, discrepancy: Discrepancy) -> str | None:

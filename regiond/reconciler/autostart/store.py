@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import asyncpg
 from attrs import fields
 
 from common.values import Autostart, PowerState
+from regiond.db.pool import Db
 from regiond.reconciler.autostart.detection import AutostartFacts
-
-if TYPE_CHECKING:
-    import asyncpg
-
-    from regiond.db.pool import Db
 
 # As `Autostart.is_in_effect`, so that 50,000 machines are not read. Only what a discovery run found that began after
 # the last operation: a flag follows the power state. A guest that was just powered off may be on a host that is

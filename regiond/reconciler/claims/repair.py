@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from attrs import evolve
 
+from regiond.db.pool import Db
 from regiond.hosts import service as host_service
 from regiond.ledger import service as ledger
 from regiond.ledger.service import recompute_totals, total_mismatches
@@ -14,9 +13,6 @@ from regiond.reconciler.claims import store
 from regiond.reconciler.claims.detection import detect_guest_claims, orphaned_claim, wrong_address, wrong_total
 from regiond.reconciler.model import Discrepancy
 from regiond.reconciler.revalidation import revalidate_machine
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 async def recompute_server_totals(db: Db, discrepancy: Discrepancy) -> str | None:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import asyncpg
 from attrs import frozen
 
+from regiond.db.pool import Db
 from regiond.hosts.model import GuestRecord
 from regiond.reconciler.claims.detection import GuestClaims, OrphanedClaim, SuspectAddress
-
-if TYPE_CHECKING:
-    import asyncpg
-
-    from regiond.db.pool import Db
 
 _GUEST_CLAIMS = """
     with held as (

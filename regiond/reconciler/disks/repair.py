@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from regiond.db.pool import Db
 from regiond.reconciler import locks
 from regiond.reconciler.disks import store
 from regiond.reconciler.disks.detection import detect
 from regiond.reconciler.model import Discrepancy
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 async def record_disks(db: Db, discrepancy: Discrepancy) -> str | None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 from attrs import fields
 
+from regiond.db.pool import Db, Row
 from regiond.reconciler.disks.detection import ActualDisk, LedgerDisk, MachineDisks, compared
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db, Row
 
 # Narrows 50,000 machines to those whose disks may differ: a guest usually has its disks in the order of the machine's,
 # and one for the last of them. A disk without a volume of its own (LXD's root disk of an adopted guest) has its device

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from common.errors import WrongState
 from common.values import GuestRef, OwnershipMarker
+from regiond.db.pool import Db
 from regiond.hosts import service as host_service
 from regiond.machines.service import open_adoption, open_clean_up, open_marker_removal, record_listed
 from regiond.networks.service import bind_nics
@@ -15,9 +14,6 @@ from regiond.reconciler.claims.store import servers_of_claims
 from regiond.reconciler.guests import store
 from regiond.reconciler.model import Discrepancy
 from regiond.reconciler.revalidation import revalidate_marked_guest
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 async def remove_leftover(db: Db, discrepancy: Discrepancy) -> str | None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from attrs import frozen
 
+from regiond.db.pool import Db
 from regiond.reconciler.guests.detection import MarkedGuest
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 # A guest is shown with the oldest host that sees its LXD project.
 _MARKED_GUESTS = """

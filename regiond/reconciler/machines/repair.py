@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from regiond.db.pool import Db
 from regiond.hosts import service as host_service
 from regiond.machines import service as machine_service
 from regiond.machines.model import MAAS_STATUS, MachineState, MachineView
@@ -12,9 +11,6 @@ from regiond.reconciler import locks
 from regiond.reconciler.model import Discrepancy
 from regiond.reconciler.operations.store import set_undo
 from regiond.reconciler.revalidation import revalidate_machine
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 async def drop_missing(db: Db, discrepancy: Discrepancy) -> str | None:

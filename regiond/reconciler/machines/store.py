@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import asyncpg
 from attrs import fields
 
+from regiond.db.pool import Db
 from regiond.machines.model import MachineState
 from regiond.reconciler.machines.detection import GuestFacts, MachineFacts
-
-if TYPE_CHECKING:
-    import asyncpg
-
-    from regiond.db.pool import Db
 
 # Narrows 50,000 machines to those that detection can find something wrong with.
 _MACHINES = """

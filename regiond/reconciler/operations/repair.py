@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from regiond.db.pool import Db
 from regiond.hosts import service as host_service
 from regiond.operations import service as operation_service
 from regiond.reconciler import locks
 from regiond.reconciler.model import Discrepancy
 from regiond.reconciler.operations import store
 from regiond.reconciler.operations.detection import detect, removal_without_operation
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 async def end_lease(db: Db, discrepancy: Discrepancy) -> str | None:

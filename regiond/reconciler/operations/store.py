@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
+from regiond.db.pool import Db
 from regiond.reconciler.operations.detection import HostBeingRemoved, OpenOperation
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 _OPERATIONS = """
     select o.id, o.kind, o.state, o.step, o.host_id, o.host_name, o.system_id, o.hostname, o.lease_until, o.not_before,

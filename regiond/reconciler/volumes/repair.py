@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from common.discovery import VolumeRef
 from common.values import OwnershipMarker
+from regiond.db.pool import Db
 from regiond.machines.service import open_volume_removal
 from regiond.racks.service import read_installation_id
 from regiond.reconciler.model import Discrepancy
 from regiond.reconciler.volumes import store
 from regiond.reconciler.volumes.detection import detect
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 
 async def remove_volume(db: Db, discrepancy: Discrepancy) -> str | None:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from regiond.db.pool import Db
 from regiond.ledger import service as ledger
 from regiond.reconciler.volumes.detection import OrphanedVolume
-
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
 
 # A volume is removed through the oldest host of its own project, or else of its server. A stale call can create a
 # volume for a deleted machine within minutes after the deletion, hence the 15 minutes.

@@ -52,7 +52,7 @@ async def _requested_before(visit: Visit) -> ComposeForm | None:
 async def preview(visit: Visit) -> Reply:
     """Only the aside: what is wrong so far, or where the VM would be placed."""
     found = await _preview(visit, read_form(visit.request))
-    return visit.renderer.fragment(visit, "machines/compose_preview_only.html", {"preview": found})
+    return visit.fragment("machines/compose_preview_only.html", preview=found)
 
 
 async def _preview(visit: Visit, form: ComposeForm) -> Mapping[str, Any]:

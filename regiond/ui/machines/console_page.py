@@ -37,7 +37,7 @@ async def follow(visit: Visit) -> Reply:
     machine = await _machine(visit)
     text, problem = await _log(visit, machine)
     status = 200 if machine.state is MachineState.DEPLOYING else _STOPS_POLLING
-    return visit.renderer.fragment(visit, "machines/console_text.html", {"text": text or problem}, status=status)
+    return visit.fragment("machines/console_text.html", text=text or problem, status=status)
 
 
 def socket_page(sessions: Sessions) -> Page:
