@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from common.private_files import write_private
+from common.process.private_files import write_private
 from development.own_command import run_with_input
 from development.paths import CannotRun, RunPaths
 

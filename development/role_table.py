@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from development.generated_section import CHECKOUT, GeneratedSection
-from regiond.api.endpoint import Endpoint, Resource
-from regiond.api.registry import SERVED
+from regiond.api.declaration.endpoint import Endpoint, Resource
+from regiond.api.resources.registry import SERVED
 from regiond.client_rpc import PERMISSIONS
 from regiond.permissions import Permission
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
-from common import daemon
 from common.errors import InnkeeperError
+from common.process import daemon
 from development import admin_password, first_vm, local_libvirt, pid1, processes, program_link
 from development.database import OwnDatabase
 from development.local_libvirt import LocalLibvirt

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common.certificates import Credentials, load_certificate, make_signing_request, renew_at, utc_now
 from common.errors import UnsupportedByPeer
-from common.private_files import write_private
+from common.process.private_files import write_private
 from common.rpc.client_commands import CLIENT_RENEW
 from common.rpc.link import Link
 from common.rpc.region_commands import RenewCall

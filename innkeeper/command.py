@@ -10,15 +10,15 @@ from typing import TextIO
 
 from common.errors import InnkeeperError
 from common.release import running_release
-from innkeeper import completion_command
 from innkeeper.api_description import read_description
 from innkeeper.arguments import Options, Usage, split_fields, split_options
+from innkeeper.commands.password_prompt import with_passwords
+from innkeeper.completion import command as completion_command
 from innkeeper.exit_status import ExitStatus, exit_status
 from innkeeper.help import OVERVIEW, help_for
 from innkeeper.local_region import local_profile
-from innkeeper.password_prompt import with_passwords
+from innkeeper.output.terminal import Terminal
 from innkeeper.profiles import Profile, Profiles, default_path
-from innkeeper.terminal import Terminal
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _ADMIN_CREATE = ["region", "admin", "create"]
@@ -160,13 +160,13 @@ def _help(profile: Profile, words: Sequence[str], rest: Sequence[str]) -> str:
 
 
 def _create_administrator(options: Options, environment: Mapping[str, str], terminal: Terminal) -> int:
-    from innkeeper.region_admin import create_administrator  # noqa: PLC0415  # only this command starts a program
+    from innkeeper.commands.region_admin import create_administrator  # noqa: PLC0415  # only this command starts a program
 
     return create_administrator(options.username, environment, terminal)
 
 
 def _run_online(words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> int:
-    from innkeeper import login  # noqa: PLC0415  # help must not load Twisted
+    from innkeeper.commands import login  # noqa: PLC0415
     from innkeeper.reactor import run  # noqa: PLC0415
 
     if words[0] == "login":
@@ -179,7 +179,7 @@ def _run_online(words: Sequence[str], options: Options, profiles: Profiles, term
 
 async def _dispatch(words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> int:
     """Returns the exit status. Raises the error of a rejected request."""
-    from innkeeper import api_commands, enrolment, profile_commands, region_commands  # noqa: PLC0415  # they load Twisted's HTTP client
+    from innkeeper.commands import api_commands, enrolment, profile_commands, region_commands  # noqa: PLC0415
     from innkeeper.http import Api  # noqa: PLC0415
 
     if not _is_own(words, profiles):

@@ -26,13 +26,13 @@ from twisted.web.client import (
 )
 from twisted.web.http_headers import Headers
 
-from common.deferreds import from_deferred
 from common.errors import (
     DeadlineExceeded,
     InnkeeperError,
     InvalidRequest,
     LinkLost,
 )
+from common.process.deferreds import from_deferred
 from innkeeper.answer import Answer, raise_error
 from innkeeper.api_description import API_PATH, Method
 from innkeeper.connection_errors import broken_connection, reason_of

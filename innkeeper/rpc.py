@@ -18,7 +18,7 @@ from pathlib import Path
 
 from common.compose_request import ComposeRequest
 from common.errors import DeadlineExceeded, OperationPending, rebuild
-from common.periodic import PeriodicTask
+from common.process.periodic import PeriodicTask
 from common.rpc.client_commands import (
     CLIENT_COMPOSE,
     CLIENT_DELETE,
@@ -46,7 +46,7 @@ from common.rpc.tls import MemberTls
 from common.values import PowerAction
 from innkeeper.client_identity import read_identity
 from innkeeper.client_renewal import CHECK_EVERY_S, CertificateRenewal
-from innkeeper.operation_wait import ENDED
+from innkeeper.commands.operation_wait import ENDED
 from innkeeper.reactor import run
 
 __all__ = ["HostSummary", "MachineSummary", "OperationSummary", "PowerAction", "Region", "connect", "run"]

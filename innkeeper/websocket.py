@@ -17,8 +17,8 @@ from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from common.deferreds import from_deferred
 from common.errors import InnkeeperError, LinkLost
+from common.process.deferreds import from_deferred
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 _DATA = frozenset({Opcode.BINARY, Opcode.TEXT, Opcode.CONT})

@@ -9,7 +9,7 @@ import structlog
 
 from common.certificates import make_key, make_signing_request
 from common.errors import LinkLost
-from common.private_files import make_usable_folder
+from common.process.private_files import make_usable_folder
 from common.rpc.connection import Address, Role, Side, connect
 from common.rpc.region_commands import RACK_JOIN, JoinCall, Joined
 from common.rpc.tls import JoiningTls

@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 
 from common.certificates import load_certificate, make_key, make_signing_request, renew_at, utc_now
 from common.errors import InnkeeperError
-from common.periodic import NextRoundIn, PeriodicTask
+from common.process.periodic import NextRoundIn, PeriodicTask
 from common.release import running_release
 from common.rpc.connection import Address, Handlers, Limits, Link, Role, Side, connect
 from common.rpc.handlers import reportable_error

@@ -12,9 +12,9 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from common.ip_networks import NO_NETWORKS
-from common.open_connections import ConnectionLimits, OpenConnections
-from common.report_url import ReportAddress
+from common.addresses.ip_networks import NO_NETWORKS
+from common.addresses.report_url import ReportAddress
+from common.process.open_connections import ConnectionLimits, OpenConnections
 from rackd.report_request import Refusal, wanted_page
 
 MAX_CONNECTIONS = 200

@@ -16,9 +16,9 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from common.addresses.report_url import ReportAddress, ReportPage
 from common.body_stream import send
 from common.errors import InnkeeperError, InvalidRequest, NotFound, TooManyAttempts, WrongState
-from common.report_url import ReportAddress, ReportPage
 from common.vm_host_report import VmHostReport, read_vm_host_report
 from rackd import report_channel
 from rackd.report_channel import REQUEST_S, ReportSite

@@ -6,8 +6,8 @@ from urllib.parse import parse_qsl
 
 from attrs import frozen
 
+from common.addresses.report_url import ReportAddress, ReportPage, read_report_path
 from common.errors import InvalidRequest
-from common.report_url import ReportAddress, ReportPage, read_report_path
 
 MAX_BODY_BYTES = 8 * 1024
 MAX_FIELDS = 20

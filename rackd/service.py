@@ -7,8 +7,8 @@ from functools import partial
 
 import structlog
 
+from common.process.systemd_notify import ServiceManager
 from common.rpc.connection import Limits, Link
-from common.systemd_notify import ServiceManager
 from common.values import DriverType
 from rackd import identity as identities
 from rackd.commands import HostCommands

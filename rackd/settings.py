@@ -6,9 +6,9 @@ from pathlib import Path
 
 from attrs import frozen
 
-from common.logging import LEVELS
+from common.process.logging import LEVELS
+from common.process.settings import setting
 from common.rpc.session import IDLE_TIMEOUT_S, LONGEST_IDLE_TIMEOUT_S, SHORTEST_IDLE_TIMEOUT_S
-from common.settings import setting
 
 CONFIG_FILE = Path("/etc/innkeeper/rackd.toml")
 

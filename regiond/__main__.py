@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from common import daemon
 from common.errors import BadSettings, InnkeeperError
-from common.logging import configure_logging
-from common.privileges import become_owner
+from common.process import daemon
+from common.process.logging import configure_logging
+from common.process.privileges import become_owner
+from common.process.settings import config_file, load
+from common.process.systemd_notify import ServiceManager
 from common.release import running_release
-from common.settings import config_file, load
-from common.systemd_notify import ServiceManager
 from regiond.settings import CONFIG_FILE, RegionSettings
 
 OPEN_FILES = 65536  # a connection each for API clients, racks and PostgreSQL

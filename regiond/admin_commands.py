@@ -7,7 +7,7 @@ from pathlib import Path
 
 from common.certificates import utc_now
 from common.errors import DatabaseUnavailable
-from common.private_files import make_usable_folder
+from common.process.private_files import make_usable_folder
 from regiond.accounts.logins import Logins
 from regiond.accounts.passwords import Passwords
 from regiond.accounts.service import Accounts
@@ -27,7 +27,7 @@ from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.https.service import problems as certificate_problems
 from regiond.ledger import service as ledger
-from regiond.racks.installation import replace_authority
+from regiond.racks.enrolment.installation import replace_authority
 from regiond.settings import RegionSettings
 from regiond.wiring.region import certificate_files
 

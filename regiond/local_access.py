@@ -13,8 +13,8 @@ from pathlib import Path
 import structlog
 
 from common.errors import InnkeeperError, NotAllowed, NotAuthenticated
-from common.periodic import PeriodicTask
-from common.private_files import write_private
+from common.process.periodic import PeriodicTask
+from common.process.private_files import write_private
 from regiond.accounts.model import ApiKey
 from regiond.accounts.service import Accounts
 

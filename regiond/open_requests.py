@@ -9,8 +9,8 @@ from collections import Counter
 
 from attrs import define, field
 
+from common.addresses.ip_networks import network_of
 from common.errors import TooManyAttempts
-from common.ip_networks import network_of
 from regiond.caller import Caller
 
 RETRY_S = 5

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from attrs import frozen
 
+from common.addresses.ip_networks import NO_NETWORKS, IpNetworks, network_of
 from common.errors import TooManyAttempts
-from common.ip_networks import NO_NETWORKS, IpNetworks, network_of
 from common.token_buckets import MAX_KEYS, TokenBuckets
 from regiond.caller import Caller
 

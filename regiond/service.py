@@ -13,16 +13,16 @@ from attrs import frozen
 from twisted.internet.error import CannotListenError
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from common.daemon import freeze_gc
-from common.deferreds import from_deferred
 from common.errors import BadSettings, DatabaseUnavailable
-from common.open_connections import ConnectionLimits
+from common.process.daemon import freeze_gc
+from common.process.deferreds import from_deferred
+from common.process.open_connections import ConnectionLimits
+from common.process.systemd_notify import ServiceManager
 from common.release import running_release
 from common.rpc.peers import Peer, Role
-from common.systemd_notify import ServiceManager
-from regiond.api.endpoint import SiteInfo
-from regiond.api.forwarding import ProxyHeaders, TrustedProxies
-from regiond.api.site import SiteOptions, make_site
+from regiond.api.declaration.endpoint import SiteInfo
+from regiond.api.http.forwarding import ProxyHeaders, TrustedProxies
+from regiond.api.http.site import SiteOptions, make_site
 from regiond.components import Components
 from regiond.db.migrate import MIGRATED_CHANNEL
 from regiond.events.changes import CHANGED_CHANNEL

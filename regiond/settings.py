@@ -6,11 +6,11 @@ from pathlib import Path
 
 from attrs import frozen
 
+from common.addresses.ip_networks import LOOPBACK, IpNetworks
 from common.errors import BadSettings
-from common.ip_networks import LOOPBACK, IpNetworks
-from common.logging import LEVELS
+from common.process.logging import LEVELS
+from common.process.settings import setting
 from common.rpc.session import IDLE_TIMEOUT_S, LONGEST_IDLE_TIMEOUT_S, SHORTEST_IDLE_TIMEOUT_S
-from common.settings import setting
 from common.values import Autostart
 
 CONFIG_FILE = Path("/etc/innkeeper/regiond.toml")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.private_files import write_private
+from common.process.private_files import write_private
 from regiond.accounts.service import Accounts
 from regiond.db.pool import Database
 from regiond.events.service import Events

@@ -11,7 +11,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
-from common.report_url import ReportAddress, ReportPage, find_report, report_url
+from common.addresses.report_url import ReportAddress, ReportPage, find_report, report_url
 
 _ANSWER_S = 20.0
 

@@ -10,10 +10,10 @@ from attrs import define, evolve, field
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from common.addresses.host_identity import identity_fingerprint
+from common.addresses.libvirt import parse
+from common.addresses.simulated import SimulatedAddress
 from common.discovery import Discovery
-from common.host_identity import identity_fingerprint
-from common.libvirt_address import parse
-from common.simulated_address import SimulatedAddress
 from common.values import DriverType, HostAccess, PeerIdentity
 from rackd.drivers.contract import Driver
 from rackd.drivers.registry import DriverRegistry

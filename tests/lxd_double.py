@@ -14,12 +14,12 @@ from typing import Any
 
 from attrs import define, evolve, field
 
+from common.addresses.lxd import parse
 from common.certificates import fingerprint, load_certificate, make_authority, utc_now
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import HostUnreachable, NotFound, NotTrusted, PeerChanged
 from common.guest_spec import GuestSpec
-from common.lxd_address import parse
 from common.values import (
     Autostart,
     DriverType,

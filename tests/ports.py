@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from common.deferreds import from_deferred
+from common.process.deferreds import from_deferred
 
 # Below the kernel's ephemeral ports: no connection gets the port of a killed daemon, or connects to itself.
 _FIRST, _COUNT = 20000, 10000

@@ -16,8 +16,8 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from common.deferreds import from_deferred
 from common.errors import InnkeeperError, LinkLost, NotTrusted
+from common.process.deferreds import from_deferred
 from common.rpc.frame_reader import FrameReader
 from common.rpc.frames import LINK_ID, Error, encode
 from common.rpc.framing import prefixed

@@ -11,8 +11,8 @@ from collections.abc import Callable, Hashable
 
 from attrs import define, frozen
 
+from common.addresses.ip_networks import NO_NETWORKS, IpNetworks, network_of
 from common.errors import TooManyAttempts
-from common.ip_networks import NO_NETWORKS, IpNetworks, network_of
 
 FREE_FAILURES = 5
 FIRST_DELAY_S = 2.0

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import structlog
 
+from common.addresses.ip_networks import NO_NETWORKS, IpNetworks, network_of
 from common.errors import InvalidRequest, NotAuthenticated, TooManyAttempts
-from common.ip_networks import NO_NETWORKS, IpNetworks, network_of
 from common.rate_limit import RateLimiter
 from regiond.accounts import store, user_store
 from regiond.accounts.login_limits import LoginLimits

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 
 from attrs import field, frozen
 
+from common.addresses.lxd import parse
 from common.errors import InvalidRequest
-from common.lxd_address import parse
 from common.values import ClusterMember
 
 MAX_NAME_CHARS = 255

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import structlog
 
+from common.addresses.lxd import parse as parse_lxd_address
 from common.errors import NotFound, WrongState
-from common.lxd_address import parse as parse_lxd_address
 from common.values import HostFacts
 from regiond.caller import Caller
 from regiond.clusters import store

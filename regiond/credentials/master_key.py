@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from common.errors import BadSettings
-from common.private_files import make_private_folder
+from common.process.private_files import make_private_folder
 from regiond.credentials.seal import KEY_BYTES, MasterKey
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)

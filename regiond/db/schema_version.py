@@ -7,7 +7,7 @@ import asyncio
 import structlog
 
 from common.errors import BadSettings, DatabaseUnavailable
-from common.periodic import PeriodicTask
+from common.process.periodic import PeriodicTask
 from regiond.db.migrate import check_schema_version
 from regiond.db.pool import Database
 

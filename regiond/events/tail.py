@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from common.errors import TooManyAttempts
-from common.periodic import NextRoundIn, PeriodicTask
+from common.process.periodic import NextRoundIn, PeriodicTask
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events import store

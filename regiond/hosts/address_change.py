@@ -6,8 +6,8 @@ import asyncio
 
 from attrs import frozen
 
+from common.addresses.simulated import SimulatedAddress
 from common.errors import Busy, InnkeeperError, InvalidRequest, LinkLost, RackUnreachable
-from common.simulated_address import SimulatedAddress
 from common.values import DriverType, PeerIdentity
 from regiond.db.pool import Db
 from regiond.hosts import identity_store, store

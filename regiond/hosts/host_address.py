@@ -10,9 +10,10 @@ from typing import TypeVar
 
 from attrs import frozen
 
-from common import libvirt_address, lxd_address
+from common.addresses import libvirt as libvirt_address
+from common.addresses import lxd as lxd_address
+from common.addresses.simulated import SimulatedAddress
 from common.errors import InvalidRequest
-from common.simulated_address import SimulatedAddress
 from common.values import DriverType
 
 T = TypeVar("T")

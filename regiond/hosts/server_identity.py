@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
+from common.addresses.simulated import SimulatedAddress
 from common.errors import DriverFailed, NotTrusted, PeerChanged
-from common.simulated_address import SimulatedAddress
 from common.values import DriverType, HostFacts
 
 MAX_CHARS = 300

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from common.periodic import PeriodicTask
+from common.process.periodic import PeriodicTask
 from regiond.housekeeping.clock_monitor import ClockMonitor
 from regiond.housekeeping.retention import Retention
 

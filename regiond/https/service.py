@@ -14,7 +14,7 @@ from zope.interface import implementer
 from common.certificates import utc_now
 from common.errors import BadSettings
 from common.expiry import expiry_text
-from common.periodic import PeriodicTask
+from common.process.periodic import PeriodicTask
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events

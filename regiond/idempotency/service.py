@@ -17,7 +17,7 @@ from datetime import timedelta
 import structlog
 
 from common.errors import AnswerNotKept, Busy, DatabaseUnavailable, IdempotencyMismatch, RequestInProgress
-from common.periodic import PeriodicTask
+from common.process.periodic import PeriodicTask
 from regiond.caller import Caller
 from regiond.credentials.service import REQUEST_KEY, Credentials, answer_name
 from regiond.db.pool import Database, Db

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 from attrs import define
 
 from common.errors import Busy, OutOfCapacity
-from common.private_files import DISK_FULL_ERRNOS, make_private_folder, make_usable_folder, write_private
+from common.process.private_files import DISK_FULL_ERRNOS, make_private_folder, make_usable_folder, write_private
 from regiond.images.model import amount
 
 ID_FILE = "store-id"

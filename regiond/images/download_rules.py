@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from common.ip_networks import NO_NETWORKS, IpNetworks
+from common.addresses.ip_networks import NO_NETWORKS, IpNetworks
 from regiond.images.model import MAX_URL
 
 SCHEMES = ("https", "http")

@@ -18,7 +18,7 @@ from regiond.hosts.model import HostView
 from regiond.images import host_image_store, store, upload_store
 from regiond.images.declaration import name_problem, name_taken
 from regiond.images.host_image_store import NewHostImage
-from regiond.images.lxd_metadata import metadata_of
+from regiond.images.inspection.lxd_metadata import metadata_of
 from regiond.images.model import (
     ARCHITECTURES,
     Image,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from common.periodic import PeriodicTask
-from regiond.images.downloads import ROUND_EVERY_S, ImageDownloads
+from common.process.periodic import PeriodicTask
+from regiond.images.downloads.service import ROUND_EVERY_S, ImageDownloads
 from regiond.images.file_threads import FileThreads
 from regiond.images.upkeep import ImageChecks, ImageCleanup
 

@@ -9,15 +9,15 @@ import structlog
 from attrs import evolve, field, frozen
 
 from common.errors import Busy
-from common.periodic import NextRoundIn
+from common.process.periodic import NextRoundIn
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.images import store, upload_store
-from regiond.images.confinement import ConfinementReport
 from regiond.images.content import ContentFolder, Stopped, UploadFile, sha256_of
 from regiond.images.file_threads import FileThreads
-from regiond.images.inspection import Inspected, Inspection
+from regiond.images.inspection.confinement import ConfinementReport
+from regiond.images.inspection.service import Inspected, Inspection
 from regiond.images.model import BadImage, Image, ImageState
 from regiond.images.space import StoreSpace
 from regiond.images.uploads import locked

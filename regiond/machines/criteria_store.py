@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from attrs import asdict, evolve
 
 from regiond.db.pool import Db
-from regiond.machines.criteria_model import MachineCriteria
 from regiond.machines.model import MachineFilter
+from regiond.machines.values.criteria import MachineCriteria
 
 _NIC = """exists (
            select from machine_nic n

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from common.phrases import number_of
 from regiond.machines.host_removal_plan import AffectedGuest, devices_text
-from regiond.machines.request_model import RELEASE_ADOPTED
+from regiond.machines.values.requests import RELEASE_ADOPTED
 
 _DELETED = "deleted"  # the fate of devices
 

@@ -13,10 +13,10 @@ from common.compose_request import ComposeRequest
 from common.values import Autostart
 from regiond.caller import Caller
 from regiond.groups.model import ResourcePool, Zone
-from regiond.machines.adoption_model import Adopted, DetachedMachine, ForgottenMachine
-from regiond.machines.bulk_model import DEFAULT_AT_ONCE, MAX_AT_ONCE, MAX_BULK_MACHINES, BulkAction
-from regiond.machines.criteria_model import MachineCriteria, Traits
-from regiond.machines.device_model import (
+from regiond.machines.values.adoption import Adopted, DetachedMachine, ForgottenMachine
+from regiond.machines.values.bulk import DEFAULT_AT_ONCE, MAX_AT_ONCE, MAX_BULK_MACHINES, BulkAction
+from regiond.machines.values.criteria import MachineCriteria, Traits
+from regiond.machines.values.devices import (
     MAX_DEVICE_NICS,
     DeviceFilter,
     DeviceNicChange,
@@ -24,7 +24,7 @@ from regiond.machines.device_model import (
     DeviceView,
     NewDevice,
 )
-from regiond.machines.request_model import (
+from regiond.machines.values.requests import (
     DEFAULT_RELEASE,
     NO_HOST_CONSTRAINTS,
     RELEASE_ADOPTED,

@@ -13,7 +13,8 @@ from common.values import Autostart
 from regiond.caller import Caller, visible_pool_ids
 from regiond.db.pool import Db
 from regiond.groups.model import ResourcePool, Zone
-from regiond.machines import affinity_store, criteria_store, nic_store
+from regiond.machines import criteria_store, nic_store
+from regiond.machines.affinity import store as affinity_store
 from regiond.machines.model import AffinityMembership, DiskView, MachineFilter, MachineState, MachineView, NicView
 
 # `owner_data` can have 64 KiB for each machine: what neither shows nor changes it leaves it out.

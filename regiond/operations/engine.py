@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 
 from common.errors import DatabaseUnavailable
-from common.periodic import NextRoundIn, PeriodicTask
+from common.process.periodic import NextRoundIn, PeriodicTask
 from regiond.db.pool import Database
 from regiond.operations import lease_store
 from regiond.operations.attempt import Attempt

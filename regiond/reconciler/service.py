@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 
 from common.errors import DatabaseUnavailable, DeadlineExceeded, InnkeeperError
-from common.periodic import PeriodicTask
+from common.process.periodic import PeriodicTask
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.deletion_plan import DeletionPlan

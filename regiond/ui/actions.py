@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 from attrs import frozen
 
 from regiond.accounts.model import Session
-from regiond.api.dispatch import Actor, Api
-from regiond.api.endpoint import Resource
+from regiond.api.declaration.endpoint import Resource
+from regiond.api.declaration.request_body import Body
+from regiond.api.pipeline.dispatch import Actor, Api
+from regiond.api.pipeline.request import ApiRequest
 from regiond.api.replies import Reply
-from regiond.api.request import ApiRequest
-from regiond.api.request_body import Body
 from regiond.ui.web_request import WebRequest
 
 

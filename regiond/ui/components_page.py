@@ -8,8 +8,8 @@ from typing import Any
 from common.capacity import ResourceCapacity
 from regiond.api.replies import Reply
 from regiond.ui import formats
-from regiond.ui.edit import compare
-from regiond.ui.form_field import FormField
+from regiond.ui.forms.edit import compare
+from regiond.ui.forms.form_field import FormField
 from regiond.ui.hosts.core_map import WORDS, Cell, CoreMap, CoreRow, PhysicalCore
 from regiond.ui.machines.machine_search import Chip
 from regiond.ui.meter import Meter, meter_of

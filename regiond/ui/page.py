@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from attrs import field, frozen
 
 from regiond.accounts.model import Session
-from regiond.api.endpoint import Resource
+from regiond.api.declaration.endpoint import Resource
 from regiond.api.replies import Reply
 from regiond.api.services import Services
 from regiond.caller import Caller

@@ -6,15 +6,14 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Protocol
 
-from regiond.api.dispatch import Api
-from regiond.ui import components_page, login, overview_page, search_page, session_page, stream
+from regiond.api.pipeline.dispatch import Api
+from regiond.ui import components_page, overview_page, search_page
 from regiond.ui.account import account_pages, client_pages, key_pages, session_pages, ssh_key_pages
 from regiond.ui.clusters import cluster_pages
 from regiond.ui.hosts import add_page, adoption_page, host_pages, removal_page
 from regiond.ui.hosts import bulk_page as host_bulk
 from regiond.ui.hosts import list_page as host_list
 from regiond.ui.hosts import settings_page as host_settings
-from regiond.ui.login import LoginPage
 from regiond.ui.machines import (
     bulk_page,
     compose_page,
@@ -28,6 +27,12 @@ from regiond.ui.machines import list_page as machine_list
 from regiond.ui.networks import change_pages as network_changes
 from regiond.ui.networks import network_pages
 from regiond.ui.renderer import Renderer
+from regiond.ui.serving import login, session_page, stream
+from regiond.ui.serving.login import LoginPage
+from regiond.ui.serving.site import Sessions as Authentication
+from regiond.ui.serving.site import WebSite
+from regiond.ui.serving.stream import Feed, stream_page
+from regiond.ui.serving.web_pages import WebPages
 from regiond.ui.settings import (
     audit_pages,
     audit_redaction_pages,
@@ -41,12 +46,8 @@ from regiond.ui.settings import (
     settings_page,
     user_pages,
 )
-from regiond.ui.site import Sessions as Authentication
-from regiond.ui.site import WebSite
 from regiond.ui.static_files import StaticFiles
-from regiond.ui.stream import Feed, stream_page
 from regiond.ui.tasks import task_pages
-from regiond.ui.web_pages import WebPages
 
 PAGES = (
     *overview_page.PAGES,

@@ -10,8 +10,8 @@ from regiond.accounts.passwords import Passwords
 from regiond.accounts.service import Accounts
 from regiond.accounts.sessions import SessionPeriods, Sessions
 from regiond.accounts.users import Users
-from regiond.api.recorded_fields import recorded_by_action
-from regiond.api.registry import SERVED
+from regiond.api.declaration.recorded_fields import recorded_by_action
+from regiond.api.resources.registry import SERVED
 from regiond.audit.service import Audit
 from regiond.components import AccountLayer
 from regiond.credentials.service import Credentials

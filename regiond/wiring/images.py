@@ -7,15 +7,15 @@ from regiond.db.pool import Database
 from regiond.images.content import ContentFolder
 from regiond.images.content_reads import ContentReads
 from regiond.images.download_rules import DownloadRules
-from regiond.images.downloads import MAX_THREADS, ImageDownloads
+from regiond.images.downloads.imports import Imports
+from regiond.images.downloads.service import MAX_THREADS, ImageDownloads
 from regiond.images.file_threads import FileThreads
-from regiond.images.imports import Imports
-from regiond.images.inspection import Inspection
-from regiond.images.qemu_img import QemuImg
+from regiond.images.inspection.qemu_img import QemuImg
+from regiond.images.inspection.service import Inspection
+from regiond.images.inspection.unpacking import Unpacking
 from regiond.images.service import Images
 from regiond.images.space import StoreLimits, StoreSpace
 from regiond.images.tasks import ImageTasks
-from regiond.images.unpacking import Unpacking
 from regiond.images.upkeep import ImageChecks, ImageCleanup
 from regiond.images.uploads import Uploads
 from regiond.settings import RegionSettings

@@ -24,23 +24,23 @@ from regiond.machines.allocation.service import Allocator
 from regiond.machines.autostart import SetAutostart
 from regiond.machines.bulk.service import Bulk
 from regiond.machines.bulk.steps import BulkSteps
-from regiond.machines.cleanup import CleanUp
 from regiond.machines.compose.rescheduling import Rescheduler
 from regiond.machines.compose.service import Composer
 from regiond.machines.compose.stages import build_stages
 from regiond.machines.compose.steps import ComposeMachine
-from regiond.machines.deletion import DeleteMachine
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.deployment.steps import DeployMachine, DeploymentTools
 from regiond.machines.devices.service import Devices
 from regiond.machines.disk_tags import MachineDisks
 from regiond.machines.guest_changes import MachineGuestChanges
-from regiond.machines.host_removal import MachinesOfRemovedHost
 from regiond.machines.model import AllocateRequest
 from regiond.machines.nics.service import MachineNics
-from regiond.machines.ownership import Ownership
-from regiond.machines.release import ReleaseMachine
-from regiond.machines.release_requests import Releases
+from regiond.machines.ownership.release import ReleaseMachine
+from regiond.machines.ownership.release_requests import Releases
+from regiond.machines.ownership.service import Ownership
+from regiond.machines.removal.cleanup import CleanUp
+from regiond.machines.removal.deletion import DeleteMachine
+from regiond.machines.removal.host_removal import MachinesOfRemovedHost
 from regiond.machines.service import Machines
 from regiond.machines.steps import PowerMachine
 from regiond.operations import service as operation_service

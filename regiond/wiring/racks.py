@@ -15,13 +15,13 @@ from regiond.db.migrate import packaged
 from regiond.hosts.discovery.lost_hosts import LostHosts
 from regiond.hosts.host_access import HostAccessReader
 from regiond.hosts.trust.exposed_credentials import ExposedCredentials
-from regiond.racks.access_guard import AccessGuard
-from regiond.racks.admission import Admission
-from regiond.racks.heartbeat import Heartbeat, pid_scope
-from regiond.racks.link_supervisor import LinkSupervisor
-from regiond.racks.listener import Listener, ListenerCallbacks
-from regiond.racks.live_links import LiveLinks
-from regiond.racks.reach import RackReach
+from regiond.racks.calls.access_guard import AccessGuard
+from regiond.racks.calls.live_links import LiveLinks
+from regiond.racks.enrolment.admission import Admission
+from regiond.racks.enrolment.listener import Listener, ListenerCallbacks
+from regiond.racks.reach.heartbeat import Heartbeat, pid_scope
+from regiond.racks.reach.link_supervisor import LinkSupervisor
+from regiond.racks.reach.service import RackReach
 from regiond.racks.service import AddressCalls, HostCalls, Racks, RpcClients
 from regiond.settings import RegionSettings
 

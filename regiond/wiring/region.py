@@ -25,11 +25,11 @@ from regiond.housekeeping.retention import Retention, RetentionPeriods
 from regiond.housekeeping.service import Housekeeping
 from regiond.https.service import CertificateFiles, HttpsCertificate
 from regiond.machines.console.service import Consoles
-from regiond.machines.image_copies import ImageCopyCollection
+from regiond.machines.deployment.image_copies import ImageCopyCollection
 from regiond.networks.service import Networks
 from regiond.operations import service as operation_service
 from regiond.quotas.service import Quotas
-from regiond.racks.link_supervisor import LinkSupervisor
+from regiond.racks.reach.link_supervisor import LinkSupervisor
 from regiond.reconciler.service import Reconciler
 from regiond.settings import RegionSettings
 from regiond.tags.service import Tags

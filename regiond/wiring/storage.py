@@ -6,7 +6,7 @@ import os
 import socket
 from contextlib import AsyncExitStack
 
-from common.private_files import make_usable_folder
+from common.process.private_files import make_usable_folder
 from common.values import Autostart
 from regiond.components import Storage
 from regiond.credentials.service import Credentials, KeyPairs, open_master_key
@@ -14,7 +14,7 @@ from regiond.db.migrate import migrate
 from regiond.db.pool import Database
 from regiond.idempotency.service import IdempotencyKeys
 from regiond.machines.service import set_default_autostart
-from regiond.racks.installation import is_new_installation, open_authority
+from regiond.racks.enrolment.installation import is_new_installation, open_authority
 from regiond.racks.service import read_installation_id
 from regiond.settings import RegionSettings
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.logging import configure_logging
+from common.process.logging import configure_logging
 from innkeeper.reactor import run as run_with_reactor
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common import daemon
-from common.daemon import install_reactor
-from common.logging import configure_logging
+from common.process import daemon
+from common.process.daemon import install_reactor
+from common.process.logging import configure_logging
 
 if TYPE_CHECKING:
     from tests.bench.growth import Curve

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from uuid import uuid4
 
+from common.addresses.simulated import SimulatedAddress
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
-from common.simulated_address import SimulatedAddress
 from common.values import NicKind, OwnershipMarker
 from common.volume_names import volume_name
 from rackd.drivers.simulated.driver import SimulatedDriver

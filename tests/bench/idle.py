@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from common.daemon import freeze_gc
+from common.process.daemon import freeze_gc
 from tests.bench.prefilled import prefill
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed

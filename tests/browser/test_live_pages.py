@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
-from regiond.ui import open_streams
+from regiond.ui.serving import open_streams
 from tests.browser.visitor import Visitor
 from tests.deployment.deployment import Deployment
 

@@ -17,4 +17,4 @@ def be_patient(monkeypatch: pytest.MonkeyPatch) -> None:
     The limits themselves are checked by tests/integration/test_quick_answers.py.
     """
     for name in ("QUICK_ANSWER_S", "ACTION_ANSWER_S"):
-        monkeypatch.setattr(f"regiond.api.operation_wait.{name}", 55.0)
+        monkeypatch.setattr(f"regiond.api.declaration.operation_wait.{name}", 55.0)

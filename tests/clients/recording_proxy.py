@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from attrs import define, field
 
-from regiond.api.endpoint import Resource
-from regiond.api.registry import SERVED
+from regiond.api.declaration.endpoint import Resource
+from regiond.api.resources.registry import SERVED
 
 
 def _pattern(resource: Resource) -> re.Pattern[str]:

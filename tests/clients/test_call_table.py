@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from regiond.api.not_part import OF_HANDLERS
-from regiond.api.registry import SERVED
+from regiond.api.declaration.not_part import OF_HANDLERS
+from regiond.api.resources.registry import SERVED
 from tests.clients.call_table import SECTION
 from tests.clients.calls import ALL
 from tests.clients.recording_proxy import name_of_call

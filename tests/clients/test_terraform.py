@@ -6,7 +6,7 @@ import asyncio
 import json
 from pathlib import Path
 
-from common.report_url import ReportPage
+from common.addresses.report_url import ReportPage
 from tests.clients.calls import TERRAFORM
 from tests.clients.client_host import SIMULATED_SUBNET, simulated_host
 from tests.clients.exact_bytes import Gomaasclient

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
-from common.lxd_address import parse
+from common.addresses.lxd import parse
 from common.values import HostAccess
 from rackd.drivers.lxd.connection import tls
 from rackd.drivers.lxd.connection.client import Client, path

@@ -11,8 +11,8 @@ from typing import Any
 
 from attrs import define, evolve, field
 
+from common.process.systemd_notify import ServiceManager
 from common.rpc.link import Link
-from common.systemd_notify import ServiceManager
 from innkeeper.http import Api, api_url
 from innkeeper.server_trust import BY_THE_COMPUTER, ServerTrust
 from rackd.drivers.registry import DriverRegistry

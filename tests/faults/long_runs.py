@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     """Returns the exit status. A soak of ten minutes or more on simulated hosts is written to docs/."""
 
     async def go() -> bool:
-        from common.logging import configure_logging
+        from common.process.logging import configure_logging
         from tests.faults.schedules import reports
 
         configure_logging(level="error")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from common.logging import configure_logging
+from common.process.logging import configure_logging
 
 
 def errors_only() -> None:

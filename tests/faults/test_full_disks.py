@@ -13,8 +13,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from common.daemon import FAILED
 from common.errors import InnkeeperError
+from common.process.daemon import FAILED
 from development import postgres
 from innkeeper.http import Api
 from rackd.enrolment import join

@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 from attrs import evolve
 
-from common.daemon import MISCONFIGURED
 from common.errors import DatabaseUnavailable
+from common.process.daemon import MISCONFIGURED
 from regiond.db.migrate import Migration, migrate, packaged
 from regiond.db.pool import connect
 from tests.deployment.deployment import Deployment

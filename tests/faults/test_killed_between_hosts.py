@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from common.simulated_address import SimulatedAddress
+from common.addresses.simulated import SimulatedAddress
 from tests.deployment.deployment import Deployment
 from tests.deployment.held_refreshes import hold_refreshes
 from tests.deployment.runner import REGION

@@ -16,10 +16,10 @@ from tests.waiting import settle
 
 if TYPE_CHECKING:
     from regiond.db.pool import Database
-    from regiond.racks.admission import Admission
-    from regiond.racks.authority import Authority
-    from regiond.racks.heartbeat import Heartbeat
-    from regiond.racks.reach import RackReach
+    from regiond.racks.enrolment.admission import Admission
+    from regiond.racks.enrolment.authority import Authority
+    from regiond.racks.reach.heartbeat import Heartbeat
+    from regiond.racks.reach.service import RackReach
     from regiond.racks.service import Racks, RpcClients
     from tests.integration.ledger_fixture import LedgerFixture
     from tests.integration.linked import Region
@@ -46,7 +46,7 @@ def ledger(database: Database) -> LedgerFixture:
 
 @pytest.fixture
 def heartbeat(database: Database) -> Iterator[Heartbeat]:
-    from regiond.racks.heartbeat import Heartbeat
+    from regiond.racks.reach.heartbeat import Heartbeat
 
     started = Heartbeat(database, hostname="region-1", pid=1)
     settle(started.start())
@@ -65,7 +65,7 @@ def stopped_request_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    from regiond.racks.authority import Authority
+    from regiond.racks.enrolment.authority import Authority
 
     return Authority.open(tmp_path / "authority")
 
@@ -93,14 +93,14 @@ def rpc_clients(database: Database, authority: Authority) -> RpcClients:
 
 @pytest.fixture
 def admission(database: Database, rpc_clients: RpcClients) -> Admission:
-    from regiond.racks.admission import Admission
+    from regiond.racks.enrolment.admission import Admission
 
     return Admission(database, rpc_clients)
 
 
 @pytest.fixture
 def reach(database: Database, heartbeat: Heartbeat) -> RackReach:
-    from regiond.racks.reach import RackReach
+    from regiond.racks.reach.service import RackReach
 
     return RackReach(database, heartbeat.region_id)
 

@@ -18,8 +18,8 @@ from common.rpc.connection import Address, Handlers, Link, Peer, Side, connect
 from common.rpc.region_commands import RACK_JOIN, RACK_RENEW, JoinCall, Joined, RenewCall, Renewed
 from common.rpc.tls import JoiningTls, MemberTls, RegionTls
 from common.rpc.tokens import JoinToken, encode_token
-from regiond.racks.authority import Authority
-from regiond.racks.listener import Listener, ListenerCallbacks
+from regiond.racks.enrolment.authority import Authority
+from regiond.racks.enrolment.listener import Listener, ListenerCallbacks
 
 INSTALLATION = UUID("8a4f1d8e-0000-4000-8000-000000000001")
 

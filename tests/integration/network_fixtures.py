@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from common.simulated_address import SimulatedAddress
+from common.addresses.simulated import SimulatedAddress
 from common.values import HostFacts, HostNetwork, NicKind
 from rackd.drivers.simulated.facts import facts_of
 from regiond.caller import Caller

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from regiond.api.endpoint import Resource
+from regiond.api.declaration.endpoint import Resource
 from tests.integration.two_pools import Contents
 
 # What the first part of a path leads to. Objects that are in no resource pool are the same for everybody.

@@ -26,10 +26,10 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from regiond.accounts.model import ApiKey
-from regiond.api.endpoint import Endpoint, Resource
-from regiond.api.examples import example_of
-from regiond.api.openapi import openapi
-from regiond.api.registry import DOCUMENTED
+from regiond.api.declaration.endpoint import Endpoint, Resource
+from regiond.api.description.examples import example_of
+from regiond.api.description.openapi import openapi
+from regiond.api.resources.registry import DOCUMENTED
 from tests.integration.object_paths import path_to
 from tests.integration.two_pools import Role, TwoPools
 from tests.unit.api_double import authorization

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from attrs import define, frozen
 
+from common.addresses.lxd import parse
 from common.errors import HostUnreachable
-from common.lxd_address import parse
 from common.values import DriverType, HostAccess, PeerIdentity
 from rackd.drivers.contract import Driver
 from rackd.drivers.registry import DriverRegistry

@@ -15,15 +15,15 @@ from twisted.internet import reactor
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from common.deferreds import from_deferred
 from common.errors import DatabaseUnavailable
-from common.open_connections import OpenConnections
-from regiond.api.describe import description_hash
-from regiond.api.endpoint import SiteInfo
-from regiond.api.klein_adapter import REFUSAL_DELAY_S
-from regiond.api.registry import SERVED
-from regiond.api.request_body import MAX_BODY_BYTES
-from regiond.api.site import DEFAULT_OPTIONS, SiteOptions, make_site
+from common.process.deferreds import from_deferred
+from common.process.open_connections import OpenConnections
+from regiond.api.declaration.endpoint import SiteInfo
+from regiond.api.declaration.request_body import MAX_BODY_BYTES
+from regiond.api.description.describe import description_hash
+from regiond.api.http.klein_adapter import REFUSAL_DELAY_S
+from regiond.api.http.site import DEFAULT_OPTIONS, SiteOptions, make_site
+from regiond.api.resources.registry import SERVED
 from regiond.request_limits import RequestLimits, RequestRates
 from tests.unit.answers.accounts import ADMIN_KEY, SIGNING_KEY
 from tests.unit.api_double import NOW_S, ApiDouble, authorization

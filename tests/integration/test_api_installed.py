@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from innkeeper.request_body import Body
-from regiond.api.registry import RESOURCES
+from regiond.api.resources.registry import RESOURCES
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh, rows
 from tests.integration.tables import counts

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 
+from common.addresses.ip_networks import IpNetworks
 from common.errors import BadSettings
-from common.ip_networks import IpNetworks
-from common.open_connections import ConnectionLimits
-from regiond.api import channel
-from regiond.api.dispatch import ANONYMOUS_BODY_BYTES
-from regiond.api.site import SiteOptions
+from common.process.open_connections import ConnectionLimits
+from regiond.api.http import channel
+from regiond.api.http.site import SiteOptions
+from regiond.api.pipeline.dispatch import ANONYMOUS_BODY_BYTES
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.https.service import CertificateFiles, HttpsCertificate

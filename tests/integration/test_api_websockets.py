@@ -11,8 +11,8 @@ import pytest
 from attrs import define, field
 from websockets.frames import Frame, Opcode
 
+from regiond.api.http.websocket import BURST_S, FRAMES_PER_S
 from regiond.api.replies import Terminal
-from regiond.api.websocket import BURST_S, FRAMES_PER_S
 from tests.clock import in_no_time
 from tests.integration.test_api_http import BASE, Client, serve
 from tests.unit.api_double import ApiDouble

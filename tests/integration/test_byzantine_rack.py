@@ -34,8 +34,8 @@ from common.serialization import to_dict
 from common.values import Guest, GuestChange, GuestDisk, GuestEvent, OwnershipMarker, PowerState
 from rackd.commands import parts_of
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
-from regiond.racks import listener
-from regiond.racks.link_supervisor import WATCH_EVERY_S
+from regiond.racks.enrolment import listener
+from regiond.racks.reach.link_supervisor import WATCH_EVERY_S
 from tests.clock import advance
 from tests.deployment.deployment import Deployment
 from tests.integration.byzantine_rack import byzantine_rack, joined, recorded_messages

@@ -18,7 +18,7 @@ from rackd.enrolment import join
 from regiond.db.pool import Database
 from regiond.housekeeping.clock_monitor import ClockMonitor
 from regiond.housekeeping.model import ClockReading, database_step_s, skew_s
-from regiond.racks.authority import Authority
+from regiond.racks.enrolment.authority import Authority
 from tests.deployment.deployment import Deployment
 from tests.integration.byzantine_rack import recorded_messages
 from tests.integration.linked import Region, dial, region_one

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from common.addresses.host_identity import identity_fingerprint
 from common.certificates import make_authority, utc_now
 from common.errors import BadSettings, DatabaseUnavailable
-from common.host_identity import identity_fingerprint
 from common.release import running_release
 from regiond.db.migrate import MIGRATION_LOCK, Migration, migrate, migration, packaged
 from regiond.db.pool import connect

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from regiond.machines.device_model import MAX_DEVICE_NICS, MAX_DEVICES, MAX_OWN_DEVICES, MAX_OWN_DEVICES_OF_ADMIN
+from regiond.machines.values.devices import MAX_DEVICE_NICS, MAX_DEVICES, MAX_OWN_DEVICES, MAX_OWN_DEVICES_OF_ADMIN
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import rows, sql
 from tests.integration.test_nic_links import NETWORKS, allocated, reaches, ready, subnet

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from common.report_url import ReportAddress, ReportPage
+from common.addresses.report_url import ReportAddress, ReportPage
 from regiond.machines.deployment import user_data_delivery
 from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment

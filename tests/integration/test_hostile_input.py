@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from regiond.api.endpoint import Endpoint, Resource
-from regiond.api.examples import example_of
-from regiond.api.registry import SERVED
+from regiond.api.declaration.endpoint import Endpoint, Resource
+from regiond.api.description.examples import example_of
+from regiond.api.resources.registry import SERVED
 from regiond.db.pool import Database
 from tests.deployment.deployment import Deployment
 from tests.integration.real_api import RealApi, admin_key

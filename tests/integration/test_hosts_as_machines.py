@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from common.errors import InnkeeperError
-from regiond.api import operation_wait
+from regiond.api.declaration import operation_wait
 from tests.deployment.deployment import Deployment
 from tests.integration.users import as_user
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 
+from common.addresses.ip_networks import IpNetworks
 from common.errors import NotAuthenticated
-from common.ip_networks import IpNetworks
-from regiond.api.forwarding import TrustedProxies
-from regiond.api.site import SiteOptions
+from regiond.api.http.forwarding import TrustedProxies
+from regiond.api.http.site import SiteOptions
 from tests.certificate_pairs import make_pair
 from tests.integration.test_api_http import BASE, Client, serve
 from tests.ports import free_port

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from common.errors import BadSettings, InnkeeperError, TooManyAttempts
-from common.systemd_notify import ServiceManager
+from common.process.systemd_notify import ServiceManager
 from innkeeper import rpc
 from innkeeper.http import Api
 from innkeeper.local_region import local_profile

@@ -15,7 +15,7 @@ from attrs import define, evolve, field, frozen
 from common.errors import AnswerNotKept, IdempotencyMismatch, RequestInProgress
 from regiond.accounts.model import ApiKey
 from regiond.admin_commands import rewrap_secrets
-from regiond.api.idempotency import REPLAYED
+from regiond.api.pipeline.idempotency import REPLAYED
 from regiond.api.replies import Reply
 from regiond.caller import Caller
 from regiond.credentials.master_key import open_master_key

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from regiond.machines.image_copies import ImageCopyCollection
+from regiond.machines.deployment.image_copies import ImageCopyCollection
 from tests.clock import in_no_time
 from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment

@@ -17,7 +17,7 @@ from regiond.accounts.service import Accounts
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.images.download_rules import DownloadRules, Reach
-from regiond.images.downloads import ImageDownloads
+from regiond.images.downloads.service import ImageDownloads
 from regiond.images.model import ImageState, SubmittedImage
 from regiond.settings import RegionSettings
 from regiond.wiring.images import wire_images

@@ -11,9 +11,9 @@ from attrs import define, field
 
 from common.errors import InnkeeperError, LinkLost
 from innkeeper.answer import Answer
+from innkeeper.commands.image_upload import PART_BYTES, ImageUpload
 from innkeeper.http import Api
-from innkeeper.image_upload import PART_BYTES, ImageUpload
-from innkeeper.progress import Report
+from innkeeper.output.progress import Report
 from tests.administrators import API_KEY_FILE
 from tests.deployment.deployment import Deployment
 from tests.disk_images import raw_disk

@@ -28,8 +28,8 @@ from common.errors import (
 from common.rpc.command import Command
 from common.rpc.connection import MAX_UNSENT_BYTES, Address, Limits, Link, LinkProtocol, Side, connect
 from common.rpc.tls import MemberTls
-from regiond.racks.authority import Authority
-from regiond.racks.listener import MAX_LINKS_OF_RACK
+from regiond.racks.enrolment.authority import Authority
+from regiond.racks.enrolment.listener import MAX_LINKS_OF_RACK
 from tests.clock import advance, in_no_time
 from tests.integration.linked import (
     BUG,

@@ -17,9 +17,9 @@ from common.errors import (
 from common.rpc import connection
 from common.rpc.connection import Side, connect
 from common.rpc.tls import MemberTls
-from regiond.racks import listener
-from regiond.racks.handshake_queue import HandshakeRates
-from regiond.racks.listener import MAX_LINKS_OF_RACK
+from regiond.racks.enrolment import listener
+from regiond.racks.enrolment.handshake_queue import HandshakeRates
+from regiond.racks.enrolment.listener import MAX_LINKS_OF_RACK
 from tests.abuse.rpc_wire import tls
 from tests.integration.linked import (
     JOIN,

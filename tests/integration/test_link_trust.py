@@ -13,7 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from common.certificates import Credentials, Role, Subject, load_certificate, utc_now
 from common.errors import NotTrusted
 from common.rpc.tls import RegionTls
-from regiond.racks.authority import Authority
+from regiond.racks.enrolment.authority import Authority
 from tests.clock import advance
 from tests.integration.linked import Region, dial, dial_anonymously, make_region
 from tests.integration.odd_certificates import odd_certificate

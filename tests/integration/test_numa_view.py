@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from innkeeper.numa_table import rows_of
+from innkeeper.output.numa_table import rows_of
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import sql
 from tests.rejections import rejected_status

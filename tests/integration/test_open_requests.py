@@ -9,10 +9,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 from attrs import evolve
 
-from common.open_connections import ConnectionLimits
+from common.process.open_connections import ConnectionLimits
 from regiond.accounts.model import ApiKey
-from regiond.api import klein_adapter
-from regiond.api.site import SiteOptions
+from regiond.api.http import klein_adapter
+from regiond.api.http.site import SiteOptions
 from tests.integration.test_api_http import BASE, Client, HeldCall, serve
 from tests.unit.answers.accounts import ADMIN_KEY, USER_KEY
 from tests.unit.api_double import ApiDouble

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from regiond.ui import open_streams
-from regiond.ui.open_streams import MAX_PER_ACCOUNT
+from regiond.ui.serving import open_streams
+from regiond.ui.serving.open_streams import MAX_PER_ACCOUNT
 from tests.browser.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.web_client import WebClient

@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from regiond.machines.cleanup import PENDING_S
+from regiond.machines.removal.cleanup import PENDING_S
 from regiond.operations.model import OperationKind
 from tests.clock import in_no_time
 from tests.database import execute, fetchval

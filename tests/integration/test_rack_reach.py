@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from common.errors import DatabaseUnavailable, HostUnreachable
 from regiond.db.pool import Database
-from regiond.racks.heartbeat import Heartbeat
-from regiond.racks.heartbeat_store import RackReport
-from regiond.racks.reach import RackReach
+from regiond.racks.reach.heartbeat import Heartbeat
+from regiond.racks.reach.heartbeat_store import RackReport
+from regiond.racks.reach.service import RackReach
 from regiond.racks.reach_model import RackCandidate, WaitLimits, sort_candidates
 from regiond.racks.service import Racks
 from tests.database import execute, fetchval

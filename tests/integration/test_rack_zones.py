@@ -15,8 +15,8 @@ from common.rpc.region_commands import JoinCall
 from regiond.db.pool import Database
 from regiond.groups.service import Groups
 from regiond.hosts.model import HostState
-from regiond.racks.link_supervisor import PROBE_EVERY_S, WATCH_EVERY_S, ZONES_EVERY_S
-from regiond.racks.reach import RackReach
+from regiond.racks.reach.link_supervisor import PROBE_EVERY_S, WATCH_EVERY_S, ZONES_EVERY_S
+from regiond.racks.reach.service import RackReach
 from regiond.racks.service import Racks
 from tests.clock import advance
 from tests.deployment.deployment import Deployment

@@ -20,9 +20,9 @@ from regiond.db.listener import Notifications
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.racks import store
-from regiond.racks.admission import Admission
 from regiond.racks.admission_model import check_name
-from regiond.racks.heartbeat import Heartbeat
+from regiond.racks.enrolment.admission import Admission
+from regiond.racks.reach.heartbeat import Heartbeat
 from regiond.racks.service import Racks, RpcClients
 from tests.administrators import add_administrator
 from tests.database import execute, fetchval

@@ -11,15 +11,15 @@ import pytest
 import innkeeper.rpc
 from common.compose_request import ComposeRequest
 from common.errors import InnkeeperError, LinkLost, NotAllowed, NotFound, OutOfCapacity
-from common.private_files import write_private
-from common.systemd_notify import ServiceManager
+from common.process.private_files import write_private
+from common.process.systemd_notify import ServiceManager
 from innkeeper.client_identity import AUTHORITY, CERTIFICATE, KEY
 from rackd.enrolment import join
 from rackd.identity import load
 from rackd.service import RackService
 from rackd.settings import RackSettings
 from regiond.operations.model import OperationState
-from regiond.racks.link_supervisor import PROBE_EVERY_S, WATCH_EVERY_S
+from regiond.racks.reach.link_supervisor import PROBE_EVERY_S, WATCH_EVERY_S
 from tests.clock import advance
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import sql

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from regiond.racks.link_supervisor import ADDRESSES_EVERY_S
+from regiond.racks.reach.link_supervisor import ADDRESSES_EVERY_S
 from tests.clock import advance
 from tests.deployment.in_process import deployed
 from tests.waiting import eventually

@@ -8,9 +8,9 @@ from common.errors import HostUnreachable
 from common.release import running_release
 from regiond.db.migrate import packaged
 from regiond.db.pool import Database
-from regiond.racks.heartbeat import Heartbeat
-from regiond.racks.heartbeat_store import RackReport
-from regiond.racks.reach import RackReach
+from regiond.racks.reach.heartbeat import Heartbeat
+from regiond.racks.reach.heartbeat_store import RackReport
+from regiond.racks.reach.service import RackReach
 from regiond.racks.service import Racks
 from tests.database import execute
 from tests.deployment.deployment import Deployment

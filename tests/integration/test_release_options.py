@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from common.errors import InvalidRequest
-from regiond.api import operation_wait
+from regiond.api.declaration import operation_wait
 from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import adopt

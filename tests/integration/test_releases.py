@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import BadSettings, InnkeeperError
-from common.systemd_notify import ServiceManager
+from common.process.systemd_notify import ServiceManager
 from regiond.db.migrate import migrate, packaged
 from regiond.db.pool import connect
 from regiond.service import RegionService

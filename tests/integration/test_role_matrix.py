@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 from common.errors import NotFound
-from regiond.api.endpoint import Endpoint, Resource
-from regiond.api.registry import SERVED
+from regiond.api.declaration.endpoint import Endpoint, Resource
+from regiond.api.resources.registry import SERVED
 from regiond.permissions import Permission
 from tests.deployment.deployment import Deployment
 from tests.integration.object_paths import IN_POOLS, SHARED, path_to

@@ -19,7 +19,7 @@ from common.rpc.tls import MemberTls
 from innkeeper import rpc
 from innkeeper.client_identity import CERTIFICATE, read_identity
 from innkeeper.client_renewal import CertificateRenewal
-from innkeeper.enrolment import write_identity
+from innkeeper.commands.enrolment import write_identity
 from innkeeper.http import Api
 from innkeeper.request_body import Body
 from regiond.accounts.model import UserChange

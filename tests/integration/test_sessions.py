@@ -19,7 +19,7 @@ from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.housekeeping.retention import Retention, RetentionPeriods
-from regiond.ui.session_cookie import cookie_name
+from regiond.ui.serving.session_cookie import cookie_name
 from tests.administrators import add_administrator
 from tests.deployment.deployment import Deployment
 from tests.waiting import settle

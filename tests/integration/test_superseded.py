@@ -15,8 +15,8 @@ from common.serialization import from_dict
 from common.values import DriverType, HostAccess, PowerAction
 from rackd.drivers.simulated.fault_injection import Call
 from regiond.operations.model import WAIT_FOR_COMMAND, WAIT_FOR_EARLIER
-from regiond.racks import older_calls
-from regiond.racks.link_supervisor import PROBE_EVERY_S
+from regiond.racks.calls import older_calls
+from regiond.racks.reach.link_supervisor import PROBE_EVERY_S
 from tests.clock import advance, in_no_time
 from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment

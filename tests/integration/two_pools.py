@@ -13,10 +13,10 @@ from attrs import define, evolve, field, frozen
 from innkeeper.http import Api as HttpApi
 from regiond.accounts.model import ApiKey
 from regiond.accounts.service import Accounts
-from regiond.api.dispatch import Api
-from regiond.api.endpoint import Call, Endpoint, Resource, SiteInfo
+from regiond.api.declaration.endpoint import Call, Endpoint, Resource, SiteInfo
+from regiond.api.pipeline.dispatch import Api
+from regiond.api.pipeline.request import ApiRequest
 from regiond.api.replies import Reply, empty_reply
-from regiond.api.request import ApiRequest
 from regiond.caller import Caller, PoolRole
 from regiond.events.service import Events
 from tests.deployment.deployment import Deployment

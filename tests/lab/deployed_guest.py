@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from common.systemd_notify import ServiceManager
+from common.process.systemd_notify import ServiceManager
 from rackd.identity import load
 from rackd.service import RackService
 from tests.deployment.deployment import Deployment

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import InnkeeperError
-from innkeeper.image_upload import ImageUpload
-from innkeeper.progress import Report
+from innkeeper.commands.image_upload import ImageUpload
+from innkeeper.output.progress import Report
 from tests.deployment.deployment import Deployment
 from tests.waiting import eventually
 

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from common.addresses.lxd import parse
 from common.device_names import lxd_device_name, lxd_serial
 from common.guest_spec import GuestSpec
-from common.lxd_address import parse
 from rackd.drivers.lxd.connection import tls
 from rackd.drivers.lxd.connection.client import Client, Scope
 from rackd.drivers.lxd.driver import LxdDriver

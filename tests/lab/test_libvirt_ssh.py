@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from common.addresses.host_identity import identity_fingerprint
 from common.errors import HostUnreachable, InvalidRequest, NotTrusted, PeerChanged
-from common.host_identity import identity_fingerprint
 from common.values import DriverType, HostAccess
 from rackd.drivers.libvirt.connection.ssh import public_key
 from rackd.drivers.libvirt.factory import LibvirtDriverFactory

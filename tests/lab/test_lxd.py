@@ -10,9 +10,9 @@ from uuid import uuid4
 import pytest
 from attrs import evolve
 
+from common.addresses.lxd import parse
 from common.discovery import Discovery
 from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotFound, Unsupported
-from common.lxd_address import parse
 from common.values import Guest, GuestChange, GuestEvent, GuestRef, NicKind, OwnershipMarker, PowerAction, PowerState
 from rackd.drivers.lxd.connection import tls
 from rackd.drivers.lxd.connection.client import Client

@@ -11,13 +11,13 @@ from urllib.parse import urlencode
 from attrs import field, fields_dict, frozen
 
 from regiond.accounts.model import ApiKey
-from regiond.api.body_turns import BodyTurns
-from regiond.api.change_locks import ChangeLocks
-from regiond.api.dispatch import Api
-from regiond.api.endpoint import Resource, SiteInfo
-from regiond.api.registry import SERVED
+from regiond.api.declaration.endpoint import Resource, SiteInfo
+from regiond.api.pipeline.body_turns import BodyTurns
+from regiond.api.pipeline.change_locks import ChangeLocks
+from regiond.api.pipeline.dispatch import Api
+from regiond.api.pipeline.request import ApiRequest
 from regiond.api.replies import Reply
-from regiond.api.request import ApiRequest
+from regiond.api.resources.registry import SERVED
 from regiond.api.services import Services
 from tests.signatures import check_call, has_method
 from tests.unit.answers import ANSWERS

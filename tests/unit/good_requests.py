@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from regiond.api.endpoint import Endpoint, Resource
-from regiond.api.examples import example_of
-from regiond.api.registry import SERVED
+from regiond.api.declaration.endpoint import Endpoint, Resource
+from regiond.api.description.examples import example_of
 from regiond.api.replies import Reply
+from regiond.api.resources.registry import SERVED
 from tests.unit.api_double import ApiDouble
 from tests.unit.api_samples import RACK_ID
 

@@ -9,15 +9,15 @@ from uuid import UUID, uuid4
 import pytest
 from attrs import field, frozen
 
+from common.addresses.host_identity import identity_fingerprint
 from common.errors import HostUnreachable, InvalidRequest
-from common.host_identity import identity_fingerprint
 from common.rpc.command import Command
 from common.rpc.host_commands import HOST_DISCONNECT, HOST_IDENTIFY
 from common.rpc.link import Link
 from common.values import DriverType, HostAccess, PeerIdentity
-from regiond.racks.access_guard import HostRequest
-from regiond.racks.address_calls import AddressCalls
-from regiond.racks.live_links import LiveLinks
+from regiond.racks.calls.access_guard import HostRequest
+from regiond.racks.calls.address_calls import AddressCalls
+from regiond.racks.calls.live_links import LiveLinks
 from regiond.racks.reach_model import DisconnectedRack, RackCandidate
 from regiond.racks.unreachable import ZoneCoverage
 from tests.libvirt_double import random_key

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from regiond.api.endpoint import Endpoint, Resource
+from regiond.api.declaration.endpoint import Endpoint, Resource
 from regiond.machines.host_removal_plan import AffectedGuest, HostRemovalPlan
 from regiond.machines.service import MachineRemovalPlan
 from tests.unit.api_double import ApiDouble, json_of

@@ -8,10 +8,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from regiond.api.endpoint import Endpoint, Permission, Resource
-from regiond.api.field_types import Boolean, Choice, CommaList, File, Float, Integer, IntegerList, Text, TextList
-from regiond.api.fields import Field
-from regiond.api.registry import SERVED
+from regiond.api.declaration.endpoint import Endpoint, Permission, Resource
+from regiond.api.declaration.field_types import (
+    Boolean,
+    Choice,
+    CommaList,
+    File,
+    Float,
+    Integer,
+    IntegerList,
+    Text,
+    TextList,
+)
+from regiond.api.declaration.fields import Field
+from regiond.api.resources.registry import SERVED
 from tests.unit.answers.accounts import USER_KEY
 from tests.unit.api_double import ApiDouble, json_of
 from tests.unit.good_requests import ENDPOINTS, each_endpoint, name_of, path_of, request, unsigned, with_op

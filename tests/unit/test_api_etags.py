@@ -7,13 +7,13 @@ import asyncio
 import pytest
 from attrs import evolve
 
-from regiond.api.change_locks import read_of
 from regiond.api.compression import compressed
+from regiond.api.declaration.list_options import identity_key
+from regiond.api.description.openapi_responses import can_be_conditional
 from regiond.api.etags import matches, tagged
-from regiond.api.list_options import identity_key
-from regiond.api.openapi_responses import can_be_conditional
-from regiond.api.registry import SERVED
+from regiond.api.pipeline.change_locks import read_of
 from regiond.api.replies import Reply
+from regiond.api.resources.registry import SERVED
 from regiond.hosts.model import HostView
 from tests.unit.api_double import ApiDouble
 from tests.unit.host_samples import HOST

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from regiond.api.endpoint import Endpoint, Resource
-from regiond.api.examples import example_of, request_example
-from regiond.api.field_types import File
-from regiond.api.fields import Field
-from regiond.api.openapi import openapi
-from regiond.api.registry import DOCUMENTED, SERVED
+from regiond.api.declaration.endpoint import Endpoint, Resource
+from regiond.api.declaration.field_types import File
+from regiond.api.declaration.fields import Field
+from regiond.api.description.examples import example_of, request_example
+from regiond.api.description.openapi import openapi
+from regiond.api.resources.registry import DOCUMENTED, SERVED
 from tests.unit.api_double import ApiDouble
 from tests.unit.good_requests import name_of, path_of
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regiond.api.field_types import (
+from regiond.api.declaration.field_types import (
     Boolean,
     Choice,
     CommaList,
@@ -20,7 +20,7 @@ from regiond.api.field_types import (
     Text,
     TextList,
 )
-from regiond.api.fields import Field, ParsedFields, parse_fields
+from regiond.api.declaration.fields import Field, ParsedFields, parse_fields
 
 CORES = Integer(minimum=1, maximum=8)
 RATIO = Float(minimum=0.0, maximum=10.0)

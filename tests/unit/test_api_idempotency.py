@@ -8,7 +8,7 @@ import pytest
 from attrs import define, evolve, frozen
 
 from common.errors import DatabaseUnavailable, NotFound, WrongState
-from regiond.api.endpoint import Endpoint, Permission, Resource
+from regiond.api.declaration.endpoint import Endpoint, Permission, Resource
 from regiond.api.replies import Reply
 from regiond.api.services import Services
 from regiond.caller import Caller

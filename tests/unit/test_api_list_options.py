@@ -12,12 +12,12 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regiond.api.endpoint import Endpoint, Resource
-from regiond.api.list_options import ListOptions, sort_keys
-from regiond.api.list_page import page_reply
-from regiond.api.registry import RESOURCES
+from regiond.api.declaration.endpoint import Endpoint, Resource
+from regiond.api.declaration.list_options import ListOptions, sort_keys
+from regiond.api.declaration.list_page import page_reply
+from regiond.api.declaration.serializer import INT, STR, Serializer, array, item, nullable, serializer
 from regiond.api.replies import Reply
-from regiond.api.serializer import INT, STR, Serializer, array, item, nullable, serializer
+from regiond.api.resources.registry import RESOURCES
 from regiond.long_list import LongList
 from regiond.machines.model import MachineFilter
 from tests.unit.api_double import ApiDouble, json_of, result_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from regiond.api.endpoint import SiteInfo
+from regiond.api.declaration.endpoint import SiteInfo
 from regiond.images.model import ImageState
 from tests.unit.api_double import ApiDouble
 from tests.unit.api_samples import IMAGE

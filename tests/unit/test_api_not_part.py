@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from regiond.api.endpoint import Resource
-from regiond.api.not_part import OF_EMPTY_LISTS, OF_HANDLERS
-from regiond.api.registry import SERVED
-from regiond.api.resources.empty_lists import RESOURCES
+from regiond.api.declaration.endpoint import Resource
+from regiond.api.declaration.not_part import OF_EMPTY_LISTS, OF_HANDLERS
+from regiond.api.resources.region.empty_lists import RESOURCES
+from regiond.api.resources.registry import SERVED
 from tests.unit.api_double import ApiDouble
 from tests.unit.good_requests import path_of
 from tests.unit.machine_samples import MACHINE

@@ -12,9 +12,9 @@ from attrs import evolve
 
 from common.discovery import Problem
 from common.values import DriverType
-from regiond.api.endpoint import Endpoint, Resource
-from regiond.api.event_stream import EVENT_STREAM
-from regiond.api.registry import SERVED
+from regiond.api.declaration.endpoint import Endpoint, Resource
+from regiond.api.declaration.event_stream import EVENT_STREAM
+from regiond.api.resources.registry import SERVED
 from regiond.api.serializers.capacity import RESOURCE_CAPACITY_JSON
 from regiond.api.serializers.hosts import HOST_JSON, VIRTUAL_MACHINE_JSON
 from regiond.api.serializers.machines import MACHINE_JSON, STATUS, power_word

@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 
 from common.values import DriverType, PowerAction
-from regiond.api.endpoint import SiteInfo
+from regiond.api.declaration.endpoint import SiteInfo
 from regiond.events.model import EventFilter, Level
 from regiond.hosts.model import HostChange, HostRemoval, NewHost
 from regiond.images.model import ImageState

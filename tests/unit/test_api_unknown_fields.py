@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from common.errors import NotFound
-from regiond.api.endpoint import Endpoint, Resource
+from regiond.api.declaration.endpoint import Endpoint, Resource
 from tests.unit.api_double import ApiDouble, json_of
 from tests.unit.good_requests import ENDPOINTS, name_of, request
 

@@ -14,9 +14,9 @@ from common.errors import (
     OperationPending,
     WrongState,
 )
-from regiond.api.endpoint import Permission
-from regiond.api.field_types import Secret
-from regiond.api.registry import SERVED
+from regiond.api.declaration.endpoint import Permission
+from regiond.api.declaration.field_types import Secret
+from regiond.api.resources.registry import SERVED
 from regiond.audit.model import NOT_RECORDED, AuditAnswer, AuditRequest, AuditResult
 from tests.unit.answers.accounts import ADMIN_KEY, USER_KEY
 from tests.unit.api_double import ApiDouble

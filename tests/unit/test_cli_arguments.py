@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from innkeeper.api_description import command_of, read_description
 from innkeeper.arguments import Given, Options, Usage, parse_call, split_options
 from innkeeper.command import main
-from innkeeper.enrolment import TOKEN_FIELDS
+from innkeeper.commands.enrolment import TOKEN_FIELDS
+from innkeeper.commands.region_commands import KNOWN_FIELDS
 from innkeeper.exit_status import ExitStatus
-from innkeeper.region_commands import KNOWN_FIELDS
 from regiond.__main__ import account_of_key, parser
-from regiond.api.describe import describe
-from regiond.api.registry import RESOURCES
+from regiond.api.description.describe import describe
+from regiond.api.resources.registry import RESOURCES
 from tests.unit.cli_region import action, description, handler
 
 ANY_FIELD = action("set_owner_data", "POST", op="set_owner_data", doc="Set.\n\n:param <key>: Optional. The value.")

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from innkeeper.api_description import read_description
-from innkeeper.completion import Completion, Known, ObjectQuery, complete, matching
-from innkeeper.completion_command import split_line
-from innkeeper.completion_objects import FORGOTTEN_S, cache_folder, candidates_of, names_of, objects_of
+from innkeeper.completion.candidates import Completion, Known, ObjectQuery, complete, matching
+from innkeeper.completion.command import split_line
+from innkeeper.completion.objects import FORGOTTEN_S, cache_folder, candidates_of, names_of, objects_of
 from innkeeper.profiles import Profile
-from regiond.api.describe import describe
-from regiond.api.registry import SERVED
+from regiond.api.description.describe import describe
+from regiond.api.resources.registry import SERVED
 
 DESCRIPTION = read_description(describe(SERVED, origin="http://region"))
 KNOWN = Known(profiles=("admin", "lab"), default="admin", description=lambda _: DESCRIPTION)

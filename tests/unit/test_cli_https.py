@@ -12,8 +12,8 @@ from twisted.internet import reactor
 from twisted.internet.ssl import PrivateCertificate
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from regiond.api.endpoint import SiteInfo
-from regiond.api.site import make_site
+from regiond.api.declaration.endpoint import SiteInfo
+from regiond.api.http.site import make_site
 from tests.certificate_pairs import Pair, make_pair
 from tests.ports import stop_listening
 from tests.unit.answers.accounts import ADMIN_KEY

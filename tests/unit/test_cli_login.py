@@ -12,8 +12,8 @@ from twisted.internet import reactor
 
 from common.errors import NotAuthenticated, TooManyAttempts
 from innkeeper.api_key import is_begun, parse_key
-from regiond.api.endpoint import SiteInfo
-from regiond.api.site import make_site
+from regiond.api.declaration.endpoint import SiteInfo
+from regiond.api.http.site import make_site
 from tests.ports import stop_listening
 from tests.unit.answers.accounts import ADMIN_KEY
 from tests.unit.api_double import ApiDouble

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 from typing import Any
 
+from innkeeper.commands.operation_wait import purpose_of, subject_of, wait_for_operation
 from innkeeper.http import Api
-from innkeeper.operation_wait import purpose_of, subject_of, wait_for_operation
-from innkeeper.progress import LateNote, Report
-from innkeeper.terminal import Terminal
+from innkeeper.output.progress import LateNote, Report
+from innkeeper.output.terminal import Terminal
 from tests.signatures import in_place_of
 
 WAITING = {"state": "waiting", "step": None, "error": {"code": "host_unreachable", "message": "No rack reaches it."}}

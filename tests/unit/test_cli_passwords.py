@@ -7,8 +7,8 @@ from io import StringIO
 import pytest
 
 from common.errors import InvalidRequest
-from innkeeper.password_prompt import with_passwords
-from innkeeper.terminal import Terminal
+from innkeeper.commands.password_prompt import with_passwords
+from innkeeper.output.terminal import Terminal
 
 
 def piped(text: str) -> Terminal:

@@ -17,7 +17,7 @@ from common.errors import (
 )
 from innkeeper.answer import Answer
 from innkeeper.arguments import MAX_KEY_CHARS, MAX_KEY_OF_SEVERAL_CHARS
-from innkeeper.changes import HEADER, Changes
+from innkeeper.commands.changes import HEADER, Changes
 from innkeeper.http import Api
 from tests.signatures import in_place_of
 

@@ -9,9 +9,9 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from innkeeper import numa_table
-from innkeeper.cells import cell
-from innkeeper.tables import rendered, shown_columns
+from innkeeper.output import numa_table
+from innkeeper.output.cells import cell
+from innkeeper.output.tables import rendered, shown_columns
 from innkeeper.view import View
 from regiond.api.serializers.adoption import DETACHED_MACHINE_JSON, FORGOTTEN_MACHINE_JSON
 from regiond.api.serializers.clusters import CLUSTER_JSON

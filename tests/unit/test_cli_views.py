@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from innkeeper.arguments import Usage, split_options
-from innkeeper.list_columns import LISTS
-from innkeeper.object_lines import OBJECTS
-from innkeeper.tables import Paper, Rendered, json_text, rendered
+from innkeeper.output.list_columns import LISTS
+from innkeeper.output.object_lines import OBJECTS
+from innkeeper.output.tables import Paper, Rendered, json_text, rendered
 from innkeeper.view import View
 from regiond.api.serializers.machines import MACHINE_JSON
 from tests.unit.cli_region import HOST

@@ -11,8 +11,8 @@ from attrs import evolve
 from twisted.internet import reactor
 
 from common.errors import OperationPending, OutOfCapacity
-from regiond.api.endpoint import SiteInfo
-from regiond.api.site import make_site
+from regiond.api.declaration.endpoint import SiteInfo
+from regiond.api.http.site import make_site
 from regiond.networks.model import VlanChange
 from regiond.operations.model import OperationState
 from tests.ports import stop_listening

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from innkeeper.arguments import Usage, split_options
-from innkeeper.yaml_text import yaml_text
+from innkeeper.output.yaml_text import yaml_text
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp", "Co", "Cn"]))
 JSON = st.recursive(

@@ -36,9 +36,9 @@ from common.rpc.client_commands import (
 from common.rpc.connection import Handler, Handlers, Link, Peer
 from common.values import PowerAction
 from innkeeper import rpc
-from innkeeper.enrolment import write_identity
-from regiond.racks.authority import Authority
-from regiond.racks.listener import Listener, ListenerCallbacks
+from innkeeper.commands.enrolment import write_identity
+from regiond.racks.enrolment.authority import Authority
+from regiond.racks.enrolment.listener import Listener, ListenerCallbacks
 from tests.unit.command.processes import finished, spawned
 from tests.waiting import eventually, settle
 

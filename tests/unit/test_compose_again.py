@@ -9,7 +9,7 @@ from attrs import evolve
 
 from common.compose_request import ComposeRequest
 from common.serialization import to_dict
-from regiond.machines.request_model import ComposeIntent, HostConstraints, requested_fields
+from regiond.machines.values.requests import ComposeIntent, HostConstraints, requested_fields
 from regiond.ui.machines.compose_again import form_again
 from regiond.ui.machines.compose_form import ComposeForm
 

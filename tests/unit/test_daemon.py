@@ -9,12 +9,12 @@ import sys
 
 import pytest
 
-from common.daemon import check_installation, freeze_gc
 from common.errors import BadSettings
+from common.process.daemon import check_installation, freeze_gc
 
 _PROGRAM = """
 import asyncio, sys, threading
-from common import daemon
+from common.process import daemon
 from common.errors import BadSettings, DriverFailed
 
 daemon.install_reactor()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from common.settings import described, load
+from common.process.settings import described, load
 from rackd.settings import RackSettings
 from regiond.settings import RegionSettings
 

@@ -15,8 +15,8 @@ from urllib.parse import parse_qs, urlencode
 
 import pytest
 
+from common.addresses.report_url import ReportAddress, ReportPage, read_report_path, without_secret
 from common.errors import DeploymentFailed, InvalidRequest
-from common.report_url import ReportAddress, ReportPage, read_report_path, without_secret
 from common.values import DriverType
 from common.vm_host_report import LONGEST_PROBLEM, VmHostReport, read_vm_host_report
 from rackd.report_request import MAX_BODY_BYTES

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.addresses.report_url import ReportAddress, ReportPage, find_report, report_url
 from common.guest_spec import NicSpec
-from common.report_url import ReportAddress, ReportPage, find_report, report_url
 from common.values import NicKind
 from regiond.machines.deployment import mime_parts
 from regiond.machines.deployment.cloud_init import CloudInitInput, cloud_init_seed, included_user_data

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from common.ip_networks import IpNetworks
+from common.addresses.ip_networks import IpNetworks
 from regiond.images.download_rules import DownloadRules, Reach, reach_of
-from regiond.images.http_download import HttpSource, SourceFailed
+from regiond.images.downloads.http_download import HttpSource, SourceFailed
 
 NOWHERE = (
     "127.0.0.1", "::1", "0.0.0.0", "0.1.2.3",  # noqa: S104  # not bound

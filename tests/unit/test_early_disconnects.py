@@ -13,12 +13,12 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.web.test.requesthelper import DummyChannel
 
-from regiond.api.dispatch import Api
-from regiond.api.endpoint import SiteInfo
-from regiond.api.klein_adapter import Adapter
+from regiond.api.declaration.endpoint import SiteInfo
+from regiond.api.http.klein_adapter import Adapter
+from regiond.api.http.site import SiteOptions
+from regiond.api.http.site_request import SiteRequest
+from regiond.api.pipeline.dispatch import Api
 from regiond.api.replies import Reply
-from regiond.api.site import SiteOptions
-from regiond.api.site_request import SiteRequest
 from tests.unit.api_double import ApiDouble
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regiond.ui.edit import Conflict, begin_edit, compare, read_edit
+from regiond.ui.forms.edit import Conflict, begin_edit, compare, read_edit
 from regiond.ui.web_request import WebRequest
 
 VALUES = st.fixed_dictionaries({"name": st.sampled_from("abc"), "email": st.sampled_from(["", "a", "b"])})

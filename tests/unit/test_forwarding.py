@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.ip_networks import IpNetworks
-from regiond.api.forwarding import ProxyHeaders, Sender, TrustedProxies
+from common.addresses.ip_networks import IpNetworks
+from regiond.api.http.forwarding import ProxyHeaders, Sender, TrustedProxies
 
 PROXY, SECOND_PROXY, CLIENT = "10.0.0.1", "10.0.0.2", "192.0.2.9"
 X = TrustedProxies(networks=IpNetworks.parse(("10.0.0.0/24",)))

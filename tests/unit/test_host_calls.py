@@ -26,9 +26,9 @@ from common.rpc.command import Command
 from common.rpc.host_commands import HOST_IDENTIFY, HOST_REACH, DiscoveryPart, Fence, HostCall, Reached
 from common.rpc.link import Link
 from common.values import DriverType, HostAccess, PeerIdentity
-from regiond.racks.access_guard import HostRequest
-from regiond.racks.host_calls import HostCalls, nothing_began
-from regiond.racks.live_links import LiveLinks
+from regiond.racks.calls.access_guard import HostRequest
+from regiond.racks.calls.host_calls import HostCalls, nothing_began
+from regiond.racks.calls.live_links import LiveLinks
 from regiond.racks.reach_model import AwaitedRack, DisconnectedRack, RackCandidate, RecordedReach, WaitLimits
 from regiond.racks.unreachable import ZoneCoverage
 from tests.signatures import in_place_of

@@ -13,7 +13,7 @@ from common.rpc.link import Link
 from common.rpc.peers import Peer
 from common.serialization import to_dict
 from common.values import GuestChange, GuestEvent, PowerState
-from regiond.racks.host_event_receiver import HostEventReceiver
+from regiond.racks.reach.host_event_receiver import HostEventReceiver
 from tests.signatures import in_place_of
 from tests.waiting import eventually
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from regiond.images import confined_program
-from regiond.images.confinement import ConfinementReport
-from regiond.images.limited_process import OpenFiles, ProcessLimits, run_limited, unconfined_rights
+from regiond.images.inspection import confined_program
+from regiond.images.inspection.confinement import ConfinementReport
+from regiond.images.inspection.limited_process import OpenFiles, ProcessLimits, run_limited, unconfined_rights
 
 PROGRAM = confined_program.__file__
 LIMITS = ProcessLimits(cpu_s=20, deadline_s=60.0)
@@ -125,7 +125,7 @@ def test_older_kernels_confine_as_far_as_they_can(tmp_path: Path, version: int, 
     (tmp_path / "secret").write_text("a secret")
     text = f"""
 import json, os, socket
-from regiond.images import confined_program
+from regiond.images.inspection import confined_program
 confined_program.landlock_version = lambda: {version}
 found = [confined_program.confine((), (), ())]
 path = {str(tmp_path / "secret")!r}

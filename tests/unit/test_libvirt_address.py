@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from common.addresses.libvirt import Transport, parse
 from common.errors import InvalidRequest
-from common.libvirt_address import Transport, parse
 
 GOOD = {
     "qemu:///system": "qemu:///system",

@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from common.addresses.libvirt import parse
 from common.errors import (
     Busy,
     DriverFailed,
@@ -20,7 +21,6 @@ from common.errors import (
     OutOfCapacity,
     Unsupported,
 )
-from common.libvirt_address import parse
 from rackd.drivers.libvirt.connection.errors import translate, translate_open
 from rackd.drivers.libvirt.connection.ssh import connection_uri, public_key
 

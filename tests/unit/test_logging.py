@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from common.certificates import make_key
-from common.logging import REDACTED, NonFailingStream, configure_logging
+from common.process.logging import REDACTED, NonFailingStream, configure_logging
 
 
 @pytest.fixture

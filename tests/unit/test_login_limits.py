@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from common.addresses.ip_networks import IpNetworks, network_of
 from common.errors import InvalidRequest, TooManyAttempts
-from common.ip_networks import IpNetworks, network_of
 from regiond.accounts.login_limits import FORGOTTEN_AFTER_S, FREE_FAILURES, MAX_DELAY_S, LoginLimits
 from regiond.accounts.passwords import Passwords, weakness
 from tests.clock import Clock

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.addresses.lxd import parse
 from common.errors import InvalidRequest
-from common.lxd_address import parse
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from common.addresses.lxd import LxdAddress
 from common.errors import DriverFailed, HostUnreachable, InnkeeperError
-from common.lxd_address import LxdAddress
 from rackd.drivers.lxd.connection.client import Client, Scope
 from rackd.drivers.lxd.connection.events import listen
 from rackd.drivers.lxd.connection.response_body import MAX_BODY_BYTES, LargeBodies

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
-from regiond.images.lxd_metadata import LxdMetadata, parse_metadata, with_metadata
+from regiond.images.inspection.lxd_metadata import LxdMetadata, parse_metadata, with_metadata
 from regiond.images.model import SubmittedImage
 
 YAML = """\

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import fields
 
 from common.rate_limit import RateLimiter
-from regiond.api.endpoint import Call
+from regiond.api.declaration.endpoint import Call
 from tests.clock import advance
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from common.errors import DatabaseUnavailable
-from common.periodic import NextRoundIn, PeriodicTask
+from common.process.periodic import NextRoundIn, PeriodicTask
 from tests.waiting import eventually
 
 

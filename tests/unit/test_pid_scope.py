@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from regiond.racks.heartbeat import pid_scope
+from regiond.racks.reach.heartbeat import pid_scope
 
 ONE, TWO = "a" * 32, "b" * 32
 

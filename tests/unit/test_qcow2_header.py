@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.deployment_spec import ImageFormat
-from regiond.images.content_format import inspect_head
+from regiond.images.inspection.content_format import inspect_head
+from regiond.images.inspection.qcow2 import HEAD_BYTES, MAX_VIRTUAL_BYTES, Qcow2Header, parse_header
 from regiond.images.model import BadImage
-from regiond.images.qcow2 import HEAD_BYTES, MAX_VIRTUAL_BYTES, Qcow2Header, parse_header
 from tests.disk_images import qcow2, raw_disk
 
 GIB = 2**30

@@ -9,9 +9,9 @@ import pytest
 
 from common.deployment_spec import ImageFormat
 from common.errors import Unsupported
-from regiond.images.limited_process import ProcessLimits
+from regiond.images.inspection.limited_process import ProcessLimits
+from regiond.images.inspection.qemu_img import QemuImg
 from regiond.images.model import BadImage
-from regiond.images.qemu_img import QemuImg
 from tests.disk_images import qcow2, raw_disk
 
 QCOW2 = ImageFormat.QCOW2

@@ -12,8 +12,8 @@ import pytest
 
 from common.certificates import Role, Subject, check_issued_by, load_certificate, subject_of, utc_now
 from common.errors import BadSettings
-from common.private_files import write_private
-from regiond.racks.authority import Authority
+from common.process.private_files import write_private
+from regiond.racks.enrolment.authority import Authority
 
 
 def fingerprint_in(folder: str) -> str:

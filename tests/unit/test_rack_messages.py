@@ -8,7 +8,7 @@ import pytest
 
 from common.rpc.host_commands import HostCall, TrustCall
 from common.values import DriverType, HostAccess
-from regiond.racks.access_guard import sent_credentials, without_secrets
+from regiond.racks.calls.access_guard import sent_credentials, without_secrets
 from regiond.racks.unreachable import ZoneCoverage, unreachable_message
 from tests.unit.test_key_pairs import small_pair
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from common.addresses.report_url import ReportAddress, ReportPage
 from common.errors import InvalidRequest
-from common.report_url import ReportAddress, ReportPage
 from rackd.report_request import MAX_BODY_BYTES, MAX_FIELDS, Refusal, read_form, wanted_page
 
 SECRET = "s" * 43

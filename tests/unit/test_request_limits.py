@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.addresses.ip_networks import IpNetworks
 from common.errors import TooManyAttempts
-from common.ip_networks import IpNetworks
 from common.token_buckets import MAX_KEYS, TokenBuckets
 from regiond.caller import Caller
 from regiond.request_limits import BURST_S, LONG_BODY_BYTES_PER_S, RequestLimits, RequestRates

@@ -8,12 +8,12 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
+from common.addresses.host_identity import MAX_CHARACTERS, identity_fingerprint
 from common.certificates import fingerprint, load_certificate, make_authority, make_key, utc_now
 from common.guest_spec import GuestSpec
-from common.host_identity import MAX_CHARACTERS, identity_fingerprint
 from common.rpc.host_commands import ComposeCall, Fence, FoundGuest, GuestCall, HostCall, MarkerCall, Reached
 from common.values import DriverType, Guest, HostAccess, OwnershipMarker, PeerIdentity, PowerState
-from regiond.racks.response_validation import response_problem
+from regiond.racks.calls.response_validation import response_problem
 
 INSTALLATION = UUID(int=1)
 MARKER = OwnershipMarker(installation_id=INSTALLATION, machine_id=UUID(int=2))

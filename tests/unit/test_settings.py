@@ -8,7 +8,7 @@ import pytest
 from attrs import frozen
 
 from common.errors import BadSettings
-from common.settings import described, load, setting
+from common.process.settings import described, load, setting
 
 
 @frozen(kw_only=True)

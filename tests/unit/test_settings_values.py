@@ -13,7 +13,7 @@ from regiond.groups.model import Zone
 from regiond.ledger.model import GroupCapacity
 from regiond.quotas.model import Holdings, Limits, Quota
 from regiond.ui.account.browser import browser_name
-from regiond.ui.refusal import Refusal
+from regiond.ui.forms.refusal import Refusal
 from regiond.ui.settings.audit_pages import read_filters
 from regiond.ui.settings.group_row import group_rows
 from regiond.ui.settings.quota_pages import uses

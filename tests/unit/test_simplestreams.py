@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
-from regiond.images.simplestreams import BadStream, StreamDisk, choose_disk, product_files
+from regiond.images.downloads.simplestreams import BadStream, StreamDisk, choose_disk, product_files
 from tests.stream_tree import index, lxd, products, ubuntu
 
 UBUNTU = ubuntu(b"new")["/releases/streams/v1/com.ubuntu.cloud:released:download.json"]

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.errors import InvalidRequest
-from common.simulated_address import SimulatedAddress
-from common.simulated_hardware import (
+from common.addresses.simulated import SimulatedAddress
+from common.addresses.simulated_hardware import (
     SimulatedImage,
     SimulatedInterfaces,
     SimulatedNetwork,
     SimulatedPinnedGuest,
     SimulatedPool,
 )
+from common.errors import InvalidRequest
 
 
 def test_a_bare_name_has_the_default_hardware() -> None:

@@ -18,7 +18,7 @@ from common.rpc.host_commands import HostCall, Reached
 from common.rpc.link import Link
 from common.rpc.peers import Peer, Role
 from common.values import DriverType, HostAccess
-from regiond.racks.slow_calls import SlowCalls
+from regiond.racks.calls.slow_calls import SlowCalls
 from tests.signatures import in_place_of
 from tests.waiting import eventually
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from common.systemd_notify import ServiceManager
+from common.process.systemd_notify import ServiceManager
 from tests.waiting import eventually
 
 

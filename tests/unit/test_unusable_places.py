@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import BadSettings
-from common.private_files import make_usable_folder
+from common.process.private_files import make_usable_folder
 from common.rpc.tokens import JoinToken, encode_token
 from rackd.enrolment import join
 

@@ -10,9 +10,9 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from regiond.racks.reach.zone_changes import ServedZones, ZoneChange, ZoneChanges, newly_served
+from regiond.racks.reach.zone_store import UnservedHost
 from regiond.racks.reach_model import Zones
-from regiond.racks.zone_changes import ServedZones, ZoneChange, ZoneChanges, newly_served
-from regiond.racks.zone_store import UnservedHost
 
 A, B = UUID(int=1), UUID(int=2)
 X, Y = 10, 20

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from common.addresses.host_identity import check_pin
+from common.addresses.libvirt import LibvirtAddress, parse
 from common.errors import NotTrusted, Unsupported
-from common.host_identity import check_pin
-from common.libvirt_address import LibvirtAddress, parse
 from common.values import HostAccess, PeerIdentity
 from rackd.drivers.libvirt.connection import ssh
 from rackd.drivers.libvirt.connection.client import Client

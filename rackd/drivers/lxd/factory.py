@@ -6,10 +6,10 @@ import threading
 
 from cryptography.hazmat.primitives import serialization
 
+from common.addresses.host_identity import check_pin
+from common.addresses.lxd import parse
 from common.certificates import fingerprint
 from common.errors import NotTrusted
-from common.host_identity import check_pin
-from common.lxd_address import parse
 from common.values import HostAccess, PeerIdentity
 from rackd.drivers.lxd.connection import tls
 from rackd.drivers.lxd.connection.client import Client, Scope

@@ -11,8 +11,8 @@ from pathlib import Path
 import structlog
 from attrs import define, field
 
+from common.addresses.report_url import ReportAddress, ReportPage
 from common.errors import HostUnreachable, InnkeeperError
-from common.report_url import ReportAddress, ReportPage
 from rackd.drivers.simulated import deployments
 from rackd.drivers.simulated.store import Store
 

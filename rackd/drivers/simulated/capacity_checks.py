@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
+from common.addresses.simulated import SimulatedAddress
 from common.errors import DriverFailed, NotFound, OutOfCapacity
 from common.guest_spec import GuestSpec, NicSpec
 from common.phrases import number_of
-from common.simulated_address import SimulatedAddress
 from common.values import NicKind
 from rackd.drivers.simulated.facts import host_networks, pool_names, pool_total_bytes, unavailable_pools
 from rackd.drivers.simulated.guest_resources import PageHolder

@@ -6,10 +6,10 @@ import sqlite3
 
 from attrs import evolve
 
+from common.addresses.simulated import SimulatedAddress
 from common.deployment_spec import CloudInitSeed, ImageRef
 from common.errors import ImageMissing, WrongState
 from common.guest_spec import GuestSpec
-from common.simulated_address import SimulatedAddress
 from common.values import Guest, PowerState
 from rackd.drivers.contract import ImageContent
 from rackd.drivers.driver_errors import machine_not_found

@@ -12,9 +12,9 @@ import time
 from collections.abc import Iterator
 from email.message import EmailMessage
 
+from common.addresses.report_url import ReportAddress, find_report
 from common.deployment_spec import CloudInitSeed, ImageRef
 from common.discovery import ImageCopy
-from common.report_url import ReportAddress, find_report
 
 IMAGE_PREFIX = "innkeeper-image-"
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import structlog
 from attrs import evolve
 
+from common.addresses.simulated import SimulatedAddress
 from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, Problem, VolumeRef
 from common.errors import DriverFailed, InnkeeperError, NameTaken, NotFound
 from common.guest_spec import DiskSpec, GuestSpec
-from common.simulated_address import SimulatedAddress
 from common.units import BYTES_PER_GB
 from common.values import (
     Autostart,

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Any
 
+from common.addresses.simulated import SimulatedAddress
 from common.hardware import NetworkDevice, NetworkPort
-from common.simulated_address import SimulatedAddress
 from common.units import BYTES_PER_GB
 from common.values import POOL_AVAILABLE, HostFacts, HostNetwork, HugePages, NicKind, NumaNode, StoragePool
 

@@ -7,8 +7,8 @@ import threading
 from pathlib import Path
 from typing import Literal
 
+from common.addresses.simulated import SimulatedAddress
 from common.errors import DriverFailed, HostUnreachable
-from common.simulated_address import SimulatedAddress
 
 Call = Literal[
     "connect", "version", "facts", "storage pools", "guests", "watch", "find existing guest", "create volume",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from common.simulated_address import SimulatedAddress
+from common.addresses.simulated import SimulatedAddress
 from common.values import Guest, PowerState
 from rackd.drivers.simulated import deployments
 

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from regiond.accounts.model import ApiKey, ApiKeyView, SessionView, SignatureMethod, SshKey, User
-from regiond.api.serializer import BOOL, INT, STR, TIMESTAMP, Serializer, constant, enum, key, nullable, serializer
+from regiond.api.declaration.serializer import (
+    BOOL,
+    INT,
+    STR,
+    TIMESTAMP,
+    Serializer,
+    constant,
+    enum,
+    key,
+    nullable,
+    serializer,
+)
 from regiond.api.urls import uri
 
 USER_JSON: Serializer[User] = serializer(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from regiond.api.serializer import (
+from regiond.api.declaration.serializer import (
     AS_TEXT,
     BOOL,
     INT,

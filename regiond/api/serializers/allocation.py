@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from common.compose_request import ComposeRequest
-from regiond.api.serializer import (
+from regiond.api.declaration.serializer import (
     INT,
     NULL,
     OBJECT,

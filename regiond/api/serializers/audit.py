@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regiond.api.serializer import (
+from regiond.api.declaration.serializer import (
     BOOL,
     INT,
     STR,

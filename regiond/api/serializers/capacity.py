@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.capacity import Capacity, ResourceCapacity
-from regiond.api.serializer import INT, STR, Serializer, array, key, mapping, nullable, serializer
+from regiond.api.declaration.serializer import INT, STR, Serializer, array, key, mapping, nullable, serializer
 from regiond.hosts.model import HostState
 from regiond.ledger.model import FleetCapacity, GroupCapacity
 

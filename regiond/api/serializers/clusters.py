@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.units import BYTES_PER_MIB
-from regiond.api.serializer import INT, STR, Serializer, key, mapping, serializer
+from regiond.api.declaration.serializer import INT, STR, Serializer, key, mapping, serializer
 from regiond.api.serializers.capacity import CAPACITY_JSON, RESOURCE_CAPACITY_JSON
 from regiond.api.urls import uri
 from regiond.clusters.model import ClusterPool, ClusterView

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from regiond.api.serializer import (
+from regiond.api.declaration.serializer import (
     BOOL,
     INT,
     NUMBER,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regiond.api.serializer import STR, Serializer, array, constant, enum, key, serializer
+from regiond.api.declaration.serializer import STR, Serializer, array, constant, enum, key, serializer
 from regiond.api.serializers.host_removal import GUEST_JSON, Confirm
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.machines.service import MachineRemovalPlan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from regiond.api.serializer import (
+from regiond.api.declaration.serializer import (
     AS_TEXT,
     INT,
     STR,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regiond.api.serializer import BOOL, INT, STR, TIMESTAMP, Serializer, enum, key, nullable, serializer
+from regiond.api.declaration.serializer import BOOL, INT, STR, TIMESTAMP, Serializer, enum, key, nullable, serializer
 from regiond.reconciler.model import DiscrepancyKind, OpenDiscrepancy, RepairPolicy
 
 DISCREPANCY_JSON: Serializer[OpenDiscrepancy] = serializer(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regiond.api.serializer import BOOL, INT, STR, Serializer, array, constant, key, nullable, serializer
+from regiond.api.declaration.serializer import BOOL, INT, STR, Serializer, array, constant, key, nullable, serializer
 from regiond.api.urls import uri
 from regiond.dns.model import Address, DnsName, Domain
 

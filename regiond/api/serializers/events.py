@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from attrs import frozen
 
-from regiond.api.serializer import INT, OBJECT, STR, TIMESTAMP, Serializer, array, key, nullable, serializer
+from regiond.api.declaration.serializer import INT, OBJECT, STR, TIMESTAMP, Serializer, array, key, nullable, serializer
 from regiond.api.urls import uri
 from regiond.events.model import Event, Level
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from urllib.parse import urlencode
 
-from regiond.api.serializer import INT, STR, TIMESTAMP, Serializer, extended, key, serializer
+from regiond.api.declaration.serializer import INT, STR, TIMESTAMP, Serializer, extended, key, serializer
 from regiond.api.urls import uri
 from regiond.files.model import FileWithContent, StoredFile
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regiond.api.serializer import BOOL, INT, STR, Serializer, constant, extended, key, nullable, serializer
+from regiond.api.declaration.serializer import BOOL, INT, STR, Serializer, constant, extended, key, nullable, serializer
 from regiond.api.urls import uri
 from regiond.groups.model import ResourcePool, Zone
 from regiond.networks.model import DOMAIN_NAME

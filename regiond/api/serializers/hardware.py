@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common.hardware import HardwareDevice, NetworkDevice, NetworkPort
 from common.values import HostNetwork
-from regiond.api.serializer import BOOL, INT, STR, Serializer, array, extended, key, nullable, serializer
+from regiond.api.declaration.serializer import BOOL, INT, STR, Serializer, array, extended, key, nullable, serializer
 
 # `attach_type` is how a guest's NIC is attached to the network, `type` the hypervisor's own word for the network.
 NETWORK_JSON: Serializer[HostNetwork] = serializer(

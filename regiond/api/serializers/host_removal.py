@@ -6,7 +6,19 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from regiond.api.serializer import BOOL, INT, STR, Serializer, array, constant, enum, item, key, nullable, serializer
+from regiond.api.declaration.serializer import (
+    BOOL,
+    INT,
+    STR,
+    Serializer,
+    array,
+    constant,
+    enum,
+    item,
+    key,
+    nullable,
+    serializer,
+)
 from regiond.hosts.model import CertificateFate
 from regiond.machines.model import DiskView
 from regiond.machines.service import AffectedGuest, HostRemovalPlan

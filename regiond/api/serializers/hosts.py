@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from common.discovery import Problem
 from common.values import Profile, Project
-from regiond.api.serializer import (
+from regiond.api.declaration.serializer import (
     BOOL,
     INT,
     NUMBER,

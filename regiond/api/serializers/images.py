@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from regiond.api.serializer import (
+from regiond.api.declaration.serializer import (
     BOOL,
     INT,
     STR,

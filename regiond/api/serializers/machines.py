@@ -12,7 +12,7 @@ from attrs import frozen
 
 from common.device_names import block_device_name
 from common.values import DriverType, PowerState
-from regiond.api.serializer import (
+from regiond.api.declaration.serializer import (
     AS_TEXT,
     BOOL,
     INT,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from regiond.api.serializer import BOOL, INT, STR, TIMESTAMP, Serializer, array, key, nullable, serializer
+from regiond.api.declaration.serializer import BOOL, INT, STR, TIMESTAMP, Serializer, array, key, nullable, serializer
 from regiond.hosts.model import Maintenance
 from regiond.machines.model import MAAS_STATUS
 from regiond.machines.service import HostWorkload

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from attrs import evolve, field, frozen
 
-from regiond.api.serializer import (
+from regiond.api.declaration.serializer import (
     AS_TEXT,
     BOOL,
     INT,

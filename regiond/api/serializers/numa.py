@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regiond.api.serializer import INT, STR, Serializer, array, key, nullable, serializer
+from regiond.api.declaration.serializer import INT, STR, Serializer, array, key, nullable, serializer
 from regiond.api.serializers.capacity import CAPACITY_JSON
 from regiond.hosts.model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from regiond.api.serializer import INT, NUMBER, STR, Serializer, array, item, key, nullable, serializer
+from regiond.api.declaration.serializer import INT, NUMBER, STR, Serializer, array, item, key, nullable, serializer
 from regiond.api.serializers.capacity import CAPACITY_JSON
 
 _DISK = serializer(

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from attrs import field, frozen
 
-from regiond.api.serializer import (
+from regiond.api.declaration.serializer import (
     AS_TEXT,
     BOOL,
     INT,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regiond.accounts.model import Grant
-from regiond.api.serializer import INT, STR, TIMESTAMP, Serializer, key, nullable, serializer
+from regiond.api.declaration.serializer import INT, STR, TIMESTAMP, Serializer, key, nullable, serializer
 from regiond.api.urls import uri
 from regiond.quotas.model import Quota
 

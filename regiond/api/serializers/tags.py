@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regiond.api.serializer import INT, STR, Serializer, key, serializer
+from regiond.api.declaration.serializer import INT, STR, Serializer, key, serializer
 from regiond.api.urls import uri
 from regiond.tags.model import Tag, TaggedNodes
 

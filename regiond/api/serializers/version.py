@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from regiond.api.endpoint import SiteInfo
-from regiond.api.serializer import STR, Serializer, array, constant, key, serializer
+from regiond.api.declaration.endpoint import SiteInfo
+from regiond.api.declaration.serializer import STR, Serializer, array, constant, key, serializer
 
 CAPABILITIES = (
     "networks-management",

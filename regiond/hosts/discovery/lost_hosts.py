@@ -39,7 +39,7 @@ class _Host:
 
 
 class LostHosts:
-    """What `regiond.racks.host_calls.LostHosts` requires."""
+    """What `regiond.racks.calls.host_calls.LostHosts` requires."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

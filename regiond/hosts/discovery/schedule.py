@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 
 from common.errors import InnkeeperError
-from common.periodic import PeriodicTask
+from common.process.periodic import PeriodicTask
 from regiond.db.pool import Database
 from regiond.hosts.discovery import schedule_store
 from regiond.hosts.discovery.refresh import Refresher

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from common.addresses.libvirt import parse
 from common.errors import InvalidRequest, Unsupported, WrongState
-from common.libvirt_address import parse
 from regiond.caller import Caller
 from regiond.credentials import service as credential_service
 from regiond.credentials.model import SentTo

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import structlog
 
+from common.addresses.host_identity import check_pin
 from common.certificates import fingerprint, load_certificate, utc_now
 from common.discovery import Discovery
 from common.errors import DriverFailed, InnkeeperError, NotFound, NotTrusted, PeerChanged, Unsupported
-from common.host_identity import check_pin
 from common.rpc.host_commands import HOST_MAKE_PROJECT, HOST_TRUST, HOST_UNTRUST, ProjectCall, TrustCall, UntrustCall
 from common.values import DriverType, HostAccess, PeerIdentity
 from regiond.credentials import service as credential_service

@@ -11,10 +11,10 @@ from regiond.hosts.service import Hosts, lock_guests
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import view_store
 from regiond.machines.adoption import detached_store, store
+from regiond.machines.adoption.affected_guests import affected_guest
 from regiond.machines.adoption.intents import AdoptionIntent, AdoptionIntents, open_forget
 from regiond.machines.adoption.model import select_guests
 from regiond.machines.adoption.owner import find_owner
-from regiond.machines.affected_guests import affected_guest
 from regiond.machines.machine_removal_plan import MachineRemovalPlan, forget_plan
 from regiond.machines.model import Adopted, AdoptRequest, DetachedMachine, ForgottenMachine, MachineView
 from regiond.machines.operation_intents import check_settled

@@ -18,7 +18,7 @@ from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import lifecycle_store, view_store
-from regiond.machines.affinity_change import join_by_allocation, ready_by_preference
+from regiond.machines.affinity.service import join_by_allocation, ready_by_preference
 from regiond.machines.allocation.constraints import (
     compose_intent,
     compose_request,

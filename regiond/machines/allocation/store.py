@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regiond.db.pool import Db
-from regiond.machines.affinity_change import ReadyMachine
+from regiond.machines.affinity.service import ReadyMachine
 from regiond.machines.model import AllocateRequest
 from regiond.placement.model import HostFilter
 

@@ -23,7 +23,7 @@ from regiond.machines.model import (
     MachineView,
     ReleaseOptions,
 )
-from regiond.machines.release_requests import Releases
+from regiond.machines.ownership.release_requests import Releases
 from regiond.machines.service import Machines
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind

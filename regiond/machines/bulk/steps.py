@@ -10,7 +10,7 @@ from common.serialization import from_dict
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.machines.bulk.progress import BulkMachine, BulkRequest, failure_of, progress, result_of
-from regiond.machines.release_requests import Releases
+from regiond.machines.ownership.release_requests import Releases
 from regiond.machines.service import Machines
 from regiond.operations import service as operation_service
 from regiond.operations.model import Child, ErrorRecord, Operation, OperationKind, Parent

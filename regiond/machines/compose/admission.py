@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from regiond.db.pool import Db
-from regiond.machines.affinity_store import groups_of, lock_groups, read_members, try_lock_groups
+from regiond.machines.affinity.store import groups_of, lock_groups, read_members, try_lock_groups
 from regiond.machines.compose.model import HostAssignment, common_pools
 from regiond.placement.model import GroupMembers
 from regiond.placement.service import check_policies, group_standing

@@ -9,7 +9,7 @@ from uuid import UUID
 from attrs import evolve, frozen
 
 from regiond.db.pool import Db
-from regiond.machines.affinity_store import groups_of, read_members
+from regiond.machines.affinity.store import groups_of, read_members
 from regiond.machines.compose.pending_claims import PendingClaims
 from regiond.machines.compose.shortage_store import with_claims_here
 from regiond.machines.compose.shortlist_store import read_shortlist

@@ -11,7 +11,7 @@ from common.errors import InvalidRequest, NotFound
 from regiond.batcher import Batcher
 from regiond.db.pool import Database
 from regiond.hosts.service import Hosts
-from regiond.machines.affinity_store import groups_of, read_members
+from regiond.machines.affinity.store import groups_of, read_members
 from regiond.machines.compose.candidate_store import read_candidates
 from regiond.machines.compose.capacity_limits import capacity_unknown, check_limits
 from regiond.machines.compose.host_search import SearchResult, search_hosts

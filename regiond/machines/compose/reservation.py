@@ -22,7 +22,7 @@ from regiond.hosts.model import inherited_tags
 from regiond.identifiers import new_hostname, new_system_id, numbered
 from regiond.ledger.service import claim_batch, claim_discrete, lock_hosts, write_claims
 from regiond.machines import lifecycle_store, store
-from regiond.machines.affinity_store import add, groups_of
+from regiond.machines.affinity.store import add, groups_of
 from regiond.machines.compose.admission import admit
 from regiond.machines.compose.claims import (
     claim_addresses,

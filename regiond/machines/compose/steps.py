@@ -14,12 +14,13 @@ from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.hosts.service import record_guest
 from regiond.ledger import service as ledger
-from regiond.machines import affinity_store, lifecycle_store, store
+from regiond.machines import lifecycle_store, store
+from regiond.machines.affinity import store as affinity_store
 from regiond.machines.compose.rescheduling import RescheduleOptions, stored_intent
 from regiond.machines.compose.store import clear_devices, leave_host, lock_announced
-from regiond.machines.deletion import record_tombstone, remove_guest
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.operation_intents import open_clean_up
+from regiond.machines.removal.deletion import record_tombstone, remove_guest
 from regiond.machines.steps import Target, racks_text, record_event, set_power
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind

@@ -16,8 +16,8 @@ from typing import Any
 from attrs import Attribute, field, frozen
 from attrs.validators import deep_iterable, ge, matches_re
 
+from common.addresses.report_url import USER_DATA
 from common.deployment_spec import CloudInitSeed
-from common.report_url import USER_DATA
 from regiond.machines.deployment.mime_parts import Part, join
 from regiond.machines.deployment.network_config import NicNetwork, network_config
 from regiond.machines.deployment.user_data_kinds import parts_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from common.addresses.report_url import VM_HOST
 from common.deployment_spec import CloudInitSeed
-from common.report_url import VM_HOST
 from regiond.machines.deployment.cloud_init import CloudInitInput, cloud_init_seed
 from regiond.machines.deployment.model import Deployment
 from regiond.machines.deployment.network_config import NicNetwork

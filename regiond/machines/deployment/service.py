@@ -18,7 +18,7 @@ from regiond.idempotency.model import IdempotencyKey
 from regiond.images.model import Image
 from regiond.images.service import Images
 from regiond.machines import view_store
-from regiond.machines.affected_guests import affected_guest
+from regiond.machines.adoption.affected_guests import affected_guest
 from regiond.machines.compose.store import announce
 from regiond.machines.deployment import store
 from regiond.machines.deployment.outcome import earlier_operation

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from attrs import frozen
 
+from common.addresses.report_url import report_url
 from common.deployment_spec import CloudInitSeed
 from common.errors import Cancelled, DeploymentFailed, InnkeeperError, NotFound, WrongState
-from common.report_url import report_url
 from common.rpc.host_commands import (
     HOST_COPY_IMAGE,
     HOST_DEPLOY,

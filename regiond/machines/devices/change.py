@@ -12,12 +12,12 @@ from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.machines import lifecycle_store, view_store
-from regiond.machines.device_model import DeviceFilter, DeviceView
 from regiond.machines.devices import store
 from regiond.machines.devices.model import check_own_device, check_vlan
 from regiond.machines.model import MachineView
 from regiond.machines.nics import store as nic_store
 from regiond.machines.ownership_rules import check_owner
+from regiond.machines.values.devices import DeviceFilter, DeviceView
 from regiond.networks import service as network_service
 from regiond.networks.model import Vlan
 from regiond.validation_messages import no_object

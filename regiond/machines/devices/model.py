@@ -8,7 +8,10 @@ from collections.abc import Iterable
 from common.errors import InvalidRequest, NotAllowed, NotFound, WrongState
 from regiond.caller import Caller
 from regiond.groups.model import Zone
-from regiond.machines.device_model import (
+from regiond.machines.model import LinkMode, LinkRequest, MachineState, MachineView
+from regiond.machines.nics.model import ADDRESSED
+from regiond.machines.ownership_rules import check_owner
+from regiond.machines.values.devices import (
     MAX_DEVICE_NICS,
     MAX_DEVICES,
     MAX_OWN_DEVICES,
@@ -16,9 +19,6 @@ from regiond.machines.device_model import (
     DeviceNicView,
     DeviceView,
 )
-from regiond.machines.model import LinkMode, LinkRequest, MachineState, MachineView
-from regiond.machines.nics.model import ADDRESSED
-from regiond.machines.ownership_rules import check_owner
 from regiond.networks.model import Subnet, Vlan
 
 _PARENT_STATES = (MachineState.ALLOCATED, MachineState.DEPLOYING, MachineState.DEPLOYED)

@@ -9,7 +9,6 @@ from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.groups.service import Groups
-from regiond.machines.device_model import DeviceNicChange, DeviceNicView
 from regiond.machines.devices import store
 from regiond.machines.devices.change import DeviceChange, change_device, check_mac, read_device
 from regiond.machines.devices.model import (
@@ -24,6 +23,7 @@ from regiond.machines.devices.model import (
 )
 from regiond.machines.model import LinkMode, LinkRequest
 from regiond.machines.nics.model import ADDRESSED, MODES, checked_tags, link_text
+from regiond.machines.values.devices import DeviceNicChange, DeviceNicView
 from regiond.networks import service as network_service
 from regiond.validation_messages import no_object
 

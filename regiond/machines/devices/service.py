@@ -12,7 +12,6 @@ from regiond.groups.model import DEFAULT_ZONE_ID
 from regiond.identifiers import check_hostname, new_system_id
 from regiond.long_list import LongList
 from regiond.machines import lifecycle_store, view_store
-from regiond.machines.device_model import DeviceFilter, DeviceView, NewDevice
 from regiond.machines.devices import store
 from regiond.machines.devices.change import DeviceChange, change_device, check_mac, read_device
 from regiond.machines.devices.model import (
@@ -27,6 +26,7 @@ from regiond.machines.devices.model import (
 from regiond.machines.devices.nics import DeviceNics
 from regiond.machines.model import MachineView
 from regiond.machines.ownership_rules import check_owner_data
+from regiond.machines.values.devices import DeviceFilter, DeviceView, NewDevice
 
 _TRIES = 5
 

@@ -14,7 +14,7 @@ from common.errors import InvalidRequest, WrongState
 from regiond.caller import Caller, visible_pool_ids
 from regiond.db.pool import Db, Row
 from regiond.groups.model import ResourcePool, Zone
-from regiond.machines.device_model import DeviceFilter, DeviceNicView, DeviceView
+from regiond.machines.values.devices import DeviceFilter, DeviceNicView, DeviceView
 from regiond.networks import service as network_service
 from regiond.networks.model import Subnet
 from regiond.validation_messages import no_object

@@ -7,11 +7,11 @@ from typing import Any
 
 from common.errors import InnkeeperError
 from regiond.api.replies import Reply
-from regiond.api.resources.rpc_clients import CLIENT, CLIENTS
+from regiond.api.resources.accounts.rpc_clients import CLIENT, CLIENTS
 from regiond.ui.account.account_pages import CRUMBS, SECTION, account_page
+from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
+from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.page import Visit, form_pages
-from regiond.ui.refusal import NOT_REFUSED, Refusal
-from regiond.ui.removal import Removal, confirm
 from regiond.ui.web_request import page_url
 
 PLACE = (SECTION, "clients")

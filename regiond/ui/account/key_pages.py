@@ -8,11 +8,11 @@ from typing import Any
 from common.errors import InnkeeperError, NotFound
 from regiond.accounts.model import ApiKeyView, SignatureMethod
 from regiond.api.replies import Reply
-from regiond.api.resources.accounts import ACCOUNT
+from regiond.api.resources.accounts.accounts import ACCOUNT
 from regiond.ui.account.account_pages import CRUMBS, SECTION, account_page
+from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
+from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.page import Page, Visit, form_pages, redirect
-from regiond.ui.refusal import NOT_REFUSED, Refusal
-from regiond.ui.removal import Removal, confirm
 from regiond.ui.web_request import page_url
 
 KEYS = (SECTION, "keys")

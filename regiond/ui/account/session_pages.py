@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regiond.api.replies import Reply
-from regiond.api.resources.sessions import SESSION
+from regiond.api.resources.accounts.sessions import SESSION
 from regiond.ui.account.account_pages import SECTION, account_page
 from regiond.ui.account.browser import browser_name
 from regiond.ui.page import Page, Visit, redirect

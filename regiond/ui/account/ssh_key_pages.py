@@ -7,12 +7,12 @@ from typing import Any
 
 from common.errors import InnkeeperError
 from regiond.api.replies import Reply
-from regiond.api.resources.ssh_keys import SSH_KEY, SSH_KEYS
+from regiond.api.resources.accounts.ssh_keys import SSH_KEY, SSH_KEYS
 from regiond.api.urls import id_in
 from regiond.ui.account.account_pages import CRUMBS, SECTION, account_page
+from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
+from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.page import Visit, form_pages, redirect
-from regiond.ui.refusal import NOT_REFUSED, Refusal
-from regiond.ui.removal import Removal, confirm
 from regiond.ui.web_request import page_url
 
 KEYS = (SECTION, "ssh-keys")

@@ -7,17 +7,17 @@ from functools import partial
 from typing import Any
 
 from regiond.api.replies import Reply
-from regiond.api.resources.lookups import find_cluster
-from regiond.api.resources.vm_clusters import CLUSTER
+from regiond.api.resources.hosts.vm_clusters import CLUSTER
+from regiond.api.resources.shared.lookups import find_cluster
 from regiond.clusters.model import ClusterView
 from regiond.permissions import Permission
-from regiond.ui import forms
 from regiond.ui.clusters.cluster_row import ClusterRow, cluster_row
-from regiond.ui.edit import Edit
+from regiond.ui.forms import forms
+from regiond.ui.forms.edit import Edit
+from regiond.ui.forms.refusal import Refusal
 from regiond.ui.hosts.host_row import HostRow
 from regiond.ui.hosts.list_page import read_rows
 from regiond.ui.page import Page, Visit, form_pages, redirect
-from regiond.ui.refusal import Refusal
 from regiond.ui.table_view import in_memory
 
 TABS = (("hosts", "Hosts"), ("vms", "VMs"), ("resources", "Resources"), ("settings", "Settings"))

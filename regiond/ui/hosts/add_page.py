@@ -8,17 +8,17 @@ from urllib.parse import urlsplit
 from common.errors import InnkeeperError, InvalidRequest, NotFound
 from common.values import DriverType, Project
 from regiond.api.replies import Reply
-from regiond.api.resources.lookups import find_host
-from regiond.api.resources.vm_hosts import HOSTS
+from regiond.api.resources.hosts.vm_hosts import HOSTS
+from regiond.api.resources.shared.lookups import find_host
 from regiond.hosts.model import HostView
 from regiond.permissions import Permission
+from regiond.ui.forms.refusal import Problems, problems_of, status_of
 from regiond.ui.hosts.add_form import TYPES, AddForm, next_step, read_add_form
 from regiond.ui.hosts.host_check import host_check
 from regiond.ui.hosts.list_page import read_rows
 from regiond.ui.hosts.trust_actions import act_on_trust
 from regiond.ui.hosts.trust_view import trust_view
 from regiond.ui.page import Page, Visit, redirect
-from regiond.ui.refusal import Problems, problems_of, status_of
 from regiond.ui.web_request import page_url
 
 _WAYS = ("command", "token", "password")

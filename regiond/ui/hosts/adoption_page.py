@@ -7,9 +7,9 @@ from typing import Any
 from common.errors import InnkeeperError, InvalidRequest
 from regiond.api import errors
 from regiond.api.replies import Reply
-from regiond.api.resources.lookups import find_host
-from regiond.api.resources.machines import MACHINE
-from regiond.api.resources.vm_hosts import HOST
+from regiond.api.resources.hosts.vm_hosts import HOST
+from regiond.api.resources.machines.machines import MACHINE
+from regiond.api.resources.shared.lookups import find_host
 from regiond.permissions import Permission
 from regiond.ui.page import Visit, form_pages, redirect
 

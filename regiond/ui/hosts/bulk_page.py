@@ -10,8 +10,8 @@ from attrs import frozen
 
 from common.errors import InnkeeperError
 from regiond.api.replies import Reply
-from regiond.api.resources.lookups import find_host
-from regiond.api.resources.vm_hosts import HOST
+from regiond.api.resources.hosts.vm_hosts import HOST
+from regiond.api.resources.shared.lookups import find_host
 from regiond.hosts.model import HostView
 from regiond.permissions import Permission
 from regiond.ui.hosts import list_page

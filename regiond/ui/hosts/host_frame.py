@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from regiond.api.replies import Reply
-from regiond.api.resources.lookups import find_host
+from regiond.api.resources.shared.lookups import find_host
 from regiond.hosts.model import HostView
 from regiond.operations.model import OPEN_STATES
 from regiond.ui.hosts.host_row import HostRow

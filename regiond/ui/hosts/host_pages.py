@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from regiond.api.replies import Reply
-from regiond.api.resources.lookups import find_host
-from regiond.api.resources.vm_hosts import HOST
+from regiond.api.resources.hosts.vm_hosts import HOST
+from regiond.api.resources.shared.lookups import find_host
 from regiond.hosts.model import GuestFilter, GuestView, HostView
 from regiond.operations.model import OPEN_STATES
 from regiond.ui import formats

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from regiond.api.replies import Reply
-from regiond.api.resources.visibility import visible_host
+from regiond.api.resources.shared.visibility import visible_host
 from regiond.hosts.model import HostView
 from regiond.ui.hosts.host_row import HostRow, host_row
 from regiond.ui.page import Page, Visit

@@ -9,11 +9,11 @@ from attrs import frozen
 
 from common.errors import InnkeeperError
 from regiond.api import errors
-from regiond.api.endpoint import Resource
+from regiond.api.declaration.endpoint import Resource
 from regiond.api.replies import Reply
-from regiond.api.resources.lookups import find_cluster, find_host
-from regiond.api.resources.vm_clusters import CLUSTER
-from regiond.api.resources.vm_hosts import HOST
+from regiond.api.resources.hosts.vm_clusters import CLUSTER
+from regiond.api.resources.hosts.vm_hosts import HOST
+from regiond.api.resources.shared.lookups import find_cluster, find_host
 from regiond.permissions import Permission
 from regiond.ui.page import Visit, form_pages, redirect
 

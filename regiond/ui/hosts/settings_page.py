@@ -9,12 +9,13 @@ from functools import partial
 from common.errors import InnkeeperError
 from common.values import DriverType
 from regiond.api.replies import Reply
-from regiond.api.resources.vm_hosts import HOST
+from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.hosts.model import HostView
 from regiond.permissions import Permission
-from regiond.ui import forms
 from regiond.ui.autostart_words import AUTOSTART_OPTIONS
-from regiond.ui.edit import Edit, begin_edit, read_edit
+from regiond.ui.forms import forms
+from regiond.ui.forms.edit import Edit, begin_edit, read_edit
+from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
 from regiond.ui.hosts.host_frame import host_page, read_host
 from regiond.ui.hosts.host_row import HostRow
 from regiond.ui.hosts.overcommit import sums
@@ -22,7 +23,6 @@ from regiond.ui.hosts.settings_form import LABELS, SECRET, api_fields, limits_of
 from regiond.ui.hosts.trust_actions import act_on_trust
 from regiond.ui.hosts.trust_view import trust_view
 from regiond.ui.page import Page, Visit, form_pages, redirect
-from regiond.ui.refusal import NOT_REFUSED, Refusal
 
 
 async def settings(visit: Visit) -> Reply:

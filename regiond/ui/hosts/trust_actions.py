@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from common.errors import InvalidRequest
-from regiond.api.resources.vm_hosts import HOST
+from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.ui.page import Visit
 
 

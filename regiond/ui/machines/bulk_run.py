@@ -10,7 +10,7 @@ import structlog
 from attrs import frozen
 
 from common.errors import InnkeeperError
-from regiond.api.resources.machines import MACHINE, MACHINES
+from regiond.api.resources.machines.machines import MACHINE, MACHINES
 from regiond.machines.model import BulkAction as Task
 from regiond.machines.model import MachineView
 from regiond.ui.machines.bulk_actions import BulkAction

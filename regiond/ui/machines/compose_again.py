@@ -9,7 +9,7 @@ from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest
 from common.serialization import from_dict
 from common.units import BYTES_PER_GB
-from regiond.machines.request_model import ComposeIntent, HostConstraints
+from regiond.machines.values.requests import ComposeIntent, HostConstraints
 from regiond.placement.interface_parser import parse_interfaces
 from regiond.placement.model import DiskRequirement, NicRequirement
 from regiond.placement.storage_parser import parse_storage

@@ -9,7 +9,7 @@ from typing import Any
 from common.errors import InnkeeperError, InvalidRequest
 from regiond.api import errors
 from regiond.api.replies import Reply
-from regiond.api.resources.vm_hosts import HOSTS
+from regiond.api.resources.hosts.vm_hosts import HOSTS
 from regiond.api.urls import operation_id_in
 from regiond.permissions import Permission
 from regiond.ui.hosts.list_page import read_rows

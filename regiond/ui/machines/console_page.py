@@ -8,10 +8,10 @@ from attrs import evolve
 
 from common.errors import DatabaseUnavailable, InnkeeperError, NotAllowed, NotFound
 from regiond.api.replies import Reply, Terminal
-from regiond.api.resources.machines import MACHINE
+from regiond.api.resources.machines.machines import MACHINE
 from regiond.machines.model import MachineState, MachineView
 from regiond.ui.page import Page, Visit
-from regiond.ui.stream import Sessions
+from regiond.ui.serving.stream import Sessions
 
 StillOpen = Callable[[], Awaitable[bool]]
 

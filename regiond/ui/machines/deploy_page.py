@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from functools import partial
 
 from regiond.api.replies import Reply
-from regiond.api.resources.machines import MACHINE
+from regiond.api.resources.machines.machines import MACHINE
 from regiond.machines.model import MachineView
 from regiond.permissions import Permission
-from regiond.ui import forms
-from regiond.ui.edit import Edit
+from regiond.ui.forms import forms
+from regiond.ui.forms.edit import Edit
+from regiond.ui.forms.refusal import Refusal
 from regiond.ui.machines.deploy_form import (
     encoded_user_data,
     image_choices,
@@ -22,7 +23,6 @@ from regiond.ui.machines.deploy_form import (
 from regiond.ui.machines.machine_actions import deployment_obstacle
 from regiond.ui.machines.machine_pages import after
 from regiond.ui.page import Visit, form_pages
-from regiond.ui.refusal import Refusal
 
 _FIELDS = ("distro_series", "user_data", "vm_host", "comment")
 

@@ -8,17 +8,17 @@ from typing import Any
 
 from common.errors import InvalidRequest
 from regiond.api.replies import Reply
-from regiond.api.resources.machines import MACHINE
+from regiond.api.resources.machines.machines import MACHINE
 from regiond.hosts.model import AS_ABOVE
 from regiond.machines.model import MachineView
 from regiond.permissions import Permission
 from regiond.placement.model import Policy
-from regiond.ui import forms
 from regiond.ui.autostart_words import AUTOSTART_OPTIONS
-from regiond.ui.edit import Edit
-from regiond.ui.form_field import FormField
+from regiond.ui.forms import forms
+from regiond.ui.forms.edit import Edit
+from regiond.ui.forms.form_field import FormField
+from regiond.ui.forms.refusal import Refusal
 from regiond.ui.page import Visit, form_pages, redirect
-from regiond.ui.refusal import Refusal
 
 _GROUPS_HELP = "Names, separated by commas; name:soft prefers it only. It moves no VM."
 

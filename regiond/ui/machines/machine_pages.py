@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from regiond.api.replies import Reply
-from regiond.api.resources.machines import MACHINE
+from regiond.api.resources.machines.machines import MACHINE
 from regiond.images.model import split_architecture
-from regiond.machines.device_model import DeviceFilter
 from regiond.machines.model import MachineState, MachineView
+from regiond.machines.values.devices import DeviceFilter
 from regiond.operations.model import Operation, OperationKind
 from regiond.ui.autostart_words import AUTOSTART_WORDS
 from regiond.ui.machines.machine_actions import (

@@ -8,14 +8,14 @@ from functools import partial
 
 from common.errors import InvalidRequest
 from regiond.api.replies import Reply
-from regiond.api.resources.machines import MACHINE
+from regiond.api.resources.machines.machines import MACHINE
 from regiond.machines.model import MachineView
-from regiond.ui import forms
-from regiond.ui.edit import Edit
+from regiond.ui.forms import forms
+from regiond.ui.forms.edit import Edit
+from regiond.ui.forms.refusal import Refusal
 from regiond.ui.machines.machine_pages import after
 from regiond.ui.machines.release_form import FIELDS, erasures, release_fields
 from regiond.ui.page import Visit, form_pages
-from regiond.ui.refusal import Refusal
 
 
 async def release(visit: Visit) -> Reply:

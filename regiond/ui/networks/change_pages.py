@@ -9,12 +9,12 @@ from typing import Any
 from common.errors import InnkeeperError
 from regiond.api.replies import Reply
 from regiond.permissions import Permission
-from regiond.ui import forms
-from regiond.ui.edit import Edit
-from regiond.ui.form_field import FormField
+from regiond.ui.forms import forms
+from regiond.ui.forms.edit import Edit
+from regiond.ui.forms.form_field import FormField
+from regiond.ui.forms.refusal import Refusal
 from regiond.ui.networks.network_kinds import KINDS, Kind
 from regiond.ui.page import Visit, form_pages, redirect
-from regiond.ui.refusal import Refusal
 
 
 async def _add(kind: Kind, visit: Visit) -> Reply:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from regiond.api.services import Services
-from regiond.ui.form_field import FormField
+from regiond.ui.forms.form_field import FormField
 
 Fields = Callable[[Services], Awaitable[list[FormField]]]
 _DESCRIPTION = FormField(name="description", label="Description", optional=True)

@@ -8,12 +8,12 @@ from typing import Any
 from attrs import frozen
 
 from common.errors import NotFound
-from regiond.api.endpoint import Resource
-from regiond.api.resources.fabrics import FABRIC, FABRICS
-from regiond.api.resources.ip_ranges import IP_RANGE, IP_RANGES
-from regiond.api.resources.spaces import SPACE, SPACES
-from regiond.api.resources.subnets import SUBNET, SUBNETS
-from regiond.api.resources.vlans import VLAN_BY_ID, VLANS
+from regiond.api.declaration.endpoint import Resource
+from regiond.api.resources.networks.fabrics import FABRIC, FABRICS
+from regiond.api.resources.networks.ip_ranges import IP_RANGE, IP_RANGES
+from regiond.api.resources.networks.spaces import SPACE, SPACES
+from regiond.api.resources.networks.subnets import SUBNET, SUBNETS
+from regiond.api.resources.networks.vlans import VLAN_BY_ID, VLANS
 from regiond.api.services import Services
 from regiond.networks.model import Fabric, IpRange, Space, Subnet, Vlan
 from regiond.ui.networks import network_fields

@@ -8,16 +8,16 @@ from typing import Any
 
 from attrs import frozen
 
-from regiond.api.endpoint import Resource
+from regiond.api.declaration.endpoint import Resource
 from regiond.api.replies import Reply
-from regiond.api.resources.groups import POOL, POOLS, ZONE, ZONES
+from regiond.api.resources.accounts.groups import POOL, POOLS, ZONE, ZONES
 from regiond.groups.model import DEFAULT_POOL_ID, DEFAULT_ZONE_ID, ResourcePool, Zone
 from regiond.permissions import Permission
-from regiond.ui import forms
-from regiond.ui.edit import Edit
+from regiond.ui.forms import forms
+from regiond.ui.forms.edit import Edit
+from regiond.ui.forms.refusal import Refusal
+from regiond.ui.forms.removal import Choice, Removal, confirm
 from regiond.ui.page import Page, Visit, form_pages, redirect
-from regiond.ui.refusal import Refusal
-from regiond.ui.removal import Choice, Removal, confirm
 from regiond.ui.settings.group_row import group_rows
 from regiond.ui.web_request import page_url
 

@@ -8,13 +8,13 @@ from typing import Any
 from attrs import frozen
 
 from regiond.api.replies import Reply
-from regiond.api.resources.boot_resources import BOOT_RESOURCE
+from regiond.api.resources.images.boot_resources import BOOT_RESOURCE
 from regiond.api.urls import id_in
 from regiond.images.model import Image, ImageState
 from regiond.permissions import Permission
 from regiond.ui.formats import file_size, share
+from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.page import Page, Visit, form_pages, redirect
-from regiond.ui.removal import Removal, confirm
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.table_view import in_memory
 from regiond.ui.web_request import page_url

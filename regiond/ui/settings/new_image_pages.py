@@ -10,14 +10,14 @@ from attrs import evolve, frozen
 
 from common.errors import InnkeeperError, InvalidRequest, NotFound
 from regiond.api.replies import Reply, json_reply
-from regiond.api.resources.boot_resources import BOOT_RESOURCE, BOOT_RESOURCE_FILE, BOOT_RESOURCES
+from regiond.api.resources.images.boot_resources import BOOT_RESOURCE, BOOT_RESOURCE_FILE, BOOT_RESOURCES
 from regiond.images.model import ARCHITECTURES
 from regiond.permissions import Permission
-from regiond.ui import forms
-from regiond.ui.edit import Edit
-from regiond.ui.form_field import FormField
+from regiond.ui.forms import forms
+from regiond.ui.forms.edit import Edit
+from regiond.ui.forms.form_field import FormField
+from regiond.ui.forms.refusal import Refusal
 from regiond.ui.page import Page, Visit, form_pages, redirect
-from regiond.ui.refusal import Refusal
 from regiond.ui.settings.image_pages import CRUMBS
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.web_request import page_url

@@ -9,16 +9,17 @@ from typing import Any
 from attrs import frozen
 
 from regiond.api.replies import Reply
-from regiond.api.resources.quotas import QUOTA, QUOTAS
+from regiond.api.resources.accounts.quotas import QUOTA, QUOTAS
 from regiond.api.urls import id_in
 from regiond.permissions import Permission
 from regiond.quotas.model import Limits, Quota
-from regiond.ui import formats, forms
-from regiond.ui.edit import Edit
+from regiond.ui import formats
+from regiond.ui.forms import forms
+from regiond.ui.forms.edit import Edit
+from regiond.ui.forms.refusal import Refusal
+from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.meter import Meter, limit_meter
 from regiond.ui.page import Page, Visit, form_pages, redirect
-from regiond.ui.refusal import Refusal
-from regiond.ui.removal import Removal, confirm
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.web_request import page_url
 

@@ -8,15 +8,15 @@ from typing import Any
 
 from common.errors import InnkeeperError
 from regiond.api.replies import Reply
-from regiond.api.resources.lookups import find_rack
-from regiond.api.resources.racks import RACK, RACKS
-from regiond.api.resources.visibility import visible_rack
+from regiond.api.resources.region.racks import RACK, RACKS
+from regiond.api.resources.shared.lookups import find_rack
+from regiond.api.resources.shared.visibility import visible_rack
 from regiond.permissions import Permission
 from regiond.racks.model import RackView
-from regiond.ui.edit import Edit, compare
+from regiond.ui.forms.edit import Edit, compare
+from regiond.ui.forms.refusal import IN_CONFLICT, NOT_REFUSED, UNPROCESSABLE, Refusal
+from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.page import Page, Visit, form_pages, redirect
-from regiond.ui.refusal import IN_CONFLICT, NOT_REFUSED, UNPROCESSABLE, Refusal
-from regiond.ui.removal import Removal, confirm
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.web_request import WebRequest, page_url
 

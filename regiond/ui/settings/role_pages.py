@@ -7,12 +7,12 @@ from typing import Any
 
 from common.errors import InnkeeperError
 from regiond.api.replies import Reply
-from regiond.api.resources.groups import POOL
+from regiond.api.resources.accounts.groups import POOL
 from regiond.caller import PoolRole
 from regiond.permissions import Permission
+from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
+from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.page import Visit, form_pages, redirect
-from regiond.ui.refusal import NOT_REFUSED, Refusal
-from regiond.ui.removal import Removal, confirm
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.web_request import page_url
 

@@ -8,15 +8,15 @@ from typing import Any
 
 from regiond.accounts.model import User
 from regiond.api.replies import Reply
-from regiond.api.resources.sessions import SESSION
-from regiond.api.resources.users import USER, USERS
+from regiond.api.resources.accounts.sessions import SESSION
+from regiond.api.resources.accounts.users import USER, USERS
 from regiond.permissions import Permission
-from regiond.ui import forms
 from regiond.ui.account.browser import browser_name
-from regiond.ui.edit import Edit
+from regiond.ui.forms import forms
+from regiond.ui.forms.edit import Edit
+from regiond.ui.forms.refusal import Refusal
+from regiond.ui.forms.removal import Choice, Removal, confirm
 from regiond.ui.page import Page, Visit, form_pages, redirect
-from regiond.ui.refusal import Refusal
-from regiond.ui.removal import Choice, Removal, confirm
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.table_view import in_memory
 from regiond.ui.web_request import page_url

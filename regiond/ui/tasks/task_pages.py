@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from regiond.api.replies import Reply
-from regiond.api.resources.operations import OPERATION
+from regiond.api.resources.operations.operations import OPERATION
 from regiond.api.urls import operation_id_in
 from regiond.caller import Caller
 from regiond.operations.model import OPEN_STATES, LogLine, Operation, OperationKind, OperationState

@@ -12,10 +12,10 @@ from urllib.request import Request, urlopen
 
 from attrs import define, evolve, field
 
+from common.addresses.report_url import USER_DATA, report_url
 from common.discovery import Discovery
 from common.errors import HostUnreachable, LinkLost
 from common.guest_spec import GuestSpec
-from common.report_url import USER_DATA, report_url
 from common.values import DriverType, Guest, GuestRef, HostAccess, PeerIdentity
 from rackd.drivers.contract import Driver
 from rackd.drivers.registry import DriverRegistry

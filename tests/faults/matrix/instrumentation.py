@@ -20,7 +20,7 @@ from common.rpc.link import Link
 from common.rpc.session import Session
 from rackd.drivers.simulated.fault_injection import FaultInjector
 from rackd.drivers.simulated.store import Store
-from regiond.api.dispatch import Api
+from regiond.api.pipeline.dispatch import Api
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines.compose.reservation import Reservations
 from regiond.operations import lease_store

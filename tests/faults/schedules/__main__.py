@@ -19,7 +19,7 @@ def main() -> int:
     options = parser.parse_args()
 
     async def go() -> bool:
-        from common.logging import configure_logging
+        from common.process.logging import configure_logging
         from tests.faults.schedules import reports
 
         configure_logging(level="error")

@@ -19,7 +19,7 @@ from regiond.operations import lease_store
 from regiond.operations.attempt import Attempt
 from regiond.operations.model import Operation
 from regiond.racks import store as rack_store
-from regiond.racks.installation import open_authority
+from regiond.racks.enrolment.installation import open_authority
 from regiond.settings import RegionSettings
 from regiond.wiring.region import wire_components
 from tests.administrators import add_administrator

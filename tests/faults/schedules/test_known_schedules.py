@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from common.values import PowerState
-from regiond.racks.slow_calls import SLOW_AFTER_S
+from regiond.racks.calls.slow_calls import SLOW_AFTER_S
 from regiond.reconciler.model import DiscrepancyKind
 from tests.clock import advance
 from tests.database import memory_folder

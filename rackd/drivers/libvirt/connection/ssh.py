@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
+from common.addresses.host_identity import identity_fingerprint
+from common.addresses.libvirt import SSH_PORT, LibvirtAddress
 from common.errors import DriverFailed, HostUnreachable, NotTrusted, PeerChanged
-from common.host_identity import identity_fingerprint
-from common.libvirt_address import SSH_PORT, LibvirtAddress
 from common.values import PeerIdentity
 
 SCAN_S = 10

@@ -19,8 +19,8 @@ from attrs import frozen
 from pylxd import exceptions
 from requests.adapters import HTTPAdapter
 
+from common.addresses.lxd import LxdAddress
 from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotFound, NotTrusted
-from common.lxd_address import LxdAddress
 from rackd.drivers.lxd.connection.response_body import read_beginning, read_body
 from rackd.drivers.lxd.connection.tls import CONNECT_S, connection_error, explain_verification_failure
 

@@ -7,9 +7,9 @@ import ssl
 
 from cryptography import x509
 
+from common.addresses.lxd import LxdAddress
 from common.certificates import fingerprint, load_certificate
 from common.errors import HostUnreachable, InnkeeperError, InvalidRequest, NotTrusted, PeerChanged
-from common.lxd_address import LxdAddress
 
 CONNECT_S = 10.0
 

@@ -13,9 +13,9 @@ import structlog
 from attrs import field, frozen
 from cryptography.hazmat.primitives import serialization
 
+from common.addresses.lxd import LxdAddress, parse
 from common.certificates import fingerprint, load_certificate, utc_now
 from common.errors import DriverFailed, HostUnreachable, InvalidRequest, NotTrusted, PeerChanged
-from common.lxd_address import LxdAddress, parse
 from rackd.drivers.lxd.connection.client import HOW_TO_TRUST, Client, Conflict, Json, NotAuthorized, path
 from rackd.drivers.lxd.connection.tls import presented
 

@@ -1,0 +1,281 @@
+"""Loads a daemon's settings from defaults, a TOML file and `INNKEEPER_<KEY>` variables.
+
+A daemon declares its settings as an attrs class. The field's type and `setting(...)` define the valid values:
+
+    @frozen(kw_only=True)
+    class RackSettings:
+        log_level: str = setting("info", "How much is logged.", choices=("debug", "info"))
+
+    settings = load(RackSettings, file=None, environment=os.environ)
+
+One BadSettings reports all problems: a daemon never starts with an unknown key or an invalid value.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from attrs import Attribute, field, fields, frozen
+
+from common.errors import BadSettings
+
+T = TypeVar("T")
+
+PREFIX = "INNKEEPER_"
+
+# The keys of all programs: they can share one environment, and a variable that none of them knows is a mistake.
+KNOWN_KEYS = frozenset(
+    {
+        # both daemons
+        "config",
+        "link_idle_timeout_s",
+        "log_level",
+        "simulated_hosts",
+        "state",
+        # region
+        "database",
+        "default_distro_series",
+        "keep_audit_days",
+        "keep_events_days",
+        "keep_image_copies_days",
+        "password_min_length",
+        "keep_idempotency_keys_days",
+        "keep_operations_days",
+        "max_cluster_members",
+        "allow_plain_http",
+        "anonymous_requests_per_s",
+        "autostart",
+        "expensive_requests_per_s",
+        "image_reserve_gib",
+        "image_download_networks",
+        "max_image_gib",
+        "max_images_gib",
+        "hsts_s",
+        "http_connections",
+        "http_connections_per_address",
+        "http_host",
+        "http_port",
+        "placement_strategy",
+        "proxy_headers",
+        "public_url",
+        "report_host",
+        "report_port",
+        "guest_url",
+        "deployment_minutes",
+        "rate_limit_exempt",
+        "requests_per_s",
+        "rpc_address",
+        "rpc_host",
+        "rpc_port",
+        "power_off_grace_s",
+        "reconciler_auto_repair",
+        "refresh_every_s",
+        "session_hours",
+        "session_idle_minutes",
+        "tls_certificate",
+        "tls_key",
+        "trusted_proxies",
+        # rack
+        "max_hung_calls",
+        "max_calls",
+        # the tests
+        "test_database",
+    }
+)
+
+_TRUE = {"true", "yes", "on", "1"}
+_FALSE = {"false", "no", "off", "0"}
+
+
+@frozen(kw_only=True)
+class _Declared:
+    doc: str
+    at_least: float | None
+    at_most: float | None
+    choices: tuple[str, ...]
+    secret: bool
+
+
+def setting(
+    default: Any,
+    doc: str,
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    choices: Iterable[str] = (),
+    secret: bool = False,
+) -> Any:
+    """Declares one setting of type str, int, float, bool, Path or `tuple[str, ...]`.
+
+    With `| None`, an empty text means None. A list is an array in TOML; in the environment its items are separated by
+    commas. Errors never contain the value of a `secret`.
+    """
+    declared = _Declared(doc=doc, at_least=at_least, at_most=at_most, choices=tuple(choices), secret=secret)
+    return field(default=default, repr=not secret, metadata={"setting": declared})
+
+
+def load(kind: type[T], *, file: Path | None, environment: Mapping[str, str]) -> T:
+    """Returns the settings. Raises BadSettings with every invalid key, its source and the valid values."""
+    keys = _keys(kind)
+    wrong: list[str] = []
+    values: dict[str, Any] = {}
+    for source, given in (_from_file(file, keys, wrong), _from_environment(environment, keys, wrong)):
+        for name, raw in given.items():
+            try:
+                values[name] = keys[name].read(raw)
+            except ValueError as error:
+                wrong.append(f"{source}: {_shown(source, name)} {error}.")
+    if wrong:
+        raise BadSettings(" ".join(wrong))
+    return kind(**values)
+
+
+def config_file(named: Path | None, environment: Mapping[str, str], usual: Path) -> Path | None:
+    """Returns the file to read. A named one (argument or INNKEEPER_CONFIG) must exist; `usual` may be missing."""
+    if named is None and environment.get(f"{PREFIX}CONFIG"):
+        return Path(environment[f"{PREFIX}CONFIG"])
+    return named or (usual if usual.exists() else None)
+
+
+def described(kind: type[Any]) -> dict[str, str]:
+    """Returns the description of each key."""
+    return {name: key.declared.doc for name, key in _keys(kind).items()}
+
+
+@frozen(kw_only=True)
+class _Key:
+    type: type[Any]
+    optional: bool
+    declared: _Declared
+
+    def read(self, raw: object) -> Any:
+        """Returns the value. Raises ValueError with a message that continues after the key."""
+        if self.optional and raw == "":
+            return None
+        value = _typed(self.type, raw)
+        if value is None:
+            raise ValueError(f"must be {_NAMES[self.type]}{self._not(raw)}")
+        self._check(value, raw)
+        return value
+
+    def _check(self, value: Any, raw: object) -> None:
+        declared = self.declared
+        if declared.choices and value not in declared.choices:
+            raise ValueError(f"must be one of {', '.join(declared.choices)}{self._not(raw)}")
+        low, high = declared.at_least, declared.at_most
+        if (low is not None and value < low) or (high is not None and value > high):
+            raise ValueError(f"must be {_range(low, high)}{self._not(raw)}")
+
+    def _not(self, raw: object) -> str:
+        return "" if self.declared.secret else f", not {raw!r}"
+
+
+_NAMES: Mapping[type[Any], str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    Path: "a path",
+    tuple: "a list of texts",
+}
+
+
+def _keys(kind: type[Any]) -> dict[str, _Key]:
+    hints = get_type_hints(kind)
+    declared: Iterable[Attribute[Any]] = fields(kind)
+    keys = {one.name: _key(hints[one.name], one.metadata["setting"]) for one in declared}
+    unlisted = keys.keys() - KNOWN_KEYS
+    if unlisted:
+        raise TypeError(f"{kind.__name__}: add {', '.join(sorted(unlisted))} to common.process.settings.KNOWN_KEYS")
+    return keys
+
+
+def _key(hint: Any, declared: _Declared) -> _Key:
+    if get_origin(hint) is tuple:
+        return _Key(type=tuple, optional=False, declared=declared)
+    arms = get_args(hint) or (hint,)
+    (of,) = [arm for arm in arms if arm is not NoneType]
+    return _Key(type=of, optional=NoneType in arms, declared=declared)
+
+
+def _typed(of: type[Any], raw: object) -> Any:
+    """Converts `raw`, text or a TOML value, to the type `of`; returns None if it is invalid."""
+    if of is bool:
+        return _flag(raw)
+    if of is tuple:
+        return _items(raw)
+    if isinstance(raw, bool):
+        return None  # a bool is an int in Python
+    if of in {int, float}:
+        return _number(of, raw)
+    if not isinstance(raw, str) or (of is Path and not raw):
+        return None
+    return Path(raw).expanduser() if of is Path else raw
+
+
+def _flag(raw: object) -> bool | None:
+    if isinstance(raw, str):
+        return True if raw.lower() in _TRUE else False if raw.lower() in _FALSE else None
+    return raw if isinstance(raw, bool) else None
+
+
+def _items(raw: object) -> tuple[str, ...] | None:
+    if isinstance(raw, str):
+        return tuple(item.strip() for item in raw.split(",") if item.strip())
+    if isinstance(raw, list) and all(isinstance(item, str) for item in raw):
+        return tuple(raw)
+    return None
+
+
+def _number(of: type[Any], raw: object) -> Any:
+    if not isinstance(raw, str | int | float) or (of is int and isinstance(raw, float)):
+        return None
+    try:
+        value = of(raw)
+    except (ValueError, OverflowError):
+        return None
+    return value if abs(value) < float("inf") else None
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if low is not None and high is not None:
+        return f"between {low} and {high}"
+    return f"at least {low}" if high is None else f"at most {high}"
+
+
+def _from_file(file: Path | None, keys: Collection[str], wrong: list[str]) -> tuple[str, dict[str, Any]]:
+    if file is None:
+        return "", {}
+    try:
+        given = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise BadSettings(f"Cannot read {file}: {error.strerror}.") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadSettings(f"{file} is not TOML: {error}.") from error
+    known = ", ".join(sorted(keys))
+    wrong.extend(f"{file}: unknown key '{name}'; known are {known}." for name in sorted(given.keys() - set(keys)))
+    return str(file), {name: value for name, value in given.items() if name in keys}
+
+
+def _from_environment(
+    environment: Mapping[str, str], keys: Collection[str], wrong: list[str]
+) -> tuple[str, dict[str, Any]]:
+    variables = {name: name.removeprefix(PREFIX).lower() for name in environment if name.startswith(PREFIX)}
+    for name, key in sorted(variables.items()):
+        if key not in KNOWN_KEYS or name != _variable(key):
+            known = ", ".join(sorted(_variable(one) for one in keys))
+            wrong.append(f"environment: unknown variable {name}; known here are {known}.")
+    given = {key: environment[name] for name, key in variables.items() if key in keys and name == _variable(key)}
+    return "environment", given
+
+
+def _variable(key: str) -> str:
+    return f"{PREFIX}{key.upper()}"
+
+
+def _shown(source: str, name: str) -> str:
+    return _variable(name) if source == "environment" else name

@@ -1,0 +1,278 @@
+"""Declares endpoints as values, the source of routes, checks, `describe/`, OpenAPI and help."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+from attrs import evolve, field, frozen
+
+from common.release import running_release
+from regiond.api.declaration.fields import Field, Problems, Submitted, Values
+from regiond.api.declaration.request_cost import Cost
+from regiond.api.declaration.serializer import Schema, Serializer
+from regiond.api.replies import Reply
+from regiond.api.services import Services
+from regiond.api.urls import BASE
+from regiond.caller import Caller
+from regiond.idempotency.model import IdempotencyKey
+from regiond.permissions import Permission
+
+__all__ = ["Call", "Endpoint", "Find", "Permission", "Resource", "Result", "SiteInfo"]
+
+T = TypeVar("T")
+Find = Callable[[Services, Mapping[str, str]], Awaitable[Any]]  # the object of a path; raises NotFound
+
+_PLAIN_NAMES = {"GET": "read", "POST": "create", "PUT": "update", "DELETE": "delete"}
+
+
+def _software() -> str:
+    return f"innkeeper {running_release()}"
+
+
+async def _always_ready() -> str | None:
+    return None
+
+
+@frozen(kw_only=True)
+class SiteInfo:
+    """Facts of the region that the API shows.
+
+    `not_ready` returns the reason why the region cannot serve (database unavailable, migrations missing), or None.
+    """
+
+    version: str = "3.7.3"  # of the MAAS API; clients parse it, so digits and dots only
+    software: str = field(factory=_software)
+    simulated_hosts: bool = False
+    default_distro_series: str = ""  # the image of deployments that name none, if the region has such a setting
+    not_ready: Callable[[], Awaitable[str | None]] = _always_ready
+    rpc_address: Callable[[], str] = str  # the address for RPC clients
+    wait_s: float = 120.0  # how long a request waits for its operation
+
+
+@frozen(kw_only=True)
+class Call:
+    """A request after authentication and parsing. `target` is the result of `Endpoint.find`."""
+
+    services: Services
+    info: SiteInfo
+    endpoint: Endpoint
+    path: Mapping[str, str]
+    values: Values
+    invalid: frozenset[str] = frozenset()  # fields that did not parse; their values are the defaults
+    other_values: Values = field(factory=dict)  # of keys that no field declares
+    signed_by: Caller | None
+    target: Any = None
+    origin: str = ""  # scheme, host and port of the request's URL
+    client_address: str = ""
+    request_path: str = ""  # as the client sent it
+    query: tuple[tuple[str, str], ...] = ()
+    respond_async: bool = False
+    prefer_wait_s: float | None = None  # how long the client prefers to wait for an operation
+    began_s: float = field(factory=time.monotonic)  # on the clock of time.monotonic
+    idempotency_key: IdempotencyKey | None = None
+    last_event_id: str | None = None
+    files: Mapping[str, bytes] = field(factory=dict)
+    content: bytes | None = None  # of an endpoint that takes content: None if the body was of another type
+
+    @property
+    def caller(self) -> Caller:
+        if self.signed_by is None:
+            raise AssertionError(f"{self.endpoint.name} needs a caller, but is open to anyone")
+        return self.signed_by
+
+
+@frozen(kw_only=True)
+class Result(Generic[T]):
+    """The body of a successful response; `type` is None for an empty body or plain text.
+
+    Of a stream, `type` is that of the data of each event.
+    """
+
+    doc: str
+    type: Serializer[T] | None = None
+    is_stream: bool = False
+    is_data: bool = False  # any bytes, as `media_type`
+    media_type: str = "application/octet-stream"
+
+    @property
+    def schema(self) -> Schema | None:
+        return None if self.type is None else self.type.schema
+
+
+@frozen(kw_only=True)
+class Endpoint:
+    """One operation of a resource: a method and, except for plain REST methods, an op.
+
+    `permission` is what the caller needs, in the resource pool of the object if the path has one. `find` reads that
+    object before the fields are checked, so that an unknown one answers 404, not 400, and so does one that the caller
+    may not see.
+
+    `opens_operation`: ties the idempotency key of the request, if any, to the operation that it opens, in the same
+    transaction; a repeat gets that operation. With `outlives_target` also after the object was deleted, perhaps by the
+    operation: `Call.target` is None then. `only_reads`: changes nothing, whatever its method.
+
+    `check` returns problems by field that one field's type cannot see; where a
+    field did not parse (see `Call.invalid`), it sees the default. If there are problems, `check_names` adds
+    those that `run` would find in the database. `run` receives only valid values.
+
+    `expensive`: costs the region or a host much more than others, and has a lower limit of requests per second; or
+    which requests do (see `request_cost`).
+    `destructive`: deletes, releases, forgets or undoes something (by default every DELETE); rejects unknown fields.
+    `audited`: recorded in the audit trail; by default every change. Also what shows a secret.
+    `other_answers` are further successful responses with their statuses, such as the plan of a dry run.
+    `takes_content`: the body is data (application/octet-stream), and the fields are in the query.
+    `accepted` are fields that MAAS documents for this call and Innkeeper ignores; they are never rejected.
+    `unknown_field`: the words with which MAAS rejects an unknown field of this call, and so does Innkeeper.
+    """
+
+    method: str
+    op: str | None = None
+    permission: Permission
+    fields: tuple[Field, ...] = ()
+    other_keys: Field | None = None  # the type of the values of all other keys
+    title: str
+    doc: str = ""
+    result: Result[Any]
+    success: int = 200
+    other_answers: tuple[tuple[int, Result[Any]], ...] = ()
+    find: Find | None = None
+    check: Callable[[Call], Problems] | None = None
+    check_names: Callable[[Call], Awaitable[Problems]] | None = None
+    opens_operation: bool = False
+    outlives_target: bool = False
+    only_reads: bool = False
+    takes_content: bool = False
+    expensive: bool | Cost = False
+    destructive: bool = field()
+    audited: bool = field()
+    accepted: frozenset[str] = frozenset()
+    unknown_field: str | None = None
+    run: Callable[[Call], Awaitable[Reply]]
+
+    @destructive.default
+    def _deletes(self) -> bool:
+        return self.method == "DELETE"
+
+    @audited.default
+    def _changes(self) -> bool:
+        return self.method != "GET"
+
+    @property
+    def name(self) -> str:
+        return self.op or _PLAIN_NAMES[self.method]
+
+    def is_expensive(self, submitted: Submitted) -> bool:
+        return self.expensive(submitted) if callable(self.expensive) else self.expensive
+
+    @property
+    def waits_for_operation(self) -> bool:
+        """Whether it starts an operation: it answers 202 to those who do not wait."""
+        return any(status == 202 for status, _ in self.other_answers)
+
+    @property
+    def changes(self) -> bool:
+        return self.method != "GET" and not self.only_reads
+
+    @property
+    def takes_key(self) -> bool:
+        """Whether a request may have an idempotency key, which belongs to an account."""
+        return self.changes and self.permission is not Permission.ANYONE
+
+    @property
+    def has_dry_run(self) -> bool:
+        return any(one.name == "dry_run" for one in self.fields)
+
+    @property
+    def rejects_unknown_fields(self) -> bool:
+        """Whether an unknown field is an error: where MAAS says so, of what destroys, and of lists: they would be
+        longer than meant.
+        """
+        is_strict = self.destructive or self.unknown_field is not None
+        return is_strict or (self.method == "GET" and (bool(self.fields) or self.answers_a_list))
+
+    @property
+    def answers_a_list(self) -> bool:
+        return self.result.schema is not None and self.result.schema.get("type") == "array"
+
+    @property
+    def reads_one(self) -> bool:
+        """Whether it reads one object, whose answer has an entity tag."""
+        is_whole = not (self.result.is_stream or self.answers_a_list)
+        return self.method == "GET" and self.result.schema is not None and is_whole
+
+    @property
+    def help(self) -> str:
+        """Title, text and a `:param` line per field: the maas CLI accepts arguments only for documented fields."""
+        parts = [self.title]
+        if self.doc:
+            parts.append(self.doc)
+        lines = [_param(one) for one in self.fields]
+        if self.other_keys is not None:
+            lines.append(f":param <{self.other_keys.name}>: {self.other_keys.doc}")
+        if lines:
+            parts.append("\n".join(lines))
+        return "\n\n".join(parts) + "\n"
+
+
+def _param(one: Field) -> str:
+    need = "Required" if one.required else "Optional"
+    return f":param {one.name}: {need}. {one.doc}"
+
+
+@frozen(kw_only=True)
+class Resource:
+    """A path and its endpoints.
+
+    `described=False` leaves it out of `describe/`, so clients have no command for it: another path of a described
+    resource, or what no client of the API calls. `always_empty`: a list of objects that only MAAS has; the innkeeper
+    command does not offer it.
+
+    Clients derive command names from `handler`. `path` is below `base`; names in braces are parameters, which may
+    contain slashes with `takes_slashes`.
+    """
+
+    handler: str
+    path: str
+    base: str = BASE
+    doc: str
+    described: bool = True
+    always_empty: bool = False
+    takes_slashes: bool = False
+    endpoints: tuple[Endpoint, ...] = field()
+
+    @endpoints.validator
+    def _each_once(self, _: object, endpoints: tuple[Endpoint, ...]) -> None:
+        keys = [(one.method, one.op) for one in endpoints]
+        if len(set(keys)) != len(keys):
+            raise ValueError(f"{self.handler} declares an endpoint twice: {keys}")
+
+    @property
+    def full_path(self) -> str:
+        return self.base + self.path
+
+    @property
+    def params(self) -> list[str]:
+        return [part[1:-1] for part in self.path.split("/") if part.startswith("{")]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(one.method for one in self.endpoints))
+
+    @property
+    def open_to_anyone(self) -> bool:
+        return all(one.permission is Permission.ANYONE for one in self.endpoints)
+
+    def is_open(self, method: str, op: str | None) -> bool:
+        """Whether this needs no account. A signature is still checked unless that is so of all endpoints."""
+        found = self.endpoint(method, op)
+        return found is not None and found.permission is Permission.ANYONE
+
+    def endpoint(self, method: str, op: str | None) -> Endpoint | None:
+        return next((one for one in self.endpoints if (one.method, one.op) == (method, op)), None)
+
+    def also(self, *, handler: str, path: str, described: bool = True, find: Find | None = None) -> Resource:
+        """Returns the same resource under another path, optionally with another `find`."""
+        endpoints = self.endpoints if find is None else tuple(evolve(one, find=find) for one in self.endpoints)
+        return evolve(self, handler=handler, path=path, described=described, endpoints=endpoints)

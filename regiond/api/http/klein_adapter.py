@@ -1,0 +1,406 @@
+"""Connects the API to Klein, the only module that does: routes requests and writes replies."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
+from functools import lru_cache, partial
+from typing import Any, Protocol
+
+import structlog
+from klein import Klein
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+from twisted.web.iweb import IRequest
+from werkzeug.exceptions import HTTPException
+
+from common.body_stream import send
+from common.errors import TooManyAttempts
+from common.process.deferreds import as_deferred
+from regiond.api import errors
+from regiond.api.compression import accepts_gzip, compressed
+from regiond.api.declaration.endpoint import Resource
+from regiond.api.http import websocket
+from regiond.api.http.site_request import SiteRequest, header
+from regiond.api.pipeline.dispatch import Api
+from regiond.api.pipeline.request import ApiRequest, knows_op, names_op
+from regiond.api.replies import Reply, text_reply
+from regiond.api.urls import BASE, merged_slashes
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+Work = Callable[[], Coroutine[Any, Any, Reply]]
+
+_COMPRESSED_METHODS = frozenset({b"GET", b"HEAD"})
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+# Pages hold a CSRF token (see `compression`); a stream of events must not wait for more to compress; fonts are already.
+_NOT_COMPRESSED = ("text/html", "text/event-stream", "font/")
+_READINESS_TIMEOUT_S = 5.0
+REFUSAL_DELAY_S = 0.5
+WRONG_KEY_DELAY_S = 0.2
+RESTART_S = 5
+_MAX_SHOWN_PATH = 200
+_LAST_NAME = re.compile(r"(.*/)\{\w+\}/?")
+_MAX_FORM_WITH_OP_BYTES = 16 * 1024
+_PHRASES = {429: b"Too Many Requests"}  # Twisted does not know it
+
+
+class Pages(Protocol):
+    """The web pages: `answers` are pairs of a routing rule and what answers it."""
+
+    def answers(
+        self,
+    ) -> Iterable[tuple[str, Callable[[SiteRequest, Mapping[str, str]], Coroutine[Any, Any, Reply]]]]: ...
+    def serves(self, target: bytes) -> bool: ...
+    async def refusal(self, request: SiteRequest, *, body_bytes: int | None) -> Reply | None: ...
+
+
+class Adapter:
+    """Serves `resources`, the health pages, and the web pages if there are any."""
+
+    def __init__(
+        self, api: Api, resources: Iterable[Resource], pages: Pages | None = None, *, description_hash: str = ""
+    ) -> None:
+        self._api = api
+        self._pages = pages
+        self._resources = tuple(resources)
+        self._members = _members(self._resources)
+        self._unfinished: set[asyncio.Task[Reply]] = set()
+        self.headers = {  # of every answer
+            "X-MAAS-API-Hash": description_hash,
+            "Vary": "Authorization, Accept-Encoding",
+            "X-Content-Type-Options": "nosniff",
+        }
+        self.handlers: dict[tuple[str, str], Callable[..., Deferred[bytes]]] = {}  # by rule and name
+        self._mount()
+        # Klein's way of serving one instance of a class: each handler gets the instance.
+        self.app = _routing(tuple(self.handlers)).__get__(self, Adapter)
+
+    def _mount(self) -> None:
+        for resource in self._resources:
+            self._mount_resource(resource)
+        self._mount_page("/MAAS/api/version/", "old version", self._old_version)
+        self._mount_page("/MAAS/api/1.0/<path:rest>", "version 1.0", self._version_1)
+        self._mount_page("/healthz/live", "live", self._live)
+        self._mount_page("/healthz/ready", "ready", self._ready)
+        for rule, answer in () if self._pages is None else self._pages.answers():
+            self._mount_web_page(rule, answer)
+
+    def _mount_resource(self, resource: Resource) -> None:
+        path = resource.full_path.replace("{", "<path:" if resource.takes_slashes else "<").replace("}", ">")
+
+        def handle(request: SiteRequest, **parts: str) -> Deferred[bytes]:
+            return self._serve(resource, request, parts, op_suffix=None)
+
+        member = self._members.get(resource.full_path)
+
+        def handle_suffixed(request: SiteRequest, _op: str, **parts: str) -> Deferred[bytes]:
+            if member is not None and (not knows_op(resource, _method(request), _op) or _names_op(request)):
+                name = member.params[-1]
+                return self._serve(member, request, {**parts, name: f"op-{_op}"}, op_suffix=None)
+            return self._serve(resource, request, parts, op_suffix=_op)
+
+        suffixed = (path if path.endswith("/") else path + "/") + "op-<_op>"
+        self._route(path, f"{resource.handler} {path}", handle)
+        self._route(suffixed, f"{resource.handler} {suffixed}", handle_suffixed)
+
+    def _mount_page(self, path: str, name: str, page: Work) -> None:
+        def handle(request: SiteRequest, **_: str) -> Deferred[bytes]:
+            return self._reply(request, page, changes=False)
+
+        self._route(path, name, handle)
+
+    def _mount_web_page(
+        self, rule: str, answer: Callable[[SiteRequest, Mapping[str, str]], Coroutine[Any, Any, Reply]]
+    ) -> None:
+        def handle(request: SiteRequest, **parts: str) -> Deferred[bytes]:
+            changes = request.method.decode("ascii", "replace") not in _SAFE_METHODS
+            return self._reply(request, partial(answer, request, parts), changes=changes)
+
+        self._route(rule, f"page {rule}", handle)
+
+    def _route(self, path: str, name: str, handle: Callable[..., Deferred[bytes]]) -> None:
+        self.handlers[path, name] = handle
+
+    async def refuses_body(self, request: SiteRequest, target: bytes) -> Reply | None:
+        """None if the headers, or the query in `target`, name a caller who may log in; else the answer, late.
+
+        That is who signed the request, or for a web page whose session the cookie is.
+        """
+        query = target.partition(b"?")[2].decode("utf-8", "surrogateescape")
+        target = merged_slashes(target)
+        with structlog.contextvars.bound_contextvars(request_id=request_id(request)):
+            if self._pages is not None and self._pages.serves(target):
+                refusal = await self._pages.refusal(request, body_bytes=_body_bytes(request))
+            else:
+                admission = await self._api.admission(
+                    header(request, "Authorization"), query, request.sender.address, body_bytes=_body_bytes(request),
+                    content_type=header(request, "Content-Type"),
+                )  # fmt: skip
+                refusal, request.unproven_bytes = admission.refusal, admission.unproven_bytes
+        if refusal is not None:
+            await asyncio.sleep(REFUSAL_DELAY_S)
+        return refusal
+
+    def _serve(
+        self, resource: Resource, request: SiteRequest, parts: dict[str, str], *, op_suffix: str | None
+    ) -> Deferred[bytes]:
+        method = request.method.decode("ascii", "replace")
+        if op_suffix is None and method in _SAFE_METHODS and _lacks_slash(resource, request):
+            return self._reply(request, partial(_moved, request), changes=False)
+        read = read_request(request, op_suffix=op_suffix)
+        work = partial(self._api.answer, resource, parts, read, request_id(request))
+        return self._reply(request, work, changes=method not in _SAFE_METHODS)
+
+    def _reply(self, request: SiteRequest, work: Work, *, changes: bool) -> Deferred[bytes]:
+        request.place.enter()
+        answered = _answered(request, partial(self._counted, request, work))
+        reply = self._uninterrupted(answered, request) if changes else as_deferred(answered)
+        sent = reply.addCallback(lambda answered: self._send(request, answered))
+        return sent.addBoth(partial(_left, request)).addErrback(_cancelled)
+
+    async def _counted(self, request: SiteRequest, work: Work) -> Reply:
+        """Counts a request that came through a proxy with those of its sender; others are counted by connection."""
+        if request.sender.address != request.peer_address:
+            try:
+                self._api.open_requests.take_address(request.place, request.sender.address)
+            except TooManyAttempts as error:
+                return errors.reply_for(error)
+        return await work()
+
+    def _send(self, request: SiteRequest, reply: Reply) -> bytes | Deferred[bytes]:
+        """Sets status and headers; returns the body, or sends its chunks, or takes over the connection."""
+        if reply.upgrade is not None:
+            accepted = websocket.accept(request)
+            if not isinstance(accepted, Reply):
+                return as_deferred(websocket.serve(request, accepted, reply.upgrade))
+            reply = accepted
+        is_plain = request.method not in _COMPRESSED_METHODS or reply.content_type.startswith(_NOT_COMPRESSED)
+        if not is_plain and accepts_gzip(header(request, "Accept-Encoding") or ""):
+            reply = compressed(reply)
+        body = self.write(request, reply)
+        return body if reply.chunks is None else as_deferred(_sent(request, reply.chunks))
+
+    def _uninterrupted(self, work: Coroutine[Any, Any, Reply], request: SiteRequest) -> Deferred[Reply]:
+        """Runs a change to its end even if the client disconnects: half a change is worse than an unseen one."""
+        on_shutdown = _shutdown_reply(request)
+        request.place.enter()
+        task = asyncio.ensure_future(work)
+        self._unfinished.add(task)
+        answered: Deferred[Reply] = Deferred()
+
+        def done(ended: asyncio.Task[Reply]) -> None:
+            self._unfinished.discard(ended)
+            request.place.leave()
+            if answered.called:  # the client disconnected
+                return
+            if ended.cancelled():
+                answered.callback(on_shutdown)
+            else:
+                answered.callback(ended.result())
+
+        task.add_done_callback(done)
+        return answered
+
+    def write(self, request: IRequest, reply: Reply) -> bytes:
+        """Sets status and headers; returns the body. Chunks have no known length: HTTP/1.0 ends with the connection."""
+        request.setResponseCode(reply.status, _PHRASES.get(reply.status))
+        headers = {**self.headers, "Content-Type": reply.content_type, **reply.headers}
+        if reply.status not in {204, 304} and reply.chunks is None:
+            headers["Content-Length"] = str(len(reply.body))
+        for name, value in headers.items():
+            request.setHeader(name, value)
+        return reply.body
+
+    def stop(self) -> None:
+        """Cancels running changes; their clients get 503. Committed operations continue."""
+        for task in tuple(self._unfinished):
+            task.cancel()
+
+    async def close(self) -> None:
+        """Cancels running changes and returns when all have ended."""
+        tasks = tuple(self._unfinished)
+        self.stop()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _old_version(self) -> Reply:
+        return text_reply("2.0")
+
+    async def _version_1(self) -> Reply:
+        return text_reply("The 1.0 API is no longer available. Please use API version 2.0.", status=410)
+
+    async def _live(self) -> Reply:
+        return text_reply("live")
+
+    async def _ready(self) -> Reply:
+        try:
+            async with asyncio.timeout(_READINESS_TIMEOUT_S):
+                reason = await self._api.info.not_ready()
+        except TimeoutError:
+            reason = f"the check timed out after {_READINESS_TIMEOUT_S:.0f} s"
+        return text_reply("ready") if reason is None else text_reply(f"not ready: {reason}", status=503)
+
+    def routing_failed(self, request: Any, failure: Failure) -> bytes:
+        try:
+            self._api.limits.take_anonymous(request.sender.address)
+        except TooManyAttempts as error:
+            return self.write(request, errors.reply_for(error))
+        found = failure.value
+        status = 500
+        text = str(found)
+        if isinstance(found, HTTPException):
+            status = found.code or 500
+            text = _not_found(request) if status == 404 else f"{found.name}: {found.description}"
+        return self.write(request, text_reply(text, status=status))
+
+    def crashed(self, request: IRequest, failure: Failure) -> bytes:
+        id_ = request_id(request)
+        log.error("request_crashed", request_id=id_, error=failure.getTraceback())
+        return self.write(request, errors.unexpected(id_))
+
+
+@lru_cache(maxsize=4)
+def _routing(rules: tuple[tuple[str, str], ...]) -> Klein:
+    """Routes to `Adapter.handlers`. To compile the rules takes 0.2 s, so the regions of one process share them.
+
+    A rule matches the path with and without its final slash, so that only a GET is ever redirected.
+    """
+    app = Klein()
+    for rule in rules:
+        path, name = rule
+        app.route(path, endpoint=name, strict_slashes=False, merge_slashes=False)(_handler(rule))
+    app.handle_errors(HTTPException)(Adapter.routing_failed)
+    app.handle_errors(Exception)(Adapter.crashed)
+    return app
+
+
+def _handler(rule: tuple[str, str]) -> Callable[..., Deferred[bytes]]:
+    def handle(adapter: Adapter, request: SiteRequest, **parts: str) -> Deferred[bytes]:
+        return adapter.handlers[rule](request, **parts)
+
+    return handle
+
+
+# A client may disconnect before a task runs: then the coroutine of the task must be the only one that exists.
+async def _sent(request: SiteRequest, chunks: AsyncGenerator[bytes, None]) -> bytes:
+    """Returns nothing more to send."""
+    with structlog.contextvars.bound_contextvars(request_id=request_id(request)):
+        if request.method == b"HEAD":
+            await chunks.aclose()
+        else:
+            await send(request, chunks)
+    return b""
+
+
+async def _answered(request: SiteRequest, work: Work) -> Reply:
+    """Who guesses keys, or is beyond its limits, waits, so that it cannot keep the event loop busy with refusals."""
+    with structlog.contextvars.bound_contextvars(request_id=request_id(request)):
+        reply = await work()
+        if reply.status == 429:
+            await _refuse_late(request, REFUSAL_DELAY_S)
+        elif reply.status == 401 and header(request, "Authorization") is not None:
+            await _refuse_late(request, WRONG_KEY_DELAY_S)
+        return reply
+
+
+async def _refuse_late(request: SiteRequest, delay_s: float) -> None:
+    """Returns after the delay. Meanwhile the connection may end for another one: refusals must not take all of them."""
+    channel: Any = request.channel
+    if channel is None:  # disconnected
+        return
+    channel.is_refused = True
+    try:
+        await asyncio.sleep(delay_s)
+    finally:
+        channel.is_refused = False
+
+
+def _left(request: SiteRequest, result: Any) -> Any:
+    request.place.leave()
+    return result
+
+
+def _cancelled(failure: Failure) -> Any:
+    """Translates asyncio's cancellation to Twisted's, which Klein takes for a disconnected client."""
+    failure.trap(asyncio.CancelledError)
+    raise CancelledError from failure.value
+
+
+def _shutdown_reply(request: SiteRequest) -> Reply:
+    """503 to a change that a shutdown interrupts; with an idempotency key it is safe to repeat."""
+    headers = {"Retry-After": str(RESTART_S)} if header(request, "Idempotency-Key") else {}
+    return text_reply("This region is shutting down.", status=503, headers=headers)
+
+
+def _not_found(request: SiteRequest) -> str:
+    """MAAS's words for an unknown endpoint of its API: Juju tolerates an endpoint that is missing only by this text."""
+    path = request.path.decode("utf-8", "replace")
+    return f"Unknown API endpoint: {path[:_MAX_SHOWN_PATH]}" if path.startswith(BASE) else "Not Found"
+
+
+def _body_bytes(request: SiteRequest) -> int | None:
+    """None if the headers do not say."""
+    length = header(request, "Content-Length")
+    return int(length) if length is not None else None
+
+
+def _lacks_slash(resource: Resource, request: IRequest) -> bool:
+    return resource.path.endswith("/") and not request.path.endswith(b"/")
+
+
+async def _moved(request: SiteRequest) -> Reply:
+    path, question_mark, query = request.uri.partition(b"?")
+    location = path + b"/"  # runs of slashes are merged: two leading ones would name another host
+    return text_reply("Moved.", status=301, headers={"Location": (location + question_mark + query).decode("latin-1")})
+
+
+def _method(request: SiteRequest) -> str:
+    method = request.method.decode("ascii", "replace")
+    return "GET" if method == "HEAD" else method
+
+
+def _names_op(request: SiteRequest) -> bool:
+    """Not by a long form: that is parsed in a thread, and only for who may send it."""
+    body = b"" if request.content is None else request.content.read(_MAX_FORM_WITH_OP_BYTES + 1)
+    if request.content is not None:
+        request.content.seek(0)
+    short = body if len(body) <= _MAX_FORM_WITH_OP_BYTES else b""
+    return names_op(_query(request), header(request, "Content-Type"), short)
+
+
+def _query(request: SiteRequest) -> str:
+    return request.uri.partition(b"?")[2].decode("utf-8", "surrogateescape")
+
+
+def _members(resources: Iterable[Resource]) -> dict[str, Resource]:
+    """Returns the resource of one object for each path of a collection: `machines/{system_id}/` for `machines/`."""
+    split = ((_LAST_NAME.fullmatch(resource.full_path), resource) for resource in resources)
+    return {matched[1]: resource for matched, resource in split if matched is not None}
+
+
+def read_request(request: SiteRequest, *, op_suffix: str | None) -> ApiRequest:
+    return ApiRequest(
+        method=_method(request),
+        query=_query(request),
+        body=b"" if request.content is None else request.content.read(),
+        content_type=header(request, "Content-Type"),
+        authorization=header(request, "Authorization"),
+        prefer=header(request, "Prefer") or "",
+        idempotency_key=header(request, "Idempotency-Key"),
+        last_event_id=header(request, "Last-Event-ID"),
+        op_suffix=op_suffix,
+        if_match=header(request, "If-Match"),
+        if_none_match=header(request, "If-None-Match"),
+        sent_method=request.method.decode("ascii", "replace"),
+        sent_path=request.sent_target.partition(b"?")[0].decode("utf-8", "surrogateescape"),
+        origin=request.sender.origin,
+        client_address=request.sender.address,
+        place=request.place,
+        unproven_bytes=request.unproven_bytes,
+    )
+
+
+def request_id(request: Any) -> str:
+    found: str = getattr(request, "request_id", "")
+    return found

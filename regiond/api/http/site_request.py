@@ -1,0 +1,120 @@
+"""One HTTP request: its id, its sender, and what is rejected before any handler."""
+
+from __future__ import annotations
+
+import re
+import time
+from functools import cached_property
+from typing import Any, cast
+from urllib.parse import unquote_to_bytes
+from uuid import uuid4
+
+from twisted.web.server import Request
+
+from regiond.api.declaration.request_body import MAX_BODY_BYTES
+from regiond.api.http.channel import LimitedChannel
+from regiond.api.http.forwarding import Sender, TrustedProxies, is_host
+from regiond.api.replies import TEXT_UTF8
+from regiond.api.urls import merged_slashes
+from regiond.open_requests import Place
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+
+class SiteRequest(Request):
+    """Has an id and a sender, and rejects oversized bodies, invalid hosts and paths before any handler.
+
+    Calls Twisted's methods on the class by name, since only there can mypy excuse their missing types.
+    """
+
+    defaultContentType = TEXT_UTF8.encode("ascii")  # noqa: N815  # Twisted's name
+
+    def __init__(self, *args: Any, **kw: Any) -> None:
+        Request.__init__(self, *args, **kw)
+        self.request_id = uuid4().hex
+        self.started_s = time.monotonic()
+        self.place = Place()
+        self._body_bytes = 0
+        self.unproven_bytes = 0  # counted for the sender's address before the body is read
+        self.sent_target = b""  # the target as the client sent it, and signed it
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
+        """Drops what is beyond the limit. Only a body whose length was not declared gets there without a refusal."""
+        self._body_bytes += len(data)
+        if self._body_bytes > MAX_BODY_BYTES:
+            self._channel.refuse_long_body()
+        elif not self._channel.has_refused:
+            Request.handleContentChunk(self, data)
+
+    @property
+    def _site(self) -> Any:
+        channel: Any = self.channel
+        return channel.site
+
+    @property
+    def _channel(self) -> LimitedChannel:
+        return cast(LimitedChannel, self.channel)
+
+    @cached_property
+    def peer_address(self) -> str:
+        """Whose connection it is: a client's or a proxy's."""
+        return str(getattr(Request.getClientAddress(self), "host", ""))
+
+    @cached_property
+    def sender(self) -> Sender:
+        """Who sent the request and to which URL, once its headers have been received."""
+        peer = Sender(
+            address=self.peer_address,
+            scheme="https" if Request.isSecure(self) else "http",
+            host=header(self, "Host") or "localhost",
+        )
+        proxies: TrustedProxies = self._site.options.proxies
+        return proxies.sender(peer, lambda name: header_lines(self, name))
+
+    def process(self) -> None:
+        if self._channel.has_refused:
+            self._channel.end()
+            return
+        given = header(self, "X-Request-Id") or ""
+        if _REQUEST_ID.fullmatch(given):
+            self.request_id = given
+        Request.setHeader(self, "X-Request-Id", self.request_id)
+        hsts_s = self._site.options.hsts_s
+        if hsts_s and Request.isSecure(self):  # a proxy that terminates TLS sets its own
+            Request.setHeader(self, "Strict-Transport-Security", f"max-age={hsts_s}")
+        rejection = self._rejection()
+        self.sent_target = self.uri
+        self.path, self.uri = merged_slashes(self.path), merged_slashes(self.uri)
+        if rejection is None:
+            Request.process(self)
+            return
+        status, text = rejection
+        body = text.encode()
+        Request.setResponseCode(self, status)
+        Request.setHeader(self, "Content-Type", TEXT_UTF8)
+        Request.setHeader(self, "Content-Length", str(len(body)))
+        Request.write(self, body)
+        Request.finish(self)
+
+    def _rejection(self) -> tuple[int, str] | None:
+        host = header(self, "Host")
+        if host is not None and not is_host(host):
+            return 400, "Bad Request: the Host header is not a valid host."
+        try:
+            unquote_to_bytes(self.path).decode()
+        except UnicodeDecodeError:
+            return 400, "Bad Request: the path is not valid UTF-8."
+        if not self.path.startswith(b"/"):
+            return 400, "Bad Request: the path does not begin with a slash."
+        return None
+
+
+def header(request: Request, name: str) -> str | None:
+    """A header as text. Replaces invalid UTF-8, on which Twisted's own decoding fails."""
+    found = request.requestHeaders.getRawHeaders(name.encode("ascii"))
+    return found[-1].decode("utf-8", "replace") if found else None
+
+
+def header_lines(request: Request, name: str) -> list[str]:
+    """All lines of a header as text, in their order."""
+    return [line.decode("utf-8", "replace") for line in request.requestHeaders.getRawHeaders(name.encode("ascii"), [])]

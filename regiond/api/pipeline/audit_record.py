@@ -1,0 +1,159 @@
+"""What the audit trail says of one request, collected while the request is dispatched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import define, field
+
+from common.errors import InnkeeperError
+from regiond.api.account_services import Audit
+from regiond.api.declaration.endpoint import Endpoint, Resource
+from regiond.api.declaration.fields import Submitted, Values
+from regiond.api.declaration.recorded_fields import action_of, has_fixed_form, is_recorded
+from regiond.api.pipeline.request import ApiRequest
+from regiond.api.replies import Reply
+from regiond.audit.model import (
+    NOT_RECORDED,
+    TOKEN_KEY,
+    AuditAnswer,
+    AuditRequest,
+    AuditResult,
+    clipped,
+    recorded_text,
+)
+from regiond.caller import Caller
+
+_PATH_VALUE = re.compile(r"[\w.:@+-]{1,64}", re.ASCII)  # an id or a name; of what nobody has found, nothing else
+_REPEAT = "(repeated request)"  # no field of the API: its name has blanks
+_NAMES = ("hostname", "name", "username")  # of an object, the first that it has
+
+
+@define
+class AuditRecord:
+    """Requests that change something or show a secret are recorded before they run, and their answers after.
+
+    A request that was rejected before is recorded with its answer, and so is one with wrong credentials; a dry run is
+    not. Of fields that are not declared as recorded, and of all fields of a rejected request, only the names are.
+    """
+
+    audit: Audit
+    resource: Resource
+    path: Mapping[str, str]
+    request: ApiRequest
+    request_id: str
+    endpoint: Endpoint | None = None
+    caller: Caller | None = None
+    credential: str = ""
+    login_failed: bool = False
+    target: Any = None
+    submitted: Submitted = field(factory=dict)
+    _values: Values | None = None  # once all were accepted
+    _entry_id: int | None = None
+    _is_dry_run: bool = False
+    _is_repeat: bool = False
+    _username: str | None = None  # of a login that succeeded
+    _account: str | None = None  # as whom somebody tried to log in
+
+    def signed_with(self, token_key: str) -> None:
+        """Names the API key of the request, which may be wrong."""
+        self.credential = f"API key {token_key if TOKEN_KEY.fullmatch(token_key) else NOT_RECORDED}"
+
+    async def begin(self, values: Values, *, dry_run: bool) -> None:
+        """Call it right before the request runs. Raises DatabaseUnavailable: then the request must not run.
+
+        `values` are the accepted ones, by field.
+        """
+        self._values, self._is_dry_run = values, dry_run
+        if not dry_run:
+            await self._begin()
+
+    async def begin_repeat(self) -> None:
+        """As `begin`, of a request that by its idempotency key repeats one that ran, and gets its answer."""
+        self._is_repeat = True
+        await self._begin()
+
+    async def _begin(self) -> None:
+        if self.endpoint is not None and self.endpoint.audited and self.caller is not None:
+            self._entry_id = await self.audit.begin(self._request())
+
+    async def end(self, reply: Reply, error: InnkeeperError | None) -> None:
+        """Records the answer; `error` is what it is made from.
+
+        Raises DatabaseUnavailable for a login that cannot be recorded: then its key must not be shown.
+        """
+        self._account = None if error is None else error.details.get("account")
+        result = AuditResult.of_status(reply.status)
+        answer = AuditAnswer(
+            result=result,
+            status=reply.status,
+            error=None if error is None else error.code,
+            operation_id=reply.operation_id,
+            fields={} if result is AuditResult.REJECTED else self._accepted_texts(),
+        )
+        if self._entry_id is not None:
+            await self.audit.end(self._entry_id, answer)
+        elif self._has_logged_in(answer):
+            await self.audit.end(await self.audit.begin(self._request()), answer)
+        elif self._is_dry_run:
+            return
+        elif self.login_failed or (self.endpoint is not None and self.endpoint.audited):
+            await self.audit.record(self._request(), answer)
+
+    def _has_logged_in(self, answer: AuditAnswer) -> bool:
+        is_open = self.resource.open_to_anyone and self.endpoint is not None and self.endpoint.audited
+        if is_open and answer.result is AuditResult.OK:
+            self._username = clipped(self.submitted.get("username", ("",))[-1])
+            return True
+        return False
+
+    def _request(self) -> AuditRequest:
+        return AuditRequest(
+            action=action_of(self.resource, self.request.method if self.endpoint is None else self.endpoint.name),
+            username=self._username if self.caller is None else self.caller.username,
+            credential=clipped(self.credential),
+            address=self.request.client_address,
+            request_id=self.request_id,
+            object=clipped(self._object()),
+            object_name=clipped(_name(self.target)),
+            fields=self._fields(),
+        )
+
+    def _object(self) -> str:
+        text = self.resource.path
+        for name, value in self.path.items():
+            is_shown = self.target is not None or _PATH_VALUE.fullmatch(value)
+            text = text.replace(f"{{{name}}}", value if is_shown else NOT_RECORDED)
+        return text.rstrip("/")
+
+    def _fields(self) -> dict[str, str]:
+        """The fields that were given, with the values of a fixed form that were accepted."""
+        declared = {} if self.endpoint is None else {one.name: one for one in self.endpoint.fields}
+        accepted = {} if self._values is None else self._values
+        takes_others = self.endpoint is not None and self.endpoint.other_keys is not None and self._values is not None
+        found = {_REPEAT: "yes"} if self._is_repeat else {}
+        for name in self.submitted:
+            if name in declared:
+                is_shown = name in accepted and has_fixed_form(declared[name])
+                found[name] = recorded_text(accepted[name]) if is_shown else NOT_RECORDED
+            elif takes_others:
+                found[recorded_text(name)] = NOT_RECORDED
+        if self._account is not None and "username" in found:
+            found["username"] = recorded_text(self._account)
+        return found
+
+    def _accepted_texts(self) -> dict[str, str]:
+        """The other values that may be recorded."""
+        if self._values is None or self.endpoint is None:
+            return {}
+        return {
+            one.name: recorded_text(self._values[one.name])
+            for one in self.endpoint.fields
+            if one.name in self.submitted and is_recorded(one) and not has_fixed_form(one)
+        }
+
+
+def _name(target: Any) -> str:
+    return next((str(getattr(target, name)) for name in _NAMES if getattr(target, name, None)), "")

@@ -1,0 +1,207 @@
+"""`account/`: the caller's API keys and password; and the login with user name and password."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from regiond.accounts.model import MAX_KEY_NAME, MAX_PASSWORD, ApiKey, ApiKeyView, SignatureMethod
+from regiond.api.declaration import crud
+from regiond.api.declaration.dry_run import DRY_RUN, PLAN, deleting, is_dry_run
+from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.field_types import Choice, Integer, Secret, Text
+from regiond.api.declaration.fields import Field
+from regiond.api.replies import Reply, empty_reply, json_reply
+from regiond.api.serializers.accounts import API_KEY_JSON, NEW_API_KEY_JSON
+from regiond.deletion_plan import DeletionPlan
+
+MAX_KEY_LIFETIME_S = 10 * 365 * 24 * 3600
+
+
+async def _create_key(call: Call) -> tuple[str, ApiKey]:
+    name, lifetime_s = call.values["name"], call.values["lifetime_s"]
+    lifetime = None if lifetime_s is None else timedelta(seconds=lifetime_s)
+    method = SignatureMethod(call.values["signature_method"])
+    accounts = call.services.accounts
+    return name, ApiKey.parse(await accounts.create_key(call.caller, name, lifetime=lifetime, method=method))
+
+
+async def _delete_key(call: Call) -> DeletionPlan:
+    token_key = _token_key(call.values["token_key"])
+    return await call.services.accounts.delete_key(call.caller, token_key, dry_run=is_dry_run(call))
+
+
+async def _rename_key(call: Call) -> ApiKeyView:
+    return await call.services.accounts.rename_key(call.caller, _token_key(call.values["token"]), call.values["name"])
+
+
+async def _change_password(call: Call) -> Reply:
+    values = call.values
+    await call.services.logins.change_password(
+        call.caller, values["current_password"], values["password"], address=call.client_address
+    )
+    return empty_reply()
+
+
+def _token_key(text: str) -> str:
+    """The middle part of an API key, or the text itself: MAAS takes both."""
+    parts = text.split(":")
+    return parts[1] if len(parts) == 3 else text
+
+
+async def _list_keys(call: Call) -> tuple[ApiKeyView, ...]:
+    return await call.services.accounts.list_keys(call.caller)
+
+
+async def _log_in(call: Call) -> Reply:
+    values = call.values
+    name, text = await call.services.logins.log_in(
+        values["username"], values["password"], key_name=values["consumer"], address=call.client_address
+    )
+    return json_reply(NEW_API_KEY_JSON.encode((name, ApiKey.parse(text))))
+
+
+# MAAS serves it outside its API; python-libmaas and `innkeeper login` call it.
+LOGIN = Resource(
+    handler="AuthenticateHandler",
+    base="/MAAS/",
+    path="accounts/authenticate/",
+    doc="Login with user name and password.",
+    described=False,
+    endpoints=(
+        Endpoint(
+            method="POST",
+            permission=Permission.ANYONE,
+            title="Create an API key by user name and password",
+            doc="429 with Retry-After after several failures of the address or the account.",
+            fields=(
+                Field(name="username", type=Text(), recorded=True, required=True, doc="The account.", example="ann"),
+                Field(
+                    name="password",
+                    type=Secret(max_length=1024),
+                    required=True,
+                    doc="Its password.",
+                    example="vault-orbit-kettle-91",
+                ),
+                Field(
+                    name="consumer",
+                    type=Text(max_length=MAX_KEY_NAME),
+                    recorded=True,
+                    default="",
+                    doc="The name of the key.",
+                ),
+            ),
+            result=Result(doc="The new key.", type=NEW_API_KEY_JSON),
+            run=_log_in,
+        ),
+    ),
+)
+ACCOUNT = Resource(
+    handler="AccountHandler",
+    path="account/",
+    doc="The caller's own API keys and password.",
+    endpoints=(
+        crud.action(
+            "create_authorisation_token",
+            Result(doc="The new key.", type=NEW_API_KEY_JSON),
+            _create_key,
+            title="Create an API key",
+            doc="Only this response contains the secret; of a key for PLAINTEXT the region stores a hash of it, of one "
+            "for HMAC-SHA1 the encrypted secret.",
+            fields=(
+                Field(
+                    name="name",
+                    type=Text(max_length=MAX_KEY_NAME),
+                    recorded=True,
+                    default="",
+                    doc="The purpose of the key.",
+                    example="laptop",
+                ),
+                Field(
+                    name="lifetime_s",
+                    type=Integer(minimum=60, maximum=MAX_KEY_LIFETIME_S, unit="seconds"),
+                    doc="Seconds until the key expires (default: never). A key that is created with an expiring key "
+                    "expires no later.",
+                ),
+                Field(
+                    name="signature_method",
+                    type=Choice(choices=tuple(SignatureMethod)),
+                    default=SignatureMethod.PLAINTEXT.value,
+                    doc="How requests are signed with the key. HMAC-SHA1 is for clients that know only that, such as "
+                    "cluster-api-provider-maas.",
+                ),
+            ),
+            permission=Permission.USER,
+        ),
+        Endpoint(
+            method="POST",
+            op="delete_authorisation_token",
+            permission=Permission.USER,
+            fields=(
+                Field(
+                    name="token_key", type=Text(), required=True, doc="The API key, or its middle part.", example="abc"
+                ),
+                DRY_RUN,
+            ),
+            title="Delete an API key",
+            doc="Requests signed with it are rejected from then on, and the RPC clients that it issued end.",
+            result=crud.NOTHING,
+            success=204,
+            other_answers=((200, PLAN),),
+            destructive=True,
+            run=deleting(_delete_key),
+        ),
+        crud.action(
+            "update_token_name",
+            Result(doc="The key.", type=API_KEY_JSON),
+            _rename_key,
+            title="Rename an API key",
+            fields=(
+                Field(name="token", type=Text(), required=True, doc="The API key, or its middle part.", example="abc"),
+                Field(
+                    name="name",
+                    type=Text(max_length=MAX_KEY_NAME),
+                    recorded=True,
+                    required=True,
+                    doc="The new name.",
+                    example="laptop",
+                ),
+            ),
+            permission=Permission.USER,
+        ),
+        Endpoint(
+            method="POST",
+            op="change_password",
+            permission=Permission.USER,
+            title="Change your password",
+            doc="Ends your other logins; other API keys stay valid.",
+            fields=(
+                Field(
+                    name="current_password",
+                    type=Secret(max_length=MAX_PASSWORD),
+                    required=True,
+                    doc="In the innkeeper command: current_password=- prompts.",
+                    example="quiet-lantern-78-fjord",
+                ),
+                Field(
+                    name="password",
+                    type=Secret(max_length=MAX_PASSWORD),
+                    required=True,
+                    doc="The new one, at least 12 characters. In the innkeeper command: password=- prompts.",
+                    example="vault-orbit-kettle-91",
+                ),
+            ),
+            result=crud.NOTHING,
+            success=204,
+            run=_change_password,
+        ),
+        crud.list_of(
+            API_KEY_JSON,
+            _list_keys,
+            op="list_authorisation_tokens",
+            title="List API keys",
+            doc="Without their secrets. last_used_at is exact to about a minute.",
+            result="The keys.",
+        ),
+    ),
+)
+RESOURCES = (ACCOUNT,)

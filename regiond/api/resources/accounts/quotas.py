@@ -1,0 +1,120 @@
+"""`quotas/` and `quotas/{id}/`: what a user, or the machines in a resource pool, may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from regiond.api.declaration import crud
+from regiond.api.declaration.dry_run import is_dry_run
+from regiond.api.declaration.endpoint import Call, Resource, Result
+from regiond.api.declaration.field_types import Integer, Text
+from regiond.api.declaration.fields import Field, Values
+from regiond.api.serializers.roles import QUOTA_JSON
+from regiond.api.services import Services
+from regiond.api.urls import id_in
+from regiond.deletion_plan import DeletionPlan
+from regiond.quotas.model import Quota
+
+_GB = 10**9
+_UNLIMITED = -1
+_MAX_STORAGE_GB = 9 * 10**9
+_COUNT = Integer(minimum=_UNLIMITED)
+_LIMITS = (
+    Field(name="machines", type=_COUNT, recorded=True, doc="Number of machines; -1: no limit.", example=10),
+    Field(name="cores", type=_COUNT, doc="Cores of all machines together; -1: no limit."),
+    Field(name="memory", type=_COUNT, doc="MiB of memory of all machines together; -1: no limit."),
+    Field(
+        name="storage",
+        type=Integer(minimum=_UNLIMITED, maximum=_MAX_STORAGE_GB),
+        doc="GB (1000³ bytes) of all disks together; -1: no limit.",
+    ),
+)
+_SUBJECT = (
+    Field(
+        name="user",
+        type=Text(max_length=255, blank=None),
+        recorded=True,
+        doc="Name of the user; or pool.",
+        example="ann",
+    ),
+    Field(
+        name="pool",
+        type=Text(max_length=256, blank=None),
+        recorded=True,
+        doc="Id or name of the resource pool; or user.",
+    ),
+)
+_COLUMNS = (
+    ("machines", "machines", 1),
+    ("cores", "cores", 1),
+    ("memory", "memory_mib", 1),
+    ("storage", "storage_bytes", _GB),
+)
+_QUOTA = Result(doc="The quota, with what counts for it.", type=QUOTA_JSON)
+
+
+def _limits(values: Values) -> dict[str, int | None]:
+    given = ((column, values[name], factor) for name, column, factor in _COLUMNS if values[name] is not None)
+    return {column: None if value == _UNLIMITED else value * factor for column, value, factor in given}
+
+
+async def _find(services: Services, path: Mapping[str, str]) -> Quota:
+    return await services.quotas.read(id_in(path["id"], "quota"), caller=services.caller)
+
+
+async def _list(call: Call) -> tuple[Quota, ...]:
+    return await call.services.quotas.list(caller=call.caller)
+
+
+async def _create(call: Call) -> Quota:
+    values = call.values
+    return await call.services.quotas.create(
+        call.caller, user=values["user"], pool=values["pool"], limits=_limits(values)
+    )
+
+
+async def _update(call: Call) -> Quota:
+    return await call.services.quotas.update(call.caller, call.target.id, _limits(call.values))
+
+
+async def _delete(call: Call) -> DeletionPlan:
+    return await call.services.quotas.delete(call.caller, call.target.id, dry_run=is_dry_run(call))
+
+
+QUOTAS = Resource(
+    handler="QuotasHandler",
+    path="quotas/",
+    doc="Quotas: what a user, or all machines in a resource pool, may hold.",
+    endpoints=(
+        crud.list_of(
+            QUOTA_JSON,
+            _list,
+            title="List quotas",
+            doc="Users who are no administrators are shown their own, and those of resource pools that they see.",
+            result="The quotas, with what counts for each.",
+        ),
+        crud.create(
+            _QUOTA,
+            _create,
+            title="Set a quota",
+            doc=(
+                "Limits not given do not apply. A quota may be lower than what is held: then it refuses more. It "
+                "counts the machines that the user owns and those without owner that it composed; or those in the pool."
+            ),
+            fields=(*_SUBJECT, *_LIMITS),
+        ),
+    ),
+)
+QUOTA = Resource(
+    handler="QuotaHandler",
+    path="quotas/{id}/",
+    doc="One quota, by its id.",
+    endpoints=(
+        crud.read_target(_QUOTA, _find, title="Read a quota"),
+        crud.update(
+            _QUOTA, _update, title="Change a quota", doc="Changes only the given limits.", fields=_LIMITS, find=_find
+        ),
+        crud.delete(_delete, title="Delete a quota", find=_find),
+    ),
+)
+RESOURCES = (QUOTAS, QUOTA)

@@ -1,0 +1,52 @@
+"""`account/sessions/`: the caller's sessions of the web pages, and their end."""
+
+from __future__ import annotations
+
+from regiond.accounts.model import SessionView
+from regiond.api.declaration import crud
+from regiond.api.declaration.dry_run import is_dry_run
+from regiond.api.declaration.endpoint import Call, Permission, Resource
+from regiond.api.declaration.field_types import Text
+from regiond.api.declaration.fields import Field
+from regiond.api.serializers.accounts import SESSION_JSON
+from regiond.api.urls import id_in
+from regiond.deletion_plan import DeletionPlan
+
+
+async def _list(call: Call) -> tuple[SessionView, ...]:
+    return await call.services.sessions.list(call.caller, call.values["username"])
+
+
+async def _end(call: Call) -> DeletionPlan:
+    return await call.services.sessions.end(call.caller, id_in(call.path["id"], "session"), dry_run=is_dry_run(call))
+
+
+SESSIONS = Resource(
+    handler="SessionsHandler",
+    path="account/sessions/",
+    doc="The caller's sessions of the web pages.",
+    endpoints=(
+        crud.list_of(
+            SESSION_JSON,
+            _list,
+            title="List sessions",
+            doc="Sessions that have not ended, the one used last first.",
+            fields=(Field(name="username", type=Text(), doc="Those of this user; of others for administrators only."),),
+            result="The sessions.",
+        ),
+    ),
+)
+SESSION = Resource(
+    handler="SessionHandler",
+    path="account/sessions/{id}/",
+    doc="One session of the web pages.",
+    endpoints=(
+        crud.delete(
+            _end,
+            title="End a session",
+            doc="Its browser has to log in again. Those of others for administrators only.",
+            permission=Permission.USER,
+        ),
+    ),
+)
+RESOURCES = (SESSIONS, SESSION)

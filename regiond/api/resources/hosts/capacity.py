@@ -1,0 +1,25 @@
+"""`vm-hosts/?op=capacity`: the capacity of the fleet, of each zone and of each resource pool."""
+
+from __future__ import annotations
+
+from regiond.api.declaration import crud
+from regiond.api.declaration.endpoint import Call, Result
+from regiond.api.serializers.capacity import FLEET_CAPACITY_JSON
+from regiond.ledger.model import FleetCapacity
+
+
+async def _capacity(call: Call) -> FleetCapacity:
+    return await call.services.hosts.capacity(caller=call.caller)
+
+
+CAPACITY = crud.read(
+    Result(doc="The capacity of `fleet`, `zones` and `pools`.", type=FLEET_CAPACITY_JSON),
+    _capacity,
+    op="capacity",
+    title="Read the capacity of the fleet",
+    expensive=True,
+    doc=(
+        "Adds up the capacity of all VM hosts, and of those in each zone and each resource pool. A server with several "
+        "hosts counts once. Servers that cannot be reached are counted apart."
+    ),
+)

@@ -1,0 +1,188 @@
+"""`vm-hosts/?op=place`: a dry run of compose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve
+
+from common.compose_request import ComposeRequest
+from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.field_types import Choice, Text, TextList
+from regiond.api.declaration.fields import Field, Problems, Values
+from regiond.api.declaration.operation_wait import STARTED, soon
+from regiond.api.replies import Reply, json_reply, with_warnings
+from regiond.api.resources.shared.compose_fields import COMPOSE, compose_request, without_derived
+from regiond.api.serializers.machines import COMPOSED_JSON
+from regiond.api.serializers.placement import HOST_CAPACITY_JSON, PLACEMENT_JSON
+from regiond.machines.model import HostConstraints
+from regiond.machines.service import syntax_problems
+from regiond.operations.model import Operation
+from regiond.placement.model import Placement
+from regiond.placement.service import explain
+
+_ARCHITECTURE = Field(
+    name="architecture",
+    type=Text(
+        max_length=64,
+        pattern="[a-z0-9]+(?:/generic)?",
+        message="Enter an architecture such as amd64/generic.",
+        blank=None,
+    ),
+    recorded=True,
+    doc="Architecture, such as amd64/generic (default: any).",
+)
+_LIKE_COMPOSE = {
+    "cores",
+    "memory",
+    "cpu_speed",
+    "storage",
+    "interfaces",
+    "pinned_cores",
+    "pin_cores",
+    "hugepages_backed",
+    "hugepage_size",
+    "one_numa_node",
+    "affinity",
+    "anti_affinity",
+}
+
+
+_OF_MACHINE = {"hostname", "power_on"}
+
+
+def _several(name: str, doc: str, *, commas: bool = True) -> Field:
+    many = TextList(commas=commas, max_length=256, max_items=256)
+    return Field(name=name, type=many, recorded=True, default=(), doc=doc)
+
+
+FIELDS = (
+    *(one for one in COMPOSE if one.name in _LIKE_COMPOSE),
+    _ARCHITECTURE,
+    _several("host", "Id or name of a VM host; may be repeated for alternatives.", commas=False),
+    _several("zone", "Id or name of the host's zone; several are alternatives."),
+    _several("not_in_zone", "Id or name of a zone to exclude."),
+    _several("pool", "Id or name of the host's resource pool; several are alternatives."),
+    _several("not_in_pool", "Id or name of a resource pool to exclude."),
+    _several("tags", "Tags that the host must have."),
+    _several("not_tags", "Tags that the host must not have."),
+    Field(
+        name="strategy",
+        type=Choice(choices=("spread", "pack")),
+        doc="spread prefers the host with the most capacity left, pack the one with the least (default: as compose).",
+    ),
+)
+
+
+def _problems(call: Call) -> Problems:
+    return without_derived(syntax_problems(compose_request(call.values)), call.invalid)
+
+
+async def _name_problems(call: Call) -> Problems:
+    problems = await call.services.machines.compose_problems(
+        call.caller, compose_request(call.values), _constraints(call.values)
+    )
+    return without_derived(problems, call.invalid)
+
+
+def _constraints(values: Values) -> HostConstraints:
+    return HostConstraints(
+        hosts=values["host"],
+        zones=values["zone"],
+        not_in_zones=values["not_in_zone"],
+        pools=values["pool"],
+        not_in_pools=values["not_in_pool"],
+        tags=values["tags"],
+        not_tags=values["not_tags"],
+        cpu_speed_mhz=values["cpu_speed"],
+    )
+
+
+async def _place(call: Call) -> Reply:
+    values = call.values
+    placement = await call.services.machines.dry_run(
+        call.caller, compose_request(values), _constraints(values), strategy=values["strategy"]
+    )
+    reply = await placement_reply(call, placement)
+    return with_warnings(reply, placement.chosen.notes if placement.chosen else ())
+
+
+async def placement_reply(call: Call, placement: Placement) -> Reply:
+    """The placement, with the present capacity of each host that was evaluated."""
+    found = explain(placement)
+    evaluated = [*placement.ranked, *placement.rejected]
+    capacities = await call.services.hosts.capacities([one.host_id for one in evaluated])
+
+    def with_capacity(part: str) -> list[Mapping[str, Any]]:
+        return [{**one, "capacity": HOST_CAPACITY_JSON.encode(capacities.get(one["host_id"]))} for one in found[part]]
+
+    parts = {part: with_capacity(part) for part in ("fitting", "rejected")}
+    return json_reply(PLACEMENT_JSON.encode({**found, **parts}))
+
+
+PLACED = Result(doc="The placement, as compose stores it with its operation.", type=PLACEMENT_JSON)
+
+
+def _request(values: Values) -> ComposeRequest:
+    return evolve(compose_request(values), hostname=values["hostname"], power_on=values["power_on"])
+
+
+async def _compose_problems(call: Call) -> Problems:
+    problems = await call.services.machines.compose_problems(
+        call.caller, _request(call.values), _constraints(call.values)
+    )
+    return without_derived(problems, call.invalid)
+
+
+async def _compose(call: Call) -> Reply:
+    operation = await call.services.machines.start_compose(
+        call.caller, _request(call.values), _constraints(call.values), idempotency_key=call.idempotency_key
+    )
+    return await soon(call, operation, _composed, announce=call.services.machines.announce)
+
+
+async def _composed(operation: Operation) -> Reply:
+    return json_reply(COMPOSED_JSON.encode(operation.system_id or ""))
+
+
+COMPOSE_ANYWHERE = Endpoint(
+    method="POST",
+    op="compose",
+    permission=Permission.OPERATOR,
+    expensive=True,
+    fields=(*(one for one in FIELDS if one.name != "strategy"), *(one for one in COMPOSE if one.name in _OF_MACHINE)),
+    title="Compose a machine on a host that Innkeeper chooses",
+    doc=(
+        "Composes on the best host that matches the filters, as op=place shows it, and on another one if that host "
+        "fails. The request can be repeated with the header Idempotency-Key; with Prefer: respond-async the response "
+        "is the operation."
+    ),
+    result=Result(doc="The id of the machine.", type=COMPOSED_JSON),
+    opens_operation=True,
+    other_answers=(STARTED,),
+    check=_problems,
+    check_names=_compose_problems,
+    run=_compose,
+)
+
+
+# Not only for administrators: it changes nothing, and only hosts of pools that the caller operates are candidates.
+PLACE = Endpoint(
+    method="POST",
+    op="place",
+    permission=Permission.OPERATOR,
+    expensive=True,
+    fields=FIELDS,
+    title="Show where a machine would be placed",
+    doc=(
+        "A dry run of compose over all hosts that match the filters. Shows the host that would be chosen, the storage "
+        "pool of each disk and, in numbers, what every other host lacks. Claims and changes nothing and contacts no "
+        "host. If no host fits, chosen is null."
+    ),
+    result=PLACED,
+    only_reads=True,
+    check=_problems,
+    check_names=_name_problems,
+    run=_place,
+)

@@ -1,0 +1,133 @@
+"""`vm-clusters/`: LXD clusters, whose members are VM hosts."""
+
+from __future__ import annotations
+
+import time
+
+from regiond.api.declaration import crud
+from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.field_types import Text
+from regiond.api.declaration.fields import Field
+from regiond.api.declaration.serializer import array
+from regiond.api.replies import Reply, json_reply
+from regiond.api.resources.hosts import host_maintenance, host_removal
+from regiond.api.resources.shared import host_fields
+from regiond.api.resources.shared.lookups import find_cluster
+from regiond.api.serializers.clusters import CLUSTER_JSON
+from regiond.api.serializers.operations import OPERATION_JSON
+from regiond.clusters.model import ClusterChange, ClusterView
+from regiond.machines.service import HostWorkload
+from regiond.operations.service import outcome
+
+
+async def _list(call: Call) -> tuple[ClusterView, ...]:
+    return await call.services.clusters.list(caller=call.caller)
+
+
+async def _update(call: Call) -> ClusterView:
+    change = ClusterChange(name=call.values["name"], zone=call.values["zone"], pool=call.values["pool"])
+    return await call.services.clusters.update(call.caller, call.target.id, change)
+
+
+async def _delete(call: Call) -> Reply:
+    """Removes all members at once, answers as `host_removal.all_removed`. Async: the operations.
+
+    Raises the first failure; the others continue.
+    """
+    cluster: ClusterView = call.target
+    if call.values["dry_run"]:
+        return await host_removal.plan(call, cluster.name, cluster.host_ids)
+    wanted = host_removal.removal_of(call.values)
+    removals = await call.services.clusters.start_remove(call.caller, cluster.id, wanted)
+    if call.respond_async:
+        headers = {"Preference-Applied": "respond-async"}
+        return json_reply([OPERATION_JSON.encode(removal) for removal in removals], status=202, headers=headers)
+    until_s = time.monotonic() + call.info.wait_s
+    ended = []
+    for removal in removals:
+        left_s = max(0.1, until_s - time.monotonic())
+        ended.append(outcome(await call.services.operations.wait(removal.id, timeout_s=left_s)))
+    return host_removal.all_removed(cluster.name, ended)
+
+
+async def _begin_maintenance(call: Call) -> tuple[HostWorkload, ...]:
+    return await host_maintenance.begin(call, call.target.host_ids)
+
+
+async def _end_maintenance(call: Call) -> tuple[HostWorkload, ...]:
+    return await host_maintenance.end(call, call.target.host_ids)
+
+
+_STARTED = (
+    202,
+    Result(doc="With Prefer: respond-async: the operations, which have begun.", type=array(OPERATION_JSON)),
+)
+_CLUSTER = Result(doc="The cluster.", type=CLUSTER_JSON)
+
+CLUSTERS = Resource(
+    handler="VmClustersHandler",
+    path="vm-clusters/",
+    doc="LXD clusters.",
+    endpoints=(crud.list_of(CLUSTER_JSON, _list, title="List VM clusters", result="The clusters."),),
+)
+CLUSTER = Resource(
+    handler="VmClusterHandler",
+    path="vm-clusters/{id}",
+    doc="One LXD cluster, by its id or name.",
+    endpoints=(
+        crud.read_target(_CLUSTER, find_cluster, title="Read a VM cluster"),
+        crud.update(
+            _CLUSTER,
+            _update,
+            title="Update a VM cluster",
+            fields=(
+                Field(
+                    name="name",
+                    type=Text(max_length=255, blank=None),
+                    recorded=True,
+                    doc="Name of the cluster.",
+                    example="lab",
+                ),
+                Field(name="zone", type=host_fields.GROUP, recorded=True, doc="Name of a zone; copied to all members."),
+                Field(
+                    name="pool",
+                    type=host_fields.GROUP,
+                    recorded=True,
+                    doc="Name of a resource pool; copied to all members.",
+                ),
+            ),
+            find=find_cluster,
+        ),
+        Endpoint(
+            method="DELETE",
+            permission=Permission.ADMIN,
+            fields=host_removal.FIELDS,
+            title="Delete a VM cluster",
+            doc=f"Removes the VM hosts of all members. {host_removal.DOC}",
+            result=crud.NOTHING,
+            success=204,
+            other_answers=(_STARTED, host_removal.DRY_RUN, host_removal.BY_FORCE),
+            find=find_cluster,
+            check=host_removal.problems,
+            run=_delete,
+        ),
+        crud.action(
+            "maintenance",
+            host_maintenance.WORKLOADS,
+            _begin_maintenance,
+            title="Put all members of a VM cluster into maintenance",
+            doc=host_maintenance.DOC,
+            fields=host_maintenance.FIELDS,
+            find=find_cluster,
+        ),
+        crud.action(
+            "end_maintenance",
+            host_maintenance.WORKLOADS,
+            _end_maintenance,
+            title="End the maintenance of all members of a VM cluster",
+            doc="They take new machines again.",
+            find=find_cluster,
+        ),
+    ),
+)
+RESOURCES = (CLUSTERS, CLUSTER)

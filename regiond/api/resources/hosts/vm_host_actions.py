@@ -1,0 +1,269 @@
+"""Actions on one VM host: refresh, compose, rotate, trust, tags, parameters and projects."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from common.compose_request import ComposeRequest
+from common.values import Project
+from regiond.api.declaration import crud
+from regiond.api.declaration.dry_run import with_dry_run
+from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.field_types import Secret, Text
+from regiond.api.declaration.fields import Field, Problems
+from regiond.api.declaration.operation_wait import STARTED, soon, when_done
+from regiond.api.declaration.serializer import STR, mapping
+from regiond.api.replies import Reply, json_reply, with_warnings
+from regiond.api.resources.hosts.placement import PLACED, placement_reply
+from regiond.api.resources.shared import compose_fields, host_fields
+from regiond.api.resources.shared.lookups import find_host
+from regiond.api.serializers.hosts import HOST_JSON, PROJECT_JSON
+from regiond.api.serializers.machines import COMPOSED_JSON
+from regiond.hosts.model import HostView
+from regiond.machines.model import NO_HOST_CONSTRAINTS
+from regiond.operations.model import Operation
+from regiond.placement.service import label_notes, parse_storage
+
+HOST_RESULT = Result(doc="The VM host.", type=HOST_JSON)
+
+
+async def _refresh(call: Call) -> Reply:
+    return await _host_when_done(
+        call, await call.services.hosts.start_refresh(call.caller, call.target.id, idempotency_key=call.idempotency_key)
+    )
+
+
+async def _rotate(call: Call) -> Reply:
+    password: str | None = call.values["password"]
+    operation = await call.services.hosts.start_rotate(
+        call.caller, call.target.id, password=password, idempotency_key=call.idempotency_key
+    )
+    return await _host_when_done(call, operation)
+
+
+async def _host_when_done(call: Call, operation: Operation) -> Reply:
+    async def changed(_: Operation) -> Reply:
+        return json_reply(HOST_JSON.encode(await call.services.hosts.read(call.target.id, caller=call.caller)))
+
+    return await when_done(call, operation, changed)
+
+
+async def _parameters(call: Call) -> dict[str, str]:
+    return await call.services.hosts.parameters(call.caller, call.target.id)
+
+
+async def _projects(call: Call) -> tuple[Project, ...]:
+    return await call.services.hosts.projects(call.caller, call.target.id)
+
+
+async def _compose(call: Call) -> Reply:
+    operation = await call.services.machines.start_compose(
+        call.caller, _compose_request(call), idempotency_key=call.idempotency_key, need_rack=not call.respond_async
+    )
+    reply = await soon(call, operation, _composed, announce=call.services.machines.announce)
+    host: HostView = call.target
+    pools = [pool.name for pool in host.storage_pools]
+    return with_warnings(reply, label_notes(parse_storage(call.values["storage"]), pools, host.name))
+
+
+def _compose_request(call: Call) -> ComposeRequest:
+    host: HostView = call.target
+    values = call.values
+    return evolve(
+        compose_fields.compose_request(values),
+        host_id=host.id,
+        hostname=values["hostname"],
+        zone=values["zone"],
+        pool=values["pool"],
+        power_on=values["power_on"],
+    )
+
+
+def _compose_problems(call: Call) -> Problems:
+    return compose_fields.compose_problems(call.target, call.values, call.invalid)
+
+
+async def _compose_name_problems(call: Call) -> Problems:
+    problems = await call.services.machines.compose_problems(call.caller, _compose_request(call))
+    return compose_fields.without_derived(problems, call.invalid)
+
+
+async def _composed(operation: Operation) -> Reply:
+    return json_reply(COMPOSED_JSON.encode(operation.system_id or ""))
+
+
+async def _placement(call: Call) -> Reply:
+    """The dry run of compose."""
+    placement = await call.services.machines.dry_run(call.caller, _compose_request(call), NO_HOST_CONSTRAINTS)
+    return await placement_reply(call, placement)
+
+
+async def _add_tag(call: Call) -> HostView:
+    return await call.services.hosts.add_tag(call.caller, call.target.id, call.values["tag"])
+
+
+async def _remove_tag(call: Call) -> HostView:
+    return await call.services.hosts.remove_tag(call.caller, call.target.id, call.values["tag"])
+
+
+async def _trust(call: Call) -> HostView:
+    return await call.services.hosts.trust(call.caller, call.target.id, call.values["fingerprint"])
+
+
+async def _confirm_server(call: Call) -> HostView:
+    return await call.services.hosts.confirm_server(
+        call.caller, call.target.id, identity=call.values["identity"], same_as=call.values["host"]
+    )
+
+
+def _confirm_server_problems(call: Call) -> Problems:
+    either = ("host", "identity")
+    given = [name for name in either if call.values[name] is not None]
+    if len(given) == 1 or not call.invalid.isdisjoint(either):
+        return {}
+    return {"host": ["Give either host or identity."]}
+
+
+REFRESH = Endpoint(
+    method="POST",
+    op="refresh",
+    permission=Permission.ADMIN,
+    expensive=True,
+    title="Refresh a VM host",
+    doc="Reads the host's current state. Changes nothing on the host.",
+    result=HOST_RESULT,
+    opens_operation=True,
+    other_answers=(STARTED,),
+    find=find_host,
+    run=_refresh,
+)
+PARAMETERS = crud.read(
+    Result(doc="The parameters, as text.", type=mapping(STR)),
+    _parameters,
+    op="parameters",
+    title="Read the connection parameters of a VM host",
+    audited=True,
+    find=find_host,
+    permission=Permission.ADMIN,
+)
+ROTATE = Endpoint(
+    method="POST",
+    op="rotate",
+    permission=Permission.ADMIN,
+    fields=(
+        Field(
+            name="password",
+            type=Secret(max_length=64 * 1024, strip=True, blank=None),
+            doc="A trust token for the new certificate; required if the current one is restricted to projects.",
+            example="trust-token",
+        ),
+    ),
+    title="Rotate the credentials of an LXD server",
+    doc=(
+        "Creates a key pair, adds it to the server's trust store, switches every rack to it and removes the "
+        "old one from the trust store. Nothing is interrupted."
+    ),
+    result=HOST_RESULT,
+    opens_operation=True,
+    other_answers=(STARTED,),
+    find=find_host,
+    run=_rotate,
+)
+PROJECTS = crud.list_of(
+    PROJECT_JSON,
+    _projects,
+    op="projects",
+    title="List the projects of a VM host's server",
+    doc="Includes what their guests use. Empty on hosts without projects.",
+    result="The projects.",
+    find=find_host,
+    permission=Permission.ADMIN,
+)
+COMPOSE = with_dry_run(
+    Endpoint(
+        method="POST",
+        op="compose",
+        permission=Permission.OPERATOR,
+        expensive=True,
+        fields=compose_fields.COMPOSE,
+        title="Compose a machine",
+        doc=(
+            "Creates a virtual machine on this host. After 8 s the answer is the id of the machine that is being "
+            "created: it is Commissioning, then Ready, or Failed commissioning with the reason. With the header "
+            "Idempotency-Key a repeated request composes nothing new; with Prefer: respond-async the response is the "
+            "operation."
+        ),
+        result=Result(doc="The id of the machine.", type=COMPOSED_JSON),
+        opens_operation=True,
+        other_answers=(STARTED,),
+        find=find_host,
+        check=_compose_problems,
+        check_names=_compose_name_problems,
+        run=_compose,
+    ),
+    _placement,
+    result=PLACED,
+    doc="Change nothing; answer 200 with the placement, or with why the host is rejected (default false).",
+)
+ADD_TAG = crud.action(
+    "add_tag",
+    HOST_RESULT,
+    _add_tag,
+    title="Add a tag to a VM host",
+    fields=(host_fields.TAG,),
+    find=find_host,
+)
+REMOVE_TAG = crud.action(
+    "remove_tag",
+    HOST_RESULT,
+    _remove_tag,
+    title="Remove a tag from a VM host",
+    doc="A tag that the host does not have is not an error.",
+    fields=(host_fields.TAG,),
+    find=find_host,
+)
+TRUST = crud.action(
+    "trust",
+    HOST_RESULT,
+    _trust,
+    title="Trust the changed identity of a VM host",
+    doc="A host whose certificate or key has changed is rejected until an administrator accepts the new one.",
+    fields=(
+        Field(
+            name="fingerprint",
+            type=Text(max_length=255),
+            recorded=True,
+            required=True,
+            doc="The current fingerprint of the host, as shown in the error message.",
+            example="SHA256:abc",
+        ),
+    ),
+    find=find_host,
+)
+CONFIRM_SERVER = crud.action(
+    "confirm_server",
+    HOST_RESULT,
+    _confirm_server,
+    title="Confirm which server a VM host is",
+    doc=(
+        "A host that reports the identity of another host's server, or another identity than before, is rejected "
+        "until an administrator confirms it."
+    ),
+    fields=(
+        Field(
+            name="host",
+            type=Text(max_length=255),
+            recorded=True,
+            doc="The VM host, by id or name, whose server this host is too.",
+        ),
+        Field(
+            name="identity",
+            type=Text(max_length=400),
+            recorded=True,
+            doc="The new identity of this host's server, as shown in the error message.",
+            example="virsh/libvirt:system:4c4c4544-0031-4a10-8052-b4c04f4e3332",
+        ),
+    ),
+    find=find_host,
+    check=_confirm_server_problems,
+)

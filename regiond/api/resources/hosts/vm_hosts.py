@@ -1,0 +1,209 @@
+"""`vm-hosts/` and `vm-hosts/{id}/`, also served as `pods/`."""
+
+from __future__ import annotations
+
+from common.values import Autostart, DriverType
+from regiond.api.declaration import crud, operation_wait
+from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource
+from regiond.api.declaration.fields import Values
+from regiond.api.declaration.operation_wait import STARTED, answer_within_s, begun, soon, when_done
+from regiond.api.replies import Reply
+from regiond.api.resources.hosts import (
+    adoption,
+    capacity,
+    host_maintenance,
+    host_removal,
+    numa,
+    placement,
+    vm_host_actions,
+)
+from regiond.api.resources.hosts.vm_host_actions import HOST_RESULT
+from regiond.api.resources.shared import host_fields
+from regiond.api.resources.shared.lookups import find_host
+from regiond.api.resources.shared.visibility import visible_host
+from regiond.api.serializers.hosts import HOST_JSON
+from regiond.hosts.model import AS_ABOVE, HostChange, HostView, NewHost
+from regiond.long_list import LongList
+from regiond.operations.model import Operation
+
+
+async def _list(call: Call) -> LongList[HostView]:
+    found = await call.services.hosts.long_list(caller=call.caller)
+    return found.transformed(lambda hosts: [visible_host(call.caller, host) for host in hosts])
+
+
+async def _read(call: Call) -> HostView:
+    return visible_host(call.caller, call.target)
+
+
+async def _create(call: Call) -> HostView:
+    values = call.values
+    new = NewHost(
+        driver=DriverType(values["type"]),
+        address=values["power_address"],
+        name=values["name"],
+        zone=values["zone"],
+        pool=values["pool"],
+        tags=values["tags"] or (),
+        cpu_over_commit_ratio=_or_one(values["cpu_over_commit_ratio"]),
+        memory_over_commit_ratio=_or_one(values["memory_over_commit_ratio"]),
+        reserved_cores=values["reserved_cores"] or 0,
+        reserved_memory_mib=values["reserved_memory"] or 0,
+        default_macvlan_mode=values["default_macvlan_mode"],
+        autostart=None if values["autostart"] in (None, AS_ABOVE) else Autostart(values["autostart"]),
+        power_pass=values["power_pass"],
+        project=values["project"] or "",
+        fingerprint=values["fingerprint"],
+        trust_on_first_use=bool(values["trust_on_first_use"]),
+        password=values["password"],
+        certificate=values["certificate"],
+        key=values["key"],
+    )
+    return await call.services.hosts.create(call.caller, new, wait_s=_refresh_wait_s(call))
+
+
+def _lxd_credentials(values: Values) -> dict[str, str | None]:
+    return {name: values[name] for name in ("password", "certificate", "key")}
+
+
+def _or_one(ratio: float | None) -> float:
+    return 1.0 if ratio is None else ratio
+
+
+async def _update(call: Call) -> HostView:
+    host: HostView = call.target
+    values = call.values
+    change = HostChange(
+        driver=None if values["type"] is None else host.driver,
+        address=values["power_address"],
+        name=values["name"],
+        zone=values["zone"],
+        pool=values["pool"],
+        tags=values["tags"],
+        cpu_over_commit_ratio=values["cpu_over_commit_ratio"],
+        memory_over_commit_ratio=values["memory_over_commit_ratio"],
+        reserved_cores=values["reserved_cores"],
+        reserved_memory_mib=values["reserved_memory"],
+        default_storage_pool=values["default_storage_pool"],
+        default_macvlan_mode=values["default_macvlan_mode"],
+        autostart=values["autostart"],
+        power_pass=values["power_pass"],
+        project=values["project"],
+        fingerprint=values["fingerprint"],
+        trust_on_first_use=values["trust_on_first_use"],
+        **_lxd_credentials(values),
+    )
+    return await call.services.hosts.update(call.caller, host.id, change, wait_s=_refresh_wait_s(call))
+
+
+def _refresh_wait_s(call: Call) -> float:
+    """How long the answer waits for the refresh, which continues then."""
+    return answer_within_s(call, operation_wait.QUICK_ANSWER_S)
+
+
+async def _delete(call: Call) -> Reply:
+    before = await begun(call)
+    if before is not None:
+        return await _removed(call, before, call.target)
+    host: HostView = call.target
+    if call.values["dry_run"]:
+        return await host_removal.plan(call, host.name, (host.id,))
+    removal = host_removal.removal_of(call.values)
+    operation = await call.services.hosts.start_remove(
+        call.caller, host.id, removal, idempotency_key=call.idempotency_key
+    )
+    return await _removed(call, operation, host)
+
+
+async def _removed(call: Call, operation: Operation, host: HostView | None) -> Reply:
+    """`host` is None if an equal request has removed it: then the operation has ended.
+
+    By force, the answer lists what is lost. Whoever removes a host on a machine of ours releases that machine next.
+    """
+    waits = call.values["force"] or (host is not None and host.machine_system_id is not None)
+    return await (when_done if waits else soon)(call, operation, host_removal.removed)
+
+
+HOSTS = Resource(
+    handler="VmHostsHandler",
+    path="vm-hosts/",
+    doc="VM hosts: servers on which machines are composed.",
+    endpoints=(
+        crud.list_of(
+            HOST_JSON,
+            _list,
+            title="List VM hosts",
+            doc="All VM hosts, sorted by id.",
+            result="The VM hosts.",
+            expensive=True,
+        ),
+        crud.create(
+            HOST_RESULT,
+            _create,
+            title="Add a VM host",
+            doc=(
+                "Adds the host even if it cannot be reached; its totals are zero until a refresh succeeds, for which "
+                "the request waits 8 s. Changes nothing on the host."
+            ),
+            expensive=True,
+            fields=host_fields.CREATE,
+            check=host_fields.create_problems,
+        ),
+        placement.PLACE,
+        placement.COMPOSE_ANYWHERE,
+        capacity.CAPACITY,
+    ),
+)
+HOST = Resource(
+    handler="VmHostHandler",
+    path="vm-hosts/{id}/",
+    takes_slashes=True,  # host names may contain slashes
+    doc="One VM host, by its id or name.",
+    endpoints=(
+        crud.read(HOST_RESULT, _read, title="Read a VM host", find=find_host),
+        crud.update(
+            HOST_RESULT,
+            _update,
+            title="Update a VM host",
+            doc="Changes only the given fields, and refreshes the host, for which the request waits 8 s.",
+            fields=host_fields.UPDATE,
+            find=find_host,
+            check=host_fields.update_problems,
+        ),
+        Endpoint(
+            method="DELETE",
+            permission=Permission.ADMIN,
+            fields=host_removal.FIELDS,
+            title="Delete a VM host",
+            doc=host_removal.DOC,
+            result=crud.NOTHING,
+            success=204,
+            other_answers=(STARTED, host_removal.DRY_RUN, host_removal.BY_FORCE),
+            find=find_host,
+            opens_operation=True,
+            outlives_target=True,
+            check=host_removal.problems,
+            run=_delete,
+        ),
+        vm_host_actions.REFRESH,
+        vm_host_actions.PARAMETERS,
+        vm_host_actions.ROTATE,
+        vm_host_actions.PROJECTS,
+        numa.NUMA,
+        vm_host_actions.COMPOSE,
+        adoption.ADOPT,
+        vm_host_actions.ADD_TAG,
+        vm_host_actions.REMOVE_TAG,
+        vm_host_actions.TRUST,
+        vm_host_actions.CONFIRM_SERVER,
+        host_maintenance.MAINTENANCE,
+        host_maintenance.END_MAINTENANCE,
+        host_maintenance.GUESTS,
+    ),
+)
+RESOURCES = (
+    HOSTS,
+    HOST,
+    HOSTS.also(handler="PodsHandler", path="pods/"),
+    HOST.also(handler="PodHandler", path="pods/{id}/"),
+)

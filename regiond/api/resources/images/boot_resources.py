@@ -1,0 +1,218 @@
+"""`boot-resources/`: the images that machines are deployed with, and uploads of them in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from common.errors import InvalidRequest, NotFound
+from regiond.api.declaration import crud
+from regiond.api.declaration.dry_run import is_dry_run
+from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.field_types import Choice, Integer
+from regiond.api.declaration.fields import Field
+from regiond.api.declaration.serializer import BOOL
+from regiond.api.replies import Reply, json_reply
+from regiond.api.resources.images.image_fields import IMPORTED_IMAGE, MAX_FILE_BYTES, NEW_IMAGE
+from regiond.api.serializers.images import ENTRY_JSON, LISTED_JSON, SYNCED, UPLOADED, Entry, type_of
+from regiond.api.services import Services
+from regiond.api.urls import id_in
+from regiond.deletion_plan import DeletionPlan
+from regiond.images.model import Image, NamedHostImage, StreamImage, SubmittedImage
+from regiond.validation_messages import no_object
+
+_ENTRY = Result(doc="The entry.", type=ENTRY_JSON)
+_TYPES = {"synced": {SYNCED}, "uploaded": {UPLOADED}, "generated": set[str](), "all": {SYNCED, UPLOADED}}
+_OF_HOST = ("alias", "fingerprint")
+
+
+async def _find(services: Services, path: Mapping[str, str]) -> Entry:
+    """Also one of an architecture."""
+    entry_id = id_in(path["id"], "image")
+    of_architecture = {one.id: one for one in await services.images.architecture_entries()}
+    return of_architecture.get(entry_id) or await services.images.read(entry_id)
+
+
+async def _find_image(services: Services, path: Mapping[str, str]) -> Image:
+    return await services.images.read(id_in(path["id"], "image"))
+
+
+async def _find_upload(services: Services, path: Mapping[str, str]) -> Image:
+    """An image has one file, with the same id."""
+    if path["file_id"] != path["id"]:
+        raise NotFound(no_object("file of this image", path["file_id"]))
+    return await _find_image(services, path)
+
+
+async def _list(call: Call) -> tuple[Entry, ...]:
+    images = call.services.images
+    wanted = _TYPES[call.values["type"]]
+    entries: tuple[Entry, ...] = (
+        *await images.architecture_entries(),
+        *await images.with_copies(await images.list(), caller=call.caller),
+    )
+    return tuple(one for one in entries if type_of(one) in wanted)
+
+
+async def _read(call: Call) -> Entry:
+    entry: Entry = call.target
+    if not isinstance(entry, Image):
+        return entry
+    (found,) = await call.services.images.with_copies([entry], caller=call.caller)
+    return found
+
+
+async def _create(call: Call) -> Reply:
+    values = call.values
+    if values["vm_host"]:
+        return await _add_of_host(call)
+    if given := [name for name in _OF_HOST if values[name]]:
+        raise InvalidRequest.of({name: ["Only with vm_host, the VM host that has the image."] for name in given})
+    submitted = SubmittedImage(
+        name=values["name"],
+        architecture=values["architecture"],
+        title=values["title"],
+        filetype=values["filetype"],
+        sha256=values["sha256"],
+        size_bytes=values["size"],
+        url=values["url"],
+    )
+    image = await call.services.image_uploads.declare(
+        call.caller, submitted, call.files.get("content") or None, metadata=call.files.get("metadata") or None
+    )
+    return json_reply(ENTRY_JSON.encode(image), status=201)
+
+
+async def _add_of_host(call: Call) -> Reply:
+    values = call.values
+    given = [name for name in ("filetype", "sha256", "size", "url") if values[name]]
+    given += [name for name in ("metadata", "content") if call.files.get(name)]
+    if given:
+        raise InvalidRequest.of({name: ["Not with vm_host, which has the image."] for name in given})
+    wanted = NamedHostImage(
+        host=values["vm_host"], **{name: values[name] for name in (*_OF_HOST, "name", "architecture", "title")}
+    )
+    return json_reply(ENTRY_JSON.encode(await call.services.host_images.add(call.caller, wanted)), status=201)
+
+
+async def _import(call: Call) -> Reply:
+    names = ("server", "image", "architecture", "name", "title", "version")
+    wanted = StreamImage(**{name: call.values[name] for name in names})
+    return json_reply(ENTRY_JSON.encode(await call.services.image_imports.start(call.caller, wanted)), status=201)
+
+
+async def _is_importing(call: Call) -> bool:
+    return any(one.is_importing for one in await call.services.images.list())
+
+
+async def _append(call: Call) -> Reply:
+    image = await call.services.image_uploads.append(
+        call.caller, call.target.id, call.content or b"", offset=call.values["offset"]
+    )
+    return json_reply(ENTRY_JSON.encode(image))
+
+
+async def _delete(call: Call) -> DeletionPlan:
+    return await call.services.image_uploads.delete(call.caller, call.target.id, dry_run=is_dry_run(call))
+
+
+BOOT_RESOURCES = Resource(
+    handler="BootResourcesHandler",
+    path="boot-resources/",
+    doc="The images that machines are deployed with.",
+    endpoints=(
+        crud.list_of(
+            LISTED_JSON,
+            _list,
+            title="List images",
+            doc="In every state, and first an entry for each architecture of the VM hosts, which has no content.",
+            result="The entries.",
+            accepted=frozenset({"Type"}),  # which gomaasclient sends, and MAAS ignores
+            fields=(
+                Field(
+                    name="type",
+                    type=Choice(choices=tuple(_TYPES)),
+                    default="all",
+                    doc="uploaded: only images; synced: only the entries of architectures.",
+                ),
+            ),
+        ),
+        Endpoint(
+            method="POST",
+            permission=Permission.ADMIN,
+            title="Add an image",
+            doc=(
+                "Repeated with the same sha256 and size, it continues the upload, or answers with the image that has "
+                "this content. An image can be deployed once its state is ready; failed says why in error."
+            ),
+            fields=NEW_IMAGE,
+            accepted=frozenset({"base_image", "keep"}),
+            result=_ENTRY,
+            success=201,
+            run=_create,
+        ),
+        Endpoint(
+            method="POST",
+            op="import",
+            permission=Permission.ADMIN,
+            title="Import an image",
+            doc=(
+                "From a simplestreams server, as of Ubuntu or LXD: finds the disk of a VM there, and "
+                "adds it with its address and SHA-256. The region downloads it in the background."
+            ),
+            fields=IMPORTED_IMAGE,
+            result=_ENTRY,
+            success=201,
+            run=_import,
+        ),
+        crud.read(
+            Result(doc="Whether there is one.", type=BOOL),
+            _is_importing,
+            op="is_importing",
+            title="Check whether an image is being downloaded",
+            doc="True while the region downloads an image, will try it again, or checks what it has downloaded.",
+        ),
+    ),
+)
+BOOT_RESOURCE = Resource(
+    handler="BootResourceHandler",
+    path="boot-resources/{id}/",
+    doc="An image.",
+    endpoints=(
+        crud.read(_ENTRY, _read, title="Read an image", find=_find),
+        crud.delete(
+            _delete,
+            title="Delete an image",
+            doc="Its content is deleted too, unless another entry has the same.",
+            find=_find_image,
+        ),
+    ),
+)
+BOOT_RESOURCE_FILE = Resource(
+    handler="BootResourceFileUploadHandler",
+    path="boot-resources/{id}/upload/{file_id}/",
+    doc="The upload of an image.",
+    endpoints=(
+        Endpoint(
+            method="PUT",
+            permission=Permission.ADMIN,
+            title="Add a part to an upload",
+            doc=(
+                "The body is the next part of the file, at most 4 MiB, of the type application/octet-stream. After the "
+                "last one the image is checked."
+            ),
+            fields=(
+                Field(
+                    name="offset",
+                    type=Integer(minimum=0, maximum=MAX_FILE_BYTES),
+                    doc="Where the part begins; 409, with the right one, if the upload ends elsewhere.",
+                ),
+            ),
+            takes_content=True,
+            audited=False,  # thousands of them; the upload is an event
+            result=_ENTRY,
+            find=_find_upload,
+            run=_append,
+        ),
+    ),
+)
+RESOURCES = (BOOT_RESOURCES, BOOT_RESOURCE, BOOT_RESOURCE_FILE)

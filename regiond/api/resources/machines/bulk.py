@@ -1,0 +1,114 @@
+"""`machines/?op=bulk`: one operation that acts on many machines."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from regiond.api.declaration.dry_run import machine_plan_reply, with_dry_run
+from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.field_types import Choice, Integer, Text, TextList
+from regiond.api.declaration.fields import Field, Problems
+from regiond.api.declaration.operation_wait import begun, started
+from regiond.api.replies import Reply
+from regiond.api.resources.machines.machine_actions import RELEASE_OPTIONS, release_options
+from regiond.api.resources.shared.lookups import machines_in_field
+from regiond.api.serializers.operations import OPERATION_JSON
+from regiond.machines.model import (
+    DEFAULT_AT_ONCE,
+    DEFAULT_RELEASE,
+    MAX_AT_ONCE,
+    MAX_BULK_MACHINES,
+    BulkAction,
+    ReleaseOptions,
+)
+
+_ACTIONS = tuple(action.value for action in BulkAction)
+
+
+async def _start(call: Call) -> Reply:
+    operation = await begun(call) or await call.services.bulk.start(
+        call.caller,
+        BulkAction(call.values["action"]),
+        await _named(call),
+        at_once=call.values["at_once"],
+        comment=call.values["comment"],
+        release=_release_options(call),
+        idempotency_key=call.idempotency_key,
+    )
+    return started(operation)
+
+
+async def _plan(call: Call) -> Reply:
+    action = BulkAction(call.values["action"])
+    plan = await call.services.bulk.plan(call.caller, action, await _named(call), release=_release_options(call))
+    return machine_plan_reply(plan)
+
+
+def _release_options(call: Call) -> ReleaseOptions:
+    return release_options(call) if call.values["action"] == BulkAction.RELEASE else DEFAULT_RELEASE
+
+
+def _problems(call: Call) -> Problems:
+    if call.values["action"] == BulkAction.RELEASE or "action" in call.invalid:
+        return {}
+    given = [one.name for one in RELEASE_OPTIONS if call.values[one.name]]
+    return {name: ["This is for the action release."] for name in given}
+
+
+async def _named(call: Call) -> list[str]:
+    return await machines_in_field(call.services, call.values["machines"], field="machines")
+
+
+BULK = with_dry_run(
+    Endpoint(
+        method="POST",
+        op="bulk",
+        permission=Permission.OPERATOR,
+        title="Act on many machines",
+        doc=(
+            "Opens one operation, and for each machine an operation with it as `parent_id`, a few at a time. The "
+            "failure of one machine does not stop the others; the operation fails in the end if one of them has, and "
+            "names it. Answers at once. Who began it may cancel it: machines with which it has not begun are left."
+        ),
+        result=Result(doc="The operation, which has begun.", type=OPERATION_JSON),
+        success=202,
+        fields=(
+            Field(
+                name="action",
+                type=Choice(choices=_ACTIONS),
+                required=True,
+                doc=(
+                    f"One of {', '.join(_ACTIONS)}: as on one machine; power_off shuts down, by force after a timeout."
+                ),
+                example="power_on",
+            ),
+            Field(
+                name="machines",
+                type=TextList(max_length=64),
+                recorded=True,
+                required=True,
+                doc=f"System id or hostname; repeated, for at most {MAX_BULK_MACHINES}.",
+                example=("wdpx3n",),
+            ),
+            Field(
+                name="at_once",
+                type=Integer(minimum=1, maximum=MAX_AT_ONCE),
+                default=DEFAULT_AT_ONCE,
+                doc=f"With how many machines at the same time, 1 to {MAX_AT_ONCE} (default {DEFAULT_AT_ONCE}).",
+            ),
+            Field(
+                name="comment",
+                type=Text(max_length=4096),
+                recorded=True,
+                default="",
+                doc="The reason of a release; stored with the event of each machine.",
+            ),
+            *(evolve(one, doc=f"Of a release. {one.doc}") for one in RELEASE_OPTIONS),
+        ),
+        opens_operation=True,
+        destructive=True,
+        check=_problems,
+        run=_start,
+    ),
+    _plan,
+)

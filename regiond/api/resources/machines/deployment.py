@@ -1,0 +1,279 @@
+"""`machines/{id}/?op=deploy` and `abort`, and the address at which guests report."""
+
+from __future__ import annotations
+
+import re
+
+from common.errors import NotFound
+from common.values import DriverType
+from common.vm_host_report import LONGEST_PROBLEM, read_vm_host_report
+from regiond.api.declaration import crud
+from regiond.api.declaration.dry_run import machine_plan_reply, with_dry_run
+from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.field_types import Boolean, Text
+from regiond.api.declaration.fields import Field, Problems
+from regiond.api.declaration.operation_wait import STARTED, answer_of, when_done
+from regiond.api.declaration.request_body import CONTENT_TYPE
+from regiond.api.replies import Reply, empty_reply, json_reply, with_warnings
+from regiond.api.resources.machines.machine_actions import COMMENT, MACHINE_RESULT
+from regiond.api.resources.shared.lookups import find_machine
+from regiond.api.serializers.machines import MACHINE_JSON
+from regiond.machines.model import DeployRequest, MachineView
+from regiond.operations.model import Operation
+
+_MAX_ENCODED_LENGTH = 3 * 1024 * 1024  # 1 MiB of user data in base64 twice, with line breaks
+_REFUSED = {
+    "ephemeral_deploy": "Innkeeper deploys to the machine's disk: leave ephemeral_deploy out.",
+    "enable_hw_sync": "Innkeeper does not read a deployed machine's hardware: leave enable_hw_sync out.",
+}
+_ID = re.compile(r"[0-9]{1,18}")
+_NOT_STORED = {"Cache-Control": "no-store"}
+
+
+_VM_HOSTS = {"register_vmhost": DriverType.LXD, "install_kvm": DriverType.LIBVIRT}
+
+
+def _problems(call: Call) -> Problems:
+    refused = {name: [reason] for name, reason in _REFUSED.items() if call.values[name]}
+    if all(call.values[name] for name in _VM_HOSTS):
+        return {**refused, "install_kvm": ["A machine becomes an LXD server or a libvirt host, not both: give one."]}
+    return refused
+
+
+async def _deploy(call: Call) -> Reply:
+    machine: MachineView = call.target
+    values = call.values
+    request = DeployRequest(
+        osystem=values["osystem"],
+        distro_series=values["distro_series"],
+        encoded_user_data=values["user_data"],
+        agent_name=values["agent_name"],
+        comment=values["comment"],
+        vm_host=next((driver for name, driver in _VM_HOSTS.items() if values[name]), None),
+    )
+    operation = await call.services.deployments.start(
+        call.caller, machine.system_id, request, idempotency_key=call.idempotency_key
+    )
+
+    async def started(_: Operation) -> Reply:
+        return json_reply(MACHINE_JSON.encode(await call.services.machines.read(machine.system_id, caller=call.caller)))
+
+    reply = await (when_done(call, operation, started) if call.respond_async else answer_of(operation, started))
+    return with_warnings(reply, await _login_warnings(call, machine))
+
+
+async def _login_warnings(call: Call, machine: MachineView) -> tuple[str, ...]:
+    owner = machine.owner or call.caller.username
+    if call.values["user_data"] or await call.services.ssh_keys.count_of(owner):
+        return ()
+    return (
+        f"{owner} has no SSH key and there is no user data: nobody will be able to log in to {machine.hostname}, "
+        "unless its image has an account for that. Add a key (innkeeper sshkeys create key@=FILE.pub) before you "
+        "deploy it again.",
+    )
+
+
+async def _abort(call: Call) -> MachineView:
+    machine: MachineView = call.target
+    return await call.services.deployments.abort(call.caller, machine.system_id, comment=call.values["comment"])
+
+
+async def _abort_plan(call: Call) -> Reply:
+    return machine_plan_reply(await call.services.deployments.abort_plan(call.caller, call.target.system_id))
+
+
+async def _report(call: Call) -> Reply:
+    if not _ID.fullmatch(call.path["id"]):
+        raise NotFound("There is no such deployment.")
+    await call.services.deployments.report(int(call.path["id"]), call.path["secret"])
+    return empty_reply()
+
+
+async def _user_data(call: Call) -> Reply:
+    if not _ID.fullmatch(call.path["id"]):
+        raise NotFound("There is no such deployment.")
+    chunks = await call.services.deployments.user_data(int(call.path["id"]), call.path["secret"])
+    return Reply(status=200, content_type=CONTENT_TYPE, headers=_NOT_STORED, chunks=chunks)
+
+
+async def _vm_host_report(call: Call) -> Reply:
+    if not _ID.fullmatch(call.path["id"]):
+        raise NotFound("There is no such deployment.")
+    report = read_vm_host_report(call.values)
+    await call.services.deployments.report(int(call.path["id"]), call.path["secret"], vm_host=report)
+    return empty_reply()
+
+
+DEPLOY = Endpoint(
+    method="POST",
+    op="deploy",
+    permission=Permission.OPERATOR,
+    title="Deploy a machine",
+    doc=(
+        "Writes an image to the root disk, starts the machine and waits until its operating system reports by "
+        "cloud-init. Answers at once: the machine is Deploying, then Deployed, or Failed deployment with the reason. A "
+        "ready machine is allocated to you first. Without user data and without an SSH key of the owner, the header "
+        "Warning says that nobody will be able to log in."
+    ),
+    fields=(
+        Field(
+            name="distro_series",
+            type=Text(max_length=256),
+            recorded=True,
+            default="",
+            doc="The image: noble, ubuntu/noble or custom/NAME; boot-resources/ lists them. Default: the region's.",
+            example="noble",
+        ),
+        Field(
+            name="osystem",
+            type=Text(max_length=256),
+            recorded=True,
+            default="",
+            doc="The part before the / of distro_series.",
+        ),
+        Field(
+            name="user_data",
+            type=Text(max_length=_MAX_ENCODED_LENGTH),
+            default="",
+            doc=(
+                "For cloud-init, in base64 or as it is: a script, cloud-config, MIME parts or another of its formats, "
+                "at most 1 MiB; in base64 also compressed with gzip. It is added to what Innkeeper configures."
+            ),
+        ),
+        Field(
+            name="agent_name",
+            type=Text(max_length=256),
+            recorded=True,
+            default="",
+            doc="Stored if this allocates the machine.",
+        ),
+        Field(
+            name="register_vmhost",
+            type=Boolean(),
+            default=False,
+            doc="Make the machine an LXD server and add it as a VM host. Administrators only.",
+        ),
+        Field(
+            name="install_kvm",
+            type=Boolean(),
+            default=False,
+            doc="Make the machine a libvirt host and add it as a VM host. Administrators only.",
+        ),
+        *(Field(name=name, type=Boolean(), default=False, doc="Not supported: must be false.") for name in _REFUSED),
+        COMMENT,
+    ),
+    accepted=frozenset(
+        {
+            "bridge_all",
+            "bridge_fd",
+            "bridge_stp",
+            "bridge_type",
+            "enable_kernel_crash_dump",
+            "hwe_kernel",
+            "vcenter_registration",
+        }
+    ),
+    result=MACHINE_RESULT,
+    opens_operation=True,
+    other_answers=(STARTED,),
+    find=find_machine,
+    check=_problems,
+    run=_deploy,
+)
+ABORT = with_dry_run(
+    crud.action(
+        "abort",
+        MACHINE_RESULT,
+        _abort,
+        title="Abort the deployment or the compose of a machine",
+        doc=(
+            "Answers at once. Of a deployment, the root disk is emptied; then the machine is Allocated. Of a compose, "
+            "the virtual machine is deleted; then the machine is Failed commissioning."
+        ),
+        fields=(COMMENT,),
+        find=find_machine,
+        destructive=True,
+        permission=Permission.OWNER,
+    ),
+    _abort_plan,
+)
+REPORT = Resource(
+    handler="DeploymentReportHandler",
+    base="/MAAS/",
+    path="report/{id}/{secret}",
+    doc="Where cloud-init reports that a deployed machine has booted.",
+    described=False,
+    endpoints=(
+        Endpoint(
+            method="POST",
+            permission=Permission.ANYONE,
+            title="Report that a machine has booted",
+            doc="The address holds the secret of one deployment, which counts once.",
+            other_keys=Field(
+                name="key", type=Text(max_length=65536, strip=False), default="", doc="Ignored.", example="x"
+            ),
+            result=crud.NOTHING,
+            success=204,
+            audited=False,  # the deployment's event says it
+            run=_report,
+        ),
+    ),
+)
+USER_DATA = Resource(
+    handler="DeploymentUserDataHandler",
+    base="/MAAS/",
+    path="report/{id}/{secret}/user-data",
+    doc="Where cloud-init fetches user data that the machine's hypervisor does not store.",
+    described=False,
+    endpoints=(
+        Endpoint(
+            method="GET",
+            permission=Permission.ANYONE,
+            title="Fetch the user data of a deployment",
+            doc="The address holds the secret of the deployment. Answers until the machine has booted.",
+            result=Result(doc="A MIME message (application/octet-stream)."),
+            run=_user_data,
+        ),
+    ),
+)
+VM_HOST_REPORT = Resource(
+    handler="VmHostReportHandler",
+    base="/MAAS/",
+    path="report/{id}/{secret}/vm-host",
+    doc="Where a deployed machine that becomes a VM host reports its hypervisor.",
+    described=False,
+    endpoints=(
+        Endpoint(
+            method="POST",
+            permission=Permission.ANYONE,
+            title="Report that a hypervisor was set up",
+            doc="The address holds the secret of the deployment. Counts until the machine has booted.",
+            fields=(
+                Field(
+                    name="address",
+                    type=Text(max_length=64),
+                    required=True,
+                    doc="The machine's IP address.",
+                    example="10.1.0.7",
+                ),
+                Field(
+                    name="fingerprint",
+                    type=Text(max_length=128),
+                    default="",
+                    doc="Of the LXD server's certificate, or of the SSH host key.",
+                    example="ab12",
+                ),
+                Field(
+                    name="problem",
+                    type=Text(max_length=LONGEST_PROBLEM),
+                    default="",
+                    doc="Why it was not set up.",
+                ),
+            ),
+            result=crud.NOTHING,
+            success=204,
+            audited=False,  # the deployment's event says it
+            run=_vm_host_report,
+        ),
+    ),
+)

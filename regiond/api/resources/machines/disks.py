@@ -1,0 +1,153 @@
+"""`nodes/{system_id}/blockdevices/`: the disks of machines; of these only tags change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from common.errors import InvalidRequest
+from regiond.api.declaration import crud
+from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.field_types import Integer, Text
+from regiond.api.declaration.fields import Field
+from regiond.api.replies import Reply, text_reply
+from regiond.api.resources.shared.lookups import machine_of, one_of_object
+from regiond.api.serializers.machines import BLOCK_DEVICE_JSON, BLOCK_SIZE, DiskOfMachine
+from regiond.api.services import Services
+from regiond.machines.model import MachineView
+
+_BLOCK_DEVICE = Result(doc="The block device.", type=BLOCK_DEVICE_JSON)
+_LARGEST_SIZE = 2**63 - 1  # as a column has it
+_FIXED = "The properties of a disk are fixed when its machine is composed: compose a machine with another disk."
+_TAG = Field(name="tag", type=Text(max_length=256), recorded=True, required=True, doc="The tag.", example="ssd")
+
+
+async def _find_machine(services: Services, path: Mapping[str, str]) -> MachineView:
+    return await machine_of(services, path["system_id"])
+
+
+async def find_disk(services: Services, path: Mapping[str, str]) -> DiskOfMachine:
+    machine = await machine_of(services, path["system_id"])
+    disks = [DiskOfMachine(machine=machine, disk=disk) for disk in machine.disks]
+    what = f"block device of {machine.hostname}"
+    return one_of_object(what, path["id"], disks, lambda found: (found.disk.id, found.name))
+
+
+async def _disks(call: Call) -> list[DiskOfMachine]:
+    machine: MachineView = call.target
+    return [DiskOfMachine(machine=machine, disk=disk) for disk in machine.disks]
+
+
+async def _update(call: Call) -> DiskOfMachine:
+    """Clients send the values that they have read. Raises InvalidRequest for others, which cannot be changed."""
+    found: DiskOfMachine = call.target
+    has = {
+        "name": found.name,
+        "size": found.disk.size_bytes,
+        "block_size": BLOCK_SIZE,
+        "serial": found.disk.serial,
+        "id_path": found.id_path or "",
+        "model": "",
+        "uuid": "",
+    }
+    wanted = {name: call.values[name] for name in has if call.values[name] not in (None, "")}
+    problems = {name: [_FIXED] for name, value in wanted.items() if value != has[name]}
+    if problems:
+        raise InvalidRequest.of(problems)
+    return found
+
+
+async def _add_tag(call: Call) -> DiskOfMachine:
+    return await _set_tag(call, present=True)
+
+
+async def _remove_tag(call: Call) -> DiskOfMachine:
+    return await _set_tag(call, present=False)
+
+
+async def _set_tag(call: Call, *, present: bool) -> DiskOfMachine:
+    found: DiskOfMachine = call.target
+    machine = await call.services.machine_disks.set_tag(
+        call.caller, found.machine.system_id, found.disk.id, call.values["tag"], present=present
+    )
+    return DiskOfMachine(machine=machine, disk=next(one for one in machine.disks if one.id == found.disk.id))
+
+
+async def _set_boot_disk(call: Call) -> Reply:
+    disk: DiskOfMachine = call.target
+    if not disk.is_boot_disk:
+        raise InvalidRequest("not part of Innkeeper: a machine boots from its first disk.")
+    return text_reply("OK")
+
+
+BLOCK_DEVICES = Resource(
+    handler="BlockDevicesHandler",
+    path="nodes/{system_id}/blockdevices/",
+    doc="The disks of a machine.",
+    endpoints=(
+        crud.list_of(
+            BLOCK_DEVICE_JSON,
+            _disks,
+            title="List the block devices of a machine",
+            result="The block devices.",
+            find=_find_machine,
+        ),
+    ),
+)
+BLOCK_DEVICE = Resource(
+    handler="BlockDeviceHandler",
+    path="nodes/{system_id}/blockdevices/{id}/",
+    doc="One disk of a machine, by its id or name.",
+    endpoints=(
+        crud.read_target(_BLOCK_DEVICE, find_disk, title="Read a block device"),
+        Endpoint(
+            method="PUT",
+            permission=Permission.OPERATOR,
+            title="Update a block device",
+            doc="For clients that send what they have read: a disk keeps what it was composed with, so a field with "
+            "another value is rejected.",
+            fields=(
+                Field(name="name", type=Text(max_length=64), recorded=True, doc="Its name.", example="sda"),
+                Field(
+                    name="size", type=Integer(minimum=0, maximum=_LARGEST_SIZE, unit="bytes"), doc="Its size in bytes."
+                ),
+                Field(name="block_size", type=Integer(minimum=0, unit="bytes"), doc="Its block size in bytes."),
+                Field(name="serial", type=Text(max_length=256), doc="Its serial number."),
+                Field(name="id_path", type=Text(max_length=4096), doc="Its path in the guest."),
+                Field(name="model", type=Text(max_length=256), doc="Its model: unknown."),
+                Field(name="uuid", type=Text(max_length=64), recorded=True, doc="Its UUID: unknown."),
+            ),
+            result=_BLOCK_DEVICE,
+            only_reads=True,
+            find=find_disk,
+            run=crud.encoded_run(_BLOCK_DEVICE, _update),
+        ),
+        *(
+            crud.action(
+                op,
+                _BLOCK_DEVICE,
+                run,
+                title=title,
+                doc="The storage constraints of allocations name tags of disks.",
+                permission=Permission.OPERATOR,
+                fields=(_TAG,),
+                find=find_disk,
+            )
+            for op, run, title in (
+                ("add_tag", _add_tag, "Add a tag to a disk"),
+                ("remove_tag", _remove_tag, "Remove a tag from a disk"),
+            )
+        ),
+        Endpoint(
+            method="POST",
+            op="set_boot_disk",
+            permission=Permission.OPERATOR,
+            title="Set the boot disk of a machine",
+            doc="For clients that name it again: it is the first disk, and another one is rejected.",
+            result=Result(doc="OK."),
+            only_reads=True,
+            find=find_disk,
+            run=_set_boot_disk,
+        ),
+    ),
+)
+RESOURCES = (BLOCK_DEVICES, BLOCK_DEVICE)

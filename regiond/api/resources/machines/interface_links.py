@@ -1,0 +1,348 @@
+"""Changes of interfaces: links, default gateways, names and tags."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from attrs import evolve
+
+from common.errors import InvalidRequest
+from regiond.api.declaration import crud
+from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.field_types import Boolean, Choice, Integer, Text, TextList
+from regiond.api.declaration.fields import Field
+from regiond.api.declaration.serializer import encoded, one_of
+from regiond.api.resources.machines.interface_targets import (
+    FoundHostInterface,
+    NicOfDevice,
+    NicOfMachine,
+    find_interface,
+    find_nic,
+    find_node,
+)
+from regiond.api.serializers.devices import encode_device_interface
+from regiond.api.serializers.machines import encode_interface
+from regiond.api.serializers.networks import DEFAULT_MTU, HOST_INTERFACE_JSON, INTERFACE_JSON
+from regiond.deletion_plan import DeletionPlan
+from regiond.machines.model import (
+    DeviceNicChange,
+    DeviceNicView,
+    DeviceView,
+    LinkMode,
+    LinkRequest,
+    MachineView,
+    NicView,
+)
+
+ANY_INTERFACE = one_of(INTERFACE_JSON, HOST_INTERFACE_JSON)
+_INTERFACE = Result(doc="The interface.", type=encoded(INTERFACE_JSON))
+_FIXED = "A NIC of a virtual machine keeps what it was composed with: compose a machine with another one."
+_LINK_ID = Integer(minimum=1)
+_TAG = Field(name="tag", type=Text(max_length=256), recorded=True, required=True, doc="The tag.", example="uplink")
+
+
+async def _link(call: Call) -> Mapping[str, Any]:
+    request = LinkRequest(
+        mode=LinkMode(call.values["mode"]),
+        subnet=call.values["subnet"] or "",
+        ip_address=call.values["ip_address"] or "",
+        default_gateway=call.values["default_gateway"],
+        force=call.values["force"],
+    )
+    if isinstance(call.target, NicOfDevice):
+        device = call.target.device
+        linked = await call.services.devices.link(call.caller, device.system_id, call.target.nic.id, request)
+        return _of_device(device, linked)
+    machine, nic = _of(call)
+    return _encoded(await call.services.machine_nics.link(call.caller, machine.system_id, nic.id, request), nic)
+
+
+async def _unlink(call: Call) -> Mapping[str, Any]:
+    return await _end_link(call, call.values["id"])
+
+
+async def _disconnect(call: Call) -> Mapping[str, Any]:
+    return await _end_link(call, None)
+
+
+async def _end_link(call: Call, link_id: int | None) -> Mapping[str, Any]:
+    if isinstance(call.target, NicOfDevice):
+        device = call.target.device
+        unlinked = await call.services.devices.unlink(call.caller, device.system_id, call.target.nic.id, link_id)
+        return _of_device(device, unlinked)
+    machine, nic = _of(call)
+    changed = await call.services.machine_nics.unlink(call.caller, machine.system_id, nic.id, link_id)
+    return _encoded(changed, nic)
+
+
+async def _set_default_gateway(call: Call) -> Mapping[str, Any]:
+    if isinstance(call.target, NicOfDevice):
+        raise InvalidRequest("not part of Innkeeper: the routes of devices. Configure them on the machine.")
+    machine, nic = _of(call)
+    link_id = call.values["link_id"]
+    changed = await call.services.machine_nics.set_default_gateway(call.caller, machine.system_id, nic.id, link_id)
+    return _encoded(changed, nic)
+
+
+async def _add_tag(call: Call) -> Mapping[str, Any]:
+    return await _set_tag(call, present=True)
+
+
+async def _remove_tag(call: Call) -> Mapping[str, Any]:
+    return await _set_tag(call, present=False)
+
+
+async def _set_tag(call: Call, *, present: bool) -> Mapping[str, Any]:
+    tag = call.values["tag"]
+    if isinstance(call.target, NicOfDevice):
+        device, own = call.target.device, call.target.nic
+        tags = (*(one for one in own.tags if one != tag), *((tag,) if present else ()))
+        change = DeviceNicChange(tags=tags)
+        return _of_device(device, await call.services.devices.update_nic(call.caller, device.system_id, own.id, change))
+    machine, nic = _of(call)
+    changed = await call.services.machine_nics.set_tag(call.caller, machine.system_id, nic.id, tag, present=present)
+    return _encoded(changed, nic)
+
+
+async def _update(call: Call) -> Mapping[str, Any]:
+    target: NicOfMachine | NicOfDevice | FoundHostInterface = call.target
+    if isinstance(target, NicOfDevice):
+        values, device = call.values, target.device
+        change = DeviceNicChange(
+            name=values["name"] or None,
+            mac_address=values["mac_address"] or None,
+            vlan=values["vlan"],
+            mtu=values["mtu"],
+            tags=values["tags"],
+        )
+        updated_nic = await call.services.devices.update_nic(call.caller, device.system_id, target.nic.id, change)
+        return _of_device(device, updated_nic)
+    if isinstance(target, FoundHostInterface):
+        changed = await call.services.networks.update_interface(
+            call.caller, target.found.interface.id, vlan=call.values["vlan"], tags=call.values["tags"]
+        )
+        found: Mapping[str, Any] = HOST_INTERFACE_JSON.encode(evolve(target.found, interface=changed))
+        return found
+    machine, nic = target.machine, target.nic
+    _check_unchanged(call, nic)
+    name = call.values["name"] or None
+    updated = await call.services.machine_nics.update(
+        call.caller, machine.system_id, nic.id, name=name, tags=call.values["tags"]
+    )
+    return _encoded(updated, nic)
+
+
+def _check_unchanged(call: Call, nic: NicView) -> None:
+    """Clients send the values that they have read. Raises InvalidRequest for others, which cannot be changed."""
+    mac_address, vlan, mtu = (call.values[name] for name in ("mac_address", "vlan", "mtu"))
+    if mac_address and mac_address.lower() != nic.mac_address.lower():
+        raise InvalidRequest.of({"mac_address": [_FIXED]})
+    if vlan and (nic.vlan is None or vlan not in (str(nic.vlan.id), nic.vlan.name)):
+        raise InvalidRequest.of({"vlan": [_FIXED]})
+    if mtu and mtu != (DEFAULT_MTU if nic.vlan is None else nic.vlan.mtu):
+        raise InvalidRequest.of({"mtu": ["A NIC of a virtual machine has the MTU of its VLAN: set that of the VLAN."]})
+
+
+async def _create_physical(call: Call) -> Mapping[str, Any]:
+    node: MachineView | DeviceView = call.target
+    if not isinstance(node, DeviceView):
+        raise InvalidRequest(f"not part of Innkeeper: other NICs of the virtual machine {node.hostname}. {_FIXED}")
+    values = call.values
+    change = DeviceNicChange(
+        name=values["name"] or None,
+        mac_address=values["mac_address"],
+        vlan=values["vlan"],
+        mtu=values["mtu"],
+        tags=values["tags"],
+    )
+    return _of_device(node, await call.services.devices.add_nic(call.caller, node.system_id, change))
+
+
+async def _delete(call: Call) -> DeletionPlan:
+    target: NicOfMachine | NicOfDevice = call.target
+    if not isinstance(target, NicOfDevice):
+        name = target.machine.hostname
+        raise InvalidRequest(f"not part of Innkeeper: fewer NICs of the virtual machine {name}. {_FIXED}")
+    return await call.services.devices.delete_nic(
+        call.caller, target.device.system_id, target.nic.id, dry_run=call.values["dry_run"] is True
+    )
+
+
+def _of_device(device: DeviceView, nic: DeviceNicView) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = encode_device_interface(device.system_id, nic)
+    return found
+
+
+def _of(call: Call) -> tuple[MachineView, NicView]:
+    target: NicOfMachine = call.target
+    return target.machine, target.nic
+
+
+def _encoded(machine: MachineView, nic: NicView) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = encode_interface(machine, next(one for one in machine.nics if one.id == nic.id))
+    return found
+
+
+def _action(
+    op: str,
+    run: Callable[[Call], Awaitable[Mapping[str, Any]]],
+    *,
+    title: str,
+    doc: str = "",
+    fields: tuple[Field, ...] = (),
+    accepted: frozenset[str] = frozenset(),
+) -> Endpoint:
+    return crud.action(
+        op, _INTERFACE, run, title=title, doc=doc, fields=fields, accepted=accepted,
+        permission=Permission.OPERATOR, find=find_nic,
+    )  # fmt: skip
+
+
+_MTU = Field(name="mtu", type=Integer(minimum=68, maximum=65535), doc="Of a device's interface: its MTU in bytes.")
+CREATE_PHYSICAL = crud.action(
+    "create_physical",
+    _INTERFACE,
+    _create_physical,
+    title="Add an interface to a device",
+    doc="The NICs of a virtual machine are those with which it was composed.",
+    permission=Permission.OPERATOR,
+    fields=(
+        Field(
+            name="mac_address",
+            type=Text(max_length=64),
+            recorded=True,
+            required=True,
+            doc="Its MAC address.",
+            example="52:54:00:00:00:21",
+        ),
+        Field(
+            name="name",
+            type=Text(max_length=15),
+            recorded=True,
+            doc="Its name (default: the first free of eth0, eth1 …).",
+            example="eth1",
+        ),
+        Field(name="vlan", type=Text(max_length=64), recorded=True, doc="Id of its VLAN."),
+        _MTU,
+        Field(name="tags", type=TextList(commas=True), recorded=True, doc="Its tags, separated by commas or repeated."),
+    ),
+    find=find_node,
+)
+ENDPOINTS = (
+    crud.delete(
+        _delete,
+        title="Delete an interface of a device",
+        doc="Releases its address. The NICs of a virtual machine are those with which it was composed.",
+        permission=Permission.OPERATOR,
+        find=find_nic,
+    ),
+    evolve(
+        crud.update(
+            Result(doc="The interface.", type=ANY_INTERFACE),
+            _update,
+            title="Update an interface",
+            doc=(
+                "Names and tags a NIC of a machine. Of an interface of a VM host, corrects what discovery has found; "
+                "that needs an administrator."
+            ),
+            fields=(
+                Field(
+                    name="name",
+                    type=Text(max_length=15),
+                    recorded=True,
+                    doc="A new name of a machine's NIC, also in its guest.",
+                    example="eth1",
+                ),
+                Field(
+                    name="vlan",
+                    type=Text(max_length=64),
+                    recorded=True,
+                    doc=(
+                        "Of a host's interface: id or name of its VLAN; discovery does not change it then. Empty: use "
+                        "the discovered VLAN again. A machine's NIC keeps its VLAN."
+                    ),
+                ),
+                Field(
+                    name="tags",
+                    type=TextList(commas=True, max_items=256),
+                    recorded=True,
+                    doc="All its tags, separated by commas or repeated. Constraints select host interfaces by them.",
+                ),
+                Field(
+                    name="mac_address",
+                    type=Text(max_length=64),
+                    recorded=True,
+                    doc="Of a device's interface: its MAC address. A machine's NIC keeps its own.",
+                ),
+                _MTU,
+            ),
+            find=find_interface,
+        ),
+        permission=Permission.OPERATOR,
+    ),
+    _action(
+        "link_subnet",
+        _link,
+        title="Link a NIC to a subnet",
+        doc=(
+            "Of a machine that is Ready or Allocated. Its guest and its VM host follow when it is deployed. Links that "
+            "the owner of a machine changes are as before after its release. A NIC has one link."
+        ),
+        fields=(
+            Field(
+                name="mode",
+                type=Choice(choices=tuple(mode.value for mode in LinkMode), any_case=True),
+                required=True,
+                doc="AUTO: a free address; STATIC: ip_address, or a free one; DHCP; LINK_UP: no address.",
+            ),
+            Field(
+                name="subnet",
+                type=Text(max_length=300),
+                recorded=True,
+                doc="Id, CIDR or name of a subnet on the VLAN of the NIC.",
+                example="3",
+            ),
+            Field(name="ip_address", type=Text(max_length=64), recorded=True, doc="The address, with mode=STATIC."),
+            Field(
+                name="default_gateway",
+                type=Boolean(),
+                default=False,
+                doc="The machine's default route goes through the gateway of this subnet.",
+            ),
+            Field(
+                name="force",
+                type=Boolean(),
+                default=False,
+                doc="Replaces a link that has an address; without, one that has an address must be unlinked first.",
+            ),
+        ),
+    ),
+    _action(
+        "unlink_subnet",
+        _unlink,
+        title="Unlink a NIC from a subnet",
+        doc="Releases the address of the link.",
+        fields=(
+            Field(
+                name="id", type=_LINK_ID, required=True, doc="Id of the link, as the interface shows it.", example=41
+            ),
+        ),
+        accepted=frozenset({"force"}),
+    ),
+    _action(
+        "disconnect",
+        _disconnect,
+        title="Remove the link of a NIC",
+        doc="Releases its address. The NIC stays where it is attached, and the guest does not configure it.",
+    ),
+    _action(
+        "set_default_gateway",
+        _set_default_gateway,
+        title="Send the default route of a machine through a NIC",
+        doc="The gateway is that of the subnet to which the NIC is linked.",
+        fields=(Field(name="link_id", type=_LINK_ID, doc="Id of the link; a NIC has only one.", example=41),),
+    ),
+    _action("add_tag", _add_tag, title="Add a tag to a NIC", fields=(_TAG,)),
+    _action("remove_tag", _remove_tag, title="Remove a tag from a NIC", fields=(_TAG,)),
+)

@@ -1,0 +1,366 @@
+"""Actions on one machine: release, owner data, mark broken or fixed, update."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from common.errors import NotFound
+from regiond.api.declaration import crud, operation_wait
+from regiond.api.declaration.dry_run import machine_plan_reply, with_dry_run
+from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.field_types import Boolean, Text, TextList
+from regiond.api.declaration.fields import Field, Problems
+from regiond.api.declaration.operation_wait import STARTED, soon
+from regiond.api.declaration.request_cost import unless_few
+from regiond.api.declaration.serializer import STR, array
+from regiond.api.replies import Reply, json_reply
+from regiond.api.resources.shared.affinity_fields import NEW_AFFINITY
+from regiond.api.resources.shared.compose_fields import domain_problems
+from regiond.api.resources.shared.host_fields import GROUP, HOSTNAME, autostart_field
+from regiond.api.resources.shared.lookups import find_machine, machines_in_field
+from regiond.api.serializers.machines import MACHINE_JSON
+from regiond.long_list import LongList
+from regiond.machines.model import (
+    RELEASE_ADOPTED,
+    MachineChange,
+    MachineFilter,
+    MachineState,
+    MachineView,
+    ReleaseOptions,
+)
+from regiond.operations.model import Operation
+from regiond.validation_messages import no_object
+
+COMMENT = Field(
+    name="comment",
+    type=Text(max_length=4096),
+    recorded=True,
+    default="",
+    doc="The reason; stored with the event.",
+    example="planned maintenance",
+)
+ANY_KEY = Field(
+    name="key",
+    type=Text(max_length=65536, strip=False),
+    default="",
+    doc="The value of this key; an empty value deletes the key.",
+    example="A4",
+)
+_ALLOCATED = (
+    MachineState.ALLOCATED,
+    MachineState.DEPLOYING,
+    MachineState.DEPLOYED,
+    MachineState.FAILED_DEPLOYMENT,
+)
+RELEASE_OPTIONS = (
+    Field(
+        name="erase",
+        type=Boolean(),
+        default=False,
+        doc=(
+            "Empties all disks that Innkeeper created, not only the root disk of a deployed machine: each is deleted "
+            "and created again."
+        ),
+    ),
+    Field(
+        name="secure_erase",
+        type=Boolean(),
+        default=False,
+        doc=(
+            "With erase: overwrites the disks first on storage where a new disk could show what an earlier one held "
+            "(LVM without thin pools). Fails on LXD there."
+        ),
+    ),
+    Field(name="quick_erase", type=Boolean(), default=False, doc="With erase: the same as erase alone."),
+    Field(
+        name="force",
+        type=Boolean(),
+        default=False,
+        doc="Powers a deployed machine off at once. Otherwise it has 30 s to shut down (a setting of the region).",
+    ),
+    Field(
+        name=RELEASE_ADOPTED,
+        type=Boolean(),
+        default=False,
+        doc=(
+            "Also releases a machine that was adopted and not released since, which stops its guest. Without it: 409."
+        ),
+    ),
+)
+_IGNORED = frozenset({"scripts"})
+MACHINE_RESULT = Result(doc="The machine.", type=MACHINE_JSON)
+
+
+async def _release(call: Call) -> Reply:
+    """Answers the released machine, also if it was ready before. One that is deleted by the release, or whose guest
+    takes long to shut down, is Releasing.
+    """
+    machine: MachineView | None = call.target
+    requested = call.path["system_id"]
+    system_id = requested if machine is None else machine.system_id
+    operation = await call.services.releases.start(
+        call.caller,
+        system_id,
+        comment=call.values["comment"],
+        options=release_options(call),
+        idempotency_key=call.idempotency_key,
+        need_rack=not call.respond_async,
+    )
+
+    async def released(_: Operation | None) -> Reply:
+        found = await call.services.machines.list(MachineFilter(system_ids=(system_id,)), caller=call.caller)
+        if found:
+            return json_reply(MACHINE_JSON.encode(found[0]))
+        if machine is None:
+            # a repeat of the request after the machine was deleted
+            raise NotFound(no_object("machine", requested))
+        return json_reply(MACHINE_JSON.encode(evolve(machine, state=MachineState.RELEASING)))
+
+    if operation is None:
+        return await released(None)
+    return await soon(call, operation, released, within_s=operation_wait.ACTION_ANSWER_S)
+
+
+def release_options(call: Call) -> ReleaseOptions:
+    erase = bool(call.values["erase"])
+    return ReleaseOptions(
+        erase=erase,
+        overwrite=erase and bool(call.values["secure_erase"]),
+        force=bool(call.values["force"]),
+        adopted=bool(call.values[RELEASE_ADOPTED]),
+    )
+
+
+async def _release_plan(call: Call) -> Reply:
+    """Raises NotFound also for a repeat of a request that deleted the machine."""
+    system_id = call.path["system_id"] if call.target is None else call.target.system_id
+    plan = await call.services.releases.plan(
+        call.caller, system_id, options=release_options(call), need_rack=not call.respond_async
+    )
+    return machine_plan_reply(plan)
+
+
+async def _release_all_plan(call: Call) -> Reply:
+    plan = await call.services.releases.plan_all(call.caller, await _named(call), options=release_options(call))
+    return machine_plan_reply(plan)
+
+
+async def _release_all(call: Call) -> tuple[str, ...]:
+    return await call.services.releases.start_all(
+        call.caller, await _named(call), comment=call.values["comment"], options=release_options(call)
+    )
+
+
+async def _named(call: Call) -> list[str]:
+    return await machines_in_field(call.services, call.values["machines"], field="machines")
+
+
+async def _list_allocated(call: Call) -> LongList[MachineView]:
+    wanted = MachineFilter(owners=(call.caller.username,), states=_ALLOCATED, system_ids=call.values["id"])
+    return await call.services.machines.long_list(wanted, caller=call.caller)
+
+
+async def _set_owner_data(call: Call) -> MachineView:
+    return await call.services.ownership.set_owner_data(call.caller, call.target.system_id, call.other_values)
+
+
+async def _mark_broken(call: Call) -> MachineView:
+    why = call.values["comment"] or call.values["error_description"]
+    return await call.services.ownership.mark_broken(call.caller, call.target.system_id, why)
+
+
+async def _mark_fixed(call: Call) -> MachineView:
+    return await call.services.ownership.mark_fixed(call.caller, call.target.system_id, call.values["comment"])
+
+
+async def _clear_default_gateways(call: Call) -> MachineView:
+    return await call.services.machine_nics.clear_default_gateways(call.caller, call.target.system_id)
+
+
+async def _lock(call: Call) -> MachineView:
+    comment = call.values["comment"]
+    return await call.services.ownership.set_locked(call.caller, call.target.system_id, locked=True, comment=comment)
+
+
+async def _unlock(call: Call) -> MachineView:
+    comment = call.values["comment"]
+    return await call.services.ownership.set_locked(call.caller, call.target.system_id, locked=False, comment=comment)
+
+
+def _update_problems(call: Call) -> Problems:
+    swap_size = call.values["swap_size"]
+    problems = domain_problems(call.values)
+    if swap_size not in (None, "0"):
+        reason = "Innkeeper makes no swap space: user data of the deployment does (swap: in #cloud-config)."
+        problems["swap_size"] = [reason]
+    return problems
+
+
+async def _update(call: Call) -> MachineView:
+    change = MachineChange(
+        hostname=call.values["hostname"],
+        zone=call.values["zone"],
+        pool=call.values["pool"],
+        description=call.values["description"],
+        affinity=call.values["affinity"],
+        anti_affinity=call.values["anti_affinity"],
+        autostart=call.values["autostart"],
+    )
+    return await call.services.ownership.update(call.caller, call.target.system_id, change)
+
+
+RELEASE_ALL = with_dry_run(
+    crud.action(
+        "release",
+        Result(doc="System ids of the machines that are released.", type=array(STR)),
+        _release_all,
+        title="Release machines",
+        doc=(
+            "Releases all of them, or none if one cannot be released; ready machines are skipped. Answers at once: the "
+            "machines are Releasing until they are Ready, or deleted if allocation had composed them."
+        ),
+        fields=(
+            Field(
+                name="machines",
+                type=TextList(max_length=64),
+                recorded=True,
+                default=(),
+                doc="System id or hostname; may be repeated.",
+                example=("wdpx3n",),
+            ),
+            *RELEASE_OPTIONS,
+            COMMENT,
+        ),
+        destructive=True,
+        accepted=_IGNORED,
+        permission=Permission.OPERATOR,
+    ),
+    _release_all_plan,
+)
+LIST_ALLOCATED = crud.list_of(
+    MACHINE_JSON,
+    _list_allocated,
+    op="list_allocated",
+    fields=(Field(name="id", type=TextList(), default=(), doc="System id or hostname; may be repeated."),),
+    title="List the machines that are allocated to you",
+    expensive=unless_few((), named=("id",)),
+    result="The machines.",
+)
+UPDATE = crud.update(
+    MACHINE_RESULT,
+    _update,
+    title="Change a machine",
+    doc="Changes only the given fields, in Innkeeper; of the virtual machine only its autostart changes.",
+    fields=(
+        Field(
+            name="hostname",
+            type=HOSTNAME,
+            recorded=True,
+            doc="A new unique hostname. The name of the virtual machine on the host does not change.",
+        ),
+        Field(name="zone", type=GROUP, recorded=True, doc="Name of a zone."),
+        Field(name="pool", type=GROUP, recorded=True, doc="Id or name of a resource pool."),
+        Field(name="description", type=Text(max_length=4096), doc="Description.", example="build server"),
+        autostart_field(
+            "What becomes of the VM when its host starts: last-state (it runs again if it ran before), always, never, "
+            "or default: as the host; an adopted VM then stays as it is. An operation sets it on the host."
+        ),
+        *NEW_AFFINITY,
+        Field(name="domain", type=Text(max_length=256, blank=None), recorded=True, doc="Id or name of the domain."),
+        Field(
+            name="swap_size",
+            type=Text(max_length=64, blank=None),
+            recorded=True,
+            doc="Only 0: user data of the deployment makes the swap space of the guest.",
+        ),
+    ),
+    find=find_machine,
+    check=_update_problems,
+)
+RELEASE = with_dry_run(
+    Endpoint(
+        method="POST",
+        op="release",
+        permission=Permission.OPERATOR,
+        fields=(*RELEASE_OPTIONS, COMMENT),
+        title="Release a machine",
+        doc=(
+            "Powers the machine off, empties its root disk if it was deployed, and clears its owner. A machine that "
+            "allocation had composed is deleted. A deployed machine shuts down first. After 5 s the answer is the "
+            "machine in Releasing. Releasing a ready machine is no error. An adopted one needs release_adopted=true."
+        ),
+        result=MACHINE_RESULT,
+        opens_operation=True,
+        other_answers=(STARTED,),
+        find=find_machine,
+        outlives_target=True,
+        destructive=True,
+        accepted=_IGNORED,
+        run=_release,
+    ),
+    _release_plan,
+)
+CLEAR_DEFAULT_GATEWAYS = crud.action(
+    "clear_default_gateways",
+    MACHINE_RESULT,
+    _clear_default_gateways,
+    title="Forget which NICs have the default routes of a machine",
+    doc="The first address whose subnet has a gateway decides again.",
+    permission=Permission.OPERATOR,
+    find=find_machine,
+)
+SET_OWNER_DATA = crud.action(
+    "set_owner_data",
+    MACHINE_RESULT,
+    _set_owner_data,
+    title="Set owner data of a machine",
+    doc="Stores any keys with text values until the machine is released. Other keys are not changed.",
+    other_keys=ANY_KEY,
+    find=find_machine,
+    permission=Permission.OWNER,
+)
+MARK_BROKEN = crud.action(
+    "mark_broken",
+    MACHINE_RESULT,
+    _mark_broken,
+    title="Mark a machine broken",
+    doc="It is not allocated until it is marked fixed. The virtual machine is not changed.",
+    fields=(
+        COMMENT,
+        Field(name="error_description", type=Text(max_length=4096), recorded=True, default="", doc="Same as comment."),
+    ),
+    find=find_machine,
+    permission=Permission.OWNER,
+)
+MARK_FIXED = crud.action(
+    "mark_fixed",
+    MACHINE_RESULT,
+    _mark_fixed,
+    title="Mark a machine fixed",
+    doc="It returns to its previous state, or to New if the last refresh did not list its virtual machine.",
+    fields=(COMMENT,),
+    find=find_machine,
+    permission=Permission.OWNER,
+)
+LOCK = crud.action(
+    "lock",
+    MACHINE_RESULT,
+    _lock,
+    title="Lock a machine",
+    doc=(
+        "Until it is unlocked, it is neither deleted, also not with its VM host, nor released, powered on or off, or "
+        "changed. Only machines that are Deploying or Deployed can be locked."
+    ),
+    fields=(COMMENT,),
+    find=find_machine,
+    permission=Permission.OWNER,
+)
+UNLOCK = crud.action(
+    "unlock",
+    MACHINE_RESULT,
+    _unlock,
+    title="Unlock a machine",
+    fields=(COMMENT,),
+    find=find_machine,
+    permission=Permission.OWNER,
+)

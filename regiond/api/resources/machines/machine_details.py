@@ -1,0 +1,101 @@
+"""What MAAS's clients read and set of a machine besides its life: power parameters, annotations…"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from common.errors import WrongState
+from regiond.api.declaration import crud
+from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.declaration.field_types import TextList
+from regiond.api.declaration.fields import Field
+from regiond.api.declaration.operation_wait import STARTED, soon
+from regiond.api.declaration.serializer import OBJECT, STR, mapping, nullable
+from regiond.api.replies import Reply, json_reply
+from regiond.api.resources.machines.machine_actions import ANY_KEY, COMMENT, MACHINE_RESULT
+from regiond.api.resources.machines.node_actions import of_one
+from regiond.api.resources.shared.lookups import find_machine, find_machine_or_host
+from regiond.api.serializers.machines import MACHINE_JSON
+from regiond.machines.model import MachineState, MachineView
+from regiond.operations.model import Operation
+
+
+async def _all_power_parameters(call: Call) -> Mapping[str, Mapping[str, str]]:
+    return await call.services.machines.power_parameters(call.caller, call.values["id"])
+
+
+async def _token(_: Call) -> Any:
+    return None
+
+
+async def _set_annotations(call: Call) -> MachineView:
+    return await call.services.ownership.set_workload_annotations(call.caller, call.target.system_id, call.other_values)
+
+
+async def _commission(call: Call) -> Reply:
+    system_id = call.target.system_id
+    operation = await call.services.ownership.start_commission(
+        call.caller, system_id, comment=call.values["comment"], idempotency_key=call.idempotency_key
+    )
+
+    async def commissioned(now: Operation) -> Reply:
+        machine = await call.services.machines.read(system_id, caller=call.caller)
+        if now.state.ended and machine.state in (MachineState.NEW, MachineState.MISSING):
+            raise WrongState(
+                f"{machine.host_name} does not list a virtual machine of {machine.hostname}: restore it there and "
+                "commission the machine again, or delete the machine."
+            )
+        return json_reply(MACHINE_JSON.encode(machine))
+
+    return await soon(call, operation, commissioned)
+
+
+ALL_POWER_PARAMETERS = crud.read(
+    Result(doc="By system id: address of the VM host, name of the VM there and project.", type=mapping(mapping(STR))),
+    _all_power_parameters,
+    op="power_parameters",
+    title="Read how machines are reached on their VM hosts",
+    fields=(Field(name="id", type=TextList(), default=(), doc="System id; may be repeated (default: all machines)."),),
+    expensive=True,
+    permission=Permission.ADMIN,
+)
+GET_TOKEN = crud.read(
+    Result(doc="null: machines have no API keys of their own.", type=nullable(OBJECT)),
+    _token,
+    op="get_token",
+    title="Read the API key of a machine",
+    find=find_machine_or_host,
+)
+SET_WORKLOAD_ANNOTATIONS = crud.action(
+    "set_workload_annotations",
+    MACHINE_RESULT,
+    _set_annotations,
+    title="Set workload annotations of a machine",
+    doc="Stores any keys with text values until the machine is released, apart from the owner data.",
+    other_keys=ANY_KEY,
+    find=find_machine,
+    permission=Permission.OWNER,
+)
+COMMISSION = Endpoint(
+    method="POST",
+    op="commission",
+    permission=Permission.OWNER,
+    title="Commission a machine",
+    doc=(
+        "Refreshes its VM host. A machine that is New or Failed commissioning becomes Ready, without owner, if its "
+        "virtual machine exists; a Ready one stays Ready."
+    ),
+    fields=(COMMENT,),
+    accepted=frozenset({
+        "commissioning_scripts", "enable_ssh", "parameters", "skip_bmc_config", "skip_networking", "skip_storage",
+        "testing_scripts",
+    }),
+    result=MACHINE_RESULT,
+    opens_operation=True,
+    other_answers=(STARTED,),
+    find=find_machine,
+    expensive=True,
+    run=_commission,
+)  # fmt: skip
+OF_ONE = (*of_one(find_machine_or_host, "machine"), GET_TOKEN, SET_WORKLOAD_ANNOTATIONS, COMMISSION)

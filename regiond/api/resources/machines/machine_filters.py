@@ -1,0 +1,217 @@
+"""Filters of a machine listing, all of them applied before it is cut into pages."""
+
+from __future__ import annotations
+
+from regiond.api.declaration.field_types import Integer, IntegerList, TextList
+from regiond.api.declaration.fields import Field, Format, Problems, Values
+from regiond.api.resources.shared.compose_fields import INTERFACES, STORAGE, own_architecture
+from regiond.api.resources.shared.filter_values import checked_filters
+from regiond.api.resources.shared.lookups import host_names
+from regiond.api.serializers.groups import DOMAIN_ID
+from regiond.api.serializers.machines import STATUS
+from regiond.api.services import Services
+from regiond.machines.model import MachineCriteria, MachineFilter, MachineState, Traits
+from regiond.networks.model import DOMAIN_NAME
+from regiond.validation_messages import no_choice
+
+_MANY = TextList()
+
+
+def _many(name: str, doc: str) -> Field:
+    return Field(name=name, type=_MANY, default=(), doc=doc)
+
+
+_EXCLUDING = (
+    "not_id", "not_system_id", "not_hostname", "not_mac_address", "not_agent_name", "not_in_zone", "not_in_pool",
+    "not_pod",
+    "not_pod_type", "not_domain", "not_status", "not_owner", "not_arch", "not_fabrics", "not_vlans", "not_subnets",
+    "not_power_state", "not_osystem", "not_distro_series", "not_simple_status", "not_fabric_classes",
+)  # fmt: skip
+_NO_HARDWARE = ("cpu_speed", "devices", "link_speed")
+_TARGETS = TextList(choices=("disk", "memory"))
+_TARGET = "disk"  # of every machine
+_OWN_DOMAIN = {DOMAIN_NAME, str(DOMAIN_ID)}
+_STATUSES = (  # of MAAS, by their numbers
+    "new", "commissioning", "failed commissioning", "missing", "ready", "reserved", "deployed", "retired", "broken",
+    "deploying", "allocated", "failed deployment", "releasing", "releasing failed", "disk erasing",
+    "failed disk erasing", "rescue mode", "entering rescue mode", "failed to enter rescue mode",
+    "exiting rescue mode", "failed to exit rescue mode", "testing", "failed testing",
+)  # fmt: skip
+_STATUS_NUMBERS = frozenset(str(number) for number in range(len(_STATUSES)))
+_POWER_STATES = {"on": ("on", "paused"), "off": ("off",), "unknown": ("unknown",)}
+FILTERS = (
+    _many("id", "System id."),
+    _many("hostname", "Hostname."),
+    _many("mac_address", "MAC address of one of its NICs."),
+    _many("zone", "Id or name of its zone."),
+    _many("pool", "Id or name of its resource pool."),
+    _many("pod", "Id or name of its VM host."),
+    _many("domain", "Name of its domain."),
+    _many("status", "Status, such as ready or failed_deployment, or its number."),
+    _many("tags", "Tag that the machine must have; may be repeated."),
+    _many("not_tags", "Tag that the machine must not have; may be repeated."),
+    _many("agent_name", "Name of the agent that allocated it."),
+    _many("owner", "Name of the user who owns it."),
+    _many("system_id", "Same as id."),
+    _many("parent", "System id of its VM host."),
+    _many("pod_type", "Type of its VM host: lxd or virsh."),
+    _many("arch", "Architecture, such as amd64."),
+    Field(name="cpu_count", type=Integer(minimum=0), default=0, doc="Minimum number of cores."),
+    Field(name="mem", type=Integer(minimum=0), default=0, doc="Minimum memory in MiB.", format=Format.MIB),
+    _many("fabrics", "Fabric to which one of its NICs is attached: id, name or class:CLASS."),
+    _many("fabric_classes", "Class of a fabric to which one of its NICs is attached."),
+    _many("vlans", "VLAN to which one of its NICs is attached: VID, id:ID, name:NAME, space:NAME or fabric:NAME."),
+    _many("subnets", "Subnet of one of its NICs: id, name, CIDR, vlan:VID, space:NAME or fabric:NAME."),
+    _many("power_state", "on, off or unknown."),
+    _many("osystem", "Operating system that is deployed on it, such as ubuntu."),
+    _many("distro_series", "Release that is deployed on it, such as noble."),
+    _many("simple_status", "Status without its details: as status, but failed for every failure, other for missing."),
+    Field(name="storage", type=STORAGE, default="", doc="Disks that it has: as at allocate.", format=Format.DISKS_GB),
+    Field(name="interfaces", type=INTERFACES, default="", doc="NICs that it has: as at allocate."),
+    Field(name="deployment_target", type=_TARGETS, default=(), doc="disk, as of every machine, or memory."),
+    Field(name="not_deployment_target", type=_TARGETS, default=(), doc="Not what deployment_target selects."),
+    Field(name="not_cpu_count", type=IntegerList(), default=(), doc="Not with exactly so many cores."),
+    Field(name="not_mem", type=IntegerList(), default=(), doc="Not with exactly so many MiB of memory."),
+    *(_many(name, f"Not what {name.removeprefix('not_').removeprefix('in_')} selects.") for name in _EXCLUDING),
+    *(_many(name, "Virtual machines report no such hardware: no machine matches.") for name in _NO_HARDWARE),
+    *(
+        _many(f"not_{name}", "Virtual machines report no such hardware: it excludes none.")
+        for name in _NO_HARDWARE
+        if name != "devices"
+    ),
+)
+# With these alone the database reads a page and counts the rest; any other field makes it search or sort all machines.
+OF_THE_PAGE = frozenset({
+    "after", "agent_name", "domain", "limit", "mac_address", "not_tags", "pod", "pool", "status", "tags", "zone",
+})  # fmt: skip
+
+
+async def machine_filter(services: Services, values: Values) -> MachineFilter:
+    """Returns the filters that the query applies. Raises InvalidRequest by field for what does not exist."""
+    values = await checked_filters(services, values, _status_problems(values))
+    return MachineFilter(
+        system_ids=values["id"],
+        criteria=await _criteria(services, values),
+        hostnames=values["hostname"],
+        mac_addresses=values["mac_address"],
+        zones=values["zone"],
+        pools=values["pool"],
+        hosts=await host_names(services, values["pod"]),
+        agent_names=values["agent_name"],
+        states=_states(values["status"]),
+        tags=values["tags"],
+        not_tags=values["not_tags"],
+    )
+
+
+async def _criteria(services: Services, values: Values) -> MachineCriteria:
+    """The filters that MAAS has besides, and the exclusions. Many of them find a machine that lacks what they name."""
+    return MachineCriteria(
+        wanted=Traits(
+            system_ids=values["system_id"],
+            owners=values["owner"],
+            parents=values["parent"],
+            drivers=values["pod_type"],
+            architectures=_architectures(values["arch"]),
+            fabrics=values["fabrics"],
+            fabric_classes=values["fabric_classes"],
+            vlans=values["vlans"],
+            subnets=values["subnets"],
+            power_states=_power_states(values["power_state"]),
+            osystems=values["osystem"],
+            distro_series=values["distro_series"],
+            states=tuple(state.value for state in _simple_states(values["simple_status"])),
+            unknown=_matchless(values),
+        ),
+        excluded=Traits(
+            system_ids=values["not_id"] + values["not_system_id"],
+            hostnames=tuple(name.lower() for name in values["not_hostname"]),
+            mac_addresses=values["not_mac_address"],
+            agent_names=values["not_agent_name"],
+            owners=values["not_owner"],
+            zones=values["not_in_zone"],
+            pools=values["not_in_pool"],
+            hosts=await host_names(services, values["not_pod"]),
+            drivers=values["not_pod_type"],
+            architectures=_architectures(values["not_arch"]),
+            fabrics=values["not_fabrics"],
+            fabric_classes=values["not_fabric_classes"],
+            vlans=values["not_vlans"],
+            subnets=values["not_subnets"],
+            states=tuple(
+                state.value for state in _states(values["not_status"]) + _simple_states(values["not_simple_status"])
+            ),
+            power_states=_power_states(values["not_power_state"]),
+            osystems=values["not_osystem"],
+            distro_series=values["not_distro_series"],
+        ),
+        min_cores=values["cpu_count"],
+        min_memory_mib=values["mem"],
+        not_cores=values["not_cpu_count"],
+        not_memory_mib=values["not_mem"],
+    )
+
+
+def _architectures(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(own_architecture(name) or "" for name in names)
+
+
+def _power_states(words: tuple[str, ...]) -> tuple[str, ...]:
+    """In the words of machines; an unknown word stays, and matches none."""
+    return tuple(state for word in words for state in _POWER_STATES.get(word.lower(), (word,)))
+
+
+def other_domains(named: tuple[str, ...]) -> tuple[str, ...]:
+    """The domains that a filter names, unless one of them is that of every machine, device and rack."""
+    return () if _OWN_DOMAIN & set(named) else named
+
+
+def names_only_ids(values: Values) -> bool:
+    """Whether the list is one of system ids: these may be those of VM hosts, which no other filter finds."""
+    return bool(values["id"]) and not any(values[one.name] for one in FILTERS if one.name != "id")
+
+
+def _status_problems(values: Values) -> Problems:
+    """A status of MAAS that no machine here can have is no problem: it matches none."""
+    problems: Problems = {}
+    for field in ("status", "not_status"):
+        unknown = [one for one in values[field] if _plain(one) not in _STATUSES and _plain(one) not in _STATUS_NUMBERS]
+        if unknown:
+            problems[field] = [no_choice(one, [name.replace(" ", "_") for name in _STATUSES]) for one in unknown[:3]]
+    return problems
+
+
+def _plain(status: str) -> str:
+    return status.lower().replace("_", " ")
+
+
+def _states(statuses: tuple[str, ...]) -> tuple[MachineState, ...]:
+    """The states that MAAS shows with one of these names or numbers."""
+    wanted = {_plain(status) for status in statuses}
+    return tuple(state for state, (number, name) in STATUS.items() if wanted & {name.lower(), str(number)})
+
+
+def _simple_states(words: tuple[str, ...]) -> tuple[MachineState, ...]:
+    wanted = {word.lower() for word in words}
+    return tuple(state for state in STATUS if _simple_status(state) in wanted)
+
+
+def _simple_status(state: MachineState) -> str:
+    name = STATUS[state][1].lower()
+    if state is MachineState.MISSING:
+        return "other"
+    return "failed" if name.startswith("failed ") else name
+
+
+def _matchless(values: Values) -> tuple[str, ...]:
+    """The filters with values that no machine has."""
+    matches = {
+        "domain": not other_domains(values["domain"]),
+        "not_domain": not _OWN_DOMAIN & set(values["not_domain"]),
+        "status": not values["status"] or bool(_states(values["status"])),
+        "simple_status": not values["simple_status"] or bool(_simple_states(values["simple_status"])),
+        "deployment_target": not values["deployment_target"] or _TARGET in values["deployment_target"],
+        "not_deployment_target": _TARGET not in values["not_deployment_target"],
+        **{name: not values[name] for name in _NO_HARDWARE},
+    }
+    return tuple(name for name, possible in matches.items() if not possible)

@@ -1,0 +1,118 @@
+"""The list of machines: filtered, searched, sorted and cut into pages by the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attrs import evolve
+
+from common.errors import InvalidRequest
+from regiond.api.declaration.endpoint import Call
+from regiond.api.declaration.field_types import Integer, Text
+from regiond.api.declaration.fields import Field
+from regiond.api.declaration.list_options import MAX_LIMIT, ListOptions
+from regiond.api.declaration.list_page import Page
+from regiond.api.resources.machines.machine_filters import machine_filter, names_only_ids
+from regiond.api.resources.shared.lookups import hosts_as_machines
+from regiond.long_list import LongList
+from regiond.machines.model import MachineColumn, MachineFilter, MachineSearch, MachineView
+
+_COLUMNS: Mapping[str, MachineColumn] = {
+    "hostname": MachineColumn.NAME,
+    "status_name": MachineColumn.STATE,
+    "pod": MachineColumn.HOST,
+    "cpu_count": MachineColumn.CORES,
+    "memory": MachineColumn.MEMORY,
+    "pool": MachineColumn.POOL,
+    "owner": MachineColumn.OWNER,
+    "created": MachineColumn.CREATED,
+}
+PAGING = (
+    Field(
+        name="limit",
+        type=Integer(minimum=1, maximum=MAX_LIMIT),
+        doc="Maximum number of machines, sorted by hostname (default: all, oldest first).",
+    ),
+    Field(
+        name="after",
+        type=Text(max_length=256),
+        doc="Only machines after the one with this hostname, in the order of the list, for the next page.",
+    ),
+    Field(
+        name="sort",
+        type=Text(),
+        doc=f"The key to sort by; with a leading minus, in descending order. One of {', '.join(_COLUMNS)}.",
+    ),
+    Field(
+        name="q",
+        type=Text(),
+        doc="Only machines with this text in hostname, system id, VM host, owner, pool, a tag or an address.",
+    ),
+)
+
+
+async def list_machines(call: Call) -> Page[MachineView]:
+    values = call.values
+    options = ListOptions.of(values)
+    if options.sort and options.sort not in _COLUMNS:
+        known = ", ".join(_COLUMNS)
+        raise InvalidRequest.of({"sort": [f"There is no key {options.sort[:60]!r} to sort by; use {known}."]})
+    wanted = await machine_filter(call.services, values)
+    every = await _long_list(call, wanted)
+    if options.is_plain and names_only_ids(values):
+        hosts = await hosts_as_machines(call.services, values["id"])
+        if hosts:
+            both = (*[one async for batch in every.batches() for one in batch], *hosts)
+            return Page(found=LongList.of(both), total=len(both))
+    names_devices = bool(values["storage"] or values["interfaces"])
+    if names_devices:
+        every = evolve(every, keys=await _with_devices(call, every))
+    if options.sort or options.text or (not options.is_plain and (names_devices or options.limit is None)):
+        every = evolve(every, keys=await _ordered(call, every, options))
+        found = await _after(call, every, options)
+    elif options.limit is not None:
+        # the page in the order of hostnames, which an index has, and one machine more
+        found = await _long_list(call, evolve(wanted, limit=options.limit + 1, after=options.after or None))
+    else:
+        found = every
+    page = found if options.limit is None else evolve(found, keys=found.keys[: options.limit])
+    return Page(
+        found=page,
+        total=len(every.keys),
+        next=("after", await _last_hostname(page)) if len(found.keys) > len(page.keys) else None,
+    )
+
+
+async def _with_devices(call: Call, every: LongList[MachineView]) -> Sequence[int]:
+    storage, interfaces = call.values["storage"], call.values["interfaces"]
+    return await call.services.allocation.with_devices(every.keys, storage=storage, interfaces=interfaces)
+
+
+async def _long_list(call: Call, wanted: MachineFilter) -> LongList[MachineView]:
+    return await call.services.machines.long_list(wanted, caller=call.caller)
+
+
+async def _after(call: Call, every: LongList[MachineView], options: ListOptions) -> LongList[MachineView]:
+    """The machines after the position. Raises InvalidRequest if that is a machine that is gone."""
+    if not options.after:
+        return every
+    last = (await _long_list(call, MachineFilter(hostnames=(options.after,)))).keys
+    if not last or last[0] not in every.keys:
+        raise InvalidRequest.of({"after": [f"No machine of this list is named {options.after[:80]!r}: begin again."]})
+    return evolve(every, keys=every.keys[list(every.keys).index(last[0]) + 1 :])
+
+
+async def _ordered(call: Call, every: LongList[MachineView], options: ListOptions) -> list[int]:
+    search = MachineSearch(
+        text=call.values["q"] or "",
+        sort=_COLUMNS.get(options.sort, MachineColumn.NAME),
+        descending=options.descending,
+    )
+    wanted = frozenset(every.keys)
+    return [one for one in await call.services.machines.ordered_ids(search, caller=call.caller) if one in wanted]
+
+
+async def _last_hostname(page: LongList[MachineView]) -> str:
+    """Of the last machine of the page that still exists."""
+    machines = await page.read(page.keys[-page.batch :])
+    return machines[-1].hostname if machines else ""

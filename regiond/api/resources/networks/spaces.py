@@ -1,0 +1,86 @@
+"""`spaces/` and `spaces/{id}/`: groups of VLANs that reach each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from regiond.api.declaration import crud
+from regiond.api.declaration.dry_run import is_dry_run
+from regiond.api.declaration.endpoint import Call, Resource, Result
+from regiond.api.declaration.fields import Field
+from regiond.api.resources.networks.network_fields import DESCRIPTION, NAME
+from regiond.api.serializers.networks import NO_SPACE_ID, SPACE_JSON
+from regiond.api.services import Services
+from regiond.deletion_plan import DeletionPlan
+from regiond.networks.model import Space
+from regiond.placement.model import NO_SPACE
+
+_FIELDS = (
+    Field(
+        name="name", type=NAME, recorded=True, doc="Name of the space (default for a new one: space-ID).", example="dmz"
+    ),
+    DESCRIPTION,
+)
+_SPACE = Result(doc="The space.", type=SPACE_JSON)
+
+
+async def _find(services: Services, path: Mapping[str, str]) -> Space:
+    return await services.networks.space(path["id"])
+
+
+async def _find_to_read(services: Services, path: Mapping[str, str]) -> Space:
+    return await _no_space(services) if path["id"] in {NO_SPACE, str(NO_SPACE_ID)} else await _find(services, path)
+
+
+async def _no_space(services: Services) -> Space:
+    """A space of everything that is in no space: Juju fails on a subnet whose space is not listed."""
+    fabrics, subnets = await services.networks.fabrics(), await services.networks.subnets()
+    return Space(
+        id=NO_SPACE_ID,
+        name=NO_SPACE,
+        description="",
+        vlans=tuple(vlan for fabric in fabrics for vlan in fabric.vlans if vlan.space_id is None),
+        subnets=tuple(subnet for subnet in subnets if subnet.vlan.space_id is None),
+    )
+
+
+async def _list(call: Call) -> tuple[Space, ...]:
+    return (*await call.services.networks.spaces(), await _no_space(call.services))
+
+
+async def _create(call: Call) -> Space:
+    return await call.services.networks.create_space(
+        call.caller, name=call.values["name"], description=call.values["description"] or ""
+    )
+
+
+async def _update(call: Call) -> Space:
+    return await call.services.networks.update_space(
+        call.caller, call.path["id"], name=call.values["name"], description=call.values["description"]
+    )
+
+
+async def _delete(call: Call) -> DeletionPlan:
+    return await call.services.networks.delete_space(call.caller, call.path["id"], dry_run=is_dry_run(call))
+
+
+SPACES = Resource(
+    handler="SpacesHandler",
+    path="spaces/",
+    doc="Spaces: groups of VLANs. Everything that is in no space is listed in the space `undefined`.",
+    endpoints=(
+        crud.list_of(SPACE_JSON, _list, title="List spaces", result="The spaces."),
+        crud.create(_SPACE, _create, title="Create a space", fields=_FIELDS),
+    ),
+)
+SPACE = Resource(
+    handler="SpaceHandler",
+    path="spaces/{id}/",
+    doc="One space, by its id or name.",
+    endpoints=(
+        crud.read_target(_SPACE, _find_to_read, title="Read a space"),
+        crud.update(_SPACE, _update, title="Update a space", find=_find, fields=_FIELDS),
+        crud.delete(_delete, title="Delete a space", doc="Its VLANs are in no space afterwards.", find=_find),
+    ),
+)
+RESOURCES = (SPACES, SPACE)

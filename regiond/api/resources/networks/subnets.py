@@ -1,0 +1,190 @@
+"""`subnets/` and `subnets/{id}/`: subnets and the usage of their addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from common.values import MAX_VID
+from regiond.api.declaration import crud
+from regiond.api.declaration.dry_run import is_dry_run
+from regiond.api.declaration.endpoint import Call, Resource, Result
+from regiond.api.declaration.field_types import Boolean, Integer, Text, TextList
+from regiond.api.declaration.fields import Field, Values
+from regiond.api.resources.networks.network_fields import DESCRIPTION, NAME, SPACE
+from regiond.api.serializers.networks import (
+    RESERVED_SPAN_JSON,
+    STATISTICS_JSON,
+    SUBNET_JSON,
+    UNRESERVED_SPAN_JSON,
+    USED_ADDRESS_JSON,
+    SubnetStatistics,
+)
+from regiond.api.services import Services
+from regiond.deletion_plan import DeletionPlan
+from regiond.networks import service as network_service
+from regiond.networks.model import Subnet, SubnetChange, UsedAddress
+from regiond.placement.model import NO_SPACE
+
+_CIDR = Text(max_length=64, blank=None)
+_COMMON = (
+    Field(
+        name="name",
+        type=NAME,
+        recorded=True,
+        doc="Name of the subnet (default for a new one: its CIDR).",
+        example="office",
+    ),
+    Field(name="vlan", type=NAME, recorded=True, doc="Id of its VLAN (default for a new one: the default VLAN)."),
+    Field(
+        name="fabric", type=NAME, recorded=True, doc="Id or name of a fabric; with vid another way to name the VLAN."
+    ),
+    Field(
+        name="vid",
+        type=Integer(minimum=0, maximum=MAX_VID),
+        doc="Tag of the VLAN in fabric (default: the current fabric; for a new subnet the default fabric).",
+    ),
+    SPACE,
+    Field(name="gateway_ip", type=Text(max_length=64), recorded=True, doc="Address of the gateway. Empty: none."),
+    Field(
+        name="dns_servers",
+        type=TextList(commas=True),
+        recorded=True,
+        doc="Addresses of DNS servers, separated by commas or blanks.",
+    ),
+    DESCRIPTION,
+    Field(name="managed", type=Boolean(), doc="Stored for clients; Innkeeper assigns requested addresses either way."),
+    Field(name="allow_dns", type=Boolean(), doc="Stored for clients; Innkeeper serves no DNS."),
+    Field(name="allow_proxy", type=Boolean(), doc="Stored for clients; Innkeeper has no proxy."),
+    Field(name="active_discovery", type=Boolean(), doc="Stored for clients; Innkeeper does not scan subnets."),
+    Field(name="rdns_mode", type=Integer(minimum=0, maximum=2), doc="Stored for clients; Innkeeper serves no DNS."),
+)
+_NEW = (
+    Field(
+        name="cidr", type=_CIDR, recorded=True, required=True, doc="CIDR, such as 10.1.0.0/24.", example="10.1.0.0/24"
+    ),
+    *_COMMON,
+)
+_CHANGE = (Field(name="cidr", type=_CIDR, recorded=True, doc="CIDR, such as 10.1.0.0/24."), *_COMMON)
+_SUBNET = Result(doc="The subnet.", type=SUBNET_JSON)
+
+
+def _change(values: Values) -> SubnetChange:
+    servers = values["dns_servers"]
+    if servers is not None:
+        servers = tuple(dict.fromkeys(each for text in servers for each in text.split()))
+    space = "" if values["space"] == NO_SPACE else values["space"]
+    return SubnetChange(**{**values, "dns_servers": servers, "space": space})
+
+
+async def _find(services: Services, path: Mapping[str, str]) -> Subnet:
+    return await services.networks.subnet(path["id"])
+
+
+async def _list(call: Call) -> tuple[Subnet, ...]:
+    return await call.services.networks.subnets()
+
+
+async def _create(call: Call) -> Subnet:
+    return await call.services.networks.create_subnet(call.caller, _change(call.values))
+
+
+async def _update(call: Call) -> Subnet:
+    return await call.services.networks.update_subnet(call.caller, str(call.target.id), _change(call.values))
+
+
+async def _delete(call: Call) -> DeletionPlan:
+    return await call.services.networks.delete_subnet(call.caller, str(call.target.id), dry_run=is_dry_run(call))
+
+
+async def _taken(call: Call) -> tuple[network_service.AddressSpan, ...]:
+    networks, subnet_id = call.services.networks, str(call.target.id)
+    return network_service.taken_addresses(
+        call.target, await networks.ranges(subnet_id), await networks.used_addresses(subnet_id, caller=call.caller)
+    )
+
+
+async def _free(call: Call) -> tuple[network_service.AddressSpan, ...]:
+    networks, subnet_id = call.services.networks, str(call.target.id)
+    return network_service.free_addresses(
+        call.target, await networks.ranges(subnet_id), await networks.used_addresses(subnet_id, caller=call.caller)
+    )
+
+
+async def _statistics(call: Call) -> SubnetStatistics:
+    reserved = await _taken(call) if call.values["include_ranges"] else None
+    return SubnetStatistics(subnet=call.target, unreserved=await _free(call), reserved=reserved)
+
+
+async def _used(call: Call) -> tuple[UsedAddress, ...]:
+    return await call.services.networks.used_addresses(str(call.target.id), caller=call.caller)
+
+
+SUBNETS = Resource(
+    handler="SubnetsHandler",
+    path="subnets/",
+    doc="Subnets: discovered on hosts, or created by users.",
+    endpoints=(
+        crud.list_of(SUBNET_JSON, _list, title="List subnets", result="The subnets."),
+        crud.create(_SUBNET, _create, title="Create a subnet", fields=_NEW),
+    ),
+)
+SUBNET = Resource(
+    handler="SubnetHandler",
+    path="subnets/{id}/",
+    takes_slashes=True,
+    doc="One subnet, by its id, CIDR or name.",
+    endpoints=(
+        crud.read_target(_SUBNET, _find, title="Read a subnet"),
+        crud.update(_SUBNET, _update, title="Update a subnet", find=_find, fields=_CHANGE),
+        crud.delete(
+            _delete,
+            title="Delete a subnet",
+            doc="A subnet in which a machine has an address cannot be deleted.",
+            find=_find,
+        ),
+        crud.list_of(
+            RESERVED_SPAN_JSON,
+            _taken,
+            op="reserved_ip_ranges",
+            title="List the reserved addresses of a subnet",
+            doc="IP ranges, and the addresses of machines, hosts, the gateway and DNS servers.",
+            result="The reserved addresses, in order.",
+            find=_find,
+        ),
+        crud.list_of(
+            UNRESERVED_SPAN_JSON,
+            _free,
+            op="unreserved_ip_ranges",
+            title="List the unreserved addresses of a subnet",
+            result="The unreserved addresses, in order.",
+            find=_find,
+        ),
+        crud.read(
+            Result(doc="The counts.", type=STATISTICS_JSON),
+            _statistics,
+            op="statistics",
+            title="Count the addresses of a subnet",
+            fields=(
+                Field(
+                    name="include_ranges",
+                    type=Boolean(),
+                    default=False,
+                    doc="Also list the reserved and unreserved addresses (default false).",
+                ),
+            ),
+            accepted=frozenset({"include_suggestions"}),
+            find=_find,
+        ),
+        crud.list_of(
+            USED_ADDRESS_JSON,
+            _used,
+            op="ip_addresses",
+            title="List the used addresses of a subnet",
+            doc="Addresses of machines, by their claims, and of hosts, as last discovered.",
+            accepted=frozenset({"with_username", "with_summary", "with_node_summary"}),
+            result="The addresses.",
+            find=_find,
+        ),
+    ),
+)
+RESOURCES = (SUBNETS, SUBNET)

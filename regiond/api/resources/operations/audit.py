@@ -1,0 +1,206 @@
+"""`audit/`: who asked for what, for administrators."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from common.phrases import number_of
+from regiond.api.declaration import crud
+from regiond.api.declaration.dry_run import PLAN, plan_reply, with_dry_run
+from regiond.api.declaration.endpoint import Call, Permission, Resource, Result
+from regiond.api.declaration.field_types import Boolean, Choice, Integer, IntegerList, Text, TextList, Timestamp
+from regiond.api.declaration.fields import MAX_KEY_LENGTH, Field, Problems
+from regiond.api.declaration.list_page import Page
+from regiond.api.declaration.log_page import LogPosition, log_fields, log_page
+from regiond.api.declaration.request_cost import with_any_of
+from regiond.api.replies import Reply
+from regiond.api.serializers.audit import (
+    AUDIT_ENTRY_JSON,
+    CHAIN_REPORT_JSON,
+    RAW_ENTRY_JSON,
+    REDACTION_REPORT_JSON,
+)
+from regiond.audit.model import AuditEntry, AuditFilter, AuditResult, ChainReport, RawEntry, Redaction, RedactionReport
+from regiond.deletion_plan import DeletionPlan
+
+_LARGEST_ID = 2**63 - 1
+_ID = Integer(minimum=0, maximum=_LARGEST_ID)
+_LIMIT = Field(
+    name="limit", type=Integer(minimum=1, maximum=1000), default=100, doc="Maximum number of entries (default 100)."
+)
+
+
+async def _list(call: Call) -> Page[AuditEntry]:
+    values, audit, position = call.values, call.services.audit, LogPosition.of(call.values)
+    result = values["result"]
+    wanted = AuditFilter(
+        username=values["user"],
+        action=values["action"],
+        object=None if values["object"] is None else values["object"].strip("/"),
+        result=None if result is None else AuditResult(result),
+        since=values["since"],
+        until=values["until"],
+        before_id=position.before_id,
+        after_id=position.after_id,
+        oldest_first=position.oldest_first,
+        limit=position.limit,
+    )
+    found = await audit.list(call.caller, wanted)
+
+    async def count(limit: int) -> int:
+        return await audit.count(call.caller, evolve(wanted, limit=limit))
+
+    return await log_page(found, position, id_of=lambda one: one.id, count=count)
+
+
+async def _export(call: Call) -> Page[RawEntry]:
+    limit = call.values["limit"]
+    found = await call.services.audit.export(call.caller, after_id=call.values["after"], limit=limit)
+    return Page.by_id(found, limit=limit, field="after", id_of=lambda one: one.id)
+
+
+async def _verify(call: Call) -> ChainReport:
+    return await call.services.audit.verify()
+
+
+async def _redact(call: Call) -> RedactionReport:
+    return await call.services.audit.redact(call.caller, _redaction(call), after_id=call.values["after"])
+
+
+async def _redaction_plan(call: Call) -> Reply:
+    after = call.values["after"]
+    found = await call.services.audit.redact(call.caller, _redaction(call), after_id=after, dry_run=True)
+    number = number_of(found.requests, "request")
+    effect = f"Redacts values of {number}{'' if found.is_complete else ', and there are more for another call'}."
+    return plan_reply(DeletionPlan(name="the audit trail", effects=(effect,)))
+
+
+def _redaction(call: Call) -> Redaction:
+    values = call.values
+    return Redaction(
+        entry_ids=values["id"], fields=values["field"], unlisted=values["unlisted"], comment=values["comment"]
+    )
+
+
+def _redaction_problems(call: Call) -> Problems:
+    named = call.values["id"] or call.values["field"]
+    if not call.invalid & {"id", "field", "unlisted"} and bool(named) == call.values["unlisted"]:
+        return {"id": ["Give the ids of requests, or names of fields, or both; or unlisted=true alone."]}
+    return {}
+
+
+_REDACT = crud.action(
+    "redact",
+    Result(
+        doc="How many requests were redacted. If is_complete is false, repeat it with after.",
+        type=REDACTION_REPORT_JSON,
+    ),
+    _redact,
+    title="Redact values in the audit trail",
+    doc=(
+        "Replaces values of fields by (redacted), for secrets that were recorded; nothing else of an entry can "
+        "be changed. The trail records who did it, why, and in which entries, and can still be verified. It "
+        "cannot be undone. Change the secret too: it is still in backups and exports, and a short one can be "
+        "guessed by the hash of the entry."
+    ),
+    fields=(
+        Field(
+            name="id",
+            type=IntegerList(maximum=_LARGEST_ID),
+            default=(),
+            doc="Id of a request; may be repeated. Without field, all its fields go, and their names.",
+            example=(17,),
+        ),
+        Field(
+            name="field",
+            type=TextList(max_length=MAX_KEY_LENGTH),
+            recorded=True,
+            default=(),
+            doc="Name of a field, of the requests with these ids, or of all; may be repeated.",
+            example=("user_data",),
+        ),
+        Field(
+            name="unlisted",
+            type=Boolean(),
+            default=False,
+            doc="All values that this release would not record: those of older releases (default false).",
+        ),
+        Field(
+            name="after",
+            type=_ID,
+            default=0,
+            doc="Only requests after this id: that of the answer before, to continue (default 0).",
+        ),
+        Field(
+            name="comment",
+            type=Text(max_length=255),
+            recorded=True,
+            required=True,
+            doc="Why; recorded.",
+            example="a key was pasted by mistake",
+        ),
+    ),
+    check=_redaction_problems,
+    expensive=True,
+    destructive=True,
+)
+AUDIT = Resource(
+    handler="AuditHandler",
+    path="audit/",
+    doc="The audit trail: requests that change something or show secrets, with who sent them and their results.",
+    endpoints=(
+        crud.list_of(
+            AUDIT_ENTRY_JSON,
+            _list,
+            title="List the requests of the audit trail",
+            permission=Permission.ADMIN,
+            fields=(
+                Field(name="user", type=Text(blank=None), doc="Only requests of this account."),
+                Field(name="action", type=Text(blank=None), doc="Only this action, such as Machine.power_on."),
+                Field(
+                    name="object",
+                    type=Text(blank=None),
+                    doc="Only requests for this object, by its path, such as machines/wdpx3n, or its name.",
+                ),
+                Field(
+                    name="result",
+                    type=Choice(choices=tuple(one.value for one in AuditResult)),
+                    doc="Only with this result: ok, rejected, failed or unknown.",
+                ),
+                Field(name="since", type=Timestamp(), doc="Only from this time on, such as 2026-11-21T08:00Z."),
+                Field(name="until", type=Timestamp(), doc="Only before this time."),
+                *log_fields("entries"),
+            ),
+            expensive=with_any_of("user", "action", "object", "result", "since", "until"),
+            result="The requests.",
+        ),
+        crud.list_of(
+            RAW_ENTRY_JSON,
+            _export,
+            op="export",
+            title="Export the rows of the audit trail",
+            doc="Oldest first, with their hashes.",
+            permission=Permission.ADMIN,
+            fields=(
+                Field(name="after", type=_ID, default=0, doc="Only rows after this id, for the next page."),
+                _LIMIT,
+            ),
+            result="The rows.",
+        ),
+        crud.read(
+            Result(doc="The extent of the trail, and what is wrong with it.", type=CHAIN_REPORT_JSON),
+            _verify,
+            op="verify",
+            title="Verify the audit trail",
+            expensive=True,
+            doc="Reads all of it. Finds rows that were changed, removed or inserted.",
+            permission=Permission.ADMIN,
+        ),
+        with_dry_run(
+            _REDACT,
+            _redaction_plan,
+            result=PLAN,
+            doc="Change nothing; answer how many requests would be redacted (default false).",
+        ),
+    ),
+)

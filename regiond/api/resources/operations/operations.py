@@ -1,0 +1,143 @@
+"""`operations/` and `operations/{id}/`: changes on hosts, their progress and outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypedDict
+
+from regiond.api.declaration import crud
+from regiond.api.declaration.dry_run import PLAN, plan_reply, with_dry_run
+from regiond.api.declaration.endpoint import Call, Permission, Resource, Result
+from regiond.api.declaration.field_types import Integer, Text, TextList
+from regiond.api.declaration.fields import Field
+from regiond.api.declaration.list_page import Page
+from regiond.api.declaration.log_page import LogPosition, log_fields, log_page
+from regiond.api.declaration.request_cost import with_any_of
+from regiond.api.replies import Reply
+from regiond.api.resources.shared.lookups import HOST_FILTER, MACHINE_FILTER, past_host, past_machine
+from regiond.api.serializers.operations import OPERATION_JSON, OPERATION_WITH_LOG_JSON, OperationWithLog
+from regiond.api.services import Services
+from regiond.api.urls import operation_id_in
+from regiond.caller import Caller
+from regiond.operations.model import Operation, OperationState
+
+_STATES = tuple(state.value for state in OperationState)
+
+
+class _Filters(TypedDict):
+    states: tuple[str, ...]
+    host_id: int | None
+    system_id: str | None
+    parent_id: int | None
+    text: str
+    caller: Caller
+
+
+async def _find(services: Services, path: Mapping[str, str]) -> Operation:
+    return await services.operations.read(operation_id_in(path["id"]), caller=services.caller)
+
+
+async def _list(call: Call) -> Page[Operation]:
+    operations, position = call.services.operations, LogPosition.of(call.values)
+    filters = _Filters(
+        states=call.values["state"],
+        host_id=await past_host(call.services, call.values["host"]),
+        system_id=await past_machine(call.services, call.values["machine"]),
+        parent_id=call.values["parent"],
+        text=call.values["q"],
+        caller=call.caller,
+    )
+    found = await operations.list(
+        **filters,
+        limit=position.limit,
+        before_id=position.before_id,
+        after_id=position.after_id,
+        oldest_first=position.oldest_first,
+    )
+    return await log_page(
+        found, position, id_of=lambda one: one.id, count=lambda limit: operations.count(**filters, limit=limit)
+    )
+
+
+async def _read(call: Call) -> OperationWithLog:
+    operation: Operation = call.target
+    operations = call.services.operations
+    return OperationWithLog(
+        operation=operation,
+        log=await operations.log(operation.id),
+        wait_reason=await operations.wait_reason(operation),
+    )
+
+
+async def _cancel(call: Call) -> Operation:
+    return await call.services.operations.cancel(call.caller, call.target.id)
+
+
+async def _cancel_plan(call: Call) -> Reply:
+    return plan_reply(await call.services.operations.cancel_plan(call.caller, call.target.id))
+
+
+OPERATIONS = Resource(
+    handler="OperationsHandler",
+    path="operations/",
+    doc="Operations: durable records of all changes on hosts.",
+    endpoints=(
+        crud.list_of(
+            OPERATION_JSON,
+            _list,
+            title="List operations",
+            fields=(
+                Field(
+                    name="state",
+                    type=TextList(choices=_STATES),
+                    default=(),
+                    doc=f"State of the operations; may be repeated. One of {', '.join(_STATES)}.",
+                ),
+                HOST_FILTER,
+                MACHINE_FILTER,
+                Field(
+                    name="parent",
+                    type=Integer(minimum=1, maximum=2**63 - 1),
+                    doc="Only operations that this one opened, such as those of a bulk operation.",
+                ),
+                *log_fields("operations"),
+                Field(name="q", type=Text(), default="", doc="Only with this text in the name of the machine or host."),
+            ),
+            expensive=with_any_of("state", "host", "q"),
+            result="The operations.",
+        ),
+    ),
+)
+OPERATION = Resource(
+    handler="OperationHandler",
+    path="operations/{id}/",
+    doc="One operation.",
+    endpoints=(
+        crud.read(
+            Result(doc="The operation.", type=OPERATION_WITH_LOG_JSON),
+            _read,
+            title="Read an operation",
+            doc="Includes its log, the explanation of the placement, the error, and why it waits.",
+            find=_find,
+        ),
+        with_dry_run(
+            crud.action(
+                "cancel",
+                Result(doc="The operation.", type=OPERATION_JSON),
+                _cancel,
+                title="Cancel an operation",
+                doc=(
+                    "Undoes what can be undone, and also cancels the operations that it opened and that have not "
+                    "started; its state is cancelled when that is complete. Machines that were deleted stay deleted: "
+                    "undone and error name them. For administrators; of a bulk operation also for who began it."
+                ),
+                permission=Permission.USER,
+                destructive=True,
+                find=_find,
+            ),
+            _cancel_plan,
+            result=PLAN,
+        ),
+    ),
+)
+RESOURCES = (OPERATIONS, OPERATION)

@@ -1,0 +1,61 @@
+"""Lists all resources of the API, in the order of `describe/`."""
+
+from __future__ import annotations
+
+from regiond.api.declaration.endpoint import Resource
+from regiond.api.resources.accounts import accounts, groups, quotas, rpc_clients, sessions, ssh_keys, users
+from regiond.api.resources.hosts import certificates, virtual_machines, vm_clusters, vm_hosts
+from regiond.api.resources.images import boot_resources
+from regiond.api.resources.machines import all_nodes, deployment, devices, machines, nodes
+from regiond.api.resources.networks import dns, fabrics, ip_ranges, spaces, subnets, vlans
+from regiond.api.resources.operations import audit, discrepancies, events, operations
+from regiond.api.resources.region import controllers, empty_lists, files, maas_config, racks, regions, tags, version
+
+RESOURCES: tuple[Resource, ...] = (
+    version.VERSION,
+    *vm_hosts.RESOURCES,
+    *virtual_machines.RESOURCES,
+    *vm_clusters.RESOURCES,
+    *machines.RESOURCES,
+    *all_nodes.RESOURCES,
+    *nodes.RESOURCES,
+    *devices.RESOURCES,
+    *boot_resources.RESOURCES,
+    *operations.RESOURCES,
+    *events.RESOURCES,
+    audit.AUDIT,
+    *discrepancies.RESOURCES,
+    *groups.RESOURCES,
+    *tags.RESOURCES,
+    *quotas.RESOURCES,
+    *fabrics.RESOURCES,
+    *vlans.RESOURCES,
+    *subnets.RESOURCES,
+    *spaces.RESOURCES,
+    *ip_ranges.RESOURCES,
+    *dns.RESOURCES,
+    regions.REGIONS,
+    *racks.RESOURCES,
+    *controllers.RESOURCES,
+    maas_config.MAAS,
+    *rpc_clients.RESOURCES,
+    *users.RESOURCES,
+    *accounts.RESOURCES,
+    *sessions.RESOURCES,
+    *ssh_keys.RESOURCES,
+    *files.RESOURCES,
+)
+DOCUMENTED: tuple[Resource, ...] = (
+    *RESOURCES,
+    certificates.CERTIFICATE,
+    deployment.REPORT,
+    deployment.USER_DATA,
+    deployment.VM_HOST_REPORT,
+    accounts.LOGIN,
+)  # in the OpenAPI document
+DESCRIBED: tuple[Resource, ...] = (*DOCUMENTED, *empty_lists.RESOURCES)  # to clients, in `describe/`
+SERVED: tuple[Resource, ...] = (
+    *DESCRIBED,
+    *version.descriptions(DESCRIBED, documented=DOCUMENTED),
+    controllers.RACK_CONTROLLERS_IN_CAPITALS,
+)

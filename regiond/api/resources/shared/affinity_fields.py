@@ -1,0 +1,34 @@
+"""The fields that put a machine into affinity and anti-affinity groups."""
+
+from __future__ import annotations
+
+from regiond.api.declaration.field_types import TextList
+from regiond.api.declaration.fields import Field
+
+_GROUPS = TextList(commas=True, max_length=80, max_items=64)
+_AFFINITY = (
+    "Groups with whose machines it shares a host, separated by commas; GROUP:soft prefers such a host and may use "
+    "another one"
+)
+_ANTI_AFFINITY = (
+    "Groups with whose machines it shares no server, separated by commas; GROUP:soft prefers such a host and may use "
+    "another one"
+)
+AFFINITY = (
+    Field(name="affinity", type=_GROUPS, recorded=True, default=(), doc=f"{_AFFINITY}."),
+    Field(name="anti_affinity", type=_GROUPS, recorded=True, default=(), doc=f"{_ANTI_AFFINITY}."),
+)
+NEW_AFFINITY = (
+    Field(
+        name="affinity",
+        type=_GROUPS,
+        recorded=True,
+        doc=f"{_AFFINITY}. Replaces its affinity groups; empty for none. Moves nothing.",
+    ),
+    Field(
+        name="anti_affinity",
+        type=_GROUPS,
+        recorded=True,
+        doc=f"{_ANTI_AFFINITY}. Replaces its anti-affinity groups; empty for none. Moves nothing.",
+    ),
+)

@@ -1,0 +1,173 @@
+"""The fields of compose and of its dry run, and their checks against the chosen host."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from common.compose_request import ComposeRequest
+from common.phrases import number_of
+from regiond.api.declaration.field_types import Boolean, Integer, IntegerList, Text
+from regiond.api.declaration.fields import Field, Format, Problems, Values
+from regiond.api.resources.shared.affinity_fields import AFFINITY
+from regiond.api.resources.shared.host_fields import GROUP, HOSTNAME
+from regiond.api.serializers.groups import DOMAIN_ID
+from regiond.api.serializers.hosts import full_architecture
+from regiond.hosts.model import HostView
+from regiond.machines.service import syntax_problems
+from regiond.networks.model import DOMAIN_NAME
+from regiond.validation_messages import no_choice
+
+STORAGE = Text(max_length=16384, joined_by=",")  # gomaasclient and libmaas may repeat it, once for each disk
+INTERFACES = Text(max_length=16384, joined_by=";")
+COMPOSE = (
+    Field(name="cores", type=Integer(minimum=1), default=1, doc="Number of cores (default 1).", example=2),
+    Field(
+        name="memory",
+        type=Integer(minimum=1024, unit="MiB"),
+        default=2048,
+        doc="Memory in MiB, at least 1024 (default 2048).",
+        format=Format.MIB,
+        example=4096,
+    ),
+    Field(
+        name="architecture",
+        type=Text(max_length=64, blank=None),
+        recorded=True,
+        doc="Architecture, such as amd64/generic (default: that of the host).",
+    ),
+    Field(name="cpu_speed", type=Integer(minimum=300), doc="Minimum CPU speed of the host in MHz."),
+    Field(
+        name="storage",
+        type=STORAGE,
+        recorded=True,
+        default="",
+        doc=(
+            "Disks as [label:]GB[(storage pool or tag,...)], separated by commas, the root disk first "
+            "(default root:8(local)). pool:NAME demands that storage pool; a tag that names none only labels the disk."
+        ),
+        format=Format.DISKS_GB,
+        example="8,20",
+    ),
+    Field(
+        name="interfaces",
+        type=INTERFACES,
+        recorded=True,
+        default="",
+        doc=(
+            "NICs as label:key=value,key=value, separated by semicolons, such as eth0:space=dmz;"
+            "eth1:subnet=10.1.0.0/24,ip=10.1.0.20 (default: one NIC on the default network of the host)."
+        ),
+    ),
+    Field(
+        name="hostname", type=HOSTNAME, recorded=True, doc="Unique hostname (default: generated).", example="quick-newt"
+    ),
+    Field(name="domain", type=Text(max_length=256, blank=None), recorded=True, doc="Id or name of a domain."),
+    Field(name="zone", type=GROUP, recorded=True, doc="Id or name of a zone (default: the default zone)."),
+    Field(name="pool", type=GROUP, recorded=True, doc="Id or name of a resource pool (default: that of the host)."),
+    Field(
+        name="pinned_cores",
+        type=IntegerList(maximum=65535),
+        default=(),
+        doc="Id of a host core to pin, used by this machine alone; may be repeated. Replaces cores.",
+        format=Format.INTEGERS,
+    ),
+    Field(
+        name="pin_cores",
+        type=Integer(minimum=1, maximum=65535),
+        doc="Number of cores to pin on one NUMA node, with whole physical cores where possible. Replaces cores.",
+    ),
+    Field(
+        name="hugepages_backed",
+        type=Boolean(),
+        default=False,
+        doc="Back all memory with huge pages of the host (default false).",
+    ),
+    Field(
+        name="hugepage_size",
+        type=Integer(minimum=1, maximum=1024 * 1024),
+        doc="Size of a huge page in MiB, such as 2 or 1024 (default: the smallest that divides memory and is free).",
+        format=Format.MIB,
+    ),
+    Field(
+        name="one_numa_node",
+        type=Boolean(),
+        default=False,
+        doc="Take all pinned cores and huge pages from one NUMA node (default false).",
+    ),
+    *AFFINITY,
+    Field(
+        name="skip_commissioning",
+        type=Boolean(),
+        default=False,
+        doc="Accepted for compatibility; Innkeeper does not commission machines.",
+    ),
+    Field(name="power_on", type=Boolean(), default=False, doc="Power the machine on (default false)."),
+)
+
+_DEPENDS_ON: Mapping[str, frozenset[str]] = {
+    "hugepage_size": frozenset({"memory", "hugepages_backed"}),
+    "one_numa_node": frozenset({"pinned_cores", "pin_cores", "hugepages_backed"}),
+    "pin_cores": frozenset({"pinned_cores"}),
+}
+
+
+def compose_request(values: Values) -> ComposeRequest:
+    """The part of the request that compose and its dry run share."""
+    return ComposeRequest(
+        cores=values["cores"],
+        memory_mib=values["memory"],
+        architecture=own_architecture(values["architecture"]),
+        storage=values["storage"],
+        interfaces=values["interfaces"],
+        pinned_cores=values["pinned_cores"],
+        pin_cores=values["pin_cores"],
+        huge_pages_backed=values["hugepages_backed"],
+        huge_page_size_mib=values["hugepage_size"],
+        one_numa_node=values["one_numa_node"],
+        affinity=values["affinity"],
+        anti_affinity=values["anti_affinity"],
+    )
+
+
+def own_architecture(name: str | None) -> str | None:
+    """`amd64/generic` in the words of the services: `amd64`."""
+    return None if name is None else name.partition("/")[0]
+
+
+def compose_problems(host: HostView, values: Values, invalid: Collection[str]) -> Problems:
+    """Problems by field, including those with the limits of the host. An unknown capacity sets no limit here.
+
+    `invalid` are the fields that did not parse.
+    """
+    syntax = without_derived(syntax_problems(compose_request(values)), invalid)
+    problems = {**_limit_problems(host, values), **syntax, **domain_problems(values)}
+    wanted = values["architecture"]
+    if wanted is not None and host.architecture is not None and wanted != full_architecture(host.architecture):
+        problems["architecture"] = [no_choice(wanted, [full_architecture(host.architecture)])]
+    return problems
+
+
+def without_derived(problems: Mapping[str, Sequence[str]], invalid: Collection[str]) -> Problems:
+    """Omits problems that may only stem from the default value of an invalid field."""
+    return {
+        name: list(texts) for name, texts in problems.items() if not _DEPENDS_ON.get(name, frozenset()) & {*invalid}
+    }
+
+
+def domain_problems(values: Values) -> Problems:
+    domain = values["domain"]
+    return {} if domain in {None, str(DOMAIN_ID), DOMAIN_NAME} else {"domain": [no_choice(domain, [DOMAIN_NAME])]}
+
+
+def _limit_problems(host: HostView, values: Values) -> Problems:
+    problems: Problems = {}
+    if host.total is not None:
+        is_pinned = values["pinned_cores"] or values["pin_cores"] is not None
+        if values["cores"] > host.total.cores and not is_pinned:
+            problems["cores"] = [f"host {host.name} has only {number_of(host.total.cores, 'core')}"]
+        if values["memory"] > host.total.memory_mib:
+            problems["memory"] = [f"host {host.name} has only {host.total.memory_mib} MiB of memory"]
+    speed = values["cpu_speed"]
+    if speed is not None and host.cpu_speed_mhz is not None and speed > host.cpu_speed_mhz:
+        problems["cpu_speed"] = [f"the CPUs of host {host.name} run at {host.cpu_speed_mhz} MHz"]
+    return problems

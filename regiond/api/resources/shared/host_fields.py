@@ -1,0 +1,194 @@
+"""The fields with which VM hosts are added and updated, and the checks of type and address."""
+
+from __future__ import annotations
+
+from common.errors import InvalidRequest
+from common.values import Autostart, DriverType
+from regiond.api.declaration.endpoint import Call
+from regiond.api.declaration.field_types import Boolean, Choice, CommaList, Float, Integer, Secret, Text
+from regiond.api.declaration.fields import Field, Format, Problems
+from regiond.hosts.model import AS_ABOVE, MACVLAN_MODES, HostView
+from regiond.hosts.service import parse_host_address
+from regiond.validation_messages import no_choice
+
+_LONGEST_SECRET = 64 * 1024
+_PEM = Text(max_length=_LONGEST_SECRET, blank=None)
+_PRIVATE_PEM = Secret(max_length=_LONGEST_SECRET, strip=True, blank=None)
+_RATIO = Float(minimum=0.0, maximum=10.0)
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+GROUP = Text(max_length=256, blank=None)
+HOSTNAME = Text(
+    max_length=253,
+    pattern=rf"{_LABEL}(?:\.{_LABEL})*",
+    message="Enter a hostname: labels of at most 63 letters, digits and hyphens, separated by dots.",
+    blank=None,
+)
+TAG = Field(
+    name="tag",
+    type=Text(pattern="[^,]+", message='Tag may not contain a ",".'),
+    recorded=True,
+    doc="The tag.",
+    required=True,
+    example="ssd",
+)
+
+AUTOSTART_CHOICES = (*(one.value for one in Autostart), AS_ABOVE)
+
+
+def autostart_field(doc: str) -> Field:
+    return Field(name="autostart", type=Choice(choices=AUTOSTART_CHOICES), doc=doc, example="last-state")
+
+
+_COMMON = (
+    Field(
+        name="name", type=Text(blank=None), recorded=True, doc="Name of the host (default: generated).", example="hv-02"
+    ),
+    Field(
+        name="tags", type=CommaList(), recorded=True, doc="Tags, separated by commas; replaces all tags of the host."
+    ),
+    Field(name="zone", type=GROUP, recorded=True, doc="Name of a zone."),
+    Field(
+        name="pool",
+        type=GROUP,
+        recorded=True,
+        doc="Name of the resource pool for machines that are composed on the host.",
+    ),
+    Field(
+        name="cpu_over_commit_ratio",
+        type=_RATIO,
+        doc="Claimable cores per physical core, 0 to 10 (default 1.0).",
+        example=2.0,
+    ),
+    Field(
+        name="memory_over_commit_ratio",
+        type=_RATIO,
+        doc="Claimable memory per physical memory, 0 to 10 (default 1.0).",
+    ),
+    Field(
+        name="reserved_cores",
+        type=Integer(maximum=65535),
+        doc="Cores reserved for the host itself, subtracted before the ratio applies (default 0).",
+    ),
+    Field(
+        name="reserved_memory",
+        type=Integer(),
+        doc="MiB of memory reserved for the host itself, subtracted before the ratio applies (default 0).",
+        format=Format.MIB,
+    ),
+    Field(
+        name="default_macvlan_mode",
+        type=Choice(choices=MACVLAN_MODES),
+        doc=f"Mode of macvlan NICs: {', '.join(MACVLAN_MODES)}.",
+    ),
+    autostart_field(
+        "What becomes of the host's VMs when it starts: last-state (those that ran before run again), always, never, "
+        "or default: as autostart in the region's settings says. VMs with a setting of their own and adopted ones are "
+        "not concerned."
+    ),
+    Field(
+        name="power_pass",
+        type=Secret(max_length=_LONGEST_SECRET),
+        doc=(
+            "libvirt over SSH: a password, for hosts that do not accept Innkeeper's SSH key. LXD: the same as "
+            "password, for clients that do not send that one."
+        ),
+    ),
+    Field(
+        name="project",
+        type=Text(
+            max_length=63,
+            pattern=r"(?!\.{1,2}$)[^\s/_'\"*]+",
+            message="Enter the name of an LXD project: no blanks, slashes, underscores, quotes or asterisks.",
+            blank=None,
+        ),
+        recorded=True,
+        doc="LXD: the project whose VMs Innkeeper manages, created if it does not exist (default: default).",
+    ),
+    Field(
+        name="password",
+        type=Secret(max_length=_LONGEST_SECRET, strip=True, blank=None),
+        doc="LXD: a trust token, or the trust password of an older server. Used once, not stored.",
+    ),
+    Field(
+        name="certificate",
+        type=_PEM,
+        doc="LXD: your own client certificate as PEM, with key (default: generated).",
+    ),
+    Field(name="key", type=_PRIVATE_PEM, doc="LXD: the private key of that certificate as PEM, without a passphrase."),
+    Field(
+        name="fingerprint",
+        type=Text(max_length=128, blank=None),
+        recorded=True,
+        doc=(
+            "Fingerprint that the server has to present: SHA-256 of its certificate in hex (LXD), or SHA256:… of its "
+            "SSH host key (default: whatever it presents first is pinned, and a trust password is not sent)."
+        ),
+    ),
+    Field(
+        name="trust_on_first_use",
+        type=Boolean(),
+        doc="LXD: send a trust password also to a server whose fingerprint nobody has confirmed (default false).",
+    ),
+)
+_TYPE = Text(max_length=32, blank=None)
+CREATE = (
+    Field(
+        name="type",
+        type=_TYPE,
+        recorded=True,
+        required=True,
+        doc="lxd, virsh (libvirt), or simulated if the region permits simulated hosts.",
+        example="lxd",
+    ),
+    Field(
+        name="power_address",
+        type=Text(max_length=1024),
+        recorded=True,
+        required=True,
+        doc="Address of the host, such as host:8443 (LXD) or qemu+ssh://user@host/system (libvirt).",
+        example="10.0.0.5:8443",
+    ),
+    *_COMMON,
+)
+UPDATE = (
+    Field(name="type", type=_TYPE, recorded=True, doc="Cannot be changed; the current value is accepted."),
+    Field(name="power_address", type=Text(max_length=1024, blank=None), recorded=True, doc="A new address."),
+    *_COMMON,
+    Field(
+        name="default_storage_pool",
+        type=Text(blank=None),
+        recorded=True,
+        doc="Id or name of the storage pool for disks without a storage pool or tag.",
+    ),
+)
+
+
+def create_problems(call: Call) -> Problems:
+    """The type must be one that the region offers, and the address one of that type."""
+    simulated_hosts = call.info.simulated_hosts
+    name, address = call.values["type"], call.values["power_address"]
+    if name is None:
+        return {}
+    types = [DriverType.LXD, DriverType.LIBVIRT, *([DriverType.SIMULATED] if simulated_hosts else [])]
+    if name not in {one.value for one in types}:
+        return {"type": [no_choice(name, [one.value for one in types])]}
+    return _address_problems(DriverType(name), address, simulated_hosts=simulated_hosts)
+
+
+def update_problems(call: Call) -> Problems:
+    """The type is that of the host, and a new address is one of that type."""
+    host: HostView = call.target
+    name, address = call.values["type"], call.values["power_address"]
+    if name is not None and name != host.driver.value:
+        return {"type": ["Cannot change the type of a pod. Delete and re-create the pod with a different type."]}
+    return _address_problems(host.driver, address, simulated_hosts=call.info.simulated_hosts)
+
+
+def _address_problems(driver: DriverType, address: str | None, *, simulated_hosts: bool) -> Problems:
+    if address is None:
+        return {}
+    try:
+        parse_host_address(driver, address, simulated_allowed=simulated_hosts)
+    except InvalidRequest as error:
+        return dict(error.fields)
+    return {}

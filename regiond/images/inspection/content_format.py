@@ -1,0 +1,51 @@
+"""Tells from the first bytes of a file which kind of image it is. Pure."""
+
+from __future__ import annotations
+
+from common.deployment_spec import ImageFormat
+from regiond.images.inspection import qcow2
+from regiond.images.inspection.qcow2 import MAX_VIRTUAL_BYTES
+from regiond.images.model import BadImage
+
+SECTOR_BYTES = 512
+_BOOT_SIGNATURE = b"\x55\xaa"  # at the end of the first sector: a partition table, also that which protects a GPT
+_ACCEPTED = "Accepted are qcow2 images and raw images of a disk, also packed with gzip, xz, bzip2 or tar."
+# Of what people upload by mistake: position, first bytes, name.
+_OTHERS = (
+    (0, b"\x1f\x8b", "a gzip file within the file: pack it once"),
+    (0, b"\xfd7zXZ\x00", "an xz file within the file: pack it once"),
+    (0, b"BZh", "a bzip2 file within the file: pack it once"),
+    (0, b"\x28\xb5\x2f\xfd", "a zstd file: decompress it"),
+    (0, b"PK\x03\x04", "a zip file: unpack it"),
+    (257, b"ustar", "an archive within the file: pack it once"),
+    (0, b"hsqs", "a squashfs file system, not a disk"),
+    (0, b"KDMV", "a VMDK image: convert it with qemu-img convert -O qcow2"),
+    (0, b"# Disk DescriptorFile", "a VMDK description: convert it with qemu-img convert -O qcow2"),
+    (0, b"conectix", "a VHD image: convert it with qemu-img convert -O qcow2"),
+    (0, b"vhdxfile", "a VHDX image: convert it with qemu-img convert -O qcow2"),
+    (64, b"\x7f\x10\xda\xbe", "a VDI image: convert it with qemu-img convert -O qcow2"),
+    (0, b"QED\x00", "a QED image: convert it with qemu-img convert -O qcow2"),
+    (0, b"\x7fELF", "a program"),
+)
+
+
+def inspect_head(head: bytes, file_bytes: int) -> tuple[ImageFormat, int]:
+    """Returns the format and the size of the disk in bytes.
+
+    `head` are the first `qcow2.HEAD_BYTES` of the file, or all of it. Raises BadImage that says what it is instead.
+    """
+    if head.startswith(qcow2.MAGIC):
+        return ImageFormat.QCOW2, qcow2.parse_header(head, file_bytes).virtual_size_bytes
+    for position, magic, name in _OTHERS:
+        if head[position : position + len(magic)] == magic:
+            raise BadImage(f"The content is {name}. {_ACCEPTED}")
+    if head[SECTOR_BYTES - 2 : SECTOR_BYTES] != _BOOT_SIGNATURE:
+        raise BadImage(
+            f"The content begins with {head[:8].hex(' ') or 'nothing'}: neither a qcow2 image nor a disk with "
+            f"partitions. {_ACCEPTED}"
+        )
+    if file_bytes % SECTOR_BYTES:
+        raise BadImage(f"The raw image is cut off: {file_bytes} bytes are no whole sectors of {SECTOR_BYTES}.")
+    if file_bytes > MAX_VIRTUAL_BYTES:
+        raise BadImage(f"The raw image has {file_bytes} bytes; the most are {MAX_VIRTUAL_BYTES}.")
+    return ImageFormat.RAW, file_bytes

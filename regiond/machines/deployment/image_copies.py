@@ -1,0 +1,53 @@
+"""Removes copies of images that no deployment uses any more."""
+
+from __future__ import annotations
+
+import structlog
+from attrs import frozen
+
+from common.errors import NotFound
+from regiond.db.pool import Database, Db
+from regiond.hosts import service as host_service
+from regiond.ledger import service as ledger
+from regiond.machines.deployment import image_copy_store as store
+from regiond.machines.deployment.image_copy_store import UnusedCopy
+from regiond.operations import service as operation_service
+from regiond.operations.model import OperationKind
+
+MAX_FAILURES = 10  # some minutes; the next refresh finds what remains
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+
+@frozen
+class ImageCopyCollection:
+    """A copy is removed when its image was deleted from the catalogue, when no deployment has used it for `keep_days`,
+    or when it was left incomplete hours ago. Never one that an open deployment uses.
+    """
+
+    database: Database
+    keep_days: int
+
+    async def collect(self) -> None:
+        """Opens an operation for each such copy on a host that can be reached. Idempotent."""
+        async with self.database.connection() as db:
+            found = await store.unused_copies(db, self.keep_days)
+        for copy in found:
+            try:
+                async with self.database.transaction() as db:
+                    await self._open_removal(db, copy)
+            except NotFound as error:
+                log.info("image_copy_not_collected", host=copy.host_name, reason=error.message)
+
+    async def _open_removal(self, db: Db, copy: UnusedCopy) -> None:
+        await ledger.lock_server(db, copy.server_id)  # a deployment that claims the copy holds it too
+        if not await store.unused_copies(db, self.keep_days, copy.id):
+            return
+        operation_id = await operation_service.insert(
+            db, OperationKind.CLEAN_UP, host_id=copy.host_id, host_name=copy.host_name,
+            hostname=f"image {copy.sha256[:12]}",
+            request={"image_copy": {"sha256": copy.sha256, "pool_id": copy.pool_id, "place": copy.place}},
+            max_failures=MAX_FAILURES,
+        )  # fmt: skip
+        await host_service.begin_copy_removal(db, copy.id, operation_id)
+        log.info("image_copy_unused", host=copy.host_name, sha256=copy.sha256, place=copy.place, reason=copy.reason)

@@ -1,0 +1,78 @@
+"""Commissioning: what MAAS does anew to a machine that is New or Failed is a refresh of its VM host here."""
+
+from __future__ import annotations
+
+from common.errors import WrongState
+from regiond.caller import Caller
+from regiond.db.pool import Db
+from regiond.events.service import Events
+from regiond.hosts import service as host_service
+from regiond.machines import lifecycle_store
+from regiond.machines.affinity import store as affinity_store
+from regiond.machines.devices import store as device_store
+from regiond.machines.lifecycle import fixed_event, protection_text
+from regiond.machines.model import MAAS_STATUS, MachineState, MachineView
+from regiond.machines.ownership.ending import take_back_links
+
+_COMMISSIONABLE = (MachineState.NEW, MachineState.READY, MachineState.FAILED)
+
+
+async def begin_commission(db: Db, caller: Caller, machine: MachineView, comment: str) -> int:
+    """Returns the id of the refresh of the machine's host, in the caller's transaction.
+
+    A failed machine is Ready from now on, without owner, or New if its host does not list its guest: then the refresh
+    makes it Ready. Raises WrongState.
+    """
+    host_id = check_commissionable(machine)
+    host = await host_service.read_host(db, host_id)
+    operation_id = await host_service.open_refresh(db, caller, host)
+    if machine.state is MachineState.FAILED:
+        if machine.locked:
+            raise WrongState(protection_text(machine.hostname, machine.system_id), system_id=machine.system_id)
+        await _check_at_rest(db, machine)
+        await take_back_links(db, caller, machine)
+        await device_store.delete_of(db, machine.id)
+        event = fixed_event(owned=False, listed=machine.guest_id is not None)
+        await lifecycle_store.apply_event(db, machine.id, event)
+        await lifecycle_store.clear_owner(db, machine.id)
+        await affinity_store.end_allocation(db, machine.id)
+    message = f"{machine.hostname} is commissioned: {host.name} is refreshed" + (f": {comment}" if comment else "")
+    await Events.record(
+        db, "machine_commissioned", message, caller=caller, host_id=host_id, system_id=machine.system_id,
+        operation_id=operation_id,
+    )  # fmt: skip
+    return operation_id
+
+
+async def _check_at_rest(db: Db, machine: MachineView) -> None:
+    """Locks the machine. Raises WrongState if its guest may run: it would run on for the next owner."""
+    await lifecycle_store.lock_one(db, machine.id)
+    if machine.guest_id is not None and not await lifecycle_store.is_at_rest(db, machine.id):
+        raise WrongState(
+            f"{machine.hostname} may still run: it is on, an operation acts on it or its VM host is not ready. Release "
+            f"it again (innkeeper machine release {machine.system_id}).",
+            system_id=machine.system_id,
+        )
+
+
+def check_commissionable(machine: MachineView) -> int:
+    """Returns the id of the machine's host. Raises WrongState, with what would help."""
+    name, system_id = machine.hostname, machine.system_id
+    if machine.state is MachineState.FAILED_COMPOSE:
+        raise WrongState(
+            f"{name} has no virtual machine to commission. Delete it: innkeeper machine delete {system_id}"
+        )
+    if machine.state not in _COMMISSIONABLE:
+        raise WrongState(
+            f"{name} is {MAAS_STATUS[machine.state].name}: only machines that are New, Ready or Failed commissioning "
+            "are commissioned.",
+            state=machine.state.value,
+        )
+    if machine.osystem:
+        raise WrongState(
+            f"{name} still has its operating system. Delete it (innkeeper machine delete {system_id}), or mark it "
+            f"fixed and release it (innkeeper machine mark-fixed {system_id})."
+        )
+    if machine.host_id is None:
+        raise WrongState(f"{name} is on no host.")
+    return machine.host_id

@@ -1,0 +1,34 @@
+"""Ends the ownership of a machine in the ledger: what its owner had does not reach the next one."""
+
+from __future__ import annotations
+
+from regiond.caller import Caller
+from regiond.db.pool import Db
+from regiond.events.model import Level
+from regiond.events.service import Events
+from regiond.machines import lifecycle_store
+from regiond.machines.affinity import store as affinity_store
+from regiond.machines.devices import store as device_store
+from regiond.machines.model import MachineView
+from regiond.machines.nics.restoration import ADDRESSES_NOT_RESTORED, not_restored_text, restore_links
+from regiond.networks import service as network_service
+
+
+async def take_back_links(db: Db, caller: Caller, machine: MachineView) -> None:
+    """Gives the machine's NICs the links from before its owner changed them; records which addresses are lost."""
+    lost = await restore_links(db, machine.id)
+    if lost:
+        await Events.record(
+            db, ADDRESSES_NOT_RESTORED, not_restored_text(machine.hostname, lost), level=Level.WARNING, caller=caller,
+            host_id=machine.host_id, system_id=machine.system_id,
+        )  # fmt: skip
+
+
+async def end_ownership(db: Db, machine_id: int) -> None:
+    """Deletes the machine's devices, and clears owner, owner data, annotations, its allocation's groups and the
+    addresses that its guest, which is off, had. Idempotent.
+    """
+    await device_store.delete_of(db, machine_id)
+    await lifecycle_store.clear_owner(db, machine_id)
+    await affinity_store.end_allocation(db, machine_id)
+    await network_service.forget_addresses(db, machine_id)

@@ -1,0 +1,219 @@
+"""Opens the releases of machines, of one or of several at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from attrs import evolve
+
+from common.errors import Busy, InvalidRequest, NotAllowed, NotFound
+from regiond.caller import Caller
+from regiond.db.pool import Database, Db
+from regiond.events.service import Events
+from regiond.idempotency.model import IdempotencyKey
+from regiond.machines import lifecycle_store, view_store
+from regiond.machines.adoption.affected_guests import affected_guest
+from regiond.machines.deployment.outcome import stop_deployment
+from regiond.machines.guest_spec import known_spec
+from regiond.machines.lifecycle import MachineEvent
+from regiond.machines.machine_removal_plan import MachineRemovalPlan, Release
+from regiond.machines.machine_removal_plan import release_plan as removal_plan
+from regiond.machines.model import DEFAULT_RELEASE, MachineState, MachineView, ReleaseOptions
+from regiond.machines.operation_intents import open_operation
+from regiond.machines.ownership_rules import (
+    check_erasable,
+    check_releasable,
+    check_release_confirmed,
+    is_free,
+    may_release,
+    not_owner,
+    release_facts,
+    release_work,
+)
+from regiond.operations import service as operation_service
+from regiond.operations.model import Operation, OperationKind, Parent
+from regiond.operations.service import Operations
+from regiond.racks.service import HostCalls
+
+
+class Releases:
+    def __init__(self, database: Database, operations: Operations, calls: HostCalls, *, installation_id: UUID) -> None:
+        self._database = database
+        self._operations = operations
+        self._calls = calls
+        self._installation_id = installation_id
+
+    async def start(
+        self,
+        caller: Caller,
+        system_id: str,
+        *,
+        comment: str = "",
+        options: ReleaseOptions = DEFAULT_RELEASE,
+        idempotency_key: IdempotencyKey | None = None,
+        need_rack: bool = False,
+        parent: Parent | None = None,
+    ) -> Operation | None:
+        """Returns the operation that releases the machine, also if it is already running; None if it has no owner.
+
+        Destroys a machine that allocation composed. Raises NotFound, NotAllowed, WrongState, Busy, IdempotencyMismatch,
+        InvalidRequest for disks that cannot be erased, and RackUnreachable with `need_rack`.
+        """
+
+        async def open_() -> int:
+            if need_rack:
+                await self._require_rack(system_id)
+            return await self._database.in_transaction(write)
+
+        async def write(db: Db) -> int:
+            machine = await view_store.read(db, system_id)
+            if not may_release(caller, machine):
+                raise not_owner(machine)
+            if machine.state is MachineState.RELEASING:
+                active = await operation_service.active(db, OperationKind.RELEASE, machine_id=machine.id)
+                if active is not None:
+                    await operation_service.tie_key(db, idempotency_key, active.id)
+                    return active.id
+            if is_free(machine):
+                raise _AlreadyFree
+            operation_id = await self._open_release(db, caller, machine, comment, options, parent)
+            await operation_service.tie_key(db, idempotency_key, operation_id)
+            return operation_id
+
+        try:
+            return await self._operations.idempotent(idempotency_key, open_)
+        except _AlreadyFree:
+            return None
+
+    async def plan(
+        self,
+        caller: Caller,
+        system_id: str,
+        *,
+        options: ReleaseOptions = DEFAULT_RELEASE,
+        need_rack: bool = False,
+        asks: bool = True,
+    ) -> MachineRemovalPlan:
+        """A dry run of `start`; raises what it raises. With `asks`, a person is asked about an adopted machine next."""
+        if need_rack:
+            await self._require_rack(system_id)
+
+        async def write(db: Db) -> MachineRemovalPlan:
+            machine = await view_store.read(db, system_id)
+            if not may_release(caller, machine):
+                raise not_owner(machine)
+            plan = removal_plan([await _release(db, machine)], erase=options.erase)
+            if not is_free(machine) and machine.state is not MachineState.RELEASING:
+                await self._open_release(db, caller, machine, "", evolve(options, adopted=asks or options.adopted))
+            return plan
+
+        return await self._database.in_transaction(write, dry_run=True)
+
+    async def plan_all(
+        self, caller: Caller, system_ids: Sequence[str], *, options: ReleaseOptions = DEFAULT_RELEASE
+    ) -> MachineRemovalPlan:
+        """A dry run of `start_all`; raises what it raises."""
+
+        async def write(db: Db) -> MachineRemovalPlan:
+            machines = await self._to_release(db, caller, system_ids)
+            plan = removal_plan([await _release(db, machine) for machine in machines], erase=options.erase)
+            await self._open_releases(db, caller, machines, "", options)
+            return plan
+
+        return await self._database.in_transaction(write, dry_run=True)
+
+    async def start_all(
+        self,
+        caller: Caller,
+        system_ids: Sequence[str],
+        *,
+        comment: str = "",
+        options: ReleaseOptions = DEFAULT_RELEASE,
+    ) -> tuple[str, ...]:
+        """Releases all of the machines or none; returns the system ids of those that had an owner.
+
+        Raises InvalidRequest for unknown machines and disks that cannot be erased; NotAllowed and WrongState name every
+        machine they apply to.
+        """
+
+        async def write(db: Db) -> tuple[str, ...]:
+            machines = await self._to_release(db, caller, system_ids)
+            return await self._open_releases(db, caller, machines, comment, options)
+
+        return await self._database.in_transaction(write)
+
+    async def _to_release(self, db: Db, caller: Caller, system_ids: Sequence[str]) -> tuple[MachineView, ...]:
+        """Raises InvalidRequest for unknown machines, NotAllowed for those of others."""
+        try:
+            machines = await view_store.read_several(db, list(dict.fromkeys(system_ids)))
+        except NotFound as error:
+            raise InvalidRequest(error.message) from error
+        not_owned = [machine.system_id for machine in machines if not may_release(caller, machine)]
+        if not_owned:
+            raise NotAllowed(f"You don't have the required permission to release: {', '.join(not_owned)}.")
+        return machines
+
+    async def _open_releases(
+        self, db: Db, caller: Caller, machines: Sequence[MachineView], comment: str, options: ReleaseOptions
+    ) -> tuple[str, ...]:
+        """Returns the system ids of those that have an owner. Raises WrongState that names those that cannot."""
+        owned = [machine for machine in machines if not is_free(machine)]
+        check_releasable([machine for machine in owned if machine.state is not MachineState.DEPLOYING])
+        for machine in sorted(owned, key=lambda machine: machine.id):  # avoids deadlocks
+            await self._open_release(db, caller, machine, comment, options)
+        return tuple(machine.system_id for machine in owned)
+
+    async def _require_rack(self, system_id: str) -> None:
+        async with self._database.connection() as db:
+            machine = await view_store.read(db, system_id)
+        if machine.host_id is not None and not is_free(machine):
+            await self._calls.require(machine.host_id)
+
+    async def _open_release(
+        self,
+        db: Db,
+        caller: Caller,
+        machine: MachineView,
+        comment: str,
+        options: ReleaseOptions,
+        parent: Parent | None = None,
+    ) -> int:
+        check_erasable(machine, options)
+        check_release_confirmed(machine, options)
+        machine, earlier = await stop_deployment(db, machine, what="released")
+        destroys, work = machine.composed_by_allocate, release_work(machine, options)
+        if work["overwrite"] or (not destroys and (work["deployed"] or work["erase"])):
+            known_spec(machine, self._installation_id).root_disk()
+        operation_id = await open_operation(
+            db, OperationKind.DELETE if destroys else OperationKind.RELEASE, machine, self._installation_id,
+            account_id=caller.account_id, parent=parent,
+            request={"comment": comment, **work, **earlier},
+        )  # fmt: skip
+        await lifecycle_store.lock(db, [machine.system_id])
+        now = await view_store.read(db, machine.system_id)
+        if release_facts(now) != release_facts(machine):
+            raise Busy(f"{machine.hostname} changed while it was being released; try again.")
+        await lifecycle_store.apply_event(db, machine.id, MachineEvent.RELEASE)
+        message = f"{machine.hostname} is being released" + (" and destroyed" if destroys else "")
+        message += ", and its disks are erased" if options.erase and not destroys else ""
+        await Events.record(
+            db, "machine_released", message, caller=caller, host_id=machine.host_id, system_id=machine.system_id,
+            operation_id=operation_id, details={"comment": comment} if comment else None,
+        )  # fmt: skip
+        return operation_id
+
+
+async def _release(db: Db, machine: MachineView) -> Release:
+    return Release(
+        guest=await affected_guest(db, machine),
+        owner=machine.owner,
+        is_free=is_free(machine),
+        destroyed=machine.composed_by_allocate,
+        pool=machine.pool.name,
+        as_found=machine.as_found,
+    )
+
+
+class _AlreadyFree(Exception):
+    """The machine has no owner."""

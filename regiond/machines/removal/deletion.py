@@ -1,0 +1,95 @@
+"""Operation handler that deletes a machine: its guest, then its row; leaves a tombstone."""
+
+from __future__ import annotations
+
+from common.errors import Cancelled, RackUnreachable
+from common.rpc.host_commands import HOST_DECOMPOSE, DecomposeCall
+from regiond.db.pool import Db
+from regiond.events.model import Level
+from regiond.ledger import service as ledger
+from regiond.machines import lifecycle_store, store
+from regiond.machines.deployment.disks import empty_guest
+from regiond.machines.model import MachineState
+from regiond.machines.ownership import released_store
+from regiond.machines.steps import Target, record_event, wait_for_older_commands
+from regiond.operations.model import Operation, OperationKind
+from regiond.operations.service import Journal, Outcome, fence_of
+from regiond.racks.service import HostCalls
+
+DECOMPOSE_DEADLINE_S = 60.0
+
+
+async def remove_guest(calls: HostCalls, operation: Operation, target: Target) -> None:
+    """Removes the machine's guest and volumes from the host. Raises if one of them remains. Idempotent."""
+    machine_id = str(target.spec.marker.machine_id)
+    await calls.call(
+        target.host_id,
+        HOST_DECOMPOSE,
+        lambda access: DecomposeCall(
+            access=access,
+            guest=target.spec.ref,
+            fence=fence_of(operation, machine_id),
+            volumes=target.volumes,
+            mac_addresses=target.mac_addresses,
+        ),
+        deadline_s=DECOMPOSE_DEADLINE_S,
+    )
+
+
+async def delete_machine(db: Db, operation: Operation, target: Target, reason: str) -> None:
+    """Records a tombstone, releases the machine's claims and deletes its row. Its guest must not exist."""
+    await record_tombstone(db, operation, target, reason)
+    await ledger.release_machine(db, target.machine_id)
+    await store.delete(db, target.machine_id)
+
+
+async def record_tombstone(db: Db, operation: Operation, target: Target, reason: str) -> None:
+    """Permits operations to remove a guest with the marker of `target`, and its volumes, if the host still has them."""
+    host = (target.host_id, operation.host_name or "")
+    await store.record_tombstone(db, target.spec.marker.machine_id, target.spec.name, host, reason, target.volumes)
+
+
+class DeleteMachine:
+    """Removes the guest; deletes the machine's row only when the guest is known not to exist."""
+
+    kind = OperationKind.DELETE
+
+    def __init__(self, calls: HostCalls) -> None:
+        self._calls = calls
+
+    async def run(self, operation: Operation, journal: Journal) -> Outcome:
+        target = Target.of(operation)
+        await wait_for_older_commands(self._calls, operation, target, journal)
+        if operation.request.get("overwrite"):  # of a release that deletes the machine
+            await empty_guest(self._calls, operation, target, journal, erase=True, overwrite=True)
+        await journal.step("remove_guest", reaches_host=True)
+        try:
+            await remove_guest(self._calls, operation, target)
+        except RackUnreachable:
+            if not operation.reached_host:
+                await journal.host_not_reached()
+            raise
+
+        async def record(db: Db) -> None:
+            await released_store.record(db, target.machine_id)
+            await delete_machine(db, operation, target, "it was deleted")
+            message = f"{target.spec.name} was deleted from {operation.host_name}"
+            await record_event(db, operation, "machine_deleted", message)
+
+        return Outcome(result={"system_id": target.system_id}, record=record)
+
+    async def undo(self, operation: Operation, journal: Journal) -> Outcome:
+        """The machine remains, in the state before. The next refresh records whether its guest still exists."""
+        if operation.machine_id is None:
+            return Outcome()
+        target = Target.of(operation)
+
+        async def record(db: Db) -> None:
+            cancelled = operation.error_code == Cancelled.code
+            was = operation.request.get("was")
+            before = None if was is None else MachineState(was)
+            await lifecycle_store.end_removal(db, target.machine_id, cancelled=cancelled, was=before)
+            message = f"{target.spec.name} was not deleted: {operation.error_message}"
+            await record_event(db, operation, "delete_failed", message, level=Level.ERROR)
+
+        return Outcome(undone=("machine not deleted",), record=record)

@@ -1,0 +1,138 @@
+"""Decides whether a rack may receive the credentials of a host, and records each before it is sent.
+
+A rack that does not have them yet is first asked, without them, what the host presents: one that cannot reach the host,
+or reaches another server at its address, never receives its secrets.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+from attrs import evolve
+
+from common.addresses.host_identity import check_pin, identity_fingerprint
+from common.certificates import fingerprint, load_certificate
+from common.errors import DeadlineExceeded, HostUnreachable, InnkeeperError, NotTrusted, PeerChanged, Unsupported
+from common.rpc.host_commands import HOST_IDENTIFY, NOTHING_BEGAN, HostCall, TrustCall
+from common.rpc.link import Link
+from common.values import HostAccess, PeerIdentity
+from regiond.credentials import service as credential_service
+from regiond.credentials.model import SentCredential
+from regiond.db.pool import Database
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+GREETING_DEADLINE_S = 15.0
+CERTIFICATE = "certificate"  # the name in `HostAccess.credentials` of the certificate of a key pair
+TRUST_PASSWORD = "trust_password"  # noqa: S105  # the name of the secret
+_OF_PAIR = ("certificate", "key")
+
+
+class HostRequest(Protocol):
+    """A request that names the host with its credentials, such as `HostCall`."""
+
+    @property
+    def access(self) -> HostAccess: ...
+
+
+class NotServed(Exception):
+    """The rack may not have the host's credentials: its zones were changed, or it was removed."""
+
+
+class AccessGuard:
+    """One per region."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def admit(self, rack_id: UUID, link: Link, host_id: int, request: HostRequest) -> None:
+        """Returns when the rack may be sent the request. Raises NotServed, or why the rack does not reach the host.
+
+        Errors of the first contact have `NOTHING_BEGAN` in their details. Raises PeerChanged if the host presents
+        another identity to the rack than the pinned one, and NotTrusted if the pin is not exactly one identity.
+        """
+        _check_pin(request.access)
+        if await self.holds(rack_id, host_id, request):
+            return
+        sent = sent_credentials(request)
+        await greet(link, request.access)
+        async with self._database.connection() as db:
+            if not await credential_service.record_sent(db, rack_id, host_id, sent):
+                raise NotServed
+        log.info("credentials_sent", rack=link.peer.name, host=host_id, names=[one.name for one in sent])
+
+    async def holds(self, rack_id: UUID, host_id: int, request: HostRequest) -> bool:
+        """Whether the rack has every credential in the request, by what was recorded; true if it has none."""
+        sent = sent_credentials(request)
+        if not sent:
+            return True
+        async with self._database.connection() as db:
+            return await credential_service.is_sent(db, rack_id, host_id, sent)
+
+
+def sent_credentials(request: HostRequest) -> tuple[SentCredential, ...]:
+    """What the request tells the rack. One-time tokens are left out: the server forgets them when they are used."""
+    credentials = request.access.credentials
+    found = [SentCredential(name=name) for name in sorted(credentials) if name not in _OF_PAIR]
+    if CERTIFICATE in credentials:
+        presented = fingerprint(load_certificate(credentials[CERTIFICATE]))
+        found.append(SentCredential(name=credential_service.KEY_PAIR, fingerprint=presented))
+    if (
+        isinstance(request, TrustCall)
+        and request.secret
+        and credential_service.read_trust_token(request.secret) is None
+    ):
+        found.append(SentCredential(name=TRUST_PASSWORD))
+    return tuple(found)
+
+
+async def greet(link: Link, access: HostAccess) -> None:
+    """Has the rack read what the host presents before a login; returns if that is what is pinned.
+
+    The rack is told neither a credential nor the pinned identity. Raises PeerChanged, and HostUnreachable if nothing
+    is presented in time; a host that presents nothing by its nature, such as a local socket, passes.
+    """
+    _check_pin(access)
+    try:
+        call = HostCall(access=without_secrets(access))
+        presented = await link.call(HOST_IDENTIFY, call, deadline_s=GREETING_DEADLINE_S)
+        _check_identity(access, presented, link.peer.name)
+    except DeadlineExceeded as error:
+        message = f"{access.address} presented no key or certificate to {link.peer} within {GREETING_DEADLINE_S:g} s."
+        raise _began_nothing(HostUnreachable(message)) from error
+    except InnkeeperError as error:
+        if type(error) is Unsupported and access.pinned is None:
+            return
+        _began_nothing(error)
+        raise
+
+
+def without_secrets(access: HostAccess) -> HostAccess:
+    """The address alone, as a rack needs it to find out whether it reaches the host."""
+    return evolve(access, credentials={}, pinned=None)
+
+
+def _check_pin(access: HostAccess) -> None:
+    if access.pinned is None:
+        return
+    try:
+        check_pin(access.address, access.pinned)
+    except NotTrusted as error:
+        raise _began_nothing(error) from error
+
+
+def _check_identity(access: HostAccess, presented: PeerIdentity, rack: str) -> None:
+    if access.pinned is None or presented.material == access.pinned:
+        return
+    raise PeerChanged(
+        f"{access.address} presents {presented.fingerprint} to the rack {rack} instead of the pinned "
+        f"{identity_fingerprint(access.pinned)}. Nothing secret was sent.",
+        presented=presented.fingerprint,
+    )
+
+
+def _began_nothing(error: InnkeeperError) -> InnkeeperError:
+    error.details[NOTHING_BEGAN] = True
+    return error

@@ -1,0 +1,77 @@
+"""Checks whether a rack's response can be the response to the request. Pure.
+
+The region trusts a rack's report about a host that it reaches, because it has no other source. It checks what it chose
+itself (machine, size, guest) before anything is written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from common.addresses.host_identity import identity_fingerprint
+from common.deployment_spec import HostImage
+from common.errors import InvalidRequest
+from common.guest_spec import GuestSpec
+from common.phrases import number_of
+from common.rpc.host_commands import ComposeCall, FindImageCall, FoundGuest, GuestCall, HostCall, MarkerCall
+from common.values import Guest, OwnershipMarker, PeerIdentity
+
+
+def response_problem(request: Any, response: Any) -> str | None:
+    """Returns the contradiction between request and response, or within the response, or None."""
+    match request, response:
+        case ComposeCall(spec=spec), Guest():
+            return _wrong_marker(spec.marker, response) or _wrong_size(spec, response)
+        case MarkerCall(marker=marker, guest_id=guest_id), Guest():
+            return _wrong_id(guest_id, response) or _wrong_marker(marker, response)
+        case GuestCall(guest=ref), FoundGuest(guest=Guest() as found):
+            return _wrong_marker(ref.marker, found)
+        case FindImageCall(fingerprint=beginning), HostImage():
+            return _wrong_image(beginning, response)
+        case HostCall(), PeerIdentity():
+            return _wrong_fingerprint(response)
+    return None
+
+
+def _wrong_id(guest_id: str, found: Guest) -> str | None:
+    return None if found.guest_id == guest_id else f"it reports guest {found.guest_id!r} instead of {guest_id!r}"
+
+
+def _wrong_image(beginning: str, found: HostImage) -> str | None:
+    if found.fingerprint.startswith(beginning):
+        return None
+    return f"it reports the image {found.fingerprint} instead of {beginning}"
+
+
+def _wrong_fingerprint(presented: PeerIdentity) -> str | None:
+    """The certificate or key is compared when the host is called, the fingerprint when it is recognized."""
+    try:
+        found = identity_fingerprint(presented.material)
+    except InvalidRequest as error:
+        return f"its {presented.kind} cannot be pinned: {error.message}"
+    if found != presented.fingerprint:
+        return f"the fingerprint of its {presented.kind} is {found}, not {presented.fingerprint}"
+    return None
+
+
+def _wrong_marker(expected: OwnershipMarker, guest: Guest) -> str | None:
+    if guest.marker == expected:
+        return None
+    if guest.marker is None:
+        found = "has no marker"
+    elif guest.marker.installation_id != expected.installation_id:
+        found = f"has a marker of another installation ({guest.marker.installation_id})"
+    else:
+        found = f"has the marker of machine {guest.marker.machine_id}"
+    return f"its guest {guest.name!r} {found} instead of the marker of machine {expected.machine_id}"
+
+
+def _wrong_size(spec: GuestSpec, guest: Guest) -> str | None:
+    """A size of 0 means that the rack could not read it."""
+    found, expected = (guest.cores, guest.memory_mib), (spec.cores, spec.memory_mib)
+    if found == expected or 0 in found:
+        return None
+    return (
+        f"its guest {guest.name!r} has {number_of(found[0], 'core')} and {found[1]} MiB instead of "
+        f"{number_of(expected[0], 'core')} and {expected[1]} MiB (unless the guest was just changed on the host)"
+    )

@@ -1,0 +1,90 @@
+"""The page before something is removed: what the dry run says, the name to type, and the removal."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from attrs import field, frozen
+
+from common.errors import InnkeeperError, NotAllowed, NotFound
+from regiond.api.replies import Reply
+from regiond.ui.forms.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
+from regiond.ui.page import Visit, redirect
+
+TYPED = "typed"
+Run = Callable[[Mapping[str, Any]], Awaitable[Any]]
+
+
+@frozen(kw_only=True)
+class Choice:
+    """Where what is left goes, such as another zone."""
+
+    name: str
+    label: str
+    options: Sequence[str]
+    none_label: str
+
+
+@frozen(kw_only=True)
+class Removal:
+    """What the page says. `name` has to be typed; None: the button is enough. `place` is where one came from."""
+
+    title: str
+    section: str
+    crumbs: Sequence[tuple[str, str]]
+    button: str
+    place: Sequence[str | int]
+    after: Sequence[str | int] = field()  # where one goes when it is done
+    name: str | None = None
+    note: str = ""
+    choice: Choice | None = None
+
+    @after.default
+    def _stay(self) -> Sequence[str | int]:
+        return self.place
+
+
+async def confirm(visit: Visit, removal: Removal, run: Run) -> Reply:
+    """Shows the plan, and runs it when the form is sent with the name. `run` gets fields; with `dry_run` it plans."""
+    request, choice = visit.request, removal.choice
+    chosen = {} if choice is None else {choice.name: request.given(choice.name) or None}
+    refusal = NOT_REFUSED
+    if request.method == "POST" and request.given("action") != "plan":
+        refusal = _unconfirmed(removal, request.given(TYPED))
+        if refusal is NOT_REFUSED:
+            try:
+                await run(chosen)
+            except InnkeeperError as error:
+                refusal = Refusal.of(error)
+            else:
+                return redirect(*removal.after)
+    plan, blocked = await _plan(run, chosen)
+    return await visit.page(
+        "settings/confirm.html",
+        title=removal.title,
+        section=removal.section,
+        status=refusal.status,
+        removal=removal,
+        chosen=request.given(choice.name) if choice else "",
+        plan=plan,
+        blocked=blocked if refusal is NOT_REFUSED else "",
+        typed=request.given(TYPED),
+        problems=refusal.problems,
+    )
+
+
+async def _plan(run: Run, chosen: Mapping[str, Any]) -> tuple[Any, str]:
+    """What the dry run says, or why this cannot be done."""
+    try:
+        return await run({**chosen, "dry_run": "true"}), ""
+    except (NotFound, NotAllowed):
+        raise
+    except InnkeeperError as error:
+        return None, " ".join(text for texts in Refusal.of(error).problems.values() for text in texts)
+
+
+def _unconfirmed(removal: Removal, typed: str) -> Refusal:
+    if removal.name is None or typed == removal.name:
+        return NOT_REFUSED
+    return Refusal(status=UNPROCESSABLE, problems={TYPED: [f"Type the name, {removal.name}."]})

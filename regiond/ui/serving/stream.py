@@ -1,0 +1,102 @@
+"""The stream of a page: which objects changed, as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Protocol
+
+from common.errors import DatabaseUnavailable, InnkeeperError, TooManyAttempts
+from regiond.api import errors
+from regiond.api.declaration.event_stream import EVENT_STREAM, LONGEST_S, STREAM_HEADERS
+from regiond.api.replies import Reply
+from regiond.caller import Caller
+from regiond.events.model import Changes
+from regiond.ui.page import Page, Visit
+from regiond.ui.serving.open_streams import OpenStreams
+
+ALIVE_EVERY_S = 15.0  # a comment, so that proxies keep the connection, and a look whether the session still is
+COLLECT_S = 0.1  # changes of one transaction, or of a burst, are one event
+
+
+class Feed(Protocol):
+    @property
+    def is_closed(self) -> bool: ...
+    @property
+    def is_interrupted(self) -> bool: ...
+    @property
+    def position(self) -> str: ...
+    async def wait(self, position: str, *, timeout_s: float) -> bool: ...
+    def since(self, position: str, caller: Caller) -> Changes: ...
+
+
+class Sessions(Protocol):
+    async def find(self, token: str | None) -> Caller | None: ...
+
+
+def stream_page(feed: Feed, sessions: Sessions) -> Page:
+    """The page that browsers read for ever."""
+    streams = OpenStreams()
+
+    async def stream(visit: Visit) -> Reply:
+        if feed.is_interrupted:
+            raise DatabaseUnavailable("The region has lost its connection to the database, which tells it of changes.")
+        position = visit.request.last_event_id or visit.request.option("after") or feed.position
+        events = _events(feed, sessions, visit, position, streams)
+        try:
+            first = await anext(events)  # counted from now on
+        except TooManyAttempts as error:
+            return errors.reply_for(error)
+        chunks = _all(first, events)
+        return Reply(status=200, content_type=EVENT_STREAM, headers=STREAM_HEADERS, chunks=chunks)
+
+    return Page(path="stream", handle=stream)
+
+
+async def _all(first: bytes, events: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(events):
+        yield first
+        async for event in events:
+            yield event
+
+
+async def _events(
+    feed: Feed, sessions: Sessions, visit: Visit, position: str, streams: OpenStreams
+) -> AsyncGenerator[bytes, None]:
+    """Ends when the session or the connection to the database does, when the region stops, and after LONGEST_S.
+
+    Raises TooManyAttempts at once if the account has too many.
+    """
+    with streams.place(visit.caller):
+        caller, ends_at = visit.caller, time.monotonic() + LONGEST_S
+        yield b"retry: 2000\n\n" + _event("position", position or feed.position)
+        while not (feed.is_closed or feed.is_interrupted) and time.monotonic() < ends_at:
+            if await feed.wait(position, timeout_s=ALIVE_EVERY_S):
+                await asyncio.sleep(COLLECT_S)
+                changes = feed.since(position, caller)
+                position = changes.position
+                if changes.is_gap:
+                    yield _event("reload", position)
+                elif changes.topics:
+                    yield _event("changed", position, json.dumps(changes.topics))
+                continue
+            found = await _still(sessions, visit)
+            if found is None:
+                return
+            caller = found
+            yield b": alive\n\n"
+
+
+async def _still(sessions: Sessions, visit: Visit) -> Caller | None:
+    """The caller with the roles that it has now; None once the session has ended or the database is away."""
+    try:
+        return await sessions.find(visit.request.cookie)
+    except InnkeeperError:
+        return None
+
+
+def _event(kind: str, position: str, data: str = "{}") -> bytes:
+    return f"event: {kind}\nid: {position}\ndata: {data}\n\n".encode()
