@@ -22,10 +22,12 @@ def is_redaction(wanted: ApiCall) -> bool:
 async def completed(
     first: Answer, wanted: ApiCall, send: Callable[[ApiCall], Awaitable[Answer]], terminal: Terminal
 ) -> Any:
-    """Returns the answer to the call and to those that continue it, with the sum of the requests."""
+    """Returns the answer to the call and to those that continue it, with the sum of the requests; a plan unchanged."""
     done = first.json()
+    if "requests" not in done:
+        return done
     requests = done["requests"]
-    while (after := done.get("after")) is not None:  # earlier regions have none
+    while (after := done["after"]) is not None:
         terminal.note(f"{requests} requests redacted so far.")
         others = tuple(one for one in wanted.fields if one.name != "after")
         done = (await send(evolve(wanted, fields=(*others, Given(name="after", value=str(after)))))).json()

@@ -103,7 +103,7 @@ class Driver(Protocol):
         """Returns the new state when the hypervisor reports it. Idempotent. Raises NotFound without the guest.
 
         OFF requests a shutdown and forces the guest off after `grace_s` seconds. Then does what `set_autostart` does
-        with `autostart`; None: nothing.
+        with `autostart`; None: nothing. A failure of that is logged: the reconciler repairs it.
         """
 
     def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:

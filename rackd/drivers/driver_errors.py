@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import structlog
 
-from common.errors import DriverFailed, NotFound, WrongState
+from common.errors import DriverFailed, NotFound, OutOfCapacity, WrongState
 from common.values import GuestRef, OwnershipMarker
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -46,6 +47,15 @@ def _checked(method: Callable[P, T]) -> Callable[P, T]:
             ) from error
 
     return checked
+
+
+@contextmanager
+def after_power_action(guest: GuestRef) -> Iterator[None]:
+    """Logs that the host could not set autostart: the power action has happened, and a discovery run finds the rest."""
+    try:
+        yield
+    except (DriverFailed, OutOfCapacity) as error:
+        log.warning("autostart_not_set", guest=guest.name, reason=str(error))
 
 
 def reject_volumes_in_use(used: Mapping[tuple[str, str], Collection[str]]) -> None:

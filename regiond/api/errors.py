@@ -61,6 +61,8 @@ HTTP_STATUS: Mapping[type[InnkeeperError], HttpStatus] = {
     errors.InternalError: HttpStatus(500),
 }
 
+# Their operation may be one that stands in the way, or that another request began.
+_OF_ANOTHER_OPERATION = (errors.Busy, errors.IdempotencyMismatch)
 _AUTHENTICATE = {"WWW-Authenticate": 'OAuth realm="OAuth"'}
 
 
@@ -83,8 +85,7 @@ def reply_for(error: InnkeeperError) -> Reply:
         headers["Location"] = uri
         message = f"{message} Operation {operation} continues: {uri}"
     reply = text_reply(message, status=http.status, headers=headers)
-    # Of Busy, the operation may be another one, which stands in the way.
-    if not isinstance(operation, int) or isinstance(error, errors.Busy):
+    if not isinstance(operation, int) or isinstance(error, _OF_ANOTHER_OPERATION):
         return reply
     return with_operation(reply, operation)
 

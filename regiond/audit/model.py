@@ -188,11 +188,18 @@ def clipped(value: object) -> str:
 def recorded_text(value: object) -> str:
     """Returns an accepted value as an entry has it: one line, shortened, without the secrets of addresses."""
     text = _joined(value)
-    if not text.isprintable():
-        return NOT_RECORDED
+    return clipped(_without_secrets(text)) if text.isprintable() else NOT_RECORDED
+
+
+def is_recordable(text: str) -> bool:
+    """Whether an accepted text, which may be shortened already, is recorded as it is."""
+    return text.isprintable() and _without_secrets(text) == text
+
+
+def _without_secrets(text: str) -> str:
     for pattern, shown in _SECRETS_OF_ADDRESSES:
         text = pattern.sub(shown, text)
-    return clipped(text)
+    return text
 
 
 def _joined(value: object) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-from regiond.audit.model import NOT_RECORDED, REDACTED, TOKEN_KEY, AuditResult, RecordedFields, Redaction
+from regiond.audit.model import NOT_RECORDED, REDACTED, TOKEN_KEY, AuditResult, RecordedFields, Redaction, is_recordable
 
 _Recorded = Mapping[str, RecordedFields]
 
@@ -78,13 +78,14 @@ def target(one: OldRequest, wanted: Redaction, recorded: _Recorded, accounts: Co
 
 def _unlisted(one: OldRequest, recorded: _Recorded, accounts: Collection[str]) -> Iterable[str]:
     """What would not be recorded today: of a request that was rejected at once, no value but an account that exists; of
-    one that was rejected while it ran, those of a fixed form.
+    one that was rejected while it ran, those of a fixed form; of others, texts only as they would be recorded.
     """
     if one.rejected_at_once:
         is_account = one.content.get("action") == _API_LOGIN and one.named in accounts
         return one.values.keys() - ({"username"} if is_account else frozenset())
     listed = recorded.get(one.content.get("action", ""), RecordedFields())
-    return one.values.keys() - listed.fixed - (frozenset() if one.rejected else listed.texts)
+    texts = frozenset() if one.rejected else {name for name in listed.texts if is_recordable(one.values.get(name, ""))}
+    return one.values.keys() - listed.fixed - texts
 
 
 def _unlisted_login(one: OldRequest, accounts: Collection[str]) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ class RetentionPeriods:
             kinds.RPC_CLIENTS: self.certificates,
             kinds.RACK_TOKENS: self.certificates,
             kinds.SESSIONS: timedelta(),
+            kinds.RELEASED_MACHINES: timedelta(minutes=5),  # as long as they can be read
         }
 
 

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     RPC_CLIENTS = "rpc_clients"
     RACK_TOKENS = "rack_tokens"
     SESSIONS = "sessions"
+    RELEASED_MACHINES = "released_machines"  # a release deletes those of before; here go the last ones
 
 
 # Regions may prune at the same time: each skips the rows that another has locked.
@@ -62,6 +63,11 @@ _STATEMENTS: Mapping[Kind, str] = {
     Kind.SESSIONS: """
         delete from web_session where id in (
             select id from web_session where idle_ends_at < now() - $1::interval
+             limit $2 for update skip locked)
+    """,
+    Kind.RELEASED_MACHINES: """
+        delete from released_machine where system_id in (
+            select system_id from released_machine where released_at < now() - $1::interval
              limit $2 for update skip locked)
     """,
 }

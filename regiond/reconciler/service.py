@@ -27,7 +27,7 @@ SWEEP_EVERY_S = 300.0
 FIRST_SWEEP_AFTER_S = 60.0  # by then racks are linked, and leases of a dead region are taken over
 DEADLINE_S = 60.0
 RECENT = timedelta(days=1)
-MAX_AT_HOST = 100  # operations that a sweep opens: they wait in the queues of the hosts, beside those of users
+MAX_AT_HOST = 100  # operations of each kind that a sweep opens: they wait in the hosts' queues, beside those of users
 MAX_CONFLICTS = 1000  # with concurrent checks; in practice the deadline ends a sweep
 
 

@@ -36,7 +36,7 @@ _RESOLVE = """
 _DUE = """
     with due as (
     select d.id, d.kind = any($2::text[]) as at_host,
-           row_number() over (partition by d.kind = any($2::text[]) order by d.id) as number
+           row_number() over (partition by d.kind order by d.id) as number
       from discrepancy d
       left join (select kind, key, count(*) as times, max(repaired_at) as last from discrepancy
                   where repaired_at is not null group by kind, key) before using (kind, key)
@@ -107,9 +107,9 @@ async def resolve(db: Db, current: Iterable[OpenDiscrepancy]) -> list[Discrepanc
 async def due(db: Db, older_than_s: float, *, at_host: Iterable[DiscrepancyKind], max_at_host: int) -> list[int]:
     """Ids of those that two consecutive sweeps found and that are repaired automatically, oldest first.
 
-    For the kinds `at_host`, a connected rack must reach the host, and at most `max_at_host` are returned. One that
-    returned after a repair, because the host did not do it, waits for ten minutes, then twice as long each time, up to
-    a day.
+    For the kinds `at_host`, a connected rack must reach the host, and at most `max_at_host` of each are returned. One
+    that returned after a repair, because the host did not do it, waits for ten minutes, then twice as long each time,
+    up to a day.
     """
     rows = await db.fetch(_DUE, older_than_s, [kind.value for kind in at_host], max_at_host)
     return [row["id"] for row in rows]

@@ -6,6 +6,8 @@ from typing import cast
 
 import pytest
 
+from common.errors import DriverFailed
+from common.values import Autostart, PowerAction, PowerState
 from rackd.drivers.lxd.connection.client import path
 from tests.contract.driver_fixtures import FIXTURES, DriverFixture, spec_for
 from tests.contract.lxd_double_fixture import LxdDoubleFixture
@@ -43,3 +45,13 @@ def test_an_instance_that_another_rack_creates_is_not_deleted(host: DriverFixtur
     )
     double.driver.compose(spec)
     assert (uuid_of(double, spec.name) == found) is stays
+
+
+def test_a_guest_runs_although_its_autostart_cannot_be_set(host: DriverFixture) -> None:
+    double, spec = cast("LxdDoubleFixture", host), spec_for(host, "busy")
+    double.driver.compose(spec)
+    double.administrator.lxd.busy.add(spec.name)
+    power = double.driver.power(spec.ref, PowerAction.ON, grace_s=0.1, autostart=Autostart.NEVER)
+    assert power is PowerState.ON
+    with pytest.raises(DriverFailed, match="busy"):
+        double.driver.set_autostart(spec.ref, Autostart.NEVER)

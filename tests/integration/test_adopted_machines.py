@@ -7,7 +7,7 @@ from typing import Any
 from regiond.db.migrate import migrate, packaged
 from regiond.db.pool import connect
 from tests.deployment.deployment import Deployment
-from tests.integration.adoption import adopt, guests, kinds_of_events, refresh, rows
+from tests.integration.adoption import ASYNC, adopt, guests, kinds_of_events, reached, refresh, rows
 from tests.integration.tables import rows as sql
 from tests.integration.users import as_user
 from tests.rejections import invalid_fields, rejected_status, rejection
@@ -141,6 +141,23 @@ async def test_a_second_adoption_changes_the_owner_until_a_release(innkeeper: De
     await innkeeper.post(path(machine), op="release", **CONFIRMED)
     fields = await invalid_fields(adopt(innkeeper, host, guests="foreign-0001", owner="ann"))
     assert "get theirs by allocation" in fields["owner"][0]
+
+
+async def test_a_second_adoption_changes_the_owner_while_the_first_runs(innkeeper: Deployment) -> None:
+    ann = await as_user(innkeeper, "ann")
+    host = await innkeeper.add_simulated(guests=1)
+    with innkeeper.held("add marker"):
+        operation = await adopt(innkeeper, host, guests="foreign-0001", headers=ASYNC)
+        await reached(innkeeper, operation, "write_marker")
+        quota = await innkeeper.post("quotas/", user="ann", machines=0)
+        error = await rejection(adopt(innkeeper, host, guests="foreign-0001", owner="ann"))
+        assert error.message.startswith("quota of user ann")
+        await innkeeper.put(f"quotas/{quota['id']}/", machines=1)
+        second = await adopt(innkeeper, host, guests="foreign-0001", owner="ann", headers=ASYNC)
+        assert second["id"] == operation["id"]
+    await reached(innkeeper, operation, "succeeded")
+    assert (await ann.get(path(operation)))["owner"] == "ann"
+    assert "owner_changed" in await kinds_of_events(innkeeper)
 
 
 async def test_an_adopted_machine_that_is_locked_or_being_released_is_not_given(innkeeper: Deployment) -> None:

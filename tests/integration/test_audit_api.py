@@ -133,8 +133,9 @@ async def test_the_command_redacts_and_says_before_what_it_would(rackless: Deplo
     await rackless.post("zones/", name="hunter2")
     async with logged_in(rackless, tmp_path):
         command = ("audit", "redact", "field=name", "comment=leaked once")
-        planned = await finished(await started(tmp_path, *command, "--dry-run"))
-        assert (planned.status, "Redacts values of 1 request." in planned.out) == (0, True)
+        for dry_run in ("--dry-run", "dry_run=true"):
+            planned = await finished(await started(tmp_path, *command, dry_run))
+            assert (planned.status, "Redacts values of 1 request." in planned.out) == (0, True), planned
         ran = await finished(await started(tmp_path, *command, "--yes"))
         assert (ran.status, json.loads(ran.out)) == (0, {"requests": 1, "is_complete": True, "after": None})
     assert (await trail(rackless, object="zones"))[0]["fields"] == {"name": "(redacted)"}

@@ -22,6 +22,7 @@ from regiond.audit.model import (
     Redaction,
     RedactionReport,
     answer_text,
+    recorded_text,
     request_text,
 )
 from regiond.audit.service import Audit
@@ -144,6 +145,29 @@ async def test_what_is_not_recorded_today_is_redacted(audit: Audit) -> None:
     assert (await entry_of(audit, rejected)).request.fields == {"verbose": "true", "comment": REDACTED}
     assert (await audit.verify()).problems == ()
     assert await redact(audit, unlisted=True) == 0
+
+
+async def test_accepted_texts_that_have_secrets_of_addresses_are_redacted(audit: Audit) -> None:
+    signed, key, token = [
+        await add(audit, {"comment": text})
+        for text in (f"https://x/y.img?Signature={PLANTED}", f"-----BEGIN-----\n{PLANTED}", f"https://{PLANTED}@h/")
+    ]
+    await add(audit, {"comment": recorded_text(f"https://x/y.img?Signature={PLANTED}")})
+    await add(audit, {"comment": recorded_text("night " * 100)})
+    assert await redact(audit, unlisted=True) == 3
+    assert [(await entry_of(audit, one)).request.fields for one in (signed, key, token)] == [{"comment": REDACTED}] * 3
+
+
+async def test_a_call_that_finds_little_says_where_to_continue(
+    audit: Audit, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("regiond.audit.service.MAX_REDACTION_PAGES", 2)
+    text = json.dumps({"action": "Machine.deploy", "username": "ada", "fields": {"comment": "night"}, "result": "ok"})
+    async with database.connection() as db:
+        await db.execute("select audit_append(array_fill($1::text, array[2500]))", text)
+    wanted = Redaction(fields=("user_data",), comment="leaked")
+    assert await audit.redact(ADMIN, wanted) == RedactionReport(requests=0, after_id=2000)
+    assert await audit.redact(ADMIN, wanted, after_id=2000) == RedactionReport(requests=0)
 
 
 async def test_a_password_typed_as_a_user_name_is_redacted(audit: Audit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,27 @@ async def test_a_guest_that_just_stopped_starts_again_for_an_hour(innkeeper: Dep
     assert await swept(innkeeper) == ["wrong_autostart"]
     await repaired(innkeeper)
     await becomes(innkeeper, [])
+
+
+async def test_the_hour_begins_when_its_host_is_reachable_again(innkeeper: Deployment) -> None:
+    """Its host was down for longer, and could not start the guest yet."""
+    machine = await composed(innkeeper, power_on="true")
+    host_id = machine["pod"]["id"]
+    rows(innkeeper, "update guest set power = 'off' where name = 'web'")
+    assert await swept(innkeeper) == []
+    database = innkeeper.region.components.database
+    with innkeeper.simulated().down():
+        assert not await innkeeper.refreshed(host_id)
+        await execute(database, "update machine set power_changed_at = now() - interval '61 minutes'")
+        assert await kinds(innkeeper) == []
+    await innkeeper.after_refreshes(partial(is_ready, innkeeper, host_id))
+    assert await kinds(innkeeper) == []
+    await execute(database, "update event set at = at - interval '61 minutes' where kind = 'host_back'")
+    assert await kinds(innkeeper) == ["wrong_autostart"]
+
+
+async def is_ready(innkeeper: Deployment, host_id: int) -> bool:
+    return bool((await innkeeper.get(f"vm-hosts/{host_id}/"))["state"] == "ready")
 
 
 @pytest.mark.parametrize("autostart", [True, False])

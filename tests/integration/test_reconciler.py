@@ -102,6 +102,17 @@ async def test_each_broken_row_is_reported_once_until_it_is_corrected(innkeeper:
     assert await kinds_after_refresh(innkeeper, host) == []
 
 
+async def test_an_address_of_a_device_on_no_machine_is_not_released(innkeeper: Deployment) -> None:
+    await innkeeper.add_simulated(networks="lan:10.1.0.0/24")
+    device = await innkeeper.post("devices/", mac_addresses="52:54:00:aa:00:01", hostname="printer")
+    nic = f"nodes/{device['system_id']}/interfaces/{device['interface_set'][0]['id']}/"
+    await innkeeper.post(nic, op="link_subnet", mode="STATIC", subnet="10.1.0.0/24", ip_address="10.1.0.9")
+    moved = "update subnet set cidr = '10.{0}.0.0/24' where cidr = '10.{1}.0.0/24'"
+    found = await FaultCheck(innkeeper).by_sql("address_outside_subnet", moved.format(2, 1), moved.format(1, 2))
+    assert found["found"] == "printer has an address outside 10.2.0.0/24"
+    assert (found["repair_policy"], found["remedy"]) == ("none", "Correct the subnet, or link the device to it again.")
+
+
 async def test_concurrent_sweeps_report_a_discrepancy_once(database: Database) -> None:
     regions = [Reconciler(database, first_after_s=0.0, every_s=0.01, auto_repair=False) for _ in range(3)]
     await execute(database, REMOVED_HOST)

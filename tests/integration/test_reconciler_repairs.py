@@ -11,6 +11,7 @@ from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.reconciler import store
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, OpenDiscrepancy, RepairPolicy
+from regiond.reconciler.repairs import AT_HOST
 from regiond.reconciler.service import Reconciler, repair_one
 from tests.database import execute
 from tests.deployment.deployment import Deployment
@@ -224,6 +225,23 @@ async def test_a_changed_policy_needs_two_more_sweeps(database: Database) -> Non
         for seen, due in ((evolve(automatic, repair_policy=RepairPolicy.APPROVAL), 0), (automatic, 0), (automatic, 1)):
             await store.record(db, [seen])
             assert len(await store.due(db, 0.0, at_host=(), max_at_host=0)) == due
+
+
+async def test_many_repairs_of_one_kind_do_not_delay_others(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    kinds_found = [DiscrepancyKind.WRONG_AUTOSTART] * 3 + [DiscrepancyKind.LEFTOVER_GUEST] * 2
+    found = [
+        Discrepancy(
+            kind=kind, key=f"machine {number}", name="vm", host_id=host["id"], found="", expected="", remedy="",
+            ours=True, data_at_risk=False, repair_policy=RepairPolicy.AUTOMATIC,
+        )
+        for number, kind in enumerate(kinds_found)
+    ]  # fmt: skip
+    async with innkeeper.region.components.database.transaction() as db:
+        for _ in range(2):
+            known = {one.id: one.discrepancy for one in (await store.record(db, found))[0]}
+        due = [known[one] for one in await store.due(db, 0.0, at_host=AT_HOST, max_at_host=1)]
+    assert [one.key for one in due] == ["machine 0", "machine 3"], "the oldest of each kind"
 
 
 async def test_claims_stay_within_limits_while_totals_are_repaired(database: Database) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from regiond.housekeeping.retention import Retention, RetentionPeriods
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import rows, sql
 from tests.integration.users import as_user
@@ -72,6 +73,16 @@ async def test_it_is_readable_for_minutes_and_for_those_who_saw_it(innkeeper: De
     again = await released(innkeeper, innkeeper)
     kept = await rows(innkeeper, "select system_id from released_machine")
     assert kept == [(again["system_id"],)], "older rows are deleted"
+
+
+async def test_the_last_one_is_deleted_by_the_retention(innkeeper: Deployment) -> None:
+    machine = await released(innkeeper, innkeeper)
+    retention = Retention(innkeeper.region.components.database, RetentionPeriods())
+    assert (await retention.prune())["released_machines"] == 0
+    assert (await innkeeper.get(f"machines/{machine['system_id']}/"))["status_name"] == "Ready"
+    await sql(innkeeper, "update released_machine set released_at = now() - interval '6 minutes'")
+    assert (await retention.prune())["released_machines"] == 1
+    assert await rows(innkeeper, "select system_id from released_machine") == []
 
 
 async def test_a_deleted_machine_is_gone_at_once(innkeeper: Deployment) -> None:

@@ -97,14 +97,14 @@ def test_the_base_of_an_overlay_stays(qemu: QemuFixture, victim: GuestSpec, tmp_
         qemu.driver.remove_volumes(victim.marker, [VolumeRef(pool_id=pool_id, name=name)])
 
 
-def test_an_overlay_of_a_namesake_elsewhere_keeps_nothing(
+def test_an_overlay_keeps_its_base_behind_a_symbolic_link(
     qemu: QemuFixture, victim: GuestSpec, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    elsewhere = tmp_path_factory.mktemp("elsewhere") / disk(tmp_path, victim).name
-    elsewhere.write_bytes(b"\0" * 512)
-    (tmp_path / "overlay.qcow2").write_bytes(overlay_head(elsewhere))
+    link = tmp_path_factory.mktemp("elsewhere") / "images"
+    link.symlink_to(tmp_path)
+    (tmp_path / "overlay.qcow2").write_bytes(overlay_head(disk(link, victim), size_bytes=victim.disks[0].size_bytes))
     qemu.driver.decompose(victim.ref, volumes_of(victim))
-    assert not disk(tmp_path, victim).exists()
+    assert disk(tmp_path, victim).exists()
 
 
 def test_a_serial_log_that_begins_like_an_image_is_read(qemu: QemuFixture, attacker: GuestSpec, tmp_path: Path) -> None:

@@ -26,8 +26,17 @@ def lab_host(own_libvirtd: OwnLibvirtd, tmp_path: Path) -> Iterator[LabHost]:
     host.close()
 
 
+def unlist(host: LabHost) -> None:
+    """libvirt lists no file that others put into the folder after the last refresh of the pool."""
+    disk = host.pool_folder / "stuck.img"
+    hidden = disk.rename(host.pool_folder.with_suffix(".hidden"))
+    host.pool.refresh()
+    hidden.rename(disk)
+
+
 async def test_only_the_first_refresh_waits_for_a_stuck_guest(own_libvirtd: OwnLibvirtd, lab_host: LabHost) -> None:
     stuck = lab_host.make_foreign("stuck")
+    unlist(lab_host)
     stuck.create()
     process = own_libvirtd.process_of(stuck.name())
     first, second = (LibvirtDriver(lambda: Client.open(own_libvirtd.uri), INSTALLATION) for _ in range(2))
@@ -40,6 +49,7 @@ async def test_only_the_first_refresh_waits_for_a_stuck_guest(own_libvirtd: OwnL
         found = await asyncio.to_thread(second.discover)
         assert not waiting.done()
         assert [(guest.name, guest.power) for guest in found.guests] == [(stuck.name(), PowerState.ON)]
+        assert [(disk.size_bytes, disk.missing) for disk in found.guests[0].disks] == [(0, False)]
         assert [(problem.subject, "vda" in problem.message) for problem in found.problems] == [(stuck.name(), True)]
     finally:
         os.kill(process, signal.SIGCONT)

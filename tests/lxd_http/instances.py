@@ -61,6 +61,8 @@ def patch(lxd: Lxd, request: Request, name: str) -> Answer:
     """Adds to config and devices; an empty value removes a key of the config."""
     one, body = lxd.instance(name, request.project), request.body()
     check_etag(request, _etag(one))
+    if name in lxd.busy:
+        raise Refused(500, 'Failed to create instance update operation: Instance is busy running a "restart" operation')
     config = {**one.config, **(body.get("config") or {})}
     changed = evolve(
         one,

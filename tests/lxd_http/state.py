@@ -91,6 +91,7 @@ class Lxd:
     projects: set[str] = field(factory=lambda: {DEFAULT_PROJECT})
     pools: set[str] = field(factory=lambda: {POOL})
     unavailable_pools: set[str] = field(factory=set)  # that LXD could not mount when it started
+    busy: set[str] = field(factory=set)  # names of instances whose changes an operation of another client prevents
     profiles: dict[str, dict[str, Any]] = field(
         factory=lambda: {
             "default": {

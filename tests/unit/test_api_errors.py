@@ -50,6 +50,12 @@ def test_a_pending_operation_is_named_with_its_uri() -> None:
         assert b"/MAAS/api/2.0/operations/77/" in reply.body
 
 
+def test_an_operation_of_another_request_is_not_recorded_as_begun() -> None:
+    assert reply_for(errors.OutOfCapacity("Full.", operation=77)).operation_id == 77
+    for kind in (errors.Busy, errors.IdempotencyMismatch):
+        assert reply_for(kind("Taken.", operation=77)).operation_id is None
+
+
 def test_an_unknown_error_of_a_newer_peer_is_500_with_its_message() -> None:
     assert reply_for(errors.rebuild("from_the_future", "Something new.", {})).status == 500
 

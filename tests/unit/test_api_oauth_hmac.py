@@ -218,6 +218,11 @@ def test_a_header_may_repeat_exactly_the_fields_of_a_multipart_form() -> None:
     assert as_maas_client_go("POST", {}, fields, **multipart(long)).status == 401
 
 
+def test_a_header_may_repeat_the_query_of_a_multipart_form_that_is_not_signed() -> None:
+    form = multipart({"name": "west", "description": "a b"})
+    assert as_maas_client_go("POST", {}, {"op": ""}, query="op=", **form).status == 200
+
+
 def test_only_the_form_of_a_put_may_be_unsigned() -> None:
     fields = {"description": "a b"}
     assert as_maas_client_go("PUT", fields, {}).status == 200

@@ -73,6 +73,12 @@ def bulk(stats: DomainStats, *, uuid: UUID = MACHINE, name: str = "one") -> Bulk
     return BulkDomain(name=name, uuid=str(uuid), stats=stats, handle=Unread())
 
 
+# Of a guest that hangs or has a job: libvirt does not wait for QEMU's answer.
+BUSY: DomainStats = {
+    key: value for key, value in ON.items() if not key.endswith((".rd.reqs", ".allocation", ".capacity", ".physical"))
+}
+
+
 class Unread:
     def xml(self) -> str:
         raise AssertionError("a listing reads no definition")
@@ -85,12 +91,21 @@ def test_statistics_alone_make_a_guest() -> None:
     assert (guest.cores, guest.memory_mib) == (2, 128)
     assert guest.disks == (
         GuestDisk(device="vda", size_bytes=1_000_000_000, pool_id="images", volume=volume_name(MARKER, 0)),
+        GuestDisk(device="vdc", size_bytes=0, pool_id="images", volume="missing"),
     )
 
 
-def test_a_missing_disk_is_only_a_problem() -> None:
+def test_a_disk_of_unknown_size_is_a_problem() -> None:
     found = listing([bulk(OFF)], PATHS, INSTALLATION, {})
     assert [(problem.subject, "vdc" in problem.message) for problem in found.problems] == [("one", True)]
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["its volume exists", "its volume was deleted"])
+def test_the_disks_of_a_busy_guest_are_unread(*, listed: bool) -> None:
+    volumes = {"images": {volume_name(MARKER, 0)} if listed else set()}
+    found = listing([bulk(BUSY)], PATHS, INSTALLATION, {}, volumes=volumes)
+    assert [(disk.device, disk.size_bytes, disk.missing) for disk in found.guests[0].disks] == [("vda", 0, not listed)]
+    assert [problem.subject for problem in found.problems] == (["one"] if listed else [])
 
 
 @pytest.mark.parametrize(
@@ -103,6 +118,7 @@ def test_a_missing_disk_is_only_a_problem() -> None:
         (ON, {"images": {"others"}}, {"vda"}),  # QEMU has opened ours before it was deleted
         (ON, {"images": {volume_name(MARKER, 0)}}, set()),
         ({**ON, "block.0.path": "/var/lib/libvirt/images/theirs"}, {"images": {"others"}}, set()),
+        ({**BUSY, "block.0.path": "/var/lib/libvirt/images/theirs"}, {"images": {"others"}}, set()),
         ({**OFF, "block.2.path": "/var/lib/libvirt/images/folder/x"}, {"images": {volume_name(MARKER, 0)}}, set()),
     ],
 )

@@ -1,16 +1,22 @@
-"""Starting a domain whose VNC port another process takes before QEMU opens it."""
+"""Power actions of libvirt: VNC ports that other processes take, and a flag that cannot be set."""
 
 from __future__ import annotations
 
 import threading
+from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from attrs import define
 
-from common.errors import DriverFailed
-from common.values import PowerAction, PowerState
+from common.errors import DriverFailed, InnkeeperError, OutOfCapacity
+from common.values import Autostart, OwnershipMarker, PowerAction, PowerState
+from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain
+from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.guests.power import START_TRIES, switch
+from tests.contract.guest_samples import small_guest
+from tests.contract.libvirt_node import opened
 from tests.signatures import in_place_of
 
 TAKEN = (
@@ -57,3 +63,40 @@ def test_start_raises_the_last_failure(failures: list[str], starts: int) -> None
     with pytest.raises(DriverFailed, match=failures[-1]):
         start(domain)
     assert domain.starts == starts
+
+
+class WithoutAutostart(Client):
+    """A host that cannot set the flag of a domain."""
+
+    error: InnkeeperError
+
+    def domain(self, uuid: str) -> Domain | None:
+        found = super().domain(uuid)
+        return None if found is None else Unflagged(self, self.connection.lookupByUUIDString(uuid))
+
+
+class Unflagged(Domain):
+    def __init__(self, client: WithoutAutostart, handle: object) -> None:
+        super().__init__(client, handle)
+        self._error = client.error
+
+    def set_autostart(self, *, on: bool) -> None:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    "error", [DriverFailed("cannot create the autostart directory"), OutOfCapacity("no space left on device")]
+)
+def test_a_guest_runs_although_its_flag_cannot_be_set(tmp_path: Path, error: InnkeeperError) -> None:
+    marker = OwnershipMarker(installation_id=uuid4(), machine_id=uuid4())
+    with opened(tmp_path) as client:
+        pool_id = client.connection.storagePoolLookupByName("main").UUIDString()
+        spec = small_guest("vm", marker, (pool_id,))
+        LibvirtDriver(lambda: client, marker.installation_id).compose(spec)
+        failing = WithoutAutostart(client.connection)
+        failing.error = error
+        driver = LibvirtDriver(lambda: failing, marker.installation_id)
+        for action, power in ((PowerAction.ON, PowerState.ON), (PowerAction.FORCE_OFF, PowerState.OFF)):
+            assert driver.power(spec.ref, action, grace_s=0.0, autostart=Autostart.LAST_STATE) is power
+        with pytest.raises(type(error)):
+            driver.set_autostart(spec.ref, Autostart.ALWAYS)

@@ -14,7 +14,7 @@ from common.errors import DriverFailed, NotFound, Unsupported
 from common.guest_spec import GuestSpec
 from common.values import Autostart, Guest, GuestChange, GuestRef, OwnershipMarker, PowerAction, PowerState
 from rackd.drivers.contract import ImageContent
-from rackd.drivers.driver_errors import checks_answers, machine_not_found
+from rackd.drivers.driver_errors import after_power_action, checks_answers, machine_not_found
 from rackd.drivers.libvirt.connection.client import BulkDomain, Client
 from rackd.drivers.libvirt.connection.console_stream import LibvirtConsole
 from rackd.drivers.libvirt.connection.events import Watch
@@ -175,7 +175,8 @@ class LibvirtDriver(WithoutProjects):
                 raise
             state = power.switch(domain, PowerAction.ON, grace_s=grace_s, closing=self._session.closing)
         if autostart is not None:
-            domain.set_autostart(on=power.starts_with_host(autostart, state))
+            with after_power_action(guest):
+                domain.set_autostart(on=power.starts_with_host(autostart, state))
         return state
 
     def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:

@@ -23,7 +23,7 @@ from common.values import (
     Project,
 )
 from rackd.drivers.contract import ImageContent
-from rackd.drivers.driver_errors import checks_answers, machine_not_found
+from rackd.drivers.driver_errors import after_power_action, checks_answers, machine_not_found
 from rackd.drivers.lxd.connection import trust
 from rackd.drivers.lxd.connection.client import Client, Conflict, NotAuthorized, Scope, path
 from rackd.drivers.lxd.connection.console_stream import LxdConsole
@@ -122,7 +122,8 @@ class LxdDriver:
         found = self._marked(instances, guest)
         state = self._power(instances, found["name"]).switch(action, grace_s=grace_s)
         if autostart is not None:
-            _set_autostart(instances, found, autostart)
+            with after_power_action(guest):
+                _set_autostart(instances, found, autostart)
         return state
 
     def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:

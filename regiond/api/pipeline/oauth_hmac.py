@@ -69,10 +69,11 @@ def signed_parameters(authorization: str | None, query: Pairs, form: Pairs) -> l
     return [(name, value) for name, value in every if name != "oauth_signature"]
 
 
-def repeats_fields(authorization: str | None) -> bool:
-    """Whether the header has fields of the request."""
+def repeats_form(authorization: str | None, query: Pairs) -> bool:
+    """Whether the header has fields of the request that are not in the query."""
+    elsewhere = {"realm", *(name for name, _ in query)}
     names = (name for name, _, _ in _PARAMETER.findall(_after_scheme(authorization or "")))
-    return any(name != "realm" and not name.startswith(_OAUTH) for name in names)
+    return any(name not in elsewhere and not name.startswith(_OAUTH) for name in names)
 
 
 def _unescaped(name: str, value: str) -> str:

@@ -11,7 +11,7 @@ from common.errors import InvalidRequest
 from regiond.accounts.model import SignatureMethod
 from regiond.api.declaration.request_body import MULTIPART, read_body, read_query
 from regiond.api.pipeline.oauth import Signature, rejected
-from regiond.api.pipeline.oauth_hmac import base_string, is_signed, repeats_fields, signed_parameters
+from regiond.api.pipeline.oauth_hmac import base_string, is_signed, repeats_form, signed_parameters
 from regiond.api.pipeline.request import ApiRequest
 
 MAX_SIGNED_FORM_BYTES = 1024 * 1024  # takes about 50 ms, in which the event loop does nothing else
@@ -23,7 +23,7 @@ class SignedRequest:
     """The parts of a request that a signature covers: of the body, only an urlencoded form.
 
     Of a PUT, maas-client-go does not sign the form either, so both signatures are valid. A multipart form is signed
-    only if the header repeats its fields, as maas-client-go does: then exactly those that it has.
+    only if the header repeats fields that are not in the query, as maas-client-go does: then exactly those that it has.
     """
 
     _request: ApiRequest
@@ -32,7 +32,8 @@ class SignedRequest:
         """Returns what tells whether a secret made the signature. Raises NotAuthenticated if it cannot be verified."""
         request = self._request
         try:
-            query, form = read_query(request.query), self._form()
+            query = read_query(request.query)
+            form = self._form(query)
         except InvalidRequest as error:
             raise rejected(f"The signature cannot be verified: {error.message}") from None
         forms = [form, ()] if form and request.method == "PUT" else [form]
@@ -45,10 +46,10 @@ class SignedRequest:
         _check_same(signature, parameters)
         return base_string(request.sent_method or request.method, request.origin + request.sent_path, parameters)
 
-    def _form(self) -> Sequence[tuple[str, str]]:
+    def _form(self, query: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
         request = self._request
         kind = parse_options_header(request.content_type or "")[0]
-        is_repeated = kind == MULTIPART and repeats_fields(request.authorization)
+        is_repeated = kind == MULTIPART and repeats_form(request.authorization, query)
         if not request.body or (kind != _FORM and not is_repeated):
             return ()
         if len(request.body) > MAX_SIGNED_FORM_BYTES:

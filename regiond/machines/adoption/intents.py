@@ -74,7 +74,7 @@ async def open_adoption(db: Db, host: HostView, guest_id: int, installation_id: 
 class AdoptionIntents:
     """Opens adoptions of guests of one host within one transaction, each with a hostname of its own.
 
-    The machines belong to `owner`. With `gives`, so do those that are machines already.
+    The machines belong to `owner`. With `gives`, so do those that are machines or are being adopted.
     """
 
     host: HostView
@@ -116,17 +116,21 @@ class AdoptionIntents:
         row = guest.record
         if row.machine_id is not None:
             machine = await _renamed(db, self.context.machines[row.machine_id], hostname)
-            if self.gives and self.caller is not None and self.owner is not None:
-                await give(db, self.caller, machine.system_id, self.owner)
+            await self._give(db, machine)
             return AdoptionIntent(guest_name=row.name, machine=machine)
         pending = self.context.pending.get(guest.id)
         if pending is not None:
             _check_pending_name(row.name, pending, hostname)
+            await self._give(db, pending)
             return AdoptionIntent(guest_name=row.name, machine=pending, operation_id=pending.id)
         obstacle = obstacle_to_adoption(guest, self.installation_id, self.context)
         if obstacle is not None:
             return AdoptionIntent(guest_name=row.name, rejection=obstacle)
         return await self._insert(db, guest, hostname)
+
+    async def _give(self, db: Db, machine: MachineName) -> None:
+        if self.gives and self.caller is not None and self.owner is not None:
+            await give(db, self.caller, machine.system_id, self.owner)
 
     async def _insert(self, db: Db, guest: HostGuest, hostname: str | None) -> AdoptionIntent:
         uuid = self._machine_uuid(guest)

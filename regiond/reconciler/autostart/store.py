@@ -11,7 +11,8 @@ from regiond.reconciler.autostart.detection import AutostartFacts
 
 # As `Autostart.is_in_effect`, so that 50,000 machines are not read. Only what a discovery run found that began after
 # the last operation: a flag follows the power state. A guest that was just powered off may be on a host that is
-# shutting down, with libvirt still answering: its flag stays for an hour, so that it runs again afterwards.
+# shutting down, with libvirt still answering: its flag stays for an hour, so that it runs again afterwards; and for
+# an hour after the host is reachable again, because its storage pool may be late and the guest not started yet.
 _SUSPECTS = """
     select m.id, m.system_id, m.hostname, m.power_state as power, h.id as host_id, h.name as host_name,
            wanted.autostart, g.autostart as reported
@@ -24,7 +25,10 @@ _SUSPECTS = """
        and not (wanted.autostart = 'last-state'
                 and g.autostart = case m.power_state when 'off' then 'never' else 'always' end)
        and not (wanted.autostart = 'last-state' and m.power_state = 'off'
-                and m.power_changed_at > now() - interval '1 hour')
+                and (m.power_changed_at > now() - interval '1 hour'
+                     or h.id in (select e.host_id from event e
+                                  where e.kind = 'host_back' and e.at > now() - interval '1 hour')))
+       and h.state = 'ready'
        and m.state in ('ready', 'allocated', 'deployed', 'failed_deployment', 'failed', 'broken')
        and not exists (select from operation o
                         where o.is_open

@@ -48,8 +48,8 @@ class SuspectAddress:
     address: str
     subnet: str
     inside: bool
-    hostname: str | None  # None: the machine was deleted
-    system_id: str | None
+    hostname: str | None  # of the machine, or of a device on none; None: the machine was deleted
+    system_id: str | None  # of the machine
     has_nic: bool
     host_id: int | None
     host_name: str | None
@@ -115,12 +115,13 @@ def wrong_address(address: SuspectAddress) -> Discrepancy:
 
 
 def _outside_subnet(address: SuspectAddress) -> Discrepancy:
+    correction = "compose the machine again" if address.system_id is not None else "link the device to it again"
     return _address(
         address,
         DiscrepancyKind.ADDRESS_OUTSIDE_SUBNET,
         found=f"{address.hostname} has an address outside {address.subnet}",
         expected=f"an address in {address.subnet}",
-        remedy="Correct the subnet, or compose the machine again.",
+        remedy=f"Correct the subnet, or {correction}.",
         policy=RepairPolicy.NONE,
     )
 

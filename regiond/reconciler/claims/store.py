@@ -53,12 +53,14 @@ _ORPHANED_CLAIMS = """
 """
 _ADDRESSES = """
     select a.id, host(a.address) as address, coalesce(s.cidr::text, 'no subnet') as subnet,
-           coalesce(a.address <<= s.cidr, false) as inside, m.hostname, m.system_id,
+           coalesce(a.address <<= s.cidr, false) as inside, coalesce(m.hostname, d.hostname) as hostname, m.system_id,
            a.nic_id is null or n.id is not null as has_nic, h.id as host_id, h.name as host_name
       from ip_address a
       left join subnet s on s.id = a.subnet_id
       left join machine m on m.id = a.machine_id
       left join machine_nic n on n.id = a.nic_id and n.machine_id = a.machine_id
+      left join device_nic dn on dn.id = a.device_nic_id
+      left join device d on d.id = dn.device_id
       left join vm_host h on h.id = m.host_id
      where ((m.id is null and a.device_nic_id is null) or (a.nic_id is not null and n.id is null)
             or (a.address <<= s.cidr) is not true)

@@ -38,7 +38,7 @@ async def redact(visit: Visit) -> Reply:
         done = await visit.act(AUDIT, "POST", "redact", fields={**fields, "comment": visit.request.given("comment")})
     except InnkeeperError as error:
         return await _page(visit, entry, Refusal.of(error))
-    if not done["requests"] and not after:
+    if not done["requests"] and not after and done["is_complete"]:
         return await _page(visit, entry, Refusal(status=UNPROCESSABLE, problems=dict(_NO_VALUE)))
     if not done["is_complete"]:
         return await _page(

@@ -28,23 +28,23 @@ _Source = str | tuple[str, str]  # a path, or names of a storage pool and a volu
 class _Volume:
     name: str
     path: str
-    base: str  # the path on which it depends, "" if on none
+    base: str  # the name of the volume on which it depends, "" if on none
 
 
 def dependents_of(client: Client, pool: Pool, names: Collection[str]) -> defaultdict[str, set[str]]:
     """Returns for each of the volumes `names` the volumes of the pool (overlay images, snapshots) that depend on it.
 
     Reads the XML of every volume, and of every guest if one of `names` is the base of a volume that is not named after
-    a marker. If a guest cannot be read, every volume that has such a base depends on it.
+    a marker. If a guest cannot be read, every volume that has such a base depends on it. A base is recognized by its
+    name at any path, because the pool's own path can be a symbolic link.
     """
     volumes = [_volume(name, xml) for name, xml in pool.volume_definitions()]
-    by_path = {volume.path: volume.name for volume in volumes if volume.path and volume.name in names}
-    based = [volume for volume in volumes if volume.base in by_path]
+    based = [volume for volume in volumes if volume.base in names]
     formats = _formats(client) if based else {}
     found: defaultdict[str, set[str]] = defaultdict(set)
     for volume in based:
         if formats is None or _used_as(formats, pool, volume) != {"raw"}:
-            found[by_path[volume.base]].add(volume.name)
+            found[volume.base].add(volume.name)
     return found
 
 
@@ -59,7 +59,7 @@ def _volume(name: str, xml: str) -> _Volume:
     return _Volume(
         name=name,
         path=_normalised(text_at(tree, "target/path")),
-        base="" if is_raw else _normalised(text_at(tree, "backingStore/path")),
+        base="" if is_raw else posixpath.basename(text_at(tree, "backingStore/path")),
     )
 
 

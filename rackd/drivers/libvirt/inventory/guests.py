@@ -24,13 +24,14 @@ from rackd.drivers.libvirt.xml import Element, attribute, bytes_at, parse, text_
 
 SECTOR_BYTES = 512
 
+_SHUT_OFF = 5
 _POWER = {
     1: PowerState.ON,  # running
     2: PowerState.ON,  # blocked on a resource
     3: PowerState.PAUSED,
     4: PowerState.ON,  # shutting down
-    5: PowerState.OFF,
-    6: PowerState.OFF,  # crashed
+    _SHUT_OFF: PowerState.OFF,
+    6: PowerState.OFF,  # crashed, but QEMU still has its disks
     7: PowerState.PAUSED,  # suspended to memory
 }
 
@@ -82,7 +83,7 @@ class GuestListing:
 class _BulkDisk:
     device: str
     path: str
-    size_bytes: int | None
+    size_bytes: int | None  # None: unknown
     used_bytes: int
     running: bool
 
@@ -98,14 +99,16 @@ class _Places:
         """Whether the disk is a volume that does not exist.
 
         libvirt does not list every file in a pool, only those that it made or found at the pool's last refresh. So
-        what counts is that QEMU cannot open the file. A running guest has opened it before it was deleted: then only
-        a volume that we made is known to be gone.
+        what counts is that libvirt cannot open the file of a guest that is off. A running guest has opened it before
+        it was deleted: then only a volume that we made is known to be gone.
         """
         found = self.paths.volume_at(disk.path) if self.paths.is_direct(disk.path) else None
         if found is None or found[0] not in self.volumes or found[1] in self.volumes[found[0]]:
             return False
+        if not disk.running:
+            return disk.size_bytes is None
         marker = marker_of_volume(found[1])
-        return disk.size_bytes is None or (disk.running and marker is not None and marker.machine_id == UUID(uuid))
+        return marker is not None and marker.machine_id == UUID(uuid)
 
 
 @frozen
@@ -153,16 +156,12 @@ def _guest(domain: BulkDomain, places: _Places, installation_id: UUID, progress:
     bulk_disks = tuple(_bulk_disks(domain.stats))
     for disk in bulk_disks:
         progress.used_by_path[disk.path] = disk.used_bytes
-        if places.lack(disk, domain.uuid):
-            found = _disk(disk.device, disk.path, disk.size_bytes or 0, None, places.paths)
-            disks.append(evolve(found, missing=True))
-            continue
-        if disk.size_bytes is None:
-            progress.problems.append(
-                Problem(subject=domain.name, message=f"The size of its disk {disk.device}, {disk.path}, is unknown.")
-            )
-            continue
-        disks.append(_disk(disk.device, disk.path, disk.size_bytes, None, places.paths))
+        missing = places.lack(disk, domain.uuid)
+        if disk.size_bytes is None and not missing:
+            message = f"The size of its disk {disk.device}, {disk.path}, is unknown."
+            progress.problems.append(Problem(subject=domain.name, message=message))
+        found = _disk(disk.device, disk.path, disk.size_bytes or 0, None, places.paths)
+        disks.append(evolve(found, missing=missing))
     return Guest(
         name=domain.name,
         guest_id=domain.uuid,
@@ -195,6 +194,7 @@ def _number(stats: DomainStats, key: str) -> int:
 
 def _bulk_disks(stats: DomainStats) -> Iterable[_BulkDisk]:
     """Yields the disks that have a file or device, except CD images."""
+    running = stats.get("state.state") != _SHUT_OFF
     for index in range(int(stats.get("block.count", 0))):
         at = f"block.{index}."
         path = str(stats.get(f"{at}path", ""))
@@ -202,7 +202,7 @@ def _bulk_disks(stats: DomainStats) -> Iterable[_BulkDisk]:
             continue
         # Of a running guest `physical` is the space that the file occupies, and `allocation` the highest offset
         # written. Of a guest that is off `allocation` is the space (absent: none) and `physical` the nominal length.
-        running = f"{at}rd.reqs" in stats
+        # A running guest that hangs or has a job has no values at all: libvirt does not wait for QEMU.
         yield _BulkDisk(
             device=str(stats[f"{at}name"]),
             path=path,
