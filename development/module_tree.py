@@ -28,19 +28,20 @@ def tree(checkout: Path = CHECKOUT) -> str:
 
 
 def _lines(package: Path, *, depth: int) -> Iterator[str]:
-    yield _line(f"{package.name}/", _first_line(package / "__init__.py"), depth)
+    yield _line(f"{package.name}/", first_line(package / "__init__.py"), depth)
     for path in sorted(package.iterdir(), key=lambda path: (path.is_dir(), path.name)):
         if (path / "__init__.py").exists():
             yield from _lines(path, depth=depth + 1)
         elif path.suffix == ".py" and path.name != "__init__.py":
-            yield _line(path.name, _first_line(path), depth + 1)
+            yield _line(path.name, first_line(path), depth + 1)
 
 
 def _line(name: str, text: str, depth: int) -> str:
     return f"{'  ' * depth + name:<{_TEXT_COLUMN}} {text}".rstrip()
 
 
-def _first_line(path: Path) -> str:
+def first_line(path: Path) -> str:
+    """Returns the first line of a module's docstring; nothing for an empty `__init__.py`. Raises NoDocstring."""
     source = path.read_text(encoding="utf-8")
     docstring = ast.get_docstring(ast.parse(source))
     if docstring is None:
