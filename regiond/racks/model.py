@@ -132,7 +132,7 @@ class RpcClientView:
     certificate_fingerprint: str
     certificate_expires_at: datetime
     issued_at: datetime
-    api_key_name: str | None = None  # None: the key is unknown, see rpc_client.api_key_id
+    api_key_name: str | None = None  # None: there is none, see rpc_client.api_key_id
     token_key: str | None = None
 
 

@@ -107,7 +107,7 @@ comment on table api_key is 'OAuth 1.0 keys of accounts, each for one signature 
 comment on column api_key.token_secret_hash is
     'SHA-256 of the token secret of a key for PLAINTEXT. The secret is random, so it needs no salt; it is stored nowhere.';
 comment on column api_key.expires_at is 'From then on the key is rejected; null: never.';
-comment on column api_key.last_used_at is 'Written about once a minute; null: not used since regions record it.';
+comment on column api_key.last_used_at is 'Written about once a minute; null: never used.';
 comment on column api_key.by_login is 'True: made by a login with user name and password; ends when the password changes.';
 comment on column api_key.sealed_token_secret is
     'The token secret of a key for HMAC-SHA1, encrypted with the master key.';
@@ -775,7 +775,7 @@ comment on column machine_nic.gateway_versions is
     'IP versions (4, 6) whose default route a user sent through this NIC; at most one NIC of a machine has each. Without, the first address with a gateway decides.';
 comment on column machine_nic.link_before is
     'The link (mode, subnet_id, address, gateway_versions) before the owner of the machine changed one; its release restores it, and the machine keeps the address until then. Null: unchanged.';
-comment on column machine_nic.link_id is 'The id of the link in the API; null: that of the NIC, for the link that it was composed with and for links of older releases.';
+comment on column machine_nic.link_id is 'The id of the link in the API; null: that of the NIC, for the link that it was composed with.';
 create index machine_nic_link_before_idx on machine_nic (machine_id) where link_before is not null;
 
 create table seen_address (
@@ -1167,7 +1167,7 @@ comment on column operation.lease_until is 'After this time another process may 
 comment on column operation.not_before is 'Earliest time of the next attempt.';
 comment on column operation.undone is 'What undoing removed, for the user.';
 comment on column operation.rejected_hash is
-    'SHA-256 of kind, error code and request, if the request was rejected before it started; null: it was not, or before regions counted.';
+    'SHA-256 of kind, error code and request, if the request was rejected before it started; null: it was not.';
 comment on column operation.rejections is 'How often the request was rejected within an hour.';
 comment on column operation.last_rejected_at is 'Time of the last of these rejections; explanation and error_message are those of it.';
 create unique index operation_one_open_per_machine on operation (machine_id) where is_open;
@@ -1205,7 +1205,7 @@ create table idempotency_key (
 );
 comment on table idempotency_key is 'Idempotency keys of requests, and what came of each: an operation or an answer.';
 comment on column idempotency_key.request_hash is
-    'HMAC-SHA256 of the request; the same key with another request is rejected. Of older releases: SHA-256, equal to none.';
+    'HMAC-SHA256 of the request; the same key with another request is rejected.';
 comment on column idempotency_key.operation_id is 'The operation that the request opened.';
 comment on column idempotency_key.sealed_answer is 'The successful answer of a request that opened no operation, sealed.';
 comment on column idempotency_key.lease_ends_at is
@@ -1318,7 +1318,7 @@ create table rpc_client (
 );
 comment on table rpc_client is 'RPC clients and the account for which each acts.';
 comment on column rpc_client.api_key_id is
-    'API key that requested the certificate; deleting the key revokes it. Null: requested before regions recorded it, or the key is gone.';
+    'API key that requested the certificate; deleting the key revokes it. Null: requested in a session of the web pages, or the key is gone.';
 comment on column rpc_client.earlier_fingerprints is
     'Certificates that were renewed and may not have expired yet, the latest first; programs that share a folder still use them.';
 create unique index rpc_client_name_key on rpc_client (name) where revoked_at is null;
@@ -1412,7 +1412,7 @@ create table event (
 );
 comment on table event is 'Audit trail, retained for 90 days. An event outlives its subjects, so its ids may refer to deleted rows.';
 comment on column event.kind is 'Fixed name in the past tense, such as rack_joined.';
-comment on column event.account_id is 'The account that caused it. Null: the region did, or an account that was deleted before this column existed.';
+comment on column event.account_id is 'The account that caused it. Null: the region did.';
 create index event_at_idx on event (at);
 
 -- How `events/stream` reads. Ids are given out before commits, so an event can appear after one with a higher id. A
