@@ -48,7 +48,6 @@ FAST: Mapping[str, str] = {
 _FOUND = f"""  -- what exists already
     select 'role' where exists (select from pg_roles where rolname = '{ROLE}')
     union all select 'database' where exists (select from pg_database where datname = '{DATABASE}')
-    union all select 'tables' where to_regclass('schema_migration') is not null
 """  # noqa: S608 - constants
 
 
@@ -74,8 +73,8 @@ def start(folder: Path, *, settings: Mapping[str, str] = DURABLE) -> str:
         _ensure_running(folder, sockets, settings, owner)  # the adopted server was shutting down
     _until_ready(folder)
     with _locked(folder):
-        user, database = _ensure_database(folder, sockets)
-    return f"postgresql://{user}@/{database}?host={quote(str(sockets), safe='/')}"
+        _ensure_database(folder, sockets)
+    return f"postgresql://{ROLE}@/{DATABASE}?host={quote(str(sockets), safe='/')}"
 
 
 def as_user(dsn: str, user: str) -> str:
@@ -84,8 +83,8 @@ def as_user(dsn: str, user: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{user}@{parts.netloc.rpartition('@')[2]}"))
 
 
-def _ensure_database(folder: Path, sockets: Path) -> tuple[str, str]:
-    """Returns role and database, created if necessary by the commands of docs/how-to/install.md."""
+def _ensure_database(folder: Path, sockets: Path) -> None:
+    """Creates role and database, where they do not exist, by the commands of docs/how-to/install.md. Idempotent."""
 
     def client(program: str, *arguments: str) -> str:
         done = _run(folder, None, program, "-h", str(sockets), "-U", SUPERUSER, *arguments)
@@ -94,13 +93,10 @@ def _ensure_database(folder: Path, sockets: Path) -> tuple[str, str]:
         return done.stdout
 
     found = client("psql", "-d", "postgres", "-XAtc", _FOUND).split()
-    if "tables" in found:  # a server that an older checkout created; its data stays where it is
-        return SUPERUSER, "postgres"
     if "role" not in found:
         client("createuser", ROLE)
     if "database" not in found:
         client("createdb", "-O", ROLE, DATABASE)
-    return ROLE, DATABASE
 
 
 def _ensure_running(folder: Path, sockets: Path, settings: Mapping[str, str], owner: pwd.struct_passwd | None) -> bool:

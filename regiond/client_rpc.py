@@ -16,10 +16,8 @@ from common.errors import InvalidRequest, NotFound, OperationPending
 from common.rpc.client_commands import (
     CLIENT_COMPOSE,
     CLIENT_DELETE,
-    CLIENT_HOSTS,
     CLIENT_LIST_HOSTS,
     CLIENT_LIST_MACHINES,
-    CLIENT_MACHINES,
     CLIENT_OPERATION,
     CLIENT_POWER,
     CLIENT_RENEW,
@@ -75,8 +73,6 @@ WAIT_S = 60.0  # limits a handler; the client repeats the call
 
 # What each command needs, as the endpoint of the API that does the same; the lists show what the caller may see.
 PERMISSIONS: Mapping[str, Permission] = {
-    CLIENT_HOSTS.name: Permission.USER,
-    CLIENT_MACHINES.name: Permission.USER,
     CLIENT_LIST_HOSTS.name: Permission.USER,
     CLIENT_LIST_MACHINES.name: Permission.USER,
     CLIENT_COMPOSE.name: Permission.OPERATOR,
@@ -85,9 +81,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     CLIENT_OPERATION.name: Permission.USER,
     CLIENT_WAIT.name: Permission.USER,
 }
-EXPENSIVE = frozenset(
-    one.name for one in (CLIENT_HOSTS, CLIENT_MACHINES, CLIENT_LIST_HOSTS, CLIENT_LIST_MACHINES, CLIENT_COMPOSE)
-)
+EXPENSIVE = frozenset(one.name for one in (CLIENT_LIST_HOSTS, CLIENT_LIST_MACHINES, CLIENT_COMPOSE))
 # Of the fields of these commands; an idempotency key is anything that a client chooses.
 RECORDED = frozenset({one.name for one in fields(ComposeRequest)} | {"action", "host"})
 AUDITED = frozenset(one.name for one in (CLIENT_COMPOSE, CLIENT_POWER, CLIENT_DELETE))
@@ -146,8 +140,6 @@ class RpcCommands:
             | {
                 CLIENT_LIST_HOSTS: self._each_host,
                 CLIENT_LIST_MACHINES: self._each_machine,
-                CLIENT_HOSTS: self._list_hosts,
-                CLIENT_MACHINES: self._list_machines,
                 CLIENT_RENEW: self._renew_client,
             },
         }
@@ -223,14 +215,6 @@ class RpcCommands:
         async with aclosing(found.batches()) as batches:
             async for batch in batches:
                 yield MachineList(machines=tuple(_machine(one) for one in batch))
-
-    async def _list_hosts(self, link: Link, request: Nothing) -> HostList:
-        async with aclosing(self._each_host(link, request)) as parts:
-            return HostList(hosts=tuple([host async for part in parts for host in part.hosts]))
-
-    async def _list_machines(self, link: Link, request: Nothing) -> MachineList:
-        async with aclosing(self._each_machine(link, request)) as parts:
-            return MachineList(machines=tuple([machine async for part in parts for machine in part.machines]))
 
     async def _compose(self, caller: Caller, call: ClientComposeCall) -> OperationSummary:
         host_id = None if call.host is None else await self._host_id(caller, call.host)

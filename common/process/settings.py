@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -27,65 +29,7 @@ T = TypeVar("T")
 
 PREFIX = "INNKEEPER_"
 
-# The keys of all programs: they can share one environment, and a variable that none of them knows is a mistake.
-KNOWN_KEYS = frozenset(
-    {
-        # both daemons
-        "config",
-        "link_idle_timeout_s",
-        "log_level",
-        "simulated_hosts",
-        "state",
-        # region
-        "database",
-        "default_distro_series",
-        "keep_audit_days",
-        "keep_events_days",
-        "keep_image_copies_days",
-        "password_min_length",
-        "keep_idempotency_keys_days",
-        "keep_operations_days",
-        "max_cluster_members",
-        "allow_plain_http",
-        "anonymous_requests_per_s",
-        "autostart",
-        "expensive_requests_per_s",
-        "image_reserve_gib",
-        "image_download_networks",
-        "max_image_gib",
-        "max_images_gib",
-        "hsts_s",
-        "http_connections",
-        "http_connections_per_address",
-        "http_host",
-        "http_port",
-        "placement_strategy",
-        "proxy_headers",
-        "public_url",
-        "report_host",
-        "report_port",
-        "guest_url",
-        "deployment_minutes",
-        "rate_limit_exempt",
-        "requests_per_s",
-        "rpc_address",
-        "rpc_host",
-        "rpc_port",
-        "power_off_grace_s",
-        "reconciler_auto_repair",
-        "refresh_every_s",
-        "session_hours",
-        "session_idle_minutes",
-        "tls_certificate",
-        "tls_key",
-        "trusted_proxies",
-        # rack
-        "max_hung_calls",
-        "max_calls",
-        # the tests
-        "test_database",
-    }
-)
+_WITHOUT_SETTING = frozenset({"config", "test_database"})  # of the daemons' command line, and of the tests
 
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
@@ -187,11 +131,7 @@ _NAMES: Mapping[type[Any], str] = {
 def _keys(kind: type[Any]) -> dict[str, _Key]:
     hints = get_type_hints(kind)
     declared: Iterable[Attribute[Any]] = fields(kind)
-    keys = {one.name: _key(hints[one.name], one.metadata["setting"]) for one in declared}
-    unlisted = keys.keys() - KNOWN_KEYS
-    if unlisted:
-        raise TypeError(f"{kind.__name__}: add {', '.join(sorted(unlisted))} to common.process.settings.KNOWN_KEYS")
-    return keys
+    return {one.name: _key(hints[one.name], one.metadata["setting"]) for one in declared}
 
 
 def _key(hint: Any, declared: _Declared) -> _Key:
@@ -266,11 +206,18 @@ def _from_environment(
 ) -> tuple[str, dict[str, Any]]:
     variables = {name: name.removeprefix(PREFIX).lower() for name in environment if name.startswith(PREFIX)}
     for name, key in sorted(variables.items()):
-        if key not in KNOWN_KEYS or name != _variable(key):
+        if name != _variable(key) or (key not in keys and key not in _keys_of_all_programs()):
             known = ", ".join(sorted(_variable(one) for one in keys))
             wrong.append(f"environment: unknown variable {name}; known here are {known}.")
     given = {key: environment[name] for name, key in variables.items() if key in keys and name == _variable(key)}
     return "environment", given
+
+
+@cache
+def _keys_of_all_programs() -> frozenset[str]:
+    """Returns every key of the installed programs: they can share one environment."""
+    kinds = [one.load() for one in entry_points(group="innkeeper.settings")]
+    return _WITHOUT_SETTING | {one.name for kind in kinds for one in fields(kind)}
 
 
 def _variable(key: str) -> str:

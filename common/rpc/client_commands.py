@@ -85,23 +85,20 @@ class OperationSummary:
 
 @frozen(kw_only=True)
 class HostList:
-    """All hosts, or a part of them."""
+    """A part of the hosts."""
 
     hosts: tuple[HostSummary, ...]
 
 
 @frozen(kw_only=True)
 class MachineList:
-    """All machines, or a part of them."""
+    """A part of the machines."""
 
     machines: tuple[MachineSummary, ...]
 
 
 CLIENT_LIST_HOSTS = Command("client.list_hosts", Nothing, HostList, streams=True)
 CLIENT_LIST_MACHINES = Command("client.list_machines", Nothing, MachineList, streams=True)
-# Of older clients: the response must fit into a frame, as some 8,000 machines do.
-CLIENT_HOSTS = Command("client.hosts", Nothing, HostList)
-CLIENT_MACHINES = Command("client.machines", Nothing, MachineList)
 CLIENT_COMPOSE = Command("client.compose", ClientComposeCall, OperationSummary)
 CLIENT_POWER = Command("client.power", MachinePowerCall, OperationSummary)
 CLIENT_DELETE = Command("client.delete", MachineCall, OperationSummary)

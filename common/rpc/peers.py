@@ -59,7 +59,7 @@ def release_capability(release: str) -> str:
 
 
 def release_of(capabilities: Iterable[str]) -> str | None:
-    """Returns the release that the peer reported; None if it did not, like older releases."""
+    """Returns the release that the peer reported; None if it reported none."""
     return next((one.removeprefix(_RELEASE)[:100] for one in sorted(capabilities) if one.startswith(_RELEASE)), None)
 
 
@@ -71,7 +71,7 @@ def idle_timeout_capability(idle_timeout_s: float) -> str:
 def idle_timeout_of(capabilities: Iterable[str]) -> float | None:
     """Returns the seconds that the peer reported, at most those that a setting permits.
 
-    None if it reported none, like older releases, or less than a setting permits.
+    None if it reported none, or less than a setting permits.
     """
     text = next((one.removeprefix(_IDLE_TIMEOUT) for one in sorted(capabilities) if one.startswith(_IDLE_TIMEOUT)), "")
     try:

@@ -24,7 +24,6 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _OUTSIDE = "-- no transaction"
-_REPLACES = re.compile(r"-- replaces sha256:([0-9a-f]{64})")
 MIGRATION_LOCK = 0x1_4E4B_4545  # advisory lock; an arbitrary number that Innkeeper uses for nothing else
 LOCK_DEADLINE_S = 120.0
 _LOCK_EVERY_S = 0.05
@@ -74,13 +73,12 @@ _CREATE_TABLE = """
         number integer primary key,
         name text not null,
         digest text not null,
-        applied_at timestamptz not null default now()
+        applied_at timestamptz not null default now(),
+        release text
     )
 """
-_ADD_RELEASE = "alter table schema_migration add column if not exists release text"
 _HAS_TABLE = "select to_regclass('schema_migration') is not null"
-# Older releases created the table without the column `release`.
-_APPLIED = "select number, name, digest, to_jsonb(m) ->> 'release' as release from schema_migration m order by number"
+_APPLIED = "select number, name, digest, release from schema_migration order by number"
 _RECORD = "insert into schema_migration (number, name, digest, release) values ($1, $2, $3, $4)"
 _NOTIFY = "select pg_notify($1, $2)"
 # If the migrating process dies, the server detects it within seconds and releases the lock.
@@ -98,9 +96,6 @@ class Migration:
 
     Such a file contains one statement that PostgreSQL rejects inside a transaction and that can be repeated
     (`create index concurrently if not exists`): a crash before it is recorded repeats it.
-
-    If an applied file had to be edited, its first line names the earlier text (`-- replaces sha256:DIGEST`), and a
-    later file brings databases with either text to the same state.
     """
 
     number: int
@@ -110,11 +105,6 @@ class Migration:
     @property
     def digest(self) -> str:
         return hashlib.sha256(self.sql.encode()).hexdigest()
-
-    def is_applied_as(self, digest: str) -> bool:
-        """Whether the digest is that of this text, or of the one that it replaces."""
-        replaced = _REPLACES.match(self.sql)
-        return digest in {self.digest, replaced[1] if replaced else self.digest}
 
     @property
     def outside_transaction(self) -> bool:
@@ -191,25 +181,26 @@ async def _missing(db: Db, migrations: Sequence[Migration]) -> list[Migration]:
         return list(migrations)
     rows = await db.fetch(_APPLIED)
     known = {one.number: one for one in migrations}
+    for row in rows:
+        if row["number"] in known and known[row["number"]].digest != row["digest"]:
+            raise BadSettings(
+                f"{row['name']} was edited after it was applied to this database. Databases of checkouts before "
+                "release 1.0 are not upgraded: use an empty one (`./dev run`: delete its state folder). If you changed "
+                "the file, undo that and add a new file."
+            )
     if newer := [row for row in rows if row["number"] not in known]:
         raise _newer(newer)
-    for row in rows:
-        if not known[row["number"]].is_applied_as(row["digest"]):
-            raise BadSettings(
-                f"{row['name']} was edited after it was applied to this database. Add a new file instead."
-            )
     applied = {row["number"] for row in rows}
     return [one for one in migrations if one.number not in applied]
 
 
 def _newer(rows: Sequence[Row]) -> BadSettings:
     names = ", ".join(row["name"] for row in rows)
-    newer = next((row["release"] for row in reversed(rows) if row["release"]), None)
+    newer = rows[-1]["release"]
     return BadSettings(
-        f"The database is newer than this release: Innkeeper {newer or 'of a later release'} applied {names}, which "
-        f"Innkeeper {running_release()} does not know. Nothing was written. Install {newer or 'that release'} or a "
-        "newer release on this computer and start regiond again. Going back requires a backup of the database from "
-        "before the upgrade.",
+        f"The database is newer than this release: Innkeeper {newer} applied {names}, which Innkeeper "
+        f"{running_release()} does not know. Nothing was written. Install {newer} or a newer release on this computer "
+        "and start regiond again. Going back requires a backup of the database from before the upgrade.",
         database_release=newer,
         release=running_release(),
     )
@@ -217,7 +208,6 @@ def _newer(rows: Sequence[Row]) -> BadSettings:
 
 async def _apply_missing(db: Db, migrations: Sequence[Migration], release: str, deadline_s: float) -> tuple[str, ...]:
     await db.execute(_CREATE_TABLE)
-    await db.execute(_ADD_RELEASE)
     missing = await _missing(db, migrations)  # again, since another process may have held the lock before
     for batch in _batches(missing):
         await _apply_when_unused(db, batch, release, deadline_s)

@@ -41,7 +41,7 @@ class RegionView:
     """A region process. `running` means that its heartbeat is at most 30 s old; `here` that it is this process.
 
     `schema_number` is that of the newest migration its release knows. `racks` are names, `operations` the ids of those
-    whose lease it holds. A process of an older release does not report release, schema and addresses.
+    whose lease it holds. The addresses are None until the process listens.
     """
 
     id: UUID
@@ -132,7 +132,7 @@ class RpcClientView:
     certificate_fingerprint: str
     certificate_expires_at: datetime
     issued_at: datetime
-    api_key_name: str | None = None  # None: the key is unknown, see rpc_client.api_key_id
+    api_key_name: str | None = None  # None: there is none, see rpc_client.api_key_id
     token_key: str | None = None
 
 

@@ -63,8 +63,9 @@ _GUESTS = f"""
     insert into guest (server_id, project, guest_key, name, machine_id, power_state, cores, memory_mib, architecture,
                        disks)
     select h.server_id, '', m.uuid::text, m.hostname, m.id, 'off', 1, 1024, 'amd64',
-           jsonb_build_array(jsonb_build_object('device', 'vda', 'size_bytes', {DISK_BYTES}::bigint, 'pool_id',
-                                                'default', 'volume', m.hostname, 'serial', m.system_id))
+           jsonb_build_array(jsonb_build_object(
+               'device', 'vda', 'size_bytes', {DISK_BYTES}::bigint, 'pool_id', 'default', 'volume', m.hostname,
+               'serial', m.system_id, 'missing', false))
       from machine m join vm_host h on h.id = m.host_id
 """  # noqa: S608
 _REACH = """

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from regiond.db.migrate import migrate, packaged
-from regiond.db.pool import connect
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import ASYNC, adopt, guests, kinds_of_events, reached, refresh, rows
 from tests.integration.tables import rows as sql
@@ -224,55 +222,3 @@ async def test_a_machine_without_known_owner_is_for_administrators(innkeeper: De
     (host,) = await innkeeper.get("vm-hosts/")
     await adopt(innkeeper, host, guests="elsewhere", owner="ann")
     assert await standing(innkeeper, machine) == ("Deployed", "ann", "on")
-
-
-async def test_an_upgrade_makes_adopted_machines_of_before_safe(empty_database_url: str) -> None:
-    number = next(one.number for one in packaged() if one.name.endswith("_adopted_machines.sql"))
-    await migrate(empty_database_url, [one for one in packaged() if one.number < number])
-    db = await connect(empty_database_url, application_name="test")
-    try:
-        await db.execute(
-            """
-            insert into account (id, username, is_admin) overriding system value values (7, 'ada', true);
-            insert into account (id, username, is_admin) overriding system value values (8, 'ann', false);
-            """
-        )
-        for id_, state, adopted, owner in (
-            (1, "ready", True, None), (2, "missing", True, None), (3, "allocated", True, 8), (4, "ready", False, None),
-            (5, "ready", True, None),
-        ):  # fmt: skip
-            await db.execute(
-                """
-                insert into machine (id, uuid, system_id, hostname, state, architecture, cores, memory_mib, adopted,
-                                     owner_id)
-                values ($1, gen_random_uuid(), $2, $2, $3, 'amd64', 1, 1024, $4, $5)
-                """,
-                id_, f"m{id_}", state, adopted, owner,
-            )  # fmt: skip
-            if id_ != 5:  # the operation was deleted after its time
-                await db.execute(
-                    """
-                    insert into operation (kind, state, machine_id, system_id, account_id, max_failures)
-                    values ('adopt', 'succeeded', $1, $2, 7, 1)
-                    """,
-                    id_, f"m{id_}",
-                )  # fmt: skip
-        await db.execute(
-            """
-            insert into detached_machine (uuid, system_id, hostname, adopted, host_name, driver, address, project,
-                                          pool_id, zone_id, architecture, cores, memory_mib, tags, description, disks,
-                                          nics)
-            values (gen_random_uuid(), 'm1', 'm1', true, 'hv', 'virsh', 'a', '', 0, 1, 'amd64', 1, 1024, '{}', '', '[]',
-                    '[]')
-            """
-        )
-        await migrate(empty_database_url, packaged())
-        found = await db.fetch("select state, owner_id, as_found from machine order by id")
-        assert [tuple(row) for row in found] == [
-            ("deployed", 7, True), ("missing", 7, True), ("allocated", 8, False), ("ready", None, False),
-            ("deployed", None, True),
-        ]  # fmt: skip
-        (detached,) = await db.fetch("select state, owner_id, as_found from detached_machine")
-        assert tuple(detached) == ("deployed", 7, True)
-    finally:
-        await db.close()

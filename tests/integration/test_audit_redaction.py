@@ -21,12 +21,10 @@ from regiond.audit.model import (
     RecordedFields,
     Redaction,
     RedactionReport,
-    answer_text,
     recorded_text,
     request_text,
 )
 from regiond.audit.service import Audit
-from regiond.db.migrate import migrate, packaged
 from regiond.db.pool import Database, connect
 from tests.database import as_superuser
 from tests.integration.test_audit_trail import ADMIN, OK, OTHER_OWNER, asked, by_hand
@@ -313,27 +311,6 @@ async def test_many_requests_are_redacted_in_batches(audit: Audit, database: Dat
     assert await audit.redact(ADMIN, wanted, after_id=5000) == RedactionReport(requests=40)
     report = await audit.verify()
     assert (report.problems, report.redacted, report.head_id) == ((), 5050, 5102)
-
-
-async def test_entries_of_before_the_upgrade_are_redacted(empty_database_url: str) -> None:
-    """With the functions and the rows of the release before."""
-    await migrate(empty_database_url, [one for one in packaged() if one.number < 48])
-    database = await Database.open(empty_database_url, min_size=1, max_size=2)
-    try:
-        old = Audit(database)
-        asked_for = request_text(evolve(asked("Machine.deploy"), fields={"user_data": PLANTED, "comment": "night"}))
-        async with database.connection() as db:
-            await db.execute("select audit_append($1)", [asked_for, answer_text(1, OK), asked_for])
-        await migrate(empty_database_url)
-        audit = Audit(database, recorded=LISTED)
-        assert await redact(audit, unlisted=True) == 2
-        assert PLANTED not in await everything(audit)
-        report = await audit.verify()
-        assert (report.problems, report.redacted, report.head_id) == ((), 2, 4)
-        await add(old, {})
-        assert (await audit.verify()).problems == ()
-    finally:
-        await database.close()
 
 
 @pytest.mark.parametrize("action", ["audit.redact", "audit.prune"])

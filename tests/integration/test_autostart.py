@@ -132,8 +132,8 @@ async def test_what_was_started_elsewhere_is_set_by_an_operation(innkeeper: Depl
     assert "set_autostart" in [one["kind"] for one in await innkeeper.get("operations/")]
 
 
-async def test_an_upgrade_opens_some_operations_in_each_sweep(innkeeper: Deployment) -> None:
-    """All guests that are off had the flag in earlier releases."""
+async def test_each_sweep_opens_some_operations_at_hosts(innkeeper: Deployment) -> None:
+    """A changed setting of a host makes all its guests differ at once."""
     host, _ = await innkeeper.add_simulated(), await innkeeper.add_simulated("far")
     for name in ("a", "b"):
         await innkeeper.compose(host["id"], hostname=name, cores=1, memory=1024)

@@ -9,15 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from common.addresses.host_identity import identity_fingerprint
-from common.certificates import make_authority, utc_now
 from common.errors import BadSettings, DatabaseUnavailable
 from common.release import running_release
 from regiond.db.migrate import MIGRATION_LOCK, Migration, migrate, migration, packaged
 from regiond.db.pool import connect
 from regiond.operations.model import OPEN_STATES, OperationState
 from tests.database import as_superuser, with_option
-from tests.libvirt_double import random_key
+from tests.later_migrations import LATER
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.database
@@ -81,12 +79,12 @@ async def test_an_edited_file_is_rejected_by_name(empty_database_url: str) -> No
         await migrate(empty_database_url, [edited, SECOND])
 
 
-async def test_a_file_that_had_to_be_edited_names_the_text_that_it_replaces(empty_database_url: str) -> None:
-    await migrate(empty_database_url, [FIRST])
-    edited = migration(FIRST.name, f"-- replaces sha256:{FIRST.digest}\n{FIRST.sql} -- better")
-    assert await migrate(empty_database_url, [edited]) == ()
-    with pytest.raises(BadSettings, match="was edited after it was applied"):
-        await migrate(empty_database_url, [migration(FIRST.name, f"-- replaces sha256:{SECOND.digest}\n{FIRST.sql}")])
+async def test_a_database_of_an_earlier_checkout_is_not_taken_for_a_newer_one(empty_database_url: str) -> None:
+    """Its first file was another, and this release does not know the others."""
+    await migrate(empty_database_url, [FIRST, SECOND])
+    with pytest.raises(BadSettings, match=r"before release 1\.0 are not upgraded: use an empty one"):
+        await migrate(empty_database_url)
+    assert await _value(empty_database_url, "select to_regclass('machine')::text") is None
 
 
 async def test_a_newer_database_is_rejected(empty_database_url: str) -> None:
@@ -96,17 +94,6 @@ async def test_a_newer_database_is_rejected(empty_database_url: str) -> None:
     )
     with pytest.raises(BadSettings, match=message):
         await migrate(empty_database_url, [FIRST])
-
-
-async def test_a_migration_table_without_the_release_column_is_upgraded(empty_database_url: str) -> None:
-    await migrate(empty_database_url, [FIRST])
-    await _value(empty_database_url, "alter table schema_migration drop column release")
-    with pytest.raises(BadSettings, match="Innkeeper of a later release applied"):
-        await migrate(empty_database_url, [])
-    await migrate(empty_database_url, [FIRST, SECOND])
-    assert (
-        await _value(empty_database_url, "select release from schema_migration where number = 2") == running_release()
-    )
 
 
 async def test_a_current_database_may_be_read_only(empty_database_url: str) -> None:
@@ -127,17 +114,16 @@ async def test_a_lock_timeout_names_the_process_that_holds_the_lock(empty_databa
 
 
 @pytest.mark.parametrize(("first", "then"), [("machine", "event"), ("event", "machine")])
-async def test_a_running_older_region_ends_its_transaction(empty_database_url: str, first: str, then: str) -> None:
+async def test_a_running_older_region_ends_its_transaction(database_url: str, first: str, then: str) -> None:
     """Its transaction gets the second table while the migration waits for the first."""
-    await migrate(empty_database_url, [one for one in packaged() if one.number < 47])
-    region, watcher = [await connect(empty_database_url, application_name="test") for _ in range(2)]
+    region, watcher = [await connect(database_url, application_name="test") for _ in range(2)]
     try:
         async with region.transaction():
             await region.execute(f"lock table {first} in row exclusive mode")
-            migrating = asyncio.create_task(migrate(empty_database_url))
+            migrating = asyncio.create_task(migrate(database_url, [*packaged(), *LATER]))
             await eventually(lambda: watcher.fetchval(_WAITS), every_s=0.01)
             await region.execute(f"lock table {then} in row exclusive mode")
-        assert await migrating == tuple(one.name for one in packaged() if one.number >= 47)
+        assert await migrating == tuple(one.name for one in LATER)
     finally:
         await region.close()
         await watcher.close()
@@ -160,20 +146,16 @@ async def test_a_file_with_that_comment_runs_outside_a_transaction(empty_databas
     assert await _value(empty_database_url, "select indisvalid from pg_index where indexrelid = 'by_name'::regclass")
 
 
-async def test_a_database_of_a_release_that_required_a_superuser_is_upgraded(empty_database_url: str) -> None:
-    audit = next(one for one in packaged() if one.name == "0014_audit.sql")
-    replacing, _, text = audit.sql.partition("\n")
-    text = text.replace("-- 0046 permits the two functions to write.\n", "")
-    text = text.replace("security definer as $$", "security definer\n    set innkeeper.audit = 'on' as $$")
-    earlier = migration(audit.name, text)
-    assert f"sha256:{earlier.digest} " in replacing
-
-    superuser = as_superuser(empty_database_url)
-    await migrate(superuser, [earlier if one is audit else one for one in packaged() if one.number < 46])
-    assert "0046_audit_without_superuser.sql" in await migrate(superuser)
-    assert await _value(superuser, "select audit_append(array['{}'])") == 1
-    settings = "select count(*) from pg_proc where 'innkeeper.audit=on' = any (proconfig)"
-    assert await _value(superuser, settings) == 0
+async def test_such_a_file_runs_while_others_write(empty_database_url: str) -> None:
+    """It waits for no lock of all tables."""
+    await migrate(empty_database_url, [FIRST])
+    region = await connect(empty_database_url, application_name="test")
+    async with region.transaction():
+        await region.execute("lock table host in row exclusive mode")
+        outside = migration("0002_names.sql", "-- no transaction\nupdate host set name = 'two' where name = 'one'")
+        assert await migrate(empty_database_url, [FIRST, outside], lock_deadline_s=0.2) == (outside.name,)
+    await region.close()
+    assert await _value(empty_database_url, "select name from host") == "two"
 
 
 def test_the_files_of_the_release_are_numbered_without_gaps() -> None:
@@ -208,76 +190,3 @@ async def _value(dsn: str, query: str) -> object:
         return await connection.fetchval(query)
     finally:
         await connection.close()
-
-
-async def test_existing_users_keep_the_pools_that_they_use(empty_database_url: str) -> None:
-    await migrate(empty_database_url, [one for one in packaged() if one.number < 11])
-    db = await connect(empty_database_url, application_name="test")
-    try:
-        await db.execute(
-            "insert into account (id, username, is_admin)"
-            " values (11, 'root', true), (12, 'ann', false), (13, 'bob', false);"
-            "insert into resource_pool (id, name) values (21, 'lab'), (22, 'shop');"
-            "insert into machine (uuid, system_id, hostname, pool_id, state, architecture, cores, memory_mib, owner_id)"
-            " select gen_random_uuid(), 'm' || pool, 'm' || pool, pool, 'allocated', 'amd64', 1, 1, owner"
-            "   from (values (21, 12), (0, 12), (22, 11)) held (pool, owner)"
-        )
-        await migrate(empty_database_url)
-        granted = await db.fetch("select account_id, pool_id, role from pool_grant order by 1, 2")
-    finally:
-        await db.close()
-    assert [tuple(row) for row in granted] == [(12, 0, "operator"), (12, 21, "operator"), (13, 0, "operator")]
-
-
-async def test_of_several_pinned_identities_only_the_first_stays(empty_database_url: str) -> None:
-    pems = [make_authority(name, utc_now())[1] for name in ("server", "another")]
-    keys = [random_key(), random_key()]
-    pinned = {
-        "one": (pems[0], pems[0]), "two": (pems[0] + pems[1], pems[0]), "bare": (pems[0].strip(), pems[0]),
-        "key": (keys[0], keys[0]), "keys": (f"{keys[0]}\n* {keys[1]}", keys[0]),
-        "swapped": (pems[1] + pems[0], pems[0]), "odd": ("ssh-ed25519 A=A=", keys[0]), "local": (None, None),
-        "crlf": (pems[0].replace("\n", "\r\n"), pems[0]), "x509": (pems[0].replace("CERT", "X509 CERT"), pems[0]),
-        "blank": (f" {keys[0]}", keys[0]), "blanks": (keys[0].replace(" ", "  "), keys[0]),
-        "unknown": (pems[0] + pems[1], None), "unknown key": (f"{keys[0]}\n* {keys[1]}", None),
-    }  # fmt: skip
-    read_by_nobody = ("swapped", "odd", "crlf", "x509", "blank", "blanks", "unknown", "unknown key")
-    number = next(one.number for one in packaged() if one.name.endswith("_one_pin.sql"))
-    await migrate(empty_database_url, [one for one in packaged() if one.number < number])
-    db = await connect(empty_database_url, application_name="test")
-    try:
-        for name, (material, expected) in pinned.items():
-            await db.execute(
-                "insert into vm_host (name, driver, address, system_id, pinned, pinned_fingerprint)"
-                " values ($1, 'lxd', $1, $1, $2, $3)", name, material, expected and identity_fingerprint(expected),
-            )  # fmt: skip
-        await migrate(empty_database_url)
-        found = {row["name"]: row["pinned"] for row in await db.fetch("select name, pinned from vm_host")}
-        events = await db.fetch("select h.name from event e join vm_host h on h.id = e.host_id order by 1")
-    finally:
-        await db.close()
-    unchanged = {name: pinned[name][0] for name in read_by_nobody}
-    assert found == {name: expected for name, (_, expected) in pinned.items()} | unchanged
-    assert [row["name"] for row in events] == ["keys", "two"]
-
-
-async def test_earlier_events_belong_to_the_account_of_their_time(empty_database_url: str) -> None:
-    await migrate(empty_database_url, [one for one in packaged() if one.number < 50])
-    db = await connect(empty_database_url, application_name="test")
-    try:
-        await db.execute(
-            "insert into account (id, username, created_at) values (12, 'ann', now() - interval '2 days');"
-            "insert into event (at, kind, level, message, username) values"
-            " (now() - interval '3 days', 'logged_in', 'info', 'the namesake', 'ann'),"
-            " (now() - interval '1 day', 'logged_in', 'info', 'ann', 'ann'),"
-            " (now(), 'rack_joined', 'info', 'the region', null)"
-        )
-        await migrate(empty_database_url, packaged()[:-1])
-        writer = db.transaction()
-        await writer.start()
-        await db.execute("lock table event in row exclusive mode")
-        assert await migrate(empty_database_url, lock_deadline_s=0.2) == (packaged()[-1].name,)
-        await writer.rollback()
-        found = await db.fetch("select message, account_id from event order by at")
-    finally:
-        await db.close()
-    assert [tuple(row) for row in found] == [("the namesake", None), ("ann", 12), ("the region", None)]

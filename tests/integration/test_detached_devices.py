@@ -54,16 +54,6 @@ async def test_devices_return_with_their_machine(innkeeper: Deployment) -> None:
     assert await innkeeper.get("discrepancies/") == []
 
 
-async def test_a_device_of_an_earlier_record_returns_without_owner_data(innkeeper: Deployment) -> None:
-    nic, device = await with_device(innkeeper)
-    await remove_host(innkeeper)
-    await sql(innkeeper, "update detached_machine set devices = devices #- '{0,owner_data}'")
-    await innkeeper.add_simulated(cores=8, storage_gb=1000, networks=NETWORKS)
-    await reaches(nic, "Allocated")
-    (found,) = await innkeeper.get("devices/")
-    assert (found["system_id"], found["owner_data"]) == (device["system_id"], {})
-
-
 async def test_a_device_returns_without_what_others_have_now(innkeeper: Deployment) -> None:
     nic, device = await with_device(innkeeper)
     await remove_host(innkeeper)

@@ -1,4 +1,4 @@
-"""Names of VM hosts are unique: at create, at update, in clusters, and after the migration of older databases."""
+"""Names of VM hosts are unique: at create, at update, and in clusters."""
 
 from __future__ import annotations
 
@@ -10,14 +10,9 @@ from attrs import evolve
 
 from common.errors import InvalidRequest
 from common.values import ClusterMember
-from regiond.db.migrate import migrate, packaged
-from regiond.db.pool import connect
 from regiond.hosts import host_changes
 from tests.deployment.deployment import Deployment
 from tests.integration.test_clusters import FACTS, found
-
-_OLD_HOST = "insert into vm_host (id, name, driver, address, system_id) values ($1, $2, 'virsh', $3, $3)"
-_EVENTS = "select host_id, kind, message from event order by id"
 
 
 async def names(innkeeper: Deployment) -> list[str]:
@@ -74,19 +69,3 @@ async def test_cluster_members_get_free_names(innkeeper: Deployment) -> None:
     await innkeeper.put("vm-hosts/1/", name="renamed")
     await found(innkeeper, 3, evolve(FACTS, cluster_members=members))
     assert await names(innkeeper) == ["renamed", "m2", "m1", "m2-2"]
-
-
-async def test_the_migration_renames_duplicates_and_reports_them(empty_database_url: str) -> None:
-    await migrate(empty_database_url, packaged()[:1])
-    db = await connect(empty_database_url, application_name="test")
-    try:
-        for host_id, name in enumerate(["a", "b", "a", "a-3", "a", "b-2", "b-2"], start=1):
-            await db.execute(_OLD_HOST, host_id, name, f"address-{host_id}")
-        await migrate(empty_database_url)
-        now = [row["name"] for row in await db.fetch("select name from vm_host order by id")]
-        assert now == ["a", "b", "a-3-3", "a-3", "a-5", "b-2", "b-2-7"]
-        events = [tuple(row) for row in await db.fetch(_EVENTS)]
-    finally:
-        await db.close()
-    assert [(host_id, kind) for host_id, kind, _ in events] == [(host_id, "host_changed") for host_id in (3, 5, 7)]
-    assert events[0][2] == ("a was renamed to a-3-3: names of VM hosts are now unique, and the VM host 1 has this name")

@@ -303,7 +303,7 @@ async def test_each_link_has_an_id_that_none_had_before(innkeeper: Deployment) -
     nic = await ready(innkeeper)
     (composed,) = (await innkeeper.get(nic.path))["links"]
     (interface,) = (await nic.machine())["interface_set"]
-    assert composed["id"] == interface["id"], "as older releases show it"
+    assert composed["id"] == interface["id"], "the link that it was composed with"
     await innkeeper.post("machines/", op="allocate", system_id=nic.system_id)
     (first,) = (await nic.link("AUTO"))["links"]
     (second,) = (await nic.link("STATIC", ip_address="10.1.0.9", force=True))["links"]

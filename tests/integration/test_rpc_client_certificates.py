@@ -112,7 +112,7 @@ async def test_the_end_of_a_user_ends_its_clients_and_links(rackless: Deployment
 
 
 async def test_a_client_without_a_recorded_key_ends_with_its_user(rackless: Deployment) -> None:
-    """Certificates that were issued before regions recorded their keys have none."""
+    """A certificate that was requested in a session of the web pages has none."""
     folder = await issue(rackless, await user(rackless, "ann"), "robot")
     async with rackless.connection() as db:
         await db.execute("update rpc_client set api_key_id = null")

@@ -16,8 +16,6 @@ from common.rpc.host_commands import HOST_DISCOVER, HostCall
 from common.rpc.link import Link
 from rackd.commands import parts_of
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
-from regiond.db.migrate import migrate, packaged
-from regiond.db.pool import connect
 from tests.deployment.deployment import Deployment
 from tests.integration.byzantine_rack import byzantine_rack, recorded_messages
 from tests.integration.lxd_hosts import state
@@ -231,37 +229,3 @@ async def test_a_simulated_host_with_another_name_is_refused(rackless: Deploymen
     async with byzantine_rack(rackless, {HOST_DISCOVER: discover}):
         assert (await refusal(rackless, liar))[0] == "peer_changed"
     assert await server_rows(rackless, host["id"]) == before
-
-
-_HOST = """
-    insert into vm_host (id, name, driver, address, system_id, server_id, pinned_fingerprint, state)
-    values ($1::integer, 'h' || $1::integer, $2, 'a' || $1::integer, 's' || $1::integer, $3, $4, 'ready')
-"""
-_SERVER = """
-    insert into server (id, identity, architecture, hypervisor_version, cores, memory_mib)
-    values ($1, $2, 'amd64', '1', 4, 4096)
-"""
-
-
-async def test_the_migration_neither_merges_nor_splits_servers(empty_database_url: str) -> None:
-    await migrate(empty_database_url, [one for one in packaged() if one.number < 12])
-    db = await connect(empty_database_url, application_name="test")
-    identities = {
-        1: "lxd/lxd:aa", 2: "lxd/lxd:aa:m1", 3: "lxd/lxd:old", 4: "lxd/lxd:ff", 5: "lxd/lxd:gone:m2",
-        6: f"virsh/libvirt:system:{UUID}", 7: "lxd/lxd:x", 8: "lxd/lxd:y",
-    }  # fmt: skip
-    pins = {1: ["aa"], 2: ["aa", "aa"], 3: ["bb"], 4: ["ff", "liar"], 5: ["bb"], 6: ["k1", "k2"], 7: ["z"], 8: ["z"]}
-    try:
-        number = 0
-        for server_id, identity in identities.items():
-            await db.execute(_SERVER, server_id, identity)
-            for pin in pins[server_id]:
-                number += 1
-                await db.execute(_HOST, number, identity.partition("/")[0], server_id, pin)
-        before = await db.fetch("select id, server_id from vm_host order by id")
-        await migrate(empty_database_url)
-        after = {row["id"]: row["identity"] for row in await db.fetch("select id, identity from server")}
-        assert await db.fetch("select id, server_id from vm_host order by id") == before
-    finally:
-        await db.close()
-    assert after == {**identities, 3: "lxd/lxd:bb", 5: "lxd/lxd:bb:m2"}

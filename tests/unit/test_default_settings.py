@@ -42,6 +42,13 @@ def test_every_key_is_in_the_file(name: str, kind: type[Any], tmp_path: Path) ->
     assert sorted(shown) == sorted(described(kind))
 
 
+@pytest.mark.parametrize(("kind", "other"), [(RegionSettings, RackSettings), (RackSettings, RegionSettings)])
+def test_a_daemon_ignores_the_variables_of_the_other(kind: type[Any], other: type[Any]) -> None:
+    foreign = described(other).keys() - described(kind).keys()
+    assert foreign
+    assert load(kind, file=None, environment={f"INNKEEPER_{key.upper()}": "its own" for key in foreign}) == kind()
+
+
 def test_the_database_example_is_valid(tmp_path: Path) -> None:
     loaded = load(RegionSettings, file=uncommented("regiond", tmp_path), environment={})
     assert loaded.database == "postgresql://innkeeper-regiond@/innkeeper?host=/var/run/postgresql"

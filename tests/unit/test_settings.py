@@ -118,15 +118,6 @@ def test_every_key_has_a_description() -> None:
     assert all(described(Sample).values())
 
 
-def test_an_undeclared_key_is_a_programming_error() -> None:
-    @frozen(kw_only=True)
-    class Unlisted:
-        colour: str = setting("red", "A colour.")
-
-    with pytest.raises(TypeError, match="add colour"):
-        load(Unlisted, file=None, environment={})
-
-
 @frozen(kw_only=True)
 class WithList:
     trusted_proxies: tuple[str, ...] = setting(("127.0.0.1",), "Proxies.")

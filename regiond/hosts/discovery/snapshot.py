@@ -9,7 +9,7 @@ from uuid import UUID
 from attrs import field, frozen
 
 from common.serialization import to_dict
-from common.values import Guest, GuestDisk, GuestNic, HostFacts, StoragePool
+from common.values import Guest, GuestNic, HostFacts, StoragePool
 from regiond.hosts.discovery.allocations import ClaimHolder, GuestKey, ResourceKey
 from regiond.hosts.discovery.orphaned_volumes import NO_VOLUMES, VolumeSnapshot
 from regiond.hosts.image_copies.model import NO_COPIES, CopySnapshot
@@ -74,7 +74,7 @@ class GuestRecord:
 
     def missing_volumes(self) -> tuple[str, ...]:
         """The names of the volumes that do not exist, although the guest has a disk for them."""
-        return tuple(str(disk["volume"] or disk["device"]) for disk in self.disks if disk.get("missing"))
+        return tuple(str(disk["volume"] or disk["device"]) for disk in self.disks if disk["missing"])
 
 
 def guest_record(guest: Guest, machine_id: int | None) -> GuestRecord:
@@ -91,16 +91,11 @@ def guest_record(guest: Guest, machine_id: int | None) -> GuestRecord:
         architecture=guest.architecture,
         pinned_core_ids=guest.pinned_core_ids,
         huge_pages_backed=guest.huge_pages_backed,
-        disks=tuple(_disk(disk) for disk in guest.disks),
+        disks=tuple(to_dict(disk) for disk in guest.disks),
         nics=tuple(_nic(nic) for nic in guest.nics),
         kind=guest.kind,
         autostart=None if guest.autostart is None else guest.autostart.value,
     )
-
-
-def _disk(disk: GuestDisk) -> Mapping[str, Any]:
-    """With `missing` only where it is true, so that rows of earlier releases are equal."""
-    return {name: value for name, value in to_dict(disk).items() if name != "missing" or value}
 
 
 def _nic(nic: GuestNic) -> Mapping[str, Any]:

@@ -7,10 +7,10 @@ from uuid import UUID
 from regiond.db.pool import Db
 
 # As of a machine, its name gets its system id as suffix if another one has it now. Without those for which that is
-# taken, too. Records of earlier releases have no owner data.
+# taken, too.
 _DEVICES = """
     insert into device (system_id, hostname, parent_id, description, created_at, owner_data)
-    select d.system_id, free.hostname, $2, d.description, d.created_at, coalesce(d.owner_data, '{}')
+    select d.system_id, free.hostname, $2, d.description, d.created_at, d.owner_data
       from detached_machine f,
            jsonb_to_recordset(f.devices) d (system_id text, hostname text, description text, created_at timestamptz,
                                             owner_data jsonb),

@@ -57,7 +57,7 @@ class Composer:
         the pool of a named host; otherwise only its pools are considered. Only hosts that match `hosts` are.
         """
         requested = requested_fields(request)
-        if hosts != NO_HOST_CONSTRAINTS:  # as above: a request of an older release has none
+        if hosts != NO_HOST_CONSTRAINTS:  # as above: given only where there are some
             requested["hosts"] = asdict(hosts)
 
         async def open_() -> Operation:

@@ -59,7 +59,7 @@ async def exclude_older_calls(
     errors = await asyncio.gather(*(_ask(rack.name, link, call, deadline_s=deadline_s) for rack, link in asked))
     answers = {rack.rack_id: error for (rack, _), error in zip(asked, errors, strict=True)}
     ended = [rack_id for rack_id, error in answers.items() if error is None]
-    # Any other error says nothing about calls: the link was lost, or the release of the rack is older.
+    # Any other error says nothing about calls, such as a lost link.
     running = [rack_id for rack_id, error in answers.items() if isinstance(error, DeadlineExceeded)]
     waits = WaitLimits(
         since=since, running_s=MAX_CALL_S, lost_margin_s=LOST_RACK_MARGIN_S,

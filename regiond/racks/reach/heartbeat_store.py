@@ -56,7 +56,7 @@ class RegionRow:
 
 @frozen(kw_only=True)
 class RackReport:
-    """What a rack reports of itself when it connects; older releases report less."""
+    """A rack's report of itself when it connects; None: a value that it does not give."""
 
     release: str | None = None
     link_idle_timeout_s: float | None = None

@@ -20,7 +20,7 @@ _SUSPECTS = """
            lateral (select g.disks -> d.index as found) f
      where (found ->> 'volume', found ->> 'pool_id', (found ->> 'size_bytes')::bigint)
            is distinct from (d.volume, p.pool_key, d.size_bytes)
-        or found ? 'missing'
+        or (found ->> 'missing')::boolean
     union
     select g.machine_id
       from guest g
@@ -40,7 +40,7 @@ _MACHINES = """
                    'device', f.device, 'volume', coalesce(f.volume, f.device),
                    'pool_id', p.id, 'pool', coalesce(p.name, ''),
                    'size_bytes', f.size_bytes, 'serial', coalesce(f.serial, ''),
-                   'missing', coalesce(f.missing, false)) order by f.device), '[]')::text
+                   'missing', f.missing) order by f.device), '[]')::text
               from jsonb_to_recordset(g.disks) f (device text, volume text, pool_id text, size_bytes bigint,
                                                   serial text, missing boolean)
               left join storage_pool p on p.server_id = g.server_id and p.pool_key = f.pool_id) as actual

@@ -28,11 +28,6 @@ _STATES: Mapping[str, tuple[str, ...]] = {
 }
 _NO_HOST = 0  # has no task: the host that the address names does not exist, or may not be seen
 _POWER = {"on": "start", "off": "stop", "force_off": "off", "cycle": "restart"}
-# An explanation of an older release lacks some of them.
-_EMPTY_PLACEMENT: Mapping[str, Any] = {
-    "chosen": None, "disks": (), "notes": (), "nics": (), "pinned_cores": (), "huge_pages": (), "fitting": (),
-    "rejected": (), "summarized": (), "tried": (),
-}  # fmt: skip
 
 
 async def show_list(visit: Visit) -> Reply:
@@ -88,7 +83,7 @@ async def show(visit: Visit) -> Reply:
             await operations.children(task.id) if task.kind is OperationKind.BULK else (),
             await operations.list(parent_id=task.id, limit=_MOST_CHILDREN, caller=visit.caller),
         ),
-        placement=placement_of(task),
+        placement=task.explanation,
         wait_reason=await operations.wait_reason(task),
         requested=_requested(task),
         may_cancel=_may_cancel(visit.caller, task),
@@ -107,11 +102,6 @@ async def _failed_console(visit: Visit, task: Operation) -> str:
 def _may_cancel(caller: Caller, task: Operation) -> bool:
     is_own_bulk = task.kind is OperationKind.BULK and task.account_id == caller.account_id
     return (caller.is_admin or is_own_bulk) and not task.state.ended and not task.cancel_requested
-
-
-def placement_of(task: Operation) -> Mapping[str, Any] | None:
-    """The explanation that was stored when the task was placed, in the form of the API; None if it placed nothing."""
-    return None if task.explanation is None else {**_EMPTY_PLACEMENT, **task.explanation}
 
 
 @frozen(kw_only=True)
