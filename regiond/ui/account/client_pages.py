@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from common.errors import InnkeeperError
 from regiond.api.replies import Reply
 from regiond.api.resources.accounts.rpc_clients import CLIENT, CLIENTS
@@ -43,13 +40,11 @@ async def revoke(visit: Visit) -> Reply:
         section=SECTION,
         crumbs=(*CRUMBS, ("RPC clients", page_url(*PLACE))),
         button="Revoke RPC client",
+        resource=CLIENT,
+        path={"name": name},
         place=PLACE,
     )
-
-    async def run(fields: Mapping[str, Any]) -> Any:
-        return await visit.act(CLIENT, "DELETE", path={"name": name}, fields=fields)
-
-    return await confirm(visit, removal, run)
+    return await confirm(visit, removal)
 
 
 PAGES = (

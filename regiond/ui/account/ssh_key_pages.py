@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from common.errors import InnkeeperError
 from regiond.api.replies import Reply
 from regiond.api.resources.accounts.ssh_keys import SSH_KEY, SSH_KEYS
@@ -39,13 +36,11 @@ async def delete(visit: Visit) -> Reply:
         section=SECTION,
         crumbs=(*CRUMBS, ("SSH keys", page_url(*KEYS))),
         button="Delete SSH key",
+        resource=SSH_KEY,
+        path={"id": str(key.id)},
         place=KEYS,
     )
-
-    async def run(fields: Mapping[str, Any]) -> Any:
-        return await visit.act(SSH_KEY, "DELETE", path={"id": str(key.id)}, fields=fields)
-
-    return await confirm(visit, removal, run)
+    return await confirm(visit, removal)
 
 
 PAGES = (

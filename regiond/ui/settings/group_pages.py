@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any
 
 from attrs import frozen
 
@@ -100,15 +99,13 @@ async def _delete(kind: Kind, visit: Visit) -> Reply:
         section=SECTION,
         crumbs=CRUMBS,
         button=f"Delete {kind.word}",
+        resource=kind.one,
+        path=kind.path(group),
         name=group.name,
         place=(SECTION,),
         choice=await kind.choice(visit, group),
     )
-
-    async def run(fields: Mapping[str, Any]) -> Any:
-        return await visit.act(kind.one, "DELETE", path=kind.path(group), fields=fields)
-
-    return await confirm(visit, removal, run)
+    return await confirm(visit, removal)
 
 
 async def _read_pool(visit: Visit) -> Group:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 from attrs import frozen
 
@@ -117,13 +116,11 @@ async def delete(visit: Visit) -> Reply:
         section=SETTINGS,
         crumbs=CRUMBS,
         button="Delete quota",
+        resource=QUOTA,
+        path={"id": str(quota.id)},
         place=(SETTINGS, "quotas"),
     )
-
-    async def run(fields: Mapping[str, Any]) -> Any:
-        return await visit.act(QUOTA, "DELETE", path={"id": str(quota.id)}, fields=fields)
-
-    return await confirm(visit, removal, run)
+    return await confirm(visit, removal)
 
 
 ADMIN = Permission.ADMIN

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from regiond.accounts.model import User
 from regiond.api.replies import Reply
@@ -110,6 +109,8 @@ async def delete(visit: Visit) -> Reply:
         section=SETTINGS,
         crumbs=(*CRUMBS, (user.username, page_url(SETTINGS, "users", user.username))),
         button="Delete user",
+        resource=USER,
+        path={"username": user.username},
         name=user.username,
         place=(SETTINGS, "users", user.username),
         after=(SETTINGS, "users"),
@@ -117,11 +118,7 @@ async def delete(visit: Visit) -> Reply:
             name="transfer_resources_to", label="Its VMs go to", options=others, none_label="Nobody: it has none"
         ),
     )
-
-    async def run(fields: Mapping[str, Any]) -> Any:
-        return await visit.act(USER, "DELETE", path={"username": user.username}, fields=fields)
-
-    return await confirm(visit, removal, run)
+    return await confirm(visit, removal)
 
 
 ADMIN = Permission.ADMIN
