@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
-from typing import Protocol
+from datetime import datetime
 
 from attrs import frozen
 
 from common.errors import InnkeeperError, NotAllowed, NotAuthenticated
 from regiond.accounts.model import Session
+from regiond.accounts.sessions import Sessions
 from regiond.api import errors
 from regiond.api.account_services import Audit
 from regiond.api.replies import Reply
@@ -19,22 +19,6 @@ from regiond.ui.page import SEE_OTHER, Page, Visit
 from regiond.ui.renderer import Renderer
 from regiond.ui.serving.session_cookie import clear_cookie, set_cookie
 from regiond.ui.web_request import UI, WebRequest
-
-
-class _NewSession(Protocol):
-    @property
-    def token(self) -> str: ...
-    @property
-    def session(self) -> Session: ...
-
-
-class Sessions(Protocol):
-    async def log_in(
-        self, username: str, password: str, *, address: str, user_agent: str = "", old_token: str | None = None
-    ) -> _NewSession: ...
-    async def log_out(self, token: str) -> None: ...
-    @property
-    def lifetime(self) -> timedelta: ...
 
 
 @frozen(kw_only=True)

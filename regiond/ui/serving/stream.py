@@ -10,6 +10,7 @@ from contextlib import aclosing
 from typing import Protocol
 
 from common.errors import DatabaseUnavailable, InnkeeperError, TooManyAttempts
+from regiond.accounts.sessions import Sessions
 from regiond.api import errors
 from regiond.api.declaration.event_stream import EVENT_STREAM, LONGEST_S, STREAM_HEADERS
 from regiond.api.replies import Reply
@@ -31,10 +32,6 @@ class Feed(Protocol):
     def position(self) -> str: ...
     async def wait(self, position: str, *, timeout_s: float) -> bool: ...
     def since(self, position: str, caller: Caller) -> Changes: ...
-
-
-class Sessions(Protocol):
-    async def find(self, token: str | None) -> Caller | None: ...
 
 
 def stream_page(feed: Feed, sessions: Sessions) -> Page:
