@@ -1,7 +1,8 @@
-"""Login and logout."""
+"""Login and logout, and the question of pages whether the login lasts."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import datetime
 
@@ -112,3 +113,12 @@ def _require_own_page(request: WebRequest) -> None:
     """No other site can log a browser in. Browsers that send no origin send no form of another site with cookies."""
     if request.origin_header not in {None, request.origin}:
         raise NotAllowed("The form was sent by a page of another site.")
+
+
+async def _show_session(visit: Visit) -> Reply:
+    """JSON for a page that is about to send a form. Who is not logged in any more is led to the login."""
+    body = json.dumps({"csrf": visit.session.csrf_token}).encode()
+    return Reply(status=200, body=body, content_type="application/json")
+
+
+SESSION_PAGE = Page(path="session", handle=_show_session)

@@ -12,7 +12,7 @@ from regiond.api.replies import Reply
 from regiond.api.resources.accounts.sessions import SESSION
 from regiond.api.resources.accounts.users import USER, USERS
 from regiond.permissions import Permission
-from regiond.ui.account.browser import browser_name
+from regiond.ui.browser_names import browser_name
 from regiond.ui.forms.form_field import SECRET, TICK, FormField
 from regiond.ui.forms.object_pages import ObjectKind, object_pages
 from regiond.ui.forms.removal import Choice, Removal
