@@ -51,7 +51,7 @@ class Visit:
     async def page(self, template: str, *, title: str, section: str, status: int = 200, **values: Any) -> Reply:
         """A whole page. `section` is the entry of the navigation that it belongs to."""
         frame = await read_frame(self.services, self.caller)
-        shared = {"title": title, "status": status, "section": section, "position": self.position, "frame": frame}
+        shared = {"title": title, "section": section, "position": self.position, "frame": frame}
         return self.fragment(template, status=status, **shared, csrf=self.session.csrf_token, **values)
 
     def fragment(self, template: str, *, status: int = 200, **values: Any) -> Reply:

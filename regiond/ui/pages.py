@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cache
-from typing import Protocol
 
+from regiond.accounts.sessions import Sessions
 from regiond.api.pipeline.dispatch import Api
 from regiond.ui import components_page, overview_page, search_page
-from regiond.ui.account import account_pages, client_pages, key_pages, session_pages, ssh_key_pages
+from regiond.ui.account import account_pages, key_pages, own_pages
 from regiond.ui.clusters import cluster_pages
 from regiond.ui.hosts import add_page, adoption_page, host_pages, removal_page
 from regiond.ui.hosts import bulk_page as host_bulk
@@ -27,9 +27,7 @@ from regiond.ui.machines import list_page as machine_list
 from regiond.ui.networks import change_pages as network_changes
 from regiond.ui.networks import network_pages
 from regiond.ui.renderer import Renderer
-from regiond.ui.serving import login, session_page, stream
-from regiond.ui.serving.login import LoginPage
-from regiond.ui.serving.site import Sessions as Authentication
+from regiond.ui.serving.login import SESSION_PAGE, LoginPage
 from regiond.ui.serving.site import WebSite
 from regiond.ui.serving.stream import Feed, stream_page
 from regiond.ui.serving.web_pages import WebPages
@@ -81,18 +79,12 @@ PAGES = (
     *new_image_pages.PAGES,
     *account_pages.PAGES,
     *key_pages.PAGES,
-    *ssh_key_pages.PAGES,
-    *session_pages.PAGES,
-    *client_pages.PAGES,
+    *own_pages.PAGES,
     *network_pages.PAGES,
     *network_changes.PAGES,
     *search_page.PAGES,
-    *session_page.PAGES,
+    SESSION_PAGE,
 )
-
-
-class Sessions(login.Sessions, Authentication, stream.Sessions, Protocol):
-    """What the pages need of `regiond.accounts.sessions`."""
 
 
 def make_pages(api: Api, *, sessions: Sessions, feed: Feed, version: str) -> WebPages:

@@ -6,7 +6,7 @@ import asyncio
 
 from attrs import frozen
 
-from regiond.ui.serving.open_streams import MAX_PER_ACCOUNT
+from regiond.ui.serving.stream import MAX_PER_ACCOUNT
 from tests.abuse.attack import Attack, Tally, Target
 from tests.abuse.callers import repeat
 from tests.abuse.http_wire import connected, read_head, stranger

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
-from regiond.ui.serving import open_streams
+from regiond.ui.serving import stream
 from tests.browser.visitor import Visitor
 from tests.deployment.deployment import Deployment
 
@@ -99,7 +99,7 @@ async def test_a_change_leaves_the_other_rows_as_they_are(admin: Visitor, fleet:
 async def test_a_page_too_many_says_so_and_becomes_live_later(
     admin: Visitor, fleet: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(open_streams, "MAX_PER_ACCOUNT", 0)
+    monkeypatch.setattr(stream, "MAX_PER_ACCOUNT", 0)
     admin.expected_statuses.add(429)
     await admin.go("vms")
     await expect(admin.page.locator("#live-state")).to_contain_text("Not live since")

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from regiond.ui.serving import open_streams
-from regiond.ui.serving.open_streams import MAX_PER_ACCOUNT
+from regiond.ui.serving import stream as page_stream
+from regiond.ui.serving.stream import MAX_PER_ACCOUNT
 from tests.browser.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.web_client import WebClient
@@ -61,7 +61,7 @@ async def test_the_sessions_of_an_account_share_its_streams(region: Deployment) 
 
 
 async def test_those_who_leave_make_room(region: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_streams, "MAX_PER_ACCOUNT", 1)
+    monkeypatch.setattr(page_stream, "MAX_PER_ACCOUNT", 1)
     client = await logged_in(region)
     assert (await client.send("HEAD", "/MAAS/ui/stream")).status in {200, 405}
     for _ in range(3):
@@ -69,7 +69,7 @@ async def test_those_who_leave_make_room(region: Deployment, monkeypatch: pytest
 
 
 async def test_another_account_has_streams_of_its_own(region: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_streams, "MAX_PER_ACCOUNT", 1)
+    monkeypatch.setattr(page_stream, "MAX_PER_ACCOUNT", 1)
     await region.post("users/", username="ann", password=PASSWORD, is_superuser="false")
     ann = WebClient(urlsplit(region.region.api_url).port or 0)
     await ann.log_in("ann", PASSWORD)

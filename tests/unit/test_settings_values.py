@@ -12,10 +12,10 @@ from regiond.audit.model import AuditResult
 from regiond.groups.model import Zone
 from regiond.ledger.model import GroupCapacity
 from regiond.quotas.model import Holdings, Limits, Quota
-from regiond.ui.account.browser import browser_name
+from regiond.ui.browser_names import browser_name
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.settings.audit_pages import read_filters
-from regiond.ui.settings.group_row import group_rows
+from regiond.ui.settings.group_pages import group_rows
 from regiond.ui.settings.quota_pages import uses
 from regiond.ui.web_request import WebRequest
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regiond.operations.model import LogLine, OperationState
-from regiond.ui.rejections import rejections
-from regiond.ui.tasks.run_steps import StepState, run_steps
+from regiond.ui.renderer import rejections
+from regiond.ui.run_steps import StepState, run_steps
 
 BEGAN = datetime(2026, 11, 21, tzinfo=UTC)
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from common.errors import InnkeeperError, NotFound
 from regiond.accounts.model import ApiKeyView, SignatureMethod
 from regiond.api.replies import Reply
@@ -87,14 +84,13 @@ async def delete(visit: Visit) -> Reply:
         section=SECTION,
         crumbs=(*CRUMBS, ("API keys", page_url(*KEYS))),
         button="Delete API key",
+        resource=ACCOUNT,
+        path={},
+        op="delete_authorisation_token",
+        fields={"token_key": key.token_key},
         place=KEYS,
     )
-
-    async def run(fields: Mapping[str, Any]) -> Any:
-        given = {**fields, "token_key": key.token_key}
-        return await visit.act(ACCOUNT, "POST", "delete_authorisation_token", fields=given)
-
-    return await confirm(visit, removal, run)
+    return await confirm(visit, removal)
 
 
 async def _key(visit: Visit) -> ApiKeyView:

@@ -40,13 +40,3 @@ def public_message(error: InnkeeperError) -> str:
     if isinstance(error, DatabaseUnavailable):
         return "Innkeeper cannot reach its database. The region's log has the reason."
     return error.message
-
-
-def problems_of(error: InnkeeperError) -> Problems:
-    """Texts by field of the form; what belongs to no field is under an empty name."""
-    return Refusal.of(error).problems
-
-
-def status_of(error: InnkeeperError) -> int:
-    """A form that has to be changed is 422; another error has the status that it has in the API."""
-    return Refusal.of(error).status

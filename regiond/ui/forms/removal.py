@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from attrs import field, frozen
 
 from common.errors import InnkeeperError, NotAllowed, NotFound
+from regiond.api.declaration.endpoint import Resource
 from regiond.api.replies import Reply
 from regiond.ui.forms.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
 from regiond.ui.page import Visit, redirect
@@ -28,12 +30,19 @@ class Choice:
 
 @frozen(kw_only=True)
 class Removal:
-    """What the page says. `name` has to be typed; None: the button is enough. `place` is where one came from."""
+    """The texts of the page, and the endpoint that removes: `op` of the resource, or its DELETE without one.
+
+    `name` has to be typed; None: the button is enough. `place` is where one came from.
+    """
 
     title: str
     section: str
     crumbs: Sequence[tuple[str, str]]
     button: str
+    resource: Resource
+    path: Mapping[str, str]
+    op: str | None = None
+    fields: Mapping[str, Any] = field(factory=dict)
     place: Sequence[str | int]
     after: Sequence[str | int] = field()  # where one goes when it is done
     name: str | None = None
@@ -44,9 +53,18 @@ class Removal:
     def _stay(self) -> Sequence[str | int]:
         return self.place
 
+    async def run(self, visit: Visit, fields: Mapping[str, Any]) -> Any:
+        """Removes, or plans it with the field `dry_run`."""
+        method = "POST" if self.op else "DELETE"
+        return await visit.act(self.resource, method, self.op, path=self.path, fields={**fields, **self.fields})
 
-async def confirm(visit: Visit, removal: Removal, run: Run) -> Reply:
-    """Shows the plan, and runs it when the form is sent with the name. `run` gets fields; with `dry_run` it plans."""
+
+async def confirm(visit: Visit, removal: Removal, run: Run | None = None) -> Reply:
+    """Shows the plan, and runs it when the form is sent with the name.
+
+    `run` replaces that of the removal: it gets fields, and plans if `dry_run` is among them.
+    """
+    run = run or partial(removal.run, visit)
     request, choice = visit.request, removal.choice
     chosen = {} if choice is None else {choice.name: request.given(choice.name) or None}
     refusal = NOT_REFUSED

@@ -12,7 +12,7 @@ from regiond.api.resources.hosts.vm_hosts import HOSTS
 from regiond.api.resources.shared.lookups import find_host
 from regiond.hosts.model import HostView
 from regiond.permissions import Permission
-from regiond.ui.forms.refusal import Problems, problems_of, status_of
+from regiond.ui.forms.refusal import Problems, Refusal
 from regiond.ui.hosts.add_form import TYPES, AddForm, next_step, read_add_form
 from regiond.ui.hosts.host_check import host_check
 from regiond.ui.hosts.list_page import read_rows
@@ -52,7 +52,8 @@ async def send(visit: Visit) -> Reply:
     try:
         made = await visit.act(HOSTS, "POST", fields=form.fields())
     except InnkeeperError as error:
-        return await _connection(visit, form, problems_of(error), status=status_of(error))
+        refusal = Refusal.of(error)
+        return await _connection(visit, form, refusal.problems, status=refusal.status)
     return _to_step(await _host(visit, str(made["id"])))
 
 
@@ -60,7 +61,8 @@ async def _act(visit: Visit, host: HostView) -> Reply:
     try:
         await act_on_trust(visit, host.id)
     except InnkeeperError as error:
-        return await _trust(visit, host, problems_of(error), status=status_of(error))
+        refusal = Refusal.of(error)
+        return await _trust(visit, host, refusal.problems, status=refusal.status)
     return _to_step(await _host(visit, str(host.id)))
 
 

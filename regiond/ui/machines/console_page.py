@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 from attrs import evolve
 
 from common.errors import DatabaseUnavailable, InnkeeperError, NotAllowed, NotFound
+from regiond.accounts.sessions import Sessions
 from regiond.api.replies import Reply, Terminal
 from regiond.api.resources.machines.machines import MACHINE
 from regiond.machines.model import MachineState, MachineView
 from regiond.ui.page import Page, Visit
-from regiond.ui.serving.stream import Sessions
 
 StillOpen = Callable[[], Awaitable[bool]]
 

@@ -22,7 +22,7 @@ from regiond.ui.machines.machine_actions import (
     sees_console,
 )
 from regiond.ui.page import Page, Visit, form_pages, redirect
-from regiond.ui.tasks.run_steps import run_steps
+from regiond.ui.run_steps import run_steps
 
 _MOST_TASKS = 20
 

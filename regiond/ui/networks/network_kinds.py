@@ -1,93 +1,138 @@
-"""What can be created, edited and deleted on the pages of networks: fields, values, place in the API."""
+"""The objects that the pages of networks add, edit and delete: their fields, and their place in the API."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
-from common.errors import NotFound
-from regiond.api.declaration.endpoint import Resource
 from regiond.api.resources.networks.fabrics import FABRIC, FABRICS
 from regiond.api.resources.networks.ip_ranges import IP_RANGE, IP_RANGES
 from regiond.api.resources.networks.spaces import SPACE, SPACES
 from regiond.api.resources.networks.subnets import SUBNET, SUBNETS
 from regiond.api.resources.networks.vlans import VLAN_BY_ID, VLANS
-from regiond.api.services import Services
-from regiond.networks.model import Fabric, IpRange, Space, Subnet, Vlan
-from regiond.ui.networks import network_fields
+from regiond.networks.model import IpRange, Subnet, Vlan
+from regiond.ui.forms.form_field import FormField
+from regiond.ui.forms.object_pages import ObjectKind
+from regiond.ui.page import Visit
+from regiond.ui.web_request import page_url
 
-Read = Callable[[Services, str], Awaitable[Any]]
+SECTION = "networks"
+_DESCRIPTION = FormField(name="description", label="Description", optional=True)
 
 
 @frozen(kw_only=True)
-class Kind:
-    """`creating` are the fields of a new object, `editing` those that can change; `values` are its present values.
-
-    `parent` is the field of a new object whose value is a segment of the path, instead of a field of the API.
-    """
+class NetworkKind(ObjectKind):
+    """`segment` is its part of the addresses of pages."""
 
     segment: str
-    noun: str
-    many: Resource
-    one: Resource
-    read: Read
-    creating: network_fields.Fields
-    editing: network_fields.Fields
-    values: Callable[[Any], Mapping[str, str]]
-    name: Callable[[Any], str]
-    parent: str = ""
+    section: str = SECTION
+    crumbs: tuple[tuple[str, str], ...] = (("Networks", page_url(SECTION)),)
+    place: tuple[str, ...] = (SECTION,)
+    template: str = "networks/edit.html"
+    title: str = field()
+
+    @title.default
+    def _edit(self) -> str:
+        return f"Edit {self.word} {{}}"
 
 
-async def _fabric(services: Services, text: str) -> Fabric:
-    return await services.networks.fabric(text)
+async def _fabric(_visit: Visit, _found: Any) -> list[FormField]:
+    return [
+        FormField(name="name", label="Name", optional=True, help="Without one it is named fabric-ID"),
+        FormField(name="class_type", label="Class", optional=True, help="Your word for this kind, such as 10g"),
+        _DESCRIPTION,
+    ]
 
 
-async def _vlan(services: Services, text: str) -> Vlan:
-    return await services.networks.vlan(_number(text, "VLAN"))
+async def _vlan(visit: Visit, found: Vlan | None) -> list[FormField]:
+    networks = visit.services.networks
+    spaces = tuple((one.name, one.name) for one in await networks.spaces())
+    fabrics = () if found else tuple((str(one.id), one.name) for one in await networks.fabrics())
+    return [
+        *([] if found else [FormField(name="fabric", label="Fabric", kind="choice", options=fabrics)]),
+        FormField(name="vid", label="Tag", kind="number", help="0 is untagged"),
+        FormField(name="name", label="Name", optional=True),
+        FormField(name="space", label="Space", kind="choice", options=spaces, none_label="no space", optional=True),
+        FormField(name="mtu", label="MTU in bytes", kind="number", optional=True),
+        _DESCRIPTION,
+    ]
 
 
-async def _subnet(services: Services, text: str) -> Subnet:
-    return await services.networks.subnet(text)
+async def _subnet(visit: Visit, _found: Any) -> list[FormField]:
+    vlans = tuple(
+        (str(one.id), f"{each.name} / {one.name}" + (f" (VLAN {one.vid})" if one.vid else ""))
+        for each in await visit.services.networks.fabrics()
+        for one in each.vlans
+    )
+    return [
+        FormField(name="cidr", label="CIDR", help="Such as 10.1.0.0/24"),
+        FormField(name="name", label="Name", optional=True, help="Without one it is the CIDR"),
+        FormField(name="vlan", label="VLAN", kind="choice", options=vlans),
+        FormField(name="gateway_ip", label="Gateway", optional=True),
+        FormField(name="dns_servers", label="DNS servers", optional=True, help="Addresses, separated by commas"),
+        _DESCRIPTION,
+    ]
 
 
-async def _space(services: Services, text: str) -> Space:
-    return await services.networks.space(text)
+async def _space(_visit: Visit, _found: Any) -> list[FormField]:
+    return [FormField(name="name", label="Name", optional=True, help="Without one it is named space-ID"), _DESCRIPTION]
 
 
-async def _range(services: Services, text: str) -> IpRange:
-    return await services.networks.range(_number(text, "IP range"))
+async def _range(visit: Visit, found: IpRange | None) -> list[FormField]:
+    fields = [
+        FormField(name="start_ip", label="First address"),
+        FormField(name="end_ip", label="Last address"),
+        FormField(name="comment", label="What the addresses are for", optional=True),
+    ]
+    if found is not None:
+        return fields
+    subnets = tuple((str(one.id), str(one.cidr)) for one in await visit.services.networks.subnets())
+    kinds = (("reserved", "reserved: used by something else"), ("dynamic", "dynamic: a DHCP server assigns them"))
+    return [
+        FormField(name="type", label="Type", kind="choice", options=kinds),
+        FormField(
+            name="subnet", label="Subnet", kind="choice", options=subnets, none_label="the one of the addresses",
+            optional=True,
+        ),
+        *fields,
+    ]  # fmt: skip
 
 
-def _number(text: str, what: str) -> int:
-    if not text.isdecimal() or len(text) > 9:
-        raise NotFound(f"There is no {what} {text!r}.")
-    return int(text)
+def _page_of(subnet_id: Callable[[Any], int]) -> Callable[[Any], tuple[str | int, ...]]:
+    return lambda found: (SECTION, "subnets", subnet_id(found))
+
+
+def _space_of(vlan: Vlan) -> Mapping[str, str]:
+    return {"space": vlan.space_name or ""}
+
+
+def _vlan_of(subnet: Subnet) -> Mapping[str, str]:
+    return {"vlan": str(subnet.vlan.id)}
 
 
 KINDS = (
-    Kind(segment="fabrics", noun="fabric", many=FABRICS, one=FABRIC, read=_fabric, name=lambda one: one.name,
-         creating=network_fields.fabric, editing=network_fields.fabric,
-         values=lambda one: {"name": one.name, "class_type": one.class_type or "", "description": one.description}),
-    Kind(segment="vlans", noun="VLAN", many=VLANS, one=VLAN_BY_ID, read=_vlan, name=lambda one: one.name,
-         creating=network_fields.new_vlan, editing=network_fields.vlan, parent="fabric",
-         values=lambda one: {
-             "vid": str(one.vid), "name": one.name, "mtu": str(one.mtu), "space": one.space_name or "",
-             "description": one.description,
-         }),
-    Kind(segment="subnets", noun="subnet", many=SUBNETS, one=SUBNET, read=_subnet, name=lambda one: str(one.cidr),
-         creating=network_fields.subnet, editing=network_fields.subnet,
-         values=lambda one: {
-             "cidr": str(one.cidr), "name": one.name, "vlan": str(one.vlan.id),
-             "gateway_ip": str(one.gateway_ip or ""), "dns_servers": ", ".join(map(str, one.dns_servers)),
-             "description": one.description,
-         }),
-    Kind(segment="spaces", noun="space", many=SPACES, one=SPACE, read=_space, name=lambda one: one.name,
-         creating=network_fields.space, editing=network_fields.space,
-         values=lambda one: {"name": one.name, "description": one.description}),
-    Kind(segment="ranges", noun="IP range", many=IP_RANGES, one=IP_RANGE, read=_range,
-         name=lambda one: f"{one.start_ip}–{one.end_ip}",
-         creating=network_fields.new_ip_range, editing=network_fields.ip_range,
-         values=lambda one: {"start_ip": str(one.start_ip), "end_ip": str(one.end_ip), "comment": one.comment}),
-)  # fmt: skip
+    NetworkKind(word="fabric", segment="fabrics", many=FABRICS, one=FABRIC, fields=_fabric),
+    NetworkKind(word="VLAN", segment="vlans", many=VLANS, one=VLAN_BY_ID, fields=_vlan, values=_space_of),
+    NetworkKind(
+        word="subnet",
+        segment="subnets",
+        many=SUBNETS,
+        one=SUBNET,
+        name=lambda one: str(one.cidr),
+        fields=_subnet,
+        values=_vlan_of,
+        added=_page_of(lambda made: made["id"]),
+        changed=_page_of(lambda found: found.id),
+    ),
+    NetworkKind(word="space", segment="spaces", many=SPACES, one=SPACE, fields=_space),
+    NetworkKind(
+        word="IP range",
+        segment="ranges",
+        many=IP_RANGES,
+        one=IP_RANGE,
+        name=lambda one: f"{one.start_ip}–{one.end_ip}",
+        fields=_range,
+    ),
+)

@@ -1,15 +1,16 @@
-"""Login and logout."""
+"""Login and logout, and the question of pages whether the login lasts."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from datetime import datetime, timedelta
-from typing import Protocol
+from datetime import datetime
 
 from attrs import frozen
 
 from common.errors import InnkeeperError, NotAllowed, NotAuthenticated
 from regiond.accounts.model import Session
+from regiond.accounts.sessions import Sessions
 from regiond.api import errors
 from regiond.api.account_services import Audit
 from regiond.api.replies import Reply
@@ -19,22 +20,6 @@ from regiond.ui.page import SEE_OTHER, Page, Visit
 from regiond.ui.renderer import Renderer
 from regiond.ui.serving.session_cookie import clear_cookie, set_cookie
 from regiond.ui.web_request import UI, WebRequest
-
-
-class _NewSession(Protocol):
-    @property
-    def token(self) -> str: ...
-    @property
-    def session(self) -> Session: ...
-
-
-class Sessions(Protocol):
-    async def log_in(
-        self, username: str, password: str, *, address: str, user_agent: str = "", old_token: str | None = None
-    ) -> _NewSession: ...
-    async def log_out(self, token: str) -> None: ...
-    @property
-    def lifetime(self) -> timedelta: ...
 
 
 @frozen(kw_only=True)
@@ -128,3 +113,12 @@ def _require_own_page(request: WebRequest) -> None:
     """No other site can log a browser in. Browsers that send no origin send no form of another site with cookies."""
     if request.origin_header not in {None, request.origin}:
         raise NotAllowed("The form was sent by a page of another site.")
+
+
+async def _show_session(visit: Visit) -> Reply:
+    """JSON for a page that is about to send a form. Who is not logged in any more is led to the login."""
+    body = json.dumps({"csrf": visit.session.csrf_token}).encode()
+    return Reply(status=200, body=body, content_type="application/json")
+
+
+SESSION_PAGE = Page(path="session", handle=_show_session)

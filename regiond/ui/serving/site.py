@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
 from urllib.parse import urlencode
 
 import structlog
 from attrs import evolve, field, frozen
 
 from common.errors import DatabaseUnavailable, InnkeeperError, NotAuthenticated, NotFound, TooManyAttempts
-from regiond.accounts.model import Session
+from regiond.accounts.sessions import Sessions
 from regiond.api import errors
 from regiond.api.declaration.request_body import MAX_BODY_BYTES
 from regiond.api.pipeline.dispatch import Api
@@ -40,10 +39,6 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Vary": "Cookie",
 }
-
-
-class Sessions(Protocol):
-    async def authenticate(self, token: str | None, *, address: str, uses: bool = True) -> Session: ...
 
 
 def _wall_clock() -> datetime:

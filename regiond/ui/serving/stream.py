@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Protocol
 
 from common.errors import DatabaseUnavailable, InnkeeperError, TooManyAttempts
+from regiond.accounts.sessions import Sessions
 from regiond.api import errors
 from regiond.api.declaration.event_stream import EVENT_STREAM, LONGEST_S, STREAM_HEADERS
 from regiond.api.replies import Reply
 from regiond.caller import Caller
 from regiond.events.model import Changes
 from regiond.ui.page import Page, Visit
-from regiond.ui.serving.open_streams import OpenStreams
 
 ALIVE_EVERY_S = 15.0  # a comment, so that proxies keep the connection, and a look whether the session still is
 COLLECT_S = 0.1  # changes of one transaction, or of a burst, are one event
+MAX_PER_ACCOUNT = 20  # of one region, over all sessions of the account: it may have a hundred of them
+RETRY_S = 30
 
 
 class Feed(Protocol):
@@ -33,8 +36,26 @@ class Feed(Protocol):
     def since(self, position: str, caller: Caller) -> Changes: ...
 
 
-class Sessions(Protocol):
-    async def find(self, token: str | None) -> Caller | None: ...
+class OpenStreams:
+    """One per region."""
+
+    def __init__(self) -> None:
+        self._of: Counter[int] = Counter()
+
+    @contextmanager
+    def place(self, caller: Caller) -> Iterator[None]:
+        """Counts one more until the block ends. Raises TooManyAttempts if the account has too many."""
+        if self._of[caller.account_id] >= MAX_PER_ACCOUNT:
+            raise TooManyAttempts(
+                f"{caller.username} has {MAX_PER_ACCOUNT} live pages open at this region, which is the limit. Close "
+                "some; this page is refreshed now and then.",
+                retry_after_s=RETRY_S,
+            )
+        self._of[caller.account_id] += 1
+        try:
+            yield
+        finally:
+            self._of -= Counter((caller.account_id,))  # drops a count of 0
 
 
 def stream_page(feed: Feed, sessions: Sessions) -> Page:

@@ -2,47 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
-from typing import Any
+from collections.abc import Iterable, Mapping
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from regiond.api.declaration.endpoint import Resource
 from regiond.api.replies import Reply
 from regiond.api.resources.accounts.groups import POOL, POOLS, ZONE, ZONES
 from regiond.groups.model import DEFAULT_POOL_ID, DEFAULT_ZONE_ID, ResourcePool, Zone
-from regiond.permissions import Permission
-from regiond.ui.forms import forms
-from regiond.ui.forms.edit import Edit
-from regiond.ui.forms.refusal import Refusal
-from regiond.ui.forms.removal import Choice, Removal, confirm
-from regiond.ui.page import Page, Visit, form_pages, redirect
-from regiond.ui.settings.group_row import group_rows
+from regiond.ledger.model import GroupCapacity
+from regiond.ui import formats
+from regiond.ui.forms.form_field import FormField, texts_of
+from regiond.ui.forms.object_pages import ObjectKind, object_pages
+from regiond.ui.forms.removal import Choice, Removal
+from regiond.ui.meter import Meter, meter_of
+from regiond.ui.page import Page, Visit
 from regiond.ui.web_request import page_url
 
 SECTION = "pools"
 CRUMBS = (("Pools and zones", page_url(SECTION)),)
-STRATEGIES = (
-    ("", "As the region is set"),
-    ("spread", "Spread: the host with the most room"),
-    ("pack", "Pack: the fullest host that fits"),
+_NAME = FormField(name="name", label="Name", help="Letters, digits, blanks, hyphens and underscores")
+_DESCRIPTION = FormField(name="description", label="Description", kind="area", optional=True, rows=3)
+_STRATEGY = FormField(
+    name="strategy",
+    label="Placement of its VMs",
+    kind="choice",
+    options=(("spread", "Spread: the host with the most room"), ("pack", "Pack: the fullest host that fits")),
+    none_label="As the region is set",
 )
-Group = ResourcePool | Zone
 
 
 @frozen(kw_only=True)
-class Kind:
-    """`segment` is the kind's part of the address. `values` are the fields of the form, empty for a new group."""
+class GroupRow:
+    """A pool or zone. The meters are None without hosts. `unreachable`: servers that the meters leave out."""
 
-    word: str
-    segment: str
-    many: Resource
-    one: Resource
-    read: Callable[[Visit], Awaitable[Group]]
-    values: Callable[[Group | None], dict[str, str]]
-    path: Callable[[Group], Mapping[str, str]]
-    choice: Callable[[Visit, Group], Awaitable[Choice | None]]
+    group: ResourcePool | Zone
+    is_default: bool
+    hosts: int = 0
+    machines: int = 0
+    unreachable: int = 0
+    cores: Meter | None = None
+    memory: Meter | None = None
+    storage: Meter | None = None
+
+
+def group_rows(
+    groups: Iterable[ResourcePool | Zone],
+    capacities: Iterable[GroupCapacity],
+    machines: Mapping[int, int],
+    *,
+    default_id: int,
+) -> tuple[GroupRow, ...]:
+    """In the order of `groups`; those without capacity have no hosts. `machines` counts VMs by id of the group."""
+    found = {one.name: one for one in capacities}
+    return tuple(
+        _row(group, found.get(group.name), machines.get(group.id, 0), is_default=group.id == default_id)
+        for group in groups
+    )
+
+
+def _row(group: ResourcePool | Zone, counted: GroupCapacity | None, machines: int, *, is_default: bool) -> GroupRow:
+    if counted is None:
+        return GroupRow(group=group, is_default=is_default, machines=machines)
+    total = counted.capacity
+    return GroupRow(
+        group=group,
+        is_default=is_default,
+        machines=machines,
+        hosts=sum(counted.states.values()),
+        unreachable=counted.unreachable_servers,
+        cores=meter_of("CPU cores", total.cores),
+        memory=meter_of("RAM", total.memory_mib, unit="GiB", text=formats.gib),
+        storage=meter_of("Storage", total.storage_bytes, unit="GB", text=formats.gb),
+    )
 
 
 async def show_list(visit: Visit) -> Reply:
@@ -59,111 +90,40 @@ async def show_list(visit: Visit) -> Reply:
     )
 
 
-async def _create(kind: Kind, visit: Visit) -> Reply:
-    async def send(values: Mapping[str, str]) -> Reply:
-        await visit.act(kind.many, "POST", fields=values)
-        return redirect(SECTION)
-
-    values = {name: visit.request.given(name) for name in kind.values(None)}
-    return await forms.create(visit, values, partial(_page, visit, kind, None), send)
+async def _pool_fields(_visit: Visit, pool: ResourcePool | None) -> tuple[FormField, ...]:
+    resource, method = (POOLS, "POST") if pool is None else (POOL, "PUT")
+    return texts_of(resource, method, _NAME, _DESCRIPTION, _STRATEGY)
 
 
-async def _change(kind: Kind, visit: Visit) -> Reply:
-    group = await kind.read(visit)
-
-    async def send(changes: Mapping[str, str]) -> Reply:
-        await visit.act(kind.one, "PUT", path=kind.path(group), fields=changes)
-        return redirect(SECTION)
-
-    return await forms.change(visit, kind.values(group), partial(_page, visit, kind, group), send)
+async def _zone_fields(_visit: Visit, zone: Zone | None) -> tuple[FormField, ...]:
+    resource, method = (ZONES, "POST") if zone is None else (ZONE, "PUT")
+    return texts_of(resource, method, _NAME, _DESCRIPTION)
 
 
-async def _page(visit: Visit, kind: Kind, group: Group | None, edit: Edit, refusal: Refusal) -> Reply:
-    return await visit.page(
-        "pools/group.html",
-        title=group.name if group else f"Add {kind.word}",
-        section=SECTION,
-        status=refusal.status,
-        crumbs=CRUMBS,
-        edit=edit,
-        is_new=group is None,
-        word=kind.word,
-        strategies=STRATEGIES if "strategy" in edit.current else (),
-        problems=refusal.problems,
-    )
-
-
-async def _delete(kind: Kind, visit: Visit) -> Reply:
-    group = await kind.read(visit)
-    removal = Removal(
-        title=f"Delete {group.name}",
-        section=SECTION,
-        crumbs=CRUMBS,
-        button=f"Delete {kind.word}",
-        name=group.name,
-        place=(SECTION,),
-        choice=await kind.choice(visit, group),
-    )
-
-    async def run(fields: Mapping[str, Any]) -> Any:
-        return await visit.act(kind.one, "DELETE", path=kind.path(group), fields=fields)
-
-    return await confirm(visit, removal, run)
-
-
-async def _read_pool(visit: Visit) -> Group:
-    return await visit.services.groups.pool(f"id:{visit.path['group']}", caller=visit.caller)
-
-
-async def _read_zone(visit: Visit) -> Group:
-    return await visit.services.groups.zone(f"id:{visit.path['group']}")
-
-
-def _values(group: Group | None) -> dict[str, str]:
-    return {"name": group.name if group else "", "description": group.description if group else ""}
-
-
-def _pool_values(pool: Group | None) -> dict[str, str]:
-    return {**_values(pool), "strategy": (isinstance(pool, ResourcePool) and pool.strategy) or ""}
-
-
-async def _no_choice(_visit: Visit, _group: Group) -> None:
-    """A resource pool in use is not deleted."""
-
-
-async def _move(visit: Visit, zone: Group) -> Choice:
+async def _zone_removal(visit: Visit, zone: Zone, removal: Removal) -> Removal:
     others = [one.name for one in await visit.services.groups.zones() if one.id != zone.id]
-    return Choice(name="move_to", label="What is in it moves to", options=others, none_label="Nowhere: it is empty")
+    none_label = "Nowhere: it is empty"
+    choice = Choice(name="move_to", label="What is in it moves to", options=others, none_label=none_label)
+    return evolve(removal, choice=choice)
 
 
-KINDS = (
-    Kind(
-        word="resource pool",
-        segment="pools",
-        many=POOLS,
-        one=POOL,
-        read=_read_pool,
-        values=_pool_values,
-        path=lambda pool: {"id": f"id:{pool.id}"},
-        choice=_no_choice,
-    ),
-    Kind(
-        word="zone",
-        segment="zones",
-        many=ZONES,
-        one=ZONE,
-        read=_read_zone,
-        values=_values,
-        path=lambda zone: {"name": zone.name},
-        choice=_move,
-    ),
+POOL_KIND = ObjectKind(
+    word="resource pool",
+    section=SECTION,
+    crumbs=CRUMBS,
+    place=(SECTION,),
+    many=POOLS,
+    one=POOL,
+    key=lambda pool: f"id:{pool.id}",
+    prefix="id:",
+    fields=_pool_fields,
+    columns=1,
+)
+ZONE_KIND = evolve(
+    POOL_KIND, word="zone", many=ZONES, one=ZONE, key=lambda zone: zone.name, fields=_zone_fields, removal=_zone_removal
 )
 PAGES = (
     Page(path="pools", handle=show_list),
-    *(
-        page
-        for kind in KINDS
-        for address, handle in (("add", _create), ("<group>", _change), ("<group>/delete", _delete))
-        for page in form_pages(f"{kind.segment}/{address}", partial(handle, kind), permission=Permission.ADMIN)
-    ),
+    *object_pages(POOL_KIND, add="pools/add", one="pools/<id>"),
+    *object_pages(ZONE_KIND, add="zones/add", one="zones/<id>"),
 )

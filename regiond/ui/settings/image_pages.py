@@ -77,13 +77,11 @@ async def delete(visit: Visit) -> Reply:
         section=SETTINGS,
         crumbs=CRUMBS,
         button="Delete image",
+        resource=BOOT_RESOURCE,
+        path={"id": str(image.id)},
         place=(SETTINGS, "images"),
     )
-
-    async def run(fields: Mapping[str, Any]) -> Any:
-        return await visit.act(BOOT_RESOURCE, "DELETE", path={"id": str(image.id)}, fields=fields)
-
-    return await confirm(visit, removal, run)
+    return await confirm(visit, removal)
 
 
 async def show_image(visit: Visit) -> Reply:

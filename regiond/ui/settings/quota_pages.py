@@ -2,54 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from regiond.api.replies import Reply
 from regiond.api.resources.accounts.quotas import QUOTA, QUOTAS
-from regiond.api.urls import id_in
-from regiond.permissions import Permission
-from regiond.quotas.model import Limits, Quota
+from regiond.quotas.model import Quota
 from regiond.ui import formats
-from regiond.ui.forms import forms
-from regiond.ui.forms.edit import Edit
-from regiond.ui.forms.refusal import Refusal
-from regiond.ui.forms.removal import Removal, confirm
+from regiond.ui.forms.form_field import FormField
+from regiond.ui.forms.object_pages import ObjectKind, object_pages
+from regiond.ui.forms.removal import Removal
 from regiond.ui.meter import Meter, limit_meter
-from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.page import Page, Visit
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.web_request import page_url
 
 CRUMBS = (("Settings", page_url(SETTINGS)), ("Quotas", page_url(SETTINGS, "quotas")))
-UNLIMITED = "-1"
-_LIMITS = ("machines", "cores", "memory", "storage")
-_SUBJECT = ("user", "pool")
+_UNLIMITED = "-1"
 
 
 @frozen(kw_only=True)
 class Use:
-    """What is held of one resource: a meter if it has a limit, else a text."""
+    """An amount that is held of one resource: a meter if it has a limit, else a text."""
 
     label: str
     text: str
     meter: Meter | None
 
 
+# By resource of a quota: its label and text in lists, and its name and label in the form, where units may differ.
+_RESOURCES: Mapping[str, tuple[str, Callable[[int], str], str, str]] = {
+    "machines": ("VMs", formats.number, "machines", "VMs"),
+    "cores": ("Cores", formats.number, "cores", "Cores"),
+    "memory_mib": ("RAM, GiB", formats.gib, "memory", "RAM, MiB"),
+    "storage_bytes": ("Storage, GB", formats.gb, "storage", "Storage, GB"),
+}
+_LIMITS = tuple(
+    FormField(name=name, label=label, kind="number", minimum=0, optional=True, cleared=_UNLIMITED)
+    for _, _, name, label in _RESOURCES.values()
+)
+
+
 def uses(quota: Quota) -> tuple[Use, ...]:
-    """What is used of each resource that the quota counts."""
-    limits, used = quota.limits, quota.used
-    return (
-        _use("VMs", used.machines, limits.machines),
-        _use("Cores", used.cores, limits.cores),
-        _use("RAM, GiB", used.memory_mib, limits.memory_mib, formats.gib),
-        _use("Storage, GB", used.storage_bytes, limits.storage_bytes, formats.gb),
+    """Returns the use of each resource that the quota counts."""
+    return tuple(
+        _use(label, getattr(quota.used, name), getattr(quota.limits, name), text)
+        for name, (label, text, _, _) in _RESOURCES.items()
     )
 
 
-def _use(label: str, used: int, limit: int | None, text: Callable[[int], str] = formats.number) -> Use:
+def _use(label: str, used: int, limit: int | None, text: Callable[[int], str]) -> Use:
     return Use(label=label, text=text(used), meter=None if limit is None else limit_meter(label, used, limit, text))
 
 
@@ -60,76 +63,50 @@ async def show_list(visit: Visit) -> Reply:
     )
 
 
-async def create(visit: Visit) -> Reply:
-    request = visit.request
-
-    async def send(values: Mapping[str, str]) -> Reply:
-        await visit.act(QUOTAS, "POST", fields={name: value or None for name, value in values.items()})
-        return redirect(SETTINGS, "quotas")
-
-    values = {name: request.given(name) or request.option(name) for name in (*_SUBJECT, *_LIMITS)}
-    return await forms.create(visit, values, partial(_page, visit, None), send)
-
-
-async def change(visit: Visit) -> Reply:
-    quota = await _quota(visit)
-
-    async def send(changes: Mapping[str, str]) -> Reply:
-        fields = {name: value.strip() or UNLIMITED for name, value in changes.items()}
-        await visit.act(QUOTA, "PUT", path={"id": str(quota.id)}, fields=fields)
-        return redirect(SETTINGS, "quotas")
-
-    return await forms.change(visit, _values(quota.limits), partial(_page, visit, quota), send)
-
-
-async def _quota(visit: Visit) -> Quota:
-    return await visit.services.quotas.read(id_in(visit.path["quota"], "quota"), caller=visit.caller)
-
-
-def _values(limits: Limits) -> dict[str, str]:
-    amounts = (limits.machines, limits.cores, limits.memory_mib, limits.storage_bytes)
-    return {
-        name: "" if amount is None else str(amount // formats.GB if name == "storage" else amount)
-        for name, amount in zip(_LIMITS, amounts, strict=True)
-    }
-
-
-async def _page(visit: Visit, quota: Quota | None, edit: Edit, refusal: Refusal) -> Reply:
-    services = visit.services
-    return await visit.page(
-        "settings/quota.html",
-        title=f"Quota of {quota.subject}" if quota else "Add quota",
-        section=SETTINGS,
-        status=refusal.status,
-        crumbs=CRUMBS,
-        quota=quota,
-        edit=edit,
-        users=[one.username for one in await services.users.list(caller=visit.caller)],
-        pools=[one.name for one in await services.groups.pools(caller=visit.caller)],
-        problems=refusal.problems,
+async def _fields(visit: Visit, quota: Quota | None) -> tuple[FormField, ...]:
+    if quota is not None:
+        return _LIMITS
+    users = [one.username for one in await visit.services.users.list(caller=visit.caller)]
+    pools = [one.name for one in await visit.services.groups.pools(caller=visit.caller)]
+    return (
+        _choice("user", "User", users, none_label="No user"),
+        _choice("pool", "Or resource pool", pools, none_label="No pool"),
+        *_LIMITS,
     )
 
 
-async def delete(visit: Visit) -> Reply:
-    quota = await _quota(visit)
-    removal = Removal(
-        title=f"Delete the quota of {quota.subject}",
-        section=SETTINGS,
-        crumbs=CRUMBS,
-        button="Delete quota",
-        place=(SETTINGS, "quotas"),
-    )
-
-    async def run(fields: Mapping[str, Any]) -> Any:
-        return await visit.act(QUOTA, "DELETE", path={"id": str(quota.id)}, fields=fields)
-
-    return await confirm(visit, removal, run)
+def _choice(name: str, label: str, names: Iterable[str], *, none_label: str) -> FormField:
+    options = tuple((one, one) for one in names)
+    return FormField(name=name, label=label, kind="choice", options=options, none_label=none_label)
 
 
-ADMIN = Permission.ADMIN
+def _values(quota: Quota) -> Mapping[str, str]:
+    limit = quota.limits.storage_bytes
+    return {"storage": "" if limit is None else str(limit // formats.GB)}
+
+
+async def _removal(_visit: Visit, quota: Quota, removal: Removal) -> Removal:
+    return evolve(removal, title=f"Delete the quota of {quota.subject}", name=None)
+
+
+QUOTA_KIND = ObjectKind(
+    word="quota",
+    section=SETTINGS,
+    crumbs=CRUMBS,
+    place=(SETTINGS, "quotas"),
+    many=QUOTAS,
+    one=QUOTA,
+    name=lambda quota: str(quota.subject),
+    title="Quota of {}",
+    fields=_fields,
+    values=_values,
+    removal=_removal,
+    note=(
+        "What all VMs together may hold. An empty field is no limit. A quota below what is held refuses more; nothing "
+        "is taken."
+    ),
+)
 PAGES = (
     Page(path="settings/quotas", handle=show_list),
-    *form_pages("settings/new-quota", create, permission=ADMIN),
-    *form_pages("settings/quotas/<quota>", change, permission=ADMIN),
-    *form_pages("settings/quotas/<quota>/delete", delete, permission=ADMIN),
+    *object_pages(QUOTA_KIND, add="settings/new-quota", one="settings/quotas/<id>"),
 )

@@ -133,11 +133,7 @@ async def _page(visit: Visit, rack: RackView, edit: Edit, *, refusal: Refusal = 
 
 async def remove(visit: Visit) -> Reply:
     rack = await _rack(visit)
-
-    async def run(fields: Mapping[str, Any]) -> Any:
-        return await visit.act(RACK, "DELETE", path={"id": str(rack.id)}, fields=fields)
-
-    return await confirm(visit, _removal(rack, f"Remove {rack.name}", "Remove rack"), run)
+    return await confirm(visit, _removal(rack, f"Remove {rack.name}", "Remove rack"))
 
 
 async def report_stolen(visit: Visit) -> Reply:
@@ -148,12 +144,14 @@ async def report_stolen(visit: Visit) -> Reply:
         "delete are replaced."
     )
 
+    removal = _removal(rack, f"Report {rack.name} stolen", "Report stolen", note)
+
     async def run(fields: Mapping[str, Any]) -> Any:
         if "dry_run" in fields:
-            return await visit.act(RACK, "DELETE", path={"id": str(rack.id)}, fields=fields)
-        return await visit.act(RACK, "POST", "report_stolen", path={"id": str(rack.id)})
+            return await removal.run(visit, fields)
+        return await visit.act(RACK, "POST", "report_stolen", path=removal.path)
 
-    return await confirm(visit, _removal(rack, f"Report {rack.name} stolen", "Report stolen", note), run)
+    return await confirm(visit, removal, run)
 
 
 def _removal(rack: RackView, title: str, button: str, note: str = "") -> Removal:
@@ -163,6 +161,8 @@ def _removal(rack: RackView, title: str, button: str, note: str = "") -> Removal
         section=SETTINGS,
         crumbs=(*CRUMBS, (rack.name, page_url(*place))),
         button=button,
+        resource=RACK,
+        path={"id": str(rack.id)},
         name=rack.name,
         place=place,
         note=note,

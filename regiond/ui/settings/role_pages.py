@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from common.errors import InnkeeperError
 from regiond.api.replies import Reply
 from regiond.api.resources.accounts.groups import POOL
@@ -56,15 +53,14 @@ async def revoke(visit: Visit) -> Reply:
         section=SETTINGS,
         crumbs=(("Settings", page_url(SETTINGS)), ("Roles", page_url(SETTINGS, "roles"))),
         button="Take role",
+        resource=POOL,
+        path={"id": f"name:{pool}"},
+        op="revoke",
+        fields={"user": username},
         place=(SETTINGS, "roles"),
         note=f"This takes the role of {username} in the resource pool {pool}. Its VMs stay its own.",
     )
-
-    async def run(fields: Mapping[str, Any]) -> Any:
-        path = {"id": f"name:{pool}"}
-        return await visit.act(POOL, "POST", "revoke", path=path, fields={**fields, "user": username})
-
-    return await confirm(visit, removal, run)
+    return await confirm(visit, removal)
 
 
 ADMIN = Permission.ADMIN

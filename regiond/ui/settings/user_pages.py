@@ -3,26 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
+
+from attrs import evolve
 
 from regiond.accounts.model import User
 from regiond.api.replies import Reply
 from regiond.api.resources.accounts.sessions import SESSION
 from regiond.api.resources.accounts.users import USER, USERS
 from regiond.permissions import Permission
-from regiond.ui.account.browser import browser_name
-from regiond.ui.forms import forms
-from regiond.ui.forms.edit import Edit
-from regiond.ui.forms.refusal import Refusal
-from regiond.ui.forms.removal import Choice, Removal, confirm
-from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.browser_names import browser_name
+from regiond.ui.forms.form_field import SECRET, TICK, FormField
+from regiond.ui.forms.object_pages import ObjectKind, object_pages
+from regiond.ui.forms.removal import Choice, Removal
+from regiond.ui.page import Page, Visit, redirect
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.table_view import in_memory
 from regiond.ui.web_request import page_url
 
 CRUMBS = (("Settings", page_url(SETTINGS)), ("Users", page_url(SETTINGS, "users")))
-_NEW = ("username", "email", "is_superuser")
+_EMAIL = FormField(name="email", label="E-mail", kind="email", optional=True)
+_IS_ADMIN = FormField(name="is_superuser", label="Administrator", kind=TICK, cleared="false")
+_NEW = (
+    FormField(name="username", label="Name", help="Letters, digits and _ . @ + - only"),
+    _EMAIL,
+    FormField(name="password", label="Password", kind=SECRET, help="At least 12 characters, and not a common one"),
+    _IS_ADMIN,
+)
+_CHANGE = (
+    _EMAIL,
+    FormField(
+        name="password",
+        label="New password",
+        kind=SECRET,
+        optional=True,
+        help="It replaces the present one, and ends the user's logins",
+    ),
+    _IS_ADMIN,
+    FormField(
+        name="is_active",
+        label="May log in",
+        kind=TICK,
+        help="without this, its API keys and RPC clients are rejected too",
+        cleared="false",
+    ),
+)
 _COLUMNS = {
     "name": lambda user: user.username.lower(),
     "email": lambda user: user.email.lower(),
@@ -41,94 +66,54 @@ async def show_list(visit: Visit) -> Reply:
     )
 
 
-async def create(visit: Visit) -> Reply:
-    request = visit.request
-
-    async def send(values: Mapping[str, str]) -> Reply:
-        fields = {**values, "is_superuser": values["is_superuser"] or "false", "password": request.given("password")}
-        await visit.act(USERS, "POST", fields=fields)
-        return redirect(SETTINGS, "users", values["username"].strip())
-
-    values = {name: request.given(name) for name in _NEW}
-    return await forms.create(visit, values, partial(_page, visit, None), send)
-
-
-async def change(visit: Visit) -> Reply:
-    user = await _user(visit)
-
-    async def send(changes: Mapping[str, str]) -> Reply:
-        fields = {name: value or ("" if name == "email" else "false") for name, value in changes.items()}
-        password = visit.request.given("password") or None
-        await visit.act(USER, "PUT", path={"username": user.username}, fields={**fields, "password": password})
-        return redirect(SETTINGS, "users")
-
-    return await forms.change(visit, _values(user), partial(_page, visit, user), send)
-
-
-async def _user(visit: Visit) -> User:
-    return await visit.services.users.read(visit.path["username"], caller=visit.caller)
-
-
-def _values(user: User) -> dict[str, str]:
-    return {
-        "email": user.email,
-        "is_superuser": "true" if user.is_admin else "",
-        "is_active": "true" if user.is_active else "",
-    }
-
-
-async def _page(visit: Visit, user: User | None, edit: Edit, refusal: Refusal) -> Reply:
-    grants = () if user is None else await visit.services.grants.list(visit.caller, username=user.username)
-    sessions = () if user is None else await visit.services.sessions.list(visit.caller, user.username)
-    return await visit.page(
-        "settings/user.html",
-        title=user.username if user else "Add user",
-        section=SETTINGS,
-        status=refusal.status,
-        crumbs=CRUMBS,
-        user=user,
-        edit=edit,
-        ticked=[name for name, value in edit.values.items() if value == "true"],
-        grants=grants,
-        sessions=[(one, browser_name(one.user_agent), one.id == visit.session.id) for one in sessions],
-        problems=refusal.problems,
-    )
-
-
 async def end_session(visit: Visit) -> Reply:
     await visit.act(SESSION, "DELETE", path={"id": visit.path["number"]})
     return redirect(SETTINGS, "users", visit.path["username"])
 
 
-async def delete(visit: Visit) -> Reply:
-    user = await _user(visit)
+async def _fields(_visit: Visit, user: User | None) -> tuple[FormField, ...]:
+    return _NEW if user is None else _CHANGE
+
+
+async def _more(visit: Visit, user: User | None) -> Mapping[str, Any]:
+    if user is None:
+        return {}
+    grants = await visit.services.grants.list(visit.caller, username=user.username)
+    sessions = await visit.services.sessions.list(visit.caller, user.username)
+    shown = [(one, browser_name(one.user_agent), one.id == visit.session.id) for one in sessions]
+    return {"grants": grants, "sessions": shown}
+
+
+async def _removal(visit: Visit, user: User, removal: Removal) -> Removal:
     others = sorted(
         one.username for one in await visit.services.users.list(caller=visit.caller) if one.username != user.username
     )
-    removal = Removal(
-        title=f"Delete {user.username}",
-        section=SETTINGS,
-        crumbs=(*CRUMBS, (user.username, page_url(SETTINGS, "users", user.username))),
-        button="Delete user",
-        name=user.username,
-        place=(SETTINGS, "users", user.username),
-        after=(SETTINGS, "users"),
-        choice=Choice(
-            name="transfer_resources_to", label="Its VMs go to", options=others, none_label="Nobody: it has none"
-        ),
+    place = (SETTINGS, "users", user.username)
+    choice = Choice(
+        name="transfer_resources_to", label="Its VMs go to", options=others, none_label="Nobody: it has none"
     )
-
-    async def run(fields: Mapping[str, Any]) -> Any:
-        return await visit.act(USER, "DELETE", path={"username": user.username}, fields=fields)
-
-    return await confirm(visit, removal, run)
+    crumbs = (*CRUMBS, (user.username, page_url(*place)))
+    return evolve(removal, crumbs=crumbs, place=place, after=removal.place, choice=choice)
 
 
+USER_KIND = ObjectKind(
+    word="user",
+    section=SETTINGS,
+    crumbs=CRUMBS,
+    place=(SETTINGS, "users"),
+    many=USERS,
+    one=USER,
+    key=lambda user: str(user.username),
+    name=lambda user: str(user.username),
+    fields=_fields,
+    added=lambda made: (SETTINGS, "users", made["username"]),
+    removal=_removal,
+    more=_more,
+    template="settings/user.html",
+)
 ADMIN = Permission.ADMIN
 PAGES = (
     Page(path="settings/users", handle=show_list, permission=ADMIN),
-    *form_pages("settings/new-user", create, permission=ADMIN),
-    *form_pages("settings/users/<username>", change, permission=ADMIN),
-    *form_pages("settings/users/<username>/delete", delete, permission=ADMIN),
+    *object_pages(USER_KIND, add="settings/new-user", one="settings/users/<id>"),
     Page(path="settings/users/<username>/sessions/<number>/end", method="POST", handle=end_session, permission=ADMIN),
 )

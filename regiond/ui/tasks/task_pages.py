@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
 
+from common.serialization import from_dict
 from regiond.api.replies import Reply
 from regiond.api.resources.operations.operations import OPERATION
 from regiond.api.urls import operation_id_in
 from regiond.caller import Caller
-from regiond.operations.model import OPEN_STATES, LogLine, Operation, OperationKind, OperationState
+from regiond.machines.bulk.progress import BulkProgress, BulkRequest, progress
+from regiond.operations.model import OPEN_STATES, Child, LogLine, Operation, OperationKind, OperationState
 from regiond.ui.machines.compose_again import form_again
 from regiond.ui.machines.machine_pages import failed_console
 from regiond.ui.page import Page, Visit, redirect
-from regiond.ui.tasks.parts import parts_of
-from regiond.ui.tasks.run_steps import StepState, run_steps
+from regiond.ui.run_steps import StepState, run_steps
 from regiond.ui.web_request import page_url
 
 _PAGE = 50
@@ -28,6 +29,41 @@ _STATES: Mapping[str, tuple[str, ...]] = {
 }
 _NO_HOST = 0  # has no task: the host that the address names does not exist, or may not be seen
 _POWER = {"on": "start", "off": "stop", "force_off": "off", "cycle": "restart"}
+MOST_SHOWN = 200
+# What needs attention comes first, what has ended well last.
+_ORDER: Mapping[OperationState, int] = {
+    state: place
+    for place, state in enumerate(
+        (
+            OperationState.FAILED,
+            OperationState.UNDOING,
+            OperationState.WAITING,
+            OperationState.RUNNING,
+            OperationState.QUEUED,
+            OperationState.CANCELLED,
+            OperationState.SUCCEEDED,
+        )
+    )
+}
+
+
+@frozen(kw_only=True)
+class Parts:
+    """`shown` are at most MOST_SHOWN of `total`. `progress` only of a task that acts on many VMs."""
+
+    shown: tuple[Operation, ...]
+    total: int
+    progress: BulkProgress | None = None
+
+
+def parts_of(task: Operation, children: Sequence[Child], visible: Sequence[Operation]) -> Parts:
+    """`children` are all that the task began, `visible` those that the user may see."""
+    ordered = sorted(visible, key=lambda one: (_ORDER[one.state], one.id))
+    return Parts(
+        shown=tuple(ordered[:MOST_SHOWN]),
+        total=len(visible),
+        progress=progress(from_dict(task.request, BulkRequest), children) if task.kind is OperationKind.BULK else None,
+    )
 
 
 async def show_list(visit: Visit) -> Reply:
