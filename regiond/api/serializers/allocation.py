@@ -18,6 +18,7 @@ from regiond.api.declaration.serializer import (
     constant,
     encoded,
     extended,
+    fields_of,
     key,
     mapping,
     optional_key,
@@ -84,10 +85,7 @@ ALLOCATED_JSON: Serializer[AllocatedMachine] = extended(
 )
 _COMPOSE: Serializer[ComposeRequest] = serializer(
     "WouldCompose",
-    key("cpu_count", INT, lambda compose: compose.cores),
-    key("memory", INT, lambda compose: compose.memory_mib),
-    key("storage", STR, lambda compose: compose.storage),
-    key("interfaces", STR, lambda compose: compose.interfaces),
+    *fields_of(ComposeRequest, "cpu_count=cores memory=memory_mib storage interfaces"),
 )
 _LABELS_WITHOUT_IDS: Serializer[MachineToCompose] = serializer(
     "LabelsWithoutIds",

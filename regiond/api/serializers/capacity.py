@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from common.capacity import Capacity, ResourceCapacity
-from regiond.api.declaration.serializer import INT, STR, Serializer, array, key, mapping, nullable, serializer
+from regiond.api.declaration.serializer import INT, STR, Serializer, fields_of, key, mapping, nullable, serializer
 from regiond.hosts.model import HostState
 from regiond.ledger.model import FleetCapacity, GroupCapacity
 
 RESOURCE_CAPACITY_JSON: Serializer[ResourceCapacity] = serializer(
     "ResourceCapacity",
-    key("total", INT, lambda one: one.total),
-    key("claimable", INT, lambda one: one.claimable),
-    key("claimed", INT, lambda one: one.claimed),
-    key("elsewhere", INT, lambda one: one.elsewhere),
-    key("free", INT, lambda one: one.free),
+    *fields_of(ResourceCapacity, "total claimable claimed elsewhere free"),
 )
 CAPACITY_JSON: Serializer[Capacity] = serializer(
     "Capacity",
@@ -37,7 +33,5 @@ _GROUP_CAPACITY: Serializer[GroupCapacity] = serializer(
 )
 FLEET_CAPACITY_JSON: Serializer[FleetCapacity] = serializer(
     "FleetCapacity",
-    key("fleet", _GROUP_CAPACITY, lambda capacity: capacity.fleet),
-    key("zones", array(_GROUP_CAPACITY), lambda capacity: capacity.zones),
-    key("pools", array(_GROUP_CAPACITY), lambda capacity: capacity.pools),
+    *fields_of(FleetCapacity, "fleet zones pools", fleet=_GROUP_CAPACITY, zones=_GROUP_CAPACITY, pools=_GROUP_CAPACITY),
 )

@@ -6,19 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from regiond.api.declaration.serializer import (
-    BOOL,
-    INT,
-    STR,
-    Serializer,
-    array,
-    constant,
-    enum,
-    item,
-    key,
-    nullable,
-    serializer,
-)
+from regiond.api.declaration.serializer import STR, Serializer, array, constant, enum, fields_of, item, key, serializer
 from regiond.hosts.model import CertificateFate
 from regiond.machines.model import DiskView
 from regiond.machines.service import AffectedGuest, HostRemovalPlan
@@ -33,28 +21,19 @@ class Confirm(StrEnum):
 
 _VOLUME: Serializer[DiskView] = serializer(
     "AffectedVolume",
-    key("name", STR, lambda disk: disk.volume),
-    key("storage_pool", STR, lambda disk: disk.storage_pool_name),
-    key("size", INT, lambda disk: disk.size_bytes),
+    *fields_of(DiskView, "name=volume storage_pool=storage_pool_name size=size_bytes"),
 )
 GUEST_JSON: Serializer[AffectedGuest] = serializer(
     "AffectedGuest",
-    key("name", STR, lambda guest: guest.name),
-    key("host", STR, lambda guest: guest.host_name),
-    key("system_id", nullable(STR), lambda guest: guest.system_id),
-    key("adopted", BOOL, lambda guest: guest.adopted),
-    key("locked", BOOL, lambda guest: guest.locked),
-    key("power_state", STR, lambda guest: guest.power_state),
-    key("volumes", array(_VOLUME), lambda guest: guest.disks),
-    key("guest_name", STR, lambda guest: guest.guest_name),
-    key("addresses", array(STR), lambda guest: guest.addresses),
-    key("devices", array(STR), lambda guest: guest.devices),
+    *fields_of(
+        AffectedGuest,
+        "name host=host_name system_id adopted locked power_state volumes=disks guest_name addresses devices",
+        volumes=_VOLUME,
+    ),
 )
 _CERTIFICATE: Serializer[CertificateFate] = serializer(
     "AffectedCertificate",
-    key("fingerprint", STR, lambda fate: fate.fingerprint),
-    key("removed", BOOL, lambda fate: fate.removed),
-    key("explanation", STR, lambda fate: fate.explanation),
+    *fields_of(CertificateFate, "fingerprint removed explanation"),
 )
 HOST_REMOVAL_PLAN_JSON: Serializer[HostRemovalPlan] = serializer(
     "HostRemovalPlan",

@@ -13,6 +13,7 @@ from regiond.api.declaration.serializer import (
     Serializer,
     array,
     extended,
+    fields_of,
     key,
     mapping,
     nullable,
@@ -28,9 +29,7 @@ _VM_HOST: Serializer[tuple[int, str]] = serializer(
 _COPY: Serializer[ImageCopyView] = serializer(
     "ImageCopy",
     key("vm_host", _VM_HOST, lambda copy: (copy.host_id, copy.host_name)),
-    key("pool", nullable(STR), lambda copy: copy.pool),
-    key("size", INT, lambda copy: copy.size_bytes),
-    key("state", STR, lambda copy: copy.state),
+    *fields_of(ImageCopyView, "pool size=size_bytes state"),
 )
 Entry = Image | ArchitectureEntry
 
