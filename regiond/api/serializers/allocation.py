@@ -84,8 +84,7 @@ ALLOCATED_JSON: Serializer[AllocatedMachine] = extended(
     optional_key("verbose_interfaces", encoded(mapping(array(INTERFACE_JSON))), AllocatedMachine.interfaces_by_label),
 )
 _COMPOSE: Serializer[ComposeRequest] = serializer(
-    "WouldCompose",
-    *fields_of(ComposeRequest, "cpu_count=cores memory=memory_mib storage interfaces"),
+    "WouldCompose", *fields_of(ComposeRequest, "cpu_count=cores memory=memory_mib storage interfaces")
 )
 _LABELS_WITHOUT_IDS: Serializer[MachineToCompose] = serializer(
     "LabelsWithoutIds",

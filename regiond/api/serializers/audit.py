@@ -28,6 +28,5 @@ CHAIN_REPORT_JSON: Serializer[ChainReport] = serializer(
     *fields_of(ChainReport, "problems redacted"),
 )
 REDACTION_REPORT_JSON: Serializer[RedactionReport] = serializer(
-    "AuditRedaction",
-    *fields_of(RedactionReport, "requests is_complete after=after_id"),
+    "AuditRedaction", *fields_of(RedactionReport, "requests is_complete after=after_id")
 )

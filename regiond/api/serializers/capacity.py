@@ -8,8 +8,7 @@ from regiond.hosts.model import HostState
 from regiond.ledger.model import FleetCapacity, GroupCapacity
 
 RESOURCE_CAPACITY_JSON: Serializer[ResourceCapacity] = serializer(
-    "ResourceCapacity",
-    *fields_of(ResourceCapacity, "total claimable claimed elsewhere free"),
+    "ResourceCapacity", *fields_of(ResourceCapacity, "total claimable claimed elsewhere free")
 )
 CAPACITY_JSON: Serializer[Capacity] = serializer(
     "Capacity",

@@ -7,10 +7,7 @@ from regiond.api.serializers.host_removal import GUEST_JSON, Confirm
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.machines.service import MachineRemovalPlan
 
-_RECORD: Serializer[AffectedRecord] = serializer(
-    "AffectedRecord",
-    *fields_of(AffectedRecord, "kind id name"),
-)
+_RECORD: Serializer[AffectedRecord] = serializer("AffectedRecord", *fields_of(AffectedRecord, "kind id name"))
 DELETION_PLAN_JSON: Serializer[DeletionPlan] = serializer(
     "DeletionPlan",
     key("name", STR, lambda plan: plan.name),

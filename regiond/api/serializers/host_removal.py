@@ -20,8 +20,7 @@ class Confirm(StrEnum):
 
 
 _VOLUME: Serializer[DiskView] = serializer(
-    "AffectedVolume",
-    *fields_of(DiskView, "name=volume storage_pool=storage_pool_name size=size_bytes"),
+    "AffectedVolume", *fields_of(DiskView, "name=volume storage_pool=storage_pool_name size=size_bytes")
 )
 GUEST_JSON: Serializer[AffectedGuest] = serializer(
     "AffectedGuest",
@@ -32,8 +31,7 @@ GUEST_JSON: Serializer[AffectedGuest] = serializer(
     ),
 )
 _CERTIFICATE: Serializer[CertificateFate] = serializer(
-    "AffectedCertificate",
-    *fields_of(CertificateFate, "fingerprint removed explanation"),
+    "AffectedCertificate", *fields_of(CertificateFate, "fingerprint removed explanation")
 )
 HOST_REMOVAL_PLAN_JSON: Serializer[HostRemovalPlan] = serializer(
     "HostRemovalPlan",

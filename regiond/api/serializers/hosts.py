@@ -46,8 +46,7 @@ def _used(host: HostView) -> Amounts:
 
 
 AMOUNTS_JSON: Serializer[Amounts] = serializer(
-    "Amounts",
-    *fields_of(Amounts, "cores memory=memory_mib local_storage=storage_bytes"),
+    "Amounts", *fields_of(Amounts, "cores memory=memory_mib local_storage=storage_bytes")
 )
 _STORAGE_POOL: Serializer[StoragePoolView] = serializer(
     "StoragePool",
@@ -62,19 +61,13 @@ _HOST_MACHINE: Serializer[HostView] = serializer(
     key("system_id", nullable(STR), lambda host: host.machine_system_id or host.system_id),
     constant("__incomplete__", BOOL, value=True),
 )
-_PROFILE: Serializer[Profile] = serializer(
-    "Profile",
-    *fields_of(Profile, "name description"),
-)
+_PROFILE: Serializer[Profile] = serializer("Profile", *fields_of(Profile, "name description"))
 _ERROR: Serializer[HostView] = serializer(
     "HostError",
     key("code", STR, lambda host: host.error_code or ""),
     key("message", STR, lambda host: host.error_message or ""),
 )
-_PROBLEM: Serializer[Problem] = serializer(
-    "HostProblem",
-    *fields_of(Problem, "subject message"),
-)
+_PROBLEM: Serializer[Problem] = serializer("HostProblem", *fields_of(Problem, "subject message"))
 HOST_JSON: Serializer[HostView] = serializer(
     "VmHost",
     *fields_of(HostView, "id name tags type=driver", type=AS_TEXT),
@@ -112,8 +105,7 @@ HOST_JSON: Serializer[HostView] = serializer(
     *fields_of(HostView, "project cluster=cluster_id cluster_name reserved_cores reserved_memory=reserved_memory_mib"),
 )
 _PROJECT_AMOUNTS: Serializer[Project] = serializer(
-    "ProjectAmounts",
-    *fields_of(Project, "cores memory=memory_mib local_storage=storage_bytes"),
+    "ProjectAmounts", *fields_of(Project, "cores memory=memory_mib local_storage=storage_bytes")
 )
 PROJECT_JSON: Serializer[Project] = serializer(
     "Project",

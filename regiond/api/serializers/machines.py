@@ -146,8 +146,7 @@ BLOCK_DEVICE_JSON: Serializer[DiskOfMachine] = serializer(
     constant("numa_node", nullable(INT), None),
 )
 _AFFINITY_GROUP: Serializer[AffinityMembership] = serializer(
-    "AffinityGroup",
-    *fields_of(AffinityMembership, "name=group policy hard violated_by", policy=AS_TEXT),
+    "AffinityGroup", *fields_of(AffinityMembership, "name=group policy hard violated_by", policy=AS_TEXT)
 )
 
 

@@ -11,10 +11,7 @@ from regiond.hosts.model import Maintenance
 from regiond.machines.model import MAAS_STATUS
 from regiond.machines.service import HostWorkload
 
-MAINTENANCE_JSON: Serializer[Maintenance] = serializer(
-    "Maintenance",
-    *fields_of(Maintenance, "since by reason"),
-)
+MAINTENANCE_JSON: Serializer[Maintenance] = serializer("Maintenance", *fields_of(Maintenance, "since by reason"))
 
 
 @frozen(kw_only=True)

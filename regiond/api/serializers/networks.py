@@ -74,8 +74,7 @@ IP_RANGE_JSON: Serializer[IpRange] = serializer(
 )
 _UNUSED = "unused"  # MAAS's purpose of unreserved addresses
 UNRESERVED_SPAN_JSON: Serializer[AddressSpan] = serializer(
-    "UnreservedAddresses",
-    *fields_of(AddressSpan, "start end num_addresses=count"),
+    "UnreservedAddresses", *fields_of(AddressSpan, "start end num_addresses=count")
 )
 RESERVED_SPAN_JSON: Serializer[AddressSpan] = extended(
     "ReservedAddresses",

@@ -9,13 +9,9 @@ from regiond.hosts.model import CoreUsage, NetworkDeviceUsage, NumaNodeView, Pag
 _BYTES_PER_KIB = 1024
 _CORE_IDS = array(INT)
 
-_SHARE: Serializer[Usage] = serializer(
-    "NumaShare",
-    *fields_of(Usage, "total used_by_ours used_by_others free"),
-)
+_SHARE: Serializer[Usage] = serializer("NumaShare", *fields_of(Usage, "total used_by_ours used_by_others free"))
 _CORES: Serializer[CoreUsage] = serializer(
-    "NumaCores",
-    *fields_of(CoreUsage, "total used_by_ours used_by_others free siblings"),
+    "NumaCores", *fields_of(CoreUsage, "total used_by_ours used_by_others free siblings")
 )
 # `page_size` is in bytes; the other keys count pages.
 _HUGE_PAGES: Serializer[PagesUsage] = serializer(

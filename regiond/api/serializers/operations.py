@@ -49,10 +49,7 @@ OPERATION_JSON: Serializer[Operation] = serializer(
     *fields_of(Operation, "undone created_at started_at finished_at not_before rejections last_rejected_at"),
     key("resource_uri", STR, lambda operation: operation_uri(operation.id)),
 )
-_LOG_LINE: Serializer[LogLine] = serializer(
-    "LogLine",
-    *fields_of(LogLine, "at attempt step message details"),
-)
+_LOG_LINE: Serializer[LogLine] = serializer("LogLine", *fields_of(LogLine, "at attempt step message details"))
 OPERATION_WITH_LOG_JSON: Serializer[OperationWithLog] = extended(
     "OperationWithLog",
     OPERATION_JSON,

@@ -28,10 +28,7 @@ class IssuedRpcClient:
     address: str
 
 
-_RACK_REGION: Serializer[RackRegion] = serializer(
-    "RackRegion",
-    *fields_of(RackRegion, "id hostname connected_at"),
-)
+_RACK_REGION: Serializer[RackRegion] = serializer("RackRegion", *fields_of(RackRegion, "id hostname connected_at"))
 _HOST_REACH: Serializer[HostReach] = serializer(
     "HostReach",
     *fields_of(HostReach, "host_id host reaches"),
@@ -44,8 +41,7 @@ _ROTATION: Serializer[RackRotation] = serializer(
     key("reason", STR, lambda rotation: rotation.error_message or ""),
 )
 _BY_HAND: Serializer[ExposedByHand] = serializer(
-    "ExposedByHand",
-    *fields_of(ExposedByHand, "host_id host credential sent_at remedy"),
+    "ExposedByHand", *fields_of(ExposedByHand, "host_id host credential sent_at remedy")
 )
 _RACK: Serializer[RackView] = serializer(
     "RackSummary",
@@ -77,10 +73,7 @@ REGION_JSON: Serializer[RegionView] = serializer(
         "here age_s silent_s release schema=schema_number rpc_address api_url racks operations started_at seen_at",
     ),
 )
-RACK_TOKEN_JSON: Serializer[IssuedToken] = serializer(
-    "RackToken",
-    *fields_of(IssuedToken, "token expires_at"),
-)
+RACK_TOKEN_JSON: Serializer[IssuedToken] = serializer("RackToken", *fields_of(IssuedToken, "token expires_at"))
 RPC_CLIENT_JSON: Serializer[RpcClientView] = serializer(
     "RpcClient",
     *fields_of(
@@ -90,6 +83,5 @@ RPC_CLIENT_JSON: Serializer[RpcClientView] = serializer(
 )
 # The only response that contains the private key.
 ISSUED_RPC_CLIENT_JSON: Serializer[IssuedRpcClient] = serializer(
-    "IssuedRpcClient",
-    *fields_of(IssuedRpcClient, "name certificate key authority address"),
+    "IssuedRpcClient", *fields_of(IssuedRpcClient, "name certificate key authority address")
 )

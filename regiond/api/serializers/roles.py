@@ -8,8 +8,7 @@ from regiond.api.urls import uri
 from regiond.quotas.model import Quota
 
 GRANT_JSON: Serializer[Grant] = serializer(
-    "Grant",
-    *fields_of(Grant, "user=username pool pool_id role granted_at granted_by", role=AS_TEXT),
+    "Grant", *fields_of(Grant, "user=username pool pool_id role granted_at granted_by", role=AS_TEXT)
 )
 QUOTA_JSON: Serializer[Quota] = serializer(
     "Quota",

@@ -11,8 +11,5 @@ TAG_JSON: Serializer[Tag] = serializer(
     *fields_of(Tag, "name comment definition kernel_opts"),
     key("resource_uri", STR, lambda tag: uri("tags", tag.name)),
 )
-TAGGED_NODES_JSON: Serializer[TaggedNodes] = serializer(
-    "TaggedNodes",
-    *fields_of(TaggedNodes, "added removed"),
-)
+TAGGED_NODES_JSON: Serializer[TaggedNodes] = serializer("TaggedNodes", *fields_of(TaggedNodes, "added removed"))
 REBUILT_TAG_JSON: Serializer[Tag] = serializer("RebuiltTag", key("rebuilding", STR, lambda tag: tag.name))
