@@ -1,10 +1,21 @@
-"""Users, their API keys and SSH keys."""
+"""Users, their API keys and SSH keys, grants and quotas."""
 
 from __future__ import annotations
 
-from regiond.accounts.model import ApiKey, ApiKeyView, SessionView, SshKey, User
-from regiond.api.declaration.serializer import BOOL, STR, Serializer, constant, fields_of, key, nullable, serializer
+from regiond.accounts.model import ApiKey, ApiKeyView, Grant, SessionView, SshKey, User
+from regiond.api.declaration.serializer import (
+    AS_TEXT,
+    BOOL,
+    STR,
+    Serializer,
+    constant,
+    fields_of,
+    key,
+    nullable,
+    serializer,
+)
 from regiond.api.urls import uri
+from regiond.quotas.model import Quota
 
 USER_JSON: Serializer[User] = serializer(
     "User",
@@ -36,4 +47,17 @@ SSH_KEY_JSON: Serializer[SshKey] = serializer(
     constant("keysource", nullable(STR), value=None),
     *fields_of(SshKey, "fingerprint created_at"),
     key("resource_uri", STR, lambda one: uri("account", "prefs", "sshkeys", str(one.id))),
+)
+GRANT_JSON: Serializer[Grant] = serializer(
+    "Grant", *fields_of(Grant, "user=username pool pool_id role granted_at granted_by", role=AS_TEXT)
+)
+QUOTA_JSON: Serializer[Quota] = serializer(
+    "Quota",
+    *fields_of(
+        Quota,
+        "id user=username pool limits.machines machines_used=used.machines limits.cores cores_used=used.cores",
+        "memory=limits.memory_mib memory_used=used.memory_mib limits.storage_bytes",
+        "storage_bytes_used=used.storage_bytes",
+    ),
+    key("resource_uri", STR, lambda quota: uri("quotas", quota.id)),
 )

@@ -1,12 +1,55 @@
-"""What a deletion, release or other destructive call deletes and keeps."""
+"""What a deletion, release, removal or other destructive call deletes and keeps."""
 
 from __future__ import annotations
 
-from regiond.api.declaration.serializer import STR, Serializer, constant, enum, fields_of, key, serializer
-from regiond.api.serializers.host_removal import GUEST_JSON, Confirm
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
-from regiond.machines.service import MachineRemovalPlan
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
 
+from regiond.api.declaration.serializer import STR, Serializer, array, constant, enum, fields_of, item, key, serializer
+from regiond.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.hosts.model import CertificateFate
+from regiond.machines.model import DiskView
+from regiond.machines.service import AffectedGuest, HostRemovalPlan, MachineRemovalPlan
+
+
+class Confirm(StrEnum):
+    """What a person should type before the call: the plan's name where data is destroyed."""
+
+    NAME = "name"
+    YES = "yes"
+
+
+_VOLUME: Serializer[DiskView] = serializer(
+    "AffectedVolume", *fields_of(DiskView, "name=volume storage_pool=storage_pool_name size=size_bytes")
+)
+GUEST_JSON: Serializer[AffectedGuest] = serializer(
+    "AffectedGuest",
+    *fields_of(
+        AffectedGuest,
+        "name host=host_name system_id adopted locked power_state volumes=disks guest_name addresses devices",
+        volumes=_VOLUME,
+    ),
+)
+_CERTIFICATE: Serializer[CertificateFate] = serializer(
+    "AffectedCertificate", *fields_of(CertificateFate, "fingerprint removed explanation")
+)
+HOST_REMOVAL_PLAN_JSON: Serializer[HostRemovalPlan] = serializer(
+    "HostRemovalPlan",
+    key("name", STR, lambda plan: plan.name),
+    constant("confirm", enum(Confirm), Confirm.NAME),
+    key("deleted", array(GUEST_JSON), lambda plan: plan.deleted),
+    key("kept", array(GUEST_JSON), lambda plan: plan.kept),
+    key("lost", array(GUEST_JSON), lambda plan: plan.lost),
+    key("certificates", array(_CERTIFICATE), lambda plan: plan.certificates),
+    key("effects", array(STR), lambda plan: plan.effects),
+)
+FORCED_REMOVAL_JSON: Serializer[Mapping[str, Any]] = serializer(
+    "ForcedRemoval",
+    item("name", STR),
+    item("lost", array(STR)),
+    item("kept", array(STR)),
+)
 _RECORD: Serializer[AffectedRecord] = serializer("AffectedRecord", *fields_of(AffectedRecord, "kind id name"))
 DELETION_PLAN_JSON: Serializer[DeletionPlan] = serializer(
     "DeletionPlan",

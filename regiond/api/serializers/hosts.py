@@ -6,7 +6,8 @@ Such a host has no capabilities.
 from __future__ import annotations
 
 from common.discovery import Problem
-from common.values import Profile, Project
+from common.hardware import HardwareDevice, NetworkDevice, NetworkPort
+from common.values import HostNetwork, Profile, Project
 from regiond.api.declaration.serializer import (
     AS_TEXT,
     BOOL,
@@ -18,6 +19,7 @@ from regiond.api.declaration.serializer import (
     array,
     constant,
     enum,
+    extended,
     fields_of,
     key,
     nullable,
@@ -26,10 +28,34 @@ from regiond.api.declaration.serializer import (
 from regiond.api.serializers.capacity import CAPACITY_JSON, RESOURCE_CAPACITY_JSON
 from regiond.api.serializers.clusters import available
 from regiond.api.serializers.groups import POOL_JSON, ZONE_JSON
-from regiond.api.serializers.hardware import GPU_JSON, NETWORK_DEVICE_JSON, NETWORK_JSON
 from regiond.api.serializers.maintenance import MAINTENANCE_JSON
 from regiond.api.urls import host_uri, uri
 from regiond.hosts.model import AS_ABOVE, CAPABILITIES, Amounts, GuestView, HostState, HostView, StoragePoolView
+
+# `attach_type` is how a guest's NIC is attached to the network, `type` the hypervisor's own word for the network.
+NETWORK_JSON: Serializer[HostNetwork] = serializer(
+    "HostNetwork",
+    *fields_of(HostNetwork, "name type attach_type=kind attachable active dhcp cidrs vid", attach_type=AS_TEXT),
+)
+_PORT: Serializer[NetworkPort] = serializer(
+    "NetworkPort",
+    *fields_of(NetworkPort, "name mac_address link_connected=link"),
+    key("link_speed", nullable(INT), lambda port: port.speed_mbps),  # Mbit/s
+)
+GPU_JSON: Serializer[HardwareDevice] = serializer(
+    "Gpu",
+    *fields_of(
+        HardwareDevice,
+        "pci_address usb_address vendor vendor_id product product_id driver numa_node virtual_functions",
+        "virtual_functions_made",
+    ),
+)
+NETWORK_DEVICE_JSON: Serializer[NetworkDevice] = extended(
+    "NetworkDevice",
+    GPU_JSON,
+    lambda device: device,
+    key("ports", array(_PORT), lambda device: device.ports),
+)
 
 
 def full_architecture(architecture: str) -> str:

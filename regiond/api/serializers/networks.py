@@ -1,4 +1,4 @@
-"""JSON of fabrics, VLANs, subnets, spaces, IP ranges and interfaces, nested and always complete."""
+"""JSON of fabrics, VLANs, subnets, spaces, IP ranges and interfaces, nested and always complete; and of DNS."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from regiond.api.declaration.serializer import (
     serializer,
 )
 from regiond.api.urls import uri
+from regiond.dns.model import DnsName, Domain
 from regiond.networks.model import Address, Fabric, HostInterface, IpRange, Space, Subnet, UsedAddress, Vlan
 from regiond.networks.service import AddressSpan, usable_addresses
 from regiond.placement.model import NO_SPACE
@@ -241,4 +242,16 @@ HOST_INTERFACE_JSON: Serializer[InterfaceOfHost] = extended(
         "attach_type=interface.kind interface.attachable interface.dhcp interface.vid interface.vlan_set_by_user",
         "interface.missing_since",
     ),
+)
+DOMAIN_WITH_RECORDS_JSON: Serializer[Domain] = serializer(
+    "DomainWithRecords",
+    *fields_of(Domain, "id name authoritative ttl=ttl_s is_default resource_record_count=record_count"),
+    key("resource_uri", STR, lambda domain: uri("domains", domain.id)),
+)
+_DNS_ADDRESS_JSON: Serializer[Address] = serializer("DnsAddress", key("ip", STR, str))
+DNS_RESOURCE_JSON: Serializer[DnsName] = serializer(
+    "DnsResource",
+    *fields_of(DnsName, "id fqdn address_ttl=ttl_s ip_addresses=addresses", ip_addresses=_DNS_ADDRESS_JSON),
+    constant("resource_records", array(STR), []),
+    key("resource_uri", STR, lambda one: uri("dnsresources", one.id)),
 )
