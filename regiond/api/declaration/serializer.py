@@ -40,7 +40,7 @@ class Serializer(Generic[T]):
 
 @frozen(kw_only=True)
 class Key(Generic[T]):
-    """One key of a JSON object; `get` takes its encoded value from the source object."""
+    """One key of a JSON object; `get` takes its encoded value from the source object, whose class is `source`."""
 
     name: str
     schema: Schema
