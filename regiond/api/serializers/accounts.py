@@ -1,43 +1,32 @@
-"""Users, their API keys and SSH keys."""
+"""Users, their API keys and SSH keys, grants and quotas."""
 
 from __future__ import annotations
 
-from regiond.accounts.model import ApiKey, ApiKeyView, SessionView, SignatureMethod, SshKey, User
+from regiond.accounts.model import ApiKey, ApiKeyView, Grant, SessionView, SshKey, User
 from regiond.api.declaration.serializer import (
+    AS_TEXT,
     BOOL,
-    INT,
     STR,
-    TIMESTAMP,
     Serializer,
     constant,
-    enum,
+    fields_of,
     key,
     nullable,
     serializer,
 )
 from regiond.api.urls import uri
+from regiond.quotas.model import Quota
 
 USER_JSON: Serializer[User] = serializer(
     "User",
-    key("username", STR, lambda user: user.username),
-    key("email", STR, lambda user: user.email),
-    key("is_superuser", BOOL, lambda user: user.is_admin),
+    *fields_of(User, "username email is_superuser=is_admin"),
     constant("is_local", BOOL, value=True),
-    key("is_active", BOOL, lambda user: user.is_active),
-    key("has_password", BOOL, lambda user: user.has_password),
-    key("created_at", TIMESTAMP, lambda user: user.created_at),
+    *fields_of(User, "is_active has_password created_at"),
     key("resource_uri", STR, lambda user: uri("users", user.username)),
 )
 API_KEY_JSON: Serializer[ApiKeyView] = serializer(
     "ApiKey",
-    key("name", STR, lambda view: view.name),
-    key("consumer_key", STR, lambda view: view.consumer_key),
-    key("token_key", STR, lambda view: view.token_key),
-    key("created_at", TIMESTAMP, lambda view: view.created_at),
-    key("expires_at", nullable(TIMESTAMP), lambda view: view.expires_at),
-    key("last_used_at", nullable(TIMESTAMP), lambda view: view.last_used_at),
-    key("by_login", BOOL, lambda view: view.by_login),
-    key("signature_method", enum(SignatureMethod), lambda view: view.signature_method),
+    *fields_of(ApiKeyView, "name consumer_key token_key created_at expires_at last_used_at by_login signature_method"),
 )
 # The only response that contains the secret. The source is the key's name and the key.
 NEW_API_KEY_JSON: Serializer[tuple[str, ApiKey]] = serializer(
@@ -49,21 +38,26 @@ NEW_API_KEY_JSON: Serializer[tuple[str, ApiKey]] = serializer(
 )
 SESSION_JSON: Serializer[SessionView] = serializer(
     "Session",
-    key("id", INT, lambda view: view.id),
-    key("username", STR, lambda view: view.username),
-    key("created", TIMESTAMP, lambda view: view.created_at),
-    key("last_seen", TIMESTAMP, lambda view: view.last_seen_at),
-    key("ends", TIMESTAMP, lambda view: view.ends_at),
-    key("address", STR, lambda view: view.address),
-    key("user_agent", STR, lambda view: view.user_agent),
+    *fields_of(SessionView, "id username created=created_at last_seen=last_seen_at ends=ends_at address user_agent"),
     key("resource_uri", STR, lambda view: uri("account", "sessions", view.id)),
 )
 SSH_KEY_JSON: Serializer[SshKey] = serializer(
     "SshKey",
-    key("id", INT, lambda one: one.id),
-    key("key", STR, lambda one: one.key),
+    *fields_of(SshKey, "id key"),
     constant("keysource", nullable(STR), value=None),
-    key("fingerprint", STR, lambda one: one.fingerprint),
-    key("created_at", TIMESTAMP, lambda one: one.created_at),
+    *fields_of(SshKey, "fingerprint created_at"),
     key("resource_uri", STR, lambda one: uri("account", "prefs", "sshkeys", str(one.id))),
+)
+GRANT_JSON: Serializer[Grant] = serializer(
+    "Grant", *fields_of(Grant, "user=username pool pool_id role granted_at granted_by", role=AS_TEXT)
+)
+QUOTA_JSON: Serializer[Quota] = serializer(
+    "Quota",
+    *fields_of(
+        Quota,
+        "id user=username pool limits.machines machines_used=used.machines limits.cores cores_used=used.cores",
+        "memory=limits.memory_mib memory_used=used.memory_mib limits.storage_bytes",
+        "storage_bytes_used=used.storage_bytes",
+    ),
+    key("resource_uri", STR, lambda quota: uri("quotas", quota.id)),
 )

@@ -18,6 +18,7 @@ from regiond.api.declaration.serializer import (
     constant,
     encoded,
     extended,
+    fields_of,
     key,
     mapping,
     optional_key,
@@ -83,11 +84,7 @@ ALLOCATED_JSON: Serializer[AllocatedMachine] = extended(
     optional_key("verbose_interfaces", encoded(mapping(array(INTERFACE_JSON))), AllocatedMachine.interfaces_by_label),
 )
 _COMPOSE: Serializer[ComposeRequest] = serializer(
-    "WouldCompose",
-    key("cpu_count", INT, lambda compose: compose.cores),
-    key("memory", INT, lambda compose: compose.memory_mib),
-    key("storage", STR, lambda compose: compose.storage),
-    key("interfaces", STR, lambda compose: compose.interfaces),
+    "WouldCompose", *fields_of(ComposeRequest, "cpu_count=cores memory=memory_mib storage interfaces")
 )
 _LABELS_WITHOUT_IDS: Serializer[MachineToCompose] = serializer(
     "LabelsWithoutIds",

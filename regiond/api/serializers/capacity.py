@@ -1,19 +1,24 @@
-"""JSON of capacities: the same object for hosts, storage pools, clusters and the fleet."""
+"""JSON of capacities: the same object for hosts, storage pools, clusters and the fleet; and of NUMA nodes."""
 
 from __future__ import annotations
 
 from common.capacity import Capacity, ResourceCapacity
-from regiond.api.declaration.serializer import INT, STR, Serializer, array, key, mapping, nullable, serializer
-from regiond.hosts.model import HostState
+from regiond.api.declaration.serializer import (
+    INT,
+    STR,
+    Serializer,
+    array,
+    fields_of,
+    key,
+    mapping,
+    nullable,
+    serializer,
+)
+from regiond.hosts.model import CoreUsage, HostState, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
 from regiond.ledger.model import FleetCapacity, GroupCapacity
 
 RESOURCE_CAPACITY_JSON: Serializer[ResourceCapacity] = serializer(
-    "ResourceCapacity",
-    key("total", INT, lambda one: one.total),
-    key("claimable", INT, lambda one: one.claimable),
-    key("claimed", INT, lambda one: one.claimed),
-    key("elsewhere", INT, lambda one: one.elsewhere),
-    key("free", INT, lambda one: one.free),
+    "ResourceCapacity", *fields_of(ResourceCapacity, "total claimable claimed elsewhere free")
 )
 CAPACITY_JSON: Serializer[Capacity] = serializer(
     "Capacity",
@@ -37,7 +42,43 @@ _GROUP_CAPACITY: Serializer[GroupCapacity] = serializer(
 )
 FLEET_CAPACITY_JSON: Serializer[FleetCapacity] = serializer(
     "FleetCapacity",
-    key("fleet", _GROUP_CAPACITY, lambda capacity: capacity.fleet),
-    key("zones", array(_GROUP_CAPACITY), lambda capacity: capacity.zones),
-    key("pools", array(_GROUP_CAPACITY), lambda capacity: capacity.pools),
+    *fields_of(FleetCapacity, "fleet zones pools", fleet=_GROUP_CAPACITY, zones=_GROUP_CAPACITY, pools=_GROUP_CAPACITY),
+)
+_BYTES_PER_KIB = 1024
+_CORE_IDS = array(INT)
+
+_SHARE: Serializer[Usage] = serializer("NumaShare", *fields_of(Usage, "total used_by_ours used_by_others free"))
+_CORES: Serializer[CoreUsage] = serializer(
+    "NumaCores", *fields_of(CoreUsage, "total used_by_ours used_by_others free siblings")
+)
+# `page_size` is in bytes; the other keys count pages.
+_HUGE_PAGES: Serializer[PagesUsage] = serializer(
+    "NumaHugePages",
+    key("page_size", INT, lambda pages: pages.size_kib * _BYTES_PER_KIB),
+    *fields_of(PagesUsage, "pages.total pages.used_by_ours pages.used_by_others pages.free"),
+)
+# In MiB. `general` is the memory outside huge pages.
+_MEMORY: Serializer[NumaNodeView] = serializer(
+    "NumaMemory",
+    key("total", INT, lambda node: node.memory_mib),
+    key("general", _SHARE, lambda node: node.general_mib),
+    key("hugepages", array(_HUGE_PAGES), lambda node: node.huge_pages),
+)
+_NETWORK_DEVICE: Serializer[NetworkDeviceUsage] = serializer(
+    "NumaNetworkDevice",
+    *fields_of(NetworkDeviceUsage, "device.pci_address device.product"),
+    key("ports", array(STR), lambda share: [port.name for port in share.device.ports]),
+    key("virtual_functions", _SHARE, lambda share: share.functions),
+)
+_SERVER: Serializer[ServerUsage] = serializer(
+    "NumaServer",
+    *fields_of(ServerUsage, "cores memory=general_mib capacity", cores=_SHARE, memory=_SHARE, capacity=CAPACITY_JSON),
+)
+NUMA_NODE_JSON: Serializer[NumaNodeView] = serializer(
+    "NumaNode",
+    *fields_of(NumaNodeView, "node_id cores", cores=_CORES),
+    key("memory", _MEMORY, lambda node: node),
+    key("network_devices", array(_NETWORK_DEVICE), lambda node: node.network_devices),
+    key("virtual_machines", array(INT), lambda node: node.guest_ids),
+    key("server", _SERVER, lambda node: node.server),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.units import BYTES_PER_MIB
-from regiond.api.declaration.serializer import INT, STR, Serializer, key, mapping, serializer
+from regiond.api.declaration.serializer import INT, STR, Serializer, fields_of, key, mapping, serializer
 from regiond.api.serializers.capacity import CAPACITY_JSON, RESOURCE_CAPACITY_JSON
 from regiond.api.urls import uri
 from regiond.clusters.model import ClusterPool, ClusterView
@@ -17,12 +17,10 @@ _AMOUNTS: Serializer[Amounts] = serializer(
 )
 _STORAGE_POOL: Serializer[ClusterPool] = serializer(
     "ClusterStoragePool",
-    key("free", INT, lambda pool: pool.free_bytes),
-    key("total", INT, lambda pool: pool.total_bytes),
-    key("allocated_tracked", INT, lambda pool: pool.tracked_bytes),
-    key("allocated_other", INT, lambda pool: pool.other_bytes),
-    key("path", STR, lambda pool: pool.path),
-    key("backend", STR, lambda pool: pool.backend),
+    *fields_of(
+        ClusterPool,
+        "free=free_bytes total=total_bytes allocated_tracked=tracked_bytes allocated_other=other_bytes path backend",
+    ),
     key("capacity", RESOURCE_CAPACITY_JSON, lambda pool: pool.capacity),  # MAAS lacks it
 )
 
@@ -38,14 +36,9 @@ def available(total: Amounts, used: Amounts) -> Amounts:
 
 CLUSTER_JSON: Serializer[ClusterView] = serializer(
     "VmCluster",
-    key("id", INT, lambda cluster: cluster.id),
-    key("name", STR, lambda cluster: cluster.name),
-    key("project", STR, lambda cluster: cluster.project),
+    *fields_of(ClusterView, "id name project"),
     key("vmhost_count", INT, lambda cluster: len(cluster.host_ids)),
-    key("vm_count", INT, lambda cluster: cluster.vm_count),
-    key("version", STR, lambda cluster: cluster.version),
-    key("total", _AMOUNTS, lambda cluster: cluster.total),
-    key("used", _AMOUNTS, lambda cluster: cluster.used),
+    *fields_of(ClusterView, "vm_count version total used", total=_AMOUNTS, used=_AMOUNTS),
     key("available", _AMOUNTS, lambda cluster: available(cluster.total, cluster.used)),
     key("storage_pools", mapping(_STORAGE_POOL), lambda cluster: cluster.storage_pools),
     key("resource_uri", STR, lambda cluster: uri("vm-clusters", str(cluster.id)).rstrip("/")),

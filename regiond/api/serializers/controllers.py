@@ -15,10 +15,11 @@ from regiond.api.declaration.serializer import (
     Serializer,
     array,
     constant,
+    fields_of,
     key,
     nullable,
     serializer,
-)  # fmt: skip
+)
 from regiond.api.serializers.groups import DOMAIN_JSON, ZONE_JSON
 from regiond.api.urls import uri
 from regiond.groups.model import DEFAULT_ZONE_ID, Zone
@@ -94,13 +95,10 @@ _SERVICE: Serializer[_Service] = serializer(
 CONTROLLER_JSON: Serializer[Controller] = serializer(
     "Controller",
     key("resource_uri", STR, lambda one: uri(one.collection, one.system_id)),
-    key("system_id", STR, lambda one: one.system_id),
-    key("hostname", STR, lambda one: one.hostname),
+    *fields_of(Controller, "system_id hostname"),
     key("fqdn", STR, lambda one: f"{one.hostname}.{DOMAIN_NAME}"),
     constant("domain", DOMAIN_JSON, None),
-    key("zone", ZONE_JSON, lambda one: one.zone),
-    key("node_type", INT, lambda one: one.node_type),
-    key("node_type_name", STR, lambda one: one.node_type_name),
+    *fields_of(Controller, "zone node_type node_type_name", zone=ZONE_JSON),
     constant("status", INT, _DEPLOYED),
     constant("status_name", STR, "Deployed"),
     constant("status_message", STR, ""),

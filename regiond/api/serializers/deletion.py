@@ -1,32 +1,65 @@
-"""What a deletion, release or other destructive call deletes and keeps."""
+"""What a deletion, release, removal or other destructive call deletes and keeps."""
 
 from __future__ import annotations
 
-from regiond.api.declaration.serializer import STR, Serializer, array, constant, enum, key, serializer
-from regiond.api.serializers.host_removal import GUEST_JSON, Confirm
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
-from regiond.machines.service import MachineRemovalPlan
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
 
-_RECORD: Serializer[AffectedRecord] = serializer(
-    "AffectedRecord",
-    key("kind", STR, lambda record: record.kind),
-    key("id", STR, lambda record: record.id),
-    key("name", STR, lambda record: record.name),
+from regiond.api.declaration.serializer import STR, Serializer, array, constant, enum, fields_of, item, key, serializer
+from regiond.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.hosts.model import CertificateFate
+from regiond.machines.model import DiskView
+from regiond.machines.service import AffectedGuest, HostRemovalPlan, MachineRemovalPlan
+
+
+class Confirm(StrEnum):
+    """What a person should type before the call: the plan's name where data is destroyed."""
+
+    NAME = "name"
+    YES = "yes"
+
+
+_VOLUME: Serializer[DiskView] = serializer(
+    "AffectedVolume", *fields_of(DiskView, "name=volume storage_pool=storage_pool_name size=size_bytes")
 )
+GUEST_JSON: Serializer[AffectedGuest] = serializer(
+    "AffectedGuest",
+    *fields_of(
+        AffectedGuest,
+        "name host=host_name system_id adopted locked power_state volumes=disks guest_name addresses devices",
+        volumes=_VOLUME,
+    ),
+)
+_CERTIFICATE: Serializer[CertificateFate] = serializer(
+    "AffectedCertificate", *fields_of(CertificateFate, "fingerprint removed explanation")
+)
+HOST_REMOVAL_PLAN_JSON: Serializer[HostRemovalPlan] = serializer(
+    "HostRemovalPlan",
+    key("name", STR, lambda plan: plan.name),
+    constant("confirm", enum(Confirm), Confirm.NAME),
+    key("deleted", array(GUEST_JSON), lambda plan: plan.deleted),
+    key("kept", array(GUEST_JSON), lambda plan: plan.kept),
+    key("lost", array(GUEST_JSON), lambda plan: plan.lost),
+    key("certificates", array(_CERTIFICATE), lambda plan: plan.certificates),
+    key("effects", array(STR), lambda plan: plan.effects),
+)
+FORCED_REMOVAL_JSON: Serializer[Mapping[str, Any]] = serializer(
+    "ForcedRemoval",
+    item("name", STR),
+    item("lost", array(STR)),
+    item("kept", array(STR)),
+)
+_RECORD: Serializer[AffectedRecord] = serializer("AffectedRecord", *fields_of(AffectedRecord, "kind id name"))
 DELETION_PLAN_JSON: Serializer[DeletionPlan] = serializer(
     "DeletionPlan",
     key("name", STR, lambda plan: plan.name),
     constant("confirm", enum(Confirm), Confirm.YES),
-    key("deleted", array(_RECORD), lambda plan: plan.deleted),
-    key("kept", array(_RECORD), lambda plan: plan.kept),
-    key("effects", array(STR), lambda plan: plan.effects),
+    *fields_of(DeletionPlan, "deleted kept effects", deleted=_RECORD, kept=_RECORD),
 )
 MACHINE_REMOVAL_PLAN_JSON: Serializer[MachineRemovalPlan] = serializer(
     "MachineRemovalPlan",
     key("name", STR, lambda plan: plan.name),
     key("confirm", enum(Confirm), lambda plan: Confirm.NAME if plan.deleted or plan.confirmed_with else Confirm.YES),
-    key("deleted", array(GUEST_JSON), lambda plan: plan.deleted),
-    key("kept", array(GUEST_JSON), lambda plan: plan.kept),
-    key("effects", array(STR), lambda plan: plan.effects),
-    key("confirmed_with", array(STR), lambda plan: plan.confirmed_with),
+    *fields_of(MachineRemovalPlan, "deleted kept effects confirmed_with", deleted=GUEST_JSON, kept=GUEST_JSON),
 )

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from attrs import frozen
 
-from regiond.api.declaration.serializer import INT, OBJECT, STR, TIMESTAMP, Serializer, array, key, nullable, serializer
+from regiond.api.declaration.serializer import INT, OBJECT, STR, Serializer, fields_of, key, nullable, serializer
 from regiond.api.urls import uri
 from regiond.events.model import Event, Level
 
@@ -41,26 +41,18 @@ class EventPage:
 
 EVENT_JSON: Serializer[Event] = serializer(
     "Event",
-    key("id", INT, lambda event: event.id),
-    key("level", _LEVEL, lambda event: event.level),
+    *fields_of(Event, "id level", level=_LEVEL),
     key("created", STR, lambda event: event.at.strftime(_CREATED_FORMAT)),
     key("type", STR, lambda event: event.kind.replace("_", " ").capitalize()),
-    key("description", STR, lambda event: event.message),
-    key("node", nullable(STR), lambda event: event.system_id),
+    *fields_of(Event, "description=message node=system_id"),
     key("hostname", STR, lambda event: event.hostname or ""),
     key("username", STR, lambda event: event.username or ""),
-    key("at", TIMESTAMP, lambda event: event.at),
-    key("kind", STR, lambda event: event.kind),
-    key("host_id", nullable(INT), lambda event: event.host_id),
-    key("host_name", nullable(STR), lambda event: event.host_name),
-    key("operation_id", nullable(INT), lambda event: event.operation_id),
+    *fields_of(Event, "at kind host_id host_name operation_id"),
     key("rack_id", nullable(STR), lambda event: None if event.rack_id is None else str(event.rack_id)),
     key("details", OBJECT, lambda event: event.details),
 )
 EVENT_PAGE_JSON: Serializer[EventPage] = serializer(
     "Events",
     key("count", INT, lambda page: len(page.events)),
-    key("events", array(EVENT_JSON), lambda page: page.events),
-    key("next_uri", nullable(STR), lambda page: page.next_uri),
-    key("prev_uri", nullable(STR), lambda page: page.previous_uri),
+    *fields_of(EventPage, "events next_uri prev_uri=previous_uri", events=EVENT_JSON),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from urllib.parse import urlencode
 
-from regiond.api.declaration.serializer import INT, STR, TIMESTAMP, Serializer, extended, key, serializer
+from regiond.api.declaration.serializer import STR, Serializer, extended, fields_of, key, serializer
 from regiond.api.urls import uri
 from regiond.files.model import FileWithContent, StoredFile
 
@@ -18,8 +18,7 @@ FILE_JSON: Serializer[StoredFile] = serializer(
     "File",
     key("filename", STR, lambda file: file.filename),
     key("anon_resource_uri", STR, _anonymous_uri),
-    key("size", INT, lambda file: file.size_bytes),
-    key("updated", TIMESTAMP, lambda file: file.updated_at),
+    *fields_of(StoredFile, "size=size_bytes updated=updated_at"),
     key("resource_uri", STR, lambda file: uri("files", file.filename)),
 )
 FILE_WITH_CONTENT_JSON: Serializer[FileWithContent] = extended(

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from regiond.api.declaration.serializer import BOOL, INT, STR, Serializer, constant, extended, key, nullable, serializer
+from regiond.api.declaration.serializer import (
+    BOOL,
+    INT,
+    STR,
+    Serializer,
+    constant,
+    extended,
+    fields_of,
+    key,
+    nullable,
+    serializer,
+)
 from regiond.api.urls import uri
 from regiond.groups.model import ResourcePool, Zone
 from regiond.networks.model import DOMAIN_NAME
@@ -11,16 +22,12 @@ DOMAIN_ID = 0
 
 ZONE_JSON: Serializer[Zone] = serializer(
     "Zone",
-    key("id", INT, lambda zone: zone.id),
-    key("name", STR, lambda zone: zone.name),
-    key("description", STR, lambda zone: zone.description),
+    *fields_of(Zone, "id name description"),
     key("resource_uri", STR, lambda zone: uri("zones", zone.name)),
 )
 POOL_JSON: Serializer[ResourcePool] = serializer(
     "ResourcePool",
-    key("id", INT, lambda pool: pool.id),
-    key("name", STR, lambda pool: pool.name),
-    key("description", STR, lambda pool: pool.description),
+    *fields_of(ResourcePool, "id name description"),
     key("resource_uri", STR, lambda pool: uri("resourcepool", pool.id)),
 )
 POOL_WITH_STRATEGY_JSON: Serializer[ResourcePool] = extended(

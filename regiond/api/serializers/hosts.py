@@ -6,8 +6,10 @@ Such a host has no capabilities.
 from __future__ import annotations
 
 from common.discovery import Problem
-from common.values import Profile, Project
+from common.hardware import HardwareDevice, NetworkDevice, NetworkPort
+from common.values import HostNetwork, Profile, Project
 from regiond.api.declaration.serializer import (
+    AS_TEXT,
     BOOL,
     INT,
     NUMBER,
@@ -17,6 +19,8 @@ from regiond.api.declaration.serializer import (
     array,
     constant,
     enum,
+    extended,
+    fields_of,
     key,
     nullable,
     serializer,
@@ -24,10 +28,34 @@ from regiond.api.declaration.serializer import (
 from regiond.api.serializers.capacity import CAPACITY_JSON, RESOURCE_CAPACITY_JSON
 from regiond.api.serializers.clusters import available
 from regiond.api.serializers.groups import POOL_JSON, ZONE_JSON
-from regiond.api.serializers.hardware import GPU_JSON, NETWORK_DEVICE_JSON, NETWORK_JSON
 from regiond.api.serializers.maintenance import MAINTENANCE_JSON
 from regiond.api.urls import host_uri, uri
 from regiond.hosts.model import AS_ABOVE, CAPABILITIES, Amounts, GuestView, HostState, HostView, StoragePoolView
+
+# `attach_type` is how a guest's NIC is attached to the network, `type` the hypervisor's own word for the network.
+NETWORK_JSON: Serializer[HostNetwork] = serializer(
+    "HostNetwork",
+    *fields_of(HostNetwork, "name type attach_type=kind attachable active dhcp cidrs vid", attach_type=AS_TEXT),
+)
+_PORT: Serializer[NetworkPort] = serializer(
+    "NetworkPort",
+    *fields_of(NetworkPort, "name mac_address link_connected=link"),
+    key("link_speed", nullable(INT), lambda port: port.speed_mbps),  # Mbit/s
+)
+GPU_JSON: Serializer[HardwareDevice] = serializer(
+    "Gpu",
+    *fields_of(
+        HardwareDevice,
+        "pci_address usb_address vendor vendor_id product product_id driver numa_node virtual_functions",
+        "virtual_functions_made",
+    ),
+)
+NETWORK_DEVICE_JSON: Serializer[NetworkDevice] = extended(
+    "NetworkDevice",
+    GPU_JSON,
+    lambda device: device,
+    key("ports", array(_PORT), lambda device: device.ports),
+)
 
 
 def full_architecture(architecture: str) -> str:
@@ -44,19 +72,11 @@ def _used(host: HostView) -> Amounts:
 
 
 AMOUNTS_JSON: Serializer[Amounts] = serializer(
-    "Amounts",
-    key("cores", INT, lambda amounts: amounts.cores),
-    key("memory", INT, lambda amounts: amounts.memory_mib),
-    key("local_storage", INT, lambda amounts: amounts.storage_bytes),
+    "Amounts", *fields_of(Amounts, "cores memory=memory_mib local_storage=storage_bytes")
 )
 _STORAGE_POOL: Serializer[StoragePoolView] = serializer(
     "StoragePool",
-    key("id", STR, lambda pool: pool.pool_key),
-    key("name", STR, lambda pool: pool.name),
-    key("type", STR, lambda pool: pool.type),
-    key("path", STR, lambda pool: pool.path),
-    key("total", INT, lambda pool: pool.total_bytes),
-    key("used", INT, lambda pool: pool.used_bytes),
+    *fields_of(StoragePoolView, "id=pool_key name type path total=total_bytes used=used_bytes"),
     key("available", INT, lambda pool: pool.share_bytes(pool.used_bytes) - pool.used_bytes),
     key("default", BOOL, lambda pool: pool.is_default),
     key("capacity", RESOURCE_CAPACITY_JSON, lambda pool: pool.capacity),  # MAAS lacks it
@@ -67,27 +87,16 @@ _HOST_MACHINE: Serializer[HostView] = serializer(
     key("system_id", nullable(STR), lambda host: host.machine_system_id or host.system_id),
     constant("__incomplete__", BOOL, value=True),
 )
-_PROFILE: Serializer[Profile] = serializer(
-    "Profile",
-    key("name", STR, lambda profile: profile.name),
-    key("description", STR, lambda profile: profile.description),
-)
+_PROFILE: Serializer[Profile] = serializer("Profile", *fields_of(Profile, "name description"))
 _ERROR: Serializer[HostView] = serializer(
     "HostError",
     key("code", STR, lambda host: host.error_code or ""),
     key("message", STR, lambda host: host.error_message or ""),
 )
-_PROBLEM: Serializer[Problem] = serializer(
-    "HostProblem",
-    key("subject", STR, lambda problem: problem.subject),
-    key("message", STR, lambda problem: problem.message),
-)
+_PROBLEM: Serializer[Problem] = serializer("HostProblem", *fields_of(Problem, "subject message"))
 HOST_JSON: Serializer[HostView] = serializer(
     "VmHost",
-    key("id", INT, lambda host: host.id),
-    key("name", STR, lambda host: host.name),
-    key("tags", array(STR), lambda host: host.tags),
-    key("type", STR, lambda host: host.driver.value),
+    *fields_of(HostView, "id name tags type=driver", type=AS_TEXT),
     key("architectures", array(STR), lambda host: [full_architecture(host.architecture)] if host.architecture else []),
     key("capabilities", array(STR), lambda host: CAPABILITIES if host.total is not None else ()),
     key("total", AMOUNTS_JSON, _total),
@@ -119,41 +128,22 @@ HOST_JSON: Serializer[HostView] = serializer(
     key("refreshed_at", nullable(TIMESTAMP), lambda host: host.refreshed_at),
     key("maintenance", nullable(MAINTENANCE_JSON), lambda host: host.maintenance),
     key("address", nullable(STR), lambda host: host.address or None),  # null: the caller is no administrator
-    key("project", STR, lambda host: host.project),
-    key("cluster", nullable(INT), lambda host: host.cluster_id),
-    key("cluster_name", nullable(STR), lambda host: host.cluster_name),
-    key("reserved_cores", INT, lambda host: host.reserved_cores),
-    key("reserved_memory", INT, lambda host: host.reserved_memory_mib),
+    *fields_of(HostView, "project cluster=cluster_id cluster_name reserved_cores reserved_memory=reserved_memory_mib"),
 )
 _PROJECT_AMOUNTS: Serializer[Project] = serializer(
-    "ProjectAmounts",
-    key("cores", INT, lambda project: project.cores),
-    key("memory", INT, lambda project: project.memory_mib),
-    key("local_storage", INT, lambda project: project.storage_bytes),
+    "ProjectAmounts", *fields_of(Project, "cores memory=memory_mib local_storage=storage_bytes")
 )
 PROJECT_JSON: Serializer[Project] = serializer(
     "Project",
-    key("name", STR, lambda project: project.name),
-    key("description", STR, lambda project: project.description),
-    key("guests", INT, lambda project: project.guests),
+    *fields_of(Project, "name description guests"),
     key("used", _PROJECT_AMOUNTS, lambda project: project),
 )
 VIRTUAL_MACHINE_JSON: Serializer[GuestView] = serializer(
     "VirtualMachine",
-    key("id", INT, lambda guest: guest.id),
-    key("identifier", STR, lambda guest: guest.name),
-    key("project", STR, lambda guest: guest.project),
-    key("pinned_cores", array(INT), lambda guest: guest.pinned_core_ids),
+    *fields_of(GuestView, "id identifier=name project pinned_cores=pinned_core_ids"),
     key("unpinned_cores", INT, lambda guest: 0 if guest.pinned_core_ids else guest.cores),
-    key("memory", INT, lambda guest: guest.memory_mib),
-    key("hugepages_backed", BOOL, lambda guest: guest.huge_pages_backed),
-    key("machine_id", nullable(INT), lambda guest: guest.machine_id),
-    key("bmc_id", INT, lambda guest: guest.host_id),
+    *fields_of(GuestView, "memory=memory_mib hugepages_backed=huge_pages_backed machine_id bmc_id=host_id"),
     key("resource_uri", STR, lambda guest: uri("virtual-machines", guest.id, slash=False)),
     # MAAS lacks the keys from here on.
-    key("host_name", STR, lambda guest: guest.host_name),
-    key("cpu_count", INT, lambda guest: guest.cores),
-    key("power_state", STR, lambda guest: guest.power_state),
-    key("system_id", nullable(STR), lambda guest: guest.system_id),
-    key("hostname", nullable(STR), lambda guest: guest.hostname),
+    *fields_of(GuestView, "host_name cpu_count=cores power_state system_id hostname"),
 )

@@ -8,14 +8,19 @@ from typing import Any, TypeVar
 from regiond.api.declaration.serializer import (
     BOOL,
     INT,
+    NUMBER,
     STR,
     TIMESTAMP,
     Serializer,
     array,
+    encoded,
     extended,
+    fields_of,
+    item,
     key,
     mapping,
     nullable,
+    optional_key,
     serializer,
 )
 from regiond.api.urls import uri
@@ -28,9 +33,7 @@ _VM_HOST: Serializer[tuple[int, str]] = serializer(
 _COPY: Serializer[ImageCopyView] = serializer(
     "ImageCopy",
     key("vm_host", _VM_HOST, lambda copy: (copy.host_id, copy.host_name)),
-    key("pool", nullable(STR), lambda copy: copy.pool),
-    key("size", INT, lambda copy: copy.size_bytes),
-    key("state", STR, lambda copy: copy.state),
+    *fields_of(ImageCopyView, "pool size=size_bytes state"),
 )
 Entry = Image | ArchitectureEntry
 
@@ -90,37 +93,23 @@ def _sets(entry: Entry) -> Mapping[str, Any]:
     return {version: {**one, "files": {FILE_NAME: file}}}
 
 
-_FILE: Serializer[Mapping[str, Any]] = Serializer(
-    schema={
-        "title": "BootResourceFile",
-        "type": "object",
-        "properties": {
-            "filename": STR.schema,
-            "filetype": STR.schema,
-            "sha256": STR.schema,
-            "size": INT.schema,
-            "complete": BOOL.schema,
-            "progress": {"type": "number"},
-            "upload_uri": STR.schema,
-        },
-        "required": ["filename", "filetype", "sha256", "size", "complete"],
-        "additionalProperties": False,
-    }
+_FILE: Serializer[Mapping[str, Any]] = serializer(
+    "BootResourceFile",
+    item("filename", STR),
+    item("filetype", STR),
+    item("sha256", STR),
+    item("size", INT),
+    item("complete", BOOL),
+    optional_key("progress", NUMBER, lambda file: file.get("progress")),
+    optional_key("upload_uri", STR, lambda file: file.get("upload_uri")),
 )
-_SET: Serializer[Mapping[str, Any]] = Serializer(
-    schema={
-        "title": "BootResourceSet",
-        "type": "object",
-        "properties": {
-            "version": STR.schema,
-            "label": STR.schema,
-            "size": INT.schema,
-            "complete": BOOL.schema,
-            "files": mapping(_FILE).schema,
-        },
-        "required": ["version", "label", "size", "complete", "files"],
-        "additionalProperties": False,
-    }
+_SET: Serializer[Mapping[str, Any]] = serializer(
+    "BootResourceSet",
+    item("version", STR),
+    item("label", STR),
+    item("size", INT),
+    item("complete", BOOL),
+    item("files", mapping(_FILE)),
 )
 
 LISTED_JSON: Serializer[Entry] = serializer(
@@ -156,5 +145,5 @@ LISTED_JSON: Serializer[Entry] = serializer(
     key("resource_uri", STR, lambda entry: uri("boot-resources", entry.id)),
 )
 ENTRY_JSON: Serializer[Entry] = extended(
-    "BootResource", LISTED_JSON, lambda entry: entry, key("sets", mapping(_SET), _sets)
+    "BootResource", LISTED_JSON, lambda entry: entry, key("sets", encoded(mapping(_SET)), _sets)
 )

@@ -23,6 +23,7 @@ from regiond.api.declaration.serializer import (
     array,
     constant,
     encoded,
+    fields_of,
     key,
     mapping,
     nullable,
@@ -124,19 +125,15 @@ class DiskOfMachine:
 BLOCK_DEVICE_JSON: Serializer[DiskOfMachine] = serializer(
     "BlockDevice",
     key("resource_uri", STR, lambda one: uri("nodes", one.machine.system_id, "blockdevices", one.disk.id)),
-    key("id", INT, lambda one: one.disk.id),
-    key("name", STR, lambda one: one.name),
+    *fields_of(DiskOfMachine, "disk.id name"),
     key("path", STR, lambda one: f"/dev/disk/by-dname/{one.name}"),
     constant("used_for", STR, "Unused"),
     constant("uuid", nullable(STR), None),
     constant("model", nullable(STR), None),
-    key("id_path", nullable(STR), lambda one: one.id_path),
-    key("serial", nullable(STR), lambda one: one.disk.serial),
-    key("tags", array(STR), lambda one: one.disk.tags),
+    *fields_of(DiskOfMachine, "id_path disk.serial disk.tags", serial=nullable(STR)),
     constant("block_size", INT, BLOCK_SIZE),
     constant("used_size", INT, 0),
-    key("size", INT, lambda one: one.disk.size_bytes),
-    key("available_size", INT, lambda one: one.disk.size_bytes),
+    *fields_of(DiskOfMachine, "size=disk.size_bytes available_size=disk.size_bytes"),
     constant("filesystem", nullable(OBJECT), None),
     constant("partitions", array(OBJECT), ()),
     key("system_id", STR, lambda one: one.machine.system_id),
@@ -149,11 +146,7 @@ BLOCK_DEVICE_JSON: Serializer[DiskOfMachine] = serializer(
     constant("numa_node", nullable(INT), None),
 )
 _AFFINITY_GROUP: Serializer[AffinityMembership] = serializer(
-    "AffinityGroup",
-    key("name", STR, lambda one: one.group),
-    key("policy", STR, lambda one: one.policy.value),
-    key("hard", BOOL, lambda one: one.hard),
-    key("violated_by", array(STR), lambda one: one.violated_by),
+    "AffinityGroup", *fields_of(AffinityMembership, "name=group policy hard violated_by", policy=AS_TEXT)
 )
 
 
@@ -193,23 +186,6 @@ def _gateway_nic(nics: Sequence[NicView], version: int) -> NicView | None:
     return next(chosen, found[0] if found else None)
 
 
-@frozen(kw_only=True)
-class _Parts:
-    """A machine whose interfaces and disks are encoded once, since several keys repeat them."""
-
-    machine: MachineView
-    interfaces: list[Any]
-    disks: list[Any]
-
-
-def _parts(machine: MachineView) -> _Parts:
-    return _Parts(
-        machine=machine,
-        interfaces=[encode_interface(machine, nic) for nic in machine.nics],
-        disks=[BLOCK_DEVICE_JSON.encode(DiskOfMachine(machine=machine, disk=disk)) for disk in machine.disks],
-    )
-
-
 def _owner_data(machine: MachineView) -> Mapping[str, str]:
     if machine.owner_data is None:
         raise AssertionError(f"{machine.system_id} was read without its owner data and cannot be shown")
@@ -226,61 +202,63 @@ def _status_message(machine: MachineView) -> str:
     return described or MAAS_STATUS[machine.state].message
 
 
-_PARTS: Serializer[_Parts] = serializer(
+_MACHINE: Serializer[MachineView] = serializer(
     "Machine",
-    key("resource_uri", STR, lambda of: machine_uri(of.machine.system_id)),
-    key("system_id", STR, lambda of: of.machine.system_id),
-    key("hostname", STR, lambda of: of.machine.hostname),
-    key("fqdn", STR, lambda of: f"{of.machine.hostname}.{DOMAIN_NAME}"),
-    key("tag_names", array(STR), lambda of: of.machine.tags),
-    key("owner", nullable(STR), lambda of: of.machine.owner),
-    key("owner_data", mapping(STR), lambda of: _owner_data(of.machine)),
-    key("agent_name", STR, lambda of: of.machine.agent_name),
-    key("workload_annotations", mapping(STR), lambda of: _annotations(of.machine)),
-    key("description", STR, lambda of: of.machine.description),
+    key("resource_uri", STR, lambda machine: machine_uri(machine.system_id)),
+    *fields_of(MachineView, "system_id hostname"),
+    key("fqdn", STR, lambda machine: f"{machine.hostname}.{DOMAIN_NAME}"),
+    *fields_of(MachineView, "tag_names=tags owner"),
+    key("owner_data", mapping(STR), _owner_data),
+    key("agent_name", STR, lambda machine: machine.agent_name),
+    key("workload_annotations", mapping(STR), _annotations),
+    key("description", STR, lambda machine: machine.description),
     constant("node_type", INT, 0),
     constant("node_type_name", STR, "Machine"),
     constant("domain", DOMAIN_JSON, None),
-    key("zone", ZONE_JSON, lambda of: of.machine.zone),
-    key("pool", POOL_JSON, lambda of: of.machine.pool),
-    key("status", INT, lambda of: STATUS[of.machine.state][0]),
-    key("status_name", STR, lambda of: STATUS[of.machine.state][1]),
-    key("status_message", nullable(STR), lambda of: _status_message(of.machine)),
-    key("error_description", STR, lambda of: of.machine.error_description),
+    *fields_of(MachineView, "zone pool", zone=ZONE_JSON, pool=POOL_JSON),
+    key("status", INT, lambda machine: STATUS[machine.state][0]),
+    key("status_name", STR, lambda machine: STATUS[machine.state][1]),
+    key("status_message", nullable(STR), _status_message),
+    key("error_description", STR, lambda machine: machine.error_description),
     constant("status_action", nullable(STR), ""),
-    key("power_state", STR, lambda of: power_word(of.machine.power_state)),
-    key("power_type", STR, lambda of: of.machine.driver or "manual"),
-    key("affinity_groups", array(_AFFINITY_GROUP), lambda of: of.machine.affinity_groups),
-    key("locked", BOOL, lambda of: of.machine.locked),
-    key("autostart", STR, lambda of: of.machine.autostart or AS_ABOVE),
-    key("autostart_in_effect", nullable(STR), lambda of: of.machine.autostart_in_effect),
-    key("netboot", BOOL, lambda of: not (of.machine.osystem or of.machine.as_found)),
-    key("architecture", STR, lambda of: full_architecture(of.machine.architecture)),
-    key("memory", INT, lambda of: of.machine.memory_mib),
-    key("cpu_count", INT, lambda of: of.machine.cores),
+    key("power_state", STR, lambda machine: power_word(machine.power_state)),
+    key("power_type", STR, lambda machine: machine.driver or "manual"),
+    *fields_of(MachineView, "affinity_groups locked", affinity_groups=_AFFINITY_GROUP),
+    key("autostart", STR, lambda machine: machine.autostart or AS_ABOVE),
+    key("autostart_in_effect", nullable(STR), lambda machine: machine.autostart_in_effect),
+    key("netboot", BOOL, lambda machine: not (machine.osystem or machine.as_found)),
+    key("architecture", STR, lambda machine: full_architecture(machine.architecture)),
+    *fields_of(MachineView, "memory=memory_mib cpu_count=cores"),
     constant("cpu_speed", nullable(INT), None),
     constant("hardware_info", mapping(STR), {}),
-    key("hardware_uuid", nullable(AS_TEXT), lambda of: None if of.machine.is_vm_host else of.machine.uuid),
+    key("hardware_uuid", nullable(AS_TEXT), lambda machine: None if machine.is_vm_host else machine.uuid),
     constant("bios_boot_method", nullable(STR), None),
     key(
         "ip_addresses",
         array(AS_TEXT),
-        lambda of: list(dict.fromkeys(address for nic in of.machine.nics for address in nic.addresses)),
+        lambda machine: list(dict.fromkeys(address for nic in machine.nics for address in nic.addresses)),
     ),
-    key("interface_set", encoded(array(INTERFACE_JSON)), lambda of: of.interfaces),
-    key("boot_interface", encoded(nullable(INTERFACE_JSON)), lambda of: of.interfaces[0] if of.interfaces else None),
-    key("blockdevice_set", encoded(array(BLOCK_DEVICE_JSON)), lambda of: of.disks),
-    key("physicalblockdevice_set", encoded(array(BLOCK_DEVICE_JSON)), lambda of: of.disks),
+    key(
+        "interface_set",
+        encoded(array(INTERFACE_JSON)),
+        lambda machine: [encode_interface(machine, nic) for nic in machine.nics],
+    ),
+    constant("boot_interface", nullable(INTERFACE_JSON), None),  # the first one, see `_encode`
+    key(
+        "blockdevice_set",
+        array(BLOCK_DEVICE_JSON),
+        lambda machine: [DiskOfMachine(machine=machine, disk=disk) for disk in machine.disks],
+    ),
+    constant("physicalblockdevice_set", array(BLOCK_DEVICE_JSON), ()),  # the same
     constant("virtualblockdevice_set", array(BLOCK_DEVICE_JSON), ()),
-    key("boot_disk", encoded(nullable(BLOCK_DEVICE_JSON)), lambda of: of.disks[0] if of.disks else None),
-    key("storage", NUMBER, lambda of: sum(disk.size_bytes for disk in of.machine.disks) / 1_000_000),
+    constant("boot_disk", nullable(BLOCK_DEVICE_JSON), None),  # the first one
+    key("storage", NUMBER, lambda machine: sum(disk.size_bytes for disk in machine.disks) / 1_000_000),
     constant("numanode_set", array(OBJECT), ()),
-    key("pod", nullable(_POD_REFERENCE), lambda of: None if _pod_id(of.machine) is None else of.machine),
-    key("parent", nullable(_PARENT_REFERENCE), lambda of: None if of.machine.host_system_id is None else of.machine),
-    key("virtualmachine_id", nullable(INT), lambda of: of.machine.guest_id),
-    key("guest_name", nullable(STR), lambda of: of.machine.guest_name),  # MAAS lacks it
-    key("osystem", STR, lambda of: of.machine.osystem),
-    key("distro_series", STR, lambda of: of.machine.distro_series),
+    key("pod", nullable(_POD_REFERENCE), lambda machine: None if _pod_id(machine) is None else machine),
+    key("parent", nullable(_PARENT_REFERENCE), lambda machine: None if machine.host_system_id is None else machine),
+    key("virtualmachine_id", nullable(INT), lambda machine: machine.guest_id),
+    key("guest_name", nullable(STR), lambda machine: machine.guest_name),  # MAAS lacks it
+    *fields_of(MachineView, "osystem distro_series"),
     # Innkeeper does not commission or test machines: these keys are as on a machine new in MAAS.
     constant("hwe_kernel", nullable(STR), None),
     constant("min_hwe_kernel", nullable(STR), None),
@@ -300,16 +278,25 @@ _PARTS: Serializer[_Parts] = serializer(
     constant("current_testing_result_id", nullable(INT), None),
     *(constant(f"{test}_status", nullable(INT), None) for test in _TESTS),
     *(constant(f"{test}_status_name", nullable(STR), None) for test in _TESTS),
-    key("default_gateways", _GATEWAYS, lambda of: of.machine.nics),
+    key("default_gateways", _GATEWAYS, lambda machine: machine.nics),
     constant("bcaches", array(OBJECT), ()),
     constant("cache_sets", array(OBJECT), ()),
     constant("raids", array(OBJECT), ()),
     constant("volume_groups", array(OBJECT), ()),
     constant("special_filesystems", array(OBJECT), ()),
 )
-MACHINE_JSON: Serializer[MachineView] = Serializer(
-    schema=_PARTS.schema, encode=lambda machine: _PARTS.encode(_parts(machine))
-)
+
+
+def _encode(machine: MachineView) -> dict[str, Any]:
+    """Several keys repeat the interfaces and the disks, which are encoded once."""
+    found: dict[str, Any] = _MACHINE.encode(machine)
+    interfaces, disks = found["interface_set"], found["blockdevice_set"]
+    first_interface, first_disk = interfaces[0] if interfaces else None, disks[0] if disks else None
+    found.update(physicalblockdevice_set=disks, boot_interface=first_interface, boot_disk=first_disk)
+    return found
+
+
+MACHINE_JSON: Serializer[MachineView] = Serializer(schema=_MACHINE.schema, encode=_encode, source=MachineView)
 COMPOSED_JSON: Serializer[str] = serializer(
     "Composed",
     key("system_id", STR, lambda system_id: system_id),

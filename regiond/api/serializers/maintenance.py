@@ -6,17 +6,12 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from regiond.api.declaration.serializer import BOOL, INT, STR, TIMESTAMP, Serializer, array, key, nullable, serializer
+from regiond.api.declaration.serializer import STR, Serializer, array, fields_of, key, serializer
 from regiond.hosts.model import Maintenance
 from regiond.machines.model import MAAS_STATUS
 from regiond.machines.service import HostWorkload
 
-MAINTENANCE_JSON: Serializer[Maintenance] = serializer(
-    "Maintenance",
-    key("since", TIMESTAMP, lambda maintenance: maintenance.since),
-    key("by", STR, lambda maintenance: maintenance.by),
-    key("reason", STR, lambda maintenance: maintenance.reason),
-)
+MAINTENANCE_JSON: Serializer[Maintenance] = serializer("Maintenance", *fields_of(Maintenance, "since by reason"))
 
 
 @frozen(kw_only=True)
@@ -62,21 +57,12 @@ def rows_of(workload: HostWorkload) -> Iterator[WorkloadRow]:
 
 WORKLOAD_ROW_JSON: Serializer[WorkloadRow] = serializer(
     "HostGuest",
-    key("name", STR, lambda row: row.name),
-    key("host", STR, lambda row: row.host_name),
+    *fields_of(WorkloadRow, "name host=host_name"),
     key("kind", STR, lambda row: "foreign VM" if row.system_id is None else "adopted" if row.adopted else "machine"),
-    key("system_id", nullable(STR), lambda row: row.system_id),
-    key("status_name", nullable(STR), lambda row: row.status_name),
-    key("owner", nullable(STR), lambda row: row.owner),
-    key("power_state", STR, lambda row: row.power_state),
-    key("cpu_count", INT, lambda row: row.cores),
-    key("memory", INT, lambda row: row.memory_mib),
-    key("locked", BOOL, lambda row: row.locked),
+    *fields_of(WorkloadRow, "system_id status_name owner power_state cpu_count=cores memory=memory_mib locked"),
 )
 WORKLOAD_JSON: Serializer[HostWorkload] = serializer(
     "HostWorkload",
-    key("id", INT, lambda workload: workload.host_id),
-    key("name", STR, lambda workload: workload.host_name),
-    key("maintenance", nullable(MAINTENANCE_JSON), lambda workload: workload.maintenance),
+    *fields_of(HostWorkload, "id=host_id name=host_name maintenance", maintenance=MAINTENANCE_JSON),
     key("guests", array(WORKLOAD_ROW_JSON), lambda workload: [*rows_of(workload)]),
 )

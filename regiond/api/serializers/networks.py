@@ -1,4 +1,4 @@
-"""JSON of fabrics, VLANs, subnets, spaces, IP ranges and interfaces, nested and always complete."""
+"""JSON of fabrics, VLANs, subnets, spaces, IP ranges and interfaces, nested and always complete; and of DNS."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from regiond.api.declaration.serializer import (
     BOOL,
     INT,
     NULL,
-    NUMBER,
     OBJECT,
     STR,
-    TIMESTAMP,
     Serializer,
     array,
     constant,
     extended,
+    fields_of,
     key,
     nullable,
     optional_key,
     serializer,
 )
 from regiond.api.urls import uri
+from regiond.dns.model import DnsName, Domain
 from regiond.networks.model import Address, Fabric, HostInterface, IpRange, Space, Subnet, UsedAddress, Vlan
 from regiond.networks.service import AddressSpan, usable_addresses
 from regiond.placement.model import NO_SPACE
@@ -36,13 +36,7 @@ _STICKY, _DISCOVERED = (1, "Sticky"), (6, "Discovered")
 # `dhcp_on` is MAAS's own DHCP, which Innkeeper does not have; `dhcp`: a hypervisor's network there has a DHCP server.
 VLAN_JSON: Serializer[Vlan] = serializer(
     "Vlan",
-    key("id", INT, lambda vlan: vlan.id),
-    key("vid", INT, lambda vlan: vlan.vid),
-    key("name", STR, lambda vlan: vlan.name),
-    key("description", STR, lambda vlan: vlan.description),
-    key("mtu", INT, lambda vlan: vlan.mtu),
-    key("fabric", STR, lambda vlan: vlan.fabric_name),
-    key("fabric_id", INT, lambda vlan: vlan.fabric_id),
+    *fields_of(Vlan, "id vid name description mtu fabric=fabric_name fabric_id"),
     key("space", STR, lambda vlan: vlan.space_name or NO_SPACE),
     constant("dhcp_on", BOOL, value=False),
     key("dhcp", BOOL, lambda vlan: vlan.dhcp),
@@ -54,58 +48,34 @@ VLAN_JSON: Serializer[Vlan] = serializer(
 )
 SUBNET_JSON: Serializer[Subnet] = serializer(
     "Subnet",
-    key("id", INT, lambda subnet: subnet.id),
-    key("name", STR, lambda subnet: subnet.name),
-    key("cidr", AS_TEXT, lambda subnet: subnet.cidr),
-    key("description", STR, lambda subnet: subnet.description),
-    key("vlan", VLAN_JSON, lambda subnet: subnet.vlan),
+    *fields_of(Subnet, "id name cidr description vlan", vlan=VLAN_JSON),
     key("space", STR, lambda subnet: subnet.vlan.space_name or NO_SPACE),
-    key("gateway_ip", nullable(AS_TEXT), lambda subnet: subnet.gateway_ip),
-    key("dns_servers", array(AS_TEXT), lambda subnet: subnet.dns_servers),
-    key("managed", BOOL, lambda subnet: subnet.managed),
-    key("allow_dns", BOOL, lambda subnet: subnet.allow_dns),
-    key("allow_proxy", BOOL, lambda subnet: subnet.allow_proxy),
-    key("active_discovery", BOOL, lambda subnet: subnet.active_discovery),
-    key("rdns_mode", INT, lambda subnet: subnet.rdns_mode),
+    *fields_of(Subnet, "gateway_ip dns_servers managed allow_dns allow_proxy active_discovery rdns_mode"),
     constant("disabled_boot_architectures", array(STR), ()),
     key("resource_uri", STR, lambda subnet: uri("subnets", subnet.id)),
 )
 FABRIC_JSON: Serializer[Fabric] = serializer(
     "Fabric",
-    key("id", INT, lambda fabric: fabric.id),
-    key("name", STR, lambda fabric: fabric.name),
+    *fields_of(Fabric, "id name"),
     key("class_type", nullable(STR), lambda fabric: fabric.class_type or None),
-    key("description", STR, lambda fabric: fabric.description),
-    key("vlans", array(VLAN_JSON), lambda fabric: fabric.vlans),
+    *fields_of(Fabric, "description vlans", vlans=VLAN_JSON),
     key("resource_uri", STR, lambda fabric: uri("fabrics", fabric.id)),
 )
 SPACE_JSON: Serializer[Space] = serializer(
     "Space",
-    key("id", INT, lambda space: space.id),
-    key("name", STR, lambda space: space.name),
-    key("description", STR, lambda space: space.description),
-    key("vlans", array(VLAN_JSON), lambda space: space.vlans),
-    key("subnets", array(SUBNET_JSON), lambda space: space.subnets),
+    *fields_of(Space, "id name description vlans subnets", vlans=VLAN_JSON, subnets=SUBNET_JSON),
     key("resource_uri", STR, lambda space: uri("spaces", NO_SPACE if space.id == NO_SPACE_ID else space.id)),
 )
 IP_RANGE_JSON: Serializer[IpRange] = serializer(
     "IPRange",
-    key("id", INT, lambda one: one.id),
-    key("type", STR, lambda one: one.type),
-    key("start_ip", AS_TEXT, lambda one: one.start_ip),
-    key("end_ip", AS_TEXT, lambda one: one.end_ip),
-    key("comment", STR, lambda one: one.comment),
-    key("subnet", SUBNET_JSON, lambda one: one.subnet),
+    *fields_of(IpRange, "id type start_ip end_ip comment subnet", subnet=SUBNET_JSON),
     constant("user", NULL, None),
     key("discovered", BOOL, lambda one: one.discovered),
     key("resource_uri", STR, lambda one: uri("ipranges", one.id)),
 )
 _UNUSED = "unused"  # MAAS's purpose of unreserved addresses
 UNRESERVED_SPAN_JSON: Serializer[AddressSpan] = serializer(
-    "UnreservedAddresses",
-    key("start", AS_TEXT, lambda span: span.start),
-    key("end", AS_TEXT, lambda span: span.end),
-    key("num_addresses", INT, lambda span: span.count),
+    "UnreservedAddresses", *fields_of(AddressSpan, "start end num_addresses=count")
 )
 RESERVED_SPAN_JSON: Serializer[AddressSpan] = extended(
     "ReservedAddresses",
@@ -152,13 +122,10 @@ STATISTICS_JSON: Serializer[SubnetStatistics] = serializer(
     "SubnetStatistics",
     key("num_available", INT, lambda statistics: statistics.available),
     key("largest_available", INT, lambda statistics: max((span.count for span in statistics.unreserved), default=0)),
-    key("num_unavailable", INT, lambda statistics: statistics.unavailable),
-    key("total_addresses", INT, lambda statistics: statistics.usable.count),
-    key("usage", NUMBER, lambda statistics: statistics.usage),
+    *fields_of(SubnetStatistics, "num_unavailable=unavailable total_addresses=usable.count usage"),
     key("usage_string", STR, lambda statistics: f"{statistics.usage:.0%}"),
     key("available_string", STR, lambda statistics: f"{1 - statistics.usage:.0%}"),
-    key("first_address", AS_TEXT, lambda statistics: statistics.usable.start),
-    key("last_address", AS_TEXT, lambda statistics: statistics.usable.end),
+    *fields_of(SubnetStatistics, "first_address=usable.start last_address=usable.end"),
     key("ip_version", INT, lambda statistics: statistics.subnet.cidr.version),
     optional_key("ranges", array(RESERVED_SPAN_JSON), lambda statistics: statistics.ranges),
 )
@@ -247,31 +214,19 @@ class InterfaceOfHost:
 
 _LINK: Serializer[Link] = serializer(
     "InterfaceLink",
-    key("id", INT, lambda link: link.id),
-    key("mode", STR, lambda link: link.mode),
+    *fields_of(Link, "id mode"),
     optional_key("subnet", SUBNET_JSON, lambda link: link.subnet),
     optional_key("ip_address", AS_TEXT, lambda link: link.address),
 )
 INTERFACE_JSON: Serializer[Interface] = serializer(
     "Interface",
     key("resource_uri", STR, lambda one: uri("nodes", one.system_id, "interfaces", one.id)),
-    key("id", INT, lambda one: one.id),
-    key("name", STR, lambda one: one.name),
-    key("type", STR, lambda one: one.type),
-    key("enabled", BOOL, lambda one: one.enabled),
-    key("tags", array(STR), lambda one: one.tags),
-    key("vlan", nullable(VLAN_JSON), lambda one: one.vlan),
-    key("links", array(_LINK), lambda one: one.links),
-    key("mac_address", nullable(STR), lambda one: one.mac_address),
+    *fields_of(Interface, "id name type enabled tags vlan links mac_address", vlan=VLAN_JSON, links=_LINK),
     key("effective_mtu", INT, lambda one: DEFAULT_MTU if one.vlan is None else one.vlan.mtu),
-    key("parents", array(STR), lambda one: one.parents),
-    key("children", array(STR), lambda one: one.children),
-    key("system_id", STR, lambda one: one.system_id),
+    *fields_of(Interface, "parents children system_id"),
     constant("discovered", array(OBJECT), ()),
     constant("params", STR, ""),
-    key("link_connected", BOOL, lambda one: one.connected),
-    key("interface_speed", INT, lambda one: one.speed_mbps),
-    key("link_speed", INT, lambda one: one.speed_mbps),
+    *fields_of(Interface, "link_connected=connected interface_speed=speed_mbps link_speed=speed_mbps"),
     constant("numa_node", nullable(INT), None),
     key("sriov_max_vf", INT, lambda one: one.virtual_functions),
     constant("vendor", nullable(STR), None),
@@ -282,10 +237,21 @@ HOST_INTERFACE_JSON: Serializer[InterfaceOfHost] = extended(
     "HostInterface",
     INTERFACE_JSON,
     InterfaceOfHost.as_interface,
-    key("attach_type", STR, lambda found: found.interface.kind),
-    key("attachable", BOOL, lambda found: found.interface.attachable),
-    key("dhcp", BOOL, lambda found: found.interface.dhcp),
-    key("vid", nullable(INT), lambda found: found.interface.vid),
-    key("vlan_set_by_user", BOOL, lambda found: found.interface.vlan_set_by_user),
-    key("missing_since", nullable(TIMESTAMP), lambda found: found.interface.missing_since),
+    *fields_of(
+        InterfaceOfHost,
+        "attach_type=interface.kind interface.attachable interface.dhcp interface.vid interface.vlan_set_by_user",
+        "interface.missing_since",
+    ),
+)
+DOMAIN_WITH_RECORDS_JSON: Serializer[Domain] = serializer(
+    "DomainWithRecords",
+    *fields_of(Domain, "id name authoritative ttl=ttl_s is_default resource_record_count=record_count"),
+    key("resource_uri", STR, lambda domain: uri("domains", domain.id)),
+)
+_DNS_ADDRESS_JSON: Serializer[Address] = serializer("DnsAddress", key("ip", STR, str))
+DNS_RESOURCE_JSON: Serializer[DnsName] = serializer(
+    "DnsResource",
+    *fields_of(DnsName, "id fqdn address_ttl=ttl_s ip_addresses=addresses", ip_addresses=_DNS_ADDRESS_JSON),
+    constant("resource_records", array(STR), []),
+    key("resource_uri", STR, lambda one: uri("dnsresources", one.id)),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regiond.api.declaration.endpoint import SiteInfo
-from regiond.api.declaration.serializer import STR, Serializer, array, constant, key, serializer
+from regiond.api.declaration.serializer import STR, Serializer, array, constant, fields_of, serializer
 
 CAPABILITIES = (
     "networks-management",
@@ -19,6 +19,5 @@ CAPABILITIES = (
 VERSION_JSON: Serializer[SiteInfo] = serializer(
     "Version",
     constant("capabilities", array(STR), CAPABILITIES),
-    key("version", STR, lambda info: info.version),
-    key("subversion", STR, lambda info: info.software),
+    *fields_of(SiteInfo, "version subversion=software"),
 )

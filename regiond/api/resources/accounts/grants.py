@@ -8,7 +8,7 @@ from regiond.api.declaration.dry_run import DRY_RUN, PLAN, deleting, is_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Find, Permission, Result
 from regiond.api.declaration.field_types import Choice, Text
 from regiond.api.declaration.fields import Field
-from regiond.api.serializers.roles import GRANT_JSON
+from regiond.api.serializers.accounts import GRANT_JSON
 from regiond.caller import PoolRole
 from regiond.deletion_plan import DeletionPlan
 from regiond.groups.model import ResourcePool

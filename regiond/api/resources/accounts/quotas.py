@@ -9,7 +9,7 @@ from regiond.api.declaration.dry_run import is_dry_run
 from regiond.api.declaration.endpoint import Call, Resource, Result
 from regiond.api.declaration.field_types import Integer, Text
 from regiond.api.declaration.fields import Field, Values
-from regiond.api.serializers.roles import QUOTA_JSON
+from regiond.api.serializers.accounts import QUOTA_JSON
 from regiond.api.services import Services
 from regiond.api.urls import id_in
 from regiond.deletion_plan import DeletionPlan

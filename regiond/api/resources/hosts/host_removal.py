@@ -10,7 +10,7 @@ from regiond.api.declaration.endpoint import Call, Result
 from regiond.api.declaration.field_types import Boolean
 from regiond.api.declaration.fields import Field, Problems, Values
 from regiond.api.replies import Reply, empty_reply, json_reply, with_warnings
-from regiond.api.serializers.host_removal import FORCED_REMOVAL_JSON, HOST_REMOVAL_PLAN_JSON
+from regiond.api.serializers.deletion import FORCED_REMOVAL_JSON, HOST_REMOVAL_PLAN_JSON
 from regiond.hosts.model import HostRemoval
 from regiond.operations.model import Operation
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from regiond.api.declaration import crud
 from regiond.api.declaration.endpoint import Call
 from regiond.api.resources.shared.lookups import find_host
-from regiond.api.serializers.numa import NUMA_NODE_JSON
+from regiond.api.serializers.capacity import NUMA_NODE_JSON
 from regiond.hosts.model import NumaNodeView
 
 

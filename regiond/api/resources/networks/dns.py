@@ -12,7 +12,7 @@ from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resourc
 from regiond.api.declaration.field_types import Boolean, Integer, Text, TextList
 from regiond.api.declaration.fields import Field
 from regiond.api.replies import Reply, text_reply
-from regiond.api.serializers.dns import DNS_RESOURCE_JSON, DOMAIN_WITH_RECORDS_JSON
+from regiond.api.serializers.networks import DNS_RESOURCE_JSON, DOMAIN_WITH_RECORDS_JSON
 from regiond.api.services import Services
 from regiond.api.urls import id_in
 from regiond.deletion_plan import DeletionPlan
