@@ -10,6 +10,7 @@ from regiond.accounts.service import Grants
 from regiond.accounts.ssh_keys import SshKeys
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.api.services import Services
+from regiond.client_rpc import RpcCommands
 from regiond.components import AccountLayer, Components, ImageLayer, MachineLayer, RackLayer, Storage
 from regiond.db.listener import Notifications
 from regiond.db.pool import Database
@@ -63,6 +64,8 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
     )  # fmt: skip
     https = _https(settings, database)
     reconciler = Reconciler(database, auto_repair=settings.reconciler_auto_repair)
+    services = _wire_services(storage, racks, machines, accounts, reconciler, images)
+    commands = RpcCommands(services, machines.content, accounts.limits)
     return Components(
         database=database,
         notifications=Notifications(storage.dsn),
@@ -83,9 +86,9 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         link_supervisor=link_supervisor,
         reconciler=reconciler,
         image_tasks=images.tasks,
-        listener=wire_listener(settings, storage, racks, machines, accounts, link_supervisor),
+        listener=wire_listener(settings, storage, racks, commands, link_supervisor),
         addresses=addresses,
-        services=_wire_services(storage, racks, machines, accounts, reconciler, images),
+        services=services,
     )
 
 

@@ -19,7 +19,10 @@ def service_calls(source: str) -> Iterator[tuple[ast.Call, str, str]]:
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue
         service = node.func.value
-        if isinstance(service, ast.Attribute) and ast.unparse(service.value).rpartition(".")[2] == "services":
+        if (
+            isinstance(service, ast.Attribute)
+            and ast.unparse(service.value).rpartition(".")[2].lstrip("_") == "services"
+        ):
             yield node, service.attr, node.func.attr
 
 
