@@ -206,7 +206,7 @@ class RpcCommands:
         request = evolve(call.request, host_id=host_id)
         text = _checked_key(call.idempotency_key)
         key = None if text is None else self._services.idempotency_keys.key_of(caller, text, _request_text(request))
-        return _summary(await self._services.machines.start_compose(caller, request, idempotency_key=key))
+        return _summary(await self._services.composer.start_compose(caller, request, idempotency_key=key))
 
     async def _power(self, caller: Caller, call: MachinePowerCall) -> OperationSummary:
         await self._check_machine(PERMISSIONS[CLIENT_POWER.name], caller, call.system_id)

@@ -40,6 +40,7 @@ from regiond.images.uploads import Uploads
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.bulk.service import Bulk
+from regiond.machines.compose.service import Composer
 from regiond.machines.compose.stages import ComposeStages
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.devices.service import Devices
@@ -115,6 +116,7 @@ class MachineLayer:
     trust: HostTrust
     compose_stages: ComposeStages
     machines: Machines
+    composer: Composer
     allocation: Allocator
     ownership: Ownership
     releases: Releases

@@ -26,6 +26,7 @@ from regiond.images.uploads import Uploads
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.bulk.service import Bulk
+from regiond.machines.compose.service import Composer
 from regiond.machines.console.service import Consoles
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.devices.service import Devices
@@ -53,6 +54,7 @@ class Services:
     hosts: Hosts
     clusters: Clusters
     machines: Machines
+    composer: Composer
     allocation: Allocator
     ownership: Ownership
     releases: Releases

@@ -86,7 +86,7 @@ def wire_machines(
         database, operations, images.images, storage.credentials, allocate,
         key_pairs=storage.key_pairs, installation_id=installation_id,
     )  # fmt: skip
-    machines = Machines(database, operations, calls, composer, installation_id=installation_id)
+    machines = Machines(database, operations, calls, installation_id=installation_id)
     ownership = Ownership(database, operations, groups, installation_id=installation_id)
     releases = Releases(database, operations, calls, installation_id=installation_id)
     return MachineLayer(
@@ -97,6 +97,7 @@ def wire_machines(
         trust=trust,
         compose_stages=stages,
         machines=machines,
+        composer=composer,
         allocation=allocation,
         deployments=deployments,
         content=RackContent(images.content),

@@ -141,6 +141,7 @@ def _wire_services(
         hosts=machines.hosts,
         clusters=machines.clusters,
         machines=machines.machines,
+        composer=machines.composer,
         allocation=machines.allocation,
         ownership=machines.ownership,
         releases=machines.releases,

@@ -81,7 +81,7 @@ _LOOKUPS = {
     "audit.begin",
     "audit.end",
     "audit.record",
-    "machines.compose_problems",
+    "composer.problems",
     "accounts.authenticate",
     "accounts.authenticate_signed",
     "accounts.named",
