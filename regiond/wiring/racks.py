@@ -51,7 +51,7 @@ def wire_racks(settings: RegionSettings, storage: Storage, addresses: Advertised
         heartbeat=heartbeat,
         links=links,
         racks=racks,
-        clients=clients,
+        rpc_clients=clients,
         admission=Admission(database, clients),
         reach=reach,
         calls=calls,

@@ -98,7 +98,7 @@ async def stages_on(innkeeper: Deployment, database: ComposerDatabase) -> Compos
 
 def composer_of(innkeeper: Deployment, stages: ComposeStages) -> Composer:
     components = innkeeper.region.components
-    return Composer(components.database, components.operations, cast(Any, SimpleNamespace(racks=())), stages)
+    return Composer(components.database, components.services.operations, cast(Any, SimpleNamespace(racks=())), stages)
 
 
 async def compose_all(
