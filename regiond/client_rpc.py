@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from attrs import evolve, fields
@@ -52,19 +52,14 @@ from common.rpc.region_commands import (
     UserDataCall,
 )
 from common.serialization import to_dict
-from common.vm_host_report import VmHostReport
+from regiond.api.services import Services
 from regiond.audit.model import NOT_RECORDED, AuditRequest, RecordedFields, clipped, recorded_text
-from regiond.audit.service import Audit
 from regiond.caller import Caller
 from regiond.hosts.model import HostView
-from regiond.hosts.service import Hosts
-from regiond.idempotency.service import IdempotencyKeys
 from regiond.machines.model import MachineFilter, MachineView
-from regiond.machines.service import Machines
 from regiond.operations.model import Operation
-from regiond.operations.service import Operations
 from regiond.permissions import Permission, check_object, check_role
-from regiond.racks.service import RackContent, Racks, RpcClients
+from regiond.racks.service import RackContent
 from regiond.request_limits import RequestLimits
 from regiond.validation_messages import no_object
 
@@ -91,39 +86,13 @@ Q = TypeVar("Q")
 R = TypeVar("R")
 
 
-class GuestReports(Protocol):
-    async def report(self, deployment_id: int, secret: str, vm_host: VmHostReport | None = None) -> None:
-        """See `regiond.machines.deployment.service.Deployments`."""
-
-    async def user_data(self, deployment_id: int, secret: str) -> AsyncGenerator[bytes, None]: ...
-
-
 class RpcCommands:
     """The command handlers, by the role of the peer."""
 
-    def __init__(
-        self,
-        racks: Racks,
-        clients: RpcClients,
-        hosts: Hosts,
-        machines: Machines,
-        operations: Operations,
-        reports: GuestReports,
-        content: RackContent,
-        audit: Audit,
-        limits: RequestLimits,
-        idempotency_keys: IdempotencyKeys,
-    ) -> None:
-        self._racks = racks
-        self._clients = clients
-        self._limits = limits
-        self._hosts = hosts
-        self._machines = machines
-        self._operations = operations
-        self._reports = reports
+    def __init__(self, services: Services, content: RackContent, limits: RequestLimits) -> None:
+        self._services = services
         self._content = content
-        self._audit = audit
-        self._idempotency_keys = idempotency_keys
+        self._limits = limits
 
     def handlers(self) -> Mapping[Role, Handlers]:
         return {
@@ -154,30 +123,30 @@ class RpcCommands:
         }
 
     async def _join(self, _: Link, call: JoinCall) -> Joined:
-        return await self._racks.enrol(call)
+        return await self._services.racks.enrol(call)
 
     async def _renew(self, link: Link, call: RenewCall) -> Renewed:
-        return await self._racks.renew(link.peer.id, call)
+        return await self._services.racks.renew(link.peer.id, call)
 
     async def _read_content(self, _: Link, wanted: ContentRead) -> ContentPart:
         return await self._content.read(wanted)
 
     async def _report(self, _: Link, call: ReportCall) -> Done:
-        await self._reports.report(call.deployment_id, call.secret, vm_host=call.vm_host)
+        await self._services.deployments.report(call.deployment_id, call.secret, vm_host=call.vm_host)
         return Done()
 
     async def _user_data(self, _: Link, call: UserDataCall) -> AsyncGenerator[ContentPart, None]:
-        async with aclosing(await self._reports.user_data(call.deployment_id, call.secret)) as chunks:
+        async with aclosing(await self._services.deployments.user_data(call.deployment_id, call.secret)) as chunks:
             async for chunk in chunks:
                 yield ContentPart(data=chunk)
 
     async def _renew_client(self, link: Link, call: RenewCall) -> Renewed:
-        return await self._clients.renew(link.peer, call)
+        return await self._services.rpc_clients.renew(link.peer, call)
 
     async def _caller(self, link: Link, command: Command[Any, Any]) -> Caller:
         """Reads the account and its roles at each call, so that a revoked one is rejected at once; limits calls."""
         self._limits.take_client(link.peer.id)
-        caller = await self._clients.caller_of(link.peer)
+        caller = await self._services.rpc_clients.caller_of(link.peer)
         self._limits.take(caller)
         if command.name in EXPENSIVE:
             self._limits.take_expensive(caller)
@@ -195,7 +164,7 @@ class RpcCommands:
                 return await answer(caller, request)
             given = _audit_fields(request)
             asked = _audit_request(command.name, caller, link, request, given)
-            async with self._audit.recorded(asked, given) as begun:
+            async with self._services.audit.recorded(asked, given) as begun:
                 answered = await answer(caller, request)
                 if isinstance(answered, OperationSummary):
                     begun.operation_id = answered.id
@@ -205,13 +174,13 @@ class RpcCommands:
 
     async def _each_host(self, link: Link, _: Nothing) -> AsyncGenerator[HostList, None]:
         caller = await self._caller(link, CLIENT_LIST_HOSTS)
-        async with aclosing((await self._hosts.long_list(caller=caller)).batches()) as batches:
+        async with aclosing((await self._services.hosts.long_list(caller=caller)).batches()) as batches:
             async for batch in batches:
                 yield HostList(hosts=tuple(_host(host) for host in batch))
 
     async def _each_machine(self, link: Link, _: Nothing) -> AsyncGenerator[MachineList, None]:
         caller = await self._caller(link, CLIENT_LIST_MACHINES)
-        found = await self._machines.long_list(MachineFilter(), caller=caller, owner_data=False)
+        found = await self._services.machines.long_list(MachineFilter(), caller=caller, owner_data=False)
         async with aclosing(found.batches()) as batches:
             async for batch in batches:
                 yield MachineList(machines=tuple(_machine(one) for one in batch))
@@ -220,40 +189,42 @@ class RpcCommands:
         host_id = None if call.host is None else await self._host_id(caller, call.host)
         request = evolve(call.request, host_id=host_id)
         text = _checked_key(call.idempotency_key)
-        key = None if text is None else self._idempotency_keys.key_of(caller, text, _request_text(request))
-        return _summary(await self._machines.start_compose(caller, request, idempotency_key=key))
+        key = None if text is None else self._services.idempotency_keys.key_of(caller, text, _request_text(request))
+        return _summary(await self._services.composer.start_compose(caller, request, idempotency_key=key))
 
     async def _power(self, caller: Caller, call: MachinePowerCall) -> OperationSummary:
         await self._check_machine(PERMISSIONS[CLIENT_POWER.name], caller, call.system_id)
-        return _summary(await self._machines.start_power(caller, call.system_id, call.action))
+        return _summary(await self._services.machines.start_power(caller, call.system_id, call.action))
 
     async def _delete(self, caller: Caller, call: MachineCall) -> OperationSummary:
         await self._check_machine(PERMISSIONS[CLIENT_DELETE.name], caller, call.system_id)
-        return _summary(await self._machines.start_delete(caller, call.system_id))
+        return _summary(await self._services.machines.start_delete(caller, call.system_id))
 
     async def _operation(self, caller: Caller, call: OperationCall) -> OperationSummary:
-        return _summary(await self._operations.read(call.operation_id, caller=caller))
+        return _summary(await self._services.operations.read(call.operation_id, caller=caller))
 
     async def _wait(self, caller: Caller, call: OperationCall) -> OperationSummary:
         """Returns the operation when it has ended, at the latest after WAIT_S."""
-        await self._operations.read(call.operation_id, caller=caller)
+        await self._services.operations.read(call.operation_id, caller=caller)
         try:
-            return _summary(await self._operations.wait(call.operation_id, timeout_s=WAIT_S))
+            return _summary(await self._services.operations.wait(call.operation_id, timeout_s=WAIT_S))
         except OperationPending:
-            return _summary(await self._operations.read(call.operation_id))
+            return _summary(await self._services.operations.read(call.operation_id, caller=caller))
 
     async def _host_id(self, caller: Caller, id_or_name: str) -> int:
-        found = (await self._hosts.ids_of([id_or_name], caller=caller))[id_or_name]
+        found = (await self._services.hosts.ids_of([id_or_name], caller=caller))[id_or_name]
         if not found:
-            raise NotFound(no_object("VM host", id_or_name, near=await self._hosts.names(caller=caller)))
+            raise NotFound(no_object("VM host", id_or_name, near=await self._services.hosts.names(caller=caller)))
         host_id = min(found)
         if not caller.is_admin:
-            check_object(PERMISSIONS[CLIENT_COMPOSE.name], caller, await self._hosts.read(host_id, caller=caller))
+            check_object(
+                PERMISSIONS[CLIENT_COMPOSE.name], caller, await self._services.hosts.read(host_id, caller=caller)
+            )
         return host_id
 
     async def _check_machine(self, permission: Permission, caller: Caller, system_id: str) -> None:
         if not caller.is_admin:
-            check_object(permission, caller, await self._machines.read(system_id, caller=caller))
+            check_object(permission, caller, await self._services.machines.read(system_id, caller=caller))
 
 
 def recorded_by_action() -> Mapping[str, RecordedFields]:

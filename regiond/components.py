@@ -40,6 +40,7 @@ from regiond.images.uploads import Uploads
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.bulk.service import Bulk
+from regiond.machines.compose.service import Composer
 from regiond.machines.compose.stages import ComposeStages
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.devices.service import Devices
@@ -60,7 +61,6 @@ from regiond.racks.reach.heartbeat import Heartbeat
 from regiond.racks.reach.link_supervisor import LinkSupervisor
 from regiond.racks.reach.service import RackReach
 from regiond.racks.service import AddressCalls, HostCalls, Racks, RpcClients
-from regiond.reconciler.service import Reconciler
 from regiond.request_limits import RequestLimits
 
 
@@ -84,7 +84,7 @@ class RackLayer:
     heartbeat: Heartbeat
     links: LiveLinks
     racks: Racks
-    clients: RpcClients
+    rpc_clients: RpcClients
     admission: Admission
     reach: RackReach
     calls: HostCalls
@@ -99,8 +99,8 @@ class ImageLayer:
 
     images: Images
     content: ContentReads
-    uploads: Uploads
-    imports: Imports
+    image_uploads: Uploads
+    image_imports: Imports
     tasks: ImageTasks
 
 
@@ -115,6 +115,7 @@ class MachineLayer:
     trust: HostTrust
     compose_stages: ComposeStages
     machines: Machines
+    composer: Composer
     allocation: Allocator
     ownership: Ownership
     releases: Releases
@@ -146,26 +147,20 @@ class AccountLayer:
 
 @frozen(kw_only=True)
 class Components:
-    """Everything that lives as long as the region, built but not started. `https` is None for plain HTTP."""
+    """Everything that is started and stopped with the region. `https` is None for plain HTTP."""
 
     database: Database
     notifications: Notifications
     schema_version: SchemaVersionMonitor
     housekeeping: Housekeeping
     heartbeat: Heartbeat
-    accounts: Accounts
-    logins: Logins
-    sessions: Sessions
     https: HttpsCertificate | None
     limits: RequestLimits
-    events: Events
     changes: ChangeFeed
     event_tail: EventTail
-    operations: Operations
     engine: Engine
     schedule: RefreshSchedule
     link_supervisor: LinkSupervisor
-    reconciler: Reconciler
     image_tasks: ImageTasks
     listener: Listener
     addresses: AdvertisedAddresses

@@ -85,7 +85,7 @@ class RegionService:
             components = await wire(self._settings, running)
             https = components.https
             fingerprint = str if https is None else lambda: https.current.fingerprint
-            access = LocalAccess(components.accounts, self._settings.state, fingerprint)
+            access = LocalAccess(components.services.accounts, self._settings.state, fingerprint)
             if https is not None:
                 https.on_change(access.write)
             components.notifications.on(ADMINISTRATOR_CHANNEL, lambda _: access.wake())
@@ -97,7 +97,7 @@ class RegionService:
 
     async def _start(self, components: Components, running: AsyncExitStack) -> None:
         """If a component fails to start, `running` stops those that have started."""
-        running.push_async_callback(components.logins.stop)
+        running.push_async_callback(components.services.logins.stop)
         _connect_notifications(components)
         await components.notifications.start()
         running.push_async_callback(components.notifications.stop)
@@ -124,7 +124,8 @@ class RegionService:
         except CannotListenError as error:
             raise BadSettings(f"Cannot listen on {error.interface}:{error.port}: {error.socketError}") from error
         for component in (
-            components.link_supervisor, components.schedule, components.engine, components.reconciler,
+            components.link_supervisor, components.schedule, components.engine,
+            components.services.reconciler,
         ):  # fmt: skip
             component.start()
             running.push_async_callback(component.stop)
@@ -147,7 +148,7 @@ class RegionService:
         site = make_site(
             components.services, info, options=_site_options(self._settings), limits=components.limits,
             pages=partial(
-                make_pages, sessions=components.sessions, feed=components.changes, version=running_release()
+                make_pages, sessions=components.services.sessions, feed=components.changes, version=running_release()
             ),
         )  # fmt: skip
         factory = site if components.https is None else TLSMemoryBIOFactory(components.https, False, site)
@@ -195,7 +196,7 @@ def _connect_notifications(components: Components) -> None:
 
     def on_operation(payload: str) -> None:  # `ID STATE` or `ID STATE cancel`, from a trigger
         number, state, *cancel = payload.split()
-        components.operations.on_state_changed(int(number), state)
+        components.services.operations.on_state_changed(int(number), state)
         if cancel:
             components.engine.on_cancel_requested(int(number))
         components.engine.wake()
@@ -209,7 +210,7 @@ def _connect_notifications(components: Components) -> None:
     readmissions: set[asyncio.Task[None]] = set()
 
     def resync() -> None:
-        components.operations.recheck()
+        components.services.operations.recheck()
         components.engine.wake()
         task = asyncio.ensure_future(components.listener.admit_again())
         readmissions.add(task)

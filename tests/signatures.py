@@ -30,6 +30,12 @@ def has_method(real: type, name: str) -> bool:
     return callable(inspect.getattr_static(real, name, None))
 
 
+def takes_caller(real: type, name: str) -> bool:
+    """Whether the method returns what its keyword argument `caller` may see: everything if that is not given."""
+    caller = _signature(real, name).parameters.get("caller")
+    return caller is not None and caller.kind is inspect.Parameter.KEYWORD_ONLY
+
+
 class _Checked:
     def __init__(self, real: type, double: object) -> None:
         self._real = real

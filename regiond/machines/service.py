@@ -1,4 +1,4 @@
-"""Lists, composes, powers and deletes machines; functions that the reconciler calls."""
+"""Lists, powers and deletes machines; functions that the reconciler calls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from common.compose_request import ComposeRequest
 from common.errors import Busy, NotAllowed, NotFound
 from common.rpc.host_commands import HOST_FIND, GuestCall
 from common.values import GuestChange, GuestEvent, GuestRef, OwnershipMarker, PowerAction, PowerState
@@ -23,7 +22,6 @@ from regiond.machines.adoption.intents import open_adoption, open_forget
 from regiond.machines.autostart import open_set_autostart
 from regiond.machines.autostart import set_default as set_default_autostart
 from regiond.machines.compose.requirements import syntax_problems
-from regiond.machines.compose.service import Composer
 from regiond.machines.compose.store import announce
 from regiond.machines.deployment.outcome import fail_deployment, stop_deployment
 from regiond.machines.devices.model import checked_mac
@@ -34,9 +32,7 @@ from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.lifecycle_store import end_removal, record_listed
 from regiond.machines.machine_removal_plan import MachineRemovalPlan, deletion_plan
 from regiond.machines.model import (
-    NO_HOST_CONSTRAINTS,
     GroupCounts,
-    HostConstraints,
     MachineFilter,
     MachinePage,
     MachineSearch,
@@ -61,7 +57,6 @@ from regiond.machines.view_store import read as read_machine
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind, Parent
 from regiond.operations.service import Operations
-from regiond.placement.model import Placement, Strategy
 from regiond.racks.service import HostCalls
 from regiond.validation_messages import no_object
 
@@ -94,19 +89,10 @@ __all__ = [
 
 
 class Machines:
-    def __init__(
-        self,
-        database: Database,
-        operations: Operations,
-        calls: HostCalls,
-        composer: Composer,
-        *,
-        installation_id: UUID,
-    ) -> None:
+    def __init__(self, database: Database, operations: Operations, calls: HostCalls, *, installation_id: UUID) -> None:
         self._database = database
         self._operations = operations
         self._calls = calls
-        self._composer = composer
         self._installation_id = installation_id
 
     async def list(self, wanted: MachineFilter, *, caller: Caller | None = None) -> tuple[MachineView, ...]:
@@ -164,20 +150,6 @@ class Machines:
             raise NotFound(no_object("machine", system_id))
         return found
 
-    async def start_compose(
-        self,
-        caller: Caller,
-        request: ComposeRequest,
-        hosts: HostConstraints = NO_HOST_CONSTRAINTS,
-        *,
-        idempotency_key: IdempotencyKey | None = None,
-        need_rack: bool = False,
-    ) -> Operation:
-        """See `Composer.start_compose`."""
-        return await self._composer.start_compose(
-            caller, request, hosts, idempotency_key=idempotency_key, need_rack=need_rack
-        )
-
     async def announce(self, operation: Operation) -> bool:
         """Records that a client learns of the machine while this compose continues: if it fails, the machine stays.
 
@@ -187,23 +159,6 @@ class Machines:
             return False
         async with self._database.transaction() as db:
             return await announce(db, operation.machine_id)
-
-    async def compose_problems(
-        self, caller: Caller, request: ComposeRequest, host_constraints: HostConstraints = NO_HOST_CONSTRAINTS
-    ) -> Mapping[str, Sequence[str]]:
-        """See `Composer.problems`."""
-        return await self._composer.problems(caller, request, host_constraints)
-
-    async def dry_run(
-        self,
-        caller: Caller,
-        request: ComposeRequest,
-        host_constraints: HostConstraints = NO_HOST_CONSTRAINTS,
-        *,
-        strategy: Strategy | None = None,
-    ) -> Placement:
-        """See `Composer.dry_run`."""
-        return await self._composer.dry_run(caller, request, host_constraints, strategy=strategy)
 
     async def start_power(
         self,

@@ -62,7 +62,7 @@ def wire_images(settings: RegionSettings, database: Database) -> ImageLayer:
     return ImageLayer(
         images=Images(database, folder, default_series=settings.default_distro_series),
         content=ContentReads(folder, threads),
-        uploads=uploads,
-        imports=Imports(uploads=uploads, threads=download_threads, rules=rules),
+        image_uploads=uploads,
+        image_imports=Imports(uploads=uploads, threads=download_threads, rules=rules),
         tasks=tasks,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from regiond.advertised_addresses import AdvertisedAddresses
-from regiond.caller import Caller
 from regiond.clusters.member_check import MemberCheck
 from regiond.clusters.service import Clusters, apply_membership
 from regiond.components import AccountLayer, ImageLayer, MachineLayer, RackLayer, Storage
@@ -33,7 +32,6 @@ from regiond.machines.deployment.steps import DeployMachine, DeploymentTools
 from regiond.machines.devices.service import Devices
 from regiond.machines.disk_tags import MachineDisks
 from regiond.machines.guest_changes import MachineGuestChanges
-from regiond.machines.model import AllocateRequest
 from regiond.machines.nics.service import MachineNics
 from regiond.machines.ownership.release import ReleaseMachine
 from regiond.machines.ownership.release_requests import Releases
@@ -78,15 +76,11 @@ def wire_machines(
     )  # fmt: skip
     composer = Composer(database, operations, calls, stages)
     allocation = Allocator(database, operations, hosts, groups, composer)
-
-    async def allocate(caller: Caller, system_id: str, agent_name: str) -> None:
-        await allocation.start(caller, AllocateRequest(system_id=system_id, agent_name=agent_name))
-
     deployments = Deployments(
-        database, operations, images.images, storage.credentials, allocate,
+        database, operations, images.images, storage.credentials, allocation,
         key_pairs=storage.key_pairs, installation_id=installation_id,
     )  # fmt: skip
-    machines = Machines(database, operations, calls, composer, installation_id=installation_id)
+    machines = Machines(database, operations, calls, installation_id=installation_id)
     ownership = Ownership(database, operations, groups, installation_id=installation_id)
     releases = Releases(database, operations, calls, installation_id=installation_id)
     return MachineLayer(
@@ -97,6 +91,7 @@ def wire_machines(
         trust=trust,
         compose_stages=stages,
         machines=machines,
+        composer=composer,
         allocation=allocation,
         deployments=deployments,
         content=RackContent(images.content),

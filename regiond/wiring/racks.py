@@ -10,7 +10,7 @@ from common.rpc.session import Limits
 from common.rpc.tokens import JoinToken, encode_token
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.client_rpc import RpcCommands
-from regiond.components import AccountLayer, MachineLayer, RackLayer, Storage
+from regiond.components import RackLayer, Storage
 from regiond.db.migrate import packaged
 from regiond.hosts.discovery.lost_hosts import LostHosts
 from regiond.hosts.host_access import HostAccessReader
@@ -51,7 +51,7 @@ def wire_racks(settings: RegionSettings, storage: Storage, addresses: Advertised
         heartbeat=heartbeat,
         links=links,
         racks=racks,
-        clients=clients,
+        rpc_clients=clients,
         admission=Admission(database, clients),
         reach=reach,
         calls=calls,
@@ -65,23 +65,10 @@ def wire_listener(
     settings: RegionSettings,
     storage: Storage,
     rack_layer: RackLayer,
-    machine_layer: MachineLayer,
-    account_layer: AccountLayer,
+    commands: RpcCommands,
     link_supervisor: LinkSupervisor,
 ) -> Listener:
     hostname = socket.gethostname()
-    commands = RpcCommands(
-        rack_layer.racks,
-        rack_layer.clients,
-        machine_layer.hosts,
-        machine_layer.machines,
-        machine_layer.operations,
-        machine_layer.deployments,
-        machine_layer.content,
-        account_layer.audit,
-        account_layer.limits,
-        storage.idempotency_keys,
-    )
     return Listener(
         host=settings.rpc_host,
         port=settings.rpc_port,

@@ -5,11 +5,15 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
+from typing import Any
+
+from attrs import AttrsInstance, fields
 
 from regiond.accounts.service import Grants
 from regiond.accounts.ssh_keys import SshKeys
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.api.services import Services
+from regiond.client_rpc import RpcCommands
 from regiond.components import AccountLayer, Components, ImageLayer, MachineLayer, RackLayer, Storage
 from regiond.db.listener import Notifications
 from regiond.db.pool import Database
@@ -62,30 +66,25 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         changes=machines.machines, refreshes=schedule, wake_waiting=partial(_wake_waiting, database),
     )  # fmt: skip
     https = _https(settings, database)
-    reconciler = Reconciler(database, auto_repair=settings.reconciler_auto_repair)
+    services = _wire_services(settings, storage, racks, machines, accounts, images)
+    commands = RpcCommands(services, machines.content, accounts.limits)
     return Components(
         database=database,
         notifications=Notifications(storage.dsn),
         schema_version=SchemaVersionMonitor(database),
         housekeeping=_wire_housekeeping(settings, database, accounts, https),
         heartbeat=racks.heartbeat,
-        accounts=accounts.accounts,
-        logins=accounts.logins,
-        sessions=accounts.sessions,
         https=https,
         limits=accounts.limits,
-        events=accounts.events,
         changes=ChangeFeed(),
         event_tail=accounts.event_tail,
-        operations=machines.operations,
         engine=wire_engine(settings, storage, racks, machines, accounts, addresses),
         schedule=schedule,
         link_supervisor=link_supervisor,
-        reconciler=reconciler,
         image_tasks=images.tasks,
-        listener=wire_listener(settings, storage, racks, machines, accounts, link_supervisor),
+        listener=wire_listener(settings, storage, racks, commands, link_supervisor),
         addresses=addresses,
-        services=_wire_services(storage, racks, machines, accounts, reconciler, images),
+        services=services,
     )
 
 
@@ -126,58 +125,32 @@ def _https(settings: RegionSettings, database: Database) -> HttpsCertificate | N
 
 
 def _wire_services(
+    settings: RegionSettings,
     storage: Storage,
     racks: RackLayer,
     machines: MachineLayer,
     accounts: AccountLayer,
-    reconciler: Reconciler,
     images: ImageLayer,
 ) -> Services:
-    database = storage.database
+    database, still = storage.database, accounts.accounts.still
     return Services(
-        hosts=machines.hosts,
-        clusters=machines.clusters,
-        machines=machines.machines,
-        allocation=machines.allocation,
-        ownership=machines.ownership,
-        releases=machines.releases,
-        machine_nics=machines.machine_nics,
-        machine_disks=machines.machine_disks,
-        devices=machines.devices,
-        bulk=machines.bulk,
-        deployments=machines.deployments,
-        consoles=Consoles(
-            database,
-            racks.calls,
-            installation_id=storage.installation_id,
-            still=accounts.accounts.still,
-        ),
-        adoption=machines.adoption,
-        operations=machines.operations,
-        idempotency_keys=storage.idempotency_keys,
-        accounts=accounts.accounts,
-        logins=accounts.logins,
-        sessions=accounts.sessions,
-        users=accounts.users,
+        **_services_of(storage, racks, machines, accounts, images),
+        consoles=Consoles(database, racks.calls, installation_id=storage.installation_id, still=still),
         ssh_keys=SshKeys(database, record_event=Events.record),
         files=Files(database),
-        groups=machines.groups,
         tags=Tags(database),
-        racks=racks.racks,
-        rpc_clients=racks.clients,
-        audit=accounts.audit,
-        events=accounts.events,
-        event_streams=accounts.event_streams,
         networks=Networks(database),
         dns=Dns(database),
-        reconciler=reconciler,
+        reconciler=Reconciler(database, auto_repair=settings.reconciler_auto_repair),
         grants=Grants(database, record_event=Events.record, on_change=accounts.accounts.forget_cached),
         quotas=Quotas(database, machines.groups),
-        images=images.images,
-        image_uploads=images.uploads,
-        image_imports=images.imports,
-        host_images=machines.host_images,
     )
+
+
+def _services_of(*layers: AttrsInstance) -> dict[str, Any]:
+    """Returns the attributes of the layers that are services, by name."""
+    found = {one.name: getattr(layer, one.name) for layer in layers for one in fields(type(layer))}
+    return {one.name: found[one.name] for one in fields(Services) if one.name in found}
 
 
 async def _wake_waiting(database: Database) -> None:

@@ -45,11 +45,11 @@ async def _line(bench: Bench, innkeeper: Deployment, dsn: str, hosts: int, *, is
 
 async def claims(innkeeper: Deployment, hosts: int, times: int, *, is_named: bool) -> Times:
     """Starts composes as the API does, without waiting for their end."""
-    machines = innkeeper.region.components.services.machines
+    composer = innkeeper.region.components.services.composer
 
     async def claim(number: int) -> None:
         host_id = _named(number, hosts) if is_named else None
-        await machines.start_compose(
+        await composer.start_compose(
             innkeeper.admin, ComposeRequest(host_id=host_id, cores=1, memory_mib=1024), need_rack=True
         )
 

@@ -32,11 +32,11 @@ async def measure(bench: Bench) -> list[Line]:
 
 
 async def dry_runs(innkeeper: Deployment, times: int) -> Times:
-    machines = innkeeper.region.components.services.machines
+    composer = innkeeper.region.components.services.composer
     request, anywhere = ComposeRequest(cores=1, memory_mib=1024), HostConstraints()
 
     async def dry(_: int) -> None:
-        placement = await machines.dry_run(ADMIN, request, anywhere)
+        placement = await composer.dry_run(ADMIN, request, anywhere)
         assert placement.chosen is not None
 
     await dry(0)
@@ -55,7 +55,7 @@ async def reading_all(innkeeper: Deployment, times: int) -> Times:
 
 
 async def _check_that_both_choose_alike(innkeeper: Deployment) -> None:
-    ours = await innkeeper.region.components.services.machines.dry_run(
+    ours = await innkeeper.region.components.services.composer.dry_run(
         ADMIN, ComposeRequest(cores=1, memory_mib=1024), HostConstraints()
     )
     async with innkeeper.region.components.database.connection() as db:

@@ -62,4 +62,4 @@ async def detached(innkeeper: Deployment) -> Any:
 
 
 async def kinds_of_events(innkeeper: Deployment) -> list[str]:
-    return [event.kind for event in await innkeeper.region.components.events.list()]
+    return [event.kind for event in await innkeeper.region.components.services.events.list()]

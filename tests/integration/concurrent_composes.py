@@ -98,15 +98,15 @@ async def stages_on(innkeeper: Deployment, database: ComposerDatabase) -> Compos
 
 def composer_of(innkeeper: Deployment, stages: ComposeStages) -> Composer:
     components = innkeeper.region.components
-    return Composer(components.database, components.operations, cast(Any, SimpleNamespace(racks=())), stages)
+    return Composer(components.database, components.services.operations, cast(Any, SimpleNamespace(racks=())), stages)
 
 
 async def compose_all(
     innkeeper: Deployment, *requests: ComposeRequest, composer: Composer | None = None
 ) -> list[Operation | BaseException]:
     """Starts these composes concurrently, by default with the region's composer; returns the result of each."""
-    machines = composer or innkeeper.region.components.services.machines
-    started = (machines.start_compose(innkeeper.admin, request) for request in requests)
+    composer = composer or innkeeper.region.components.services.composer
+    started = (composer.start_compose(innkeeper.admin, request) for request in requests)
     return await asyncio.gather(*started, return_exceptions=True)
 
 

@@ -57,7 +57,7 @@ async def test_machines_claims_and_trust_stay(innkeeper: Deployment, lxds: FakeL
     assert await kept(innkeeper) == before
     assert (await parameters(innkeeper, host))["power_address"] == "https://lxd1-new:8443"
     assert (await parameters(innkeeper, shared))["power_address"] == "https://lxd1:8443"
-    events = await innkeeper.region.components.events.list()
+    events = await innkeeper.region.components.services.events.list()
     (event,) = [one for one in events if one.kind == "host_address_changed"]
     assert (event.username, "from https://lxd1:8443 to https://lxd1-new:8443" in event.message) == ("admin", True)
     await innkeeper.compose(host["id"], hostname="next", **SMALL)

@@ -33,7 +33,7 @@ async def test_an_adopted_machine_is_deployed_and_its_adopters(innkeeper: Deploy
     machine = await adopted_machine(innkeeper)
     assert (machine["status_name"], machine["owner"], machine["power_state"]) == ("Deployed", "admin", "on")
     assert machine["netboot"] is False
-    messages = [event.message for event in await innkeeper.region.components.events.list()]
+    messages = [event.message for event in await innkeeper.region.components.services.events.list()]
     assert any("was adopted as foreign-0001 and belongs to admin" in message for message in messages)
 
 

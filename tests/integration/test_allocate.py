@@ -306,7 +306,7 @@ class ComposerWithALateRack:
 async def test_a_rack_that_connects_during_placement_causes_a_retry(innkeeper: Deployment) -> None:
     components: Any = innkeeper.region.components
     allocator = Allocator(
-        components.database, components.operations, components.services.hosts, components.services.groups,
+        components.database, components.services.operations, components.services.hosts, components.services.groups,
         in_place_of(Composer, ComposerWithALateRack()),
     )  # fmt: skip
     with pytest.raises(RackUnreachable, match="no rack is connected"):

@@ -87,7 +87,9 @@ async def test_an_approved_volume_is_deleted_and_the_approver_is_recorded(innkee
     assert "deletes it" in done["repaired"]
     assert volumes(innkeeper) == before
     assert await kinds(innkeeper) == []
-    (event,) = [one for one in await innkeeper.region.components.events.list() if one.kind == "discrepancy_repaired"]
+    (event,) = [
+        one for one in await innkeeper.region.components.services.events.list() if one.kind == "discrepancy_repaired"
+    ]
     assert (event.username, event.details["found"]) == ("admin", found["found"])
     again = await approve(innkeeper, found)
     assert (again["repaired"], again["repaired_at"]) == (done["repaired"], done["repaired_at"])

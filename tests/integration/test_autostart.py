@@ -154,7 +154,7 @@ async def test_each_sweep_opens_some_operations_at_hosts(innkeeper: Deployment) 
     await refresh(innkeeper, host)
     assert [one.discrepancy.name for one in await sweeper.sweep()] == ["b"]
     await becomes(innkeeper, [])
-    events = await innkeeper.region.components.events.list()
+    events = await innkeeper.region.components.services.events.list()
     levels = {event.level for event in events if event.details.get("kind") == "wrong_autostart"}
     assert levels == {Level.INFO}
     assert Level.WARNING in {event.level for event in events if event.kind == "discrepancy_found"}

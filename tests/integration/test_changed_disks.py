@@ -52,7 +52,7 @@ def attach(innkeeper: Deployment, size_bytes: int) -> None:
 
 
 async def events(innkeeper: Deployment, kind: str) -> list[str]:
-    return [event.message for event in await innkeeper.region.components.events.list() if event.kind == kind]
+    return [event.message for event in await innkeeper.region.components.services.events.list() if event.kind == kind]
 
 
 async def test_a_grown_disk_is_claimed_and_reported_until_it_is_approved(innkeeper: Deployment) -> None:

@@ -159,5 +159,5 @@ async def test_a_resource_pool_has_its_own_strategy(tmp_path: Path, database_url
 
 async def composed_in(innkeeper: Deployment, pool: str) -> Operation:
     services = innkeeper.region.components.services
-    operation = await services.machines.start_compose(innkeeper.admin, ComposeRequest(pool=pool, memory_mib=1024))
+    operation = await services.composer.start_compose(innkeeper.admin, ComposeRequest(pool=pool, memory_mib=1024))
     return await services.operations.wait(operation.id, timeout_s=240)

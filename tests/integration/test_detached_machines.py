@@ -125,7 +125,7 @@ async def test_a_restored_machine_loses_a_name_and_address_in_use(innkeeper: Dep
     await innkeeper.add_simulated()
     restored = await innkeeper.get(f"machines/{machine['system_id']}/")
     assert (restored["hostname"], restored["ip_addresses"]) == (f"wanted-{machine['system_id']}", [])
-    events = await innkeeper.region.components.events.list()
+    events = await innkeeper.region.components.services.events.list()
     assert any("192.168.122.20" in event.message for event in events if event.kind == "machine_restored")
     await innkeeper.post(f"machines/{machine['system_id']}/", op="power_on")
 

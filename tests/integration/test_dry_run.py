@@ -301,7 +301,7 @@ async def test_a_dry_run_equals_the_explanation_of_a_compose(innkeeper: Deployme
     found = await innkeeper.post("vm-hosts/", op="place", cores=2, storage="8(default)")
     services = innkeeper.region.components.services
     request = ComposeRequest(cores=2, storage="8(default)")
-    operation = await services.machines.start_compose(innkeeper.admin, request)
+    operation = await services.composer.start_compose(innkeeper.admin, request)
     assert without_capacities(found) == (await innkeeper.get(f"operations/{operation.id}/"))["explanation"]
     assert (operation.host_name, found["chosen"]) == ("three", "three")
     await services.operations.wait(operation.id, timeout_s=240)

@@ -86,7 +86,7 @@ async def test_a_dead_host_is_removed_and_its_machines_are_named(innkeeper: Depl
     assert [text.split(" (")[0] for text in answer["kept"]] == ["foreign-0002"]
     assert await is_gone(innkeeper)
     assert (guests(innkeeper), volumes(innkeeper)) == before
-    recorded = await innkeeper.region.components.events.list()
+    recorded = await innkeeper.region.components.services.events.list()
     (removed,) = [event.message for event in recorded if event.kind == "host_removed"]
     assert removed == "sim was removed by force; 2 machines are lost: web, foreign-0001"
     events = [event for event in recorded if event.kind == "machine_lost"]
@@ -172,7 +172,7 @@ async def test_the_reconciler_never_removes_a_returned_guest(innkeeper: Deployme
     again = await returned(innkeeper)
     before = guests(innkeeper), volumes(innkeeper)
     for _ in range(3):
-        await innkeeper.region.components.reconciler.sweep()
+        await innkeeper.region.components.services.reconciler.sweep()
         assert await innkeeper.refreshed(again["id"])
     assert (guests(innkeeper), volumes(innkeeper)) == before
     found = {(one["kind"], one["name"]) for one in await innkeeper.get("discrepancies/")}

@@ -34,7 +34,7 @@ async def test_a_removed_host_leaves_its_guests_and_no_rows(innkeeper: Deploymen
         await innkeeper.get(f"vm-hosts/{host['id']}/")
     (operation, *_) = await innkeeper.get("operations/")
     assert (operation["kind"], operation["state"]) == ("remove_host", "succeeded")
-    (event,) = [one for one in await innkeeper.region.components.events.list() if one.kind == "host_removed"]
+    (event,) = [one for one in await innkeeper.region.components.services.events.list() if one.kind == "host_removed"]
     assert event.message == "sim was removed; 1 machine stays there, no longer managed"
 
 

@@ -263,7 +263,7 @@ async def test_a_later_try_does_not_follow_a_server_into_a_private_network(
 ) -> None:
     rules = MovingServer(reaches=[Reach.PUBLIC])
     layer = wire_images(RegionSettings(database=database_url, state=tmp_path), database)
-    uploads = layer.uploads
+    uploads = layer.image_uploads
     downloads = ImageDownloads(
         database=database, folder=uploads.folder, threads=uploads.threads, space=uploads.space, rules=rules,
         wake_checks=lambda: None,

@@ -58,7 +58,7 @@ async def none_is_due(innkeeper: Deployment, *host_ids: int) -> None:
 
 async def events_of(innkeeper: Deployment, *kinds: str) -> list[tuple[str, int | None]]:
     """Kind and host of each event of these kinds, the oldest first."""
-    events = await innkeeper.region.components.events.list()
+    events = await innkeeper.region.components.services.events.list()
     return [(event.kind, event.host_id) for event in reversed(events) if event.kind in kinds]
 
 

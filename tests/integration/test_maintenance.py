@@ -26,7 +26,7 @@ async def end(innkeeper: Deployment, host: Any) -> Any:
 
 async def events(innkeeper: Deployment) -> list[tuple[str, str, str | None]]:
     """Kind, text and user of each event about maintenance, the oldest first."""
-    found = await innkeeper.region.components.events.list()
+    found = await innkeeper.region.components.services.events.list()
     return [(one.kind, one.message, one.username) for one in reversed(found) if "maintenance" in one.kind]
 
 

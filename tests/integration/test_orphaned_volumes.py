@@ -59,7 +59,7 @@ async def test_only_the_volume_of_a_deleted_machine_is_deleted(innkeeper: Deploy
     await eventually(lambda: volumes(innkeeper) == before)
 
     async def reported() -> bool:
-        return (await innkeeper.region.components.events.list())[0].kind == "orphaned_volume_removed"
+        return (await innkeeper.region.components.services.events.list())[0].kind == "orphaned_volume_removed"
 
     await eventually(reported)
     assert await kinds(innkeeper) == []

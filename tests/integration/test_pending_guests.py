@@ -50,7 +50,9 @@ async def test_a_vm_that_may_still_appear_is_pending_until_its_rack_answers(innk
         compose = await cancelled_compose(innkeeper)
         assert compose["undone"][1] == "Rack rack may still create late: it is removed then"
         clean_up = await clean_up_of(innkeeper)
-        (event,) = [one for one in await innkeeper.region.components.events.list() if one.kind == "compose_failed"]
+        (event,) = [
+            one for one in await innkeeper.region.components.services.events.list() if one.kind == "compose_failed"
+        ]
         assert event.message.endswith(f"Rack rack may still create it: operation {clean_up} removes it then.")
         pending = await eventually(partial(waiting, innkeeper, clean_up))
         assert (

@@ -136,7 +136,7 @@ async def test_an_operation_that_waits_for_its_only_rack_names_it(innkeeper: Dep
     services = innkeeper.region.components.services
     await innkeeper.stop_rack("rack")
     request = ComposeRequest(host_id=host["id"], cores=1, memory_mib=1024)
-    operation = await services.machines.start_compose(innkeeper.admin, request)
+    operation = await services.composer.start_compose(innkeeper.admin, request)
 
     async def waits() -> bool:
         return (await services.operations.read(operation.id, caller=None)).state is OperationState.WAITING

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.database
 
 async def reported(innkeeper: Deployment) -> list[tuple[str, str]]:
     """Events about discrepancies, the oldest first."""
-    events = await innkeeper.region.components.events.list()
+    events = await innkeeper.region.components.services.events.list()
     return [(one.kind, one.details["kind"]) for one in events[::-1] if one.kind.startswith("discrepancy_")]
 
 

@@ -89,7 +89,9 @@ async def test_ledger_discrepancies_are_repaired_to_the_original_rows(innkeeper:
     assert {*await sweeper.sweep_until_clean()} >= {"orphaned_claim", "wrong_claims", "orphaned_address"}
     assert (await all_claims(innkeeper), await sql(innkeeper, "select * from ip_address")) == (whole, [])
     assert rows(innkeeper, "select * from guest") == at_host
-    reported = [one for one in await innkeeper.region.components.events.list() if one.kind == "discrepancy_repaired"]
+    reported = [
+        one for one in await innkeeper.region.components.services.events.list() if one.kind == "discrepancy_repaired"
+    ]
     assert "cores and memory: was " in reported[-1].details["repaired"]
 
 
@@ -140,7 +142,9 @@ async def test_a_lost_compose_is_undone_but_with_a_guest_needs_approval(innkeepe
     assert done.discrepancy.repair_policy is RepairPolicy.APPROVAL
     await eventually(lambda: has_machines(innkeeper))
     assert innkeeper.simulated_guests() == ["foreign-0001"]
-    reported = [one for one in await innkeeper.region.components.events.list() if one.kind == "discrepancy_repaired"]
+    reported = [
+        one for one in await innkeeper.region.components.services.events.list() if one.kind == "discrepancy_repaired"
+    ]
     assert [one.username for one in reported] == ["admin", None]
 
 

@@ -78,7 +78,7 @@ async def test_a_guest_with_an_unknown_marker_is_not_changed(innkeeper: Deployme
     await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
     assert innkeeper.simulated_guests() == ["restored"]
     assert (await innkeeper.get(f"vm-hosts/{host['id']}/"))["used"]["cores"] == 1, "it counts as a foreign guest"
-    events = await innkeeper.region.components.events.list()
+    events = await innkeeper.region.components.services.events.list()
     assert any(event.kind == "unknown_marker_found" for event in events)
 
 

@@ -117,7 +117,7 @@ async def test_api_command_and_operation_report_each_of_fifty_rejections(innkeep
     assert first_reasons(await innkeeper.post("vm-hosts/", op="place", **REQUIRED)) == reasons
     assert first_reasons(await reported_by_command(innkeeper, innkeeper.folder)) == reasons
     with pytest.raises(OutOfCapacity) as error:
-        await innkeeper.region.components.services.machines.start_compose(innkeeper.admin, REQUEST)
+        await innkeeper.region.components.services.composer.start_compose(innkeeper.admin, REQUEST)
     assert first_reasons(error.value.details["placement"]) == reasons
     assert all(f"{name}: {reason}" in error.value.message for name, reason in reasons.items())
     stored = await innkeeper.get(f"operations/{error.value.details['operation']}/")

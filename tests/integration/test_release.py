@@ -89,7 +89,7 @@ async def test_only_owners_and_admins_release_and_only_in_some_states(innkeeper:
         repeated = await innkeeper.post(f"machines/{mine}/", op="release", headers=ASYNC)
         releases = [one["id"] for one in await innkeeper.get("operations/") if one["kind"] == "release"]
         assert releases == [repeated["id"]], "a repeat waits for the open release"
-        await eventually(lambda: repeated["id"] in innkeeper.region.components.operations.awaited)
+        await eventually(lambda: repeated["id"] in innkeeper.region.components.services.operations.awaited)
     released = await waiting
     assert (released["status_name"], released["power_state"]) == ("Ready", "off")
 
@@ -331,4 +331,4 @@ async def test_a_request_waits_for_an_operation_that_is_just_ending(innkeeper: D
         await lifecycle_store.lock(db, [system_id])  # as the end of an operation does
     operation = await starting
     assert operation is not None
-    assert (await components.operations.wait(operation.id, timeout_s=240)).state == "succeeded"
+    assert (await components.services.operations.wait(operation.id, timeout_s=240)).state == "succeeded"

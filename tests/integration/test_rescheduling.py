@@ -96,7 +96,7 @@ async def test_a_name_taken_on_one_host_is_free_on_the_next(innkeeper: Deploymen
     await add_hosts(innkeeper, guests=1)
     (foreign,) = innkeeper.simulated_guests("large")
     services = innkeeper.region.components.services
-    opened = await services.machines.start_compose(innkeeper.admin, ComposeRequest(memory_mib=1024, hostname=foreign))
+    opened = await services.composer.start_compose(innkeeper.admin, ComposeRequest(memory_mib=1024, hostname=foreign))
     ended = await services.operations.wait(opened.id, timeout_s=240)
     assert (ended.state, ended.host_name, ended.undone) == ("succeeded", "small", ())
     assert innkeeper.simulated_guests("large") == innkeeper.simulated_guests("small") == [foreign]

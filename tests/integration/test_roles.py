@@ -28,7 +28,7 @@ async def allocate(deployment: Deployment, **fields: Any) -> Any:
 async def client_folder(pools: TwoPools, role: Role, username: str) -> Path:
     """The identity of an RPC client of the user."""
     components = pools.innkeeper.region.components
-    user = await components.accounts.user(username)
+    user = await components.services.accounts.user(username)
     certificate, key, authority = await components.services.rpc_clients.issue(user, role.name.lower())
     folder = pools.innkeeper.folder / role.name.lower()
     folder.mkdir()

@@ -119,7 +119,7 @@ async def test_a_confirmed_address_is_the_same_server(innkeeper: Deployment, kvm
     confirmed = await confirm(innkeeper, local, host="honest")
     assert (confirmed["state"], confirmed["error"]) == ("ready", None)
     assert await servers(innkeeper) == {"honest": IDENTITY, "local": IDENTITY}
-    events = await innkeeper.region.components.events.list()
+    events = await innkeeper.region.components.services.events.list()
     assert [one.username for one in events if one.kind == "host_server_confirmed"] == ["admin", "admin"]
 
 

@@ -209,7 +209,7 @@ async def test_ended_sessions_are_deleted(site: Site) -> None:
 
 async def test_the_api_ignores_cookies(innkeeper: Deployment) -> None:
     components = innkeeper.region.components
-    logins = Logins(components.database, components.accounts, Passwords(), record_event=Events.record)
+    logins = Logins(components.database, components.services.accounts, Passwords(), record_event=Events.record)
     sessions = Sessions(components.database, logins, record_event=Events.record)
     await logins.set_password("admin", PASSWORD)
     made = await sessions.log_in("admin", PASSWORD, address=HERE)

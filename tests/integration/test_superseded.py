@@ -227,7 +227,7 @@ async def test_a_start_that_comes_after_the_release_is_rejected(innkeeper: Deplo
 async def late_start(innkeeper: Deployment, deployment: int) -> PowerCall:
     """The start that the region had sent to the first rack before the release."""
     components = innkeeper.region.components
-    operation = await components.operations.read(deployment)
+    operation = await components.services.operations.read(deployment)
     spec = from_dict(operation.request["spec"], GuestSpec)
     address = await fetchval(components.database, "select address from vm_host where id = $1", operation.host_id)
     access = HostAccess(
@@ -262,7 +262,7 @@ async def test_a_rack_that_stays_stuck_is_not_waited_for_without_limit(
         await begin_deployment(innkeeper, path, "copy_image")
         operation = await innkeeper.begin(path, op="release")
         assert await innkeeper.ended(operation) == "succeeded"
-    log = await innkeeper.region.components.operations.log(operation)
+    log = await innkeeper.region.components.services.operations.log(operation)
     assert "an earlier command still runs; it is no longer waited for" in [line.message for line in log]
 
 

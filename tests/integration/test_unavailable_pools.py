@@ -35,7 +35,7 @@ def pool_named(host: Any, name: str) -> Any:
 
 
 async def events(innkeeper: Deployment) -> list[tuple[str, str]]:
-    found = reversed(await innkeeper.region.components.events.list())
+    found = reversed(await innkeeper.region.components.services.events.list())
     return [(event.kind, event.message) for event in found if event.kind.startswith("storage_pool_")]
 
 

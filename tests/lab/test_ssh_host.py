@@ -32,7 +32,7 @@ async def unavailable(work: Awaitable[Any]) -> str:
 
 
 async def events(innkeeper: Deployment, kind: str) -> list[Any]:
-    return [event for event in await innkeeper.region.components.events.list() if event.kind == kind]
+    return [event for event in await innkeeper.region.components.services.events.list() if event.kind == kind]
 
 
 async def add(innkeeper: Deployment, sshd: OwnSshd, lab_host: LabHost) -> str:

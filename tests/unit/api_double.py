@@ -19,7 +19,7 @@ from regiond.api.pipeline.request import ApiRequest
 from regiond.api.replies import Reply
 from regiond.api.resources.registry import SERVED
 from regiond.api.services import Services
-from tests.signatures import check_call, has_method
+from tests.signatures import check_call, has_method, takes_caller
 from tests.unit.answers import ANSWERS
 from tests.unit.answers.accounts import ADMIN_KEY
 from tests.unit.idempotency_double import KeysInMemory
@@ -29,10 +29,8 @@ T = TypeVar("T")
 NOW_S = 1_800_000_000.0
 
 
-PROTOCOLS: Mapping[str, type] = {
-    name: protocol
-    for name, protocol in get_type_hints(Services).items()
-    if name in {*fields_dict(Services)} - {"caller"}
+SERVICES: Mapping[str, type] = {
+    name: real for name, real in get_type_hints(Services).items() if name in {*fields_dict(Services)} - {"caller"}
 }
 
 
@@ -48,21 +46,23 @@ class ServiceCall:
 class Recorder:
     """A double of one service: each method records the call and returns or raises its configured answer.
 
-    It has the methods of `protocol`, and accepts the arguments that they accept.
+    It has the methods of `real`, and accepts the arguments that they accept; `caller` is required.
     """
 
-    def __init__(self, service: str, protocol: type, calls: list[ServiceCall], answers: Mapping[str, Any]) -> None:
+    def __init__(self, service: str, real: type, calls: list[ServiceCall], answers: Mapping[str, Any]) -> None:
         self._service = service
-        self._protocol = protocol
+        self._real = real
         self._calls = calls
         self._answers = answers
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        if not has_method(self._protocol, name):
-            raise AttributeError(f"{self._protocol.__name__} has no method {name}")
+        if not has_method(self._real, name):
+            raise AttributeError(f"{self._real.__name__} has no method {name}")
 
         async def call(*args: Any, **named: Any) -> Any:
-            check_call(self._protocol, name, args, named)
+            check_call(self._real, name, args, named)
+            if takes_caller(self._real, name) and "caller" not in named:
+                raise TypeError(f"{self._real.__name__}.{name}: without a caller it would return everything")
             key = f"{self._service}.{name}"
             self._calls.append(ServiceCall(key, args, named))
             answer = self._answers[key]
@@ -81,7 +81,7 @@ _LOOKUPS = {
     "audit.begin",
     "audit.end",
     "audit.record",
-    "machines.compose_problems",
+    "composer.problems",
     "accounts.authenticate",
     "accounts.authenticate_signed",
     "accounts.named",
@@ -130,7 +130,7 @@ class ApiDouble:
 
     def services(self) -> Services:
         recorders: dict[str, Any] = {
-            name: Recorder(name, protocol, self.calls, self.answers) for name, protocol in PROTOCOLS.items()
+            name: Recorder(name, real, self.calls, self.answers) for name, real in SERVICES.items()
         }
         return Services(**{**recorders, "idempotency_keys": self.keys})
 

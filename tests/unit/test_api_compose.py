@@ -22,7 +22,7 @@ def test_compose_passes_the_request_and_returns_the_machine(api: ApiDouble) -> N
     form = {"cores": "4", "memory": "4096.0", **names}
     composed = api.json("POST", "vm-hosts/4/", op="compose", form=form, idempotency_key="k1")
     assert composed == {"system_id": "wdpx3n", "resource_uri": "/MAAS/api/2.0/machines/wdpx3n/"}
-    call = api.call("machines.start_compose")
+    call = api.call("composer.start_compose")
     expected = ComposeRequest(host_id=4, cores=4, memory_mib=4096, **names)
     assert (call.args, call.named["need_rack"]) == ((ADMIN, expected), True)
     assert call.named["idempotency_key"].text == "k1"
@@ -41,7 +41,7 @@ WITH_CONSTRAINTS = ComposeRequest(
 @pytest.mark.parametrize("as_json", [False, True], ids=["form", "json"])
 @pytest.mark.parametrize("op", ["compose", "place"])
 def test_compose_and_dry_run_pass_all_constraints(api: ApiDouble, op: str, *, as_json: bool) -> None:
-    path, name = ("vm-hosts/", "machines.dry_run") if op == "place" else ("vm-hosts/4/", "machines.start_compose")
+    path, name = ("vm-hosts/", "composer.dry_run") if op == "place" else ("vm-hosts/4/", "composer.start_compose")
     given: dict[str, Any] = {
         "memory": 8192,
         "interfaces": WITH_CONSTRAINTS.interfaces,
@@ -58,7 +58,7 @@ def test_compose_and_dry_run_pass_all_constraints(api: ApiDouble, op: str, *, as
 def test_compose_takes_disks_and_nics_as_repeated_keys(api: ApiDouble) -> None:
     form = {"storage": ["root:8", "data:5"], "interfaces": ["eth0:subnet=1", "eth1:subnet=2"]}
     api.json("POST", "vm-hosts/4/", op="compose", form=form)
-    _, request = api.call("machines.start_compose").args
+    _, request = api.call("composer.start_compose").args
     assert (request.storage, request.interfaces) == ("root:8,data:5", "eth0:subnet=1;eth1:subnet=2")
 
 
@@ -66,7 +66,7 @@ def test_compose_has_defaults_for_everything(api: ApiDouble) -> None:
     form = {"hugepages_backed": "false", "pinned_cores": "", "interfaces": "", "domain": "0"}
     form |= {"skip_commissioning": "true"}
     assert api.request("POST", "vm-hosts/4/", op="compose", form=form).status == 200
-    assert api.call("machines.start_compose").args[1] == ComposeRequest(host_id=4)
+    assert api.call("composer.start_compose").args[1] == ComposeRequest(host_id=4)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_unparsable_and_invalid_fields_are_reported_in_one_reply(api: ApiDouble,
 
 
 def test_a_host_of_unknown_capacity_sets_no_limits(api: ApiDouble) -> None:
-    api.answers["machines.start_compose"] = WrongState("Its capacity is not known yet.")
+    api.answers["composer.start_compose"] = WrongState("Its capacity is not known yet.")
     reply = api.request("POST", "vm-hosts/5/", op="compose", form={"cores": "400"})
     assert (reply.status, reply.body) == (409, b"Its capacity is not known yet.")
 
@@ -146,7 +146,7 @@ def test_an_operator_may_make_a_dry_run_with_all_constraints() -> None:
             not_in_pools=("lab", "web"), tags=("gpu", "ssd"), not_tags=("old",), cpu_speed_mhz=2400,
         )  # fmt: skip
         assert (call.name, call.args, call.named) == (
-            "machines.dry_run",
+            "composer.dry_run",
             (caller, request, hosts),
             {"strategy": "pack"},
         )
@@ -163,7 +163,7 @@ def test_a_dry_run_accepts_json_lists_and_has_defaults(api: ApiDouble) -> None:
 
 
 def test_a_dry_run_without_a_fitting_host_returns_200(api: ApiDouble) -> None:
-    api.answers["machines.dry_run"] = evolve(PLACEMENT, ranked=())
+    api.answers["composer.dry_run"] = evolve(PLACEMENT, ranked=())
     placement = api.json("POST", "vm-hosts/", op="place")
     assert (placement["chosen"], placement["chosen_id"], placement["disks"]) == (None, None, [])
     assert placement["summarized"] == [{"hosts": 3, "reason": "not enough cores free"}]

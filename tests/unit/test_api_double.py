@@ -8,7 +8,7 @@ import pytest
 
 from tests.signatures import has_method
 from tests.unit.answers import ANSWERS
-from tests.unit.api_double import PROTOCOLS, ApiDouble, result_of
+from tests.unit.api_double import SERVICES, ApiDouble, result_of
 
 
 def test_a_recorder_has_only_the_methods_of_its_service() -> None:
@@ -34,4 +34,4 @@ def test_a_recorder_rejects_arguments_that_its_service_rejects(args: tuple[Any, 
 
 def test_each_answer_is_of_a_method() -> None:
     named = [name.split(".") for name in ANSWERS]
-    assert [f"{service}.{method}" for service, method in named if not has_method(PROTOCOLS[service], method)] == []
+    assert [f"{service}.{method}" for service, method in named if not has_method(SERVICES[service], method)] == []

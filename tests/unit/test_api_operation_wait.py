@@ -21,11 +21,11 @@ def test_a_request_waits_for_its_operation(api: ApiDouble) -> None:
 
 @pytest.mark.parametrize("prefer", ["respond-async", "Respond-Async, wait=10", "wait=10; x=1, respond-async;y=2"])
 def test_respond_async_returns_the_operation(api: ApiDouble, prefer: str) -> None:
-    api.answers["machines.start_compose"] = RUNNING
+    api.answers["composer.start_compose"] = RUNNING
     reply = api.request("POST", "vm-hosts/4/", op="compose", prefer=prefer)
     assert (reply.status, reply.headers["Location"]) == (202, "/MAAS/api/2.0/operations/77/")
     assert json_of(reply)["state"] == "running"
-    assert api.call("machines.start_compose").named["need_rack"] is False
+    assert api.call("composer.start_compose").named["need_rack"] is False
 
 
 def test_a_wait_that_times_out_names_the_operation(api: ApiDouble) -> None:
@@ -38,33 +38,33 @@ def test_a_wait_that_times_out_names_the_operation(api: ApiDouble) -> None:
 
 @pytest.mark.parametrize(("prefer", "waited_s"), [("", 8.0), ("wait=3", 8.0), ("wait=30", 30.0), ("wait=999", 120.0)])
 def test_a_compose_waits_eight_seconds_or_as_long_as_preferred(api: ApiDouble, prefer: str, waited_s: float) -> None:
-    api.answers["machines.start_compose"] = RUNNING
+    api.answers["composer.start_compose"] = RUNNING
     api.request("POST", "vm-hosts/4/", op="compose", prefer=prefer)
     assert api.call("operations.wait").named["timeout_s"] == pytest.approx(waited_s, abs=1)
 
 
 def test_a_compose_that_continues_answers_with_its_announced_machine(api: ApiDouble) -> None:
-    api.answers.update({"machines.start_compose": RUNNING, "operations.wait": OperationPending("It continues.")})
+    api.answers.update({"composer.start_compose": RUNNING, "operations.wait": OperationPending("It continues.")})
     assert api.json("POST", "vm-hosts/4/", op="compose")["system_id"] == RUNNING.system_id
     assert api.call("machines.announce").args == (RUNNING,)
 
 
 def test_a_compose_that_fails_as_it_is_announced_answers_its_error(api: ApiDouble) -> None:
     waited = iter([OperationPending("It continues."), FAILED])
-    api.answers.update({"machines.start_compose": RUNNING, "operations.wait": lambda *_: next(waited)})
+    api.answers.update({"composer.start_compose": RUNNING, "operations.wait": lambda *_: next(waited)})
     api.answers["machines.announce"] = False
     assert api.request("POST", "vm-hosts/4/", op="compose").status == 503
 
 
 @pytest.mark.parametrize("prefer", ["wait", "wait=", "wait=x", "wait=-3", "wait=\u0661", "wait=9999999"])
 def test_an_odd_preference_is_ignored(api: ApiDouble, prefer: str) -> None:
-    api.answers["machines.start_compose"] = RUNNING
+    api.answers["composer.start_compose"] = RUNNING
     api.request("POST", "vm-hosts/4/", op="compose", prefer=prefer)
     assert api.call("operations.wait").named["timeout_s"] == pytest.approx(8, abs=1)
 
 
 def test_a_failed_operation_returns_its_error(api: ApiDouble) -> None:
-    api.answers.update({"machines.start_compose": RUNNING, "operations.wait": FAILED})
+    api.answers.update({"composer.start_compose": RUNNING, "operations.wait": FAILED})
     reply = api.request("POST", "vm-hosts/4/", op="compose")
     assert (reply.status, reply.body) == (503, b"needs 4 cores, 1 of 4 free")
     assert "Retry-After" not in reply.headers
@@ -84,7 +84,7 @@ def test_an_operation_that_failed_for_lack_of_a_rack_is_not_repeated(api: ApiDou
 def test_errors_of_the_services_become_responses(
     api: ApiDouble, error: Exception, status: int, retry_after: str | None
 ) -> None:
-    api.answers["machines.start_compose"] = error
+    api.answers["composer.start_compose"] = error
     reply = api.request("POST", "vm-hosts/4/", op="compose")
     assert (reply.status, reply.headers.get("Retry-After")) == (status, retry_after)
 

@@ -71,7 +71,7 @@ def test_the_answer_names_the_operation(api: ApiDouble) -> None:
 @pytest.mark.parametrize(
     ("path", "op", "form", "service"),
     [
-        ("vm-hosts/4/", "compose", {"cores": "1"}, "machines.start_compose"),
+        ("vm-hosts/4/", "compose", {"cores": "1"}, "composer.start_compose"),
         ("vm-hosts/4/", "refresh", {}, "hosts.start_refresh"),
         ("machines/", "allocate", {"cpu_count": "1"}, "allocation.start"),
         ("machines/wdpx3n/", "deploy", {}, "deployments.start"),

@@ -94,7 +94,7 @@ async def test_every_kind_of_object_is_shown_as_a_table(cli: Cli) -> None:
 async def test_compose_prints_the_response_of_the_api(cli: Cli, api: ApiDouble) -> None:
     ran = await cli("innkeeper admin vm-host compose 4 cores=2 memory=2048")
     assert ran.plain["system_id"] == "wdpx3n"
-    (request,) = [one.args[1] for one in api.calls if one.name == "machines.start_compose"]
+    (request,) = [one.args[1] for one in api.calls if one.name == "composer.start_compose"]
     assert (request.host_id, request.cores, request.memory_mib) == (4, 2, 2048)
 
 
@@ -105,13 +105,13 @@ async def test_a_dry_run_shows_what_each_host_lacks_as_a_table(cli: Cli, api: Ap
     assert "root 8.0 images local" in lines
     assert "hv-02 needs 4 cores, 1 free (4 cores × ratio 1.0, 3 used) 5" in lines
     assert "3 not enough cores free" in lines
-    (hosts,) = [one.args[2] for one in api.calls if one.name == "machines.dry_run"]
+    (hosts,) = [one.args[2] for one in api.calls if one.name == "composer.dry_run"]
     assert (hosts.zones, hosts.not_tags) == (("east", "west"), ("old",))
 
 
 async def test_wait_follows_the_real_operation(cli: Cli, api: ApiDouble) -> None:
     states = iter([RUNNING, RUNNING, OPERATION])
-    api.answers["machines.start_compose"] = evolve(RUNNING, state=OperationState.QUEUED)
+    api.answers["composer.start_compose"] = evolve(RUNNING, state=OperationState.QUEUED)
     api.answers["operations.read"] = lambda _: next(states)
     ran = await cli("innkeeper admin vm-host compose 4 --wait")
     assert (ran.status, ran.err) == (0, "")
@@ -119,17 +119,17 @@ async def test_wait_follows_the_real_operation(cli: Cli, api: ApiDouble) -> None
 
 
 async def test_a_failed_operation_prints_its_error(cli: Cli, api: ApiDouble) -> None:
-    api.answers["machines.start_compose"] = evolve(RUNNING, state=OperationState.QUEUED)
+    api.answers["composer.start_compose"] = evolve(RUNNING, state=OperationState.QUEUED)
     api.answers["operations.read"] = lambda _: FAILED
     ran = await cli("innkeeper admin vm-host compose 4 --wait")
     assert (ran.status, ran.out, ran.err) == (6, "", "needs 4 cores, 1 of 4 free\n")
 
 
 async def test_a_rejection_and_a_wait_timeout_are_printed(cli: Cli, api: ApiDouble) -> None:
-    api.answers["machines.start_compose"] = OutOfCapacity("needs 4096 MiB of memory, 2100 free")
+    api.answers["composer.start_compose"] = OutOfCapacity("needs 4096 MiB of memory, 2100 free")
     ran = await cli("innkeeper admin vm-host compose 4")
     assert (ran.status, ran.err) == (6, "needs 4096 MiB of memory, 2100 free\n")
-    api.answers["machines.start_compose"] = RUNNING
+    api.answers["composer.start_compose"] = RUNNING
     api.answers["operations.wait"] = OperationPending("It has not ended within 120 s.", operation=77)
     ran = await cli("innkeeper admin vm-host compose 4")
     assert ran.status == 8

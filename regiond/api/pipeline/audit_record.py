@@ -9,7 +9,6 @@ from typing import Any
 from attrs import define, field
 
 from common.errors import InnkeeperError
-from regiond.api.account_services import Audit
 from regiond.api.declaration.endpoint import Endpoint, Resource
 from regiond.api.declaration.fields import Submitted, Values
 from regiond.api.declaration.recorded_fields import action_of, has_fixed_form, is_recorded
@@ -24,6 +23,7 @@ from regiond.audit.model import (
     clipped,
     recorded_text,
 )
+from regiond.audit.service import Audit
 from regiond.caller import Caller
 
 _PATH_VALUE = re.compile(r"[\w.:@+-]{1,64}", re.ASCII)  # an id or a name; of what nobody has found, nothing else

@@ -78,7 +78,7 @@ class Allocator:
         Raises InvalidRequest with all problems by field; NoneAvailable with what each host lacks, and RackUnreachable
         if no host could be considered; then nothing is claimed. IdempotencyMismatch. Idempotent with the same key.
         """
-        requested = {"kind": OperationKind.ALLOCATE.value, **requested_fields(request)}
+        requested = _requested(request)
 
         async def open_() -> Operation | int:
             devices, hosts = await self._validate(caller, request)
@@ -95,6 +95,17 @@ class Allocator:
             if "placement" in error.details:
                 await self._composer.record_rejection(caller, requested, error)
             raise
+
+    async def take(self, caller: Caller, system_id: str, agent_name: str) -> None:
+        """Allocates a ready machine, as `start` does for a request that only names it. Such a request is always valid.
+
+        Raises NoneAvailable, NotAllowed and QuotaExceeded.
+        """
+        request = AllocateRequest(system_id=system_id, agent_name=agent_name)
+        hosts = evolve(ANY_HOST, within_pool_ids=caller.operated_pools)
+        take = partial(self._allocate, caller, request, key=None, requested=_requested(request))
+        if await self._take(request, DeviceConstraints(), hosts, take) is None:
+            raise NoneAvailable(no_match(request))
 
     async def allocated(self, operation: Operation, request: AllocateRequest) -> Allocated:
         """Returns the machine of a succeeded operation. Raises NotFound if it is deleted."""
@@ -222,6 +233,10 @@ class Allocator:
             await operation_service.tie_key(db, key, operation_id)
             await _record_event(db, caller, machine, operation_id, request.comment)
         return operation_id
+
+
+def _requested(request: AllocateRequest) -> Mapping[str, Any]:
+    return {"kind": OperationKind.ALLOCATE.value, **requested_fields(request)}
 
 
 async def _check_permitted(db: Db, caller: Caller, machine: MachineView) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from uuid import UUID
 
 from common.deployment_spec import ImageFormat, ImageRef
@@ -19,6 +19,7 @@ from regiond.images.model import Image
 from regiond.images.service import Images
 from regiond.machines import view_store
 from regiond.machines.adoption.affected_guests import affected_guest
+from regiond.machines.allocation.service import Allocator
 from regiond.machines.compose.store import announce
 from regiond.machines.deployment import store
 from regiond.machines.deployment.outcome import earlier_operation
@@ -36,19 +37,15 @@ from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Operations
 
-Allocate = Callable[[Caller, str, str], Awaitable[None]]
-
 
 class Deployments:
-    """`allocate` allocates a ready machine (its system id) to the caller, for an agent (its name)."""
-
     def __init__(
         self,
         database: Database,
         operations: Operations,
         images: Images,
         seal: Seal,
-        allocate: Allocate,
+        allocator: Allocator,
         *,
         key_pairs: MakesKeyPairs,
         installation_id: UUID,
@@ -57,7 +54,7 @@ class Deployments:
         self._operations = operations
         self._images = images
         self._seal = seal
-        self._allocate = allocate
+        self._allocator = allocator
         self._key_pairs = key_pairs
         self._installation_id = installation_id
         self._delivery = UserDataDelivery(database, seal)
@@ -86,7 +83,7 @@ class Deployments:
             known_spec(machine, self._installation_id).root_disk()
             await self._check_firmware(machine, image)
             if machine.state is MachineState.READY and machine.owner is None:
-                await self._allocate(caller, system_id, request.agent_name)
+                await self._allocator.take(caller, system_id, request.agent_name)
                 machine = await self._read(caller, system_id)
             check_owner(caller, machine)
             keys = None

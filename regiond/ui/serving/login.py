@@ -12,9 +12,9 @@ from common.errors import InnkeeperError, NotAllowed, NotAuthenticated
 from regiond.accounts.model import Session
 from regiond.accounts.sessions import Sessions
 from regiond.api import errors
-from regiond.api.account_services import Audit
 from regiond.api.replies import Reply
 from regiond.audit.model import AuditAnswer, AuditRequest, AuditResult
+from regiond.audit.service import Audit
 from regiond.ui.forms.refusal import public_message
 from regiond.ui.page import SEE_OTHER, Page, Visit
 from regiond.ui.renderer import Renderer

@@ -165,8 +165,8 @@ class ControlledRegion:
     async def cancel(self, operation_id: int, *, late: bool) -> None:
         """Cancels the operation and stops its attempt."""
         held = self._attempts_at(operation_id)
-        before = await self.components.operations.read(operation_id)
-        await self.components.operations.cancel(ADMIN, operation_id)
+        before = await self.components.services.operations.read(operation_id)
+        await self.components.services.operations.cancel(ADMIN, operation_id)
         if before.state == "running" and not before.cancel_requested:
             for activity in held:
                 self.activities.leave_call(activity, late=late)
@@ -194,9 +194,9 @@ class ControlledRegion:
         """Returns what `work` returns; runs the operations that it waits for."""
         task = asyncio.ensure_future(work)
         while not task.done():
-            for operation_id in self.components.operations.awaited:
+            for operation_id in self.components.services.operations.awaited:
                 await self.run_now(operation_id)
-                self.components.operations.on_state_changed(operation_id, "succeeded")
+                self.components.services.operations.on_state_changed(operation_id, "succeeded")
             await asyncio.wait({task}, timeout=0.001)
         await self.tick()
         return task.result()
@@ -205,7 +205,7 @@ class ControlledRegion:
         """Runs the operation to its end, whichever attempt has it."""
         for activity in self._attempts_at(operation_id):
             await self.activities.finish(activity)
-        while not (await self.components.operations.read(operation_id)).state.ended:
+        while not (await self.components.services.operations.read(operation_id)).state.ended:
             async with self.database.connection() as db:
                 await clock.expire_lease(db, operation_id)
             taken = await self.take(operation_id)

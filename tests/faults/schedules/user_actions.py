@@ -62,7 +62,7 @@ class UserActions(StateMachine):
 
     def _compose_with_key(self, request: ComposeRequest, *, then: str) -> None:
         key = self.services.idempotency_keys.key_of(ADMIN, request.hostname or "", repr(request).encode())
-        self.request(self.services.machines.start_compose(ADMIN, request, idempotency_key=key), then=then)
+        self.request(self.services.composer.start_compose(ADMIN, request, idempotency_key=key), then=then)
 
     @precondition(lambda self: self.snapshot.machines)
     @rule(which=WHICH, then=THEN)

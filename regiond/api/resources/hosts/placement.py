@@ -80,7 +80,7 @@ def _problems(call: Call) -> Problems:
 
 
 async def _name_problems(call: Call) -> Problems:
-    problems = await call.services.machines.compose_problems(
+    problems = await call.services.composer.problems(
         call.caller, compose_request(call.values), _constraints(call.values)
     )
     return without_derived(problems, call.invalid)
@@ -101,7 +101,7 @@ def _constraints(values: Values) -> HostConstraints:
 
 async def _place(call: Call) -> Reply:
     values = call.values
-    placement = await call.services.machines.dry_run(
+    placement = await call.services.composer.dry_run(
         call.caller, compose_request(values), _constraints(values), strategy=values["strategy"]
     )
     reply = await placement_reply(call, placement)
@@ -129,14 +129,12 @@ def _request(values: Values) -> ComposeRequest:
 
 
 async def _compose_problems(call: Call) -> Problems:
-    problems = await call.services.machines.compose_problems(
-        call.caller, _request(call.values), _constraints(call.values)
-    )
+    problems = await call.services.composer.problems(call.caller, _request(call.values), _constraints(call.values))
     return without_derived(problems, call.invalid)
 
 
 async def _compose(call: Call) -> Reply:
-    operation = await call.services.machines.start_compose(
+    operation = await call.services.composer.start_compose(
         call.caller, _request(call.values), _constraints(call.values), idempotency_key=call.idempotency_key
     )
     return await soon(call, operation, _composed, announce=call.services.machines.announce)

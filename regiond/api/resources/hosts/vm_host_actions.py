@@ -57,7 +57,7 @@ async def _projects(call: Call) -> tuple[Project, ...]:
 
 
 async def _compose(call: Call) -> Reply:
-    operation = await call.services.machines.start_compose(
+    operation = await call.services.composer.start_compose(
         call.caller, _compose_request(call), idempotency_key=call.idempotency_key, need_rack=not call.respond_async
     )
     reply = await soon(call, operation, _composed, announce=call.services.machines.announce)
@@ -84,7 +84,7 @@ def _compose_problems(call: Call) -> Problems:
 
 
 async def _compose_name_problems(call: Call) -> Problems:
-    problems = await call.services.machines.compose_problems(call.caller, _compose_request(call))
+    problems = await call.services.composer.problems(call.caller, _compose_request(call))
     return compose_fields.without_derived(problems, call.invalid)
 
 
@@ -94,7 +94,7 @@ async def _composed(operation: Operation) -> Reply:
 
 async def _placement(call: Call) -> Reply:
     """The dry run of compose."""
-    placement = await call.services.machines.dry_run(call.caller, _compose_request(call), NO_HOST_CONSTRAINTS)
+    placement = await call.services.composer.dry_run(call.caller, _compose_request(call), NO_HOST_CONSTRAINTS)
     return await placement_reply(call, placement)
 
 
