@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from attrs import evolve
 
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import is_dry_run
-from regiond.api.declaration.endpoint import Call, Resource, Result
+from regiond.api.declaration.endpoint import Resource, Result
 from regiond.api.declaration.field_types import Choice, Text
 from regiond.api.declaration.fields import Field
+from regiond.api.declaration.served import found, part, serve, target, text
 from regiond.api.resources.accounts import grants
 from regiond.api.serializers.groups import POOL_WITH_STRATEGY_JSON, ZONE_JSON
-from regiond.api.services import Services
-from regiond.deletion_plan import DeletionPlan
-from regiond.groups.model import MAX_NAME, ResourcePool, Zone
+from regiond.groups.model import MAX_NAME
 
 _NAME = Text(
     max_length=MAX_NAME,
@@ -52,70 +48,24 @@ _ZONE = Result(doc="The zone.", type=ZONE_JSON)
 _POOL = Result(doc="The resource pool.", type=POOL_WITH_STRATEGY_JSON)
 
 
-async def _find_zone(services: Services, path: Mapping[str, str]) -> Zone:
-    return await services.groups.zone(path["name"])
-
-
-async def _find_pool(services: Services, path: Mapping[str, str]) -> ResourcePool:
-    return await services.groups.pool(path["id"], caller=services.caller)
-
-
-async def _list_zones(call: Call) -> tuple[Zone, ...]:
-    return await call.services.groups.zones()
-
-
-async def _create_zone(call: Call) -> Zone:
-    return await call.services.groups.create_zone(call.caller, call.values["name"], call.values["description"])
-
-
-async def _update_zone(call: Call) -> Zone:
-    return await call.services.groups.update_zone(
-        call.caller,
-        call.target.name,
-        new_name=call.values["name"] or None,
-        description=call.values["description"],
-    )
-
-
-async def _delete_zone(call: Call) -> DeletionPlan:
-    move_to = call.values["move_to"]
-    return await call.services.groups.delete_zone(
-        call.caller, call.path["name"], move_to=move_to, dry_run=is_dry_run(call)
-    )
-
-
-async def _list_pools(call: Call) -> tuple[ResourcePool, ...]:
-    return await call.services.groups.pools(caller=call.caller)
-
-
-async def _create_pool(call: Call) -> ResourcePool:
-    values = call.values
-    return await call.services.groups.create_pool(
-        call.caller, values["name"], values["description"], values["strategy"]
-    )
-
-
-async def _update_pool(call: Call) -> ResourcePool:
-    return await call.services.groups.update_pool(
-        call.caller,
-        call.path["id"],
-        new_name=call.values["name"] or None,
-        description=call.values["description"],
-        strategy=call.values["strategy"],
-    )
-
-
-async def _delete_pool(call: Call) -> DeletionPlan:
-    return await call.services.groups.delete_pool(call.caller, call.path["id"], dry_run=is_dry_run(call))
-
+_find_zone = found(lambda s: s.groups.zone, "name")
+_find_pool = found(lambda s: s.groups.pool, "id")
 
 ZONES = Resource(
     handler="ZonesHandler",
     path="zones/",
     doc="Zones: locations of hosts and machines.",
     endpoints=(
-        crud.list_of(ZONE_JSON, _list_zones, title="List zones", doc="All zones, by name.", result="The zones."),
-        crud.create(_ZONE, _create_zone, title="Create a zone", fields=_NEW),
+        crud.list_of(
+            ZONE_JSON,
+            serve(lambda s: s.groups.zones),
+            title="List zones",
+            doc="All zones, by name.",
+            result="The zones.",
+        ),
+        crud.create(
+            _ZONE, serve(lambda s: s.groups.create_zone, "name", "description"), title="Create a zone", fields=_NEW
+        ),
     ),
 )
 ZONE = Resource(
@@ -124,9 +74,15 @@ ZONE = Resource(
     doc="One zone, by its name.",
     endpoints=(
         crud.read_target(_ZONE, _find_zone, title="Read a zone"),
-        crud.update(_ZONE, _update_zone, title="Update a zone", find=_find_zone, fields=_CHANGE),
+        crud.update(
+            _ZONE,
+            serve(lambda s: s.groups.update_zone, "description", name=target("name"), new_name=text("name")),
+            title="Update a zone",
+            find=_find_zone,
+            fields=_CHANGE,
+        ),
         crud.delete(
-            _delete_zone,
+            serve(lambda s: s.groups.delete_zone, "move_to", name=part("name")),
             title="Delete a zone",
             doc=(
                 "A zone with machines, hosts or clusters can only be deleted with move_to; the default zone cannot be "
@@ -143,12 +99,17 @@ POOLS = Resource(
     endpoints=(
         crud.list_of(
             POOL_WITH_STRATEGY_JSON,
-            _list_pools,
+            serve(lambda s: s.groups.pools),
             title="List resource pools",
             doc="All resource pools that you may see, by name.",
             result="The resource pools.",
         ),
-        crud.create(_POOL, _create_pool, title="Create a resource pool", fields=(*_NEW, evolve(_STRATEGY, default=""))),
+        crud.create(
+            _POOL,
+            serve(lambda s: s.groups.create_pool, "name", "description", "strategy"),
+            title="Create a resource pool",
+            fields=(*_NEW, evolve(_STRATEGY, default="")),
+        ),
         grants.ALL_GRANTS,
     ),
 )
@@ -158,9 +119,17 @@ POOL = Resource(
     doc="One resource pool, by its id or name.",
     endpoints=(
         crud.read_target(_POOL, _find_pool, title="Read a resource pool"),
-        crud.update(_POOL, _update_pool, title="Update a resource pool", find=_find_pool, fields=(*_CHANGE, _STRATEGY)),
+        crud.update(
+            _POOL,
+            serve(
+                lambda s: s.groups.update_pool, "description", "strategy", id_or_name=part("id"), new_name=text("name")
+            ),
+            title="Update a resource pool",
+            find=_find_pool,
+            fields=(*_CHANGE, _STRATEGY),
+        ),
         crud.delete(
-            _delete_pool,
+            serve(lambda s: s.groups.delete_pool, id_or_name=part("id")),
             title="Delete a resource pool",
             doc="Only an empty pool can be deleted, and not the default pool. Roles in it and its quota end.",
             find=_find_pool,
