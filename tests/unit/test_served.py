@@ -10,7 +10,7 @@ from attrs import frozen
 from common.errors import NotFound
 from regiond.api.declaration import crud
 from regiond.api.declaration.endpoint import Call, SiteInfo
-from regiond.api.declaration.served import change_of, found, given, part, serve, target, text
+from regiond.api.declaration.served import filled, found, given, part, serve, target, text
 from regiond.api.resources.accounts.groups import ZONE
 from tests.unit.api_double import ApiDouble, result_of
 from tests.unit.api_samples import ADMIN
@@ -20,12 +20,15 @@ async def awaited(work: Awaitable[Any]) -> Any:
     return await work
 
 
-def called(run: crud.Run[Any], name: str, **more: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def request(**parts: Any) -> Call:
+    usual = {"services": ApiDouble().services(), "path": {}, "values": {}, "signed_by": ADMIN}
+    return Call(info=SiteInfo(), endpoint=ZONE.endpoints[0], **{**usual, **parts})
+
+
+def called(run: crud.Run[Any], name: str, **parts: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments with which a handler calls the method `name`."""
     api = ApiDouble()
-    request = {"path": {}, "values": {}, "signed_by": ADMIN, **more}
-    call = Call(services=api.services(), info=SiteInfo(), endpoint=ZONE.endpoints[0], **request)
-    result_of(awaited(run(call)))
+    result_of(awaited(run(request(services=api.services(), **parts))))
     made = api.call(name)
     return made.args, dict(made.named)
 
@@ -60,7 +63,7 @@ def test_an_empty_text_is_blank() -> None:
 
 
 def test_an_argument_that_the_method_lacks_is_rejected() -> None:
-    with pytest.raises(TypeError, match="no such arguments: colour"):
+    with pytest.raises(TypeError, match="no such names: colour"):
         serve(lambda s: s.groups.create_zone, "name", "description", colour=given("name"))
 
 
@@ -90,6 +93,11 @@ class Change:
     limit: int = 3
 
 
-def test_a_change_has_the_fields_of_its_names() -> None:
-    sent = {"name": "east", "owner": "ann", "unrelated": True}
-    assert change_of(Change, sent, owner="bob") == Change(name="east", owner="bob")
+def test_a_value_has_the_fields_of_its_names() -> None:
+    sent = {"name": "east", "owner": "", "user": "ann", "unrelated": True}
+    assert filled(Change, owner=given("user"))(request(values=sent)) == Change(name="east", owner="ann")
+
+
+def test_an_attribute_that_a_value_lacks_is_rejected() -> None:
+    with pytest.raises(TypeError, match="no such names: colour"):
+        filled(Change, colour=given("name"))

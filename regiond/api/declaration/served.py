@@ -7,7 +7,7 @@ is empty, and its field `description`. A handler that does more is a function.
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast, get_type_hints
@@ -17,7 +17,6 @@ from attrs import AttrsInstance, fields
 from regiond.api.declaration.crud import Run
 from regiond.api.declaration.dry_run import is_dry_run
 from regiond.api.declaration.endpoint import Call
-from regiond.api.declaration.fields import Values
 from regiond.api.services import Services
 from regiond.api.urls import id_in
 
@@ -42,8 +41,7 @@ def serve(method: Method[T], /, *same: str, **sources: Source) -> Run[T]:
     """
     parameters = _parameters(method)
     chosen = {**_USUAL, **{name: given(name) for name in same}, **sources}
-    if unknown := {*same, *sources} - {one.name for one in parameters}:
-        raise TypeError(f"no such arguments: {', '.join(sorted(unknown))}")
+    _check_known({*same, *sources}, (one.name for one in parameters))
     places: list[Source] = []
     named: dict[str, Source] = {}
     for index, one in enumerate(parameters):
@@ -72,10 +70,9 @@ def text(field: str, *, blank: str | None = None) -> Source:
     return lambda call: call.values[field] or blank
 
 
-def target(attribute: str) -> Source:
-    """An attribute of the object that `find` read."""
-    read = attrgetter(attribute)
-    return lambda call: read(call.target)
+def target(attribute: str = "") -> Source:
+    """The object that `find` read, or an attribute of it."""
+    return attrgetter(f"target.{attribute}" if attribute else "target")
 
 
 def part(name: str, *, number_of: str = "") -> Source:
@@ -96,10 +93,25 @@ def found(
     return find
 
 
-def change_of(kind: type[A], values: Values, **others: Any) -> A:
-    """A value with the fields of the request that are named like its attributes, and `others`, which win."""
-    names = (one.name for one in fields(kind))
-    return kind(**{name: values[name] for name in names if name in values} | others)
+def filled(kind: type[A], /, **sources: Source) -> Callable[[Call], A]:
+    """A value whose attributes are the fields of the request with the same names; `sources` has others, by attribute.
+
+    An attribute with neither keeps its default. Raises TypeError, when the module is imported, for an attribute that
+    the class does not have.
+    """
+    names = [one.name for one in fields(kind)]
+    _check_known(sources, names)
+
+    def value(call: Call) -> A:
+        same = {name: call.values[name] for name in names if name in call.values}
+        return kind(**same | {name: source(call) for name, source in sources.items()})
+
+    return value
+
+
+def _check_known(wanted: Iterable[str], known: Iterable[str]) -> None:
+    if unknown := set(wanted) - set(known):
+        raise TypeError(f"no such names: {', '.join(sorted(unknown))}")
 
 
 def _parameters(method: Method[Any]) -> list[inspect.Parameter]:

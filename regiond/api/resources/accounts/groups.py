@@ -46,26 +46,26 @@ _MOVE_TO = Field(
 )
 _ZONE = Result(doc="The zone.", type=ZONE_JSON)
 _POOL = Result(doc="The resource pool.", type=POOL_WITH_STRATEGY_JSON)
-
-
 _find_zone = found(lambda s: s.groups.zone, "name")
 _find_pool = found(lambda s: s.groups.pool, "id")
+_list_zones = serve(lambda s: s.groups.zones)
+_create_zone = serve(lambda s: s.groups.create_zone, "name", "description")
+_update_zone = serve(lambda s: s.groups.update_zone, "description", name=target("name"), new_name=text("name"))
+_delete_zone = serve(lambda s: s.groups.delete_zone, "move_to", name=part("name"))
+_list_pools = serve(lambda s: s.groups.pools)
+_create_pool = serve(lambda s: s.groups.create_pool, "name", "description", "strategy")
+_update_pool = serve(
+    lambda s: s.groups.update_pool, "description", "strategy", id_or_name=part("id"), new_name=text("name")
+)
+_delete_pool = serve(lambda s: s.groups.delete_pool, id_or_name=part("id"))
 
 ZONES = Resource(
     handler="ZonesHandler",
     path="zones/",
     doc="Zones: locations of hosts and machines.",
     endpoints=(
-        crud.list_of(
-            ZONE_JSON,
-            serve(lambda s: s.groups.zones),
-            title="List zones",
-            doc="All zones, by name.",
-            result="The zones.",
-        ),
-        crud.create(
-            _ZONE, serve(lambda s: s.groups.create_zone, "name", "description"), title="Create a zone", fields=_NEW
-        ),
+        crud.list_of(ZONE_JSON, _list_zones, title="List zones", doc="All zones, by name.", result="The zones."),
+        crud.create(_ZONE, _create_zone, title="Create a zone", fields=_NEW),
     ),
 )
 ZONE = Resource(
@@ -74,15 +74,9 @@ ZONE = Resource(
     doc="One zone, by its name.",
     endpoints=(
         crud.read_target(_ZONE, _find_zone, title="Read a zone"),
-        crud.update(
-            _ZONE,
-            serve(lambda s: s.groups.update_zone, "description", name=target("name"), new_name=text("name")),
-            title="Update a zone",
-            find=_find_zone,
-            fields=_CHANGE,
-        ),
+        crud.update(_ZONE, _update_zone, title="Update a zone", find=_find_zone, fields=_CHANGE),
         crud.delete(
-            serve(lambda s: s.groups.delete_zone, "move_to", name=part("name")),
+            _delete_zone,
             title="Delete a zone",
             doc=(
                 "A zone with machines, hosts or clusters can only be deleted with move_to; the default zone cannot be "
@@ -99,17 +93,12 @@ POOLS = Resource(
     endpoints=(
         crud.list_of(
             POOL_WITH_STRATEGY_JSON,
-            serve(lambda s: s.groups.pools),
+            _list_pools,
             title="List resource pools",
             doc="All resource pools that you may see, by name.",
             result="The resource pools.",
         ),
-        crud.create(
-            _POOL,
-            serve(lambda s: s.groups.create_pool, "name", "description", "strategy"),
-            title="Create a resource pool",
-            fields=(*_NEW, evolve(_STRATEGY, default="")),
-        ),
+        crud.create(_POOL, _create_pool, title="Create a resource pool", fields=(*_NEW, evolve(_STRATEGY, default=""))),
         grants.ALL_GRANTS,
     ),
 )
@@ -119,17 +108,9 @@ POOL = Resource(
     doc="One resource pool, by its id or name.",
     endpoints=(
         crud.read_target(_POOL, _find_pool, title="Read a resource pool"),
-        crud.update(
-            _POOL,
-            serve(
-                lambda s: s.groups.update_pool, "description", "strategy", id_or_name=part("id"), new_name=text("name")
-            ),
-            title="Update a resource pool",
-            find=_find_pool,
-            fields=(*_CHANGE, _STRATEGY),
-        ),
+        crud.update(_POOL, _update_pool, title="Update a resource pool", find=_find_pool, fields=(*_CHANGE, _STRATEGY)),
         crud.delete(
-            serve(lambda s: s.groups.delete_pool, id_or_name=part("id")),
+            _delete_pool,
             title="Delete a resource pool",
             doc="Only an empty pool can be deleted, and not the default pool. Roles in it and its quota end.",
             find=_find_pool,

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import is_dry_run
 from regiond.api.declaration.endpoint import Call, Resource, Result
 from regiond.api.declaration.field_types import Integer, Text
-from regiond.api.declaration.fields import Field, Values
+from regiond.api.declaration.fields import Field
+from regiond.api.declaration.served import found, serve, target
 from regiond.api.serializers.roles import QUOTA_JSON
-from regiond.api.services import Services
-from regiond.api.urls import id_in
-from regiond.deletion_plan import DeletionPlan
-from regiond.quotas.model import Quota
 
 _GB = 10**9
 _UNLIMITED = -1
@@ -53,33 +47,17 @@ _COLUMNS = (
 _QUOTA = Result(doc="The quota, with what counts for it.", type=QUOTA_JSON)
 
 
-def _limits(values: Values) -> dict[str, int | None]:
+def _limits(call: Call) -> dict[str, int | None]:
+    values = call.values
     given = ((column, values[name], factor) for name, column, factor in _COLUMNS if values[name] is not None)
     return {column: None if value == _UNLIMITED else value * factor for column, value, factor in given}
 
 
-async def _find(services: Services, path: Mapping[str, str]) -> Quota:
-    return await services.quotas.read(id_in(path["id"], "quota"), caller=services.caller)
-
-
-async def _list(call: Call) -> tuple[Quota, ...]:
-    return await call.services.quotas.list(caller=call.caller)
-
-
-async def _create(call: Call) -> Quota:
-    values = call.values
-    return await call.services.quotas.create(
-        call.caller, user=values["user"], pool=values["pool"], limits=_limits(values)
-    )
-
-
-async def _update(call: Call) -> Quota:
-    return await call.services.quotas.update(call.caller, call.target.id, _limits(call.values))
-
-
-async def _delete(call: Call) -> DeletionPlan:
-    return await call.services.quotas.delete(call.caller, call.target.id, dry_run=is_dry_run(call))
-
+_find = found(lambda s: s.quotas.read, "id", number_of="quota")
+_list = serve(lambda s: s.quotas.list)
+_create = serve(lambda s: s.quotas.create, "user", "pool", limits=_limits)
+_update = serve(lambda s: s.quotas.update, quota_id=target("id"), limits=_limits)
+_delete = serve(lambda s: s.quotas.delete, quota_id=target("id"))
 
 QUOTAS = Resource(
     handler="QuotasHandler",

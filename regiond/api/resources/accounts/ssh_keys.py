@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from regiond.accounts.model import MAX_SSH_KEY, SshKey
+from regiond.accounts.model import MAX_SSH_KEY
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import is_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.declaration.field_types import Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.serializer import array
+from regiond.api.declaration.served import given, part, serve
 from regiond.api.replies import Reply, json_reply
 from regiond.api.serializers.accounts import SSH_KEY_JSON
-from regiond.api.urls import id_in
-from regiond.deletion_plan import DeletionPlan
 
-
-async def _list(call: Call) -> tuple[SshKey, ...]:
-    return await call.services.ssh_keys.list(call.caller)
+_ID = part("id", number_of="SSH key")
+_list = serve(lambda s: s.ssh_keys.list)
 
 
 async def _create(call: Call) -> Reply:
@@ -24,20 +21,9 @@ async def _create(call: Call) -> Reply:
     return json_reply(SSH_KEY_JSON.encode(added), status=201)
 
 
-async def _import(call: Call) -> tuple[SshKey, ...]:
-    return await call.services.ssh_keys.import_from(call.caller, call.values["keysource"])
-
-
-async def _read(call: Call) -> SshKey:
-    return await call.services.ssh_keys.read(call.caller, _id(call))
-
-
-async def _delete(call: Call) -> DeletionPlan:
-    return await call.services.ssh_keys.delete(call.caller, _id(call), dry_run=is_dry_run(call))
-
-
-def _id(call: Call) -> int:
-    return id_in(call.path["id"], "SSH key")
+_import = serve(lambda s: s.ssh_keys.import_from, source=given("keysource"))
+_read = serve(lambda s: s.ssh_keys.read, key_id=_ID)
+_delete = serve(lambda s: s.ssh_keys.delete, key_id=_ID)
 
 
 SSH_KEYS = Resource(

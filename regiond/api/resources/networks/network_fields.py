@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from regiond.api.declaration.endpoint import Call
 from regiond.api.declaration.field_types import Text
 from regiond.api.declaration.fields import Field
+from regiond.placement.model import NO_SPACE
 
 LONGEST_NAME = 256
 NAME = Text(max_length=LONGEST_NAME, blank=None)  # an empty name counts as absent
@@ -14,3 +16,9 @@ SPACE = Field(
     recorded=True,
     doc="Id or name of a space. Empty or undefined: no space.",
 )
+
+
+def wanted_space(call: Call) -> str | None:
+    """The field `SPACE` as changes of VLANs and subnets have it: empty for no space."""
+    space: str | None = call.values["space"]
+    return "" if space == NO_SPACE else space

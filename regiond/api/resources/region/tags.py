@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import is_dry_run
 from regiond.api.declaration.endpoint import Call, Resource, Result
 from regiond.api.declaration.field_types import Text, TextList
 from regiond.api.declaration.fields import Field
+from regiond.api.declaration.served import filled, found, serve, target, text
 from regiond.api.serializers.controllers import CONTROLLER_JSON, Controller
 from regiond.api.serializers.devices import DEVICE_JSON
 from regiond.api.serializers.host_machines import as_machine
 from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.api.serializers.tags import REBUILT_TAG_JSON, TAG_JSON, TAGGED_NODES_JSON
-from regiond.api.services import Services
-from regiond.deletion_plan import DeletionPlan
 from regiond.long_list import LongList
 from regiond.machines.model import DeviceView, MachineFilter, MachineView
-from regiond.tags.model import MAX_NAME, NAME_PATTERN, Tag, TagChange, TaggedNodes
+from regiond.tags.model import MAX_NAME, NAME_PATTERN, Tag, TagChange
 
 _NAME = Text(
     max_length=MAX_NAME, pattern=NAME_PATTERN, message="Use only letters of ASCII, digits, underscores and hyphens."
@@ -30,46 +28,12 @@ _DEFINITION = "An XPath expression for MAAS: stored and shown, never evaluated."
 _KERNEL_OPTS = "Kernel options for MAAS: stored and shown, without effect."
 _NODES = TextList(max_items=10_000, max_length=64)
 _TAG = Result(doc="The tag.", type=TAG_JSON)
-
-
-async def _find(services: Services, path: Mapping[str, str]) -> Tag:
-    return await services.tags.read(path["name"], caller=services.caller)
-
-
-async def _list(call: Call) -> tuple[Tag, ...]:
-    return await call.services.tags.list(caller=call.caller)
-
-
-async def _create(call: Call) -> Tag:
-    values = call.values
-    new = Tag(
-        name=values["name"],
-        comment=values["comment"],
-        definition=values["definition"],
-        kernel_opts=values["kernel_opts"],
-    )
-    return await call.services.tags.create(call.caller, new)
-
-
-async def _update(call: Call) -> Tag:
-    values = call.values
-    change = TagChange(
-        name=values["name"] or None,
-        comment=values["comment"],
-        definition=values["definition"],
-        kernel_opts=values["kernel_opts"],
-    )
-    return await call.services.tags.update(call.caller, call.target.name, change)
-
-
-async def _delete(call: Call) -> DeletionPlan:
-    return await call.services.tags.delete(call.caller, call.target.name, dry_run=is_dry_run(call))
-
-
-async def _update_nodes(call: Call) -> TaggedNodes:
-    return await call.services.tags.update_nodes(
-        call.caller, call.target.name, call.values["add"], call.values["remove"]
-    )
+_find = found(lambda s: s.tags.read, "name")
+_list = serve(lambda s: s.tags.list)
+_create = serve(lambda s: s.tags.create, tag=filled(Tag))
+_update = serve(lambda s: s.tags.update, name=target("name"), change=filled(TagChange, name=text("name")))
+_delete = serve(lambda s: s.tags.delete, name=target("name"))
+_update_nodes = serve(lambda s: s.tags.update_nodes, "add", "remove", name=target("name"))
 
 
 async def _machines(call: Call) -> LongList[MachineView]:
