@@ -41,13 +41,13 @@ def serve(method: Method[T], /, *same: str, **sources: Source) -> Run[T]:
     """
     parameters = _parameters(method)
     chosen = {**_USUAL, **{name: given(name) for name in same}, **sources}
-    _check_known({*same, *sources}, (one.name for one in parameters))
+    _check_known(method(_CLASSES), {*same, *sources}, (one.name for one in parameters))
     places: list[Source] = []
     named: dict[str, Source] = {}
     for index, one in enumerate(parameters):
         if one.name not in chosen:
             if one.default is one.empty:
-                raise TypeError(f"the argument {one.name} has no source")
+                raise TypeError(f"{method(_CLASSES)} needs {one.name}")
         elif one.kind is one.KEYWORD_ONLY or len(places) < index:
             named[one.name] = chosen[one.name]
         else:
@@ -96,22 +96,23 @@ def found(
 def filled(kind: type[A], /, **sources: Source) -> Callable[[Call], A]:
     """A value whose attributes are the fields of the request with the same names; `sources` has others, by attribute.
 
-    An attribute with neither keeps its default. Raises TypeError, when the module is imported, for an attribute that
-    the class does not have.
+    What the request does not have, or is None, keeps its default. Raises TypeError, when the module is imported, for an
+    attribute that the class does not have.
     """
     names = [one.name for one in fields(kind)]
-    _check_known(sources, names)
+    _check_known(kind, sources, names)
 
     def value(call: Call) -> A:
-        same = {name: call.values[name] for name in names if name in call.values}
-        return kind(**same | {name: source(call) for name, source in sources.items()})
+        same = {name: call.values[name] for name in names if name in call.values and name not in sources}
+        all_ = same | {name: source(call) for name, source in sources.items()}
+        return kind(**{name: one for name, one in all_.items() if one is not None})
 
     return value
 
 
-def _check_known(wanted: Iterable[str], known: Iterable[str]) -> None:
+def _check_known(owner: object, wanted: Iterable[str], known: Iterable[str]) -> None:
     if unknown := set(wanted) - set(known):
-        raise TypeError(f"no such names: {', '.join(sorted(unknown))}")
+        raise TypeError(f"{owner} has no {', '.join(sorted(unknown))}")
 
 
 def _parameters(method: Method[Any]) -> list[inspect.Parameter]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from regiond.accounts.model import MAX_KEY_NAME, MAX_PASSWORD, ApiKey, ApiKeyView, SignatureMethod
+from regiond.accounts.model import MAX_KEY_NAME, MAX_PASSWORD, ApiKey, SignatureMethod
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import DRY_RUN, PLAN, deleting, is_dry_run
+from regiond.api.declaration.dry_run import DRY_RUN, PLAN, deleting
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.declaration.field_types import Choice, Integer, Secret, Text
 from regiond.api.declaration.fields import Field
+from regiond.api.declaration.served import serve
 from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.serializers.accounts import API_KEY_JSON, NEW_API_KEY_JSON
-from regiond.deletion_plan import DeletionPlan
 
 MAX_KEY_LIFETIME_S = 10 * 365 * 24 * 3600
 
@@ -23,15 +23,6 @@ async def _create_key(call: Call) -> tuple[str, ApiKey]:
     method = SignatureMethod(call.values["signature_method"])
     accounts = call.services.accounts
     return name, ApiKey.parse(await accounts.create_key(call.caller, name, lifetime=lifetime, method=method))
-
-
-async def _delete_key(call: Call) -> DeletionPlan:
-    token_key = _token_key(call.values["token_key"])
-    return await call.services.accounts.delete_key(call.caller, token_key, dry_run=is_dry_run(call))
-
-
-async def _rename_key(call: Call) -> ApiKeyView:
-    return await call.services.accounts.rename_key(call.caller, _token_key(call.values["token"]), call.values["name"])
 
 
 async def _change_password(call: Call) -> Reply:
@@ -48,8 +39,9 @@ def _token_key(text: str) -> str:
     return parts[1] if len(parts) == 3 else text
 
 
-async def _list_keys(call: Call) -> tuple[ApiKeyView, ...]:
-    return await call.services.accounts.list_keys(call.caller)
+_delete_key = serve(lambda s: s.accounts.delete_key, token_key=lambda call: _token_key(call.values["token_key"]))
+_rename_key = serve(lambda s: s.accounts.rename_key, "name", token_key=lambda call: _token_key(call.values["token"]))
+_list_keys = serve(lambda s: s.accounts.list_keys)
 
 
 async def _log_in(call: Call) -> Reply:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Call, Result
+from regiond.api.declaration.endpoint import Result
+from regiond.api.declaration.served import serve
 from regiond.api.serializers.capacity import FLEET_CAPACITY_JSON
-from regiond.ledger.model import FleetCapacity
-
-
-async def _capacity(call: Call) -> FleetCapacity:
-    return await call.services.hosts.capacity(caller=call.caller)
-
 
 CAPACITY = crud.read(
     Result(doc="The capacity of `fleet`, `zones` and `pools`.", type=FLEET_CAPACITY_JSON),
-    _capacity,
+    serve(lambda s: s.hosts.capacity),
     op="capacity",
     title="Read the capacity of the fleet",
     expensive=True,

@@ -8,7 +8,8 @@ from attrs import evolve
 
 from regiond.api.declaration.endpoint import Call, Result
 from regiond.api.declaration.field_types import Boolean
-from regiond.api.declaration.fields import Field, Problems, Values
+from regiond.api.declaration.fields import Field, Problems
+from regiond.api.declaration.served import filled
 from regiond.api.replies import Reply, empty_reply, json_reply, with_warnings
 from regiond.api.serializers.host_removal import FORCED_REMOVAL_JSON, HOST_REMOVAL_PLAN_JSON
 from regiond.hosts.model import HostRemoval
@@ -56,13 +57,7 @@ DRY_RUN = (200, Result(doc="For a dry run: what would be deleted and kept.", typ
 BY_FORCE = (200, Result(doc="After a removal by force: the machines that are lost or kept.", type=FORCED_REMOVAL_JSON))
 
 
-def removal_of(values: Values) -> HostRemoval:
-    return HostRemoval(
-        decompose=values["decompose"],
-        destroy_adopted=values["destroy_adopted"],
-        force=values["force"],
-        keep_trust=values["keep_trust"],
-    )
+removal_of = filled(HostRemoval)
 
 
 def problems(call: Call) -> Problems:
@@ -101,7 +96,7 @@ def all_removed(name: str, operations: Sequence[Operation]) -> Reply:
 
 async def plan(call: Call, name: str, host_ids: Sequence[int]) -> Reply:
     """The answer of a dry run. By force, and with decompose on a dead host, raises what the removal would raise."""
-    removal = removal_of(call.values)
+    removal = removal_of(call)
     for host_id in host_ids if removal.force or removal.decompose else ():
         await call.services.hosts.check_removal(call.caller, host_id, removal)
     found = await call.services.machines.removal_plan(call.caller, name, host_ids, removal)

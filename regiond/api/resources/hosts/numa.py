@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Call
+from regiond.api.declaration.served import serve, target
 from regiond.api.resources.shared.lookups import find_host
 from regiond.api.serializers.numa import NUMA_NODE_JSON
-from regiond.hosts.model import NumaNodeView
-
-
-async def _numa(call: Call) -> tuple[NumaNodeView, ...]:
-    return await call.services.hosts.numa(call.target.id)
-
 
 NUMA = crud.list_of(
     NUMA_NODE_JSON,
-    _numa,
+    serve(lambda s: s.hosts.numa, host_id=target("id")),
     op="numa",
     title="List the NUMA nodes of a VM host's server",
     doc=(

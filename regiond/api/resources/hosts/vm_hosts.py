@@ -5,8 +5,8 @@ from __future__ import annotations
 from common.values import Autostart, DriverType
 from regiond.api.declaration import crud, operation_wait
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource
-from regiond.api.declaration.fields import Values
 from regiond.api.declaration.operation_wait import STARTED, answer_within_s, begun, soon, when_done
+from regiond.api.declaration.served import filled, given, serve, target
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts import (
     adoption,
@@ -36,69 +36,27 @@ async def _read(call: Call) -> HostView:
     return visible_host(call.caller, call.target)
 
 
-async def _create(call: Call) -> HostView:
-    values = call.values
-    new = NewHost(
-        driver=DriverType(values["type"]),
-        address=values["power_address"],
-        name=values["name"],
-        zone=values["zone"],
-        pool=values["pool"],
-        tags=values["tags"] or (),
-        cpu_over_commit_ratio=_or_one(values["cpu_over_commit_ratio"]),
-        memory_over_commit_ratio=_or_one(values["memory_over_commit_ratio"]),
-        reserved_cores=values["reserved_cores"] or 0,
-        reserved_memory_mib=values["reserved_memory"] or 0,
-        default_macvlan_mode=values["default_macvlan_mode"],
-        autostart=None if values["autostart"] in (None, AS_ABOVE) else Autostart(values["autostart"]),
-        power_pass=values["power_pass"],
-        project=values["project"] or "",
-        fingerprint=values["fingerprint"],
-        trust_on_first_use=bool(values["trust_on_first_use"]),
-        password=values["password"],
-        certificate=values["certificate"],
-        key=values["key"],
-    )
-    return await call.services.hosts.create(call.caller, new, wait_s=_refresh_wait_s(call))
+def _autostart(call: Call) -> Autostart | None:
+    wanted = call.values["autostart"]
+    return None if wanted in (None, AS_ABOVE) else Autostart(wanted)
 
 
-def _lxd_credentials(values: Values) -> dict[str, str | None]:
-    return {name: values[name] for name in ("password", "certificate", "key")}
-
-
-def _or_one(ratio: float | None) -> float:
-    return 1.0 if ratio is None else ratio
-
-
-async def _update(call: Call) -> HostView:
+def _same_driver(call: Call) -> DriverType | None:
+    """The driver cannot be changed: another one is a problem already."""
     host: HostView = call.target
-    values = call.values
-    change = HostChange(
-        driver=None if values["type"] is None else host.driver,
-        address=values["power_address"],
-        name=values["name"],
-        zone=values["zone"],
-        pool=values["pool"],
-        tags=values["tags"],
-        cpu_over_commit_ratio=values["cpu_over_commit_ratio"],
-        memory_over_commit_ratio=values["memory_over_commit_ratio"],
-        reserved_cores=values["reserved_cores"],
-        reserved_memory_mib=values["reserved_memory"],
-        default_storage_pool=values["default_storage_pool"],
-        default_macvlan_mode=values["default_macvlan_mode"],
-        autostart=values["autostart"],
-        power_pass=values["power_pass"],
-        project=values["project"],
-        fingerprint=values["fingerprint"],
-        trust_on_first_use=values["trust_on_first_use"],
-        **_lxd_credentials(values),
-    )
-    return await call.services.hosts.update(call.caller, host.id, change, wait_s=_refresh_wait_s(call))
+    return None if call.values["type"] is None else host.driver
 
 
 def _refresh_wait_s(call: Call) -> float:
     """How long the answer waits for the refresh, which continues then."""
     return answer_within_s(call, operation_wait.QUICK_ANSWER_S)
+
+
+_RENAMED = {"address": given("power_address"), "reserved_memory_mib": given("reserved_memory")}
+_new = filled(NewHost, driver=lambda call: DriverType(call.values["type"]), autostart=_autostart, **_RENAMED)
+_change = filled(HostChange, driver=_same_driver, **_RENAMED)
+_create = serve(lambda s: s.hosts.create, new=_new, wait_s=_refresh_wait_s)
+_update = serve(lambda s: s.hosts.update, host_id=target("id"), change=_change, wait_s=_refresh_wait_s)
 
 
 async def _delete(call: Call) -> Reply:
@@ -108,7 +66,7 @@ async def _delete(call: Call) -> Reply:
     host: HostView = call.target
     if call.values["dry_run"]:
         return await host_removal.plan(call, host.name, (host.id,))
-    removal = host_removal.removal_of(call.values)
+    removal = host_removal.removal_of(call)
     operation = await call.services.hosts.start_remove(
         call.caller, host.id, removal, idempotency_key=call.idempotency_key
     )

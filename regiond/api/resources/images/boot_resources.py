@@ -6,23 +6,25 @@ from collections.abc import Mapping
 
 from common.errors import InvalidRequest, NotFound
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import is_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.declaration.field_types import Choice, Integer
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.serializer import BOOL
+from regiond.api.declaration.served import filled, found, given, serve, target
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.images.image_fields import IMPORTED_IMAGE, MAX_FILE_BYTES, NEW_IMAGE
 from regiond.api.serializers.images import ENTRY_JSON, LISTED_JSON, SYNCED, UPLOADED, Entry, type_of
 from regiond.api.services import Services
 from regiond.api.urls import id_in
-from regiond.deletion_plan import DeletionPlan
 from regiond.images.model import Image, NamedHostImage, StreamImage, SubmittedImage
 from regiond.validation_messages import no_object
 
 _ENTRY = Result(doc="The entry.", type=ENTRY_JSON)
 _TYPES = {"synced": {SYNCED}, "uploaded": {UPLOADED}, "generated": set[str](), "all": {SYNCED, UPLOADED}}
 _OF_HOST = ("alias", "fingerprint")
+_submitted = filled(SubmittedImage, size_bytes=given("size"))
+_wanted_of_host = filled(NamedHostImage, host=given("vm_host"))
+_wanted_of_stream = filled(StreamImage)
 
 
 async def _find(services: Services, path: Mapping[str, str]) -> Entry:
@@ -32,8 +34,7 @@ async def _find(services: Services, path: Mapping[str, str]) -> Entry:
     return of_architecture.get(entry_id) or await services.images.read(entry_id)
 
 
-async def _find_image(services: Services, path: Mapping[str, str]) -> Image:
-    return await services.images.read(id_in(path["id"], "image"))
+_find_image = found(lambda s: s.images.read, "id", number_of="image")
 
 
 async def _find_upload(services: Services, path: Mapping[str, str]) -> Image:
@@ -65,39 +66,27 @@ async def _create(call: Call) -> Reply:
     values = call.values
     if values["vm_host"]:
         return await _add_of_host(call)
-    if given := [name for name in _OF_HOST if values[name]]:
-        raise InvalidRequest.of({name: ["Only with vm_host, the VM host that has the image."] for name in given})
-    submitted = SubmittedImage(
-        name=values["name"],
-        architecture=values["architecture"],
-        title=values["title"],
-        filetype=values["filetype"],
-        sha256=values["sha256"],
-        size_bytes=values["size"],
-        url=values["url"],
-    )
+    if named := [name for name in _OF_HOST if values[name]]:
+        raise InvalidRequest.of({name: ["Only with vm_host, the VM host that has the image."] for name in named})
     image = await call.services.image_uploads.declare(
-        call.caller, submitted, call.files.get("content") or None, metadata=call.files.get("metadata") or None
+        call.caller, _submitted(call), call.files.get("content") or None, metadata=call.files.get("metadata") or None
     )
     return json_reply(ENTRY_JSON.encode(image), status=201)
 
 
 async def _add_of_host(call: Call) -> Reply:
     values = call.values
-    given = [name for name in ("filetype", "sha256", "size", "url") if values[name]]
-    given += [name for name in ("metadata", "content") if call.files.get(name)]
-    if given:
-        raise InvalidRequest.of({name: ["Not with vm_host, which has the image."] for name in given})
-    wanted = NamedHostImage(
-        host=values["vm_host"], **{name: values[name] for name in (*_OF_HOST, "name", "architecture", "title")}
-    )
-    return json_reply(ENTRY_JSON.encode(await call.services.host_images.add(call.caller, wanted)), status=201)
+    refused = [name for name in ("filetype", "sha256", "size", "url") if values[name]]
+    refused += [name for name in ("metadata", "content") if call.files.get(name)]
+    if refused:
+        raise InvalidRequest.of({name: ["Not with vm_host, which has the image."] for name in refused})
+    added = await call.services.host_images.add(call.caller, _wanted_of_host(call))
+    return json_reply(ENTRY_JSON.encode(added), status=201)
 
 
 async def _import(call: Call) -> Reply:
-    names = ("server", "image", "architecture", "name", "title", "version")
-    wanted = StreamImage(**{name: call.values[name] for name in names})
-    return json_reply(ENTRY_JSON.encode(await call.services.image_imports.start(call.caller, wanted)), status=201)
+    imported = await call.services.image_imports.start(call.caller, _wanted_of_stream(call))
+    return json_reply(ENTRY_JSON.encode(imported), status=201)
 
 
 async def _is_importing(call: Call) -> bool:
@@ -111,9 +100,7 @@ async def _append(call: Call) -> Reply:
     return json_reply(ENTRY_JSON.encode(image))
 
 
-async def _delete(call: Call) -> DeletionPlan:
-    return await call.services.image_uploads.delete(call.caller, call.target.id, dry_run=is_dry_run(call))
-
+_delete = serve(lambda s: s.image_uploads.delete, image_id=target("id"))
 
 BOOT_RESOURCES = Resource(
     handler="BootResourcesHandler",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Boolean, Integer, Text, TextList
 from regiond.api.declaration.fields import Field, Format, Problems
 from regiond.api.declaration.operation_wait import STARTED, answer_of, when_done
 from regiond.api.declaration.serializer import one_of
+from regiond.api.declaration.served import Source, filled, given
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.machines.machine_actions import COMMENT
 from regiond.api.resources.shared.affinity_fields import AFFINITY
@@ -131,8 +129,52 @@ def _check(call: Call) -> Problems:
     return {}
 
 
+def _hostname(call: Call) -> str | None:
+    name: str | None = call.values["name"]
+    return None if name is None else name.lower().partition(".")[0]
+
+
+def _architectures(field: str) -> Source:
+    return lambda call: tuple(own_architecture(name) or "" for name in call.values[field])
+
+
+def _words(field: str) -> Source:
+    """Splits at blanks too: tags contain none, and some clients separate tags by blanks."""
+    return lambda call: tuple(dict.fromkeys(word for text in call.values[field] for word in text.split()))
+
+
+def _of_both(field: str, other: str) -> Source:
+    return lambda call: call.values[field] + call.values[other]
+
+
+def _link_speed(call: Call) -> tuple[str, ...]:
+    return (str(call.values["link_speed"]),) if call.values["link_speed"] else ()
+
+
+_request = filled(
+    AllocateRequest,
+    name=_hostname,
+    architectures=_architectures("arch"),
+    not_architectures=_architectures("not_arch"),
+    cores=given("cpu_count"),
+    memory_mib=given("mem"),
+    cpu_speed_mhz=given("cpu_speed"),
+    tags=_words("tags"),
+    not_tags=_words("not_tags"),
+    zones=given("zone"),
+    not_in_zones=_of_both("not_in_zone", "not_in_zones"),
+    pools=given("pool"),
+    not_in_pools=_of_both("not_in_pool", "not_in_pools"),
+    pods=given("pod"),
+    not_pods=given("not_pod"),
+    pod_types=given("pod_type"),
+    not_pod_types=given("not_pod_type"),
+    link_speed=_link_speed,
+)
+
+
 async def _allocate(call: Call) -> Reply:
-    request = _request(call.values)
+    request = _request(call)
     verbose: bool = call.values["verbose"]
     allocation = call.services.allocation
     if call.values["dry_run"]:
@@ -150,53 +192,6 @@ async def _allocate(call: Call) -> Reply:
     if operation.state.ended:  # an existing machine, or a repeat with the same idempotency key
         return await answer_of(outcome(operation), answer)
     return await when_done(call, operation, answer)
-
-
-def _request(values: Mapping[str, Any]) -> AllocateRequest:
-    name: str | None = values["name"]
-    return AllocateRequest(
-        system_id=values["system_id"],
-        name=None if name is None else name.lower().partition(".")[0],
-        architectures=_architectures(values["arch"]),
-        not_architectures=_architectures(values["not_arch"]),
-        cores=values["cpu_count"],
-        memory_mib=values["mem"],
-        cpu_speed_mhz=values["cpu_speed"],
-        tags=_words(values["tags"]),
-        not_tags=_words(values["not_tags"]),
-        zones=values["zone"],
-        not_in_zones=values["not_in_zone"] + values["not_in_zones"],
-        pools=values["pool"],
-        not_in_pools=values["not_in_pool"] + values["not_in_pools"],
-        pods=values["pod"],
-        not_pods=values["not_pod"],
-        pod_types=values["pod_type"],
-        not_pod_types=values["not_pod_type"],
-        storage=values["storage"],
-        interfaces=values["interfaces"],
-        subnets=values["subnets"],
-        not_subnets=values["not_subnets"],
-        fabrics=values["fabrics"],
-        not_fabrics=values["not_fabrics"],
-        fabric_classes=values["fabric_classes"],
-        not_fabric_classes=values["not_fabric_classes"],
-        vlans=values["vlans"],
-        not_vlans=values["not_vlans"],
-        link_speed=(str(values["link_speed"]),) if values["link_speed"] else (),
-        agent_name=values["agent_name"],
-        comment=values["comment"],
-        affinity=values["affinity"],
-        anti_affinity=values["anti_affinity"],
-    )
-
-
-def _architectures(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(own_architecture(name) or "" for name in names)
-
-
-def _words(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Splits at blanks too: tags contain none, and some clients separate tags by blanks."""
-    return tuple(dict.fromkeys(word for text in texts for word in text.split()))
 
 
 ALLOCATE = Endpoint(

@@ -8,12 +8,13 @@ from common.errors import NotFound
 from common.values import DriverType
 from common.vm_host_report import LONGEST_PROBLEM, read_vm_host_report
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import machine_plan_reply, with_dry_run
+from regiond.api.declaration.dry_run import MACHINE_PLAN, with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.declaration.field_types import Boolean, Text
 from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.operation_wait import STARTED, answer_of, when_done
 from regiond.api.declaration.request_body import CONTENT_TYPE
+from regiond.api.declaration.served import filled, given, serve, target
 from regiond.api.replies import Reply, empty_reply, json_reply, with_warnings
 from regiond.api.resources.machines.machine_actions import COMMENT, MACHINE_RESULT
 from regiond.api.resources.shared.lookups import find_machine
@@ -40,19 +41,17 @@ def _problems(call: Call) -> Problems:
     return refused
 
 
+def _vm_host(call: Call) -> DriverType | None:
+    return next((driver for name, driver in _VM_HOSTS.items() if call.values[name]), None)
+
+
+_request = filled(DeployRequest, encoded_user_data=given("user_data"), vm_host=_vm_host)
+
+
 async def _deploy(call: Call) -> Reply:
     machine: MachineView = call.target
-    values = call.values
-    request = DeployRequest(
-        osystem=values["osystem"],
-        distro_series=values["distro_series"],
-        encoded_user_data=values["user_data"],
-        agent_name=values["agent_name"],
-        comment=values["comment"],
-        vm_host=next((driver for name, driver in _VM_HOSTS.items() if values[name]), None),
-    )
     operation = await call.services.deployments.start(
-        call.caller, machine.system_id, request, idempotency_key=call.idempotency_key
+        call.caller, machine.system_id, _request(call), idempotency_key=call.idempotency_key
     )
 
     async def started(_: Operation) -> Reply:
@@ -71,15 +70,6 @@ async def _login_warnings(call: Call, machine: MachineView) -> tuple[str, ...]:
         "unless its image has an account for that. Add a key (innkeeper sshkeys create key@=FILE.pub) before you "
         "deploy it again.",
     )
-
-
-async def _abort(call: Call) -> MachineView:
-    machine: MachineView = call.target
-    return await call.services.deployments.abort(call.caller, machine.system_id, comment=call.values["comment"])
-
-
-async def _abort_plan(call: Call) -> Reply:
-    return machine_plan_reply(await call.services.deployments.abort_plan(call.caller, call.target.system_id))
 
 
 async def _report(call: Call) -> Reply:
@@ -184,7 +174,7 @@ ABORT = with_dry_run(
     crud.action(
         "abort",
         MACHINE_RESULT,
-        _abort,
+        serve(lambda s: s.deployments.abort, "comment", system_id=target("system_id")),
         title="Abort the deployment or the compose of a machine",
         doc=(
             "Answers at once. Of a deployment, the root disk is emptied; then the machine is Allocated. Of a compose, "
@@ -195,7 +185,7 @@ ABORT = with_dry_run(
         destructive=True,
         permission=Permission.OWNER,
     ),
-    _abort_plan,
+    crud.encoded_run(MACHINE_PLAN, serve(lambda s: s.deployments.abort_plan, system_id=target("system_id"))),
 )
 REPORT = Resource(
     handler="DeploymentReportHandler",

@@ -56,14 +56,6 @@ async def _update(call: Call) -> DiskOfMachine:
     return found
 
 
-async def _add_tag(call: Call) -> DiskOfMachine:
-    return await _set_tag(call, present=True)
-
-
-async def _remove_tag(call: Call) -> DiskOfMachine:
-    return await _set_tag(call, present=False)
-
-
 async def _set_tag(call: Call, *, present: bool) -> DiskOfMachine:
     found: DiskOfMachine = call.target
     machine = await call.services.machine_disks.set_tag(
@@ -133,8 +125,8 @@ BLOCK_DEVICE = Resource(
                 find=find_disk,
             )
             for op, run, title in (
-                ("add_tag", _add_tag, "Add a tag to a disk"),
-                ("remove_tag", _remove_tag, "Remove a tag from a disk"),
+                ("add_tag", lambda call: _set_tag(call, present=True), "Add a tag to a disk"),
+                ("remove_tag", lambda call: _set_tag(call, present=False), "Remove a tag from a disk"),
             )
         ),
         Endpoint(

@@ -13,6 +13,7 @@ from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Boolean, Choice, Integer, Text, TextList
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.serializer import encoded, one_of
+from regiond.api.declaration.served import filled, text
 from regiond.api.resources.machines.interface_targets import (
     FoundHostInterface,
     NicOfDevice,
@@ -40,30 +41,18 @@ _INTERFACE = Result(doc="The interface.", type=encoded(INTERFACE_JSON))
 _FIXED = "A NIC of a virtual machine keeps what it was composed with: compose a machine with another one."
 _LINK_ID = Integer(minimum=1)
 _TAG = Field(name="tag", type=Text(max_length=256), recorded=True, required=True, doc="The tag.", example="uplink")
+_link_request = filled(LinkRequest, mode=lambda call: LinkMode(call.values["mode"]))
+_nic_change = filled(DeviceNicChange, name=text("name"), mac_address=text("mac_address"))
 
 
 async def _link(call: Call) -> Mapping[str, Any]:
-    request = LinkRequest(
-        mode=LinkMode(call.values["mode"]),
-        subnet=call.values["subnet"] or "",
-        ip_address=call.values["ip_address"] or "",
-        default_gateway=call.values["default_gateway"],
-        force=call.values["force"],
-    )
+    request = _link_request(call)
     if isinstance(call.target, NicOfDevice):
         device = call.target.device
         linked = await call.services.devices.link(call.caller, device.system_id, call.target.nic.id, request)
         return _of_device(device, linked)
     machine, nic = _of(call)
     return _encoded(await call.services.machine_nics.link(call.caller, machine.system_id, nic.id, request), nic)
-
-
-async def _unlink(call: Call) -> Mapping[str, Any]:
-    return await _end_link(call, call.values["id"])
-
-
-async def _disconnect(call: Call) -> Mapping[str, Any]:
-    return await _end_link(call, None)
 
 
 async def _end_link(call: Call, link_id: int | None) -> Mapping[str, Any]:
@@ -85,14 +74,6 @@ async def _set_default_gateway(call: Call) -> Mapping[str, Any]:
     return _encoded(changed, nic)
 
 
-async def _add_tag(call: Call) -> Mapping[str, Any]:
-    return await _set_tag(call, present=True)
-
-
-async def _remove_tag(call: Call) -> Mapping[str, Any]:
-    return await _set_tag(call, present=False)
-
-
 async def _set_tag(call: Call, *, present: bool) -> Mapping[str, Any]:
     tag = call.values["tag"]
     if isinstance(call.target, NicOfDevice):
@@ -108,14 +89,7 @@ async def _set_tag(call: Call, *, present: bool) -> Mapping[str, Any]:
 async def _update(call: Call) -> Mapping[str, Any]:
     target: NicOfMachine | NicOfDevice | FoundHostInterface = call.target
     if isinstance(target, NicOfDevice):
-        values, device = call.values, target.device
-        change = DeviceNicChange(
-            name=values["name"] or None,
-            mac_address=values["mac_address"] or None,
-            vlan=values["vlan"],
-            mtu=values["mtu"],
-            tags=values["tags"],
-        )
+        device, change = target.device, _nic_change(call)
         updated_nic = await call.services.devices.update_nic(call.caller, device.system_id, target.nic.id, change)
         return _of_device(device, updated_nic)
     if isinstance(target, FoundHostInterface):
@@ -148,15 +122,7 @@ async def _create_physical(call: Call) -> Mapping[str, Any]:
     node: MachineView | DeviceView = call.target
     if not isinstance(node, DeviceView):
         raise InvalidRequest(f"not part of Innkeeper: other NICs of the virtual machine {node.hostname}. {_FIXED}")
-    values = call.values
-    change = DeviceNicChange(
-        name=values["name"] or None,
-        mac_address=values["mac_address"],
-        vlan=values["vlan"],
-        mtu=values["mtu"],
-        tags=values["tags"],
-    )
-    return _of_device(node, await call.services.devices.add_nic(call.caller, node.system_id, change))
+    return _of_device(node, await call.services.devices.add_nic(call.caller, node.system_id, _nic_change(call)))
 
 
 async def _delete(call: Call) -> DeletionPlan:
@@ -320,7 +286,7 @@ ENDPOINTS = (
     ),
     _action(
         "unlink_subnet",
-        _unlink,
+        lambda call: _end_link(call, call.values["id"]),
         title="Unlink a NIC from a subnet",
         doc="Releases the address of the link.",
         fields=(
@@ -332,7 +298,7 @@ ENDPOINTS = (
     ),
     _action(
         "disconnect",
-        _disconnect,
+        lambda call: _end_link(call, None),
         title="Remove the link of a NIC",
         doc="Releases its address. The NIC stays where it is attached, and the guest does not configure it.",
     ),
@@ -343,6 +309,6 @@ ENDPOINTS = (
         doc="The gateway is that of the subnet to which the NIC is linked.",
         fields=(Field(name="link_id", type=_LINK_ID, doc="Id of the link; a NIC has only one.", example=41),),
     ),
-    _action("add_tag", _add_tag, title="Add a tag to a NIC", fields=(_TAG,)),
-    _action("remove_tag", _remove_tag, title="Remove a tag from a NIC", fields=(_TAG,)),
+    _action("add_tag", lambda call: _set_tag(call, present=True), title="Add a tag to a NIC", fields=(_TAG,)),
+    _action("remove_tag", lambda call: _set_tag(call, present=False), title="Remove a tag from a NIC", fields=(_TAG,)),
 )

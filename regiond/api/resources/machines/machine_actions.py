@@ -13,13 +13,13 @@ from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.operation_wait import STARTED, soon
 from regiond.api.declaration.request_cost import unless_few
 from regiond.api.declaration.serializer import STR, array
+from regiond.api.declaration.served import filled, given, serve, target
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.shared.affinity_fields import NEW_AFFINITY
 from regiond.api.resources.shared.compose_fields import domain_problems
 from regiond.api.resources.shared.host_fields import GROUP, HOSTNAME, autostart_field
 from regiond.api.resources.shared.lookups import find_machine, machines_in_field
 from regiond.api.serializers.machines import MACHINE_JSON
-from regiond.long_list import LongList
 from regiond.machines.model import (
     RELEASE_ADOPTED,
     MachineChange,
@@ -89,6 +89,12 @@ RELEASE_OPTIONS = (
 )
 _IGNORED = frozenset({"scripts"})
 MACHINE_RESULT = Result(doc="The machine.", type=MACHINE_JSON)
+_ID = target("system_id")
+release_options = filled(
+    ReleaseOptions,
+    overwrite=lambda call: call.values["erase"] and call.values["secure_erase"],
+    adopted=given(RELEASE_ADOPTED),
+)
 
 
 async def _release(call: Call) -> Reply:
@@ -121,16 +127,6 @@ async def _release(call: Call) -> Reply:
     return await soon(call, operation, released, within_s=operation_wait.ACTION_ANSWER_S)
 
 
-def release_options(call: Call) -> ReleaseOptions:
-    erase = bool(call.values["erase"])
-    return ReleaseOptions(
-        erase=erase,
-        overwrite=erase and bool(call.values["secure_erase"]),
-        force=bool(call.values["force"]),
-        adopted=bool(call.values[RELEASE_ADOPTED]),
-    )
-
-
 async def _release_plan(call: Call) -> Reply:
     """Raises NotFound also for a repeat of a request that deleted the machine."""
     system_id = call.path["system_id"] if call.target is None else call.target.system_id
@@ -155,13 +151,8 @@ async def _named(call: Call) -> list[str]:
     return await machines_in_field(call.services, call.values["machines"], field="machines")
 
 
-async def _list_allocated(call: Call) -> LongList[MachineView]:
-    wanted = MachineFilter(owners=(call.caller.username,), states=_ALLOCATED, system_ids=call.values["id"])
-    return await call.services.machines.long_list(wanted, caller=call.caller)
-
-
-async def _set_owner_data(call: Call) -> MachineView:
-    return await call.services.ownership.set_owner_data(call.caller, call.target.system_id, call.other_values)
+def _allocated(call: Call) -> MachineFilter:
+    return MachineFilter(owners=(call.caller.username,), states=_ALLOCATED, system_ids=call.values["id"])
 
 
 async def _mark_broken(call: Call) -> MachineView:
@@ -173,20 +164,6 @@ async def _mark_fixed(call: Call) -> MachineView:
     return await call.services.ownership.mark_fixed(call.caller, call.target.system_id, call.values["comment"])
 
 
-async def _clear_default_gateways(call: Call) -> MachineView:
-    return await call.services.machine_nics.clear_default_gateways(call.caller, call.target.system_id)
-
-
-async def _lock(call: Call) -> MachineView:
-    comment = call.values["comment"]
-    return await call.services.ownership.set_locked(call.caller, call.target.system_id, locked=True, comment=comment)
-
-
-async def _unlock(call: Call) -> MachineView:
-    comment = call.values["comment"]
-    return await call.services.ownership.set_locked(call.caller, call.target.system_id, locked=False, comment=comment)
-
-
 def _update_problems(call: Call) -> Problems:
     swap_size = call.values["swap_size"]
     problems = domain_problems(call.values)
@@ -194,19 +171,6 @@ def _update_problems(call: Call) -> Problems:
         reason = "Innkeeper makes no swap space: user data of the deployment does (swap: in #cloud-config)."
         problems["swap_size"] = [reason]
     return problems
-
-
-async def _update(call: Call) -> MachineView:
-    change = MachineChange(
-        hostname=call.values["hostname"],
-        zone=call.values["zone"],
-        pool=call.values["pool"],
-        description=call.values["description"],
-        affinity=call.values["affinity"],
-        anti_affinity=call.values["anti_affinity"],
-        autostart=call.values["autostart"],
-    )
-    return await call.services.ownership.update(call.caller, call.target.system_id, change)
 
 
 RELEASE_ALL = with_dry_run(
@@ -239,7 +203,7 @@ RELEASE_ALL = with_dry_run(
 )
 LIST_ALLOCATED = crud.list_of(
     MACHINE_JSON,
-    _list_allocated,
+    serve(lambda s: s.machines.long_list, wanted=_allocated),
     op="list_allocated",
     fields=(Field(name="id", type=TextList(), default=(), doc="System id or hostname; may be repeated."),),
     title="List the machines that are allocated to you",
@@ -248,7 +212,7 @@ LIST_ALLOCATED = crud.list_of(
 )
 UPDATE = crud.update(
     MACHINE_RESULT,
-    _update,
+    serve(lambda s: s.ownership.update, system_id=_ID, change=filled(MachineChange)),
     title="Change a machine",
     doc="Changes only the given fields, in Innkeeper; of the virtual machine only its autostart changes.",
     fields=(
@@ -303,7 +267,7 @@ RELEASE = with_dry_run(
 CLEAR_DEFAULT_GATEWAYS = crud.action(
     "clear_default_gateways",
     MACHINE_RESULT,
-    _clear_default_gateways,
+    serve(lambda s: s.machine_nics.clear_default_gateways, system_id=_ID),
     title="Forget which NICs have the default routes of a machine",
     doc="The first address whose subnet has a gateway decides again.",
     permission=Permission.OPERATOR,
@@ -312,7 +276,7 @@ CLEAR_DEFAULT_GATEWAYS = crud.action(
 SET_OWNER_DATA = crud.action(
     "set_owner_data",
     MACHINE_RESULT,
-    _set_owner_data,
+    serve(lambda s: s.ownership.set_owner_data, system_id=_ID, data=lambda call: call.other_values),
     title="Set owner data of a machine",
     doc="Stores any keys with text values until the machine is released. Other keys are not changed.",
     other_keys=ANY_KEY,
@@ -345,7 +309,7 @@ MARK_FIXED = crud.action(
 LOCK = crud.action(
     "lock",
     MACHINE_RESULT,
-    _lock,
+    serve(lambda s: s.ownership.set_locked, "comment", system_id=_ID, locked=lambda _: True),
     title="Lock a machine",
     doc=(
         "Until it is unlocked, it is neither deleted, also not with its VM host, nor released, powered on or off, or "
@@ -358,7 +322,7 @@ LOCK = crud.action(
 UNLOCK = crud.action(
     "unlock",
     MACHINE_RESULT,
-    _unlock,
+    serve(lambda s: s.ownership.set_locked, "comment", system_id=_ID, locked=lambda _: False),
     title="Unlock a machine",
     fields=(COMMENT,),
     find=find_machine,

@@ -13,6 +13,7 @@ from regiond.api.declaration.endpoint import Call, Endpoint, Find, Permission, R
 from regiond.api.declaration.field_types import Text, TextList
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.serializer import BOOL, STR, mapping
+from regiond.api.declaration.served import serve
 from regiond.api.replies import Reply, empty_reply
 from regiond.api.resources.machines.interface_targets import device_of, find_node
 from regiond.api.resources.shared.lookups import hosts_as_machines, machine_of, machines_in_field
@@ -104,10 +105,6 @@ def _set_zone(find: Callable[[Services, Sequence[str]], Awaitable[_Nodes]], what
     )
 
 
-async def _is_registered(call: Call) -> bool:
-    return await call.services.devices.is_registered(call.values["mac_address"])
-
-
 async def _details(_: Call) -> Reply:
     return Reply(status=200, body=_NO_DETAILS, content_type=_BSON)
 
@@ -122,7 +119,7 @@ async def _power_parameters(call: Call) -> Mapping[str, str]:
 
 IS_REGISTERED = crud.read(
     Result(doc="Whether a machine or device has it.", type=BOOL),
-    _is_registered,
+    serve(lambda s: s.devices.is_registered, "mac_address"),
     op="is_registered",
     title="Check whether a MAC address is registered",
     fields=(

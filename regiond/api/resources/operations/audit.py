@@ -13,6 +13,7 @@ from regiond.api.declaration.fields import MAX_KEY_LENGTH, Field, Problems
 from regiond.api.declaration.list_page import Page
 from regiond.api.declaration.log_page import LogPosition, log_fields, log_page
 from regiond.api.declaration.request_cost import with_any_of
+from regiond.api.declaration.served import filled, given, serve
 from regiond.api.replies import Reply
 from regiond.api.serializers.audit import (
     AUDIT_ENTRY_JSON,
@@ -20,7 +21,7 @@ from regiond.api.serializers.audit import (
     RAW_ENTRY_JSON,
     REDACTION_REPORT_JSON,
 )
-from regiond.audit.model import AuditEntry, AuditFilter, AuditResult, ChainReport, RawEntry, Redaction, RedactionReport
+from regiond.audit.model import AuditEntry, AuditFilter, AuditResult, RawEntry, Redaction, RedactionReport
 from regiond.deletion_plan import DeletionPlan
 
 _LARGEST_ID = 2**63 - 1
@@ -28,6 +29,7 @@ _ID = Integer(minimum=0, maximum=_LARGEST_ID)
 _LIMIT = Field(
     name="limit", type=Integer(minimum=1, maximum=1000), default=100, doc="Maximum number of entries (default 100)."
 )
+_redaction = filled(Redaction, entry_ids=given("id"), fields=given("field"))
 
 
 async def _list(call: Call) -> Page[AuditEntry]:
@@ -59,10 +61,6 @@ async def _export(call: Call) -> Page[RawEntry]:
     return Page.by_id(found, limit=limit, field="after", id_of=lambda one: one.id)
 
 
-async def _verify(call: Call) -> ChainReport:
-    return await call.services.audit.verify()
-
-
 async def _redact(call: Call) -> RedactionReport:
     return await call.services.audit.redact(call.caller, _redaction(call), after_id=call.values["after"])
 
@@ -73,13 +71,6 @@ async def _redaction_plan(call: Call) -> Reply:
     number = number_of(found.requests, "request")
     effect = f"Redacts values of {number}{'' if found.is_complete else ', and there are more for another call'}."
     return plan_reply(DeletionPlan(name="the audit trail", effects=(effect,)))
-
-
-def _redaction(call: Call) -> Redaction:
-    values = call.values
-    return Redaction(
-        entry_ids=values["id"], fields=values["field"], unlisted=values["unlisted"], comment=values["comment"]
-    )
 
 
 def _redaction_problems(call: Call) -> Problems:
@@ -189,7 +180,7 @@ AUDIT = Resource(
         ),
         crud.read(
             Result(doc="The extent of the trail, and what is wrong with it.", type=CHAIN_REPORT_JSON),
-            _verify,
+            serve(lambda s: s.audit.verify),
             op="verify",
             title="Verify the audit trail",
             expensive=True,

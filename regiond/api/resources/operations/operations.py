@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import TypedDict
 
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import PLAN, plan_reply, with_dry_run
+from regiond.api.declaration.dry_run import PLAN, with_dry_run
 from regiond.api.declaration.endpoint import Call, Permission, Resource, Result
 from regiond.api.declaration.field_types import Integer, Text, TextList
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.list_page import Page
 from regiond.api.declaration.log_page import LogPosition, log_fields, log_page
 from regiond.api.declaration.request_cost import with_any_of
-from regiond.api.replies import Reply
+from regiond.api.declaration.served import serve, target
 from regiond.api.resources.shared.lookups import HOST_FILTER, MACHINE_FILTER, past_host, past_machine
 from regiond.api.serializers.operations import OPERATION_JSON, OPERATION_WITH_LOG_JSON, OperationWithLog
 from regiond.api.services import Services
@@ -69,13 +69,8 @@ async def _read(call: Call) -> OperationWithLog:
     )
 
 
-async def _cancel(call: Call) -> Operation:
-    return await call.services.operations.cancel(call.caller, call.target.id)
-
-
-async def _cancel_plan(call: Call) -> Reply:
-    return plan_reply(await call.services.operations.cancel_plan(call.caller, call.target.id))
-
+_cancel = serve(lambda s: s.operations.cancel, operation_id=target("id"))
+_cancel_plan = serve(lambda s: s.operations.cancel_plan, operation_id=target("id"))
 
 OPERATIONS = Resource(
     handler="OperationsHandler",
@@ -135,7 +130,7 @@ OPERATION = Resource(
                 destructive=True,
                 find=_find,
             ),
-            _cancel_plan,
+            crud.encoded_run(PLAN, _cancel_plan),
             result=PLAN,
         ),
     ),

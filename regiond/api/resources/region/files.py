@@ -6,16 +6,15 @@ from collections.abc import Mapping
 
 from common.errors import InvalidRequest
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import is_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.declaration.field_types import FileOrText, Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.request_body import CONTENT_TYPE
+from regiond.api.declaration.served import part, serve
 from regiond.api.replies import Reply, json_reply
 from regiond.api.serializers.files import FILE_JSON, FILE_WITH_CONTENT_JSON
 from regiond.api.services import Services
-from regiond.deletion_plan import DeletionPlan
-from regiond.files.model import MAX_FILE_BYTES, MAX_FILENAME, MAX_FILES, FileWithContent, StoredFile
+from regiond.files.model import MAX_FILE_BYTES, MAX_FILENAME, MAX_FILES, FileWithContent
 from regiond.validation_messages import REQUIRED
 
 _FILENAME = Field(
@@ -34,8 +33,7 @@ async def _find(services: Services, path: Mapping[str, str]) -> FileWithContent:
     return await services.files.read(services.caller, path["filename"])
 
 
-async def _list(call: Call) -> tuple[StoredFile, ...]:
-    return await call.services.files.list(call.caller, call.values["prefix"])
+_list = serve(lambda s: s.files.list, "prefix")
 
 
 async def _write(call: Call) -> Reply:
@@ -66,9 +64,7 @@ async def _get_by_key(call: Call) -> Reply:
     return Reply(status=200, body=found.content, content_type=CONTENT_TYPE)
 
 
-async def _delete(call: Call) -> DeletionPlan:
-    return await call.services.files.delete(call.caller, call.path["filename"], dry_run=is_dry_run(call))
-
+_delete = serve(lambda s: s.files.delete, filename=part("filename"))
 
 FILES = Resource(
     handler="FilesHandler",
