@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from regiond.accounts.model import MAX_SSH_KEY
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.endpoint import Permission, Resource, Result
 from regiond.api.declaration.field_types import Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.serializer import array
 from regiond.api.declaration.served import given, part, serve
-from regiond.api.replies import Reply, json_reply
 from regiond.api.serializers.accounts import SSH_KEY_JSON
 
 _ID = part("id", number_of="SSH key")
 _list = serve(lambda s: s.ssh_keys.list)
-
-
-async def _create(call: Call) -> Reply:
-    added = await call.services.ssh_keys.add(call.caller, call.values["key"])
-    return json_reply(SSH_KEY_JSON.encode(added), status=201)
-
-
+_create = serve(lambda s: s.ssh_keys.add, text=given("key"))
 _import = serve(lambda s: s.ssh_keys.import_from, source=given("keysource"))
 _read = serve(lambda s: s.ssh_keys.read, key_id=_ID)
 _delete = serve(lambda s: s.ssh_keys.delete, key_id=_ID)
@@ -32,10 +25,11 @@ SSH_KEYS = Resource(
     doc="The caller's public SSH keys.",
     endpoints=(
         crud.list_of(SSH_KEY_JSON, _list, title="List your SSH keys", result="The keys."),
-        Endpoint(
-            method="POST",
-            permission=Permission.USER,
+        crud.create(
+            Result(doc="The key.", type=SSH_KEY_JSON),
+            _create,
             title="Add an SSH key",
+            permission=Permission.USER,
             fields=(
                 Field(
                     name="key",
@@ -45,9 +39,7 @@ SSH_KEYS = Resource(
                     example="ssh-ed25519 AAAA ann@laptop",
                 ),
             ),
-            result=Result(doc="The key.", type=SSH_KEY_JSON),
             success=201,
-            run=_create,
         ),
         crud.action(
             "import",

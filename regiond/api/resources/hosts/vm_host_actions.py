@@ -1,4 +1,4 @@
-"""Actions on one VM host: refresh, compose, rotate, trust, tags, parameters and projects."""
+"""Actions on one VM host: refresh, compose, rotate, trust, tags, parameters, projects and NUMA nodes."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from regiond.api.resources.shared import compose_fields, host_fields
 from regiond.api.resources.shared.lookups import find_host
 from regiond.api.serializers.hosts import HOST_JSON, PROJECT_JSON
 from regiond.api.serializers.machines import COMPOSED_JSON
+from regiond.api.serializers.numa import NUMA_NODE_JSON
 from regiond.hosts.model import HostView
 from regiond.machines.model import NO_HOST_CONSTRAINTS
 from regiond.operations.model import Operation
@@ -178,6 +179,19 @@ COMPOSE = with_dry_run(
     _placement,
     result=PLACED,
     doc="Change nothing; answer 200 with the placement, or with why the host is rejected (default false).",
+)
+NUMA = crud.list_of(
+    NUMA_NODE_JSON,
+    serve(lambda s: s.hosts.numa, host_id=target("id")),
+    op="numa",
+    title="List the NUMA nodes of a VM host's server",
+    doc=(
+        "Shows what pinned virtual machines use of each node, machines and foreign guests, and what all virtual "
+        "machines claim of the whole server: the hypervisor chooses the node of those without pins. Empty before the "
+        "first successful refresh and on hypervisors that report no NUMA nodes."
+    ),
+    result="The NUMA nodes, by id.",
+    find=find_host,
 )
 ADD_TAG = crud.action(
     "add_tag",

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from common.values import Autostart, DriverType
 from regiond.api.declaration import crud, operation_wait
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource
+from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.declaration.operation_wait import STARTED, answer_within_s, begun, soon, when_done
 from regiond.api.declaration.served import filled, given, serve, target
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts import (
     adoption,
-    capacity,
     host_maintenance,
     host_removal,
-    numa,
     placement,
     vm_host_actions,
 )
@@ -21,6 +19,7 @@ from regiond.api.resources.hosts.vm_host_actions import HOST_RESULT
 from regiond.api.resources.shared import host_fields
 from regiond.api.resources.shared.lookups import find_host
 from regiond.api.resources.shared.visibility import visible_host
+from regiond.api.serializers.capacity import FLEET_CAPACITY_JSON
 from regiond.api.serializers.hosts import HOST_JSON
 from regiond.hosts.model import AS_ABOVE, HostChange, HostView, NewHost
 from regiond.long_list import LongList
@@ -82,6 +81,17 @@ async def _removed(call: Call, operation: Operation, host: HostView | None) -> R
     return await (when_done if waits else soon)(call, operation, host_removal.removed)
 
 
+_CAPACITY = crud.read(
+    Result(doc="The capacity of `fleet`, `zones` and `pools`.", type=FLEET_CAPACITY_JSON),
+    serve(lambda s: s.hosts.capacity),
+    op="capacity",
+    title="Read the capacity of the fleet",
+    expensive=True,
+    doc=(
+        "Adds up the capacity of all VM hosts, and of those in each zone and each resource pool. A server with several "
+        "hosts counts once. Servers that cannot be reached are counted apart."
+    ),
+)
 HOSTS = Resource(
     handler="VmHostsHandler",
     path="vm-hosts/",
@@ -109,7 +119,7 @@ HOSTS = Resource(
         ),
         placement.PLACE,
         placement.COMPOSE_ANYWHERE,
-        capacity.CAPACITY,
+        _CAPACITY,
     ),
 )
 HOST = Resource(
@@ -147,7 +157,7 @@ HOST = Resource(
         vm_host_actions.PARAMETERS,
         vm_host_actions.ROTATE,
         vm_host_actions.PROJECTS,
-        numa.NUMA,
+        vm_host_actions.NUMA,
         vm_host_actions.COMPOSE,
         adoption.ADOPT,
         vm_host_actions.ADD_TAG,

@@ -11,7 +11,6 @@ from regiond.api.declaration.field_types import Choice, Integer
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.serializer import BOOL
 from regiond.api.declaration.served import filled, found, given, serve, target
-from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.images.image_fields import IMPORTED_IMAGE, MAX_FILE_BYTES, NEW_IMAGE
 from regiond.api.serializers.images import ENTRY_JSON, LISTED_JSON, SYNCED, UPLOADED, Entry, type_of
 from regiond.api.services import Services
@@ -24,7 +23,6 @@ _TYPES = {"synced": {SYNCED}, "uploaded": {UPLOADED}, "generated": set[str](), "
 _OF_HOST = ("alias", "fingerprint")
 _submitted = filled(SubmittedImage, size_bytes=given("size"))
 _wanted_of_host = filled(NamedHostImage, host=given("vm_host"))
-_wanted_of_stream = filled(StreamImage)
 
 
 async def _find(services: Services, path: Mapping[str, str]) -> Entry:
@@ -62,44 +60,36 @@ async def _read(call: Call) -> Entry:
     return found
 
 
-async def _create(call: Call) -> Reply:
+async def _create(call: Call) -> Image:
     values = call.values
     if values["vm_host"]:
         return await _add_of_host(call)
     if named := [name for name in _OF_HOST if values[name]]:
         raise InvalidRequest.of({name: ["Only with vm_host, the VM host that has the image."] for name in named})
-    image = await call.services.image_uploads.declare(
+    return await call.services.image_uploads.declare(
         call.caller, _submitted(call), call.files.get("content") or None, metadata=call.files.get("metadata") or None
     )
-    return json_reply(ENTRY_JSON.encode(image), status=201)
 
 
-async def _add_of_host(call: Call) -> Reply:
+async def _add_of_host(call: Call) -> Image:
     values = call.values
     refused = [name for name in ("filetype", "sha256", "size", "url") if values[name]]
     refused += [name for name in ("metadata", "content") if call.files.get(name)]
     if refused:
         raise InvalidRequest.of({name: ["Not with vm_host, which has the image."] for name in refused})
-    added = await call.services.host_images.add(call.caller, _wanted_of_host(call))
-    return json_reply(ENTRY_JSON.encode(added), status=201)
+    return await call.services.host_images.add(call.caller, _wanted_of_host(call))
 
 
-async def _import(call: Call) -> Reply:
-    imported = await call.services.image_imports.start(call.caller, _wanted_of_stream(call))
-    return json_reply(ENTRY_JSON.encode(imported), status=201)
+_import = serve(lambda s: s.image_imports.start, wanted=filled(StreamImage))
 
 
 async def _is_importing(call: Call) -> bool:
     return any(one.is_importing for one in await call.services.images.list())
 
 
-async def _append(call: Call) -> Reply:
-    image = await call.services.image_uploads.append(
-        call.caller, call.target.id, call.content or b"", offset=call.values["offset"]
-    )
-    return json_reply(ENTRY_JSON.encode(image))
-
-
+_append = serve(
+    lambda s: s.image_uploads.append, "offset", image_id=target("id"), data=lambda call: call.content or b""
+)
 _delete = serve(lambda s: s.image_uploads.delete, image_id=target("id"))
 
 BOOT_RESOURCES = Resource(
@@ -123,9 +113,9 @@ BOOT_RESOURCES = Resource(
                 ),
             ),
         ),
-        Endpoint(
-            method="POST",
-            permission=Permission.ADMIN,
+        crud.create(
+            _ENTRY,
+            _create,
             title="Add an image",
             doc=(
                 "Repeated with the same sha256 and size, it continues the upload, or answers with the image that has "
@@ -133,23 +123,19 @@ BOOT_RESOURCES = Resource(
             ),
             fields=NEW_IMAGE,
             accepted=frozenset({"base_image", "keep"}),
-            result=_ENTRY,
             success=201,
-            run=_create,
         ),
-        Endpoint(
-            method="POST",
-            op="import",
-            permission=Permission.ADMIN,
+        crud.action(
+            "import",
+            _ENTRY,
+            _import,
             title="Import an image",
             doc=(
                 "From a simplestreams server, as of Ubuntu or LXD: finds the disk of a VM there, and "
                 "adds it with its address and SHA-256. The region downloads it in the background."
             ),
             fields=IMPORTED_IMAGE,
-            result=_ENTRY,
             success=201,
-            run=_import,
         ),
         crud.read(
             Result(doc="Whether there is one.", type=BOOL),
@@ -198,7 +184,7 @@ BOOT_RESOURCE_FILE = Resource(
             audited=False,  # thousands of them; the upload is an event
             result=_ENTRY,
             find=_find_upload,
-            run=_append,
+            run=crud.encoded_run(_ENTRY, _append),
         ),
     ),
 )

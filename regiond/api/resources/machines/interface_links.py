@@ -9,6 +9,7 @@ from attrs import evolve
 
 from common.errors import InvalidRequest
 from regiond.api.declaration import crud
+from regiond.api.declaration.dry_run import is_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Boolean, Choice, Integer, Text, TextList
 from regiond.api.declaration.fields import Field
@@ -131,7 +132,7 @@ async def _delete(call: Call) -> DeletionPlan:
         name = target.machine.hostname
         raise InvalidRequest(f"not part of Innkeeper: fewer NICs of the virtual machine {name}. {_FIXED}")
     return await call.services.devices.delete_nic(
-        call.caller, target.device.system_id, target.nic.id, dry_run=call.values["dry_run"] is True
+        call.caller, target.device.system_id, target.nic.id, dry_run=is_dry_run(call)
     )
 
 

@@ -137,17 +137,17 @@ async def _release_plan(call: Call) -> Reply:
 
 
 async def _release_all_plan(call: Call) -> Reply:
-    plan = await call.services.releases.plan_all(call.caller, await _named(call), options=release_options(call))
+    plan = await call.services.releases.plan_all(call.caller, await named_machines(call), options=release_options(call))
     return machine_plan_reply(plan)
 
 
 async def _release_all(call: Call) -> tuple[str, ...]:
     return await call.services.releases.start_all(
-        call.caller, await _named(call), comment=call.values["comment"], options=release_options(call)
+        call.caller, await named_machines(call), comment=call.values["comment"], options=release_options(call)
     )
 
 
-async def _named(call: Call) -> list[str]:
+async def named_machines(call: Call) -> list[str]:
     return await machines_in_field(call.services, call.values["machines"], field="machines")
 
 

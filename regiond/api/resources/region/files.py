@@ -11,10 +11,10 @@ from regiond.api.declaration.field_types import FileOrText, Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.request_body import CONTENT_TYPE
 from regiond.api.declaration.served import part, serve
-from regiond.api.replies import Reply, json_reply
+from regiond.api.replies import Reply
 from regiond.api.serializers.files import FILE_JSON, FILE_WITH_CONTENT_JSON
 from regiond.api.services import Services
-from regiond.files.model import MAX_FILE_BYTES, MAX_FILENAME, MAX_FILES, FileWithContent
+from regiond.files.model import MAX_FILE_BYTES, MAX_FILENAME, MAX_FILES, FileWithContent, StoredFile
 from regiond.validation_messages import REQUIRED
 
 _FILENAME = Field(
@@ -36,12 +36,11 @@ async def _find(services: Services, path: Mapping[str, str]) -> FileWithContent:
 _list = serve(lambda s: s.files.list, "prefix")
 
 
-async def _write(call: Call) -> Reply:
+async def _write(call: Call) -> StoredFile:
     content = _content(call)
     if content is None:
         raise InvalidRequest.of({"file": [REQUIRED]})
-    stored = await call.services.files.write(call.caller, call.values["filename"], content)
-    return json_reply(FILE_JSON.encode(stored), status=201)
+    return await call.services.files.write(call.caller, call.values["filename"], content)
 
 
 def _content(call: Call) -> bytes | None:
@@ -85,10 +84,11 @@ FILES = Resource(
             ),
             result="The files, without their contents.",
         ),
-        Endpoint(
-            method="POST",
-            permission=Permission.USER,
+        crud.create(
+            Result(doc="The file.", type=FILE_JSON),
+            _write,
             title="Store a file",
+            permission=Permission.USER,
             doc=(
                 f"Replaces the content of a file of yours with that name. A file has at most {MAX_FILE_BYTES} bytes, "
                 f"and a user {MAX_FILES} files."
@@ -102,9 +102,7 @@ FILES = Resource(
                     example="content",
                 ),
             ),
-            result=Result(doc="The file.", type=FILE_JSON),
             success=201,
-            run=_write,
         ),
         Endpoint(
             method="GET",

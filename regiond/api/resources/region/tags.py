@@ -10,13 +10,13 @@ from regiond.api.declaration.endpoint import Call, Resource, Result
 from regiond.api.declaration.field_types import Text, TextList
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.served import filled, found, serve, target, text
-from regiond.api.serializers.controllers import CONTROLLER_JSON, Controller
+from regiond.api.serializers.controllers import CONTROLLER_JSON
 from regiond.api.serializers.devices import DEVICE_JSON
 from regiond.api.serializers.host_machines import as_machine
 from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.api.serializers.tags import REBUILT_TAG_JSON, TAG_JSON, TAGGED_NODES_JSON
 from regiond.long_list import LongList
-from regiond.machines.model import DeviceView, MachineFilter, MachineView
+from regiond.machines.model import MachineFilter, MachineView
 from regiond.tags.model import MAX_NAME, NAME_PATTERN, Tag, TagChange
 
 _NAME = Text(
@@ -52,19 +52,6 @@ async def _nodes(call: Call) -> LongList[MachineView]:
         return [*found, *(key for key in keys if isinstance(key, MachineView))]
 
     return LongList(keys=[*machines.keys, *tagged], read=read, batch=machines.batch)
-
-
-async def _controllers(_: Call) -> tuple[Controller, ...]:
-    return ()
-
-
-async def _rebuild(call: Call) -> Tag:
-    tag: Tag = call.target
-    return tag
-
-
-async def _devices(_: Call) -> tuple[DeviceView, ...]:
-    return ()
 
 
 TAGS = Resource(
@@ -169,7 +156,7 @@ TAG = Resource(
         ),
         crud.list_of(
             DEVICE_JSON,
-            _devices,
+            crud.no_objects,
             op="devices",
             title="List the devices with a tag",
             doc="Devices have no tags: always empty.",
@@ -179,7 +166,7 @@ TAG = Resource(
         *(
             crud.list_of(
                 CONTROLLER_JSON,
-                _controllers,
+                crud.no_objects,
                 op=f"{kind}_controllers",
                 title=f"List the {kind} controllers with a tag",
                 doc="They have no tags: always empty.",
@@ -191,7 +178,7 @@ TAG = Resource(
         crud.action(
             "rebuild",
             Result(doc="The name of the tag.", type=REBUILT_TAG_JSON),
-            _rebuild,
+            crud.as_found,
             title="Rebuild a tag",
             doc="Changes nothing: the definition of a tag is never evaluated, so there is nothing to rebuild.",
             find=_find,
