@@ -11,7 +11,7 @@ from regiond.api.declaration.served import given, serve, target
 from regiond.api.serializers.roles import GRANT_JSON
 from regiond.caller import PoolRole
 
-USER = Field(name="user", type=Text(max_length=255), recorded=True, required=True, doc="Name of a user.", example="ann")
+USER = Field("user", Text(max_length=255), "Name of a user.", recorded=True, required=True, example="ann")
 _ROLES = tuple(role.value for role in PoolRole)
 _OF_POOL = {"pool_id": target("id"), "pool_name": target("name"), "username": given("user")}
 _list = serve(lambda s: s.grants.list, username=given("user"))
@@ -25,7 +25,7 @@ ALL_GRANTS = crud.list_of(
     op="grants",
     title="List roles in resource pools",
     doc="By pool and user. Users who are no administrators are shown only their own.",
-    fields=(Field(name="user", type=Text(max_length=255, blank=None), doc="Only the roles of this user."),),
+    fields=(Field("user", Text(max_length=255, blank=None), "Only the roles of this user."),),
     result="The roles.",
 )
 
@@ -53,12 +53,7 @@ def of_pool(find: Find) -> tuple[Endpoint, ...]:
             ),
             fields=(
                 USER,
-                Field(
-                    name="role",
-                    type=Choice(choices=_ROLES),
-                    default="operator",
-                    doc="viewer or operator (the default).",
-                ),
+                Field("role", Choice(choices=_ROLES), "viewer or operator (the default).", default="operator"),
             ),
             find=find,
         ),

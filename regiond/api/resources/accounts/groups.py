@@ -20,29 +20,29 @@ _NAME = Text(
 )
 _NEW = (
     Field(
-        name="name",
-        type=_NAME,
+        "name",
+        _NAME,
+        "Unique name: letters, digits, blanks, hyphens, underscores.",
         recorded=True,
         required=True,
-        doc="Unique name: letters, digits, blanks, hyphens, underscores.",
         example="east",
     ),
-    Field(name="description", type=Text(max_length=4096), default="", doc="Description.", example="second floor"),
+    Field("description", Text(max_length=4096), "Description.", default="", example="second floor"),
 )
 _CHANGE = (
-    Field(name="name", type=_NAME, recorded=True, doc="A new name.", example="east"),
-    Field(name="description", type=Text(max_length=4096), doc="A new description.", example="second floor"),
+    Field("name", _NAME, "A new name.", recorded=True, example="east"),
+    Field("description", Text(max_length=4096), "A new description.", example="second floor"),
 )
 _STRATEGY = Field(
-    name="strategy",
-    type=Choice(choices=("spread", "pack"), blank=""),
-    doc="Placement of its machines: spread or pack; empty uses the setting of the region.",
+    "strategy",
+    Choice(choices=("spread", "pack"), blank=""),
+    "Placement of its machines: spread or pack; empty uses the setting of the region.",
 )
 _MOVE_TO = Field(
-    name="move_to",
-    type=Text(max_length=MAX_NAME, blank=None),
+    "move_to",
+    Text(max_length=MAX_NAME, blank=None),
+    "Name of the zone to which the machines, hosts and clusters move first, and which its racks serve instead.",
     recorded=True,
-    doc="Name of the zone to which the machines, hosts and clusters move first, and which its racks serve instead.",
 )
 _ZONE = Result(doc="The zone.", type=ZONE_JSON)
 _POOL = Result(doc="The resource pool.", type=POOL_WITH_STRATEGY_JSON)

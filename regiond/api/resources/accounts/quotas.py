@@ -14,29 +14,18 @@ _UNLIMITED = -1
 _MAX_STORAGE_GB = 9 * 10**9
 _COUNT = Integer(minimum=_UNLIMITED)
 _LIMITS = (
-    Field(name="machines", type=_COUNT, recorded=True, doc="Number of machines; -1: no limit.", example=10),
-    Field(name="cores", type=_COUNT, doc="Cores of all machines together; -1: no limit."),
-    Field(name="memory", type=_COUNT, doc="MiB of memory of all machines together; -1: no limit."),
+    Field("machines", _COUNT, "Number of machines; -1: no limit.", recorded=True, example=10),
+    Field("cores", _COUNT, "Cores of all machines together; -1: no limit."),
+    Field("memory", _COUNT, "MiB of memory of all machines together; -1: no limit."),
     Field(
-        name="storage",
-        type=Integer(minimum=_UNLIMITED, maximum=_MAX_STORAGE_GB),
-        doc="GB (1000³ bytes) of all disks together; -1: no limit.",
+        "storage",
+        Integer(minimum=_UNLIMITED, maximum=_MAX_STORAGE_GB),
+        "GB (1000³ bytes) of all disks together; -1: no limit.",
     ),
 )
 _SUBJECT = (
-    Field(
-        name="user",
-        type=Text(max_length=255, blank=None),
-        recorded=True,
-        doc="Name of the user; or pool.",
-        example="ann",
-    ),
-    Field(
-        name="pool",
-        type=Text(max_length=256, blank=None),
-        recorded=True,
-        doc="Id or name of the resource pool; or user.",
-    ),
+    Field("user", Text(max_length=255, blank=None), "Name of the user; or pool.", recorded=True, example="ann"),
+    Field("pool", Text(max_length=256, blank=None), "Id or name of the resource pool; or user.", recorded=True),
 )
 _COLUMNS = (
     ("machines", "machines", 1),

@@ -46,14 +46,7 @@ CLIENTS = Resource(
                 "certificate is valid for 7 days, renewed by the program, and ends with the API key of this request."
             ),
             fields=(
-                Field(
-                    name="name",
-                    type=Text(max_length=63),
-                    recorded=True,
-                    required=True,
-                    doc="Name of the client.",
-                    example="east",
-                ),
+                Field("name", Text(max_length=63), "Name of the client.", recorded=True, required=True, example="east"),
             ),
             permission=Permission.USER,
         ),

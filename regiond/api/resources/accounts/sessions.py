@@ -22,7 +22,7 @@ SESSIONS = Resource(
             _list,
             title="List sessions",
             doc="Sessions that have not ended, the one used last first.",
-            fields=(Field(name="username", type=Text(), doc="Those of this user; of others for administrators only."),),
+            fields=(Field("username", Text(), "Those of this user; of others for administrators only."),),
             result="The sessions.",
         ),
     ),

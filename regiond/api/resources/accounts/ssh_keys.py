@@ -32,10 +32,10 @@ SSH_KEYS = Resource(
             permission=Permission.USER,
             fields=(
                 Field(
-                    name="key",
-                    type=Text(max_length=MAX_SSH_KEY),
+                    "key",
+                    Text(max_length=MAX_SSH_KEY),
+                    "A public key as in ~/.ssh/id_ed25519.pub; RSA keys need 2048 bits or more.",
                     required=True,
-                    doc="A public key as in ~/.ssh/id_ed25519.pub; RSA keys need 2048 bits or more.",
                     example="ssh-ed25519 AAAA ann@laptop",
                 ),
             ),
@@ -47,7 +47,7 @@ SSH_KEYS = Resource(
             _import,
             title="Import SSH keys from Launchpad or GitHub",
             doc="Not supported: answers 400 with what to do instead.",
-            fields=(Field(name="keysource", type=Text(), default="", doc="Such as gh:NAME.", example="gh:ann"),),
+            fields=(Field("keysource", Text(), "Such as gh:NAME.", default="", example="gh:ann"),),
             permission=Permission.USER,
         ),
     ),

@@ -43,28 +43,23 @@ USERS = Resource(
             title="Create a user",
             fields=(
                 Field(
-                    name="username",
-                    type=Text(max_length=MAX_USERNAME),
+                    "username",
+                    Text(max_length=MAX_USERNAME),
+                    "Letters, digits and _ . @ + - only.",
                     recorded=True,
                     required=True,
-                    doc="Letters, digits and _ . @ + - only.",
                     example="ann",
                 ),
+                Field("email", _EMAIL, "Where people reach the user.", default="", example="ann@lab.example"),
                 Field(
-                    name="email", type=_EMAIL, default="", doc="Where people reach the user.", example="ann@lab.example"
-                ),
-                Field(
-                    name="password",
-                    type=_PASSWORD,
+                    "password",
+                    _PASSWORD,
+                    "At least 12 characters, and not a common one. In the innkeeper command: password=- prompts.",
                     required=True,
-                    doc="At least 12 characters, and not a common one. In the innkeeper command: password=- prompts.",
                     example="vault-orbit-kettle-91",
                 ),
                 Field(
-                    name="is_superuser",
-                    type=Boolean(),
-                    default=False,
-                    doc="Whether the user is an administrator (default false).",
+                    "is_superuser", Boolean(), "Whether the user is an administrator (default false).", default=False
                 ),
             ),
         ),
@@ -83,22 +78,13 @@ USER = Resource(
             doc="A new password or a deactivation ends the user's logins; other API keys stay.",
             find=_find,
             fields=(
+                Field("email", Text(max_length=MAX_EMAIL), "Where people reach the user.", example="ann@lab.example"),
+                Field("password", _PASSWORD, "A new password. In the innkeeper command: password=- prompts."),
+                Field("is_superuser", Boolean(), "Whether the user is an administrator."),
                 Field(
-                    name="email",
-                    type=Text(max_length=MAX_EMAIL),
-                    doc="Where people reach the user.",
-                    example="ann@lab.example",
-                ),
-                Field(
-                    name="password",
-                    type=_PASSWORD,
-                    doc="A new password. In the innkeeper command: password=- prompts.",
-                ),
-                Field(name="is_superuser", type=Boolean(), doc="Whether the user is an administrator."),
-                Field(
-                    name="is_active",
-                    type=Boolean(),
-                    doc="false rejects every login, API key and RPC client of the user, and disconnects the clients.",
+                    "is_active",
+                    Boolean(),
+                    "false rejects every login, API key and RPC client of the user, and disconnects the clients.",
                 ),
             ),
         ),
@@ -109,11 +95,11 @@ USER = Resource(
             find=_find,
             fields=(
                 Field(
-                    name="transfer_resources_to",
-                    type=Text(max_length=MAX_USERNAME),
+                    "transfer_resources_to",
+                    Text(max_length=MAX_USERNAME),
+                    "The user who becomes the owner of the machines.",
                     recorded=True,
                     default="",
-                    doc="The user who becomes the owner of the machines.",
                 ),
             ),
         ),

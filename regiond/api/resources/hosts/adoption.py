@@ -25,23 +25,23 @@ from regiond.machines.model import Adopted, AdoptRequest
 from regiond.operations.model import Operation
 
 _HOSTNAME = Field(
-    name="hostname",
-    type=HOSTNAME,
-    recorded=True,
-    doc=(
+    "hostname",
+    HOSTNAME,
+    (
         "Hostname of the machine, for a single virtual machine (default: the name of the guest). One that is a machine "
         "already is renamed."
     ),
+    recorded=True,
     example="quick-fox",
 )
 _OWNER = Field(
-    name="owner",
-    type=Text(max_length=150, blank=None),
-    recorded=True,
-    doc=(
+    "owner",
+    Text(max_length=150, blank=None),
+    (
         "Name of the user to whom the machines belong (default: you). Of one that was adopted already and not released "
         "since, it changes the owner."
     ),
+    recorded=True,
     example="ann",
 )
 
@@ -127,18 +127,18 @@ ADOPT = Endpoint(
     permission=Permission.ADMIN,
     fields=(
         Field(
-            name="guests",
-            type=TextList(),
+            "guests",
+            TextList(),
+            "Name or id of a virtual machine on this host; may be repeated.",
             recorded=True,
             default=(),
-            doc="Name or id of a virtual machine on this host; may be repeated.",
             example=("quick-fox",),
         ),
         Field(
-            name="all",
-            type=Boolean(),
+            "all",
+            Boolean(),
+            "Adopt all virtual machines of this host that are not machines (default false).",
             default=False,
-            doc="Adopt all virtual machines of this host that are not machines (default false).",
         ),
         _HOSTNAME,
         _OWNER,

@@ -22,35 +22,37 @@ DOC = (
 )
 FIELDS = (
     Field(
-        name="decompose",
-        type=Boolean(),
+        "decompose",
+        Boolean(),
+        "Also delete the virtual machines that Innkeeper created there (default false: they continue to run).",
         default=False,
-        doc="Also delete the virtual machines that Innkeeper created there (default false: they continue to run).",
     ),
     Field(
-        name="destroy_adopted",
-        type=Boolean(),
+        "destroy_adopted",
+        Boolean(),
+        "With decompose: also delete the adopted virtual machines and their disks (default false).",
         default=False,
-        doc="With decompose: also delete the adopted virtual machines and their disks (default false).",
     ),
     Field(
-        name="force",
-        type=Boolean(),
+        "force",
+        Boolean(),
+        "Remove a dead host: nothing on it is touched, its machines' records end as lost (default false).",
         default=False,
-        doc="Remove a dead host: nothing on it is touched, its machines' records end as lost (default false).",
     ),
     Field(
-        name="keep_trust",
-        type=Boolean(),
+        "keep_trust",
+        Boolean(),
+        (
+            "Leave Innkeeper's certificate on the trust list of an LXD server whose last host is removed, and keep the "
+            "key pair: the next host at this address needs no token (default false: it is removed there)."
+        ),
         default=False,
-        doc="Leave Innkeeper's certificate on the trust list of an LXD server whose last host is removed, and keep the "
-        "key pair: the next host at this address needs no token (default false: it is removed there).",
     ),
     Field(
-        name="dry_run",
-        type=Boolean(),
+        "dry_run",
+        Boolean(),
+        "Delete nothing; answer 200 with the VMs and volumes that would be deleted and kept (default false).",
         default=False,
-        doc="Delete nothing; answer 200 with the VMs and volumes that would be deleted and kept (default false).",
     ),
 )
 DRY_RUN = (200, Result(doc="For a dry run: what would be deleted and kept.", type=HOST_REMOVAL_PLAN_JSON))

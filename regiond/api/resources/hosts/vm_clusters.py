@@ -67,20 +67,9 @@ CLUSTER = Resource(
             _update,
             title="Update a VM cluster",
             fields=(
-                Field(
-                    name="name",
-                    type=Text(max_length=255, blank=None),
-                    recorded=True,
-                    doc="Name of the cluster.",
-                    example="lab",
-                ),
-                Field(name="zone", type=host_fields.GROUP, recorded=True, doc="Name of a zone; copied to all members."),
-                Field(
-                    name="pool",
-                    type=host_fields.GROUP,
-                    recorded=True,
-                    doc="Name of a resource pool; copied to all members.",
-                ),
+                Field("name", Text(max_length=255, blank=None), "Name of the cluster.", recorded=True, example="lab"),
+                Field("zone", host_fields.GROUP, "Name of a zone; copied to all members.", recorded=True),
+                Field("pool", host_fields.GROUP, "Name of a resource pool; copied to all members.", recorded=True),
             ),
             find=find_cluster,
         ),

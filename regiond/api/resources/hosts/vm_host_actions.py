@@ -127,9 +127,9 @@ ROTATE = Endpoint(
     permission=Permission.ADMIN,
     fields=(
         Field(
-            name="password",
-            type=Secret(max_length=64 * 1024, strip=True, blank=None),
-            doc="A trust token for the new certificate; required if the current one is restricted to projects.",
+            "password",
+            Secret(max_length=64 * 1024, strip=True, blank=None),
+            "A trust token for the new certificate; required if the current one is restricted to projects.",
             example="trust-token",
         ),
     ),
@@ -218,11 +218,11 @@ TRUST = crud.action(
     doc="A host whose certificate or key has changed is rejected until an administrator accepts the new one.",
     fields=(
         Field(
-            name="fingerprint",
-            type=Text(max_length=255),
+            "fingerprint",
+            Text(max_length=255),
+            "The current fingerprint of the host, as shown in the error message.",
             recorded=True,
             required=True,
-            doc="The current fingerprint of the host, as shown in the error message.",
             example="SHA256:abc",
         ),
     ),
@@ -239,16 +239,13 @@ CONFIRM_SERVER = crud.action(
     ),
     fields=(
         Field(
-            name="host",
-            type=Text(max_length=255),
-            recorded=True,
-            doc="The VM host, by id or name, whose server this host is too.",
+            "host", Text(max_length=255), "The VM host, by id or name, whose server this host is too.", recorded=True
         ),
         Field(
-            name="identity",
-            type=Text(max_length=400),
+            "identity",
+            Text(max_length=400),
+            "The new identity of this host's server, as shown in the error message.",
             recorded=True,
-            doc="The new identity of this host's server, as shown in the error message.",
             example="virsh/libvirt:system:4c4c4544-0031-4a10-8052-b4c04f4e3332",
         ),
     ),

@@ -106,10 +106,10 @@ BOOT_RESOURCES = Resource(
             accepted=frozenset({"Type"}),  # which gomaasclient sends, and MAAS ignores
             fields=(
                 Field(
-                    name="type",
-                    type=Choice(choices=tuple(_TYPES)),
+                    "type",
+                    Choice(choices=tuple(_TYPES)),
+                    "uploaded: only images; synced: only the entries of architectures.",
                     default="all",
-                    doc="uploaded: only images; synced: only the entries of architectures.",
                 ),
             ),
         ),
@@ -175,9 +175,9 @@ BOOT_RESOURCE_FILE = Resource(
             ),
             fields=(
                 Field(
-                    name="offset",
-                    type=Integer(minimum=0, maximum=MAX_FILE_BYTES),
-                    doc="Where the part begins; 409, with the right one, if the upload ends elsewhere.",
+                    "offset",
+                    Integer(minimum=0, maximum=MAX_FILE_BYTES),
+                    "Where the part begins; 409, with the right one, if the upload ends elsewhere.",
                 ),
             ),
             takes_content=True,

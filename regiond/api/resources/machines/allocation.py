@@ -25,27 +25,19 @@ _MANY = TextList(commas=True, max_length=256, max_items=256)
 
 
 def _several(name: str, doc: str) -> Field:
-    return Field(name=name, type=_MANY, recorded=True, default=(), doc=doc)
+    return Field(name, _MANY, doc, recorded=True, default=())
 
 
 FIELDS = (
+    Field("name", Text(max_length=253, blank=None), "Hostname of a machine. None is composed then.", recorded=True),
     Field(
-        name="name",
-        type=Text(max_length=253, blank=None),
-        recorded=True,
-        doc="Hostname of a machine. None is composed then.",
-    ),
-    Field(
-        name="system_id",
-        type=Text(max_length=64, blank=None),
-        recorded=True,
-        doc="System id of a machine. None is composed then.",
+        "system_id", Text(max_length=64, blank=None), "System id of a machine. None is composed then.", recorded=True
     ),
     _several("arch", "Architecture, such as amd64 or amd64/generic; several are alternatives."),
     _several("not_arch", "Architecture to exclude."),
-    Field(name="cpu_count", type=Integer(), doc="Minimum number of cores.", example=2),
-    Field(name="mem", type=Integer(), doc="Minimum memory in MiB.", format=Format.MIB, example=4096),
-    Field(name="cpu_speed", type=Integer(), doc="Minimum CPU speed of the VM host in MHz, where it is known."),
+    Field("cpu_count", Integer(), "Minimum number of cores.", example=2),
+    Field("mem", Integer(), "Minimum memory in MiB.", format=Format.MIB, example=4096),
+    Field("cpu_speed", Integer(), "Minimum CPU speed of the VM host in MHz, where it is known."),
     _several(
         "tags", "Tags that the machine must have, separated by commas or blanks. A machine has the tags of its host."
     ),
@@ -61,20 +53,14 @@ FIELDS = (
     _several("pod_type", "Type of the VM host: lxd or virsh."),
     _several("not_pod_type", "Type of VM host to exclude."),
     Field(
-        name="storage",
-        type=STORAGE,
+        "storage",
+        STORAGE,
+        "Disks as [label:]GB[(storage pool or tag,...)], comma-separated, the root disk first; 0 means any size.",
         recorded=True,
         default="",
-        doc="Disks as [label:]GB[(storage pool or tag,...)], comma-separated, the root disk first; 0 means any size.",
         format=Format.DISKS_GB,
     ),
-    Field(
-        name="interfaces",
-        type=INTERFACES,
-        recorded=True,
-        default="",
-        doc="NICs as label:key=value,..., separated by semicolons.",
-    ),
+    Field("interfaces", INTERFACES, "NICs as label:key=value,..., separated by semicolons.", recorded=True, default=""),
     _several("subnets", "Subnets in each of which the machine has a NIC: id, name, CIDR or space:NAME."),
     _several("not_subnets", "Subnets in which the machine has no NIC."),
     _several("fabrics", "Fabrics in each of which the machine has a NIC: id, name or class:CLASS."),
@@ -86,37 +72,26 @@ FIELDS = (
     ),
     _several("not_vlans", "VLANs in which the machine has no NIC."),
     Field(
-        name="link_speed",
-        type=Integer(),
-        doc="Minimum speed in Mbit/s of the host's network interface to which one of its NICs is attached.",
+        "link_speed",
+        Integer(),
+        "Minimum speed in Mbit/s of the host's network interface to which one of its NICs is attached.",
     ),
     Field(
-        name="agent_name",
-        type=Text(max_length=255),
+        "agent_name",
+        Text(max_length=255),
+        "Name of the calling program; machine listings can filter by it.",
         recorded=True,
         default="",
-        doc="Name of the calling program; machine listings can filter by it.",
     ),
     *AFFINITY,
     COMMENT,
     Field(
-        name="bridge_all",
-        type=Boolean(),
-        default=False,
-        doc="Only false: in the guest, user data of the deployment makes bridges.",
+        "bridge_all", Boolean(), "Only false: in the guest, user data of the deployment makes bridges.", default=False
     ),
     Field(
-        name="dry_run",
-        type=Boolean(),
-        default=False,
-        doc="Only report which machine would be allocated or composed (default false).",
+        "dry_run", Boolean(), "Only report which machine would be allocated or composed (default false).", default=False
     ),
-    Field(
-        name="verbose",
-        type=Boolean(),
-        default=False,
-        doc="Include the disks and NICs that match the labels (default false).",
-    ),
+    Field("verbose", Boolean(), "Include the disks and NICs that match the labels (default false).", default=False),
 )
 
 

@@ -107,49 +107,37 @@ DEPLOY = Endpoint(
     ),
     fields=(
         Field(
-            name="distro_series",
-            type=Text(max_length=256),
+            "distro_series",
+            Text(max_length=256),
+            "The image: noble, ubuntu/noble or custom/NAME; boot-resources/ lists them. Default: the region's.",
             recorded=True,
             default="",
-            doc="The image: noble, ubuntu/noble or custom/NAME; boot-resources/ lists them. Default: the region's.",
             example="noble",
         ),
+        Field("osystem", Text(max_length=256), "The part before the / of distro_series.", recorded=True, default=""),
         Field(
-            name="osystem",
-            type=Text(max_length=256),
-            recorded=True,
-            default="",
-            doc="The part before the / of distro_series.",
-        ),
-        Field(
-            name="user_data",
-            type=Text(max_length=_MAX_ENCODED_LENGTH),
-            default="",
-            doc=(
+            "user_data",
+            Text(max_length=_MAX_ENCODED_LENGTH),
+            (
                 "For cloud-init, in base64 or as it is: a script, cloud-config, MIME parts or another of its formats, "
                 "at most 1 MiB; in base64 also compressed with gzip. It is added to what Innkeeper configures."
             ),
-        ),
-        Field(
-            name="agent_name",
-            type=Text(max_length=256),
-            recorded=True,
             default="",
-            doc="Stored if this allocates the machine.",
+        ),
+        Field("agent_name", Text(max_length=256), "Stored if this allocates the machine.", recorded=True, default=""),
+        Field(
+            "register_vmhost",
+            Boolean(),
+            "Make the machine an LXD server and add it as a VM host. Administrators only.",
+            default=False,
         ),
         Field(
-            name="register_vmhost",
-            type=Boolean(),
+            "install_kvm",
+            Boolean(),
+            "Make the machine a libvirt host and add it as a VM host. Administrators only.",
             default=False,
-            doc="Make the machine an LXD server and add it as a VM host. Administrators only.",
         ),
-        Field(
-            name="install_kvm",
-            type=Boolean(),
-            default=False,
-            doc="Make the machine a libvirt host and add it as a VM host. Administrators only.",
-        ),
-        *(Field(name=name, type=Boolean(), default=False, doc="Not supported: must be false.") for name in _REFUSED),
+        *(Field(name, Boolean(), "Not supported: must be false.", default=False) for name in _REFUSED),
         COMMENT,
     ),
     accepted=frozenset(
@@ -199,9 +187,7 @@ REPORT = Resource(
             permission=Permission.ANYONE,
             title="Report that a machine has booted",
             doc="The address holds the secret of one deployment, which counts once.",
-            other_keys=Field(
-                name="key", type=Text(max_length=65536, strip=False), default="", doc="Ignored.", example="x"
-            ),
+            other_keys=Field("key", Text(max_length=65536, strip=False), "Ignored.", default="", example="x"),
             result=crud.NOTHING,
             success=204,
             audited=False,  # the deployment's event says it
@@ -239,26 +225,15 @@ VM_HOST_REPORT = Resource(
             title="Report that a hypervisor was set up",
             doc="The address holds the secret of the deployment. Counts until the machine has booted.",
             fields=(
+                Field("address", Text(max_length=64), "The machine's IP address.", required=True, example="10.1.0.7"),
                 Field(
-                    name="address",
-                    type=Text(max_length=64),
-                    required=True,
-                    doc="The machine's IP address.",
-                    example="10.1.0.7",
-                ),
-                Field(
-                    name="fingerprint",
-                    type=Text(max_length=128),
+                    "fingerprint",
+                    Text(max_length=128),
+                    "Of the LXD server's certificate, or of the SSH host key.",
                     default="",
-                    doc="Of the LXD server's certificate, or of the SSH host key.",
                     example="ab12",
                 ),
-                Field(
-                    name="problem",
-                    type=Text(max_length=LONGEST_PROBLEM),
-                    default="",
-                    doc="Why it was not set up.",
-                ),
+                Field("problem", Text(max_length=LONGEST_PROBLEM), "Why it was not set up.", default=""),
             ),
             result=crud.NOTHING,
             success=204,

@@ -27,21 +27,14 @@ from regiond.networks.model import DOMAIN_NAME
 
 _MANY = TextList()
 _RESULT = Result(doc="The device.", type=DEVICE_JSON)
-_DOMAIN = Field(
-    name="domain", type=Text(max_length=255), recorded=True, doc=f"Id or name of the domain, which is {DOMAIN_NAME}."
-)
-_HOSTNAME = Field(name="hostname", type=HOSTNAME, recorded=True, doc="A unique hostname; by default one is chosen.")
-_ZONE = Field(
-    name="zone",
-    type=GROUP,
-    recorded=True,
-    doc="Id or name of its zone; that of a device on a machine is the machine's.",
-)
-_DESCRIPTION = Field(name="description", type=Text(max_length=4096), doc="Description.", example="proxy")
+_DOMAIN = Field("domain", Text(max_length=255), f"Id or name of the domain, which is {DOMAIN_NAME}.", recorded=True)
+_HOSTNAME = Field("hostname", HOSTNAME, "A unique hostname; by default one is chosen.", recorded=True)
+_ZONE = Field("zone", GROUP, "Id or name of its zone; that of a device on a machine is the machine's.", recorded=True)
+_DESCRIPTION = Field("description", Text(max_length=4096), "Description.", example="proxy")
 _OF_NO_DEVICE = ("agent_name", "tags")
 _ID = target("system_id")
 _FILTERS = tuple(
-    Field(name=name, type=_MANY, default=(), doc=doc)
+    Field(name, _MANY, doc, default=())
     for name, doc in (
         ("id", "System id; may be repeated."),
         ("hostname", "Hostname; may be repeated."),
@@ -127,18 +120,18 @@ DEVICES = Resource(
             permission=Permission.OPERATOR,
             fields=(
                 Field(
-                    name="mac_addresses",
-                    type=TextList(commas=True, max_length=64, max_items=MAX_DEVICE_NICS),
+                    "mac_addresses",
+                    TextList(commas=True, max_length=64, max_items=MAX_DEVICE_NICS),
+                    "MAC addresses of its NICs; may be repeated.",
                     recorded=True,
                     required=True,
-                    doc="MAC addresses of its NICs; may be repeated.",
                     example=("52:54:00:00:00:20",),
                 ),
                 Field(
-                    name="parent",
-                    type=Text(max_length=300),
+                    "parent",
+                    Text(max_length=300),
+                    "System id or hostname of the machine on which it is.",
                     recorded=True,
-                    doc="System id or hostname of the machine on which it is.",
                     example="wdpx3n",
                 ),
                 _HOSTNAME,

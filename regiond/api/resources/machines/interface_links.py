@@ -41,7 +41,7 @@ ANY_INTERFACE = one_of(INTERFACE_JSON, HOST_INTERFACE_JSON)
 _INTERFACE = Result(doc="The interface.", type=encoded(INTERFACE_JSON))
 _FIXED = "A NIC of a virtual machine keeps what it was composed with: compose a machine with another one."
 _LINK_ID = Integer(minimum=1)
-_TAG = Field(name="tag", type=Text(max_length=256), recorded=True, required=True, doc="The tag.", example="uplink")
+_TAG = Field("tag", Text(max_length=256), "The tag.", recorded=True, required=True, example="uplink")
 _link_request = filled(LinkRequest, mode=lambda call: LinkMode(call.values["mode"]))
 _nic_change = filled(DeviceNicChange, name=text("name"), mac_address=text("mac_address"))
 
@@ -166,7 +166,7 @@ def _action(
     )  # fmt: skip
 
 
-_MTU = Field(name="mtu", type=Integer(minimum=68, maximum=65535), doc="Of a device's interface: its MTU in bytes.")
+_MTU = Field("mtu", Integer(minimum=68, maximum=65535), "Of a device's interface: its MTU in bytes.")
 CREATE_PHYSICAL = crud.action(
     "create_physical",
     _INTERFACE,
@@ -176,23 +176,23 @@ CREATE_PHYSICAL = crud.action(
     permission=Permission.OPERATOR,
     fields=(
         Field(
-            name="mac_address",
-            type=Text(max_length=64),
+            "mac_address",
+            Text(max_length=64),
+            "Its MAC address.",
             recorded=True,
             required=True,
-            doc="Its MAC address.",
             example="52:54:00:00:00:21",
         ),
         Field(
-            name="name",
-            type=Text(max_length=15),
+            "name",
+            Text(max_length=15),
+            "Its name (default: the first free of eth0, eth1 …).",
             recorded=True,
-            doc="Its name (default: the first free of eth0, eth1 …).",
             example="eth1",
         ),
-        Field(name="vlan", type=Text(max_length=64), recorded=True, doc="Id of its VLAN."),
+        Field("vlan", Text(max_length=64), "Id of its VLAN.", recorded=True),
         _MTU,
-        Field(name="tags", type=TextList(commas=True), recorded=True, doc="Its tags, separated by commas or repeated."),
+        Field("tags", TextList(commas=True), "Its tags, separated by commas or repeated.", recorded=True),
     ),
     find=find_node,
 )
@@ -215,32 +215,32 @@ ENDPOINTS = (
             ),
             fields=(
                 Field(
-                    name="name",
-                    type=Text(max_length=15),
+                    "name",
+                    Text(max_length=15),
+                    "A new name of a machine's NIC, also in its guest.",
                     recorded=True,
-                    doc="A new name of a machine's NIC, also in its guest.",
                     example="eth1",
                 ),
                 Field(
-                    name="vlan",
-                    type=Text(max_length=64),
-                    recorded=True,
-                    doc=(
+                    "vlan",
+                    Text(max_length=64),
+                    (
                         "Of a host's interface: id or name of its VLAN; discovery does not change it then. Empty: use "
                         "the discovered VLAN again. A machine's NIC keeps its VLAN."
                     ),
+                    recorded=True,
                 ),
                 Field(
-                    name="tags",
-                    type=TextList(commas=True, max_items=256),
+                    "tags",
+                    TextList(commas=True, max_items=256),
+                    "All its tags, separated by commas or repeated. Constraints select host interfaces by them.",
                     recorded=True,
-                    doc="All its tags, separated by commas or repeated. Constraints select host interfaces by them.",
                 ),
                 Field(
-                    name="mac_address",
-                    type=Text(max_length=64),
+                    "mac_address",
+                    Text(max_length=64),
+                    "Of a device's interface: its MAC address. A machine's NIC keeps its own.",
                     recorded=True,
-                    doc="Of a device's interface: its MAC address. A machine's NIC keeps its own.",
                 ),
                 _MTU,
             ),
@@ -258,30 +258,30 @@ ENDPOINTS = (
         ),
         fields=(
             Field(
-                name="mode",
-                type=Choice(choices=tuple(mode.value for mode in LinkMode), any_case=True),
+                "mode",
+                Choice(choices=tuple(mode.value for mode in LinkMode), any_case=True),
+                "AUTO: a free address; STATIC: ip_address, or a free one; DHCP; LINK_UP: no address.",
                 required=True,
-                doc="AUTO: a free address; STATIC: ip_address, or a free one; DHCP; LINK_UP: no address.",
             ),
             Field(
-                name="subnet",
-                type=Text(max_length=300),
+                "subnet",
+                Text(max_length=300),
+                "Id, CIDR or name of a subnet on the VLAN of the NIC.",
                 recorded=True,
-                doc="Id, CIDR or name of a subnet on the VLAN of the NIC.",
                 example="3",
             ),
-            Field(name="ip_address", type=Text(max_length=64), recorded=True, doc="The address, with mode=STATIC."),
+            Field("ip_address", Text(max_length=64), "The address, with mode=STATIC.", recorded=True),
             Field(
-                name="default_gateway",
-                type=Boolean(),
+                "default_gateway",
+                Boolean(),
+                "The machine's default route goes through the gateway of this subnet.",
                 default=False,
-                doc="The machine's default route goes through the gateway of this subnet.",
             ),
             Field(
-                name="force",
-                type=Boolean(),
+                "force",
+                Boolean(),
+                "Replaces a link that has an address; without, one that has an address must be unlinked first.",
                 default=False,
-                doc="Replaces a link that has an address; without, one that has an address must be unlinked first.",
             ),
         ),
     ),
@@ -290,11 +290,7 @@ ENDPOINTS = (
         lambda call: _end_link(call, call.values["id"]),
         title="Unlink a NIC from a subnet",
         doc="Releases the address of the link.",
-        fields=(
-            Field(
-                name="id", type=_LINK_ID, required=True, doc="Id of the link, as the interface shows it.", example=41
-            ),
-        ),
+        fields=(Field("id", _LINK_ID, "Id of the link, as the interface shows it.", required=True, example=41),),
         accepted=frozenset({"force"}),
     ),
     _action(
@@ -308,7 +304,7 @@ ENDPOINTS = (
         _set_default_gateway,
         title="Send the default route of a machine through a NIC",
         doc="The gateway is that of the subnet to which the NIC is linked.",
-        fields=(Field(name="link_id", type=_LINK_ID, doc="Id of the link; a NIC has only one.", example=41),),
+        fields=(Field("link_id", _LINK_ID, "Id of the link; a NIC has only one.", example=41),),
     ),
     _action("add_tag", lambda call: _set_tag(call, present=True), title="Add a tag to a NIC", fields=(_TAG,)),
     _action("remove_tag", lambda call: _set_tag(call, present=False), title="Remove a tag from a NIC", fields=(_TAG,)),

@@ -32,18 +32,18 @@ from regiond.operations.model import Operation
 from regiond.validation_messages import no_object
 
 COMMENT = Field(
-    name="comment",
-    type=Text(max_length=4096),
+    "comment",
+    Text(max_length=4096),
+    "The reason; stored with the event.",
     recorded=True,
     default="",
-    doc="The reason; stored with the event.",
     example="planned maintenance",
 )
 ANY_KEY = Field(
-    name="key",
-    type=Text(max_length=65536, strip=False),
+    "key",
+    Text(max_length=65536, strip=False),
+    "The value of this key; an empty value deletes the key.",
     default="",
-    doc="The value of this key; an empty value deletes the key.",
     example="A4",
 )
 _ALLOCATED = (
@@ -54,37 +54,35 @@ _ALLOCATED = (
 )
 RELEASE_OPTIONS = (
     Field(
-        name="erase",
-        type=Boolean(),
-        default=False,
-        doc=(
+        "erase",
+        Boolean(),
+        (
             "Empties all disks that Innkeeper created, not only the root disk of a deployed machine: each is deleted "
             "and created again."
         ),
+        default=False,
     ),
     Field(
-        name="secure_erase",
-        type=Boolean(),
-        default=False,
-        doc=(
+        "secure_erase",
+        Boolean(),
+        (
             "With erase: overwrites the disks first on storage where a new disk could show what an earlier one held "
             "(LVM without thin pools). Fails on LXD there."
         ),
-    ),
-    Field(name="quick_erase", type=Boolean(), default=False, doc="With erase: the same as erase alone."),
-    Field(
-        name="force",
-        type=Boolean(),
         default=False,
-        doc="Powers a deployed machine off at once. Otherwise it has 30 s to shut down (a setting of the region).",
+    ),
+    Field("quick_erase", Boolean(), "With erase: the same as erase alone.", default=False),
+    Field(
+        "force",
+        Boolean(),
+        "Powers a deployed machine off at once. Otherwise it has 30 s to shut down (a setting of the region).",
+        default=False,
     ),
     Field(
-        name=RELEASE_ADOPTED,
-        type=Boolean(),
+        RELEASE_ADOPTED,
+        Boolean(),
+        "Also releases a machine that was adopted and not released since, which stops its guest. Without it: 409.",
         default=False,
-        doc=(
-            "Also releases a machine that was adopted and not released since, which stops its guest. Without it: 409."
-        ),
     ),
 )
 _IGNORED = frozenset({"scripts"})
@@ -185,11 +183,11 @@ RELEASE_ALL = with_dry_run(
         ),
         fields=(
             Field(
-                name="machines",
-                type=TextList(max_length=64),
+                "machines",
+                TextList(max_length=64),
+                "System id or hostname; may be repeated.",
                 recorded=True,
                 default=(),
-                doc="System id or hostname; may be repeated.",
                 example=("wdpx3n",),
             ),
             *RELEASE_OPTIONS,
@@ -205,7 +203,7 @@ LIST_ALLOCATED = crud.list_of(
     MACHINE_JSON,
     serve(lambda s: s.machines.long_list, wanted=_allocated),
     op="list_allocated",
-    fields=(Field(name="id", type=TextList(), default=(), doc="System id or hostname; may be repeated."),),
+    fields=(Field("id", TextList(), "System id or hostname; may be repeated.", default=()),),
     title="List the machines that are allocated to you",
     expensive=unless_few((), named=("id",)),
     result="The machines.",
@@ -217,25 +215,25 @@ UPDATE = crud.update(
     doc="Changes only the given fields, in Innkeeper; of the virtual machine only its autostart changes.",
     fields=(
         Field(
-            name="hostname",
-            type=HOSTNAME,
+            "hostname",
+            HOSTNAME,
+            "A new unique hostname. The name of the virtual machine on the host does not change.",
             recorded=True,
-            doc="A new unique hostname. The name of the virtual machine on the host does not change.",
         ),
-        Field(name="zone", type=GROUP, recorded=True, doc="Name of a zone."),
-        Field(name="pool", type=GROUP, recorded=True, doc="Id or name of a resource pool."),
-        Field(name="description", type=Text(max_length=4096), doc="Description.", example="build server"),
+        Field("zone", GROUP, "Name of a zone.", recorded=True),
+        Field("pool", GROUP, "Id or name of a resource pool.", recorded=True),
+        Field("description", Text(max_length=4096), "Description.", example="build server"),
         autostart_field(
             "What becomes of the VM when its host starts: last-state (it runs again if it ran before), always, never, "
             "or default: as the host; an adopted VM then stays as it is. An operation sets it on the host."
         ),
         *NEW_AFFINITY,
-        Field(name="domain", type=Text(max_length=256, blank=None), recorded=True, doc="Id or name of the domain."),
+        Field("domain", Text(max_length=256, blank=None), "Id or name of the domain.", recorded=True),
         Field(
-            name="swap_size",
-            type=Text(max_length=64, blank=None),
+            "swap_size",
+            Text(max_length=64, blank=None),
+            "Only 0: user data of the deployment makes the swap space of the guest.",
             recorded=True,
-            doc="Only 0: user data of the deployment makes the swap space of the guest.",
         ),
     ),
     find=find_machine,
@@ -291,7 +289,7 @@ MARK_BROKEN = crud.action(
     doc="It is not allocated until it is marked fixed. The virtual machine is not changed.",
     fields=(
         COMMENT,
-        Field(name="error_description", type=Text(max_length=4096), recorded=True, default="", doc="Same as comment."),
+        Field("error_description", Text(max_length=4096), "Same as comment.", recorded=True, default=""),
     ),
     find=find_machine,
     permission=Permission.OWNER,

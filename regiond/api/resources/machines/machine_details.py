@@ -48,7 +48,7 @@ ALL_POWER_PARAMETERS = crud.read(
     serve(lambda s: s.machines.power_parameters, system_ids=given("id")),
     op="power_parameters",
     title="Read how machines are reached on their VM hosts",
-    fields=(Field(name="id", type=TextList(), default=(), doc="System id; may be repeated (default: all machines)."),),
+    fields=(Field("id", TextList(), "System id; may be repeated (default: all machines).", default=()),),
     expensive=True,
     permission=Permission.ADMIN,
 )

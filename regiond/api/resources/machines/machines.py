@@ -32,17 +32,17 @@ from regiond.machines.model import MachineView
 from regiond.operations.model import Operation
 
 _COMMENT = Field(
-    name="comment",
-    type=Text(max_length=4096),
+    "comment",
+    Text(max_length=4096),
+    "Accepted for compatibility; ignored.",
     recorded=True,
-    doc="Accepted for compatibility; ignored.",
     example="planned maintenance",
 )
 _STOP_MODE = Field(
-    name="stop_mode",
-    type=Choice(choices=("hard", "soft")),
+    "stop_mode",
+    Choice(choices=("hard", "soft")),
+    "hard forces the guest off; soft shuts it down, by force after a timeout (default soft).",
     default="soft",
-    doc="hard forces the guest off; soft shuts it down, by force after a timeout (default soft).",
 )
 
 

@@ -29,45 +29,40 @@ _DOMAIN = Result(doc="The domain.", type=DOMAIN_WITH_RECORDS_JSON)
 _RESOURCE = Result(doc="The DNS resource.", type=DNS_RESOURCE_JSON)
 _NEW_DOMAIN = (
     Field(
-        name="name",
-        type=_NAME,
-        recorded=True,
-        required=True,
-        doc="Name of the domain, such as lab.example.",
-        example="lab.example",
+        "name", _NAME, "Name of the domain, such as lab.example.", recorded=True, required=True, example="lab.example"
     ),
-    Field(name="authoritative", type=Boolean(), default=True, doc="Stored; it has no effect (default true)."),
-    Field(name="ttl", type=_TTL, doc="Time to live of its records in seconds.", example=300),
+    Field("authoritative", Boolean(), "Stored; it has no effect (default true).", default=True),
+    Field("ttl", _TTL, "Time to live of its records in seconds.", example=300),
 )
 _CHANGED_DOMAIN = (
-    Field(name="name", type=_NAME, recorded=True, doc="A new name."),
-    Field(name="authoritative", type=Boolean(), doc="Stored; it has no effect."),
-    Field(name="ttl", type=_TTL, doc="Time to live of its records in seconds.", example=300),
+    Field("name", _NAME, "A new name.", recorded=True),
+    Field("authoritative", Boolean(), "Stored; it has no effect."),
+    Field("ttl", _TTL, "Time to live of its records in seconds.", example=300),
 )
 _RECORD = (
     Field(
-        name="fqdn",
-        type=_NAME,
+        "fqdn",
+        _NAME,
+        "The whole name, in a known domain. It wins over name and domain.",
         recorded=True,
-        doc="The whole name, in a known domain. It wins over name and domain.",
         example="www.lab.example",
     ),
-    Field(name="name", type=_NAME, recorded=True, doc="The name in the domain; @ is that of the domain itself."),
-    Field(name="domain", type=_NAME, recorded=True, doc="Id or name of the domain."),
-    Field(name="address_ttl", type=_TTL, doc="Time to live in seconds (default: that of the domain)."),
+    Field("name", _NAME, "The name in the domain; @ is that of the domain itself.", recorded=True),
+    Field("domain", _NAME, "Id or name of the domain.", recorded=True),
+    Field("address_ttl", _TTL, "Time to live in seconds (default: that of the domain)."),
     Field(
-        name="ip_addresses",
-        type=TextList(max_length=4096),
+        "ip_addresses",
+        TextList(max_length=4096),
+        "Addresses, repeated or separated by blanks. They replace the present ones; an empty value removes them.",
         recorded=True,
-        doc="Addresses, repeated or separated by blanks. They replace the present ones; an empty value removes them.",
         example=("10.1.0.7",),
     ),
 )
 _FILTERS = (
-    Field(name="fqdn", type=_NAME, doc="Only this name.", example="www.lab.example"),
-    Field(name="name", type=_NAME, doc="Only those with this name in their domain."),
-    Field(name="domain", type=_NAME, doc="Only those of the domain with this id or name."),
-    Field(name="rrtype", type=Text(max_length=20), doc="Only those with records of this type: A or AAAA."),
+    Field("fqdn", _NAME, "Only this name.", example="www.lab.example"),
+    Field("name", _NAME, "Only those with this name in their domain."),
+    Field("domain", _NAME, "Only those of the domain with this id or name."),
+    Field("rrtype", Text(max_length=20), "Only those with records of this type: A or AAAA."),
 )
 _find_domain = found(lambda s: s.dns.domain, "id")
 _list_domains = serve(lambda s: s.dns.domains)

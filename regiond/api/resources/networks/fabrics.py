@@ -11,18 +11,12 @@ from regiond.api.resources.networks.network_fields import DESCRIPTION, NAME
 from regiond.api.serializers.networks import FABRIC_JSON
 
 _FIELDS = (
+    Field("name", NAME, "Name of the fabric (default for a new one: fabric-ID).", recorded=True, example="core"),
     Field(
-        name="name",
-        type=NAME,
+        "class_type",
+        Text(),
+        "Your name for this kind of fabric, such as 10g; constraints can select by it.",
         recorded=True,
-        doc="Name of the fabric (default for a new one: fabric-ID).",
-        example="core",
-    ),
-    Field(
-        name="class_type",
-        type=Text(),
-        recorded=True,
-        doc="Your name for this kind of fabric, such as 10g; constraints can select by it.",
     ),
     DESCRIPTION,
 )

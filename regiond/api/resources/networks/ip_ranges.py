@@ -12,27 +12,22 @@ from regiond.api.serializers.networks import IP_RANGE_JSON
 from regiond.networks.model import RangeChange
 
 _ADDRESS = Text(max_length=64, blank=None)
-_COMMENT = Field(name="comment", type=Text(max_length=255), doc="What the addresses are for.", example="printers")
+_COMMENT = Field("comment", Text(max_length=255), "What the addresses are for.", example="printers")
 _NEW = (
     Field(
-        name="type",
-        type=Choice(choices=("reserved", "dynamic")),
+        "type",
+        Choice(choices=("reserved", "dynamic")),
+        "reserved: used by something else. dynamic: assigned by a DHCP server.",
         required=True,
-        doc="reserved: used by something else. dynamic: assigned by a DHCP server.",
     ),
-    Field(name="start_ip", type=_ADDRESS, recorded=True, required=True, doc="The first address.", example="10.1.0.10"),
-    Field(name="end_ip", type=_ADDRESS, recorded=True, required=True, doc="The last address.", example="10.1.0.20"),
-    Field(
-        name="subnet",
-        type=NAME,
-        recorded=True,
-        doc="Id or name of the subnet (default: the subnet that contains the addresses).",
-    ),
+    Field("start_ip", _ADDRESS, "The first address.", recorded=True, required=True, example="10.1.0.10"),
+    Field("end_ip", _ADDRESS, "The last address.", recorded=True, required=True, example="10.1.0.20"),
+    Field("subnet", NAME, "Id or name of the subnet (default: the subnet that contains the addresses).", recorded=True),
     _COMMENT,
 )
 _CHANGE = (
-    Field(name="start_ip", type=_ADDRESS, recorded=True, doc="The first address."),
-    Field(name="end_ip", type=_ADDRESS, recorded=True, doc="The last address."),
+    Field("start_ip", _ADDRESS, "The first address.", recorded=True),
+    Field("end_ip", _ADDRESS, "The last address.", recorded=True),
     _COMMENT,
 )
 _RANGE = Result(doc="The range.", type=IP_RANGE_JSON)
@@ -56,10 +51,10 @@ IP_RANGES = Resource(
             doc="Those that users created, which can be deleted, as clients of MAAS do before they create theirs.",
             fields=(
                 Field(
-                    name="with_discovered",
-                    type=Boolean(),
+                    "with_discovered",
+                    Boolean(),
+                    "Also list the ranges that were discovered on hosts (default false).",
                     default=False,
-                    doc="Also list the ranges that were discovered on hosts (default false).",
                 ),
             ),
             result="The ranges.",

@@ -9,12 +9,9 @@ from regiond.placement.model import NO_SPACE
 
 LONGEST_NAME = 256
 NAME = Text(max_length=LONGEST_NAME, blank=None)  # an empty name counts as absent
-DESCRIPTION = Field(name="description", type=Text(max_length=4096), doc="Description.")
+DESCRIPTION = Field("description", Text(max_length=4096), "Description.")
 SPACE = Field(
-    name="space",
-    type=Text(max_length=LONGEST_NAME),
-    recorded=True,
-    doc="Id or name of a space. Empty or undefined: no space.",
+    "space", Text(max_length=LONGEST_NAME), "Id or name of a space. Empty or undefined: no space.", recorded=True
 )
 
 

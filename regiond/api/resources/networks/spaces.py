@@ -15,9 +15,7 @@ from regiond.networks.model import Space
 from regiond.placement.model import NO_SPACE
 
 _FIELDS = (
-    Field(
-        name="name", type=NAME, recorded=True, doc="Name of the space (default for a new one: space-ID).", example="dmz"
-    ),
+    Field("name", NAME, "Name of the space (default for a new one: space-ID).", recorded=True, example="dmz"),
     DESCRIPTION,
 )
 _SPACE = Result(doc="The space.", type=SPACE_JSON)

@@ -22,44 +22,31 @@ from regiond.networks.model import SubnetChange
 
 _CIDR = Text(max_length=64, blank=None)
 _COMMON = (
+    Field("name", NAME, "Name of the subnet (default for a new one: its CIDR).", recorded=True, example="office"),
+    Field("vlan", NAME, "Id of its VLAN (default for a new one: the default VLAN).", recorded=True),
+    Field("fabric", NAME, "Id or name of a fabric; with vid another way to name the VLAN.", recorded=True),
     Field(
-        name="name",
-        type=NAME,
-        recorded=True,
-        doc="Name of the subnet (default for a new one: its CIDR).",
-        example="office",
-    ),
-    Field(name="vlan", type=NAME, recorded=True, doc="Id of its VLAN (default for a new one: the default VLAN)."),
-    Field(
-        name="fabric", type=NAME, recorded=True, doc="Id or name of a fabric; with vid another way to name the VLAN."
-    ),
-    Field(
-        name="vid",
-        type=Integer(minimum=0, maximum=MAX_VID),
-        doc="Tag of the VLAN in fabric (default: the current fabric; for a new subnet the default fabric).",
+        "vid",
+        Integer(minimum=0, maximum=MAX_VID),
+        "Tag of the VLAN in fabric (default: the current fabric; for a new subnet the default fabric).",
     ),
     SPACE,
-    Field(name="gateway_ip", type=Text(max_length=64), recorded=True, doc="Address of the gateway. Empty: none."),
+    Field("gateway_ip", Text(max_length=64), "Address of the gateway. Empty: none.", recorded=True),
     Field(
-        name="dns_servers",
-        type=TextList(commas=True),
-        recorded=True,
-        doc="Addresses of DNS servers, separated by commas or blanks.",
+        "dns_servers", TextList(commas=True), "Addresses of DNS servers, separated by commas or blanks.", recorded=True
     ),
     DESCRIPTION,
-    Field(name="managed", type=Boolean(), doc="Stored for clients; Innkeeper assigns requested addresses either way."),
-    Field(name="allow_dns", type=Boolean(), doc="Stored for clients; Innkeeper serves no DNS."),
-    Field(name="allow_proxy", type=Boolean(), doc="Stored for clients; Innkeeper has no proxy."),
-    Field(name="active_discovery", type=Boolean(), doc="Stored for clients; Innkeeper does not scan subnets."),
-    Field(name="rdns_mode", type=Integer(minimum=0, maximum=2), doc="Stored for clients; Innkeeper serves no DNS."),
+    Field("managed", Boolean(), "Stored for clients; Innkeeper assigns requested addresses either way."),
+    Field("allow_dns", Boolean(), "Stored for clients; Innkeeper serves no DNS."),
+    Field("allow_proxy", Boolean(), "Stored for clients; Innkeeper has no proxy."),
+    Field("active_discovery", Boolean(), "Stored for clients; Innkeeper does not scan subnets."),
+    Field("rdns_mode", Integer(minimum=0, maximum=2), "Stored for clients; Innkeeper serves no DNS."),
 )
 _NEW = (
-    Field(
-        name="cidr", type=_CIDR, recorded=True, required=True, doc="CIDR, such as 10.1.0.0/24.", example="10.1.0.0/24"
-    ),
+    Field("cidr", _CIDR, "CIDR, such as 10.1.0.0/24.", recorded=True, required=True, example="10.1.0.0/24"),
     *_COMMON,
 )
-_CHANGE = (Field(name="cidr", type=_CIDR, recorded=True, doc="CIDR, such as 10.1.0.0/24."), *_COMMON)
+_CHANGE = (Field("cidr", _CIDR, "CIDR, such as 10.1.0.0/24.", recorded=True), *_COMMON)
 _SUBNET = Result(doc="The subnet.", type=SUBNET_JSON)
 
 
@@ -148,10 +135,10 @@ SUBNET = Resource(
             title="Count the addresses of a subnet",
             fields=(
                 Field(
-                    name="include_ranges",
-                    type=Boolean(),
+                    "include_ranges",
+                    Boolean(),
+                    "Also list the reserved and unreserved addresses (default false).",
                     default=False,
-                    doc="Also list the reserved and unreserved addresses (default false).",
                 ),
             ),
             accepted=frozenset({"include_suggestions"}),

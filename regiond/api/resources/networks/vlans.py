@@ -19,16 +19,16 @@ from regiond.networks.model import Fabric, Vlan, VlanChange
 _VID = Integer(minimum=0, maximum=MAX_VID)
 _UNTAGGED = "untagged"
 _COMMON = (
-    Field(name="name", type=NAME, recorded=True, doc="Name of the VLAN.", example="storage"),
-    Field(name="mtu", type=Integer(minimum=552, maximum=65535), doc="MTU in bytes (default 1500)."),
+    Field("name", NAME, "Name of the VLAN.", recorded=True, example="storage"),
+    Field("mtu", Integer(minimum=552, maximum=65535), "MTU in bytes (default 1500)."),
     SPACE,
     DESCRIPTION,
-    Field(name="dhcp_on", type=Boolean(), doc="Must be false: Innkeeper runs no DHCP server."),
+    Field("dhcp_on", Boolean(), "Must be false: Innkeeper runs no DHCP server."),
 )
-_NEW = (Field(name="vid", type=_VID, required=True, doc="VLAN tag; 0 means untagged.", example=100), *_COMMON)
+_NEW = (Field("vid", _VID, "VLAN tag; 0 means untagged.", required=True, example=100), *_COMMON)
 _CHANGE = (
-    Field(name="vid", type=_VID, doc="VLAN tag; 0 means untagged."),
-    Field(name="fabric", type=NAME, recorded=True, doc="Id or name of the fabric to move it to."),
+    Field("vid", _VID, "VLAN tag; 0 means untagged."),
+    Field("fabric", NAME, "Id or name of the fabric to move it to.", recorded=True),
     *_COMMON,
 )
 _VLAN = Result(doc="The VLAN.", type=VLAN_JSON)

@@ -26,9 +26,7 @@ from regiond.deletion_plan import DeletionPlan
 
 _LARGEST_ID = 2**63 - 1
 _ID = Integer(minimum=0, maximum=_LARGEST_ID)
-_LIMIT = Field(
-    name="limit", type=Integer(minimum=1, maximum=1000), default=100, doc="Maximum number of entries (default 100)."
-)
+_LIMIT = Field("limit", Integer(minimum=1, maximum=1000), "Maximum number of entries (default 100).", default=100)
 _redaction = filled(Redaction, entry_ids=given("id"), fields=given("field"))
 
 
@@ -96,38 +94,35 @@ _REDACT = crud.action(
     ),
     fields=(
         Field(
-            name="id",
-            type=IntegerList(maximum=_LARGEST_ID),
+            "id",
+            IntegerList(maximum=_LARGEST_ID),
+            "Id of a request; may be repeated. Without field, all its fields go, and their names.",
             default=(),
-            doc="Id of a request; may be repeated. Without field, all its fields go, and their names.",
             example=(17,),
         ),
         Field(
-            name="field",
-            type=TextList(max_length=MAX_KEY_LENGTH),
+            "field",
+            TextList(max_length=MAX_KEY_LENGTH),
+            "Name of a field, of the requests with these ids, or of all; may be repeated.",
             recorded=True,
             default=(),
-            doc="Name of a field, of the requests with these ids, or of all; may be repeated.",
             example=("user_data",),
         ),
         Field(
-            name="unlisted",
-            type=Boolean(),
+            "unlisted",
+            Boolean(),
+            "All values that this release would not record: those of older releases (default false).",
             default=False,
-            doc="All values that this release would not record: those of older releases (default false).",
         ),
         Field(
-            name="after",
-            type=_ID,
-            default=0,
-            doc="Only requests after this id: that of the answer before, to continue (default 0).",
+            "after", _ID, "Only requests after this id: that of the answer before, to continue (default 0).", default=0
         ),
         Field(
-            name="comment",
-            type=Text(max_length=255),
+            "comment",
+            Text(max_length=255),
+            "Why; recorded.",
             recorded=True,
             required=True,
-            doc="Why; recorded.",
             example="a key was pasted by mistake",
         ),
     ),
@@ -146,20 +141,20 @@ AUDIT = Resource(
             title="List the requests of the audit trail",
             permission=Permission.ADMIN,
             fields=(
-                Field(name="user", type=Text(blank=None), doc="Only requests of this account."),
-                Field(name="action", type=Text(blank=None), doc="Only this action, such as Machine.power_on."),
+                Field("user", Text(blank=None), "Only requests of this account."),
+                Field("action", Text(blank=None), "Only this action, such as Machine.power_on."),
                 Field(
-                    name="object",
-                    type=Text(blank=None),
-                    doc="Only requests for this object, by its path, such as machines/wdpx3n, or its name.",
+                    "object",
+                    Text(blank=None),
+                    "Only requests for this object, by its path, such as machines/wdpx3n, or its name.",
                 ),
                 Field(
-                    name="result",
-                    type=Choice(choices=tuple(one.value for one in AuditResult)),
-                    doc="Only with this result: ok, rejected, failed or unknown.",
+                    "result",
+                    Choice(choices=tuple(one.value for one in AuditResult)),
+                    "Only with this result: ok, rejected, failed or unknown.",
                 ),
-                Field(name="since", type=Timestamp(), doc="Only from this time on, such as 2026-11-21T08:00Z."),
-                Field(name="until", type=Timestamp(), doc="Only before this time."),
+                Field("since", Timestamp(), "Only from this time on, such as 2026-11-21T08:00Z."),
+                Field("until", Timestamp(), "Only before this time."),
                 *log_fields("entries"),
             ),
             expensive=with_any_of("user", "action", "object", "result", "since", "until"),
@@ -173,7 +168,7 @@ AUDIT = Resource(
             doc="Oldest first, with their hashes.",
             permission=Permission.ADMIN,
             fields=(
-                Field(name="after", type=_ID, default=0, doc="Only rows after this id, for the next page."),
+                Field("after", _ID, "Only rows after this id, for the next page.", default=0),
                 _LIMIT,
             ),
             result="The rows.",

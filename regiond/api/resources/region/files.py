@@ -18,11 +18,11 @@ from regiond.files.model import MAX_FILE_BYTES, MAX_FILENAME, MAX_FILES, FileWit
 from regiond.validation_messages import REQUIRED
 
 _FILENAME = Field(
-    name="filename",
-    type=Text(max_length=MAX_FILENAME),
+    "filename",
+    Text(max_length=MAX_FILENAME),
+    "Name of the file.",
     recorded=True,
     required=True,
-    doc="Name of the file.",
     example="provider-state",
 )
 
@@ -76,10 +76,10 @@ FILES = Resource(
             title="List your files",
             fields=(
                 Field(
-                    name="prefix",
-                    type=Text(max_length=MAX_FILENAME, strip=False),
+                    "prefix",
+                    Text(max_length=MAX_FILENAME, strip=False),
+                    "Only those whose names begin with it.",
                     default="",
-                    doc="Only those whose names begin with it.",
                 ),
             ),
             result="The files, without their contents.",
@@ -96,9 +96,9 @@ FILES = Resource(
             fields=(
                 _FILENAME,
                 Field(
-                    name="file",
-                    type=FileOrText(max_length=MAX_FILE_BYTES),
-                    doc="The content: a part of a multipart form that has a file name; or as text. Required.",
+                    "file",
+                    FileOrText(max_length=MAX_FILE_BYTES),
+                    "The content: a part of a multipart form that has a file name; or as text. Required.",
                     example="content",
                 ),
             ),
@@ -119,7 +119,7 @@ FILES = Resource(
             permission=Permission.ANYONE,
             title="Read the content of a file by its key",
             doc="Without an account: whoever has anon_resource_uri can read the file.",
-            fields=(Field(name="key", type=Text(), required=True, doc="The key in anon_resource_uri.", example="abc"),),
+            fields=(Field("key", Text(), "The key in anon_resource_uri.", required=True, example="abc"),),
             result=Result(doc="The content.", is_data=True),
             run=_get_by_key,
         ),
