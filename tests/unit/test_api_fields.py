@@ -27,7 +27,7 @@ RATIO = Float(minimum=0.0, maximum=10.0)
 
 
 def parsed(type_: FieldType, *submitted: object, required: bool = False, default: Any = None) -> ParsedFields:
-    one = Field(name="f", type=type_, doc="A field.", required=required, default=default)
+    one = Field("f", type_, "A field.", required=required, default=default)
     return parse_fields([one], {"f": submitted} if submitted else {})
 
 
@@ -158,7 +158,7 @@ def test_an_empty_value_differs_from_an_absent_one() -> None:
 
 
 def test_every_invalid_field_is_reported() -> None:
-    fields = [Field(name=name, type=CORES, doc="", default=1) for name in ("a", "b", "c")]
+    fields = [Field(name, CORES, "", default=1) for name in ("a", "b", "c")]
     found = parse_fields(fields, {"a": ("x",), "b": ("2",), "c": ("99",)})
     assert sorted(found.problems) == ["a", "c"]
     assert found.values == {"a": 1, "b": 2, "c": 1}

@@ -7,7 +7,7 @@ as 202 for a started operation, declares an `Endpoint`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TypedDict, TypeVar, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from attrs import evolve
 
@@ -28,6 +28,16 @@ T = TypeVar("T")
 Run = Callable[[Call], Awaitable[T]]
 
 NOTHING: Result[None] = Result(doc="Nothing.")
+
+
+async def as_found(call: Call) -> Any:
+    """The object of the path."""
+    return call.target
+
+
+async def no_objects(_: Call) -> tuple[()]:
+    """The list of what Innkeeper never has."""
+    return ()
 
 
 class Options(TypedDict, total=False):
@@ -100,12 +110,7 @@ def read_target(
     title: str,
 ) -> Endpoint:
     """GET: the object of the path."""
-
-    async def target(call: Call) -> T:
-        found: T = call.target
-        return found
-
-    return read(result, target, title=title, find=find)
+    return read(result, as_found, title=title, find=find)
 
 
 def create(
@@ -114,11 +119,13 @@ def create(
     *,
     title: str,
     permission: Permission = Permission.ADMIN,
+    success: int = 200,
     **options: Unpack[Options],
 ) -> Endpoint:
     """POST: the new object, which `run` returns."""
+    encoded = encoded_run(result, run, status=success)
     return Endpoint(
-        method="POST", permission=permission, title=title, result=result, run=encoded_run(result, run), **options
+        method="POST", permission=permission, title=title, result=result, success=success, run=encoded, **options
     )
 
 
@@ -129,10 +136,11 @@ def action(
     *,
     title: str,
     permission: Permission = Permission.ADMIN,
+    success: int = 200,
     **options: Unpack[Options],
 ) -> Endpoint:
     """POST with an op: what `run` returns."""
-    return evolve(create(result, run, title=title, permission=permission, **options), op=op)
+    return evolve(create(result, run, title=title, permission=permission, success=success, **options), op=op)
 
 
 def update(result: Result[T], run: Run[T], *, title: str, **options: Unpack[Options]) -> Endpoint:
@@ -159,12 +167,12 @@ def delete(
     )
 
 
-def encoded_run(result: Result[T], run: Run[T]) -> Callable[[Call], Awaitable[Reply]]:
+def encoded_run(result: Result[T], run: Run[T], *, status: int = 200) -> Callable[[Call], Awaitable[Reply]]:
     if result.type is None:
         raise ValueError(f"{result.doc!r} has no type to encode")
     encode = result.type.encode
 
     async def reply(call: Call) -> Reply:
-        return json_reply(encode(await run(call)))
+        return json_reply(encode(await run(call)), status=status)
 
     return reply

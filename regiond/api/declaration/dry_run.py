@@ -16,10 +16,10 @@ from regiond.deletion_plan import DeletionPlan
 from regiond.machines.service import MachineRemovalPlan
 
 DRY_RUN = Field(
-    name="dry_run",
-    type=Boolean(),
+    "dry_run",
+    Boolean(),
+    "Change nothing; answer 200 with what would be deleted and kept (default false).",
     default=False,
-    doc="Change nothing; answer 200 with what would be deleted and kept (default false).",
 )
 _PLAN_DOC = "For a dry run: what would be deleted and kept."
 PLAN: Result[DeletionPlan] = Result(doc=_PLAN_DOC, type=DELETION_PLAN_JSON)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from common.errors import InvalidRequest
 from regiond.api.declaration.field_types import FieldError, FieldType, plain_text
@@ -26,9 +26,9 @@ class Format(StrEnum):
     INTEGERS = "integers"  # a key that is repeated for each integer
 
 
-@frozen(kw_only=True)
+@frozen
 class Field:
-    """A parameter of an endpoint: its key, its type, and the sentence that help texts show.
+    """A parameter of an endpoint: its key, its type, and the sentence that help texts show, in this order.
 
     An `example` is a value as a request has it; all fields of an endpoint that state one make an example together.
 
@@ -39,11 +39,11 @@ class Field:
     name: str
     type: FieldType
     doc: str
-    required: bool = False
-    default: Any = None
-    format: Format | None = None
-    example: Any = None
-    recorded: bool = False
+    required: bool = field(default=False, kw_only=True)
+    default: Any = field(default=None, kw_only=True)
+    format: Format | None = field(default=None, kw_only=True)
+    example: Any = field(default=None, kw_only=True)
+    recorded: bool = field(default=False, kw_only=True)
 
 
 @frozen(kw_only=True)

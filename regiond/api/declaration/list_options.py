@@ -61,18 +61,14 @@ def option_fields(items: Schema, fields: Iterable[Field], *, described: str = "o
     """The fields `limit`, `after`, `sort` and `q`; none if the list declares a limit, and so makes its own pages."""
     keys = ", ".join(sort_keys(items))
     added = (
-        Field(name="limit", type=Integer(minimum=1, maximum=MAX_LIMIT), doc=f"Maximum number of {described}."),
+        Field("limit", Integer(minimum=1, maximum=MAX_LIMIT), f"Maximum number of {described}."),
         Field(
-            name="after",
-            type=Text(max_length=_MAX_CURSOR),
-            doc="Where the page begins: the header Link of the page before it has the URL with it.",
+            "after",
+            Text(max_length=_MAX_CURSOR),
+            "Where the page begins: the header Link of the page before it has the URL with it.",
         ),
-        Field(
-            name="sort",
-            type=Text(),
-            doc=f"The key to sort by; with a leading minus, in descending order. One of {keys}.",
-        ),
-        Field(name="q", type=Text(), doc=f"Only {described} with this text in a value, in any case."),
+        Field("sort", Text(), f"The key to sort by; with a leading minus, in descending order. One of {keys}."),
+        Field("q", Text(), f"Only {described} with this text in a value, in any case."),
     )
     return () if any(one.name == "limit" for one in fields) else added
 

@@ -43,18 +43,15 @@ def log_fields(described: str) -> tuple[Field, ...]:
     position = Integer(minimum=0, maximum=_LARGEST_ID)
     return (
         Field(
-            name="limit",
-            type=Integer(minimum=1, maximum=MAX_LIMIT),
-            default=100,
-            doc=f"Maximum number of {described} (default 100).",
+            "limit", Integer(minimum=1, maximum=MAX_LIMIT), f"Maximum number of {described} (default 100).", default=100
         ),
-        Field(name="before", type=position, doc=f"Only {described} with a lower id, for the next page."),
-        Field(name="after", type=position, doc=f"Only {described} with a higher id, for the next page with sort=id."),
+        Field("before", position, f"Only {described} with a lower id, for the next page."),
+        Field("after", position, f"Only {described} with a higher id, for the next page with sort=id."),
         Field(
-            name="sort",
-            type=Choice(choices=("-id", _OLDEST_FIRST)),
+            "sort",
+            Choice(choices=("-id", _OLDEST_FIRST)),
+            "-id: newest first (default); id: oldest first. There is no other order.",
             default="-id",
-            doc="-id: newest first (default); id: oldest first. There is no other order.",
         ),
     )
 

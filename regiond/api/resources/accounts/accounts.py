@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from regiond.accounts.model import MAX_KEY_NAME, MAX_PASSWORD, ApiKey, ApiKeyView, SignatureMethod
+from regiond.accounts.model import MAX_KEY_NAME, MAX_PASSWORD, ApiKey, SignatureMethod
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import DRY_RUN, PLAN, deleting, is_dry_run
+from regiond.api.declaration.dry_run import DRY_RUN, PLAN, deleting
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.declaration.field_types import Choice, Integer, Secret, Text
 from regiond.api.declaration.fields import Field
+from regiond.api.declaration.served import serve
 from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.serializers.accounts import API_KEY_JSON, NEW_API_KEY_JSON
-from regiond.deletion_plan import DeletionPlan
 
 MAX_KEY_LIFETIME_S = 10 * 365 * 24 * 3600
 
@@ -23,15 +23,6 @@ async def _create_key(call: Call) -> tuple[str, ApiKey]:
     method = SignatureMethod(call.values["signature_method"])
     accounts = call.services.accounts
     return name, ApiKey.parse(await accounts.create_key(call.caller, name, lifetime=lifetime, method=method))
-
-
-async def _delete_key(call: Call) -> DeletionPlan:
-    token_key = _token_key(call.values["token_key"])
-    return await call.services.accounts.delete_key(call.caller, token_key, dry_run=is_dry_run(call))
-
-
-async def _rename_key(call: Call) -> ApiKeyView:
-    return await call.services.accounts.rename_key(call.caller, _token_key(call.values["token"]), call.values["name"])
 
 
 async def _change_password(call: Call) -> Reply:
@@ -48,8 +39,9 @@ def _token_key(text: str) -> str:
     return parts[1] if len(parts) == 3 else text
 
 
-async def _list_keys(call: Call) -> tuple[ApiKeyView, ...]:
-    return await call.services.accounts.list_keys(call.caller)
+_delete_key = serve(lambda s: s.accounts.delete_key, token_key=lambda call: _token_key(call.values["token_key"]))
+_rename_key = serve(lambda s: s.accounts.rename_key, "name", token_key=lambda call: _token_key(call.values["token"]))
+_list_keys = serve(lambda s: s.accounts.list_keys)
 
 
 async def _log_in(call: Call) -> Reply:
@@ -74,21 +66,11 @@ LOGIN = Resource(
             title="Create an API key by user name and password",
             doc="429 with Retry-After after several failures of the address or the account.",
             fields=(
-                Field(name="username", type=Text(), recorded=True, required=True, doc="The account.", example="ann"),
+                Field("username", Text(), "The account.", recorded=True, required=True, example="ann"),
                 Field(
-                    name="password",
-                    type=Secret(max_length=1024),
-                    required=True,
-                    doc="Its password.",
-                    example="vault-orbit-kettle-91",
+                    "password", Secret(max_length=1024), "Its password.", required=True, example="vault-orbit-kettle-91"
                 ),
-                Field(
-                    name="consumer",
-                    type=Text(max_length=MAX_KEY_NAME),
-                    recorded=True,
-                    default="",
-                    doc="The name of the key.",
-                ),
+                Field("consumer", Text(max_length=MAX_KEY_NAME), "The name of the key.", recorded=True, default=""),
             ),
             result=Result(doc="The new key.", type=NEW_API_KEY_JSON),
             run=_log_in,
@@ -109,25 +91,29 @@ ACCOUNT = Resource(
             "for HMAC-SHA1 the encrypted secret.",
             fields=(
                 Field(
-                    name="name",
-                    type=Text(max_length=MAX_KEY_NAME),
+                    "name",
+                    Text(max_length=MAX_KEY_NAME),
+                    "The purpose of the key.",
                     recorded=True,
                     default="",
-                    doc="The purpose of the key.",
                     example="laptop",
                 ),
                 Field(
-                    name="lifetime_s",
-                    type=Integer(minimum=60, maximum=MAX_KEY_LIFETIME_S, unit="seconds"),
-                    doc="Seconds until the key expires (default: never). A key that is created with an expiring key "
-                    "expires no later.",
+                    "lifetime_s",
+                    Integer(minimum=60, maximum=MAX_KEY_LIFETIME_S, unit="seconds"),
+                    (
+                        "Seconds until the key expires (default: never). A key that is created with an expiring key "
+                        "expires no later."
+                    ),
                 ),
                 Field(
-                    name="signature_method",
-                    type=Choice(choices=tuple(SignatureMethod)),
+                    "signature_method",
+                    Choice(choices=tuple(SignatureMethod)),
+                    (
+                        "How requests are signed with the key. HMAC-SHA1 is for clients that know only that, such as "
+                        "cluster-api-provider-maas."
+                    ),
                     default=SignatureMethod.PLAINTEXT.value,
-                    doc="How requests are signed with the key. HMAC-SHA1 is for clients that know only that, such as "
-                    "cluster-api-provider-maas.",
                 ),
             ),
             permission=Permission.USER,
@@ -137,9 +123,7 @@ ACCOUNT = Resource(
             op="delete_authorisation_token",
             permission=Permission.USER,
             fields=(
-                Field(
-                    name="token_key", type=Text(), required=True, doc="The API key, or its middle part.", example="abc"
-                ),
+                Field("token_key", Text(), "The API key, or its middle part.", required=True, example="abc"),
                 DRY_RUN,
             ),
             title="Delete an API key",
@@ -156,13 +140,13 @@ ACCOUNT = Resource(
             _rename_key,
             title="Rename an API key",
             fields=(
-                Field(name="token", type=Text(), required=True, doc="The API key, or its middle part.", example="abc"),
+                Field("token", Text(), "The API key, or its middle part.", required=True, example="abc"),
                 Field(
-                    name="name",
-                    type=Text(max_length=MAX_KEY_NAME),
+                    "name",
+                    Text(max_length=MAX_KEY_NAME),
+                    "The new name.",
                     recorded=True,
                     required=True,
-                    doc="The new name.",
                     example="laptop",
                 ),
             ),
@@ -176,17 +160,17 @@ ACCOUNT = Resource(
             doc="Ends your other logins; other API keys stay valid.",
             fields=(
                 Field(
-                    name="current_password",
-                    type=Secret(max_length=MAX_PASSWORD),
+                    "current_password",
+                    Secret(max_length=MAX_PASSWORD),
+                    "In the innkeeper command: current_password=- prompts.",
                     required=True,
-                    doc="In the innkeeper command: current_password=- prompts.",
                     example="quiet-lantern-78-fjord",
                 ),
                 Field(
-                    name="password",
-                    type=Secret(max_length=MAX_PASSWORD),
+                    "password",
+                    Secret(max_length=MAX_PASSWORD),
+                    "The new one, at least 12 characters. In the innkeeper command: password=- prompts.",
                     required=True,
-                    doc="The new one, at least 12 characters. In the innkeeper command: password=- prompts.",
                     example="vault-orbit-kettle-91",
                 ),
             ),

@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-from regiond.accounts.model import Grant
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import DRY_RUN, PLAN, deleting, is_dry_run
-from regiond.api.declaration.endpoint import Call, Endpoint, Find, Permission, Result
+from regiond.api.declaration.dry_run import DRY_RUN, PLAN, deleting
+from regiond.api.declaration.endpoint import Endpoint, Find, Permission, Result
 from regiond.api.declaration.field_types import Choice, Text
 from regiond.api.declaration.fields import Field
+from regiond.api.declaration.served import given, serve, target
 from regiond.api.serializers.accounts import GRANT_JSON
 from regiond.caller import PoolRole
-from regiond.deletion_plan import DeletionPlan
-from regiond.groups.model import ResourcePool
 
-USER = Field(name="user", type=Text(max_length=255), recorded=True, required=True, doc="Name of a user.", example="ann")
+USER = Field("user", Text(max_length=255), "Name of a user.", recorded=True, required=True, example="ann")
 _ROLES = tuple(role.value for role in PoolRole)
-
-
-async def _list(call: Call) -> tuple[Grant, ...]:
-    return await call.services.grants.list(call.caller, username=call.values["user"])
-
-
-async def _list_of_pool(call: Call) -> tuple[Grant, ...]:
-    return await call.services.grants.list(call.caller, pool_id=call.target.id)
-
-
-async def _grant(call: Call) -> Grant:
-    pool: ResourcePool = call.target
-    role = PoolRole(call.values["role"])
-    return await call.services.grants.grant(call.caller, pool.id, pool.name, call.values["user"], role)
-
-
-async def _revoke(call: Call) -> DeletionPlan:
-    pool: ResourcePool = call.target
-    return await call.services.grants.revoke(
-        call.caller, pool.id, pool.name, call.values["user"], dry_run=is_dry_run(call)
-    )
-
+_OF_POOL = {"pool_id": target("id"), "pool_name": target("name"), "username": given("user")}
+_list = serve(lambda s: s.grants.list, username=given("user"))
+_list_of_pool = serve(lambda s: s.grants.list, pool_id=target("id"))
+_grant = serve(lambda s: s.grants.grant, **_OF_POOL, role=lambda call: PoolRole(call.values["role"]))
+_revoke = serve(lambda s: s.grants.revoke, **_OF_POOL)
 
 ALL_GRANTS = crud.list_of(
     GRANT_JSON,
@@ -44,7 +25,7 @@ ALL_GRANTS = crud.list_of(
     op="grants",
     title="List roles in resource pools",
     doc="By pool and user. Users who are no administrators are shown only their own.",
-    fields=(Field(name="user", type=Text(max_length=255, blank=None), doc="Only the roles of this user."),),
+    fields=(Field("user", Text(max_length=255, blank=None), "Only the roles of this user."),),
     result="The roles.",
 )
 
@@ -72,12 +53,7 @@ def of_pool(find: Find) -> tuple[Endpoint, ...]:
             ),
             fields=(
                 USER,
-                Field(
-                    name="role",
-                    type=Choice(choices=_ROLES),
-                    default="operator",
-                    doc="viewer or operator (the default).",
-                ),
+                Field("role", Choice(choices=_ROLES), "viewer or operator (the default).", default="operator"),
             ),
             find=find,
         ),

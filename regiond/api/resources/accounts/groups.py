@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from attrs import evolve
 
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import is_dry_run
-from regiond.api.declaration.endpoint import Call, Resource, Result
+from regiond.api.declaration.endpoint import Resource, Result
 from regiond.api.declaration.field_types import Choice, Text
 from regiond.api.declaration.fields import Field
+from regiond.api.declaration.served import found, part, serve, target, text
 from regiond.api.resources.accounts import grants
 from regiond.api.serializers.groups import POOL_WITH_STRATEGY_JSON, ZONE_JSON
-from regiond.api.services import Services
-from regiond.deletion_plan import DeletionPlan
-from regiond.groups.model import MAX_NAME, ResourcePool, Zone
+from regiond.groups.model import MAX_NAME
 
 _NAME = Text(
     max_length=MAX_NAME,
@@ -24,90 +20,44 @@ _NAME = Text(
 )
 _NEW = (
     Field(
-        name="name",
-        type=_NAME,
+        "name",
+        _NAME,
+        "Unique name: letters, digits, blanks, hyphens, underscores.",
         recorded=True,
         required=True,
-        doc="Unique name: letters, digits, blanks, hyphens, underscores.",
         example="east",
     ),
-    Field(name="description", type=Text(max_length=4096), default="", doc="Description.", example="second floor"),
+    Field("description", Text(max_length=4096), "Description.", default="", example="second floor"),
 )
 _CHANGE = (
-    Field(name="name", type=_NAME, recorded=True, doc="A new name.", example="east"),
-    Field(name="description", type=Text(max_length=4096), doc="A new description.", example="second floor"),
+    Field("name", _NAME, "A new name.", recorded=True, example="east"),
+    Field("description", Text(max_length=4096), "A new description.", example="second floor"),
 )
 _STRATEGY = Field(
-    name="strategy",
-    type=Choice(choices=("spread", "pack"), blank=""),
-    doc="Placement of its machines: spread or pack; empty uses the setting of the region.",
+    "strategy",
+    Choice(choices=("spread", "pack"), blank=""),
+    "Placement of its machines: spread or pack; empty uses the setting of the region.",
 )
 _MOVE_TO = Field(
-    name="move_to",
-    type=Text(max_length=MAX_NAME, blank=None),
+    "move_to",
+    Text(max_length=MAX_NAME, blank=None),
+    "Name of the zone to which the machines, hosts and clusters move first, and which its racks serve instead.",
     recorded=True,
-    doc="Name of the zone to which the machines, hosts and clusters move first, and which its racks serve instead.",
 )
 _ZONE = Result(doc="The zone.", type=ZONE_JSON)
 _POOL = Result(doc="The resource pool.", type=POOL_WITH_STRATEGY_JSON)
-
-
-async def _find_zone(services: Services, path: Mapping[str, str]) -> Zone:
-    return await services.groups.zone(path["name"])
-
-
-async def _find_pool(services: Services, path: Mapping[str, str]) -> ResourcePool:
-    return await services.groups.pool(path["id"], caller=services.caller)
-
-
-async def _list_zones(call: Call) -> tuple[Zone, ...]:
-    return await call.services.groups.zones()
-
-
-async def _create_zone(call: Call) -> Zone:
-    return await call.services.groups.create_zone(call.caller, call.values["name"], call.values["description"])
-
-
-async def _update_zone(call: Call) -> Zone:
-    return await call.services.groups.update_zone(
-        call.caller,
-        call.target.name,
-        new_name=call.values["name"] or None,
-        description=call.values["description"],
-    )
-
-
-async def _delete_zone(call: Call) -> DeletionPlan:
-    move_to = call.values["move_to"]
-    return await call.services.groups.delete_zone(
-        call.caller, call.path["name"], move_to=move_to, dry_run=is_dry_run(call)
-    )
-
-
-async def _list_pools(call: Call) -> tuple[ResourcePool, ...]:
-    return await call.services.groups.pools(caller=call.caller)
-
-
-async def _create_pool(call: Call) -> ResourcePool:
-    values = call.values
-    return await call.services.groups.create_pool(
-        call.caller, values["name"], values["description"], values["strategy"]
-    )
-
-
-async def _update_pool(call: Call) -> ResourcePool:
-    return await call.services.groups.update_pool(
-        call.caller,
-        call.path["id"],
-        new_name=call.values["name"] or None,
-        description=call.values["description"],
-        strategy=call.values["strategy"],
-    )
-
-
-async def _delete_pool(call: Call) -> DeletionPlan:
-    return await call.services.groups.delete_pool(call.caller, call.path["id"], dry_run=is_dry_run(call))
-
+_find_zone = found(lambda s: s.groups.zone, "name")
+_find_pool = found(lambda s: s.groups.pool, "id")
+_list_zones = serve(lambda s: s.groups.zones)
+_create_zone = serve(lambda s: s.groups.create_zone, "name", "description")
+_update_zone = serve(lambda s: s.groups.update_zone, "description", name=target("name"), new_name=text("name"))
+_delete_zone = serve(lambda s: s.groups.delete_zone, "move_to", name=part("name"))
+_list_pools = serve(lambda s: s.groups.pools)
+_create_pool = serve(lambda s: s.groups.create_pool, "name", "description", "strategy")
+_update_pool = serve(
+    lambda s: s.groups.update_pool, "description", "strategy", id_or_name=part("id"), new_name=text("name")
+)
+_delete_pool = serve(lambda s: s.groups.delete_pool, id_or_name=part("id"))
 
 ZONES = Resource(
     handler="ZonesHandler",

@@ -2,47 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import is_dry_run
 from regiond.api.declaration.endpoint import Call, Resource, Result
 from regiond.api.declaration.field_types import Integer, Text
-from regiond.api.declaration.fields import Field, Values
+from regiond.api.declaration.fields import Field
+from regiond.api.declaration.served import found, serve, target
 from regiond.api.serializers.accounts import QUOTA_JSON
-from regiond.api.services import Services
-from regiond.api.urls import id_in
-from regiond.deletion_plan import DeletionPlan
-from regiond.quotas.model import Quota
 
 _GB = 10**9
 _UNLIMITED = -1
 _MAX_STORAGE_GB = 9 * 10**9
 _COUNT = Integer(minimum=_UNLIMITED)
 _LIMITS = (
-    Field(name="machines", type=_COUNT, recorded=True, doc="Number of machines; -1: no limit.", example=10),
-    Field(name="cores", type=_COUNT, doc="Cores of all machines together; -1: no limit."),
-    Field(name="memory", type=_COUNT, doc="MiB of memory of all machines together; -1: no limit."),
+    Field("machines", _COUNT, "Number of machines; -1: no limit.", recorded=True, example=10),
+    Field("cores", _COUNT, "Cores of all machines together; -1: no limit."),
+    Field("memory", _COUNT, "MiB of memory of all machines together; -1: no limit."),
     Field(
-        name="storage",
-        type=Integer(minimum=_UNLIMITED, maximum=_MAX_STORAGE_GB),
-        doc="GB (1000³ bytes) of all disks together; -1: no limit.",
+        "storage",
+        Integer(minimum=_UNLIMITED, maximum=_MAX_STORAGE_GB),
+        "GB (1000³ bytes) of all disks together; -1: no limit.",
     ),
 )
 _SUBJECT = (
-    Field(
-        name="user",
-        type=Text(max_length=255, blank=None),
-        recorded=True,
-        doc="Name of the user; or pool.",
-        example="ann",
-    ),
-    Field(
-        name="pool",
-        type=Text(max_length=256, blank=None),
-        recorded=True,
-        doc="Id or name of the resource pool; or user.",
-    ),
+    Field("user", Text(max_length=255, blank=None), "Name of the user; or pool.", recorded=True, example="ann"),
+    Field("pool", Text(max_length=256, blank=None), "Id or name of the resource pool; or user.", recorded=True),
 )
 _COLUMNS = (
     ("machines", "machines", 1),
@@ -53,33 +36,17 @@ _COLUMNS = (
 _QUOTA = Result(doc="The quota, with what counts for it.", type=QUOTA_JSON)
 
 
-def _limits(values: Values) -> dict[str, int | None]:
+def _limits(call: Call) -> dict[str, int | None]:
+    values = call.values
     given = ((column, values[name], factor) for name, column, factor in _COLUMNS if values[name] is not None)
     return {column: None if value == _UNLIMITED else value * factor for column, value, factor in given}
 
 
-async def _find(services: Services, path: Mapping[str, str]) -> Quota:
-    return await services.quotas.read(id_in(path["id"], "quota"), caller=services.caller)
-
-
-async def _list(call: Call) -> tuple[Quota, ...]:
-    return await call.services.quotas.list(caller=call.caller)
-
-
-async def _create(call: Call) -> Quota:
-    values = call.values
-    return await call.services.quotas.create(
-        call.caller, user=values["user"], pool=values["pool"], limits=_limits(values)
-    )
-
-
-async def _update(call: Call) -> Quota:
-    return await call.services.quotas.update(call.caller, call.target.id, _limits(call.values))
-
-
-async def _delete(call: Call) -> DeletionPlan:
-    return await call.services.quotas.delete(call.caller, call.target.id, dry_run=is_dry_run(call))
-
+_find = found(lambda s: s.quotas.read, "id", number_of="quota")
+_list = serve(lambda s: s.quotas.list)
+_create = serve(lambda s: s.quotas.create, "user", "pool", limits=_limits)
+_update = serve(lambda s: s.quotas.update, quota_id=target("id"), limits=_limits)
+_delete = serve(lambda s: s.quotas.delete, quota_id=target("id"))
 
 QUOTAS = Resource(
     handler="QuotasHandler",

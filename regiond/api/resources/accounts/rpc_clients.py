@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import is_dry_run
 from regiond.api.declaration.endpoint import Call, Permission, Resource, Result
 from regiond.api.declaration.field_types import Text
 from regiond.api.declaration.fields import Field
+from regiond.api.declaration.served import part, serve
 from regiond.api.serializers.racks import ISSUED_RPC_CLIENT_JSON, RPC_CLIENT_JSON, IssuedRpcClient
-from regiond.deletion_plan import DeletionPlan
-from regiond.racks.model import RpcClientView
 
-
-async def _list(call: Call) -> tuple[RpcClientView, ...]:
-    return await call.services.rpc_clients.list(call.caller)
+_list = serve(lambda s: s.rpc_clients.list)
 
 
 async def _create(call: Call) -> IssuedRpcClient:
@@ -24,9 +20,7 @@ async def _create(call: Call) -> IssuedRpcClient:
     )
 
 
-async def _delete(call: Call) -> DeletionPlan:
-    return await call.services.rpc_clients.revoke(call.caller, call.path["name"], dry_run=is_dry_run(call))
-
+_delete = serve(lambda s: s.rpc_clients.revoke, name=part("name"))
 
 CLIENTS = Resource(
     handler="RpcClientsHandler",
@@ -52,14 +46,7 @@ CLIENTS = Resource(
                 "certificate is valid for 7 days, renewed by the program, and ends with the API key of this request."
             ),
             fields=(
-                Field(
-                    name="name",
-                    type=Text(max_length=63),
-                    recorded=True,
-                    required=True,
-                    doc="Name of the client.",
-                    example="east",
-                ),
+                Field("name", Text(max_length=63), "Name of the client.", recorded=True, required=True, example="east"),
             ),
             permission=Permission.USER,
         ),

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from regiond.accounts.model import SessionView
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import is_dry_run
-from regiond.api.declaration.endpoint import Call, Permission, Resource
+from regiond.api.declaration.endpoint import Permission, Resource
 from regiond.api.declaration.field_types import Text
 from regiond.api.declaration.fields import Field
+from regiond.api.declaration.served import part, serve
 from regiond.api.serializers.accounts import SESSION_JSON
-from regiond.api.urls import id_in
-from regiond.deletion_plan import DeletionPlan
 
-
-async def _list(call: Call) -> tuple[SessionView, ...]:
-    return await call.services.sessions.list(call.caller, call.values["username"])
-
-
-async def _end(call: Call) -> DeletionPlan:
-    return await call.services.sessions.end(call.caller, id_in(call.path["id"], "session"), dry_run=is_dry_run(call))
-
+_list = serve(lambda s: s.sessions.list, "username")
+_end = serve(lambda s: s.sessions.end, session_id=part("id", number_of="session"))
 
 SESSIONS = Resource(
     handler="SessionsHandler",
@@ -31,7 +22,7 @@ SESSIONS = Resource(
             _list,
             title="List sessions",
             doc="Sessions that have not ended, the one used last first.",
-            fields=(Field(name="username", type=Text(), doc="Those of this user; of others for administrators only."),),
+            fields=(Field("username", Text(), "Those of this user; of others for administrators only."),),
             result="The sessions.",
         ),
     ),

@@ -2,66 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from regiond.accounts.model import MAX_EMAIL, MAX_PASSWORD, MAX_USERNAME, NewUser, User, UserChange
+from regiond.accounts.model import MAX_EMAIL, MAX_PASSWORD, MAX_USERNAME, NewUser, UserChange
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import is_dry_run
-from regiond.api.declaration.endpoint import Call, Resource, Result
+from regiond.api.declaration.endpoint import Resource, Result
 from regiond.api.declaration.field_types import Boolean, Secret, Text
 from regiond.api.declaration.fields import Field
+from regiond.api.declaration.served import filled, found, given, serve, target, text
 from regiond.api.serializers.accounts import USER_JSON
-from regiond.api.services import Services
-from regiond.deletion_plan import DeletionPlan
 
 _USER = Result(doc="The user.", type=USER_JSON)
 _EMAIL = Text(max_length=MAX_EMAIL)
 # An empty password is no password: it neither sets nor removes one.
 _PASSWORD = Secret(max_length=MAX_PASSWORD, blank=None)
-
-
-async def _list(call: Call) -> tuple[User, ...]:
-    return await call.services.users.list(caller=call.caller)
-
-
-async def _whoami(call: Call) -> User:
-    return await call.services.users.read(call.caller.username, caller=call.caller)
-
-
-async def _find(services: Services, path: Mapping[str, str]) -> User:
-    return await services.users.read(path["username"], caller=services.caller)
-
-
-async def _create(call: Call) -> User:
-    values = call.values
-    new = NewUser(
-        username=values["username"],
-        email=values["email"],
-        password=values["password"],
-        is_admin=values["is_superuser"],
-    )
-    return await call.services.users.create(call.caller, new)
-
-
-async def _update(call: Call) -> User:
-    values = call.values
-    change = UserChange(
-        email=values["email"],
-        password=values["password"],
-        is_admin=values["is_superuser"],
-        is_active=values["is_active"],
-    )
-    return await call.services.users.update(call.caller, call.target.username, change)
-
-
-async def _delete(call: Call) -> DeletionPlan:
-    return await call.services.users.delete(
-        call.caller,
-        call.target.username,
-        transfer_to=call.values["transfer_resources_to"] or None,
-        dry_run=is_dry_run(call),
-    )
-
+_IS_ADMIN = given("is_superuser")
+_list = serve(lambda s: s.users.list)
+_whoami = serve(lambda s: s.users.read, username=lambda call: call.caller.username)
+_find = found(lambda s: s.users.read, "username")
+_create = serve(lambda s: s.users.create, new=filled(NewUser, is_admin=_IS_ADMIN))
+_update = serve(lambda s: s.users.update, username=target("username"), change=filled(UserChange, is_admin=_IS_ADMIN))
+_delete = serve(lambda s: s.users.delete, username=target("username"), transfer_to=text("transfer_resources_to"))
 
 USERS = Resource(
     handler="UsersHandler",
@@ -84,28 +43,23 @@ USERS = Resource(
             title="Create a user",
             fields=(
                 Field(
-                    name="username",
-                    type=Text(max_length=MAX_USERNAME),
+                    "username",
+                    Text(max_length=MAX_USERNAME),
+                    "Letters, digits and _ . @ + - only.",
                     recorded=True,
                     required=True,
-                    doc="Letters, digits and _ . @ + - only.",
                     example="ann",
                 ),
+                Field("email", _EMAIL, "Where people reach the user.", default="", example="ann@lab.example"),
                 Field(
-                    name="email", type=_EMAIL, default="", doc="Where people reach the user.", example="ann@lab.example"
-                ),
-                Field(
-                    name="password",
-                    type=_PASSWORD,
+                    "password",
+                    _PASSWORD,
+                    "At least 12 characters, and not a common one. In the innkeeper command: password=- prompts.",
                     required=True,
-                    doc="At least 12 characters, and not a common one. In the innkeeper command: password=- prompts.",
                     example="vault-orbit-kettle-91",
                 ),
                 Field(
-                    name="is_superuser",
-                    type=Boolean(),
-                    default=False,
-                    doc="Whether the user is an administrator (default false).",
+                    "is_superuser", Boolean(), "Whether the user is an administrator (default false).", default=False
                 ),
             ),
         ),
@@ -124,22 +78,13 @@ USER = Resource(
             doc="A new password or a deactivation ends the user's logins; other API keys stay.",
             find=_find,
             fields=(
+                Field("email", Text(max_length=MAX_EMAIL), "Where people reach the user.", example="ann@lab.example"),
+                Field("password", _PASSWORD, "A new password. In the innkeeper command: password=- prompts."),
+                Field("is_superuser", Boolean(), "Whether the user is an administrator."),
                 Field(
-                    name="email",
-                    type=Text(max_length=MAX_EMAIL),
-                    doc="Where people reach the user.",
-                    example="ann@lab.example",
-                ),
-                Field(
-                    name="password",
-                    type=_PASSWORD,
-                    doc="A new password. In the innkeeper command: password=- prompts.",
-                ),
-                Field(name="is_superuser", type=Boolean(), doc="Whether the user is an administrator."),
-                Field(
-                    name="is_active",
-                    type=Boolean(),
-                    doc="false rejects every login, API key and RPC client of the user, and disconnects the clients.",
+                    "is_active",
+                    Boolean(),
+                    "false rejects every login, API key and RPC client of the user, and disconnects the clients.",
                 ),
             ),
         ),
@@ -150,11 +95,11 @@ USER = Resource(
             find=_find,
             fields=(
                 Field(
-                    name="transfer_resources_to",
-                    type=Text(max_length=MAX_USERNAME),
+                    "transfer_resources_to",
+                    Text(max_length=MAX_USERNAME),
+                    "The user who becomes the owner of the machines.",
                     recorded=True,
                     default="",
-                    doc="The user who becomes the owner of the machines.",
                 ),
             ),
         ),

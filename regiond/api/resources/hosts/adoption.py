@@ -14,33 +14,34 @@ from regiond.api.declaration.field_types import Boolean, Text, TextList
 from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.operation_wait import STARTED, begun, when_done, without_content
 from regiond.api.declaration.serializer import array
+from regiond.api.declaration.served import serve
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.shared.host_fields import HOSTNAME
 from regiond.api.resources.shared.lookups import find_guest, find_host, find_machine
 from regiond.api.serializers.adoption import ADOPTED_JSON, DETACHED_MACHINE_JSON, FORGOTTEN_MACHINE_JSON
 from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.hosts.model import GuestView, HostView
-from regiond.machines.model import Adopted, AdoptRequest, DetachedMachine, ForgottenMachine
+from regiond.machines.model import Adopted, AdoptRequest
 from regiond.operations.model import Operation
 
 _HOSTNAME = Field(
-    name="hostname",
-    type=HOSTNAME,
-    recorded=True,
-    doc=(
+    "hostname",
+    HOSTNAME,
+    (
         "Hostname of the machine, for a single virtual machine (default: the name of the guest). One that is a machine "
         "already is renamed."
     ),
+    recorded=True,
     example="quick-fox",
 )
 _OWNER = Field(
-    name="owner",
-    type=Text(max_length=150, blank=None),
-    recorded=True,
-    doc=(
+    "owner",
+    Text(max_length=150, blank=None),
+    (
         "Name of the user to whom the machines belong (default: you). Of one that was adopted already and not released "
         "since, it changes the owner."
     ),
+    recorded=True,
     example="ann",
 )
 
@@ -120,32 +121,24 @@ async def _forget_plan(call: Call) -> Reply:
     return machine_plan_reply(await call.services.adoption.forget_plan(call.caller, system_id, need_rack=need_rack))
 
 
-async def _detached(call: Call) -> tuple[DetachedMachine, ...]:
-    return await call.services.adoption.detached(caller=call.caller)
-
-
-async def _forgotten(call: Call) -> tuple[ForgottenMachine, ...]:
-    return await call.services.adoption.forgotten(caller=call.caller)
-
-
 ADOPT = Endpoint(
     method="POST",
     op="adopt",
     permission=Permission.ADMIN,
     fields=(
         Field(
-            name="guests",
-            type=TextList(),
+            "guests",
+            TextList(),
+            "Name or id of a virtual machine on this host; may be repeated.",
             recorded=True,
             default=(),
-            doc="Name or id of a virtual machine on this host; may be repeated.",
             example=("quick-fox",),
         ),
         Field(
-            name="all",
-            type=Boolean(),
+            "all",
+            Boolean(),
+            "Adopt all virtual machines of this host that are not machines (default false).",
             default=False,
-            doc="Adopt all virtual machines of this host that are not machines (default false).",
         ),
         _HOSTNAME,
         _OWNER,
@@ -199,7 +192,7 @@ FORGET = with_dry_run(
 )
 DETACHED = crud.list_of(
     DETACHED_MACHINE_JSON,
-    _detached,
+    serve(lambda s: s.adoption.detached),
     op="detached",
     title="List detached machines",
     doc=(
@@ -210,7 +203,7 @@ DETACHED = crud.list_of(
 )
 FORGOTTEN = crud.list_of(
     FORGOTTEN_MACHINE_JSON,
-    _forgotten,
+    serve(lambda s: s.adoption.forgotten),
     op="forgotten",
     title="List forgotten machines",
     doc=(

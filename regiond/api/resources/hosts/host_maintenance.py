@@ -15,10 +15,10 @@ from regiond.machines.service import HostWorkload
 
 FIELDS = (
     Field(
-        name="reason",
-        type=Text(max_length=1000, blank=None),
+        "reason",
+        Text(max_length=1000, blank=None),
+        "Why; shown with the host and as the reason for which no machine is placed on it.",
         recorded=True,
-        doc="Why; shown with the host and as the reason for which no machine is placed on it.",
         example="memory replacement",
     ),
 )

@@ -8,7 +8,8 @@ from attrs import evolve
 
 from regiond.api.declaration.endpoint import Call, Result
 from regiond.api.declaration.field_types import Boolean
-from regiond.api.declaration.fields import Field, Problems, Values
+from regiond.api.declaration.fields import Field, Problems
+from regiond.api.declaration.served import filled
 from regiond.api.replies import Reply, empty_reply, json_reply, with_warnings
 from regiond.api.serializers.deletion import FORCED_REMOVAL_JSON, HOST_REMOVAL_PLAN_JSON
 from regiond.hosts.model import HostRemoval
@@ -21,48 +22,44 @@ DOC = (
 )
 FIELDS = (
     Field(
-        name="decompose",
-        type=Boolean(),
+        "decompose",
+        Boolean(),
+        "Also delete the virtual machines that Innkeeper created there (default false: they continue to run).",
         default=False,
-        doc="Also delete the virtual machines that Innkeeper created there (default false: they continue to run).",
     ),
     Field(
-        name="destroy_adopted",
-        type=Boolean(),
+        "destroy_adopted",
+        Boolean(),
+        "With decompose: also delete the adopted virtual machines and their disks (default false).",
         default=False,
-        doc="With decompose: also delete the adopted virtual machines and their disks (default false).",
     ),
     Field(
-        name="force",
-        type=Boolean(),
+        "force",
+        Boolean(),
+        "Remove a dead host: nothing on it is touched, its machines' records end as lost (default false).",
         default=False,
-        doc="Remove a dead host: nothing on it is touched, its machines' records end as lost (default false).",
     ),
     Field(
-        name="keep_trust",
-        type=Boolean(),
+        "keep_trust",
+        Boolean(),
+        (
+            "Leave Innkeeper's certificate on the trust list of an LXD server whose last host is removed, and keep the "
+            "key pair: the next host at this address needs no token (default false: it is removed there)."
+        ),
         default=False,
-        doc="Leave Innkeeper's certificate on the trust list of an LXD server whose last host is removed, and keep the "
-        "key pair: the next host at this address needs no token (default false: it is removed there).",
     ),
     Field(
-        name="dry_run",
-        type=Boolean(),
+        "dry_run",
+        Boolean(),
+        "Delete nothing; answer 200 with the VMs and volumes that would be deleted and kept (default false).",
         default=False,
-        doc="Delete nothing; answer 200 with the VMs and volumes that would be deleted and kept (default false).",
     ),
 )
 DRY_RUN = (200, Result(doc="For a dry run: what would be deleted and kept.", type=HOST_REMOVAL_PLAN_JSON))
 BY_FORCE = (200, Result(doc="After a removal by force: the machines that are lost or kept.", type=FORCED_REMOVAL_JSON))
 
 
-def removal_of(values: Values) -> HostRemoval:
-    return HostRemoval(
-        decompose=values["decompose"],
-        destroy_adopted=values["destroy_adopted"],
-        force=values["force"],
-        keep_trust=values["keep_trust"],
-    )
+removal_of = filled(HostRemoval)
 
 
 def problems(call: Call) -> Problems:
@@ -101,7 +98,7 @@ def all_removed(name: str, operations: Sequence[Operation]) -> Reply:
 
 async def plan(call: Call, name: str, host_ids: Sequence[int]) -> Reply:
     """The answer of a dry run. By force, and with decompose on a dead host, raises what the removal would raise."""
-    removal = removal_of(call.values)
+    removal = removal_of(call)
     for host_id in host_ids if removal.force or removal.decompose else ():
         await call.services.hosts.check_removal(call.caller, host_id, removal)
     found = await call.services.machines.removal_plan(call.caller, name, host_ids, removal)

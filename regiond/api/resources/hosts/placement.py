@@ -23,15 +23,15 @@ from regiond.placement.model import Placement
 from regiond.placement.service import explain
 
 _ARCHITECTURE = Field(
-    name="architecture",
-    type=Text(
+    "architecture",
+    Text(
         max_length=64,
         pattern="[a-z0-9]+(?:/generic)?",
         message="Enter an architecture such as amd64/generic.",
         blank=None,
     ),
+    "Architecture, such as amd64/generic (default: any).",
     recorded=True,
-    doc="Architecture, such as amd64/generic (default: any).",
 )
 _LIKE_COMPOSE = {
     "cores",
@@ -54,7 +54,7 @@ _OF_MACHINE = {"hostname", "power_on"}
 
 def _several(name: str, doc: str, *, commas: bool = True) -> Field:
     many = TextList(commas=commas, max_length=256, max_items=256)
-    return Field(name=name, type=many, recorded=True, default=(), doc=doc)
+    return Field(name, many, doc, recorded=True, default=())
 
 
 FIELDS = (
@@ -68,9 +68,9 @@ FIELDS = (
     _several("tags", "Tags that the host must have."),
     _several("not_tags", "Tags that the host must not have."),
     Field(
-        name="strategy",
-        type=Choice(choices=("spread", "pack")),
-        doc="spread prefers the host with the most capacity left, pack the one with the least (default: as compose).",
+        "strategy",
+        Choice(choices=("spread", "pack")),
+        "spread prefers the host with the most capacity left, pack the one with the least (default: as compose).",
     ),
 )
 

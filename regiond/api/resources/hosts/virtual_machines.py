@@ -33,9 +33,7 @@ VIRTUAL_MACHINES = Resource(
             fields=(
                 HOST_FILTER,
                 Field(
-                    name="foreign",
-                    type=Boolean(),
-                    doc="Only foreign virtual machines (true) or only machines (false); default both.",
+                    "foreign", Boolean(), "Only foreign virtual machines (true) or only machines (false); default both."
                 ),
             ),
             result="The virtual machines.",

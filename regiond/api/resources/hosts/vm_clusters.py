@@ -9,6 +9,7 @@ from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resourc
 from regiond.api.declaration.field_types import Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.serializer import array
+from regiond.api.declaration.served import filled, serve, target
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.hosts import host_maintenance, host_removal
 from regiond.api.resources.shared import host_fields
@@ -16,17 +17,10 @@ from regiond.api.resources.shared.lookups import find_cluster
 from regiond.api.serializers.clusters import CLUSTER_JSON
 from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.clusters.model import ClusterChange, ClusterView
-from regiond.machines.service import HostWorkload
 from regiond.operations.service import outcome
 
-
-async def _list(call: Call) -> tuple[ClusterView, ...]:
-    return await call.services.clusters.list(caller=call.caller)
-
-
-async def _update(call: Call) -> ClusterView:
-    change = ClusterChange(name=call.values["name"], zone=call.values["zone"], pool=call.values["pool"])
-    return await call.services.clusters.update(call.caller, call.target.id, change)
+_list = serve(lambda s: s.clusters.list)
+_update = serve(lambda s: s.clusters.update, cluster_id=target("id"), change=filled(ClusterChange))
 
 
 async def _delete(call: Call) -> Reply:
@@ -37,7 +31,7 @@ async def _delete(call: Call) -> Reply:
     cluster: ClusterView = call.target
     if call.values["dry_run"]:
         return await host_removal.plan(call, cluster.name, cluster.host_ids)
-    wanted = host_removal.removal_of(call.values)
+    wanted = host_removal.removal_of(call)
     removals = await call.services.clusters.start_remove(call.caller, cluster.id, wanted)
     if call.respond_async:
         headers = {"Preference-Applied": "respond-async"}
@@ -48,14 +42,6 @@ async def _delete(call: Call) -> Reply:
         left_s = max(0.1, until_s - time.monotonic())
         ended.append(outcome(await call.services.operations.wait(removal.id, timeout_s=left_s)))
     return host_removal.all_removed(cluster.name, ended)
-
-
-async def _begin_maintenance(call: Call) -> tuple[HostWorkload, ...]:
-    return await host_maintenance.begin(call, call.target.host_ids)
-
-
-async def _end_maintenance(call: Call) -> tuple[HostWorkload, ...]:
-    return await host_maintenance.end(call, call.target.host_ids)
 
 
 _STARTED = (
@@ -81,20 +67,9 @@ CLUSTER = Resource(
             _update,
             title="Update a VM cluster",
             fields=(
-                Field(
-                    name="name",
-                    type=Text(max_length=255, blank=None),
-                    recorded=True,
-                    doc="Name of the cluster.",
-                    example="lab",
-                ),
-                Field(name="zone", type=host_fields.GROUP, recorded=True, doc="Name of a zone; copied to all members."),
-                Field(
-                    name="pool",
-                    type=host_fields.GROUP,
-                    recorded=True,
-                    doc="Name of a resource pool; copied to all members.",
-                ),
+                Field("name", Text(max_length=255, blank=None), "Name of the cluster.", recorded=True, example="lab"),
+                Field("zone", host_fields.GROUP, "Name of a zone; copied to all members.", recorded=True),
+                Field("pool", host_fields.GROUP, "Name of a resource pool; copied to all members.", recorded=True),
             ),
             find=find_cluster,
         ),
@@ -114,7 +89,7 @@ CLUSTER = Resource(
         crud.action(
             "maintenance",
             host_maintenance.WORKLOADS,
-            _begin_maintenance,
+            lambda call: host_maintenance.begin(call, call.target.host_ids),
             title="Put all members of a VM cluster into maintenance",
             doc=host_maintenance.DOC,
             fields=host_maintenance.FIELDS,
@@ -123,7 +98,7 @@ CLUSTER = Resource(
         crud.action(
             "end_maintenance",
             host_maintenance.WORKLOADS,
-            _end_maintenance,
+            lambda call: host_maintenance.end(call, call.target.host_ids),
             title="End the maintenance of all members of a VM cluster",
             doc="They take new machines again.",
             find=find_cluster,

@@ -1,11 +1,10 @@
-"""Actions on one VM host: refresh, compose, rotate, trust, tags, parameters and projects."""
+"""Actions on one VM host: refresh, compose, rotate, trust, tags, parameters, projects and NUMA nodes."""
 
 from __future__ import annotations
 
 from attrs import evolve
 
 from common.compose_request import ComposeRequest
-from common.values import Project
 from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
@@ -13,10 +12,12 @@ from regiond.api.declaration.field_types import Secret, Text
 from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.operation_wait import STARTED, soon, when_done
 from regiond.api.declaration.serializer import STR, mapping
+from regiond.api.declaration.served import given, serve, target
 from regiond.api.replies import Reply, json_reply, with_warnings
 from regiond.api.resources.hosts.placement import PLACED, placement_reply
 from regiond.api.resources.shared import compose_fields, host_fields
 from regiond.api.resources.shared.lookups import find_host
+from regiond.api.serializers.capacity import NUMA_NODE_JSON
 from regiond.api.serializers.hosts import HOST_JSON, PROJECT_JSON
 from regiond.api.serializers.machines import COMPOSED_JSON
 from regiond.hosts.model import HostView
@@ -46,14 +47,6 @@ async def _host_when_done(call: Call, operation: Operation) -> Reply:
         return json_reply(HOST_JSON.encode(await call.services.hosts.read(call.target.id, caller=call.caller)))
 
     return await when_done(call, operation, changed)
-
-
-async def _parameters(call: Call) -> dict[str, str]:
-    return await call.services.hosts.parameters(call.caller, call.target.id)
-
-
-async def _projects(call: Call) -> tuple[Project, ...]:
-    return await call.services.hosts.projects(call.caller, call.target.id)
 
 
 async def _compose(call: Call) -> Reply:
@@ -98,28 +91,10 @@ async def _placement(call: Call) -> Reply:
     return await placement_reply(call, placement)
 
 
-async def _add_tag(call: Call) -> HostView:
-    return await call.services.hosts.add_tag(call.caller, call.target.id, call.values["tag"])
-
-
-async def _remove_tag(call: Call) -> HostView:
-    return await call.services.hosts.remove_tag(call.caller, call.target.id, call.values["tag"])
-
-
-async def _trust(call: Call) -> HostView:
-    return await call.services.hosts.trust(call.caller, call.target.id, call.values["fingerprint"])
-
-
-async def _confirm_server(call: Call) -> HostView:
-    return await call.services.hosts.confirm_server(
-        call.caller, call.target.id, identity=call.values["identity"], same_as=call.values["host"]
-    )
-
-
 def _confirm_server_problems(call: Call) -> Problems:
     either = ("host", "identity")
-    given = [name for name in either if call.values[name] is not None]
-    if len(given) == 1 or not call.invalid.isdisjoint(either):
+    named = [name for name in either if call.values[name] is not None]
+    if len(named) == 1 or not call.invalid.isdisjoint(either):
         return {}
     return {"host": ["Give either host or identity."]}
 
@@ -139,7 +114,7 @@ REFRESH = Endpoint(
 )
 PARAMETERS = crud.read(
     Result(doc="The parameters, as text.", type=mapping(STR)),
-    _parameters,
+    serve(lambda s: s.hosts.parameters, host_id=target("id")),
     op="parameters",
     title="Read the connection parameters of a VM host",
     audited=True,
@@ -152,9 +127,9 @@ ROTATE = Endpoint(
     permission=Permission.ADMIN,
     fields=(
         Field(
-            name="password",
-            type=Secret(max_length=64 * 1024, strip=True, blank=None),
-            doc="A trust token for the new certificate; required if the current one is restricted to projects.",
+            "password",
+            Secret(max_length=64 * 1024, strip=True, blank=None),
+            "A trust token for the new certificate; required if the current one is restricted to projects.",
             example="trust-token",
         ),
     ),
@@ -171,7 +146,7 @@ ROTATE = Endpoint(
 )
 PROJECTS = crud.list_of(
     PROJECT_JSON,
-    _projects,
+    serve(lambda s: s.hosts.projects, host_id=target("id")),
     op="projects",
     title="List the projects of a VM host's server",
     doc="Includes what their guests use. Empty on hosts without projects.",
@@ -205,10 +180,23 @@ COMPOSE = with_dry_run(
     result=PLACED,
     doc="Change nothing; answer 200 with the placement, or with why the host is rejected (default false).",
 )
+NUMA = crud.list_of(
+    NUMA_NODE_JSON,
+    serve(lambda s: s.hosts.numa, host_id=target("id")),
+    op="numa",
+    title="List the NUMA nodes of a VM host's server",
+    doc=(
+        "Shows what pinned virtual machines use of each node, machines and foreign guests, and what all virtual "
+        "machines claim of the whole server: the hypervisor chooses the node of those without pins. Empty before the "
+        "first successful refresh and on hypervisors that report no NUMA nodes."
+    ),
+    result="The NUMA nodes, by id.",
+    find=find_host,
+)
 ADD_TAG = crud.action(
     "add_tag",
     HOST_RESULT,
-    _add_tag,
+    serve(lambda s: s.hosts.add_tag, "tag", host_id=target("id")),
     title="Add a tag to a VM host",
     fields=(host_fields.TAG,),
     find=find_host,
@@ -216,7 +204,7 @@ ADD_TAG = crud.action(
 REMOVE_TAG = crud.action(
     "remove_tag",
     HOST_RESULT,
-    _remove_tag,
+    serve(lambda s: s.hosts.remove_tag, "tag", host_id=target("id")),
     title="Remove a tag from a VM host",
     doc="A tag that the host does not have is not an error.",
     fields=(host_fields.TAG,),
@@ -225,16 +213,16 @@ REMOVE_TAG = crud.action(
 TRUST = crud.action(
     "trust",
     HOST_RESULT,
-    _trust,
+    serve(lambda s: s.hosts.trust, "fingerprint", host_id=target("id")),
     title="Trust the changed identity of a VM host",
     doc="A host whose certificate or key has changed is rejected until an administrator accepts the new one.",
     fields=(
         Field(
-            name="fingerprint",
-            type=Text(max_length=255),
+            "fingerprint",
+            Text(max_length=255),
+            "The current fingerprint of the host, as shown in the error message.",
             recorded=True,
             required=True,
-            doc="The current fingerprint of the host, as shown in the error message.",
             example="SHA256:abc",
         ),
     ),
@@ -243,7 +231,7 @@ TRUST = crud.action(
 CONFIRM_SERVER = crud.action(
     "confirm_server",
     HOST_RESULT,
-    _confirm_server,
+    serve(lambda s: s.hosts.confirm_server, "identity", host_id=target("id"), same_as=given("host")),
     title="Confirm which server a VM host is",
     doc=(
         "A host that reports the identity of another host's server, or another identity than before, is rejected "
@@ -251,16 +239,13 @@ CONFIRM_SERVER = crud.action(
     ),
     fields=(
         Field(
-            name="host",
-            type=Text(max_length=255),
-            recorded=True,
-            doc="The VM host, by id or name, whose server this host is too.",
+            "host", Text(max_length=255), "The VM host, by id or name, whose server this host is too.", recorded=True
         ),
         Field(
-            name="identity",
-            type=Text(max_length=400),
+            "identity",
+            Text(max_length=400),
+            "The new identity of this host's server, as shown in the error message.",
             recorded=True,
-            doc="The new identity of this host's server, as shown in the error message.",
             example="virsh/libvirt:system:4c4c4544-0031-4a10-8052-b4c04f4e3332",
         ),
     ),

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from common.values import Autostart, DriverType
 from regiond.api.declaration import crud, operation_wait
-from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource
-from regiond.api.declaration.fields import Values
+from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.declaration.operation_wait import STARTED, answer_within_s, begun, soon, when_done
+from regiond.api.declaration.served import filled, given, serve, target
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts import (
     adoption,
-    capacity,
     host_maintenance,
     host_removal,
-    numa,
     placement,
     vm_host_actions,
 )
@@ -21,6 +19,7 @@ from regiond.api.resources.hosts.vm_host_actions import HOST_RESULT
 from regiond.api.resources.shared import host_fields
 from regiond.api.resources.shared.lookups import find_host
 from regiond.api.resources.shared.visibility import visible_host
+from regiond.api.serializers.capacity import FLEET_CAPACITY_JSON
 from regiond.api.serializers.hosts import HOST_JSON
 from regiond.hosts.model import AS_ABOVE, HostChange, HostView, NewHost
 from regiond.long_list import LongList
@@ -36,69 +35,27 @@ async def _read(call: Call) -> HostView:
     return visible_host(call.caller, call.target)
 
 
-async def _create(call: Call) -> HostView:
-    values = call.values
-    new = NewHost(
-        driver=DriverType(values["type"]),
-        address=values["power_address"],
-        name=values["name"],
-        zone=values["zone"],
-        pool=values["pool"],
-        tags=values["tags"] or (),
-        cpu_over_commit_ratio=_or_one(values["cpu_over_commit_ratio"]),
-        memory_over_commit_ratio=_or_one(values["memory_over_commit_ratio"]),
-        reserved_cores=values["reserved_cores"] or 0,
-        reserved_memory_mib=values["reserved_memory"] or 0,
-        default_macvlan_mode=values["default_macvlan_mode"],
-        autostart=None if values["autostart"] in (None, AS_ABOVE) else Autostart(values["autostart"]),
-        power_pass=values["power_pass"],
-        project=values["project"] or "",
-        fingerprint=values["fingerprint"],
-        trust_on_first_use=bool(values["trust_on_first_use"]),
-        password=values["password"],
-        certificate=values["certificate"],
-        key=values["key"],
-    )
-    return await call.services.hosts.create(call.caller, new, wait_s=_refresh_wait_s(call))
+def _autostart(call: Call) -> Autostart | None:
+    wanted = call.values["autostart"]
+    return None if wanted in (None, AS_ABOVE) else Autostart(wanted)
 
 
-def _lxd_credentials(values: Values) -> dict[str, str | None]:
-    return {name: values[name] for name in ("password", "certificate", "key")}
-
-
-def _or_one(ratio: float | None) -> float:
-    return 1.0 if ratio is None else ratio
-
-
-async def _update(call: Call) -> HostView:
+def _same_driver(call: Call) -> DriverType | None:
+    """The driver cannot be changed: another one is a problem already."""
     host: HostView = call.target
-    values = call.values
-    change = HostChange(
-        driver=None if values["type"] is None else host.driver,
-        address=values["power_address"],
-        name=values["name"],
-        zone=values["zone"],
-        pool=values["pool"],
-        tags=values["tags"],
-        cpu_over_commit_ratio=values["cpu_over_commit_ratio"],
-        memory_over_commit_ratio=values["memory_over_commit_ratio"],
-        reserved_cores=values["reserved_cores"],
-        reserved_memory_mib=values["reserved_memory"],
-        default_storage_pool=values["default_storage_pool"],
-        default_macvlan_mode=values["default_macvlan_mode"],
-        autostart=values["autostart"],
-        power_pass=values["power_pass"],
-        project=values["project"],
-        fingerprint=values["fingerprint"],
-        trust_on_first_use=values["trust_on_first_use"],
-        **_lxd_credentials(values),
-    )
-    return await call.services.hosts.update(call.caller, host.id, change, wait_s=_refresh_wait_s(call))
+    return None if call.values["type"] is None else host.driver
 
 
 def _refresh_wait_s(call: Call) -> float:
     """How long the answer waits for the refresh, which continues then."""
     return answer_within_s(call, operation_wait.QUICK_ANSWER_S)
+
+
+_RENAMED = {"address": given("power_address"), "reserved_memory_mib": given("reserved_memory")}
+_new = filled(NewHost, driver=lambda call: DriverType(call.values["type"]), autostart=_autostart, **_RENAMED)
+_change = filled(HostChange, driver=_same_driver, **_RENAMED)
+_create = serve(lambda s: s.hosts.create, new=_new, wait_s=_refresh_wait_s)
+_update = serve(lambda s: s.hosts.update, host_id=target("id"), change=_change, wait_s=_refresh_wait_s)
 
 
 async def _delete(call: Call) -> Reply:
@@ -108,7 +65,7 @@ async def _delete(call: Call) -> Reply:
     host: HostView = call.target
     if call.values["dry_run"]:
         return await host_removal.plan(call, host.name, (host.id,))
-    removal = host_removal.removal_of(call.values)
+    removal = host_removal.removal_of(call)
     operation = await call.services.hosts.start_remove(
         call.caller, host.id, removal, idempotency_key=call.idempotency_key
     )
@@ -124,6 +81,17 @@ async def _removed(call: Call, operation: Operation, host: HostView | None) -> R
     return await (when_done if waits else soon)(call, operation, host_removal.removed)
 
 
+_CAPACITY = crud.read(
+    Result(doc="The capacity of `fleet`, `zones` and `pools`.", type=FLEET_CAPACITY_JSON),
+    serve(lambda s: s.hosts.capacity),
+    op="capacity",
+    title="Read the capacity of the fleet",
+    expensive=True,
+    doc=(
+        "Adds up the capacity of all VM hosts, and of those in each zone and each resource pool. A server with several "
+        "hosts counts once. Servers that cannot be reached are counted apart."
+    ),
+)
 HOSTS = Resource(
     handler="VmHostsHandler",
     path="vm-hosts/",
@@ -151,7 +119,7 @@ HOSTS = Resource(
         ),
         placement.PLACE,
         placement.COMPOSE_ANYWHERE,
-        capacity.CAPACITY,
+        _CAPACITY,
     ),
 )
 HOST = Resource(
@@ -189,7 +157,7 @@ HOST = Resource(
         vm_host_actions.PARAMETERS,
         vm_host_actions.ROTATE,
         vm_host_actions.PROJECTS,
-        numa.NUMA,
+        vm_host_actions.NUMA,
         vm_host_actions.COMPOSE,
         adoption.ADOPT,
         vm_host_actions.ADD_TAG,

@@ -6,23 +6,23 @@ from collections.abc import Mapping
 
 from common.errors import InvalidRequest, NotFound
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import is_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.declaration.field_types import Choice, Integer
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.serializer import BOOL
-from regiond.api.replies import Reply, json_reply
+from regiond.api.declaration.served import filled, found, given, serve, target
 from regiond.api.resources.images.image_fields import IMPORTED_IMAGE, MAX_FILE_BYTES, NEW_IMAGE
 from regiond.api.serializers.images import ENTRY_JSON, LISTED_JSON, SYNCED, UPLOADED, Entry, type_of
 from regiond.api.services import Services
 from regiond.api.urls import id_in
-from regiond.deletion_plan import DeletionPlan
 from regiond.images.model import Image, NamedHostImage, StreamImage, SubmittedImage
 from regiond.validation_messages import no_object
 
 _ENTRY = Result(doc="The entry.", type=ENTRY_JSON)
 _TYPES = {"synced": {SYNCED}, "uploaded": {UPLOADED}, "generated": set[str](), "all": {SYNCED, UPLOADED}}
 _OF_HOST = ("alias", "fingerprint")
+_submitted = filled(SubmittedImage, size_bytes=given("size"))
+_wanted_of_host = filled(NamedHostImage, host=given("vm_host"))
 
 
 async def _find(services: Services, path: Mapping[str, str]) -> Entry:
@@ -32,8 +32,7 @@ async def _find(services: Services, path: Mapping[str, str]) -> Entry:
     return of_architecture.get(entry_id) or await services.images.read(entry_id)
 
 
-async def _find_image(services: Services, path: Mapping[str, str]) -> Image:
-    return await services.images.read(id_in(path["id"], "image"))
+_find_image = found(lambda s: s.images.read, "id", number_of="image")
 
 
 async def _find_upload(services: Services, path: Mapping[str, str]) -> Image:
@@ -61,59 +60,37 @@ async def _read(call: Call) -> Entry:
     return found
 
 
-async def _create(call: Call) -> Reply:
+async def _create(call: Call) -> Image:
     values = call.values
     if values["vm_host"]:
         return await _add_of_host(call)
-    if given := [name for name in _OF_HOST if values[name]]:
-        raise InvalidRequest.of({name: ["Only with vm_host, the VM host that has the image."] for name in given})
-    submitted = SubmittedImage(
-        name=values["name"],
-        architecture=values["architecture"],
-        title=values["title"],
-        filetype=values["filetype"],
-        sha256=values["sha256"],
-        size_bytes=values["size"],
-        url=values["url"],
+    if named := [name for name in _OF_HOST if values[name]]:
+        raise InvalidRequest.of({name: ["Only with vm_host, the VM host that has the image."] for name in named})
+    return await call.services.image_uploads.declare(
+        call.caller, _submitted(call), call.files.get("content") or None, metadata=call.files.get("metadata") or None
     )
-    image = await call.services.image_uploads.declare(
-        call.caller, submitted, call.files.get("content") or None, metadata=call.files.get("metadata") or None
-    )
-    return json_reply(ENTRY_JSON.encode(image), status=201)
 
 
-async def _add_of_host(call: Call) -> Reply:
+async def _add_of_host(call: Call) -> Image:
     values = call.values
-    given = [name for name in ("filetype", "sha256", "size", "url") if values[name]]
-    given += [name for name in ("metadata", "content") if call.files.get(name)]
-    if given:
-        raise InvalidRequest.of({name: ["Not with vm_host, which has the image."] for name in given})
-    wanted = NamedHostImage(
-        host=values["vm_host"], **{name: values[name] for name in (*_OF_HOST, "name", "architecture", "title")}
-    )
-    return json_reply(ENTRY_JSON.encode(await call.services.host_images.add(call.caller, wanted)), status=201)
+    refused = [name for name in ("filetype", "sha256", "size", "url") if values[name]]
+    refused += [name for name in ("metadata", "content") if call.files.get(name)]
+    if refused:
+        raise InvalidRequest.of({name: ["Not with vm_host, which has the image."] for name in refused})
+    return await call.services.host_images.add(call.caller, _wanted_of_host(call))
 
 
-async def _import(call: Call) -> Reply:
-    names = ("server", "image", "architecture", "name", "title", "version")
-    wanted = StreamImage(**{name: call.values[name] for name in names})
-    return json_reply(ENTRY_JSON.encode(await call.services.image_imports.start(call.caller, wanted)), status=201)
+_import = serve(lambda s: s.image_imports.start, wanted=filled(StreamImage))
 
 
 async def _is_importing(call: Call) -> bool:
     return any(one.is_importing for one in await call.services.images.list())
 
 
-async def _append(call: Call) -> Reply:
-    image = await call.services.image_uploads.append(
-        call.caller, call.target.id, call.content or b"", offset=call.values["offset"]
-    )
-    return json_reply(ENTRY_JSON.encode(image))
-
-
-async def _delete(call: Call) -> DeletionPlan:
-    return await call.services.image_uploads.delete(call.caller, call.target.id, dry_run=is_dry_run(call))
-
+_append = serve(
+    lambda s: s.image_uploads.append, "offset", image_id=target("id"), data=lambda call: call.content or b""
+)
+_delete = serve(lambda s: s.image_uploads.delete, image_id=target("id"))
 
 BOOT_RESOURCES = Resource(
     handler="BootResourcesHandler",
@@ -129,16 +106,16 @@ BOOT_RESOURCES = Resource(
             accepted=frozenset({"Type"}),  # which gomaasclient sends, and MAAS ignores
             fields=(
                 Field(
-                    name="type",
-                    type=Choice(choices=tuple(_TYPES)),
+                    "type",
+                    Choice(choices=tuple(_TYPES)),
+                    "uploaded: only images; synced: only the entries of architectures.",
                     default="all",
-                    doc="uploaded: only images; synced: only the entries of architectures.",
                 ),
             ),
         ),
-        Endpoint(
-            method="POST",
-            permission=Permission.ADMIN,
+        crud.create(
+            _ENTRY,
+            _create,
             title="Add an image",
             doc=(
                 "Repeated with the same sha256 and size, it continues the upload, or answers with the image that has "
@@ -146,23 +123,19 @@ BOOT_RESOURCES = Resource(
             ),
             fields=NEW_IMAGE,
             accepted=frozenset({"base_image", "keep"}),
-            result=_ENTRY,
             success=201,
-            run=_create,
         ),
-        Endpoint(
-            method="POST",
-            op="import",
-            permission=Permission.ADMIN,
+        crud.action(
+            "import",
+            _ENTRY,
+            _import,
             title="Import an image",
             doc=(
                 "From a simplestreams server, as of Ubuntu or LXD: finds the disk of a VM there, and "
                 "adds it with its address and SHA-256. The region downloads it in the background."
             ),
             fields=IMPORTED_IMAGE,
-            result=_ENTRY,
             success=201,
-            run=_import,
         ),
         crud.read(
             Result(doc="Whether there is one.", type=BOOL),
@@ -202,16 +175,16 @@ BOOT_RESOURCE_FILE = Resource(
             ),
             fields=(
                 Field(
-                    name="offset",
-                    type=Integer(minimum=0, maximum=MAX_FILE_BYTES),
-                    doc="Where the part begins; 409, with the right one, if the upload ends elsewhere.",
+                    "offset",
+                    Integer(minimum=0, maximum=MAX_FILE_BYTES),
+                    "Where the part begins; 409, with the right one, if the upload ends elsewhere.",
                 ),
             ),
             takes_content=True,
             audited=False,  # thousands of them; the upload is an event
             result=_ENTRY,
             find=_find_upload,
-            run=_append,
+            run=crud.encoded_run(_ENTRY, _append),
         ),
     ),
 )

@@ -30,14 +30,14 @@ from regiond.validation_messages import no_object
 
 _MANY = TextList()
 _FILTERS = (
-    Field(name="id", type=_MANY, default=(), doc="System id; may be repeated."),
-    Field(name="hostname", type=_MANY, default=(), doc="Hostname; may be repeated."),
-    Field(name="mac_address", type=_MANY, default=(), doc="MAC address of one of its NICs; may be repeated."),
-    Field(name="zone", type=_MANY, default=(), doc="Id or name of its zone; may be repeated."),
-    Field(name="agent_name", type=_MANY, default=(), doc="Name of the agent that allocated it; may be repeated."),
-    Field(name="domain", type=_MANY, default=(), doc="Name of its domain; may be repeated."),
-    Field(name="pool", type=_MANY, default=(), doc="Id or name of its resource pool; may be repeated. Not of racks."),
-    Field(name="tags", type=_MANY, default=(), doc="Tag that it must have; may be repeated. Only machines have tags."),
+    Field("id", _MANY, "System id; may be repeated.", default=()),
+    Field("hostname", _MANY, "Hostname; may be repeated.", default=()),
+    Field("mac_address", _MANY, "MAC address of one of its NICs; may be repeated.", default=()),
+    Field("zone", _MANY, "Id or name of its zone; may be repeated.", default=()),
+    Field("agent_name", _MANY, "Name of the agent that allocated it; may be repeated.", default=()),
+    Field("domain", _MANY, "Name of its domain; may be repeated.", default=()),
+    Field("pool", _MANY, "Id or name of its resource pool; may be repeated. Not of racks.", default=()),
+    Field("tags", _MANY, "Tag that it must have; may be repeated. Only machines have tags.", default=()),
 )
 _OF_NO_RACK = ("pool", "tags")
 _CHANGED_NODE = one_of(MACHINE_JSON, DEVICE_JSON)

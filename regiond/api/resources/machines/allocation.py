@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Boolean, Integer, Text, TextList
 from regiond.api.declaration.fields import Field, Format, Problems
 from regiond.api.declaration.operation_wait import STARTED, answer_of, when_done
 from regiond.api.declaration.serializer import one_of
+from regiond.api.declaration.served import Source, filled, given
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.machines.machine_actions import COMMENT
 from regiond.api.resources.shared.affinity_fields import AFFINITY
@@ -27,27 +25,19 @@ _MANY = TextList(commas=True, max_length=256, max_items=256)
 
 
 def _several(name: str, doc: str) -> Field:
-    return Field(name=name, type=_MANY, recorded=True, default=(), doc=doc)
+    return Field(name, _MANY, doc, recorded=True, default=())
 
 
 FIELDS = (
+    Field("name", Text(max_length=253, blank=None), "Hostname of a machine. None is composed then.", recorded=True),
     Field(
-        name="name",
-        type=Text(max_length=253, blank=None),
-        recorded=True,
-        doc="Hostname of a machine. None is composed then.",
-    ),
-    Field(
-        name="system_id",
-        type=Text(max_length=64, blank=None),
-        recorded=True,
-        doc="System id of a machine. None is composed then.",
+        "system_id", Text(max_length=64, blank=None), "System id of a machine. None is composed then.", recorded=True
     ),
     _several("arch", "Architecture, such as amd64 or amd64/generic; several are alternatives."),
     _several("not_arch", "Architecture to exclude."),
-    Field(name="cpu_count", type=Integer(), doc="Minimum number of cores.", example=2),
-    Field(name="mem", type=Integer(), doc="Minimum memory in MiB.", format=Format.MIB, example=4096),
-    Field(name="cpu_speed", type=Integer(), doc="Minimum CPU speed of the VM host in MHz, where it is known."),
+    Field("cpu_count", Integer(), "Minimum number of cores.", example=2),
+    Field("mem", Integer(), "Minimum memory in MiB.", format=Format.MIB, example=4096),
+    Field("cpu_speed", Integer(), "Minimum CPU speed of the VM host in MHz, where it is known."),
     _several(
         "tags", "Tags that the machine must have, separated by commas or blanks. A machine has the tags of its host."
     ),
@@ -63,20 +53,14 @@ FIELDS = (
     _several("pod_type", "Type of the VM host: lxd or virsh."),
     _several("not_pod_type", "Type of VM host to exclude."),
     Field(
-        name="storage",
-        type=STORAGE,
+        "storage",
+        STORAGE,
+        "Disks as [label:]GB[(storage pool or tag,...)], comma-separated, the root disk first; 0 means any size.",
         recorded=True,
         default="",
-        doc="Disks as [label:]GB[(storage pool or tag,...)], comma-separated, the root disk first; 0 means any size.",
         format=Format.DISKS_GB,
     ),
-    Field(
-        name="interfaces",
-        type=INTERFACES,
-        recorded=True,
-        default="",
-        doc="NICs as label:key=value,..., separated by semicolons.",
-    ),
+    Field("interfaces", INTERFACES, "NICs as label:key=value,..., separated by semicolons.", recorded=True, default=""),
     _several("subnets", "Subnets in each of which the machine has a NIC: id, name, CIDR or space:NAME."),
     _several("not_subnets", "Subnets in which the machine has no NIC."),
     _several("fabrics", "Fabrics in each of which the machine has a NIC: id, name or class:CLASS."),
@@ -88,37 +72,26 @@ FIELDS = (
     ),
     _several("not_vlans", "VLANs in which the machine has no NIC."),
     Field(
-        name="link_speed",
-        type=Integer(),
-        doc="Minimum speed in Mbit/s of the host's network interface to which one of its NICs is attached.",
+        "link_speed",
+        Integer(),
+        "Minimum speed in Mbit/s of the host's network interface to which one of its NICs is attached.",
     ),
     Field(
-        name="agent_name",
-        type=Text(max_length=255),
+        "agent_name",
+        Text(max_length=255),
+        "Name of the calling program; machine listings can filter by it.",
         recorded=True,
         default="",
-        doc="Name of the calling program; machine listings can filter by it.",
     ),
     *AFFINITY,
     COMMENT,
     Field(
-        name="bridge_all",
-        type=Boolean(),
-        default=False,
-        doc="Only false: in the guest, user data of the deployment makes bridges.",
+        "bridge_all", Boolean(), "Only false: in the guest, user data of the deployment makes bridges.", default=False
     ),
     Field(
-        name="dry_run",
-        type=Boolean(),
-        default=False,
-        doc="Only report which machine would be allocated or composed (default false).",
+        "dry_run", Boolean(), "Only report which machine would be allocated or composed (default false).", default=False
     ),
-    Field(
-        name="verbose",
-        type=Boolean(),
-        default=False,
-        doc="Include the disks and NICs that match the labels (default false).",
-    ),
+    Field("verbose", Boolean(), "Include the disks and NICs that match the labels (default false).", default=False),
 )
 
 
@@ -131,8 +104,52 @@ def _check(call: Call) -> Problems:
     return {}
 
 
+def _hostname(call: Call) -> str | None:
+    name: str | None = call.values["name"]
+    return None if name is None else name.lower().partition(".")[0]
+
+
+def _architectures(field: str) -> Source:
+    return lambda call: tuple(own_architecture(name) or "" for name in call.values[field])
+
+
+def _words(field: str) -> Source:
+    """Splits at blanks too: tags contain none, and some clients separate tags by blanks."""
+    return lambda call: tuple(dict.fromkeys(word for text in call.values[field] for word in text.split()))
+
+
+def _of_both(field: str, other: str) -> Source:
+    return lambda call: call.values[field] + call.values[other]
+
+
+def _link_speed(call: Call) -> tuple[str, ...]:
+    return (str(call.values["link_speed"]),) if call.values["link_speed"] else ()
+
+
+_request = filled(
+    AllocateRequest,
+    name=_hostname,
+    architectures=_architectures("arch"),
+    not_architectures=_architectures("not_arch"),
+    cores=given("cpu_count"),
+    memory_mib=given("mem"),
+    cpu_speed_mhz=given("cpu_speed"),
+    tags=_words("tags"),
+    not_tags=_words("not_tags"),
+    zones=given("zone"),
+    not_in_zones=_of_both("not_in_zone", "not_in_zones"),
+    pools=given("pool"),
+    not_in_pools=_of_both("not_in_pool", "not_in_pools"),
+    pods=given("pod"),
+    not_pods=given("not_pod"),
+    pod_types=given("pod_type"),
+    not_pod_types=given("not_pod_type"),
+    link_speed=_link_speed,
+)
+
+
 async def _allocate(call: Call) -> Reply:
-    request = _request(call.values)
+    request = _request(call)
     verbose: bool = call.values["verbose"]
     allocation = call.services.allocation
     if call.values["dry_run"]:
@@ -150,53 +167,6 @@ async def _allocate(call: Call) -> Reply:
     if operation.state.ended:  # an existing machine, or a repeat with the same idempotency key
         return await answer_of(outcome(operation), answer)
     return await when_done(call, operation, answer)
-
-
-def _request(values: Mapping[str, Any]) -> AllocateRequest:
-    name: str | None = values["name"]
-    return AllocateRequest(
-        system_id=values["system_id"],
-        name=None if name is None else name.lower().partition(".")[0],
-        architectures=_architectures(values["arch"]),
-        not_architectures=_architectures(values["not_arch"]),
-        cores=values["cpu_count"],
-        memory_mib=values["mem"],
-        cpu_speed_mhz=values["cpu_speed"],
-        tags=_words(values["tags"]),
-        not_tags=_words(values["not_tags"]),
-        zones=values["zone"],
-        not_in_zones=values["not_in_zone"] + values["not_in_zones"],
-        pools=values["pool"],
-        not_in_pools=values["not_in_pool"] + values["not_in_pools"],
-        pods=values["pod"],
-        not_pods=values["not_pod"],
-        pod_types=values["pod_type"],
-        not_pod_types=values["not_pod_type"],
-        storage=values["storage"],
-        interfaces=values["interfaces"],
-        subnets=values["subnets"],
-        not_subnets=values["not_subnets"],
-        fabrics=values["fabrics"],
-        not_fabrics=values["not_fabrics"],
-        fabric_classes=values["fabric_classes"],
-        not_fabric_classes=values["not_fabric_classes"],
-        vlans=values["vlans"],
-        not_vlans=values["not_vlans"],
-        link_speed=(str(values["link_speed"]),) if values["link_speed"] else (),
-        agent_name=values["agent_name"],
-        comment=values["comment"],
-        affinity=values["affinity"],
-        anti_affinity=values["anti_affinity"],
-    )
-
-
-def _architectures(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(own_architecture(name) or "" for name in names)
-
-
-def _words(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Splits at blanks too: tags contain none, and some clients separate tags by blanks."""
-    return tuple(dict.fromkeys(word for text in texts for word in text.split()))
 
 
 ALLOCATE = Endpoint(

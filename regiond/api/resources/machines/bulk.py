@@ -10,8 +10,7 @@ from regiond.api.declaration.field_types import Choice, Integer, Text, TextList
 from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.operation_wait import begun, started
 from regiond.api.replies import Reply
-from regiond.api.resources.machines.machine_actions import RELEASE_OPTIONS, release_options
-from regiond.api.resources.shared.lookups import machines_in_field
+from regiond.api.resources.machines.machine_actions import RELEASE_OPTIONS, named_machines, release_options
 from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.machines.model import (
     DEFAULT_AT_ONCE,
@@ -29,7 +28,7 @@ async def _start(call: Call) -> Reply:
     operation = await begun(call) or await call.services.bulk.start(
         call.caller,
         BulkAction(call.values["action"]),
-        await _named(call),
+        await named_machines(call),
         at_once=call.values["at_once"],
         comment=call.values["comment"],
         release=_release_options(call),
@@ -40,7 +39,9 @@ async def _start(call: Call) -> Reply:
 
 async def _plan(call: Call) -> Reply:
     action = BulkAction(call.values["action"])
-    plan = await call.services.bulk.plan(call.caller, action, await _named(call), release=_release_options(call))
+    plan = await call.services.bulk.plan(
+        call.caller, action, await named_machines(call), release=_release_options(call)
+    )
     return machine_plan_reply(plan)
 
 
@@ -53,10 +54,6 @@ def _problems(call: Call) -> Problems:
         return {}
     given = [one.name for one in RELEASE_OPTIONS if call.values[one.name]]
     return {name: ["This is for the action release."] for name in given}
-
-
-async def _named(call: Call) -> list[str]:
-    return await machines_in_field(call.services, call.values["machines"], field="machines")
 
 
 BULK = with_dry_run(
@@ -74,34 +71,32 @@ BULK = with_dry_run(
         success=202,
         fields=(
             Field(
-                name="action",
-                type=Choice(choices=_ACTIONS),
+                "action",
+                Choice(choices=_ACTIONS),
+                f"One of {', '.join(_ACTIONS)}: as on one machine; power_off shuts down, by force after a timeout.",
                 required=True,
-                doc=(
-                    f"One of {', '.join(_ACTIONS)}: as on one machine; power_off shuts down, by force after a timeout."
-                ),
                 example="power_on",
             ),
             Field(
-                name="machines",
-                type=TextList(max_length=64),
+                "machines",
+                TextList(max_length=64),
+                f"System id or hostname; repeated, for at most {MAX_BULK_MACHINES}.",
                 recorded=True,
                 required=True,
-                doc=f"System id or hostname; repeated, for at most {MAX_BULK_MACHINES}.",
                 example=("wdpx3n",),
             ),
             Field(
-                name="at_once",
-                type=Integer(minimum=1, maximum=MAX_AT_ONCE),
+                "at_once",
+                Integer(minimum=1, maximum=MAX_AT_ONCE),
+                f"With how many machines at the same time, 1 to {MAX_AT_ONCE} (default {DEFAULT_AT_ONCE}).",
                 default=DEFAULT_AT_ONCE,
-                doc=f"With how many machines at the same time, 1 to {MAX_AT_ONCE} (default {DEFAULT_AT_ONCE}).",
             ),
             Field(
-                name="comment",
-                type=Text(max_length=4096),
+                "comment",
+                Text(max_length=4096),
+                "The reason of a release; stored with the event of each machine.",
                 recorded=True,
                 default="",
-                doc="The reason of a release; stored with the event of each machine.",
             ),
             *(evolve(one, doc=f"Of a release. {one.doc}") for one in RELEASE_OPTIONS),
         ),

@@ -40,10 +40,10 @@ LOG = Endpoint(
     ),
     fields=(
         Field(
-            name="of_failed_deployment",
-            type=Boolean(),
+            "of_failed_deployment",
+            Boolean(),
+            "Answer the last lines before the deployment failed instead; empty if it did not fail.",
             default=False,
-            doc="Answer the last lines before the deployment failed instead; empty if it did not fail.",
         ),
     ),
     result=Result(doc="The text (text/plain)."),

@@ -8,12 +8,13 @@ from common.errors import NotFound
 from common.values import DriverType
 from common.vm_host_report import LONGEST_PROBLEM, read_vm_host_report
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import machine_plan_reply, with_dry_run
+from regiond.api.declaration.dry_run import MACHINE_PLAN, with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.declaration.field_types import Boolean, Text
 from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.operation_wait import STARTED, answer_of, when_done
 from regiond.api.declaration.request_body import CONTENT_TYPE
+from regiond.api.declaration.served import filled, given, serve, target
 from regiond.api.replies import Reply, empty_reply, json_reply, with_warnings
 from regiond.api.resources.machines.machine_actions import COMMENT, MACHINE_RESULT
 from regiond.api.resources.shared.lookups import find_machine
@@ -40,19 +41,17 @@ def _problems(call: Call) -> Problems:
     return refused
 
 
+def _vm_host(call: Call) -> DriverType | None:
+    return next((driver for name, driver in _VM_HOSTS.items() if call.values[name]), None)
+
+
+_request = filled(DeployRequest, encoded_user_data=given("user_data"), vm_host=_vm_host)
+
+
 async def _deploy(call: Call) -> Reply:
     machine: MachineView = call.target
-    values = call.values
-    request = DeployRequest(
-        osystem=values["osystem"],
-        distro_series=values["distro_series"],
-        encoded_user_data=values["user_data"],
-        agent_name=values["agent_name"],
-        comment=values["comment"],
-        vm_host=next((driver for name, driver in _VM_HOSTS.items() if values[name]), None),
-    )
     operation = await call.services.deployments.start(
-        call.caller, machine.system_id, request, idempotency_key=call.idempotency_key
+        call.caller, machine.system_id, _request(call), idempotency_key=call.idempotency_key
     )
 
     async def started(_: Operation) -> Reply:
@@ -71,15 +70,6 @@ async def _login_warnings(call: Call, machine: MachineView) -> tuple[str, ...]:
         "unless its image has an account for that. Add a key (innkeeper sshkeys create key@=FILE.pub) before you "
         "deploy it again.",
     )
-
-
-async def _abort(call: Call) -> MachineView:
-    machine: MachineView = call.target
-    return await call.services.deployments.abort(call.caller, machine.system_id, comment=call.values["comment"])
-
-
-async def _abort_plan(call: Call) -> Reply:
-    return machine_plan_reply(await call.services.deployments.abort_plan(call.caller, call.target.system_id))
 
 
 async def _report(call: Call) -> Reply:
@@ -117,49 +107,37 @@ DEPLOY = Endpoint(
     ),
     fields=(
         Field(
-            name="distro_series",
-            type=Text(max_length=256),
+            "distro_series",
+            Text(max_length=256),
+            "The image: noble, ubuntu/noble or custom/NAME; boot-resources/ lists them. Default: the region's.",
             recorded=True,
             default="",
-            doc="The image: noble, ubuntu/noble or custom/NAME; boot-resources/ lists them. Default: the region's.",
             example="noble",
         ),
+        Field("osystem", Text(max_length=256), "The part before the / of distro_series.", recorded=True, default=""),
         Field(
-            name="osystem",
-            type=Text(max_length=256),
-            recorded=True,
-            default="",
-            doc="The part before the / of distro_series.",
-        ),
-        Field(
-            name="user_data",
-            type=Text(max_length=_MAX_ENCODED_LENGTH),
-            default="",
-            doc=(
+            "user_data",
+            Text(max_length=_MAX_ENCODED_LENGTH),
+            (
                 "For cloud-init, in base64 or as it is: a script, cloud-config, MIME parts or another of its formats, "
                 "at most 1 MiB; in base64 also compressed with gzip. It is added to what Innkeeper configures."
             ),
-        ),
-        Field(
-            name="agent_name",
-            type=Text(max_length=256),
-            recorded=True,
             default="",
-            doc="Stored if this allocates the machine.",
+        ),
+        Field("agent_name", Text(max_length=256), "Stored if this allocates the machine.", recorded=True, default=""),
+        Field(
+            "register_vmhost",
+            Boolean(),
+            "Make the machine an LXD server and add it as a VM host. Administrators only.",
+            default=False,
         ),
         Field(
-            name="register_vmhost",
-            type=Boolean(),
+            "install_kvm",
+            Boolean(),
+            "Make the machine a libvirt host and add it as a VM host. Administrators only.",
             default=False,
-            doc="Make the machine an LXD server and add it as a VM host. Administrators only.",
         ),
-        Field(
-            name="install_kvm",
-            type=Boolean(),
-            default=False,
-            doc="Make the machine a libvirt host and add it as a VM host. Administrators only.",
-        ),
-        *(Field(name=name, type=Boolean(), default=False, doc="Not supported: must be false.") for name in _REFUSED),
+        *(Field(name, Boolean(), "Not supported: must be false.", default=False) for name in _REFUSED),
         COMMENT,
     ),
     accepted=frozenset(
@@ -184,7 +162,7 @@ ABORT = with_dry_run(
     crud.action(
         "abort",
         MACHINE_RESULT,
-        _abort,
+        serve(lambda s: s.deployments.abort, "comment", system_id=target("system_id")),
         title="Abort the deployment or the compose of a machine",
         doc=(
             "Answers at once. Of a deployment, the root disk is emptied; then the machine is Allocated. Of a compose, "
@@ -195,7 +173,7 @@ ABORT = with_dry_run(
         destructive=True,
         permission=Permission.OWNER,
     ),
-    _abort_plan,
+    crud.encoded_run(MACHINE_PLAN, serve(lambda s: s.deployments.abort_plan, system_id=target("system_id"))),
 )
 REPORT = Resource(
     handler="DeploymentReportHandler",
@@ -209,9 +187,7 @@ REPORT = Resource(
             permission=Permission.ANYONE,
             title="Report that a machine has booted",
             doc="The address holds the secret of one deployment, which counts once.",
-            other_keys=Field(
-                name="key", type=Text(max_length=65536, strip=False), default="", doc="Ignored.", example="x"
-            ),
+            other_keys=Field("key", Text(max_length=65536, strip=False), "Ignored.", default="", example="x"),
             result=crud.NOTHING,
             success=204,
             audited=False,  # the deployment's event says it
@@ -249,26 +225,15 @@ VM_HOST_REPORT = Resource(
             title="Report that a hypervisor was set up",
             doc="The address holds the secret of the deployment. Counts until the machine has booted.",
             fields=(
+                Field("address", Text(max_length=64), "The machine's IP address.", required=True, example="10.1.0.7"),
                 Field(
-                    name="address",
-                    type=Text(max_length=64),
-                    required=True,
-                    doc="The machine's IP address.",
-                    example="10.1.0.7",
-                ),
-                Field(
-                    name="fingerprint",
-                    type=Text(max_length=128),
+                    "fingerprint",
+                    Text(max_length=128),
+                    "Of the LXD server's certificate, or of the SSH host key.",
                     default="",
-                    doc="Of the LXD server's certificate, or of the SSH host key.",
                     example="ab12",
                 ),
-                Field(
-                    name="problem",
-                    type=Text(max_length=LONGEST_PROBLEM),
-                    default="",
-                    doc="Why it was not set up.",
-                ),
+                Field("problem", Text(max_length=LONGEST_PROBLEM), "Why it was not set up.", default=""),
             ),
             result=crud.NOTHING,
             success=204,

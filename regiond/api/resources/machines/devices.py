@@ -10,6 +10,7 @@ from regiond.api.declaration import crud
 from regiond.api.declaration.endpoint import Call, Permission, Resource, Result
 from regiond.api.declaration.field_types import Text, TextList
 from regiond.api.declaration.fields import Field, Problems, Values
+from regiond.api.declaration.served import serve, target, text
 from regiond.api.resources.machines import node_actions
 from regiond.api.resources.machines.interface_targets import device_of
 from regiond.api.resources.machines.machine_actions import ANY_KEY
@@ -20,27 +21,20 @@ from regiond.api.resources.shared.host_fields import GROUP, HOSTNAME
 from regiond.api.resources.shared.lookups import machines_in_field
 from regiond.api.serializers.devices import DEVICE_JSON
 from regiond.api.services import Services
-from regiond.deletion_plan import DeletionPlan
 from regiond.long_list import LongList
 from regiond.machines.model import MAX_DEVICE_NICS, DeviceFilter, DeviceView, NewDevice
 from regiond.networks.model import DOMAIN_NAME
 
 _MANY = TextList()
 _RESULT = Result(doc="The device.", type=DEVICE_JSON)
-_DOMAIN = Field(
-    name="domain", type=Text(max_length=255), recorded=True, doc=f"Id or name of the domain, which is {DOMAIN_NAME}."
-)
-_HOSTNAME = Field(name="hostname", type=HOSTNAME, recorded=True, doc="A unique hostname; by default one is chosen.")
-_ZONE = Field(
-    name="zone",
-    type=GROUP,
-    recorded=True,
-    doc="Id or name of its zone; that of a device on a machine is the machine's.",
-)
-_DESCRIPTION = Field(name="description", type=Text(max_length=4096), doc="Description.", example="proxy")
+_DOMAIN = Field("domain", Text(max_length=255), f"Id or name of the domain, which is {DOMAIN_NAME}.", recorded=True)
+_HOSTNAME = Field("hostname", HOSTNAME, "A unique hostname; by default one is chosen.", recorded=True)
+_ZONE = Field("zone", GROUP, "Id or name of its zone; that of a device on a machine is the machine's.", recorded=True)
+_DESCRIPTION = Field("description", Text(max_length=4096), "Description.", example="proxy")
 _OF_NO_DEVICE = ("agent_name", "tags")
+_ID = target("system_id")
 _FILTERS = tuple(
-    Field(name=name, type=_MANY, default=(), doc=doc)
+    Field(name, _MANY, doc, default=())
     for name, doc in (
         ("id", "System id; may be repeated."),
         ("hostname", "Hostname; may be repeated."),
@@ -97,25 +91,9 @@ async def _create(call: Call) -> DeviceView:
     return await call.services.devices.create(call.caller, new)
 
 
-async def _update(call: Call) -> DeviceView:
-    return await call.services.devices.update(
-        call.caller,
-        call.target.system_id,
-        hostname=call.values["hostname"] or None,
-        description=call.values["description"],
-        zone=call.values["zone"] or None,
-    )
-
-
-async def _delete(call: Call) -> DeletionPlan:
-    return await call.services.devices.delete(
-        call.caller, call.target.system_id, dry_run=call.values["dry_run"] is True
-    )
-
-
-async def _set_owner_data(call: Call) -> DeviceView:
-    return await call.services.devices.set_owner_data(call.caller, call.target.system_id, call.other_values)
-
+_update = serve(lambda s: s.devices.update, "description", system_id=_ID, hostname=text("hostname"), zone=text("zone"))
+_delete = serve(lambda s: s.devices.delete, system_id=_ID)
+_set_owner_data = serve(lambda s: s.devices.set_owner_data, system_id=_ID, data=lambda call: call.other_values)
 
 DEVICES = Resource(
     handler="DevicesHandler",
@@ -142,18 +120,18 @@ DEVICES = Resource(
             permission=Permission.OPERATOR,
             fields=(
                 Field(
-                    name="mac_addresses",
-                    type=TextList(commas=True, max_length=64, max_items=MAX_DEVICE_NICS),
+                    "mac_addresses",
+                    TextList(commas=True, max_length=64, max_items=MAX_DEVICE_NICS),
+                    "MAC addresses of its NICs; may be repeated.",
                     recorded=True,
                     required=True,
-                    doc="MAC addresses of its NICs; may be repeated.",
                     example=("52:54:00:00:00:20",),
                 ),
                 Field(
-                    name="parent",
-                    type=Text(max_length=300),
+                    "parent",
+                    Text(max_length=300),
+                    "System id or hostname of the machine on which it is.",
                     recorded=True,
-                    doc="System id or hostname of the machine on which it is.",
                     example="wdpx3n",
                 ),
                 _HOSTNAME,

@@ -18,7 +18,7 @@ from regiond.machines.model import MachineView
 _BLOCK_DEVICE = Result(doc="The block device.", type=BLOCK_DEVICE_JSON)
 _LARGEST_SIZE = 2**63 - 1  # as a column has it
 _FIXED = "The properties of a disk are fixed when its machine is composed: compose a machine with another disk."
-_TAG = Field(name="tag", type=Text(max_length=256), recorded=True, required=True, doc="The tag.", example="ssd")
+_TAG = Field("tag", Text(max_length=256), "The tag.", recorded=True, required=True, example="ssd")
 
 
 async def _find_machine(services: Services, path: Mapping[str, str]) -> MachineView:
@@ -54,14 +54,6 @@ async def _update(call: Call) -> DiskOfMachine:
     if problems:
         raise InvalidRequest.of(problems)
     return found
-
-
-async def _add_tag(call: Call) -> DiskOfMachine:
-    return await _set_tag(call, present=True)
-
-
-async def _remove_tag(call: Call) -> DiskOfMachine:
-    return await _set_tag(call, present=False)
 
 
 async def _set_tag(call: Call, *, present: bool) -> DiskOfMachine:
@@ -106,15 +98,13 @@ BLOCK_DEVICE = Resource(
             doc="For clients that send what they have read: a disk keeps what it was composed with, so a field with "
             "another value is rejected.",
             fields=(
-                Field(name="name", type=Text(max_length=64), recorded=True, doc="Its name.", example="sda"),
-                Field(
-                    name="size", type=Integer(minimum=0, maximum=_LARGEST_SIZE, unit="bytes"), doc="Its size in bytes."
-                ),
-                Field(name="block_size", type=Integer(minimum=0, unit="bytes"), doc="Its block size in bytes."),
-                Field(name="serial", type=Text(max_length=256), doc="Its serial number."),
-                Field(name="id_path", type=Text(max_length=4096), doc="Its path in the guest."),
-                Field(name="model", type=Text(max_length=256), doc="Its model: unknown."),
-                Field(name="uuid", type=Text(max_length=64), recorded=True, doc="Its UUID: unknown."),
+                Field("name", Text(max_length=64), "Its name.", recorded=True, example="sda"),
+                Field("size", Integer(minimum=0, maximum=_LARGEST_SIZE, unit="bytes"), "Its size in bytes."),
+                Field("block_size", Integer(minimum=0, unit="bytes"), "Its block size in bytes."),
+                Field("serial", Text(max_length=256), "Its serial number."),
+                Field("id_path", Text(max_length=4096), "Its path in the guest."),
+                Field("model", Text(max_length=256), "Its model: unknown."),
+                Field("uuid", Text(max_length=64), "Its UUID: unknown.", recorded=True),
             ),
             result=_BLOCK_DEVICE,
             only_reads=True,
@@ -133,8 +123,8 @@ BLOCK_DEVICE = Resource(
                 find=find_disk,
             )
             for op, run, title in (
-                ("add_tag", _add_tag, "Add a tag to a disk"),
-                ("remove_tag", _remove_tag, "Remove a tag from a disk"),
+                ("add_tag", lambda call: _set_tag(call, present=True), "Add a tag to a disk"),
+                ("remove_tag", lambda call: _set_tag(call, present=False), "Remove a tag from a disk"),
             )
         ),
         Endpoint(

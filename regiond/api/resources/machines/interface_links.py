@@ -9,10 +9,12 @@ from attrs import evolve
 
 from common.errors import InvalidRequest
 from regiond.api.declaration import crud
+from regiond.api.declaration.dry_run import is_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.declaration.field_types import Boolean, Choice, Integer, Text, TextList
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.serializer import encoded, one_of
+from regiond.api.declaration.served import filled, text
 from regiond.api.resources.machines.interface_targets import (
     FoundHostInterface,
     NicOfDevice,
@@ -39,31 +41,19 @@ ANY_INTERFACE = one_of(INTERFACE_JSON, HOST_INTERFACE_JSON)
 _INTERFACE = Result(doc="The interface.", type=encoded(INTERFACE_JSON))
 _FIXED = "A NIC of a virtual machine keeps what it was composed with: compose a machine with another one."
 _LINK_ID = Integer(minimum=1)
-_TAG = Field(name="tag", type=Text(max_length=256), recorded=True, required=True, doc="The tag.", example="uplink")
+_TAG = Field("tag", Text(max_length=256), "The tag.", recorded=True, required=True, example="uplink")
+_link_request = filled(LinkRequest, mode=lambda call: LinkMode(call.values["mode"]))
+_nic_change = filled(DeviceNicChange, name=text("name"), mac_address=text("mac_address"))
 
 
 async def _link(call: Call) -> Mapping[str, Any]:
-    request = LinkRequest(
-        mode=LinkMode(call.values["mode"]),
-        subnet=call.values["subnet"] or "",
-        ip_address=call.values["ip_address"] or "",
-        default_gateway=call.values["default_gateway"],
-        force=call.values["force"],
-    )
+    request = _link_request(call)
     if isinstance(call.target, NicOfDevice):
         device = call.target.device
         linked = await call.services.devices.link(call.caller, device.system_id, call.target.nic.id, request)
         return _of_device(device, linked)
     machine, nic = _of(call)
     return _encoded(await call.services.machine_nics.link(call.caller, machine.system_id, nic.id, request), nic)
-
-
-async def _unlink(call: Call) -> Mapping[str, Any]:
-    return await _end_link(call, call.values["id"])
-
-
-async def _disconnect(call: Call) -> Mapping[str, Any]:
-    return await _end_link(call, None)
 
 
 async def _end_link(call: Call, link_id: int | None) -> Mapping[str, Any]:
@@ -85,14 +75,6 @@ async def _set_default_gateway(call: Call) -> Mapping[str, Any]:
     return _encoded(changed, nic)
 
 
-async def _add_tag(call: Call) -> Mapping[str, Any]:
-    return await _set_tag(call, present=True)
-
-
-async def _remove_tag(call: Call) -> Mapping[str, Any]:
-    return await _set_tag(call, present=False)
-
-
 async def _set_tag(call: Call, *, present: bool) -> Mapping[str, Any]:
     tag = call.values["tag"]
     if isinstance(call.target, NicOfDevice):
@@ -108,14 +90,7 @@ async def _set_tag(call: Call, *, present: bool) -> Mapping[str, Any]:
 async def _update(call: Call) -> Mapping[str, Any]:
     target: NicOfMachine | NicOfDevice | FoundHostInterface = call.target
     if isinstance(target, NicOfDevice):
-        values, device = call.values, target.device
-        change = DeviceNicChange(
-            name=values["name"] or None,
-            mac_address=values["mac_address"] or None,
-            vlan=values["vlan"],
-            mtu=values["mtu"],
-            tags=values["tags"],
-        )
+        device, change = target.device, _nic_change(call)
         updated_nic = await call.services.devices.update_nic(call.caller, device.system_id, target.nic.id, change)
         return _of_device(device, updated_nic)
     if isinstance(target, FoundHostInterface):
@@ -148,15 +123,7 @@ async def _create_physical(call: Call) -> Mapping[str, Any]:
     node: MachineView | DeviceView = call.target
     if not isinstance(node, DeviceView):
         raise InvalidRequest(f"not part of Innkeeper: other NICs of the virtual machine {node.hostname}. {_FIXED}")
-    values = call.values
-    change = DeviceNicChange(
-        name=values["name"] or None,
-        mac_address=values["mac_address"],
-        vlan=values["vlan"],
-        mtu=values["mtu"],
-        tags=values["tags"],
-    )
-    return _of_device(node, await call.services.devices.add_nic(call.caller, node.system_id, change))
+    return _of_device(node, await call.services.devices.add_nic(call.caller, node.system_id, _nic_change(call)))
 
 
 async def _delete(call: Call) -> DeletionPlan:
@@ -165,7 +132,7 @@ async def _delete(call: Call) -> DeletionPlan:
         name = target.machine.hostname
         raise InvalidRequest(f"not part of Innkeeper: fewer NICs of the virtual machine {name}. {_FIXED}")
     return await call.services.devices.delete_nic(
-        call.caller, target.device.system_id, target.nic.id, dry_run=call.values["dry_run"] is True
+        call.caller, target.device.system_id, target.nic.id, dry_run=is_dry_run(call)
     )
 
 
@@ -199,7 +166,7 @@ def _action(
     )  # fmt: skip
 
 
-_MTU = Field(name="mtu", type=Integer(minimum=68, maximum=65535), doc="Of a device's interface: its MTU in bytes.")
+_MTU = Field("mtu", Integer(minimum=68, maximum=65535), "Of a device's interface: its MTU in bytes.")
 CREATE_PHYSICAL = crud.action(
     "create_physical",
     _INTERFACE,
@@ -209,23 +176,23 @@ CREATE_PHYSICAL = crud.action(
     permission=Permission.OPERATOR,
     fields=(
         Field(
-            name="mac_address",
-            type=Text(max_length=64),
+            "mac_address",
+            Text(max_length=64),
+            "Its MAC address.",
             recorded=True,
             required=True,
-            doc="Its MAC address.",
             example="52:54:00:00:00:21",
         ),
         Field(
-            name="name",
-            type=Text(max_length=15),
+            "name",
+            Text(max_length=15),
+            "Its name (default: the first free of eth0, eth1 …).",
             recorded=True,
-            doc="Its name (default: the first free of eth0, eth1 …).",
             example="eth1",
         ),
-        Field(name="vlan", type=Text(max_length=64), recorded=True, doc="Id of its VLAN."),
+        Field("vlan", Text(max_length=64), "Id of its VLAN.", recorded=True),
         _MTU,
-        Field(name="tags", type=TextList(commas=True), recorded=True, doc="Its tags, separated by commas or repeated."),
+        Field("tags", TextList(commas=True), "Its tags, separated by commas or repeated.", recorded=True),
     ),
     find=find_node,
 )
@@ -248,32 +215,32 @@ ENDPOINTS = (
             ),
             fields=(
                 Field(
-                    name="name",
-                    type=Text(max_length=15),
+                    "name",
+                    Text(max_length=15),
+                    "A new name of a machine's NIC, also in its guest.",
                     recorded=True,
-                    doc="A new name of a machine's NIC, also in its guest.",
                     example="eth1",
                 ),
                 Field(
-                    name="vlan",
-                    type=Text(max_length=64),
-                    recorded=True,
-                    doc=(
+                    "vlan",
+                    Text(max_length=64),
+                    (
                         "Of a host's interface: id or name of its VLAN; discovery does not change it then. Empty: use "
                         "the discovered VLAN again. A machine's NIC keeps its VLAN."
                     ),
+                    recorded=True,
                 ),
                 Field(
-                    name="tags",
-                    type=TextList(commas=True, max_items=256),
+                    "tags",
+                    TextList(commas=True, max_items=256),
+                    "All its tags, separated by commas or repeated. Constraints select host interfaces by them.",
                     recorded=True,
-                    doc="All its tags, separated by commas or repeated. Constraints select host interfaces by them.",
                 ),
                 Field(
-                    name="mac_address",
-                    type=Text(max_length=64),
+                    "mac_address",
+                    Text(max_length=64),
+                    "Of a device's interface: its MAC address. A machine's NIC keeps its own.",
                     recorded=True,
-                    doc="Of a device's interface: its MAC address. A machine's NIC keeps its own.",
                 ),
                 _MTU,
             ),
@@ -291,48 +258,44 @@ ENDPOINTS = (
         ),
         fields=(
             Field(
-                name="mode",
-                type=Choice(choices=tuple(mode.value for mode in LinkMode), any_case=True),
+                "mode",
+                Choice(choices=tuple(mode.value for mode in LinkMode), any_case=True),
+                "AUTO: a free address; STATIC: ip_address, or a free one; DHCP; LINK_UP: no address.",
                 required=True,
-                doc="AUTO: a free address; STATIC: ip_address, or a free one; DHCP; LINK_UP: no address.",
             ),
             Field(
-                name="subnet",
-                type=Text(max_length=300),
+                "subnet",
+                Text(max_length=300),
+                "Id, CIDR or name of a subnet on the VLAN of the NIC.",
                 recorded=True,
-                doc="Id, CIDR or name of a subnet on the VLAN of the NIC.",
                 example="3",
             ),
-            Field(name="ip_address", type=Text(max_length=64), recorded=True, doc="The address, with mode=STATIC."),
+            Field("ip_address", Text(max_length=64), "The address, with mode=STATIC.", recorded=True),
             Field(
-                name="default_gateway",
-                type=Boolean(),
+                "default_gateway",
+                Boolean(),
+                "The machine's default route goes through the gateway of this subnet.",
                 default=False,
-                doc="The machine's default route goes through the gateway of this subnet.",
             ),
             Field(
-                name="force",
-                type=Boolean(),
+                "force",
+                Boolean(),
+                "Replaces a link that has an address; without, one that has an address must be unlinked first.",
                 default=False,
-                doc="Replaces a link that has an address; without, one that has an address must be unlinked first.",
             ),
         ),
     ),
     _action(
         "unlink_subnet",
-        _unlink,
+        lambda call: _end_link(call, call.values["id"]),
         title="Unlink a NIC from a subnet",
         doc="Releases the address of the link.",
-        fields=(
-            Field(
-                name="id", type=_LINK_ID, required=True, doc="Id of the link, as the interface shows it.", example=41
-            ),
-        ),
+        fields=(Field("id", _LINK_ID, "Id of the link, as the interface shows it.", required=True, example=41),),
         accepted=frozenset({"force"}),
     ),
     _action(
         "disconnect",
-        _disconnect,
+        lambda call: _end_link(call, None),
         title="Remove the link of a NIC",
         doc="Releases its address. The NIC stays where it is attached, and the guest does not configure it.",
     ),
@@ -341,8 +304,8 @@ ENDPOINTS = (
         _set_default_gateway,
         title="Send the default route of a machine through a NIC",
         doc="The gateway is that of the subnet to which the NIC is linked.",
-        fields=(Field(name="link_id", type=_LINK_ID, doc="Id of the link; a NIC has only one.", example=41),),
+        fields=(Field("link_id", _LINK_ID, "Id of the link; a NIC has only one.", example=41),),
     ),
-    _action("add_tag", _add_tag, title="Add a tag to a NIC", fields=(_TAG,)),
-    _action("remove_tag", _remove_tag, title="Remove a tag from a NIC", fields=(_TAG,)),
+    _action("add_tag", lambda call: _set_tag(call, present=True), title="Add a tag to a NIC", fields=(_TAG,)),
+    _action("remove_tag", lambda call: _set_tag(call, present=False), title="Remove a tag from a NIC", fields=(_TAG,)),
 )

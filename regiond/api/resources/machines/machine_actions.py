@@ -13,13 +13,13 @@ from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.operation_wait import STARTED, soon
 from regiond.api.declaration.request_cost import unless_few
 from regiond.api.declaration.serializer import STR, array
+from regiond.api.declaration.served import filled, given, serve, target
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.shared.affinity_fields import NEW_AFFINITY
 from regiond.api.resources.shared.compose_fields import domain_problems
 from regiond.api.resources.shared.host_fields import GROUP, HOSTNAME, autostart_field
 from regiond.api.resources.shared.lookups import find_machine, machines_in_field
 from regiond.api.serializers.machines import MACHINE_JSON
-from regiond.long_list import LongList
 from regiond.machines.model import (
     RELEASE_ADOPTED,
     MachineChange,
@@ -32,18 +32,18 @@ from regiond.operations.model import Operation
 from regiond.validation_messages import no_object
 
 COMMENT = Field(
-    name="comment",
-    type=Text(max_length=4096),
+    "comment",
+    Text(max_length=4096),
+    "The reason; stored with the event.",
     recorded=True,
     default="",
-    doc="The reason; stored with the event.",
     example="planned maintenance",
 )
 ANY_KEY = Field(
-    name="key",
-    type=Text(max_length=65536, strip=False),
+    "key",
+    Text(max_length=65536, strip=False),
+    "The value of this key; an empty value deletes the key.",
     default="",
-    doc="The value of this key; an empty value deletes the key.",
     example="A4",
 )
 _ALLOCATED = (
@@ -54,41 +54,45 @@ _ALLOCATED = (
 )
 RELEASE_OPTIONS = (
     Field(
-        name="erase",
-        type=Boolean(),
-        default=False,
-        doc=(
+        "erase",
+        Boolean(),
+        (
             "Empties all disks that Innkeeper created, not only the root disk of a deployed machine: each is deleted "
             "and created again."
         ),
+        default=False,
     ),
     Field(
-        name="secure_erase",
-        type=Boolean(),
-        default=False,
-        doc=(
+        "secure_erase",
+        Boolean(),
+        (
             "With erase: overwrites the disks first on storage where a new disk could show what an earlier one held "
             "(LVM without thin pools). Fails on LXD there."
         ),
-    ),
-    Field(name="quick_erase", type=Boolean(), default=False, doc="With erase: the same as erase alone."),
-    Field(
-        name="force",
-        type=Boolean(),
         default=False,
-        doc="Powers a deployed machine off at once. Otherwise it has 30 s to shut down (a setting of the region).",
+    ),
+    Field("quick_erase", Boolean(), "With erase: the same as erase alone.", default=False),
+    Field(
+        "force",
+        Boolean(),
+        "Powers a deployed machine off at once. Otherwise it has 30 s to shut down (a setting of the region).",
+        default=False,
     ),
     Field(
-        name=RELEASE_ADOPTED,
-        type=Boolean(),
+        RELEASE_ADOPTED,
+        Boolean(),
+        "Also releases a machine that was adopted and not released since, which stops its guest. Without it: 409.",
         default=False,
-        doc=(
-            "Also releases a machine that was adopted and not released since, which stops its guest. Without it: 409."
-        ),
     ),
 )
 _IGNORED = frozenset({"scripts"})
 MACHINE_RESULT = Result(doc="The machine.", type=MACHINE_JSON)
+_ID = target("system_id")
+release_options = filled(
+    ReleaseOptions,
+    overwrite=lambda call: call.values["erase"] and call.values["secure_erase"],
+    adopted=given(RELEASE_ADOPTED),
+)
 
 
 async def _release(call: Call) -> Reply:
@@ -121,16 +125,6 @@ async def _release(call: Call) -> Reply:
     return await soon(call, operation, released, within_s=operation_wait.ACTION_ANSWER_S)
 
 
-def release_options(call: Call) -> ReleaseOptions:
-    erase = bool(call.values["erase"])
-    return ReleaseOptions(
-        erase=erase,
-        overwrite=erase and bool(call.values["secure_erase"]),
-        force=bool(call.values["force"]),
-        adopted=bool(call.values[RELEASE_ADOPTED]),
-    )
-
-
 async def _release_plan(call: Call) -> Reply:
     """Raises NotFound also for a repeat of a request that deleted the machine."""
     system_id = call.path["system_id"] if call.target is None else call.target.system_id
@@ -141,27 +135,22 @@ async def _release_plan(call: Call) -> Reply:
 
 
 async def _release_all_plan(call: Call) -> Reply:
-    plan = await call.services.releases.plan_all(call.caller, await _named(call), options=release_options(call))
+    plan = await call.services.releases.plan_all(call.caller, await named_machines(call), options=release_options(call))
     return machine_plan_reply(plan)
 
 
 async def _release_all(call: Call) -> tuple[str, ...]:
     return await call.services.releases.start_all(
-        call.caller, await _named(call), comment=call.values["comment"], options=release_options(call)
+        call.caller, await named_machines(call), comment=call.values["comment"], options=release_options(call)
     )
 
 
-async def _named(call: Call) -> list[str]:
+async def named_machines(call: Call) -> list[str]:
     return await machines_in_field(call.services, call.values["machines"], field="machines")
 
 
-async def _list_allocated(call: Call) -> LongList[MachineView]:
-    wanted = MachineFilter(owners=(call.caller.username,), states=_ALLOCATED, system_ids=call.values["id"])
-    return await call.services.machines.long_list(wanted, caller=call.caller)
-
-
-async def _set_owner_data(call: Call) -> MachineView:
-    return await call.services.ownership.set_owner_data(call.caller, call.target.system_id, call.other_values)
+def _allocated(call: Call) -> MachineFilter:
+    return MachineFilter(owners=(call.caller.username,), states=_ALLOCATED, system_ids=call.values["id"])
 
 
 async def _mark_broken(call: Call) -> MachineView:
@@ -173,20 +162,6 @@ async def _mark_fixed(call: Call) -> MachineView:
     return await call.services.ownership.mark_fixed(call.caller, call.target.system_id, call.values["comment"])
 
 
-async def _clear_default_gateways(call: Call) -> MachineView:
-    return await call.services.machine_nics.clear_default_gateways(call.caller, call.target.system_id)
-
-
-async def _lock(call: Call) -> MachineView:
-    comment = call.values["comment"]
-    return await call.services.ownership.set_locked(call.caller, call.target.system_id, locked=True, comment=comment)
-
-
-async def _unlock(call: Call) -> MachineView:
-    comment = call.values["comment"]
-    return await call.services.ownership.set_locked(call.caller, call.target.system_id, locked=False, comment=comment)
-
-
 def _update_problems(call: Call) -> Problems:
     swap_size = call.values["swap_size"]
     problems = domain_problems(call.values)
@@ -194,19 +169,6 @@ def _update_problems(call: Call) -> Problems:
         reason = "Innkeeper makes no swap space: user data of the deployment does (swap: in #cloud-config)."
         problems["swap_size"] = [reason]
     return problems
-
-
-async def _update(call: Call) -> MachineView:
-    change = MachineChange(
-        hostname=call.values["hostname"],
-        zone=call.values["zone"],
-        pool=call.values["pool"],
-        description=call.values["description"],
-        affinity=call.values["affinity"],
-        anti_affinity=call.values["anti_affinity"],
-        autostart=call.values["autostart"],
-    )
-    return await call.services.ownership.update(call.caller, call.target.system_id, change)
 
 
 RELEASE_ALL = with_dry_run(
@@ -221,11 +183,11 @@ RELEASE_ALL = with_dry_run(
         ),
         fields=(
             Field(
-                name="machines",
-                type=TextList(max_length=64),
+                "machines",
+                TextList(max_length=64),
+                "System id or hostname; may be repeated.",
                 recorded=True,
                 default=(),
-                doc="System id or hostname; may be repeated.",
                 example=("wdpx3n",),
             ),
             *RELEASE_OPTIONS,
@@ -239,39 +201,39 @@ RELEASE_ALL = with_dry_run(
 )
 LIST_ALLOCATED = crud.list_of(
     MACHINE_JSON,
-    _list_allocated,
+    serve(lambda s: s.machines.long_list, wanted=_allocated),
     op="list_allocated",
-    fields=(Field(name="id", type=TextList(), default=(), doc="System id or hostname; may be repeated."),),
+    fields=(Field("id", TextList(), "System id or hostname; may be repeated.", default=()),),
     title="List the machines that are allocated to you",
     expensive=unless_few((), named=("id",)),
     result="The machines.",
 )
 UPDATE = crud.update(
     MACHINE_RESULT,
-    _update,
+    serve(lambda s: s.ownership.update, system_id=_ID, change=filled(MachineChange)),
     title="Change a machine",
     doc="Changes only the given fields, in Innkeeper; of the virtual machine only its autostart changes.",
     fields=(
         Field(
-            name="hostname",
-            type=HOSTNAME,
+            "hostname",
+            HOSTNAME,
+            "A new unique hostname. The name of the virtual machine on the host does not change.",
             recorded=True,
-            doc="A new unique hostname. The name of the virtual machine on the host does not change.",
         ),
-        Field(name="zone", type=GROUP, recorded=True, doc="Name of a zone."),
-        Field(name="pool", type=GROUP, recorded=True, doc="Id or name of a resource pool."),
-        Field(name="description", type=Text(max_length=4096), doc="Description.", example="build server"),
+        Field("zone", GROUP, "Name of a zone.", recorded=True),
+        Field("pool", GROUP, "Id or name of a resource pool.", recorded=True),
+        Field("description", Text(max_length=4096), "Description.", example="build server"),
         autostart_field(
             "What becomes of the VM when its host starts: last-state (it runs again if it ran before), always, never, "
             "or default: as the host; an adopted VM then stays as it is. An operation sets it on the host."
         ),
         *NEW_AFFINITY,
-        Field(name="domain", type=Text(max_length=256, blank=None), recorded=True, doc="Id or name of the domain."),
+        Field("domain", Text(max_length=256, blank=None), "Id or name of the domain.", recorded=True),
         Field(
-            name="swap_size",
-            type=Text(max_length=64, blank=None),
+            "swap_size",
+            Text(max_length=64, blank=None),
+            "Only 0: user data of the deployment makes the swap space of the guest.",
             recorded=True,
-            doc="Only 0: user data of the deployment makes the swap space of the guest.",
         ),
     ),
     find=find_machine,
@@ -303,7 +265,7 @@ RELEASE = with_dry_run(
 CLEAR_DEFAULT_GATEWAYS = crud.action(
     "clear_default_gateways",
     MACHINE_RESULT,
-    _clear_default_gateways,
+    serve(lambda s: s.machine_nics.clear_default_gateways, system_id=_ID),
     title="Forget which NICs have the default routes of a machine",
     doc="The first address whose subnet has a gateway decides again.",
     permission=Permission.OPERATOR,
@@ -312,7 +274,7 @@ CLEAR_DEFAULT_GATEWAYS = crud.action(
 SET_OWNER_DATA = crud.action(
     "set_owner_data",
     MACHINE_RESULT,
-    _set_owner_data,
+    serve(lambda s: s.ownership.set_owner_data, system_id=_ID, data=lambda call: call.other_values),
     title="Set owner data of a machine",
     doc="Stores any keys with text values until the machine is released. Other keys are not changed.",
     other_keys=ANY_KEY,
@@ -327,7 +289,7 @@ MARK_BROKEN = crud.action(
     doc="It is not allocated until it is marked fixed. The virtual machine is not changed.",
     fields=(
         COMMENT,
-        Field(name="error_description", type=Text(max_length=4096), recorded=True, default="", doc="Same as comment."),
+        Field("error_description", Text(max_length=4096), "Same as comment.", recorded=True, default=""),
     ),
     find=find_machine,
     permission=Permission.OWNER,
@@ -345,7 +307,7 @@ MARK_FIXED = crud.action(
 LOCK = crud.action(
     "lock",
     MACHINE_RESULT,
-    _lock,
+    serve(lambda s: s.ownership.set_locked, "comment", system_id=_ID, locked=lambda _: True),
     title="Lock a machine",
     doc=(
         "Until it is unlocked, it is neither deleted, also not with its VM host, nor released, powered on or off, or "
@@ -358,7 +320,7 @@ LOCK = crud.action(
 UNLOCK = crud.action(
     "unlock",
     MACHINE_RESULT,
-    _unlock,
+    serve(lambda s: s.ownership.set_locked, "comment", system_id=_ID, locked=lambda _: False),
     title="Unlock a machine",
     fields=(COMMENT,),
     find=find_machine,

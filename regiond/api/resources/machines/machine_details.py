@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from common.errors import WrongState
@@ -12,25 +11,18 @@ from regiond.api.declaration.field_types import TextList
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, soon
 from regiond.api.declaration.serializer import OBJECT, STR, mapping, nullable
+from regiond.api.declaration.served import given, serve, target
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.machines.machine_actions import ANY_KEY, COMMENT, MACHINE_RESULT
 from regiond.api.resources.machines.node_actions import of_one
 from regiond.api.resources.shared.lookups import find_machine, find_machine_or_host
 from regiond.api.serializers.machines import MACHINE_JSON
-from regiond.machines.model import MachineState, MachineView
+from regiond.machines.model import MachineState
 from regiond.operations.model import Operation
-
-
-async def _all_power_parameters(call: Call) -> Mapping[str, Mapping[str, str]]:
-    return await call.services.machines.power_parameters(call.caller, call.values["id"])
 
 
 async def _token(_: Call) -> Any:
     return None
-
-
-async def _set_annotations(call: Call) -> MachineView:
-    return await call.services.ownership.set_workload_annotations(call.caller, call.target.system_id, call.other_values)
 
 
 async def _commission(call: Call) -> Reply:
@@ -53,10 +45,10 @@ async def _commission(call: Call) -> Reply:
 
 ALL_POWER_PARAMETERS = crud.read(
     Result(doc="By system id: address of the VM host, name of the VM there and project.", type=mapping(mapping(STR))),
-    _all_power_parameters,
+    serve(lambda s: s.machines.power_parameters, system_ids=given("id")),
     op="power_parameters",
     title="Read how machines are reached on their VM hosts",
-    fields=(Field(name="id", type=TextList(), default=(), doc="System id; may be repeated (default: all machines)."),),
+    fields=(Field("id", TextList(), "System id; may be repeated (default: all machines).", default=()),),
     expensive=True,
     permission=Permission.ADMIN,
 )
@@ -70,7 +62,11 @@ GET_TOKEN = crud.read(
 SET_WORKLOAD_ANNOTATIONS = crud.action(
     "set_workload_annotations",
     MACHINE_RESULT,
-    _set_annotations,
+    serve(
+        lambda s: s.ownership.set_workload_annotations,
+        system_id=target("system_id"),
+        annotations=lambda call: call.other_values,
+    ),
     title="Set workload annotations of a machine",
     doc="Stores any keys with text values until the machine is released, apart from the owner data.",
     other_keys=ANY_KEY,

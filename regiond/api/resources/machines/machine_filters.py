@@ -18,7 +18,7 @@ _MANY = TextList()
 
 
 def _many(name: str, doc: str) -> Field:
-    return Field(name=name, type=_MANY, default=(), doc=doc)
+    return Field(name, _MANY, doc, default=())
 
 
 _EXCLUDING = (
@@ -56,8 +56,8 @@ FILTERS = (
     _many("parent", "System id of its VM host."),
     _many("pod_type", "Type of its VM host: lxd or virsh."),
     _many("arch", "Architecture, such as amd64."),
-    Field(name="cpu_count", type=Integer(minimum=0), default=0, doc="Minimum number of cores."),
-    Field(name="mem", type=Integer(minimum=0), default=0, doc="Minimum memory in MiB.", format=Format.MIB),
+    Field("cpu_count", Integer(minimum=0), "Minimum number of cores.", default=0),
+    Field("mem", Integer(minimum=0), "Minimum memory in MiB.", default=0, format=Format.MIB),
     _many("fabrics", "Fabric to which one of its NICs is attached: id, name or class:CLASS."),
     _many("fabric_classes", "Class of a fabric to which one of its NICs is attached."),
     _many("vlans", "VLAN to which one of its NICs is attached: VID, id:ID, name:NAME, space:NAME or fabric:NAME."),
@@ -66,12 +66,12 @@ FILTERS = (
     _many("osystem", "Operating system that is deployed on it, such as ubuntu."),
     _many("distro_series", "Release that is deployed on it, such as noble."),
     _many("simple_status", "Status without its details: as status, but failed for every failure, other for missing."),
-    Field(name="storage", type=STORAGE, default="", doc="Disks that it has: as at allocate.", format=Format.DISKS_GB),
-    Field(name="interfaces", type=INTERFACES, default="", doc="NICs that it has: as at allocate."),
-    Field(name="deployment_target", type=_TARGETS, default=(), doc="disk, as of every machine, or memory."),
-    Field(name="not_deployment_target", type=_TARGETS, default=(), doc="Not what deployment_target selects."),
-    Field(name="not_cpu_count", type=IntegerList(), default=(), doc="Not with exactly so many cores."),
-    Field(name="not_mem", type=IntegerList(), default=(), doc="Not with exactly so many MiB of memory."),
+    Field("storage", STORAGE, "Disks that it has: as at allocate.", default="", format=Format.DISKS_GB),
+    Field("interfaces", INTERFACES, "NICs that it has: as at allocate.", default=""),
+    Field("deployment_target", _TARGETS, "disk, as of every machine, or memory.", default=()),
+    Field("not_deployment_target", _TARGETS, "Not what deployment_target selects.", default=()),
+    Field("not_cpu_count", IntegerList(), "Not with exactly so many cores.", default=()),
+    Field("not_mem", IntegerList(), "Not with exactly so many MiB of memory.", default=()),
     *(_many(name, f"Not what {name.removeprefix('not_').removeprefix('in_')} selects.") for name in _EXCLUDING),
     *(_many(name, "Virtual machines report no such hardware: no machine matches.") for name in _NO_HARDWARE),
     *(

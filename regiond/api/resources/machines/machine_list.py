@@ -29,24 +29,20 @@ _COLUMNS: Mapping[str, MachineColumn] = {
 }
 PAGING = (
     Field(
-        name="limit",
-        type=Integer(minimum=1, maximum=MAX_LIMIT),
-        doc="Maximum number of machines, sorted by hostname (default: all, oldest first).",
+        "limit",
+        Integer(minimum=1, maximum=MAX_LIMIT),
+        "Maximum number of machines, sorted by hostname (default: all, oldest first).",
     ),
     Field(
-        name="after",
-        type=Text(max_length=256),
-        doc="Only machines after the one with this hostname, in the order of the list, for the next page.",
+        "after",
+        Text(max_length=256),
+        "Only machines after the one with this hostname, in the order of the list, for the next page.",
     ),
     Field(
-        name="sort",
-        type=Text(),
-        doc=f"The key to sort by; with a leading minus, in descending order. One of {', '.join(_COLUMNS)}.",
+        "sort", Text(), f"The key to sort by; with a leading minus, in descending order. One of {', '.join(_COLUMNS)}."
     ),
     Field(
-        name="q",
-        type=Text(),
-        doc="Only machines with this text in hostname, system id, VM host, owner, pool, a tag or an address.",
+        "q", Text(), "Only machines with this text in hostname, system id, VM host, owner, pool, a tag or an address."
     ),
 )
 

@@ -32,17 +32,17 @@ from regiond.machines.model import MachineView
 from regiond.operations.model import Operation
 
 _COMMENT = Field(
-    name="comment",
-    type=Text(max_length=4096),
+    "comment",
+    Text(max_length=4096),
+    "Accepted for compatibility; ignored.",
     recorded=True,
-    doc="Accepted for compatibility; ignored.",
     example="planned maintenance",
 )
 _STOP_MODE = Field(
-    name="stop_mode",
-    type=Choice(choices=("hard", "soft")),
+    "stop_mode",
+    Choice(choices=("hard", "soft")),
+    "hard forces the guest off; soft shuts it down, by force after a timeout (default soft).",
     default="soft",
-    doc="hard forces the guest off; soft shuts it down, by force after a timeout (default soft).",
 )
 
 
@@ -80,16 +80,8 @@ async def _power(call: Call, action: PowerAction) -> Reply:
     return await soon(call, operation, switched, within_s=operation_wait.ACTION_ANSWER_S)
 
 
-async def _power_on(call: Call) -> Reply:
-    return await _power(call, PowerAction.ON)
-
-
 async def _power_off(call: Call) -> Reply:
     return await _power(call, PowerAction.FORCE_OFF if call.values["stop_mode"] == "hard" else PowerAction.OFF)
-
-
-async def _power_cycle(call: Call) -> Reply:
-    return await _power(call, PowerAction.CYCLE)
 
 
 async def _query_power(call: Call) -> PowerState:
@@ -171,9 +163,11 @@ MACHINE = Resource(
             ),
             _deletion_plan,
         ),
-        _power_endpoint("power_on", _power_on, title="Power a machine on"),
+        _power_endpoint("power_on", lambda call: _power(call, PowerAction.ON), title="Power a machine on"),
         _power_endpoint("power_off", _power_off, title="Power a machine off", fields=(_STOP_MODE,)),
-        _power_endpoint("power_cycle", _power_cycle, title="Power a machine off and on"),
+        _power_endpoint(
+            "power_cycle", lambda call: _power(call, PowerAction.CYCLE), title="Power a machine off and on"
+        ),
         crud.read(
             Result(doc="on, off or unknown.", type=POWER_STATE_JSON),
             _query_power,

@@ -13,6 +13,7 @@ from regiond.api.declaration.endpoint import Call, Endpoint, Find, Permission, R
 from regiond.api.declaration.field_types import Text, TextList
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.serializer import BOOL, STR, mapping
+from regiond.api.declaration.served import serve
 from regiond.api.replies import Reply, empty_reply
 from regiond.api.resources.machines.interface_targets import device_of, find_node
 from regiond.api.resources.shared.lookups import hosts_as_machines, machine_of, machines_in_field
@@ -82,19 +83,14 @@ def _set_zone(find: Callable[[Services, Sequence[str]], Awaitable[_Nodes]], what
         title=f"Move {what} to a zone",
         fields=(
             Field(
-                name="zone",
-                type=Text(max_length=256),
-                required=True,
-                recorded=True,
-                doc="Id or name of the zone.",
-                example="default",
+                "zone", Text(max_length=256), "Id or name of the zone.", required=True, recorded=True, example="default"
             ),
             Field(
-                name="nodes",
-                type=TextList(max_items=_MAX_NODES, max_length=300),
+                "nodes",
+                TextList(max_items=_MAX_NODES, max_length=300),
+                "System id or hostname; may be repeated.",
                 required=True,
                 recorded=True,
-                doc="System id or hostname; may be repeated.",
                 example=(example,),
             ),
         ),
@@ -102,10 +98,6 @@ def _set_zone(find: Callable[[Services, Sequence[str]], Awaitable[_Nodes]], what
         success=204,
         run=run,
     )
-
-
-async def _is_registered(call: Call) -> bool:
-    return await call.services.devices.is_registered(call.values["mac_address"])
 
 
 async def _details(_: Call) -> Reply:
@@ -122,18 +114,10 @@ async def _power_parameters(call: Call) -> Mapping[str, str]:
 
 IS_REGISTERED = crud.read(
     Result(doc="Whether a machine or device has it.", type=BOOL),
-    _is_registered,
+    serve(lambda s: s.devices.is_registered, "mac_address"),
     op="is_registered",
     title="Check whether a MAC address is registered",
-    fields=(
-        Field(
-            name="mac_address",
-            type=Text(max_length=64),
-            required=True,
-            doc="The MAC address.",
-            example="52:54:00:00:00:20",
-        ),
-    ),
+    fields=(Field("mac_address", Text(max_length=64), "The MAC address.", required=True, example="52:54:00:00:00:20"),),
 )
 OF_MACHINES = (_set_zone(_machines, "machines", "wdpx3n"), IS_REGISTERED)
 OF_DEVICES = (_set_zone(_devices, "devices", "dev123"), IS_REGISTERED)

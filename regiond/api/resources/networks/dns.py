@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from attrs import evolve
 
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import is_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.declaration.field_types import Boolean, Integer, Text, TextList
 from regiond.api.declaration.fields import Field
+from regiond.api.declaration.served import filled, found, given, part, serve, target, text
 from regiond.api.replies import Reply, text_reply
 from regiond.api.serializers.networks import DNS_RESOURCE_JSON, DOMAIN_WITH_RECORDS_JSON
-from regiond.api.services import Services
-from regiond.api.urls import id_in
-from regiond.deletion_plan import DeletionPlan
 from regiond.dns.model import (
     MAX_NAME,
     MAX_TTL_S,
+    Address,
     DnsFilter,
-    DnsName,
     DnsNameChange,
-    Domain,
     DomainChange,
     parse_addresses,
 )
@@ -35,75 +29,49 @@ _DOMAIN = Result(doc="The domain.", type=DOMAIN_WITH_RECORDS_JSON)
 _RESOURCE = Result(doc="The DNS resource.", type=DNS_RESOURCE_JSON)
 _NEW_DOMAIN = (
     Field(
-        name="name",
-        type=_NAME,
-        recorded=True,
-        required=True,
-        doc="Name of the domain, such as lab.example.",
-        example="lab.example",
+        "name", _NAME, "Name of the domain, such as lab.example.", recorded=True, required=True, example="lab.example"
     ),
-    Field(name="authoritative", type=Boolean(), default=True, doc="Stored; it has no effect (default true)."),
-    Field(name="ttl", type=_TTL, doc="Time to live of its records in seconds.", example=300),
+    Field("authoritative", Boolean(), "Stored; it has no effect (default true).", default=True),
+    Field("ttl", _TTL, "Time to live of its records in seconds.", example=300),
 )
 _CHANGED_DOMAIN = (
-    Field(name="name", type=_NAME, recorded=True, doc="A new name."),
-    Field(name="authoritative", type=Boolean(), doc="Stored; it has no effect."),
-    Field(name="ttl", type=_TTL, doc="Time to live of its records in seconds.", example=300),
+    Field("name", _NAME, "A new name.", recorded=True),
+    Field("authoritative", Boolean(), "Stored; it has no effect."),
+    Field("ttl", _TTL, "Time to live of its records in seconds.", example=300),
 )
 _RECORD = (
     Field(
-        name="fqdn",
-        type=_NAME,
+        "fqdn",
+        _NAME,
+        "The whole name, in a known domain. It wins over name and domain.",
         recorded=True,
-        doc="The whole name, in a known domain. It wins over name and domain.",
         example="www.lab.example",
     ),
-    Field(name="name", type=_NAME, recorded=True, doc="The name in the domain; @ is that of the domain itself."),
-    Field(name="domain", type=_NAME, recorded=True, doc="Id or name of the domain."),
-    Field(name="address_ttl", type=_TTL, doc="Time to live in seconds (default: that of the domain)."),
+    Field("name", _NAME, "The name in the domain; @ is that of the domain itself.", recorded=True),
+    Field("domain", _NAME, "Id or name of the domain.", recorded=True),
+    Field("address_ttl", _TTL, "Time to live in seconds (default: that of the domain)."),
     Field(
-        name="ip_addresses",
-        type=TextList(max_length=4096),
+        "ip_addresses",
+        TextList(max_length=4096),
+        "Addresses, repeated or separated by blanks. They replace the present ones; an empty value removes them.",
         recorded=True,
-        doc="Addresses, repeated or separated by blanks. They replace the present ones; an empty value removes them.",
         example=("10.1.0.7",),
     ),
 )
 _FILTERS = (
-    Field(name="fqdn", type=_NAME, doc="Only this name.", example="www.lab.example"),
-    Field(name="name", type=_NAME, doc="Only those with this name in their domain."),
-    Field(name="domain", type=_NAME, doc="Only those of the domain with this id or name."),
-    Field(name="rrtype", type=Text(max_length=20), doc="Only those with records of this type: A or AAAA."),
+    Field("fqdn", _NAME, "Only this name.", example="www.lab.example"),
+    Field("name", _NAME, "Only those with this name in their domain."),
+    Field("domain", _NAME, "Only those of the domain with this id or name."),
+    Field("rrtype", Text(max_length=20), "Only those with records of this type: A or AAAA."),
 )
-
-
-async def _find_domain(services: Services, path: Mapping[str, str]) -> Domain:
-    return await services.dns.domain(path["id"])
-
-
-async def _list_domains(call: Call) -> tuple[Domain, ...]:
-    return await call.services.dns.domains()
-
-
-async def _create_domain(call: Call) -> Domain:
-    values = call.values
-    return await call.services.dns.create_domain(
-        call.caller, values["name"], authoritative=values["authoritative"], ttl_s=values["ttl"]
-    )
-
-
-async def _update_domain(call: Call) -> Domain:
-    values = call.values
-    change = DomainChange(name=values["name"], authoritative=values["authoritative"], ttl_s=values["ttl"])
-    return await call.services.dns.update_domain(call.caller, call.path["id"], change)
-
-
-async def _set_default(call: Call) -> Domain:
-    return await call.services.dns.set_default_domain(call.caller, call.path["id"])
-
-
-async def _delete_domain(call: Call) -> DeletionPlan:
-    return await call.services.dns.delete_domain(call.caller, call.path["id"], dry_run=is_dry_run(call))
+_find_domain = found(lambda s: s.dns.domain, "id")
+_list_domains = serve(lambda s: s.dns.domains)
+_create_domain = serve(lambda s: s.dns.create_domain, "name", "authoritative", ttl_s=given("ttl"))
+_update_domain = serve(
+    lambda s: s.dns.update_domain, id_or_name=part("id"), change=filled(DomainChange, ttl_s=given("ttl"))
+)
+_set_default = serve(lambda s: s.dns.set_default_domain, id_or_name=part("id"))
+_delete_domain = serve(lambda s: s.dns.delete_domain, id_or_name=part("id"))
 
 
 async def _zone_file(call: Call) -> Reply:
@@ -116,39 +84,29 @@ async def _zone_file(call: Call) -> Reply:
     return text_reply(await call.services.dns.zone_file(call.path["id"], names))
 
 
-async def _find_name(services: Services, path: Mapping[str, str]) -> DnsName:
-    return await services.dns.name(id_in(path["id"], "DNS resource"))
+def _filter(call: Call) -> DnsFilter:
+    wanted = {one.name: call.values[one.name] or None for one in _FILTERS}
+    return DnsFilter(**{name: value and value.lower().removesuffix(".") for name, value in wanted.items()})
 
 
-async def _list_names(call: Call) -> tuple[DnsName, ...]:
-    given = {name: call.values[name] or None for name in ("fqdn", "name", "domain", "rrtype")}
-    wanted = DnsFilter(**{name: text and text.lower().removesuffix(".") for name, text in given.items()})
-    return await call.services.dns.names(wanted)
+def _addresses(call: Call) -> tuple[Address, ...] | None:
+    addresses = call.values["ip_addresses"]
+    return None if addresses is None else parse_addresses(addresses)
 
 
-def _change(call: Call) -> DnsNameChange:
-    values = call.values
-    given = values["ip_addresses"]
-    return DnsNameChange(
-        fqdn=values["fqdn"] or None,
-        name=values["name"] or None,
-        domain=values["domain"] or None,
-        ttl_s=values["address_ttl"],
-        addresses=None if given is None else parse_addresses(given),
-    )
-
-
-async def _create_name(call: Call) -> DnsName:
-    return await call.services.dns.create_name(call.caller, _change(call))
-
-
-async def _update_name(call: Call) -> DnsName:
-    return await call.services.dns.update_name(call.caller, call.target.id, _change(call))
-
-
-async def _delete_name(call: Call) -> DeletionPlan:
-    return await call.services.dns.delete_name(call.caller, call.target.id, dry_run=is_dry_run(call))
-
+_change = filled(
+    DnsNameChange,
+    fqdn=text("fqdn"),
+    name=text("name"),
+    domain=text("domain"),
+    ttl_s=given("address_ttl"),
+    addresses=_addresses,
+)
+_find_name = found(lambda s: s.dns.name, "id", number_of="DNS resource")
+_list_names = serve(lambda s: s.dns.names, wanted=_filter)
+_create_name = serve(lambda s: s.dns.create_name, new=_change)
+_update_name = serve(lambda s: s.dns.update_name, name_id=target("id"), change=_change)
+_delete_name = serve(lambda s: s.dns.delete_name, name_id=target("id"))
 
 DOMAINS = Resource(
     handler="DomainsHandler",

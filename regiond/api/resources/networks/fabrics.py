@@ -2,68 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import is_dry_run
-from regiond.api.declaration.endpoint import Call, Resource, Result
+from regiond.api.declaration.endpoint import Resource, Result
 from regiond.api.declaration.field_types import Text
 from regiond.api.declaration.fields import Field
+from regiond.api.declaration.served import found, part, serve, text
 from regiond.api.resources.networks.network_fields import DESCRIPTION, NAME
 from regiond.api.serializers.networks import FABRIC_JSON
-from regiond.api.services import Services
-from regiond.deletion_plan import DeletionPlan
-from regiond.networks.model import Fabric
 
 _FIELDS = (
+    Field("name", NAME, "Name of the fabric (default for a new one: fabric-ID).", recorded=True, example="core"),
     Field(
-        name="name",
-        type=NAME,
+        "class_type",
+        Text(),
+        "Your name for this kind of fabric, such as 10g; constraints can select by it.",
         recorded=True,
-        doc="Name of the fabric (default for a new one: fabric-ID).",
-        example="core",
-    ),
-    Field(
-        name="class_type",
-        type=Text(),
-        recorded=True,
-        doc="Your name for this kind of fabric, such as 10g; constraints can select by it.",
     ),
     DESCRIPTION,
 )
 _FABRIC = Result(doc="The fabric.", type=FABRIC_JSON)
-
-
-async def _find(services: Services, path: Mapping[str, str]) -> Fabric:
-    return await services.networks.fabric(path["id"])
-
-
-async def _list(call: Call) -> tuple[Fabric, ...]:
-    return await call.services.networks.fabrics()
-
-
-async def _create(call: Call) -> Fabric:
-    return await call.services.networks.create_fabric(
-        call.caller,
-        name=call.values["name"],
-        class_type=call.values["class_type"],
-        description=call.values["description"] or "",
-    )
-
-
-async def _update(call: Call) -> Fabric:
-    return await call.services.networks.update_fabric(
-        call.caller,
-        call.path["id"],
-        name=call.values["name"],
-        class_type=call.values["class_type"],
-        description=call.values["description"],
-    )
-
-
-async def _delete(call: Call) -> DeletionPlan:
-    return await call.services.networks.delete_fabric(call.caller, call.path["id"], dry_run=is_dry_run(call))
-
+_find = found(lambda s: s.networks.fabric, "id")
+_list = serve(lambda s: s.networks.fabrics)
+_create = serve(lambda s: s.networks.create_fabric, "name", "class_type", description=text("description", blank=""))
+_update = serve(lambda s: s.networks.update_fabric, "name", "class_type", "description", id_or_name=part("id"))
+_delete = serve(lambda s: s.networks.delete_fabric, id_or_name=part("id"))
 
 FABRICS = Resource(
     handler="FabricsHandler",

@@ -2,74 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import is_dry_run
-from regiond.api.declaration.endpoint import Call, Resource, Result
+from regiond.api.declaration.endpoint import Resource, Result
 from regiond.api.declaration.field_types import Boolean, Choice, Text
 from regiond.api.declaration.fields import Field
+from regiond.api.declaration.served import filled, found, serve, target, text
 from regiond.api.resources.networks.network_fields import NAME
 from regiond.api.serializers.networks import IP_RANGE_JSON
-from regiond.api.services import Services
-from regiond.api.urls import id_in
-from regiond.deletion_plan import DeletionPlan
-from regiond.networks.model import IpRange, RangeChange
+from regiond.networks.model import RangeChange
 
 _ADDRESS = Text(max_length=64, blank=None)
-_COMMENT = Field(name="comment", type=Text(max_length=255), doc="What the addresses are for.", example="printers")
+_COMMENT = Field("comment", Text(max_length=255), "What the addresses are for.", example="printers")
 _NEW = (
     Field(
-        name="type",
-        type=Choice(choices=("reserved", "dynamic")),
+        "type",
+        Choice(choices=("reserved", "dynamic")),
+        "reserved: used by something else. dynamic: assigned by a DHCP server.",
         required=True,
-        doc="reserved: used by something else. dynamic: assigned by a DHCP server.",
     ),
-    Field(name="start_ip", type=_ADDRESS, recorded=True, required=True, doc="The first address.", example="10.1.0.10"),
-    Field(name="end_ip", type=_ADDRESS, recorded=True, required=True, doc="The last address.", example="10.1.0.20"),
-    Field(
-        name="subnet",
-        type=NAME,
-        recorded=True,
-        doc="Id or name of the subnet (default: the subnet that contains the addresses).",
-    ),
+    Field("start_ip", _ADDRESS, "The first address.", recorded=True, required=True, example="10.1.0.10"),
+    Field("end_ip", _ADDRESS, "The last address.", recorded=True, required=True, example="10.1.0.20"),
+    Field("subnet", NAME, "Id or name of the subnet (default: the subnet that contains the addresses).", recorded=True),
     _COMMENT,
 )
 _CHANGE = (
-    Field(name="start_ip", type=_ADDRESS, recorded=True, doc="The first address."),
-    Field(name="end_ip", type=_ADDRESS, recorded=True, doc="The last address."),
+    Field("start_ip", _ADDRESS, "The first address.", recorded=True),
+    Field("end_ip", _ADDRESS, "The last address.", recorded=True),
     _COMMENT,
 )
 _RANGE = Result(doc="The range.", type=IP_RANGE_JSON)
-
-
-async def _find(services: Services, path: Mapping[str, str]) -> IpRange:
-    return await services.networks.range(id_in(path["id"], "IP range"))
-
-
-async def _list(call: Call) -> tuple[IpRange, ...]:
-    return await call.services.networks.ranges(with_discovered=call.values["with_discovered"])
-
-
-async def _create(call: Call) -> IpRange:
-    values = call.values
-    return await call.services.networks.create_range(
-        call.caller,
-        subnet=values["subnet"],
-        type=values["type"],
-        start_ip=values["start_ip"],
-        end_ip=values["end_ip"],
-        comment=values["comment"] or "",
-    )
-
-
-async def _update(call: Call) -> IpRange:
-    return await call.services.networks.update_range(call.caller, call.target.id, RangeChange(**call.values))
-
-
-async def _delete(call: Call) -> DeletionPlan:
-    return await call.services.networks.delete_range(call.caller, call.target.id, dry_run=is_dry_run(call))
-
+_find = found(lambda s: s.networks.range, "id", number_of="IP range")
+_list = serve(lambda s: s.networks.ranges, "with_discovered")
+_create = serve(
+    lambda s: s.networks.create_range, "subnet", "type", "start_ip", "end_ip", comment=text("comment", blank="")
+)
+_update = serve(lambda s: s.networks.update_range, range_id=target("id"), change=filled(RangeChange))
+_delete = serve(lambda s: s.networks.delete_range, range_id=target("id"))
 
 IP_RANGES = Resource(
     handler="IPRangesHandler",
@@ -83,10 +51,10 @@ IP_RANGES = Resource(
             doc="Those that users created, which can be deleted, as clients of MAAS do before they create theirs.",
             fields=(
                 Field(
-                    name="with_discovered",
-                    type=Boolean(),
+                    "with_discovered",
+                    Boolean(),
+                    "Also list the ranges that were discovered on hosts (default false).",
                     default=False,
-                    doc="Also list the ranges that were discovered on hosts (default false).",
                 ),
             ),
             result="The ranges.",

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from regiond.api.declaration.endpoint import Call
 from regiond.api.declaration.field_types import Text
 from regiond.api.declaration.fields import Field
+from regiond.placement.model import NO_SPACE
 
 LONGEST_NAME = 256
 NAME = Text(max_length=LONGEST_NAME, blank=None)  # an empty name counts as absent
-DESCRIPTION = Field(name="description", type=Text(max_length=4096), doc="Description.")
+DESCRIPTION = Field("description", Text(max_length=4096), "Description.")
 SPACE = Field(
-    name="space",
-    type=Text(max_length=LONGEST_NAME),
-    recorded=True,
-    doc="Id or name of a space. Empty or undefined: no space.",
+    "space", Text(max_length=LONGEST_NAME), "Id or name of a space. Empty or undefined: no space.", recorded=True
 )
+
+
+def wanted_space(call: Call) -> str | None:
+    """The field `SPACE` as changes of VLANs and subnets have it: empty for no space."""
+    space: str | None = call.values["space"]
+    return "" if space == NO_SPACE else space

@@ -5,27 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import is_dry_run
 from regiond.api.declaration.endpoint import Call, Resource, Result
 from regiond.api.declaration.fields import Field
+from regiond.api.declaration.served import found, part, serve, text
 from regiond.api.resources.networks.network_fields import DESCRIPTION, NAME
 from regiond.api.serializers.networks import NO_SPACE_ID, SPACE_JSON
 from regiond.api.services import Services
-from regiond.deletion_plan import DeletionPlan
 from regiond.networks.model import Space
 from regiond.placement.model import NO_SPACE
 
 _FIELDS = (
-    Field(
-        name="name", type=NAME, recorded=True, doc="Name of the space (default for a new one: space-ID).", example="dmz"
-    ),
+    Field("name", NAME, "Name of the space (default for a new one: space-ID).", recorded=True, example="dmz"),
     DESCRIPTION,
 )
 _SPACE = Result(doc="The space.", type=SPACE_JSON)
-
-
-async def _find(services: Services, path: Mapping[str, str]) -> Space:
-    return await services.networks.space(path["id"])
+_find = found(lambda s: s.networks.space, "id")
 
 
 async def _find_to_read(services: Services, path: Mapping[str, str]) -> Space:
@@ -48,21 +42,9 @@ async def _list(call: Call) -> tuple[Space, ...]:
     return (*await call.services.networks.spaces(), await _no_space(call.services))
 
 
-async def _create(call: Call) -> Space:
-    return await call.services.networks.create_space(
-        call.caller, name=call.values["name"], description=call.values["description"] or ""
-    )
-
-
-async def _update(call: Call) -> Space:
-    return await call.services.networks.update_space(
-        call.caller, call.path["id"], name=call.values["name"], description=call.values["description"]
-    )
-
-
-async def _delete(call: Call) -> DeletionPlan:
-    return await call.services.networks.delete_space(call.caller, call.path["id"], dry_run=is_dry_run(call))
-
+_create = serve(lambda s: s.networks.create_space, "name", description=text("description", blank=""))
+_update = serve(lambda s: s.networks.update_space, "name", "description", id_or_name=part("id"))
+_delete = serve(lambda s: s.networks.delete_space, id_or_name=part("id"))
 
 SPACES = Resource(
     handler="SpacesHandler",

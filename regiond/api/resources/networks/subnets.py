@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from common.values import MAX_VID
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import is_dry_run
 from regiond.api.declaration.endpoint import Call, Resource, Result
 from regiond.api.declaration.field_types import Boolean, Integer, Text, TextList
-from regiond.api.declaration.fields import Field, Values
-from regiond.api.resources.networks.network_fields import DESCRIPTION, NAME, SPACE
+from regiond.api.declaration.fields import Field
+from regiond.api.declaration.served import filled, found, serve
+from regiond.api.resources.networks.network_fields import DESCRIPTION, NAME, SPACE, wanted_space
 from regiond.api.serializers.networks import (
     RESERVED_SPAN_JSON,
     STATISTICS_JSON,
@@ -19,81 +17,54 @@ from regiond.api.serializers.networks import (
     USED_ADDRESS_JSON,
     SubnetStatistics,
 )
-from regiond.api.services import Services
-from regiond.deletion_plan import DeletionPlan
 from regiond.networks import service as network_service
-from regiond.networks.model import Subnet, SubnetChange, UsedAddress
-from regiond.placement.model import NO_SPACE
+from regiond.networks.model import SubnetChange
 
 _CIDR = Text(max_length=64, blank=None)
 _COMMON = (
+    Field("name", NAME, "Name of the subnet (default for a new one: its CIDR).", recorded=True, example="office"),
+    Field("vlan", NAME, "Id of its VLAN (default for a new one: the default VLAN).", recorded=True),
+    Field("fabric", NAME, "Id or name of a fabric; with vid another way to name the VLAN.", recorded=True),
     Field(
-        name="name",
-        type=NAME,
-        recorded=True,
-        doc="Name of the subnet (default for a new one: its CIDR).",
-        example="office",
-    ),
-    Field(name="vlan", type=NAME, recorded=True, doc="Id of its VLAN (default for a new one: the default VLAN)."),
-    Field(
-        name="fabric", type=NAME, recorded=True, doc="Id or name of a fabric; with vid another way to name the VLAN."
-    ),
-    Field(
-        name="vid",
-        type=Integer(minimum=0, maximum=MAX_VID),
-        doc="Tag of the VLAN in fabric (default: the current fabric; for a new subnet the default fabric).",
+        "vid",
+        Integer(minimum=0, maximum=MAX_VID),
+        "Tag of the VLAN in fabric (default: the current fabric; for a new subnet the default fabric).",
     ),
     SPACE,
-    Field(name="gateway_ip", type=Text(max_length=64), recorded=True, doc="Address of the gateway. Empty: none."),
+    Field("gateway_ip", Text(max_length=64), "Address of the gateway. Empty: none.", recorded=True),
     Field(
-        name="dns_servers",
-        type=TextList(commas=True),
-        recorded=True,
-        doc="Addresses of DNS servers, separated by commas or blanks.",
+        "dns_servers", TextList(commas=True), "Addresses of DNS servers, separated by commas or blanks.", recorded=True
     ),
     DESCRIPTION,
-    Field(name="managed", type=Boolean(), doc="Stored for clients; Innkeeper assigns requested addresses either way."),
-    Field(name="allow_dns", type=Boolean(), doc="Stored for clients; Innkeeper serves no DNS."),
-    Field(name="allow_proxy", type=Boolean(), doc="Stored for clients; Innkeeper has no proxy."),
-    Field(name="active_discovery", type=Boolean(), doc="Stored for clients; Innkeeper does not scan subnets."),
-    Field(name="rdns_mode", type=Integer(minimum=0, maximum=2), doc="Stored for clients; Innkeeper serves no DNS."),
+    Field("managed", Boolean(), "Stored for clients; Innkeeper assigns requested addresses either way."),
+    Field("allow_dns", Boolean(), "Stored for clients; Innkeeper serves no DNS."),
+    Field("allow_proxy", Boolean(), "Stored for clients; Innkeeper has no proxy."),
+    Field("active_discovery", Boolean(), "Stored for clients; Innkeeper does not scan subnets."),
+    Field("rdns_mode", Integer(minimum=0, maximum=2), "Stored for clients; Innkeeper serves no DNS."),
 )
 _NEW = (
-    Field(
-        name="cidr", type=_CIDR, recorded=True, required=True, doc="CIDR, such as 10.1.0.0/24.", example="10.1.0.0/24"
-    ),
+    Field("cidr", _CIDR, "CIDR, such as 10.1.0.0/24.", recorded=True, required=True, example="10.1.0.0/24"),
     *_COMMON,
 )
-_CHANGE = (Field(name="cidr", type=_CIDR, recorded=True, doc="CIDR, such as 10.1.0.0/24."), *_COMMON)
+_CHANGE = (Field("cidr", _CIDR, "CIDR, such as 10.1.0.0/24.", recorded=True), *_COMMON)
 _SUBNET = Result(doc="The subnet.", type=SUBNET_JSON)
 
 
-def _change(values: Values) -> SubnetChange:
-    servers = values["dns_servers"]
-    if servers is not None:
-        servers = tuple(dict.fromkeys(each for text in servers for each in text.split()))
-    space = "" if values["space"] == NO_SPACE else values["space"]
-    return SubnetChange(**{**values, "dns_servers": servers, "space": space})
+def _id(call: Call) -> str:
+    return str(call.target.id)
 
 
-async def _find(services: Services, path: Mapping[str, str]) -> Subnet:
-    return await services.networks.subnet(path["id"])
+def _servers(call: Call) -> tuple[str, ...] | None:
+    servers = call.values["dns_servers"]
+    return None if servers is None else tuple(dict.fromkeys(each for text in servers for each in text.split()))
 
 
-async def _list(call: Call) -> tuple[Subnet, ...]:
-    return await call.services.networks.subnets()
-
-
-async def _create(call: Call) -> Subnet:
-    return await call.services.networks.create_subnet(call.caller, _change(call.values))
-
-
-async def _update(call: Call) -> Subnet:
-    return await call.services.networks.update_subnet(call.caller, str(call.target.id), _change(call.values))
-
-
-async def _delete(call: Call) -> DeletionPlan:
-    return await call.services.networks.delete_subnet(call.caller, str(call.target.id), dry_run=is_dry_run(call))
+_change = filled(SubnetChange, dns_servers=_servers, space=wanted_space)
+_find = found(lambda s: s.networks.subnet, "id")
+_list = serve(lambda s: s.networks.subnets)
+_create = serve(lambda s: s.networks.create_subnet, change=_change)
+_update = serve(lambda s: s.networks.update_subnet, id_or_name=_id, change=_change)
+_delete = serve(lambda s: s.networks.delete_subnet, id_or_name=_id)
 
 
 async def _taken(call: Call) -> tuple[network_service.AddressSpan, ...]:
@@ -115,9 +86,7 @@ async def _statistics(call: Call) -> SubnetStatistics:
     return SubnetStatistics(subnet=call.target, unreserved=await _free(call), reserved=reserved)
 
 
-async def _used(call: Call) -> tuple[UsedAddress, ...]:
-    return await call.services.networks.used_addresses(str(call.target.id), caller=call.caller)
-
+_used = serve(lambda s: s.networks.used_addresses, id_or_name=_id)
 
 SUBNETS = Resource(
     handler="SubnetsHandler",
@@ -166,10 +135,10 @@ SUBNET = Resource(
             title="Count the addresses of a subnet",
             fields=(
                 Field(
-                    name="include_ranges",
-                    type=Boolean(),
+                    "include_ranges",
+                    Boolean(),
+                    "Also list the reserved and unreserved addresses (default false).",
                     default=False,
-                    doc="Also list the reserved and unreserved addresses (default false).",
                 ),
             ),
             accepted=frozenset({"include_suggestions"}),

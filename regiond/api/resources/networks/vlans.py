@@ -6,34 +6,33 @@ from collections.abc import Mapping
 
 from common.values import MAX_VID
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import is_dry_run
 from regiond.api.declaration.endpoint import Call, Resource, Result
 from regiond.api.declaration.field_types import Boolean, Integer
-from regiond.api.declaration.fields import Field, Problems, Values
-from regiond.api.resources.networks.network_fields import DESCRIPTION, NAME, SPACE
+from regiond.api.declaration.fields import Field, Problems
+from regiond.api.declaration.served import filled, found, serve, target
+from regiond.api.resources.networks.network_fields import DESCRIPTION, NAME, SPACE, wanted_space
 from regiond.api.resources.shared.lookups import find_vlan, one_of_object
 from regiond.api.serializers.networks import VLAN_JSON
 from regiond.api.services import Services
-from regiond.deletion_plan import DeletionPlan
 from regiond.networks.model import Fabric, Vlan, VlanChange
-from regiond.placement.model import NO_SPACE
 
 _VID = Integer(minimum=0, maximum=MAX_VID)
 _UNTAGGED = "untagged"
 _COMMON = (
-    Field(name="name", type=NAME, recorded=True, doc="Name of the VLAN.", example="storage"),
-    Field(name="mtu", type=Integer(minimum=552, maximum=65535), doc="MTU in bytes (default 1500)."),
+    Field("name", NAME, "Name of the VLAN.", recorded=True, example="storage"),
+    Field("mtu", Integer(minimum=552, maximum=65535), "MTU in bytes (default 1500)."),
     SPACE,
     DESCRIPTION,
-    Field(name="dhcp_on", type=Boolean(), doc="Must be false: Innkeeper runs no DHCP server."),
+    Field("dhcp_on", Boolean(), "Must be false: Innkeeper runs no DHCP server."),
 )
-_NEW = (Field(name="vid", type=_VID, required=True, doc="VLAN tag; 0 means untagged.", example=100), *_COMMON)
+_NEW = (Field("vid", _VID, "VLAN tag; 0 means untagged.", required=True, example=100), *_COMMON)
 _CHANGE = (
-    Field(name="vid", type=_VID, doc="VLAN tag; 0 means untagged."),
-    Field(name="fabric", type=NAME, recorded=True, doc="Id or name of the fabric to move it to."),
+    Field("vid", _VID, "VLAN tag; 0 means untagged."),
+    Field("fabric", NAME, "Id or name of the fabric to move it to.", recorded=True),
     *_COMMON,
 )
 _VLAN = Result(doc="The VLAN.", type=VLAN_JSON)
+_change = filled(VlanChange, space=wanted_space)
 
 
 def _problems(call: Call) -> Problems:
@@ -42,19 +41,7 @@ def _problems(call: Call) -> Problems:
     return {}
 
 
-def _change(values: Values) -> VlanChange:
-    return VlanChange(
-        name=values["name"],
-        vid=values["vid"],
-        mtu=values["mtu"],
-        space="" if values["space"] == NO_SPACE else values["space"],
-        fabric=values.get("fabric"),
-        description=values["description"],
-    )
-
-
-async def _find_fabric(services: Services, path: Mapping[str, str]) -> Fabric:
-    return await services.networks.fabric(path["fabric_id"])
+_find_fabric = found(lambda s: s.networks.fabric, "fabric_id")
 
 
 async def _find_in_fabric(services: Services, path: Mapping[str, str]) -> Vlan:
@@ -69,17 +56,9 @@ async def _list(call: Call) -> tuple[Vlan, ...]:
     return fabric.vlans
 
 
-async def _create(call: Call) -> Vlan:
-    return await call.services.networks.create_vlan(call.caller, str(call.target.id), _change(call.values))
-
-
-async def _update(call: Call) -> Vlan:
-    return await call.services.networks.update_vlan(call.caller, call.target.id, _change(call.values))
-
-
-async def _delete(call: Call) -> DeletionPlan:
-    return await call.services.networks.delete_vlan(call.caller, call.target.id, dry_run=is_dry_run(call))
-
+_create = serve(lambda s: s.networks.create_vlan, fabric=lambda call: str(call.target.id), change=_change)
+_update = serve(lambda s: s.networks.update_vlan, vlan_id=target("id"), change=_change)
+_delete = serve(lambda s: s.networks.delete_vlan, vlan_id=target("id"))
 
 VLANS = Resource(
     handler="VlansHandler",

@@ -13,6 +13,7 @@ from regiond.api.declaration.fields import MAX_KEY_LENGTH, Field, Problems
 from regiond.api.declaration.list_page import Page
 from regiond.api.declaration.log_page import LogPosition, log_fields, log_page
 from regiond.api.declaration.request_cost import with_any_of
+from regiond.api.declaration.served import filled, given, serve
 from regiond.api.replies import Reply
 from regiond.api.serializers.audit import (
     AUDIT_ENTRY_JSON,
@@ -20,14 +21,13 @@ from regiond.api.serializers.audit import (
     RAW_ENTRY_JSON,
     REDACTION_REPORT_JSON,
 )
-from regiond.audit.model import AuditEntry, AuditFilter, AuditResult, ChainReport, RawEntry, Redaction, RedactionReport
+from regiond.audit.model import AuditEntry, AuditFilter, AuditResult, RawEntry, Redaction, RedactionReport
 from regiond.deletion_plan import DeletionPlan
 
 _LARGEST_ID = 2**63 - 1
 _ID = Integer(minimum=0, maximum=_LARGEST_ID)
-_LIMIT = Field(
-    name="limit", type=Integer(minimum=1, maximum=1000), default=100, doc="Maximum number of entries (default 100)."
-)
+_LIMIT = Field("limit", Integer(minimum=1, maximum=1000), "Maximum number of entries (default 100).", default=100)
+_redaction = filled(Redaction, entry_ids=given("id"), fields=given("field"))
 
 
 async def _list(call: Call) -> Page[AuditEntry]:
@@ -59,10 +59,6 @@ async def _export(call: Call) -> Page[RawEntry]:
     return Page.by_id(found, limit=limit, field="after", id_of=lambda one: one.id)
 
 
-async def _verify(call: Call) -> ChainReport:
-    return await call.services.audit.verify()
-
-
 async def _redact(call: Call) -> RedactionReport:
     return await call.services.audit.redact(call.caller, _redaction(call), after_id=call.values["after"])
 
@@ -73,13 +69,6 @@ async def _redaction_plan(call: Call) -> Reply:
     number = number_of(found.requests, "request")
     effect = f"Redacts values of {number}{'' if found.is_complete else ', and there are more for another call'}."
     return plan_reply(DeletionPlan(name="the audit trail", effects=(effect,)))
-
-
-def _redaction(call: Call) -> Redaction:
-    values = call.values
-    return Redaction(
-        entry_ids=values["id"], fields=values["field"], unlisted=values["unlisted"], comment=values["comment"]
-    )
 
 
 def _redaction_problems(call: Call) -> Problems:
@@ -105,38 +94,35 @@ _REDACT = crud.action(
     ),
     fields=(
         Field(
-            name="id",
-            type=IntegerList(maximum=_LARGEST_ID),
+            "id",
+            IntegerList(maximum=_LARGEST_ID),
+            "Id of a request; may be repeated. Without field, all its fields go, and their names.",
             default=(),
-            doc="Id of a request; may be repeated. Without field, all its fields go, and their names.",
             example=(17,),
         ),
         Field(
-            name="field",
-            type=TextList(max_length=MAX_KEY_LENGTH),
+            "field",
+            TextList(max_length=MAX_KEY_LENGTH),
+            "Name of a field, of the requests with these ids, or of all; may be repeated.",
             recorded=True,
             default=(),
-            doc="Name of a field, of the requests with these ids, or of all; may be repeated.",
             example=("user_data",),
         ),
         Field(
-            name="unlisted",
-            type=Boolean(),
+            "unlisted",
+            Boolean(),
+            "All values that this release would not record: those of older releases (default false).",
             default=False,
-            doc="All values that this release would not record: those of older releases (default false).",
         ),
         Field(
-            name="after",
-            type=_ID,
-            default=0,
-            doc="Only requests after this id: that of the answer before, to continue (default 0).",
+            "after", _ID, "Only requests after this id: that of the answer before, to continue (default 0).", default=0
         ),
         Field(
-            name="comment",
-            type=Text(max_length=255),
+            "comment",
+            Text(max_length=255),
+            "Why; recorded.",
             recorded=True,
             required=True,
-            doc="Why; recorded.",
             example="a key was pasted by mistake",
         ),
     ),
@@ -155,20 +141,20 @@ AUDIT = Resource(
             title="List the requests of the audit trail",
             permission=Permission.ADMIN,
             fields=(
-                Field(name="user", type=Text(blank=None), doc="Only requests of this account."),
-                Field(name="action", type=Text(blank=None), doc="Only this action, such as Machine.power_on."),
+                Field("user", Text(blank=None), "Only requests of this account."),
+                Field("action", Text(blank=None), "Only this action, such as Machine.power_on."),
                 Field(
-                    name="object",
-                    type=Text(blank=None),
-                    doc="Only requests for this object, by its path, such as machines/wdpx3n, or its name.",
+                    "object",
+                    Text(blank=None),
+                    "Only requests for this object, by its path, such as machines/wdpx3n, or its name.",
                 ),
                 Field(
-                    name="result",
-                    type=Choice(choices=tuple(one.value for one in AuditResult)),
-                    doc="Only with this result: ok, rejected, failed or unknown.",
+                    "result",
+                    Choice(choices=tuple(one.value for one in AuditResult)),
+                    "Only with this result: ok, rejected, failed or unknown.",
                 ),
-                Field(name="since", type=Timestamp(), doc="Only from this time on, such as 2026-11-21T08:00Z."),
-                Field(name="until", type=Timestamp(), doc="Only before this time."),
+                Field("since", Timestamp(), "Only from this time on, such as 2026-11-21T08:00Z."),
+                Field("until", Timestamp(), "Only before this time."),
                 *log_fields("entries"),
             ),
             expensive=with_any_of("user", "action", "object", "result", "since", "until"),
@@ -182,14 +168,14 @@ AUDIT = Resource(
             doc="Oldest first, with their hashes.",
             permission=Permission.ADMIN,
             fields=(
-                Field(name="after", type=_ID, default=0, doc="Only rows after this id, for the next page."),
+                Field("after", _ID, "Only rows after this id, for the next page.", default=0),
                 _LIMIT,
             ),
             result="The rows.",
         ),
         crud.read(
             Result(doc="The extent of the trail, and what is wrong with it.", type=CHAIN_REPORT_JSON),
-            _verify,
+            serve(lambda s: s.audit.verify),
             op="verify",
             title="Verify the audit trail",
             expensive=True,

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from common.errors import InvalidRequest
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import PLAN, plan_reply, with_dry_run
+from regiond.api.declaration.dry_run import PLAN, with_dry_run
 from regiond.api.declaration.endpoint import Call, Permission, Resource, Result
 from regiond.api.declaration.field_types import Choice, Text
 from regiond.api.declaration.fields import Field, Problems
-from regiond.api.replies import Reply
+from regiond.api.declaration.served import given, serve, target
 from regiond.api.resources.shared.lookups import REFERENCE, host_in_field, machine_in_field, past_host, past_machine
 from regiond.api.serializers.discrepancies import DISCREPANCY_JSON
 from regiond.api.services import Services
@@ -48,8 +48,7 @@ async def _check_exists(call: Call) -> None:
         raise InvalidRequest.of(problems)
 
 
-async def _repaired(call: Call) -> tuple[OpenDiscrepancy, ...]:
-    return await call.services.reconciler.recent_repairs()
+_repaired = serve(lambda s: s.reconciler.recent_repairs)
 
 
 async def _find(services: Services, path: Mapping[str, str]) -> int:
@@ -58,20 +57,9 @@ async def _find(services: Services, path: Mapping[str, str]) -> int:
     return stored.id
 
 
-async def _read(call: Call) -> OpenDiscrepancy:
-    return await call.services.reconciler.read(call.target)
-
-
-async def _approve(call: Call) -> OpenDiscrepancy:
-    return await call.services.reconciler.approve(
-        call.caller, call.target, etag=call.values["etag"], shown=call.values["found"]
-    )
-
-
-async def _approval_plan(call: Call) -> Reply:
-    etag, shown = call.values["etag"], call.values["found"]
-    return plan_reply(await call.services.reconciler.approval_plan(call.caller, call.target, etag=etag, shown=shown))
-
+_read = serve(lambda s: s.reconciler.read, discrepancy_id=target())
+_approve = serve(lambda s: s.reconciler.approve, "etag", discrepancy_id=target(), shown=given("found"))
+_approval_plan = serve(lambda s: s.reconciler.approval_plan, "etag", discrepancy_id=target(), shown=given("found"))
 
 DISCREPANCIES = Resource(
     handler="DiscrepanciesHandler",
@@ -85,17 +73,9 @@ DISCREPANCIES = Resource(
             expensive=True,
             doc="Compares the ledger with the last refresh of each host. Repairs nothing.",
             fields=(
-                Field(name="host", type=REFERENCE, doc="Only discrepancies of the VM host with this id or name."),
-                Field(
-                    name="kind",
-                    type=Choice(choices=_KINDS),
-                    doc=f"Only discrepancies of this kind: {', '.join(_KINDS)}.",
-                ),
-                Field(
-                    name="machine",
-                    type=REFERENCE,
-                    doc="Only discrepancies of the machine with this system id or hostname.",
-                ),
+                Field("host", REFERENCE, "Only discrepancies of the VM host with this id or name."),
+                Field("kind", Choice(choices=_KINDS), f"Only discrepancies of this kind: {', '.join(_KINDS)}."),
+                Field("machine", REFERENCE, "Only discrepancies of the machine with this system id or hostname."),
             ),
             result="The discrepancies.",
             permission=Permission.ADMIN,
@@ -136,23 +116,23 @@ DISCREPANCY = Resource(
                 destructive=True,
                 fields=(
                     Field(
-                        name="etag",
-                        type=Text(max_length=64, blank=None),
+                        "etag",
+                        Text(max_length=64, blank=None),
+                        "The etag of the discrepancy as it was shown.",
                         recorded=True,
                         required=True,
-                        doc="The etag of the discrepancy as it was shown.",
                         example="0123456789abcdef",
                     ),
                     Field(
-                        name="found",
-                        type=Text(max_length=10_000),
+                        "found",
+                        Text(max_length=10_000),
+                        "The text of `found` as it was shown; quoted in the error if the discrepancy has changed.",
                         default="",
-                        doc="The text of `found` as it was shown; quoted in the error if the discrepancy has changed.",
                     ),
                 ),
                 find=_find,
             ),
-            _approval_plan,
+            crud.encoded_run(PLAN, _approval_plan),
             result=PLAN,
         ),
     ),

@@ -84,7 +84,7 @@ async def _query(call: Call) -> EventPage:
 
 
 _OF_MACHINES = tuple(
-    Field(name=name, type=TextList(), default=(), doc=f"Only events of machines {doc}; may be repeated.")
+    Field(name, TextList(), f"Only events of machines {doc}; may be repeated.", default=())
     for name, doc in (
         ("hostname", "with this hostname"),
         ("mac_address", "with a NIC of this MAC address"),
@@ -96,14 +96,11 @@ _OF_MACHINES = tuple(
 )
 _FILTERS = (
     Field(
-        name="level",
-        type=Choice(choices=tuple(_LEVELS)),
-        default="INFO",
-        doc=f"Minimum level: {', '.join(_LEVELS)} (default INFO).",
+        "level", Choice(choices=tuple(_LEVELS)), f"Minimum level: {', '.join(_LEVELS)} (default INFO).", default="INFO"
     ),
     HOST_FILTER,
     evolve(MACHINE_FILTER, name="id"),
-    Field(name="operation", type=Integer(minimum=1, maximum=_LARGEST_ID), doc="Id of an operation."),
+    Field("operation", Integer(minimum=1, maximum=_LARGEST_ID), "Id of an operation."),
     *_OF_MACHINES,
 )
 _STREAM = Endpoint(
@@ -121,15 +118,15 @@ _STREAM = Endpoint(
     fields=(
         *_FILTERS,
         Field(
-            name="after",
-            type=Integer(minimum=0, maximum=_LARGEST_ID),
-            doc="Start with the first event after the one with this id; 0: with the oldest stored one.",
+            "after",
+            Integer(minimum=0, maximum=_LARGEST_ID),
+            "Start with the first event after the one with this id; 0: with the oldest stored one.",
         ),
         Field(
-            name="duration",
-            type=Integer(minimum=0, maximum=LONGEST_S),
+            "duration",
+            Integer(minimum=0, maximum=LONGEST_S),
+            f"End after this many seconds (default {LONGEST_S}); 0: after the events that are stored.",
             default=LONGEST_S,
-            doc=f"End after this many seconds (default {LONGEST_S}); 0: after the events that are stored.",
         ),
     ),
     result=Result(doc="Events, each with its id and its data in JSON.", type=EVENT_JSON, is_stream=True),
@@ -151,20 +148,13 @@ EVENTS = Resource(
             fields=(
                 *_FILTERS,
                 Field(
-                    name="limit",
-                    type=Integer(minimum=1, maximum=1000),
-                    default=100,
-                    doc="Maximum number of events (default 100).",
+                    "limit", Integer(minimum=1, maximum=1000), "Maximum number of events (default 100).", default=100
                 ),
                 Field(
-                    name="before",
-                    type=Integer(minimum=1, maximum=_LARGEST_ID),
-                    doc="Only events older than the event with this id.",
+                    "before", Integer(minimum=1, maximum=_LARGEST_ID), "Only events older than the event with this id."
                 ),
                 Field(
-                    name="after",
-                    type=Integer(minimum=0, maximum=_LARGEST_ID),
-                    doc="Only events newer than the event with this id.",
+                    "after", Integer(minimum=0, maximum=_LARGEST_ID), "Only events newer than the event with this id."
                 ),
             ),
         ),

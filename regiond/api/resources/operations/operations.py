@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import TypedDict
 
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import PLAN, plan_reply, with_dry_run
+from regiond.api.declaration.dry_run import PLAN, with_dry_run
 from regiond.api.declaration.endpoint import Call, Permission, Resource, Result
 from regiond.api.declaration.field_types import Integer, Text, TextList
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.list_page import Page
 from regiond.api.declaration.log_page import LogPosition, log_fields, log_page
 from regiond.api.declaration.request_cost import with_any_of
-from regiond.api.replies import Reply
+from regiond.api.declaration.served import serve, target
 from regiond.api.resources.shared.lookups import HOST_FILTER, MACHINE_FILTER, past_host, past_machine
 from regiond.api.serializers.operations import OPERATION_JSON, OPERATION_WITH_LOG_JSON, OperationWithLog
 from regiond.api.services import Services
@@ -69,13 +69,8 @@ async def _read(call: Call) -> OperationWithLog:
     )
 
 
-async def _cancel(call: Call) -> Operation:
-    return await call.services.operations.cancel(call.caller, call.target.id)
-
-
-async def _cancel_plan(call: Call) -> Reply:
-    return plan_reply(await call.services.operations.cancel_plan(call.caller, call.target.id))
-
+_cancel = serve(lambda s: s.operations.cancel, operation_id=target("id"))
+_cancel_plan = serve(lambda s: s.operations.cancel_plan, operation_id=target("id"))
 
 OPERATIONS = Resource(
     handler="OperationsHandler",
@@ -88,20 +83,20 @@ OPERATIONS = Resource(
             title="List operations",
             fields=(
                 Field(
-                    name="state",
-                    type=TextList(choices=_STATES),
+                    "state",
+                    TextList(choices=_STATES),
+                    f"State of the operations; may be repeated. One of {', '.join(_STATES)}.",
                     default=(),
-                    doc=f"State of the operations; may be repeated. One of {', '.join(_STATES)}.",
                 ),
                 HOST_FILTER,
                 MACHINE_FILTER,
                 Field(
-                    name="parent",
-                    type=Integer(minimum=1, maximum=2**63 - 1),
-                    doc="Only operations that this one opened, such as those of a bulk operation.",
+                    "parent",
+                    Integer(minimum=1, maximum=2**63 - 1),
+                    "Only operations that this one opened, such as those of a bulk operation.",
                 ),
                 *log_fields("operations"),
-                Field(name="q", type=Text(), default="", doc="Only with this text in the name of the machine or host."),
+                Field("q", Text(), "Only with this text in the name of the machine or host.", default=""),
             ),
             expensive=with_any_of("state", "host", "q"),
             result="The operations.",
@@ -135,7 +130,7 @@ OPERATION = Resource(
                 destructive=True,
                 find=_find,
             ),
-            _cancel_plan,
+            crud.encoded_run(PLAN, _cancel_plan),
             result=PLAN,
         ),
     ),

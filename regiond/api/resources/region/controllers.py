@@ -19,12 +19,12 @@ from regiond.validation_messages import no_object
 
 _MANY = TextList()
 _FILTERS = (
-    Field(name="id", type=_MANY, default=(), doc="System id; may be repeated."),
-    Field(name="hostname", type=_MANY, default=(), doc="Hostname; may be repeated."),
-    Field(name="zone", type=_MANY, default=(), doc="Id or name of the zone; may be repeated."),
-    Field(name="domain", type=_MANY, default=(), doc="Name of the domain; may be repeated."),
-    Field(name="mac_address", type=_MANY, default=(), doc="MAC address: those of controllers are unknown."),
-    Field(name="agent_name", type=_MANY, default=(), doc="Name of an agent: no agent allocates controllers."),
+    Field("id", _MANY, "System id; may be repeated.", default=()),
+    Field("hostname", _MANY, "Hostname; may be repeated.", default=()),
+    Field("zone", _MANY, "Id or name of the zone; may be repeated.", default=()),
+    Field("domain", _MANY, "Name of the domain; may be repeated.", default=()),
+    Field("mac_address", _MANY, "MAC address: those of controllers are unknown.", default=()),
+    Field("agent_name", _MANY, "Name of an agent: no agent allocates controllers.", default=()),
 )
 _CONTROLLER = Result(doc="The controller.", type=CONTROLLER_JSON)
 

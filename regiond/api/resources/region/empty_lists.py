@@ -7,16 +7,12 @@ from collections.abc import Mapping
 from attrs import evolve
 
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Call, Find, Resource
+from regiond.api.declaration.endpoint import Find, Resource
 from regiond.api.declaration.serializer import OBJECT
 from regiond.api.resources.machines.disks import find_disk
 from regiond.api.resources.shared.lookups import find_machine_or_host
 from regiond.api.serializers.machines import DiskOfMachine
 from regiond.api.services import Services
-
-
-async def _nothing(_: Call) -> tuple[()]:
-    return ()
 
 
 async def _find_disk(services: Services, path: Mapping[str, str]) -> DiskOfMachine:
@@ -30,7 +26,7 @@ def _empty(
     """`filters` are those that MAAS documents for the list."""
     found = crud.list_of(
         OBJECT,
-        _nothing,
+        crud.no_objects,
         title=f"List {what}",
         doc="Not part of Innkeeper: always empty.",
         accepted=filters,

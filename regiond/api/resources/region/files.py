@@ -6,24 +6,23 @@ from collections.abc import Mapping
 
 from common.errors import InvalidRequest
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import is_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.declaration.field_types import FileOrText, Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.request_body import CONTENT_TYPE
-from regiond.api.replies import Reply, json_reply
+from regiond.api.declaration.served import part, serve
+from regiond.api.replies import Reply
 from regiond.api.serializers.files import FILE_JSON, FILE_WITH_CONTENT_JSON
 from regiond.api.services import Services
-from regiond.deletion_plan import DeletionPlan
 from regiond.files.model import MAX_FILE_BYTES, MAX_FILENAME, MAX_FILES, FileWithContent, StoredFile
 from regiond.validation_messages import REQUIRED
 
 _FILENAME = Field(
-    name="filename",
-    type=Text(max_length=MAX_FILENAME),
+    "filename",
+    Text(max_length=MAX_FILENAME),
+    "Name of the file.",
     recorded=True,
     required=True,
-    doc="Name of the file.",
     example="provider-state",
 )
 
@@ -34,16 +33,14 @@ async def _find(services: Services, path: Mapping[str, str]) -> FileWithContent:
     return await services.files.read(services.caller, path["filename"])
 
 
-async def _list(call: Call) -> tuple[StoredFile, ...]:
-    return await call.services.files.list(call.caller, call.values["prefix"])
+_list = serve(lambda s: s.files.list, "prefix")
 
 
-async def _write(call: Call) -> Reply:
+async def _write(call: Call) -> StoredFile:
     content = _content(call)
     if content is None:
         raise InvalidRequest.of({"file": [REQUIRED]})
-    stored = await call.services.files.write(call.caller, call.values["filename"], content)
-    return json_reply(FILE_JSON.encode(stored), status=201)
+    return await call.services.files.write(call.caller, call.values["filename"], content)
 
 
 def _content(call: Call) -> bytes | None:
@@ -66,9 +63,7 @@ async def _get_by_key(call: Call) -> Reply:
     return Reply(status=200, body=found.content, content_type=CONTENT_TYPE)
 
 
-async def _delete(call: Call) -> DeletionPlan:
-    return await call.services.files.delete(call.caller, call.path["filename"], dry_run=is_dry_run(call))
-
+_delete = serve(lambda s: s.files.delete, filename=part("filename"))
 
 FILES = Resource(
     handler="FilesHandler",
@@ -81,18 +76,19 @@ FILES = Resource(
             title="List your files",
             fields=(
                 Field(
-                    name="prefix",
-                    type=Text(max_length=MAX_FILENAME, strip=False),
+                    "prefix",
+                    Text(max_length=MAX_FILENAME, strip=False),
+                    "Only those whose names begin with it.",
                     default="",
-                    doc="Only those whose names begin with it.",
                 ),
             ),
             result="The files, without their contents.",
         ),
-        Endpoint(
-            method="POST",
-            permission=Permission.USER,
+        crud.create(
+            Result(doc="The file.", type=FILE_JSON),
+            _write,
             title="Store a file",
+            permission=Permission.USER,
             doc=(
                 f"Replaces the content of a file of yours with that name. A file has at most {MAX_FILE_BYTES} bytes, "
                 f"and a user {MAX_FILES} files."
@@ -100,15 +96,13 @@ FILES = Resource(
             fields=(
                 _FILENAME,
                 Field(
-                    name="file",
-                    type=FileOrText(max_length=MAX_FILE_BYTES),
-                    doc="The content: a part of a multipart form that has a file name; or as text. Required.",
+                    "file",
+                    FileOrText(max_length=MAX_FILE_BYTES),
+                    "The content: a part of a multipart form that has a file name; or as text. Required.",
                     example="content",
                 ),
             ),
-            result=Result(doc="The file.", type=FILE_JSON),
             success=201,
-            run=_write,
         ),
         Endpoint(
             method="GET",
@@ -125,7 +119,7 @@ FILES = Resource(
             permission=Permission.ANYONE,
             title="Read the content of a file by its key",
             doc="Without an account: whoever has anon_resource_uri can read the file.",
-            fields=(Field(name="key", type=Text(), required=True, doc="The key in anon_resource_uri.", example="abc"),),
+            fields=(Field("key", Text(), "The key in anon_resource_uri.", required=True, example="abc"),),
             result=Result(doc="The content.", is_data=True),
             run=_get_by_key,
         ),

@@ -83,10 +83,10 @@ MAAS = Resource(
             ),
             fields=(
                 Field(
-                    name="name",
-                    type=Choice(choices=(*_OWN, *_CONSTANTS)),
+                    "name",
+                    Choice(choices=(*_OWN, *_CONSTANTS)),
+                    "Name of the setting.",
                     required=True,
-                    doc="Name of the setting.",
                     example="default_osystem",
                 ),
             ),

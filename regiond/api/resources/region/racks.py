@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import is_dry_run
 from regiond.api.declaration.endpoint import Call, Resource, Result
 from regiond.api.declaration.field_types import Boolean, Integer, TextList
 from regiond.api.declaration.fields import Field, Problems
+from regiond.api.declaration.served import serve
 from regiond.api.resources.shared.lookups import find_rack
 from regiond.api.resources.shared.visibility import visible_rack
 from regiond.api.serializers.racks import RACK_JSON, RACK_TOKEN_JSON, RACK_WITH_REACH_JSON, IssuedToken
-from regiond.deletion_plan import DeletionPlan
 from regiond.racks.model import RackView
 
 _HOUR_S = 3600
@@ -35,6 +34,10 @@ async def _token(call: Call) -> IssuedToken:
     return IssuedToken(token=token, expires_at=expires_at)
 
 
+def _id(call: Call) -> str:
+    return str(call.target.id)
+
+
 async def _update(call: Call) -> RackView:
     values = call.values
     if values["zones"] is None and not values["all_zones"]:
@@ -43,8 +46,7 @@ async def _update(call: Call) -> RackView:
     return await call.services.racks.update(call.caller, str(call.target.id), zones=zones)
 
 
-async def _report_stolen(call: Call) -> RackView:
-    return await call.services.racks.report_stolen(call.caller, str(call.target.id))
+_report_stolen = serve(lambda s: s.racks.report_stolen, rack_id=_id)
 
 
 def _zones_or_all(call: Call) -> Problems:
@@ -53,9 +55,7 @@ def _zones_or_all(call: Call) -> Problems:
     return {}
 
 
-async def _delete(call: Call) -> DeletionPlan:
-    return await call.services.racks.remove(call.caller, str(call.target.id), dry_run=is_dry_run(call))
-
+_delete = serve(lambda s: s.racks.remove, rack_id=_id)
 
 _ZONES = TextList(commas=True, max_items=1000)
 _RACK_RESULT = Result(
@@ -89,17 +89,17 @@ RACKS = Resource(
             doc="The token is valid once: `rackd join -`.",
             fields=(
                 Field(
-                    name="lifetime_s",
-                    type=Integer(minimum=60, maximum=7 * 24 * _HOUR_S),
+                    "lifetime_s",
+                    Integer(minimum=60, maximum=7 * 24 * _HOUR_S),
+                    "Lifetime of the token in seconds (default 3600).",
                     default=_HOUR_S,
-                    doc="Lifetime of the token in seconds (default 3600).",
                     example=3600,
                 ),
                 Field(
-                    name="zones",
-                    type=_ZONES,
+                    "zones",
+                    _ZONES,
+                    "Ids or names of the zones whose hosts the rack serves (default: all zones).",
                     recorded=True,
-                    doc="Ids or names of the zones whose hosts the rack serves (default: all zones).",
                     example=("default",),
                 ),
             ),
@@ -128,13 +128,13 @@ RACK = Resource(
             ),
             fields=(
                 Field(
-                    name="zones",
-                    type=_ZONES,
+                    "zones",
+                    _ZONES,
+                    "Ids or names of the zones; they replace the present ones.",
                     recorded=True,
-                    doc="Ids or names of the zones; they replace the present ones.",
                     example=("default",),
                 ),
-                Field(name="all_zones", type=Boolean(), default=False, doc="Serve every zone, also future ones."),
+                Field("all_zones", Boolean(), "Serve every zone, also future ones.", default=False),
             ),
             check=_zones_or_all,
             find=find_rack,

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from regiond.api.declaration import crud
-from regiond.api.declaration.endpoint import Call, Permission, Resource
+from regiond.api.declaration.endpoint import Permission, Resource
+from regiond.api.declaration.served import serve
 from regiond.api.serializers.racks import REGION_JSON
-from regiond.racks.model import RegionView
-
-
-async def _list(call: Call) -> tuple[RegionView, ...]:
-    return await call.services.racks.regions(call.caller)
-
 
 REGIONS = Resource(
     handler="RegionsHandler",
@@ -19,7 +14,7 @@ REGIONS = Resource(
     endpoints=(
         crud.list_of(
             REGION_JSON,
-            _list,
+            serve(lambda s: s.racks.regions),
             title="List regions",
             doc=(
                 "Shows each region process with its age, release and schema, its racks, and the operations that it "

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from regiond.api.declaration import crud
-from regiond.api.declaration.dry_run import is_dry_run
 from regiond.api.declaration.endpoint import Call, Resource, Result
 from regiond.api.declaration.field_types import Text, TextList
 from regiond.api.declaration.fields import Field
-from regiond.api.serializers.controllers import CONTROLLER_JSON, Controller
+from regiond.api.declaration.served import filled, found, serve, target, text
+from regiond.api.serializers.controllers import CONTROLLER_JSON
 from regiond.api.serializers.devices import DEVICE_JSON
 from regiond.api.serializers.host_machines import as_machine
 from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.api.serializers.tags import REBUILT_TAG_JSON, TAG_JSON, TAGGED_NODES_JSON
-from regiond.api.services import Services
-from regiond.deletion_plan import DeletionPlan
 from regiond.long_list import LongList
-from regiond.machines.model import DeviceView, MachineFilter, MachineView
-from regiond.tags.model import MAX_NAME, NAME_PATTERN, Tag, TagChange, TaggedNodes
+from regiond.machines.model import MachineFilter, MachineView
+from regiond.tags.model import MAX_NAME, NAME_PATTERN, Tag, TagChange
 
 _NAME = Text(
     max_length=MAX_NAME, pattern=NAME_PATTERN, message="Use only letters of ASCII, digits, underscores and hyphens."
@@ -30,46 +28,12 @@ _DEFINITION = "An XPath expression for MAAS: stored and shown, never evaluated."
 _KERNEL_OPTS = "Kernel options for MAAS: stored and shown, without effect."
 _NODES = TextList(max_items=10_000, max_length=64)
 _TAG = Result(doc="The tag.", type=TAG_JSON)
-
-
-async def _find(services: Services, path: Mapping[str, str]) -> Tag:
-    return await services.tags.read(path["name"], caller=services.caller)
-
-
-async def _list(call: Call) -> tuple[Tag, ...]:
-    return await call.services.tags.list(caller=call.caller)
-
-
-async def _create(call: Call) -> Tag:
-    values = call.values
-    new = Tag(
-        name=values["name"],
-        comment=values["comment"],
-        definition=values["definition"],
-        kernel_opts=values["kernel_opts"],
-    )
-    return await call.services.tags.create(call.caller, new)
-
-
-async def _update(call: Call) -> Tag:
-    values = call.values
-    change = TagChange(
-        name=values["name"] or None,
-        comment=values["comment"],
-        definition=values["definition"],
-        kernel_opts=values["kernel_opts"],
-    )
-    return await call.services.tags.update(call.caller, call.target.name, change)
-
-
-async def _delete(call: Call) -> DeletionPlan:
-    return await call.services.tags.delete(call.caller, call.target.name, dry_run=is_dry_run(call))
-
-
-async def _update_nodes(call: Call) -> TaggedNodes:
-    return await call.services.tags.update_nodes(
-        call.caller, call.target.name, call.values["add"], call.values["remove"]
-    )
+_find = found(lambda s: s.tags.read, "name")
+_list = serve(lambda s: s.tags.list)
+_create = serve(lambda s: s.tags.create, tag=filled(Tag))
+_update = serve(lambda s: s.tags.update, name=target("name"), change=filled(TagChange, name=text("name")))
+_delete = serve(lambda s: s.tags.delete, name=target("name"))
+_update_nodes = serve(lambda s: s.tags.update_nodes, "add", "remove", name=target("name"))
 
 
 async def _machines(call: Call) -> LongList[MachineView]:
@@ -90,19 +54,6 @@ async def _nodes(call: Call) -> LongList[MachineView]:
     return LongList(keys=[*machines.keys, *tagged], read=read, batch=machines.batch)
 
 
-async def _controllers(_: Call) -> tuple[Controller, ...]:
-    return ()
-
-
-async def _rebuild(call: Call) -> Tag:
-    tag: Tag = call.target
-    return tag
-
-
-async def _devices(_: Call) -> tuple[DeviceView, ...]:
-    return ()
-
-
 TAGS = Resource(
     handler="TagsHandler",
     path="tags/",
@@ -121,16 +72,16 @@ TAGS = Resource(
             title="Create a tag",
             fields=(
                 Field(
-                    name="name",
-                    type=_NAME,
+                    "name",
+                    _NAME,
+                    "Unique name: letters, digits, underscores and hyphens.",
                     recorded=True,
                     required=True,
-                    doc="Unique name: letters, digits, underscores and hyphens.",
                     example="ssd",
                 ),
-                Field(name="comment", type=_TEXT, default="", doc=_COMMENT, example="has local flash"),
-                Field(name="definition", type=_TEXT, default="", doc=_DEFINITION),
-                Field(name="kernel_opts", type=_TEXT, default="", doc=_KERNEL_OPTS),
+                Field("comment", _TEXT, _COMMENT, default="", example="has local flash"),
+                Field("definition", _TEXT, _DEFINITION, default=""),
+                Field("kernel_opts", _TEXT, _KERNEL_OPTS, default=""),
             ),
         ),
     ),
@@ -148,10 +99,10 @@ TAG = Resource(
             doc="A new name is the name of the tag on its machines and VM hosts too.",
             find=_find,
             fields=(
-                Field(name="name", type=_NAME, recorded=True, doc="A new name.", example="ssd"),
-                Field(name="comment", type=_TEXT, doc=_COMMENT, example="has local flash"),
-                Field(name="definition", type=_TEXT, doc=_DEFINITION),
-                Field(name="kernel_opts", type=_TEXT, doc=_KERNEL_OPTS),
+                Field("name", _NAME, "A new name.", recorded=True, example="ssd"),
+                Field("comment", _TEXT, _COMMENT, example="has local flash"),
+                Field("definition", _TEXT, _DEFINITION),
+                Field("kernel_opts", _TEXT, _KERNEL_OPTS),
             ),
         ),
         crud.delete(
@@ -168,19 +119,19 @@ TAG = Resource(
             find=_find,
             fields=(
                 Field(
-                    name="add",
-                    type=_NODES,
+                    "add",
+                    _NODES,
+                    "System id or name of a machine or VM host that gets the tag; may be repeated.",
                     recorded=True,
                     default=(),
-                    doc="System id or name of a machine or VM host that gets the tag; may be repeated.",
                     example=("wdpx3n",),
                 ),
                 Field(
-                    name="remove",
-                    type=_NODES,
+                    "remove",
+                    _NODES,
+                    "System id or name of one that loses it; may be repeated. Unknown ones are ignored.",
                     recorded=True,
                     default=(),
-                    doc="System id or name of one that loses it; may be repeated. Unknown ones are ignored.",
                 ),
             ),
         ),
@@ -205,7 +156,7 @@ TAG = Resource(
         ),
         crud.list_of(
             DEVICE_JSON,
-            _devices,
+            crud.no_objects,
             op="devices",
             title="List the devices with a tag",
             doc="Devices have no tags: always empty.",
@@ -215,7 +166,7 @@ TAG = Resource(
         *(
             crud.list_of(
                 CONTROLLER_JSON,
-                _controllers,
+                crud.no_objects,
                 op=f"{kind}_controllers",
                 title=f"List the {kind} controllers with a tag",
                 doc="They have no tags: always empty.",
@@ -227,7 +178,7 @@ TAG = Resource(
         crud.action(
             "rebuild",
             Result(doc="The name of the tag.", type=REBUILT_TAG_JSON),
-            _rebuild,
+            crud.as_found,
             title="Rebuild a tag",
             doc="Changes nothing: the definition of a tag is never evaluated, so there is nothing to rebuild.",
             find=_find,

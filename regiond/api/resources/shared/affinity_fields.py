@@ -15,20 +15,17 @@ _ANTI_AFFINITY = (
     "another one"
 )
 AFFINITY = (
-    Field(name="affinity", type=_GROUPS, recorded=True, default=(), doc=f"{_AFFINITY}."),
-    Field(name="anti_affinity", type=_GROUPS, recorded=True, default=(), doc=f"{_ANTI_AFFINITY}."),
+    Field("affinity", _GROUPS, f"{_AFFINITY}.", recorded=True, default=()),
+    Field("anti_affinity", _GROUPS, f"{_ANTI_AFFINITY}.", recorded=True, default=()),
 )
 NEW_AFFINITY = (
     Field(
-        name="affinity",
-        type=_GROUPS,
-        recorded=True,
-        doc=f"{_AFFINITY}. Replaces its affinity groups; empty for none. Moves nothing.",
+        "affinity", _GROUPS, f"{_AFFINITY}. Replaces its affinity groups; empty for none. Moves nothing.", recorded=True
     ),
     Field(
-        name="anti_affinity",
-        type=_GROUPS,
+        "anti_affinity",
+        _GROUPS,
+        f"{_ANTI_AFFINITY}. Replaces its anti-affinity groups; empty for none. Moves nothing.",
         recorded=True,
-        doc=f"{_ANTI_AFFINITY}. Replaces its anti-affinity groups; empty for none. Moves nothing.",
     ),
 )

@@ -20,88 +20,81 @@ from regiond.validation_messages import no_choice
 STORAGE = Text(max_length=16384, joined_by=",")  # gomaasclient and libmaas may repeat it, once for each disk
 INTERFACES = Text(max_length=16384, joined_by=";")
 COMPOSE = (
-    Field(name="cores", type=Integer(minimum=1), default=1, doc="Number of cores (default 1).", example=2),
+    Field("cores", Integer(minimum=1), "Number of cores (default 1).", default=1, example=2),
     Field(
-        name="memory",
-        type=Integer(minimum=1024, unit="MiB"),
+        "memory",
+        Integer(minimum=1024, unit="MiB"),
+        "Memory in MiB, at least 1024 (default 2048).",
         default=2048,
-        doc="Memory in MiB, at least 1024 (default 2048).",
         format=Format.MIB,
         example=4096,
     ),
     Field(
-        name="architecture",
-        type=Text(max_length=64, blank=None),
+        "architecture",
+        Text(max_length=64, blank=None),
+        "Architecture, such as amd64/generic (default: that of the host).",
         recorded=True,
-        doc="Architecture, such as amd64/generic (default: that of the host).",
     ),
-    Field(name="cpu_speed", type=Integer(minimum=300), doc="Minimum CPU speed of the host in MHz."),
+    Field("cpu_speed", Integer(minimum=300), "Minimum CPU speed of the host in MHz."),
     Field(
-        name="storage",
-        type=STORAGE,
-        recorded=True,
-        default="",
-        doc=(
+        "storage",
+        STORAGE,
+        (
             "Disks as [label:]GB[(storage pool or tag,...)], separated by commas, the root disk first "
             "(default root:8(local)). pool:NAME demands that storage pool; a tag that names none only labels the disk."
         ),
+        recorded=True,
+        default="",
         format=Format.DISKS_GB,
         example="8,20",
     ),
     Field(
-        name="interfaces",
-        type=INTERFACES,
-        recorded=True,
-        default="",
-        doc=(
+        "interfaces",
+        INTERFACES,
+        (
             "NICs as label:key=value,key=value, separated by semicolons, such as eth0:space=dmz;"
             "eth1:subnet=10.1.0.0/24,ip=10.1.0.20 (default: one NIC on the default network of the host)."
         ),
+        recorded=True,
+        default="",
     ),
+    Field("hostname", HOSTNAME, "Unique hostname (default: generated).", recorded=True, example="quick-newt"),
+    Field("domain", Text(max_length=256, blank=None), "Id or name of a domain.", recorded=True),
+    Field("zone", GROUP, "Id or name of a zone (default: the default zone).", recorded=True),
+    Field("pool", GROUP, "Id or name of a resource pool (default: that of the host).", recorded=True),
     Field(
-        name="hostname", type=HOSTNAME, recorded=True, doc="Unique hostname (default: generated).", example="quick-newt"
-    ),
-    Field(name="domain", type=Text(max_length=256, blank=None), recorded=True, doc="Id or name of a domain."),
-    Field(name="zone", type=GROUP, recorded=True, doc="Id or name of a zone (default: the default zone)."),
-    Field(name="pool", type=GROUP, recorded=True, doc="Id or name of a resource pool (default: that of the host)."),
-    Field(
-        name="pinned_cores",
-        type=IntegerList(maximum=65535),
+        "pinned_cores",
+        IntegerList(maximum=65535),
+        "Id of a host core to pin, used by this machine alone; may be repeated. Replaces cores.",
         default=(),
-        doc="Id of a host core to pin, used by this machine alone; may be repeated. Replaces cores.",
         format=Format.INTEGERS,
     ),
     Field(
-        name="pin_cores",
-        type=Integer(minimum=1, maximum=65535),
-        doc="Number of cores to pin on one NUMA node, with whole physical cores where possible. Replaces cores.",
+        "pin_cores",
+        Integer(minimum=1, maximum=65535),
+        "Number of cores to pin on one NUMA node, with whole physical cores where possible. Replaces cores.",
     ),
+    Field("hugepages_backed", Boolean(), "Back all memory with huge pages of the host (default false).", default=False),
     Field(
-        name="hugepages_backed",
-        type=Boolean(),
-        default=False,
-        doc="Back all memory with huge pages of the host (default false).",
-    ),
-    Field(
-        name="hugepage_size",
-        type=Integer(minimum=1, maximum=1024 * 1024),
-        doc="Size of a huge page in MiB, such as 2 or 1024 (default: the smallest that divides memory and is free).",
+        "hugepage_size",
+        Integer(minimum=1, maximum=1024 * 1024),
+        "Size of a huge page in MiB, such as 2 or 1024 (default: the smallest that divides memory and is free).",
         format=Format.MIB,
     ),
     Field(
-        name="one_numa_node",
-        type=Boolean(),
+        "one_numa_node",
+        Boolean(),
+        "Take all pinned cores and huge pages from one NUMA node (default false).",
         default=False,
-        doc="Take all pinned cores and huge pages from one NUMA node (default false).",
     ),
     *AFFINITY,
     Field(
-        name="skip_commissioning",
-        type=Boolean(),
+        "skip_commissioning",
+        Boolean(),
+        "Accepted for compatibility; Innkeeper does not commission machines.",
         default=False,
-        doc="Accepted for compatibility; Innkeeper does not commission machines.",
     ),
-    Field(name="power_on", type=Boolean(), default=False, doc="Power the machine on (default false)."),
+    Field("power_on", Boolean(), "Power the machine on (default false).", default=False),
 )
 
 _DEPENDS_ON: Mapping[str, frozenset[str]] = {

@@ -24,10 +24,10 @@ HOSTNAME = Text(
     blank=None,
 )
 TAG = Field(
-    name="tag",
-    type=Text(pattern="[^,]+", message='Tag may not contain a ",".'),
+    "tag",
+    Text(pattern="[^,]+", message='Tag may not contain a ",".'),
+    "The tag.",
     recorded=True,
-    doc="The tag.",
     required=True,
     example="ssd",
 )
@@ -36,129 +36,103 @@ AUTOSTART_CHOICES = (*(one.value for one in Autostart), AS_ABOVE)
 
 
 def autostart_field(doc: str) -> Field:
-    return Field(name="autostart", type=Choice(choices=AUTOSTART_CHOICES), doc=doc, example="last-state")
+    return Field("autostart", Choice(choices=AUTOSTART_CHOICES), doc, example="last-state")
 
 
 _COMMON = (
+    Field("name", Text(blank=None), "Name of the host (default: generated).", recorded=True, example="hv-02"),
+    Field("tags", CommaList(), "Tags, separated by commas; replaces all tags of the host.", recorded=True),
+    Field("zone", GROUP, "Name of a zone.", recorded=True),
+    Field("pool", GROUP, "Name of the resource pool for machines that are composed on the host.", recorded=True),
+    Field("cpu_over_commit_ratio", _RATIO, "Claimable cores per physical core, 0 to 10 (default 1.0).", example=2.0),
+    Field("memory_over_commit_ratio", _RATIO, "Claimable memory per physical memory, 0 to 10 (default 1.0)."),
     Field(
-        name="name", type=Text(blank=None), recorded=True, doc="Name of the host (default: generated).", example="hv-02"
+        "reserved_cores",
+        Integer(maximum=65535),
+        "Cores reserved for the host itself, subtracted before the ratio applies (default 0).",
     ),
     Field(
-        name="tags", type=CommaList(), recorded=True, doc="Tags, separated by commas; replaces all tags of the host."
-    ),
-    Field(name="zone", type=GROUP, recorded=True, doc="Name of a zone."),
-    Field(
-        name="pool",
-        type=GROUP,
-        recorded=True,
-        doc="Name of the resource pool for machines that are composed on the host.",
-    ),
-    Field(
-        name="cpu_over_commit_ratio",
-        type=_RATIO,
-        doc="Claimable cores per physical core, 0 to 10 (default 1.0).",
-        example=2.0,
-    ),
-    Field(
-        name="memory_over_commit_ratio",
-        type=_RATIO,
-        doc="Claimable memory per physical memory, 0 to 10 (default 1.0).",
-    ),
-    Field(
-        name="reserved_cores",
-        type=Integer(maximum=65535),
-        doc="Cores reserved for the host itself, subtracted before the ratio applies (default 0).",
-    ),
-    Field(
-        name="reserved_memory",
-        type=Integer(),
-        doc="MiB of memory reserved for the host itself, subtracted before the ratio applies (default 0).",
+        "reserved_memory",
+        Integer(),
+        "MiB of memory reserved for the host itself, subtracted before the ratio applies (default 0).",
         format=Format.MIB,
     ),
-    Field(
-        name="default_macvlan_mode",
-        type=Choice(choices=MACVLAN_MODES),
-        doc=f"Mode of macvlan NICs: {', '.join(MACVLAN_MODES)}.",
-    ),
+    Field("default_macvlan_mode", Choice(choices=MACVLAN_MODES), f"Mode of macvlan NICs: {', '.join(MACVLAN_MODES)}."),
     autostart_field(
         "What becomes of the host's VMs when it starts: last-state (those that ran before run again), always, never, "
         "or default: as autostart in the region's settings says. VMs with a setting of their own and adopted ones are "
         "not concerned."
     ),
     Field(
-        name="power_pass",
-        type=Secret(max_length=_LONGEST_SECRET),
-        doc=(
+        "power_pass",
+        Secret(max_length=_LONGEST_SECRET),
+        (
             "libvirt over SSH: a password, for hosts that do not accept Innkeeper's SSH key. LXD: the same as "
             "password, for clients that do not send that one."
         ),
     ),
     Field(
-        name="project",
-        type=Text(
+        "project",
+        Text(
             max_length=63,
             pattern=r"(?!\.{1,2}$)[^\s/_'\"*]+",
             message="Enter the name of an LXD project: no blanks, slashes, underscores, quotes or asterisks.",
             blank=None,
         ),
+        "LXD: the project whose VMs Innkeeper manages, created if it does not exist (default: default).",
         recorded=True,
-        doc="LXD: the project whose VMs Innkeeper manages, created if it does not exist (default: default).",
     ),
     Field(
-        name="password",
-        type=Secret(max_length=_LONGEST_SECRET, strip=True, blank=None),
-        doc="LXD: a trust token, or the trust password of an older server. Used once, not stored.",
+        "password",
+        Secret(max_length=_LONGEST_SECRET, strip=True, blank=None),
+        "LXD: a trust token, or the trust password of an older server. Used once, not stored.",
     ),
+    Field("certificate", _PEM, "LXD: your own client certificate as PEM, with key (default: generated)."),
+    Field("key", _PRIVATE_PEM, "LXD: the private key of that certificate as PEM, without a passphrase."),
     Field(
-        name="certificate",
-        type=_PEM,
-        doc="LXD: your own client certificate as PEM, with key (default: generated).",
-    ),
-    Field(name="key", type=_PRIVATE_PEM, doc="LXD: the private key of that certificate as PEM, without a passphrase."),
-    Field(
-        name="fingerprint",
-        type=Text(max_length=128, blank=None),
-        recorded=True,
-        doc=(
+        "fingerprint",
+        Text(max_length=128, blank=None),
+        (
             "Fingerprint that the server has to present: SHA-256 of its certificate in hex (LXD), or SHA256:… of its "
             "SSH host key (default: whatever it presents first is pinned, and a trust password is not sent)."
         ),
+        recorded=True,
     ),
     Field(
-        name="trust_on_first_use",
-        type=Boolean(),
-        doc="LXD: send a trust password also to a server whose fingerprint nobody has confirmed (default false).",
+        "trust_on_first_use",
+        Boolean(),
+        "LXD: send a trust password also to a server whose fingerprint nobody has confirmed (default false).",
     ),
 )
 _TYPE = Text(max_length=32, blank=None)
 CREATE = (
     Field(
-        name="type",
-        type=_TYPE,
+        "type",
+        _TYPE,
+        "lxd, virsh (libvirt), or simulated if the region permits simulated hosts.",
         recorded=True,
         required=True,
-        doc="lxd, virsh (libvirt), or simulated if the region permits simulated hosts.",
         example="lxd",
     ),
     Field(
-        name="power_address",
-        type=Text(max_length=1024),
+        "power_address",
+        Text(max_length=1024),
+        "Address of the host, such as host:8443 (LXD) or qemu+ssh://user@host/system (libvirt).",
         recorded=True,
         required=True,
-        doc="Address of the host, such as host:8443 (LXD) or qemu+ssh://user@host/system (libvirt).",
         example="10.0.0.5:8443",
     ),
     *_COMMON,
 )
 UPDATE = (
-    Field(name="type", type=_TYPE, recorded=True, doc="Cannot be changed; the current value is accepted."),
-    Field(name="power_address", type=Text(max_length=1024, blank=None), recorded=True, doc="A new address."),
+    Field("type", _TYPE, "Cannot be changed; the current value is accepted.", recorded=True),
+    Field("power_address", Text(max_length=1024, blank=None), "A new address.", recorded=True),
     *_COMMON,
     Field(
-        name="default_storage_pool",
-        type=Text(blank=None),
+        "default_storage_pool",
+        Text(blank=None),
+        "Id or name of the storage pool for disks without a storage pool or tag.",
         recorded=True,
-        doc="Id or name of the storage pool for disks without a storage pool or tag.",
     ),
 )
 

@@ -28,8 +28,8 @@ from regiond.racks.model import RackView
 from regiond.validation_messages import no_object
 
 REFERENCE = Text(max_length=300, blank=None)  # an id or a name
-HOST_FILTER = Field(name="host", type=REFERENCE, doc="Id or name of a VM host.")
-MACHINE_FILTER = Field(name="machine", type=REFERENCE, doc="System id or hostname of a machine.")
+HOST_FILTER = Field("host", REFERENCE, "Id or name of a VM host.")
+MACHINE_FILTER = Field("machine", REFERENCE, "System id or hostname of a machine.")
 
 T = TypeVar("T")
 _SYSTEM_ID = re.compile("[a-z0-9]{6}", re.ASCII)
