@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
@@ -27,6 +28,7 @@ else:  # neither can be subscripted at run time
     Db = asyncpg.Connection | PoolConnectionProxy
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -198,6 +200,17 @@ class Database:
             await self._pool.release(connection, timeout=CONNECT_DEADLINE_S)
         except (*LOST, asyncpg.InterfaceError, OSError) as error:
             log.warning("database_connection_discarded", reason=str(error) or type(error).__name__)
+
+
+def reading(query: Callable[Concatenate[Db, P], Awaitable[T]]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
+    """Returns a method that calls `query` on a connection of its own, from the `_database` of its object."""
+
+    @wraps(query)
+    async def method(self: Any, /, *args: P.args, **named: P.kwargs) -> T:
+        async with self._database.connection() as db:
+            return await query(db, *args, **named)
+
+    return method
 
 
 class _EndOfDryRun(Exception):

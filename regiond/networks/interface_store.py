@@ -117,9 +117,10 @@ async def choose_vlan(db: Db, interface_id: int, vlan_id: int | None) -> None:
 async def used_addresses(
     db: Db, subnet_ids: Sequence[int], *, caller: Caller | None = None
 ) -> dict[int, tuple[UsedAddress, ...]]:
-    """By subnet, by address. One that several hosts have (such as that of a libvirt network) is listed for each.
+    """Returns the addresses that machines claim or hosts have, by subnet, each by address.
 
-    The address of a machine or host that the caller may not see has neither.
+    One that several hosts have (such as that of a libvirt network) is listed for each. The address of a machine or
+    host that the caller may not see has neither.
     """
     visible, account_id = visible_pool_ids(caller), None if caller is None else caller.account_id
     claimed = await db.fetch(_CLAIMED, subnet_ids, visible, account_id)

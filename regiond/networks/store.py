@@ -62,7 +62,7 @@ async def vlans(
 
 
 async def fabrics(db: Db, ids: Iterable[int] | None = None) -> tuple[Fabric, ...]:
-    """With their VLANs, by id."""
+    """Returns the fabrics with their VLANs, by id."""
     rows = await db.fetch(_FABRICS, None if ids is None else list(ids))
     of_fabric: defaultdict[int, list[Vlan]] = defaultdict(list)
     for vlan in await vlans(db, fabric_ids=[row["id"] for row in rows]):
@@ -71,7 +71,7 @@ async def fabrics(db: Db, ids: Iterable[int] | None = None) -> tuple[Fabric, ...
 
 
 async def spaces(db: Db, ids: Iterable[int] | None = None) -> tuple[Space, ...]:
-    """With their VLANs and subnets, by id."""
+    """Returns the spaces with their VLANs and subnets, by id."""
     rows = await db.fetch(_SPACES, None if ids is None else list(ids))
     of_space: defaultdict[int, list[Vlan]] = defaultdict(list)
     for vlan in await vlans(db, space_ids=[row["id"] for row in rows]):
@@ -92,7 +92,7 @@ async def spaces(db: Db, ids: Iterable[int] | None = None) -> tuple[Space, ...]:
 async def subnets(
     db: Db, *, ids: Iterable[int] | None = None, vlan_ids: Iterable[int] | None = None
 ) -> tuple[Subnet, ...]:
-    """By id."""
+    """Returns the subnets, by id."""
     rows = await db.fetch(_SUBNETS, None if ids is None else list(ids), None if vlan_ids is None else list(vlan_ids))
     known = {vlan.id: vlan for vlan in await vlans(db, ids={row["vlan_id"] for row in rows})}
     return tuple(_subnet(row, known[row["vlan_id"]]) for row in rows)

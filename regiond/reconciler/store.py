@@ -116,7 +116,10 @@ async def due(db: Db, older_than_s: float, *, at_host: Iterable[DiscrepancyKind]
 
 
 async def read(db: Db, discrepancy_id: int) -> OpenDiscrepancy:
-    """The discrepancy, open or repaired. Raises NotFound if it is unknown or disappeared without a repair."""
+    """Returns the discrepancy as the last sweep found it, or as it was repaired.
+
+    Raises NotFound if it is unknown or disappeared without a repair.
+    """
     row = await db.fetchrow(_READ, discrepancy_id)
     if row is None:
         raise NotFound(f"Discrepancy {discrepancy_id} is resolved or unknown.", discrepancy=discrepancy_id)
@@ -146,7 +149,7 @@ async def record_repair(db: Db, discrepancy_id: int, repaired: str) -> OpenDiscr
 
 
 async def recent_repairs(db: Db, within: timedelta) -> tuple[OpenDiscrepancy, ...]:
-    """The latest first, at most 1,000."""
+    """Returns automatic and approved repairs, the latest first, at most 1,000."""
     return tuple(_open_discrepancy(row) for row in await db.fetch(_RECENT_REPAIRS, within))
 
 

@@ -136,7 +136,7 @@ def _arguments(wanted: DeviceFilter, caller: Caller | None) -> tuple[object, ...
 
 
 async def devices(db: Db, wanted: DeviceFilter, *, caller: Caller | None = None) -> tuple[DeviceView, ...]:
-    """Those that the caller may see (no caller: all), by id."""
+    """Returns the devices that the caller may see (no caller: all), by id."""
     rows = await db.fetch(_DEVICES, *_arguments(wanted, caller))
     nics = await _nics(db, [row["id"] for row in rows])
     return tuple(
