@@ -7,12 +7,13 @@ import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
+import attrs
 import structlog
 from asyncpg.pool import PoolConnectionProxy
 
@@ -211,6 +212,22 @@ def reading(query: Callable[Concatenate[Db, P], Awaitable[T]]) -> Callable[Conca
             return await query(db, *args, **named)
 
     return method
+
+
+def of_row(kind: type[T], row: Row, /, **others: Any) -> T:
+    """Returns a `kind` whose attributes are the columns of the row with the same names, except for `others`.
+
+    Raises KeyError for an attribute without a column. Further columns are ignored.
+    """
+    for name in _attribute_names(kind):  # type: ignore[arg-type]  # a class is hashable
+        if name not in others:
+            others[name] = row[name]
+    return kind(**others)
+
+
+@cache
+def _attribute_names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(one.name for one in attrs.fields(kind))
 
 
 class _EndOfDryRun(Exception):

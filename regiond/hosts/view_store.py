@@ -16,7 +16,7 @@ from common.hardware import Gpu, NetworkDevice
 from common.serialization import from_dict
 from common.values import Autostart, DriverType, HostNetwork, NumaNode, Profile
 from regiond.caller import Caller, visible_pool_ids
-from regiond.db.pool import Db
+from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, ExpiringCertificate, HostState, HostView, Maintenance, StoragePoolView
 from regiond.hosts.numa_usage import NumaAllocation
@@ -217,8 +217,9 @@ def _host(
     storage_pools = tuple(
         _storage_pool(pool, used_bytes.get(pool["id"], 0), of_pool.get(pool["name"], NOTHING)) for pool in pools
     )
-    return HostView(
-        **{name: row[name] for name in _SAME_IN_VIEW},
+    return of_row(
+        HostView,
+        row,
         **_amounts(row, storage_pools, used),
         capacity=capacity,
         driver=DriverType(row["driver"]),
@@ -238,15 +239,6 @@ def _host(
         numa_nodes=tuple(from_dict(node, NumaNode) for node in row["numa_nodes"] or ()),
         problems=tuple(from_dict(problem, Problem) for problem in row["problems"]),
     )
-
-
-_SAME_IN_VIEW = (
-    "id", "name", "address", "project", "cpu_over_commit_ratio", "memory_over_commit_ratio", "default_macvlan_mode",
-    "system_id", "machine_system_id", "server_id", "cluster_id", "cluster_name", "member", "architecture",
-    "hypervisor_version", "emulated", "cpu_speed_mhz", "reserved_cores", "reserved_memory_mib", "public_key",
-    "certificate_fingerprint", "certificate_expires_at", "pinned_fingerprint", "identity_confirmed", "error_code",
-    "error_message", "refreshed_at", "created_at",
-)  # fmt: skip
 
 
 def _amounts(row: asyncpg.Record, pools: Iterable[StoragePoolView], used: Iterable[asyncpg.Record]) -> dict[str, Any]:
@@ -272,18 +264,4 @@ def _amounts(row: asyncpg.Record, pools: Iterable[StoragePoolView], used: Iterab
 
 
 def _storage_pool(row: asyncpg.Record, used_bytes: int, capacity: ResourceCapacity) -> StoragePoolView:
-    return StoragePoolView(
-        id=row["id"],
-        pool_key=row["pool_key"],
-        name=row["name"],
-        type=row["type"],
-        path=row["path"],
-        total_bytes=row["total_bytes"],
-        used_bytes=used_bytes,
-        claimed_bytes=row["claimed_bytes"],
-        used_elsewhere_bytes=row["used_elsewhere_bytes"],
-        is_default=bool(row["is_default"]),
-        missing_since=row["missing_since"],
-        status=row["status"],
-        capacity=capacity,
-    )
+    return of_row(StoragePoolView, row, used_bytes=used_bytes, is_default=bool(row["is_default"]), capacity=capacity)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 
 from regiond.caller import Caller, visible_pool_ids
-from regiond.db.pool import Db
+from regiond.db.pool import Db, of_row
 from regiond.networks import store
 from regiond.networks.model import HostInterface, InterfaceLink, UsedAddress
 
@@ -95,10 +95,9 @@ async def interfaces(
         of_interface[link["interface_id"]].append(InterfaceLink(subnet=subnets[link["subnet_id"]], address=address))
     found = []
     for row in rows:
-        fields = {name: value for name, value in row.items() if name != "vlan_id"}
-        fields["tags"] = tuple(row["tags"])
         vlan = vlans.get(row["vlan_id"]) if row["vlan_id"] else None
-        found.append(HostInterface(**fields, vlan=vlan, links=tuple(of_interface[row["id"]])))
+        linked = tuple(of_interface[row["id"]])
+        found.append(of_row(HostInterface, row, tags=tuple(row["tags"]), vlan=vlan, links=linked))
     return tuple(found)
 
 

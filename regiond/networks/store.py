@@ -8,9 +8,9 @@ from ipaddress import ip_address, ip_network
 
 import asyncpg
 
-from regiond.db.pool import Db
+from regiond.db.pool import Db, of_row
 from regiond.identifiers import split_reference
-from regiond.networks.model import Address, Fabric, Space, Subnet, Vlan
+from regiond.networks.model import Fabric, Space, Subnet, Vlan
 
 _CIDR_PREFIX = "cidr:"  # as MAAS's clients write references to subnets
 _VLANS = """
@@ -99,12 +99,14 @@ async def subnets(
 
 
 def _subnet(row: asyncpg.Record, vlan: Vlan) -> Subnet:
-    fields = {name: value for name, value in row.items() if name != "vlan_id"}
-    gateway_ip: Address | None = None if row["gateway_ip"] is None else ip_address(row["gateway_ip"])
-    fields["cidr"] = ip_network(row["cidr"])
-    fields["gateway_ip"] = gateway_ip
-    fields["dns_servers"] = tuple(ip_address(server) for server in row["dns_servers"])
-    return Subnet(**fields, vlan=vlan)
+    return of_row(
+        Subnet,
+        row,
+        cidr=ip_network(row["cidr"]),
+        vlan=vlan,
+        gateway_ip=None if row["gateway_ip"] is None else ip_address(row["gateway_ip"]),
+        dns_servers=tuple(ip_address(server) for server in row["dns_servers"]),
+    )
 
 
 async def fabric_id(db: Db, id_or_name: str) -> int | None:

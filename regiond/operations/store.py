@@ -10,7 +10,7 @@ from attrs import evolve
 
 from common.errors import Cancelled, InnkeeperError, NotFound
 from regiond.caller import Caller, visible_pool_ids
-from regiond.db.pool import Db, Row
+from regiond.db.pool import Db, Row, of_row
 from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState
 
 _SELECT = """
@@ -341,11 +341,5 @@ def _shown_to(caller: Caller | None, operation: Operation) -> Operation:
 
 
 def _operation(row: Row) -> Operation:
-    return Operation(
-        **{
-            **dict(row),
-            "kind": OperationKind(row["kind"]),
-            "state": OperationState(row["state"]),
-            "undone": tuple(row["undone"]),
-        }
-    )
+    kind, state = OperationKind(row["kind"]), OperationState(row["state"])
+    return of_row(Operation, row, kind=kind, state=state, undone=tuple(row["undone"]))

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import asyncpg
-from attrs import asdict, fields
+from attrs import asdict
 
 from common.errors import Busy, NotFound
-from regiond.db.pool import Db
+from regiond.db.pool import Db, of_row
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, OpenDiscrepancy, RepairPolicy
 
 # `xmax` is 0 in a row that this statement inserted.
@@ -67,7 +67,6 @@ _SWEEP_LOCK = "select pg_try_advisory_xact_lock(hashtextextended('reconciler', 0
 _HOSTS = """
     select distinct on (server_id) server_id, id, name from vm_host where server_id is not null order by server_id, id
 """
-_COLUMNS = [one.name for one in fields(Discrepancy) if one.name not in ("kind", "repair_policy")]
 LOCK_TIMEOUT_S = 5.0
 
 
@@ -154,17 +153,9 @@ async def recent_repairs(db: Db, within: timedelta) -> tuple[OpenDiscrepancy, ..
 
 
 def _open_discrepancy(row: asyncpg.Record) -> OpenDiscrepancy:
-    return OpenDiscrepancy(
-        id=row["id"],
-        discrepancy=_discrepancy(row),
-        first_seen_at=row["first_seen_at"],
-        last_seen_at=row["last_seen_at"],
-        sweeps=row["sweeps"],
-        repaired_at=row["repaired_at"],
-        repaired=row["repaired"],
-    )
+    return of_row(OpenDiscrepancy, row, discrepancy=_discrepancy(row))
 
 
 def _discrepancy(row: asyncpg.Record) -> Discrepancy:
-    values = {name: row[name] for name in _COLUMNS}
-    return Discrepancy(kind=DiscrepancyKind(row["kind"]), repair_policy=RepairPolicy(row["repair_policy"]), **values)
+    policy = RepairPolicy(row["repair_policy"])
+    return of_row(Discrepancy, row, kind=DiscrepancyKind(row["kind"]), repair_policy=policy)
