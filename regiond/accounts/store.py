@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 from common.errors import NotAuthenticated
 from regiond.accounts.model import ApiKey, ApiKeyView, secret_hash
 from regiond.caller import Caller
-from regiond.db.pool import Db, Row
+from regiond.db.pool import Db, Row, of_row
 from regiond.deletion_plan import AffectedRecord
 
 _OWNER = """
@@ -110,13 +110,8 @@ async def owner_of_key(db: Db, consumer_key: str, token_key: str) -> KeyOwner | 
     row = await db.fetchrow(_OWNER, consumer_key, token_key)
     if row is None:
         return None
-    return KeyOwner(
-        caller=evolve(_caller(row), api_key_id=row["key_id"]),
-        is_active=row["is_active"],
-        token_secret_hash=row["token_secret_hash"],
-        sealed_token_secret=row["sealed_token_secret"],
-        expires_at=row["expires_at"],
-        is_expired=bool(row["is_expired"]),
+    return of_row(
+        KeyOwner, row, caller=evolve(_caller(row), api_key_id=row["key_id"]), is_expired=bool(row["is_expired"])
     )
 
 

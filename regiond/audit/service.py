@@ -23,7 +23,6 @@ from regiond.audit.model import (
     AuditFilter,
     AuditRequest,
     AuditResult,
-    ChainReport,
     RawEntry,
     RecordedFields,
     Redaction,
@@ -34,7 +33,7 @@ from regiond.audit.model import (
 from regiond.audit.repetitions import Rejection, Repetitions
 from regiond.batcher import Batcher
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, reading
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -153,9 +152,7 @@ class Audit:
         async with self._database.connection() as db:
             return await store.raw_entries(db, after_id=after_id, limit=max(1, min(limit, MAX_PAGE)))
 
-    async def verify(self) -> ChainReport:
-        async with self._database.connection() as db:
-            return await chain.verify(db)
+    verify = reading(chain.verify)
 
     async def redact(
         self, caller: Caller, wanted: Redaction, *, after_id: int = 0, dry_run: bool = False

@@ -10,7 +10,7 @@ from common.values import HostFacts
 from regiond.caller import Caller
 from regiond.clusters import store
 from regiond.clusters.model import ClusterChange, ClusterView, view
-from regiond.db.pool import Database, Db
+from regiond.db.pool import Database, Db, reading
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.groups.service import Groups
@@ -66,10 +66,7 @@ class Clusters:
         self._hosts = hosts
         self._groups = groups
 
-    async def count(self, *, caller: Caller | None = None) -> int:
-        """How many clusters the caller may see."""
-        async with self._database.connection() as db:
-            return await store.count_clusters(db, caller=caller)
+    count = reading(store.count_clusters)
 
     async def list(self, *, caller: Caller | None = None) -> tuple[ClusterView, ...]:
         """By id, those that the caller may see; no caller: all."""

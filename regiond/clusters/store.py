@@ -11,7 +11,7 @@ from attrs import frozen
 from common.errors import NotFound
 from regiond.caller import Caller, visible_pool_ids
 from regiond.clusters.model import ClusterRow
-from regiond.db.pool import Db
+from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.service import free_host_name, is_name_taken
 
@@ -155,14 +155,12 @@ async def list_clusters(
 ) -> tuple[ClusterRow, ...]:
     """Returns the clusters that the caller may see, each with the hosts that it may see; no caller: all."""
     return tuple(
-        ClusterRow(
-            id=row["id"],
-            name=row["name"],
-            project=row["project"],
+        of_row(
+            ClusterRow,
+            row,
             zone=Zone(id=row["zone_id"], name=row["zone_name"], description=row["zone_description"]),
             pool=ResourcePool(id=row["pool_id"], name=row["pool_name"], description=row["pool_description"]),
             host_ids=tuple(row["host_ids"]),
-            vm_count=row["vm_count"],
         )
         for row in await db.fetch(_CLUSTERS, cluster_id, visible_pool_ids(caller))
     )
@@ -173,17 +171,7 @@ async def member_host(db: Db, host_id: int) -> MemberHost:
     row = await db.fetchrow(_HOST, host_id)
     if row is None:
         raise NotFound(f"There is no VM host {host_id}.", host=host_id)
-    return MemberHost(
-        id=row["id"],
-        name=row["name"],
-        driver=row["driver"],
-        project=row["project"],
-        zone_id=row["zone_id"],
-        pool_id=row["pool_id"],
-        pinned_fingerprint=row["pinned_fingerprint"] or "",
-        cluster_id=row["cluster_id"],
-        member=row["member"],
-    )
+    return of_row(MemberHost, row, pinned_fingerprint=row["pinned_fingerprint"] or "")
 
 
 async def find_or_create(db: Db, host: MemberHost) -> Cluster:

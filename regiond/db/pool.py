@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import cache, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
+import attrs
 import structlog
 from asyncpg.pool import PoolConnectionProxy
 
@@ -27,6 +29,7 @@ else:  # neither can be subscripted at run time
     Db = asyncpg.Connection | PoolConnectionProxy
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -198,6 +201,33 @@ class Database:
             await self._pool.release(connection, timeout=CONNECT_DEADLINE_S)
         except (*LOST, asyncpg.InterfaceError, OSError) as error:
             log.warning("database_connection_discarded", reason=str(error) or type(error).__name__)
+
+
+def reading(query: Callable[Concatenate[Db, P], Awaitable[T]]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
+    """Returns a method that calls `query` on a connection of its own, from the `_database` of its object."""
+
+    @wraps(query)
+    async def method(self: Any, /, *args: P.args, **named: P.kwargs) -> T:
+        async with self._database.connection() as db:
+            return await query(db, *args, **named)
+
+    return method
+
+
+def of_row(kind: type[T], row: Row, /, **others: Any) -> T:
+    """Returns a `kind` whose attributes are the columns of the row with the same names, except for `others`.
+
+    Raises KeyError for an attribute without a column. Further columns are ignored.
+    """
+    for name in _attribute_names(kind):  # type: ignore[arg-type]  # a class is hashable
+        if name not in others:
+            others[name] = row[name]
+    return kind(**others)
+
+
+@cache
+def _attribute_names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(one.name for one in attrs.fields(kind))
 
 
 class _EndOfDryRun(Exception):

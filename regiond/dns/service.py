@@ -11,7 +11,7 @@ import asyncpg
 from common.errors import InvalidRequest, NotFound, Unsupported, WrongState
 from common.phrases import first_of
 from regiond.caller import Caller
-from regiond.db.pool import Database, Db
+from regiond.db.pool import Database, Db, reading
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.dns import store
 from regiond.dns.model import (
@@ -34,6 +34,22 @@ __all__ = ["Dns", "MachineName"]
 _MAX_NAMED = 4  # addresses in an event
 
 
+async def _domain(db: Db, id_or_name: str) -> Domain:
+    """Raises NotFound."""
+    found = await store.domain(db, id_or_name) if _may_exist(id_or_name) else None
+    if found is None:
+        raise NotFound(no_object("domain", id_or_name, [one.name for one in await store.domains(db)]))
+    return found
+
+
+async def _name(db: Db, name_id: int) -> DnsName:
+    """Raises NotFound."""
+    found = await store.name(db, name_id)
+    if found is None:
+        raise NotFound(no_object("DNS resource", str(name_id)))
+    return found
+
+
 class Dns:
     """Domains are identified by id or name, as text. Raises NotFound, and InvalidRequest for invalid fields.
 
@@ -43,13 +59,8 @@ class Dns:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def domains(self) -> tuple[Domain, ...]:
-        async with self._database.connection() as db:
-            return await store.domains(db)
-
-    async def domain(self, id_or_name: str) -> Domain:
-        async with self._database.connection() as db:
-            return await _domain(db, id_or_name)
+    domains = reading(store.domains)
+    domain = reading(_domain)
 
     async def create_domain(
         self, caller: Caller, name: str, *, authoritative: bool = True, ttl_s: int | None = None
@@ -109,13 +120,8 @@ class Dns:
             names = [one for one in await store.names(db, DnsFilter(domain=found.name)) if one.domain_id == found.id]
         return zone_file(found, names, machines if found.is_default else (), now=now or datetime.now(UTC))
 
-    async def names(self, wanted: DnsFilter) -> tuple[DnsName, ...]:
-        async with self._database.connection() as db:
-            return await store.names(db, wanted)
-
-    async def name(self, name_id: int) -> DnsName:
-        async with self._database.connection() as db:
-            return await _name(db, name_id)
+    names = reading(store.names)
+    name = reading(_name)
 
     async def create_name(self, caller: Caller, new: DnsNameChange) -> DnsName:
         caller.require_admin()
@@ -177,20 +183,6 @@ async def _found_place(db: Db, wanted: DnsNameChange, present: DnsName | None) -
     if found is None:
         raise InvalidRequest.of({"domain": [no_object("domain", reference)]})
     return check_record_name(wanted.name or ("" if present is None else present.name), found.name), found
-
-
-async def _domain(db: Db, id_or_name: str) -> Domain:
-    found = await store.domain(db, id_or_name) if _may_exist(id_or_name) else None
-    if found is None:
-        raise NotFound(no_object("domain", id_or_name, [one.name for one in await store.domains(db)]))
-    return found
-
-
-async def _name(db: Db, name_id: int) -> DnsName:
-    found = await store.name(db, name_id)
-    if found is None:
-        raise NotFound(no_object("DNS resource", str(name_id)))
-    return found
 
 
 def _addresses_text(name: DnsName) -> str:

@@ -12,7 +12,7 @@ from attrs import asdict
 from common.errors import InvalidRequest, NotFound
 from common.phrases import number_of
 from regiond.caller import Caller
-from regiond.db.pool import Database, Db
+from regiond.db.pool import Database, Db, reading
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.groups import store
@@ -30,16 +30,18 @@ from regiond.validation_messages import no_object
 G = TypeVar("G", Zone, ResourcePool)
 
 
+async def _pool(db: Db, id_or_name: str, *, caller: Caller | None = None) -> ResourcePool:
+    """Raises NotFound, also for a pool that the caller may not see."""
+    return _found(await store.pool(db, _storable(id_or_name), caller=caller), "pool", id_or_name)
+
+
 class Groups:
     """Names are unique among zones and among pools. An invalid or taken name raises InvalidRequest for `name`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def zones(self) -> tuple[Zone, ...]:
-        """Returns all, by name."""
-        async with self._database.connection() as db:
-            return await store.zones(db)
+    zones = reading(store.zones)
 
     async def zone(self, name: str) -> Zone:
         """The zone with that name, or `id:2`. Raises NotFound."""
@@ -127,15 +129,8 @@ class Groups:
         # It can deadlock with other locks of hosts or machines.
         return await self._database.in_transaction(delete, dry_run=dry_run)
 
-    async def pools(self, *, caller: Caller | None = None) -> tuple[ResourcePool, ...]:
-        """Returns those that the caller may see, by name; no caller: all."""
-        async with self._database.connection() as db:
-            return await store.pools(db, caller=caller)
-
-    async def pool(self, id_or_name: str, *, caller: Caller | None = None) -> ResourcePool:
-        """Raises NotFound, also for a pool that the caller may not see."""
-        async with self._database.connection() as db:
-            return await _pool(db, id_or_name, caller)
+    pools = reading(store.pools)
+    pool = reading(_pool)
 
     async def create_pool(self, caller: Caller, name: str, description: str = "", strategy: str = "") -> ResourcePool:
         """`strategy` is `spread`, `pack`, or empty for the setting of the region."""
@@ -202,10 +197,6 @@ async def _check_target(db: Db, zone: Zone, target: Zone | None, move_to: str) -
         raise InvalidRequest.of({"move_to": [no_object("zone", move_to, others)]})
     if target == zone:
         raise InvalidRequest.of({"move_to": ["This is the zone to be deleted; name another."]})
-
-
-async def _pool(db: Db, id_or_name: str, caller: Caller | None = None) -> ResourcePool:
-    return _found(await store.pool(db, _storable(id_or_name), caller=caller), "pool", id_or_name)
 
 
 def _found(group: G | None, kind: str, name: str) -> G:

@@ -83,6 +83,7 @@ _DELETE_POOL = "delete from resource_pool where id = $1"
 
 
 async def zones(db: Db) -> tuple[Zone, ...]:
+    """Returns all, by name."""
     return tuple(Zone(**row) for row in await db.fetch(_ZONES))
 
 
@@ -143,6 +144,7 @@ async def racks_that_move(db: Db, zone_id: int, to_zone_id: int) -> Mapping[str,
 
 
 async def pools(db: Db, *, caller: Caller | None = None) -> tuple[ResourcePool, ...]:
+    """Returns those that the caller may see, by name; no caller: all."""
     return tuple(ResourcePool(**row) for row in await db.fetch(_POOLS, visible_pool_ids(caller)))
 
 

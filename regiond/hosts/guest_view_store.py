@@ -50,7 +50,7 @@ _GUEST_COUNTS = """
 
 
 async def guest_counts(db: Db, host_ids: Iterable[int]) -> dict[int, GuestCount]:
-    """By host; a host without guests is left out."""
+    """Returns the counts by host, with one query; a host without guests is left out."""
     rows = await db.fetch(_GUEST_COUNTS, list(host_ids))
     return {row["host_id"]: GuestCount(machines=row["machines"], foreign=row["foreign_guests"]) for row in rows}
 

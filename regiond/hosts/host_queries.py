@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 
 from common.capacity import Capacity
 from common.errors import NotFound
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, reading
 from regiond.hosts import guest_view_store, view_store
 from regiond.hosts.model import (
     EVERY_GUEST,
-    ExpiringCertificate,
-    GuestCount,
     GuestFilter,
     GuestView,
     HostView,
@@ -25,7 +22,6 @@ from regiond.hosts.view_store import read_host
 from regiond.ledger.model import FleetCapacity, HostLimits
 from regiond.ledger.service import capacities_of_hosts, capacity_with_limits, fleet_capacity
 from regiond.long_list import LongList
-from regiond.racks.model import SupervisedHost
 
 GUESTS_BATCH = 500
 
@@ -34,10 +30,7 @@ class HostQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def read_all(self, host_ids: Sequence[int]) -> tuple[HostView, ...]:
-        """Returns the hosts with these ids that exist, by id."""
-        async with self._database.connection() as db:
-            return await view_store.list_hosts(db, host_ids)
+    read_all = reading(view_store.list_hosts)
 
     async def long_list(self, *, caller: Caller | None = None) -> LongList[HostView]:
         """The hosts that the caller may see, by id."""
@@ -62,40 +55,12 @@ class HostQueries:
             keys = await guest_view_store.guest_ids(db, wanted, caller=caller)
             return LongList(keys=keys, read=read, batch=GUESTS_BATCH)
 
-    async def guest_counts(self, host_ids: Iterable[int]) -> Mapping[int, GuestCount]:
-        """By host, with one query; a host without guests is left out."""
-        async with self._database.connection() as db:
-            return await guest_view_store.guest_counts(db, host_ids)
-
-    async def count(self, *, caller: Caller | None = None) -> int:
-        """How many hosts the caller may see."""
-        async with self._database.connection() as db:
-            return await view_store.count_hosts(db, caller=caller)
-
-    async def expiring_certificates(
-        self, before: datetime, *, limit: int, caller: Caller | None = None
-    ) -> tuple[ExpiringCertificate, ...]:
-        """Our certificates that expire before then, for the hosts that the caller may see; the next to expire first."""
-        async with self._database.connection() as db:
-            return await view_store.expiring_certificates(db, before, limit=limit, caller=caller)
-
-    async def supervised_hosts(self) -> tuple[SupervisedHost, ...]:
-        """Returns all hosts by id, with only what the link supervisor needs every few seconds."""
-        async with self._database.connection() as db:
-            return await view_store.supervised_hosts(db)
-
-    async def read(self, host_id: int, *, caller: Caller | None = None) -> HostView:
-        """Raises NotFound."""
-        async with self._database.connection() as db:
-            return await read_host(db, host_id, caller=caller)
-
-    async def of_system_ids(self, system_ids: Iterable[str], *, caller: Caller | None = None) -> tuple[HostView, ...]:
-        """Returns the hosts that have these system ids themselves and are not being removed, by id.
-
-        Not those that run on a machine of ours: its id is theirs.
-        """
-        async with self._database.connection() as db:
-            return await view_store.hosts_of_system_ids(db, system_ids, caller=caller)
+    guest_counts = reading(guest_view_store.guest_counts)
+    count = reading(view_store.count_hosts)
+    expiring_certificates = reading(view_store.expiring_certificates)
+    supervised_hosts = reading(view_store.supervised_hosts)
+    read = reading(read_host)
+    of_system_ids = reading(view_store.hosts_of_system_ids)
 
     async def capacity(self, *, caller: Caller | None = None) -> FleetCapacity:
         """Returns the capacity of the fleet and of each zone and resource pool, with one query."""
@@ -119,22 +84,9 @@ class HostQueries:
             await read_host(db, host_id, caller=caller)
             return await capacity_with_limits(db, host_id, limits)
 
-    async def ids_of(
-        self, ids_or_names: Iterable[str], *, caller: Caller | None = None
-    ) -> Mapping[str, frozenset[int]]:
-        """The hosts that each text means, by id or else by name; an unknown text means none."""
-        async with self._database.connection() as db:
-            return await view_store.ids_of(db, ids_or_names, caller=caller)
-
-    async def names(self, *, caller: Caller | None = None) -> tuple[str, ...]:
-        """The names of the hosts, for messages: at most 10 000 of them."""
-        async with self._database.connection() as db:
-            return await view_store.names(db, caller=caller)
-
-    async def names_of(self, host_ids: Iterable[int], *, caller: Caller | None = None) -> Mapping[int, str]:
-        """The names of those of the hosts that exist, with one query."""
-        async with self._database.connection() as db:
-            return await view_store.names_of(db, host_ids, caller=caller)
+    ids_of = reading(view_store.ids_of)
+    names = reading(view_store.names)
+    names_of = reading(view_store.names_of)
 
     async def numa(self, host_id: int) -> tuple[NumaNodeView, ...]:
         """The NUMA nodes of the server by id; none before the first good refresh. Raises NotFound."""

@@ -16,7 +16,7 @@ from common.hardware import Gpu, NetworkDevice
 from common.serialization import from_dict
 from common.values import Autostart, DriverType, HostNetwork, NumaNode, Profile
 from regiond.caller import Caller, visible_pool_ids
-from regiond.db.pool import Db
+from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, ExpiringCertificate, HostState, HostView, Maintenance, StoragePoolView
 from regiond.hosts.numa_usage import NumaAllocation
@@ -43,9 +43,9 @@ _HOSTS = """
       left join vm_host_schedule v on v.host_id = h.id
       left join key_pair k on k.id = h.key_pair_id
       left join cluster t on t.id = h.cluster_id
+     where h.id = any($1::integer[])
+     order by h.id
 """
-_ALL_HOSTS = _HOSTS + " where ($1::integer[] is null or h.pool_id = any($1)) order by h.id"
-_HOSTS_BY_IDS = _HOSTS + " where h.id = any($1::integer[]) order by h.id"
 _HOST_IDS = "select array(select id from vm_host where $1::integer[] is null or pool_id = any($1) order by id)"
 # A host that runs on a machine of ours has that machine; one that is being removed is none any more.
 _ID_OF_SYSTEM_IDS = """
@@ -83,10 +83,9 @@ _NAMES_OF = """
 _STORAGE_POOLS = """
     select h.id as host_id, p.*, p.id = h.default_storage_pool_id as is_default
       from vm_host h join storage_pool p on p.server_id = h.server_id
-     where p.missing_since is null
+     where p.missing_since is null and h.id = any($1::integer[])
+     order by h.id, p.id
 """
-_ALL_STORAGE_POOLS = _STORAGE_POOLS + " and ($1::integer[] is null or h.pool_id = any($1)) order by h.id, p.id"
-_STORAGE_POOLS_BY_IDS = _STORAGE_POOLS + " and h.id = any($1::integer[]) order by h.id, p.id"
 
 # What the guests of the host's project hold: MAAS's "used". Memory includes huge pages.
 _USED = """
@@ -101,10 +100,9 @@ _USED = """
             where b.server_id = h.server_id and b.resource = 'huge_pages') c on true
       left join machine m on m.id = c.machine_id
       left join guest g on g.id = c.guest_id
-     where (m.host_id = h.id or g.project = h.project)
+     where (m.host_id = h.id or g.project = h.project) and h.id = any($1::integer[])
+     group by h.id, c.resource, c.storage_pool_id
 """
-_ALL_USED = _USED + " and ($1::integer[] is null or h.pool_id = any($1)) group by h.id, c.resource, c.storage_pool_id"
-_USED_BY_IDS = _USED + " and h.id = any($1::integer[]) group by h.id, c.resource, c.storage_pool_id"
 
 _NUMA_CLAIMS = """
     select c.machine_id, coalesce(c.guest_id, g.id) as guest_id, c.resource, c.key, c.amount
@@ -114,17 +112,15 @@ _NUMA_CLAIMS = """
 """
 
 
-async def list_hosts(db: Db, ids: Sequence[int] | None = None, *, caller: Caller | None = None) -> tuple[HostView, ...]:
-    """Returns the hosts with `ids`; without them, those that the caller may see. By id, in four queries."""
-    visible = visible_pool_ids(caller)
-    capacities = {one.host_id: one.capacity for one in await capacities_of_hosts(db, ids, pool_ids=visible)}
+async def list_hosts(db: Db, ids: Sequence[int]) -> tuple[HostView, ...]:
+    """Returns the hosts with these ids that exist, by id, in four queries."""
+    capacities = {one.host_id: one.capacity for one in await capacities_of_hosts(db, ids)}
     pools, used = defaultdict(list), defaultdict(list)
-    for row in await (db.fetch(_ALL_USED, visible) if ids is None else db.fetch(_USED_BY_IDS, ids)):
+    for row in await db.fetch(_USED, ids):
         used[row["host_id"]].append(row)
-    pool_rows = db.fetch(_ALL_STORAGE_POOLS, visible) if ids is None else db.fetch(_STORAGE_POOLS_BY_IDS, ids)
-    for row in await pool_rows:
+    for row in await db.fetch(_STORAGE_POOLS, ids):
         pools[row["host_id"]].append(row)
-    rows = await (db.fetch(_ALL_HOSTS, visible) if ids is None else db.fetch(_HOSTS_BY_IDS, ids))
+    rows = await db.fetch(_HOSTS, ids)
     return tuple(_host(row, pools[row["id"]], used[row["id"]], capacities.get(row["id"])) for row in rows)
 
 
@@ -145,13 +141,16 @@ async def host_ids(db: Db, *, caller: Caller | None = None) -> list[int]:
 async def hosts_of_system_ids(
     db: Db, system_ids: Iterable[str], *, caller: Caller | None = None
 ) -> tuple[HostView, ...]:
-    """Returns the hosts with these system ids that the caller may see, by id; see `HostQueries.of_system_ids`."""
+    """Returns the hosts that have these system ids themselves, are not being removed, and that the caller may see.
+
+    In the order of their ids. A host that runs on a machine of ours is left out: the id is that of the machine.
+    """
     rows = await db.fetch(_ID_OF_SYSTEM_IDS, list(system_ids), visible_pool_ids(caller))
     return await list_hosts(db, [row["id"] for row in rows]) if rows else ()
 
 
 async def count_hosts(db: Db, *, caller: Caller | None = None) -> int:
-    """How many hosts the caller may see; no caller: all."""
+    """Returns how many hosts the caller may see; no caller: all."""
     found: int = await db.fetchval(_COUNT, visible_pool_ids(caller))
     return found
 
@@ -159,18 +158,18 @@ async def count_hosts(db: Db, *, caller: Caller | None = None) -> int:
 async def expiring_certificates(
     db: Db, before: datetime, *, limit: int, caller: Caller | None = None
 ) -> tuple[ExpiringCertificate, ...]:
-    """Of the hosts that the caller may see, the first to expire first."""
+    """Returns our certificates for hosts that the caller may see that expire before then, the next to expire first."""
     rows = await db.fetch(_EXPIRING_CERTIFICATES, before, visible_pool_ids(caller), limit)
     return tuple(ExpiringCertificate(**row) for row in rows)
 
 
 async def supervised_hosts(db: Db) -> tuple[SupervisedHost, ...]:
-    """Returns all hosts by id."""
+    """Returns all hosts by id, with only what the link supervisor needs every few seconds."""
     return tuple(SupervisedHost(**row) for row in await db.fetch(_SUPERVISED_HOSTS))
 
 
 async def ids_of(db: Db, ids_or_names: Iterable[str], *, caller: Caller | None = None) -> Mapping[str, frozenset[int]]:
-    """The host that each text means: the one with that id, else the one with that name.
+    """Returns the host that each text means: the one with that id, else the one with that name.
 
     An unknown text means none, likewise that of a host that the caller may not see.
     """
@@ -183,12 +182,12 @@ async def ids_of(db: Db, ids_or_names: Iterable[str], *, caller: Caller | None =
 
 
 async def names(db: Db, *, caller: Caller | None = None) -> tuple[str, ...]:
-    """The names of the hosts that the caller may see, for messages: at most 10 000 of them."""
+    """Returns the names of the hosts that the caller may see, for messages: at most 10 000 of them."""
     return tuple(row["name"] for row in await db.fetch(_NAMES, visible_pool_ids(caller)))
 
 
 async def names_of(db: Db, ids: Iterable[int], *, caller: Caller | None = None) -> dict[int, str]:
-    """The names of those of the hosts that exist and that the caller may see."""
+    """Returns the names of the hosts that exist and that the caller may see, with one query."""
     rows = await db.fetch(_NAMES_OF, list(ids), visible_pool_ids(caller))
     return {row["id"]: row["name"] for row in rows}
 
@@ -218,8 +217,9 @@ def _host(
     storage_pools = tuple(
         _storage_pool(pool, used_bytes.get(pool["id"], 0), of_pool.get(pool["name"], NOTHING)) for pool in pools
     )
-    return HostView(
-        **{name: row[name] for name in _SAME_IN_VIEW},
+    return of_row(
+        HostView,
+        row,
         **_amounts(row, storage_pools, used),
         capacity=capacity,
         driver=DriverType(row["driver"]),
@@ -239,15 +239,6 @@ def _host(
         numa_nodes=tuple(from_dict(node, NumaNode) for node in row["numa_nodes"] or ()),
         problems=tuple(from_dict(problem, Problem) for problem in row["problems"]),
     )
-
-
-_SAME_IN_VIEW = (
-    "id", "name", "address", "project", "cpu_over_commit_ratio", "memory_over_commit_ratio", "default_macvlan_mode",
-    "system_id", "machine_system_id", "server_id", "cluster_id", "cluster_name", "member", "architecture",
-    "hypervisor_version", "emulated", "cpu_speed_mhz", "reserved_cores", "reserved_memory_mib", "public_key",
-    "certificate_fingerprint", "certificate_expires_at", "pinned_fingerprint", "identity_confirmed", "error_code",
-    "error_message", "refreshed_at", "created_at",
-)  # fmt: skip
 
 
 def _amounts(row: asyncpg.Record, pools: Iterable[StoragePoolView], used: Iterable[asyncpg.Record]) -> dict[str, Any]:
@@ -273,18 +264,4 @@ def _amounts(row: asyncpg.Record, pools: Iterable[StoragePoolView], used: Iterab
 
 
 def _storage_pool(row: asyncpg.Record, used_bytes: int, capacity: ResourceCapacity) -> StoragePoolView:
-    return StoragePoolView(
-        id=row["id"],
-        pool_key=row["pool_key"],
-        name=row["name"],
-        type=row["type"],
-        path=row["path"],
-        total_bytes=row["total_bytes"],
-        used_bytes=used_bytes,
-        claimed_bytes=row["claimed_bytes"],
-        used_elsewhere_bytes=row["used_elsewhere_bytes"],
-        is_default=bool(row["is_default"]),
-        missing_since=row["missing_since"],
-        status=row["status"],
-        capacity=capacity,
-    )
+    return of_row(StoragePoolView, row, used_bytes=used_bytes, is_default=bool(row["is_default"]), capacity=capacity)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from attrs import evolve
 
 from common.errors import InvalidRequest, NotFound, WrongState
 from regiond.caller import Caller
-from regiond.db.pool import Database, Db
+from regiond.db.pool import Database, Db, reading
 from regiond.images import host_image_store, store
 from regiond.images.content import ContentFolder
 from regiond.images.model import ArchitectureEntry, Image, architecture_entries, choose
@@ -33,10 +33,7 @@ class Images:
         self._folder = folder
         self._default_series = default_series
 
-    async def list(self) -> tuple[Image, ...]:
-        """By name and architecture, in every state."""
-        async with self._database.connection() as db:
-            return await store.list_images(db)
+    list = reading(store.list_images)
 
     async def read(self, image_id: int) -> Image:
         """Raises NotFound."""
@@ -51,10 +48,7 @@ class Images:
         async with self._database.connection() as db:
             return architecture_entries(await store.host_architectures(db))
 
-    async def hosts_with_copy(self) -> Mapping[int, tuple[str, ...]]:
-        """The names of the hosts that have a copy of each image, by the image's id."""
-        async with self._database.connection() as db:
-            return await store.hosts_with_copy(db)
+    hosts_with_copy = reading(store.hosts_with_copy)
 
     async def with_copies(self, images: Iterable[Image], *, caller: Caller | None = None) -> tuple[Image, ...]:
         """Adds the copies on the hosts that the caller may see, with one query."""

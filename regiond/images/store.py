@@ -49,7 +49,7 @@ _COPIES = """
 
 
 async def list_images(db: Db) -> tuple[Image, ...]:
-    """By name and architecture."""
+    """Returns the images in every state, by name and architecture."""
     return tuple(image_of(row) for row in await db.fetch(_LIST))
 
 

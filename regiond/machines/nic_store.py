@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 
-from regiond.db.pool import Db
+from regiond.db.pool import Db, of_row
 from regiond.machines.model import NicView
 from regiond.networks import service as network_service
 
@@ -22,7 +22,6 @@ _NICS = """
       left join ip_address a on a.machine_id = n.machine_id and a.nic_id = n.id
      where n.machine_id = any($1::integer[]) order by n.machine_id, n.index, a.id
 """
-_CONVERTED = ("machine_id", "vlan_id", "subnet_id", "address", "tags", "gateway_versions")
 
 
 async def of_machines(db: Db, machine_ids: Sequence[int]) -> Mapping[int, tuple[NicView, ...]]:
@@ -35,9 +34,10 @@ async def of_machines(db: Db, machine_ids: Sequence[int]) -> Mapping[int, tuple[
     seen = await network_service.seen_addresses(db, machine_ids) if rows else {}
     found: defaultdict[int, list[NicView]] = defaultdict(list)
     for row in rows:
-        nic = NicView(
+        nic = of_row(
+            NicView,
+            row,
             seen=seen.get(row["id"], ()),
-            **{name: value for name, value in row.items() if name not in _CONVERTED},
             tags=tuple(row["tags"]),
             gateway_versions=tuple(row["gateway_versions"]),
             vlan=vlans.get(row["vlan_id"]),

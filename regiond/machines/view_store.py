@@ -11,7 +11,7 @@ import asyncpg
 from common.errors import NotFound
 from common.values import Autostart
 from regiond.caller import Caller, visible_pool_ids
-from regiond.db.pool import Db
+from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines import criteria_store, nic_store
 from regiond.machines.affinity import store as affinity_store
@@ -192,8 +192,7 @@ async def _with_devices(db: Db, rows: Sequence[asyncpg.Record], caller: Caller |
     ids = [row["id"] for row in rows]
     disks = defaultdict(list)
     for row in await db.fetch(_DISKS, ids) if ids else ():
-        fields = {name: value for name, value in row.items() if name != "machine_id"}
-        disks[row["machine_id"]].append(DiskView(**{**fields, "tags": tuple(row["tags"])}))
+        disks[row["machine_id"]].append(of_row(DiskView, row, tags=tuple(row["tags"])))
     nics = await nic_store.of_machines(db, ids)
     groups = await affinity_store.memberships_of(db, ids, caller=caller)
     return tuple(_machine(row, disks[row["id"]], nics.get(row["id"], ()), groups.get(row["id"], ())) for row in rows)
@@ -205,45 +204,21 @@ def _machine(
     nics: tuple[NicView, ...],
     affinity_groups: tuple[AffinityMembership, ...],
 ) -> MachineView:
-    return MachineView(
-        id=row["id"],
-        uuid=row["uuid"],
-        system_id=row["system_id"],
-        hostname=row["hostname"],
+    return of_row(
+        MachineView,
+        row,
         state=MachineState(row["state"]),
-        power_state=row["power_state"],
-        architecture=row["architecture"],
-        cores=row["cores"],
-        memory_mib=row["memory_mib"],
         tags=tuple(row["tags"]),
         pool=ResourcePool(id=row["pool_id"], name=row["pool_name"], description=row["pool_description"]),
         zone=Zone(id=row["zone_id"], name=row["zone_name"], description=row["zone_description"]),
-        owner=row["owner"],
-        description=row["description"],
-        host_id=row["host_id"],
-        host_name=row["host_name"],
-        host_system_id=row["host_system_id"],
-        driver=row["driver"],
-        guest_id=row["guest_id"],
         disks=tuple(disks),
         nics=nics,
-        created_at=row["created_at"],
-        adopted=row["adopted"],
-        as_found=row["as_found"],
         autostart=_autostart(row["autostart"]),
         autostart_in_effect=_autostart(row["autostart_in_effect"]),
-        osystem=row["osystem"],
-        distro_series=row["distro_series"],
-        agent_name=row["agent_name"],
         owner_data=row.get("owner_data"),
         workload_annotations=row.get("workload_annotations"),
-        composed_by_allocate=row["composed_by_allocate"],
-        error_description=row["error_description"],
-        locked=row["locked"],
         affinity_groups=affinity_groups,
-        guest_name=row["guest_name"],
-        composed_by=row["composed_by"],
-        failed_host_id=row["failed_host_id"],
+        is_vm_host=False,
     )
 
 

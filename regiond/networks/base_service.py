@@ -68,7 +68,7 @@ async def find_vlan(db: Db, vlan_id: int) -> Vlan:
 
 
 async def find_subnet(db: Db, id_or_name: str) -> Subnet:
-    """Raises NotFound, and InvalidRequest for a name that several subnets have."""
+    """Finds by id, CIDR or name. Raises NotFound, and InvalidRequest for a name that several subnets have."""
     found = await store.subnet_ids(db, without_nul(id_or_name))
     if not found:
         raise NotFound(no_object("subnet", id_or_name))

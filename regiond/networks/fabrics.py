@@ -10,7 +10,7 @@ from common.errors import InvalidRequest, NotFound
 from common.phrases import number_of
 from common.values import MAX_VID
 from regiond.caller import Caller
-from regiond.db.pool import Db
+from regiond.db.pool import Db, reading
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.identifiers import split_reference
@@ -32,15 +32,8 @@ SMALLEST_MTU, LARGEST_MTU = 552, 65535
 
 
 class Fabrics(BaseService):
-    async def fabrics(self) -> tuple[Fabric, ...]:
-        """By id, with their VLANs."""
-        async with self._database.connection() as db:
-            return await store.fabrics(db)
-
-    async def fabric(self, id_or_name: str) -> Fabric:
-        """Raises NotFound."""
-        async with self._database.connection() as db:
-            return await find_fabric(db, id_or_name)
+    fabrics = reading(store.fabrics)
+    fabric = reading(find_fabric)
 
     async def create_fabric(
         self, caller: Caller, *, name: str | None = None, class_type: str | None = None, description: str = ""
@@ -89,10 +82,7 @@ class Fabrics(BaseService):
         deleted = AffectedRecord(kind="fabric", id=str(fabric.id), name=fabric.name)
         return DeletionPlan(name=fabric.name, deleted=(deleted, *map(_affected, fabric.vlans)), effects=effects)
 
-    async def vlan(self, vlan_id: int) -> Vlan:
-        """Raises NotFound."""
-        async with self._database.connection() as db:
-            return await find_vlan(db, vlan_id)
+    vlan = reading(find_vlan)
 
     async def create_vlan(self, caller: Caller, fabric: str, change: VlanChange) -> Vlan:
         """Creates a VLAN in the fabric with this id or name; `vid` is required. Raises NotFound for the fabric."""

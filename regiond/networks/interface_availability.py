@@ -10,7 +10,7 @@ from functools import lru_cache
 import asyncpg
 
 from common.values import NicKind
-from regiond.db.pool import Db
+from regiond.db.pool import Db, of_row
 from regiond.placement.model import CandidateInterface, CandidateSubnet
 
 # A VLAN interface uses the virtual functions of its port; bonds and bridges have none. An interface is in the subnets
@@ -50,10 +50,6 @@ async def available_interfaces(db: Db, host_ids: Iterable[int]) -> Mapping[int, 
 
 @lru_cache(maxsize=20_000)  # each placement reads many hosts, most of them unchanged
 def _candidate(row: asyncpg.Record) -> CandidateInterface:
-    fields = {name: value for name, value in row.items() if name != "host_id"}
-    fields["kind"] = NicKind(row["kind"])
-    fields["tags"] = tuple(json.loads(row["tags"]))
-    fields["subnets"] = tuple(
-        CandidateSubnet(id=id, name=name, cidr=cidr) for id, name, cidr in json.loads(row["subnets"] or "[]")
-    )
-    return CandidateInterface(**fields)
+    subnets = (CandidateSubnet(id=id, name=name, cidr=cidr) for id, name, cidr in json.loads(row["subnets"] or "[]"))
+    kind, tags = NicKind(row["kind"]), tuple(json.loads(row["tags"]))
+    return of_row(CandidateInterface, row, kind=kind, tags=tags, subnets=tuple(subnets))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 
 from regiond.caller import Caller, visible_pool_ids
-from regiond.db.pool import Db
+from regiond.db.pool import Db, of_row
 from regiond.networks import store
 from regiond.networks.model import HostInterface, InterfaceLink, UsedAddress
 
@@ -95,10 +95,9 @@ async def interfaces(
         of_interface[link["interface_id"]].append(InterfaceLink(subnet=subnets[link["subnet_id"]], address=address))
     found = []
     for row in rows:
-        fields = {name: value for name, value in row.items() if name != "vlan_id"}
-        fields["tags"] = tuple(row["tags"])
         vlan = vlans.get(row["vlan_id"]) if row["vlan_id"] else None
-        found.append(HostInterface(**fields, vlan=vlan, links=tuple(of_interface[row["id"]])))
+        linked = tuple(of_interface[row["id"]])
+        found.append(of_row(HostInterface, row, tags=tuple(row["tags"]), vlan=vlan, links=linked))
     return tuple(found)
 
 
@@ -117,9 +116,10 @@ async def choose_vlan(db: Db, interface_id: int, vlan_id: int | None) -> None:
 async def used_addresses(
     db: Db, subnet_ids: Sequence[int], *, caller: Caller | None = None
 ) -> dict[int, tuple[UsedAddress, ...]]:
-    """By subnet, by address. One that several hosts have (such as that of a libvirt network) is listed for each.
+    """Returns the addresses that machines claim or hosts have, by subnet, each by address.
 
-    The address of a machine or host that the caller may not see has neither.
+    One that several hosts have (such as that of a libvirt network) is listed for each. The address of a machine or
+    host that the caller may not see has neither.
     """
     visible, account_id = visible_pool_ids(caller), None if caller is None else caller.account_id
     claimed = await db.fetch(_CLAIMED, subnet_ids, visible, account_id)

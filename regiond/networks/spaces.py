@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from common.errors import InvalidRequest
 from regiond.caller import Caller
+from regiond.db.pool import reading
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.networks import change_store, store
@@ -13,15 +14,8 @@ from regiond.placement.model import NO_SPACE
 
 
 class Spaces(BaseService):
-    async def spaces(self) -> tuple[Space, ...]:
-        """By id, with their VLANs and subnets."""
-        async with self._database.connection() as db:
-            return await store.spaces(db)
-
-    async def space(self, id_or_name: str) -> Space:
-        """Raises NotFound."""
-        async with self._database.connection() as db:
-            return await find_space(db, id_or_name)
+    spaces = reading(store.spaces)
+    space = reading(find_space)
 
     async def create_space(self, caller: Caller, *, name: str | None = None, description: str = "") -> Space:
         """The default name is `space-` with its id."""

@@ -8,9 +8,9 @@ from ipaddress import ip_address, ip_network
 
 import asyncpg
 
-from regiond.db.pool import Db
+from regiond.db.pool import Db, of_row
 from regiond.identifiers import split_reference
-from regiond.networks.model import Address, Fabric, Space, Subnet, Vlan
+from regiond.networks.model import Fabric, Space, Subnet, Vlan
 
 _CIDR_PREFIX = "cidr:"  # as MAAS's clients write references to subnets
 _VLANS = """
@@ -62,7 +62,7 @@ async def vlans(
 
 
 async def fabrics(db: Db, ids: Iterable[int] | None = None) -> tuple[Fabric, ...]:
-    """With their VLANs, by id."""
+    """Returns the fabrics with their VLANs, by id."""
     rows = await db.fetch(_FABRICS, None if ids is None else list(ids))
     of_fabric: defaultdict[int, list[Vlan]] = defaultdict(list)
     for vlan in await vlans(db, fabric_ids=[row["id"] for row in rows]):
@@ -71,7 +71,7 @@ async def fabrics(db: Db, ids: Iterable[int] | None = None) -> tuple[Fabric, ...
 
 
 async def spaces(db: Db, ids: Iterable[int] | None = None) -> tuple[Space, ...]:
-    """With their VLANs and subnets, by id."""
+    """Returns the spaces with their VLANs and subnets, by id."""
     rows = await db.fetch(_SPACES, None if ids is None else list(ids))
     of_space: defaultdict[int, list[Vlan]] = defaultdict(list)
     for vlan in await vlans(db, space_ids=[row["id"] for row in rows]):
@@ -92,19 +92,21 @@ async def spaces(db: Db, ids: Iterable[int] | None = None) -> tuple[Space, ...]:
 async def subnets(
     db: Db, *, ids: Iterable[int] | None = None, vlan_ids: Iterable[int] | None = None
 ) -> tuple[Subnet, ...]:
-    """By id."""
+    """Returns the subnets, by id."""
     rows = await db.fetch(_SUBNETS, None if ids is None else list(ids), None if vlan_ids is None else list(vlan_ids))
     known = {vlan.id: vlan for vlan in await vlans(db, ids={row["vlan_id"] for row in rows})}
     return tuple(_subnet(row, known[row["vlan_id"]]) for row in rows)
 
 
 def _subnet(row: asyncpg.Record, vlan: Vlan) -> Subnet:
-    fields = {name: value for name, value in row.items() if name != "vlan_id"}
-    gateway_ip: Address | None = None if row["gateway_ip"] is None else ip_address(row["gateway_ip"])
-    fields["cidr"] = ip_network(row["cidr"])
-    fields["gateway_ip"] = gateway_ip
-    fields["dns_servers"] = tuple(ip_address(server) for server in row["dns_servers"])
-    return Subnet(**fields, vlan=vlan)
+    return of_row(
+        Subnet,
+        row,
+        cidr=ip_network(row["cidr"]),
+        vlan=vlan,
+        gateway_ip=None if row["gateway_ip"] is None else ip_address(row["gateway_ip"]),
+        dns_servers=tuple(ip_address(server) for server in row["dns_servers"]),
+    )
 
 
 async def fabric_id(db: Db, id_or_name: str) -> int | None:

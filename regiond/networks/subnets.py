@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from ipaddress import ip_network
 
 from common.errors import InvalidRequest
 from common.phrases import number_of
 from regiond.caller import Caller
-from regiond.db.pool import Db
+from regiond.db.pool import Db, reading
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.networks import change_store, interface_store, store
@@ -38,15 +38,8 @@ _RDNS_MODES = (0, 1, 2)
 
 
 class Subnets(BaseService):
-    async def subnets(self) -> tuple[Subnet, ...]:
-        """By id."""
-        async with self._database.connection() as db:
-            return await store.subnets(db)
-
-    async def subnet(self, id_or_name: str) -> Subnet:
-        """By id, CIDR or name. Raises NotFound, and InvalidRequest for a name that several have."""
-        async with self._database.connection() as db:
-            return await find_subnet(db, id_or_name)
+    subnets = reading(store.subnets)
+    subnet = reading(find_subnet)
 
     async def create_subnet(self, caller: Caller, change: SubnetChange) -> Subnet:
         """`cidr` is required. The default VLAN is the untagged one of the default fabric."""
@@ -98,12 +91,7 @@ class Subnets(BaseService):
             subnet = await find_subnet(db, id_or_name)
             return (await interface_store.used_addresses(db, [subnet.id], caller=caller))[subnet.id]
 
-    async def used_by_subnet(
-        self, subnet_ids: Sequence[int], *, caller: Caller | None = None
-    ) -> Mapping[int, tuple[UsedAddress, ...]]:
-        """The addresses that machines claim or hosts have, by subnet id."""
-        async with self._database.connection() as db:
-            return await interface_store.used_addresses(db, subnet_ids, caller=caller)
+    used_by_subnet = reading(interface_store.used_addresses)
 
 
 async def _write(db: Db, subnet: Subnet, change: SubnetChange) -> Subnet:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from common.errors import InnkeeperError, OperationPending, WrongState, rebuild
 from regiond.caller import Caller
-from regiond.db.pool import Database, Db
+from regiond.db.pool import Database, Db, reading
 from regiond.deletion_plan import DeletionPlan
 from regiond.idempotency.model import IdempotencyKey
 from regiond.idempotency.service import find_operation, tie_key
@@ -26,7 +26,7 @@ from regiond.operations.intent_store import (
     record_rejected,
 )
 from regiond.operations.lease_store import append_log, release_leases, wake
-from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState, cancel_plan
+from regiond.operations.model import Operation, OperationKind, OperationState, cancel_plan
 from regiond.operations.store import (
     active,
     cancel_children,
@@ -97,74 +97,13 @@ class Operations:
         self._database = database
         self._waiters: dict[int, set[asyncio.Event]] = defaultdict(set)
 
-    async def list(
-        self,
-        *,
-        states: tuple[str, ...] = (),
-        host_id: int | None = None,
-        system_id: str | None = None,
-        limit: int = 100,
-        before_id: int | None = None,
-        after_id: int | None = None,
-        oldest_first: bool = False,
-        parent_id: int | None = None,
-        username: str | None = None,
-        text: str = "",
-        caller: Caller | None = None,
-    ) -> tuple[Operation, ...]:
-        """Returns the operations that match all filters and that the caller may see. No caller: all.
-
-        Newest first by default. `text` is in the name of the machine or of the host.
-        """
-        async with self._database.connection() as db:
-            return await list_operations(
-                db, states=states, host_id=host_id, system_id=system_id, limit=limit, before_id=before_id,
-                after_id=after_id, oldest_first=oldest_first, parent_id=parent_id, username=username, text=text,
-                caller=caller,
-            )  # fmt: skip
-
-    async def count(
-        self,
-        *,
-        states: tuple[str, ...] = (),
-        host_id: int | None = None,
-        system_id: str | None = None,
-        parent_id: int | None = None,
-        text: str = "",
-        limit: int,
-        caller: Caller | None = None,
-    ) -> int:
-        """How many operations match all filters of `list` and may be seen by the caller, at most `limit`."""
-        async with self._database.connection() as db:
-            return await store.count_operations(
-                db, states=states, host_id=host_id, system_id=system_id, parent_id=parent_id, text=text, limit=limit,
-                caller=caller,
-            )  # fmt: skip
-
-    async def count_open(self, *, limit: int, caller: Caller | None = None) -> int:
-        """How many operations are open that the caller may see, at most `limit`."""
-        async with self._database.connection() as db:
-            return await store.count_open(db, limit=limit, caller=caller)
-
-    async def latest(self, system_ids: Sequence[str], *, caller: Caller | None = None) -> Mapping[str, Operation]:
-        """Returns by system id the newest operation of each machine that has one which the caller may see."""
-        async with self._database.connection() as db:
-            return await store.read_latest(db, system_ids, caller=caller)
-
-    async def children(self, operation_id: int) -> Sequence[Child]:
-        """Returns the operations that this one opened, oldest first; for one that the caller of this may see."""
-        async with self._database.connection() as db:
-            return await store.children(db, operation_id)
-
-    async def read(self, operation_id: int, *, caller: Caller | None = None) -> Operation:
-        """Raises NotFound, also for an operation that the caller may not see."""
-        async with self._database.connection() as db:
-            return await store.read(db, operation_id, caller=caller)
-
-    async def log(self, operation_id: int) -> tuple[LogLine, ...]:
-        """Returns the log lines, oldest first."""
-        async with self._database.connection() as db:
-            return await store.read_log(db, operation_id)
+    list = reading(list_operations)
+    count = reading(store.count_operations)
+    count_open = reading(store.count_open)
+    latest = reading(store.read_latest)
+    children = reading(store.children)
+    read = reading(store.read)
+    log = reading(store.read_log)
 
     async def wait_reason(self, operation: Operation) -> str | None:
         """Returns why the operation has not ended, as a sentence; None if it has, or if nothing delays it."""

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from common.errors import Cancelled, InnkeeperError, NotFound
 from regiond.caller import Caller, visible_pool_ids
-from regiond.db.pool import Db, Row
+from regiond.db.pool import Db, Row, of_row
 from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState
 
 _SELECT = """
@@ -197,7 +197,7 @@ async def list_operations(
 ) -> tuple[Operation, ...]:
     """Returns the operations that match all filters and that the caller may see, newest first by default.
 
-    `text` is in the name of the machine or of the host.
+    No caller: all. `text` is in the name of the machine or of the host.
     """
     rows = await db.fetch(
         _OLDEST_FIRST if oldest_first else _NEWEST_FIRST, list(states), *_seen_by(caller), host_id, system_id,
@@ -217,7 +217,7 @@ async def count_operations(
     limit: int,
     caller: Caller | None = None,
 ) -> int:
-    """How many operations `list_operations` would return without a position, at most `limit`."""
+    """Returns how many operations `list_operations` would return without a position, at most `limit`."""
     found: int = await db.fetchval(
         _COUNT, list(states), *_seen_by(caller), host_id, system_id, None, parent_id, limit, None, _pattern(text), None
     )
@@ -236,9 +236,9 @@ async def active(
     return _operation(row) if row is not None else None
 
 
-async def children(db: Db, parent_id: int) -> tuple[Child, ...]:
-    """Returns the operations that this one opened, oldest first."""
-    rows = await db.fetch(_CHILDREN, parent_id)
+async def children(db: Db, operation_id: int) -> tuple[Child, ...]:
+    """Returns the operations that this one, which the caller may see, opened; oldest first."""
+    rows = await db.fetch(_CHILDREN, operation_id)
     return tuple(Child(**{**dict(row), "state": OperationState(row["state"])}) for row in rows)
 
 
@@ -324,7 +324,7 @@ async def wake_waiting(db: Db, host_id: int | None = None) -> None:
 
 
 async def count_open(db: Db, *, limit: int, caller: Caller | None = None) -> int:
-    """How many operations are open that the caller may see, at most `limit`; no caller: all."""
+    """Returns how many operations are open that the caller may see, at most `limit`; no caller: all."""
     found: int = await db.fetchval(_COUNT_OPEN, limit, *_seen_by(caller))
     return found
 
@@ -341,11 +341,5 @@ def _shown_to(caller: Caller | None, operation: Operation) -> Operation:
 
 
 def _operation(row: Row) -> Operation:
-    return Operation(
-        **{
-            **dict(row),
-            "kind": OperationKind(row["kind"]),
-            "state": OperationState(row["state"]),
-            "undone": tuple(row["undone"]),
-        }
-    )
+    kind, state = OperationKind(row["kind"]), OperationState(row["state"])
+    return of_row(Operation, row, kind=kind, state=state, undone=tuple(row["undone"]))

@@ -12,7 +12,7 @@ import asyncpg
 
 from common.errors import InvalidRequest, NameTaken, NotFound, QuotaExceeded
 from regiond.caller import Caller
-from regiond.db.pool import Database, Db
+from regiond.db.pool import Database, Db, reading
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.groups.service import Groups
@@ -68,6 +68,14 @@ def _raise_first(reasons: Iterable[str | None]) -> None:
         raise QuotaExceeded(f"{reason}. Release or delete machines, or ask an administrator to raise the quota.")
 
 
+async def _find(db: Db, quota_id: int, *, caller: Caller | None = None) -> Quota:
+    """Raises NotFound, also for a quota that the caller may not see."""
+    found = await store.list_quotas(db, quota_id, caller=caller)
+    if not found:
+        raise NotFound(f"There is no quota {quota_id}.")
+    return found[0]
+
+
 class Quotas:
     """Administrators set quotas; others read their own and those of resource pools that they see."""
 
@@ -75,15 +83,8 @@ class Quotas:
         self._database = database
         self._groups = groups
 
-    async def list(self, *, caller: Caller | None = None) -> tuple[Quota, ...]:
-        """By id, with what counts for each."""
-        async with self._database.connection() as db:
-            return await store.list_quotas(db, caller=caller)
-
-    async def read(self, quota_id: int, *, caller: Caller | None = None) -> Quota:
-        """Raises NotFound, also for a quota that the caller may not see."""
-        async with self._database.connection() as db:
-            return await _find(db, quota_id, caller)
+    list = reading(store.list_quotas)
+    read = reading(_find)
 
     async def create(
         self, caller: Caller, *, user: str | None, pool: str | None, limits: Mapping[str, int | None]
@@ -104,7 +105,7 @@ class Quotas:
                 )
             except asyncpg.UniqueViolationError as error:
                 raise NameTaken(f"There is a quota of {user or pool} already: update it.") from error
-            created = await _find(db, quota_id, None)
+            created = await _find(db, quota_id)
             await Events.record(db, "quota_set", f"The quota of {created.subject} was set.", caller=caller)
         return created
 
@@ -112,27 +113,20 @@ class Quotas:
         """Changes the limits that the mapping has. Idempotent. Raises NotFound."""
         caller.require_admin()
         async with self._database.transaction() as db:
-            found = await _find(db, quota_id, None)
+            found = await _find(db, quota_id)
             await store.update(db, quota_id, found.limits.changed(limits))
             await Events.record(db, "quota_set", f"The quota of {found.subject} was changed.", caller=caller)
-            return await _find(db, quota_id, None)
+            return await _find(db, quota_id)
 
     async def delete(self, caller: Caller, quota_id: int, *, dry_run: bool = False) -> DeletionPlan:
         """Raises NotFound."""
         caller.require_admin()
         async with self._database.transaction(dry_run=dry_run) as db:
-            found = await _find(db, quota_id, None)
+            found = await _find(db, quota_id)
             await store.delete(db, quota_id)
             await Events.record(db, "quota_deleted", f"The quota of {found.subject} was deleted.", caller=caller)
         record = AffectedRecord(kind="quota", id=str(quota_id), name=found.subject)
         return DeletionPlan(name=found.subject, deleted=(record,))
-
-
-async def _find(db: Db, quota_id: int, caller: Caller | None) -> Quota:
-    found = await store.list_quotas(db, quota_id, caller=caller)
-    if not found:
-        raise NotFound(f"There is no quota {quota_id}.")
-    return found[0]
 
 
 async def _account_id(db: Db, username: str) -> int:

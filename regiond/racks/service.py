@@ -15,7 +15,7 @@ from common.certificates import RACK_LIFETIME, Role, Subject, fingerprint, load_
 from common.errors import InvalidRequest, NameTaken, NotAllowed, NotFound
 from common.rpc.region_commands import JoinCall, Joined, RenewCall, Renewed
 from regiond.caller import Caller
-from regiond.db.pool import Database, Db
+from regiond.db.pool import Database, Db, reading
 from regiond.deletion_plan import DeletionPlan
 from regiond.events.service import Events
 from regiond.racks import store, view_store
@@ -76,10 +76,7 @@ class Racks:
         self._exposure = exposure
         self._rack_lifetime = rack_lifetime
 
-    async def list(self, *, caller: Caller | None = None) -> tuple[RackView, ...]:
-        """Returns the racks that are not removed, by name; for a caller with the hosts that it may see."""
-        async with self._database.connection() as db:
-            return await view_store.list_racks(db, caller=caller)
+    list = reading(view_store.list_racks)
 
     async def regions(self, caller: Caller) -> tuple[RegionView, ...]:
         """Returns the region processes seen within ten minutes, the oldest first. Administrators only."""

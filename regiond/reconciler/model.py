@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from typing import TypedDict
+from typing import ClassVar, Self, TypedDict, Unpack
 
 from attrs import frozen
 
@@ -48,6 +48,38 @@ class Texts(TypedDict):
 
 
 @frozen(kw_only=True)
+class Subject:
+    """A row that a discrepancy can be about, and the VM host that has it."""
+
+    WORD: ClassVar[str]  # the key of its discrepancies is this word and its id
+
+    id: int
+    host_id: int | None
+    host_name: str | None
+    system_id: str | None = None  # of its machine
+
+    @property
+    def name(self) -> str:
+        raise NotImplementedError
+
+
+@frozen(kw_only=True)
+class MachineSubject(Subject):
+    """A machine on its VM host."""
+
+    WORD = "machine"
+
+    system_id: str
+    hostname: str
+    host_id: int
+    host_name: str
+
+    @property
+    def name(self) -> str:
+        return self.hostname
+
+
+@frozen(kw_only=True)
 class Discrepancy:
     """A difference within the ledger, or between it and a host.
 
@@ -69,6 +101,33 @@ class Discrepancy:
     host_name: str | None = None
     system_id: str | None = None
     since: datetime | None = None  # None: unknown
+
+    @classmethod
+    def of(
+        cls,
+        subject: Subject,
+        kind: DiscrepancyKind,
+        policy: RepairPolicy,
+        *,
+        ours: bool | None = None,
+        data_at_risk: bool = False,
+        since: datetime | None = None,
+        **texts: Unpack[Texts],
+    ) -> Self:
+        """Returns a discrepancy of `subject`. By default, it is ours if it is repaired automatically."""
+        return cls(
+            kind=kind,
+            key=f"{subject.WORD} {subject.id}",
+            name=subject.name,
+            host_id=subject.host_id,
+            host_name=subject.host_name,
+            system_id=subject.system_id,
+            repair_policy=policy,
+            ours=policy is RepairPolicy.AUTOMATIC if ours is None else ours,
+            data_at_risk=data_at_risk,
+            since=since,
+            **texts,
+        )
 
     @property
     def message(self) -> str:

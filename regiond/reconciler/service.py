@@ -12,7 +12,7 @@ import structlog
 from common.errors import DatabaseUnavailable, DeadlineExceeded, InnkeeperError
 from common.process.periodic import PeriodicTask
 from regiond.caller import Caller
-from regiond.db.pool import Database, Db
+from regiond.db.pool import Database, Db, reading
 from regiond.deletion_plan import DeletionPlan
 from regiond.events.model import Level
 from regiond.events.service import Events
@@ -82,10 +82,7 @@ class Reconciler:
             and system_id in (None, one.discrepancy.system_id)
         )
 
-    async def read_stored(self, discrepancy_id: int) -> OpenDiscrepancy:
-        """As the last sweep found it, or as it was repaired. Raises NotFound if it is neither."""
-        async with self._database.connection() as db:
-            return await store.read(db, discrepancy_id)
+    read_stored = reading(store.read)
 
     async def read(self, discrepancy_id: int) -> OpenDiscrepancy:
         """As it is now, or as it was repaired. Raises NotFound if it is neither, and what `check` raises."""

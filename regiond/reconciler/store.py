@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import asyncpg
-from attrs import asdict, fields
+from attrs import asdict
 
 from common.errors import Busy, NotFound
-from regiond.db.pool import Db
+from regiond.db.pool import Db, of_row
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, OpenDiscrepancy, RepairPolicy
 
 # `xmax` is 0 in a row that this statement inserted.
@@ -67,7 +67,6 @@ _SWEEP_LOCK = "select pg_try_advisory_xact_lock(hashtextextended('reconciler', 0
 _HOSTS = """
     select distinct on (server_id) server_id, id, name from vm_host where server_id is not null order by server_id, id
 """
-_COLUMNS = [one.name for one in fields(Discrepancy) if one.name not in ("kind", "repair_policy")]
 LOCK_TIMEOUT_S = 5.0
 
 
@@ -116,7 +115,10 @@ async def due(db: Db, older_than_s: float, *, at_host: Iterable[DiscrepancyKind]
 
 
 async def read(db: Db, discrepancy_id: int) -> OpenDiscrepancy:
-    """The discrepancy, open or repaired. Raises NotFound if it is unknown or disappeared without a repair."""
+    """Returns the discrepancy as the last sweep found it, or as it was repaired.
+
+    Raises NotFound if it is unknown or disappeared without a repair.
+    """
     row = await db.fetchrow(_READ, discrepancy_id)
     if row is None:
         raise NotFound(f"Discrepancy {discrepancy_id} is resolved or unknown.", discrepancy=discrepancy_id)
@@ -146,22 +148,14 @@ async def record_repair(db: Db, discrepancy_id: int, repaired: str) -> OpenDiscr
 
 
 async def recent_repairs(db: Db, within: timedelta) -> tuple[OpenDiscrepancy, ...]:
-    """The latest first, at most 1,000."""
+    """Returns automatic and approved repairs, the latest first, at most 1,000."""
     return tuple(_open_discrepancy(row) for row in await db.fetch(_RECENT_REPAIRS, within))
 
 
 def _open_discrepancy(row: asyncpg.Record) -> OpenDiscrepancy:
-    return OpenDiscrepancy(
-        id=row["id"],
-        discrepancy=_discrepancy(row),
-        first_seen_at=row["first_seen_at"],
-        last_seen_at=row["last_seen_at"],
-        sweeps=row["sweeps"],
-        repaired_at=row["repaired_at"],
-        repaired=row["repaired"],
-    )
+    return of_row(OpenDiscrepancy, row, discrepancy=_discrepancy(row))
 
 
 def _discrepancy(row: asyncpg.Record) -> Discrepancy:
-    values = {name: row[name] for name in _COLUMNS}
-    return Discrepancy(kind=DiscrepancyKind(row["kind"]), repair_policy=RepairPolicy(row["repair_policy"]), **values)
+    policy = RepairPolicy(row["repair_policy"])
+    return of_row(Discrepancy, row, kind=DiscrepancyKind(row["kind"]), repair_policy=policy)

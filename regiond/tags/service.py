@@ -10,7 +10,7 @@ import asyncpg
 from common.errors import InvalidRequest, NotFound
 from common.phrases import first_of
 from regiond.caller import Caller
-from regiond.db.pool import Database, Db
+from regiond.db.pool import Database, Db, reading
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.tags import store
@@ -20,26 +20,30 @@ from regiond.validation_messages import no_object, no_objects
 _MAX_NAMED = 10
 
 
+async def _found(db: Db, name: str, *, caller: Caller | None = None) -> Tag:
+    """Raises NotFound."""
+    tag = await store.read(db, name.replace("\0", "\ufffd"), caller=caller)  # PostgreSQL text has no NUL
+    if tag is None:
+        raise NotFound(no_object("tag", name))
+    return tag
+
+
+async def unknown_tags(db: Db, names: Sequence[str], *, caller: Caller | None = None) -> Sequence[str]:
+    """Returns a message for each of the names that is no tag which the caller may see; the first ones name others."""
+    unknown = await store.unknown(db, names, caller=caller) if names else ()
+    choices = [tag.name for tag in await store.all_tags(db, caller=caller)] if unknown else ()
+    return no_objects("tag", unknown, choices)
+
+
 class Tags:
     """A tag exists if it was created, or if a machine or a host has it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def list(self, *, caller: Caller | None = None) -> tuple[Tag, ...]:
-        """Returns them by name, without those that only machines and hosts have which the caller may not see."""
-        async with self._database.connection() as db:
-            return await store.all_tags(db, caller=caller)
-
-    async def read(self, name: str, *, caller: Caller | None = None) -> Tag:
-        """Raises NotFound."""
-        async with self._database.connection() as db:
-            return await _found(db, name, caller)
-
-    async def problems(self, names: Sequence[str], *, caller: Caller | None = None) -> Sequence[str]:
-        """Returns a message for each of the names that is no tag which `list` would return."""
-        async with self._database.connection() as db:
-            return await unknown_tags(db, names, caller=caller)
+    list = reading(store.all_tags)
+    read = reading(_found)
+    problems = reading(unknown_tags)
 
     async def create(self, caller: Caller, tag: Tag) -> Tag:
         """Raises InvalidRequest for an invalid name, or one of a tag that was created before.
@@ -120,21 +124,6 @@ class Tags:
             return counts
 
         return await self._database.in_transaction(work)
-
-
-async def unknown_tags(db: Db, names: Sequence[str], *, caller: Caller | None) -> Sequence[str]:
-    """Returns a message for each of the names that is no tag which the caller may see; the first ones name others."""
-    unknown = await store.unknown(db, names, caller=caller) if names else ()
-    choices = [tag.name for tag in await store.all_tags(db, caller=caller)] if unknown else ()
-    return no_objects("tag", unknown, choices)
-
-
-async def _found(db: Db, name: str, caller: Caller | None = None) -> Tag:
-    """Raises NotFound."""
-    tag = await store.read(db, name.replace("\0", "\ufffd"), caller=caller)  # PostgreSQL text has no NUL
-    if tag is None:
-        raise NotFound(no_object("tag", name))
-    return tag
 
 
 def _taken(name: str) -> InvalidRequest:

@@ -112,7 +112,7 @@ _REMOVE_FROM_HOSTS = """
 """
 
 
-async def all_tags(db: Db, *, caller: Caller | None) -> tuple[Tag, ...]:
+async def all_tags(db: Db, *, caller: Caller | None = None) -> tuple[Tag, ...]:
     """Returns the tags that were created, and those of the machines and hosts that the caller may see, by name."""
     account_id = None if caller is None else caller.account_id
     return tuple(Tag(**row) for row in await db.fetch(_LIST, visible_pool_ids(caller), account_id))

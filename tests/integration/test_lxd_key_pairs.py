@@ -45,7 +45,8 @@ async def test_supervised_hosts_agree_with_the_full_list(innkeeper: Deployment, 
     await eventually(partial(is_ready, innkeeper, await add(innkeeper, password=server.token())))
     await innkeeper.add_simulated("plain")
     async with innkeeper.region.components.database.connection() as db:
-        long, short = await view_store.list_hosts(db), await view_store.supervised_hosts(db)
+        short = await view_store.supervised_hosts(db)
+        long = await view_store.list_hosts(db, [one.id for one in short])
     assert [asdict(one) for one in short] == [
         {
             "is_ready": one.state is HostState.READY, "is_removing": one.state is HostState.REMOVING,

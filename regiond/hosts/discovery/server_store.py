@@ -6,7 +6,7 @@ from attrs import frozen
 
 from common.errors import NotFound
 from common.values import DriverType, HostFacts
-from regiond.db.pool import Db
+from regiond.db.pool import Db, of_row
 from regiond.hosts.discovery.store import server_columns
 from regiond.hosts.server_identity import Contact
 
@@ -63,14 +63,7 @@ async def read_known_host(db: Db, host_id: int) -> KnownHost:
         address=row["address"],
         pinned_fingerprint=row["pinned_fingerprint"],
     )
-    return KnownHost(
-        name=row["name"],
-        contact=contact,
-        confirmed_identity=row["confirmed_identity"],
-        server_may_change=row["server_may_change"],
-        server_id=row["server_id"],
-        identity=row["identity"],
-    )
+    return of_row(KnownHost, row, contact=contact)
 
 
 async def lock_identity(db: Db, identity: str) -> None:

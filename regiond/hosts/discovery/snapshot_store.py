@@ -8,7 +8,7 @@ from common.discovery import Discovery
 from common.hardware import Gpu, NetworkDevice
 from common.serialization import from_dict
 from common.values import HostFacts, NumaNode, StoragePool
-from regiond.db.pool import Db
+from regiond.db.pool import Db, of_row
 from regiond.hosts.discovery import orphaned_volume_store
 from regiond.hosts.discovery.allocation_store import read_discrete, read_storage, read_totals
 from regiond.hosts.discovery.model import DiscoveryRun, GuestChangeHandler
@@ -86,9 +86,9 @@ async def read_snapshot(
 
 
 def _machine(row: asyncpg.Record, machine_states: GuestChangeHandler) -> MachineSnapshot:
-    columns = {name: value for name, value in row.items() if name != "state"}
-    return MachineSnapshot(
-        **columns,
+    return of_row(
+        MachineSnapshot,
+        row,
         expects_guest=machine_states.expects_guest(row["state"]),
         awaits_guest=machine_states.awaits_guest(row["state"]),
     )
@@ -111,12 +111,4 @@ def _facts(row: asyncpg.Record, discovery: Discovery) -> HostFacts:
 
 
 def _pool(row: asyncpg.Record) -> StoragePool:
-    return StoragePool(
-        pool_id=row["pool_key"],
-        name=row["name"],
-        type=row["type"],
-        path=row["path"],
-        total_bytes=row["total_bytes"],
-        used_elsewhere_bytes=row["used_elsewhere_bytes"],
-        status=row["status"],
-    )
+    return of_row(StoragePool, row, pool_id=row["pool_key"])

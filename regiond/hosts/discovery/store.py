@@ -10,7 +10,7 @@ from attrs import asdict
 from common.discovery import Discovery
 from common.serialization import to_dict
 from common.values import HostFacts, StoragePool
-from regiond.db.pool import Db
+from regiond.db.pool import Db, of_row
 from regiond.hosts.discovery.allocations import GuestKey, inventory_of
 from regiond.hosts.discovery.snapshot import GuestRecord
 from regiond.ledger import service as ledger
@@ -171,10 +171,7 @@ async def delete_guests(db: Db, server_id: int, keys: Sequence[GuestKey]) -> Non
 
 
 def guest_of_row(row: asyncpg.Record) -> GuestRecord:
-    fields = {name: value for name, value in row.items() if name not in ("id", "server_id")}
-    for name in ("pinned_core_ids", "disks", "nics"):
-        fields[name] = tuple(fields[name])
-    return GuestRecord(**fields)
+    return of_row(GuestRecord, row, **{name: tuple(row[name]) for name in ("pinned_core_ids", "disks", "nics")})
 
 
 def server_columns(facts: HostFacts) -> tuple[object, ...]:

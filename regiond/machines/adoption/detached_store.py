@@ -9,7 +9,7 @@ import asyncpg
 from attrs import frozen
 
 from regiond.caller import Caller, visible_pool_ids
-from regiond.db.pool import Db
+from regiond.db.pool import Db, of_row
 from regiond.machines.adoption import detached_device_store
 from regiond.machines.model import DetachedMachine, MachineState
 from regiond.machines.store import IdentifierTaken
@@ -183,15 +183,10 @@ async def detach(db: Db, host_id: int, *, lost: bool = False) -> None:
 
 async def list_detached(db: Db, *, caller: Caller | None = None) -> tuple[DetachedMachine, ...]:
     """Returns the detached machines that the caller may see, the longest detached first. No caller: all."""
-    internal = {"pool_id", "zone_id", "owner_id", "description", "state", "composed_by_allocate", "agent_name"}
-    internal |= {"owner_data", "workload_annotations", "error_description", "locked", "affinity_groups"}
-    internal |= {"kept_addresses", "devices", "as_found", "autostart"}
-    found = []
-    for row in await db.fetch(_LIST, visible_pool_ids(caller), None if caller is None else caller.account_id):
-        fields = {name: value for name, value in row.items() if name not in internal}
-        fields |= {name: tuple(row[name]) for name in ("tags", "disks", "nics")}
-        found.append(DetachedMachine(**fields))
-    return tuple(found)
+    rows = await db.fetch(_LIST, visible_pool_ids(caller), None if caller is None else caller.account_id)
+    return tuple(
+        of_row(DetachedMachine, row, **{name: tuple(row[name]) for name in ("tags", "disks", "nics")}) for row in rows
+    )
 
 
 async def names_of(db: Db, machine: UUID) -> tuple[str, str] | None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from common.errors import InvalidRequest
 from regiond.caller import Caller
-from regiond.db.pool import Database
+from regiond.db.pool import Database, reading
 from regiond.hosts.service import Hosts, lock_guests
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import view_store
@@ -16,7 +16,7 @@ from regiond.machines.adoption.intents import AdoptionIntent, AdoptionIntents, o
 from regiond.machines.adoption.model import select_guests
 from regiond.machines.adoption.owner import find_owner
 from regiond.machines.machine_removal_plan import MachineRemovalPlan, forget_plan
-from regiond.machines.model import Adopted, AdoptRequest, DetachedMachine, ForgottenMachine, MachineView
+from regiond.machines.model import Adopted, AdoptRequest, MachineView
 from regiond.machines.operation_intents import check_settled
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation
@@ -111,15 +111,8 @@ class Adoption:
             await self._calls.require(machine.host_id)
         return machine
 
-    async def detached(self, *, caller: Caller | None = None) -> tuple[DetachedMachine, ...]:
-        """Returns the machines whose host was removed while their guests remained, the longest detached first."""
-        async with self._database.connection() as db:
-            return await detached_store.list_detached(db, caller=caller)
-
-    async def forgotten(self, *, caller: Caller | None = None) -> tuple[ForgottenMachine, ...]:
-        """Returns the machines that `start_forget` removed and that were not adopted again, in that order."""
-        async with self._database.connection() as db:
-            return await store.list_forgotten(db, caller=caller)
+    detached = reading(detached_store.list_detached)
+    forgotten = reading(store.list_forgotten)
 
     async def _adopted(self, intent: AdoptionIntent) -> Adopted:
         operation = None if intent.operation_id is None else await self._operations.read(intent.operation_id)

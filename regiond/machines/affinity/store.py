@@ -9,7 +9,7 @@ import asyncpg
 from attrs import evolve
 
 from regiond.caller import Caller, visible_pool_ids
-from regiond.db.pool import Db
+from regiond.db.pool import Db, of_row
 from regiond.machines.affinity.model import GroupedMachine, memberships
 from regiond.machines.model import AffinityMembership
 from regiond.placement.model import GroupMembers, GroupOnHost, GroupRule, Policy
@@ -120,8 +120,7 @@ async def memberships_of(
     account_id = None if caller is None else caller.account_id
     rows = await db.fetch(_GROUPED, list(machine_ids), visible_pool_ids(caller), account_id)
     hidden = {row["hostname"] for row in rows if not row["visible"]}
-    columns = [{name: value for name, value in row.items() if name != "visible"} for row in rows]
-    grouped = [GroupedMachine(**{**row, "policy": Policy(row["policy"])}) for row in columns]
+    grouped = [of_row(GroupedMachine, row, policy=Policy(row["policy"])) for row in rows]
     found = memberships(grouped, {*machine_ids})
     return {machine_id: tuple(_without(one, hidden) for one in own) for machine_id, own in found.items()}
 

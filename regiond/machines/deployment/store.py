@@ -8,7 +8,7 @@ from common.deployment_spec import ImageRef
 from common.serialization import from_dict, to_dict
 from common.values import DriverType
 from common.vm_host_report import VmHostReport
-from regiond.db.pool import Db
+from regiond.db.pool import Db, of_row
 from regiond.machines.deployment.model import Deployment, DeploymentState
 from regiond.machines.deployment.vm_host.model import VmHostSetup
 
@@ -144,21 +144,11 @@ async def delete(db: Db, machine_id: int) -> None:
 def _deployment(row: asyncpg.Record | None) -> Deployment | None:
     if row is None:
         return None
-    return Deployment(
-        id=row["id"],
-        machine_id=row["machine_id"],
-        operation_id=row["operation_id"],
+    return of_row(
+        Deployment,
+        row,
         state=DeploymentState(row["state"]),
         image=from_dict(row["image"], ImageRef),
-        osystem=row["osystem"],
-        distro_series=row["distro_series"],
-        sealed_user_data=row["sealed_user_data"],
-        secret_hash=row["secret_hash"],
-        booted_at=row["booted_at"],
-        reported_at=row["reported_at"],
-        waited_s=row["waited_s"],
-        reported_s=row["reported_s"],
-        user_data_fetches=row["user_data_fetches"],
         vm_host=_vm_host(row),
     )
 

@@ -65,7 +65,7 @@ async def change_device(
     """
 
     async def change(db: Db) -> T:
-        found = await read_device(db, system_id, caller)
+        found = await read_device(db, system_id, caller=caller)
         machine = None
         if found.parent is None:
             await store.lock(db, [found.id])
@@ -74,13 +74,13 @@ async def change_device(
             await lifecycle_store.lock(db, [found.parent])
             machine = await view_store.read(db, found.parent, caller=caller)
             check_owner(caller, machine)
-        device = await read_device(db, system_id, caller)
+        device = await read_device(db, system_id, caller=caller)
         return await work(DeviceChange(db=db, caller=caller, machine=machine, device=device))
 
     return await database.in_transaction(change, dry_run=dry_run)
 
 
-async def read_device(db: Db, system_id: str, caller: Caller | None = None) -> DeviceView:
+async def read_device(db: Db, system_id: str, *, caller: Caller | None = None) -> DeviceView:
     """Raises NotFound, also if the caller may not see it; no caller: the region."""
     found = await store.devices(db, DeviceFilter(system_ids=(system_id,)), caller=caller)
     if not found:

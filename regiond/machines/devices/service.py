@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from common.errors import InvalidRequest
 from regiond.caller import Caller
-from regiond.db.pool import Db
+from regiond.db.pool import Db, reading
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.groups.model import DEFAULT_ZONE_ID
 from regiond.identifiers import check_hostname, new_system_id
@@ -37,10 +37,7 @@ class Devices(DeviceNics):
     Changes raise NotFound, NotAllowed, InvalidRequest by field, WrongState and Busy.
     """
 
-    async def list(self, wanted: DeviceFilter, *, caller: Caller | None = None) -> tuple[DeviceView, ...]:
-        """Those that the caller may see, by id."""
-        async with self._database.connection() as db:
-            return await store.devices(db, wanted, caller=caller)
+    list = reading(store.devices)
 
     async def long_list(self, wanted: DeviceFilter, *, caller: Caller | None = None) -> LongList[DeviceView]:
         """Those that the caller may see, by id."""
@@ -51,10 +48,7 @@ class Devices(DeviceNics):
         async with self._database.connection() as db:
             return LongList(keys=await store.system_ids(db, wanted, caller=caller), read=read)
 
-    async def read(self, system_id: str, *, caller: Caller | None = None) -> DeviceView:
-        """Raises NotFound."""
-        async with self._database.connection() as db:
-            return await read_device(db, system_id, caller)
+    read = reading(read_device)
 
     async def create(self, caller: Caller, new: NewDevice) -> DeviceView:
         """Each of `mac_addresses` becomes a NIC, without a link. Without `parent`, the device is the caller's own."""

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from common.errors import InvalidRequest, WrongState
 from regiond.caller import Caller, visible_pool_ids
-from regiond.db.pool import Db, Row
+from regiond.db.pool import Db, Row, of_row
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines.values.devices import DeviceFilter, DeviceNicView, DeviceView
 from regiond.networks import service as network_service
@@ -136,22 +136,15 @@ def _arguments(wanted: DeviceFilter, caller: Caller | None) -> tuple[object, ...
 
 
 async def devices(db: Db, wanted: DeviceFilter, *, caller: Caller | None = None) -> tuple[DeviceView, ...]:
-    """Those that the caller may see (no caller: all), by id."""
+    """Returns the devices that the caller may see (no caller: all), by id."""
     rows = await db.fetch(_DEVICES, *_arguments(wanted, caller))
     nics = await _nics(db, [row["id"] for row in rows])
     return tuple(
-        DeviceView(
-            id=row["id"],
-            system_id=row["system_id"],
-            hostname=row["hostname"],
-            description=row["description"],
-            parent=row["parent"],
-            parent_id=row["parent_id"],
-            owner=row["owner"],
+        of_row(
+            DeviceView,
+            row,
             zone=Zone(id=row["zone_id"], name=row["zone_name"], description=row["zone_description"]),
             pool=_pool(row),
-            owner_data=row["owner_data"],
-            created_at=row["created_at"],
             nics=tuple(nics[row["id"]]),
         )
         for row in rows
@@ -173,13 +166,9 @@ async def _nics(db: Db, device_ids: Sequence[int]) -> defaultdict[int, list[Devi
     found: defaultdict[int, list[DeviceNicView]] = defaultdict(list)
     for row in rows:
         subnet = subnets.get(row["subnet_id"])
-        nic = DeviceNicView(
-            id=row["id"],
-            link_id=row["link_id"],
-            name=row["name"],
-            mac_address=row["mac_address"],
-            mode=row["mode"],
-            mtu=row["mtu"],
+        nic = of_row(
+            DeviceNicView,
+            row,
             tags=tuple(row["tags"]),
             vlan=vlans.get(row["vlan_id"]) if subnet is None else subnet.vlan,
             subnet=subnet,

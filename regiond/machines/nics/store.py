@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 from attrs import frozen
 
-from regiond.db.pool import Db
+from regiond.db.pool import Db, of_row
 from regiond.networks.model import Address
 
 # A virtual function with a tag is in the VLAN of its tag, not in that of its port.
@@ -103,11 +103,9 @@ async def remembered(db: Db, machine_id: int) -> tuple[RememberedLink, ...]:
     """The links that the release of the machine restores."""
     rows = await db.fetch(_REMEMBERED, machine_id)
     return tuple(
-        RememberedLink(
-            id=row["id"],
-            name=row["name"],
-            mode=row["mode"],
-            subnet_id=row["subnet_id"],
+        of_row(
+            RememberedLink,
+            row,
             address=None if row["address"] is None else ip_address(row["address"]),
             gateway_versions=tuple(row["gateway_versions"]),
         )

@@ -10,7 +10,7 @@ from ipaddress import ip_address, ip_network
 
 import asyncpg
 
-from regiond.db.pool import Db
+from regiond.db.pool import Db, of_row
 from regiond.networks import change_store
 from regiond.networks.discovery.interface_facts import InterfaceKey, InterfaceRecord, cidr_order, sorted_links
 from regiond.networks.discovery.l2_segments import VlanKey
@@ -111,15 +111,12 @@ async def read_known(db: Db, host_id: int, cidrs: Iterable[Network]) -> KnownNet
 
 
 def _interface(row: asyncpg.Record) -> KnownInterface:
-    derived = ("vlan_set_by_user", "missing", "fabric_id", "vlan_vid", "links")
-    reported = {name: value for name, value in row.items() if name not in derived}
-    reported["dhcp_ranges"] = tuple(row["dhcp_ranges"])
-    reported["links"] = sorted_links(
+    links = sorted_links(
         (ip_network(cidr), None if address is None else ip_address(address)) for cidr, address in row["links"] or ()
     )
     has_vlan = row["fabric_id"] is not None
     return KnownInterface(
-        interface=InterfaceRecord(**reported),
+        interface=of_row(InterfaceRecord, row, dhcp_ranges=tuple(row["dhcp_ranges"]), links=links),
         vlan=VlanKey(fabric=row["fabric_id"], vid=row["vlan_vid"]) if has_vlan else None,
         vlan_set_by_user=row["vlan_set_by_user"],
         missing=row["missing"],

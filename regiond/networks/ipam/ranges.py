@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common.errors import InvalidRequest, NotFound
 from regiond.caller import Caller
-from regiond.db.pool import Db
+from regiond.db.pool import Db, reading
 from regiond.deletion_plan import DeletionPlan
 from regiond.events.service import Events
 from regiond.networks import store
@@ -16,6 +16,14 @@ from regiond.validation_messages import no_object
 TYPES = ("reserved", "dynamic")
 
 
+async def _find(db: Db, range_id: int) -> IpRange:
+    """Raises NotFound."""
+    found = await ipam_store.ranges(db, range_id=range_id)
+    if not found:
+        raise NotFound(f"There is no IP range with id {range_id}.")
+    return found[0]
+
+
 class Ranges(BaseService):
     async def ranges(self, subnet: str | None = None, *, with_discovered: bool = True) -> tuple[IpRange, ...]:
         """All, or those of one subnet; by subnet and start. Raises NotFound for the subnet."""
@@ -23,10 +31,7 @@ class Ranges(BaseService):
             subnet_id = None if subnet is None else (await find_subnet(db, subnet)).id
             return await ipam_store.ranges(db, subnet_id=subnet_id, with_discovered=with_discovered)
 
-    async def range(self, range_id: int) -> IpRange:
-        """Raises NotFound."""
-        async with self._database.connection() as db:
-            return await _find(db, range_id)
+    range = reading(_find)
 
     async def create_range(
         self, caller: Caller, *, subnet: str | None, type: str, start_ip: str, end_ip: str, comment: str = ""
@@ -84,13 +89,6 @@ class Ranges(BaseService):
             deleted=(was.as_record,),
             effects=("Innkeeper can assign its addresses to machines.",),
         )
-
-
-async def _find(db: Db, range_id: int) -> IpRange:
-    found = await ipam_store.ranges(db, range_id=range_id)
-    if not found:
-        raise NotFound(f"There is no IP range with id {range_id}.")
-    return found[0]
 
 
 async def _chosen_subnet(db: Db, id_or_name: str | None, start: Address) -> Subnet:

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 from attrs import frozen
 
-from regiond.db.pool import Db
+from regiond.db.pool import Db, of_row
 from regiond.networks import store
 from regiond.networks.model import Address, IpRange, Network, Subnet
 
@@ -76,14 +76,12 @@ async def ranges(
     rows = await db.fetch(_RANGES, range_id, subnet_id, address, with_discovered)
     subnets = {subnet.id: subnet for subnet in await store.subnets(db, ids={row["subnet_id"] for row in rows})}
     return tuple(
-        IpRange(
-            id=row["id"],
+        of_row(
+            IpRange,
+            row,
             subnet=subnets[row["subnet_id"]],
-            type=row["type"],
             start_ip=ip_address(row["start_ip"]),
             end_ip=ip_address(row["end_ip"]),
-            comment=row["comment"],
-            discovered=row["discovered"],
         )
         for row in rows
     )

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from regiond.caller import Caller
-from regiond.db.pool import Db
+from regiond.db.pool import Db, of_row
 from regiond.racks.admission_model import KnownClient
 from regiond.racks.model import RpcClientView
 
@@ -80,7 +80,9 @@ async def read(db: Db, client_id: UUID) -> KnownClient | None:
     row = await db.fetchrow(_READ, client_id)
     if row is None:
         return None
-    return KnownClient(
+    return of_row(
+        KnownClient,
+        row,
         caller=Caller(
             account_id=row["id"],
             username=row["username"],
@@ -88,10 +90,7 @@ async def read(db: Db, client_id: UUID) -> KnownClient | None:
             is_admin=row["is_admin"],
             api_key_id=row["api_key_id"],
         ),
-        is_active=row["is_active"],
-        revoked_at=row["revoked_at"],
         fingerprints=frozenset(row["fingerprints"]),
-        key_expires_at=row["key_expires_at"],
         key_is_expired=bool(row["key_is_expired"]),
     )
 

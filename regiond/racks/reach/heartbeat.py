@@ -15,7 +15,7 @@ import structlog
 
 from common.errors import DatabaseUnavailable
 from common.process.periodic import PeriodicTask
-from regiond.db.pool import Database
+from regiond.db.pool import Database, reading
 from regiond.racks.reach import heartbeat_store
 from regiond.racks.reach.heartbeat_store import RackReport, RegionRow
 
@@ -94,10 +94,7 @@ class Heartbeat:
         except (DatabaseUnavailable, TimeoutError) as error:
             log.warning("region_rows_not_deleted", reason=str(error) or "timed out")
 
-    async def addresses(self) -> tuple[str, ...]:
-        """Returns the RPC addresses of all regions seen within a week."""
-        async with self._database.connection() as db:
-            return await heartbeat_store.addresses(db)
+    addresses = reading(heartbeat_store.addresses)
 
     async def stale_local_regions(self) -> tuple[UUID, ...]:
         """Returns region processes of this computer that died without deleting their rows; their leases are free.

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
 from uuid import UUID
 
 import asyncpg
 
 from common.errors import InnkeeperError
 from regiond.credentials import service as credential_service
-from regiond.db.pool import Database
+from regiond.db.pool import Database, reading
 from regiond.racks.admission_model import rack_uuid
 from regiond.racks.enrolment.rejections import Rejections
 from regiond.racks.reach import store as reach_store
 from regiond.racks.reach import zone_store
 from regiond.racks.reach.zone_store import UnservedHost
 from regiond.racks.reach_model import (
-    AwaitedRack,
-    DisconnectedRack,
     RackCandidate,
     RecordedReach,
-    WaitLimits,
     Zones,
     sort_candidates,
 )
-from regiond.racks.unreachable import ZoneCoverage
 
 
 class RackReach:
@@ -53,50 +48,18 @@ class RackReach:
         async with self._database.connection() as db:
             return sort_candidates(await reach_store.candidates(db, host_id, self._region_id))
 
-    async def disconnected_racks(self, host_id: int) -> tuple[DisconnectedRack, ...]:
-        """Returns racks whose last attempt reached the host and that have no link now."""
-        async with self._database.connection() as db:
-            return await reach_store.disconnected_racks(db, host_id)
-
-    async def racks_to_wait_for(
-        self, host_id: int, waits: WaitLimits, *, ended: Collection[UUID], running: Collection[UUID]
-    ) -> Sequence[AwaitedRack]:
-        """Returns the racks for the zone of the host that may run a call since before `waits.since`, by name.
-
-        Those are the racks that are `running` one, and those that have not `ended` theirs and had a link so shortly
-        before `waits.since` that it may not have ended by then; both as long as they are waited for.
-        """
-        async with self._database.connection() as db:
-            return await reach_store.racks_to_wait_for(db, host_id, waits, ended=ended, running=running)
-
-    async def racks_that_may_have_called(
-        self, host_id: int, *, since: datetime, until: datetime | None, ended: Collection[UUID]
-    ) -> Sequence[str]:
-        """Returns the names of racks for the zone of the host that had a link after `since` and have not `ended` their
-        calls; none after `until`, if that is given.
-        """
-        async with self._database.connection() as db:
-            return await reach_store.racks_that_may_have_called(db, host_id, since=since, until=until, ended=ended)
+    disconnected_racks = reading(reach_store.disconnected_racks)
+    racks_to_wait_for = reading(reach_store.racks_to_wait_for)
+    racks_that_may_have_called = reading(reach_store.racks_that_may_have_called)
 
     async def untried_hosts(self) -> tuple[tuple[UUID, int], ...]:
         """Returns (rack, host) pairs of linked racks and ready hosts without any attempt, at most 1000."""
         async with self._database.connection() as db:
             return await reach_store.untried_hosts(db, self._region_id)
 
-    async def unreached_hosts(self) -> tuple[int, ...]:
-        """Returns ready hosts that no connected rack reaches."""
-        async with self._database.connection() as db:
-            return await reach_store.unreached_hosts(db)
-
-    async def zone_coverage(self, host_id: int) -> ZoneCoverage | None:
-        """Returns which racks serve the zone of the host; None if there is no such host."""
-        async with self._database.connection() as db:
-            return await zone_store.coverage(db, host_id)
-
-    async def zones_of(self, rack_id: UUID) -> Zones:
-        """Returns the zones that the rack serves."""
-        async with self._database.connection() as db:
-            return await zone_store.zones_of_rack(db, rack_id)
+    unreached_hosts = reading(reach_store.unreached_hosts)
+    zone_coverage = reading(zone_store.coverage)
+    zones_of = reading(zone_store.zones_of_rack)
 
     async def zones_of_racks(self) -> Mapping[UUID, Zones]:
         """Returns the zones that each rack linked to this process serves."""

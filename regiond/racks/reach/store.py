@@ -116,12 +116,18 @@ async def candidates(db: Db, host_id: int, region_id: UUID) -> tuple[RackCandida
 
 
 async def disconnected_racks(db: Db, host_id: int) -> tuple[DisconnectedRack, ...]:
+    """Returns the racks whose last attempt reached the host and that have no link now."""
     return tuple(DisconnectedRack(**row) for row in await db.fetch(_DISCONNECTED_RACKS, host_id))
 
 
 async def racks_to_wait_for(
     db: Db, host_id: int, waits: WaitLimits, *, ended: Collection[UUID], running: Collection[UUID]
 ) -> Sequence[AwaitedRack]:
+    """Returns the racks for the zone of the host that may run a call since before `waits.since`, by name.
+
+    A rack may run one if it is `running` one, or if it has not `ended` its calls and had a link so shortly before
+    `waits.since` that they may not have ended by then; both as long as they are waited for.
+    """
     rows = await db.fetch(
         _RACKS_TO_WAIT_FOR, host_id, waits.since, waits.running_s, waits.lost_margin_s, waits.idle_timeout_s,
         list(ended), list(running),
@@ -132,6 +138,9 @@ async def racks_to_wait_for(
 async def racks_that_may_have_called(
     db: Db, host_id: int, *, since: datetime, until: datetime | None, ended: Collection[UUID]
 ) -> tuple[str, ...]:
+    """Returns the names of racks for the zone of the host that had a link after `since` and have not `ended` their
+    calls; none after `until`, if that is given.
+    """
     rows = await db.fetch(_RACKS_THAT_MAY_HAVE_CALLED, host_id, since, list(ended), until)
     return tuple(row["name"] for row in rows)
 
@@ -141,4 +150,5 @@ async def untried_hosts(db: Db, region_id: UUID) -> tuple[tuple[UUID, int], ...]
 
 
 async def unreached_hosts(db: Db) -> tuple[int, ...]:
+    """Returns the ready hosts that no connected rack reaches."""
     return tuple(row["id"] for row in await db.fetch(_UNREACHED_HOSTS))

@@ -98,6 +98,7 @@ async def names(db: Db, ids: Sequence[int]) -> tuple[str, ...]:
 
 
 async def coverage(db: Db, host_id: int) -> ZoneCoverage | None:
+    """Returns which racks serve the zone of the host; None if there is no such host."""
     rows = await db.fetch(_COVERAGE, host_id)
     if not rows:
         return None
@@ -112,6 +113,7 @@ async def zones_of_linked_racks(db: Db, region_id: UUID) -> dict[UUID, Zones]:
 
 
 async def zones_of_rack(db: Db, rack_id: UUID) -> Zones:
+    """Returns the zones that the rack serves."""
     return _zones(await db.fetchval(_OF_RACK, rack_id))
 
 

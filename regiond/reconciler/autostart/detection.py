@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from common.values import Autostart, PowerState
-from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy
+from regiond.reconciler.model import Discrepancy, DiscrepancyKind, MachineSubject, RepairPolicy
 
 _REPORTED = {
     Autostart.ALWAYS: "starts with its host",
@@ -15,14 +15,9 @@ _REPORTED = {
 
 
 @frozen(kw_only=True)
-class AutostartFacts:
+class AutostartFacts(MachineSubject):
     """A machine's setting in effect, and what its hypervisor reports."""
 
-    id: int
-    system_id: str
-    hostname: str
-    host_id: int
-    host_name: str
     power: PowerState
     autostart: Autostart
     reported: Autostart
@@ -31,17 +26,11 @@ class AutostartFacts:
 def detect(machine: AutostartFacts) -> Discrepancy | None:
     if machine.autostart.is_in_effect(machine.reported, machine.power) is not False:
         return None
-    return Discrepancy(
-        kind=DiscrepancyKind.WRONG_AUTOSTART,
-        key=f"machine {machine.id}",
-        name=machine.hostname,
-        host_id=machine.host_id,
-        host_name=machine.host_name,
-        system_id=machine.system_id,
+    return Discrepancy.of(
+        machine,
+        DiscrepancyKind.WRONG_AUTOSTART,
+        RepairPolicy.AUTOMATIC,
         found=f"its guest is {machine.power} and {_REPORTED[machine.reported]}",
         expected=f"autostart {machine.autostart}",
         remedy=f"This sets autostart of the guest on {machine.host_name}, and neither starts nor stops it.",
-        repair_policy=RepairPolicy.AUTOMATIC,
-        ours=True,
-        data_at_risk=False,
     )

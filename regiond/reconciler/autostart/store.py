@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncpg
-from attrs import fields
 
 from common.values import Autostart, PowerState
-from regiond.db.pool import Db
+from regiond.db.pool import Db, of_row
 from regiond.reconciler.autostart.detection import AutostartFacts
 
 # As `Autostart.is_in_effect`, so that 50,000 machines are not read. Only what a discovery run found that began after
@@ -36,7 +35,6 @@ _SUSPECTS = """
        and ($1::integer is null or m.id = $1)
      order by m.id
 """
-_PLAIN = {one.name for one in fields(AutostartFacts)} - {"power", "autostart", "reported"}
 
 
 async def wrong_autostarts(db: Db, machine_id: int | None = None) -> tuple[AutostartFacts, ...]:
@@ -45,8 +43,9 @@ async def wrong_autostarts(db: Db, machine_id: int | None = None) -> tuple[Autos
 
 
 def _facts(row: asyncpg.Record) -> AutostartFacts:
-    return AutostartFacts(
-        **{name: row[name] for name in _PLAIN},
+    return of_row(
+        AutostartFacts,
+        row,
         power=PowerState(row["power"]),
         autostart=Autostart(row["autostart"]),
         reported=Autostart(row["reported"]),

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Unpack
-
 from attrs import frozen
 
 from common.phrases import number_of
 from regiond.ledger.model import TotalMismatch
-from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Texts
+from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Subject
 
 
 @frozen(kw_only=True)
-class GuestClaims:
+class GuestClaims(Subject):
     """A guest that is no machine, and the sums of its claims."""
 
-    id: int
+    WORD = "guest"
+
     name: str
-    host_id: int | None
-    host_name: str | None
     cores: int
     memory_mib: int
     claimed_cores: int
@@ -41,36 +38,34 @@ class OrphanedClaim:
 
 
 @frozen(kw_only=True)
-class SuspectAddress:
+class SuspectAddress(Subject):
     """An address whose machine or NIC was deleted, or that is outside its subnet."""
 
-    id: int
+    WORD = "address"
+
     address: str
     subnet: str
     inside: bool
     hostname: str | None  # of the machine, or of a device on none; None: the machine was deleted
     system_id: str | None  # of the machine
     has_nic: bool
-    host_id: int | None
-    host_name: str | None
+
+    @property
+    def name(self) -> str:
+        return self.address
 
 
 def detect_guest_claims(guest: GuestClaims) -> Discrepancy | None:
     memory_mib = guest.memory_mib if guest.claims_huge_pages else guest.claimed_memory_mib
     if (guest.claimed_cores, memory_mib) == (guest.cores, guest.memory_mib):
         return None
-    return Discrepancy(
-        kind=DiscrepancyKind.WRONG_CLAIMS,
-        key=f"guest {guest.id}",
-        name=guest.name,
-        host_id=guest.host_id,
-        host_name=guest.host_name,
+    return Discrepancy.of(
+        guest,
+        DiscrepancyKind.WRONG_CLAIMS,
+        RepairPolicy.AUTOMATIC,
         found=f"claims of {number_of(guest.claimed_cores, 'core')} and {memory_mib} MiB",
         expected=f"claims of {number_of(guest.cores, 'core')} and {guest.memory_mib} MiB",
         remedy="This recomputes the claims from the last refresh, and the server's totals from all claims.",
-        repair_policy=RepairPolicy.AUTOMATIC,
-        ours=True,
-        data_at_risk=False,
     )
 
 
@@ -116,39 +111,22 @@ def wrong_address(address: SuspectAddress) -> Discrepancy:
 
 def _outside_subnet(address: SuspectAddress) -> Discrepancy:
     correction = "compose the machine again" if address.system_id is not None else "link the device to it again"
-    return _address(
+    return Discrepancy.of(
         address,
         DiscrepancyKind.ADDRESS_OUTSIDE_SUBNET,
+        RepairPolicy.NONE,
         found=f"{address.hostname} has an address outside {address.subnet}",
         expected=f"an address in {address.subnet}",
         remedy=f"Correct the subnet, or {correction}.",
-        policy=RepairPolicy.NONE,
     )
 
 
 def _orphaned(address: SuspectAddress) -> Discrepancy:
-    return _address(
+    return Discrepancy.of(
         address,
         DiscrepancyKind.ORPHANED_ADDRESS,
+        RepairPolicy.AUTOMATIC,
         found="the address is assigned to a machine or NIC that was deleted",
         expected="an unassigned address",
         remedy="This releases the address.",
-        policy=RepairPolicy.AUTOMATIC,
-    )
-
-
-def _address(
-    address: SuspectAddress, kind: DiscrepancyKind, *, policy: RepairPolicy, **texts: Unpack[Texts]
-) -> Discrepancy:
-    return Discrepancy(
-        kind=kind,
-        key=f"address {address.id}",
-        name=address.address,
-        host_id=address.host_id,
-        host_name=address.host_name,
-        system_id=address.system_id,
-        repair_policy=policy,
-        ours=policy is RepairPolicy.AUTOMATIC,
-        data_at_risk=False,
-        **texts,
     )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Unpack
 
 from attrs import frozen
 
 from common.units import BYTES_PER_GB
 from common.volume_names import marker_of_volume
 from regiond.hosts.model import is_rounded
-from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Texts
+from regiond.reconciler.model import Discrepancy, DiscrepancyKind, MachineSubject, RepairPolicy
 
 
 @frozen(kw_only=True)
@@ -50,14 +49,9 @@ class ActualDisk:
 
 
 @frozen(kw_only=True)
-class MachineDisks:
+class MachineDisks(MachineSubject):
     """The disks of a machine on which no operation acts, and those of its guest on the machine's host."""
 
-    id: int
-    system_id: str
-    hostname: str
-    host_id: int
-    host_name: str
     is_on: bool
     ledger: tuple[LedgerDisk, ...]
     actual: tuple[ActualDisk, ...]
@@ -108,10 +102,10 @@ def detect(machine: MachineDisks) -> Iterator[Discrepancy]:
 def _missing(machine: MachineDisks, missing: Sequence[ActualDisk]) -> Discrepancy:
     volumes = ", ".join(f"{one.volume} in {one.pool} ({one.device})" for one in missing)
     effect = "it runs, but cannot start again" if machine.is_on else "it cannot start"
-    return _discrepancy(
+    return Discrepancy.of(
         machine,
         DiscrepancyKind.VOLUME_MISSING,
-        policy=RepairPolicy.NONE,
+        RepairPolicy.NONE,
         data_at_risk=True,
         found=f"no volume {volumes}: {effect}",
         expected="a volume for each disk of its guest",
@@ -124,10 +118,10 @@ def _changed(machine: MachineDisks, found: Sequence[str], comparison: Comparison
     """An approval never makes another disk the root disk: a release or a deployment would delete what it holds."""
     lost = _lost_root(comparison)
     if lost is not None:
-        return _discrepancy(
+        return Discrepancy.of(
             machine,
             DiscrepancyKind.DISKS_CHANGED,
-            policy=RepairPolicy.NONE,
+            RepairPolicy.NONE,
             data_at_risk=True,
             found="; ".join(found),
             expected=", ".join(disk.text for disk in machine.ledger),
@@ -135,10 +129,11 @@ def _changed(machine: MachineDisks, found: Sequence[str], comparison: Comparison
             f"into it (virsh blockcommit), and refresh {machine.host_name}; or delete {machine.hostname}. Until then "
             "it can be neither deployed nor released with an operating system.",
         )
-    return _discrepancy(
+    return Discrepancy.of(
         machine,
         DiscrepancyKind.DISKS_CHANGED,
-        policy=RepairPolicy.APPROVAL,
+        RepairPolicy.APPROVAL,
+        ours=True,
         data_at_risk=bool(comparison.detached),
         found="; ".join(found),
         expected=", ".join(disk.text for disk in machine.ledger) or "no disks",
@@ -192,25 +187,3 @@ def _may_be(disk: LedgerDisk, actual: ActualDisk) -> bool:
 
 def _gb(size_bytes: int) -> str:
     return f"{size_bytes / BYTES_PER_GB:.1f} GB"
-
-
-def _discrepancy(
-    machine: MachineDisks,
-    kind: DiscrepancyKind,
-    *,
-    policy: RepairPolicy,
-    data_at_risk: bool,
-    **texts: Unpack[Texts],
-) -> Discrepancy:
-    return Discrepancy(
-        kind=kind,
-        key=f"machine {machine.id}",
-        name=machine.hostname,
-        host_id=machine.host_id,
-        host_name=machine.host_name,
-        system_id=machine.system_id,
-        repair_policy=policy,
-        ours=policy is RepairPolicy.APPROVAL,
-        data_at_risk=data_at_risk,
-        **texts,
-    )

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 
-from attrs import fields
-
-from regiond.db.pool import Db, Row
+from regiond.db.pool import Db, Row, of_row
 from regiond.reconciler.disks.detection import ActualDisk, LedgerDisk, MachineDisks, compared
 
 # Narrows 50,000 machines to those whose disks may differ: a guest usually has its disks in the order of the machine's,
@@ -102,9 +100,9 @@ async def record_disks(db: Db, machine: MachineDisks) -> None:
 
 
 def _machine(row: Row) -> MachineDisks:
-    names = {one.name for one in fields(MachineDisks)} - {"ledger", "actual"}
-    return MachineDisks(
-        **{name: row[name] for name in names},
+    return of_row(
+        MachineDisks,
+        row,
         ledger=tuple(LedgerDisk(**disk) for disk in json.loads(row["ledger"])),
         actual=tuple(ActualDisk(**disk) for disk in json.loads(row["actual"])),
     )

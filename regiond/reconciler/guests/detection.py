@@ -7,19 +7,17 @@ from uuid import UUID
 
 from attrs import evolve, frozen
 
-from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Texts
+from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Subject, Texts
 
 
 @frozen(kw_only=True)
-class MarkedGuest:
+class MarkedGuest(Subject):
     """A guest with our marker that is no machine's guest, as the last refresh of its host found it."""
 
-    id: int
+    WORD = "guest"
+
     name: str
-    marker: UUID
-    host_id: int | None
-    host_name: str | None
-    system_id: str | None = None  # of the machine that the marker names; None if there is none
+    marker: UUID  # `system_id` is that of the machine that it names; None if there is none
     hostname: str | None = None
     machine_host: str | None = None
     machine_guest: str | None = None  # the guest of that machine
@@ -87,19 +85,8 @@ def _discrepancy(
     guest: MarkedGuest, kind: DiscrepancyKind, *, policy: RepairPolicy, **texts: Unpack[Texts]
 ) -> Discrepancy:
     """Without a VM host there is no repair, since nothing can reach the guest."""
-    automatic = policy is RepairPolicy.AUTOMATIC
-    discrepancy = Discrepancy(
-        kind=kind,
-        key=f"guest {guest.id}",
-        name=guest.name,
-        host_id=guest.host_id,
-        host_name=guest.host_name,
-        system_id=guest.system_id,
-        repair_policy=policy,
-        ours=automatic,
-        data_at_risk=not automatic,
-        **texts,
-    )
+    at_risk = policy is not RepairPolicy.AUTOMATIC
+    discrepancy = Discrepancy.of(guest, kind, policy, data_at_risk=at_risk, **texts)
     if guest.host_id is not None:
         return discrepancy
     return evolve(discrepancy, repair_policy=RepairPolicy.NONE, remedy="Add a VM host for this guest's server.")

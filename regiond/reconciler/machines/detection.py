@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Unpack
 
 from attrs import frozen
 
 from common.phrases import number_of
 from regiond.machines.model import TRANSIENT, MachineState
-from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Texts
+from regiond.reconciler.model import Discrepancy, DiscrepancyKind, MachineSubject, RepairPolicy
 
 _HAS_GUEST = (
     MachineState.READY,
@@ -47,19 +46,14 @@ class GuestFacts:
 
 
 @frozen(kw_only=True)
-class MachineFacts:
+class MachineFacts(MachineSubject):
     """A machine on which no operation acts. Claimed amounts are sums over its claims."""
 
-    id: int
-    system_id: str
-    hostname: str
     state: MachineState
     cores: int
     memory_mib: int
     pinned_core_ids: frozenset[int] = frozenset()
     missing_since: datetime | None = None
-    host_id: int
-    host_name: str
     clustered: bool = False  # the cluster may be moving the guest to another member
     guest: GuestFacts | None = None
     claimed_cores: int = 0
@@ -86,41 +80,38 @@ def _without_operation(machine: MachineFacts) -> Discrepancy:
     """Undoing a compose deletes the guest, so if it exists, this needs approval."""
     has_guest = machine.state is MachineState.COMPOSING and machine.guest is not None
     guest = f"; its guest {machine.guest.name} exists" if machine.guest is not None else ""
-    return _discrepancy(
+    return Discrepancy.of(
         machine,
         DiscrepancyKind.STATE_WITHOUT_OPERATION,
-        policy=RepairPolicy.APPROVAL if has_guest else RepairPolicy.AUTOMATIC,
+        RepairPolicy.APPROVAL if has_guest else RepairPolicy.AUTOMATIC,
         found=f"the machine is {machine.state}, and no operation acts on it{guest}",
         expected="an operation that ends this state",
         remedy=_REMEDIES[machine.state],
-        ours=not has_guest,
         data_at_risk=has_guest,
     )
 
 
 def _missing(machine: MachineFacts) -> Discrepancy:
-    return _discrepancy(
+    return Discrepancy.of(
         machine,
         DiscrepancyKind.MACHINE_MISSING,
-        policy=RepairPolicy.APPROVAL,
+        RepairPolicy.APPROVAL,
         found="its host reported no such guest",
         expected="a guest",
         remedy=f"This deletes {machine.hostname} from Innkeeper and keeps its volumes.",
         since=machine.missing_since,
-        ours=False,
         data_at_risk=True,
     )
 
 
 def _on_other_host(machine: MachineFacts, guest: GuestFacts) -> Discrepancy:
-    return _discrepancy(
+    return Discrepancy.of(
         machine,
         DiscrepancyKind.GUEST_ON_OTHER_HOST,
-        policy=RepairPolicy.NONE,
+        RepairPolicy.NONE,
         found=f"its guest {guest.name} is on {guest.host_name or 'a server without a VM host'}",
         expected=f"the guest is on {machine.host_name}",
         remedy="Refresh both hosts; if the discrepancy remains, move the guest back.",
-        ours=False,
         data_at_risk=True,
     )
 
@@ -131,15 +122,14 @@ def _changed(machine: MachineFacts, guest: GuestFacts) -> Iterator[Discrepancy]:
     if actual == expected and machine.state is not MachineState.MISSING:
         return
     missing = "the machine is missing, but " if machine.state is MachineState.MISSING else ""
-    yield _discrepancy(
+    yield Discrepancy.of(
         machine,
         DiscrepancyKind.MACHINE_CHANGED,
-        policy=RepairPolicy.NONE,
+        RepairPolicy.NONE,
         found=f"{missing}its guest has {_size(*actual)}",
         expected=_size(*expected),
         remedy=f"Refresh {machine.host_name}: the machine takes the size of its guest.",
         ours=True,
-        data_at_risk=False,
     )
 
 
@@ -150,43 +140,16 @@ def _claims(machine: MachineFacts) -> Iterator[Discrepancy]:
     if (machine.claimed_cores, memory_mib) == (machine.cores, machine.memory_mib):
         return
     none = not machine.claimed_cores and not machine.claimed_memory_mib and not machine.claims_huge_pages
-    yield _discrepancy(
+    yield Discrepancy.of(
         machine,
         DiscrepancyKind.MACHINE_WITHOUT_CLAIMS if none else DiscrepancyKind.WRONG_CLAIMS,
-        policy=RepairPolicy.AUTOMATIC,
+        RepairPolicy.AUTOMATIC,
         found="no claims of cores or memory" if none else f"claims of {_size(machine.claimed_cores, memory_mib)}",
         expected=f"claims of {_size(machine.cores, machine.memory_mib)}",
         remedy="This recomputes the claims from the machine, and the server's totals from all claims.",
-        ours=True,
-        data_at_risk=False,
     )
 
 
 def _size(cores: int, memory_mib: int, pinned: frozenset[int] = frozenset()) -> str:
     pins = f", pinned to {', '.join(map(str, sorted(pinned)))}" if pinned else ""
     return f"{number_of(cores, 'core')} and {memory_mib} MiB{pins}"
-
-
-def _discrepancy(
-    machine: MachineFacts,
-    kind: DiscrepancyKind,
-    *,
-    policy: RepairPolicy,
-    ours: bool,
-    data_at_risk: bool,
-    since: datetime | None = None,
-    **texts: Unpack[Texts],
-) -> Discrepancy:
-    return Discrepancy(
-        kind=kind,
-        key=f"machine {machine.id}",
-        name=machine.hostname,
-        host_id=machine.host_id,
-        host_name=machine.host_name,
-        system_id=machine.system_id,
-        repair_policy=policy,
-        ours=ours,
-        data_at_risk=data_at_risk,
-        since=since,
-        **texts,
-    )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncpg
-from attrs import fields
 
-from regiond.db.pool import Db
+from regiond.db.pool import Db, of_row
 from regiond.machines.model import MachineState
 from regiond.reconciler.machines.detection import GuestFacts, MachineFacts
 
@@ -44,7 +43,6 @@ _MACHINES = """
        and ($1::integer is null or m.id = $1)
      order by m.id
 """
-_MACHINE_FIELDS = {one.name for one in fields(MachineFacts)}
 
 
 async def suspect_machines(db: Db, machine_id: int | None = None) -> tuple[MachineFacts, ...]:
@@ -53,9 +51,8 @@ async def suspect_machines(db: Db, machine_id: int | None = None) -> tuple[Machi
 
 
 def _machine(row: asyncpg.Record) -> MachineFacts:
-    known = {name: value for name, value in row.items() if name in _MACHINE_FIELDS}
-    known |= {"state": MachineState(row["state"]), "pinned_core_ids": frozenset(row["pinned_core_ids"])}
-    return MachineFacts(**known, guest=_guest(row))
+    state, pinned = MachineState(row["state"]), frozenset(row["pinned_core_ids"])
+    return of_row(MachineFacts, row, state=state, pinned_core_ids=pinned, guest=_guest(row))
 
 
 def _guest(row: asyncpg.Record) -> GuestFacts | None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Unpack
 
 from attrs import frozen
 
-from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Texts
+from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Subject
 
 LEASE_GRACE = timedelta(seconds=60)  # a lease is 15 s: a live region takes it over well within this time
 PROGRESS_DEADLINE = timedelta(minutes=10)  # longer than any step of an operation takes
@@ -15,16 +14,14 @@ _CANCEL = "This cancels the operation, which then undoes what it did."
 
 
 @frozen(kw_only=True)
-class OpenOperation:
+class OpenOperation(Subject):
     """An operation that has not ended. Times are those of the database clock."""
 
-    id: int
+    WORD = "operation"
+
     kind: str
     state: str
     step: str | None
-    host_id: int | None
-    host_name: str | None
-    system_id: str | None
     hostname: str | None
     lease_until: datetime | None  # None: no region runs it
     not_before: datetime
@@ -32,6 +29,11 @@ class OpenOperation:
     could_run: bool  # a rack reaches its host, and no other operation runs there
     owner_lives: bool = False  # the region that has the lease sends heartbeats
     regions: int = 0  # number of regions that send heartbeats
+
+    @property
+    def name(self) -> str:
+        subject = self.hostname or self.host_name
+        return f"operation {self.id} ({self.kind}{f' of {subject}' if subject else ''})"
 
 
 @frozen(kw_only=True)
@@ -71,14 +73,14 @@ def removal_without_operation(host: HostBeingRemoved) -> Discrepancy:
 
 
 def _lease_expired(operation: OpenOperation, since: datetime) -> Discrepancy:
-    return _discrepancy(
+    return Discrepancy.of(
         operation,
         DiscrepancyKind.LEASE_EXPIRED,
+        RepairPolicy.AUTOMATIC,
         since=since,
         found=f"the operation is {operation.state}, and {_lease_owner(operation)}",
         expected="a region that takes over the operation",
         remedy="This ends the lease, so that any region with a rack for the host can take over the operation.",
-        policy=RepairPolicy.AUTOMATIC,
     )
 
 
@@ -103,14 +105,14 @@ def _not_started(operation: OpenOperation) -> Discrepancy:
 def _stuck(operation: OpenOperation, *, since: datetime, found: str, expected: str) -> Discrepancy:
     """An operation that is undoing cannot be cancelled."""
     undoing = operation.state == "undoing"
-    return _discrepancy(
+    return Discrepancy.of(
         operation,
         DiscrepancyKind.OPERATION_STUCK,
+        RepairPolicy.NONE if undoing else RepairPolicy.APPROVAL,
         since=since,
         found=found,
         expected=expected,
         remedy="Check the logs of the regions, and restart the one that should undo it." if undoing else _CANCEL,
-        policy=RepairPolicy.NONE if undoing else RepairPolicy.APPROVAL,
     )
 
 
@@ -119,27 +121,3 @@ def _lease_owner(operation: OpenOperation) -> str:
     owner = "the region that runs it is alive but" if operation.owner_lives else "the region that ran it"
     others = f"{operation.regions} regions are alive" if operation.regions else "no region is alive"
     return f"{owner} does not renew its lease; {others}{'' if operation.could_run else '; no rack reaches its host'}"
-
-
-def _discrepancy(
-    operation: OpenOperation,
-    kind: DiscrepancyKind,
-    *,
-    since: datetime,
-    policy: RepairPolicy,
-    **texts: Unpack[Texts],
-) -> Discrepancy:
-    subject = operation.hostname or operation.host_name
-    return Discrepancy(
-        kind=kind,
-        key=f"operation {operation.id}",
-        name=f"operation {operation.id} ({operation.kind}{f' of {subject}' if subject else ''})",
-        host_id=operation.host_id,
-        host_name=operation.host_name,
-        system_id=operation.system_id,
-        since=since,
-        repair_policy=policy,
-        ours=policy is RepairPolicy.AUTOMATIC,
-        data_at_risk=False,
-        **texts,
-    )

@@ -7,23 +7,21 @@ from uuid import UUID
 
 from attrs import frozen
 
-from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Texts
+from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Subject, Texts
 
 
 @frozen(kw_only=True)
-class OrphanedVolume:
+class OrphanedVolume(Subject):
     """A volume that no guest uses, as the last refresh found it, and the machine that its name refers to."""
 
-    id: int
+    WORD = "volume"
+
     name: str
     project: str
     pool_key: str  # the driver's id of its storage pool
     pool: str
     size_bytes: int | None
-    marker: UUID
-    host_id: int | None
-    host_name: str | None
-    system_id: str | None = None  # of the machine; None if there is none
+    marker: UUID  # `system_id` is that of the machine that it names; None if there is none
     hostname: str | None = None
     machine_host: str | None = None
     machine_here: bool = False  # the machine is on the same server
@@ -107,17 +105,13 @@ def _discrepancy(
     size = "" if volume.size_bytes is None else f" of {volume.size_bytes} bytes"
     automatic = policy is RepairPolicy.AUTOMATIC
     unreachable = policy is not RepairPolicy.NONE and volume.host_id is None
-    return Discrepancy(
-        kind=DiscrepancyKind.ORPHANED_VOLUME,
-        key=f"volume {volume.id}",
-        name=volume.name,
-        host_id=volume.host_id,
-        host_name=volume.host_name,
-        system_id=volume.system_id,
+    return Discrepancy.of(
+        volume,
+        DiscrepancyKind.ORPHANED_VOLUME,
+        RepairPolicy.NONE if unreachable else policy,
         found=f"no guest uses the volume{size} in storage pool {volume.pool}; {found}",
         expected=expected,
         remedy="Add a VM host for the volume's server." if unreachable else remedy,
-        repair_policy=RepairPolicy.NONE if unreachable else policy,
         ours=automatic,
         data_at_risk=not automatic,
     )
