@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Protocol
 
 from attrs import frozen
 
@@ -15,6 +13,7 @@ from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.hosts.model import HostView
+from regiond.hosts.service import Hosts
 from regiond.images import host_image_store, store, upload_store
 from regiond.images.declaration import name_problem, name_taken
 from regiond.images.host_image_store import NewHostImage
@@ -34,18 +33,10 @@ FIND_DEADLINE_S = 30.0
 _FINGERPRINT = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
 
 
-class FindsHosts(Protocol):
-    """See `regiond.hosts.service.Hosts`."""
-
-    async def ids_of(self, ids_or_names: Iterable[str]) -> Mapping[str, frozenset[int]]: ...
-    async def names(self) -> tuple[str, ...]: ...
-    async def read(self, host_id: int) -> HostView: ...
-
-
 @frozen(kw_only=True)
 class HostImages:
     database: Database
-    hosts: FindsHosts
+    hosts: Hosts
     calls: HostCalls
 
     async def add(self, caller: Caller, wanted: NamedHostImage) -> Image:

@@ -15,7 +15,7 @@ from common.rpc.command import Command
 from common.rpc.host_commands import HOST_DISCONNECT, HOST_IDENTIFY
 from common.rpc.link import Link
 from common.values import DriverType, HostAccess, PeerIdentity
-from regiond.racks.calls.access_guard import HostRequest
+from regiond.racks.calls.access_guard import AccessGuard, HostRequest
 from regiond.racks.calls.address_calls import AddressCalls
 from regiond.racks.calls.live_links import LiveLinks
 from regiond.racks.reach_model import DisconnectedRack, RackCandidate
@@ -57,7 +57,7 @@ class Region:
         links = LiveLinks()
         for rack_id, link in ((FIRST, first), (SECOND, second)):
             links.add(rack_id, in_place_of(Link, link))
-        self.calls = AddressCalls(links, self, self, self._access_of)
+        self.calls = AddressCalls(links, self, in_place_of(AccessGuard, self), self._access_of)
 
     async def _access_of(self, host_id: int) -> HostAccess:
         return HostAccess(

@@ -26,7 +26,7 @@ from common.rpc.command import Command
 from common.rpc.host_commands import HOST_IDENTIFY, HOST_REACH, DiscoveryPart, Fence, HostCall, Reached
 from common.rpc.link import Link
 from common.values import DriverType, HostAccess, PeerIdentity
-from regiond.racks.calls.access_guard import HostRequest
+from regiond.racks.calls.access_guard import AccessGuard, HostRequest
 from regiond.racks.calls.host_calls import HostCalls, nothing_began
 from regiond.racks.calls.live_links import LiveLinks
 from regiond.racks.reach_model import AwaitedRack, DisconnectedRack, RackCandidate, RecordedReach, WaitLimits
@@ -81,7 +81,7 @@ class ConnectedRacks:
         self.connect(rack_id, respond)
 
     def calls(self) -> HostCalls:
-        return HostCalls(self.links, self, self, self._access_of, self)
+        return HostCalls(self.links, self, in_place_of(AccessGuard, self), self._access_of, self)
 
     async def reach_host(self) -> Reached:
         return await self.calls().call(1, HOST_REACH, lambda given: HostCall(access=given), deadline_s=1.0)

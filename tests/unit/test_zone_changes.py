@@ -10,9 +10,11 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from regiond.racks.reach.service import RackReach
 from regiond.racks.reach.zone_changes import ServedZones, ZoneChange, ZoneChanges, newly_served
 from regiond.racks.reach.zone_store import UnservedHost
 from regiond.racks.reach_model import Zones
+from tests.signatures import in_place_of
 
 A, B = UUID(int=1), UUID(int=2)
 X, Y = 10, 20
@@ -27,7 +29,7 @@ class Racks:
         self.unserved: list[UnservedHost] = []
         self.asked: list[tuple[UUID, int]] = []
         self.silent: set[UUID] = set()
-        self._changes = ZoneChanges(self, self.disconnect)
+        self._changes = ZoneChanges(in_place_of(RackReach, self), self.disconnect)
 
     async def apply(self, hosts: Mapping[int, int], watched: Mapping[int, UUID] | None = None) -> ZoneChange:
         return await self._changes.apply(hosts, watched or {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from attrs import frozen
 
@@ -16,7 +16,7 @@ from regiond.hosts.service import record_guest
 from regiond.ledger import service as ledger
 from regiond.machines import lifecycle_store, store
 from regiond.machines.affinity import store as affinity_store
-from regiond.machines.compose.rescheduling import RescheduleOptions, stored_intent
+from regiond.machines.compose.rescheduling import RescheduleOptions, Rescheduler, stored_intent
 from regiond.machines.compose.store import clear_devices, leave_host, lock_announced
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.operation_intents import open_clean_up
@@ -25,7 +25,7 @@ from regiond.machines.steps import Target, racks_text, record_event, set_power
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
-from regiond.placement.model import Candidate, Policy
+from regiond.placement.model import Policy
 from regiond.racks.service import HostCalls, nothing_began
 
 COMPOSE_DEADLINE_S = 140.0  # of which the check that the host is reachable may take 30
@@ -33,20 +33,6 @@ MAX_HOSTS = 5  # per compose
 FAILURES_BEFORE_RESCHEDULING = 4  # retryable ones on one host: some seconds of back-off in total
 
 _SAME_ON_EVERY_HOST = (Cancelled.code, InternalError.code)  # another host would not help
-
-
-class HostRescheduler(Protocol):
-    """See `regiond.machines.compose.rescheduling.Rescheduler`."""
-
-    async def find_options(self, operation: Operation, tried: Collection[int]) -> RescheduleOptions | None: ...
-    async def reschedule(
-        self,
-        db: Db,
-        operation: Operation,
-        machine_id: int,
-        options: RescheduleOptions,
-        tried: Collection[Mapping[str, Any]],
-    ) -> Candidate: ...
 
 
 @frozen(kw_only=True)
@@ -66,7 +52,7 @@ class ComposeMachine:
 
     kind = OperationKind.COMPOSE
 
-    def __init__(self, calls: HostCalls, rescheduler: HostRescheduler) -> None:
+    def __init__(self, calls: HostCalls, rescheduler: Rescheduler) -> None:
         self._calls = calls
         self._rescheduler = rescheduler
 

@@ -11,7 +11,7 @@ from common.serialization import to_dict
 from common.values import DriverType
 from common.vm_host_report import VmHostReport
 from regiond.caller import Caller
-from regiond.credentials.service import USER_DATA, VM_HOST_KEY
+from regiond.credentials.service import USER_DATA, VM_HOST_KEY, Credentials, KeyPairs
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.idempotency.model import IdempotencyKey
@@ -24,8 +24,8 @@ from regiond.machines.compose.store import announce
 from regiond.machines.deployment import store
 from regiond.machines.deployment.outcome import earlier_operation
 from regiond.machines.deployment.user_data import decode_user_data
-from regiond.machines.deployment.user_data_delivery import Seal, UserDataDelivery
-from regiond.machines.deployment.vm_host.keys import MakesKeyPairs, make_keys
+from regiond.machines.deployment.user_data_delivery import UserDataDelivery
+from regiond.machines.deployment.vm_host.keys import make_keys
 from regiond.machines.deployment.vm_host.model import VmHostSetup
 from regiond.machines.guest_spec import known_spec
 from regiond.machines.lifecycle import MachineEvent
@@ -44,10 +44,10 @@ class Deployments:
         database: Database,
         operations: Operations,
         images: Images,
-        seal: Seal,
+        seal: Credentials,
         allocator: Allocator,
         *,
-        key_pairs: MakesKeyPairs,
+        key_pairs: KeyPairs,
         installation_id: UUID,
     ) -> None:
         self._database = database

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import Protocol
 
 from attrs import frozen
 
@@ -23,12 +22,11 @@ from common.rpc.host_commands import (
 )
 from common.values import Guest, PowerAction
 from regiond.accounts import service as account_service
-from regiond.credentials.service import USER_DATA, VM_HOST_KEY
+from regiond.credentials.service import USER_DATA, VM_HOST_KEY, Credentials
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.hosts import service as host_service
-from regiond.hosts.model import NewHost
-from regiond.hosts.service import PreparedHost
+from regiond.hosts.service import Hosts, PreparedHost
 from regiond.machines import store as machine_store
 from regiond.machines import view_store
 from regiond.machines.console.serial_log import read_last_lines
@@ -37,7 +35,6 @@ from regiond.machines.deployment.disks import WRITE_DEADLINE_S, empty_guest
 from regiond.machines.deployment.model import Deployment, hash_of, lacks_address, next_look_s
 from regiond.machines.deployment.outcome import abort_deployment, end_deployment, fail_deployment
 from regiond.machines.deployment.seed import make_seed
-from regiond.machines.deployment.user_data_delivery import Seal
 from regiond.machines.deployment.vm_host.model import new_host
 from regiond.machines.nics.reservations import with_nics_of_ledger
 from regiond.machines.steps import Target, power_off, record_event, set_power, wait_for_command, wait_for_older_commands
@@ -56,13 +53,6 @@ _SECRET_BYTES = 32
 _NO_REPORT = "Its console shows why; the image needs cloud-init, and the guest a way to the region."
 
 
-class AddsHosts(Protocol):
-    """See `Hosts`."""
-
-    async def prepare(self, new: NewHost) -> PreparedHost: ...
-    async def add(self, db: Db, prepared: PreparedHost) -> str: ...
-
-
 @frozen(kw_only=True)
 class DeploymentTools:
     """`guest_url` returns the URL at which guests report, without a slash at its end."""
@@ -70,8 +60,8 @@ class DeploymentTools:
     database: Database
     calls: HostCalls
     content: RackContent
-    hosts: AddsHosts
-    seal: Seal
+    hosts: Hosts
+    seal: Credentials
     guest_url: Callable[[], str]
     time_limit_s: float
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Protocol
 from weakref import WeakSet
 
 import structlog
 from attrs import define
 
 from common.errors import NotFound, TooManyAttempts
-from regiond.credentials.service import USER_DATA
+from regiond.credentials.service import USER_DATA, Credentials
 from regiond.db.pool import Database
 from regiond.machines.deployment import store
 from regiond.machines.deployment.cloud_init import included_user_data
@@ -27,14 +26,6 @@ _CHUNK_BYTES = 256 * 1024
 _RETRY_AFTER_S = 10
 
 
-class Seal(Protocol):
-    """Seals what users give, which may contain secrets."""
-
-    def seal_data(self, id_: int, name: str, data: bytes) -> bytes: ...
-
-    def unseal_data(self, id_: int, name: str, sealed: bytes) -> bytes: ...
-
-
 @define(eq=False)
 class _Sent:
     """Content in memory, as long as something refers to it."""
@@ -44,7 +35,7 @@ class _Sent:
 
 
 class UserDataDelivery:
-    def __init__(self, database: Database, seal: Seal) -> None:
+    def __init__(self, database: Database, seal: Credentials) -> None:
         self._database = database
         self._seal = seal
         self._turns = asyncio.Semaphore(_BUILT_AT_ONCE)

@@ -12,10 +12,9 @@ from common.errors import InnkeeperError, ResponseRejected
 from common.rpc.host_commands import HOST_IDENTIFY, HostCall
 from common.rpc.link import Link
 from common.values import HostAccess, HostFacts, PeerIdentity
-from regiond.racks.calls.access_guard import NotServed, without_secrets
+from regiond.racks.calls.access_guard import AccessGuard, NotServed, without_secrets
 from regiond.racks.calls.connected_racks import NEXT_RACK, ConnectedRacks, KnownReach, disconnect, representative
 from regiond.racks.calls.discovery_parts import gather_discovery
-from regiond.racks.calls.host_calls import Guard
 from regiond.racks.calls.live_links import LiveLinks
 from regiond.racks.calls.response_validation import response_problem
 
@@ -39,7 +38,7 @@ class AddressCalls:
         self,
         links: LiveLinks,
         reach: KnownReach,
-        guard: Guard,
+        guard: AccessGuard,
         access_of: Callable[[int], Awaitable[HostAccess]],
     ) -> None:
         self._racks = ConnectedRacks(links, reach)

@@ -29,7 +29,7 @@ from common.rpc.host_commands import HOST_REACH, NOTHING_BEGAN, Fence, HostCall
 from common.rpc.link import Link
 from common.rpc.session import IDLE_TIMEOUT_S
 from common.values import HostAccess
-from regiond.racks.calls.access_guard import HostRequest, NotServed, greet
+from regiond.racks.calls.access_guard import AccessGuard, HostRequest, NotServed, greet
 from regiond.racks.calls.connected_racks import NEXT_RACK, ConnectedRacks, KnownReach, disconnect
 from regiond.racks.calls.discovery_parts import gather_discovery
 from regiond.racks.calls.host_stream import HostStream
@@ -55,16 +55,6 @@ class Reach(KnownReach, SeenRacks, Protocol):
         """Records that a response of the rack was rejected."""
 
 
-class Guard(Protocol):
-    """Decides before each call whether the rack may receive what the request contains."""
-
-    async def admit(self, rack_id: UUID, link: Link, host_id: int, request: HostRequest) -> None:
-        """Raises NotServed, or the error of the first contact."""
-
-    async def holds(self, rack_id: UUID, host_id: int, request: HostRequest) -> bool:
-        """Whether the rack has every credential in the request."""
-
-
 class LostHosts(Protocol):
     """Receives what calls reveal about a host, apart from discovery, whose caller applies the result itself."""
 
@@ -82,7 +72,7 @@ class HostCalls:
         self,
         links: LiveLinks,
         reach: Reach,
-        guard: Guard,
+        guard: AccessGuard,
         access_of: Callable[[int], Awaitable[HostAccess]],
         lost_hosts: LostHosts,
         *,

@@ -12,8 +12,7 @@ from common.errors import DatabaseUnavailable, HostHung, HostUnreachable, Innkee
 from common.rpc.host_commands import HOST_WATCH, HostCall
 from common.rpc.link import Link
 from common.values import HostAccess
-from regiond.racks.calls.access_guard import NotServed
-from regiond.racks.calls.host_calls import Guard
+from regiond.racks.calls.access_guard import AccessGuard, NotServed
 from regiond.racks.calls.live_links import LiveLinks
 from regiond.racks.model import SupervisedHost
 from regiond.racks.reach.concurrent_calls import concurrently
@@ -43,7 +42,7 @@ class HostWatches:
         self,
         links: LiveLinks,
         reach: RackReach,
-        guard: Guard,
+        guard: AccessGuard,
         events: HostEventReceiver,
         *,
         access_of: Callable[[int], Awaitable[HostAccess]],

@@ -21,7 +21,8 @@ from common.rpc.link import Link
 from common.rpc.peers import idle_timeout_of, release_of
 from common.rpc.region_commands import REGION_ADDRESSES, RegionAddresses
 from common.values import HostAccess
-from regiond.racks.calls.host_calls import Guard, HostCalls
+from regiond.racks.calls.access_guard import AccessGuard
+from regiond.racks.calls.host_calls import HostCalls
 from regiond.racks.calls.live_links import LiveLinks
 from regiond.racks.model import SupervisedHost
 from regiond.racks.reach.concurrent_calls import concurrently
@@ -51,7 +52,7 @@ class LinkSupervisor:
         heartbeat: Heartbeat,
         reach: RackReach,
         calls: HostCalls,
-        guard: Guard,
+        guard: AccessGuard,
         *,
         hosts: Callable[[], Awaitable[Sequence[SupervisedHost]]],
         access_of: Callable[[int], Awaitable[HostAccess]],

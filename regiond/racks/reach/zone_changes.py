@@ -6,25 +6,16 @@ Whatever changed the zone of a host or the zones of a rack: this compares what i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 from uuid import UUID
 
 from attrs import field, frozen
 
 from regiond.racks.reach.concurrent_calls import concurrently
+from regiond.racks.reach.service import RackReach
 from regiond.racks.reach.zone_store import UnservedHost
 from regiond.racks.reach_model import Zones
-
-
-class ZoneRecords(Protocol):
-    """What is recorded about racks and zones."""
-
-    async def zones_of_racks(self) -> Mapping[UUID, Zones]: ...
-
-    async def unserved_hosts(self) -> Iterable[UnservedHost]: ...
-
-    async def record_forgotten(self, unserved: UnservedHost) -> None: ...
 
 
 class Disconnect(Protocol):
@@ -56,7 +47,7 @@ class ZoneChange:
 class ZoneChanges:
     """One per region process."""
 
-    def __init__(self, records: ZoneRecords, disconnect: Disconnect) -> None:
+    def __init__(self, records: RackReach, disconnect: Disconnect) -> None:
         self._records = records
         self._disconnect = disconnect
         self._before = ServedZones()

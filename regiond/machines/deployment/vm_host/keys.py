@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from common.values import DriverType
-from regiond.credentials.model import KeyPair
-from regiond.credentials.service import make_ssh_key_pair
+from regiond.credentials.service import KeyPairs, make_ssh_key_pair
 
 
-class MakesKeyPairs(Protocol):
-    async def make(self, host_name: str) -> KeyPair: ...
-
-
-async def make_keys(driver: DriverType, host_name: str, key_pairs: MakesKeyPairs) -> tuple[str, str]:
+async def make_keys(driver: DriverType, host_name: str, key_pairs: KeyPairs) -> tuple[str, str]:
     """Returns the public part, as a guest receives it, and the private key, both PEM or OpenSSH text."""
     if driver is DriverType.LXD:
         pair = await key_pairs.make(host_name)
