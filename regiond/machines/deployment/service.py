@@ -19,7 +19,6 @@ from regiond.images.model import Image
 from regiond.images.service import Images
 from regiond.machines import view_store
 from regiond.machines.adoption.affected_guests import affected_guest
-from regiond.machines.compose.store import announce
 from regiond.machines.deployment import store
 from regiond.machines.deployment.outcome import earlier_operation
 from regiond.machines.deployment.user_data import decode_user_data
@@ -32,6 +31,7 @@ from regiond.machines.machine_removal_plan import MachineRemovalPlan
 from regiond.machines.model import DeployRequest, MachineState, MachineView
 from regiond.machines.operation_intents import open_operation
 from regiond.machines.ownership_rules import check_changeable, check_owner
+from regiond.machines.store import announce
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Operations
