@@ -15,7 +15,8 @@ from regiond.db.pool import Db
 from regiond.hosts import store as host_store
 from regiond.hosts.discovery import store
 from regiond.hosts.discovery.allocation_store import allocation_of, write_allocations, write_machine_resources
-from regiond.hosts.discovery.snapshot import GuestRecord, guest_record
+from regiond.hosts.discovery.snapshot import guest_record
+from regiond.hosts.guest_record import GuestRecord
 from regiond.hosts.model import HostGuest
 from regiond.ledger import service as ledger
 from regiond.ledger.service import recompute_totals

@@ -15,8 +15,7 @@ from common.hardware import Gpu, NetworkDevice
 from common.values import POOL_AVAILABLE, Autostart, DriverType, HostNetwork, NumaNode, Profile
 from regiond.credentials.model import KeyPair, SshKeyPair
 from regiond.groups.model import ResourcePool, Zone
-from regiond.hosts.discovery.machine_storage import is_rounded
-from regiond.hosts.discovery.snapshot import GuestRecord
+from regiond.hosts.guest_record import GuestRecord, is_rounded
 from regiond.hosts.maintenance import Maintenance
 from regiond.hosts.numa_model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
 from regiond.hosts.removal_model import CertificateFate, DeletedMachines, HostRemoval

@@ -19,7 +19,6 @@ from regiond.hosts.address_change import VERIFY_DEADLINE_S, known_server
 from regiond.hosts.discovery.allocation_store import allocation_of, write_allocations
 from regiond.hosts.discovery.orphaned_volume_store import delete_orphaned_volumes
 from regiond.hosts.discovery.refresh import IDENTIFY_DEADLINE_S
-from regiond.hosts.discovery.schedule_store import refresh_within
 from regiond.hosts.discovery.store import guests_by_id
 from regiond.hosts.guest_ownership import (
     attach_guest,
@@ -53,6 +52,7 @@ from regiond.hosts.model import (
     NewHost,
 )
 from regiond.hosts.operation_intents import open_first_refresh, open_refresh, open_removal
+from regiond.hosts.schedule_store import refresh_within
 from regiond.hosts.store import host_on_machine, reopen_host
 from regiond.hosts.trust.accepted_identity import accept_identity
 from regiond.hosts.trust.host_removal import planned_fate

@@ -13,8 +13,7 @@ from common.serialization import from_dict
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.hosts import store
-from regiond.hosts.discovery import schedule_store
+from regiond.hosts import schedule_store, store
 from regiond.hosts.discovery.refresh import RETRY_AFTER_S, Refresher
 from regiond.hosts.host_probe import require_dead
 from regiond.hosts.image_copies.removal import remove_all

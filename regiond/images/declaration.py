@@ -8,7 +8,6 @@ from attrs import frozen
 
 from common.errors import InvalidRequest, NameTaken
 from regiond.images.download_rules import url_problem
-from regiond.images.inspection.packing import FILE_TYPES, ROOT_FILE_SYSTEMS
 from regiond.images.model import (
     ARCHITECTURES,
     MAX_IMAGE_NAME,
@@ -18,6 +17,7 @@ from regiond.images.model import (
     full_name,
     split_architecture,
 )
+from regiond.images.packing import FILE_TYPES, ROOT_FILE_SYSTEMS
 from regiond.validation_messages import no_choice, shown
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._+-]*"

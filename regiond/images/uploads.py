@@ -21,10 +21,10 @@ from regiond.images.declaration import Declaration, declared, name_taken
 from regiond.images.download_rules import host_of
 from regiond.images.file_threads import FileThreads
 from regiond.images.inspection.lxd_metadata import LxdMetadata, parse_metadata, with_metadata
-from regiond.images.inspection.packing import Packing, check_filetype
 from regiond.images.inspection.qemu_img import QemuImg
 from regiond.images.inspection.unpacking import Unpacking
 from regiond.images.model import BadImage, Image, ImageState, SubmittedImage, amount
+from regiond.images.packing import Packing, check_filetype
 from regiond.images.space import StoreSpace
 from regiond.validation_messages import no_object
 

@@ -22,7 +22,6 @@ from regiond.machines.adoption.intents import open_adoption, open_forget
 from regiond.machines.autostart import open_set_autostart
 from regiond.machines.autostart import set_default as set_default_autostart
 from regiond.machines.compose.requirements import syntax_problems
-from regiond.machines.compose.store import announce
 from regiond.machines.deployment.outcome import fail_deployment, stop_deployment
 from regiond.machines.devices.model import checked_mac
 from regiond.machines.guest_spec import known_spec
@@ -47,11 +46,12 @@ from regiond.machines.operation_intents import (
     open_operation,
     open_volume_removal,
 )
-from regiond.machines.ownership import released_store
 from regiond.machines.ownership_rules import check_unlocked
 from regiond.machines.power_parameter_store import power_parameters
+from regiond.machines.removal import released_store
 from regiond.machines.removal.deletion_requests import open_or_join_deletion
 from regiond.machines.removal.host_removal import host_removal_plan
+from regiond.machines.store import announce
 from regiond.machines.store import delete as delete_row
 from regiond.machines.view_store import read as read_machine
 from regiond.operations import service as operation_service

@@ -11,6 +11,7 @@ from regiond.machines.model import GuestPowerChange
 _NIC_IDS = "select id from machine_nic where machine_id = $1 order by index"
 _TAKEN_HOSTNAMES = "select hostname from used_hostname where hostname = any($1::text[])"
 _POWER = "update machine set power_state = $2, settled_at = clock_timestamp() where id = $1"
+_ANNOUNCE = "update machine set announced = true where id = $1 returning true"
 _DELETE_GUEST = "delete from guest where machine_id = $1"
 _DELETE = "delete from machine where id = $1"
 # Hypervisor events can arrive after the operation that caused them; within 10 seconds of its end they are ignored, and
@@ -115,6 +116,11 @@ async def guest_power_changed(
     await db.execute(_LISTED_GUEST_POWER, host_id, guest_id, name, power_state)
     row = await db.fetchrow(_GUEST_POWER, host_id, guest_id, name, power_state)
     return None if row is None else GuestPowerChange(**row)
+
+
+async def announce(db: Db, machine_id: int) -> bool:
+    """Records that a client knows of the machine; returns False if it was deleted. Idempotent."""
+    return bool(await db.fetchval(_ANNOUNCE, machine_id))
 
 
 async def delete_guest(db: Db, machine_id: int) -> None:

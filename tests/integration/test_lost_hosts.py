@@ -13,8 +13,8 @@ import pytest
 from common.errors import HostUnreachable, LinkLost
 from regiond.api.resources.shared.visibility import HIDDEN_REASON
 from regiond.hosts.discovery.lost_hosts import LostHosts
-from regiond.hosts.discovery.schedule_store import take_due
 from regiond.hosts.model import HostState
+from regiond.hosts.schedule_store import take_due
 from regiond.racks.reach.link_supervisor import WATCH_EVERY_S
 from tests.clock import advance
 from tests.deployment.deployment import Deployment

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.values import GuestChange, GuestEvent, PowerState
-from regiond.hosts.discovery.schedule_store import refresh_after_event
+from regiond.hosts.schedule_store import refresh_after_event
 from regiond.machines.service import Machines
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import sql

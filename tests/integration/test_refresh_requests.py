@@ -10,8 +10,8 @@ from uuid import UUID
 import pytest
 
 from common.errors import InnkeeperError
-from regiond.hosts.discovery.schedule_store import retry_after_failure, set_refreshed
 from regiond.hosts.model import HostState
+from regiond.hosts.schedule_store import retry_after_failure, set_refreshed
 from regiond.racks.calls.host_calls import HostCalls
 from tests.deployment.deployment import Deployment
 from tests.waiting import eventually

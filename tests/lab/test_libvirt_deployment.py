@@ -19,11 +19,11 @@ from common.guest_spec import GuestSpec
 from common.values import NicKind, PowerAction
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.deployment.empty_disk import empty
-from rackd.drivers.libvirt.deployment.image_names import STALE_AFTER_S
 from rackd.drivers.libvirt.deployment.images import copy_image, find_image, remove_image
 from rackd.drivers.libvirt.deployment.root_disk import write_image
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.guests.pools import guest_pool
+from rackd.drivers.libvirt.image_names import STALE_AFTER_S
 from tests.contract.guest_samples import DISK_BYTES, nic, small_guest, volumes_of
 from tests.contract.libvirt_fixtures import SYSTEM, QemuFixture
 from tests.contract.test_deployment_contract import Content

@@ -13,7 +13,8 @@ from common.hardware import NetworkDevice, NetworkPort
 from common.values import Guest, GuestDisk, GuestNic, HostFacts, NicKind, OwnershipMarker, PowerState, StoragePool
 from regiond.hosts.discovery.allocations import claim_holder, inventory_of
 from regiond.hosts.discovery.model import ChangeKind, DiscoveryChanges, GuestChange
-from regiond.hosts.discovery.snapshot import GuestRecord, MachineSnapshot, ServerSnapshot, guest_record
+from regiond.hosts.discovery.snapshot import MachineSnapshot, ServerSnapshot, guest_record
+from regiond.hosts.guest_record import GuestRecord
 from regiond.ledger.model import NO_DISCRETE_RESOURCES
 from regiond.machines.guest_changes import MachineGuestChanges
 

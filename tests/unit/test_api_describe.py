@@ -18,7 +18,7 @@ from regiond.api.declaration.endpoint import Permission
 from regiond.api.description.describe import describe, description_hash
 from regiond.api.description.openapi import openapi
 from regiond.api.etags import etag_of
-from regiond.api.resources.region.empty_lists import RESOURCES as EMPTY_LISTS
+from regiond.api.resources.empty_lists import RESOURCES as EMPTY_LISTS
 from regiond.api.resources.registry import DESCRIBED, DOCUMENTED, RESOURCES, SERVED
 from regiond.api.urls import BASE
 from regiond.hosts.model import GuestFilter

@@ -7,7 +7,7 @@ from attrs import evolve
 
 from regiond.api.declaration.endpoint import Resource
 from regiond.api.declaration.not_part import OF_EMPTY_LISTS, OF_HANDLERS
-from regiond.api.resources.region.empty_lists import RESOURCES
+from regiond.api.resources.empty_lists import RESOURCES
 from regiond.api.resources.registry import SERVED
 from tests.unit.api_double import ApiDouble
 from tests.unit.good_requests import path_of

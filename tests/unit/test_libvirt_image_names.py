@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.volume_names import marker_of_artifact
-from rackd.drivers.libvirt.deployment.image_names import (
+from rackd.drivers.libvirt.image_names import (
     STALE_AFTER_S,
     ImageUpload,
     abandoned_volumes,

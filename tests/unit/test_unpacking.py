@@ -6,8 +6,8 @@ import gzip
 from pathlib import Path
 
 from regiond.images.file_threads import FileThreads
-from regiond.images.inspection.packing import Packing
 from regiond.images.inspection.unpacking import Unpacking
+from regiond.images.packing import Packing
 from regiond.images.space import SpaceLimit
 from tests.disk_images import MIB, raw_disk
 

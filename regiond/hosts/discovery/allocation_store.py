@@ -23,7 +23,7 @@ from regiond.hosts.discovery.allocations import (
     inventory_of,
 )
 from regiond.hosts.discovery.machine_storage import StorageChange
-from regiond.hosts.discovery.snapshot import GuestRecord
+from regiond.hosts.guest_record import GuestRecord
 from regiond.ledger import service as ledger
 from regiond.ledger.model import (
     NO_DISCRETE_RESOURCES,

@@ -19,7 +19,8 @@ from regiond.hosts.discovery.incomplete_guests import completed
 from regiond.hosts.discovery.machine_storage import StorageChange, newly_missing, storage_changes
 from regiond.hosts.discovery.model import ChangeKind, DiscoveryChanges, GuestChange, OrphanedGuest
 from regiond.hosts.discovery.orphaned_volumes import volume_changes
-from regiond.hosts.discovery.snapshot import GuestRecord, MachineSnapshot, ServerSnapshot, guest_record, is_resized
+from regiond.hosts.discovery.snapshot import MachineSnapshot, ServerSnapshot, guest_record, is_resized
+from regiond.hosts.guest_record import GuestRecord
 from regiond.hosts.image_copies.model import copy_changes
 from regiond.ledger.model import NO_DISCRETE_RESOURCES, GuestClaims
 

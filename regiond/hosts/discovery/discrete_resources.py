@@ -12,7 +12,8 @@ from regiond.hosts.discovery.allocations import (
     allocations,
     claim_holder,
 )
-from regiond.hosts.discovery.snapshot import GuestRecord, ServerSnapshot, is_resized
+from regiond.hosts.discovery.snapshot import ServerSnapshot, is_resized
+from regiond.hosts.guest_record import GuestRecord
 from regiond.ledger.model import NO_DISCRETE_RESOURCES, GuestClaims
 
 

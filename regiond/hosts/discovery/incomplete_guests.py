@@ -12,7 +12,8 @@ from typing import Any
 from attrs import evolve
 
 from common.values import NicKind
-from regiond.hosts.discovery.snapshot import GuestRecord, ServerSnapshot
+from regiond.hosts.discovery.snapshot import ServerSnapshot
+from regiond.hosts.guest_record import GuestRecord
 from regiond.ledger.model import NO_DISCRETE_RESOURCES, DiscreteResources
 
 

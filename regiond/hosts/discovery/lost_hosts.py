@@ -10,8 +10,7 @@ from common.errors import InnkeeperError
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.hosts import store
-from regiond.hosts.discovery import schedule_store
+from regiond.hosts import schedule_store, store
 
 REFRESH_WITHIN_S = 1.0
 

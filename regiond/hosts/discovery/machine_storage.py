@@ -13,9 +13,8 @@ from attrs import frozen
 
 from common.discovery import Discovery
 from common.units import BYTES_PER_GB
-from regiond.hosts.discovery.snapshot import GuestRecord, MachineSnapshot, ServerSnapshot
-
-ROUNDING_BYTES = 64 * 1024**2  # by which a pool may make a disk larger than requested: LVM takes whole extents
+from regiond.hosts.discovery.snapshot import MachineSnapshot, ServerSnapshot
+from regiond.hosts.guest_record import GuestRecord, is_rounded
 
 
 @frozen(kw_only=True)
@@ -37,11 +36,6 @@ class StorageChange:
         """`12.0 GB in default, 0.0 GB in fast; the ledger had 4.0 GB in default, 5.0 GB in fast`."""
         pools = sorted({*self.now, *self.before})
         return f"{_text(self.now, pools)}; the ledger had {_text(self.before, pools)}"
-
-
-def is_rounded(requested_bytes: int, found_bytes: int) -> bool:
-    """Whether a disk of this size can be what was requested."""
-    return 0 <= found_bytes - requested_bytes < ROUNDING_BYTES
 
 
 def storage_changes(

@@ -16,7 +16,7 @@ from regiond.db.pool import Db
 from regiond.hosts.discovery.allocations import GuestKey, ResourceKey
 from regiond.hosts.discovery.machine_storage import StorageChange
 from regiond.hosts.discovery.orphaned_volumes import NO_VOLUME_CHANGES, VolumeChanges
-from regiond.hosts.discovery.snapshot import GuestRecord
+from regiond.hosts.guest_record import GuestRecord
 from regiond.hosts.image_copies.model import NO_COPY_CHANGES, CopyChanges
 from regiond.hosts.model import MACHINE_MISSING, POWER_CHANGED
 from regiond.ledger.model import GuestClaims

@@ -25,8 +25,7 @@ from common.values import DriverType, HostFacts, OwnershipMarker, StoragePool
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.hosts import identity_store, store
-from regiond.hosts.discovery import schedule_store
+from regiond.hosts import identity_store, schedule_store, store
 from regiond.hosts.discovery.apply import apply_discovery
 from regiond.hosts.discovery.lost_hosts import mark_server_lost
 from regiond.hosts.discovery.model import (

@@ -14,7 +14,7 @@ import structlog
 from common.errors import InnkeeperError
 from common.process.periodic import PeriodicTask
 from regiond.db.pool import Database
-from regiond.hosts.discovery import schedule_store
+from regiond.hosts import schedule_store
 from regiond.hosts.discovery.refresh import Refresher
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)

@@ -12,6 +12,7 @@ from common.serialization import to_dict
 from common.values import Guest, GuestNic, HostFacts, StoragePool
 from regiond.hosts.discovery.allocations import ClaimHolder, GuestKey, ResourceKey
 from regiond.hosts.discovery.orphaned_volumes import NO_VOLUMES, VolumeSnapshot
+from regiond.hosts.guest_record import GuestRecord
 from regiond.hosts.image_copies.model import NO_COPIES, CopySnapshot
 from regiond.ledger.model import DiscreteResources
 
@@ -37,44 +38,6 @@ class MachineSnapshot:
     awaits_guest: bool = False
     adopted: bool = False
     on_this_server: bool = True  # False: the database has it on another member of the cluster
-
-
-@frozen(kw_only=True)
-class GuestRecord:
-    """A guest in the shape of its row, so that stored and discovered guests compare as values."""
-
-    project: str
-    guest_key: str
-    name: str
-    marker_installation: UUID | None
-    marker_machine: UUID | None
-    machine_id: int | None  # None: a foreign guest
-    power_state: str
-    cores: int
-    memory_mib: int
-    architecture: str
-    pinned_core_ids: tuple[int, ...]
-    huge_pages_backed: bool
-    disks: tuple[Mapping[str, Any], ...]
-    nics: tuple[Mapping[str, Any], ...]
-    kind: str = "vm"
-    autostart: str | None = None
-
-    @property
-    def key(self) -> GuestKey:
-        return self.project, self.guest_key
-
-    def disk_bytes(self) -> dict[str, int]:
-        """Bytes by key of the storage pool. Disks outside the host's pools are not included."""
-        sizes: dict[str, int] = {}
-        for disk in self.disks:
-            if disk["pool_id"] is not None:
-                sizes[disk["pool_id"]] = sizes.get(disk["pool_id"], 0) + int(disk["size_bytes"])
-        return sizes
-
-    def missing_volumes(self) -> tuple[str, ...]:
-        """The names of the volumes that do not exist, although the guest has a disk for them."""
-        return tuple(str(disk["volume"] or disk["device"]) for disk in self.disks if disk["missing"])
 
 
 def guest_record(guest: Guest, machine_id: int | None) -> GuestRecord:

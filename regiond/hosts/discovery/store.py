@@ -12,7 +12,7 @@ from common.serialization import to_dict
 from common.values import HostFacts, StoragePool
 from regiond.db.pool import Db, of_row
 from regiond.hosts.discovery.allocations import GuestKey, inventory_of
-from regiond.hosts.discovery.snapshot import GuestRecord
+from regiond.hosts.guest_record import GuestRecord
 from regiond.ledger import service as ledger
 
 _WRITE_SERVER = """

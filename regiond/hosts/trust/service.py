@@ -21,8 +21,7 @@ from regiond.credentials.service import Credentials, KeyPairs, read_trust_token
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.hosts import store
-from regiond.hosts.discovery import schedule_store
+from regiond.hosts import schedule_store, store
 from regiond.hosts.trust.first_contact import unconfirmed, unexpected
 from regiond.hosts.trust.host_credentials import PASSWORD
 from regiond.hosts.trust.trust_instructions import TrustInstructions, accept_command, trust_name

@@ -14,11 +14,11 @@ from regiond.images import content
 from regiond.images.file_threads import FileThreads
 from regiond.images.inspection.content_format import inspect_head
 from regiond.images.inspection.lxd_metadata import parse_metadata
-from regiond.images.inspection.packing import Packing, check_filetype, is_packed
 from regiond.images.inspection.qcow2 import HEAD_BYTES
 from regiond.images.inspection.qemu_img import QemuImg
 from regiond.images.inspection.unpacking import Unpacking
 from regiond.images.model import BadImage, Image
+from regiond.images.packing import Packing, check_filetype, is_packed
 from regiond.images.space import SpaceLimit
 
 

@@ -17,8 +17,8 @@ from common.errors import Unsupported
 from regiond.images.file_threads import FileThreads
 from regiond.images.inspection import unpack_process
 from regiond.images.inspection.limited_process import OpenFiles, ProcessLimits, is_installed, run_limited
-from regiond.images.inspection.packing import Packing, is_packed, packing_named
 from regiond.images.model import BadImage
+from regiond.images.packing import Packing, is_packed, packing_named
 from regiond.images.space import SpaceLimit
 
 _METADATA_BYTES = 4 * 2**20  # of any file beside metadata.yaml, such as its templates

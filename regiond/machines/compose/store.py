@@ -69,7 +69,6 @@ _REWRITE = """
                                                     vid integer, mode text, label text, interface_id integer,
                                                     vlan_id integer, subnet_id integer)
 """
-_ANNOUNCE = "update machine set announced = true where id = $1 returning true"
 _LOCK_ANNOUNCED = "select announced from machine where id = $1 for update"
 # With a new UUID: a guest that still appears under the old one is removed, which has a tombstone.
 _FAIL = """
@@ -147,11 +146,6 @@ async def rewrite_machine(
         raise IdentifierTaken(error.constraint_name or "") from error
     except asyncpg.ForeignKeyViolationError as error:
         raise _deleted(error) from error
-
-
-async def announce(db: Db, machine_id: int) -> bool:
-    """Records that a client knows of the machine; returns False if it was deleted. Idempotent."""
-    return bool(await db.fetchval(_ANNOUNCE, machine_id))
 
 
 async def lock_announced(db: Db, machine_id: int) -> bool:

@@ -12,10 +12,10 @@ from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.machines import view_store
+from regiond.machines.console import store
 from regiond.machines.console.connection import ConsoleConnection, Terminal
 from regiond.machines.console.limits import DEFAULT_LIMITS, ConsoleLimits, OpenConsoles
 from regiond.machines.console.serial_log import read_text
-from regiond.machines.deployment import store as deployment_store
 from regiond.machines.guest_spec import known_spec
 from regiond.machines.model import MachineView
 from regiond.permissions import Permission, check_object
@@ -72,7 +72,7 @@ class Consoles:
         """
         machine = await self._read(caller, system_id)
         async with self._database.connection() as db:
-            return await deployment_store.console_of_failure(db, machine.id, operation_id=operation_id)
+            return await store.of_failure(db, machine.id, operation_id=operation_id)
 
     async def connect(self, caller: Caller, system_id: str, terminal: Terminal, *, still_open: StillOpen) -> str:
         """Connects the terminal to the console of the guest. Returns why that ended: by either side, or a limit.

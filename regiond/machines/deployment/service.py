@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from typing import Protocol
 from uuid import UUID
 
 from common.deployment_spec import ImageFormat, ImageRef
@@ -19,8 +20,6 @@ from regiond.images.model import Image
 from regiond.images.service import Images
 from regiond.machines import view_store
 from regiond.machines.adoption.affected_guests import affected_guest
-from regiond.machines.allocation.service import Allocator
-from regiond.machines.compose.store import announce
 from regiond.machines.deployment import store
 from regiond.machines.deployment.outcome import earlier_operation
 from regiond.machines.deployment.user_data import decode_user_data
@@ -33,9 +32,15 @@ from regiond.machines.machine_removal_plan import MachineRemovalPlan
 from regiond.machines.model import DeployRequest, MachineState, MachineView
 from regiond.machines.operation_intents import open_operation
 from regiond.machines.ownership_rules import check_changeable, check_owner
+from regiond.machines.store import announce
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Operations
+
+
+class Allocation(Protocol):
+    async def take(self, caller: Caller, system_id: str, agent_name: str) -> None:
+        """Allocates a ready machine to the caller. Raises NoneAvailable, NotAllowed and QuotaExceeded."""
 
 
 class Deployments:
@@ -45,7 +50,7 @@ class Deployments:
         operations: Operations,
         images: Images,
         seal: Credentials,
-        allocator: Allocator,
+        allocation: Allocation,
         *,
         key_pairs: KeyPairs,
         installation_id: UUID,
@@ -54,7 +59,7 @@ class Deployments:
         self._operations = operations
         self._images = images
         self._seal = seal
-        self._allocator = allocator
+        self._allocation = allocation
         self._key_pairs = key_pairs
         self._installation_id = installation_id
         self._delivery = UserDataDelivery(database, seal)
@@ -83,7 +88,7 @@ class Deployments:
             known_spec(machine, self._installation_id).root_disk()
             await self._check_firmware(machine, image)
             if machine.state is MachineState.READY and machine.owner is None:
-                await self._allocator.take(caller, system_id, request.agent_name)
+                await self._allocation.take(caller, system_id, request.agent_name)
                 machine = await self._read(caller, system_id)
             check_owner(caller, machine)
             keys = None

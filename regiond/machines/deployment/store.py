@@ -42,10 +42,6 @@ _REPORTED = "update deployment set reported_at = clock_timestamp() where id = $1
 _HAS_REPORTED = "select reported_at is not null from deployment where id = $1"
 _UEFI_FIRMWARE = "select s.uefi_firmware from vm_host h join server s on s.id = h.server_id where h.id = $1"
 _SET_CONSOLE = "update deployment set console = $2 where machine_id = $1"
-_CONSOLE = """
-    select console from deployment
-     where machine_id = $1 and state = 'failed' and ($2::bigint is null or operation_id = $2)
-"""
 _SET_STATE = """
     update deployment set state = $2, sealed_user_data = null, secret_hash = null, sealed_vm_host_key = null
      where machine_id = $1
@@ -124,11 +120,6 @@ async def set_state(db: Db, machine_id: int, state: DeploymentState) -> None:
 
 async def set_console(db: Db, machine_id: int, text: str) -> None:
     await db.execute(_SET_CONSOLE, machine_id, text)
-
-
-async def console_of_failure(db: Db, machine_id: int, *, operation_id: int | None) -> str:
-    """Empty without a failed deployment, or if another operation than this one failed to deploy the machine."""
-    return await db.fetchval(_CONSOLE, machine_id, operation_id) or ""
 
 
 async def uefi_firmware(db: Db, host_id: int) -> bool | None:

@@ -10,7 +10,7 @@ from regiond.ledger import service as ledger
 from regiond.machines import lifecycle_store, store
 from regiond.machines.deployment.disks import empty_guest
 from regiond.machines.model import MachineState
-from regiond.machines.ownership import released_store
+from regiond.machines.removal import released_store
 from regiond.machines.steps import Target, record_event, wait_for_older_commands
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of

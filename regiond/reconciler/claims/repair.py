@@ -11,8 +11,8 @@ from regiond.ledger.service import recompute_totals, total_mismatches
 from regiond.reconciler import locks
 from regiond.reconciler.claims import store
 from regiond.reconciler.claims.detection import detect_guest_claims, orphaned_claim, wrong_address, wrong_total
+from regiond.reconciler.machines.repair import revalidate_machine
 from regiond.reconciler.model import Discrepancy
-from regiond.reconciler.revalidation import revalidate_machine
 
 
 async def recompute_server_totals(db: Db, discrepancy: Discrepancy) -> str | None:

@@ -11,16 +11,15 @@ from regiond.networks.service import bind_nics
 from regiond.racks.service import read_installation_id
 from regiond.reconciler import locks
 from regiond.reconciler.claims.store import servers_of_claims
-from regiond.reconciler.guests import store
+from regiond.reconciler.guests import detection, store
 from regiond.reconciler.model import Discrepancy
-from regiond.reconciler.revalidation import revalidate_marked_guest
 
 
 async def remove_leftover(db: Db, discrepancy: Discrepancy) -> str | None:
     """Opens the operation that removes a guest whose machine has a tombstone."""
     guest_id = discrepancy.id_of("guest")
     await locks.lock_guest(db, guest_id)
-    current = await revalidate_marked_guest(db, discrepancy)
+    current = await _revalidated(db, discrepancy)
     if current is None or current.host_id is None or current.host_name is None:
         return None
     marker = await _marker(db, guest_id)
@@ -34,7 +33,7 @@ async def adopt(db: Db, discrepancy: Discrepancy) -> str | None:
     if discrepancy.host_id is None:
         return None
     await host_service.lock_guests(db, discrepancy.host_id)  # locks the guests in the order that all adoptions use
-    current = await revalidate_marked_guest(db, discrepancy)
+    current = await _revalidated(db, discrepancy)
     if current is None or current.host_id != discrepancy.host_id:
         return None
     host = await host_service.read_host(db, current.host_id)
@@ -46,7 +45,7 @@ async def remove_marker(db: Db, discrepancy: Discrepancy) -> str | None:
     """Opens the operation that removes the marker from a copy, which becomes a foreign guest."""
     guest_id = discrepancy.id_of("guest")
     await locks.lock_guest(db, guest_id)
-    current = await revalidate_marked_guest(db, discrepancy)
+    current = await _revalidated(db, discrepancy)
     if current is None or current.host_id is None or current.host_name is None:
         return None
     key = (await host_service.guests_by_id(db, [guest_id]))[guest_id].guest_key
@@ -70,7 +69,7 @@ async def move_machine(db: Db, discrepancy: Discrepancy) -> str | None:
     await locks.lock_servers(db, servers)
     await locks.lock_machine(db, location.machine_id)
     await locks.lock_guest(db, guest_id)
-    current = await revalidate_marked_guest(db, discrepancy)
+    current = await _revalidated(db, discrepancy)
     if current is None or current.host_id is None or await store.read_location(db, guest_id) != location:
         return None
     absent = await store.move_machine(db, location.machine_id, current.host_id, guest_id)
@@ -92,3 +91,9 @@ async def _marker(db: Db, guest_id: int) -> OwnershipMarker:
     """The marker of a guest that was revalidated under its lock."""
     (guest,) = await store.marked_guests(db, guest_id)
     return OwnershipMarker(installation_id=await read_installation_id(db), machine_id=guest.marker)
+
+
+async def _revalidated(db: Db, discrepancy: Discrepancy) -> Discrepancy | None:
+    """As `Discrepancy.revalidated`, for a discrepancy whose key names a marked guest. Its locks are held."""
+    guests = await store.marked_guests(db, discrepancy.id_of("guest"))
+    return discrepancy.revalidated(detection.detect(guest) for guest in guests)

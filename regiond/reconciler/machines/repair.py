@@ -8,9 +8,9 @@ from regiond.machines import service as machine_service
 from regiond.machines.model import MAAS_STATUS, MachineState, MachineView
 from regiond.racks.service import read_installation_id
 from regiond.reconciler import locks
+from regiond.reconciler.machines import detection, store
 from regiond.reconciler.model import Discrepancy
 from regiond.reconciler.operations.store import set_undo
-from regiond.reconciler.revalidation import revalidate_machine
 
 
 async def drop_missing(db: Db, discrepancy: Discrepancy) -> str | None:
@@ -57,3 +57,9 @@ async def _undo_compose(db: Db, machine: MachineView) -> int:
     operation_id = await machine_service.open_compose_undo(db, machine, await read_installation_id(db))
     await set_undo(db, operation_id)
     return operation_id
+
+
+async def revalidate_machine(db: Db, discrepancy: Discrepancy) -> Discrepancy | None:
+    """As `Discrepancy.revalidated`, for a discrepancy whose key names a machine. Its locks are held."""
+    machines = await store.suspect_machines(db, discrepancy.id_of("machine"))
+    return discrepancy.revalidated(one for machine in machines for one in detection.detect(machine))

@@ -15,11 +15,11 @@ from rackd.drivers.image_content import verified_parts
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Volume
 from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
-from rackd.drivers.libvirt.deployment.image_names import ImageUpload, abandoned_volumes, complete_uploads, is_of_image
 from rackd.drivers.libvirt.deployment.qcow2_disk import disk_parts
 from rackd.drivers.libvirt.guests.dependents import dependents_of
 from rackd.drivers.libvirt.guests.pools import GuestPool
 from rackd.drivers.libvirt.guests.volumes import delete_from, undo
+from rackd.drivers.libvirt.image_names import ImageUpload, abandoned_volumes, complete_uploads, is_of_image
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -9,7 +9,7 @@ import structlog
 from common.discovery import ImageCopy
 from common.errors import DriverFailed, NotFound
 from rackd.drivers.libvirt.connection.client import Client
-from rackd.drivers.libvirt.deployment.image_names import complete_uploads, stored_images
+from rackd.drivers.libvirt.image_names import complete_uploads, stored_images
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -1,0 +1,54 @@
+"""A guest in the shape of its row, and whether its disks have the sizes that were requested."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from attrs import frozen
+
+ROUNDING_BYTES = 64 * 1024**2  # by which a pool may make a disk larger than requested: LVM takes whole extents
+
+
+@frozen(kw_only=True)
+class GuestRecord:
+    """A guest in the shape of its row, so that stored and discovered guests compare as values."""
+
+    project: str
+    guest_key: str
+    name: str
+    marker_installation: UUID | None
+    marker_machine: UUID | None
+    machine_id: int | None  # None: a foreign guest
+    power_state: str
+    cores: int
+    memory_mib: int
+    architecture: str
+    pinned_core_ids: tuple[int, ...]
+    huge_pages_backed: bool
+    disks: tuple[Mapping[str, Any], ...]
+    nics: tuple[Mapping[str, Any], ...]
+    kind: str = "vm"
+    autostart: str | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.project, self.guest_key
+
+    def disk_bytes(self) -> dict[str, int]:
+        """Bytes by key of the storage pool. Disks outside the host's pools are not included."""
+        sizes: dict[str, int] = {}
+        for disk in self.disks:
+            if disk["pool_id"] is not None:
+                sizes[disk["pool_id"]] = sizes.get(disk["pool_id"], 0) + int(disk["size_bytes"])
+        return sizes
+
+    def missing_volumes(self) -> tuple[str, ...]:
+        """The names of the volumes that do not exist, although the guest has a disk for them."""
+        return tuple(str(disk["volume"] or disk["device"]) for disk in self.disks if disk["missing"])
+
+
+def is_rounded(requested_bytes: int, found_bytes: int) -> bool:
+    """Whether a disk of this size can be what was requested."""
+    return 0 <= found_bytes - requested_bytes < ROUNDING_BYTES
