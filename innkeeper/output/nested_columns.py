@@ -26,8 +26,6 @@ NESTED_LISTS: Mapping[str, tuple[Column, ...]] = {
         column("name", rank=ESSENTIAL),
         column("type", rank=2),
         column("total", unit=GB, rank=2),
-        column("used", unit=GB, rank=2, unless="capacity"),
-        column("available", unit=GB, rank=1, unless="capacity"),
         column("capacity.free", "free", unit=GB, rank=1),
         column("status", rank=1, usual="available"),
         column("default", rank=3, usual=False),

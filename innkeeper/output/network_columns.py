@@ -43,9 +43,7 @@ NETWORK_LISTS: Mapping[str, tuple[Column, ...]] = {
         column("ip", rank=ESSENTIAL),
         column("alloc_type_name", "type", rank=2),
         column("hostname", "machine", rank=1),
-        column("system_id", rank=1, unless="hostname"),
         column("host_name", "host", rank=1),
-        column("host", rank=1, unless="host_name"),
         column("purpose"),
     ),
     "spaces": (

@@ -170,7 +170,6 @@ OBJECTS: Mapping[str, Shape] = {
         needs=("id", "name", "connected"),
         lines=(
             *columns("id", "name", "state"),
-            column("connected", unless="state"),
             column("age_s", "age", unit=DURATION),
             *columns("release", "hosts_reached"),
             column("hosts_unreached", usual=0),
@@ -218,7 +217,6 @@ OBJECTS: Mapping[str, Shape] = {
             *columns("id", "name"),
             column("size", unit=GB),
             column("storage_pool_name", "storage pool"),
-            column("storage_pool", "pool id", unless="storage_pool_name"),
             column("tags"),
             column("id_path", "path in the guest"),
             column("serial"),

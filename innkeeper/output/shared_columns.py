@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from innkeeper.output.columns import COUNT, ESSENTIAL, GB, GIB_OF_MIB, WHOLE_GB, column
 
-CAPACITY = (
+CAPACITY = (  # `used` where the capacity is not known yet, and for `--columns`
     column("used.cores", "cores", unit=COUNT, of="total.cores", rank=2, unless="capacity"),
     column("used.memory", "memory", unit=GIB_OF_MIB, of="total.memory", rank=2, unless="capacity"),
     column("used.local_storage", "storage", unit=WHOLE_GB, of="total.local_storage", rank=3, unless="capacity"),
@@ -31,7 +31,6 @@ DISKS = (
     column("name", rank=ESSENTIAL),
     column("size", unit=GB, rank=ESSENTIAL),
     column("storage_pool_name", "storage pool", rank=ESSENTIAL),
-    column("storage_pool", "pool id", rank=5, unless="storage_pool_name"),
     column("tags", rank=2),
     column("id_path", "path in the guest", rank=4),
 )
