@@ -18,7 +18,6 @@ from innkeeper.output.keys import KEYS
 from innkeeper.output.layout import Cells, grid, pairs
 from innkeeper.output.list_columns import LISTS
 from innkeeper.output.object_lines import OBJECTS, PLACEMENT, Section, Shape
-from innkeeper.output.yaml_text import yaml_text
 from innkeeper.view import View
 
 _SINGULARS = {"discrepancy": "discrepancies", "pod": "vm-hosts", "pods": "vm-hosts", "nodes": "machines"}
@@ -105,7 +104,11 @@ def json_text(plain: Any, resource: str, view: View = DEFAULT_VIEW, *, as_yaml: 
     """JSON, or YAML, as the region sent it, or what the view selects of it. Raises Usage for an unknown column."""
     kind = kind_of(resource)
     chosen = plain if view.is_default else selected(plain, LISTS.get(kind, ()), kind, view)
-    return yaml_text(chosen) if as_yaml else json.dumps(chosen, indent=4, ensure_ascii=False)
+    if as_yaml:
+        from innkeeper.output.yaml_text import yaml_text  # noqa: PLC0415  # loads PyYAML, which nothing else needs
+
+        return yaml_text(chosen)
+    return json.dumps(chosen, indent=4, ensure_ascii=False)
 
 
 def kind_of(resource: str) -> str:

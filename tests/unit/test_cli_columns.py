@@ -109,3 +109,9 @@ def test_a_text_names_columns_by_key_rank_and_heading() -> None:
     assert (size.heading, size.rank) == ("size GB", 0)
     assert (host.key, host.heading, host.rank) == ("vm_host.name", "the host", 2)
     assert (other.heading, other.rank) == ("other", 1)
+
+
+def test_columns_are_as_wide_as_a_terminal_shows_them() -> None:
+    names = {"abcd": 4, "東京": 4, "ที่": 1, "e\u0301": 1, "\u2764\ufe0f": 2}
+    lines = rendered([{"name": name, "id": 1} for name in names], "things read").lines[1:]
+    assert lines == [f"{name}{' ' * (4 - width)}   1" for name, width in names.items()]
