@@ -27,7 +27,7 @@ class Action:
     """An action of a resource. `op` is None for the REST methods; `fields` are the documented ones.
 
     `any_field`: fields of any name are documented too, as `:param <key>:`. `stream`: the answer is server-sent events.
-    `takes_key`: changes something, once for an idempotency key; earlier regions, which may ignore it, do not say so.
+    `takes_key`: changes something, once for an idempotency key.
     `formats`: the forms of fields that are not plain text, by field; `choices`: the only values of a field. A region
     that does not say what is `destructive` and has a `dry_run` deletes with DELETE.
     """

@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 
 from common.certificates import Credentials, load_certificate, make_signing_request, renew_at, utc_now
-from common.errors import UnsupportedByPeer
 from common.process.private_files import write_private
 from common.rpc.client_commands import CLIENT_RENEW
 from common.rpc.link import Link
@@ -46,10 +45,7 @@ class CertificateRenewal:
         if self._clock() < renew_at(load_certificate(self._certificate_pem)):
             return False
         call = RenewCall(signing_request_pem=make_signing_request(self._key_pem, self._name))
-        try:
-            renewed = await self._link.call(CLIENT_RENEW, call, deadline_s=CALL_S)
-        except UnsupportedByPeer:
-            return False  # an older region, whose certificates are valid for a year
+        renewed = await self._link.call(CLIENT_RENEW, call, deadline_s=CALL_S)
         await asyncio.to_thread(write_private, self._folder / CERTIFICATE, renewed.certificate_pem)
         self._certificate_pem = renewed.certificate_pem
         return True

@@ -141,9 +141,7 @@ def _check_key(wanted: ApiCall, options: Options, *, several: bool) -> None:
     if uploaded_file(wanted) is not None:
         raise Usage("An upload takes no --idempotency-key: the repeated command continues it.")
     if not wanted.takes_key:
-        raise Usage(
-            f"{wanted.command} takes no --idempotency-key: it changes nothing, or the region is of an earlier version."
-        )
+        raise Usage(f"{wanted.command} takes no --idempotency-key: it changes nothing.")
     if several and len(options.idempotency_key) > MAX_KEY_OF_SEVERAL_CHARS:
         raise Usage(
             f"The --idempotency-key of several objects has at most {MAX_KEY_OF_SEVERAL_CHARS} characters, because the "

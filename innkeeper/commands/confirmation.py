@@ -35,7 +35,7 @@ async def is_confirmed(
 
 
 def confirmed_with(plans: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The fields that a confirmed call is sent with, as its plans say. A region of an earlier version asks for none."""
+    """Returns the fields that a confirmed call is sent with, as its plans say."""
     return tuple(dict.fromkeys(str(name) for plan in plans for name in plan.get("confirmed_with", ())))
 
 

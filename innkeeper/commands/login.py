@@ -97,7 +97,7 @@ def no_region(url: str) -> str:
 
 
 async def _with_new_key(wanted: LoginRequest) -> Profile:
-    """The profile with the key that the region makes. Raises NotAuthenticated for a wrong name or password."""
+    """Returns the profile with the key that the region makes. Raises NotAuthenticated for a wrong name or password."""
     profile = wanted.profile
     api = Api(profile.url.removesuffix("api/2.0/"), None, trust=profile.trust)
     form = [
@@ -108,9 +108,7 @@ async def _with_new_key(wanted: LoginRequest) -> Profile:
     try:
         plain = (await api.send("POST", "accounts/authenticate/", body=Body(fields=form), deadline_s=_TIMEOUT_S)).json()
     except NotFound as error:
-        raise NotFound(
-            f"{no_region(profile.url)} An older region has no login by password: log in with an API key."
-        ) from error
+        raise NotFound(no_region(profile.url)) from error
     key = parse_key(":".join(str(plain.get(part, "")) for part in ("consumer_key", "token_key", "token_secret")))
     if key is None:
         raise InvalidRequest(f"{profile.url} answered the login without an API key.")

@@ -50,19 +50,9 @@ def _report(operation: Mapping[str, Any], elapsed_s: float) -> Report:
     return Report(
         state=operation["state"],
         step=str(operation.get("step") or ""),
-        reason=wait_reason_of(operation),
+        reason=str(operation.get("wait_reason") or ""),
         elapsed_s=elapsed_s,
     )
-
-
-def wait_reason_of(operation: Mapping[str, Any]) -> str:
-    """Why it has not ended, as the region says; a region of an earlier version gives only the error of a retry."""
-    if operation.get("wait_reason"):
-        return str(operation["wait_reason"])
-    error = operation.get("error")
-    if operation["state"] == "waiting" and isinstance(error, dict):
-        return str(error.get("message") or "")
-    return ""
 
 
 def purpose_of(operation: Mapping[str, Any]) -> str:

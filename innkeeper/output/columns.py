@@ -124,10 +124,6 @@ def column(key: str, heading: str = "", **more: Any) -> Column:
     return Column(key=key, title=heading or title(key.rpartition(".")[2]), **more)
 
 
-def columns(*keys: str) -> tuple[Column, ...]:
-    return tuple(column(key) for key in keys)
-
-
 def value_at(row: Any, path: str) -> Any:
     """The value at a path such as `zone.name`; None if there is none."""
     found = row

@@ -1,276 +1,122 @@
-"""The columns of lists, by resource, with their rank where a terminal is too narrow."""
+"""The columns of lists, by resource or by their key in an object, with their rank where a terminal is too narrow.
+
+A list without an entry, such as `zones`, has its first keys as columns.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from innkeeper.output.columns import (
-    COUNT,
-    DURATION,
-    ESSENTIAL,
-    GIB_OF_BYTES,
-    GIB_OF_MIB,
-    RATIO,
-    WHOLE_GB,
-    Column,
-    column,
-    columns,
-)
-from innkeeper.output.nested_columns import NESTED_LISTS
-from innkeeper.output.network_columns import NETWORK_LISTS
-from innkeeper.output.shared_columns import CAPACITY, DESCRIPTION, DISKS, INTERFACES
+from innkeeper.output.columns import COUNT, ESSENTIAL, GIB_OF_BYTES, GIB_OF_MIB, WHOLE_GB, Column, column
+from innkeeper.output.keys import columns
 
-_COMPUTE = (column("cpu_count", "cores", unit=COUNT, rank=3), column("memory", unit=GIB_OF_MIB, rank=3))
-_GUESTS = (
-    column("name", rank=ESSENTIAL),
-    column("kind", rank=ESSENTIAL),
-    column("system_id", rank=1),
-    column("status_name", "status", rank=2),
-    column("owner", rank=3),
-    column("power_state", "power", rank=2),
-    *_COMPUTE,
-    column("locked", rank=4, usual=False),
-)
+_CAPACITY = "capacity.cores.free:2 capacity.memory_mib.free:2 capacity.storage_bytes.free:3"
+_USED = "used.cores:2 used.memory:2 used.local_storage:3"
+_DISKS = columns("id:2 name:0 size:0 storage_pool_name:0 tags:2 id_path:4")
+_GUESTS = columns("name:0 kind:0 system_id status_name:2 owner:3 power_state:2 cpu_count:3 memory:3 locked:4")
+_INTERFACES = "id:4 name:0 type:4 mac_address vlan:3 links"
 
 LISTS: Mapping[str, tuple[Column, ...]] = {
-    "vm-hosts": (
-        column("id", rank=ESSENTIAL),
-        column("name", rank=ESSENTIAL),
-        column("type", rank=5),
-        column("state", rank=ESSENTIAL),
-        column("maintenance", rank=1, prose=True),
-        *CAPACITY,
-        column("cpu_over_commit_ratio", "core ratio", unit=RATIO, usual=1.0, rank=1, short="×CPU"),
-        column("memory_over_commit_ratio", "memory ratio", unit=RATIO, usual=1.0, rank=1, short="×RAM"),
-        column("address", rank=1, short_without="https://"),
-        column("project", usual="default", rank=1),
-        column("cluster_name", "cluster", rank=1),
+    "vm-hosts": columns(
+        "id:0 name:0 type:5 state:0 maintenance",
+        _USED,
+        _CAPACITY,
+        "cpu_over_commit_ratio memory_over_commit_ratio",
+        column("address", short_without="https://"),
+        column("project", usual="default"),
+        "cluster_name",
         column("pool", usual="default", rank=5),
         column("zone", usual="default", rank=4),
-        column("tags", rank=6),
-        column("error", prose=True),
+        "tags:6 error",
     ),
-    "capacities": (
-        column("of", rank=ESSENTIAL),
-        column("hosts", unit=COUNT, rank=4),
-        column("servers", unit=COUNT, rank=3),
-        column("unreachable", unit=COUNT, usual=0, rank=1),
-        *CAPACITY,
+    "capacities": columns("of:0 hosts:4 servers:3 unreachable", _CAPACITY),
+    "vm-clusters": columns("id:0 name:0 project:4 version:5 vmhost_count vm_count", _USED, _CAPACITY),
+    "machines": columns(
+        "system_id:0 hostname:0 pod.name ip_addresses=ip_addresses:2 power_state status_name owner:3 cpu_count:3",
+        "memory:3 pool:5 zone:5 guest_name:5 locked:4 tag_names:6 error_description",
     ),
-    "vm-clusters": (
-        column("id", rank=ESSENTIAL),
-        column("name", rank=ESSENTIAL),
-        column("project", rank=4),
-        column("version", rank=5),
-        column("vmhost_count", "hosts", unit=COUNT),
-        column("vm_count", "VMs", unit=COUNT),
-        *CAPACITY,
+    "machines detached": columns(
+        "system_id:0 hostname:0 host owner:3 cpu_count:3 memory:3 pool:5 zone:5 detached_at:2 lost:2"
     ),
-    "machines": (
-        column("system_id", rank=ESSENTIAL),
-        column("hostname", rank=ESSENTIAL),
-        column("pod.name", "host", rank=1),
-        column("ip_addresses", rank=2),
-        column("power_state", "power", rank=1),
-        column("status_name", "status", rank=1),
-        column("owner", rank=3),
-        *_COMPUTE,
-        column("pool", rank=5),
-        column("zone", rank=5),
-        column("guest_name", "guest", same_as="hostname", rank=5),
-        column("locked", usual=False, rank=4),
-        column("tag_names", "tags", rank=6),
-        column("error_description", "error", prose=True),
-    ),
-    "machines detached": (
-        column("system_id", rank=ESSENTIAL),
-        column("hostname", rank=ESSENTIAL),
-        column("host", rank=1),
-        column("owner", rank=3),
-        *_COMPUTE,
-        column("pool", rank=5),
-        column("zone", rank=5),
-        column("detached_at", rank=2),
-        column("lost", usual=False, rank=2),
-    ),
-    "machines forgotten": (
-        column("system_id", rank=ESSENTIAL),
-        column("hostname", rank=ESSENTIAL),
-        column("host", rank=1),
-        column("guest", rank=1),
-        column("virtual_machine", rank=2),
-        column("forgotten_at", rank=2),
-        column("username", "user", rank=3),
-    ),
+    "machines forgotten": columns("system_id:0 hostname:0 host guest virtual_machine:2 forgotten_at:2 username:3"),
     "vm-host guests": _GUESTS,
     "guests": _GUESTS,
-    "vm-host adopt": columns("guest", "system_id", "hostname", "operation", "rejected"),
-    "virtual-machines": (
-        column("id", rank=ESSENTIAL),
-        column("identifier", "name", rank=ESSENTIAL),
-        column("host_name", "host", rank=1),
-        column("project", rank=4),
-        column("power_state", "power", rank=2),
-        *_COMPUTE,
-        column("system_id", rank=1),
-        column("hostname", rank=2),
+    "vm-host adopt": columns("guest system_id hostname operation rejected"),
+    "virtual-machines": columns(
+        "id:0 identifier:0 host_name project:4 power_state:2 cpu_count:3 memory:3 system_id hostname:2"
     ),
-    "operations": (
-        column("id", rank=ESSENTIAL),
-        column("kind", rank=ESSENTIAL),
-        column("state", rank=ESSENTIAL),
-        column("step", rank=3),
-        column("host_name", "host", rank=1),
-        column("hostname", "machine", rank=1),
-        column("system_id", rank=5),
-        column("username", "user", rank=4),
-        column("created_at", "created", rank=2),
-        column("error", prose=True),
+    "operations": columns(
+        "id:0 kind:0 state:0 step:3 host_name hostname=machine system_id:5 username:4 created_at:2 error"
     ),
-    "events": (
-        column("id", rank=4),
-        column("at", rank=ESSENTIAL),
-        column("level", rank=3),
-        column("kind", rank=2),
-        column("host_name", "host", rank=2),
-        column("hostname", "machine", rank=2),
-        column("username", "user", rank=4),
-        column("description", prose=True),
+    "events": columns("id:4 at:0 level:3 kind:2 host_name:2 hostname=machine:2 username:4 description"),
+    "audit": columns(
+        "id:3 at:0 username:0 action:0 object object_name:3 result status:4 operation:4 address:2 credential:5",
+        "request_id:6",
     ),
-    "audit": (
-        column("id", rank=3),
-        column("at", rank=ESSENTIAL),
-        column("username", "user", rank=ESSENTIAL),
-        column("action", rank=ESSENTIAL),
-        column("object", rank=1),
-        column("object_name", "name", rank=3),
-        column("result", rank=1),
-        column("status", rank=4),
-        column("operation", rank=4),
-        column("address", rank=2),
-        column("credential", rank=5),
-        column("request_id", usual=False, rank=6),
+    "discrepancies": columns("id:0 kind:0 host_name name repair_policy:3 data_at_risk:2 found expected remedy"),
+    "repaired": columns("repaired_at:0 kind host_name name repaired"),
+    "racks": columns(
+        "name:0 state:0 age_s:2 release:3 hosts_reached hosts_unreached zones:3 certificate_expires_at:5 id:4"
     ),
-    "discrepancies": (
-        column("id", rank=ESSENTIAL),
-        column("kind", rank=ESSENTIAL),
-        column("host_name", "host", rank=1),
-        column("name", rank=1),
-        column("repair_policy", "repair", rank=3),
-        column("data_at_risk", usual=False, rank=2),
-        column("found", prose=True),
-        column("expected", prose=True),
-        column("remedy", prose=True),
+    "regions": columns("hostname:0 state:0 age_s:2 silent_s:2 release:3 schema:4 rpc_address:3 racks:2 operations:2"),
+    "unreached": columns("host:0 reason since host_id:3"),
+    "rotations": columns("host:0 state:0 operation reason"),  # of a removed rack
+    "by_hand": columns("host:0 credential:0 sent_at:2 remedy"),  # of a removed rack
+    "hosts": columns("host:0 reaches:0 since host_id:3 reason"),  # of a rack
+    "rpc-clients": columns("name:0 username issued_at:2 certificate_expires_at api_key_name:3"),
+    "boot-resources": columns(
+        "id:0 name:0 architecture:2 state:0 format:3 vm_host.name:3 received virtual_size:3 title:4 error"
     ),
-    "repaired": (
-        column("repaired_at", rank=ESSENTIAL),
-        column("kind", rank=1),
-        column("host_name", "host", rank=1),
-        column("name", rank=1),
-        column("repaired", prose=True),
-    ),
-    "racks": (
-        column("name", rank=ESSENTIAL),
-        column("state", rank=ESSENTIAL),
-        column("age_s", "age", rank=2, unit=DURATION),
-        column("release", rank=3),
-        column("hosts_reached", unit=COUNT, rank=1),
-        column("hosts_unreached", unit=COUNT, rank=1),
-        column("zones", rank=3),
-        column("certificate_expires_at", "expires", rank=5),
-        column("id", rank=4),
-    ),
-    "regions": (
-        column("hostname", rank=ESSENTIAL),
-        column("state", rank=ESSENTIAL),
-        column("age_s", "age", rank=2, unit=DURATION),
-        column("silent_s", "silent", rank=2, unit=DURATION),
-        column("release", rank=3),
-        column("schema", rank=4),
-        column("rpc_address", rank=3),
-        column("racks", rank=2),
-        column("operations", rank=2),
-    ),
-    "unreached": (
-        column("host", rank=ESSENTIAL),
-        column("reason", prose=True),
-        column("since", rank=1),
-        column("host_id", rank=3),
-    ),
-    "rotations": (  # of a removed rack
-        column("host", rank=ESSENTIAL),
-        column("state", rank=ESSENTIAL),
-        column("operation", rank=1),
-        column("reason", prose=True),
-    ),
-    "by_hand": (  # of a removed rack
-        column("host", rank=ESSENTIAL),
-        column("credential", rank=ESSENTIAL),
-        column("sent_at", "sent", rank=2),
-        column("remedy", prose=True),
-    ),
-    "hosts": (  # of a rack
-        column("host", rank=ESSENTIAL),
-        column("reaches", rank=ESSENTIAL),
-        column("since", rank=1),
-        column("host_id", rank=3),
-        column("reason", prose=True),
-    ),
-    "rpc-clients": (
-        column("name", rank=ESSENTIAL),
-        column("username", "user", rank=1),
-        column("issued_at", "issued", rank=2),
-        column("certificate_expires_at", "expires", rank=1),
-        column("api_key_name", "API key", rank=3),
-    ),
-    "zones": (column("id", rank=2), column("name", rank=ESSENTIAL), DESCRIPTION),
-    "resource-pools": (column("id", rank=2), column("name", rank=ESSENTIAL), column("strategy", rank=3), DESCRIPTION),
-    "boot-resources": (
-        column("id", rank=ESSENTIAL),
-        column("name", rank=ESSENTIAL),
-        column("architecture", rank=2),
-        column("state", rank=ESSENTIAL),
-        column("format", rank=3),
-        column("vm_host.name", "on", rank=3),
-        column("received", unit=GIB_OF_BYTES, of="size", rank=1),
-        column("virtual_size", "disk", unit=GIB_OF_BYTES, rank=3),
-        column("title", rank=4),
-        column("error", prose=True),
-    ),
-    "users": (
-        column("username", rank=ESSENTIAL),
-        column("email", rank=2),
-        column("is_superuser", "administrator"),
-        column("is_active", "active", usual=True, rank=2),
-    ),
-    "account": (  # rows of its API keys
-        column("name", rank=ESSENTIAL),
-        column("token_key", rank=ESSENTIAL),
-        column("last_used_at", "last used", rank=1),
-        column("expires_at", "expires", rank=1),
-        column("by_login", "login", rank=3),
-        column("signature_method", "signature", rank=4),
-        column("created_at", "created", rank=2),
-    ),
-    "sshkeys": (column("id", rank=ESSENTIAL), column("fingerprint", rank=ESSENTIAL), column("key", rank=2)),
-    "dnsresources": (column("id"), column("fqdn", rank=ESSENTIAL), column("ip_addresses", "addresses")),
-    "files": (column("filename", rank=ESSENTIAL), column("size"), column("updated")),
-    "domains": (column("id"), column("name", rank=ESSENTIAL), column("is_default", "default")),
-    "interfaces": (
-        *INTERFACES,
-        column("tags", rank=4),
-        column("enabled", rank=3),
-        column("attachable", rank=2),
-    ),
-    "block-devices": DISKS,
-    "vm-host projects": (
-        column("name", rank=ESSENTIAL),
-        column("guests", unit=COUNT),
-        column("used.cores", "cores", unit=COUNT, rank=2),
-        column("used.memory", "memory", unit=GIB_OF_MIB, rank=2),
+    "users": columns("username=username:0 email:2 is_superuser is_active:2"),
+    # Of its API keys.
+    "account": columns("name:0 token_key:0 last_used_at expires_at by_login:3 signature_method:4 created_at:2"),
+    "sshkeys": columns("id:0 fingerprint:0 key:2"),
+    "dnsresources": columns("id fqdn:0 ip_addresses"),
+    "files": columns("filename:0", column("size"), "updated"),
+    "domains": columns("id name:0 is_default"),
+    "interfaces": columns(_INTERFACES, "tags:4 enabled:3 attachable:2"),
+    "block-devices": _DISKS,
+    "vm-host projects": columns(
+        "name:0 guests",
+        column("used.cores", unit=COUNT, rank=2),
+        column("used.memory", unit=GIB_OF_MIB, rank=2),
         column("used.local_storage", "storage", unit=WHOLE_GB, rank=2),
-        DESCRIPTION,
+        "description",
     ),
-    **NETWORK_LISTS,
-    **NESTED_LISTS,
+    "fabrics": columns("id:0 name:0 class_type:3 vlans:2 description"),
+    "vlans": columns("id fabric:0 vid:0 name space:2 mtu:4 dhcp:3 description"),
+    "subnets": columns(
+        "id:0 cidr:0",
+        column("name", same_as="cidr", rank=2),
+        "vlan space:3 gateway_ip:2 dns_servers:4 managed:4 description",
+    ),
+    # Of its address listings.
+    "subnet": columns("start:0 end:0 num_addresses ip:0 alloc_type_name:2 hostname=machine host_name purpose"),
+    "spaces": columns("id:0 name:0 subnets vlans:2 description"),
+    "ipranges": columns("id:0 type start_ip:0 end_ip:0 subnet.cidr discovered:3 comment:2"),
+    # Lists inside an object.
+    "blockdevice_set": _DISKS,
+    "physicalblockdevice_set": _DISKS,
+    "interface_set": columns(_INTERFACES, "effective_mtu:5"),
+    "links": columns("mode ip_address subnet"),
+    "networks": columns("name type attachable active dhcp cidrs"),
+    "network_devices": columns("ports product driver pci_address numa_node virtual_functions"),
+    "gpus": columns("product vendor driver pci_address numa_node virtual_functions"),
+    "disks": columns("label volume size storage_pool tags"),
+    "copies": columns(
+        "vm_host.name=host:0 pool=storage_pool",
+        column("size", unit=GIB_OF_BYTES),
+        column("state", usual="complete"),
+    ),
+    "storage_pools": columns(
+        "name:0 type:2 total:2 capacity.free", column("status", usual="available"), "default:3 path:4"
+    ),
+    "nics": columns("label:2 name interface:0 kind:3 vid=vlan_tag:2"),
+    "problems": columns("subject:0 message"),
+    "log": columns("at:0 attempt:3 step message details.error"),
+    "summarized": columns(column("hosts", rank=ESSENTIAL), "reason"),
+    "fitting": columns("host:0 score", _CAPACITY, "host_id:2 unmet"),
+    "affinity_groups": columns("name policy hard violated_by"),
+    "rejected": columns("host:0", _CAPACITY, "reasons host_id:2"),
+    "tried": columns("host:0 error host_id:2"),
 }

@@ -16,13 +16,10 @@ NOTE = (
 
 
 def rows_of(nodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Cores, memory, huge pages by size and virtual functions by network interface of each node, then of all nodes.
-
-    A region of an earlier version reports nothing of all nodes.
-    """
+    """Cores, memory, huge pages by size and virtual functions by network interface of each node, then of all nodes."""
     rows = [row for node in nodes for row in _rows(node)]
-    server = nodes[0].get("server") if nodes else None
-    if server is not None:
+    if nodes:
+        server = nodes[0]["server"]
         capacity = server.get("capacity") or {}
         rows.append({"node": "all", "resource": "cores", **_share(server["cores"]), **_free(capacity, "cores")})
         rows.append(

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
-from innkeeper.output.columns import (
-    COUNT,
-    DURATION,
-    GB,
-    GB_OF_MB,
-    GIB_OF_BYTES,
-    GIB_OF_MIB,
-    RATIO,
-    WHOLE_GB,
-    Column,
-    column,
-    columns,
-)
+from innkeeper.output.cells import title
+from innkeeper.output.columns import COUNT, Column, column
+from innkeeper.output.keys import columns
 
 
-@frozen(kw_only=True)
+@frozen
 class Section:
     """A list inside the object: its key and heading, and at most how many of its last rows.
 
@@ -29,9 +19,13 @@ class Section:
     """
 
     key: str
-    heading: str
-    last: int | None = None
-    only_with: str = ""
+    heading: str = field()
+    last: int | None = field(default=None, kw_only=True)
+    only_with: str = field(default="", kw_only=True)
+
+    @heading.default
+    def _in_words(self) -> str:
+        return title(self.key)
 
 
 @frozen(kw_only=True)
@@ -43,195 +37,84 @@ class Shape:
     sections: tuple[Section, ...] = ()
 
 
-_CAPACITY = (
-    column("used.cores", "cores used", unit=COUNT, of="total.cores", unless="capacity"),
-    column("used.memory", "memory used", unit=GIB_OF_MIB, of="total.memory", unless="capacity"),
-    column("used.local_storage", "storage used", unit=WHOLE_GB, of="total.local_storage", unless="capacity"),
-    column("capacity.cores.free", "free cores", unit=COUNT, of="capacity.cores.claimable"),
-    column("capacity.memory_mib.free", "free memory", unit=GIB_OF_MIB, of="capacity.memory_mib.claimable"),
-    column("capacity.storage_bytes.free", "free storage", unit=WHOLE_GB, of="capacity.storage_bytes.claimable"),
-)
-_POOLS = Section(key="storage_pools", heading="storage pools")
+def _shape(needs: str, *lines: str | Column, sections: tuple[Section, ...] = ()) -> Shape:
+    return Shape(needs=tuple(needs.split()), lines=columns(*lines), sections=sections)
 
-PLACEMENT = Shape(  # of `place` and of the dry run of a compose
-    needs=("chosen", "fitting", "rejected"),
-    lines=(column("chosen"), *columns("pinned_cores", "huge_pages"), column("notes")),
-    sections=tuple(
-        Section(key=key, heading=key) for key in ("disks", "nics", "fitting", "rejected", "summarized", "tried")
-    ),
+
+_CAPACITY = (
+    "used.cores=cores_used used.memory=memory_used used.local_storage=storage_used "
+    "capacity.cores.free capacity.memory_mib.free capacity.storage_bytes.free"
+)
+_POOLS = Section("storage_pools")
+
+# Of `place` and of the dry run of a compose.
+PLACEMENT = _shape(
+    "chosen fitting rejected",
+    "chosen pinned_cores huge_pages notes",
+    sections=tuple(map(Section, ("disks", "nics", "fitting", "rejected", "summarized", "tried"))),
 )
 OBJECTS: Mapping[str, Shape] = {
-    "boot-resources": Shape(
-        needs=("id", "name", "sets"),
-        lines=(
-            *columns("id", "name", "title", "architecture", "state", "error", "format", "filetype", "sha256"),
-            column("received", unit=GIB_OF_BYTES, of="size"),
-            column("virtual_size", "disk", unit=GIB_OF_BYTES),
-            column("vm_host.name", "on"),
-            column("alias"),
-            *columns("created", "updated", "expires"),
-        ),
-        sections=(Section(key="copies", heading="copies"),),
+    "boot-resources": _shape(
+        "id name sets",
+        "id name title architecture state error format filetype sha256 received virtual_size vm_host.name alias",
+        "created updated expires",
+        sections=(Section("copies"),),
     ),
-    "vm-hosts": Shape(
-        needs=("id", "name", "type"),
-        lines=(
-            *columns("id", "name", "type", "state", "maintenance", "error", "address", "project"),
-            column("cluster_name", "cluster"),
-            *columns("zone", "pool", "tags"),
-            *_CAPACITY,
-            column("cpu_over_commit_ratio", "core ratio", unit=RATIO, usual=1.0),
-            column("memory_over_commit_ratio", "memory ratio", unit=RATIO, usual=1.0),
-            column("reserved_cores", unit=COUNT, usual=0),
-            column("reserved_memory", unit=GIB_OF_MIB, usual=0),
-            column("autostart", usual="default"),
-            column("version"),
-            column("refreshed_at", "refreshed"),
-        ),
-        sections=(_POOLS, Section(key="problems", heading="problems")),
+    "vm-hosts": _shape(
+        "id name type",
+        "id name type state maintenance error address project cluster_name zone pool tags",
+        _CAPACITY,
+        "cpu_over_commit_ratio memory_over_commit_ratio reserved_cores reserved_memory autostart version refreshed_at",
+        sections=(_POOLS, Section("problems")),
     ),
-    "vm-clusters": Shape(
-        needs=("id", "name", "vmhost_count"),
-        lines=(
-            *columns("id", "name", "project", "version"),
-            column("vmhost_count", "hosts"),
-            column("vm_count", "VMs"),
-            *_CAPACITY,
-        ),
-        sections=(_POOLS,),
+    "vm-clusters": _shape(
+        "id name vmhost_count", "id name project version vmhost_count vm_count", _CAPACITY, sections=(_POOLS,)
     ),
-    "machines": Shape(
-        needs=("system_id", "hostname", "status_name"),
-        lines=(
-            *columns("system_id", "hostname"),
-            column("guest_name", "guest", same_as="hostname"),
-            column("pod", "host"),
-            column("status_name", "status"),
-            column("error_description", "error"),
-            column("power_state", "power"),
-            column("locked", usual=False),
-            column("owner"),
-            column("ip_addresses", "addresses"),
-            column("cpu_count", "cores"),
-            column("memory", unit=GIB_OF_MIB),
-            column("storage", unit=GB_OF_MB),
-            *columns("architecture", "zone", "pool"),
-            column("tag_names", "tags"),
-            column("description"),
-        ),
+    "machines": _shape(
+        "system_id hostname status_name",
+        "system_id hostname guest_name pod status_name error_description power_state locked owner ip_addresses",
+        "cpu_count memory storage architecture zone pool tag_names description",
+        sections=(Section("blockdevice_set", "disks"), Section("interface_set", "interfaces")),
+    ),
+    "virtual-machines": _shape(
+        "id identifier",
+        "id identifier host_name project power_state cpu_count memory pinned_cores system_id hostname",
+    ),
+    "operations": _shape(
+        "id kind state",
+        "id kind state step wait_reason error host_name hostname=machine system_id chosen username parent_id",
+        column("attempt", usual=1),
+        "cancel_requested undone created_at started_at finished_at rejections last_rejected_at result.deleted",
+        "result.kept",
         sections=(
-            Section(key="blockdevice_set", heading="disks"),
-            Section(key="interface_set", heading="interfaces"),
+            Section("fitting", only_with="error"),
+            Section("rejected", only_with="error"),
+            Section("tried"),
+            Section("log", last=10),
         ),
     ),
-    "virtual-machines": Shape(
-        needs=("id", "identifier"),
-        lines=(
-            column("id"),
-            column("identifier", "name"),
-            column("host_name", "host"),
-            column("project"),
-            column("power_state", "power"),
-            column("cpu_count", "cores"),
-            column("memory", unit=GIB_OF_MIB),
-            *columns("pinned_cores", "system_id", "hostname"),
-        ),
-    ),
-    "operations": Shape(
-        needs=("id", "kind", "state"),
-        lines=(
-            *columns("id", "kind", "state", "step"),
-            column("wait_reason", "waits for"),
-            column("error"),
-            column("host_name", "host"),
-            column("hostname", "machine"),
-            *columns("system_id", "chosen"),
-            column("username", "user"),
-            column("parent_id", "opened by"),
-            column("attempt", usual=1),
-            column("cancel_requested", usual=False),
-            column("undone"),
-            column("created_at", "created"),
-            column("started_at", "started"),
-            column("finished_at", "finished"),
-            column("rejections", usual=0),
-            column("last_rejected_at", "last rejected"),
-            column("result.deleted", "deleted"),
-            column("result.kept", "kept"),
-        ),
+    "racks": _shape(
+        "id name connected",
+        "id name state age_s release hosts_reached",
+        column("hosts_unreached", unit=COUNT, usual=0),
+        "seen_at joined_at certificate_expires_at=certificate_expires removed_at stolen_at all_zones zones",
         sections=(
-            Section(key="fitting", heading="fitting", only_with="error"),
-            Section(key="rejected", heading="rejected", only_with="error"),
-            Section(key="tried", heading="tried"),
-            Section(key="log", heading="log", last=10),
+            Section("hosts", only_with="hosts_unreached"),
+            Section("rotations", "rotations of its credentials"),
+            Section("by_hand", "to be replaced by a person"),
         ),
     ),
-    "racks": Shape(
-        needs=("id", "name", "connected"),
-        lines=(
-            *columns("id", "name", "state"),
-            column("connected", unless="state"),
-            column("age_s", "age", unit=DURATION),
-            *columns("release", "hosts_reached"),
-            column("hosts_unreached", usual=0),
-            column("seen_at", "last seen"),
-            column("joined_at", "joined"),
-            column("certificate_expires_at", "certificate expires"),
-            column("removed_at", "removed"),
-            column("stolen_at", "reported stolen"),
-            column("all_zones", "all zones", usual=True),
-            column("zones"),
-        ),
-        sections=(
-            Section(key="hosts", heading="hosts", only_with="hosts_unreached"),
-            Section(key="rotations", heading="rotations of its credentials"),
-            Section(key="by_hand", heading="to be replaced by a person"),
-        ),
+    "subnets": _shape("id cidr", "id cidr name vlan space gateway_ip dns_servers", column("managed"), "description"),
+    "vlans": _shape("id vid fabric", "id fabric vid name space mtu dhcp description"),
+    "interfaces": _shape(
+        "id name mac_address",
+        "id name type mac_address vlan links effective_mtu=effective_mtu attachable enabled parents children tags",
     ),
-    "subnets": Shape(
-        needs=("id", "cidr"),
-        lines=(
-            *columns("id", "cidr", "name", "vlan", "space"),
-            column("gateway_ip", "gateway"),
-            *columns("dns_servers", "managed", "description"),
-        ),
-    ),
-    "vlans": Shape(
-        needs=("id", "vid", "fabric"),
-        lines=(
-            *columns("id", "fabric"),
-            column("vid"),
-            *columns("name", "space", "mtu", "dhcp", "description"),
-        ),
-    ),
-    "interfaces": Shape(
-        needs=("id", "name", "mac_address"),
-        lines=(
-            *columns("id", "name", "type", "mac_address", "vlan"),
-            column("links", "address"),
-            *columns("effective_mtu", "attachable", "enabled", "parents", "children", "tags"),
-        ),
-    ),
-    "block-devices": Shape(
-        needs=("id", "name", "size"),
-        lines=(
-            *columns("id", "name"),
-            column("size", unit=GB),
-            column("storage_pool_name", "storage pool"),
-            column("storage_pool", "pool id", unless="storage_pool_name"),
-            column("tags"),
-            column("id_path", "path in the guest"),
-            column("serial"),
-        ),
-    ),
-    "discrepancies": Shape(
-        needs=("id", "kind", "remedy"),
-        lines=(
-            *columns("id", "kind", "name"),
-            column("host_name", "host"),
-            *columns("system_id", "since", "found", "expected", "data_at_risk"),
-            column("repair_policy", "repair"),
-            *columns("remedy", "repaired_at", "repaired"),
-        ),
+    "block-devices": _shape("id name size", "id name size storage_pool_name tags id_path serial"),
+    "discrepancies": _shape(
+        "id kind remedy",
+        "id kind name host_name system_id since found expected",
+        column("data_at_risk"),
+        "repair_policy remedy repaired_at repaired",
     ),
 }

@@ -14,10 +14,10 @@ from innkeeper.output.amounts import in_usual_units, with_unit
 from innkeeper.output.cells import cell, title, whole
 from innkeeper.output.column_choice import found_column, rows_in, selected, sorted_rows
 from innkeeper.output.columns import Column, column
+from innkeeper.output.keys import KEYS
 from innkeeper.output.layout import Cells, grid, pairs
 from innkeeper.output.list_columns import LISTS
 from innkeeper.output.object_lines import OBJECTS, PLACEMENT, Section, Shape
-from innkeeper.output.yaml_text import yaml_text
 from innkeeper.view import View
 
 _SINGULARS = {"discrepancy": "discrepancies", "pod": "vm-hosts", "pods": "vm-hosts", "nodes": "machines"}
@@ -104,7 +104,11 @@ def json_text(plain: Any, resource: str, view: View = DEFAULT_VIEW, *, as_yaml: 
     """JSON, or YAML, as the region sent it, or what the view selects of it. Raises Usage for an unknown column."""
     kind = kind_of(resource)
     chosen = plain if view.is_default else selected(plain, LISTS.get(kind, ()), kind, view)
-    return yaml_text(chosen) if as_yaml else json.dumps(chosen, indent=4, ensure_ascii=False)
+    if as_yaml:
+        from innkeeper.output.yaml_text import yaml_text  # noqa: PLC0415  # loads PyYAML, which nothing else needs
+
+        return yaml_text(chosen)
+    return json.dumps(chosen, indent=4, ensure_ascii=False)
 
 
 def kind_of(resource: str) -> str:
@@ -121,7 +125,7 @@ def _table(rows: Sequence[Any], kind: str, paper: Paper, view: View) -> Rendered
     """One line for each object, without columns that say nothing."""
     if not all(isinstance(row, dict) for row in rows):
         return Rendered(lines=[cell(row) for row in rows])
-    known = LISTS.get(kind, ())
+    known = LISTS.get(kind) or first_columns(rows)
     if view.sort:
         rows = sorted_rows(rows, view.sort, known, kind)
     chosen = [found_column(word, known, rows, kind) for word in view.columns] or shown_columns(
@@ -129,7 +133,7 @@ def _table(rows: Sequence[Any], kind: str, paper: Paper, view: View) -> Rendered
     )
     cells = [_cells(one, rows, chosen=bool(view.columns)) for one in chosen]
     several = sum(one.prose for one in known) > 1
-    found = grid(cells, None if view.all else paper.width, bold=paper.bold, prose_named=several or not known)
+    found = grid(cells, None if view.all else paper.width, bold=paper.bold, prose_named=several)
     notes = _notes(found.shortened, found.dropped)
     return Rendered(lines=found.lines, notes=notes, dropped=found.dropped, shortened=found.shortened)
 
@@ -150,15 +154,20 @@ def _dropped(headings: Sequence[str]) -> list[str]:
 
 
 def shown_columns(rows: Sequence[Mapping[str, Any]], kind: str, *, everything: bool = False) -> list[Column]:
-    """The columns of the kind that say something, else the first scalar keys; with `everything` also the rest."""
+    """Returns the columns of the kind that say something, else the first keys; with `everything` also the rest."""
     chosen = [one for one in LISTS.get(kind, ()) if one.is_shown(rows)]
     if everything:
         named = {one.key.partition(".")[0] for one in chosen}
         return [*chosen, *(column(key) for key in rows[0] if key not in named)]
-    if chosen:
-        return chosen
+    return chosen or [one for one in first_columns(rows) if one == column(one.key) or one.is_shown(rows)]
+
+
+def first_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+    """Returns the first keys with simple values, prose last: the columns of a list that has no entry in LISTS."""
     simple = [key for key, value in rows[0].items() if not isinstance(value, dict | list) and key != "resource_uri"]
-    return [column(key) for key in (simple or list(rows[0]))[:_DEFAULT_COLUMNS]]
+    known = {key: KEYS.get(key) or column(key) for key in (simple or list(rows[0]))[:_DEFAULT_COLUMNS]}
+    found = [column(key, prose=one.prose, usual=one.usual) for key, one in known.items()]
+    return sorted(found, key=lambda one: one.prose)
 
 
 def _cells(one: Column, rows: Sequence[Mapping[str, Any]], *, chosen: bool) -> Cells:
@@ -202,7 +211,7 @@ def _short_object(plain: Mapping[str, Any], shape: Shape, paper: Paper, view: Vi
 
 def _whole_object(plain: Mapping[str, Any], paper: Paper, view: View) -> Rendered:
     """The name and value of each key, followed by one table per list of objects."""
-    lists = [(Section(key=key, heading=title(key)), value) for key, value in plain.items() if _is_objects(value)]
+    lists = [(Section(key), value) for key, value in plain.items() if _is_objects(value)]
     keys = {section.key for section, _ in lists}
     named = [(title(key), _value(key, value)) for key, value in plain.items() if key not in keys]
     return _with_tables(pairs(named, bold=paper.bold), lists, paper, view)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 
 def printable(text: str, *, allowed: str = "\n\t") -> str:
     """Replaces control characters except `allowed`: text from the region must not control the terminal."""
@@ -11,12 +9,12 @@ def printable(text: str, *, allowed: str = "\n\t") -> str:
 
 
 def width_of(text: str) -> int:
-    """The number of terminal columns: 2 for a wide character, 0 for a combining one."""
+    """Returns the number of terminal columns: 2 for a wide character, 0 for a combining one."""
     if text.isascii():
         return len(text)
-    return sum(
-        0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text
-    )
+    import wcwidth  # noqa: PLC0415  # takes 20 ms, and most tables are ASCII
+
+    return wcwidth.width(text)
 
 
 def filled(text: str, width: int, *, right: bool = False) -> str:

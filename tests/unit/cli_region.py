@@ -19,9 +19,11 @@ from twisted.web.server import NOT_DONE_YET, Site
 KEY = "consumer:token:secret"
 BASE = "/MAAS/api/2.0/"
 POOLS = [
-    {"id": "a1", "name": "default", "type": "dir", "path": "/var/pool", "total": 100, "used": 40, "available": 60},
-    {"id": "b2", "name": "fast", "type": "zfs", "path": "/tank", "total": 10, "used": 0, "available": 10},
-]
+    {"id": "a1", "name": "default", "type": "dir", "path": "/var/pool", "total": 100, "used": 40, "available": 60,
+     "capacity": {"free": 60}},
+    {"id": "b2", "name": "fast", "type": "zfs", "path": "/tank", "total": 10, "used": 0, "available": 10,
+     "capacity": {"free": 10}},
+]  # fmt: skip
 HOST: dict[str, Any] = {
     "id": 1,
     "name": "local",

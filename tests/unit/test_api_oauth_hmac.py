@@ -15,7 +15,7 @@ from common.errors import NotAuthenticated
 from regiond.accounts.model import SignatureMethod
 from regiond.api.pipeline.nonces import NonceWindow
 from regiond.api.pipeline.oauth import Signature
-from regiond.api.pipeline.oauth_hmac import base_string, base_url, digest, signed_parameters
+from regiond.api.pipeline.oauth_hmac import base_string, digest, signed_parameters
 from regiond.api.pipeline.signed_request import MAX_SIGNED_FORM_BYTES
 from regiond.api.replies import Reply
 from tests.unit.answers.accounts import ADMIN_KEY, SIGNING_KEY
@@ -50,7 +50,7 @@ def test_the_base_string_is_that_of_the_example_of_rfc_5849() -> None:
     ],
 )
 def test_the_url_is_signed_without_a_default_port_and_query(url: str, expected: str) -> None:
-    assert base_url(url) == expected
+    assert base_string("GET", url, ()) == f"GET&{quote(expected, safe='')}&"
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), st.text("abcXYZ019", min_size=1))
@@ -80,7 +80,7 @@ def send(
     _, headers, _ = signing.sign(url, http_method=method, headers=headers, body=body)
     if body is not None:
         sent["body"] = body.encode()
-    path, _, query = url.removeprefix(ORIGIN).partition("?")
+    path, _, query = url.removeprefix(ORIGIN).removeprefix(sent["origin"]).partition("?")
     given = {"query": query, "sent_path": path, "authorization": headers["Authorization"], **sent}
     return ApiDouble().request(method, path.removeprefix("/MAAS/api/2.0/").replace("//", "/"), **given)
 
@@ -109,6 +109,28 @@ def test_a_signature_covers_the_path_as_it_was_sent() -> None:
 )
 def test_another_request_does_not_have_the_signature(changed: dict[str, Any]) -> None:
     assert send("GET", f"{ORIGIN}/MAAS/api/2.0/vm-hosts/", **changed).status == 401
+
+
+def test_the_host_may_be_an_ipv6_address() -> None:
+    for host in ("[2001:db8::1]", "[2001:DB8:0:0::1]"):
+        origin = f"http://{host}:5240"
+        assert send("GET", f"{origin}/MAAS/api/2.0/vm-hosts/", origin=origin).status == 200
+
+
+@pytest.mark.parametrize("origin", ["http://[::1", "http://", "http://:5240", "http://region:99999", "http://region:x"])
+def test_an_odd_host_is_signed_by_nobody(origin: str) -> None:
+    assert send("GET", f"{ORIGIN}/MAAS/api/2.0/vm-hosts/", origin=origin).status == 401
+
+
+def test_bytes_that_are_not_utf_8_are_signed_by_nobody() -> None:
+    parameters = {
+        "oauth_consumer_key": SIGNING_KEY.consumer_key, "oauth_token": SIGNING_KEY.token_key, "oauth_nonce": "n",
+        "oauth_signature_method": "HMAC-SHA1", "oauth_timestamp": str(int(NOW_S)), "oauth_signature": "x",
+        "oauth_version": "%FF",
+    }  # fmt: skip
+    header = "OAuth " + ", ".join(f'{name}="{value}"' for name, value in parameters.items())
+    reply = ApiDouble().request("GET", "vm-hosts/", origin=ORIGIN, sent_path="/MAAS/", authorization=header)
+    assert (reply.status, reply.body) == (401, b"Authorization Error: Invalid API key.")
 
 
 @pytest.mark.parametrize("scheme", ["OAuth ", "OAuth\t"])

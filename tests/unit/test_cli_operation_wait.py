@@ -11,7 +11,11 @@ from innkeeper.output.progress import LateNote, Report
 from innkeeper.output.terminal import Terminal
 from tests.signatures import in_place_of
 
-WAITING = {"state": "waiting", "step": None, "error": {"code": "host_unreachable", "message": "No rack reaches it."}}
+REASON = "It waits to be tried again: No rack reaches it."
+WAITING = {
+    "state": "waiting", "step": None, "error": {"code": "host_unreachable", "message": "No rack reaches it."},
+    "wait_reason": REASON,
+}  # fmt: skip
 # An operation has the error of its last attempt until it succeeds.
 RUNNING = {"state": "running", "step": "compose", "error": WAITING["error"]}
 
@@ -48,11 +52,11 @@ async def test_progress_has_the_reason_that_the_region_gives() -> None:
     assert region.reported == [("queued", "", "It is queued behind operation 6."), ("succeeded", "compose", "")]
 
 
-async def test_without_a_reason_the_error_of_a_retry_is_the_reason() -> None:
+async def test_the_error_of_an_earlier_attempt_is_no_reason() -> None:
     region = PolledRegion(WAITING, RUNNING, {"state": "succeeded", "step": "compose", "error": None})
     await wait_for_operation(in_place_of(Api, region), "operations/1/", region)
     assert region.reported == [
-        ("waiting", "", "No rack reaches it."),
+        ("waiting", "", REASON),
         ("running", "compose", ""),
         ("succeeded", "compose", ""),
     ]

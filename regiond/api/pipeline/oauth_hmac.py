@@ -8,38 +8,30 @@ import hmac
 import re
 from collections import Counter
 from collections.abc import Iterable
-from urllib.parse import quote, unquote, unquote_plus, urlsplit
+from urllib.parse import quote, unquote, unquote_plus
+
+from oauthlib.oauth1.rfc5849.signature import base_string_uri, normalize_parameters, signature_base_string
 
 Pairs = Iterable[tuple[str, str]]
 
 _PARAMETER = re.compile(r'(?<![A-Za-z0-9_.-])([A-Za-z0-9_.-]++)\s*+=\s*+(?:"([^"]*)"|([^",\s]*))')
 _OAUTH = "oauth_"  # the other parameters of a header are fields of the request
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def base_string(method: str, url: str, parameters: Pairs) -> str:
-    """What a client signs: the method, the URL without query, and all parameters in their canonical form.
+    """Returns what a client signs: the method, the URL without query, and all parameters in their canonical form.
 
     `parameters` are those of the header, the query and an urlencoded form, unescaped. A signature and a realm among
-    those of the header are not signed.
+    those of the header are not signed. Raises ValueError for a URL without a valid host and for text that is not UTF-8.
     """
-    escaped = sorted((_escaped(name), _escaped(value)) for name, value in parameters)
-    joined = "&".join(f"{name}={value}" for name, value in escaped)
-    return "&".join((_escaped(method.upper()), _escaped(base_url(url)), _escaped(joined)))
-
-
-def base_url(url: str) -> str:
-    """The URL with scheme and host in lower case, without a default port, query and fragment."""
-    parts = urlsplit(url)
-    scheme = parts.scheme.lower()
-    host = parts.netloc.lower().removesuffix(_DEFAULT_PORTS.get(scheme, ""))
-    return f"{scheme}://{host}{parts.path or '/'}"
+    every = normalize_parameters(list(parameters))  # type: ignore[arg-type]  # takes pairs, whatever its stub says
+    return signature_base_string(method, base_string_uri(url), every)  # type: ignore[arg-type]  # and any method
 
 
 def digest(token_secret: str, text: str) -> str:
-    """The signature of a base string, with an empty consumer secret, as in `oauth_signature`."""
-    key = f"&{_escaped(token_secret)}".encode()
-    return base64.b64encode(hmac.digest(key, text.encode("utf-8", "surrogateescape"), hashlib.sha1)).decode()
+    """Returns the signature of a base string, with an empty consumer secret, as in `oauth_signature`."""
+    key = f"&{quote(token_secret, safe='~')}".encode()
+    return base64.b64encode(hmac.digest(key, text.encode(), hashlib.sha1)).decode()
 
 
 def is_signed(token_secret: str, text: str, given: str) -> bool:
@@ -84,7 +76,3 @@ def _unescaped(name: str, value: str) -> str:
 def _after_scheme(authorization: str) -> str:
     scheme, _, rest = authorization.strip().partition(" ")
     return rest if scheme.lower() == "oauth" else ""
-
-
-def _escaped(text: str) -> str:
-    return quote(text, safe="~", errors="surrogateescape")

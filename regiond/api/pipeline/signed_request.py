@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from attrs import frozen
 from multipart import parse_options_header
 
-from common.errors import InvalidRequest
+from common.errors import InvalidRequest, NotAuthenticated
 from regiond.accounts.model import SignatureMethod
 from regiond.api.declaration.request_body import MULTIPART, read_body, read_query
 from regiond.api.pipeline.oauth import Signature, rejected
@@ -44,7 +44,10 @@ class SignedRequest:
     def _text(self, signature: Signature, parameters: Sequence[tuple[str, str]]) -> str:
         request = self._request
         _check_same(signature, parameters)
-        return base_string(request.sent_method or request.method, request.origin + request.sent_path, parameters)
+        try:
+            return base_string(request.sent_method or request.method, request.origin + request.sent_path, parameters)
+        except ValueError:  # an odd host, or bytes that are not UTF-8: what no client signs
+            raise NotAuthenticated("Invalid API key.") from None
 
     def _form(self, query: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
         request = self._request
