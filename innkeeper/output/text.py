@@ -14,7 +14,8 @@ def width_of(text: str) -> int:
         return len(text)
     import wcwidth  # noqa: PLC0415  # takes 20 ms, and most tables are ASCII
 
-    return wcwidth.width(text)
+    width: int = wcwidth.width(text)
+    return width
 
 
 def filled(text: str, width: int, *, right: bool = False) -> str:
