@@ -15,11 +15,12 @@ from regiond.api.resources.accounts import grants
 from regiond.api.serializers.groups import POOL_WITH_STRATEGY_JSON, ZONE_JSON
 from regiond.api.services import Services
 from regiond.deletion_plan import DeletionPlan
-from regiond.groups.model import MAX_NAME, ResourcePool, Zone
+from regiond.groups.model import ResourcePool, Zone
+from regiond.identifiers import MAX_NAME, NAME_PATTERN
 
 _NAME = Text(
     max_length=MAX_NAME,
-    pattern=r"\w[\w -]*",
+    pattern=NAME_PATTERN,
     message="Use letters, digits, underscores, blanks and hyphens; start with a letter, digit or underscore.",
 )
 _NEW = (
