@@ -1,4 +1,4 @@
-"""Generates hostnames, system ids, MAC addresses and serial numbers; validates hostnames."""
+"""Generates hostnames, system ids, MAC addresses and serial numbers; rules for names and texts."""
 
 from __future__ import annotations
 
@@ -131,6 +131,9 @@ _ANIMALS = [
     "wren",
     "yak",
 ]
+MAX_NAME = 256
+NAME_PATTERN = r"\w[\w -]*"  # of zones, resource pools, fabrics, VLANs and spaces
+NUL_NOT_ALLOWED = "The NUL character is not allowed."
 NAME_PREFIX = "name:"
 ID_PREFIX = "id:"
 _SYSTEM_ID = "abcdefghkmnpqrstwxy346780"  # without characters that are easily confused
@@ -173,6 +176,21 @@ def new_mac_address() -> str:
 def serial(machine: UUID, index: int) -> str:
     """Returns the serial number of a disk: stable, unique, at most 18 of the 20 characters that virtio allows."""
     return f"ik{machine.hex[:12]}-{index}"
+
+
+def is_name(text: str) -> bool:
+    """Returns whether a zone, resource pool, fabric, VLAN or space of up to MAX_NAME characters can have this name."""
+    return re.fullmatch(NAME_PATTERN, text) is not None
+
+
+def findable(name: str) -> str:
+    """Returns the name to look for: PostgreSQL rejects NUL, and nothing is named with its replacement."""
+    return name.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def storable(text: str) -> str:
+    """Returns the text without what PostgreSQL cannot store: hypervisors quote NUL and lone surrogates."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def split_reference(text: str) -> tuple[str | None, str | None]:

@@ -6,8 +6,12 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from heapq import nlargest
 from os.path import commonprefix
+from typing import TypeVar
 
+from common.errors import NotFound
 from common.phrases import first_of
+
+T = TypeVar("T")
 
 REQUIRED = "This field is required."
 _MAX_SHOWN = 60  # characters of a value in a message
@@ -35,6 +39,13 @@ def no_object(kind: str, value: str, choices: Iterable[str] = (), *, near: Itera
         return f"{message}; there {'is' if len(known) == 1 else 'are'} {first_of(known, _MAX_CHOICES)}."
     similar = _similar(value, list(near), most=1)
     return f"{message}. Did you mean {similar[0]!r}?" if similar else f"{message}."
+
+
+def existing(value: T | None, kind: str, id_or_name: object) -> T:
+    """Returns the object. Raises NotFound for None."""
+    if value is None:
+        raise NotFound(no_object(kind, str(id_or_name)))
+    return value
 
 
 def no_objects(kind: str, values: Sequence[str], choices: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.errors import InvalidRequest, NotFound, Unsupported
+from common.errors import InvalidRequest, Unsupported
 from regiond.accounts import ssh_key_store
 from regiond.accounts.model import SshKey
 from regiond.accounts.service import RecordEvent
@@ -10,7 +10,7 @@ from regiond.accounts.ssh_public_key import parse_public_key
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
-from regiond.validation_messages import no_object
+from regiond.validation_messages import existing
 
 MAX_SSH_KEYS = 100  # of one user
 
@@ -34,10 +34,7 @@ class SshKeys:
     async def read(self, caller: Caller, key_id: int) -> SshKey:
         """Raises NotFound."""
         async with self._database.connection() as db:
-            found = await ssh_key_store.read(db, caller.account_id, key_id)
-        if found is None:
-            raise NotFound(no_object("SSH key of yours", str(key_id)))
-        return found
+            return existing(await ssh_key_store.read(db, caller.account_id, key_id), "SSH key of yours", key_id)
 
     async def add(self, caller: Caller, text: str) -> SshKey:
         """Raises InvalidRequest for the field `key`: it is invalid, weak or stored already."""
@@ -62,14 +59,12 @@ class SshKeys:
     async def delete(self, caller: Caller, key_id: int, *, dry_run: bool = False) -> DeletionPlan:
         """Raises NotFound."""
         async with self._database.transaction(dry_run=dry_run) as db:
-            found = await ssh_key_store.read(db, caller.account_id, key_id)
-            if found is None:
-                raise NotFound(no_object("SSH key of yours", str(key_id)))
+            key = existing(await ssh_key_store.read(db, caller.account_id, key_id), "SSH key of yours", key_id)
             await ssh_key_store.delete(db, caller.account_id, key_id)
-            message = f"{caller.username} deleted the SSH key {found.fingerprint}."
+            message = f"{caller.username} deleted the SSH key {key.fingerprint}."
             await self._record_event(db, "ssh_key_deleted", message, caller=caller)
         return DeletionPlan(
-            name=found.fingerprint,
-            deleted=(AffectedRecord(kind="SSH key", id=str(found.id), name=found.fingerprint),),
+            name=key.fingerprint,
+            deleted=(AffectedRecord(kind="SSH key", id=str(key.id), name=key.fingerprint),),
             effects=("Machines that have the key already are not changed.",),
         )

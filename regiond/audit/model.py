@@ -12,6 +12,8 @@ from typing import Any
 
 from attrs import asdict, field, frozen
 
+from regiond.identifiers import findable, storable
+
 MAX_VALUE_CHARS = 256
 NOT_RECORDED = "(not recorded)"
 REDACTED = "(redacted)"
@@ -222,5 +224,5 @@ def _storable(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {_storable(key): _storable(inner) for key, inner in value.items()}
     if isinstance(value, str):
-        return str(value).replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+        return storable(findable(str(value)))
     return value

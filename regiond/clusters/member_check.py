@@ -20,6 +20,7 @@ from regiond.clusters.store import KnownCluster
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
+from regiond.identifiers import storable
 from regiond.racks.service import AddressCalls
 
 CHECKS_AT_ONCE = 8
@@ -78,7 +79,7 @@ class MemberCheck:
         try:
             presented = await self._calls.identify(host_id, address, number, deadline_s=IDENTIFY_DEADLINE_S)
         except InnkeeperError as error:
-            reason = error.message.replace("\0", "")  # PostgreSQL stores no NUL
+            reason = storable(error.message)
             return f"its certificate could not be checked: {reason}"
         if presented.fingerprint == cluster.certificate:
             return None

@@ -1,12 +1,12 @@
-"""The connection pool to PostgreSQL: connections, transactions and retries."""
+"""The connection pool to PostgreSQL: connections, transactions and retries; makes values of rows."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, TypeVar
@@ -17,7 +17,7 @@ import attrs
 import structlog
 from asyncpg.pool import PoolConnectionProxy
 
-from common.errors import BadSettings, Busy, DatabaseUnavailable
+from common.errors import BadSettings, Busy, DatabaseUnavailable, InvalidRequest
 from regiond.db.cancellation import Connection
 from regiond.db.errors import LOST, READ_ONLY, read_only, translating_connect_errors, translating_errors
 
@@ -228,6 +228,15 @@ def of_row(kind: type[T], row: Row, /, **others: Any) -> T:
 @cache
 def _attribute_names(kind: type[Any]) -> tuple[str, ...]:
     return tuple(one.name for one in attrs.fields(kind))
+
+
+@contextmanager
+def unique(field: str, message: str) -> Iterator[None]:
+    """Raises InvalidRequest with the message for the field if a statement finds a duplicate."""
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        raise InvalidRequest.of({field: [message]}) from error
 
 
 class _EndOfDryRun(Exception):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import UTC, datetime
-
-import asyncpg
 
 from common.errors import InvalidRequest, NotFound, Unsupported, WrongState
 from common.phrases import first_of
 from regiond.caller import Caller
-from regiond.db.pool import Database, Db, reading
+from regiond.db.pool import Database, Db, reading, unique
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.dns import store
 from regiond.dns.model import (
@@ -27,7 +24,7 @@ from regiond.dns.model import (
 )
 from regiond.dns.zone_file import MachineName, zone_file
 from regiond.events.service import Events
-from regiond.validation_messages import no_object
+from regiond.validation_messages import existing, no_object
 
 __all__ = ["Dns", "MachineName"]
 
@@ -44,10 +41,7 @@ async def _domain(db: Db, id_or_name: str) -> Domain:
 
 async def _name(db: Db, name_id: int) -> DnsName:
     """Raises NotFound."""
-    found = await store.name(db, name_id)
-    if found is None:
-        raise NotFound(no_object("DNS resource", str(name_id)))
-    return found
+    return existing(await store.name(db, name_id), "DNS resource", name_id)
 
 
 class Dns:
@@ -68,7 +62,7 @@ class Dns:
         caller.require_admin()
         wanted = check_domain_name(name)
         async with self._database.transaction() as db:
-            with _unique(f"Domain {wanted!r} already exists."):
+            with unique("name", f"Domain {wanted!r} already exists."):
                 new = Domain(id=-1, name=wanted, authoritative=authoritative, ttl_s=ttl_s)
                 domain_id = await store.insert_domain(db, new)
             await Events.record(db, "domain_created", f"The domain {wanted!r} was created.", caller=caller)
@@ -83,7 +77,7 @@ class Dns:
             if found.is_default and name not in {None, found.name}:
                 raise Unsupported(f"The default domain is named {found.name!r}; the names of machines end in it.")
             change = DomainChange(name=name, authoritative=change.authoritative, ttl_s=change.ttl_s)
-            with _unique(f"Domain {name!r} already exists."):
+            with unique("name", f"Domain {name!r} already exists."):
                 await store.update_domain(db, found.id, change)
             changed = await _domain(db, f"id:{found.id}")
             if changed != found:
@@ -129,7 +123,7 @@ class Dns:
             if new.fqdn is None and not (new.name and new.domain):
                 raise InvalidRequest.of({"fqdn": ["Give fqdn, or name and domain."]})
             name, domain = await _place(db, new, None)
-            with _unique(f"{name!r} in {domain.name!r} already exists."):
+            with unique("name", f"{name!r} in {domain.name!r} already exists."):
                 name_id = await store.insert_name(db, domain_id=domain.id, name=name, ttl_s=new.ttl_s)
             await store.set_addresses(db, name_id, new.addresses or ())
             created = await _name(db, name_id)
@@ -143,7 +137,7 @@ class Dns:
             await store.lock_name(db, name_id)
             found = await _name(db, name_id)
             name, domain = await _place(db, change, found)
-            with _unique(f"{name!r} in {domain.name!r} already exists."):
+            with unique("name", f"{name!r} in {domain.name!r} already exists."):
                 await store.update_name(db, name_id, domain_id=domain.id, name=name, ttl_s=change.ttl_s)
             if change.addresses is not None:
                 await store.set_addresses(db, name_id, change.addresses)
@@ -190,14 +184,6 @@ def _addresses_text(name: DnsName) -> str:
     return (
         f"with {first_of([str(one) for one in name.addresses], _MAX_NAMED)}" if name.addresses else "without addresses"
     )
-
-
-@contextmanager
-def _unique(message: str) -> Iterator[None]:
-    try:
-        yield
-    except asyncpg.UniqueViolationError:
-        raise InvalidRequest.of({"name": [message]}) from None
 
 
 def _may_exist(text: str) -> bool:

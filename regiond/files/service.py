@@ -10,7 +10,7 @@ from regiond.db.pool import Database
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.files import store
 from regiond.files.model import MAX_FILENAME, MAX_FILES, FileWithContent, StoredFile, check_file
-from regiond.validation_messages import no_object
+from regiond.validation_messages import existing, no_object
 
 
 class Files:
@@ -27,10 +27,8 @@ class Files:
     async def read(self, caller: Caller, filename: str) -> FileWithContent:
         """Raises NotFound."""
         async with self._database.connection() as db:
-            found = await store.read(db, caller.account_id, filename) if _may_exist(filename) else None
-        if found is None:
-            raise NotFound(no_object("file of yours", filename))
-        return found
+            read = await store.read(db, caller.account_id, filename) if _may_exist(filename) else None
+        return existing(read, "file of yours", filename)
 
     async def read_by_key(self, key: str) -> FileWithContent:
         """Returns the file of any user. Raises NotFound."""

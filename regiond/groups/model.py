@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import get_args
 
 from attrs import frozen
 
 from common.errors import InvalidRequest
 from common.phrases import number_of
+from regiond.identifiers import MAX_NAME, NUL_NOT_ALLOWED, is_name
 from regiond.placement.model import Strategy
 from regiond.validation_messages import REQUIRED, no_choice
 
 DEFAULT_ZONE_ID = 1
 DEFAULT_POOL_ID = 0
-MAX_NAME = 256
-_NAME = re.compile(r"\w[\w -]*")
 
 
 @frozen(kw_only=True)
@@ -70,7 +68,7 @@ def check_group(name: str | None, description: str | None) -> None:
     if name is not None and (message := _invalid_name(name)):
         invalid["name"] = [message]
     if description is not None and "\0" in description:
-        invalid["description"] = ["The NUL character is not allowed."]
+        invalid["description"] = [NUL_NOT_ALLOWED]
     if invalid:
         raise InvalidRequest.of(invalid)
 
@@ -86,6 +84,6 @@ def _invalid_name(name: str) -> str | None:
         return REQUIRED
     if len(name) > MAX_NAME:
         return f"At most {MAX_NAME} characters are allowed; this name has {len(name)}."
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         return "Only letters, digits, underscores, spaces and hyphens are allowed; the first is no space or hyphen."
     return None

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TypeVar
+from collections.abc import Iterable, Mapping
 
-import asyncpg
 from attrs import asdict
 
 from common.errors import InvalidRequest, NotFound
 from common.phrases import number_of
 from regiond.caller import Caller
-from regiond.db.pool import Database, Db, reading
+from regiond.db.pool import Database, Db, reading, unique
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.groups import store
@@ -25,14 +22,13 @@ from regiond.groups.model import (
     check_group,
     check_strategy,
 )
-from regiond.validation_messages import no_object
-
-G = TypeVar("G", Zone, ResourcePool)
+from regiond.identifiers import findable
+from regiond.validation_messages import existing, no_object
 
 
 async def _pool(db: Db, id_or_name: str, *, caller: Caller | None = None) -> ResourcePool:
     """Raises NotFound, also for a pool that the caller may not see."""
-    return _found(await store.pool(db, _storable(id_or_name), caller=caller), "pool", id_or_name)
+    return existing(await store.pool(db, findable(id_or_name), caller=caller), "pool", id_or_name)
 
 
 class Groups:
@@ -46,14 +42,14 @@ class Groups:
     async def zone(self, name: str) -> Zone:
         """The zone with that name, or `id:2`. Raises NotFound."""
         async with self._database.connection() as db:
-            return _found(await store.zone(db, _storable(name)), "zone", name)
+            return existing(await store.zone(db, findable(name)), "zone", name)
 
     async def requested_zone_id(self, id_or_name: str | None) -> int | None:
         """Returns the id of the zone in the request field `zone`; None if it is absent. Raises InvalidRequest."""
         if id_or_name is None:
             return None
         async with self._database.connection() as db:
-            zone = await store.zone_by_id_or_name(db, _storable(id_or_name))
+            zone = await store.zone_by_id_or_name(db, findable(id_or_name))
             if zone is None:
                 raise InvalidRequest.of({"zone": [no_object("zone", id_or_name, _names(await store.zones(db)))]})
             return zone.id
@@ -77,7 +73,7 @@ class Groups:
         caller.require_admin()
         check_group(name, description)
         async with self._database.transaction() as db:
-            with _unique_name(f"Zone {name!r} already exists."):
+            with unique("name", f"Zone {name!r} already exists."):
                 created = await store.insert_zone(db, name, description)
             await Events.record(db, "zone_created", f"The zone {name!r} was created.", caller=caller)
             return created
@@ -89,8 +85,8 @@ class Groups:
         caller.require_admin()
         check_group(new_name, description)
         async with self._database.transaction() as db:
-            with _unique_name(f"Zone {new_name!r} already exists."):
-                changed = _found(await store.update_zone(db, _storable(name), new_name, description), "zone", name)
+            with unique("name", f"Zone {new_name!r} already exists."):
+                changed = existing(await store.update_zone(db, findable(name), new_name, description), "zone", name)
             await Events.record(db, "zone_changed", f"The zone {name!r} was changed.", caller=caller)
             return changed
 
@@ -138,7 +134,7 @@ class Groups:
         check_group(name, description)
         check_strategy(strategy)
         async with self._database.transaction() as db:
-            with _unique_name(f"Pool {name!r} already exists."):
+            with unique("name", f"Pool {name!r} already exists."):
                 created = await store.insert_pool(db, name, description, strategy)
             await Events.record(db, "pool_created", f"The pool {name!r} was created.", caller=caller)
             return created
@@ -158,9 +154,9 @@ class Groups:
         check_strategy(strategy)
         async with self._database.transaction() as db:
             pool = await _pool(db, id_or_name)
-            with _unique_name(f"Pool {new_name!r} already exists."):
+            with unique("name", f"Pool {new_name!r} already exists."):
                 updated = await store.update_pool(db, pool.id, new_name, description, strategy)
-                changed = _found(updated, "pool", id_or_name)
+                changed = existing(updated, "pool", id_or_name)
             await Events.record(db, "pool_changed", f"The pool {pool.name!r} was changed.", caller=caller)
             return changed
 
@@ -173,9 +169,9 @@ class Groups:
                 raise InvalidRequest("This pool is the default pool, it cannot be deleted.")
             users = await store.users_of_pool(db, pool.id)
             if users:
-                found = "machines" if users.machines else users  # with machines in it, the text of MAAS
+                held = "machines" if users.machines else users  # with machines in it, the text of MAAS
                 details = asdict(users, filter=lambda attribute, _: attribute.name != "racks")  # pools have none
-                raise InvalidRequest(f"Pool has {found} in it, it cannot be deleted.", **details)
+                raise InvalidRequest(f"Pool has {held} in it, it cannot be deleted.", **details)
             await store.delete_pool(db, pool.id)
             await Events.record(db, "pool_deleted", f"The pool {pool.name!r} was deleted.", caller=caller)
         deleted = AffectedRecord(kind="resource pool", id=str(pool.id), name=pool.name)
@@ -184,8 +180,8 @@ class Groups:
 
 async def _lock_zones(db: Db, name: str, move_to: str | None) -> tuple[Zone | None, Zone | None]:
     """Locks and returns the zone of a path and the zone of a field; None for one that does not exist."""
-    zone = await store.zone(db, _storable(name))
-    target = None if move_to is None else await store.zone_by_id_or_name(db, _storable(move_to))
+    zone = await store.zone(db, findable(name))
+    target = None if move_to is None else await store.zone_by_id_or_name(db, findable(move_to))
     locked = await store.lock_zones(db, {one.id for one in (zone, target) if one is not None})
     return (zone and locked.get(zone.id)), (target and locked.get(target.id))
 
@@ -197,12 +193,6 @@ async def _check_target(db: Db, zone: Zone, target: Zone | None, move_to: str) -
         raise InvalidRequest.of({"move_to": [no_object("zone", move_to, others)]})
     if target == zone:
         raise InvalidRequest.of({"move_to": ["This is the zone to be deleted; name another."]})
-
-
-def _found(group: G | None, kind: str, name: str) -> G:
-    if group is None:
-        raise NotFound(no_object(kind, name))
-    return group
 
 
 def _names(groups: Iterable[Zone | ResourcePool]) -> list[str]:
@@ -225,16 +215,3 @@ def _gained(hosts_by_rack: Mapping[str, int], target: Zone) -> tuple[str, ...]:
         for name, hosts in hosts_by_rack.items()
         if hosts
     )
-
-
-def _storable(name: str) -> str:
-    """Replaces NUL, which PostgreSQL text cannot contain, so that the name is not found."""
-    return name.replace("\0", "\ufffd")
-
-
-@contextmanager
-def _unique_name(message: str) -> Iterator[None]:
-    try:
-        yield
-    except asyncpg.UniqueViolationError as error:
-        raise InvalidRequest.of({"name": [message]}) from error

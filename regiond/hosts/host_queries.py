@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
 from common.capacity import Capacity
-from common.errors import NotFound
 from regiond.caller import Caller
 from regiond.db.pool import Database, reading
 from regiond.hosts import guest_view_store, view_store
@@ -22,6 +21,7 @@ from regiond.hosts.view_store import read_host
 from regiond.ledger.model import FleetCapacity, HostLimits
 from regiond.ledger.service import capacities_of_hosts, capacity_with_limits, fleet_capacity
 from regiond.long_list import LongList
+from regiond.validation_messages import existing
 
 GUESTS_BATCH = 500
 
@@ -98,7 +98,5 @@ class HostQueries:
     async def guest(self, guest_id: int, *, caller: Caller | None = None) -> GuestView:
         """Raises NotFound."""
         async with self._database.connection() as db:
-            found = await guest_view_store.list_guests(db, guest_id, caller=caller)
-        if not found:
-            raise NotFound(f"There is no virtual machine {guest_id}.")
-        return found[0]
+            guests = await guest_view_store.list_guests(db, guest_id, caller=caller)
+        return existing(next(iter(guests), None), "virtual machine", guest_id)

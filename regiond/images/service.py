@@ -7,13 +7,12 @@ from pathlib import Path
 
 from attrs import evolve
 
-from common.errors import InvalidRequest, NotFound, WrongState
+from common.errors import InvalidRequest, WrongState
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db, reading
 from regiond.images import host_image_store, store
 from regiond.images.content import ContentFolder
 from regiond.images.model import ArchitectureEntry, Image, architecture_entries, choose
-from regiond.validation_messages import no_object
 
 
 async def images_removed_with(db: Db, host_id: int, host_ids: Collection[int]) -> tuple[str, ...]:
@@ -35,13 +34,7 @@ class Images:
 
     list = reading(store.list_images)
 
-    async def read(self, image_id: int) -> Image:
-        """Raises NotFound."""
-        async with self._database.connection() as db:
-            found = await store.read(db, image_id)
-        if found is None:
-            raise NotFound(no_object("image", str(image_id)))
-        return found
+    read = reading(store.find)
 
     async def architecture_entries(self) -> tuple[ArchitectureEntry, ...]:
         """One for each architecture of the hosts."""

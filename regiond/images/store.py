@@ -6,6 +6,7 @@ from common.deployment_spec import ImageFormat
 from regiond.caller import Caller, visible_pool_ids
 from regiond.db.pool import Db, Row
 from regiond.images.model import Image, ImageCopyView, ImageState
+from regiond.validation_messages import existing
 
 SELECT = """
     select id, name, title, architecture, subarch, filetype, format, sha256, size_bytes, virtual_size_bytes,
@@ -56,6 +57,11 @@ async def list_images(db: Db) -> tuple[Image, ...]:
 async def read(db: Db, image_id: int) -> Image | None:
     row = await db.fetchrow(_READ, image_id)
     return None if row is None else image_of(row)
+
+
+async def find(db: Db, image_id: int) -> Image:
+    """Raises NotFound."""
+    return existing(await read(db, image_id), "image", image_id)
 
 
 async def host_architectures(db: Db) -> tuple[str, ...]:

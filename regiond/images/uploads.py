@@ -9,7 +9,7 @@ from functools import partial
 
 from attrs import evolve, frozen
 
-from common.errors import InvalidRequest, NotFound, WrongState
+from common.errors import InvalidRequest, WrongState
 from common.phrases import first_of
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
@@ -26,7 +26,6 @@ from regiond.images.inspection.unpacking import Unpacking
 from regiond.images.model import BadImage, Image, ImageState, SubmittedImage, amount
 from regiond.images.packing import Packing, check_filetype
 from regiond.images.space import StoreSpace
-from regiond.validation_messages import no_object
 
 
 @frozen(kw_only=True)
@@ -107,9 +106,7 @@ class Uploads:
         """Deletes the entry, and soon after its content unless another entry has the same. Raises NotFound."""
         caller.require_admin()
         async with self.database.transaction(dry_run=dry_run) as db:
-            image = await store.read(db, image_id)
-            if image is None:
-                raise NotFound(no_object("image", str(image_id)))
+            image = await store.find(db, image_id)
             await upload_store.delete(db, image_id)
             hosts = await store.hosts_with_unneeded_copy(db, image.sha256)
             message = f"The image {image.name} for {image.architecture} was deleted."
@@ -145,7 +142,7 @@ class Uploads:
         if twin is not None:
             await self._share(db, image_id, new, twin)
         await Events.record(db, "image_added", _added(new, has_content=twin is not None), caller=caller)
-        return await _found(db, image_id)
+        return await store.find(db, image_id)
 
     async def _share(self, db: Db, image_id: int, new: Declaration, twin: Image) -> None:
         """Raises InvalidRequest if the declaration does not fit the content that the folder has."""
@@ -196,14 +193,14 @@ class Uploads:
             if after == image.size_bytes:
                 message = f"The image {image.name} for {image.architecture} was uploaded; it is checked now."
                 await Events.record(db, "image_uploaded", message, caller=caller)
-            stored = await _found(db, image.id)
+            stored = await store.find(db, image.id)
         if after == image.size_bytes:
             self.wake_checks()
         return stored
 
     async def _read(self, image_id: int) -> Image:
         async with self.database.connection() as db:
-            return await _found(db, image_id)
+            return await store.find(db, image_id)
 
     def _require_own(self, image: Image) -> None:
         if image.host_id is not None:
@@ -261,10 +258,3 @@ def _added(new: Declaration, *, has_content: bool) -> str:
     if has_content:
         return f"{image}{size} was added: the region has its content already."
     return f"{image}{size} was added." if new.url is None else f"{image} is downloaded from {host_of(new.url)}."
-
-
-async def _found(db: Db, image_id: int) -> Image:
-    found = await store.read(db, image_id)
-    if found is None:
-        raise NotFound(no_object("image", str(image_id)))
-    return found

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from ipaddress import ip_address
 
 import asyncpg
 
-from common.errors import Busy, InvalidRequest, NotFound
+from common.errors import Busy, InvalidRequest
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
+from regiond.identifiers import MAX_NAME, NUL_NOT_ALLOWED, findable, is_name
 from regiond.networks import store
 from regiond.networks.model import Address, Fabric, Space, Subnet, Vlan
-from regiond.validation_messages import REQUIRED, no_object
+from regiond.validation_messages import REQUIRED, existing
 
-MAX_NAME_LENGTH = 256
-_NAME = re.compile(r"\w[\w -]*")
 # One lock for all networks, so that no two transactions create the same one, and none deletes what another refers to.
 # Discovery runs that find nothing new do not take it.
 _LOCK = "select pg_advisory_xact_lock(hashtextextended('networks', 0))"
@@ -53,43 +51,28 @@ async def lock_networks(db: Db) -> None:
 
 async def find_fabric(db: Db, id_or_name: str) -> Fabric:
     """Raises NotFound."""
-    found = await store.fabric_id(db, without_nul(id_or_name))
-    if found is None:
-        raise NotFound(no_object("fabric", id_or_name))
-    return (await store.fabrics(db, [found]))[0]
+    fabric_id = existing(await store.fabric_id(db, findable(id_or_name)), "fabric", id_or_name)
+    return (await store.fabrics(db, [fabric_id]))[0]
 
 
 async def find_vlan(db: Db, vlan_id: int) -> Vlan:
     """Raises NotFound."""
-    found = await store.vlans(db, ids=[vlan_id])
-    if not found:
-        raise NotFound(f"There is no VLAN {vlan_id}.")
-    return found[0]
+    return existing(next(iter(await store.vlans(db, ids=[vlan_id])), None), "VLAN", vlan_id)
 
 
 async def find_subnet(db: Db, id_or_name: str) -> Subnet:
     """Finds by id, CIDR or name. Raises NotFound, and InvalidRequest for a name that several subnets have."""
-    found = await store.subnet_ids(db, without_nul(id_or_name))
-    if not found:
-        raise NotFound(no_object("subnet", id_or_name))
-    if len(found) > 1:
-        known = await store.subnets(db, ids=found)
+    known = await store.subnets(db, ids=await store.subnet_ids(db, findable(id_or_name)))
+    if len(known) > 1:
         ids = first_names([f"{subnet.id} ({subnet.cidr})" for subnet in known])
-        raise InvalidRequest(f"{len(found)} subnets are named {id_or_name!r}: use the id or CIDR: {ids}.")
-    return (await store.subnets(db, ids=found))[0]
+        raise InvalidRequest(f"{len(known)} subnets are named {id_or_name!r}: use the id or CIDR: {ids}.")
+    return existing(next(iter(known), None), "subnet", id_or_name)
 
 
 async def find_space(db: Db, id_or_name: str) -> Space:
     """Raises NotFound."""
-    found = await store.space_id(db, without_nul(id_or_name))
-    if found is None:
-        raise NotFound(no_object("space", id_or_name))
-    return (await store.spaces(db, [found]))[0]
-
-
-def without_nul(name: str) -> str:
-    """PostgreSQL rejects NUL in a text. No object has the replacement character in its name, so none is found."""
-    return name.replace("\0", "\ufffd")
+    space_id = existing(await store.space_id(db, findable(id_or_name)), "space", id_or_name)
+    return (await store.spaces(db, [space_id]))[0]
 
 
 def check_text(*, free_name: bool = False, **texts: str | None) -> None:
@@ -110,17 +93,17 @@ def check_text(*, free_name: bool = False, **texts: str | None) -> None:
 def _wrong_name(name: str, free: bool) -> str | None:
     if not name:
         return REQUIRED
-    if len(name) > MAX_NAME_LENGTH:
-        return f"At most {MAX_NAME_LENGTH} characters are allowed, not {len(name)}."
+    if len(name) > MAX_NAME:
+        return f"At most {MAX_NAME} characters are allowed, not {len(name)}."
     if free:
         return None if name.isprintable() else "Only printable characters are allowed."
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         return "Start with a letter, digit or underscore. After that, blanks and hyphens are allowed too."
     return None
 
 
 def _wrong_text(text: str) -> str | None:
-    return "The NUL character is not allowed." if "\0" in text else None
+    return NUL_NOT_ALLOWED if "\0" in text else None
 
 
 def first_names(names: Sequence[str]) -> str:
@@ -137,12 +120,3 @@ def checked_address(field: str, text: str) -> Address:
     if getattr(address, "scope_id", None):
         raise InvalidRequest.of({field: [f"{text!r} has a zone, which means something only on one host."]})
     return address
-
-
-@contextmanager
-def unique(field: str, message: str) -> Iterator[None]:
-    """Raises InvalidRequest under `field` if the database finds a duplicate."""
-    try:
-        yield
-    except asyncpg.UniqueViolationError as error:
-        raise InvalidRequest.of({field: [message]}) from error

@@ -10,20 +10,12 @@ from common.errors import InvalidRequest, NotFound
 from common.phrases import number_of
 from common.values import MAX_VID
 from regiond.caller import Caller
-from regiond.db.pool import Db, reading
+from regiond.db.pool import Db, reading, unique
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.identifiers import split_reference
 from regiond.networks import change_store, interface_store, store
-from regiond.networks.base_service import (
-    BaseService,
-    check_text,
-    find_fabric,
-    find_space,
-    find_vlan,
-    first_names,
-    unique,
-)
+from regiond.networks.base_service import BaseService, check_text, find_fabric, find_space, find_vlan, first_names
 from regiond.networks.model import DEFAULT_FABRIC_ID, Fabric, Vlan, VlanChange
 from regiond.placement.model import NO_SPACE
 from regiond.validation_messages import REQUIRED, no_object

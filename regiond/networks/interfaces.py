@@ -6,8 +6,9 @@ from common.errors import InvalidRequest, NotFound
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.events.service import Events
+from regiond.identifiers import MAX_NAME, findable
 from regiond.networks import interface_store
-from regiond.networks.base_service import MAX_NAME_LENGTH, BaseService, without_nul
+from regiond.networks.base_service import BaseService
 from regiond.networks.fabrics import chosen_vlan
 from regiond.networks.model import HostInterface
 
@@ -16,7 +17,7 @@ class Interfaces(BaseService):
     async def interfaces(self, host_system_id: str, *, caller: Caller | None = None) -> tuple[HostInterface, ...]:
         """By id, with missing ones. Raises NotFound for the host, also for one that the caller may not see."""
         async with self._database.connection() as db:
-            host_id = await interface_store.host_id(db, without_nul(host_system_id), caller=caller)
+            host_id = await interface_store.host_id(db, findable(host_system_id), caller=caller)
             if host_id is None:
                 raise NotFound(f"There is no VM host with system id {host_system_id!r}.")
             return await interface_store.interfaces(db, host_id=host_id)
@@ -52,12 +53,8 @@ async def _find(db: Db, interface_id: int) -> HostInterface:
 def _checked(tags: tuple[str, ...]) -> tuple[str, ...]:
     """Each tag once. Constraints cannot name a tag with a comma, a semicolon or `&`."""
     for tag in tags:
-        if not tag or len(tag) > MAX_NAME_LENGTH or not tag.isprintable() or set(tag) & set(",;& "):
+        if not tag or len(tag) > MAX_NAME or not tag.isprintable() or set(tag) & set(",;& "):
             raise InvalidRequest.of(
-                {
-                    "tags": [
-                        f"{tag!r} is not a tag: 1 to {MAX_NAME_LENGTH} printable characters without blank , ; and &."
-                    ]
-                }
+                {"tags": [f"{tag!r} is not a tag: 1 to {MAX_NAME} printable characters without blank , ; and &."]}
             )
     return tuple(dict.fromkeys(tags))

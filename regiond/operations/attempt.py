@@ -13,6 +13,7 @@ from attrs import evolve
 
 from common.errors import Busy, Cancelled, DatabaseUnavailable, InnkeeperError, InternalError
 from regiond.db.pool import Database, Db
+from regiond.identifiers import storable
 from regiond.operations import lease_store, store
 from regiond.operations.handler import LeaseLost, OperationHandler, Outcome
 from regiond.operations.model import (
@@ -243,7 +244,7 @@ def _error_record(error: Exception, operation: Operation) -> ErrorRecord:
 def _storable(value: Any) -> Any:
     """Removes what PostgreSQL cannot store: hypervisors quote arbitrary bytes, NUL and lone surrogates included."""
     if isinstance(value, str):
-        return value.replace("\0", "").encode("utf-8", "replace").decode()
+        return storable(value)
     if isinstance(value, Mapping):
         return {_storable(str(key)): _storable(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -8,10 +8,11 @@ from typing import Any
 
 from attrs import evolve
 
-from common.errors import Cancelled, InnkeeperError, NotFound
+from common.errors import Cancelled, InnkeeperError
 from regiond.caller import Caller, visible_pool_ids
 from regiond.db.pool import Db, Row, of_row
 from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState
+from regiond.validation_messages import existing
 
 _SELECT = """
     select o.id, o.kind, o.state, o.host_id, o.host_name, o.machine_id, o.system_id, o.hostname, o.parent_id,
@@ -163,9 +164,7 @@ _WAKE = """
 async def read(db: Db, operation_id: int, *, caller: Caller | None = None) -> Operation:
     """Raises NotFound, also for an operation that the caller may not see."""
     row = await db.fetchrow(_READ, operation_id, *_seen_by(caller))
-    if row is None:
-        raise NotFound(f"There is no operation {operation_id}.")
-    return _shown_to(caller, _operation(row))
+    return _shown_to(caller, _operation(existing(row, "operation", operation_id)))
 
 
 async def read_each(db: Db, operation_ids: Iterable[int]) -> list[Operation]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import asyncpg
 
-from common.errors import InvalidRequest, NameTaken, NotFound, QuotaExceeded
+from common.errors import InvalidRequest, NameTaken, QuotaExceeded
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db, reading
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
@@ -19,7 +19,7 @@ from regiond.groups.service import Groups
 from regiond.quotas import store
 from regiond.quotas.model import Charge, Limits, Quota, refusals
 from regiond.quotas.store import holdings_of
-from regiond.validation_messages import no_object
+from regiond.validation_messages import existing, no_object
 
 __all__ = ["Quotas", "charge", "holdings_of", "lock", "permitted", "require_within"]
 
@@ -70,10 +70,7 @@ def _raise_first(reasons: Iterable[str | None]) -> None:
 
 async def _find(db: Db, quota_id: int, *, caller: Caller | None = None) -> Quota:
     """Raises NotFound, also for a quota that the caller may not see."""
-    found = await store.list_quotas(db, quota_id, caller=caller)
-    if not found:
-        raise NotFound(f"There is no quota {quota_id}.")
-    return found[0]
+    return existing(next(iter(await store.list_quotas(db, quota_id, caller=caller)), None), "quota", quota_id)
 
 
 class Quotas:

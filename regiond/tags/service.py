@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
-import asyncpg
-
-from common.errors import InvalidRequest, NotFound
+from common.errors import InvalidRequest
 from common.phrases import first_of
 from regiond.caller import Caller
-from regiond.db.pool import Database, Db, reading
+from regiond.db.pool import Database, Db, reading, unique
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
+from regiond.identifiers import findable
 from regiond.tags import store
 from regiond.tags.model import Tag, TagChange, TaggedNodes, check_name, check_removable
-from regiond.validation_messages import no_object, no_objects
+from regiond.validation_messages import existing, no_objects
 
 _MAX_NAMED = 10
 
 
-async def _found(db: Db, name: str, *, caller: Caller | None = None) -> Tag:
+async def _tag(db: Db, name: str, *, caller: Caller | None = None) -> Tag:
     """Raises NotFound."""
-    tag = await store.read(db, name.replace("\0", "\ufffd"), caller=caller)  # PostgreSQL text has no NUL
-    if tag is None:
-        raise NotFound(no_object("tag", name))
-    return tag
+    return existing(await store.read(db, findable(name), caller=caller), "tag", name)
 
 
 async def unknown_tags(db: Db, names: Sequence[str], *, caller: Caller | None = None) -> Sequence[str]:
@@ -42,7 +37,7 @@ class Tags:
         self._database = database
 
     list = reading(store.all_tags)
-    read = reading(_found)
+    read = reading(_tag)
     problems = reading(unknown_tags)
 
     async def create(self, caller: Caller, tag: Tag) -> Tag:
@@ -53,7 +48,7 @@ class Tags:
         caller.require_admin()
         check_name(tag.name)
         async with self._database.transaction() as db:
-            with _unique_name(tag.name):
+            with unique("name", _exists(tag.name)):
                 await store.insert(db, tag)
             await Events.record(db, "tag_created", f"The tag {tag.name!r} was created.", caller=caller)
         return tag
@@ -70,11 +65,11 @@ class Tags:
             check_removable(name)
 
         async def work(db: Db) -> Tag:
-            await _found(db, name)
+            await _tag(db, name)
             await store.lock(db, name)
             if new_name is not None and await store.read(db, new_name, caller=None) is not None:
-                raise _taken(new_name)
-            with _unique_name(new_name or name):
+                raise InvalidRequest.of({"name": [_exists(new_name)]})
+            with unique("name", _exists(new_name or name)):
                 changed = await store.update(db, name, change)
             renamed = "changed" if new_name is None else f"renamed to {new_name!r}"
             await Events.record(db, "tag_changed", f"The tag {name!r} was {renamed}.", caller=caller)
@@ -88,7 +83,7 @@ class Tags:
         check_removable(name)
 
         async def work(db: Db) -> DeletionPlan:
-            await _found(db, name)
+            await _tag(db, name)
             users = str(await store.delete(db, name))
             lost = f"; {users} had it" if users else ""
             await Events.record(db, "tag_deleted", f"The tag {name!r} was deleted{lost}.", caller=caller)
@@ -107,7 +102,7 @@ class Tags:
         caller.require_admin()
 
         async def work(db: Db) -> TaggedNodes:
-            await _found(db, name)
+            await _tag(db, name)
             await store.lock(db, name)
             named = await store.named_nodes(db, [*add, *remove])
             unknown = [repr(one) for one in dict.fromkeys(add) if one not in named]
@@ -126,13 +121,5 @@ class Tags:
         return await self._database.in_transaction(work)
 
 
-def _taken(name: str) -> InvalidRequest:
-    return InvalidRequest.of({"name": [f"Tag {name!r} already exists."]})
-
-
-@contextmanager
-def _unique_name(name: str) -> Iterator[None]:
-    try:
-        yield
-    except asyncpg.UniqueViolationError as error:
-        raise _taken(name) from error
+def _exists(name: str) -> str:
+    return f"Tag {name!r} already exists."

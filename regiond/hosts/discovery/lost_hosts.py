@@ -11,6 +11,7 @@ from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts import schedule_store, store
+from regiond.identifiers import storable
 
 REFRESH_WITHIN_S = 1.0
 
@@ -69,7 +70,7 @@ async def mark_server_lost(db: Db, host_id: int, error: InnkeeperError, *, began
         await schedule_store.refresh_within(db, [host_id], REFRESH_WITHIN_S)
         return False
     ready = [host for host in hosts if host.is_ready]
-    reason = error.message.replace("\0", "")
+    reason = storable(error.message)
     for host in ready:
         message = reason if host.id == host_id else f"{called.name}, on the same server: {reason}"
         await store.set_unreachable(db, host.id, error.code, message)

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from attrs import frozen
 
-from common.errors import InvalidRequest, NotFound
+from common.errors import InvalidRequest
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
@@ -20,7 +20,7 @@ from regiond.machines.ownership_rules import check_owner
 from regiond.machines.values.devices import DeviceFilter, DeviceView
 from regiond.networks import service as network_service
 from regiond.networks.model import Vlan
-from regiond.validation_messages import no_object
+from regiond.validation_messages import existing
 
 T = TypeVar("T")
 
@@ -82,10 +82,8 @@ async def change_device(
 
 async def read_device(db: Db, system_id: str, *, caller: Caller | None = None) -> DeviceView:
     """Raises NotFound, also if the caller may not see it; no caller: the region."""
-    found = await store.devices(db, DeviceFilter(system_ids=(system_id,)), caller=caller)
-    if not found:
-        raise NotFound(no_object("device", system_id))
-    return found[0]
+    devices = await store.devices(db, DeviceFilter(system_ids=(system_id,)), caller=caller)
+    return existing(next(iter(devices), None), "device", system_id)
 
 
 async def check_mac(

@@ -10,6 +10,7 @@ from common.rpc.peers import Peer
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
+from regiond.identifiers import storable
 from regiond.racks import store
 from regiond.racks.admission_model import peer_id, rack_uuid
 
@@ -54,4 +55,4 @@ class Rejections:
 
 
 def _storable(text: str) -> str:
-    return text[:MAX_REASON_CHARS].replace("\0", "").encode("utf-8", "replace").decode()
+    return storable(text[:MAX_REASON_CHARS])

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from common.errors import InnkeeperError
 from regiond.db.pool import Db
+from regiond.identifiers import storable
 from regiond.racks.reach_model import (
     CONNECTION_ERROR_CODES,
     AwaitedRack,
@@ -105,7 +106,7 @@ _RACKS_THAT_MAY_HAVE_CALLED = """
 
 async def record_reach(db: Db, rack_id: UUID, host_id: int, error: InnkeeperError | None) -> RecordedReach:
     """Writes only changes."""
-    code, message = (error.code, error.message.replace("\0", "")) if error else (None, None)
+    code, message = (error.code, storable(error.message)) if error else (None, None)
     codes = list(CONNECTION_ERROR_CODES)
     (row,) = await db.fetch(_RECORD_REACH, rack_id, host_id, error is None, code, message, codes)
     return RecordedReach(**row)

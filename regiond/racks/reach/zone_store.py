@@ -9,7 +9,7 @@ from uuid import UUID
 from attrs import frozen
 
 from regiond.db.pool import Db
-from regiond.identifiers import split_reference
+from regiond.identifiers import findable, split_reference
 from regiond.racks.reach_model import Zones
 from regiond.racks.unreachable import ZoneCoverage
 
@@ -66,7 +66,7 @@ class UnservedHost:
 
 async def zone_ids(db: Db, ids_or_names: Sequence[str]) -> dict[str, int]:
     """Returns the ids of those zones that exist, by the given texts. An id wins over a name that looks like it."""
-    texts = {text: split_reference(text.replace("\0", "\ufffd")) for text in ids_or_names}
+    texts = {text: split_reference(findable(text)) for text in ids_or_names}
     given_ids = [id_ for id_, _ in texts.values() if id_ is not None]
     rows = await db.fetch(_ZONES, given_ids, [name for _, name in texts.values()])
     by_id, by_name = {row["text"]: row["id"] for row in rows}, {row["name"]: row["id"] for row in rows}

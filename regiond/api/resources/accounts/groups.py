@@ -11,11 +11,11 @@ from regiond.api.declaration.fields import Field
 from regiond.api.declaration.served import found, part, serve, target, text
 from regiond.api.resources.accounts import grants
 from regiond.api.serializers.groups import POOL_WITH_STRATEGY_JSON, ZONE_JSON
-from regiond.groups.model import MAX_NAME
+from regiond.identifiers import MAX_NAME, NAME_PATTERN
 
 _NAME = Text(
     max_length=MAX_NAME,
-    pattern=r"\w[\w -]*",
+    pattern=NAME_PATTERN,
     message="Use letters, digits, underscores, blanks and hyphens; start with a letter, digit or underscore.",
 )
 _NEW = (
