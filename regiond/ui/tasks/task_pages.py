@@ -152,7 +152,7 @@ def placement_of(task: Operation) -> Mapping[str, Any] | None:
 
 @frozen(kw_only=True)
 class Retry:
-    """What begins the same again: a form to post, or a page that asks first."""
+    """A way to begin the same again: a form to post, or a page that asks first."""
 
     url: str
     action: str = ""
