@@ -1,4 +1,4 @@
-"""What pages change, they change through the endpoints of the API: the same checks, limits and audit trail."""
+"""Changes from pages, made through the endpoints of the API: the same checks, limits and audit trail."""
 
 from __future__ import annotations
 

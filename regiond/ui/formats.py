@@ -1,4 +1,4 @@
-"""How pages print amounts and times: memory in binary units, storage in decimal ones."""
+"""Amounts and times as pages print them: memory in binary units, storage in decimal ones."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def span(duration: timedelta) -> str:
 
 
 def duration(length: timedelta) -> str:
-    """Of a step, such as `7 ms`, `4.1 s`; longer ones as `span` prints them."""
+    """Returns the time of a step, such as `7 ms`, `4.1 s`; longer ones as `span` prints them."""
     seconds = max(0.0, length.total_seconds())
     if seconds < 1:
         return f"{round(seconds * 1000)} ms"

@@ -1,4 +1,4 @@
-"""What every page shows around its content: the navigation with its counts, and the status bar."""
+"""The frame around the content of every page: the navigation with its counts, and the status bar."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Part:
 
 @frozen(kw_only=True)
 class Meter:
-    """What is allocated of `whole`, printed in `unit`. `over` is what is claimed beyond it."""
+    """The part of `whole` that is allocated, printed in `unit`. `over` is what is claimed beyond it."""
 
     label: str
     unit: str
@@ -39,7 +39,7 @@ class Meter:
 
     @property
     def description(self) -> str:
-        """For those who do not see the bar."""
+        """Returns the words for those who do not see the bar."""
         over = f", {self.over} over" if self.over else ""
         unit = f" in {self.unit}" if self.unit else ""
         return (

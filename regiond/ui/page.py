@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from attrs import field, frozen
 
@@ -20,12 +20,6 @@ from regiond.ui.renderer import Renderer
 from regiond.ui.web_request import WebRequest, page_url
 
 SEE_OTHER = 303
-
-
-class Live(Protocol):
-    """The stream of changes of a page."""
-
-    def stream(self, caller: Caller, last_event_id: str | None) -> Any: ...
 
 
 @frozen(kw_only=True)

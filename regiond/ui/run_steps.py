@@ -68,7 +68,7 @@ def run_steps(log: Iterable[LogLine], state: OperationState) -> list[RunStep]:
 
 
 def _end(steps: list[RunStep], at: datetime) -> None:
-    """What runs has ended well once something else begins."""
+    """Ends the step that runs, since something else begins: it has ended well."""
     if steps and steps[-1].state is StepState.RUNNING:
         steps[-1] = evolve(steps[-1], state=StepState.DONE, ended_at=at)
 

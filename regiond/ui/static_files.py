@@ -40,7 +40,7 @@ class StaticFiles:
 
     @property
     def own_scripts(self) -> dict[str, bytes]:
-        """Those that every page within the frame loads; login, consoles, uploads and outages have their own."""
+        """Returns those that every page within the frame loads; login, consoles, uploads and outages have their own."""
         own = ("console_log", "console_terminal", "image_upload", "login", "retry", "style_sheets")
         others = {f"scripts/{name}.js" for name in own}
         return {

@@ -65,7 +65,7 @@ class TableView(Generic[T]):
 
 @frozen(kw_only=True)
 class Wanted:
-    """What the address asks for. An unknown column or size is that of no parameter."""
+    """The table that the address asks for. An unknown column or size is that of no parameter."""
 
     sort: str
     descending: bool

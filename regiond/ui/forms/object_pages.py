@@ -134,7 +134,7 @@ async def _change(kind: ObjectKind, visit: Visit) -> Reply:
 
 
 def _begun(visit: Visit, fields: Sequence[FormField]) -> dict[str, str]:
-    """What was typed, or what the address proposes: no tick, which may be a right."""
+    """Returns what was typed, or what the address proposes: no tick, which may be a right."""
     if visit.request.method == "POST":
         return {one.name: visit.request.given(one.name) for one in fields if one.kind != SECRET}
     return {
@@ -143,7 +143,7 @@ def _begun(visit: Visit, fields: Sequence[FormField]) -> dict[str, str]:
 
 
 def _secrets(visit: Visit, fields: Sequence[FormField]) -> dict[str, str]:
-    """What was typed into fields that never show their value."""
+    """Returns what was typed into fields that never show their value."""
     typed = {one.name: visit.request.given(one.name) for one in fields if one.kind == SECRET}
     return {name: text for name, text in typed.items() if text}
 

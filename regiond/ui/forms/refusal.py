@@ -36,7 +36,7 @@ IN_CONFLICT = Refusal(status=CONFLICT, problems={})  # with what somebody else c
 
 
 def public_message(error: InnkeeperError) -> str:
-    """What somebody may read who is not known to be a user: not where the database is."""
+    """Returns the message for somebody who is not known to be a user: without the address of the database."""
     if isinstance(error, DatabaseUnavailable):
         return "Innkeeper cannot reach its database. The region's log has the reason."
     return error.message

@@ -20,7 +20,7 @@ Run = Callable[[Mapping[str, Any]], Awaitable[Any]]
 
 @frozen(kw_only=True)
 class Choice:
-    """Where what is left goes, such as another zone."""
+    """The place for what is left, such as another zone."""
 
     name: str
     label: str
@@ -93,7 +93,7 @@ async def confirm(visit: Visit, removal: Removal, run: Run | None = None) -> Rep
 
 
 async def _plan(run: Run, chosen: Mapping[str, Any]) -> tuple[Any, str]:
-    """What the dry run says, or why this cannot be done."""
+    """Returns what the dry run says, or why this cannot be done."""
     try:
         return await run({**chosen, "dry_run": "true"}), ""
     except (NotFound, NotAllowed):

@@ -24,7 +24,7 @@ _MISSING = "This field is required."
 
 @frozen(kw_only=True)
 class AddForm:
-    """What was typed. `supplies` is whether the user brings a certificate instead of having one generated."""
+    """The form as it was typed. `supplies` is whether the user brings a certificate instead of having one generated."""
 
     type: str
     values: Mapping[str, str]
@@ -33,7 +33,7 @@ class AddForm:
 
     @property
     def problems(self) -> dict[str, list[str]]:
-        """What is missing; the API checks the rest."""
+        """Returns what is missing; the API checks the rest."""
         wanted = (*REQUIRED, *(_OWN_PAIR if self.supplies else ()))
         return {name: [_MISSING] for name in wanted if not self.values.get(name)}
 
@@ -60,5 +60,5 @@ def read_add_form(request: WebRequest, type_: str) -> AddForm:
 
 
 def next_step(host: HostView) -> str:
-    """Where adding continues: a host that answered is checked, one that does not trust us yet waits for that."""
+    """Returns the next step: a host that answered is checked, one that does not trust us yet waits for that."""
     return "trust" if host.error_code in {"not_trusted", "peer_changed", "server_unconfirmed"} else "check"

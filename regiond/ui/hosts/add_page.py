@@ -120,7 +120,7 @@ async def _check(visit: Visit, host: HostView) -> Reply:
 
 
 async def _other_projects(visit: Visit, host: HostView) -> list[Project]:
-    """Of the same LXD server; none if it does not answer now."""
+    """Returns those of the same LXD server; none if it does not answer now."""
     if host.driver is not DriverType.LXD or host.total is None or visit.request.is_live:
         return []
     try:

@@ -55,7 +55,7 @@ def _problems(error: InnkeeperError) -> dict[str, list[str]]:
 
 
 async def forget(visit: Visit) -> Reply:
-    """What forgetting does, and with the button its task."""
+    """Shows what forgetting does, and with the button starts its task."""
     host = await find_host(visit.services, {"id": visit.path["host"]})
     system_id = visit.request.given("vm") or visit.request.option("vm")
     machine = await visit.services.machines.read(system_id, caller=visit.caller)

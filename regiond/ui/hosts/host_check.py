@@ -1,4 +1,4 @@
-"""What the first look at a host found, line by line, each with what would mend it. Pure."""
+"""The findings of the first look at a host, line by line, each with what would mend it. Pure."""
 
 from __future__ import annotations
 

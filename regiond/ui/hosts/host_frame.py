@@ -1,4 +1,4 @@
-"""What all pages of one host share: its head with the tabs, and what they read."""
+"""The frame of all pages of one host: its head with the tabs, and what they read."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ _BY_STATE = {
 
 
 def status_of(host: HostView, now: datetime) -> Status:
-    """What a host's state, error and age say together, the most important first."""
+    """Returns what a host's state, error and age say together, the most important first."""
     age = formats.ago(host.refreshed_at, now) if host.refreshed_at else "never refreshed"
     if host.state is not HostState.REMOVING and host.error_code in _BY_ERROR:
         return _status(_BY_ERROR[host.error_code], age, needs_attention=True)

@@ -34,7 +34,7 @@ class Sum:
 
 
 def sums(host: HostView, limits: HostLimits, capacity: Capacity) -> tuple[Sum, Sum]:
-    """Of cores and of memory: `capacity` is what the host has with `limits`. The host has had a good refresh."""
+    """Returns those of cores and memory. `capacity` is what the host, which had a good refresh, has with `limits`."""
     saved = host.capacity or Capacity()
     cores = _sum(
         "cpu",

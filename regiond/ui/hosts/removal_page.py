@@ -28,7 +28,7 @@ OPTIONS: Mapping[str, str] = {
 
 @frozen(kw_only=True)
 class Removed:
-    """What is to be removed: `section` is its part of the address, `noun` what texts call it."""
+    """The object to be removed: `section` is its part of the address, `noun` what texts call it."""
 
     id: int
     name: str

@@ -28,7 +28,7 @@ _AMOUNT = re.compile(r"\d{1,9}", re.ASCII)
 
 
 def values_of(host: HostView) -> dict[str, str]:
-    """What is stored now, by field. The zone of a member is its cluster's, so it is no field of the host."""
+    """Returns what is stored now, by field. The zone of a member is its cluster's, so it is no field of the host."""
     default = next((pool.name for pool in host.storage_pools if pool.is_default), "")
     found = {
         "name": host.name,

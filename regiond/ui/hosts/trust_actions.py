@@ -1,4 +1,4 @@
-"""What an administrator does about the trust between a host and Innkeeper: one form each."""
+"""The actions of an administrator on the trust between a host and Innkeeper: one form each."""
 
 from __future__ import annotations
 

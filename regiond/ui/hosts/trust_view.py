@@ -1,4 +1,4 @@
-"""What a page says about the trust between a host and Innkeeper, and what can be accepted. Pure.
+"""The trust between a host and Innkeeper as a page shows it, and what can be accepted. Pure.
 
 Error texts of hosts name what to accept as a command of the CLI; the page offers the same as a button.
 """
@@ -49,7 +49,7 @@ class TrustView:
 
     @property
     def check_command(self) -> str:
-        """What prints the server's fingerprint on the server."""
+        """Returns the command that prints the server's fingerprint on the server."""
         if self.is_lxd:
             return "lxc info | grep certificate_fingerprint"
         return "for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -l -f $key; done"

@@ -1,4 +1,4 @@
-"""What can be done with many VMs at once, and which of them it leaves as they are, with the reason. Pure."""
+"""Actions on many VMs at once, and the VMs that each leaves as they are, with the reason. Pure."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Left:
 
 @frozen(kw_only=True)
 class Split:
-    """Which of the selected VMs the action changes. Each of them is in one part."""
+    """The selected VMs by what the action does with them. Each of them is in one part."""
 
     action: BulkAction
     changed: tuple[MachineView, ...]

@@ -98,7 +98,7 @@ def _fields(visit: Visit, action: BulkAction, found: Split) -> tuple[Mapping[str
 
 
 def typed_name(found: Split) -> str:
-    """What confirms a removal: the name of one VM, the number of several."""
+    """Returns the text that confirms a removal: the name of one VM, the number of several."""
     return found.changed[0].hostname if len(found.changed) == 1 else str(len(found.changed))
 
 
@@ -132,7 +132,7 @@ async def _confirm(
 
 
 async def show(visit: Visit) -> Reply:
-    """For who opens the address itself, and for the refresh of the frame of a result."""
+    """Answers who opens the address itself, and the refresh of the frame of a result."""
     return await visit.page("machines/bulk_empty.html", title="Actions on VMs", section="vms")
 
 

@@ -23,7 +23,7 @@ AT_ONCE = 8
 
 @frozen(kw_only=True)
 class Outcome:
-    """What became of one VM; `error` is why it was refused."""
+    """The outcome for one VM; `error` is why it was refused."""
 
     machine: MachineView
     error: str = ""
@@ -48,7 +48,7 @@ async def start(
 
 
 async def plan(visit: Visit, task: Task, machines: Iterable[MachineView]) -> Mapping[str, Any]:
-    """What the task would delete and keep."""
+    """Returns what the task would delete and keep."""
     answer: Mapping[str, Any] = await visit.act(
         MACHINES, "POST", "bulk", fields={**_fields(task, machines), "dry_run": "true"}
     )

@@ -41,7 +41,7 @@ class NicRow:
 
 @frozen(kw_only=True)
 class ComposeForm:
-    """What was typed, as it was typed. The first disk is the one that the VM boots from."""
+    """The form as it was typed. The first disk is the one that the VM boots from."""
 
     values: Mapping[str, str] = field(factory=dict)
     pins: bool = False

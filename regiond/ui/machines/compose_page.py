@@ -42,7 +42,7 @@ async def show(visit: Visit) -> Reply:
 
 
 async def _requested_before(visit: Visit) -> ComposeForm | None:
-    """What the task of the address was to compose."""
+    """Returns what the task of the address was to compose."""
     if not (task_id := visit.request.option("task")):
         return None
     task = await visit.services.operations.read(operation_id_in(task_id), caller=visit.caller)

@@ -1,4 +1,4 @@
-"""What the page of a VM offers to its user, in the VM's state. Pure."""
+"""The actions that the page of a VM offers to its user, in the VM's state. Pure."""
 
 from __future__ import annotations
 

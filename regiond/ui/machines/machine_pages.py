@@ -85,7 +85,7 @@ async def act(visit: Visit) -> Reply:
 
 
 async def show_again(visit: Visit) -> Reply:
-    """For a reload after an action that was refused."""
+    """Answers a reload after an action that was refused."""
     return redirect("vms", visit.path["system_id"])
 
 

@@ -1,4 +1,4 @@
-"""What the address of the list of VMs asks for: its search, filters, groups and page."""
+"""The search, filters, groups and page that the address of the list of VMs asks for."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def group_of(request: WebRequest) -> str:
 
 
 def shown_columns(request: WebRequest) -> tuple[str, ...]:
-    """Those that the address names, beside name and state; all if it names none."""
+    """Returns those that the address names, beside name and state; all if it names none."""
     asked = request.options("columns")
     return tuple(name for name in OPTIONAL_COLUMNS if name in asked or not asked)
 

@@ -51,13 +51,13 @@ class WebPages:
         return target.startswith(UI.encode())
 
     async def refusal(self, request: SiteRequest, *, body_bytes: int | None) -> Reply | None:
-        """For a form that is too long for strangers; see `WebSite.refusal`."""
+        """Refuses a form that is too long for strangers; see `WebSite.refusal`."""
         cookie = read_cookie(header(request, "Cookie"), secure=request.sender.scheme == "https")
         is_part = is_content(header(request, "Content-Type"))
         return await self.site.refusal(cookie, request.sender.address, body_bytes=body_bytes, is_part=is_part)
 
     def _open(self, answer: Answer) -> Answer:
-        """For everybody, as often as a stranger may ask."""
+        """Returns an answer for everybody, as often as a stranger may ask."""
 
         async def limited(request: SiteRequest, path: Mapping[str, str]) -> Reply:
             try:

@@ -59,7 +59,7 @@ async def _entry(visit: Visit) -> AuditEntry | None:
 
 
 def _fields(visit: Visit, entry: AuditEntry | None) -> Mapping[str, Any] | None:
-    """What the form asks of the API; None if nothing was chosen."""
+    """Returns what the form asks of the API; None if nothing was chosen."""
     request = visit.request
     names = [one for text in request.form.get("field", ()) if (one := text.strip())]
     what = request.given("what")

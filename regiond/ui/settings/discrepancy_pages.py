@@ -36,7 +36,7 @@ async def show_list(visit: Visit) -> Reply:
 
 
 def _by_urgency(one: OpenDiscrepancy) -> tuple[bool, bool, Any]:
-    """Those that wait for an approval first, then those that only a person resolves; the oldest first."""
+    """Orders those that wait for an approval first, then those that only a person resolves; the oldest first."""
     policy = one.discrepancy.repair_policy
     return policy is not RepairPolicy.APPROVAL, policy is not RepairPolicy.NONE, one.first_seen_at
 

@@ -33,7 +33,7 @@ _COLUMNS: Mapping[str, Callable[[Image], Any]] = {
 
 @frozen(kw_only=True)
 class Progress:
-    """Of an upload or download, as texts: `percent` is `30 %`, the others are sizes. `whole` may be empty."""
+    """An upload or download, as texts: `percent` is `30 %`, the others are sizes. `whole` may be empty."""
 
     percent: str
     received: str

@@ -38,7 +38,7 @@ _SHA256 = FormField(name="sha256", label="SHA-256", help="As the publisher state
 
 @frozen(kw_only=True)
 class Way:
-    """How an image is added: `op` of the API, and what the form asks for. `takes_file`: and a file, which is sent in
+    """A way to add an image: `op` of the API, and what the form asks for. `takes_file`: and a file, which is sent in
     parts by the page's script."""
 
     label: str

@@ -142,7 +142,7 @@ def _may_cancel(caller: Caller, task: Operation) -> bool:
 
 @frozen(kw_only=True)
 class Retry:
-    """What begins the same again: a form to post, or a page that asks first."""
+    """A way to begin the same again: a form to post, or a page that asks first."""
 
     url: str
     action: str = ""
