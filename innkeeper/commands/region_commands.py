@@ -90,7 +90,7 @@ _POLICY_TEXTS = {
 
 
 async def _audit_problems(profile: Profile) -> Sequence[str]:
-    """What a verification of the audit trail finds; nothing without the right to ask, or of a region without one."""
+    """Returns what a verification of the audit trail finds; nothing without the right to ask, or without a trail."""
     try:
         answer = await Api.of(profile).send("GET", "audit/", query=[("op", "verify")])
     except (NotAllowed, NotFound):

@@ -61,7 +61,7 @@ class Rendered:
 
 @frozen(kw_only=True)
 class Paper:
-    """What text is written on. A `width` of None has no limit."""
+    """The width and boldness of text. A `width` of None has no limit."""
 
     width: int | None = None
     bold: bool = False
@@ -145,7 +145,7 @@ def _table(rows: Sequence[Any], kind: str, paper: Paper, view: View) -> Rendered
 
 
 def _notes(shortened: Mapping[str, str], dropped: Sequence[str]) -> list[str]:
-    """What short headings mean, and how to see the columns that were dropped."""
+    """Returns the meanings of short headings, and how to see the columns that were dropped."""
     meanings = ", ".join(f"{short} = {full}" for short, full in shortened.items())
     return [*([f"{meanings}."] if meanings else []), *_dropped(dropped)]
 
