@@ -78,7 +78,7 @@ class Description:
 
     @property
     def offered(self) -> tuple[Resource, ...]:
-        """Those that can have objects."""
+        """The resources that can have objects."""
         return tuple(one for one in self.resources.values() if not one.always_empty)
 
 

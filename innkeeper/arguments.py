@@ -283,7 +283,7 @@ def _with_option(options: Options, word: str, rest: list[str]) -> Options:
 
 
 def _valued(options: Options, name: str, value: str) -> dict[str, Any]:
-    """What an option with a value sets."""
+    """Returns the options that `name` sets to `value`. Raises Usage for an invalid value."""
     if name == "--filter":
         return {"filters": (*options.filters, value)}
     if name == "--idempotency-key" and not _KEY.fullmatch(value):

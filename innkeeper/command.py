@@ -6,9 +6,10 @@ import errno
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TextIO
 
-from common.errors import InnkeeperError
+from common.errors import BadSettings, InnkeeperError
 from common.release import running_release
 from innkeeper.api_description import read_description
 from innkeeper.arguments import Options, Usage, split_fields, split_options
@@ -160,9 +161,21 @@ def _help(profile: Profile, words: Sequence[str], rest: Sequence[str]) -> str:
 
 
 def _create_administrator(options: Options, environment: Mapping[str, str], terminal: Terminal) -> int:
-    from innkeeper.commands.region_admin import create_administrator  # noqa: PLC0415  # only this command starts a program
+    """`region admin create`: the first administrator, by the region's program on this machine.
 
-    return create_administrator(options.username, environment, terminal)
+    Returns the exit status of `regiond admin create`, which prompts for the password or reads it from a pipe. Raises
+    BadSettings without a regiond.
+    """
+    import subprocess  # noqa: PLC0415  # only this command starts a program
+
+    regiond = Path(sys.prefix) / "bin" / "regiond"
+    if not regiond.exists():
+        raise BadSettings(f"There is no {regiond}. Run this command on the region's machine, from its installation.")
+    argv = [str(regiond), "admin", "create"]
+    if options.username is not None:
+        argv.append(f"--username={options.username}")
+    terminal.out.flush()
+    return subprocess.run(argv, check=False, env=dict(environment)).returncode  # noqa: S603  # our own program
 
 
 def _run_online(words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> int:

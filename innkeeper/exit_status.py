@@ -74,7 +74,7 @@ _BY_KIND: Mapping[type[InnkeeperError], ExitStatus] = {
 
 
 def exit_status(error: InnkeeperError) -> ExitStatus:
-    """Of an answer of the region by its HTTP status, of the error of an operation by its class.
+    """Returns the exit status: for an answer of the region by its HTTP status, for an operation's error by its class.
 
     A profile or a file that is missing here is no object of the region: 1.
     """

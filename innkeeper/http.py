@@ -15,9 +15,10 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import treq
 from oauthlib.oauth1 import SIGNATURE_PLAINTEXT, Client
+from OpenSSL import SSL
 from twisted.internet.error import ConnectError, ConnectionLost, ConnectionRefusedError, DNSLookupError
 from twisted.internet.interfaces import IReactorTime
-from twisted.web._newclient import RequestTransmissionFailed
+from twisted.web._newclient import ParseError, RequestTransmissionFailed
 from twisted.web.client import (
     Agent,
     FileBodyProducer,
@@ -35,7 +36,6 @@ from common.errors import (
 from common.process.deferreds import from_deferred
 from innkeeper.answer import Answer, raise_error
 from innkeeper.api_description import API_PATH, Method
-from innkeeper.connection_errors import broken_connection, reason_of
 from innkeeper.https_policy import HttpsPolicy
 from innkeeper.profiles import Profile
 from innkeeper.request_body import Body
@@ -48,6 +48,18 @@ REQUEST_TIMEOUT_S = 300.0  # longer than the region waits for an operation
 WAIT = {"Prefer": "wait=120"}
 _DESCRIPTION_HASH = "X-MAAS-API-Hash"
 _MAX_DIGITS = 9
+_HOW_TO_TRUST = (
+    "If the region has one of your own authority, log in with --ca-file FILE. Otherwise compare: openssl x509 -noout "
+    "-fingerprint -sha256 -in TLS_CERTIFICATE on the region's computer prints its fingerprint, for --fingerprint."
+)
+# OpenSSL's reasons when a handshake is answered with something else than TLS.
+_NO_TLS = (
+    "wrong version number",
+    "packet length too long",
+    "record layer failure",
+    "http request",
+    "unknown protocol",
+)
 _WARNING = re.compile(r'299 - "([^"]*)"')
 
 
@@ -183,7 +195,7 @@ class Api:
         except (ConnectError, DNSLookupError) as error:
             raise InnkeeperError(self._unreachable(error), unreachable=True) from error
         except (ResponseFailed, ResponseNeverReceived, RequestTransmissionFailed, ConnectionLost) as error:
-            raise self._policy.rejected or broken_connection(self.url, error) from error
+            raise self._policy.rejected or _broken_connection(self.url, error) from error
         return Answer(
             status=response.code,
             body=content,
@@ -198,7 +210,7 @@ class Api:
         parts = urlsplit(self.url)
         if isinstance(error, DNSLookupError):
             return f"Cannot resolve {parts.hostname}: check the region's address {self.url}"
-        reason = "connection refused" if isinstance(error, ConnectionRefusedError) else reason_of(error)
+        reason = "connection refused" if isinstance(error, ConnectionRefusedError) else _reason_of(error)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         return f"Cannot connect to {parts.hostname}:{port}: {reason}. Is the region running?"
 
@@ -256,3 +268,36 @@ def _seconds(text: str | None) -> int | None:
 def _header(response: Any, name: str) -> str | None:
     values = response.headers.getRawHeaders(name)
     return values[0] if values else None
+
+
+def _broken_connection(url: str, error: Exception) -> InnkeeperError:
+    """LinkLost if the connection was lost before the response: the request may have been executed.
+
+    Any other error means that no region speaks there, or none that is trusted: a repeat changes nothing.
+    """
+    reasons = getattr(error, "reasons", None)
+    cause: BaseException = reasons[0].value if reasons else error
+    if isinstance(cause, SSL.Error):
+        reason = "; ".join(str(entry[-1]) for entry in (cause.args[0] if cause.args else ())) or "unknown reason"
+        if any(text in reason for text in _NO_TLS):
+            other = url.replace("https:", "http:", 1)
+            return _unusable(f"The server at {url} does not speak TLS. If it serves plain HTTP, use {other}")
+        if "certificate verify failed" in reason:
+            return _unusable(f"No authority of this computer vouches for the certificate of {url}. {_HOW_TO_TRUST}")
+        return LinkLost(f"TLS error at {url} ({reason}). Check the server's certificate, and https or http.")
+    if isinstance(cause, ParseError):
+        other = url.replace("http:", "https:", 1)
+        return _unusable(
+            f"The server at {url} does not speak HTTP. Check the port. If the server expects TLS, use {other}"
+        )
+    return LinkLost(f"Connection to {url} lost before the response ({_reason_of(cause)}).")
+
+
+def _unusable(message: str) -> InnkeeperError:
+    return InnkeeperError(message, unreachable=True)
+
+
+def _reason_of(error: BaseException) -> str:
+    """On one line, without a full stop."""
+    text = " ".join(str(error).split()).rstrip(".")
+    return text[:200] or type(error).__name__

@@ -44,8 +44,7 @@ from common.rpc.peers import Address, Role
 from common.rpc.session import Limits
 from common.rpc.tls import MemberTls
 from common.values import PowerAction
-from innkeeper.client_identity import read_identity
-from innkeeper.client_renewal import CHECK_EVERY_S, CertificateRenewal
+from innkeeper.client_credentials import CHECK_EVERY_S, CertificateRenewal, read_identity
 from innkeeper.commands.operation_wait import ENDED
 from innkeeper.reactor import run
 

@@ -1,4 +1,4 @@
-"""Which certificate a region may present: by default one that an authority of this computer signed."""
+"""The certificate that a region may present: by default one that an authority of this computer signed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ServerTrust:
     fingerprint: str = ""
 
     def context(self) -> ssl.SSLContext:
-        """For Python's own TLS. With a fingerprint nothing is verified before `check`."""
+        """Returns the context for Python's own TLS. With a fingerprint nothing is verified before `check`."""
         import ssl  # noqa: PLC0415  # commands that only help do not wait for it
 
         context = ssl.create_default_context(cadata=self.authority_pem or None)

@@ -11,7 +11,7 @@ OPTIONS = ("--all", "--columns", "--sort", "--watch")
 
 @frozen(kw_only=True)
 class View:
-    """What to show of a response, in which order, and how often again. Empty means the default."""
+    """The part of a response to show, its order, and how often to show it again. Empty means the default."""
 
     all: bool = False
     columns: tuple[str, ...] = ()

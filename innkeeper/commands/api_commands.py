@@ -20,8 +20,7 @@ from innkeeper.commands.console import attach, is_console
 from innkeeper.commands.event_stream import follow
 from innkeeper.commands.filters import Selection, Target, parse_selection
 from innkeeper.commands.follower import Follower
-from innkeeper.commands.image_upload import upload, uploaded_file
-from innkeeper.commands.image_wait import downloaded, starts_download
+from innkeeper.commands.images import downloaded, starts_download, upload, uploaded_file
 from innkeeper.commands.operation_wait import notes_of, outcome_of, wait_for_operation
 from innkeeper.commands.watching import watch, watched
 from innkeeper.http import Api, relative_path

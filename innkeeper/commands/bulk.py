@@ -21,7 +21,7 @@ _UNFINISHED = 504  # the operation continues
 
 @frozen(kw_only=True)
 class Outcome:
-    """What became of one object: `value` is what its request returned, `error` why it failed, `notes` for the user."""
+    """The outcome for one object: `value` is what its request returned, `error` why it failed, `notes` for the user."""
 
     target: Target
     value: Any = None
@@ -31,7 +31,7 @@ class Outcome:
 
 @frozen(kw_only=True)
 class Result:
-    """What was read, or a word such as `done`, and what the region says about it."""
+    """The value that was read, or a word such as `done`, and the notes of the region about it."""
 
     value: Any
     notes: tuple[str, ...] = ()

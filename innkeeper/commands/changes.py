@@ -45,7 +45,7 @@ class Changes:
         return cls(api=api, key=options.idempotency_key or str(uuid4()), note=terminal.note)
 
     def of_object(self, path: str) -> Changes:
-        """For the request to `path`, one of several of the command. In the key, a hash stands for a long path."""
+        """Returns the changes for the request to `path`, one of several. In the key, a hash stands for a long path."""
         is_short = len(path) <= MAX_KEY_CHARS - MAX_KEY_OF_SEVERAL_CHARS - 1
         return evolve(self, suffix=f":{path if is_short else sha256(path.encode()).hexdigest()}")
 

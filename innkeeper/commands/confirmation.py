@@ -1,4 +1,4 @@
-"""Before a command that deletes: shows what goes and what stays, and asks."""
+"""Shows what a command will delete and what it will keep, and asks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def confirmed_with(plans: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 def plan_lines(command: str, plan: Mapping[str, Any]) -> Iterator[str]:
-    """What the command deletes and keeps, and its other effects; VMs with their volumes and addresses."""
+    """Yields what the command deletes and keeps, VMs with their volumes and addresses, and its other effects."""
     deleted, kept = plan["deleted"], plan["kept"]
     yield f"{command} {plan['name']}"
     lost = plan.get("lost", ())

@@ -10,7 +10,7 @@ from typing import Any
 from common.errors import InnkeeperError, InvalidRequest
 from common.process.private_files import make_private_folder, write_private
 from innkeeper.arguments import Given, Options, Usage, check_known
-from innkeeper.client_identity import AUTHORITY, CERTIFICATE, KEY, is_expired
+from innkeeper.client_credentials import AUTHORITY, CERTIFICATE, KEY, is_expired
 from innkeeper.commands.api_commands import value_of
 from innkeeper.commands.changes import Changes
 from innkeeper.http import Api

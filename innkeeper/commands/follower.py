@@ -26,7 +26,7 @@ _ACCEPTED, _TIMED_OUT = 202, 504
 
 @frozen(kw_only=True)
 class Follower:
-    """Of one request with the profile of that name."""
+    """Follows the operations of one request, which was sent with the profile of that name."""
 
     api: Api
     profile_name: str
@@ -42,18 +42,18 @@ class Follower:
             self.terminal.show_answer(answer, command)
 
     def note_started(self, answer: Answer) -> None:
-        """After an answer that did not wait: what the operation does, and how to follow it."""
+        """Notes what the operation does, and how to follow it, after an answer that did not wait."""
         for operation in _accepted(answer) if answer.status == _ACCEPTED else ():
             self.terminal.note(f"{purpose_of(operation)} ({operation.get('state')}). {self._see(operation.get('id'))}")
 
     def note_pending(self, error: InnkeeperError) -> None:
-        """After the region's two minutes, whose answer has the reason: how to follow the operation."""
+        """Notes how to follow an operation for which the region waited two minutes; its answer has the reason."""
         location = error.details.get("location")
         if error.details.get("status") == _TIMED_OUT and location:
             self.terminal.note(f"The operation continues. {self._see(_number(relative_path(location)))}")
 
     async def _show_ended(self, answer: Answer) -> None:
-        """Of several operations, such as the removals of a cluster's members, all end before the first error."""
+        """Waits for all operations, such as the removals of a cluster's members, before it raises the first error."""
         ended = [await self._wait(operation, _path_in(answer, operation)) for operation in _accepted(answer)]
         found = [await outcome_of(self.api, operation) for operation in ended]
         for operation in ended:

@@ -102,7 +102,7 @@ def subject_of(operation: Mapping[str, Any]) -> tuple[str | None, str]:
 
 
 def notes_of(operation: Mapping[str, Any]) -> list[str]:
-    """What a person should know about a success: the certificate that stays on a server although nobody asked for it.
+    """Returns what a person should know about a success: the certificate that stays on a server unasked.
 
     A request that waits in the region gets the same texts in the header `Warning`.
     """

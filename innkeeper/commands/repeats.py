@@ -70,7 +70,7 @@ class Attempts:
         return type(error)(f"{error.message} {self._advice(in_doubt=self._is_in_doubt)}", **error.details)
 
     def interrupted(self) -> str:
-        """What to say if the user stops the command before it has an answer."""
+        """Returns the message for a user who stops the command before it has an answer."""
         return f"Interrupted. {self._advice(in_doubt=True)}"
 
     def _advice(self, *, in_doubt: bool) -> str:

@@ -26,7 +26,7 @@ _HOME, _REST_OF_LINE, _REST_OF_SCREEN, _PLAIN = "\x1b[H", "\x1b[K", "\x1b[J", "\
 
 @frozen(kw_only=True)
 class Watched:
-    """What is read: the command, how it is shown, and how often."""
+    """A command that is repeated: how its result is shown, and how often."""
 
     command: str
     view: View

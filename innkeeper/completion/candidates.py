@@ -64,7 +64,7 @@ class Completion:
 
 @frozen(kw_only=True)
 class Known:
-    """What the profiles are: their names, the default, and the description of one."""
+    """The profiles: their names, the default, and the description of one."""
 
     profiles: tuple[str, ...] = ()
     default: str | None = None

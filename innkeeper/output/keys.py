@@ -1,4 +1,4 @@
-"""What keys of the API's objects mean in tables, and columns by key. Keys without an entry are shown as they are."""
+"""The meaning of the API's keys in tables, and columns by key. Keys without an entry are shown as they are."""
 
 from __future__ import annotations
 

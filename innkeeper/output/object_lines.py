@@ -1,4 +1,4 @@
-"""What the read of one object shows first, by resource: its lines, and the lists below them."""
+"""The lines that the read of one object shows first, by resource, and the lists below them."""
 
 from __future__ import annotations
 

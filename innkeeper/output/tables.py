@@ -9,8 +9,6 @@ from typing import Any, TextIO
 
 from attrs import field, frozen
 
-from innkeeper.output import capacity_table, numa_table
-from innkeeper.output.amounts import in_usual_units, with_unit
 from innkeeper.output.cells import cell, title, whole
 from innkeeper.output.column_choice import found_column, rows_in, selected, sorted_rows
 from innkeeper.output.columns import Column, column
@@ -18,15 +16,23 @@ from innkeeper.output.keys import KEYS
 from innkeeper.output.layout import Cells, grid, pairs
 from innkeeper.output.list_columns import LISTS
 from innkeeper.output.object_lines import OBJECTS, PLACEMENT, Section, Shape
+from innkeeper.output.special_tables import (
+    CAPACITY_NOTE,
+    NUMA_NOTE,
+    capacity_rows,
+    in_usual_units,
+    numa_rows,
+    with_unit,
+)
 from innkeeper.view import View
 
 _SINGULARS = {"discrepancy": "discrepancies", "pod": "vm-hosts", "pods": "vm-hosts", "nodes": "machines"}
 # By command: the kind of its rows, what makes them of the response, and the note below.
 _SPECIAL: Mapping[str, tuple[str, Callable[[Any], Sequence[Any]], str]] = {
-    "vm-host numa": ("numa", numa_table.rows_of, numa_table.NOTE),
-    "pod numa": ("numa", numa_table.rows_of, numa_table.NOTE),
-    "vm-hosts capacity": ("capacities", capacity_table.rows_of, capacity_table.NOTE),
-    "pods capacity": ("capacities", capacity_table.rows_of, capacity_table.NOTE),
+    "vm-host numa": ("numa", numa_rows, NUMA_NOTE),
+    "pod numa": ("numa", numa_rows, NUMA_NOTE),
+    "vm-hosts capacity": ("capacities", capacity_rows, CAPACITY_NOTE),
+    "pods capacity": ("capacities", capacity_rows, CAPACITY_NOTE),
 }
 _WORDS = {"vm-hosts": "VM hosts", "pods": "VM hosts", "vm-clusters": "VM clusters", "vlans": "VLANs",
           "virtual-machines": "virtual machines", "ipranges": "IP ranges", "rpc-clients": "RPC clients"}  # fmt: skip
@@ -55,7 +61,7 @@ class Rendered:
 
 @frozen(kw_only=True)
 class Paper:
-    """What text is written on. A `width` of None has no limit."""
+    """The width and boldness of text. A `width` of None has no limit."""
 
     width: int | None = None
     bold: bool = False
@@ -139,7 +145,7 @@ def _table(rows: Sequence[Any], kind: str, paper: Paper, view: View) -> Rendered
 
 
 def _notes(shortened: Mapping[str, str], dropped: Sequence[str]) -> list[str]:
-    """What short headings mean, and how to see the columns that were dropped."""
+    """Returns the meanings of short headings, and how to see the columns that were dropped."""
     meanings = ", ".join(f"{short} = {full}" for short, full in shortened.items())
     return [*([f"{meanings}."] if meanings else []), *_dropped(dropped)]
 

@@ -11,7 +11,7 @@ from attrs import define, field
 
 from common.errors import InnkeeperError, LinkLost
 from innkeeper.answer import Answer
-from innkeeper.commands.image_upload import PART_BYTES, ImageUpload
+from innkeeper.commands.images import PART_BYTES, ImageUpload
 from innkeeper.http import Api
 from innkeeper.output.progress import Report
 from tests.administrators import API_KEY_FILE

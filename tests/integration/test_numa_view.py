@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from innkeeper.output.numa_table import rows_of
+from innkeeper.output.special_tables import numa_rows
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import sql
 from tests.rejections import rejected_status
@@ -133,7 +133,7 @@ async def test_adoption_counts_pins_of_foreign_guests_as_own(innkeeper: Deployme
     virtual_machines = await innkeeper.get("virtual-machines/")
     used_mib = (await innkeeper.get(f"vm-hosts/{host['id']}/"))["used"]["memory"]
     assert used_mib == sum(one["memory"] for one in virtual_machines), "with and without huge pages"
-    cores = next(row for row in rows_of([first, second]) if row["resource"] == "cores")
+    cores = next(row for row in numa_rows([first, second]) if row["resource"] == "cores")
     assert (cores["used_by_ours"], cores["used_by_others"], cores["free_cores"]) == (4, 0, "2-5")
     for one in adopted_ones:
         await innkeeper.api.send("POST", f"machines/{one['system_id']}/", query=[("op", "forget")])

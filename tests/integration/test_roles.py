@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from common.errors import NotAllowed, NotFound
-from innkeeper.client_identity import AUTHORITY, CERTIFICATE, KEY
+from innkeeper.client_credentials import AUTHORITY, CERTIFICATE, KEY
 from innkeeper.rpc import PowerAction, connect
 from regiond.caller import Caller, PoolRole
 from regiond.machines.model import AllocateRequest

@@ -17,8 +17,7 @@ from common.rpc.link import Link
 from common.rpc.peers import Address, Role
 from common.rpc.tls import MemberTls
 from innkeeper import rpc
-from innkeeper.client_identity import CERTIFICATE, read_identity
-from innkeeper.client_renewal import CertificateRenewal
+from innkeeper.client_credentials import CERTIFICATE, CertificateRenewal, read_identity
 from innkeeper.commands.enrolment import write_identity
 from innkeeper.http import Api
 from innkeeper.request_body import Body

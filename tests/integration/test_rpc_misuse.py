@@ -20,7 +20,7 @@ from common.rpc.tls import MemberTls
 from common.serialization import to_dict
 from common.values import GuestChange, GuestEvent, PowerState
 from innkeeper import rpc
-from innkeeper.client_identity import read_identity
+from innkeeper.client_credentials import read_identity
 from innkeeper.commands.enrolment import write_identity
 from rackd.identity import load
 from rackd.settings import RackSettings

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import InnkeeperError
-from innkeeper.commands.image_upload import ImageUpload
+from innkeeper.commands.images import ImageUpload
 from innkeeper.output.progress import Report
 from tests.deployment.deployment import Deployment
 from tests.waiting import eventually

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from innkeeper.output.numa_table import rows_of as numa_rows
+from innkeeper.output.special_tables import numa_rows
 from innkeeper.output.tables import Paper, rendered
 from regiond.api.serializers.capacity import CAPACITY_JSON, FLEET_CAPACITY_JSON, NUMA_NODE_JSON
 from regiond.ledger.service import fleet_capacity

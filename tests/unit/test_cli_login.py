@@ -11,7 +11,7 @@ import pytest
 from twisted.internet import reactor
 
 from common.errors import NotAuthenticated, TooManyAttempts
-from innkeeper.api_key import is_begun, parse_key
+from innkeeper.commands.login import is_begun, parse_key
 from regiond.api.declaration.endpoint import SiteInfo
 from regiond.api.http.site import make_site
 from tests.ports import stop_listening

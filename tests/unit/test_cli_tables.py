@@ -9,8 +9,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from innkeeper.output import numa_table
 from innkeeper.output.cells import cell
+from innkeeper.output.special_tables import NUMA_NOTE
 from innkeeper.output.tables import rendered, shown_columns
 from innkeeper.view import View
 from regiond.api.serializers.adoption import DETACHED_MACHINE_JSON, FORGOTTEN_MACHINE_JSON
@@ -105,7 +105,7 @@ def test_numa_nodes_have_a_row_per_resource() -> None:
             ["1", "memory", "MiB", "16384", "1024", "0", "15360", "-"],
             ["all", "cores", "8", "5", "1", "2", "-"],
             ["all", "memory", "MiB", "40960", "11264", "512", "29184", "-"],
-            *[line.split() for line in numa_table.NOTE.splitlines()],
+            *[line.split() for line in NUMA_NOTE.splitlines()],
         ]
 
 

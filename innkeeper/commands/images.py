@@ -1,4 +1,4 @@
-"""`boot-resources create … content@=FILE`: uploads an image in parts, and continues an interrupted upload."""
+"""Images: uploads one in parts and continues an interrupted upload; waits for one that the region downloads."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from innkeeper.output.terminal import Terminal
 from innkeeper.request_body import Body
 
 COMMAND = "boot-resources create"
+DOWNLOADING_COMMANDS = (COMMAND, "boot-resources import")
 CONTENT = "content"
 METADATA = "metadata"
 PART_BYTES = 4 * 1024 * 1024  # the region takes no longer body
@@ -127,6 +128,31 @@ async def upload(api: Api, wanted: ApiCall, path: Path, terminal: Terminal, *, w
     sending = ImageUpload(api=api, path=path, plain=plain, files=files, waits=waits, progress=progress_on(terminal))
     entry = await sending.run()
     terminal.show(entry, wanted.command)
+
+
+def starts_download(wanted: ApiCall) -> bool:
+    """Whether the answer to the call may be an image that is being downloaded."""
+    return wanted.command in DOWNLOADING_COMMANDS
+
+
+async def downloaded(api: Api, entry: Any, terminal: Terminal) -> Any:
+    """Returns the entry once it is ready. Raises InnkeeperError if it fails."""
+    progress = progress_on(terminal)
+    began_s = time.monotonic()
+    progress.begin(f"The region downloads {entry['name']}. Ctrl-C ends only the wait.")
+    try:
+        while entry["state"] in {"downloading", "checking"}:
+            size = f" of {entry['size'] / _MIB:.0f}" if entry["size"] else ""
+            step = f"{entry['received'] / _MIB:.0f}{size} MiB"
+            elapsed_s = time.monotonic() - began_s
+            progress.report(Report(state=entry["state"], step=step, reason=entry["error"] or "", elapsed_s=elapsed_s))
+            await asyncio.sleep(_POLL_EVERY_S)
+            entry = (await api.get(relative_path(entry["resource_uri"]))).json()
+    finally:
+        progress.end()
+    if entry["state"] == "failed":
+        raise InnkeeperError(f"The region cannot use the image: {entry['error']}")
+    return entry
 
 
 def _missing(entry: Any) -> bool:
