@@ -54,7 +54,7 @@ from common.rpc.host_commands import (
     TrustCall,
     UntrustCall,
 )
-from common.values import Autostart, Guest, HostAccess, PeerIdentity, PowerAction
+from common.values import Guest, HostAccess, PeerIdentity, PowerAction
 from rackd.drivers.contract import Driver
 from rackd.drivers.registry import DriverRegistry
 from rackd.event_watch import EventLink, EventWatcher
@@ -125,41 +125,25 @@ class HostCommands:
     async def compose(self, _: EventLink, call: ComposeCall) -> Guest:
         if call.check_reach:
             await self._check_reach(call.access)
-        return await self._fenced.run(
-            call.access,
-            lambda driver: driver.compose(call.spec),
-            call.fence,
-            call.spec.marker.machine_id,
-            what="compose",
-        )
+        return await self._fenced.run(call, lambda driver: driver.compose(call.spec), what="compose")
 
     async def _check_reach(self, access: HostAccess) -> None:
         """Raises the host's error, marked with NOTHING_BEGAN: compose has changed nothing on the host."""
         try:
-            await self._executor.run(
-                access,
-                lambda driver: driver.reach(),
-                what="reach",
-                deadline_s=CHECK_REACH_S,
-                call_class=CallClass.QUICK,
-            )
+            await self._quick(access, lambda driver: driver.reach(), what="reach", deadline_s=CHECK_REACH_S)
         except InnkeeperError as error:
             error.details[NOTHING_BEGAN] = True
             raise
 
     async def decompose(self, _: EventLink, call: DecomposeCall) -> Done:
-        def work(driver: Driver) -> None:
-            driver.decompose(call.guest, call.volumes, call.mac_addresses)
-
-        await self._fenced.run(call.access, work, call.fence, call.guest.marker.machine_id, what="decompose")
-        return Done()
+        return await self._fenced.change(
+            call, lambda driver: driver.decompose(call.guest, call.volumes, call.mac_addresses), what="decompose"
+        )
 
     async def remove_volumes(self, _: EventLink, call: RemoveVolumesCall) -> Done:
-        def work(driver: Driver) -> None:
-            driver.remove_volumes(call.marker, call.volumes)
-
-        await self._fenced.run(call.access, work, call.fence, call.marker.machine_id, what="remove volumes")
-        return Done()
+        return await self._fenced.change(
+            call, lambda driver: driver.remove_volumes(call.marker, call.volumes), what="remove volumes"
+        )
 
     async def fence(self, _: EventLink, call: FenceCall) -> Done:
         await self._fenced.exclude_older(call.fence)
@@ -167,21 +151,16 @@ class HostCommands:
 
     async def power(self, _: EventLink, call: PowerCall) -> PowerReply:
         state = await self._fenced.run(
-            call.access,
+            call,
             lambda driver: driver.power(call.guest, call.action, grace_s=call.grace_s, autostart=call.autostart),
-            call.fence,
-            call.guest.marker.machine_id,
             what=f"power {call.action}",
             call_class=CallClass.LONG_RUNNING if call.action in _WAITS_FOR_GUEST else CallClass.ORDERED,
         )
         return PowerReply(power=state)
 
     async def set_autostart(self, _: EventLink, call: SetAutostartCall) -> AutostartReply:
-        def work(driver: Driver) -> Autostart:
-            return driver.set_autostart(call.guest, call.autostart)
-
         reported = await self._fenced.run(
-            call.access, work, call.fence, call.guest.marker.machine_id, what="set autostart"
+            call, lambda driver: driver.set_autostart(call.guest, call.autostart), what="set autostart"
         )
         return AutostartReply(reported=reported)
 
@@ -191,19 +170,15 @@ class HostCommands:
 
     async def adopt(self, _: EventLink, call: MarkerCall) -> Guest:
         return await self._fenced.run(
-            call.access,
-            lambda driver: driver.adopt(call.guest_id, call.guest_name, call.marker),
-            call.fence,
-            call.marker.machine_id,
-            what="adopt",
+            call, lambda driver: driver.adopt(call.guest_id, call.guest_name, call.marker), what="adopt"
         )
 
     async def disown(self, _: EventLink, call: MarkerCall) -> Done:
-        def work(driver: Driver) -> None:
-            driver.disown(call.guest_id, call.guest_name, call.marker, exactly=call.exactly)
-
-        await self._fenced.run(call.access, work, call.fence, call.marker.machine_id, what="disown")
-        return Done()
+        return await self._fenced.change(
+            call,
+            lambda driver: driver.disown(call.guest_id, call.guest_name, call.marker, exactly=call.exactly),
+            what="disown",
+        )
 
     async def projects(self, _: EventLink, call: HostCall) -> ProjectList:
         found = await self._executor.run(
@@ -234,8 +209,10 @@ class HostCommands:
         self._executor.disconnect_host(call.host_id)
         return Done()
 
-    async def _quick(self, access: HostAccess, work: Callable[[Driver], T], *, what: str) -> T:
-        return await self._executor.run(access, work, what=what, deadline_s=MAX_CALL_S, call_class=CallClass.QUICK)
+    async def _quick(
+        self, access: HostAccess, work: Callable[[Driver], T], *, what: str, deadline_s: float = MAX_CALL_S
+    ) -> T:
+        return await self._executor.run(access, work, what=what, deadline_s=deadline_s, call_class=CallClass.QUICK)
 
 
 def parts_of(found: Discovery) -> Iterator[DiscoveryPart]:

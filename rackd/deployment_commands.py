@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
-from uuid import UUID
 
 from common.deployment_spec import CloudInitSeed, HostImage
 from common.rpc.command import Command, Done
@@ -27,7 +26,6 @@ from common.rpc.host_commands import (
     SetAddressesCall,
     UndeployCall,
 )
-from rackd.drivers.contract import Driver
 from rackd.executor import Executor
 from rackd.fenced_calls import FencedCalls
 from rackd.host_queue import CallClass
@@ -55,28 +53,20 @@ class DeploymentCommands:
     async def copy_image(self, link: CallingLink, call: CopyImageCall) -> Done:
         """One copy of an image at a time: the second finds what the first has brought."""
         content = self._content.blocking(link, call.image.sha256)
-
-        def work(driver: Driver) -> None:
-            driver.copy_image(call.image, call.pool_id, content)
-
         async with self._alone((call.access.host_id, call.image.sha256, call.pool_id)):
-            await self._fenced.run(
-                call.access, work, call.fence, UUID(call.fence.machine_id), what="copy image",
+            return await self._fenced.change(
+                call,
+                lambda driver: driver.copy_image(call.image, call.pool_id, content),
+                what="copy image",
                 call_class=CallClass.LONG_RUNNING,
-            )  # fmt: skip
-        return Done()
+            )
 
     async def remove_image(self, _: CallingLink, call: RemoveImageCall) -> Done:
         """Never while this rack copies the same image to the same place."""
-
-        def work(driver: Driver) -> None:
-            driver.remove_image(call.sha256, call.pool_id)
-
         async with self._alone((call.access.host_id, call.sha256, call.pool_id)):
-            await self._fenced.run(
-                call.access, work, call.fence, UUID(call.fence.machine_id), what="remove image",
-            )  # fmt: skip
-        return Done()
+            return await self._fenced.change(
+                call, lambda driver: driver.remove_image(call.sha256, call.pool_id), what="remove image"
+            )
 
     async def find_image(self, _: CallingLink, call: FindImageCall) -> HostImage:
         return await self._executor.run(
@@ -90,31 +80,24 @@ class DeploymentCommands:
             meta_data=call.meta_data, user_data=user_data, network_config=call.network_config,
             short_user_data=call.short_user_data,
         )  # fmt: skip
-
-        def work(driver: Driver) -> bool:
-            return driver.deploy(call.spec, call.image, seed)
-
         fetches = await self._fenced.run(
-            call.access, work, call.fence, call.spec.marker.machine_id, what="deploy", call_class=CallClass.LONG_RUNNING
+            call,
+            lambda driver: driver.deploy(call.spec, call.image, seed),
+            what="deploy",
+            call_class=CallClass.LONG_RUNNING,
         )
         return DeployReply(fetches_user_data=fetches)
 
     async def undeploy(self, _: CallingLink, call: UndeployCall) -> Done:
-        def work(driver: Driver) -> None:
-            driver.undeploy(call.spec, erase=call.erase, overwrite=call.overwrite)
-
-        await self._fenced.run(
-            call.access, work, call.fence, call.spec.marker.machine_id, what="undeploy",
+        return await self._fenced.change(
+            call,
+            lambda driver: driver.undeploy(call.spec, erase=call.erase, overwrite=call.overwrite),
+            what="undeploy",
             call_class=CallClass.LONG_RUNNING,
-        )  # fmt: skip
-        return Done()
+        )
 
     async def set_addresses(self, _: CallingLink, call: SetAddressesCall) -> Done:
-        await self._fenced.run(
-            call.access, lambda driver: driver.set_addresses(call.spec), call.fence, call.spec.marker.machine_id,
-            what="set addresses",
-        )  # fmt: skip
-        return Done()
+        return await self._fenced.change(call, lambda driver: driver.set_addresses(call.spec), what="set addresses")
 
     @asynccontextmanager
     async def _alone(self, key: tuple[int, str, str]) -> AsyncIterator[None]:

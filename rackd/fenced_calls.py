@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 import structlog
 
+from common.rpc.command import Done
 from common.rpc.host_commands import MAX_CALL_S, Fence
 from common.values import HostAccess
 from rackd.drivers.contract import Driver
@@ -20,6 +21,15 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
+class FencedRequest(Protocol):
+    """A request that changes a host."""
+
+    @property
+    def access(self) -> HostAccess: ...
+    @property
+    def fence(self) -> Fence: ...
+
+
 class FencedCalls:
     def __init__(self, executor: Executor, tokens: FencingTokens) -> None:
         self._executor = executor
@@ -27,15 +37,17 @@ class FencedCalls:
 
     async def run(
         self,
-        access: HostAccess,
+        call: FencedRequest,
         work: Callable[[Driver], T],
-        fence: Fence,
-        machine_id: UUID,
         *,
         what: str,
         call_class: CallClass = CallClass.ORDERED,
     ) -> T:
-        """Returns or raises what `work` does with the host's driver. Raises StaleAttempt after a newer attempt."""
+        """Returns or raises what `work` does with the host's driver. Raises StaleAttempt after a newer attempt.
+
+        The machine is that of the fencing token.
+        """
+        access, fence = call.access, call.fence
         self._tokens.admit(fence)
 
         def fenced(driver: Driver) -> T:
@@ -44,15 +56,32 @@ class FencedCalls:
                 "host_call_started",
                 what=what,
                 host_id=access.host_id,
-                machine_id=str(machine_id),
+                machine_id=fence.machine_id,
                 operation=fence.operation_id,
                 attempt=fence.attempt,
             )
             return work(driver)
 
         return await self._executor.run(
-            access, fenced, what=what, deadline_s=MAX_CALL_S, call_class=call_class, machine_id=machine_id
+            access,
+            fenced,
+            what=what,
+            deadline_s=MAX_CALL_S,
+            call_class=call_class,
+            machine_id=UUID(fence.machine_id),
         )
+
+    async def change(
+        self,
+        call: FencedRequest,
+        work: Callable[[Driver], None],
+        *,
+        what: str,
+        call_class: CallClass = CallClass.ORDERED,
+    ) -> Done:
+        """Returns the empty response when `work` has returned. Raises as `run`."""
+        await self.run(call, work, what=what, call_class=call_class)
+        return Done()
 
     async def exclude_older(self, fence: Fence) -> None:
         """Returns when no older attempt acts on the machine; those that come later are rejected.

@@ -28,7 +28,7 @@ from common.values import (
 
 @frozen(kw_only=True)
 class HostCall:
-    """A request that needs no more than the host."""
+    """A request to a host; by itself one that needs no more than the host."""
 
     access: HostAccess
 
@@ -72,11 +72,10 @@ MAX_CALL_S = 1800.0  # the longest deadline of a command: by then a rack has aba
 
 
 @frozen(kw_only=True)
-class ComposeCall:
+class ComposeCall(HostCall):
     """With `check_reach` the rack first connects to the host. If that fails, nothing was started on the host, and the
     error has `NOTHING_BEGAN` in its details."""
 
-    access: HostAccess
     spec: GuestSpec
     fence: Fence
     check_reach: bool = False
@@ -93,18 +92,16 @@ class FenceCall:
 
 
 @frozen(kw_only=True)
-class GuestCall:
+class GuestCall(HostCall):
     """A request about one guest, identified by its marker."""
 
-    access: HostAccess
     guest: GuestRef
 
 
 @frozen(kw_only=True)
-class DecomposeCall:
+class DecomposeCall(HostCall):
     """`volumes` and `mac_addresses` are those of the compose, so that what was never attached is removed too."""
 
-    access: HostAccess
     guest: GuestRef
     fence: Fence
     volumes: tuple[tuple[str, str], ...] = ()  # (pool_id, volume)
@@ -112,22 +109,20 @@ class DecomposeCall:
 
 
 @frozen(kw_only=True)
-class RemoveVolumesCall:
+class RemoveVolumesCall(HostCall):
     """Removes those of `volumes` that are named after `marker` and that no guest uses. Changes no guest."""
 
-    access: HostAccess
     marker: OwnershipMarker
     volumes: tuple[VolumeRef, ...]
     fence: Fence
 
 
 @frozen(kw_only=True)
-class PowerCall:
+class PowerCall(HostCall):
     """Changes the power state. OFF forces the guest off after `grace_s` seconds. `autostart` is applied to the state
     that it has then; None: it stays as it is.
     """
 
-    access: HostAccess
     guest: GuestRef
     action: PowerAction
     grace_s: float
@@ -136,56 +131,51 @@ class PowerCall:
 
 
 @frozen(kw_only=True)
-class SetAutostartCall:
+class SetAutostartCall(HostCall):
     """Decides what becomes of the guest when its host starts."""
 
-    access: HostAccess
     guest: GuestRef
     autostart: Autostart
     fence: Fence
 
 
 @frozen(kw_only=True)
-class CopyImageCall:
+class CopyImageCall(HostCall):
     """Brings the image to the host unless it is there. The rack reads its content with CONTENT_READ."""
 
-    access: HostAccess
     image: ImageRef
     pool_id: str
     fence: Fence
 
 
 @frozen(kw_only=True)
-class RemoveImageCall:
+class RemoveImageCall(HostCall):
     """Removes the copy of an image from a storage pool, or from LXD's image store. `pool_id` as in `ImageCopy`."""
 
-    access: HostAccess
     sha256: str
     pool_id: str
     fence: Fence
 
 
 @frozen(kw_only=True)
-class FindImageCall:
+class FindImageCall(HostCall):
     """Asks for an image that the host has itself: by its alias, or by the beginning of its fingerprint.
 
     The other one is empty.
     """
 
-    access: HostAccess
     fingerprint: str = ""
     alias: str = ""
 
 
 @frozen(kw_only=True)
-class DeployCall:
+class DeployCall(HostCall):
     """Writes the image to the root disk of the guest, and its cloud-init data.
 
     `user_data_sha256` names the user data (`user_data_bytes` long), which the rack reads with CONTENT_READ: it can be
     larger than a frame. `short_user_data` is that of a `CloudInitSeed`.
     """
 
-    access: HostAccess
     spec: GuestSpec
     image: ImageRef
     meta_data: str
@@ -204,22 +194,20 @@ class DeployReply:
 
 
 @frozen(kw_only=True)
-class SetAddressesCall:
+class SetAddressesCall(HostCall):
     """Makes the host reserve the addresses of the NICs in `spec`, and no others of the guest."""
 
-    access: HostAccess
     spec: GuestSpec
     fence: Fence
 
 
 @frozen(kw_only=True)
-class UndeployCall:
+class UndeployCall(HostCall):
     """Empties the root disk of the guest and removes its cloud-init data.
 
     With `erase`, its other disks in `spec` too; with `overwrite`, without leaving the old content in free space.
     """
 
-    access: HostAccess
     spec: GuestSpec
     fence: Fence
     erase: bool = False
@@ -255,31 +243,28 @@ class DisconnectCall:
 
 
 @frozen(kw_only=True)
-class TrustCall:
+class TrustCall(HostCall):
     """Makes the host trust `certificate_pem`: the certificate of `access`, or a new one that it adds.
 
     `secret` is a trust token or a trust password; None only checks whether the host trusts it already.
     """
 
-    access: HostAccess
     certificate_pem: str
     name: str
     secret: str | None = field(default=None, repr=False)
 
 
 @frozen(kw_only=True)
-class UntrustCall:
+class UntrustCall(HostCall):
     """Removes a certificate (SHA-256 in hex) from the host's trust list. Idempotent."""
 
-    access: HostAccess
     fingerprint: str
 
 
 @frozen(kw_only=True)
-class ProjectCall:
+class ProjectCall(HostCall):
     """Creates the project of `access` unless it exists."""
 
-    access: HostAccess
     description: str
 
 
@@ -291,14 +276,13 @@ class ProjectList:
 
 
 @frozen(kw_only=True)
-class MarkerCall:
+class MarkerCall(HostCall):
     """Adds the marker to a foreign guest (`adopt`) or removes it (`disown`); changes nothing else.
 
     `guest_id` is the hypervisor's, from a discovery run. With `exactly`, `disown` affects only the guest with that id
     and name, not another one with the same marker.
     """
 
-    access: HostAccess
     guest_id: str
     guest_name: str
     marker: OwnershipMarker
