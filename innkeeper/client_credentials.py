@@ -1,4 +1,4 @@
-"""The credentials of an RPC client: reads them from its folder, and renews the certificate there over its link."""
+"""Reads the credentials of an RPC client from its folder, and renews the certificate there."""
 
 from __future__ import annotations
 

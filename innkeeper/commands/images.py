@@ -1,4 +1,4 @@
-"""Images: uploads one in parts and continues an interrupted upload; waits for one that the region downloads."""
+"""Uploads images in parts, continues interrupted uploads, and waits for downloads of the region."""
 
 from __future__ import annotations
 

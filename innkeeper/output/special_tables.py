@@ -1,4 +1,4 @@
-"""Responses that are no tables yet: capacity by group, NUMA nodes by resource, clusters in the units of hosts."""
+"""Tables of capacity by group, of NUMA nodes by resource, and of clusters in the units of hosts."""
 
 from __future__ import annotations
 

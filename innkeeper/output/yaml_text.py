@@ -1,4 +1,4 @@
-"""Writes JSON values as YAML, in blocks; quotes each text that YAML 1.1 or 1.2 could read as something else."""
+"""Writes JSON values as YAML, in blocks."""
 
 from __future__ import annotations
 

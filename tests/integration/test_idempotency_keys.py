@@ -262,7 +262,7 @@ async def test_a_release_or_deletion_that_joins_another_ties_its_key_too(innkeep
 
 async def test_who_lost_the_role_does_not_get_the_answer(rackless: Deployment) -> None:
     await rackless.post("users/", username="ann", email="a@b", password=PASSWORD, is_superuser=1)
-    accounts = components(rackless).accounts
+    accounts = components(rackless).services.accounts
     ann = ApiKey.parse(await accounts.create_key(await accounts.user("ann"), "test"))
     client = Client.of(rackless, ann)
     assert (await client.create_tag()).status == 200

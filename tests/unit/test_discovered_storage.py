@@ -72,7 +72,3 @@ def test_claims_of_busy_or_moved_machines_do_not_change() -> None:
     found = discovery(with_disks(disk(10 * GIB)))
     for one in (machine(1, settled=False), machine(1, on_this_server=False)):
         assert compare(found, snapshot(one, guests=[record(MANAGED, 1)])).storage == ()
-
-
-def test_rows_of_earlier_releases_are_unchanged() -> None:
-    assert "missing" not in record(MANAGED, 1).disks[0]

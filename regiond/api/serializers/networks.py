@@ -1,4 +1,4 @@
-"""JSON of fabrics, VLANs, subnets, spaces, IP ranges and interfaces, nested and always complete; and of DNS."""
+"""JSON of networks, interfaces and DNS names, nested and always complete."""
 
 from __future__ import annotations
 
