@@ -1,4 +1,4 @@
-"""The columns of lists, by resource or key, with their rank where a terminal is too narrow."""
+"""The columns of lists, by resource or key, with their rank where a terminal is too narrow.
 
 A list without an entry, such as `zones`, has its first keys as columns.
 """
