@@ -34,6 +34,15 @@ class ResourcePool:
 
 
 @frozen(kw_only=True)
+class PoolChange:
+    """The fields of a pool that a request gives; None: not given. An empty strategy is the setting of the region."""
+
+    name: str | None = None
+    description: str | None = None
+    strategy: str | None = None
+
+
+@frozen(kw_only=True)
 class GroupUsers:
     """How many machines, hosts, clusters and devices are in a zone or resource pool, and racks that serve the zone."""
 

@@ -17,6 +17,7 @@ from regiond.groups.model import (
     DEFAULT_POOL_ID,
     DEFAULT_ZONE_ID,
     GroupUsers,
+    PoolChange,
     ResourcePool,
     Zone,
     check_group,
@@ -128,35 +129,25 @@ class Groups:
     pools = reading(store.pools)
     pool = reading(_pool)
 
-    async def create_pool(self, caller: Caller, name: str, description: str = "", strategy: str = "") -> ResourcePool:
-        """`strategy` is `spread`, `pack`, or empty for the setting of the region."""
+    async def create_pool(self, caller: Caller, new: PoolChange) -> ResourcePool:
         caller.require_admin()
-        check_group(name, description)
-        check_strategy(strategy)
+        check_group(new.name or "", new.description)
+        check_strategy(new.strategy)
         async with self._database.transaction() as db:
-            with unique("name", f"Pool {name!r} already exists."):
-                created = await store.insert_pool(db, name, description, strategy)
-            await Events.record(db, "pool_created", f"The pool {name!r} was created.", caller=caller)
+            with unique("name", f"Pool {new.name!r} already exists."):
+                created = await store.insert_pool(db, new)
+            await Events.record(db, "pool_created", f"The pool {new.name!r} was created.", caller=caller)
             return created
 
-    async def update_pool(
-        self,
-        caller: Caller,
-        id_or_name: str,
-        *,
-        new_name: str | None = None,
-        description: str | None = None,
-        strategy: str | None = None,
-    ) -> ResourcePool:
-        """Changes the fields that are not None. Raises NotFound."""
+    async def update_pool(self, caller: Caller, id_or_name: str, change: PoolChange) -> ResourcePool:
+        """Changes the fields that are given. Raises NotFound."""
         caller.require_admin()
-        check_group(new_name, description)
-        check_strategy(strategy)
+        check_group(change.name, change.description)
+        check_strategy(change.strategy)
         async with self._database.transaction() as db:
             pool = await _pool(db, id_or_name)
-            with unique("name", f"Pool {new_name!r} already exists."):
-                updated = await store.update_pool(db, pool.id, new_name, description, strategy)
-                changed = existing(updated, "pool", id_or_name)
+            with unique("name", f"Pool {change.name!r} already exists."):
+                changed = existing(await store.update_pool(db, pool.id, change), "pool", id_or_name)
             await Events.record(db, "pool_changed", f"The pool {pool.name!r} was changed.", caller=caller)
             return changed
 

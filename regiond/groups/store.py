@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from attrs import astuple
+
 from regiond.caller import Caller, visible_pool_ids
-from regiond.db.pool import Db
-from regiond.groups.model import GroupUsers, ResourcePool, Zone
+from regiond.db.pool import Db, of_row
+from regiond.groups.model import GroupUsers, PoolChange, ResourcePool, Zone
 from regiond.identifiers import split_reference
 
 _ZONES = "select id, name, description from zone order by name"
@@ -53,25 +55,25 @@ _MOVE_DEVICES = "update device set zone_id = $2 where zone_id = $1"
 _DELETE_ZONE = "delete from zone where id = $1"
 
 _POOLS = """
-    select id, name, description, strategy from resource_pool
+    select * from resource_pool
      where $1::integer[] is null or id = any($1)
      order by name
 """
 _POOL = """
-    select id, name, description, strategy from resource_pool
+    select * from resource_pool
      where (id::text = $1 or name = $2) and ($3::integer[] is null or id = any($3))
      order by (id::text = $1) desc
      limit 1
 """
 _INSERT_POOL = """
-    insert into resource_pool (name, description, strategy) values ($1, $2, nullif($3, ''))
-    returning id, name, description, strategy
+    insert into resource_pool (name, description, strategy) values ($1, coalesce($2, ''), nullif($3, ''))
+    returning *
 """
 _UPDATE_POOL = """
     update resource_pool set name = coalesce($2, name), description = coalesce($3, description),
            strategy = case when $4::text is null then strategy else nullif($4, '') end
      where id = $1
-    returning id, name, description, strategy
+    returning *
 """
 _LOCK_POOL = "select from resource_pool where id = $1 for update"
 _POOL_USED = """
@@ -145,28 +147,25 @@ async def racks_that_move(db: Db, zone_id: int, to_zone_id: int) -> Mapping[str,
 
 async def pools(db: Db, *, caller: Caller | None = None) -> tuple[ResourcePool, ...]:
     """Returns those that the caller may see, by name; no caller: all."""
-    return tuple(ResourcePool(**row) for row in await db.fetch(_POOLS, visible_pool_ids(caller)))
+    return tuple(of_row(ResourcePool, row) for row in await db.fetch(_POOLS, visible_pool_ids(caller)))
 
 
 async def pool(db: Db, id_or_name: str, *, caller: Caller | None = None) -> ResourcePool | None:
     """Finds by id, then by name: a pool whose name is the id of another is found only by its own id."""
     row = await db.fetchrow(_POOL, *split_reference(id_or_name), visible_pool_ids(caller))
-    return None if row is None else ResourcePool(**row)
+    return None if row is None else of_row(ResourcePool, row)
 
 
-async def insert_pool(db: Db, name: str, description: str, strategy: str) -> ResourcePool:
-    """An empty `strategy` is stored as null."""
-    row = await db.fetchrow(_INSERT_POOL, name, description, strategy)
+async def insert_pool(db: Db, new: PoolChange) -> ResourcePool:
+    row = await db.fetchrow(_INSERT_POOL, *astuple(new))
     assert row is not None  # noqa: S101 - `returning` of an insert that did not raise
-    return ResourcePool(**row)
+    return of_row(ResourcePool, row)
 
 
-async def update_pool(
-    db: Db, pool_id: int, new_name: str | None, description: str | None, strategy: str | None
-) -> ResourcePool | None:
-    """Changes the fields that are not None; an empty `strategy` is stored as null."""
-    row = await db.fetchrow(_UPDATE_POOL, pool_id, new_name, description, strategy)
-    return None if row is None else ResourcePool(**row)
+async def update_pool(db: Db, pool_id: int, change: PoolChange) -> ResourcePool | None:
+    """Changes the fields that are not None."""
+    row = await db.fetchrow(_UPDATE_POOL, pool_id, *astuple(change))
+    return None if row is None else of_row(ResourcePool, row)
 
 
 async def users_of_pool(db: Db, pool_id: int) -> GroupUsers:

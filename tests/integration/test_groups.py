@@ -13,7 +13,7 @@ from common.errors import InvalidRequest, NotAllowed, NotFound
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
-from regiond.groups.model import ResourcePool, Zone, check_group
+from regiond.groups.model import PoolChange, ResourcePool, Zone, check_group
 from regiond.groups.service import Groups
 from tests.rejections import invalid_fields
 
@@ -130,10 +130,10 @@ async def test_the_defaults_cannot_be_deleted(groups: Groups) -> None:
 
 
 async def test_a_pool_is_found_by_id_before_name(groups: Groups) -> None:
-    created = await groups.create_pool(ADMIN, "gold", "fast disks")
+    created = await groups.create_pool(ADMIN, PoolChange(name="gold", description="fast disks"))
     assert await groups.pool("gold") == await groups.pool(str(created.id)) == created
     assert (await groups.pool("0")).name == "default"
-    named_like_an_id = await groups.create_pool(ADMIN, str(created.id), "")
+    named_like_an_id = await groups.create_pool(ADMIN, PoolChange(name=str(created.id)))
     assert await groups.pool(str(created.id)) == created
     assert await groups.pool(str(named_like_an_id.id)) == named_like_an_id
     for unknown in ("silver", "99", "", "99999999999999999999", "a\0b"):
@@ -142,27 +142,27 @@ async def test_a_pool_is_found_by_id_before_name(groups: Groups) -> None:
 
 
 async def test_a_pool_is_changed_by_id_and_deleted_by_name(groups: Groups) -> None:
-    created = await groups.create_pool(ADMIN, "gold", "")
-    assert (await groups.update_pool(ADMIN, str(created.id), new_name="silver")).name == "silver"
-    assert (await groups.update_pool(ADMIN, str(created.id), strategy="pack")).strategy == "pack"
-    assert (await groups.update_pool(ADMIN, str(created.id), description="x")).strategy == "pack"
-    assert (await groups.update_pool(ADMIN, str(created.id), strategy="")).strategy is None
-    assert (await groups.create_pool(ADMIN, "spreading", strategy="spread")).strategy == "spread"
+    created = await groups.create_pool(ADMIN, PoolChange(name="gold"))
+    assert (await groups.update_pool(ADMIN, str(created.id), PoolChange(name="silver"))).name == "silver"
+    assert (await groups.update_pool(ADMIN, str(created.id), PoolChange(strategy="pack"))).strategy == "pack"
+    assert (await groups.update_pool(ADMIN, str(created.id), PoolChange(description="x"))).strategy == "pack"
+    assert (await groups.update_pool(ADMIN, str(created.id), PoolChange(strategy=""))).strategy is None
+    assert (await groups.create_pool(ADMIN, PoolChange(name="spreading", strategy="spread"))).strategy == "spread"
     await groups.delete_pool(ADMIN, "silver")
     with pytest.raises(NotFound):
         await groups.delete_pool(ADMIN, "silver")
 
 
 async def test_a_pool_in_use_cannot_be_deleted(database: Database, groups: Groups) -> None:
-    by_host = await groups.create_pool(ADMIN, "hosts", "")
-    by_machine = await groups.create_pool(ADMIN, "machines", "")
+    by_host = await groups.create_pool(ADMIN, PoolChange(name="hosts"))
+    by_machine = await groups.create_pool(ADMIN, PoolChange(name="machines"))
     await add(database, HOST, pool_id=by_host.id)
     await add(database, MACHINE, pool_id=by_machine.id)
     with pytest.raises(InvalidRequest, match=r"Pool has machines in it, it cannot be deleted\."):
         await groups.delete_pool(ADMIN, "machines")
     with pytest.raises(InvalidRequest, match="Pool has 1 VM host in it"):
         await groups.delete_pool(ADMIN, "hosts")
-    by_cluster = await groups.create_pool(ADMIN, "clusters", "")
+    by_cluster = await groups.create_pool(ADMIN, PoolChange(name="clusters"))
     await add(database, CLUSTER, pool_id=by_cluster.id)
     for dry_run in (True, False):
         with pytest.raises(InvalidRequest, match=r"^Pool has 1 VM cluster in it, it cannot be deleted\.$"):
@@ -176,12 +176,12 @@ async def test_a_pool_in_use_cannot_be_deleted(database: Database, groups: Group
 
 async def test_a_taken_name_is_rejected_for_its_field(groups: Groups) -> None:
     await groups.create_zone(ADMIN, "north", "")
-    await groups.create_pool(ADMIN, "gold", "")
+    await groups.create_pool(ADMIN, PoolChange(name="gold"))
     attempts = (
         groups.create_zone(ADMIN, "north", ""),
         groups.update_zone(ADMIN, "north", new_name="default"),
-        groups.create_pool(ADMIN, "default", ""),
-        groups.update_pool(ADMIN, "gold", new_name="default"),
+        groups.create_pool(ADMIN, PoolChange(name="default")),
+        groups.update_pool(ADMIN, "gold", PoolChange(name="default")),
     )
     for attempt in attempts:
         assert [*await invalid_fields(attempt)] == ["name"]
@@ -189,7 +189,9 @@ async def test_a_taken_name_is_rejected_for_its_field(groups: Groups) -> None:
 
 
 async def test_one_of_many_concurrent_creations_gets_the_name(groups: Groups) -> None:
-    results = await asyncio.gather(*(groups.create_pool(ADMIN, "gold", "") for _ in range(8)), return_exceptions=True)
+    results = await asyncio.gather(
+        *(groups.create_pool(ADMIN, PoolChange(name="gold")) for _ in range(8)), return_exceptions=True
+    )
     assert sum(isinstance(one, ResourcePool) for one in results) == 1
     assert sum(isinstance(one, InvalidRequest) for one in results) == 7
 
@@ -199,8 +201,8 @@ async def test_only_administrators_change_groups(groups: Groups) -> None:
         groups.create_zone(USER, "x", ""),
         groups.update_zone(USER, "default", description="x"),
         groups.delete_zone(USER, "x"),
-        groups.create_pool(USER, "x", ""),
-        groups.update_pool(USER, "default", description="x"),
+        groups.create_pool(USER, PoolChange(name="x")),
+        groups.update_pool(USER, "default", PoolChange(description="x")),
         groups.delete_pool(USER, "x"),
     )
     for attempt in attempts:

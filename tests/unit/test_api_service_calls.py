@@ -12,6 +12,7 @@ from attrs import evolve
 from common.values import DriverType, PowerAction
 from regiond.api.declaration.endpoint import SiteInfo
 from regiond.events.model import EventFilter, Level
+from regiond.groups.model import PoolChange
 from regiond.hosts.model import HostChange, HostRemoval, NewHost
 from regiond.images.model import ImageState
 from regiond.machines.model import MAAS_STATUS, AllocateRequest, MachineFilter, MachineState
@@ -334,11 +335,11 @@ def test_a_zone_is_deleted_into_another(api: ApiDouble) -> None:
 def test_a_pool_has_a_strategy_or_uses_that_of_the_region(api: ApiDouble) -> None:
     api.answers["groups.update_pool"] = evolve(POOL, strategy="pack")
     assert api.json("POST", "resourcepools/", form={"name": "gold"})["strategy"] == ""
-    assert api.call("groups.create_pool").args == (ADMIN, "gold", "", "")
+    assert api.call("groups.create_pool").args == (ADMIN, PoolChange(name="gold", description="", strategy=""))
     assert api.json("PUT", "resourcepool/0/", form={"strategy": "pack"})["strategy"] == "pack"
     api.request("PUT", "resourcepool/0/", form={"strategy": ""})
     updates = [one for one in api.calls if one.name == "groups.update_pool"]
-    assert [one.named["strategy"] for one in updates] == ["pack", ""]
+    assert [one.args[-1].strategy for one in updates] == ["pack", ""]
     assert api.request("PUT", "resourcepool/0/", form={"strategy": "unknown"}).status == 400
 
 

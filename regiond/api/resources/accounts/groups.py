@@ -8,9 +8,10 @@ from regiond.api.declaration import crud
 from regiond.api.declaration.endpoint import Resource, Result
 from regiond.api.declaration.field_types import Choice, Text
 from regiond.api.declaration.fields import Field
-from regiond.api.declaration.served import found, part, serve, target, text
+from regiond.api.declaration.served import filled, found, part, serve, target, text
 from regiond.api.resources.accounts import grants
 from regiond.api.serializers.groups import POOL_WITH_STRATEGY_JSON, ZONE_JSON
+from regiond.groups.model import PoolChange
 from regiond.identifiers import MAX_NAME, NAME_PATTERN
 
 _NAME = Text(
@@ -53,9 +54,9 @@ _create_zone = serve(lambda s: s.groups.create_zone, "name", "description")
 _update_zone = serve(lambda s: s.groups.update_zone, "description", name=target("name"), new_name=text("name"))
 _delete_zone = serve(lambda s: s.groups.delete_zone, "move_to", name=part("name"))
 _list_pools = serve(lambda s: s.groups.pools)
-_create_pool = serve(lambda s: s.groups.create_pool, "name", "description", "strategy")
+_create_pool = serve(lambda s: s.groups.create_pool, new=filled(PoolChange))
 _update_pool = serve(
-    lambda s: s.groups.update_pool, "description", "strategy", id_or_name=part("id"), new_name=text("name")
+    lambda s: s.groups.update_pool, id_or_name=part("id"), change=filled(PoolChange, name=text("name"))
 )
 _delete_pool = serve(lambda s: s.groups.delete_pool, id_or_name=part("id"))
 
