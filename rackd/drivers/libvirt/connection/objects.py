@@ -18,7 +18,7 @@ _STREAMED_BYTES = 64 * 1024
 
 
 class Connection(Protocol):
-    """What the wrappers need of the connection they belong to."""
+    """The part of a connection that its wrappers use."""
 
     is_test: bool
     connection: Any
