@@ -18,7 +18,7 @@ _INTERFACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", re.ASCII)  # Li
 
 @frozen(kw_only=True)
 class InterfaceConfig:
-    """How a guest configures an interface. `dhcp` has the IP versions (4, 6) to request by DHCP; `mtu` is in bytes.
+    """A guest's configuration of an interface. `dhcp` has the IP versions (4, 6) to request by DHCP; `mtu` is in bytes.
 
     `default_routes` has the IP versions whose default route must go through it, if an address of it has a gateway.
     """

@@ -7,7 +7,7 @@ from attrs import frozen
 
 @frozen(kw_only=True)
 class ComposeRequest:
-    """What a caller requires of a machine. Unchecked: the region validates it.
+    """A caller's requirements of a machine. Unchecked: the region validates them.
 
     `host_id` None lets placement choose the host. `storage` and `interfaces` are constraint texts; `zone` and
     `pool` are ids or names. `affinity` and `anti_affinity` are groups such as `db` or `db:soft`. With

@@ -52,7 +52,7 @@ class TokenBuckets:
             bucket.tokens = min(self._burst, bucket.tokens + amount)
 
     def wait_s(self, key: Hashable) -> float:
-        """What `take` would return; takes nothing."""
+        """Returns the seconds that `take` would return for one token; takes nothing."""
         return 0.0 if key not in self._buckets else max(0.0, (1 - self._filled(key).tokens) / self._per_s)
 
     def _filled(self, key: Hashable) -> _Bucket:

@@ -46,7 +46,7 @@ class PowerAction(StrEnum):
 
 
 class NicKind(StrEnum):
-    """What a guest's NIC is attached to; its `source` has the name."""
+    """The kind of network that a guest's NIC is attached to; its `source` has the name."""
 
     NETWORK = "network"  # managed by the hypervisor
     BRIDGE = "bridge"
@@ -171,7 +171,7 @@ class Project:
 
 @frozen(kw_only=True)
 class HostFacts:
-    """What a discovery run reports of a server.
+    """The facts that a discovery run reports of a server.
 
     `server_identity` is equal for two addresses exactly if they reach the same hypervisor: hosts with the same identity
     share capacity in the ledger. `emulated` means that guests run without hardware virtualization. `networks` and
@@ -229,7 +229,7 @@ class GuestNic:
 
 
 class Autostart(StrEnum):
-    """What becomes of a guest when its host starts."""
+    """The setting whether a guest starts with its host."""
 
     LAST_STATE = "last-state"  # it runs if it ran before the host went down
     ALWAYS = "always"
@@ -310,7 +310,7 @@ class HostAccess:
 
 
 class GuestEvent(StrEnum):
-    """What happened to a guest."""
+    """The kind of a change of a guest."""
 
     POWER = "power"  # `power` has the new state
     APPEARED = "appeared"

@@ -1,4 +1,4 @@
-"""What a deployed guest says of the hypervisor that was set up in it."""
+"""The report of a deployed guest about the hypervisor that was set up in it."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 class EventLink(Protocol):
-    """What the watcher needs of a `common.rpc.link.Link`."""
+    """The part of a `common.rpc.link.Link` that the watcher uses."""
 
     lost: asyncio.Future[InnkeeperError]
 

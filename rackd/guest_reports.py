@@ -24,7 +24,7 @@ _EVERY_S = 0.25
 
 
 class StreamingLink(CallingLink, Protocol):
-    """What this needs of a `common.rpc.link.Link`."""
+    """The part of a `common.rpc.link.Link` that `GuestReports` uses."""
 
     def stream(self, command: Command[Any, Any], request: Any, *, deadline_s: float) -> AsyncGenerator[Any, None]: ...
 

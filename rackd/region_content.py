@@ -14,7 +14,7 @@ READ_DEADLINE_S = 30.0
 
 
 class CallingLink(Protocol):
-    """What this needs of a `common.rpc.link.Link`."""
+    """The part of a `common.rpc.link.Link` that `RegionContent` uses."""
 
     async def call(self, command: Command[Any, Any], request: Any, *, deadline_s: float) -> Any: ...
 
@@ -40,7 +40,7 @@ class RegionContent:
         raise error or LinkLost("The rack has no link to any region.")
 
     async def read_all(self, first: CallingLink, sha256: str, size_bytes: int) -> bytes:
-        """For what fits into memory. Raises what `read` raises, and NotFound if it is shorter than `size_bytes`."""
+        """Returns the whole content, in memory. Raises as `read`, and NotFound if it is shorter than `size_bytes`."""
         data = bytearray()
         while len(data) < size_bytes:
             part = await self.read(first, sha256, len(data), min(CONTENT_PART_BYTES, size_bytes - len(data)))
@@ -50,7 +50,7 @@ class RegionContent:
         return bytes(data)
 
     def blocking(self, first: CallingLink, sha256: str) -> BlockingContent:
-        """For a driver's thread. Call it in the event loop's thread."""
+        """Returns the content for a driver's thread. Call it in the event loop's thread."""
         return BlockingContent(self, first, sha256, asyncio.get_running_loop())
 
 

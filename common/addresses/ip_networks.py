@@ -35,7 +35,7 @@ def is_ip(text: str) -> bool:
 
 
 def network_of(address: str) -> str:
-    """What is counted as one client: an IPv4 address, or the IPv6 network of 64 bits around the address."""
+    """Returns the unit that is counted as one client: an IPv4 address, or the /64 network of an IPv6 address."""
     parsed = _parsed(address)
     if parsed is None:
         return address

@@ -19,7 +19,7 @@ _UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
 
 @frozen(kw_only=True)
 class LxdAddress:
-    """Where an LXD server serves HTTPS."""
+    """The host and port at which an LXD server serves HTTPS."""
 
     host: str  # lower case; an IPv6 address without its brackets
     port: int = PORT

@@ -15,7 +15,7 @@ PATH = "/MAAS/report"
 
 
 class ReportPage(StrEnum):
-    """What a guest asks for: the end of its address."""
+    """The page that a guest requests: the end of its URL."""
 
     BOOTED = ""
     VM_HOST = "/vm-host"

@@ -30,7 +30,7 @@ class Connection(Protocol):
 
 @frozen(kw_only=True)
 class ConnectionLimits:
-    """How many connections may be open. `per_address` does not hold for `proxies`, which share nine tenths of `total`.
+    """Limits of the open connections. `per_address` does not hold for `proxies`, which share nine tenths of `total`.
 
     `client_of` returns what counts as one address: an IPv6 client usually has a network of 64 bits to itself.
     """

@@ -19,7 +19,7 @@ SAME_FAILURE_EVERY_S = 60.0
 
 @frozen
 class NextRoundIn:
-    """What a round returns when the next one is due earlier or later than `every_s`."""
+    """The result of a round after which the next one is due earlier or later than `every_s`."""
 
     seconds: float
 

@@ -19,7 +19,7 @@ class ConsoleLogCall:
 
 @frozen(kw_only=True)
 class ConsoleLog:
-    """What the guest wrote, with its control characters and escape sequences."""
+    """The guest's output, with its control characters and escape sequences."""
 
     content: bytes = field(repr=False)
 
@@ -35,14 +35,14 @@ class ConsoleCall:
 
 @frozen(kw_only=True)
 class ConsoleOutput:
-    """What the guest wrote, at most CONSOLE_PART_BYTES. The first is empty and says that the console is open."""
+    """A part of the guest's output, at most CONSOLE_PART_BYTES. The first is empty: the console is open."""
 
     data: bytes = field(repr=False)
 
 
 @frozen(kw_only=True)
 class ConsoleInput:
-    """What the user typed, at most CONSOLE_PART_BYTES. Raises NotFound once the console has ended."""
+    """Input that the user typed, at most CONSOLE_PART_BYTES. Raises NotFound once the console has ended."""
 
     console_id: str
     data: bytes = field(repr=False)

@@ -223,7 +223,7 @@ class FoundGuest:
 
 @frozen(kw_only=True)
 class AutostartReply:
-    """What the hypervisor reports now."""
+    """The setting that the hypervisor reports now."""
 
     reported: Autostart
 

@@ -10,7 +10,7 @@ Take = Callable[[int], float]
 
 
 class Inflow:
-    """Of one connection. `pause` and `resume` stop and continue its reading."""
+    """The budget of one connection. `pause` and `resume` stop and continue its reading."""
 
     def __init__(self, take: Take, *, pause: Callable[[], None], resume: Callable[[], None]) -> None:
         self._take = take

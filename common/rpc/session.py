@@ -50,7 +50,7 @@ SHORTEST_IDLE_TIMEOUT_S, LONGEST_IDLE_TIMEOUT_S = 3, 600  # that the settings pe
 
 @frozen(kw_only=True)
 class Limits:
-    """What one end accepts from the other. The defaults are for a peer with a certificate of this installation."""
+    """Limits of one end for the other. The defaults are for a peer with a certificate of this installation."""
 
     max_frame_bytes: int = MAX_FRAME_BYTES
     max_sent_bytes: int = MAX_FRAME_BYTES  # the longest frame that the other end accepts

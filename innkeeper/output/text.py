@@ -14,8 +14,7 @@ def width_of(text: str) -> int:
         return len(text)
     import wcwidth  # noqa: PLC0415  # takes 20 ms, and most tables are ASCII
 
-    width: int = wcwidth.width(text)
-    return width
+    return wcwidth.width(text)
 
 
 def filled(text: str, width: int, *, right: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""What all drivers check of an image before they use it."""
+"""Checks of an image that all drivers make before they use it."""
 
 from __future__ import annotations
 

@@ -18,9 +18,8 @@ from common.errors import OutOfCapacity
 from common.guest_spec import GuestSpec
 from common.values import NicKind, PowerAction
 from rackd.drivers.libvirt.connection.client import Client
-from rackd.drivers.libvirt.deployment.empty_disk import empty
+from rackd.drivers.libvirt.deployment.deployer import empty_disk, write_image
 from rackd.drivers.libvirt.deployment.images import copy_image, find_image, remove_image
-from rackd.drivers.libvirt.deployment.root_disk import write_image
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.guests.pools import guest_pool
 from rackd.drivers.libvirt.image_names import STALE_AFTER_S
@@ -109,7 +108,7 @@ def test_a_volume_that_is_a_block_device_gets_the_disk_itself(
     assert Path(found.path()).read_bytes() == disk
     written = write_image(pool, spec.disks[0], found)
     assert Path(written.path()).read_bytes() == disk.ljust(DISK_BYTES, b"\0")
-    empty(pool, spec.disks[0], overwrite=False)
+    empty_disk(pool, spec.disks[0], overwrite=False)
     assert qemu.root_disk_holds(spec, None)
     client.close()
     for leftover in tmp_path.glob("image*"):

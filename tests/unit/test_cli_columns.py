@@ -13,8 +13,9 @@ from innkeeper.output.list_columns import LISTS
 from innkeeper.output.object_lines import OBJECTS, PLACEMENT
 from innkeeper.output.tables import Paper, kind_of, rendered
 from innkeeper.view import View
+from regiond.api.resources.accounts.groups import POOL_WITH_STRATEGY_JSON
 from regiond.api.resources.registry import SERVED
-from regiond.api.serializers.groups import POOL_WITH_STRATEGY_JSON, ZONE_JSON
+from regiond.api.serializers.groups import ZONE_JSON
 from regiond.api.serializers.placement import PLACEMENT_JSON
 from regiond.groups.model import ResourcePool, Zone
 

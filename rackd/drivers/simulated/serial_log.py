@@ -1,4 +1,4 @@
-"""What a simulated guest writes to its serial port: a short boot, derived from the host's file."""
+"""The serial output of a simulated guest: a short boot, derived from the host's file."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from regiond.api.declaration.serializer import (
     STR,
     Serializer,
     constant,
-    extended,
     fields_of,
     key,
     nullable,
@@ -29,12 +28,6 @@ POOL_JSON: Serializer[ResourcePool] = serializer(
     "ResourcePool",
     *fields_of(ResourcePool, "id name description"),
     key("resource_uri", STR, lambda pool: uri("resourcepool", pool.id)),
-)
-POOL_WITH_STRATEGY_JSON: Serializer[ResourcePool] = extended(
-    "ResourcePoolWithStrategy",
-    POOL_JSON,
-    lambda pool: pool,
-    key("strategy", STR, lambda pool: pool.strategy or ""),
 )
 DOMAIN_JSON: Serializer[None] = serializer(
     "Domain",

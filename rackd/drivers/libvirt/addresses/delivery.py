@@ -30,7 +30,7 @@ class Reservation:
 
 @frozen(kw_only=True)
 class Delivery:
-    """How the addresses of a guest reach it."""
+    """The two ways in which the addresses of a guest reach it: DHCP reservations and cloud-init."""
 
     reservations: tuple[Reservation, ...] = ()
     network_config: str | None = None  # for cloud-init

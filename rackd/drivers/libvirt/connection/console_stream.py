@@ -27,7 +27,7 @@ _EVENTS = libvirt.VIR_STREAM_EVENT_READABLE | libvirt.VIR_STREAM_EVENT_ERROR | l
 
 
 class Calls(Protocol):
-    """What the stream needs of the connection."""
+    """The part of a connection that the stream uses."""
 
     connection: Any
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import libvirt
 
@@ -18,7 +18,7 @@ _STREAMED_BYTES = 64 * 1024
 
 
 class Connection(Protocol):
-    """What the wrappers need of the connection they belong to."""
+    """The part of a connection that its wrappers use."""
 
     is_test: bool
     connection: Any
@@ -28,16 +28,27 @@ class Connection(Protocol):
     def stats_of(self, domain: Any) -> DomainStats: ...
 
 
-class Domain:
-    """One domain. Any method raises NotFound if it no longer exists."""
+class _Wrapper:
+    """An object of libvirt, whose errors name it as `noun` and its name."""
+
+    noun: ClassVar[str]
 
     def __init__(self, client: Connection, handle: Any) -> None:
         self._client, self._handle = client, handle
         self.name: str = handle.name()
-        self.uuid: str = handle.UUIDString()
 
     def _call(self, what: str, function: Callable[..., T], *arguments: object) -> T:
-        return self._client.call(f"{what} the guest {self.name}", function, *arguments)
+        return self._client.call(f"{what} the {self.noun} {self.name}", function, *arguments)
+
+
+class Domain(_Wrapper):
+    """One domain. Any method raises NotFound if it no longer exists."""
+
+    noun = "guest"
+
+    def __init__(self, client: Connection, handle: Any) -> None:
+        super().__init__(client, handle)
+        self.uuid: str = handle.UUIDString()
 
     def xml(self) -> str:
         return str(self._call("read", self._handle.XMLDesc))
@@ -128,13 +139,8 @@ class Domain:
         self._call("undefine", self._handle.undefineFlags, flags)
 
 
-class Pool:
-    def __init__(self, client: Connection, handle: Any) -> None:
-        self._client, self._handle = client, handle
-        self.name: str = handle.name()
-
-    def _call(self, what: str, function: Callable[..., T], *arguments: object) -> T:
-        return self._client.call(f"{what} the storage pool {self.name}", function, *arguments)
+class Pool(_Wrapper):
+    noun = "storage pool"
 
     def xml(self) -> str:
         return str(self._call("read", self._handle.XMLDesc))
@@ -174,15 +180,10 @@ class Pool:
         return Volume(self._client, self._call(f"create the volume {name} in", create, xml, source.handle))
 
 
-class Network:
+class Network(_Wrapper):
     """A network that libvirt manages. Its live and its persistent configuration change separately."""
 
-    def __init__(self, client: Connection, handle: Any) -> None:
-        self._client, self._handle = client, handle
-        self.name: str = handle.name()
-
-    def _call(self, what: str, function: Callable[..., T], *arguments: object) -> T:
-        return self._client.call(f"{what} the network {self.name}", function, *arguments)
+    noun = "network"
 
     def xml(self) -> str:
         """Returns the live XML; of an inactive network the persistent XML."""
@@ -216,33 +217,34 @@ class Network:
         self._call("change the DHCP hosts of", self._handle.update, command, section, address_index, element, state)
 
 
-class Volume:
+class Volume(_Wrapper):
+    noun = "volume"
+
     def __init__(self, client: Connection, handle: Any) -> None:
-        self._client = client
+        super().__init__(client, handle)
         self.handle = handle  # the library's own object
-        self.name: str = handle.name()
 
     def path(self) -> str:
-        return str(self._client.call(f"find the path of the volume {self.name}", self.handle.path))
+        return str(self._call("find the path of", self.handle.path))
 
     def capacity_bytes(self) -> int:
-        return int(self._client.call(f"read the volume {self.name}", self.handle.info)[1])
+        return int(self._call("read", self.handle.info)[1])
 
     def length_bytes(self) -> int:
         """Returns how much can be read of it. Its capacity can be what its content says."""
         flag = libvirt.VIR_STORAGE_VOL_GET_PHYSICAL
-        return int(self._client.call(f"read the volume {self.name}", self.handle.infoFlags, flag)[2])
+        return int(self._call("read", self.handle.infoFlags, flag)[2])
 
     def allocation_bytes(self) -> int:
-        """What it takes in its pool."""
-        return int(self._client.call(f"read the volume {self.name}", self.handle.info)[2])
+        """Returns how much space it takes in its pool."""
+        return int(self._call("read", self.handle.info)[2])
 
     def resize(self, size_bytes: int) -> None:
-        self._client.call(f"resize the volume {self.name}", self.handle.resize, size_bytes)
+        self._call("resize", self.handle.resize, size_bytes)
 
     def wipe(self) -> None:
         """Overwrites its content with zeros, on the host; takes as long as the host's storage needs for its size."""
-        self._client.call(f"overwrite the volume {self.name}", self.handle.wipe)
+        self._call("overwrite", self.handle.wipe)
 
     def head(self, size_bytes: int) -> bytes:
         """Returns the first bytes of the volume; fewer only if it has no more."""
@@ -250,14 +252,13 @@ class Volume:
 
     def read(self, offset: int, size_bytes: int) -> bytes:
         """Returns bytes from `offset`; fewer than `size_bytes` only if it has no more."""
-        what = f"read the volume {self.name}"
-        stream = self._client.call(what, self.handle.connect().newStream)
+        stream = self._call("read", self.handle.connect().newStream)
         found = b""
         try:
-            self._client.call(what, self.handle.download, stream, offset, size_bytes, 0)
-            while len(found) < size_bytes and (part := self._client.call(what, stream.recv, size_bytes - len(found))):
+            self._call("read", self.handle.download, stream, offset, size_bytes, 0)
+            while len(found) < size_bytes and (part := self._call("read", stream.recv, size_bytes - len(found))):
                 found += part
-            self._client.call(what, stream.finish)
+            self._call("read", stream.finish)
         except BaseException:
             with suppress(libvirt.libvirtError):
                 stream.abort()
@@ -272,28 +273,26 @@ class Volume:
 
         Raises what reading `parts` raises; the volume then has some of them.
         """
-        what = f"write the volume {self.name}"
         flags = libvirt.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM if holes else 0
-        stream = self._client.call(what, self.handle.connect().newStream)
+        stream = self._call("write", self.handle.connect().newStream)
         try:
-            self._client.call(what, self.handle.upload, stream, offset, size_bytes, flags)
+            self._call("write", self.handle.upload, stream, offset, size_bytes, flags)
             for part in parts:
                 for start in range(0, len(part), _STREAMED_BYTES):
                     self._send(stream, part[start : start + _STREAMED_BYTES], holes=holes)
-            self._client.call(what, stream.finish)
+            self._call("write", stream.finish)
         except BaseException:
             with suppress(libvirt.libvirtError):  # the stream may have ended; the original error is raised
                 stream.abort()
             raise
 
     def _send(self, stream: Any, content: bytes, *, holes: bool) -> None:
-        what = f"write the volume {self.name}"
         if holes and not content.strip(b"\0"):
-            self._client.call(what, stream.sendHole, len(content))
+            self._call("write", stream.sendHole, len(content))
             return
         while content:
-            content = content[self._client.call(what, stream.send, content) :]
+            content = content[self._call("write", stream.send, content) :]
 
     def delete(self) -> None:
         """Raises NotFound if it no longer exists."""
-        self._client.call(f"delete the volume {self.name}", self.handle.delete)
+        self._call("delete", self.handle.delete)

@@ -40,7 +40,7 @@ class PreparedDisk:
 
 @frozen(kw_only=True)
 class PreparedResources:
-    """What was created or chosen for a guest before its domain is defined. `functions` is keyed by MAC address.
+    """The resources created or chosen for a guest before its domain is defined. `functions` is keyed by MAC address.
 
     `serial_log` is the path of a file for the output of its serial port.
     """
@@ -54,7 +54,7 @@ class PreparedResources:
 
 @frozen(kw_only=True)
 class DomainCapabilities:
-    """What the host's emulator offers, as far as domain XML uses it."""
+    """The features of the host's emulator that domain XML uses."""
 
     cpu_mode: str | None = None
     vnc: bool = False

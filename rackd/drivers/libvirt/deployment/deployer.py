@@ -9,18 +9,18 @@ import structlog
 from common.deployment_spec import CloudInitSeed, ImageRef
 from common.disk_firmware import HEAD_BYTES, boots_with_uefi_only
 from common.errors import ImageMissing, Unsupported, WrongState
-from common.guest_spec import GuestSpec
+from common.guest_spec import DiskSpec, GuestSpec
 from common.values import PowerState
 from rackd.drivers.driver_errors import machine_not_found
 from rackd.drivers.image_content import check_image_fits
 from rackd.drivers.libvirt.addresses import cloud_init_seed, dhcp_reservations
 from rackd.drivers.libvirt.addresses.delivery import Delivery, Reservation
 from rackd.drivers.libvirt.connection.client import Client
-from rackd.drivers.libvirt.connection.objects import Domain
-from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
+from rackd.drivers.libvirt.connection.objects import Domain, Volume
+from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities, volume_xml
 from rackd.drivers.libvirt.definitions.firmware_xml import has_uefi, set_bios, set_uefi
 from rackd.drivers.libvirt.definitions.metadata import reservations_in, set_reservations
-from rackd.drivers.libvirt.deployment import empty_disk, redefinition, root_disk
+from rackd.drivers.libvirt.deployment import redefinition
 from rackd.drivers.libvirt.deployment.images import find_image
 from rackd.drivers.libvirt.guests import serial_log, volumes
 from rackd.drivers.libvirt.guests.lookup import marked_domain
@@ -29,6 +29,9 @@ from rackd.drivers.libvirt.inventory.guests import power_of
 from rackd.drivers.libvirt.xml import Element, parse
 
 _BIOS_ARCHITECTURES = {"amd64", "i386"}
+# A new logical volume has the content of an earlier one. Without its first and last sectors, which have the partition
+# table and its copy, no firmware finds an operating system there.
+_WIPED_BYTES = 1024 * 1024
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -56,7 +59,7 @@ def deploy(
             f"The storage pool {pool.pool.name} has no complete copy of the image.", pool_id=root.pool_id
         )
     domain.discard_saved_memory()
-    written = root_disk.write_image(pool, root, source)
+    written = write_image(pool, root, source)
     _set_firmware(tree, spec, capabilities, uefi=image.uefi or boots_with_uefi_only(written.head(HEAD_BYTES)))
     content = cloud_init_seed.image(cloud_init_seed.deployment_files(seed))
     prepared = volumes.create_seed(pool, spec.marker, content, created=[])
@@ -77,7 +80,7 @@ def undeploy(client: Client, spec: GuestSpec, *, erase: bool, overwrite: bool) -
     emptied = [root, *redefinition.disks_in(tree, spec.disks[1:])] if erase else [root]
     pools = {pool_id: guest_pool(client, pool_id) for pool_id in {disk.pool_id for disk in emptied}}
     for disk in emptied:
-        empty_disk.empty(pools[disk.pool_id], disk, overwrite=overwrite)
+        empty_disk(pools[disk.pool_id], disk, overwrite=overwrite)
     redefinition.boot_from_nics(tree, [nic.mac_address for nic in spec.nics if nic.boot])
     _restore_seed(client, spec, domain, tree, pool, delivery)
     log.info("disks_emptied", guest=domain.name, disks=len(emptied))
@@ -92,6 +95,33 @@ def set_addresses(client: Client, spec: GuestSpec) -> None:
     domain.discard_saved_memory()  # that guest has the addresses of before
     _restore_seed(client, spec, domain, tree, pool, delivery)
     log.info("addresses_set", guest=domain.name, reservations=len(delivery.reservations))
+
+
+def write_image(pool: GuestPool, disk: DiskSpec, image: Volume) -> Volume:
+    """Creates the volume of `disk` again, with the content of `image` and the size of the disk. Idempotent."""
+    volumes.delete_from(pool.pool, disk.volume)
+    volume = pool.pool.clone(volume_xml(disk.volume, disk.size_bytes, pool.type), disk.volume, image)
+    if volume.capacity_bytes() < disk.size_bytes:  # libvirt gives a converted volume the size of its source
+        volume.resize(disk.size_bytes)
+    return volume
+
+
+def empty_disk(pool: GuestPool, disk: DiskSpec, *, overwrite: bool) -> None:
+    """Creates the volume of `disk` again, without content. Idempotent.
+
+    With `overwrite`, logical volumes are first filled with zeros; volumes of other pools never show old content.
+    """
+    is_logical = pool.type == "logical"
+    old = pool.pool.volume(disk.volume) if is_logical and overwrite else None
+    if old is not None:
+        old.wipe()
+    volumes.delete_from(pool.pool, disk.volume)
+    volume = volumes.create_empty(pool, disk)
+    if is_logical:
+        size_bytes = volume.capacity_bytes()
+        wiped = bytes(min(_WIPED_BYTES, size_bytes))
+        for offset in {0, size_bytes - len(wiped)}:
+            volume.write(wiped, offset=offset)
 
 
 def _restore_seed(

@@ -1,1 +1,1 @@
-"""What a discovery run reads of a libvirt host. Changes nothing."""
+"""The reads of a discovery run on a libvirt host. They change nothing."""

@@ -29,7 +29,7 @@ READ_LIMIT_S = 20.0  # then the next discovery run reads the remaining domains
 
 
 class ChangeEvents(Protocol):
-    """What the cache needs of a connection."""
+    """The part of a connection that the cache uses."""
 
     def on_change(self, listener: Callable[[str], None]) -> bool: ...
 

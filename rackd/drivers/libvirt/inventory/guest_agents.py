@@ -27,13 +27,13 @@ class AskedDomain(Protocol):
 
 
 class Domains(Protocol):
-    """What is needed of a connection."""
+    """The part of a connection that finds domains."""
 
     def domain(self, uuid: str) -> AskedDomain | None: ...
 
 
 class GuestAgents:
-    """Of one host; remembers whom it asked."""
+    """The guest agents of one host. Remembers which of them it has asked."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

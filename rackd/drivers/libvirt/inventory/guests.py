@@ -90,7 +90,7 @@ class _BulkDisk:
 
 @frozen(kw_only=True)
 class _Places:
-    """Where disks are: the storage pools and, of those that could be listed, the names of their volumes."""
+    """The storage pools of disks and, for each pool that could be listed, the names of its volumes."""
 
     paths: PoolPaths
     volumes: Mapping[str, Container[str]]

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+import structlog
 from attrs import evolve
 
 from common.deployment_spec import CloudInitSeed, ImageRef
-from common.errors import DriverFailed, ImageMissing, OutOfCapacity
-from common.guest_spec import GuestSpec
+from common.errors import DriverFailed, ImageMissing, OutOfCapacity, Unsupported
+from common.guest_spec import DiskSpec, GuestSpec
 from rackd.drivers.image_content import check_image_fits
 from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
-from rackd.drivers.lxd.guests import cloud_init, erasure, images, instance_config, nic_devices, own_images, preflight
+from rackd.drivers.lxd.guests import cloud_init, images, instance_config, nic_devices, own_images, preflight, volumes
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.replacement import RootDisk, replace, stopped_instance
+from rackd.drivers.lxd.inventory.ownership import ERASING_KEY, config_of
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 _TOO_LARGE = re.compile(r"source image size .* exceeds", re.IGNORECASE)
 _NO_SPACE = "no space left on device"
@@ -74,13 +79,54 @@ def undeploy(client: Client, instances: Instances, spec: GuestSpec, *, erase: bo
     """Behaves as the driver contract says."""
     root_disk = spec.root_disk()
     if overwrite:
-        erasure.check_overwritable(client, spec.disks if erase else (root_disk,))
+        _check_overwritable(client, spec.disks if erase else (root_disk,))
     original = stopped_instance(instances, spec.ref)
     leases, network = _addresses(client, instances, spec)
     root = RootDisk(fingerprint=None, cloud_init=network, leases=leases)
     name = replace(instances, original, root, spec.marker)
     if erase:
-        erasure.erase_volumes(client, instances, spec, name)
+        _erase_volumes(client, instances, spec, name)
+
+
+def _check_overwritable(client: Client, disks: Iterable[DiskSpec]) -> None:
+    """Raises Unsupported for a storage pool whose new volumes have the content of deleted ones: LXD overwrites no
+    volume.
+    """
+    for pool in sorted({disk.pool_id for disk in disks}):
+        found = client.get(path("storage-pools", pool))
+        if found.get("driver") == "lvm" and (found.get("config") or {}).get("lvm.use_thinpool") == "false":
+            raise Unsupported(
+                f"LXD cannot overwrite disks in the storage pool {pool}, which is LVM without a thin pool. Release the "
+                "machine without secure_erase, and overwrite the free space of the volume group by hand."
+            )
+
+
+def _erase_volumes(client: Client, instances: Instances, spec: GuestSpec, name: str) -> None:
+    """Creates the custom volumes of `spec` that the instance has again, without content. Idempotent.
+
+    LXD deletes a volume only while no instance has it. The instance's config holds the devices that are detached
+    meanwhile, so that a retry attaches them again.
+    """
+    disks = {disk.volume: disk for disk in spec.disks[1:]}
+    instance, etag = client.get_with_etag(path("instances", name), project=instances.scope.project)
+    config = config_of(instance)
+    pending: dict[str, Mapping[str, str]] = json.loads(config.get(ERASING_KEY) or "{}")
+    attached = {
+        device: entry
+        for device, entry in (instance.get("devices") or {}).items()
+        if entry.get("type") == "disk" and entry.get("source") in disks
+    }
+    erased = {**pending, **attached}
+    if not erased:
+        return
+    left = {device: entry for device, entry in instance["devices"].items() if device not in erased}
+    body = instance_config.changed(instance, config={**config, ERASING_KEY: json.dumps(erased)}, devices=left)
+    client.put(path("instances", name), body, etag=etag, project=instances.scope.project)
+    wanted = [disks[entry["source"]] for entry in erased.values() if entry["source"] in disks]
+    volumes.create(client, wanted, instances.scope, created=[])  # deletes those that exist and are not attached
+    change = {"devices": erased, "config": {ERASING_KEY: ""}}
+    client.patch(path("instances", name), change, project=instances.scope.project)
+    log.info("volumes_emptied", guest=name, volumes=len(erased))
 
 
 def set_addresses(client: Client, instances: Instances, spec: GuestSpec) -> None:

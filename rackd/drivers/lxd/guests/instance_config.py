@@ -30,7 +30,7 @@ _BOOT_MODE = "instance_boot_mode"  # since LXD 6.7, which refuses `security.secu
 
 @frozen(kw_only=True)
 class Prerequisites:
-    """What the instance config depends on: the project's networks by name, and the server's API extensions."""
+    """The facts that an instance config depends on: the project's networks by name, and the server's API extensions."""
 
     networks: Mapping[str, Mapping[str, Any]] = field(factory=dict)
     extensions: frozenset[str] = frozenset()

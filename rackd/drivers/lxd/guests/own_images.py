@@ -49,7 +49,7 @@ def _is_meant(one: Json, fingerprint: str, alias: str) -> bool:
 
 
 def _choices(listed: Iterable[Json]) -> str:
-    """What a user could have meant: the images of VMs, by alias where they have one."""
+    """Returns a text with the images that a user can choose: those of VMs, by alias where they have one."""
     names = sorted(
         name
         for one in listed

@@ -1,1 +1,1 @@
-"""What a discovery run reads of an LXD server. Changes nothing."""
+"""The reads of a discovery run on an LXD server. They change nothing."""

@@ -12,7 +12,7 @@ _ROUNDED_TO_S = 10  # so that the message stays the same from one refresh to the
 
 
 def ahead_s(date_header: str | None, now: datetime) -> float | None:
-    """By how many seconds the server's clock is ahead of `now`; None without a valid HTTP date. Exact to a second."""
+    """Returns the server's clock minus `now`, exact to a second; None without a valid HTTP date."""
     try:
         there = parsedate_to_datetime(date_header or "")
     except ValueError:
@@ -21,7 +21,7 @@ def ahead_s(date_header: str | None, now: datetime) -> float | None:
 
 
 def clock_problem(ahead: float | None) -> Problem | None:
-    """None if the clocks agree well enough, or if that is unknown."""
+    """Returns None if the clocks agree well enough, or if that is unknown."""
     if ahead is None or abs(ahead) <= MOST_APART_S:
         return None
     apart_s = round(abs(ahead) / _ROUNDED_TO_S) * _ROUNDED_TO_S

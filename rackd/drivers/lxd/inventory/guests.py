@@ -108,7 +108,7 @@ class _InstanceParser:
         return config_of(self.instance) if found is None else found
 
     def autostart(self) -> Autostart:
-        """Of the instance itself: without a key of its own it is as LXD and its profiles make it."""
+        """Returns the setting of the instance itself: without a key of its own, LXD and its profiles decide."""
         text = config_of(self.instance).get(AUTOSTART, "")
         if not text:
             return Autostart.LAST_STATE

@@ -8,10 +8,11 @@ from regiond.api.declaration import crud
 from regiond.api.declaration.endpoint import Resource, Result
 from regiond.api.declaration.field_types import Choice, Text
 from regiond.api.declaration.fields import Field
+from regiond.api.declaration.serializer import STR, Serializer, extended, key
 from regiond.api.declaration.served import filled, found, part, serve, target, text
 from regiond.api.resources.accounts import grants
-from regiond.api.serializers.groups import POOL_WITH_STRATEGY_JSON, ZONE_JSON
-from regiond.groups.model import PoolChange
+from regiond.api.serializers.groups import POOL_JSON, ZONE_JSON
+from regiond.groups.model import PoolChange, ResourcePool
 from regiond.identifiers import MAX_NAME, NAME_PATTERN
 
 _NAME = Text(
@@ -44,6 +45,12 @@ _MOVE_TO = Field(
     Text(max_length=MAX_NAME, blank=None),
     "Name of the zone to which the machines, hosts and clusters move first, and which its racks serve instead.",
     recorded=True,
+)
+POOL_WITH_STRATEGY_JSON: Serializer[ResourcePool] = extended(
+    "ResourcePoolWithStrategy",
+    POOL_JSON,
+    lambda pool: pool,
+    key("strategy", STR, lambda pool: pool.strategy or ""),
 )
 _ZONE = Result(doc="The zone.", type=ZONE_JSON)
 _POOL = Result(doc="The resource pool.", type=POOL_WITH_STRATEGY_JSON)
