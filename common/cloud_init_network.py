@@ -13,7 +13,7 @@ from attrs.validators import ge, le, optional
 
 from common.guest_spec import NicAddress
 
-_INTERFACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", re.ASCII)  # Linux: at most 15 characters
+INTERFACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", re.ASCII)  # Linux: at most 15 characters
 
 
 @frozen(kw_only=True)
@@ -81,7 +81,7 @@ def _routes(nics: Iterable[EthernetConfig]) -> dict[str, dict[int, str]]:
 
 def _ethernet(nic: EthernetConfig, routes: Mapping[str, Mapping[int, str]]) -> dict[str, Any]:
     ethernet: dict[str, Any] = {"match": {"macaddress": nic.mac_address.lower()}}
-    if nic.renamed and _INTERFACE_NAME.fullmatch(nic.name):
+    if nic.renamed and INTERFACE_NAME.fullmatch(nic.name):
         ethernet["set-name"] = nic.name
     return {**ethernet, **_common(nic, routes)}
 

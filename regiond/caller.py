@@ -69,3 +69,8 @@ def visible_pool_ids(caller: Caller | None) -> list[int] | None:
     """Returns the pools that a query shows to the caller, as its SQL parameter; None: all. No caller: the region."""
     visible = None if caller is None else caller.visible_pools
     return None if visible is None else sorted(visible)
+
+
+def seen_by(caller: Caller | None) -> tuple[list[int] | None, int | None]:
+    """Returns two SQL parameters: `visible_pool_ids`, and the caller's account, which sees what is its own besides."""
+    return visible_pool_ids(caller), None if caller is None else caller.account_id

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from attrs import asdict
 
-from regiond.caller import Caller, visible_pool_ids
+from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db, Row
 from regiond.events.model import Event, EventFilter, Level, LogExtent, NewEvent
 
@@ -115,8 +115,7 @@ def _parameters(filter_: EventFilter, caller: Caller | None) -> tuple[Any, ...]:
         filter_.rack_id,
         filter_.before_id,
         filter_.after_id,
-        visible_pool_ids(caller),
-        None if caller is None else caller.account_id,
+        *seen_by(caller),
         filter_.limit,
     )
 

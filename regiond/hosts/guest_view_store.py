@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from regiond.caller import Caller, visible_pool_ids
+from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db, Row
 from regiond.hosts.model import GuestCount, GuestFilter, GuestView
 
@@ -56,7 +56,7 @@ async def guest_counts(db: Db, host_ids: Iterable[int]) -> dict[int, GuestCount]
 
 
 async def guest_ids(db: Db, wanted: GuestFilter, *, caller: Caller | None = None) -> list[int]:
-    account_id, visible = None if caller is None else caller.account_id, visible_pool_ids(caller)
+    visible, account_id = seen_by(caller)
     filters = wanted.host_id, wanted.foreign, wanted.name
     found: list[int] = await db.fetchval(_GUEST_IDS, visible, account_id, *filters)
     return found
@@ -69,8 +69,7 @@ async def list_guests(
 
     The guest of a machine is in the machine's resource pool, a foreign one in that of its host.
     """
-    account_id = None if caller is None else caller.account_id
-    return _guests(await db.fetch(_GUESTS, guest_id, host_id, visible_pool_ids(caller), account_id))
+    return _guests(await db.fetch(_GUESTS, guest_id, host_id, *seen_by(caller)))
 
 
 async def read_guests(db: Db, ids: Sequence[int]) -> tuple[GuestView, ...]:

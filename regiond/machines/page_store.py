@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from regiond.caller import Caller, visible_pool_ids
+from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db, Row
 from regiond.machines import view_store
 from regiond.machines.model import GroupCounts, MachineColumn, MachinePage, MachineSearch
@@ -63,10 +63,9 @@ _SPECIAL = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
 
 async def count_by_group(db: Db, *, caller: Caller | None = None) -> GroupCounts:
     """Of the machines that the caller may see, by the id of their resource pool and of their zone."""
-    account_id = None if caller is None else caller.account_id
     pools: Counter[int] = Counter()
     zones: Counter[int] = Counter()
-    for row in await db.fetch(_COUNT_BY_GROUP, visible_pool_ids(caller), account_id):
+    for row in await db.fetch(_COUNT_BY_GROUP, *seen_by(caller)):
         pools[row["pool_id"]] += row["machines"]
         zones[row["zone_id"]] += row["machines"]
     return GroupCounts(pools=pools, zones=zones)
@@ -74,8 +73,7 @@ async def count_by_group(db: Db, *, caller: Caller | None = None) -> GroupCounts
 
 async def count(db: Db, *, caller: Caller | None = None) -> int:
     """How many machines the caller may see; no caller: all."""
-    account_id = None if caller is None else caller.account_id
-    found: int = await db.fetchval(_COUNT, visible_pool_ids(caller), account_id)
+    found: int = await db.fetchval(_COUNT, *seen_by(caller))
     return found
 
 
@@ -94,8 +92,7 @@ async def ordered_ids(db: Db, wanted: MachineSearch, *, caller: Caller | None = 
 async def _rows(db: Db, wanted: MachineSearch, limit: int | None, caller: Caller | None) -> Sequence[Row]:
     return await db.fetch(
         _STATEMENTS[wanted.sort, wanted.descending],
-        visible_pool_ids(caller),
-        None if caller is None else caller.account_id,
+        *seen_by(caller),
         f"%{wanted.text.translate(_SPECIAL)}%" if wanted.text else "",
         [state.value for state in wanted.states],
         list(wanted.power_states),

@@ -10,7 +10,7 @@ import asyncpg
 
 from common.errors import NotFound
 from common.values import Autostart
-from regiond.caller import Caller, visible_pool_ids
+from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines import criteria_store, nic_store
@@ -167,16 +167,14 @@ def _arguments(wanted: MachineFilter, caller: Caller | None) -> tuple[Any, ...]:
         list(wanted.owners),
         [state.value for state in wanted.states],
         list(wanted.tags),
-        visible_pool_ids(caller),
-        None if caller is None else caller.account_id,
+        *seen_by(caller),
         list(wanted.not_tags),
     )
 
 
 async def of_host(db: Db, host_id: int, *, caller: Caller | None = None) -> tuple[MachineView, ...]:
     """Returns the machines of the host that the caller may see, by id, without their owner data."""
-    account_id = None if caller is None else caller.account_id
-    rows = await db.fetch(_BY_HOST, host_id, visible_pool_ids(caller), account_id)
+    rows = await db.fetch(_BY_HOST, host_id, *seen_by(caller))
     return await _with_devices(db, rows, caller)
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from ipaddress import ip_address
 
-from regiond.caller import Caller, visible_pool_ids
+from regiond.caller import Caller, seen_by, visible_pool_ids
 from regiond.db.pool import Db, of_row
 from regiond.networks import store
 from regiond.networks.model import HostInterface, InterfaceLink, UsedAddress
@@ -121,7 +121,7 @@ async def used_addresses(
     One that several hosts have (such as that of a libvirt network) is listed for each. The address of a machine or
     host that the caller may not see has neither.
     """
-    visible, account_id = visible_pool_ids(caller), None if caller is None else caller.account_id
+    visible, account_id = seen_by(caller)
     claimed = await db.fetch(_CLAIMED, subnet_ids, visible, account_id)
     found: dict[int, list[UsedAddress]] = {subnet_id: [] for subnet_id in subnet_ids}
     seen = await db.fetch(_SEEN, subnet_ids, visible, account_id)

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import evolve
 
 from common.errors import Cancelled, InnkeeperError
-from regiond.caller import Caller, visible_pool_ids
+from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db, Row, of_row
 from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState
 from regiond.validation_messages import existing
@@ -163,7 +163,7 @@ _WAKE = """
 
 async def read(db: Db, operation_id: int, *, caller: Caller | None = None) -> Operation:
     """Raises NotFound, also for an operation that the caller may not see."""
-    row = await db.fetchrow(_READ, operation_id, *_seen_by(caller))
+    row = await db.fetchrow(_READ, operation_id, *seen_by(caller))
     return _shown_to(caller, _operation(existing(row, "operation", operation_id)))
 
 
@@ -175,7 +175,7 @@ async def read_each(db: Db, operation_ids: Iterable[int]) -> list[Operation]:
 async def read_latest(db: Db, system_ids: Iterable[str], *, caller: Caller | None = None) -> Mapping[str, Operation]:
     """Returns by system id the newest operation of each machine that has one which the caller may see."""
     ids = [row["id"] for row in await db.fetch(_LATEST_IDS, list(system_ids))]
-    rows = await db.fetch(_LATEST, ids, *_seen_by(caller))
+    rows = await db.fetch(_LATEST, ids, *seen_by(caller))
     return {row["system_id"]: _shown_to(caller, _operation(row)) for row in rows}
 
 
@@ -199,7 +199,7 @@ async def list_operations(
     No caller: all. `text` is in the name of the machine or of the host.
     """
     rows = await db.fetch(
-        _OLDEST_FIRST if oldest_first else _NEWEST_FIRST, list(states), *_seen_by(caller), host_id, system_id,
+        _OLDEST_FIRST if oldest_first else _NEWEST_FIRST, list(states), *seen_by(caller), host_id, system_id,
         before_id, parent_id, limit, username, _pattern(text), after_id,
     )  # fmt: skip
     return tuple(_shown_to(caller, _operation(row)) for row in rows)
@@ -218,7 +218,7 @@ async def count_operations(
 ) -> int:
     """Returns how many operations `list_operations` would return without a position, at most `limit`."""
     found: int = await db.fetchval(
-        _COUNT, list(states), *_seen_by(caller), host_id, system_id, None, parent_id, limit, None, _pattern(text), None
+        _COUNT, list(states), *seen_by(caller), host_id, system_id, None, parent_id, limit, None, _pattern(text), None
     )
     return found
 
@@ -324,12 +324,8 @@ async def wake_waiting(db: Db, host_id: int | None = None) -> None:
 
 async def count_open(db: Db, *, limit: int, caller: Caller | None = None) -> int:
     """Returns how many operations are open that the caller may see, at most `limit`; no caller: all."""
-    found: int = await db.fetchval(_COUNT_OPEN, limit, *_seen_by(caller))
+    found: int = await db.fetchval(_COUNT_OPEN, limit, *seen_by(caller))
     return found
-
-
-def _seen_by(caller: Caller | None) -> tuple[list[int] | None, int | None]:
-    return visible_pool_ids(caller), None if caller is None else caller.account_id
 
 
 def _shown_to(caller: Caller | None, operation: Operation) -> Operation:

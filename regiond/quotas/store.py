@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from regiond.caller import Caller, visible_pool_ids
+from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db, Row
 from regiond.quotas.model import RESOURCES, Holdings, Limits, Quota
 
@@ -59,8 +59,7 @@ _MACHINE = """
 
 async def list_quotas(db: Db, quota_id: int | None = None, *, caller: Caller | None = None) -> tuple[Quota, ...]:
     """Returns all or that one by id, with their usage: of these the caller's own and those of pools that it sees."""
-    account_id = None if caller is None else caller.account_id
-    return await _with_usage(db, await db.fetch(_LIST, quota_id, visible_pool_ids(caller), account_id))
+    return await _with_usage(db, await db.fetch(_LIST, quota_id, *seen_by(caller)))
 
 
 async def concerned(db: Db, account_ids: Iterable[int], pool_ids: Iterable[int]) -> frozenset[int]:

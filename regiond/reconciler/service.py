@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
 from functools import partial
 
 import structlog
@@ -26,7 +25,6 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 SWEEP_EVERY_S = 300.0
 FIRST_SWEEP_AFTER_S = 60.0  # by then racks are linked, and leases of a dead region are taken over
 DEADLINE_S = 60.0
-RECENT = timedelta(days=1)
 MAX_AT_HOST = 100  # operations of each kind that a sweep opens: they wait in the hosts' queues, beside those of users
 MAX_CONFLICTS = 1000  # with concurrent checks; in practice the deadline ends a sweep
 
@@ -120,10 +118,7 @@ class Reconciler:
         approval.check_unchanged(found, etag=etag, shown=shown)
         return approval.plan(found)
 
-    async def recent_repairs(self, within: timedelta = RECENT) -> tuple[OpenDiscrepancy, ...]:
-        """Automatic and approved repairs, the latest first."""
-        async with self._database.connection() as db:
-            return await store.recent_repairs(db, within)
+    recent_repairs = reading(store.recent_repairs)
 
     async def sweep(self) -> tuple[OpenDiscrepancy, ...]:
         """Compares, stores the discrepancies, makes due repairs and returns these. Raises TimeoutError."""

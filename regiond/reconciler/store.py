@@ -67,6 +67,7 @@ _SWEEP_LOCK = "select pg_try_advisory_xact_lock(hashtextextended('reconciler', 0
 _HOSTS = """
     select distinct on (server_id) server_id, id, name from vm_host where server_id is not null order by server_id, id
 """
+RECENT = timedelta(days=1)
 LOCK_TIMEOUT_S = 5.0
 
 
@@ -147,7 +148,7 @@ async def record_repair(db: Db, discrepancy_id: int, repaired: str) -> OpenDiscr
     return _open_discrepancy(row)
 
 
-async def recent_repairs(db: Db, within: timedelta) -> tuple[OpenDiscrepancy, ...]:
+async def recent_repairs(db: Db, within: timedelta = RECENT) -> tuple[OpenDiscrepancy, ...]:
     """Returns automatic and approved repairs, the latest first, at most 1,000."""
     return tuple(_open_discrepancy(row) for row in await db.fetch(_RECENT_REPAIRS, within))
 

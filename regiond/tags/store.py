@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from regiond.caller import Caller, visible_pool_ids
+from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db
 from regiond.tags.model import Tag, TagChange, TagUsers
 
@@ -114,20 +114,17 @@ _REMOVE_FROM_HOSTS = """
 
 async def all_tags(db: Db, *, caller: Caller | None = None) -> tuple[Tag, ...]:
     """Returns the tags that were created, and those of the machines and hosts that the caller may see, by name."""
-    account_id = None if caller is None else caller.account_id
-    return tuple(Tag(**row) for row in await db.fetch(_LIST, visible_pool_ids(caller), account_id))
+    return tuple(Tag(**row) for row in await db.fetch(_LIST, *seen_by(caller)))
 
 
 async def read(db: Db, name: str, *, caller: Caller | None) -> Tag | None:
-    account_id = None if caller is None else caller.account_id
-    row = await db.fetchrow(_READ, name, visible_pool_ids(caller), account_id)
+    row = await db.fetchrow(_READ, name, *seen_by(caller))
     return None if row is None else Tag(**row)
 
 
 async def unknown(db: Db, names: Sequence[str], *, caller: Caller | None) -> tuple[str, ...]:
     """Returns those of the names that no tag has which `all_tags` would return, in their order."""
-    account_id = None if caller is None else caller.account_id
-    rows = await db.fetch(_UNKNOWN, list(names), visible_pool_ids(caller), account_id)
+    rows = await db.fetch(_UNKNOWN, list(names), *seen_by(caller))
     return tuple(row["name"] for row in rows)
 
 

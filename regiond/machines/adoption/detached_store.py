@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 from attrs import frozen
 
-from regiond.caller import Caller, visible_pool_ids
+from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db, of_row
 from regiond.machines.adoption import detached_device_store
 from regiond.machines.model import DetachedMachine, MachineState
@@ -183,7 +183,7 @@ async def detach(db: Db, host_id: int, *, lost: bool = False) -> None:
 
 async def list_detached(db: Db, *, caller: Caller | None = None) -> tuple[DetachedMachine, ...]:
     """Returns the detached machines that the caller may see, the longest detached first. No caller: all."""
-    rows = await db.fetch(_LIST, visible_pool_ids(caller), None if caller is None else caller.account_id)
+    rows = await db.fetch(_LIST, *seen_by(caller))
     return tuple(
         of_row(DetachedMachine, row, **{name: tuple(row[name]) for name in ("tags", "disks", "nics")}) for row in rows
     )

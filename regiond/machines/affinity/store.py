@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import asyncpg
 from attrs import evolve
 
-from regiond.caller import Caller, visible_pool_ids
+from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db, of_row
 from regiond.machines.affinity.model import GroupedMachine, memberships
 from regiond.machines.model import AffinityMembership
@@ -117,8 +117,7 @@ async def memberships_of(
     """
     if not machine_ids:
         return {}
-    account_id = None if caller is None else caller.account_id
-    rows = await db.fetch(_GROUPED, list(machine_ids), visible_pool_ids(caller), account_id)
+    rows = await db.fetch(_GROUPED, list(machine_ids), *seen_by(caller))
     hidden = {row["hostname"] for row in rows if not row["visible"]}
     grouped = [of_row(GroupedMachine, row, policy=Policy(row["policy"])) for row in rows]
     found = memberships(grouped, {*machine_ids})

@@ -9,7 +9,7 @@ from common.errors import InvalidRequest, NotAllowed, NotFound, WrongState
 from regiond.caller import Caller
 from regiond.groups.model import Zone
 from regiond.machines.model import LinkMode, LinkRequest, MachineState, MachineView
-from regiond.machines.nics.model import ADDRESSED
+from regiond.machines.nics.model import ADDRESSED, check_interface_name
 from regiond.machines.ownership_rules import check_owner
 from regiond.machines.values.devices import (
     MAX_DEVICE_NICS,
@@ -23,7 +23,6 @@ from regiond.networks.model import Subnet, Vlan
 
 _PARENT_STATES = (MachineState.ALLOCATED, MachineState.DEPLOYING, MachineState.DEPLOYED)
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", re.ASCII)
 
 
 def check_parent(caller: Caller, machine: MachineView) -> None:
@@ -84,10 +83,7 @@ def checked_mac(text: str, *, field: str = "mac_address") -> str:
 
 def checked_name(device: DeviceView, name: str, nic: DeviceNicView | None = None) -> str:
     """Returns the name of a NIC. Raises InvalidRequest if it is malformed or another NIC of the device has it."""
-    if _NAME.fullmatch(name) is None:
-        raise InvalidRequest.of(
-            {"name": [f"{name!r} is not a name of an interface: 1 to 15 letters, digits, . _ and -."]}
-        )
+    check_interface_name(name)
     if any(one.name == name and one != nic for one in device.nics):
         raise InvalidRequest.of({"name": [f"{device.hostname} has another interface named {name}."]})
     return name

@@ -11,7 +11,7 @@ import asyncpg
 from attrs import frozen
 
 from common.errors import InvalidRequest, WrongState
-from regiond.caller import Caller, visible_pool_ids
+from regiond.caller import Caller, seen_by, visible_pool_ids
 from regiond.db.pool import Db, Row, of_row
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines.values.devices import DeviceFilter, DeviceNicView, DeviceView
@@ -130,8 +130,7 @@ def _arguments(wanted: DeviceFilter, caller: Caller | None) -> tuple[object, ...
         list(wanted.zones),
         list(wanted.pools),
         list(wanted.owners),
-        visible_pool_ids(caller),
-        None if caller is None else caller.account_id,
+        *seen_by(caller),
     )
 
 

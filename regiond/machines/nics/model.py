@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from common.cloud_init_network import INTERFACE_NAME
 from common.errors import InvalidRequest, NotFound, WrongState
 from regiond.caller import Caller
 from regiond.machines.model import MAAS_STATUS, LinkMode, LinkRequest, MachineState, MachineView, NicView
@@ -15,7 +16,6 @@ CHANGEABLE = (MachineState.READY, MachineState.ALLOCATED)
 MODES = {LinkMode.AUTO: "auto", LinkMode.STATIC: "static", LinkMode.DHCP: "dhcp", LinkMode.LINK_UP: "unconfigured"}
 ADDRESSED = (LinkMode.AUTO, LinkMode.STATIC)
 MAX_TAGS = 100
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", re.ASCII)  # Linux: at most 15 characters
 _TAG = re.compile(r"[A-Za-z0-9_-]{1,256}", re.ASCII)
 
 
@@ -106,12 +106,17 @@ def gateway_version(machine: MachineView, nic: NicView, link_id: int | None) -> 
     return nic.ip_address.version
 
 
-def check_name(machine: MachineView, nic: NicView, name: str) -> None:
+def check_interface_name(name: str) -> None:
     """Raises InvalidRequest under `name`."""
-    if _NAME.fullmatch(name) is None:
+    if INTERFACE_NAME.fullmatch(name) is None:
         raise InvalidRequest.of(
             {"name": [f"{name!r} is not a name of an interface: 1 to 15 letters, digits, . _ and -."]}
         )
+
+
+def check_name(machine: MachineView, nic: NicView, name: str) -> None:
+    """Raises InvalidRequest under `name`."""
+    check_interface_name(name)
     if any(other.name == name and other.id != nic.id for other in machine.nics):
         raise InvalidRequest.of({"name": [f"{machine.hostname} has another NIC named {name}."]})
 

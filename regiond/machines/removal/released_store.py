@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from regiond.caller import Caller, visible_pool_ids
+from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines.model import DiskView, MachineState, MachineView, NicView
@@ -63,8 +63,7 @@ async def record(db: Db, machine_id: int) -> None:
 
 async def read(db: Db, system_id: str, *, caller: Caller | None = None) -> MachineView | None:
     """The machine as Ready and off, without owner, host and links. None also for one that the caller did not see."""
-    account_id = None if caller is None else caller.account_id
-    found = await db.fetchval(_READ, system_id, READABLE_FOR, visible_pool_ids(caller), account_id)
+    found = await db.fetchval(_READ, system_id, READABLE_FOR, *seen_by(caller))
     return None if found is None else _view(system_id, found)
 
 
