@@ -18,11 +18,10 @@ from zope.interface import implementer
 
 from common.errors import InnkeeperError, LinkLost, NotTrusted
 from common.process.deferreds import from_deferred
-from common.rpc.frame_reader import FrameReader
+from common.rpc.frame_reader import FrameReader, Take
 from common.rpc.frames import LINK_ID, Error, encode
 from common.rpc.framing import prefixed
 from common.rpc.handlers import EventHandler, Handler, Handlers, Side, rejecting
-from common.rpc.inflow import Take
 from common.rpc.link import Link
 from common.rpc.peers import Address, Peer, Role
 from common.rpc.session import Limits

@@ -14,13 +14,13 @@ from common.errors import DriverFailed, NotFound, Unsupported
 from common.guest_spec import GuestSpec
 from common.values import Autostart, Guest, GuestChange, GuestRef, OwnershipMarker, PowerAction, PowerState
 from rackd.drivers.contract import ImageContent
-from rackd.drivers.driver_errors import after_power_action, checks_answers, machine_not_found
+from rackd.drivers.driver_errors import after_power_action, checks_answers, required_guest
 from rackd.drivers.libvirt.connection.client import BulkDomain, Client
 from rackd.drivers.libvirt.connection.console_stream import LibvirtConsole
 from rackd.drivers.libvirt.connection.events import Watch
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.connection.session import Session
-from rackd.drivers.libvirt.definitions.agent_channel import has_connected_agent
+from rackd.drivers.libvirt.definitions.domain_config import has_connected_agent
 from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits, traits_of
 from rackd.drivers.libvirt.deployment import deployer, images
@@ -186,10 +186,7 @@ class LibvirtDriver(WithoutProjects):
         return guests.autostart_of(flag=domain.autostart())
 
     def _marked(self, guest: GuestRef) -> Domain:
-        domain = lookup.marked_domain(self._session.client(), guest)
-        if domain is None:
-            raise machine_not_found(guest)
-        return domain
+        return required_guest(lookup.marked_domain(self._session.client(), guest), guest)
 
     def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
         """Raises Unsupported for guests that Innkeeper did not compose, or on a storage pool of block devices."""

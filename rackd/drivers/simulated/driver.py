@@ -26,7 +26,7 @@ from common.values import (
     PowerState,
 )
 from rackd.drivers.contract import Driver, ImageContent
-from rackd.drivers.driver_errors import guest_is_off, guest_not_found, machine_not_found, reject_volumes_in_use
+from rackd.drivers.driver_errors import guest_is_off, guest_not_found, reject_volumes_in_use, required_guest
 from rackd.drivers.simulated import deployments, guests, leases, own_images
 from rackd.drivers.simulated.boots import SimulatedBoots
 from rackd.drivers.simulated.composer import SimulatedComposer
@@ -182,18 +182,14 @@ class SimulatedDriver(WithoutProjects):
     def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
         self._faults.call("read serial log")
         with self._store.reading() as db:
-            found = guests.by_marker(db, guest.marker)
-            if found is None:
-                raise machine_not_found(guest)
+            found = required_guest(guests.by_marker(db, guest.marker), guest)
             return serial_output(db, self._address, found)[-max_bytes:]
 
     def open_console(self, guest: GuestRef) -> SimulatedConsole:
         """Several may be open at once."""
         self._faults.call("open console")
         with self._store.reading() as db:
-            found = guests.by_marker(db, guest.marker)
-        if found is None:
-            raise machine_not_found(guest)
+            found = required_guest(guests.by_marker(db, guest.marker), guest)
         if found.power is not PowerState.ON:
             raise guest_is_off(guest)
         return SimulatedConsole(EchoShell(found.name), lambda: self._runs(guest))

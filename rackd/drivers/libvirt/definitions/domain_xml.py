@@ -13,8 +13,8 @@ from common.errors import InvalidRequest, Unsupported
 from common.guest_spec import DiskSpec, GuestSpec
 from common.volume_names import marker_of_volume
 from rackd.drivers.libvirt.addresses.delivery import Reservation, check_addresses
-from rackd.drivers.libvirt.definitions.agent_channel import AGENT_CHANNEL
 from rackd.drivers.libvirt.definitions.cpu_xml import add_cpu, check_cpu
+from rackd.drivers.libvirt.definitions.domain_config import AGENT_CHANNEL
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits
 from rackd.drivers.libvirt.definitions.metadata import metadata_element
 from rackd.drivers.libvirt.definitions.nic_xml import VirtualFunction, check_nic, nic_element
