@@ -119,7 +119,7 @@ class LinkProtocol(Protocol):
     # Link -------------------------------------------------------------------------------------------------------
 
     def hold_handshake(self) -> None:
-        """Before the connection is made: reads nothing from it until `begin_handshake`."""
+        """Reads nothing from the connection until `begin_handshake`. Call it before the connection is made."""
         self._is_held = True
 
     def begin_handshake(self) -> bool:

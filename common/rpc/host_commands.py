@@ -188,7 +188,7 @@ class DeployCall(HostCall):
 
 @frozen(kw_only=True)
 class DeployReply:
-    """Whether the guest has the short user data and fetches the rest."""
+    """The result of a deployment: whether the guest has the short user data and fetches the rest."""
 
     fetches_user_data: bool = False
 

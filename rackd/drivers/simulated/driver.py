@@ -195,7 +195,7 @@ class SimulatedDriver(WithoutProjects):
         return SimulatedConsole(EchoShell(found.name), lambda: self._runs(guest))
 
     def _runs(self, guest: GuestRef) -> bool:
-        """In any thread: with a connection of its own."""
+        """Returns whether the guest runs. Works in any thread: it opens a connection of its own."""
         store = Store(self._path)
         try:
             with store.reading() as db:

@@ -200,7 +200,7 @@ def _disk(disk: PreparedDisk, number: int, *, boot_order: int) -> Element:
 
 
 def _add_agent_channel(devices: Element) -> None:
-    """An agent in the guest, if there is one, tells its addresses, and shuts the guest down on request."""
+    """Adds the channel of an agent in the guest, which reports its addresses and shuts it down on request."""
     channel = ET.SubElement(devices, "channel", type="unix")
     ET.SubElement(channel, "target", type="virtio", name=AGENT_CHANNEL)
 

@@ -59,11 +59,11 @@ class Instances:
         return found
 
     def of_machine(self, guest: GuestRef) -> Json:
-        """As `marked`. Raises NotFound without the instance."""
+        """Returns the instance as `marked` does. Raises NotFound without one."""
         return required_guest(self.marked(name=guest.name, marker=guest.marker), guest)
 
     def marked_here(self, *, name: str, marker: OwnershipMarker) -> Json | None:
-        """As `marked`, but treats unresponsive cluster members as having none."""
+        """Returns the instance as `marked` does, but treats unresponsive cluster members as having none."""
         found = [one for one in self.candidates(name=name, marker=marker) if marker_of(one) == marker]
         return min(found, key=lambda one: (one["name"] != name, one["name"]), default=None)
 
