@@ -13,7 +13,7 @@ from common.discovery import Discovery, VolumeRef
 from common.errors import DriverFailed, NotFound, Unsupported
 from common.guest_spec import GuestSpec
 from common.values import Autostart, Guest, GuestChange, GuestRef, OwnershipMarker, PowerAction, PowerState
-from rackd.drivers.contract import ImageContent
+from rackd.drivers.contract import ImageContent, WithoutProjects
 from rackd.drivers.driver_errors import after_power_action, checks_answers, required_guest
 from rackd.drivers.libvirt.connection.client import BulkDomain, Client
 from rackd.drivers.libvirt.connection.console_stream import LibvirtConsole
@@ -34,7 +34,6 @@ from rackd.drivers.libvirt.inventory.image_copies import ImageInventory
 from rackd.drivers.libvirt.inventory.leases import ServedNetworks, with_leases
 from rackd.drivers.libvirt.inventory.node_devices import sriov_ports_of
 from rackd.drivers.libvirt.xml import text_at
-from rackd.drivers.without_projects import WithoutProjects
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -25,7 +25,7 @@ from common.values import (
     PowerAction,
     PowerState,
 )
-from rackd.drivers.contract import Driver, ImageContent
+from rackd.drivers.contract import Driver, ImageContent, WithoutProjects
 from rackd.drivers.driver_errors import guest_is_off, guest_not_found, reject_volumes_in_use, required_guest
 from rackd.drivers.simulated import deployments, guests, leases, own_images
 from rackd.drivers.simulated.boots import SimulatedBoots
@@ -37,7 +37,6 @@ from rackd.drivers.simulated.facts import UNAVAILABLE, VERSION, facts_of, host_n
 from rackd.drivers.simulated.fault_injection import Call, FaultInjector, FaultSequences
 from rackd.drivers.simulated.serial_log import serial_output
 from rackd.drivers.simulated.store import Store
-from rackd.drivers.without_projects import WithoutProjects
 
 FOREIGN_CORES = 1
 FOREIGN_MEMORY_MIB = 1024
