@@ -253,28 +253,19 @@ class SimulatedDriver(WithoutProjects):
             if db.execute("select 1 from seeded").fetchone():
                 return
             db.execute("insert into seeded values (datetime('now'))")
-            for number in range(1, self._address.guests + 1):
-                self._seed_guest(db, f"foreign-{number:04}", cores=FOREIGN_CORES, memory_mib=FOREIGN_MEMORY_MIB)
-            for number, wanted in enumerate(self._address.pinned_guests, start=1):
-                ids = wanted.core_ids
-                pinning = guests.Pinning(core_ids=ids, huge_pages=wanted.huge_pages)
-                name = f"pinned-{number:04}"
-                self._seed_guest(db, name, cores=len(ids), memory_mib=wanted.memory_mib, pinning=pinning)
-
-    def _seed_guest(
-        self,
-        db: sqlite3.Connection,
-        name: str,
-        *,
-        cores: int,
-        memory_mib: int,
-        pinning: guests.Pinning | None = None,
-    ) -> None:
-        pool = pool_names(self._address)[0]
-        disk = DiskSpec(volume=name, pool_id=pool, size_bytes=FOREIGN_DISK_BYTES, serial=name)
-        guests.add_foreign_guest(
-            db, name, cores=cores, memory_mib=memory_mib, disk=disk, power=PowerState.ON, pinning=pinning
-        )
+            wanted: list[tuple[str, int, int, guests.Pinning | None]] = [
+                (f"foreign-{number:04}", FOREIGN_CORES, FOREIGN_MEMORY_MIB, None)
+                for number in range(1, self._address.guests + 1)
+            ]
+            for number, one in enumerate(self._address.pinned_guests, start=1):
+                pinning = guests.Pinning(core_ids=one.core_ids, huge_pages=one.huge_pages)
+                wanted.append((f"pinned-{number:04}", len(one.core_ids), one.memory_mib, pinning))
+            for name, cores, memory_mib, pins in wanted:
+                pool = pool_names(self._address)[0]
+                disk = DiskSpec(volume=name, pool_id=pool, size_bytes=FOREIGN_DISK_BYTES, serial=name)
+                guests.add_foreign_guest(
+                    db, name, cores=cores, memory_mib=memory_mib, disk=disk, power=PowerState.ON, pinning=pins
+                )
 
     def _switch(self, guest: GuestRef, power: PowerState, autostart: Autostart | None = None) -> PowerState:
         self._faults.call("power")
