@@ -22,7 +22,7 @@ DISCONNECT_S = 10.0
 
 @implementer(IPushProducer)
 class Flow:
-    """Whether the transport takes more. Twisted calls the methods of a producer."""
+    """The state of a transport: whether it takes more. Twisted calls the methods of a producer."""
 
     def __init__(self, stall_s: float) -> None:
         self._stall_s = stall_s

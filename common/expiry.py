@@ -1,4 +1,4 @@
-"""When people are told that a certificate expires, and how."""
+"""The days and the text of notices that a certificate expires."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class DeploymentCommands:
         }
 
     async def copy_image(self, link: CallingLink, call: CopyImageCall) -> Done:
-        """One copy of an image at a time: the second finds what the first has brought."""
+        """Copies an image once at a time: a second call finds the copy of the first."""
         content = self._content.blocking(link, call.image.sha256)
         async with self._alone((call.access.host_id, call.image.sha256, call.pool_id)):
             return await self._fenced.change(
@@ -62,7 +62,7 @@ class DeploymentCommands:
             )
 
     async def remove_image(self, _: CallingLink, call: RemoveImageCall) -> Done:
-        """Never while this rack copies the same image to the same place."""
+        """Removes a copy, after any copying of the same image to the same place by this rack."""
         async with self._alone((call.access.host_id, call.sha256, call.pool_id)):
             return await self._fenced.change(
                 call, lambda driver: driver.remove_image(call.sha256, call.pool_id), what="remove image"

@@ -74,7 +74,7 @@ class Executor:
         )
 
     async def run_without_driver(self, access: HostAccess, work: Callable[[], T], *, what: str, deadline_s: float) -> T:
-        """As `run`, for work that needs no driver, such as reading the key that a host presents."""
+        """Runs work that needs no driver, such as reading the key that a host presents. Otherwise as `run`."""
         return await self._run(
             access, lambda _: work(), what=what, deadline_s=deadline_s, call_class=CallClass.QUICK, machine_id=None
         )

@@ -86,11 +86,11 @@ class GuestReports:
         raise error
 
     def report_from_thread(self, deployment_id: int, secret: str) -> None:
-        """As `report`, and blocks. Raises LinkLost before the rack runs."""
+        """Blocks until `report` has returned. Raises LinkLost before the rack runs."""
         self._from_thread(self.report(deployment_id, secret))
 
     def user_data_from_thread(self, deployment_id: int, secret: str) -> bytes:
-        """As `user_data`, and blocks. Raises LinkLost before the rack runs."""
+        """Returns all of `user_data`, and blocks. Raises LinkLost before the rack runs."""
 
         async def gathered() -> bytes:
             return b"".join([part async for part in self.user_data(deployment_id, secret)])

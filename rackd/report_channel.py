@@ -40,7 +40,7 @@ class ReportChannel(HTTPChannel):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is being answered; one may be arriving."""
+        """True while no request is being answered; one may be arriving."""
         return not self._handlingRequest
 
     def connectionMade(self) -> None:  # noqa: N802  # Twisted's name
@@ -67,7 +67,7 @@ class ReportChannel(HTTPChannel):
         return False
 
     def set_apart(self) -> None:
-        """To be called before a refusal is delayed: other guests of the address do not wait for it."""
+        """Counts the connection as refused, so that a delayed refusal does not block other guests of the address."""
         self._on_refusal(self)
 
     def end(self) -> None:
@@ -106,7 +106,7 @@ class ReportChannel(HTTPChannel):
 
 
 def _ignore(*_: object) -> None:
-    """Also called for what arrived together with the headers."""
+    """Drops data of a refused request, also those that arrived together with the headers."""
 
 
 class ReportSite(Site):
@@ -121,7 +121,7 @@ class ReportSite(Site):
         self.protocol = lambda: ReportChannel(self._set_apart, self._ended)  # type: ignore[method-assign, assignment, return-value]  # the generic channel only adds HTTP/2
 
     def buildProtocol(self, addr: Any) -> Any:  # noqa: N802  # Twisted's name
-        """None refuses the connection."""
+        """Returns a channel, or None, which rejects the connection."""
         if not self._connections.has_room(addr.host):
             return None
         channel: Any = Site.buildProtocol(self, addr)
@@ -149,5 +149,5 @@ class ReportSite(Site):
 
 
 def _counted(total: int, per_address: int) -> OpenConnections:
-    """Each address counts for itself: all guests of an IPv6 network usually share its 64 bits."""
+    """Counts each address for itself: all guests of an IPv6 network usually share its 64 bits."""
     return OpenConnections(ConnectionLimits(total=total, per_address=per_address, proxies=NO_NETWORKS, client_of=str))

@@ -31,7 +31,7 @@ _STATUS = {InvalidRequest: 400, NotFound: 404, WrongState: 409, TooManyAttempts:
 
 
 class Region(Protocol):
-    """See `rackd.guest_reports.GuestReports`."""
+    """The part of `rackd.guest_reports.GuestReports` that the listener uses."""
 
     def report(self, deployment_id: int, secret: str, vm_host: VmHostReport | None = None) -> Awaitable[None]: ...
 
@@ -131,7 +131,7 @@ async def _with_first(first: bytes, parts: AsyncGenerator[bytes, None]) -> Async
 
 
 async def _refused(request: Request, address: ReportAddress, error: InnkeeperError) -> bytes:
-    """Late, except while no region can be reached: guests try that again."""
+    """Returns the refusal, late, except while no region can be reached: guests then try again."""
     log.info(
         "report_not_accepted", deployment=address.deployment_id, page=address.page.value, code=error.code,
         reason=error.message,

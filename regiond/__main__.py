@@ -13,7 +13,6 @@ from typing import NoReturn
 from common.errors import BadSettings, InnkeeperError
 from common.process import daemon
 from common.process.logging import configure_logging
-from common.process.privileges import become_owner
 from common.process.settings import config_file, load
 from common.process.systemd_notify import ServiceManager
 from common.release import running_release
@@ -37,7 +36,7 @@ def _status(arguments: Sequence[str]) -> int:
     except BadSettings as error:
         print(error, file=sys.stderr)  # noqa: T201  # for the person who starts it
         return daemon.MISCONFIGURED
-    become_owner(settings.state)
+    daemon.become_owner(settings.state)
     configure_logging(level=settings.log_level)
     if options.command in ("password", "admin"):
         return _with_password(settings, options)

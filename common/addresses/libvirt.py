@@ -63,7 +63,7 @@ class LibvirtAddress:
 
     @property
     def is_local(self) -> bool:
-        """Whether only a rack on the same computer reaches it."""
+        """True if only a rack on the same computer reaches it."""
         return self.transport in {Transport.LOCAL, Transport.TEST}
 
 

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import pwd
 import resource
 import signal
 import sys
@@ -13,6 +14,7 @@ import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import packages_distributions
+from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import structlog
@@ -53,6 +55,28 @@ def allow_open_files(wanted: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (possible, hard))
     except (OSError, ValueError) as error:
         log.warning("open_files_limited", limit=soft, wanted=wanted, error=str(error))
+
+
+def become_owner(folder: Path) -> None:
+    """Root continues as the user who owns the folder, as systemd starts the daemon; others keep their user.
+
+    PostgreSQL knows that user, and the daemon could not read files of root there. HOME is the user's too: the client of
+    PostgreSQL looks for certificates in it, and fails if it may not.
+    """
+    if os.geteuid() != 0 or not folder.is_dir():
+        return
+    owner = folder.stat()
+    if owner.st_uid == 0:
+        return
+    try:
+        user = pwd.getpwuid(owner.st_uid)
+        os.initgroups(user.pw_name, user.pw_gid)
+        os.setgid(user.pw_gid)
+        os.environ["HOME"] = user.pw_dir
+    except KeyError:
+        os.setgroups([])
+        os.setgid(owner.st_gid)
+    os.setuid(owner.st_uid)
 
 
 def forbid_core_dumps() -> None:

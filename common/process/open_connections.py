@@ -14,15 +14,15 @@ _PROXIES = "proxies"  # no address
 
 
 class Connection(Protocol):
-    """One that is open. Hashable by identity."""
+    """An open connection. Hashable by identity."""
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is being answered; one may be arriving."""
+        """True while no request is being answered; one may be arriving."""
 
     @property
     def is_refused(self) -> bool:
-        """Whether the request that is being answered is refused, after a delay."""
+        """True while a refusal of its request is delayed."""
 
     def end(self) -> None:
         """Ends the connection."""
@@ -58,7 +58,7 @@ class OpenConnections:
         return len(self._clients)
 
     def has_room(self, host: str) -> bool:
-        """Whether one more from this address may be served; an idle connection is ended for it if need be."""
+        """Returns whether one more from this address may be served; ends an idle connection for it if necessary."""
         client = self._client(host)
         most = self.limits.for_proxies if client == _PROXIES else self.limits.per_address
         if self._counts[client] >= most:
@@ -84,7 +84,7 @@ class OpenConnections:
         return _PROXIES if host in self.limits.proxies else self.limits.client_of(host)
 
     def _end_oldest(self, of: str | None) -> bool:
-        """Also ends one that is refused, unless the room is that of one address, which waits for its refusals."""
+        """Ends the oldest idle or refused connection, for one address only an idle one. Returns whether any was."""
         waits = of is not None and of != _PROXIES
         oldest = next(
             (

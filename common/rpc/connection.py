@@ -18,11 +18,10 @@ from zope.interface import implementer
 
 from common.errors import InnkeeperError, LinkLost, NotTrusted
 from common.process.deferreds import from_deferred
-from common.rpc.frame_reader import FrameReader
+from common.rpc.frame_reader import FrameReader, Take
 from common.rpc.frames import LINK_ID, Error, encode
 from common.rpc.framing import prefixed
 from common.rpc.handlers import EventHandler, Handler, Handlers, Side, rejecting
-from common.rpc.inflow import Take
 from common.rpc.link import Link
 from common.rpc.peers import Address, Peer, Role
 from common.rpc.session import Limits
@@ -120,7 +119,7 @@ class LinkProtocol(Protocol):
     # Link -------------------------------------------------------------------------------------------------------
 
     def hold_handshake(self) -> None:
-        """Before the connection is made: reads nothing from it until `begin_handshake`."""
+        """Reads nothing from the connection until `begin_handshake`. Call it before the connection is made."""
         self._is_held = True
 
     def begin_handshake(self) -> bool:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from attrs import field, frozen
 
 from common.rpc.command import Command, Done
-from common.values import GuestRef, HostAccess
+from common.rpc.host_commands import GuestCall
 
 
 @frozen(kw_only=True)
-class ConsoleLogCall:
+class ConsoleLogCall(GuestCall):
     """Asks for the last `max_bytes`, at most MAX_CONSOLE_LOG_BYTES, of a guest's serial output."""
 
-    access: HostAccess
-    guest: GuestRef
     max_bytes: int
 
 
@@ -25,11 +23,9 @@ class ConsoleLog:
 
 
 @frozen(kw_only=True)
-class ConsoleCall:
+class ConsoleCall(GuestCall):
     """Opens the console of a guest. `console_id`, which the region chooses, names it in `ConsoleInput`."""
 
-    access: HostAccess
-    guest: GuestRef
     console_id: str
 
 

@@ -52,7 +52,7 @@ class HandlerTasks:
             event.set()
 
     def pause(self, *, full: bool) -> None:
-        """While the send buffer is full, streams wait."""
+        """Stops the streams while the send buffer is full."""
         self._paused = full
         if not full:
             for event in self._may_send.values():

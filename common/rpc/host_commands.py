@@ -99,10 +99,9 @@ class GuestCall(HostCall):
 
 
 @frozen(kw_only=True)
-class DecomposeCall(HostCall):
+class DecomposeCall(GuestCall):
     """`volumes` and `mac_addresses` are those of the compose, so that what was never attached is removed too."""
 
-    guest: GuestRef
     fence: Fence
     volumes: tuple[tuple[str, str], ...] = ()  # (pool_id, volume)
     mac_addresses: tuple[str, ...] = ()
@@ -118,12 +117,11 @@ class RemoveVolumesCall(HostCall):
 
 
 @frozen(kw_only=True)
-class PowerCall(HostCall):
+class PowerCall(GuestCall):
     """Changes the power state. OFF forces the guest off after `grace_s` seconds. `autostart` is applied to the state
     that it has then; None: it stays as it is.
     """
 
-    guest: GuestRef
     action: PowerAction
     grace_s: float
     fence: Fence
@@ -131,10 +129,9 @@ class PowerCall(HostCall):
 
 
 @frozen(kw_only=True)
-class SetAutostartCall(HostCall):
+class SetAutostartCall(GuestCall):
     """Decides what becomes of the guest when its host starts."""
 
-    guest: GuestRef
     autostart: Autostart
     fence: Fence
 
@@ -188,7 +185,7 @@ class DeployCall(HostCall):
 
 @frozen(kw_only=True)
 class DeployReply:
-    """Whether the guest has the short user data and fetches the rest."""
+    """The result of a deployment: whether the guest has the short user data and fetches the rest."""
 
     fetches_user_data: bool = False
 

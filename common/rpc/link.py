@@ -93,7 +93,7 @@ class Link:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no call runs in either direction."""
+        """True while no call runs in either direction."""
         return not self._session.calls_out and not self._session.calls_in
 
     async def call(self, command: Command[Q, R], request: Q, *, deadline_s: float) -> R:

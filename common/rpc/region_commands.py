@@ -54,7 +54,7 @@ class ContentRead:
 
 @frozen(kw_only=True)
 class ContentPart:
-    """Shorter than requested only at the end of the content."""
+    """A part of the content; shorter than requested only at its end."""
 
     data: bytes = field(repr=False)
 

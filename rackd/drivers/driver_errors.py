@@ -67,6 +67,13 @@ def reject_volumes_in_use(used: Mapping[tuple[str, str], Collection[str]]) -> No
         )
 
 
+def required_guest(found: T | None, guest: GuestRef) -> T:
+    """Returns `found`, the machine's guest. Raises NotFound if it is None."""
+    if found is None:
+        raise machine_not_found(guest)
+    return found
+
+
 def machine_not_found(guest: GuestRef) -> NotFound:
     return NotFound(
         f"The host has no guest {guest.name} with the marker of machine {guest.marker.machine_id}.", name=guest.name

@@ -8,7 +8,7 @@ from attrs import define, evolve, field
 
 from common.errors import DriverFailed
 from common.values import Guest, GuestNic, NicKind, OwnershipMarker, PowerState
-from rackd.drivers.libvirt.definitions.agent_channel import has_connected_agent
+from rackd.drivers.libvirt.definitions.domain_config import has_connected_agent
 from rackd.drivers.libvirt.inventory.guest_agents import ANSWER_S, ASKED_GUESTS, ASKING_S, GuestAgents
 from rackd.drivers.libvirt.xml import parse
 

@@ -14,7 +14,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="requires root, who can b
 PROGRAM = """
 import os, sys
 from pathlib import Path
-from common.process.privileges import become_owner
+from common.process.daemon import become_owner
 become_owner(Path(sys.argv[1]))
 print(os.getresuid(), os.getresgid(), os.getgroups())
 """

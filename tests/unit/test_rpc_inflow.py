@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.rpc.inflow import Inflow
+from common.rpc.frame_reader import Inflow
 from tests.waiting import eventually
 
 

@@ -13,14 +13,14 @@ from common.discovery import Discovery, VolumeRef
 from common.errors import DriverFailed, NotFound, Unsupported
 from common.guest_spec import GuestSpec
 from common.values import Autostart, Guest, GuestChange, GuestRef, OwnershipMarker, PowerAction, PowerState
-from rackd.drivers.contract import ImageContent
-from rackd.drivers.driver_errors import after_power_action, checks_answers, machine_not_found
+from rackd.drivers.contract import ImageContent, WithoutProjects
+from rackd.drivers.driver_errors import after_power_action, checks_answers, required_guest
 from rackd.drivers.libvirt.connection.client import BulkDomain, Client
 from rackd.drivers.libvirt.connection.console_stream import LibvirtConsole
 from rackd.drivers.libvirt.connection.events import Watch
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.connection.session import Session
-from rackd.drivers.libvirt.definitions.agent_channel import has_connected_agent
+from rackd.drivers.libvirt.definitions.domain_config import has_connected_agent
 from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits, traits_of
 from rackd.drivers.libvirt.deployment import deployer, images
@@ -34,7 +34,6 @@ from rackd.drivers.libvirt.inventory.image_copies import ImageInventory
 from rackd.drivers.libvirt.inventory.leases import ServedNetworks, with_leases
 from rackd.drivers.libvirt.inventory.node_devices import sriov_ports_of
 from rackd.drivers.libvirt.xml import text_at
-from rackd.drivers.without_projects import WithoutProjects
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -186,10 +185,7 @@ class LibvirtDriver(WithoutProjects):
         return guests.autostart_of(flag=domain.autostart())
 
     def _marked(self, guest: GuestRef) -> Domain:
-        domain = lookup.marked_domain(self._session.client(), guest)
-        if domain is None:
-            raise machine_not_found(guest)
-        return domain
+        return required_guest(lookup.marked_domain(self._session.client(), guest), guest)
 
     def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
         """Raises Unsupported for guests that Innkeeper did not compose, or on a storage pool of block devices."""

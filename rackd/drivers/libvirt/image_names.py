@@ -66,7 +66,7 @@ def abandoned_volumes(names: Collection[str], now_s: float) -> tuple[str, ...]:
 
 
 def is_of_image(name: str, sha256: str) -> bool:
-    """Whether this volume belongs to an upload of the image."""
+    """Returns whether this volume belongs to an upload of the image."""
     upload = _upload_of(name.removesuffix(_COMPLETE))
     return upload is not None and upload.sha256 == sha256
 

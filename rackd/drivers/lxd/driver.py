@@ -23,7 +23,7 @@ from common.values import (
     Project,
 )
 from rackd.drivers.contract import ImageContent
-from rackd.drivers.driver_errors import after_power_action, checks_answers, machine_not_found
+from rackd.drivers.driver_errors import after_power_action, checks_answers
 from rackd.drivers.lxd.connection import trust
 from rackd.drivers.lxd.connection.client import Client, Conflict, NotAuthorized, Scope, path
 from rackd.drivers.lxd.connection.console_stream import LxdConsole
@@ -119,7 +119,7 @@ class LxdDriver:
     ) -> PowerState:
         """LXD stores the last state itself, so that `autostart` changes nothing after the first time."""
         instances = self._ready()
-        found = self._marked(instances, guest)
+        found = instances.of_machine(guest)
         state = self._power(instances, found["name"]).switch(action, grace_s=grace_s)
         if autostart is not None:
             with after_power_action(guest):
@@ -128,14 +128,8 @@ class LxdDriver:
 
     def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:
         instances = self._ready()
-        _set_autostart(instances, self._marked(instances, guest), autostart)
+        _set_autostart(instances, instances.of_machine(guest), autostart)
         return autostart
-
-    def _marked(self, instances: Instances, guest: GuestRef) -> Json:
-        found = instances.marked(name=guest.name, marker=guest.marker)
-        if found is None:
-            raise machine_not_found(guest)
-        return found
 
     def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
         """Raises Unsupported with LXD releases that keep no log of a virtual machine's console, such as 5.0."""

@@ -43,7 +43,7 @@ class SimulatedBoots:
     """
 
     def __init__(self, report: Report, fetch: Fetch) -> None:
-        """Both get the id of the deployment and its secret; `fetch` returns the guest's user data."""
+        """`report` and `fetch` get the id of the deployment and its secret; `fetch` returns the guest's user data."""
         self._report_to_region = report
         self._fetch = fetch
         self._changed = threading.Condition()
@@ -124,7 +124,7 @@ class SimulatedBoots:
             store.close()
 
     def _report(self, boot: _Boot, store: Store, address: ReportAddress) -> None:
-        """Without the user data that it has to fetch, a guest does not report, as with cloud-init."""
+        """Reports the boot. As with cloud-init, a guest that cannot fetch its user data does not report."""
         if address.page is ReportPage.USER_DATA:
             content = self._fetch(address.deployment_id, address.secret)
             with store.writing() as db:

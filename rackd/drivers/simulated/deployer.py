@@ -12,7 +12,7 @@ from common.errors import ImageMissing, WrongState
 from common.guest_spec import GuestSpec
 from common.values import Guest, PowerState
 from rackd.drivers.contract import ImageContent
-from rackd.drivers.driver_errors import machine_not_found
+from rackd.drivers.driver_errors import required_guest
 from rackd.drivers.image_content import check_image_fits, verified_parts
 from rackd.drivers.simulated import deployments, guest_resources, guests, leases, own_images
 from rackd.drivers.simulated.capacity_checks import check_pool_exists, check_pool_space
@@ -89,9 +89,7 @@ class SimulatedDeployer:
         leases.forget(db, guest.guest_id)
 
     def _powered_off(self, db: sqlite3.Connection, spec: GuestSpec) -> Guest:
-        found = guests.by_marker(db, spec.marker)
-        if found is None:
-            raise machine_not_found(spec.ref)
+        found = required_guest(guests.by_marker(db, spec.marker), spec.ref)
         if found.power is not PowerState.OFF:
             raise WrongState(f"The guest '{found.name}' on {self._address.identity} runs.", name=found.name)
         return found

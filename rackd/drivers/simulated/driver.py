@@ -25,8 +25,8 @@ from common.values import (
     PowerAction,
     PowerState,
 )
-from rackd.drivers.contract import Driver, ImageContent
-from rackd.drivers.driver_errors import guest_is_off, guest_not_found, machine_not_found, reject_volumes_in_use
+from rackd.drivers.contract import Driver, ImageContent, WithoutProjects
+from rackd.drivers.driver_errors import guest_is_off, guest_not_found, reject_volumes_in_use, required_guest
 from rackd.drivers.simulated import deployments, guests, leases, own_images
 from rackd.drivers.simulated.boots import SimulatedBoots
 from rackd.drivers.simulated.composer import SimulatedComposer
@@ -37,7 +37,6 @@ from rackd.drivers.simulated.facts import UNAVAILABLE, VERSION, facts_of, host_n
 from rackd.drivers.simulated.fault_injection import Call, FaultInjector, FaultSequences
 from rackd.drivers.simulated.serial_log import serial_output
 from rackd.drivers.simulated.store import Store
-from rackd.drivers.without_projects import WithoutProjects
 
 FOREIGN_CORES = 1
 FOREIGN_MEMORY_MIB = 1024
@@ -182,24 +181,20 @@ class SimulatedDriver(WithoutProjects):
     def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
         self._faults.call("read serial log")
         with self._store.reading() as db:
-            found = guests.by_marker(db, guest.marker)
-            if found is None:
-                raise machine_not_found(guest)
+            found = required_guest(guests.by_marker(db, guest.marker), guest)
             return serial_output(db, self._address, found)[-max_bytes:]
 
     def open_console(self, guest: GuestRef) -> SimulatedConsole:
         """Several may be open at once."""
         self._faults.call("open console")
         with self._store.reading() as db:
-            found = guests.by_marker(db, guest.marker)
-        if found is None:
-            raise machine_not_found(guest)
+            found = required_guest(guests.by_marker(db, guest.marker), guest)
         if found.power is not PowerState.ON:
             raise guest_is_off(guest)
         return SimulatedConsole(EchoShell(found.name), lambda: self._runs(guest))
 
     def _runs(self, guest: GuestRef) -> bool:
-        """In any thread: with a connection of its own."""
+        """Returns whether the guest runs. Works in any thread: it opens a connection of its own."""
         store = Store(self._path)
         try:
             with store.reading() as db:
@@ -258,28 +253,19 @@ class SimulatedDriver(WithoutProjects):
             if db.execute("select 1 from seeded").fetchone():
                 return
             db.execute("insert into seeded values (datetime('now'))")
-            for number in range(1, self._address.guests + 1):
-                self._seed_guest(db, f"foreign-{number:04}", cores=FOREIGN_CORES, memory_mib=FOREIGN_MEMORY_MIB)
-            for number, wanted in enumerate(self._address.pinned_guests, start=1):
-                ids = wanted.core_ids
-                pinning = guests.Pinning(core_ids=ids, huge_pages=wanted.huge_pages)
-                name = f"pinned-{number:04}"
-                self._seed_guest(db, name, cores=len(ids), memory_mib=wanted.memory_mib, pinning=pinning)
-
-    def _seed_guest(
-        self,
-        db: sqlite3.Connection,
-        name: str,
-        *,
-        cores: int,
-        memory_mib: int,
-        pinning: guests.Pinning | None = None,
-    ) -> None:
-        pool = pool_names(self._address)[0]
-        disk = DiskSpec(volume=name, pool_id=pool, size_bytes=FOREIGN_DISK_BYTES, serial=name)
-        guests.add_foreign_guest(
-            db, name, cores=cores, memory_mib=memory_mib, disk=disk, power=PowerState.ON, pinning=pinning
-        )
+            wanted: list[tuple[str, int, int, guests.Pinning | None]] = [
+                (f"foreign-{number:04}", FOREIGN_CORES, FOREIGN_MEMORY_MIB, None)
+                for number in range(1, self._address.guests + 1)
+            ]
+            for number, one in enumerate(self._address.pinned_guests, start=1):
+                pinning = guests.Pinning(core_ids=one.core_ids, huge_pages=one.huge_pages)
+                wanted.append((f"pinned-{number:04}", len(one.core_ids), one.memory_mib, pinning))
+            for name, cores, memory_mib, pins in wanted:
+                pool = pool_names(self._address)[0]
+                disk = DiskSpec(volume=name, pool_id=pool, size_bytes=FOREIGN_DISK_BYTES, serial=name)
+                guests.add_foreign_guest(
+                    db, name, cores=cores, memory_mib=memory_mib, disk=disk, power=PowerState.ON, pinning=pins
+                )
 
     def _switch(self, guest: GuestRef, power: PowerState, autostart: Autostart | None = None) -> PowerState:
         self._faults.call("power")

@@ -210,7 +210,7 @@ def set_power(db: sqlite3.Connection, guest: Guest, power: PowerState) -> None:
 
 
 def set_autostart(db: sqlite3.Connection, guest: Guest, autostart: Autostart) -> None:
-    """With LAST_STATE, the guest starts with its host if it is not off now."""
+    """Stores the setting. With LAST_STATE, the guest starts with its host if it is not off now."""
     _set_autostart(db, guest.guest_id, guest.power, autostart)
 
 

@@ -84,7 +84,7 @@ class LibvirtConsole:
                     end()
 
     def _receive(self) -> bytes | None:
-        """None if there is no output yet: then the next one wakes the reader."""
+        """Returns None if there is no output yet: the next output wakes the reader."""
         with self._lock:
             if self._closed.is_set():
                 return b""
@@ -95,7 +95,7 @@ class LibvirtConsole:
             return None
 
     def _on_event(self, stream: Any, _events: int, _opaque: object) -> None:
-        """On libvirt's event thread. The same event comes again and again until the reader has taken the output."""
+        """Wakes the reader, from libvirt's event thread. libvirt repeats an event until the output has been read."""
         with suppress(libvirt.libvirtError):
             stream.eventUpdateCallback(0)
         self._wake.set()

@@ -97,7 +97,7 @@ class Domain(_Wrapper):
         )
 
     def autostart(self) -> bool:
-        """Whether libvirt starts the domain with the host."""
+        """Returns whether libvirt starts the domain with the host."""
         return bool(self._call("read autostart of", self._handle.autostart))
 
     def set_autostart(self, *, on: bool) -> None:
@@ -126,7 +126,7 @@ class Domain(_Wrapper):
             self._call("discard the saved memory of", self._handle.managedSaveRemove)
 
     def undefine(self) -> None:
-        """Also deletes its NVRAM, saved memory, snapshot and checkpoint metadata."""
+        """Undefines the domain and deletes its NVRAM, saved memory, snapshot and checkpoint metadata."""
         everything = (
             libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
             | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA

@@ -76,7 +76,7 @@ def add_cpu(domain: Element, spec: GuestSpec) -> None:
 
 
 def _add_pins(domain: Element, core_ids: tuple[int, ...]) -> None:
-    """Also binds QEMU's own threads to the guest's cores, so that they do not slow down other guests."""
+    """Pins the cores, and QEMU's own threads to them, so that these do not slow down other guests."""
     tuning = ET.SubElement(domain, "cputune")
     for number, core in enumerate(core_ids):
         ET.SubElement(tuning, "vcpupin", vcpu=str(number), cpuset=str(core))

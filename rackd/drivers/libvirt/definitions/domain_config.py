@@ -10,10 +10,10 @@ from attrs import field, frozen
 from common.values import GuestNic, NicKind, OwnershipMarker
 from common.volume_names import with_kept_logs
 from rackd.drivers.architectures import debian_architecture
-from rackd.drivers.libvirt.definitions.agent_channel import has_connected_agent
 from rackd.drivers.libvirt.definitions.metadata import function_ports_in, marker_in
 from rackd.drivers.libvirt.xml import Element, attribute, pci_address, text_at
 
+AGENT_CHANNEL = "org.qemu.guest_agent.0"  # through which libvirt talks to the QEMU guest agent
 _NIC_SOURCES = {
     "network": (NicKind.NETWORK, "network"),
     "bridge": (NicKind.BRIDGE, "bridge"),
@@ -129,3 +129,9 @@ def _passthrough_devices(tree: Element) -> Iterable[DomainNic]:
     """Yields PCI passthrough devices, which may be virtual functions."""
     for address in tree.iterfind("devices/hostdev[@type='pci']/source/address"):
         yield DomainNic(mac_address="", kind=NicKind.SRIOV, pci_address=pci_address(address), is_device=True)
+
+
+def has_connected_agent(domain: Element) -> bool:
+    """Returns whether a guest agent has opened its channel, by the XML of a running domain."""
+    channels = domain.iterfind(f"devices/channel/target[@name='{AGENT_CHANNEL}']")
+    return any(target.get("state") == "connected" for target in channels)

@@ -13,8 +13,8 @@ from common.errors import InvalidRequest, Unsupported
 from common.guest_spec import DiskSpec, GuestSpec
 from common.volume_names import marker_of_volume
 from rackd.drivers.libvirt.addresses.delivery import Reservation, check_addresses
-from rackd.drivers.libvirt.definitions.agent_channel import AGENT_CHANNEL
 from rackd.drivers.libvirt.definitions.cpu_xml import add_cpu, check_cpu
+from rackd.drivers.libvirt.definitions.domain_config import AGENT_CHANNEL
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits
 from rackd.drivers.libvirt.definitions.metadata import metadata_element
 from rackd.drivers.libvirt.definitions.nic_xml import VirtualFunction, check_nic, nic_element
@@ -200,7 +200,7 @@ def _disk(disk: PreparedDisk, number: int, *, boot_order: int) -> Element:
 
 
 def _add_agent_channel(devices: Element) -> None:
-    """An agent in the guest, if there is one, tells its addresses, and shuts the guest down on request."""
+    """Adds the channel of an agent in the guest, which reports its addresses and shuts it down on request."""
     channel = ET.SubElement(devices, "channel", type="unix")
     ET.SubElement(channel, "target", type="virtio", name=AGENT_CHANNEL)
 

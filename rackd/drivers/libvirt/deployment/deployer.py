@@ -11,7 +11,7 @@ from common.disk_firmware import HEAD_BYTES, boots_with_uefi_only
 from common.errors import ImageMissing, Unsupported, WrongState
 from common.guest_spec import DiskSpec, GuestSpec
 from common.values import PowerState
-from rackd.drivers.driver_errors import machine_not_found
+from rackd.drivers.driver_errors import required_guest
 from rackd.drivers.image_content import check_image_fits
 from rackd.drivers.libvirt.addresses import cloud_init_seed, dhcp_reservations
 from rackd.drivers.libvirt.addresses.delivery import Delivery, Reservation
@@ -150,9 +150,7 @@ def _define(client: Client, domain: Domain, tree: Element, before: tuple[Reserva
 
 
 def _powered_off(client: Client, spec: GuestSpec) -> Domain:
-    domain = marked_domain(client, spec.ref)
-    if domain is None:
-        raise machine_not_found(spec.ref)
+    domain = required_guest(marked_domain(client, spec.ref), spec.ref)
     if power_of(domain.state()) is not PowerState.OFF:
         raise WrongState(f"The guest {domain.name} is not off.", name=domain.name)
     return domain

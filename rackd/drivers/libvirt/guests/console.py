@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common.errors import Busy, DriverFailed, Unsupported
 from common.values import GuestRef, PowerState
-from rackd.drivers.driver_errors import guest_is_off, machine_not_found
+from rackd.drivers.driver_errors import guest_is_off, required_guest
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.console_stream import LibvirtConsole
 from rackd.drivers.libvirt.guests.lookup import marked_domain
@@ -16,9 +16,7 @@ _NO_DEVICE = ("cannot find character device", "cannot find console device")
 
 def open_console(client: Client, guest: GuestRef) -> LibvirtConsole:
     """Errors are those of the driver contract. libvirt lets one have a console at a time."""
-    domain = marked_domain(client, guest)
-    if domain is None:
-        raise machine_not_found(guest)
+    domain = required_guest(marked_domain(client, guest), guest)
     if power_of(domain.state()) is PowerState.OFF:
         raise guest_is_off(guest)
     try:

@@ -36,5 +36,5 @@ def read_guest(client: Client, domain: Domain) -> Guest:
 
 
 def pool_paths(client: Client) -> PoolPaths:
-    """Also of inactive pools, as discovery has them."""
+    """Returns the paths of active and inactive pools, as discovery has them."""
     return PoolPaths.of(parse(xml, "a storage pool") for xml in (*client.pools(), *client.inactive_pools()))

@@ -21,7 +21,7 @@ class GuestPool:
 
     @property
     def has_block_devices(self) -> bool:
-        """Whether QEMU opens its volumes as block devices, otherwise as files."""
+        """True if QEMU opens its volumes as block devices; otherwise it opens files."""
         return self.type != "dir"
 
     def available_bytes(self, wanted_bytes: int) -> int:

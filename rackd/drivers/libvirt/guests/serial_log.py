@@ -15,7 +15,7 @@ from common.errors import DriverFailed, Unsupported
 from common.guest_spec import GuestSpec
 from common.values import GuestRef, OwnershipMarker
 from common.volume_names import marker_of_volume, serial_log_name
-from rackd.drivers.driver_errors import machine_not_found
+from rackd.drivers.driver_errors import required_guest
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.guests.lookup import marked_domain, tree_of
@@ -30,9 +30,7 @@ _READS = 2  # the file becomes shorter when the guest starts, or when virtlogd b
 
 def read(client: Client, guest: GuestRef, *, max_bytes: int) -> bytes:
     """Returns the end of the log. Raises Unsupported if the guest has none that a storage pool shows."""
-    domain = marked_domain(client, guest)
-    if domain is None:
-        raise machine_not_found(guest)
+    domain = required_guest(marked_domain(client, guest), guest)
     path = _path_in(tree_of(domain), guest.marker)
     if path is None:
         raise Unsupported(

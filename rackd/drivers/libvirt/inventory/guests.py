@@ -66,7 +66,7 @@ class PoolPaths:
         return None if pool_id is None else (pool_id, PurePosixPath(path).name)
 
     def is_direct(self, path: str) -> bool:
-        """Whether `path` is that of a volume, rather than of a file in a folder inside the pool."""
+        """Returns whether `path` is that of a volume, rather than of a file in a folder inside the pool."""
         return any(PurePosixPath(path).parent == PurePosixPath(root) for root, _ in self.paths if root)
 
 
@@ -96,7 +96,7 @@ class _Places:
     volumes: Mapping[str, Container[str]]
 
     def lack(self, disk: _BulkDisk, uuid: str) -> bool:
-        """Whether the disk is a volume that does not exist.
+        """Returns whether the disk is a volume that does not exist.
 
         libvirt does not list every file in a pool, only those that it made or found at the pool's last refresh. So
         what counts is that libvirt cannot open the file of a guest that is off. A running guest has opened it before

@@ -169,7 +169,7 @@ class Client:
         return self.request("get", where, params=params).json()["metadata"]
 
     def get_within(self, limit_s: float, where: str, **params: str) -> Any:
-        """As `get`, but raises HostUnreachable if LXD does not respond within `limit_s`."""
+        """Returns as `get`, but raises HostUnreachable if LXD does not respond within `limit_s`."""
         return self.request("get", where, params=params, timeout=(CONNECT_S, limit_s)).json()["metadata"]
 
     def beginning_of(self, where: str, **params: str) -> bytes:
@@ -177,14 +177,14 @@ class Client:
         return self.request("get", where, params=params, stream=True, is_api=False).content
 
     def find(self, where: str, **params: str) -> Any | None:
-        """As `get`, but returns None if the object does not exist."""
+        """Returns as `get`, or None if the object does not exist."""
         try:
             return self.get(where, **params)
         except NotFound:
             return None
 
     def get_with_etag(self, where: str, **params: str) -> tuple[Json, str]:
-        """As `get`, and its ETag: with it, `put` and `patch` raise PreconditionFailed if the object has changed."""
+        """Returns as `get`, and an ETag: with it, `put` and `patch` raise PreconditionFailed after another change."""
         response = self.request("get", where, params=params)
         return response.json()["metadata"], response.headers.get("ETag", "")
 

@@ -60,7 +60,7 @@ class SharedTls:
         socket.socket.shutdown(self._tls, how)  # SSLSocket.shutdown would switch to unencrypted reading
 
     def close(self) -> None:
-        """Also wakes all waiting threads. Idempotent."""
+        """Closes the connection and wakes all waiting threads. Idempotent."""
         with self._inside:
             if not self._closed:
                 self._closed = True

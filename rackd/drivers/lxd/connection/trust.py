@@ -187,7 +187,7 @@ def _changeable(certificate: Json) -> dict[str, Any]:
 
 
 def is_gone(client: Client, of: str, *, own_pem: str) -> bool:
-    """Whether `of` is the client's own certificate and the server trusts it no longer."""
+    """Returns whether `of` is the client's own certificate and the server trusts it no longer."""
     own = fingerprint(load_certificate(own_pem))
     return of.lower() == own and client.server().get("auth") != "trusted"
 

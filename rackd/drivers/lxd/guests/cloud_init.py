@@ -47,7 +47,7 @@ def config_of(seed: CloudInitSeed, extensions: Container[str]) -> dict[str, str]
 
 
 def is_shortened(seed: CloudInitSeed) -> bool:
-    """Whether the guest has to fetch the rest of its user data."""
+    """Returns whether the guest has to fetch the rest of its user data."""
     return seed.short_user_data is not None and len(seed.user_data) > MAX_USER_DATA_BYTES
 
 

@@ -6,8 +6,8 @@ import time
 
 from common.errors import Busy, DriverFailed, NotFound, Unsupported
 from common.values import GuestRef
-from rackd.drivers.driver_errors import guest_is_off, machine_not_found
-from rackd.drivers.lxd.connection.client import Json, path
+from rackd.drivers.driver_errors import guest_is_off
+from rackd.drivers.lxd.connection.client import path
 from rackd.drivers.lxd.connection.console_stream import LxdConsole
 from rackd.drivers.lxd.connection.websocket import NotRunning
 from rackd.drivers.lxd.guests.instances import Instances
@@ -19,7 +19,7 @@ _NO_LOG = "not container type"  # what LXD answers for a virtual machine if it k
 
 def read_log(instances: Instances, guest: GuestRef, *, max_bytes: int) -> bytes:
     """Returns the end of LXD's console log. Raises Unsupported if LXD keeps none of virtual machines."""
-    found = marked(instances, guest)
+    found = instances.of_machine(guest)
     try:
         response = instances.client.request(
             "get", path("instances", found["name"], "console"),
@@ -38,7 +38,7 @@ def read_log(instances: Instances, guest: GuestRef, *, max_bytes: int) -> bytes:
 
 def open_console(instances: Instances, guest: GuestRef) -> LxdConsole:
     """Errors are those of the driver contract."""
-    found = marked(instances, guest)
+    found = instances.of_machine(guest)
     if found.get("status") in _OFF:
         raise guest_is_off(guest)
     for left in reversed(range(_TRIES)):
@@ -68,11 +68,3 @@ def _connect(instances: Instances, name: str) -> LxdConsole:
     return LxdConsole.connect(
         instances.client, str(operation["id"]), data_secret=str(secrets["0"]), control_secret=str(secrets["control"])
     )
-
-
-def marked(instances: Instances, guest: GuestRef) -> Json:
-    """Raises NotFound without the guest."""
-    found = instances.marked(name=guest.name, marker=guest.marker)
-    if found is None:
-        raise machine_not_found(guest)
-    return found

@@ -87,7 +87,7 @@ def without_secure_boot(extensions: Container[str]) -> dict[str, str]:
 
 
 def autostart_config(autostart: Autostart) -> dict[str, str]:
-    """Without the key, LXD restores the state that the instance had when the server went down. Empty: no key."""
+    """Returns the key; empty removes it: LXD then restores the state that the instance had when the server stopped."""
     return {AUTOSTART: {Autostart.ALWAYS: "true", Autostart.NEVER: "false", Autostart.LAST_STATE: ""}[autostart]}
 
 

@@ -10,7 +10,8 @@ from attrs import frozen
 
 from common.errors import DriverFailed, NameTaken, NotFound
 from common.guest_spec import GuestSpec
-from common.values import Guest, OwnershipMarker
+from common.values import Guest, GuestRef, OwnershipMarker
+from rackd.drivers.driver_errors import required_guest
 from rackd.drivers.lxd.connection.client import Client, Conflict, Json, Scope, path
 from rackd.drivers.lxd.guests import instance_config
 from rackd.drivers.lxd.inventory.guests import function_ports, guest_of
@@ -57,8 +58,12 @@ class Instances:
             check_readable(self.client.get("instances", recursion="1", project=self.scope.project), None)
         return found
 
+    def of_machine(self, guest: GuestRef) -> Json:
+        """Returns the instance as `marked` does. Raises NotFound without one."""
+        return required_guest(self.marked(name=guest.name, marker=guest.marker), guest)
+
     def marked_here(self, *, name: str, marker: OwnershipMarker) -> Json | None:
-        """As `marked`, but treats unresponsive cluster members as having none."""
+        """Returns the instance as `marked` does, but treats unresponsive cluster members as having none."""
         found = [one for one in self.candidates(name=name, marker=marker) if marker_of(one) == marker]
         return min(found, key=lambda one: (one["name"] != name, one["name"]), default=None)
 

@@ -69,7 +69,7 @@ def _properties(one: Json) -> Json:
 
 
 def _disk_bytes(client: Client, scope: Scope, fingerprint: str) -> int | None:
-    """Without it, LXD finds out whether a root disk is large enough when it has deleted the old one."""
+    """Returns the size of the disk, None if unknown: LXD then rejects a small root disk after deleting the old one."""
     try:
         beginning = client.beginning_of(path("images", fingerprint, "export"), project=scope.project)
     except (DriverFailed, NotAuthorized, NotFound) as error:

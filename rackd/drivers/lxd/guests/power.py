@@ -42,7 +42,7 @@ class PowerControl:
         return PowerState.OFF
 
     def force_off(self) -> PowerState:
-        """Also works for a frozen instance or one in an error state."""
+        """Forces the instance off, also from a frozen or an error state."""
         if self._status() != STOPPED:
             self._act({"action": "stop", "force": True, "timeout": -1}, unless=lambda: self._status() == STOPPED)
         return self._settled(PowerState.OFF)

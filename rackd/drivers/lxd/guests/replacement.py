@@ -181,7 +181,7 @@ def _create(instances: Instances, body: Mapping[str, Any]) -> None:
 
 
 def _create_repeatedly(instances: Instances, body: Mapping[str, Any]) -> None:
-    """As `_create`, and again if LXD has failed for a reason of the moment."""
+    """Creates the instance, and tries again if LXD has failed for a temporary reason."""
     for left in reversed(range(TRIES)):
         try:
             _create(instances, body)
