@@ -59,7 +59,7 @@ async def claim_static_address(db: Db, *, subnet_id: int, address: str, machine_
 
 
 async def guest_nic_address(db: Db, subnet_id: int, ip: str) -> NicAddress:
-    """What a guest needs to configure the address. Raises WrongState if the subnet no longer exists."""
+    """Returns what a guest needs to configure the address. Raises WrongState if the subnet no longer exists."""
     address, found = _parse(ip), await store.subnets(db, ids=[subnet_id])
     if not found:
         raise WrongState(f"The subnet of {address} was just deleted.", address=str(address))
