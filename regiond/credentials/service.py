@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from regiond.credentials import store
 from regiond.credentials.api_key_secrets import ApiKeySecrets
-from regiond.credentials.certificates import make_key_pair, make_ssh_key_pair, read_key_pair, same_certificate
+from regiond.credentials.certificates import make_ssh_key_pair, read_key_pair, same_certificate
 from regiond.credentials.key_pair_store import (
     addresses_of_key_pair,
     assign_key_pair,
@@ -62,7 +62,6 @@ __all__ = [
     "REQUEST_KEY",
     "USER_DATA",
     "VM_HOST_KEY",
-    "ApiKeySecrets",
     "Credentials",
     "KeyPairs",
     "MasterKey",
@@ -87,7 +86,6 @@ __all__ = [
     "leave_key_pair",
     "lock_key_pair",
     "lock_key_pair_address",
-    "make_key_pair",
     "make_ssh_key_pair",
     "move_hosts_to_key_pair",
     "open_key_file",

@@ -17,12 +17,8 @@ from regiond.networks.ipam.link_store import (
 )
 from regiond.networks.ipam.links import claim_address, lock_subnet, subnet_of_field
 from regiond.networks.ipam.ranges import Ranges
-from regiond.networks.ipam.seen_service import (
-    forget_addresses,
-    record_addresses,
-    record_addresses_of,
-    seen_addresses,
-)
+from regiond.networks.ipam.seen_service import record_addresses, record_addresses_of, seen_addresses
+from regiond.networks.ipam.seen_store import forget_addresses
 from regiond.networks.ipam.service import check_static_address, claim_static_address, guest_nic_address
 from regiond.networks.ipam.store import lock_subnets
 from regiond.networks.ipam.usage import AddressSpan, free_addresses, taken_addresses, usable_addresses

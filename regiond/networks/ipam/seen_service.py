@@ -35,11 +35,6 @@ async def record_addresses_of(db: Db, machine_id: int, guest: Guest, *, installa
     await seen_store.write(db, address_changes(nics, [guest], installation_id=installation_id))
 
 
-async def forget_addresses(db: Db, machine_id: int) -> None:
-    """Forgets the addresses of a machine whose guest is off. Idempotent."""
-    await seen_store.delete(db, machine_id)
-
-
 async def seen_addresses(db: Db, machine_ids: Sequence[int]) -> Mapping[int, tuple[SeenAddress, ...]]:
     """Returns the addresses by the id of the NIC, IPv4 first. Only machines that run have any."""
     rows = await seen_store.of_machines(db, machine_ids)

@@ -74,7 +74,8 @@ async def write(db: Db, changes: AddressChanges) -> None:
         await db.execute(_ADD, [nic_id for nic_id, _ in changes.added], [one for _, one in changes.added])
 
 
-async def delete(db: Db, machine_id: int) -> None:
+async def forget_addresses(db: Db, machine_id: int) -> None:
+    """Forgets the addresses of a machine whose guest is off. Idempotent."""
     await db.execute(_DELETE, machine_id)
 
 
