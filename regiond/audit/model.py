@@ -23,7 +23,6 @@ _SECRETS_OF_ADDRESSES = (
     (re.compile(r"(https?://)[^\s/@]*+@", re.IGNORECASE), r"\1***@"),  # a token as the user
     (re.compile(r"(://[^\s?#]*+)[?#][^\s,]*+"), r"\1?***"),  # a signed address
 )
-NO_HASH = bytes(32)  # before the first entry
 
 
 class AuditResult(StrEnum):

@@ -21,6 +21,8 @@ from regiond.events.service import Events
 from regiond.https.certificate_files import CertificateFiles, problems
 from regiond.https.model import ServerCertificate
 
+__all__ = ["CertificateFiles", "HttpsCertificate", "problems"]
+
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 CHECK_EVERY_S = 10.0
@@ -129,9 +131,6 @@ class HttpsCertificate:
     def _date_problem(self) -> str | None:
         problem = self.current.date_problem(self._clock())
         return None if problem is None else self._files.described(problem)
-
-
-__all__ = ["CertificateFiles", "HttpsCertificate", "problems"]
 
 
 async def _claim_notice(db: Db, fingerprint: str, days: int, expires_at: datetime) -> bool:

@@ -19,39 +19,20 @@ from regiond.placement.candidate import (
     CandidateStoragePool,
     CandidateSubnet,
 )
-from regiond.placement.resource_capacity import claimable
 
+# the values of other modules that this one makes public
 __all__ = [
-    "ANY_HOST",
-    "DEFAULT_ROOT_BYTES",
     "NO_MEMBERS",
-    "NO_SPACE",
     "Candidate",
     "CandidateHugePages",
     "CandidateInterface",
     "CandidateNode",
     "CandidateStoragePool",
     "CandidateSubnet",
-    "Condition",
-    "DiskPlacement",
-    "DiskRequirement",
-    "Evaluation",
     "GroupMembers",
     "GroupOnHost",
     "GroupRule",
-    "HostFilter",
-    "HugePagesPlacement",
-    "NamedNetwork",
-    "NetworkType",
-    "NicAttachment",
-    "NicRequirement",
-    "PendingClaim",
-    "PinRequirement",
-    "Placement",
     "Policy",
-    "Requirements",
-    "Strategy",
-    "claimable",
 ]
 
 Strategy = Literal["spread", "pack"]
