@@ -27,8 +27,8 @@ _ALPHABET = string.ascii_letters + string.digits
 
 
 class SignatureMethod(StrEnum):
-    """How requests are signed with a key. A key is for one method: the region stores a hash of the secret of the first,
-    and the encrypted secret of the second, with which it computes the signature itself.
+    """The method that signs requests with a key. A key is for one method: the region stores a hash of the secret of the
+    first, and the encrypted secret of the second, with which it computes the signature itself.
     """
 
     PLAINTEXT = "PLAINTEXT"

@@ -67,7 +67,7 @@ class Passwords:
 
 
 def _lower_priority() -> None:
-    """Of this thread, and of those that compute the lanes of a hash for it: one core at most, after everything else.
+    """Leaves at most one core to this thread and those that compute lanes of a hash for it, after everything else.
 
     Where the system forbids that, logins work all the same.
     """

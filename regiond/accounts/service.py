@@ -7,14 +7,14 @@ import hmac
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Protocol
 
 import structlog
 from attrs import evolve, field, frozen
 
-from common.errors import InvalidRequest, NotAllowed, NotAuthenticated, NotFound
+from common.errors import InvalidRequest, NotAllowed, NotAuthenticated, NotFound, Unsupported
 from regiond.accounts import store, user_store
 from regiond.accounts.grants import Grants, RecordEvent, grant_default, still_operators, with_grants
-from regiond.accounts.key_secrets import KeySecrets, NoKeySecrets
 from regiond.accounts.model import MAX_KEYS, ApiKey, ApiKeyView, SignatureMethod, check_key_name, secret_hash
 from regiond.accounts.ssh_key_store import ssh_keys_of_user
 from regiond.caller import Caller
@@ -42,6 +42,23 @@ __all__ = [
     "still_operators",
     "with_grants",
 ]
+
+
+class KeySecrets(Protocol):
+    """Encrypts the secrets of API keys with which the region computes signatures itself."""
+
+    def seal(self, token_key: str, secret: str) -> bytes: ...
+    def unseal(self, token_key: str, sealed: bytes) -> str: ...
+
+
+class NoKeySecrets:
+    """The secrets of commands, which do not open the master key: such keys can neither be made nor used."""
+
+    def seal(self, token_key: str, secret: str) -> bytes:
+        raise Unsupported("API keys for HMAC-SHA1 are made by a running region: create one through its API.")
+
+    def unseal(self, token_key: str, sealed: bytes) -> str:
+        raise Unsupported("API keys for HMAC-SHA1 are verified by a running region.")
 
 
 async def active_user(db: Db, username: str) -> Caller | None:

@@ -5,6 +5,9 @@ The API never reads their cookies: a signed request cannot be sent by another si
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import secrets
 from datetime import timedelta
 
 import structlog
@@ -16,7 +19,6 @@ from regiond.accounts.grants import with_grants
 from regiond.accounts.logins import Logins
 from regiond.accounts.model import Session, SessionView
 from regiond.accounts.service import RecordEvent
-from regiond.accounts.session_token import csrf_token, new_token, token_hash
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
@@ -27,6 +29,8 @@ MAX_PER_ACCOUNT = 100
 MAX_USER_AGENT = 200
 TOUCH_EVERY = timedelta(minutes=1)
 ENDED = "The session has ended. Log in again."
+
+_TOKEN_BYTES = 32
 
 
 @frozen(kw_only=True)
@@ -64,7 +68,7 @@ class Sessions:
 
     @property
     def lifetime(self) -> timedelta:
-        """For the cookie."""
+        """The longest time that a session lasts, for its cookie."""
         return self._periods.lifetime
 
     async def log_in(
@@ -149,3 +153,18 @@ def _session(session_id: int, caller: Caller, token: str) -> Session:
 def _shortened(user_agent: str) -> str:
     text = "".join(each if each.isprintable() else "?" for each in user_agent[:MAX_USER_AGENT])
     return text.encode("utf-8", "replace").decode()
+
+
+def new_token() -> str:
+    """Returns the value of a new cookie, 256 random bits."""
+    return secrets.token_urlsafe(_TOKEN_BYTES)
+
+
+def token_hash(token: str) -> bytes:
+    """Returns what the database stores. A token of 256 random bits needs neither salt nor key stretching."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+def csrf_token(token: str) -> str:
+    """Returns what forms and scripts of the session's own pages send back. Other sites cannot read or derive it."""
+    return hmac.new(token.encode(), b"innkeeper csrf", hashlib.sha256).hexdigest()

@@ -27,7 +27,7 @@ class SshKeys:
             return await ssh_key_store.list_keys(db, caller.account_id)
 
     async def count_of(self, username: str) -> int:
-        """How many keys the user has, which a deployment installs."""
+        """Returns the number of keys of the user, which a deployment installs."""
         async with self._database.connection() as db:
             return len(await ssh_key_store.ssh_keys_of_user(db, username))
 

@@ -54,7 +54,7 @@ _TRANSFER_DETACHED = "update detached_machine set owner_id = $2 where owner_id =
 
 @frozen(kw_only=True)
 class Belongings:
-    """What depends on an account: `owned` can go to another user, `credentials` end with the account."""
+    """The records that depend on an account: `owned` can go to another user, `credentials` end with the account."""
 
     owned: tuple[AffectedRecord, ...]
     credentials: tuple[AffectedRecord, ...]

@@ -17,7 +17,7 @@ MAX_PROBLEMS = 20
 
 @frozen(kw_only=True)
 class Referred:
-    """What a batch of entries refers to.
+    """The records that a batch of entries refers to.
 
     `records` are the entries that record redactions, by id, with the hashes that they say redacted entries have since
     then. `redacted_by` are the redacted entries, with the entries that record that.
@@ -97,7 +97,7 @@ class ChainVerifier:
             self._report(f"Entry {entry.id} was changed after it was redacted by entry {by}.")
 
     def _take_redactions(self, entry: RawEntry, referred: Referred) -> None:
-        """What an entry says is redacted is so, by that entry or a later one. What was pruned since is not found."""
+        """Checks that what an entry says is redacted is so, by it or a later one. What was pruned is not found."""
         for number in redacted_hashes(entry.content):
             if number in referred.redacted_by and (referred.redacted_by[number] or 0) < entry.id:
                 self._report(f"Entry {number} was changed: entry {entry.id} redacted it, which was undone.")

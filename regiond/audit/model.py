@@ -23,7 +23,6 @@ _SECRETS_OF_ADDRESSES = (
     (re.compile(r"(https?://)[^\s/@]*+@", re.IGNORECASE), r"\1***@"),  # a token as the user
     (re.compile(r"(://[^\s?#]*+)[?#][^\s,]*+"), r"\1?***"),  # a signed address
 )
-NO_HASH = bytes(32)  # before the first entry
 
 
 class AuditResult(StrEnum):
@@ -93,7 +92,7 @@ class RawEntry:
 
     @property
     def own_hash(self) -> bytes:
-        """What `hash` must be, or of a redacted row, what the entry `redacted_by` records."""
+        """The correct value of `hash`; of a redacted row, of the hash that the entry `redacted_by` records."""
         at = self.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         return hashlib.sha256(self.previous_hash + f"{self.id} {at} {self.content}".encode()).digest()
 
@@ -121,7 +120,7 @@ class ChainReport:
 
 @frozen(kw_only=True)
 class Redaction:
-    """Which values of which requests are replaced by `(redacted)`, and why.
+    """The values of requests to replace by `(redacted)`, and the reason.
 
     Either all fields of `entry_ids`, their names too; or those `fields`, of all requests if `entry_ids` is empty; or
     with `unlisted` whatever the trail would not record today.
@@ -135,7 +134,7 @@ class Redaction:
 
 @frozen(kw_only=True)
 class RedactionReport:
-    """How many requests were redacted, or would be. `after_id`: where another call continues; None if that is all."""
+    """The number of requests that were redacted, or would be; another call continues after `after_id`, if any."""
 
     requests: int
     after_id: int | None = None

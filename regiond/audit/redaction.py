@@ -77,8 +77,10 @@ def target(one: OldRequest, wanted: Redaction, recorded: _Recorded, accounts: Co
 
 
 def _unlisted(one: OldRequest, recorded: _Recorded, accounts: Collection[str]) -> Iterable[str]:
-    """What would not be recorded today: of a request that was rejected at once, no value but an account that exists; of
-    one that was rejected while it ran, those of a fixed form; of others, texts only as they would be recorded.
+    """Returns the fields that would not be recorded today.
+
+    Of a request that was rejected at once, no value but an account that exists would be; of one that was rejected while
+    it ran, values of a fixed form; of others, texts only as they would be recorded.
     """
     if one.rejected_at_once:
         is_account = one.content.get("action") == _API_LOGIN and one.named in accounts

@@ -141,7 +141,7 @@ class Audit:
             return await store.select(db, limited)
 
     async def count(self, caller: Caller, wanted: AuditFilter) -> int:
-        """How many requests match, at most the limit of `wanted`. Administrators only."""
+        """Returns the number of requests that match, at most the limit of `wanted`. Administrators only."""
         caller.require_admin()
         async with self._database.connection() as db:
             return await store.count(db, wanted)

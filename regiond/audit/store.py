@@ -79,7 +79,7 @@ async def contents(db: Db, ids: Iterable[int]) -> Mapping[int, str]:
 
 
 async def redacted_by(db: Db, ids: Iterable[int]) -> Mapping[int, int | None]:
-    """Which entries record the latest redactions of these entries, by id."""
+    """Returns the entries that record the latest redactions of these entries, by the ids of these."""
     return {row["id"]: row["redacted_by"] for row in await db.fetch(_REDACTED_BY, list(ids))}
 
 
@@ -90,7 +90,7 @@ async def select(db: Db, wanted: AuditFilter) -> tuple[AuditEntry, ...]:
 
 
 async def count(db: Db, wanted: AuditFilter) -> int:
-    """How many entries match, at most `limit`."""
+    """Returns the number of entries that match, at most `limit`."""
     found: int = await db.fetchval(_COUNT, *_parameters(wanted))
     return found
 

@@ -7,15 +7,16 @@ there before. What fails the check is a problem of the reporting host, with one 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
-from attrs import evolve
+from attrs import evolve, field, frozen
 
+from common.addresses.lxd import parse
 from common.discovery import Discovery, Problem
-from common.errors import InnkeeperError
+from common.errors import InnkeeperError, InvalidRequest
 from common.phrases import number_of
+from common.values import ClusterMember
 from regiond.clusters import store
-from regiond.clusters.member_choice import MemberChoice, choose_members
 from regiond.clusters.store import KnownCluster
 from regiond.db.pool import Database
 from regiond.events.model import Level
@@ -26,6 +27,53 @@ from regiond.racks.service import AddressCalls
 CHECKS_AT_ONCE = 8
 IDENTIFY_DEADLINE_S = 12.0  # the rack ends an attempt to connect after 10 s
 ALL_CHECKS_S = 25.0  # the user who adds a cluster waits
+
+MAX_NAME_CHARS = 255
+
+
+@frozen(kw_only=True)
+class MemberChoice:
+    """`known` members have hosts, or a user excluded them. `rejected` has the reason for each member by its name.
+
+    `addresses` has the normalised address of each new member: its host is added if it presents the right certificate.
+    """
+
+    known: tuple[ClusterMember, ...] = ()
+    addresses: Mapping[str, str] = field(factory=dict)
+    rejected: Mapping[str, str] = field(factory=dict)
+    not_considered: int = 0  # new members beyond the limit
+
+
+def choose_members(
+    reported: Iterable[ClusterMember], *, own: str, hosts: Collection[str], excluded: Collection[str], limit: int
+) -> MemberChoice:
+    """`own` is the member that reports; `hosts` and `excluded` name members that have a host, or must not get one.
+
+    Together with `own` and `hosts`, at most `limit` members are considered, in the order of their names.
+    """
+    by_name = {member.name: member for member in reported}
+    known = tuple(by_name[name] for name in sorted(by_name) if name == own or name in hosts or name in excluded)
+    new = [by_name[name] for name in sorted(by_name.keys() - {own, *hosts, *excluded})]
+    room = max(0, limit - len({own, *hosts}))
+    addresses, rejected = {}, {}
+    for member in new[:room]:
+        try:
+            addresses[member.name] = _address_of(member)
+        except InvalidRequest as error:
+            rejected[member.name] = error.message
+    return MemberChoice(known=known, addresses=addresses, rejected=rejected, not_considered=len(new[room:]))
+
+
+def _address_of(member: ClusterMember) -> str:
+    """Raises InvalidRequest for a member that cannot become a host now."""
+    if not member.name or len(member.name) > MAX_NAME_CHARS or not member.name.isprintable():
+        raise InvalidRequest("its name is not one of a server")
+    if not member.online:
+        raise InvalidRequest("the cluster reports that it is offline")
+    try:
+        return parse(member.address).normalised
+    except InvalidRequest as error:
+        raise InvalidRequest(f"its address {member.address[:100]!r} is malformed: {error.message}") from error
 
 
 class MemberCheck:

@@ -145,7 +145,7 @@ async def known_cluster(db: Db, host_id: int) -> KnownCluster:
 
 
 async def count_clusters(db: Db, *, caller: Caller | None = None) -> int:
-    """How many clusters the caller may see; no caller: all."""
+    """Returns the number of clusters that the caller may see; no caller: all."""
     found: int = await db.fetchval(_COUNT, visible_pool_ids(caller))
     return found
 

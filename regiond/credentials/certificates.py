@@ -1,4 +1,4 @@
-"""Generates TLS key pairs for LXD and validates key pairs that users supply.
+"""Generates TLS key pairs for LXD and SSH key pairs for libvirt, and validates TLS key pairs that users supply.
 
 LXD compares whole certificates and ignores their issuer. The issuer of a generated certificate names the installation,
 so that an LXD administrator can recognize it. Fingerprints are SHA-256 of the DER form in lower-case hex, as
@@ -7,24 +7,29 @@ so that an LXD administrator can recognize it. Fingerprints are SHA-256 of the D
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from common.certificates import UNREADABLE, fingerprint, load_certificate
 from common.errors import InvalidRequest
-from regiond.credentials.model import KeyPair
+from regiond.credentials.model import KeyPair, SshKeyPair
 
 KEY_BITS = 4096
 LIFETIME = timedelta(days=3650)
 ORGANISATION = "Innkeeper"
 _CLOCK_SKEW = timedelta(days=1)  # so that it is valid on a server whose clock is slow
 _LONGEST_NAME = 64
+
+_NOT_IN_COMMENTS = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def make_key_pair(host_name: str | None, server_name: str, installation_id: UUID, now: datetime) -> KeyPair:
@@ -141,3 +146,14 @@ def _check_dates(certificate: x509.Certificate, now: datetime) -> None:
 
 def _wrong(field_name: str, message: str) -> InvalidRequest:
     return InvalidRequest.of({field_name: [message]})
+
+
+def make_ssh_key_pair(host_name: str) -> SshKeyPair:
+    """Generates an ed25519 pair with the comment `innkeeper-<host name>`, reduced to one word of safe characters."""
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    word = _NOT_IN_COMMENTS.sub("-", host_name)[:_LONGEST_NAME].strip("-") or "host"
+    return SshKeyPair(
+        private_pem=key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode(),
+        public_line=f"{public} innkeeper-{word}",
+    )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from regiond.credentials import store
 from regiond.credentials.api_key_secrets import ApiKeySecrets
-from regiond.credentials.certificates import make_key_pair, read_key_pair, same_certificate
+from regiond.credentials.certificates import make_ssh_key_pair, read_key_pair, same_certificate
 from regiond.credentials.key_pair_store import (
     addresses_of_key_pair,
     assign_key_pair,
@@ -20,23 +20,21 @@ from regiond.credentials.key_pair_store import (
     drop_unused_key_pair,
     finish_replacement,
     hosts_of_key_pair,
+    keep_key_pair,
     key_pair_at_address,
+    key_pair_is_used,
     key_pair_of_host,
     key_pair_of_same_server,
+    leave_key_pair,
     lock_key_pair,
     lock_key_pair_address,
     move_hosts_to_key_pair,
+    related_certificates,
     replacement_of,
     retired_certificate,
-)
-from regiond.credentials.key_pairs import KeyPairs
-from regiond.credentials.leaving_store import (
-    keep_key_pair,
-    key_pair_is_used,
-    leave_key_pair,
-    related_certificates,
     stay_with_key_pair,
 )
+from regiond.credentials.key_pairs import KeyPairs
 from regiond.credentials.master_key import (
     CREDENTIAL,
     install_key,
@@ -44,6 +42,7 @@ from regiond.credentials.master_key import (
     open_key_file,
     open_master_key,
 )
+from regiond.credentials.model import read_trust_token
 from regiond.credentials.rewrap import REQUEST_KEY, USER_DATA, VM_HOST_KEY, answer_name, rewrap
 from regiond.credentials.seal import MasterKey, check, seal, unseal
 from regiond.credentials.sent_store import (
@@ -55,8 +54,6 @@ from regiond.credentials.sent_store import (
     record_forgotten,
     record_sent,
 )
-from regiond.credentials.ssh_keys import make_ssh_key_pair
-from regiond.credentials.trust_tokens import read_trust_token
 from regiond.db.pool import Db
 
 __all__ = [
@@ -65,7 +62,6 @@ __all__ = [
     "REQUEST_KEY",
     "USER_DATA",
     "VM_HOST_KEY",
-    "ApiKeySecrets",
     "Credentials",
     "KeyPairs",
     "MasterKey",
@@ -90,7 +86,6 @@ __all__ = [
     "leave_key_pair",
     "lock_key_pair",
     "lock_key_pair_address",
-    "make_key_pair",
     "make_ssh_key_pair",
     "move_hosts_to_key_pair",
     "open_key_file",

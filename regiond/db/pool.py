@@ -18,7 +18,7 @@ import structlog
 from asyncpg.pool import PoolConnectionProxy
 
 from common.errors import BadSettings, Busy, DatabaseUnavailable, InvalidRequest
-from regiond.db.cancellation import Connection
+from regiond.db.connection import Connection
 from regiond.db.errors import LOST, READ_ONLY, read_only, translating_connect_errors, translating_errors
 
 if TYPE_CHECKING:

@@ -18,15 +18,14 @@ from regiond.dns.model import (
     DnsNameChange,
     Domain,
     DomainChange,
+    MachineName,
     check_domain_name,
     check_record_name,
     split_fqdn,
+    zone_file,
 )
-from regiond.dns.zone_file import MachineName, zone_file
 from regiond.events.service import Events
 from regiond.validation_messages import existing, no_object
-
-__all__ = ["Dns", "MachineName"]
 
 _MAX_NAMED = 4  # addresses in an event
 

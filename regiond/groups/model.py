@@ -44,7 +44,7 @@ class PoolChange:
 
 @frozen(kw_only=True)
 class GroupUsers:
-    """How many machines, hosts, clusters and devices are in a zone or resource pool, and racks that serve the zone."""
+    """The numbers of machines, hosts, clusters and devices in a zone or resource pool, and of the zone's racks."""
 
     machines: int
     hosts: int

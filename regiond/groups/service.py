@@ -199,7 +199,7 @@ def _in_use(zone: Zone, users: GroupUsers) -> InvalidRequest:
 
 
 def _gained(hosts_by_rack: Mapping[str, int], target: Zone) -> tuple[str, ...]:
-    """What the racks of a deleted zone may do from then on."""
+    """Returns what the racks of a deleted zone may do from then on."""
     return tuple(
         f"The rack {name!r} serves the zone {target.name!r} from then on, with {number_of(hosts, 'VM host')} that it "
         "did not serve before, and receives the credentials of those that it acts on."

@@ -17,7 +17,7 @@ BATCH = 1000  # rows that one transaction deletes, so that no lock is held for l
 
 @frozen(kw_only=True)
 class RetentionPeriods:
-    """How long rows stay after they have ended.
+    """The times that rows stay after they have ended.
 
     A tombstone stays long: a guest that reappears with the marker of a deleted machine is removed only while the
     machine has one. A request that is repeated with its idempotency key after that key has gone is executed again.

@@ -10,7 +10,7 @@ from regiond.db.pool import Db
 
 
 class Kind(StrEnum):
-    """What is deleted some time after its end."""
+    """A kind of rows that are deleted some time after their end."""
 
     IDEMPOTENCY_KEYS = "idempotency_keys"
     OPERATIONS = "operations"  # with their logs

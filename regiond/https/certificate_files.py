@@ -1,4 +1,4 @@
-"""Reads the two files of the API's certificate, and sees when one changes."""
+"""Reads the two files of the API's certificate into a TLS context, and sees when one changes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from OpenSSL import SSL
 
 from common.errors import BadSettings, InvalidRequest
 from regiond.https.model import ServerCertificate, parse_pair
-from regiond.https.tls_context import make_context
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 MAX_BYTES = 1024 * 1024
 
 Version = tuple[tuple[int, int, int] | None, ...]
+
+# Of TLS 1.2; TLS 1.3 has only such ciphers.
+_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
 
 
 @frozen(kw_only=True)
@@ -44,7 +46,7 @@ class CertificateFiles:
         certificate_pem, key_pem = _read(self.certificate, "tls_certificate"), _read(self.key, "tls_key")
         try:
             pair = parse_pair(certificate_pem, key_pem)
-            return Loaded(pair=pair, context=make_context(pair))
+            return Loaded(pair=pair, context=_make_context(pair))
         except InvalidRequest as error:
             raise BadSettings(self.described(error.message)) from error
 
@@ -70,7 +72,7 @@ class CertificateFiles:
 
 
 def problems(files: CertificateFiles, clock: Callable[[], datetime]) -> list[str]:
-    """What prevents the files from being used now."""
+    """Returns what prevents the files from being used now."""
     try:
         files.load_valid(clock())
     except BadSettings as error:
@@ -95,3 +97,27 @@ def _read(path: Path, setting: str) -> bytes:
     if len(found) > MAX_BYTES:
         raise BadSettings(f"{setting} {path} is larger than {MAX_BYTES} bytes: is it the right file?")
     return found
+
+
+def _make_context(found: ServerCertificate) -> SSL.Context:
+    """Returns the context of TLS 1.2 or newer with forward secrecy and authenticated ciphers.
+
+    Raises InvalidRequest if OpenSSL does not accept the pair.
+    """
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_cipher_list(_CIPHERS)
+    # No resumption: a ticket's key would outlive the certificate and the secrecy of connections.
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    try:
+        context.use_certificate(found.certificate)
+        for each in found.intermediates:
+            context.add_extra_chain_cert(each)
+        context.use_privatekey(found.key)
+        context.check_privatekey()
+    except SSL.Error as error:
+        reasons = "; ".join(str(entry[-1]) for entry in (error.args[0] if error.args else ()))
+        raise InvalidRequest(f"OpenSSL rejects it ({reasons or 'no reason given'})") from error
+    return context

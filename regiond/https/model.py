@@ -36,7 +36,7 @@ class ServerCertificate:
         return self.certificate.not_valid_after_utc
 
     def date_problem(self, now: datetime) -> str | None:
-        """Why it is not valid now; None if it is."""
+        """Returns why it is not valid now; None if it is."""
         if now > self.expires_at:
             return f"it expired on {self.expires_at:%Y-%m-%d %H:%M} UTC"
         if now < self.certificate.not_valid_before_utc:

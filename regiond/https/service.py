@@ -15,12 +15,13 @@ from common.certificates import utc_now
 from common.errors import BadSettings
 from common.expiry import expiry_text
 from common.process.periodic import PeriodicTask
-from regiond.db.pool import Database
+from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.https import store
 from regiond.https.certificate_files import CertificateFiles, problems
 from regiond.https.model import ServerCertificate
+
+__all__ = ["CertificateFiles", "HttpsCertificate", "problems"]
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -29,6 +30,15 @@ ROUNDS_BEFORE_EVENT = 2  # the two files of a renewal are not replaced at the sa
 FORGET_AFTER = timedelta(days=90)
 
 OnChange = Callable[[], Awaitable[None]]
+
+# Regions that share a certificate give each notice once.
+_CLAIM = """
+    insert into tls_certificate_notice as notice (fingerprint, notified_days, expires_at) values ($1, $2, $3)
+    on conflict (fingerprint) do update set notified_days = excluded.notified_days
+     where notice.notified_days > excluded.notified_days
+    returning fingerprint
+"""
+_FORGET = "delete from tls_certificate_notice where expires_at < now() - $1::interval"
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -97,10 +107,8 @@ class HttpsCertificate:
         """Records events 30, 7 and 1 days before the expiry and at it, once for all regions."""
         days = self.current.days_to_notify(self._clock())
         async with self._database.transaction() as db:
-            await store.forget_notices(db, FORGET_AFTER)
-            if days is None or not await store.claim_notice(
-                db, self.current.fingerprint, days, self.current.expires_at
-            ):
+            await _forget_notices(db, FORGET_AFTER)
+            if days is None or not await _claim_notice(db, self.current.fingerprint, days, self.current.expires_at):
                 return
             state = expiry_text(days, self.current.expires_at)
             text = f"The certificate of the API {self.current.fingerprint} {state}: renew tls_certificate."
@@ -125,4 +133,10 @@ class HttpsCertificate:
         return None if problem is None else self._files.described(problem)
 
 
-__all__ = ["CertificateFiles", "HttpsCertificate", "problems"]
+async def _claim_notice(db: Db, fingerprint: str, days: int, expires_at: datetime) -> bool:
+    """Whether the notice of `days` before the expiry has not been given yet; from now on it has."""
+    return await db.fetchval(_CLAIM, fingerprint, days, expires_at) is not None
+
+
+async def _forget_notices(db: Db, expired_for: timedelta) -> None:
+    await db.execute(_FORGET, expired_for)

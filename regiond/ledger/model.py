@@ -91,7 +91,7 @@ class GuestClaims:
 
 @frozen(kw_only=True)
 class Demand:
-    """What a machine requires of a host, apart from discrete resources.
+    """The amounts that a machine requires of a host, apart from discrete resources.
 
     `memory_mib` is 0 for a machine whose memory is all in huge pages. `storage_bytes` maps the row id of a storage
     pool to bytes.
@@ -138,7 +138,7 @@ class TotalMismatch:
 
 @frozen(kw_only=True)
 class HostLimits:
-    """What an administrator sets for a host: how much of its cores and memory may be claimed."""
+    """An administrator's settings for a host: how much of its cores and memory may be claimed."""
 
     cpu_over_commit_ratio: float
     memory_over_commit_ratio: float

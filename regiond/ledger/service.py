@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from regiond.ledger.batch_claims import claim_batch, lock_hosts, write_claims
 from regiond.ledger.capacities import (
-    ComputeClaimed,
     capacities_of_hosts,
     capacity_with_limits,
     compute_claimed_by_hosts,
@@ -33,7 +32,6 @@ from regiond.ledger.store import (
 from regiond.ledger.totals import recompute_totals
 
 __all__ = [
-    "ComputeClaimed",
     "capacities_of_hosts",
     "capacity_with_limits",
     "check",

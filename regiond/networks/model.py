@@ -33,7 +33,7 @@ class Vlan:
 
     @property
     def described(self) -> str:
-        """For messages, such as `VLAN untagged (id 1) of fabric-0`."""
+        """The text for messages, such as `VLAN untagged (id 1) of fabric-0`."""
         return f"VLAN {self.name or self.vid} (id {self.id}) of {self.fabric_name}"
 
 
@@ -89,13 +89,13 @@ class IpRange:
 
     @property
     def described(self) -> str:
-        """For messages, such as `reserved range 10.1.0.2-10.1.0.9 (printers)`."""
+        """The text for messages, such as `reserved range 10.1.0.2-10.1.0.9 (printers)`."""
         comment = f" ({self.comment})" if self.comment else ""
         return f"{self.type} range {self.start_ip}-{self.end_ip}{comment}"
 
     @property
     def as_record(self) -> AffectedRecord:
-        """For deletion plans."""
+        """The range in deletion plans."""
         comment = f", {self.comment}" if self.comment else ""
         name = f"{self.start_ip}-{self.end_ip} ({self.type}{comment}) of {self.subnet.cidr}"
         return AffectedRecord(kind="IP range", id=str(self.id), name=name)

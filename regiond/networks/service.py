@@ -5,6 +5,7 @@ from __future__ import annotations
 from regiond.networks.discovery.service import discover_networks
 from regiond.networks.fabrics import Fabrics
 from regiond.networks.interface_availability import available_interfaces
+from regiond.networks.interface_store import bind_nics
 from regiond.networks.interfaces import Interfaces
 from regiond.networks.ipam.link_store import (
     begin_reservation,
@@ -16,18 +17,12 @@ from regiond.networks.ipam.link_store import (
 )
 from regiond.networks.ipam.links import claim_address, lock_subnet, subnet_of_field
 from regiond.networks.ipam.ranges import Ranges
-from regiond.networks.ipam.seen_service import (
-    forget_addresses,
-    record_addresses,
-    record_addresses_of,
-    seen_addresses,
-)
+from regiond.networks.ipam.seen_service import record_addresses, record_addresses_of, seen_addresses
+from regiond.networks.ipam.seen_store import forget_addresses
 from regiond.networks.ipam.service import check_static_address, claim_static_address, guest_nic_address
 from regiond.networks.ipam.store import lock_subnets
 from regiond.networks.ipam.usage import AddressSpan, free_addresses, taken_addresses, usable_addresses
-from regiond.networks.nic_binding import bind_nics
-from regiond.networks.reference_check import unknown_references
-from regiond.networks.selection import selected_ids
+from regiond.networks.references import selected_ids, unknown_references
 from regiond.networks.spaces import Spaces
 from regiond.networks.store import subnets, vlans
 from regiond.networks.subnets import Subnets

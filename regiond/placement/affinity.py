@@ -64,7 +64,7 @@ class GroupOnHost:
 
 @define(frozen=True, slots=False)
 class GroupMembers:
-    """Where the machines of groups are: one row for each group and host."""
+    """The hosts of the machines of groups: one row for each group and host."""
 
     rows: tuple[GroupOnHost, ...] = ()
 
@@ -126,7 +126,7 @@ def _server_key(server_id: int | None, host_id: int) -> int:
 
 @frozen(kw_only=True)
 class GroupStanding:
-    """What a machine's groups say of a host. `conflicts` counts the machines whose preference it would not satisfy."""
+    """The verdict of a machine's groups on a host. `conflicts` counts machines with a preference it violates."""
 
     rejected: str | None = None
     unmet: tuple[str, ...] = ()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from common.capacity import ResourceCapacity
+from common.phrases import number_of
 from regiond.placement.affinity import NO_MEMBERS, GroupMembers, group_standing
-from regiond.placement.capacity import headroom, missing_cores, missing_memory
-from regiond.placement.host_filters import rejection_by_filter
 from regiond.placement.model import Candidate, Evaluation, Requirements
 from regiond.placement.nic_attachment import attach_nics
 from regiond.placement.numa_placement import assign_numa
+from regiond.placement.reason_phrases import first_of
 from regiond.placement.storage_assignment import assign_storage, label_notes
 
 
@@ -17,13 +20,13 @@ def evaluate(requirements: Requirements, host: Candidate, members: GroupMembers 
     A host that a filter rejects has that one reason; any other rejected host has a reason for each thing it lacks.
     """
     standing = group_standing(requirements.groups, host, members)
-    blocked = rejection_by_filter(requirements, host) or standing.rejected or _unusable(requirements, host)
+    blocked = _rejection_by_filter(requirements, host) or standing.rejected or _unusable(requirements, host)
     if blocked is not None:
         return Evaluation(host_id=host.id, host_name=host.name, reasons=(blocked,))
     numa, numa_reasons = assign_numa(requirements, host)
     disks, storage_reason = assign_storage(requirements.disks, host)
     nics, interfaces_reason = attach_nics(requirements.nics, host)
-    compute_reasons = missing_cores(requirements, host), missing_memory(requirements, host)
+    compute_reasons = _missing_cores(requirements, host), _missing_memory(requirements, host)
     checked = (*compute_reasons, *numa_reasons, storage_reason, interfaces_reason)
     reasons = tuple(reason for reason in checked if reason is not None)
     if reasons:
@@ -33,7 +36,7 @@ def evaluate(requirements: Requirements, host: Candidate, members: GroupMembers 
         host_id=host.id,
         host_name=host.name,
         notes=label_notes(requirements.disks, [pool.name for pool in host.storage_pools], host.name),
-        score=headroom(requirements, host),
+        score=_headroom(requirements, host),
         disks=disks,
         nics=nics,
         pinned_core_ids=numa.core_ids,
@@ -65,3 +68,105 @@ def _closed(host: Candidate) -> str | None:
     if host.state == "removing":
         return "is being removed"
     return f"is in maintenance {host.maintenance}" if host.maintenance is not None else None
+
+
+def _rejection_by_filter(requirements: Requirements, host: Candidate) -> str | None:
+    """Returns the reason of the first filter that rejects the host; None if all accept it."""
+    wanted = requirements.hosts
+    if requirements.host_id is not None and requirements.host_id != host.id:
+        return "not the requested host"
+    if wanted.within_pool_ids is not None and host.pool_id not in wanted.within_pool_ids:
+        return "is in a resource pool in which you may not compose"
+    if (wanted.host_ids and host.id not in wanted.host_ids) or host.id in wanted.not_host_ids:
+        return "excluded by your host filter"
+    if host.id in wanted.tried_host_ids:
+        return "this compose already failed here"
+    return (
+        _property("type", host.driver, wanted.drivers, wanted.not_drivers)
+        or _group("zone", host.zone, wanted.zones, wanted.not_zones)
+        or _group("resource pool", host.pool, wanted.pools, wanted.not_pools)
+        or _tags(host, wanted.tags, wanted.not_tags)
+        or _property("architecture", host.architecture, wanted.architectures, wanted.not_architectures)
+    )
+
+
+def _group(what: str, own: str, wanted: Sequence[str], unwanted: Sequence[str]) -> str | None:
+    if wanted and own not in wanted:
+        return f"is in {what} {own}, needs {_join(wanted, 'or')}"
+    return f"is in {what} {own}, which is excluded" if own in unwanted else None
+
+
+def _property(what: str, own: str | None, wanted: Sequence[str], unwanted: Sequence[str]) -> str | None:
+    """Passes a host of unknown type or architecture: `evaluate` rejects it for its unknown capacity."""
+    if own is None:
+        return None
+    if own in unwanted:
+        return f"{what} {own} is excluded"
+    return f"{what} is {own}, needs {_join(wanted, 'or')}" if wanted and own not in wanted else None
+
+
+def _tags(host: Candidate, wanted: Sequence[str], unwanted: Sequence[str]) -> str | None:
+    missing = [tag for tag in wanted if tag not in host.tags]
+    if missing:
+        return f"lacks the {_noun(missing)} {_join(missing, 'and')}"
+    present = [tag for tag in unwanted if tag in host.tags]
+    return f"has the excluded {_noun(present)} {_join(present, 'and')}" if present else None
+
+
+def _noun(tags: Sequence[str]) -> str:
+    return "tag" if len(tags) == 1 else "tags"
+
+
+def _join(names: Sequence[str], conjunction: str) -> str:
+    return f" {conjunction} ".join(first_of(names))
+
+
+def _missing_cores(requirements: Requirements, host: Candidate) -> str | None:
+    """Returns why the host lacks cores, or None.
+
+    A machine with more cores than its host cannot run there, whatever the ratio.
+    """
+    required, usable = requirements.cores, host.cores_for_machines
+    reserved = f", {host.reserved_cores} reserved" if host.reserved_cores else ""
+    if required > host.cores_free:
+        capacity = host.cores_capacity
+        counted = _counted(number_of(usable, "core"), host.cpu_over_commit_ratio, capacity, host.cores_claimed_here)
+        return f"needs {number_of(required, 'core')}, {capacity.free} free ({counted}{reserved})"
+    return f"needs {number_of(required, 'core')}, the host has only {usable}{reserved}" if required > usable else None
+
+
+def _missing_memory(requirements: Requirements, host: Candidate) -> str | None:
+    """Returns why the host lacks general memory, or None. A machine backed by huge pages needs no general memory."""
+    if requirements.huge_pages:
+        return None
+    required, usable = requirements.memory_mib, host.memory_mib_for_machines
+    excluded = f", {host.huge_memory_mib} in huge pages" if host.huge_memory_mib else ""
+    excluded += f", {host.reserved_memory_mib} reserved" if host.reserved_memory_mib else ""
+    if required > host.memory_mib_free:
+        capacity = host.memory_mib_capacity
+        counted = _counted(f"{usable} MiB", host.memory_over_commit_ratio, capacity, host.memory_mib_claimed_here)
+        return f"needs {required} MiB of memory, {capacity.free} free ({counted}{excluded})"
+    return f"needs {required} MiB of memory, the host has only {usable}{excluded}" if required > usable else None
+
+
+def _counted(usable: str, ratio: float, capacity: ResourceCapacity, claimed_here: int | None) -> str:
+    """Names the numbers of the API's `capacity` object; without the claims of the host's machines, only their sum."""
+    if claimed_here is None:
+        return f"{usable} × ratio {ratio}, {capacity.claimed + capacity.elsewhere} used"
+    return (
+        f"{usable} × ratio {ratio} = {capacity.claimable} claimable, {capacity.claimed} claimed, "
+        f"{capacity.elsewhere} elsewhere on the server"
+    )
+
+
+def _headroom(requirements: Requirements, host: Candidate) -> float:
+    """Returns the smaller share of cores and general memory that stays free, 0…1, rounded so that equal hosts tie.
+
+    If all of the host's memory is in huge pages, only cores count.
+    """
+    cores, memory_mib = host.cores_claimable, host.memory_mib_claimable
+    shares = [(cores - host.cores_claimed - requirements.cores) / cores]
+    if memory_mib:
+        required_mib = 0 if requirements.huge_pages else requirements.memory_mib
+        shares.append((memory_mib - host.memory_mib_claimed - required_mib) / memory_mib)
+    return round(min(shares), 6)

@@ -19,39 +19,20 @@ from regiond.placement.candidate import (
     CandidateStoragePool,
     CandidateSubnet,
 )
-from regiond.placement.resource_capacity import claimable
 
+# the values of other modules that this one makes public
 __all__ = [
-    "ANY_HOST",
-    "DEFAULT_ROOT_BYTES",
     "NO_MEMBERS",
-    "NO_SPACE",
     "Candidate",
     "CandidateHugePages",
     "CandidateInterface",
     "CandidateNode",
     "CandidateStoragePool",
     "CandidateSubnet",
-    "Condition",
-    "DiskPlacement",
-    "DiskRequirement",
-    "Evaluation",
     "GroupMembers",
     "GroupOnHost",
     "GroupRule",
-    "HostFilter",
-    "HugePagesPlacement",
-    "NamedNetwork",
-    "NetworkType",
-    "NicAttachment",
-    "NicRequirement",
-    "PendingClaim",
-    "PinRequirement",
-    "Placement",
     "Policy",
-    "Requirements",
-    "Strategy",
-    "claimable",
 ]
 
 Strategy = Literal["spread", "pack"]
@@ -61,7 +42,7 @@ NO_SPACE = "undefined"  # MAAS's name for the space of a VLAN that is in none
 
 @frozen(kw_only=True)
 class HostFilter:
-    """Which hosts may take the machine, whatever their free capacity. An empty field excludes nothing.
+    """The hosts that may take the machine, whatever their free capacity. An empty field excludes nothing.
 
     Several values of a field are alternatives, but a host must have all of `tags` and none of `not_tags`. Zones and
     resource pools are names, drivers are the API's host types. `tried_host_ids` are hosts on which this compose
@@ -150,7 +131,7 @@ class PinRequirement:
 
 @frozen(kw_only=True)
 class Requirements:
-    """What a machine requires of its host. `host_id` names the host; None lets the score choose among `hosts`.
+    """The requirements of a machine on its host. `host_id` names the host; None lets the score choose among `hosts`.
 
     Empty `nics` means one NIC on the host's default network. With `huge_pages`, huge pages back all memory, of size
     `huge_page_size_kib` if given. With `one_numa_node`, pinned cores and huge pages come from a single node. `groups`

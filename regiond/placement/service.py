@@ -5,7 +5,6 @@ from __future__ import annotations
 from regiond.placement.affinity import check_policies, group_restrictions, group_standing, parse_rules
 from regiond.placement.bipartite_matching import Shortage, match
 from regiond.placement.cpu_pinning import core_ranges
-from regiond.placement.evaluation import evaluate
 from regiond.placement.explanation import explain
 from regiond.placement.interface_matching import is_selected, matching_interfaces, selects_subnet
 from regiond.placement.interface_parser import parse_interfaces
@@ -22,7 +21,6 @@ __all__ = (
     "after_claim",
     "check_policies",
     "core_ranges",
-    "evaluate",
     "explain",
     "group_restrictions",
     "group_standing",

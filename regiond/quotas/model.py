@@ -12,7 +12,7 @@ _GB = 10**9
 
 @frozen(kw_only=True)
 class Holdings:
-    """What machines hold, or would hold."""
+    """The amounts that machines hold, or would hold."""
 
     machines: int = 0
     cores: int = 0
@@ -42,7 +42,7 @@ class Limits:
 
 @frozen(kw_only=True)
 class Charge:
-    """What becomes held by an account and in a resource pool; None: nothing changes for the quota of that one."""
+    """The amounts that an account and a resource pool come to hold; None: nothing changes for the quota of that one."""
 
     account_id: int | None = None
     pool_id: int | None = None

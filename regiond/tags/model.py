@@ -37,7 +37,7 @@ class TagChange:
 
 @frozen(kw_only=True)
 class TaggedNodes:
-    """How many machines and VM hosts a request named, whether they had the tag or not."""
+    """The numbers of machines and VM hosts that a request named, whether they had the tag or not."""
 
     added: int
     removed: int
@@ -45,7 +45,7 @@ class TaggedNodes:
 
 @frozen(kw_only=True)
 class TagUsers:
-    """How many machines and VM hosts lost a tag."""
+    """The numbers of machines and VM hosts that lost a tag."""
 
     machines: int
     hosts: int

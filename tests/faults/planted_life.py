@@ -27,8 +27,7 @@ from rackd.identity import load
 from regiond.accounts.logins import Logins
 from regiond.accounts.passwords import Passwords
 from regiond.accounts.service import Accounts
-from regiond.accounts.session_token import csrf_token
-from regiond.accounts.sessions import Sessions
+from regiond.accounts.sessions import Sessions, csrf_token
 from regiond.credentials.key_pairs import KEY_NAME
 from regiond.credentials.master_key import FILE, open_key_file
 from regiond.credentials.seal import unseal

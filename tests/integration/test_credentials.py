@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import BadSettings
+from regiond.credentials.certificates import make_ssh_key_pair
 from regiond.credentials.master_key import CREDENTIAL, open_master_key
 from regiond.credentials.seal import MasterKey, seal, unseal
 from regiond.credentials.service import Credentials
-from regiond.credentials.ssh_keys import make_ssh_key_pair
 from regiond.db.pool import Database
 from tests.integration.joined_racks import add_host_row
 

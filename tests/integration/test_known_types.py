@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from asyncpg.connection import LoggedQuery
 
-from regiond.db import known_types
+from regiond.db.connection import forget_types
 from regiond.db.pool import connect
 
 pytestmark = pytest.mark.database
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.database
 
 @pytest.fixture(autouse=True)
 def nothing_known() -> None:
-    known_types.forget()
+    forget_types()
 
 
 async def asked(dsn: str, query: str, value: object) -> list[bool]:

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regiond.audit.chain import ChainVerifier
-from regiond.audit.model import NO_HASH, ChainState, RawEntry
+from regiond.audit.model import ChainState, RawEntry
 
 AT = datetime(2026, 11, 21, 8, tzinfo=UTC)
+NO_HASH = bytes(32)  # before the first entry
 OTHER_HASH = b"x" * 32
 
 

@@ -12,12 +12,13 @@ from regiond.dns.model import (
     Address,
     DnsName,
     Domain,
+    MachineName,
     check_domain_name,
     check_record_name,
     parse_addresses,
     split_fqdn,
+    zone_file,
 )
-from regiond.dns.zone_file import MachineName, zone_file
 
 MAAS = Domain(id=0, name="maas")
 LAB = Domain(id=1, name="lab.maas", ttl_s=300)

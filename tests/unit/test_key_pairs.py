@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
 from regiond.credentials.certificates import common_name, make_key_pair, read_key_pair, same_certificate
-from regiond.credentials.model import KeyPair
-from regiond.credentials.trust_tokens import read_trust_token
+from regiond.credentials.model import KeyPair, read_trust_token
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 INSTALLATION = UUID("6e0b1a52-0000-4b8e-9a5e-3d3a3a3a3a3a")

@@ -22,7 +22,7 @@ from rackd.drivers.lxd.connection.client import Scope
 from rackd.drivers.lxd.connection.events import change_of
 from rackd.drivers.lxd.connection.trust import decode_token
 from rackd.drivers.lxd.driver import LxdDriver
-from regiond.credentials.trust_tokens import read_trust_token
+from regiond.credentials.model import read_trust_token
 from tests.lxd_answers import AnsweringLxd, answering_lxd, documented, key_pair
 from tests.unit.test_lxd_guests import MARKER, OWN_ID
 

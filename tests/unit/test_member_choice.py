@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.values import ClusterMember
-from regiond.clusters.member_choice import choose_members
+from regiond.clusters.member_check import choose_members
 
 NAMES = st.sampled_from([f"m{number}" for number in range(12)])
 MEMBERS = st.lists(

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from common.certificates import make_key
-from regiond.credentials.ssh_keys import make_ssh_key_pair
+from regiond.credentials.certificates import make_ssh_key_pair
 from tests.lab.secret_search import SecretSearch
 
 RSA_KEY = (

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from regiond.accounts.session_token import csrf_token, new_token, token_hash
+from regiond.accounts.sessions import csrf_token, new_token, token_hash
 from regiond.ui.serving.session_cookie import clear_cookie, read_cookie, set_cookie
 
 TOKEN = "t" * 43

@@ -18,7 +18,7 @@ from regiond.networks.model import Address, Network
 
 
 def compare(found: Sequence[FoundInterface], known: KnownNetworks) -> NetworkChanges:
-    """What is new in `found`. The result does not depend on the order of interfaces."""
+    """Returns what is new in `found`. The result does not depend on the order of interfaces."""
     interfaces = {one.interface.key: one.interface for one in found}
     known, changed_kinds = _with_changed_kinds(interfaces, known)
     subnets = dict(known.subnets)

@@ -9,13 +9,14 @@ from attrs import evolve, frozen
 
 from common.hardware import NetworkDevice
 from common.values import MAX_VID, HostFacts, HostNetwork, NicKind
-from regiond.networks.interface_types import interface_type
 from regiond.networks.model import Address, Network
 
 _FASTEST_MBPS = 2**31 - 1
 
 InterfaceKey = tuple[str, str]  # (kind, name): unique on a host
 Links = tuple[tuple[Network, Address | None], ...]  # each subnet with the host's own address in it
+
+_SAME_IN_MAAS = frozenset({"physical", "bond", "bridge", "vlan"})
 
 
 @frozen(kw_only=True)
@@ -69,7 +70,7 @@ def interfaces_of(facts: HostFacts) -> tuple[FoundInterface, ...]:
 
 def _network(network: HostNetwork, ports: Mapping[str, InterfaceRecord]) -> FoundInterface:
     is_vlan = network.vid is not None and 0 < network.vid <= MAX_VID
-    type = interface_type(network.kind.value, network.type)
+    type = _interface_type(network.kind.value, network.type)
     found = InterfaceRecord(
         name=network.name,
         kind=network.kind.value,
@@ -174,3 +175,13 @@ def _gateway(network: HostNetwork) -> Address | None:
 def _address(text: str) -> Address:
     """Without a zone, which means something only on that host. Raises ValueError."""
     return ip_address(text.strip().partition("%")[0])
+
+
+def _interface_type(kind: str, type: str) -> str:
+    """Returns the type that MAAS clients know: `physical`, `bond`, `bridge`, `vlan` or `unknown`.
+
+    A network of the hypervisor is a bridge to its guests.
+    """
+    if kind in {NicKind.NETWORK, NicKind.BRIDGE}:
+        return "bridge"
+    return type if type in _SAME_IN_MAAS else "unknown"

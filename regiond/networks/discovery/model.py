@@ -42,7 +42,7 @@ class NewSubnet:
 
 @frozen(kw_only=True)
 class NetworkChanges:
-    """What has to be written.
+    """The changes that a discovery run has to write.
 
     `changed_kinds` has old and new keys of interfaces. `range_subnets` are the subnets whose discovered IP ranges may
     have changed.

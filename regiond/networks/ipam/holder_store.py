@@ -58,7 +58,7 @@ _HOST = """
 async def claimed_by(
     db: Db, address: Address, *, caller: Caller | None, except_machine_id: int | None = None
 ) -> str | None:
-    """Whose NIC claims it, or the NIC of whose device."""
+    """Returns the machine or device that has a NIC which claims it."""
     holder: str | None = await db.fetchval(_CLAIMED, address, *_visible(caller), except_machine_id)
     return holder
 
@@ -66,7 +66,7 @@ async def claimed_by(
 async def kept_for(
     db: Db, address: Address, *, caller: Caller | None, except_machine_id: int | None = None
 ) -> str | None:
-    """Which machine keeps it without a NIC that has it, and until when."""
+    """Returns the machine that keeps it without a NIC that has it, and the end of that time."""
     holder: str | None = await db.fetchval(_KEPT, address, *_visible(caller), except_machine_id)
     return holder
 
@@ -74,7 +74,7 @@ async def kept_for(
 async def seen_with(
     db: Db, address: Address, *, caller: Caller | None, except_machine_id: int | None = None
 ) -> str | None:
-    """Whose guest has it."""
+    """Returns the machine whose guest has it."""
     holder: str | None = await db.fetchval(_SEEN, address, *_visible(caller), except_machine_id)
     return holder
 

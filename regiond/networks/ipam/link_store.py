@@ -72,7 +72,7 @@ async def overlapping(db: Db, subnet: Subnet) -> tuple[Subnet, ...]:
 
 
 async def kept_addresses(db: Db, machine_id: int) -> frozenset[Address]:
-    """Those that the machine keeps without a NIC that has them."""
+    """Returns the addresses that the machine keeps without a NIC that has them."""
     return frozenset(ip_address(row["address"]) for row in await db.fetch(_KEPT, machine_id))
 
 

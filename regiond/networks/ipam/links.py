@@ -128,7 +128,7 @@ def _full_remedy_text(fixed: Sequence[IpRange]) -> str:
 
 
 def _shorten_text(subnet: Subnet, dhcp_ranges: Iterable[IpRange]) -> str:
-    """What an administrator can do where DHCP servers of hosts have all addresses, with half of a range as example."""
+    """Returns the advice where DHCP servers of hosts have all addresses, with half of a range as example."""
     found = _largest(dhcp_ranges)
     return (
         f"The subnet {subnet.cidr} has no free address outside of the {_range_text(found)}: "
@@ -154,7 +154,7 @@ def _remedy_text(subnet: Subnet, found: IpRange) -> str:
 
 
 async def _ranges_and_used(db: Db, subnet: Subnet) -> tuple[list[IpRange], list[UsedAddress]]:
-    """Of the subnet and those that share addresses with it; a smaller one counts as a range."""
+    """Returns those of the subnet and of subnets that share addresses with it; a smaller one counts as a range."""
     overlapping = await link_store.overlapping(db, subnet)
     ranges: list[IpRange] = []
     used: list[UsedAddress] = []

@@ -54,7 +54,7 @@ class Ranges(BaseService):
             return await _find(db, created)
 
     async def update_range(self, caller: Caller, range_id: int, change: RangeChange) -> IpRange:
-        """Of a discovered range, only the comment can change. Raises NotFound, InvalidRequest."""
+        """Changes a range, of a discovered one only the comment. Raises NotFound, InvalidRequest."""
         caller.require_admin()
         check_text(comment=change.comment)
         async with self.changing(caller) as db:

@@ -1,4 +1,4 @@
-"""Which addresses of guests are recorded, and what changes when a host reports them. Pure."""
+"""Decides which addresses of guests are recorded, and what changes when a host reports them. Pure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class AddressChanges:
 
 
 def address_changes(nics: Iterable[NicRecord], guests: Sequence[Guest], *, installation_id: UUID) -> AddressChanges:
-    """Of guests that are off, every address is removed; of NICs whose addresses are unknown, none."""
+    """Returns the changes: every address of guests that are off ends, none of NICs whose addresses are unknown."""
     reported = {(machine, nic.mac_address.lower()): nic for machine, nic in _reported(guests, installation_id)}
     off = {
         machine
@@ -57,7 +57,7 @@ def address_changes(nics: Iterable[NicRecord], guests: Sequence[Guest], *, insta
 
 
 def usable_addresses_of(reported: Iterable[str]) -> tuple[Address, ...]:
-    """Those of MAX_ADDRESSES at most that others can reach the guest at, without repetitions, IPv4 first.
+    """Returns at most MAX_ADDRESSES at which others can reach the guest, without repetitions, IPv4 first.
 
     Omits what is no address, loopback, link-local and multicast addresses.
     """

@@ -30,18 +30,13 @@ async def record_addresses(
 
 
 async def record_addresses_of(db: Db, machine_id: int, guest: Guest, *, installation_id: UUID) -> None:
-    """Records those of one machine, for the operation that acts on it."""
+    """Records the addresses of one machine, for the operation that acts on it."""
     nics = await seen_store.nics_of_machine(db, machine_id)
     await seen_store.write(db, address_changes(nics, [guest], installation_id=installation_id))
 
 
-async def forget_addresses(db: Db, machine_id: int) -> None:
-    """Of a machine whose guest is off. Idempotent."""
-    await seen_store.delete(db, machine_id)
-
-
 async def seen_addresses(db: Db, machine_ids: Sequence[int]) -> Mapping[int, tuple[SeenAddress, ...]]:
-    """By the id of the NIC, IPv4 first. Only machines that run have any."""
+    """Returns the addresses by the id of the NIC, IPv4 first. Only machines that run have any."""
     rows = await seen_store.of_machines(db, machine_ids)
     subnet_ids = {row.subnet_id for row in rows if row.subnet_id is not None}
     subnets = {one.id: one for one in await store.subnets(db, ids=subnet_ids)} if subnet_ids else {}

@@ -59,7 +59,7 @@ class SeenRow:
 
 
 async def nics_of_host(db: Db, host_id: int, settled_before: datetime) -> list[NicRecord]:
-    """Those of machines that no operation acts on, nor has since that time."""
+    """Returns the NICs of machines that no operation acts on, nor has since that time."""
     return [_nic(row) for row in await db.fetch(_NICS_OF_HOST, host_id, settled_before)]
 
 
@@ -74,12 +74,13 @@ async def write(db: Db, changes: AddressChanges) -> None:
         await db.execute(_ADD, [nic_id for nic_id, _ in changes.added], [one for _, one in changes.added])
 
 
-async def delete(db: Db, machine_id: int) -> None:
+async def forget_addresses(db: Db, machine_id: int) -> None:
+    """Forgets the addresses of a machine whose guest is off. Idempotent."""
     await db.execute(_DELETE, machine_id)
 
 
 async def of_machines(db: Db, machine_ids: Sequence[int]) -> list[SeenRow]:
-    """By NIC, IPv4 first, then in the order in which they were seen; of machines that run."""
+    """Returns rows by NIC, IPv4 first, then in the order in which they were seen; of machines that run."""
     rows = await db.fetch(_OF_MACHINES, machine_ids) if machine_ids else []
     return [SeenRow(**{**row, "address": ip_address(row["address"])}) for row in rows]
 

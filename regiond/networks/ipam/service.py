@@ -32,7 +32,7 @@ async def check_static_address(
     Raises InvalidRequest under `interfaces` if no subnet contains it, or it is a network's or gateway's address, in a
     reserved range, or in use by a host or another machine.
     """
-    address = _parse(ip)
+    address = checked_address(FIELD, ip)
     subnets = await ipam_store.subnets_containing(db, address)
     if not subnets:
         count = await ipam_store.count_subnets(db)
@@ -51,7 +51,7 @@ async def claim_static_address(db: Db, *, subnet_id: int, address: str, machine_
     Raises WrongState, with nothing changed, if another machine has or concurrently claims it, or if the subnet was
     deleted.
     """
-    wanted = _parse(address)
+    wanted = checked_address(FIELD, address)
     if not await ipam_store.lock_existence(db, subnet_id):
         raise WrongState(f"The subnet of {wanted} was just deleted.", address=str(wanted))
     if not await ipam_store.claim(db, subnet_id, wanted, machine_id, nic_id, on_host=True):
@@ -59,8 +59,8 @@ async def claim_static_address(db: Db, *, subnet_id: int, address: str, machine_
 
 
 async def guest_nic_address(db: Db, subnet_id: int, ip: str) -> NicAddress:
-    """What a guest needs to configure the address. Raises WrongState if the subnet no longer exists."""
-    address, found = _parse(ip), await store.subnets(db, ids=[subnet_id])
+    """Returns what a guest needs to configure the address. Raises WrongState if the subnet no longer exists."""
+    address, found = checked_address(FIELD, ip), await store.subnets(db, ids=[subnet_id])
     if not found:
         raise WrongState(f"The subnet of {address} was just deleted.", address=str(address))
     (subnet,) = found
@@ -73,10 +73,6 @@ async def guest_nic_address(db: Db, subnet_id: int, ip: str) -> NicAddress:
     )
 
 
-def _parse(ip: str) -> Address:
-    return checked_address(FIELD, ip)
-
-
 async def obstacle(
     db: Db,
     subnets: Sequence[Subnet],
@@ -87,7 +83,7 @@ async def obstacle(
     kept_by: int | None = None,
     seen_by: int | None = None,
 ) -> str | None:
-    """Why the address cannot be claimed. `subnets` contain it, the smallest first.
+    """Returns why the address cannot be claimed. `subnets` contain it, the smallest first.
 
     The machine `claimed_by` may claim it already, `kept_by` keep it, and the guest of `seen_by` have it.
     """

@@ -18,9 +18,9 @@ from regiond.dns.model import (
     DnsFilter,
     DnsNameChange,
     DomainChange,
+    MachineName,
     parse_addresses,
 )
-from regiond.dns.service import MachineName
 from regiond.machines.model import MachineFilter
 
 _NAME = Text(max_length=MAX_NAME)
