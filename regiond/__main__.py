@@ -70,7 +70,7 @@ async def _create_key(settings: RegionSettings, username: str) -> None:
 
 
 def _with_password(settings: RegionSettings, options: argparse.Namespace) -> int:
-    """Reads the password before the reactor runs: there, Ctrl-C would not end the prompt."""
+    """Reads the password, then runs the command: while the reactor runs, Ctrl-C would not end the prompt."""
     username = options.username
     try:
         password = _read_password(username or "the administrator", options.source)
@@ -85,7 +85,10 @@ def _with_password(settings: RegionSettings, options: argparse.Namespace) -> int
 
 
 def _read_password(username: str, source: str | None) -> str | None:
-    """Once from standard input, for `-` or without a terminal; else twice without echo. None if they differ."""
+    """Returns the password, read once from standard input (for `-` or without a terminal), else twice without echo.
+
+    Returns None if the two differ.
+    """
     if source == "-" or not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\r\n") or None
     password = getpass.getpass(f"New password of {username}: ")
@@ -129,7 +132,7 @@ async def _rewrap(settings: RegionSettings, new_key_file: Path) -> None:
 
 
 def account_of_key(options: argparse.Namespace) -> str:
-    """The account for which `apikey` creates a key; MAAS names it with an option."""
+    """Returns the account for which `apikey` creates a key; MAAS names it with an option."""
     account: str = options.named or options.username
     return account
 

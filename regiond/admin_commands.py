@@ -33,7 +33,7 @@ from regiond.wiring.region import certificate_files
 
 
 async def create_api_key(settings: RegionSettings, username: str, name: str) -> str:
-    """Creates another API key for an account, for when the first was lost. Raises NotFound."""
+    """Creates another API key for an account that has lost its first, and returns it. Raises NotFound."""
     database = await _open(settings)
     try:
         accounts = Accounts(database, record_event=Events.record)

@@ -8,7 +8,7 @@ from regiond.settings import ALL_ADDRESSES, RegionSettings
 
 
 class AdvertisedAddresses:
-    """Known before the region listens; the service sets the ports that the system chose (setting: port 0)."""
+    """The addresses. They exist before the region listens; the service sets ports that the system chose (setting 0)."""
 
     def __init__(self, settings: RegionSettings) -> None:
         self._settings = settings
@@ -21,7 +21,7 @@ class AdvertisedAddresses:
         return settings.rpc_address or f"{settings.rpc_host}:{self.rpc_port or settings.rpc_port}"
 
     def rpc_if_listening(self) -> str | None:
-        """Returns host:port, None until racks can connect."""
+        """Returns host:port; None until racks can connect."""
         return self.rpc() if self.rpc_port else None
 
     def public_url(self) -> str:

@@ -11,7 +11,7 @@ from common.errors import NotAllowed
 
 
 class PoolRole(StrEnum):
-    """What an account may do in a resource pool; an operator may do all that a viewer may."""
+    """The role of an account in a resource pool; an operator may do all that a viewer may."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"
@@ -39,12 +39,12 @@ class Caller:
 
     @property
     def visible_pools(self) -> frozenset[int] | None:
-        """The resource pools whose objects the account may read; None: all."""
+        """Returns the resource pools whose objects the account may read; None: all."""
         return None if self.is_admin else frozenset(self.grants)
 
     @property
     def operated_pools(self) -> frozenset[int] | None:
-        """The resource pools in which the account may compose, allocate and act on its machines; None: all."""
+        """Returns the resource pools in which the account may compose, allocate and act on its machines; None: all."""
         if self.is_admin:
             return None
         return frozenset(pool_id for pool_id, role in self.grants.items() if role is PoolRole.OPERATOR)
@@ -66,7 +66,10 @@ class Caller:
 
 
 def visible_pool_ids(caller: Caller | None) -> list[int] | None:
-    """Returns the pools that a query shows to the caller, as its SQL parameter; None: all. No caller: the region."""
+    """Returns the pools that a query shows to the caller, as its SQL parameter; None: all.
+
+    Without a caller the region itself reads, which sees all.
+    """
     visible = None if caller is None else caller.visible_pools
     return None if visible is None else sorted(visible)
 

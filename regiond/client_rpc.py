@@ -66,7 +66,7 @@ from regiond.validation_messages import no_object
 MAX_KEY_CHARS = 255
 WAIT_S = 60.0  # limits a handler; the client repeats the call
 
-# What each command needs, as the endpoint of the API that does the same; the lists show what the caller may see.
+# Each command needs the permission of the API endpoint that does the same; lists show only what the caller may see.
 PERMISSIONS: Mapping[str, Permission] = {
     CLIENT_LIST_HOSTS.name: Permission.USER,
     CLIENT_LIST_MACHINES.name: Permission.USER,
@@ -77,7 +77,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     CLIENT_WAIT.name: Permission.USER,
 }
 EXPENSIVE = frozenset(one.name for one in (CLIENT_LIST_HOSTS, CLIENT_LIST_MACHINES, CLIENT_COMPOSE))
-# Of the fields of these commands; an idempotency key is anything that a client chooses.
+# No value of an idempotency key is recorded: it is any text that a client chooses.
 RECORDED = frozenset({one.name for one in fields(ComposeRequest)} | {"action", "host"})
 AUDITED = frozenset(one.name for one in (CLIENT_COMPOSE, CLIENT_POWER, CLIENT_DELETE))
 
@@ -156,7 +156,7 @@ class RpcCommands:
     def _as_caller(
         self, command: Command[Q, R], answer: Callable[[Caller, Q], Awaitable[R]]
     ) -> Callable[[Link, Any], Awaitable[R]]:
-        """What changes something is in the audit trail before it runs, and then its result."""
+        """A call that changes something is recorded in the audit trail before it runs; its result is recorded after."""
 
         async def handle(link: Link, request: Q) -> R:
             caller = await self._caller(link, command)
@@ -233,7 +233,7 @@ def recorded_by_action() -> Mapping[str, RecordedFields]:
 
 
 def _audit_fields(request: object) -> Mapping[str, str]:
-    """The fields that are given, of which the audit trail may have the values if the request is not rejected."""
+    """Returns the given fields; the audit trail may have their values if the request is not rejected."""
     given = to_dict(request)
     given |= given.pop("request", {})
     return {

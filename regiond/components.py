@@ -66,7 +66,7 @@ from regiond.request_limits import RequestLimits
 
 @frozen(kw_only=True)
 class Storage:
-    """The database and what opens it: keys, secrets and the certificate authority."""
+    """The database, and the keys, secrets and certificate authority that open its contents."""
 
     dsn: str
     database: Database
@@ -79,7 +79,7 @@ class Storage:
 
 @frozen(kw_only=True)
 class RackLayer:
-    """The way to hosts: racks, their links and calls through them."""
+    """The layer that reaches hosts: racks, their links and calls through them."""
 
     heartbeat: Heartbeat
     links: LiveLinks
@@ -95,7 +95,7 @@ class RackLayer:
 
 @frozen(kw_only=True)
 class ImageLayer:
-    """The catalogue of images, uploads to it, and the tasks that check and remove."""
+    """The catalogue of images, uploads to it, and the tasks that check and remove images."""
 
     images: Images
     content: ContentReads
@@ -132,7 +132,7 @@ class MachineLayer:
 
 @frozen(kw_only=True)
 class AccountLayer:
-    """Who may do what and how often, who did it, and what happened."""
+    """Accounts, permissions, request limits, the audit trail and events."""
 
     accounts: Accounts
     logins: Logins
@@ -147,7 +147,7 @@ class AccountLayer:
 
 @frozen(kw_only=True)
 class Components:
-    """Everything that is started and stopped with the region. `https` is None for plain HTTP."""
+    """All components that start and stop with the region. `https` is None for plain HTTP."""
 
     database: Database
     notifications: Notifications

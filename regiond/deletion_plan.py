@@ -1,4 +1,4 @@
-"""What a deletion deletes and what it keeps, for dry runs. Pure."""
+"""The plan of a deletion, for dry runs: which records it deletes and what else changes. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class AffectedRecord:
 
 @frozen(kw_only=True)
 class DeletionPlan:
-    """`name` is that of the object to delete; `effects` are sentences on what changes besides.
+    """The plan. `name` is the name of the object to delete; `effects` are sentences on other changes.
 
     Nothing on a host is deleted.
     """

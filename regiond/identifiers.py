@@ -148,19 +148,19 @@ def new_hostname() -> str:
 
 
 def numbered(hostname: str) -> str:
-    """Appends a random number of four digits."""
+    """Returns the hostname with a random number of four digits appended."""
     return f"{hostname}-{secrets.randbelow(9000) + 1000}"
 
 
 def new_system_id() -> str:
-    """Returns six random letters and digits; the database checks that they are unique. None is a VM host's."""
+    """Returns six random letters and digits, never in the form of a VM host's id; the database checks uniqueness."""
     while (found := _random_id(6)).startswith(_OF_HOST):
         pass
     return found
 
 
 def new_host_system_id() -> str:
-    """Returns six letters and digits for a VM host, which clients also read as a machine: no machine's id."""
+    """Returns six letters and digits for a VM host. No machine has such an id: clients also read hosts as machines."""
     return _OF_HOST + _random_id(5)
 
 
@@ -184,7 +184,7 @@ def is_name(text: str) -> bool:
 
 
 def findable(name: str) -> str:
-    """Returns the name to look for: PostgreSQL rejects NUL, and nothing is named with its replacement."""
+    """Returns the name to look up, with NUL replaced: PostgreSQL rejects NUL, and no name has the replacement."""
     return name.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 

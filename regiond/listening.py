@@ -6,7 +6,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.tcp import Port
 
 ACCEPTS_PER_TURN = 4
-BACKLOG = 4096  # connections that await their turn; for one more, the peer's TCP tries again after a second
+BACKLOG = 4096  # connections that wait to be accepted; the TCP of any further peer retries after a second
 
 
 class _FairPort(Port):
@@ -22,7 +22,10 @@ class _FairPort(Port):
 
 
 def listen(factory: IProtocolFactory, *, host: str, port: int) -> IListeningPort:
-    """Port 0 takes a free one. Raises twisted.internet.error.CannotListenError when the address is taken."""
+    """Returns the listening port; port 0 takes a free one.
+
+    Raises twisted.internet.error.CannotListenError when the address is taken.
+    """
     from twisted.internet import reactor  # noqa: PLC0415  # the entry module installs the reactor before
 
     listening = _FairPort(port, factory, BACKLOG, host, reactor)

@@ -1,7 +1,7 @@
 """Writes `local.json`, the credential of commands on the region's machine, into the state folder.
 
-It has the region's address and a key of the first active administrator, mode 0600: whoever can read it could also read
-the database's address and the keys beside it.
+The file has the region's address and an API key of the first active administrator, mode 0600: whoever can read it can
+also read the database's address and the keys in the same folder.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ KEY_NAME = "local commands on the region's machine"
 
 
 class LocalAccess:
-    """Writes the credential at the start, after `wake`, and each hour: its administrator may be deleted.
+    """Writes the credential at the start, after `wake`, and each hour, because its administrator may be deleted.
 
-    `fingerprint` returns that of the certificate for HTTPS, by which commands recognise it; "" without one.
+    `fingerprint` returns the fingerprint of the HTTPS certificate, by which commands recognise it; "" without one.
     """
 
     def __init__(self, accounts: Accounts, state: Path, fingerprint: Callable[[], str] = str) -> None:
@@ -47,7 +47,7 @@ class LocalAccess:
         await self._task.stop()
 
     def wake(self) -> None:
-        """Writes it now; called when an administrator was created."""
+        """Writes the credential now. Called when an administrator was created."""
         self._task.wake()
 
     async def write(self) -> None:
@@ -55,9 +55,9 @@ class LocalAccess:
 
 
 async def write_local_access(accounts: Accounts, state: Path, api_url: str, *, fingerprint: str = "") -> None:
-    """Keeps the stored key while it is valid; otherwise creates one, if there is an administrator.
+    """Keeps the stored key while it is valid; otherwise creates a key, if there is an administrator.
 
-    A failure is logged: the region serves without.
+    A failure is logged; the region then serves without the file.
     """
     path = state / LOCAL_FILE
     try:
@@ -76,7 +76,7 @@ async def _new_key(accounts: Accounts) -> str | None:
 
 
 async def _valid_key(accounts: Accounts, path: Path) -> str | None:
-    """None if the key is no longer that of an active administrator."""
+    """Returns the stored key; None if it no longer belongs to an active administrator."""
     key = _stored_key(path)
     if key is None:
         return None

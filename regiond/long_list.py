@@ -15,10 +15,10 @@ BATCH = 50  # machines: reading them takes the event loop some 5 ms
 
 @frozen(kw_only=True)
 class LongList(Generic[T]):
-    """The objects that had `keys` when it was made, in that order, each as it is when its batch is read.
+    """The objects with `keys`, in that order, each in its state when its batch is read.
 
-    An object that was deleted since is left out; none appears twice. Between two batches it holds no connection and no
-    transaction, so that a client may take its time.
+    `keys` are read when the list is made. An object that has been deleted since is left out; none appears twice.
+    Between two batches the list holds no connection and no transaction, so a client may read slowly.
     """
 
     keys: Sequence[Any] = field(repr=False)  # ids; 50,000 of them take 2 MB

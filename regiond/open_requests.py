@@ -1,6 +1,6 @@
 """Limits how many requests of one account, and of one address behind a proxy, are answered at once.
 
-Each holds a connection, and may wait two minutes for its operation, or half an hour for a client that reads slowly.
+Each request holds a connection. It may wait two minutes for its operation, or half an hour for a slow client.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SETTING = "the region's setting http_connections_per_address"
 
 @define(eq=False)
 class Place:
-    """What one request counts as, from when that is known until all who `enter` have left: its answer and its work."""
+    """The counts that one request holds, until its answer and its work, each of which calls `enter`, have both left."""
 
     _inside: int = field(default=0, init=False)
     _taken: list[tuple[Counter[object], object]] = field(factory=list, init=False)
@@ -34,7 +34,7 @@ class Place:
             counts -= Counter((key,))  # drops a count of 0
 
     def take(self, counts: Counter[object], key: object) -> None:
-        """Counts one more of the key, unless all have left."""
+        """Counts one more request of the key, unless the answer and the work have left already."""
         if self._inside:
             counts[key] += 1
             self._taken.append((counts, key))
@@ -44,7 +44,7 @@ class OpenRequests:
     """One per region. Each method raises TooManyAttempts, which names the setting."""
 
     def __init__(self, most: int = 200) -> None:
-        """`most` is the number for each account and each address."""
+        """`most` is the limit for each account and each address."""
         self._most = most
         self._accounts: Counter[object] = Counter()
         self._addresses: Counter[object] = Counter()

@@ -1,4 +1,4 @@
-"""What an endpoint or RPC command needs of its caller, and the one check of it."""
+"""Permissions that endpoints and RPC commands require of their caller, and the only check of them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from regiond.caller import Caller
 class Permission(StrEnum):
     """Who may call an endpoint.
 
-    What a caller may not see does not exist for it: reading the object of the path answers 404, whatever the
-    permission. OPERATOR and OWNER refer to the resource pool of that object; without an object, to any pool. An object
-    in no pool, a device that is on no machine, is its owner's.
+    An object that a caller may not see does not exist for it: reading the object of the path answers 404, whatever the
+    permission. OPERATOR and OWNER refer to the resource pool of that object; without an object, to any pool. A device
+    on no machine is in no pool: only its owner may change it.
     """
 
     ANYONE = "anyone"  # unsigned requests too
@@ -47,9 +47,9 @@ class _Owned(Protocol):
 
 
 def check_role(permission: Permission, caller: Caller | None) -> None:
-    """Raises NotAllowed if the caller may not use this on any object. Before the object is read.
+    """Raises NotAllowed if the caller may not use this on any object. Called before the object is read.
 
-    None is the sender of an unsigned request: raises NotAuthenticated unless anyone may use this.
+    `caller` None is the sender of an unsigned request: raises NotAuthenticated unless anyone may use this.
     """
     if permission is Permission.ANYONE:
         return
@@ -65,7 +65,7 @@ def check_role(permission: Permission, caller: Caller | None) -> None:
 
 
 def check_object(permission: Permission, caller: Caller | None, target: Any) -> None:
-    """Raises NotAllowed if the caller may not use this on `target`, which it may see. None: there is no object.
+    """Raises NotAllowed if the caller may not use this on `target`, which it may see; None if there is no object.
 
     Raises NotAuthenticated like `check_role`.
     """

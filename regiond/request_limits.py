@@ -17,13 +17,13 @@ from common.errors import TooManyAttempts
 from common.token_buckets import MAX_KEYS, TokenBuckets
 from regiond.caller import Caller
 
-BURST_S = 10.0  # what a bucket holds, in seconds of its rate
-LONG_BODY_BYTES_PER_S = 4 * 1024 * 1024  # of one account; to parse so much takes the region about 30 ms
+BURST_S = 10.0  # the capacity of a bucket, in seconds of its rate
+LONG_BODY_BYTES_PER_S = 4 * 1024 * 1024  # for one account; parsing as much takes the region about 30 ms
 
 
 @frozen(kw_only=True)
 class RequestRates:
-    """Per second; the names are those of the settings. Far above what 100 machines under Juju or Terraform cause."""
+    """Limits per second, named like the settings: far above what 100 machines under Juju or Terraform cause."""
 
     requests_per_s: int = 500
     expensive_requests_per_s: int = 100
@@ -31,9 +31,9 @@ class RequestRates:
 
 
 class RequestLimits:
-    """Each method raises TooManyAttempts, which names the setting and says when to try again.
+    """Token buckets. Each method raises TooManyAttempts, which names the setting and says when to try again.
 
-    Requests from `exempt` addresses count nowhere. `clock` is monotonic, in seconds.
+    Requests from `exempt` addresses are never counted. `clock` is monotonic, in seconds.
     """
 
     def __init__(
@@ -69,20 +69,20 @@ class RequestLimits:
             _require(wait_s, _of(caller), "composes, refreshes and the like", rate, "expensive_requests_per_s")
 
     def take_long_body(self, caller: Caller, address: str, size_bytes: int) -> None:
-        """Counts a body that is about to be read, of at most what a bucket holds."""
+        """Counts a body that is about to be read, as at most the capacity of a bucket."""
         if address not in self._exempt:
             _require_bytes(self._long_bodies.take(caller.account_id, size_bytes), _of(caller))
 
     def take_unproven_body(self, address: str, size_bytes: int) -> None:
-        """Counts a body that is about to be read for its address: who sent it is known when its signature is verified.
+        """Counts a body that is about to be read for its address: only a verified signature proves the sender.
 
-        It names a key, but whoever has seen one of the key's requests can do that.
+        The request names a key, but anyone who has seen a request with that key can name it.
         """
         if address not in self._exempt:
             _require_bytes(self._unproven_bodies.take(network_of(address), size_bytes), f"the address {address}")
 
     def prove_body(self, caller: Caller, address: str, size_bytes: int, *, counted_bytes: int) -> None:
-        """Counts a body for the account, which has signed it, in place of its address.
+        """Counts a body for the account that has signed it, and no longer for its address.
 
         `counted_bytes` are what `take_unproven_body` has counted: more than the body has, if its length was not known.
         """
@@ -101,15 +101,15 @@ class RequestLimits:
             self._require_address(address, self._addresses.take(network_of(address)))
 
     def check_key(self, address: str, token_key: str) -> None:
-        """To be called before a key is looked up: an address that guesses keys must not keep the database busy.
+        """Called before a key is looked up, so that an address that guesses keys does not keep the database busy.
 
-        A key that was valid before is not refused: others may guess from its user's address. Counts nothing.
+        A key that was valid before is not rejected: others may guess keys from the address of its user. Counts nothing.
         """
         if address not in self._exempt and token_key not in self._known_keys:
             self._require_address(address, self._addresses.wait_s(network_of(address)))
 
     def remember_key(self, token_key: str) -> None:
-        """To be called with a key that is valid."""
+        """Called with a key that is valid, so that `check_key` accepts it."""
         self._known_keys[token_key] = None
         self._known_keys.move_to_end(token_key)
         if len(self._known_keys) > MAX_KEYS:

@@ -59,9 +59,10 @@ class RegionService:
         self._manager = manager
 
     async def serve(self) -> None:
-        """Serves until cancelled, then stops running operations and releases their leases.
+        """Runs the region until cancelled, then stops running operations and releases their leases.
 
-        Raises what prevented the region from starting, and BadSettings once a newer release has migrated the database.
+        Raises the error that prevented the region from starting, and BadSettings once a newer release has migrated the
+        database.
         """
         async with self.running() as region:
             watchdog = asyncio.create_task(self._manager.keep_alive())
@@ -184,7 +185,7 @@ def _site_options(settings: RegionSettings) -> SiteOptions:
 
 
 async def _release_stale_leases(components: Components) -> None:
-    """Takes over at once from region processes of this computer that died."""
+    """Releases the leases of dead region processes of this computer, so that their operations continue at once."""
     for dead in await components.heartbeat.stale_local_regions():
         async with components.database.connection() as db:
             await operation_service.release_leases(db, dead)

@@ -182,7 +182,7 @@ class RegionSettings:
     log_level: str = setting("info", "The lowest level that is logged.", choices=LEVELS)
 
     def check(self) -> None:
-        """Checks settings that depend on each other, and lists of networks. Raises BadSettings."""
+        """Checks settings that depend on each other, and the lists of networks. Raises BadSettings."""
         if self.rpc_address is None and self.rpc_host in ALL_ADDRESSES:
             raise BadSettings(
                 f"rpc_host {self.rpc_host!r} means all addresses: set rpc_address to the host:port at which racks "
@@ -209,7 +209,7 @@ class RegionSettings:
         return "https" if self.uses_tls else "http"
 
     def networks(self, name: str) -> IpNetworks:
-        """Returns the value of a setting that lists networks. Raises BadSettings."""
+        """Returns the networks that the setting lists. Raises BadSettings."""
         try:
             return IpNetworks.parse(getattr(self, name))
         except ValueError as error:
@@ -217,7 +217,7 @@ class RegionSettings:
 
     @property
     def required_database(self) -> str:
-        """Raises BadSettings if there is none."""
+        """Returns the address of the database. Raises BadSettings if there is none."""
         if self.database is None:
             raise BadSettings("The setting 'database' is missing: a region needs a PostgreSQL database.")
         return self.database

@@ -19,18 +19,18 @@ _MAX_CHOICES = 10
 _SIMILAR = 0.6
 _MAX_COMPARED = 50
 _MAX_WITH_CHOICES = 3
-_UNBOUNDED = 2**31 - 1  # the largest integer of the database, no limit that means something
+_UNBOUNDED = 2**31 - 1  # the largest integer of the database: a limit that messages do not mention
 
 
 def no_choice(value: str, choices: Iterable[str]) -> str:
-    """For a value that is not one of the fixed `choices`: names all of them, the most similar one first."""
+    """Returns the message for a value that is none of the fixed `choices`: names all, the most similar first."""
     return f"{shown(value)} is not one of: {', '.join(nearest_first(value, choices))}."
 
 
 def no_object(kind: str, value: str, choices: Iterable[str] = (), *, near: Iterable[str] = ()) -> str:
-    """For the id or name of an object that does not exist.
+    """Returns the message for the id or name of an object that does not exist.
 
-    Names some of the `choices`, the most similar first; or only the most similar of `near`, if one is.
+    It names some of the `choices`, the most similar first, or only the most similar of `near`, if one is similar.
     """
     number = value.isascii() and value.isdecimal()
     message = f"There is no {kind} {value[:_MAX_SHOWN] if number else shown(value)}"
@@ -42,28 +42,28 @@ def no_object(kind: str, value: str, choices: Iterable[str] = (), *, near: Itera
 
 
 def existing(value: T | None, kind: str, id_or_name: object) -> T:
-    """Returns the object. Raises NotFound for None."""
+    """Returns `value`, the object. Raises NotFound for None."""
     if value is None:
         raise NotFound(no_object(kind, str(id_or_name)))
     return value
 
 
 def no_objects(kind: str, values: Sequence[str], choices: Sequence[str]) -> list[str]:
-    """As `no_object` for each of the values; only the first three messages name choices."""
+    """Returns the message of `no_object` for each of the values; only the first three messages name choices."""
     return [
         no_object(kind, value, choices if number < _MAX_WITH_CHOICES else ()) for number, value in enumerate(values)
     ]
 
 
 def nearest_first(value: str, choices: Iterable[str]) -> Sequence[str]:
-    """The choices in their order, except that those similar to `value` are first."""
+    """Returns the choices in their order, except that those similar to `value` are first."""
     known = list(choices)
     similar = _similar(value, known, most=3)
     return [*similar, *(one for one in known if one not in similar)]
 
 
 def _similar(value: str, choices: Sequence[str], *, most: int) -> Sequence[str]:
-    """A comparison takes up to 0.1 ms: of many choices, only those with the most similar ends are compared."""
+    """Returns similar choices. A comparison takes up to 0.1 ms: of many, only those with similar ends are compared."""
     wanted = value[:_MAX_SHOWN]
     if len(choices) > _MAX_COMPARED:
         backwards = wanted[::-1]
@@ -72,18 +72,18 @@ def _similar(value: str, choices: Sequence[str], *, most: int) -> Sequence[str]:
 
 
 def _same(text: str, other: str) -> int:
-    """How many characters they have in common at the beginning."""
+    """Returns the number of characters that both texts have in common at the beginning."""
     return len(commonprefix((text, other)))  # noqa: RUF071  # by characters, as is meant here
 
 
 def shown(value: object) -> str:
-    """The value in quotes, shortened."""
+    """Returns the value in quotes, shortened."""
     text = str(value)
     return repr(text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…")
 
 
 def outside(value: float, minimum: float, maximum: float, unit: str = "") -> str:
-    """For a number that is not within the bounds."""
+    """Returns the message for a number that is not within the bounds."""
     of_unit = f" {unit}" if unit else ""
     given = f"{value:g}" if isinstance(value, float) else str(value)[:_MAX_SHOWN]
     if maximum < _UNBOUNDED:
@@ -93,7 +93,7 @@ def outside(value: float, minimum: float, maximum: float, unit: str = "") -> str
 
 
 def no_number(kind: str, value: object, minimum: float, maximum: float) -> str:
-    """For a value that is no number of the kind, such as `whole number`."""
+    """Returns the message for a value that is not a number of the kind, such as `whole number`."""
     bounds = (
         f"from {_short(minimum)} to {_short(maximum)}" if maximum < _UNBOUNDED else f"of at least {_short(minimum)}"
     )

@@ -1,4 +1,4 @@
-"""Which objects changed, as PostgreSQL notifies it, for any number of readers."""
+"""The feed of changed objects, from PostgreSQL's notifications, for any number of readers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from regiond.events.model import Changes
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 CHANGED_CHANNEL = "changed"
-KEPT = 10_000  # changes that a reader can be behind, or away
+KEPT = 10_000  # a reader that misses more changes gets a gap
 
 
 @frozen(kw_only=True)
 class Change:
-    """`topics` name what changed: `hosts`, `host-3`, `vms`, `vm-abc123`, `tasks`, `task-9`."""
+    """A change of an object. `topics` name it: `hosts`, `host-3`, `vms`, `vm-abc123`, `tasks`, `task-9`."""
 
     topics: tuple[str, ...]
     pool_ids: frozenset[int]
@@ -32,7 +32,7 @@ class Change:
 
 
 def parse_change(payload: str) -> Change:
-    """Raises ValueError for a payload that no trigger of ours makes."""
+    """Returns the change that a trigger reports. Raises ValueError for a payload that no trigger of ours sends."""
     topics, pools, accounts = payload.split(" ")
     return Change(topics=tuple(topics.split(",")), pool_ids=_ids(pools), account_ids=_ids(accounts))
 
@@ -42,21 +42,21 @@ def _ids(text: str) -> frozenset[int]:
 
 
 class ChangeFeed:
-    """The last KEPT changes, numbered. Readers have a position and no queue, so that a slow one costs nothing.
+    """The last KEPT changes, numbered. A reader has a position and no queue, so a slow reader costs nothing.
 
-    A position is of one process and its connection to the database; at another one a reader starts anew.
+    A position is valid for one process and its connection to the database; after either ends, a reader gets a gap.
     """
 
     def __init__(self) -> None:
         self._changes: deque[Change] = deque(maxlen=KEPT)
-        self._count = 0  # of all since the epoch
+        self._count = 0  # of all changes since the epoch
         self._epoch = uuid4().hex[:12]
         self._arrived = asyncio.Event()
         self.is_closed = False
         self.is_interrupted = False
 
     def receive(self, payload: str) -> None:
-        """To be called with each notification."""
+        """Adds the change of a notification; called with each."""
         try:
             change = parse_change(payload)
         except ValueError:
@@ -67,7 +67,7 @@ class ChangeFeed:
         self._wake()
 
     def resync(self) -> None:
-        """To be called when notifications may have been missed: for every reader, all may have changed."""
+        """Starts a new epoch; called when notifications may have been missed. Every reader gets a gap."""
         self._changes.clear()
         self._count = 0
         self._epoch = uuid4().hex[:12]
@@ -75,7 +75,7 @@ class ChangeFeed:
         self._wake()
 
     def interrupt(self) -> None:
-        """To be called when notifications no longer arrive: until `resync`, nobody is shown as up to date."""
+        """Records that notifications no longer arrive: until `resync`, no reader is up to date, and none waits."""
         self.is_interrupted = True
         self._wake()
 
@@ -89,7 +89,7 @@ class ChangeFeed:
         return f"{self._epoch}-{self._count}"
 
     async def wait(self, position: str, *, timeout_s: float) -> bool:
-        """Whether anything changed after the position, once something did, the feed has stopped or the time is over."""
+        """Returns True once anything changes after the position or the feed stops, False when the time is over."""
         try:
             async with asyncio.timeout(timeout_s):
                 while position == self.position and not (self.is_closed or self.is_interrupted):
@@ -100,7 +100,7 @@ class ChangeFeed:
         return True
 
     def since(self, position: str, caller: Caller) -> Changes:
-        """What changed after the position and the caller may know; an unknown position is a gap."""
+        """Returns the changes after the position that the caller may see; an unknown position is a gap."""
         missed = self._missed(position)
         if missed is None:
             return Changes(position=self.position, topics=(), is_gap=True)

@@ -38,7 +38,7 @@ class Event:
 
 @frozen(kw_only=True)
 class NewEvent:
-    """One of several events that a request causes at once."""
+    """An event to record, one of several that a request causes at once."""
 
     kind: str
     level: Level = Level.INFO
@@ -49,7 +49,7 @@ class NewEvent:
 
 @frozen(kw_only=True)
 class EventFilter:
-    """All given conditions apply. `before_id` and `after_id` continue from the last event of a page.
+    """Conditions on events, which all apply. `before_id` and `after_id` continue from the last event of a page.
 
     With `system_ids`, only events of these machines.
     """
@@ -66,7 +66,7 @@ class EventFilter:
 
 @frozen(kw_only=True)
 class EventBatch:
-    """What a reader of the growing log gets: events, oldest first, and the id up to which it has all that it may see.
+    """The next events of a reader, oldest first, and the id up to which the reader has all events that it may see.
 
     `is_gap`: events that followed the reader's id have been deleted, or the id is unknown here.
     """
@@ -78,16 +78,16 @@ class EventBatch:
 
 @frozen(kw_only=True)
 class LogExtent:
-    """Ids of the log. Nothing can appear at or before `horizon` any more; `newest` is the newest given out."""
+    """Ids of the log. No event can still appear at or before `horizon`; `newest` is the highest id assigned."""
 
-    oldest: int | None  # of the events that are stored
+    oldest: int | None  # of the stored events
     horizon: int
     newest: int
 
 
 @frozen(kw_only=True)
 class Changes:
-    """What changed since the position of a reader. `is_gap`: some are no longer known, so everything may have."""
+    """Changes since the position of a reader. `is_gap`: some are no longer known, so every object may have changed."""
 
     position: str
     topics: tuple[str, ...]

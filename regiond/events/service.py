@@ -23,7 +23,7 @@ _PRUNE_BATCH = 5000
 
 
 class Events:
-    """Events are retained for `retention`; `prune` deletes older ones."""
+    """The audit trail's events. They are retained for `retention`; `prune` deletes older ones."""
 
     def __init__(self, database: Database, *, retention: timedelta = RETENTION) -> None:
         self._database = database
@@ -65,7 +65,7 @@ class Events:
 
     @staticmethod
     async def record_several(db: Db, new: Sequence[NewEvent], *, caller: Caller) -> None:
-        """As `record`, with one statement for all."""
+        """Records events as `record` does, with one statement for all."""
         await store.insert_several(db, new, username=caller.username, account_id=caller.account_id)
 
     async def list(self, filter_: EventFilter | None = None, *, caller: Caller | None = None) -> tuple[Event, ...]:

@@ -76,17 +76,17 @@ async def insert(
 
 
 async def insert_several(db: Db, new: Iterable[NewEvent], *, username: str, account_id: int | None) -> None:
-    """One statement, in the order of `new`."""
+    """Inserts the events with one statement, in the order of `new`."""
     rows = [{**asdict(one), "level": one.level.value} for one in new]
     if rows:
         await db.execute(_INSERT_SEVERAL, rows, username, account_id)
 
 
 async def select(db: Db, filter_: EventFilter, *, caller: Caller | None = None) -> tuple[Event, ...]:
-    """Returns the newest events, or with `after_id` the ones that follow it; always newest first.
+    """Returns the newest events, or with `after_id` the events that follow it; always newest first.
 
-    Of these, a caller sees its own, those of machines that it may see, and what Innkeeper itself recorded of hosts in
-    its resource pools; none of racks, accounts and credentials.
+    A caller sees its own events, those of machines that it may see, and those that Innkeeper itself recorded of hosts
+    in the caller's resource pools; never events of racks, accounts and credentials.
     """
     rows = await db.fetch(_NEWEST_FIRST if filter_.after_id is None else _OLDEST_FIRST, *_parameters(filter_, caller))
     found = _events(rows)
@@ -96,12 +96,15 @@ async def select(db: Db, filter_: EventFilter, *, caller: Caller | None = None) 
 async def select_between(
     db: Db, filter_: EventFilter, after_id: int, up_to_id: int, *, caller: Caller
 ) -> tuple[Event, ...]:
-    """Returns the oldest of these that match and that the caller may see, oldest first."""
+    """Returns the events between the two ids that match and that the caller may see, oldest first."""
     return _events(await db.fetch(_BETWEEN, *_parameters(filter_, caller), after_id, up_to_id))
 
 
 async def extent(db: Db) -> LogExtent:
-    """Not in a transaction that reads the events too: the horizon is that of statements that start later."""
+    """Returns the extent of the log. Events up to `horizon` are visible only to statements that start later.
+
+    So the events must not be read in the same transaction.
+    """
     (row,) = await db.fetch(_EXTENT)
     return LogExtent(**row)
 

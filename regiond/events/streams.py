@@ -1,4 +1,4 @@
-"""The log of events from some id on, as it grows: in the order of the ids, without loss or repetition."""
+"""Streams the growing log of events from some id on, in the order of the ids, without loss or repetition."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from regiond.events.tail import EventTail
 
 PAGE = 100  # events of a batch
 SPAN = 10_000  # ids that a query reads at most, however few of their events match
-PAUSE_S = 0.3  # between two batches of a reader that is not behind, so that a hundred readers cost little
-CHECK_EVERY_S = 5.0  # whether the caller still may read
+PAUSE_S = 0.3  # between two batches of a reader that is not behind: a hundred readers must cost little
+CHECK_EVERY_S = 5.0  # interval of the check that the caller may still read
 ALIVE_EVERY_S = 15.0  # a batch without events, so that clients and proxies keep the connection
 
 
 class EventStreams:
-    """`still` returns an authenticated caller with its current roles, None once its key or account has ended."""
+    """The open streams. `still` returns a caller with its current roles, None once its key or account has ended."""
 
     def __init__(
         self, database: Database, tail: EventTail, *, still: Callable[[Caller], Awaitable[Caller | None]]
@@ -36,8 +36,8 @@ class EventStreams:
     ) -> tuple[EventBatch, AsyncGenerator[EventBatch, None]]:
         """Returns the start, without events, and the batches that follow. Raises TooManyAttempts.
 
-        They follow the event `after_id`; 0: all that are stored; None: those that are yet to come. What is stored comes
-        in any case; the rest for `duration_s`, as long as the caller may read and the region runs.
+        The batches begin after the event `after_id`: 0 means with the oldest stored event, None with the next new one.
+        Stored events are always sent; new ones for `duration_s`, while the caller may read and the region runs.
         """
         batches = self._batches(caller, wanted, after_id, time.monotonic() + duration_s)
         return await anext(batches), batches
@@ -69,7 +69,7 @@ class EventStreams:
                     await self._tail.wait(position, timeout_s=min(check_at, alive_at, ends_at) - time.monotonic())
 
     async def _next(self, caller: Caller, wanted: EventFilter, position: int) -> EventBatch:
-        """The events that follow the position, as far as the log is complete."""
+        """Returns the events that follow the position, as far as the log is complete."""
         up_to = min(self._tail.horizon, position + SPAN)
         if up_to <= position:
             return EventBatch(position=position)
@@ -80,7 +80,7 @@ class EventStreams:
 
 
 def _start(log: LogExtent, after_id: int | None) -> EventBatch:
-    """Where a reader starts. After a gap it continues with the oldest event that is stored."""
+    """Returns the position at which a reader starts. After a gap it continues with the oldest stored event."""
     if after_id is None or after_id > log.newest:
         return EventBatch(position=log.horizon, is_gap=after_id is not None)
     before_oldest = log.newest if log.oldest is None else log.oldest - 1

@@ -1,4 +1,4 @@
-"""How far the growing log of events is complete, for any number of readers."""
+"""Tracks the id up to which the growing log of events is complete, for any number of readers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from regiond.events.model import LogExtent
 EVENT_CHANNEL = "event"
 MAX_READERS = 100  # of a process
 MAX_READERS_PER_ACCOUNT = 10
-COLLECT_S = 0.05  # events of a burst are one query
-UNFINISHED_S = 0.2  # until the next query while a transaction holds the horizon back; its rollback notifies nobody
-QUIET_S = 5.0  # and this often without any notification
+COLLECT_S = 0.05  # the events of a burst are read with one query
+UNFINISHED_S = 0.2  # until the next query while an open transaction limits the horizon: a rollback notifies nobody
+QUIET_S = 5.0  # until the next query without any notification
 RETRY_S = 5
 
 
 class EventTail:
-    """Queries the database only while there are readers. They have positions and no queues."""
+    """The end of the log. Queries the database only while there are readers, which have positions and no queues."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -38,7 +38,7 @@ class EventTail:
         self._task.start()
 
     async def stop(self) -> None:
-        """Idempotent."""
+        """Stops the queries. Idempotent."""
         self.close()
         await self._task.stop()
 
@@ -48,13 +48,13 @@ class EventTail:
         self._wake_readers()
 
     def wake(self) -> None:
-        """To be called with each notification, and when some may have been missed."""
+        """Starts a query; called with each notification, and when some may have been missed."""
         if self._readers:
             self._task.wake()
 
     @property
     def horizon(self) -> int:
-        """The id of an event before which no other can appear any more."""
+        """The id at or before which no event can appear any more."""
         return self._horizon
 
     @property
@@ -63,7 +63,7 @@ class EventTail:
 
     @contextmanager
     def reader(self, caller: Caller) -> Iterator[None]:
-        """Raises TooManyAttempts if there are too many."""
+        """Counts a reader while the block runs. Raises TooManyAttempts if there are too many."""
         if self._readers[caller.account_id] >= MAX_READERS_PER_ACCOUNT:
             raise _too_many(f"{caller.username} has", MAX_READERS_PER_ACCOUNT)
         if self.readers >= MAX_READERS:
@@ -75,17 +75,17 @@ class EventTail:
             self._readers -= Counter((caller.account_id,))  # drops a count of 0
 
     async def read(self) -> LogExtent:
-        """Returns the extent of the log, and wakes those who wait for more."""
+        """Returns the extent of the log, and wakes the readers that wait for more."""
         async with self._database.connection() as db:
             found = await store.extent(db)
-        # Another process can have seen more: a transaction that starts at this moment holds it back without need.
+        # The horizon can be lower than before: a transaction that starts at this moment lowers it without need.
         if found.horizon > self._horizon:
             self._horizon = found.horizon
             self._wake_readers()
         return found
 
     async def wait(self, position: int, *, timeout_s: float) -> None:
-        """Returns when the log is complete beyond the position, when it ends, or when the time is over."""
+        """Returns when the log is complete beyond the position, when the tail closes, or when the time is over."""
         try:
             async with asyncio.timeout(timeout_s):
                 while self._horizon <= position and not self.is_closed:

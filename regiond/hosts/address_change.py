@@ -31,7 +31,7 @@ _ACTING = """
 
 @frozen(kw_only=True)
 class KnownServer:
-    """The server of a host as the last good refresh found it."""
+    """The server of a host as the last successful refresh found it."""
 
     identity: str
     address: str
@@ -42,14 +42,14 @@ class KnownServer:
 
 @frozen(kw_only=True)
 class VerifiedMove:
-    """The server is the same; `presented` is its identity at the new address, None if it presents none."""
+    """A checked move to a new address of the same server. `presented` is its identity there, None if it has none."""
 
     known: KnownServer
     presented: PeerIdentity | None
 
 
 async def known_server(db: Db, host_id: int) -> KnownServer | None:
-    """None before the first good refresh."""
+    """Returns the server of the host; None before the first successful refresh."""
     row = await db.fetchrow(_KNOWN, host_id)
     return None if row is None else KnownServer(**row)
 
@@ -57,10 +57,10 @@ async def known_server(db: Db, host_id: int) -> KnownServer | None:
 async def verify_same_server(
     calls: AddressCalls, host: HostView, known: KnownServer, address: Address, *, deadline_s: float
 ) -> PeerIdentity | None:
-    """Returns what the server presents at the new address, None if nothing. Changes nothing, on the server either.
+    """Returns the identity that the server presents at the new address, None if it has none. Only reads.
 
-    `deadline_s` is for all racks that try it. Raises InvalidRequest under `power_address`, with what was found, if it
-    is another server or cannot be read.
+    `deadline_s` limits the attempts of all racks together. Raises InvalidRequest under `power_address`, with the
+    finding, if it is another server or cannot be read.
     """
     if host.driver is DriverType.SIMULATED and _simulated_name(address.normalised) == _simulated_name(host.address):
         return None  # the name is the identity
@@ -103,7 +103,7 @@ async def verify_same_server(
 
 
 async def lock_for_change(db: Db, host: HostView, known: KnownServer) -> None:
-    """Locks the host, until the transaction ends, if nothing acts on it and its address is still the known one.
+    """Locks the host until the transaction ends, if no operation acts on it and its address is still the known one.
 
     Raises Busy otherwise. An operation that waits for a retry continues at the new address.
     """
@@ -120,7 +120,7 @@ async def lock_for_change(db: Db, host: HostView, known: KnownServer) -> None:
 
 
 async def pin_if_new(db: Db, host_id: int, known: KnownServer, presented: PeerIdentity | None) -> None:
-    """The identity of the server is pinned if it presents one only at its new address."""
+    """Pins the identity of the server if it presents one at its new address and presented none before."""
     if presented is not None and known.pinned_fingerprint is None:
         await identity_store.pin(db, host_id, presented.material, presented.fingerprint)
 

@@ -21,7 +21,7 @@ from regiond.hosts.model import HostGuest
 from regiond.ledger import service as ledger
 from regiond.ledger.service import recompute_totals
 
-# A host sees its server through one LXD project; other drivers have none.
+# A host sees only the guests of its LXD project; other drivers have no projects.
 _LOCK_GUESTS = """
     select g.id from guest g join vm_host h on h.server_id = g.server_id
      where h.id = $1 and (h.driver <> 'lxd' or g.project = h.project)
@@ -37,21 +37,22 @@ _SHARES_SERVER = """
 
 
 async def lock_guests(db: Db, host_id: int) -> tuple[HostGuest, ...]:
-    """All guests that the host sees, by id. Locks them, and the host against removal, until the transaction ends."""
+    """Returns all guests that the host sees, by id. Locks them, and the host against removal, for the transaction."""
     await host_store.lock_existence(db, host_id)
     ids = [row["id"] for row in await db.fetch(_LOCK_GUESTS, host_id)]
     return tuple(HostGuest(id=id_, record=record) for id_, record in (await store.guests_by_id(db, ids)).items())
 
 
 async def shares_server(db: Db, host_id: int) -> bool:
-    """Whether another host is on the same server."""
+    """Returns whether another host is on the same server."""
     return await db.fetchval(_SHARES_SERVER, host_id) is True
 
 
 async def record_guest(db: Db, host_id: int, guest: Guest, machine_id: int, power: PowerState) -> None:
     """Records the guest that was composed for a machine, so that the next discovery run finds it unchanged.
 
-    The machine holds the claims already; those of a run that met the guest as a foreign one are dropped.
+    The machine holds the claims already. Claims of the guest as a foreign one, which a run may have written, are
+    deleted.
     """
     server_id = await _server_id(db, host_id)
     await ledger.lock_server(db, server_id)
@@ -60,14 +61,14 @@ async def record_guest(db: Db, host_id: int, guest: Guest, machine_id: int, powe
 
 
 async def attach_guest(db: Db, host_id: int, guest: Guest, machine_id: int) -> None:
-    """Makes the guest, as the host has just reported it, the machine's. The machine takes over its claims."""
+    """Makes the guest, as the host has just reported it, the guest of the machine, which takes over its claims."""
     await attach_record(db, await _server_id(db, host_id), guest_record(guest, machine_id), machine_id)
 
 
 async def reattach_guest(
     db: Db, host_id: int, guest_id: int, machine_id: int, installation_id: UUID, machine_uuid: UUID
 ) -> None:
-    """Makes a recorded guest the machine that it was before. The machine takes over its claims."""
+    """Makes a recorded guest the machine that it was before; the machine takes over its claims."""
     server_id = await _server_id(db, host_id)
     record = (await store.guests_by_id(db, [guest_id]))[guest_id]
     marked = evolve(record, marker_installation=installation_id, marker_machine=machine_uuid)
@@ -75,7 +76,7 @@ async def reattach_guest(
 
 
 async def attach_record(db: Db, server_id: int, record: GuestRecord, machine_id: int) -> None:
-    """As `attach_guest`. The guest exists, so its claims are recorded even beyond the server's capacity."""
+    """Attaches the guest of a record as `attach_guest` does, even if its claims exceed the server's capacity."""
     await ledger.lock_server(db, server_id)
     owned = evolve(record, machine_id=machine_id)
     held = await allocation_of(db, server_id, owned, record.key)
@@ -88,7 +89,7 @@ async def attach_record(db: Db, server_id: int, record: GuestRecord, machine_id:
 async def detach_guest(db: Db, machine_id: int, *, marked: bool = True) -> None:
     """Makes the machine's guest, if it has one, foreign; the guest takes over the machine's claims. Idempotent.
 
-    Not `marked`: our marker was removed from the guest.
+    `marked` False: our marker was removed from the guest.
     """
     found = await _locked_guest(db, machine_id)
     if found is None:
@@ -124,7 +125,7 @@ async def _locked_guest(db: Db, machine_id: int) -> tuple[int, GuestRecord] | No
     if found is None:
         return None
     await ledger.lock_server(db, found[0])
-    return await store.guest_of_machine(db, machine_id)  # the one read before the lock may have changed
+    return await store.guest_of_machine(db, machine_id)  # the guest read before the lock may have changed
 
 
 async def _server_id(db: Db, host_id: int) -> int:

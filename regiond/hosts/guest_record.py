@@ -8,7 +8,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-ROUNDING_BYTES = 64 * 1024**2  # by which a pool may make a disk larger than requested: LVM takes whole extents
+ROUNDING_BYTES = 64 * 1024**2  # the most that a pool adds to a requested size: LVM allocates whole extents
 
 
 @frozen(kw_only=True)
@@ -37,7 +37,7 @@ class GuestRecord:
         return self.project, self.guest_key
 
     def disk_bytes(self) -> dict[str, int]:
-        """Bytes by key of the storage pool. Disks outside the host's pools are not included."""
+        """Returns the bytes of the disks by key of the storage pool, without disks outside the host's pools."""
         sizes: dict[str, int] = {}
         for disk in self.disks:
             if disk["pool_id"] is not None:
@@ -45,10 +45,10 @@ class GuestRecord:
         return sizes
 
     def missing_volumes(self) -> tuple[str, ...]:
-        """The names of the volumes that do not exist, although the guest has a disk for them."""
+        """Returns the names of volumes that do not exist although the guest has disks for them."""
         return tuple(str(disk["volume"] or disk["device"]) for disk in self.disks if disk["missing"])
 
 
 def is_rounded(requested_bytes: int, found_bytes: int) -> bool:
-    """Whether a disk of this size can be what was requested."""
+    """Returns whether a disk of this size can be the requested one, rounded by its pool."""
     return 0 <= found_bytes - requested_bytes < ROUNDING_BYTES

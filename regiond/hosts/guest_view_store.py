@@ -50,7 +50,7 @@ _GUEST_COUNTS = """
 
 
 async def guest_counts(db: Db, host_ids: Iterable[int]) -> dict[int, GuestCount]:
-    """Returns the counts by host, with one query; a host without guests is left out."""
+    """Returns the counts of guests by host id, with one query; a host without guests is left out."""
     rows = await db.fetch(_GUEST_COUNTS, list(host_ids))
     return {row["host_id"]: GuestCount(machines=row["machines"], foreign=row["foreign_guests"]) for row in rows}
 
@@ -65,9 +65,9 @@ async def guest_ids(db: Db, wanted: GuestFilter, *, caller: Caller | None = None
 async def list_guests(
     db: Db, guest_id: int | None = None, *, host_id: int | None = None, caller: Caller | None = None
 ) -> tuple[GuestView, ...]:
-    """Returns all guests by id, or that one, or those of one host; of these, what the caller may see.
+    """Returns all guests, or the given one, or those of one host, as far as the caller may see them, by id.
 
-    The guest of a machine is in the machine's resource pool, a foreign one in that of its host.
+    The guest of a machine is in the machine's resource pool, a foreign guest in the pool of its host.
     """
     return _guests(await db.fetch(_GUESTS, guest_id, host_id, *seen_by(caller)))
 

@@ -27,7 +27,7 @@ class Address:
 
 
 def parse_host_address(driver: DriverType, text: str, *, simulated_allowed: bool) -> Address:
-    """Raises InvalidRequest under `power_address`, or under `type` for a simulated host where they are off."""
+    """Returns the address. Raises InvalidRequest under `power_address`, or `type` if simulated hosts are off."""
     if driver is DriverType.SIMULATED:
         if not simulated_allowed:
             raise InvalidRequest.of({"type": ["Simulated hosts are off. The setting simulated_hosts turns them on."]})

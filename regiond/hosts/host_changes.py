@@ -34,7 +34,7 @@ DEFAULT_PROJECT = "default"
 
 @frozen(kw_only=True)
 class PreparedHost:
-    """A checked new host with its credentials, of which nothing is stored yet. The first free one of `names` counts."""
+    """A checked new host with its credentials, not stored yet. It gets the first of `names` that is free."""
 
     new: NewHost
     names: tuple[str, ...]
@@ -122,7 +122,7 @@ class HostChanges:
         pool_id = await self._groups.requested_pool_id(change.pool)
         moved = await self._verified_move(before, change, verify_s)
         expected = self._expected(change, before, same_server=moved is not None or address is None)
-        # The same server keeps its trust: only another one is another first contact.
+        # The same server keeps its trust: only another server is a first contact again.
         contact = None if moved is not None else address
         prepared = await self._credentials.prepare_change(change, before, contact)
         async with self._database.transaction() as db:
@@ -151,7 +151,7 @@ class HostChanges:
             await self._calls.disconnect(before.id)  # every rack connects again, to the new address
 
     async def _verified_move(self, before: HostView, change: HostChange, verify_s: float) -> VerifiedMove | None:
-        """None if the address stays, or the host has no machines, which may move to another server."""
+        """Returns the checked move; None if the address stays, or if a host without machines may change its server."""
         if self._new_address(change, before) is None or change.address is None:
             return None
         async with self._database.connection() as db:
@@ -163,7 +163,7 @@ class HostChanges:
         return VerifiedMove(known=known, presented=presented)
 
     def _expected(self, change: HostChange, before: HostView, *, same_server: bool) -> str | None:
-        """The fingerprint that the host has to present. Raises InvalidRequest if the server is known by another one."""
+        """Returns the fingerprint that the host must present. Raises InvalidRequest if its server has another one."""
         address = self._parsed(before.driver, before.address if change.address is None else change.address)
         expected = read_fingerprint(change.fingerprint, before.driver, has_identity=address.has_identity)
         pinned = before.pinned_fingerprint
@@ -189,6 +189,6 @@ class HostChanges:
 
 
 def _generated_names() -> tuple[str, ...]:
-    """A generated name, and others for when it is taken."""
+    """Returns a generated name, and others that are used if it is taken."""
     name = new_hostname()
     return (name, *(numbered(name) for _ in range(9)))

@@ -1,4 +1,4 @@
-"""Unique names of VM hosts: checks and finds them, and names the host that has a name."""
+"""Unique names of VM hosts: checks names, finds free ones, and words the error for a taken one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CONSTRAINT = "vm_host_name_key"
 
 
 def check_host_name(name: str) -> None:
-    """Raises InvalidRequest for a name of digits only, which would read as the id of another host."""
+    """Raises InvalidRequest for a name of digits only, which would be read as the id of another host."""
     if _is_number(name):
         message = (
             f"{name!r} could be the id of another VM host. Use a name that is not only digits, such as 'host-{name}'."
@@ -26,12 +26,12 @@ def check_host_name(name: str) -> None:
 
 
 def is_name_taken(error: asyncpg.UniqueViolationError) -> bool:
-    """Whether the statement failed because another VM host has the name."""
+    """Returns whether the statement failed because another VM host has the name."""
     return bool(error.constraint_name == _CONSTRAINT)
 
 
 async def name_taken(db: Db, name: str) -> InvalidRequest:
-    """Returns the error for a name that another VM host has, which it names."""
+    """Returns the error for a name that another VM host has; its message has the name."""
     other: int | None = await db.fetchval(_OTHER, name)
     which = "Another VM host" if other is None else f"VM host {other}"
     return InvalidRequest.of({"name": [f"{which} already has the name {name!r}. Choose another name."]})
@@ -40,9 +40,8 @@ async def name_taken(db: Db, name: str) -> InvalidRequest:
 async def free_host_name(db: Db, wanted: str, host_id: int | None = None) -> str:
     """Returns `wanted`, or with a number appended if another host than `host_id` has that name.
 
-    `host-7` replaces the name `7`, which would read as an id.
-    A host that has such a numbered name retains it, so that a repeated call does not rename it. Another transaction
-    can take the name in the meantime: the constraint decides.
+    `host-7` replaces the name `7`, which would be read as an id. A host that already has such a numbered name keeps it,
+    so that a repeated call does not rename it. Another transaction can take the name meanwhile: the constraint decides.
     """
     wanted = f"host-{wanted}" if _is_number(wanted) else wanted
     taken = {row["name"] for row in await db.fetch(_SIMILAR, wanted, host_id)}

@@ -18,15 +18,15 @@ from regiond.racks.service import HostCalls
 
 PROBE_DEADLINE_S = 15.0
 
-# With a changed identity another server answers at the address.
+# A changed identity means that another server answers at the address.
 _DEAD = (HostUnreachable, HostHung, DeadlineExceeded, PeerChanged)
 _UNKNOWN = (RackUnreachable, LinkLost)
 
 
 async def require_dead(calls: HostCalls, host_id: int, host_name: str) -> str:
-    """Returns why the host does not answer, as the racks report it now. Changes nothing on the host.
+    """Returns the reason why the host does not answer, as the racks report it now. Changes nothing on the host.
 
-    Raises WrongState if it answers, RackUnreachable if no connected rack could check that.
+    Raises WrongState if it answers, RackUnreachable if no connected rack could check.
     """
     error = await probe(calls, host_id)
     if isinstance(error, _DEAD):
@@ -60,7 +60,7 @@ async def require_alive(calls: HostCalls, host_id: int, host_name: str) -> None:
 async def probe(calls: HostCalls, host_id: int) -> InnkeeperError | None:
     """Returns the error of a connection to the host, None if it answers.
 
-    Raises DatabaseUnavailable, which says nothing about the host.
+    Raises DatabaseUnavailable: that error is none of the host.
     """
     try:
         await calls.call(host_id, HOST_REACH, lambda access: HostCall(access=access), deadline_s=PROBE_DEADLINE_S)

@@ -1,4 +1,4 @@
-"""Reads hosts and their guests from the database: what the caller may see, without a caller everything."""
+"""Reads hosts and guests from the database: those that the caller may see; without a caller, all."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class HostQueries:
     read_all = reading(view_store.list_hosts)
 
     async def long_list(self, *, caller: Caller | None = None) -> LongList[HostView]:
-        """The hosts that the caller may see, by id."""
+        """Returns the hosts that the caller may see, by id."""
 
         async def read(ids: Sequence[int]) -> tuple[HostView, ...]:
             async with self._database.connection() as db:
@@ -45,7 +45,7 @@ class HostQueries:
     async def long_list_of_guests(
         self, wanted: GuestFilter = EVERY_GUEST, *, caller: Caller | None = None
     ) -> LongList[GuestView]:
-        """The guests that match and that the caller may see, by id."""
+        """Returns the guests that match and that the caller may see, by id."""
 
         async def read(ids: Sequence[int]) -> tuple[GuestView, ...]:
             async with self._database.connection() as db:
@@ -70,13 +70,13 @@ class HostQueries:
         return await asyncio.to_thread(fleet_capacity, found)
 
     async def capacities(self, host_ids: Iterable[int]) -> Mapping[int, Capacity]:
-        """The capacity of these hosts by id, of those that had a successful refresh, with one query."""
+        """Returns the capacity by host id, without hosts that had no successful refresh, with one query."""
         async with self._database.connection() as db:
             found = await capacities_of_hosts(db, host_ids)
         return {one.host_id: one.capacity for one in found if one.capacity is not None}
 
     async def capacity_with(self, host_id: int, limits: HostLimits, *, caller: Caller | None = None) -> Capacity | None:
-        """The capacity that the host would have with other limits; None before the first good refresh.
+        """Returns the capacity that the host would have with other limits; None before the first successful refresh.
 
         Raises NotFound.
         """
@@ -89,14 +89,14 @@ class HostQueries:
     names_of = reading(view_store.names_of)
 
     async def numa(self, host_id: int) -> tuple[NumaNodeView, ...]:
-        """The NUMA nodes of the server by id; none before the first good refresh. Raises NotFound."""
+        """Returns the NUMA nodes of the server by id; none before the first successful refresh. Raises NotFound."""
         async with self._database.connection() as db:
             host = await read_host(db, host_id)
             allocated = await view_store.numa_allocations(db, host_id)
         return numa_usage(host.numa_nodes, host.network_devices, allocated, host.capacity)
 
     async def guest(self, guest_id: int, *, caller: Caller | None = None) -> GuestView:
-        """Raises NotFound."""
+        """Returns the guest. Raises NotFound."""
         async with self._database.connection() as db:
             guests = await guest_view_store.list_guests(db, guest_id, caller=caller)
         return existing(next(iter(guests), None), "virtual machine", guest_id)

@@ -49,7 +49,7 @@ async def pin(db: Db, host_id: int, material: str, fingerprint: str) -> None:
 
 
 async def pin_shared(db: Db, host_id: int, material: str, fingerprint: str) -> None:
-    """As `pin`, also for every host with the same key pair and the same pinned certificate."""
+    """Pins as `pin` does, also for every host with the same key pair and the same pinned certificate."""
     await db.execute(_PIN_SHARED, host_id, material, fingerprint)
     await db.execute(_PIN, host_id, material, fingerprint)
 
@@ -57,8 +57,8 @@ async def pin_shared(db: Db, host_id: int, material: str, fingerprint: str) -> N
 async def migrate_identity(db: Db, host_id: int, old: str, new: str) -> None:
     """Gives an LXD server, or all members of a cluster, the identity with the new certificate's fingerprint.
 
-    Without this, the next discovery run would find another server and the host would lose its machines. Raises
-    WrongState if another server has that certificate: the host leads to that server then.
+    Otherwise the next discovery run would find another server and the host would lose its machines. Raises
+    WrongState if another server has that certificate: the host's address then belongs to that server.
     """
     if (other := await db.fetchrow(_SERVER_WITH_CERTIFICATE, host_id, old, new)) is not None:
         raise WrongState(
@@ -71,16 +71,18 @@ async def migrate_identity(db: Db, host_id: int, old: str, new: str) -> None:
 
 
 async def unpin(db: Db, host_id: int) -> None:
-    """Makes the next contact a first contact: whatever identity the host presents then is pinned, and the server
-    behind it may be another one. The host has no machines."""
+    """Makes the next contact of a host without machines a first contact.
+
+    The identity that the host presents then is pinned, and the server may be another one.
+    """
     await db.execute(_UNPIN, host_id)
 
 
 async def expect_identity(db: Db, host_id: int, fingerprint: str | None, trust_on_first_use: bool | None) -> None:
-    """Sets what a person says about the identity of the host; None: unchanged."""
+    """Stores a person's statements about the identity of the host; None leaves one unchanged."""
     await db.execute(_EXPECT, host_id, fingerprint, trust_on_first_use)
 
 
 async def confirm_identity(db: Db, host_id: int, identity: str) -> None:
-    """An administrator says that the host is the server with that identity. Idempotent."""
+    """Records an administrator's confirmation that the host is the server with that identity. Idempotent."""
     await db.execute(_CONFIRM, host_id, identity)

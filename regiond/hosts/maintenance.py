@@ -1,4 +1,4 @@
-"""Maintenance of hosts: whether one takes new machines, since when not, by whom and why. Pure."""
+"""Maintenance of hosts: since when a host takes no new machines, set by whom and why. Pure."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Maintenance:
 
     @classmethod
     def of_columns(cls, since: datetime | None, by: str | None, reason: str | None) -> Maintenance | None:
-        """From the columns of a host; None if it is not in maintenance."""
+        """Returns the maintenance from the columns of a host; None if it is not in maintenance."""
         return None if since is None else cls(since=since, by=by or "", reason=reason or "")
 
     @property
     def description(self) -> str:
-        """To follow "is in maintenance"."""
+        """Returns the words that follow "is in maintenance"."""
         said = f": {self.reason}" if self.reason else ""
         return f"since {self.since.astimezone(UTC):%Y-%m-%d %H:%M} UTC by {self.by}{said}"

@@ -11,7 +11,7 @@ from regiond.hosts import maintenance_store
 
 
 async def begin_maintenance(db: Db, caller: Caller, host_ids: Iterable[int], reason: str | None) -> None:
-    """Ignores hosts that do not exist. Idempotent: a later call changes only the reason, if it has one."""
+    """Begins maintenance of the hosts that exist. Idempotent: a later call changes only the reason, if it has one."""
     for host in await maintenance_store.lock_hosts(db, host_ids):
         after = await maintenance_store.begin(db, host.id, by=caller.username, reason=reason)
         if after is not None and after != host.maintenance:
@@ -20,7 +20,7 @@ async def begin_maintenance(db: Db, caller: Caller, host_ids: Iterable[int], rea
 
 
 async def end_maintenance(db: Db, caller: Caller, host_ids: Iterable[int]) -> None:
-    """Ignores hosts that do not exist. Idempotent."""
+    """Ends maintenance of the hosts that exist. Idempotent."""
     for host in await maintenance_store.lock_hosts(db, host_ids):
         if host.maintenance is not None:
             await maintenance_store.end(db, host.id)

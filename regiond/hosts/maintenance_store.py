@@ -9,8 +9,8 @@ from attrs import frozen
 from regiond.db.pool import Db
 from regiond.hosts.maintenance import Maintenance
 
-# A compose that has claimed capacity holds a share lock on the host: it ends before the host is in maintenance, so that
-# whoever reads the guests afterwards sees its machine.
+# A compose that has claimed capacity holds a share lock on the host: its transaction ends before the maintenance
+# begins, so a list of guests that is read afterwards has its machine.
 _LOCK = """
     select id, name, maintenance_since, maintenance_by, maintenance_reason from vm_host
      where id = any($1::integer[]) order by id for update
@@ -35,7 +35,7 @@ class HostToMaintain:
 
 
 async def lock_hosts(db: Db, host_ids: Iterable[int]) -> tuple[HostToMaintain, ...]:
-    """Returns those of the hosts that exist, by id. Waits for the composes that have claimed capacity on them."""
+    """Locks the hosts that exist and returns them by id. Waits for composes that have claimed capacity on them."""
     rows = await db.fetch(_LOCK, sorted({*host_ids}))
     return tuple(
         HostToMaintain(
@@ -50,7 +50,10 @@ async def lock_hosts(db: Db, host_ids: Iterable[int]) -> tuple[HostToMaintain, .
 
 
 async def begin(db: Db, host_id: int, *, by: str, reason: str | None) -> Maintenance | None:
-    """Keeps the beginning of a maintenance that has begun, and its reason if `reason` is None."""
+    """Begins the maintenance and returns it; None for an unknown host.
+
+    If the maintenance has begun already, only its reason changes, and with `reason` None not even that.
+    """
     row = await db.fetchrow(_SET, host_id, by, reason)
     return (
         None
@@ -60,5 +63,5 @@ async def begin(db: Db, host_id: int, *, by: str, reason: str | None) -> Mainten
 
 
 async def end(db: Db, host_id: int) -> None:
-    """Idempotent."""
+    """Ends the maintenance. Idempotent."""
     await db.execute(_END, host_id)

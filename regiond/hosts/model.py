@@ -60,7 +60,7 @@ MACVLAN_MODES = ("bridge", "passthru", "private", "vepa")
 CONSOLE_TAG = "pod-console-logging"  # MAAS gives every host this tag
 MACHINE_MISSING = "machine_missing"  # the event of a machine whose guest its host does not have
 MACHINE_MISSING_TEXT = "its guest is missing on {host}"
-POWER_CHANGED = "machine_power_changed"  # the event of a change that no operation made
+POWER_CHANGED = "machine_power_changed"  # the event of a power change that no operation made
 POWER_CHANGED_TEXT = "its power state changed from {before} to {after} on {host}"
 
 
@@ -73,7 +73,7 @@ class HostState(StrEnum):
 
 @frozen(kw_only=True)
 class Amounts:
-    """Compute and storage. An unknown amount is `None` instead of this value, not 0."""
+    """Amounts of compute and storage. Where they are unknown, None replaces the whole value."""
 
     cores: int = 0
     memory_mib: int = 0
@@ -82,7 +82,7 @@ class Amounts:
 
 @frozen(kw_only=True)
 class StoragePoolView:
-    """`used_bytes` counts guests of the host's project, `claimed_bytes` all guests of the server."""
+    """A storage pool. `used_bytes` counts guests of the host's project, `claimed_bytes` all guests of the server."""
 
     id: int
     pool_key: str
@@ -103,14 +103,16 @@ class StoragePoolView:
         return self.status == POOL_AVAILABLE
 
     def share_bytes(self, used_bytes: int) -> int:
-        """What the pool adds to the total of a host or cluster that uses this much of it: nothing else while it is not
-        available, so that none of it counts as free."""
+        """Returns the bytes that the pool adds to the total of a host or cluster that uses `used_bytes` of it.
+
+        While the pool is not available these are only the used bytes, so that none of its space counts as free.
+        """
         return self.total_bytes if self.is_available else used_bytes
 
 
 @frozen(kw_only=True)
 class ExpiringCertificate:
-    """Our certificate for a host: the host rejects us once it has expired."""
+    """Our client certificate for a host, which the host rejects once it has expired."""
 
     host_id: int
     host_name: str
@@ -120,7 +122,7 @@ class ExpiringCertificate:
 
 @frozen(kw_only=True)
 class HostView:
-    """`total` and `capacity` are None before the first good refresh.
+    """A host. `total` and `capacity` are None before the first successful refresh.
 
     `used` counts guests of the host's project, `claimed` all guests. `claimed.memory_mib` is general memory, without
     huge pages.
@@ -139,8 +141,8 @@ class HostView:
     memory_over_commit_ratio: float
     default_macvlan_mode: str | None
     system_id: str
-    autostart: Autostart | None = None  # of its machines; None: as the installation
-    machine_system_id: str | None = None  # of the machine that runs it, if Innkeeper deployed that
+    autostart: Autostart | None = None  # of its machines; None: the installation's setting
+    machine_system_id: str | None = None  # of the machine that runs the host, if Innkeeper deployed that machine
     server_id: int | None = None
     cluster_id: int | None = None
     cluster_name: str | None = None
@@ -182,7 +184,7 @@ class HostView:
 
 @frozen(kw_only=True)
 class GuestFilter:
-    """Which guests are wanted; None: any. `foreign`: those that are no machine, or only machines."""
+    """Conditions on guests; None: any. `foreign`: True for guests that are no machine, False for machines."""
 
     host_id: int | None = None
     foreign: bool | None = None
@@ -190,7 +192,7 @@ class GuestFilter:
 
 
 EVERY_GUEST = GuestFilter()
-AS_ABOVE = "default"  # in place of an Autostart: as the host, or as the installation
+AS_ABOVE = "default"  # instead of an Autostart: the setting of the host, or for a host that of the installation
 
 
 @frozen(kw_only=True)
@@ -214,7 +216,7 @@ class GuestView:
 
 @frozen(kw_only=True)
 class GuestCount:
-    """How many machines and foreign guests the last refresh of a host listed."""
+    """Numbers of machines and foreign guests that the last refresh of a host listed."""
 
     machines: int = 0
     foreign: int = 0
@@ -222,7 +224,7 @@ class GuestCount:
 
 @frozen(kw_only=True)
 class OnMachine:
-    """The machine that runs a new host, which has already been given the public part of one of the key pairs."""
+    """The machine that runs a new host. It has already received the public part of one of the key pairs."""
 
     machine_id: int
     other_names: tuple[str, ...] = ()  # if the host's name is taken
@@ -284,14 +286,14 @@ class HostChange:
 
 @frozen(kw_only=True)
 class HostGuest:
-    """A guest that a host sees. `id` is its row's, which the API calls the virtual machine's id."""
+    """A guest that a host sees. `id` is the row id of the guest, which the API calls the virtual machine's id."""
 
     id: int
     record: GuestRecord
 
 
 def inherited_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    """Returns the tags that a machine gets from its host when it is composed: all but CONSOLE_TAG."""
+    """Returns the tags that a machine receives from its host when it is composed: all except CONSOLE_TAG."""
     return tuple(tag for tag in tags if tag != CONSOLE_TAG)
 
 
@@ -301,7 +303,7 @@ def with_console_tag(tags: Iterable[str]) -> tuple[str, ...]:
 
 
 def check_change(change: HostChange, host: HostView) -> None:
-    """Raises InvalidRequest by field if more is reserved than the host has, or if its type or project would change."""
+    """Raises InvalidRequest by field if the change reserves more than the host has, or changes its type or project."""
     if change.driver is not None and change.driver is not host.driver:
         raise InvalidRequest.of({"type": ["The type of a host cannot change. Remove the host and add it again."]})
     if change.project is not None and change.project != host.project:

@@ -1,4 +1,4 @@
-"""The NUMA nodes of a host's server and what guests use of them, as the API shows them."""
+"""The NUMA nodes of a host's server and their use by guests, as the API shows them."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class NetworkDeviceUsage:
 
 @frozen(kw_only=True)
 class ServerUsage:
-    """What all guests claim of all nodes of a server, with and without pins. `general_mib` is outside huge pages.
+    """The claims of all guests on all nodes of a server, with and without pins. `general_mib` is outside huge pages.
 
-    These amounts know no ratio and no reserve; `capacity`, that of the host, has what composes can still get.
+    These amounts ignore ratios and reserves; `capacity`, that of the host, is the amount that composes can still claim.
     """
 
     cores: Usage
@@ -64,7 +64,7 @@ class ServerUsage:
 
 @frozen(kw_only=True)
 class NumaNodeView:
-    """What guests with pins hold of a node; `server` counts all guests and is the same for every node.
+    """The resources of a node that guests with pins hold; `server` counts all guests and is the same for every node.
 
     `general_mib` is memory outside huge pages; `guest_ids` are guests with a pin, huge page or function here.
     """

@@ -1,8 +1,8 @@
-"""Computes what each NUMA node of a server has and what is claimed of it. Pure.
+"""Computes the resources of each NUMA node of a server and the claims on them. Pure.
 
 Claims on cores and huge pages name their node; virtual functions are on the node of their network device. General
-memory is claimed from the whole server: that of a guest with pins counts on the nodes of its pins, in proportion, and
-that of other guests on no node, since the hypervisor places it. `ServerUsage` counts them all.
+memory is claimed from the whole server. The memory of a guest with pins counts on the nodes of its pins, in proportion;
+that of other guests counts on no node, since the hypervisor places it. `ServerUsage` counts all of it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from regiond.ledger.model import NO_DISCRETE_RESOURCES, DiscreteResources, read_
 
 @frozen(kw_only=True)
 class NumaAllocation:
-    """What one guest holds. `guest_id` is None before the machine's guest was composed."""
+    """The resources that one guest holds. `guest_id` is None before the machine's guest was composed."""
 
     guest_id: int | None
     is_machine: bool
@@ -35,7 +35,7 @@ def numa_usage(
     allocated: Iterable[NumaAllocation],
     capacity: Capacity | None = None,
 ) -> tuple[NumaNodeView, ...]:
-    """By node id. The nodes' sums are exactly what the guests with pins hold: rounding loses no MiB."""
+    """Returns the nodes by id. Their sums equal the resources of all guests with pins: rounding loses no MiB."""
     nodes = sorted(nodes, key=lambda node: node.node_id)
     allocated = list(allocated)
     server = _server_usage(nodes, allocated, capacity)
@@ -89,7 +89,7 @@ def _node_view(
 
 
 def _general_mib_by_node(allocation: NumaAllocation, nodes: Sequence[NumaNode]) -> dict[int, int]:
-    """In proportion to the pins on each node. Subtracts running sums, so that rounding loses no MiB."""
+    """Divides the memory in proportion to the pins on each node. Subtracts running sums: rounding loses no MiB."""
     pinned = {*allocation.discrete.pinned_core_ids}
     portions, pins, before = {}, 0, 0
     for node in nodes:
@@ -123,7 +123,7 @@ def _cores(node: NumaNode, allocated: Iterable[NumaAllocation]) -> CoreUsage:
 
 
 def _pages(node: NumaNode, allocated: Iterable[NumaAllocation]) -> tuple[PagesUsage, ...]:
-    """Every page size of the node, then sizes that are claimed but no longer there."""
+    """Returns the use of every page size of the node, then of claimed sizes that the node no longer has."""
     used: dict[int, list[tuple[NumaAllocation, int]]] = {pages.size_kib: [] for pages in node.huge_pages}
     for allocation in allocated:
         for key, pages in sorted(allocation.discrete.huge_pages.items()):

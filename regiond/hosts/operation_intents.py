@@ -17,7 +17,7 @@ MAX_OPEN = 10_000
 
 
 async def open_refresh(db: Db, caller: Caller, host: HostView) -> int:
-    """The operation's id, in the caller's transaction."""
+    """Returns the id of the refresh, opened in the caller's transaction unless one is open."""
     active = await operation_service.active(db, OperationKind.REFRESH, host_id=host.id)
     if active is not None:
         return active.id
@@ -26,7 +26,7 @@ async def open_refresh(db: Db, caller: Caller, host: HostView) -> int:
             db, OperationKind.REFRESH, host_id=host.id, host_name=host.name, account_id=caller.account_id,
             request={}, max_failures=1,
         )  # fmt: skip
-    except Busy:  # another caller opened one since
+    except Busy:  # another caller has just opened a refresh
         active = await operation_service.active(db, OperationKind.REFRESH, host_id=host.id)
         if active is None:
             raise
@@ -34,16 +34,17 @@ async def open_refresh(db: Db, caller: Caller, host: HostView) -> int:
 
 
 async def open_first_refresh(db: Db, host_id: int, host_name: str) -> None:
-    """Of a host that was just added, in the caller's transaction."""
+    """Opens the refresh of a host that was just added, in the caller's transaction."""
     await operation_service.insert(
         db, OperationKind.REFRESH, host_id=host_id, host_name=host_name, account_id=None, request={}, max_failures=1
     )
 
 
 async def open_removal(db: Db, caller: Caller, host: HostView, removal: HostRemoval) -> int:
-    """The operation's id, in the caller's transaction. From now on no machine is composed on the host.
+    """Returns the id of the removal, opened in the caller's transaction unless one is open.
 
-    Raises Busy if a removal is open that treats the machines differently, or that is being undone.
+    From now on no machine is composed on the host. Raises Busy if the open removal treats the machines differently or
+    is being undone.
     """
     await store.set_removing(db, host.id)  # serializes callers
     active = await _open_one(db, host.id, removal)
@@ -71,7 +72,7 @@ async def open_removal(db: Db, caller: Caller, host: HostView, removal: HostRemo
 
 
 async def _open_one(db: Db, host_id: int, removal: HostRemoval) -> Operation | None:
-    """Returns the removal that is open. One by force does not wait for another, which it ends with the host."""
+    """Returns the open removal. A removal by force does not wait for another: it ends that together with the host."""
     removals = [
         one
         for one in await operation_service.list_operations(db, states=OPEN_STATES, host_id=host_id, limit=MAX_OPEN)

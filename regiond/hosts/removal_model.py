@@ -1,4 +1,4 @@
-"""The removal of a host: what it deletes with it, and what became of the machines and the certificate."""
+"""The removal of a host: its options, and the outcome for its machines and its certificate."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from attrs import frozen
 
 @frozen(kw_only=True)
 class HostRemoval:
-    """What the removal of a host deletes with it: nothing, the machines that Innkeeper created, or adopted ones too.
+    """The options of a removal. It deletes no machine, the machines that Innkeeper created, or adopted ones too.
 
-    `force` is for a dead host: nothing on it is touched, and the records of its machines end as lost.
+    `force` is for a dead host: nothing on the host changes, and the records of its machines end as lost.
     """
 
     decompose: bool = False
-    destroy_adopted: bool = False  # needs `decompose`
+    destroy_adopted: bool = False  # requires `decompose`
     force: bool = False  # excludes `decompose`
-    keep_trust: bool = False  # leaves our certificate on the server's trust list, and keeps its key pair
+    keep_trust: bool = False  # leaves our certificate on the server's trust list and retains its key pair
 
     def deletes(self, *, adopted: bool) -> bool:
-        """Returns whether a machine is deleted; the guests of all others stay on the host."""
+        """Returns whether a machine is deleted; the guests of all other machines stay on the host."""
         return self.decompose and (self.destroy_adopted or not adopted)
 
     @property
     def description(self) -> str:
-        """What happens to the machines, to follow "is being removed"."""
+        """The words on the machines that follow "is being removed"."""
         if self.force:
             return "by force"
         if not self.decompose:
@@ -33,9 +33,9 @@ class HostRemoval:
 
 @frozen(kw_only=True)
 class CertificateFate:
-    """What becomes of a certificate on the server's trust list. `explanation` is for an operator.
+    """The outcome for a certificate on the server's trust list. `explanation` is for an operator.
 
-    `uncertain`: the server may have received the request that removes it, and its answer was lost.
+    `uncertain`: the server may have received the request to remove it, but its answer was lost.
     """
 
     fingerprint: str
@@ -51,7 +51,7 @@ class CertificateFate:
 
 @frozen(kw_only=True)
 class DeletedMachines:
-    """The machines that the removal of a host was to delete when it is undone: hostnames, sorted.
+    """The machines that a removal, which is now undone, was to delete: hostnames, sorted.
 
     `uncertain`: the host had received the command when the deletion was cancelled.
     """
@@ -62,7 +62,7 @@ class DeletedMachines:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """Names every machine; says so if none was deleted."""
+        """Returns sentences that name every machine, or say that none was deleted."""
         lists = (
             ("Deleted, with the virtual machine and its volumes", self.deleted),
             ("Possibly deleted, the next refresh shows it", self.uncertain),

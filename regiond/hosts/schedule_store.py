@@ -8,11 +8,11 @@ from uuid import UUID
 
 from regiond.db.pool import Db
 
-FIRST_RETRY_S, LONGEST_RETRY_S = 2.0, 30.0  # after each failure in a row the time doubles
+FIRST_RETRY_S, LONGEST_RETRY_S = 2.0, 30.0  # the time doubles after each consecutive failure
 
-# Taking a host sets its next time, so that only one region refreshes it. If only another live region has a rack that
-# may reach the host, the host is left to that region, like an operation. Unreachable hosts, whose refreshes can take
-# long, delay no other.
+# The statement that takes a host sets its next time, so that only one region refreshes it. If only another live region
+# has a rack that may reach the host, that region refreshes it, as with operations. Unreachable hosts, whose refreshes
+# can take long, do not delay other hosts.
 _TAKE_DUE = """
     update vm_host_schedule v set next_refresh_at = now() + make_interval(secs => $1 * (0.75 + random() / 2))
      where host_id in (select host_id from vm_host_schedule s join vm_host h on h.id = s.host_id
@@ -44,7 +44,7 @@ _RETRY = """
 _IS_REFRESHED_SINCE = """
     select exists (select from vm_host_schedule where host_id = $1 and refreshed_at > now() - make_interval(secs => $2))
 """
-# Regions that do the same at once lock the rows in one order and cannot deadlock.
+# Concurrent regions lock the rows in the same order and cannot deadlock.
 _SCHEDULE_WITHIN = """
     with later as (
         select host_id from vm_host_schedule
@@ -64,7 +64,7 @@ _SCHEDULE_AFTER_EVENT = """
 
 
 async def take_due(db: Db, every_s: float, limit: int, region_id: UUID) -> list[int]:
-    """Takes at most `limit` hosts that are due and that the region's racks may reach, or no other region's.
+    """Takes at most `limit` due hosts that a rack of the region may reach, or no rack of any other region.
 
     Each is due again after `every_s`, plus or minus a quarter.
     """
@@ -78,18 +78,18 @@ async def database_time(db: Db) -> datetime:
 
 
 async def set_refreshed(db: Db, host_id: int, *, began_at: datetime | None = None) -> None:
-    """Records that a discovery run was applied now, and when it began if that is known."""
+    """Records that a discovery run was applied now, with its start if that is known."""
     await db.execute(_REFRESHED, host_id, began_at)
 
 
 async def is_refreshed_since(db: Db, host_id: int, seconds: float) -> bool:
-    """Whether a discovery run was applied within the last `seconds`."""
+    """Returns whether a discovery run was applied within the last `seconds`."""
     found: bool = await db.fetchval(_IS_REFRESHED_SINCE, host_id, seconds)
     return found
 
 
 async def retry_after_failure(db: Db, host_id: int) -> None:
-    """Counts a failed refresh, and moves the next one nearer: 2 s after the first failure in a row, at most 30 s."""
+    """Counts a failed refresh and moves the next one nearer: 2 s after the first consecutive failure, at most 30 s."""
     await db.execute(_RETRY, host_id, FIRST_RETRY_S, LONGEST_RETRY_S)
 
 

@@ -1,7 +1,7 @@
-"""Which server a host is: by what its connection proves, or by what the server reports. Pure.
+"""Determines the server of a host from the proof of its connection, or from the server's report. Pure.
 
-The identity of an LXD server is its pinned certificate, that of a simulated one the name in its address; nobody else
-can present them. libvirt only reports a host UUID: it identifies a server, and does not prove that the host is it.
+The identity of an LXD server is its pinned certificate, that of a simulated server the name in its address; no other
+server can present them. libvirt only reports a host UUID: it names a server, but does not prove that the host is it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from common.errors import DriverFailed, NotTrusted, PeerChanged
 from common.values import DriverType, HostFacts
 
 MAX_CHARS = 300
-_OWN = "@host-"  # follows the identity of a libvirt server whose UUID many boards share
+_OWN = "@host-"  # appended to the identity of a libvirt server whose UUID many boards share
 _UUID_AT_END = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _MIN_DIFFERENT_BYTES = 4
-# What manufacturers leave in SMBIOS when they set no UUID.
+# The values that manufacturers leave in SMBIOS when they set no UUID.
 _COMMON_UUIDS = frozenset(
     {
         "03000200-0400-0500-0006-000700080009",
@@ -38,7 +38,7 @@ _COMMON_UUIDS = frozenset(
 
 @frozen(kw_only=True)
 class Contact:
-    """How a host is reached: what its connection proves."""
+    """The connection to a host, as far as it proves the host's identity."""
 
     host_id: int
     driver: DriverType
@@ -47,7 +47,7 @@ class Contact:
 
 
 def is_common_uuid(uuid: str) -> bool:
-    """Whether boards of several owners have this UUID, such as one of zeros only."""
+    """Returns whether boards of several owners have this UUID, such as one of only zeros."""
     text = uuid.lower()
     digits = text.replace("-", "")
     bytes_ = {digits[at : at + 2] for at in range(0, len(digits), 2)}
@@ -57,10 +57,10 @@ def is_common_uuid(uuid: str) -> bool:
 def identity_of(contact: Contact, facts: HostFacts, *, known: str | None, confirmed: str | None = None) -> str:
     """Returns the identity of the server behind a host.
 
-    `known` is that of its server until now, `confirmed` the one that an administrator confirmed for this host.
+    `known` is the identity of its current server, `confirmed` the one that an administrator confirmed for this host.
 
     Raises NotTrusted for an LXD server without a pinned certificate, PeerChanged if a simulated host reports another
-    name than its address has, DriverFailed for a report that names no server.
+    name than that in its address, DriverFailed for a report without a server.
     """
     match contact.driver:
         case DriverType.LXD:
@@ -72,18 +72,18 @@ def identity_of(contact: Contact, facts: HostFacts, *, known: str | None, confir
 
 
 def proves_identity(driver: DriverType) -> bool:
-    """Whether no other server can have the identity of a host with this driver."""
+    """Returns whether no other server can have the identity of a host with this driver."""
     return driver is not DriverType.LIBVIRT
 
 
 def became_member(known: str, claimed: str) -> bool:
-    """Whether an LXD server has joined or founded a cluster and still presents the same certificate."""
+    """Returns whether an LXD server has joined or founded a cluster and still presents the same certificate."""
     alone = f"{DriverType.LXD}/lxd:"
     return known.startswith(alone) and ":" not in known.removeprefix(alone) and claimed.startswith(f"{known}:")
 
 
 def _of_lxd(contact: Contact, member: str | None) -> str:
-    """All members of a cluster present its certificate; their names distinguish them."""
+    """Returns the identity of an LXD server. Cluster members present the same certificate; their names differ."""
     if contact.pinned_fingerprint is None:
         raise NotTrusted(f"The certificate of {contact.address} is not pinned yet.")
     server = f"{contact.driver}/lxd:{contact.pinned_fingerprint}"
@@ -98,7 +98,7 @@ def _of_simulated(contact: Contact, reported: str) -> str:
 
 
 def _of_libvirt(contact: Contact, reported: str, used: Iterable[str | None]) -> str:
-    """The UUID of many boards is not one server: a host that reports it has one of `used`, or a server of its own."""
+    """Returns the identity of a libvirt server. With a UUID of many boards it is one of `used`, or one of its own."""
     server = f"{contact.driver}/{_checked(reported)}"
     uuid = _UUID_AT_END.search(server.lower())
     if uuid is None or not is_common_uuid(uuid[0]):

@@ -111,7 +111,7 @@ async def guests_of_host(db: Db, host_id: int) -> tuple[GuestView, ...]:
 
 
 class Hosts(HostQueries):
-    """Methods that take a `caller` raise NotAllowed unless it is an administrator, NotFound for an unknown host."""
+    """The hosts. Methods with a `caller` raise NotAllowed if it is no administrator, NotFound for an unknown host."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class Hosts(HostQueries):
     async def create(self, caller: Caller, new: NewHost, *, wait_s: float = FIRST_REFRESH_WAIT_S) -> HostView:
         """Adds a host and refreshes it once. Succeeds for an unreachable host, which then has an error.
 
-        Returns after `wait_s` with what is known if the refresh takes longer; that continues.
+        If the refresh takes longer than `wait_s`, it continues, and this returns what is known.
 
         Raises InvalidRequest by field, also if a host with this address and project, or with this name, exists.
         """
@@ -160,7 +160,7 @@ class Hosts(HostQueries):
     async def update(
         self, caller: Caller, host_id: int, change: HostChange, *, wait_s: float = FIRST_REFRESH_WAIT_S
     ) -> HostView:
-        """Changes the given fields and refreshes the host, waiting as `create`; a new address is checked before that.
+        """Changes the given fields and refreshes the host, waiting as `create` does; checks a new address before that.
 
         Idempotent. Raises InvalidRequest by field.
         """
@@ -172,16 +172,17 @@ class Hosts(HostQueries):
         return await self.read(host_id)
 
     async def begin_maintenance(self, caller: Caller, host_ids: Iterable[int], reason: str | None) -> None:
-        """From now on the hosts take no new machine. Idempotent: a later call changes only the reason, if it has one.
+        """Begins maintenance, in which the hosts take no new machine.
 
-        A compose that has claimed capacity continues, and its machine exists when this returns.
+        Idempotent: a later call changes only the reason, if it has one. A compose that has claimed capacity continues;
+        its machine exists when this returns.
         """
         caller.require_admin()
         async with self._database.transaction() as db:
             await begin_maintenance(db, caller, host_ids, reason)
 
     async def end_maintenance(self, caller: Caller, host_ids: Iterable[int]) -> None:
-        """The hosts take new machines again. Idempotent."""
+        """Ends maintenance: the hosts take new machines again. Idempotent."""
         caller.require_admin()
         async with self._database.transaction() as db:
             await end_maintenance(db, caller, host_ids)
@@ -204,9 +205,9 @@ class Hosts(HostQueries):
     async def start_remove(
         self, caller: Caller, host_id: int, removal: HostRemoval, *, idempotency_key: IdempotencyKey | None = None
     ) -> Operation:
-        """Opens the removal, or returns the open one. It first deletes the machines that `removal` selects.
+        """Opens the removal, or returns the open one. The removal first deletes the machines that `removal` selects.
 
-        Raises Busy if the open one treats the machines differently, and what `check_removal` raises.
+        Raises Busy if the open one treats the machines differently, and the errors of `check_removal`.
         """
 
         async def open_() -> int:
@@ -219,7 +220,7 @@ class Hosts(HostQueries):
         return await self._operations.idempotent(idempotency_key, open_)
 
     async def check_removal(self, caller: Caller, host_id: int, removal: HostRemoval) -> HostView:
-        """Returns the host. By force only a dead host is removed, and no machine can be deleted on a dead host.
+        """Returns the host. Only a dead host is removed by force, and no machine can be deleted on a dead host.
 
         Raises WrongState for a living host, HostUnreachable for a dead one, RackUnreachable if that cannot be checked.
         """
@@ -234,7 +235,7 @@ class Hosts(HostQueries):
     async def removal_certificates(
         self, caller: Caller, host_ids: Sequence[int], removal: HostRemoval
     ) -> tuple[CertificateFate, ...]:
-        """What the removal of these hosts would do with certificates that no other host uses."""
+        """Returns what the removal of these hosts would do with certificates that no other host uses."""
         caller.require_admin()
         async with self._database.connection() as db:
             return await planned_fate(db, host_ids, removal)
@@ -263,7 +264,7 @@ class Hosts(HostQueries):
         return await self._operations.idempotent(idempotency_key, open_)
 
     async def projects(self, caller: Caller, host_id: int) -> tuple[Project, ...]:
-        """The server's projects, read from it now; none with drivers that have no projects."""
+        """Returns the server's projects, read from it now; none with drivers that have no projects."""
         caller.require_admin()
         await self.read(host_id)
         found = await self._calls.call(
@@ -272,7 +273,7 @@ class Hosts(HostQueries):
         return found.projects
 
     async def parameters(self, caller: Caller, host_id: int) -> dict[str, str]:
-        """The connection parameters as text values, without secrets that Innkeeper generated."""
+        """Returns the connection parameters as text values, without secrets that Innkeeper generated."""
         caller.require_admin()
         host = await self.read(host_id)
         async with self._database.connection() as db:
@@ -281,19 +282,19 @@ class Hosts(HostQueries):
         return power_parameters(host, secrets, pair, self._certificate_url(host.name))
 
     async def certificate(self, name: str) -> str:
-        """The client certificate for the LXD host of that name, as PEM; public. Raises NotFound."""
+        """Returns the client certificate for the LXD host of that name, as PEM; public. Raises NotFound."""
         async with self._database.connection() as db:
             return await self._key_pairs.certificate_named(db, name)
 
     async def add_tag(self, caller: Caller, host_id: int, tag: str) -> HostView:
-        """Idempotent."""
+        """Adds the tag to the host. Idempotent."""
         caller.require_admin()
         async with self._database.transaction() as db:
             await store.add_tag(db, host_id, tag)
         return await self.read(host_id)
 
     async def remove_tag(self, caller: Caller, host_id: int, tag: str) -> HostView:
-        """Idempotent."""
+        """Removes the tag from the host. Idempotent."""
         caller.require_admin()
         async with self._database.transaction() as db:
             await store.remove_tag(db, host_id, tag)
@@ -324,8 +325,9 @@ class Hosts(HostQueries):
     async def confirm_server(
         self, caller: Caller, host_id: int, *, identity: str | None = None, same_as: str | None = None
     ) -> HostView:
-        """Accepts that the host is the server with that identity, or the server of the host `same_as` (id or name), and
-        refreshes it. Idempotent. Nothing else changes unless the host reports that identity.
+        """Accepts that the host is the server with that identity, or the server of the host `same_as` (id or name).
+
+        Refreshes the host. Idempotent. Nothing else changes unless the host reports that identity.
 
         Raises InvalidRequest under `host` if there is no such host, or its server is not known yet.
         """
@@ -350,7 +352,7 @@ class Hosts(HostQueries):
         return server.identity
 
     async def _try_refresh(self, caller: Caller, host_id: int, wait_s: float = FIRST_REFRESH_WAIT_S) -> None:
-        """Refreshes the host. A failure is stored with the host and not raised."""
+        """Refreshes the host for at most `wait_s`. A failure is stored with the host and not raised."""
         operation = await self.start_refresh(caller, host_id)
         try:
             outcome(await self._operations.wait(operation.id, timeout_s=wait_s))

@@ -24,12 +24,12 @@ from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome
 from regiond.racks.service import HostCalls
 
-_AFTER_MACHINES = ("untrust", "disconnect")  # steps of an earlier attempt, which was interrupted there
-_UNTRUST_RETRIES = 4  # some seconds, in which a rack connects again after its own restart or the region's
+_AFTER_MACHINES = ("untrust", "disconnect")  # steps in which an earlier attempt may have been interrupted
+_UNTRUST_RETRIES = 4  # they take some seconds: a rack connects again after its own restart or the region's
 
 
 class RefreshHost:
-    """A requested refresh. It fails at once if the host cannot be reached: the user waits for the answer."""
+    """A requested refresh. It fails at once if the host cannot be reached, because the user waits for the answer."""
 
     kind = OperationKind.REFRESH
 
@@ -65,10 +65,10 @@ class RefreshHost:
 
 
 class HostMachines(Protocol):
-    """What the removal of a host does with its machines."""
+    """The machines' part in the removal of a host."""
 
     async def delete_machines(self, operation: Operation) -> Sequence[str]:
-        """Opens a delete operation for each machine without one; returns a message for each that failed.
+        """Opens a delete operation for each machine without one; returns a message for each deletion that failed.
 
         Raises Busy while some are still running.
         """
@@ -76,47 +76,47 @@ class HostMachines(Protocol):
     async def removal_result(self, operation: Operation) -> Mapping[str, Any]:
         """Returns the lists `deleted` and `kept`: one text for each guest, with its volumes.
 
-        Of a removal by force also `lost`, and the system ids of these machines in `lost_machines`.
+        After a removal by force also the list `lost`, and `lost_machines` with the system ids of these machines.
         """
 
     async def lose_machines(self, db: Db, operation: Operation, host_id: int, expected: Iterable[str]) -> int:
-        """Ends the other operations on the host and the records of its machines; returns their number.
+        """Ends the other operations on the host and the records of its machines; returns the number of machines.
 
-        Raises Busy if the machines are not those that are `expected`, by system id.
+        Raises Busy if the host has other machines than the `expected` ones (system ids).
         """
 
     async def stop_deletions(self, operation: Operation) -> DeletedMachines:
-        """Cancels the deletions that have not started, and returns what all of them did.
+        """Cancels the deletions that have not started, and returns the outcome of all deletions.
 
         Raises Busy while one of them has not ended.
         """
 
     async def detach_machines(self, db: Db, host_id: int) -> int:
-        """Detaches the machines: their rows and claims go, their guests stay. Returns their number.
+        """Detaches the machines: deletes their rows and claims, and leaves their guests. Returns their number.
 
         Raises Busy if an operation acts on one of them.
         """
 
 
 class HostClusters(Protocol):
-    """What the removal of a cluster member's host does to the cluster."""
+    """The cluster's part in the removal of a member's host."""
 
     async def leave(self, db: Db, host_id: int) -> None:
-        """Called before the host is deleted: the other members no longer add it."""
+        """Prevents the other members from adding the host again. Called before the host is deleted."""
 
     async def drop_empty(self, db: Db) -> None:
-        """Called after the host was deleted: removes clusters without hosts."""
+        """Removes clusters without hosts. Called after the host was deleted."""
 
 
 class HostImages(Protocol):
-    """What the removal of a host does to the image catalogue."""
+    """The image catalogue's part in the removal of a host."""
 
     async def leave(self, db: Db, host_id: int) -> None:
-        """Called before the host is deleted: images that only it has leave the catalogue."""
+        """Removes images from the catalogue that only this host has. Called before the host is deleted."""
 
 
 class RemoveHost:
-    """Removes a host. Its guests stay, except those of the machines that the request's `HostRemoval` deletes first."""
+    """Removes a host. Its guests stay, except the guests of machines that the request's `HostRemoval` deletes first."""
 
     kind = OperationKind.REMOVE_HOST
 
@@ -174,9 +174,9 @@ class RemoveHost:
         return Outcome(result={**result, **_certificate_result(certificate)}, record=record)
 
     async def _remove_copies(self, operation: Operation, journal: Journal) -> Mapping[str, Any]:
-        """Deletes what only Innkeeper has brought to the host. A host that does not answer keeps them.
+        """Deletes the image copies that Innkeeper has brought to the host. A host that does not answer retains them.
 
-        Raises Busy while a deployment may need one.
+        Raises Busy while a deployment may need a copy.
         """
         if operation.host_id is None or operation.step in _AFTER_MACHINES:
             return {}
@@ -192,7 +192,7 @@ class RemoveHost:
         return {"image_copies": [copy.description for copy in copies], "image_copies_left": list(left)}
 
     async def _delete_machines(self, operation: Operation) -> None:
-        """Raises DriverFailed that names every machine that could not be deleted, and Busy while some are running."""
+        """Deletes the machines. Raises Busy while deletions run, and DriverFailed, which names each that failed."""
         failures = await self._machines.delete_machines(operation)
         if failures:
             raise DriverFailed(
@@ -202,7 +202,7 @@ class RemoveHost:
             )
 
     async def _remove_dead(self, operation: Operation, host_id: int, journal: Journal) -> Outcome:
-        """Everything happens in the transaction that ends the operation; until then it can be cancelled.
+        """Removes a dead host, all in the transaction that ends the operation; until then it can be cancelled.
 
         Raises WrongState if the host answers, which ends the operation.
         """
@@ -211,7 +211,7 @@ class RemoveHost:
         reason = await require_dead(self._calls, host_id, name)
 
         async def wait_for_composes(db: Db) -> None:
-            await store.lock(db, host_id)  # those that chose the host before it was set to removing
+            await store.lock(db, host_id)  # waits for composes that chose the host before it was set to removing
 
         await journal.write("close_host", wait_for_composes)
         certificate = await self._certificates.abandon(host_id)
@@ -280,7 +280,7 @@ def _certificate_result(fate: CertificateFate | None) -> dict[str, Any]:
 
 
 def _error_of(operation: Operation, machines: DeletedMachines | None) -> InnkeeperError:
-    """Returns the error that ended the removal; it also says which machines are gone, if any was to be deleted."""
+    """Returns the error that ended the removal; it also names the deleted machines, if any was to be deleted."""
     code, message = operation.error_code or "error", operation.error_message or "The removal failed."
     details = operation.error_details or {}
     if machines is None:

@@ -1,4 +1,4 @@
-"""Rows of hosts: add, change, lock and delete them, and what a rack needs to connect."""
+"""Rows of hosts: add, change, lock and delete them, and read what a rack needs to connect."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ _SET_TRUST_ERROR = "update vm_host set trust_error = $2 where id = $1 and trust_
 
 @frozen(kw_only=True)
 class HostConnection:
-    """What a rack needs to connect to a host, without secrets, and the state of that connection."""
+    """The values with which a rack connects to a host, without secrets, and the state of that connection."""
 
     driver: DriverType
     address: str
@@ -110,13 +110,13 @@ class HostConnection:
 
     @property
     def may_have_password(self) -> bool:
-        """Whether a trust password may be sent to the server that is pinned."""
+        """Returns whether a trust password may be sent to the pinned server."""
         confirmed = self.pinned_fingerprint is not None and self.pinned_fingerprint == self.expected_fingerprint
         return confirmed or self.known_server or self.trust_on_first_use
 
 
 async def read_connection(db: Db, host_id: int) -> HostConnection:
-    """Raises NotFound."""
+    """Returns the connection of the host. Raises NotFound."""
     row = await db.fetchrow(_CONNECTION, host_id)
     if row is None:
         raise NotFound(f"There is no VM host {host_id}.", host=host_id)
@@ -179,7 +179,7 @@ async def host_on_machine(db: Db, machine_id: int) -> str | None:
 async def _taken(
     db: Db, error: asyncpg.UniqueViolationError, same_host: asyncpg.Record | None, name: str, address: str
 ) -> InvalidRequest:
-    """The error that names the other host; if one has both the address and the name, the address is the reason."""
+    """Returns the error, which names the other host. If one has the address and one the name, the address counts."""
     if same_host is None and is_name_taken(error):
         return await name_taken(db, name)
     which = "Another host" if same_host is None else f"Host {same_host['name']!r} (id {same_host['id']})"
@@ -203,7 +203,7 @@ async def update(
     default_macvlan_mode: str | None,
     autostart: str | None,
 ) -> None:
-    """None leaves a column unchanged. Raises what `insert` raises."""
+    """Changes the columns; None leaves one unchanged. Raises the errors of `insert`."""
     try:
         async with db.transaction():
             await db.execute(
@@ -219,7 +219,7 @@ async def update(
 
 
 async def storage_pool_id(db: Db, host_id: int, key_or_name: str | None) -> int | None:
-    """Returns None for None. Raises InvalidRequest if the host's server has no such storage pool."""
+    """Returns the row id of the pool; None for None. Raises InvalidRequest if the host's server has no such pool."""
     if key_or_name is None:
         return None
     found: int | None = await db.fetchval(_POOL_OF_HOST, host_id, key_or_name)
@@ -231,34 +231,34 @@ async def storage_pool_id(db: Db, host_id: int, key_or_name: str | None) -> int 
 
 
 async def add_tag(db: Db, host_id: int, tag: str) -> None:
-    """Idempotent."""
+    """Adds the tag to the host. Idempotent."""
     await db.execute(_ADD_TAG, host_id, tag)
 
 
 async def remove_tag(db: Db, host_id: int, tag: str) -> None:
-    """Idempotent."""
+    """Removes the tag from the host. Idempotent."""
     await db.execute(_REMOVE_TAG, host_id, tag)
 
 
 async def set_trust_error(db: Db, host_id: int, reason: str | None) -> None:
-    """Why the host rejected the token or password; None clears it."""
+    """Stores the reason why the host rejected the token or password; None clears it."""
     await db.execute(_SET_TRUST_ERROR, host_id, reason)
 
 
 async def set_unreachable(db: Db, host_id: int, code: str, message: str) -> None:
-    """Writes no row if the host already has this error."""
+    """Makes the host unreachable, with the error. Writes no row if the host already has this error."""
     await db.execute(_SET_UNREACHABLE, host_id, code, message)
 
 
 async def set_removing(db: Db, host_id: int) -> None:
-    """From now on no machine is composed on the host."""
+    """Sets the state `removing`: from now on no machine is composed on the host."""
     await db.execute(_SET_REMOVING, host_id)
 
 
 async def reopen_host(db: Db, host_id: int, operation_id: int | None = None) -> None:
-    """Ends the state `removing`; the next refresh finds the real one. Idempotent.
+    """Ends the state `removing`; the next refresh finds the actual state. Idempotent.
 
-    Changes nothing if another operation than the given one removes the host.
+    Changes nothing if an operation other than the given one removes the host.
     """
     await db.execute(_REOPEN, host_id, operation_id)
 
@@ -269,19 +269,20 @@ async def lock_existence(db: Db, host_id: int) -> None:
 
 
 async def lock_state(db: Db, host_id: int) -> None:
-    """Until the transaction ends, no other changes the host's state."""
+    """Prevents other transactions from changing the host's state until this one ends."""
     await db.execute(_LOCK_STATE, host_id)
 
 
 async def lock(db: Db, host_id: int) -> None:
-    """Until the transaction ends, no other adds a machine to the host or applies a discovery run to it."""
+    """Prevents other transactions from adding a machine or applying a discovery run to the host until this one ends."""
     await db.execute(_LOCK, host_id)
 
 
 async def delete(db: Db, host_id: int) -> None:
     """Deletes the host, and its server with all claims of foreign guests unless another host shares it.
 
-    If one does, that host is refreshed at once: guests that were machines of the deleted host are foreign to it.
+    A host that shares the server is refreshed at once: to it, guests that were machines of the deleted host are
+    foreign.
     """
     server_id = await db.fetchval(_LOCK, host_id)
     pair_id = await credential_service.key_pair_of_host(db, host_id)

@@ -47,7 +47,7 @@ _HOSTS = """
      order by h.id
 """
 _HOST_IDS = "select array(select id from vm_host where $1::integer[] is null or pool_id = any($1) order by id)"
-# A host that runs on a machine of ours has that machine; one that is being removed is none any more.
+# A host that runs on a machine of ours has that machine, unless the host is being removed.
 _ID_OF_SYSTEM_IDS = """
     select id from vm_host
      where system_id = any($1::text[]) and machine_id is null and state <> 'removing'
@@ -87,7 +87,7 @@ _STORAGE_POOLS = """
      order by h.id, p.id
 """
 
-# What the guests of the host's project hold: MAAS's "used". Memory includes huge pages.
+# The resources of the guests in the host's project: MAAS's "used". Memory includes huge pages.
 _USED = """
     select h.id as host_id, c.resource, c.storage_pool_id, sum(c.amount)::bigint as amount
       from vm_host h
@@ -125,7 +125,7 @@ async def list_hosts(db: Db, ids: Sequence[int]) -> tuple[HostView, ...]:
 
 
 async def read_host(db: Db, host_id: int, *, caller: Caller | None = None) -> HostView:
-    """Raises NotFound, also for a host that the caller may not see."""
+    """Returns the host. Raises NotFound, also for a host that the caller may not see."""
     sees = caller is None or await db.fetchval(_SEES_HOST, host_id, visible_pool_ids(caller))
     found = await list_hosts(db, [host_id]) if sees else ()
     if not found:
@@ -141,16 +141,16 @@ async def host_ids(db: Db, *, caller: Caller | None = None) -> list[int]:
 async def hosts_of_system_ids(
     db: Db, system_ids: Iterable[str], *, caller: Caller | None = None
 ) -> tuple[HostView, ...]:
-    """Returns the hosts that have these system ids themselves, are not being removed, and that the caller may see.
+    """Returns the hosts with these system ids that are not being removed and that the caller may see, by id.
 
-    In the order of their ids. A host that runs on a machine of ours is left out: the id is that of the machine.
+    A host that runs on a machine of ours is left out: such a system id belongs to the machine.
     """
     rows = await db.fetch(_ID_OF_SYSTEM_IDS, list(system_ids), visible_pool_ids(caller))
     return await list_hosts(db, [row["id"] for row in rows]) if rows else ()
 
 
 async def count_hosts(db: Db, *, caller: Caller | None = None) -> int:
-    """Returns how many hosts the caller may see; no caller: all."""
+    """Returns the number of hosts that the caller may see; without a caller, of all."""
     found: int = await db.fetchval(_COUNT, visible_pool_ids(caller))
     return found
 
@@ -158,7 +158,7 @@ async def count_hosts(db: Db, *, caller: Caller | None = None) -> int:
 async def expiring_certificates(
     db: Db, before: datetime, *, limit: int, caller: Caller | None = None
 ) -> tuple[ExpiringCertificate, ...]:
-    """Returns our certificates for hosts that the caller may see that expire before then, the next to expire first."""
+    """Returns our certificates that expire before then, for hosts that the caller may see; the next to expire first."""
     rows = await db.fetch(_EXPIRING_CERTIFICATES, before, visible_pool_ids(caller), limit)
     return tuple(ExpiringCertificate(**row) for row in rows)
 
@@ -169,9 +169,9 @@ async def supervised_hosts(db: Db) -> tuple[SupervisedHost, ...]:
 
 
 async def ids_of(db: Db, ids_or_names: Iterable[str], *, caller: Caller | None = None) -> Mapping[str, frozenset[int]]:
-    """Returns the host that each text means: the one with that id, else the one with that name.
+    """Returns the ids of the host that each text names: the host with that id, else the host with that name.
 
-    An unknown text means none, likewise that of a host that the caller may not see.
+    An unknown text, or that of a host that the caller may not see, has no id.
     """
     wanted = {one: split_reference(one) for one in ids_or_names}
     possible_ids, possible_names = zip(*wanted.values(), strict=True) if wanted else ((), ())
@@ -193,7 +193,7 @@ async def names_of(db: Db, ids: Iterable[int], *, caller: Caller | None = None) 
 
 
 async def numa_allocations(db: Db, host_id: int) -> tuple[NumaAllocation, ...]:
-    """Of all guests of the host's server, managed or foreign."""
+    """Returns the resources of all guests of the host's server, managed or foreign."""
     claims = defaultdict(list)
     for row in await db.fetch(_NUMA_CLAIMS, host_id):
         claims[row["machine_id"], row["guest_id"]].append((row["resource"], row["key"], row["amount"]))
@@ -242,7 +242,7 @@ def _host(
 
 
 def _amounts(row: asyncpg.Record, pools: Iterable[StoragePoolView], used: Iterable[asyncpg.Record]) -> dict[str, Any]:
-    """`total`, which is None before the first good refresh, `used` and `claimed`."""
+    """Returns `total` (None before the first successful refresh), `used` and `claimed`."""
     by_resource: Mapping[str, Any] = {claim["resource"]: claim["amount"] for claim in used}
     total = None
     if row["server_id"] is not None:

@@ -1,4 +1,4 @@
-"""What becomes of a request with an idempotency key, and the answers that are kept. Pure."""
+"""The decision on a request with an idempotency key, and the answers that are kept. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 
 LEASE = timedelta(seconds=30)
-MAX_ANSWER_BYTES = 1024 * 1024  # of the body; those of single objects have some 10 KiB
+MAX_ANSWER_BYTES = 1024 * 1024  # of the body; the body of a single object has some 10 KiB
 MAX_ANSWERS = 2000  # of one account
 MAX_KEY_CHARS = 255
 
@@ -21,7 +21,8 @@ MAX_KEY_CHARS = 255
 class IdempotencyKey:
     """The key of a request that runs now. `digest` identifies the request.
 
-    `is_recorded`: others see that the request runs. `is_tied`: it opens an operation, which needs no kept answer.
+    `is_recorded`: other regions see that the request runs. `is_tied`: the request opens an operation, so no answer has
+    to be kept.
     `operation_id` is set once an equal request is known to have opened that operation.
     """
 
@@ -35,9 +36,9 @@ class IdempotencyKey:
 
 @frozen(kw_only=True)
 class StoredKey:
-    """What is known of a key: its request, and the operation or the answer; neither while the request runs.
+    """The record of a key: its request, and the operation or the answer; neither while the request runs.
 
-    `is_abandoned`: the region that ran the request ended, or lost the database, before it could say what came of it.
+    `is_abandoned`: the region that ran the request ended, or lost the database, before it could record the result.
     """
 
     digest: bytes
@@ -47,14 +48,14 @@ class StoredKey:
 
 
 class Verdict(StrEnum):
-    """What a request with a key is to do."""
+    """The decision on a request with a key."""
 
     RUN = "run"
     MISMATCH = "mismatch"  # the key belongs to another request
     JOIN = "join"  # wait for the operation that an equal request opened
-    REPLAY = "replay"  # answer what an equal request was answered
+    REPLAY = "replay"  # repeat the answer to an equal request
     WAIT = "wait"  # an equal request runs
-    UNKNOWN = "unknown"  # an equal request ran; nobody knows what came of it
+    UNKNOWN = "unknown"  # an equal request ran; its result is unknown
 
 
 def decide(stored: StoredKey | None, digest: bytes) -> Verdict:
@@ -77,14 +78,14 @@ class KeptAnswer:
     content_type: str
     headers: Mapping[str, str] = field(factory=dict)
     body: bytes | None = field(default=b"", repr=False)
-    operation_id: int | None = None  # that the request began
+    operation_id: int | None = None  # the operation that the request began
 
     def bounded(self) -> KeptAnswer:
-        """Without a body that is too long."""
+        """Returns the answer without its body if that is too long."""
         return self if len(self.body or b"") <= MAX_ANSWER_BYTES else evolve(self, body=None)
 
     def packed(self) -> bytes:
-        """As one text, compressed: the head as a line of JSON, then the body."""
+        """Returns the answer as compressed bytes: the head as a line of JSON, then the body."""
         head: dict[str, Any] = {"status": self.status, "type": self.content_type, "headers": dict(self.headers)}
         if self.operation_id is not None:
             head["operation"] = self.operation_id
@@ -94,7 +95,7 @@ class KeptAnswer:
 
     @classmethod
     def unpacked(cls, data: bytes) -> KeptAnswer:
-        """Reverts `packed`."""
+        """Returns the answer of which `data` is the `packed` form."""
         line, _, body = zlib.decompress(data).partition(b"\n")
         head = json.loads(line)
         return cls(

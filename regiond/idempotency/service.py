@@ -1,7 +1,8 @@
 """Runs a request with an idempotency key once, whichever region receives its repeats, and keeps its answer.
 
-A request that opens operations ties its key to the operation, in the transaction that opens it: then it is known at any
-moment whether it was done. Any other request is recorded before it runs, with a lease; its answer is recorded after.
+A request that opens operations ties its key to the operation, in the transaction that opens it: the database shows at
+any moment whether the request was executed. Any other request is recorded before it runs, with a lease; its answer is
+recorded after.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ async def tie_key(db: Db, key: IdempotencyKey | None, operation_id: int) -> None
 
 
 async def find_operation(db: Db, key: IdempotencyKey) -> int | None:
-    """Returns the operation that an equal request opened. Raises IdempotencyMismatch if the key is of another."""
+    """Returns the operation that an equal request opened. Raises IdempotencyMismatch if another request has the key."""
     stored = await store.find(db, key)
     if decide(stored, key.digest) is Verdict.MISMATCH:
         raise _mismatch(key, stored)
@@ -54,7 +55,7 @@ async def find_operation(db: Db, key: IdempotencyKey) -> int | None:
 
 
 class IdempotencyKeys:
-    """`request_key` is the key of the digests: they must not help to guess the passwords in requests."""
+    """The keys of all accounts. `request_key` is the HMAC key of the digests, which must not reveal passwords."""
 
     def __init__(self, database: Database, credentials: Credentials, request_key: bytes) -> None:
         self._database = database
@@ -69,16 +70,16 @@ class IdempotencyKeys:
         return cls(database, credentials, credentials.unseal_data(_INSTALLATION, REQUEST_KEY, sealed))
 
     def key_of(self, caller: Caller, text: str, request: bytes) -> IdempotencyKey:
-        """`request` is all that makes a request another one, in one form."""
+        """Returns the key of the request. `request` has, in a fixed form, all that distinguishes two requests."""
         digest = hmac.digest(self._request_key, request, "sha256")
         return IdempotencyKey(account_id=caller.account_id, text=text, digest=digest)
 
     async def begin(self, key: IdempotencyKey, *, opens_operation: bool) -> KeptAnswer | None:
-        """Returns the answer that was kept; None if the request is to run, with `key.operation_id` if it was opened.
+        """Returns the kept answer; None if the request is to run. Sets `key.operation_id` if its operation was opened.
 
         Waits at most 8 s for an equal request that runs, then raises RequestInProgress. Raises IdempotencyMismatch, and
-        AnswerNotKept if an equal request ran and its answer is not known. A request that is to run must be followed by
-        `keep`, `release` or `abandon`; one that `opens_operation` is not recorded until it opens it.
+        AnswerNotKept if an equal request ran and its answer is not known. After a request that is to run, call `keep`,
+        `release` or `abandon`. A request that `opens_operation` is not recorded before it opens the operation.
         """
         until_s, pause_s = time.monotonic() + WAIT_S, _FIRST_POLL_S
         while True:
@@ -127,7 +128,7 @@ class IdempotencyKeys:
     async def keep(self, key: IdempotencyKey, answer: KeptAnswer) -> None:
         """Keeps the answer of a request that succeeded, unless its key is tied to an operation.
 
-        Never raises DatabaseUnavailable: without its answer the key says, once its lease ends, that it is not known.
+        Never raises DatabaseUnavailable: if the answer cannot be stored, a repeat gets AnswerNotKept after the lease.
         """
         if key.is_tied:
             return
@@ -140,7 +141,7 @@ class IdempotencyKeys:
             log.warning("idempotent_answer_not_kept", reason=error.message)
 
     async def release(self, key: IdempotencyKey) -> None:
-        """Forgets a request that failed and has done nothing. Never raises DatabaseUnavailable."""
+        """Deletes the record of a request that failed and changed nothing. Never raises DatabaseUnavailable."""
         if not key.is_recorded:
             return
         try:
@@ -150,7 +151,7 @@ class IdempotencyKeys:
             log.warning("idempotency_key_not_released", reason=error.message)
 
     async def abandon(self, key: IdempotencyKey) -> None:
-        """Records that nobody knows what came of the request. Never raises DatabaseUnavailable: the lease will end."""
+        """Records that the result of the request is unknown. Never raises DatabaseUnavailable: the lease will end."""
         if not key.is_recorded:
             return
         try:

@@ -1,4 +1,4 @@
-"""SQL of idempotency keys: what is known of one, and what came of its request."""
+"""SQL of idempotency keys: their requests, and the operations or answers of these."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _RENEW = """
      where account_id = $1 and key = $2 and lease_ends_at is not null
 """
 _END = "delete from idempotency_key where account_id = $1 and key = $2 and lease_ends_at is not null"
-# The operation counts if the request has opened one: its answer changes as the operation proceeds. The request may have
-# deleted its own account.
+# If the request has opened an operation, no answer is stored: the answer changes as the operation proceeds. The request
+# may have deleted its own account.
 _KEEP = """
     insert into idempotency_key (account_id, key, request_hash, sealed_answer)
     select id, $2, $3, $4 from account where id = $1
@@ -49,17 +49,17 @@ async def find(db: Db, key: IdempotencyKey) -> StoredKey | None:
 
 
 async def begin(db: Db, key: IdempotencyKey) -> bool:
-    """Records that the request runs. False, with nothing recorded, if the key is in use."""
+    """Records that the request runs. Returns False, with nothing recorded, if the key is in use."""
     return await db.execute(_BEGIN, key.account_id, key.text, key.digest, LEASE) == "INSERT 0 1"
 
 
 async def renew(db: Db, key: IdempotencyKey, lease: timedelta = LEASE) -> None:
-    """Moves the end of the lease of a running request on. Idempotent."""
+    """Extends the lease of a running request. Idempotent."""
     await db.execute(_RENEW, key.account_id, key.text, lease)
 
 
 async def end(db: Db, key: IdempotencyKey) -> None:
-    """Forgets a request that has done nothing. Idempotent."""
+    """Deletes the record of a request that changed nothing. Idempotent."""
     await db.execute(_END, key.account_id, key.text)
 
 
@@ -70,11 +70,11 @@ async def keep(db: Db, key: IdempotencyKey, sealed_answer: bytes) -> None:
 
 
 async def tie(db: Db, key: IdempotencyKey, operation_id: int) -> bool:
-    """Records the operation that the request opens. False, with nothing recorded, if the key is in use."""
+    """Records the operation that the request opens. Returns False, with nothing recorded, if the key is in use."""
     return await db.execute(_TIE, key.account_id, key.text, key.digest, operation_id) == "INSERT 0 1"
 
 
 async def request_key(db: Db, new: bytes) -> bytes:
-    """Returns the installation's sealed key of the HMAC of requests; that is `new` if it had none. Idempotent."""
+    """Returns the installation's sealed HMAC key of requests: the stored one, else `new`, stored now. Idempotent."""
     found: bytes = await db.fetchval(_REQUEST_KEY, new)
     return found

@@ -1,1 +1,1 @@
-"""The durable operation engine: leases, attempts, log. Defines no kind of operation."""
+"""The durable operation engine: leases, attempts, log. Contains no handlers."""

@@ -28,13 +28,13 @@ from regiond.operations.model import (
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-UNDO_BUSY_S = 2.0  # undoing that waits for another operation checks at least this often
+UNDO_BUSY_S = 2.0  # longest time between checks of undoing that waits for another operation
 
 _CANCELLED = ErrorRecord(code="cancelled", message="The operation was cancelled.")
 
 
 class Attempt:
-    """One attempt at an operation whose lease this process holds; also the handler's Journal."""
+    """One attempt at an operation that this process has leased; also the handler's Journal."""
 
     def __init__(self, database: Database, owner: UUID, handler: OperationHandler, operation: Operation) -> None:
         self._database = database
@@ -44,9 +44,9 @@ class Attempt:
         self._step: str | None = operation.step
 
     async def run(self) -> None:
-        """Returns when the operation has ended or waits for a retry.
+        """Runs or undoes the operation; returns when it has ended or waits for a retry.
 
-        Raises LeaseLost, or DatabaseUnavailable: then the lease lapses and any process continues.
+        Raises LeaseLost, or DatabaseUnavailable: then the lease lapses and any process can continue.
         """
         if self._operation.cancel_requested and self._operation.state is not OperationState.UNDOING:
             await self._begin_undo(OperationEvent.CANCEL_REQUESTED, _CANCELLED)
@@ -93,7 +93,7 @@ class Attempt:
             message = "undoing waits" if waits else "undoing failed, will retry"
             problem = _error_record(raised, self._operation).message
             first = self._operation
-            details = {**(first.error_details or {}), UNDO_WAITS_FOR: problem}  # until it ends
+            details = {**(first.error_details or {}), UNDO_WAITS_FOR: problem}  # removed at the end
             await self._wait(
                 ErrorRecord(code=first.error_code or "", message=first.error_message or "", details=details),
                 at_most_s=UNDO_BUSY_S if waits else None,
@@ -155,7 +155,7 @@ class Attempt:
     async def _wait(
         self, error: ErrorRecord, *, at_most_s: float | None = None, entry: tuple[str, Mapping[str, Any]] | None = None
     ) -> None:
-        """`entry`, or else the error, is logged in the same transaction: who reads it finds the operation waiting."""
+        """Makes the operation wait for a retry, in one transaction with the log line: `entry`, or else the error."""
         operation = self._operation
         state = advance(operation.state, OperationEvent.UNREACHABLE)
         delay_s = retry_delay_s(operation.failures, random.random())  # noqa: S311  # spreads retries, no secret
@@ -169,9 +169,9 @@ class Attempt:
         log.info("operation_waiting", operation=operation.id, kind=operation.kind.value, **facts)
 
     async def _suspend(self, at_most_s: float, is_due: Callable[[Db], Awaitable[bool]] | None = None) -> None:
-        """Counts no failure and logs nothing: what it waits for is recorded elsewhere.
+        """Suspends the operation. Counts no failure and logs nothing: the reason is recorded elsewhere.
 
-        `is_due` runs when nobody can wake the operation any more until it is suspended: what happened before is seen.
+        `is_due` runs after the suspension, in the same transaction: it sees all events that came too early to wake it.
         """
         advance(self._operation.state, OperationEvent.SUSPENDED)
         async with self._database.transaction() as db:
@@ -181,7 +181,7 @@ class Attempt:
                 await lease_store.wake(db, self._operation.id)
 
     async def _reschedule(self, outcome: Outcome) -> None:
-        """Queues the operation again, as if it had never started, in one transaction with `outcome.record`."""
+        """Queues the operation again, without its progress, in one transaction with `outcome.record`."""
         operation = self._operation
         state = advance(operation.state, OperationEvent.RESCHEDULED)
 
@@ -225,12 +225,12 @@ class Attempt:
 
 
 def _is_retryable(error: Exception) -> bool:
-    """A cancelled call counts: the peer stopped (a rack that shuts down), it did not reject the call."""
+    """Returns whether the error is retryable. So is a cancelled call: the peer, such as a rack, is shutting down."""
     return isinstance(error, InnkeeperError) and (error.retryable or isinstance(error, Cancelled))
 
 
 def _error_record(error: Exception, operation: Operation) -> ErrorRecord:
-    """A bug is logged with its traceback; users see only a reference to the log."""
+    """Returns the error as users see it. A bug is logged with its traceback; users see only a reference to the log."""
     if isinstance(error, InnkeeperError):
         return ErrorRecord(code=error.code, message=_storable(error.message), details=_storable(error.details))
     reference = uuid4().hex[:12]
@@ -242,7 +242,7 @@ def _error_record(error: Exception, operation: Operation) -> ErrorRecord:
 
 
 def _storable(value: Any) -> Any:
-    """Removes what PostgreSQL cannot store: hypervisors quote arbitrary bytes, NUL and lone surrogates included."""
+    """Returns the value without NUL and lone surrogates: hypervisors quote them, and PostgreSQL cannot store them."""
     if isinstance(value, str):
         return storable(value)
     if isinstance(value, Mapping):

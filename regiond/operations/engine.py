@@ -28,7 +28,7 @@ BUG_PAUSE_S = 5.0  # a bug outside the handler would otherwise recur at once
 
 
 class Engine:
-    """Every region process has one; leases in the database ensure that only one of them runs an operation."""
+    """The engine of one region process. Leases in the database ensure that only one engine runs an operation."""
 
     def __init__(self, database: Database, owner: UUID, handlers: Iterable[OperationHandler]) -> None:
         self._database = database
@@ -73,18 +73,18 @@ class Engine:
 
     @property
     def running(self) -> int:
-        """The number of attempts that run in this process."""
+        """Returns the number of attempts that run in this process."""
         return len(self._running)
 
     def handler(self, kind: OperationKind) -> OperationHandler:
         return self._handlers[kind]
 
     async def _acquire(self) -> NextRoundIn:
-        """Starts due operations. Returns when the next check is worthwhile."""
+        """Starts due operations. Returns the time until the next check is worthwhile."""
         free = MAX_RUNNING - len(self._running)
         acquired: list[Operation] = []
         async with self._database.connection() as db:
-            await lease_store.release_leases(db, self._owner, except_ids=self._running)  # of attempts that failed
+            await lease_store.release_leases(db, self._owner, except_ids=self._running)  # of failed attempts
             if free > 0:
                 acquired = await lease_store.acquire(db, self._owner, limit=free, full_hosts=self._full_hosts())
             for operation in acquired:
@@ -102,7 +102,7 @@ class Engine:
         return [host_id for host_id, count in per_host.items() if count >= MAX_RUNNING_PER_HOST]
 
     def _begin(self, operation: Operation) -> None:
-        """Cancels an older attempt of this process, whose lease lapsed because it could not be renewed."""
+        """Starts an attempt. Cancels an older one of this process, whose lease lapsed because no renewal succeeded."""
         older = self._running.get(operation.id)
         if older is not None:
             older[1].cancel()
@@ -119,7 +119,7 @@ class Engine:
         self.wake()
 
     async def run_attempt(self, operation: Operation) -> None:
-        """Runs one attempt at an operation that this process has leased. Raises nothing but CancelledError."""
+        """Runs one attempt at an operation that this process has leased. Raises only CancelledError."""
         with structlog.contextvars.bound_contextvars(operation=operation.id, attempt=operation.attempt):
             try:
                 await Attempt(self._database, self._owner, self._handlers[operation.kind], operation).run()

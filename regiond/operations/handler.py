@@ -21,13 +21,13 @@ class Outcome:
     `record` runs in the transaction that ends the operation. It can run again in a new transaction, if the first one
     lost a deadlock.
 
-    Of `run`: with `rejection` the operation is undone at once, even if the error is retryable. Of `undo`: with
-    `rescheduled` the operation does not end but is queued again, for the host that `record` has set; `error` replaces
-    the error that started undoing.
+    Only from `run`: with `rejection` the operation is undone at once, even if the error is retryable. Only from `undo`:
+    with `rescheduled` the operation does not end but is queued again, for the host that `record` has set; `error`
+    replaces the error that started undoing.
 
-    Of both: with `resumes_within_s` the operation does not end; the method is called again, in a new attempt, when one
-    of its children has ended, when it is woken, or at the latest after this time. `resumes_at_once` says whether what
-    it waits for has happened since the method looked: a wake in between does nothing.
+    From either: with `resumes_within_s` the operation does not end; the method is called again, in a new attempt, when
+    one of its children has ended, when it is woken, or at the latest after this time. `resumes_at_once` returns whether
+    the awaited event has happened since the method checked: a wake before the suspension has no effect.
     """
 
     result: Mapping[str, Any] = field(factory=dict)
@@ -41,10 +41,10 @@ class Outcome:
 
 
 class Journal(Protocol):
-    """Records steps before they act. Methods raise LeaseLost if another process has taken the operation over."""
+    """The record of an operation's steps, written before they act. Methods raise LeaseLost after a takeover."""
 
     async def step(self, name: str, *, reaches_host: bool = False, **facts: Any) -> None:
-        """Records that the step begins. With `reaches_host` the host may receive a command, so undoing checks it."""
+        """Records that the step begins. With `reaches_host` it may send a command, so undoing checks the host."""
 
     async def host_not_reached(self) -> None:
         """Reverts `reaches_host` of the last step: its command certainly changed nothing on the host."""
@@ -53,33 +53,33 @@ class Journal(Protocol):
         """Records a step that only changes the database: `record` runs in the same transaction, possibly again."""
 
     async def step_began_at(self) -> datetime:
-        """Returns when the operation came to its present step, maybe in an earlier attempt, on the database's clock."""
+        """Returns the time, on the database's clock, when the current step began, maybe in an earlier attempt."""
 
     async def note(self, message: str, **facts: Any) -> None:
         """Adds a line to the operation's log."""
 
 
 class OperationHandler(Protocol):
-    """Runs and undoes one kind of operation. Any process can start either method again at any time."""
+    """The handler of one kind of operation. Any process can start either method again at any time."""
 
     @property
     def kind(self) -> OperationKind: ...
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
-        """Does the work. A retryable error leads to a later retry; any other InnkeeperError to `undo` and failure."""
+        """Does the work. After a retryable error it runs again later; after any other InnkeeperError, `undo` runs."""
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
         """Removes everything that `run` may have created. Retried without limit until it succeeds."""
 
 
 class LeaseLost(Exception):
-    """Another process runs the operation now; this one stops and writes nothing."""
+    """Another process runs the operation now; this process stops and writes nothing."""
 
 
 def fence_of(operation: Operation, machine_id: str) -> Fence:
     """Returns the fencing token of this attempt on the machine with the UUID `machine_id`.
 
-    Attempts count within an operation and operations on a machine follow each other, so (operation, attempt) orders
-    all attempts on a machine.
+    Attempt numbers increase within an operation, and operations on a machine follow each other, so (operation, attempt)
+    orders all attempts on a machine.
     """
     return Fence(machine_id=machine_id, operation_id=operation.id, attempt=operation.attempt)

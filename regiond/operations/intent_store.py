@@ -1,4 +1,4 @@
-"""SQL that opens operations: one, several at once, or one that has ended already."""
+"""SQL that opens operations: one, several at once, or an operation that has ended already."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _INSERT_REJECTED = """
     returning id
 """
 
-# Changes no column of an index, so that many repetitions leave no trace in them.
+# Changes no indexed column, so that many repetitions do not grow the indexes.
 _REPEAT_REJECTED = """
     update operation
        set rejections = rejections + 1, last_rejected_at = now(), explanation = $3, error_message = $4
@@ -55,7 +55,7 @@ _REPEAT_REJECTED = """
     returning id
 """
 
-# Of two equal rejections at once, one waits for the operation of the other.
+# Of two concurrent equal rejections, the second waits for the operation of the first.
 _LOCK_ACCOUNT = "select true from account where id = $1 for no key update"
 
 _INSERT_SUCCEEDED = """
@@ -66,14 +66,14 @@ _INSERT_SUCCEEDED = """
 """
 
 
-# Until the child is committed, its parent cannot be cancelled, so whoever cancels the parent finds the child.
+# The parent cannot be cancelled before the child is committed, so a cancellation of the parent finds the child.
 _LOCK_PARENT = """
     select true from operation
      where id = $1 and attempt = $2 and is_open and state <> 'undoing' and not cancel_requested
        for share
 """
 
-# In the machine's resource pool, if the machine still exists.
+# The child is in the machine's resource pool, if the machine still exists.
 _INSERT_FAILED_CHILD = """
     insert into operation (kind, state, machine_id, parent_id, account_id, system_id, hostname, request, error_code,
                            error_message, max_failures, started_at, finished_at)
@@ -99,7 +99,7 @@ async def insert(
     """Opens an operation in the caller's transaction and returns its id.
 
     Raises Busy if another operation acts on the machine (or another refresh on the host), or if the parent has ended,
-    is being undone or in another attempt; the transaction remains usable. Raises NotFound if host or machine has been
+    is being undone or is in another attempt; the transaction remains usable. Raises NotFound if the host or machine was
     deleted meanwhile; the transaction must then roll back.
     """
     if parent is not None and not await _is_current(db, parent):
@@ -130,7 +130,7 @@ async def insert_failed_child(
 ) -> bool:
     """Records a child that was rejected before it began, so that the parent has a child for each of its machines.
 
-    Returns False, with nothing recorded, if the parent has ended or is being undone or in another attempt.
+    Returns False, with nothing recorded, if the parent has ended, is being undone or is in another attempt.
     """
     if not await _is_current(db, parent):
         return False
@@ -142,14 +142,14 @@ async def insert_failed_child(
 
 
 async def _is_current(db: Db, parent: Parent) -> bool:
-    """Whether this is the attempt of the parent that may open children. It remains so until the transaction ends."""
+    """Returns whether this attempt of the parent may open children; this stays so until the transaction ends."""
     return bool(await db.fetchval(_LOCK_PARENT, parent.id, parent.attempt))
 
 
 async def insert_several(db: Db, kind: OperationKind, new: Sequence[NewOperation]) -> tuple[Operation, ...]:
     """Opens all operations with one query, in the caller's transaction, and returns them in the order of `new`.
 
-    Raises NotFound if a host or machine has been deleted meanwhile; the transaction must then roll back.
+    Raises NotFound if a host or machine was deleted meanwhile; the transaction must then roll back.
     """
     try:
         rows = await db.fetch(_INSERT_SEVERAL, kind.value, [_row_of(one) for one in new])
@@ -192,8 +192,8 @@ async def record_rejected(
 ) -> int:
     """Records an operation that was rejected before it started: nothing was claimed. Returns its id.
 
-    An equal request of the account that was rejected with this code in the last hour has an operation already: its
-    rejections are counted, and explanation and message become those of this one.
+    If an equal request of the account was rejected with this code in the last hour, its operation is used: it counts
+    the rejections, and gets this explanation and message.
     """
     plain = None if explanation is None else dict(explanation)
     equal = request_hash({"kind": kind.value, "code": code, "request": request})
@@ -216,7 +216,7 @@ def _row_of(new: NewOperation) -> Mapping[str, object]:
 
 
 def _operation(kind: OperationKind, new: NewOperation, row: Row) -> Operation:
-    """Equals what `read` returns, since no process can acquire it before the transaction ends."""
+    """Returns the operation as `read` would, since no process can acquire it before the transaction ends."""
     return Operation(
         id=row["id"], kind=kind, state=OperationState.QUEUED, host_id=new.host_id, host_name=new.host_name,
         machine_id=new.machine_id, system_id=new.system_id, hostname=new.hostname, parent_id=None,

@@ -23,8 +23,8 @@ _NOTE = """
      where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
 """
 
-# Due operations without a valid lease. At most 4 per host at a time, so that a host that hangs cannot occupy the whole
-# process. If only another live region has a rack that reaches the host, the operation is left to that region.
+# Selects due operations without a valid lease, at most 4 per host at a time, so that a host that hangs cannot occupy
+# the whole process. If only another live region has a rack that reaches the host, that region runs the operation.
 _ACQUIRE = """
     with ranked as (
         select o.id, row_number() over (partition by o.host_id order by not_before, o.id) as rank
@@ -122,8 +122,8 @@ _SUSPEND = """
      where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
 """
 
-# Skips a locked row: a child is locked already, and its parent, whose id is lower, would have to be locked before it.
-# No parent in state waiting: that is tried again after a failure, and each attempt counts.
+# Skips a locked row: the child is locked already, and its parent, whose id is lower, should be locked before it.
+# Does not wake a parent in state waiting: it waits for a retry after a failure, and each attempt counts.
 _WAKE_PARENT = """
     update operation set not_before = now()
      where id = (select id from operation
@@ -131,8 +131,8 @@ _WAKE_PARENT = """
                     for no key update skip locked)
 """
 
-# No trigger notifies of `not_before`: an operation that is retried later needs no process now.
-# Waits for a transaction that is just suspending the operation: an update alone would see the lease of before.
+# Notifies, since no trigger reports a change of `not_before`: an operation that is retried later needs no process now.
+# Waits for a transaction that suspends the operation: an update alone would see the lease before the suspension.
 _WAKE = """
     with locked as materialized (
         select id, state, lease_owner, not_before from operation where id = $1 for no key update
@@ -154,7 +154,7 @@ _FINISH = """
      where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
 """
 
-# Resets everything but the attempt number, which orders all attempts as a fencing token.
+# Resets everything except the attempt number, which orders all attempts as a fencing token.
 _REQUEUE = """
     update operation
        set state = $4, step = null, reached_host = false, failures = 0, not_before = now(), lease_owner = null,
@@ -204,7 +204,7 @@ async def record_step(db: Db, operation: Operation, owner: UUID, name: str, *, r
 async def note(
     db: Db, operation: Operation, owner: UUID, step: str | None, message: str, details: Mapping[str, Any]
 ) -> bool:
-    """Adds a line to the log that belongs to no other change. One beside a change needs only `append_log`."""
+    """Adds a line to the log. For a line in the transaction of another change, `append_log` is enough."""
     lease = (operation.id, operation.attempt, owner)
     return await db.execute(_NOTE, *lease, step, message, dict(details)) == "INSERT 0 1"
 
@@ -237,12 +237,12 @@ async def suspend(db: Db, operation: Operation, owner: UUID, at_most_s: float) -
 
 
 async def wake_parent(db: Db, parent_id: int) -> None:
-    """Makes the parent of an operation that ends in this transaction due, if it waits. Idempotent."""
+    """Makes the suspended parent of an operation that ends in this transaction due. Idempotent."""
     await db.execute(_WAKE_PARENT, parent_id)
 
 
 async def wake(db: Db, operation_id: int) -> None:
-    """Makes a suspended operation due. In a transaction that locks nothing else. Idempotent."""
+    """Makes a suspended operation due. The transaction must lock nothing else. Idempotent."""
     await db.execute(_WAKE, operation_id)
 
 
@@ -263,7 +263,7 @@ async def finish(
 
 
 async def requeue(db: Db, operation: Operation, owner: UUID, state: OperationState) -> bool:
-    """Also returns False if cancellation has been requested."""
+    """Queues the operation again. Also returns False if cancellation has been requested."""
     return _updated(await db.execute(_REQUEUE, operation.id, operation.attempt, owner, state.value))
 
 

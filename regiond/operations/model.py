@@ -14,11 +14,11 @@ from attrs import field, frozen
 from common.errors import WrongState
 from regiond.deletion_plan import DeletionPlan
 
-# Key of the request: the id of the operation that this one superseded, or that did not succeed before it.
+# Key of the request: the id of the operation that this one superseded, or of the unsuccessful one before it.
 EARLIER = "earlier"
 EARLIER_SINCE = "earlier_since"  # key of the request: when that operation was opened
-WAIT_FOR_EARLIER = "wait_for_earlier"  # the step in which it waits for the commands of that operation
-WAIT_FOR_COMMAND = "wait_for_command"  # the step in which it waits for the commands of its own earlier attempts
+WAIT_FOR_EARLIER = "wait_for_earlier"  # the step that waits for the commands of that operation
+WAIT_FOR_COMMAND = "wait_for_command"  # the step that waits for the commands of the operation's own earlier attempts
 UNDO_WAITS_FOR = "undo_waits_for"  # key of the error's details while undoing waits, with the reason
 
 
@@ -35,7 +35,7 @@ class OperationKind(StrEnum):
     FORGET = "forget"  # removes the ownership marker, then the machine; the guest stays
     CLEAN_UP = "clean_up"  # removes the guest of a deleted or rescheduled machine
     DEPLOY = "deploy"  # writes an operating system to a machine's root disk, and waits until the guest reports
-    SET_AUTOSTART = "set_autostart"  # decides what becomes of a guest when its host starts
+    SET_AUTOSTART = "set_autostart"  # sets whether a guest starts with its host
     BULK = "bulk"  # opens an operation for each of many machines, a few at a time
 
 
@@ -58,7 +58,7 @@ OPEN_STATES = (OperationState.QUEUED, OperationState.RUNNING, OperationState.WAI
 
 
 class OperationEvent(StrEnum):
-    """What changes the state of an operation."""
+    """An event that changes the state of an operation."""
 
     STARTED = "started"
     UNREACHABLE = "unreachable"  # a retryable failure
@@ -115,7 +115,7 @@ def request_hash(request: Mapping[str, Any]) -> bytes:
 
 @frozen(kw_only=True)
 class Operation:
-    """One intent that touches a host: its row."""
+    """One intent that acts on a host, in the shape of its row."""
 
     id: int
     kind: OperationKind
@@ -175,7 +175,7 @@ class Parent:
 
 @frozen(kw_only=True)
 class Child:
-    """What its parent has to know of an operation."""
+    """The facts of an operation that its parent needs."""
 
     id: int
     system_id: str | None
@@ -203,7 +203,7 @@ class LogLine:
 
 
 def cancel_plan(operation: Operation) -> DeletionPlan:
-    """What cancelling the operation would do: its `effects`; it deletes no record."""
+    """Returns the plan of a cancellation: its `effects`; it deletes no record."""
     subject = operation.hostname or operation.host_name
     described = operation.kind.value + (f" of {subject}" if subject else "")
     begun = "undone where possible" if operation.reached_host else "not begun on a host, so nothing remains of it"

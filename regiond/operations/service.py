@@ -106,7 +106,7 @@ class Operations:
     log = reading(store.read_log)
 
     async def wait_reason(self, operation: Operation) -> str | None:
-        """Returns why the operation has not ended, as a sentence; None if it has, or if nothing delays it."""
+        """Returns the reason why the operation has not ended, as a sentence; None if it has or nothing delays it."""
         if operation.state.ended:
             return None
         async with self._database.connection() as db:
@@ -146,16 +146,16 @@ class Operations:
 
     @property
     def awaited(self) -> tuple[int, ...]:
-        """The ids of the operations for whose end this process waits."""
+        """Returns the ids of the operations for whose end this process waits."""
         return tuple(self._waiters)
 
     async def cancel(self, caller: Caller, operation_id: int) -> Operation:
         """Requests cancellation; the operation is undone before its state becomes `cancelled`.
 
-        Of the operations that it opened, those that no region runs are cancelled too; the others are waited for.
+        Operations that it opened are cancelled too if no region runs them; undoing waits for the others.
 
-        For administrators, and of a bulk operation for who began it. Raises NotFound; WrongState if it has ended or is
-        being undone.
+        Only for administrators; a bulk operation also for the account that began it. Raises NotFound; WrongState if it
+        has ended or is being undone.
         """
         async with self._database.transaction() as db:
             await _check_may_cancel(db, caller, operation_id)
@@ -166,13 +166,13 @@ class Operations:
         return await self.read(operation_id)
 
     async def cancel_plan(self, caller: Caller, operation_id: int) -> DeletionPlan:
-        """A dry run of `cancel`; raises what it raises."""
+        """Returns the plan of `cancel`, as a dry run; raises the same errors."""
         async with self._database.transaction(dry_run=True) as db:
             await _check_may_cancel(db, caller, operation_id)
             return cancel_plan(await _request_cancel(db, operation_id))
 
     def on_state_changed(self, operation_id: int, state: str) -> None:
-        """Handles a database notification: wakes those who wait for the end of the operation."""
+        """Handles a database notification: wakes the waiters for the end of the operation."""
         if OperationState(state).ended:
             for waiter in self._waiters.get(operation_id, ()):
                 waiter.set()
@@ -201,7 +201,7 @@ class Operations:
             return existing
         try:
             return await self._resolve(await open_operation())
-        except InnkeeperError:  # the concurrent request may have taken the name or the capacity
+        except InnkeeperError:  # a concurrent request with the key may have taken the name or the capacity
             existing = await self._of_key(key)
             if existing is None:
                 raise

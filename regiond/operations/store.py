@@ -22,8 +22,8 @@ _SELECT = """
       from operation o left join account a on a.id = o.account_id
 """
 
-# An operation of a machine is in the resource pool of the machine, one of a host alone in that of the host. Of a
-# machine that was deleted, only the account that opened the operation and administrators see it.
+# An operation on a machine is in the resource pool of the machine, an operation only on a host in that of the host. If
+# the machine was deleted, only administrators and the account that opened the operation see it.
 _VISIBLE = """
        and ($2::integer[] is null or o.account_id = $3
             or exists (select from machine m
@@ -79,7 +79,7 @@ _READ_LOG = """
     select at, attempt, step, message, details from operation_log where operation_id = $1 order by id
 """
 
-# Since the last line of another step.
+# The first line of the step after the last line of another step.
 _STEP_BEGAN_AT = """
     select min(at) from operation_log
      where operation_id = $1 and step = $2
@@ -97,7 +97,7 @@ _CANCEL = """
      where id = $1 and state in ('queued', 'running', 'waiting')
 """
 
-# Whoever runs it loses the lease. What is being undone keeps the error that ended it.
+# A process that runs the operation loses the lease. An operation that is being undone retains its error.
 _SUPERSEDE = """
     update operation
        set error_code = case when state = 'undoing' then error_code else $2 end,
@@ -108,8 +108,8 @@ _SUPERSEDE = """
      where id = $1 and is_open
 """
 
-# Other operations in between, such as power actions, do not remove what a deployment left. One that did
-# not reach the host may have ended while it waited for the one before it.
+# Other operations in between, such as power actions, do not undo a deployment. An operation that did not reach the host
+# may have ended while it waited for the operation before it.
 _UNSUCCESSFUL_BEFORE = """
     select case when state <> 'succeeded' then
                case when reached_host then id else (request ->> 'earlier')::bigint end
@@ -119,7 +119,7 @@ _UNSUCCESSFUL_BEFORE = """
      order by id desc limit 1
 """
 
-# A child that a region runs may act already: it continues. Locks in id order, after the parent, whose id is lower.
+# A child that a region runs may act already, so it continues. Locks in id order, after the parent, whose id is lower.
 _CANCEL_CHILDREN = """
     with not_running as (
         select id from operation
@@ -130,7 +130,8 @@ _CANCEL_CHILDREN = """
     update operation o set cancel_requested = true, not_before = now() from not_running where o.id = not_running.id
 """
 
-# Whoever runs one of them loses the lease. What is being undone keeps the error that ended it. Locks in id order.
+# A process that runs an operation loses the lease. An operation that is being undone retains its error. Locks in id
+# order.
 _END_ON_HOST = """
     with on_host as (
         select id from operation where host_id = $1 and is_open and id <> $2 order by id for no key update
@@ -162,7 +163,7 @@ _WAKE = """
 
 
 async def read(db: Db, operation_id: int, *, caller: Caller | None = None) -> Operation:
-    """Raises NotFound, also for an operation that the caller may not see."""
+    """Returns the operation. Raises NotFound, also for an operation that the caller may not see."""
     row = await db.fetchrow(_READ, operation_id, *seen_by(caller))
     return _shown_to(caller, _operation(existing(row, "operation", operation_id)))
 
@@ -173,7 +174,7 @@ async def read_each(db: Db, operation_ids: Iterable[int]) -> list[Operation]:
 
 
 async def read_latest(db: Db, system_ids: Iterable[str], *, caller: Caller | None = None) -> Mapping[str, Operation]:
-    """Returns by system id the newest operation of each machine that has one which the caller may see."""
+    """Returns the newest operation of each machine, by system id, without operations that the caller may not see."""
     ids = [row["id"] for row in await db.fetch(_LATEST_IDS, list(system_ids))]
     rows = await db.fetch(_LATEST, ids, *seen_by(caller))
     return {row["system_id"]: _shown_to(caller, _operation(row)) for row in rows}
@@ -196,7 +197,7 @@ async def list_operations(
 ) -> tuple[Operation, ...]:
     """Returns the operations that match all filters and that the caller may see, newest first by default.
 
-    No caller: all. `text` is in the name of the machine or of the host.
+    Without a caller it returns all. `text` is a part of the name of the machine or of the host.
     """
     rows = await db.fetch(
         _OLDEST_FIRST if oldest_first else _NEWEST_FIRST, list(states), *seen_by(caller), host_id, system_id,
@@ -216,7 +217,7 @@ async def count_operations(
     limit: int,
     caller: Caller | None = None,
 ) -> int:
-    """Returns how many operations `list_operations` would return without a position, at most `limit`."""
+    """Returns the number of operations that `list_operations` would return without a position, at most `limit`."""
     found: int = await db.fetchval(
         _COUNT, list(states), *seen_by(caller), host_id, system_id, None, parent_id, limit, None, _pattern(text), None
     )
@@ -236,7 +237,7 @@ async def active(
 
 
 async def children(db: Db, operation_id: int) -> tuple[Child, ...]:
-    """Returns the operations that this one, which the caller may see, opened; oldest first."""
+    """Returns the operations that this one opened, oldest first. The caller must be allowed to see this one."""
     rows = await db.fetch(_CHILDREN, operation_id)
     return tuple(Child(**{**dict(row), "state": OperationState(row["state"])}) for row in rows)
 
@@ -247,7 +248,7 @@ async def read_log(db: Db, operation_id: int) -> tuple[LogLine, ...]:
 
 
 async def step_began_at(db: Db, operation_id: int, step: str | None) -> datetime:
-    """Returns when the operation came to this step, which is its present one, maybe in an earlier attempt."""
+    """Returns the time when this step, the current one of the operation, began, maybe in an earlier attempt."""
     began_at: datetime = await db.fetchval(_STEP_BEGAN_AT, operation_id, step)
     return began_at
 
@@ -261,12 +262,12 @@ async def redirect(
     request: Mapping[str, Any],
     explanation: Mapping[str, Any],
 ) -> None:
-    """Assigns another host, in the transaction that queues the operation again."""
+    """Assigns the operation to another host, in the transaction that queues it again."""
     await db.execute(_REDIRECT, operation_id, host_id, host_name, dict(request), dict(explanation))
 
 
 async def explain(db: Db, operation_id: int, explanation: Mapping[str, Any]) -> None:
-    """Replaces the placement explanation."""
+    """Replaces the placement explanation of the operation."""
     await db.execute(_EXPLAIN, operation_id, dict(explanation))
 
 
@@ -282,10 +283,10 @@ async def request_cancel(db: Db, operation_id: int) -> bool:
 
 
 async def supersede(db: Db, operation_id: int, reason: str) -> bool:
-    """Cancels the operation without undoing it, for another on its machine, which removes what this one left there.
+    """Cancels the operation without undoing it, for a newer operation on its machine, which cleans up in its place.
 
-    The rack rejects what a process that still runs it asks for, because the other operation is newer. Returns False if
-    it has ended.
+    If a process still runs it, the rack rejects that process's calls, because the other operation is newer. Returns
+    False if it has ended.
     """
     found = await db.execute(_SUPERSEDE, operation_id, Cancelled.code, reason)
     return bool(found == "UPDATE 1")
@@ -294,7 +295,7 @@ async def supersede(db: Db, operation_id: int, reason: str) -> bool:
 async def unsuccessful_before(db: Db, system_id: str) -> int | None:
     """Returns the machine's last deployment, release or deletion if it reached the host and did not succeed.
 
-    If it did not reach the host, returns the one that it waited for. None if there is nothing to wait for.
+    If it did not reach the host, returns the operation that it waited for. None if there is nothing to wait for.
     """
     found: int | None = await db.fetchval(_UNSUCCESSFUL_BEFORE, system_id)
     return found
@@ -303,7 +304,7 @@ async def unsuccessful_before(db: Db, system_id: str) -> int | None:
 async def cancel_children(db: Db, parent_id: int) -> None:
     """Cancels the children that no region runs, in the caller's transaction. Idempotent.
 
-    A child that runs continues; if its attempt fails, it is cancelled too instead of being retried.
+    A running child continues; if its attempt fails, the child is cancelled instead of retried.
     """
     await db.execute(_CANCEL_CHILDREN, parent_id)
 
@@ -311,7 +312,7 @@ async def cancel_children(db: Db, parent_id: int) -> None:
 async def end_on_host(db: Db, host_id: int, *, except_id: int, error: InnkeeperError, undone: str) -> tuple[int, ...]:
     """Fails all other operations on a host that is removed by force, at once and without undoing them.
 
-    Returns their ids. A process that still runs one records nothing more of it.
+    Returns their ids. A process that still runs one can no longer record anything of it.
     """
     rows = await db.fetch(_END_ON_HOST, host_id, except_id, error.code, error.message, undone)
     return tuple(row["id"] for row in rows)
@@ -323,13 +324,13 @@ async def wake_waiting(db: Db, host_id: int | None = None) -> None:
 
 
 async def count_open(db: Db, *, limit: int, caller: Caller | None = None) -> int:
-    """Returns how many operations are open that the caller may see, at most `limit`; no caller: all."""
+    """Returns the number of open operations that the caller may see (without a caller, of all), at most `limit`."""
     found: int = await db.fetchval(_COUNT_OPEN, limit, *seen_by(caller))
     return found
 
 
 def _shown_to(caller: Caller | None, operation: Operation) -> Operation:
-    """Hides from other users the placement, which names hosts that only whoever started the operation may see."""
+    """Returns the operation, for other users without its placement: only its own account may see the hosts in that."""
     if caller is None or caller.is_admin or caller.account_id == operation.account_id:
         return operation
     return evolve(operation, explanation=None, error_details=None)

@@ -1,4 +1,4 @@
-"""Decides why an open operation has not ended, in words for an operator. Pure."""
+"""Finds the reason why an open operation has not ended, in words for an operator. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Ahead:
 
 @frozen(kw_only=True)
 class WaitFacts:
-    """What can delay an operation. `reached`: a connected rack reaches its host, as far as is known.
+    """The facts that can delay an operation. `reached`: a connected rack reaches its host, as far as is known.
 
     `overdue`: it could have started some seconds ago. `slow`: it began some time ago.
     """
@@ -48,13 +48,13 @@ class WaitFacts:
 
 
 def purpose_of(operation: Operation) -> str:
-    """`composes quick-fox on hv-01`."""
+    """Returns words such as `composes quick-fox on hv-01`."""
     machine = operation.hostname or operation.system_id
     return purpose(operation.kind.value, machine=machine, host=operation.host_name, request=operation.request)
 
 
 def wait_reason(operation: Operation, facts: WaitFacts) -> str | None:
-    """Returns a sentence, the same as long as the reason is the same; None if it has ended or nothing delays it."""
+    """Returns a sentence, equal as long as the reason is the same; None if it has ended or nothing delays it."""
     if operation.state.ended:
         return None
     reasons = (
@@ -102,7 +102,7 @@ def _command_reason(operation: Operation) -> str | None:
 
 
 def _queue_reason(operation: Operation, facts: WaitFacts) -> str | None:
-    """None in the first seconds: operations on one host usually run side by side."""
+    """Returns the reason why an operation is queued; None in the first seconds: operations usually run side by side."""
     if facts.leased:
         return f"Host {_host(operation)} also acts for {_named(facts.ahead)}." if facts.slow and facts.ahead else None
     if not facts.overdue:

@@ -1,4 +1,4 @@
-"""SQL of what delays an operation: its lease, its host, and other operations there."""
+"""SQL of the facts that delay an operation: its lease, its host, and other operations there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from regiond.db.pool import Db
 from regiond.operations.model import Operation
 from regiond.operations.wait_reason import Ahead, WaitFacts
 
-# Events are found by time, so the search is limited to one day.
+# Events are found by their time, so the search is limited to one day.
 _FACTS = """
     select coalesce(o.lease_until > now(), false) as leased,
            o.not_before < now() - interval '3 seconds' as overdue,
@@ -34,7 +34,7 @@ _AHEAD = """
 
 
 async def wait_facts(db: Db, operation: Operation) -> WaitFacts:
-    """Returns what is known now; the defaults if the operation is gone."""
+    """Returns the current facts; the defaults if the operation no longer exists."""
     row = await db.fetchrow(_FACTS, operation.id)
     if row is None:
         return WaitFacts()

@@ -1,1 +1,1 @@
-"""Compares ledger and discovery runs; reports and repairs discrepancies."""
+"""Compares the ledger with discovery runs; reports and repairs discrepancies."""

@@ -8,7 +8,7 @@ from regiond.reconciler.model import OpenDiscrepancy, RepairPolicy
 
 
 def check_unchanged(current: OpenDiscrepancy, *, etag: str, shown: str) -> None:
-    """Raises WrongState if `etag` does not match or nothing can be approved. `shown`: the approved `found` text."""
+    """Raises WrongState if `etag` does not match or nothing can be approved. `shown`: the `found` text shown before."""
     discrepancy = current.discrepancy
     if discrepancy.etag != etag and current.repaired is not None:
         raise WrongState(
@@ -31,7 +31,7 @@ def check_unchanged(current: OpenDiscrepancy, *, etag: str, shown: str) -> None:
 
 
 def plan(current: OpenDiscrepancy) -> DeletionPlan:
-    """What the approval would do."""
+    """Returns the plan of the approval: what the repair would do."""
     discrepancy = current.discrepancy
     if current.repaired is not None:
         return DeletionPlan(name=discrepancy.name, effects=(f"It is repaired already: {current.repaired}.",))
@@ -43,7 +43,7 @@ def plan(current: OpenDiscrepancy) -> DeletionPlan:
 
 
 def changed_during_repair(approved: OpenDiscrepancy, current: OpenDiscrepancy) -> WrongState:
-    """The error for a repair that found another discrepancy than the approved one."""
+    """Returns the error for a repair that found another discrepancy than the approved one."""
     before, now = approved.discrepancy, current.discrepancy
     return WrongState(
         f"{before.name} changed at the same time, and nothing was done. Approved: {before.found}. Now: {now.found}. "

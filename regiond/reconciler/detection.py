@@ -1,4 +1,4 @@
-"""Compares ledger and last refreshes, and lists all discrepancies."""
+"""Compares the ledger with the last refreshes and lists all discrepancies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from regiond.reconciler.volumes import store as volume_store
 
 
 async def find_discrepancies(db: Db) -> list[Discrepancy]:
-    """Only reads. Call it in a transaction that uses one snapshot (`store.use_snapshot`); asks no rack."""
+    """Returns all discrepancies. Requires a transaction with one snapshot (`store.use_snapshot`); calls no rack."""
     found = [
         *[guest_detection.detect(guest) for guest in await guest_store.marked_guests(db)],
         *[claim_detection.detect_guest_claims(guest) for guest in await claim_store.wrong_guest_claims(db)],

@@ -11,12 +11,12 @@ from regiond.ledger.service import recompute_totals
 _SERVER_OF_MACHINE = "select h.server_id from machine m join vm_host h on h.id = m.host_id where m.id = $1"
 _SERVER_OF_GUEST = "select server_id from guest where id = $1"
 _LOCK_MACHINE = "select 1 from machine where id = $1 for update"
-# Discovery and composes lock the host (`for key share`) before its server, so this lock must not conflict with theirs.
+# Discovery runs and composes lock the host (`for key share`) before its server: this lock must not conflict with that.
 _LOCK_HOST = "select 1 from vm_host where id = $1 for no key update"
 
 
 async def server_of_machine(db: Db, machine_id: int) -> int | None:
-    """Id of the server that the machine's host is on."""
+    """Returns the id of the server that the machine's host is on."""
     server_id: int | None = await db.fetchval(_SERVER_OF_MACHINE, machine_id)
     return server_id
 
@@ -28,13 +28,13 @@ async def lock_servers(db: Db, server_ids: Iterable[int]) -> None:
 
 
 async def recompute_totals_of(db: Db, server_ids: Iterable[int]) -> None:
-    """The caller holds the locks of the servers."""
+    """Recomputes the totals of the servers, whose locks the caller holds."""
     for server_id in sorted(server_ids):
         await recompute_totals(db, server_id)
 
 
 async def lock_machine(db: Db, machine_id: int) -> None:
-    """Locks the machine's server, then the machine: no operation is opened on it meanwhile."""
+    """Locks the machine's server, then the machine, so that no operation is opened on it until the transaction ends."""
     server_id = await server_of_machine(db, machine_id)
     if server_id is not None:
         await ledger.lock_server(db, server_id)

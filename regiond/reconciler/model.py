@@ -1,4 +1,4 @@
-"""Discrepancies between ledger and hosts, and who decides about their repair."""
+"""Discrepancies between ledger and hosts, and the policies of their repair."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from attrs import frozen
 
 
 class DiscrepancyKind(StrEnum):
-    LEFTOVER_GUEST = "leftover_guest"  # carries our marker; its machine has a tombstone
-    UNKNOWN_GUEST = "unknown_guest"  # carries our marker; its machine is not in the ledger
-    DUPLICATE_GUEST = "duplicate_guest"  # carries our marker; its machine has another guest
+    LEFTOVER_GUEST = "leftover_guest"  # has our marker; its machine has a tombstone
+    UNKNOWN_GUEST = "unknown_guest"  # has our marker; its machine is not in the ledger
+    DUPLICATE_GUEST = "duplicate_guest"  # has our marker; its machine has another guest
     GUEST_ON_OTHER_HOST = "guest_on_other_host"  # on another server or in another project than its machine
     ORPHANED_VOLUME = "orphaned_volume"  # named after our marker; no guest uses it
     MACHINE_MISSING = "machine_missing"  # its host reported no such guest
@@ -35,12 +35,12 @@ class DiscrepancyKind(StrEnum):
 
 class RepairPolicy(StrEnum):
     AUTOMATIC = "automatic"  # repaired after two consecutive sweeps have found it
-    APPROVAL = "approval"  # repaired when an administrator approves what was shown
+    APPROVAL = "approval"  # repaired when an administrator approves the shown repair
     NONE = "none"  # only reported: a refresh or a person resolves it
 
 
 class Texts(TypedDict):
-    """The text fields of a discrepancy, which differ for each fault of a subject."""
+    """The text fields of a discrepancy, which differ by fault of a subject."""
 
     found: str
     expected: str
@@ -51,12 +51,12 @@ class Texts(TypedDict):
 class Subject:
     """A row that a discrepancy can be about, and the VM host that has it."""
 
-    WORD: ClassVar[str]  # the key of its discrepancies is this word and its id
+    WORD: ClassVar[str]  # the key of its discrepancies consists of this word and its id
 
     id: int
     host_id: int | None
     host_name: str | None
-    system_id: str | None = None  # of its machine
+    system_id: str | None = None  # of the subject's machine
 
     @property
     def name(self) -> str:
@@ -81,11 +81,11 @@ class MachineSubject(Subject):
 
 @frozen(kw_only=True)
 class Discrepancy:
-    """A difference within the ledger, or between it and a host.
+    """A difference within the ledger, or between the ledger and a host.
 
-    `remedy` is a sentence: what the repair does ("This ..."), or for policy `none` what a person can do. `ours`: a
-    repair changes only the ledger, or removes guests and volumes of deleted machines. `data_at_risk`: a person should
-    inspect the guest or volume before the repair.
+    `remedy` is a sentence on what the repair does ("This ..."), or for policy `none`, on what a person can do. `ours`:
+    the repair changes only the ledger, or removes guests and volumes of deleted machines. `data_at_risk`: a person
+    should inspect the guest or volume before the repair.
     """
 
     kind: DiscrepancyKind
@@ -114,7 +114,7 @@ class Discrepancy:
         since: datetime | None = None,
         **texts: Unpack[Texts],
     ) -> Self:
-        """Returns a discrepancy of `subject`. By default, it is ours if it is repaired automatically."""
+        """Returns a discrepancy of `subject`. By default, `ours` is True if it is repaired automatically."""
         return cls(
             kind=kind,
             key=f"{subject.WORD} {subject.id}",
@@ -135,14 +135,14 @@ class Discrepancy:
         return f"{self.name}{where}: {self.found}; expected: {self.expected}"
 
     def id_of(self, word: str) -> int:
-        """The number after `word` in the key: 12 for `machine` in `server 3 machine 12`."""
+        """Returns the number after `word` in the key: 12 for `machine` in `server 3 machine 12`."""
         words = self.key.split()
         return int(words[words.index(word) + 1])
 
     def revalidated(self, found: Iterable[Discrepancy | None]) -> Discrepancy | None:
-        """This discrepancy as `found` has it now; None if it is resolved or its policy has changed.
+        """Returns this discrepancy as it is now in `found`; None if it is resolved or its policy has changed.
 
-        With policy `approval`, also None if `found` or `remedy` has changed: approval covers exactly what was shown.
+        With policy `approval`, also None if `found` or `remedy` has changed: an approval is only for the texts shown.
         """
         identity = self._identity
         return next((one for one in found if one is not None and one._identity == identity), None)  # noqa: SLF001  # ours
@@ -154,7 +154,7 @@ class Discrepancy:
 
     @property
     def etag(self) -> str:
-        """Changes when anything changes that an administrator approves."""
+        """Returns a tag that changes when anything changes that an administrator approves."""
         facts = (self.kind.value, self.key, self.found, self.expected, self.remedy, self.repair_policy.value)
         return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 
@@ -169,4 +169,4 @@ class OpenDiscrepancy:
     last_seen_at: datetime
     sweeps: int = 0  # consecutive sweeps that found it; a check on request does not count
     repaired_at: datetime | None = None
-    repaired: str | None = None  # what was wrong and what the repair did
+    repaired: str | None = None  # the fault, and what the repair did

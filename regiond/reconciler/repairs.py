@@ -1,7 +1,7 @@
 """The repair of each kind of discrepancy.
 
-A repair is the same whether it is automatic or approved. It detects the discrepancy again under the locks of what it
-changes and does nothing unless it finds the same one, so a concurrent repeat does nothing.
+Automatic and approved repairs are the same. A repair locks the rows that it changes, detects the discrepancy again, and
+does nothing unless it finds the same one. So a concurrent repeat does nothing.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from regiond.reconciler.volumes import repair as volumes
 
 
 class Repair(Protocol):
-    """Runs inside the caller's transaction (read committed), so that all of it happens or nothing."""
+    """A repair. It runs in the caller's transaction (read committed), so all of it happens or nothing."""
 
     async def __call__(self, db: Db, discrepancy: Discrepancy) -> str | None:
-        """Returns what was wrong and what was done, as text; None, with nothing written, if it is resolved or changed.
+        """Returns a text on the fault and the repair; None, with nothing written, if it is resolved or changed.
 
-        Raises Busy, WrongState or NotFound if something else acts on the subject; the caller must then roll back.
+        Raises Busy, WrongState or NotFound if another operation acts on the subject; the caller must then roll back.
         """
 
 
 async def _end_state(db: Db, discrepancy: Discrepancy) -> str | None:
-    """The state of a host or of a machine."""
+    """Ends the transient state of a host or machine."""
     of_host = discrepancy.key.startswith("host ")
     return await (operations.restore_host if of_host else machines.end_state)(db, discrepancy)
 
 
-# A discrepancy of any other kind has the policy `none`.
+# Discrepancies of all other kinds have the policy `none`.
 REPAIRS: Mapping[DiscrepancyKind, Repair] = {
     DiscrepancyKind.LEFTOVER_GUEST: guests.remove_leftover,
     DiscrepancyKind.UNKNOWN_GUEST: guests.adopt,
@@ -56,12 +56,12 @@ REPAIRS: Mapping[DiscrepancyKind, Repair] = {
     DiscrepancyKind.OPERATION_STUCK: operations.cancel,
 }
 
-# Their repair is an operation that changes something on the host. It is opened automatically only while a rack
-# reaches the host: otherwise it would fail after an hour and be opened again, for as long as that lasts.
+# The repair of these kinds is an operation that changes the host. It is opened automatically only while a rack
+# reaches the host: otherwise it would fail after an hour and be opened again, until a rack reaches the host.
 AT_HOST = frozenset({DiscrepancyKind.LEFTOVER_GUEST, DiscrepancyKind.ORPHANED_VOLUME, DiscrepancyKind.WRONG_AUTOSTART})
 
 
 async def repair(db: Db, discrepancy: Discrepancy) -> str | None:
-    """As `Repair`; None also for kinds without a repair."""
+    """Repairs the discrepancy, as `Repair` does; returns None also for kinds without a repair."""
     repair_kind = REPAIRS.get(discrepancy.kind)
     return None if repair_kind is None else await repair_kind(db, discrepancy)

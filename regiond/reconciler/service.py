@@ -23,16 +23,16 @@ from regiond.reconciler.repairs import AT_HOST, repair
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 SWEEP_EVERY_S = 300.0
-FIRST_SWEEP_AFTER_S = 60.0  # by then racks are linked, and leases of a dead region are taken over
+FIRST_SWEEP_AFTER_S = 60.0  # by then racks are linked and leases of dead regions have been taken over
 DEADLINE_S = 60.0
-MAX_AT_HOST = 100  # operations of each kind that a sweep opens: they wait in the hosts' queues, beside those of users
+MAX_AT_HOST = 100  # operations of each kind that a sweep opens: they wait in the hosts' queues, among users' operations
 MAX_CONFLICTS = 1000  # with concurrent checks; in practice the deadline ends a sweep
 
 
 class Reconciler:
-    """Sweeps and repairs. Compares the ledger with the last refreshes and asks no rack.
+    """Sweeps and repairs. Compares the ledger with the last refreshes and calls no rack.
 
-    Each sweep reads one snapshot, so it sees no transaction half done; subjects of open operations are no
+    Each sweep reads one snapshot, so it never sees a part of a transaction; subjects of open operations are no
     discrepancies. Only one region sweeps at a time.
     """
 
@@ -46,7 +46,7 @@ class Reconciler:
         lock_timeout_s: float = store.LOCK_TIMEOUT_S,
         max_at_host: int = MAX_AT_HOST,
     ) -> None:
-        """Without `auto_repair`, sweeps only report; approved repairs are still carried out."""
+        """Without `auto_repair`, sweeps only report; approved repairs still run."""
         self._database = database
         self._every_s = every_s
         self._auto_repair = auto_repair
@@ -83,15 +83,18 @@ class Reconciler:
     read_stored = reading(store.read)
 
     async def read(self, discrepancy_id: int) -> OpenDiscrepancy:
-        """As it is now, or as it was repaired. Raises NotFound if it is neither, and what `check` raises."""
+        """Returns the discrepancy, compared now, or its record if it was repaired.
+
+        Raises NotFound if it is neither open nor repaired, and the errors of `check`.
+        """
         await self.check()
         return await self.read_stored(discrepancy_id)
 
     async def approve(self, caller: Caller, discrepancy_id: int, *, etag: str, shown: str = "") -> OpenDiscrepancy:
-        """Repairs the discrepancy that `caller` was shown with `etag`; returns it with what was done. Idempotent.
+        """Repairs the discrepancy that `caller` was shown with `etag`; returns it with the repair. Idempotent.
 
-        `shown`: the text of `found` that was shown, for the error message. Raises NotFound if the discrepancy
-        disappeared, WrongState if it changed or has no repair, and what the repair raises; nothing is changed then.
+        `shown` is the text of `found` that was shown, for the error message. Raises NotFound if the discrepancy has
+        disappeared, WrongState if it changed or has no repair, and the errors of the repair; then nothing has changed.
         """
         caller.require_admin()
         check_unchanged = partial(approval.check_unchanged, etag=etag, shown=shown)
@@ -112,7 +115,7 @@ class Reconciler:
         return done
 
     async def approval_plan(self, caller: Caller, discrepancy_id: int, *, etag: str, shown: str = "") -> DeletionPlan:
-        """A dry run of `approve`; raises what its checks raise."""
+        """Returns the plan of `approve`, as a dry run; raises the errors of its checks."""
         caller.require_admin()
         found = await self.read(discrepancy_id)
         approval.check_unchanged(found, etag=etag, shown=shown)
@@ -121,7 +124,7 @@ class Reconciler:
     recent_repairs = reading(store.recent_repairs)
 
     async def sweep(self) -> tuple[OpenDiscrepancy, ...]:
-        """Compares, stores the discrepancies, makes due repairs and returns these. Raises TimeoutError."""
+        """Compares, stores the discrepancies, makes due repairs and returns the repairs. Raises TimeoutError."""
         await self._sweep(on_request=False)
         return await self._repair_due() if self._auto_repair else ()
 
@@ -136,7 +139,7 @@ class Reconciler:
             return await self._database.in_transaction(sweep, tries=MAX_CONFLICTS)
 
     async def _repair_due(self) -> tuple[OpenDiscrepancy, ...]:
-        """Makes each repair in its own transaction, so that a failed one does not prevent the others."""
+        """Makes each due repair in its own transaction, so that a failed one does not prevent the others."""
         repaired: list[OpenDiscrepancy] = []
         async with asyncio.timeout(DEADLINE_S):
             async with self._database.connection() as db:
@@ -191,8 +194,8 @@ async def repair_one(
 ) -> OpenDiscrepancy | None:
     """Repairs the discrepancy and records an event, in the caller's transaction; None if nothing is left to repair.
 
-    `caller` approved it; `check` raises if it is not what they approved. Raises that, Busy, and what the repair raises;
-    the caller must then roll back.
+    `caller` has approved it; `check` raises if it is not the approved one. Raises that error, Busy, and the errors of
+    the repair; the transaction must then roll back.
     """
     async with store.lock_timeout(db, lock_timeout_s):
         current = await store.lock(db, discrepancy_id)
@@ -223,7 +226,7 @@ async def _record(db: Db, found: list[Discrepancy], *, is_sweep: bool) -> list[O
 
 
 def _level(discrepancy: Discrepancy) -> Level:
-    """Settings of guests differ for all of a host or installation at once, and no person has to act."""
+    """Returns the level of the event: low for wrong settings, which affect all guests at once and need no person."""
     return Level.INFO if discrepancy.kind is DiscrepancyKind.WRONG_AUTOSTART else Level.WARNING
 
 

@@ -1,4 +1,4 @@
-"""SQL for discrepancies: a row exists while a discrepancy is open, and 90 days longer."""
+"""SQL for discrepancies: a row exists while a discrepancy is open, and for 90 days after that."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _RECORD = """
 _RESOLVE = """
     update discrepancy set resolved_at = now() where resolved_at is null and id <> all($1::bigint[]) returning *
 """
-# The age condition ignores a second sweep that another region makes at almost the same time.
+# The condition on the age ignores a second sweep, by another region at almost the same time.
 _DUE = """
     with due as (
     select d.id, d.kind = any($2::text[]) as at_host,
@@ -72,24 +72,24 @@ LOCK_TIMEOUT_S = 5.0
 
 
 async def use_snapshot(db: Db) -> None:
-    """Makes the transaction read one snapshot; must be its first statement. Concurrent writes then raise conflicts."""
+    """Makes the transaction read one snapshot; must be its first statement. Concurrent writes then cause conflicts."""
     await db.execute(_USE_SNAPSHOT)
 
 
 async def try_sweep_lock(db: Db) -> bool:
-    """False if another region is sweeping; held until the transaction ends."""
+    """Takes the lock of sweeps until the transaction ends; returns False if another region is sweeping."""
     return await db.fetchval(_SWEEP_LOCK) is True
 
 
 async def hosts_by_server(db: Db) -> dict[int, tuple[int, str]]:
-    """Id and name of the oldest host of each server, by the server's id."""
+    """Returns id and name of the oldest host of each server, by the server's id."""
     return {row["server_id"]: (row["id"], row["name"]) for row in await db.fetch(_HOSTS)}
 
 
 async def record(
     db: Db, found: Sequence[Discrepancy], *, is_sweep: bool = True
 ) -> tuple[list[OpenDiscrepancy], list[OpenDiscrepancy]]:
-    """Stores the discrepancies; returns all, and those that are new. `is_sweep`: counts for automatic repair."""
+    """Stores the discrepancies; returns all, and the new ones. `is_sweep`: this counts for automatic repair."""
     if not found:
         return [], []
     values = [{**asdict(one), "since": one.since.isoformat() if one.since else None} for one in found]
@@ -105,11 +105,11 @@ async def resolve(db: Db, current: Iterable[OpenDiscrepancy]) -> list[Discrepanc
 
 
 async def due(db: Db, older_than_s: float, *, at_host: Iterable[DiscrepancyKind], max_at_host: int) -> list[int]:
-    """Ids of those that two consecutive sweeps found and that are repaired automatically, oldest first.
+    """Returns the ids of automatically repaired discrepancies that two consecutive sweeps found, oldest first.
 
-    For the kinds `at_host`, a connected rack must reach the host, and at most `max_at_host` of each are returned. One
-    that returned after a repair, because the host did not do it, waits for ten minutes, then twice as long each time,
-    up to a day.
+    For the kinds `at_host`, a connected rack must reach the host, and at most `max_at_host` of each are returned. A
+    discrepancy that is found again after a repair, because the host did not execute it, waits for ten minutes, then
+    twice as long each time, up to a day.
     """
     rows = await db.fetch(_DUE, older_than_s, [kind.value for kind in at_host], max_at_host)
     return [row["id"] for row in rows]
@@ -127,14 +127,14 @@ async def read(db: Db, discrepancy_id: int) -> OpenDiscrepancy:
 
 
 async def lock(db: Db, discrepancy_id: int) -> OpenDiscrepancy | None:
-    """Prevents a concurrent repair until the transaction ends. None if it is resolved or repaired."""
+    """Locks the discrepancy against a concurrent repair, and returns it; None if it is resolved or repaired."""
     row = await db.fetchrow(_LOCK, discrepancy_id)
     return None if row is None else _open_discrepancy(row)
 
 
 @asynccontextmanager
 async def lock_timeout(db: Db, timeout_s: float = LOCK_TIMEOUT_S) -> AsyncIterator[None]:
-    """Raises Busy if another transaction holds a lock for longer; the caller must then roll back."""
+    """Limits the wait for locks in the block. Raises Busy after `timeout_s`; the caller must then roll back."""
     await db.execute(_LOCK_TIMEOUT, f"{round(timeout_s * 1000)}ms")
     try:
         yield

@@ -1,4 +1,4 @@
-"""Builds what knows who may do what, who did it, and what happened."""
+"""Builds accounts, permissions, request limits, the audit trail and events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds the image catalogue and what keeps its files in order."""
+"""Builds the image catalogue, uploads to it, and the tasks that check and remove its files."""
 
 from __future__ import annotations
 

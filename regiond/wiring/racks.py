@@ -1,4 +1,4 @@
-"""Builds the way to hosts: racks, their links and calls, and the listener for links."""
+"""Builds the layer that reaches hosts: racks, their links and calls, and the listener for links."""
 
 from __future__ import annotations
 

@@ -45,13 +45,13 @@ from regiond.wiring.storage import open_storage
 
 
 async def wire(settings: RegionSettings, running: AsyncExitStack) -> Components:
-    """Builds all components; `running` closes the database. Raises what prevents the region from starting."""
+    """Builds all components; `running` closes the database. Raises the error that prevents the region from starting."""
     settings.check()
     return wire_components(settings, await open_storage(settings, running))
 
 
 def wire_components(settings: RegionSettings, storage: Storage) -> Components:
-    """Builds all components on storage that is open."""
+    """Builds all components on open storage."""
     database, addresses = storage.database, AdvertisedAddresses(settings)
     racks = wire_racks(settings, storage, addresses)
     images = wire_images(settings, database)
@@ -113,7 +113,7 @@ def _wire_housekeeping(
 
 
 def certificate_files(settings: RegionSettings) -> CertificateFiles | None:
-    """None for plain HTTP."""
+    """Returns the files of the HTTPS certificate; None for plain HTTP."""
     if settings.tls_certificate is None or settings.tls_key is None:
         return None
     return CertificateFiles(certificate=settings.tls_certificate, key=settings.tls_key)

@@ -1,4 +1,4 @@
-"""Opens the database, and what opens its contents: keys, secrets and the certificate authority."""
+"""Opens the database, and the keys, secrets and certificate authority that open its contents."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def describe(resources: Iterable[Resource], *, origin: str) -> dict[str, Any]:
 
 
 def description_hash(resources: Iterable[Resource]) -> str:
-    """SHA-1 (hex) of the description without its origin. CLIs compare it; nothing trusts it."""
+    """Returns the SHA-1 (hex) of the description without its origin. CLIs compare it; nothing trusts it."""
     entries = [_resource(resource, "") for resource in resources if resource.described]
     canonical = json.dumps(entries, sort_keys=True, separators=(",", ":")).encode()
     return hashlib.sha1(canonical, usedforsecurity=False).hexdigest()
@@ -79,7 +79,7 @@ def _action(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _choices(schema: Mapping[str, Any]) -> list[str]:
-    """The only values that a field accepts, or each item of a list; empty if it is free."""
+    """Returns the only values that a field, or each item of a list, accepts; empty if it accepts any."""
     if schema.get("type") == "boolean":
         return ["true", "false"]
     return [str(value) for value in schema.get("items", schema).get("enum", ())]

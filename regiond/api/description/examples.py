@@ -10,7 +10,7 @@ from regiond.api.declaration.fields import Field
 
 
 def request_example(endpoint: Endpoint) -> Mapping[str, Any]:
-    """Returns values by field: of those that are required or state an example; else of the first with few values."""
+    """Returns values by field: of required fields and those with an example; else of the first with few values."""
     found = {one.name: example_of(one) for one in endpoint.fields if one.required or one.example is not None}
     if endpoint.other_keys is not None:
         found[endpoint.other_keys.name] = example_of(endpoint.other_keys)

@@ -42,7 +42,7 @@ _IF_MATCH = {
 
 
 def openapi(resources: Iterable[Resource], *, version: str, server: str = "/") -> dict[str, Any]:
-    """Returns the whole document. The default `server` is the one from which a client has the document."""
+    """Returns the whole document. The default `server` is the one from which the client downloads the document."""
     components: dict[str, Any] = {}
     paths: dict[str, dict[str, Any]] = {}
     for resource in resources:

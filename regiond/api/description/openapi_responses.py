@@ -51,7 +51,7 @@ def responses(resource: Resource, endpoint: Endpoint, components: dict[str, Any]
 
 
 def _headers_of(endpoint: Endpoint) -> dict[str, Any]:
-    """The headers of a successful response, where it has some of its own."""
+    """Returns the headers that a successful response of this endpoint has besides the general ones."""
     if endpoint.reads_one:
         return {"headers": _ETAG}
     if endpoint.answers_a_list and any(one.name == "limit" for one in endpoint.fields):
@@ -82,7 +82,7 @@ def _success(status: str, results: list[Result[Any]], components: dict[str, Any]
 
 
 def _errors(resource: Resource, endpoint: Endpoint) -> Iterator[tuple[str, str]]:
-    """Yields what the API answers by its rules; a bug would be 500."""
+    """Yields the errors that the API answers by its rules, as codes and texts; only a bug answers 500."""
     yield "400", "Invalid fields, with their problems; or why the request cannot be read."
     changes = endpoint.method != "GET"
     checks_caller = changes or endpoint.permission is not Permission.ANYONE
@@ -112,7 +112,7 @@ def _errors(resource: Resource, endpoint: Endpoint) -> Iterator[tuple[str, str]]
 
 
 def can_be_conditional(resource: Resource, endpoint: Endpoint) -> bool:
-    """Whether the request can have If-Match: it changes an object that can be read at the same path."""
+    """Returns whether the request can have If-Match: it changes an object that can be read at the same path."""
     return endpoint.method != "GET" and read_of(resource) is not None
 
 

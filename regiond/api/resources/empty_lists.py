@@ -1,4 +1,4 @@
-"""Lists of what MAAS has and Innkeeper does not: empty, so that clients which read them go on."""
+"""Empty lists of objects that only MAAS has, so that clients which read them continue."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from regiond.api.services import Services
 
 
 async def _find_disk(services: Services, path: Mapping[str, str]) -> DiskOfMachine:
-    """libmaas names the parameters of a path, so they have MAAS's names."""
+    """Returns the disk of a path, whose parameters have MAAS's names because libmaas passes them by name."""
     return await find_disk(services, {**path, "id": path["device_id"]})
 
 
 def _empty(
     handler: str, path: str, what: str, *, find: Find | None = None, filters: frozenset[str] = frozenset()
 ) -> Resource:
-    """`filters` are those that MAAS documents for the list."""
+    """Returns a resource with an empty list. `filters` are those that MAAS documents for it."""
     found = crud.list_of(
         OBJECT,
         crud.no_objects,

@@ -53,8 +53,8 @@ DOCUMENTED: tuple[Resource, ...] = (
     deployment.USER_DATA,
     deployment.VM_HOST_REPORT,
     accounts.LOGIN,
-)  # in the OpenAPI document
-DESCRIBED: tuple[Resource, ...] = (*DOCUMENTED, *empty_lists.RESOURCES)  # to clients, in `describe/`
+)  # they are in the OpenAPI document
+DESCRIBED: tuple[Resource, ...] = (*DOCUMENTED, *empty_lists.RESOURCES)  # they are in `describe/`, for clients
 SERVED: tuple[Resource, ...] = (
     *DESCRIBED,
     *version.descriptions(DESCRIBED, documented=DOCUMENTED),

@@ -1,1 +1,1 @@
-"""What each resource answers: one declaration of the keys per resource."""
+"""The JSON of each resource: one declaration of its keys."""

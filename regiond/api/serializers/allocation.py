@@ -34,7 +34,7 @@ _IDS_BY_LABEL = mapping(array(INT))
 
 @frozen(kw_only=True)
 class AllocatedMachine:
-    """`verbose` adds the whole disks and interfaces of each label."""
+    """A machine and what matched each label. `verbose` adds the complete disks and interfaces of each label."""
 
     found: Allocated
     verbose: bool
@@ -54,7 +54,7 @@ class AllocatedMachine:
 
 
 def _ids_by_label(pairs: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
-    """Several devices may have the same label."""
+    """Returns the ids of devices by label; several devices may have the same label."""
     ids: dict[str, list[int]] = {}
     for label, id_ in pairs:
         ids.setdefault(label, []).append(id_)
@@ -91,7 +91,7 @@ _LABELS_WITHOUT_IDS: Serializer[MachineToCompose] = serializer(
     key("storage", _IDS_BY_LABEL, lambda dry_run: {label: [] for label in dry_run.disk_labels}),
     key("interfaces", _IDS_BY_LABEL, lambda dry_run: {label: [] for label in dry_run.nic_labels}),
 )
-# No machine exists yet, so there are no ids: each label has an empty list.
+# The machine does not exist yet, so each label has an empty list of ids.
 MACHINE_TO_COMPOSE_JSON: Serializer[MachineToCompose] = serializer(
     "MachineToCompose",
     constant("system_id", NULL, None),

@@ -1,4 +1,4 @@
-"""JSON of capacities: the same object for hosts, storage pools, clusters and the fleet; and of NUMA nodes."""
+"""JSON of capacities, equal for hosts, storage pools, clusters and the fleet, and JSON of NUMA nodes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _HUGE_PAGES: Serializer[PagesUsage] = serializer(
     key("page_size", INT, lambda pages: pages.size_kib * _BYTES_PER_KIB),
     *fields_of(PagesUsage, "pages.total pages.used_by_ours pages.used_by_others pages.free"),
 )
-# In MiB. `general` is the memory outside huge pages.
+# Amounts are in MiB. `general` is the memory outside huge pages.
 _MEMORY: Serializer[NumaNodeView] = serializer(
     "NumaMemory",
     key("total", INT, lambda node: node.memory_mib),

@@ -26,7 +26,7 @@ _STORAGE_POOL: Serializer[ClusterPool] = serializer(
 
 
 def available(total: Amounts, used: Amounts) -> Amounts:
-    """Capacity without ratios, as MAAS reports it; negative if the host is overcommitted."""
+    """Returns the free capacity without ratios, as MAAS reports it; negative if the host is overcommitted."""
     return Amounts(
         cores=total.cores - used.cores,
         memory_mib=total.memory_mib - used.memory_mib,

@@ -32,7 +32,7 @@ _DEPLOYED = 6
 
 @frozen(kw_only=True)
 class Controller:
-    """A rack or region process. `running`: it is connected, or its heartbeat is recent."""
+    """A rack or region process. `running`: the rack is connected, or the region's heartbeat is recent."""
 
     system_id: str
     hostname: str
@@ -52,7 +52,7 @@ class _Service:
 
 
 def rack_controller(rack: RackView, zones: Iterable[Zone]) -> Controller:
-    """The zone is the first one that the rack serves, the default zone if it serves all."""
+    """Returns the rack as a controller in the first zone that it serves; in the default zone if it serves all."""
     by_name = {zone.name: zone for zone in zones}
     served = [by_name[name] for name in rack.zones or () if name in by_name]
     return Controller(

@@ -1,4 +1,4 @@
-"""What a deletion, release, removal or other destructive call deletes and keeps."""
+"""JSON of dry runs: the objects that a deletion, release or removal deletes and keeps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from regiond.machines.service import AffectedGuest, HostRemovalPlan, MachineRemo
 
 
 class Confirm(StrEnum):
-    """What a person should type before the call: the plan's name where data is destroyed."""
+    """The text that a person should type before the call: the plan's name where data is destroyed."""
 
     NAME = "name"
     YES = "yes"

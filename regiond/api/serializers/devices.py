@@ -28,7 +28,7 @@ _MODES = {"unconfigured": "link_up"}
 
 
 def encode_device_interface(system_id: str, nic: DeviceNicView) -> Any:
-    """A NIC of a device, as the interface that clients know."""
+    """Returns a NIC of a device, as the interface that clients expect."""
     link = Link(id=nic.link_id, mode=_MODES.get(nic.mode, nic.mode), subnet=nic.subnet, address=nic.ip_address)
     found = INTERFACE_JSON.encode(
         Interface(

@@ -20,19 +20,19 @@ _LEVEL = Serializer[Level](
 
 @frozen(kw_only=True)
 class EventPage:
-    """`query` holds the filters of the request without the position of the page; the links repeat them."""
+    """A page of events. `query` has the filters of the request without the position; the links repeat them."""
 
     events: Sequence[Event]
     query: Sequence[tuple[str, str]]
 
     @property
     def next_uri(self) -> str | None:
-        """The page of older events."""
+        """Returns the URI of the page of older events."""
         return self._link("before", self.events[-1].id) if self.events else None
 
     @property
     def previous_uri(self) -> str | None:
-        """The page of newer events."""
+        """Returns the URI of the page of newer events."""
         return self._link("after", self.events[0].id) if self.events else None
 
     def _link(self, position: str, event_id: int) -> str:

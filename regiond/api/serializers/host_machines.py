@@ -12,7 +12,7 @@ _NO_UUID = UUID(int=0)
 
 
 def as_machine(host: HostView) -> MachineView:
-    """A deployed machine without owner, disks and NICs: those of the host are below `vm-hosts/` and `nodes/`."""
+    """Returns a deployed machine without owner, disks and NICs: the host's are below `vm-hosts/` and `nodes/`."""
     return MachineView(
         id=0,
         uuid=_NO_UUID,

@@ -1,6 +1,6 @@
-"""JSON of VM hosts, their projects and guests; unknown capacity is shown as zeros.
+"""JSON of VM hosts, their projects and guests.
 
-Such a host has no capabilities.
+A host whose capacity is unknown has zeros and no capabilities.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from regiond.api.serializers.maintenance import MAINTENANCE_JSON
 from regiond.api.urls import host_uri, uri
 from regiond.hosts.model import AS_ABOVE, CAPABILITIES, Amounts, GuestView, HostState, HostView, StoragePoolView
 
-# `attach_type` is how a guest's NIC is attached to the network, `type` the hypervisor's own word for the network.
+# `attach_type` is the way in which a guest's NIC attaches to the network, `type` the hypervisor's word for the network.
 NETWORK_JSON: Serializer[HostNetwork] = serializer(
     "HostNetwork",
     *fields_of(HostNetwork, "name type attach_type=kind attachable active dhcp cidrs vid", attach_type=AS_TEXT),
@@ -59,7 +59,7 @@ NETWORK_DEVICE_JSON: Serializer[NetworkDevice] = extended(
 
 
 def full_architecture(architecture: str) -> str:
-    """`amd64` in MAAS's form: `amd64/generic`."""
+    """Returns the architecture in MAAS's form: `amd64/generic` for `amd64`."""
     return architecture if "/" in architecture else f"{architecture}/generic"
 
 

@@ -37,8 +37,8 @@ _COPY: Serializer[ImageCopyView] = serializer(
 )
 Entry = Image | ArchitectureEntry
 
-SYNCED, UPLOADED = "Synced", "Uploaded"  # MAAS's words for what comes with it, and for what users add
-FILE_NAME = "root-dd"  # MAAS's for the image of a whole disk
+SYNCED, UPLOADED = "Synced", "Uploaded"  # MAAS's words for images that it downloads, and for those of users
+FILE_NAME = "root-dd"  # MAAS's name for the image of a whole disk
 _DECLARED_LATER = "ddraw"
 
 
@@ -73,7 +73,7 @@ def _vm_host(image: Image) -> tuple[int, str] | None:
 
 
 def _sets(entry: Entry) -> Mapping[str, Any]:
-    """One set, of the day on which the image was declared, with one file; an unfinished upload has an address."""
+    """Returns one set with one file, dated by the declaration of the image; an unfinished upload has an address."""
     if not isinstance(entry, Image):
         return {}
     complete = entry.state in {ImageState.CHECKING, ImageState.READY}

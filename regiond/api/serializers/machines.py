@@ -1,6 +1,6 @@
 """JSON of machines, with every key that a MAAS client decodes.
 
-What Innkeeper does not know or do is empty, off or null.
+Values and functions that Innkeeper does not have are empty, off or null.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ _TESTS = (
 
 
 def power_word(state: str) -> str:
-    """The power state in MAAS's words. A paused guest holds its memory and counts as on."""
+    """Returns the power state in MAAS's words. A paused guest holds its memory and counts as on."""
     return next((word for known, word in _POWER.items() if known == state), "unknown")
 
 
 def encode_interface(machine: MachineView, nic: NicView) -> Any:
-    """A NIC of a machine, as the interface that clients know."""
+    """Returns a NIC of a machine, as the interface that clients expect."""
     return INTERFACE_JSON.encode(
         Interface(
             id=nic.id,
@@ -82,9 +82,9 @@ def encode_interface(machine: MachineView, nic: NicView) -> Any:
 
 
 def _links(nic: NicView) -> list[Link]:
-    """One for each address in a known subnet; without any, one with the NIC's subnet, if that is known.
+    """Returns a link for each address in a known subnet; without any, one with the NIC's subnet, if that is known.
 
-    No link lacks its subnet, with which clients cannot deal.
+    Every link has a subnet, because clients fail without it.
     """
     links = [
         Link(id=one.id, mode="dhcp", subnet=one.subnet, address=one.address)
@@ -116,7 +116,7 @@ class DiskOfMachine:
 
     @property
     def id_path(self) -> str | None:
-        """The path that udev gives the disk in the guest; known for guests that Innkeeper created on libvirt or LXD."""
+        """Returns udev's path of the disk in the guest, known for guests that Innkeeper created on libvirt or LXD."""
         machine = self.machine
         prefix = None if machine.adopted or machine.driver is None else _BY_ID_PREFIX.get(machine.driver)
         return None if prefix is None else f"/dev/disk/by-id/{prefix}{self.disk.serial}"
@@ -151,7 +151,7 @@ _AFFINITY_GROUP: Serializer[AffinityMembership] = serializer(
 
 
 def _pod_id(machine: MachineView) -> int | None:
-    """Of a machine whose compose failed, the host that failed: clients cannot deal with a machine without one."""
+    """Returns the machine's host; after a failed compose, the host that failed, because clients fail without a host."""
     return machine.host_id if machine.host_id is not None else machine.failed_host_id
 
 
@@ -180,7 +180,7 @@ _GATEWAYS: Serializer[Sequence[NicView]] = serializer(
 
 
 def _gateway_nic(nics: Sequence[NicView], version: int) -> NicView | None:
-    """The NIC with the default route: the one that a user chose, else the first with a gateway."""
+    """Returns the NIC with the default route: the one that a user chose, else the first with a gateway."""
     found = [nic for nic in nics if nic.ip_address is not None and nic.ip_address.version == version and nic.gateway]
     chosen = (nic for nic in found if version in nic.gateway_versions)
     return next(chosen, found[0] if found else None)
@@ -193,7 +193,7 @@ def _owner_data(machine: MachineView) -> Mapping[str, str]:
 
 
 def _annotations(machine: MachineView) -> Mapping[str, str]:
-    """MAAS has one store for both: what is set as owner data is an annotation."""
+    """Returns the annotations, with the owner data: MAAS has one store for both."""
     return {**_owner_data(machine), **(machine.workload_annotations or {})}
 
 
@@ -259,7 +259,7 @@ _MACHINE: Serializer[MachineView] = serializer(
     key("virtualmachine_id", nullable(INT), lambda machine: machine.guest_id),
     key("guest_name", nullable(STR), lambda machine: machine.guest_name),  # MAAS lacks it
     *fields_of(MachineView, "osystem distro_series"),
-    # Innkeeper does not commission or test machines: these keys are as on a machine new in MAAS.
+    # Innkeeper does not commission or test machines: these keys have the values of a new machine in MAAS.
     constant("hwe_kernel", nullable(STR), None),
     constant("min_hwe_kernel", nullable(STR), None),
     constant("disable_ipv4", BOOL, value=False),
@@ -288,7 +288,7 @@ _MACHINE: Serializer[MachineView] = serializer(
 
 
 def _encode(machine: MachineView) -> dict[str, Any]:
-    """Several keys repeat the interfaces and the disks, which are encoded once."""
+    """Returns the JSON of the machine. Encodes interfaces and disks once, although several keys repeat them."""
     found: dict[str, Any] = _MACHINE.encode(machine)
     interfaces, disks = found["interface_set"], found["blockdevice_set"]
     first_interface, first_disk = interfaces[0] if interfaces else None, disks[0] if disks else None

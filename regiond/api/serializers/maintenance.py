@@ -1,4 +1,4 @@
-"""Maintenance of a host, and what is on it."""
+"""Maintenance of a host, and the guests on it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAINTENANCE_JSON: Serializer[Maintenance] = serializer("Maintenance", *fields_of
 
 @frozen(kw_only=True)
 class WorkloadRow:
-    """A guest of a host. What only machines have is None for a foreign one."""
+    """A guest of a host. Values that only machines have are None for a foreign guest."""
 
     name: str
     host_name: str
@@ -31,7 +31,7 @@ class WorkloadRow:
 
 
 def rows_of(workload: HostWorkload) -> Iterator[WorkloadRow]:
-    """The machines, then the foreign guests."""
+    """Yields the machines, then the foreign guests."""
     for machine in workload.machines:
         yield WorkloadRow(
             name=machine.hostname,

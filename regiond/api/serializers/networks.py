@@ -33,7 +33,7 @@ DEFAULT_MTU = 1500
 NO_SPACE_ID = -1
 _STICKY, _DISCOVERED = (1, "Sticky"), (6, "Discovered")
 
-# `dhcp_on` is MAAS's own DHCP, which Innkeeper does not have; `dhcp`: a hypervisor's network there has a DHCP server.
+# `dhcp_on` is MAAS's own DHCP, which Innkeeper lacks. `dhcp`: a hypervisor's network in the VLAN has a DHCP server.
 VLAN_JSON: Serializer[Vlan] = serializer(
     "Vlan",
     *fields_of(Vlan, "id vid name description mtu fabric=fabric_name fabric_id"),
@@ -87,11 +87,11 @@ RESERVED_SPAN_JSON: Serializer[AddressSpan] = extended(
 
 @frozen(kw_only=True)
 class SubnetStatistics:
-    """Counts of a subnet's addresses; `unreserved` are the spans that nothing uses."""
+    """Counts of a subnet's addresses; `unreserved` are the unused spans."""
 
     subnet: Subnet
     unreserved: Sequence[AddressSpan]
-    reserved: Sequence[AddressSpan] | None = None  # None: they were not asked for
+    reserved: Sequence[AddressSpan] | None = None  # None: not requested
 
     @property
     def usable(self) -> AddressSpan:
@@ -107,7 +107,7 @@ class SubnetStatistics:
 
     @property
     def ranges(self) -> Sequence[AddressSpan] | None:
-        """All spans in order, if the reserved ones are known."""
+        """Returns all spans in order; None if the reserved ones were not requested."""
         if self.reserved is None:
             return None
         unused = (evolve(span, purposes=(_UNUSED,)) for span in self.unreserved)
@@ -149,7 +149,7 @@ USED_ADDRESS_JSON: Serializer[UsedAddress] = serializer(
 
 @frozen(kw_only=True)
 class Link:
-    """How an interface gets its address in a subnet. Unknown parts are None and are left out of the response."""
+    """The way in which an interface gets its address in a subnet. Unknown parts are None; the response omits them."""
 
     id: int
     mode: str
@@ -159,7 +159,7 @@ class Link:
 
 @frozen(kw_only=True)
 class Interface:
-    """What a machine's NIC and a host's interface have in common. `speed_mbps` is 0 if unknown."""
+    """The values common to a machine's NIC and a host's interface. `speed_mbps` is 0 if unknown."""
 
     id: int
     system_id: str
@@ -179,7 +179,7 @@ class Interface:
 
 @frozen(kw_only=True)
 class InterfaceOfHost:
-    """A host's interface among all interfaces of that host."""
+    """A host's interface, with all interfaces of that host."""
 
     interface: HostInterface
     all_of_host: Sequence[HostInterface] = field(factory=tuple)

@@ -23,7 +23,7 @@ from regiond.operations.model import LogLine, Operation
 
 @frozen(kw_only=True)
 class OperationWithLog:
-    """`wait_reason`: why it has not ended, if that is known."""
+    """An operation with its log. `wait_reason` is the known reason why it has not ended."""
 
     operation: Operation
     log: Sequence[LogLine]

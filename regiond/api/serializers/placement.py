@@ -1,4 +1,4 @@
-"""Placements: the chosen host, what a guest gets there, and the reason against every other host."""
+"""Placements: the chosen host, the guest's resources there, and the reason against every other host."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NIC = serializer(
     item("ip", nullable(STR)),
 )
 _HUGE_PAGES = serializer("PlacedHugePages", item("node", INT), item("page_size", INT), item("pages", INT))
-HOST_CAPACITY_JSON = nullable(CAPACITY_JSON)  # null: not known, the host had no successful refresh
+HOST_CAPACITY_JSON = nullable(CAPACITY_JSON)  # null: unknown, because the host had no successful refresh
 _CAPACITY = item("capacity", HOST_CAPACITY_JSON)
 _FITTING = serializer(
     "FittingHost", item("host", STR), item("host_id", INT), item("score", NUMBER), item("unmet", array(STR)), _CAPACITY

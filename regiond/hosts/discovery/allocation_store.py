@@ -1,6 +1,6 @@
-"""Reads and writes what the guests of a server hold in the ledger.
+"""Reads and writes the claims of a server's guests in the ledger.
 
-Writers hold the server's lock.
+Callers that write hold the server's lock.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ _WRITE_MACHINE = """
 
 
 async def read_totals(db: Db, server_id: int) -> dict[ResourceKey, int]:
-    """The totals of the server's discrete resources."""
+    """Returns the totals of the server's discrete resources."""
     return {(row["resource"], row["key"]): row["total"] for row in await db.fetch(_TOTALS, server_id)}
 
 
 async def read_discrete(db: Db, server_id: int, machine_ids: Iterable[int]) -> dict[ClaimHolder, DiscreteResources]:
-    """The discrete resources claimed by every holder on this server, and by these machines on any server."""
+    """Returns the discrete resources claimed by every holder on this server, and by these machines on any server."""
     rows: dict[ClaimHolder, list[tuple[str, str, int]]] = {}
     for row in await db.fetch(_DISCRETE, server_id, list(machine_ids)):
         holder: ClaimHolder = row["machine_id"] or (row["project"], row["guest_key"])
@@ -72,7 +72,7 @@ async def read_discrete(db: Db, server_id: int, machine_ids: Iterable[int]) -> d
 
 
 async def read_storage(db: Db, server_id: int) -> dict[int, dict[str, int]]:
-    """The bytes that machines claim on the server's storage pools, by machine and key of the pool."""
+    """Returns the bytes that machines claim on the server's storage pools, by machine and key of the pool."""
     found: dict[int, dict[str, int]] = {}
     for row in await db.fetch(_STORAGE, server_id):
         found.setdefault(row["machine_id"], {})[row["pool_key"]] = row["amount"]
@@ -82,9 +82,9 @@ async def read_storage(db: Db, server_id: int) -> dict[int, dict[str, int]]:
 async def allocation_of(
     db: Db, server_id: int, record: GuestRecord, previous: ClaimHolder, *, huge_page_size_kib: int | None = None
 ) -> GuestClaims:
-    """What a guest holds whose claims pass from `previous` to the holder that `record` names.
+    """Returns the claims of a guest whose claims pass from `previous` to the holder that `record` names.
 
-    `huge_page_size_kib` is used if the ledger has no huge pages for it.
+    `huge_page_size_kib` is used if the ledger has no huge pages of `previous`.
     """
     inventory = await _inventory(db, server_id)
     discrete = await read_discrete(db, server_id, [previous] if isinstance(previous, int) else [])
@@ -97,7 +97,7 @@ async def allocation_of(
 
 
 def _one_page(inventory: Inventory, size_kib: int) -> dict[str, int]:
-    """One page, which only sets the page size of the new allocation: it is too small to be retained."""
+    """Returns one page, which only sets the page size of the new allocation: it is too small to be kept."""
     of_size = [
         key for resource, key in inventory.totals if resource == "huge_pages" and read_pages_key(key)[1] == size_kib
     ]
@@ -105,8 +105,10 @@ def _one_page(inventory: Inventory, size_kib: int) -> dict[str, int]:
 
 
 async def write_allocations(db: Db, server_id: int, allocated: Iterable[tuple[GuestRecord, GuestClaims]]) -> None:
-    """Replaces the claims of these guests; those of machines on storage: see `write_storage`. The guests' rows must
-    exist."""
+    """Replaces the claims of these guests, whose rows must exist.
+
+    Does not change the claims of machines on storage: `write_storage` does.
+    """
     allocated = list(allocated)
     foreign = [(record, held) for record, held in allocated if record.machine_id is None]
     if foreign:
@@ -125,7 +127,7 @@ async def write_allocations(db: Db, server_id: int, allocated: Iterable[tuple[Gu
 
 
 async def write_storage(db: Db, server_id: int, changes: Iterable[StorageChange]) -> None:
-    """Makes each machine claim what the disks of its guest take."""
+    """Makes each machine claim the space that the disks of its guest use."""
     changes = tuple(changes)
     pool_ids = await _pool_ids(db, server_id) if changes else {}
     for one in changes:
@@ -134,7 +136,7 @@ async def write_storage(db: Db, server_id: int, changes: Iterable[StorageChange]
 
 
 async def write_machine_resources(db: Db, machine_id: int, held: GuestClaims) -> None:
-    """Writes the pinned cores and the page size that the guest has to its machine's row."""
+    """Writes the pinned cores and the page size of the guest to its machine's row."""
     size_kib = page_size_kib(held.discrete.huge_pages)
     await db.execute(_WRITE_MACHINE, machine_id, list(held.discrete.pinned_core_ids), size_kib)
 
@@ -154,5 +156,5 @@ async def _pool_ids(db: Db, server_id: int) -> dict[str, int]:
 
 
 def _storage_bytes(record: GuestRecord, pool_ids: Mapping[str, int]) -> dict[int, int]:
-    """Bytes by the row id of the storage pool."""
+    """Returns the bytes of the guest's disks by row id of the storage pool."""
     return {pool_ids[key]: size for key, size in record.disk_bytes().items() if key in pool_ids}

@@ -1,8 +1,8 @@
 """Computes which cores, huge pages and virtual functions each guest of a server holds. Pure.
 
-Guests do not report the NUMA node or the size of their huge pages. What the ledger has stays as long as it fits the
-guest. Otherwise the pages are of the smallest size: a pinned guest takes them from the nodes of its pins, in proportion
-to the pins, and any other guest from the nodes with the most free pages.
+Guests do not report the NUMA node or the size of their huge pages. The pages in the ledger are kept as long as they fit
+the guest. Otherwise the pages are of the smallest size: a pinned guest takes them from the nodes of its pins, in
+proportion to the pins, and any other guest from the nodes with the most free pages.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ClaimHolder = GuestKey | int  # a foreign guest, or the row id of a machine
 
 
 class GuestResources(Protocol):
-    """What a driver reports of a guest, as far as its allocations depend on it."""
+    """The part of a driver's report of a guest on which the guest's allocations depend."""
 
     @property
     def key(self) -> GuestKey: ...
@@ -42,7 +42,7 @@ class GuestResources(Protocol):
 
 
 def claim_holder(guest: GuestResources) -> ClaimHolder:
-    """The holder of the guest's claims: its machine, or the guest itself if it is foreign."""
+    """Returns the holder of the guest's claims: its machine, or the guest itself if it is foreign."""
     return guest.key if guest.machine_id is None else guest.machine_id
 
 
@@ -78,9 +78,9 @@ def inventory_of(nodes: Iterable[NumaNode], devices: Iterable[NetworkDevice]) ->
 def allocations(
     guests: Iterable[GuestResources], inventory: Inventory, recorded: Mapping[ClaimHolder, DiscreteResources]
 ) -> dict[GuestKey, GuestClaims]:
-    """What each guest holds, without storage.
+    """Returns the claims of each guest, without storage.
 
-    `recorded` has the discrete resources that the ledger has for these guests and for all others on the server.
+    `recorded` has the discrete resources in the ledger of these guests and of all others on the server.
     """
     guests = sorted(guests, key=lambda guest: (not guest.pinned_core_ids, guest.key))
     unchanged = {
@@ -115,7 +115,7 @@ def allocations(
 def _recorded_pages(
     guest: GuestResources, inventory: Inventory, recorded: Mapping[ClaimHolder, DiscreteResources]
 ) -> Mapping[str, int] | None:
-    """The pages in the ledger if they still cover the guest exactly and its pins are the same, else None."""
+    """Returns the pages in the ledger if they still cover the guest exactly and its pins are the same, else None."""
     if not guest.huge_pages_backed:
         return {}
     known = recorded.get(claim_holder(guest))
@@ -136,7 +136,7 @@ def _recorded_page_size(guest: GuestResources, recorded: Mapping[ClaimHolder, Di
 def _choose_pages(
     guest: GuestResources, inventory: Inventory, free: Mapping[str, int], size_kib: int | None
 ) -> dict[str, int]:
-    """Pages by key. Empty if the server has no huge pages: the guest's memory then counts as general memory."""
+    """Returns pages by key; none if the server has no huge pages: the guest's memory then counts as general memory."""
     pinned = {*guest.pinned_core_ids}
     with_pages = [node for node in inventory.nodes if _page_sizes_kib(node)]
     with_pins = [node for node in with_pages if pinned & {*node.core_ids}]
@@ -157,7 +157,7 @@ def _page_sizes_kib(node: NumaNode) -> frozenset[int]:
 
 
 def _pages_by_pins(memory_kib: int, size_kib: int, pins: Mapping[int, int]) -> dict[str, int]:
-    """In proportion to the pins on each node. Subtracts running sums, so that rounding loses no memory."""
+    """Divides the pages in proportion to the pins on each node. Subtracts running sums: rounding loses no memory."""
     taken, pins_so_far, before_kib = {}, 0, 0
     for node_id, count in pins.items():
         pins_so_far += count
@@ -168,7 +168,7 @@ def _pages_by_pins(memory_kib: int, size_kib: int, pins: Mapping[int, int]) -> d
 
 
 def _pages_by_free(pages: int, size_kib: int, free: Mapping[int, int]) -> dict[str, int]:
-    """From the nodes with the most free pages first; the first also takes what exceeds all, since the guest runs."""
+    """Takes pages from the nodes with the most free pages first. The guest runs, so any excess counts on the first."""
     order = sorted(free, key=lambda node_id: (-free[node_id], node_id))
     taken = {}
     for node_id in order:
@@ -181,7 +181,7 @@ def _pages_by_free(pages: int, size_kib: int, free: Mapping[int, int]) -> dict[s
 def _virtual_functions(
     guest: GuestResources, inventory: Inventory, recorded: Mapping[ClaimHolder, DiscreteResources]
 ) -> Mapping[str, int]:
-    """Virtual functions by port. A NIC whose port the driver does not report takes one from the ledger, if any."""
+    """Returns virtual functions by port. A NIC whose port the driver does not report gets one of the ledger, if any."""
     sources = [nic["source"] for nic in guest.nics if nic["kind"] == NicKind.SRIOV.value]
     reported = Counter(inventory.first_ports[source] for source in sources if source in inventory.first_ports)
     known = recorded.get(claim_holder(guest))

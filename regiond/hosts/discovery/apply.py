@@ -19,9 +19,9 @@ from regiond.networks.service import bind_nics, discover_networks, record_addres
 async def apply_discovery(
     db: Db, host_id: int, driver: DriverType, run: DiscoveryRun, machines: GuestChangeHandler
 ) -> DiscoveryChanges:
-    """Returns what changed. An unchanged host costs no row.
+    """Applies the run and returns the changes. Writes no row of an unchanged host.
 
-    Raises what `match_server` raises, with nothing changed.
+    Raises the errors of `match_server`, with nothing changed.
     """
     await store.lock_cluster(db, host_id)
     facts = run.discovery.facts

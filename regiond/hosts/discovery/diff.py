@@ -1,4 +1,4 @@
-"""Compares a discovery run with what the database has, and finds every change. Pure.
+"""Compares a discovery run with the database and finds every change. Pure.
 
 Foreign guests become rows with claims of their own. A guest with our marker belongs to its machine, which holds the
 claims. Machines that an operation acts on, or that changed after the run started, are skipped: their facts are newer.
@@ -26,7 +26,7 @@ from regiond.ledger.model import NO_DISCRETE_RESOURCES, GuestClaims
 
 
 def compare(discovery: Discovery, snapshot: ServerSnapshot) -> DiscoveryChanges:
-    """Returns what has to be written. A storage pool or machine that was missing before is no change."""
+    """Returns the changes to write. A storage pool or machine that was missing before is no change."""
     pools = {pool.pool_id: _with_known_sizes(pool, snapshot) for pool in discovery.facts.storage_pools}
     records = _guest_records(discovery, snapshot)
     found = {record.key: record for record in records}
@@ -66,7 +66,7 @@ def compare(discovery: Discovery, snapshot: ServerSnapshot) -> DiscoveryChanges:
 
 
 def _with_known_sizes(pool: StoragePool, snapshot: ServerSnapshot) -> StoragePool:
-    """A pool that is not available reports no sizes, or those of the disk that is there without it."""
+    """Returns the pool, if unavailable with its last known sizes: it then reports none, or those of another disk."""
     before = snapshot.storage_pools.get(pool.pool_id)
     if pool.is_available or before is None:
         return pool
@@ -74,13 +74,13 @@ def _with_known_sizes(pool: StoragePool, snapshot: ServerSnapshot) -> StoragePoo
 
 
 def _has_new_status(pool: StoragePool, snapshot: ServerSnapshot) -> bool:
-    """A new pool is no change, unless it is not available."""
+    """Returns whether the status differs from the last one. A new pool counts only if it is not available."""
     before = snapshot.storage_pools.get(pool.pool_id)
     return pool.status != (POOL_AVAILABLE if before is None else before.status)
 
 
 def _server_facts(facts: HostFacts) -> HostFacts:
-    """The facts of the server, which are the same whichever of its hosts was discovered."""
+    """Returns the facts of the server, which are the same whichever of its hosts was discovered."""
     return evolve(
         facts, storage_pools=(), networks=(), profiles=(), tags=(), extensions=(), cluster_member=None,
         cluster_members=(),
@@ -89,7 +89,7 @@ def _server_facts(facts: HostFacts) -> HostFacts:
 
 def _guest_records(discovery: Discovery, snapshot: ServerSnapshot) -> list[GuestRecord]:
     records = [record for guest in discovery.guests for record in [_record(guest, snapshot)] if record is not None]
-    unread = {problem.subject for problem in discovery.problems}  # such a guest exists, but part of it is unread
+    unread = {problem.subject for problem in discovery.problems}  # these guests exist, but were not read completely
     incomplete = {(guest.project, guest.guest_id) for guest in discovery.guests if not guest.is_complete}
     records = [
         _with_known_disks(record, snapshot) if record.name in unread else record
@@ -99,7 +99,7 @@ def _guest_records(discovery: Discovery, snapshot: ServerSnapshot) -> list[Guest
 
 
 def _record(guest: Guest, snapshot: ServerSnapshot) -> GuestRecord | None:
-    """None for a guest that was removed during the run."""
+    """Returns the record of the guest; None for a guest that was removed during the run."""
     guest = evolve(guest, marker=_marker(guest, snapshot))
     marker = guest.marker if guest.marker and guest.marker.installation_id == snapshot.installation_id else None
     if marker is not None and marker.machine_id in snapshot.new_tombstones:
@@ -109,7 +109,7 @@ def _record(guest: Guest, snapshot: ServerSnapshot) -> GuestRecord | None:
 
 
 def _marker(guest: Guest, snapshot: ServerSnapshot) -> OwnershipMarker | None:
-    """If listings do not show the marker of an adopted guest, its id identifies it: the machine has the same."""
+    """Returns the marker. Where listings omit the marker of an adopted guest, its id is the UUID of its machine."""
     if guest.marker is not None or snapshot.markers_listed:
         return guest.marker
     try:
@@ -122,14 +122,16 @@ def _marker(guest: Guest, snapshot: ServerSnapshot) -> OwnershipMarker | None:
 
 
 def _with_known_disks(record: GuestRecord, snapshot: ServerSnapshot) -> GuestRecord:
-    """Uses the last known size of disks whose size the driver could not read."""
+    """Returns the record with the last known size of disks whose size the driver could not read."""
     before = snapshot.guests.get(record.key)
     return record if before is None else evolve(record, disks=before.disks)
 
 
 def _one_guest_per_machine(records: Iterable[GuestRecord], snapshot: ServerSnapshot) -> list[GuestRecord]:
-    """Of several guests with one marker, the recorded one is the machine's, else the one with its name. Others are
-    foreign."""
+    """Makes all but one guest with the same marker foreign.
+
+    The recorded guest remains the machine's, or if there is none, the guest with the machine's name.
+    """
     hostnames = {machine.id: machine.hostname for machine in snapshot.machines.values()}
 
     def rank(record: GuestRecord) -> tuple[bool, bool, GuestKey]:
@@ -150,7 +152,7 @@ def _one_guest_per_machine(records: Iterable[GuestRecord], snapshot: ServerSnaps
 
 
 def _is_changed(record: GuestRecord, snapshot: ServerSnapshot, unsettled: Container[int | None]) -> bool:
-    """A guest that an operation is making a machine, or releasing from one, is not changed by a run."""
+    """Returns whether the run changes the guest: never while an operation makes it a machine or foreign again."""
     before = snapshot.guests.get(record.key)
     if record.machine_id in unsettled or (before is not None and before.machine_id in unsettled):
         return False
@@ -158,7 +160,7 @@ def _is_changed(record: GuestRecord, snapshot: ServerSnapshot, unsettled: Contai
 
 
 def _moved_away(discovery: Discovery, snapshot: ServerSnapshot) -> frozenset[UUID]:
-    """Machines that the cluster has moved to another member: not missing, the run of that member finds them."""
+    """Returns machines that the cluster moved to another member: not missing, the run of that member finds them."""
     return frozenset(
         one.marker.machine_id
         for one in discovery.on_other_members
@@ -206,7 +208,10 @@ def _reallocated(changed: Iterable[tuple[GuestRecord, GuestClaims]], snapshot: S
 def _disk_changes(
     records: Iterable[GuestRecord], storage: Iterable[StorageChange], snapshot: ServerSnapshot
 ) -> Iterator[GuestChange]:
-    """A machine without claims on storage, such as one whose ledger was restored, gets them without an event."""
+    """Yields the changes of disks that get an event.
+
+    A machine without claims on storage, such as one whose ledger was restored, gets its claims without an event.
+    """
     machines = {machine.id: machine for machine in snapshot.machines.values()}
     for one in storage:
         if one.before and one.is_more_than_rounding:
@@ -228,7 +233,7 @@ def _change(kind: ChangeKind, machine: MachineSnapshot, record: GuestRecord | No
 def _orphaned_guests(
     written: Iterable[GuestRecord], records: Iterable[GuestRecord], snapshot: ServerSnapshot
 ) -> Iterator[OrphanedGuest]:
-    """A guest with a tombstone is reported by every run until it is deleted, any other when it is first seen."""
+    """Yields orphaned guests. Every run reports a guest with a tombstone until it is deleted, others only at first."""
     changed = {record.key for record in written}
     for record in records:
         if record.marker_installation != snapshot.installation_id or record.marker_machine is None:

@@ -1,4 +1,4 @@
-"""Finds which totals and claims of discrete resources a discovery run changes. Pure."""
+"""Finds the totals and claims of discrete resources that a discovery run changes. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from regiond.ledger.model import NO_DISCRETE_RESOURCES, GuestClaims
 
 
 def total_changes(inventory: Inventory, snapshot: ServerSnapshot) -> dict[ResourceKey, int]:
-    """The totals to write; 0 for a resource that the server no longer has."""
+    """Returns the totals to write; 0 for a resource that the server no longer has."""
     before = snapshot.discrete_totals
     deleted = {resource: 0 for resource, total in before.items() if total and resource not in inventory.totals}
     return {resource: total for resource, total in inventory.totals.items() if before.get(resource) != total} | deleted
@@ -32,8 +32,10 @@ def allocation_changes(
     unsettled: Container[int | None],
     deleted: Iterable[GuestKey],
 ) -> tuple[tuple[GuestRecord, GuestClaims], ...]:
-    """The allocations to write, without storage: of every `written` foreign guest and of every guest whose discrete
-    resources differ from the ledger's.
+    """Returns the allocations to write, without storage.
+
+    These are the allocations of every `written` foreign guest and of every guest whose discrete resources differ from
+    the ledger's.
 
     Claims of a machine whose size the driver could not read do not change. Guests of `unsettled` machines are skipped.
     """

@@ -1,4 +1,4 @@
-"""Completes guests that a driver could not read fully from the database. Pure.
+"""Completes, from the database, guests that a driver could not read fully. Pure.
 
 libvirt reports NICs, architecture, pinned cores and huge pages one guest at a time, and some guests may not answer in
 time.
@@ -18,7 +18,7 @@ from regiond.ledger.model import NO_DISCRETE_RESOURCES, DiscreteResources
 
 
 def completed(record: GuestRecord, snapshot: ServerSnapshot) -> GuestRecord:
-    """`record` with the unread details of its last record, or without one, with those of its machine's claims."""
+    """Returns `record`, with details that were not read taken from its last record, else from its machine's claims."""
     before = snapshot.guests.get(record.key)
     if before is not None:
         serials = {disk["device"]: disk["serial"] for disk in before.disks}
@@ -41,6 +41,6 @@ def completed(record: GuestRecord, snapshot: ServerSnapshot) -> GuestRecord:
 
 
 def _nics_with_virtual_function(claimed: DiscreteResources) -> tuple[Mapping[str, Any], ...]:
-    """The ledger knows only the NICs that use a virtual function."""
+    """Returns the NICs that use a virtual function: the ledger knows no others."""
     ports = (port for port, count in sorted(claimed.functions.items()) for _ in range(count))
     return tuple({"mac_address": "", "kind": NicKind.SRIOV.value, "source": port} for port in ports)

@@ -1,4 +1,4 @@
-"""Marks the hosts of a server unreachable after a failed call, and has them refreshed, which decides."""
+"""Marks the hosts of a server unreachable after a failed call, and requests a refresh, which decides."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOCK_SERVER = """
     select h.id from vm_host me join vm_host h on h.id = me.id or h.server_id = me.server_id
      where me.id = $1 order by h.id for no key update of h
 """
-# A statement of its own: it also reads a success that was committed while the locks were awaited.
+# A separate statement, so that it also reads a success that was committed while the lock was awaited.
 _HOSTS_OF_SERVER = """
     select h.id, h.name, h.state = 'ready' as is_ready,
            coalesce(v.refreshed_at > now() - make_interval(secs => $2), false) as succeeded_since
@@ -35,17 +35,17 @@ class _Host:
     id: int
     name: str
     is_ready: bool
-    succeeded_since: bool  # a discovery run that was applied after the call began
+    succeeded_since: bool  # a discovery run was applied after the call began
 
 
 class LostHosts:
-    """What `regiond.racks.calls.host_calls.LostHosts` requires."""
+    """Handles failed calls: implements the Protocol `regiond.racks.calls.host_calls.LostHosts`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def call_failed(self, host_id: int, error: InnkeeperError, *, began_at: float) -> None:
-        """See `mark_server_lost`. Raises DatabaseUnavailable and Busy."""
+        """Calls `mark_server_lost` in a transaction. Raises DatabaseUnavailable and Busy."""
         await self._database.in_transaction(lambda db: mark_server_lost(db, host_id, error, began_at=began_at))
 
     async def request_refresh(self, host_id: int) -> None:
@@ -58,7 +58,7 @@ async def mark_server_lost(db: Db, host_id: int, error: InnkeeperError, *, began
     """Makes all ready hosts of the host's server unreachable, with an event for each, and requests their refresh.
 
     Returns False if the host is not ready, so that repeated failures change nothing, and if a host of the server was
-    discovered after the failed call began (`began_at` of `time.monotonic`): then only a refresh is requested.
+    discovered after the failed call began (`began_at`, from `time.monotonic`): then it only requests a refresh.
     """
     await db.fetch(_LOCK_SERVER, host_id)
     age_s = max(0.0, time.monotonic() - began_at)

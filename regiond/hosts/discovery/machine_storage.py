@@ -1,8 +1,8 @@
 """Finds the machines whose claims on storage pools differ from the disks that their guests have. Pure.
 
-A guest uses the space of its disks whatever its machine was composed with, so its machine claims it, even beyond the
-capacity of the pool. What a run cannot know, it does not change: the disks of guests that could not be read fully, and
-the claims on storage pools that the run does not report as available.
+A guest uses the space of its disks, whatever its machine was composed with. Its machine claims this space, even beyond
+the capacity of the pool. A run does not change claims for guests that could not be read fully, nor claims on storage
+pools that it does not report as available.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from regiond.hosts.guest_record import GuestRecord, is_rounded
 
 @frozen(kw_only=True)
 class StorageChange:
-    """What the disks of a machine's guest take in the available storage pools (by key), now and in the ledger."""
+    """The space of a machine's disks in the available storage pools (by key), now and in the ledger."""
 
     guest: GuestRecord
     machine_id: int
@@ -33,7 +33,7 @@ class StorageChange:
 
     @property
     def text(self) -> str:
-        """`12.0 GB in default, 0.0 GB in fast; the ledger had 4.0 GB in default, 5.0 GB in fast`."""
+        """Such as `12.0 GB in default, 0.0 GB in fast; the ledger had 4.0 GB in default, 5.0 GB in fast`."""
         pools = sorted({*self.now, *self.before})
         return f"{_text(self.now, pools)}; the ledger had {_text(self.before, pools)}"
 
@@ -41,7 +41,7 @@ class StorageChange:
 def storage_changes(
     discovery: Discovery, records: Iterable[GuestRecord], snapshot: ServerSnapshot
 ) -> tuple[StorageChange, ...]:
-    """The machines whose claims have to be written, by id."""
+    """Returns the changes of machines whose claims have to be written, by id."""
     available = {pool.pool_id for pool in discovery.facts.storage_pools if pool.is_available}
     unread = {problem.subject for problem in discovery.problems}
     machines = {machine.id: machine for machine in snapshot.machines.values() if _is_comparable(machine)}
@@ -59,13 +59,13 @@ def storage_changes(
 
 
 def newly_missing(record: GuestRecord, before: GuestRecord | None) -> tuple[str, ...]:
-    """The volumes that the guest's disks have lost since the last run."""
+    """Returns the volumes that the guest's disks have lost since the last run."""
     known = set() if before is None else set(before.missing_volumes())
     return tuple(volume for volume in record.missing_volumes() if volume not in known)
 
 
 def _is_comparable(machine: MachineSnapshot) -> bool:
-    """The claims of a machine that its cluster has just moved follow it first."""
+    """Returns False for a machine that its cluster has just moved: its claims have to follow it first."""
     return machine.settled and machine.on_this_server
 
 

@@ -24,14 +24,14 @@ from regiond.ledger.model import GuestClaims
 
 @frozen(kw_only=True)
 class DiscoveryRun:
-    """What a driver reported of a host. `began_at` is the database's time just before the run."""
+    """A driver's report of a host. `began_at` is the database's time just before the run."""
 
     began_at: datetime
     discovery: Discovery
 
 
 class ChangeKind(StrEnum):
-    """What a run found of a machine's guest, or of a guest with our marker. The values are event kinds."""
+    """A finding about a machine's guest, or about a guest with our marker. The values are event kinds."""
 
     MISSING = MACHINE_MISSING
     RETURNED = "machine_returned"
@@ -39,7 +39,7 @@ class ChangeKind(StrEnum):
     POWER = POWER_CHANGED
     RESIZED = "machine_resized"
     REALLOCATED = "machine_reallocated"  # other pinned cores, huge pages or virtual functions
-    DISKS_CHANGED = "machine_disks_changed"  # its disks take other space than the ledger has
+    DISKS_CHANGED = "machine_disks_changed"  # its disks use other amounts of space than the ledger has
     VOLUME_MISSING = "machine_volume_missing"  # its guest has a disk without a volume, and cannot start
     TOMBSTONE = "tombstone_guest_found"
     UNKNOWN_MARKER = "unknown_marker_found"
@@ -50,7 +50,7 @@ class ChangeKind(StrEnum):
 class GuestChange:
     """A change of a machine's guest. `guest` is None if the guest is missing.
 
-    `detail` is what an event says about its disks.
+    `detail` is the text about its disks in an event.
     """
 
     kind: ChangeKind
@@ -73,11 +73,11 @@ class OrphanedGuest:
 
 @frozen(kw_only=True)
 class DiscoveryChanges:
-    """What a run changes in the database."""
+    """The changes that a run makes in the database."""
 
     facts: HostFacts | None = None
     pools_written: tuple[StoragePool, ...] = ()
-    pools_changed: tuple[StoragePool, ...] = ()  # those with another status than before
+    pools_changed: tuple[StoragePool, ...] = ()  # pools with another status than before
     pools_missing: tuple[str, ...] = ()
     guests_written: tuple[GuestRecord, ...] = ()
     deleted_guests: tuple[GuestKey, ...] = ()
@@ -95,21 +95,23 @@ class DiscoveryChanges:
 
 
 class GuestChangeHandler(Protocol):
-    """What machines do about the changes of their guests. The methods run in the transaction that applies the run, and
-    change nothing if the machine was deleted."""
+    """The reaction of machines to changes of their guests.
+
+    The methods run in the transaction that applies the run, and change nothing if the machine was deleted.
+    """
 
     def expects_guest(self, state: str) -> bool:
-        """Whether a machine in `state` becomes missing if its host does not list its guest."""
+        """Returns whether a machine in `state` becomes missing if its host does not list its guest."""
 
     def awaits_guest(self, state: str) -> bool:
-        """Whether a machine in `state` changes its state if its host lists its guest."""
+        """Returns whether a machine in `state` changes its state if its host lists its guest."""
 
     async def guest_missing(self, db: Db, machine_id: int) -> None: ...
 
     async def guest_returned(self, db: Db, machine_id: int) -> None: ...
 
     async def guest_moved(self, db: Db, machine_id: int, *, host_id: int, server_id: int) -> None:
-        """The machine and its disks belong to that host and to the storage pools of that server from now on."""
+        """Assigns the machine to that host, and its disks to the storage pools of that server."""
 
     async def power_changed(self, db: Db, machine_id: int, power_state: str) -> None: ...
 

@@ -47,7 +47,7 @@ _DELETE = """
 
 
 async def read(db: Db, server_id: int, discovery: Discovery, began_at: datetime) -> VolumeSnapshot:
-    """The server's rows, and which machines of the volumes in `discovery` are unsettled."""
+    """Returns the server's rows, and the unsettled machines among those of the volumes in `discovery`."""
     rows = [VolumeRecord(**dict(row)) for row in await db.fetch(_VOLUMES, server_id)]
     machines = list({volume.marker.machine_id for volume in discovery.orphaned_volumes})
     unsettled = await db.fetch(_UNSETTLED, machines, began_at) if machines else []
@@ -55,7 +55,7 @@ async def read(db: Db, server_id: int, discovery: Discovery, began_at: datetime)
 
 
 async def write(db: Db, server_id: int, changes: VolumeChanges) -> None:
-    """Requires the server's lock and the rows of its storage pools."""
+    """Writes the changes. Requires the server's lock and the rows of its storage pools."""
     if changes.written:
         await db.execute(_WRITE, server_id, [asdict(record) for record in changes.written])
     deleted = [{"pool_id": pool_id, "project": project, "name": name} for pool_id, project, name in changes.deleted]

@@ -1,4 +1,4 @@
-"""Finds which orphaned volumes appeared or went. Pure.
+"""Finds orphaned volumes that appeared or disappeared. Pure.
 
 An orphaned volume is named after our marker, and no guest uses it.
 """
@@ -32,7 +32,7 @@ class VolumeRecord:
 
 @frozen(kw_only=True)
 class VolumeSnapshot:
-    """`unsettled`: machines that an operation acts on, or that changed or were deleted since the run started."""
+    """The recorded volumes. `unsettled`: machines with an open operation or changed or deleted since the run began."""
 
     volumes: Mapping[VolumeKey, VolumeRecord] = field(factory=dict)
     unsettled: frozenset[UUID] = frozenset()
@@ -51,7 +51,7 @@ NO_VOLUME_CHANGES = VolumeChanges()
 
 
 def volume_changes(discovery: Discovery, snapshot: VolumeSnapshot, installation_id: UUID) -> VolumeChanges:
-    """The rows to write and to delete.
+    """Returns the rows to write and to delete.
 
     Ignores storage pools whose volumes the run could not list, unsettled machines, volumes of other installations, and
     volumes that a guest of the same run uses, even if the listing shows it as unused.

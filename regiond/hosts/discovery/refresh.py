@@ -43,7 +43,7 @@ from regiond.racks.service import HostCalls, read_installation_id, without_secre
 
 DISCOVER_DEADLINE_S = 100.0
 IDENTIFY_DEADLINE_S = 15.0
-RETRY_AFTER_S = 1.0  # when the reason for a failure may have disappeared
+RETRY_AFTER_S = 1.0  # if the reason for a failure may have disappeared
 
 
 class CleanUp(Protocol):
@@ -87,7 +87,7 @@ class Refresher:
         self._on_reachable = on_reachable
 
     async def refresh(self, host_id: int) -> None:
-        """Discovers the host and applies the result. Errors of the host are recorded, then raised.
+        """Runs discovery of the host and applies the result. Errors of the host are recorded, then raised.
 
         Raises Busy, with nothing recorded, if other transactions changed the same rows again and again.
         """
@@ -102,7 +102,7 @@ class Refresher:
             raise
 
     async def discover(self, host_id: int) -> DiscoveryRun:
-        """Runs discovery; pins the host's identity at first contact. Errors are recorded with the host, then raised."""
+        """Returns a discovery run; pins the host's identity at first contact. Errors are recorded, then raised."""
         asked_at = time.monotonic()
         async with self._database.connection() as db:
             host = await store.read_connection(db, host_id)
@@ -152,7 +152,7 @@ class Refresher:
         return changes
 
     async def record_undone(self, db: Db, host_id: int, error: InnkeeperError) -> None:
-        """Stores the error of a requested refresh. `discover` has recorded its errors; those of `apply` are new."""
+        """Stores the error of a requested refresh. `discover` has recorded its own errors; those of `apply` are new."""
         host = await store.read_connection(db, host_id)
         await store.set_unreachable(db, host_id, error.code, error.message)
         if isinstance(error, PeerChanged | ServerUnconfirmed):
@@ -188,8 +188,7 @@ class Refresher:
         await Events.record(db, guest.kind.value, message, level=Level.WARNING, host_id=host_id)
 
     async def _record_error(self, host_id: int, error: InnkeeperError, began_at: float) -> None:
-        """Stores the error with the host, unless another refresh has succeeded since `began_at`, and schedules the
-        next attempt."""
+        """Stores the error with the host, unless another refresh has succeeded since `began_at`; schedules a retry."""
 
         async def record(db: Db) -> None:
             await self._store_error(db, host_id, error, began_at)
@@ -201,7 +200,7 @@ class Refresher:
             await self._retry_if_reachable(host_id)
 
     async def _store_error(self, db: Db, host_id: int, error: InnkeeperError, began_at: float) -> None:
-        """Records an event unless the host had the same error already."""
+        """Stores the error, and records an event unless the host had the same error already."""
         if await schedule_store.is_refreshed_since(db, host_id, time.monotonic() - began_at):
             await schedule_store.refresh_within(db, [host_id], RETRY_AFTER_S)
             return
@@ -212,15 +211,18 @@ class Refresher:
             await store.lock_state(db, host_id)
         host = await store.read_connection(db, host_id)  # locked: of two refreshes that fail at once, one is the first
         if isinstance(error, LinkLost) and host.state == "ready":
-            return  # it is the rack that was lost: its disconnection decides whether the host is
+            return  # the rack was lost: its disconnection decides whether the host is unreachable
         await store.set_unreachable(db, host_id, error.code, error.message)
         await self._trust.schedule_retry(db, host_id, host, error)
         if not isinstance(error, RackUnreachable):
             await _record_event(db, host_id, host, error)
 
     async def _retry_if_reachable(self, host_id: int) -> None:
-        """A rack that connected before the error was stored took the host for ready and requested no refresh; another
-        rack may reach the host of one that disconnected."""
+        """Requests another refresh if a connected rack may reach the host.
+
+        A rack that connected before the error was stored saw a ready host and requested no refresh. If a rack
+        disconnected, another one may reach the host.
+        """
         try:
             await self._calls.require(host_id)
         except RackUnreachable:
@@ -230,7 +232,7 @@ class Refresher:
 
 
 async def _record_event(db: Db, host_id: int, host: store.HostConnection, error: InnkeeperError) -> None:
-    """Unless the host had the same error already."""
+    """Records an event unless the host had the same error already."""
     if host.error_code != error.code:
         level = Level.ERROR if isinstance(error, PeerChanged) else Level.WARNING
         kind, message = f"host_{error.code.removeprefix('host_')}", f"{host.name}: {error.message}"
@@ -246,7 +248,7 @@ async def _record_pool(db: Db, host_id: int, host_name: str, pool: StoragePool) 
     await Events.record(db, "storage_pool_unavailable", message, level=Level.WARNING, host_id=host_id)
 
 
-# The first two need a person; after the third, the rack's disconnection decides.
+# A person resolves the first two. After the third, the rack's disconnection decides.
 _NO_RETRY = (NotTrusted, PeerChanged, LinkLost)
 _WARNINGS = (
     ChangeKind.MISSING,

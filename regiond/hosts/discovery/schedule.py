@@ -1,6 +1,6 @@
 """Refreshes every host periodically and soon after an event, each by one region.
 
-A periodic refresh is not an operation (docs/decisions/0002): it has nothing to resume.
+A periodic refresh is not an operation (docs/decisions/0002), because it has nothing to resume.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BETWEEN_EVENTS_S = 1.0  # from the end of one refresh to the next, while events 
 
 
 class RefreshSchedule:
-    """`every_s` is the time between two refreshes of a host, plus or minus a quarter."""
+    """The periodic task. `every_s` is the time between two refreshes of a host, plus or minus a quarter."""
 
     def __init__(self, database: Database, refresher: Refresher, *, every_s: float, region_id: UUID) -> None:
         self._database = database
@@ -40,7 +40,7 @@ class RefreshSchedule:
 
     @property
     def refresher(self) -> Refresher:
-        """What each scheduled refresh runs."""
+        """The Refresher that runs each scheduled refresh."""
         return self._refresher
 
     def start(self) -> None:
@@ -55,7 +55,7 @@ class RefreshSchedule:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def tick(self) -> None:
-        """Refreshes hosts that are due now, as the schedule does while it runs; returns when these refreshes ended."""
+        """Refreshes hosts that are due now, as the running schedule does; returns when these refreshes have ended."""
         await self._start_due()
         await asyncio.gather(*self._running)
 

@@ -15,10 +15,10 @@ from regiond.ledger import service as ledger
 
 
 async def match_server(db: Db, host_id: int, facts: HostFacts) -> int:
-    """Returns the id of the host's server, with which the host is stored from now on.
+    """Stores the host with its server, and returns the server's id.
 
-    Raises PeerChanged if the host reports another server than until now, ServerUnconfirmed if it reports one of other
-    hosts and proves nothing, WrongState if a host with machines would change its server. Then nothing has changed.
+    Raises PeerChanged if the host reports another server than before, ServerUnconfirmed if it reports a server of other
+    hosts without proof, WrongState if a host with machines would change its server. Then nothing has changed.
     """
     host = await server_store.read_known_host(db, host_id)
     known = None if host.server_may_change else host.identity
@@ -34,7 +34,7 @@ async def match_server(db: Db, host_id: int, facts: HostFacts) -> int:
 
 
 async def _other_server(db: Db, host: KnownHost, identity: str, facts: HostFacts) -> int:
-    """`identity` is not that of the host's server. Returns the id of the server that has it from now on."""
+    """Returns the id of the server that has `identity` from now on. The host's server had another identity before."""
     is_confirmed = identity == host.confirmed_identity
     found = await server_store.find_server(db, identity)
     if host.server_id is not None and host.identity is not None and not host.server_may_change:

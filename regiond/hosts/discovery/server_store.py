@@ -1,4 +1,4 @@
-"""Rows of servers by their identity, and what is known of the host that claims one."""
+"""Rows of servers by their identity, and of the host that claims one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SET = """
 
 @frozen(kw_only=True)
 class KnownHost:
-    """A host and its server until now; `server_id` and `identity` are None before the first good discovery run."""
+    """A host and its current server; `server_id` and `identity` are None before the first successful discovery run."""
 
     name: str
     contact: Contact
@@ -53,7 +53,7 @@ class OtherHost:
 
 
 async def read_known_host(db: Db, host_id: int) -> KnownHost:
-    """Raises NotFound."""
+    """Returns the host with its current server. Raises NotFound."""
     row = await db.fetchrow(_HOST, host_id)
     if row is None:
         raise NotFound(f"There is no VM host {host_id}.", host=host_id)
@@ -67,12 +67,12 @@ async def read_known_host(db: Db, host_id: int) -> KnownHost:
 
 
 async def lock_identity(db: Db, identity: str) -> None:
-    """Until the transaction ends, no other adds or joins the server with this identity."""
+    """Prevents other transactions from adding or joining the server with this identity until this one ends."""
     await db.execute(_LOCK_IDENTITY, identity)
 
 
 async def find_server(db: Db, identity: str) -> int | None:
-    """Returns the server's id; None if there is none."""
+    """Returns the id of the server with this identity; None if there is none."""
     found: int | None = await db.fetchval(_FIND, identity)
     return found
 
@@ -84,15 +84,15 @@ async def add_server(db: Db, identity: str, facts: HostFacts) -> int:
 
 
 async def rename_server(db: Db, server_id: int, identity: str) -> None:
-    """Requires the identity's lock, and that no server has it."""
+    """Changes the identity of the server. Requires the lock of the new identity, and that no server has it."""
     await db.execute(_RENAME, server_id, identity)
 
 
 async def other_hosts(db: Db, server_id: int, host_id: int) -> tuple[OtherHost, ...]:
-    """The server's hosts except this one, by id."""
+    """Returns the server's hosts except this one, by id."""
     return tuple(OtherHost(**row) for row in await db.fetch(_OTHER_HOSTS, server_id, host_id))
 
 
 async def set_server(db: Db, host_id: int, server_id: int) -> None:
-    """Idempotent."""
+    """Stores the host with this server. Idempotent."""
     await db.execute(_SET, host_id, server_id)

@@ -1,4 +1,4 @@
-"""What the database has of a server and its guests, to compare a discovery run with."""
+"""The state of a server and its guests in the database, with which a discovery run is compared."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class MachineSnapshot:
     cores: int
     memory_mib: int
     on_this_host: bool
-    settled: bool  # no operation acts on it, and none has ended since the discovery run started
+    settled: bool  # no operation acts on it or has ended since the discovery run started
     expects_guest: bool = True
     awaits_guest: bool = False
     adopted: bool = False
@@ -62,19 +62,19 @@ def guest_record(guest: Guest, machine_id: int | None) -> GuestRecord:
 
 
 def _nic(nic: GuestNic) -> Mapping[str, Any]:
-    """Without its addresses, which are stored with the NICs of machines."""
+    """Returns the NIC without its addresses, which are stored with the NICs of machines."""
     return {name: value for name, value in to_dict(nic).items() if name != "addresses"}
 
 
 def is_resized(record: GuestRecord, machine: MachineSnapshot) -> bool:
-    """Whether the guest's size differs from its machine's. An unread size (0) does not differ."""
+    """Returns whether the guest's size differs from its machine's. An unread size (0) does not differ."""
     size = (record.cores, record.memory_mib)
     return bool(record.cores and record.memory_mib) and size != (machine.cores, machine.memory_mib)
 
 
 @frozen(kw_only=True)
 class ServerSnapshot:
-    """A server and what runs on it, read under the server's lock."""
+    """A server and the guests on it, read under the server's lock."""
 
     installation_id: UUID
     facts: HostFacts | None
@@ -85,10 +85,10 @@ class ServerSnapshot:
     other_members: frozenset[str] = frozenset()  # members of the host's cluster that are hosts of their own
     markers_listed: bool = True  # False: listings show the marker only in the names of volumes
     tombstones: frozenset[UUID] = frozenset()
-    new_tombstones: frozenset[UUID] = frozenset()  # those written after the discovery run started
+    new_tombstones: frozenset[UUID] = frozenset()  # written after the discovery run started
     huge_memory_mib: int = 0
     discrete_totals: Mapping[ResourceKey, int] = field(factory=dict)
-    discrete: Mapping[ClaimHolder, DiscreteResources] = field(factory=dict)  # without holders of nothing
+    discrete: Mapping[ClaimHolder, DiscreteResources] = field(factory=dict)  # only holders of something
     storage: Mapping[int, Mapping[str, int]] = field(factory=dict)  # claimed bytes by machine and key of the pool
     volumes: VolumeSnapshot = NO_VOLUMES
     image_copies: CopySnapshot = NO_COPIES

@@ -61,7 +61,8 @@ _WRITE_GUESTS = """
 _CLEAR_MACHINES = """
     update guest set machine_id = null where machine_id = any($1::integer[])
 """
-# The row on the cluster member that the machine left. The next discovery run of that member finds what stayed there.
+# Deletes the row on the cluster member that the machine left. If a guest stayed there, the next run of that member
+# finds it.
 _DELETE_MOVED_GUESTS = "delete from guest where machine_id = any($1::integer[]) and server_id <> $2"
 _DELETE_GUESTS = (
     "delete from guest where server_id = $1 and (project, guest_key) in (select * from unnest($2::text[], $3::text[]))"
@@ -102,7 +103,7 @@ async def lock_cluster(db: Db, host_id: int) -> None:
 
 
 async def server_id_of(db: Db, host_id: int) -> int | None:
-    """None for a host that was never discovered, or was removed."""
+    """Returns the id of the host's server; None for a host that was never discovered, or was removed."""
     return await ledger.server_of_host(db, host_id)
 
 
@@ -116,7 +117,7 @@ async def write_server(db: Db, server_id: int, facts: HostFacts) -> None:
 
 
 async def write_pools(db: Db, server_id: int, pools: Iterable[StoragePool], missing: Sequence[str]) -> None:
-    """`missing` are the keys of pools that the run did not find."""
+    """Writes the storage pools. `missing` are the keys of pools that the run did not find."""
     for pool in pools:
         await db.execute(
             _WRITE_POOL, server_id, pool.pool_id, pool.name, pool.type, pool.path, pool.total_bytes,
@@ -127,7 +128,7 @@ async def write_pools(db: Db, server_id: int, pools: Iterable[StoragePool], miss
 
 
 async def write_host(db: Db, host_id: int, discovery: Discovery) -> None:
-    """Writes what belongs to the host itself: state, problems, networks, profiles, tags, default storage pool."""
+    """Writes the values of the host itself: state, problems, networks, profiles, tags, default storage pool."""
     facts = discovery.facts
     await db.execute(_SET_READY, host_id, to_dict(discovery.problems))
     await db.execute(_SET_NETWORKS_AND_PROFILES, host_id, to_dict(list(facts.networks)), to_dict(list(facts.profiles)))
@@ -136,18 +137,18 @@ async def write_host(db: Db, host_id: int, discovery: Discovery) -> None:
 
 
 async def guests_by_id(db: Db, guest_ids: list[int]) -> dict[int, GuestRecord]:
-    """In the order of their ids; without those that no longer exist."""
+    """Returns the guests by id, in the order of the ids; guests that no longer exist are left out."""
     return {row["id"]: guest_of_row(row) for row in await db.fetch(_GUESTS_BY_ID, guest_ids)}
 
 
 async def guest_of_machine(db: Db, machine_id: int) -> tuple[int, GuestRecord] | None:
-    """The server's id and the guest; None if the machine has no guest."""
+    """Returns the server's id and the guest; None if the machine has no guest."""
     row = await db.fetchrow(_GUEST_OF_MACHINE, machine_id)
     return None if row is None else (row["server_id"], guest_of_row(row))
 
 
 async def write_guests(db: Db, server_id: int, records: Sequence[GuestRecord]) -> None:
-    """Requires the server's lock. The claims of guests that are machines pass to the machines."""
+    """Writes the guests. Requires the server's lock. Claims of guests that are machines now pass to the machines."""
     if not records:
         return
     machine_ids = [record.machine_id for record in records if record.machine_id is not None]
@@ -175,7 +176,7 @@ def guest_of_row(row: asyncpg.Record) -> GuestRecord:
 
 
 def server_columns(facts: HostFacts) -> tuple[object, ...]:
-    """The columns of a server's row that discovery writes, in the order of the statements."""
+    """Returns the values of a server's row that discovery writes, in the order of the columns in the statements."""
     return (
         facts.architecture,
         facts.hypervisor_version,

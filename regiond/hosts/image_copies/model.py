@@ -1,4 +1,4 @@
-"""Copies of images: where a deployment needs one, and what a discovery run changes. Pure."""
+"""Copies of images: the places where a deployment needs one, and the changes of a discovery run. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from common.deployment_spec import ImageRef
 from common.discovery import Discovery
 from common.values import DriverType
 
-# LXD unpacks an image once into a pool of these types, and clones that; in others it unpacks it for each instance.
+# LXD unpacks an image once into a pool of these types and clones the result; elsewhere it unpacks it for each instance.
 _CLONING_POOL_TYPES = frozenset({"btrfs", "ceph", "lvm", "lvmcluster", "powerflex", "zfs"})
 CopyKey = tuple[str, str, str]  # the driver's id of the storage pool, LXD project, SHA-256
 
@@ -27,7 +27,7 @@ class CopyState(StrEnum):
 class ImageCopyRecord:
     """A copy in the shape of its row. `pool_id` is empty in LXD's image store, and `project` everywhere else.
 
-    An unsettled copy is that of an open deployment or of an open removal, or has changed since the run began.
+    A copy is unsettled while a deployment or removal of it is open, or if it has changed since the run began.
     """
 
     pool_id: str
@@ -64,14 +64,14 @@ NO_COPY_CHANGES = CopyChanges()
 
 @frozen(kw_only=True)
 class CopyPlace:
-    """Where a copy is and what it takes there; `in_pool` is False for LXD's image store."""
+    """The place of a copy and the space that it uses there; `in_pool` is False for LXD's image store."""
 
     in_pool: bool
     size_bytes: int
 
 
 def places_of(image: ImageRef, driver: DriverType, pool_type: str) -> tuple[CopyPlace, ...]:
-    """Returns where `copy_image` puts the image for a root disk in a storage pool of this type."""
+    """Returns the places to which `copy_image` copies the image for a root disk in a storage pool of this type."""
     if driver is DriverType.LXD:
         store = CopyPlace(in_pool=False, size_bytes=image.size_bytes)
         if pool_type not in _CLONING_POOL_TYPES:
@@ -82,7 +82,7 @@ def places_of(image: ImageRef, driver: DriverType, pool_type: str) -> tuple[Copy
 
 
 def copy_changes(discovery: Discovery, snapshot: CopySnapshot) -> CopyChanges:
-    """The rows to write and to delete. Ignores unsettled copies, and storage pools that the run could not list."""
+    """Returns the rows to write and to delete. Ignores unsettled copies, and pools that the run could not list."""
     found: dict[CopyKey, ImageCopyRecord] = {}
     for copy in discovery.image_copies:
         record = ImageCopyRecord(

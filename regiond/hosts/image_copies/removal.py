@@ -15,12 +15,12 @@ from regiond.operations.service import fence_of
 from regiond.racks.service import HostCalls
 
 REMOVAL_DEADLINE_S = 60.0
-PAUSES_S = (0.5, 1.0, 2.0, 4.0)  # in which a rack connects again after its own restart or the region's
+PAUSES_S = (0.5, 1.0, 2.0, 4.0)  # in this time a rack connects again after its own restart or the region's
 
 
 @frozen(kw_only=True)
 class RemovableCopy:
-    """A copy, by its row id; `place` is the name of its storage pool, or says that it is LXD's image store."""
+    """A copy, by its row id; `place` is the name of its storage pool, or text that means LXD's image store."""
 
     id: int
     sha256: str
@@ -34,9 +34,9 @@ class RemovableCopy:
 
 
 async def remove_image_copy(calls: HostCalls, operation: Operation, host_id: int, sha256: str, pool_id: str) -> None:
-    """Idempotent. Raises what the host's driver raises, and what `HostCalls.call` raises.
+    """Removes the copy. Idempotent. Raises the errors of the host's driver and of `HostCalls.call`.
 
-    Attempts on the same copy follow each other: the fencing token is that of the copy instead of a machine.
+    The fencing token belongs to the copy instead of a machine, so that attempts on the same copy follow each other.
     """
     fence = fence_of(operation, str(uuid5(NAMESPACE_OID, f"image copy {host_id} {pool_id} {sha256}")))
     await calls.call(
@@ -50,9 +50,9 @@ async def remove_image_copy(calls: HostCalls, operation: Operation, host_id: int
 async def remove_all(
     calls: HostCalls, operation: Operation, host_id: int, copies: Iterable[RemovableCopy]
 ) -> tuple[str, ...]:
-    """Removes the copies, as far as the host allows. Returns a text for each that stays, with the reason.
+    """Removes the copies, as far as the host allows. Returns a text with the reason for each copy that stays.
 
-    A host that cannot be reached is tried again for some seconds, and then not asked about the other copies.
+    Retries for some seconds if the host cannot be reached; then it leaves the other copies without another attempt.
     """
     left: list[str] = []
     pauses = iter(PAUSES_S)

@@ -1,4 +1,4 @@
-"""The copies that deployments make and use. Functions join the caller's transaction."""
+"""Records the copies that deployments make and use. Functions join the caller's transaction."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from regiond.ledger import service as ledger
 async def claim_image_copy(db: Db, host_id: int, image: ImageRef, pool_key: str) -> None:
     """Records the intent to copy the image for a root disk in this storage pool, and claims the space. Idempotent.
 
-    Does nothing more for a copy that exists, nor for an unknown storage pool. Raises OutOfCapacity, and Busy while an
-    operation removes the copy.
+    Only records the use of a copy that exists; does nothing for an unknown storage pool. Raises OutOfCapacity, and Busy
+    while an operation removes the copy.
     """
     server_id = await ledger.server_of_host(db, host_id)
     if server_id is None:
@@ -35,5 +35,5 @@ async def claim_image_copy(db: Db, host_id: int, image: ImageRef, pool_key: str)
 
 
 async def record_image_copied(db: Db, host_id: int, image: ImageRef, pool_key: str) -> None:
-    """The host has the copy. Idempotent."""
+    """Records that the host has the copy. Idempotent."""
     await store.set_complete(db, host_id, image.sha256, pool_key)

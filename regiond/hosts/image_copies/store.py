@@ -70,9 +70,9 @@ _COMPLETE = """
      where h.id = $1 and c.server_id = h.server_id and c.sha256 = $2 and c.state <> 'complete'
        and (c.storage_pool_id = p.id or (c.storage_pool_id is null and c.project = h.project))
 """
-# A copy in a storage pool is that of all hosts of the server. An image store is that of a project, which the members of
-# an LXD cluster share. What LXD unpacks into a storage pool goes with the image. Hosts that are being removed too, such
-# as the other members of a cluster, have no use for it.
+# All hosts of a server share a copy in a storage pool. All hosts of a project, also those on other members of an LXD
+# cluster, share an image store. LXD removes the unpacked image in a storage pool together with the image. Hosts that
+# are also being removed, such as the other members of a cluster, do not count as users.
 _REMOVABLE_WITH_HOST = """
     select c.id, c.sha256, coalesce(p.pool_key, '') as pool_id,
            coalesce('storage pool ' || p.name, 'the image store') as place, c.size_bytes
@@ -110,7 +110,7 @@ class PlannedCopy:
 
 
 async def read_snapshot(db: Db, server_id: int, host_id: int, began_at: datetime) -> CopySnapshot:
-    """The server's copies; `began_at` is when the run began that is compared with them."""
+    """Returns the server's copies; `began_at` is the start of the run that is compared with them."""
     records = [
         ImageCopyRecord(**{**dict(row), "state": CopyState(row["state"])})
         for row in await db.fetch(_COPIES, server_id, began_at)
@@ -121,7 +121,7 @@ async def read_snapshot(db: Db, server_id: int, host_id: int, began_at: datetime
 
 
 async def write(db: Db, server_id: int, records: Sequence[ImageCopyRecord]) -> None:
-    """Writes what was found, with its claims. Requires the rows of the storage pools. The caller recomputes totals."""
+    """Writes the copies found, with claims. Requires the rows of the storage pools. The caller recomputes totals."""
     if records:
         rows = await db.fetch(_WRITE, server_id, [asdict(record) for record in records])
         in_pools = [row for row in rows if row["storage_pool_id"] is not None]
@@ -150,7 +150,7 @@ async def pool_of_host(db: Db, host_id: int, pool_key: str) -> PoolOfHost | None
 async def plan(
     db: Db, server_id: int, sha256: str, size_bytes: int, *, pool_id: int | None, project: str
 ) -> PlannedCopy | None:
-    """Records that a deployment uses the copy, which may exist. None if it is being removed."""
+    """Records that a deployment uses the copy, which may exist, and returns it; None if it is being removed."""
     row = await db.fetchrow(_PLAN, server_id, pool_id, project, sha256, size_bytes)
     return None if row is None else PlannedCopy(**dict(row))
 
@@ -160,7 +160,7 @@ async def set_complete(db: Db, host_id: int, sha256: str, pool_key: str) -> None
 
 
 async def removable_with_host(db: Db, host_id: int) -> tuple[RemovableCopy, ...]:
-    """Returns the copies that no other host has a use for."""
+    """Returns the copies that no other host uses."""
     return tuple(RemovableCopy(**dict(row)) for row in await db.fetch(_REMOVABLE_WITH_HOST, host_id))
 
 

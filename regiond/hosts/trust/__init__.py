@@ -1,1 +1,1 @@
-"""How hosts and Innkeeper trust each other: pinned identities, tokens, key pairs, rotation."""
+"""Mutual trust of hosts and Innkeeper: pinned identities, tokens, key pairs, rotation."""

@@ -1,4 +1,4 @@
-"""Rotates the credentials that a removed or stolen rack had; names those that a person has to rotate."""
+"""Rotates the credentials that a removed or stolen rack had, and lists those that a person has to rotate."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ SSH_KEY = "ssh_private_key"
 
 
 class ExposedCredentials:
-    """What `Racks` needs when a rack is removed; both methods join the caller's transaction."""
+    """The credentials of a removed rack, for `Racks`; both methods join the caller's transaction."""
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
 
     async def rotate(self, db: Db, caller: Caller, rack_id: UUID) -> tuple[int, ...]:
-        """Returns the ids of the rotations of the key pairs that the rack had: one for each server, opened now unless
-        it was open. Pairs that cannot be rotated are left to `by_hand`."""
+        """Returns the ids of the rotations of the key pairs that the rack had, one for each server.
+
+        Opens a rotation unless one is open. `by_hand` returns the pairs that cannot be rotated.
+        """
         sent = await credential_service.credentials_sent_to(db, rack_id)
         opened: list[int] = []
         for pair_id in sorted({one.key_pair_id for one in sent if one.key_pair_id is not None}):
@@ -43,11 +45,11 @@ class ExposedCredentials:
                 host = await view_store.read_host(db, host_id)
                 return await open_rotation(db, caller, host, self._credentials, None)
             except (Unsupported, WrongState):
-                continue  # another host of the server may have been reached
+                continue  # another host of the server may be usable
         return None
 
     async def by_hand(self, db: Db, rack_id: UUID) -> tuple[ExposedByHand, ...]:
-        """Returns the credentials that the rack had and that no open rotation replaces, each with what helps."""
+        """Returns the credentials that the rack had and that no open rotation replaces, each with its remedy."""
         found: list[ExposedByHand] = []
         for sent in await credential_service.credentials_sent_to(db, rack_id):
             remedy = await self._remedy(db, sent)
@@ -64,7 +66,7 @@ class ExposedCredentials:
         return tuple(found)
 
     async def _remedy(self, db: Db, sent: SentTo) -> str | None:
-        """None if nobody has to do anything."""
+        """Returns the remedy; None if nobody has to do anything."""
         if sent.name == KEY_PAIR:
             return await _pair_remedy(db, sent)
         if sent.name == SSH_KEY:
@@ -75,7 +77,7 @@ class ExposedCredentials:
 
 async def _pair_remedy(db: Db, sent: SentTo) -> str | None:
     if sent.key_pair_id is None or sent.host_id not in await credential_service.hosts_of_key_pair(db, sent.key_pair_id):
-        return None  # a pair that a rotation prepares: its end rotates it again
+        return None  # a rotation prepares this pair, and rotates it again at its end
     for host_id in await credential_service.hosts_of_key_pair(db, sent.key_pair_id):
         if await operation_service.active(db, OperationKind.ROTATE, host_id=host_id) is not None:
             return None
@@ -96,7 +98,7 @@ async def _pair_remedy(db: Db, sent: SentTo) -> str | None:
 
 
 def ssh_key_remedy(host_name: str, address: str, public_key: str | None) -> str:
-    """A person put the public key there, so only a person can remove it."""
+    """Returns the remedy for an SSH key: a person installed its public part, so only a person can remove it."""
     try:
         user = parse(address).user or "the user"
     except InvalidRequest:

@@ -1,4 +1,4 @@
-"""Which server a host may be pinned to, and whether a trust password may be sent to it. Pure."""
+"""Decides whether a host may be pinned to a server, and a trust password sent to it. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SSH = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 
 
 def read_fingerprint(text: str | None, driver: DriverType, *, has_identity: bool) -> str | None:
-    """Returns the fingerprint as Innkeeper writes it: hex for a certificate, `SHA256:…` for an SSH host key.
+    """Returns the fingerprint in Innkeeper's form: hex for a certificate, `SHA256:…` for an SSH host key.
 
     Colons between the digits and capital letters of hex are accepted. Raises InvalidRequest for `fingerprint`.
     """
@@ -33,7 +33,7 @@ def read_fingerprint(text: str | None, driver: DriverType, *, has_identity: bool
 
 
 def unexpected(host_name: str, address: str, expected: str, presented: str) -> PeerChanged:
-    """The error for a server that is not the one that a person named. Nothing secret has been sent to it."""
+    """Returns the error for another server than a person named. No secret has been sent to that server."""
     return PeerChanged(
         f"{address} presents {presented}, but {expected} was given as the fingerprint of {host_name}. Nothing secret "
         "was sent, and the host is not pinned. Check the address, or give the fingerprint of this server: innkeeper "
@@ -44,7 +44,7 @@ def unexpected(host_name: str, address: str, expected: str, presented: str) -> P
 
 
 def unconfirmed(host_id: int, host_name: str, address: str, presented: str) -> str:
-    """Why the trust password of a host was not sent, and what sends it."""
+    """Returns the reason why the trust password of a host was not sent, with the command that sends it."""
     return (
         f"The trust password of {host_name} was not sent: {address} presents the certificate {presented}, which nobody "
         "has confirmed. Compare it with the output on the server of: lxc info | grep certificate_fingerprint. If it "

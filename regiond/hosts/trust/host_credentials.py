@@ -25,7 +25,7 @@ PASSWORD = "password"  # noqa: S105  # the name of the secret: a trust token or 
 
 @frozen(kw_only=True)
 class PreparedCredentials:
-    """`pair` is None if none is needed, or if the hosts at the address have one."""
+    """Credentials, not stored yet. `pair` is None if none is needed, or if the hosts at the address have one."""
 
     secrets: Mapping[str, str] = field(factory=dict, repr=False)
     pair: KeyPair | None = None
@@ -43,7 +43,7 @@ class HostCredentials:
         self._key_pairs = key_pairs
 
     async def prepare(self, new: NewHost, name: str, address: Address) -> PreparedCredentials:
-        """For a new host. Raises InvalidRequest by field for an unusable key pair."""
+        """Returns the credentials of a new host. Raises InvalidRequest by field for an unusable key pair."""
         given = new.on_machine
         if new.driver is DriverType.LXD:
             pair = given.key_pair if given is not None else read_key_pair(new.certificate, new.key, utc_now())
@@ -60,7 +60,7 @@ class HostCredentials:
     async def store(
         self, db: Db, host_id: int, address: Address, prepared: PreparedCredentials, driver: DriverType
     ) -> None:
-        """Raises Busy if the last host at the address, whose key pair this one was to share, was just removed."""
+        """Stores the credentials. Raises Busy if the host whose key pair this one was to share was just removed."""
         if driver is DriverType.LXD:
             await self._use_pair_at(db, host_id, address.normalised, prepared.pair)
         if prepared.secrets:
@@ -69,9 +69,9 @@ class HostCredentials:
     async def prepare_change(
         self, change: HostChange, before: HostView, new_address: str | None
     ) -> PreparedCredentials:
-        """For an update. A certificate that the host already has, or a masked secret, changes nothing.
+        """Returns the credentials of an update. Ignores a certificate that the host already has, and a masked secret.
 
-        Clients of MAAS repeat `power_pass` with every update: for an LXD server it counts until the first discovery
+        Clients of MAAS repeat `power_pass` with every update: for an LXD server it is used until the first discovery
         run.
         """
         if before.driver is not DriverType.LXD:
@@ -99,7 +99,7 @@ class HostCredentials:
             await store.set_trust_error(db, before.id, None)
 
     async def _change_pair(self, db: Db, host_id: int, address: str, pair: KeyPair | None) -> None:
-        """Uses an imported pair, else the pair of the other hosts at `address`, else the new one, else the old one."""
+        """Uses an imported pair, else that of the other hosts at `address`, else the new one, else the old one."""
         if pair is not None and pair.imported:
             await credential_service.assign_key_pair(db, host_id, await self._key_pairs.replace(db, address, pair))
             return
@@ -131,7 +131,7 @@ class HostCredentials:
             return await credential_service.key_pair_at_address(db, address) is not None
 
     async def _needs_own_pair(self, host_id: int, address: str) -> bool:
-        """Whether a host that moves to `address` shares its pair with others and finds none there."""
+        """Returns whether a host that moves to `address` shares its pair with other hosts and finds no pair there."""
         async with self._database.connection() as db:
             pair_id = await credential_service.key_pair_of_host(db, host_id)
             if pair_id is not None and len(await credential_service.hosts_of_key_pair(db, pair_id)) == 1:
@@ -139,7 +139,7 @@ class HostCredentials:
             return await credential_service.key_pair_at_address(db, address, but=host_id) is None
 
     async def _changed_pair(self, change: HostChange, host_id: int) -> tuple[str | None, str | None]:
-        """Certificate and key, or None for both if the host has them: clients send back what they have read."""
+        """Returns certificate and key; None for both if the host has them: clients send back what they have read."""
         certificate, key = change.certificate, None if change.key == MASK else change.key
         if certificate is None:
             return None, key

@@ -1,7 +1,7 @@
 """Removes Innkeeper's certificate from an LXD server whose last host is removed.
 
-Nobody uses the certificate then, and a stale credential is a risk. This is the last thing that a removal does on the
-server, and only an attempt: a server that does not answer never delays the removal.
+Nothing uses the certificate after that, and a stale credential is a risk. This is the last step of a removal on the
+server. It may fail: a server that does not answer never delays the removal.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _Leaving:
 
 
 class _NotRemoved(Exception):
-    """`uncertain`: an attempt may have reached the server."""
+    """The certificate was not removed. `uncertain`: an attempt may have reached the server."""
 
     def __init__(self, error: InnkeeperError, *, uncertain: bool) -> None:
         super().__init__(error.message)
@@ -45,7 +45,7 @@ class _NotRemoved(Exception):
 
 
 async def planned_fate(db: Db, host_ids: Sequence[int], removal: HostRemoval) -> tuple[CertificateFate, ...]:
-    """What the removal of these hosts does with the certificates that no other host uses."""
+    """Returns what the removal of these hosts does with the certificates that no other host uses."""
     fates = {}
     for host_id in host_ids:
         pair_id = await credential_service.key_pair_of_host(db, host_id)
@@ -66,7 +66,7 @@ async def planned_fate(db: Db, host_ids: Sequence[int], removal: HostRemoval) ->
 
 
 def _left_behind(fingerprint: str, others: Sequence[str], reason: str = "The host does not answer") -> CertificateFate:
-    """`others` are certificates of ours on the same list, such as that of an unfinished rotation."""
+    """Returns the fate of a certificate that stays, like `others` of ours, such as that of an unfinished rotation."""
     command = " && ".join(f"lxc config trust remove {one}" for one in (*others, fingerprint))
     return CertificateFate(
         fingerprint=fingerprint,
@@ -106,17 +106,17 @@ class HostCertificates:
             return evolve(left, uncertain=failed.uncertain)
 
     async def abandon(self, host_id: int) -> CertificateFate | None:
-        """As `leave` for a host that does not answer: the certificate stays on its list. Idempotent."""
+        """Does what `leave` does, for a host that does not answer: the certificate stays on its list. Idempotent."""
         leaving = await self._leave(host_id, keep_trust=False)
         return None if leaving is None else _left_behind(leaving.fingerprint, leaving.others)
 
     @staticmethod
     async def stay(db: Db, host_id: int) -> None:
-        """The host is not removed after all. Idempotent."""
+        """Reverts `leave` for a host that is not removed after all. Idempotent."""
         await credential_service.stay_with_key_pair(db, host_id)
 
     async def _leave(self, host_id: int, *, keep_trust: bool) -> _Leaving | None:
-        """Of several removals at once, the lock of the pair makes exactly one the last."""
+        """Returns the certificate to remove. The lock of the pair makes exactly one of several removals the last."""
         async with self._database.transaction() as db:
             pair_id = await credential_service.key_pair_of_host(db, host_id)
             host = await store.read_connection(db, host_id)
@@ -125,15 +125,15 @@ class HostCertificates:
             await credential_service.lock_key_pair(db, pair_id)
             await credential_service.leave_key_pair(db, host_id)
             if host.pinned is None or await credential_service.key_pair_is_used(db, pair_id):
-                return None  # without a pinned certificate no rack has ever talked to the server
+                return None  # without a pinned certificate no rack has ever connected to the server
             await credential_service.keep_key_pair(db, pair_id, host_id, keep=keep_trust)
             pair = await KeyPairs.view(db, pair_id)
             others = await credential_service.related_certificates(db, pair_id)
         return _Leaving(fingerprint=pair.fingerprint, others=others, imported=pair.imported)
 
     async def _remove(self, host_id: int, leaving: _Leaving, *, interrupted: bool) -> CertificateFate:
-        """Raises _NotRemoved."""
-        for fingerprint in (*leaving.others, leaving.fingerprint):  # our own last: it authenticates the calls
+        """Removes all our certificates from the server's trust list. Raises _NotRemoved."""
+        for fingerprint in (*leaving.others, leaving.fingerprint):  # the one that authenticates the calls last
             await self._untrust(host_id, fingerprint, uncertain=interrupted)
         return CertificateFate(
             fingerprint=leaving.fingerprint,
@@ -142,7 +142,7 @@ class HostCertificates:
         )
 
     async def _untrust(self, host_id: int, fingerprint: str, *, uncertain: bool) -> None:
-        """Raises _NotRemoved."""
+        """Removes the certificate from the server's trust list. Raises _NotRemoved."""
         for attempt in range(_ATTEMPTS):
             try:
                 await self._calls.call(
@@ -160,7 +160,7 @@ class HostCertificates:
 
 
 def _reason(error: InnkeeperError) -> str:
-    if isinstance(error, NotTrusted):  # its advice would be how to continue with the server
+    if isinstance(error, NotTrusted):  # its text would explain how to continue with the server
         return "LXD does not let a certificate that is restricted to projects change the trust list"
     return error.message.rstrip(". ")
 

@@ -14,7 +14,7 @@ from regiond.hosts.trust.trust_instructions import TrustInstructions
 def power_parameters(
     host: HostView, secrets: Mapping[str, str], pair: OpenKeyPair | None, certificate_url: str
 ) -> dict[str, str]:
-    """Masks private keys and passwords: whoever may change a host need not see them."""
+    """Returns the parameters with private keys and passwords masked: a user who may change a host need not see them."""
     parameters = {"power_address": host.address}
     if host.driver is DriverType.LXD:
         parameters |= _of_lxd(host, secrets, pair, certificate_url)

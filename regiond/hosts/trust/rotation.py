@@ -1,8 +1,8 @@
 """Rotates the key pair of an LXD server without interruption.
 
-The server trusts the new certificate before the hosts switch to it and the old one is removed. The rows alone say how
-far a rotation is, so any process can continue it: the new pair names the one it replaces (`replaces_id`) until that is
-off the server's trust list, and the hosts' rows say which of both they use.
+The server trusts the new certificate before the hosts switch to it and the old one is removed. The progress of a
+rotation is only in rows, so any process can continue it: the new pair refers to the replaced one (`replaces_id`) until
+that is off the server's trust list, and each host's row refers to the pair that the host uses.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _REJECTED = (NotTrusted, DriverFailed)
 
 
 async def open_rotation(db: Db, caller: Caller, host: HostView, credentials: Credentials, password: str | None) -> int:
-    """The id of the server's rotation, opened in the caller's transaction unless one is open.
+    """Returns the id of the server's rotation, opened in the caller's transaction unless one is open.
 
     Raises Unsupported for a host without a key pair, WrongState for one that was never reached or whose pair a user
     imported.
@@ -68,7 +68,7 @@ async def open_rotation(db: Db, caller: Caller, host: HostView, credentials: Cre
 
 @frozen(kw_only=True)
 class _Progress:
-    """How far the rotation is. `host_id` is the requested host, or another that shares the pair if that was removed."""
+    """The progress of a rotation. `host_id` is the requested host, or another with the pair if that was removed."""
 
     host_id: int
     host_name: str
@@ -112,7 +112,7 @@ class RotateCredentials:
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
         """Removes the new pair before the switch, and completes the rotation after it.
 
-        Also completes it if the server exchanged a restricted certificate: the old one is no longer trusted then.
+        Also completes it if the server has exchanged a restricted certificate: then the old one is no longer trusted.
         """
         old_id: int = operation.request["key_pair"]
         progress = await self._progress(old_id, operation)
@@ -132,7 +132,7 @@ class RotateCredentials:
         return Outcome(undone=("the new key pair was removed",), record=self._record_failed(progress, new, operation))
 
     async def _progress(self, old_id: int, operation: Operation) -> _Progress | None:
-        """None if the old pair was deleted, or no host uses it or its successor."""
+        """Returns the progress; None if the old pair was deleted, or no host uses it or its successor."""
         async with self._database.transaction() as db:
             if not await credential_service.lock_key_pair(db, old_id):
                 return None
@@ -156,7 +156,7 @@ class RotateCredentials:
             )
 
     async def _generate(self, progress: _Progress, journal: Journal) -> OpenKeyPair:
-        """Stores the new pair, or returns the one that an earlier attempt has stored."""
+        """Returns the new pair, stored now or by an earlier attempt."""
         await journal.step("make_new")
         pair = await self._key_pairs.make(progress.host_name)
         old_id = progress.old.view.id
@@ -194,11 +194,11 @@ class RotateCredentials:
                 ) from error
 
     async def _was_exchanged(self, progress: _Progress, new: OpenKeyPair) -> bool:
-        """Whether the server trusts the new certificate instead of the old one, although the hosts use the old one."""
+        """Returns whether the server trusts only the new certificate, although the hosts use the old one."""
         return not await self._is_trusted(progress, progress.old) and await self._is_trusted(progress, new)
 
     async def _is_trusted(self, progress: _Progress, pair: OpenKeyPair) -> bool:
-        """Asks the server. Raises if it cannot be reached."""
+        """Returns whether the server trusts the pair, from a call to it. Raises if it cannot be reached."""
         try:
             await self._reach(progress, pair)
         except _REJECTED:
@@ -278,7 +278,7 @@ async def _insert(db: Db, host_id: int, host_name: str, pair_id: int, account_id
 
 
 async def _switch(db: Db, old_id: int, new_id: int) -> None:
-    """All hosts of the server use the new pair from their next call on; the locks prevent hosts from being added."""
+    """Gives all hosts of the server the new pair, from their next call on. The locks prevent hosts from being added."""
     for address in sorted(await credential_service.addresses_of_key_pair(db, old_id)):
         await credential_service.lock_key_pair_address(db, address)
     await credential_service.lock_key_pair(db, old_id)

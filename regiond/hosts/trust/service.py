@@ -32,13 +32,13 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 TRUST_DEADLINE_S = 30.0
 PROJECT_DEADLINE_S = 30.0
 PROJECT_DESCRIPTION = "Project managed by Innkeeper"
-POLL_S = 3.0  # the person who added the host probably waits
+POLL_S = 3.0  # short, because the person who added the host probably waits
 SLOW_POLL_S = 30.0
 _REJECTED = (NotTrusted, DriverFailed, Unsupported)
 
 
 class HostTrust:
-    """`certificate_url` returns where the client certificate of a host of that name can be downloaded."""
+    """Trust of hosts. `certificate_url` returns the URL of the client certificate of the host with that name."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class HostTrust:
         self._certificate_url = certificate_url
 
     async def check_token(self, host_id: int, host: store.HostConnection, material: str) -> None:
-        """Raises PeerChanged if the stored token is for another server than the one that presents `material`."""
+        """Raises PeerChanged if the stored token is not for the server that presents `material`."""
         if host.driver is not DriverType.LXD:
             return
         token = await self._token(host_id)
@@ -77,7 +77,7 @@ class HostTrust:
             raise unexpected(host.name, host.address, str(host.expected_fingerprint), presented.fingerprint)
 
     async def share_key_pair(self, db: Db, host_id: int, host: store.HostConnection, identity: PeerIdentity) -> None:
-        """Gives a new host of a server that is known by another address the key pair of that server."""
+        """Gives a new host the key pair of its server if the server is known by another address."""
         if host.driver is not DriverType.LXD or host.discovered:
             return
         own_id = await credential_service.key_pair_of_host(db, host_id)
@@ -85,7 +85,7 @@ class HostTrust:
         if known_id is None or known_id == own_id or own_id is None:
             return
         if (await self._key_pairs.view(db, own_id)).imported:
-            return  # the user chose this pair
+            return  # the user has chosen this pair
         await credential_service.assign_key_pair(db, host_id, known_id)
         await credential_service.drop_unused_key_pair(db, own_id)
         log.info("key_pair_shared", host=host_id, key_pair=known_id)
@@ -93,8 +93,8 @@ class HostTrust:
     async def use_secret(self, host_id: int) -> None:
         """Sends the stored token or password, if there is one, and deletes it whatever the result.
 
-        A password is neither sent nor deleted while nobody has confirmed the server. With the secret neither sent nor
-        deleted, raises PeerChanged if it is for another server, NotTrusted if the pin cannot be used.
+        A password is neither sent nor deleted while nobody has confirmed the server. Neither is a secret that is for
+        another server (raises PeerChanged), or any secret while the pin cannot be used (raises NotTrusted).
         """
         async with self._database.connection() as db:
             secret = (await self._credentials.load(db, host_id)).get(PASSWORD)
@@ -115,12 +115,12 @@ class HostTrust:
             await self._calls.call(host_id, HOST_TRUST, request, deadline_s=TRUST_DEADLINE_S)
         except _REJECTED as error:
             await self._delete_secret(host_id, secret, rejection=_rejection(error, read_trust_token(secret)))
-            return  # the discovery run that follows fails, unless a person has trusted the certificate meanwhile
+            return  # the next discovery run fails, unless a person adds the certificate to the trust list before
         await self._delete_secret(host_id, secret, rejection=None)
         log.info("certificate_trusted", host=host_id, with_token=read_trust_token(secret) is not None)
 
     async def discover(self, host_id: int, host: store.HostConnection, *, deadline_s: float) -> Discovery:
-        """Runs discovery. Creates the LXD project first if a new host names one that does not exist."""
+        """Returns a discovery run. First creates the LXD project if a new host names one that does not exist."""
         try:
             found = await self._calls.discover(host_id, deadline_s=deadline_s)
         except NotFound:
@@ -135,7 +135,7 @@ class HostTrust:
         return found
 
     async def explained(self, host_id: int, host: store.HostConnection, error: InnkeeperError) -> InnkeeperError:
-        """The error, with the command that resolves it if the host does not trust us or its identity changed."""
+        """Returns the error, with the command that helps if the host does not trust us or its identity changed."""
         if isinstance(error, PeerChanged):
             presented = error.details.get("presented") or error.details.get("offered")
             if not presented or "expected" in error.details:
@@ -154,12 +154,12 @@ class HostTrust:
     async def _instructions(self, host: store.HostConnection) -> TrustInstructions:
         async with self._database.connection() as db:
             pem = await self._key_pairs.certificate_named(db, host.name)
-        url = self._certificate_url(host.name)  # which the driver does not know
+        url = self._certificate_url(host.name)  # the driver does not know it
         return TrustInstructions(host_name=host.name, url=url, certificate_pem=pem, project=host.project)
 
     @staticmethod
     async def schedule_retry(db: Db, host_id: int, host: store.HostConnection, error: InnkeeperError) -> None:
-        """Refreshes a host that waits for trust every few seconds, after an hour every half minute."""
+        """Schedules refreshes of a host that waits for trust: every few seconds, after an hour every half minute."""
         if host.driver is DriverType.LXD and isinstance(error, NotTrusted):
             await schedule_store.refresh_within(db, [host_id], POLL_S if host.is_new else SLOW_POLL_S)
 
@@ -172,21 +172,21 @@ class HostTrust:
         async with self._database.transaction() as db:
             await store.lock(db, host_id)
             if (await self._credentials.load(db, host_id)).get(PASSWORD) != secret:
-                return  # the user has given another one meanwhile
+                return  # the user has set another secret meanwhile
             await self._credentials.delete(db, host_id, [PASSWORD])
             await store.set_trust_error(db, host_id, rejection)
             if rejection is not None:
                 await Events.record(db, "host_trust_rejected", rejection, level=Level.WARNING, host_id=host_id)
 
     async def _drop_unsent_password(self, host_id: int) -> None:
-        """The server trusts us without it: a person has added the certificate there."""
+        """Deletes the unsent password: the server trusts us, since a person has added the certificate there."""
         async with self._database.transaction() as db:
             await store.lock(db, host_id)
             if not (await store.read_connection(db, host_id)).may_have_password:
                 await self._credentials.delete(db, host_id, [PASSWORD])
 
     async def _untrust_retired(self, host_id: int) -> None:
-        """Removes a replaced certificate from the server's trust list; an event reports if the server rejects that."""
+        """Removes a replaced certificate from the server's trust list; records an event if the server rejects that."""
         async with self._database.connection() as db:
             retired = await credential_service.retired_certificate(db, host_id)
         if retired is None:
@@ -203,7 +203,7 @@ class HostTrust:
             result, level = f"may still be trusted there: {error.message}", Level.WARNING
         except InnkeeperError as error:
             log.info("retired_certificate_not_removed", host=host_id, code=error.code, reason=error.message)
-            return  # the next discovery run tries again
+            return  # the next discovery run retries
         async with self._database.transaction() as db:
             if await credential_service.clear_retired_certificate(db, retired):
                 message = f"The replaced certificate {retired} {result}"
@@ -222,7 +222,7 @@ class HostTrust:
 
 
 def _rejection(error: InnkeeperError, token: TrustToken | None) -> str:
-    """Never contains the secret."""
+    """Returns the text for a rejected token or password, which never contains the secret."""
     found = str(error.details.get("reason", error.message)).rstrip(". ")
     if token is None:
         return f"LXD rejected the trust password ({found})."

@@ -17,18 +17,18 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def certificate_url(base: str, host_name: str) -> str:
-    """`base` is scheme, host and port of the region. The result needs no quoting in a shell."""
+    """Returns the URL, which needs no quoting in a shell. `base` is scheme, host and port of the region."""
     return base + CERTIFICATE_PATH + quote(host_name, safe="")
 
 
 def trust_name(host_name: str) -> str:
-    """The certificate's name in LXD's trust list: one word of ASCII letters, digits, dots and hyphens."""
+    """Returns the certificate's name in LXD's trust list: one word of ASCII letters, digits, dots and hyphens."""
     return f"innkeeper-{_NOT_IN_NAMES.sub('-', host_name)[:64].strip('-') or 'host'}"
 
 
 @frozen(kw_only=True)
 class TrustInstructions:
-    """The commands for one host. `url` is where the server gets our certificate, whose text is `certificate_pem`."""
+    """The commands for one host. The server downloads our certificate, `certificate_pem`, from `url`."""
 
     host_name: str
     url: str
@@ -37,9 +37,9 @@ class TrustInstructions:
 
     @property
     def command(self) -> str:
-        """A shell command for the LXD server that trusts the certificate for the host's project only.
+        """Returns a shell command for the LXD server that trusts the certificate only for the host's project.
 
-        It creates the project if the server has none of that name: a certificate that is restricted to projects cannot.
+        It creates the project if the server does not have it, because a certificate restricted to projects may not.
         """
         name = shlex.quote(self.project)
         make = f"{{ lxc project show {name} >/dev/null 2>&1 || lxc project create {name}; }} && "
@@ -48,12 +48,12 @@ class TrustInstructions:
 
     @property
     def unrestricted_command(self) -> str:
-        """The same for all projects. Both change nothing if the answer is not our certificate."""
+        """Returns the command for all projects. It too changes nothing if the answer is not our certificate."""
         return f"{self._checked}{self._trust}"
 
     @property
     def _checked(self) -> str:
-        """Compares the whole answer: a check of only the decoded certificate would accept text before another one."""
+        """Returns the check of the whole answer: a check of only the decoded certificate would accept further text."""
         digest = hashlib.sha256(self.certificate_pem.strip().encode() + b"\n").hexdigest()
         return f'c=$(curl -fsS {shlex.quote(self.url)}) && echo "$c" | sha256sum | grep ^{digest} && '
 
@@ -62,7 +62,7 @@ class TrustInstructions:
         return f'echo "$c" | lxc config trust add - --name {trust_name(self.host_name)}'
 
     def waiting_text(self, reason: str) -> str:
-        """Why the host waits, and what to run. Warns if a network could have changed the command itself."""
+        """Returns the reason why the host waits, and the command. Warns if a network could have changed the command."""
         return (
             f"{reason.rstrip('. ')}. {self.host_name} continues automatically when the server trusts Innkeeper. "
             f"On that server run: {self.command} — or give the host a trust token as its password."
@@ -76,15 +76,15 @@ class TrustInstructions:
 
 
 def accept_command(host_id: int, fingerprint: str) -> str:
-    """The command of the CLI that accepts a changed certificate or host key."""
+    """Returns the CLI command that accepts a changed certificate or host key."""
     return f"innkeeper vm-host trust {host_id} fingerprint={fingerprint}"
 
 
 def confirm_command(host_id: int, identity: str) -> str:
-    """The command of the CLI that accepts the new identity of a host's server."""
+    """Returns the CLI command that accepts the new identity of a host's server."""
     return f"innkeeper vm-host confirm-server {host_id} identity={shlex.quote(identity)}"
 
 
 def confirm_same_command(host_id: int, other_id: int) -> str:
-    """The command of the CLI that confirms that two hosts are one server."""
+    """Returns the CLI command that confirms that two hosts are one server."""
     return f"innkeeper vm-host confirm-server {host_id} host={other_id}"

@@ -1,1 +1,1 @@
-"""Machines whose host would start their guest, or not, against their setting."""
+"""Discrepancies of machines whose guest starts with its host, or does not, against their setting."""

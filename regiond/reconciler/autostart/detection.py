@@ -16,7 +16,7 @@ _REPORTED = {
 
 @frozen(kw_only=True)
 class AutostartFacts(MachineSubject):
-    """A machine's setting in effect, and what its hypervisor reports."""
+    """A machine's setting in effect, and the setting that its hypervisor reports."""
 
     power: PowerState
     autostart: Autostart

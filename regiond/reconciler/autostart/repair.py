@@ -1,4 +1,4 @@
-"""Opens the operation that sets a guest as its machine is set."""
+"""Opens the operation that applies a machine's autostart setting to its guest."""
 
 from __future__ import annotations
 

@@ -8,10 +8,10 @@ from common.values import Autostart, PowerState
 from regiond.db.pool import Db, of_row
 from regiond.reconciler.autostart.detection import AutostartFacts
 
-# As `Autostart.is_in_effect`, so that 50,000 machines are not read. Only what a discovery run found that began after
-# the last operation: a flag follows the power state. A guest that was just powered off may be on a host that is
-# shutting down, with libvirt still answering: its flag stays for an hour, so that it runs again afterwards; and for
-# an hour after the host is reachable again, because its storage pool may be late and the guest not started yet.
+# Repeats `Autostart.is_in_effect` in SQL, so that 50,000 machines are not read. Uses only discovery runs that began
+# after the last operation, because a flag follows the power state. A guest that was just powered off may be on a host
+# that is shutting down while libvirt still answers: its flag stays for an hour, so that the guest runs again later. The
+# flag also stays for an hour after the host is reachable again: a late storage pool may delay the start of the guest.
 _SUSPECTS = """
     select m.id, m.system_id, m.hostname, m.power_state as power, h.id as host_id, h.name as host_name,
            wanted.autostart, g.autostart as reported
@@ -38,7 +38,7 @@ _SUSPECTS = """
 
 
 async def wrong_autostarts(db: Db, machine_id: int | None = None) -> tuple[AutostartFacts, ...]:
-    """All machines whose guest is set otherwise than they are, or the one with `machine_id` if it is."""
+    """Returns all machines whose guest has another setting than they have, or only the machine with `machine_id`."""
     return tuple(_facts(row) for row in await db.fetch(_SUSPECTS, machine_id))
 
 

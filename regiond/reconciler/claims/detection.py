@@ -32,7 +32,7 @@ class OrphanedClaim:
     host_name: str | None
     machine_id: int | None
     guest_id: int | None
-    holder: str | None  # its name; None: it was deleted
+    holder: str | None  # the holder's name; None: it was deleted
     system_id: str | None
     amounts: str  # such as `cores 2, memory_mib 1024`
 

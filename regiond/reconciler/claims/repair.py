@@ -62,7 +62,7 @@ async def rewrite_claims(db: Db, discrepancy: Discrepancy) -> str | None:
     await locks.lock_machine(db, machine_id)
     current = await revalidate_machine(db, discrepancy)
     if current is None or await locks.server_of_machine(db, machine_id) != server_id:
-        return None  # a machine that moved while this waited for locks is left to the next sweep
+        return None  # the machine moved while this waited for locks: the next sweep handles it
     await _write_claims(db, machine_id, server_id)
     await locks.recompute_totals_of(db, servers)
     return f"{current.found}: now {current.expected}"

@@ -1,4 +1,4 @@
-"""SQL for claims and addresses: what may be wrong, and what a machine should claim."""
+"""SQL that selects suspect claims and addresses, and the resources that a machine should claim."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ _MACHINE = """
      where m.id = $1
 """
 _NICS = "select kind, source from machine_nic where machine_id = $1 order by index"
-# What the disks of its guest take, where the last refresh found them; without a guest, those of the machine.
+# The space of the guest's disks, where the last refresh found them; without a guest, the space of the machine's disks.
 _DISKS = """
     select storage_pool_id, sum(size_bytes)::bigint as size_bytes
       from (select p.id as storage_pool_id, f.size_bytes
@@ -101,9 +101,9 @@ _DROP_ADDRESS = "delete from ip_address where id = $1"
 
 @frozen(kw_only=True)
 class MachineResources:
-    """What a machine uses according to its own rows, and of storage according to its guest, if it has one.
+    """The resources that a machine uses according to its own rows; its storage according to its guest, if it has one.
 
-    `row` has the form in which a discovery run finds its guest.
+    `row` has the form in which a discovery run finds the machine's guest.
     """
 
     row: GuestRecord
@@ -112,12 +112,12 @@ class MachineResources:
 
 
 async def wrong_guest_claims(db: Db, guest_id: int | None = None) -> tuple[GuestClaims, ...]:
-    """Guests that are no machine and whose claims differ from their size."""
+    """Returns guests that are no machine and whose claims differ from their size."""
     return tuple(GuestClaims(**dict(row)) for row in await db.fetch(_GUEST_CLAIMS, guest_id))
 
 
 async def orphaned_claims(db: Db, server_id: int | None = None) -> tuple[OrphanedClaim, ...]:
-    """One for each server and holder."""
+    """Returns the orphaned claims, one value for each server and holder."""
     return tuple(OrphanedClaim(**dict(row)) for row in await db.fetch(_ORPHANED_CLAIMS, server_id))
 
 
@@ -126,7 +126,7 @@ async def wrong_addresses(db: Db, address_id: int | None = None) -> tuple[Suspec
 
 
 async def servers_of_claims(db: Db, *, machine_id: int | None = None, guest_id: int | None = None) -> set[int]:
-    """Ids of the servers on which the holder claims anything, those of claimed storage pools included."""
+    """Returns the ids of the servers on which the holder claims anything, including storage pools."""
     return {row["server_id"] for row in await db.fetch(_SERVERS_OF_CLAIMS, machine_id, guest_id)}
 
 
@@ -136,7 +136,7 @@ async def drop_claims(db: Db, server_id: int, *, machine_id: int | None, guest_i
 
 
 async def read_resources(db: Db, machine_id: int, server_id: int) -> MachineResources:
-    """The caller has locked the machine or its server, so the machine exists."""
+    """Returns the resources of the machine, which exists because the caller has locked it or its server."""
     machine = await db.fetchrow(_MACHINE, machine_id)
     if machine is None:
         raise RuntimeError(f"machine {machine_id} was deleted while its server was locked")

@@ -31,8 +31,9 @@ class LedgerDisk:
 
 @frozen(kw_only=True)
 class ActualDisk:
-    """A disk of a guest. `volume` is the device for a disk without one of its own; `pool_id` is None if the disk is in
-    no known storage pool.
+    """A disk of a guest. `volume` is the device of a disk without a volume of its own.
+
+    `pool_id` is None if the disk is in no known storage pool.
     """
 
     device: str
@@ -59,7 +60,7 @@ class MachineDisks(MachineSubject):
 
 @frozen(kw_only=True)
 class Comparison:
-    """`same` pairs each disk of the machine with that of the guest; the others have no counterpart."""
+    """The compared disks. `same` has pairs of the machine's and the guest's disks; the others have no counterpart."""
 
     same: tuple[tuple[LedgerDisk, ActualDisk], ...]
     detached: tuple[LedgerDisk, ...]
@@ -67,9 +68,9 @@ class Comparison:
 
 
 def compared(machine: MachineDisks) -> Comparison:
-    """Pairs disks by volume, then by serial: the volume of a disk changes with a snapshot of the hypervisor.
+    """Pairs disks by volume, then by serial number: a snapshot by the hypervisor changes the volume of a disk.
 
-    Then disks in no known storage pool by what else is known of them: the hypervisor shows no volume of such a disk.
+    Pairs disks in no known storage pool last, by their other attributes: the hypervisor shows no volume of such a disk.
     """
     unpaired = list(machine.actual)
     same: list[tuple[LedgerDisk, ActualDisk]] = []
@@ -89,7 +90,7 @@ def compared(machine: MachineDisks) -> Comparison:
 
 
 def detect(machine: MachineDisks) -> Iterator[Discrepancy]:
-    """A machine can have both: a disk without a volume, and other disks."""
+    """Yields the discrepancies of the machine. It can have both kinds: a disk without a volume, and other disks."""
     missing = [one for one in machine.actual if one.missing and one.pool_id is not None]
     if missing:
         yield _missing(machine, missing)
@@ -115,7 +116,10 @@ def _missing(machine: MachineDisks, missing: Sequence[ActualDisk]) -> Discrepanc
 
 
 def _changed(machine: MachineDisks, found: Sequence[str], comparison: Comparison) -> Discrepancy:
-    """An approval never makes another disk the root disk: a release or a deployment would delete what it holds."""
+    """Returns the discrepancy of changed disks.
+
+    An approval never makes another disk the root disk: a release or a deployment would delete its content.
+    """
     lost = _lost_root(comparison)
     if lost is not None:
         return Discrepancy.of(
@@ -142,7 +146,7 @@ def _changed(machine: MachineDisks, found: Sequence[str], comparison: Comparison
 
 
 def _lost_root(comparison: Comparison) -> LedgerDisk | None:
-    """The root disk that Innkeeper created, if the guest does not have its volume."""
+    """Returns the root disk that Innkeeper created, if the guest does not have its volume."""
     pairs = [*comparison.same, *((disk, None) for disk in comparison.detached)]
     for disk, actual in pairs:
         ours = disk.index == 0 and marker_of_volume(disk.volume) is not None
@@ -166,7 +170,7 @@ def _differences(comparison: Comparison) -> Iterator[str]:
 
 
 def is_resized(disk: LedgerDisk, actual: ActualDisk) -> bool:
-    """The size of a disk that is missing or unread (0 bytes) is unknown."""
+    """Returns whether the sizes differ; the size of a disk that is missing or was not read (0 bytes) is unknown."""
     known = actual.size_bytes and not actual.missing
     return bool(known) and not is_rounded(disk.size_bytes, actual.size_bytes)
 

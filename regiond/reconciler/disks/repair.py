@@ -1,4 +1,4 @@
-"""Records the disks that a guest has as those of its machine."""
+"""Records the disks of a guest as the disks of its machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from regiond.reconciler.model import Discrepancy
 
 
 async def record_disks(db: Db, discrepancy: Discrepancy) -> str | None:
-    """Changes only the ledger, whose claims follow the guest already."""
+    """Records the disks of the guest as those of its machine. The claims in the ledger follow the guest already."""
     machine_id = discrepancy.id_of("machine")
     await locks.lock_machine(db, machine_id)
     machines = await store.suspect_machines(db, machine_id)

@@ -1,4 +1,4 @@
-"""SQL that selects the machines whose guests have other disks, and records the disks that they have."""
+"""SQL that selects the machines whose guests have other disks, and records those disks."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import json
 from regiond.db.pool import Db, Row, of_row
 from regiond.reconciler.disks.detection import ActualDisk, LedgerDisk, MachineDisks, compared
 
-# Narrows 50,000 machines to those whose disks may differ: a guest usually has its disks in the order of the machine's,
-# and one for the last of them. A disk without a volume of its own (LXD's root disk of an adopted guest) has its device
-# in the ledger.
+# Narrows 50,000 machines to those whose disks may differ. A guest usually has its disks in the order of the machine's
+# disks, and as many. For a disk without a volume of its own (LXD's root disk of an adopted guest) the ledger has its
+# device.
 _SUSPECTS = """
     select d.machine_id
       from machine_disk d
@@ -25,7 +25,7 @@ _SUSPECTS = """
       left join machine_disk d on d.machine_id = g.machine_id and d.index = jsonb_array_length(g.disks) - 1
      where g.machine_id is not null and d.id is null and g.disks <> '[]'
 """
-# Not machines with a disk in a storage pool that the host no longer lists: the pool is what is wrong, and the
+# Omits machines with a disk in a storage pool that the host no longer lists: the fault is in the pool, and the
 # hypervisor does not show which disks are in it.
 _MACHINES = """
     select m.id, m.system_id, m.hostname, h.id as host_id, h.name as host_name, m.power_state = 'on' as is_on,
@@ -73,14 +73,15 @@ _ATTACH = """
 
 
 async def suspect_machines(db: Db, machine_id: int | None = None) -> tuple[MachineDisks, ...]:
-    """All machines that may have a discrepancy, or the one with `machine_id`."""
+    """Returns all machines that may have a discrepancy, or the one with `machine_id`."""
     wanted = [row["machine_id"] for row in await db.fetch(_SUSPECTS)] if machine_id is None else [machine_id]
     return tuple(_machine(row) for row in await db.fetch(_MACHINES, wanted)) if wanted else ()
 
 
 async def record_disks(db: Db, machine: MachineDisks) -> None:
-    """Records the disks of the guest as those of the machine. A missing volume retains its size, and a disk in no known
-    storage pool is not changed.
+    """Records the disks of the guest as those of the machine.
+
+    A missing volume retains its size; a disk in no known storage pool is not changed.
     """
     found = compared(machine)
     await db.execute(_DETACH, [disk.id for disk in found.detached])

@@ -1,4 +1,4 @@
-"""Finds guests that carry our ownership marker and belong to no machine on their host."""
+"""Finds guests that have our ownership marker and belong to no machine on their host."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class MarkedGuest(Subject):
     WORD = "guest"
 
     name: str
-    marker: UUID  # `system_id` is that of the machine that it names; None if there is none
+    marker: UUID  # `system_id` is the id of the machine that it names; None if there is none
     hostname: str | None = None
     machine_host: str | None = None
     machine_guest: str | None = None  # the guest of that machine
@@ -27,7 +27,7 @@ class MarkedGuest(Subject):
 
 
 def detect(guest: MarkedGuest) -> Discrepancy | None:
-    """None while an operation acts on the guest, and for guests of detached machines."""
+    """Returns the discrepancy; None while an operation acts on the guest, and for guests of detached machines."""
     if guest.busy:
         return None
     if guest.system_id is not None:
@@ -84,7 +84,7 @@ def _moved(guest: MarkedGuest) -> Discrepancy:
 def _discrepancy(
     guest: MarkedGuest, kind: DiscrepancyKind, *, policy: RepairPolicy, **texts: Unpack[Texts]
 ) -> Discrepancy:
-    """Without a VM host there is no repair, since nothing can reach the guest."""
+    """Returns a discrepancy of the guest. Without a VM host it has no repair, since nothing can reach the guest."""
     at_risk = policy is not RepairPolicy.AUTOMATIC
     discrepancy = Discrepancy.of(guest, kind, policy, data_at_risk=at_risk, **texts)
     if guest.host_id is not None:

@@ -32,7 +32,7 @@ async def adopt(db: Db, discrepancy: Discrepancy) -> str | None:
     guest_id = discrepancy.id_of("guest")
     if discrepancy.host_id is None:
         return None
-    await host_service.lock_guests(db, discrepancy.host_id)  # locks the guests in the order that all adoptions use
+    await host_service.lock_guests(db, discrepancy.host_id)  # locks the guests in the same order as all adoptions
     current = await _revalidated(db, discrepancy)
     if current is None or current.host_id != discrepancy.host_id:
         return None
@@ -88,12 +88,12 @@ async def move_machine(db: Db, discrepancy: Discrepancy) -> str | None:
 
 
 async def _marker(db: Db, guest_id: int) -> OwnershipMarker:
-    """The marker of a guest that was revalidated under its lock."""
+    """Returns the marker of a guest that was revalidated under its lock."""
     (guest,) = await store.marked_guests(db, guest_id)
     return OwnershipMarker(installation_id=await read_installation_id(db), machine_id=guest.marker)
 
 
 async def _revalidated(db: Db, discrepancy: Discrepancy) -> Discrepancy | None:
-    """As `Discrepancy.revalidated`, for a discrepancy whose key names a marked guest. Its locks are held."""
+    """Returns `Discrepancy.revalidated`, for a discrepancy whose key names a marked guest. Its locks are held."""
     guests = await store.marked_guests(db, discrepancy.id_of("guest"))
     return discrepancy.revalidated(detection.detect(guest) for guest in guests)

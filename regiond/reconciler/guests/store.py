@@ -7,7 +7,7 @@ from attrs import frozen
 from regiond.db.pool import Db
 from regiond.reconciler.guests.detection import MarkedGuest
 
-# A guest is shown with the oldest host that sees its LXD project.
+# A guest belongs to the oldest host that sees its LXD project.
 _MARKED_GUESTS = """
     select g.id, g.name, g.marker_machine as marker, h.id as host_id, h.name as host_name, m.system_id, m.hostname,
            mh.name as machine_host, own.name as machine_guest,
@@ -58,12 +58,12 @@ class GuestLocation:
 
 
 async def marked_guests(db: Db, guest_id: int | None = None) -> tuple[MarkedGuest, ...]:
-    """All guests with our marker that are no machine's guest, or the one with `guest_id`."""
+    """Returns all guests with our marker that are no machine's guest, or the one with `guest_id`."""
     return tuple(MarkedGuest(**dict(row)) for row in await db.fetch(_MARKED_GUESTS, guest_id))
 
 
 async def read_location(db: Db, guest_id: int) -> GuestLocation | None:
-    """None if the guest was deleted, or its marker names no machine."""
+    """Returns the location; None if the guest was deleted, or its marker names no machine."""
     row = await db.fetchrow(_LOCATION, guest_id)
     return None if row is None else GuestLocation(**dict(row))
 
@@ -71,7 +71,7 @@ async def read_location(db: Db, guest_id: int) -> GuestLocation | None:
 async def move_machine(db: Db, machine_id: int, host_id: int, guest_id: int) -> tuple[str, ...]:
     """Moves the machine and its disks to the guest's host; returns the volumes that the guest does not have there.
 
-    The caller must roll back if there are any.
+    If it returns any, the caller must roll back.
     """
     await db.execute(_MOVE, machine_id, host_id)
     await db.execute(_MOVE_DISKS, machine_id, guest_id)

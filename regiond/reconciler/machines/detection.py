@@ -62,7 +62,7 @@ class MachineFacts(MachineSubject):
 
 
 def detect(machine: MachineFacts) -> Iterator[Discrepancy]:
-    """A machine can have two: of its guest and of its claims."""
+    """Yields the discrepancies of the machine, at most two: of its guest and of its claims."""
     if machine.state in TRANSIENT:
         yield _without_operation(machine)
         return
@@ -77,7 +77,7 @@ def detect(machine: MachineFacts) -> Iterator[Discrepancy]:
 
 
 def _without_operation(machine: MachineFacts) -> Discrepancy:
-    """Undoing a compose deletes the guest, so if it exists, this needs approval."""
+    """Returns the discrepancy of a transient state. It needs approval if a guest exists that undoing would delete."""
     has_guest = machine.state is MachineState.COMPOSING and machine.guest is not None
     guest = f"; its guest {machine.guest.name} exists" if machine.guest is not None else ""
     return Discrepancy.of(

@@ -1,4 +1,4 @@
-"""Removes missing machines, and ends states that no operation ends."""
+"""Removes missing machines, and ends transient states that no operation ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from regiond.reconciler.operations.store import set_undo
 
 
 async def drop_missing(db: Db, discrepancy: Discrepancy) -> str | None:
-    """Opens the operation that forgets the machine: if its guest exists after all, it remains, without our marker."""
+    """Opens the operation that forgets the machine. If its guest exists after all, it stays, without our marker."""
     machine_id = discrepancy.id_of("machine")
     await locks.lock_machine(db, machine_id)
     current = await revalidate_machine(db, discrepancy)
@@ -27,7 +27,7 @@ async def drop_missing(db: Db, discrepancy: Discrepancy) -> str | None:
 
 
 async def end_state(db: Db, discrepancy: Discrepancy) -> str | None:
-    """Ends composing, adopting, releasing or deleting. Only an undone compose removes a guest, by an operation."""
+    """Ends the state composing, adopting, releasing or deleting. Only undoing a compose removes a guest (operation)."""
     machine_id = discrepancy.id_of("machine")
     await locks.lock_machine(db, machine_id)
     if await revalidate_machine(db, discrepancy) is None or discrepancy.system_id is None:
@@ -53,13 +53,13 @@ async def _end(db: Db, machine: MachineView) -> str:
 
 
 async def _undo_compose(db: Db, machine: MachineView) -> int:
-    """Opens a compose that is cancelled already, so that it only undoes: it deletes the guest, then the claims."""
+    """Opens a compose that is already cancelled, so that it only undoes: it deletes the guest, then the claims."""
     operation_id = await machine_service.open_compose_undo(db, machine, await read_installation_id(db))
     await set_undo(db, operation_id)
     return operation_id
 
 
 async def revalidate_machine(db: Db, discrepancy: Discrepancy) -> Discrepancy | None:
-    """As `Discrepancy.revalidated`, for a discrepancy whose key names a machine. Its locks are held."""
+    """Returns `Discrepancy.revalidated`, for a discrepancy whose key names a machine. Its locks are held."""
     machines = await store.suspect_machines(db, discrepancy.id_of("machine"))
     return discrepancy.revalidated(one for machine in machines for one in detection.detect(machine))

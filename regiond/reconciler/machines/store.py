@@ -8,7 +8,7 @@ from regiond.db.pool import Db, of_row
 from regiond.machines.model import MachineState
 from regiond.reconciler.machines.detection import GuestFacts, MachineFacts
 
-# Narrows 50,000 machines to those that detection can find something wrong with.
+# Narrows 50,000 machines to those in which detection may find a discrepancy.
 _MACHINES = """
     with held as (
         select machine_id,
@@ -46,7 +46,7 @@ _MACHINES = """
 
 
 async def suspect_machines(db: Db, machine_id: int | None = None) -> tuple[MachineFacts, ...]:
-    """All machines that may have a discrepancy, or the one with `machine_id` if it may."""
+    """Returns all machines that may have a discrepancy, or only the one with `machine_id`."""
     return tuple(_machine(row) for row in await db.fetch(_MACHINES, machine_id))
 
 

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Subject
 
-LEASE_GRACE = timedelta(seconds=60)  # a lease is 15 s: a live region takes it over well within this time
+LEASE_GRACE = timedelta(seconds=60)  # a lease lasts 15 s: a live region takes it over well within this time
 PROGRESS_DEADLINE = timedelta(minutes=10)  # longer than any step of an operation takes
 _CANCEL = "This cancels the operation, which then undoes what it did."
 
@@ -25,7 +25,7 @@ class OpenOperation(Subject):
     hostname: str | None
     lease_until: datetime | None  # None: no region runs it
     not_before: datetime
-    progress_at: datetime  # of the last line in its log, or in that of an operation that it waits for
+    progress_at: datetime  # of the last line in its log, or in the log of an operation that it waits for
     could_run: bool  # a rack reaches its host, and no other operation runs there
     owner_lives: bool = False  # the region that has the lease sends heartbeats
     regions: int = 0  # number of regions that send heartbeats
@@ -45,7 +45,7 @@ class HostBeingRemoved:
 
 
 def detect(operation: OpenOperation, now: datetime) -> Discrepancy | None:
-    """None if a region runs the operation, it waits for its turn, or no rack reaches its host."""
+    """Returns the discrepancy; None if a region runs the operation, it is queued, or no rack reaches its host."""
     if operation.lease_until is None:
         due = operation.could_run and operation.not_before < now - PROGRESS_DEADLINE
         return _not_started(operation) if due else None
@@ -103,7 +103,7 @@ def _not_started(operation: OpenOperation) -> Discrepancy:
 
 
 def _stuck(operation: OpenOperation, *, since: datetime, found: str, expected: str) -> Discrepancy:
-    """An operation that is undoing cannot be cancelled."""
+    """Returns the discrepancy of a stuck operation. One that is being undone cannot be cancelled."""
     undoing = operation.state == "undoing"
     return Discrepancy.of(
         operation,
@@ -117,7 +117,7 @@ def _stuck(operation: OpenOperation, *, since: datetime, found: str, expected: s
 
 
 def _lease_owner(operation: OpenOperation) -> str:
-    """The region that has the lease, and the regions that could take it over."""
+    """Returns words for the region that has the lease, and for the regions that could take it over."""
     owner = "the region that runs it is alive but" if operation.owner_lives else "the region that ran it"
     others = f"{operation.regions} regions are alive" if operation.regions else "no region is alive"
     return f"{owner} does not renew its lease; {others}{'' if operation.could_run else '; no rack reaches its host'}"

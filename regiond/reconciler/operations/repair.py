@@ -12,7 +12,7 @@ from regiond.reconciler.operations.detection import detect, removal_without_oper
 
 
 async def end_lease(db: Db, discrepancy: Discrepancy) -> str | None:
-    """Lets any region take over the operation at once; fencing rejects calls of the former region."""
+    """Ends the lease, so that any region takes over the operation at once; fencing rejects calls of the former one."""
     operation_id = discrepancy.id_of("operation")
     attempt, step = await store.lock_operation(db, operation_id)
     current = await _revalidate(db, discrepancy)

@@ -44,7 +44,7 @@ _END_LEASE = """
 
 
 async def open_operations(db: Db, operation_id: int | None = None) -> tuple[OpenOperation, ...]:
-    """All operations that have not ended, or the one with `operation_id`."""
+    """Returns all operations that have not ended, or the one with `operation_id`."""
     return tuple(OpenOperation(**dict(row)) for row in await db.fetch(_OPERATIONS, operation_id))
 
 
@@ -53,7 +53,7 @@ async def removals_without_operation(db: Db, host_id: int | None = None) -> tupl
 
 
 async def now(db: Db) -> datetime:
-    """The database clock, which leases use."""
+    """Returns the time of the database, which leases use."""
     time: datetime = await db.fetchval("select now()")
     return time
 
@@ -70,5 +70,5 @@ async def set_undo(db: Db, operation_id: int) -> None:
 
 
 async def end_lease(db: Db, operation_id: int) -> None:
-    """Any region may take over the operation at once; its former region can no longer write to it. Idempotent."""
+    """Ends the lease: any region may take over at once, and the former one can no longer write. Idempotent."""
     await db.execute(_END_LEASE, operation_id)

@@ -21,7 +21,7 @@ class OrphanedVolume(Subject):
     pool_key: str  # the driver's id of its storage pool
     pool: str
     size_bytes: int | None
-    marker: UUID  # `system_id` is that of the machine that it names; None if there is none
+    marker: UUID  # `system_id` is the id of the machine that it names; None if there is none
     hostname: str | None = None
     machine_host: str | None = None
     machine_here: bool = False  # the machine is on the same server
@@ -30,12 +30,12 @@ class OrphanedVolume(Subject):
     busy: bool = False  # an operation acts on the machine or its host, or removes this volume
     deleted_hostname: str | None = None  # from the machine's tombstone
     created_here: bool = False  # the tombstone lists this volume in this storage pool of this server
-    was_attached: bool = False  # a refresh since the deletion did not list it: a guest may have used it
+    was_attached: bool = False  # a refresh since the deletion did not list the volume: a guest may have used it
     detached_hostname: str | None = None  # the machine's host was removed while its guest remained
 
 
 def detect(volume: OrphanedVolume) -> Discrepancy | None:
-    """None while an operation acts on it, and for a missing machine, which is a discrepancy itself."""
+    """Returns the discrepancy; None while an operation acts on it, and for a missing machine, itself a discrepancy."""
     if volume.busy or (volume.machine_here and volume.machine_guest is None):
         return None
     if volume.system_id is not None:

@@ -13,7 +13,7 @@ from regiond.reconciler.volumes.detection import detect
 
 
 async def remove_volume(db: Db, discrepancy: Discrepancy) -> str | None:
-    """The operation touches no guest, and fails if a guest uses the volume by then."""
+    """Opens the operation, which changes no guest, and fails if a guest uses the volume by then."""
     volume_id = discrepancy.id_of("volume")
     await store.lock(db, volume_id)
     found = await store.orphaned_volumes(db, volume_id)

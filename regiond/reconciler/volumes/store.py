@@ -6,8 +6,8 @@ from regiond.db.pool import Db
 from regiond.ledger import service as ledger
 from regiond.reconciler.volumes.detection import OrphanedVolume
 
-# A volume is removed through the oldest host of its own project, or else of its server. A stale call can create a
-# volume for a deleted machine within minutes after the deletion, hence the 15 minutes.
+# A volume is removed through the oldest host of its own project, else of its server. A stale call can create a volume
+# for a deleted machine some minutes after the deletion, hence the 15 minutes.
 _ORPHANED_VOLUMES = """
     select v.id, v.name, v.project, p.pool_key, p.name as pool, v.size_bytes, v.marker_machine as marker,
            h.id as host_id, h.name as host_name, m.system_id, m.hostname, mh.name as machine_host,
@@ -45,7 +45,7 @@ _LOCK = "select 1 from orphaned_volume where id = $1 for update"
 
 
 async def orphaned_volumes(db: Db, volume_id: int | None = None) -> tuple[OrphanedVolume, ...]:
-    """All volumes that no guest uses, or the one with `volume_id`."""
+    """Returns all volumes that no guest uses, or the one with `volume_id`."""
     return tuple(OrphanedVolume(**dict(row)) for row in await db.fetch(_ORPHANED_VOLUMES, volume_id))
 
 

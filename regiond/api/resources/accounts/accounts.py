@@ -1,4 +1,4 @@
-"""`account/`: the caller's API keys and password; and the login with user name and password."""
+"""`account/`: the caller's API keys and password, and the login with user name and password."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def _change_password(call: Call) -> Reply:
 
 
 def _token_key(text: str) -> str:
-    """The middle part of an API key, or the text itself: MAAS takes both."""
+    """Returns the middle part of an API key, or the text itself: MAAS accepts both."""
     parts = text.split(":")
     return parts[1] if len(parts) == 3 else text
 
@@ -52,7 +52,7 @@ async def _log_in(call: Call) -> Reply:
     return json_reply(NEW_API_KEY_JSON.encode((name, ApiKey.parse(text))))
 
 
-# MAAS serves it outside its API; python-libmaas and `innkeeper login` call it.
+# MAAS serves the login outside its API; python-libmaas and `innkeeper login` call it.
 LOGIN = Resource(
     handler="AuthenticateHandler",
     base="/MAAS/",

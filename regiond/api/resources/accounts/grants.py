@@ -31,7 +31,7 @@ ALL_GRANTS = crud.list_of(
 
 
 def of_pool(find: Find) -> tuple[Endpoint, ...]:
-    """The endpoints of one resource pool, which `find` reads."""
+    """Returns the endpoints of one resource pool, which `find` reads."""
     return (
         crud.list_of(
             GRANT_JSON,

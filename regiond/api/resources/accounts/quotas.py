@@ -1,4 +1,4 @@
-"""`quotas/` and `quotas/{id}/`: what a user, or the machines in a resource pool, may hold."""
+"""`quotas/` and `quotas/{id}/`: limits of the machines of a user or in a resource pool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`account/sessions/`: the caller's sessions of the web pages, and their end."""
+"""`account/sessions/`: lists and ends the caller's sessions of the web pages."""
 
 from __future__ import annotations
 

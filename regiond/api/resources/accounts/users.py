@@ -12,7 +12,7 @@ from regiond.api.serializers.accounts import USER_JSON
 
 _USER = Result(doc="The user.", type=USER_JSON)
 _EMAIL = Text(max_length=MAX_EMAIL)
-# An empty password is no password: it neither sets nor removes one.
+# An empty password counts as absent: it neither sets nor removes one.
 _PASSWORD = Secret(max_length=MAX_PASSWORD, blank=None)
 _IS_ADMIN = given("is_superuser")
 _list = serve(lambda s: s.users.list)

@@ -56,7 +56,7 @@ def _adopt_problems(call: Call) -> Problems:
 
 
 async def _adopt(call: Call) -> Reply:
-    """A single named guest is answered like any operation; for several, the list shows each outcome or rejection."""
+    """Adopts guests. Answers one named guest like any operation, several with a list of outcomes and rejections."""
     host: HostView = call.target
     names, everything = call.values["guests"], call.values["all"]
     request = AdoptRequest(
@@ -79,7 +79,7 @@ async def _start(call: Call, host_id: int, request: AdoptRequest) -> tuple[Adopt
 
 
 async def _ended(call: Call, adopted: tuple[Adopted, ...]) -> tuple[Adopted, ...]:
-    """Returns the outcomes with their operations as they are at the end, or after `wait_s`: those continue."""
+    """Returns the outcomes with their operations at their end, or after `wait_s`; unfinished operations continue."""
     until_s = time.monotonic() + call.info.wait_s
     ended = []
     for one in adopted:
@@ -109,7 +109,7 @@ async def _adopt_guest(call: Call) -> Reply:
 
 
 async def _forget(call: Call) -> Reply:
-    # Without a target in a repeat: the machine may be forgotten.
+    # A repeat of the request has no target if the machine is already forgotten.
     operation = await begun(call) or await call.services.adoption.start_forget(
         call.caller, call.target.system_id, need_rack=not call.respond_async, idempotency_key=call.idempotency_key
     )

@@ -12,7 +12,7 @@ async def _read(call: Call) -> Reply:
 
 CERTIFICATE = Resource(
     handler="VmHostCertificateHandler",
-    base="/MAAS/",  # MAAS serves it outside its API
+    base="/MAAS/",  # outside the API, as in MAAS
     path="vmhost-certificate/{name}",
     doc="The client certificate that Innkeeper uses with an LXD host.",
     described=False,

@@ -18,7 +18,7 @@ def encode_all(interfaces: tuple[HostInterface, ...]) -> list[Any]:
 
 
 async def of_host(services: Services, text: str) -> tuple[HostInterface, ...]:
-    """The interfaces of the VM host with this system id or name. Raises NotFound."""
+    """Returns the interfaces of the VM host with this system id or name. Raises NotFound."""
     try:
         return await services.networks.interfaces(text, caller=services.caller)
     except NotFound:
@@ -29,7 +29,7 @@ async def of_host(services: Services, text: str) -> tuple[HostInterface, ...]:
 
 
 async def find(services: Services, path: Mapping[str, str]) -> InterfaceOfHost:
-    """Raises NotFound, also for a NIC of a machine."""
+    """Returns the interface of a path. Raises NotFound, also for a NIC of a machine."""
     interfaces = await of_host(services, path["system_id"])
     what = f"interface of the VM host {path['system_id']}"
     found = one_of_object(what, path["id"], interfaces, lambda each: (each.id, each.name))

@@ -1,4 +1,4 @@
-"""Maintenance of VM hosts and of all members of a VM cluster, and the list of what is on them."""
+"""Maintenance of VM hosts and of all members of a VM cluster, and the list of guests on them."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ removal_of = filled(HostRemoval)
 
 
 def problems(call: Call) -> Problems:
-    """Adopted machines cannot be deleted alone, and none on a dead host."""
+    """Returns problems: adopted machines cannot be deleted alone, and no machine on a dead host."""
     if call.values["destroy_adopted"] and not call.values["decompose"]:
         return {"destroy_adopted": ["Needs decompose=true."]}
     if call.values["force"] and call.values["decompose"]:
@@ -72,12 +72,12 @@ def problems(call: Call) -> Problems:
 
 
 async def removed(operation: Operation) -> Reply:
-    """After the removal of a host: see `all_removed`."""
+    """Returns the answer to the removal of a host, like `all_removed`."""
     return all_removed(operation.host_name or "", (operation,))
 
 
 def all_removed(name: str, operations: Sequence[Operation]) -> Reply:
-    """After the removal of a host or cluster: 204, or 200 with the lost machines if it was by force.
+    """Returns the answer to the removal of a host or cluster: 204, or 200 with the lost machines if it was by force.
 
     The header `Warning` names a certificate that stays on a server's trust list although nobody requested that.
     """
@@ -97,7 +97,7 @@ def all_removed(name: str, operations: Sequence[Operation]) -> Reply:
 
 
 async def plan(call: Call, name: str, host_ids: Sequence[int]) -> Reply:
-    """The answer of a dry run. By force, and with decompose on a dead host, raises what the removal would raise."""
+    """Returns the answer of a dry run. By force, or with decompose on a dead host, raises the errors of the removal."""
     removal = removal_of(call)
     for host_id in host_ids if removal.force or removal.decompose else ():
         await call.services.hosts.check_removal(call.caller, host_id, removal)

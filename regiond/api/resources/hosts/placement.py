@@ -109,7 +109,7 @@ async def _place(call: Call) -> Reply:
 
 
 async def placement_reply(call: Call, placement: Placement) -> Reply:
-    """The placement, with the present capacity of each host that was evaluated."""
+    """Returns the answer: the placement, with the present capacity of each host that was evaluated."""
     found = explain(placement)
     evaluated = [*placement.ranked, *placement.rejected]
     capacities = await call.services.hosts.capacities([one.host_id for one in evaluated])
@@ -165,7 +165,7 @@ COMPOSE_ANYWHERE = Endpoint(
 )
 
 
-# Not only for administrators: it changes nothing, and only hosts of pools that the caller operates are candidates.
+# Open to all users: it changes nothing, and only hosts of pools that the caller operates are candidates.
 PLACE = Endpoint(
     method="POST",
     op="place",

@@ -24,9 +24,9 @@ _update = serve(lambda s: s.clusters.update, cluster_id=target("id"), change=fil
 
 
 async def _delete(call: Call) -> Reply:
-    """Removes all members at once, answers as `host_removal.all_removed`. Async: the operations.
+    """Removes all members at once. Answers like `host_removal.all_removed`, to an async request with the operations.
 
-    Raises the first failure; the others continue.
+    Raises the first failure; the other removals continue.
     """
     cluster: ClusterView = call.target
     if call.values["dry_run"]:

@@ -86,7 +86,7 @@ async def _composed(operation: Operation) -> Reply:
 
 
 async def _placement(call: Call) -> Reply:
-    """The dry run of compose."""
+    """Answers the dry run of compose."""
     placement = await call.services.composer.dry_run(call.caller, _compose_request(call), NO_HOST_CONSTRAINTS)
     return await placement_reply(call, placement)
 

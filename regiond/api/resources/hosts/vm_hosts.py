@@ -41,13 +41,13 @@ def _autostart(call: Call) -> Autostart | None:
 
 
 def _same_driver(call: Call) -> DriverType | None:
-    """The driver cannot be changed: another one is a problem already."""
+    """Returns the driver of the request, which is that of the host: another one is already a problem."""
     host: HostView = call.target
     return None if call.values["type"] is None else host.driver
 
 
 def _refresh_wait_s(call: Call) -> float:
-    """How long the answer waits for the refresh, which continues then."""
+    """Returns the seconds for which the answer waits for the refresh, which then continues."""
     return answer_within_s(call, operation_wait.QUICK_ANSWER_S)
 
 
@@ -73,9 +73,10 @@ async def _delete(call: Call) -> Reply:
 
 
 async def _removed(call: Call, operation: Operation, host: HostView | None) -> Reply:
-    """`host` is None if an equal request has removed it: then the operation has ended.
+    """Answers a removal. `host` is None if an equal request has removed it: then the operation has ended.
 
-    By force, the answer lists what is lost. Whoever removes a host on a machine of ours releases that machine next.
+    By force, the answer lists the lost machines. It also waits for the removal of a host on a machine of ours, since
+    clients release that machine next.
     """
     waits = call.values["force"] or (host is not None and host.machine_system_id is not None)
     return await (when_done if waits else soon)(call, operation, host_removal.removed)

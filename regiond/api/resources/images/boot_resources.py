@@ -1,4 +1,4 @@
-"""`boot-resources/`: the images that machines are deployed with, and uploads of them in parts."""
+"""`boot-resources/`: the images with which machines are deployed, and their uploads in parts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _wanted_of_host = filled(NamedHostImage, host=given("vm_host"))
 
 
 async def _find(services: Services, path: Mapping[str, str]) -> Entry:
-    """Also one of an architecture."""
+    """Returns the entry of a path, which can be the generic image of an architecture."""
     entry_id = id_in(path["id"], "image")
     of_architecture = {one.id: one for one in await services.images.architecture_entries()}
     return of_architecture.get(entry_id) or await services.images.read(entry_id)
@@ -36,7 +36,7 @@ _find_image = found(lambda s: s.images.read, "id", number_of="image")
 
 
 async def _find_upload(services: Services, path: Mapping[str, str]) -> Image:
-    """An image has one file, with the same id."""
+    """Returns the image of a file's path: an image has one file, with the same id."""
     if path["file_id"] != path["id"]:
         raise NotFound(no_object("file of this image", path["file_id"]))
     return await _find_image(services, path)
@@ -103,7 +103,7 @@ BOOT_RESOURCES = Resource(
             title="List images",
             doc="In every state, and first an entry for each architecture of the VM hosts, which has no content.",
             result="The entries.",
-            accepted=frozenset({"Type"}),  # which gomaasclient sends, and MAAS ignores
+            accepted=frozenset({"Type"}),  # gomaasclient sends it, and MAAS ignores it
             fields=(
                 Field(
                     "type",
@@ -181,7 +181,7 @@ BOOT_RESOURCE_FILE = Resource(
                 ),
             ),
             takes_content=True,
-            audited=False,  # thousands of them; the upload is an event
+            audited=False,  # an upload has thousands of parts; an event records the upload
             result=_ENTRY,
             find=_find_upload,
             run=crud.encoded_run(_ENTRY, _append),

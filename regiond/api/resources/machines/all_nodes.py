@@ -45,7 +45,7 @@ _NODE = one_of(MACHINE_JSON, DEVICE_JSON, CONTROLLER_JSON)
 
 
 async def _list(call: Call) -> LongList[Any]:
-    """Machines and devices, which may be many, then VM hosts that are named by id, and racks, which are few."""
+    """Returns machines and devices, which may be many, then VM hosts that are named by id, and racks: these are few."""
     values = await checked_filters(call.services, call.values)
     wanted = MachineFilter(
         system_ids=values["id"],
@@ -80,7 +80,7 @@ async def _racks(services: Services, values: Values) -> list[Any]:
 
 
 async def _find(services: Services, path: Mapping[str, str]) -> Any:
-    """The encoded machine, device or rack."""
+    """Returns the encoded machine, device or rack."""
     with suppress(NotFound):
         return MACHINE_JSON.encode(await find_machine_or_host(services, path))
     with suppress(NotFound):

@@ -95,7 +95,7 @@ FIELDS = (
 )
 
 
-_OF_BRIDGES = frozenset({"bridge_fd", "bridge_stp", "bridge_type"})  # they only matter with bridge_all
+_OF_BRIDGES = frozenset({"bridge_fd", "bridge_stp", "bridge_type"})  # without bridge_all they have no effect
 
 
 def _check(call: Call) -> Problems:
@@ -114,7 +114,7 @@ def _architectures(field: str) -> Source:
 
 
 def _words(field: str) -> Source:
-    """Splits at blanks too: tags contain none, and some clients separate tags by blanks."""
+    """Returns a source of the field's words, split at blanks too: some clients separate tags by blanks."""
     return lambda call: tuple(dict.fromkeys(word for text in call.values[field] for word in text.split()))
 
 

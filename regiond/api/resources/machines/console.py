@@ -1,4 +1,4 @@
-"""`machines/{id}/?op=console_log` and `console`: the log of a console, and a connection to it."""
+"""`machines/{id}/?op=console_log` and `console`: a console's log, and a connection to the console."""
 
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ REPORT = Resource(
             other_keys=Field("key", Text(max_length=65536, strip=False), "Ignored.", default="", example="x"),
             result=crud.NOTHING,
             success=204,
-            audited=False,  # the deployment's event says it
+            audited=False,  # the deployment's event records it
             run=_report,
         ),
     ),
@@ -237,7 +237,7 @@ VM_HOST_REPORT = Resource(
             ),
             result=crud.NOTHING,
             success=204,
-            audited=False,  # the deployment's event says it
+            audited=False,  # the deployment's event records it
             run=_vm_host_report,
         ),
     ),

@@ -1,4 +1,4 @@
-"""`devices/`: containers on machines, and what has a name and addresses without one."""
+"""`devices/`: containers on machines, and other holders of names and addresses."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def _list(call: Call) -> LongList[DeviceView]:
 
 
 async def matching_devices(services: Services, values: Values) -> LongList[DeviceView]:
-    """The devices that match these checked filters, of which some may be missing."""
+    """Returns the devices that match these checked filters. `values` need not have every filter."""
     given = {one.name: tuple(values[one.name]) for one in _FILTERS if values.get(one.name)}
     if other_domains(given.get("domain", ())) or any(name in given for name in _OF_NO_DEVICE):
         return LongList.of(())

@@ -1,4 +1,4 @@
-"""`nodes/{system_id}/blockdevices/`: the disks of machines; of these only tags change."""
+"""`nodes/{system_id}/blockdevices/`: the disks of machines; only their tags can be changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from regiond.api.services import Services
 from regiond.machines.model import MachineView
 
 _BLOCK_DEVICE = Result(doc="The block device.", type=BLOCK_DEVICE_JSON)
-_LARGEST_SIZE = 2**63 - 1  # as a column has it
+_LARGEST_SIZE = 2**63 - 1  # the largest value of the column
 _FIXED = "The properties of a disk are fixed when its machine is composed: compose a machine with another disk."
 _TAG = Field("tag", Text(max_length=256), "The tag.", recorded=True, required=True, example="ssd")
 
@@ -38,7 +38,7 @@ async def _disks(call: Call) -> list[DiskOfMachine]:
 
 
 async def _update(call: Call) -> DiskOfMachine:
-    """Clients send the values that they have read. Raises InvalidRequest for others, which cannot be changed."""
+    """Returns the disk unchanged: clients send the values that they have read. Raises InvalidRequest for others."""
     found: DiskOfMachine = call.target
     has = {
         "name": found.name,

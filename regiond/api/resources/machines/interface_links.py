@@ -109,7 +109,7 @@ async def _update(call: Call) -> Mapping[str, Any]:
 
 
 def _check_unchanged(call: Call, nic: NicView) -> None:
-    """Clients send the values that they have read. Raises InvalidRequest for others, which cannot be changed."""
+    """Raises InvalidRequest for values that cannot be changed, unless they are those that the client has read."""
     mac_address, vlan, mtu = (call.values[name] for name in ("mac_address", "vlan", "mtu"))
     if mac_address and mac_address.lower() != nic.mac_address.lower():
         raise InvalidRequest.of({"mac_address": [_FIXED]})

@@ -49,7 +49,7 @@ class NicOfDevice:
 
 @frozen(kw_only=True)
 class FoundHostInterface:
-    """`pool` is that of the host."""
+    """An interface of a VM host. `pool` is the resource pool of the host."""
 
     found: InterfaceOfHost
     pool: ResourcePool
@@ -73,7 +73,7 @@ async def device_of(services: Services, text: str) -> DeviceView:
 
 
 async def find_node(services: Services, path: Mapping[str, str]) -> MachineView | DeviceView:
-    """The machine or device of a path. Raises NotFound."""
+    """Returns the machine or device of a path. Raises NotFound."""
     try:
         return await machine_of(services, path["system_id"])
     except NotFound as no_machine:
@@ -84,7 +84,7 @@ async def find_node(services: Services, path: Mapping[str, str]) -> MachineView 
 
 
 async def find_nic(services: Services, path: Mapping[str, str]) -> NicOfMachine | NicOfDevice:
-    """Raises NotFound, also for an interface of a VM host: only machines and devices have links that can be changed."""
+    """Returns the NIC of a path. Raises NotFound, also for an interface of a VM host, whose links cannot be changed."""
     node = await find_node(services, path)
     what = f"interface of {node.hostname}"
     if isinstance(node, DeviceView):
@@ -97,7 +97,7 @@ async def find_nic(services: Services, path: Mapping[str, str]) -> NicOfMachine 
 async def find_interface(
     services: Services, path: Mapping[str, str]
 ) -> NicOfMachine | NicOfDevice | FoundHostInterface:
-    """Raises NotFound."""
+    """Returns the interface of a path. Raises NotFound."""
     try:
         await find_node(services, path)
     except NotFound:

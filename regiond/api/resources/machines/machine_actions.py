@@ -96,8 +96,9 @@ release_options = filled(
 
 
 async def _release(call: Call) -> Reply:
-    """Answers the released machine, also if it was ready before. One that is deleted by the release, or whose guest
-    takes long to shut down, is Releasing.
+    """Answers with the released machine, also if it was ready before.
+
+    A machine that the release deletes, or whose guest takes long to shut down, is Releasing.
     """
     machine: MachineView | None = call.target
     requested = call.path["system_id"]
@@ -126,7 +127,7 @@ async def _release(call: Call) -> Reply:
 
 
 async def _release_plan(call: Call) -> Reply:
-    """Raises NotFound also for a repeat of a request that deleted the machine."""
+    """Answers the dry run. Raises NotFound also for a repeat of a request that deleted the machine."""
     system_id = call.path["system_id"] if call.target is None else call.target.system_id
     plan = await call.services.releases.plan(
         call.caller, system_id, options=release_options(call), need_rack=not call.respond_async

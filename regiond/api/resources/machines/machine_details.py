@@ -1,4 +1,4 @@
-"""What MAAS's clients read and set of a machine besides its life: power parameters, annotations…"""
+"""Details of machines that MAAS's clients read and set: power parameters, annotations and more."""
 
 from __future__ import annotations
 

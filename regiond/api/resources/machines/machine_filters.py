@@ -1,4 +1,4 @@
-"""Filters of a machine listing, all of them applied before it is cut into pages."""
+"""Filters of a list of machines, all of which apply before the list is divided into pages."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _EXCLUDING = (
 )  # fmt: skip
 _NO_HARDWARE = ("cpu_speed", "devices", "link_speed")
 _TARGETS = TextList(choices=("disk", "memory"))
-_TARGET = "disk"  # of every machine
+_TARGET = "disk"  # the deployment target of every machine
 _OWN_DOMAIN = {DOMAIN_NAME, str(DOMAIN_ID)}
-_STATUSES = (  # of MAAS, by their numbers
+_STATUSES = (  # MAAS's statuses, by their numbers
     "new", "commissioning", "failed commissioning", "missing", "ready", "reserved", "deployed", "retired", "broken",
     "deploying", "allocated", "failed deployment", "releasing", "releasing failed", "disk erasing",
     "failed disk erasing", "rescue mode", "entering rescue mode", "failed to enter rescue mode",
@@ -80,14 +80,14 @@ FILTERS = (
         if name != "devices"
     ),
 )
-# With these alone the database reads a page and counts the rest; any other field makes it search or sort all machines.
+# With only these the database reads one page and counts the rest; any other field makes it search or sort all machines.
 OF_THE_PAGE = frozenset({
     "after", "agent_name", "domain", "limit", "mac_address", "not_tags", "pod", "pool", "status", "tags", "zone",
 })  # fmt: skip
 
 
 async def machine_filter(services: Services, values: Values) -> MachineFilter:
-    """Returns the filters that the query applies. Raises InvalidRequest by field for what does not exist."""
+    """Returns the filters that the query applies. Raises InvalidRequest by field for names that do not exist."""
     values = await checked_filters(services, values, _status_problems(values))
     return MachineFilter(
         system_ids=values["id"],
@@ -105,7 +105,7 @@ async def machine_filter(services: Services, values: Values) -> MachineFilter:
 
 
 async def _criteria(services: Services, values: Values) -> MachineCriteria:
-    """The filters that MAAS has besides, and the exclusions. Many of them find a machine that lacks what they name."""
+    """Returns MAAS's further filters, and the exclusions. An exclusion finds machines without what it names."""
     return MachineCriteria(
         wanted=Traits(
             system_ids=values["system_id"],
@@ -157,22 +157,22 @@ def _architectures(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _power_states(words: tuple[str, ...]) -> tuple[str, ...]:
-    """In the words of machines; an unknown word stays, and matches none."""
+    """Returns the words in those of machines; an unknown word stays, and matches no machine."""
     return tuple(state for word in words for state in _POWER_STATES.get(word.lower(), (word,)))
 
 
 def other_domains(named: tuple[str, ...]) -> tuple[str, ...]:
-    """The domains that a filter names, unless one of them is that of every machine, device and rack."""
+    """Returns the domains that a filter names; none if one of them is the domain of every machine, device and rack."""
     return () if _OWN_DOMAIN & set(named) else named
 
 
 def names_only_ids(values: Values) -> bool:
-    """Whether the list is one of system ids: these may be those of VM hosts, which no other filter finds."""
+    """Returns whether the only filter is by system id: only this filter also finds VM hosts."""
     return bool(values["id"]) and not any(values[one.name] for one in FILTERS if one.name != "id")
 
 
 def _status_problems(values: Values) -> Problems:
-    """A status of MAAS that no machine here can have is no problem: it matches none."""
+    """Returns problems for unknown statuses. A status of MAAS that no machine can have is known: it matches none."""
     problems: Problems = {}
     for field in ("status", "not_status"):
         unknown = [one for one in values[field] if _plain(one) not in _STATUSES and _plain(one) not in _STATUS_NUMBERS]
@@ -186,7 +186,7 @@ def _plain(status: str) -> str:
 
 
 def _states(statuses: tuple[str, ...]) -> tuple[MachineState, ...]:
-    """The states that MAAS shows with one of these names or numbers."""
+    """Returns the states that MAAS shows with one of these names or numbers."""
     wanted = {_plain(status) for status in statuses}
     return tuple(state for state, (number, name) in STATUS.items() if wanted & {name.lower(), str(number)})
 
@@ -204,7 +204,7 @@ def _simple_status(state: MachineState) -> str:
 
 
 def _matchless(values: Values) -> tuple[str, ...]:
-    """The filters with values that no machine has."""
+    """Returns the names of the filters whose values no machine has."""
     matches = {
         "domain": not other_domains(values["domain"]),
         "not_domain": not _OWN_DOMAIN & set(values["not_domain"]),

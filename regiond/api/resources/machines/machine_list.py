@@ -1,4 +1,4 @@
-"""The list of machines: filtered, searched, sorted and cut into pages by the database."""
+"""The list of machines: the database filters, searches, sorts and divides it into pages."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def list_machines(call: Call) -> Page[MachineView]:
         every = evolve(every, keys=await _ordered(call, every, options))
         found = await _after(call, every, options)
     elif options.limit is not None:
-        # the page in the order of hostnames, which an index has, and one machine more
+        # one page in the order of hostnames, from an index, and one machine more
         found = await _long_list(call, evolve(wanted, limit=options.limit + 1, after=options.after or None))
     else:
         found = every
@@ -89,7 +89,7 @@ async def _long_list(call: Call, wanted: MachineFilter) -> LongList[MachineView]
 
 
 async def _after(call: Call, every: LongList[MachineView], options: ListOptions) -> LongList[MachineView]:
-    """The machines after the position. Raises InvalidRequest if that is a machine that is gone."""
+    """Returns the machines after the position. Raises InvalidRequest if the machine there no longer exists."""
     if not options.after:
         return every
     last = (await _long_list(call, MachineFilter(hostnames=(options.after,)))).keys
@@ -109,6 +109,6 @@ async def _ordered(call: Call, every: LongList[MachineView], options: ListOption
 
 
 async def _last_hostname(page: LongList[MachineView]) -> str:
-    """Of the last machine of the page that still exists."""
+    """Returns the hostname of the last machine of the page that still exists."""
     machines = await page.read(page.keys[-page.batch :])
     return machines[-1].hostname if machines else ""

@@ -1,4 +1,4 @@
-"""What `machines/`, `devices/` and `nodes/` serve alike: zones, registered MAC addresses, details."""
+"""Endpoints common to `machines/`, `devices/` and `nodes/`: zones, registered MAC addresses, details."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from regiond.validation_messages import no_object
 
 _MAX_NODES = 1000
 _BSON = "application/bson"
-# {"lshw": null, "lldp": null}: Innkeeper runs nothing in guests that could report them.
+# {"lshw": null, "lldp": null}: Innkeeper runs no program in guests that could report them.
 _NO_DETAILS = b"\x11\x00\x00\x00\x0alshw\x00\x0alldp\x00\x00"
 
 
 @frozen(kw_only=True)
 class _Nodes:
-    """System ids of machines and of devices that are on no machine, or on one."""
+    """System ids of machines and of devices, with or without a machine."""
 
     machines: Sequence[str] = ()
     devices: Sequence[str] = ()
 
 
 async def find_node_or_host(services: Services, path: Mapping[str, str]) -> MachineView | DeviceView:
-    """The machine or device of a path, or a VM host as a machine. Raises NotFound."""
+    """Returns the machine or device of a path, or a VM host as a machine. Raises NotFound."""
     try:
         return await find_node(services, path)
     except NotFound:
@@ -125,7 +125,7 @@ OF_NODES = (_set_zone(_either, "nodes", "wdpx3n"), IS_REGISTERED)
 
 
 def of_one(find: Find, what: str) -> tuple[Endpoint, Endpoint]:
-    """`details` and `power_parameters` of what `find` finds, which is `what`."""
+    """Returns the endpoints `details` and `power_parameters` of the objects that `find` finds; `what` is their noun."""
     return (
         Endpoint(
             method="GET",

@@ -24,7 +24,7 @@ from regiond.validation_messages import no_object
 
 
 async def _find_interfaces(services: Services, path: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The encoded interfaces of a machine, of a device or of a VM host."""
+    """Returns the encoded interfaces of a machine, of a device or of a VM host."""
     try:
         node = await find_node(services, path)
     except NotFound as no_machine:

@@ -16,6 +16,6 @@ SPACE = Field(
 
 
 def wanted_space(call: Call) -> str | None:
-    """The field `SPACE` as changes of VLANs and subnets have it: empty for no space."""
+    """Returns the field `SPACE` in the form that changes of VLANs and subnets use: empty for no space."""
     space: str | None = call.values["space"]
     return "" if space == NO_SPACE else space

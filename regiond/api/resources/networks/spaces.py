@@ -27,7 +27,7 @@ async def _find_to_read(services: Services, path: Mapping[str, str]) -> Space:
 
 
 async def _no_space(services: Services) -> Space:
-    """A space of everything that is in no space: Juju fails on a subnet whose space is not listed."""
+    """Returns a space for everything that is in no space: Juju fails on a subnet whose space is not listed."""
     fabrics, subnets = await services.networks.fabrics(), await services.networks.subnets()
     return Space(
         id=NO_SPACE_ID,

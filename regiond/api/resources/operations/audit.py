@@ -1,4 +1,4 @@
-"""`audit/`: who asked for what, for administrators."""
+"""`audit/`: the audit trail, for administrators."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _KINDS = tuple(kind.value for kind in DiscrepancyKind)
 
 
 async def _list(call: Call) -> tuple[OpenDiscrepancy, ...]:
-    """An empty list says that all agrees, so a filter by something that does not exist is an error."""
+    """Lists discrepancies. A filter by an unknown object is an error, since an empty list means that all agrees."""
     kind = call.values["kind"]
     found = await call.services.reconciler.check(
         host_id=await past_host(call.services, call.values["host"]),
@@ -52,7 +52,7 @@ _repaired = serve(lambda s: s.reconciler.recent_repairs)
 
 
 async def _find(services: Services, path: Mapping[str, str]) -> int:
-    """The id of a discrepancy that the last sweep found or that was repaired. Raises NotFound."""
+    """Returns the id of a discrepancy that the last sweep found or that was repaired. Raises NotFound."""
     stored = await services.reconciler.read_stored(id_in(path["id"], "discrepancy", largest=2**63 - 1))
     return stored.id
 

@@ -40,7 +40,7 @@ async def _filter(call: Call) -> EventFilter:
 
 
 async def _machines(call: Call) -> tuple[str, ...] | None:
-    """The machine that `id` names, also one that was deleted, if it is as the other filters say; None: all events."""
+    """Returns the machine that `id` names, maybe deleted, if it matches the other filters; None: all events."""
     services, values = call.services, await checked_filters(call.services, call.values)
     named = await past_machine(services, values["id"], field="id")
     if not any(values[one.name] for one in _OF_MACHINES):
@@ -64,7 +64,10 @@ async def _stream(call: Call) -> Reply:
 
 
 def _position(call: Call) -> int | None:
-    """The header is of a client that continues: newer than the field. Raises InvalidRequest."""
+    """Returns the position: the header of a client that reconnects, which is newer than the field, else the field.
+
+    Raises InvalidRequest.
+    """
     last_id = call.last_event_id
     if last_id is None or not last_id.strip():
         after: int | None = call.values["after"]

@@ -30,13 +30,13 @@ _CONTROLLER = Result(doc="The controller.", type=CONTROLLER_JSON)
 
 
 async def rack_controllers(services: Services) -> tuple[Controller, ...]:
-    """Those that the caller may see, by name."""
+    """Returns the racks that the caller may see as controllers, by name."""
     zones = await services.groups.zones()
     return tuple(rack_controller(rack, zones) for rack in await services.racks.list(caller=services.caller))
 
 
 def matching(found: Iterable[Controller], values: Values) -> tuple[Controller, ...]:
-    """Those with a value of every filter that has values."""
+    """Returns the controllers that match one value of every filter that has values."""
     wanted = {one.name: values[one.name] for one in _FILTERS if values[one.name]}
     return tuple(one for one in found if all(_values(one, name) & set(given) for name, given in wanted.items()))
 
@@ -121,7 +121,7 @@ REGION_CONTROLLER = Resource(
     endpoints=(crud.read(_CONTROLLER, _read_region, title="Read a region controller", permission=Permission.ADMIN),),
 )
 RESOURCES = (RACK_CONTROLLERS, RACK_CONTROLLER, REGION_CONTROLLERS, REGION_CONTROLLER)
-# As some releases of gomaasclient, and so of Terraform's provider, write the list.
+# Some releases of gomaasclient, and so of Terraform's provider, use this spelling of the path.
 RACK_CONTROLLERS_IN_CAPITALS = RACK_CONTROLLERS.also(
     handler=RACK_CONTROLLERS.handler, path="rackControllers/", described=False
 )

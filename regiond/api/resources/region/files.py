@@ -44,7 +44,7 @@ async def _write(call: Call) -> StoredFile:
 
 
 def _content(call: Call) -> bytes | None:
-    """Of the part `file`, else of the only part that is a file: the maas CLI lets people name it."""
+    """Returns the content of the part `file`, else of the only file part: users of the maas CLI choose its name."""
     if "file" in call.files:
         return call.files["file"]
     if len(call.files) == 1:

@@ -15,13 +15,13 @@ _UBUNTU = "ubuntu"
 _VALUE = one_of(STR, BOOL, INT, NULL)
 _Value = str | bool | int | None
 _OWN = ("default_osystem", "default_distro_series", "maas_name")
-# What MAAS can do and Innkeeper does not, as MAAS shows what is off or not set.
+# Settings of functions that only MAAS has, in the form of functions that are off or not set.
 _CONSTANTS: Mapping[str, _Value] = {
     "active_discovery_interval": 0,
     "boot_images_auto_import": False,
     "commissioning_distro_series": "",
     "curtin_verbose": False,
-    "default_dns_ttl": DEFAULT_TTL_S,  # of the zone files
+    "default_dns_ttl": DEFAULT_TTL_S,  # as in the zone files
     "default_min_hwe_kernel": "",
     "dns_trusted_acl": None,
     "dnssec_validation": "no",
@@ -55,7 +55,7 @@ async def _get(call: Call) -> _Value:
 
 
 async def _default_image(call: Call) -> tuple[str, str]:
-    """Operating system and series of a deployment that names no image; the series is empty if it has to name one."""
+    """Returns operating system and series of a deployment without an image; an empty series if it must name one."""
     configured = call.info.default_distro_series.strip()
     if configured:
         osystem, _, series = configured.rpartition("/")

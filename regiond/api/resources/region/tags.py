@@ -41,7 +41,7 @@ async def _machines(call: Call) -> LongList[MachineView]:
 
 
 async def _nodes(call: Call) -> LongList[MachineView]:
-    """Machines, which may be many, then VM hosts, each as the machine that `machines/{system_id}/` shows."""
+    """Returns machines, then VM hosts, each as the machine that `machines/{system_id}/` shows."""
     machines = await _machines(call)
     hosts = await call.services.hosts.long_list(caller=call.caller)
     tagged = [as_machine(one) async for batch in hosts.batches() for one in batch if call.target.name in one.tags]

@@ -20,8 +20,8 @@ from regiond.api.serializers.version import VERSION_JSON
 
 _PLAIN_JSON = "application/json"  # the maas CLI rejects a description with a charset
 
-_ORIGIN = "\ue000"  # stands for the scheme, host and port of a request; no text has it
-_MAX_ORIGINS = 16  # whoever sends a request chooses its host
+_ORIGIN = "\ue000"  # a placeholder for the scheme, host and port of a request; no text contains it
+_MAX_ORIGINS = 16  # limited, because the client chooses the host of its request
 
 
 async def _version(call: Call) -> SiteInfo:
@@ -44,7 +44,10 @@ VERSION = Resource(
 
 
 def descriptions(resources: Sequence[Resource], *, documented: Sequence[Resource]) -> tuple[Resource, ...]:
-    """Serve the description of `resources` for clients, and that of `documented` as OpenAPI. Each is made once."""
+    """Returns resources that serve descriptions: of `resources` for clients, of `documented` as OpenAPI.
+
+    Each description is made once.
+    """
 
     @lru_cache(maxsize=1)
     def text_for_clients() -> list[str]:
@@ -91,7 +94,7 @@ def _description(handler: str, path: str, doc: str, endpoint: Endpoint) -> Resou
 
 
 def _unchanging(text: str) -> Reply:
-    """The answer with its tag and compressed, which costs as much as all else that a request for it does."""
+    """Returns the answer with its tag, and compressed: together they cost as much as the rest of a request."""
     body = text.encode("ascii")
     return Reply(
         status=200,

@@ -1,4 +1,4 @@
-"""The fields that put a machine into affinity and anti-affinity groups."""
+"""The fields that add a machine to affinity and anti-affinity groups."""
 
 from __future__ import annotations
 

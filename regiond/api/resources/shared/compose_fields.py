@@ -105,7 +105,7 @@ _DEPENDS_ON: Mapping[str, frozenset[str]] = {
 
 
 def compose_request(values: Values) -> ComposeRequest:
-    """The part of the request that compose and its dry run share."""
+    """Returns the part of the request that compose and its dry run share."""
     return ComposeRequest(
         cores=values["cores"],
         memory_mib=values["memory"],
@@ -123,12 +123,12 @@ def compose_request(values: Values) -> ComposeRequest:
 
 
 def own_architecture(name: str | None) -> str | None:
-    """`amd64/generic` in the words of the services: `amd64`."""
+    """Returns the architecture in the words of the services: `amd64` for `amd64/generic`."""
     return None if name is None else name.partition("/")[0]
 
 
 def compose_problems(host: HostView, values: Values, invalid: Collection[str]) -> Problems:
-    """Problems by field, including those with the limits of the host. An unknown capacity sets no limit here.
+    """Returns problems by field, including those with the limits of the host. An unknown capacity is no limit here.
 
     `invalid` are the fields that did not parse.
     """
@@ -141,7 +141,7 @@ def compose_problems(host: HostView, values: Values, invalid: Collection[str]) -
 
 
 def without_derived(problems: Mapping[str, Sequence[str]], invalid: Collection[str]) -> Problems:
-    """Omits problems that may only stem from the default value of an invalid field."""
+    """Returns the problems without those that the default value of an invalid field may have caused."""
     return {
         name: list(texts) for name, texts in problems.items() if not _DEPENDS_ON.get(name, frozenset()) & {*invalid}
     }

@@ -1,4 +1,4 @@
-"""Checks and resolves what filters of lists name: zones, pools, tags, networks and MAC addresses."""
+"""Checks and resolves the values of list filters: zones, pools, tags, networks and MAC addresses."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _KINDS: Mapping[NetworkType, str] = {"fabric": "fabric", "vlan": "VLAN", "subnet
 async def checked_filters(services: Services, values: Values, problems: Problems | None = None) -> Values:
     """Returns `values` with zones and pools by name, networks by id and MAC addresses as they are stored.
 
-    Raises InvalidRequest by field for every value that is malformed or names nothing, as MAAS does: a misspelt
-    `not_…` would exclude nothing, and a misspelt filter would look like an answer. `problems` are further ones.
+    Raises InvalidRequest by field for every value that is malformed or names no object, as MAAS does: a misspelt
+    `not_…` would exclude nothing, and a misspelt filter would look like an answer. `problems` are added to these.
     """
     problems = dict(problems or {})
     changed: Values = {}
@@ -80,7 +80,7 @@ def _resolve_groups(
 
 
 def _name_of(text: str, names: Mapping[str, str], by_id: Mapping[str, str]) -> str | None:
-    """An id wins over the name of another group."""
+    """Returns the name of the group with this id or name; an id has precedence over the name of another group."""
     id_, name = split_reference(text)
     return by_id.get(id_ or "") or names.get(name or "")
 

@@ -138,7 +138,7 @@ UPDATE = (
 
 
 def create_problems(call: Call) -> Problems:
-    """The type must be one that the region offers, and the address one of that type."""
+    """Returns problems: the region must offer the type, and the address must fit the type."""
     simulated_hosts = call.info.simulated_hosts
     name, address = call.values["type"], call.values["power_address"]
     if name is None:
@@ -150,7 +150,7 @@ def create_problems(call: Call) -> Problems:
 
 
 def update_problems(call: Call) -> Problems:
-    """The type is that of the host, and a new address is one of that type."""
+    """Returns problems: the type must be that of the host, and a new address must fit it."""
     host: HostView = call.target
     name, address = call.values["type"], call.values["power_address"]
     if name is not None and name != host.driver.value:

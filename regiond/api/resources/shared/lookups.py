@@ -1,8 +1,8 @@
 """Finds the object of a path or a field by its id or its name.
 
-An id wins over a name that looks like it; `id:7` is always an id, `name:7` always a name. The functions for paths raise
+An id has precedence over an equal name; `id:7` is always an id, `name:7` always a name. The functions for paths raise
 NotFound, those for fields InvalidRequest. A name that several objects have raises InvalidRequest with the id of each.
-What the caller of `services` may not see does not exist.
+An object that the caller of `services` may not see does not exist for these functions.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ async def host_of(services: Services, text: str) -> HostView:
 
 
 async def find_machine(services: Services, path: Mapping[str, str]) -> MachineView:
-    """The machine of a path that acts on it. Raises WrongState for a VM host, which clients can read as a machine."""
+    """Returns the machine of a path that acts on it. Raises WrongState for a VM host, which can only be read as one."""
     text = path["system_id"]
     try:
         return await machine_of(services, text)
@@ -73,7 +73,7 @@ async def find_machine(services: Services, path: Mapping[str, str]) -> MachineVi
 
 
 async def find_machine_or_host(services: Services, path: Mapping[str, str]) -> MachineView:
-    """The machine of a path that reads it, or a VM host as a machine."""
+    """Returns the machine of a path that reads it, or a VM host as a machine."""
     try:
         return await machine_of(services, path["system_id"])
     except NotFound:
@@ -83,7 +83,7 @@ async def find_machine_or_host(services: Services, path: Mapping[str, str]) -> M
 
 
 async def find_machine_to_read(services: Services, path: Mapping[str, str]) -> MachineView:
-    """As `find_machine_or_host`, or a machine that its release has just deleted: clients wait until they read Ready."""
+    """Returns the machine or host of a path, or a machine just deleted by its release: clients wait for Ready."""
     try:
         return await find_machine_or_host(services, path)
     except NotFound:
@@ -93,7 +93,7 @@ async def find_machine_to_read(services: Services, path: Mapping[str, str]) -> M
 
 
 async def hosts_as_machines(services: Services, system_ids: Iterable[str]) -> tuple[MachineView, ...]:
-    """The VM hosts with these system ids, each as the deployed machine that clients expect; without unknown ids."""
+    """Returns VM hosts by system id, each as the deployed machine that clients expect; omits unknown ids."""
     possible = [text for text in system_ids if _SYSTEM_ID.fullmatch(text)]
     hosts = await services.hosts.of_system_ids(possible, caller=services.caller) if possible else ()
     return tuple(as_machine(host) for host in hosts)
@@ -156,7 +156,7 @@ async def find_vlan(services: Services, path: Mapping[str, str]) -> Vlan:
 
 
 async def past_host(services: Services, text: str | None, *, field: str = "host") -> int | None:
-    """As `host_in_field`, for a list that also has hosts that were removed: an id is accepted as it is."""
+    """Returns `host_in_field`, for a list that also has removed hosts: an id is accepted unchecked."""
     try:
         return await host_in_field(services, text, field=field)
     except InvalidRequest:
@@ -167,7 +167,7 @@ async def past_host(services: Services, text: str | None, *, field: str = "host"
 
 
 async def past_machine(services: Services, text: str | None, *, field: str = "machine") -> str | None:
-    """As `machine_in_field`, for a list that also has machines that were deleted: a system id is accepted as it is."""
+    """Returns `machine_in_field`, for a list that also has deleted machines: a system id is accepted unchecked."""
     try:
         return await machine_in_field(services, text, field=field)
     except InvalidRequest:
@@ -192,7 +192,7 @@ async def machine_in_field(services: Services, text: str | None, *, field: str =
 
 
 async def machines_in_field(services: Services, texts: Sequence[str], *, field: str) -> list[str]:
-    """Returns the system ids of the machines that a field names; those given by system id are read at once.
+    """Returns the system ids of the machines that a field names. Machines given by system id are read with one query.
 
     Raises InvalidRequest.
     """
@@ -211,14 +211,14 @@ async def _system_id_of(services: Services, text: str, field: str) -> str:
 
 
 async def host_names(services: Services, texts: Sequence[str]) -> tuple[str, ...]:
-    """Returns the names of the hosts that a filter names by id or name; unknown texts as they are."""
+    """Returns the names of the hosts that a filter names by id or name; unknown texts unchanged."""
     ids = {text: number for text in texts if (number := _number_in(text)) is not None}
     names = await services.hosts.names_of(ids.values(), caller=services.caller) if ids else {}
     return tuple(names.get(ids.get(text, 0)) or split_reference(text)[1] or text for text in texts)
 
 
 def one_of_object(what: str, text: str, items: Iterable[T], key: Callable[[T], tuple[int, str]]) -> T:
-    """Returns the item with this id or name among those of one object, `key` returns both. Raises NotFound."""
+    """Returns the item of one object with this id or name, both of which `key` returns. Raises NotFound."""
     known = tuple(items)
     number = _number_in(text)
     by_id = [one for one in known if key(one)[0] == number]
@@ -232,7 +232,7 @@ async def _by_id_or_name(
     read_all: Callable[[], Awaitable[Iterable[T]]],
     name: Callable[[T], str],
 ) -> list[T]:
-    """Returns the object with that id, else all with that name."""
+    """Returns the object with that id, else all objects with that name."""
     number = _number_in(text)
     if number is not None:
         try:
@@ -259,11 +259,11 @@ def _the_one(what: str, text: str, found: Iterable[T], described: Callable[[T], 
 
 
 def _number_in(text: str) -> int | None:
-    """The id that the text may be, or None."""
+    """Returns the id that the text may be, or None."""
     id_, _ = split_reference(text)
     return None if id_ is None else as_id(id_)
 
 
 def _may_exist(text: str) -> bool:
-    """PostgreSQL rejects NUL and lone surrogates; nothing is named with them."""
+    """Returns False for text with NUL or lone surrogates: PostgreSQL rejects them, and no name has them."""
     return len(text) <= _MAX_LENGTH and text.isprintable()

@@ -1,4 +1,4 @@
-"""What only administrators see of VM hosts and racks: addresses, and error texts, which can contain them."""
+"""Hides from other users the addresses of VM hosts and racks, and error texts, which can contain them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ HIDDEN_REASON = "Administrators see the reason."
 
 
 def visible_host(caller: Caller, host: HostView) -> HostView:
-    """Returns the host, for other users without its address and with only the code of its error."""
+    """Returns the host; for users who are no administrators without its address and with only the code of its error."""
     if caller.is_admin:
         return host
     return evolve(host, address="", error_message=None if host.error_code is None else HIDDEN_REASON)
 
 
 def visible_rack(caller: Caller, rack: RackView) -> RackView:
-    """Returns the rack, for other users without the reasons and remedies, which can contain addresses and texts of
-    servers."""
+    """Returns the rack; for users who are no administrators without the reasons and remedies.
+
+    These can contain addresses and texts of servers.
+    """
     if caller.is_admin:
         return rack
     return evolve(rack, hosts=tuple(evolve(host, error_message=None) for host in rack.hosts), by_hand=())
