@@ -24,7 +24,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class Stopped(Exception):
-    """The region stops: the work was given up and will be done again."""
+    """The region stops: the work has ended early and will be done again."""
 
 
 @define
@@ -35,7 +35,7 @@ class UploadFile:
     descriptor: int
 
     def write(self, offset: int, data: bytes) -> None:
-        """Returns when the data is on the disk. Drops what was behind `offset`: an interrupted earlier part.
+        """Returns when the data is on the disk. Drops data after `offset`: an interrupted earlier part.
 
         Raises OutOfCapacity, with the file as long as before, if the disk is full.
         """
@@ -59,7 +59,7 @@ class UploadFile:
         return os.fstat(self.descriptor).st_size
 
     def exists(self) -> bool:
-        """Whether it still has its name: it loses it when the image is deleted, or the finished content is moved."""
+        """Returns whether the file still has its name: not after the image was deleted or its content was moved."""
         return self.path.exists()
 
     def close(self) -> None:
@@ -68,9 +68,10 @@ class UploadFile:
 
 @define
 class ContentFolder:
-    """`store_id` names the folder in the database: regions that share it have the same. Made by `open`.
+    """The folder with the files of images. `open` makes it.
 
-    `free_bytes` of a path is that of its disk.
+    `store_id` names the folder in the database: regions that share the folder have the same id. `_free_bytes` returns
+    the free space of the disk of a path.
     """
 
     root: Path
@@ -92,7 +93,7 @@ class ContentFolder:
         return self.root / "uploads" / str(image_id)
 
     def unpacked_path(self, image_id: int) -> Path:
-        """Where the disk of a packed upload is written while it is checked."""
+        """Returns the path of the unpacked disk of a packed upload, which is written there while it is checked."""
         return self.root / "unpacked" / str(image_id)
 
     def content_path(self, sha256: str) -> Path:
@@ -113,7 +114,7 @@ class ContentFolder:
             except BaseException:
                 os.close(descriptor)
                 raise
-            os.close(descriptor)  # deleted or moved between the two calls: another one has the name now
+            os.close(descriptor)  # deleted or moved between the two calls: another file may have the name now
 
     def keep(self, path: Path, sha256: str) -> None:
         """Moves a finished file of this folder to its hash; one with the same content may be there already."""
@@ -126,21 +127,21 @@ class ContentFolder:
         return path.is_file() and path.stat().st_size == size_bytes
 
     def remove_upload(self, image_id: int) -> None:
-        """With what was unpacked from it. Idempotent. A part that is being written is lost with it."""
+        """Removes the upload and its unpacked disk. Idempotent. A part that is being written is lost, too."""
         self.unpacked_path(image_id).unlink(missing_ok=True)
         self.upload_path(image_id).unlink(missing_ok=True)
 
     def remove_content(self, sha256: str) -> None:
-        """Idempotent."""
+        """Removes finished content. Idempotent."""
         self.content_path(sha256).unlink(missing_ok=True)
 
     def uploads(self) -> frozenset[int]:
-        """The ids of all uploads that have a file, or an unpacked one."""
+        """Returns the image ids of all uploads that have a file, or an unpacked disk."""
         found = (one.name for name in ("uploads", "unpacked") for one in (self.root / name).iterdir())
         return frozenset(int(name) for name in found if name.isdecimal())
 
     def hashes(self) -> frozenset[str]:
-        """The hashes of all finished content."""
+        """Returns the hashes of all finished content."""
         return frozenset(one.name for one in (self.root / "sha256").iterdir() if _SHA256.fullmatch(one.name))
 
 
@@ -176,7 +177,7 @@ def _free(path: Path) -> int:
 
 
 def _store_id(path: Path) -> UUID:
-    """Reads the id, or makes one. Of several regions that start at once, one makes it."""
+    """Returns the id in the file, which is created if it is missing. Regions that start at once get the same id."""
     if not path.exists():
         made = uuid4()
         whole = path.with_name(f".{ID_FILE}.{made}")

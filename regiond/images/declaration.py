@@ -1,4 +1,4 @@
-"""What an upload declares about its image before any content arrives, and what of it is accepted. Pure."""
+"""The declaration of an image before its content arrives, and the checks of its fields. Pure."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Declaration:
 
 
 def declared(submitted: SubmittedImage, *, largest_bytes: int) -> Declaration:
-    """Returns what the fields declare. Raises InvalidRequest with the problems of all of them."""
+    """Returns the declaration that the fields make. Raises InvalidRequest with the problems of all fields."""
     is_hashless = not submitted.sha256 and not submitted.url
     is_sizeless = submitted.size_bytes is None and bool(submitted.url)
     found = {
@@ -73,7 +73,7 @@ def declared(submitted: SubmittedImage, *, largest_bytes: int) -> Declaration:
 
 
 def name_taken(existing: Image) -> NameTaken:
-    """Of an entry with other content than the one that is to be added."""
+    """Returns the error for an image whose name and architecture have an entry with other content."""
     content = f"SHA-256 {existing.sha256 or 'not known yet'}"
     if existing.host_id is not None:
         content = f"on the VM host {existing.host_name}, fingerprint {existing.sha256[:12]}"

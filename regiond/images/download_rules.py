@@ -1,4 +1,4 @@
-"""What the region downloads images from: addresses of files, and of the computers that have them. Pure."""
+"""The rules for downloads of images: which URLs and IP addresses the region connects to. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from common.addresses.ip_networks import NO_NETWORKS, IpNetworks
 from regiond.images.model import MAX_URL
 
 SCHEMES = ("https", "http")
-# Networks in which a cloud or this computer serves whoever reaches it, besides those that the library knows as loopback
-# and link-local; and IPv6 addresses that hide an IPv4 address at a place that differs from network to network.
+# Networks in which a cloud or this computer serves every client that reaches it, besides those that `ipaddress` knows
+# as loopback and link-local; and IPv6 networks whose addresses contain an IPv4 address at a place that varies.
 _NEVER = tuple(
     map(
         ip_network,
@@ -37,7 +37,7 @@ _SHARED = IPv4Network("100.64.0.0/10")  # of carriers, and of overlay networks
 
 
 class Reach(Enum):
-    """From where an address can be reached."""
+    """The place from which an address can be reached."""
 
     NOWHERE = "none to download from"
     PRIVATE = "within a private network"
@@ -46,17 +46,18 @@ class Reach(Enum):
 
 @frozen(kw_only=True)
 class DownloadRules:
-    """`allowed` are networks that are used although they are of this computer or of its link only."""
+    """The rules of a region. `allowed` are networks that it uses although they are only of this computer or link."""
 
     allowed: IpNetworks = NO_NETWORKS
 
     def permits(self, address: str, *, chosen_by: Reach | None) -> bool:
-        """Whether the region may connect to this IP address.
+        """Returns whether the region may connect to this IP address.
 
         An administrator may name any server, also one in a private network; a server of the internet may not: it would
-        choose what the region asks in a network that trusts it. The services of this computer, and the metadata of a
-        cloud, trust whoever reaches them. `chosen_by` is the reach of the server that chose the address: by a redirect,
-        or because its name has led to it before. None if nothing but the name is known, which an administrator gave.
+        choose what the region requests in a network that trusts the region. The services of this computer, and the
+        metadata service of a cloud, trust every client that reaches them. `chosen_by` is the reach of the server that
+        chose the address, by a redirect or because its name resolved to that server before; None if only the name is
+        known, which an administrator gave.
         """
         if address in self.allowed:
             return True
@@ -68,7 +69,7 @@ class DownloadRules:
 
 
 def reach_of(address: str) -> Reach:
-    """Returns from where the address is reached; of an IPv6 address that stands for an IPv4 address, of that one."""
+    """Returns the reach of the address; for an IPv6 address that contains an IPv4 address, the reach of the latter."""
     parsed = _meant(ip_address(address))
     if (
         parsed.is_loopback or parsed.is_link_local or parsed.is_multicast or parsed.is_unspecified
@@ -110,5 +111,5 @@ def url_problem(url: str, *, schemes: tuple[str, ...] = SCHEMES) -> str | None:
 
 
 def host_of(url: str) -> str:
-    """The host that the address names, for messages."""
+    """Returns the host that the URL names, for messages."""
     return urlsplit(url).hostname or ""

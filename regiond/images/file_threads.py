@@ -21,11 +21,11 @@ class FileThreads:
         self._stopped = threading.Event()
 
     def is_stopped(self) -> bool:
-        """For long work, which then gives up."""
+        """Returns whether `stop` was called. Long work checks this, and ends early."""
         return self._stopped.is_set()
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Returns what `work` returns. If cancelled, waits until it has ended: it may still use its file."""
+        """Returns the result of `work`. If cancelled, waits until `work` has ended: it may still use its file."""
         job = self._threads.submit(work)
         running = asyncio.wrap_future(job)
         try:
@@ -36,6 +36,6 @@ class FileThreads:
             raise
 
     async def stop(self) -> None:
-        """Waits until the work that runs has ended; what waits is cancelled. Idempotent."""
+        """Cancels waiting work, and returns when running work has ended. Idempotent."""
         self._stopped.set()
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""SQL of images that VM hosts have themselves. Functions join the caller's transaction."""
+"""SQL of images that are stored on VM hosts only. Functions join the caller's transaction."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class NewHostImage:
 
 
 async def lock_host(db: Db, host_id: int) -> bool:
-    """Keeps the host until the transaction ends. False if it is being removed, or was."""
+    """Locks the host until the transaction ends. Returns False if the host is being removed, or was removed."""
     return bool(await db.fetchval(_LOCK_HOST, host_id))
 
 
 async def insert(db: Db, new: NewHostImage, *, account_id: int) -> int:
-    """Only LXD has such images, and it takes disks of VMs as qcow2 only."""
+    """Inserts the entry, in format qcow2: only LXD has such images, and it accepts disks of VMs as qcow2 only."""
     image_id: int = await db.fetchval(
         _INSERT, new.name, new.title, new.architecture, new.subarch, new.fingerprint, new.size_bytes,
         new.virtual_size_bytes, new.host_id, new.alias, account_id,
@@ -59,9 +59,9 @@ async def list_of_host(db: Db, host_id: int) -> tuple[Image, ...]:
 
 
 async def leave_host(db: Db, host_id: int) -> tuple[Image, ...]:
-    """Before the host is deleted: its images become those of another member of its cluster, or are deleted.
+    """Assigns the images of the host to another member of its cluster, or deletes them; returns the deleted ones.
 
-    Returns those that are deleted.
+    Call it before the host is deleted.
     """
     other = await db.fetchval(_OTHER_HOST, host_id)
     if other is not None:

@@ -1,4 +1,4 @@
-"""Adds images that VM hosts have themselves; the region gets no content of them."""
+"""Adds images that are stored on VM hosts only; the region does not get their content."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class HostImages:
             await Events.record(db, "image_deleted", message, host_id=host_id)
 
     async def _added(self, db: Db, caller: Caller, new: NewHostImage, host: HostView) -> Image:
-        """The catalogue is locked."""
+        """Returns the entry, inserted unless it exists. The caller has locked the catalogue."""
         existing = await upload_store.find(db, new.name, new.architecture)
         if existing is not None and host.id in existing.host_ids and existing.sha256 == new.fingerprint:
             return existing
@@ -111,7 +111,7 @@ def _check_named(wanted: NamedHostImage) -> None:
 
 
 def _entry(wanted: NamedHostImage, host: HostView, found: HostImage) -> NewHostImage:
-    """The entry as it is to be added, with the words of the user, else of LXD. Raises InvalidRequest by field."""
+    """Returns the entry to add, with the user's values, else with LXD's. Raises InvalidRequest by field."""
     said = metadata_of(found.architecture, found.os, found.release, found.description)
     given, subarch = split_architecture(wanted.architecture)
     problems: dict[str, list[str]] = {}

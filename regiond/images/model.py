@@ -13,8 +13,8 @@ from common.deployment_spec import ImageFormat
 from common.errors import InvalidRequest
 from regiond.validation_messages import no_object, shown
 
-CUSTOM = "custom"  # the osystem of names without one
-PREFERRED = "ubuntu"  # of two images whose series has the same name
+CUSTOM = "custom"  # the osystem of an image whose name has none
+PREFERRED = "ubuntu"  # the osystem to prefer among images whose series have the same name
 GENERIC = "generic"
 MAX_IMAGE_NAME = 200
 MAX_IMAGE_TITLE = 255
@@ -50,16 +50,15 @@ class ImageCopyView:
 class Image:
     """An entry of the catalogue. `sha256` and `size_bytes` are those of the stored content, once it is ready.
 
-    Until then, they are those that were declared for the file. `packing` says how the disk was packed in that file,
-    `file_sha256` and `file_bytes` keep what was declared; they are None if the file is stored as it came. `format`
-    and `virtual_size_bytes`, the size of the disk, are None until the content was checked. `size_bytes` is 0 while
-    the size of a download is not known, `sha256` empty until an upload without one was read. `error` says why the
-    image failed, or why its download is tried again, `expires_at` when an unfinished upload or download is given
-    up.
+    Until then, they are the values that were declared for the file. `packing` is how the disk was packed in that file;
+    `file_sha256` and `file_bytes` are the declared values, None if the file is stored as it came. `format` and
+    `virtual_size_bytes`, the size of the disk, are None until the content was checked. `size_bytes` is 0 while the size
+    of a download is not known; `sha256` is empty until an upload without one was read. `error` is why the image failed,
+    or why its download is attempted again; `expires_at` is when an unfinished upload or download ends.
 
-    An image with a `host_id` is one that this VM host has itself: the region has no content of it, `sha256` is LXD's
-    fingerprint, `size_bytes` that of LXD's files, and `virtual_size_bytes` None if LXD does not report it. It can be
-    used on `host_ids`, which are more than one in a cluster. `alias` is what the user named it by.
+    An image with a `host_id` is stored on this VM host only: the region has no content of it, `sha256` is LXD's
+    fingerprint, `size_bytes` is the size of LXD's files, and `virtual_size_bytes` is None if LXD does not report it. It
+    can be used on `host_ids`, which are more than one in a cluster. `alias` is the alias by which the user named it.
     """
 
     id: int
@@ -89,7 +88,7 @@ class Image:
     host_name: str | None = None
     host_ids: tuple[int, ...] = ()
     alias: str | None = None
-    copies: tuple[ImageCopyView, ...] = ()  # on VM hosts, as far as they were asked for
+    copies: tuple[ImageCopyView, ...] = ()  # on VM hosts; empty unless they were read
 
     @property
     def osystem(self) -> str:
@@ -101,12 +100,12 @@ class Image:
 
     @property
     def is_importing(self) -> bool:
-        """Whether its download runs, waits to be tried again, or is being checked."""
+        """Whether its download runs, waits for another attempt, or is being checked."""
         return self.url is not None and self.state in {ImageState.DOWNLOADING, ImageState.CHECKING}
 
     @property
     def declared_sha256(self) -> str:
-        """Of the file that was added."""
+        """The SHA-256 of the file that was added."""
         return self.file_sha256 or self.sha256
 
     @property
@@ -120,13 +119,13 @@ class Image:
         return self.state is ImageState.READY
 
     def is_usable_on(self, host_id: int | None) -> bool:
-        """Whether a machine of this VM host can be deployed with it, once it is ready."""
+        """Returns whether a machine of this VM host can be deployed with it, once it is ready."""
         return self.host_id is None or host_id in self.host_ids
 
 
 @frozen(kw_only=True)
 class SubmittedImage:
-    """The fields of a new image as a user gave them, not checked; empty or None where it did not."""
+    """The fields of a new image as a user gave them, not checked; empty or None if the user did not."""
 
     name: str
     architecture: str
@@ -139,7 +138,7 @@ class SubmittedImage:
 
 @frozen(kw_only=True)
 class StreamImage:
-    """An image of a simplestreams server as a user names it, not checked; empty where the server's words are used."""
+    """An image of a simplestreams server as a user names it, not checked; empty where the server's value is used."""
 
     server: str
     image: str
@@ -151,7 +150,7 @@ class StreamImage:
 
 @frozen(kw_only=True)
 class NamedHostImage:
-    """An image that a VM host has itself, as a user names it, not checked; empty where LXD's words are used.
+    """An image that is stored on a VM host, as a user names it, not checked; empty where LXD's value is used.
 
     `host` is an id or a name. Either `alias` or the beginning of its `fingerprint` is given.
     """
@@ -166,14 +165,14 @@ class NamedHostImage:
 
 @frozen(kw_only=True)
 class ArchitectureEntry:
-    """An architecture of the hosts. The catalogue lists it, without content: some clients learn from it which exist."""
+    """An architecture of the hosts. The catalogue lists it without content: some clients read there which exist."""
 
     id: int
     architecture: str
 
 
 def architecture_entries(architectures: Iterable[str]) -> tuple[ArchitectureEntry, ...]:
-    """An architecture always has the same id. Others than ARCHITECTURES are left out: no image can have them."""
+    """Returns the entries; an architecture always has the same id. Omits architectures that no image can have."""
     known = set(architectures)
     return tuple(
         ArchitectureEntry(id=number, architecture=name)
@@ -183,7 +182,7 @@ def architecture_entries(architectures: Iterable[str]) -> tuple[ArchitectureEntr
 
 
 def amount(size_bytes: int) -> str:
-    """Such as `1.5 GiB`, and small ones in bytes."""
+    """Returns the size as text, such as `1.5 GiB`; a small one in bytes."""
     for unit, factor in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20)):
         if size_bytes >= factor:
             return f"{size_bytes / factor:.4g} {unit}"
@@ -191,7 +190,7 @@ def amount(size_bytes: int) -> str:
 
 
 def full_name(name: str) -> str:
-    """`ubuntu/noble` as it is, a bare `x` as `custom/x`."""
+    """Returns a name with an osystem, such as `ubuntu/noble`, unchanged, and a bare `x` as `custom/x`."""
     return name if "/" in name else f"{CUSTOM}/{name}"
 
 
@@ -204,9 +203,10 @@ def split_architecture(text: str) -> tuple[str, str]:
 def choose(images: Iterable[Image], distro_series: str, architecture: str, *, default: str = "") -> Image:
     """Returns the image that a deployment on this architecture names: `noble`, `ubuntu/noble`, `custom/x`.
 
-    Of images whose series has the same name, a bare `noble` is that of Ubuntu. Empty: the image `default` (a name with
-    osystem, or empty), else the only ready one that the region has: one of a VM host has to be named. `architecture`
-    may have a subarchitecture. Raises InvalidRequest for the field `distro_series`, with the images that there are.
+    If several images have a series `noble`, a bare `noble` is Ubuntu's. An empty `distro_series` names the image
+    `default` (a name with osystem, or empty), else the only ready image that the region has; an image of a VM host must
+    be named. `architecture` may have a subarchitecture. Raises InvalidRequest for the field `distro_series`, with the
+    images to choose from.
     """
     wanted_architecture, _ = split_architecture(architecture)
     known = [image for image in images if image.architecture == wanted_architecture]

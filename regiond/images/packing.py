@@ -1,4 +1,4 @@
-"""How the disk of an image is packed into the file that is uploaded, and the names of such files. Pure."""
+"""The packings of a disk in an uploaded file, and the names of file types. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\x00": "xz", b"BZh": "bzip2"}
 
 
 class Packing(StrEnum):
-    """NONE: the file is the disk. The archives have one disk, LXD's also the description of the image."""
+    """The packing of a disk. NONE: the file is the disk. An archive has one disk; LXD's also describe the image."""
 
     NONE = "none"
     GZIP = "gzip"
@@ -29,7 +29,7 @@ class Packing(StrEnum):
 
 @frozen
 class FileType:
-    """What a declared file type says: the packing, and the format of the disk inside. None: any."""
+    """The packings that a declared file type permits, and the format of the disk inside; None: any."""
 
     packings: frozenset[Packing]
     format: ImageFormat | None
@@ -53,17 +53,17 @@ FILE_TYPES: Mapping[str, FileType] = {
     "qcow2": _of(Packing.NONE, ImageFormat.QCOW2),
     "lxd": FileType(_ARCHIVES, None),
 }
-ROOT_FILE_SYSTEMS = ("tgz", "tbz", "txz", "squashfs")  # MAAS's names; no disk that a VM boots from
+ROOT_FILE_SYSTEMS = ("tgz", "tbz", "txz", "squashfs")  # MAAS's names of files without a disk from which a VM boots
 
 
 def is_packed(head: bytes) -> bool:
-    """Whether the disk has to be unpacked; `head` are the first 512 bytes of the file, or all of it."""
+    """Returns whether the disk has to be unpacked; `head` is the first 512 bytes of the file, or all of it."""
     position, magic = _TAR_MAGIC
     return any(head.startswith(one) for one in _COMPRESSIONS) or head[position : position + len(magic)] == magic
 
 
 def packing_named(compression: str, *, is_archive: bool) -> Packing:
-    """`compression` is `gzip`, `xz`, `bzip2` or empty. Raises ValueError for another."""
+    """Returns the packing. `compression` is `gzip`, `xz`, `bzip2` or empty. Raises ValueError for another."""
     if not is_archive:
         return Packing(compression or Packing.NONE)
     return Packing(f"tar+{compression}" if compression else Packing.TAR)

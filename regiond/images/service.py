@@ -1,4 +1,4 @@
-"""The image catalogue, as others read and choose from it."""
+"""The image catalogue, from which other rooms read and choose."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def images_removed_with(db: Db, host_id: int, host_ids: Collection[int]) -
 
 
 class Images:
-    """`default_series` is the name of the image for deployments that name none, such as `ubuntu/noble`, or empty."""
+    """The catalogue. `default_series` names the image for deployments that name none (`ubuntu/noble`), or is empty."""
 
     def __init__(self, database: Database, folder: ContentFolder, *, default_series: str = "") -> None:
         self._database = database
@@ -37,14 +37,14 @@ class Images:
     read = reading(store.find)
 
     async def architecture_entries(self) -> tuple[ArchitectureEntry, ...]:
-        """One for each architecture of the hosts."""
+        """Returns one entry for each architecture of the hosts."""
         async with self._database.connection() as db:
             return architecture_entries(await store.host_architectures(db))
 
     hosts_with_copy = reading(store.hosts_with_copy)
 
     async def with_copies(self, images: Iterable[Image], *, caller: Caller | None = None) -> tuple[Image, ...]:
-        """Adds the copies on the hosts that the caller may see, with one query."""
+        """Returns the images with their copies on the hosts that the caller may see, by one query."""
         known = tuple(images)
         async with self._database.connection() as db:
             found = await store.copies(db, known[0].id if len(known) == 1 else None, caller=caller)
@@ -73,7 +73,7 @@ class Images:
     async def find_for_deployment(self, distro_series: str, architecture: str, *, db: Db | None = None) -> Image:
         """Returns a ready image: see `model.choose`. With `db`, joins the caller's transaction.
 
-        Raises InvalidRequest for the field `distro_series`, with the images that there are.
+        Raises InvalidRequest for the field `distro_series`, which lists the images to choose from.
         """
         if db is not None:
             return choose(await store.list_images(db), distro_series, architecture, default=self._default_series)

@@ -1,4 +1,4 @@
-"""How much space images may take, and what of it is left."""
+"""The space that images may take, and the part of it that is left."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _GIB = 2**30
 
 @frozen(kw_only=True)
 class StoreLimits:
-    """Of one image, of all in the folder, and what stays free on its disk."""
+    """The limits of one image and of all images in the folder, and the space that stays free on its disk."""
 
     image_bytes: int = 20 * _GIB
     total_bytes: int = 100 * _GIB
@@ -27,7 +27,7 @@ class StoreLimits:
 
 @frozen(kw_only=True)
 class SpaceLimit:
-    """How long a file may become, and what sets this limit, in words."""
+    """The limit of the size of a file. `reason` names the size and what sets it, for a message."""
 
     size_bytes: int
     reason: str
@@ -35,7 +35,7 @@ class SpaceLimit:
 
 @frozen
 class StoreSpace:
-    """Of this region's folder."""
+    """The space in this region's folder."""
 
     folder: ContentFolder
     threads: FileThreads
@@ -56,11 +56,11 @@ class StoreSpace:
         await self.threads.run(partial(self.check_free, needed_bytes))
 
     def check_free(self, needed_bytes: int) -> None:
-        """As `require_free`; it blocks."""
+        """As `require_free`, but blocks."""
         require_free(self.folder, needed_bytes, reserve_bytes=self.limits.reserve_bytes)
 
     async def limit(self, db: Db, own_bytes: int) -> SpaceLimit:
-        """How large a file of unknown size may become, which replaces one of `own_bytes` that is counted already."""
+        """Returns the limit for a file of unknown size. It replaces `own_bytes`, which are counted already."""
         used = await upload_store.usage(db, self.folder.store_id)
         free = await self.threads.run(self.folder.free_bytes)
         total, largest = self.limits.total_bytes, self.limits.image_bytes

@@ -23,7 +23,7 @@ _READ = SELECT + " where id = $1"
 _HOST_ARCHITECTURES = """
     select distinct s.architecture from vm_host h join server s on s.id = h.server_id order by s.architecture
 """
-# An image that is deleted in the caller's transaction is not there any more.
+# An image that is deleted in the caller's transaction does not count any more.
 _HOSTS_WITH_UNNEEDED_COPY = """
     select distinct h.name from image_copy c join vm_host h on h.server_id = c.server_id
      where c.sha256 = $1 and not exists (select from image i where i.sha256 = c.sha256 and i.state <> 'failed')
@@ -37,7 +37,7 @@ _HOSTS_WITH_COPY = """
 """
 
 
-# A copy in a storage pool is that of all hosts of the server, an image store that of one project.
+# All hosts of the server have a copy in a storage pool; only hosts of one project have a copy in an image store.
 _COPIES = """
     select i.id as image_id, h.id as host_id, h.name as host_name, p.name as pool, c.size_bytes, c.state
       from image i join image_copy c on c.sha256 = i.sha256
@@ -60,12 +60,12 @@ async def read(db: Db, image_id: int) -> Image | None:
 
 
 async def find(db: Db, image_id: int) -> Image:
-    """Raises NotFound."""
+    """Returns the image. Raises NotFound."""
     return existing(await read(db, image_id), "image", image_id)
 
 
 async def host_architectures(db: Db) -> tuple[str, ...]:
-    """Returns the architectures of all hosts that were discovered."""
+    """Returns the architectures of all hosts that a discovery run has reached."""
     return tuple(row["architecture"] for row in await db.fetch(_HOST_ARCHITECTURES))
 
 

@@ -9,7 +9,7 @@ from regiond.images.downloads.service import ROUND_EVERY_S, ImageDownloads
 from regiond.images.file_threads import FileThreads
 from regiond.images.upkeep import ImageChecks, ImageCleanup
 
-CHECK_EVERY_S = 60.0  # normally woken: this is for another region's uploads after it died
+CHECK_EVERY_S = 60.0  # normally woken; the period is for uploads of a region that has died
 CLEAN_UP_EVERY_S = 600.0
 DOWNLOADS = 2  # at a time
 
@@ -24,7 +24,7 @@ class ImageTasks:
         self._cleanup = PeriodicTask("image_cleanup", cleanup.run, every_s=CLEAN_UP_EVERY_S)
 
     def add_downloads(self, downloads: ImageDownloads) -> None:
-        """To be called before `start`: downloads wake the checks, which are here already."""
+        """Adds downloads, which wake the checks. Call it before `start`."""
         self._download_threads = downloads.threads
         self._downloads = tuple(
             PeriodicTask(f"image_downloads_{number}", downloads.run, every_s=ROUND_EVERY_S)
@@ -42,7 +42,7 @@ class ImageTasks:
         self._cleanup.wake()
 
     async def clean_up(self) -> None:
-        """Does now what is done periodically, and returns when it is done."""
+        """Runs the periodic cleanup now, and returns when it has ended."""
         await self._clean_up()
 
     def start(self) -> None:
@@ -52,7 +52,7 @@ class ImageTasks:
             one.start()
 
     async def stop(self) -> None:
-        """Interrupts a check, which the next start begins again, and downloads, which it continues."""
+        """Interrupts a check, which begins again at the next start, and downloads, which continue then."""
         await asyncio.gather(*(one.stop() for one in self._downloads))
         if self._download_threads is not None:
             await self._download_threads.stop()

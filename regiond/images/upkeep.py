@@ -1,4 +1,4 @@
-"""Checks uploaded images; removes what is not needed any more or was left by a crash."""
+"""Checks uploaded images; removes files that are not needed any more or remained after a crash."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ImageChecks:
     confinement: ConfinementReport = field(factory=ConfinementReport)
 
     async def run(self) -> NextRoundIn | None:
-        """One round, and soon another one if a file was in use. Idempotent: an interrupted check starts again."""
+        """Runs one round; returns when to run another if a file was in use. Idempotent: repeats interrupted checks."""
         async with self.database.connection() as db:
             waiting = await upload_store.in_states(db, self.folder.store_id, [ImageState.CHECKING])
         if waiting:
@@ -49,7 +49,7 @@ class ImageChecks:
         for image in waiting:
             try:
                 await self._check(image.id)
-            except Busy:  # for minutes by another region's check, for moments by a repeated part or a second download
+            except Busy:  # for minutes by another region's check, or briefly by a repeated part or a second download
                 skipped = True
                 log.debug("image_check_delayed", image=image.name, reason="its file is in use")
             except Stopped:
@@ -78,20 +78,23 @@ class ImageChecks:
                 await self._fail(image, MISSING)
 
     async def _hash(self, image: Image, path: Path) -> str:
-        """Of an upload that was declared without one. Stored at once: by it, an interrupted round finds the content."""
+        """Returns the hash of an upload that was declared without one.
+
+        Stores it at once, so that the content is found after an interruption.
+        """
         sha256 = await self.threads.run(partial(sha256_of, path, is_stopped=self.threads.is_stopped))
         async with self.database.connection() as db:
             await upload_store.set_hash(db, image.id, sha256)
         return sha256
 
     def _path(self, image: Image, file: UploadFile) -> Path:
-        """Where the content is: an earlier round may have moved it and then been interrupted."""
+        """Returns the path of the content, which an earlier, interrupted round may have moved."""
         if file.size_bytes() == 0 and self.folder.has(image.sha256, image.size_bytes):
             return self.folder.content_path(image.sha256)
         return self.folder.upload_path(image.id)
 
     async def _fail(self, image: Image, reason: str) -> None:
-        """The file first: what is left of a failed upload would not be found again."""
+        """Removes the file, then marks the image failed: a file that remained after that would not be found again."""
         await self.threads.run(partial(self.folder.remove_upload, image.id))
         async with self.database.transaction() as db:
             if await upload_store.set_failed(db, image.id, reason):
@@ -102,7 +105,10 @@ class ImageChecks:
                 log.info("image_check_ended", image=image.name, reason="the image was deleted")
 
     async def _finish(self, image: Image, inspected: Inspected) -> None:
-        """The content first: `ready` is never without it. The packed file last: an interrupted check needs it."""
+        """Moves the content, then marks the image ready, and removes the packed file last.
+
+        So a ready image always has its content, and an interrupted check still has the packed file.
+        """
         is_new = inspected.path != self.folder.content_path(inspected.sha256)
         async with self.database.transaction() as db:
             await upload_store.lock_catalogue(db)
@@ -124,7 +130,7 @@ class ImageCleanup:
     threads: FileThreads
 
     async def run(self) -> None:
-        """One round. Idempotent."""
+        """Runs one round. Idempotent."""
         await self._expire()
         await self._remove_uploads()
         await self._remove_content()
@@ -139,7 +145,7 @@ class ImageCleanup:
                 log.info("image_upload_expired", image=image.name, received_bytes=image.received_bytes)
 
     async def _remove_uploads(self) -> None:
-        """A file is made after its entry: the files are listed first."""
+        """Removes files without an entry. Lists the files before the entries: a file is made after its entry."""
         found = await self.threads.run(self.folder.uploads)
         async with self.database.connection() as db:
             needed = await upload_store.open_uploads(db, self.folder.store_id)
@@ -157,7 +163,7 @@ class ImageCleanup:
                 log.info("image_content_removed", sha256=sha256)
 
     async def _find_missing(self) -> None:
-        """Content that somebody removed, or a disk lost: a deployment must not be the one to find it."""
+        """Marks images failed whose content was removed or lost, so that no deployment is the first to notice."""
         async with self.database.connection() as db:
             ready = await upload_store.in_states(db, self.folder.store_id, [ImageState.READY])
         for image in ready:

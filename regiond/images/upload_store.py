@@ -1,4 +1,4 @@
-"""SQL of uploads: from the declaration of an image to its end as ready or failed."""
+"""SQL of uploads, from the declaration of an image until it is ready or failed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from regiond.images.declaration import Declaration
 from regiond.images.model import Image
 from regiond.images.store import SELECT, image_of
 
-UPLOAD_LIFETIME_S = 86400.0  # since the last part; of a download, since it was added
-# An advisory lock; an arbitrary number. Who adds entries, or files of content, or removes files, holds it.
+UPLOAD_LIFETIME_S = 86400.0  # since the last part; for a download, since it was added
+# An advisory lock; an arbitrary number. Code that adds entries or files of content, or removes files, holds it.
 _CATALOGUE_LOCK = 0x1_4E4B_494D
 
 _LOCK = "select pg_advisory_xact_lock($1)"
@@ -59,14 +59,14 @@ _HASHED = "update image set sha256 = $2, updated_at = now() where id = $1 and st
 _LOST = "update image set received_bytes = 0, updated_at = now() where id = $1 and state = 'uploading'"
 _DELETE = "delete from image where id = $1"
 _EXPIRED = SELECT + " where store_id = $1 and state = 'uploading' and expires_at < now() order by id"
-# An open deployment may still read what was deleted from the catalogue. It ends: by the guest's report, or in time.
+# An open deployment may still read an image that was deleted from the catalogue, until the guest reports or in time.
 _USED = """
     select sha256 from image where store_id = $1 and state in ('checking', 'ready') and sha256 = any($2)
     union
     select request #>> '{image,sha256}' from operation
      where kind = 'deploy' and is_open and request #>> '{image,sha256}' = any($2)
 """
-_OPEN_UPLOADS = "select id from image where store_id = $1 and state <> 'ready'"  # a failed one can begin again
+_OPEN_UPLOADS = "select id from image where store_id = $1 and state <> 'ready'"  # a failed upload can begin again
 _USAGE = """
     select coalesce(sum(size_bytes), 0)::bigint as bytes, coalesce(sum(missing_bytes), 0)::bigint as missing_bytes
       from (select max(greatest(size_bytes, received_bytes)) as size_bytes,
@@ -79,14 +79,14 @@ _USAGE = """
 
 @frozen(kw_only=True)
 class Usage:
-    """What the entries of a folder take when all are uploaded, each content once, and what of it is still missing."""
+    """The size of all entries of a folder once they are uploaded, each content once, and the part still missing."""
 
     bytes: int
     missing_bytes: int
 
 
 async def lock_catalogue(db: Db) -> None:
-    """Until the end of the transaction. It is never held while content is transferred or read."""
+    """Locks the catalogue until the transaction ends. Never held while content is transferred or read."""
     await db.execute(_LOCK, _CATALOGUE_LOCK)
 
 
@@ -114,7 +114,7 @@ async def insert(db: Db, new: Declaration, *, store_id: UUID, account_id: int) -
 
 
 async def add_received(db: Db, image_id: int, before_bytes: int, after_bytes: int) -> bool:
-    """Records a part; after the last one the image is `checking`. False if the entry has changed since it was read."""
+    """Records a part; after the last one the image is `checking`. Returns False if the entry has changed since."""
     return await db.execute(_RECEIVED, image_id, before_bytes, after_bytes, UPLOAD_LIFETIME_S) == "UPDATE 1"
 
 
@@ -147,12 +147,12 @@ async def set_failed(db: Db, image_id: int, error: str) -> bool:
 
 
 async def set_hash(db: Db, image_id: int, sha256: str) -> None:
-    """Of an upload that was declared without one."""
+    """Stores the hash of an upload that was declared without one."""
     await db.execute(_HASHED, image_id, sha256)
 
 
 async def forget_received(db: Db, image_id: int) -> None:
-    """The upload starts again."""
+    """Records that nothing was received: the upload starts again."""
     await db.execute(_LOST, image_id)
 
 
@@ -165,7 +165,7 @@ async def expired(db: Db, store_id: UUID) -> tuple[Image, ...]:
 
 
 async def used_of(db: Db, store_id: UUID, hashes: Iterable[str]) -> frozenset[str]:
-    """Returns those of the hashes that an entry refers to, or an open deployment."""
+    """Returns those of the hashes to which an entry or an open deployment refers."""
     return frozenset(row["sha256"] for row in await db.fetch(_USED, store_id, list(hashes)))
 
 

@@ -30,8 +30,10 @@ from regiond.images.space import StoreSpace
 
 @frozen(kw_only=True)
 class Uploads:
-    """`wake_checks` is called when an image has all its content, `wake_cleanup` when files may not be needed,
-    `wake_downloads` when there is one more.
+    """Adds and deletes images.
+
+    `wake_checks` is called when an image has all its content, `wake_cleanup` when files may have become unnecessary,
+    `wake_downloads` when a download was added.
     """
 
     database: Database
@@ -52,12 +54,13 @@ class Uploads:
         *,
         metadata: bytes | None = None,
     ) -> Image:
-        """Returns the entry, to which the content is added by `append`, or all of it with `content`, or by a download.
+        """Returns the entry. Its content is `content`, or is added by `append` or by a download.
 
-        `metadata` is the smaller file of an image that LXD exports in two: it says what `submitted` leaves out.
+        `metadata` is the smaller file of an image that LXD exports in two files: it supplies values that `submitted`
+        leaves out.
 
         Idempotent: an unfinished upload of the same content continues, and an image that has it is returned. Content
-        that the folder has already, for another entry, is used at once. Raises InvalidRequest; NameTaken if the name
+        that the folder already has, for another entry, is used at once. Raises InvalidRequest; NameTaken if the name
         has other content; OutOfCapacity if there is no room; Unsupported if the region cannot check images.
         """
         caller.require_admin()
@@ -72,7 +75,7 @@ class Uploads:
         async with self.database.transaction() as db:
             await upload_store.lock_catalogue(db)
             image = await self._declared(db, caller, new)
-        self.wake_cleanup()  # of an upload that this one replaces
+        self.wake_cleanup()  # removes the file of an upload that this one replaces
         if image.state is ImageState.DOWNLOADING:
             self.wake_downloads()
         if content is not None and image.state is ImageState.UPLOADING:
@@ -86,10 +89,10 @@ class Uploads:
             raise InvalidRequest.of({"metadata": [str(error)]}) from error
 
     async def append(self, caller: Caller, image_id: int, data: bytes, *, offset: int | None = None) -> Image:
-        """Adds a part to the upload and returns the entry when it is on the disk. After the last one it is checked.
+        """Adds a part to the upload and returns the entry when the part is on the disk. The last part starts the check.
 
-        Raises NotFound; WrongState if `offset` is not where the upload ends (`expected_offset` in the details), or the
-        image takes nothing; Busy during another part; InvalidRequest beyond the declared size; OutOfCapacity if the
+        Raises NotFound; WrongState if `offset` is not the end of the upload (`expected_offset` in the details), or the
+        image takes no content; Busy during another part; InvalidRequest beyond the declared size; OutOfCapacity if the
         disk is full: the upload can continue later.
         """
         caller.require_admin()
@@ -124,7 +127,7 @@ class Uploads:
         )
 
     async def _declared(self, db: Db, caller: Caller, new: Declaration) -> Image:
-        """The catalogue is locked."""
+        """Returns the entry, inserted unless it exists. The caller has locked the catalogue."""
         existing = await upload_store.find(db, new.name, new.architecture)
         if existing is not None:
             if _continues(existing, new):
@@ -132,11 +135,11 @@ class Uploads:
                 return existing
             if existing.state in {ImageState.READY, ImageState.CHECKING}:
                 raise name_taken(existing)
-            await upload_store.delete(db, existing.id)  # the new entry has another id: no part of the old one fits it
+            await upload_store.delete(db, existing.id)  # the new entry has another id: it takes no part of the old one
         store_id = self.folder.store_id
         twin = await upload_store.ready_with(db, new.sha256, store_id) if new.sha256 else None
         if twin is None or not await self.threads.run(partial(self.folder.has, twin.sha256, twin.size_bytes)):
-            await self.space.require_room(db, new.size_bytes)  # 0 of a download whose size is not known yet
+            await self.space.require_room(db, new.size_bytes)  # 0 for a download whose size is not known yet
             twin = None
         image_id = await upload_store.insert(db, new, store_id=store_id, account_id=caller.account_id)
         if twin is not None:
@@ -145,7 +148,7 @@ class Uploads:
         return await store.find(db, image_id)
 
     async def _share(self, db: Db, image_id: int, new: Declaration, twin: Image) -> None:
-        """Raises InvalidRequest if the declaration does not fit the content that the folder has."""
+        """Marks the entry ready with the content of `twin`. Raises InvalidRequest if the declaration contradicts it."""
         is_as_stored = twin.sha256 == new.sha256  # otherwise it is the same packed file
         size_bytes = twin.size_bytes if is_as_stored else twin.declared_bytes
         if new.size_bytes not in {0, size_bytes}:
@@ -218,7 +221,7 @@ class Uploads:
 
 @asynccontextmanager
 async def locked(folder: ContentFolder, threads: FileThreads, image_id: int) -> AsyncIterator[UploadFile]:
-    """The file of the upload, for this block alone. Raises Busy."""
+    """Yields the file of the upload, locked for this block. Raises Busy."""
     held: list[UploadFile] = []
     try:
         await threads.run(lambda: held.append(folder.lock(image_id)))
@@ -229,7 +232,7 @@ async def locked(folder: ContentFolder, threads: FileThreads, image_id: int) -> 
 
 
 def _completed(submitted: SubmittedImage, content: bytes) -> SubmittedImage:
-    """With the hash and the size of the content. Raises InvalidRequest if others were declared."""
+    """Returns `submitted` with hash and size of the content. Raises InvalidRequest if others were declared."""
     sha256, size = hashlib.sha256(content).hexdigest(), len(content)
     problems: dict[str, list[str]] = {}
     if submitted.sha256.lower() not in {"", sha256}:
@@ -242,7 +245,7 @@ def _completed(submitted: SubmittedImage, content: bytes) -> SubmittedImage:
 
 
 def _continues(image: Image, new: Declaration) -> bool:
-    """Whether the entry has the declared content, or gets it in the declared way. Never without a SHA-256."""
+    """Returns whether the entry has the declared content, or gets it in the declared way; False without a SHA-256."""
     if not new.sha256 or image.host_id is not None:
         return False
     sizes = {image.sha256: image.size_bytes, image.declared_sha256: image.declared_bytes}

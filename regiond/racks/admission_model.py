@@ -1,4 +1,4 @@
-"""Whom a region admits: names, tokens, memberships of racks, and RPC clients."""
+"""The rules of admission to a region: names, tokens, memberships of racks, and RPC clients."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def check_name(name: str) -> str:
 
 
 def token_hash(secret: str) -> bytes:
-    """SHA-256, because the 256 random bits of a secret need neither salt nor stretching."""
+    """Returns the SHA-256 of the secret, whose 256 random bits need neither salt nor key stretching."""
     return hashlib.sha256(secret.encode(errors="replace")).digest()
 
 
 def rack_uuid(rack_id: str) -> UUID:
-    """Raises NotFound for an invalid id."""
+    """Returns the id as a UUID. Raises NotFound for an invalid id."""
     try:
         return UUID(rack_id)
     except ValueError as error:
@@ -43,7 +43,7 @@ def rack_uuid(rack_id: str) -> UUID:
 
 
 def peer_id(peer: Peer) -> UUID:
-    """Raises NotAllowed for an id that is not a UUID."""
+    """Returns the peer's id as a UUID. Raises NotAllowed for an id that is not a UUID."""
     try:
         return UUID(peer.id)
     except ValueError as error:
@@ -85,7 +85,7 @@ def token_error(token: TokenState | None) -> TokenRejected:
 
 @frozen(kw_only=True)
 class KnownClient:
-    """An RPC client that requests admission. `caller` is its account, `fingerprints` those of its certificates."""
+    """An RPC client that requests admission. `caller` is its account; `fingerprints` are of its certificates."""
 
     caller: Caller
     is_active: bool

@@ -1,4 +1,4 @@
-"""Values of regions, racks and RPC clients as others see them, and what the removal of a rack means."""
+"""Values of regions, racks and RPC clients for other rooms, and the plan of a rack's removal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNREACHED_SHOWN = 20  # hosts that a list of racks names for each rack; reading 
 
 @frozen(kw_only=True)
 class RackRegion:
-    """A live region that a rack has a link to. `hostname` is that of its computer."""
+    """A live region that a rack has a link to. `hostname` is the name of its computer."""
 
     id: UUID
     hostname: str
@@ -40,8 +40,8 @@ class HostReach:
 class RegionView:
     """A region process. `running` means that its heartbeat is at most 30 s old; `here` that it is this process.
 
-    `schema_number` is that of the newest migration its release knows. `racks` are names, `operations` the ids of those
-    whose lease it holds. The addresses are None until the process listens.
+    `schema_number` is the number of the newest migration that its release knows. `racks` are names, `operations` the
+    ids of the operations whose lease it holds. The addresses are None until the process listens.
     """
 
     id: UUID
@@ -84,12 +84,12 @@ class ExposedByHand:
 
 @frozen(kw_only=True)
 class RackView:
-    """`connected` means a link to any live region. `hosts_reached` counts hosts that its last attempt reached.
+    """A rack. `connected` means a link to any live region. `hosts_reached` counts hosts that its last attempt reached.
 
-    `age_s` is the time since it connected, otherwise since it was last seen or joined. `hosts` are the hosts it does
-    not reach, at most UNREACHED_SHOWN, in a list; all hosts, where one rack is read. Hosts of zones that it does not
-    serve are left out. `zones` are the names of those it serves; None: all. `rotations` and `by_hand` are those of a
-    rack that is read after its removal.
+    `age_s` is the time since it connected, otherwise since it was last seen or joined. In a list of racks, `hosts` are
+    at most UNREACHED_SHOWN hosts that the rack does not reach; where one rack is read, all hosts. Hosts of zones that
+    the rack does not serve are left out. `zones` are the names of the zones that it serves; None: all. `rotations` and
+    `by_hand` are only given where one removed rack is read.
     """
 
     id: UUID
@@ -151,7 +151,7 @@ class SupervisedHost:
 
 @frozen(kw_only=True)
 class Exposed:
-    """What becomes of the credentials that a removed rack had. `rotated` names a host of each server."""
+    """The credentials that a removed rack had, by how each is replaced. `rotated` names one host of each server."""
 
     rotated: tuple[str, ...] = ()
     by_hand: tuple[ExposedByHand, ...] = ()
@@ -173,7 +173,10 @@ NOTHING_EXPOSED = Exposed()
 def rack_removal(
     rack_id: str, name: str | None, hosts: Sequence[str], exposed: Exposed = NOTHING_EXPOSED
 ) -> DeletionPlan:
-    """`name` is None if the rack was removed before; `hosts` are those that only this rack reaches."""
+    """Returns the plan of a rack's removal.
+
+    `name` is None if the rack was removed before; `hosts` are the names of hosts that only this rack reaches.
+    """
     if name is None:
         return DeletionPlan(name=rack_id, effects=("The rack was removed before.",))
     effects = ["It is disconnected at once, and its certificate is rejected."]

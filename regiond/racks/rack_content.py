@@ -20,7 +20,7 @@ class StoredContent(Protocol):
 
 
 class RackContent:
-    """Every enrolled rack may read everything here: who names a SHA-256 has learned it from a region."""
+    """Content that racks can read. Every enrolled rack may read all of it: only a region gives it a SHA-256."""
 
     def __init__(self, stored: StoredContent) -> None:
         self._stored = stored
@@ -29,7 +29,7 @@ class RackContent:
 
     @contextmanager
     def offer(self, data: bytes) -> Iterator[str]:
-        """Racks can read `data` by the SHA-256 that this yields, while the block runs."""
+        """Yields the SHA-256 by which racks can read `data` while the block runs."""
         sha256 = hashlib.sha256(data).hexdigest()
         self._offered[sha256] = data
         self._offers[sha256] += 1
@@ -41,7 +41,7 @@ class RackContent:
                 del self._offered[sha256], self._offers[sha256]
 
     async def read(self, wanted: ContentRead) -> ContentPart:
-        """Raises NotFound; InvalidRequest for a negative or too large part."""
+        """Returns a part of the content. Raises NotFound; InvalidRequest for a negative or too large part."""
         if wanted.offset < 0 or not 0 < wanted.size <= CONTENT_PART_BYTES:
             raise InvalidRequest(f"A part has 1 to {CONTENT_PART_BYTES} bytes, from an offset of at least 0.")
         offered = self._offered.get(wanted.sha256)

@@ -36,7 +36,7 @@ class RackCandidate:
 
 @frozen(kw_only=True)
 class RecordedReach:
-    """What a recorded attempt changed.
+    """The changes that a recorded attempt made.
 
     `host_lost`: the host's state is `unreachable` by a connection error, so an attempt that succeeded contradicts it.
     """
@@ -55,10 +55,10 @@ class DisconnectedRack:
 
 @frozen(kw_only=True)
 class WaitLimits:
-    """How long racks are waited for after `since`, on the clock of the database.
+    """The times for which racks are waited for after `since`, on the clock of the database.
 
-    `running_s`: those that run a call. Others: `lost_margin_s` longer than the idle timeout of their links, which is
-    `idle_timeout_s` if they do not report it.
+    `running_s` is the time for a rack that runs a call. Another rack is waited for `lost_margin_s` longer than the idle
+    timeout of its links, which is `idle_timeout_s` for a rack that does not report it.
     """
 
     since: datetime
@@ -77,7 +77,7 @@ class AwaitedRack:
 
 
 def sort_candidates(candidates: Iterable[RackCandidate]) -> tuple[RackCandidate, ...]:
-    """Racks that reach the host, then racks that have not tried, then racks that failed, the oldest failure first.
+    """Returns racks that reach the host, then racks that have not tried, then racks that failed, oldest failure first.
 
     Within each group, racks linked to this process come first; ties go to the lower id.
     """

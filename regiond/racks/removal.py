@@ -20,14 +20,14 @@ class Exposure(Protocol):
     """Replaces the credentials that a removed rack had. Both methods join the caller's transaction."""
 
     async def rotate(self, db: Db, caller: Caller, rack_id: UUID) -> Sequence[int]:
-        """Returns the ids of the rotations, opened unless they were open."""
+        """Opens the rotations that are not open yet; returns the ids of all."""
 
     async def by_hand(self, db: Db, rack_id: UUID) -> tuple[ExposedByHand, ...]:
         """Returns the credentials that only a person can replace."""
 
 
 async def remove_rack(db: Db, caller: Caller, rack_id: UUID, exposure: Exposure) -> DeletionPlan:
-    """Removes the rack in the caller's transaction and rotates what it has. Idempotent. Raises NotFound."""
+    """Removes the rack in the caller's transaction and rotates its credentials. Idempotent. Raises NotFound."""
     hosts = await store.hosts_of_only(db, rack_id)
     name = await store.remove(db, rack_id)
     if name is None:
@@ -41,7 +41,7 @@ async def remove_rack(db: Db, caller: Caller, rack_id: UUID, exposure: Exposure)
 
 
 async def report_stolen(db: Db, caller: Caller, rack_id: UUID, exposure: Exposure) -> None:
-    """Removes the rack unless it is removed, and rotates whatever it was ever sent. Idempotent."""
+    """Removes the rack unless it is removed, and rotates every credential that was ever sent to it. Idempotent."""
     await store.remove(db, rack_id)
     name = await store.report_stolen(db, rack_id)
     if name is None:

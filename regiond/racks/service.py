@@ -53,10 +53,10 @@ async def add_rotation(db: Db, rack_id: UUID, operation_id: int) -> None:
 
 
 class Racks:
-    """`token_text` turns the secret of a token into the text that an administrator copies.
+    """The racks of an installation. `token_text` makes the text that an administrator copies from a token's secret.
 
     Every region process listens on REMOVED_CHANNEL, whose payload is the id of a rack to disconnect at once.
-    `region_id` is that of this process.
+    `region_id` is the id of this process.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Racks:
             return await view_store.list_regions(db, self._region_id)
 
     async def read(self, rack_id: str, *, caller: Caller | None = None) -> RackView:
-        """Returns a rack with what it reaches; a removed one with what becomes of its credentials. Raises NotFound."""
+        """Returns a rack with its reach; a removed rack with the replacement of its credentials. Raises NotFound."""
         async with self._database.connection() as db:
             found = await view_store.read_rack(db, rack_uuid(rack_id), caller=caller)
             if found is None:
@@ -169,7 +169,7 @@ class Racks:
     async def remove(self, caller: Caller, rack_id: str, *, dry_run: bool = False) -> DeletionPlan:
         """Removes the rack; every region process disconnects it. Idempotent. Raises NotFound.
 
-        Rotates the credentials that it has; `read` then shows how far that is.
+        Rotates the credentials that it has; `read` then shows the progress.
         """
         caller.require_admin()
 
@@ -179,9 +179,9 @@ class Racks:
         return await self._database.in_transaction(remove, dry_run=dry_run)
 
     async def report_stolen(self, caller: Caller, rack_id: str) -> RackView:
-        """Removes the rack unless it is removed, and rotates whatever was ever sent to it. Idempotent. Raises NotFound.
+        """Removes the rack unless it is removed, and rotates all that was ever sent to it. Idempotent. Raises NotFound.
 
-        A stolen rack may have kept credentials that it was told to forget.
+        A stolen rack may have kept credentials that a region had it delete.
         """
         caller.require_admin()
 
@@ -194,7 +194,7 @@ class Racks:
     async def update(self, caller: Caller, rack_id: str, *, zones: Sequence[str] | None) -> RackView:
         """Has the rack serve these zones (ids or names); None: all. Idempotent. Raises NotFound, InvalidRequest.
 
-        At once it is asked nothing more about hosts of other zones; the link supervisor has it forget them.
+        From now on, no region calls it about hosts of other zones; the link supervisor has it forget them.
         """
         caller.require_admin()
         async with self._database.transaction() as db:

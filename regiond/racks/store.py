@@ -59,7 +59,7 @@ _NOTIFY = "select pg_notify($1, $2)"
 
 @frozen(kw_only=True)
 class UsedToken:
-    """`zone_ids` None: all zones."""
+    """A token that was just used. `zone_ids` are the zones of the rack that joins; None: all."""
 
     zone_ids: Sequence[int] | None
 
@@ -104,13 +104,13 @@ async def token(db: Db, secret_hash: bytes) -> TokenState | None:
 async def insert(
     db: Db, rack_id: UUID, name: str, fingerprint: str, expires_at: datetime, zone_ids: Sequence[int] | None
 ) -> None:
-    """Raises asyncpg.UniqueViolationError if another rack has the name."""
+    """Inserts a rack. Raises asyncpg.UniqueViolationError if another rack has the name."""
     await db.execute(_REPLACE_UNSEEN, name)
     await db.execute(_INSERT, rack_id, name, fingerprint, expires_at, zone_ids)
 
 
 async def renew(db: Db, rack_id: UUID, fingerprint: str, expires_at: datetime) -> str | None:
-    """Returns the rack's name, None if it is removed."""
+    """Records the rack's new certificate and returns its name; None if it is removed."""
     name: str | None = await db.fetchval(_RENEW, rack_id, fingerprint, expires_at)
     return name
 
@@ -134,7 +134,7 @@ async def remove(db: Db, rack_id: UUID) -> str | None:
 
 
 async def report_stolen(db: Db, rack_id: UUID) -> str | None:
-    """Returns the rack's name; None if it was reported before. The caller has removed it."""
+    """Records the rack as stolen and returns its name; None if it was reported before. The caller has removed it."""
     name: str | None = await db.fetchval(_REPORT_STOLEN, rack_id)
     return name
 
@@ -145,5 +145,5 @@ async def add_rotation(db: Db, rack_id: UUID, operation_id: int) -> None:
 
 
 async def hosts_of_only(db: Db, rack_id: UUID) -> tuple[str, ...]:
-    """Returns the names of the hosts that this rack reaches and no other one."""
+    """Returns the names of the hosts that this rack reaches and no other rack does."""
     return tuple(row[0] for row in await db.fetch(_HOSTS_OF_ONLY, rack_id))

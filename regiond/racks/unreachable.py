@@ -1,4 +1,4 @@
-"""Why no rack reaches a host: racks that are disconnected, and racks that do not serve its zone. Pure."""
+"""The reasons why no rack reaches a host: disconnected racks, racks that do not serve its zone. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RACKS_SHOWN = 10  # racks that a message names
 
 @frozen(kw_only=True)
 class ZoneCoverage:
-    """Whether a rack serves the zone of a host. `others` are the racks that do not, each with its zones."""
+    """The racks and the zone of a host: `served` if one serves it; `others` do not, each with its zones."""
 
     host: str  # its name
     zone: str
@@ -22,7 +22,7 @@ class ZoneCoverage:
     others: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def __str__(self) -> str:
-        """What is wrong, as sentences; empty if every rack serves the zone."""
+        """Returns the problem in sentences; empty if every rack serves the zone."""
         if not self.others:
             return ""
         shown = first_of([f"{name} ({zones_text(zones)})" for name, zones in self.others], RACKS_SHOWN)
@@ -35,7 +35,7 @@ class ZoneCoverage:
 
 
 def zones_text(zones: Sequence[str]) -> str:
-    """Such as `zones x, y`."""
+    """Returns the zones as text, such as `zones x, y`."""
     return f"zone{'' if len(zones) == 1 else 's'} {', '.join(zones)}" if zones else "no zone"
 
 

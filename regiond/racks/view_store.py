@@ -61,21 +61,21 @@ _ROTATIONS = """
 
 
 async def list_racks(db: Db, *, caller: Caller | None = None) -> tuple[RackView, ...]:
-    """Returns the racks that are not removed, by name; each with at most UNREACHED_SHOWN hosts that it misses.
+    """Returns the racks that are not removed, by name; each with at most UNREACHED_SHOWN hosts that it does not reach.
 
-    A caller is shown the names only of hosts that it may see.
+    Names of hosts that the caller may not see are left out.
     """
     return tuple(_rack(row) for row in await db.fetch(_RACKS, None, UNREACHED_SHOWN, visible_pool_ids(caller)))
 
 
 async def read_rack(db: Db, rack_id: UUID, *, caller: Caller | None = None) -> RackView | None:
-    """Returns a rack, removed ones too, with its reach of every host that the caller may see."""
+    """Returns a rack, also a removed one, with its reach of every host that the caller may see."""
     row = await db.fetchrow(_RACKS, rack_id, None, visible_pool_ids(caller))
     return None if row is None else _rack(row)
 
 
 async def list_regions(db: Db, own_id: UUID) -> tuple[RegionView, ...]:
-    """Returns the region processes in the order of their start; `own_id` is that of this one."""
+    """Returns the region processes in the order of their start; `own_id` is the id of this one."""
     return tuple(
         RegionView(**{**dict(row), "racks": tuple(row["racks"]), "operations": tuple(row["operations"])})
         for row in await db.fetch(_REGIONS, own_id)

@@ -25,7 +25,7 @@ _RANGE = re.compile(r"bytes (\d{1,19})-\d{1,19}/(\d{1,19}|\*)", re.ASCII)
 
 
 class SourceFailed(Exception):
-    """The file cannot be read; the message says why. `is_lasting`: another try would end the same way."""
+    """The file cannot be read; the message says why. `is_lasting`: another attempt would end the same way."""
 
     def __init__(self, message: str, *, is_lasting: bool) -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ class SourceFailed(Exception):
 
 @define(kw_only=True)
 class HttpFile:
-    """The part of a file from `offset`. `whole_bytes` is the size of the whole file, None if the server hides it."""
+    """The part of a file from `offset`. `whole_bytes` is the size of the whole file, None if it is not stated."""
 
     offset: int
     whole_bytes: int | None
@@ -55,10 +55,10 @@ class HttpFile:
 
 @define
 class HttpSource:
-    """Opens files. `abort` ends a transfer from another thread: what waits for data then fails.
+    """Opens files. `abort` ends a transfer from another thread: a read that waits for data then fails.
 
-    `was_public`: the server that the URL names has been one of the internet. Its name then leads into no private
-    network: whoever owns the name could choose what the region asks there.
+    `was_public`: the server that the URL names was on the internet before. Its name must then not resolve to an address
+    in a private network: the owner of the name could choose what the region requests there.
     """
 
     rules: DownloadRules
@@ -69,7 +69,10 @@ class HttpSource:
     _is_aborted: bool = field(default=False, init=False)
 
     def open(self, url: str, *, offset: int = 0, schemes: tuple[str, ...] = SCHEMES) -> HttpFile:
-        """Follows redirects. A server that cannot continue a file gives it from 0. Raises SourceFailed."""
+        """Returns the file from `offset`, or from 0 if the server cannot continue it. Follows redirects.
+
+        Raises SourceFailed.
+        """
         redirected_from: Reach | None = None
         for _ in range(MAX_REDIRECTS + 1):
             problem = url_problem(url, schemes=schemes)
@@ -87,14 +90,14 @@ class HttpSource:
         raise SourceFailed(f"The server redirects more than {MAX_REDIRECTS} times.", is_lasting=True)
 
     def abort(self) -> None:
-        """May be called at any time, from any thread. No file can be opened afterwards."""
+        """Ends the transfer, at any time and from any thread. No file can be opened afterwards."""
         self._is_aborted = True
         if self._socket is not None:
             with suppress(OSError):
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # not TLS's: another thread may be reading
 
     def has_data(self, timeout_s: float) -> bool:
-        """Whether more data, or the end, comes within this time."""
+        """Returns whether more data, or the end, arrives within this time."""
         used = self._socket
         if used is None or used.fileno() < 0 or (isinstance(used, ssl.SSLSocket) and used.pending()):
             return True
@@ -129,9 +132,9 @@ class HttpSource:
             raise
 
     def connect(self, host: str, port: int, redirected_from: Reach | None) -> tuple[socket.socket, Reach]:
-        """Connects to an address of the host that the rules permit: the one that was checked. Raises OSError.
+        """Connects to an address of the host that the rules permit, the very address that was checked. Raises OSError.
 
-        There is one lookup for each connection. If the next one finds another address, `was_public` may forbid it.
+        There is one lookup for each connection. If the next lookup finds another address, `was_public` may forbid it.
         """
         chosen_by = Reach.PUBLIC if redirected_from is None and self.was_public else redirected_from
         found = self.resolve(host, port, type=socket.SOCK_STREAM)
@@ -167,7 +170,7 @@ class HttpSource:
 
 
 class _Connection(http.client.HTTPConnection):
-    """Connects to checked addresses only. `is_tls`: verifies the certificate by this computer's authorities."""
+    """A connection to a checked address. `is_tls`: verifies the certificate by this computer's authorities."""
 
     is_tls = False
     reach: Reach | None = None  # of the address to which it connected
@@ -204,7 +207,7 @@ def _refusal(host: str, address: str, reach: Reach, *, is_named: bool) -> str:
 
 
 def _file(connection: http.client.HTTPConnection, response: http.client.HTTPResponse, offset: int) -> HttpFile:
-    """Raises SourceFailed for an answer without content."""
+    """Returns the file of a response. Raises SourceFailed for a response without content."""
     if response.status == http.client.OK:
         return HttpFile(offset=0, whole_bytes=response.length, connection=connection, response=response)
     if response.status == http.client.PARTIAL_CONTENT:
@@ -220,7 +223,7 @@ def _file(connection: http.client.HTTPConnection, response: http.client.HTTPResp
 
 
 class RangeRefused(Exception):
-    """The server cannot continue the file at this place: it has become shorter, say."""
+    """The server cannot continue the file at this place, for example because the file has become shorter."""
 
 
 def _reason(error: BaseException) -> str:

@@ -20,20 +20,20 @@ from regiond.images.uploads import Uploads
 from regiond.validation_messages import no_choice, shown
 
 MAX_METADATA_BYTES = 32 * 2**20
-METADATA_S = 30.0  # for each file of it
+METADATA_S = 30.0  # for each file of metadata
 _HTTPS = ("https",)  # nothing else proves the checksums in the metadata
 
 
 @frozen(kw_only=True)
 class Imports:
-    """`threads` are for downloads only."""
+    """Imports from simplestreams servers. `threads` are for downloads only."""
 
     uploads: Uploads
     threads: FileThreads
     rules: DownloadRules
 
     async def start(self, caller: Caller, wanted: StreamImage) -> Image:
-        """Returns the entry, which is downloaded in the background. Idempotent, as an upload.
+        """Returns the entry, whose content is downloaded in the background. Idempotent, as an upload.
 
         Raises InvalidRequest if the server cannot be read or has no such image; otherwise as `Uploads.declare`.
         """
@@ -71,7 +71,7 @@ class Imports:
 
 
 def _base(server: str) -> str:
-    """The address to which paths are relative. Raises InvalidRequest."""
+    """Returns the URL to which paths are relative. Raises InvalidRequest."""
     problem = url_problem(server, schemes=_HTTPS)
     if problem is not None:
         raise InvalidRequest.of({"server": [problem]})
@@ -79,9 +79,9 @@ def _base(server: str) -> str:
 
 
 def _on(server: str, path: str) -> str:
-    """The address of a path that the server's lists name. Raises BadStream if it is on another server.
+    """Returns the URL of a path that the server's lists name. Raises BadStream if it is on another server.
 
-    An administrator has named this one; the lists do not choose where else the region connects to.
+    An administrator has named this server; its lists must not choose other servers to which the region connects.
     """
     url = urljoin(server, path)
     if urlsplit(url)[:2] != urlsplit(server)[:2]:
@@ -90,7 +90,7 @@ def _on(server: str, path: str) -> str:
 
 
 def _whole(source: HttpSource, url: str) -> bytes:
-    """Blocks."""
+    """Returns the content of the URL. Blocks."""
     try:
         file = source.open(url, schemes=_HTTPS)
     except RangeRefused as error:

@@ -33,14 +33,14 @@ MAX_THREADS = 6
 ROUND_EVERY_S = 60.0
 PART_BYTES = 8 * 2**20
 PART_S = 1.0  # a part may be shorter, so that the progress is shown
-PAUSE_S = 0.2  # without data, after which a part ends
+PAUSE_S = 0.2  # a part ends after this time without data
 MAX_REMEMBERED = 1000
 CALL_S = 180.0  # of one request or part: a server may send its headers slowly, one after the other
 
 
 @frozen
 class PublicNames:
-    """Downloads that wait for another try, from servers that were of the internet. Of this process, and bounded."""
+    """The downloads of this process that wait for another attempt, and whose server was on the internet; bounded."""
 
     _downloads: dict[tuple[int, str | None], None] = field(factory=dict, init=False)
 
@@ -58,7 +58,10 @@ class PublicNames:
 
 @frozen(kw_only=True)
 class ImageDownloads:
-    """Regions that share the folder never download the same image at once. `threads` are for downloads only."""
+    """Downloads the images of the folder; regions that share it never download the same image at once.
+
+    `threads` are for downloads only.
+    """
 
     database: Database
     folder: ContentFolder
@@ -69,7 +72,7 @@ class ImageDownloads:
     public: PublicNames = field(factory=PublicNames, init=False)
 
     async def run(self) -> NextRoundIn:
-        """Downloads what is due, one after the other. Idempotent. Several may run at once."""
+        """Downloads the images that are due, one after the other. Idempotent. Several may run at once."""
         while await self._next():
             pass
         async with self.database.connection() as db:
@@ -77,7 +80,7 @@ class ImageDownloads:
         return NextRoundIn(min(max(due_s or ROUND_EVERY_S, 1.0), ROUND_EVERY_S))
 
     async def _next(self) -> bool:
-        """Whether there was a download that no other task had."""
+        """Runs one download; returns False if there is none that no other task runs."""
         async with self.database.connection() as db:
             waiting = await download_store.due(db, self.folder.store_id)
         for one in waiting:
@@ -110,7 +113,7 @@ class ImageDownloads:
             self.public.forget(image)
             if size_bytes is not None:
                 await self._finish(image, size_bytes)
-            else:  # it failed or was deleted after this try began, and nobody else finds what this one has written
+            else:  # it failed or was deleted after this attempt began: only this attempt can remove its file
                 await self.threads.run(partial(self.folder.remove_upload, image.id))
 
     async def _finish(self, image: Image, size_bytes: int) -> None:
@@ -131,7 +134,7 @@ class ImageDownloads:
             await self._fail(image, f"{reason} The region has tried {download_store.MAX_FAILURES} times.")
 
     async def _fail(self, image: Image, reason: str) -> None:
-        """The file first: what is left of a failed download would not be found again."""
+        """Removes the file, then marks the image failed: a file that remained after that would not be found again."""
         self.public.forget(image)
         await self.threads.run(partial(self.folder.remove_upload, image.id))
         async with self.database.transaction() as db:
@@ -143,7 +146,7 @@ class ImageDownloads:
 
 @define
 class _Transfer:
-    """One try."""
+    """One attempt at a download."""
 
     downloads: ImageDownloads
     image: Image
@@ -153,7 +156,7 @@ class _Transfer:
     async def run(self) -> int | None:
         """Returns the size of the file when it is on the disk; None if the image was deleted meanwhile.
 
-        Raises SourceFailed, and OutOfCapacity if the disk becomes full: the rest can be tried later.
+        Raises SourceFailed, and OutOfCapacity if the disk becomes full: the rest can be downloaded later.
         """
         received = self.image.received_bytes
         if self.file.size_bytes() < received:
@@ -210,14 +213,14 @@ class _Transfer:
         return stated
 
     async def _limit(self, size_bytes: int) -> int:
-        """How many bytes the file may have."""
+        """Returns the largest size of the file in bytes."""
         if size_bytes:
             return size_bytes
         async with self.downloads.database.connection() as db:
             return (await self.downloads.space.limit(db, self.image.received_bytes)).size_bytes
 
     async def _record(self, received: int, size_bytes: int) -> bool:
-        """Whether the image is still wanted. Raises SourceFailed if it takes too long."""
+        """Records the progress; returns False if the image was deleted. Raises SourceFailed if it takes too long."""
         async with self.downloads.database.connection() as db:
             is_overdue = await download_store.set_progress(db, self.image.id, received, size_bytes)
         if is_overdue:
@@ -226,7 +229,7 @@ class _Transfer:
         return is_overdue is not None
 
     def _part(self, content: HttpFile, received: int, limit: int) -> int:
-        """Blocks. Returns how many bytes were added to the file; 0 at the end."""
+        """Adds a part to the file and returns its size in bytes; 0 at the end. Blocks."""
         data = self._read_part(content)
         if received + len(data) > limit:
             raise SourceFailed(
@@ -239,7 +242,7 @@ class _Transfer:
         return len(data)
 
     def _read_part(self, content: HttpFile) -> bytes:
-        """What comes within PART_S, at most some PART_BYTES. Empty at the end."""
+        """Returns the data that arrive within PART_S, about PART_BYTES at most; empty at the end."""
         data = bytearray()
         began_s = time.monotonic()
         try:

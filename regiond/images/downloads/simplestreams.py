@@ -19,7 +19,7 @@ from regiond.validation_messages import no_object, shown
 
 INDEX_PATH = "streams/v1/index.json"
 DATATYPE = "image-downloads"
-# Types of items that are the disk of a VM, the preferred first: Ubuntu's with the usual kernel, then LXD's.
+# Types of items that are the disk of a VM, in order of preference: Ubuntu's with the usual kernel, then LXD's.
 DISK_TYPES = ("disk1.img", "disk-kvm.img")
 MAX_PRODUCT_FILES = 8
 MAX_CHOICES = 30
@@ -78,7 +78,7 @@ def choose_disk(files: Iterable[bytes], image: str, architecture: str, version: 
     """Returns the disk of the named product: its newest version, or the given one.
 
     `image` is an alias such as `noble` or `debian/12`, a release or a product's name. Of LXD's variants of an image,
-    that with cloud-init is taken. Raises InvalidRequest for the fields `image` and `version`; BadStream.
+    the one with cloud-init is taken. Raises InvalidRequest for the fields `image` and `version`; BadStream.
     """
     products = [one for file in files for one in _products(file, architecture)]
     wanted = image.strip().lower()
@@ -98,7 +98,7 @@ def choose_disk(files: Iterable[bytes], image: str, architecture: str, version: 
 
 
 def _products(file: bytes, architecture: str) -> Iterable[_Product]:
-    """Those for the architecture that have the disk of a VM."""
+    """Returns the products for the architecture that have the disk of a VM."""
     for key, product in _mapping(_parsed(file, "list of images").get("products")).items():
         if not isinstance(product, Mapping) or product.get("arch") != architecture:
             continue
@@ -146,7 +146,7 @@ def _disk(content: object, name: str, title: str, version: str) -> StreamDisk | 
 
 
 def _title(product: Mapping[str, Any]) -> str:
-    """Such as `Ubuntu 24.04 LTS` or `Debian bookworm`."""
+    """Returns the title of a product, such as `Ubuntu 24.04 LTS` or `Debian bookworm`."""
     release = _text(product, "release_title") or _text(product, "release")
     os_name = _text(product, "os")
     text = f"{os_name[:1].upper()}{os_name[1:]} {release}"

@@ -13,9 +13,10 @@ T = TypeVar("T")
 
 
 async def run_abortable(threads: FileThreads, source: HttpSource, work: Callable[[], T], *, deadline_s: float) -> T:
-    """Returns what `work`, which reads from `source`, returns.
+    """Returns the result of `work`, which reads from `source`.
 
-    Aborts the transfer if it takes too long, and then raises SourceFailed, and if the caller is cancelled.
+    Aborts the transfer if it takes longer than `deadline_s`, and then raises SourceFailed, and if the caller is
+    cancelled.
     """
     running = asyncio.ensure_future(threads.run(work))
     running.add_done_callback(lambda done: done.cancelled() or done.exception())

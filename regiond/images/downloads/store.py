@@ -1,4 +1,4 @@
-"""SQL of downloads: from their declaration until the whole file is there, or they are given up."""
+"""SQL of downloads, from their declaration until the whole file is stored or they have failed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from regiond.db.pool import Db
 from regiond.images.model import Image
 from regiond.images.store import SELECT, image_of
 
-MAX_FAILURES = 8  # in a row: some 20 minutes
+MAX_FAILURES = 8  # in succession: some 20 minutes
 
 _DUE = SELECT + " where store_id = $1 and state = 'downloading' and retry_at <= now() order by retry_at, id"
 _NEXT = """
@@ -40,7 +40,7 @@ async def due(db: Db, store_id: UUID) -> tuple[Image, ...]:
 
 
 async def seconds_until_due(db: Db, store_id: UUID) -> float | None:
-    """Returns None if there is no download."""
+    """Returns the time until the next download may be attempted, in seconds; None if there is no download."""
     found: float | None = await db.fetchval(_NEXT, store_id)
     return found
 
@@ -52,11 +52,11 @@ async def set_progress(db: Db, image_id: int, received_bytes: int, size_bytes: i
 
 
 async def set_retry(db: Db, image_id: int, error: str) -> bool:
-    """The download is tried again, later each time. False after the last try: nothing else was changed then."""
+    """Schedules another attempt, later each time. Returns False, with nothing changed, after the last attempt."""
     failures: int | None = await db.fetchval(_RETRY, image_id, error)
     return failures is None or failures < MAX_FAILURES
 
 
 async def set_downloaded(db: Db, image_id: int, size_bytes: int) -> bool:
-    """False if the entry was deleted or declared again."""
+    """Records that the whole file is stored. Returns False if the entry was deleted or declared again."""
     return await db.execute(_DOWNLOADED, image_id, size_bytes) == "UPDATE 1"

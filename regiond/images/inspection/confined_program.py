@@ -1,12 +1,12 @@
-"""A program of its own: gives up rights, then becomes the program that reads untrusted content.
+"""A separate program: drops rights, then executes the program that reads untrusted content.
 
     python -I confined_program.py [--read PATH | --write PATH | --run PATH]… -- COMMAND…
     python -I confined_program.py --report
 
-Afterwards the process can open only the files that are named (`--write` for reading too) and what programs consist of,
-makes no socket, reaches no other process and changes no owner, mode or limit. It imports nothing of Innkeeper. What a
-kernel cannot do is left out; `--report` prints what this one cannot, as a JSON list. docs/decisions/0045 has the
-reasons.
+Afterwards the process can open only the files that are named (`--write` for reading too) and the files of which
+programs consist; it makes no socket, reaches no other process and changes no owner, mode or limit. It imports nothing
+of Innkeeper. Restrictions that the kernel does not support are left out; `--report` prints them as a JSON list.
+docs/decisions/0045 has the reasons.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 FILES, NETWORK = "files", "network and processes"
-# What programs consist of. None of it is secret, and nobody but root can change it.
+# The files of which programs consist. None of them is secret, and only root can change them.
 _PROGRAMS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/ld.so.cache")
 _DEVICES = ("/dev/null",)
 
@@ -29,7 +29,7 @@ _ABI_VERSION = 1
 _BENEATH = 1
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = (1 << bit for bit in range(4))
 _TRUNCATE, _TRUNCATE_ABI = 1 << 14, 3
-_FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}  # how many, by version; then 16
+_FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}  # the number of rights by version; 16 in later versions
 _MOST_FILE_RIGHTS = 16
 _NETWORK_ABI, _SCOPE_ABI = 4, 6
 _TCP, _SCOPES = 0b11, 0b11
@@ -84,7 +84,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def confine(read: Iterable[str], write: Iterable[str], run: Iterable[str]) -> list[str]:
-    """Takes the rights from this process and what it becomes. Returns what this kernel cannot take."""
+    """Drops rights of this process and of the program that it executes; returns those that the kernel cannot drop."""
     _prctl(_SET_NO_NEW_PRIVS, 1)
     _drop_capabilities()
     missing = []
@@ -96,7 +96,7 @@ def confine(read: Iterable[str], write: Iterable[str], run: Iterable[str]) -> li
 
 
 def landlock_version() -> int:
-    """The version of Landlock's interface; 0: the kernel has none, or a filter of a service forbids it."""
+    """Returns the version of Landlock's interface; 0 if the kernel has none, or a filter of a service forbids it."""
     return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _ABI_VERSION)))
 
 
@@ -131,7 +131,7 @@ def _restrict_files(read: Iterable[str], write: Iterable[str], run: Iterable[str
 
 
 def _permit(ruleset: int, path: str, rights: int) -> None:
-    """A path that is missing stays out of reach: the program itself says what it misses."""
+    """Permits access to the path. Skips a path that does not exist: the program itself reports what is missing."""
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
@@ -152,13 +152,13 @@ def _filter_calls() -> bool:
     program = [
         (_LOAD, 0, 0, _ARCHITECTURE_AT), (_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _KILL),
         (_LOAD, 0, 0, _NUMBER_AT), (_AT_LEAST, 0, 1, _X32), fail,
-        (_EQUAL, 0, 1, _CLONE3), (_RETURN, 0, 0, _FAIL | _ENOSYS),  # its flags are out of a filter's sight: use clone
+        (_EQUAL, 0, 1, _CLONE3), (_RETURN, 0, 0, _FAIL | _ENOSYS),  # a filter cannot read its flags: use clone
     ]  # fmt: skip
     for number in (*failing, *_NEW_CALLS):
         program += [(_EQUAL, 0, 1, number), fail]
     argument = (_LOAD, 0, 0, _FIRST_ARGUMENT_AT)
     allow = (_RETURN, 0, 0, _ALLOW)
-    # Its own limits, its own threads, no namespaces.
+    # prlimit64 for this process only, tgkill for its threads only, clone without new namespaces.
     program += [(_EQUAL, 0, 4, checked["prlimit64"]), argument, (_EQUAL, 0, 1, 0), allow, fail]
     program += [(_EQUAL, 0, 4, checked["tgkill"]), argument, (_EQUAL, 0, 1, os.getpid()), allow, fail]
     program += [(_EQUAL, 0, 4, checked["clone"]), argument, (_ANY_BIT, 0, 1, _NEW_NAMESPACES), fail, allow]
@@ -171,7 +171,7 @@ def _filter_calls() -> bool:
 
 
 def _drop_capabilities() -> None:
-    """Those of root: it keeps its own files, and no right to others'."""
+    """Drops the capabilities of root: the process may still open root's files, but no longer those of others."""
     if os.geteuid() != 0:
         return
     for capability in range(_LAST_CAPABILITY + 1):
@@ -185,7 +185,7 @@ def _prctl(option: int, *arguments: int) -> int:
 
 
 def main(words: Sequence[str]) -> int:
-    """Does not return if the command could be started."""
+    """Executes the command; returns an exit status only after `--report`, or if the command cannot be started."""
     if list(words) == ["--report"]:
         print(json.dumps(confine((), (), ())))  # noqa: T201  # the program's result
         return 0

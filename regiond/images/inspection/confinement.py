@@ -1,4 +1,4 @@
-"""Reports once which rights programs that read untrusted images keep on this computer."""
+"""Reports once which rights cannot be taken on this computer from programs that read untrusted images."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 @define
 class ConfinementReport:
-    """`rights` returns them; empty where the kernel can take all."""
+    """The report of one process. `rights` returns the rights that remain; empty where the kernel can take all."""
 
     rights: Callable[[], Awaitable[tuple[str, ...]]] = unconfined_rights
     _is_done: bool = field(default=False, init=False)
 
     async def once(self) -> None:
-        """Logs what is missing at the first call. The limits of memory, time and output hold in any case."""
+        """Logs the remaining rights at the first call. The limits of memory, time and output always apply."""
         if self._is_done:
             return
         self._is_done = True

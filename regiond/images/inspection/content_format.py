@@ -1,4 +1,4 @@
-"""Tells from the first bytes of a file which kind of image it is. Pure."""
+"""Recognizes the kind of an image by the first bytes of its file. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from regiond.images.inspection.qcow2 import MAX_VIRTUAL_BYTES
 from regiond.images.model import BadImage
 
 SECTOR_BYTES = 512
-_BOOT_SIGNATURE = b"\x55\xaa"  # at the end of the first sector: a partition table, also that which protects a GPT
+_BOOT_SIGNATURE = b"\x55\xaa"  # at the end of the first sector: a partition table, also the protective one of a GPT
 _ACCEPTED = "Accepted are qcow2 images and raw images of a disk, also packed with gzip, xz, bzip2 or tar."
-# Of what people upload by mistake: position, first bytes, name.
+# Files that people upload by mistake: position of the mark, its bytes, name.
 _OTHERS = (
     (0, b"\x1f\x8b", "a gzip file within the file: pack it once"),
     (0, b"\xfd7zXZ\x00", "an xz file within the file: pack it once"),
@@ -32,7 +32,7 @@ _OTHERS = (
 def inspect_head(head: bytes, file_bytes: int) -> tuple[ImageFormat, int]:
     """Returns the format and the size of the disk in bytes.
 
-    `head` are the first `qcow2.HEAD_BYTES` of the file, or all of it. Raises BadImage that says what it is instead.
+    `head` are the first `qcow2.HEAD_BYTES` of the file, or all of it. Raises BadImage, which names the kind found.
     """
     if head.startswith(qcow2.MAGIC):
         return ImageFormat.QCOW2, qcow2.parse_header(head, file_bytes).virtual_size_bytes

@@ -22,27 +22,27 @@ _MAX_OUTPUT_BYTES = 2**20
 _ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
     "LC_ALL": "C",
-    # Otherwise each thread may reserve 128 MiB of addresses, and one of 150 runs of qemu-img meets the limit.
+    # Otherwise each thread may reserve 128 MiB of addresses, and one of 150 runs of qemu-img reaches the limit.
     "MALLOC_ARENA_MAX": "1",
 }
-# In its own files: what Python needs to start is all that it may read there.
+# With -S, Python reads only the files that it needs to start.
 _CONFINED = (sys.executable, "-I", "-S", confined_program.__file__)
 _PYTHON = tuple(dict.fromkeys((sys.prefix, sys.base_prefix)))
 
 
 @frozen(kw_only=True)
 class ProcessLimits:
-    """Of one run. It may write no file longer than `file_bytes`: with 0, none at all."""
+    """The limits of one run, which may write no file longer than `file_bytes`; with 0, no file at all."""
 
     cpu_s: int = 300
     deadline_s: float = 900.0  # a slow disk takes no CPU time
-    memory_bytes: int = 768 * 2**20  # the region's service has 2 GiB in all
+    memory_bytes: int = 768 * 2**20  # the region's service has 2 GiB in total
     open_files: int = 64
     file_bytes: int = 0
 
     @property
     def command(self) -> tuple[str, ...]:
-        """What is put in front of the command."""
+        """The words to put before the command."""
         limits = {
             "cpu": self.cpu_s, "as": self.memory_bytes, "fsize": self.file_bytes, "core": 0, "nofile": self.open_files,
         }  # fmt: skip
@@ -51,7 +51,7 @@ class ProcessLimits:
 
 @frozen(kw_only=True)
 class Ended:
-    """Exit status, negative for a signal, and what the program wrote. `out` is empty if it went to a file."""
+    """The exit status, negative for a signal, and the output of the program. `out` is empty if it went to a file."""
 
     status: int
     out: bytes
@@ -59,25 +59,25 @@ class Ended:
 
     @property
     def last_line(self) -> str:
-        """Of the errors."""
+        """The last line of the errors that is not empty; a text with the exit status if there is none."""
         lines = self.errors.decode("utf-8", "replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), f"it ended with status {self.status}")
 
 
 def is_installed(program: str) -> bool:
-    """Whether the program is in the folders of programs, or is the path of one."""
+    """Returns whether the program is in the folders of programs, or is the path of a program."""
     return shutil.which(program, path=_ENVIRONMENT["PATH"]) is not None
 
 
 @frozen(kw_only=True)
 class OpenFiles:
-    """What a program may open by name besides what programs consist of; nothing by default."""
+    """The files that a program may open by name besides those of which programs consist; none by default."""
 
     read: tuple[Path, ...] = ()
     write: tuple[Path, ...] = ()
 
     def options(self, program: str) -> tuple[str, ...]:
-        """Of `confined_program`. `program` and, if it is Python, what that consists of may be read and run."""
+        """Returns options of `confined_program` that permit to read and run `program` and, for Python, its files."""
         run: tuple[str, ...] = (shutil.which(program, path=_ENVIRONMENT["PATH"]) or program,)
         if program == sys.executable:
             run += _PYTHON
@@ -93,18 +93,18 @@ async def run_limited(
     reads: int | None = None,
     writes: int | None = None,
 ) -> Ended:
-    """Runs the command with no right to anything but `files`, as far as the kernel can do that.
+    """Runs the command with rights to `files` only, as far as the kernel supports that; returns how it ended.
 
-    `reads` and `writes` are descriptors of its standard input and output; otherwise the first is empty and the second
-    is returned. Raises BadImage if it takes too long or writes too much. Cancelled, it kills the process and all that
-    this has started.
+    `reads` and `writes` are descriptors of its standard input and output; without them, the input is empty and the
+    output is returned. Raises BadImage if the command takes too long or writes too much. If cancelled, kills the
+    process and all processes that it has started.
     """
     confined = (*limits.command, *_CONFINED, *files.options(command[0]), "--", *command)
     return await _finished(confined, limits.deadline_s, reads=reads, writes=writes)
 
 
 async def unconfined_rights() -> tuple[str, ...]:
-    """Returns what programs keep here although they should not: the kernel, or a filter around this process, is why."""
+    """Returns the rights that programs keep here because the kernel, or a filter of this process, cannot take them."""
     try:
         ended = await _finished((*_CONFINED, "--report"), 10.0)
         return tuple(str(one) for one in json.loads(ended.out))
@@ -130,7 +130,7 @@ async def _finished(
         raise BadImage(f"The check of the image took longer than {deadline_s:.0f} s.") from None
     finally:
         kill()
-        await reading  # to its end: asyncio does not notice the end of a process whose output nobody reads
+        await reading  # to its end: asyncio does not notice the end of a process whose output is not read
         await process.wait()
     if max(len(out), len(errors)) > _MAX_OUTPUT_BYTES:
         raise BadImage("The check of the image has too many results.")
@@ -149,7 +149,7 @@ async def _read(stream: asyncio.StreamReader | None, on_excess: Callable[[], Non
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
-    """With all that it has started. Idempotent."""
+    """Kills the process and all processes that it has started. Idempotent."""
     if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

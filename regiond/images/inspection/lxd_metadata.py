@@ -1,7 +1,7 @@
-"""Reads what LXD's metadata.yaml says about an image. Pure.
+"""Reads the description of an image in LXD's metadata.yaml. Pure.
 
-LXD writes a flat mapping, with one nested level of properties, as YAML or JSON. Only this is read: text of a stranger
-is never given to a YAML parser, which understands much more.
+LXD writes a flat mapping, with one nested level of properties, as YAML or JSON. Only this is read: untrusted text is
+never given to a YAML parser, which understands much more.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PROPERTIES = "properties"
 
 @frozen(kw_only=True)
 class LxdMetadata:
-    """Empty where it says nothing that can be used."""
+    """The usable values of metadata.yaml; a field without a usable value is empty."""
 
     architecture: str = ""
     name: str = ""  # OSYSTEM/SERIES
@@ -32,7 +32,7 @@ class LxdMetadata:
 
 
 def parse_metadata(text: str) -> LxdMetadata:
-    """Never fails: whatever is not understood is left out."""
+    """Returns the metadata in the text. Never fails: text that is not understood is left out."""
     found = _json(text) or _yaml(text)
     properties = found.get(_PROPERTIES)
     said: Mapping[str, Any] = properties if isinstance(properties, dict) else {}
@@ -41,7 +41,7 @@ def parse_metadata(text: str) -> LxdMetadata:
 
 
 def metadata_of(architecture: str, os_name: str, release: str, title: str) -> LxdMetadata:
-    """Of the words of LXD, whatever they are."""
+    """Returns the metadata for LXD's values, which may be any text: unusable values are left out."""
     architecture = _KERNEL_NAMES.get(architecture, architecture)
     is_named = _WORD.fullmatch(os_name) and _WORD.fullmatch(release)
     return LxdMetadata(
@@ -52,7 +52,10 @@ def metadata_of(architecture: str, os_name: str, release: str, title: str) -> Lx
 
 
 def with_metadata(submitted: SubmittedImage, found: LxdMetadata) -> SubmittedImage:
-    """Fills in what the user left out. Raises InvalidRequest for another architecture than that of the image."""
+    """Returns `submitted` with fields that the user left empty filled in from `found`.
+
+    Raises InvalidRequest if the user gave another architecture than that of the image.
+    """
     given, _ = split_architecture(submitted.architecture)
     if given and found.architecture and given != found.architecture:
         raise InvalidRequest.of({"architecture": [f"The metadata is of an image for {found.architecture}."]})
@@ -76,7 +79,7 @@ def _yaml(text: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     properties: dict[str, str] = {}
     section = ""
-    indent = ""  # of the properties; what is indented otherwise belongs to something else
+    indent = ""  # of the properties; a line with another indent is no property
     for line in text.splitlines():
         match = _LINE.fullmatch(line.rstrip())
         if match is None:

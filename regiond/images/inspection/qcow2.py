@@ -17,13 +17,13 @@ from regiond.validation_messages import shown
 MAGIC = b"QFI\xfb"
 HEAD_BYTES = (
     2 * 2**20
-)  # what `parse_header` is given: the first cluster, whose size is at most this, has the whole header
+)  # the input of `parse_header`: the first cluster, whose size is at most this, has the whole header
 MAX_VIRTUAL_BYTES = 16 * 2**40
 
 _COMMON = struct.Struct(">4sIQIIQIIQQIIQ")  # 72 bytes, all of version 2
 _FEATURES = struct.Struct(">QQQII")  # from byte 72, version 3
 _EXTENSION = struct.Struct(">II")
-_MAX_L1_BYTES = 32 * 2**20  # as QEMU
+_MAX_L1_BYTES = 32 * 2**20  # the limit of QEMU
 _MAX_REFCOUNT_TABLE_BYTES = 8 * 2**20
 _MAX_SNAPSHOTS = 65536
 _MAX_REFCOUNT_ORDER = 6
@@ -33,7 +33,7 @@ _UNDERSTOOD = _COMPRESSION_TYPE | _EXTENDED_L2
 _EXTERNAL_DATA_NAME = 0x44415441
 _ENCRYPTION_HEADER = 0x0537BE77
 _END = 0
-_ZSTD = 1  # the only type of compression that the header states; zlib is what is not stated
+_ZSTD = 1  # the only type of compression that the header states; without a statement it is zlib
 _COMPRESSION_TYPE_AT = 104
 
 
@@ -70,14 +70,14 @@ class _Fields:
 
     @property
     def needed_l1_entries(self) -> int:
-        """How many tables of clusters the virtual size needs, each of one cluster."""
+        """The number of L2 tables, each of one cluster, that the virtual size needs."""
         entry_bytes = 16 if self.incompatible & _EXTENDED_L2 else 8
         covered = self.cluster_bytes * (self.cluster_bytes // entry_bytes)
         return -(-self.virtual_bytes // covered)
 
 
 def parse_header(head: bytes, file_bytes: int) -> Qcow2Header:
-    """`head` are the first HEAD_BYTES of a file of `file_bytes`, or all of it. Raises BadImage with what was found."""
+    """Returns the header. `head` is the first HEAD_BYTES of a file of `file_bytes`, or all of it. Raises BadImage."""
     fields = _read(head)
     _check_references(fields, head)
     _check_features(fields, head)
@@ -176,9 +176,9 @@ def _check_sizes(fields: _Fields, file_bytes: int) -> None:
 
 
 def _extensions(fields: _Fields, head: bytes) -> Iterator[int]:
-    """The types of the header's extensions, all that QEMU reads: to the one that ends them or the end of the cluster.
+    """Yields the types of the header's extensions that QEMU reads: up to the end mark or the end of the cluster.
 
-    Each takes at least 8 bytes, so that there are at most HEAD_BYTES / 8. Raises BadImage if one is not in `head`.
+    Each takes at least 8 bytes, so there are at most HEAD_BYTES / 8. Raises BadImage if one is not in `head`.
     """
     end = fields.cluster_bytes
     position = fields.header_bytes

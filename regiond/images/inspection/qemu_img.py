@@ -17,12 +17,15 @@ from regiond.images.model import BadImage
 
 MISSING = "qemu-img is missing on the region's computer, where it checks images: install the package qemu-utils."
 _SECTOR_BYTES = 512
-_LEAKS = 3  # exit status: clusters that nothing uses, which waste space and do no harm
+_LEAKS = 3  # exit status: unused clusters, which waste space and are harmless
 
 
 @frozen(kw_only=True)
 class QemuImg:
-    """It may open the image and its own libraries. It writes only the first bytes of a disk, to a file of ours."""
+    """The program qemu-img, which may open the image and its own libraries.
+
+    It writes only the first bytes of a disk, to a file of ours.
+    """
 
     program: str = "qemu-img"
     limits: ProcessLimits = field(factory=ProcessLimits)
@@ -58,7 +61,7 @@ class QemuImg:
         raise BadImage(f"qemu-img cannot check the image: {error}")
 
     async def disk_head(self, path: Path, image_format: ImageFormat, size_bytes: int) -> bytes:
-        """Returns the first bytes of the disk, of which whole sectors are asked; fewer only if it has no more.
+        """Returns the first bytes of the disk, in whole sectors; fewer only if the disk is smaller.
 
         Raises BadImage, Unsupported.
         """
@@ -84,7 +87,7 @@ class QemuImg:
 def _source(path: Path, image_format: ImageFormat) -> str:
     wanted: dict[str, Any] = {"driver": image_format, "file": {"driver": "file", "filename": str(path)}}
     if image_format is ImageFormat.QCOW2:
-        wanted["backing"] = None  # whatever the image says
+        wanted["backing"] = None  # whatever the image names
     return f"json:{json.dumps(wanted)}"
 
 

@@ -37,14 +37,14 @@ class Inspected:
 
 @frozen
 class Inspection:
-    """Our own parser reads the header before qemu-img opens the file."""
+    """Checks images. Our own parser reads the header before qemu-img opens the file."""
 
     threads: FileThreads
     qemu_img: QemuImg
     unpacking: Unpacking
 
     async def inspect(self, image: Image, path: Path, unpacked: Path, limit: SpaceLimit) -> Inspected:
-        """Checks the file at `path` as it was declared; a packed disk is written to `unpacked`, up to the limit.
+        """Checks the file at `path` as declared; returns its disk. Unpacks a packed one to `unpacked`, up to the limit.
 
         Raises BadImage; Unsupported if the tools are missing; content.Stopped if the region stops meanwhile.
         """

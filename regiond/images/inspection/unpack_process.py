@@ -1,4 +1,4 @@
-"""A program of its own: unpacks the disk of an image from standard input to standard output.
+"""A separate program: unpacks the disk of an image from standard input to standard output.
 
 Standard output is a regular file. The program is run with `python -I` and limited, because its input is not trusted; it
 imports nothing of Innkeeper and opens no file. Names in an archive are compared, never used as names of files. Errors
@@ -30,7 +30,7 @@ METADATA_MEMBER = "metadata.yaml"
 class Refused(Exception):
     """The code of the problem: `damaged`, `too_large`, `disk_full`, `no_disk`, `several_files`, `container`.
 
-    `metadata` is what an archive without a disk has.
+    `metadata` is the description in an archive that has no disk.
     """
 
     def __init__(self, code: str, metadata: str | None = None) -> None:
@@ -52,7 +52,7 @@ def unpack(source: io.BufferedReader, target: int) -> dict[str, Any]:
 
 
 class _Rest(io.RawIOBase):
-    """A stream of decompressed data, as io.BufferedReader takes it."""
+    """A stream of decompressed data, in the form that io.BufferedReader takes."""
 
     def __init__(self, stream: io.BufferedIOBase) -> None:
         self._stream = stream
@@ -112,7 +112,7 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
 
 
 def _copy(stream: IO[bytes], target: int) -> None:
-    """Blocks of zeros become holes in the file. Ends the program when nobody waits for its result any more."""
+    """Copies the data; blocks of zeros become holes in the file. Ends the program if its parent has ended."""
     size = 0
     caller = os.getppid()
     zeros = bytes(BLOCK_BYTES)

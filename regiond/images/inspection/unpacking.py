@@ -21,7 +21,7 @@ from regiond.images.model import BadImage
 from regiond.images.packing import Packing, is_packed, packing_named
 from regiond.images.space import SpaceLimit
 
-_METADATA_BYTES = 4 * 2**20  # of any file beside metadata.yaml, such as its templates
+_METADATA_BYTES = 4 * 2**20  # of any other file beside metadata.yaml, such as its templates
 _COMMAND = (sys.executable, "-I", "-S", unpack_process.__file__)
 _FILES = OpenFiles(read=(Path(unpack_process.__file__),))
 _PROBLEMS: Mapping[str, str] = {
@@ -37,7 +37,7 @@ _PROBLEMS: Mapping[str, str] = {
 
 @frozen(kw_only=True)
 class Unpacked:
-    """`metadata` is the text of LXD's metadata.yaml, empty if there is none. It is not trusted."""
+    """An unpacked image. `metadata` is the text of LXD's metadata.yaml, empty if there is none; it is not trusted."""
 
     packing: Packing
     metadata: str
@@ -71,7 +71,7 @@ class Unpacking:
     async def unpack(self, source: Path, target: Path, limit: SpaceLimit) -> Unpacked:
         """Writes the disk to `target`, which is replaced. Raises BadImage; Unsupported without the program prlimit.
 
-        What it has written stays when it fails.
+        Data that it has written remain after a failure.
         """
         self._require()
         reads, writes = await self.threads.run(partial(_open, source, target))
@@ -103,7 +103,7 @@ class Unpacking:
 
 @contextmanager
 def _in_memory(data: bytes) -> Iterator[tuple[int, int]]:
-    """The descriptors of the program's input and output."""
+    """Yields the descriptors of the program's input and output."""
     reads, writes = os.memfd_create("packed", os.MFD_CLOEXEC), os.memfd_create("unpacked", os.MFD_CLOEXEC)
     try:
         with open(reads, "wb", closefd=False) as file:
@@ -116,7 +116,7 @@ def _in_memory(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _open(source: Path, target: Path) -> tuple[int, int]:
-    """The descriptors of the program's input and output.
+    """Returns the descriptors of the program's input and output.
 
     The output is always a new file: the program of a region that was killed may still write to the old one.
     """
@@ -130,7 +130,7 @@ def _open(source: Path, target: Path) -> tuple[int, int]:
 
 
 def _result(line: str) -> dict[str, Any]:
-    """What the program found, checked: `packing` and `metadata`, or its `error`. Empty if it is no answer."""
+    """Returns the program's checked result: `packing` and `metadata`, or its `error`; empty if the line has none."""
     try:
         found = json.loads(line)
         if "error" in found:

@@ -1,7 +1,7 @@
 """Decides whether a rack may receive the credentials of a host, and records each before it is sent.
 
-A rack that does not have them yet is first asked, without them, what the host presents: one that cannot reach the host,
-or reaches another server at its address, never receives its secrets.
+A rack that does not have the credentials yet must first report, without them, what the host presents. A rack that
+cannot reach the host, or that reaches another server at its address, never receives the host's secrets.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class NotServed(Exception):
 
 
 class AccessGuard:
-    """One per region."""
+    """Decides which rack may receive which credentials. One per region."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -64,7 +64,7 @@ class AccessGuard:
         log.info("credentials_sent", rack=link.peer.name, host=host_id, names=[one.name for one in sent])
 
     async def holds(self, rack_id: UUID, host_id: int, request: HostRequest) -> bool:
-        """Whether the rack has every credential in the request, by what was recorded; true if it has none."""
+        """Returns whether the rack is recorded to have every credential in the request; True if there is none in it."""
         sent = sent_credentials(request)
         if not sent:
             return True
@@ -73,7 +73,7 @@ class AccessGuard:
 
 
 def sent_credentials(request: HostRequest) -> tuple[SentCredential, ...]:
-    """What the request tells the rack. One-time tokens are left out: the server forgets them when they are used."""
+    """Returns the credentials in the request, without one-time tokens: the server forgets those when they are used."""
     credentials = request.access.credentials
     found = [SentCredential(name=name) for name in sorted(credentials) if name not in _OF_PAIR]
     if CERTIFICATE in credentials:
@@ -89,10 +89,10 @@ def sent_credentials(request: HostRequest) -> tuple[SentCredential, ...]:
 
 
 async def greet(link: Link, access: HostAccess) -> None:
-    """Has the rack read what the host presents before a login; returns if that is what is pinned.
+    """Has the rack read what the host presents before a login; returns if that is the pinned identity.
 
-    The rack is told neither a credential nor the pinned identity. Raises PeerChanged, and HostUnreachable if nothing
-    is presented in time; a host that presents nothing by its nature, such as a local socket, passes.
+    The rack receives neither a credential nor the pinned identity. Raises PeerChanged, and HostUnreachable if the host
+    presents nothing in time. A host that has nothing to present, such as a local socket, passes.
     """
     _check_pin(access)
     try:
@@ -110,7 +110,7 @@ async def greet(link: Link, access: HostAccess) -> None:
 
 
 def without_secrets(access: HostAccess) -> HostAccess:
-    """The address alone, as a rack needs it to find out whether it reaches the host."""
+    """Returns the access with the address alone, which a rack needs to find out whether it reaches the host."""
     return evolve(access, credentials={}, pinned=None)
 
 

@@ -25,14 +25,17 @@ T = TypeVar("T")
 
 @frozen(kw_only=True)
 class FoundServer:
-    """What was found at an address. `identity` is None if nothing is presented there that could be pinned."""
+    """The server at an address. `identity` is None if the server presents nothing that could be pinned."""
 
     identity: PeerIdentity | None
     facts: HostFacts
 
 
 class AddressCalls:
-    """One per region. Nothing is recorded about the host, and the rack's connections to it stay as they are."""
+    """Reads servers at other addresses of hosts. One per region.
+
+    Records nothing about the host, and does not change the rack's connections to the host.
+    """
 
     def __init__(
         self,
@@ -104,7 +107,7 @@ class AddressCalls:
 
 
 def address_id(host_id: int, number: int) -> int:
-    """The id under which racks know an address of the host: it has a queue and connections of its own there."""
+    """Returns the id under which racks know an address of the host, which has its own queue and connections there."""
     return -(host_id * MAX_ADDRESSES_AT_ONCE + number % MAX_ADDRESSES_AT_ONCE)
 
 

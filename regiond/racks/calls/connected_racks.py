@@ -30,7 +30,7 @@ NEXT_RACK = (HostUnreachable, HostHung, UnsupportedByPeer, ResponseRejected)
 
 
 class KnownReach(Protocol):
-    """Which racks reach which hosts, by their last attempts."""
+    """The recorded reach of racks: for each host, the racks whose last attempt reached it."""
 
     async def racks_for(self, host_id: int) -> Sequence[RackCandidate]:
         """Returns connected racks, best first: see `reach_model.sort_candidates`."""
@@ -72,7 +72,7 @@ class ConnectedRacks:
 
 
 def representative(failed: Iterable[InnkeeperError]) -> InnkeeperError:
-    """Prefers the last HostUnreachable to errors of racks that lack the driver."""
+    """Returns the error to report for all: the last HostUnreachable, if any, before errors such as a missing driver."""
     errors = list(failed)
     return next((error for error in reversed(errors) if isinstance(error, HostUnreachable)), errors[0])
 

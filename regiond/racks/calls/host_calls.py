@@ -46,7 +46,7 @@ R = TypeVar("R")
 
 
 class Reach(KnownReach, SeenRacks, Protocol):
-    """Which racks reach which hosts, by their last attempts; receives the result of each attempt."""
+    """The recorded reach of racks, which also receives the result of each attempt."""
 
     async def record_reach(self, rack_id: str, host_id: int, error: InnkeeperError | None = None) -> RecordedReach:
         """Records the result of an attempt. Writes only changes."""
@@ -59,14 +59,14 @@ class LostHosts(Protocol):
     """Receives what calls reveal about a host, apart from discovery, whose caller applies the result itself."""
 
     async def call_failed(self, host_id: int, error: InnkeeperError, *, began_at: float) -> None:
-        """No connected rack reached the host in a call that began at `began_at` of `time.monotonic`."""
+        """Handles a call in which no connected rack reached the host; it began at `began_at` of `time.monotonic`."""
 
     async def request_refresh(self, host_id: int) -> None:
-        """The host's state is in doubt."""
+        """Requests a refresh of a host whose state is in doubt."""
 
 
 class HostCalls:
-    """One per region. `access_of` reads the address and the secrets of a host, before each call."""
+    """The calls of one region to hosts. `access_of` reads the address and the secrets of a host, before each call."""
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ class HostCalls:
             raise
 
     async def exclude_older(self, host_id: int, fence: Fence, *, since: datetime) -> tuple[str, ...]:
-        """See `exclude_older_calls`. Raises RackUnreachable if no rack that may reach the host has a link."""
+        """Runs `exclude_older_calls` for the host. Raises RackUnreachable if no rack that may reach it has a link."""
         asked = await self._racks.of(host_id)
         if not asked:
             raise await self._racks.unreached(host_id, {})
@@ -147,7 +147,7 @@ class HostCalls:
     async def racks_with_older_calls(
         self, host_id: int, fence: Fence, *, since: datetime, until: datetime | None = None
     ) -> tuple[str, ...]:
-        """See `racks_with_older_calls` in `older_calls`. Needs no link to a rack."""
+        """Runs `older_calls.racks_with_older_calls` for the host. Needs no link to a rack."""
         asked = await self._racks.of(host_id)
         return await racks_with_older_calls(asked, self._reach, host_id, fence, since=since, until=until)
 
@@ -173,7 +173,7 @@ class HostCalls:
         opens_within_s: float,
         deadline_s: float,
     ) -> HostStream[R]:
-        """Returns a stream once its first item has come, which says that it is open. The caller closes it.
+        """Returns a stream when its first item has arrived, which means that it is open. The caller closes it.
 
         Raises what `call` raises.
         """
@@ -225,9 +225,10 @@ class HostCalls:
         await self._call_through(rack_id, link, host_id, call, refreshes=True)
 
     async def _report_failure(self, host_id: int, error: InnkeeperError, began_at: float) -> None:
-        """A host that another call has reached since is only refreshed: whether it failed before or after is unknown.
+        """Reports the failed call to `lost_hosts`, or requests a refresh if another call reached the host meanwhile.
 
-        Never raises an error of the database: the host's error is the one to report.
+        In the second case the order of failure and success is unknown. Never raises an error of the database: the
+        host's error is the one to report.
         """
         try:
             if self._succeeded_at.get(host_id, began_at) > began_at:
@@ -240,7 +241,9 @@ class HostCalls:
     async def _through_racks(
         self, host_id: int, call: Callable[[UUID, Link, HostAccess], Awaitable[R]], *, refreshes: bool
     ) -> R:
-        """Reads the connected racks again after each failure: an attempt can take long, and a rack may reconnect.
+        """Returns the response of the first rack that reaches the host.
+
+        Reads the connected racks again after each failure: an attempt can take long, and a rack may reconnect.
 
         With `refreshes`, a success requests a refresh of a host whose state says that no rack reaches it.
         """
@@ -311,12 +314,12 @@ class HostCalls:
 
 
 def nothing_began(error: InnkeeperError) -> bool:
-    """Whether a failed call with `check_reach` certainly changed nothing on the host."""
+    """Returns whether a failed call with `check_reach` certainly changed nothing on the host."""
     return isinstance(error, RackUnreachable | UnsupportedByPeer) or error.details.get(NOTHING_BEGAN) is True
 
 
 def _with_began(error: InnkeeperError, calls: Sequence[InnkeeperError]) -> InnkeeperError:
-    """Returns `error`, which represents the failed `calls`: `NOTHING_BEGAN` must be true of all of them."""
+    """Returns `error`, which represents the failed `calls`; its `NOTHING_BEGAN` is True only if all of them have it."""
     if any(NOTHING_BEGAN in one.details for one in calls):
         error.details[NOTHING_BEGAN] = all(nothing_began(one) for one in calls)
     return error

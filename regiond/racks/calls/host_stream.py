@@ -1,4 +1,4 @@
-"""A stream of a host that stays open, and the rack through which it came."""
+"""A stream of a host that stays open, and the rack through which it comes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @frozen(eq=False)
 class HostStream(Generic[T]):
-    """`items` are those after the first, which said that the stream is open."""
+    """An open stream. `items` are the items after the first, which meant that the stream is open."""
 
     items: AsyncGenerator[T, None]
     _link: Link

@@ -19,11 +19,11 @@ from regiond.racks.reach_model import AwaitedRack, RackCandidate, WaitLimits
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-# In addition to the idle timeout of links, as long as a lease: by then a region has cancelled the attempt whose lease
-# it lost, and a rack has ended a link that its region had lost before, with what it had queued.
+# Added to the idle timeout of links; as long as a lease. By then a region has cancelled an attempt whose lease it lost,
+# and a rack has ended a link that its region had lost before, with the calls that were queued on it.
 LOST_RACK_MARGIN_S = 15.0
 _RACKS_NAMED = 5
-ASK_DEADLINE_S = 5.0  # where an answer is asked for and not waited for
+ASK_DEADLINE_S = 5.0  # for one question: a rack that does not answer in time is named, not waited for
 
 
 class SeenRacks(Protocol):
@@ -59,7 +59,7 @@ async def exclude_older_calls(
     errors = await asyncio.gather(*(_ask(rack.name, link, call, deadline_s=deadline_s) for rack, link in asked))
     answers = {rack.rack_id: error for (rack, _), error in zip(asked, errors, strict=True)}
     ended = [rack_id for rack_id, error in answers.items() if error is None]
-    # Any other error says nothing about calls, such as a lost link.
+    # Any other error, such as a lost link, says nothing about calls.
     running = [rack_id for rack_id, error in answers.items() if isinstance(error, DeadlineExceeded)]
     waits = WaitLimits(
         since=since, running_s=MAX_CALL_S, lost_margin_s=LOST_RACK_MARGIN_S,
@@ -90,9 +90,9 @@ async def racks_with_older_calls(
 ) -> tuple[str, ...]:
     """Returns the names of the racks that may still run a call of an older attempt, which began after `since`.
 
-    Such a rack had a link then and does not answer that it runs none: its process may be frozen, for any time. After
-    `until` no rack is named. Racks that answer reject older calls from now on. Raises StaleAttempt after a newer
-    attempt.
+    Such a rack had a link after `since` and does not answer that it runs none: its process may be frozen, for any
+    time. After `until` no rack is named. Racks that answer reject older calls from now on. Raises StaleAttempt after a
+    newer attempt.
     """
     call = FenceCall(fence=fence)
     errors = await asyncio.gather(*(_ask(rack.name, link, call, deadline_s=ASK_DEADLINE_S) for rack, link in asked))
@@ -101,7 +101,7 @@ async def racks_with_older_calls(
 
 
 async def _ask(rack: str, link: Link, call: FenceCall, *, deadline_s: float) -> InnkeeperError | None:
-    """None if the rack has ended all older calls.
+    """Returns None if the rack has ended all older calls, otherwise the error of the question.
 
     The deadline is longer than the idle timeout of links: a rack that responds to nothing loses its link first.
     """

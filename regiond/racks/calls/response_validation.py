@@ -44,7 +44,10 @@ def _wrong_image(beginning: str, found: HostImage) -> str | None:
 
 
 def _wrong_fingerprint(presented: PeerIdentity) -> str | None:
-    """The certificate or key is compared when the host is called, the fingerprint when it is recognized."""
+    """Returns the contradiction between the certificate or key and its fingerprint, or None.
+
+    Later calls of the host compare the certificate or key; the host is recognized by the fingerprint.
+    """
     try:
         found = identity_fingerprint(presented.material)
     except InvalidRequest as error:
@@ -67,7 +70,7 @@ def _wrong_marker(expected: OwnershipMarker, guest: Guest) -> str | None:
 
 
 def _wrong_size(spec: GuestSpec, guest: Guest) -> str | None:
-    """A size of 0 means that the rack could not read it."""
+    """Returns the difference between the sizes, or None. A size of 0 means that the rack could not read it."""
     found, expected = (guest.cores, guest.memory_mib), (spec.cores, spec.memory_mib)
     if found == expected or 0 in found:
         return None

@@ -24,12 +24,13 @@ ReportFailure = Callable[[int, InnkeeperError, float], Awaitable[None]]
 
 
 class SlowCalls:
-    """Some calls take minutes on a host that works, and a hung host accepts connections: only a short read tells.
+    """Detects hung hosts by short reads during slow calls.
 
-    After `slow_after_s` without a response the host is read through the same rack, again and again until the call
-    ends or the host does not answer: then `report` receives the error and when that read began. One read at a time for
-    each host, without credentials unless the rack `holds` them, and none while `answered_at` is recent (both on the
-    clock of `time.monotonic`).
+    Some calls take minutes on a host that works, and a hung host still accepts connections: a failed short read is the
+    only sign. After `slow_after_s` without a response, the host is read through the same rack repeatedly, until the
+    call ends or the host does not answer; then `report` receives the error and the time at which that read began.
+    There is one read at a time for each host, without credentials unless the rack `holds` them, and none while
+    `answered_at` is recent (both times on the clock of `time.monotonic`).
     """
 
     def __init__(
@@ -71,7 +72,10 @@ class SlowCalls:
                     log.error("slow_call_watch_failed", host=host_id, exc_info=failed)
 
     async def _watch(self, link: Link, host_id: int, began_at: float) -> None:
-        """After a failed read it waits until the host has answered another call: each read can leave a hung thread."""
+        """Reads the host repeatedly until cancelled.
+
+        After a failed read it waits until the host has answered another call: each read can leave a hung thread.
+        """
         answered_at, failed_at = began_at, None
         while True:
             answered_at = max(answered_at, self._answered_at(host_id) or began_at)
@@ -89,7 +93,7 @@ class SlowCalls:
             await asyncio.sleep(self._slow_after_s)
 
     async def _answers(self, link: Link, host_id: int, answered_at: float) -> bool:
-        """Reads the host, and reports it if it does not answer; it last did at `answered_at`, as far as is known."""
+        """Returns whether the host answers a read; reports a host that does not. It last answered at `answered_at`."""
         probe_at = time.monotonic()
         try:
             call = HostCall(access=await self._access_of(host_id))

@@ -13,7 +13,7 @@ from regiond.racks.enrolment.rpc_clients import RpcClients
 
 
 class Admission:
-    """One per region process."""
+    """Admits peers to one region process."""
 
     def __init__(self, database: Database, clients: RpcClients) -> None:
         self._database = database

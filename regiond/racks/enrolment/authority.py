@@ -38,7 +38,7 @@ _PARTS = re.compile(r"-----BEGIN ([A-Z ]+)-----.+?-----END \1-----\n?", re.DOTAL
 
 @frozen(kw_only=True)
 class Authority:
-    """Shared by all regions of an installation: copy its folder to each computer that runs a region."""
+    """The authority that all regions of an installation share: copy its folder to each computer that runs a region."""
 
     certificate_pem: str
     key_pem: str = field(repr=False)
@@ -46,12 +46,12 @@ class Authority:
 
     @staticmethod
     def exists_in(folder: Path) -> bool:
-        """Whether the folder has an authority."""
+        """Returns whether the folder has an authority."""
         return (folder / _FILE).exists()
 
     @classmethod
     def open(cls, folder: Path, clock: Callable[[], datetime] = utc_now) -> Authority:
-        """Opens the authority in `folder`, creating it if there is none. Concurrent processes get the same one.
+        """Opens the authority in `folder`, creating it if there is none. Concurrent processes open the same one.
 
         Raises BadSettings if others can read the file or it is damaged; never overwrites it.
         """
@@ -80,7 +80,7 @@ class Authority:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 in hex, as in join tokens."""
+        """The SHA-256 of the certificate in hex, as in join tokens."""
         return fingerprint(load_certificate(self.certificate_pem))
 
     def sign(self, signing_request_pem: str, subject: Subject, lifetime: timedelta) -> str:

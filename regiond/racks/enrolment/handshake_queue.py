@@ -13,7 +13,7 @@ from attrs import frozen
 from common.addresses.ip_networks import network_of
 from common.token_buckets import TokenBuckets
 
-_ALL = "all"  # share one bucket
+_ALL = "all"  # the key of the one bucket that all share
 
 
 class Held(Protocol):
@@ -23,12 +23,12 @@ class Held(Protocol):
     def remote_host(self) -> str: ...
 
     def begin_handshake(self) -> bool:
-        """Returns whether it began one: False if the connection has ended."""
+        """Begins the handshake; returns False if the connection has ended."""
 
 
 @frozen(kw_only=True)
 class HandshakeRates:
-    """Per second, and at once. Those of an address are of connections that were not accepted, or not yet."""
+    """Handshakes per second, and at once (`burst`). An address's rates count connections that are not accepted yet."""
 
     per_s: float
     burst: float
@@ -50,12 +50,12 @@ class HandshakeQueue:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, connection: Held) -> None:
-        """Begins its handshake, now or later."""
+        """Begins the handshake of the connection, now or later."""
         self._waiting.setdefault(network_of(connection.remote_host), deque()).append(connection)
         self._begin()
 
     def accepted(self, connection: Held) -> None:
-        """The peer has proven that it may connect."""
+        """Puts back the token that its handshake took: the peer has proven that it may connect."""
         self._addresses.put_back(network_of(connection.remote_host))
 
     def stop(self) -> None:
@@ -78,7 +78,7 @@ class HandshakeQueue:
                 self._addresses.take(network)
 
     def _next_network(self) -> tuple[str, float]:
-        """The first that may begin, and in how many seconds."""
+        """Returns the network that may begin a handshake first, and in how many seconds."""
         wait_s, network = min(
             ((self._addresses.wait_s(network), network) for network in self._waiting), key=lambda found: found[0]
         )

@@ -14,7 +14,7 @@ FOLDER = "authority"
 
 
 async def is_new_installation(db: Db) -> bool:
-    """Whether no region has used the database yet. Locks the installation until the caller's transaction ends."""
+    """Returns whether no region has used the database yet. Locks the installation until the transaction ends."""
     return await store.authority_fingerprint(db) is None
 
 

@@ -33,19 +33,19 @@ ADMIT_RETRY_S = 2.0
 STOP_DEADLINE_S = 10.0
 MAX_ANONYMOUS = 32
 MAX_UNIDENTIFIED = 256  # connections during their TLS handshake
-# A connection costs the event loop some 4 ms. After a region's restart, 200 racks are back within 5 s.
+# A connection costs the event loop some 4 ms. After a region's restart, 200 racks reconnect within 5 s.
 HANDSHAKES = HandshakeRates(per_s=40, burst=10, per_s_of_address=5, burst_of_address=20)
 ANONYMOUS_LIFETIME_S = 15.0
-MAX_LINKS_OF_RACK = 4  # to one region: more are leftovers of connections that the rack has lost, and the oldest ends
+MAX_LINKS_OF_RACK = 4  # to one region: more remain only after lost connections, and the oldest is ended
 MAX_LINKS_OF_CLIENT = 64  # programs may share a certificate
 MEMBERS = Limits()
 CLIENT_BYTES_IN_FLIGHT = 1024 * 1024
-# Of one peer, by all its links to this region. A frame costs the event loop up to 2 ms; 100 hosts with 1,000 guests
-# each need some 100 per second, since a longer frame counts as several.
+# The limit of one peer, over all its links to this region. A frame costs the event loop up to 2 ms; 100 hosts with
+# 1,000 guests each need some 100 per second, since a longer frame counts as several.
 FRAMES_PER_S = 250
 BURST_FRAMES = 1000
 BYTES_PER_FRAME = 16 * 1024
-# What one peer may open per second, and at once; to open a link costs a handshake and several statements.
+# Links that one peer may open per second, and at once: each costs a handshake and several statements.
 LINKS_PER_S = {Role.RACK: (1.0, 20), Role.CLIENT: (5.0, 2 * MAX_LINKS_OF_CLIENT)}
 MAX_CALLS_OF_RACK = 8  # at once: a rack only renews its certificate
 ANONYMOUS = Limits(
@@ -64,12 +64,12 @@ async def _nothing(_: Link) -> None:
 
 @frozen(kw_only=True)
 class ListenerCallbacks:
-    """What the listener calls.
+    """The functions that the listener calls.
 
     `admit` raises NotAllowed for a peer that has a valid certificate and is not allowed to connect (a removed rack, a
     disabled account); it may take ADMIT_DEADLINE_S. `on_connect` is called for every admitted link, `on_disconnect`
-    once when each of those has ended. Anonymous peers (without a certificate) get neither; they may make one call, of
-    `handlers[Role.ANONYMOUS]`.
+    once when each of those links has ended. Neither is called for anonymous peers (without a certificate), which may
+    make one call, of `handlers[Role.ANONYMOUS]`.
     """
 
     handlers: Mapping[Role, Handlers]
@@ -99,7 +99,7 @@ class _Connection:
 
 
 class Listener:
-    """Port 0 takes a free port, see `port`. `limits` apply to racks and clients."""
+    """The TLS port of a region process. Port 0 takes a free port: see `port`. `limits` apply to racks and clients."""
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """0 while not listening."""
+        """The port in use; 0 while not listening."""
         if self._listening is None:
             return 0
         found: int = getattr(self._listening.getHost(), "port", 0)
@@ -134,7 +134,7 @@ class Listener:
 
     @property
     def all_links(self) -> tuple[Link, ...]:
-        """The open links, those of anonymous peers too."""
+        """The open links, including those of anonymous peers."""
         links = (connection.link for connection in self._connections)
         return tuple(link for link in links if link is not None and link.is_open)
 
@@ -166,7 +166,7 @@ class Listener:
                 await asyncio.wait(late)
 
     def drop(self, matches: Callable[[Peer], bool], reason: str) -> int:
-        """Disconnects every matching peer at once, those being admitted too. Returns their number.
+        """Disconnects every matching peer at once, including those being admitted. Returns their number.
 
         `admit` must already reject them.
         """
@@ -294,7 +294,7 @@ class Listener:
             links[0].close("the rack has opened newer links")
 
     def _anonymous(self) -> list[_Connection]:
-        """Those of peers that join, in the order of their start."""
+        """Returns the connections of anonymous peers, which join, oldest first."""
         return [one for one in self._connections if one.peer is not None and one.peer.role is Role.ANONYMOUS]
 
 

@@ -22,7 +22,7 @@ _MAX_HOST_ID = 2**31 - 1
 
 
 class Rejections:
-    """At most one event per rack and host in ten minutes, so that a faulty rack cannot fill the database."""
+    """Records at most one event per rack and host in ten minutes, so that a faulty rack cannot fill the database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -43,7 +43,7 @@ class Rejections:
             )  # fmt: skip
 
     async def record_connection(self, peer: Peer, error: NotAllowed) -> None:
-        """Records that a rack with a valid certificate was not admitted. Without a database only the log has it."""
+        """Records that a rack with a valid certificate was not admitted. Without a database, only the log has it."""
         if not self._limiter.allow(peer.id, "connection"):
             return
         try:

@@ -48,7 +48,7 @@ _REVOKE = """
 
 
 async def key_lifetime(db: Db, api_key_id: int | None) -> timedelta | None:
-    """Returns how long the key is still valid; None: without end."""
+    """Returns how long the key remains valid; None: without end."""
     lifetime: timedelta | None = await db.fetchval(_KEY_LIFETIME, api_key_id)
     return lifetime
 
@@ -63,7 +63,7 @@ async def insert(
     *,
     api_key_id: int | None,
 ) -> None:
-    """Raises asyncpg.UniqueViolationError if another client has the name.
+    """Inserts a client. Raises asyncpg.UniqueViolationError if another client has the name.
 
     Raises asyncpg.ForeignKeyViolationError if account or key was just deleted.
     """
@@ -72,7 +72,7 @@ async def insert(
 
 
 async def renew(db: Db, client_id: UUID, fingerprint: str, expires_at: datetime) -> bool:
-    """Returns False if the client is revoked."""
+    """Records a new certificate; returns False if the client is revoked."""
     return await db.execute(_RENEW, client_id, fingerprint, expires_at) == "UPDATE 1"
 
 
@@ -96,7 +96,7 @@ async def read(db: Db, client_id: UUID) -> KnownClient | None:
 
 
 async def select(db: Db, *, account_id: int | None) -> tuple[RpcClientView, ...]:
-    """Returns the clients of the account, for None those of all."""
+    """Returns the clients of the account; for None, the clients of all accounts."""
     return tuple(RpcClientView(**row) for row in await db.fetch(_LIST, account_id))
 
 

@@ -28,7 +28,10 @@ REVOKED_CHANNEL = "rpc_client_revoked"  # a trigger notifies it
 
 
 class RpcClients:
-    """Every region process listens on REVOKED_CHANNEL, whose payload is the id of a client to disconnect at once."""
+    """The RPC clients of an installation.
+
+    Every region process listens on REVOKED_CHANNEL, whose payload is the id of a client to disconnect at once.
+    """
 
     def __init__(
         self, database: Database, authority: Authority, *, client_lifetime: timedelta = CLIENT_LIFETIME
@@ -38,15 +41,15 @@ class RpcClients:
         self._client_lifetime = client_lifetime
 
     async def list(self, caller: Caller) -> tuple[RpcClientView, ...]:
-        """Returns the caller's clients that are not revoked, for an administrator those of all, by name."""
+        """Returns the clients that are not revoked, by name: the caller's own, or for an administrator all."""
         async with self._database.connection() as db:
             return await rpc_client_store.select(db, account_id=None if caller.is_admin else caller.account_id)
 
     async def issue(self, caller: Caller, name: str) -> tuple[str, str, str]:
         """Returns (certificate, key, authority) as PEM for a program that acts as the caller. The key is not stored.
 
-        It ends with the API key of the request. Raises InvalidRequest, and NameTaken while a client with that name is
-        valid.
+        The certificate ends with the API key of the request. Raises InvalidRequest, and NameTaken while a client with
+        that name is valid.
         """
         check_name(name)
         client_id = uuid4()
@@ -111,6 +114,6 @@ class RpcClients:
             return await with_grants(db, caller)
 
     async def _lifetime(self, db: Db, api_key_id: int | None) -> timedelta:
-        """A certificate ends no later than its API key."""
+        """Returns how long a new certificate is valid: no longer than its API key."""
         left = await rpc_client_store.key_lifetime(db, api_key_id)
         return self._client_lifetime if left is None else min(self._client_lifetime, left)

@@ -26,7 +26,7 @@ OVERLOAD_EVERY_S = 60.0
 
 
 class GuestChanges(Protocol):
-    """Applies what an event reports."""
+    """Applies the changes that events report."""
 
     async def guest_changed(self, host_id: int, change: GuestChange) -> bool:
         """Returns whether the host should be refreshed. Raises InvalidRequest for text that no column can hold."""
@@ -44,13 +44,13 @@ class Rejections(Protocol):
 
 @define(eq=False)
 class _LinkState:
-    watched_hosts: set[int] = field(factory=set)  # a watch that was moved still reports for a while
+    watched_hosts: set[int] = field(factory=set)  # a watch that was moved to another rack still reports for a while
     pending: set[asyncio.Task[None]] = field(factory=set)
-    turns: defaultdict[int, asyncio.Lock] = field(factory=lambda: defaultdict(asyncio.Lock))  # of watched hosts
+    turns: defaultdict[int, asyncio.Lock] = field(factory=lambda: defaultdict(asyncio.Lock))  # by watched host
 
 
 class HostEventReceiver:
-    """Handles each event in its own task, those of a host one after the other.
+    """Handles each event in its own task; the events of one host one after the other.
 
     Events are hints: the next refresh compensates for a lost one.
     """

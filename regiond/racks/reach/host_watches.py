@@ -1,4 +1,4 @@
-"""Which rack reports the events of each host: has one linked rack watch every ready host."""
+"""Has one linked rack watch every ready host and report the events of the host."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Watch:
 
 
 class HostWatches:
-    """One per region process. `events` receives what the racks report."""
+    """The watches of one region process. `events` receives what the racks report."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class HostWatches:
         return {host_id: watch.rack_id for host_id, watch in self._watches.items() if watch.link.is_open}
 
     def end(self, rack_id: UUID, host_id: int) -> None:
-        """Rejects events of the host from this rack, which has forgotten it, from now on."""
+        """Rejects, from now on, events of the host from this rack, which no longer knows the host."""
         watch = self._watches.get(host_id)
         if watch is not None and watch.rack_id == rack_id:
             del self._watches[host_id]
@@ -71,7 +71,10 @@ class HostWatches:
             self._events.reject(link, host_id)
 
     async def watch(self, hosts: Sequence[SupervisedHost]) -> None:
-        """Watches those of all hosts that are ready and not watched. A slow host delays no other."""
+        """Has racks watch those of `hosts`, which are all hosts, that are ready and not watched.
+
+        A slow host delays no other.
+        """
         for host_id in self._watches.keys() - {host.id for host in hosts}:
             del self._watches[host_id]
         await concurrently(self._watch, [host for host in hosts if host.is_ready and not self._is_watched(host)])

@@ -130,7 +130,7 @@ class LinkSupervisor:
         self._spawn(self._probe_all_hosts(rack_id))
 
     async def on_disconnect(self, link: Link) -> None:
-        """Requests a refresh of hosts that no rack reaches now; it runs unless the rack reconnects before."""
+        """Requests a refresh of hosts that no rack reaches now; the refresh runs unless a rack reconnects before."""
         if link.peer.role is not Role.RACK:
             return
         rack_id = UUID(link.peer.id)
@@ -151,7 +151,7 @@ class LinkSupervisor:
     # Region addresses ---------------------------------------------------------------------------------------------
 
     async def _send_new_addresses(self) -> None:
-        """A region that was added or removed is announced to every rack, so that each rack connects to all regions."""
+        """Announces regions that were added or removed to every rack, so that each rack connects to all regions."""
         addresses = await self._heartbeat.addresses()
         if self._sent_addresses is not None and addresses != self._sent_addresses:
             for link in self._links.open.values():

@@ -24,7 +24,7 @@ from regiond.racks.reach_model import (
 
 
 class RackReach:
-    """One per region process, whose id is `region_id`."""
+    """The reach of racks, as the region process `region_id` records and reads it."""
 
     def __init__(self, database: Database, region_id: UUID) -> None:
         self._database = database

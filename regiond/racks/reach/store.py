@@ -1,4 +1,4 @@
-"""Rows of what each rack reaches: its last attempt at each host."""
+"""Rows of the reach of racks: the last attempt of each rack at each host."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ _RACKS_THAT_MAY_HAVE_CALLED = """
 
 
 async def record_reach(db: Db, rack_id: UUID, host_id: int, error: InnkeeperError | None) -> RecordedReach:
-    """Writes only changes."""
+    """Records that the rack reached the host, or the error. Writes only changes."""
     code, message = (error.code, storable(error.message)) if error else (None, None)
     codes = list(CONNECTION_ERROR_CODES)
     (row,) = await db.fetch(_RECORD_REACH, rack_id, host_id, error is None, code, message, codes)
@@ -126,8 +126,8 @@ async def racks_to_wait_for(
 ) -> Sequence[AwaitedRack]:
     """Returns the racks for the zone of the host that may run a call since before `waits.since`, by name.
 
-    A rack may run one if it is `running` one, or if it has not `ended` its calls and had a link so shortly before
-    `waits.since` that they may not have ended by then; both as long as they are waited for.
+    A rack may run a call if it is one of `running`, or if it is not one of `ended` and had a link so shortly before
+    `waits.since` that its calls may not have ended by then. Racks for which the time in `waits` is over are left out.
     """
     rows = await db.fetch(
         _RACKS_TO_WAIT_FOR, host_id, waits.since, waits.running_s, waits.lost_margin_s, waits.idle_timeout_s,
@@ -139,8 +139,9 @@ async def racks_to_wait_for(
 async def racks_that_may_have_called(
     db: Db, host_id: int, *, since: datetime, until: datetime | None, ended: Collection[UUID]
 ) -> tuple[str, ...]:
-    """Returns the names of racks for the zone of the host that had a link after `since` and have not `ended` their
-    calls; none after `until`, if that is given.
+    """Returns the names of racks for the zone of the host that had a link after `since`, except those in `ended`.
+
+    Returns none after `until`, if that is given.
     """
     rows = await db.fetch(_RACKS_THAT_MAY_HAVE_CALLED, host_id, since, list(ended), until)
     return tuple(row["name"] for row in rows)

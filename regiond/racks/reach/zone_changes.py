@@ -1,6 +1,7 @@
 """Has linked racks forget hosts that they no longer serve, and finds those that they serve from now on.
 
-Whatever changed the zone of a host or the zones of a rack: this compares what is with what should be.
+It compares the hosts that racks know with the hosts that they should know, so the cause of the change does not matter:
+a new zone of a host, or new zones of a rack.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class ServedZones:
     racks: Mapping[UUID, Zones] = field(factory=dict)
 
     def serves(self, rack_id: UUID, host_id: int) -> bool:
-        """A rack that is not linked serves none."""
+        """Returns whether the rack serves the zone of the host. A rack that is not linked serves none."""
         zones = self.racks.get(rack_id, frozenset())
         return zones is None or self.hosts[host_id] in zones
 
@@ -45,7 +46,7 @@ class ZoneChange:
 
 
 class ZoneChanges:
-    """One per region process."""
+    """Finds and applies changes of served zones. One per region process."""
 
     def __init__(self, records: RackReach, disconnect: Disconnect) -> None:
         self._records = records
@@ -53,10 +54,10 @@ class ZoneChanges:
         self._before = ServedZones()
 
     async def apply(self, hosts: Mapping[int, int], watched: Mapping[int, UUID]) -> ZoneChange:
-        """Returns what changed since the last call. `hosts` has the zone of every host, `watched` the rack that
-        watches it.
+        """Returns the changes since the last call, after racks were asked to forget hosts that they no longer serve.
 
-        A rack that does not confirm is asked again by the next call, and delays no other rack.
+        `hosts` has the zone of every host, `watched` the rack that watches each watched host. A rack that does not
+        confirm is asked again by the next call, and delays no other rack.
         """
         now = ServedZones(hosts=hosts, racks=await self._records.zones_of_racks())
         forgotten = await self._forget(now, watched)

@@ -48,7 +48,7 @@ _UNSERVED = """
 
 @frozen(kw_only=True)
 class RackZones:
-    """`zone_ids` None: all zones."""
+    """The row of a rack as far as zones depend on it. `zone_ids` is None for all zones."""
 
     name: str
     zone_ids: Sequence[int] | None
@@ -75,20 +75,23 @@ async def zone_ids(db: Db, ids_or_names: Sequence[str]) -> dict[str, int]:
 
 
 async def lock(db: Db, rack_id: UUID) -> RackZones | None:
-    """Waits for the record of a credential that is about to be sent to the rack, and prevents further ones."""
+    """Locks the rack and returns its zones; None if it is unknown.
+
+    Waits for the record of a credential that is about to be sent to the rack, and prevents further ones.
+    """
     row = await db.fetchrow(_LOCK_RACK, rack_id)
     return None if row is None else RackZones(**row)
 
 
 async def set_zones(db: Db, rack_id: UUID, ids: Collection[int] | None) -> None:
-    """None: all zones. Drops what is known of the rack's reach of other hosts."""
+    """Stores the zones that the rack serves (None: all). Deletes its recorded reach of hosts of other zones."""
     await db.execute(_SET, rack_id, None if ids is None else sorted(ids))
     if ids is not None:
         await db.execute(_DROP_REACH, rack_id, sorted(ids))
 
 
 async def existing(db: Db, ids: Sequence[int]) -> Sequence[int]:
-    """Returns those of the zones that still exist."""
+    """Returns the ids of the given zones that still exist."""
     found: Sequence[int] | None = await db.fetchval(_EXISTING, list(ids))
     return found or []
 

@@ -1,4 +1,4 @@
-"""Which zones a rack serves: checks what is asked for, and records changes."""
+"""Checks the zones that a request names for a rack, and records changes of the zones that it serves."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def requested_zones(db: Db, names: Sequence[str] | None) -> Sequence[int] 
 
 
 async def zones_of_token(db: Db, ids: Sequence[int] | None) -> Sequence[int] | None:
-    """Returns the zones of a rack that joins with a token of these zones. Raises TokenRejected if none is left."""
+    """Returns the zones of a rack that joins with a token of these zones. Raises TokenRejected if none exists."""
     if ids is None:
         return None
     existing = await zone_store.existing(db, ids)
@@ -41,7 +41,7 @@ async def zones_of_token(db: Db, ids: Sequence[int] | None) -> Sequence[int] | N
 
 
 async def described(db: Db, ids: Sequence[int] | None) -> str:
-    """Such as `all zones` or `zones a, b`."""
+    """Returns the zones as text, such as `all zones` or `zones a, b`."""
     return ALL_ZONES if ids is None else zones_text(await zone_store.names(db, ids))
 
 
