@@ -1,4 +1,4 @@
-"""Values with which a rack writes an operating system to a guest: the image, and the data for cloud-init."""
+"""The values with which a rack writes an operating system to a guest: an image, and data for cloud-init."""
 
 from __future__ import annotations
 
