@@ -19,20 +19,10 @@ from OpenSSL import SSL
 from twisted.internet.error import ConnectError, ConnectionLost, ConnectionRefusedError, DNSLookupError
 from twisted.internet.interfaces import IReactorTime
 from twisted.web._newclient import ParseError, RequestTransmissionFailed
-from twisted.web.client import (
-    Agent,
-    FileBodyProducer,
-    ResponseFailed,
-    ResponseNeverReceived,
-)
+from twisted.web.client import Agent, FileBodyProducer, ResponseFailed, ResponseNeverReceived
 from twisted.web.http_headers import Headers
 
-from common.errors import (
-    DeadlineExceeded,
-    InnkeeperError,
-    InvalidRequest,
-    LinkLost,
-)
+from common.errors import DeadlineExceeded, InnkeeperError, InvalidRequest, LinkLost
 from common.process.deferreds import from_deferred
 from innkeeper.answer import Answer, raise_error
 from innkeeper.api_description import API_PATH, Method

@@ -10,13 +10,7 @@ from attrs import frozen
 
 from common.errors import InnkeeperError
 from innkeeper.answer import Answer
-from innkeeper.commands.operation_wait import (
-    ENDED,
-    notes_of,
-    outcome_of,
-    purpose_of,
-    wait_for_operation,
-)
+from innkeeper.commands.operation_wait import ENDED, notes_of, outcome_of, purpose_of, wait_for_operation
 from innkeeper.http import Api, relative_path
 from innkeeper.output.progress import progress_on
 from innkeeper.output.terminal import Terminal

@@ -7,15 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from regiond.audit.model import (
-    AuditAnswer,
-    AuditEntry,
-    AuditFilter,
-    AuditRequest,
-    AuditResult,
-    ChainState,
-    RawEntry,
-)
+from regiond.audit.model import AuditAnswer, AuditEntry, AuditFilter, AuditRequest, AuditResult, ChainState, RawEntry
 from regiond.db.pool import Db, Row
 
 _APPEND = "select audit_append($1::text[])"

@@ -1,4 +1,4 @@
-"""Connections that end a cancelled statement in bounded time, and remember PostgreSQL's own types, such as `integer[]`.
+"""Connections whose cancelled statements end in bounded time, and that remember the types of PostgreSQL.
 
 PostgreSQL ignores a cancel request that arrives before the server process has read the statement. asyncpg sends one
 request and waits for the statement, which then ran until its timeout of 25 s; on a busy machine, that was one

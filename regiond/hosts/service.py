@@ -42,15 +42,7 @@ from regiond.hosts.image_copies.store import begin_removal as begin_copy_removal
 from regiond.hosts.image_copies.store import delete_removed as delete_removed_copy
 from regiond.hosts.image_copies.store import removable_with_host as copies_removed_with_host
 from regiond.hosts.maintenance_changes import begin_maintenance, end_maintenance
-from regiond.hosts.model import (
-    CertificateFate,
-    GuestView,
-    HostChange,
-    HostRemoval,
-    HostState,
-    HostView,
-    NewHost,
-)
+from regiond.hosts.model import CertificateFate, GuestView, HostChange, HostRemoval, HostState, HostView, NewHost
 from regiond.hosts.operation_intents import open_first_refresh, open_refresh, open_removal
 from regiond.hosts.schedule_store import refresh_within
 from regiond.hosts.store import host_on_machine, reopen_host
@@ -241,13 +233,9 @@ class Hosts(HostQueries):
             return await planned_fate(db, host_ids, removal)
 
     async def start_rotate(
-        self,
-        caller: Caller,
-        host_id: int,
-        *,
-        password: str | None = None,
-        idempotency_key: IdempotencyKey | None = None,
-    ) -> Operation:
+        self, caller: Caller, host_id: int, *,
+        password: str | None = None, idempotency_key: IdempotencyKey | None = None,
+    ) -> Operation:  # fmt: skip
         """Opens the rotation of the server's key pair, or returns the open one.
 
         `password` is a token for the new pair. Raises Unsupported, WrongState.
@@ -308,11 +296,9 @@ class Hosts(HostQueries):
         caller.require_admin()
         host = await self.read(host_id)
         presented = await self._calls.call(
-            host_id,
-            HOST_IDENTIFY,
-            lambda access: HostCall(access=without_secrets(access)),
+            host_id, HOST_IDENTIFY, lambda access: HostCall(access=without_secrets(access)),
             deadline_s=IDENTIFY_DEADLINE_S,
-        )
+        )  # fmt: skip
         if presented.fingerprint != fingerprint:
             raise InvalidRequest.of(
                 {"fingerprint": [f"{host.name} now presents {presented.fingerprint}, not {fingerprint}."]}

@@ -18,14 +18,7 @@ from regiond.images import host_image_store, store, upload_store
 from regiond.images.declaration import name_problem, name_taken
 from regiond.images.host_image_store import NewHostImage
 from regiond.images.inspection.lxd_metadata import metadata_of
-from regiond.images.model import (
-    ARCHITECTURES,
-    Image,
-    ImageState,
-    NamedHostImage,
-    full_name,
-    split_architecture,
-)
+from regiond.images.model import ARCHITECTURES, Image, ImageState, NamedHostImage, full_name, split_architecture
 from regiond.racks.service import HostCalls
 from regiond.validation_messages import no_object, shown
 

@@ -6,11 +6,7 @@ All functions that take `db` join the caller's transaction.
 from __future__ import annotations
 
 from regiond.ledger.batch_claims import claim_batch, lock_hosts, write_claims
-from regiond.ledger.capacities import (
-    capacities_of_hosts,
-    capacity_with_limits,
-    compute_claimed_by_hosts,
-)
+from regiond.ledger.capacities import capacities_of_hosts, capacity_with_limits, compute_claimed_by_hosts
 from regiond.ledger.capacity_totals import fleet_capacity, total_capacity
 from regiond.ledger.consistency import check, total_mismatches
 from regiond.ledger.discrete_resources import claim_discrete, set_discrete_totals

@@ -30,14 +30,7 @@ from regiond.machines.host_workload import HostWorkload, read_workloads
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.lifecycle_store import end_removal, record_listed
 from regiond.machines.machine_removal_plan import MachineRemovalPlan, deletion_plan
-from regiond.machines.model import (
-    GroupCounts,
-    MachineFilter,
-    MachinePage,
-    MachineSearch,
-    MachineState,
-    MachineView,
-)
+from regiond.machines.model import GroupCounts, MachineFilter, MachinePage, MachineSearch, MachineState, MachineView
 from regiond.machines.operation_intents import (
     check_settled,
     open_clean_up,

@@ -15,16 +15,7 @@ from regiond.networks import change_store, interface_store, store
 from regiond.networks.base_service import BaseService, check_text, checked_address, find_subnet, first_names
 from regiond.networks.fabrics import chosen_fabric, chosen_space_id, chosen_vlan
 from regiond.networks.ipam import store as ipam_store
-from regiond.networks.model import (
-    DEFAULT_FABRIC_ID,
-    Address,
-    IpRange,
-    Network,
-    Subnet,
-    SubnetChange,
-    UsedAddress,
-    Vlan,
-)
+from regiond.networks.model import DEFAULT_FABRIC_ID, Address, IpRange, Network, Subnet, SubnetChange, UsedAddress, Vlan
 from regiond.validation_messages import REQUIRED
 
 _RDNS_MODES = (0, 1, 2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.clusters.member_check import MemberCheck
 from regiond.clusters.service import Clusters, apply_membership
@@ -57,10 +59,7 @@ def wire_machines(
 ) -> MachineLayer:
     database, installation_id, calls = storage.database, storage.installation_id, rack_layer.calls
     operations, groups = Operations(database), Groups(database)
-
-    def host_certificate_url(host_name: str) -> str:
-        return certificate_url(addresses.public_url(), host_name)
-
+    host_certificate_url = partial(_host_certificate_url, addresses)
     host_changes = HostChanges(
         database, groups, storage.credentials, calls, rack_layer.address_calls, storage.key_pairs,
         simulated_allowed=settings.simulated_hosts is not None,
@@ -110,6 +109,10 @@ def wire_machines(
             on_facts=apply_membership, on_reachable=operation_service.wake_waiting,
         ),
     )  # fmt: skip
+
+
+def _host_certificate_url(addresses: AdvertisedAddresses, host_name: str) -> str:
+    return certificate_url(addresses.public_url(), host_name)
 
 
 def wire_engine(

@@ -12,16 +12,7 @@ from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import NotFound, NotTrusted
 from common.guest_spec import GuestSpec
-from common.values import (
-    Autostart,
-    Guest,
-    GuestChange,
-    GuestRef,
-    OwnershipMarker,
-    PowerAction,
-    PowerState,
-    Project,
-)
+from common.values import Autostart, Guest, GuestChange, GuestRef, OwnershipMarker, PowerAction, PowerState, Project
 from rackd.drivers.contract import ImageContent
 from rackd.drivers.driver_errors import after_power_action, checks_answers
 from rackd.drivers.lxd.connection import trust

@@ -14,15 +14,7 @@ from regiond.api.declaration.fields import Submitted, Values
 from regiond.api.declaration.recorded_fields import action_of, has_fixed_form, is_recorded
 from regiond.api.pipeline.request import ApiRequest
 from regiond.api.replies import Reply
-from regiond.audit.model import (
-    NOT_RECORDED,
-    TOKEN_KEY,
-    AuditAnswer,
-    AuditRequest,
-    AuditResult,
-    clipped,
-    recorded_text,
-)
+from regiond.audit.model import NOT_RECORDED, TOKEN_KEY, AuditAnswer, AuditRequest, AuditResult, clipped, recorded_text
 from regiond.audit.service import Audit
 from regiond.caller import Caller
 

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 
-from regiond.hosts.discovery.allocations import (
-    ClaimHolder,
-    GuestKey,
-    Inventory,
-    ResourceKey,
-    allocations,
-    claim_holder,
-)
+from regiond.hosts.discovery.allocations import ClaimHolder, GuestKey, Inventory, ResourceKey, allocations, claim_holder
 from regiond.hosts.discovery.snapshot import ServerSnapshot, is_resized
 from regiond.hosts.guest_record import GuestRecord
 from regiond.ledger.model import NO_DISCRETE_RESOURCES, GuestClaims

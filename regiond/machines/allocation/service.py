@@ -33,14 +33,7 @@ from regiond.machines.allocation.store import list_ready
 from regiond.machines.compose.host_constraints import resolve_host_filter
 from regiond.machines.compose.requirements import collecting
 from regiond.machines.compose.service import Composer
-from regiond.machines.model import (
-    Allocated,
-    AllocateRequest,
-    Labels,
-    MachineToCompose,
-    MachineView,
-    requested_fields,
-)
+from regiond.machines.model import Allocated, AllocateRequest, Labels, MachineToCompose, MachineView, requested_fields
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Operations

@@ -14,12 +14,7 @@ from regiond.machines.compose.pending_claims import PendingClaims
 from regiond.machines.compose.shortage_store import with_claims_here
 from regiond.machines.compose.shortlist_store import read_shortlist
 from regiond.placement.model import Candidate, GroupMembers, PendingClaim, Placement, Requirements, Strategy
-from regiond.placement.service import (
-    check_policies,
-    place_sequentially,
-    with_pending_claims,
-    with_pending_members,
-)
+from regiond.placement.service import check_policies, place_sequentially, with_pending_claims, with_pending_members
 
 MAX_ON_EVENT_LOOP = 500  # evaluating more hosts than this would block the event loop for too long
 SHORTLIST_SIZE = 20  # hosts evaluated of more than can be named; ten times as many while none of them fits

@@ -24,13 +24,7 @@ from regiond.ledger.service import claim_batch, claim_discrete, lock_hosts, writ
 from regiond.machines import lifecycle_store, store
 from regiond.machines.affinity.store import add, groups_of
 from regiond.machines.compose.admission import admit
-from regiond.machines.compose.claims import (
-    claim_addresses,
-    demand_of,
-    discrete_claims_of,
-    new_spec,
-    nic_addresses,
-)
+from regiond.machines.compose.claims import claim_addresses, demand_of, discrete_claims_of, new_spec, nic_addresses
 from regiond.machines.compose.model import HostAssignment, ReservationRequest
 from regiond.machines.compose.pending_claims import PendingClaims
 from regiond.machines.compose.permits import permit, pool_of

@@ -10,12 +10,7 @@ from uuid import UUID
 import structlog
 
 from common.certificates import Role
-from common.errors import (
-    DatabaseUnavailable,
-    InnkeeperError,
-    LinkLost,
-    ProtocolViolation,
-)
+from common.errors import DatabaseUnavailable, InnkeeperError, LinkLost, ProtocolViolation
 from common.process.periodic import PeriodicTask
 from common.rpc.link import Link
 from common.rpc.peers import idle_timeout_of, release_of

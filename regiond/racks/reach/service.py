@@ -15,12 +15,7 @@ from regiond.racks.enrolment.rejections import Rejections
 from regiond.racks.reach import store as reach_store
 from regiond.racks.reach import zone_store
 from regiond.racks.reach.zone_store import UnservedHost
-from regiond.racks.reach_model import (
-    RackCandidate,
-    RecordedReach,
-    Zones,
-    sort_candidates,
-)
+from regiond.racks.reach_model import RackCandidate, RecordedReach, Zones, sort_candidates
 
 
 class RackReach:

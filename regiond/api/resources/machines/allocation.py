@@ -12,11 +12,7 @@ from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.machines.machine_actions import COMMENT
 from regiond.api.resources.shared.affinity_fields import AFFINITY
 from regiond.api.resources.shared.compose_fields import INTERFACES, STORAGE, own_architecture
-from regiond.api.serializers.allocation import (
-    ALLOCATED_JSON,
-    MACHINE_TO_COMPOSE_JSON,
-    AllocatedMachine,
-)
+from regiond.api.serializers.allocation import ALLOCATED_JSON, MACHINE_TO_COMPOSE_JSON, AllocatedMachine
 from regiond.machines.model import Allocated, AllocateRequest
 from regiond.operations.model import Operation
 from regiond.operations.service import outcome

@@ -15,12 +15,7 @@ from regiond.api.declaration.log_page import LogPosition, log_fields, log_page
 from regiond.api.declaration.request_cost import with_any_of
 from regiond.api.declaration.served import filled, given, serve
 from regiond.api.replies import Reply
-from regiond.api.serializers.audit import (
-    AUDIT_ENTRY_JSON,
-    CHAIN_REPORT_JSON,
-    RAW_ENTRY_JSON,
-    REDACTION_REPORT_JSON,
-)
+from regiond.api.serializers.audit import AUDIT_ENTRY_JSON, CHAIN_REPORT_JSON, RAW_ENTRY_JSON, REDACTION_REPORT_JSON
 from regiond.audit.model import AuditEntry, AuditFilter, AuditResult, RawEntry, Redaction, RedactionReport
 from regiond.deletion_plan import DeletionPlan
 
