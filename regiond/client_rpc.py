@@ -156,7 +156,10 @@ class RpcCommands:
     def _as_caller(
         self, command: Command[Q, R], answer: Callable[[Caller, Q], Awaitable[R]]
     ) -> Callable[[Link, Any], Awaitable[R]]:
-        """A call that changes something is recorded in the audit trail before it runs; its result is recorded after."""
+        """Returns a handler that calls `answer` as the account of the link.
+
+        The audit trail records a call that changes something before it runs, and its result after.
+        """
 
         async def handle(link: Link, request: Q) -> R:
             caller = await self._caller(link, command)

@@ -41,7 +41,7 @@ class Place:
 
 
 class OpenRequests:
-    """One per region. Each method raises TooManyAttempts, which names the setting."""
+    """The open requests of a region. Each method raises TooManyAttempts, which names the setting."""
 
     def __init__(self, most: int = 200) -> None:
         """`most` is the limit for each account and each address."""

@@ -101,7 +101,7 @@ class RequestLimits:
             self._require_address(address, self._addresses.take(network_of(address)))
 
     def check_key(self, address: str, token_key: str) -> None:
-        """Called before a key is looked up, so that an address that guesses keys does not keep the database busy.
+        """Rejects an address that guesses keys before its key is looked up: it must not keep the database busy.
 
         A key that was valid before is not rejected: others may guess keys from the address of its user. Counts nothing.
         """
@@ -109,7 +109,7 @@ class RequestLimits:
             self._require_address(address, self._addresses.wait_s(network_of(address)))
 
     def remember_key(self, token_key: str) -> None:
-        """Called with a key that is valid, so that `check_key` accepts it."""
+        """Remembers a valid key, which `check_key` then accepts from any address."""
         self._known_keys[token_key] = None
         self._known_keys.move_to_end(token_key)
         if len(self._known_keys) > MAX_KEYS:

@@ -97,7 +97,7 @@ class RegionService:
             yield Region(components=components, api_url=api_url, rpc_port=components.listener.port)
 
     async def _start(self, components: Components, running: AsyncExitStack) -> None:
-        """If a component fails to start, `running` stops those that have started."""
+        """Starts the components. If one fails to start, `running` stops those that have started."""
         running.push_async_callback(components.services.logins.stop)
         _connect_notifications(components)
         await components.notifications.start()

@@ -14,7 +14,7 @@ from regiond.api.urls import operation_uri
 
 @frozen
 class HttpStatus:
-    """`retry_after_s` only where a repeat is safe: some clients repeat a 409 or 503 with `Retry-After`."""
+    """A status. `retry_after_s` only where a repeat is safe: some clients repeat a 409 or 503 with `Retry-After`."""
 
     status: int
     retry_after_s: int | None = None
@@ -61,20 +61,20 @@ HTTP_STATUS: Mapping[type[InnkeeperError], HttpStatus] = {
     errors.InternalError: HttpStatus(500),
 }
 
-# Their operation may be one that stands in the way, or that another request began.
+# The operation of these errors may be another one that prevents the request, or that another request began.
 _OF_ANOTHER_OPERATION = (errors.Busy, errors.IdempotencyMismatch)
 _AUTHENTICATE = {"WWW-Authenticate": 'OAuth realm="OAuth"'}
 
 
 def reply_for(error: InnkeeperError) -> Reply:
-    """The response for `error`: its message, and the headers with which the client can continue."""
+    """Returns the response for `error`: its message, and the headers with which the client can continue."""
     http = HTTP_STATUS.get(type(error), HTTP_STATUS[InnkeeperError])
     if isinstance(error, errors.InvalidRequest) and error.fields:
         return json_reply(error.fields, status=http.status)
     headers: dict[str, str] = {}
     operation = error.details.get("operation")
     retry_after_s = error.details.get("retry_after_s") if http.status == 429 else http.retry_after_s
-    # An operation that has ended keeps its error: a repeat with its idempotency key would only get it again.
+    # The error of an ended operation is final: a repeat with its idempotency key would only get the error again.
     if retry_after_s is not None and operation is None:
         headers["Retry-After"] = str(retry_after_s)
     if http.status == 401:
@@ -91,5 +91,5 @@ def reply_for(error: InnkeeperError) -> Reply:
 
 
 def unexpected(request_id: str) -> Reply:
-    """The response for a bug: no internal details, but the id under which the log has them."""
+    """Returns the response for a bug: no internal details, but the id under which the log has them."""
     return text_reply(f"Internal error. The region's log has the details under request id {request_id}.", status=500)

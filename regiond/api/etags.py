@@ -1,4 +1,4 @@
-"""Entity tags: strong hashes of what a single object answers, and the headers that compare them (RFC 9110)."""
+"""Entity tags: strong hashes of answers with one object, and the headers that compare them (RFC 9110)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attrs import evolve
 
 from regiond.api.replies import Reply, text_reply
 
-GZIP = "-gzip"  # the tag of a compressed answer ends with it: a strong tag names one sequence of bytes
+GZIP = "-gzip"  # ends the tag of a compressed answer, because a strong tag names one sequence of bytes
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 _ANY = "*"
 
@@ -23,13 +23,13 @@ def is_any(header: str) -> bool:
 
 
 def matches(header: str, etag: str) -> bool:
-    """Whether the header `If-Match` or `If-None-Match` names the tag, also as that of the compressed answer."""
+    """Returns whether the header `If-Match` or `If-None-Match` names the tag, also as that of the compressed answer."""
     wanted = etag.strip('"')
     return is_any(header) or any(tag.removesuffix(GZIP) == wanted for tag in _TAG.findall(header))
 
 
 def tagged(reply: Reply, if_none_match: str | None) -> Reply:
-    """Adds the tag to a successful answer; 304 without a body if the client has it already."""
+    """Returns a successful answer with its tag; 304 without a body if the client has it already."""
     if reply.status != 200 or reply.chunks is not None or reply.upgrade is not None:
         return reply
     etag = reply.headers.get("ETag") or etag_of(reply.body)
@@ -40,7 +40,7 @@ def tagged(reply: Reply, if_none_match: str | None) -> Reply:
 
 
 def without_tag() -> Reply:
-    """The answer to a change of what has no tag, such as a list."""
+    """Returns the answer to a conditional change of an object without a tag, such as a list."""
     return text_reply(
         "If-Match: this path is not that of one object with an ETag, so there is nothing to compare. Send the request "
         "without the header.",
@@ -49,7 +49,7 @@ def without_tag() -> Reply:
 
 
 def changed_since(etag: str) -> Reply:
-    """The answer to a change of an object that is not as the client knows it."""
+    """Returns the answer to a change of an object that has changed since the client read it."""
     return text_reply(
         "If-Match: the object has changed since it was read. Read it again, then send the change with its new ETag.",
         status=412,

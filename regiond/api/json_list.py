@@ -15,17 +15,17 @@ T = TypeVar("T")
 
 TOTAL = "X-Total-Count"  # the number of objects on all pages
 CHUNK_BYTES = 64 * 1024
-MAX_OBJECTS = 100  # in a chunk: encoding them takes a few milliseconds, in which nothing else runs
+MAX_OBJECTS = 100  # in a chunk: encoding them blocks the event loop for a few milliseconds
 compact = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
 async def list_reply(
     found: LongList[T], encode: Callable[[T], Any], *, headers: Mapping[str, str] | None = None
 ) -> Reply:
-    """Returns a JSON array of the objects, without blanks. Raises what reading the first of them raises.
+    """Returns a JSON array of the objects, without blanks. Raises the errors of reading the first of them.
 
-    A list of one chunk is the body. Of a longer one, only two chunks have been read; the rest is read and encoded as
-    the client takes it. By default the headers have the number of objects.
+    A list of one chunk becomes the body. Of a longer list, only two chunks have been read; the rest is read and encoded
+    as the client receives it. By default the headers have the number of objects.
     """
     texts = _texts(found, encode)
     try:

@@ -1,6 +1,6 @@
 """Writes JSON with an indent of four, byte for byte like `json.dumps`, but faster.
 
-With an indent, the standard library uses its Python encoder, which yields each comma and bracket through a generator
+With an indent, the standard library uses its Python encoder, which yields each comma and bracket through one generator
 per level: encoding a hundred machines took longer than reading them from the database.
 """
 
@@ -37,7 +37,7 @@ def _object(value: Mapping[str, Any], pad: str) -> str:
 
 @lru_cache(maxsize=256)  # all objects of a list have the same keys
 def _frame(names: tuple[str, ...], pad: str) -> str:
-    """A template of an object with these keys, with `%s` for each member."""
+    """Returns a template of an object with these keys, with `%s` for each value."""
     inner = pad + _STEP
     members = [f"{quoted(name)}: ".replace("%", "%%") + "%s" for name in names]
     return f"{{{inner}{f',{inner}'.join(members)}{pad}}}"

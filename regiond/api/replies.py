@@ -20,7 +20,7 @@ class Terminal(Protocol):
     async def send(self, data: bytes) -> None: ...
 
 
-# What runs on a WebSocket, and returns why it ended; it asks from time to time whether the client is still logged in.
+# Serves a WebSocket, returns the reason for its end; checks with the second argument that the client is logged in.
 Upgrade = Callable[[Terminal, Callable[[], Awaitable[bool]]], Awaitable[str]]
 
 
@@ -28,8 +28,8 @@ Upgrade = Callable[[Terminal, Callable[[], Awaitable[bool]]], Awaitable[str]]
 class Reply:
     """A response. An empty body has a content type too: the maas CLI fails without one.
 
-    With `chunks`, these are the body. They hold no connection while nobody iterates. With `upgrade`, the answer is a
-    WebSocket, on which that runs. `packed` is the body compressed with gzip, if that was done already.
+    With `chunks`, these are the body. They hold no connection to the database while nobody iterates. With `upgrade`,
+    the answer is a WebSocket, which that function serves. `packed` is the body compressed with gzip, if it exists.
 
     `operation_id` is the operation that the request began, for the audit trail; it is not sent.
     """
@@ -56,12 +56,12 @@ def text_reply(text: str, *, status: int = 200, headers: Mapping[str, str] | Non
 
 
 def with_operation(reply: Reply, operation_id: int) -> Reply:
-    """The reply to a request that began the operation."""
+    """Returns the reply with the operation that its request began."""
     return evolve(reply, operation_id=operation_id)
 
 
 def with_warnings(reply: Reply, texts: Iterable[str]) -> Reply:
-    """Adds the texts to the header `Warning` (RFC 7234); returns `reply` itself without any."""
+    """Returns the reply with the texts in the header `Warning` (RFC 7234); without texts, `reply` itself."""
     added = [f'299 - "{_quotable(text)}"' for text in texts]
     if not added:
         return reply
@@ -70,10 +70,10 @@ def with_warnings(reply: Reply, texts: Iterable[str]) -> Reply:
 
 
 def _quotable(text: str) -> str:
-    """The text for a quoted string of a header: ASCII without control characters, quotes and backslashes."""
+    """Returns the text for a quoted string of a header: ASCII without control characters, quotes and backslashes."""
     return "".join(each if each.isascii() and each.isprintable() and each not in '"\\' else "?" for each in text)
 
 
 def empty_reply() -> Reply:
-    """204 No Content."""
+    """Returns 204 No Content."""
     return Reply(status=204)

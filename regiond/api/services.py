@@ -45,9 +45,9 @@ from regiond.tags.service import Tags
 
 @frozen(kw_only=True)
 class Services:
-    """`caller` is whose request it is; None for one without a login.
+    """The services for one request. `caller` is its account; None without a login.
 
-    Reads take the caller as `caller` and return what it may see; what it may not see raises NotFound.
+    Methods that read take `caller` and return the objects that it may see; for others they raise NotFound.
     """
 
     caller: Caller | None = None

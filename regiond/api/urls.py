@@ -40,12 +40,12 @@ def operation_uri(operation_id: int) -> str:
 
 
 def as_id(text: str, *, largest: int = _ROW_ID_MAX) -> int | None:
-    """The id that the text is, or None."""
+    """Returns the id that the text is, or None."""
     return int(text) if _ID.fullmatch(text) is not None and int(text) <= largest else None
 
 
 def id_in(text: str, what: str, *, largest: int = _ROW_ID_MAX) -> int:
-    """The id in a path, also as `id:7`. Raises NotFound for text that cannot be an id."""
+    """Returns the id in a path, also from `id:7`. Raises NotFound for text that cannot be an id."""
     found = as_id(text.removeprefix(ID_PREFIX), largest=largest)
     if found is None:
         raise NotFound(no_object(what, text))
@@ -57,9 +57,9 @@ def operation_id_in(text: str) -> int:
 
 
 def merged_slashes(target: bytes) -> bytes:
-    """Replaces each run of `/` in the path of a target by one; the query stays as it is.
+    """Returns the target with each run of `/` in its path replaced by one; the query is unchanged.
 
-    Some clients join URLs with an empty part (`subnets//5/`). MAAS and most proxies merge them too.
+    Some clients join URLs with an empty part (`subnets//5/`). MAAS and most proxies also merge slashes.
     """
     path, question_mark, query = target.partition(b"?")
     return _SLASHES.sub(b"/", path) + question_mark + query

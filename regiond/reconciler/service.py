@@ -46,7 +46,7 @@ class Reconciler:
         lock_timeout_s: float = store.LOCK_TIMEOUT_S,
         max_at_host: int = MAX_AT_HOST,
     ) -> None:
-        """Without `auto_repair`, sweeps only report; approved repairs still run."""
+        """`auto_repair` False: sweeps only report; approved repairs still run."""
         self._database = database
         self._every_s = every_s
         self._auto_repair = auto_repair
