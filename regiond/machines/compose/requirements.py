@@ -46,8 +46,8 @@ class Validator:
         """Returns the resolved requirements. Raises InvalidRequest with every problem, by field.
 
         Raises NotFound or NotAllowed for hosts and pools that the caller may not use; no caller: they were checked
-        before. `machine_id` is a machine that is composed again on another host: it may have its addresses already,
-        and has its zone and host name.
+        before. `machine_id` is a machine that is composed again on another host: it already has its zone and host name,
+        and may have its addresses.
         """
         request, problems = intent.request, dict[str, list[str]]()
         requirements, syntax_problems = _parse(request)
@@ -100,7 +100,7 @@ class Validator:
 async def resolve_nics(
     db: Db, nics: tuple[NicRequirement, ...], *, caller: Caller | None = None, machine_id: int | None = None
 ) -> tuple[NicRequirement, ...]:
-    """Adds the subnet of each static address as a condition. `machine_id` may have the addresses already.
+    """Returns the NICs with the subnet of each static address as a condition. `machine_id` may have the addresses.
 
     Messages name machines and hosts that the caller may see.
 
