@@ -80,7 +80,7 @@ class Adoption:
         need_rack: bool = False,
         idempotency_key: IdempotencyKey | None = None,
     ) -> Operation:
-        """Starts the operation that removes the marker and the machine's row; the guest remains as it is.
+        """Starts the operation that removes the marker and the machine's row; the guest does not change.
 
         Raises NotAllowed, NotFound, Busy, WrongState, and RackUnreachable with `need_rack`.
         """

@@ -121,7 +121,7 @@ async def _with_subnet(db: Db, nic: NicRequirement, caller: Caller | None, machi
 
 
 def syntax_problems(request: ComposeRequest) -> Mapping[str, list[str]]:
-    """Returns the problems by field that do not depend on what the region knows of hosts and networks."""
+    """Returns the problems by field that do not depend on the region's hosts and networks."""
     return _parse(request)[1]
 
 

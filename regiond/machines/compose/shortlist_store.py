@@ -183,7 +183,7 @@ _SUMMARY: Mapping[str | None, str] = {
 
 @frozen(kw_only=True)
 class Shortlist:
-    """`fitting` counts all hosts that may fit; `summarized` counts those without a candidate, by reason."""
+    """A shortlist. `fitting` counts all hosts that may fit, `summarized` the hosts without a candidate by reason."""
 
     candidates: tuple[Candidate, ...]
     fitting: int

@@ -259,7 +259,10 @@ async def _release_claims(db: Db, machine_id: int) -> None:
 
 
 async def _open_clean_up(db: Db, operation: Operation, target: Target, undone: _Undone) -> str:
-    """Returns a sentence for the event on what is pending; empty if nothing can remain."""
+    """Opens an operation that removes a remaining guest, if one may remain or be created.
+
+    Returns a sentence for the event; empty unless a rack may still create the guest.
+    """
     if not undone.guest_may_remain and not undone.racks:
         return ""
     host = operation.host_name or ""

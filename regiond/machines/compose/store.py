@@ -1,4 +1,4 @@
-"""SQL of machines that are being composed: their rows and those of their disks and NICs."""
+"""SQL of machines that are being composed: the rows of machines, disks and NICs."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def _machine_row(machine: NewMachine) -> Mapping[str, object]:
 def _device_rows(
     spec: GuestSpec, storage_pool_ids: Sequence[int], nics: Sequence[NicAttachment]
 ) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
-    """Returns the rows of the disks and those of the NICs."""
+    """Returns the rows of the disks and the rows of the NICs."""
     disk_rows: list[dict[str, object]] = [
         {"index": index, "volume": disk.volume, "storage_pool_id": pool, "size_bytes": disk.size_bytes,
          "serial": disk.serial, "tags": list(disk.tags)}

@@ -233,7 +233,7 @@ def check_may_be_host(caller: Caller, machine: MachineView) -> None:
 
 
 def check_image_host(machine: MachineView, image: Image) -> None:
-    """Raises WrongState if another host than that of the machine has the image."""
+    """Raises WrongState if the image is stored on another host than the machine's."""
     if not image.is_usable_on(machine.host_id):
         raise WrongState(
             f"The image {image.name} is on the VM host {image.host_name} only, and {machine.hostname} is on "

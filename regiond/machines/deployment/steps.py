@@ -55,7 +55,7 @@ _NO_REPORT = "Its console shows why; the image needs cloud-init, and the guest a
 
 @frozen(kw_only=True)
 class DeploymentTools:
-    """`guest_url` returns the URL at which guests report, without a slash at its end."""
+    """The collaborators of the handler. `guest_url` returns the URL for reports of guests, without a final slash."""
 
     database: Database
     calls: HostCalls

@@ -24,7 +24,7 @@ async def open_or_join_deletion(
     tie_key: TieKey,
     open_one: Callable[[], Awaitable[int]],
 ) -> int:
-    """Returns the id of the operation that deletes the machine: the open one, or that of `open_one`.
+    """Returns the id of the operation that deletes the machine: the open one, or the one that `open_one` opens.
 
     A machine whose compose failed is deleted here. Raises what `open_one` raises, NotFound if the machine was deleted.
     """

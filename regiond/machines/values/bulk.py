@@ -35,7 +35,7 @@ class BulkAction(StrEnum):
 
     @property
     def done(self) -> str:
-        """The participle for a machine whose child has succeeded, for messages."""
+        """The participle that messages use for a machine whose child has succeeded, such as `powered on`."""
         return _DONE[self]
 
     @property
