@@ -80,7 +80,7 @@ class ContentFolder:
 
     @classmethod
     def open(cls, root: Path, *, free_bytes: Callable[[Path], int] | None = None) -> ContentFolder:
-        """Creates what is missing. Idempotent. Raises BadSettings if the folder cannot be used, and OSError."""
+        """Returns the folder; creates missing folders. Idempotent. Raises BadSettings for an unusable one, OSError."""
         make_usable_folder(root)
         for folder in (root / "uploads", root / "unpacked", root / "sha256"):
             make_private_folder(folder)

@@ -92,7 +92,7 @@ def _meant(parsed: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
 
 
 def url_problem(url: str, *, schemes: tuple[str, ...] = SCHEMES) -> str | None:
-    """Returns what is wrong with the address of a file, or None."""
+    """Returns the problem with the URL of a file, or None."""
     named = f"Give an address such as https://cloud.example.com/disk.qcow2, of at most {MAX_URL} characters."
     if len(url) > MAX_URL or not url.isascii() or not url.isprintable() or " " in url:
         return named

@@ -48,7 +48,7 @@ class ImageCopyView:
 
 @frozen(kw_only=True)
 class Image:
-    """An entry of the catalogue. `sha256` and `size_bytes` are those of the stored content, once it is ready.
+    """An entry of the catalogue. `sha256` and `size_bytes` are of the stored content, once it is ready.
 
     Until then, they are the values that were declared for the file. `packing` is how the disk was packed in that file;
     `file_sha256` and `file_bytes` are the declared values, None if the file is stored as it came. `format` and

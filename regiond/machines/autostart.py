@@ -1,4 +1,4 @@
-"""Sets what becomes of a machine's guest when its host starts: the operation and its handler."""
+"""Sets whether a machine's guest starts when its host starts: the operation and its handler."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from regiond.racks.service import HostCalls
 
 DEADLINE_S = 60.0
 _SET_DEFAULT = "update installation set autostart = $1 where autostart <> $1"
-# What a discovery run reported that began earlier no longer counts.
+# The report of a discovery run that began earlier no longer counts.
 _SETTLE = "update machine set settled_at = clock_timestamp() where id = $1"
 
 
@@ -28,9 +28,9 @@ async def set_default(db: Db, autostart: Autostart) -> None:
 async def open_set_autostart(
     db: Db, machine: MachineView, installation_id: UUID, *, account_id: int | None = None
 ) -> int | None:
-    """Returns the id of the operation that sets the guest as the machine's autostart is now.
+    """Returns the id of the operation that sets the machine's present autostart on the guest.
 
-    None for an adopted machine without a setting of its own, whose guest stays as it is. Raises as `open_operation`.
+    None for an adopted machine without a setting of its own, whose guest is not changed. Raises as `open_operation`.
     """
     wanted = machine.autostart_in_effect
     if wanted is None:
@@ -42,7 +42,7 @@ async def open_set_autostart(
 
 
 class SetAutostart:
-    """Sets it on the host. With LAST_STATE, libvirt's flag gets the value for the power state of that moment."""
+    """Sets autostart on the host. With LAST_STATE, libvirt's flag gets the value for the present power state."""
 
     kind = OperationKind.SET_AUTOSTART
 
@@ -68,5 +68,5 @@ class SetAutostart:
         return Outcome(result={"autostart": reply.reported.value}, record=record)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
-        """Changes nothing: the reconciler compares the setting with what the host reports."""
+        """Changes nothing: the reconciler compares the setting with the host's report."""
         return Outcome()

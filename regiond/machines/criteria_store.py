@@ -18,7 +18,7 @@ _NIC = """exists (
              left join fabric f on f.id = v.fabric_id
             where n.machine_id = m.id and """
 _DEPLOYED = "exists (select from deployment d where d.machine_id = m.id and "
-# By the fields of Traits; {} is the array of values.
+# Conditions by the fields of Traits; {} is the array of values.
 _CONDITIONS: Mapping[str, str] = {
     "system_ids": "m.system_id = any({})",
     "hostnames": "m.hostname = any({})",
@@ -40,7 +40,7 @@ _CONDITIONS: Mapping[str, str] = {
     "osystems": _DEPLOYED + "d.osystem = any({}))",
     "distro_series": _DEPLOYED + "d.distro_series = any({}))",
 }
-_FIRST = 5  # the number of the first parameter for them
+_FIRST = 5  # the number of the first parameter of the conditions
 
 
 def _condition(number: int, name: str) -> str:

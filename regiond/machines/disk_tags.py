@@ -18,12 +18,12 @@ _SET_TAGS = "update machine_disk set tags = $2 where id = $1"
 
 @frozen
 class MachineDisks:
-    """Changes the ledger only, so in every state of a machine: hypervisors do not know these tags."""
+    """Changes tags of disks, in every state of a machine, because only the ledger has them, not the hypervisor."""
 
     database: Database
 
     async def set_tag(self, caller: Caller, system_id: str, disk_id: int, tag: str, *, present: bool) -> MachineView:
-        """Adds or removes one tag. Idempotent. Of a machine without owner, every operator of its pool may.
+        """Adds or removes one tag. Idempotent. Every operator of its pool may change a machine without owner.
 
         Raises NotFound, NotAllowed and InvalidRequest.
         """
@@ -54,7 +54,10 @@ class MachineDisks:
 
 
 def _added(tag: str, others: int) -> tuple[str, ...]:
-    """Those that a disk was composed with may have other characters, such as the name of a storage pool."""
+    """Returns the checked tag to add. Raises InvalidRequest.
+
+    Tags with which a disk was composed are not checked: they may have other characters, as names of storage pools do.
+    """
     if others >= MAX_TAGS:
         raise InvalidRequest.of({"tag": [f"A disk has at most {MAX_TAGS} tags."]})
     return checked_tags((tag,), field="tag", of="A disk")

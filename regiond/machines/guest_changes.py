@@ -1,4 +1,4 @@
-"""Applies to machines what a discovery run found of their guests."""
+"""Applies to machines the changes of their guests that a discovery run found."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def guest_spec(
 
 
 def known_spec(machine: MachineView, installation_id: UUID) -> GuestSpec:
-    """Returns the definition of an existing machine, from its rows: enough to find, power, empty and remove its guest.
+    """Returns the definition of an existing machine from its rows. It is enough to find, power, empty and remove it.
 
     Omits disks and NICs that Innkeeper did not create, so that no driver removes them.
     """
@@ -90,7 +90,7 @@ def nic_spec(nic: NicView) -> NicSpec:
 
 
 def _address(nic: NicView) -> NicAddress | None:
-    """None for DHCP."""
+    """Returns the static address; None for DHCP."""
     if nic.ip_address is None or nic.subnet is None:
         return None
     return NicAddress(

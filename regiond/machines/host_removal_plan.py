@@ -1,4 +1,4 @@
-"""What the removal of a host deletes, and what it keeps. Pure."""
+"""The plan of a host's removal: the records and guests that it deletes and keeps. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from common.phrases import first_of
 from regiond.hosts.model import CertificateFate, GuestView, HostRemoval
 from regiond.machines.model import DiskView, MachineView
 
-MAX_NAMED = 10  # of the devices
+MAX_NAMED = 10  # devices that a sentence names
 NO_DEVICES: Mapping[int, Sequence[str]] = {}
 
 
@@ -31,7 +31,7 @@ class AffectedGuest:
 
     @property
     def description(self) -> str:
-        """The name, what it is, and its volumes."""
+        """The name and kind of the guest, and its volumes."""
         kind = "foreign VM" if self.system_id is None else "adopted" if self.adopted else "machine"
         volumes = ", ".join(f"{disk.storage_pool_name}/{disk.volume}" for disk in self.disks)
         return f"{self.name} ({kind}{': ' if volumes else ''}{volumes})"
@@ -39,22 +39,22 @@ class AffectedGuest:
 
 @frozen(kw_only=True)
 class HostRemovalPlan:
-    """`name` is that of the host or cluster. The guests in `deleted` and their disks are destroyed; `kept` stay.
+    """The plan. `name` names the host or cluster. The guests in `deleted` and their disks are destroyed; `kept` stay.
 
-    The records of the machines in `lost` end, and nothing is done to their guests on the dead host.
+    The records of the machines in `lost` are deleted; their guests on the dead host are not changed.
     """
 
     name: str
     deleted: tuple[AffectedGuest, ...]
     kept: tuple[AffectedGuest, ...]
     lost: tuple[AffectedGuest, ...] = ()
-    certificates: tuple[CertificateFate, ...] = ()  # of ours on LXD servers, which no other host uses
-    image_copies: tuple[str, ...] = ()  # that are deleted; by force all stay
-    images: tuple[str, ...] = ()  # of the host itself: their entries in the catalogue are deleted
+    certificates: tuple[CertificateFate, ...] = ()  # our certificates on LXD servers that no other host uses
+    image_copies: tuple[str, ...] = ()  # deleted copies; by force all copies stay
+    images: tuple[str, ...] = ()  # stored on the host only: their entries in the catalogue are deleted
 
     @property
     def effects(self) -> tuple[str, ...]:
-        """Sentences on what else changes on the host."""
+        """The other changes on the host, as sentences."""
         copies, images = ", ".join(self.image_copies), ", ".join(self.images)
         return (
             *([f"Copies of images that Innkeeper made are deleted: {copies}."] if copies else []),
@@ -65,7 +65,7 @@ class HostRemovalPlan:
 
 
 def devices_text(guests: Iterable[AffectedGuest], fate: str) -> tuple[str, ...]:
-    """A sentence such as `Devices deleted (2): lxd-0, lxd-1.`, if the guests have devices."""
+    """Returns a sentence such as `Devices deleted (2): lxd-0, lxd-1.`; none if the guests have no devices."""
     names = [name for guest in guests for name in guest.devices]
     return (f"Devices {fate} ({len(names)}): {first_of(names, MAX_NAMED)}.",) if names else ()
 
@@ -80,11 +80,11 @@ def removal_plan(
     images: Iterable[str] = (),
     devices: Mapping[int, Sequence[str]] = NO_DEVICES,
 ) -> HostRemovalPlan:
-    """`machines` are all machines of the host, `foreign` its other guests; `guest_names` has the names of the machines'
-    VMs, `devices` those of their devices, both by machine id.
+    """Returns the plan of the removal of a host.
 
-    `image_copies` describes the copies of images that no other host has a use for, `images` are the names of its own
-    images that no other host has.
+    `machines` are all machines of the host, `foreign` its other guests; `guest_names` has the names of the machines'
+    VMs, `devices` the names of their devices, both by machine id. `image_copies` describes the copies of images that no
+    other host can use, `images` are the names of images that are stored on this host only.
     """
     deleted: list[AffectedGuest] = []
     kept: list[AffectedGuest] = []
@@ -117,7 +117,7 @@ def removal_plan(
 
 
 def combined(name: str, plans: Iterable[HostRemovalPlan]) -> HostRemovalPlan:
-    """The plan of a cluster from those of its members."""
+    """Returns the plan of a cluster, from the plans of its members."""
     found = tuple(plans)
     return HostRemovalPlan(
         name=name,
@@ -132,7 +132,7 @@ def combined(name: str, plans: Iterable[HostRemovalPlan]) -> HostRemovalPlan:
 def affected_machine(
     host_name: str, machine: MachineView, guest_name: str = "", devices: Iterable[str] = ()
 ) -> AffectedGuest:
-    """`guest_name` is the name of its VM on the host, which differs from the hostname after a change of that."""
+    """Returns the machine as an affected guest. `guest_name` names its VM on the host; a changed hostname differs."""
     return AffectedGuest(
         name=machine.hostname,
         host_name=host_name,

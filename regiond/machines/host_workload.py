@@ -1,4 +1,4 @@
-"""What is on a host: its machines, and its foreign guests."""
+"""The workload of a host: its machines and its foreign guests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from regiond.machines.model import MachineView
 
 @frozen(kw_only=True)
 class HostWorkload:
-    """`foreign` are guests as the last refresh found them; the machines include those without a guest."""
+    """A host's workload. `foreign` are guests as the last refresh found them; a machine may have no guest."""
 
     host_id: int
     host_name: str
@@ -26,7 +26,7 @@ class HostWorkload:
 
 
 async def read_workloads(db: Db, host_ids: Sequence[int], *, caller: Caller | None = None) -> tuple[HostWorkload, ...]:
-    """In the order of `host_ids`, with the machines that the caller may see. Raises NotFound."""
+    """Returns the workloads, in the order of `host_ids`, with machines that the caller may see. Raises NotFound."""
     return tuple([await _workload(db, host_id, caller) for host_id in host_ids])
 
 

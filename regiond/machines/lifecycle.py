@@ -10,7 +10,7 @@ from regiond.machines.model import MAAS_STATUS, MachineState
 
 
 class MachineEvent(StrEnum):
-    """What changes a machine's state. `…_OWNED` is the event of a machine that has an owner, or is as found."""
+    """An event that changes a machine's state. `…_OWNED` is for a machine that has an owner, or is as found."""
 
     COMPOSED = "composed"
     COMPOSE_FAILED = "compose_failed"  # after a client has learned of the machine
@@ -20,8 +20,8 @@ class MachineEvent(StrEnum):
     DEPLOYED = "deployed"
     DEPLOYMENT_FAILED = "deployment_failed"
     DEPLOYMENT_ABORTED = "deployment_aborted"
-    STILL_DEPLOYED = "still_deployed"  # after what led back to allocated: its operating system is there
-    STILL_FAILED = "still_failed"  # the same, of a failed deployment
+    STILL_DEPLOYED = "still_deployed"  # follows an event that led back to allocated: it has an operating system
+    STILL_FAILED = "still_failed"  # the same, for a failed deployment
     RELEASE = "release"  # starts: an operation powers it off, or destroys it if allocation composed it
     RELEASED = "released"
     RELEASE_FAILED = "release_failed"
@@ -43,7 +43,7 @@ _OWNED = (_S.ALLOCATED, _S.DEPLOYED, _S.FAILED_DEPLOYMENT)
 _SETTLED = (_S.NEW, _S.READY, *_OWNED, _S.MISSING, _S.BROKEN, _S.FAILED)  # no operation acts on it
 _TRANSITIONS: Mapping[MachineEvent, tuple[tuple[MachineState, ...], MachineState]] = {
     _E.COMPOSED: ((_S.COMPOSING,), _S.READY),
-    _E.COMPOSE_FAILED: ((_S.COMPOSING,), _S.FAILED_COMPOSE),  # which ends with the deletion of its row
+    _E.COMPOSE_FAILED: ((_S.COMPOSING,), _S.FAILED_COMPOSE),  # the compose ends with the deletion of the row
     _E.ADOPTED: ((_S.ADOPTING,), _S.DEPLOYED),
     _E.ALLOCATED: ((_S.READY,), _S.ALLOCATED),
     _E.DEPLOY: ((_S.ALLOCATED,), _S.DEPLOYING),
@@ -110,7 +110,7 @@ PREVENTED_BY_LOCK = frozenset({MachineEvent.DELETE, MachineEvent.RELEASE})
 
 
 def protection_text(hostname: str, system_id: str) -> str:
-    """The message for a machine that is neither changed nor released nor deleted, because a user locked it."""
+    """Returns the message for a machine that is not changed, released or deleted, because a user locked it."""
     return (
         f"{hostname} is locked, which protects it from deletion, release and changes. To unlock it: "
         f"innkeeper machine unlock {system_id}"
@@ -127,7 +127,7 @@ def check_lockable(hostname: str, state: MachineState) -> None:
 
 
 def next_state(state: MachineState, event: MachineEvent) -> MachineState:
-    """Raises WrongState, with what helps, if the table has no such transition."""
+    """Returns the next state. Raises WrongState, with a remedy, if the table has no such transition."""
     after = NEXT.get((state, event))
     if after is not None:
         return after
@@ -145,7 +145,7 @@ def not_removed_events(
 ) -> tuple[MachineEvent, ...]:
     """Returns the events, in order, of a machine whose removal failed or was cancelled.
 
-    They lead back to the state `was` before the removal; to failed if a release should have destroyed the machine.
+    They lead back to the state before the removal (`was`), or to failed if a release should have destroyed the machine.
     """
     if was is MachineState.FAILED or (state is MachineState.RELEASING and not cancelled):
         return (MachineEvent.NOT_DESTROYED,)
@@ -154,9 +154,9 @@ def not_removed_events(
 
 
 def restored_state(before: MachineState, *, owned: bool, as_found: bool = False) -> MachineState:
-    """Returns the state of a detached machine whose host was added again: broken remains broken, deployed deployed.
+    """Returns the state of a detached machine whose host was added again; broken and deployed do not change.
 
-    An adopted one that is `as_found` is deployed, whatever it was before.
+    An adopted machine that is `as_found` becomes deployed from any state.
     """
     if before is MachineState.BROKEN or (owned and before in (MachineState.DEPLOYED, MachineState.FAILED_DEPLOYMENT)):
         return before
@@ -165,7 +165,7 @@ def restored_state(before: MachineState, *, owned: bool, as_found: bool = False)
 
 
 def fixed_event(*, owned: bool, listed: bool) -> MachineEvent:
-    """Returns the event of a machine that is marked fixed. `listed`: the last refresh of its host found its guest."""
+    """Returns the event of a machine that is marked fixed. `listed`: the last refresh found its guest."""
     if not listed:
         return MachineEvent.FIXED_UNSEEN
     return MachineEvent.FIXED_OWNED if owned else MachineEvent.FIXED

@@ -21,8 +21,8 @@ from regiond.machines.model import MachineState
 
 _LOCK = "select state, owner_id is not null or as_found as owned from machine where id = $1 for update"
 _LOCK_ALL = "select 1 from machine where system_id = any($1::text[]) order by id for update"
-# `settled_at` makes a discovery run that started before an operation ended ignore the machine; a state that a discovery
-# run itself finds does not change it.
+# `settled_at` makes a discovery run that started before an operation ended ignore the machine; a state that a
+# discovery run itself finds does not change `settled_at`.
 _SET_STATE = """
     update machine
        set state = $2, settled_at = case when $3 then clock_timestamp() else settled_at end,
@@ -49,7 +49,7 @@ _UPDATE = """
                        autostart = case when $6::text is null then autostart else nullif($6, 'default') end
      where id = $1
 """
-# Events that lead an owned machine back to where it was, and what follows if that was deployed.
+# Events that lead an owned machine back to its earlier state; another event follows if that was deployed.
 _LEADS_BACK = frozenset(
     {
         MachineEvent.FOUND_OWNED,
@@ -59,7 +59,7 @@ _LEADS_BACK = frozenset(
 )
 _STILL = {"deployed": MachineEvent.STILL_DEPLOYED, "failed": MachineEvent.STILL_FAILED}
 _DEPLOYED = {"deployed": MachineState.DEPLOYED, "failed": MachineState.FAILED_DEPLOYMENT}
-# What the machine runs: an operating system that was deployed, or what the guest had when it was adopted.
+# The system that the machine runs: one that was deployed, or the one that the guest had when it was adopted.
 _DEPLOYMENT = """
     select coalesce(d.state, case when m.as_found then 'deployed' end)
       from machine m left join deployment d on d.machine_id = m.id
@@ -68,7 +68,7 @@ _DEPLOYMENT = """
 _UNLISTED = (MachineState.MISSING, MachineState.NEW)  # the host did not list the machine's guest
 _IS_LISTED = "select exists (select from guest where machine_id = $1)"
 _OWNER = "select a.username from machine m left join account a on a.id = m.owner_id where m.id = $1"
-# Of an unreachable host, the power state of a guest is what it was when the host was last reached.
+# The power state of a guest on an unreachable host is from when the host was last reached.
 _IS_AT_REST = """
     select h.state = 'ready' and m.power_state = 'off'
            and not exists (select from operation o where o.machine_id = m.id and o.is_open)
@@ -100,7 +100,7 @@ async def apply_event(db: Db, machine_id: int, event: MachineEvent) -> MachineSt
 async def record_listed(db: Db, machine_id: int, *, listed: bool) -> None:
     """Records whether a discovery run listed the machine's guest. Idempotent.
 
-    Changes nothing if the machine was deleted, or is in a state that does not depend on this.
+    Changes nothing if the machine was deleted, or is in a state that does not depend on it.
     """
     row = await db.fetchrow(_LOCK, machine_id)
     if row is None:
@@ -114,14 +114,14 @@ async def record_listed(db: Db, machine_id: int, *, listed: bool) -> None:
 async def end_removal(db: Db, machine_id: int, *, cancelled: bool, was: MachineState | None = None) -> MachineState:
     """Ends the removal of a machine that was not removed, and returns its state.
 
-    The state is the one that it `was` in before (None: ready, or allocated), unless that depends on its guest, which a
-    refresh has listed since; failed if a release should have destroyed it. Raises as `apply_event`.
+    The state is the earlier one, `was` (None: ready, or allocated), unless that depends on the guest, which a refresh
+    has listed since; failed if a release should have destroyed the machine. Raises as `apply_event`.
     """
     state, owned = await _locked(db, machine_id)
     if was in _UNLISTED and await db.fetchval(_IS_LISTED, machine_id):
         was = None
     if owned and (was is None or was in _DEPLOYED.values()):
-        was = _DEPLOYED.get(await db.fetchval(_DEPLOYMENT, machine_id))  # None: its disk has been emptied since
+        was = _DEPLOYED.get(await db.fetchval(_DEPLOYMENT, machine_id))  # None: its disk was emptied meanwhile
     for event in not_removed_events(state, owned=owned, cancelled=cancelled, was=was):
         state = await _transition(db, machine_id, state, event)
     return state
@@ -152,7 +152,7 @@ async def set_owner(db: Db, machine_id: int, account_id: int) -> None:
 
 
 async def owner_of(db: Db, machine_id: int) -> str | None:
-    """The name of the account that owns the machine now."""
+    """Returns the name of the account that owns the machine now."""
     found: str | None = await db.fetchval(_OWNER, machine_id)
     return found
 
@@ -173,8 +173,10 @@ async def lock(db: Db, system_ids: Iterable[str]) -> None:
 
 
 async def is_at_rest(db: Db, machine_id: int) -> bool:
-    """Whether the machine's guest is off and nothing is about to start it: its host is ready and no operation of the
-    machine is open. While the machine is locked (`lock`), no other transaction opens one.
+    """Returns whether the machine's guest is off and nothing is about to start it.
+
+    That means that its host is ready and no operation of the machine is open. While the machine is locked (`lock`), no
+    other transaction opens one.
     """
     return bool(await db.fetchval(_IS_AT_REST, machine_id))
 

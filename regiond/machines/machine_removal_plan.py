@@ -1,4 +1,4 @@
-"""What the deletion, release or forgetting of machines deletes and keeps. Pure."""
+"""The plan of the deletion, release or forgetting of machines: guests and records that go or stay. Pure."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _DELETED = "deleted"  # the fate of devices
 
 @frozen(kw_only=True)
 class MachineRemovalPlan:
-    """`name` is that of the machine, or their number. The guests in `deleted` and their disks are destroyed.
+    """The plan. `name` names the machine, or their number. Guests in `deleted` are destroyed with their disks.
 
-    `effects` are sentences on what changes besides. `confirmed_with` are the fields that a client sends as true once a
-    person has typed the name; without them the request is rejected.
+    `effects` are sentences on other changes. `confirmed_with` are the fields that a client sends as true once a person
+    has typed the name; without them the request is rejected.
     """
 
     name: str
@@ -42,7 +42,7 @@ def forget_plan(guest: AffectedGuest) -> MachineRemovalPlan:
 
 @frozen(kw_only=True)
 class Release:
-    """A machine to release; without `owner` it stays as it is. `destroyed`: allocation had composed it."""
+    """A machine to release; without `owner` it is not changed. `destroyed`: allocation had composed it."""
 
     guest: AffectedGuest
     owner: str | None

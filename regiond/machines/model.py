@@ -1,4 +1,4 @@
-"""Machines as other rooms see them: states, views and filters; requests."""
+"""Machines for other rooms: states, views, filters and requests."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ __all__ = [
 
 @frozen(kw_only=True)
 class DiskView:
-    """The volume of a `missing` disk does not exist, so that the VM cannot start."""
+    """A disk. If it is `missing`, its volume does not exist, and the VM cannot start."""
 
     id: int
     index: int
@@ -107,11 +107,11 @@ class DiskView:
 
 @frozen(kw_only=True)
 class NicView:
-    """`label` is that of the interface constraint; `mode` is `dhcp`, `static`, `auto` or `unconfigured`.
+    """A NIC. `label` is from the interface constraint; `mode` is `dhcp`, `static`, `auto` or `unconfigured`.
 
-    `vlan` and `subnet` are None if unknown. `ip_address` is an address that Innkeeper assigned; `seen` are those that
-    the guest has, while it runs. `gateway_versions` are the IP versions (4, 6) whose default route goes through it.
-    `link_id` is the id of its link; that of a seen address is its own.
+    `vlan` and `subnet` are None if unknown. `ip_address` is an address that Innkeeper assigned; `seen` are the
+    addresses that the guest has while it runs. `gateway_versions` are the IP versions (4, 6) whose default route goes
+    through the NIC. `link_id` is the id of its link; each seen address has a link id of its own.
     """
 
     id: int
@@ -149,12 +149,12 @@ class NicView:
 
 
 class LinkMode(StrEnum):
-    """How a NIC gets its address, in MAAS's words."""
+    """The way in which a NIC gets its address, in MAAS's words."""
 
-    AUTO = "AUTO"  # one that Innkeeper chooses
-    STATIC = "STATIC"  # one that the user chooses, or Innkeeper if the user gives none
+    AUTO = "AUTO"  # an address that Innkeeper chooses
+    STATIC = "STATIC"  # an address that the user chooses, or Innkeeper if the user gives none
     DHCP = "DHCP"
-    LINK_UP = "LINK_UP"  # none
+    LINK_UP = "LINK_UP"  # no address
 
 
 @frozen(kw_only=True)
@@ -204,31 +204,31 @@ class MachineView:
     created_at: datetime
     adopted: bool = False  # its guest was not created by Innkeeper
     as_found: bool = False  # adopted, and not released since: deployed with what its guest had
-    agent_name: str = ""  # of the program that allocated it
+    agent_name: str = ""  # the name of the program that allocated it
     owner_data: Mapping[str, str] | None = field(factory=dict)  # None: not read
     workload_annotations: Mapping[str, str] | None = field(factory=dict)  # None: not read
     composed_by_allocate: bool = False  # its release destroys it
     error_description: str = ""  # why it was marked broken, or failed
-    locked: bool = False  # neither deleted nor released nor changed
+    locked: bool = False  # it is not deleted, released or changed
     affinity_groups: tuple[AffinityMembership, ...] = ()
-    guest_name: str | None = None  # on its host; None: the host does not list it
-    autostart: Autostart | None = None  # its own setting; None: as its host, or of an adopted one as its guest has it
-    autostart_in_effect: Autostart | None = None  # None: an adopted machine's guest stays as it is
+    guest_name: str | None = None  # the name on its host; None: the host does not list it
+    autostart: Autostart | None = None  # its own setting; None: as its host, or for an adopted machine as its guest
+    autostart_in_effect: Autostart | None = None  # None: an adopted machine's guest is not changed
     composed_by: str | None = None  # name of the account; None: unknown, or adopted
     osystem: str = ""  # of the deployment; empty if there is none
     distro_series: str = ""
-    failed_host_id: int | None = None  # of a machine whose compose failed: where; `host_name` is then that host's
+    failed_host_id: int | None = None  # the host on which the compose of the machine failed; `host_name` then names it
 
-    is_vm_host: bool = False  # no machine of ours: a VM host, in the shape in which clients read it
+    is_vm_host: bool = False  # it is a VM host, not a machine, in the form in which clients read machines
 
     def belongs_to(self, caller: Caller) -> bool:
-        """Whether the caller owns the machine; one without owner belongs to whoever composed it."""
+        """Returns whether the caller owns the machine; without owner it belongs to the account that composed it."""
         return (self.composed_by if self.owner is None else self.owner) == caller.username
 
 
 @frozen(kw_only=True)
 class GroupCounts:
-    """Numbers of machines by the id of their resource pool and of their zone; those without machines are left out."""
+    """Numbers of machines by the id of their resource pool and of their zone; ids without machines are left out."""
 
     pools: Mapping[int, int]
     zones: Mapping[int, int]
@@ -252,7 +252,7 @@ class Allocated:
 
 @frozen(kw_only=True)
 class MachineToCompose:
-    """What an allocate request would compose, and where. The labels have no devices yet."""
+    """The machine that an allocate request would compose, and its host. The labels have no devices yet."""
 
     request: ComposeRequest
     placement: Placement
@@ -272,10 +272,10 @@ class GuestPowerChange:
 
 @frozen(kw_only=True)
 class MachineFilter:
-    """A machine must match all given fields; the values of one field are alternatives, except for `tags`
-    and `not_tags`.
+    """A filter. A machine must match all given fields; values of one field, except tags, are alternatives.
 
-    With `limit`, at most that many in the order of hostnames, beginning after the hostname `after`.
+    A machine must have all of `tags` and none of `not_tags`. With `limit`, the filter selects at most that many
+    machines, in the order of hostnames, beginning after the hostname `after`.
     """
 
     system_ids: tuple[str, ...] = ()
@@ -295,7 +295,7 @@ class MachineFilter:
 
 
 class MachineColumn(StrEnum):
-    """By which a page of machines is sorted."""
+    """A column by which a page of machines is sorted."""
 
     NAME = "name"
     STATE = "state"
@@ -309,7 +309,7 @@ class MachineColumn(StrEnum):
 
 @frozen(kw_only=True)
 class MachineSearch:
-    """A page of machines. All conditions apply; `text` is in a name, an address, a tag, or the owner's name."""
+    """A search for machines, by pages. All conditions apply; `text` is in a name, address, tag or owner's name."""
 
     text: str = ""
     states: tuple[MachineState, ...] = ()
@@ -327,7 +327,7 @@ class MachineSearch:
 
 @frozen(kw_only=True)
 class MachinePage:
-    """`total` counts the machines of all pages."""
+    """A page of machines. `total` counts the machines of all pages."""
 
     machines: tuple[MachineView, ...]
     total: int

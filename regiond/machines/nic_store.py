@@ -10,7 +10,7 @@ from regiond.db.pool import Db, of_row
 from regiond.machines.model import NicView
 from regiond.networks import service as network_service
 
-# Networks can change after a machine was composed: the VLAN of a NIC is that of its subnet or host interface now.
+# Networks can change after a machine was composed: the VLAN of a NIC is its subnet's or host interface's present VLAN.
 _NICS = """
     select distinct on (n.machine_id, n.index)
            n.id, n.machine_id, n.index, n.name, n.mac_address, n.kind, n.source, n.label, n.mode, n.vid, n.tags,

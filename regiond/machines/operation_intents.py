@@ -40,7 +40,7 @@ async def open_operation(
     request: Mapping[str, Any] | None = None,
     parent: Parent | None = None,
 ) -> int:
-    """Returns the operation's id. `begins` is applied to the machine's state; the request keeps that before (`was`).
+    """Returns the operation's id. Applies `begins` to the machine's state; the request keeps the earlier one (`was`).
 
     The caller must not hold a lock on the machine's row: transactions that open or end an operation lock the operation
     first, so the opposite order can deadlock. Raises Busy while another operation acts on the machine or it is still
@@ -78,10 +78,10 @@ async def open_clean_up(
     *,
     after: Operation | None = None,
 ) -> int:
-    """Returns the id of the operation that removes a guest whose machine has a tombstone, and our `volumes` (storage
-    pool, name). Idempotent: returns the one that is open.
+    """Returns the id of the operation that removes a guest whose machine has a tombstone.
 
-    A call of `after` may still create the guest: the operation ends when no rack runs one any more.
+    It also removes our `volumes` (storage pool, name). Idempotent: returns an operation that is open already. A call of
+    the operation `after` may still create the guest: the operation ends when no rack runs such a call any more.
     """
     plain = to_dict(guest)
     for operation in await operation_service.list_operations(db, host_id=host_id, states=OPEN_STATES, limit=1000):

@@ -1,4 +1,4 @@
-"""Who may change and release a machine, in which state, and how much owner data it has. Pure."""
+"""The rules for changes and releases of machines: callers, states, amount of owner data. Pure."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def check_owner_data(owner_data: Mapping[str, str], *, what: str = "owner data",
 
 
 def release_facts(machine: MachineView) -> tuple[MachineState, str | None, bool, str, bool]:
-    """Returns what decides how a machine is released."""
+    """Returns the facts on which the way of a machine's release depends."""
     return machine.state, machine.owner, machine.composed_by_allocate, machine.osystem, machine.as_found
 
 
 def release_work(machine: MachineView, options: ReleaseOptions) -> dict[str, bool]:
-    """What the operation does, as it is stored with it. A guest whose deployment failed has nothing to shut down."""
+    """Returns the steps that the operation stores. A guest whose deployment failed has nothing to shut down."""
     runs = machine.state not in (MachineState.DEPLOYING, MachineState.FAILED_DEPLOYMENT)
     return {
         "deployed": bool(machine.osystem),
@@ -46,7 +46,7 @@ def check_erasable(machine: MachineView, options: ReleaseOptions) -> None:
 
 
 def check_release_confirmed(machine: MachineView, options: ReleaseOptions) -> None:
-    """Raises WrongState for a machine that is as it was found, unless the request says that it may be stopped."""
+    """Raises WrongState for a machine that is as it was found, unless the request permits to stop it."""
     if machine.as_found and not options.adopted:
         raise WrongState(
             f"{machine.hostname} was adopted: its release stops the VM, which Innkeeper did not set up. To confirm "
@@ -57,7 +57,10 @@ def check_release_confirmed(machine: MachineView, options: ReleaseOptions) -> No
 
 
 def may_release(caller: Caller, machine: MachineView) -> bool:
-    """Releasing a machine without owner changes nothing, so every operator of its pool may."""
+    """Returns whether the caller may release the machine. Every operator of its pool may if it has no owner.
+
+    Such a release changes nothing.
+    """
     return caller.may_operate(machine.pool.id) and (_is_owner(caller, machine) or is_free(machine))
 
 
@@ -91,9 +94,9 @@ def is_free(machine: MachineView) -> bool:
 
 
 def is_freed_by_fixing(machine: MachineView, *, at_rest: bool) -> bool:
-    """Whether an owned machine that is marked fixed becomes ready, as in MAAS.
+    """Returns whether an owned machine that is marked fixed becomes ready, as in MAAS.
 
-    Not if it is not `at_rest` (it runs or may run soon), has an operating system, is as it was adopted or is locked:
+    False if it is not `at_rest` (it runs or may run soon), has an operating system, is as it was adopted or is locked:
     only a release ends the use of such a machine.
     """
     used = bool(machine.osystem) or machine.as_found or machine.locked

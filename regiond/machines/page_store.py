@@ -62,7 +62,7 @@ _SPECIAL = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
 
 
 async def count_by_group(db: Db, *, caller: Caller | None = None) -> GroupCounts:
-    """Of the machines that the caller may see, by the id of their resource pool and of their zone."""
+    """Returns the numbers of machines that the caller may see, by the ids of their resource pools and zones."""
     pools: Counter[int] = Counter()
     zones: Counter[int] = Counter()
     for row in await db.fetch(_COUNT_BY_GROUP, *seen_by(caller)):
@@ -72,13 +72,13 @@ async def count_by_group(db: Db, *, caller: Caller | None = None) -> GroupCounts
 
 
 async def count(db: Db, *, caller: Caller | None = None) -> int:
-    """How many machines the caller may see; no caller: all."""
+    """Returns the number of machines that the caller may see; no caller: all."""
     found: int = await db.fetchval(_COUNT, *seen_by(caller))
     return found
 
 
 async def read_page(db: Db, wanted: MachineSearch, *, caller: Caller | None = None) -> MachinePage:
-    """Returns what the caller may see of it. A page beyond the last is empty, and its total 0."""
+    """Returns the page, with the machines that the caller may see. A page beyond the last is empty, and its total 0."""
     rows = await _rows(db, wanted, wanted.limit, caller)
     machines = await view_store.read_all(db, [row["id"] for row in rows], caller=caller, owner_data=False)
     return MachinePage(machines=machines, total=rows[0]["total"] if rows else 0)

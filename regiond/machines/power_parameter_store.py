@@ -1,4 +1,4 @@
-"""SQL for what a person needs to reach a machine's guest by the hypervisor's own tools; no secrets."""
+"""SQL for the parameters by which a person reaches a guest with the hypervisor's own tools; no secrets."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _PARAMETERS = """
 
 
 async def power_parameters(db: Db, system_ids: Sequence[str] = ()) -> Mapping[str, Mapping[str, str]]:
-    """By system id, with MAAS's keys: the address of the host, the guest's name there and its project.
+    """Returns the parameters by system id, with MAAS's keys: the host's address, the guest's name there, its project.
 
-    Of these machines or of all, with one query. A machine on no host has none; unknown ids are left out.
+    Reads these machines, or all without ids, by one query. A machine on no host has none; unknown ids are left out.
     """
     rows = await db.fetch(_PARAMETERS, list(system_ids))
     return {row["system_id"]: _of(row["driver"], row["address"], row["project"], row["name"]) for row in rows}

@@ -55,7 +55,7 @@ from regiond.validation_messages import no_object
 
 FIND_DEADLINE_S = 20.0
 
-# The functions join the caller's transaction.
+# These functions join the caller's transaction.
 __all__ = [
     "AffectedGuest",
     "HostRemovalPlan",
@@ -96,7 +96,7 @@ class Machines:
     async def long_list(
         self, wanted: MachineFilter, *, caller: Caller | None = None, owner_data: bool = True
     ) -> LongList[MachineView]:
-        """The machines that the caller may see, by id; with a limit, by hostname. Their owner data only on request."""
+        """Returns the machines that the caller may see, by id; with a limit, by hostname. Owner data on request."""
 
         async def read(ids: Sequence[int]) -> tuple[MachineView, ...]:
             async with self._database.connection() as db:
@@ -106,37 +106,37 @@ class Machines:
             return LongList(keys=await view_store.machine_ids(db, wanted, caller=caller), read=read)
 
     async def system_ids(self, wanted: MachineFilter, *, caller: Caller | None = None) -> Sequence[str]:
-        """The system ids of the machines of a filter that the caller may see."""
+        """Returns the system ids of the machines of a filter that the caller may see."""
         async with self._database.connection() as db:
             return await view_store.system_ids(db, wanted, caller=caller)
 
     async def count(self, *, caller: Caller | None = None) -> int:
-        """How many machines the caller may see."""
+        """Returns the number of machines that the caller may see."""
         async with self._database.connection() as db:
             return await page_store.count(db, caller=caller)
 
     async def count_by_group(self, *, caller: Caller | None = None) -> GroupCounts:
-        """How many machines that the caller may see are in each resource pool and zone."""
+        """Returns the numbers of machines that the caller may see in each resource pool and zone."""
         async with self._database.connection() as db:
             return await page_store.count_by_group(db, caller=caller)
 
     async def page(self, wanted: MachineSearch, *, caller: Caller | None = None) -> MachinePage:
-        """One page of the machines that the caller may see; without their owner data."""
+        """Returns one page of the machines that the caller may see; without their owner data."""
         async with self._database.connection() as db:
             return await page_store.read_page(db, wanted, caller=caller)
 
     async def ordered_ids(self, wanted: MachineSearch, *, caller: Caller | None = None) -> Sequence[int]:
-        """The row ids of all machines of a search that the caller may see, in its order, for a long list."""
+        """Returns the row ids of all machines of a search that the caller may see, in its order, for a long list."""
         async with self._database.connection() as db:
             return await page_store.ordered_ids(db, wanted, caller=caller)
 
     async def read(self, system_id: str, *, caller: Caller | None = None) -> MachineView:
-        """Raises NotFound, also for a machine that the caller may not see."""
+        """Returns the machine. Raises NotFound, also for a machine that the caller may not see."""
         async with self._database.connection() as db:
             return await view_store.read(db, system_id, caller=caller)
 
     async def released(self, system_id: str, *, caller: Caller | None = None) -> MachineView:
-        """A machine that its release has just deleted, as Ready: see `released_store`. Raises NotFound."""
+        """Returns a machine that its release has just deleted, as Ready: see `released_store`. Raises NotFound."""
         async with self._database.connection() as db:
             found = await released_store.read(db, system_id, caller=caller)
         if found is None:
@@ -144,9 +144,9 @@ class Machines:
         return found
 
     async def announce(self, operation: Operation) -> bool:
-        """Records that a client learns of the machine while this compose continues: if it fails, the machine stays.
+        """Records that a client knows of the machine while this compose continues: if it fails, the machine stays.
 
-        Returns False if the operation has just failed, and the machine is gone. Idempotent.
+        Returns False if the operation has just failed and the machine was deleted. Idempotent.
         """
         if operation.machine_id is None:
             return False
@@ -163,7 +163,10 @@ class Machines:
         need_rack: bool = False,
         parent: Parent | None = None,
     ) -> Operation:
-        """Raises NotFound, NotAllowed, Busy, WrongState, IdempotencyMismatch, and RackUnreachable with `need_rack`."""
+        """Returns the operation that changes the machine's power.
+
+        Raises NotFound, NotAllowed, Busy, WrongState, IdempotencyMismatch, and RackUnreachable with `need_rack`.
+        """
         return await self._start(
             caller, OperationKind.POWER, system_id, {"action": action.value}, idempotency_key, need_rack=need_rack,
             parent=parent,
@@ -178,9 +181,9 @@ class Machines:
         need_rack: bool = False,
         parent: Parent | None = None,
     ) -> Operation:
-        """Removes the guest, then the machine's row. Raises NotAllowed, and what `start_power` raises.
+        """Returns the operation that removes the guest, then the machine's row. Raises as `start_power`.
 
-        Returns the open deletion if there is one; a machine whose compose failed is deleted at once.
+        Returns the open deletion if there is one. A machine whose compose failed is deleted at once.
         """
         return await self._start(
             caller, OperationKind.DELETE, system_id, {}, idempotency_key, need_rack=need_rack,
@@ -188,7 +191,7 @@ class Machines:
         )  # fmt: skip
 
     async def deletion_plan(self, caller: Caller, system_id: str, *, need_rack: bool = False) -> MachineRemovalPlan:
-        """A dry run of `start_delete`; raises what it raises."""
+        """Returns what `start_delete` would change, and changes nothing. Raises the errors of `start_delete`."""
         machine = await self._checked(caller, OperationKind.DELETE, system_id, need_rack=need_rack)
 
         async def write(db: Db) -> MachineRemovalPlan:
@@ -206,25 +209,28 @@ class Machines:
     async def removal_plan(
         self, caller: Caller, name: str, host_ids: Sequence[int], removal: HostRemoval
     ) -> HostRemovalPlan:
-        """Returns what the removal of these hosts would delete and keep; `name` is that of the host or cluster."""
+        """Returns the plan of the removal of these hosts; `name` names the host or cluster."""
         caller.require_admin()
         async with self._database.connection() as db:
             plans = [await host_removal_plan(db, one, removal, together_with=host_ids) for one in host_ids]
             return combined(name, plans)
 
     async def workloads(self, host_ids: Sequence[int], *, caller: Caller | None = None) -> tuple[HostWorkload, ...]:
-        """What the caller may see on each of the hosts, in their order. Raises NotFound."""
+        """Returns the workload of each host that the caller may see, in the order of the hosts. Raises NotFound."""
         async with self._database.connection() as db:
             return await read_workloads(db, host_ids, caller=caller)
 
     async def power_parameters(self, caller: Caller, system_ids: Sequence[str] = ()) -> Mapping[str, Mapping[str, str]]:
-        """By system id, of these machines or of all: see `power_parameter_store`. Raises NotAllowed."""
+        """Returns the power parameters by system id: see `power_parameter_store`. Raises NotAllowed."""
         caller.require_admin()
         async with self._database.connection() as db:
             return await power_parameters(db, system_ids)
 
     async def query_power(self, caller: Caller, system_id: str) -> PowerState:
-        """Asks the host now; UNKNOWN if it has no such guest. Raises NotFound, RackUnreachable, HostUnreachable."""
+        """Returns the power state that the host reports now; UNKNOWN if it has no such guest.
+
+        Raises NotFound, RackUnreachable, HostUnreachable.
+        """
         machine = await self.read(system_id)
         if machine.host_id is None:
             return PowerState.UNKNOWN
@@ -256,7 +262,7 @@ class Machines:
         await open_clean_up(db, host_id, host_name, GuestRef(name=guest_name, marker=marker))
 
     async def _checked(self, caller: Caller, kind: OperationKind, system_id: str, *, need_rack: bool) -> MachineView:
-        """Raises NotFound, NotAllowed, and RackUnreachable with `need_rack`."""
+        """Returns the machine. Raises NotFound, NotAllowed, and RackUnreachable with `need_rack`."""
         machine = await self.read(system_id)
         if not caller.is_admin and not machine.belongs_to(caller):
             raise NotAllowed(f"You do not own {machine.hostname}.")
@@ -311,8 +317,9 @@ class Machines:
 
 
 async def _check_owner_is(db: Db, machine: MachineView) -> None:
-    """Raises Busy if the machine, of which an operation is open now, has another owner than when it was read: the
-    operation would act for the former one.
+    """Raises Busy if the owner of the machine has changed since the machine was read.
+
+    An operation of the machine is open now; it would act for the former owner.
     """
     if await lifecycle_store.owner_of(db, machine.id) != machine.owner:
         raise Busy(f"The owner of {machine.hostname} has just changed. Try again.")

@@ -1,4 +1,4 @@
-"""The operation handler for power actions, and what all handlers of machines share."""
+"""The operation handler for power actions, and functions that all handlers of machines share."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ class Target:
 
     @property
     def mac_addresses(self) -> tuple[str, ...]:
-        """Of the NICs for which a hypervisor may store DHCP reservations."""
+        """The MAC addresses of the NICs for which a hypervisor may store DHCP reservations."""
         return tuple(nic.mac_address for nic in self.spec.nics if nic.kind is NicKind.NETWORK)
 
 
 async def wait_for_command(calls: HostCalls, operation: Operation, target: Target, journal: Journal) -> None:
     """Returns when no rack acts any more for an earlier attempt of the operation.
 
-    It may have ended in the middle of a command: it was cancelled, or its region or the link to its rack was lost.
+    The attempt may have ended in the middle of a command: it was cancelled, or its region or its rack's link was lost.
     """
     if operation.reached_host:
         await journal.step(WAIT_FOR_COMMAND)
@@ -66,8 +66,10 @@ async def wait_for_command(calls: HostCalls, operation: Operation, target: Targe
 
 
 async def wait_for_older_commands(calls: HostCalls, operation: Operation, target: Target, journal: Journal) -> None:
-    """As `wait_for_command`. An operation that has not reached the host waits for the one before it, if that one was
-    superseded or did not succeed.
+    """As `wait_for_command`, also for the operation before this one.
+
+    An operation that has not reached the host waits for the operation before it, if that was superseded or did not
+    succeed.
     """
     earlier = operation.request.get(EARLIER)
     if earlier is not None and not operation.reached_host:
@@ -77,10 +79,10 @@ async def wait_for_older_commands(calls: HostCalls, operation: Operation, target
 
 
 async def _exclude_older(calls: HostCalls, operation: Operation, target: Target, journal: Journal) -> None:
-    """Returns when no rack acts on the guest for an older attempt or operation. Raises Busy and RackUnreachable before.
+    """Returns when no rack acts on the guest for an older attempt or operation. Before, raises Busy, RackUnreachable.
 
-    Racks do not know of each other's calls: another one than this attempt uses could start or write the guest later.
-    The caller has begun a step for it, whose time limits the wait.
+    Racks do not know of each other's calls: a rack that this attempt does not use could start or write the guest later.
+    The caller has begun a step for the wait, whose time limits the wait.
     """
     fence = fence_of(operation, str(target.spec.marker.machine_id))
     began_at = await journal.step_began_at()
@@ -117,7 +119,7 @@ async def power_off(calls: HostCalls, operation: Operation, target: Target, jour
 
 
 def racks_text(racks: Sequence[str]) -> str:
-    """`Rack a` or `One of the racks a, b`, which may still run a call."""
+    """Returns `Rack a` or `One of the racks a, b`, for racks that may still run a call."""
     return f"Rack {racks[0]}" if len(racks) == 1 else f"One of the racks {first_of(racks, _RACKS_NAMED)}"
 
 

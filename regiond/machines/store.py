@@ -14,9 +14,9 @@ _POWER = "update machine set power_state = $2, settled_at = clock_timestamp() wh
 _ANNOUNCE = "update machine set announced = true where id = $1 returning true"
 _DELETE_GUEST = "delete from guest where machine_id = $1"
 _DELETE = "delete from machine where id = $1"
-# Hypervisor events can arrive after the operation that caused them; within 10 seconds of its end they are ignored, and
-# the refresh that each event requests records the actual state. Events follow each other in order: one that follows
-# another event at once counts.
+# Hypervisor events can arrive after the operation that caused them. Within 10 seconds of its end they are ignored, and
+# the refresh that each event requests records the actual state. Events arrive in order, so an event that immediately
+# follows another event counts.
 _GUEST_POWER = """
     with before as (
         select m.id, m.power_state, h.name as host_name
@@ -31,7 +31,7 @@ _GUEST_POWER = """
       from before where m.id = before.id and before.power_state <> $4
     returning m.system_id, m.hostname, before.host_name, before.power_state as power_before
 """
-# The guest's own row, which a discovery run would otherwise change a moment later; also of a guest without a machine.
+# Updates the guest's own row, which a discovery run would otherwise change a moment later; also without a machine.
 _LISTED_GUEST_POWER = """
     update guest g set power_state = $4
       from vm_host h
@@ -67,7 +67,7 @@ _SIZE = "update machine set cores = $2, memory_mib = $3 where id = $1"
 
 
 class IdentifierTaken(Exception):
-    """The UUID, system id, hostname or MAC address of a new machine is in use: `constraint` says which.
+    """The UUID, system id, hostname or MAC address of a new machine is in use: `constraint` names which.
 
     Random ones are chosen again, in a new transaction.
     """
@@ -109,7 +109,7 @@ async def move(db: Db, machine_id: int, *, host_id: int, server_id: int) -> None
 async def guest_power_changed(
     db: Db, host_id: int, guest_id: str, name: str, power_state: str
 ) -> GuestPowerChange | None:
-    """Records a power event; returns what changed of a machine, None if nothing did.
+    """Records a power event; returns the change of a machine, None if there is none.
 
     Ignores machines that an operation acts on or has just acted on.
     """

@@ -17,7 +17,7 @@ from regiond.machines import criteria_store, nic_store
 from regiond.machines.affinity import store as affinity_store
 from regiond.machines.model import AffinityMembership, DiskView, MachineFilter, MachineState, MachineView, NicView
 
-# `owner_data` can have 64 KiB for each machine: what neither shows nor changes it leaves it out.
+# `owner_data` can have 64 KiB for each machine: queries for callers that neither show nor change it leave it out.
 _WITHOUT_OWNER_DATA = """
     select m.id, m.uuid, m.system_id, m.hostname, m.state, m.power_state, m.architecture, m.cores, m.memory_mib,
            m.adopted, m.as_found, m.autostart,
@@ -107,7 +107,7 @@ _DISKS = """
 async def list_machines(db: Db, wanted: MachineFilter, *, caller: Caller | None = None) -> tuple[MachineView, ...]:
     """Returns the machines that the caller may see (no caller: all) ordered by id; with a limit, by hostname.
 
-    For a few: see `machine_ids` for long lists.
+    Use it for a few machines, and `machine_ids` for long lists.
     """
     if wanted.limit is not None:
         return await read_all(db, await machine_ids(db, wanted, caller=caller), caller=caller)
@@ -131,7 +131,7 @@ async def machine_ids(db: Db, wanted: MachineFilter, *, caller: Caller | None = 
 
 
 async def read_several(db: Db, system_ids: Sequence[str]) -> tuple[MachineView, ...]:
-    """Raises NotFound that names the unknown machines."""
+    """Returns these machines. Raises NotFound that names the unknown machines."""
     found = await list_machines(db, MachineFilter(system_ids=tuple(system_ids))) if system_ids else ()
     unknown = set(system_ids) - {machine.system_id for machine in found}
     if unknown:
@@ -140,7 +140,7 @@ async def read_several(db: Db, system_ids: Sequence[str]) -> tuple[MachineView, 
 
 
 async def system_ids(db: Db, wanted: MachineFilter, *, caller: Caller | None = None) -> list[str]:
-    """Returns the system ids of the machines that the caller may see; without the limit of `wanted`."""
+    """Returns the system ids of the machines that the caller may see; ignores the limit of `wanted`."""
     narrowed = await criteria_store.narrowed(db, wanted)
     found: list[str] = [] if narrowed is None else await db.fetchval(_SYSTEM_IDS, *_arguments(narrowed, caller))
     return found
@@ -155,7 +155,7 @@ async def read_all(
 
 
 def _arguments(wanted: MachineFilter, caller: Caller | None) -> tuple[Any, ...]:
-    """The first thirteen parameters of the statements with `_MATCHES`."""
+    """Returns the first thirteen parameters of the statements with `_MATCHES`."""
     return (
         list(wanted.system_ids),
         [name.lower() for name in wanted.hostnames],
@@ -179,7 +179,7 @@ async def of_host(db: Db, host_id: int, *, caller: Caller | None = None) -> tupl
 
 
 async def read(db: Db, system_id: str, *, caller: Caller | None = None) -> MachineView:
-    """Raises NotFound, also for a machine that the caller may not see."""
+    """Returns the machine. Raises NotFound, also for a machine that the caller may not see."""
     found = await list_machines(db, MachineFilter(system_ids=(system_id,)), caller=caller)
     if not found:
         raise NotFound(f"There is no machine {system_id!r}.", system_id=system_id)

@@ -1,7 +1,7 @@
 """Reads simplestreams metadata, as cloud-images.ubuntu.com and LXD's image servers publish it. Pure.
 
 An index names files of products; a product, such as Ubuntu 24.04 for amd64, has versions, and each version items: files
-with their type, SHA-256 and size. Nothing in it is trusted beyond what the server may say about its own files.
+with their type, SHA-256 and size. The metadata are trusted only for the server's own files.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def confine(read: Iterable[str], write: Iterable[str], run: Iterable[str]) -> list[str]:
-    """Drops rights of this process and of the program that it executes; returns those that the kernel cannot drop."""
+    """Drops rights of this process and of the program that it executes; returns the rights that it could not drop."""
     _prctl(_SET_NO_NEW_PRIVS, 1)
     _drop_capabilities()
     missing = []

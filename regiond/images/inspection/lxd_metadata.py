@@ -54,7 +54,7 @@ def metadata_of(architecture: str, os_name: str, release: str, title: str) -> Lx
 def with_metadata(submitted: SubmittedImage, found: LxdMetadata) -> SubmittedImage:
     """Returns `submitted` with fields that the user left empty filled in from `found`.
 
-    Raises InvalidRequest if the user gave another architecture than that of the image.
+    Raises InvalidRequest if the user gave another architecture than the metadata.
     """
     given, _ = split_architecture(submitted.architecture)
     if given and found.architecture and given != found.architecture:

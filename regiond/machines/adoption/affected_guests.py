@@ -1,4 +1,4 @@
-"""Reads what the deletion, release or forgetting of a machine affects."""
+"""Reads the records that the deletion, release or forgetting of a machine affects."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from regiond.db.pool import Db
 
-# As of a machine, its name gets its system id as suffix if another one has it now. Without those for which that is
-# taken, too.
+# As for a machine, the hostname gets the system id as suffix if another one has the hostname now. Devices for which
+# that name is taken, too, are left out.
 _DEVICES = """
     insert into device (system_id, hostname, parent_id, description, created_at, owner_data)
     select d.system_id, free.hostname, $2, d.description, d.created_at, d.owner_data
@@ -24,7 +24,7 @@ _DEVICES = """
     on conflict do nothing
     returning hostname
 """
-# Without those whose MAC address another NIC has now. VLANs and subnets may have been deleted in the meantime.
+# NICs whose MAC address another NIC has now are left out. VLANs and subnets may have been deleted in the meantime.
 _NICS = """
     insert into device_nic (device_id, name, mac_address, vlan_id, subnet_id, mode, mtu, tags)
     select o.id, n.name, n.mac_address, (select id from vlan where id = n.vlan_id),
@@ -54,7 +54,7 @@ _UNLINK = """
 
 
 async def insert_restored(db: Db, machine: UUID, machine_id: int) -> tuple[str, ...]:
-    """Returns the hostnames of the devices, which have their addresses where these are free; else no link.
+    """Inserts the devices and returns their hostnames. They have their addresses where these are free; else no link.
 
     Raises UniqueViolationError if another transaction just took a hostname or MAC address.
     """

@@ -1,4 +1,4 @@
-"""SQL for detached machines: those whose host was removed while their guests remained."""
+"""SQL for detached machines: machines whose host was removed while their guests remained."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ _DISKS = """
            vm_host h join storage_pool p on p.server_id = h.server_id
      where f.uuid = $1 and h.id = $3 and p.pool_key = d.pool_key
 """
-# Attached to the host's interface of the same name. VLANs and subnets may have been deleted in the meantime.
+# NICs are attached to the host's interface of the same name. VLANs and subnets may have been deleted in the meantime.
 _NICS = """
     insert into machine_nic (machine_id, index, name, mac_address, kind, source, label, mode, vid, vlan_id, subnet_id,
                              tags, gateway_versions, link_before, interface_id)
@@ -163,7 +163,7 @@ _LOST_ADDRESSES = """
        and not exists (select from ip_address a where a.machine_id = $2 and a.address = former.address)
      order by former.address
 """
-# Not if the group has the other policy by now. Its rules are not checked: nothing moves.
+# A group that has the other policy by now is left out. The rules of groups are not checked, because nothing moves.
 _GROUPS = """
     insert into affinity_membership (machine_id, group_name, until_release, policy, hard)
     select $2, g.group_name, g.until_release, g.policy, g.hard
@@ -202,7 +202,7 @@ async def drop(db: Db, machine: UUID) -> None:
 
 @frozen(kw_only=True)
 class ReturnedGuest:
-    """A guest on a host, and the detached machine that it was, whose are `state`, `owned` and `as_found`."""
+    """A guest on a host, and the detached machine that it was; `state`, `owned` and `as_found` are of the machine."""
 
     uuid: UUID
     hostname: str
@@ -218,7 +218,7 @@ class RestoredMachine:
     id: int
     system_id: str
     hostname: str
-    lost_addresses: tuple[str, ...]  # former addresses, also of its devices, that are in use
+    lost_addresses: tuple[str, ...]  # former addresses of it and its devices that are in use now
     devices: tuple[str, ...]  # hostnames
 
 
@@ -246,7 +246,7 @@ async def _insert_restored(
     db: Db, host_id: int, guest: ReturnedGuest, state: MachineState, *, new_system_id: str
 ) -> RestoredMachine:
     row = await db.fetchrow(_RESTORE, guest.uuid, host_id, guest.guest_id, new_system_id, state.value)
-    if row is None:  # another host lists the machine, too, and its refresh was first
+    if row is None:  # another host lists the machine, too, and was refreshed first
         raise IdentifierTaken("machine_uuid_key")
     await db.execute(_DISKS, guest.uuid, row["id"], host_id)
     await db.execute(_NICS, guest.uuid, row["id"], host_id)

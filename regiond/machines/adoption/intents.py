@@ -33,7 +33,7 @@ SYSTEM_ID_ATTEMPTS = 8
 
 @frozen(kw_only=True)
 class AdoptionIntent:
-    """The outcome for one guest: the operation that adopts it, the machine that it is, or why it is rejected."""
+    """The outcome for one guest: the operation that adopts it, the machine that it is, or the reason of a rejection."""
 
     guest_name: str
     machine: MachineName | None = None
@@ -74,7 +74,7 @@ async def open_adoption(db: Db, host: HostView, guest_id: int, installation_id: 
 class AdoptionIntents:
     """Opens adoptions of guests of one host within one transaction, each with a hostname of its own.
 
-    The machines belong to `owner`. With `gives`, so do those that are machines or are being adopted.
+    The machines belong to `owner`; with `gives`, also guests that are machines already or are being adopted.
     """
 
     host: HostView
@@ -96,7 +96,7 @@ class AdoptionIntents:
         owner: Caller | None,
         gives: bool = False,
     ) -> AdoptionIntents:
-        """Reads what adoption must know of `guests`: all those of the host, locked by the caller."""
+        """Returns the intents for `guests`, which are all guests of the host, locked by the caller."""
         marked_machines = [
             guest.record.marker_machine
             for guest in guests
@@ -107,7 +107,7 @@ class AdoptionIntents:
         return cls(host=host, caller=caller, owner=owner, gives=gives, installation_id=installation_id, context=context)
 
     async def open(self, db: Db, guest: HostGuest, hostname: str | None) -> AdoptionIntent:
-        """Opens the adoption of the guest, unless it is a machine, is being adopted or cannot be adopted.
+        """Returns the outcome. Opens the adoption unless the guest is a machine, is being adopted or cannot be adopted.
 
         `hostname` defaults to a legal form of the guest's name; a machine keeps its name, or is renamed to a given one.
         Raises InvalidRequest if a given one is taken or cannot be set, or for a machine whose owner cannot change; Busy
@@ -161,7 +161,7 @@ class AdoptionIntents:
         return UUID(guest.record.guest_key) if self.host.driver is DriverType.LIBVIRT else uuid4()
 
     async def _insert_machine(self, db: Db, guest: HostGuest, uuid: UUID, hostname: str, system_id: str) -> MachineName:
-        """Replaces a `system_id` that is taken. Raises IdentifierTaken for a hostname or UUID, with nothing changed."""
+        """Inserts the machine; replaces a `system_id` that is taken. Raises IdentifierTaken for a hostname or UUID."""
         row = guest.record
         for _ in range(SYSTEM_ID_ATTEMPTS):
             try:

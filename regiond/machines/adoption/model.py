@@ -1,4 +1,4 @@
-"""Decides which guests of a host can be adopted, and why others cannot."""
+"""Decides which guests of a host can be adopted, and gives the reason for others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from regiond.machines.model import AdoptRequest
 
 @frozen(kw_only=True)
 class MachineName:
-    """A machine, or an operation that acts on one, and the machine's names. `id` is that of the row."""
+    """A machine, or an operation that acts on a machine, and the machine's names. `id` is the id of that row."""
 
     id: int
     system_id: str
@@ -23,11 +23,11 @@ class MachineName:
 
 @frozen(kw_only=True)
 class AdoptionContext:
-    """What the ledger knows about the guests of a host, besides their rows."""
+    """The records on the guests of a host, besides their rows."""
 
     machines: dict[int, MachineName]  # by row id
-    existing: frozenset[UUID]  # machines that exist, of those that guests carry the marker of
-    tombstones: frozenset[UUID]  # machines that were deleted, of those that guests carry the marker of
+    existing: frozenset[UUID]  # existing machines whose marker a guest has
+    tombstones: frozenset[UUID]  # deleted machines whose marker a guest has
     pending: dict[int, MachineName]  # open adoptions, by the row id of the guest
 
 
@@ -53,7 +53,7 @@ def obstacle_to_adoption(guest: HostGuest, installation_id: UUID, context: Adopt
 def select_guests(guests: Sequence[HostGuest], request: AdoptRequest, host_name: str) -> list[HostGuest]:
     """Returns the guests that the request names, each once. Raises InvalidRequest that lists all unknown ones.
 
-    A row id takes precedence over the hypervisor's id, and that over a name.
+    A row id takes precedence over the hypervisor's id, which takes precedence over a name.
     """
     if request.everything:
         return [guest for guest in guests if guest.record.machine_id is None]

@@ -1,4 +1,4 @@
-"""Whose an adopted machine is: of the administrator who adopts it, or of a user whom the request names."""
+"""The owner of an adopted machine: the administrator who adopts it, or a user whom the request names."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ _ENDS_USE = (OperationKind.RELEASE, OperationKind.DELETE, OperationKind.FORGET)
 
 
 async def find_owner(db: Db, caller: Caller, username: str | None, pool: ResourcePool) -> Caller:
-    """Returns the account that a request names, by default the caller. Raises InvalidRequest, also for a user who is no
-    operator of the pool and so could not release the machine.
+    """Returns the account that a request names, by default the caller.
+
+    Raises InvalidRequest, also for a user who is no operator of the pool and so could not release the machine.
     """
     if username is None or username == caller.username:
         return caller
@@ -34,8 +35,8 @@ async def find_owner(db: Db, caller: Caller, username: str | None, pool: Resourc
 async def give(db: Db, caller: Caller, system_id: str, owner: Caller) -> None:
     """Makes `owner` the owner of a machine that was adopted and not released since. Idempotent.
 
-    Raises InvalidRequest for another machine: that changes its owner by its release. NotAllowed for a locked one, Busy
-    for one that is being released, forgotten or deleted. The caller has locked the quotas.
+    Raises InvalidRequest for another machine, whose owner changes only by its release; NotAllowed for a locked machine;
+    Busy for one that is being released, forgotten or deleted. The caller has locked the quotas.
     """
     await lifecycle_store.lock(db, [system_id])
     machine = await view_store.read(db, system_id)

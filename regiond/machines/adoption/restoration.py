@@ -21,15 +21,15 @@ from regiond.machines.devices.mac_conflicts import take_mac_addresses
 from regiond.machines.lifecycle import restored_state
 from regiond.machines.store import IdentifierTaken
 
-MAX_NAMED = 5  # of the devices
+MAX_NAMED = 5  # devices that a message names
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 async def restore(db: Db, host_id: int) -> frozenset[UUID]:
     """Restores the detached machines whose guests the host lists; returns their UUIDs. Idempotent.
 
-    Call it after a discovery run was applied. Devices lose MAC addresses of the guests. A machine is left to the next
-    refresh if a concurrent transaction takes its name or id, or a name or MAC address of it or its devices.
+    Call it after a discovery run was applied. Devices lose MAC addresses that the guests have. A machine is restored by
+    the next refresh if a concurrent transaction takes its name or id, or a name or MAC address of it or its devices.
     """
     installation_id = await detached_store.installation_id(db)
     restored = set()

@@ -44,12 +44,12 @@ class Adoption:
     async def start_adopt(
         self, caller: Caller, host_id: int, request: AdoptRequest, *, need_rack: bool = False
     ) -> tuple[Adopted, ...]:
-        """Returns an operation for each guest; a guest that is a machine or is being adopted is no error.
+        """Returns the result for each guest, with its operation. A machine, or a guest being adopted, is no error.
 
-        A machine gets the hostname that is requested, and the owner that is. Raises InvalidRequest, with nothing
-        written, if a named guest or owner does not exist, or a guest cannot be adopted or changed; with `everything`,
-        such guests are results with `rejected`. Raises NotFound, NotAllowed, Busy, QuotaExceeded, and RackUnreachable
-        with `need_rack`. Idempotent.
+        A machine gets the requested hostname and owner. Raises InvalidRequest, with nothing written, if a named guest
+        or owner does not exist, or a guest cannot be adopted or changed; with `everything`, such guests are results
+        with `rejected`. Raises NotFound, NotAllowed, Busy, QuotaExceeded, and RackUnreachable with `need_rack`.
+        Idempotent.
         """
         caller.require_admin()
         host = await self._hosts.read(host_id)
@@ -80,7 +80,7 @@ class Adoption:
         need_rack: bool = False,
         idempotency_key: IdempotencyKey | None = None,
     ) -> Operation:
-        """Starts the operation that removes the marker and the machine's row; the guest remains as it is.
+        """Starts the operation that removes the marker and the machine's row; the guest does not change.
 
         Raises NotAllowed, NotFound, Busy, WrongState, and RackUnreachable with `need_rack`.
         """
@@ -95,7 +95,7 @@ class Adoption:
         return await self._operations.idempotent(idempotency_key, open_)
 
     async def forget_plan(self, caller: Caller, system_id: str, *, need_rack: bool = False) -> MachineRemovalPlan:
-        """A dry run of `start_forget`; raises what it raises."""
+        """Returns what `start_forget` would change, and changes nothing. Raises the errors of `start_forget`."""
         machine = await self._to_forget(caller, system_id, need_rack=need_rack)
         async with self._database.transaction(dry_run=True) as db:
             guest = await affected_guest(db, machine)

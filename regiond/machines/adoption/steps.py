@@ -1,4 +1,4 @@
-"""Operation handlers that adopt and forget; each can restart at any line."""
+"""Operation handlers that adopt guests and forget machines; each can restart at any line."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class _MarkerChange:
 
 
 class AdoptGuest:
-    """Writes our marker onto the guest. The machine's row exists; the guest holds the claims until the end."""
+    """Writes our marker onto the guest. The machine's row exists; the guest's row holds the claims until the end."""
 
     kind = OperationKind.ADOPT
 
@@ -155,7 +155,7 @@ class ForgetMachine:
             try:
                 await change.write(self._calls)
                 undone.insert(0, "marker written to the guest again")
-            # The guest was deleted or has another marker, or this one was never removed.
+            # The guest was deleted or has another marker, or our marker was never removed.
             except (NotFound, NameTaken, Unsupported) as error:
                 await journal.note("the marker was not restored", reason=error.message)
 

@@ -75,9 +75,9 @@ _GUEST_OF = "select id, guest_key, name from guest where machine_id = $1"
 
 
 async def read_context(db: Db, host_id: int, machine_ids: list[int], marked_machines: list[UUID]) -> AdoptionContext:
-    """Reads what the ledger knows about the guests of a host.
+    """Returns the records on the guests of a host.
 
-    `machine_ids` are the machines that are guests of the host, `marked_machines` those that their markers name.
+    `machine_ids` are the machines that are guests of the host, `marked_machines` the machines that markers name.
     """
     machines = await db.fetch(_MACHINES, machine_ids, marked_machines)
     pending = await db.fetch(_PENDING, host_id)
@@ -108,8 +108,8 @@ async def insert(
 ) -> int:
     """Inserts a machine in the pool and zone of its host, removes its tombstone and returns its row id.
 
-    Without `owner_id`, only administrators may use it. Raises IdentifierTaken; the caller's transaction remains usable
-    then.
+    Without `owner_id`, only administrators may use the machine. Raises IdentifierTaken, after which the caller's
+    transaction remains usable.
     """
     try:
         async with db.transaction():
@@ -170,6 +170,6 @@ async def read_guest(db: Db, machine_id: int) -> tuple[str, str] | None:
 async def list_forgotten(db: Db, *, caller: Caller | None = None) -> tuple[ForgottenMachine, ...]:
     """Returns the machines that were forgotten and not adopted again, the longest forgotten first.
 
-    A caller is shown those on hosts that it may see.
+    Machines on hosts that the caller may not see are left out.
     """
     return tuple(ForgottenMachine(**row) for row in await db.fetch(_FORGOTTEN, visible_pool_ids(caller)))

@@ -1,4 +1,4 @@
-"""Derives from the machines of groups which memberships are violated now, and by which machines."""
+"""Finds the memberships of groups that are violated now, and the machines that violate them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class GroupedMachine:
 
     @property
     def place(self) -> tuple[str, int | None]:
-        """Anti-affinity separates servers, affinity joins hosts."""
+        """The place that the policy compares: the server, if known, for anti-affinity; the host for affinity."""
         if self.policy is Policy.ANTI_AFFINITY and self.server_id is not None:
             return ("server", self.server_id)
         return ("host", self.host_id)

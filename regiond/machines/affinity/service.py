@@ -29,7 +29,7 @@ class AffinityChange:
         await affinity_store.lock_groups(db, affinity_store.groups_of(self.rules))
 
     async def apply(self, db: Db, machine: MachineView) -> None:
-        """Idempotent. Raises InvalidRequest by field for a group of the other policy."""
+        """Changes the machine's groups. Idempotent. Raises InvalidRequest by field for a group of the other policy."""
         if not self.changes:
             return
         await affinity_store.remove(db, machine.id, self.replaced)
@@ -39,7 +39,7 @@ class AffinityChange:
 
 
 def affinity_change(change: MachineChange) -> AffinityChange:
-    """Returns what `change` says of groups. Raises InvalidRequest by field."""
+    """Returns the change of groups that `change` has. Raises InvalidRequest by field."""
     given = {Policy.AFFINITY: change.affinity, Policy.ANTI_AFFINITY: change.anti_affinity}
     rules = parse_rules(change.affinity or (), change.anti_affinity or ())
     replaced = frozenset(policy for policy, groups in given.items() if groups is not None)
@@ -60,9 +60,9 @@ class ReadyMachine:
 async def ready_by_preference(
     db: Db, request: AllocateRequest, machines: Sequence[ReadyMachine], *, within: frozenset[int] | None
 ) -> Sequence[ReadyMachine]:
-    """Returns the machines that may join the groups of `request`: first those that satisfy more of the soft rules.
+    """Returns the machines that may join the groups of `request`, those that violate fewer soft rules first.
 
-    Otherwise preserves the order. Raises InvalidRequest by field, which names machines in the pools `within` only.
+    Preserves the order among equals. Raises InvalidRequest by field, which names machines in the pools `within` only.
     """
     rules = parse_rules(request.affinity, request.anti_affinity)
     if not rules:
@@ -98,7 +98,7 @@ async def join_by_allocation(db: Db, request: AllocateRequest, machine: MachineV
 
 
 def _without(members: GroupMembers, machine: ReadyMachine, own: Sequence[GroupRule]) -> GroupMembers:
-    """A machine that is a member already does not conflict with itself."""
+    """Returns the members without the machine: a member does not conflict with itself."""
     for rule in own:
         members = members.without(rule.group, machine.host_id, hard=rule.hard)
     return members

@@ -23,7 +23,7 @@ _TRY_LOCK = """
     select name from unnest($1::text[]) name
      where pg_try_advisory_xact_lock(hashtextextended('affinity group ' || name, 0))
 """
-# $3: the resource pools that the caller may use; in others neither machines nor hosts are named. NULL: all.
+# $3: the resource pools that the caller may use (NULL: all); machines and hosts in other pools are not named.
 _MEMBERS = """
     with member as (
         select a.group_name, a.policy, a.machine_id, bool_or(a.hard) as hard
@@ -88,9 +88,9 @@ async def try_lock_groups(db: Db, groups: Collection[str]) -> frozenset[str]:
 async def read_members(
     db: Db, groups: Collection[str], *, without: int | None = None, within: frozenset[int] | None = None
 ) -> GroupMembers:
-    """Returns where the machines of the groups are, by one query; none for no groups. Omits the machine `without`.
+    """Returns the places of the machines of the groups, by one query; none for no groups. Omits the machine `without`.
 
-    Only what is in the resource pools `within` is named (None: all), because the names appear in reasons.
+    Names only machines and hosts in the resource pools `within` (None: all), because the names appear in reasons.
     """
     if not groups:
         return GroupMembers()
@@ -113,7 +113,7 @@ async def memberships_of(
 ) -> Mapping[int, tuple[AffinityMembership, ...]]:
     """Returns the memberships of the machines that have any, each with the machines that violate it now.
 
-    A caller is shown the names only of machines that it may see.
+    Machines that the caller may not see are not named.
     """
     if not machine_ids:
         return {}

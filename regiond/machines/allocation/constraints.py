@@ -81,7 +81,7 @@ def host_constraints(request: AllocateRequest) -> HostConstraints:
 
 
 def compose_intent(request: AllocateRequest) -> ComposeIntent:
-    """Returns the machine to compose if none is ready. If the request names zones, it is in its host's zone."""
+    """Returns the machine to compose if none is ready. If the request names zones, it gets the zone of its host."""
     return ComposeIntent(
         request=compose_request(request),
         hosts=host_constraints(request),
@@ -121,7 +121,7 @@ def _text(value: object) -> str:
 
 
 def _interfaces(request: AllocateRequest) -> str:
-    """Returns the constraint text with one more NIC per network that is named, and the excluded ones in every NIC."""
+    """Returns the constraint text with a NIC more per network that is named, and the excluded networks in every NIC."""
     nics = [part for part in request.interfaces.split(";") if len(request.interfaces) > 1]
     labels = {part.partition(":")[0] for part in nics}
     wanted = [f"{key}={value}" for name, key in _WANTED_FIELDS for value in getattr(request, name)]

@@ -28,7 +28,7 @@ class DeviceConstraints:
     """Constraints on a machine's devices; empty ones match any machine.
 
     Each of `disks` and `nics` needs a device of its own. For each of `attached` the machine must have a NIC that
-    satisfies it, and none that satisfies one of `detached`.
+    satisfies it; no NIC may satisfy one of `detached`.
     """
 
     disks: tuple[DiskRequirement, ...] = ()
@@ -79,7 +79,7 @@ def assign(required: Sequence[R], devices: Sequence[D], fits: Callable[[R, D], b
 
 
 def _match_disks(disks: Sequence[DiskView], required: Sequence[DiskRequirement]) -> tuple[DiskView, ...] | None:
-    """The first requirement is for the root disk, the machine's first; the others get the smallest that fit."""
+    """Returns a disk for each requirement: the first is for the root disk, others get the smallest disks that fit."""
     if not required:
         return ()
     root, *others = required
@@ -91,7 +91,7 @@ def _match_disks(disks: Sequence[DiskView], required: Sequence[DiskRequirement])
 
 
 def _disk_fits(required: DiskRequirement, disk: DiskView) -> bool:
-    """The name of the disk's storage pool counts as a tag."""
+    """Returns whether the disk satisfies the requirement. The name of its storage pool counts as a tag."""
     if required.pools and disk.storage_pool_name not in required.pools:
         return False
     return disk.size_bytes >= required.size_bytes and set(required.tags) <= {*disk.tags, disk.storage_pool_name}
@@ -133,7 +133,7 @@ def _connection(nic: NicView, interfaces: Sequence[CandidateInterface]) -> Candi
 
 
 def _connection_of_record(nic: NicView) -> CandidateInterface:
-    """For a NIC whose host no longer has the interface."""
+    """Returns the interface as the ledger has it, for a NIC whose host no longer has the interface."""
     subnets: tuple[CandidateSubnet, ...] = ()
     if nic.subnet is not None:
         subnets = (CandidateSubnet(id=nic.subnet.id, name=nic.subnet.name, cidr=str(nic.subnet.cidr)),)

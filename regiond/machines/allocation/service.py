@@ -47,7 +47,7 @@ _NO_RACK = (
     "seconds of a region's start; try again then."
 )
 
-# Up to 2.5 s: whoever locks a machine records something, in milliseconds.
+# Up to 2.5 s in total: a transaction that locks a machine records something, in milliseconds.
 _LOCK_TRIES, _LOCK_RETRY_S = 50, 0.05
 
 
@@ -90,7 +90,7 @@ class Allocator:
             raise
 
     async def take(self, caller: Caller, system_id: str, agent_name: str) -> None:
-        """Allocates a ready machine, as `start` does for a request that only names it. Such a request is always valid.
+        """Allocates a ready machine, as `start` does for a request that only names the machine and is always valid.
 
         Raises NoneAvailable, NotAllowed and QuotaExceeded.
         """
@@ -184,8 +184,8 @@ class Allocator:
     ) -> int | None:
         """Returns the id of the operation of the first machine that `take` allocates; None if it allocates none.
 
-        `take` skips a machine that another transaction has locked, such as one that records a change of its guest. A
-        request that names a machine has no other one, so it tries again.
+        `take` skips a machine that another transaction has locked, for example to record a change of its guest. A
+        request that names a machine has no alternative, so it tries again.
         """
         for tries_left in reversed(range(_LOCK_TRIES if _names_machine(request) else 1)):
             has_match = False
@@ -237,7 +237,7 @@ async def _check_permitted(db: Db, caller: Caller, machine: MachineView) -> None
     (is_operator,) = await still_operators(db, [(caller, machine.pool.id)])
     if not is_operator:
         raise NotAllowed(f"Your role in the resource pool {machine.pool.name!r} has just been revoked.")
-    if machine.composed_by != caller.username:  # otherwise it counts for the caller already
+    if machine.composed_by != caller.username:  # otherwise the machine already counts for the caller
         asked = await quotas.holdings_of(db, machine.id)
         await quotas.charge(db, Charge(account_id=caller.account_id, asked=asked))
 
@@ -253,7 +253,7 @@ def none_available(request: AllocateRequest, error: InnkeeperError) -> NoneAvail
 
 
 def _check_may_compose(request: AllocateRequest) -> None:
-    """Raises NoneAvailable for a request that names a machine: only that one will do."""
+    """Raises NoneAvailable for a request that names a machine: no other machine may be composed for it."""
     if _names_machine(request):
         raise NoneAvailable(no_match(request))
 

@@ -8,7 +8,7 @@ from regiond.machines.model import AllocateRequest
 from regiond.placement.model import HostFilter
 
 # Cheapest first: a core costs as much as a GiB. Machines with an open operation, or on a host that is being removed or
-# in maintenance, are not available. An adopted machine still has the data of before: only who names it gets it.
+# in maintenance, are not available. An adopted machine still has earlier data: only a request that names it gets it.
 _READY = """
     select m.id as machine_id, m.system_id, h.id as host_id, h.name as host_name, h.server_id
       from machine m join vm_host h on h.id = m.host_id

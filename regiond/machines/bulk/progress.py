@@ -1,4 +1,4 @@
-"""What a bulk operation stores, and how far it is. Pure."""
+"""The request and the progress that a bulk operation stores. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAMED_FAILURES = 5
 
 @frozen(kw_only=True)
 class BulkMachine:
-    """`hostname` is that when the operation was opened: the machine may be deleted by the time it is shown."""
+    """A machine of a bulk operation. `hostname` is from when that was opened: the machine may be deleted since."""
 
     system_id: str
     hostname: str
@@ -24,7 +24,10 @@ class BulkMachine:
 
 @frozen(kw_only=True)
 class BulkRequest:
-    """At most `at_once` children are open at a time. `comment` and `release` are those of a release."""
+    """The request for a bulk operation. At most `at_once` children are open at a time.
+
+    `comment` and `release` are for a release.
+    """
 
     action: BulkAction
     machines: tuple[BulkMachine, ...]
@@ -35,7 +38,7 @@ class BulkRequest:
 
 @frozen(kw_only=True)
 class BulkProgress:
-    """How many machines are in which state, and which of them come next. The numbers add up to `total`."""
+    """The numbers of machines by state, which add up to `total`, and the machines that come next."""
 
     total: int
     not_begun: int
@@ -51,7 +54,7 @@ class BulkProgress:
 
 
 def progress(request: BulkRequest, children: Iterable[Child]) -> BulkProgress:
-    """`next` has the machines to begin with now, in the order of the request: as many as `at_once` leaves room for."""
+    """Returns the progress. `next` has the machines to begin with now, in order, as many as `at_once` permits."""
     states = {child.system_id: child.state for child in children}
     waiting = [machine for machine in request.machines if machine.system_id not in states]
     count = Counter(states.values())
@@ -69,7 +72,7 @@ def progress(request: BulkRequest, children: Iterable[Child]) -> BulkProgress:
 
 
 def result_of(now: BulkProgress) -> Mapping[str, int]:
-    """The result that the operation stores: how many machines ended how."""
+    """Returns the result that the operation stores: the numbers of machines by the end of their children."""
     return {
         "succeeded": now.succeeded,
         "failed": now.failed,
@@ -79,7 +82,7 @@ def result_of(now: BulkProgress) -> Mapping[str, int]:
 
 
 def failure_of(request: BulkRequest, children: Sequence[Child]) -> str | None:
-    """Names the machines with which it did not succeed and why; None if it succeeded with all."""
+    """Returns a message with the machines whose child did not succeed, and the reasons; None if all succeeded."""
     wrong = [child for child in children if child.state is not OperationState.SUCCEEDED]
     if not wrong:
         return None

@@ -31,7 +31,7 @@ from regiond.operations.service import Operations
 from regiond.permissions import check_object
 
 _PLANS_AT_ONCE = 4  # each takes a connection to the database
-MAX_FAILURES = 120  # of the operation itself, such as a database that was away; not of its machines
+MAX_FAILURES = 120  # of the operation itself, such as an unavailable database; failures of machines do not count
 
 
 class Bulk:
@@ -52,10 +52,10 @@ class Bulk:
         release: ReleaseOptions = DEFAULT_RELEASE,
         idempotency_key: IdempotencyKey | None = None,
     ) -> Operation:
-        """Returns the operation, which has begun with no machine yet.
+        """Returns the operation, which has not begun with any machine yet.
 
         Raises InvalidRequest for too many or unknown machines, NotAllowed that names every machine on which the caller
-        may not act, IdempotencyMismatch. What else is against the action on a machine ends the child of that machine.
+        may not act, IdempotencyMismatch. Any other obstacle to the action on a machine ends the child of that machine.
         """
         ids = tuple(dict.fromkeys(system_ids))
 
@@ -86,7 +86,10 @@ class Bulk:
         *,
         release: ReleaseOptions = DEFAULT_RELEASE,
     ) -> MachineRemovalPlan:
-        """A dry run of `start`; raises what it raises. The effects name the machines that stay as they are, and why."""
+        """Returns what `start` would change, and changes nothing. Raises the errors of `start`.
+
+        The effects name the machines that would not change, with the reasons.
+        """
         machines = await self._checked(caller, action, tuple(dict.fromkeys(system_ids)))
         plans: list[MachineRemovalPlan] = []
         effects: list[str] = []
@@ -110,7 +113,7 @@ class Bulk:
     async def _plan_of(
         self, caller: Caller, action: BulkAction, machine: MachineView, release: ReleaseOptions
     ) -> MachineRemovalPlan | str | None:
-        """The plan, or why the machine stays as it is; None if nothing of it is removed."""
+        """Returns the plan, or the reason why the machine does not change; None if nothing of it is removed."""
         try:
             if action is BulkAction.DELETE:
                 return await self._machines.deletion_plan(caller, machine.system_id)

@@ -23,14 +23,14 @@ CurrentCaller = Callable[[int], Awaitable[Caller | None]]
 
 
 class BulkSteps:
-    """Opens the next operations each time when one of them has ended. The failure of one does not stop the others."""
+    """Opens the next children whenever one has ended. The failure of one does not stop the others."""
 
     kind = OperationKind.BULK
 
     def __init__(
         self, database: Database, machines: Machines, releases: Releases, *, current_caller: CurrentCaller
     ) -> None:
-        """`current_caller` returns the roles that an account (its id) has now; None if it may do nothing any more."""
+        """`current_caller` returns an account by its id, with its present roles; None if it may do nothing any more."""
         self._database = database
         self._machines = machines
         self._releases = releases
@@ -54,7 +54,7 @@ class BulkSteps:
         return Outcome(result=result_of(now), rejection=rejection)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
-        """Lets what has begun come to its end; what is done to a machine is not undone."""
+        """Waits until children that have begun end; does not undo the changes of machines."""
         request = from_dict(operation.request, BulkRequest)
         async with self._database.transaction() as db:
             await operation_service.cancel_children(db, operation.id)
@@ -75,7 +75,7 @@ class BulkSteps:
     async def _begin(
         self, operation: Operation, request: BulkRequest, machine: BulkMachine, caller: Caller | None
     ) -> None:
-        """Opens the child, or records why there is none to run."""
+        """Opens the child, or records the reason why none runs."""
         try:
             await self._open(operation, request, machine, caller)
         except DatabaseUnavailable:

@@ -1,4 +1,4 @@
-"""Decides under the locks of their groups which machines may be on their chosen hosts."""
+"""Decides, under the locks of the groups, which machines may be on their chosen hosts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from regiond.placement.service import check_policies, group_standing
 
 
 async def admit(db: Db, assignments: Sequence[HostAssignment], *, wait: bool) -> list[bool]:
-    """Returns for each whether its groups permit its host, as if those before it were on theirs.
+    """Returns for each machine whether its groups permit its host, as if the machines before it were on their hosts.
 
     Locks the groups until the caller's transaction ends; the caller must not hold locks of servers yet. Without `wait`,
     machines of a group that another transaction has locked are not admitted. Queries nothing for machines without
@@ -40,7 +40,7 @@ async def admit(db: Db, assignments: Sequence[HostAssignment], *, wait: bool) ->
 async def permitted_alternatives(
     db: Db, machine_id: int, alternatives: Sequence[HostAssignment]
 ) -> list[HostAssignment]:
-    """Returns those that the machine's groups permit, and locks the groups as `admit` does; waits for the locks."""
+    """Returns the hosts that the machine's groups permit. Locks the groups as `admit` does; waits for the locks."""
     groups = groups_of(rule for one in alternatives[:1] for rule in one.requirements.groups)
     await lock_groups(db, groups)
     members = await read_members(db, groups, without=machine_id)

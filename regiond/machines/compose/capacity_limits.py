@@ -1,4 +1,4 @@
-"""Rejects what a named host can never provide, and words the error when no host fits."""
+"""Rejects requirements that a named host can never satisfy, and writes the error when no host fits."""
 
 from __future__ import annotations
 

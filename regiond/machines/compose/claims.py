@@ -27,7 +27,7 @@ def new_spec(assignment: HostAssignment, hostname: str, installation_id: UUID) -
 
 
 async def nic_addresses(database: Database, evaluation: Evaluation) -> dict[str, NicAddress]:
-    """Returns by static address the settings of its subnet. Raises WrongState if a subnet was deleted."""
+    """Returns the settings of the subnet of each static address, by address. Raises WrongState without the subnet."""
     wanted = [(nic.subnet_id, nic.ip) for nic in evaluation.nics]
     if all(ip is None for _, ip in wanted):
         return {}
@@ -40,7 +40,7 @@ async def nic_addresses(database: Database, evaluation: Evaluation) -> dict[str,
 
 
 def demand_of(assignment: HostAssignment) -> Demand:
-    """Returns what the machine claims of the server's cores, general memory and storage."""
+    """Returns the cores, general memory and storage of the server that the machine claims."""
     requirements = assignment.requirements
     storage_bytes: dict[int, int] = {}
     for disk in assignment.evaluation.disks:

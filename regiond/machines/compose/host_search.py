@@ -17,12 +17,12 @@ from regiond.placement.model import Candidate, GroupMembers, PendingClaim, Place
 from regiond.placement.service import check_policies, place_sequentially, with_pending_claims, with_pending_members
 
 MAX_ON_EVENT_LOOP = 500  # evaluating more hosts than this would block the event loop for too long
-SHORTLIST_SIZE = 20  # hosts evaluated of more than can be named; ten times as many while none of them fits
+SHORTLIST_SIZE = 20  # hosts evaluated if there are more than can be named; ten times as many while none of them fits
 
 
 @frozen(kw_only=True)
 class SearchResult:
-    """Placements of equal machines, each as if those before it were claimed, and the evaluated hosts by id."""
+    """Placements of equal machines, each as if the ones before it were claimed, and the evaluated hosts by id."""
 
     placements: tuple[Placement, ...]
     candidates: Mapping[int, Candidate]
@@ -42,11 +42,11 @@ async def search_hosts(
 ) -> SearchResult:
     """Returns 1 to `times` placements of equal machines, fewer if the first ones use up the evaluated hosts.
 
-    Considers hosts that one of `racks` reaches, and claims nothing. Up to `named` hosts are all evaluated, likewise
-    those that pass the filter if they are that few; otherwise only the best few are evaluated and the rest summarized
-    by reason. If none of these fits, more are evaluated, finally all that may fit. `pending` claims count as taken
-    as long as something fits beside them. `machine_id` is a machine that is placed again: it is no member of its
-    groups. Raises InvalidRequest for a group of the other policy.
+    Considers hosts that one of `racks` reaches, and claims nothing. If at most `named` hosts exist, or pass the filter,
+    all of these are evaluated; otherwise only the best few are evaluated and the rest summarized by reason. If none of
+    the few fits, more are evaluated, finally all that may fit. `pending` claims count as taken as long as a machine
+    fits beside them. `machine_id` is a machine that is placed again, which does not count as a member of its groups.
+    Raises InvalidRequest for a group of the other policy.
     """
     claims = {} if pending is None else {**pending.snapshot()}
     limit = max(shortlist_size, times + len({one.evaluation.host_id for one in claims.values()}))
@@ -80,7 +80,7 @@ async def _place_in_time(
     strategy: Strategy,
     members: GroupMembers,
 ) -> tuple[Placement, ...]:
-    """Many hosts are evaluated in a thread."""
+    """Returns the placements; evaluates many hosts in a thread."""
     if len(hosts) <= MAX_ON_EVENT_LOOP:
         return _place(requirements, hosts, pending, times, strategy, members)
     return await asyncio.to_thread(_place, requirements, hosts, pending, times, strategy, members)
@@ -96,6 +96,6 @@ def _place(
 ) -> tuple[Placement, ...]:
     remaining, expected = with_pending_claims(hosts, pending), with_pending_members(members, pending)
     placements = place_sequentially(requirements, remaining, times, strategy=strategy, members=expected)
-    if placements[0].chosen is None and pending:  # they may still be rolled back: the ledger waits and decides
+    if placements[0].chosen is None and pending:  # they may be rolled back: the ledger waits and decides
         return place_sequentially(requirements, hosts, times, strategy=strategy, members=members)
     return placements

@@ -1,4 +1,4 @@
-"""The values that the stages of compose pass on: validated, placed, to be reserved."""
+"""The values that the stages of compose pass on: validated, placed and to be reserved."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PlacedCompose:
 
 @frozen(kw_only=True)
 class ReservationRequest:
-    """The input of *reserve*."""
+    """The input of the stage *reserve*."""
 
     caller: Caller
     placed: PlacedCompose

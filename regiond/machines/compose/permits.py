@@ -17,13 +17,13 @@ Compose = tuple[Caller, HostAssignment]
 
 
 def pool_of(assignment: HostAssignment) -> int:
-    """Returns the resource pool of the machine: that of its request, else that of its host."""
+    """Returns the resource pool of the machine: the pool of its request, else the pool of its host."""
     requested = assignment.validated.pool_id
     return assignment.host.pool_id if requested is None else requested
 
 
 def holdings_asked(assignment: HostAssignment) -> Holdings:
-    """Returns what the machine will hold."""
+    """Returns the resources that the machine will hold."""
     wanted = assignment.requirements
     return Holdings(
         machines=1,
@@ -36,10 +36,10 @@ def holdings_asked(assignment: HostAssignment) -> Holdings:
 async def within_pool_quotas(
     db: Db, machine_pool_id: int, alternatives: Sequence[HostAssignment]
 ) -> list[HostAssignment]:
-    """Returns the hosts to which a machine may move: those that leave it in its pool, or whose pool has room for it.
+    """Returns the hosts to which a machine may move: hosts that leave it in its pool, or whose pool has room for it.
 
-    Never waits, because the caller's transaction may hold locks of servers already: a pool whose quota is locked is
-    left out.
+    Never waits, because the caller's transaction may hold locks of servers already: hosts of a pool whose quota is
+    locked are left out.
     """
     fitting = []
     for one in alternatives:
@@ -51,10 +51,10 @@ async def within_pool_quotas(
 
 
 async def permit(db: Db, composes: Sequence[Compose], *, wait: bool) -> list[bool]:
-    """Returns for each compose whether it may be written, as if those before it were.
+    """Returns for each compose whether it may be written, as if the permitted ones before it were written.
 
-    Call it before other locks are taken. Without `wait`, one whose quota is locked is not permitted; with it, raises
-    NotAllowed or QuotaExceeded for the first that is not.
+    Call it before other locks are taken. Without `wait`, a compose whose quota is locked is not permitted; with `wait`,
+    raises NotAllowed or QuotaExceeded for the first that is not permitted.
     """
     needed = [(caller, pool) for caller, one in composes for pool in (one.host.pool_id, pool_of(one))]
     operators = await still_operators(db, needed)

@@ -22,7 +22,7 @@ from regiond.placement.model import Candidate, GroupMembers, PendingClaim, Place
 from regiond.placement.service import after_claim, check_policies, place, with_pending_claims, with_pending_members
 from regiond.racks.service import HostCalls
 
-NAMED_HOSTS = 100  # hosts named in the explanation of an operation; of more, most are only counted
+NAMED_HOSTS = 100  # hosts named in the explanation of an operation; most of any further hosts are only counted
 NAMED_HOSTS_DRY_RUN = 300
 BATCH_LIMIT = 32
 MAX_HOST_ID = 2**31 - 1
@@ -37,8 +37,8 @@ class _Placed:
 class PlacementQueries:
     """Ranks hosts for composes. Concurrent composes share a query of the database.
 
-    Those of a batch that are equal or name the same host are placed sequentially, and all of them as if the `pending`
-    claims were taken, so that they do not compete for the same host or the same cores.
+    Composes of a batch that are equal or name the same host are placed sequentially, and all composes as if the
+    `pending` claims were taken, so that they do not compete for the same host or the same cores.
     """
 
     def __init__(self, database: Database, hosts: Hosts, calls: HostCalls, pending: PendingClaims) -> None:
@@ -56,7 +56,8 @@ class PlacementQueries:
     async def place(self, validated: ValidatedCompose) -> PlacedCompose | None:
         """Returns the ranked hosts; None if others of the batch may get the remaining capacity: place again.
 
-        Raises NotFound for a named host that does not exist, and InvalidRequest for what it can never provide.
+        Raises NotFound for a named host that does not exist, and InvalidRequest for requirements that it can never
+        satisfy.
         """
         requirements = validated.requirements
         if requirements.host_id is None:
@@ -131,7 +132,7 @@ class PlacementQueries:
         equal: dict[tuple[Requirements, Strategy], list[int]] = {}
         for number, one in enumerate(batch):
             equal.setdefault(one, []).append(number)
-        # A query that fails, such as for a number that is out of range, fails only its own requests.
+        # A query that fails, for example for a number that is out of range, fails only its own requests.
         found = await asyncio.gather(
             *(self._search(*one, times=len(numbers)) for one, numbers in equal.items()), return_exceptions=True
         )
@@ -166,7 +167,7 @@ def without_tried(validated: ValidatedCompose, tried: Iterable[int]) -> Validate
 
 
 def _check_id(host_id: int) -> None:
-    """PostgreSQL rejects an id that is out of range, which would fail the whole batch."""
+    """Raises NotFound for an id that is out of range: PostgreSQL would reject it, which would fail the whole batch."""
     if not 0 < host_id <= MAX_HOST_ID:
         raise _not_found(host_id)
 
@@ -181,10 +182,10 @@ def _place_each_on_named(
     pending: Collection[PendingClaim],
     members: GroupMembers,
 ) -> list[_Placed | Exception | None]:
-    """Places each on its host as if those before it and the pending claims were taken.
+    """Places each compose on its host as if the composes before it and the pending claims were taken.
 
-    One that fits only without the pending claims is placed as if there were none, since they may be rolled back: the
-    ledger decides. Only one per host, however; the others are placed again.
+    A compose that fits only without the pending claims is placed as if there were none, since they may be rolled back:
+    the ledger decides. This applies to one compose per host; the others are placed again.
     """
     remaining = {host.id: host for host in with_pending_claims(hosts.values(), pending)}
     expected = with_pending_members(members, pending)
@@ -215,7 +216,7 @@ def _place_each_on_named(
 
 
 def _for_each(found: SearchResult, times: int) -> list[_Placed | None]:
-    """If the first machine does not fit anywhere, none of the equal ones does."""
+    """Returns a placement for each of `times` machines. If the first fits nowhere, none of the equal ones does."""
     placed = [_Placed(placement=placement, candidates=found.candidates) for placement in found.placements]
     rest = placed[0] if placed[0].placement.chosen is None else None
     return [*placed, *[rest] * (times - len(placed))]

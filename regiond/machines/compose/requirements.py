@@ -46,8 +46,8 @@ class Validator:
         """Returns the resolved requirements. Raises InvalidRequest with every problem, by field.
 
         Raises NotFound or NotAllowed for hosts and pools that the caller may not use; no caller: they were checked
-        before. `machine_id` is a machine that is composed again on another host: it may have its addresses already,
-        and has its zone and host name.
+        before. `machine_id` is a machine that is composed again on another host: it already has its zone and host name,
+        and may have its addresses.
         """
         request, problems = intent.request, dict[str, list[str]]()
         requirements, syntax_problems = _parse(request)
@@ -100,7 +100,7 @@ class Validator:
 async def resolve_nics(
     db: Db, nics: tuple[NicRequirement, ...], *, caller: Caller | None = None, machine_id: int | None = None
 ) -> tuple[NicRequirement, ...]:
-    """Adds the subnet of each static address as a condition. `machine_id` may have the addresses already.
+    """Returns the NICs with the subnet of each static address as a condition. `machine_id` may have the addresses.
 
     Messages name machines and hosts that the caller may see.
 
@@ -121,7 +121,7 @@ async def _with_subnet(db: Db, nic: NicRequirement, caller: Caller | None, machi
 
 
 def syntax_problems(request: ComposeRequest) -> Mapping[str, list[str]]:
-    """Returns the problems by field that do not depend on what the region knows of hosts and networks."""
+    """Returns the problems by field that do not depend on the region's hosts and networks."""
     return _parse(request)[1]
 
 

@@ -28,7 +28,7 @@ from regiond.placement.model import Candidate, Placement
 from regiond.placement.service import explain
 from regiond.racks.service import HostCalls
 
-MAX_ALTERNATIVES = 5  # tried in turn when other requests take the capacity of the best one
+MAX_ALTERNATIVES = 5  # tried in succession when other requests take the capacity of the best one
 
 
 @frozen(kw_only=True)
@@ -62,7 +62,7 @@ class Rescheduler:
         self._installation_id = installation_id
 
     async def find_options(self, operation: Operation, tried: Collection[int]) -> RescheduleOptions | None:
-        """Returns where the compose could run except on the hosts `tried`. Only reads; the list may be empty.
+        """Returns the hosts where the compose could run, except the hosts `tried`. Only reads; the list may be empty.
 
         Returns None if the compose names its host or can no longer be validated. The machine's own claims count as
         taken, so release them first. Raises RackUnreachable while no rack is connected to this region: then nothing
@@ -105,9 +105,9 @@ class Rescheduler:
     ) -> Candidate:
         """Claims the best alternative that still has capacity, and redirects machine and operation to that host.
 
-        The machine gets a new UUID and marker, so a guest that a stale call still creates under the old one can be
-        recognized. Raises OutOfCapacity if others took the capacity of all; the caller's transaction must then roll
-        back.
+        The machine gets a new UUID and marker, so a guest that a stale call still creates under the old UUID can be
+        recognized. Raises OutOfCapacity if other requests took the capacity of all alternatives; the caller's
+        transaction must then roll back.
         """
         fitting = await within_pool_quotas(db, await pool_of_machine(db, machine_id), options.alternatives)
         for one in await permitted_alternatives(db, machine_id, fitting):

@@ -39,12 +39,12 @@ from regiond.placement.model import Candidate, Evaluation, GroupRule
 from regiond.placement.service import explain
 
 NAME_ATTEMPTS = 8
-BATCH_LIMIT = 16  # larger batches would delay the first of them; the others are placed meanwhile
+BATCH_LIMIT = 16  # larger batches would delay their first compose; other composes are placed meanwhile
 
 
 class _Retry(Enum):
     INDIVIDUALLY = "retry individually"
-    PLACE_AGAIN = "place again"  # a machine of one of its groups was faster, which rules out other hosts too
+    PLACE_AGAIN = "place again"  # another machine of one of its groups was first, which may rule out further hosts
 
 
 @frozen(kw_only=True)
@@ -72,15 +72,15 @@ class Reservation:
 
     @property
     def hostname(self) -> str | None:
-        """The requested one, if any."""
+        """The requested hostname, if any."""
         return self.assignment.validated.hostname
 
 
 class Reservations:
     """Commits composes. Concurrent ones share a transaction, each with the guarded totals of its server.
 
-    One in conflict never delays or fails the others: it is retried in a transaction of its own, which waits for locks
-    and reports what is wrong.
+    A compose in conflict never delays or fails the others: it is retried in a transaction of its own, which waits for
+    locks and reports the error.
     """
 
     turn_timeout_s: float = STATEMENT_DEADLINE_S
@@ -99,7 +99,7 @@ class Reservations:
         self._turns: WeakValueDictionary[int | str | None, asyncio.Lock] = WeakValueDictionary()
 
     async def reserve(self, request: ReservationRequest) -> Operation | None:
-        """Returns the committed operation on the best host whose race is won; None if all were lost: place again.
+        """Returns the committed operation on the best host that still has capacity; None if none has: place again.
 
         Raises InvalidRequest for a host name that is taken, WrongState for an address, Busy while the server stays
         locked; then nothing was written.
@@ -124,9 +124,9 @@ class Reservations:
         return None
 
     async def reserve_batch(self, batch: Sequence[Reservation]) -> Sequence[Operation | _Retry | Exception | None]:
-        """Returns a result for each. After an error the batch is halved until the failing reservation is alone.
+        """Returns a result for each reservation. After an error halves the batch until the failing one is alone.
 
-        If the database is lost midway, those that are committed receive their operations and the others the error.
+        If the database is lost midway, committed reservations receive their operations and the others the error.
         """
         results: list[Operation | _Retry | Exception | None] = []
         parts = [batch]
@@ -147,7 +147,7 @@ class Reservations:
         return results
 
     async def _in_turn(self, reservation: Reservation) -> Operation | _Retry | None:
-        """Retries individually, one per group and server at a time: each waits for locks and occupies a connection.
+        """Retries one reservation, one per group and server at a time: each waits for locks and occupies a connection.
 
         Raises Busy after `turn_timeout_s` without a turn.
         """
@@ -178,8 +178,8 @@ class Reservations:
         raise OutOfCapacity("No free host name was found; set hostname.")
 
     async def _write(self, db: Db, *, batch: Sequence[Reservation], wait: bool) -> Sequence[Operation | _Retry | None]:
-        """Writes each reservation that fits on its host. Of the others, those that share a server with another one
-        must be retried individually, likewise, without `wait`, those whose host, group or quota is locked."""
+        """Writes each reservation that fits on its host. Another must be retried individually if it shares a server
+        with one of the batch, or, without `wait`, if its host, group or quota is locked."""
         permitted = await permit(db, [(one.request.caller, one.assignment) for one in batch], wait=wait)
         if not all(permitted):
             return await self._write_admitted(db, batch, permitted, wait=wait)
@@ -197,7 +197,7 @@ class Reservations:
     async def _write_admitted(
         self, db: Db, batch: Sequence[Reservation], admitted: Sequence[bool], *, wait: bool
     ) -> Sequence[Operation | _Retry | None]:
-        """Writes those that their groups admit. Alone, one that is not admitted must be placed again."""
+        """Writes the reservations that their groups admit. A single one that is not admitted must be placed again."""
         if len(batch) == 1:
             return [_Retry.PLACE_AGAIN if wait else _Retry.INDIVIDUALLY]
         rest = [one for one, admits in zip(batch, admitted, strict=True) if admits]
@@ -207,7 +207,7 @@ class Reservations:
     async def _write_won(
         self, db: Db, batch: Sequence[Reservation], servers: Mapping[int, int]
     ) -> tuple[Operation, ...]:
-        """Writes the rows of each; the totals of all are raised already."""
+        """Writes the rows of each reservation and returns the operations. The totals of all are raised already."""
         named = zip(batch, await _hostnames(db, batch), strict=True)
         machines = [self._new_machine(one, hostname) for one, hostname in named]
         ids = await insert_machines(db, machines)

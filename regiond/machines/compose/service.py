@@ -1,4 +1,4 @@
-"""Compose, the pipeline: validate, place, reserve; the operation handler then runs and records."""
+"""The compose pipeline: validates, places and reserves; the operation handler then runs and records."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from regiond.operations.service import Operations
 from regiond.placement.model import Placement, Strategy
 from regiond.racks.service import HostCalls
 
-PLACE_ATTEMPTS = 100  # after each lost race; another request won each of them
+PLACE_ATTEMPTS = 100  # each follows a lost race, which another request won
 
 
 class Composer:
@@ -50,14 +50,14 @@ class Composer:
     ) -> Operation:
         """Returns the committed operation: host chosen, claims written, machine `composing`.
 
-        Raises InvalidRequest with all problems by field, NotFound for the named host, OutOfCapacity with what each
-        host lacks, WrongState for an address that is taken, Busy while the host stays locked; with `need_rack`
-        RackUnreachable if no connected rack reaches the named host. Then nothing is claimed. If no host at all can
-        take the machine, a failed operation records why. Idempotent with the same key. The caller is an operator in
-        the pool of a named host; otherwise only its pools are considered. Only hosts that match `hosts` are.
+        Raises InvalidRequest with all problems by field, NotFound for the named host, OutOfCapacity with the shortage
+        of each host, WrongState for an address that is taken, Busy while the host stays locked; with `need_rack`
+        RackUnreachable if no connected rack reaches the named host. After an error nothing is claimed. If no host at
+        all can take the machine, a failed operation records the reason. Idempotent with the same key. The caller must
+        be an operator in the pool of a named host. Otherwise only hosts in its pools that match `hosts` are considered.
         """
         requested = requested_fields(request)
-        if hosts != NO_HOST_CONSTRAINTS:  # as above: given only where there are some
+        if hosts != NO_HOST_CONSTRAINTS:  # stored only where constraints are given, as later fields of requests are
             requested["hosts"] = asdict(hosts)
 
         async def open_() -> Operation:
@@ -105,7 +105,7 @@ class Composer:
         *,
         strategy: Strategy | None = None,
     ) -> Placement:
-        """Returns where the machine would be placed and what the other hosts lack. Writes nothing and calls no host.
+        """Returns where the machine would be placed, and the shortages of other hosts. Writes nothing, calls no host.
 
         Raises InvalidRequest with all problems by field, and NotFound for `request.host_id`.
         """
@@ -117,7 +117,7 @@ class Composer:
     async def problems(
         self, caller: Caller, request: ComposeRequest, constraints: HostConstraints = NO_HOST_CONSTRAINTS
     ) -> Mapping[str, list[str]]:
-        """Returns what `start_compose` and `dry_run` would reject, by field. Only reads."""
+        """Returns the problems, by field, that `start_compose` and `dry_run` would raise. Only reads."""
         try:
             await self._validated(caller, ComposeIntent(request=request, hosts=constraints))
         except InvalidRequest as error:
@@ -125,7 +125,7 @@ class Composer:
         return {}
 
     async def record_rejection(self, caller: Caller, requested: Mapping[str, object], error: OutOfCapacity) -> None:
-        """Records a failed operation for a request that no host can take, and names it in the error's details.
+        """Records a failed operation for a request that no host can take, and adds its id to the error's details.
 
         Equal requests of one account within an hour are one operation.
         """
@@ -136,7 +136,7 @@ class Composer:
             )  # fmt: skip
 
     async def _validated(self, caller: Caller, intent: ComposeIntent) -> ValidatedCompose:
-        """Restricts the compose to the resource pools of the caller."""
+        """Returns the validated compose, restricted to the resource pools of the caller."""
         operated = caller.operated_pools
         if operated is not None:
             intent = evolve(intent, pool_ids=tuple(sorted(operated)))

@@ -1,4 +1,4 @@
-"""Reads who holds the cores and memory of hosts that have too little, so that their rejection says it."""
+"""Reads the holders of cores and memory on hosts that have too little, so that their rejection names them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from regiond.placement.model import Candidate, Placement
 async def with_claims_here(db: Db, hosts: Sequence[Candidate], placements: Iterable[Placement]) -> Sequence[Candidate]:
     """Returns the hosts with the claims of their own machines where a placement rejects one for cores or memory.
 
-    Returns `hosts` itself if there is none: a compose that fits needs no further query. The caller places again.
+    Returns `hosts` itself if there is no such host: a compose that fits needs no more query. The caller places again.
     """
     short = {one.host_id for placement in placements for one in placement.rejected if one.lacks_compute}
     if not short:

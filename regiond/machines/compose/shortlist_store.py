@@ -1,4 +1,4 @@
-"""Narrows all hosts to a shortlist of candidates by one query, and counts the others by reason."""
+"""Selects a shortlist of candidates from all hosts by one query, and counts the other hosts by reason."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from regiond.placement.service import group_restrictions
 
 _RACK_ERRORS = ["none", RackUnreachable.code, LinkLost.code]
 
-# `lacking` is the first thing that a host lacks, in the order in which placement evaluates; NULL if it may fit.
+# `lacking` is the first shortage of a host, in the order in which placement evaluates; NULL if the host may fit.
 # Placement alone checks disk tags, several disks, which cores and pages are on one node, most interface conditions,
 # and the last digit of a ratio. Rows stay a few numbers wide until the shortlist is chosen. Among hosts that do not
 # fit, those that pass the request's filter come first.
@@ -183,7 +183,7 @@ _SUMMARY: Mapping[str | None, str] = {
 
 @frozen(kw_only=True)
 class Shortlist:
-    """`fitting` counts all hosts that may fit; `summarized` counts those without a candidate, by reason."""
+    """A shortlist. `fitting` counts all hosts that may fit, `summarized` the hosts without a candidate by reason."""
 
     candidates: tuple[Candidate, ...]
     fitting: int

@@ -28,7 +28,7 @@ from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.placement.model import Policy
 from regiond.racks.service import HostCalls, nothing_began
 
-COMPOSE_DEADLINE_S = 140.0  # of which the check that the host is reachable may take 30
+COMPOSE_DEADLINE_S = 140.0  # includes up to 30 s for the check that the host is reachable
 MAX_HOSTS = 5  # per compose
 FAILURES_BEFORE_RESCHEDULING = 4  # retryable ones on one host: some seconds of back-off in total
 
@@ -37,9 +37,7 @@ _SAME_ON_EVERY_HOST = (Cancelled.code, InternalError.code)  # another host would
 
 @frozen(kw_only=True)
 class _Undone:
-    """What undoing has done so far. `guest_may_remain` if the host could not be cleaned up; `racks` may still create
-    the guest.
-    """
+    """The state of undoing. `guest_may_remain` if the host could not be cleaned up; `racks` may still create it."""
 
     steps: tuple[str, ...]
     guest_may_remain: bool
@@ -84,8 +82,8 @@ class ComposeMachine:
         return Outcome(result={"system_id": target.system_id, "hostname": target.spec.name}, record=record)
 
     async def _compose_on_host(self, operation: Operation, target: Target, journal: Journal) -> Guest:
-        """Unless an earlier attempt may have changed the host, an unreachable host is recorded as not reached: then
-        nothing must be undone there."""
+        """Returns the composed guest. Records an unreachable host as not reached, so that nothing must be undone there,
+        unless an earlier attempt may have changed the host."""
         await journal.step("compose_on_host", reaches_host=True, hostname=target.spec.name)
         fence, check_reach = fence_of(operation, str(target.spec.marker.machine_id)), not operation.reached_host
         try:
@@ -130,7 +128,8 @@ class ComposeMachine:
         return options is not None and bool(options.alternatives) and len(tried) < MAX_HOSTS
 
     async def _find_options(self, operation: Operation, tried: list[dict[str, Any]]) -> RescheduleOptions | None:
-        """Racks reconnect after a region restarts; waits for them as long as the compose itself would."""
+        """Returns where the compose could run, None if nowhere. Racks reconnect after a region restarts: waits for them
+        as long as the compose itself would."""
         try:
             return await self._rescheduler.find_options(operation, [one["host_id"] for one in tried])
         except RackUnreachable:
@@ -141,7 +140,7 @@ class ComposeMachine:
     async def _remove_guest(
         self, operation: Operation, target: Target, journal: Journal
     ) -> tuple[list[str], bool, tuple[str, ...]]:
-        """Returns what was undone, whether the guest may remain, and the racks that may still create it.
+        """Removes the guest; returns what was undone, whether the guest may remain, and the racks that may create it.
 
         An unreachable or failing host does not prevent rescheduling: a later operation removes the guest.
         """
@@ -152,7 +151,7 @@ class ComposeMachine:
         try:
             await remove_guest(self._calls, operation, target)
             if racks and not (racks := await self._racks_that_may_create(operation, target)):
-                await remove_guest(self._calls, operation, target)  # the call has ended since, perhaps with a guest
+                await remove_guest(self._calls, operation, target)  # the older call has ended, perhaps with a guest
         except InnkeeperError as error:
             if not _may_reschedule(operation):
                 raise
@@ -164,7 +163,7 @@ class ComposeMachine:
         return ["guest and volumes removed from the host"], False, ()
 
     async def _racks_that_may_create(self, operation: Operation, target: Target) -> tuple[str, ...]:
-        """Asked before the removal: then nothing can appear after it if there are none."""
+        """Returns the racks that may still create the guest. Asks before the removal, so that none is missed."""
         fence = fence_of(operation, str(target.spec.marker.machine_id))
         return await self._calls.racks_with_older_calls(target.host_id, fence, since=operation.created_at)
 
@@ -240,7 +239,7 @@ def _error_of_all_hosts(
 
 
 async def _end_machine(db: Db, operation: Operation, target: Target, error: InnkeeperError | None) -> None:
-    """Deletes the machine; one that a client knows of remains, with the reason and without claims."""
+    """Deletes the machine. A machine that a client knows of remains, with the reason and without claims."""
     await record_tombstone(db, operation, target, "its compose failed")
     await ledger.release_machine(db, target.machine_id)  # locks the server, which comes before the machine
     if not await lock_announced(db, target.machine_id):
@@ -260,7 +259,10 @@ async def _release_claims(db: Db, machine_id: int) -> None:
 
 
 async def _open_clean_up(db: Db, operation: Operation, target: Target, undone: _Undone) -> str:
-    """Returns a sentence for the event on what is pending; empty if nothing can remain."""
+    """Opens an operation that removes a remaining guest, if one may remain or be created.
+
+    Returns a sentence for the event; empty unless a rack may still create the guest.
+    """
     if not undone.guest_may_remain and not undone.racks:
         return ""
     host = operation.host_name or ""

@@ -1,4 +1,4 @@
-"""SQL of machines that are being composed: their rows and those of their disks and NICs."""
+"""SQL of machines that are being composed: the rows of machines, disks and NICs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _INSERT = """
     )
     select id, uuid from inserted
 """
-# Tags that a user put on the machine meanwhile stay; those of the previous host go.
+# Tags that a user added to the machine meanwhile stay; the tags of the previous host are removed.
 _REWRITE = """
     with rewritten as (
         update machine set uuid = $2, host_id = $3, pool_id = coalesce($4, pool_id), zone_id = coalesce($5, zone_id),
@@ -70,7 +70,7 @@ _REWRITE = """
                                                     vlan_id integer, subnet_id integer)
 """
 _LOCK_ANNOUNCED = "select announced from machine where id = $1 for update"
-# With a new UUID: a guest that still appears under the old one is removed, which has a tombstone.
+# The machine gets a new UUID. The old one has a tombstone, so a guest that still appears under it is removed.
 _FAIL = """
     update machine set uuid = gen_random_uuid(), host_id = null, failed_host_id = host_id, error_description = $2,
                        power_state = 'unknown', pinned_core_ids = '{}', huge_page_size_kib = null
@@ -149,7 +149,7 @@ async def rewrite_machine(
 
 
 async def lock_announced(db: Db, machine_id: int) -> bool:
-    """Whether a client knows of the machine. That does not change until the transaction ends."""
+    """Returns whether a client knows of the machine, which does not change until the transaction ends."""
     return bool(await db.fetchval(_LOCK_ANNOUNCED, machine_id))
 
 
@@ -178,7 +178,7 @@ def _machine_row(machine: NewMachine) -> Mapping[str, object]:
 def _device_rows(
     spec: GuestSpec, storage_pool_ids: Sequence[int], nics: Sequence[NicAttachment]
 ) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
-    """Returns the rows of the disks and those of the NICs."""
+    """Returns the rows of the disks and the rows of the NICs."""
     disk_rows: list[dict[str, object]] = [
         {"index": index, "volume": disk.volume, "storage_pool_id": pool, "size_bytes": disk.size_bytes,
          "serial": disk.serial, "tags": list(disk.tags)}

@@ -18,17 +18,17 @@ CLOSED = "You closed the console."
 
 
 class Terminal(Protocol):
-    """Where the user reads and types."""
+    """The terminal of the user."""
 
     async def receive(self) -> bytes | None:
-        """Waits for input; None when the user has closed the terminal."""
+        """Returns the next input, when it arrives; None when the user has closed the terminal."""
 
     async def send(self, data: bytes) -> None:
         """Returns when the user's connection has room for more."""
 
 
 class ConsoleConnection:
-    """`console_id` names the console at the rack of `stream`."""
+    """A connection. `console_id` names the console at the rack of `stream`."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class ConsoleConnection:
         self._opened_s = self._typed_s = now_s()
 
     async def run(self, still_allowed: Callable[[], Awaitable[bool]]) -> str:
-        """Returns why it ended. Raises the error of host or rack that ended it."""
+        """Runs the connection and returns the reason of its end. Raises the error of host or rack that ended it."""
         tasks = [asyncio.ensure_future(self._show()), asyncio.ensure_future(self._type())]
         try:
             while True:

@@ -1,4 +1,4 @@
-"""How many consoles a region has open, and for how long."""
+"""The limits of the open consoles of a region: their number and their duration."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from common.phrases import number_of
 
 @frozen(kw_only=True)
 class ConsoleLimits:
-    """Of one region. A console ends `idle_s` after the last input, and `longest_s` after it was opened."""
+    """The limits of a region. A console ends `idle_s` after the last input, and `longest_s` after it was opened."""
 
     per_account: int = 8
     total: int = 100
     idle_s: float = 1800.0
     longest_s: float = 8 * 3600.0
-    check_every_s: float = 15.0  # these times, and whether the user may still see it
+    check_every_s: float = 15.0  # how often these times, and the permission of the user, are checked
 
 
 DEFAULT_LIMITS = ConsoleLimits()
 
 
 class OpenConsoles:
-    """Counts them."""
+    """Counts the open consoles."""
 
     def __init__(self, limits: ConsoleLimits) -> None:
         self._limits = limits

@@ -1,4 +1,4 @@
-"""Has a rack read what a guest has written to its serial port."""
+"""Has a rack read the output of a guest to its serial port."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ LOG_DEADLINE_S = 20.0
 
 
 async def read_text(calls: HostCalls, host_id: int, ref: GuestRef) -> str:
-    """Returns the end of the serial output as plain text. Raises Unsupported if the host keeps none of this guest,
-    NotFound without the guest, and what every host call raises.
+    """Returns the end of the serial output as plain text.
+
+    Raises Unsupported if the host stores no output of this guest, NotFound without the guest, and the errors of every
+    host call.
     """
     return plain_text(await _read(calls, host_id, ref))
 
 
 async def read_last_lines(calls: HostCalls, host_id: int, ref: GuestRef) -> str:
-    """As `read_text`, but only a few lines, without empty ones."""
+    """As `read_text`, but returns only a few lines, without empty ones."""
     return last_lines(await _read(calls, host_id, ref))
 
 

@@ -1,4 +1,4 @@
-"""The consoles of machines: what their guests wrote to their serial ports, and connections to them."""
+"""The consoles of machines: the serial output of their guests, and connections to them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ StillOpen = Callable[[], Awaitable[bool]]
 
 
 class Consoles:
-    """A console may show secrets: only the owner of a machine, as an operator of its pool, and administrators see it.
+    """Consoles. They may show secrets: only a machine's owner, as an operator of its pool, and administrators see one.
 
     Every method raises NotFound, and NotAllowed.
     """
@@ -42,7 +42,7 @@ class Consoles:
         still: StillCaller,
         limits: ConsoleLimits = DEFAULT_LIMITS,
     ) -> None:
-        """`still` returns an authenticated caller with its current roles; None once its key or account has ended."""
+        """`still` returns an authenticated caller with its present roles; None once its key or account has ended."""
         self._database = database
         self._calls = calls
         self._installation_id = installation_id
@@ -50,14 +50,14 @@ class Consoles:
         self.limit(limits)
 
     def limit(self, limits: ConsoleLimits) -> None:
-        """For consoles that are opened from now on; those that are open are not counted."""
+        """Sets the limits of consoles that are opened from now on; consoles that are open now are not counted."""
         self._limits = limits
         self._open = OpenConsoles(limits)
 
     async def log(self, caller: Caller, system_id: str) -> str:
         """Returns the end of the guest's serial output since its last start, as plain text.
 
-        Raises Unsupported if the host keeps none of this guest, RackUnreachable, HostUnreachable.
+        Raises Unsupported if the host stores no output of this guest, RackUnreachable, HostUnreachable.
         """
         machine = await self._read(caller, system_id)
         if machine.host_id is None:
@@ -68,17 +68,17 @@ class Consoles:
     async def of_failure(self, caller: Caller, system_id: str, *, operation_id: int | None = None) -> str:
         """Returns the last lines before the deployment of the machine failed; empty if there are none.
 
-        With `operation_id` only those of the deployment by this operation.
+        With `operation_id`, only the lines of the deployment by this operation.
         """
         machine = await self._read(caller, system_id)
         async with self._database.connection() as db:
             return await store.of_failure(db, machine.id, operation_id=operation_id)
 
     async def connect(self, caller: Caller, system_id: str, terminal: Terminal, *, still_open: StillOpen) -> str:
-        """Connects the terminal to the console of the guest. Returns why that ended: by either side, or a limit.
+        """Connects the terminal to the console of the guest. Returns what ended the connection: a side, or a limit.
 
-        `still_open` says from time to time whether the user is still logged in. Raises Busy beyond the limits or while
-        somebody else has the console, WrongState while the guest is off, and what a host call raises.
+        `still_open` returns whether the user is still logged in, and is called from time to time. Raises Busy beyond
+        the limits or while another user has the console, WrongState while the guest is off, and errors of a host call.
         """
         machine = await self._read(caller, system_id)
         if machine.host_id is None:
@@ -114,7 +114,7 @@ class Consoles:
             await self._read(now, system_id)
         except (NotFound, NotAllowed):
             return False
-        except DatabaseUnavailable:  # as long as it is away, nobody's rights change
+        except DatabaseUnavailable:  # while it is unavailable, no permissions change
             return True
         return True
 

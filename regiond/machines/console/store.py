@@ -1,4 +1,4 @@
-"""SQL of what guests wrote to their serial ports before their deployment failed."""
+"""SQL of the serial output of guests before their deployment failed."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ _OF_FAILURE = """
 
 
 async def of_failure(db: Db, machine_id: int, *, operation_id: int | None) -> str:
-    """Empty without a failed deployment, or if another operation than this one failed to deploy the machine."""
+    """Returns the last lines; empty without a failed deployment, or if it was another operation's deployment."""
     return await db.fetchval(_OF_FAILURE, machine_id, operation_id) or ""

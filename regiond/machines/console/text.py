@@ -1,4 +1,4 @@
-"""Turns what a guest wrote to its serial port into plain text. Pure.
+"""Converts the serial output of a guest to plain text. Pure.
 
 A terminal that shows the raw bytes would obey their escape sequences, and a guest is not trusted.
 """
@@ -11,7 +11,7 @@ import unicodedata
 LAST_LINES = 40
 LAST_LINES_CHARS = 4000
 
-# Escape sequences of ECMA-48: those with parameters, those with a text up to its end, and those of one character.
+# Escape sequences of ECMA-48: with parameters, with a text up to its end mark, and of one character.
 _ESCAPES = re.compile(
     r"""\x1b \[ [0-?]* [ -/]* [@-~]
       | \x1b [\]PX^_] [^\x07\x1b\n]* (?: \x07 | \x1b\\ )?
@@ -25,7 +25,7 @@ _KEPT = frozenset("\n\t")
 def plain_text(content: bytes) -> str:
     """Returns the text with line feeds and tabs as its only control characters; ends of lines are line feeds.
 
-    Of a line that was overwritten, such as by a progress bar, only what was shown last.
+    A line that was overwritten, for example by a progress bar, has only its last content.
     """
     text = _ESCAPES.sub("", content.decode("utf-8", "replace")).replace("\r\n", "\n")
     lines = (_shown_last(line) for line in text.split("\n"))
@@ -43,5 +43,5 @@ def _shown_last(line: str) -> str:
 
 
 def _is_plain(character: str) -> bool:
-    """Not of the category of controls, nor of those that change the direction of text."""
+    """Returns whether the character is neither a control nor one that changes the direction of text."""
     return character in _KEPT or unicodedata.category(character) not in {"Cc", "Cf", "Cs"}

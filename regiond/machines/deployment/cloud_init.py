@@ -1,8 +1,8 @@
 """Builds the cloud-init data of a deployment. Pure.
 
-The user's parts come first and ours last. cloud-init merges each part of cloud-config into those before it, by the
-Merge-Type header of the later one: ours decide. Our lists are appended to the user's and maps are merged; host name and
-`phone_home` replace the user's. docs/decisions/0025-cloud-init-data.md has what was verified with cloud-init itself.
+The user's parts come first and ours last. cloud-init merges each part of cloud-config into the parts before it, by the
+Merge-Type header of the later part, so ours decide. Our lists are appended to the user's and maps are merged; host name
+and `phone_home` replace the user's. docs/decisions/0025-cloud-init-data.md has the behaviour verified with cloud-init.
 
 The root disk needs nothing here: growpart and resizefs of every cloud image's cloud-init grow it at first boot.
 """
@@ -23,7 +23,7 @@ from regiond.machines.deployment.network_config import NicNetwork, network_confi
 from regiond.machines.deployment.user_data_kinds import parts_of
 
 MAX_TRIES, MIN_TRIES = 100, 5
-_SECONDS_A_TRY = 10  # cloud-init waits 3 s between two; a connection takes some seconds to fail
+_SECONDS_A_TRY = 10  # cloud-init waits 3 s between two tries; a connection takes some seconds to fail
 _APPENDED = "list(append)+dict(no_replace,recurse_list)"  # without str(): a text in place of a list stays the user's
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _NEVER_CLOUD_CONFIG = ("text/x-shellscript", "text/cloud-boothook", "text/part-handler")
@@ -37,11 +37,11 @@ def _is_one_line(_: object, attribute: Attribute[str], key: str) -> None:
 
 @frozen(kw_only=True)
 class CloudInitInput:
-    """What a deployment gives to its guest. Creation raises ValueError for a value that could change its meaning.
+    """The input of a deployment's cloud-init data. Raises ValueError for a value that could change its meaning.
 
     `instance_id` is new in every deployment: cloud-init configures a guest again when it changes. An empty `domain`
-    leaves the host name alone. `report_url` contains the secret of the report; `report_within_s` is the time limit of
-    the deployment in seconds. `additions` is more cloud-config of ours, such as `packages` and `runcmd`.
+    does not change the host name. `report_url` contains the secret of the report; `report_within_s` is the time limit
+    of the deployment in seconds. `additions` is more cloud-config of ours, such as `packages` and `runcmd`.
     """
 
     instance_id: str = field(validator=matches_re(r"[A-Za-z0-9._-]{1,64}"))
@@ -76,7 +76,7 @@ def cloud_init_seed(source: CloudInitInput) -> CloudInitSeed:
 
 
 def included_user_data(user_data: bytes) -> bytes:
-    """Returns what a guest fetches in place of these user data: the parts of a seed that are the user's.
+    """Returns the content that a guest fetches in place of these user data: the parts of a seed that are the user's.
 
     Always ASCII: cloud-init stores it, and at later boots decodes the file as UTF-8, so that gzip would fail there.
     """
@@ -84,15 +84,17 @@ def included_user_data(user_data: bytes) -> bytes:
 
 
 def _include(url: str) -> Part:
-    """cloud-init puts the parts that it fetches in the place of this one, with their headers, and stores them: later
-    boots fetch nothing, when the address has ended.
+    """Returns a part that names the URL of the user's parts.
+
+    cloud-init puts the fetched parts, with their headers, in its place and stores them, so that later boots fetch
+    nothing: the URL no longer works then.
     """
     content = f"#include-once\n{url}\n".encode()
     return Part(content_type="text/x-include-once-url", content=content, filename="innkeeper-include")
 
 
 def _meta_data(source: CloudInitInput) -> str:
-    """Has the keys too: no cloud-config of a user can remove them here."""
+    """Returns the metadata with the SSH keys, which no cloud-config of a user can remove here."""
     about = {"instance-id": source.instance_id, "local-hostname": source.fqdn, "public-keys": list(source.ssh_keys)}
     return json.dumps(about, indent=2, ensure_ascii=False)
 

@@ -1,4 +1,4 @@
-"""Removes the operating system of a guest: what abort, release and deletion have in common."""
+"""Removes the operating system of a guest, for abort, release and deletion."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def empty_guest(
     erase: bool = False,
     overwrite: bool = False,
 ) -> bool:
-    """Powers the guest off, then as `empty_disks`. False if the host has no such guest."""
+    """Powers the guest off, then runs `empty_disks`. Returns False if the host has no such guest."""
     try:
         await power_off(calls, operation, target, journal)
     except NotFound as error:
@@ -42,8 +42,10 @@ async def empty_guest(
 
 @contextmanager
 def guest_was_found() -> Iterator[None]:
-    """A host that has just powered the guest off and then does not find something, such as a storage pool, has failed:
-    the guest is there, with its disks. Raises DriverFailed for NotFound.
+    """Raises DriverFailed for a NotFound in the block.
+
+    The host has just powered the guest off. If it then does not find something, such as a storage pool, the host has
+    failed: the guest exists, with its disks.
     """
     try:
         yield
@@ -60,8 +62,9 @@ async def empty_disks(
     erase: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Removes the operating system of a guest that is off, and makes its host reserve the addresses of `target`; with
-    `erase` and `overwrite` as the driver contract says. Raises NotFound if the host has no such guest.
+    """Removes the operating system of a guest that is off, and makes its host reserve the addresses of `target`.
+
+    The driver contract defines `erase` and `overwrite`. Raises NotFound if the host has no such guest.
     """
 
     async def begin(db: Db) -> None:

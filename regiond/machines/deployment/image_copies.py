@@ -14,15 +14,17 @@ from regiond.machines.deployment.image_copy_store import UnusedCopy
 from regiond.operations import service as operation_service
 from regiond.operations.model import OperationKind
 
-MAX_FAILURES = 10  # some minutes; the next refresh finds what remains
+MAX_FAILURES = 10  # some minutes; the next refresh finds copies that remain
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 @frozen
 class ImageCopyCollection:
-    """A copy is removed when its image was deleted from the catalogue, when no deployment has used it for `keep_days`,
-    or when it was left incomplete hours ago. Never one that an open deployment uses.
+    """Removes copies of images from VM hosts.
+
+    A copy is removed when its image was deleted from the catalogue, when no deployment has used it for `keep_days`, or
+    when it was left incomplete hours ago, but never while an open deployment uses it.
     """
 
     database: Database

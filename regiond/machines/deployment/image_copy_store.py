@@ -6,8 +6,8 @@ from attrs import frozen
 
 from regiond.db.pool import Db
 
-# The members of an LXD cluster share the image store of a project: what one of them uses stays for all. What LXD has
-# unpacked into a storage pool goes with the image. A driver takes uploads for abandoned after two hours.
+# The members of an LXD cluster share the image store of a project: an image that one of them uses stays for all. With
+# an image, LXD deletes the volumes into which it unpacked it. A driver treats uploads as abandoned after two hours.
 _UNUSED = """
     select c.id, c.server_id, c.sha256, coalesce(p.pool_key, '') as pool_id,
            coalesce('storage pool ' || p.name, 'the image store') as place,
@@ -42,7 +42,7 @@ _UNUSED = """
 
 @frozen(kw_only=True)
 class UnusedCopy:
-    """A copy, and a host that has it. `place` is for people."""
+    """A copy that may be removed, and a host that has it. `place` names its place in messages."""
 
     id: int
     server_id: int
@@ -55,5 +55,5 @@ class UnusedCopy:
 
 
 async def unused_copies(db: Db, keep_days: int, copy_id: int | None = None) -> tuple[UnusedCopy, ...]:
-    """All that may be removed, at most 100, or the one with this id."""
+    """Returns the copies that may be removed, at most 100; with `copy_id`, that copy only."""
     return tuple(UnusedCopy(**dict(row)) for row in await db.fetch(_UNUSED, keep_days, copy_id))

@@ -20,7 +20,7 @@ MAX_DEPTH = 8
 MAX_PARTS = 256
 MAX_HEADER_BYTES = 8 * 1024  # the standard library takes quadratic time for parameters
 FIELD = "user_data"
-_KEPT_HEADERS = ("Merge-Type", "X-Merge-Type", "Launch-Index")  # those that cloud-init reads
+_KEPT_HEADERS = ("Merge-Type", "X-Merge-Type", "Launch-Index")  # the headers that cloud-init reads
 _BOUNDARY = "=_innkeeper_="  # no line of base64 starts with a hyphen, so no content can contain it
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+", re.ASCII)
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
@@ -28,7 +28,7 @@ _HEADER_END = re.compile(rb"\r?\n\r?\n")
 
 @frozen(kw_only=True)
 class Part:
-    """A part of user data. `content` is decoded; `headers` are those with a meaning for cloud-init."""
+    """A part of user data. `content` is decoded; `headers` are the headers with a meaning for cloud-init."""
 
     content_type: str
     content: bytes
@@ -53,7 +53,7 @@ def join(parts: Iterable[Part]) -> bytes:
 
 
 def split(message: bytes) -> tuple[Part, ...]:
-    """Returns the parts of a MIME message, those of nested containers in their place.
+    """Returns the parts of a MIME message; nested containers are replaced by their parts.
 
     Raises InvalidRequest if it has no parts, or more or deeper ones than the limits above.
     """

@@ -1,4 +1,4 @@
-"""Deployments: the request, the row, and when one has taken too long. Pure."""
+"""Deployments: the request, the row, and the time limits. Pure."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ class DeploymentState(StrEnum):
 
 @frozen(kw_only=True)
 class Deployment:
-    """`waited_s` is the time since the guest was powered on, `reported_s` since its report, by the database's clock.
+    """A deployment. `waited_s` is the time since the guest was powered on, `reported_s` since its report.
 
-    `user_data_fetches` is how often the guest has fetched its user data; None if its hypervisor stores them.
+    Both are by the database's clock. `user_data_fetches` is the number of times the guest has fetched its user data;
+    None if its hypervisor stores them.
     """
 
     id: int
@@ -49,7 +50,7 @@ class Deployment:
     vm_host: VmHostSetup | None = None
 
     def is_secret(self, secret: str) -> bool:
-        """Whether the guest has this secret; False before the root disk is written."""
+        """Returns whether the guest has this secret; False before the root disk is written."""
         return self.secret_hash is not None and hmac.compare_digest(hash_of(secret), self.secret_hash)
 
     @property
@@ -58,7 +59,7 @@ class Deployment:
 
     @property
     def offers_user_data(self) -> bool:
-        """Whether the guest may fetch its user data: as long as it is expected to report."""
+        """Whether the guest may fetch its user data, which it may until it has reported."""
         return None not in (self.user_data_fetches, self.sealed_user_data) and self.reported_at is None
 
 
@@ -67,7 +68,7 @@ def hash_of(secret: str) -> bytes:
 
 
 def lacks_address(spec: GuestSpec, guest: Guest) -> bool:
-    """Whether the NIC that boots is known to have no address yet, and should have one by DHCP."""
+    """Returns whether the NIC that boots is known to have no address yet, and should get one by DHCP."""
     boot = next((nic for nic in spec.nics if nic.boot), spec.nics[0] if spec.nics else None)
     if boot is None or boot.address is not None or not boot.configured:
         return False
@@ -76,5 +77,5 @@ def lacks_address(spec: GuestSpec, guest: Guest) -> bool:
 
 
 def next_look_s(waited_s: float, limit_s: float) -> float:
-    """In how many seconds an operation whose guest has not reported looks again, if nothing wakes it."""
+    """Returns in how many seconds an operation whose guest has not reported checks again, if nothing wakes it."""
     return max(0.1, min(_LAST_LOOK_S, max(_FIRST_LOOK_S, waited_s / 4), limit_s - waited_s))

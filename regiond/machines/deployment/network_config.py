@@ -12,10 +12,10 @@ from common.guest_spec import NicAddress, NicSpec
 
 @frozen(kw_only=True)
 class NicNetwork:
-    """A NIC with what the ledger knows of its networks beyond `nic.address`.
+    """A NIC with the records of its networks beyond `nic.address`.
 
-    `mtu` is in bytes, None to leave the guest's default. `vlans` are tagged by the guest: `nic.vid` is not among them.
-    `default_routes` has the IP versions whose default route a user sent through the NIC.
+    `mtu` is in bytes, None for the guest's default. `vlans` are tagged by the guest: `nic.vid` is not among them.
+    `default_routes` has the IP versions whose default route a user assigned to the NIC.
     """
 
     nic: NicSpec

@@ -1,4 +1,4 @@
-"""Records how a deployment ends, in the caller's transaction."""
+"""Records the end of a deployment, in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from regiond.operations.model import EARLIER, OperationKind
 
 
 async def end_deployment(db: Db, machine_id: int) -> None:
-    """The guest has reported."""
+    """Records that the guest has reported: the deployment succeeded."""
     await lifecycle_store.apply_event(db, machine_id, MachineEvent.DEPLOYED)
     await store.set_state(db, machine_id, DeploymentState.DEPLOYED)
 
@@ -25,7 +25,10 @@ async def end_deployment(db: Db, machine_id: int) -> None:
 async def fail_deployment(
     db: Db, machine_id: int, reason: str = "No operation deploys it.", *, console: str = ""
 ) -> None:
-    """What is on the host stays as it is until the machine is released. `console` has its last lines."""
+    """Records that the deployment failed; `console` has the last lines of its output.
+
+    The guest and its disks stay on the host until the machine is released.
+    """
     await lifecycle_store.apply_event(db, machine_id, MachineEvent.DEPLOYMENT_FAILED)
     await store.set_state(db, machine_id, DeploymentState.FAILED)
     await store.set_console(db, machine_id, console)
@@ -33,11 +36,10 @@ async def fail_deployment(
 
 
 async def stop_deployment(db: Db, machine: MachineView, *, what: str) -> tuple[MachineView, Mapping[str, int]]:
-    """Ends the deployment, if any, of a machine that is about to be `what` (released or deleted), which removes what is
-    there.
+    """Ends the deployment, if any, of a machine that is about to be `what` (released or deleted).
 
-    Returns the machine as it is then: its deployment has failed, or has just ended by itself; and what to add to the
-    request of the operation: see `earlier_operation`.
+    The release or deletion removes the deployed system. Returns the machine as it is then, whose deployment has failed
+    or has just ended by itself, and the fields to add to the request of the operation: see `earlier_operation`.
     """
     if machine.state is not MachineState.DEPLOYING:
         return machine, await earlier_operation(db, machine.system_id)
@@ -47,13 +49,13 @@ async def stop_deployment(db: Db, machine: MachineView, *, what: str) -> tuple[M
     reason = f"The deployment was stopped: the machine is {what}."
     if running is not None and is_deployment and await operation_service.supersede(db, running.id, reason):
         await fail_deployment(db, machine.id, reason)
-        # Not on the host yet: it may have waited for another when it was stopped.
+        # It has not reached the host: it may have waited for an earlier operation when it was stopped.
         earlier[EARLIER] = running.id if running.reached_host else running.request.get(EARLIER, running.id)
     return await view_store.read(db, machine.system_id), earlier
 
 
 async def earlier_operation(db: Db, system_id: str) -> Mapping[str, int]:
-    """Returns what to add to the request of a deployment, release or deletion: see `wait_for_older_commands`.
+    """Returns the fields to add to the request of a deployment, release or deletion: see `wait_for_older_commands`.
 
     A rack may still run the last command of the operation before it, if that one was cancelled or has failed.
     """
@@ -62,7 +64,7 @@ async def earlier_operation(db: Db, system_id: str) -> Mapping[str, int]:
 
 
 async def abort_deployment(db: Db, machine_id: int) -> None:
-    """The root disk is empty again, and the machine stays allocated."""
+    """Records a stopped deployment: the root disk is empty again, and the machine stays allocated."""
     await lifecycle_store.apply_event(db, machine_id, MachineEvent.DEPLOYMENT_ABORTED)
     await machine_store.set_power(db, machine_id, "off")
     await network_service.forget_addresses(db, machine_id)

@@ -72,7 +72,7 @@ class Deployments:
         *,
         idempotency_key: IdempotencyKey | None = None,
     ) -> Operation:
-        """A ready machine is allocated to the caller first.
+        """Returns the operation that deploys the machine, and allocates a ready machine to the caller first.
 
         Raises NotFound, NotAllowed, InvalidRequest by field, WrongState, Busy, QuotaExceeded, IdempotencyMismatch.
         """
@@ -151,7 +151,7 @@ class Deployments:
         return await self._database.in_transaction(write)
 
     async def report(self, deployment_id: int, secret: str, vm_host: VmHostReport | None = None) -> None:
-        """The guest has booted, or before that: the hypervisor in it was set up, with this result.
+        """Records that the guest has booted; with `vm_host`, the result of the setup of its hypervisor before that.
 
         Raises NotFound for an unknown deployment or a wrong secret, WrongState for a report after the boot.
         """
@@ -169,22 +169,23 @@ class Deployments:
             await operation_service.wake(db, deployment.operation_id)
 
     async def user_data(self, deployment_id: int, secret: str) -> AsyncGenerator[bytes, None]:
-        """See `UserDataDelivery.read`."""
+        """Returns the guest's user data: see `UserDataDelivery.read`."""
         return await self._delivery.read(deployment_id, secret)
 
     async def abort(self, caller: Caller, system_id: str, *, comment: str = "") -> MachineView:
-        """Begins to stop the deployment, after which the machine is allocated again; or the compose, which then has
-        failed. Raises NotFound, NotAllowed, WrongState.
+        """Begins to stop the deployment, after which the machine is allocated again; or the compose, which then fails.
+
+        Raises NotFound, NotAllowed, WrongState.
         """
         machine, operation = await self._abortable(caller, system_id)
         if operation.kind is OperationKind.COMPOSE:
             async with self._database.transaction() as db:
-                await announce(db, machine.id)  # whoever aborts it knows of it, and reads what became of it
+                await announce(db, machine.id)  # the client that aborts it knows of it, and reads its state
         await self._cancel(operation, comment, caller=caller)
         return await self._read(caller, system_id)
 
     async def abort_plan(self, caller: Caller, system_id: str) -> MachineRemovalPlan:
-        """A dry run of `abort`; raises what it raises."""
+        """Returns what `abort` would change, and changes nothing. Raises the errors of `abort`."""
         machine, operation = await self._abortable(caller, system_id)
         if operation.kind is OperationKind.COMPOSE:
             effect = f"The compose of {machine.hostname} is stopped; what it has created on its host is deleted."
@@ -232,7 +233,7 @@ def check_may_be_host(caller: Caller, machine: MachineView) -> None:
 
 
 def check_image_host(machine: MachineView, image: Image) -> None:
-    """Raises WrongState if another host than that of the machine has the image."""
+    """Raises WrongState if the image is stored on another host than the machine's."""
     if not image.is_usable_on(machine.host_id):
         raise WrongState(
             f"The image {image.name} is on the VM host {image.host_name} only, and {machine.hostname} is on "
@@ -256,7 +257,7 @@ def check_root_disk(machine: MachineView, image: ImageRef) -> None:
 
 
 def image_ref(image: Image) -> ImageRef:
-    """What a rack needs of an image that is ready."""
+    """Returns the values of a ready image that a rack needs."""
     if image.host_id is not None:
         return ImageRef(
             sha256=image.sha256, size_bytes=image.size_bytes, virtual_size_bytes=image.virtual_size_bytes or 0,
@@ -269,5 +270,5 @@ def image_ref(image: Image) -> ImageRef:
         size_bytes=image.size_bytes,
         virtual_size_bytes=image.virtual_size_bytes,
         format=image.format,
-        uefi=image.uefi is True,  # of an image that was not checked for it, the driver finds out
+        uefi=image.uefi is True,  # for an image that was not checked for it, the driver finds out
     )

@@ -55,7 +55,7 @@ _NO_REPORT = "Its console shows why; the image needs cloud-init, and the guest a
 
 @frozen(kw_only=True)
 class DeploymentTools:
-    """`guest_url` returns the URL at which guests report, without a slash at its end."""
+    """The collaborators of the handler. `guest_url` returns the URL for reports of guests, without a final slash."""
 
     database: Database
     calls: HostCalls
@@ -67,7 +67,7 @@ class DeploymentTools:
 
 
 class DeployMachine:
-    """Between power-on and report no region runs the operation: the report wakes it."""
+    """Deploys a machine. No region runs the operation between power-on and report: the report wakes it."""
 
     kind = OperationKind.DEPLOY
 
@@ -105,7 +105,7 @@ class DeployMachine:
         )
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
-        """A cancelled deployment is removed from the host. A failed one stays as it is, so that its cause can be found;
+        """Removes a cancelled deployment from the host. A failed one is not changed, so that its cause can be found;
         a release removes it.
         """
         if operation.machine_id is None:
@@ -129,7 +129,7 @@ class DeployMachine:
         return Outcome(undone=("root disk empty again",), record=record)
 
     async def _last_lines(self, operation: Operation, target: Target, journal: Journal) -> str:
-        """What the guest wrote last, which shows mostly why it has not reported. Empty if it was not started."""
+        """Returns the guest's last output, which mostly shows why it has not reported; empty if it was not started."""
         async with self._tools.database.connection() as db:
             deployment = await store.of_operation(db, operation.id)
         if deployment is None or deployment.booted_at is None:
@@ -143,7 +143,7 @@ class DeployMachine:
     async def _end(
         self, operation: Operation, target: Target, deployment: Deployment, reported_s: float, journal: Journal
     ) -> Outcome:
-        """Asks for the guest's addresses first: clients read them as soon as the machine is deployed."""
+        """Ends the deployment. Reads the guest's addresses first: clients read them as soon as it is deployed."""
         await journal.step("read_addresses")
         guest = await self._guest(target, journal)
         if guest is not None and lacks_address(target.spec, guest) and reported_s < ADDRESS_WAIT_S:
@@ -161,7 +161,7 @@ class DeployMachine:
             if guest is not None:
                 installation_id = target.spec.marker.installation_id
                 await network_service.record_addresses_of(db, target.machine_id, guest, installation_id=installation_id)
-            await host_service.refresh_within(db, [target.host_id], REFRESH_WITHIN_S)  # finds what the guest gets later
+            await host_service.refresh_within(db, [target.host_id], REFRESH_WITHIN_S)  # finds later addresses
             message = f"{target.spec.name} was deployed with {deployment.osystem}/{deployment.distro_series}"
             became = "" if name is None else f" and is the VM host {name}"
             await record_event(db, operation, "machine_deployed", message + became)
@@ -169,7 +169,7 @@ class DeployMachine:
         return Outcome(result={"system_id": target.system_id}, record=record)
 
     async def _guest(self, target: Target, journal: Journal) -> Guest | None:
-        """None if the host did not show it in time: the next refresh of the host finds its addresses."""
+        """Returns the guest; None if the host did not return it in time. The next refresh then finds its addresses."""
         try:
             found = await self._tools.calls.call(
                 target.host_id, HOST_FIND, lambda access: GuestCall(access=access, guest=target.spec.ref),
@@ -181,7 +181,7 @@ class DeployMachine:
         return found.guest
 
     async def _target(self, operation: Operation) -> Target:
-        """Their owner may have changed the NICs while the deployment was requested."""
+        """Returns the target with its present NICs, which its owner may have changed since the request."""
         async with self._tools.database.connection() as db:
             return await with_nics_of_ledger(db, Target.of(operation))
 
@@ -270,7 +270,10 @@ class DeployMachine:
             ) from error
 
     async def _new_host(self, operation: Operation, deployment: Deployment) -> PreparedHost:
-        """Raises DeploymentFailed if the guest's hypervisor does not work, InvalidRequest if it cannot be added."""
+        """Returns the host to add.
+
+        Raises DeploymentFailed if the guest's hypervisor does not work, InvalidRequest if the host cannot be added.
+        """
         async with self._tools.database.connection() as db:
             machine = await view_store.read(db, operation.system_id or "")
         setup = deployment.vm_host

@@ -12,8 +12,8 @@ from regiond.db.pool import Db, of_row
 from regiond.machines.deployment.model import Deployment, DeploymentState
 from regiond.machines.deployment.vm_host.model import VmHostSetup
 
-# The row of an earlier deployment, of a machine that was since released, is replaced: with a new id, so that a late
-# report of the earlier guest is that of an unknown deployment.
+# The row of an earlier deployment, whose machine was released since, is replaced. The new row has a new id, so that a
+# late report of the earlier guest names an unknown deployment.
 _DELETE = "delete from deployment where machine_id = $1"
 _INSERT = """
     insert into deployment (machine_id, operation_id, image, osystem, distro_series) values ($1, $2, $3, $4, $5)
@@ -53,7 +53,7 @@ _VM_HOST_REPORTED = "update deployment set vm_host_report = $2 where id = $1"
 async def insert(
     db: Db, machine_id: int, operation_id: int, image: ImageRef, *, osystem: str, distro_series: str
 ) -> int:
-    """Returns the id of the new deployment, which replaces that of an earlier one of the machine."""
+    """Inserts a deployment, which replaces an earlier one of the machine, and returns its id."""
     await db.execute(_DELETE, machine_id)
     id_: int = await db.fetchval(_INSERT, machine_id, operation_id, to_dict(image), osystem, distro_series)
     return id_
@@ -68,7 +68,7 @@ async def set_vm_host(db: Db, deployment_id: int, setup: VmHostSetup) -> None:
 
 
 async def record_vm_host(db: Db, deployment_id: int, report: VmHostReport) -> None:
-    """A later report replaces an earlier one."""
+    """Stores the report of a new VM host; a later report replaces an earlier one."""
     await db.execute(_VM_HOST_REPORTED, deployment_id, to_dict(report))
 
 
@@ -81,27 +81,27 @@ async def find(db: Db, deployment_id: int) -> Deployment | None:
 
 
 async def locked(db: Db, deployment_id: int) -> Deployment | None:
-    """Locks the row until the transaction ends."""
+    """Returns the deployment, locked until the transaction ends; None if it is unknown."""
     return _deployment(await db.fetchrow(_LOCKED, deployment_id))
 
 
 async def set_secret(db: Db, deployment_id: int, secret_hash: bytes) -> None:
-    """The secret of an earlier attempt is no longer accepted."""
+    """Stores the secret; the secret of an earlier attempt is no longer accepted."""
     await db.execute(_NEW_REPORT, deployment_id, secret_hash)
 
 
 async def expect_fetch(db: Db, deployment_id: int) -> None:
-    """The guest fetches its user data, which its hypervisor does not store."""
+    """Records that the guest fetches its user data, because its hypervisor does not store them."""
     await db.execute(_SET_FETCHES, deployment_id)
 
 
 async def count_fetch(db: Db, deployment_id: int, *, most: int) -> bool:
-    """Returns False, with nothing changed, if the guest has reported or has fetched its user data so often."""
+    """Counts a fetch. Returns False, with nothing changed, if the guest has reported or has fetched `most` times."""
     return bool(await db.execute(_COUNT_FETCH, deployment_id, most) == "UPDATE 1")
 
 
 async def record_booted(db: Db, deployment_id: int) -> None:
-    """Idempotent."""
+    """Records that the guest has booted. Idempotent."""
     await db.execute(_BOOTED, deployment_id)
 
 
@@ -114,7 +114,7 @@ async def has_reported(db: Db, deployment_id: int) -> bool:
 
 
 async def set_state(db: Db, machine_id: int, state: DeploymentState) -> None:
-    """Also deletes the secrets. Does nothing for a machine without a deployment."""
+    """Sets the state and deletes the secrets. Does nothing for a machine without a deployment."""
     await db.execute(_SET_STATE, machine_id, state.value)
 
 
@@ -123,7 +123,7 @@ async def set_console(db: Db, machine_id: int, text: str) -> None:
 
 
 async def uefi_firmware(db: Db, host_id: int) -> bool | None:
-    """Returns whether guests of the host can have it; None if that is not known."""
+    """Returns whether guests of the host can have UEFI firmware; None if that is unknown."""
     found: bool | None = await db.fetchval(_UEFI_FIRMWARE, host_id)
     return found
 

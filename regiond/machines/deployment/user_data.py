@@ -16,9 +16,9 @@ _MAX_TEXT = 2 * MAX_CONTENT_BYTES  # base64 of base64, with line breaks in both
 def decode_user_data(text: str) -> bytes | None:
     """Returns the user data, or None if the field is empty.
 
-    The field is base64, with or without line breaks, or the content as it is. Multipart clients encode it twice. Which
-    of these it is, is certain: content that cloud-init knows is never valid base64. Raises InvalidRequest for the field
-    `user_data`, which says what was found, if it is neither, holds more than 1 MiB, or cannot be used (see `parts_of`).
+    The field is base64, with or without line breaks, or the content itself. Multipart clients encode it twice. The form
+    is certain: content that cloud-init knows is never valid base64. Raises InvalidRequest for the field `user_data`,
+    with the form found, if it is neither, holds more than 1 MiB, or cannot be used (see `parts_of`).
     """
     if len(text) > _MAX_TEXT:
         raise rejected(f"The field has {len(text)} characters. {_LIMIT}")

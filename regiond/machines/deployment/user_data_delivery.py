@@ -17,10 +17,10 @@ from regiond.machines.deployment.cloud_init import included_user_data
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-# cloud-init tries 11 times, and again after a restart of the guest. No more: the answer may have 22 MiB.
+# cloud-init tries 11 times, and again after a restart of the guest. The limit is needed: a response may have 22 MiB.
 MAX_FETCHES = 40
-MAX_SENT_AT_ONCE = 2  # of one deployment: a guest that gave up may have left the first
-MAX_SENT_BYTES = 256 * 1024 * 1024  # of all: guests may read slowly
+MAX_SENT_AT_ONCE = 2  # of one deployment: a guest may have abandoned the first
+MAX_SENT_BYTES = 256 * 1024 * 1024  # of all deployments: guests may read slowly
 _BUILT_AT_ONCE = 2  # each takes up to 60 MiB
 _CHUNK_BYTES = 256 * 1024
 _RETRY_AFTER_S = 10
@@ -28,7 +28,7 @@ _RETRY_AFTER_S = 10
 
 @define(eq=False)
 class _Sent:
-    """Content in memory, as long as something refers to it."""
+    """Content that stays in memory while it is referred to."""
 
     deployment_id: int
     content: bytes

@@ -11,9 +11,9 @@ from regiond.machines.deployment.mime_parts import Part, rejected
 
 MAX_EXPANDED_BYTES = 16 * BYTES_PER_MIB
 _GZIP = b"\x1f\x8b"
-_MAX_GZIP_MEMBERS = 16  # each costs a copy of what follows it
+_MAX_GZIP_MEMBERS = 16  # each costs a copy of the data that follow it
 _MIME_MARK, _MIME_MARK_WITHIN = b"mime-version:", 4096  # where cloud-init looks for it
-# By how the content begins, in any case, after white space; the longest that fits counts.
+# By the beginning of the content after white space, in upper or lower case; the longest that matches counts.
 CONTENT_TYPES: Mapping[str, str] = {
     "#!": "text/x-shellscript",
     "#cloud-config": "text/cloud-config",
@@ -34,7 +34,7 @@ _LONGEST_FIRST = sorted(CONTENT_TYPES, key=len, reverse=True)
 
 
 def is_recognized(content: bytes) -> bool:
-    """Returns whether the content is gzip, MIME or begins as one of the other kinds."""
+    """Returns whether the content is gzip or MIME, or has the beginning of one of the other kinds."""
     return content.startswith(_GZIP) or _content_type(content) is not None or _is_mime(content)
 
 
@@ -79,7 +79,10 @@ def _beginning(content: bytes) -> str:
 
 
 def _expanded(content: bytes) -> bytes:
-    """Never holds more than the limit in memory. A second gzip inside is not expanded: cloud-init would not either."""
+    """Returns the unpacked content; never holds more than the limit in memory.
+
+    A second gzip inside is not expanded, as in cloud-init.
+    """
     found, rest = b"", content
     for _ in range(_MAX_GZIP_MEMBERS):
         member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)

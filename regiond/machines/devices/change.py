@@ -1,4 +1,4 @@
-"""A change of a device or of its NICs: one transaction, with its event."""
+"""Changes of a device or of its NICs, each in one transaction with its event."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 @frozen(kw_only=True)
 class DeviceChange:
-    """A change in progress: the row of `machine`, on which the device is, is locked; on none: that of the device."""
+    """A change in progress. Locked is the row of `machine`, on which the device is; without one, the device's row."""
 
     db: Db
     caller: Caller
@@ -35,7 +35,7 @@ class DeviceChange:
     device: DeviceView
 
     async def check_vlan(self, vlan: Vlan, *, field: str, what: str) -> None:
-        """Raises InvalidRequest under `field` unless a NIC of the machine is on `vlan`, that of `what`.
+        """Raises InvalidRequest under `field` unless a NIC of the machine is on `vlan`, which is the VLAN of `what`.
 
         A device that is on no machine can be on any VLAN.
         """
@@ -45,7 +45,7 @@ class DeviceChange:
         check_vlan(self.machine, vlan, await network_service.vlans(self.db, ids=allowed), field=field, what=what)
 
     async def record(self, message: str, *, kind: str = "device_changed") -> None:
-        """Records an event of the machine; of the device if it is on none."""
+        """Records an event of the machine, or of a device that is on no machine."""
         host_id = None if self.machine is None else self.machine.host_id
         system_id = (self.device if self.machine is None else self.machine).system_id
         await Events.record(self.db, kind, message, caller=self.caller, host_id=host_id, system_id=system_id)
@@ -81,7 +81,7 @@ async def change_device(
 
 
 async def read_device(db: Db, system_id: str, *, caller: Caller | None = None) -> DeviceView:
-    """Raises NotFound, also if the caller may not see it; no caller: the region."""
+    """Returns the device. Raises NotFound, also if the caller may not see it; no caller: the region."""
     devices = await store.devices(db, DeviceFilter(system_ids=(system_id,)), caller=caller)
     return existing(next(iter(devices), None), "device", system_id)
 
@@ -89,7 +89,7 @@ async def read_device(db: Db, system_id: str, *, caller: Caller | None = None) -
 async def check_mac(
     db: Db, mac_address: str, *, caller: Caller, except_nic_id: int | None = None, field: str = "mac_address"
 ) -> None:
-    """Raises InvalidRequest under `field` if another NIC has it. Names holders that the caller may see."""
+    """Raises InvalidRequest under `field` if another NIC has the address. Names holders that the caller may see."""
     holder = await store.holder_of_mac(db, mac_address, caller=caller, except_nic_id=except_nic_id)
     if holder is not None:
         raise InvalidRequest.of({field: [f"{mac_address} is that of {holder}."]})

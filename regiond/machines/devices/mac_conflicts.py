@@ -1,4 +1,4 @@
-"""Takes MAC addresses from devices when guests of hosts have them: what a host reports wins."""
+"""Takes MAC addresses from devices when guests of hosts have them: the report of a host takes precedence."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from regiond.machines.devices import store
 
 
 async def take_mac_addresses(db: Db, mac_addresses: Iterable[str], *, hostname: str) -> None:
-    """Deletes the NICs of devices that have them, before the machine `hostname` gets them, with a warning for each.
+    """Deletes the NICs of devices with these addresses before the machine `hostname` gets them; warns about each.
 
-    Another transaction can give one to a device afterwards: the caller's insert then waits for it and raises
-    UniqueViolationError.
+    Another transaction can give one of the addresses to a device afterwards: the caller's insert then waits for that
+    transaction and raises UniqueViolationError.
     """
     wanted = list(mac_addresses)
     found = await store.with_macs(db, wanted)

@@ -74,7 +74,7 @@ def checked_macs(texts: Iterable[str]) -> list[str]:
 
 
 def checked_mac(text: str, *, field: str = "mac_address") -> str:
-    """Returns it in lower case with colons. Raises InvalidRequest."""
+    """Returns the address in lower case with colons. Raises InvalidRequest."""
     found = text.strip().lower().replace("-", ":")
     if _MAC.fullmatch(found) is None:
         raise InvalidRequest.of({field: [f"{text[:40]!r} is not a MAC address such as 52:54:00:12:34:56."]})
@@ -90,7 +90,7 @@ def checked_name(device: DeviceView, name: str, nic: DeviceNicView | None = None
 
 
 def free_name(device: DeviceView) -> str:
-    """The first of eth0, eth1 … that no NIC of the device has."""
+    """Returns the first of eth0, eth1 … that no NIC of the device has."""
     names = {nic.name for nic in device.nics}
     return next(name for number in range(len(names) + 1) if (name := f"eth{number}") not in names)
 
@@ -104,7 +104,7 @@ def check_nic_count(device: DeviceView) -> None:
 
 
 def check_vlan(machine: MachineView, vlan: Vlan, allowed: Iterable[Vlan], *, field: str, what: str) -> None:
-    """Raises InvalidRequest under `field` unless `vlan`, that of `what`, is one of those of the machine's NICs."""
+    """Raises InvalidRequest under `field` unless `vlan`, the VLAN of `what`, is a VLAN of the machine's NICs."""
     known = tuple(allowed)
     if any(one.id == vlan.id for one in known):
         return
@@ -123,7 +123,7 @@ def check_vlan(machine: MachineView, vlan: Vlan, allowed: Iterable[Vlan], *, fie
 
 
 def find_nic(device: DeviceView, nic_id: int) -> DeviceNicView:
-    """Raises NotFound."""
+    """Returns the NIC. Raises NotFound."""
     found = next((nic for nic in device.nics if nic.id == nic_id), None)
     if found is None:
         raise NotFound(f"{device.hostname} has no interface {nic_id} any more.")
@@ -155,7 +155,7 @@ def check_link(device: DeviceView, nic: DeviceNicView, request: LinkRequest, sub
 
 
 def changes_text(was: DeviceNicView, now: DeviceNicView) -> str | None:
-    """What of a NIC changed, for events, such as `is named eth7`; None: nothing."""
+    """Returns the changes of a NIC as text for events, such as `is named eth7`; None if nothing changed."""
     mtu = "that of its VLAN" if now.mtu is None else str(now.mtu)
     changed = {
         f"is named {now.name}": was.name != now.name,
@@ -168,6 +168,6 @@ def changes_text(was: DeviceNicView, now: DeviceNicView) -> str | None:
 
 
 def released_text(nics: Iterable[DeviceNicView]) -> tuple[str, ...]:
-    """The effect of a deletion of the NICs on their addresses, if they have any."""
+    """Returns the effect of a deletion of the NICs on their addresses, if they have any."""
     addresses = [str(nic.ip_address) for nic in nics if nic.ip_address is not None]
     return (f"Its addresses are released: {', '.join(addresses)}.",) if addresses else ()

@@ -29,7 +29,7 @@ from regiond.validation_messages import no_object
 
 
 class DeviceNics:
-    """The owner of a device (that of the machine on which it is), and administrators, change its NICs.
+    """Changes NICs of devices, for the owner of a device (the owner of its machine, if any) and administrators.
 
     Changes raise NotFound, NotAllowed, InvalidRequest by field, WrongState and Busy. `nic_id` is the row id of a NIC.
     """
@@ -39,7 +39,7 @@ class DeviceNics:
         self._groups = groups
 
     async def add_nic(self, caller: Caller, system_id: str, change: DeviceNicChange) -> DeviceNicView:
-        """A NIC without a link; `mac_address` is required."""
+        """Adds a NIC without a link; `mac_address` is required."""
         if change.mac_address is None:
             raise InvalidRequest.of({"mac_address": ["A MAC address is required."]})
         mac_address, tags = checked_mac(change.mac_address), checked_tags(change.tags or ())
@@ -59,7 +59,7 @@ class DeviceNics:
         return await change_device(self._database, caller, system_id, work)
 
     async def update_nic(self, caller: Caller, system_id: str, nic_id: int, change: DeviceNicChange) -> DeviceNicView:
-        """The VLAN of a NIC that is linked to a subnet is that of the subnet."""
+        """Changes the NIC. The VLAN of a NIC that is linked to a subnet is always the VLAN of the subnet."""
 
         async def work(changing: DeviceChange, nic: DeviceNicView) -> str | None:
             mac_address = nic.mac_address if change.mac_address is None else checked_mac(change.mac_address)
@@ -80,7 +80,7 @@ class DeviceNics:
         return await self._change(caller, system_id, nic_id, work)
 
     async def delete_nic(self, caller: Caller, system_id: str, nic_id: int, *, dry_run: bool = False) -> DeletionPlan:
-        """Releases its address."""
+        """Deletes the NIC and releases its address."""
 
         async def work(changing: DeviceChange) -> DeviceNicView:
             nic = find_nic(changing.device, nic_id)
@@ -93,7 +93,7 @@ class DeviceNics:
         return DeletionPlan(name=nic.name, deleted=(record,), effects=released_text([nic]))
 
     async def link(self, caller: Caller, system_id: str, nic_id: int, request: LinkRequest) -> DeviceNicView:
-        """Replaces a link without an address; one with an address only with `force`."""
+        """Links the NIC. Replaces a link without an address, and a link with an address only with `force`."""
 
         async def work(changing: DeviceChange, nic: DeviceNicView) -> str | None:
             db = changing.db
@@ -116,7 +116,7 @@ class DeviceNics:
         return await self._change(caller, system_id, nic_id, work)
 
     async def unlink(self, caller: Caller, system_id: str, nic_id: int, link_id: int | None) -> DeviceNicView:
-        """Ends the link, and the claim of its address; None: whichever link there is. Idempotent with None."""
+        """Ends the link and the claim of its address; None: any link of the NIC. Idempotent with None."""
 
         async def work(changing: DeviceChange, nic: DeviceNicView) -> str | None:
             if link_id is not None and link_id != nic.link_id:
@@ -134,7 +134,7 @@ class DeviceNics:
         nic_id: int,
         work: Callable[[DeviceChange, DeviceNicView], Awaitable[str | None]],
     ) -> DeviceNicView:
-        """Returns the changed NIC. What `work` returns is the predicate of the event; None: nothing changed."""
+        """Returns the changed NIC. `work` returns the predicate of the event, None if nothing changed."""
 
         async def change(changing: DeviceChange) -> DeviceNicView:
             nic = find_nic(changing.device, nic_id)
@@ -147,7 +147,7 @@ class DeviceNics:
 
 
 async def _vlan_id(changing: DeviceChange, text: str) -> int:
-    """Raises InvalidRequest under `vlan`, also for a VLAN on which the machine has no NIC."""
+    """Returns the id of the VLAN. Raises InvalidRequest under `vlan`, also if the machine has no NIC on the VLAN."""
     found = await network_service.vlans(changing.db, ids=[int(text)]) if text.isdecimal() and len(text) < 10 else ()
     if not found:
         raise InvalidRequest.of({"vlan": [no_object("VLAN", text)]})

@@ -32,7 +32,7 @@ _TRIES = 5
 
 
 class Devices(DeviceNics):
-    """The owner of a device (that of the machine on which it is), and administrators, change it.
+    """Registers and changes devices; changes are for a device's owner (the owner of its machine, if any) and admins.
 
     Changes raise NotFound, NotAllowed, InvalidRequest by field, WrongState and Busy.
     """
@@ -40,7 +40,7 @@ class Devices(DeviceNics):
     list = reading(store.devices)
 
     async def long_list(self, wanted: DeviceFilter, *, caller: Caller | None = None) -> LongList[DeviceView]:
-        """Those that the caller may see, by id."""
+        """Returns the devices that the caller may see, by id."""
 
         async def read(system_ids: Sequence[str]) -> tuple[DeviceView, ...]:
             return await self.list(DeviceFilter(system_ids=tuple(system_ids)), caller=caller)
@@ -51,7 +51,7 @@ class Devices(DeviceNics):
     read = reading(read_device)
 
     async def create(self, caller: Caller, new: NewDevice) -> DeviceView:
-        """Each of `mac_addresses` becomes a NIC, without a link. Without `parent`, the device is the caller's own."""
+        """Registers a device. Each of `mac_addresses` becomes an unlinked NIC. Without `parent`, the caller owns it."""
         macs = checked_macs(new.mac_addresses)
         hostname = check_hostname(new.hostname) if new.hostname else ""
         zone_id = await self._groups.requested_zone_id(new.zone or None)
@@ -81,7 +81,7 @@ class Devices(DeviceNics):
         description: str | None = None,
         zone: str | None = None,
     ) -> DeviceView:
-        """None: unchanged."""
+        """Changes the fields that are not None."""
         zone_id = await self._groups.requested_zone_id(zone)
 
         async def work(changing: DeviceChange) -> DeviceView:
@@ -103,7 +103,7 @@ class Devices(DeviceNics):
         return await change_device(self._database, caller, system_id, work)
 
     async def set_owner_data(self, caller: Caller, system_id: str, data: Mapping[str, str]) -> DeviceView:
-        """Sets the keys in `data`; an empty value removes its key. As large as the owner data of machines."""
+        """Sets the keys in `data`; an empty value removes its key. Limits as for owner data of machines."""
         values = {key: value for key, value in data.items() if value}
 
         async def work(changing: DeviceChange) -> DeviceView:
@@ -116,12 +116,12 @@ class Devices(DeviceNics):
         return await change_device(self._database, caller, system_id, work)
 
     async def is_registered(self, mac_address: str) -> bool:
-        """Whether any machine or device has the MAC address. Raises InvalidRequest if it is none."""
+        """Returns whether any machine or device has the MAC address. Raises InvalidRequest for an invalid address."""
         async with self._database.connection() as db:
             return await store.is_used_mac(db, checked_mac(mac_address))
 
     async def delete(self, caller: Caller, system_id: str, *, dry_run: bool = False) -> DeletionPlan:
-        """Releases its addresses."""
+        """Deletes the device and releases its addresses."""
 
         async def work(changing: DeviceChange) -> DeviceView:
             await store.delete(changing.db, changing.device.id)
@@ -134,7 +134,7 @@ class Devices(DeviceNics):
 
 
 async def _locked_parent(db: Db, caller: Caller, new: NewDevice) -> MachineView | None:
-    """The machine on which the device will be, None if on none, after the checks that the caller can have one more."""
+    """Returns the machine on which the device will be, locked; None if on none. Checks the limits of devices."""
     if new.parent is None:
         check_own_count(caller, await store.count_of_owner(db, caller.account_id))
         return None

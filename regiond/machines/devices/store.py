@@ -106,7 +106,7 @@ _DELETE_OF = "delete from device where parent_id = $1 returning hostname"
 
 @frozen(kw_only=True)
 class DeletedNic:
-    """A NIC of `device`. `system_id` and `host_id` are those of the machine on which it is; on none: its own, None."""
+    """A NIC of `device`. `system_id` and `host_id` are its machine's; without a machine, the device's id and None."""
 
     name: str
     mac_address: str
@@ -117,7 +117,7 @@ class DeletedNic:
 
 
 async def system_ids(db: Db, wanted: DeviceFilter, *, caller: Caller | None = None) -> list[str]:
-    """Those of the devices that the caller may see (no caller: all), in the order of the row ids."""
+    """Returns the system ids of the devices that the caller may see (no caller: all), in the order of the row ids."""
     return [row["system_id"] for row in await db.fetch(_SYSTEM_IDS, *_arguments(wanted, caller))]
 
 
@@ -187,7 +187,7 @@ async def insert(
     zone_id: int | None,
     description: str,
 ) -> int | None:
-    """It is on a machine, or has an owner and a zone.
+    """Inserts a device, which is on a machine or has an owner and a zone, and returns its row id.
 
     None if a machine or device has the hostname or the system id; the caller's transaction remains usable.
     """
@@ -212,7 +212,7 @@ async def insert_nic(
     tags: Sequence[str] = (),
     field: str = "mac_address",
 ) -> int:
-    """Raises InvalidRequest if another transaction just took the MAC address (`field`) or deleted the VLAN.
+    """Inserts a NIC and returns its row id. Raises InvalidRequest if its MAC address (`field`) or VLAN just changed.
 
     The caller must then roll back.
     """
@@ -222,9 +222,9 @@ async def insert_nic(
 
 
 async def update(db: Db, device_id: int, *, hostname: str, description: str, zone_id: int) -> bool:
-    """The zone of a device on a machine is that of the machine, whatever `zone_id` is.
+    """Changes the device. A device on a machine keeps the zone of the machine, whatever `zone_id` is.
 
-    False if another device or a machine has the hostname; the caller must then roll back.
+    Returns False if another device or a machine has the hostname; the caller must then roll back.
     """
     try:
         await db.execute(_UPDATE, device_id, hostname, description, zone_id)
@@ -239,20 +239,20 @@ async def set_owner_data(db: Db, device_id: int, *, values: Mapping[str, str], r
 
 
 async def is_used_mac(db: Db, mac_address: str) -> bool:
-    """Whether any machine or device has it."""
+    """Returns whether any machine or device has the MAC address."""
     return bool(await db.fetchval(_IS_USED_MAC, mac_address))
 
 
 async def update_nic(
     db: Db, nic_id: int, *, name: str, mac_address: str, vlan_id: int | None, mtu: int | None, tags: Sequence[str]
 ) -> None:
-    """Raises InvalidRequest, as `insert_nic` does."""
+    """Changes the NIC. Raises InvalidRequest, as `insert_nic` does."""
     with _just_changed(mac_address, vlan_id, field="mac_address"):
         await db.execute(_UPDATE_NIC, nic_id, name, mac_address, vlan_id, mtu, list(tags))
 
 
 async def set_link(db: Db, nic_id: int, *, mode: str, subnet: Subnet | None) -> None:
-    """The NIC is then on the VLAN of the subnet. Raises WrongState if another transaction just deleted the subnet."""
+    """Links the NIC, which is then on the VLAN of the subnet. Raises WrongState if the subnet was just deleted."""
     subnet_id, vlan_id = (None, None) if subnet is None else (subnet.id, subnet.vlan.id)
     try:
         await db.execute(_SET_LINK, nic_id, mode, subnet_id, vlan_id)
@@ -262,7 +262,10 @@ async def set_link(db: Db, nic_id: int, *, mode: str, subnet: Subnet | None) -> 
 
 
 async def holder_of_mac(db: Db, mac_address: str, *, caller: Caller, except_nic_id: int | None = None) -> str | None:
-    """Whose NIC has this MAC address, such as `machine web-1`; `another machine` if the caller may not see it."""
+    """Returns the holder of this MAC address, such as `machine web-1`; `another machine` if the caller may not see it.
+
+    None if no other NIC has it.
+    """
     found: str | None = await db.fetchval(
         _HOLDER_OF_MAC, mac_address, except_nic_id, visible_pool_ids(caller), caller.account_id
     )
@@ -270,25 +273,25 @@ async def holder_of_mac(db: Db, mac_address: str, *, caller: Caller, except_nic_
 
 
 async def count_of(db: Db, machine_id: int) -> int:
-    """The number of devices on the machine."""
+    """Returns the number of devices on the machine."""
     found: int = await db.fetchval(_COUNT_OF, machine_id)
     return found
 
 
 async def lock(db: Db, device_ids: Iterable[int]) -> None:
-    """Locks devices that are on no machine until the transaction ends. The lock of a machine is that of its devices."""
+    """Locks devices that are on no machine until the transaction ends. The lock of a machine covers its devices."""
     await db.execute(_LOCK, list(device_ids))
 
 
 async def count_of_owner(db: Db, account_id: int) -> int:
-    """The number of the account's devices that are on no machine. No other transaction adds one until this one ends."""
+    """Returns the number of the account's devices on no machine; no other transaction adds one until this one ends."""
     await db.execute(_LOCK_OWNER, account_id)
     found: int = await db.fetchval(_COUNT_OF_OWNER, account_id)
     return found
 
 
 async def hostnames_of(db: Db, machine_ids: Sequence[int]) -> Mapping[int, Sequence[str]]:
-    """The hostnames of the devices on each machine; omits machines without devices."""
+    """Returns the hostnames of the devices on each machine; omits machines without devices."""
     found: defaultdict[int, list[str]] = defaultdict(list)
     for row in await db.fetch(_HOSTNAMES_OF, machine_ids):
         found[row["parent_id"]].append(row["hostname"])
@@ -296,7 +299,7 @@ async def hostnames_of(db: Db, machine_ids: Sequence[int]) -> Mapping[int, Seque
 
 
 async def delete(db: Db, device_id: int) -> None:
-    """With its NICs and the claims of their addresses."""
+    """Deletes the device with its NICs and the claims of their addresses."""
     await db.execute(_DELETE, device_id)
 
 
@@ -305,7 +308,7 @@ async def delete_nic(db: Db, nic_id: int) -> None:
 
 
 async def with_macs(db: Db, mac_addresses: Sequence[str]) -> Mapping[int, str | None]:
-    """The devices that have one of these MAC addresses, each with the system id of the machine on which it is."""
+    """Returns the devices that have one of these MAC addresses, each with the system id of its machine, if any."""
     return {row["id"]: row["parent"] for row in await db.fetch(_WITH_MACS, mac_addresses)}
 
 
@@ -321,7 +324,7 @@ async def delete_of(db: Db, machine_id: int) -> tuple[str, ...]:
 
 @contextmanager
 def _just_changed(mac_address: str, vlan_id: int | None, *, field: str) -> Iterator[None]:
-    """Translates what another transaction has committed since the checks."""
+    """Raises the error for a conflict with a change that another transaction committed after the checks."""
     try:
         yield
     except asyncpg.UniqueViolationError as error:

@@ -1,4 +1,4 @@
-"""The rules for changes of NICs: in which state, by whom, to which link. Pure."""
+"""The rules for changes of NICs: permitted states, callers and links. Pure."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _TAG = re.compile(r"[A-Za-z0-9_-]{1,256}", re.ASCII)
 
 
 def check_may_change(caller: Caller, machine: MachineView) -> None:
-    """Of a machine without owner, every operator of its resource pool may: it could allocate the machine.
+    """Raises NotAllowed if the caller may not change NICs of the machine, also if the machine is locked.
 
-    Raises NotAllowed, also for a locked machine; WrongState for an adopted one, and one that is neither ready nor
-    allocated.
+    Every operator of its resource pool may change a machine without owner, because it could allocate the machine.
+    Raises WrongState for a machine that is adopted, or neither ready nor allocated.
     """
     if machine.owner is None:
         caller.require_operator(machine.pool.id, machine.pool.name)
@@ -43,7 +43,7 @@ def check_may_change(caller: Caller, machine: MachineView) -> None:
 
 
 def find_nic(machine: MachineView, nic_id: int) -> NicView:
-    """Raises NotFound."""
+    """Returns the NIC. Raises NotFound."""
     found = next((nic for nic in machine.nics if nic.id == nic_id), None)
     if found is None:
         raise NotFound(f"{machine.hostname} has no NIC {nic_id} any more.")
@@ -69,7 +69,7 @@ def check_link(machine: MachineView, nic: NicView, request: LinkRequest, subnet:
 
 
 def check_vlan(machine: MachineView, nic: NicView, vlans: Iterable[Vlan], subnet: Subnet) -> None:
-    """Raises InvalidRequest if the subnet is on none of `vlans`, those to which the NIC is attached."""
+    """Raises InvalidRequest if the subnet is on none of `vlans`, the VLANs to which the NIC is attached."""
     known = tuple(vlans)
     if any(vlan.id == subnet.vlan.id for vlan in known):
         return
@@ -88,7 +88,7 @@ def check_vlan(machine: MachineView, nic: NicView, vlans: Iterable[Vlan], subnet
 
 
 def is_link_of(nic: NicView, link_id: int) -> bool:
-    """An address that the guest has by DHCP is shown as a link with an id of its own."""
+    """Returns whether the NIC has the link. An address by DHCP is shown as a link with an id of its own."""
     return link_id == nic.link_id or any(one.id == link_id for one in nic.seen)
 
 
@@ -107,7 +107,7 @@ def gateway_version(machine: MachineView, nic: NicView, link_id: int | None) -> 
 
 
 def check_interface_name(name: str) -> None:
-    """Raises InvalidRequest under `name`."""
+    """Raises InvalidRequest under `name` if a NIC cannot have this name."""
     if INTERFACE_NAME.fullmatch(name) is None:
         raise InvalidRequest.of(
             {"name": [f"{name!r} is not a name of an interface: 1 to 15 letters, digits, . _ and -."]}
@@ -133,7 +133,7 @@ def checked_tags(tags: Iterable[str], *, field: str = "tags", of: str = "A NIC")
 
 
 def link_text(mode: LinkMode, subnet: Subnet | None, address: Address | None) -> str:
-    """For events, such as `10.1.0.7 in 10.1.0.0/24 (AUTO)`."""
+    """Returns the link as text for events, such as `10.1.0.7 in 10.1.0.0/24 (AUTO)`."""
     where = "" if subnet is None else f" in {subnet.cidr}"
     return f"{address or 'no address'}{where} ({mode.value})" if mode is not LinkMode.DHCP else f"DHCP{where}"
 

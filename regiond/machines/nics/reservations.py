@@ -1,4 +1,4 @@
-"""Brings the addresses that a host reserves for a machine to those of the ledger."""
+"""Makes a host reserve the addresses that the ledger has for a machine."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SET_ADDRESSES_DEADLINE_S = 60.0
 async def with_nics_of_ledger(db: Db, target: Target) -> Target:
     """Returns the target with its NICs as they are linked now."""
     found = await nic_store.of_machines(db, [target.machine_id])
-    known = {nic.mac_address for nic in target.spec.nics}  # none of an adopted machine
+    known = {nic.mac_address for nic in target.spec.nics}  # empty for an adopted machine
     nics = tuple(nic_spec(nic) for nic in found.get(target.machine_id, ()) if nic.mac_address in known)
     return evolve(target, spec=evolve(target.spec, nics=nics))
 
 
 async def set_addresses(calls: HostCalls, operation: Operation, target: Target, journal: Journal) -> None:
-    """The guest is off. Raises NotFound if the host has no such guest."""
+    """Makes the host reserve the addresses of the target, whose guest is off. Raises NotFound without the guest."""
     await journal.write("reserve_addresses", lambda db: network_service.begin_reservation(db, target.machine_id))
     await journal.step("set_addresses", reaches_host=True)
     fence = fence_of(operation, str(target.spec.marker.machine_id))

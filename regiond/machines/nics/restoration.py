@@ -13,9 +13,9 @@ ADDRESSES_NOT_RESTORED = "addresses_not_restored"  # the kind of an event
 
 
 async def restore_links(db: Db, machine_id: int) -> tuple[str, ...]:
-    """Returns a message for each address that the machine does not have any more; its NIC uses DHCP. Idempotent.
+    """Restores the links; returns a message for each address that is lost, whose NIC uses DHCP. Idempotent.
 
-    The machine keeps what its NICs had until `end_reservation`: its host may reserve that.
+    The machine keeps the present addresses of its NICs until `end_reservation`, because its host may reserve them.
     """
     await lifecycle_store.lock_one(db, machine_id)
     links = await store.remembered(db, machine_id)
@@ -34,5 +34,5 @@ async def restore_links(db: Db, machine_id: int) -> tuple[str, ...]:
 
 
 def not_restored_text(hostname: str, lost: Iterable[str]) -> str:
-    """The message of the event."""
+    """Returns the message of the event."""
     return f"{hostname} did not get all of its addresses back: {'; '.join(lost)}"

@@ -30,13 +30,15 @@ from regiond.networks import service as network_service
 CHANGED = "machine_interface_changed"  # the kind of the events
 
 
-# Changes the machine in the caller's transaction; returns what the event says, None if nothing has changed.
+# Changes the machine in the caller's transaction; returns the text of the event, None if nothing has changed.
 _Change = Callable[["Db", MachineView], Awaitable[str | None]]
 
 
 class MachineNics:
-    """Changes the ledger only: the guest and its host follow with the next deployment or release of the machine, which
-    keeps the addresses that its host may reserve until then.
+    """Changes NICs in the ledger only.
+
+    The next deployment or release of the machine changes the guest and its host; until then the machine keeps the
+    addresses that its host may reserve.
 
     The methods return the changed machine, and raise NotFound, NotAllowed, InvalidRequest by field and WrongState.
     `nic_id` is the row id of one of its NICs.
@@ -46,7 +48,7 @@ class MachineNics:
         self._database = database
 
     async def link(self, caller: Caller, system_id: str, nic_id: int, request: LinkRequest) -> MachineView:
-        """Replaces a link without an address that Innkeeper assigned; one with an address only with `force`."""
+        """Links the NIC. Replaces a link that has an address assigned by Innkeeper only with `force`."""
 
         async def change(db: Db, machine: MachineView) -> str:
             nic = find_nic(machine, nic_id)
@@ -73,7 +75,7 @@ class MachineNics:
         return await self._change(caller, system_id, change)
 
     async def unlink(self, caller: Caller, system_id: str, nic_id: int, link_id: int | None) -> MachineView:
-        """Ends the link; None: whichever link there is. Idempotent with None."""
+        """Ends the link; None: any link of the NIC. Idempotent with None."""
 
         async def change(db: Db, machine: MachineView) -> str:
             nic = find_nic(machine, nic_id)
@@ -89,7 +91,7 @@ class MachineNics:
     async def set_default_gateway(
         self, caller: Caller, system_id: str, nic_id: int, link_id: int | None = None
     ) -> MachineView:
-        """The machine's default route goes through this NIC, and its subnet's gateway. Idempotent."""
+        """Sets the machine's default route to go through this NIC and its subnet's gateway. Idempotent."""
 
         async def change(db: Db, machine: MachineView) -> str:
             nic = find_nic(machine, nic_id)
@@ -101,7 +103,7 @@ class MachineNics:
         return await self._change(caller, system_id, change)
 
     async def clear_default_gateways(self, caller: Caller, system_id: str) -> MachineView:
-        """The first address with a gateway decides again. Idempotent."""
+        """Ends the choice of default gateways: the first address with a gateway decides again. Idempotent."""
 
         async def change(db: Db, machine: MachineView) -> str:
             if not machine.nics:
@@ -121,7 +123,7 @@ class MachineNics:
         name: str | None = None,
         tags: Sequence[str] | None = None,
     ) -> MachineView:
-        """None: unchanged."""
+        """Changes the fields that are not None."""
 
         async def change(db: Db, machine: MachineView) -> str | None:
             nic = find_nic(machine, nic_id)
@@ -170,6 +172,6 @@ class MachineNics:
 
 
 async def _remember(db: Db, machine: MachineView) -> None:
-    """What a machine without owner gets stays; release takes back what an owner changed."""
+    """Stores the links of an allocated machine, to which its release returns; other machines keep their changes."""
     if machine.state is MachineState.ALLOCATED:
         await store.remember(db, machine.id)

@@ -10,7 +10,7 @@ from attrs import frozen
 from regiond.db.pool import Db, of_row
 from regiond.networks.model import Address
 
-# A virtual function with a tag is in the VLAN of its tag, not in that of its port.
+# A virtual function with a tag is in the VLAN of its tag, not in the VLAN of its port.
 _VLAN_IDS = """
     select distinct vlan.id
       from machine_nic n
@@ -67,17 +67,17 @@ class RememberedLink:
 
 
 async def vlan_ids(db: Db, nic_ids: Iterable[int]) -> frozenset[int]:
-    """The VLANs to which these NICs are attached, by their placement and by their host's interfaces now."""
+    """Returns the ids of the VLANs to which these NICs are attached, by placement and by present host interfaces."""
     return frozenset(row["id"] for row in await db.fetch(_VLAN_IDS, list(nic_ids)))
 
 
 async def set_link(db: Db, nic_id: int, *, mode: str, subnet_id: int | None) -> None:
-    """The link has an id that none had before. Also ends the use of the NIC for default routes."""
+    """Sets the link, which gets a new id. Also ends the use of the NIC for default routes."""
     await db.execute(_SET_LINK, nic_id, mode, subnet_id)
 
 
 async def set_gateway(db: Db, machine_id: int, nic_id: int, version: int) -> None:
-    """The default route of this IP version goes through this NIC, and through no other of the machine."""
+    """Sets the default route of this IP version to go through this NIC only."""
     await db.execute(_CLEAR_GATEWAY, machine_id, version)
     await db.execute(_SET_GATEWAY, nic_id, version)
 
@@ -100,7 +100,7 @@ async def remember(db: Db, machine_id: int) -> None:
 
 
 async def remembered(db: Db, machine_id: int) -> tuple[RememberedLink, ...]:
-    """The links that the release of the machine restores."""
+    """Returns the links that the release of the machine restores."""
     rows = await db.fetch(_REMEMBERED, machine_id)
     return tuple(
         of_row(

@@ -1,4 +1,4 @@
-"""Commissioning: what MAAS does anew to a machine that is New or Failed is a refresh of its VM host here."""
+"""Commissioning of machines, which is a refresh of their VM host, for machines that are New or Failed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COMMISSIONABLE = (MachineState.NEW, MachineState.READY, MachineState.FAILED)
 async def begin_commission(db: Db, caller: Caller, machine: MachineView, comment: str) -> int:
     """Returns the id of the refresh of the machine's host, in the caller's transaction.
 
-    A failed machine is Ready from now on, without owner, or New if its host does not list its guest: then the refresh
+    A failed machine becomes Ready, without owner. If its host does not list its guest, it becomes New, and the refresh
     makes it Ready. Raises WrongState.
     """
     host_id = check_commissionable(machine)
@@ -45,7 +45,7 @@ async def begin_commission(db: Db, caller: Caller, machine: MachineView, comment
 
 
 async def _check_at_rest(db: Db, machine: MachineView) -> None:
-    """Locks the machine. Raises WrongState if its guest may run: it would run on for the next owner."""
+    """Locks the machine. Raises WrongState if its guest may run, which would continue for the next owner."""
     await lifecycle_store.lock_one(db, machine.id)
     if machine.guest_id is not None and not await lifecycle_store.is_at_rest(db, machine.id):
         raise WrongState(
@@ -56,7 +56,7 @@ async def _check_at_rest(db: Db, machine: MachineView) -> None:
 
 
 def check_commissionable(machine: MachineView) -> int:
-    """Returns the id of the machine's host. Raises WrongState, with what would help."""
+    """Returns the id of the machine's host. Raises WrongState, with a remedy."""
     name, system_id = machine.hostname, machine.system_id
     if machine.state is MachineState.FAILED_COMPOSE:
         raise WrongState(

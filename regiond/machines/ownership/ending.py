@@ -1,4 +1,4 @@
-"""Ends the ownership of a machine in the ledger: what its owner had does not reach the next one."""
+"""Ends the ownership of a machine in the ledger, so that the next owner gets nothing of the former one."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ async def take_back_links(db: Db, caller: Caller, machine: MachineView) -> None:
 
 
 async def end_ownership(db: Db, machine_id: int) -> None:
-    """Deletes the machine's devices, and clears owner, owner data, annotations, its allocation's groups and the
-    addresses that its guest, which is off, had. Idempotent.
+    """Deletes the machine's devices, and clears owner, owner data, annotations and its allocation's groups.
+
+    Also clears the addresses that its guest, which is off, had. Idempotent.
     """
     await device_store.delete_of(db, machine_id)
     await lifecycle_store.clear_owner(db, machine_id)

@@ -69,7 +69,7 @@ class ReleaseMachine:
         return Outcome(result={"system_id": target.system_id}, record=record)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
-        """Leaves the machine with its owner, whether on or off."""
+        """Leaves the machine to its owner, powered on or off."""
         if operation.machine_id is None:
             return Outcome()
         target = Target.of(operation)
@@ -86,7 +86,7 @@ class ReleaseMachine:
     async def _change_host(self, operation: Operation, target: Target, journal: Journal) -> PowerState:
         """Returns the guest's power state afterwards. Raises NotFound if the host has no such guest.
 
-        The guest is off before its NICs are linked as before: until then it uses the addresses of its owner.
+        Powers the guest off before it restores the links of its NICs: until then it uses the addresses of its owner.
         """
         request = operation.request
         await wait_for_older_commands(self._calls, operation, target, journal)
@@ -107,8 +107,9 @@ class ReleaseMachine:
         return power
 
     async def _with_restored_links(self, operation: Operation, target: Target, journal: Journal) -> tuple[Target, bool]:
-        """Returns the target with the NICs as they were before its owner changed them, and whether the host may
-        reserve anything but their addresses.
+        """Restores the links that the NICs had before the owner changed them.
+
+        Returns the target with these links, and whether the host may reserve other addresses than theirs.
         """
         found: list[tuple[Target, bool]] = []
 

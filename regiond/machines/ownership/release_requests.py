@@ -1,4 +1,4 @@
-"""Opens the releases of machines, of one or of several at once."""
+"""Opens the releases of one machine or of several machines at once."""
 
 from __future__ import annotations
 
@@ -95,7 +95,10 @@ class Releases:
         need_rack: bool = False,
         asks: bool = True,
     ) -> MachineRemovalPlan:
-        """A dry run of `start`; raises what it raises. With `asks`, a person is asked about an adopted machine next."""
+        """Returns what `start` would change, and changes nothing. Raises the errors of `start`.
+
+        With `asks`, a person is asked about an adopted machine next.
+        """
         if need_rack:
             await self._require_rack(system_id)
 
@@ -113,7 +116,7 @@ class Releases:
     async def plan_all(
         self, caller: Caller, system_ids: Sequence[str], *, options: ReleaseOptions = DEFAULT_RELEASE
     ) -> MachineRemovalPlan:
-        """A dry run of `start_all`; raises what it raises."""
+        """Returns what `start_all` would change, and changes nothing. Raises the errors of `start_all`."""
 
         async def write(db: Db) -> MachineRemovalPlan:
             machines = await self._to_release(db, caller, system_ids)
@@ -144,7 +147,7 @@ class Releases:
         return await self._database.in_transaction(write)
 
     async def _to_release(self, db: Db, caller: Caller, system_ids: Sequence[str]) -> tuple[MachineView, ...]:
-        """Raises InvalidRequest for unknown machines, NotAllowed for those of others."""
+        """Returns the machines. Raises InvalidRequest for unknown machines, NotAllowed for machines of others."""
         try:
             machines = await view_store.read_several(db, list(dict.fromkeys(system_ids)))
         except NotFound as error:
@@ -157,7 +160,7 @@ class Releases:
     async def _open_releases(
         self, db: Db, caller: Caller, machines: Sequence[MachineView], comment: str, options: ReleaseOptions
     ) -> tuple[str, ...]:
-        """Returns the system ids of those that have an owner. Raises WrongState that names those that cannot."""
+        """Returns the system ids of machines that have an owner. Raises WrongState that names unreleasable machines."""
         owned = [machine for machine in machines if not is_free(machine)]
         check_releasable([machine for machine in owned if machine.state is not MachineState.DEPLOYING])
         for machine in sorted(owned, key=lambda machine: machine.id):  # avoids deadlocks

@@ -64,7 +64,10 @@ class Ownership:
     async def set_workload_annotations(
         self, caller: Caller, system_id: str, annotations: Mapping[str, str]
     ) -> MachineView:
-        """As `set_owner_data`, which only loses the keys that this removes: both are shown as annotations."""
+        """Sets annotations as `set_owner_data` sets data. A key removed here is also removed from the owner data.
+
+        Both are shown as annotations.
+        """
         values = {key: value for key, value in annotations.items() if value}
         removed = annotations.keys() - values.keys()
         async with self._database.transaction() as db:
@@ -108,10 +111,9 @@ class Ownership:
             return await view_store.read(db, system_id)
 
     async def mark_fixed(self, caller: Caller, system_id: str, reason: str = "") -> MachineView:
-        """The state becomes ready, without owner; allocated if its use goes on (see `is_freed_by_fixing`), or new if
-        the last refresh did not list its guest.
+        """Returns the machine, which becomes ready, without owner, or new if the last refresh did not list its guest.
 
-        Raises what `mark_broken` raises.
+        It becomes allocated if its use continues (see `is_freed_by_fixing`). Raises as `mark_broken`.
         """
 
         async def fix(db: Db) -> MachineView:
@@ -134,7 +136,7 @@ class Ownership:
     async def set_locked(self, caller: Caller, system_id: str, *, locked: bool, comment: str = "") -> MachineView:
         """Protects the machine from deletion, release and changes, or ends the protection. Idempotent.
 
-        What has begun continues. Raises NotFound, NotAllowed, and WrongState for a machine that is not deployed.
+        Operations that have begun continue. Raises NotFound, NotAllowed, WrongState for a machine that is not deployed.
         """
         async with self._database.transaction() as db:
             machine = await self._locked(db, system_id)
@@ -190,8 +192,9 @@ class Ownership:
         return changed
 
     async def _set_on_host(self, caller: Caller, machine: MachineView) -> None:
-        """Begins to set the autostart of the machine's guest. What acts on the machine now comes first: the reconciler
-        finds what is left to do.
+        """Begins to set the autostart of the machine's guest.
+
+        An operation that acts on the machine now comes first; the reconciler finds a setting that remains to be made.
         """
         try:
             async with self._database.transaction() as db:
@@ -200,7 +203,7 @@ class Ownership:
             log.info("autostart_postponed", system_id=machine.system_id, reason=error.message)
 
     async def _locked(self, db: Db, system_id: str) -> MachineView:
-        """Locks the machine; the transaction must not open operations on it afterwards. Raises NotFound."""
+        """Returns the machine, locked; the transaction must not open operations on it afterwards. Raises NotFound."""
         await lifecycle_store.lock(db, [system_id])
         return await view_store.read(db, system_id)
 

@@ -17,12 +17,12 @@ from regiond.machines.devices.model import check_zone
 from regiond.machines.ownership_rules import check_unlocked
 from regiond.machines.values.devices import DeviceFilter
 
-# Without those that are in it.
+# Machines that are in the zone already are left out.
 _MOVE_MACHINES = """
     update machine set zone_id = $2 where system_id = any($1::text[]) and zone_id <> $2
     returning hostname, system_id, host_id, (select name from zone where id = $2) as zone
 """
-# Those on a machine are in its zone.
+# Devices on a machine are left out: they are in its zone.
 _MOVE_DEVICES = """
     update device set zone_id = $2 where system_id = any($1::text[]) and owner_id is not null and zone_id <> $2
     returning hostname, system_id, null::integer as host_id, (select name from zone where id = $2) as zone
@@ -30,7 +30,7 @@ _MOVE_DEVICES = """
 
 
 async def move_to_zone(db: Db, caller: Caller, machines: Sequence[str], devices: Sequence[str], zone_id: int) -> None:
-    """`machines` and `devices` are system ids. Idempotent: records an event of each that was in another zone.
+    """Moves `machines` and `devices` (system ids). Idempotent: records an event of each that was in another zone.
 
     Raises NotFound, NotAllowed for a locked machine, and InvalidRequest under `zone` if a device is on a machine of
     another zone, or the zone was just deleted.

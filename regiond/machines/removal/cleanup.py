@@ -25,15 +25,14 @@ from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
 
 CLEAN_UP_DEADLINE_S = 60.0
-PENDING_S = 1800.0  # a rack that never answers again is waited for so long; a refresh finds what it creates later
+PENDING_S = 1800.0  # the wait for a rack that does not answer; a refresh finds a guest that it creates later
 
 
 class CleanUp:
-    """Removes what its request names: a guest, volumes, the marker on a guest, or the copy of an image. Changes nothing
-    else on the host.
+    """Removes the objects that its request names: a guest, volumes, the marker on a guest, or the copy of an image.
 
-    The guest carries the marker of a machine that has a tombstone; the volumes are used by no guest; the guest that
-    loses its marker is a copy of a machine's guest.
+    Changes nothing else on the host. The guest has the marker of a machine that has a tombstone; no guest uses the
+    volumes; the guest that loses its marker is a copy of a machine's guest.
     """
 
     kind = OperationKind.CLEAN_UP
@@ -54,7 +53,7 @@ class CleanUp:
         return await self._remove_guest(operation, host_id, journal)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
-        """Changes nothing: the next refresh finds what remains."""
+        """Changes nothing: the next refresh finds the objects that remain."""
         return Outcome()
 
     async def _remove_guest(self, operation: Operation, host_id: int, journal: Journal) -> Outcome:
@@ -82,7 +81,7 @@ class CleanUp:
     async def _racks_that_may_create(
         self, operation: Operation, host_id: int, fence: Fence, journal: Journal
     ) -> tuple[str, ...]:
-        """Asked before the removal: then nothing can appear after it if there are none."""
+        """Returns the racks that may still create the guest. Asks before the removal, so that none is missed."""
         if EARLIER_SINCE not in operation.request:
             return ()
         await journal.step(WAIT_FOR_EARLIER, earlier=operation.request[EARLIER])

@@ -60,7 +60,7 @@ class DeleteMachine:
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
         target = Target.of(operation)
         await wait_for_older_commands(self._calls, operation, target, journal)
-        if operation.request.get("overwrite"):  # of a release that deletes the machine
+        if operation.request.get("overwrite"):  # given by a release that deletes the machine
             await empty_guest(self._calls, operation, target, journal, erase=True, overwrite=True)
         await journal.step("remove_guest", reaches_host=True)
         try:

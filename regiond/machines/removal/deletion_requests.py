@@ -1,4 +1,4 @@
-"""Opens the deletion of a machine, joins the open one, or deletes at once what has nothing on a host."""
+"""Opens the deletion of a machine, joins the open one, or at once deletes a machine that is on no host."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from regiond.machines.model import MachineState, MachineView
 from regiond.operations import service as operation_service
 from regiond.operations.model import OperationKind, OperationState
 
-TieKey = Callable[["Db", int], Awaitable[None]]  # ties the idempotency key of the request, if any, to an operation
+TieKey = Callable[["Db", int], Awaitable[None]]  # stores the idempotency key of the request, if any, for an operation
 
 
 async def open_or_join_deletion(
@@ -24,7 +24,7 @@ async def open_or_join_deletion(
     tie_key: TieKey,
     open_one: Callable[[], Awaitable[int]],
 ) -> int:
-    """Returns the id of the operation that deletes the machine: the open one, or that of `open_one`.
+    """Returns the id of the operation that deletes the machine: the open one, or the one that `open_one` opens.
 
     A machine whose compose failed is deleted here. Raises what `open_one` raises, NotFound if the machine was deleted.
     """
@@ -35,7 +35,7 @@ async def open_or_join_deletion(
         return joined
     try:
         return await open_one()
-    except Busy:  # another request may have been faster
+    except Busy:  # another request may have come first
         joined = await _join(database, machine, tie_key)
         if joined is not None:
             return joined
@@ -56,7 +56,7 @@ async def _join(database: Database, machine: MachineView, tie_key: TieKey) -> in
 
 
 async def _delete_uncomposed(database: Database, caller: Caller, system_id: str, tie_key: TieKey) -> int:
-    """The machine has neither guest nor claims, so the operation has ended when this returns."""
+    """Deletes a machine without guest and claims; returns the id of the operation, which has ended already."""
     async with database.transaction() as db:
         await lifecycle_store.lock(db, [system_id])
         machine = await view_store.read(db, system_id)

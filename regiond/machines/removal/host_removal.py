@@ -36,9 +36,9 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 async def host_removal_plan(
     db: Db, host_id: int, removal: HostRemoval, *, together_with: Collection[int] = ()
 ) -> HostRemovalPlan:
-    """Returns what the removal would delete and keep now. Raises NotFound.
+    """Returns the plan of the removal, as it would be now. Raises NotFound.
 
-    `together_with` are hosts that are removed at the same time, as those of a cluster.
+    `together_with` are hosts that are removed at the same time, such as the other members of a cluster.
     """
     host = await host_service.read_host(db, host_id)
     guests = await host_service.guests_of_host(db, host_id)
@@ -86,7 +86,7 @@ class MachinesOfRemovedHost:
         return failures
 
     async def removal_result(self, operation: Operation) -> Mapping[str, Any]:
-        """Read before the host's row is deleted. A deleted machine is described by its operation."""
+        """Returns the result. Call it before the host's row is deleted. Deletions describe the deleted machines."""
         if operation.host_id is None:
             return {}
         if from_dict(operation.request, HostRemoval).force:
@@ -110,7 +110,10 @@ class MachinesOfRemovedHost:
         return DeletedMachines(**{end: tuple(sorted(found)) for end, found in names.items()})
 
     async def detach_machines(self, db: Db, host_id: int) -> int:
-        """If another host is on the same server, the guests take over the claims: they still use the server."""
+        """Detaches the machines and returns their number.
+
+        If another host is on the same server, the rows of the guests take over the claims: they still use the server.
+        """
         machines = await view_store.of_host(db, host_id)
         await detached_store.detach(db, host_id)
         shared = await host_service.shares_server(db, host_id)
@@ -137,7 +140,7 @@ class MachinesOfRemovedHost:
         }
 
     async def _open_deletion(self, parent: Operation, machine: MachineView) -> None:
-        """Skips a machine that another operation acts on; the next attempt of the parent tries again."""
+        """Opens the deletion. Skips a machine that another operation acts on: the parent's next attempt retries."""
         try:
             async with self._database.transaction() as db:
                 await open_operation(

@@ -1,7 +1,7 @@
-"""Ends the records of the machines of a host that is removed by force: the host is dead and is not touched.
+"""Deletes the records of the machines of a host that is removed by force: it is dead and is not called.
 
-Their names, addresses and claims become free. They get no tombstone, so that nothing removes their guests if the host
-ever returns: these are then marked guests of no machine, which can be adopted.
+The machines' names, addresses and claims become free. The machines get no tombstone, so that nothing removes their
+guests if the host ever returns: these guests then have a marker of no machine, and can be adopted.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from regiond.operations.model import Operation
 
 
 async def lose_machines(db: Db, operation: Operation, host_id: int, expected: Iterable[str]) -> int:
-    """Ends all other operations on the host, then its machines' records, and returns the number of machines.
+    """Ends all other operations on the host, then deletes its machines' records, and returns the number of machines.
 
-    An attempt that still runs has lost its lease: it records nothing, whatever the rack answers later. The caller has
-    locked the host. Raises Busy, which makes the removal read them again, if the machines are not those that are
-    `expected`, by system id.
+    An attempt that still runs has lost its lease and records nothing, whatever the rack answers later. The caller has
+    locked the host. Raises Busy, after which the removal reads the machines again, if their system ids differ from
+    `expected`.
     """
     await _end_operations(db, operation, host_id)
     machines = await view_store.of_host(db, host_id)

@@ -1,7 +1,7 @@
-"""Machines that their release deleted, for clients that wait until the machine is Ready.
+"""SQL of machines that their release deleted, for clients that wait until the machine is Ready.
 
-MAAS keeps such a machine for a moment, and Terraform's provider fails if it is gone before it has read Ready. A row has
-no guest, no claims and no address: nothing but `machines/{system_id}/` shows it.
+MAAS stores such a machine for a moment, and Terraform's provider fails if the machine is deleted before the provider
+has read Ready. A row has no guest, claims or address; only `machines/{system_id}/` shows it.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ _READ = """
 
 
 async def record(db: Db, machine_id: int) -> None:
-    """Call it before the row of the machine is deleted. Does nothing for a machine that is deleted, not released."""
+    """Records a released machine, before its row is deleted. Does nothing for a machine that a user deletes."""
     await db.execute(_RECORD, machine_id)
     await db.execute(_PRUNE, READABLE_FOR, _PRUNED_AT_ONCE)
 
 
 async def read(db: Db, system_id: str, *, caller: Caller | None = None) -> MachineView | None:
-    """The machine as Ready and off, without owner, host and links. None also for one that the caller did not see."""
+    """Returns the machine as Ready and off, without owner, host and links; None if the caller could not see it."""
     found = await db.fetchval(_READ, system_id, READABLE_FOR, *seen_by(caller))
     return None if found is None else _view(system_id, found)
 

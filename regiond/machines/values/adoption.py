@@ -1,4 +1,4 @@
-"""What adoption, detaching and forgetting leave: results and records."""
+"""The results and records of adopting, detaching and forgetting machines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from regiond.operations.model import Operation
 
 @frozen(kw_only=True)
 class Adopted:
-    """The result for one guest. Without an operation, it is already a machine, or `rejected` is why it cannot be."""
+    """The result for one guest. Without an operation, it is a machine already, or `rejected` is the reason."""
 
     guest_name: str
     system_id: str | None = None
@@ -52,12 +52,12 @@ class DetachedMachine:
 
 @frozen(kw_only=True)
 class ForgottenMachine:
-    """A machine that a user had Innkeeper forget, and the guest that remained. The names are those of that time."""
+    """A machine that a user had Innkeeper forget, and the guest that remained. The names are from that time."""
 
     system_id: str
     hostname: str
     host_name: str
     guest_name: str
-    guest_id: int | None  # of the foreign guest; None: its host does not list it, or was removed
+    guest_id: int | None  # the id of the foreign guest; None: its host does not list it, or was removed
     forgotten_at: datetime
     username: str | None  # None if the account was deleted since

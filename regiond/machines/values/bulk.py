@@ -1,4 +1,4 @@
-"""What can be done with many machines in one operation. Pure."""
+"""The actions on many machines in one operation. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEFAULT_AT_ONCE = 4
 
 
 class BulkAction(StrEnum):
-    """What is done to each machine: the endpoint of one machine with this name, or its deletion."""
+    """An action on each machine: the endpoint of one machine with this name, or its deletion."""
 
     POWER_ON = "power_on"
     POWER_OFF = "power_off"  # shut down, by force after a timeout
@@ -26,7 +26,7 @@ class BulkAction(StrEnum):
 
     @property
     def kind(self) -> OperationKind:
-        """That of the children. Releasing a machine that allocation composed deletes it."""
+        """The kind of the child operations. The release of a machine that allocation composed deletes it."""
         return _KINDS.get(self, OperationKind.POWER)
 
     @property
@@ -35,12 +35,12 @@ class BulkAction(StrEnum):
 
     @property
     def done(self) -> str:
-        """What a machine has been when its child has succeeded."""
+        """The participle that messages use for a machine whose child has succeeded, such as `powered on`."""
         return _DONE[self]
 
     @property
     def permission(self) -> Permission:
-        """What each machine requires of the caller; the same as the endpoint of one machine."""
+        """The permission that the caller needs on each machine, as at the endpoint of one machine."""
         return Permission.OPERATOR if self is BulkAction.RELEASE else Permission.OWNER
 
 

@@ -1,4 +1,4 @@
-"""Further filters of machine lists: what a machine has or is, wanted or excluded."""
+"""Further filters of machine lists: traits of machines, wanted or excluded."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from attrs import asdict, field, frozen
 
 @frozen(kw_only=True)
 class Traits:
-    """A machine matches a field if it has one of its values. No machine has what `unknown` names."""
+    """Traits. A machine matches a field if it has one of its values; no machine matches a trait in `unknown`."""
 
     system_ids: tuple[str, ...] = ()
     hostnames: tuple[str, ...] = ()
     mac_addresses: tuple[str, ...] = ()
     agent_names: tuple[str, ...] = ()
     owners: tuple[str, ...] = ()  # names of users
-    zones: tuple[str, ...] = ()  # names, as those of pools and hosts
+    zones: tuple[str, ...] = ()  # names, as for pools and hosts
     pools: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()  # system ids of hosts
     drivers: tuple[str, ...] = ()
     architectures: tuple[str, ...] = ()
-    fabrics: tuple[str, ...] = ()  # ids, as those of VLANs and subnets
+    fabrics: tuple[str, ...] = ()  # ids, as for VLANs and subnets
     fabric_classes: tuple[str, ...] = ()
     vlans: tuple[str, ...] = ()
     subnets: tuple[str, ...] = ()

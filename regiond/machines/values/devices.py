@@ -1,4 +1,4 @@
-"""Devices as other rooms see them: containers on machines, with NICs and addresses of their own."""
+"""Devices for other rooms: containers on machines, with NICs and addresses of their own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_DEVICE_NICS = 8  # of one device; each has one link, so the devices of a mac
 
 @frozen(kw_only=True)
 class DeviceNicView:
-    """`mode` and `link_id` are those of the link, as in `NicView`; `mtu` is in bytes, None for that of the VLAN."""
+    """A NIC of a device. `mode` and `link_id` are as in `NicView`; `mtu` is in bytes, None for the VLAN's."""
 
     id: int
     link_id: int = Factory(lambda self: self.id, takes_self=True)
@@ -35,9 +35,9 @@ class DeviceNicView:
 
 @frozen(kw_only=True)
 class DeviceView:
-    """`parent` is the system id of the machine (row id `parent_id`) on which it is: zone, pool and owner are its.
+    """A device. `parent` is the system id of its machine (row id `parent_id`), whose zone, pool and owner it has.
 
-    Without a parent, the owner is who registered it, and it is in no resource pool.
+    Without a parent, its owner is the account that registered it, and it is in no resource pool.
     """
 
     id: int
@@ -61,7 +61,7 @@ class DeviceView:
 class DeviceFilter:
     """A device must match all given fields; the values of one field are alternatives.
 
-    `parents` are system ids of machines; `zones`, `pools` and `owners` are names, those of the machine if it is on one.
+    `parents` are system ids of machines; `zones`, `pools` and `owners` are names, of the machine for a device on one.
     """
 
     system_ids: tuple[str, ...] = ()
@@ -75,9 +75,10 @@ class DeviceFilter:
 
 @frozen(kw_only=True)
 class NewDevice:
-    """`parent` is the system id of a machine; None: the device is on none, and in `zone` (id or name; empty: default).
+    """A device to register. `parent` is the system id of its machine; None: it is on none, and in `zone`.
 
-    An empty hostname is chosen. Each MAC address becomes a NIC.
+    `zone` is an id or a name; empty: the default zone. Without a hostname, the region chooses one. Each MAC address
+    becomes a NIC.
     """
 
     parent: str | None
@@ -89,7 +90,7 @@ class NewDevice:
 
 @frozen(kw_only=True)
 class DeviceNicChange:
-    """None: unchanged, or for a new NIC the default. `vlan` is an id; empty: none."""
+    """A change of a NIC. None: unchanged, or for a new NIC the default. `vlan` is an id; empty: no VLAN."""
 
     name: str | None = None
     mac_address: str | None = None

@@ -1,4 +1,4 @@
-"""What users request of machines: compose, allocate, change and adopt, as stored with operations."""
+"""The requests to compose, allocate, deploy, change, adopt and release machines, as operations store them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from common.values import DriverType
 
 @frozen(kw_only=True)
 class HostConstraints:
-    """Which hosts may take a machine, as ids or names in a request. Empty means any.
+    """The hosts that may take a machine, as ids or names in a request. Empty means any.
 
-    Several values of a field are alternatives, but a host must have all of `tags` and nothing that a `not_` field
-    names. `types` are the API's host types. `cpu_speed_mhz` is a minimum where the speed is known.
+    Several values of a field are alternatives, but a host must have all of `tags` and no value of a `not_` field.
+    `types` are the API's host types. `cpu_speed_mhz` is a minimum where the speed is known.
     """
 
     hosts: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class ComposeIntent:
     """A compose as its operation stores it, so that it can be rescheduled on another host.
 
     `agent_name`: the machine is allocated to the caller once it exists, for this agent; None: it is not allocated. The
-    machine's zone is that of the request or, with `in_zone_of_host`, that of its host. Only hosts in the resource pools
+    machine's zone is the zone of the request or, with `in_zone_of_host`, of its host. Only hosts in the resource pools
     `pool_ids` may take it; None: any.
     """
 
@@ -55,7 +55,7 @@ class ComposeIntent:
 
 @frozen(kw_only=True)
 class DeployRequest:
-    """What a user asks of a deployment. `distro_series` is `noble`, `ubuntu/noble` or `custom/x`; empty: the default.
+    """A request for a deployment. `distro_series` is `noble`, `ubuntu/noble` or `custom/x`; empty: the default.
 
     `encoded_user_data` is base64, as the API receives it. `agent_name` is stored if the deployment allocates the
     machine. With `vm_host` the machine becomes a VM host of that driver.
@@ -84,7 +84,8 @@ _LATER_FIELDS = frozenset({
 def requested_fields(request: ComposeRequest | AllocateRequest) -> dict[str, Any]:
     """Returns the fields with which the operation of a rejected or allocating request records it.
 
-    Later fields only if they are given, so that a request repeated after an upgrade equals that of an older release.
+    Later fields are included only if they are given, so that a request repeated after an upgrade equals its record by
+    an older release.
     """
     return {name: value for name, value in asdict(request).items() if value or name not in _LATER_FIELDS}
 
@@ -94,7 +95,7 @@ class AllocateRequest:
     """Constraints for a machine that exists or is composed. Names are as in the request.
 
     Several values of a field are alternatives, but the machine must have all of `tags`, a NIC in each of `subnets`,
-    `fabrics`, `fabric_classes` and `vlans`, and nothing that a `not_` field names. `storage` and `interfaces` are
+    `fabrics`, `fabric_classes` and `vlans`, and no value of a `not_` field. `storage` and `interfaces` are
     constraint texts. `cores`, `memory_mib`, `link_speed` (Mbit/s, of one NIC) and `cpu_speed_mhz` (where it is known)
     are minimums. With `system_id` or `name`, no machine is composed.
     """
@@ -135,7 +136,7 @@ class AllocateRequest:
 
 @frozen(kw_only=True)
 class MachineChange:
-    """None leaves a field unchanged. `zone` is a name, `pool` an id or a name.
+    """A change of a machine. None leaves a field unchanged. `zone` is a name, `pool` an id or a name.
 
     `affinity` and `anti_affinity` replace the machine's groups of that policy.
     """
@@ -165,8 +166,10 @@ class AdoptRequest:
 
 @frozen(kw_only=True)
 class ReleaseOptions:
-    """`erase` empties all disks that Innkeeper created, `overwrite` also overwrites what was on them. With `force` a
-    deployed guest is not shut down first. Without `adopted`, a machine that is as it was found is not released.
+    """The options of a release.
+
+    `erase` empties all disks that Innkeeper created; `overwrite` also overwrites their content. With `force` a deployed
+    guest is not shut down first. Without `adopted`, a machine that is as it was found is not released.
     """
 
     erase: bool = False

@@ -13,7 +13,7 @@ class MachineState(StrEnum):
 
     COMPOSING = "composing"
     ADOPTING = "adopting"  # an operation is writing our marker onto an existing guest
-    NEW = "new"  # marked fixed, and no refresh of its host has listed its guest since
+    NEW = "new"  # marked fixed, but no refresh of its host has listed its guest since
     READY = "ready"
     ALLOCATED = "allocated"
     DEPLOYING = "deploying"  # an operation writes an operating system to it, or waits for the guest's report
@@ -21,10 +21,10 @@ class MachineState(StrEnum):
     FAILED_DEPLOYMENT = "failed_deployment"  # the guest did not report in time, or could not be started
     RELEASING = "releasing"
     DELETING = "deleting"
-    MISSING = "missing"  # its host reported no such guest, to a refresh or a release
+    MISSING = "missing"  # its host reported no such guest, in a refresh or a release
     BROKEN = "broken"  # marked by a user
     FAILED_COMPOSE = "failed_compose"  # a client knows of it; it has no guest, host or claims, and can only be deleted
-    FAILED = "failed"  # its release should have destroyed it, and the host did not do that
+    FAILED = "failed"  # its release should have destroyed it, but the host did not
 
 
 # An operation acts on the machine, and may end with its row deleted.

@@ -39,7 +39,7 @@ class KnownReach(Protocol):
         """Returns racks whose last attempt reached the host and that have no link now."""
 
     async def zone_coverage(self, host_id: int) -> ZoneCoverage | None:
-        """Returns the name of the host and which racks serve its zone; None if the host is gone."""
+        """Returns the name of the host and which racks serve its zone; None if the host was deleted."""
 
 
 class ConnectedRacks:
@@ -53,12 +53,12 @@ class ConnectedRacks:
         return [(rack, links[rack.rack_id]) for rack in racks if rack.rack_id in links]
 
     async def host_text(self, host_id: int) -> str:
-        """Returns `VM host NAME`, for messages; with the id if the host is gone."""
+        """Returns `VM host NAME`, for messages; with the id if the host was deleted."""
         known = await self._reach.zone_coverage(host_id)
         return f"VM host {host_id if known is None else known.host}"
 
     async def unreached(self, host_id: int, failed: Mapping[str, InnkeeperError]) -> InnkeeperError:
-        """Returns the error of a call that no rack made; `failed` has those of the racks that tried.
+        """Returns the error of a call that no rack made; `failed` has the errors of the racks that tried.
 
         A disconnected rack that reached the host is the likely reason, whatever error other racks met.
         """

@@ -210,7 +210,7 @@ class HostCalls:
     async def check_reach(self, rack_id: UUID, host_id: int, *, deadline_s: float) -> None:
         """Has this rack connect to the host and records whether it reached it. Raises the error of the attempt.
 
-        The rack receives no credentials: of a host that has any, it reads what the host presents before a login.
+        The rack receives no credentials. If the host has any, the rack reads what the host presents before a login.
         """
         link = self._links.get(rack_id)
         if link is None:

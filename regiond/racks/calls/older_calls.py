@@ -47,12 +47,12 @@ async def exclude_older_calls(
     since: datetime,
     link_idle_timeout_s: float,
 ) -> tuple[str, ...]:
-    """Returns when no rack runs a call of an older attempt on the machine; racks reject those that come later.
+    """Returns when no rack runs a call of an older attempt on the machine; racks reject older calls that arrive later.
 
     Raises Busy while a rack that has a link to this process runs one, at most MAX_CALL_S after `since`; returns
     the names of the racks that still do then. Raises RackUnreachable while another rack may run one, at most
     LOST_RACK_MARGIN_S longer than the idle timeout of its links after `since`. Raises StaleAttempt after a newer
-    attempt. `link_idle_timeout_s` is that of this region.
+    attempt. `link_idle_timeout_s` is the timeout of this region.
     """
     call = FenceCall(fence=fence)
     deadline_s = link_idle_timeout_s + LOST_RACK_MARGIN_S

@@ -1,7 +1,7 @@
 """Checks whether a rack's response can be the response to the request. Pure.
 
-The region trusts a rack's report about a host that it reaches, because it has no other source. It checks what it chose
-itself (machine, size, guest) before anything is written.
+The region trusts a rack's report about a host that the rack reaches, because it has no other source. Before anything is
+written, it checks the values that it chose itself (machine, size, guest).
 """
 
 from __future__ import annotations

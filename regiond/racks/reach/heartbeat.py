@@ -155,8 +155,9 @@ class Heartbeat:
 def pid_scope(files: Path = Path("/")) -> str:
     """Returns a name that two processes share exactly if each can see the other's process id.
 
-    It begins with the host name, for people. The systemd unit hides the boot id, so the machine id tells two machines
-    of one host name apart. Without a machine id no other process has this name: a dead region's leases then expire.
+    It begins with the host name, for people. The systemd unit hides the boot id, so the machine id distinguishes two
+    computers with one host name. Without a machine id no other process has this name; leases of a dead region then
+    expire.
     """
     machine_id = _text_of(files / "etc/machine-id")
     if _MACHINE_ID.fullmatch(machine_id) is None:

@@ -39,7 +39,7 @@ class ServedZones:
 
 @frozen(kw_only=True)
 class ZoneChange:
-    """`forgotten` has the hosts that a rack no longer knows, `served` the hosts that each rack serves newly."""
+    """A change. `forgotten` has hosts that a rack no longer knows, `served` the hosts that each rack newly serves."""
 
     forgotten: frozenset[tuple[UUID, int]] = frozenset()
     served: Mapping[UUID, frozenset[int]] = field(factory=dict)
@@ -89,7 +89,7 @@ class ZoneChanges:
 def newly_served(before: ServedZones, now: ServedZones) -> Mapping[UUID, frozenset[int]]:
     """Returns the hosts that each rack serves now and did not serve before.
 
-    Racks and hosts that are new, or gone, are left out: a rack that connects is asked about all its hosts.
+    New and deleted racks and hosts are left out: a rack that connects probes all its hosts.
     """
     known = now.hosts.keys() & before.hosts.keys()
     moved = {host_id for host_id in known if now.hosts[host_id] != before.hosts[host_id]}

@@ -65,7 +65,7 @@ class UnservedHost:
 
 
 async def zone_ids(db: Db, ids_or_names: Sequence[str]) -> dict[str, int]:
-    """Returns the ids of those zones that exist, by the given texts. An id wins over a name that looks like it."""
+    """Returns the ids of those zones that exist, by the given texts. An id takes precedence over an equal name."""
     texts = {text: split_reference(findable(text)) for text in ids_or_names}
     given_ids = [id_ for id_, _ in texts.values() if id_ is not None]
     rows = await db.fetch(_ZONES, given_ids, [name for _, name in texts.values()])

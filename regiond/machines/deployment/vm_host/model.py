@@ -1,4 +1,4 @@
-"""What a machine needs to become a VM host, and what its guest reports. Pure."""
+"""The setup of a machine that becomes a VM host, and the report of its guest. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from regiond.credentials.model import KeyPair, SshKeyPair
 from regiond.hosts.model import NewHost, OnMachine
 from regiond.machines.model import MachineView
 
-LIBVIRT_USER = "innkeeper"  # which `libvirt.sh` creates
+LIBVIRT_USER = "innkeeper"  # `libvirt.sh` creates this user
 _LXD_PORT = 8443
 _NAMES = {DriverType.LXD: "LXD", DriverType.LIBVIRT: "libvirt"}
 _MORE_NAMES = 9
@@ -28,7 +28,7 @@ class VmHostSetup:
 
 
 def check_report(setup: VmHostSetup, hostname: str) -> VmHostReport:
-    """Returns what the guest has reported. Raises DeploymentFailed if the hypervisor does not work."""
+    """Returns the report of the guest. Raises DeploymentFailed if the hypervisor does not work."""
     name, report = _NAMES[setup.driver], setup.report
     if report is None:
         raise DeploymentFailed(
@@ -41,7 +41,7 @@ def check_report(setup: VmHostSetup, hostname: str) -> VmHostReport:
 
 
 def new_host(machine: MachineView, setup: VmHostSetup, private_key: str) -> NewHost:
-    """Raises DeploymentFailed as `check_report`."""
+    """Returns the VM host to add. Raises DeploymentFailed as `check_report`."""
     report = check_report(setup, machine.hostname)
     is_lxd = setup.driver is DriverType.LXD
     where = f"[{report.address}]" if ":" in report.address else report.address
