@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
-from attrs import frozen
+from attrs import asdict, fields, frozen
 
 from common.errors import InvalidRequest
 from common.phrases import number_of
@@ -40,6 +40,12 @@ class PoolChange:
     name: str | None = None
     description: str | None = None
     strategy: str | None = None
+
+    def columns(self) -> dict[str, str | None]:
+        """Returns the given fields as columns. An empty text is null where a pool may have None."""
+        nullable = {one.name for one in fields(ResourcePool) if one.default is None}
+        given = asdict(self, filter=lambda _, value: value is not None)
+        return {name: None if name in nullable and not value else value for name, value in given.items()}
 
 
 @frozen(kw_only=True)

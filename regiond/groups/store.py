@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from attrs import astuple
+from attrs import fields
 
 from regiond.caller import Caller, visible_pool_ids
 from regiond.db.pool import Db, of_row
@@ -65,16 +65,19 @@ _POOL = """
      order by (id::text = $1) desc
      limit 1
 """
-_INSERT_POOL = """
-    insert into resource_pool (name, description, strategy) values ($1, coalesce($2, ''), nullif($3, ''))
+# A change has the names of the columns: a new field needs no SQL. Columns that are not given keep their values.
+_CHANGED = ", ".join(one.name for one in fields(PoolChange))
+_INSERT_POOL = f"""
+    insert into resource_pool ({_CHANGED})
+    select {_CHANGED} from jsonb_populate_record(null::resource_pool, '{{"description": ""}}' || $1::jsonb)
     returning *
-"""
-_UPDATE_POOL = """
-    update resource_pool set name = coalesce($2, name), description = coalesce($3, description),
-           strategy = case when $4::text is null then strategy else nullif($4, '') end
+"""  # noqa: S608  # the names of our own attributes
+_UPDATE_POOL = f"""
+    update resource_pool p
+       set ({_CHANGED}) = (select {_CHANGED} from jsonb_populate_record(p, $2::jsonb) as given)
      where id = $1
     returning *
-"""
+"""  # noqa: S608  # the names of our own attributes
 _LOCK_POOL = "select from resource_pool where id = $1 for update"
 _POOL_USED = """
     select (select count(*) from machine where pool_id = $1) as machines,
@@ -157,14 +160,14 @@ async def pool(db: Db, id_or_name: str, *, caller: Caller | None = None) -> Reso
 
 
 async def insert_pool(db: Db, new: PoolChange) -> ResourcePool:
-    row = await db.fetchrow(_INSERT_POOL, *astuple(new))
+    row = await db.fetchrow(_INSERT_POOL, new.columns())
     assert row is not None  # noqa: S101 - `returning` of an insert that did not raise
     return of_row(ResourcePool, row)
 
 
 async def update_pool(db: Db, pool_id: int, change: PoolChange) -> ResourcePool | None:
     """Changes the fields that are not None."""
-    row = await db.fetchrow(_UPDATE_POOL, pool_id, *astuple(change))
+    row = await db.fetchrow(_UPDATE_POOL, pool_id, change.columns())
     return None if row is None else of_row(ResourcePool, row)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import nullcontext
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,9 @@ from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.groups.model import PoolChange, ResourcePool, Zone, check_group
 from regiond.groups.service import Groups
+from tests.integration.tables import lock_waiters
 from tests.rejections import invalid_fields
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.database
 
@@ -151,6 +154,17 @@ async def test_a_pool_is_changed_by_id_and_deleted_by_name(groups: Groups) -> No
     await groups.delete_pool(ADMIN, "silver")
     with pytest.raises(NotFound):
         await groups.delete_pool(ADMIN, "silver")
+
+
+async def test_concurrent_changes_of_different_fields_both_remain(database: Database, groups: Groups) -> None:
+    await groups.create_pool(ADMIN, PoolChange(name="gold"))
+    async with database.transaction() as db:
+        await db.execute("update resource_pool set description = 'x' where name = 'gold'")
+        waiting = asyncio.ensure_future(groups.update_pool(ADMIN, "gold", PoolChange(strategy="pack")))
+        await eventually(partial(lock_waiters, database))
+    await waiting
+    pool = await groups.pool("gold")
+    assert (pool.description, pool.strategy) == ("x", "pack")
 
 
 async def test_a_pool_in_use_cannot_be_deleted(database: Database, groups: Groups) -> None:
