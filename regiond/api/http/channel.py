@@ -15,8 +15,8 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from zope.interface import implementer
 
-from regiond.api.declaration.request_body import MAX_BODY_BYTES
-from regiond.api.pipeline.dispatch import ANONYMOUS_BODY_BYTES
+from regiond.api.pipeline.authentication import ANONYMOUS_BODY_BYTES
+from regiond.api.pipeline.request import MAX_BODY_BYTES
 from regiond.api.replies import Reply, text_reply
 from regiond.api.urls import merged_slashes
 

@@ -134,7 +134,7 @@ class Adapter:
             if self._pages is not None and self._pages.serves(target):
                 refusal = await self._pages.refusal(request, body_bytes=_body_bytes(request))
             else:
-                admission = await self._api.admission(
+                admission = await self._api.authentication.admission(
                     header(request, "Authorization"), query, request.sender.address, body_bytes=_body_bytes(request),
                     content_type=header(request, "Content-Type"),
                 )  # fmt: skip
