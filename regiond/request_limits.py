@@ -1,4 +1,4 @@
-"""Limits of requests per second: of each account, and of each address without a valid key.
+"""Limits of requests per second, of each account and of each address without a valid key; and of requests at once.
 
 The counts are of one region process: with several regions behind one address, the limit is that of each.
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from common.addresses.ip_networks import NO_NETWORKS, IpNetworks, network_of
 from common.errors import TooManyAttempts
@@ -19,6 +19,8 @@ from regiond.caller import Caller
 
 BURST_S = 10.0  # the capacity of a bucket, in seconds of its rate
 LONG_BODY_BYTES_PER_S = 4 * 1024 * 1024  # for one account; parsing as much takes the region about 30 ms
+OPEN_RETRY_S = 5
+_OPEN_SETTING = "the region's setting http_connections_per_address"
 
 
 @frozen(kw_only=True)
@@ -118,6 +120,60 @@ class RequestLimits:
     def _require_address(self, address: str, wait_s: float) -> None:
         rate, setting = self._rates.anonymous_requests_per_s, "anonymous_requests_per_s"
         _require(wait_s, f"the address {address}", "requests without a valid API key", rate, setting)
+
+
+@define(eq=False)
+class Place:
+    """The counts that one request holds, until its answer and its work, each of which calls `enter`, have both left."""
+
+    _inside: int = field(default=0, init=False)
+    _taken: list[tuple[Counter[object], object]] = field(factory=list, init=False)
+
+    def enter(self) -> None:
+        self._inside += 1
+
+    def leave(self) -> None:
+        self._inside -= 1
+        while self._taken and not self._inside:
+            counts, key = self._taken.pop()
+            counts -= Counter((key,))  # drops a count of 0
+
+    def take(self, counts: Counter[object], key: object) -> None:
+        """Counts one more request of the key, unless the answer and the work have left already."""
+        if self._inside:
+            counts[key] += 1
+            self._taken.append((counts, key))
+
+
+class OpenRequests:
+    """Limits how many requests of one account, and of one address behind a proxy, are answered at once. One per region.
+
+    Each request holds a connection. It may wait two minutes for its operation, or half an hour for a slow client.
+    Each method raises TooManyAttempts, which names the setting.
+    """
+
+    def __init__(self, most: int = 200) -> None:
+        """`most` is the limit for each account and each address."""
+        self._most = most
+        self._accounts: Counter[object] = Counter()
+        self._addresses: Counter[object] = Counter()
+
+    def take_account(self, place: Place, caller: Caller) -> None:
+        """Counts a request of the account."""
+        self._take(place, self._accounts, caller.account_id, f"the account {caller.username!r}")
+
+    def take_address(self, place: Place, address: str) -> None:
+        """Counts a request of a client that a proxy names, whose connections are those of the proxy."""
+        self._take(place, self._addresses, network_of(address), f"the address {address}")
+
+    def _take(self, place: Place, counts: Counter[object], key: object, who: str) -> None:
+        if counts[key] >= self._most:
+            raise TooManyAttempts(
+                f"Too many requests at once: {who} may have {self._most} that are being answered ({_OPEN_SETTING}). "
+                f"Try again in {OPEN_RETRY_S} s.",
+                retry_after_s=OPEN_RETRY_S,
+            )
+        place.take(counts, key)
 
 
 def _of(caller: Caller) -> str:

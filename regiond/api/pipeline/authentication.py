@@ -22,8 +22,7 @@ from regiond.api.pipeline.request import MAX_BODY_BYTES, ApiRequest, Pairs, is_c
 from regiond.api.pipeline.signed_request import Signature, SignedRequest, rejected
 from regiond.api.replies import Reply, text_reply
 from regiond.caller import Caller
-from regiond.open_requests import OpenRequests
-from regiond.request_limits import RequestLimits
+from regiond.request_limits import OpenRequests, RequestLimits
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

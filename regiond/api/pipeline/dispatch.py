@@ -35,9 +35,8 @@ from regiond.api.replies import Reply, text_reply
 from regiond.api.services import Services
 from regiond.caller import Caller
 from regiond.idempotency.model import IdempotencyKey
-from regiond.open_requests import OpenRequests
 from regiond.permissions import check_object, check_role
-from regiond.request_limits import RequestLimits
+from regiond.request_limits import OpenRequests, RequestLimits
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
