@@ -1,4 +1,4 @@
-"""Limits of requests per second: of each account, and of each address without a valid key.
+"""Limits of requests per second, of each account and of each address without a valid key; and of requests at once.
 
 The counts are of one region process: with several regions behind one address, the limit is that of each.
 """
@@ -7,18 +7,75 @@ from __future__ import annotations
 
 import math
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from common.addresses.ip_networks import NO_NETWORKS, IpNetworks, network_of
 from common.errors import TooManyAttempts
-from common.token_buckets import MAX_KEYS, TokenBuckets
 from regiond.caller import Caller
 
+MAX_KEYS = 20_000  # of what is counted, the most that are remembered
 BURST_S = 10.0  # the capacity of a bucket, in seconds of its rate
 LONG_BODY_BYTES_PER_S = 4 * 1024 * 1024  # for one account; parsing as much takes the region about 30 ms
+OPEN_RETRY_S = 5
+_OPEN_SETTING = "the region's setting http_connections_per_address"
+
+
+@define
+class _Bucket:
+    tokens: float
+    filled_at: float
+
+
+class TokenBuckets:
+    """A bucket of `burst` tokens for each key, refilled with `per_s` tokens a second.
+
+    Remembers the `size` keys used most recently; a forgotten one has a full bucket. `clock` is monotonic, in seconds.
+    """
+
+    def __init__(
+        self, *, per_s: float, burst: float, size: int = MAX_KEYS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._size = size
+        self._clock = clock
+        self._buckets: OrderedDict[Hashable, _Bucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def take(self, key: Hashable, amount: float = 1) -> float:
+        """Takes tokens, at most `burst`, and returns 0. Without them, takes nothing and returns the seconds until there
+        are enough.
+        """
+        bucket = self._filled(key)
+        if bucket.tokens < amount:
+            return (amount - bucket.tokens) / self._per_s
+        bucket.tokens -= amount
+        return 0.0
+
+    def put_back(self, key: Hashable, amount: float = 1) -> None:
+        """Returns tokens that were taken, up to a full bucket."""
+        if key in self._buckets:
+            bucket = self._filled(key)
+            bucket.tokens = min(self._burst, bucket.tokens + amount)
+
+    def wait_s(self, key: Hashable) -> float:
+        """Returns the seconds that `take` would return for one token; takes nothing."""
+        return 0.0 if key not in self._buckets else max(0.0, (1 - self._filled(key).tokens) / self._per_s)
+
+    def _filled(self, key: Hashable) -> _Bucket:
+        now = self._clock()
+        bucket = self._buckets.setdefault(key, _Bucket(self._burst, now))
+        self._buckets.move_to_end(key)
+        if len(self._buckets) > self._size:
+            self._buckets.popitem(last=False)
+        bucket.tokens = min(self._burst, bucket.tokens + (now - bucket.filled_at) * self._per_s)
+        bucket.filled_at = now
+        return bucket
 
 
 @frozen(kw_only=True)
@@ -118,6 +175,60 @@ class RequestLimits:
     def _require_address(self, address: str, wait_s: float) -> None:
         rate, setting = self._rates.anonymous_requests_per_s, "anonymous_requests_per_s"
         _require(wait_s, f"the address {address}", "requests without a valid API key", rate, setting)
+
+
+@define(eq=False)
+class Place:
+    """The counts that one request holds, until its answer and its work, each of which calls `enter`, have both left."""
+
+    _inside: int = field(default=0, init=False)
+    _taken: list[tuple[Counter[object], object]] = field(factory=list, init=False)
+
+    def enter(self) -> None:
+        self._inside += 1
+
+    def leave(self) -> None:
+        self._inside -= 1
+        while self._taken and not self._inside:
+            counts, key = self._taken.pop()
+            counts -= Counter((key,))  # drops a count of 0
+
+    def take(self, counts: Counter[object], key: object) -> None:
+        """Counts one more request of the key, unless the answer and the work have left already."""
+        if self._inside:
+            counts[key] += 1
+            self._taken.append((counts, key))
+
+
+class OpenRequests:
+    """Limits how many requests of one account, and of one address behind a proxy, are answered at once. One per region.
+
+    Each request holds a connection. It may wait two minutes for its operation, or half an hour for a slow client.
+    Each method raises TooManyAttempts, which names the setting.
+    """
+
+    def __init__(self, most: int = 200) -> None:
+        """`most` is the limit for each account and each address."""
+        self._most = most
+        self._accounts: Counter[object] = Counter()
+        self._addresses: Counter[object] = Counter()
+
+    def take_account(self, place: Place, caller: Caller) -> None:
+        """Counts a request of the account."""
+        self._take(place, self._accounts, caller.account_id, f"the account {caller.username!r}")
+
+    def take_address(self, place: Place, address: str) -> None:
+        """Counts a request of a client that a proxy names, whose connections are those of the proxy."""
+        self._take(place, self._addresses, network_of(address), f"the address {address}")
+
+    def _take(self, place: Place, counts: Counter[object], key: object, who: str) -> None:
+        if counts[key] >= self._most:
+            raise TooManyAttempts(
+                f"Too many requests at once: {who} may have {self._most} that are being answered ({_OPEN_SETTING}). "
+                f"Try again in {OPEN_RETRY_S} s.",
+                retry_after_s=OPEN_RETRY_S,
+            )
+        place.take(counts, key)
 
 
 def _of(caller: Caller) -> str:

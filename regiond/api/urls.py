@@ -12,7 +12,6 @@ from regiond.validation_messages import no_object
 
 BASE = "/MAAS/api/2.0/"
 
-_SLASHES = re.compile(rb"/{2,}")
 _ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 _ROW_ID_MAX = 2**31 - 1
 _OPERATION_ID_MAX = 2**63 - 1
@@ -54,12 +53,3 @@ def id_in(text: str, what: str, *, largest: int = _ROW_ID_MAX) -> int:
 
 def operation_id_in(text: str) -> int:
     return id_in(text, "operation", largest=_OPERATION_ID_MAX)
-
-
-def merged_slashes(target: bytes) -> bytes:
-    """Returns the target with each run of `/` in its path replaced by one; the query is unchanged.
-
-    Some clients join URLs with an empty part (`subnets//5/`). MAAS and most proxies also merge slashes.
-    """
-    path, question_mark, query = target.partition(b"?")
-    return _SLASHES.sub(b"/", path) + question_mark + query

@@ -101,8 +101,11 @@ class Database:
         connection = await self._acquire()
         cancellations = _cancellations()
         try:
-            with translating_errors(connection):
+            try:
                 yield connection
+            except Exception:
+                with translating_errors(connection):
+                    raise
         except DatabaseUnavailable as error:
             # An open connection stays read-only after the database has become writable or the primary has changed.
             if error.details.get("reason") == READ_ONLY:
@@ -185,15 +188,18 @@ class Database:
     async def _acquire(self) -> PoolConnectionProxy[Row]:
         if self._rejection is not None:
             raise DatabaseUnavailable(self._rejection)
-        with translating_connect_errors(self.described):
-            try:
-                return await self._pool.acquire(timeout=self.acquire_deadline_s)
-            except TimeoutError as error:
-                busy, most = self._pool.get_size() - self._pool.get_idle_size(), self._pool.get_max_size()
-                raise DatabaseUnavailable(
-                    f"No free connection to the database {self.described} within {self.acquire_deadline_s:g} s; "
-                    f"{busy} of {most} are in use."
-                ) from error
+        try:
+            return await self._pool.acquire(timeout=self.acquire_deadline_s)
+        except TimeoutError as error:
+            busy, most = self._pool.get_size() - self._pool.get_idle_size(), self._pool.get_max_size()
+            raise DatabaseUnavailable(
+                f"No free connection to the database {self.described} within {self.acquire_deadline_s:g} s; "
+                f"{busy} of {most} are in use."
+            ) from error
+        except Exception:
+            with translating_connect_errors(self.described):
+                raise
+            raise
 
     async def _release(self, connection: PoolConnectionProxy[Row]) -> None:
         """Never raises: the work has already succeeded or failed, and the pool replaces a broken connection."""

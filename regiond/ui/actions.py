@@ -11,9 +11,8 @@ from attrs import frozen
 
 from regiond.accounts.model import Session
 from regiond.api.declaration.endpoint import Resource
-from regiond.api.declaration.request_body import Body
 from regiond.api.pipeline.dispatch import Actor, Api
-from regiond.api.pipeline.request import ApiRequest
+from regiond.api.pipeline.request import ApiRequest, Body
 from regiond.api.replies import Reply
 from regiond.ui.web_request import WebRequest
 

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 
 from attrs import field, frozen
 
-from regiond.open_requests import Place
+from regiond.request_limits import Place
 
 UI = "/MAAS/ui/"
 

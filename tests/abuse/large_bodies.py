@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from regiond.api.declaration.request_body import MAX_BODY_BYTES
+from regiond.api.pipeline.request import MAX_BODY_BYTES
 from tests.abuse.attack import Attack, Tally, Target
 from tests.abuse.callers import repeat
 from tests.abuse.http_wire import exchange, request, stranger

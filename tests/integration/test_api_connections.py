@@ -13,13 +13,13 @@ import pytest
 from attrs import evolve
 
 from common.process.open_connections import ConnectionLimits, OpenConnections
-from regiond.api.declaration.request_body import MAX_BODY_BYTES
 from regiond.api.description.describe import description_hash
 from regiond.api.http import channel
 from regiond.api.http.channel import LimitedChannel
 from regiond.api.http.klein_adapter import REFUSAL_DELAY_S
 from regiond.api.http.site import HEALTH_CONNECTIONS, SiteOptions
-from regiond.api.pipeline.dispatch import ANONYMOUS_BODY_BYTES
+from regiond.api.pipeline.authentication import ANONYMOUS_BODY_BYTES
+from regiond.api.pipeline.request import MAX_BODY_BYTES
 from regiond.api.resources.registry import SERVED
 from regiond.request_limits import BURST_S, LONG_BODY_BYTES_PER_S, RequestLimits
 from tests.integration.test_api_http import BASE, Client, HeldCall, serve

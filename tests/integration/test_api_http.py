@@ -19,10 +19,10 @@ from common.errors import DatabaseUnavailable
 from common.process.deferreds import from_deferred
 from common.process.open_connections import OpenConnections
 from regiond.api.declaration.endpoint import SiteInfo
-from regiond.api.declaration.request_body import MAX_BODY_BYTES
 from regiond.api.description.describe import description_hash
 from regiond.api.http.klein_adapter import REFUSAL_DELAY_S
 from regiond.api.http.site import DEFAULT_OPTIONS, SiteOptions, make_site
+from regiond.api.pipeline.request import MAX_BODY_BYTES
 from regiond.api.resources.registry import SERVED
 from regiond.request_limits import RequestLimits, RequestRates
 from tests.unit.answers.accounts import ADMIN_KEY, SIGNING_KEY

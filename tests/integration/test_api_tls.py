@@ -17,7 +17,7 @@ from common.errors import BadSettings
 from common.process.open_connections import ConnectionLimits
 from regiond.api.http import channel
 from regiond.api.http.site import SiteOptions
-from regiond.api.pipeline.dispatch import ANONYMOUS_BODY_BYTES
+from regiond.api.pipeline.authentication import ANONYMOUS_BODY_BYTES
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.https.service import CertificateFiles, HttpsCertificate

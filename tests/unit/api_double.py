@@ -12,10 +12,9 @@ from attrs import field, fields_dict, frozen
 
 from regiond.accounts.model import ApiKey
 from regiond.api.declaration.endpoint import Resource, SiteInfo
-from regiond.api.pipeline.body_turns import BodyTurns
 from regiond.api.pipeline.change_locks import ChangeLocks
 from regiond.api.pipeline.dispatch import Api
-from regiond.api.pipeline.request import ApiRequest
+from regiond.api.pipeline.request import ApiRequest, BodyTurns
 from regiond.api.replies import Reply
 from regiond.api.resources.registry import SERVED
 from regiond.api.services import Services

@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from regiond.api.compression import compressed
-from regiond.api.declaration.list_options import identity_key
+from regiond.api.declaration.lists import identity_key
 from regiond.api.description.openapi_responses import can_be_conditional
 from regiond.api.etags import matches, tagged
 from regiond.api.pipeline.change_locks import read_of

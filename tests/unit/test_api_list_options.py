@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regiond.api.declaration.endpoint import Endpoint, Resource
-from regiond.api.declaration.list_options import ListOptions, sort_keys
 from regiond.api.declaration.list_page import page_reply
+from regiond.api.declaration.lists import ListOptions, sort_keys
 from regiond.api.declaration.serializer import INT, STR, Serializer, array, item, nullable, serializer
 from regiond.api.replies import Reply
 from regiond.api.resources.registry import RESOURCES

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import NotAuthenticated
-from regiond.api.pipeline.nonces import NonceWindow
-from regiond.api.pipeline.oauth import MAX_HEADER_BYTES, Signature, read_signature
+from regiond.api.pipeline.authentication import MAX_HEADER_BYTES, NonceWindow, read_signature
+from regiond.api.pipeline.signed_request import Signature
 
 GOMAASAPI = (
     'OAuth realm="MAAS+API", oauth_token="tk", oauth_nonce="a1", oauth_timestamp="1800000000", '

@@ -13,10 +13,9 @@ from oauthlib.oauth1.rfc5849 import signature as oauthlib_signature
 
 from common.errors import NotAuthenticated
 from regiond.accounts.model import SignatureMethod
-from regiond.api.pipeline.nonces import NonceWindow
-from regiond.api.pipeline.oauth import Signature
+from regiond.api.pipeline.authentication import NonceWindow
 from regiond.api.pipeline.oauth_hmac import base_string, digest, signed_parameters
-from regiond.api.pipeline.signed_request import MAX_SIGNED_FORM_BYTES
+from regiond.api.pipeline.signed_request import MAX_SIGNED_FORM_BYTES, Signature
 from regiond.api.replies import Reply
 from tests.unit.answers.accounts import ADMIN_KEY, SIGNING_KEY
 from tests.unit.api_double import NOW_S, ApiDouble

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
-from regiond.api.declaration.request_body import MAX_BODY_BYTES, MAX_ESCAPES, read_body, read_query
+from regiond.api.pipeline.request import MAX_BODY_BYTES, MAX_ESCAPES, read_body, read_query
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data; boundary=B"

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from common.errors import InvalidRequest
-from regiond.api.pipeline.body_turns import LONG_BODY_BYTES, BodyTurns
+from regiond.api.pipeline.request import LONG_BODY_BYTES, BodyTurns
 
 FORM = "application/x-www-form-urlencoded"
 LONG = b"name=" + b"x" * LONG_BODY_BYTES

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from attrs import define, evolve, field
 
-from common.token_buckets import TokenBuckets
 from regiond.racks.enrolment.handshake_queue import HandshakeQueue, HandshakeRates
+from regiond.request_limits import TokenBuckets
 from tests.waiting import eventually
 
 FAST = HandshakeRates(per_s=1000, burst=2, per_s_of_address=1000, burst_of_address=1000)

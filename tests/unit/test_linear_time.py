@@ -22,13 +22,12 @@ from common.rpc.frames import ProtocolError, decode
 from common.rpc.tokens import PREFIX, decode_token
 from regiond.api.compression import accepts_gzip
 from regiond.api.declaration.endpoint import SiteInfo
-from regiond.api.declaration.request_body import read_body, read_query
 from regiond.api.http.forwarding import ProxyHeaders, Sender, TrustedProxies, is_host
 from regiond.api.http.site import make_site
 from regiond.api.http.site_request import SiteRequest
-from regiond.api.pipeline.oauth import header_parameters, read_signature
+from regiond.api.pipeline.authentication import header_parameters, read_signature
 from regiond.api.pipeline.oauth_hmac import signed_parameters
-from regiond.api.pipeline.request import ApiRequest
+from regiond.api.pipeline.request import ApiRequest, read_body, read_query
 from regiond.ui.serving.session_cookie import read_cookie
 from tests.integration.odd_certificates import odd_certificate
 from tests.unit.api_double import ApiDouble

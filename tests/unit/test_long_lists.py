@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 
 from common.errors import DatabaseUnavailable
 from regiond.api.compression import MIN_BYTES, accepts_gzip, compressed
-from regiond.api.json_list import CHUNK_BYTES, MAX_OBJECTS, list_reply
+from regiond.api.declaration.lists import CHUNK_BYTES, MAX_OBJECTS, list_reply
 from regiond.api.replies import Reply
 from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.long_list import LongList

@@ -14,11 +14,10 @@ from attrs import evolve
 from regiond.api.declaration.dry_run import DRY_RUN, PLAN, deleting
 from regiond.api.declaration.endpoint import Call, Endpoint, Find, Permission, Result
 from regiond.api.declaration.fields import Field, Problems
-from regiond.api.declaration.list_options import PLAIN, ListOptions, check_sort, option_fields
 from regiond.api.declaration.list_page import Page, page_reply
+from regiond.api.declaration.lists import PLAIN, ListOptions, check_sort, list_reply, option_fields
 from regiond.api.declaration.request_cost import Cost
 from regiond.api.declaration.serializer import Serializer, array
-from regiond.api.json_list import list_reply
 from regiond.api.replies import Reply, json_reply
 from regiond.api.services import Services
 from regiond.deletion_plan import DeletionPlan
@@ -79,10 +78,9 @@ def list_of(
         if isinstance(found, Page):
             headers = found.headers(call.request_path, call.query)
             return await list_reply(found.found, items.encode, headers=headers)
-        rows = found if isinstance(found, LongList) else LongList.of(found)
         if wanted.is_plain:
-            return await list_reply(rows, items.encode)
-        return await page_reply(rows, items, wanted, path=call.request_path, query=call.query)
+            return await list_reply(found, items.encode)
+        return await page_reply(found, items, wanted, path=call.request_path, query=call.query)
 
     described = Result(doc=result, type=array(items))
     return Endpoint(method="GET", op=op, permission=permission, title=title, result=described, run=reply, **options)

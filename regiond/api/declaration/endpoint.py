@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from attrs import evolve, field, frozen
 
 from common.release import running_release
-from regiond.api.declaration.fields import Field, Problems, Submitted, Values
+from regiond.api.declaration.fields import Field, ParsedFields, Problems, Submitted, Values, parse_fields
 from regiond.api.declaration.request_cost import Cost
 from regiond.api.declaration.serializer import Schema, Serializer
 from regiond.api.replies import Reply
@@ -24,6 +24,7 @@ __all__ = ["Call", "Endpoint", "Find", "Permission", "Resource", "Result", "Site
 T = TypeVar("T")
 Find = Callable[[Services, Mapping[str, str]], Awaitable[Any]]  # the object of a path; raises NotFound
 
+METHODS_WITH_BODY = frozenset({"POST", "PUT"})
 _PLAIN_NAMES = {"GET": "read", "POST": "create", "PUT": "update", "DELETE": "delete"}
 
 
@@ -151,56 +152,76 @@ class Endpoint:
     unknown_field: str | None = None
     run: Callable[[Call], Awaitable[Reply]]
 
+    # What decides for every request, computed once:
+    name: str = field(init=False)
+    changes: bool = field(init=False)
+    takes_key: bool = field(init=False)  # whether a request may have an idempotency key, which belongs to an account
+    has_dry_run: bool = field(init=False)
+    waits_for_operation: bool = field(init=False)  # starts an operation: answers 202 to those who do not wait
+    answers_a_list: bool = field(init=False)
+    reads_one: bool = field(init=False)  # one object, whose answer has an entity tag
+    has_fields_in_body: bool = field(init=False)
+    rejects_unknown_fields: bool = field(init=False)
+    known_fields: frozenset[str] = field(init=False)
+    without_fields: ParsedFields = field(init=False)  # of a request that submits none
+
     @destructive.default
     def _deletes(self) -> bool:
         return self.method == "DELETE"
 
     @audited.default
-    def _changes(self) -> bool:
+    def _is_change(self) -> bool:
         return self.method != "GET"
 
-    @property
-    def name(self) -> str:
+    @name.default
+    def _op_or_plain(self) -> str:
         return self.op or _PLAIN_NAMES[self.method]
 
-    def is_expensive(self, submitted: Submitted) -> bool:
-        return self.expensive(submitted) if callable(self.expensive) else self.expensive
-
-    @property
-    def waits_for_operation(self) -> bool:
-        """Whether it starts an operation: it answers 202 to those who do not wait."""
-        return any(status == 202 for status, _ in self.other_answers)
-
-    @property
-    def changes(self) -> bool:
+    @changes.default
+    def _changes(self) -> bool:
         return self.method != "GET" and not self.only_reads
 
-    @property
-    def takes_key(self) -> bool:
-        """Whether a request may have an idempotency key, which belongs to an account."""
+    @takes_key.default
+    def _takes_key(self) -> bool:
         return self.changes and self.permission is not Permission.ANYONE
 
-    @property
-    def has_dry_run(self) -> bool:
+    @has_dry_run.default
+    def _has_dry_run(self) -> bool:
         return any(one.name == "dry_run" for one in self.fields)
 
-    @property
-    def rejects_unknown_fields(self) -> bool:
-        """Whether an unknown field is an error: where MAAS says so, of what destroys, and of lists: they would be
-        longer than meant.
-        """
+    @waits_for_operation.default
+    def _waits(self) -> bool:
+        return any(status == 202 for status, _ in self.other_answers)
+
+    @answers_a_list.default
+    def _answers_a_list(self) -> bool:
+        return self.result.schema is not None and self.result.schema.get("type") == "array"
+
+    @reads_one.default
+    def _reads_one(self) -> bool:
+        is_whole = not (self.result.is_stream or self.answers_a_list)
+        return self.method == "GET" and self.result.schema is not None and is_whole
+
+    @has_fields_in_body.default
+    def _has_fields_in_body(self) -> bool:
+        return self.method in METHODS_WITH_BODY and not self.takes_content
+
+    @rejects_unknown_fields.default
+    def _rejects_unknown_fields(self) -> bool:
+        """Where MAAS does, of what destroys, and of lists, which would be longer than meant."""
         is_strict = self.destructive or self.unknown_field is not None
         return is_strict or (self.method == "GET" and (bool(self.fields) or self.answers_a_list))
 
-    @property
-    def answers_a_list(self) -> bool:
-        return self.result.schema is not None and self.result.schema.get("type") == "array"
+    @known_fields.default
+    def _known_fields(self) -> frozenset[str]:
+        return frozenset(one.name for one in self.fields)
 
-    @property
-    def reads_one(self) -> bool:
-        """Whether it reads one object, whose answer has an entity tag."""
-        is_whole = not (self.result.is_stream or self.answers_a_list)
-        return self.method == "GET" and self.result.schema is not None and is_whole
+    @without_fields.default
+    def _without_fields(self) -> ParsedFields:
+        return parse_fields(self.fields, {})
+
+    def is_expensive(self, submitted: Submitted) -> bool:
+        return self.expensive(submitted) if callable(self.expensive) else self.expensive
 
     @property
     def help(self) -> str:
@@ -241,6 +262,12 @@ class Resource:
     always_empty: bool = False
     takes_slashes: bool = False
     endpoints: tuple[Endpoint, ...] = field()
+    # What decides for every request, computed once:
+    full_path: str = field(init=False)
+    params: tuple[str, ...] = field(init=False)
+    methods: tuple[str, ...] = field(init=False)
+    open_to_anyone: bool = field(init=False)
+    _by_name: Mapping[tuple[str, str | None], Endpoint] = field(init=False, repr=False, eq=False)
 
     @endpoints.validator
     def _each_once(self, _: object, endpoints: tuple[Endpoint, ...]) -> None:
@@ -248,21 +275,25 @@ class Resource:
         if len(set(keys)) != len(keys):
             raise ValueError(f"{self.handler} declares an endpoint twice: {keys}")
 
-    @property
-    def full_path(self) -> str:
+    @full_path.default
+    def _full_path(self) -> str:
         return self.base + self.path
 
-    @property
-    def params(self) -> list[str]:
-        return [part[1:-1] for part in self.path.split("/") if part.startswith("{")]
+    @params.default
+    def _params(self) -> tuple[str, ...]:
+        return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
 
-    @property
-    def methods(self) -> tuple[str, ...]:
+    @methods.default
+    def _methods(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(one.method for one in self.endpoints))
 
-    @property
-    def open_to_anyone(self) -> bool:
+    @open_to_anyone.default
+    def _open_to_anyone(self) -> bool:
         return all(one.permission is Permission.ANYONE for one in self.endpoints)
+
+    @_by_name.default
+    def _by_method_and_op(self) -> Mapping[tuple[str, str | None], Endpoint]:
+        return {(one.method, one.op): one for one in self.endpoints}
 
     def is_open(self, method: str, op: str | None) -> bool:
         """Whether this needs no account. A signature is still checked unless that is so of all endpoints."""
@@ -270,7 +301,7 @@ class Resource:
         return found is not None and found.permission is Permission.ANYONE
 
     def endpoint(self, method: str, op: str | None) -> Endpoint | None:
-        return next((one for one in self.endpoints if (one.method, one.op) == (method, op)), None)
+        return self._by_name.get((method, op))
 
     def also(self, *, handler: str, path: str, described: bool = True, find: Find | None = None) -> Resource:
         """Returns the same resource under another path, optionally with another `find`."""

@@ -10,9 +10,18 @@ from typing import Generic, TypeVar
 from attrs import frozen
 
 from common.errors import InvalidRequest
-from regiond.api.declaration.list_options import ListOptions, Order, Rank, has_text, identity_key, is_number, next_link
+from regiond.api.declaration.lists import (
+    TOTAL,
+    ListOptions,
+    Order,
+    Rank,
+    compact,
+    has_text,
+    identity_key,
+    is_number,
+    next_link,
+)
 from regiond.api.declaration.serializer import Serializer
-from regiond.api.json_list import TOTAL, compact
 from regiond.api.replies import JSON_UTF8, Reply
 from regiond.long_list import LongList
 
@@ -45,7 +54,12 @@ class Page(Generic[T]):
 
 
 async def page_reply(
-    found: LongList[T], items: Serializer[T], wanted: ListOptions, *, path: str, query: Iterable[tuple[str, str]]
+    found: LongList[T] | Iterable[T],
+    items: Serializer[T],
+    wanted: ListOptions,
+    *,
+    path: str,
+    query: Iterable[tuple[str, str]],
 ) -> Reply:
     """Returns an array of the objects that `wanted` describes; with a limit, in a total order.
 
@@ -57,7 +71,8 @@ async def page_reply(
     is_sorted = bool(wanted.sort or wanted.limit is not None or wanted.after)
     rows: list[_Row] = []
     total = following = size = read = 0
-    async with aclosing(found.batches()) as batches:
+    every = found if isinstance(found, LongList) else LongList.of(found)
+    async with aclosing(every.batches()) as batches:
         async for batch in batches:
             if read:
                 await asyncio.sleep(0)  # other tasks run between two batches

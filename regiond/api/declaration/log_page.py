@@ -9,8 +9,8 @@ from attrs import evolve, frozen
 
 from regiond.api.declaration.field_types import Choice, Integer
 from regiond.api.declaration.fields import Field, Values
-from regiond.api.declaration.list_options import MAX_LIMIT
 from regiond.api.declaration.list_page import Page
+from regiond.api.declaration.lists import MAX_LIMIT
 
 T = TypeVar("T")
 

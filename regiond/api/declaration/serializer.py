@@ -16,6 +16,7 @@ from uuid import UUID
 from attrs import evolve, frozen
 
 from common.serialization import to_dict
+from regiond.api.urls import uri
 
 Schema = Mapping[str, Any]
 T = TypeVar("T")
@@ -116,6 +117,12 @@ def _object_encoder(keys: Iterable[Key[T]]) -> Callable[[T], dict[str, Any]]:
         return encoded
 
     return encode
+
+
+def uri_by_id(*segments: str) -> Key[Any]:
+    """The key `resource_uri` of objects whose path is that of `segments`, and their number."""
+    prefix, id_of = uri(*segments), attrgetter("id")
+    return Key(name="resource_uri", schema={"type": "string"}, get=lambda source: f"{prefix}{id_of(source)}/")
 
 
 INT = Serializer[int](schema={"type": "integer"}, source=int)

@@ -52,7 +52,7 @@ def _handler(resource: Resource, origin: str) -> dict[str, Any]:
         "name": f"{prefix}{resource.handler}",
         "doc": resource.doc,
         "path": resource.full_path,
-        "params": resource.params,
+        "params": list(resource.params),
         "uri": origin + resource.full_path,
         "always_empty": resource.always_empty,
         "actions": [_action(endpoint) for endpoint in resource.endpoints],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -15,10 +16,9 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from zope.interface import implementer
 
-from regiond.api.declaration.request_body import MAX_BODY_BYTES
-from regiond.api.pipeline.dispatch import ANONYMOUS_BODY_BYTES
+from regiond.api.pipeline.authentication import ANONYMOUS_BODY_BYTES
+from regiond.api.pipeline.request import MAX_BODY_BYTES
 from regiond.api.replies import Reply, text_reply
-from regiond.api.urls import merged_slashes
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -29,6 +29,7 @@ ADMIT_S = 10.0
 UNREAD_S = 120.0  # from the end of the last answer of a connection to when the client has read it
 HEALTH_S = 10.0  # of a connection beyond the limit, with the answer to its health check
 HEALTH_PATH = b"/healthz/"
+_SLASHES = re.compile(rb"/{2,}")
 MAX_HEADERS_BYTES = 64 * 1024  # of one line, and of all of a request; a little more than a signature may have
 
 # Of a request with its headers, and its target: None if they name a caller who may log in, else the answer.
@@ -281,3 +282,12 @@ def refusal(headers: Mapping[str, str]) -> protocol.Protocol:
 
 def _speaks_tls(transport: object) -> bool:
     return ISSLTransport.providedBy(transport)
+
+
+def merged_slashes(target: bytes) -> bytes:
+    """Returns the target with each run of `/` in its path replaced by one; the query is unchanged.
+
+    Some clients join URLs with an empty part (`subnets//5/`). MAAS and most proxies also merge slashes.
+    """
+    path, question_mark, query = target.partition(b"?")
+    return _SLASHES.sub(b"/", path) + question_mark + query

@@ -19,14 +19,15 @@ from common.body_stream import send
 from common.errors import TooManyAttempts
 from common.process.deferreds import as_deferred
 from regiond.api import errors
-from regiond.api.compression import accepts_gzip, compressed
+from regiond.api.compression import MIN_BYTES, accepts_gzip, compressed
 from regiond.api.declaration.endpoint import Resource
 from regiond.api.http import websocket
+from regiond.api.http.channel import merged_slashes
 from regiond.api.http.site_request import SiteRequest, header
 from regiond.api.pipeline.dispatch import Api
 from regiond.api.pipeline.request import ApiRequest, knows_op, names_op
 from regiond.api.replies import Reply, text_reply
-from regiond.api.urls import BASE, merged_slashes
+from regiond.api.urls import BASE
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -134,7 +135,7 @@ class Adapter:
             if self._pages is not None and self._pages.serves(target):
                 refusal = await self._pages.refusal(request, body_bytes=_body_bytes(request))
             else:
-                admission = await self._api.admission(
+                admission = await self._api.authentication.admission(
                     header(request, "Authorization"), query, request.sender.address, body_bytes=_body_bytes(request),
                     content_type=header(request, "Content-Type"),
                 )  # fmt: skip
@@ -177,6 +178,7 @@ class Adapter:
                 return as_deferred(websocket.serve(request, accepted, reply.upgrade))
             reply = accepted
         is_plain = request.method not in _COMPRESSED_METHODS or reply.content_type.startswith(_NOT_COMPRESSED)
+        is_plain = is_plain or (reply.chunks is None and len(reply.body) < MIN_BYTES)
         if not is_plain and accepts_gzip(header(request, "Accept-Encoding") or ""):
             reply = compressed(reply)
         body = self.write(request, reply)

@@ -11,12 +11,11 @@ from uuid import uuid4
 
 from twisted.web.server import Request
 
-from regiond.api.declaration.request_body import MAX_BODY_BYTES
-from regiond.api.http.channel import LimitedChannel
+from regiond.api.http.channel import LimitedChannel, merged_slashes
 from regiond.api.http.forwarding import Sender, TrustedProxies, is_host
+from regiond.api.pipeline.request import MAX_BODY_BYTES
 from regiond.api.replies import TEXT_UTF8
-from regiond.api.urls import merged_slashes
-from regiond.open_requests import Place
+from regiond.request_limits import Place
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 

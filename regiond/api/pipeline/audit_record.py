@@ -38,7 +38,8 @@ class AuditRecord:
     request_id: str
     endpoint: Endpoint | None = None
     caller: Caller | None = None
-    credential: str = ""
+    token_key: str | None = None  # of the API key that signed the request, which may be wrong
+    session: str = ""  # by which a caller acts on a web page
     login_failed: bool = False
     target: Any = None
     submitted: Submitted = field(factory=dict)
@@ -48,10 +49,6 @@ class AuditRecord:
     _is_repeat: bool = False
     _username: str | None = None  # of a login that succeeded
     _account: str | None = None  # as whom somebody tried to log in
-
-    def signed_with(self, token_key: str) -> None:
-        """Names the API key of the request, which may be wrong."""
-        self.credential = f"API key {token_key if TOKEN_KEY.fullmatch(token_key) else NOT_RECORDED}"
 
     async def begin(self, values: Values, *, dry_run: bool) -> None:
         """Call it right before the request runs. Raises DatabaseUnavailable: then the request must not run.
@@ -105,13 +102,18 @@ class AuditRecord:
         return AuditRequest(
             action=action_of(self.resource, self.request.method if self.endpoint is None else self.endpoint.name),
             username=self._username if self.caller is None else self.caller.username,
-            credential=clipped(self.credential),
+            credential=clipped(self._credential()),
             address=self.request.client_address,
             request_id=self.request_id,
             object=clipped(self._object()),
             object_name=clipped(_name(self.target)),
             fields=self._fields(),
         )
+
+    def _credential(self) -> str:
+        if self.token_key is None:
+            return self.session
+        return f"API key {self.token_key if TOKEN_KEY.fullmatch(self.token_key) else NOT_RECORDED}"
 
     def _object(self) -> str:
         text = self.resource.path

@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 from regiond.api import etags
 from regiond.api.declaration.endpoint import Call, Endpoint, Resource
 from regiond.api.declaration.fields import parse_fields
-from regiond.api.declaration.list_options import identity_key
+from regiond.api.declaration.lists import identity_key
 from regiond.api.replies import Reply
 from regiond.permissions import check_object, check_role
 

@@ -1,38 +1,46 @@
-"""Dispatches a request: reads it, authenticates its sender, executes it, answers errors. No transport."""
+"""What happens to a request, from top to bottom: the one ordered list of its checks. No transport.
 
-from __future__ import annotations
+The order is a part of the security: who has no key learns nothing of a body or an object, and who may not see an object
+learns nothing of its fields.
+"""
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import structlog
 from attrs import evolve, field, frozen
 
-from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest, NotAllowed, NotAuthenticated
-from regiond.accounts.model import SignatureMethod
-from regiond.api import errors
-from regiond.api.declaration.endpoint import Resource, SiteInfo
+from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest, NotFound
+from regiond.api import errors, etags
+from regiond.api.declaration.endpoint import METHODS_WITH_BODY, Call, Endpoint, Find, Resource, SiteInfo
+from regiond.api.declaration.fields import ParsedFields, Problems, Submitted, parse_fields, parse_other_keys
 from regiond.api.declaration.not_part import reason_against
-from regiond.api.declaration.request_body import MAX_BODY_BYTES, Body, is_content, read_query
 from regiond.api.pipeline.audit_record import AuditRecord
-from regiond.api.pipeline.body_turns import BodyTurns
+from regiond.api.pipeline.authentication import Authentication, NonceWindow
 from regiond.api.pipeline.change_locks import ChangeLocks
-from regiond.api.pipeline.execution import METHODS_WITH_BODY, Execution, Pairs
-from regiond.api.pipeline.nonces import NonceWindow
-from regiond.api.pipeline.oauth import Signature, read_signature
-from regiond.api.pipeline.request import ApiRequest, requested_op
-from regiond.api.pipeline.signed_request import SignedRequest
+from regiond.api.pipeline.idempotency import checked_key, once, request_text
+from regiond.api.pipeline.request import (
+    ApiRequest,
+    Body,
+    BodyTurns,
+    Pairs,
+    grouped,
+    read_query,
+    requested_op,
+    select_endpoint,
+)
+from regiond.api.pipeline.unknown_fields import NONE_UNKNOWN, UnknownFields, unknown_fields, with_warning
 from regiond.api.replies import Reply, text_reply
 from regiond.api.services import Services
 from regiond.caller import Caller
-from regiond.open_requests import OpenRequests
-from regiond.request_limits import RequestLimits
+from regiond.idempotency.model import IdempotencyKey
+from regiond.permissions import check_object, check_role
+from regiond.request_limits import OpenRequests, RequestLimits
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-ANONYMOUS_BODY_BYTES = 16 * 1024  # a longer body is read only once its sender is known; forms can be signed inside
-NOT_ADMITTED = text_reply(
-    f"Sign a request with a body of more than {ANONYMOUS_BODY_BYTES} bytes in its headers.", status=401
-)
+_NO_FIELDS = ParsedFields(values={}, problems={})
 
 
 @frozen(kw_only=True)
@@ -44,17 +52,6 @@ class Actor:
 
 
 @frozen(kw_only=True)
-class Admission:
-    """Whether the body of a request is read: not if there is a refusal, which then is the answer.
-
-    `unproven_bytes` were counted for the address of the request until its signature is verified.
-    """
-
-    refusal: Reply | None = None
-    unproven_bytes: int = 0
-
-
-@frozen(kw_only=True)
 class Api:
     """Answers requests. `now_s` is the wall clock, like the timestamps of signatures."""
 
@@ -63,16 +60,23 @@ class Api:
     limits: RequestLimits = field(factory=RequestLimits)
     open_requests: OpenRequests = field(factory=OpenRequests)
     now_s: Callable[[], float]
-    nonces: NonceWindow = field(factory=NonceWindow)
     bodies: BodyTurns = field(factory=BodyTurns)
     changes: ChangeLocks = field(factory=ChangeLocks)
+    authentication: Authentication = field(init=False)
+
+    @authentication.default
+    def _authentication(self) -> Authentication:
+        return Authentication(
+            accounts=self.services.accounts, limits=self.limits, open_requests=self.open_requests,
+            nonces=NonceWindow(), now_s=self.now_s,
+        )  # fmt: skip
 
     async def answer(self, resource: Resource, path: Mapping[str, str], request: ApiRequest, request_id: str) -> Reply:
         """Never raises: an error becomes its HTTP status, a bug becomes 500 with the id that the log entry has."""
         record = AuditRecord(self.services.audit, resource, path, request, request_id)
         found: InnkeeperError | None = None
         try:
-            reply = await self._answer(resource, path, request, record)
+            reply = await self._answer(request, record)
         except InnkeeperError as error:
             reply, found = errors.reply_for(error), error
             if reply.status >= 500:
@@ -80,11 +84,38 @@ class Api:
         except Exception:  # the boundary: the client gets a response whatever a handler raises
             log.exception("request_crashed", request_id=request_id)
             reply = errors.unexpected(request_id)
-        try:
-            await record.end(reply, found)
-        except DatabaseUnavailable as error:
-            return errors.reply_for(error)
+        if record.login_failed or _is_audited(record):
+            try:
+                await record.end(reply, found)
+            except DatabaseUnavailable as error:
+                return errors.reply_for(error)
         return reply
+
+    async def _answer(self, request: ApiRequest, record: AuditRecord) -> Reply:
+        """Returns the answer of the endpoint. Raises what the checks or the endpoint raise.
+
+        1. Query and body are read, since a client may sign in a form. What is wrong with them only waits: 401 goes
+           before 400.
+        2. Authentication, and the limits of the account and of the address.
+        3. The method: who has no key is not told what a path has.
+        4. Now what was wrong with query or body.
+        5. The rest, as for a web page.
+        """
+        resource, unreadable = record.resource, None
+        query: Pairs = ()
+        body = Body()
+        try:
+            query = read_query(request.query)
+            if request.method in METHODS_WITH_BODY:
+                body = await self.bodies.read(request.content_type, request.body)
+        except InvalidRequest as error:
+            unreadable = error
+        record.caller = await self.authentication.caller(resource, request, (*query, *body.signature), record)
+        if request.method not in resource.methods:
+            return _no_such_method(record, dict(query).get("op"), body)
+        if unreadable is not None:
+            raise unreadable
+        return await self._execution(record, query, body).run()
 
     async def act(
         self, by: Actor, resource: Resource, path: Mapping[str, str], request: ApiRequest, body: Body, request_id: str
@@ -94,7 +125,7 @@ class Api:
         The rules are those of a signed request: limits, permission, fields, audit trail.
         """
         record = AuditRecord(self.services.audit, resource, path, request, request_id)
-        record.credential = by.credential
+        record.session = by.credential
         record.caller = by.caller
         try:
             reply = await self._execution(record, read_query(request.query), body).run()
@@ -107,129 +138,182 @@ class Api:
         await record.end(reply, None)
         return reply
 
-    async def _answer(
-        self, resource: Resource, path: Mapping[str, str], request: ApiRequest, record: AuditRecord
-    ) -> Reply:
-        query, body, unreadable = await self._read(request)
-        record.caller = await self._counted_caller(resource, request, (*query, *body.signature), record)
-        if request.method not in resource.methods:
-            reason = reason_against(resource, request.method, requested_op(request, dict(query).get("op"), body))
-            if reason is not None:
-                raise InvalidRequest(reason)
-            return _method_not_allowed(resource, request.method)
-        if unreadable is not None:
-            raise unreadable
-        return await self._execution(record, query, body).run()
-
-    def _execution(self, record: AuditRecord, query: Pairs, body: Body) -> Execution:
-        return Execution(
+    def _execution(self, record: AuditRecord, query: Pairs, body: Body) -> "_Execution":
+        return _Execution(
             services=evolve(self.services, caller=record.caller), info=self.info, limits=self.limits,
             changes=self.changes, record=record, query=query, body=body,
         )  # fmt: skip
 
-    async def _read(self, request: ApiRequest) -> tuple[Pairs, Body, InvalidRequest | None]:
-        """Reads query and body. An error is returned, not raised: only authenticated callers are shown it."""
-        query: Pairs = ()
-        has_body = request.method in METHODS_WITH_BODY
-        try:
-            query = read_query(request.query)
-            body = await self.bodies.read(request.content_type, request.body) if has_body else Body()
-        except InvalidRequest as unreadable:
-            return query, Body(), unreadable
-        return query, body, None
 
-    async def admission(
-        self,
-        authorization: str | None,
-        query: str,
-        address: str,
-        *,
-        body_bytes: int | None,
-        content_type: str | None = None,
-    ) -> Admission:
-        """Whether a valid API key has signed these; the refusal is the answer to the request, without its body.
+@frozen(kw_only=True)
+class _Execution:
+    """One request whose sender is known. `record` has the resource, the path, the request itself and its caller."""
 
-        A key for HMAC-SHA1 is only named: its signature may include the body, with which it is verified. Until then the
-        body counts for its address.
+    services: Services
+    info: SiteInfo
+    limits: RequestLimits
+    changes: ChangeLocks
+    record: AuditRecord
+    query: Pairs
+    body: Body
+    # The fields of the query, which are those of the endpoint unless it takes them from the body.
+    in_query: Submitted = field(init=False)
 
-        `body_bytes` is the length of the body, None if it is unknown. Uses up no nonce, so that the request itself can
-        be answered.
+    @in_query.default
+    def _in_query(self) -> Submitted:
+        return grouped(self.query)
+
+    async def run(self) -> Reply:
+        """Returns the answer of the endpoint, or the kept one. Raises what the checks or the endpoint raise.
+
+        1. The endpoint, whose declaration decides what follows.
+        2. The permission of the role, before anything that costs or that tells of an object.
+        3. The lower limit of what is expensive.
+        4. The format of the answer.
+        5. The idempotency key: a repeat gets the answer that was kept, and the rest does not run again.
         """
-        try:
-            signature = read_signature(authorization, read_query(query))
-            if signature is not None:
-                caller = await self._owner(signature, address)
-                is_verified = signature.method is not SignatureMethod.HMAC_SHA1
-                if is_verified and caller.is_admin and is_content(content_type):
-                    return Admission()  # part of an upload, which is not parsed and waits for the disk
-                length = MAX_BODY_BYTES if body_bytes is None else min(body_bytes, MAX_BODY_BYTES)
-                if is_verified:
-                    self.limits.take_long_body(caller, address, length)
-                    return Admission()
-                self.limits.take_unproven_body(address, length)
-                return Admission(unproven_bytes=length)
-            self.limits.take_anonymous(address)
-        except (NotAuthenticated, InvalidRequest):
-            pass
-        except InnkeeperError as error:
-            return Admission(refusal=errors.reply_for(error))
-        except Exception:  # the boundary, as in `answer`
-            log.exception("request_crashed")
-            request_id = str(structlog.contextvars.get_contextvars().get("request_id", ""))
-            return Admission(refusal=errors.unexpected(request_id))
-        return Admission(refusal=NOT_ADMITTED)
+        record, request, options = self.record, self.record.request, dict(self.query)
+        caller = record.caller
+        endpoint = record.endpoint = select_endpoint(record.resource, request, options.get("op"), self.body)
+        record.submitted = self.body.values if endpoint.has_fields_in_body else self.in_query
+        check_role(endpoint.permission, caller)
+        if endpoint.expensive and caller is not None and endpoint.is_expensive(record.submitted):
+            self.limits.take_expensive(caller, request.client_address)
+        _check_format(options.get("format"))
+        text = checked_key(record, endpoint, record.submitted) if request.idempotency_key else None
+        if text is None or caller is None:
+            return await self._execute(endpoint, None)
+        keys = self.services.idempotency_keys
+        return await once(
+            keys,
+            keys.key_of(caller, text, request_text(record, endpoint, self.in_query, self.body)),
+            opens_operation=endpoint.opens_operation,
+            run=partial(self._execute, endpoint),
+            replay=partial(self._replay, endpoint),
+        )
 
-    async def _counted_caller(
-        self, resource: Resource, request: ApiRequest, parameters: Pairs, record: AuditRecord
-    ) -> Caller | None:
-        """Returns the account; None if the resource needs none. Raises TooManyAttempts beyond a limit."""
-        address = request.client_address
-        if resource.open_to_anyone:
-            self.limits.take_anonymous(address)
+    async def _execute(self, endpoint: Endpoint, key: IdempotencyKey | None) -> Reply:
+        """6. The object of the path, and the permission for it. Before the fields: 404 goes before 400.
+        7. The fields: those unknown, those that do not parse, then the endpoint's own checks.
+        8. If-Match, with the object locked until the change is made. After the fields: 400 goes before 412.
+        9. The audit trail, then the endpoint (`_call`).
+        10. The entity tag of what was read.
+        """
+        record = self.record
+        is_repeat = key is not None and key.operation_id is not None
+        target = await self._target(endpoint, may_be_deleted=is_repeat and endpoint.outlives_target)
+        unknown = self._unknown(endpoint)
+        parsed, other = endpoint.without_fields, _NO_FIELDS
+        if record.submitted:
+            parsed = parse_fields(endpoint.fields, record.submitted)
+            other = parse_other_keys(endpoint.other_keys, endpoint.fields, record.submitted)
+        call = self._new_call(endpoint, key, target, parsed, other)
+        if not is_repeat:
+            await _check_fields(call, {**parsed.problems, **other.problems, **unknown.problems})
+        run = partial(self._call, call, unknown.ignored, is_repeat=is_repeat)
+        if_match = record.request.if_match
+        if if_match is not None and endpoint.method != "GET" and not is_repeat:  # a repeat changes nothing
+            return await self.changes.change(record.resource, call, if_match, run)
+        reply = await run()
+        return etags.tagged(reply, record.request.if_none_match) if endpoint.reads_one else reply
+
+    async def _call(self, call: Call, ignored: tuple[str, ...], *, is_repeat: bool) -> Reply:
+        """Calls the endpoint once the trail has the request: what cannot be recorded does not run."""
+        if is_repeat:
+            await self.record.begin_repeat()
+        elif call.endpoint.audited:
+            await self.record.begin(call.values, dry_run=call.values.get("dry_run") is True)
+        reply = await call.endpoint.run(call)
+        return with_warning(reply, call.endpoint, ignored) if ignored else reply
+
+    async def _replay(self, endpoint: Endpoint, reply: Reply) -> Reply:
+        """Returns `reply`, the answer that an equal request got, if the caller may still send the request."""
+        await self._target(endpoint, may_be_deleted=True)
+        await self.record.begin_repeat()
+        return reply
+
+    async def _target(self, endpoint: Endpoint, *, may_be_deleted: bool) -> Any:
+        """Returns the object of the path; None if there is none, or if it was deleted and may be.
+
+        Raises NotFound, also for one that the caller may not see, and NotAllowed.
+        """
+        if endpoint.find is None:
             return None
-        signature = read_signature(request.authorization, parameters)
-        signed = SignedRequest(request)
-        if signature is None:
-            self.limits.take_anonymous(address)
-            if resource.is_open(request.method, dict(parameters).get("op") or request.op_suffix):
+        try:
+            target = self.record.target = await endpoint.find(self.services, self.record.path)
+        except NotFound:
+            if may_be_deleted and await self._is_deleted(endpoint.find):
                 return None
-            raise NotAuthenticated("Forbidden")
-        record.signed_with(signature.token_key)
-        try:
-            self.nonces.check_age(signature, self.now_s())
-            caller = await self._owner(signature, address, signed)
-            self.limits.take(caller, address)
-            self.open_requests.take_account(request.place, caller)
-            if request.unproven_bytes:
-                self.limits.prove_body(caller, address, len(request.body), counted_bytes=request.unproven_bytes)
-            self.nonces.use(signature, self.now_s())
-        except (NotAllowed, NotAuthenticated):
-            record.login_failed = True
             raise
-        return caller
+        check_object(endpoint.permission, self.record.caller, target)
+        return target
 
-    async def _owner(self, signature: Signature, address: str, signed: SignedRequest | None = None) -> Caller:
-        """Raises NotAuthenticated for a wrong key, NotAllowed for an inactive account, TooManyAttempts.
-
-        Without `signed`, the body has not been read, and a signature that may include it is not verified.
-        """
-        self.limits.check_key(address, signature.token_key)
-        accounts, keys = self.services.accounts, (signature.consumer_key, signature.token_key)
+    async def _is_deleted(self, find: Find) -> bool:
         try:
-            if signature.method is not SignatureMethod.HMAC_SHA1:
-                caller = await accounts.authenticate(*keys, signature.token_secret)
-            elif signed is None:
-                caller = await accounts.named(*keys)
-            else:
-                caller = await accounts.authenticate_signed(*keys, signed.verifier(signature))
-        except NotAuthenticated as error:
-            self.limits.take_anonymous(address)
-            raise NotAuthenticated(f"Authorization Error: {error.message}") from error
-        if signed is not None or signature.method is not SignatureMethod.HMAC_SHA1:
-            self.limits.remember_key(signature.token_key)
-        return caller
+            await find(evolve(self.services, caller=None), self.record.path)
+        except NotFound:
+            return True
+        return False
+
+    def _unknown(self, endpoint: Endpoint) -> UnknownFields:
+        has_fields_elsewhere = endpoint.has_fields_in_body and self.in_query
+        if endpoint.known_fields.issuperset(self.record.submitted) and not has_fields_elsewhere:
+            return NONE_UNKNOWN
+        in_query = self.in_query if endpoint.has_fields_in_body else ()
+        return unknown_fields(endpoint, self.record.submitted, in_query)
+
+    def _new_call(
+        self, endpoint: Endpoint, key: IdempotencyKey | None, target: Any, parsed: ParsedFields, other: ParsedFields
+    ) -> Call:
+        record, request = self.record, self.record.request
+        return Call(
+            services=self.services,
+            info=self.info,
+            endpoint=endpoint,
+            path=record.path,
+            values=parsed.values.copy(),
+            invalid=frozenset(parsed.problems),
+            other_values=other.values,
+            signed_by=record.caller,
+            target=target,
+            origin=request.origin,
+            client_address=request.client_address,
+            request_path=request.sent_path,
+            query=tuple(self.query),
+            respond_async=request.respond_async,
+            prefer_wait_s=request.prefer_wait_s,
+            idempotency_key=key,
+            last_event_id=request.last_event_id,
+            files=self.body.files,
+            content=self.body.content,
+        )
 
 
-def _method_not_allowed(resource: Resource, method: str) -> Reply:
+def _is_audited(record: AuditRecord) -> bool:
+    return record.endpoint is not None and record.endpoint.audited
+
+
+def _no_such_method(record: AuditRecord, query_op: str | None, body: Body) -> Reply:
+    """Raises InvalidRequest for what MAAS has and Innkeeper does not, with the reason."""
+    resource, request = record.resource, record.request
+    reason = reason_against(resource, request.method, requested_op(request, query_op, body))
+    if reason is not None:
+        raise InvalidRequest(reason)
     allowed = ", ".join(resource.methods)
-    return text_reply(f"{method} is not allowed here; use {allowed}.", status=405, headers={"Allow": allowed})
+    text = f"{request.method} is not allowed here; use {allowed}."
+    return text_reply(text, status=405, headers={"Allow": allowed})
+
+
+async def _check_fields(call: Call, problems: Problems) -> None:
+    """Raises InvalidRequest with the problems of parsing and those that the endpoint's own checks find."""
+    if call.endpoint.check is not None:
+        problems = {**call.endpoint.check(call), **problems}
+    if problems and call.endpoint.check_names is not None:
+        problems = {**await call.endpoint.check_names(call), **problems}
+    if problems:
+        raise InvalidRequest.of(problems)
+
+
+def _check_format(wanted: str | None) -> None:
+    if wanted not in {None, "", "json"}:
+        raise InvalidRequest(f"Invalid output format specified '{wanted}'.")

@@ -12,8 +12,8 @@ from attrs import evolve
 from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest
 from regiond.api.declaration.endpoint import Endpoint
 from regiond.api.declaration.fields import Submitted, parse_fields
-from regiond.api.declaration.request_body import Body
 from regiond.api.pipeline.audit_record import AuditRecord
+from regiond.api.pipeline.request import Body
 from regiond.api.replies import Reply
 from regiond.idempotency.model import MAX_KEY_CHARS, IdempotencyKey, KeptAnswer
 from regiond.idempotency.service import IdempotencyKeys

@@ -1,21 +1,36 @@
-"""A request as its client signed it with HMAC-SHA1."""
+"""How a request is signed, and what a signature with HMAC-SHA1 covers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from attrs import frozen
+from attrs import field, frozen
 from multipart import parse_options_header
 
 from common.errors import InvalidRequest, NotAuthenticated
 from regiond.accounts.model import SignatureMethod
-from regiond.api.declaration.request_body import MULTIPART, read_body, read_query
-from regiond.api.pipeline.oauth import Signature, rejected
 from regiond.api.pipeline.oauth_hmac import base_string, is_signed, repeats_form, signed_parameters
-from regiond.api.pipeline.request import ApiRequest
+from regiond.api.pipeline.request import MULTIPART, ApiRequest, read_body, read_query
 
 MAX_SIGNED_FORM_BYTES = 1024 * 1024  # takes about 50 ms, in which the event loop does nothing else
 _FORM = "application/x-www-form-urlencoded"
+
+
+@frozen(kw_only=True)
+class Signature:
+    """How a request is signed, not yet checked against an API key.
+
+    With PLAINTEXT, `token_secret` is the secret that was sent; with HMAC-SHA1, `digest` is what the client computed.
+    Without a timestamp the key was sent as a bearer token.
+    """
+
+    consumer_key: str
+    token_key: str
+    token_secret: str = field(default="", repr=False)
+    method: SignatureMethod = SignatureMethod.PLAINTEXT
+    digest: str = ""
+    timestamp_s: int | None = None
+    nonce: str = ""
 
 
 @frozen
@@ -83,3 +98,8 @@ def _check_same(signature: Signature, parameters: Sequence[tuple[str, str]]) -> 
         given = [value for other, value in parameters if other == name]
         if len(given) != 1 or not is_same(given[0]):
             raise rejected(f"The signature cannot be verified: send {name} once, with what is signed")
+
+
+def rejected(detail: str) -> NotAuthenticated:
+    """The error of a signature that cannot be valid, in the words of MAAS."""
+    return NotAuthenticated(f"Authorization Error: {detail!r}")

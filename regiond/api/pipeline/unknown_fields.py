@@ -29,6 +29,9 @@ class UnknownFields:
     ignored: tuple[str, ...]
 
 
+NONE_UNKNOWN = UnknownFields(problems={}, ignored=())
+
+
 def unknown_fields(endpoint: Endpoint, submitted: Iterable[str], in_query: Iterable[str]) -> UnknownFields:
     """Checks the names in `submitted`, and those `in_query` of a request whose fields belong into its body."""
     known = _known(endpoint)
@@ -54,7 +57,7 @@ def with_warning(reply: Reply, endpoint: Endpoint, ignored: tuple[str, ...]) -> 
 
 
 def _known(endpoint: Endpoint) -> frozenset[str]:
-    return _OF_THE_TRANSPORT | {one.name for one in endpoint.fields}
+    return _OF_THE_TRANSPORT | endpoint.known_fields
 
 
 def _problems(endpoint: Endpoint, rejected: tuple[str, ...]) -> Problems:

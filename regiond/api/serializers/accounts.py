@@ -13,6 +13,7 @@ from regiond.api.declaration.serializer import (
     key,
     nullable,
     serializer,
+    uri_by_id,
 )
 from regiond.api.urls import uri
 from regiond.quotas.model import Quota
@@ -59,5 +60,5 @@ QUOTA_JSON: Serializer[Quota] = serializer(
         "memory=limits.memory_mib memory_used=used.memory_mib limits.storage_bytes",
         "storage_bytes_used=used.storage_bytes",
     ),
-    key("resource_uri", STR, lambda quota: uri("quotas", quota.id)),
+    uri_by_id("quotas"),
 )

@@ -12,6 +12,7 @@ from regiond.api.declaration.serializer import (
     key,
     nullable,
     serializer,
+    uri_by_id,
 )
 from regiond.api.urls import uri
 from regiond.groups.model import ResourcePool, Zone
@@ -27,7 +28,7 @@ ZONE_JSON: Serializer[Zone] = serializer(
 POOL_JSON: Serializer[ResourcePool] = serializer(
     "ResourcePool",
     *fields_of(ResourcePool, "id name description"),
-    key("resource_uri", STR, lambda pool: uri("resourcepool", pool.id)),
+    uri_by_id("resourcepool"),
 )
 DOMAIN_JSON: Serializer[None] = serializer(
     "Domain",

@@ -22,6 +22,7 @@ from regiond.api.declaration.serializer import (
     nullable,
     optional_key,
     serializer,
+    uri_by_id,
 )
 from regiond.api.urls import uri
 from regiond.images.model import GENERIC, ArchitectureEntry, Image, ImageCopyView, ImageState
@@ -142,7 +143,7 @@ LISTED_JSON: Serializer[Entry] = serializer(
     key("updated", nullable(TIMESTAMP), _of_image(lambda image: image.updated_at)),
     key("expires", nullable(TIMESTAMP), _of_image(lambda image: image.expires_at)),
     key("copies", array(_COPY), lambda entry: entry.copies if isinstance(entry, Image) else ()),
-    key("resource_uri", STR, lambda entry: uri("boot-resources", entry.id)),
+    uri_by_id("boot-resources"),
 )
 ENTRY_JSON: Serializer[Entry] = extended(
     "BootResource", LISTED_JSON, lambda entry: entry, key("sets", encoded(mapping(_SET)), _sets)

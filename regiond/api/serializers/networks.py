@@ -22,6 +22,7 @@ from regiond.api.declaration.serializer import (
     nullable,
     optional_key,
     serializer,
+    uri_by_id,
 )
 from regiond.api.urls import uri
 from regiond.dns.model import DnsName, Domain
@@ -44,7 +45,7 @@ VLAN_JSON: Serializer[Vlan] = serializer(
     constant("secondary_rack", NULL, None),
     constant("external_dhcp", NULL, None),
     constant("relay_vlan", NULL, None),
-    key("resource_uri", STR, lambda vlan: uri("vlans", vlan.id)),
+    uri_by_id("vlans"),
 )
 SUBNET_JSON: Serializer[Subnet] = serializer(
     "Subnet",
@@ -52,14 +53,14 @@ SUBNET_JSON: Serializer[Subnet] = serializer(
     key("space", STR, lambda subnet: subnet.vlan.space_name or NO_SPACE),
     *fields_of(Subnet, "gateway_ip dns_servers managed allow_dns allow_proxy active_discovery rdns_mode"),
     constant("disabled_boot_architectures", array(STR), ()),
-    key("resource_uri", STR, lambda subnet: uri("subnets", subnet.id)),
+    uri_by_id("subnets"),
 )
 FABRIC_JSON: Serializer[Fabric] = serializer(
     "Fabric",
     *fields_of(Fabric, "id name"),
     key("class_type", nullable(STR), lambda fabric: fabric.class_type or None),
     *fields_of(Fabric, "description vlans", vlans=VLAN_JSON),
-    key("resource_uri", STR, lambda fabric: uri("fabrics", fabric.id)),
+    uri_by_id("fabrics"),
 )
 SPACE_JSON: Serializer[Space] = serializer(
     "Space",
@@ -71,7 +72,7 @@ IP_RANGE_JSON: Serializer[IpRange] = serializer(
     *fields_of(IpRange, "id type start_ip end_ip comment subnet", subnet=SUBNET_JSON),
     constant("user", NULL, None),
     key("discovered", BOOL, lambda one: one.discovered),
-    key("resource_uri", STR, lambda one: uri("ipranges", one.id)),
+    uri_by_id("ipranges"),
 )
 _UNUSED = "unused"  # MAAS's purpose of unreserved addresses
 UNRESERVED_SPAN_JSON: Serializer[AddressSpan] = serializer(
@@ -246,12 +247,12 @@ HOST_INTERFACE_JSON: Serializer[InterfaceOfHost] = extended(
 DOMAIN_WITH_RECORDS_JSON: Serializer[Domain] = serializer(
     "DomainWithRecords",
     *fields_of(Domain, "id name authoritative ttl=ttl_s is_default resource_record_count=record_count"),
-    key("resource_uri", STR, lambda domain: uri("domains", domain.id)),
+    uri_by_id("domains"),
 )
 _DNS_ADDRESS_JSON: Serializer[Address] = serializer("DnsAddress", key("ip", STR, str))
 DNS_RESOURCE_JSON: Serializer[DnsName] = serializer(
     "DnsResource",
     *fields_of(DnsName, "id fqdn address_ttl=ttl_s ip_addresses=addresses", ip_addresses=_DNS_ADDRESS_JSON),
     constant("resource_records", array(STR), []),
-    key("resource_uri", STR, lambda one: uri("dnsresources", one.id)),
+    uri_by_id("dnsresources"),
 )

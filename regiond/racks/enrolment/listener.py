@@ -22,9 +22,9 @@ from common.rpc.connection import EventHandler, Handlers, Limits, Link, LinkFact
 from common.rpc.frames import MAX_CLIENT_FRAME_BYTES
 from common.rpc.handlers import rejecting, reportable_error
 from common.rpc.tls import RegionTls
-from common.token_buckets import TokenBuckets
 from regiond.listening import listen
 from regiond.racks.enrolment.handshake_queue import HandshakeQueue, HandshakeRates
+from regiond.request_limits import TokenBuckets
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -12,8 +12,8 @@ from attrs import evolve, field, frozen
 from common.errors import DatabaseUnavailable, InnkeeperError, NotAuthenticated, NotFound, TooManyAttempts
 from regiond.accounts.sessions import Sessions
 from regiond.api import errors
-from regiond.api.declaration.request_body import MAX_BODY_BYTES
 from regiond.api.pipeline.dispatch import Api
+from regiond.api.pipeline.request import MAX_BODY_BYTES
 from regiond.api.replies import Reply, text_reply
 from regiond.permissions import check_role
 from regiond.ui.actions import Actions

@@ -9,8 +9,8 @@ from attrs import evolve, frozen
 
 from common.errors import InvalidRequest, NotFound, TooManyAttempts
 from regiond.api import errors
-from regiond.api.declaration.request_body import is_content, read_query
 from regiond.api.http.site_request import SiteRequest, header
+from regiond.api.pipeline.request import is_content, read_query
 from regiond.api.replies import Reply, text_reply
 from regiond.ui.page import Page, Visit
 from regiond.ui.serving.login import LoginPage

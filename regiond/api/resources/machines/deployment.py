@@ -13,8 +13,8 @@ from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resourc
 from regiond.api.declaration.field_types import Boolean, Text
 from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.operation_wait import STARTED, answer_of, when_done
-from regiond.api.declaration.request_body import CONTENT_TYPE
 from regiond.api.declaration.served import filled, given, serve, target
+from regiond.api.pipeline.request import CONTENT_TYPE
 from regiond.api.replies import Reply, empty_reply, json_reply, with_warnings
 from regiond.api.resources.machines.machine_actions import COMMENT, MACHINE_RESULT
 from regiond.api.resources.shared.lookups import find_machine

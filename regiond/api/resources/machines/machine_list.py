@@ -10,8 +10,8 @@ from common.errors import InvalidRequest
 from regiond.api.declaration.endpoint import Call
 from regiond.api.declaration.field_types import Integer, Text
 from regiond.api.declaration.fields import Field
-from regiond.api.declaration.list_options import MAX_LIMIT, ListOptions
 from regiond.api.declaration.list_page import Page
+from regiond.api.declaration.lists import MAX_LIMIT, ListOptions
 from regiond.api.resources.machines.machine_filters import machine_filter, names_only_ids
 from regiond.api.resources.shared.lookups import hosts_as_machines
 from regiond.long_list import LongList

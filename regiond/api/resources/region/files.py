@@ -9,8 +9,8 @@ from regiond.api.declaration import crud
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.declaration.field_types import FileOrText, Text
 from regiond.api.declaration.fields import Field
-from regiond.api.declaration.request_body import CONTENT_TYPE
 from regiond.api.declaration.served import part, serve
+from regiond.api.pipeline.request import CONTENT_TYPE
 from regiond.api.replies import Reply
 from regiond.api.serializers.files import FILE_JSON, FILE_WITH_CONTENT_JSON
 from regiond.api.services import Services

@@ -1,13 +1,16 @@
-"""`limit`, `after`, `sort` and `q` of lists: which objects, in which order, where the next page begins."""
+"""Lists: `limit`, `after`, `sort` and `q`, which objects, in which order, where the next page begins; and their JSON.
 
-from __future__ import annotations
+Long lists are encoded as one JSON array, in chunks, never as a whole.
+"""
 
+import asyncio
 import binascii
 import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, Self, TypeVar
 from urllib.parse import urlencode
 
 from attrs import field, frozen
@@ -16,6 +19,10 @@ from common.errors import InvalidRequest
 from regiond.api.declaration.field_types import Integer, Text
 from regiond.api.declaration.fields import Field, Values
 from regiond.api.declaration.serializer import Schema
+from regiond.api.replies import JSON_UTF8, Reply
+from regiond.long_list import LongList
+
+T = TypeVar("T")
 
 MAX_LIMIT = 1000
 _MAX_CURSOR = 2000
@@ -24,6 +31,11 @@ _IDENTITIES = ("id", "system_id", "username", "token_key", "name", "filename", "
 _SCALARS = frozenset({"string", "integer", "number", "boolean"})
 _ORDER_OF_TYPES = {bool: 0, int: 1, float: 1, str: 2}
 _NULL = 3  # the last, as in PostgreSQL
+
+TOTAL = "X-Total-Count"  # the number of objects on all pages
+CHUNK_BYTES = 64 * 1024
+MAX_OBJECTS = 100  # in a chunk: encoding them blocks the event loop for a few milliseconds
+compact = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 Rank = tuple[int, Any]  # what compares two JSON values of any types
 
@@ -39,7 +51,7 @@ class ListOptions:
     text: str = ""
 
     @classmethod
-    def of(cls, values: Values) -> ListOptions:
+    def of(cls, values: Values) -> Self:
         sort: str = values.get("sort") or ""
         return cls(
             limit=values.get("limit"),
@@ -86,8 +98,7 @@ def sort_keys(items: Schema) -> tuple[str, ...]:
 
 def check_sort(items: Schema, wanted: ListOptions) -> None:
     """Raises InvalidRequest for the field `sort`."""
-    keys = sort_keys(items)
-    if wanted.sort and wanted.sort not in keys:
+    if wanted.sort and wanted.sort not in (keys := sort_keys(items)):
         raise InvalidRequest.of({"sort": [f"There is no key {wanted.sort[:60]!r} to sort by; use {', '.join(keys)}."]})
 
 
@@ -152,6 +163,62 @@ def next_link(path: str, query: Iterable[tuple[str, str]], position: tuple[str, 
     """The header Link of a page that another one follows. The signature of this request is not part of it."""
     kept = [(name, value) for name, value in query if name != position[0] and not name.startswith("oauth_")]
     return f'<{path}?{urlencode([*kept, position])}>; rel="next"'
+
+
+async def list_reply(
+    found: LongList[T] | Iterable[T], encode: Callable[[T], Any], *, headers: Mapping[str, str] | None = None
+) -> Reply:
+    """Returns a JSON array of the objects, without blanks. Raises the errors of reading the first of them.
+
+    A list of one chunk becomes the body. Of a longer list, only two chunks have been read; the rest is read and encoded
+    as the client receives it. By default the headers have the number of objects.
+    """
+    if isinstance(found, LongList):
+        total, batches = len(found.keys), found.batches()
+    else:
+        in_memory = tuple(found)
+        total, batches = len(in_memory), _at_once(in_memory)
+    chunks = _chunks(batches, encode)
+    try:
+        first = await anext(chunks)
+        second = await anext(chunks, None)
+    except BaseException:
+        await chunks.aclose()
+        raise
+    if headers is None:
+        headers = {TOTAL: str(total)}
+    if second is None:
+        return Reply(status=200, body=first, content_type=JSON_UTF8, headers=headers)
+    return Reply(status=200, content_type=JSON_UTF8, headers=headers, chunks=_joined(first, second, chunks))
+
+
+async def _at_once(objects: Sequence[T]) -> AsyncGenerator[Sequence[T], None]:
+    """Yields what is in memory already, as one batch."""
+    yield objects
+
+
+async def _chunks(found: AsyncGenerator[Sequence[T], None], encode: Callable[[T], Any]) -> AsyncGenerator[bytes, None]:
+    """Yields at least one chunk, the last of which ends the array. Other tasks run between two chunks."""
+    before, texts, length = "[", list[str](), 0
+    async with aclosing(found) as batches:
+        async for batch in batches:
+            for one in batch:
+                texts.append(before + compact(encode(one)))
+                before = ","
+                length += len(texts[-1])
+                if length >= CHUNK_BYTES or len(texts) >= MAX_OBJECTS:
+                    yield "".join(texts).encode("ascii")
+                    texts, length = [], 0
+                    await asyncio.sleep(0)
+    yield ("".join(texts) + ("[]" if before == "[" else "]")).encode("ascii")
+
+
+async def _joined(first: bytes, second: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(rest):
+        yield first
+        yield second
+        async for chunk in rest:
+            yield chunk
 
 
 def _texts(value: Any) -> Iterable[str]:
