@@ -1,4 +1,4 @@
-"""Limits of requests per second, of each account and of each address without a valid key; and of requests at once.
+"""Limits of requests per second and at once, of each account and of each address without a valid key.
 
 The counts are of one region process: with several regions behind one address, the limit is that of each.
 """

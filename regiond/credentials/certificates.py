@@ -1,4 +1,4 @@
-"""Generates key pairs: TLS for LXD, SSH for libvirt; validates TLS key pairs that users supply.
+"""Generates TLS key pairs for LXD and SSH key pairs for libvirt, and validates supplied key pairs.
 
 LXD compares whole certificates and ignores their issuer. The issuer of a generated certificate names the installation,
 so that an LXD administrator can recognize it. Fingerprints are SHA-256 of the DER form in lower-case hex, as

@@ -1,10 +1,10 @@
-"""Connections whose cancelled statements end in bounded time, and that remember the types of PostgreSQL.
+"""Connections that end a cancelled statement in bounded time, and remember PostgreSQL's own types.
 
 PostgreSQL ignores a cancel request that arrives before the server process has read the statement. asyncpg sends one
 request and waits for the statement, which then ran until its timeout of 25 s; on a busy machine, that was one
-cancellation in 300. And asyncpg asks the server what types consist of on every new connection, with a query that takes
-the server 10 ms: a quarter of its work in a test run. There is no public setting for either: tests fail with a release
-of asyncpg that works differently.
+cancellation in 300. And asyncpg asks the server what types such as `integer[]` consist of on every new connection, with
+a query that takes the server 10 ms: a quarter of its work in a test run. There is no public setting for either: tests
+fail with a release of asyncpg that works differently.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Lists: `limit`, `after`, `sort` and `q`, which objects, in which order, where the next page begins; and their JSON.
+"""Lists: their options `limit`, `after`, `sort` and `q`, their pages and their JSON.
 
 Long lists are encoded as one JSON array, in chunks, never as a whole.
 """

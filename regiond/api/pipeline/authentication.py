@@ -1,4 +1,4 @@
-"""Authenticates the sender of a request: reads its signature, counts it against the limits, rejects used nonces.
+"""Authenticates the sender of a request by its signature, within the limits; rejects used nonces.
 
 Signatures are OAuth 1.0 as six clients write them, and API keys in `Authorization: Bearer`.
 """
