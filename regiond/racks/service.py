@@ -181,7 +181,7 @@ class Racks:
     async def report_stolen(self, caller: Caller, rack_id: str) -> RackView:
         """Removes the rack unless it is removed, and rotates all that was ever sent to it. Idempotent. Raises NotFound.
 
-        A stolen rack may have kept credentials that a region had it delete.
+        A stolen rack may have kept credentials that a region asked it to delete.
         """
         caller.require_admin()
 

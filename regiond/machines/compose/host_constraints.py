@@ -18,8 +18,9 @@ from regiond.validation_messages import no_object, no_objects
 async def resolve_host_filter(
     constraints: HostConstraints, hosts: Hosts, groups: Groups, *, caller: Caller | None, host_field: str = "host"
 ) -> HostFilter:
-    """Returns the filter. Raises InvalidRequest with unknown values: `zone`, `not_in_zone`, `pool`, `not_in_pool`.
+    """Returns the filter of hosts.
 
+    Raises InvalidRequest with every unknown value by field: `zone`, `not_in_zone`, `pool`, `not_in_pool`.
     `host_field` is the field that names hosts. Unknown tags and unknown excluded hosts are not errors. For a caller
     that is no administrator, raises NotFound for unknown hosts and pools and for those that it may not see, and
     NotAllowed for those in which it is no operator. No caller: a request whose caller was checked before.

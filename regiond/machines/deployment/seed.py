@@ -27,7 +27,10 @@ def make_seed(
     report_to: str,
     time_limit_s: float,
 ) -> CloudInitSeed:
-    """Returns the seed. `report_to` is the URL of the report with its secret. Raises InvalidRequest (user data)."""
+    """Returns the seed. `report_to` is the URL of the report, with its secret.
+
+    Raises InvalidRequest for unusable user data.
+    """
     return cloud_init_seed(
         CloudInitInput(
             instance_id=f"{machine.uuid}-{deployment.id}",

@@ -32,9 +32,10 @@ _TRIES = 5
 
 
 class Devices(DeviceNics):
-    """Registers and changes devices; changes are for a device's owner (the owner of its machine, if any) and admins.
+    """Registers and changes devices.
 
-    Changes raise NotFound, NotAllowed, InvalidRequest by field, WrongState and Busy.
+    Only a device's owner (the owner of its machine, if any) and administrators change it. Changes raise NotFound,
+    NotAllowed, InvalidRequest by field, WrongState and Busy.
     """
 
     list = reading(store.devices)

@@ -212,9 +212,10 @@ async def insert_nic(
     tags: Sequence[str] = (),
     field: str = "mac_address",
 ) -> int:
-    """Inserts a NIC and returns its row id. Raises InvalidRequest if its MAC address (`field`) or VLAN just changed.
+    """Inserts a NIC and returns its row id.
 
-    The caller must then roll back.
+    Raises InvalidRequest if another transaction just took the MAC address (`field`) or deleted the VLAN. The caller
+    must then roll back.
     """
     with _just_changed(mac_address, vlan_id, field=field):
         created: int = await db.fetchval(_INSERT_NIC, device_id, name, mac_address, vlan_id, mtu, list(tags))

@@ -28,7 +28,10 @@ class Held(Protocol):
 
 @frozen(kw_only=True)
 class HandshakeRates:
-    """Handshakes per second, and at once (`burst`). An address's rates count connections that are not accepted yet."""
+    """Handshakes per second, and at once (`burst`).
+
+    The rates of an address count connections that were not accepted, or not yet.
+    """
 
     per_s: float
     burst: float
