@@ -208,7 +208,7 @@ class Endpoint:
 
     @rejects_unknown_fields.default
     def _rejects_unknown_fields(self) -> bool:
-        """Where MAAS does, of what destroys, and of lists, which would be longer than meant."""
+        """Whether an unknown field is an error: where MAAS says so, for what destroys, and for lists."""
         is_strict = self.destructive or self.unknown_field is not None
         return is_strict or (self.method == "GET" and (bool(self.fields) or self.answers_a_list))
 

@@ -42,7 +42,7 @@ Rank = tuple[int, Any]  # what compares two JSON values of any types
 
 @frozen(kw_only=True)
 class ListOptions:
-    """What a request wants of a list. Without any of it the list is as it always was."""
+    """The options of a request for a list. Without any, the answer is the whole list."""
 
     limit: int | None = None
     after: str = ""
@@ -130,7 +130,7 @@ class Order:
         )
 
     def position(self, encoded: Any, text: str) -> tuple[Rank, Rank]:
-        """Where an object is; `text` is its JSON, by which it is ordered if it has no identity."""
+        """Returns the place of an object in the order; `text` is its JSON, which orders it if it has no identity."""
         return _rank(self._value(encoded)), _rank(self._identity_of(encoded, text))
 
     def is_wanted(self, position: tuple[Rank, Rank]) -> bool:

@@ -21,7 +21,7 @@ _OLDEST_FIRST = "id"
 
 @frozen(kw_only=True)
 class LogPosition:
-    """Which rows of a log a request wants; None: from its beginning."""
+    """The rows of a log that a request wants; None: from its beginning."""
 
     limit: int
     before_id: int | None

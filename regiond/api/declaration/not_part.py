@@ -1,4 +1,4 @@
-"""What MAAS has and a controller of VM hosts does not need: the reasons, each with what to use instead.
+"""The parts of MAAS that a controller of VM hosts does not need: why, and what to use instead.
 
 Lists of such objects are empty (`resources/empty_lists.py`). A request that would change something is an error that
 says why, which is better than a success without effect.

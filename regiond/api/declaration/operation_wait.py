@@ -79,7 +79,7 @@ async def answer_of(operation: Operation, encode: Callable[[Operation], Awaitabl
 
 
 def answer_within_s(call: Call, usual_s: float) -> float:
-    """How long this request still waits at most: `usual_s` since it began, or longer if the client prefers that."""
+    """Returns how long this request still waits: `usual_s` since it began, or longer if the client prefers that."""
     longest_s = call.prefer_wait_s if _waits_longer(call, usual_s) and call.prefer_wait_s is not None else usual_s
     return max(_LEAST_S, min(longest_s, call.info.wait_s) - (time.monotonic() - call.began_s))
 
@@ -99,5 +99,5 @@ def _started(operation: Operation) -> Reply:
 
 
 async def without_content(_: Operation) -> Reply:
-    """For `when_done`: answers 204."""
+    """Returns the 204 of a finished operation, for `when_done`."""
     return empty_reply()

@@ -1,4 +1,4 @@
-"""Which values of a request the audit trail has: an allow list, from the declarations of the fields."""
+"""The values of a request that the audit trail has: an allow list, from the declarations of the fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which requests of an endpoint cost much more than its others: what `Endpoint.expensive` can be."""
+"""Tells which requests of an endpoint cost much more than its others: values of `Endpoint.expensive`."""
 
 from __future__ import annotations
 

@@ -201,7 +201,7 @@ _hints = cache(get_type_hints)
 
 
 def _annotation(source: type, path: str) -> Any:
-    """What an attribute, or an attribute of an attribute, is annotated with."""
+    """Returns the annotation of an attribute, or of an attribute of an attribute."""
     found: Any = source
     for part in path.split("."):
         member = inspect.getattr_static(found, part, None)

@@ -49,7 +49,7 @@ class Sender:
 
 @frozen(kw_only=True)
 class _Hop:
-    """What one proxy reports about its peer; None where it says nothing that can be used."""
+    """The report of one proxy about its peer; None where it says nothing that can be used."""
 
     address: str | None
     scheme: str | None = None
@@ -58,7 +58,7 @@ class _Hop:
 
 @frozen(kw_only=True)
 class TrustedProxies:
-    """Which peers are believed, and in which headers."""
+    """The peers that are believed, and the headers in which."""
 
     networks: IpNetworks = LOOPBACK
     headers: ProxyHeaders = ProxyHeaders.X_FORWARDED

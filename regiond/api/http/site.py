@@ -44,7 +44,7 @@ DEFAULT_OPTIONS = SiteOptions()
 
 
 class ApiSite(Site):
-    """For `listenTCP`. Stopping the port cancels running requests; `close` waits until they have ended."""
+    """The factory for `listenTCP`. Stopping the port cancels running requests; `close` waits until they have ended."""
 
     def __init__(self, adapter: Adapter, options: SiteOptions) -> None:
         Site.__init__(self, adapter.app.resource(), requestFactory=SiteRequest, parsePOSTFormSubmission=False)

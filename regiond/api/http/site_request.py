@@ -56,7 +56,7 @@ class SiteRequest(Request):
 
     @cached_property
     def peer_address(self) -> str:
-        """Whose connection it is: a client's or a proxy's."""
+        """The address of the connection's other end: a client or a proxy."""
         return str(getattr(Request.getClientAddress(self), "host", ""))
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What the audit trail says of one request, collected while the request is dispatched."""
+"""The record of one request for the audit trail, collected while the request is dispatched."""
 
 from __future__ import annotations
 

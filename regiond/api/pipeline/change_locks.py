@@ -20,7 +20,7 @@ from regiond.permissions import check_object, check_role
 
 @frozen
 class _Version:
-    """What a read of the object answers now, and which object it is, by whatever path it was read."""
+    """The entity tag of an object now, and its identity, by whatever path it was read."""
 
     identity: tuple[str, Any]
     etag: str

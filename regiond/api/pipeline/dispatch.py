@@ -1,4 +1,4 @@
-"""What happens to a request, from top to bottom: the one ordered list of its checks. No transport.
+"""Dispatches a request: the one ordered list of its checks, from top to bottom. No transport.
 
 The order is a part of the security: who has no key learns nothing of a body or an object, and who may not see an object
 learns nothing of its fields.

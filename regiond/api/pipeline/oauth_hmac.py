@@ -69,7 +69,7 @@ def repeats_form(authorization: str | None, query: Pairs) -> bool:
 
 
 def _unescaped(name: str, value: str) -> str:
-    """Of a parameter of the header: where fields are repeated, `+` is a blank."""
+    """Returns the value of a parameter of the header; where fields are repeated, `+` is a blank."""
     return (unquote if name.startswith(_OAUTH) else unquote_plus)(value, errors="surrogateescape")
 
 

@@ -156,7 +156,7 @@ class BodyTurns:
     _turn: asyncio.Lock = field(factory=asyncio.Lock, init=False)
 
     async def read(self, content_type: str | None, body: bytes) -> Body:
-        """What `read_body` returns or raises."""
+        """Returns or raises what `read_body` does; long bodies take turns."""
         if len(body) < LONG_BODY_BYTES:
             return read_body(content_type, body)
         async with self._turn:

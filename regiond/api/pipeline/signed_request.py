@@ -1,4 +1,4 @@
-"""How a request is signed, and what a signature with HMAC-SHA1 covers."""
+"""The signature of a request, and the parts that one with HMAC-SHA1 covers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FORM = "application/x-www-form-urlencoded"
 
 @frozen(kw_only=True)
 class Signature:
-    """How a request is signed, not yet checked against an API key.
+    """The signature of a request, not yet checked against an API key.
 
     With PLAINTEXT, `token_secret` is the secret that was sent; with HMAC-SHA1, `digest` is what the client computed.
     Without a timestamp the key was sent as a bearer token.
