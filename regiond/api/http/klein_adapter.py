@@ -23,11 +23,19 @@ from regiond.api.compression import MIN_BYTES, accepts_gzip, compressed
 from regiond.api.declaration.endpoint import Resource
 from regiond.api.http import websocket
 from regiond.api.http.channel import merged_slashes
-from regiond.api.http.site_request import SiteRequest, header
+from regiond.api.http.fixed_replies import moved, not_found_text, shutdown_reply
+from regiond.api.http.site_request import (
+    SiteRequest,
+    body_bytes,
+    header,
+    method_of,
+    op_in_form,
+    read_request,
+    request_id,
+)
 from regiond.api.pipeline.dispatch import Api
-from regiond.api.pipeline.request import ApiRequest, knows_op, names_op
+from regiond.api.pipeline.request import knows_op
 from regiond.api.replies import Reply, text_reply
-from regiond.api.urls import BASE
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -40,10 +48,7 @@ _NOT_COMPRESSED = ("text/html", "text/event-stream", "font/")
 _READINESS_TIMEOUT_S = 5.0
 REFUSAL_DELAY_S = 0.5
 WRONG_KEY_DELAY_S = 0.2
-RESTART_S = 5
-_MAX_SHOWN_PATH = 200
 _LAST_NAME = re.compile(r"(.*/)\{\w+\}/?")
-_MAX_FORM_WITH_OP_BYTES = 16 * 1024
 _PHRASES = {429: b"Too Many Requests"}  # Twisted does not know it
 
 
@@ -97,7 +102,7 @@ class Adapter:
         member = self._members.get(resource.full_path)
 
         def handle_suffixed(request: SiteRequest, _op: str, **parts: str) -> Deferred[bytes]:
-            if member is not None and (not knows_op(resource, _method(request), _op) or _names_op(request)):
+            if member is not None and (not knows_op(resource, method_of(request), _op) or op_in_form(request)):
                 name = member.params[-1]
                 return self._serve(member, request, {**parts, name: f"op-{_op}"}, op_suffix=None)
             return self._serve(resource, request, parts, op_suffix=_op)
@@ -133,10 +138,10 @@ class Adapter:
         target = merged_slashes(target)
         with structlog.contextvars.bound_contextvars(request_id=request_id(request)):
             if self._pages is not None and self._pages.serves(target):
-                refusal = await self._pages.refusal(request, body_bytes=_body_bytes(request))
+                refusal = await self._pages.refusal(request, body_bytes=body_bytes(request))
             else:
                 admission = await self._api.authentication.admission(
-                    header(request, "Authorization"), query, request.sender.address, body_bytes=_body_bytes(request),
+                    header(request, "Authorization"), query, request.sender.address, body_bytes=body_bytes(request),
                     content_type=header(request, "Content-Type"),
                 )  # fmt: skip
                 refusal, request.unproven_bytes = admission.refusal, admission.unproven_bytes
@@ -149,7 +154,7 @@ class Adapter:
     ) -> Deferred[bytes]:
         method = request.method.decode("ascii", "replace")
         if op_suffix is None and method in _SAFE_METHODS and _lacks_slash(resource, request):
-            return self._reply(request, partial(_moved, request), changes=False)
+            return self._reply(request, partial(moved, request), changes=False)
         read = read_request(request, op_suffix=op_suffix)
         work = partial(self._api.answer, resource, parts, read, request_id(request))
         return self._reply(request, work, changes=method not in _SAFE_METHODS)
@@ -186,7 +191,7 @@ class Adapter:
 
     def _uninterrupted(self, work: Coroutine[Any, Any, Reply], request: SiteRequest) -> Deferred[Reply]:
         """Runs a change to its end even if the client disconnects: half a change is worse than an unseen one."""
-        on_shutdown = _shutdown_reply(request)
+        on_shutdown = shutdown_reply(request)
         request.place.enter()
         task = asyncio.ensure_future(work)
         self._unfinished.add(task)
@@ -253,7 +258,7 @@ class Adapter:
         text = str(found)
         if isinstance(found, HTTPException):
             status = found.code or 500
-            text = _not_found(request) if status == 404 else f"{found.name}: {found.description}"
+            text = not_found_text(request) if status == 404 else f"{found.name}: {found.description}"
         return self.write(request, text_reply(text, status=status))
 
     def crashed(self, request: IRequest, failure: Failure) -> bytes:
@@ -329,80 +334,11 @@ def _cancelled(failure: Failure) -> Any:
     raise CancelledError from failure.value
 
 
-def _shutdown_reply(request: SiteRequest) -> Reply:
-    """503 to a change that a shutdown interrupts; with an idempotency key it is safe to repeat."""
-    headers = {"Retry-After": str(RESTART_S)} if header(request, "Idempotency-Key") else {}
-    return text_reply("This region is shutting down.", status=503, headers=headers)
-
-
-def _not_found(request: SiteRequest) -> str:
-    """MAAS's words for an unknown endpoint of its API: Juju tolerates an endpoint that is missing only by this text."""
-    path = request.path.decode("utf-8", "replace")
-    return f"Unknown API endpoint: {path[:_MAX_SHOWN_PATH]}" if path.startswith(BASE) else "Not Found"
-
-
-def _body_bytes(request: SiteRequest) -> int | None:
-    """None if the headers do not say."""
-    length = header(request, "Content-Length")
-    return int(length) if length is not None else None
-
-
 def _lacks_slash(resource: Resource, request: IRequest) -> bool:
     return resource.path.endswith("/") and not request.path.endswith(b"/")
-
-
-async def _moved(request: SiteRequest) -> Reply:
-    path, question_mark, query = request.uri.partition(b"?")
-    location = path + b"/"  # runs of slashes are merged: two leading ones would name another host
-    return text_reply("Moved.", status=301, headers={"Location": (location + question_mark + query).decode("latin-1")})
-
-
-def _method(request: SiteRequest) -> str:
-    method = request.method.decode("ascii", "replace")
-    return "GET" if method == "HEAD" else method
-
-
-def _names_op(request: SiteRequest) -> bool:
-    """Not by a long form: that is parsed in a thread, and only for who may send it."""
-    body = b"" if request.content is None else request.content.read(_MAX_FORM_WITH_OP_BYTES + 1)
-    if request.content is not None:
-        request.content.seek(0)
-    short = body if len(body) <= _MAX_FORM_WITH_OP_BYTES else b""
-    return names_op(_query(request), header(request, "Content-Type"), short)
-
-
-def _query(request: SiteRequest) -> str:
-    return request.uri.partition(b"?")[2].decode("utf-8", "surrogateescape")
 
 
 def _members(resources: Iterable[Resource]) -> dict[str, Resource]:
     """Returns the resource of one object for each path of a collection: `machines/{system_id}/` for `machines/`."""
     split = ((_LAST_NAME.fullmatch(resource.full_path), resource) for resource in resources)
     return {matched[1]: resource for matched, resource in split if matched is not None}
-
-
-def read_request(request: SiteRequest, *, op_suffix: str | None) -> ApiRequest:
-    return ApiRequest(
-        method=_method(request),
-        query=_query(request),
-        body=b"" if request.content is None else request.content.read(),
-        content_type=header(request, "Content-Type"),
-        authorization=header(request, "Authorization"),
-        prefer=header(request, "Prefer") or "",
-        idempotency_key=header(request, "Idempotency-Key"),
-        last_event_id=header(request, "Last-Event-ID"),
-        op_suffix=op_suffix,
-        if_match=header(request, "If-Match"),
-        if_none_match=header(request, "If-None-Match"),
-        sent_method=request.method.decode("ascii", "replace"),
-        sent_path=request.sent_target.partition(b"?")[0].decode("utf-8", "surrogateescape"),
-        origin=request.sender.origin,
-        client_address=request.sender.address,
-        place=request.place,
-        unproven_bytes=request.unproven_bytes,
-    )
-
-
-def request_id(request: Any) -> str:
-    found: str = getattr(request, "request_id", "")
-    return found

@@ -1,4 +1,4 @@
-"""One HTTP request: its id, its sender, and what is rejected before any handler."""
+"""One HTTP request: its id, its sender, its parts, and what is rejected before any handler."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from twisted.web.server import Request
 
 from regiond.api.http.channel import LimitedChannel, merged_slashes
 from regiond.api.http.forwarding import Sender, TrustedProxies, is_host
-from regiond.api.pipeline.request import MAX_BODY_BYTES
+from regiond.api.pipeline.request import MAX_BODY_BYTES, ApiRequest, names_op
 from regiond.api.replies import TEXT_UTF8
 from regiond.request_limits import Place
 
+_MAX_FORM_WITH_OP_BYTES = 16 * 1024
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
@@ -117,3 +118,57 @@ def header(request: Request, name: str) -> str | None:
 def header_lines(request: Request, name: str) -> list[str]:
     """All lines of a header as text, in their order."""
     return [line.decode("utf-8", "replace") for line in request.requestHeaders.getRawHeaders(name.encode("ascii"), [])]
+
+
+def method_of(request: SiteRequest) -> str:
+    """Returns the method that decides: HEAD is answered as GET."""
+    method = request.method.decode("ascii", "replace")
+    return "GET" if method == "HEAD" else method
+
+
+def _query(request: SiteRequest) -> str:
+    return request.uri.partition(b"?")[2].decode("utf-8", "surrogateescape")
+
+
+def body_bytes(request: SiteRequest) -> int | None:
+    """Returns the declared length of the body; None if the headers do not say."""
+    length = header(request, "Content-Length")
+    return int(length) if length is not None else None
+
+
+def op_in_form(request: SiteRequest) -> bool:
+    """Whether the query or a short form names an op. A long form is parsed in a thread, for who may send it."""
+    body = b"" if request.content is None else request.content.read(_MAX_FORM_WITH_OP_BYTES + 1)
+    if request.content is not None:
+        request.content.seek(0)
+    short = body if len(body) <= _MAX_FORM_WITH_OP_BYTES else b""
+    return names_op(_query(request), header(request, "Content-Type"), short)
+
+
+def read_request(request: SiteRequest, *, op_suffix: str | None) -> ApiRequest:
+    """Returns the request as the pipeline takes it; `op_suffix` is the op of a path that ends in `op-NAME`."""
+    return ApiRequest(
+        method=method_of(request),
+        query=_query(request),
+        body=b"" if request.content is None else request.content.read(),
+        content_type=header(request, "Content-Type"),
+        authorization=header(request, "Authorization"),
+        prefer=header(request, "Prefer") or "",
+        idempotency_key=header(request, "Idempotency-Key"),
+        last_event_id=header(request, "Last-Event-ID"),
+        op_suffix=op_suffix,
+        if_match=header(request, "If-Match"),
+        if_none_match=header(request, "If-None-Match"),
+        sent_method=request.method.decode("ascii", "replace"),
+        sent_path=request.sent_target.partition(b"?")[0].decode("utf-8", "surrogateescape"),
+        origin=request.sender.origin,
+        client_address=request.sender.address,
+        place=request.place,
+        unproven_bytes=request.unproven_bytes,
+    )
+
+
+def request_id(request: Any) -> str:
+    """Returns the id of a request; empty for one that is no SiteRequest."""
+    found: str = getattr(request, "request_id", "")
+    return found
