@@ -10,7 +10,7 @@ from regiond.accounts.passwords import Passwords
 from regiond.accounts.service import Accounts
 from regiond.accounts.sessions import SessionPeriods, Sessions
 from regiond.accounts.users import Users
-from regiond.api.declaration.recorded_fields import recorded_by_action
+from regiond.api.pipeline.audit_record import recorded_by_action
 from regiond.api.resources.registry import SERVED
 from regiond.audit.service import Audit
 from regiond.components import AccountLayer

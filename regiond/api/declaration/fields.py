@@ -33,7 +33,7 @@ class Field:
     An `example` is a value as a request has it; all fields of an endpoint that state one make an example together.
 
     `recorded`: the audit trail has the text that was accepted: a name, a reference, a size, or a reason that somebody
-    gave. Of other texts it has only that they were given; see `recorded_fields`.
+    gave. Of other texts it has only that they were given; see `audit_record`.
     """
 
     name: str

@@ -1,26 +1,37 @@
-"""The record of one request for the audit trail, collected while the request is dispatched."""
+"""The record of one request for the audit trail, and the allow list of values that it may have."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attrs import define, field
 
 from common.errors import InnkeeperError
 from regiond.api.declaration.endpoint import Endpoint, Resource
-from regiond.api.declaration.fields import Submitted, Values
-from regiond.api.declaration.recorded_fields import action_of, has_fixed_form, is_recorded
+from regiond.api.declaration.field_types import Boolean, Choice, Float, Integer, IntegerList, Timestamp
+from regiond.api.declaration.fields import Field, Submitted, Values
 from regiond.api.pipeline.request import ApiRequest
 from regiond.api.replies import Reply
-from regiond.audit.model import NOT_RECORDED, TOKEN_KEY, AuditAnswer, AuditRequest, AuditResult, clipped, recorded_text
+from regiond.audit.model import (
+    NOT_RECORDED,
+    TOKEN_KEY,
+    AuditAnswer,
+    AuditRequest,
+    AuditResult,
+    RecordedFields,
+    clipped,
+    recorded_text,
+)
 from regiond.audit.service import Audit
 from regiond.caller import Caller
 
 _PATH_VALUE = re.compile(r"[\w.:@+-]{1,64}", re.ASCII)  # an id or a name; of what nobody has found, nothing else
 _REPEAT = "(repeated request)"  # no field of the API: its name has blanks
 _NAMES = ("hostname", "name", "username")  # of an object, the first that it has
+# A value of these types that was accepted can be no secret.
+_FIXED_FORMS = (Boolean, Choice, Float, Integer, IntegerList, Timestamp)
 
 
 @define
@@ -151,3 +162,34 @@ class AuditRecord:
 
 def _name(target: Any) -> str:
     return next((str(getattr(target, name)) for name in _NAMES if getattr(target, name, None)), "")
+
+
+def has_fixed_form(one: Field) -> bool:
+    return isinstance(one.type, _FIXED_FORMS)
+
+
+def is_recorded(one: Field) -> bool:
+    """Whether the trail may have an accepted value of the field."""
+    return one.recorded or has_fixed_form(one)
+
+
+def action_of(resource: Resource, name: str) -> str:
+    """Returns what the trail calls a request, such as `Machine.power_on`."""
+    return f"{resource.handler.removesuffix('Handler')}.{name}"
+
+
+def recorded_by_action(resources: Iterable[Resource]) -> Mapping[str, RecordedFields]:
+    """Returns the fields whose values may be recorded, of each action that is recorded."""
+    return {
+        action_of(resource, endpoint.name): _recorded(endpoint)
+        for resource in resources
+        for endpoint in resource.endpoints
+        if endpoint.audited
+    }
+
+
+def _recorded(endpoint: Endpoint) -> RecordedFields:
+    return RecordedFields(
+        texts=frozenset(one.name for one in endpoint.fields if one.recorded),
+        fixed=frozenset(one.name for one in endpoint.fields if has_fixed_form(one)),
+    )
