@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 ASYNC = {"Prefer": "respond-async"}  # the answer comes once the operation is recorded
 
 _PRODUCT = ("regiond", "common")
-_LINKS = ("common.rpc", "regiond.racks")  # calls of racks arrive outside of tasks too
+_TRANSPORT = "regiond.api.http."  # begins what it does outside of tasks, as links and notifications of the database do
 _BATCH = "Batcher._run"  # runs in no request's context, for several requests
 
 
@@ -59,7 +59,7 @@ def traced() -> Iterator[Trace]:
         code = frame.f_code
         if code not in known:
             known[code] = _module_of(code.co_filename)
-        if (module := known[code]) is not None and _is_for_request(module):
+        if (module := known[code]) is not None and _is_for_request(frame, known):
             trace.enter(module)
 
     sys.setprofile(watch)
@@ -77,15 +77,22 @@ def _module_of(filename: str) -> str | None:
     return ".".join(parts) if parts[0] in _PRODUCT and parts[-1] != "__init__" else None
 
 
-def _is_for_request(module: str) -> bool:
+def _is_for_request(frame: FrameType, known: Mapping[CodeType, str | None]) -> bool:
     try:
         task = asyncio.current_task()
     except RuntimeError:
         return False
     if task is None:
-        return not module.startswith(_LINKS)
+        return any((known.get(one.f_code) or "").startswith(_TRANSPORT) for one in _callers(frame))
     coroutine: Any = task.get_coro()
     return "request_id" in get_contextvars() or coroutine.__qualname__ == _BATCH
+
+
+def _callers(frame: FrameType | None) -> Iterator[FrameType]:
+    """Yields the frame, its caller, and so on."""
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
 
 
 async def _measured(folder: Path, dsn: str, method: Method, path: str, fields: Mapping[str, str]) -> Trace:

@@ -10,8 +10,8 @@ from tests.deployment.deployment import Deployment
 
 pytestmark = pytest.mark.database
 
-MOST_OF_A_READ = 25
-MOST_OF_A_COMPOSE = 92  # to its answer, which it gets once the operation is committed
+MOST_OF_A_READ = 24
+MOST_OF_A_COMPOSE = 85  # to its answer, which it gets once the operation is committed
 REQUESTS = 3
 
 
