@@ -263,8 +263,17 @@ class SimulatedHost:
         self.folder.mkdir(parents=True, exist_ok=True)
         new = self.folder / f"{self.name}.hold.new"
         new.write_text("\n".join(calls))
-        held = new.rename(self.folder / f"{self.name}.hold")
+        self._held.unlink(missing_ok=True)
+        hold = new.rename(self.folder / f"{self.name}.hold")
         try:
             yield
         finally:
-            held.unlink()
+            hold.unlink()
+
+    def is_holding(self) -> bool:
+        """Whether a call has waited in the present `hold`."""
+        return self._held.exists()
+
+    @property
+    def _held(self) -> Path:
+        return self.folder / f"{self.name}.held"

@@ -220,7 +220,7 @@ async def test_a_compose_that_is_being_undone_is_ended(innkeeper: Deployment) ->
     with innkeeper.held("create volume"):
         operation = await innkeeper.begin_compose(host["id"], hostname="late", **SMALL)
         await innkeeper.wait_for_state(operation, "running")
-        await eventually(lambda: is_count(innkeeper, "operation where reached_host", 1))
+        await eventually(innkeeper.simulated().is_holding)  # before that, nothing would have to be undone
         with innkeeper.simulated().down():
             await innkeeper.post(f"operations/{operation}/", op="cancel")
             await force(innkeeper, host)  # answers after 8 s at the latest, ended or not

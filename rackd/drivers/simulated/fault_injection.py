@@ -37,7 +37,8 @@ class FaultInjector:
     """Runs before every call to the host.
 
     While the file `hold` exists, the host delays the calls that it names, one per line, or all calls if it is empty.
-    Tests use it to stop a call halfway. While the file `down` exists, no call reaches the host.
+    Tests use it to stop a call halfway; a call that waits so leaves a file `.held` beside it. While the file `down`
+    exists, no call reaches the host.
     """
 
     def __init__(self, address: SimulatedAddress, sequence: random.Random, *, hold: Path, down: Path) -> None:
@@ -58,6 +59,7 @@ class FaultInjector:
         Raises HostUnreachable or DriverFailed if this call fails, HostUnreachable after `close`.
         """
         while self._is_held(what):
+            self._hold.with_suffix(".held").touch()
             self._wait(_HOLD_POLL_S, what)
         self._wait(self._address.delay_ms / 1000, what)
         if self._down.exists():
