@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
@@ -48,7 +49,7 @@ class Texts(TypedDict):
 
 
 @frozen(kw_only=True)
-class Subject:
+class Subject(ABC):
     """A row that a discrepancy can be about, and the VM host that has it."""
 
     WORD: ClassVar[str]  # the key of its discrepancies consists of this word and its id
@@ -59,8 +60,9 @@ class Subject:
     system_id: str | None = None  # of the subject's machine
 
     @property
+    @abstractmethod
     def name(self) -> str:
-        raise NotImplementedError
+        """The name that people know: of a machine, a guest, an operation or a total."""
 
 
 @frozen(kw_only=True)
