@@ -15,6 +15,7 @@ from regiond.ui.hosts import bulk_page as host_bulk
 from regiond.ui.hosts import list_page as host_list
 from regiond.ui.hosts import settings_page as host_settings
 from regiond.ui.machines import (
+    action_pages,
     bulk_page,
     compose_page,
     console_page,
@@ -60,6 +61,7 @@ PAGES = (
     *machine_list.PAGES,
     *bulk_page.PAGES,
     *machine_pages.PAGES,
+    *action_pages.PAGES,
     *console_page.PAGES,
     *edit_pages.PAGES,
     *deploy_page.PAGES,

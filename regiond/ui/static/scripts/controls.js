@@ -30,6 +30,12 @@ export function showSelection(table) {
 }
 
 function onClick(event) {
+  const dismissed = event.target.closest("[data-dismiss]")?.dataset.dismiss;
+  if (dismissed) {
+    event.preventDefault();
+    document.getElementById(dismissed).remove();
+    document.getElementById("main").focus();
+  }
   const button = event.target.closest("button, [data-select-all]");
   if (!button) return;
   if (button.dataset.copy) copy(button);
