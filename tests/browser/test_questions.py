@@ -103,7 +103,7 @@ async def test_without_scripts_the_question_is_a_page(chromium: Browser, fleet: 
     await expect(page.locator("#note")).to_contain_text("Power off web-1")
 
     async def is_off() -> bool:
-        return await power_of(fleet, system_id) == "off"
+        return bool(await power_of(fleet, system_id) == "off")
 
     await eventually(is_off)
     assert plain.complaints == []
