@@ -10,6 +10,7 @@ from regiond.api.pipeline.dispatch import Api
 from regiond.ui import components_page, overview_page, search_page
 from regiond.ui.account import account_pages, key_pages, own_pages
 from regiond.ui.clusters import cluster_pages
+from regiond.ui.events import event_pages
 from regiond.ui.hosts import add_page, adoption_page, host_pages, removal_page
 from regiond.ui.hosts import bulk_page as host_bulk
 from regiond.ui.hosts import list_page as host_list
@@ -66,6 +67,7 @@ PAGES = (
     *release_page.PAGES,
     *compose_page.PAGES,
     *task_pages.PAGES,
+    *event_pages.PAGES,
     *settings_page.PAGES,
     *rack_pages.PAGES,
     *user_pages.PAGES,
