@@ -26,7 +26,7 @@ from regiond.ui.machines import (
 )
 from regiond.ui.machines import list_page as machine_list
 from regiond.ui.networks import change_pages as network_changes
-from regiond.ui.networks import network_pages
+from regiond.ui.networks import device_data_page, device_nic_pages, device_pages, dns_pages, network_pages
 from regiond.ui.renderer import Renderer
 from regiond.ui.serving.login import SESSION_PAGE, LoginPage
 from regiond.ui.serving.site import WebSite
@@ -84,6 +84,10 @@ PAGES = (
     *own_pages.PAGES,
     *network_pages.PAGES,
     *network_changes.PAGES,
+    *device_pages.PAGES,
+    *device_nic_pages.PAGES,
+    *device_data_page.PAGES,
+    *dns_pages.PAGES,
     *search_page.PAGES,
     SESSION_PAGE,
 )
