@@ -8,7 +8,7 @@ from functools import cache
 from regiond.accounts.sessions import Sessions
 from regiond.api.pipeline.dispatch import Api
 from regiond.ui import components_page, overview_page, search_page
-from regiond.ui.account import account_pages, key_pages, own_pages
+from regiond.ui.account import account_pages, file_pages, key_pages, own_pages
 from regiond.ui.clusters import cluster_pages
 from regiond.ui.events import event_pages
 from regiond.ui.hosts import add_page, adoption_page, host_pages, removal_page
@@ -43,6 +43,7 @@ from regiond.ui.settings import (
     rack_pages,
     role_pages,
     settings_page,
+    tag_pages,
     user_pages,
 )
 from regiond.ui.static_files import StaticFiles
@@ -77,11 +78,13 @@ PAGES = (
     *audit_redaction_pages.PAGES,
     *discrepancy_pages.PAGES,
     *group_pages.PAGES,
+    *tag_pages.PAGES,
     *image_pages.PAGES,
     *new_image_pages.PAGES,
     *account_pages.PAGES,
     *key_pages.PAGES,
     *own_pages.PAGES,
+    *file_pages.PAGES,
     *network_pages.PAGES,
     *network_changes.PAGES,
     *device_pages.PAGES,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
-
-from attrs import frozen
 
 from common.errors import NotFound
 from regiond.api.replies import Reply
@@ -14,9 +12,8 @@ from regiond.api.resources.machines.nodes import INTERFACE, INTERFACES
 from regiond.machines.model import DeviceNicView, DeviceView, LinkMode
 from regiond.permissions import Permission
 from regiond.ui.forms import forms
-from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import FormField
-from regiond.ui.forms.refusal import Refusal
+from regiond.ui.forms.form_frame import FormFrame
 from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.networks.device_pages import CRUMBS, PLACE, read_device
 from regiond.ui.networks.network_kinds import SECTION, vlan_options
@@ -31,44 +28,10 @@ _MODES = (
 )
 
 
-@frozen(kw_only=True)
-class NicForm:
-    """The frame of a form about a NIC, which the template of all forms shows."""
-
-    device: DeviceView
-    word: str = "NIC"
-    note: str = ""
-    columns: int = 2
-
-    @property
-    def place(self) -> Sequence[str]:
-        return (*PLACE, self.device.system_id)
-
-    @property
-    def crumbs(self) -> Sequence[tuple[str, str]]:
-        return (*CRUMBS, (self.device.hostname, page_url(*self.place)))
-
-
-async def _page(
-    visit: Visit,
-    form: NicForm,
-    title: str,
-    nic: DeviceNicView | None,
-    fields: Sequence[FormField],
-    edit: Edit,
-    refusal: Refusal,
-) -> Reply:
-    return await visit.page(
-        "edit.html",
-        title=title,
-        section=SECTION,
-        status=refusal.status,
-        kind=form,
-        found=nic,
-        form_fields=fields,
-        edit=edit,
-        problems=refusal.problems,
-    )
+def _frame(device: DeviceView, title: str, *, is_new: bool = False, note: str = "") -> FormFrame:
+    place = (*PLACE, device.system_id)
+    crumbs = (*CRUMBS, (device.hostname, page_url(*place)))
+    return FormFrame(title=title, section=SECTION, crumbs=crumbs, place=place, word="NIC", is_new=is_new, note=note)
 
 
 async def _read(visit: Visit) -> tuple[DeviceView, DeviceNicView]:
@@ -98,21 +61,21 @@ async def _fields(visit: Visit) -> list[FormField]:
 
 async def add(visit: Visit) -> Reply:
     device, fields = await read_device(visit), await _fields(visit)
-    form = NicForm(device=device)
+    frame = _frame(device, "Add NIC", is_new=True)
 
     async def send(values: Mapping[str, str]) -> Reply:
         sent = {name: text for name, text in values.items() if text.strip()}
         path = {"system_id": device.system_id}
         await visit.act(INTERFACES, "POST", "create_physical", path=path, fields=sent)
-        return redirect(*form.place)
+        return redirect(*frame.place)
 
     values = {one.name: visit.request.given(one.name) for one in fields}
-    return await forms.create(visit, values, partial(_page, visit, form, "Add NIC", None, fields), send)
+    return await forms.create(visit, values, partial(frame.page, visit, fields), send)
 
 
 async def change(visit: Visit) -> Reply:
     (device, nic), fields = await _read(visit), await _fields(visit)
-    form = NicForm(device=device)
+    frame = _frame(device, f"Edit {nic.name} of {device.hostname}")
     current = {
         "name": nic.name,
         "mac_address": nic.mac_address,
@@ -124,10 +87,9 @@ async def change(visit: Visit) -> Reply:
     async def send(changes: Mapping[str, str]) -> Reply:
         if changes:
             await visit.act(INTERFACE, "PUT", path=_path(device, nic), fields=changes)
-        return redirect(*form.place)
+        return redirect(*frame.place)
 
-    show = partial(_page, visit, form, f"Edit {nic.name} of {device.hostname}", nic, fields)
-    return await forms.change(visit, current, show, send)
+    return await forms.change(visit, current, partial(frame.page, visit, fields), send)
 
 
 async def link(visit: Visit) -> Reply:
@@ -142,32 +104,33 @@ async def link(visit: Visit) -> Reply:
         FormField(name="subnet", label="Subnet", kind="choice", options=subnets, none_label="none", optional=True),
         FormField(name="ip_address", label="Address", optional=True, help="Of the subnet, and not in use"),
     ]
-    form = NicForm(device=device, note=f"{nic.ip_address} is released." if nic.ip_address else "")
+    note = f"{nic.ip_address} is released." if nic.ip_address else ""
+    frame = _frame(device, f"Link {nic.name} of {device.hostname}", note=note)
 
     async def send(values: Mapping[str, str]) -> Reply:
         sent: dict[str, Any] = {name: text for name, text in values.items() if text.strip()}
         sent["force"] = nic.ip_address is not None
         await visit.act(INTERFACE, "POST", "link_subnet", path=_path(device, nic), fields=sent)
-        return redirect(*form.place)
+        return redirect(*frame.place)
 
     now = {"mode": LinkMode.AUTO.value, "subnet": str(nic.subnet.id) if nic.subnet else "", "ip_address": ""}
     values = {name: visit.request.given(name, text) for name, text in now.items()}
-    title = f"Link {nic.name} of {device.hostname}"
-    return await forms.create(visit, values, partial(_page, visit, form, title, nic, fields), send)
+    return await forms.create(visit, values, partial(frame.page, visit, fields), send)
 
 
 async def unlink(visit: Visit) -> Reply:
     device, nic = await _read(visit)
+    frame = _frame(device, f"Unlink {nic.name} of {device.hostname}")
     removal = Removal(
-        title=f"Unlink {nic.name} of {device.hostname}",
+        title=frame.title,
         section=SECTION,
-        crumbs=NicForm(device=device).crumbs,
+        crumbs=frame.crumbs,
         button="Unlink NIC",
         resource=INTERFACE,
         path=_path(device, nic),
         op="unlink_subnet",
         fields={"id": str(nic.link_id)},
-        place=(*PLACE, device.system_id),
+        place=frame.place,
         note=f"{nic.ip_address} is released, and others can have it." if nic.ip_address else "",
     )
 
@@ -180,14 +143,15 @@ async def unlink(visit: Visit) -> Reply:
 
 async def delete(visit: Visit) -> Reply:
     device, nic = await _read(visit)
+    frame = _frame(device, f"Delete {nic.name} of {device.hostname}")
     removal = Removal(
-        title=f"Delete {nic.name} of {device.hostname}",
+        title=frame.title,
         section=SECTION,
-        crumbs=NicForm(device=device).crumbs,
+        crumbs=frame.crumbs,
         button="Delete NIC",
         resource=INTERFACE,
         path=_path(device, nic),
-        place=(*PLACE, device.system_id),
+        place=frame.place,
     )
     return await confirm(visit, removal)
 
