@@ -11,6 +11,7 @@ from regiond.deletion_plan import DeletionPlan
 from regiond.long_list import LongList
 from regiond.machines.model import Adopted, Allocated, DeviceView, MachineToCompose
 from regiond.machines.service import HostRemovalPlan, HostWorkload, MachineRemovalPlan
+from regiond.search_query import SearchQuery
 from tests.unit.answers.shared import named
 from tests.unit.machine_samples import DETACHED, DEVICE, FORGOTTEN, GUEST, MACHINE, OPERATION, PLACEMENT
 
@@ -35,6 +36,7 @@ ANSWERS: Mapping[str, Any] = {
     "machines.system_ids": ("wdpx3n",),
     "machines.long_list": LongList.of((MACHINE,)),
     "machines.ordered_ids": (0,),
+    "machines.read_query": SearchQuery(),
     "machines.read": named({"wdpx3n": MACHINE}),
     "machines.released": named({}),
     "machines.announce": True,
