@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from regiond.placement.checks import CHECK_OF_SUMMARY
 from regiond.placement.model import DiskPlacement, Evaluation, HugePagesPlacement, NicAttachment, Placement
 
 
@@ -23,10 +24,20 @@ def explain(placement: Placement, *, reserved: Evaluation | None = None) -> Mapp
             {"host": one.host_name, "host_id": one.host_id, "score": one.score, "unmet": list(one.unmet)}
             for one in placement.ranked
         ],
-        "rejected": [
-            {"host": one.host_name, "host_id": one.host_id, "reasons": list(one.reasons)} for one in placement.rejected
+        "rejected": [_rejected(one) for one in placement.rejected],
+        "summarized": [
+            {"hosts": hosts, "reason": reason, "check": CHECK_OF_SUMMARY.get(reason)}
+            for reason, hosts in placement.summarized.items()
         ],
-        "summarized": [{"hosts": hosts, "reason": reason} for reason, hosts in placement.summarized.items()],
+    }
+
+
+def _rejected(one: Evaluation) -> Mapping[str, object]:
+    return {
+        "host": one.host_name,
+        "host_id": one.host_id,
+        "reasons": list(one.reasons),
+        "checks": [failure.check.value for failure in one.failures],
     }
 
 

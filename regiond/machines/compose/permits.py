@@ -11,7 +11,7 @@ from regiond.db.pool import Db
 from regiond.machines.compose.model import HostAssignment
 from regiond.placement.model import DEFAULT_ROOT_BYTES
 from regiond.quotas.model import Charge, Holdings
-from regiond.quotas.service import permitted
+from regiond.quotas.service import permitted, refusal
 
 Compose = tuple[Caller, HostAssignment]
 
@@ -20,6 +20,15 @@ def pool_of(assignment: HostAssignment) -> int:
     """Returns the resource pool of the machine: the pool of its request, else the pool of its host."""
     requested = assignment.validated.pool_id
     return assignment.host.pool_id if requested is None else requested
+
+
+def _charge(caller: Caller, assignment: HostAssignment) -> Charge:
+    return Charge(account_id=caller.account_id, pool_id=pool_of(assignment), asked=holdings_asked(assignment))
+
+
+async def quota_refusal(db: Db, caller: Caller, assignments: Sequence[HostAssignment]) -> str | None:
+    """Returns why a quota would refuse the first of the machines that it refuses; None if all fit. Locks nothing."""
+    return await refusal(db, [_charge(caller, one) for one in assignments])
 
 
 def holdings_asked(assignment: HostAssignment) -> Holdings:
@@ -61,9 +70,5 @@ async def permit(db: Db, composes: Sequence[Compose], *, wait: bool) -> list[boo
     allowed = [all(pair) for pair in zip(operators[::2], operators[1::2], strict=True)]
     if wait and not all(allowed):
         raise NotAllowed("Your role in the resource pool has just been revoked. Nothing was composed.")
-    charges = [
-        Charge(account_id=caller.account_id, pool_id=pool_of(one), asked=holdings_asked(one))
-        for caller, one in composes
-    ]
-    within = await permitted(db, charges, wait=wait)
+    within = await permitted(db, [_charge(caller, one) for caller, one in composes], wait=wait)
     return [may and fits for may, fits in zip(allowed, within, strict=True)]
