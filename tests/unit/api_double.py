@@ -80,6 +80,7 @@ _LOOKUPS = {
     "audit.begin",
     "audit.end",
     "audit.record",
+    "composer.hostname_problems",
     "composer.problems",
     "accounts.authenticate",
     "accounts.authenticate_signed",
