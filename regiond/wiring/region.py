@@ -13,6 +13,8 @@ from regiond.accounts.service import Grants
 from regiond.accounts.ssh_keys import SshKeys
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.api.services import Services
+from regiond.attention.model import AttentionLimits
+from regiond.attention.service import Attention
 from regiond.client_rpc import RpcCommands
 from regiond.components import AccountLayer, Components, ImageLayer, MachineLayer, RackLayer, Storage
 from regiond.db.listener import Notifications
@@ -66,7 +68,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         changes=machines.machines, refreshes=schedule, wake_waiting=partial(_wake_waiting, database),
     )  # fmt: skip
     https = _https(settings, database)
-    services = _wire_services(settings, storage, racks, machines, accounts, images)
+    services = _wire_services(settings, storage, racks, machines, accounts, images, https)
     commands = RpcCommands(services, machines.content, accounts.limits)
     return Components(
         database=database,
@@ -131,8 +133,10 @@ def _wire_services(
     machines: MachineLayer,
     accounts: AccountLayer,
     images: ImageLayer,
+    https: HttpsCertificate | None,
 ) -> Services:
     database, still = storage.database, accounts.accounts.still
+    quotas = Quotas(database, machines.groups)
     return Services(
         **_services_of(storage, racks, machines, accounts, images),
         consoles=Consoles(database, racks.calls, installation_id=storage.installation_id, still=still),
@@ -143,7 +147,19 @@ def _wire_services(
         dns=Dns(database),
         reconciler=Reconciler(database, auto_repair=settings.reconciler_auto_repair),
         grants=Grants(database, record_event=Events.record, on_change=accounts.accounts.forget_cached),
-        quotas=Quotas(database, machines.groups),
+        quotas=quotas,
+        attention=_wire_attention(settings, database, quotas, https),
+    )
+
+
+def _wire_attention(
+    settings: RegionSettings, database: Database, quotas: Quotas, https: HttpsCertificate | None
+) -> Attention:
+    return Attention(
+        database,
+        AttentionLimits.of(settings.refresh_every_s, nearly_full_percent=settings.nearly_full_percent),
+        quotas=quotas.list,
+        certificate_expires_at=lambda: None if https is None else https.current.expires_at,
     )
 
 

@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from attrs import frozen
 
 from common.values import DriverType
+from regiond.attention.model import STALE_AFTER_S
 from regiond.hosts.model import HostState, HostView
 from regiond.ui import formats
 from regiond.ui.meter import Meter, meter_of
 
-STALE_AFTER = timedelta(minutes=10)
+STALE_AFTER = timedelta(seconds=STALE_AFTER_S)
 _TYPES = {DriverType.LXD: "LXD", DriverType.LIBVIRT: "libvirt"}
 
 
@@ -74,7 +75,7 @@ _BY_STATE = {
 }
 
 
-def status_of(host: HostView, now: datetime) -> Status:
+def status_of(host: HostView, now: datetime, stale_after: timedelta = STALE_AFTER) -> Status:
     """Returns what a host's state, error and age say together, the most important first."""
     age = formats.ago(host.refreshed_at, now) if host.refreshed_at else "never refreshed"
     if host.state is not HostState.REMOVING and host.error_code in _BY_ERROR:
@@ -85,7 +86,7 @@ def status_of(host: HostView, now: datetime) -> Status:
         return _status(("bad", "error", word) if wrong else (kind, icon, word), age, needs_attention=wrong)
     if host.maintenance is not None:
         return _status(("off", "closed", "Closed"), age)
-    if host.refreshed_at is not None and now - host.refreshed_at > STALE_AFTER:
+    if host.refreshed_at is not None and now - host.refreshed_at > stale_after:
         return _status(("stale", "clock", "Stale"), age, needs_attention=True, is_open=True)
     return _status(("ok", "ok", "Connected"), age, is_open=True)
 
@@ -95,7 +96,9 @@ def _status(look: tuple[str, str, str], age: str, *, needs_attention: bool = Fal
     return Status(kind=kind, icon=icon, word=word, age=age, needs_attention=needs_attention, is_open=is_open)
 
 
-def host_row(host: HostView, now: datetime, *, machines: int = 0, others: int = 0) -> HostRow:
+def host_row(
+    host: HostView, now: datetime, *, machines: int = 0, others: int = 0, stale_after: timedelta = STALE_AFTER
+) -> HostRow:
     capacity = host.capacity
     return HostRow(
         id=host.id,
@@ -110,7 +113,7 @@ def host_row(host: HostView, now: datetime, *, machines: int = 0, others: int = 
         pool=host.pool.name,
         pool_id=host.pool.id,
         tags=host.tags,
-        status=status_of(host, now),
+        status=status_of(host, now, stale_after),
         machines=machines,
         others=others,
         cores=None if capacity is None else meter_of(f"CPU cores of {host.name}", capacity.cores),

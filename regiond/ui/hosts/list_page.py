@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from regiond.api.replies import Reply
@@ -46,8 +47,15 @@ async def read_rows(visit: Visit, hosts: Iterable[HostView] | None = None) -> li
         hosts = [host async for batch in found.batches() for host in batch]
     shown = [visible_host(visit.caller, host) for host in hosts]
     counts = await visit.services.hosts.guest_counts([host.id for host in shown])
+    stale_after = timedelta(seconds=visit.services.attention.limits.stale_after_s)
     return [
-        host_row(host, visit.now, machines=count.machines if count else 0, others=count.foreign if count else 0)
+        host_row(
+            host,
+            visit.now,
+            machines=count.machines if count else 0,
+            others=count.foreign if count else 0,
+            stale_after=stale_after,
+        )
         for host in shown
         for count in (counts.get(host.id),)
     ]
