@@ -39,7 +39,7 @@ def task_in(answer: Any) -> int:
     return int(answer["id"]) if is_operation else 0
 
 
-def note_cookie(note: Note, *, path: str, key: str, secure: bool) -> str:
+def note_cookie(note: Note, *, path: str, key: bytes, secure: bool) -> str:
     """Returns the value of `Set-Cookie` that takes the note to the page at `path`. `key` is a secret of the session."""
     text = note.text if len(note.text) <= _LONGEST else note.text[: _LONGEST - 1] + "…"
     content = json.dumps({**asdict(note), "text": text}, ensure_ascii=False).encode("utf-8", "replace")
@@ -52,7 +52,7 @@ def cleared_cookie(*, path: str, secure: bool) -> str:
     return _cookie("", path=path, age_s=0, secure=secure)
 
 
-def read_note(header: str, *, path: str, key: str) -> Note | None:
+def read_note(header: str, *, path: str, key: bytes) -> Note | None:
     """Returns the note for the page at `path` in a `Cookie` header; None without one that this session sealed."""
     for pair in header.split(";"):
         name, _, value = pair.strip().partition("=")
@@ -62,7 +62,7 @@ def read_note(header: str, *, path: str, key: str) -> Note | None:
     return None
 
 
-def _opened(encoded: str, seal: str, path: str, key: str) -> Note | None:
+def _opened(encoded: str, seal: str, path: str, key: bytes) -> Note | None:
     try:
         content = urlsafe_b64decode(encoded.encode("ascii"))
     except ValueError:
@@ -73,9 +73,9 @@ def _opened(encoded: str, seal: str, path: str, key: str) -> Note | None:
     return Note(text=found["text"], task=found["task"], link=tuple(found["link"]) if found["link"] else None)
 
 
-def _seal(content: bytes, path: str, key: str) -> str:
+def _seal(content: bytes, path: str, key: bytes) -> str:
     sealed = b"\0".join((b"note", path.encode("utf-8", "surrogateescape"), content))
-    return hmac.new(key.encode(), sealed, hashlib.sha256).hexdigest()
+    return hmac.new(key, sealed, hashlib.sha256).hexdigest()
 
 
 def _cookie(value: str, *, path: str, age_s: int, secure: bool) -> str:

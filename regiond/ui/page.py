@@ -52,7 +52,7 @@ class Visit:
             "title": title, "section": section, "position": self.position, "frame": frame, "note": note,
             "note_task": await self.task_of(note) if note else None,
         }  # fmt: skip
-        reply = self.fragment(template, status=status, **shared, csrf=self.session.csrf_token, **values)
+        reply = self.fragment(template, status=status, **shared, csrf=self.session.new_csrf_token(), **values)
         if note is None:
             return reply
         cookie = cleared_cookie(path=self.request.path, secure=self.request.secure)
@@ -63,7 +63,7 @@ class Visit:
         request = self.request
         if request.method != "GET" or request.is_live or request.is_htmx:
             return None
-        return read_note(request.cookies, path=request.path, key=self.session.csrf_token)
+        return read_note(request.cookies, path=request.path, key=self.session.csrf_secret)
 
     async def task_of(self, note: Note) -> Operation | None:
         """The task of the note, as far as it exists and may be seen."""
@@ -136,7 +136,14 @@ def redirect_with_note(
     If `answer`, the API's JSON, is an operation, the note says what it does, links to it and follows its state; or else
     it has `text`. `link` is a label with an address of ours.
     """
+    return note_at(visit, page_url(*segments, query=query), answer=answer, text=text, link=link)
+
+
+def note_at(
+    visit: Visit, address: str, *, answer: Any = None, text: str = "", link: tuple[str, str] | None = None
+) -> Reply:
+    """As `redirect_with_note`, to an address of ours that may have a query."""
     note = Note(text=text, task=task_in(answer), link=link)
-    cookie = note_cookie(note, path=page_url(*segments), key=visit.session.csrf_token, secure=visit.request.secure)
-    there = redirect(*segments, query=query)
-    return evolve(there, headers={**there.headers, "Set-Cookie": cookie})
+    path = address.partition("?")[0]
+    cookie = note_cookie(note, path=path, key=visit.session.csrf_secret, secure=visit.request.secure)
+    return Reply(status=SEE_OTHER, headers={"Location": address, "Set-Cookie": cookie})

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from regiond.ui.notes import Note, cleared_cookie, note_cookie, read_note, task_in
 
-PATH, KEY = "/MAAS/ui/vms/abc123", "key"
+PATH, KEY = "/MAAS/ui/vms/abc123", b"key"
 NOTE = Note(text="web-1 is locked.", task=7, link=("All tasks", "/MAAS/ui/tasks"))
 
 
@@ -29,7 +29,7 @@ def test_a_note_is_for_one_page_and_one_session() -> None:
     header = sent(note_cookie(NOTE, path=PATH, key=KEY, secure=False))
     assert read_note(header, path=PATH, key=KEY) == NOTE
     assert read_note(header, path=PATH + "/edit", key=KEY) is None
-    assert read_note(header, path=PATH, key="another session") is None
+    assert read_note(header, path=PATH, key=b"another session") is None
 
 
 @pytest.mark.parametrize("value", ["", "x", "e30=.", "e30=.0000", "é.é", "!.!", ".", "eyJ0ZXh0IjoiaGkifQ==.aa"])

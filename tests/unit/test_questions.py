@@ -31,6 +31,8 @@ ASKS = "asks"
 # answers with a question (forms/question.py) before it acts, or else why none is needed.
 FORMS = {
     ("account/clients.html", "'account', 'clients'"): "adds an RPC client, which can be revoked",
+    ("account/files.html", "'account', 'files'"): "adds a file, which can be deleted",
+    ("account/filter.html", "path"): "saves a search, which can be removed",
     ("account/keys.html", "'account', 'keys'"): "adds an API key, which can be deleted",
     ("account/profile.html", "'account', 'password'"): "takes the present password",
     ("account/rename_key.html", "path"): "changes a name",
@@ -38,6 +40,10 @@ FORMS = {
     ("bare_error.html", ""): "repeats what the user has sent",
     ("clusters/settings.html", "'clusters', cluster.id, 'maintenance'"): "opens the members again",
     ("clusters/settings.html", "'clusters', cluster.id, 'settings'"): "changes what can be changed back",
+    ("components/searches.html", "'account', 'filters', 'add'"): "saves a search, which can be removed",
+    ("components/searches.html", "'lists', tools.place, 'columns'"): "changes what a list shows its user",
+    ("components/trust.html", ""): "tries again, or is itself the comparison of the fingerprints",
+    ("components/vm_table.html", "'vms', 'bulk'"): ASKS,
     ("components/vm_actions.html", "'vms', vm.system_id, 'act'"): "only what does not ask: start, lock, unlock, fixed",
     ("confirm.html", "url("): ASKS,
     ("edit.html", "path"): "creates or changes an object; quotas ask before a limit below what is held",
@@ -52,9 +58,10 @@ FORMS = {
     ("machines/compose.html", "'compose'"): "creates a VM; the preview shows what and where",
     ("machines/deploy.html", ""): "says what is written; the VM has no content yet",
     ("machines/edit.html", ""): "changes names and groups, which can be changed back",
-    ("machines/list.html", "'vms', 'bulk'"): ASKS,
     ("machines/owner_data.html", ""): "changes texts in a form that shows the old ones",
+    ("networks/device_data.html", ""): "changes texts in a form that shows the old ones",
     ("page.html", "'logout'"): "ends one's own session",
+    ("send_again.html", ""): "repeats what the user has sent",
     ("settings/audit_redact.html", "url("): "is itself a question, and takes a reason",
     ("settings/discrepancy.html", "path"): "is itself a question, with the plan and the name",
     ("settings/new_image.html", "path"): "adds an image, which can be deleted",
@@ -127,12 +134,12 @@ def test_powering_off_many_takes_their_number_and_names_the_longest() -> None:
     machines = [evolve(MACHINE, id=n, system_id=f"vm{n}", hostname=f"vm-{n}", power_state="on") for n in range(3)]
     found = split(BULK_ACTIONS["off"], machines, ADMIN)
     running = Running(since=NOW - timedelta(days=30), name="vm-1")
-    question = bulk_question(found, query="q=vm", once="x", running=running, now=NOW)
+    question = bulk_question(found, back="/vms?q=vm", kept={"once": "x"}, running=running, now=NOW)
     assert (question.typed, question.button, question.undo) == ("3", "Power off 3 VMs", NO_UNDO)
     assert any("vm-1 runs longest" in effect for effect in question.effects)
     assert ("selected", "vm2") in question.kept
     nothing = split(BULK_ACTIONS["off"], [evolve(MACHINE, power_state="off")], ADMIN)
-    assert bulk_question(nothing, query="", once="x", running=None, now=NOW).button == ""
+    assert bulk_question(nothing, back="/vms", kept={}, running=None, now=NOW).button == ""
 
 
 @pytest.mark.parametrize(("typed", "is_refused"), [("web-1", False), (" web-1 ", False), ("web", True), ("", True)])

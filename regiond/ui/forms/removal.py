@@ -93,7 +93,9 @@ async def confirm(visit: Visit, removal: Removal, run: Run | None = None) -> Rep
             except InnkeeperError as error:
                 refusal = Refusal.of(error)
             else:
-                return redirect_with_note(visit, *removal.after, answer=answer, text=removal.done)
+                return redirect_with_note(
+                    visit, *removal.after, answer=answer, text=removal.done or f"{removal.title}: done."
+                )
     plan, blocked = await _plan(run, chosen)
     return await show(
         visit,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl
 
 from attrs import evolve
 
@@ -21,31 +20,33 @@ from regiond.ui.forms.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
 from regiond.ui.machines import bulk_run
 from regiond.ui.machines.bulk_actions import ACTIONS, BulkAction, Split, offered, split
 from regiond.ui.machines.bulk_question import Running, bulk_question, typed_name
-from regiond.ui.machines.machine_questions import SECTION, running_since
-from regiond.ui.machines.machine_search import read_search
+from regiond.ui.machines.machine_questions import running_since
+from regiond.ui.machines.machine_search import Scope, read_search, scope_of, with_query
 from regiond.ui.machines.release_form import FIELDS, erasures, release_fields
-from regiond.ui.page import Page, Visit, redirect, redirect_with_note
+from regiond.ui.page import SEE_OTHER, Page, Visit, note_at
 
 
 async def act(visit: Visit) -> Reply:
     """Asks for a confirmation first, unless the action needs none."""
     request = visit.request
     action = ACTIONS.get(request.given("action"))
+    scope = await scope_of(visit, request.given("within"))
+    back = scope.path + (f"?{query}" if (query := request.given("query")) else "")
     is_offered = action is not None and action in offered(visit.caller)
-    machines, matching = await _selected(visit) if is_offered else ([], 0)
+    machines, matching = await _selected(visit, scope) if is_offered else ([], 0)
     if action is None or not machines:
-        return redirect(SECTION)
+        return Reply(status=SEE_OTHER, headers={"Location": back})
     found = split(action, machines, visit.caller)
     if found.needs_confirmation and not is_answered(visit):
-        return await _confirm(visit, found, matching=matching)
+        return await _confirm(visit, found, back, matching=matching)
     fields, problems = _fields(visit, action, found)
     if problems:
-        return await _confirm(visit, found, matching=matching, problems=problems)
+        return await _confirm(visit, found, back, matching=matching, problems=problems)
     if action.as_task is not None:
-        return await _start(visit, action.as_task, found)
+        return await _start(visit, action.as_task, found, back)
     outcomes = await bulk_run.run(visit, action, found.changed, fields)
     if not found.left and not any(one.error for one in outcomes):
-        return _back(visit, text=f"{formats.count(len(outcomes), 'VM')} {action.done}.")
+        return note_at(visit, back, text=f"{formats.count(len(outcomes), 'VM')} {action.done}.")
     return await visit.page(
         "machines/bulk_result.html",
         title=f"{action.label}: result",
@@ -53,11 +54,11 @@ async def act(visit: Visit) -> Reply:
         split=found,
         outcomes=outcomes,
         failed=sum(bool(one.error) for one in outcomes),
-        query=request.given("query"),
+        back=back,
     )
 
 
-async def _start(visit: Visit, task: Task, found: Split) -> Reply:
+async def _start(visit: Visit, task: Task, found: Split, back: str) -> Reply:
     """Leads back to the list, with a note about the task, which shows what becomes of each VM."""
     request = visit.request
     try:
@@ -66,17 +67,9 @@ async def _start(visit: Visit, task: Task, found: Split) -> Reply:
             options=_options(visit, task),
         )  # fmt: skip
     except InvalidRequest as error:
-        return await _confirm(visit, found, matching=found.total, problems=error.fields or {"at_once": [error.message]})
-    return _back(visit, answer=answer)
-
-
-def _back(visit: Visit, *, answer: Any = None, text: str = "") -> Reply:
-    """To the list as it was filtered."""
-    return redirect_with_note(visit, SECTION, answer=answer, text=text, query=_query(visit))
-
-
-def _query(visit: Visit) -> list[tuple[str, str]]:
-    return parse_qsl(visit.request.given("query"), max_num_fields=100)
+        problems = error.fields or {"at_once": [error.message]}
+        return await _confirm(visit, found, back, matching=found.total, problems=problems)
+    return note_at(visit, back, answer=answer)
 
 
 def _options(visit: Visit, task: Task) -> Mapping[str, str]:
@@ -84,12 +77,12 @@ def _options(visit: Visit, task: Task) -> Mapping[str, str]:
     return {**release_fields(values), "comment": values["comment"]} if task is Task.RELEASE else {}
 
 
-async def _selected(visit: Visit) -> tuple[list[MachineView], int]:
+async def _selected(visit: Visit, scope: Scope) -> tuple[list[MachineView], int]:
     """The VMs of the request, at most MAX_BULK_MACHINES, and how many it meant."""
     request = visit.request
     if request.given("all"):
-        asked = evolve(request, query=tuple(_query(visit)))
-        search = evolve(await read_search(visit, asked), limit=MAX_BULK_MACHINES, offset=0)
+        asked = with_query(request, request.given("query"))
+        search = evolve(await read_search(visit, asked, scope), limit=MAX_BULK_MACHINES, offset=0)
         page = await visit.services.machines.page(search, caller=visit.caller)
         return list(page.machines), page.total
     ids = tuple(dict.fromkeys(request.form.get("selected", ())))
@@ -113,7 +106,7 @@ def _fields(visit: Visit, action: BulkAction, found: Split) -> tuple[Mapping[str
 
 
 async def _confirm(
-    visit: Visit, found: Split, *, matching: int, problems: Mapping[str, list[str]] | None = None
+    visit: Visit, found: Split, back: str, *, matching: int, problems: Mapping[str, list[str]] | None = None
 ) -> Reply:
     action, services = found.action, visit.services
     plan = None
@@ -121,9 +114,16 @@ async def _confirm(
         plan = await bulk_run.plan(visit, action.as_task, found.changed)
     running = await _longest_running(visit, found) if action.effect else None
     question = bulk_question(
-        found, query=visit.request.given("query"), running=running, now=visit.now,
-        once=visit.request.given("once") or secrets.token_urlsafe(16),
-    )  # fmt: skip
+        found,
+        back=back,
+        kept={
+            "query": visit.request.given("query"),
+            "within": visit.request.given("within"),
+            "once": visit.request.given("once") or secrets.token_urlsafe(16),
+        },
+        running=running,
+        now=visit.now,
+    )
     return await questions.show(
         visit,
         question,

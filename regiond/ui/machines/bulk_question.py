@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from attrs import frozen
@@ -10,7 +11,6 @@ from regiond.ui import formats
 from regiond.ui.forms.question import NO_UNDO, Question
 from regiond.ui.machines.bulk_actions import BulkAction, Split
 from regiond.ui.machines.machine_questions import SECTION
-from regiond.ui.web_request import page_url
 
 
 @frozen(kw_only=True)
@@ -26,22 +26,22 @@ def typed_name(found: Split) -> str:
     return found.changed[0].hostname if len(found.changed) == 1 else str(len(found.changed))
 
 
-def bulk_question(found: Split, *, query: str, once: str, running: Running | None, now: datetime) -> Question:
-    """`query` is that of the list where the VMs were selected. Without a VM to change there is no button."""
+def bulk_question(
+    found: Split, *, back: str, kept: Mapping[str, str], running: Running | None, now: datetime
+) -> Question:
+    """`back` is the list where the VMs were selected. Without a VM to change there is no button."""
     action, any_changed = found.action, bool(found.changed)
-    address = page_url(SECTION) + (f"?{query}" if query else "")
-    kept = [("action", action.key), ("once", once), ("query", query)]
     return Question(
         title=_title(found),
         section=SECTION,
-        crumbs=(("VMs", address),),
+        crumbs=(("VMs", back),),
         button=_button(action, len(found.changed)) if any_changed else "",
-        back=address,
+        back=back,
         undo=NO_UNDO if action.is_dangerous and any_changed else "",
         effects=_effects(found, running, now) if any_changed else (),
         typed=typed_name(found) if action.is_typed and any_changed else "",
         is_dangerous=action.is_dangerous,
-        kept=(*kept, *(("selected", one.system_id) for one in found.machines)),
+        kept=(("action", action.key), *kept.items(), *(("selected", one.system_id) for one in found.machines)),
     )
 
 
