@@ -52,6 +52,7 @@ from regiond.ui.settings import (
     user_pages,
 )
 from regiond.ui.static_files import StaticFiles
+from regiond.ui.tasks import list_page as task_list
 from regiond.ui.tasks import task_pages
 
 PAGES = (
@@ -77,6 +78,7 @@ PAGES = (
     *deploy_page.PAGES,
     *release_page.PAGES,
     *compose_page.PAGES,
+    *task_list.PAGES,
     *task_pages.PAGES,
     *event_pages.PAGES,
     *settings_page.PAGES,

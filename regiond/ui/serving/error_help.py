@@ -1,4 +1,4 @@
-"""What the page of an error says besides its message: the missing right, what would help, where to go. Pure."""
+"""The help on the page of an error: the missing right, what would help, where to go. Pure."""
 
 from __future__ import annotations
 
