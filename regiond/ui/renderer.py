@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from regiond.api.replies import Reply
 from regiond.ui import formats
+from regiond.ui.field_labels import field_label
 from regiond.ui.placement_view import has_reasons_of_hosts, rejections
 from regiond.ui.static_files import StaticFiles
 from regiond.ui.web_request import UI, page_url
@@ -42,7 +43,7 @@ class Renderer:
         self._environment.filters |= {
             "number": formats.number, "gib": formats.gib, "memory": formats.memory, "gb": formats.gb,
             "storage": formats.storage, "file_size": formats.file_size, "ranges": formats.ranges, "iso": formats.iso,
-            "count": formats.count, "rejections": rejections,
+            "count": formats.count, "rejections": rejections, "field_label": field_label,
             "has_reasons_of_hosts": has_reasons_of_hosts,
         }  # fmt: skip
 
