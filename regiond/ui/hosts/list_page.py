@@ -12,7 +12,7 @@ from common.errors import InvalidRequest
 from regiond.api.replies import Reply
 from regiond.api.resources.shared.visibility import visible_host
 from regiond.hosts.model import HostView
-from regiond.hosts.search.fields import HOST_FIELDS, HostFacts
+from regiond.hosts.search.fields import HOST_FIELDS, HostFacts, Needs
 from regiond.ui.hosts.host_row import HostRow, host_row, type_name, word_of
 from regiond.ui.lists.choices import chosen_columns, saved_filters
 from regiond.ui.lists.list_kind import ListKind, ListTools, shown_columns, whole_query
@@ -103,9 +103,10 @@ async def rows_of(visit: Visit, facts: Iterable[HostFacts]) -> list[HostRow]:
 async def show(visit: Visit) -> Reply:
     request, hosts = visit.request, visit.services.hosts
     problems: Mapping[str, Sequence[str]] = {}
-    by_capacity = wanted(request, _COLUMNS, "name").sort in _BY_CAPACITY
+    sort = wanted(request, _COLUMNS, "name").sort
+    needs = Needs(machines=sort == "vms", capacity=sort in _BY_CAPACITY)
     try:
-        search = await hosts.search(whole_query(HOSTS, request), caller=visit.caller, capacities=by_capacity)
+        search = await hosts.search(whole_query(HOSTS, request), caller=visit.caller, needs=needs)
         found = search.found
     except InvalidRequest as error:
         problems = error.fields
