@@ -10,8 +10,8 @@ from common.values import DriverType
 from regiond.caller import Caller, visible_pool_ids
 from regiond.db.pool import Db, Row
 from regiond.hosts.guest_view_store import guest_counts
-from regiond.hosts.host_condition import judge
 from regiond.hosts.model import CONSOLE_TAG, GuestCount, HostState
+from regiond.hosts.search.condition import judge
 from regiond.hosts.search.fields import HostFacts, Needs
 from regiond.ledger.service import capacities_of_hosts
 

@@ -8,8 +8,8 @@ from datetime import datetime
 from attrs import frozen
 
 from common.values import DriverType
-from regiond.hosts.host_condition import HostCondition, judge
 from regiond.hosts.model import HostView
+from regiond.hosts.search.condition import HostCondition, judge
 from regiond.ui import formats
 from regiond.ui.meter import Meter, meter_of
 
