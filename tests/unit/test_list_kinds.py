@@ -18,8 +18,8 @@ from common.values import DriverType
 from regiond.api.resources.accounts.lists import COLUMNS
 from regiond.api.serializers.hosts import HOST_JSON
 from regiond.api.serializers.machines import MACHINE_JSON
+from regiond.hosts.host_condition import HostCondition, judge
 from regiond.hosts.model import CONSOLE_TAG, HostState
-from regiond.hosts.search.condition import HostCondition, judge
 from regiond.hosts.search.fields import HOST_FIELDS, HostFacts, matches
 from regiond.long_list import LongList
 from regiond.search_query import parse, resolved

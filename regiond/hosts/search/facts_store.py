@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from attrs import evolve
 
@@ -10,8 +11,8 @@ from common.values import DriverType
 from regiond.caller import Caller, visible_pool_ids
 from regiond.db.pool import Db, Row
 from regiond.hosts.guest_view_store import guest_counts
+from regiond.hosts.host_condition import judge
 from regiond.hosts.model import CONSOLE_TAG, GuestCount, HostState
-from regiond.hosts.search.condition import judge
 from regiond.hosts.search.fields import HostFacts, Needs
 from regiond.ledger.service import capacities_of_hosts
 
@@ -33,13 +34,16 @@ _POOLS = "select name from resource_pool where $1::integer[] is null or id = any
 _NO_GUESTS = GuestCount()
 
 
-async def facts(db: Db, needs: Needs, *, caller: Caller | None = None) -> tuple[HostFacts, ...]:
+async def facts(db: Db, needs: Needs, *, stale_after: timedelta, caller: Caller | None = None) -> tuple[HostFacts, ...]:
     """Returns the hosts that the caller may see, by id."""
     rows = await db.fetch(_FACTS, visible_pool_ids(caller))
     ids = [row["id"] for row in rows]
     counts = await guest_counts(db, ids) if needs.machines else {}
     sees_addresses = caller is None or caller.is_admin
-    found = tuple(_facts(row, counts.get(row["id"], _NO_GUESTS), sees_addresses=sees_addresses) for row in rows)
+    found = tuple(
+        _facts(row, counts.get(row["id"], _NO_GUESTS), sees_addresses=sees_addresses, stale_after=stale_after)
+        for row in rows
+    )
     if not needs.capacity:
         return found
     known = {one.host_id: one.capacity for one in await capacities_of_hosts(db, ids)}
@@ -58,7 +62,7 @@ async def names(db: Db, hosts: Sequence[HostFacts], *, caller: Caller | None = N
     }
 
 
-def _facts(row: Row, guests: GuestCount, *, sees_addresses: bool) -> HostFacts:
+def _facts(row: Row, guests: GuestCount, *, sees_addresses: bool, stale_after: timedelta) -> HostFacts:
     return HostFacts(
         id=row["id"],
         name=row["name"],
@@ -73,7 +77,7 @@ def _facts(row: Row, guests: GuestCount, *, sees_addresses: bool) -> HostFacts:
         version=row["version"],
         judgement=judge(
             HostState(row["state"]), row["error_code"], row["refreshed_at"], row["now"],
-            in_maintenance=row["in_maintenance"],
+            in_maintenance=row["in_maintenance"], stale_after=stale_after,
         ),
         machines=guests.machines,
     )  # fmt: skip

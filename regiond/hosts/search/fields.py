@@ -8,8 +8,8 @@ from attrs import frozen
 
 from common.capacity import Capacity
 from common.values import DriverType
+from regiond.hosts.host_condition import HostCondition, Judgement
 from regiond.hosts.model import CONSOLE_TAG
-from regiond.hosts.search.condition import HostCondition, Judgement
 from regiond.search_numbers import MEMORY_MIB, STORAGE_BYTES, is_in
 from regiond.search_query import (
     Fields,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from attrs import frozen
 
 from regiond.caller import Caller
 from regiond.db.pool import Database
+from regiond.hosts.host_condition import STALE_AFTER
 from regiond.hosts.search import facts_store
 from regiond.hosts.search.fields import HOST_FIELDS, HostFacts, Needs, matches, needs_of
 from regiond.search_query import parse, resolved
@@ -25,8 +27,9 @@ class HostSearch:
 
 
 class HostSearches:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, stale_after: timedelta = STALE_AFTER) -> None:
         self._database = database
+        self.stale_after = stale_after
 
     async def search(self, text: str, *, caller: Caller | None = None, needs: Needs = NOTHING_MORE) -> HostSearch:
         """Returns the hosts that match a query, by id, with the facts of `needs` and those that the query needs.
@@ -37,7 +40,7 @@ class HostSearches:
         wanted = needs_of(query)
         wanted = Needs(machines=needs.machines or wanted.machines, capacity=needs.capacity or wanted.capacity)
         async with self._database.connection() as db:
-            hosts = await facts_store.facts(db, wanted, caller=caller)
+            hosts = await facts_store.facts(db, wanted, caller=caller, stale_after=self.stale_after)
             names = await facts_store.names(db, hosts, caller=caller)
         query = resolved(query, HOST_FIELDS, names)
         return HostSearch(hosts=hosts, found=[host for host in hosts if matches(query, host)], names=names)

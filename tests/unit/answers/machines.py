@@ -11,6 +11,7 @@ from regiond.deletion_plan import DeletionPlan
 from regiond.long_list import LongList
 from regiond.machines.model import Adopted, Allocated, DeviceView, MachineToCompose
 from regiond.machines.service import HostRemovalPlan, HostWorkload, MachineRemovalPlan
+from regiond.placement.model import DryRun
 from regiond.search_query import SearchQuery
 from tests.unit.answers.shared import named
 from tests.unit.machine_samples import DETACHED, DEVICE, FORGOTTEN, GUEST, MACHINE, OPERATION, PLACEMENT
@@ -42,7 +43,8 @@ ANSWERS: Mapping[str, Any] = {
     "machines.announce": True,
     "composer.start_compose": OPERATION,
     "composer.problems": {},
-    "composer.dry_run": PLACEMENT,
+    "composer.dry_run": DryRun(placements=(PLACEMENT,)),
+    "composer.hostname_problems": {},
     "machines.start_power": OPERATION,
     "machines.start_delete": OPERATION,
     "machines.deletion_plan": MachineRemovalPlan(name="web-1"),
