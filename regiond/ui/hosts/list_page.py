@@ -9,6 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from common.errors import InvalidRequest
+from common.values import DriverType
 from regiond.api.replies import Reply
 from regiond.api.resources.shared.visibility import visible_host
 from regiond.hosts.model import HostView
@@ -60,6 +61,7 @@ _COLUMNS: Mapping[str, Callable[[HostFacts], Any]] = {
     "storage": lambda host: _free(host, "storage_bytes"),
     "zone": lambda host: (host.zone, host.pool),
 }
+_TYPES = {DriverType.LXD: "lxd", DriverType.LIBVIRT: "libvirt", DriverType.SIMULATED: "simulated"}
 _BY_CAPACITY = frozenset({"cores", "memory", "storage"})
 _GROUPS: Mapping[str, Callable[[HostFacts], str]] = {
     "type": _type,
@@ -125,7 +127,8 @@ async def show(visit: Visit) -> Reply:
         offered=HOSTS.columns,
         columns=shown_columns(request, HOSTS.columns, await chosen_columns(visit, "hosts"), HOSTS.columns),
         choices={
-            **{name: tuple(HOSTS.fields[name].choices) for name in ("state", "type")},
+            "state": tuple(HOSTS.fields["state"].choices),
+            "type": sorted({_TYPES[host.driver] for host in search.hosts}),
             **{name: search.names[name] for name in ("zone", "pool", "cluster", "tag")},
         },
         counts={
