@@ -68,7 +68,7 @@ async def test_the_help_of_a_search_is_read_with_the_keyboard(admin: Visitor) ->
     await expect(help_text).to_be_visible()
     await expect(help_text).to_contain_text("pool:staging")
     assert await admin.look("search-help", width=1400, reload=False) == []
-    assert await admin.look("search-help", width=320, dark=True, reload=False) == []
+    assert await admin.look("search-help", width=320, reload=False) == []
     await admin.page.keyboard.press("Escape")
     await expect(help_text).to_be_hidden()
 
