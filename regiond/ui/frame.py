@@ -51,6 +51,7 @@ async def read_frame(services: Services, caller: Caller) -> Frame:
         Entry(name="Clusters", icon="cluster", segment="clusters", count=f"{clusters:,}"),
         Entry(name="VMs", icon="vm", segment="vms", count=f"{machines:,}"),
         Entry(name="Tasks", icon="tasks", segment="tasks", count=tasks if running else None),
+        Entry(name="Events", icon="clock", segment="events"),
         Entry(name="Networks", icon="network", segment="networks"),
         Entry(name="Pools and zones", icon="pools", segment="pools"),
     )
