@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from common.capacity import ResourceCapacity
 from common.phrases import number_of
-from regiond.placement.affinity import NO_MEMBERS, GroupMembers, group_standing
+from regiond.placement.affinity import NO_MEMBERS, NO_STANDING, GroupMembers, group_standing
 from regiond.placement.checks import SUMMARY, Check, Failure
 from regiond.placement.model import Candidate, Evaluation, Requirements
 from regiond.placement.nic_attachment import attach_nics
-from regiond.placement.numa_placement import assign_numa
+from regiond.placement.numa_placement import NO_NUMA, assign_numa
 from regiond.placement.reason_phrases import first_of
 from regiond.placement.storage_assignment import assign_storage, label_notes
 
@@ -20,12 +20,12 @@ def evaluate(requirements: Requirements, host: Candidate, members: GroupMembers 
 
     A host that a filter rejects has that one failure; any other rejected host has a failure for each thing it lacks.
     """
-    standing = group_standing(requirements.groups, host, members)
+    standing = group_standing(requirements.groups, host, members) if requirements.groups else NO_STANDING
     by_groups = _failure(Check.GROUPS, standing.rejected)
     blocked = _rejection_by_filter(requirements, host) or by_groups or _unusable(requirements, host)
     if blocked is not None:
         return Evaluation(host_id=host.id, host_name=host.name, failures=(blocked,))
-    numa, numa_failures = assign_numa(requirements, host)
+    numa, numa_failures = assign_numa(requirements, host) if requirements.needs_nodes else (NO_NUMA, ())
     disks, storage_reason = assign_storage(requirements.disks, host)
     nics, interfaces_reason = attach_nics(requirements.nics, host)
     short_of_compute = (
@@ -98,15 +98,16 @@ def _rejection_by_filter(requirements: Requirements, host: Candidate) -> Failure
         return Failure(Check.HOST, SUMMARY[Check.HOST])
     if host.id in wanted.tried_host_ids:
         return Failure(Check.TRIED, "this compose already failed here")
-    filters = (
-        (Check.TYPE, _property("type", host.driver, wanted.drivers, wanted.not_drivers)),
-        (Check.ZONE, _group("zone", host.zone, wanted.zones, wanted.not_zones)),
-        (Check.POOL, _group("resource pool", host.pool, wanted.pools, wanted.not_pools)),
-        (Check.TAGS, _tags(host, wanted.tags, wanted.not_tags)),
-        (Check.ARCHITECTURE, _property("architecture", host.architecture, wanted.architectures,
-                                       wanted.not_architectures)),
-    )  # fmt: skip
-    return next((Failure(check, reason) for check, reason in filters if reason is not None), None)
+    return (
+        _failure(Check.TYPE, _property("type", host.driver, wanted.drivers, wanted.not_drivers))
+        or _failure(Check.ZONE, _group("zone", host.zone, wanted.zones, wanted.not_zones))
+        or _failure(Check.POOL, _group("resource pool", host.pool, wanted.pools, wanted.not_pools))
+        or _failure(Check.TAGS, _tags(host, wanted.tags, wanted.not_tags))
+        or _failure(
+            Check.ARCHITECTURE,
+            _property("architecture", host.architecture, wanted.architectures, wanted.not_architectures),
+        )
+    )
 
 
 def _group(what: str, own: str, wanted: Sequence[str], unwanted: Sequence[str]) -> str | None:

@@ -191,7 +191,6 @@ class Adapter:
 
     def _uninterrupted(self, work: Coroutine[Any, Any, Reply], request: SiteRequest) -> Deferred[Reply]:
         """Runs a change to its end even if the client disconnects: half a change is worse than an unseen one."""
-        on_shutdown = shutdown_reply(request)
         request.place.enter()
         task = asyncio.ensure_future(work)
         self._unfinished.add(task)
@@ -203,7 +202,7 @@ class Adapter:
             if answered.called:  # the client disconnected
                 return
             if ended.cancelled():
-                answered.callback(on_shutdown)
+                answered.callback(shutdown_reply(request))
             else:
                 answered.callback(ended.result())
 

@@ -12,8 +12,8 @@ from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines.compose.capacity_limits import no_capacity
+from regiond.machines.compose.claims import quota_refusal
 from regiond.machines.compose.model import HostAssignment, ReservationRequest, ValidatedCompose
-from regiond.machines.compose.permits import quota_refusal
 from regiond.machines.compose.stages import ComposeStages
 from regiond.machines.model import NO_HOST_CONSTRAINTS, ComposeIntent, HostConstraints, requested_fields
 from regiond.operations import service as operation_service
@@ -57,9 +57,6 @@ class Composer:
         all can take the machine, a failed operation records the reason. Idempotent with the same key. The caller must
         be an operator in the pool of a named host. Otherwise only hosts in its pools that match `hosts` are considered.
         """
-        requested = requested_fields(request)
-        if hosts != NO_HOST_CONSTRAINTS:  # stored only where constraints are given, as later fields of requests are
-            requested["hosts"] = asdict(hosts)
 
         async def open_() -> Operation:
             intent = ComposeIntent(request=request, hosts=hosts, in_zone_of_host=request.zone is None)
@@ -69,6 +66,9 @@ class Composer:
             return await self._operations.idempotent(idempotency_key, open_)
         except OutOfCapacity as error:
             if request.host_id is None:
+                requested = requested_fields(request)
+                if hosts != NO_HOST_CONSTRAINTS:  # stored only where given, as later fields of requests are
+                    requested["hosts"] = asdict(hosts)
                 await self.record_rejection(caller, requested, error)
             raise
 
