@@ -45,6 +45,7 @@ class Preview:
     helps: Mapping[str, str] = field(factory=dict)
     leaves: Mapping[str, int] = field(factory=dict)
     refused: str = ""
+    host: HostView | None = None  # the chosen one
 
     @property
     def fitting(self) -> int:
