@@ -18,6 +18,7 @@ from common.values import Autostart, DriverType, HostNetwork, NumaNode, Profile
 from regiond.caller import Caller, visible_pool_ids
 from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone
+from regiond.hosts.error_details import of_column
 from regiond.hosts.model import (
     Amounts,
     ComposeTarget,
@@ -262,6 +263,7 @@ def _host(
         network_devices=tuple(from_dict(device, NetworkDevice) for device in row["network_devices"] or ()),
         gpus=tuple(from_dict(gpu, Gpu) for gpu in row["gpus"] or ()),
         numa_nodes=tuple(from_dict(node, NumaNode) for node in row["numa_nodes"] or ()),
+        error_details=of_column(row["error_details"]),
         problems=tuple(from_dict(problem, Problem) for problem in row["problems"]),
     )
 

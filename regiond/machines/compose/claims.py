@@ -99,6 +99,15 @@ def pool_of(assignment: HostAssignment) -> int:
     return assignment.host.pool_id if requested is None else requested
 
 
+def _charge(caller: Caller, assignment: HostAssignment) -> Charge:
+    return Charge(account_id=caller.account_id, pool_id=pool_of(assignment), asked=holdings_asked(assignment))
+
+
+async def quota_refusal(db: Db, caller: Caller, assignments: Sequence[HostAssignment]) -> str | None:
+    """Returns why a quota would refuse the first of the machines that it refuses; None if all fit. Locks nothing."""
+    return await refusal(db, [_charge(caller, one) for one in assignments])
+
+
 def holdings_asked(assignment: HostAssignment) -> Holdings:
     """Returns the resources that the machine will hold."""
     wanted = assignment.requirements
@@ -108,15 +117,6 @@ def holdings_asked(assignment: HostAssignment) -> Holdings:
         memory_mib=wanted.memory_mib,
         storage_bytes=sum(disk.size_bytes or DEFAULT_ROOT_BYTES for disk in wanted.disks),
     )
-
-
-def _charge(caller: Caller, assignment: HostAssignment) -> Charge:
-    return Charge(account_id=caller.account_id, pool_id=pool_of(assignment), asked=holdings_asked(assignment))
-
-
-async def quota_refusal(db: Db, caller: Caller, assignments: Sequence[HostAssignment]) -> str | None:
-    """Returns why a quota would refuse the first of the machines that it refuses; None if all fit. Locks nothing."""
-    return await refusal(db, [_charge(caller, one) for one in assignments])
 
 
 async def within_pool_quotas(

@@ -12,6 +12,7 @@ from regiond.long_list import LongList
 from regiond.machines.model import Adopted, Allocated, DeviceView, MachineToCompose
 from regiond.machines.service import HostRemovalPlan, HostWorkload, MachineRemovalPlan
 from regiond.placement.model import DryRun
+from regiond.search_query import SearchQuery
 from tests.unit.answers.shared import named
 from tests.unit.machine_samples import DETACHED, DEVICE, FORGOTTEN, GUEST, MACHINE, OPERATION, PLACEMENT
 
@@ -36,6 +37,7 @@ ANSWERS: Mapping[str, Any] = {
     "machines.system_ids": ("wdpx3n",),
     "machines.long_list": LongList.of((MACHINE,)),
     "machines.ordered_ids": (0,),
+    "machines.read_query": SearchQuery(),
     "machines.read": named({"wdpx3n": MACHINE}),
     "machines.released": named({}),
     "machines.announce": True,
