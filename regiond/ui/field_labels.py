@@ -1,4 +1,4 @@
-"""The words for fields of the API where a page names them: in summaries of problems and in the audit trail. Pure."""
+"""Words for fields of the API, in summaries of problems and in the audit trail. Pure."""
 
 from __future__ import annotations
 

@@ -49,6 +49,7 @@ FORMS = {
     ("edit.html", "path"): "creates or changes an object; quotas ask before a limit below what is held",
     ("hosts/add_connection.html", "'hosts', 'add'"): "adds a host as it is, which can be removed",
     ("hosts/add_trust.html", "'hosts', 'add'"): "is itself the comparison of the fingerprints, or the token",
+    ("hosts/host.html", "'hosts', host.id, 'maintenance'"): "opens the host again",
     ("hosts/host.html", "'hosts', host.id, 'refresh'"): "reads only",
     ("hosts/list.html", "'hosts', 'bulk'"): ASKS,
     ("hosts/settings.html", "'hosts', host.id, 'maintenance'"): "opens the host again, or changes the reason",
