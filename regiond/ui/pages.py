@@ -10,7 +10,7 @@ from regiond.api.pipeline.dispatch import Api
 from regiond.ui import components_page, overview_page, search_page
 from regiond.ui.account import account_pages, key_pages, own_pages
 from regiond.ui.clusters import cluster_pages
-from regiond.ui.hosts import add_page, adoption_page, host_pages, removal_page
+from regiond.ui.hosts import add_page, adoption_page, host_pages, interface_page, removal_page
 from regiond.ui.hosts import bulk_page as host_bulk
 from regiond.ui.hosts import list_page as host_list
 from regiond.ui.hosts import settings_page as host_settings
@@ -54,6 +54,7 @@ PAGES = (
     *add_page.PAGES,
     *adoption_page.PAGES,
     *host_pages.PAGES,
+    *interface_page.PAGES,
     *host_settings.PAGES,
     *removal_page.PAGES,
     *cluster_pages.PAGES,

@@ -121,6 +121,7 @@ async def _members(visit: Visit, cluster: ClusterView) -> list[HostRow]:
 
 async def _page(visit: Visit, cluster: ClusterView, tab: str, *, status: int = 200, **values: Any) -> Reply:
     row: ClusterRow = cluster_row(cluster)
+    members: list[HostRow] = values.pop("members", None) or await _members(visit, cluster)
     return await visit.page(
         f"clusters/{tab}.html",
         title=f"{row.name} – {dict(TABS)[tab]}",
@@ -129,6 +130,9 @@ async def _page(visit: Visit, cluster: ClusterView, tab: str, *, status: int = 2
         cluster=row,
         tab=tab,
         tabs=TABS if visit.caller.is_admin else TABS[:-1],
+        members=members,
+        away=sum(member.status.kind in {"bad", "wait"} for member in members),
+        untrusted=next((member for member in members if member.advice), None),  # they share one certificate
         **values,
     )
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from attrs import frozen
 
 from common.values import DriverType
-from regiond.hosts.model import HostState, HostView
+from regiond.hosts.model import CONSOLE_TAG, HostState, HostView
 from regiond.ui import formats
 from regiond.ui.hosts.trust_advice import Advice, advice_of
 from regiond.ui.meter import Meter, meter_of
@@ -115,7 +115,7 @@ def host_row(host: HostView, now: datetime, *, machines: int = 0, others: int = 
         zone=host.zone.name,
         pool=host.pool.name,
         pool_id=host.pool.id,
-        tags=host.tags,
+        tags=tuple(tag for tag in host.tags if tag != CONSOLE_TAG),
         status=status_of(host, now),
         machines=machines,
         others=others,
