@@ -32,6 +32,7 @@ __all__ = [
     "POWER_CHANGED_TEXT",
     "Amounts",
     "CertificateFate",
+    "ComposeTarget",
     "Confirmation",
     "CoreUsage",
     "DeletedMachines",
@@ -186,6 +187,20 @@ class HostView:
     @property
     def all_memory_mib_claimed(self) -> int:
         return self.claimed.memory_mib + self.huge_memory_mib_claimed
+
+
+@frozen(kw_only=True)
+class ComposeTarget:
+    """A host that a compose names, with the facts that rule out a request on it. None: not known yet."""
+
+    id: int
+    name: str
+    pool: ResourcePool
+    architecture: str | None
+    cores: int | None
+    memory_mib: int | None
+    cpu_speed_mhz: int | None
+    storage_pool_names: tuple[str, ...]
 
 
 @frozen(kw_only=True)
