@@ -119,3 +119,9 @@ async def test_the_head_of_a_host_leads_to_what_is_done_rarely(admin: Visitor) -
     assert await admin.violations() == []
     await menu.get_by_role("link", name="Check this host").click()
     await expect(admin.page.locator("#add-check")).to_contain_text("16 cores, 64 GiB")
+
+
+async def test_a_description_is_not_set_as_code(admin: Visitor) -> None:
+    await admin.go("pools/0")
+    fonts = await admin.page.locator("#description").evaluate("(area) => getComputedStyle(area).fontFamily")
+    assert "mono" not in fonts

@@ -8,6 +8,7 @@ from typing import Any
 
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_clusters import CLUSTER
+from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.api.resources.shared.lookups import find_cluster
 from regiond.clusters.model import ClusterView
 from regiond.permissions import Permission
@@ -92,6 +93,14 @@ async def maintenance(visit: Visit) -> Reply:
     return redirect("clusters", cluster.id, "hosts")
 
 
+async def refresh(visit: Visit) -> Reply:
+    """Opens a refresh of each member, which run side by side."""
+    cluster = await _cluster(visit)
+    for host_id in cluster.host_ids:
+        await visit.act(HOST, "POST", "refresh", path={"id": str(host_id)})
+    return redirect("clusters", cluster.id, "hosts")
+
+
 def values_of(cluster: ClusterView) -> dict[str, str]:
     return {"name": cluster.name, "zone": cluster.zone.name, "pool": cluster.pool.name}
 
@@ -147,5 +156,6 @@ PAGES = (
     Page(path="clusters/<cluster>/vms", handle=vms),
     Page(path="clusters/<cluster>/resources", handle=resources),
     *form_pages("clusters/<cluster>/settings", settings, permission=Permission.ADMIN),
+    Page(path="clusters/<cluster>/refresh", method="POST", handle=refresh, permission=Permission.ADMIN),
     Page(path="clusters/<cluster>/maintenance", method="POST", handle=maintenance, permission=Permission.ADMIN),
 )
