@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import Visitor, visitor
+from tests.waiting import settle
 
 if TYPE_CHECKING:
+    from playwright.async_api import Browser
+
     from tests.deployment.deployment import Deployment
 
 COMPOSE = "button.p-button--positive[value=compose]"
+
+
+@pytest.fixture
+def plain(chromium: Browser, fleet: Deployment) -> Iterator[Visitor]:
+    """An administrator whose browser runs no script."""
+    came = settle(visitor(chromium, fleet, "mira", scripts=False))
+    settle(came.enter())
+    yield came
+    settle(came.leave())
+    assert came.complaints == []
 
 
 @pytest.mark.first_tier
@@ -103,6 +117,22 @@ async def test_each_wrong_value_is_refused_at_its_field(admin: Visitor, fleet: D
         for field, value in typed.items():
             assert await page.locator(f"[name='{field}']").input_value() == value.strip(), typed
             await page.fill(f"[name='{field}']", usual[field])
+    assert len(await fleet.get("machines/")) == before
+
+
+async def test_without_scripts_each_wrong_value_is_refused_too(plain: Visitor, fleet: Deployment) -> None:
+    page = plain.page
+    plain.expected_statuses.add(422)
+    before = len(await fleet.get("machines/"))
+    for typed, name in WRONG:
+        await plain.go("compose")
+        if name.endswith("affinity"):
+            await page.locator("#advanced summary").click()
+        for field, value in typed.items():
+            await page.fill(f"[name='{field}']", value)
+        await page.locator(COMPOSE).click()
+        await expect(page.locator(f"#{name}-error"), f"{typed} is refused").to_be_visible()
+        await expect(page.locator(f"#preview a[href='#{name}']")).to_be_visible()
     assert len(await fleet.get("machines/")) == before
 
 
@@ -256,4 +286,8 @@ async def test_previews_leave_no_entry_in_the_audit_trail(admin: Visitor, fleet:
     await expect(admin.page.locator("#compose-sum")).to_contain_text("4 GiB")
     await admin.page.fill("#memory", "1")
     await expect(admin.page.locator("#preview a[href='#memory']")).to_be_visible()
+    (machine, *_) = await fleet.get("machines/")
+    host, vm = f"hosts/{fleet.hosts['alder']}", f"vms/{machine['system_id']}"
+    for path in (f"{host}/settings", f"{host}/remove", f"{vm}/release", f"{vm}/delete"):  # with what would go and stay
+        await admin.go(path)
     assert len(await fleet.get("audit/?limit=1000")) == before

@@ -132,7 +132,7 @@ class WebSite:
         if request.cookie is not None:
             query["ended"] = "1"
         location = f"{UI}login" + (f"?{urlencode(query)}" if query else "")
-        if request.is_htmx:  # a fragment cannot be the login page; scripts ask for the password on the page itself
+        if request.is_htmx or request.is_live:  # no fragment or stream; scripts ask for the password on the page
             return Reply(status=NOT_LOGGED_IN.status, headers={"HX-Redirect": location})
         return Reply(status=SEE_OTHER, headers={"Location": location})
 

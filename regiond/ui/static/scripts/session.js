@@ -87,6 +87,7 @@ async function onAnswer(event) {
     interrupted.set(elt, requestConfig);
     tellEnded();
   } else if (xhr.status === 403 && requestConfig.verb === "post" && !retried.has(elt)) {
+    event.preventDefault();
     retried.add(elt); // perhaps its user has logged in again in another tab
     if (await canSend()) htmx.ajax("post", requestConfig.path, { source: elt });
   } else retried.delete(elt);
