@@ -30,6 +30,7 @@ PARTS_OF_PAGES = {
     "vms/bulk": "a reload of the outcomes of a form",
     "vms/<system_id>/act": "a reload after an action that was refused",
     "vms/<system_id>/console/log": "the script of the console",
+    "settings/images/<image>": "the address of an image, which leads to the list",
     "search": "the search field of the navigation, a form",
     "hosts/<host>/trust": "a reload after a form of trust that was refused",
 }
