@@ -54,6 +54,7 @@ LISTS: Mapping[str, tuple[Column, ...]] = {
         "request_id:6",
     ),
     "discrepancies": columns("id:0 kind:0 host_name name repair_policy:3 data_at_risk:2 found expected remedy"),
+    "attention": columns("severity:2 kind:0 name:0 since:2 text:0 remedy:2 host_name:4 pool:5 zone:5"),
     "repaired": columns("repaired_at:0 kind host_name name repaired"),
     "racks": columns(
         "name:0 state:0 age_s:2 release:3 hosts_reached hosts_unreached zones:3 certificate_expires_at:5 id:4"
@@ -71,6 +72,8 @@ LISTS: Mapping[str, tuple[Column, ...]] = {
     # Of its API keys.
     "account": columns("name:0 token_key:0 last_used_at expires_at by_login:3 signature_method:4 created_at:2"),
     "sshkeys": columns("id:0 fingerprint:0 key:2"),
+    "saved-filters": columns("id:0 list:0 name:0 query"),
+    "table-columns": columns("list:0 columns:0"),
     "dnsresources": columns("id fqdn:0 ip_addresses"),
     "files": columns("filename:0", column("size"), "updated"),
     "domains": columns("id name:0 is_default"),
@@ -114,6 +117,7 @@ LISTS: Mapping[str, tuple[Column, ...]] = {
     "nics": columns("label:2 name interface:0 kind:3 vid=vlan_tag:2"),
     "problems": columns("subject:0 message"),
     "log": columns("at:0 attempt:3 step message details.error"),
+    "placements": columns("host:0 host_id:2"),
     "summarized": columns(column("hosts", rank=ESSENTIAL), "reason"),
     "fitting": columns("host:0 score", _CAPACITY, "host_id:2 unmet"),
     "affinity_groups": columns("name policy hard violated_by"),

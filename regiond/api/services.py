@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from regiond.accounts.lists import Lists
 from regiond.accounts.logins import Logins
 from regiond.accounts.service import Accounts, Grants
 from regiond.accounts.sessions import Sessions
 from regiond.accounts.ssh_keys import SshKeys
 from regiond.accounts.users import Users
+from regiond.attention.service import Attention
 from regiond.audit.service import Audit
 from regiond.caller import Caller
 from regiond.clusters.service import Clusters
@@ -72,6 +74,7 @@ class Services:
     sessions: Sessions
     users: Users
     ssh_keys: SshKeys
+    lists: Lists
     files: Files
     groups: Groups
     tags: Tags
@@ -85,6 +88,7 @@ class Services:
     reconciler: Reconciler
     grants: Grants
     quotas: Quotas
+    attention: Attention
     images: Images
     image_uploads: Uploads
     image_imports: Imports

@@ -76,22 +76,6 @@ async def test_the_page_continues_by_itself_when_trust_appears(
     await expect(mira.page.locator("#add-check")).to_contain_text("8 cores, 16 GiB")
 
 
-async def test_the_fingerprint_is_confirmed_before_a_password_is_sent(mira: Visitor, lxds: FakeLxds) -> None:
-    server = spruce(lxds)
-    server.secrets.add("sesame")
-    await add_spruce(mira)
-    shown = await mira.page.locator(".ik-compare .ik-fingerprint").first.inner_text()
-    assert "".join(shown.split()) == server.fingerprint
-    await mira.page.get_by_role("link", name="Password").click()
-    await mira.page.fill("#password", "sesame")
-    await mira.page.get_by_role("button", name="Use the password").click()
-    await expect(mira.page.locator("main")).to_contain_text("Waiting for spruce")
-    assert server.seen_secrets == []
-    await mira.page.get_by_role("button", name="Both fingerprints are the same").click()
-    await mira.page.wait_for_url("**/hosts/add?step=check&host=1")
-    assert server.seen_secrets == ["sesame"]
-
-
 async def test_a_host_that_waits_for_trust_can_be_removed_again(
     mira: Visitor, lxds: FakeLxds, innkeeper: Deployment
 ) -> None:
@@ -134,6 +118,12 @@ async def test_the_members_of_a_cluster_appear_with_it(mira: Visitor, lxds: Fake
         await expect(mira.page.locator("main")).to_contain_text(word)
         for width, dark in ((1400, False), (320, True)):
             assert await mira.look(f"cluster-{tab}", width=width, dark=dark) == []
+    rows = mira.page.locator("#vms tbody tr")
+    await mira.go("clusters/1/vms?q=name:web cluster:* -host:m2&group=host")
+    await expect(rows).to_contain_text(["m1 1", "web-1"])
+    await mira.page.fill("#q", "-name:web")
+    await expect(mira.page.locator("#vms")).to_contain_text("No VM matches")
+    await mira.go("clusters/1/settings")
     await mira.page.get_by_role("button", name="Close all members").click()
     await mira.page.wait_for_url("**/clusters/1/hosts")
     assert await mira.page.locator("text=Closed").count() == 2

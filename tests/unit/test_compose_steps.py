@@ -27,7 +27,7 @@ from regiond.machines.compose.steps import FAILURES_BEFORE_RESCHEDULING, MAX_HOS
 from regiond.machines.model import ComposeIntent
 from regiond.operations.attempt import Attempt
 from regiond.operations.model import Operation, OperationKind, OperationState
-from regiond.placement.model import Evaluation, Placement
+from regiond.placement.model import Check, Evaluation, Failure, Placement
 from regiond.racks.service import HostCalls
 from tests.signatures import in_place_of
 from tests.unit.api_double import result_of
@@ -50,7 +50,12 @@ ALLOCATED = evolve(
     request={"spec": to_dict(SPEC), "intent": to_dict(ComposeIntent(request=ComposeRequest(), agent_name="juju"))},
 )
 LACKING = Evaluation(
-    host_id=6, host_name="hv-03", reasons=("needs 1 core, 0 free (4 cores × ratio 1.0, 4 used)", "memory: …")
+    host_id=6,
+    host_name="hv-03",
+    failures=(
+        Failure(Check.CORES, "needs 1 core, 0 free (4 cores × ratio 1.0, 4 used)"),
+        Failure(Check.MEMORY, "memory: …"),
+    ),
 )
 
 
@@ -219,6 +224,15 @@ def test_the_final_error_has_the_reasons_of_all_hosts() -> None:
     allocated = host.undo(ALLOCATED).error
     assert isinstance(allocated, NoneAvailable)
     assert "none could be composed. hv-01: no pool | hv-03: needs" in allocated.message
+
+
+def test_the_final_error_never_lists_a_fleet() -> None:
+    many = tuple(evolve(LACKING, host_id=number, host_name=f"full-{number}") for number in range(10, 50))
+    placement = Placement(ranked=(), rejected=many, summarized={"not enough free cores": 60, "being removed": 3})
+    host = Host(OutOfCapacity("no pool"), RescheduleOptions(placement=placement, alternatives=()))
+    error = host.undo(evolve(OPERATION, explanation=tried_hosts(1))).error
+    assert error is not None
+    assert error.message.endswith("hv-01: no pool | 100 more: not enough free cores | 3 more: being removed")
 
 
 def test_a_compose_tries_at_most_the_limit_of_hosts() -> None:

@@ -26,7 +26,7 @@ FORBIDDEN = {
     r"\bgave up\b|\bgiven up\b|\blet go\b": "released, removed, deleted",
 }
 ALLOWED = (  # what is typed elsewhere, and the computer of the reader
-    "user_data.", "~/.ssh/authorized_keys", "grep certificate_fingerprint", "memory_mib=32768",
+    "user_data.", "authorized_keys", "set host_uuid in", "grep certificate_fingerprint", "memory_mib=32768",
     "innkeeper machine console", "other users of the machine",
 )  # fmt: skip
 _JINJA = re.compile(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", re.DOTALL)

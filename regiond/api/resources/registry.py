@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from regiond.api.declaration.endpoint import Resource
 from regiond.api.resources import empty_lists
-from regiond.api.resources.accounts import accounts, groups, quotas, rpc_clients, sessions, ssh_keys, users
+from regiond.api.resources.accounts import accounts, groups, lists, quotas, rpc_clients, sessions, ssh_keys, users
 from regiond.api.resources.hosts import certificates, virtual_machines, vm_clusters, vm_hosts
 from regiond.api.resources.images import boot_resources
 from regiond.api.resources.machines import all_nodes, deployment, devices, machines, nodes
 from regiond.api.resources.networks import dns, fabrics, ip_ranges, spaces, subnets, vlans
 from regiond.api.resources.operations import audit, discrepancies, events, operations
-from regiond.api.resources.region import controllers, files, maas_config, racks, regions, tags, version
+from regiond.api.resources.region import attention, controllers, files, maas_config, racks, regions, tags, version
 
 RESOURCES: tuple[Resource, ...] = (
     version.VERSION,
@@ -26,6 +26,7 @@ RESOURCES: tuple[Resource, ...] = (
     *events.RESOURCES,
     audit.AUDIT,
     *discrepancies.RESOURCES,
+    attention.ATTENTION,
     *groups.RESOURCES,
     *tags.RESOURCES,
     *quotas.RESOURCES,
@@ -44,6 +45,7 @@ RESOURCES: tuple[Resource, ...] = (
     *accounts.RESOURCES,
     *sessions.RESOURCES,
     *ssh_keys.RESOURCES,
+    *lists.RESOURCES,
     *files.RESOURCES,
 )
 DOCUMENTED: tuple[Resource, ...] = (
