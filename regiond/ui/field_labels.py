@@ -1,33 +1,29 @@
-"""Words for fields of the API, in summaries of problems and in the audit trail. Pure."""
+"""The labels of a form's fields, by which the summary of its problems names them. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
-_LABELS: Mapping[str, str] = {
-    "at_once": "how many at the same time",
-    "cidr": "CIDR",
-    "cpu_over_commit_ratio": "CPU ratio",
-    "current_password": "present password",
-    "distro_series": "image",
-    "dns_servers": "DNS servers",
-    "end_ip": "last address",
-    "gateway_ip": "gateway",
-    "is_active": "may log in",
-    "is_superuser": "administrator",
-    "lifetime_s": "lifetime",
-    "memory_over_commit_ratio": "memory ratio",
-    "mtu": "MTU",
-    "power_address": "address",
-    "power_pass": "password",
-    "q": "search",
-    "signature_method": "signature",
-    "start_ip": "first address",
-    "typed": "text to type",
-    "vid": "VLAN tag",
-}
+_MACRO = re.compile(r'\b(?:fields|forms)\.(?:text|area|choice|labelled_choice|tick)\("([\w-]+)", "([^"]+)"')
+_LABEL = re.compile(r'<label for="([\w-]+)"[^>]*>([^<{]+)')
+_LEGEND = re.compile(r'<fieldset[^>]* id="([\w-]+)"[^>]*><legend>([^<{]+)')
 
 
-def field_label(name: str) -> str:
-    """Returns `address` for `power_address`; another name is written with blanks."""
-    return _LABELS.get(name) or name.replace("_", " ").replace("-", " ")
+class Labelled(Protocol):
+    """A field of a form."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def label(self) -> str: ...
+
+
+def labels_of(template: str) -> dict[str, str]:
+    """Returns the labels in the source of a template, by the names of their fields."""
+    return {name: label.strip() for found in (_LEGEND, _LABEL, _MACRO) for name, label in found.findall(template)}
+
+
+def labels_of_fields(fields: Iterable[Labelled]) -> Mapping[str, str]:
+    return {one.name: one.label for one in fields}

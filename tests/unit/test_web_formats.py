@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regiond.ui import formats
-from regiond.ui.field_labels import field_label
+from regiond.ui.api_field_words import api_field_words
 
 NOW = datetime(2026, 11, 21, 14, 32, 8, tzinfo=UTC)
 
@@ -48,4 +48,4 @@ def test_ranges_name_exactly_their_numbers(numbers: set[int]) -> None:
 
 def test_fields_are_named_in_words() -> None:
     names = ("power_address", "cpu_over_commit_ratio", "reserved_cores", "new-key")
-    assert [field_label(name) for name in names] == ["address", "CPU ratio", "reserved cores", "new key"]
+    assert [api_field_words(name) for name in names] == ["address", "CPU ratio", "reserved cores", "new key"]

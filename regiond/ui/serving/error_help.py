@@ -61,10 +61,14 @@ _REMEDIES: Mapping[type[InnkeeperError], str] = {
 
 @frozen(kw_only=True)
 class ErrorHelp:
-    """`needs` and `has` are the right that is missing and the one that the user has; `remedy` says what would help."""
+    """`needs` and `has` are the right that is missing and the one that the user has; `remedy` says what would help.
+
+    `message` replaces that of the error, if it is not empty.
+    """
 
     title: str
     icon: str
+    message: str = ""
     remedy: str
     links: Sequence[Link]
     needs: str = ""
@@ -106,9 +110,9 @@ def _not_found(kind: str, listed: Link | None, segments: tuple[str, ...]) -> Err
 def _not_allowed(error: InnkeeperError, caller: Caller, listed: Link | None) -> ErrorHelp:
     """`right` and `pool` are in the details of errors about roles; other refusals are about the object itself."""
     right, pool = error.details.get("right", ""), error.details.get("pool", "")
-    needs, has, remedy = "", "", ""
+    needs, has, remedy, message = "", "", "", ""
     if right == "administrator":
-        needs, has = "to be an administrator", "a user's rights"
+        needs, has, message = "to be an administrator", "a user's rights", "Only administrators may do this."
         remedy = f"Another administrator can make {caller.username} one: Settings, Users."
     elif right == PoolRole.OPERATOR:
         needs = f"the role operator in {f'the resource pool {pool}' if pool else 'a resource pool'}"
@@ -117,6 +121,6 @@ def _not_allowed(error: InnkeeperError, caller: Caller, listed: Link | None) -> 
     mine = ("Your roles", page_url("account"))
     is_open = listed is not None and not listed[1].startswith(page_url("settings"))
     return ErrorHelp(
-        title="You may not do this", icon="lock", needs=needs, has=has, remedy=remedy,
+        title="You may not do this", icon="lock", message=message, needs=needs, has=has, remedy=remedy,
         links=(*((listed,) if listed and is_open else ()), *((mine,) if right else ()), _OVERVIEW),
     )  # fmt: skip
