@@ -28,6 +28,8 @@ TO_COME = "to come"
 
 # Resources of which no endpoint has a page.
 RESOURCES_WITHOUT: Mapping[str, str] = {
+    "GET attention/": TO_COME,
+    "GET attention/?op=counts": TO_COME,
     "pods/": SAME,
     "pods/{id}/": SAME,
     "pools/": SAME,
