@@ -9,6 +9,7 @@ from regiond.accounts.sessions import Sessions
 from regiond.api.pipeline.dispatch import Api
 from regiond.ui import components_page, overview_page, search_page
 from regiond.ui.account import account_pages, key_pages, own_pages
+from regiond.ui.attention import attention_page
 from regiond.ui.clusters import cluster_pages
 from regiond.ui.hosts import add_page, adoption_page, host_pages, removal_page
 from regiond.ui.hosts import bulk_page as host_bulk
@@ -49,6 +50,7 @@ from regiond.ui.tasks import task_pages
 
 PAGES = (
     *overview_page.PAGES,
+    *attention_page.PAGES,
     *host_list.PAGES,
     *host_bulk.PAGES,
     *add_page.PAGES,

@@ -168,7 +168,7 @@ async def test_storage_pools_and_quotas_are_found_from_the_limit_on(innkeeper: D
     assert found["storage_pool_full"]["text"] == (
         "Storage pool local of elm is nearly full. 91 of 100 GB are claimed or in other use (91 %)."
     )
-    assert found["quota_full"]["text"] == "The quota of user ann is used up. It has 2 of 2 VMs."
+    assert found["quota_full"]["text"] == "The quota of user ann is used up. 2 of 2 VMs are held."
     assert (await innkeeper.get("attention/?op=counts"))["kinds"] == {"storage_pool_full": 1, "quota_full": 1}
     assert list(await items(ann)) == ["storage_pool_full", "quota_full"]
     assert list(await items(await as_user(innkeeper, "eve"))) == ["storage_pool_full"]

@@ -6,7 +6,7 @@ from attrs import frozen
 
 from regiond.clusters.model import ClusterView
 from regiond.ui import formats
-from regiond.ui.meter import Meter, meter_of
+from regiond.ui.meter import Meter, memory_meter, meter_of, storage_meter
 
 
 @frozen(kw_only=True)
@@ -49,14 +49,14 @@ def cluster_row(cluster: ClusterView) -> ClusterRow:
         hosts=len(cluster.host_ids),
         machines=cluster.vm_count,
         cores=meter_of(f"CPU cores of {cluster.name}", capacity.cores),
-        memory=meter_of(f"RAM of {cluster.name}", capacity.memory_mib, unit="GiB", text=formats.gib),
-        storage=meter_of(f"Storage of {cluster.name}", capacity.storage_bytes, unit="GB", text=formats.gb),
+        memory=memory_meter(f"RAM of {cluster.name}", capacity.memory_mib),
+        storage=storage_meter(f"Storage of {cluster.name}", capacity.storage_bytes),
         pools=tuple(
             PoolRow(
                 name=name,
                 backend=pool.backend,
                 path=pool.path,
-                meter=meter_of(f"Pool {name}", pool.capacity, unit="GB", text=formats.gb),
+                meter=storage_meter(f"Pool {name}", pool.capacity),
             )
             for name, pool in sorted(cluster.storage_pools.items())
         ),

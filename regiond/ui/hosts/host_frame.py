@@ -8,6 +8,7 @@ from regiond.api.replies import Reply
 from regiond.api.resources.shared.lookups import find_host
 from regiond.hosts.model import HostView
 from regiond.operations.model import OPEN_STATES
+from regiond.ui.attention.attention_page import OF_HOSTS, attention_of
 from regiond.ui.hosts.host_row import HostRow
 from regiond.ui.hosts.list_page import read_rows
 from regiond.ui.page import Visit
@@ -38,5 +39,6 @@ async def host_page(visit: Visit, row: HostRow, tab: str, *, status: int = 200, 
         tabs=TABS if visit.caller.is_admin else TABS[:-1],
         tab_counts={"vms": row.machines + row.others, "tasks": len(running)},
         operates=visit.caller.may_operate(row.pool_id),
+        attention=await attention_of(visit, host_id=row.id, kinds=OF_HOSTS),
         **values,
     )

@@ -9,11 +9,10 @@ from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.api.resources.shared.lookups import find_host
 from regiond.hosts.model import GuestFilter, GuestView, HostView
 from regiond.operations.model import OPEN_STATES
-from regiond.ui import formats
 from regiond.ui.hosts.core_map import core_map
 from regiond.ui.hosts.host_frame import host_page, read_host
 from regiond.ui.hosts.numa_cards import numa_cards
-from regiond.ui.meter import meter_of
+from regiond.ui.meter import meter_of, storage_meter
 from regiond.ui.page import Page, Visit, redirect
 
 _MOST_TASKS = 100
@@ -62,7 +61,7 @@ async def resources(visit: Visit) -> Reply:
         maps=[(node, core_map(node, guests, marked)) for node in nodes],
         marked=marked,
         pools=[
-            (pool, meter_of(f"Pool {pool.name}", pool.capacity, unit="GB", text=formats.gb))
+            (pool, storage_meter(f"Pool {pool.name}", pool.capacity))
             for pool in sorted(host.storage_pools, key=lambda pool: (not pool.is_default, pool.id))
             if pool.missing_since is None
         ],

@@ -10,7 +10,7 @@ from common.values import DriverType
 from regiond.attention.model import STALE_AFTER_S
 from regiond.hosts.model import HostState, HostView
 from regiond.ui import formats
-from regiond.ui.meter import Meter, meter_of
+from regiond.ui.meter import Meter, memory_meter, meter_of, storage_meter
 
 STALE_AFTER = timedelta(seconds=STALE_AFTER_S)
 _TYPES = {DriverType.LXD: "LXD", DriverType.LIBVIRT: "libvirt"}
@@ -117,11 +117,7 @@ def host_row(
         machines=machines,
         others=others,
         cores=None if capacity is None else meter_of(f"CPU cores of {host.name}", capacity.cores),
-        memory=None
-        if capacity is None
-        else meter_of(f"RAM of {host.name}", capacity.memory_mib, unit="GiB", text=formats.gib),
-        storage=None
-        if capacity is None
-        else meter_of(f"Storage of {host.name}", capacity.storage_bytes, unit="GB", text=formats.gb),
+        memory=None if capacity is None else memory_meter(f"RAM of {host.name}", capacity.memory_mib),
+        storage=None if capacity is None else storage_meter(f"Storage of {host.name}", capacity.storage_bytes),
         view=host,
     )

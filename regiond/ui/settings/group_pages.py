@@ -10,11 +10,10 @@ from regiond.api.replies import Reply
 from regiond.api.resources.accounts.groups import POOL, POOLS, ZONE, ZONES
 from regiond.groups.model import DEFAULT_POOL_ID, DEFAULT_ZONE_ID, ResourcePool, Zone
 from regiond.ledger.model import GroupCapacity
-from regiond.ui import formats
 from regiond.ui.forms.form_field import FormField, texts_of
 from regiond.ui.forms.object_pages import ObjectKind, object_pages
 from regiond.ui.forms.removal import Choice, Removal
-from regiond.ui.meter import Meter, meter_of
+from regiond.ui.meter import Meter, memory_meter, meter_of, storage_meter
 from regiond.ui.page import Page, Visit
 from regiond.ui.web_request import page_url
 
@@ -71,8 +70,8 @@ def _row(group: ResourcePool | Zone, counted: GroupCapacity | None, machines: in
         hosts=sum(counted.states.values()),
         unreachable=counted.unreachable_servers,
         cores=meter_of("CPU cores", total.cores),
-        memory=meter_of("RAM", total.memory_mib, unit="GiB", text=formats.gib),
-        storage=meter_of("Storage", total.storage_bytes, unit="GB", text=formats.gb),
+        memory=memory_meter("RAM", total.memory_mib),
+        storage=storage_meter("Storage", total.storage_bytes),
     )
 
 
