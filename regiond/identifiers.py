@@ -136,8 +136,11 @@ NAME_PATTERN = r"\w[\w -]*"  # of zones, resource pools, fabrics, VLANs and spac
 NUL_NOT_ALLOWED = "The NUL character is not allowed."
 NAME_PREFIX = "name:"
 ID_PREFIX = "id:"
+ROW_ID_MAX = 2**31 - 1
+_ROW_ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 _SYSTEM_ID = "abcdefghkmnpqrstwxy346780"  # without characters that are easily confused
 _OF_HOST = "h"  # how the system ids of VM hosts begin
+_NUMBERED = re.compile(r"(.+)-(0|[1-9][0-9]{0,8})", re.ASCII)
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
 
 
@@ -150,6 +153,20 @@ def new_hostname() -> str:
 def numbered(hostname: str) -> str:
     """Returns the hostname with a random number of four digits appended."""
     return f"{hostname}-{secrets.randbelow(9000) + 1000}"
+
+
+def numbered_names(hostname: str | None, count: int) -> tuple[str, ...]:
+    """Returns the names of `count` machines: `web-1`, `web-2` and so on of `web`, `web-7`, `web-8` of `web-7`.
+
+    One machine has the name itself; without a name there is none.
+    """
+    if hostname is None:
+        return ()
+    if count == 1:
+        return (hostname,)
+    found = _NUMBERED.fullmatch(hostname)
+    stem, first = (found[1], int(found[2])) if found else (hostname, 1)
+    return tuple(f"{stem}-{number}" for number in range(first, first + count))
 
 
 def new_system_id() -> str:
@@ -219,3 +236,8 @@ def legal_hostname(name: str) -> str:
     if _LABEL.fullmatch(name) is not None:
         return name.lower()
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63].strip("-") or new_hostname()
+
+
+def as_id(text: str, *, largest: int = ROW_ID_MAX) -> int | None:
+    """Returns the id that the text is, or None."""
+    return int(text) if _ROW_ID.fullmatch(text) is not None and int(text) <= largest else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import re
 import secrets
 import string
@@ -13,6 +12,7 @@ from enum import StrEnum
 from attrs import field, frozen
 
 from common.errors import InvalidRequest, NotAllowed
+from regiond.accounts import csrf
 from regiond.caller import Caller, PoolRole
 
 MAX_KEY_NAME = 255
@@ -21,6 +21,8 @@ MAX_USERNAME = 150
 MAX_EMAIL = 254
 MAX_PASSWORD = 1024
 MAX_SSH_KEY = 16 * 1024
+MAX_SAVED_FILTERS = 50  # of one user
+MAX_FILTER_NAME = 64
 _USERNAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*", re.ASCII)
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
 _ALPHABET = string.ascii_letters + string.digits
@@ -116,15 +118,19 @@ class SshKey:
 
 @frozen(kw_only=True)
 class Session:
-    """A session of the web pages whose cookie a request had. Requests that change something send `csrf_token`."""
+    """A session of the web pages whose cookie a request had. Requests that change something send a CSRF token."""
 
     id: int
     caller: Caller
-    csrf_token: str = field(repr=False)
+    csrf_secret: bytes = field(repr=False)
+
+    def new_csrf_token(self) -> str:
+        """Returns a token for one answer. All tokens of a session are valid until it ends."""
+        return csrf.masked(self.csrf_secret)
 
     def check_csrf(self, given: str | None) -> None:
         """Raises NotAllowed unless `given`, which a request that changes something has to send, is the session's."""
-        if not hmac.compare_digest(self.csrf_token.encode(), (given or "").encode("utf-8", "replace")):
+        if not csrf.proves(given, self.csrf_secret):
             raise NotAllowed("This form was not sent by a page of your session. Reload the page and send it again.")
 
 
@@ -193,3 +199,22 @@ class Grant:
     role: PoolRole
     granted_at: datetime
     granted_by: str | None
+
+
+@frozen(kw_only=True)
+class SavedFilter:
+    """A search of a list that an account keeps. `query` is what it would type in the search field of the list."""
+
+    id: int
+    list: str
+    name: str
+    query: str
+    created_at: datetime
+
+
+@frozen(kw_only=True)
+class ListColumns:
+    """The columns that an account chose for a list of the pages, beside those that cannot be hidden."""
+
+    list: str
+    columns: tuple[str, ...]

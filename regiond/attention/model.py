@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
 from attrs import field, frozen
 
-# A refresh that fails twice in a row makes a host's data old.
-STALE_AFTER_S = 600.0
 WAITING_AFTER_S = 600.0
 CERTIFICATE_DAYS = 30
 RACK_CERTIFICATE_DAYS = 1  # racks renew theirs, which are valid for a week, more than two days before
@@ -65,16 +63,10 @@ class AttentionLimits:
     """From when on something needs attention. `nearly_full_percent` is of storage pools and of quotas."""
 
     nearly_full_percent: int = 90
-    stale_after_s: float = STALE_AFTER_S
+    stale_after_s: float = 600.0
     waiting_after_s: float = WAITING_AFTER_S
     certificate_days: int = CERTIFICATE_DAYS
     rack_certificate_days: int = RACK_CERTIFICATE_DAYS
-
-    @classmethod
-    def of(cls, refresh_every_s: float, *, nearly_full_percent: int) -> Self:
-        """Returns the limits of a region that refreshes each host so often."""
-        stale_after_s = max(STALE_AFTER_S, 2 * refresh_every_s)
-        return cls(nearly_full_percent=nearly_full_percent, stale_after_s=stale_after_s)
 
 
 @frozen(kw_only=True)

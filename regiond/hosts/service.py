@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 
 import structlog
 
@@ -33,6 +34,7 @@ from regiond.hosts.guest_ownership import (
 )
 from regiond.hosts.host_address import parse_host_address
 from regiond.hosts.host_changes import HostChanges, PreparedHost
+from regiond.hosts.host_condition import STALE_AFTER, stale_after
 from regiond.hosts.host_names import free_host_name, is_name_taken
 from regiond.hosts.host_probe import require_alive, require_dead
 from regiond.hosts.host_queries import HostQueries
@@ -41,10 +43,11 @@ from regiond.hosts.image_copies.service import claim_image_copy, record_image_co
 from regiond.hosts.image_copies.store import begin_removal as begin_copy_removal
 from regiond.hosts.image_copies.store import delete_removed as delete_removed_copy
 from regiond.hosts.image_copies.store import removable_with_host as copies_removed_with_host
-from regiond.hosts.maintenance_changes import begin_maintenance, end_maintenance
+from regiond.hosts.maintenance.changes import begin_maintenance, end_maintenance
 from regiond.hosts.model import CertificateFate, GuestView, HostChange, HostRemoval, HostState, HostView, NewHost
 from regiond.hosts.operation_intents import open_first_refresh, open_refresh, open_removal
 from regiond.hosts.schedule_store import refresh_within
+from regiond.hosts.search.fields import HOST_FIELDS
 from regiond.hosts.store import host_on_machine, reopen_host
 from regiond.hosts.trust.accepted_identity import accept_identity
 from regiond.hosts.trust.host_removal import planned_fate
@@ -59,6 +62,7 @@ from regiond.racks.service import HostCalls, without_secrets
 from regiond.validation_messages import no_object
 
 __all__ = [
+    "HOST_FIELDS",
     "Hosts",
     "PreparedHost",
     "allocation_of",
@@ -88,6 +92,7 @@ __all__ = [
     "remove_image_copy",
     "reopen_host",
     "shares_server",
+    "stale_after",
     "write_allocations",
 ]
 
@@ -115,8 +120,9 @@ class Hosts(HostQueries):
         changes: HostChanges,
         *,
         certificate_url: Callable[[str], str],
+        stale_after: timedelta = STALE_AFTER,
     ) -> None:
-        super().__init__(database)
+        super().__init__(database, stale_after=stale_after)
         self._operations = operations
         self._credentials = credentials
         self._calls = calls

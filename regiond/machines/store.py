@@ -8,8 +8,6 @@ from uuid import UUID
 from regiond.db.pool import Db
 from regiond.machines.model import GuestPowerChange
 
-_NIC_IDS = "select id from machine_nic where machine_id = $1 order by index"
-_TAKEN_HOSTNAMES = "select hostname from used_hostname where hostname = any($1::text[])"
 _POWER = "update machine set power_state = $2, settled_at = clock_timestamp() where id = $1"
 _ANNOUNCE = "update machine set announced = true where id = $1 returning true"
 _DELETE_GUEST = "delete from guest where machine_id = $1"
@@ -56,7 +54,15 @@ _RECORD_TOMBSTONE = """
        set reason = excluded.reason, recorded_at = clock_timestamp(), volumes = t.volumes || excluded.volumes
 """
 
-_MOVE_MACHINE = "update machine set host_id = $2 where id = $1"
+# A machine in the zone of its host stays in the zone of its host; another zone was chosen for it.
+_MOVE_MACHINE = """
+    update machine m
+       set host_id = new.id,
+           zone_id = case when m.zone_id = (select old.zone_id from vm_host old where old.id = m.host_id)
+                          then new.zone_id else m.zone_id end
+      from vm_host new
+     where m.id = $1 and new.id = $2
+"""
 _MOVE_DISKS = """
     update machine_disk d set storage_pool_id = new.id
       from storage_pool old, storage_pool new
@@ -77,16 +83,6 @@ class IdentifierTaken(Exception):
         self.constraint = constraint
 
 
-async def taken_hostnames(db: Db, hostnames: Iterable[str]) -> frozenset[str]:
-    """Returns those of `hostnames` that machines and devices have."""
-    return frozenset(row["hostname"] for row in await db.fetch(_TAKEN_HOSTNAMES, list(hostnames)))
-
-
-async def nic_ids(db: Db, machine_id: int) -> tuple[int, ...]:
-    """Returns the row ids of the machine's NICs, in their order."""
-    return tuple(row["id"] for row in await db.fetch(_NIC_IDS, machine_id))
-
-
 async def set_power(db: Db, machine_id: int, power_state: str) -> None:
     await db.execute(_POWER, machine_id, power_state)
 
@@ -101,7 +97,10 @@ async def set_size(db: Db, machine_id: int, *, cores: int, memory_mib: int) -> N
 
 
 async def move(db: Db, machine_id: int, *, host_id: int, server_id: int) -> None:
-    """Moves the machine to the host, and its disks to the storage pools of the same name on the server."""
+    """Moves the machine to the host, and its disks to the storage pools of the same name on the server.
+
+    A machine in the zone of its host comes to the zone of the new one.
+    """
     await db.execute(_MOVE_MACHINE, machine_id, host_id)
     await db.execute(_MOVE_DISKS, machine_id, server_id)
 

@@ -13,7 +13,7 @@ from regiond.ledger.model import GroupCapacity
 from regiond.ui import formats
 from regiond.ui.attention.attention_row import overview_lines
 from regiond.ui.event_groups import grouped
-from regiond.ui.hosts.list_page import read_rows
+from regiond.ui.hosts.host_row import look_of
 from regiond.ui.meter import memory_meter, meter_of, storage_meter
 from regiond.ui.page import Page, Visit
 
@@ -38,8 +38,8 @@ class ZoneRow:
 
 async def show(visit: Visit) -> Reply:
     services, caller = visit.services, visit.caller
-    rows = await read_rows(visit)
-    if not rows:
+    hosts = (await services.hosts.search("", caller=caller)).hosts
+    if not hosts:
         return await visit.page("first_run.html", title="Welcome", section="overview")
     capacity = await services.hosts.capacity(caller=caller)
     open_capacity = capacity.fleet.open
@@ -50,9 +50,9 @@ async def show(visit: Visit) -> Reply:
         "overview.html",
         title="Overview",
         section="overview",
-        states_of_hosts=Counter((row.status.kind, row.status.icon, row.status.word) for row in rows).most_common(),
-        hosts=len(rows),
-        open_hosts=capacity.fleet.open_hosts,
+        states_of_hosts=Counter((host.judgement.condition, look_of(host.judgement)) for host in hosts).most_common(),
+        hosts=len(hosts),
+        open_hosts=sum(host.judgement.is_open for host in hosts),
         machines=await services.machines.count(caller=caller),
         meters_of_open=(
             ("CPU cores", "× ratio of each host", meter_of("CPU cores", open_capacity.cores)),

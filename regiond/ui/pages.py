@@ -8,25 +8,30 @@ from functools import cache
 from regiond.accounts.sessions import Sessions
 from regiond.api.pipeline.dispatch import Api
 from regiond.ui import components_page, overview_page, search_page
-from regiond.ui.account import account_pages, key_pages, own_pages
+from regiond.ui.account import account_pages, file_pages, key_pages, own_pages
 from regiond.ui.attention import attention_page
 from regiond.ui.clusters import cluster_pages
+from regiond.ui.events import event_pages
 from regiond.ui.hosts import add_page, adoption_page, host_pages, removal_page
 from regiond.ui.hosts import bulk_page as host_bulk
+from regiond.ui.hosts import export_page as host_export
 from regiond.ui.hosts import list_page as host_list
 from regiond.ui.hosts import settings_page as host_settings
+from regiond.ui.lists import saved_pages
 from regiond.ui.machines import (
     bulk_page,
     compose_page,
     console_page,
     deploy_page,
     edit_pages,
+    host_vms_page,
     machine_pages,
     release_page,
 )
+from regiond.ui.machines import export_page as machine_export
 from regiond.ui.machines import list_page as machine_list
 from regiond.ui.networks import change_pages as network_changes
-from regiond.ui.networks import network_pages
+from regiond.ui.networks import device_data_page, device_nic_pages, device_pages, dns_pages, network_pages
 from regiond.ui.renderer import Renderer
 from regiond.ui.serving.login import SESSION_PAGE, LoginPage
 from regiond.ui.serving.site import WebSite
@@ -43,6 +48,7 @@ from regiond.ui.settings import (
     rack_pages,
     role_pages,
     settings_page,
+    tag_pages,
     user_pages,
 )
 from regiond.ui.static_files import StaticFiles
@@ -52,14 +58,18 @@ PAGES = (
     *overview_page.PAGES,
     *attention_page.PAGES,
     *host_list.PAGES,
+    *host_export.PAGES,
     *host_bulk.PAGES,
     *add_page.PAGES,
     *adoption_page.PAGES,
     *host_pages.PAGES,
+    *host_vms_page.PAGES,
     *host_settings.PAGES,
     *removal_page.PAGES,
     *cluster_pages.PAGES,
     *machine_list.PAGES,
+    *machine_export.PAGES,
+    *saved_pages.PAGES,
     *bulk_page.PAGES,
     *machine_pages.PAGES,
     *console_page.PAGES,
@@ -68,6 +78,7 @@ PAGES = (
     *release_page.PAGES,
     *compose_page.PAGES,
     *task_pages.PAGES,
+    *event_pages.PAGES,
     *settings_page.PAGES,
     *rack_pages.PAGES,
     *user_pages.PAGES,
@@ -77,13 +88,19 @@ PAGES = (
     *audit_redaction_pages.PAGES,
     *discrepancy_pages.PAGES,
     *group_pages.PAGES,
+    *tag_pages.PAGES,
     *image_pages.PAGES,
     *new_image_pages.PAGES,
     *account_pages.PAGES,
     *key_pages.PAGES,
     *own_pages.PAGES,
+    *file_pages.PAGES,
     *network_pages.PAGES,
     *network_changes.PAGES,
+    *device_pages.PAGES,
+    *device_nic_pages.PAGES,
+    *device_data_page.PAGES,
+    *dns_pages.PAGES,
     *search_page.PAGES,
     SESSION_PAGE,
 )

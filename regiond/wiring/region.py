@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import AttrsInstance, fields
 
+from regiond.accounts.lists import Lists
 from regiond.accounts.service import Grants
 from regiond.accounts.ssh_keys import SshKeys
 from regiond.advertised_addresses import AdvertisedAddresses
@@ -25,6 +26,7 @@ from regiond.events.changes import ChangeFeed
 from regiond.events.service import Events
 from regiond.files.service import Files
 from regiond.hosts.discovery.schedule import RefreshSchedule
+from regiond.hosts.service import stale_after
 from regiond.hosts.trust.certificate_expiry import report_expiring_certificates
 from regiond.housekeeping.clock_monitor import ClockMonitor
 from regiond.housekeeping.retention import Retention, RetentionPeriods
@@ -141,6 +143,7 @@ def _wire_services(
         **_services_of(storage, racks, machines, accounts, images),
         consoles=Consoles(database, racks.calls, installation_id=storage.installation_id, still=still),
         ssh_keys=SshKeys(database, record_event=Events.record),
+        lists=Lists(database),
         files=Files(database),
         tags=Tags(database),
         networks=Networks(database),
@@ -157,7 +160,10 @@ def _wire_attention(
 ) -> Attention:
     return Attention(
         database,
-        AttentionLimits.of(settings.refresh_every_s, nearly_full_percent=settings.nearly_full_percent),
+        AttentionLimits(
+            nearly_full_percent=settings.nearly_full_percent,
+            stale_after_s=stale_after(settings.refresh_every_s).total_seconds(),
+        ),
         quotas=quotas.list,
         certificate_expires_at=lambda: None if https is None else https.current.expires_at,
     )

@@ -14,13 +14,13 @@ from regiond.attention.model import (
     AttentionFilter,
     AttentionItem,
     AttentionKind,
-    AttentionLimits,
     Found,
     ObjectType,
     Severity,
 )
 from regiond.attention.quota_use import nearly_used
 from regiond.attention.wording import HIDDEN_CAUSE, item_of
+from regiond.hosts.host_condition import stale_after
 from regiond.quotas.model import Holdings, Limits, Quota
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -138,8 +138,8 @@ def test_a_filter_has_to_match_in_all_respects() -> None:
 
 
 def test_data_are_old_after_two_missed_refreshes_or_ten_minutes() -> None:
-    assert AttentionLimits.of(300, nearly_full_percent=90).stale_after_s == 600
-    assert AttentionLimits.of(3600, nearly_full_percent=90).stale_after_s == 7200
+    assert stale_after(300) == timedelta(minutes=10)
+    assert stale_after(3600) == timedelta(hours=2)
 
 
 def quota(**used: int) -> Quota:

@@ -19,6 +19,8 @@ TABS = (
     ("ssh-keys", "SSH keys"),
     ("sessions", "Sessions"),
     ("clients", "RPC clients"),
+    ("files", "Files"),
+    ("filters", "Saved filters"),
 )
 CRUMBS = (("Account", page_url(SECTION)),)
 

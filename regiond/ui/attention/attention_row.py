@@ -161,7 +161,7 @@ _HELP: Mapping[AttentionKind, Callable[[AttentionItem], Help | None]] = {
     _K.VM_FAILED_COMPOSE: _link("Delete", "vms", "{id}", "delete"),
     _K.VM_FAILED: _link("Delete", "vms", "{id}", "delete"),
     _K.HOST_UNREACHABLE: _refresh("Retry"),
-    _K.HOST_REJECTED: _link("Compare", "hosts", "{host}", "settings"),
+    _K.HOST_REJECTED: _link("Compare", "hosts", "add", step="trust", host="{host}"),
     _K.HOST_NOT_TRUSTED: _link("Show command", "hosts", "add", step="trust", host="{host}"),
     _K.HOST_STALE: _refresh("Refresh"),
     _K.HOST_OVERCOMMITTED: _link("Change ratio", "hosts", "{host}", "settings"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl
 
 from attrs import evolve
 
@@ -16,29 +15,29 @@ from regiond.machines.model import BulkAction as Task
 from regiond.permissions import Permission
 from regiond.ui.machines import bulk_run
 from regiond.ui.machines.bulk_actions import ACTIONS, BulkAction, Split, offered, split
-from regiond.ui.machines.machine_search import read_search
+from regiond.ui.machines.machine_search import Scope, read_search, scope_of, with_query
 from regiond.ui.machines.release_form import FIELDS, erasures, release_fields
-from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.page import SEE_OTHER, Page, Visit, redirect
 
 
 async def act(visit: Visit) -> Reply:
     """Asks for a confirmation first, unless the action needs none."""
     request = visit.request
     action = ACTIONS.get(request.given("action"))
-    if action is None or action not in offered(visit.caller):
-        return redirect("vms")
-    machines, matching = await _selected(visit)
-    if not machines:
-        return redirect("vms")
+    scope = await scope_of(visit, request.given("within"))
+    back = scope.path + (f"?{query}" if (query := request.given("query")) else "")
+    machines, matching = await _selected(visit, scope)
+    if action is None or action not in offered(visit.caller) or not machines:
+        return Reply(status=SEE_OTHER, headers={"Location": back})
     found = split(action, machines, visit.caller)
     is_confirmed = request.given("confirmed") == "yes"
     if found.needs_confirmation and not is_confirmed:
-        return await _confirm(visit, found, matching=matching)
+        return await _confirm(visit, found, back, matching=matching)
     fields, problems = _fields(visit, action, found)
     if problems:
-        return await _confirm(visit, found, matching=matching, problems=problems)
+        return await _confirm(visit, found, back, matching=matching, problems=problems)
     if action.as_task is not None:
-        return await _start(visit, action.as_task, found)
+        return await _start(visit, action.as_task, found, back)
     outcomes = await bulk_run.run(visit, action, found.changed, fields)
     return await visit.page(
         "machines/bulk_result.html",
@@ -47,11 +46,11 @@ async def act(visit: Visit) -> Reply:
         split=found,
         outcomes=outcomes,
         failed=sum(bool(one.error) for one in outcomes),
-        query=request.given("query"),
+        back=back,
     )
 
 
-async def _start(visit: Visit, task: Task, found: Split) -> Reply:
+async def _start(visit: Visit, task: Task, found: Split, back: str) -> Reply:
     """Leads to the task, which shows what becomes of each VM."""
     request = visit.request
     try:
@@ -60,7 +59,8 @@ async def _start(visit: Visit, task: Task, found: Split) -> Reply:
             options=_options(visit, task),
         )  # fmt: skip
     except InvalidRequest as error:
-        return await _confirm(visit, found, matching=found.total, problems=error.fields or {"at_once": [error.message]})
+        problems = error.fields or {"at_once": [error.message]}
+        return await _confirm(visit, found, back, matching=found.total, problems=problems)
     return redirect("tasks", task_id)
 
 
@@ -69,12 +69,12 @@ def _options(visit: Visit, task: Task) -> Mapping[str, str]:
     return {**release_fields(values), "comment": values["comment"]} if task is Task.RELEASE else {}
 
 
-async def _selected(visit: Visit) -> tuple[list[MachineView], int]:
+async def _selected(visit: Visit, scope: Scope) -> tuple[list[MachineView], int]:
     """The VMs of the request, at most MAX_BULK_MACHINES, and how many it meant."""
     request = visit.request
     if request.given("all"):
-        asked = evolve(request, query=tuple(parse_qsl(request.given("query"), max_num_fields=100)))
-        search = evolve(await read_search(visit, asked), limit=MAX_BULK_MACHINES, offset=0)
+        asked = with_query(request, request.given("query"))
+        search = evolve(await read_search(visit, asked, scope), limit=MAX_BULK_MACHINES, offset=0)
         page = await visit.services.machines.page(search, caller=visit.caller)
         return list(page.machines), page.total
     ids = tuple(dict.fromkeys(request.form.get("selected", ())))
@@ -103,7 +103,7 @@ def typed_name(found: Split) -> str:
 
 
 async def _confirm(
-    visit: Visit, found: Split, *, matching: int, problems: Mapping[str, list[str]] | None = None
+    visit: Visit, found: Split, back: str, *, matching: int, problems: Mapping[str, list[str]] | None = None
 ) -> Reply:
     action = found.action
     plan = None
@@ -116,6 +116,7 @@ async def _confirm(
         section="vms",
         status=422 if problems else 200,
         split=found,
+        back=back,
         matching=matching,
         most=MAX_BULK_MACHINES,
         plan=plan,
@@ -123,7 +124,7 @@ async def _confirm(
         typed_name=typed_name(found) if found.changed else "",
         pools=await services.groups.pools(caller=visit.caller) if action.asks == "place" else (),
         zones=await services.groups.zones() if action.asks == "place" else (),
-        given={name: visit.request.given(name) for name in ("name", "pool", "zone", "query", *FIELDS)},
+        given={name: visit.request.given(name) for name in ("name", "pool", "zone", "query", "within", *FIELDS)},
         erasures=erasures(deletes=bool(plan and not plan["kept"])) if action.as_task is Task.RELEASE else (),
         at_once=visit.request.given("at_once") or str(DEFAULT_AT_ONCE),
         problems=problems or {},
