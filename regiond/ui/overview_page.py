@@ -11,7 +11,7 @@ from regiond.api.replies import Reply
 from regiond.events.model import EventFilter
 from regiond.ledger.model import GroupCapacity
 from regiond.ui import formats
-from regiond.ui.attention.attention_row import overview_lines
+from regiond.ui.attention.attention_row import OF_KIND, overview_lines
 from regiond.ui.event_groups import grouped
 from regiond.ui.hosts.host_row import look_of
 from regiond.ui.meter import memory_meter, meter_of, storage_meter
@@ -21,7 +21,6 @@ _EVENTS = 500  # that are read; as many lines of them are shown as the next numb
 _CHANGES = 12
 _TASKS = 10
 _ZONES = 12
-_OF_KIND = 4  # one more than the items that are shown of a kind
 
 
 @frozen(kw_only=True)
@@ -43,7 +42,7 @@ async def show(visit: Visit) -> Reply:
         return await visit.page("first_run.html", title="Welcome", section="overview")
     capacity = await services.hosts.capacity(caller=caller)
     open_capacity = capacity.fleet.open
-    groups = await services.attention.groups(per_kind=_OF_KIND, caller=caller)
+    groups = await services.attention.groups(per_kind=OF_KIND, caller=caller)
     waiting = await services.operations.list(states=("waiting", "undoing"), limit=_TASKS, caller=caller)
     events = await services.events.list(EventFilter(limit=_EVENTS), caller=caller)
     return await visit.page(

@@ -115,6 +115,17 @@ async def test_the_page_of_an_object_says_the_same(admin: Visitor, fleet: Deploy
         assert lines[name] in [without_age(one) for one in await admin.page.locator(".ik-issues").all_inner_texts()]
 
 
+async def test_pools_and_zones_name_what_needs_attention_there(admin: Visitor, fleet: Deployment) -> None:
+    await fleet.fetch(STALE)
+    await fleet.post("zones/", name="east")
+    for path, number in (("pools/0", 1), ("zones/1", 1), ("zones/2", 0)):
+        await admin.go(path)
+        assert await admin.page.locator("main .ik-issues li").count() == number
+    await admin.go("pools/0")
+    await admin.page.get_by_role("link", name="All 1 that need attention").click()
+    await admin.page.wait_for_url("**/attention?pool=default")
+
+
 async def test_the_overview_shows_the_first_and_counts_the_rest(admin: Visitor, fleet: Deployment) -> None:
     await fleet.fetch(STALE)
     await fleet.fetch(_MANY)

@@ -14,6 +14,7 @@ from regiond.ui.web_request import page_url
 PAGE = "attention"
 _K = AttentionKind
 _ALONE = 3  # items of a kind that the overview shows; of more it shows one line
+OF_KIND = _ALONE + 1  # that `overview_lines` needs
 _MOST_LINES = 10  # of the overview
 
 # What one of a kind is called, and several.
