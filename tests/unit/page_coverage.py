@@ -55,6 +55,7 @@ WITHOUT: Mapping[str, str] = {
     "GET machines/?op=list_allocated": SUMMED_UP,  # the list with a filter
     "POST machines/?op=set_zone": SUMMED_UP,  # bulk, and the form of a VM
     "GET machines/?op=is_registered": PROGRAMS,
+    "GET account/columns/": SUMMED_UP,  # each list shows its own
     "GET machines/?op=power_parameters": MAAS,
     "GET machines/?op=detached": TO_COME,
     "GET machines/?op=forgotten": TO_COME,
@@ -173,6 +174,8 @@ OFFERED: Mapping[str, Shown] = {
     "GET audit/?op=export": Shown("settings/audit/export", "audit.export"),
     "GET audit/?op=verify": Shown("settings/audit/verify", "audit.verify"),
     "POST audit/?op=redact": Shown("settings/audit/redact"),
+    "GET attention/": Shown("attention", "attention.groups"),
+    "GET attention/?op=counts": Shown("attention", "attention.counts"),
     "GET discrepancies/": Shown("settings/discrepancies", "reconciler.check"),
     "GET discrepancies/?op=repaired": Shown("settings/discrepancies", "reconciler.recent_repairs"),
     "GET discrepancies/{id}/": Shown("settings/discrepancies/<number>", "reconciler.read"),
@@ -268,6 +271,14 @@ OFFERED: Mapping[str, Shown] = {
     "GET account/?op=list_authorisation_tokens": Shown("account/keys", "accounts.list_keys"),
     "GET account/sessions/": Shown("account/sessions", "sessions.list"),
     "DELETE account/sessions/{id}/": Shown("account/sessions/<number>/end"),
+    "GET account/filters/": Shown("account/filters", "lists.filters"),
+    "POST account/filters/": Shown("account/filters/add"),
+    "GET account/filters/{id}/": Shown("account/filters/<filter>", "lists.read_filter"),
+    "PUT account/filters/{id}/": Shown("account/filters/<filter>"),
+    "DELETE account/filters/{id}/": Shown("account/filters/<filter>/delete"),
+    "GET account/columns/{list}/": Shown("vms", "lists.columns_of"),
+    "PUT account/columns/{list}/": Shown("lists/<list>/columns"),
+    "DELETE account/columns/{list}/": Shown("lists/<list>/columns"),
     "GET account/prefs/sshkeys/": Shown("account/ssh-keys", "ssh_keys.list"),
     "POST account/prefs/sshkeys/": Shown("account/ssh-keys"),
     "GET account/prefs/sshkeys/{id}/": Shown("account/ssh-keys/<key>/delete", "ssh_keys.read"),

@@ -39,6 +39,7 @@ class ClusterRow:
 
 def cluster_row(cluster: ClusterView) -> ClusterRow:
     capacity = cluster.capacity
+    unit, text = formats.storage_scale(capacity.storage_bytes.claimable)
     return ClusterRow(
         id=cluster.id,
         name=cluster.name,
@@ -56,7 +57,7 @@ def cluster_row(cluster: ClusterView) -> ClusterRow:
                 name=name,
                 backend=pool.backend,
                 path=pool.path,
-                meter=storage_meter(f"Pool {name}", pool.capacity),
+                meter=meter_of(f"Pool {name}", pool.capacity, unit=unit, text=text),
             )
             for name, pool in sorted(cluster.storage_pools.items())
         ),

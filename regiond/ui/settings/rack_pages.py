@@ -143,8 +143,8 @@ async def report_stolen(visit: Visit) -> Reply:
     """The plan is that of the removal; besides, credentials that the rack had deleted are replaced."""
     rack = await _rack(visit)
     note = (
-        f"Whatever was ever sent to {rack.name} counts as known to others: also the credentials that it was told to "
-        "delete are replaced."
+        f"Whatever was ever sent to {rack.name} counts as known to others: also the credentials that it "
+        "should have deleted are replaced."
     )
 
     removal = _removal(rack, f"Report {rack.name} stolen", "Report stolen", note)
