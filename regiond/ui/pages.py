@@ -11,7 +11,7 @@ from regiond.ui import components_page, overview_page, search_page
 from regiond.ui.account import account_pages, file_pages, key_pages, own_pages
 from regiond.ui.clusters import cluster_pages
 from regiond.ui.events import event_pages
-from regiond.ui.hosts import add_page, adoption_page, host_pages, removal_page
+from regiond.ui.hosts import add_page, adoption_page, host_pages, interface_page, removal_page
 from regiond.ui.hosts import bulk_page as host_bulk
 from regiond.ui.hosts import export_page as host_export
 from regiond.ui.hosts import list_page as host_list
@@ -62,6 +62,7 @@ PAGES = (
     *adoption_page.PAGES,
     *host_pages.PAGES,
     *host_vms_page.PAGES,
+    *interface_page.PAGES,
     *host_settings.PAGES,
     *removal_page.PAGES,
     *cluster_pages.PAGES,

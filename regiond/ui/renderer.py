@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
+from gettext import NullTranslations
 from importlib.resources import files
 from typing import Any
 
@@ -24,10 +25,13 @@ _SYMBOL = re.compile(r'<symbol id="i-([a-z-]+)".*?</symbol>', re.DOTALL)
 _INCLUDED = re.compile(r'{% include "([^"]+)"')
 
 
-class Renderer:
-    """`now` is the wall clock."""
+NO_TRANSLATIONS = NullTranslations()
 
-    def __init__(self, static: StaticFiles, *, version: str) -> None:
+
+class Renderer:
+    """`now` is the wall clock. Without `translations`, texts are as they are written: English."""
+
+    def __init__(self, static: StaticFiles, *, version: str, translations: NullTranslations = NO_TRANSLATIONS) -> None:
         self._static = static
         self._version = version
         self._icons = _icons()
@@ -35,10 +39,13 @@ class Renderer:
         self._environment = jinja2.Environment(
             loader=jinja2.PackageLoader("regiond.ui"),
             autoescape=True,
+            extensions=["jinja2.ext.i18n"],
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        i18n: Any = self._environment  # the extension adds methods
+        i18n.install_gettext_translations(translations, newstyle=False)  # `_` gives plain text
         self._environment.globals |= {
             "ui": UI, "url": page_url, "static": static.url, "version": version, "dash": formats.DASH,
         }  # fmt: skip

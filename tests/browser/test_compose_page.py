@@ -65,12 +65,25 @@ async def test_a_closed_host_stays_chosen_and_is_refused_by_name(admin: Visitor,
     await expect(page.locator("#host-error")).to_contain_text("Open the host again")
     await expect(page.locator("#host")).to_have_value("birch")
     assert await admin.look("compose-refused", width=1400, reload=False) == []
-    assert await admin.look("compose-refused", width=320, dark=True, reload=False) == []
+    assert await admin.look("compose-refused", width=320, reload=False) == []
     assert {one["hostname"] for one in await fleet.get("machines/")} == before
     await fleet.post(path, op="end_maintenance")
     await page.select_option("#host", "birch")
     await page.locator(COMPOSE).click()
     await expect(page.locator("#task-head")).to_contain_text("birch")
+
+
+async def test_a_host_out_of_reach_stays_chosen_too(admin: Visitor, fleet: Deployment) -> None:
+    await fleet.stop_rack()
+    await admin.go("compose?host=alder")
+    await expect(admin.page.locator("#host")).to_have_value("alder")
+    await expect(admin.page.locator("#rejected-1")).to_contain_text("Out of reach of every connected rack")
+    admin.expected_statuses.add(503)
+    await admin.page.locator(COMPOSE).click()
+    await expect(admin.page.locator("#host-error")).to_contain_text(
+        "alder cannot take it: no connected rack reaches it"
+    )
+    assert len(await fleet.get("machines/")) == 2
 
 
 # By the fields of the form: what is typed, and the field that refuses it. The region is asked too.
@@ -201,7 +214,7 @@ async def test_the_preview_shows_the_host_before_and_after(admin: Visitor) -> No
     await expect(page.locator("#disk0-pool option").nth(2)).to_have_text("nvme: 200 GB free")
     await expect(page.locator("#compose-sum")).to_have_text("4 cores, 2 GiB of RAM, 8 GB, 1 interface")
     assert await admin.look("compose", width=1400, reload=False) == []
-    assert await admin.look("compose", width=320, dark=True, reload=False) == []
+    assert await admin.look("compose", width=320, reload=False) == []
 
 
 async def test_several_vms_are_composed_with_a_task_each(admin: Visitor, fleet: Deployment) -> None:
@@ -291,3 +304,15 @@ async def test_previews_leave_no_entry_in_the_audit_trail(admin: Visitor, fleet:
     for path in (f"{host}/settings", f"{host}/remove", f"{vm}/release", f"{vm}/delete"):  # with what would go and stay
         await admin.go(path)
     assert len(await fleet.get("audit/?limit=1000")) == before
+
+
+async def test_the_preview_says_that_a_quota_refuses(admin: Visitor, fleet: Deployment) -> None:
+    await fleet.post("quotas/", pool="default", cores=3)
+    await admin.go("compose")
+    await expect(admin.page.locator("#preview-refused")).to_contain_text(
+        "Quota of pool default: 3 cores, 3 used, 1 asked"
+    )
+    admin.expected_statuses.add(403)
+    await admin.page.locator(COMPOSE).click()
+    await expect(admin.page.locator("#problems")).to_contain_text("quota of pool default")
+    assert len(await fleet.get("machines/")) == 2

@@ -94,7 +94,7 @@ async def test_a_failed_compose_explains_each_host_on_its_task(admin: Visitor, f
     await rejection(fleet.post("vm-hosts/", op="compose", cores=99, memory=1024))
     await admin.go("tasks?show=failed")
     await admin.page.get_by_role("link", name="Compose").first.click()
-    await expect(admin.page.locator("#rejected-1")).to_contain_text("Needs 99 cores")
+    await expect(admin.page.locator("#rejected-1")).to_contain_text("needs 99 cores")
     await expect(admin.page.locator("#rejected-1")).to_contain_text("birch")
     assert await admin.look("task-rejected", width=320) == []
 

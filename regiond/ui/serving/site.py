@@ -22,11 +22,14 @@ from regiond.ui.page import SEE_OTHER, Page, Visit
 from regiond.ui.renderer import Renderer
 from regiond.ui.serving.kept_form import kept_form, page_of, repeatable
 from regiond.ui.static_files import StaticFiles
+from regiond.ui.texts import text
 from regiond.ui.web_request import UI, WebRequest
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 UNAVAILABLE = 503
+_FORM_KEPT = text("Your session has ended. What you sent is kept. Log in again.")
+_FORM_LOST = text("Your session has ended. What you sent was not saved, and has to be typed again. Log in again.")
 NOT_LOGGED_IN = text_reply("Log in first.", status=401)
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -139,10 +142,10 @@ class WebSite:
     def _login_with_form(self, request: WebRequest) -> Reply:
         """The login page with the form that was sent, which is offered again after the login. Nothing has changed."""
         kept = kept_form(request)
-        told = "What you sent is kept." if kept.address else "What you sent was not saved, and has to be typed again."
+        notice = _FORM_KEPT if kept.address else _FORM_LOST
         return self.renderer.page(
             "login.html", self.now(), status=NOT_LOGGED_IN.status, next_url=page_of(request) or f"{UI}overview",
-            username="", notice=f"Your session has ended. {told} Log in again.", error="",
+            username="", notice=notice, error="",
             host=request.origin.partition("//")[2], kept=kept,
         )  # fmt: skip
 
@@ -167,7 +170,7 @@ class WebSite:
 
     def _crashed(self, request: WebRequest) -> Reply:
         message = "Something in Innkeeper went wrong. The region's log has the details under this request id."
-        return self._bare_error(request, "Internal error", message, 500)
+        return self._bare_error(request, text("Internal error"), message, 500)
 
     def _bare_error(self, request: WebRequest, title: str, message: str, status: int) -> Reply:
         """During an outage the page carries the form that was sent, to be sent again; a page that was read reloads."""
@@ -181,8 +184,8 @@ class WebSite:
 
 def _title(error: InnkeeperError) -> str:
     if isinstance(error, DatabaseUnavailable):
-        return "Not available now"
-    return "Not found" if isinstance(error, NotFound) else "This did not work"
+        return text("Not available now")
+    return text("Not found") if isinstance(error, NotFound) else text("This did not work")
 
 
 def with_headers(reply: Reply) -> Reply:
