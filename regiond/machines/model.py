@@ -220,6 +220,7 @@ class MachineView:
     composed_by: str | None = None  # name of the account; None: unknown, or adopted
     osystem: str = ""  # of the deployment; empty if there is none
     distro_series: str = ""
+    power_changed_at: datetime | None = None  # None: not read
     failed_host_id: int | None = None  # the host on which the compose of the machine failed; `host_name` then names it
 
     is_vm_host: bool = False  # it is a VM host, not a machine, in the form in which clients read machines

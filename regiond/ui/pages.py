@@ -18,6 +18,7 @@ from regiond.ui.hosts import list_page as host_list
 from regiond.ui.hosts import settings_page as host_settings
 from regiond.ui.lists import saved_pages
 from regiond.ui.machines import (
+    action_pages,
     bulk_page,
     compose_page,
     console_page,
@@ -51,6 +52,7 @@ from regiond.ui.settings import (
     user_pages,
 )
 from regiond.ui.static_files import StaticFiles
+from regiond.ui.tasks import list_page as task_list
 from regiond.ui.tasks import task_pages
 
 PAGES = (
@@ -71,11 +73,13 @@ PAGES = (
     *saved_pages.PAGES,
     *bulk_page.PAGES,
     *machine_pages.PAGES,
+    *action_pages.PAGES,
     *console_page.PAGES,
     *edit_pages.PAGES,
     *deploy_page.PAGES,
     *release_page.PAGES,
     *compose_page.PAGES,
+    *task_list.PAGES,
     *task_pages.PAGES,
     *event_pages.PAGES,
     *settings_page.PAGES,

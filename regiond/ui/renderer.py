@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from regiond.api.replies import Reply
 from regiond.ui import formats
+from regiond.ui.api_field_words import api_field_words
 from regiond.ui.field_labels import labels_of, labels_of_fields
 from regiond.ui.placement_view import has_reasons_of_hosts, rejections
 from regiond.ui.static_files import StaticFiles
@@ -52,7 +53,7 @@ class Renderer:
         self._environment.filters |= {
             "number": formats.number, "gib": formats.gib, "memory": formats.memory, "gb": formats.gb,
             "storage": formats.storage, "file_size": formats.file_size, "ranges": formats.ranges, "iso": formats.iso,
-            "count": formats.count, "rejections": rejections,
+            "count": formats.count, "rejections": rejections, "api_field": api_field_words,
             "has_reasons_of_hosts": has_reasons_of_hosts,
         }  # fmt: skip
 

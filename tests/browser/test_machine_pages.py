@@ -76,7 +76,8 @@ async def test_owner_data_is_added_and_removed(admin: Visitor) -> None:
 async def test_a_machine_is_marked_broken_with_the_reason_and_fixed(admin: Visitor) -> None:
     await _open(admin, "web-1")
     await admin.page.get_by_role("button", name="More actions on web-1").click()
-    await admin.page.fill("#why-broken", "its disk fails")
+    await admin.page.get_by_role("link", name="Mark broken").click()
+    await admin.page.fill("#comment", "its disk fails")
     await admin.page.get_by_role("button", name="Mark broken").click()
     await expect(admin.page.locator("#vm-body")).to_contain_text("its disk fails")
     await admin.page.get_by_role("button", name="Mark fixed").click()

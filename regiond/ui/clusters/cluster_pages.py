@@ -15,13 +15,16 @@ from regiond.permissions import Permission
 from regiond.ui.clusters.cluster_row import ClusterRow, cluster_row
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
+from regiond.ui.forms.question import ask
 from regiond.ui.forms.refusal import Refusal
+from regiond.ui.hosts.host_questions import cluster_closing_question
 from regiond.ui.hosts.host_row import HostRow
 from regiond.ui.hosts.list_page import read_rows
 from regiond.ui.machines.machine_search import of_cluster
 from regiond.ui.machines.vm_table import read_table
-from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.page import Page, Visit, form_pages, redirect, redirect_with_note
 from regiond.ui.table_view import in_memory
+from regiond.ui.web_request import page_url
 
 TABS = (("hosts", "Hosts"), ("vms", "VMs"), ("resources", "Resources"), ("settings", "Settings"))
 LABELS = {"name": "Name", "zone": "Zone", "pool": "Resource pool"}
@@ -82,15 +85,24 @@ async def settings(visit: Visit) -> Reply:
 
 
 async def maintenance(visit: Visit) -> Reply:
-    """Closes all members for placement, or opens them again."""
+    """Closes all members for placement after a question, or opens them again."""
     cluster = await _cluster(visit)
     path = {"id": str(cluster.id)}
-    if visit.request.given("action") == "open":
-        await visit.act(CLUSTER, "POST", "end_maintenance", path=path)
-    else:
+
+    def done(state: str) -> Reply:
+        text = f"All members of {cluster.name} are {state} for placement."
+        return redirect_with_note(visit, "clusters", cluster.id, "hosts", text=text)
+
+    async def close() -> Reply:
         reason = visit.request.given("reason").strip() or None
         await visit.act(CLUSTER, "POST", "maintenance", path=path, fields={"reason": reason})
-    return redirect("clusters", cluster.id, "hosts")
+        return done("closed")
+
+    if visit.request.given("action") == "open":
+        await visit.act(CLUSTER, "POST", "end_maintenance", path=path)
+        return done("open")
+    members = [row.name for row in await _members(visit, cluster)]
+    return await ask(visit, cluster_closing_question(cluster.name, cluster.id, members), close)
 
 
 async def refresh(visit: Visit) -> Reply:
@@ -98,7 +110,8 @@ async def refresh(visit: Visit) -> Reply:
     cluster = await _cluster(visit)
     for host_id in cluster.host_ids:
         await visit.act(HOST, "POST", "refresh", path={"id": str(host_id)})
-    return redirect("clusters", cluster.id, "hosts")
+    text, tasks = f"The refresh of all members of {cluster.name} has begun.", ("Tasks", page_url("tasks"))
+    return redirect_with_note(visit, "clusters", cluster.id, "hosts", text=text, link=tasks)
 
 
 def values_of(cluster: ClusterView) -> dict[str, str]:
@@ -157,5 +170,5 @@ PAGES = (
     Page(path="clusters/<cluster>/resources", handle=resources),
     *form_pages("clusters/<cluster>/settings", settings, permission=Permission.ADMIN),
     Page(path="clusters/<cluster>/refresh", method="POST", handle=refresh, permission=Permission.ADMIN),
-    Page(path="clusters/<cluster>/maintenance", method="POST", handle=maintenance, permission=Permission.ADMIN),
+    *form_pages("clusters/<cluster>/maintenance", maintenance, permission=Permission.ADMIN),
 )

@@ -9,12 +9,12 @@ from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.api.resources.shared.lookups import find_host
 from regiond.operations.model import OPEN_STATES
 from regiond.ui.hosts.core_map import core_map
-from regiond.ui.hosts.host_frame import host_page, read_guests, read_host
+from regiond.ui.hosts.host_frame import TABS, host_page, read_guests, read_host
 from regiond.ui.hosts.host_images import images_of
 from regiond.ui.hosts.host_summary import pool_meters, sriov_ports
 from regiond.ui.hosts.interface_page import interfaces_of
 from regiond.ui.hosts.numa_cards import numa_cards
-from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.page import Page, Visit, redirect, redirect_with_note
 
 _MOST_TASKS = 100
 _SHOWN: Mapping[str, tuple[str, ...]] = {
@@ -62,8 +62,8 @@ async def tasks(visit: Visit) -> Reply:
 async def refresh(visit: Visit) -> Reply:
     host = await find_host(visit.services, {"id": visit.path["host"]})
     operation = await visit.act(HOST, "POST", "refresh", path={"id": str(host.id)})
-    number = operation.get("id") if isinstance(operation, dict) else None
-    return redirect("tasks", number) if number is not None else redirect("hosts", host.id, "vms")
+    tab = visit.request.given("tab")
+    return redirect_with_note(visit, "hosts", host.id, tab if tab in dict(TABS) else "vms", answer=operation)
 
 
 PAGES = (

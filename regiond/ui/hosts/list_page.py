@@ -23,7 +23,7 @@ from regiond.ui.web_request import page_url
 
 HOSTS = ListKind(
     key="hosts",
-    placeholder="Name, address, tag, pool, zone, or zone:east",
+    placeholder="Name, address, tag, or zone:east",
     searched="name, address, project, pool, zone, cluster and tags",
     example="zone:east is:open",
     lacking="tag",

@@ -20,6 +20,7 @@ from regiond.ui.actions import Actions
 from regiond.ui.forms.refusal import public_message
 from regiond.ui.page import SEE_OTHER, Page, Visit
 from regiond.ui.renderer import Renderer
+from regiond.ui.serving.error_help import help_for
 from regiond.ui.serving.kept_form import kept_form, page_of, repeatable
 from regiond.ui.static_files import StaticFiles
 from regiond.ui.texts import text
@@ -63,7 +64,8 @@ class WebSite:
         """Never raises: errors become pages."""
         visit = None
         try:
-            visit = await self._visit(page, path, request)
+            visit = await self._visit(path, request)
+            check_role(page.permission, visit.caller)
             reply = await page.handle(visit)
         except NotAuthenticated:
             reply = self._to_login(request)
@@ -74,14 +76,14 @@ class WebSite:
             reply = self._crashed(request)
         return with_headers(reply)
 
-    async def _visit(self, page: Page, path: Mapping[str, str], request: WebRequest) -> Visit:
+    async def _visit(self, path: Mapping[str, str], request: WebRequest) -> Visit:
         position = self.position()
         session = await self.sessions.authenticate(request.cookie, address=request.address, uses=not request.is_live)
         self.api.limits.take(session.caller, request.address)
         self.api.open_requests.take_account(request.place, session.caller)
         if request.method == "POST":
             session.check_csrf(request.csrf_header or request.given("csrf"))
-        visit = Visit(
+        return Visit(
             request=request,
             session=session,
             services=evolve(self.api.services, caller=session.caller),
@@ -91,8 +93,6 @@ class WebSite:
             now=self.now(),
             position=position,
         )
-        check_role(page.permission, session.caller)
-        return visit
 
     async def refusal(
         self, cookie: str | None, address: str, *, body_bytes: int | None, is_part: bool = False
@@ -160,6 +160,7 @@ class WebSite:
                     section="",
                     status=status,
                     message=error.message,
+                    help=help_for(error, request.path, visit.caller),
                     request_id=request.request_id,
                 )
             except InnkeeperError:  # the frame needs the database too

@@ -166,6 +166,7 @@ def _removal(rack: RackView, title: str, button: str, note: str = "") -> Removal
         name=rack.name,
         place=place,
         note=note,
+        done=f"Rack {rack.name} is removed.",
     )
 
 
@@ -174,6 +175,7 @@ PAGES = (
     Page(path="settings/racks", handle=show_list),
     *form_pages("settings/racks/token", new_token, permission=ADMIN),
     Page(path="settings/racks/<rack>", handle=show),
+    Page(path="settings/racks/<rack>/zones", handle=show, permission=ADMIN),  # a refused change refreshes itself
     Page(path="settings/racks/<rack>/zones", method="POST", handle=change_zones, permission=ADMIN),
     *form_pages("settings/racks/<rack>/remove", remove, permission=ADMIN),
     *form_pages("settings/racks/<rack>/stolen", report_stolen, permission=ADMIN),

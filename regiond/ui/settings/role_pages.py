@@ -58,6 +58,8 @@ async def revoke(visit: Visit) -> Reply:
         op="revoke",
         fields={"user": username},
         place=(SETTINGS, "roles"),
+        done=f"The role of {username} in {pool} is revoked.",
+        undo="The role can be granted again.",
         note=f"{username} loses its role in the resource pool {pool}. Its VMs stay its own.",
     )
     return await confirm(visit, removal)

@@ -30,10 +30,17 @@ export function showSelection(table) {
 }
 
 function onClick(event) {
+  const link = event.target.closest("[data-ask], [data-dismiss]");
+  if (link && !(event.ctrlKey || event.metaKey || event.shiftKey)) {
+    event.preventDefault();
+    if (link.dataset.dismiss) {
+      document.getElementById(link.dataset.dismiss).remove();
+      document.getElementById("main").focus();
+    } else import("./questions.js").then(({ ask }) => ask(link)); // loaded when it is needed: few pages are left through it
+  }
   const button = event.target.closest("button, [data-select-all]");
   if (!button) return;
   if (button.dataset.copy) copy(button);
-  else if (button.dataset.dialog) document.getElementById(button.dataset.dialog).showModal();
   else if (button.dataset.closeDialog !== undefined) button.closest("dialog").close();
   else if (button.dataset.clearSelection !== undefined) {
     const form = button.closest("form");
@@ -79,5 +86,4 @@ export function start() {
   document.addEventListener("input", onInput);
   document.addEventListener("keydown", onKey);
   for (const table of document.querySelectorAll("table")) showSelection(table);
-  document.querySelector("dialog[data-open]")?.showModal();
 }
