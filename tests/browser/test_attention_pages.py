@@ -65,7 +65,7 @@ async def test_the_list_says_since_when_why_and_what_helps(admin: Visitor, fleet
     assert "Bring it back on the host" in text
     assert await admin.violations() == []
     await line.get_by_role("button", name="Refresh host").click()
-    await admin.page.wait_for_url("**/tasks/*")
+    await admin.page.wait_for_url("**/hosts/1/vms")
 
 
 async def test_the_list_is_filtered_by_kind_and_searched(admin: Visitor, fleet: Deployment) -> None:
