@@ -1,4 +1,4 @@
-"""Writes the template of the catalogue of page texts, `pages.pot`, from templates and Python code: `--write`.
+"""Writes `pages.pot`, the catalogue of page texts, from templates and Python code: `--write`.
 
 python -m development.text_catalogue [--write]
 """

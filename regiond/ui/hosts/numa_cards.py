@@ -1,4 +1,4 @@
-"""The NUMA nodes of a host as cards: a meter for each resource of the node, and the VMs with a part of it. Pure."""
+"""The NUMA nodes of a host as cards: a meter for each resource of the node, and its VMs. Pure."""
 
 from __future__ import annotations
 
