@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from regiond.api.replies import Reply
+from regiond.attention.model import ObjectType
 from regiond.images.model import split_architecture
 from regiond.machines.model import MachineState, MachineView
 from regiond.machines.values.devices import DeviceFilter
 from regiond.operations.model import Operation, OperationKind
+from regiond.ui.attention.attention_page import attention_of
 from regiond.ui.autostart_words import AUTOSTART_WORDS
 from regiond.ui.machines.machine_actions import (
     deployment_obstacle,
@@ -49,6 +51,7 @@ async def show(visit: Visit) -> Reply:
         may_see_console=sees_console(visit.caller, machine),
         failed_console=await failed_console(visit, machine),
         autostart_words=AUTOSTART_WORDS,
+        attention=await attention_of(visit, object_type=ObjectType.VM, object_id=machine.system_id),
     )
 
 
