@@ -30,7 +30,7 @@ VALUES: dict[str, dict[str, Any]] = {
     "send_again.html": {"kept": KEPT, "csrf": "", "username": "mira", "next_url": ""},
     "bare_error.html": {"title": "Away", "message": "", "request_id": "1", "address": "", "retries": True,
                         "sent": KEPT.fields},
-    "page.html": {"title": "mira", "section": "", "frame": FRAME, "csrf": "", "position": "",
+    "page.html": {"title": "mira", "section": "", "frame": FRAME, "csrf": "", "position": "", "note": None,
                   "caller": SimpleNamespace(username="mira", is_admin=True)},
 }  # fmt: skip
 
