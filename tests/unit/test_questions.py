@@ -41,6 +41,7 @@ FORMS = {
     ("clusters/cluster.html", "'clusters', cluster.id, 'refresh'"): "reads only",
     ("clusters/settings.html", "'clusters', cluster.id, 'maintenance'"): "opens the members again",
     ("clusters/settings.html", "'clusters', cluster.id, 'settings'"): "changes what can be changed back",
+    ("components/attention.html", ""): "refreshes a host, which reads only",
     ("components/searches.html", "'account', 'filters', 'add'"): "saves a search, which can be removed",
     ("components/searches.html", "'lists', tools.place, 'columns'"): "changes what a list shows its user",
     ("components/trust.html", ""): "tries again, or is itself the comparison of the fingerprints",
