@@ -50,6 +50,8 @@ RESOURCES_WITHOUT: Mapping[str, str] = {
 }
 
 WITHOUT: Mapping[str, str] = {
+    "GET attention/": TO_COME,
+    "GET attention/?op=counts": TO_COME,
     "POST vm-hosts/{id}/?op=compose": SUMMED_UP,  # compose with `host`
     "POST machines/?op=allocate": SUMMED_UP,  # to deploy a ready VM allocates it
     "GET machines/?op=list_allocated": SUMMED_UP,  # the list with a filter
