@@ -63,6 +63,7 @@ FORMS = {
     ("machines/deploy.html", ""): "says what is written; the VM has no content yet",
     ("machines/edit.html", ""): "changes names and groups, which can be changed back",
     ("machines/owner_data.html", ""): "changes texts in a form that shows the old ones",
+    ("networks/subnet.html", "'networks', 'subnets', subnet.id"): "reserves an address, which can be released",
     ("networks/device_data.html", ""): "changes texts in a form that shows the old ones",
     ("page.html", "'logout'"): "ends one's own session",
     ("send_again.html", ""): "repeats what the user has sent",
