@@ -24,6 +24,7 @@ from regiond.ui.machines import (
     release_page,
 )
 from regiond.ui.machines import list_page as machine_list
+from regiond.ui.machines.details import disk_pages, nic_pages, notes_page, tab_pages
 from regiond.ui.networks import change_pages as network_changes
 from regiond.ui.networks import network_pages
 from regiond.ui.renderer import Renderer
@@ -60,6 +61,10 @@ PAGES = (
     *machine_list.PAGES,
     *bulk_page.PAGES,
     *machine_pages.PAGES,
+    *tab_pages.PAGES,
+    *notes_page.PAGES,
+    *nic_pages.PAGES,
+    *disk_pages.PAGES,
     *console_page.PAGES,
     *edit_pages.PAGES,
     *deploy_page.PAGES,
