@@ -20,6 +20,7 @@ from regiond.ui.machines import (
     console_page,
     deploy_page,
     edit_pages,
+    former_page,
     machine_pages,
     release_page,
 )
@@ -60,6 +61,7 @@ PAGES = (
     *cluster_pages.PAGES,
     *machine_list.PAGES,
     *bulk_page.PAGES,
+    *former_page.PAGES,
     *machine_pages.PAGES,
     *tab_pages.PAGES,
     *notes_page.PAGES,

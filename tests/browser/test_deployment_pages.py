@@ -47,7 +47,7 @@ async def test_a_vm_is_deployed_with_the_form(admin: Visitor, fleet: Deployment)
     await expect(page.locator("h1")).to_have_text("Deploy web-1")
     await admin.go(path)
     await expect(page.locator("#vm-head")).to_contain_text("deployed")
-    await expect(page.locator("#vm-body")).to_contain_text("ubuntu/noble")
+    await expect(page.locator("#vm-head")).to_contain_text("ubuntu/noble")
     user_data = fleet.simulated("alder").user_data_of("web-1").replace(b"\n", b"")
     assert b"I2Nsb3VkLWNvbmZpZwpwYWNrYWdlczogW2h0b3Bd" in user_data  # in base64, its line ends without CR
     await admin.go("vms?q=web-1")

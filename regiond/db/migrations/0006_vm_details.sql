@@ -11,3 +11,9 @@ update machine_disk d
          where o.kind = 'compose' and o.machine_id is not null
          order by o.machine_id, p.position, o.id desc) placed
  where placed.machine_id = d.machine_id and placed.index = d.index and placed.label is not null;
+
+create table bulk_user_data (
+    operation_id bigint primary key references operation on delete cascade,
+    sealed_user_data bytea not null
+);
+comment on table bulk_user_data is 'User data of deployments that a bulk operation has still to begin; deleted when it ends.';

@@ -17,14 +17,25 @@ async def change(visit: Visit, system_ids: Sequence[str], *, add: Sequence[str],
     """
     known = {tag.name for tag in await visit.services.tags.list(caller=visit.caller)}
     new = [name for name in add if name not in known]
-    for name in new:
-        check_name(name)
+    _check(new)
     for name in new:
         await visit.act(TAGS, "POST", fields={"name": name})
     for name in add:
         await visit.act(TAG, "POST", "update_nodes", path={"name": name}, fields={"add": list(system_ids)})
     for name in remove:
         await visit.act(TAG, "POST", "update_nodes", path={"name": name}, fields={"remove": list(system_ids)})
+
+
+def _check(names: Sequence[str]) -> None:
+    """Raises InvalidRequest, with the problem of each name that no tag can have."""
+    problems = []
+    for name in names:
+        try:
+            check_name(name)
+        except InvalidRequest as error:
+            problems += [f"{name!r}: {text}" for texts in error.fields.values() for text in texts]
+    if problems:
+        raise InvalidRequest.of({"name": problems})
 
 
 def about_field(error: InvalidRequest, name: str) -> InvalidRequest:

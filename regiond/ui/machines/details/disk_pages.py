@@ -9,6 +9,7 @@ from regiond.api.replies import Reply
 from regiond.api.resources.machines.disks import BLOCK_DEVICE
 from regiond.caller import Caller
 from regiond.machines.model import DiskView, MachineView
+from regiond.machines.nics.model import checked_tags
 from regiond.machines.ownership_rules import check_owner, check_unlocked
 from regiond.permissions import Permission
 from regiond.ui.forms import forms
@@ -39,6 +40,7 @@ async def edit(visit: Visit) -> Reply:
 
     async def send(changes: Mapping[str, str]) -> Reply:
         wanted = tag_changes(disk.tags, changes.get(TAGS, ", ".join(disk.tags)))
+        checked_tags(wanted.add, field=TAGS, of="A disk")  # all before the first is added
         for op, names in (("add_tag", wanted.add), ("remove_tag", wanted.remove)):
             for name in names:
                 await visit.act(BLOCK_DEVICE, "POST", op, path=path, fields={"tag": name})
