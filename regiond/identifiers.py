@@ -136,6 +136,8 @@ NAME_PATTERN = r"\w[\w -]*"  # of zones, resource pools, fabrics, VLANs and spac
 NUL_NOT_ALLOWED = "The NUL character is not allowed."
 NAME_PREFIX = "name:"
 ID_PREFIX = "id:"
+ROW_ID_MAX = 2**31 - 1
+_ROW_ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 _SYSTEM_ID = "abcdefghkmnpqrstwxy346780"  # without characters that are easily confused
 _OF_HOST = "h"  # how the system ids of VM hosts begin
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
@@ -219,3 +221,8 @@ def legal_hostname(name: str) -> str:
     if _LABEL.fullmatch(name) is not None:
         return name.lower()
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63].strip("-") or new_hostname()
+
+
+def as_id(text: str, *, largest: int = ROW_ID_MAX) -> int | None:
+    """Returns the id that the text is, or None."""
+    return int(text) if _ROW_ID.fullmatch(text) is not None and int(text) <= largest else None

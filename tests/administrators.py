@@ -6,6 +6,7 @@ from pathlib import Path
 
 from common.process.private_files import write_private
 from regiond.accounts.service import Accounts
+from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
 
@@ -20,6 +21,14 @@ async def add_administrator(database: Database) -> str | None:
             return None
     accounts = Accounts(database, record_event=Events.record)
     return await accounts.create_key(await accounts.user("admin"), "first start")
+
+
+async def first_administrator(database: Database) -> Caller:
+    """Returns the administrator `admin`, added if there is none."""
+    await add_administrator(database)
+    async with database.connection() as db:
+        account_id = await db.fetchval("select id from account where username = 'admin'")
+    return Caller(account_id=account_id, username="admin", is_admin=True)
 
 
 async def write_first_key(database: Database, state: Path) -> None:

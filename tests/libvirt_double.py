@@ -14,8 +14,11 @@ from common.addresses.host_identity import identity_fingerprint
 from common.addresses.libvirt import parse
 from common.addresses.simulated import SimulatedAddress
 from common.discovery import Discovery
+from common.errors import NotTrusted
 from common.values import DriverType, HostAccess, PeerIdentity
 from rackd.drivers.contract import Driver
+from rackd.drivers.libvirt.connection import ssh
+from rackd.drivers.libvirt.factory import SSH_KEY
 from rackd.drivers.registry import DriverRegistry
 from rackd.drivers.simulated.driver import SimulatedDriver
 from rackd.drivers.simulated.fault_injection import FaultInjector, FaultSequences
@@ -38,6 +41,7 @@ class FakeKvm:
     reports: dict[str, Any] = field(factory=dict)
     key: str = field(factory=random_key)
     guests: int = 0
+    accepts_key: bool = True  # over SSH
 
 
 class FakeKvms:
@@ -64,7 +68,7 @@ class FakeKvms:
         faults = FaultInjector(
             address, FaultSequences().of(address), hold=self._folder / "none", down=self._folder / f"{host.name}.down"
         )
-        return FakeKvmDriver(address, self._folder, faults, lambda: host.reports)
+        return FakeKvmDriver(address, self._folder, faults, lambda: host.reports, check=lambda: _check(host, access))
 
     def drivers(self, _: RackSettings) -> DriverRegistry:
         """The drivers of a rack that reaches only these hosts."""
@@ -74,6 +78,13 @@ class FakeKvms:
         return self.hosts[parse(access.address).host or LOCAL]
 
 
+def _check(host: FakeKvm, access: HostAccess) -> None:
+    """Raises NotTrusted as the driver does for a host that does not accept our key."""
+    if not host.accepts_key and parse(access.address).needs_ssh_key:
+        public = ssh.public_key(access.credentials[SSH_KEY])
+        raise NotTrusted(f"{host.name} rejected the SSH key. Add this line: {public}", public_key=public)
+
+
 class FakeKvmDriver(SimulatedDriver):
     def __init__(
         self,
@@ -81,10 +92,14 @@ class FakeKvmDriver(SimulatedDriver):
         folder: Path,
         faults: FaultInjector,
         reports: Callable[[], dict[str, Any]],
+        *,
+        check: Callable[[], None],
     ) -> None:
         super().__init__(address, folder, faults)
         self._reports = reports
+        self._check = check
 
     def discover(self) -> Discovery:
+        self._check()
         found = super().discover()
         return evolve(found, facts=evolve(found.facts, **self._reports()))

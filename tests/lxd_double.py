@@ -235,7 +235,8 @@ class FakeLxdDriver:
     def _check_peer(self) -> None:
         assert "PRIVATE KEY" in self._access.credentials["key"]
         if self._access.pinned != self._server.certificate_pem:
-            raise PeerChanged(f"{self._access.address} presents the certificate {self._server.fingerprint}.")
+            message = f"{self._access.address} presents the certificate {self._server.fingerprint}."
+            raise PeerChanged(message, presented=self._server.fingerprint)
 
     def _trusted_host(self) -> Driver:
         """Checks peer and trust, and returns the simulated host."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeVar
 
 from common.certificates import Role
@@ -34,6 +35,11 @@ _NEVER_FROM_A_RACK = (
 )  # fmt: skip
 
 
+MOST_ITEMS = 50  # of a map or list in the details of an error
+MOST_CHARS = 4_000  # of a text there
+DEEPEST = 3  # nesting
+
+
 def parsed_reply(peer: Peer, command: Command[Q, R], body: Any) -> R:
     """Returns the reply, or the item of a stream, in `body`. Raises ResponseRejected if it has another type."""
     try:
@@ -43,9 +49,38 @@ def parsed_reply(peer: Peer, command: Command[Q, R], body: Any) -> R:
 
 
 def checked_error(peer: Peer, command: Command[Q, R], error: InnkeeperError) -> InnkeeperError:
-    """Returns `error`, or ResponseRejected for an error that a peer of this role cannot have."""
-    if peer.role is Role.RACK and isinstance(error, _NEVER_FROM_A_RACK):
+    """Returns `error`, or ResponseRejected for an error that a peer of this role cannot have.
+
+    The region stores errors of racks: their texts and details are bounded, and have nothing that cannot be stored.
+    """
+    if peer.role is not Role.RACK:
+        return error
+    if isinstance(error, _NEVER_FROM_A_RACK):
         return ResponseRejected(
-            f"{peer} responded to {command.name} with {error.code}, which a rack cannot raise: {error.message}"
+            f"{peer} responded to {command.name} with {error.code}, which a rack cannot raise: {_text(error.message)}"
         )
+    error.message = _text(error.message)
+    error.details = bounded(error.details)
     return error
+
+
+def bounded(details: Any, depth: int = 0) -> Any:
+    """Returns the details without what is too long, too deep, or neither text, number, boolean, map nor list."""
+    match details:
+        case str():
+            return _text(details)[:MOST_CHARS]
+        case float():
+            return details if math.isfinite(details) else None
+        case bool() | int():
+            return details
+        case dict() if depth < DEEPEST:
+            return {_text(str(key))[:100]: bounded(one, depth + 1) for key, one in [*details.items()][:MOST_ITEMS]}
+        case list() | tuple() if depth < DEEPEST:
+            return [bounded(one, depth + 1) for one in details[:MOST_ITEMS]]
+        case _:
+            return None
+
+
+def _text(text: str) -> str:
+    """Returns the text without NUL and lone surrogates, which PostgreSQL cannot store."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()

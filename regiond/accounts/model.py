@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import re
 import secrets
 import string
@@ -13,6 +12,7 @@ from enum import StrEnum
 from attrs import field, frozen
 
 from common.errors import InvalidRequest, NotAllowed
+from regiond.accounts import csrf
 from regiond.caller import Caller, PoolRole
 
 MAX_KEY_NAME = 255
@@ -116,15 +116,19 @@ class SshKey:
 
 @frozen(kw_only=True)
 class Session:
-    """A session of the web pages whose cookie a request had. Requests that change something send `csrf_token`."""
+    """A session of the web pages whose cookie a request had. Requests that change something send a CSRF token."""
 
     id: int
     caller: Caller
-    csrf_token: str = field(repr=False)
+    csrf_secret: bytes = field(repr=False)
+
+    def new_csrf_token(self) -> str:
+        """Returns a token for one answer. All tokens of a session are valid until it ends."""
+        return csrf.masked(self.csrf_secret)
 
     def check_csrf(self, given: str | None) -> None:
         """Raises NotAllowed unless `given`, which a request that changes something has to send, is the session's."""
-        if not hmac.compare_digest(self.csrf_token.encode(), (given or "").encode("utf-8", "replace")):
+        if not csrf.proves(given, self.csrf_secret):
             raise NotAllowed("This form was not sent by a page of your session. Reload the page and send it again.")
 
 

@@ -6,7 +6,6 @@ The API never reads their cookies: a signed request cannot be sent by another si
 from __future__ import annotations
 
 import hashlib
-import hmac
 import secrets
 from datetime import timedelta
 
@@ -15,6 +14,7 @@ from attrs import field, frozen
 
 from common.errors import NotAuthenticated, NotFound
 from regiond.accounts import session_store
+from regiond.accounts.csrf import csrf_secret
 from regiond.accounts.grants import with_grants
 from regiond.accounts.logins import Logins
 from regiond.accounts.model import Session, SessionView
@@ -147,7 +147,7 @@ class Sessions:
 
 
 def _session(session_id: int, caller: Caller, token: str) -> Session:
-    return Session(id=session_id, caller=caller, csrf_token=csrf_token(token))
+    return Session(id=session_id, caller=caller, csrf_secret=csrf_secret(token))
 
 
 def _shortened(user_agent: str) -> str:
@@ -163,8 +163,3 @@ def new_token() -> str:
 def token_hash(token: str) -> bytes:
     """Returns what the database stores. A token of 256 random bits needs neither salt nor key stretching."""
     return hashlib.sha256(token.encode()).digest()
-
-
-def csrf_token(token: str) -> str:
-    """Returns what forms and scripts of the session's own pages send back. Other sites cannot read or derive it."""
-    return hmac.new(token.encode(), b"innkeeper csrf", hashlib.sha256).hexdigest()

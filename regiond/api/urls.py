@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from urllib.parse import quote
 
 from common.errors import NotFound
-from regiond.identifiers import ID_PREFIX
+from regiond.identifiers import ID_PREFIX, ROW_ID_MAX, as_id
 from regiond.validation_messages import no_object
 
 BASE = "/MAAS/api/2.0/"
 
-_ID = re.compile(r"[0-9]{1,18}", re.ASCII)
-_ROW_ID_MAX = 2**31 - 1
 _OPERATION_ID_MAX = 2**63 - 1
 
 
@@ -38,12 +35,7 @@ def operation_uri(operation_id: int) -> str:
     return uri("operations", operation_id)
 
 
-def as_id(text: str, *, largest: int = _ROW_ID_MAX) -> int | None:
-    """Returns the id that the text is, or None."""
-    return int(text) if _ID.fullmatch(text) is not None and int(text) <= largest else None
-
-
-def id_in(text: str, what: str, *, largest: int = _ROW_ID_MAX) -> int:
+def id_in(text: str, what: str, *, largest: int = ROW_ID_MAX) -> int:
     """Returns the id in a path, also from `id:7`. Raises NotFound for text that cannot be an id."""
     found = as_id(text.removeprefix(ID_PREFIX), largest=largest)
     if found is None:

@@ -77,7 +77,7 @@ _ADD = """
 _SCHEDULE = "insert into vm_host_schedule (host_id, next_refresh_at) values ($1, now())"
 _OFFLINE = """
     update vm_host set state = case when state = 'ready' then 'unreachable' else state end,
-                       error_code = 'host_unreachable', error_message = $2
+                       error_code = 'host_unreachable', error_message = $2, error_details = '{}'
      where id = $1 and state <> 'removing' and (state = 'ready' or error_message is distinct from $2)
 """
 _EXCLUDE_MEMBER = """

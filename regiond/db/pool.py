@@ -128,7 +128,14 @@ class Database:
                 if dry_run:
                     raise _EndOfDryRun
 
-    async def in_transaction(self, work: Callable[[Db], Awaitable[T]], *, tries: int = 4, dry_run: bool = False) -> T:
+    async def in_transaction(
+        self,
+        work: Callable[[Db], Awaitable[T]],
+        *,
+        tries: int = 4,
+        dry_run: bool = False,
+        conflicts: tuple[type[asyncpg.PostgresError], ...] = CONFLICTS,
+    ) -> T:
         """Returns the result of `work`, repeated in a new transaction after a deadlock or serialization conflict.
 
         A dry run is rolled back, see `transaction`. `work` must have no effect outside the database. Raises Busy after
@@ -138,7 +145,7 @@ class Database:
             try:
                 async with self.transaction(dry_run=dry_run) as db:
                     return await work(db)
-            except CONFLICTS as error:
+            except conflicts as error:
                 if not left:
                     raise Busy(
                         f"Conflict with concurrent changes of the same rows, {tries} times in a row. "

@@ -51,10 +51,16 @@ class NewEvent:
 class EventFilter:
     """Conditions on events, which all apply. `before_id` and `after_id` continue from the last event of a page.
 
-    With `system_ids`, only events of these machines.
+    With `system_ids`, only events of these machines; with `text`, those whose message has it, in any case. `since` is
+    the first time that matches, `until` the first that does not.
     """
 
     levels: tuple[Level, ...] = ()
+    kinds: tuple[str, ...] = ()
+    username: str | None = None
+    text: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
     host_id: int | None = None
     system_ids: tuple[str, ...] | None = None
     operation_id: int | None = None

@@ -40,10 +40,15 @@ _SELECT = """
        and ($8::integer[] is null or e.account_id = $9
             or m.pool_id = any($8) or m.owner_id = $9 or (m.owner_id is null and m.composed_by_id = $9)
             or (e.system_id is null and e.operation_id is null and e.username is null and h.pool_id = any($8)))
+       and ($11::text[] = '{}' or e.kind = any($11))
+       and ($12::text is null or e.username = $12)
+       and ($13::text is null or strpos(lower(e.message), lower($13)) > 0)
+       and ($14::timestamptz is null or e.at >= $14)
+       and ($15::timestamptz is null or e.at < $15)
 """
 _NEWEST_FIRST = f"{_SELECT} order by e.id desc limit $10"
 _OLDEST_FIRST = f"{_SELECT} order by e.id limit $10"
-_BETWEEN = f"{_SELECT} and e.id > $11 and e.id <= $12 order by e.id limit $10"
+_BETWEEN = f"{_SELECT} and e.id > $16 and e.id <= $17 order by e.id limit $10"
 _EXTENT = """
     select (select min(id) from event) as oldest, event_horizon() as horizon,
            (select last_value - (not is_called)::integer from event_id_seq) as newest
@@ -120,6 +125,11 @@ def _parameters(filter_: EventFilter, caller: Caller | None) -> tuple[Any, ...]:
         filter_.after_id,
         *seen_by(caller),
         filter_.limit,
+        list(filter_.kinds),
+        filter_.username,
+        filter_.text,
+        filter_.since,
+        filter_.until,
     )
 
 

@@ -54,6 +54,7 @@ class HostQueries:
     expiring_certificates = reading(view_store.expiring_certificates)
     supervised_hosts = reading(view_store.supervised_hosts)
     read = reading(read_host)
+    compose_target = reading(view_store.compose_target)
     of_system_ids = reading(view_store.hosts_of_system_ids)
 
     async def capacity(self, *, caller: Caller | None = None) -> FleetCapacity:

@@ -15,8 +15,9 @@ from common.hardware import Gpu, NetworkDevice
 from common.values import POOL_AVAILABLE, Autostart, DriverType, HostNetwork, NumaNode, Profile
 from regiond.credentials.model import KeyPair, SshKeyPair
 from regiond.groups.model import ResourcePool, Zone
+from regiond.hosts.error_details import Confirmation, ErrorDetails, Secret, TrustProblem
 from regiond.hosts.guest_record import GuestRecord, is_rounded
-from regiond.hosts.maintenance import Maintenance
+from regiond.hosts.maintenance.model import Maintenance
 from regiond.hosts.numa_model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
 from regiond.hosts.removal_model import CertificateFate, DeletedMachines, HostRemoval
 from regiond.validation_messages import outside
@@ -31,8 +32,11 @@ __all__ = [
     "POWER_CHANGED_TEXT",
     "Amounts",
     "CertificateFate",
+    "ComposeTarget",
+    "Confirmation",
     "CoreUsage",
     "DeletedMachines",
+    "ErrorDetails",
     "GuestCount",
     "GuestRecord",
     "GuestView",
@@ -46,8 +50,10 @@ __all__ = [
     "NewHost",
     "NumaNodeView",
     "PagesUsage",
+    "Secret",
     "ServerUsage",
     "StoragePoolView",
+    "TrustProblem",
     "Usage",
     "check_change",
     "is_rounded",
@@ -172,6 +178,7 @@ class HostView:
     identity_confirmed: bool = False  # a person has named the pinned fingerprint
     error_code: str | None = None
     error_message: str | None = None
+    error_details: ErrorDetails | None = None  # None beside an error: stored by a release that had none
     problems: tuple[Problem, ...] = ()
     maintenance: Maintenance | None = None
     refreshed_at: datetime | None = None
@@ -180,6 +187,20 @@ class HostView:
     @property
     def all_memory_mib_claimed(self) -> int:
         return self.claimed.memory_mib + self.huge_memory_mib_claimed
+
+
+@frozen(kw_only=True)
+class ComposeTarget:
+    """A host that a compose names, with the facts that rule out a request on it. None: not known yet."""
+
+    id: int
+    name: str
+    pool: ResourcePool
+    architecture: str | None
+    cores: int | None
+    memory_mib: int | None
+    cpu_speed_mhz: int | None
+    storage_pool_names: tuple[str, ...]
 
 
 @frozen(kw_only=True)

@@ -41,7 +41,7 @@ from regiond.hosts.image_copies.service import claim_image_copy, record_image_co
 from regiond.hosts.image_copies.store import begin_removal as begin_copy_removal
 from regiond.hosts.image_copies.store import delete_removed as delete_removed_copy
 from regiond.hosts.image_copies.store import removable_with_host as copies_removed_with_host
-from regiond.hosts.maintenance_changes import begin_maintenance, end_maintenance
+from regiond.hosts.maintenance.changes import begin_maintenance, end_maintenance
 from regiond.hosts.model import CertificateFate, GuestView, HostChange, HostRemoval, HostState, HostView, NewHost
 from regiond.hosts.operation_intents import open_first_refresh, open_refresh, open_removal
 from regiond.hosts.schedule_store import refresh_within

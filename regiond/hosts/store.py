@@ -11,7 +11,9 @@ from common.errors import InvalidRequest, NotFound
 from common.values import Autostart, DriverType
 from regiond.credentials import service as credential_service
 from regiond.db.pool import Db
+from regiond.hosts.error_details import NO_DETAILS, ErrorDetails, Secret, to_column
 from regiond.hosts.host_names import is_name_taken, name_taken
+from regiond.identifiers import storable
 from regiond.ledger import service as ledger
 from regiond.validation_messages import no_object
 
@@ -55,8 +57,8 @@ _ADD_TAG = "update vm_host set tags = array_append(tags, $2) where id = $1 and n
 _REMOVE_TAG = "update vm_host set tags = array_remove(tags, $2) where id = $1 and $2 = any(tags)"
 _SET_UNREACHABLE = """
     update vm_host set state = case when state = 'ready' then 'unreachable' else state end, error_code = $2,
-                       error_message = $3
-     where id = $1 and (error_code is distinct from $2 or error_message is distinct from $3 or state = 'ready')
+                       error_message = $3, error_details = $4
+     where id = $1 and (state = 'ready' or (error_code, error_message, error_details) is distinct from ($2, $3, $4))
 """
 _SET_REMOVING = "update vm_host set state = 'removing' where id = $1"
 _REOPEN = """
@@ -75,7 +77,8 @@ _REFRESH_SERVER_NOW = """
 _DELETE = "delete from vm_host where id = $1"
 _CONNECTION = """
     select driver, address, project, member, pinned, pinned_fingerprint, system_id, name, state, error_code,
-           trust_error, server_id is not null as discovered, created_at > now() - interval '1 hour' as is_new,
+           trust_error, rejected_secret, server_id is not null as discovered,
+           created_at > now() - interval '1 hour' as is_new,
            expected_fingerprint, trust_on_first_use,
            h.server_id is not null
            or exists (select from vm_host o
@@ -83,7 +86,10 @@ _CONNECTION = """
            exists (select from secret s where s.host_id = h.id and s.name = 'password') as has_password
       from vm_host h where id = $1
 """
-_SET_TRUST_ERROR = "update vm_host set trust_error = $2 where id = $1 and trust_error is distinct from $2"
+_SET_TRUST_ERROR = """
+    update vm_host set trust_error = $2, rejected_secret = $3
+     where id = $1 and (trust_error, rejected_secret) is distinct from ($2, $3)
+"""
 
 
 @frozen(kw_only=True)
@@ -101,6 +107,7 @@ class HostConnection:
     state: str
     error_code: str | None
     trust_error: str | None
+    rejected_secret: str | None  # which one `trust_error` is about
     discovered: bool  # at least once
     is_new: bool  # added within the last hour
     expected_fingerprint: str | None
@@ -240,14 +247,14 @@ async def remove_tag(db: Db, host_id: int, tag: str) -> None:
     await db.execute(_REMOVE_TAG, host_id, tag)
 
 
-async def set_trust_error(db: Db, host_id: int, reason: str | None) -> None:
-    """Stores the reason why the host rejected the token or password; None clears it."""
-    await db.execute(_SET_TRUST_ERROR, host_id, reason)
+async def set_trust_error(db: Db, host_id: int, reason: str | None, secret: Secret | None) -> None:
+    """Stores the reason why the host rejected the token or password, and which it was; None clears both."""
+    await db.execute(_SET_TRUST_ERROR, host_id, reason, secret)
 
 
-async def set_unreachable(db: Db, host_id: int, code: str, message: str) -> None:
+async def set_unreachable(db: Db, host_id: int, code: str, message: str, details: ErrorDetails = NO_DETAILS) -> None:
     """Makes the host unreachable, with the error. Writes no row if the host already has this error."""
-    await db.execute(_SET_UNREACHABLE, host_id, code, message)
+    await db.execute(_SET_UNREACHABLE, host_id, code, storable(message), to_column(details))
 
 
 async def set_removing(db: Db, host_id: int) -> None:

@@ -18,7 +18,16 @@ from common.values import Autostart, DriverType, HostNetwork, NumaNode, Profile
 from regiond.caller import Caller, visible_pool_ids
 from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone
-from regiond.hosts.model import Amounts, ExpiringCertificate, HostState, HostView, Maintenance, StoragePoolView
+from regiond.hosts.error_details import of_column
+from regiond.hosts.model import (
+    Amounts,
+    ComposeTarget,
+    ExpiringCertificate,
+    HostState,
+    HostView,
+    Maintenance,
+    StoragePoolView,
+)
 from regiond.hosts.numa_usage import NumaAllocation
 from regiond.identifiers import split_reference
 from regiond.ledger.model import discrete_resources_of
@@ -60,6 +69,14 @@ _EXPIRING_CERTIFICATES = """
       from vm_host h join key_pair k on k.id = h.key_pair_id
      where k.expires_at < $1 and ($2::integer[] is null or h.pool_id = any($2))
      order by k.expires_at, h.id limit $3
+"""
+_COMPOSE_TARGET = """
+    select h.id, h.name, p.id as pool_id, p.name as pool_name, p.description as pool_description,
+           s.architecture, s.cores, s.memory_mib, s.cpu_speed_mhz,
+           array(select name from storage_pool o where o.server_id = s.id and o.missing_since is null order by o.id)
+               as storage_pool_names
+      from vm_host h join resource_pool p on p.id = h.pool_id left join server s on s.id = h.server_id
+     where h.id = $1 and ($2::integer[] is null or h.pool_id = any($2))
 """
 _SEES_HOST = "select exists (select from vm_host where id = $1 and ($2::integer[] is null or pool_id = any($2)))"
 
@@ -131,6 +148,15 @@ async def read_host(db: Db, host_id: int, *, caller: Caller | None = None) -> Ho
     if not found:
         raise NotFound(f"There is no VM host {host_id}.", host=host_id)
     return found[0]
+
+
+async def compose_target(db: Db, host_id: int, *, caller: Caller | None = None) -> ComposeTarget:
+    """Returns the host. Raises NotFound, also for a host that the caller may not see."""
+    row = await db.fetchrow(_COMPOSE_TARGET, host_id, visible_pool_ids(caller))
+    if row is None:
+        raise NotFound(f"There is no VM host {host_id}.", host=host_id)
+    pool = ResourcePool(id=row["pool_id"], name=row["pool_name"], description=row["pool_description"])
+    return of_row(ComposeTarget, row, pool=pool, storage_pool_names=tuple(row["storage_pool_names"]))
 
 
 async def host_ids(db: Db, *, caller: Caller | None = None) -> list[int]:
@@ -237,6 +263,7 @@ def _host(
         network_devices=tuple(from_dict(device, NetworkDevice) for device in row["network_devices"] or ()),
         gpus=tuple(from_dict(gpu, Gpu) for gpu in row["gpus"] or ()),
         numa_nodes=tuple(from_dict(node, NumaNode) for node in row["numa_nodes"] or ()),
+        error_details=of_column(row["error_details"]),
         problems=tuple(from_dict(problem, Problem) for problem in row["problems"]),
     )
 

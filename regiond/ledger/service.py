@@ -5,11 +5,17 @@ All functions that take `db` join the caller's transaction.
 
 from __future__ import annotations
 
-from regiond.ledger.batch_claims import claim_batch, lock_hosts, write_claims
 from regiond.ledger.capacities import capacities_of_hosts, capacity_with_limits, compute_claimed_by_hosts
 from regiond.ledger.capacity_totals import fleet_capacity, total_capacity
+from regiond.ledger.claims import (
+    claim_batch,
+    claim_discrete,
+    limit_later_locks,
+    lock_hosts,
+    set_discrete_totals,
+    write_claims,
+)
 from regiond.ledger.consistency import check, total_mismatches
-from regiond.ledger.discrete_resources import claim_discrete, set_discrete_totals
 from regiond.ledger.image_claims import claim_image, drop_images, record_images
 from regiond.ledger.machine_claims import claims_of_machine
 from regiond.ledger.numa_availability import numa_nodes_of_hosts
@@ -42,6 +48,7 @@ __all__ = [
     "drop_images",
     "drop_server",
     "fleet_capacity",
+    "limit_later_locks",
     "lock_hosts",
     "lock_server",
     "move_machine",

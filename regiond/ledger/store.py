@@ -13,8 +13,7 @@ from attrs import evolve
 from common.errors import OutOfCapacity
 from common.phrases import number_of
 from regiond.db.pool import Db
-from regiond.ledger.batch_claims import claim_batch, lock_hosts, write_claims
-from regiond.ledger.discrete_resources import claim_discrete
+from regiond.ledger.claims import claim_batch, claim_discrete, lock_hosts, write_claims
 from regiond.ledger.model import NO_DISCRETE_RESOURCES, ClaimRow, Demand, DiscreteResources, GuestClaims
 from regiond.ledger.totals import recompute_totals
 

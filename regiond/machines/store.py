@@ -8,8 +8,6 @@ from uuid import UUID
 from regiond.db.pool import Db
 from regiond.machines.model import GuestPowerChange
 
-_NIC_IDS = "select id from machine_nic where machine_id = $1 order by index"
-_TAKEN_HOSTNAMES = "select hostname from used_hostname where hostname = any($1::text[])"
 _POWER = "update machine set power_state = $2, settled_at = clock_timestamp() where id = $1"
 _ANNOUNCE = "update machine set announced = true where id = $1 returning true"
 _DELETE_GUEST = "delete from guest where machine_id = $1"
@@ -75,16 +73,6 @@ class IdentifierTaken(Exception):
     def __init__(self, constraint: str) -> None:
         super().__init__(constraint)
         self.constraint = constraint
-
-
-async def taken_hostnames(db: Db, hostnames: Iterable[str]) -> frozenset[str]:
-    """Returns those of `hostnames` that machines and devices have."""
-    return frozenset(row["hostname"] for row in await db.fetch(_TAKEN_HOSTNAMES, list(hostnames)))
-
-
-async def nic_ids(db: Db, machine_id: int) -> tuple[int, ...]:
-    """Returns the row ids of the machine's NICs, in their order."""
-    return tuple(row["id"] for row in await db.fetch(_NIC_IDS, machine_id))
 
 
 async def set_power(db: Db, machine_id: int, power_state: str) -> None:

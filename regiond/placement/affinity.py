@@ -145,7 +145,7 @@ class GroupRestrictions:
     weights: Mapping[int, int] = field(factory=dict)
 
 
-_ANYWHERE = GroupStanding()
+NO_STANDING = GroupStanding()
 
 
 def parse_rules(affinity: Sequence[str], anti_affinity: Sequence[str]) -> tuple[GroupRule, ...]:
@@ -197,7 +197,7 @@ def group_standing(rules: Sequence[GroupRule], host: Candidate, members: GroupMe
     to a hard member.
     """
     if not rules or not members.rows:
-        return _ANYWHERE
+        return NO_STANDING
     unmet: list[str] = []
     conflicts = 0
     for rule in rules:

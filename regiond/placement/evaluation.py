@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from common.capacity import ResourceCapacity
 from common.phrases import number_of
-from regiond.placement.affinity import NO_MEMBERS, GroupMembers, group_standing
+from regiond.placement.affinity import NO_MEMBERS, NO_STANDING, GroupMembers, group_standing
 from regiond.placement.model import Candidate, Evaluation, Requirements
 from regiond.placement.nic_attachment import attach_nics
-from regiond.placement.numa_placement import assign_numa
+from regiond.placement.numa_placement import NO_NUMA, assign_numa
 from regiond.placement.reason_phrases import first_of
 from regiond.placement.storage_assignment import assign_storage, label_notes
 
@@ -19,11 +19,11 @@ def evaluate(requirements: Requirements, host: Candidate, members: GroupMembers 
 
     A host that a filter rejects has that one reason; any other rejected host has a reason for each thing it lacks.
     """
-    standing = group_standing(requirements.groups, host, members)
+    standing = group_standing(requirements.groups, host, members) if requirements.groups else NO_STANDING
     blocked = _rejection_by_filter(requirements, host) or standing.rejected or _unusable(requirements, host)
     if blocked is not None:
         return Evaluation(host_id=host.id, host_name=host.name, reasons=(blocked,))
-    numa, numa_reasons = assign_numa(requirements, host)
+    numa, numa_reasons = assign_numa(requirements, host) if requirements.needs_nodes else (NO_NUMA, ())
     disks, storage_reason = assign_storage(requirements.disks, host)
     nics, interfaces_reason = attach_nics(requirements.nics, host)
     compute_reasons = _missing_cores(requirements, host), _missing_memory(requirements, host)

@@ -23,14 +23,17 @@ class NumaAssignment:
     node_ids: tuple[int, ...] = ()
 
 
+NO_NUMA = NumaAssignment()
+
+
 def assign_numa(requirements: Requirements, host: Candidate) -> tuple[NumaAssignment, tuple[str, ...]]:
     """Returns cores and pages, or the reasons why the host lacks them: cores first, then pages.
 
     Pages come from the nodes of the pinned cores. Without pinning they come from the nodes with the most free pages,
     or, with `one_numa_node`, from the node with the fewest that has enough.
     """
-    if requirements.pins is None and not requirements.huge_pages:
-        return NumaAssignment(), ()
+    if not requirements.needs_nodes:
+        return NO_NUMA, ()
     nodes = sorted(host.nodes, key=lambda node: node.node_id)
     options, pin_reason = _options(requirements, nodes)
     where = "" if pin_reason is not None else _where(requirements)

@@ -10,6 +10,7 @@ from regiond.api.services import Services
 from regiond.caller import Caller
 from regiond.operations.model import Operation
 
+HEARTBEAT_S = 5.0  # between two signs of life on the stream of a page; see decision 56 for what they cost
 _MOST_TASKS = 100
 _ENDED = ("succeeded", "failed", "cancelled")
 
@@ -32,6 +33,7 @@ class Frame:
     running: str
     running_count: int
     last: Operation | None
+    heartbeat_s: float = HEARTBEAT_S
 
 
 async def read_frame(services: Services, caller: Caller) -> Frame:
@@ -49,6 +51,7 @@ async def read_frame(services: Services, caller: Caller) -> Frame:
         Entry(name="Clusters", icon="cluster", segment="clusters", count=f"{clusters:,}"),
         Entry(name="VMs", icon="vm", segment="vms", count=f"{machines:,}"),
         Entry(name="Tasks", icon="tasks", segment="tasks", count=tasks if running else None),
+        Entry(name="Events", icon="clock", segment="events"),
         Entry(name="Networks", icon="network", segment="networks"),
         Entry(name="Pools and zones", icon="pools", segment="pools"),
     )

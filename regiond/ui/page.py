@@ -46,7 +46,7 @@ class Visit:
         """A whole page. `section` is the entry of the navigation that it belongs to."""
         frame = await read_frame(self.services, self.caller)
         shared = {"title": title, "section": section, "position": self.position, "frame": frame}
-        return self.fragment(template, status=status, **shared, csrf=self.session.csrf_token, **values)
+        return self.fragment(template, status=status, **shared, csrf=self.session.new_csrf_token(), **values)
 
     def fragment(self, template: str, *, status: int = 200, **values: Any) -> Reply:
         """A part of a page, without the frame and its reads; with the icons that it uses."""

@@ -8,8 +8,9 @@ from functools import cache
 from regiond.accounts.sessions import Sessions
 from regiond.api.pipeline.dispatch import Api
 from regiond.ui import components_page, overview_page, search_page
-from regiond.ui.account import account_pages, key_pages, own_pages
+from regiond.ui.account import account_pages, file_pages, key_pages, own_pages
 from regiond.ui.clusters import cluster_pages
+from regiond.ui.events import event_pages
 from regiond.ui.hosts import add_page, adoption_page, host_pages, removal_page
 from regiond.ui.hosts import bulk_page as host_bulk
 from regiond.ui.hosts import list_page as host_list
@@ -27,7 +28,7 @@ from regiond.ui.machines import (
 from regiond.ui.machines import list_page as machine_list
 from regiond.ui.machines.details import disk_pages, nic_pages, notes_page, tab_pages
 from regiond.ui.networks import change_pages as network_changes
-from regiond.ui.networks import network_pages
+from regiond.ui.networks import device_data_page, device_nic_pages, device_pages, dns_pages, network_pages
 from regiond.ui.renderer import Renderer
 from regiond.ui.serving.login import SESSION_PAGE, LoginPage
 from regiond.ui.serving.site import WebSite
@@ -44,6 +45,7 @@ from regiond.ui.settings import (
     rack_pages,
     role_pages,
     settings_page,
+    tag_pages,
     user_pages,
 )
 from regiond.ui.static_files import StaticFiles
@@ -73,6 +75,7 @@ PAGES = (
     *release_page.PAGES,
     *compose_page.PAGES,
     *task_pages.PAGES,
+    *event_pages.PAGES,
     *settings_page.PAGES,
     *rack_pages.PAGES,
     *user_pages.PAGES,
@@ -82,13 +85,19 @@ PAGES = (
     *audit_redaction_pages.PAGES,
     *discrepancy_pages.PAGES,
     *group_pages.PAGES,
+    *tag_pages.PAGES,
     *image_pages.PAGES,
     *new_image_pages.PAGES,
     *account_pages.PAGES,
     *key_pages.PAGES,
     *own_pages.PAGES,
+    *file_pages.PAGES,
     *network_pages.PAGES,
     *network_changes.PAGES,
+    *device_pages.PAGES,
+    *device_nic_pages.PAGES,
+    *device_data_page.PAGES,
+    *dns_pages.PAGES,
     *search_page.PAGES,
     SESSION_PAGE,
 )

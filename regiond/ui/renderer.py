@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from importlib.resources import files
 from typing import Any
@@ -103,11 +103,18 @@ class Renderer:
         def sprite() -> Markup:
             return Markup("".join(self._icons[name] for name in used))  # noqa: S704  # our own file
 
+        def moment(at: datetime) -> Markup:
+            """The time as `clock`, in an element that scripts turn into the reader's zone."""
+            return Markup('<time datetime="{:%Y-%m-%dT%H:%M:%SZ}">{}</time>').format(
+                at.astimezone(UTC), formats.clock(at, now)
+            )
+
         context = {
             "icon": icon,
             "sprite": sprite,
             "now": now,
             "clock": partial(formats.clock, now=now),
+            "moment": moment,
             "ago": partial(formats.ago, now=now),
             "span": formats.span,
             "duration": formats.duration,

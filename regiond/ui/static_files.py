@@ -9,6 +9,8 @@ from importlib.resources.abc import Traversable
 
 from attrs import frozen
 
+from regiond.api.compression import MIN_BYTES, packed
+from regiond.api.etags import etag_of, tagged
 from regiond.api.replies import Reply
 from regiond.ui.web_request import UI
 
@@ -19,14 +21,18 @@ _TYPES = {
     "woff2": "font/woff2",
     "txt": "text/plain; charset=utf-8",
 }
+_PACKED_ALREADY = (".woff2",)
+_BEST = 9  # once at start, in some 60 ms
 _FOREVER = "public, max-age=31536000, immutable"
 
 
 @frozen
 class StaticFiles:
-    """All files by name, in memory (some 350 kB), and the fingerprint of them all."""
+    """All files by name, in memory, as they are and compressed, and the fingerprint of them all."""
 
     contents: dict[str, bytes]
+    packed: dict[str, bytes]
+    etags: dict[str, str]
     fingerprint: str
 
     @classmethod
@@ -36,12 +42,18 @@ class StaticFiles:
         digest = hashlib.sha256()
         for name, content in found.items():
             digest.update(name.encode() + b"\0" + content)
-        return cls(found, digest.hexdigest()[:12])
+        small = {
+            name: packed(content, level=_BEST)
+            for name, content in found.items()
+            if len(content) >= MIN_BYTES and not name.endswith(_PACKED_ALREADY)
+        }
+        etags = {name: etag_of(content) for name, content in found.items()}
+        return cls(found, small, etags, digest.hexdigest()[:12])
 
     @property
     def own_scripts(self) -> dict[str, bytes]:
-        """Returns those that every page within the frame loads; login, consoles, uploads and outages have their own."""
-        own = ("console_log", "console_terminal", "image_upload", "login", "retry", "style_sheets")
+        """Returns those that every page in the frame loads; logins, consoles, uploads and outages have their own."""
+        own = ("console_log", "console_terminal", "image_upload", "login", "login_again", "retry", "style_sheets")
         others = {f"scripts/{name}.js" for name in own}
         return {
             name: content
@@ -55,14 +67,16 @@ class StaticFiles:
             raise KeyError(name)
         return f"{UI}static/{self.fingerprint}/{name}"
 
-    def reply(self, fingerprint: str, name: str) -> Reply | None:
-        """The file, or None. One of another release is sent too, but not for long."""
+    def reply(self, fingerprint: str, name: str, if_none_match: str | None = None) -> Reply | None:
+        """The file, or None. One of another release is sent too, but browsers ask again for it."""
         content = self.contents.get(name)
         if content is None:
             return None
         cache = _FOREVER if fingerprint == self.fingerprint else "no-cache"
         kind = _TYPES[name.rpartition(".")[2]]
-        return Reply(status=200, body=content, content_type=kind, headers={"Cache-Control": cache})
+        headers = {"Cache-Control": cache, "Vary": "Accept-Encoding", "ETag": self.etags[name]}
+        sent = Reply(status=200, body=content, content_type=kind, headers=headers, packed=self.packed.get(name))
+        return tagged(sent, if_none_match)
 
 
 def _compact(script: bytes) -> bytes:

@@ -24,6 +24,7 @@ class WebRequest:
     cookie: str | None = field(default=None, repr=False)
     csrf_header: str | None = field(default=None, repr=False)
     origin_header: str | None = None
+    referer: str = ""
     last_event_id: str | None = None
     is_htmx: bool = False
     is_live: bool = False  # of a page that refreshes itself, not of its user
@@ -58,3 +59,9 @@ def page_url(*segments: str | int, query: Mapping[str, str] | None = None) -> st
     """The address of a page: `page_url("hosts", 3, "vms")`. Segments are names or ids without slashes."""
     path = UI + "/".join(quote(str(segment), safe="") for segment in segments)
     return path + (f"?{urlencode(query)}" if query else "")
+
+
+def own_address(wanted: str) -> str:
+    """`wanted` if it is the address of a page of ours; empty for one that a browser takes for another site's."""
+    is_ours = wanted.startswith(UI) and wanted.isprintable() and "\\" not in wanted and "//" not in wanted
+    return wanted if is_ours else ""

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from tests.bench.lines import Line
     from tests.bench.report import Report
 
-FIGURES = ("claims", "dry", "lists", "refresh", "refresh-libvirt", "refresh-lxd", "compose", "deploy", "memory", "ui")
+FIGURES = (
+    "claims", "dry", "lists", "refresh", "refresh-libvirt", "refresh-lxd", "compose", "deploy", "memory",
+    "ui", "ui-large",
+)  # fmt: skip
 GROWTH = "growth"
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -76,22 +76,6 @@ async def test_the_page_continues_by_itself_when_trust_appears(
     await expect(mira.page.locator("#add-check")).to_contain_text("8 cores, 16 GiB")
 
 
-async def test_the_fingerprint_is_confirmed_before_a_password_is_sent(mira: Visitor, lxds: FakeLxds) -> None:
-    server = spruce(lxds)
-    server.secrets.add("sesame")
-    await add_spruce(mira)
-    shown = await mira.page.locator(".ik-compare .ik-fingerprint").first.inner_text()
-    assert "".join(shown.split()) == server.fingerprint
-    await mira.page.get_by_role("link", name="Password").click()
-    await mira.page.fill("#password", "sesame")
-    await mira.page.get_by_role("button", name="Use the password").click()
-    await expect(mira.page.locator("main")).to_contain_text("Waiting for spruce")
-    assert server.seen_secrets == []
-    await mira.page.get_by_role("button", name="Both fingerprints are the same").click()
-    await mira.page.wait_for_url("**/hosts/add?step=check&host=1")
-    assert server.seen_secrets == ["sesame"]
-
-
 async def test_a_host_that_waits_for_trust_can_be_removed_again(
     mira: Visitor, lxds: FakeLxds, innkeeper: Deployment
 ) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.browser.fleet import PASSWORD
 from tests.deployment.runner import RACK, REGION
 from tests.waiting import settle
 
@@ -147,27 +146,6 @@ async def test_without_scripts_a_form_that_met_an_outage_is_sent_again(chromium:
     assert "east" in [zone["name"] for zone in await mortal.get("zones/")]
     await mira.leave()
     assert mira.complaints == []
-
-
-async def test_a_form_outlives_the_end_of_its_session(admin: Visitor, fleet: Deployment) -> None:
-    page = admin.page
-    await admin.go("zones/add")
-    await page.fill("#name", "east")
-    await fleet.fetch("delete from web_session returning id")
-    admin.expected_statuses.add(401)
-    await page.get_by_role("button", name="Add zone").click()
-    async with page.expect_popup() as opening:
-        await page.get_by_role("link", name="Log in in another tab").click()
-    other = await opening.value
-    await other.fill("#username", "mira")
-    await other.fill("#password", PASSWORD)
-    await other.get_by_role("button", name="Log in").click()
-    await expect(other.locator("h1")).to_contain_text("zone")
-    await other.close()
-    assert await page.input_value("#name") == "east"
-    await page.get_by_role("button", name="Add zone").click()
-    await page.wait_for_url("**/pools")
-    assert "east" in [zone["name"] for zone in await fleet.get("zones/")]
 
 
 async def test_a_refresh_that_finds_no_session_leaves_typed_text(admin: Visitor, fleet: Deployment) -> None:

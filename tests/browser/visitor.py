@@ -132,10 +132,18 @@ class Visitor:
 
 
 async def visitor(
-    browser: Browser, innkeeper: Deployment, username: str, *, port: int | None = None, scripts: bool = True
+    browser: Browser,
+    innkeeper: Deployment,
+    username: str,
+    *,
+    port: int | None = None,
+    scripts: bool = True,
+    timezone: str = "UTC",
 ) -> Visitor:
     """Opens a window of its own, with no cookies. `port` is that of a proxy in front of the region."""
-    context = await browser.new_context(viewport={"width": 1400, "height": 900}, java_script_enabled=scripts)
+    context = await browser.new_context(
+        viewport={"width": 1400, "height": 900}, java_script_enabled=scripts, timezone_id=timezone
+    )
     context.set_default_timeout(EXPECTED_WITHIN_MS)
     page = await context.new_page()
     origin = f"http://127.0.0.1:{port}" if port else innkeeper.api.url.removesuffix("/MAAS/api/2.0/")

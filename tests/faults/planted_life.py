@@ -27,7 +27,7 @@ from rackd.identity import load
 from regiond.accounts.logins import Logins
 from regiond.accounts.passwords import Passwords
 from regiond.accounts.service import Accounts
-from regiond.accounts.sessions import Sessions, csrf_token
+from regiond.accounts.sessions import Sessions
 from regiond.credentials.key_pairs import KEY_NAME
 from regiond.credentials.master_key import FILE, open_key_file
 from regiond.credentials.seal import unseal
@@ -186,8 +186,8 @@ class PlantedLife:
             await passwords.stop()
             await database.close()
         self.search.add_text("session", made.token)
-        self.search.add_text("CSRF token", csrf_token(made.token))
-        headers = {"Cookie": f"innkeeper_session={made.token}", "X-CSRF-Token": csrf_token(made.token)}
+        self.search.add_text("CSRF secret", made.session.csrf_secret.hex())
+        headers = {"Cookie": f"innkeeper_session={made.token}", "X-CSRF-Token": made.session.new_csrf_token()}
         await _rejected(self.stranger.send("GET", "machines/", headers=headers))
         await self.deployment.send("GET", "machines/", headers=headers)
 

@@ -34,6 +34,11 @@ def in_turn(*results: Outcome | Exception) -> Step:
     return step
 
 
+def failing(*errors: Exception) -> ScriptedHandler:
+    """A handler that raises each error once, then succeeds."""
+    return ScriptedHandler(on_run=in_turn(*errors, Outcome(result={"done": True})))
+
+
 async def nothing(_: Operation, __: Journal) -> Outcome:
     return Outcome()
 

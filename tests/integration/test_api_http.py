@@ -1,102 +1,27 @@
-"""The API on a real socket: headers, redirects, malformed requests, disconnecting clients."""
+"""The API on a real socket: headers, redirects, disconnecting clients."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Iterator
+from typing import Any
 
 import oauthlib.oauth1
 import pytest
-from attrs import frozen
-from twisted.internet import reactor
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
-from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from common.errors import DatabaseUnavailable
-from common.process.deferreds import from_deferred
-from common.process.open_connections import OpenConnections
 from regiond.api.declaration.endpoint import SiteInfo
 from regiond.api.description.describe import description_hash
 from regiond.api.http.klein_adapter import REFUSAL_DELAY_S
-from regiond.api.http.site import DEFAULT_OPTIONS, SiteOptions, make_site
-from regiond.api.pipeline.request import MAX_BODY_BYTES
 from regiond.api.resources.registry import SERVED
 from regiond.request_limits import RequestLimits, RequestRates
+from tests.integration.api_over_http import BASE, Client, HeldCall, Response, serve
 from tests.unit.answers.accounts import ADMIN_KEY, SIGNING_KEY
 from tests.unit.api_double import NOW_S, ApiDouble, authorization
 from tests.unit.machine_samples import OPERATION, RUNNING
 from tests.waiting import eventually, settle
-
-BASE = "/MAAS/api/2.0/"
-
-
-@frozen
-class Response:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-@frozen
-class Client:
-    api: ApiDouble
-    port: int
-    connections: OpenConnections
-    stop: Callable[[], Coroutine[Any, Any, None]]
-
-    async def send(self, raw: bytes) -> Response:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        try:
-            writer.write(raw)
-            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-        finally:
-            writer.close()
-            await writer.wait_closed()
-        first, *lines = head.decode("latin-1").split("\r\n")
-        pairs = (line.partition(": ") for line in lines)
-        return Response(int(first.split(" ")[1]), {name.lower(): value for name, _, value in pairs}, body)
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: bytes = b"",
-        signed: bool = True,
-        host: str = "region:5240",
-        **headers: str,
-    ) -> Response:
-        return await self.send(self.encode(method, path, body=body, signed=signed, host=host, **headers))
-
-    def encode(self, method: str, path: str, *, body: bytes, signed: bool, host: str, **headers: str) -> bytes:
-        lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close", f"Content-Length: {len(body)}"]
-        if signed:
-            lines.append(f"Authorization: {self.api.signed()}")
-        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-        return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
-
-
-def serve(
-    api: ApiDouble,
-    options: SiteOptions = DEFAULT_OPTIONS,
-    *,
-    limits: RequestLimits | None = None,
-    tls: IOpenSSLServerConnectionCreator | None = None,
-) -> Client:
-    site = make_site(api.services(), api.info, options=options, limits=limits, now_s=lambda: NOW_S)
-    factory = site if tls is None else TLSMemoryBIOFactory(tls, False, site)
-    port: Any = cast(Any, reactor).listenTCP(0, factory, interface="127.0.0.1")
-
-    async def stop() -> None:
-        stopped = port.stopListening()
-        if stopped is not None:
-            await from_deferred(stopped)
-        await site.close()
-
-    return Client(api, port.getHost().port, site.connections, stop)
 
 
 @pytest.fixture
@@ -246,69 +171,6 @@ async def test_a_request_without_a_signature_is_unauthorised(client: Client) -> 
     assert response.headers["www-authenticate"] == 'OAuth realm="OAuth"'
 
 
-@pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 10 * MAX_BODY_BYTES])
-async def test_an_oversized_body_is_refused_with_the_reason(client: Client, size: int) -> None:
-    """Also for a client that sends all of it before it reads."""
-    response = await client.request("POST", f"{BASE}zones/", body=b"x" * size)
-    assert response.status == 413
-    assert b"The body is larger than 4194304 bytes. The content of an image is sent in parts" in response.body
-    assert not client.api.done()
-
-
-async def test_an_oversized_body_is_refused_before_it_is_sent(client: Client) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
-    head = client.encode("POST", f"{BASE}boot-resources/", body=b"", signed=True, host="r", Expect="100-continue")
-    writer.write(head.replace(b"Length: 0", b"Length: 700000000"))
-    assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
-    writer.close()
-    await writer.wait_closed()
-
-
-async def test_a_body_without_a_length_is_refused_beyond_the_limit(client: Client) -> None:
-    head = client.encode("POST", f"{BASE}zones/", body=b"", signed=True, host="r")
-    chunk = b"100000\r\n" + b"x" * 2**20 + b"\r\n"
-    body = chunk * (10 * MAX_BODY_BYTES // 2**20) + b"0\r\n\r\n"
-    response = await client.send(head.replace(b"Content-Length: 0", b"Transfer-Encoding: chunked") + body)
-    assert response.status == 413
-    assert not client.api.done()
-
-
-async def test_invalid_hosts_and_paths_are_bad_requests(client: Client) -> None:
-    assert (await client.request("GET", f"{BASE}version/", host="..")).status == 400
-    assert (await client.request("GET", f"{BASE}version/", host="a" * 70)).status == 400
-    assert (await client.request("GET", f"{BASE}zones/%ff%fe/")).status == 400
-    assert (await client.request("GET", f"{BASE}version/", host="[::1]:5240")).status == 200
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [
-        b"GET /MAAS/api/2.0/zones/ HTTP/1.1\r\nHost: a\xff\r\n",
-        b"GET /MAAS/api/2.0/zones/ HTTP/1.0\r\n",
-        b"GET /MAAS/api/2.0/zones/?a=%ff&\xff HTTP/1.1\r\nHost: a\r\n",
-        b"GET /MAAS/api/2.0/zones/\xff/ HTTP/1.1\r\nHost: a\r\n",
-        b"GET /MAAS/api/2.0/zones/%00/ HTTP/1.1\r\nHost: a\r\n",
-        b"GET /MAAS//api/2.0/../zones HTTP/1.1\r\nHost: a\r\n",
-        b"GET http://a/MAAS/ HTTP/1.1\r\nHost: a\r\n",
-        b"OPTIONS * HTTP/1.1\r\nHost: a\r\n",
-        b"\xff\xfe /MAAS/api/2.0/zones/ HTTP/1.1\r\nHost: a\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: \xff\r\nPrefer: \xff\r\n",
-        b'POST /MAAS/api/2.0/zones/ HTTP/1.1\r\nHost: a\r\nContent-Type: \xff\r\nAuthorization: OAuth \xff="\xff"\r\n',
-        b"GET /MAAS/api/2.0/describe/ HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: \xff\r\n",
-        b"POST /MAAS/api/2.0/zones/ HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n",
-    ],
-)
-async def test_no_bytes_break_the_server(client: Client, raw: bytes) -> None:
-    response = await client.send(raw + b"Connection: close\r\n\r\n")
-    assert response.status < 500
-    assert b"Traceback" not in response.body
-
-
-async def test_names_in_paths_are_decoded_once(client: Client) -> None:
-    client.api.answers["groups.zone"] = lambda name: {"a b%20c": client.api.answers["groups.zones"][0]}[name]
-    assert (await client.request("GET", f"{BASE}zones/a%20b%2520c/")).status == 200
-
-
 async def test_a_bug_answers_the_request_id_without_a_traceback(client: Client) -> None:
     client.api.answers["groups.zones"] = RuntimeError("the secret inside")
     response = await client.request("GET", f"{BASE}zones/", X_Request_Id="abc-1")
@@ -344,25 +206,6 @@ async def _disconnect_during(client: Client, method: str, path: str, running: as
     writer.close()
     await writer.wait_closed()
     del reader
-
-
-class HeldCall:
-    """A service call that answers once the test sets `proceed`."""
-
-    def __init__(self, answer: Any) -> None:
-        self.started, self.proceed = asyncio.Event(), asyncio.Event()
-        self.ended = ""
-        self._answer = answer
-
-    async def __call__(self, *_: Any) -> Any:
-        self.started.set()
-        try:
-            await self.proceed.wait()
-        except asyncio.CancelledError:
-            self.ended = "cancelled"
-            raise
-        self.ended = "finished"
-        return self._answer
 
 
 async def test_a_disconnecting_client_cancels_its_read(client: Client) -> None:

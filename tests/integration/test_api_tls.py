@@ -23,7 +23,7 @@ from regiond.events.service import Events
 from regiond.https.service import CertificateFiles, HttpsCertificate
 from tests.certificate_pairs import DAY, Pair, make_pair
 from tests.clock import advance
-from tests.integration.test_api_http import BASE, Client, HeldCall, serve
+from tests.integration.api_over_http import BASE, Client, HeldCall, serve
 from tests.unit.api_double import ApiDouble
 from tests.waiting import eventually, settle
 

@@ -14,7 +14,7 @@ from websockets.frames import Frame, Opcode
 from regiond.api.http.websocket import BURST_S, FRAMES_PER_S
 from regiond.api.replies import Terminal
 from tests.clock import in_no_time
-from tests.integration.test_api_http import BASE, Client, serve
+from tests.integration.api_over_http import BASE, Client, serve
 from tests.unit.api_double import ApiDouble
 from tests.waiting import eventually, settle
 

@@ -14,8 +14,7 @@ from common.capacity import Capacity, ResourceCapacity
 from regiond.db.pool import Database
 from regiond.ledger.model import DiscreteResources, FleetCapacity, HostCapacity, HostLimits
 from regiond.ledger.service import capacities_of_hosts, capacity_with_limits, fleet_capacity, total_capacity
-from regiond.machines.compose.candidate_store import read_candidates
-from regiond.machines.compose.shortage_store import with_claims_here
+from regiond.machines.compose.candidate_store import read_candidates, with_claims_here
 from regiond.placement.model import DiskRequirement, Requirements
 from regiond.placement.service import place
 from tests.integration.ledger_fixture import CORES, FIRST_PAGES, MEMORY_MIB, PORT, LedgerFixture, prepare

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from common.errors import InnkeeperError, NotFound
+from tests.database import fetchval
 from tests.deployment.deployment import Deployment
 from tests.integration.deadlocks import loses
 from tests.rejections import invalid_fields, outcomes, rejected_status
@@ -170,6 +172,9 @@ async def test_deleting_a_machine_removes_its_guest_and_claims(innkeeper: Deploy
         await innkeeper.get(f"machines/{composed['system_id']}/")
 
 
+WAITING_TRANSACTIONS = "select array(select xact_start from pg_stat_activity where wait_event_type = 'Lock')"
+
+
 async def _state_is(innkeeper: Deployment, operation_id: int, state: str) -> bool:
     return bool((await innkeeper.get(f"operations/{operation_id}/"))["state"] == state)
 
@@ -177,9 +182,27 @@ async def _state_is(innkeeper: Deployment, operation_id: int, state: str) -> boo
 async def test_a_compose_gives_way_to_another_order_of_locks(innkeeper: Deployment) -> None:
     """Another transaction holds a storage pool and waits for the server's row, which the claims hold.
 
-    They wait 200 ms (`lock_timeout` in batch_claims.py), then let go of it: PostgreSQL aborts neither.
+    It waits 200 ms (`limit_later_locks`), then let go of it: PostgreSQL aborts neither.
     """
     host = await innkeeper.add_simulated()
     compose = innkeeper.compose(host["id"], hostname="web")
     assert await loses(innkeeper.region.components.database, compose, held="storage_pool", wanted="server")
+    assert innkeeper.simulated_guests() == ["web"]
+
+
+async def test_a_compose_that_is_retried_lets_go_of_its_host_again(innkeeper: Deployment) -> None:
+    """It waits for the host as long as needed, but never for the storage pool while it holds the host."""
+    host = await innkeeper.add_simulated()
+    database = innkeeper.region.components.database
+    async with database.transaction() as other:
+        await other.execute("select from storage_pool for update")
+        composing = asyncio.create_task(innkeeper.compose(host["id"], hostname="web"))
+        begun: set[datetime] = set()  # its transactions: that of the batch, and its own
+
+        async def several() -> bool:
+            begun.update(await fetchval(database, WAITING_TRANSACTIONS))
+            return len(begun) > 3
+
+        await eventually(several)
+    await composing
     assert innkeeper.simulated_guests() == ["web"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -66,6 +66,24 @@ async def test_filters_combine_and_pages_follow_each_other(database: Database) -
     assert len(await events.list(EventFilter(limit=10**9))) == 10
     back = await events.list(evolve(filter_, limit=1, after_id=rest[-1].id))
     assert [event.message for event in back] == ["7"]
+
+
+async def test_events_are_found_by_kind_user_text_and_time(database: Database) -> None:
+    async with database.transaction() as db:
+        for number, kind in enumerate(("host_added", "tag_created", "tag_deleted")):
+            event_id = await Events.record(db, kind, f"The 100%_tag {number}", caller=ADMIN if number else None)
+            at = datetime(2026, 11, 20 + number, tzinfo=UTC)
+            await db.execute("update event set at = $2 where id = $1", event_id, at)
+    events = Events(database)
+    for filter_, expected in (
+        (EventFilter(kinds=("host_added", "tag_deleted")), ["2", "0"]),
+        (EventFilter(username="admin"), ["2", "1"]),
+        (EventFilter(text="0%_TAG 1"), ["1"]),
+        (EventFilter(text="%1"), []),
+        (EventFilter(since=datetime(2026, 11, 21, tzinfo=UTC), until=datetime(2026, 11, 22, tzinfo=UTC)), ["1"]),
+        (EventFilter(username="admin", kinds=("tag_created",), text="tag"), ["1"]),
+    ):
+        assert [event.message[-1] for event in await events.list(filter_)] == expected, filter_
 
 
 async def test_only_events_older_than_the_retention_are_pruned(database: Database) -> None:

@@ -20,7 +20,7 @@ from common.errors import NotAuthenticated
 from regiond.api.http.forwarding import TrustedProxies
 from regiond.api.http.site import SiteOptions
 from tests.certificate_pairs import make_pair
-from tests.integration.test_api_http import BASE, Client, serve
+from tests.integration.api_over_http import BASE, Client, serve
 from tests.ports import free_port
 from tests.unit.api_double import ApiDouble
 from tests.waiting import eventually, settle

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
-from common.errors import AnswerNotKept, IdempotencyMismatch, RequestInProgress
 from regiond.accounts.model import ApiKey
 from regiond.admin_commands import rewrap_secrets
 from regiond.api.pipeline.idempotency import REPLAYED
@@ -24,10 +23,10 @@ from regiond.credentials.service import Credentials
 from regiond.db.pool import Database
 from regiond.housekeeping.retention import Retention, RetentionPeriods
 from regiond.idempotency import service, store
-from regiond.idempotency.model import MAX_ANSWER_BYTES, IdempotencyKey, KeptAnswer
+from regiond.idempotency.model import KeptAnswer
 from regiond.idempotency.service import IdempotencyKeys
 from regiond.settings import RegionSettings
-from tests.administrators import add_administrator
+from tests.administrators import first_administrator
 from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed, second_region
@@ -35,8 +34,7 @@ from tests.integration.real_api import RealApi, admin_key
 from tests.integration.tables import dump
 from tests.unit.api_double import json_of
 from tests.unit.api_samples import ADMIN
-from tests.unit.idempotency_double import KeysInMemory
-from tests.waiting import eventually, settle
+from tests.waiting import eventually
 
 TAG = {"name": "fast"}
 PASSWORD = "vault-orbit-kettle-91"  # noqa: S105  # of an account of the test
@@ -322,7 +320,7 @@ async def test_answers_can_be_read_after_the_master_key_was_replaced(
     tmp_path: Path, database_url: str, database: Database
 ) -> None:
     settings = RegionSettings(database=database_url, state=tmp_path / "state")
-    caller = await administrator(database)
+    caller = await first_administrator(database)
     before = await IdempotencyKeys.open(database, Credentials(open_master_key(settings.state, {}, create=True)))
     answer = KeptAnswer(status=200, content_type="text/plain", body=b"a secret")
     key = before.key_of(caller, "k", b"request")
@@ -331,80 +329,3 @@ async def test_answers_can_be_read_after_the_master_key_was_replaced(
     assert (await rewrap_secrets(settings, settings.state / "new", {})).startswith("Encrypted 2 secrets")
     after = await IdempotencyKeys.open(database, Credentials(open_master_key(settings.state, {}, create=True)))
     assert await after.begin(after.key_of(caller, "k", b"request"), opens_operation=False) == answer
-
-
-async def administrator(database: Database) -> Caller:
-    await add_administrator(database)
-    return evolve(ADMIN, account_id=await fetchval(database, "select min(id) from account"))
-
-
-Keys = IdempotencyKeys | KeysInMemory
-ANSWER = KeptAnswer(status=201, content_type="text/plain", headers={"Location": "/x"}, body=b"\x00\n\xff")
-
-
-@pytest.fixture(params=["real", "in memory"])
-def keys(request: pytest.FixtureRequest, database: Database, impatient: None) -> tuple[Keys, Caller]:
-    """The double of the unit tests must answer what the real ones answer."""
-
-    async def opened() -> tuple[Keys, Caller]:
-        caller = await administrator(database)
-        if request.param == "real":
-            return await IdempotencyKeys.open(database, Credentials(MasterKey.random())), caller
-        return KeysInMemory(), caller
-
-    return settle(opened())
-
-
-async def begin(keys: tuple[Keys, Caller], request: bytes = b"request") -> KeptAnswer | IdempotencyKey:
-    """Returns the kept answer, or the key of the request, which runs."""
-    key = keys[0].key_of(keys[1], "k", request)
-    return await keys[0].begin(key, opens_operation=False) or key
-
-
-async def begun(keys: tuple[Keys, Caller]) -> IdempotencyKey:
-    key = await begin(keys)
-    assert isinstance(key, IdempotencyKey)
-    return key
-
-
-async def test_a_kept_answer_is_returned_as_it_was(keys: tuple[Keys, Caller]) -> None:
-    await keys[0].keep(await begun(keys), ANSWER)
-    assert [await begin(keys), await begin(keys)] == [ANSWER, ANSWER]
-
-
-async def test_a_long_answer_is_not_returned(keys: tuple[Keys, Caller]) -> None:
-    await keys[0].keep(await begun(keys), evolve(ANSWER, body=bytes(MAX_ANSWER_BYTES + 1)))
-    with pytest.raises(AnswerNotKept):
-        await begin(keys)
-
-
-async def test_a_running_request_is_not_begun_again(keys: tuple[Keys, Caller]) -> None:
-    async with keys[0].running(await begun(keys)):
-        with pytest.raises(RequestInProgress):
-            await begin(keys)
-
-
-async def test_a_released_request_is_begun_again(keys: tuple[Keys, Caller]) -> None:
-    await keys[0].release(await begun(keys))
-    await begun(keys)
-
-
-async def test_an_abandoned_request_is_not_begun_again(keys: tuple[Keys, Caller]) -> None:
-    await keys[0].abandon(await begun(keys))
-    with pytest.raises(AnswerNotKept):
-        await begin(keys)
-
-
-async def test_another_request_is_not_begun(keys: tuple[Keys, Caller]) -> None:
-    await begun(keys)
-    with pytest.raises(IdempotencyMismatch):
-        await begin(keys, b"another request")
-
-
-async def test_a_request_that_opens_an_operation_is_not_recorded_before(keys: tuple[Keys, Caller]) -> None:
-    for _ in range(2):
-        key = keys[0].key_of(keys[1], "k", b"request")
-        assert await keys[0].begin(key, opens_operation=True) is None
-        await keys[0].release(key)
-    await keys[0].keep(key, ANSWER)
-    assert await begin(keys) == ANSWER

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 
 from regiond.db.pool import Database
 from regiond.ledger.model import NO_DISCRETE_RESOURCES, DiscreteResources
-from regiond.placement.resource_capacity import claimable
+from regiond.placement.candidate import claimable
 from tests.integration.ledger_fixture import CORES, FIRST_PAGES, MEMORY_MIB, PORT, SECOND_PAGES, LedgerFixture, prepare
 from tests.waiting import eventually
 

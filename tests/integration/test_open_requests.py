@@ -13,7 +13,7 @@ from common.process.open_connections import ConnectionLimits
 from regiond.accounts.model import ApiKey
 from regiond.api.http import klein_adapter
 from regiond.api.http.site import SiteOptions
-from tests.integration.test_api_http import BASE, Client, HeldCall, serve
+from tests.integration.api_over_http import BASE, Client, HeldCall, serve
 from tests.unit.answers.accounts import ADMIN_KEY, USER_KEY
 from tests.unit.api_double import ApiDouble
 from tests.unit.machine_samples import OPERATION

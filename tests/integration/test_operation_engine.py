@@ -14,17 +14,17 @@ from common.errors import Busy, Cancelled, DriverFailed, HostUnreachable, Innkee
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.operations import lease_store, store
-from regiond.operations.attempt import UNDO_BUSY_S, Attempt
-from regiond.operations.model import UNDO_WAITS_FOR, ErrorRecord, Operation, OperationState, retry_delay_s
-from regiond.operations.service import Journal, LeaseLost, Operations, Outcome
+from regiond.operations.attempt import UNDO_BUSY_S
+from regiond.operations.model import UNDO_WAITS_FOR, Operation, OperationState, retry_delay_s
+from regiond.operations.service import Journal, Operations, Outcome
 from tests.database import execute, fetchval
 from tests.integration.ledger_fixture import prepare
 from tests.integration.scripted_operations import (
     PausedStep,
     ScriptedHandler,
     acquire,
+    failing,
     in_turn,
-    lapse_lease,
     open_operation,
     read,
     read_log,
@@ -43,12 +43,6 @@ RETRYABLE = pytest.mark.parametrize(
     [HostUnreachable, Cancelled],  # a stopping rack cancels its calls
     ids=lambda kind: kind.code,
 )
-TAKE_OVER = "update operation set lease_owner = $2, lease_until = now() + interval '1 hour' where id = $1"
-
-
-def failing(*errors: Exception) -> ScriptedHandler:
-    """A handler that raises each error once, then succeeds."""
-    return ScriptedHandler(on_run=in_turn(*errors, Outcome(result={"done": True})))
 
 
 async def test_success_stores_result_and_log(database: Database) -> None:
@@ -269,85 +263,6 @@ async def test_a_stopped_engine_releases_its_operation_to_the_next(database: Dat
         await paused.started.wait()
     done = await run_to_end(database, failing(), operation_id)
     assert (done.state, done.attempt, done.result) == (OperationState.SUCCEEDED, 2, {"done": True})
-
-
-async def test_a_leased_operation_is_acquired_only_after_its_lease_lapses(database: Database) -> None:
-    operation_id = await open_operation(database)
-    (held,) = await acquire(database)
-    assert held.id == operation_id
-    assert await acquire(database) == []
-    await lapse_lease(database, operation_id)
-    (again,) = await acquire(database)
-    assert again.attempt == held.attempt + 1
-
-
-async def test_an_attempt_that_lost_its_lease_writes_nothing(database: Database) -> None:
-    """A region freezes during a step and resumes after another region has continued the operation."""
-    paused = PausedStep()
-    operation_id = await open_operation(database)
-    frozen = uuid4()
-    (held,) = await acquire(database, frozen)
-    late = asyncio.create_task(Attempt(database, frozen, ScriptedHandler(on_run=paused), held).run())
-    await paused.started.wait()
-    await lapse_lease(database, operation_id)
-    async with running(database, failing()) as engine:
-        done = await wait_until_ended(database, engine, operation_id)
-        paused.proceed.set()
-        with pytest.raises(LeaseLost):
-            await late
-    after = await read(database, operation_id)
-    assert (after, after.result, after.attempt) == (done, {"done": True}, 2)
-
-
-async def test_every_kind_of_write_without_a_lease_is_rejected(database: Database) -> None:
-    await open_operation(database)
-    frozen = uuid4()
-    (held,) = await acquire(database, frozen)
-    await lapse_lease(database, held.id)
-    await acquire(database)
-    before = await read(database, held.id)
-    error = ErrorRecord(code="x", message="x")
-    async with database.connection() as db:
-        assert not await lease_store.record_step(db, held, frozen, "late", reaches_host=True)
-        assert not await lease_store.set_state(db, held, frozen, OperationState.UNDOING, error)
-        assert not await lease_store.wait(db, held, frozen, OperationState.WAITING, 1.0, error)
-        assert not await lease_store.finish(db, held, frozen, OperationState.SUCCEEDED, result={}, undone=())
-        assert await lease_store.renew(db, frozen, [held.id]) == set()
-    assert await read(database, held.id) == before
-
-
-async def test_an_engine_reacquires_its_own_lapsed_operation_once(database: Database) -> None:
-    """Its renewals failed for a while: it acquires the operation again and cancels the older attempt."""
-    handler = ScriptedHandler(on_run=PausedStep())
-    operation_id = await open_operation(database)
-    async with running(database, handler) as engine:
-        await eventually(lambda: handler.ran == [1])
-        second = handler.on_run = PausedStep()
-        await lapse_lease(database, operation_id)
-        engine.wake()
-        await second.started.wait()
-        assert engine.running == 1
-        second.proceed.set()
-        done = await wait_until_ended(database, engine, operation_id)
-    assert (done.state, done.attempt, handler.ran) == (OperationState.SUCCEEDED, 2, [1, 2])
-
-
-async def test_renewal_cancels_only_attempts_whose_lease_was_lost(database: Database) -> None:
-    first = PausedStep()
-    handler = ScriptedHandler(on_run=first)
-    operation_id = await open_operation(database)
-    async with running(database, handler) as engine:
-        await first.started.wait()
-        await execute(database, TAKE_OVER, operation_id, uuid4())
-        other = handler.on_run = PausedStep()
-        other_id = await open_operation(database)
-        engine.wake()
-        await other.started.wait()
-        assert engine.running == 2
-        await engine.renew()
-        await eventually(lambda: engine.running == 1)
-        other.proceed.set()
-        assert (await wait_until_ended(database, engine, other_id)).attempt == 1
 
 
 async def test_the_engine_survives_an_error_while_acquiring(database: Database) -> None:

@@ -87,7 +87,7 @@ async def _caller(site: Site, username: str) -> Caller:
 async def test_a_login_makes_a_session_of_the_account(site: Site) -> None:
     made = await site.log_in(user_agent="Firefox\n" + "x" * 1000)
     found = await site.sessions.authenticate(made.token, address=HERE)
-    assert (found.caller.username, found.csrf_token) == ("ann", made.session.csrf_token)
+    assert (found.caller.username, found.csrf_secret) == ("ann", made.session.csrf_secret)
     (view,) = await site.sessions.list(found.caller)
     assert (view.address, view.user_agent[:9], len(view.user_agent)) == (HERE, "Firefox?x", MAX_USER_AGENT)
 
@@ -170,8 +170,8 @@ async def test_users_see_and_end_their_own_sessions_only(site: Site) -> None:
 
 async def test_each_session_has_its_own_csrf_token(site: Site) -> None:
     first, second = await site.log_in(), await site.log_in()
-    first.session.check_csrf(first.session.csrf_token)
-    for given in (second.session.csrf_token, "", None, first.token, "\ud800"):
+    first.session.check_csrf(first.session.new_csrf_token())
+    for given in (second.session.new_csrf_token(), first.session.csrf_secret.hex(), "", None, first.token, "\ud800"):
         with pytest.raises(NotAllowed):
             first.session.check_csrf(given)
 
@@ -181,7 +181,7 @@ async def test_the_database_has_no_token(site: Site) -> None:
     async with site.database.connection() as db:
         stored = repr(await db.fetch("select * from web_session")) + repr(await db.fetch("select * from event"))
     assert made.token not in stored
-    assert made.session.csrf_token not in stored
+    assert made.session.csrf_secret.hex() not in stored
     assert made.token not in repr(made)
 
 
@@ -215,7 +215,7 @@ async def test_the_api_ignores_cookies(innkeeper: Deployment) -> None:
     made = await sessions.log_in("admin", PASSWORD, address=HERE)
     unsigned = Api(api_url(innkeeper.region.api_url), None)
     for secure in (False, True):
-        cookie = {"Cookie": f"{cookie_name(secure=secure)}={made.token}", "X-CSRF-Token": made.session.csrf_token}
+        cookie = {"Cookie": f"{cookie_name(secure=secure)}={made.token}", "X-CSRF-Token": made.session.new_csrf_token()}
         with pytest.raises(NotAuthenticated):
             await unsigned.send("GET", "users/", query=[("op", "whoami")], headers=cookie)
     (shown,) = await innkeeper.get("account/sessions/")

@@ -13,7 +13,7 @@ import pytest
 from innkeeper import rpc
 from tests.bench.prefilled import prefill
 from tests.deployment.deployment import Deployment
-from tests.integration.test_api_http import BASE, Client, serve
+from tests.integration.api_over_http import BASE, Client, serve
 from tests.integration.test_rpc_misuse import address_of, issue
 from tests.unit.api_double import ApiDouble
 from tests.unit.long_source import Source

@@ -17,7 +17,12 @@ from attrs import define, field, frozen
 class Answer:
     status: int
     headers: Message  # names in any case
-    text: str
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        """The content, if it is not compressed."""
+        return self.content.decode("utf-8", "replace")
 
     @property
     def csrf(self) -> str:
@@ -53,8 +58,6 @@ class WebClient:
         for line in response.headers.get_all("Set-Cookie", []):
             for name, morsel in SimpleCookie(line).items():
                 self.cookies[name] = morsel.value
-        answer = Answer(
-            status=response.status, headers=response.headers, text=response.read().decode("utf-8", "replace")
-        )
+        answer = Answer(status=response.status, headers=response.headers, content=response.read())
         connection.close()
         return answer

@@ -86,6 +86,7 @@ _LOOKUPS = {
     "accounts.named",
     "users.read",
     "hosts.read",
+    "hosts.compose_target",
     "hosts.of_system_ids",
     "hosts.ids_of",
     "hosts.names",

@@ -8,7 +8,7 @@ from common.capacity import Capacity, ResourceCapacity
 from common.hardware import Gpu, NetworkDevice, NetworkPort
 from common.values import DriverType, HostNetwork, HugePages, NicKind, NumaNode, Profile
 from regiond.clusters.model import ClusterPool, ClusterView
-from regiond.hosts.model import Amounts, HostState, HostView, StoragePoolView
+from regiond.hosts.model import Amounts, ComposeTarget, HostState, HostView, StoragePoolView
 from regiond.ledger.model import HostCapacity
 from tests.unit.api_samples import AT, POOL, ZONE
 
@@ -119,3 +119,17 @@ CLUSTER = ClusterView(
     used=Amounts(cores=18, memory_mib=36864, storage_bytes=1500),
     storage_pools={"default": ClusterPool(total_bytes=3000, tracked_bytes=1000, other_bytes=500, backend="zfs")},
 )
+
+
+def compose_target(host: HostView) -> ComposeTarget:
+    """Returns what a compose reads of the host."""
+    return ComposeTarget(
+        id=host.id,
+        name=host.name,
+        pool=host.pool,
+        architecture=host.architecture,
+        cores=None if host.total is None else host.total.cores,
+        memory_mib=None if host.total is None else host.total.memory_mib,
+        cpu_speed_mhz=host.cpu_speed_mhz,
+        storage_pool_names=tuple(pool.name for pool in host.storage_pools),
+    )

@@ -135,7 +135,10 @@ def test_an_unusable_host_shows_the_reason() -> None:
         refreshed_at=datetime(2026, 1, 2, tzinfo=UTC),
     )
     found = HOST_JSON.encode(away)
-    assert (found["state"], found["error"]) == ("unreachable", {"code": "host_unreachable", "message": "It is off."})
+    assert (found["state"], found["error"]) == (
+        "unreachable",
+        {"code": "host_unreachable", "message": "It is off.", "details": None},
+    )
     assert found["problems"] == [{"subject": "fast", "message": "The pool cannot be read."}]
     assert found["refreshed_at"] == "2026-01-02T00:00:00+00:00"
     assert HOST_JSON.encode(HOST)["error"] is None

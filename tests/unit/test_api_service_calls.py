@@ -259,6 +259,17 @@ def test_events_are_filtered_and_their_pages_linked(api: ApiDouble) -> None:
     assert page["prev_uri"] == "/MAAS/api/2.0/events/?op=query&level=WARNING&limit=5&host=4&after=9"
 
 
+def test_events_are_searched_by_kind_user_text_and_time(api: ApiDouble) -> None:
+    form = {"kind": ["host_added", "tag_created"], "user": "ann", "q": "disk", "since": "2026-11-20T08:00Z"}
+    page = api.json("GET", "events/", op="query", form=form)
+    (event_filter,) = api.call("events.list").args
+    since = datetime(2026, 11, 20, 8, tzinfo=UTC)
+    assert event_filter == EventFilter(kinds=("host_added", "tag_created"), username="ann", text="disk", since=since)
+    assert page["next_uri"].endswith(
+        "&user=ann&q=disk&since=2026-11-20T08%3A00%3A00%2B00%3A00&kind=host_added&kind=tag_created&before=9"
+    )
+
+
 def test_events_of_machines_are_selected_by_what_the_machines_have(api: ApiDouble) -> None:
     form = {"hostname": ["a", "b"], "zone": "default", "owner": "ann", "agent_name": "juju", "limit": "1"}
     page = api.json("GET", "events/", op="query", form={"op": "query", **form})

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from common.errors import DatabaseUnavailable
-from regiond.api.compression import MIN_BYTES, accepts_gzip, compressed
+from regiond.api.compression import MIN_BYTES, SLICE_BYTES, accepts_gzip, compressed
 from regiond.api.declaration.lists import CHUNK_BYTES, MAX_OBJECTS, list_reply
 from regiond.api.replies import Reply
 from regiond.api.serializers.machines import MACHINE_JSON
@@ -144,6 +144,24 @@ async def test_compressed_bodies_and_chunks_are_gzip_of_the_same_text() -> None:
     packed = compressed(await list_reply(Source().machines(300), MACHINE_JSON.encode))
     small = await whole(packed)
     assert (zlib.decompress(small, 31), len(small) < len(plain) // 10) == (plain, True)
+
+
+async def test_other_tasks_run_while_a_long_body_is_compressed() -> None:
+    body = bytes(range(256)) * (4 * SLICE_BYTES // 256)
+    ran = 0
+
+    async def run() -> None:
+        nonlocal ran
+        while True:
+            ran += 1
+            await asyncio.sleep(0)
+
+    running = asyncio.ensure_future(run())
+    packed = compressed(Reply(status=200, body=body))
+    assert packed.body == b""
+    assert zlib.decompress(await whole(packed), 31) == body
+    running.cancel()
+    assert ran >= 4
 
 
 def test_short_bodies_are_not_compressed() -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
 from common.units import BYTES_PER_GB
+from regiond.placement.candidate import claimable
 from regiond.placement.model import Candidate, Requirements
-from regiond.placement.resource_capacity import claimable
 from regiond.placement.service import parse_storage, place
 from tests.unit.candidates import HOST, SMALL, evaluated, storage_pool
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from regiond.ui.serving.site import repeatable
+from regiond.ui.serving.kept_form import repeatable
 
 FORM = {"csrf": ("a",), "hostname": ("web-1",), "tags": ("a", "b")}
 

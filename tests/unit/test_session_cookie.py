@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from regiond.accounts.sessions import csrf_token, new_token, token_hash
+from regiond.accounts.csrf import csrf_secret
+from regiond.accounts.sessions import new_token, token_hash
 from regiond.ui.serving.session_cookie import clear_cookie, read_cookie, set_cookie
 
 TOKEN = "t" * 43
@@ -48,7 +49,7 @@ def test_other_headers_have_no_token(header: str | None) -> None:
     assert read_cookie(header, secure=False) is None
 
 
-def test_hash_and_csrf_token_tell_nothing_of_each_other() -> None:
+def test_hash_and_csrf_secret_tell_nothing_of_each_other() -> None:
     assert len(token_hash(TOKEN)) == 32
-    assert csrf_token(TOKEN) != token_hash(TOKEN).hex()
-    assert csrf_token(TOKEN) != csrf_token("u" * 43)
+    assert csrf_secret(TOKEN) != token_hash(TOKEN)
+    assert csrf_secret(TOKEN) != csrf_secret("u" * 43)

@@ -9,10 +9,11 @@ from attrs import evolve
 
 from common.capacity import Capacity, ResourceCapacity
 from common.values import DriverType
-from regiond.hosts.model import HostView
+from regiond.hosts.model import ErrorDetails, HostState, HostView, TrustProblem
 from regiond.ledger.model import HostLimits
 from regiond.ui.hosts.overcommit import ratio_text, sums
 from regiond.ui.hosts.settings_form import limits_of, values_of
+from regiond.ui.hosts.trust_advice import advice_of
 from regiond.ui.hosts.trust_view import trust_view
 from tests.unit.host_samples import HOST
 
@@ -21,8 +22,8 @@ OLD, NEW = "ab" * 32, "cd" * 32
 LXD = evolve(HOST, driver=DriverType.LXD, pinned_fingerprint=OLD)
 
 
-def rejected(message: str, host: HostView = LXD, code: str = "peer_changed") -> HostView:
-    return evolve(host, error_code=code, error_message=message)
+def rejected(details: ErrorDetails | None, host: HostView = LXD, code: str = "peer_changed") -> HostView:
+    return evolve(host, error_code=code, error_message="It rejects us.", error_details=details)
 
 
 def test_tags_that_every_host_has_are_not_edited() -> None:
@@ -61,35 +62,77 @@ def test_the_sum_has_the_regions_numbers() -> None:
 
 
 def test_a_changed_certificate_is_offered_with_both_fingerprints() -> None:
-    text = f"It presents {NEW} instead of the pinned {OLD}. Accept it: innkeeper vm-host trust 3 fingerprint={NEW}"
-    view = trust_view(rejected(text), {}, NOW)
-    assert (view.pinned, view.presented) == (OLD, NEW)
+    details = ErrorDetails(kind=TrustProblem.IDENTITY_CHANGED, pinned=OLD, offered=NEW)
+    view = trust_view(rejected(details), {}, NOW)
+    assert (view.pinned, view.presented, view.may_accept) == (OLD, NEW, True)
 
 
 def test_a_changed_ssh_host_key_is_offered() -> None:
     key = "SHA256:" + "a" * 43
     host = evolve(LXD, driver=DriverType.LIBVIRT)
-    view = trust_view(rejected(f"innkeeper vm-host trust 3 fingerprint={key}", host), {}, NOW)
+    details = ErrorDetails(kind=TrustProblem.IDENTITY_CHANGED, offered=key)
+    view = trust_view(rejected(details, host), {}, NOW)
     assert (view.server_kind, view.presented) == ("SSH host key", key)
 
 
 def test_nothing_is_offered_for_another_error() -> None:
-    view = trust_view(rejected(f"vm-host trust 3 fingerprint={NEW}", code="not_trusted"), {}, NOW)
+    details = ErrorDetails(kind=TrustProblem.NOT_TRUSTED, offered=NEW)
+    view = trust_view(rejected(details, code="not_trusted"), {}, NOW)
     assert (view.presented, view.is_waiting) == ("", True)
 
 
+def test_a_token_of_another_server_is_no_reason_to_accept_this_one() -> None:
+    details = ErrorDetails(kind=TrustProblem.TOKEN_OF_OTHER_SERVER, offered=NEW, expected=OLD)
+    view = trust_view(rejected(details, evolve(LXD, pinned_fingerprint=None)), {}, NOW)
+    assert (view.shown, view.expected, view.may_accept, view.asks_for_trust) == (NEW, OLD, False, True)
+
+
 @pytest.mark.parametrize(
-    ("text", "field", "value"),
+    ("details", "field", "value"),
     [
-        ("confirm that: innkeeper vm-host confirm-server 3 host=7 — if not, one has the other's", "host", "7"),
-        ("accept it: innkeeper vm-host confirm-server 3 identity='lxd/a b'", "identity", "lxd/a b"),
-        ("accept it: innkeeper vm-host confirm-server 3 identity=lxd/abc", "identity", "lxd/abc"),
+        (ErrorDetails(kind=TrustProblem.SERVER_UNCONFIRMED, reported="virsh/a", host=7), "host", "7"),
+        (ErrorDetails(kind=TrustProblem.SERVER_CHANGED, reported="lxd/a b", known="lxd/c"), "identity", "lxd/a b"),
     ],
 )
-def test_an_unconfirmed_server_is_offered_for_confirmation(text: str, field: str, value: str) -> None:
-    found = trust_view(rejected(text, code="server_unconfirmed"), {}, NOW).confirmation
-    assert found is not None
-    assert (found.field, found.value) == (field, value)
+def test_an_unconfirmed_server_is_offered_for_confirmation(details: ErrorDetails, field: str, value: str) -> None:
+    view = trust_view(rejected(details, code="server_unconfirmed"), {}, NOW)
+    assert view.confirmation is not None
+    assert (view.confirmation.field, view.confirmation.value, view.asks_for_trust) == (field, value, False)
+
+
+@pytest.mark.parametrize("problem", list(TrustProblem))
+def test_each_problem_says_what_to_do_next(problem: TrustProblem) -> None:
+    details = ErrorDetails(kind=problem, pinned=OLD, offered=NEW, expected=OLD, reported="virsh/a", host=7)
+    advice = advice_of(rejected(details))
+    assert advice is not None
+    assert advice.title
+    assert advice.found.endswith(".")
+    assert advice.todo.endswith(".")
+
+
+def test_an_error_without_details_asks_for_a_refresh() -> None:
+    advice = advice_of(rejected(None))
+    assert advice is not None
+    assert (advice.place, "earlier release" in advice.found) == ("retry", True)
+
+
+def test_a_message_of_no_known_problem_is_shown_itself() -> None:
+    advice = advice_of(rejected(ErrorDetails(), code="not_trusted"))
+    assert advice is not None
+    assert (advice.found, advice.place) == ("It rejects us.", "retry")
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        (evolve(LXD, error_code="host_unreachable", error_details=ErrorDetails()), "not reached"),
+        (evolve(rejected(None), state=HostState.REMOVING), "being removed"),
+        (LXD, "well"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_no_advice_where_nobody_has_to_make_it_trusted(host: HostView, why: str) -> None:
+    assert advice_of(host) is None, why
 
 
 @pytest.mark.parametrize(("days", "text", "soon"), [(-1, "expired", True), (5, "5 days", True), (90, "90 days", False)])

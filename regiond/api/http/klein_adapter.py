@@ -19,7 +19,7 @@ from common.body_stream import send
 from common.errors import TooManyAttempts
 from common.process.deferreds import as_deferred
 from regiond.api import errors
-from regiond.api.compression import MIN_BYTES, accepts_gzip, compressed
+from regiond.api.compression import MIN_BYTES, accepts_gzip, compressed, is_of_another_site
 from regiond.api.declaration.endpoint import Resource
 from regiond.api.http import websocket
 from regiond.api.http.channel import merged_slashes
@@ -43,8 +43,9 @@ Work = Callable[[], Coroutine[Any, Any, Reply]]
 
 _COMPRESSED_METHODS = frozenset({b"GET", b"HEAD"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-# Pages hold a CSRF token (see `compression`); a stream of events must not wait for more to compress; fonts are already.
-_NOT_COMPRESSED = ("text/html", "text/event-stream", "font/")
+# A stream of events must not wait for more to compress; fonts are compressed already.
+_NOT_COMPRESSED = ("text/event-stream", "font/")
+_PAGE = "text/html"
 _READINESS_TIMEOUT_S = 5.0
 REFUSAL_DELAY_S = 0.5
 WRONG_KEY_DELAY_S = 0.2
@@ -184,6 +185,8 @@ class Adapter:
             reply = accepted
         is_plain = request.method not in _COMPRESSED_METHODS or reply.content_type.startswith(_NOT_COMPRESSED)
         is_plain = is_plain or (reply.chunks is None and len(reply.body) < MIN_BYTES)
+        if reply.content_type.startswith(_PAGE):
+            is_plain = is_plain or is_of_another_site(header(request, "Sec-Fetch-Site"))
         if not is_plain and accepts_gzip(header(request, "Accept-Encoding") or ""):
             reply = compressed(reply)
         body = self.write(request, reply)
@@ -191,7 +194,6 @@ class Adapter:
 
     def _uninterrupted(self, work: Coroutine[Any, Any, Reply], request: SiteRequest) -> Deferred[Reply]:
         """Runs a change to its end even if the client disconnects: half a change is worse than an unseen one."""
-        on_shutdown = shutdown_reply(request)
         request.place.enter()
         task = asyncio.ensure_future(work)
         self._unfinished.add(task)
@@ -203,7 +205,7 @@ class Adapter:
             if answered.called:  # the client disconnected
                 return
             if ended.cancelled():
-                answered.callback(on_shutdown)
+                answered.callback(shutdown_reply(request))
             else:
                 answered.callback(ended.result())
 

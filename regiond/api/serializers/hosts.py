@@ -30,7 +30,19 @@ from regiond.api.serializers.clusters import available
 from regiond.api.serializers.groups import POOL_JSON, ZONE_JSON
 from regiond.api.serializers.maintenance import MAINTENANCE_JSON
 from regiond.api.urls import host_uri, uri
-from regiond.hosts.model import AS_ABOVE, CAPABILITIES, Amounts, GuestView, HostState, HostView, StoragePoolView
+from regiond.hosts.model import (
+    AS_ABOVE,
+    CAPABILITIES,
+    Amounts,
+    Confirmation,
+    ErrorDetails,
+    GuestView,
+    HostState,
+    HostView,
+    Secret,
+    StoragePoolView,
+    TrustProblem,
+)
 
 # `attach_type` is the way in which a guest's NIC attaches to the network, `type` the hypervisor's word for the network.
 NETWORK_JSON: Serializer[HostNetwork] = serializer(
@@ -88,10 +100,21 @@ _HOST_MACHINE: Serializer[HostView] = serializer(
     constant("__incomplete__", BOOL, value=True),
 )
 _PROFILE: Serializer[Profile] = serializer("Profile", *fields_of(Profile, "name description"))
+_CONFIRMATION: Serializer[Confirmation] = serializer("HostConfirmation", *fields_of(Confirmation, "op field value"))
+# Facts of an error that a person has to resolve. `confirm` is the call of the host that accepts what it presents.
+_ERROR_DETAILS: Serializer[ErrorDetails] = serializer(
+    "HostErrorDetails",
+    key("kind", nullable(enum(TrustProblem)), lambda details: details.kind),
+    *fields_of(ErrorDetails, "pinned offered expected known reported host"),
+    key("secret", nullable(enum(Secret)), lambda details: details.secret),
+    *fields_of(ErrorDetails, "reason"),
+    key("confirm", nullable(_CONFIRMATION), lambda details: details.confirmation),
+)
 _ERROR: Serializer[HostView] = serializer(
     "HostError",
     key("code", STR, lambda host: host.error_code or ""),
     key("message", STR, lambda host: host.error_message or ""),
+    key("details", nullable(_ERROR_DETAILS), lambda host: host.error_details),
 )
 _PROBLEM: Serializer[Problem] = serializer("HostProblem", *fields_of(Problem, "subject message"))
 HOST_JSON: Serializer[HostView] = serializer(

@@ -36,6 +36,7 @@ from regiond.hosts.discovery.model import (
     GuestChangeHandler,
     OrphanedGuest,
 )
+from regiond.hosts.error_details import details_of
 from regiond.hosts.host_address import parse_host_address
 from regiond.hosts.model import MACHINE_MISSING_TEXT, POWER_CHANGED_TEXT
 from regiond.hosts.trust.service import HostTrust
@@ -154,7 +155,7 @@ class Refresher:
     async def record_undone(self, db: Db, host_id: int, error: InnkeeperError) -> None:
         """Stores the error of a requested refresh. `discover` has recorded its own errors; those of `apply` are new."""
         host = await store.read_connection(db, host_id)
-        await store.set_unreachable(db, host_id, error.code, error.message)
+        await store.set_unreachable(db, host_id, error.code, error.message, details_of(error))
         if isinstance(error, PeerChanged | ServerUnconfirmed):
             await _record_event(db, host_id, host, error)
 
@@ -212,7 +213,7 @@ class Refresher:
         host = await store.read_connection(db, host_id)  # locked: of two refreshes that fail at once, one is the first
         if isinstance(error, LinkLost) and host.state == "ready":
             return  # the rack was lost: its disconnection decides whether the host is unreachable
-        await store.set_unreachable(db, host_id, error.code, error.message)
+        await store.set_unreachable(db, host_id, error.code, error.message, details_of(error))
         await self._trust.schedule_retry(db, host_id, host, error)
         if not isinstance(error, RackUnreachable):
             await _record_event(db, host_id, host, error)

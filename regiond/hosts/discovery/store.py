@@ -73,7 +73,8 @@ _GUEST_IDS = """
 """
 _COUNT_MACHINES = "select count(*) from machine where host_id = $1"
 _SET_READY = """
-    update vm_host set state = 'ready', error_code = null, error_message = null, problems = $2
+    update vm_host set state = 'ready', error_code = null, error_message = null, error_details = null,
+                       trust_error = null, rejected_secret = null, problems = $2
      where id = $1 and state <> 'removing'
        and (state <> 'ready' or error_code is not null or problems <> $2)
 """

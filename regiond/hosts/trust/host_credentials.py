@@ -96,7 +96,7 @@ class HostCredentials:
         if prepared.secrets:
             await self._credentials.store(db, before.id, prepared.secrets)
         if before.driver is DriverType.LXD:
-            await store.set_trust_error(db, before.id, None)
+            await store.set_trust_error(db, before.id, None, None)
 
     async def _change_pair(self, db: Db, host_id: int, address: str, pair: KeyPair | None) -> None:
         """Uses an imported pair, else that of the other hosts at `address`, else the new one, else the old one."""

@@ -22,6 +22,7 @@ from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts import schedule_store, store
+from regiond.hosts.error_details import Secret, details_of, without_facts_of_the_region
 from regiond.hosts.trust.first_contact import unconfirmed, unexpected
 from regiond.hosts.trust.host_credentials import PASSWORD
 from regiond.hosts.trust.trust_instructions import TrustInstructions, accept_command, trust_name
@@ -68,6 +69,7 @@ class HostTrust:
                 "this server.",
                 expected=token.fingerprint,
                 presented=presented,
+                named_by=Secret.TOKEN.value,
             )
 
     @staticmethod
@@ -114,9 +116,11 @@ class HostTrust:
         try:
             await self._calls.call(host_id, HOST_TRUST, request, deadline_s=TRUST_DEADLINE_S)
         except _REJECTED as error:
-            await self._delete_secret(host_id, secret, rejection=_rejection(error, read_trust_token(secret)))
+            token = read_trust_token(secret)
+            refused = Secret.PASSWORD if token is None else Secret.TOKEN
+            await self._delete_secret(host_id, secret, rejection=_rejection(error, token), refused=refused)
             return  # the next discovery run fails, unless a person adds the certificate to the trust list before
-        await self._delete_secret(host_id, secret, rejection=None)
+        await self._delete_secret(host_id, secret)
         log.info("certificate_trusted", host=host_id, with_token=read_trust_token(secret) is not None)
 
     async def discover(self, host_id: int, host: store.HostConnection, *, deadline_s: float) -> Discovery:
@@ -135,20 +139,28 @@ class HostTrust:
         return found
 
     async def explained(self, host_id: int, host: store.HostConnection, error: InnkeeperError) -> InnkeeperError:
-        """Returns the error, with the command that helps if the host does not trust us or its identity changed."""
+        """Returns the error, with the command that helps if the host does not trust us or its identity changed.
+
+        `error` may be that of a rack: what only the region can know is removed from its details.
+        """
+        if isinstance(error, PeerChanged | NotTrusted):
+            error = type(error)(error.message, **without_facts_of_the_region(error.details))
         if isinstance(error, PeerChanged):
-            presented = error.details.get("presented") or error.details.get("offered")
-            if not presented or "expected" in error.details:
+            offered = details_of(error).offered
+            if offered is None or "expected" in error.details:
                 return error
-            command = accept_command(host_id, str(presented))
-            return PeerChanged(f"{error.message} To accept it: {command}", **error.details)
+            command = accept_command(host_id, offered)
+            details = {"pinned": host.pinned_fingerprint, **error.details}
+            return PeerChanged(f"{error.message} To accept it: {command}", **details)
         if host.driver is not DriverType.LXD or not isinstance(error, NotTrusted) or "reason" not in error.details:
             return error
         if host.has_password and not host.may_have_password and host.pinned_fingerprint is not None:
-            return NotTrusted(unconfirmed(host_id, host.name, host.address, host.pinned_fingerprint))
+            return unconfirmed(host_id, host.name, host.address, host.pinned_fingerprint)
         reason = host.trust_error or str(error.details["reason"])
         instructions = await self._instructions(host)
-        details = {**error.details, "certificate_url": instructions.url}
+        details = {**error.details, "reason": reason, "certificate_url": instructions.url}
+        if host.rejected_secret is not None:
+            details["rejected"] = host.rejected_secret
         return NotTrusted(instructions.waiting_text(reason), **details)
 
     async def _instructions(self, host: store.HostConnection) -> TrustInstructions:
@@ -168,13 +180,15 @@ class HostTrust:
             secret = (await self._credentials.load(db, host_id)).get(PASSWORD)
         return None if secret is None else read_trust_token(secret)
 
-    async def _delete_secret(self, host_id: int, secret: str, *, rejection: str | None) -> None:
+    async def _delete_secret(
+        self, host_id: int, secret: str, *, rejection: str | None = None, refused: Secret | None = None
+    ) -> None:
         async with self._database.transaction() as db:
             await store.lock(db, host_id)
             if (await self._credentials.load(db, host_id)).get(PASSWORD) != secret:
                 return  # the user has set another secret meanwhile
             await self._credentials.delete(db, host_id, [PASSWORD])
-            await store.set_trust_error(db, host_id, rejection)
+            await store.set_trust_error(db, host_id, rejection, refused)
             if rejection is not None:
                 await Events.record(db, "host_trust_rejected", rejection, level=Level.WARNING, host_id=host_id)
 

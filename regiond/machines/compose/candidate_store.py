@@ -1,4 +1,4 @@
-"""Reads hosts from the database as candidates for placement."""
+"""Reads hosts as candidates for placement, and the holders of what they have too little of."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 import asyncpg
+from attrs import evolve
 
 from regiond.db.pool import Db
 from regiond.hosts.model import Maintenance
-from regiond.ledger.service import numa_nodes_of_hosts
+from regiond.ledger.service import compute_claimed_by_hosts, numa_nodes_of_hosts
 from regiond.networks.service import available_interfaces
-from regiond.placement.model import Candidate, CandidateInterface, CandidateNode, CandidateStoragePool
+from regiond.placement.model import Candidate, CandidateInterface, CandidateNode, CandidateStoragePool, Placement
 
 _NAMED = """
     select true as reachable, false as lost, h.id, h.name, h.state, h.cpu_over_commit_ratio, h.memory_over_commit_ratio,
@@ -76,4 +77,25 @@ def _storage_pools(text: str | None) -> tuple[CandidateStoragePool, ...]:
             id=id_, pool_key=key, name=name, total_bytes=total_bytes, free_bytes=max(0, free_bytes), status=status
         )
         for id_, key, name, total_bytes, free_bytes, status in json.loads(text or "[]")
+    )
+
+
+async def with_claims_here(db: Db, hosts: Sequence[Candidate], placements: Iterable[Placement]) -> Sequence[Candidate]:
+    """Returns the hosts with the claims of their own machines where a placement rejects one for cores or memory.
+
+    Returns `hosts` itself if there is no such host: a compose that fits needs no more query. The caller places again.
+    """
+    short = {one.host_id for placement in placements for one in placement.rejected if one.lacks_compute}
+    if not short:
+        return hosts
+    claimed = await compute_claimed_by_hosts(db, short)
+    return tuple(
+        evolve(
+            host,
+            cores_claimed_here=claimed[host.id].cores,
+            memory_mib_claimed_here=claimed[host.id].memory_mib,
+        )
+        if host.id in claimed
+        else host
+        for host in hosts
     )

@@ -60,12 +60,12 @@ async def resolve_host_filter(
     )
 
 
-async def operated_pool(caller: Caller | None, groups: Groups, id_or_name: str | None) -> ResourcePool | None:
-    """Returns the pool of the request field `pool`, in which the caller is an operator; None if it is absent.
+async def operated_pool(caller: Caller | None, groups: Groups, id_or_name: str) -> ResourcePool | None:
+    """Returns the pool of the request field `pool`, in which the caller is an operator.
 
     Raises NotAllowed or, for a pool that the caller may not see, NotFound; for an administrator InvalidRequest.
     """
-    if caller is None or caller.is_admin or id_or_name is None:
+    if caller is None or caller.is_admin:
         return await groups.requested_pool(id_or_name)
     try:
         pool = await groups.pool(id_or_name, caller=caller)

@@ -10,8 +10,8 @@ from attrs import evolve, frozen
 
 from regiond.db.pool import Db
 from regiond.machines.affinity.store import groups_of, read_members
-from regiond.machines.compose.pending_claims import PendingClaims
-from regiond.machines.compose.shortage_store import with_claims_here
+from regiond.machines.compose.candidate_store import with_claims_here
+from regiond.machines.compose.model import PendingClaims
 from regiond.machines.compose.shortlist_store import read_shortlist
 from regiond.placement.model import Candidate, GroupMembers, PendingClaim, Placement, Requirements, Strategy
 from regiond.placement.service import check_policies, place_sequentially, with_pending_claims, with_pending_members

@@ -1,8 +1,9 @@
-"""The values that the stages of compose pass on: validated, placed and to be reserved."""
+"""The values that the stages of compose pass on, and the claims that are being committed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from attrs import field, frozen
 
@@ -10,7 +11,7 @@ from common.guest_spec import NicAddress
 from regiond.caller import Caller
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines.model import ComposeIntent
-from regiond.placement.model import Candidate, Evaluation, Placement, Requirements, Strategy
+from regiond.placement.model import Candidate, Evaluation, PendingClaim, Placement, Requirements, Strategy
 
 
 @frozen(kw_only=True)
@@ -61,3 +62,28 @@ def common_pools(batch: Iterable[Requirements]) -> frozenset[int] | None:
     """Returns the resource pools that all of the requests may use; None: all pools."""
     restrictions = [one.hosts.within_pool_ids for one in batch if one.hosts.within_pool_ids is not None]
     return frozenset.intersection(*restrictions) if restrictions else None
+
+
+class PendingClaims:
+    """The pending claims of this process. A query of the database may or may not see them yet."""
+
+    def __init__(self) -> None:
+        self._claims: dict[object, PendingClaim] = {}
+
+    @contextmanager
+    def register(self, requirements: Requirements, evaluation: Evaluation, host: Candidate) -> Iterator[None]:
+        """Counts the claims as taken until the block ends, when their transaction is committed or rolled back."""
+        key = object()
+        self._claims[key] = PendingClaim(requirements=requirements, evaluation=evaluation, host=host)
+        try:
+            yield
+        finally:
+            del self._claims[key]
+
+    def snapshot(self) -> Mapping[object, PendingClaim]:
+        """Returns the pending claims. Read this before the query and again after it, and use both.
+
+        A claim that ended during the query may be invisible to it; one placed by the previous query may be registered
+        only during this one. A claim that the query did see is then counted twice, which is harmless.
+        """
+        return dict(self._claims)

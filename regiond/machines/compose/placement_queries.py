@@ -12,13 +12,11 @@ from regiond.batcher import Batcher
 from regiond.db.pool import Database
 from regiond.hosts.service import Hosts
 from regiond.machines.affinity.store import groups_of, read_members
-from regiond.machines.compose.candidate_store import read_candidates
+from regiond.machines.compose.candidate_store import read_candidates, with_claims_here
 from regiond.machines.compose.capacity_limits import capacity_unknown, check_limits
 from regiond.machines.compose.host_search import SearchResult, search_hosts
-from regiond.machines.compose.model import PlacedCompose, ValidatedCompose, common_pools
-from regiond.machines.compose.pending_claims import PendingClaims
-from regiond.machines.compose.shortage_store import with_claims_here
-from regiond.placement.model import Candidate, GroupMembers, PendingClaim, Placement, Requirements, Strategy
+from regiond.machines.compose.model import PendingClaims, PlacedCompose, ValidatedCompose, common_pools
+from regiond.placement.model import NO_MEMBERS, Candidate, GroupMembers, PendingClaim, Placement, Requirements, Strategy
 from regiond.placement.service import after_claim, check_policies, place, with_pending_claims, with_pending_members
 from regiond.racks.service import HostCalls
 
@@ -112,9 +110,10 @@ class PlacementQueries:
 
     async def _place_on_named(self, batch: Sequence[tuple[Requirements, int]]) -> Sequence[_Placed | Exception | None]:
         pending = {**self._pending.snapshot()}
-        groups = groups_of(rule for requirements, _ in batch for rule in requirements.groups)
+        wanted = [requirements for requirements, _ in batch]
+        rules = [rule for requirements in wanted for rule in requirements.groups]
         async with self._database.connection() as db:
-            members = await read_members(db, groups, within=common_pools(requirements for requirements, _ in batch))
+            members = await read_members(db, groups_of(rules), within=common_pools(wanted)) if rules else NO_MEMBERS
             hosts = await read_candidates(
                 db, {host_id for _, host_id in batch}, with_nodes=any(one.needs_nodes for one, _ in batch)
             )
@@ -196,7 +195,8 @@ def _place_each_on_named(
             results.append(_not_found(host_id))
             continue
         try:
-            check_policies(requirements.groups, members)
+            if requirements.groups:
+                check_policies(requirements.groups, members)
         except InvalidRequest as error:
             results.append(error)
             continue

@@ -17,7 +17,7 @@ from regiond.groups.model import DEFAULT_ZONE_ID
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
 from regiond.identifiers import check_hostname
-from regiond.machines import store
+from regiond.machines.compose import store
 from regiond.machines.compose.host_constraints import operated_pool, resolve_host_filter
 from regiond.machines.compose.model import ValidatedCompose
 from regiond.machines.model import NO_HOST_CONSTRAINTS, ComposeIntent
@@ -59,7 +59,7 @@ class Validator:
             with collecting(problems):
                 hostname = await self._free_hostname(request.hostname)
         with collecting(problems):
-            pool = await operated_pool(caller, self._groups, request.pool)
+            pool = None if request.pool is None else await operated_pool(caller, self._groups, request.pool)
         with collecting(problems):
             if intent.hosts != NO_HOST_CONSTRAINTS:
                 hosts = await resolve_host_filter(intent.hosts, self._hosts, self._groups, caller=caller)

@@ -11,25 +11,32 @@ from functools import partial
 from uuid import UUID
 from weakref import WeakValueDictionary
 
+import asyncpg
 from attrs import frozen
 
 from common.errors import Busy, DatabaseUnavailable, OutOfCapacity
 from common.serialization import to_dict
 from regiond.batcher import Batcher
-from regiond.db.pool import STATEMENT_DEADLINE_S, Database, Db
+from regiond.db.pool import CONFLICTS, STATEMENT_DEADLINE_S, Database, Db
 from regiond.events.service import Events
 from regiond.hosts.model import inherited_tags
 from regiond.identifiers import new_hostname, new_system_id, numbered
-from regiond.ledger.service import claim_batch, claim_discrete, lock_hosts, write_claims
-from regiond.machines import lifecycle_store, store
+from regiond.ledger.service import claim_batch, claim_discrete, limit_later_locks, lock_hosts, write_claims
+from regiond.machines import lifecycle_store
 from regiond.machines.affinity.store import add, groups_of
-from regiond.machines.compose.admission import admit
-from regiond.machines.compose.claims import claim_addresses, demand_of, discrete_claims_of, new_spec, nic_addresses
-from regiond.machines.compose.model import HostAssignment, ReservationRequest
-from regiond.machines.compose.pending_claims import PendingClaims
-from regiond.machines.compose.permits import permit, pool_of
+from regiond.machines.compose.claims import (
+    admit,
+    claim_addresses,
+    demand_of,
+    discrete_claims_of,
+    new_spec,
+    nic_addresses,
+    permit,
+    pool_of,
+)
+from regiond.machines.compose.model import HostAssignment, PendingClaims, ReservationRequest
 from regiond.machines.compose.requirements import hostname_taken
-from regiond.machines.compose.store import NewMachine, insert_machines
+from regiond.machines.compose.store import NewMachine, insert_machines, taken_hostnames
 from regiond.machines.model import ComposeIntent
 from regiond.machines.operation_intents import MAX_FAILURES, request_of
 from regiond.machines.store import IdentifierTaken
@@ -39,6 +46,7 @@ from regiond.placement.model import Candidate, Evaluation, GroupRule
 from regiond.placement.service import explain
 
 NAME_ATTEMPTS = 8
+LOCK_ATTEMPTS = 50  # each waits 200 ms for a lock: 10 s or more
 BATCH_LIMIT = 16  # larger batches would delay their first compose; other composes are placed meanwhile
 
 
@@ -167,7 +175,11 @@ class Reservations:
         hostname = reservation.hostname
         for _ in range(NAME_ATTEMPTS):
             try:
-                (result,) = await self._database.in_transaction(partial(self._write, batch=[reservation], wait=True))
+                (result,) = await self._database.in_transaction(
+                    partial(self._write, batch=[reservation], wait=True),
+                    tries=LOCK_ATTEMPTS,
+                    conflicts=(*CONFLICTS, asyncpg.LockNotAvailableError),
+                )
             except OutOfCapacity:
                 return None
             except IdentifierTaken as taken:
@@ -187,6 +199,8 @@ class Reservations:
         if not all(admitted):
             return await self._write_admitted(db, batch, admitted, wait=wait)
         locked = await lock_hosts(db, [one.host.id for one in batch], wait=wait)
+        if wait:
+            await limit_later_locks(db)
         demands = [demand_of(one.assignment) for one in batch]
         claimed = await claim_batch(db, [demand for demand in demands if demand.host_id in locked])
         won = [one for one in batch if one.host.id in claimed.servers]
@@ -220,7 +234,8 @@ class Reservations:
         for one, _, machine_id in written:
             await claim_discrete(db, servers[one.host.id], machine_id, discrete_claims_of(one.evaluation))
             await claim_addresses(db, machine_id, one.evaluation)
-        await add(db, [(machine_id, one.rules) for one, _, machine_id in written])
+        if any(one.rules for one in batch):
+            await add(db, [(machine_id, one.rules) for one, _, machine_id in written])
         operations = await operation_service.insert_several(
             db, OperationKind.COMPOSE, [_new_operation(*parts) for parts in written]
         )
@@ -248,7 +263,7 @@ def _lost(one: Reservation, locked: Collection[int], per_server: Mapping[int | N
 async def _hostnames(db: Db, batch: Sequence[Reservation]) -> list[str]:
     """Returns the requested host names; otherwise new ones of two words, with a number if they are taken."""
     wanted = [one.hostname or new_hostname() for one in batch]
-    used = {*await store.taken_hostnames(db, wanted)}
+    used = {*await taken_hostnames(db, wanted)}
     hostnames: list[str] = []
     for one, name in zip(batch, wanted, strict=True):
         hostnames.append(numbered(name) if one.hostname is None and name in used else name)

@@ -56,9 +56,6 @@ class Composer:
         all can take the machine, a failed operation records the reason. Idempotent with the same key. The caller must
         be an operator in the pool of a named host. Otherwise only hosts in its pools that match `hosts` are considered.
         """
-        requested = requested_fields(request)
-        if hosts != NO_HOST_CONSTRAINTS:  # stored only where constraints are given, as later fields of requests are
-            requested["hosts"] = asdict(hosts)
 
         async def open_() -> Operation:
             intent = ComposeIntent(request=request, hosts=hosts)
@@ -68,6 +65,9 @@ class Composer:
             return await self._operations.idempotent(idempotency_key, open_)
         except OutOfCapacity as error:
             if request.host_id is None:
+                requested = requested_fields(request)
+                if hosts != NO_HOST_CONSTRAINTS:  # stored only where given, as later fields of requests are
+                    requested["hosts"] = asdict(hosts)
                 await self.record_rejection(caller, requested, error)
             raise
 

@@ -9,7 +9,7 @@ from attrs import frozen
 from regiond.db.pool import Database
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
-from regiond.machines.compose.pending_claims import PendingClaims
+from regiond.machines.compose.model import PendingClaims
 from regiond.machines.compose.placement_queries import PlacementQueries
 from regiond.machines.compose.requirements import Validator
 from regiond.machines.compose.reservation import Reservations

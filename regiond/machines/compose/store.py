@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 import asyncpg
@@ -14,6 +14,8 @@ from regiond.db.pool import Db
 from regiond.machines.store import IdentifierTaken
 from regiond.placement.model import DiskPlacement, NicAttachment
 
+_NIC_IDS = "select id from machine_nic where machine_id = $1 order by index"
+_TAKEN_HOSTNAMES = "select hostname from used_hostname where hostname = any($1::text[])"
 _INSERT = """
     with inserted as (
         insert into machine (uuid, system_id, hostname, host_id, pool_id, zone_id, state, architecture, cores,
@@ -203,3 +205,13 @@ def _deleted(error: asyncpg.ForeignKeyViolationError) -> InnkeeperError:
     if error.table_name == "machine_nic":
         return OutOfCapacity(f"A network of the host has just been deleted: {error.detail}")
     return InvalidRequest(f"The host, zone or pool has just been deleted: {error.detail}")
+
+
+async def taken_hostnames(db: Db, hostnames: Iterable[str]) -> frozenset[str]:
+    """Returns those of `hostnames` that machines and devices have."""
+    return frozenset(row["hostname"] for row in await db.fetch(_TAKEN_HOSTNAMES, list(hostnames)))
+
+
+async def nic_ids(db: Db, machine_id: int) -> tuple[int, ...]:
+    """Returns the row ids of the machine's NICs, in their order."""
+    return tuple(row["id"] for row in await db.fetch(_NIC_IDS, machine_id))

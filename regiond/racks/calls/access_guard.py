@@ -129,6 +129,7 @@ def _check_identity(access: HostAccess, presented: PeerIdentity, rack: str) -> N
     raise PeerChanged(
         f"{access.address} presents {presented.fingerprint} to the rack {rack} instead of the pinned "
         f"{identity_fingerprint(access.pinned)}. Nothing secret was sent.",
+        pinned=identity_fingerprint(access.pinned),
         presented=presented.fingerprint,
     )
 

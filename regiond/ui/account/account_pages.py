@@ -19,6 +19,7 @@ TABS = (
     ("ssh-keys", "SSH keys"),
     ("sessions", "Sessions"),
     ("clients", "RPC clients"),
+    ("files", "Files"),
 )
 CRUMBS = (("Account", page_url(SECTION)),)
 

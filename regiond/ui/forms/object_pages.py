@@ -90,18 +90,22 @@ class ObjectKind:
         return endpoint
 
 
-def edit_pages(kind: ObjectKind, *, add: str, change: str) -> tuple[Page, ...]:
-    """The pages that add and change an object, for administrators. The address `change` has `<id>`."""
+def edit_pages(
+    kind: ObjectKind, *, add: str, change: str, permission: Permission = Permission.ADMIN
+) -> tuple[Page, ...]:
+    """The pages that add and change an object, for those who may. The address `change` has `<id>`."""
     return (
-        *form_pages(add, partial(_add, kind), permission=Permission.ADMIN),
-        *form_pages(change, partial(_change, kind), permission=Permission.ADMIN),
+        *form_pages(add, partial(_add, kind), permission=permission),
+        *form_pages(change, partial(_change, kind), permission=permission),
     )
 
 
-def object_pages(kind: ObjectKind, *, add: str, one: str) -> tuple[Page, ...]:
-    """As `edit_pages`, and the page that deletes an object, below its address."""
-    deletion = form_pages(f"{one}/delete", partial(_delete, kind), permission=Permission.ADMIN)
-    return (*edit_pages(kind, add=add, change=one), *deletion)
+def object_pages(
+    kind: ObjectKind, *, add: str, one: str, change: str | None = None, permission: Permission = Permission.ADMIN
+) -> tuple[Page, ...]:
+    """As `edit_pages`, and the page that deletes an object, below its address. `change` is that address without it."""
+    deletion = form_pages(f"{one}/delete", partial(_delete, kind), permission=permission)
+    return (*edit_pages(kind, add=add, change=change or one, permission=permission), *deletion)
 
 
 async def _add(kind: ObjectKind, visit: Visit) -> Reply:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from regiond.hosts.model import HostView
+from regiond.ui.hosts.trust_advice import advice_of
 from regiond.ui.web_request import WebRequest
 
 TYPES: Mapping[str, str] = {"lxd": "LXD", "virsh": "libvirt", "simulated": "simulated"}
@@ -61,4 +62,4 @@ def read_add_form(request: WebRequest, type_: str) -> AddForm:
 
 def next_step(host: HostView) -> str:
     """Returns the next step: a host that answered is checked, one that does not trust us yet waits for that."""
-    return "trust" if host.error_code in {"not_trusted", "peer_changed", "server_unconfirmed"} else "check"
+    return "check" if advice_of(host) is None else "trust"

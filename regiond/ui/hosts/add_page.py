@@ -17,6 +17,7 @@ from regiond.ui.hosts.add_form import TYPES, AddForm, next_step, read_add_form
 from regiond.ui.hosts.host_check import host_check
 from regiond.ui.hosts.list_page import read_rows
 from regiond.ui.hosts.trust_actions import act_on_trust
+from regiond.ui.hosts.trust_steps import steps_so_far
 from regiond.ui.hosts.trust_view import trust_view
 from regiond.ui.page import Page, Visit, redirect
 from regiond.ui.web_request import page_url
@@ -88,8 +89,8 @@ async def _trust(visit: Visit, host: HostView, problems: Problems | None = None,
     if next_step(host) != "trust" and not problems:
         return _to_step(host, is_live=visit.request.is_live)
     parameters = await visit.services.hosts.parameters(visit.caller, host.id)
-    way = visit.request.given("way") or visit.request.option("way")
     view = trust_view(host, parameters, visit.now)
+    way = visit.request.given("way") or visit.request.option("way") or (view.advice.way if view.advice else "")
     return await _page(
         visit,
         "trust",
@@ -100,6 +101,7 @@ async def _trust(visit: Visit, host: HostView, problems: Problems | None = None,
         certificate_path=urlsplit(view.certificate_url).path,
         way=way if way in _WAYS else _WAYS[0],
         ways=_WAYS,
+        steps_so_far=steps_so_far(view),
         problems=problems or {},
     )
 

@@ -9,6 +9,7 @@ from attrs import frozen
 from common.values import DriverType
 from regiond.hosts.model import HostState, HostView
 from regiond.ui import formats
+from regiond.ui.hosts.trust_advice import Advice, advice_of
 from regiond.ui.meter import Meter, meter_of
 
 STALE_AFTER = timedelta(minutes=10)
@@ -50,6 +51,11 @@ class HostRow:
     memory: Meter | None
     storage: Meter | None
     view: HostView
+
+    @property
+    def advice(self) -> Advice | None:
+        """Returns what a person has to do before the host can be used; None if nothing."""
+        return advice_of(self.view)
 
     @property
     def is_old(self) -> bool:

@@ -6,11 +6,23 @@ from typing import Any
 
 from common.errors import InvalidRequest
 from regiond.api.resources.hosts.vm_hosts import HOST
+from regiond.credentials.model import read_trust_token
 from regiond.ui.page import Visit
+
+_NO_SUCH_FORM = (
+    "This is no trust token. Copy the whole line that lxc config trust add prints. The trust password of an old server "
+    "is given under Password."
+)
+_PUT_FIELDS = {  # what each way to trust changes
+    "token": ("password",),
+    "password": ("password",),
+    "login": ("power_pass",),
+    "certificate": ("certificate", "key"),
+}
 
 
 async def act_on_trust(visit: Visit, host_id: int) -> Any:
-    """Runs the `action` of the form and returns the host, or the operation of a rotation. Raises its errors."""
+    """Runs the `action` of the form. Returns the host, or the operation of a rotation or refresh. Raises its errors."""
     path, given = {"id": str(host_id)}, visit.request.given
     match given("action"):
         case "accept":
@@ -21,11 +33,13 @@ async def act_on_trust(visit: Visit, host_id: int) -> Any:
         case "rotate":
             token = {"password": given("password").strip() or None}
             return await visit.act(HOST, "POST", "rotate", path=path, fields=token)
-        case "token":
-            return await visit.act(HOST, "PUT", path=path, fields={"password": _required(visit, "password")})
-        case "certificate":
-            fields = {name: _required(visit, name) for name in ("certificate", "key")}
-            return await visit.act(HOST, "PUT", path=path, fields=fields)
+        case "retry":
+            return await visit.act(HOST, "POST", "refresh", path=path)
+        case action if action in _PUT_FIELDS:
+            changes = {name: _required(visit, name) for name in _PUT_FIELDS[action]}
+            if action == "token" and read_trust_token(changes["password"]) is None:  # it would count as a password
+                raise InvalidRequest.of({"password": [_NO_SUCH_FORM]})
+            return await visit.act(HOST, "PUT", path=path, fields=changes)
         case action:
             raise InvalidRequest(f"There is no action {action!r}.")
 

@@ -1,35 +1,30 @@
-"""The trust between a host and Innkeeper as a page shows it, and what can be accepted. Pure.
-
-Error texts of hosts name what to accept as a command of the CLI; the page offers the same as a button.
-"""
+"""The trust between a host and Innkeeper as a page shows it, and what can be accepted. Pure."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 
 from attrs import frozen
 
 from common.values import DriverType
-from regiond.hosts.model import HostState, HostView
+from regiond.hosts.model import Confirmation, HostState, HostView, TrustProblem
+from regiond.ui.hosts.trust_advice import Advice, advice_of
 
-_ACCEPT = re.compile(r"vm-host trust \S+ fingerprint=([0-9a-f]{64}|SHA256:[A-Za-z0-9+/]{43})")
-_CONFIRM = re.compile(r"vm-host confirm-server \S+ (identity|host)=('[^']*'|\S+)")
 _SOON_DAYS = 30
-
-
-@frozen(kw_only=True)
-class Confirmation:
-    """The field of `confirm_server` that accepts which server the host is."""
-
-    field: str
-    value: str
+_OTHER_FINGERPRINT = (
+    TrustProblem.IDENTITY_CHANGED,
+    TrustProblem.IDENTITY_UNEXPECTED,
+    TrustProblem.TOKEN_OF_OTHER_SERVER,
+)
 
 
 @frozen(kw_only=True)
 class TrustView:
-    """`presented` is the fingerprint of a changed certificate or host key, which nobody has accepted."""
+    """`presented` is a fingerprint that is not the pinned one, and that nobody has accepted; `expected` the named one.
+
+    `may_accept`: a person may accept what is presented. `confirmation` accepts which server the host is.
+    """
 
     is_lxd: bool
     is_waiting: bool
@@ -42,10 +37,30 @@ class TrustView:
     unrestricted_command: str
     certificate_url: str
     ssh_public_key: str
+    has_password: bool
     pinned: str
     is_confirmed: bool
     presented: str
+    expected: str
+    named_by: str
     confirmation: Confirmation | None
+    advice: Advice | None
+
+    @property
+    def shown(self) -> str:
+        """Returns the fingerprint that the server presents."""
+        return self.presented or self.pinned
+
+    @property
+    def may_accept(self) -> bool:
+        """A token of another server is no reason to accept the one that answers; that needs no acceptance either."""
+        return bool(self.presented or (self.pinned and not self.is_confirmed)) and self.named_by != "token"
+
+    @property
+    def asks_for_trust(self) -> bool:
+        """Returns whether it helps that the server trusts Innkeeper: not before it is known which server this is."""
+        is_other = bool(self.presented) and self.named_by != "token"
+        return not is_other and self.confirmation is None
 
     @property
     def check_command(self) -> str:
@@ -59,6 +74,10 @@ def trust_view(host: HostView, parameters: Mapping[str, str], now: datetime) -> 
     """`parameters` are those that `op=parameters` returns; secrets in them are masked."""
     is_lxd = host.driver is DriverType.LXD
     days = None if host.certificate_expires_at is None else (host.certificate_expires_at - now).days
+    details = host.error_details
+    kind = None if details is None else details.kind
+    offered = (details.offered or "") if details is not None and kind in _OTHER_FINGERPRINT else ""
+    accepts = None if details is None else details.confirmation
     return TrustView(
         is_lxd=is_lxd,
         is_waiting=host.error_code == "not_trusted" and host.state is not HostState.REMOVING,
@@ -71,18 +90,12 @@ def trust_view(host: HostView, parameters: Mapping[str, str], now: datetime) -> 
         unrestricted_command=parameters.get("trust_command_unrestricted", ""),
         certificate_url=parameters.get("certificate_url", ""),
         ssh_public_key=parameters.get("ssh_public_key", ""),
+        has_password=not is_lxd and "power_pass" in parameters,
         pinned=host.pinned_fingerprint or "",
         is_confirmed=host.identity_confirmed,
-        presented=_presented(host),
-        confirmation=_confirmation(host),
+        presented="" if offered == host.pinned_fingerprint else offered,
+        expected=(details.expected or "") if details is not None and offered else "",
+        named_by="token" if kind is TrustProblem.TOKEN_OF_OTHER_SERVER else "person",
+        confirmation=accepts if accepts is not None and accepts.op == "confirm_server" else None,
+        advice=advice_of(host),
     )
-
-
-def _presented(host: HostView) -> str:
-    found = _ACCEPT.search(host.error_message or "") if host.error_code == "peer_changed" else None
-    return found[1] if found and found[1] != host.pinned_fingerprint else ""
-
-
-def _confirmation(host: HostView) -> Confirmation | None:
-    found = _CONFIRM.search(host.error_message or "")
-    return None if found is None else Confirmation(field=found[1], value=found[2].strip("'"))

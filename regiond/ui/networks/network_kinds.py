@@ -60,16 +60,20 @@ async def _vlan(visit: Visit, found: Vlan | None) -> list[FormField]:
     ]
 
 
-async def _subnet(visit: Visit, _found: Any) -> list[FormField]:
-    vlans = tuple(
+async def vlan_options(visit: Visit) -> tuple[tuple[str, str], ...]:
+    """Returns the ids of all VLANs, each with the words for a choice."""
+    return tuple(
         (str(one.id), f"{each.name} / {one.name}" + (f" (VLAN {one.vid})" if one.vid else ""))
         for each in await visit.services.networks.fabrics()
         for one in each.vlans
     )
+
+
+async def _subnet(visit: Visit, _found: Any) -> list[FormField]:
     return [
         FormField(name="cidr", label="CIDR", help="Such as 10.1.0.0/24"),
         FormField(name="name", label="Name", optional=True, help="Without one it is the CIDR"),
-        FormField(name="vlan", label="VLAN", kind="choice", options=vlans),
+        FormField(name="vlan", label="VLAN", kind="choice", options=await vlan_options(visit)),
         FormField(name="gateway_ip", label="Gateway", optional=True),
         FormField(name="dns_servers", label="DNS servers", optional=True, help="Addresses, separated by commas"),
         _DESCRIPTION,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from common.errors import InnkeeperError, NotAllowed, NotAuthenticated
 from regiond.accounts.model import Session
@@ -18,8 +18,11 @@ from regiond.audit.service import Audit
 from regiond.ui.forms.refusal import public_message
 from regiond.ui.page import SEE_OTHER, Page, Visit
 from regiond.ui.renderer import Renderer
+from regiond.ui.serving.kept_form import NO_FORM, KeptForm, carried_form
 from regiond.ui.serving.session_cookie import clear_cookie, set_cookie
-from regiond.ui.web_request import UI, WebRequest
+from regiond.ui.web_request import UI, WebRequest, own_address
+
+FORM_GRACE = timedelta(days=1)  # a browser keeps the cookie of an ended session, which proves whose form it sends
 
 
 @frozen(kw_only=True)
@@ -36,10 +39,10 @@ class LoginPage:
         if request.method == "POST":
             return await self._log_in(request)
         notice = "Your session has ended. Log in again." if request.option("ended") else ""
-        return self._form(request, next_url=_inner(request.option("next")), notice=notice)
+        return self._form(request, next_url=_next(request.option("next")), notice=notice)
 
     async def _log_in(self, request: WebRequest) -> Reply:
-        username, next_url = request.given("username"), _inner(request.given("next"))
+        username, next_url = request.given("username"), _next(request.given("next"))
         try:
             _require_own_page(request)
             new = await self.sessions.log_in(
@@ -50,14 +53,33 @@ class LoginPage:
                 old_token=request.cookie,
             )
         except InnkeeperError as error:
-            status = errors.reply_for(error).status
+            reply = errors.reply_for(error)
             if isinstance(error, NotAuthenticated):
                 account = error.details.get("account")  # what else was typed may be a password
-                await self._record(request, account, AuditResult.REJECTED, status, error.code)
-            return self._form(request, next_url=next_url, username=username, error=public_message(error), status=status)
+                await self._record(request, account, AuditResult.REJECTED, reply.status, error.code)
+            message = public_message(error)
+            if request.is_htmx:
+                return _json({"error": message}, status=reply.status)
+            kept = carried_form(request) if request.origin_header == request.origin else NO_FORM
+            return self._form(
+                request, next_url=next_url, username=username, error=message, status=reply.status, kept=kept
+            )
         await self._record(request, new.session.caller.username, AuditResult.OK, SEE_OTHER, None, new.session)
-        cookie = set_cookie(new.token, secure=request.secure, lifetime=self.sessions.lifetime)
-        return Reply(status=SEE_OTHER, headers={"Location": next_url, "Set-Cookie": cookie})
+        cookie = set_cookie(new.token, secure=request.secure, lifetime=self.sessions.lifetime + FORM_GRACE)
+        reply = self._welcome(request, new.session, next_url)
+        return evolve(reply, headers={**reply.headers, "Set-Cookie": cookie})
+
+    def _welcome(self, request: WebRequest, session: Session, next_url: str) -> Reply:
+        """A script stays on its page, a form that was carried is offered again, any other login leads on."""
+        if request.is_htmx:
+            return _session_json(session)
+        kept = carried_form(request)
+        if not kept.address:
+            return Reply(status=SEE_OTHER, headers={"Location": next_url})
+        return self.renderer.page(
+            "send_again.html", self.now(), kept=kept, csrf=session.new_csrf_token(), next_url=next_url,
+            username=session.caller.username,
+        )  # fmt: skip
 
     def _form(
         self,
@@ -68,11 +90,12 @@ class LoginPage:
         notice: str = "",
         error: str = "",
         status: int = 200,
+        kept: KeptForm = NO_FORM,
     ) -> Reply:
         host = request.origin.partition("//")[2]
         return self.renderer.page(
             "login.html", self.now(), status=status,
-            next_url=next_url, username=username, notice=notice, error=error, host=host,
+            next_url=next_url, username=username, notice=notice, error=error, host=host, kept=kept,
         )  # fmt: skip
 
     async def _record(
@@ -103,10 +126,8 @@ class LoginPage:
         return Page(path="logout", method="POST", handle=log_out)
 
 
-def _inner(wanted: str) -> str:
-    """An address of ours; never one that a browser takes for another site's."""
-    is_ours = wanted.startswith(UI) and wanted.isprintable() and "\\" not in wanted and "//" not in wanted
-    return wanted if is_ours else f"{UI}overview"
+def _next(wanted: str) -> str:
+    return own_address(wanted) or f"{UI}overview"
 
 
 def _require_own_page(request: WebRequest) -> None:
@@ -116,9 +137,16 @@ def _require_own_page(request: WebRequest) -> None:
 
 
 async def _show_session(visit: Visit) -> Reply:
-    """JSON for a page that is about to send a form. Who is not logged in any more is led to the login."""
-    body = json.dumps({"csrf": visit.session.csrf_token}).encode()
-    return Reply(status=200, body=body, content_type="application/json")
+    """JSON for a page that is about to send a form: whose session the browser has now, and a token for it."""
+    return _session_json(visit.session)
+
+
+def _session_json(session: Session) -> Reply:
+    return _json({"csrf": session.new_csrf_token(), "username": session.caller.username})
+
+
+def _json(value: Mapping[str, str], *, status: int = 200) -> Reply:
+    return Reply(status=status, body=json.dumps(value).encode(), content_type="application/json")
 
 
 SESSION_PAGE = Page(path="session", handle=_show_session)

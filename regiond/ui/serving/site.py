@@ -20,10 +20,10 @@ from regiond.ui.actions import Actions
 from regiond.ui.forms.refusal import public_message
 from regiond.ui.page import SEE_OTHER, Page, Visit
 from regiond.ui.renderer import Renderer
+from regiond.ui.serving.kept_form import kept_form, page_of, repeatable
 from regiond.ui.static_files import StaticFiles
 from regiond.ui.web_request import UI, WebRequest
 
-_SECRETS = ("password", "repeated", "current_password", "power_pass", "key")
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 UNAVAILABLE = 503
@@ -37,7 +37,7 @@ HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Vary": "Cookie",
+    "Vary": "Cookie, Accept-Encoding, Sec-Fetch-Site",
 }
 
 
@@ -125,14 +125,26 @@ class WebSite:
             self.api.limits.take_anonymous(request.address)
         except TooManyAttempts as error:
             return errors.reply_for(error)
+        if request.method == "POST" and not request.is_htmx:
+            return self._login_with_form(request)
         wanted = request.url() if request.method == "GET" else UI
         query = {"next": wanted} if wanted not in {UI, f"{UI}overview"} else {}
         if request.cookie is not None:
             query["ended"] = "1"
         location = f"{UI}login" + (f"?{urlencode(query)}" if query else "")
-        if request.is_htmx:  # a fragment cannot be the login page
-            return Reply(status=401, headers={"HX-Redirect": location})
+        if request.is_htmx:  # a fragment cannot be the login page; scripts ask for the password on the page itself
+            return Reply(status=NOT_LOGGED_IN.status, headers={"HX-Redirect": location})
         return Reply(status=SEE_OTHER, headers={"Location": location})
+
+    def _login_with_form(self, request: WebRequest) -> Reply:
+        """The login page with the form that was sent, which is offered again after the login. Nothing has changed."""
+        kept = kept_form(request)
+        told = "What you sent is kept." if kept.address else "What you sent was not saved, and has to be typed again."
+        return self.renderer.page(
+            "login.html", self.now(), status=NOT_LOGGED_IN.status, next_url=page_of(request) or f"{UI}overview",
+            username="", notice=f"Your session has ended. {told} Log in again.", error="",
+            host=request.origin.partition("//")[2], kept=kept,
+        )  # fmt: skip
 
     async def _error(self, visit: Visit | None, error: InnkeeperError, request: WebRequest) -> Reply:
         status = errors.reply_for(error).status
@@ -165,11 +177,6 @@ class WebSite:
             address=request.url(), retries=is_away and request.method == "GET",
             sent=repeatable(request.form) if is_away else {},
         )  # fmt: skip
-
-
-def repeatable(form: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
-    """The fields that a page may carry, to be sent again: none of a form with a secret, which no page has twice."""
-    return {} if any(text for name in _SECRETS for text in form.get(name, ())) else form
 
 
 def _title(error: InnkeeperError) -> str:

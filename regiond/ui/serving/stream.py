@@ -17,12 +17,15 @@ from regiond.api.declaration.event_stream import EVENT_STREAM, LONGEST_S, STREAM
 from regiond.api.replies import Reply
 from regiond.caller import Caller
 from regiond.events.model import Changes
+from regiond.ui.frame import HEARTBEAT_S
 from regiond.ui.page import Page, Visit
 
-ALIVE_EVERY_S = 15.0  # a comment, so that proxies keep the connection, and a look whether the session still is
+CHECK_EVERY_S = 15.0  # whether the session lasts, and which roles its user has
 COLLECT_S = 0.1  # changes of one transaction, or of a burst, are one event
 MAX_PER_ACCOUNT = 20  # of one region, over all sessions of the account: it may have a hundred of them
 RETRY_S = 30
+# An event, since scripts see no comments. It has no id: the browser's position stays. Proxies keep the connection too.
+_HEARTBEAT = b"event: alive\ndata: {}\n\n"
 
 
 class Feed(Protocol):
@@ -92,10 +95,17 @@ async def _events(
     Raises TooManyAttempts at once if the account has too many.
     """
     with streams.place(visit.caller):
-        caller, ends_at = visit.caller, time.monotonic() + LONGEST_S
+        caller, now = visit.caller, time.monotonic()
+        ends_at, check_at, beat_at = now + LONGEST_S, now + CHECK_EVERY_S, now + HEARTBEAT_S
         yield b"retry: 2000\n\n" + _event("position", position or feed.position)
         while not (feed.is_closed or feed.is_interrupted) and time.monotonic() < ends_at:
-            if await feed.wait(position, timeout_s=ALIVE_EVERY_S):
+            is_changed = await feed.wait(position, timeout_s=max(0.0, beat_at - time.monotonic()))
+            if time.monotonic() >= check_at:
+                found = await _still(sessions, visit)
+                if found is None:
+                    return
+                caller, check_at = found, time.monotonic() + CHECK_EVERY_S
+            if is_changed:
                 await asyncio.sleep(COLLECT_S)
                 changes = feed.since(position, caller)
                 position = changes.position
@@ -103,12 +113,9 @@ async def _events(
                     yield _event("reload", position)
                 elif changes.topics:
                     yield _event("changed", position, json.dumps(changes.topics))
-                continue
-            found = await _still(sessions, visit)
-            if found is None:
-                return
-            caller = found
-            yield b": alive\n\n"
+            if time.monotonic() >= beat_at:  # also while changes come that this caller does not see
+                yield _HEARTBEAT
+                beat_at = time.monotonic() + HEARTBEAT_S
 
 
 async def _still(sessions: Sessions, visit: Visit) -> Caller | None:

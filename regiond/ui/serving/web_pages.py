@@ -99,7 +99,7 @@ class WebPages:
         return evolve(asked, form=fields, content=body.content)
 
     async def _file(self, request: SiteRequest, path: Mapping[str, str]) -> Reply:
-        found = self.static.reply(path["fingerprint"], path["name"])
+        found = self.static.reply(path["fingerprint"], path["name"], header(request, "If-None-Match"))
         return found or text_reply("Not Found", status=404)
 
     async def _to_overview(self, request: SiteRequest, path: Mapping[str, str]) -> Reply:
@@ -131,6 +131,7 @@ def read_web_request(request: SiteRequest) -> WebRequest:
         cookie=read_cookie(header(request, "Cookie"), secure=secure),
         csrf_header=header(request, "X-CSRF-Token"),
         origin_header=header(request, "Origin"),
+        referer=header(request, "Referer") or "",
         last_event_id=header(request, "Last-Event-ID"),
         is_htmx=header(request, "HX-Request") == "true",
         is_live=header(request, "X-Live") == "true" or path == f"{UI}stream",

@@ -51,6 +51,20 @@ AREAS = (
         is_open=True,
     ),
     Area(
+        name="Tags",
+        segments=(SETTINGS, "tags"),
+        icon="tag",
+        about="Names by which VMs and hosts are selected.",
+        is_open=True,
+    ),
+    Area(
+        name="Events",
+        segments=("events",),
+        icon="clock",
+        about="What happened to hosts, VMs, racks and accounts.",
+        is_open=True,
+    ),
+    Area(
         name="Audit trail",
         segments=(SETTINGS, "audit"),
         icon="tasks",

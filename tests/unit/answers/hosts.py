@@ -9,14 +9,14 @@ from attrs import evolve
 
 from common.errors import NotFound
 from common.values import Project
-from regiond.hosts.model import HostView
+from regiond.hosts.model import ComposeTarget, HostView
 from regiond.hosts.numa_usage import NumaAllocation, numa_usage
 from regiond.ledger.model import DiscreteResources
 from regiond.ledger.service import fleet_capacity
 from regiond.long_list import LongList
 from regiond.operations.model import OperationKind
 from tests.unit.answers.shared import named
-from tests.unit.host_samples import CLUSTER, COUNTED, HOST, NODES, UNKNOWN_HOST
+from tests.unit.host_samples import CLUSTER, COUNTED, HOST, NODES, UNKNOWN_HOST, compose_target
 from tests.unit.machine_samples import GUEST, OPERATION
 
 
@@ -24,9 +24,15 @@ def _host(host_id: int) -> HostView | NotFound:
     return {4: HOST, 5: UNKNOWN_HOST}.get(host_id) or NotFound("Not Found")
 
 
+def _compose_target(host_id: int) -> ComposeTarget | NotFound:
+    host = _host(host_id)
+    return host if isinstance(host, NotFound) else compose_target(host)
+
+
 ANSWERS: Mapping[str, Any] = {
     "hosts.long_list": LongList.of((HOST, UNKNOWN_HOST)),
     "hosts.read": _host,
+    "hosts.compose_target": _compose_target,
     "hosts.of_system_ids": (),
     "hosts.capacity": fleet_capacity([COUNTED]),
     "hosts.capacities": {4: COUNTED.capacity},

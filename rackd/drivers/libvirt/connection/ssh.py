@@ -93,7 +93,7 @@ def explain(address: LibvirtAddress, private_key: str, pinned: str, reason: str)
             f"{_endpoint(address)} presents the SSH host key {offered.fingerprint} instead of the pinned "
             f"{identity_fingerprint(pinned)}. If it was replaced on purpose, accept it with: "
             f"innkeeper vm-host trust ID fingerprint={offered.fingerprint}",
-            trusted=identity_fingerprint(pinned),
+            pinned=identity_fingerprint(pinned),
             offered=offered.fingerprint,
         )
     return NotTrusted(

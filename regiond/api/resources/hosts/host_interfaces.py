@@ -9,7 +9,7 @@ from common.errors import NotFound
 from regiond.api.resources.shared.lookups import host_of, one_of_object
 from regiond.api.serializers.networks import HOST_INTERFACE_JSON, InterfaceOfHost
 from regiond.api.services import Services
-from regiond.api.urls import as_id
+from regiond.identifiers import as_id
 from regiond.networks.model import HostInterface
 
 

@@ -16,11 +16,11 @@ from regiond.api.declaration.served import given, serve, target
 from regiond.api.replies import Reply, json_reply, with_warnings
 from regiond.api.resources.hosts.placement import PLACED, placement_reply
 from regiond.api.resources.shared import compose_fields, host_fields
-from regiond.api.resources.shared.lookups import find_host
+from regiond.api.resources.shared.lookups import find_compose_target, find_host
 from regiond.api.serializers.capacity import NUMA_NODE_JSON
 from regiond.api.serializers.hosts import HOST_JSON, PROJECT_JSON
 from regiond.api.serializers.machines import COMPOSED_JSON
-from regiond.hosts.model import HostView
+from regiond.hosts.model import ComposeTarget
 from regiond.machines.model import NO_HOST_CONSTRAINTS
 from regiond.operations.model import Operation
 from regiond.placement.service import label_notes, parse_storage
@@ -54,13 +54,13 @@ async def _compose(call: Call) -> Reply:
         call.caller, _compose_request(call), idempotency_key=call.idempotency_key, need_rack=not call.respond_async
     )
     reply = await soon(call, operation, _composed, announce=call.services.machines.announce)
-    host: HostView = call.target
-    pools = [pool.name for pool in host.storage_pools]
-    return with_warnings(reply, label_notes(parse_storage(call.values["storage"]), pools, host.name))
+    host: ComposeTarget = call.target
+    notes = label_notes(parse_storage(call.values["storage"]), host.storage_pool_names, host.name)
+    return with_warnings(reply, notes)
 
 
 def _compose_request(call: Call) -> ComposeRequest:
-    host: HostView = call.target
+    host: ComposeTarget = call.target
     values = call.values
     return evolve(
         compose_fields.compose_request(values),
@@ -171,7 +171,7 @@ COMPOSE = with_dry_run(
         result=Result(doc="The id of the machine.", type=COMPOSED_JSON),
         opens_operation=True,
         other_answers=(STARTED,),
-        find=find_host,
+        find=find_compose_target,
         check=_compose_problems,
         check_names=_compose_name_problems,
         run=_compose,

@@ -8,7 +8,7 @@ from common.errors import InvalidRequest
 from regiond.api.declaration import crud
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.declaration.event_stream import LONGEST_S, stream_reply
-from regiond.api.declaration.field_types import Choice, Integer, TextList
+from regiond.api.declaration.field_types import Choice, Integer, Text, TextList, Timestamp
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.request_cost import with_any_of
 from regiond.api.replies import Reply
@@ -36,6 +36,11 @@ async def _filter(call: Call) -> EventFilter:
         host_id=await past_host(call.services, values["host"]),
         system_ids=await _machines(call),
         operation_id=values["operation"],
+        kinds=values["kind"],
+        username=values["user"],
+        text=values["q"],
+        since=values["since"],
+        until=values["until"],
     )
 
 
@@ -81,7 +86,10 @@ async def _query(call: Call) -> EventPage:
     values = call.values
     page = evolve(await _filter(call), before_id=values["before"], after_id=values["after"], limit=values["limit"])
     found = await call.services.events.list(page, caller=call.caller)
-    query = [(name, str(values[name])) for name in ("level", "limit", "host", "id", "operation") if values[name]]
+    single = ("level", "limit", "host", "id", "operation", "user", "q")
+    query = [(name, str(values[name])) for name in single if values[name]]
+    query += [(name, values[name].isoformat()) for name in ("since", "until") if values[name]]
+    query += [("kind", kind) for kind in values["kind"]]
     query += [(one.name, value) for one in _OF_MACHINES for value in values[one.name]]
     return EventPage(events=found, query=query)
 
@@ -104,6 +112,11 @@ _FILTERS = (
     HOST_FILTER,
     evolve(MACHINE_FILTER, name="id"),
     Field("operation", Integer(minimum=1, maximum=_LARGEST_ID), "Id of an operation."),
+    Field("kind", TextList(), "Only events of this kind, such as host_added; may be repeated.", default=()),
+    Field("user", Text(max_length=255, blank=None), "Name of the user who caused them."),
+    Field("q", Text(max_length=255, blank=None), "Text in their description, in any case."),
+    Field("since", Timestamp(), "Only events since this time (ISO 8601, without an offset UTC)."),
+    Field("until", Timestamp(), "Only events before this time."),
     *_OF_MACHINES,
 )
 _STREAM = Endpoint(

@@ -12,7 +12,7 @@ from regiond.api.resources.shared.affinity_fields import AFFINITY
 from regiond.api.resources.shared.host_fields import GROUP, HOSTNAME
 from regiond.api.serializers.groups import DOMAIN_ID
 from regiond.api.serializers.hosts import full_architecture
-from regiond.hosts.model import HostView
+from regiond.hosts.model import ComposeTarget
 from regiond.machines.service import syntax_problems
 from regiond.networks.model import DOMAIN_NAME
 from regiond.validation_messages import no_choice
@@ -127,7 +127,7 @@ def own_architecture(name: str | None) -> str | None:
     return None if name is None else name.partition("/")[0]
 
 
-def compose_problems(host: HostView, values: Values, invalid: Collection[str]) -> Problems:
+def compose_problems(host: ComposeTarget, values: Values, invalid: Collection[str]) -> Problems:
     """Returns problems by field, including those with the limits of the host. An unknown capacity is no limit here.
 
     `invalid` are the fields that did not parse.
@@ -152,14 +152,13 @@ def domain_problems(values: Values) -> Problems:
     return {} if domain in {None, str(DOMAIN_ID), DOMAIN_NAME} else {"domain": [no_choice(domain, [DOMAIN_NAME])]}
 
 
-def _limit_problems(host: HostView, values: Values) -> Problems:
+def _limit_problems(host: ComposeTarget, values: Values) -> Problems:
     problems: Problems = {}
-    if host.total is not None:
-        is_pinned = values["pinned_cores"] or values["pin_cores"] is not None
-        if values["cores"] > host.total.cores and not is_pinned:
-            problems["cores"] = [f"host {host.name} has only {number_of(host.total.cores, 'core')}"]
-        if values["memory"] > host.total.memory_mib:
-            problems["memory"] = [f"host {host.name} has only {host.total.memory_mib} MiB of memory"]
+    is_pinned = values["pinned_cores"] or values["pin_cores"] is not None
+    if host.cores is not None and values["cores"] > host.cores and not is_pinned:
+        problems["cores"] = [f"host {host.name} has only {number_of(host.cores, 'core')}"]
+    if host.memory_mib is not None and values["memory"] > host.memory_mib:
+        problems["memory"] = [f"host {host.name} has only {host.memory_mib} MiB of memory"]
     speed = values["cpu_speed"]
     if speed is not None and host.cpu_speed_mhz is not None and speed > host.cpu_speed_mhz:
         problems["cpu_speed"] = [f"the CPUs of host {host.name} run at {host.cpu_speed_mhz} MHz"]

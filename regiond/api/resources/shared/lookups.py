@@ -18,10 +18,9 @@ from regiond.api.declaration.field_types import Text
 from regiond.api.declaration.fields import Field
 from regiond.api.serializers.host_machines import as_machine
 from regiond.api.services import Services
-from regiond.api.urls import as_id
 from regiond.clusters.model import ClusterView
-from regiond.hosts.model import GuestFilter, GuestView, HostView
-from regiond.identifiers import split_reference
+from regiond.hosts.model import ComposeTarget, GuestFilter, GuestView, HostView
+from regiond.identifiers import as_id, split_reference
 from regiond.machines.model import MachineFilter, MachineView
 from regiond.networks.model import Vlan
 from regiond.racks.model import RackView
@@ -41,12 +40,21 @@ async def find_host(services: Services, path: Mapping[str, str]) -> HostView:
     return await host_of(services, path["id"])
 
 
+async def find_compose_target(services: Services, path: Mapping[str, str]) -> ComposeTarget:
+    """Returns the VM host of a path that composes: a compose needs little of it, and often."""
+    return await _host_by(services, path["id"], partial(services.hosts.compose_target, caller=services.caller))
+
+
 async def host_of(services: Services, text: str) -> HostView:
     """Returns the VM host with this id or name. Raises NotFound."""
+    return await _host_by(services, text, partial(services.hosts.read, caller=services.caller))
+
+
+async def _host_by(services: Services, text: str, read: Callable[[int], Awaitable[T]]) -> T:
     number = _number_in(text)
     if number is not None:
         try:
-            return await services.hosts.read(number, caller=services.caller)
+            return await read(number)
         except NotFound:
             pass  # it may be a name
     found = (
@@ -55,7 +63,7 @@ async def host_of(services: Services, text: str) -> HostView:
     if not found:
         names = () if number is not None else await services.hosts.names(caller=services.caller)
         raise NotFound(no_object("VM host", text, near=names))
-    return await services.hosts.read(min(found), caller=services.caller)
+    return await read(min(found))
 
 
 async def find_machine(services: Services, path: Mapping[str, str]) -> MachineView:

@@ -15,7 +15,8 @@ def visible_host(caller: Caller, host: HostView) -> HostView:
     """Returns the host; for users who are no administrators without its address and with only the code of its error."""
     if caller.is_admin:
         return host
-    return evolve(host, address="", error_message=None if host.error_code is None else HIDDEN_REASON)
+    message = None if host.error_code is None else HIDDEN_REASON
+    return evolve(host, address="", error_message=message, error_details=None)
 
 
 def visible_rack(caller: Caller, rack: RackView) -> RackView:

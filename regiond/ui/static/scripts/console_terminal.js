@@ -1,5 +1,6 @@
 // The terminal of a VM's console page: keys and output through a WebSocket of the region.
 import "./style_sheets.js";
+import { canSend } from "./session.js";
 import { Terminal } from "../built/xterm.js";
 
 const place = document.getElementById("terminal");
@@ -76,8 +77,8 @@ function connect() {
   opened.onclose = () => socket === opened && end(reason);
 }
 
-button.addEventListener("click", () => {
-  if (!socket) return connect();
+button.addEventListener("click", async () => {
+  if (!socket) return (await canSend()) && connect();
   const closed = socket;
   end("You closed the console.");
   closed.close();

@@ -1,4 +1,6 @@
 // Sends the chosen file in parts. A part whose answer is lost is not sent blindly again: the region says where to continue.
+import { logIn } from "./session.js";
+
 const PART_BYTES = 4 * 1024 * 1024;
 const TRIES = 6;
 const MIB = 1024 * 1024;
@@ -11,7 +13,10 @@ class Refused extends Error {}
 async function call(address, options = {}) {
   const headers = { ...options.headers, "X-CSRF-Token": token(), "HX-Request": "true" };
   const response = await fetch(address, { ...options, headers });
-  if (response.headers.get("HX-Redirect")) throw new Refused("Your session has ended. Log in again, then upload the file again.");
+  if (response.headers.get("HX-Redirect")) {
+    if (await logIn()) return call(address, options);
+    throw new Refused("Your session has ended. Log in and upload the file again.");
+  }
   if (!response.headers.get("Content-Type")?.startsWith("application/json")) throw new Error(`Status ${response.status}.`);
   const answer = await response.json();
   if (response.ok) return answer;

@@ -3,13 +3,17 @@
 // A fragment is an element with an id and data-live="TOPIC ...". A refresh keeps focus, typed text, ticks, open details and
 // scroll positions. While a menu, a dialog or a text field inside a fragment is in use, that fragment waits.
 import { showSelection } from "./controls.js";
-import { tellSessionEnded } from "./sending.js";
+import { adopt, isOther, tellEnded } from "./session.js";
+import { localize } from "./times.js";
 
 // Between two refreshes: four times as long as one takes. The last change of a burst is always shown.
 const [SHORTEST_PAUSE_MS, LONGEST_PAUSE_MS] = [250, 1000];
 // Doubled with each connection that is refused: an account may have too many pages open.
 const RETRY_MS = 2000;
 const LEAVING_MS = 5000;
+const OPENING_MS = 2000; // within which a stream that works has sent its first event
+const REFRESH_DEADLINE_MS = 15000;
+const MOST_SILENCES = 4;
 
 let source = null;
 let lastId = "";
@@ -22,6 +26,9 @@ let pauseMs = 0; // after the last refresh
 let isRefreshing = false;
 let retryMs = RETRY_MS;
 let cutAt = null; // since when the page is not live
+let knownAt = Date.now(); // when it last was as the region said
+let watch = null; // for the next event of the stream
+let silences = 1;
 let isTyped = false; // something in a form that is not sent yet
 
 const state = () => document.getElementById("live-state");
@@ -33,10 +40,10 @@ function say(word, isLive) {
   element.classList.toggle("is-cut", !isLive);
 }
 
-const time = () => new Date().toISOString().slice(11, 16);
+const time = (ms) => new Date(ms).toTimeString().slice(0, 5);
 
 function sayCut() {
-  cutAt ??= time();
+  cutAt ??= time(knownAt);
   say(`Not live since ${cutAt}`, false);
 }
 
@@ -119,7 +126,7 @@ function adoptIcons(page) {
 }
 
 // The status bar and the counts of the navigation belong to every page.
-const FRAME = ["nav", "status-running", "status-last"];
+const FRAME = ["nav", "status-running", "status-last", "status-clock"];
 
 async function refresh(topics) {
   isRefreshing = true;
@@ -127,20 +134,30 @@ async function refresh(topics) {
   pauseMs = LONGEST_PAUSE_MS; // if something fails or has to wait
   let isShown = true;
   try {
-    const response = await fetch(document.body.dataset.refreshFrom ?? location.href, { headers: { "HX-Request": "true", "X-Live": "true" }, redirect: "error" });
+    const response = await fetch(document.body.dataset.refreshFrom ?? location.href, { headers: { "HX-Request": "true", "X-Live": "true" }, redirect: "error", signal: AbortSignal.timeout(REFRESH_DEADLINE_MS) });
     const login = response.headers.get("HX-Redirect");
-    if (login && !isTyped) {
+    const isUntouched = !isTyped && !document.querySelector("dialog[open]");
+    if (login && isUntouched) {
       location.assign(login);
       return;
     }
-    if (login) tellSessionEnded(login);
+    if (login) tellEnded();
     if (response.status === 404) {
       say("This is no longer there", false);
       return;
     }
     if (!response.ok) throw new Error(response.statusText);
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    const csrf = page.querySelector("meta[name=csrf-token]");
+    if (isOther(csrf.dataset.user, isUntouched)) return;
+    adopt(csrf.content); // else each fragment with a form would differ
     adoptIcons(page);
+    localize(page);
+    knownAt = Date.now();
+    if (cutAt) {
+      cutAt = null;
+      sayCut();
+    }
     for (const fragment of document.querySelectorAll("[data-live]")) {
       const fresh = page.getElementById(fragment.id);
       const shown = topicsOf(fragment).filter((topic) => topics.has(topic) || topics.has("all"));
@@ -186,26 +203,46 @@ function changed(topics) {
   schedule();
 }
 
+// Events come at least every few seconds: two missed ones are an outage, although the connection is open. It is made anew,
+// and the page read, since something on the way may hold back streams alone.
+function listen(heartbeatMs) {
+  clearTimeout(watch);
+  watch = setTimeout(() => {
+    sayCut();
+    silences = Math.min(2 * silences, MOST_SILENCES);
+    disconnect();
+    connect();
+    changed(["all"]);
+  }, silences * (2 * heartbeatMs + 1000));
+}
+
 function connect() {
   const element = state();
   if (!element || source || document.hidden || paused) return;
   const address = new URL(element.dataset.stream, location.href);
+  const heartbeatMs = 1000 * element.dataset.heartbeatS;
   if (lastId) address.searchParams.set("after", lastId);
-  source = new EventSource(address);
-  source.onopen = () => {
-    retryMs = RETRY_MS;
-    sayLive();
-  };
-  for (const kind of ["changed", "position", "reload"]) {
-    source.addEventListener(kind, (event) => {
-      lastId = event.lastEventId;
+  const opened = (source = new EventSource(address));
+  let isHeard = false;
+  listen(heartbeatMs);
+  setTimeout(() => isHeard || opened !== source || cutAt || say("Connecting", false), OPENING_MS);
+  for (const kind of ["position", "changed", "reload", "alive"]) {
+    opened.addEventListener(kind, (event) => {
+      [knownAt, silences] = [Date.now(), 1];
+      listen(heartbeatMs);
+      if (kind === "position") {
+        isHeard = true;
+        retryMs = RETRY_MS;
+        sayLive();
+      }
+      if (kind !== "alive") lastId = event.lastEventId;
       if (kind === "changed") changed(JSON.parse(event.data));
       if (kind === "reload") changed(["all"]);
     });
   }
-  source.onerror = () => {
+  opened.onerror = () => {
     sayCut();
-    if (source?.readyState !== EventSource.CLOSED) return; // the browser connects again itself
+    if (opened.readyState !== EventSource.CLOSED) return; // the browser connects again itself
     disconnect();
     setTimeout(() => {
       connect();
@@ -216,6 +253,7 @@ function connect() {
 }
 
 function disconnect() {
+  clearTimeout(watch);
   source?.close();
   source = null;
 }
@@ -234,7 +272,7 @@ function pause(button) {
   button.querySelector("span").textContent = paused ? "Resume updates" : "Pause updates";
   if (paused) {
     disconnect();
-    say(`Paused at ${time()}`, false);
+    say(`Paused at ${time(Date.now())}`, false);
   } else {
     connect();
     schedule();
@@ -252,6 +290,10 @@ export function start() {
   });
   // Six tabs would use up the browser's connections to one host: only the visible page is live.
   document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : connect()));
+  document.addEventListener("innkeeper:session", () => {
+    connect();
+    changed(["all"]);
+  });
   addEventListener("pagehide", disconnect);
   addEventListener("beforeunload", leave);
   // What htmx swaps in brings icons that this page did not have.

@@ -1,14 +1,17 @@
-// The theme, before the first paint: the user's choice, else the system's.
+// The theme, before the first paint: the user's choice, else the system's, also when that changes.
 "use strict";
 
 (() => {
-  let saved = null;
+  const root = document.documentElement;
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const apply = () => root.classList.toggle("is-dark", root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
+  root.dataset.theme = new URLSearchParams(location.search).get("theme") ?? "";
   try {
-    saved = localStorage.getItem("theme");
+    root.dataset.theme ||= localStorage.getItem("theme") ?? "";
   } catch {
     // storage is off: follow the system
   }
-  const wanted = new URLSearchParams(location.search).get("theme") ?? saved;
-  const dark = wanted ? wanted === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  document.documentElement.classList.toggle("is-dark", dark);
+  apply();
+  system.addEventListener("change", apply);
+  root.addEventListener("innkeeper:theme", apply);
 })();

@@ -1,22 +1,21 @@
-// The buttons that change the theme, and the words that name it.
+// The buttons that change the theme, and the words that name it: System, Light, Dark, and again System.
+import { keep } from "./storage.js";
+
+const NAMES = { "": "System", light: "Light", dark: "Dark" };
 const root = document.documentElement;
 
-export function show() {
-  for (const name of document.querySelectorAll("[data-theme-name]")) {
-    name.textContent = root.classList.contains("is-dark") ? "Dark" : "Light";
-  }
+function show() {
+  for (const name of document.querySelectorAll("[data-theme-name]")) name.textContent = NAMES[root.dataset.theme];
 }
 
 export function start() {
   show();
   document.addEventListener("click", (event) => {
     if (!event.target.closest("[data-theme-toggle]")) return;
-    const chosen = root.classList.toggle("is-dark") ? "dark" : "light";
-    try {
-      localStorage.setItem("theme", chosen);
-    } catch {
-      // storage is off: the choice lasts as long as the page
-    }
+    const themes = Object.keys(NAMES);
+    root.dataset.theme = themes[(themes.indexOf(root.dataset.theme) + 1) % themes.length];
+    keep("theme", root.dataset.theme);
+    root.dispatchEvent(new Event("innkeeper:theme"));
     show();
   });
 }

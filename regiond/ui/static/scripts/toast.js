@@ -4,18 +4,20 @@ export function close(kind) {
   document.getElementById(`toast-${kind}`)?.remove();
 }
 
-// `login`, if it is given, is an address; it opens in another tab, so that the page stays.
-export function tell(kind, title, message, login) {
+// With `label` there is a button that calls `act`.
+export function tell(kind, title, message, label, act) {
   if (document.getElementById(`toast-${kind}`)?.textContent.includes(message)) return; // read aloud once
   close(kind);
   const toast = document.getElementById("toast").content.firstElementChild.cloneNode(true);
   toast.id = `toast-${kind}`;
-  const [heading, text, link] = toast.querySelector(".p-notification__content").children;
+  const [heading, text, button] = toast.querySelector(".p-notification__content").children;
   [heading.textContent, text.textContent] = [title, message];
-  if (login) link.href = login;
-  else link.remove();
+  if (label) {
+    button.textContent = label;
+    button.addEventListener("click", act);
+  } else button.remove();
   const before = document.activeElement;
-  toast.querySelector("button").addEventListener("click", () => {
+  toast.querySelector("[data-close]").addEventListener("click", () => {
     toast.remove();
     if (before.isConnected) before.focus();
   });

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from attrs import frozen
 
 from regiond.db.pool import Db
-from regiond.hosts.maintenance import Maintenance
+from regiond.hosts.maintenance.model import Maintenance
 
 # A compose that has claimed capacity holds a share lock on the host: its transaction ends before the maintenance
 # begins, so a list of guests that is read afterwards has its machine.

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.events.service import Events
-from regiond.hosts import maintenance_store
+from regiond.hosts.maintenance import store
 
 
 async def begin_maintenance(db: Db, caller: Caller, host_ids: Iterable[int], reason: str | None) -> None:
     """Begins maintenance of the hosts that exist. Idempotent: a later call changes only the reason, if it has one."""
-    for host in await maintenance_store.lock_hosts(db, host_ids):
-        after = await maintenance_store.begin(db, host.id, by=caller.username, reason=reason)
+    for host in await store.lock_hosts(db, host_ids):
+        after = await store.begin(db, host.id, by=caller.username, reason=reason)
         if after is not None and after != host.maintenance:
             message = f"{host.name} is in maintenance {after.description}"
             await Events.record(db, "host_maintenance_begun", message, caller=caller, host_id=host.id)
@@ -21,8 +21,8 @@ async def begin_maintenance(db: Db, caller: Caller, host_ids: Iterable[int], rea
 
 async def end_maintenance(db: Db, caller: Caller, host_ids: Iterable[int]) -> None:
     """Ends maintenance of the hosts that exist. Idempotent."""
-    for host in await maintenance_store.lock_hosts(db, host_ids):
+    for host in await store.lock_hosts(db, host_ids):
         if host.maintenance is not None:
-            await maintenance_store.end(db, host.id)
+            await store.end(db, host.id)
             message = f"{host.name} takes new machines again; it was in maintenance {host.maintenance.description}"
             await Events.record(db, "host_maintenance_ended", message, caller=caller, host_id=host.id)

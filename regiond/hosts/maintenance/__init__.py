@@ -1,0 +1,1 @@
+"""Maintenance of hosts, in which they take no new machine."""

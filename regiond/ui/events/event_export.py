@@ -1,0 +1,69 @@
+"""The events that match the filters as a file: CSV for spreadsheets, or one JSON object in each line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+
+from attrs import evolve, frozen
+
+from regiond.api.serializers.events import EVENT_JSON
+from regiond.events.model import Event, EventFilter
+from regiond.ui.formats import iso
+from regiond.ui.page import Visit
+
+BATCH = 1000  # events of one query
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet computes a cell that begins so
+_COLUMNS = ("id", "at", "level", "kind", "message", "host", "vm", "task", "rack", "user")
+
+
+@frozen(kw_only=True)
+class Format:
+    """A kind of file: its media type, the line before all events, and the lines of some."""
+
+    media_type: str
+    suffix: str
+    head: str
+    lines: Callable[[Iterable[Event]], str]
+
+
+def _csv(rows: Iterable[Iterable[object]]) -> str:
+    file = io.StringIO()
+    csv.writer(file).writerows([_cell(value) for value in row] for row in rows)
+    return file.getvalue()
+
+
+def _cell(value: object) -> str:
+    text = "" if value is None else str(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _csv_lines(events: Iterable[Event]) -> str:
+    return _csv(
+        (
+            one.id, iso(one.at), one.level.value, one.kind, one.message, one.host_name or one.host_id,
+            one.hostname or one.system_id, one.operation_id, one.rack_id, one.username,
+        )
+        for one in events
+    )  # fmt: skip
+
+
+def _json_lines(events: Iterable[Event]) -> str:
+    return "".join(json.dumps(EVENT_JSON.encode(one), default=str) + "\n" for one in events)
+
+
+FORMATS: Mapping[str, Format] = {
+    "csv": Format(media_type="text/csv; charset=utf-8", suffix="csv", head=_csv([_COLUMNS]), lines=_csv_lines),
+    "json": Format(media_type="application/x-ndjson", suffix="jsonl", head="", lines=_json_lines),
+}
+
+
+async def exported(visit: Visit, wanted: EventFilter, file: Format) -> AsyncGenerator[bytes, None]:
+    """All events that match, the newest first, a batch at a time."""
+    yield file.head.encode()
+    batch = evolve(wanted, limit=BATCH)
+    while events := await visit.services.events.list(batch, caller=visit.caller):
+        yield file.lines(events).encode("utf-8", "replace")
+        batch = evolve(batch, before_id=events[-1].id)

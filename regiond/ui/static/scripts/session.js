@@ -1,0 +1,97 @@
+// The session of this page. One that has ended begins again in a dialog on the page, so that nothing that was typed is lost.
+// A page never acts as another user than the one it was made for.
+import { close, tell } from "./toast.js";
+
+const DEADLINE_MS = 5000;
+const KEPT = "What you typed is kept.";
+const AWAY = "Innkeeper does not answer.";
+const interrupted = new Map(); // requests of htmx, by element
+const retried = new WeakSet(); // elements whose token was of an earlier session
+
+const meta = () => document.querySelector("meta[name=csrf-token]");
+
+// Each answer has another token. Those of one session are all valid, those of an earlier session are not.
+export function adopt(csrf) {
+  meta().content = csrf;
+  document.body.setAttribute("hx-headers", JSON.stringify({ "X-CSRF-Token": csrf }));
+  for (const field of document.querySelectorAll("input[name=csrf]")) field.value = csrf;
+}
+
+// Whether the browser's session is no longer that of the page's user; then the page is loaded again, at once or on request.
+export function isOther(username, atOnce) {
+  const before = meta().dataset.user;
+  if (username === before) return false;
+  if (atOnce) location.reload();
+  else tell("session", `You are now logged in as ${username}`, `This page was made for ${before}, so nothing was sent.`, "Load the page again", () => location.reload());
+  return true;
+}
+
+function resume(answer) {
+  if (isOther(answer.username, true)) return false;
+  adopt(answer.csrf);
+  close("session");
+  close("sending");
+  for (const [element, { verb, path }] of interrupted) {
+    if (element.isConnected) htmx.ajax(verb, path, { source: element });
+  }
+  interrupted.clear();
+  document.dispatchEvent(new CustomEvent("innkeeper:session"));
+  return true;
+}
+
+// Resolves to whether this page's user has a session again. What asks for the password is loaded when it is needed.
+export async function logIn() {
+  const { ask } = await import("./login_again.js");
+  return ask(resume);
+}
+
+// For what the user did not ask for just now: a dialog would take the keys that are being typed.
+export function tellEnded() {
+  if (!document.querySelector("dialog[open]")) tell("session", "Your session has ended", `${KEPT} Log in to continue on this page.`, "Log in", logIn);
+}
+
+async function errorOf(response) {
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  return page.querySelector("[data-error]")?.textContent ?? `Status ${response.status}.`;
+}
+
+// Whether a form can be sent now; asks for the password if it has to, and says why not.
+export async function canSend() {
+  try {
+    const response = await fetch(meta().dataset.session, { headers: { "HX-Request": "true" }, signal: AbortSignal.timeout(DEADLINE_MS) });
+    if (response.ok) {
+      const { csrf, username } = await response.json();
+      if (isOther(username)) return false;
+      adopt(csrf);
+      close("session");
+      close("sending");
+      return true;
+    }
+    if (response.status !== 401) {
+      tell("sending", "Nothing was sent", `${await errorOf(response)} ${KEPT}`);
+      return false;
+    }
+  } catch {
+    tell("sending", "Nothing was sent", `${AWAY} ${KEPT} Try again when the page is live.`);
+    return false;
+  }
+  const isResumed = await logIn();
+  if (!isResumed) tellEnded();
+  return isResumed;
+}
+
+async function onAnswer(event) {
+  const { xhr, elt, requestConfig } = event.detail;
+  if (xhr.status === 401) {
+    event.preventDefault(); // htmx would leave the page for the login
+    interrupted.set(elt, requestConfig);
+    tellEnded();
+  } else if (xhr.status === 403 && requestConfig.verb === "post" && !retried.has(elt)) {
+    retried.add(elt); // perhaps its user has logged in again in another tab
+    if (await canSend()) htmx.ajax("post", requestConfig.path, { source: elt });
+  } else retried.delete(elt);
+}
+
+export function start() {
+  document.addEventListener("htmx:beforeOnLoad", onAnswer);
+}
