@@ -140,6 +140,7 @@ ROW_ID_MAX = 2**31 - 1
 _ROW_ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 _SYSTEM_ID = "abcdefghkmnpqrstwxy346780"  # without characters that are easily confused
 _OF_HOST = "h"  # how the system ids of VM hosts begin
+_NUMBERED = re.compile(r"(.+)-(0|[1-9][0-9]{0,8})", re.ASCII)
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
 
 
@@ -152,6 +153,20 @@ def new_hostname() -> str:
 def numbered(hostname: str) -> str:
     """Returns the hostname with a random number of four digits appended."""
     return f"{hostname}-{secrets.randbelow(9000) + 1000}"
+
+
+def numbered_names(hostname: str | None, count: int) -> tuple[str, ...]:
+    """Returns the names of `count` machines: `web-1`, `web-2` and so on of `web`, `web-7`, `web-8` of `web-7`.
+
+    One machine has the name itself; without a name there is none.
+    """
+    if hostname is None:
+        return ()
+    if count == 1:
+        return (hostname,)
+    found = _NUMBERED.fullmatch(hostname)
+    stem, first = (found[1], int(found[2])) if found else (hostname, 1)
+    return tuple(f"{stem}-{number}" for number in range(first, first + count))
 
 
 def new_system_id() -> str:

@@ -71,6 +71,8 @@ LISTS: Mapping[str, tuple[Column, ...]] = {
     # Of its API keys.
     "account": columns("name:0 token_key:0 last_used_at expires_at by_login:3 signature_method:4 created_at:2"),
     "sshkeys": columns("id:0 fingerprint:0 key:2"),
+    "saved-filters": columns("id:0 list:0 name:0 query"),
+    "table-columns": columns("list:0 columns:0"),
     "dnsresources": columns("id fqdn:0 ip_addresses"),
     "files": columns("filename:0", column("size"), "updated"),
     "domains": columns("id name:0 is_default"),

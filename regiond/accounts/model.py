@@ -21,6 +21,8 @@ MAX_USERNAME = 150
 MAX_EMAIL = 254
 MAX_PASSWORD = 1024
 MAX_SSH_KEY = 16 * 1024
+MAX_SAVED_FILTERS = 50  # of one user
+MAX_FILTER_NAME = 64
 _USERNAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*", re.ASCII)
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
 _ALPHABET = string.ascii_letters + string.digits
@@ -197,3 +199,22 @@ class Grant:
     role: PoolRole
     granted_at: datetime
     granted_by: str | None
+
+
+@frozen(kw_only=True)
+class SavedFilter:
+    """A search of a list that an account keeps. `query` is what it would type in the search field of the list."""
+
+    id: int
+    list: str
+    name: str
+    query: str
+    created_at: datetime
+
+
+@frozen(kw_only=True)
+class ListColumns:
+    """The columns that an account chose for a list of the pages, beside those that cannot be hidden."""
+
+    list: str
+    columns: tuple[str, ...]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from regiond.accounts.lists import Lists
 from regiond.accounts.logins import Logins
 from regiond.accounts.service import Accounts, Grants
 from regiond.accounts.sessions import Sessions
@@ -72,6 +73,7 @@ class Services:
     sessions: Sessions
     users: Users
     ssh_keys: SshKeys
+    lists: Lists
     files: Files
     groups: Groups
     tags: Tags

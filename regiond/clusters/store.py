@@ -90,6 +90,12 @@ _CHANGE = """
     update cluster set name = coalesce($2, name), zone_id = coalesce($3, zone_id), pool_id = coalesce($4, pool_id)
      where id = $1
 """
+# Machines in the zone of their host go with it: another zone was chosen for them. The hosts are locked first.
+_MOVE_MACHINES = """
+    with host as materialized (select id, zone_id from vm_host where cluster_id = $1 order by id for no key update)
+    update machine m set zone_id = $2 from host
+     where m.host_id = host.id and m.zone_id = host.zone_id and m.zone_id <> $2
+"""
 _CHANGE_HOSTS = """
     update vm_host set zone_id = coalesce($2, zone_id), pool_id = coalesce($3, pool_id)
      where cluster_id = $1 and (zone_id, pool_id) is distinct from (coalesce($2, zone_id), coalesce($3, pool_id))
@@ -250,6 +256,8 @@ async def drop_empty(db: Db) -> None:
 
 
 async def change(db: Db, cluster_id: int, *, name: str | None, zone_id: int | None, pool_id: int | None) -> None:
-    """Changes the cluster, and copies zone and pool to the hosts of its members."""
+    """Changes the cluster, and copies zone and pool to the hosts of its members, whose machines are in their zone."""
     await db.execute(_CHANGE, cluster_id, name, zone_id, pool_id)
+    if zone_id is not None:
+        await db.execute(_MOVE_MACHINES, cluster_id, zone_id)
     await db.execute(_CHANGE_HOSTS, cluster_id, zone_id, pool_id)

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from common.capacity import Capacity
 from regiond.caller import Caller
-from regiond.db.pool import Database, reading
+from regiond.db.pool import reading
 from regiond.hosts import guest_view_store, view_store
+from regiond.hosts.host_searches import HostSearches
 from regiond.hosts.model import EVERY_GUEST, GuestFilter, GuestView, HostView, NumaNodeView
 from regiond.hosts.numa_usage import numa_usage
 from regiond.hosts.view_store import read_host
@@ -20,10 +21,7 @@ from regiond.validation_messages import existing
 GUESTS_BATCH = 500
 
 
-class HostQueries:
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+class HostQueries(HostSearches):
     read_all = reading(view_store.list_hosts)
 
     async def long_list(self, *, caller: Caller | None = None) -> LongList[HostView]:

@@ -45,6 +45,7 @@ from regiond.hosts.maintenance.changes import begin_maintenance, end_maintenance
 from regiond.hosts.model import CertificateFate, GuestView, HostChange, HostRemoval, HostState, HostView, NewHost
 from regiond.hosts.operation_intents import open_first_refresh, open_refresh, open_removal
 from regiond.hosts.schedule_store import refresh_within
+from regiond.hosts.search.fields import HOST_FIELDS
 from regiond.hosts.store import host_on_machine, reopen_host
 from regiond.hosts.trust.accepted_identity import accept_identity
 from regiond.hosts.trust.host_removal import planned_fate
@@ -59,6 +60,7 @@ from regiond.racks.service import HostCalls, without_secrets
 from regiond.validation_messages import no_object
 
 __all__ = [
+    "HOST_FIELDS",
     "Hosts",
     "PreparedHost",
     "allocation_of",

@@ -32,6 +32,12 @@ _SAME_ADDRESS = """
       from vm_host h join vm_host other on other.driver = h.driver and other.project = h.project
      where h.id = $1 and other.address = $2
 """
+# Machines in the zone of their host go with it: another zone was chosen for them. The host is locked first.
+_MOVE_MACHINES = """
+    with host as materialized (select id, zone_id from vm_host where id = $1 for no key update)
+    update machine m set zone_id = $2 from host
+     where m.host_id = host.id and m.zone_id = host.zone_id and m.zone_id <> $2
+"""
 _UPDATE = """
     update vm_host
        set name = coalesce($2, name), address = coalesce($3, address), zone_id = coalesce($4, zone_id),
@@ -213,6 +219,8 @@ async def update(
     """Changes the columns; None leaves one unchanged. Raises the errors of `insert`."""
     try:
         async with db.transaction():
+            if zone_id is not None:
+                await db.execute(_MOVE_MACHINES, host_id, zone_id)
             await db.execute(
                 _UPDATE, host_id, name, address, zone_id, pool_id, None if tags is None else list(tags),
                 cpu_over_commit_ratio, memory_over_commit_ratio, reserved_cores, reserved_memory_mib,

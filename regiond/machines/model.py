@@ -37,6 +37,7 @@ from regiond.machines.values.requests import (
     ReleaseOptions,
     requested_fields,
 )
+from regiond.machines.values.search import GroupSizes, MachineColumn, MachineGroup, MachineSearch
 from regiond.machines.values.states import MAAS_STATUS, TRANSIENT, MaasStatus, MachineState
 from regiond.networks.model import Address, SeenAddress, Subnet, Vlan
 from regiond.placement.model import Placement, Policy
@@ -67,6 +68,7 @@ __all__ = [
     "DiskView",
     "ForgottenMachine",
     "GroupCounts",
+    "GroupSizes",
     "GuestPowerChange",
     "HostConstraints",
     "Labels",
@@ -77,6 +79,7 @@ __all__ = [
     "MachineColumn",
     "MachineCriteria",
     "MachineFilter",
+    "MachineGroup",
     "MachinePage",
     "MachineSearch",
     "MachineState",
@@ -304,40 +307,10 @@ class MachineFilter:
     limit: int | None = None
 
 
-class MachineColumn(StrEnum):
-    """A column by which a page of machines is sorted."""
-
-    NAME = "name"
-    STATE = "state"
-    HOST = "host"
-    CORES = "cores"
-    MEMORY = "memory"
-    POOL = "pool"
-    OWNER = "owner"
-    CREATED = "created"
-
-
-@frozen(kw_only=True)
-class MachineSearch:
-    """A search for machines, by pages. All conditions apply; `text` is in a name, address, tag or owner's name."""
-
-    text: str = ""
-    states: tuple[MachineState, ...] = ()
-    power_states: tuple[str, ...] = ()
-    host_ids: tuple[int, ...] = ()
-    pools: tuple[str, ...] = ()
-    zones: tuple[str, ...] = ()
-    owners: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    sort: MachineColumn = MachineColumn.NAME
-    descending: bool = False
-    limit: int = 50
-    offset: int = 0
-
-
 @frozen(kw_only=True)
 class MachinePage:
-    """A page of machines. `total` counts the machines of all pages."""
+    """A page of machines. `total` counts the machines of all pages, `offset` those before this one."""
 
     machines: tuple[MachineView, ...]
     total: int
+    offset: int = 0

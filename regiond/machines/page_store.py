@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from attrs import evolve
 
 from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db, Row
 from regiond.machines import view_store
-from regiond.machines.model import GroupCounts, MachineColumn, MachinePage, MachineSearch
+from regiond.machines.model import GroupCounts, GroupSizes, MachineColumn, MachinePage, MachineSearch
+from regiond.machines.search.conditions import FROM, NEXT_PARAMETER, WHERE, parameters
 
 _VISIBLE = """
       from machine m
@@ -27,38 +31,20 @@ _ORDERS: Mapping[MachineColumn, str] = {
     MachineColumn.OWNER: "a.username",
     MachineColumn.CREATED: "m.id",
 }
-_PAGE = """
-    select m.id, count(*) over () as total
-      from machine m
-      join resource_pool p on p.id = m.pool_id
-      join zone z on z.id = m.zone_id
-      left join vm_host h on h.id = m.host_id
-      left join account a on a.id = m.owner_id
-     where ($1::integer[] is null or m.pool_id = any($1) or m.owner_id = $2
-            or (m.owner_id is null and m.composed_by_id = $2))
-       and ($3 = '' or m.hostname ilike $3 or m.system_id ilike $3 or h.name ilike $3 or a.username ilike $3
-            or p.name ilike $3 or exists (select from unnest(m.tags) tag where tag ilike $3)
-            or exists (select from machine_nic n where n.machine_id = m.id and n.mac_address ilike $3)
-            or exists (select from ip_address i where i.machine_id = m.id and host(i.address) like $3)
-            or exists (select from machine_nic n join seen_address s on s.nic_id = n.id
-                        where n.machine_id = m.id and m.power_state in ('on', 'paused') and host(s.address) like $3))
-       and ($4::text[] = '{}' or m.state = any($4))
-       and ($5::text[] = '{}' or m.power_state = any($5))
-       and ($6::integer[] = '{}' or m.host_id = any($6))
-       and ($7::text[] = '{}' or p.name = any($7))
-       and ($8::text[] = '{}' or z.name = any($8))
-       and ($9::text[] = '{}' or a.username = any($9))
-       and m.tags @> $10::text[]
-"""
+_GROUP = (
+    f"case ${NEXT_PARAMETER}::text when 'host' then h.name when 'state' then m.state when 'pool' then p.name"
+    " when 'owner' then a.username end"
+)
+_PAGE = "select m.id, count(*) over () as total" + FROM + WHERE  # noqa: S608  # our own texts
 _STATEMENTS: Mapping[tuple[MachineColumn, bool], str] = {
-    (column, descending): _PAGE
-    + "     order by "
+    (column, descending): f"{_PAGE} order by {_GROUP} nulls last, "
     + ", ".join(f"{each} {'desc' if descending else 'asc'} nulls last" for each in order.split(", "))
-    + ", m.hostname, m.id limit $11 offset $12"
+    + f", m.hostname, m.id limit ${NEXT_PARAMETER + 1} offset ${NEXT_PARAMETER + 2}"
     for column, order in _ORDERS.items()
     for descending in (False, True)
 }
-_SPECIAL = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
+_PLAN = "set local plan_cache_mode = force_custom_plan"
+_GROUP_SIZES = f"select {_GROUP} as name, count(*) as machines" + FROM + WHERE + " group by 1"  # noqa: S608  # our own
 
 
 async def count_by_group(db: Db, *, caller: Caller | None = None) -> GroupCounts:
@@ -78,10 +64,15 @@ async def count(db: Db, *, caller: Caller | None = None) -> int:
 
 
 async def read_page(db: Db, wanted: MachineSearch, *, caller: Caller | None = None) -> MachinePage:
-    """Returns the page, with the machines that the caller may see. A page beyond the last is empty, and its total 0."""
+    """Returns the page, with the machines that the caller may see. Instead of one beyond the last, that is returned."""
     rows = await _rows(db, wanted, wanted.limit, caller)
+    if not rows and wanted.offset:
+        first = await _rows(db, evolve(wanted, offset=0), 1, caller)
+        total = first[0]["total"] if first else 0
+        wanted = evolve(wanted, offset=max(0, (total - 1) // wanted.limit * wanted.limit))
+        rows = await _rows(db, wanted, wanted.limit, caller)
     machines = await view_store.read_all(db, [row["id"] for row in rows], caller=caller, owner_data=False)
-    return MachinePage(machines=machines, total=rows[0]["total"] if rows else 0)
+    return MachinePage(machines=machines, total=rows[0]["total"] if rows else 0, offset=wanted.offset)
 
 
 async def ordered_ids(db: Db, wanted: MachineSearch, *, caller: Caller | None = None) -> list[int]:
@@ -89,18 +80,26 @@ async def ordered_ids(db: Db, wanted: MachineSearch, *, caller: Caller | None = 
     return [row["id"] for row in await _rows(db, wanted, None, caller)]
 
 
+async def group_sizes(db: Db, wanted: MachineSearch, *, caller: Caller | None = None) -> GroupSizes:
+    """Returns the numbers of machines of all pages of the search, by what groups them."""
+    group = wanted.group.value if wanted.group else None
+    async with _planned_for_its_values(db):
+        rows = await db.fetch(_GROUP_SIZES, *parameters(wanted, caller), group)
+    return {row["name"]: row["machines"] for row in rows}
+
+
 async def _rows(db: Db, wanted: MachineSearch, limit: int | None, caller: Caller | None) -> Sequence[Row]:
-    return await db.fetch(
-        _STATEMENTS[wanted.sort, wanted.descending],
-        *seen_by(caller),
-        f"%{wanted.text.translate(_SPECIAL)}%" if wanted.text else "",
-        [state.value for state in wanted.states],
-        list(wanted.power_states),
-        list(wanted.host_ids),
-        list(wanted.pools),
-        list(wanted.zones),
-        list(wanted.owners),
-        list(wanted.tags),
-        limit,
-        wanted.offset,
-    )
+    # A list that is sorted by what groups it needs no other order, and may be in the opposite one.
+    group = wanted.group.value if wanted.group and wanted.group.value != wanted.sort.value else None
+    async with _planned_for_its_values(db):
+        return await db.fetch(
+            _STATEMENTS[wanted.sort, wanted.descending], *parameters(wanted, caller), group, limit, wanted.offset
+        )
+
+
+@asynccontextmanager
+async def _planned_for_its_values(db: Db) -> AsyncIterator[None]:
+    """Has statements planned for their values: of a search, most conditions do not apply, and cost much otherwise."""
+    async with db.transaction():
+        await db.execute(_PLAN)
+        yield

@@ -32,7 +32,8 @@ from regiond.machines.host_workload import HostWorkload, read_workloads
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.lifecycle_store import end_removal, record_listed
 from regiond.machines.machine_removal_plan import MachineRemovalPlan, deletion_plan
-from regiond.machines.model import GroupCounts, MachineFilter, MachinePage, MachineSearch, MachineState, MachineView
+from regiond.machines.machine_searches import MachineSearches
+from regiond.machines.model import GroupCounts, MachineFilter, MachineState, MachineView
 from regiond.machines.operation_intents import (
     check_settled,
     open_clean_up,
@@ -46,6 +47,7 @@ from regiond.machines.power_parameter_store import power_parameters
 from regiond.machines.removal import released_store
 from regiond.machines.removal.deletion_requests import open_or_join_deletion
 from regiond.machines.removal.host_removal import host_removal_plan
+from regiond.machines.search.fields import MACHINE_FIELDS
 from regiond.machines.store import announce
 from regiond.machines.store import delete as delete_row
 from regiond.machines.view_store import read as read_machine
@@ -59,6 +61,7 @@ FIND_DEADLINE_S = 20.0
 
 # These functions join the caller's transaction.
 __all__ = [
+    "MACHINE_FIELDS",
     "AffectedGuest",
     "HostRemovalPlan",
     "HostWorkload",
@@ -83,9 +86,9 @@ __all__ = [
 ]
 
 
-class Machines:
+class Machines(MachineSearches):
     def __init__(self, database: Database, operations: Operations, calls: HostCalls, *, installation_id: UUID) -> None:
-        self._database = database
+        super().__init__(database)
         self._operations = operations
         self._calls = calls
         self._installation_id = installation_id
@@ -121,16 +124,6 @@ class Machines:
         """Returns the numbers of machines that the caller may see in each resource pool and zone."""
         async with self._database.connection() as db:
             return await page_store.count_by_group(db, caller=caller)
-
-    async def page(self, wanted: MachineSearch, *, caller: Caller | None = None) -> MachinePage:
-        """Returns one page of the machines that the caller may see; without their owner data."""
-        async with self._database.connection() as db:
-            return await page_store.read_page(db, wanted, caller=caller)
-
-    async def ordered_ids(self, wanted: MachineSearch, *, caller: Caller | None = None) -> Sequence[int]:
-        """Returns the row ids of all machines of a search that the caller may see, in its order, for a long list."""
-        async with self._database.connection() as db:
-            return await page_store.ordered_ids(db, wanted, caller=caller)
 
     async def read(self, system_id: str, *, caller: Caller | None = None) -> MachineView:
         """Returns the machine. Raises NotFound, also for a machine that the caller may not see."""

@@ -54,7 +54,15 @@ _RECORD_TOMBSTONE = """
        set reason = excluded.reason, recorded_at = clock_timestamp(), volumes = t.volumes || excluded.volumes
 """
 
-_MOVE_MACHINE = "update machine set host_id = $2 where id = $1"
+# A machine in the zone of its host stays in the zone of its host; another zone was chosen for it.
+_MOVE_MACHINE = """
+    update machine m
+       set host_id = new.id,
+           zone_id = case when m.zone_id = (select old.zone_id from vm_host old where old.id = m.host_id)
+                          then new.zone_id else m.zone_id end
+      from vm_host new
+     where m.id = $1 and new.id = $2
+"""
 _MOVE_DISKS = """
     update machine_disk d set storage_pool_id = new.id
       from storage_pool old, storage_pool new
@@ -89,7 +97,10 @@ async def set_size(db: Db, machine_id: int, *, cores: int, memory_mib: int) -> N
 
 
 async def move(db: Db, machine_id: int, *, host_id: int, server_id: int) -> None:
-    """Moves the machine to the host, and its disks to the storage pools of the same name on the server."""
+    """Moves the machine to the host, and its disks to the storage pools of the same name on the server.
+
+    A machine in the zone of its host comes to the zone of the new one.
+    """
     await db.execute(_MOVE_MACHINE, machine_id, host_id)
     await db.execute(_MOVE_DISKS, machine_id, server_id)
 

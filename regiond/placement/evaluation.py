@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from common.capacity import ResourceCapacity
 from common.phrases import number_of
 from regiond.placement.affinity import NO_MEMBERS, NO_STANDING, GroupMembers, group_standing
+from regiond.placement.checks import SUMMARY, Check, Failure
 from regiond.placement.model import Candidate, Evaluation, Requirements
 from regiond.placement.nic_attachment import attach_nics
 from regiond.placement.numa_placement import NO_NUMA, assign_numa
@@ -17,21 +18,24 @@ from regiond.placement.storage_assignment import assign_storage, label_notes
 def evaluate(requirements: Requirements, host: Candidate, members: GroupMembers = NO_MEMBERS) -> Evaluation:
     """Returns the evaluation of `host`, independent of other hosts. `members` are those of the machine's groups.
 
-    A host that a filter rejects has that one reason; any other rejected host has a reason for each thing it lacks.
+    A host that a filter rejects has that one failure; any other rejected host has a failure for each thing it lacks.
     """
     standing = group_standing(requirements.groups, host, members) if requirements.groups else NO_STANDING
-    blocked = _rejection_by_filter(requirements, host) or standing.rejected or _unusable(requirements, host)
+    by_groups = _failure(Check.GROUPS, standing.rejected)
+    blocked = _rejection_by_filter(requirements, host) or by_groups or _unusable(requirements, host)
     if blocked is not None:
-        return Evaluation(host_id=host.id, host_name=host.name, reasons=(blocked,))
-    numa, numa_reasons = assign_numa(requirements, host) if requirements.needs_nodes else (NO_NUMA, ())
+        return Evaluation(host_id=host.id, host_name=host.name, failures=(blocked,))
+    numa, numa_failures = assign_numa(requirements, host) if requirements.needs_nodes else (NO_NUMA, ())
     disks, storage_reason = assign_storage(requirements.disks, host)
     nics, interfaces_reason = attach_nics(requirements.nics, host)
-    compute_reasons = _missing_cores(requirements, host), _missing_memory(requirements, host)
-    checked = (*compute_reasons, *numa_reasons, storage_reason, interfaces_reason)
-    reasons = tuple(reason for reason in checked if reason is not None)
-    if reasons:
-        short = any(reason is not None for reason in compute_reasons)
-        return Evaluation(host_id=host.id, host_name=host.name, reasons=reasons, lacks_compute=short)
+    short_of_compute = (
+        _failure(Check.CORES, _missing_cores(requirements, host)),
+        _failure(Check.MEMORY, _missing_memory(requirements, host)),
+    )
+    others = _failure(Check.STORAGE, storage_reason), _failure(Check.NETWORK, interfaces_reason)
+    failures = tuple(one for one in (*short_of_compute, *numa_failures, *others) if one is not None)
+    if failures:
+        return Evaluation(host_id=host.id, host_name=host.name, failures=failures, lacks_compute=any(short_of_compute))
     return Evaluation(
         host_id=host.id,
         host_name=host.name,
@@ -47,47 +51,62 @@ def evaluate(requirements: Requirements, host: Candidate, members: GroupMembers 
     )
 
 
-def _unusable(requirements: Requirements, host: Candidate) -> str | None:
+def _failure(check: Check, reason: str | None) -> Failure | None:
+    return None if reason is None else Failure(check, reason)
+
+
+def _unusable(requirements: Requirements, host: Candidate) -> Failure | None:
     """Returns why the host cannot take such a machine, whatever is free."""
     if (closed := _closed(host)) is not None:
         return closed
     if host.cores is None or host.memory_mib is None:
-        return "capacity unknown until its first successful discovery run"
-    if requirements.host_id is None and (not host.reachable or host.lost):
-        return "its last call or refresh failed" if host.reachable else "no connected rack reaches it"
+        return Failure(Check.UNKNOWN, "capacity unknown until its first successful discovery run")
+    return (None if requirements.host_id is not None else _out_of_reach(host)) or _unlike(requirements, host)
+
+
+def _out_of_reach(host: Candidate) -> Failure | None:
+    if not host.reachable:
+        return Failure(Check.UNREACHABLE, "no connected rack reaches it")
+    return Failure(Check.LOST, "its last call or refresh failed") if host.lost else None
+
+
+def _unlike(requirements: Requirements, host: Candidate) -> Failure | None:
+    """Returns why the hardware of the host is not what the machine needs."""
     if requirements.architecture is not None and requirements.architecture != host.architecture:
-        return f"architecture is {host.architecture}, needs {requirements.architecture}"
+        return Failure(Check.ARCHITECTURE, f"architecture is {host.architecture}, needs {requirements.architecture}")
     required_mhz = requirements.cpu_speed_mhz
     if required_mhz is not None and host.cpu_speed_mhz is not None and required_mhz > host.cpu_speed_mhz:
-        return f"CPU speed is {host.cpu_speed_mhz} MHz, needs {required_mhz} MHz"
+        return Failure(Check.SPEED, f"CPU speed is {host.cpu_speed_mhz} MHz, needs {required_mhz} MHz")
     return None
 
 
-def _closed(host: Candidate) -> str | None:
+def _closed(host: Candidate) -> Failure | None:
     """Returns why the host takes no new machine at all."""
     if host.state == "removing":
-        return "is being removed"
-    return f"is in maintenance {host.maintenance}" if host.maintenance is not None else None
+        return Failure(Check.REMOVING, "is being removed")
+    return _failure(Check.MAINTENANCE, host.maintenance and f"is in maintenance {host.maintenance}")
 
 
-def _rejection_by_filter(requirements: Requirements, host: Candidate) -> str | None:
-    """Returns the reason of the first filter that rejects the host; None if all accept it."""
+def _rejection_by_filter(requirements: Requirements, host: Candidate) -> Failure | None:
+    """Returns the failure of the first filter that rejects the host; None if all accept it."""
     wanted = requirements.hosts
     if requirements.host_id is not None and requirements.host_id != host.id:
-        return "not the requested host"
+        return Failure(Check.HOST, "not the requested host")
     if wanted.within_pool_ids is not None and host.pool_id not in wanted.within_pool_ids:
-        return "is in a resource pool in which you may not compose"
+        return Failure(Check.ROLE, "is in a resource pool in which you may not compose")
     if (wanted.host_ids and host.id not in wanted.host_ids) or host.id in wanted.not_host_ids:
-        return "excluded by your host filter"
+        return Failure(Check.HOST, SUMMARY[Check.HOST])
     if host.id in wanted.tried_host_ids:
-        return "this compose already failed here"
-    return (
-        _property("type", host.driver, wanted.drivers, wanted.not_drivers)
-        or _group("zone", host.zone, wanted.zones, wanted.not_zones)
-        or _group("resource pool", host.pool, wanted.pools, wanted.not_pools)
-        or _tags(host, wanted.tags, wanted.not_tags)
-        or _property("architecture", host.architecture, wanted.architectures, wanted.not_architectures)
-    )
+        return Failure(Check.TRIED, "this compose already failed here")
+    filters = (
+        (Check.TYPE, _property("type", host.driver, wanted.drivers, wanted.not_drivers)),
+        (Check.ZONE, _group("zone", host.zone, wanted.zones, wanted.not_zones)),
+        (Check.POOL, _group("resource pool", host.pool, wanted.pools, wanted.not_pools)),
+        (Check.TAGS, _tags(host, wanted.tags, wanted.not_tags)),
+        (Check.ARCHITECTURE, _property("architecture", host.architecture, wanted.architectures,
+                                       wanted.not_architectures)),
+    )  # fmt: skip
+    return next((Failure(check, reason) for check, reason in filters if reason is not None), None)
 
 
 def _group(what: str, own: str, wanted: Sequence[str], unwanted: Sequence[str]) -> str | None:

@@ -19,6 +19,7 @@ from regiond.placement.candidate import (
     CandidateStoragePool,
     CandidateSubnet,
 )
+from regiond.placement.checks import CHECK_OF_SUMMARY, Check, Failure
 
 # the values of other modules that this one makes public
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "CandidateNode",
     "CandidateStoragePool",
     "CandidateSubnet",
+    "Check",
+    "Failure",
     "GroupMembers",
     "GroupOnHost",
     "GroupRule",
@@ -202,18 +205,18 @@ class HugePagesPlacement:
 
 @frozen(kw_only=True)
 class Evaluation:
-    """The result for one host: `reasons` for its rejection, or its score and everything that the machine gets there.
+    """The result for one host: `failures` for its rejection, or its score and everything that the machine gets there.
 
     `notes` are what the caller may not expect of a host that fits.
     `disks` are in the order of the requirements, the root disk first. `numa_node_ids` are the nodes of the memory;
-    empty leaves the choice to the host. `lacks_compute`: a reason is that claims leave too few cores or memory.
+    empty leaves the choice to the host. `lacks_compute`: a failure is that claims leave too few cores or memory.
     `unmet` are the soft rules of its groups that the host does not satisfy, and `conflicts` counts the machines
     concerned.
     """
 
     host_id: int
     host_name: str
-    reasons: tuple[str, ...] = ()
+    failures: tuple[Failure, ...] = ()
     lacks_compute: bool = field(default=False, eq=False)
     notes: tuple[str, ...] = ()
     score: float | None = None
@@ -227,7 +230,11 @@ class Evaluation:
 
     @property
     def fits(self) -> bool:
-        return not self.reasons
+        return not self.failures
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        return tuple(failure.reason for failure in self.failures)
 
     @property
     def storage_pool_ids(self) -> tuple[int, ...]:
@@ -236,9 +243,9 @@ class Evaluation:
 
 @frozen(kw_only=True)
 class Placement:
-    """`ranked` are the hosts that fit, the best first; `rejected` the others, each with at least one reason.
+    """`ranked` are the hosts that fit, the best first; `rejected` the others, each with at least one failure.
 
-    `summarized` counts, by reason, hosts that were not evaluated individually because there are too many.
+    `summarized` counts, by reason (`SUMMARY`), hosts that were not evaluated individually because there are too many.
     """
 
     ranked: tuple[Evaluation, ...]
@@ -248,6 +255,23 @@ class Placement:
     @property
     def chosen(self) -> Evaluation | None:
         return self.ranked[0] if self.ranked else None
+
+
+@frozen(kw_only=True)
+class DryRun:
+    """The placements of as many of the machines as fit, at least the first one's; and why a quota refuses them."""
+
+    placements: tuple[Placement, ...]
+    refusal: str | None = None
+
+    @property
+    def placement(self) -> Placement:
+        return self.placements[0]
+
+    @property
+    def fitting(self) -> tuple[Evaluation, ...]:
+        """The host of each machine that fits, in their order."""
+        return tuple(one.chosen for one in self.placements if one.chosen is not None)
 
 
 @frozen(kw_only=True)
@@ -274,10 +298,20 @@ def explain(placement: Placement, *, reserved: Evaluation | None = None) -> Mapp
             {"host": one.host_name, "host_id": one.host_id, "score": one.score, "unmet": list(one.unmet)}
             for one in placement.ranked
         ],
-        "rejected": [
-            {"host": one.host_name, "host_id": one.host_id, "reasons": list(one.reasons)} for one in placement.rejected
+        "rejected": [_rejected(one) for one in placement.rejected],
+        "summarized": [
+            {"hosts": hosts, "reason": reason, "check": CHECK_OF_SUMMARY.get(reason)}
+            for reason, hosts in placement.summarized.items()
         ],
-        "summarized": [{"hosts": hosts, "reason": reason} for reason, hosts in placement.summarized.items()],
+    }
+
+
+def _rejected(one: Evaluation) -> Mapping[str, object]:
+    return {
+        "host": one.host_name,
+        "host_id": one.host_id,
+        "reasons": list(one.reasons),
+        "checks": [failure.check.value for failure in one.failures],
     }
 
 

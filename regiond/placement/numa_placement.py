@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from common.phrases import number_of
+from regiond.placement.checks import Check, Failure
 from regiond.placement.cpu_pinning import PinOption, pin_options
 from regiond.placement.model import Candidate, CandidateHugePages, CandidateNode, HugePagesPlacement, Requirements
 
@@ -26,8 +27,8 @@ class NumaAssignment:
 NO_NUMA = NumaAssignment()
 
 
-def assign_numa(requirements: Requirements, host: Candidate) -> tuple[NumaAssignment, tuple[str, ...]]:
-    """Returns cores and pages, or the reasons why the host lacks them: cores first, then pages.
+def assign_numa(requirements: Requirements, host: Candidate) -> tuple[NumaAssignment, tuple[Failure, ...]]:
+    """Returns cores and pages, or why the host lacks them: cores first, then pages.
 
     Pages come from the nodes of the pinned cores. Without pinning they come from the nodes with the most free pages,
     or, with `one_numa_node`, from the node with the fewest that has enough.
@@ -43,9 +44,10 @@ def assign_numa(requirements: Requirements, host: Candidate) -> tuple[NumaAssign
     option, pages, page_reason = (
         _pages(requirements, nodes, options, where) if requirements.huge_pages else (options[0], (), None)
     )
-    reasons = tuple(reason for reason in (pin_reason, page_reason) if reason is not None)
-    if reasons:
-        return NumaAssignment(), reasons
+    found = (Check.PINS, pin_reason), (Check.PAGES, page_reason)
+    failures = tuple(Failure(check, reason) for check, reason in found if reason is not None)
+    if failures:
+        return NumaAssignment(), failures
     # General memory is counted per host, so a node may be full. The kernel prefers the node of the cores anyway.
     return NumaAssignment(core_ids=option.core_ids, pages=pages, node_ids=tuple(one.node_id for one in pages)), ()
 

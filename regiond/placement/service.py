@@ -5,6 +5,7 @@ from __future__ import annotations
 from regiond.placement.affinity import check_policies, group_restrictions, group_standing, parse_rules
 from regiond.placement.bipartite_matching import Shortage, match
 from regiond.placement.candidate import resource_capacity, same_seen_by, sum_of
+from regiond.placement.checks import SUMMARY
 from regiond.placement.cpu_pinning import core_ranges
 from regiond.placement.interface_matching import is_selected, matching_interfaces, selects_subnet
 from regiond.placement.interface_parser import parse_interfaces
@@ -16,6 +17,7 @@ from regiond.placement.storage_assignment import label_notes, missing_pool
 from regiond.placement.storage_parser import parse_storage
 
 __all__ = (
+    "SUMMARY",
     "Shortage",
     "after_claim",
     "check_policies",

@@ -21,7 +21,7 @@ from regiond.quotas.model import Charge, Limits, Quota, refusals
 from regiond.quotas.store import holdings_of
 from regiond.validation_messages import existing, no_object
 
-__all__ = ["Quotas", "charge", "holdings_of", "lock", "permitted", "require_within"]
+__all__ = ["Quotas", "charge", "holdings_of", "lock", "permitted", "refusal", "require_within"]
 
 
 async def permitted(db: Db, charges: Sequence[Charge], *, wait: bool) -> list[bool]:
@@ -42,6 +42,18 @@ async def permitted(db: Db, charges: Sequence[Charge], *, wait: bool) -> list[bo
     if wait:
         _raise_first(reasons)
     return [reason is None for reason in reasons]
+
+
+async def refusal(db: Db, charges: Sequence[Charge]) -> str | None:
+    """Returns the message with which `permitted` would refuse the first charge that it refuses. Locks nothing."""
+    account_ids = {charge.account_id for charge in charges if charge.account_id is not None}
+    pool_ids = {charge.pool_id for charge in charges if charge.pool_id is not None}
+    concerned = await store.concerned(db, account_ids, pool_ids)
+    if not concerned:
+        return None
+    reasons = refusals(await store.read_several(db, concerned), charges)
+    reason = next(filter(None, reasons), None)
+    return None if reason is None else _message(reason)
 
 
 async def charge(db: Db, one: Charge) -> None:
@@ -65,7 +77,11 @@ async def require_within(db: Db, locked: Iterable[Quota]) -> None:
 def _raise_first(reasons: Iterable[str | None]) -> None:
     reason = next(filter(None, reasons), None)
     if reason is not None:
-        raise QuotaExceeded(f"{reason}. Release or delete machines, or ask an administrator to raise the quota.")
+        raise QuotaExceeded(_message(reason))
+
+
+def _message(reason: str) -> str:
+    return f"{reason}. Release or delete machines, or ask an administrator to raise the quota."
 
 
 async def _find(db: Db, quota_id: int, *, caller: Caller | None = None) -> Quota:

@@ -22,6 +22,7 @@ _LIST = (
 """
 )
 _CONCERNED = "select id from quota where account_id = any($1::integer[]) or pool_id = any($2::integer[])"
+_SEVERAL = _SELECT + " where q.id = any($1::integer[]) order by q.id"
 _LOCK = _SELECT + " where q.id = any($1::integer[]) order by q.id for no key update of q"
 _TRY_LOCK = _LOCK + " skip locked"
 # A machine without owner counts for the account that composed it. One that is being deleted counts until it is gone,
@@ -65,6 +66,11 @@ async def list_quotas(db: Db, quota_id: int | None = None, *, caller: Caller | N
 async def concerned(db: Db, account_ids: Iterable[int], pool_ids: Iterable[int]) -> frozenset[int]:
     """Returns the ids of the quotas of these accounts and resource pools."""
     return frozenset(row["id"] for row in await db.fetch(_CONCERNED, list(account_ids), list(pool_ids)))
+
+
+async def read_several(db: Db, quota_ids: Iterable[int]) -> tuple[Quota, ...]:
+    """Returns the quotas in id order with their usage. Locks nothing."""
+    return await _with_usage(db, await db.fetch(_SEVERAL, sorted(quota_ids)))
 
 
 async def lock(db: Db, quota_ids: Iterable[int], *, wait: bool) -> tuple[Quota, ...]:

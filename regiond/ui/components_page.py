@@ -11,7 +11,7 @@ from regiond.ui import formats
 from regiond.ui.forms.edit import compare
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.hosts.core_map import WORDS, Cell, CoreMap, CoreRow, PhysicalCore
-from regiond.ui.machines.machine_search import Chip
+from regiond.ui.lists.list_kind import Chip
 from regiond.ui.meter import Meter, meter_of
 from regiond.ui.page import Page, Visit
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 GIB_IN_MIB = 1024
@@ -30,6 +30,13 @@ def memory(mib: int) -> str:
 def gb(size_bytes: int) -> str:
     """Bytes as a number of gigabytes."""
     return number(size_bytes / GB)
+
+
+def storage_scale(largest_bytes: int) -> tuple[str, Callable[[int], str]]:
+    """The unit for amounts up to this one, and the function that prints them in it."""
+    if largest_bytes < TB:
+        return "GB", gb
+    return "TB", lambda size_bytes: f"{size_bytes / TB:,.2f}".rstrip("0").rstrip(".")
 
 
 def storage(size_bytes: int) -> str:

@@ -48,6 +48,42 @@ class Meter:
         )
 
 
+@frozen(kw_only=True)
+class AskedMeter:
+    """A part of `whole` that a request would take, between the allocated part and what would be `left`."""
+
+    label: str
+    unit: str
+    asked: str
+    left: str
+    whole: str
+    description: str
+    parts: tuple[Part, ...]
+
+
+def asked_meter(
+    label: str, amount: ResourceCapacity, asked: int, *, unit: str, text: Callable[[int], str] = formats.number
+) -> AskedMeter:
+    """A meter of what Innkeeper may hand out, before and after a request that takes `asked`."""
+    used = amount.claimed + amount.elsewhere
+    left = max(0, amount.claimable - used - asked)
+    over = max(0, used + asked - amount.claimable)
+    words = (
+        f"{label}: {text(used)} allocated, {text(asked)} asked, {text(left)} left of {text(amount.claimable)} {unit}"
+    )
+    return AskedMeter(
+        label=label,
+        unit=unit,
+        asked=text(asked),
+        left=text(left),
+        whole=text(amount.claimable),
+        description=words,
+        parts=_parts(
+            ("ours", amount.claimed), ("others", amount.elsewhere), ("ask", asked), whole=amount.claimable, over=over
+        ),
+    )
+
+
 def meter_of(
     label: str, amount: ResourceCapacity, *, unit: str = "", text: Callable[[int], str] = formats.number
 ) -> Meter:

@@ -13,20 +13,23 @@ from regiond.ui.clusters import cluster_pages
 from regiond.ui.events import event_pages
 from regiond.ui.hosts import add_page, adoption_page, host_pages, removal_page
 from regiond.ui.hosts import bulk_page as host_bulk
+from regiond.ui.hosts import export_page as host_export
 from regiond.ui.hosts import list_page as host_list
 from regiond.ui.hosts import settings_page as host_settings
+from regiond.ui.lists import saved_pages
 from regiond.ui.machines import (
     bulk_page,
     compose_page,
     console_page,
     deploy_page,
     edit_pages,
-    former_page,
+    host_vms_page,
     machine_pages,
     release_page,
 )
+from regiond.ui.machines import export_page as machine_export
 from regiond.ui.machines import list_page as machine_list
-from regiond.ui.machines.details import disk_pages, nic_pages, notes_page, tab_pages
+from regiond.ui.machines.details import disk_pages, former_page, nic_pages, notes_page, tab_pages
 from regiond.ui.networks import change_pages as network_changes
 from regiond.ui.networks import device_data_page, device_nic_pages, device_pages, dns_pages, network_pages
 from regiond.ui.renderer import Renderer
@@ -54,14 +57,18 @@ from regiond.ui.tasks import task_pages
 PAGES = (
     *overview_page.PAGES,
     *host_list.PAGES,
+    *host_export.PAGES,
     *host_bulk.PAGES,
     *add_page.PAGES,
     *adoption_page.PAGES,
     *host_pages.PAGES,
+    *host_vms_page.PAGES,
     *host_settings.PAGES,
     *removal_page.PAGES,
     *cluster_pages.PAGES,
     *machine_list.PAGES,
+    *machine_export.PAGES,
+    *saved_pages.PAGES,
     *bulk_page.PAGES,
     *former_page.PAGES,
     *machine_pages.PAGES,

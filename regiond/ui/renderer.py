@@ -1,69 +1,25 @@
-"""Renders pages from templates in the frame that all pages share, with words for what placement rejected."""
+"""Renders pages from templates in the frame that all pages share."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from importlib.resources import files
 from typing import Any
 
 import jinja2
-from attrs import frozen
 from markupsafe import Markup
 
 from regiond.api.replies import Reply
 from regiond.ui import formats
+from regiond.ui.placement_view import has_reasons_of_hosts, rejections
 from regiond.ui.static_files import StaticFiles
 from regiond.ui.web_request import UI, page_url
 
 HTML = "text/html; charset=utf-8"
 _SYMBOL = re.compile(r'<symbol id="i-([a-z-]+)".*?</symbol>', re.DOTALL)
-TRIED = "this compose already failed here"
-UNASKED = "excluded by your host filter"  # hosts that the request did not mean say least of why it failed
-
-
-@frozen(kw_only=True)
-class RejectedHost:
-    """`reasons` are sentences with numbers; the first one decides its group."""
-
-    name: str
-    reasons: tuple[str, ...]
-
-
-@frozen(kw_only=True)
-class Rejection:
-    """`count` may exceed the named hosts: of a large fleet, most are only counted."""
-
-    heading: str
-    hosts: tuple[RejectedHost, ...]
-    count: int
-
-
-def rejections(placement: Mapping[str, Any]) -> list[Rejection]:
-    """`placement` is the API's JSON. The group with the most hosts comes first, that of unasked hosts last."""
-    named: dict[str, list[RejectedHost]] = {}
-    counts: dict[str, int] = {}
-    for one in placement["rejected"]:
-        heading = _heading(one["reasons"])
-        named.setdefault(heading, []).append(RejectedHost(name=one["host"], reasons=tuple(one["reasons"])))
-        counts[heading] = counts.get(heading, 0) + 1
-    for one in placement["summarized"]:
-        heading = _heading([one["reason"]])
-        counts[heading] = counts.get(heading, 0) + one["hosts"]
-    found = [
-        Rejection(heading=heading, hosts=tuple(named.get(heading, ())), count=count)
-        for heading, count in counts.items()
-    ]
-    return sorted(found, key=lambda group: (group.heading == UNASKED, -group.count, group.heading))
-
-
-def _heading(reasons: Sequence[str]) -> str:
-    """Returns what reasons have in common: `needs 4 cores` of `needs 4 cores, 1 free (8 cores × 1.0)`."""
-    first = reasons[0] if reasons else "rejected"
-    cuts = [at for sign in (", ", ": ", " (") if (at := first.find(sign)) > 0]
-    return first[: min(cuts)] if cuts else first
 
 
 class Renderer:
@@ -87,6 +43,7 @@ class Renderer:
             "number": formats.number, "gib": formats.gib, "memory": formats.memory, "gb": formats.gb,
             "storage": formats.storage, "file_size": formats.file_size, "ranges": formats.ranges, "iso": formats.iso,
             "count": formats.count, "rejections": rejections,
+            "has_reasons_of_hosts": has_reasons_of_hosts,
         }  # fmt: skip
 
     def page(self, template: str, now: datetime, *, status: int = 200, **values: Any) -> Reply:

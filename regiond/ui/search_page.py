@@ -14,6 +14,7 @@ from regiond.api.replies import Reply
 from regiond.machines.model import MachineSearch, MachineView
 from regiond.networks.model import Address, Subnet, UsedAddress
 from regiond.operations.model import Operation
+from regiond.search_query import SearchQuery
 from regiond.ui.hosts.host_row import HostRow
 from regiond.ui.hosts.list_page import read_rows
 from regiond.ui.page import Page, Visit
@@ -54,7 +55,7 @@ async def show(visit: Visit) -> Reply:
 async def find(visit: Visit, text: str) -> Found:
     rows, machines, tasks, subnets = await asyncio.gather(
         read_rows(visit),
-        visit.services.machines.page(MachineSearch(text=text, limit=_MOST), caller=visit.caller),
+        visit.services.machines.page(MachineSearch(query=SearchQuery(words=(text,)), limit=_MOST), caller=visit.caller),
         _tasks(visit, text),
         visit.services.networks.subnets(),
     )

@@ -88,14 +88,25 @@ def wanted(request: WebRequest, columns: Iterable[str], default: str) -> Wanted:
 
 
 def in_memory(
-    request: WebRequest, rows: Iterable[T], columns: Mapping[str, Callable[[T], Any]], *, default: str
+    request: WebRequest,
+    rows: Iterable[T],
+    columns: Mapping[str, Callable[[T], Any]],
+    *,
+    default: str,
+    group: Callable[[T], Any] | None = None,
 ) -> TableView[T]:
-    """Sorts and cuts rows that are all read: for lists of hundreds, not of thousands. Unknown values come last."""
+    """Sorts and cuts rows that are all read: for lists of hundreds, not of thousands. Unknown values come last.
+
+    Rows of one `group` stay together, the groups in the order of their values, or in that of the column if it has them.
+    """
     asked = wanted(request, columns, default)
     value = columns[asked.sort]
     found = list(rows)
     known = sorted((row for row in found if value(row) is not None), key=value, reverse=asked.descending)
     ordered = [*known, *(row for row in found if value(row) is None)]
+    if group is not None:
+        places = {one: place for place, one in enumerate(_groups(ordered, group, in_order=group is value))}
+        ordered.sort(key=lambda row: places[group(row)])
     page = min(asked.page, max(1, -(-len(ordered) // asked.size)))
     start = (page - 1) * asked.size
     return TableView(
@@ -107,3 +118,9 @@ def in_memory(
         sort=asked.sort,
         descending=asked.descending,
     )
+
+
+def _groups(rows: Iterable[T], group: Callable[[T], Any], *, in_order: bool) -> list[Any]:
+    """The groups in the order in which the rows have them, or sorted."""
+    found = list(dict.fromkeys(map(group, rows)))
+    return found if in_order else sorted(found)

@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import AttrsInstance, fields
 
+from regiond.accounts.lists import Lists
 from regiond.accounts.service import Grants
 from regiond.accounts.ssh_keys import SshKeys
 from regiond.advertised_addresses import AdvertisedAddresses
@@ -137,6 +138,7 @@ def _wire_services(
         **_services_of(storage, racks, machines, accounts, images),
         consoles=Consoles(database, racks.calls, installation_id=storage.installation_id, still=still),
         ssh_keys=SshKeys(database, record_event=Events.record),
+        lists=Lists(database),
         files=Files(database),
         tags=Tags(database),
         networks=Networks(database),

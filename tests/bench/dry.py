@@ -36,7 +36,7 @@ async def dry_runs(innkeeper: Deployment, times: int) -> Times:
     request, anywhere = ComposeRequest(cores=1, memory_mib=1024), HostConstraints()
 
     async def dry(_: int) -> None:
-        placement = await composer.dry_run(ADMIN, request, anywhere)
+        placement = (await composer.dry_run(ADMIN, request, anywhere)).placement
         assert placement.chosen is not None
 
     await dry(0)
@@ -55,9 +55,10 @@ async def reading_all(innkeeper: Deployment, times: int) -> Times:
 
 
 async def _check_that_both_choose_alike(innkeeper: Deployment) -> None:
-    ours = await innkeeper.region.components.services.composer.dry_run(
+    found = await innkeeper.region.components.services.composer.dry_run(
         ADMIN, ComposeRequest(cores=1, memory_mib=1024), HostConstraints()
     )
+    ours = found.placement
     async with innkeeper.region.components.database.connection() as db:
         simple = await choose(db, Need())
     chosen = None if ours.chosen is None else ours.chosen.host_id

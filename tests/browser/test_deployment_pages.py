@@ -80,6 +80,23 @@ async def test_what_cannot_be_deployed_is_said_at_its_field(admin: Visitor, flee
     await expect(page.locator("main")).to_contain_text("ubuntu/noble is not ready")
 
 
+async def test_an_image_that_is_too_large_is_never_shown_and_not_sent(admin: Visitor, fleet: Deployment) -> None:
+    """Also if it is the default one: a disabled choice would not be sent, and the region would take the default."""
+    await add_image(fleet, "ubuntu/noble", content=b"huge", disk_bytes=BIG)
+    await add_image(fleet, "debian/bookworm")
+    page, path = admin.page, await _open(admin, "web-1")
+    await admin.go(f"{path}/deploy")
+    await expect(page.locator("#distro_series")).to_have_value("")
+    await expect(page.locator("#distro_series option:checked")).to_have_text("Choose an image")
+    await page.locator("option[value='ubuntu/noble']").evaluate("option => option.disabled = false")
+    await page.select_option("#distro_series", "ubuntu/noble")
+    admin.expected_statuses.add(409)
+    await _press(admin, "Deploy VM")
+    await expect(page.locator("#distro_series")).to_have_value("ubuntu/noble")
+    await expect(page.locator("#distro_series option:checked")).to_be_enabled()
+    await expect(page.locator("#problems")).to_be_visible()
+
+
 async def test_a_deployment_is_followed_and_aborted(admin: Visitor, fleet: Deployment) -> None:
     await add_image(fleet)
     await _compose_silent(fleet, "mail-1")

@@ -229,11 +229,10 @@ async def test_many_machines_are_deployed_with_one_image_and_user_data(innkeeper
 
 async def test_a_bulk_deployment_checks_image_and_user_data_first(innkeeper: Deployment) -> None:
     machines = await composed(innkeeper, 2)
-    for wrong in ({"distro_series": "nosuch"}, {"user_data": "no script"}):
-        error = await rejection(
-            innkeeper.post("machines/", op="bulk", action="deploy", machines=ids(machines), **wrong)
-        )
+    for field, wrong in (("distro_series", "nosuch"), ("user_data", "no script")):
+        error = await rejection(bulk(innkeeper, "deploy", ids(machines), **{field: wrong}))
         assert isinstance(error, InvalidRequest)
+        assert list(error.fields) == [field]
     error = await rejection(
         innkeeper.post("machines/", op="bulk", action="power_on", machines=ids(machines), distro_series="noble")
     )

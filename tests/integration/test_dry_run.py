@@ -251,12 +251,13 @@ async def add_three_hosts(innkeeper: Deployment) -> list[Any]:
 
 
 def without_capacities(placement: dict[str, Any]) -> dict[str, Any]:
-    """As an operation stores it: a dry run adds the present capacity of each host."""
+    """As an operation stores it: a dry run adds the present capacity of each host, the machines and the quotas."""
     hosts = {
         part: [{key: value for key, value in host.items() if key != "capacity"} for host in placement[part]]
         for part in ("fitting", "rejected")
     }
-    return {**placement, **hosts}
+    of_dry_run = {"machines", "refused"}
+    return {key: value for key, value in {**placement, **hosts}.items() if key not in of_dry_run}
 
 
 async def test_a_dry_run_returns_the_choice_and_all_rejections(innkeeper: Deployment) -> None:
@@ -277,8 +278,14 @@ async def test_a_dry_run_returns_the_choice_and_all_rejections(innkeeper: Deploy
             "reasons": [
                 "needs 5 cores, 4 free (4 cores × ratio 1.0 = 4 claimable, 0 claimed, 0 elsewhere on the server)"
             ],
+            "checks": ["cores"],
         },
-        {"host": "two", "host_id": two["id"], "reasons": ["is in resource pool lab, which is excluded"]},
+        {
+            "host": "two",
+            "host_id": two["id"],
+            "reasons": ["is in resource pool lab, which is excluded"],
+            "checks": ["pool"],
+        },
     ]
     for fields, chosen in (
         ({"zone": "east"}, "one"),
@@ -330,3 +337,54 @@ async def test_unknown_names_in_filters_are_rejected_by_field(innkeeper: Deploym
     known: list[dict[str, Any]] = [{"zone": "1"}, {"pool": "0"}, {"not_in_zone": "default"}, {"tags": "nowhere"}]
     for named in known:
         assert (await innkeeper.post("vm-hosts/", op="place", **named))["rejected"] == []
+
+
+async def test_a_dry_run_says_how_many_of_several_machines_fit(innkeeper: Deployment) -> None:
+    await innkeeper.add_simulated("large", cores=4)
+    await innkeeper.add_simulated("small", cores=2)
+    wanted: dict[str, Any] = {"op": "place", "cores": 2, "memory": 1024}
+    found = await innkeeper.post("vm-hosts/", **wanted, count=5)
+    assert Counter(one["host"] for one in found["machines"]) == {"large": 2, "small": 1}
+    assert len((await innkeeper.post("vm-hosts/", **wanted))["machines"]) == 1
+    assert (await innkeeper.post("vm-hosts/", op="place", cores=8))["machines"] == []
+    assert set(await invalid_fields(innkeeper.post("vm-hosts/", **wanted, count=21))) == {"count"}
+
+
+async def test_a_dry_run_checks_the_names_of_all_machines(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated(cores=16)
+    await innkeeper.compose(host["id"], hostname="web-3", memory=1024)
+    wanted: dict[str, Any] = {"op": "place", "memory": 1024}
+    assert set(await invalid_fields(innkeeper.post("vm-hosts/", **wanted, hostname="WEB-3"))) == {"hostname"}
+    assert set(await invalid_fields(innkeeper.post("vm-hosts/", **wanted, hostname="web", count=3))) == {"hostname"}
+    assert set(
+        await invalid_fields(innkeeper.post("vm-hosts/", **wanted, hostname="web-2", count=2, zone="nowhere"))
+    ) == {"hostname", "zone"}
+    assert (await innkeeper.post("vm-hosts/", **wanted, hostname="web", count=2))["chosen"] == "sim"
+
+
+async def test_a_dry_run_says_that_a_quota_refuses(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated(cores=16)
+    await innkeeper.post("quotas/", pool="default", cores=3)
+    await innkeeper.compose(host["id"], cores=1, memory=1024)
+    wanted: dict[str, Any] = {"op": "place", "cores": 1, "memory": 1024}
+    assert (await innkeeper.post("vm-hosts/", **wanted, count=2))["refused"] is None
+    refused = (await innkeeper.post("vm-hosts/", **wanted, count=3))["refused"]
+    assert refused.startswith("quota of pool default: 3 cores, 3 used, 1 asked.")
+    on_host = await innkeeper.post(f"vm-hosts/{host['id']}/", op="compose", cores=4, memory=1024, dry_run="true")
+    assert "1 used, 4 asked" in on_host["refused"]
+
+
+async def test_a_dry_run_leaves_no_entry_in_the_audit_trail(innkeeper: Deployment) -> None:
+    await innkeeper.add_simulated()
+    before = await innkeeper.get("audit/")
+    await innkeeper.post("vm-hosts/", op="place", memory=1024)
+    assert set(await invalid_fields(innkeeper.post("vm-hosts/", op="place", memory=1))) == {"memory"}
+    assert await innkeeper.get("audit/") == before
+
+
+async def test_a_rejection_names_the_check_beside_the_reason(innkeeper: Deployment) -> None:
+    await add_three_hosts(innkeeper)
+    found = await innkeeper.post("vm-hosts/", op="place", cores=12, zone="east")
+    assert {one["host"]: one["checks"] for one in found["rejected"]} == {
+        "one": ["cores"], "two": ["zone"], "three": ["zone"],
+    }  # fmt: skip

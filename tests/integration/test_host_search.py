@@ -104,7 +104,9 @@ async def test_summarized_hosts_are_counted_by_reason(database: Database, databa
     assert placement.rejected[0].reasons == (
         "needs 257 cores, 255 free (256 cores × ratio 1.0 = 256 claimable, 1 claimed, 0 elsewhere on the server)",
     )
-    assert explain(placement)["summarized"] == [{"hosts": HOSTS - 20, "reason": "not enough free cores"}]
+    assert explain(placement)["summarized"] == [
+        {"hosts": HOSTS - 20, "reason": "not enough free cores", "check": "cores"}
+    ]
 
 
 async def test_a_host_that_no_connected_rack_reaches_is_rejected(database: Database, database_url: str) -> None:

@@ -9,6 +9,7 @@ from regiond.db.pool import Database
 from regiond.machines.model import MachineColumn, MachineFilter, MachineSearch, MachineState
 from regiond.machines.page_store import ordered_ids
 from regiond.machines.view_store import list_machines, machine_ids, of_host, read_all
+from regiond.search_query import SearchQuery
 from tests.bench.prefilled import prefill
 
 pytestmark = pytest.mark.database
@@ -76,7 +77,7 @@ async def test_searched_machines_are_sorted_by_a_column(database: Database, data
     await prefill(database_url, hosts=2, machines_each=3)
     async with database.connection() as db:
         await db.execute("update machine set cores = 9 where hostname = 'vm-2-2'")
-        search = MachineSearch(text="VM-2-", sort=MachineColumn.CORES, descending=True, limit=1)
+        search = MachineSearch(query=SearchQuery(words=("VM-2-",)), sort=MachineColumn.CORES, descending=True, limit=1)
         found = await read_all(db, await ordered_ids(db, search))
         assert [machine.hostname for machine in found] == ["vm-2-2", "vm-2-1", "vm-2-3"]
         assert len(await ordered_ids(db, MachineSearch())) == 6

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from attrs import evolve
 
-from regiond.accounts.model import Grant, SessionView, SshKey, User
+from regiond.accounts.model import Grant, ListColumns, SavedFilter, SessionView, SshKey, User
 from regiond.audit.model import AuditAnswer, AuditEntry, AuditRequest, AuditResult, ChainReport, RawEntry
 from regiond.caller import Caller, PoolRole
 from regiond.events.model import Event, Level
@@ -33,6 +33,8 @@ ADMIN_ACCOUNT = User(id=1, username="admin", is_admin=True, has_password=True, c
 ACCOUNT = User(id=2, username="ann", email="ann@example.com", is_admin=False, has_password=True, created_at=AT)
 FILE = StoredFile(filename="provider-state", key="0f1e2d3c", size_bytes=5, updated_at=AT)
 FILE_CONTENT = FileWithContent(file=FILE, content=b"juju\xff")
+SAVED_FILTER = SavedFilter(id=9, list="vms", name="failed", query="pool:staging state:failed", created_at=AT)
+LIST_COLUMNS = ListColumns(list="vms", columns=("host", "owner"))
 SSH_KEY = SshKey(id=9, key="ssh-ed25519 AAAA ann@laptop", fingerprint="SHA256:abc", created_at=AT)
 IMAGE = Image(
     id=1000,

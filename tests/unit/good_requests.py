@@ -41,7 +41,7 @@ KNOWN = {
     "subnets": {"id": "3"},
     "spaces": {"id": "2"},
     "ipranges": {"id": "6"},
-    "account": {"id": "9"},
+    "account": {"id": "9", "list": "vms"},
     "files": {"filename": "provider-state"},
     "vmhost-certificate": {"name": "hv-01"},
 }

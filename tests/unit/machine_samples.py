@@ -18,7 +18,7 @@ from regiond.machines.model import (
     NicView,
 )
 from regiond.operations.model import LogLine, Operation, OperationKind, OperationState
-from regiond.placement.model import DiskPlacement, Evaluation, Placement
+from regiond.placement.model import Check, DiskPlacement, Evaluation, Failure, Placement
 from tests.unit.api_samples import AT, POOL, ZONE
 
 MACHINE = MachineView(
@@ -120,9 +120,13 @@ PLACEMENT = Placement(
         ),
     ),
     rejected=(
-        Evaluation(host_id=5, host_name="hv-02", reasons=("needs 4 cores, 1 free (4 cores × ratio 1.0, 3 used)",)),
+        Evaluation(
+            host_id=5,
+            host_name="hv-02",
+            failures=(Failure(Check.CORES, "needs 4 cores, 1 free (4 cores × ratio 1.0, 3 used)"),),
+        ),
     ),
-    summarized={"not enough cores free": 3},
+    summarized={"not enough free cores": 3},
 )
 DETACHED = DetachedMachine(
     uuid=MACHINE.uuid,

@@ -150,7 +150,7 @@ def test_a_composed_machine_has_a_nic_per_requested_network() -> None:
     for text in (intent.request.interfaces, only.request.interfaces):
         assert parse_interfaces(text)
     plain = compose_intent(AllocateRequest())
-    assert (plain.request.interfaces, plain.request.memory_mib, plain.in_zone_of_host) == ("", 2048, False)
+    assert (plain.request.interfaces, plain.request.memory_mib, plain.in_zone_of_host) == ("", 2048, True)
 
 
 @pytest.mark.parametrize("value", ["a,b", "x=y", "a;b", "id:x", "space:"])

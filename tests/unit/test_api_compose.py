@@ -11,6 +11,7 @@ from attrs import evolve
 from common.compose_request import ComposeRequest
 from common.errors import WrongState
 from regiond.machines.model import HostConstraints
+from regiond.placement.model import DryRun
 from tests.unit.answers.accounts import ADMIN_KEY, USER_KEY
 from tests.unit.api_double import ApiDouble
 from tests.unit.api_samples import ADMIN, USER
@@ -148,7 +149,7 @@ def test_an_operator_may_make_a_dry_run_with_all_constraints() -> None:
         assert (call.name, call.args, call.named) == (
             "composer.dry_run",
             (caller, request, hosts),
-            {"strategy": "pack"},
+            {"strategy": "pack", "count": 1},
         )
 
 
@@ -159,14 +160,14 @@ def test_a_dry_run_accepts_json_lists_and_has_defaults(api: ApiDouble) -> None:
     ):
         assert api.request("POST", "vm-hosts/", op="place", document=document).status == 200
         call, _ = api.done()[-2:]
-        assert (call.args, call.named) == ((ADMIN, ComposeRequest(), hosts), {"strategy": None})
+        assert (call.args, call.named) == ((ADMIN, ComposeRequest(), hosts), {"strategy": None, "count": 1})
 
 
 def test_a_dry_run_without_a_fitting_host_returns_200(api: ApiDouble) -> None:
-    api.answers["composer.dry_run"] = evolve(PLACEMENT, ranked=())
+    api.answers["composer.dry_run"] = DryRun(placements=(evolve(PLACEMENT, ranked=()),))
     placement = api.json("POST", "vm-hosts/", op="place")
     assert (placement["chosen"], placement["chosen_id"], placement["disks"]) == (None, None, [])
-    assert placement["summarized"] == [{"hosts": 3, "reason": "not enough cores free"}]
+    assert placement["summarized"] == [{"hosts": 3, "reason": "not enough free cores", "check": "cores"}]
 
 
 @pytest.mark.parametrize(

@@ -104,5 +104,5 @@ def test_the_plan_of_a_record_is_confirmed_with_yes(api: ApiDouble) -> None:
 def test_the_dry_run_of_compose_is_a_placement(api: ApiDouble) -> None:
     plan = api.json("POST", "vm-hosts/4/", op="compose", form={"cores": "2", "dry_run": "true"})
     assert "chosen" in plan
-    (_, wanted, _) = api.call("composer.dry_run").args
+    (_, wanted) = api.call("composer.dry_run").args
     assert (wanted.host_id, wanted.cores) == (4, 2)

@@ -143,6 +143,12 @@ FOR_USERS = {
     *(("AccountHandler", op, Permission.USER) for op in ("update_token_name", "change_password")),
     *(("SSHKeysHandler", name, Permission.USER) for name in ("create", "import")),
     ("SSHKeyHandler", "delete", Permission.USER),
+    ("SavedFiltersHandler", "create", Permission.USER),
+    *(
+        (handler, name, Permission.USER)
+        for handler in ("SavedFilterHandler", "TableColumnHandler")
+        for name in ("update", "delete")
+    ),
     ("FilesHandler", "create", Permission.USER),
     ("FileHandler", "delete", Permission.USER),
     ("RpcClientsHandler", "create", Permission.USER),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from attrs import evolve
 
@@ -24,12 +26,14 @@ from tests.unit.api_samples import ADMIN, USER
 from tests.unit.machine_samples import FAILED, MACHINE, OPERATION, RUNNING
 
 RECORDED_TEXTS = """
-    add affinity agent_name alias anti_affinity arch architecture cidr class_type comment consumer
+    add affinity agent_name alias anti_affinity arch architecture cidr class_type columns comment consumer
     default_storage_pool distro_series dns_servers domain end_ip error_description etag fabric fabric_classes field
     fabrics filename filetype fingerprint fqdn gateway_ip guests host hostname identity image interfaces
-    ip_address ip_addresses mac_address mac_addresses machines move_to name nodes not_arch not_fabric_classes
+    ip_address ip_addresses mac_address mac_addresses machine_pool machine_zone machines move_to name nodes not_arch
+    not_fabric_classes
     not_fabrics not_in_pool not_in_pools not_in_zone not_in_zones not_pod not_pod_type not_subnets not_tags
-    not_vlans osystem owner parent pod pod_type pool power_address project reason remove server sha256 space start_ip
+    not_vlans osystem owner parent pod pod_type pool power_address project query reason remove server sha256 space
+    start_ip
     storage subnet subnets swap_size system_id tag tags transfer_resources_to type url user username uuid version vlan
     vlans vm_host zone zones
 """
@@ -199,6 +203,23 @@ def test_a_rejected_change_is_recorded_with_its_answer(api: ApiDouble, sent: dic
     assert request_of(api).username == (USER if status == 403 else ADMIN).username
 
 
+@pytest.mark.parametrize(
+    ("sent", "status", "entries"),
+    [
+        ({"path": "machines/wdpx3n/", "query": "dry_run=true&unknown=1"}, 400, []),
+        ({"path": "machines/wdpx3n/", "query": "dry_run=perhaps"}, 400, ["audit.record"]),
+        ({"path": "machines/wdpx3n/", "query": "dry_run=false&unknown=1"}, 400, ["audit.record"]),
+        ({"path": "vm-hosts/4/", "query": "dry_run=true", "key": USER_KEY}, 403, ["audit.record"]),
+    ],
+    ids=["rejected dry run", "no value", "no dry run", "not allowed"],
+)
+def test_a_rejected_dry_run_is_recorded_only_for_its_right(
+    api: ApiDouble, sent: dict[str, Any], status: int, entries: list[str]
+) -> None:
+    reply = api.request("DELETE", sent.pop("path"), **sent)
+    assert (reply.status, recorded(api)) == (status, entries)
+
+
 def test_wrong_credentials_are_recorded_also_for_reading(api: ApiDouble) -> None:
     api.answers["accounts.authenticate"] = NotAllowed("User is not allowed access to this API.")
     assert api.request("GET", "machines/").status == 403
@@ -247,6 +268,7 @@ def test_every_change_of_an_account_is_audited() -> None:
     assert unaudited == {
         "Report that a machine has booted",  # by a guest: the event of the deployment says it
         "Report that a hypervisor was set up",  # the same
+        "Show where a machine would be placed",  # a dry run
         "Add a part to an upload",  # the declaration and the end are recorded
     }
     open_changes = {

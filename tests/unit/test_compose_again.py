@@ -12,6 +12,7 @@ from common.serialization import to_dict
 from regiond.machines.values.requests import ComposeIntent, HostConstraints, requested_fields
 from regiond.ui.machines.compose_again import form_again
 from regiond.ui.machines.compose_form import ComposeForm
+from regiond.ui.machines.compose_request import asked_by
 
 ASKED = ComposeRequest(
     hostname="db-1", cores=2, memory_mib=4096, storage="root:20(pool:local),disk1:100(pool:fast,data)",
@@ -27,13 +28,16 @@ def again(request: ComposeRequest = ASKED, hosts: HostConstraints = HOSTS) -> Co
 
 def fields_of(form: ComposeForm | None) -> dict[str, Any]:
     assert form is not None
-    return {name: value for name, value in form.fields().items() if value is not None}
+    asked = asked_by(form)
+    assert asked.problems == {}
+    return {name: value for name, value in asked.fields.items() if value is not None}
 
 
 def test_the_form_requests_the_same() -> None:
     assert fields_of(again()) == {
-        "hostname": "db-1", "host": "alder", "zone": "east, west", "pool": "ci", "tags": "ssd, new", "cores": "2",
-        "memory": "4096", "affinity": "db", "anti_affinity": "web:soft, x", "storage": ASKED.storage,
+        "hostname": "db-1", "host": "alder", "zone": ["east", "west"], "pool": ["ci"], "tags": ["ssd", "new"],
+        "cores": "2", "memory": "4096", "affinity": ["db"], "anti_affinity": ["web:soft", "x"],
+        "storage": ASKED.storage,
         "interfaces": "eth0:space=front,ip=10.1.0.20;eth1:subnet=10.2.0.0/24,type=bridge", "power_on": "true",
         "hugepages_backed": "true",
     }  # fmt: skip
@@ -43,6 +47,16 @@ def test_pinned_cores_stay_pinned() -> None:
     fields = fields_of(again(evolve(ASKED, pinned_cores=(4, 5, 6, 9))))
     assert fields["pinned_cores"] == [4, 5, 6, 9]
     assert "cores" not in fields
+
+
+def test_what_the_vm_and_its_host_must_be_is_kept() -> None:
+    request = evolve(
+        ASKED, zone="north", pool="lab", architecture="amd64", pin_cores=4, huge_page_size_mib=1024, one_numa_node=True
+    )
+    fields = fields_of(again(request, evolve(HOSTS, not_tags=("old",), not_in_zones=("south",))))
+    assert (fields["machine_zone"], fields["machine_pool"], fields["architecture"]) == ("north", "lab", "amd64")
+    assert (fields["pin_cores"], fields["hugepage_size"], fields["one_numa_node"]) == ("4", "1024", "true")
+    assert (fields["not_tags"], fields["not_in_zone"]) == (["old"], ["south"])
 
 
 def test_a_rejected_request_is_stored_in_another_form() -> None:
@@ -60,10 +74,9 @@ def test_a_request_without_constraints_is_that_of_an_empty_form() -> None:
 @pytest.mark.parametrize(
     ("request_", "hosts"),
     [
-        (ASKED, HostConstraints(not_tags=("old",))),
+        (ASKED, HostConstraints(not_hosts=("old",))),
         (ASKED, HostConstraints(hosts=("a", "b"))),
-        (evolve(ASKED, pin_cores=2), HOSTS),
-        (evolve(ASKED, huge_page_size_mib=2), HOSTS),
+        (evolve(ASKED, huge_page_size_mib=4), HOSTS),
         (evolve(ASKED, storage="root:8.5"), HOSTS),
         (evolve(ASKED, storage="root:8(pool:a,pool:b)"), HOSTS),
         (evolve(ASKED, interfaces="eth0:not_space=dmz"), HOSTS),

@@ -1,4 +1,4 @@
-"""The form that composes a VM, and the fields of the API that it makes."""
+"""The form that composes VMs, the fields of the API that it makes, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -7,65 +7,150 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
-from regiond.ui.machines.compose_form import (
-    MOST_ROWS,
-    ComposeForm,
-    DiskRow,
-    NicRow,
-    parse_cores,
-    problems_of,
-    read_form,
-)
+from regiond.ui.machines.compose_form import MOST_ROWS, ComposeForm, DiskRow, NicRow, read_form
+from regiond.ui.machines.compose_request import asked_by, parse_cores, problems_of
 from regiond.ui.web_request import WebRequest
+
+SOUND = {"count": "1", "cores": "1", "memory": "2048", "disk0-size": "8"}
 
 
 def sent(**fields: str) -> ComposeForm:
-    form = {name.replace("__", "-"): (value,) for name, value in fields.items()}
+    """A sound form with these fields, with `__` for the hyphen of a row's field."""
+    form = {name: (value,) for name, value in {**SOUND, **_named(fields)}.items()}
     return read_form(WebRequest(method="POST", path="/MAAS/ui/compose", form=form))
 
 
+def _named(fields: dict[str, str]) -> dict[str, str]:
+    return {name.replace("__", "-"): value for name, value in fields.items()}
+
+
 def test_rows_become_constraint_texts() -> None:
-    form = sent(
-        cores="2", memory="4096", disk0__size="20", disk0__pool="local", disk2__size="100", disk2__tags="data, fast",
-        nic0__name="eth0", nic0__space="front", nic0__ip="10.1.0.20", power_on="true",
+    asked = asked_by(
+        sent(
+            cores="2", memory="4096", disk0__size="20", disk0__pool="local", disk2__size="100",
+            disk2__tags="data, fast", nic0__name="eth0", nic0__space="front", nic0__ip="10.1.0.20", power_on="true",
+        )
     )  # fmt: skip
-    fields = form.fields()
-    assert fields["storage"] == "root:20(pool:local),disk2:100(data,fast)"
-    assert fields["interfaces"] == "eth0:space=front,ip=10.1.0.20"
-    assert (fields["cores"], fields["memory"], fields["power_on"], fields["hugepages_backed"]) == (
-        "2",
-        "4096",
-        "true",
-        None,
-    )
+    assert asked.problems == {}
+    assert asked.fields["storage"] == "root:20(pool:local),disk2:100(data,fast)"
+    assert asked.fields["interfaces"] == "eth0:space=front,ip=10.1.0.20"
+    assert {name: asked.fields[name] for name in ("cores", "memory", "power_on", "hugepages_backed")} == {
+        "cores": "2", "memory": "4096", "power_on": "true", "hugepages_backed": None,
+    }  # fmt: skip
+
+
+def test_blanks_around_a_text_do_not_count() -> None:
+    form = sent(hostname=" web-1 ", cores=" 2 ", memory="\t4096 ", disk0__size=" 20 ", tags=" ssd , new ")
+    asked = asked_by(form)
+    assert asked.problems == {}
+    assert (asked.fields["hostname"], asked.fields["cores"], asked.fields["memory"]) == ("web-1", "2", "4096")
+    assert (asked.fields["storage"], asked.fields["tags"]) == ("root:20", ["ssd", "new"])
+
+
+def test_groups_of_the_vm_are_not_those_of_its_host() -> None:
+    fields = asked_by(sent(vm_zone="east", vm_pool="lab", zone="west, !north", pool="ci", tags="!old")).fields
+    assert (fields["machine_zone"], fields["machine_pool"]) == ("east", "lab")
+    assert (fields["zone"], fields["not_in_zone"], fields["pool"]) == (["west"], ["north"], ["ci"])
+    assert (fields["tags"], fields["not_tags"]) == (None, ["old"])
 
 
 def test_pinned_cores_replace_their_number() -> None:
-    fields = sent(pins="yes", cores="8", pinned_cores="1,4-6").fields()
-    assert (fields["cores"], fields["pinned_cores"]) == (None, [1, 4, 5, 6])
+    by_id = asked_by(sent(pins="yes", cores="8", pinned_cores="1,4-6"))
+    assert (by_id.fields.get("cores"), by_id.fields["pinned_cores"], by_id.problems) == (None, [1, 4, 5, 6], {})
+    any_of_a_node = asked_by(sent(pins="count", cores="8"))
+    assert (any_of_a_node.fields.get("cores"), any_of_a_node.fields["pin_cores"]) == (None, "8")
 
 
 def test_an_address_can_name_host_and_core() -> None:
     request = WebRequest(method="GET", path="/", query=(("host", "alder"), ("pinned_cores", "7")))
     form = read_form(request)
-    assert (form.pins, form.values["host"], form.fields()["pinned_cores"]) == (True, "alder", [7])
+    assert (form.pins, form.values["host"], asked_by(form).fields["pinned_cores"]) == ("yes", "alder", [7])
 
 
 @pytest.mark.parametrize(
-    ("fields", "name"),
+    ("fields", "names"),
     [
-        ({"disk0__size": "much"}, "disk0-size"),
-        ({"disk0__size": "8", "nic1__name": "eth1"}, "nic1-subnet"),
-        ({"disk0__size": "8", "nic1__name": "e;f", "nic1__space": "front"}, "nic1-name"),
-        ({"disk0__size": "8", "pins": "yes", "pinned_cores": "4-1"}, "pinned_cores"),
-        ({"disk0__size": "8", "pins": "yes", "pinned_cores": ""}, "pinned_cores"),
-        ({"disk0__size": "8", "pins": "yes", "pinned_cores": "1,1"}, "pinned_cores"),
+        ({"hostname": "123"}, ["hostname"]),
+        ({"hostname": "-web"}, ["hostname"]),
+        ({"hostname": "web.example.org"}, ["hostname"]),
+        ({"hostname": "a" * 64}, ["hostname"]),
+        ({"hostname": "a" * 62, "count": "2"}, ["hostname"]),
+        ({"count": ""}, ["count"]),
+        ({"count": "0"}, ["count"]),
+        ({"count": "21"}, ["count"]),
+        ({"count": "many"}, ["count"]),
+        ({"cores": ""}, ["cores"]),
+        ({"cores": "", "pins": "count"}, ["cores"]),
+        ({"memory": ""}, ["memory"]),
+        ({"memory": " "}, ["memory"]),
+        ({"pinned_cores": "1,2"}, ["pinned_cores"]),
+        ({"pins": "count", "pinned_cores": "1,2"}, ["pinned_cores"]),
+        ({"pins": "yes", "pinned_cores": "4-1"}, ["pinned_cores"]),
+        ({"pins": "yes", "pinned_cores": ""}, ["pinned_cores"]),
+        ({"pins": "yes", "pinned_cores": "1,1"}, ["pinned_cores"]),
+        ({"disk0__size": ""}, ["disk0-size"]),
+        ({"disk0__size": "0"}, ["disk0-size"]),
+        ({"disk0__size": "-3"}, ["disk0-size"]),
+        ({"disk0__size": "1.5"}, ["disk0-size"]),
+        ({"disk0__size": "much"}, ["disk0-size"]),
+        ({"disk0__size": "9" * 12}, ["disk0-size"]),
+        ({"disk3__size": "00"}, ["disk3-size"]),
+        ({"disk0__tags": "fast)"}, ["disk0-tags"]),
+        ({"disk0__tags": ","}, ["disk0-tags"]),
+        ({"zone": ", ,"}, ["zone"]),
+        ({"pool": "!"}, ["pool"]),
+        ({"tags": ","}, ["tags"]),
+        ({"affinity": ","}, ["affinity"]),
+        ({"one_numa_node": "true"}, ["one_numa_node"]),
+        ({"hugepage_size": "2"}, ["hugepage_size"]),
+        ({"nic1__name": "eth1"}, ["nic1-subnet"]),
+        ({"nic1__name": "e;f", "nic1__space": "front"}, ["nic1-name"]),
+        ({"nic1__name": "e:f", "nic1__space": "front"}, ["nic1-name"]),
+        ({"nic1__name": "e", "nic1__ip": "10.1.0"}, ["nic1-ip"]),
+        ({"nic0__name": "e", "nic0__space": "a", "nic1__name": "e", "nic1__space": "a"}, ["nic1-name"]),
+        ({"memory": "", "disk0__size": "", "hostname": "1"}, ["disk0-size", "hostname", "memory"]),
     ],
 )
-def test_a_problem_names_the_field_of_the_form(fields: dict[str, str], name: str) -> None:
-    with pytest.raises(InvalidRequest) as error:
-        sent(**fields).fields()
-    assert list(problems_of(error.value)) == [name]
+def test_nothing_that_was_typed_is_ignored(fields: dict[str, str], names: list[str]) -> None:
+    form = sent(**fields)
+    asked = asked_by(form)
+    assert sorted(asked.problems) == names
+    assert all(name in form.labels for name in names)
+    assert all(text.endswith((".", "12")) for texts in asked.problems.values() for text in texts)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["host", "zone", "pool", "tags", "vm_zone", "vm_pool", "architecture", "affinity", "anti_affinity", "hostname"],
+)
+def test_each_text_reaches_the_region(name: str) -> None:
+    fields = asked_by(sent(**{name: "marked-value"})).fields
+    assert any("marked-value" in str(value) for value in fields.values())
+
+
+def test_a_problem_of_the_region_stands_at_the_field_of_the_form() -> None:
+    form = sent(nic0__name="a", nic0__ip="10.1.0.7", nic1__name="b", nic1__space="front")
+    found = problems_of(
+        InvalidRequest.of(
+            {
+                "machine_zone": ["no zone"], "not_in_pool": ["no pool"], "pin_cores": ["too many"],
+                "interfaces": ["10.1.0.7 is taken.", "no space"], "storage": ["too large"], "__all__": ["closed"],
+            }
+        ),
+        form,
+    )  # fmt: skip
+    assert found == {
+        "vm_zone": ["no zone"], "pool": ["no pool"], "cores": ["too many"], "nic0-ip": ["10.1.0.7 is taken."],
+        "nics": ["no space"], "disks": ["too large"], "": ["closed"],
+    }  # fmt: skip
+    assert problems_of(InvalidRequest("It is closed."), form) == {"": ["It is closed."]}
+
+
+def test_several_vms_have_numbered_names() -> None:
+    assert sent(hostname="web", count="3").names == ("web-1", "web-2", "web-3")
+    assert sent(hostname="web-8", count="3").names == ("web-8", "web-9", "web-10")
+    assert sent(hostname="web", count="1").names == ("web",)
+    assert sent(count="3").names == ()
 
 
 def test_rows_are_added_with_free_numbers_and_removed() -> None:

@@ -27,7 +27,7 @@ from regiond.machines.compose.steps import FAILURES_BEFORE_RESCHEDULING, MAX_HOS
 from regiond.machines.model import ComposeIntent
 from regiond.operations.attempt import Attempt
 from regiond.operations.model import Operation, OperationKind, OperationState
-from regiond.placement.model import Evaluation, Placement
+from regiond.placement.model import Check, Evaluation, Failure, Placement
 from regiond.racks.service import HostCalls
 from tests.signatures import in_place_of
 from tests.unit.api_double import result_of
@@ -50,7 +50,12 @@ ALLOCATED = evolve(
     request={"spec": to_dict(SPEC), "intent": to_dict(ComposeIntent(request=ComposeRequest(), agent_name="juju"))},
 )
 LACKING = Evaluation(
-    host_id=6, host_name="hv-03", reasons=("needs 1 core, 0 free (4 cores × ratio 1.0, 4 used)", "memory: …")
+    host_id=6,
+    host_name="hv-03",
+    failures=(
+        Failure(Check.CORES, "needs 1 core, 0 free (4 cores × ratio 1.0, 4 used)"),
+        Failure(Check.MEMORY, "memory: …"),
+    ),
 )
 
 

@@ -165,6 +165,13 @@ def test_the_explanation_names_host_and_storage_pools() -> None:
         "pinned_cores": [],
         "huge_pages": [],
         "fitting": [{"host": "a", "host_id": 1, "score": 0.75, "unmet": []}],
-        "rejected": [{"host": "b", "host_id": 2, "reasons": ["needs 1 core, 0 free (4 cores × ratio 1.0, 4 used)"]}],
+        "rejected": [
+            {
+                "host": "b",
+                "host_id": 2,
+                "reasons": ["needs 1 core, 0 free (4 cores × ratio 1.0, 4 used)"],
+                "checks": ["cores"],
+            }
+        ],
         "summarized": [],
     }

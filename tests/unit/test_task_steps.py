@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regiond.operations.model import LogLine, OperationState
-from regiond.ui.renderer import rejections
 from regiond.ui.run_steps import StepState, run_steps
 
 BEGAN = datetime(2026, 11, 21, tzinfo=UTC)
@@ -80,31 +79,3 @@ LINES = st.lists(
 def test_no_log_makes_a_page_fail(log: list[LogLine], state: OperationState) -> None:
     steps = run_steps(log, state)
     assert all(step.ended_at is not None or step.state is StepState.RUNNING for step in steps)
-
-
-def rejected(**hosts: str) -> dict[str, Any]:
-    return {"rejected": [{"host": host, "reasons": [reason]} for host, reason in hosts.items()], "summarized": []}
-
-
-def test_hosts_are_grouped_by_the_check_that_they_failed_first() -> None:
-    placement = rejected(
-        oak="needs 4 cores, 1 free (4 cores × ratio 1.0)",
-        elm="is in zone west, needs east",
-        ash="needs 4 cores, 3 free (8 cores × ratio 1.0)",
-    )
-    groups = [(group.heading, group.count, [host.name for host in group.hosts]) for group in rejections(placement)]
-    assert groups == [("needs 4 cores", 2, ["oak", "ash"]), ("is in zone west", 1, ["elm"])]
-
-
-def test_hosts_that_were_not_asked_for_are_the_last_group() -> None:
-    unasked = [{"host": name, "reasons": ["excluded by your host filter"]} for name in ("birch", "cedar")]
-    full = {"host": "alder", "reasons": ["needs 4 cores, 1 free"]}
-    groups = rejections({"rejected": [*unasked, full], "summarized": []})
-    assert [group.heading for group in groups] == ["needs 4 cores", "excluded by your host filter"]
-
-
-def test_hosts_that_are_only_counted_join_their_group() -> None:
-    placement = rejected(oak="needs 4 cores, 1 free")
-    placement["summarized"] = [{"hosts": 40, "reason": "needs 4 cores, fewer free"}]
-    (group,) = rejections(placement)
-    assert (group.count, len(group.hosts)) == (41, 1)

@@ -65,14 +65,16 @@ def list_of(
 ) -> Endpoint:
     """GET: an array of what `run` returns, sent in chunks. `result` is the text that describes it.
 
-    With `limit`, `after`, `sort` or `q` it is a page of that. An endpoint that declares `limit` makes its pages itself.
+    With `limit`, `after`, `sort` or `q` it is a page of that. An endpoint that declares `limit` makes its pages itself,
+    one that declares `q` its search.
     """
     declared = options.get("fields", ())
     added = option_fields(items.schema, declared)
     options["fields"] = (*declared, *added)
+    searches = any(one.name == "q" for one in declared)
 
     async def reply(call: Call) -> Reply:
-        wanted = ListOptions.of(call.values) if added else PLAIN
+        wanted = ListOptions.of({**call.values, "q": ""} if searches else call.values) if added else PLAIN
         check_sort(items.schema, wanted)
         found: Page[T] | LongList[T] | Iterable[T] = await run(call)
         if isinstance(found, Page):

@@ -70,7 +70,11 @@ PLAIN = ListOptions()
 
 
 def option_fields(items: Schema, fields: Iterable[Field], *, described: str = "objects") -> tuple[Field, ...]:
-    """The fields `limit`, `after`, `sort` and `q`; none if the list declares a limit, and so makes its own pages."""
+    """The fields `limit`, `after`, `sort` and `q`; none if the list declares a limit, and so makes its own pages.
+
+    A list that declares `q` searches by itself.
+    """
+    names = {one.name for one in fields}
     keys = ", ".join(sort_keys(items))
     added = (
         Field("limit", Integer(minimum=1, maximum=MAX_LIMIT), f"Maximum number of {described}."),
@@ -82,7 +86,7 @@ def option_fields(items: Schema, fields: Iterable[Field], *, described: str = "o
         Field("sort", Text(), f"The key to sort by; with a leading minus, in descending order. One of {keys}."),
         Field("q", Text(), f"Only {described} with this text in a value, in any case."),
     )
-    return () if any(one.name == "limit" for one in fields) else added
+    return () if "limit" in names else tuple(one for one in added if one.name not in names)
 
 
 def sort_keys(items: Schema) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from attrs import define, field
 
 from common.errors import InnkeeperError
 from regiond.api.declaration.endpoint import Endpoint, Resource
-from regiond.api.declaration.field_types import Boolean, Choice, Float, Integer, IntegerList, Timestamp
+from regiond.api.declaration.field_types import Boolean, Choice, FieldError, Float, Integer, IntegerList, Timestamp
 from regiond.api.declaration.fields import Field, Submitted, Values
 from regiond.api.pipeline.request import ApiRequest
 from regiond.api.replies import Reply
@@ -28,6 +28,7 @@ from regiond.audit.service import Audit
 from regiond.caller import Caller
 
 _PATH_VALUE = re.compile(r"[\w.:@+-]{1,64}", re.ASCII)  # an id or a name; of what nobody has found, nothing else
+_FORBIDDEN = 403
 _REPEAT = "(repeated request)"  # no field of the API: its name has blanks
 _NAMES = ("hostname", "name", "username")  # of an object, the first that it has
 # A value of these types that was accepted can be no secret.
@@ -39,7 +40,8 @@ class AuditRecord:
     """Requests that change something or show a secret are recorded before they run, and their answers after.
 
     A request that was rejected before is recorded with its answer, and so is one with wrong credentials; a dry run is
-    not. Of fields that are not declared as recorded, and of all fields of a rejected request, only the names are.
+    not, nor one that was rejected, unless its sender is not allowed the change itself. Of fields that are not declared
+    as recorded, and of all fields of a rejected request, only the names are.
     """
 
     audit: Audit
@@ -97,10 +99,19 @@ class AuditRecord:
             await self.audit.end(self._entry_id, answer)
         elif self._has_logged_in(answer):
             await self.audit.end(await self.audit.begin(self._request()), answer)
-        elif self._is_dry_run:
+        elif self._is_dry_run or self._is_rejected_dry_run(reply.status):
             return
         elif self.login_failed or (self.endpoint is not None and self.endpoint.audited):
             await self.audit.record(self._request(), answer)
+
+    def _is_rejected_dry_run(self, status: int) -> bool:
+        wanted = self.submitted.get("dry_run", ())
+        if self.endpoint is None or not self.endpoint.has_dry_run or not wanted or status == _FORBIDDEN:
+            return False
+        try:
+            return Boolean().parse(wanted)
+        except FieldError:
+            return False
 
     def _has_logged_in(self, answer: AuditAnswer) -> bool:
         is_open = self.resource.open_to_anyone and self.endpoint is not None and self.endpoint.audited

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from regiond.api.declaration.endpoint import Resource
 from regiond.api.resources import empty_lists
-from regiond.api.resources.accounts import accounts, groups, quotas, rpc_clients, sessions, ssh_keys, users
+from regiond.api.resources.accounts import accounts, groups, lists, quotas, rpc_clients, sessions, ssh_keys, users
 from regiond.api.resources.hosts import certificates, virtual_machines, vm_clusters, vm_hosts
 from regiond.api.resources.images import boot_resources
 from regiond.api.resources.machines import all_nodes, deployment, devices, machines, nodes
@@ -44,6 +44,7 @@ RESOURCES: tuple[Resource, ...] = (
     *accounts.RESOURCES,
     *sessions.RESOURCES,
     *ssh_keys.RESOURCES,
+    *lists.RESOURCES,
     *files.RESOURCES,
 )
 DOCUMENTED: tuple[Resource, ...] = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regiond.accounts.model import ApiKey, ApiKeyView, Grant, SessionView, SshKey, User
+from regiond.accounts.model import ApiKey, ApiKeyView, Grant, ListColumns, SavedFilter, SessionView, SshKey, User
 from regiond.api.declaration.serializer import (
     AS_TEXT,
     BOOL,
@@ -48,6 +48,16 @@ SSH_KEY_JSON: Serializer[SshKey] = serializer(
     constant("keysource", nullable(STR), value=None),
     *fields_of(SshKey, "fingerprint created_at"),
     key("resource_uri", STR, lambda one: uri("account", "prefs", "sshkeys", str(one.id))),
+)
+SAVED_FILTER_JSON: Serializer[SavedFilter] = serializer(
+    "SavedFilter",
+    *fields_of(SavedFilter, "id list name query created_at"),
+    key("resource_uri", STR, lambda one: uri("account", "filters", str(one.id))),
+)
+LIST_COLUMNS_JSON: Serializer[ListColumns] = serializer(
+    "ListColumns",
+    *fields_of(ListColumns, "list columns"),
+    key("resource_uri", STR, lambda one: uri("account", "columns", one.list)),
 )
 GRANT_JSON: Serializer[Grant] = serializer(
     "Grant", *fields_of(Grant, "user=username pool pool_id role granted_at granted_by", role=AS_TEXT)

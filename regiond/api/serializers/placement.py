@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from regiond.api.declaration.serializer import INT, NUMBER, STR, Serializer, array, item, key, nullable, serializer
+from regiond.api.declaration.serializer import INT, NUMBER, STR, Key, Serializer, array, item, key, nullable, serializer
 from regiond.api.serializers.capacity import CAPACITY_JSON
 
 _DISK = serializer(
@@ -29,12 +29,26 @@ _CAPACITY = item("capacity", HOST_CAPACITY_JSON)
 _FITTING = serializer(
     "FittingHost", item("host", STR), item("host_id", INT), item("score", NUMBER), item("unmet", array(STR)), _CAPACITY
 )
-_REJECTED = serializer("RejectedHost", item("host", STR), item("host_id", INT), item("reasons", array(STR)), _CAPACITY)
-_SUMMARIZED = serializer("SummarizedHosts", item("hosts", INT), item("reason", STR))
+# Operations of older releases have no checks.
+_REJECTED = serializer(
+    "RejectedHost",
+    item("host", STR),
+    item("host_id", INT),
+    item("reasons", array(STR)),
+    key("checks", array(STR), lambda host: host.get("checks", ())),
+    _CAPACITY,
+)
+_SUMMARIZED = serializer(
+    "SummarizedHosts",
+    item("hosts", INT),
+    item("reason", STR),
+    key("check", nullable(STR), lambda hosts: hosts.get("check")),
+)
+
+_ON_HOST = serializer("PlacedMachine", item("host", STR), item("host_id", INT))
 
 # The source is the explanation that `regiond.placement` stores with an operation, with the capacity of each host.
-PLACEMENT_JSON: Serializer[Mapping[str, Any]] = serializer(
-    "Placement",
+_ITEMS: tuple[Key[Mapping[str, Any]], ...] = (
     item("chosen", nullable(STR)),
     item("chosen_id", nullable(INT)),
     item("disks", array(_DISK)),
@@ -45,4 +59,12 @@ PLACEMENT_JSON: Serializer[Mapping[str, Any]] = serializer(
     item("fitting", array(_FITTING)),
     item("rejected", array(_REJECTED)),
     item("summarized", array(_SUMMARIZED)),
+)
+PLACEMENT_JSON: Serializer[Mapping[str, Any]] = serializer("Placement", *_ITEMS)
+# A dry run also has the host of each machine that fits, and why a quota would refuse them all the same.
+PLACED_JSON: Serializer[Mapping[str, Any]] = serializer(
+    "DryRunPlacement",
+    *_ITEMS,
+    key("machines", array(_ON_HOST), lambda placement: placement.get("machines", ())),
+    key("refused", nullable(STR), lambda placement: placement.get("refused")),
 )

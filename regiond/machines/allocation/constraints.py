@@ -81,12 +81,12 @@ def host_constraints(request: AllocateRequest) -> HostConstraints:
 
 
 def compose_intent(request: AllocateRequest) -> ComposeIntent:
-    """Returns the machine to compose if none is ready. If the request names zones, it gets the zone of its host."""
+    """Returns the machine to compose if none is ready. It gets the zone of its host: a request cannot name its own."""
     return ComposeIntent(
         request=compose_request(request),
         hosts=host_constraints(request),
         agent_name=request.agent_name,
-        in_zone_of_host=bool(request.zones or request.not_in_zones),
+        in_zone_of_host=True,
         comment=request.comment,
     )
 

@@ -115,7 +115,7 @@ class Allocator:
             return Allocated(machine=machine, labels=labels)
         _check_may_compose(request)
         intent = compose_intent(request)
-        placement = await self._composer.dry_run(caller, intent.request, intent.hosts)
+        placement = (await self._composer.dry_run(caller, intent.request, intent.hosts)).placement
         if placement.chosen is None:
             raise none_available(request, OutOfCapacity("", placement=explain(placement)))
         return MachineToCompose(

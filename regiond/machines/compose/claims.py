@@ -21,7 +21,7 @@ from regiond.networks import service as network_service
 from regiond.placement.model import DEFAULT_ROOT_BYTES, Evaluation, GroupMembers
 from regiond.placement.service import check_policies, group_standing, required_functions
 from regiond.quotas.model import Charge, Holdings
-from regiond.quotas.service import permitted
+from regiond.quotas.service import permitted, refusal
 
 
 def new_spec(assignment: HostAssignment, hostname: str, installation_id: UUID) -> GuestSpec:
@@ -99,6 +99,15 @@ def pool_of(assignment: HostAssignment) -> int:
     return assignment.host.pool_id if requested is None else requested
 
 
+def _charge(caller: Caller, assignment: HostAssignment) -> Charge:
+    return Charge(account_id=caller.account_id, pool_id=pool_of(assignment), asked=holdings_asked(assignment))
+
+
+async def quota_refusal(db: Db, caller: Caller, assignments: Sequence[HostAssignment]) -> str | None:
+    """Returns why a quota would refuse the first of the machines that it refuses; None if all fit. Locks nothing."""
+    return await refusal(db, [_charge(caller, one) for one in assignments])
+
+
 def holdings_asked(assignment: HostAssignment) -> Holdings:
     """Returns the resources that the machine will hold."""
     wanted = assignment.requirements
@@ -138,11 +147,7 @@ async def permit(db: Db, composes: Sequence[Compose], *, wait: bool) -> list[boo
     allowed = [all(pair) for pair in zip(operators[::2], operators[1::2], strict=True)]
     if wait and not all(allowed):
         raise NotAllowed("Your role in the resource pool has just been revoked. Nothing was composed.")
-    charges = [
-        Charge(account_id=caller.account_id, pool_id=pool_of(one), asked=holdings_asked(one))
-        for caller, one in composes
-    ]
-    within = await permitted(db, charges, wait=wait)
+    within = await permitted(db, [_charge(caller, one) for caller, one in composes], wait=wait)
     return [may and fits for may, fits in zip(allowed, within, strict=True)]
 
 

@@ -28,11 +28,15 @@ class ValidatedCompose:
 
 @frozen(kw_only=True)
 class PlacedCompose:
-    """The result of *place*: the ranked hosts, and each evaluated host by its id."""
+    """The result of *place*: the ranked hosts, and each evaluated host by its id.
+
+    `following` are the placements of further equal machines that a dry run asks for, as far as they fit.
+    """
 
     validated: ValidatedCompose
     placement: Placement
     candidates: Mapping[int, Candidate]
+    following: tuple[Placement, ...] = ()
 
 
 @frozen(kw_only=True)

@@ -70,11 +70,17 @@ class PlacementQueries:
         return PlacedCompose(validated=validated, placement=placed.placement, candidates=placed.candidates)
 
     async def preview(
-        self, validated: ValidatedCompose, *, named: int = NAMED_HOSTS_DRY_RUN, machine_id: int | None = None
+        self,
+        validated: ValidatedCompose,
+        *,
+        named: int = NAMED_HOSTS_DRY_RUN,
+        machine_id: int | None = None,
+        times: int = 1,
     ) -> PlacedCompose:
-        """Returns the ranked hosts by the committed claims alone. Raises as `place`.
+        """Returns the ranked hosts by the committed claims alone, for up to `times` equal machines. Raises as `place`.
 
-        `machine_id` is a machine that is placed again: it is no member of its own groups.
+        `machine_id` is a machine that is placed again: it is no member of its own groups. A named host is evaluated
+        for one machine.
         """
         requirements = validated.requirements
         if requirements.host_id is not None:
@@ -88,9 +94,13 @@ class PlacementQueries:
             return PlacedCompose(validated=validated, placement=placement, candidates={host.id: host})
         async with self._database.connection() as db:
             found = await search_hosts(
-                db, requirements, self._calls.racks, strategy=validated.strategy, named=named, machine_id=machine_id
-            )
-        return PlacedCompose(validated=validated, placement=found.placements[0], candidates=found.candidates)
+                db, requirements, self._calls.racks, strategy=validated.strategy, named=named, times=times,
+                machine_id=machine_id,
+            )  # fmt: skip
+        first, *following = found.placements
+        return PlacedCompose(
+            validated=validated, placement=first, candidates=found.candidates, following=tuple(following)
+        )
 
     async def _candidate(self, requirements: Requirements, host_id: int) -> tuple[Candidate, GroupMembers]:
         _check_id(host_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 
@@ -82,11 +82,19 @@ class Validator:
     async def _free_hostname(self, hostname: str | None) -> str | None:
         if hostname is None:
             return None
-        checked = check_hostname(hostname)
+        await self.check_hostnames([hostname])
+        return check_hostname(hostname)
+
+    async def check_hostnames(self, hostnames: Sequence[str]) -> None:
+        """Raises InvalidRequest under `hostname` for the first that is invalid or taken."""
+        checked = [check_hostname(one) for one in hostnames]
+        if not checked:
+            return
         async with self._database.connection() as db:
-            if await store.taken_hostnames(db, [checked]):
-                raise hostname_taken(checked)
-        return checked
+            taken = set(await store.taken_hostnames(db, checked))
+        for one in checked:
+            if one in taken:
+                raise hostname_taken(one)
 
     async def _resolve_nics(
         self, nics: tuple[NicRequirement, ...], machine_id: int | None, caller: Caller | None

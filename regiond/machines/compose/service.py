@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from attrs import asdict, evolve
 
@@ -12,13 +12,14 @@ from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines.compose.capacity_limits import no_capacity
-from regiond.machines.compose.model import ReservationRequest, ValidatedCompose
+from regiond.machines.compose.claims import quota_refusal
+from regiond.machines.compose.model import HostAssignment, ReservationRequest, ValidatedCompose
 from regiond.machines.compose.stages import ComposeStages
 from regiond.machines.model import NO_HOST_CONSTRAINTS, ComposeIntent, HostConstraints, requested_fields
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Operations
-from regiond.placement.model import Placement, Strategy
+from regiond.placement.model import DryRun, Strategy
 from regiond.racks.service import HostCalls
 
 PLACE_ATTEMPTS = 100  # each follows a lost race, which another request won
@@ -58,7 +59,7 @@ class Composer:
         """
 
         async def open_() -> Operation:
-            intent = ComposeIntent(request=request, hosts=hosts)
+            intent = ComposeIntent(request=request, hosts=hosts, in_zone_of_host=request.zone is None)
             return await self.reserve(caller, intent, idempotency_key=idempotency_key, need_rack=need_rack)
 
         try:
@@ -104,15 +105,25 @@ class Composer:
         constraints: HostConstraints = NO_HOST_CONSTRAINTS,
         *,
         strategy: Strategy | None = None,
-    ) -> Placement:
-        """Returns where the machine would be placed, and the shortages of other hosts. Writes nothing, calls no host.
+        count: int = 1,
+    ) -> DryRun:
+        """Returns where up to `count` equal machines would be placed, and the shortages of other hosts.
 
-        Raises InvalidRequest with all problems by field, and NotFound for `request.host_id`.
+        Each machine is placed as if the ones before it were composed. Writes nothing, calls no host. Raises
+        InvalidRequest with all problems by field, and NotFound for `request.host_id`.
         """
         validated = await self._validated(caller, ComposeIntent(request=request, hosts=constraints))
         if strategy is not None:
             validated = evolve(validated, strategy=strategy)
-        return (await self._stages.queries.preview(validated)).placement
+        found = await self._stages.queries.preview(validated, times=count)
+        placements = (found.placement, *found.following)
+        asked = [
+            HostAssignment(validated=validated, evaluation=one.chosen, host=found.candidates[one.chosen.host_id])
+            for one in placements
+            if one.chosen is not None
+        ]
+        async with self._database.connection() as db:
+            return DryRun(placements=placements, refusal=await quota_refusal(db, caller, asked))
 
     async def problems(
         self, caller: Caller, request: ComposeRequest, constraints: HostConstraints = NO_HOST_CONSTRAINTS
@@ -120,6 +131,14 @@ class Composer:
         """Returns the problems, by field, that `start_compose` and `dry_run` would raise. Only reads."""
         try:
             await self._validated(caller, ComposeIntent(request=request, hosts=constraints))
+        except InvalidRequest as error:
+            return error.fields
+        return {}
+
+    async def hostname_problems(self, hostnames: Sequence[str]) -> Mapping[str, list[str]]:
+        """Returns the problem of the first that is invalid or taken, under `hostname`. Only reads."""
+        try:
+            await self._stages.validator.check_hostnames(hostnames)
         except InvalidRequest as error:
             return error.fields
         return {}

@@ -18,12 +18,13 @@ from regiond.placement.model import (
     DEFAULT_ROOT_BYTES,
     NO_MEMBERS,
     Candidate,
+    Check,
     GroupMembers,
     PinRequirement,
     Requirements,
     Strategy,
 )
-from regiond.placement.service import group_restrictions
+from regiond.placement.service import SUMMARY, group_restrictions
 
 _RACK_ERRORS = ["none", RackUnreachable.code, LinkLost.code]
 
@@ -157,28 +158,6 @@ _SHORTLIST = """
       from shortlist join vm_host h on h.id = shortlist.id left join server s on s.id = h.server_id
       join zone z on z.id = h.zone_id join resource_pool p on p.id = h.pool_id
 """
-_SUMMARY: Mapping[str | None, str] = {
-    None: "fit, but would have less capacity left",
-    "host": "excluded by your host filter",
-    "type": "of another type",
-    "zone": "in another zone",
-    "pool": "in another resource pool",
-    "tags": "with other tags",
-    "groups": "excluded by your affinity or anti-affinity groups",
-    "removing": "being removed",
-    "maintenance": "in maintenance",
-    "unknown": "capacity unknown until the first successful discovery run",
-    "unreachable": "no connected rack reaches them",
-    "lost": "their last call or refresh failed",
-    "architecture": "another architecture",
-    "speed": "CPUs too slow",
-    "cores": "not enough free cores",
-    "memory": "not enough free memory",
-    "pins": "not enough unpinned cores",
-    "pages": "not enough free huge pages",
-    "storage": "no storage pool with enough free space for the largest disk",
-    "network": "no interface on the requested networks",
-}
 
 
 @frozen(kw_only=True)
@@ -222,10 +201,15 @@ async def read_shortlist(
         list(groups.weights.values()), None if hosts.within_pool_ids is None else sorted(hosts.within_pool_ids),
     )  # fmt: skip
     counted: Mapping[str, int] = json.loads(rows[0]["all_hosts"]) if rows else {}
-    others = Counter({None if lacking == "nothing" else lacking: hosts for lacking, hosts in counted.items()})
-    others.subtract(row["lacking"] for row in rows)
+    others = Counter({_check(lacking): hosts for lacking, hosts in counted.items()})
+    others.subtract(_check(row["lacking"]) for row in rows)
     return Shortlist(
         candidates=await candidates_of(db, rows, with_nodes=requirements.needs_nodes),
         fitting=counted.get("nothing", 0),
-        summarized={_SUMMARY[lacking]: hosts for lacking, hosts in others.items() if hosts},
+        summarized={SUMMARY[lacking]: hosts for lacking, hosts in others.items() if hosts},
     )
+
+
+def _check(lacking: str | None) -> Check:
+    """The query calls what a host lacks as placement does, and a host that may fit `nothing` or NULL."""
+    return Check.RANK if lacking in {None, "nothing"} else Check(lacking)

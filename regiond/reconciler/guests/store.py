@@ -34,7 +34,15 @@ _LOCATION = """
     select g.server_id, m.id as machine_id
       from guest g join machine m on m.uuid = g.marker_machine where g.id = $1
 """
-_MOVE = "update machine set host_id = $2, settled_at = clock_timestamp() where id = $1"
+# A machine in the zone of its host stays in the zone of its host; another zone was chosen for it.
+_MOVE = """
+    update machine m
+       set host_id = new.id, settled_at = clock_timestamp(),
+           zone_id = case when m.zone_id = (select old.zone_id from vm_host old where old.id = m.host_id)
+                          then new.zone_id else m.zone_id end
+      from vm_host new
+     where m.id = $1 and new.id = $2
+"""
 # A disk that is not a volume of its own is identified by its device.
 _MOVE_DISKS = """
     update machine_disk d set storage_pool_id = p.id

@@ -20,6 +20,7 @@ TABS = (
     ("sessions", "Sessions"),
     ("clients", "RPC clients"),
     ("files", "Files"),
+    ("filters", "Saved filters"),
 )
 CRUMBS = (("Account", page_url(SECTION)),)
 

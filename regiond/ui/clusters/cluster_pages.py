@@ -17,6 +17,8 @@ from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.hosts.host_row import HostRow
 from regiond.ui.hosts.list_page import read_rows
+from regiond.ui.machines.machine_search import of_cluster
+from regiond.ui.machines.vm_table import read_table
 from regiond.ui.page import Page, Visit, form_pages, redirect
 from regiond.ui.table_view import in_memory
 
@@ -49,12 +51,13 @@ async def hosts(visit: Visit) -> Reply:
 async def vms(visit: Visit) -> Reply:
     cluster = await _cluster(visit)
     workloads = await visit.services.machines.workloads(list(cluster.host_ids), caller=visit.caller)
-    machines = [machine for workload in workloads for machine in workload.machines]
+    table = await read_table(visit, of_cluster(cluster.id, tuple(cluster.host_ids)))
     return await _page(
         visit,
         cluster,
         "vms",
-        machines=sorted(machines, key=lambda machine: machine.hostname),
+        status=table.status,
+        table=table,
         foreign=[(workload.host_name, guest) for workload in workloads for guest in workload.foreign],
     )
 

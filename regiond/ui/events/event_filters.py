@@ -11,8 +11,8 @@ from attrs import frozen
 from common.errors import InvalidRequest
 from regiond.api.declaration.field_types import FieldError, Timestamp
 from regiond.api.resources.shared.lookups import past_host, past_machine
-from regiond.api.urls import as_id
 from regiond.events.model import EventFilter, Level
+from regiond.identifiers import as_id
 from regiond.ui.page import Visit
 
 T = TypeVar("T")

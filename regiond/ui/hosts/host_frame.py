@@ -6,7 +6,7 @@ from typing import Any
 
 from regiond.api.replies import Reply
 from regiond.api.resources.shared.lookups import find_host
-from regiond.hosts.model import HostView
+from regiond.hosts.model import GuestFilter, GuestView, HostView
 from regiond.operations.model import OPEN_STATES
 from regiond.ui.hosts.host_row import HostRow
 from regiond.ui.hosts.list_page import read_rows
@@ -21,6 +21,11 @@ async def read_host(visit: Visit) -> tuple[HostView, HostRow]:
     host = await find_host(visit.services, {"id": visit.path["host"]})
     (row,) = await read_rows(visit, [host])
     return row.view, row
+
+
+async def read_guests(visit: Visit, host: HostView) -> list[GuestView]:
+    found = await visit.services.hosts.long_list_of_guests(GuestFilter(host_id=host.id), caller=visit.caller)
+    return [guest async for batch in found.batches() for guest in batch]
 
 
 async def host_page(visit: Visit, row: HostRow, tab: str, *, status: int = 200, **values: Any) -> Reply:

@@ -1,4 +1,4 @@
-"""The pages of one host: VMs, resources, tasks."""
+"""The pages of one host: resources, tasks."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.api.resources.shared.lookups import find_host
-from regiond.hosts.model import GuestFilter, GuestView, HostView
 from regiond.operations.model import OPEN_STATES
 from regiond.ui import formats
 from regiond.ui.hosts.core_map import core_map
-from regiond.ui.hosts.host_frame import host_page, read_host
-from regiond.ui.hosts.numa_cards import numa_cards
+from regiond.ui.hosts.host_frame import host_page, read_guests, read_host
 from regiond.ui.meter import meter_of
 from regiond.ui.page import Page, Visit, redirect
 
@@ -24,36 +22,15 @@ _SHOWN: Mapping[str, tuple[str, ...]] = {
 }
 
 
-async def _guests(visit: Visit, host: HostView) -> list[GuestView]:
-    found = await visit.services.hosts.long_list_of_guests(GuestFilter(host_id=host.id), caller=visit.caller)
-    return [guest async for batch in found.batches() for guest in batch]
-
-
 async def to_vms(visit: Visit) -> Reply:
     _, row = await read_host(visit)
     return redirect("hosts", row.id, "vms")
 
 
-async def vms(visit: Visit) -> Reply:
-    host, row = await read_host(visit)
-    (workload,) = await visit.services.machines.workloads([host.id], caller=visit.caller)
-    nodes = await visit.services.hosts.numa(host.id)
-    by_node = visit.request.option("view") == "numa" and bool(nodes)
-    return await host_page(
-        visit,
-        row,
-        "vms",
-        machines=sorted(workload.machines, key=lambda one: one.hostname),
-        foreign=workload.foreign,
-        has_nodes=bool(nodes),
-        nodes=numa_cards(nodes, await _guests(visit, host)) if by_node else (),
-    )
-
-
 async def resources(visit: Visit) -> Reply:
     host, row = await read_host(visit)
     nodes = await visit.services.hosts.numa(host.id)
-    guests = await _guests(visit, host)
+    guests = await read_guests(visit, host)
     marked = visit.request.option("vm")
     return await host_page(
         visit,
@@ -93,7 +70,6 @@ async def refresh(visit: Visit) -> Reply:
 
 PAGES = (
     Page(path="hosts/<host>", handle=to_vms),
-    Page(path="hosts/<host>/vms", handle=vms),
     Page(path="hosts/<host>/resources", handle=resources),
     Page(path="hosts/<host>/tasks", handle=tasks),
     Page(path="hosts/<host>/refresh", method="POST", handle=refresh),

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
 
 from attrs import frozen
 
 from common.values import DriverType
-from regiond.hosts.model import HostState, HostView
+from regiond.hosts.host_condition import HostCondition, judge
+from regiond.hosts.model import HostView
 from regiond.ui import formats
 from regiond.ui.hosts.trust_advice import Advice, advice_of
 from regiond.ui.meter import Meter, meter_of
 
-STALE_AFTER = timedelta(minutes=10)
 _TYPES = {DriverType.LXD: "LXD", DriverType.LIBVIRT: "libvirt"}
 
 
@@ -64,41 +65,44 @@ class HostRow:
 
 def host_type(host: HostView) -> str:
     """With the cluster, if it is a member of one."""
-    name = _TYPES.get(host.driver, host.driver.value)
-    return f"{name} cluster" if host.cluster_id is not None else name
+    return type_name(host.driver, in_cluster=host.cluster_id is not None)
 
 
-_BY_ERROR = {
-    "peer_changed": ("bad", "rejected", "Rejected"),
-    "server_unconfirmed": ("bad", "rejected", "Rejected"),
-    "not_trusted": ("wait", "waiting", "Waiting for trust"),
+def type_name(driver: DriverType, *, in_cluster: bool) -> str:
+    name = _TYPES.get(driver, driver.value)
+    return f"{name} cluster" if in_cluster else name
+
+
+_LOOKS: Mapping[HostCondition, tuple[str, str, str]] = {
+    HostCondition.CONNECTED: ("ok", "ok", "Connected"),
+    HostCondition.STALE: ("stale", "clock", "Stale"),
+    HostCondition.CLOSED: ("off", "closed", "Closed"),
+    HostCondition.UNREACHABLE: ("bad", "error", "Unreachable"),
+    HostCondition.REJECTED: ("bad", "rejected", "Rejected"),
+    HostCondition.WAITING_FOR_TRUST: ("wait", "waiting", "Waiting for trust"),
+    HostCondition.NOT_REACHED: ("wait", "waiting", "Not reached yet"),
+    HostCondition.REMOVING: ("busy", "spinner", "Being removed"),
 }
-_BY_STATE = {
-    HostState.REMOVING: ("busy", "spinner", "Being removed"),
-    HostState.UNREACHABLE: ("bad", "error", "Unreachable"),
-    HostState.PENDING: ("wait", "waiting", "Not reached yet"),
-}
+
+
+def word_of(condition: HostCondition) -> str:
+    return _LOOKS[condition][2]
 
 
 def status_of(host: HostView, now: datetime) -> Status:
     """Returns what a host's state, error and age say together, the most important first."""
-    age = formats.ago(host.refreshed_at, now) if host.refreshed_at else "never refreshed"
-    if host.state is not HostState.REMOVING and host.error_code in _BY_ERROR:
-        return _status(_BY_ERROR[host.error_code], age, needs_attention=True)
-    if host.state in _BY_STATE:
-        wrong = host.state is HostState.UNREACHABLE or (host.state is HostState.PENDING and host.error_code is not None)
-        kind, icon, word = _BY_STATE[host.state]
-        return _status(("bad", "error", word) if wrong else (kind, icon, word), age, needs_attention=wrong)
-    if host.maintenance is not None:
-        return _status(("off", "closed", "Closed"), age)
-    if host.refreshed_at is not None and now - host.refreshed_at > STALE_AFTER:
-        return _status(("stale", "clock", "Stale"), age, needs_attention=True, is_open=True)
-    return _status(("ok", "ok", "Connected"), age, is_open=True)
-
-
-def _status(look: tuple[str, str, str], age: str, *, needs_attention: bool = False, is_open: bool = False) -> Status:
-    kind, icon, word = look
-    return Status(kind=kind, icon=icon, word=word, age=age, needs_attention=needs_attention, is_open=is_open)
+    judged = judge(host.state, host.error_code, host.refreshed_at, now, in_maintenance=host.maintenance is not None)
+    kind, icon, word = _LOOKS[judged.condition]
+    if judged.condition is HostCondition.NOT_REACHED and judged.needs_attention:
+        kind, icon = "bad", "error"
+    return Status(
+        kind=kind,
+        icon=icon,
+        word=word,
+        age=formats.ago(host.refreshed_at, now) if host.refreshed_at else "never refreshed",
+        needs_attention=judged.needs_attention,
+        is_open=judged.is_open,
+    )
 
 
 def host_row(host: HostView, now: datetime, *, machines: int = 0, others: int = 0) -> HostRow:

@@ -1,42 +1,82 @@
-"""The list of hosts: all backends in one table."""
+"""The list of hosts: all backends in one table. Only the hosts of the page are read as a whole."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from attrs import frozen
+
+from common.errors import InvalidRequest
 from regiond.api.replies import Reply
 from regiond.api.resources.shared.visibility import visible_host
 from regiond.hosts.model import HostView
-from regiond.ui.hosts.host_row import HostRow, host_row
+from regiond.hosts.search.fields import HOST_FIELDS, HostFacts
+from regiond.ui.hosts.host_row import HostRow, host_row, type_name, word_of
+from regiond.ui.lists.choices import chosen_columns, saved_filters
+from regiond.ui.lists.list_kind import ListKind, ListTools, shown_columns, whole_query
 from regiond.ui.page import Page, Visit
-from regiond.ui.table_view import in_memory
+from regiond.ui.table_view import in_memory, wanted
+from regiond.ui.web_request import page_url
 
-_QUICK: Mapping[str, Callable[[HostRow], bool]] = {
-    "open": lambda row: row.status.is_open,
-    "attention": lambda row: row.status.needs_attention,
-}
-_COLUMNS: Mapping[str, Callable[[HostRow], Any]] = {
-    "name": lambda row: row.name.lower(),
-    "state": lambda row: row.status.word,
-    "type": lambda row: row.type,
-    "vms": lambda row: row.machines,
-    "cores": lambda row: _free(row.view, "cores"),
-    "memory": lambda row: _free(row.view, "memory_mib"),
-    "storage": lambda row: _free(row.view, "storage_bytes"),
-    "zone": lambda row: (row.zone, row.pool),
-}
-GROUPS: Mapping[str, Callable[[HostRow], str]] = {
-    "type": lambda row: row.type,
-    "zone": lambda row: row.zone,
-    "pool": lambda row: row.pool,
-    "cluster": lambda row: row.cluster or "no cluster",
-    "state": lambda row: row.status.word,
-}
+HOSTS = ListKind(
+    key="hosts",
+    placeholder="Name, address, tag, pool, zone, or zone:east",
+    searched="name, address, project, pool, zone, cluster and tags",
+    example="zone:east is:open",
+    lacking="tag",
+    fields=HOST_FIELDS,
+    filters=("state", "zone", "pool", "cluster", "type", "tag"),
+    quick={"open": "is:open", "attention": "is:attention"},
+    columns={
+        "type": "Type",
+        "vms": "VMs",
+        "cpu": "CPU cores",
+        "ram": "RAM",
+        "storage": "Storage",
+        "zone": "Zone, pool",
+        "tags": "Tags",
+    },
+    groups=("type", "zone", "pool", "cluster", "state"),
+)
 
 
-def _free(host: HostView, resource: str) -> int | None:
+def _type(host: HostFacts) -> str:
+    return type_name(host.driver, in_cluster=host.cluster is not None)
+
+
+def _free(host: HostFacts, resource: str) -> int | None:
     return None if host.capacity is None else getattr(host.capacity, resource).free
+
+
+_COLUMNS: Mapping[str, Callable[[HostFacts], Any]] = {
+    "name": lambda host: host.name.lower(),
+    "state": lambda host: word_of(host.judgement.condition),
+    "type": _type,
+    "vms": lambda host: host.machines,
+    "cores": lambda host: _free(host, "cores"),
+    "memory": lambda host: _free(host, "memory_mib"),
+    "storage": lambda host: _free(host, "storage_bytes"),
+    "zone": lambda host: (host.zone, host.pool),
+}
+_BY_CAPACITY = frozenset({"cores", "memory", "storage"})
+_GROUPS: Mapping[str, Callable[[HostFacts], str]] = {
+    "type": _type,
+    "zone": lambda host: host.zone,
+    "pool": lambda host: host.pool,
+    "cluster": lambda host: host.cluster or "no cluster",
+    "state": lambda host: word_of(host.judgement.condition),
+}
+
+
+@frozen(kw_only=True)
+class Group:
+    """Hosts that are together in the table. `size` counts those on all pages."""
+
+    name: str
+    size: int
+    rows: Sequence[HostRow]
 
 
 async def read_rows(visit: Visit, hosts: Iterable[HostView] | None = None) -> list[HostRow]:
@@ -53,46 +93,71 @@ async def read_rows(visit: Visit, hosts: Iterable[HostView] | None = None) -> li
     ]
 
 
-def _matches(row: HostRow, text: str) -> bool:
-    facts = (row.name, row.address, row.project, row.pool, row.zone, row.cluster, *row.tags)
-    return all(any(word in fact.lower() for fact in facts) for word in text.lower().split())
+async def rows_of(visit: Visit, facts: Iterable[HostFacts]) -> list[HostRow]:
+    """These hosts, as far as they still exist, in their order."""
+    ids = [host.id for host in facts]
+    rows = {row.id: row for row in await read_rows(visit, await visit.services.hosts.read_all(ids))}
+    return [rows[host_id] for host_id in ids if host_id in rows]
 
 
 async def show(visit: Visit) -> Reply:
-    request = visit.request
-    rows = await read_rows(visit)
-    counts = {name: sum(map(keep, rows)) for name, keep in _QUICK.items()}
-    found = [row for row in rows if _matches(row, request.option("q"))]
-    quick = request.option("show")
-    if quick in _QUICK:
-        found = [row for row in found if _QUICK[quick](row)]
-    for field in ("zone", "pool", "type", "cluster"):
-        if wanted := request.options(field):
-            found = [row for row in found if getattr(row, field) in wanted]
-    view = in_memory(request, found, _COLUMNS, default="name")
-    group = request.option("group")
+    request, hosts = visit.request, visit.services.hosts
+    problems: Mapping[str, Sequence[str]] = {}
+    by_capacity = wanted(request, _COLUMNS, "name").sort in _BY_CAPACITY
+    try:
+        search = await hosts.search(whole_query(HOSTS, request), caller=visit.caller, capacities=by_capacity)
+        found = search.found
+    except InvalidRequest as error:
+        problems = error.fields
+        search, found = await hosts.search("", caller=visit.caller), ()
+    tools = ListTools(
+        kind=HOSTS,
+        request=request,
+        path=page_url("hosts"),
+        place="hosts",
+        offered=HOSTS.columns,
+        columns=shown_columns(request, HOSTS.columns, await chosen_columns(visit, "hosts"), HOSTS.columns),
+        choices={
+            **{name: tuple(HOSTS.fields[name].choices) for name in ("state", "type")},
+            **{name: search.names[name] for name in ("zone", "pool", "cluster", "tag")},
+        },
+        counts={
+            "": len(search.hosts),
+            "open": sum(host.judgement.is_open for host in search.hosts),
+            "attention": sum(host.judgement.needs_attention for host in search.hosts),
+        },
+        saved=await saved_filters(visit, HOSTS, page_url("hosts")),
+        problems=problems,
+        exports=page_url("hosts", "export", query={"within": ""}),
+    )
+    group = _GROUPS.get(tools.group)
+    view = in_memory(request, found, _COLUMNS, default="name", group=group)
     return await visit.page(
         "hosts/list.html",
         title="Hosts",
         section="hosts",
+        status=422 if problems and not request.is_htmx else 200,
+        tools=tools,
         view=view,
-        groups=_grouped(view.rows, group),
-        group=group if group in GROUPS else "",
-        group_names=tuple(GROUPS),
-        all_hosts=len(rows),
-        counts=counts,
-        quick=quick,
-        text=request.option("q"),
+        groups=_grouped(view.rows, await rows_of(visit, view.rows), found, group),
+        all_hosts=len(search.hosts),
     )
 
 
-def _grouped(rows: Iterable[HostRow], name: str) -> list[tuple[str, list[HostRow]]]:
-    if name not in GROUPS:
-        return [("", list(rows))]
-    found: dict[str, list[HostRow]] = {}
+def _grouped(
+    facts: Iterable[HostFacts],
+    rows: Sequence[HostRow],
+    found: Iterable[HostFacts],
+    group: Callable[[HostFacts], str] | None,
+) -> list[Group]:
+    """One group without a name if the list is not grouped."""
+    if group is None:
+        return [Group(name="", size=len(rows), rows=rows)]
+    sizes, names = Counter(map(group, found)), {host.id: group(host) for host in facts}
+    together: dict[str, list[HostRow]] = {}
     for row in rows:
-        found.setdefault(GROUPS[name](row), []).append(row)
-    return sorted(found.items())
+        together.setdefault(names[row.id], []).append(row)
+    return [Group(name=name, size=sizes[name], rows=some) for name, some in together.items()]
 
 
 PAGES = (Page(path="hosts", handle=show),)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl
 
 from attrs import evolve
 
@@ -14,13 +13,14 @@ from regiond.api.replies import Reply
 from regiond.machines.model import DEFAULT_AT_ONCE, MAX_AT_ONCE, MAX_BULK_MACHINES, MachineFilter, MachineView
 from regiond.machines.model import BulkAction as Task
 from regiond.permissions import Permission
-from regiond.ui.machines import bulk_run, tagging
+from regiond.ui.machines import bulk_run
 from regiond.ui.machines.bulk_actions import ACTIONS, BulkAction, Split, offered, split
 from regiond.ui.machines.deploy_form import encoded_user_data, image_choices_of_all
+from regiond.ui.machines.details import tagging
 from regiond.ui.machines.details.notes_form import names_in
-from regiond.ui.machines.machine_search import read_search
+from regiond.ui.machines.machine_search import Scope, read_search, scope_of, with_query
 from regiond.ui.machines.release_form import FIELDS, erasures, release_fields
-from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.page import SEE_OTHER, Page, Visit, redirect
 
 _IMAGE = ("distro_series", "user_data")
 
@@ -29,30 +29,30 @@ async def act(visit: Visit) -> Reply:
     """Asks for a confirmation first, unless the action needs none."""
     request = visit.request
     action = ACTIONS.get(request.given("action"))
-    if action is None or action not in offered(visit.caller):
-        return redirect("vms")
-    machines, matching = await _selected(visit)
-    if not machines:
-        return redirect("vms")
+    scope = await scope_of(visit, request.given("within"))
+    back = scope.path + (f"?{query}" if (query := request.given("query")) else "")
+    machines, matching = await _selected(visit, scope)
+    if action is None or action not in offered(visit.caller) or not machines:
+        return Reply(status=SEE_OTHER, headers={"Location": back})
     found = split(action, machines, visit.caller)
     is_confirmed = request.given("confirmed") == "yes"
     if found.needs_confirmation and not is_confirmed:
-        return await _confirm(visit, found, matching=matching)
+        return await _confirm(visit, found, back, matching=matching)
     fields, problems = _fields(visit, action, found)
     if problems:
-        return await _confirm(visit, found, matching=matching, problems=problems)
-    return await _act(visit, found, fields, matching=matching)
+        return await _confirm(visit, found, back, matching=matching, problems=problems)
+    return await _act(visit, found, fields, back, matching=matching)
 
 
-async def _act(visit: Visit, found: Split, fields: Mapping[str, Any], *, matching: int) -> Reply:
+async def _act(visit: Visit, found: Split, fields: Mapping[str, Any], back: str, *, matching: int) -> Reply:
     """Begins the task, or acts and shows the outcomes."""
     action = found.action
     if action.as_task is not None:
-        return await _start(visit, action.as_task, found)
+        return await _start(visit, action.as_task, found, back)
     try:
         outcomes = await _outcomes(visit, found, fields)
     except InvalidRequest as error:
-        return await _confirm(visit, found, matching=matching, problems=tagging.about_field(error, "add").fields)
+        return await _confirm(visit, found, back, matching=matching, problems=tagging.about_field(error, "add").fields)
     return await visit.page(
         "machines/bulk_result.html",
         title=f"{action.label}: result",
@@ -60,7 +60,7 @@ async def _act(visit: Visit, found: Split, fields: Mapping[str, Any], *, matchin
         split=found,
         outcomes=outcomes,
         failed=sum(bool(one.error) for one in outcomes),
-        query=visit.request.given("query"),
+        back=back,
     )
 
 
@@ -71,7 +71,7 @@ async def _outcomes(visit: Visit, found: Split, fields: Mapping[str, Any]) -> li
     return await bulk_run.run(visit, found.action, found.changed, fields)
 
 
-async def _start(visit: Visit, task: Task, found: Split) -> Reply:
+async def _start(visit: Visit, task: Task, found: Split, back: str) -> Reply:
     """Leads to the task, which shows what becomes of each VM."""
     request = visit.request
     try:
@@ -80,7 +80,8 @@ async def _start(visit: Visit, task: Task, found: Split) -> Reply:
             options=_options(visit, task),
         )  # fmt: skip
     except InvalidRequest as error:
-        return await _confirm(visit, found, matching=found.total, problems=error.fields or {"at_once": [error.message]})
+        problems = error.fields or {"at_once": [error.message]}
+        return await _confirm(visit, found, back, matching=found.total, problems=problems)
     return redirect("tasks", task_id)
 
 
@@ -92,12 +93,12 @@ def _options(visit: Visit, task: Task) -> Mapping[str, str]:
     return {**release_fields(values), "comment": values["comment"]} if task is Task.RELEASE else {}
 
 
-async def _selected(visit: Visit) -> tuple[list[MachineView], int]:
+async def _selected(visit: Visit, scope: Scope) -> tuple[list[MachineView], int]:
     """The VMs of the request, at most MAX_BULK_MACHINES, and how many it meant."""
     request = visit.request
     if request.given("all"):
-        asked = evolve(request, query=tuple(parse_qsl(request.given("query"), max_num_fields=100)))
-        search = evolve(await read_search(visit, asked), limit=MAX_BULK_MACHINES, offset=0)
+        asked = with_query(request, request.given("query"))
+        search = evolve(await read_search(visit, asked, scope), limit=MAX_BULK_MACHINES, offset=0)
         page = await visit.services.machines.page(search, caller=visit.caller)
         return list(page.machines), page.total
     ids = tuple(dict.fromkeys(request.form.get("selected", ())))
@@ -132,7 +133,7 @@ def typed_name(found: Split) -> str:
 
 
 async def _confirm(
-    visit: Visit, found: Split, *, matching: int, problems: Mapping[str, list[str]] | None = None
+    visit: Visit, found: Split, back: str, *, matching: int, problems: Mapping[str, list[str]] | None = None
 ) -> Reply:
     action = found.action
     plan = None
@@ -145,6 +146,7 @@ async def _confirm(
         section="vms",
         status=422 if problems else 200,
         split=found,
+        back=back,
         matching=matching,
         most=MAX_BULK_MACHINES,
         plan=plan,
@@ -155,7 +157,7 @@ async def _confirm(
         zones=await services.groups.zones() if action.asks == "place" else (),
         given={
             name: visit.request.given(name)
-            for name in ("name", "pool", "zone", "add", "remove", "query", *_IMAGE, *FIELDS)
+            for name in ("name", "pool", "zone", "add", "remove", "query", "within", *_IMAGE, *FIELDS)
         },
         erasures=erasures(deletes=bool(plan and not plan["kept"])) if action.as_task is Task.RELEASE else (),
         tags=sorted({tag for one in found.changed for tag in one.tags}) if action.asks == "tags" else (),

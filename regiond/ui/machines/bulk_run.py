@@ -13,8 +13,8 @@ from common.errors import InnkeeperError
 from regiond.api.resources.machines.machines import MACHINE, MACHINES
 from regiond.machines.model import BulkAction as Task
 from regiond.machines.model import MachineView
-from regiond.ui.machines import tagging
 from regiond.ui.machines.bulk_actions import BulkAction
+from regiond.ui.machines.details import tagging
 from regiond.ui.page import Visit
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)

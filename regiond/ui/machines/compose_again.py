@@ -14,8 +14,9 @@ from regiond.placement.interface_parser import parse_interfaces
 from regiond.placement.model import DiskRequirement, NicRequirement
 from regiond.placement.storage_parser import parse_storage
 from regiond.ui import formats
-from regiond.ui.machines.compose_form import ComposeForm, DiskRow, NicRow
+from regiond.ui.machines.compose_form import ANY, PIN_COUNT, PIN_IDS, ComposeForm, DiskRow, NicRow
 
+PAGE_SIZES_MIB = (None, 2, 1024)
 _NIC_KEYS: Mapping[str, str] = {"space": "space", "subnet": "subnet", "type": "kind"}
 
 
@@ -29,21 +30,26 @@ def form_again(request: Mapping[str, Any]) -> ComposeForm | None:
     if intent is None:
         return None
     asked, hosts = intent.request, intent.hosts
-    shown = HostConstraints(hosts=hosts.hosts, zones=hosts.zones, pools=hosts.pools, tags=hosts.tags)
-    if hosts != shown or asked.huge_page_size_mib or asked.pin_cores or asked.architecture or asked.zone or asked.pool:
+    shown = HostConstraints(
+        hosts=hosts.hosts, zones=hosts.zones, not_in_zones=hosts.not_in_zones, pools=hosts.pools,
+        not_in_pools=hosts.not_in_pools, tags=hosts.tags, not_tags=hosts.not_tags,
+    )  # fmt: skip
+    if hosts != shown:
         return None
     try:
         values = {
-            "hostname": asked.hostname or "", "cores": str(asked.cores), "memory": str(asked.memory_mib),
-            "host": _one(hosts.hosts), "zone": ", ".join(hosts.zones), "pool": ", ".join(hosts.pools),
-            "tags": ", ".join(hosts.tags), "pinned_cores": formats.ranges(asked.pinned_cores),
-            "affinity": ", ".join(asked.affinity), "anti_affinity": ", ".join(asked.anti_affinity),
+            "hostname": asked.hostname or "", "count": "1", "vm_zone": asked.zone or "", "vm_pool": asked.pool or "",
+            "cores": str(asked.pin_cores or asked.cores), "memory": str(asked.memory_mib), "host": _one(hosts.hosts),
+            "zone": _names(hosts.zones, hosts.not_in_zones), "pool": _names(hosts.pools, hosts.not_in_pools),
+            "tags": _names(hosts.tags, hosts.not_tags), "architecture": asked.architecture or "",
+            "pinned_cores": formats.ranges(asked.pinned_cores), "hugepage_size": _page_size(asked.huge_page_size_mib),
+            "affinity": _names(asked.affinity), "anti_affinity": _names(asked.anti_affinity),
         }  # fmt: skip
         disks = parse_storage(asked.storage) if asked.storage else ()
         nics = parse_interfaces(asked.interfaces) if asked.interfaces else ()
         return ComposeForm(
             values=values,
-            pins=bool(asked.pinned_cores),
+            pins=PIN_IDS if asked.pinned_cores else PIN_COUNT if asked.pin_cores else ANY,
             ticks=frozenset(name for name, is_set in _ticks(asked).items() if is_set),
             disks=tuple(_disk_row(number, disk) for number, disk in enumerate(disks)) or (DiskRow(number=0),),
             nics=tuple(_nic_row(number, nic) for number, nic in enumerate(nics)),
@@ -78,6 +84,16 @@ def _one(values: Sequence[str]) -> str:
     if len(values) > 1:
         raise _NotShown
     return values[0] if values else ""
+
+
+def _names(wanted: Sequence[str], unwanted: Sequence[str] = ()) -> str:
+    return ", ".join((*wanted, *(f"!{name}" for name in unwanted)))
+
+
+def _page_size(size_mib: int | None) -> str:
+    if size_mib not in PAGE_SIZES_MIB:
+        raise _NotShown
+    return "" if size_mib is None else str(size_mib)
 
 
 def _disk_row(number: int, disk: DiskRequirement) -> DiskRow:

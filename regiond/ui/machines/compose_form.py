@@ -1,24 +1,54 @@
-"""The form that composes a VM, and the fields of the API that its rows make. Pure."""
+"""The form that composes VMs, as it was typed. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import evolve, field, frozen
 
-from common.errors import InvalidRequest
+from regiond.identifiers import numbered_names
 from regiond.ui.web_request import WebRequest
 
 MOST_ROWS = 16
+MOST_VMS = 20
 _NUMBER = re.compile(r"(disk|nic)(\d{1,3})-", re.ASCII)
-_RANGE = re.compile(r"(\d{1,5})(?:\s*[-–]\s*(\d{1,5}))?", re.ASCII)
-TEXTS = ("hostname", "host", "zone", "pool", "tags", "cores", "memory", "pinned_cores", "affinity", "anti_affinity")
+_COUNT = re.compile(r"\d{1,2}", re.ASCII)
+TEXTS = (
+    "hostname", "count", "vm_zone", "vm_pool", "host", "zone", "pool", "tags", "architecture", "cores", "memory",
+    "pinned_cores", "hugepage_size", "affinity", "anti_affinity",
+)  # fmt: skip
+ADVANCED = ("architecture", "hugepage_size", "affinity", "anti_affinity")
+DISK_FIELDS = ("size", "pool", "tags")
 NIC_FIELDS = ("name", "space", "subnet", "kind", "ip")
 TICKS = ("hugepages_backed", "one_numa_node", "power_on")
-# Where the form shows a problem that the API reports for one of its fields.
-_PLACES: Mapping[str, str] = {"storage": "disks", "interfaces": "nics"}
+ANY, PIN_COUNT, PIN_IDS = "no", "count", "yes"  # of the field `pins`: how cores are chosen
+_LABELS: Mapping[str, str] = {
+    "hostname": "Name",
+    "count": "How many",
+    "vm_zone": "Zone of the VM",
+    "vm_pool": "Resource pool of the VM",
+    "host": "Host",
+    "zone": "Zones of the host",
+    "pool": "Resource pools of the host",
+    "tags": "Tags of the host",
+    "architecture": "Architecture",
+    "cores": "Number of cores",
+    "memory": "RAM",
+    "pinned_cores": "Ids of cores",
+    "hugepages_backed": "Memory in huge pages",
+    "hugepage_size": "Size of a huge page",
+    "one_numa_node": "One NUMA node",
+    "power_on": "Start",
+    "affinity": "With the VMs of group",
+    "anti_affinity": "Apart from the VMs of group",
+    "disks": "Disks",
+    "nics": "Network interfaces",
+}
+_ROW_LABELS: Mapping[str, str] = {
+    "size": "Size", "pool": "Storage pool", "tags": "Tags", "name": "Name", "space": "Space", "subnet": "Subnet",
+    "kind": "Attach as", "ip": "IP address",
+}  # fmt: skip
 
 
 @frozen(kw_only=True)
@@ -38,28 +68,54 @@ class NicRow:
     kind: str = ""
     ip: str = ""
 
+    @property
+    def label(self) -> str:
+        """The name that the interface gets."""
+        return self.name or f"eth{self.number}"
+
 
 @frozen(kw_only=True)
 class ComposeForm:
-    """The form as it was typed. The first disk is the one that the VM boots from."""
+    """The form without blanks around its texts. The first disk is the one that the VM boots from."""
 
     values: Mapping[str, str] = field(factory=dict)
-    pins: bool = False
+    pins: str = ANY
     ticks: frozenset[str] = frozenset()
     disks: tuple[DiskRow, ...] = (DiskRow(number=0),)
     nics: tuple[NicRow, ...] = ()
 
-    def fields(self) -> dict[str, Any]:
-        """The fields of `vm-hosts/?op=compose`. Raises InvalidRequest by field of the form."""
-        values = {name: self.values.get(name, "").strip() for name in TEXTS}
-        found: dict[str, Any] = {name: values[name] or None for name in TEXTS}
-        found["pinned_cores"] = parse_cores(values["pinned_cores"]) if self.pins else None
-        if self.pins:
-            found["cores"] = None
-        found |= {name: "true" if name in self.ticks else None for name in TICKS}
-        found["storage"] = ",".join(_storage(index, row) for index, row in enumerate(self.disks)) or None
-        found["interfaces"] = ";".join(_interface(row) for row in self.nics) or None
-        return found
+    def text(self, name: str) -> str:
+        return self.values.get(name, "")
+
+    @property
+    def count(self) -> int:
+        """Returns the number of VMs; 0 if the text is none."""
+        text = self.text("count") or "1"
+        number = int(text) if _COUNT.fullmatch(text) else 0
+        return number if number <= MOST_VMS else 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the VMs, if a name was typed."""
+        return numbered_names(self.text("hostname") or None, self.count)
+
+    @property
+    def has_advanced(self) -> bool:
+        """Whether something was typed or ticked below *Advanced*, so that only this can have problems there."""
+        return bool(self.ticks) or any(self.text(name) for name in ADVANCED)
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The words of the page for each field that can have a problem."""
+        return {**_LABELS, **dict(self._row_labels())}
+
+    def _row_labels(self) -> Iterator[tuple[str, str]]:
+        for position, disk in enumerate(self.disks):
+            for name in DISK_FIELDS:
+                yield f"disk{disk.number}-{name}", f"{_ROW_LABELS[name]} of {disk_label(position, disk)}"
+        for nic in self.nics:
+            for name in NIC_FIELDS:
+                yield f"nic{nic.number}-{name}", f"{_ROW_LABELS[name]} of {nic.label}"
 
     def changed(self, action: str) -> ComposeForm:
         """With a row more or less: `add-disk`, `add-nic`, `remove-disk-1`, `remove-nic-0`."""
@@ -77,6 +133,10 @@ class ComposeForm:
         return self
 
 
+def disk_label(position: int, row: DiskRow) -> str:
+    return "root" if position == 0 else f"disk{row.number}"
+
+
 def _free(rows: Sequence[DiskRow | NicRow]) -> int:
     taken = {row.number for row in rows}
     return next(number for number in range(len(rows) + 1) if number not in taken)
@@ -91,22 +151,15 @@ def read_form(request: WebRequest) -> ComposeForm:
         if (found := _NUMBER.match(name)) and int(found[2]) not in numbers[found[1]]:
             numbers[found[1]].append(int(found[2]))
 
-    def given(kind: str, number: int, name: str) -> str:
-        return request.given(f"{kind}{number}-{name}").strip()
+    def row(kind: str, number: int, names: Sequence[str]) -> dict[str, str]:
+        return {name: request.given(f"{kind}{number}-{name}").strip() for name in names}
 
-    disks = tuple(
-        DiskRow(number=number, **{name: given("disk", number, name) for name in ("size", "pool", "tags")})
-        for number in numbers["disk"][:MOST_ROWS]
-    )
-    nics = tuple(
-        NicRow(
-            number=number, **{name: given("nic", number, name) for name in ("name", "space", "subnet", "kind", "ip")}
-        )
-        for number in numbers["nic"][:MOST_ROWS]
-    )
+    disks = tuple(DiskRow(number=number, **row("disk", number, DISK_FIELDS)) for number in numbers["disk"][:MOST_ROWS])
+    nics = tuple(NicRow(number=number, **row("nic", number, NIC_FIELDS)) for number in numbers["nic"][:MOST_ROWS])
+    pins = request.given("pins")
     return ComposeForm(
-        values={name: request.given(name) for name in TEXTS},
-        pins=request.given("pins") == "yes",
+        values={name: request.given(name).strip() for name in TEXTS},
+        pins=pins if pins in {PIN_COUNT, PIN_IDS} else ANY,
         ticks=frozenset(name for name in TICKS if request.given(name)),
         disks=disks or (DiskRow(number=0),),
         nics=nics,
@@ -115,48 +168,5 @@ def read_form(request: WebRequest) -> ComposeForm:
 
 def _from_address(request: WebRequest) -> ComposeForm:
     pinned = request.option("pinned_cores")
-    values = {"cores": "1", "memory": "2048", "host": request.option("host"), "pinned_cores": pinned}
-    return ComposeForm(values=values, pins=bool(pinned))
-
-
-def parse_cores(text: str) -> list[int]:
-    """`1,2,4-12` as ids. Raises InvalidRequest."""
-    found: list[int] = []
-    for part in (each.strip() for each in text.split(",")):
-        match = _RANGE.fullmatch(part)
-        if match is None:
-            raise InvalidRequest.of({"pinned_cores": ["Write ids of cores, such as 1,2,4-12."]})
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first or last - first > 4096:
-            raise InvalidRequest.of({"pinned_cores": [f"{part} is no range of cores."]})
-        found += range(first, last + 1)
-    if len(set(found)) != len(found):
-        raise InvalidRequest.of({"pinned_cores": ["A core is named twice."]})
-    return found
-
-
-def _storage(index: int, row: DiskRow) -> str:
-    if not re.fullmatch(r"\d{1,9}", row.size):
-        raise InvalidRequest.of({f"disk{row.number}-size": ["Write a size in GB, such as 20."]})
-    tags = [f"pool:{row.pool}"] if row.pool else []
-    tags += [tag.strip() for tag in row.tags.split(",") if tag.strip()]
-    label = "root" if index == 0 else f"disk{row.number}"
-    return f"{label}:{row.size}" + (f"({','.join(tags)})" if tags else "")
-
-
-def _interface(row: NicRow) -> str:
-    name = row.name or f"eth{row.number}"
-    pairs = [("space", row.space), ("subnet", row.subnet), ("type", row.kind), ("ip", row.ip)]
-    chosen = ",".join(f"{key}={value}" for key, value in pairs if value)
-    if not chosen:
-        raise InvalidRequest.of({f"nic{row.number}-subnet": [f"Choose a space or a subnet for {name}."]})
-    if any(sign in name + chosen.replace("=", "").replace(":", "") for sign in ";\n"):
-        raise InvalidRequest.of({f"nic{row.number}-name": ["Leave out the semicolon."]})
-    return f"{name}:{chosen}"
-
-
-def problems_of(error: InvalidRequest) -> dict[str, list[str]]:
-    """By field of the form; what belongs to no field is under an empty name."""
-    if not error.fields:
-        return {"": [error.message]}
-    return {_PLACES.get(name, name if name != "__all__" else ""): texts for name, texts in error.fields.items()}
+    values = {"count": "1", "cores": "1", "memory": "2048", "host": request.option("host"), "pinned_cores": pinned}
+    return ComposeForm(values=values, pins=PIN_IDS if pinned else ANY)

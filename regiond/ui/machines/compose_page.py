@@ -1,24 +1,34 @@
-"""Composes a VM: the form, with a live preview of its problems and of where it would be placed."""
+"""Composes VMs: the form, with a live preview of its problems and of where they would be placed."""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from common.errors import InnkeeperError, InvalidRequest
+from attrs import evolve
+
+from common.errors import InnkeeperError, InvalidRequest, NotFound
 from regiond.api import errors
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOSTS
 from regiond.api.urls import operation_id_in
+from regiond.operations.model import Operation
 from regiond.permissions import Permission
 from regiond.ui.hosts.list_page import read_rows
 from regiond.ui.machines.compose_again import form_again
-from regiond.ui.machines.compose_form import ComposeForm, problems_of, read_form
+from regiond.ui.machines.compose_form import MOST_VMS, ComposeForm, read_form
+from regiond.ui.machines.compose_preview import Preview, pool_choices, preview_of
+from regiond.ui.machines.compose_request import asked_by, problems_of
+from regiond.ui.machines.compose_run import Outcome, compose_several
 from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.placement_view import refusal_of_host
+from regiond.ui.web_request import page_url
 
 _MOST_HOSTS = 500
-_PREVIEW_FIELDS = frozenset({"hostname", "power_on"})
+_NO_HOST = "No host can take it. The reasons are listed under Rejected, each with what would help."
+UNPROCESSABLE = 422
 
 
 async def show(visit: Visit) -> Reply:
@@ -28,17 +38,72 @@ async def show(visit: Visit) -> Reply:
         form = await _requested_before(visit) or form
         return await _page(visit, form, await _preview(visit, form))
     if action != "compose":
-        return await _page(visit, form.changed(action), None)
+        form = form.changed(action)
+        return await _page(visit, form, await _preview(visit, form))
+    asked = asked_by(form)
+    if asked.problems:
+        found = await _preview(visit, form)  # with what the region has to say of the other fields
+        return await _page(visit, form, found, problems=found.problems, status=UNPROCESSABLE)
+    if form.count > 1:
+        return await _compose_several(visit, form, asked.fields)
     try:
         operation = await visit.act(
-            HOSTS, "POST", "compose", fields=form.fields(), idempotency_key=visit.request.given("once") or None
+            HOSTS, "POST", "compose", fields=asked.fields, idempotency_key=visit.request.given("once") or None
         )
-    except InvalidRequest as error:
-        return await _page(visit, form, None, problems=problems_of(error), status=422)
     except InnkeeperError as error:
-        status = errors.reply_for(error).status
-        return await _page(visit, form, await _preview(visit, form), problems={"": [error.message]}, status=status)
+        return await _refused(visit, form, error)
     return redirect("tasks", operation["id"])
+
+
+async def _refused(visit: Visit, form: ComposeForm, error: InnkeeperError) -> Reply:
+    if isinstance(error, InvalidRequest):
+        problems = problems_of(error, form)
+        found = Preview(problems=problems, labels=form.labels)
+        return await _page(visit, form, found, problems=problems, status=UNPROCESSABLE)
+    status = errors.reply_for(error).status
+    placement = error.details.get("placement")
+    if placement is None:
+        return await _page(visit, form, await _preview(visit, form), problems={"": [error.message]}, status=status)
+    of_host = refusal_of_host(placement, form.text("host")) if form.text("host") else None
+    problems = {"host": [of_host]} if of_host else {"": [_NO_HOST]}
+    return await _page(visit, form, preview_of(form, placement), problems=problems, status=status)
+
+
+async def _compose_several(visit: Visit, form: ComposeForm, fields: Mapping[str, Any]) -> Reply:
+    outcomes = await compose_several(
+        visit, fields, names=form.names, count=form.count, once=visit.request.given("once")
+    )
+    refused = [one for one in outcomes if one.error is not None]
+    if len(refused) == len(outcomes) and refused[0].error is not None:
+        return await _refused(visit, form, refused[0].error)
+    task_ids = [one.task_id for one in outcomes if one.task_id is not None]
+    if not refused:
+        return redirect("compose", "started", query={"tasks": ",".join(map(str, task_ids))})
+    return await _result(visit, task_ids, refused)
+
+
+async def started(visit: Visit) -> Reply:
+    """The tasks of VMs that were composed together."""
+    ids = [one for one in visit.request.option("tasks").split(",")[:MOST_VMS] if one]
+    if not ids:
+        raise NotFound("The address names no task.")
+    return await _result(visit, [operation_id_in(one) for one in ids], ())
+
+
+async def _result(visit: Visit, task_ids: Iterable[int], refused: Sequence[Outcome]) -> Reply:
+    read = visit.services.operations.read
+    tasks: list[Operation] = await asyncio.gather(*(read(one, caller=visit.caller) for one in task_ids))
+    placements = (one.error.details.get("placement") for one in refused if one.error is not None)
+    return await visit.page(
+        "machines/compose_result.html",
+        title="Compose VMs",
+        section="vms",
+        tasks=tasks,
+        refused=refused,
+        again=page_url("compose", query={"task": str(tasks[0].id), "count": str(len(refused))}) if refused else "",
+        placement=next((one for one in placements if one is not None), None),
+        request_url=page_url("compose", "started", query={"tasks": ",".join(str(task.id) for task in tasks)}),
+    )
 
 
 async def _requested_before(visit: Visit) -> ComposeForm | None:
@@ -46,36 +111,52 @@ async def _requested_before(visit: Visit) -> ComposeForm | None:
     if not (task_id := visit.request.option("task")):
         return None
     task = await visit.services.operations.read(operation_id_in(task_id), caller=visit.caller)
-    return form_again(task.request)
+    form = form_again(task.request)
+    if form is None or not (count := visit.request.option("count")):
+        return form
+    return evolve(form, values={**form.values, "count": count, "hostname": ""})
 
 
 async def preview(visit: Visit) -> Reply:
-    """Only the aside: what is wrong so far, or where the VM would be placed."""
-    found = await _preview(visit, read_form(visit.request))
-    return visit.fragment("machines/compose_preview_only.html", preview=found)
+    """Only the aside and the texts below fields: what is wrong so far, or where the VMs would be placed."""
+    form = read_form(visit.request)
+    found = await _preview(visit, form)
+    return visit.fragment("machines/compose_preview_only.html", preview=found, form=form)
 
 
-async def _preview(visit: Visit, form: ComposeForm) -> Mapping[str, Any]:
-    """The placement, or `problems` by field."""
+async def _preview(visit: Visit, form: ComposeForm) -> Preview:
+    """All that is wrong, also where the form itself has problems; without any, the placement."""
+    asked = asked_by(form)
+    problems: dict[str, Sequence[str]] = {}
+    placement: Mapping[str, Any] = {}
     try:
-        fields = {name: value for name, value in form.fields().items() if name not in _PREVIEW_FIELDS}
-        return {"placement": await visit.act(HOSTS, "POST", "place", fields=fields), "problems": {}}
+        fields = {**asked.fields, "count": str(form.count) if form.count else None}
+        placement = await visit.act(HOSTS, "POST", "place", fields=fields)
     except InvalidRequest as error:
-        return {"placement": None, "problems": problems_of(error)}
+        problems |= problems_of(error, form)
     except InnkeeperError as error:
-        return {"placement": None, "problems": {"": [error.message]}}
+        problems[""] = [error.message]
+    problems |= asked.problems
+    return Preview(problems=problems, labels=form.labels) if problems else preview_of(form, placement)
 
 
 async def _page(
     visit: Visit,
     form: ComposeForm,
-    previewed: Mapping[str, Any] | None,
+    previewed: Preview,
     *,
-    problems: Mapping[str, list[str]] | None = None,
+    problems: Mapping[str, Sequence[str]] | None = None,
     status: int = 200,
 ) -> Reply:
-    rows = await read_rows(visit)
-    hosts = [row for row in rows[:_MOST_HOSTS] if visit.caller.may_operate(row.pool_id)]
+    services, caller = visit.services, visit.caller
+    rows, zones, pools, spaces, subnets = await asyncio.gather(
+        read_rows(visit),
+        services.groups.zones(),
+        services.groups.pools(caller=caller),
+        services.networks.spaces(),
+        services.networks.subnets(),
+    )
+    hosts = [row for row in rows[:_MOST_HOSTS] if caller.may_operate(row.pool_id)]
     return await visit.page(
         "machines/compose.html",
         title="Compose VM",
@@ -85,9 +166,13 @@ async def _page(
         preview=previewed,
         problems=problems or {},
         hosts=hosts,
-        storage_pools=sorted({pool.name for row in hosts for pool in row.view.storage_pools}),
-        spaces=await visit.services.networks.spaces(),
-        subnets=await visit.services.networks.subnets(),
+        zones=[(zone.name, zone.name) for zone in zones],
+        pools=[(pool.name, pool.name) for pool in pools if caller.may_operate(pool.id)],
+        architectures=[(one, one) for one in sorted({row.view.architecture or "" for row in hosts} - {""})],
+        storage_pools=pool_choices(hosts, form.text("host")),
+        spaces=spaces,
+        subnets=subnets,
+        most_vms=MOST_VMS,
         once=visit.request.given("once") or secrets.token_urlsafe(16),
     )
 
@@ -95,4 +180,5 @@ async def _page(
 PAGES = (
     *form_pages("compose", show, permission=Permission.OPERATOR),
     Page(path="compose/preview", method="POST", handle=preview, permission=Permission.OPERATOR),
+    Page(path="compose/started", handle=started, permission=Permission.OPERATOR),
 )

@@ -44,9 +44,17 @@ async def deploy(visit: Visit) -> Reply:
 
     values = {name: request.given(name) for name in _FIELDS}
     if request.method != "POST":
-        default = await visit.services.images.find_default(machine.architecture)
-        values["distro_series"] = default.name if default is not None else ""
+        values["distro_series"] = await _usable_default(visit, machine)
     return await forms.create(visit, values, partial(_page, visit, machine), send)
+
+
+async def _usable_default(visit: Visit, machine: MachineView) -> str:
+    """Returns the name of the default image; empty if the VM cannot be deployed with it, so that one is chosen."""
+    default = await visit.services.images.find_default(machine.architecture)
+    usable = {
+        choice.name for choice in image_choices(await visit.services.images.list(), machine) if not choice.obstacle
+    }
+    return default.name if default is not None and default.name in usable else ""
 
 
 async def _page(visit: Visit, machine: MachineView, edit: Edit, refusal: Refusal) -> Reply:

@@ -1,115 +1,112 @@
-"""The search, filters, groups and page that the address of the list of VMs asks for."""
+"""The search that the address of a table of VMs asks for: of all, of one host, or of a cluster."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from urllib.parse import urlencode
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
 
 from attrs import evolve, frozen
 
-from regiond.machines.model import MachineColumn, MachineSearch, MachineState, MachineView
+from regiond.api.resources.shared.lookups import find_cluster, find_host
+from regiond.machines.model import MachineColumn, MachineGroup, MachineSearch
+from regiond.machines.service import MACHINE_FIELDS
+from regiond.ui.lists.list_kind import ListKind, group_of, whole_query
 from regiond.ui.page import Visit
 from regiond.ui.table_view import Wanted, wanted
-from regiond.ui.web_request import WebRequest
+from regiond.ui.web_request import WebRequest, page_url
 
-QUICK: Mapping[str, MachineSearch] = {
-    "running": MachineSearch(power_states=("on",)),
-    "off": MachineSearch(power_states=("off",)),
-    "attention": MachineSearch(
-        states=(MachineState.MISSING, MachineState.BROKEN, MachineState.FAILED, MachineState.FAILED_COMPOSE)
-    ),
-}
-OPTIONAL_COLUMNS: Mapping[str, str] = {
-    "host": "Host",
-    "addresses": "Addresses",
-    "cores": "Cores",
-    "memory": "RAM, storage",
-    "pool": "Pool, tags",
-    "owner": "Owner",
-    "task": "Last task",
-}
-FILTERS = ("state", "host", "pool", "zone", "owner", "tag")
+VMS = ListKind(
+    key="vms",
+    placeholder="Name, address, owner, tag, host, or pool:staging",
+    searched="name, id, addresses, MACs, tags, description, host, owner and pool",
+    example="pool:staging state:failed",
+    lacking="owner",
+    fields=MACHINE_FIELDS,
+    filters=("state", "host", "pool", "zone", "owner", "tag"),
+    quick={"running": "power:on", "off": "power:off", "attention": "is:attention"},
+    columns={
+        "host": "Host",
+        "addresses": "Addresses",
+        "cores": "Cores",
+        "memory": "RAM, storage",
+        "pool": "Pool, tags",
+        "owner": "Owner",
+        "task": "Last task",
+    },
+    groups=tuple(group.value for group in MachineGroup),
+)
+NO_GROUP: Mapping[str, str] = {"host": "no host", "owner": "no owner"}
 _COLUMNS = tuple(column.value for column in MachineColumn)
-_STATES = {state.value for state in MachineState}
-_NO_HOST = (0,)  # matches none: the host that the address names does not exist, or may not be seen
-GROUPS: Mapping[str, Callable[[MachineView], str]] = {
-    "host": lambda vm: vm.host_name or "no host",
-    "state": lambda vm: vm.state.value,
-    "pool": lambda vm: vm.pool.name,
-    "owner": lambda vm: vm.owner or "no owner",
-}
+_HOST, _CLUSTER = "host-", "cluster-"
 
 
 @frozen(kw_only=True)
-class Chip:
-    """A filter that applies; `without` is the address of the list without it."""
+class Scope:
+    """The VMs that a list is about, and its address. `within` names it in forms; `place` remembers its columns."""
 
-    name: str
-    value: str
-    without: str
+    path: str
+    place: str = "vms"
+    within: str = ""
+    host_ids: tuple[int, ...] | None = None
+    columns: Mapping[str, str] = VMS.columns
+    default: tuple[str, ...] = tuple(VMS.columns)
+    live: str = "vms tasks"
 
 
-def group_of(request: WebRequest) -> str:
-    group = request.option("group")
-    return group if group in GROUPS else ""
+EVERYWHERE = Scope(path=page_url("vms"))
+_WITHOUT_HOST = {name: label for name, label in VMS.columns.items() if name != "host"}
+_WITHOUT_TASK = tuple(name for name in VMS.columns if name != "task")
 
 
-def shown_columns(request: WebRequest) -> tuple[str, ...]:
-    """Returns those that the address names, beside name and state; all if it names none."""
-    asked = request.options("columns")
-    return tuple(name for name in OPTIONAL_COLUMNS if name in asked or not asked)
+def of_host(host_id: int) -> Scope:
+    return Scope(
+        path=page_url("hosts", host_id, "vms"),
+        place="host-vms",
+        within=f"{_HOST}{host_id}",
+        host_ids=(host_id,),
+        columns=_WITHOUT_HOST,
+        default=tuple(name for name in _WITHOUT_TASK if name != "host"),
+        live=f"host-{host_id}",
+    )
+
+
+def of_cluster(cluster_id: int, host_ids: tuple[int, ...]) -> Scope:
+    return Scope(
+        path=page_url("clusters", cluster_id, "vms"),
+        place="cluster-vms",
+        within=f"{_CLUSTER}{cluster_id}",
+        host_ids=host_ids,
+        default=_WITHOUT_TASK,
+        live="hosts vms",
+    )
+
+
+async def scope_of(visit: Visit, within: str) -> Scope:
+    """Returns the scope that a form names. Raises NotFound for a host or cluster that the caller may not see."""
+    if within.startswith(_HOST):
+        return of_host((await find_host(visit.services, {"id": within.removeprefix(_HOST)})).id)
+    if within.startswith(_CLUSTER):
+        cluster = await find_cluster(visit.services, {"id": within.removeprefix(_CLUSTER)})
+        return of_cluster(cluster.id, tuple(cluster.host_ids))
+    return EVERYWHERE
 
 
 def table_wanted(request: WebRequest) -> Wanted:
-    """A grouped list is sorted by what groups it."""
-    asked = wanted(request, _COLUMNS, "name")
-    group = group_of(request)
-    return evolve(asked, sort=group, descending=asked.descending and asked.sort == group) if group else asked
+    return wanted(request, _COLUMNS, "name")
 
 
-async def read_search(visit: Visit, request: WebRequest) -> MachineSearch:
-    """Everything but the page that is shown."""
-    asked, quick = table_wanted(request), QUICK.get(request.option("show"), MachineSearch())
-    states = tuple(MachineState(value) for value in request.options("state") if value in _STATES)
+async def read_search(visit: Visit, request: WebRequest, scope: Scope) -> MachineSearch:
+    """Everything but the page that is shown. Raises InvalidRequest for the field `q`."""
+    asked, group = table_wanted(request), group_of(VMS, request)
     return MachineSearch(
-        text=request.option("q").strip(),
-        states=quick.states or states,
-        power_states=quick.power_states,
-        host_ids=await _host_ids(visit, request.options("host")),
-        pools=request.options("pool"),
-        zones=request.options("zone"),
-        owners=request.options("owner"),
-        tags=request.options("tag"),
+        query=await visit.services.machines.read_query(whole_query(VMS, request), caller=visit.caller),
+        host_ids=scope.host_ids,
+        group=MachineGroup(group) if group else None,
         sort=MachineColumn(asked.sort),
         descending=asked.descending,
     )
 
 
-async def _host_ids(visit: Visit, names: Sequence[str]) -> tuple[int, ...]:
-    if not names:
-        return ()
-    found = await visit.services.hosts.ids_of(names, caller=visit.caller)
-    return tuple(sorted({host_id for ids in found.values() for host_id in ids})) or _NO_HOST
-
-
-def chips(request: WebRequest) -> list[Chip]:
-    return [
-        Chip(name=name, value=value, without=_without(request, name, value))
-        for name in FILTERS
-        for value in request.options(name)
-    ]
-
-
-def _without(request: WebRequest, name: str, value: str) -> str:
-    kept = [pair for pair in request.query if pair != (name, value) and pair[0] != "page"]
-    return request.path + (f"?{urlencode(kept)}" if kept else "")
-
-
-def grouped(machines: Iterable[MachineView], group: str) -> list[tuple[str, list[MachineView]]]:
-    """One group without a name if the list is not grouped. The machines come sorted by what groups them."""
-    if not group:
-        return [("", list(machines))]
-    found: dict[str, list[MachineView]] = {}
-    for machine in machines:
-        found.setdefault(GROUPS[group](machine), []).append(machine)
-    return list(found.items())
+def with_query(request: WebRequest, query: str) -> WebRequest:
+    """Returns the request with the query that a form sent."""
+    return evolve(request, query=tuple(parse_qsl(query, max_num_fields=100)))

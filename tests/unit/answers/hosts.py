@@ -9,6 +9,7 @@ from attrs import evolve
 
 from common.errors import NotFound
 from common.values import Project
+from regiond.hosts.host_searches import HostSearch
 from regiond.hosts.model import ComposeTarget, HostView
 from regiond.hosts.numa_usage import NumaAllocation, numa_usage
 from regiond.ledger.model import DiscreteResources
@@ -38,6 +39,7 @@ ANSWERS: Mapping[str, Any] = {
     "hosts.capacities": {4: COUNTED.capacity},
     "hosts.ids_of": lambda texts: {one: frozenset({4} if one == "hv-01" else ()) for one in texts},
     "hosts.names": ("hv-01",),
+    "hosts.search": HostSearch(hosts=(), found=(), names={}),
     "hosts.names_of": lambda ids: {4: "hv-01"} if 4 in ids else {},
     "hosts.create": HOST,
     "hosts.update": HOST,

@@ -11,6 +11,8 @@ from regiond.deletion_plan import DeletionPlan
 from regiond.long_list import LongList
 from regiond.machines.model import Adopted, Allocated, DeviceView, MachineToCompose
 from regiond.machines.service import HostRemovalPlan, HostWorkload, MachineRemovalPlan
+from regiond.placement.model import DryRun
+from regiond.search_query import SearchQuery
 from tests.unit.answers.shared import named
 from tests.unit.machine_samples import DETACHED, DEVICE, FORGOTTEN, GUEST, MACHINE, OPERATION, PLACEMENT
 
@@ -35,12 +37,14 @@ ANSWERS: Mapping[str, Any] = {
     "machines.system_ids": ("wdpx3n",),
     "machines.long_list": LongList.of((MACHINE,)),
     "machines.ordered_ids": (0,),
+    "machines.read_query": SearchQuery(),
     "machines.read": named({"wdpx3n": MACHINE}),
     "machines.released": named({}),
     "machines.announce": True,
     "composer.start_compose": OPERATION,
     "composer.problems": {},
-    "composer.dry_run": PLACEMENT,
+    "composer.dry_run": DryRun(placements=(PLACEMENT,)),
+    "composer.hostname_problems": {},
     "machines.start_power": OPERATION,
     "machines.start_delete": OPERATION,
     "machines.deletion_plan": MachineRemovalPlan(name="web-1"),

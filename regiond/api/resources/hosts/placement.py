@@ -8,18 +8,21 @@ from typing import Any
 from attrs import evolve
 
 from common.compose_request import ComposeRequest
+from common.errors import InvalidRequest
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Result
-from regiond.api.declaration.field_types import Choice, Text, TextList
+from regiond.api.declaration.field_types import Choice, Integer, Text, TextList
 from regiond.api.declaration.fields import Field, Problems, Values
 from regiond.api.declaration.operation_wait import STARTED, soon
 from regiond.api.replies import Reply, json_reply, with_warnings
 from regiond.api.resources.shared.compose_fields import COMPOSE, compose_request, without_derived
+from regiond.api.resources.shared.host_fields import GROUP
 from regiond.api.serializers.machines import COMPOSED_JSON
-from regiond.api.serializers.placement import HOST_CAPACITY_JSON, PLACEMENT_JSON
+from regiond.api.serializers.placement import HOST_CAPACITY_JSON, PLACED_JSON
+from regiond.identifiers import numbered_names
 from regiond.machines.model import HostConstraints
 from regiond.machines.service import syntax_problems
 from regiond.operations.model import Operation
-from regiond.placement.model import Placement
+from regiond.placement.model import DryRun
 from regiond.placement.service import explain
 
 _ARCHITECTURE = Field(
@@ -47,6 +50,7 @@ _LIKE_COMPOSE = {
     "affinity",
     "anti_affinity",
 }
+MOST_AT_ONCE = 20  # machines of one dry run
 
 
 _OF_MACHINE = {"hostname", "power_on"}
@@ -57,6 +61,13 @@ def _several(name: str, doc: str, *, commas: bool = True) -> Field:
     return Field(name, many, doc, recorded=True, default=())
 
 
+# `zone` and `pool` of these calls are of the host.
+_GROUPS_OF_MACHINE = (
+    Field("machine_zone", GROUP, "Id or name of the machine's zone (default: that of the host).", recorded=True),
+    Field(
+        "machine_pool", GROUP, "Id or name of the machine's resource pool (default: that of the host).", recorded=True
+    ),
+)
 FIELDS = (
     *(one for one in COMPOSE if one.name in _LIKE_COMPOSE),
     _ARCHITECTURE,
@@ -67,10 +78,19 @@ FIELDS = (
     _several("not_in_pool", "Id or name of a resource pool to exclude."),
     _several("tags", "Tags that the host must have."),
     _several("not_tags", "Tags that the host must not have."),
+    *_GROUPS_OF_MACHINE,
+)
+_DRY_RUN_ONLY = (
     Field(
         "strategy",
         Choice(choices=("spread", "pack")),
         "spread prefers the host with the most capacity left, pack the one with the least (default: as compose).",
+    ),
+    Field(
+        "count",
+        Integer(minimum=1, maximum=MOST_AT_ONCE),
+        "Number of equal machines, each placed as if the ones before it were composed (default 1).",
+        default=1,
     ),
 )
 
@@ -80,9 +100,7 @@ def _problems(call: Call) -> Problems:
 
 
 async def _name_problems(call: Call) -> Problems:
-    problems = await call.services.composer.problems(
-        call.caller, compose_request(call.values), _constraints(call.values)
-    )
+    problems = await call.services.composer.problems(call.caller, _request(call.values), _constraints(call.values))
     return without_derived(problems, call.invalid)
 
 
@@ -99,38 +117,54 @@ def _constraints(values: Values) -> HostConstraints:
     )
 
 
+async def _place_problems(call: Call) -> Problems:
+    """Several machines have numbered names, all of which have to be free."""
+    values, composer = call.values, call.services.composer
+    problems = await composer.problems(call.caller, evolve(_request(values), hostname=None), _constraints(values))
+    taken = await composer.hostname_problems(numbered_names(values["hostname"], values["count"]))
+    return without_derived({**problems, **taken}, call.invalid)
+
+
 async def _place(call: Call) -> Reply:
     values = call.values
-    placement = await call.services.composer.dry_run(
-        call.caller, compose_request(values), _constraints(values), strategy=values["strategy"]
+    if values["hostname"] is not None and "hostname" in (problems := await _place_problems(call)):
+        raise InvalidRequest.of(problems)
+    found = await call.services.composer.dry_run(
+        call.caller,
+        evolve(_request(values), hostname=None),
+        _constraints(values),
+        strategy=values["strategy"],
+        count=values["count"],
     )
-    reply = await placement_reply(call, placement)
-    return with_warnings(reply, placement.chosen.notes if placement.chosen else ())
+    reply = await placement_reply(call, found)
+    return with_warnings(reply, found.fitting[0].notes if found.fitting else ())
 
 
-async def placement_reply(call: Call, placement: Placement) -> Reply:
+async def placement_reply(call: Call, dry_run: DryRun) -> Reply:
     """Returns the answer: the placement, with the present capacity of each host that was evaluated."""
-    found = explain(placement)
-    evaluated = [*placement.ranked, *placement.rejected]
+    found = explain(dry_run.placement)
+    evaluated = [*dry_run.placement.ranked, *dry_run.placement.rejected]
     capacities = await call.services.hosts.capacities([one.host_id for one in evaluated])
 
     def with_capacity(part: str) -> list[Mapping[str, Any]]:
         return [{**one, "capacity": HOST_CAPACITY_JSON.encode(capacities.get(one["host_id"]))} for one in found[part]]
 
     parts = {part: with_capacity(part) for part in ("fitting", "rejected")}
-    return json_reply(PLACEMENT_JSON.encode({**found, **parts}))
+    machines = [{"host": one.host_name, "host_id": one.host_id} for one in dry_run.fitting]
+    return json_reply(PLACED_JSON.encode({**found, **parts, "machines": machines, "refused": dry_run.refusal}))
 
 
-PLACED = Result(doc="The placement, as compose stores it with its operation.", type=PLACEMENT_JSON)
+PLACED = Result(doc="The placement, as compose stores it with its operation.", type=PLACED_JSON)
 
 
 def _request(values: Values) -> ComposeRequest:
-    return evolve(compose_request(values), hostname=values["hostname"], power_on=values["power_on"])
-
-
-async def _compose_problems(call: Call) -> Problems:
-    problems = await call.services.composer.problems(call.caller, _request(call.values), _constraints(call.values))
-    return without_derived(problems, call.invalid)
+    return evolve(
+        compose_request(values),
+        hostname=values["hostname"],
+        power_on=values["power_on"],
+        zone=values["machine_zone"],
+        pool=values["machine_pool"],
+    )
 
 
 async def _compose(call: Call) -> Reply:
@@ -149,7 +183,7 @@ COMPOSE_ANYWHERE = Endpoint(
     op="compose",
     permission=Permission.OPERATOR,
     expensive=True,
-    fields=(*(one for one in FIELDS if one.name != "strategy"), *(one for one in COMPOSE if one.name in _OF_MACHINE)),
+    fields=(*FIELDS, *(one for one in COMPOSE if one.name in _OF_MACHINE)),
     title="Compose a machine on a host that Innkeeper chooses",
     doc=(
         "Composes on the best host that matches the filters, as op=place shows it, and on another one if that host "
@@ -160,18 +194,19 @@ COMPOSE_ANYWHERE = Endpoint(
     opens_operation=True,
     other_answers=(STARTED,),
     check=_problems,
-    check_names=_compose_problems,
+    check_names=_name_problems,
     run=_compose,
 )
 
 
-# Open to all users: it changes nothing, and only hosts of pools that the caller operates are candidates.
+# Not audited: it changes nothing, and the web page sends one for each change of its form. Only hosts of pools that the
+# caller operates are candidates.
 PLACE = Endpoint(
     method="POST",
     op="place",
     permission=Permission.OPERATOR,
     expensive=True,
-    fields=FIELDS,
+    fields=(*FIELDS, *(one for one in COMPOSE if one.name in _OF_MACHINE), *_DRY_RUN_ONLY),
     title="Show where a machine would be placed",
     doc=(
         "A dry run of compose over all hosts that match the filters. Shows the host that would be chosen, the storage "
@@ -180,7 +215,8 @@ PLACE = Endpoint(
     ),
     result=PLACED,
     only_reads=True,
+    audited=False,
     check=_problems,
-    check_names=_name_problems,
+    check_names=_place_problems,
     run=_place,
 )

@@ -21,7 +21,6 @@ from regiond.api.serializers.capacity import NUMA_NODE_JSON
 from regiond.api.serializers.hosts import HOST_JSON, PROJECT_JSON
 from regiond.api.serializers.machines import COMPOSED_JSON
 from regiond.hosts.model import ComposeTarget
-from regiond.machines.model import NO_HOST_CONSTRAINTS
 from regiond.operations.model import Operation
 from regiond.placement.service import label_notes, parse_storage
 
@@ -87,8 +86,7 @@ async def _composed(operation: Operation) -> Reply:
 
 async def _placement(call: Call) -> Reply:
     """Answers the dry run of compose."""
-    placement = await call.services.composer.dry_run(call.caller, _compose_request(call), NO_HOST_CONSTRAINTS)
-    return await placement_reply(call, placement)
+    return await placement_reply(call, await call.services.composer.dry_run(call.caller, _compose_request(call)))
 
 
 def _confirm_server_problems(call: Call) -> Problems:

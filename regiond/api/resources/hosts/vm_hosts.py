@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from common.values import Autostart, DriverType
 from regiond.api.declaration import crud, operation_wait
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.declaration.field_types import Text
+from regiond.api.declaration.fields import Field
 from regiond.api.declaration.operation_wait import STARTED, answer_within_s, begun, soon, when_done
 from regiond.api.declaration.served import filled, given, serve, target
 from regiond.api.replies import Reply
@@ -16,12 +20,17 @@ from regiond.api.resources.shared.visibility import visible_host
 from regiond.api.serializers.capacity import FLEET_CAPACITY_JSON
 from regiond.api.serializers.hosts import HOST_JSON
 from regiond.hosts.model import AS_ABOVE, HostChange, HostView, NewHost
+from regiond.hosts.service import HOST_FIELDS
 from regiond.long_list import LongList
 from regiond.operations.model import Operation
+from regiond.search_query import MAX_LENGTH
 
 
 async def _list(call: Call) -> LongList[HostView]:
     found = await call.services.hosts.long_list(caller=call.caller)
+    if call.values["q"]:
+        search = await call.services.hosts.search(call.values["q"], caller=call.caller)
+        found = evolve(found, keys=[host.id for host in search.found])
     return found.transformed(lambda hosts: [visible_host(call.caller, host) for host in hosts])
 
 
@@ -87,6 +96,12 @@ _CAPACITY = crud.read(
         "hosts counts once. Servers that cannot be reached are counted apart."
     ),
 )
+_QUERY = Field(
+    "q",
+    Text(max_length=MAX_LENGTH),
+    "Only VM hosts with these words in name, address, project, pool, zone, cluster or tag; with fields as in zone:east "
+    f"-tag:gpu free_cores:>=8. The fields are {', '.join(HOST_FIELDS)}.",
+)
 HOSTS = Resource(
     handler="VmHostsHandler",
     path="vm-hosts/",
@@ -98,6 +113,7 @@ HOSTS = Resource(
             title="List VM hosts",
             doc="All VM hosts, sorted by id.",
             result="The VM hosts.",
+            fields=(_QUERY,),
             expensive=True,
         ),
         crud.create(

@@ -16,6 +16,8 @@ from regiond.api.resources.machines.machine_filters import machine_filter, names
 from regiond.api.resources.shared.lookups import hosts_as_machines
 from regiond.long_list import LongList
 from regiond.machines.model import MachineColumn, MachineFilter, MachineSearch, MachineView
+from regiond.machines.service import MACHINE_FIELDS
+from regiond.search_query import MAX_LENGTH
 
 _COLUMNS: Mapping[str, MachineColumn] = {
     "hostname": MachineColumn.NAME,
@@ -42,7 +44,10 @@ PAGING = (
         "sort", Text(), f"The key to sort by; with a leading minus, in descending order. One of {', '.join(_COLUMNS)}."
     ),
     Field(
-        "q", Text(), "Only machines with this text in hostname, system id, VM host, owner, pool, a tag or an address."
+        "q",
+        Text(max_length=MAX_LENGTH),
+        "Only machines with these words in hostname, system id, description, VM host, owner, pool, tag or address; "
+        f"with fields as in pool:staging -tag:gpu cores:>=4. The fields are {', '.join(MACHINE_FIELDS)}.",
     ),
 )
 
@@ -100,7 +105,7 @@ async def _after(call: Call, every: LongList[MachineView], options: ListOptions)
 
 async def _ordered(call: Call, every: LongList[MachineView], options: ListOptions) -> list[int]:
     search = MachineSearch(
-        text=call.values["q"] or "",
+        query=await call.services.machines.read_query(call.values["q"] or "", caller=call.caller),
         sort=_COLUMNS.get(options.sort, MachineColumn.NAME),
         descending=options.descending,
     )

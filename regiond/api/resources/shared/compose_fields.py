@@ -60,7 +60,7 @@ COMPOSE = (
     ),
     Field("hostname", HOSTNAME, "Unique hostname (default: generated).", recorded=True, example="quick-newt"),
     Field("domain", Text(max_length=256, blank=None), "Id or name of a domain.", recorded=True),
-    Field("zone", GROUP, "Id or name of a zone (default: the default zone).", recorded=True),
+    Field("zone", GROUP, "Id or name of a zone (default: that of the host).", recorded=True),
     Field("pool", GROUP, "Id or name of a resource pool (default: that of the host).", recorded=True),
     Field(
         "pinned_cores",

@@ -11,7 +11,7 @@ from regiond.permissions import Permission
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.refusal import Refusal
-from regiond.ui.machines import tagging
+from regiond.ui.machines.details import tagging
 from regiond.ui.machines.details.frame import read_vm
 from regiond.ui.machines.details.notes_form import DESCRIPTION, TAGS, tag_changes, values_of
 from regiond.ui.page import Visit, form_pages, redirect

@@ -1,0 +1,39 @@
+"""Searches for hosts that other rooms call; Hosts has these methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attrs import frozen
+
+from regiond.caller import Caller
+from regiond.db.pool import Database
+from regiond.hosts.search import facts_store
+from regiond.hosts.search.fields import HOST_FIELDS, HostFacts, matches, needs_capacity
+from regiond.search_query import parse, resolved
+
+
+@frozen(kw_only=True)
+class HostSearch:
+    """All hosts that the caller may see, those of them that match, and the names that a search may use, by field."""
+
+    hosts: Sequence[HostFacts]
+    found: Sequence[HostFacts]
+    names: Mapping[str, Sequence[str]]
+
+
+class HostSearches:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def search(self, text: str, *, caller: Caller | None = None, capacities: bool = False) -> HostSearch:
+        """Returns the hosts that match a query, by id; their capacities on request, or if the query needs them.
+
+        Raises InvalidRequest for the field `q`, with what exists instead.
+        """
+        query = parse(text, HOST_FIELDS)
+        async with self._database.connection() as db:
+            hosts = await facts_store.facts(db, caller=caller, capacities=capacities or needs_capacity(query))
+            names = await facts_store.names(db, hosts, caller=caller)
+        query = resolved(query, HOST_FIELDS, names)
+        return HostSearch(hosts=hosts, found=[host for host in hosts if matches(query, host)], names=names)

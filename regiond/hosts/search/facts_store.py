@@ -1,0 +1,79 @@
+"""SQL for the facts by which hosts are searched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attrs import evolve
+
+from common.values import DriverType
+from regiond.caller import Caller, visible_pool_ids
+from regiond.db.pool import Db, Row
+from regiond.hosts.guest_view_store import guest_counts
+from regiond.hosts.host_condition import judge
+from regiond.hosts.model import CONSOLE_TAG, GuestCount, HostState
+from regiond.hosts.search.fields import HostFacts
+from regiond.ledger.service import capacities_of_hosts
+
+_FACTS = """
+    select h.id, h.name, h.driver, h.address, h.project, h.state, h.error_code, h.tags, z.name as zone,
+           p.name as pool, c.name as cluster, s.architecture, s.hypervisor_version as version, v.refreshed_at,
+           h.maintenance_since is not null as in_maintenance, now() as now
+      from vm_host h
+      join zone z on z.id = h.zone_id
+      join resource_pool p on p.id = h.pool_id
+      left join server s on s.id = h.server_id
+      left join cluster c on c.id = h.cluster_id
+      left join vm_host_schedule v on v.host_id = h.id
+     where $1::integer[] is null or h.pool_id = any($1)
+     order by h.id
+"""
+_ZONES = "select name from zone order by 1"
+_POOLS = "select name from resource_pool where $1::integer[] is null or id = any($1) order by 1"
+_NO_GUESTS = GuestCount()
+
+
+async def facts(db: Db, *, caller: Caller | None = None, capacities: bool = False) -> tuple[HostFacts, ...]:
+    """Returns the hosts that the caller may see, by id; their capacities on request, since they cost most."""
+    rows = await db.fetch(_FACTS, visible_pool_ids(caller))
+    ids = [row["id"] for row in rows]
+    counts = await guest_counts(db, ids)
+    sees_addresses = caller is None or caller.is_admin
+    found = tuple(_facts(row, counts.get(row["id"], _NO_GUESTS), sees_addresses=sees_addresses) for row in rows)
+    if not capacities:
+        return found
+    known = {one.host_id: one.capacity for one in await capacities_of_hosts(db, ids)}
+    return tuple(evolve(host, capacity=known.get(host.id)) for host in found)
+
+
+async def names(db: Db, hosts: Sequence[HostFacts], *, caller: Caller | None = None) -> Mapping[str, Sequence[str]]:
+    """Returns the names that a search for these hosts may use, by field."""
+    return {
+        "zone": [row["name"] for row in await db.fetch(_ZONES)],
+        "pool": [row["name"] for row in await db.fetch(_POOLS, visible_pool_ids(caller))],
+        "cluster": sorted({host.cluster for host in hosts if host.cluster}),
+        "project": sorted({host.project for host in hosts if host.project}),
+        "tag": sorted({tag for host in hosts for tag in host.tags} - {CONSOLE_TAG}),
+        "arch": sorted({host.architecture for host in hosts if host.architecture}),
+    }
+
+
+def _facts(row: Row, guests: GuestCount, *, sees_addresses: bool) -> HostFacts:
+    return HostFacts(
+        id=row["id"],
+        name=row["name"],
+        driver=DriverType(row["driver"]),
+        address=row["address"] if sees_addresses else "",
+        project=row["project"],
+        zone=row["zone"],
+        pool=row["pool"],
+        cluster=row["cluster"],
+        tags=tuple(row["tags"]),
+        architecture=row["architecture"],
+        version=row["version"],
+        judgement=judge(
+            HostState(row["state"]), row["error_code"], row["refreshed_at"], row["now"],
+            in_maintenance=row["in_maintenance"],
+        ),
+        machines=guests.machines,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Lists of the pages: what an address asks for, saved filters, remembered columns, and export as a file."""

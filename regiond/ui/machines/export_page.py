@@ -1,0 +1,29 @@
+"""The VMs of a table as a file, as they are searched and sorted in it."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from regiond.api.replies import Reply
+from regiond.api.serializers.machines import MACHINE_JSON
+from regiond.machines.model import MachineFilter
+from regiond.ui.lists.export import export
+from regiond.ui.machines.machine_search import read_search, scope_of
+from regiond.ui.page import Page, Visit
+
+COLUMNS = (
+    "system_id", "hostname", "fqdn", "status_name", "power_state", "pod.name", "zone.name", "pool.name", "owner",
+    "tag_names", "description", "architecture", "cpu_count", "memory", "storage", "ip_addresses", "osystem",
+    "distro_series", "locked", "error_description", "resource_uri",
+)  # fmt: skip
+
+
+async def show(visit: Visit) -> Reply:
+    request, machines = visit.request, visit.services.machines
+    search = await read_search(visit, request, await scope_of(visit, request.option("within")))
+    ids = await machines.ordered_ids(search, caller=visit.caller)
+    found = evolve(await machines.long_list(MachineFilter(limit=1), caller=visit.caller), keys=ids)
+    return await export(visit, "vms", found, MACHINE_JSON.encode, COLUMNS)
+
+
+PAGES = (Page(path="vms/export", handle=show),)

@@ -1,0 +1,124 @@
+"""Words and groups for what placement rejected, the same on every page. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from common.errors import NoneAvailable, OutOfCapacity
+from regiond.operations.model import Operation
+from regiond.placement.model import Check
+
+
+@frozen(kw_only=True)
+class RejectedHost:
+    """`reasons` are sentences with numbers."""
+
+    name: str
+    id: int | None
+    reasons: tuple[str, ...]
+
+
+@frozen(kw_only=True)
+class Rejection:
+    """Hosts that failed the same check first. `count` may exceed those named: of a large fleet, most are counted."""
+
+    heading: str
+    remedy: str
+    hosts: tuple[RejectedHost, ...]
+    count: int
+    is_unasked: bool = False
+
+
+# What the hosts of a group have in common, and what would help.
+_WORDS: Mapping[str, tuple[str, str]] = {
+    Check.HOST: ("Not among the hosts that you chose", ""),
+    Check.ROLE: (
+        "In a resource pool in which you may not compose",
+        "An administrator can give you the role Operator in that pool.",
+    ),
+    Check.TRIED: ("This compose failed there before", ""),
+    Check.TYPE: ("Another type of host", "Ask for another type."),
+    Check.ZONE: ("In another zone", "Add their zone to the zones of the host, or leave these empty."),
+    Check.POOL: ("In another resource pool", "Add their pool to the resource pools of the host, or leave these empty."),
+    Check.TAGS: ("Other tags", "Ask for fewer tags, or tag the hosts in their settings."),
+    Check.GROUPS: (
+        "Against affinity or anti-affinity groups",
+        "Write :soft after the name of a group to make it a preference.",
+    ),
+    Check.REMOVING: ("Being removed", ""),
+    Check.MAINTENANCE: ("Closed for placement", "Open the host again in its settings when its maintenance has ended."),
+    Check.UNKNOWN: (
+        "Capacity unknown",
+        "The page of the host says what its first refresh waits for, such as trust.",
+    ),
+    Check.UNREACHABLE: ("Out of reach of every connected rack", "Look at the racks in the settings."),
+    Check.LOST: (
+        "Unreachable",
+        "The page of the host has the reason. It takes VMs again after the next refresh that succeeds.",
+    ),
+    Check.ARCHITECTURE: ("Another architecture", "Choose their architecture, or any."),
+    Check.SPEED: ("CPUs too slow", "Ask for a lower CPU speed."),
+    Check.CORES: (
+        "Not enough free cores",
+        "Ask for fewer cores, remove VMs, or raise the CPU overcommit in the settings of a host.",
+    ),
+    Check.MEMORY: (
+        "Not enough free RAM",
+        "Ask for less RAM, remove VMs, or raise the memory overcommit in the settings of a host.",
+    ),
+    Check.PINS: ("Not enough cores to pin", "Pin other or fewer cores, or let the VM use any."),
+    Check.PAGES: ("Not enough free huge pages", "Ask for less RAM, another size of page, or no huge pages."),
+    Check.STORAGE: ("No storage pool for a disk", "Make the disk smaller, or choose another storage pool."),
+    Check.NETWORK: (
+        "No interface on the networks that you chose",
+        "Choose another space, subnet or way to attach, or remove the interface.",
+    ),
+    Check.RANK: ("They fit, but would have less capacity left", ""),
+}
+_OTHER = ("Other reasons", "")  # of operations of older releases, which have no checks
+# Hosts that were not meant say least of why a request failed.
+_LAST = {Check.HOST, Check.RANK}
+
+
+def rejections(placement: Mapping[str, Any]) -> list[Rejection]:
+    """`placement` is the API's JSON. The group with the most hosts comes first, that of hosts not asked for last."""
+    named: dict[str, list[RejectedHost]] = {}
+    counts: dict[str, int] = {}
+    for one in placement["rejected"]:
+        check = next(iter(one.get("checks", ())), "")
+        host = RejectedHost(name=one["host"], id=one.get("host_id"), reasons=tuple(one["reasons"]))
+        named.setdefault(check, []).append(host)
+        counts[check] = counts.get(check, 0) + 1
+    for one in placement["summarized"]:
+        check = one.get("check") or ""
+        counts[check] = counts.get(check, 0) + one["hosts"]
+    return [_group(check, counts[check], named.get(check, ())) for check in sorted(counts, key=_order(counts))]
+
+
+def _order(counts: Mapping[str, int]) -> Any:
+    return lambda check: (check in _LAST, -counts[check], check)
+
+
+def _group(check: str, count: int, hosts: Sequence[RejectedHost]) -> Rejection:
+    heading, remedy = _WORDS.get(check, _OTHER)
+    return Rejection(heading=heading, remedy=remedy, hosts=tuple(hosts), count=count, is_unasked=check in _LAST)
+
+
+def refusal_of_host(placement: Mapping[str, Any], name: str) -> str | None:
+    """Returns why the host of this name was rejected and what would help, as a sentence; None if it was not."""
+    found = next((one for one in placement["rejected"] if one["host"] == name), None)
+    if found is None:
+        return None
+    _, remedy = _WORDS.get(next(iter(found.get("checks", ())), ""), _OTHER)
+    sentences = (f"{name} cannot take it: {'; '.join(found['reasons'])}.", remedy, "Or choose another host.")
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def has_reasons_of_hosts(task: Operation) -> bool:
+    """Whether the task failed because no host could take the VM, so that its placement says why, host by host."""
+    codes = {OutOfCapacity.code, NoneAvailable.code}
+    placement = task.explanation or {}
+    return task.error_code in codes and placement.get("chosen", "") is None
