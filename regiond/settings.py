@@ -136,6 +136,12 @@ class RegionSettings:
     reconciler_auto_repair: bool = setting(
         True, "Whether discrepancies with the repair policy automatic are repaired, not only recorded."
     )
+    nearly_full_percent: int = setting(
+        90,
+        "From what use on a storage pool or a quota needs attention, in per cent of its size or limit.",
+        at_least=1,
+        at_most=100,
+    )
     max_cluster_members: int = setting(
         64, "How many members of an LXD cluster become hosts; others are a problem of the cluster's hosts.",
         at_least=1, at_most=1000,

@@ -54,6 +54,7 @@ LISTS: Mapping[str, tuple[Column, ...]] = {
         "request_id:6",
     ),
     "discrepancies": columns("id:0 kind:0 host_name name repair_policy:3 data_at_risk:2 found expected remedy"),
+    "attention": columns("severity:2 kind:0 name:0 since:2 text:0 remedy:2 host_name:4 pool:5 zone:5"),
     "repaired": columns("repaired_at:0 kind host_name name repaired"),
     "racks": columns(
         "name:0 state:0 age_s:2 release:3 hosts_reached hosts_unreached zones:3 certificate_expires_at:5 id:4"

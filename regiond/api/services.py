@@ -10,6 +10,7 @@ from regiond.accounts.service import Accounts, Grants
 from regiond.accounts.sessions import Sessions
 from regiond.accounts.ssh_keys import SshKeys
 from regiond.accounts.users import Users
+from regiond.attention.service import Attention
 from regiond.audit.service import Audit
 from regiond.caller import Caller
 from regiond.clusters.service import Clusters
@@ -87,6 +88,7 @@ class Services:
     reconciler: Reconciler
     grants: Grants
     quotas: Quotas
+    attention: Attention
     images: Images
     image_uploads: Uploads
     image_imports: Imports

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from regiond.hosts.model import HostState
 
-STALE_AFTER = timedelta(minutes=10)
+STALE_AFTER = timedelta(minutes=10)  # at least: a refresh that fails twice in a row makes a host's data old
 
 
 class HostCondition(StrEnum):
@@ -40,6 +40,11 @@ _WRONG = frozenset({
 })  # fmt: skip
 
 
+def stale_after(refresh_every_s: float) -> timedelta:
+    """Returns the age from which the data of a host that is refreshed so often are old."""
+    return max(STALE_AFTER, timedelta(seconds=2 * refresh_every_s))
+
+
 @frozen(kw_only=True)
 class Judgement:
     """The condition, whether somebody should look at the host, and whether it is open for placement."""
@@ -56,9 +61,11 @@ def judge(
     now: datetime,
     *,
     in_maintenance: bool,
+    stale_after: timedelta = STALE_AFTER,
 ) -> Judgement:
     """Returns the condition of a host with these facts, the most important first."""
-    condition = _condition(state, error_code, refreshed_at, now, in_maintenance=in_maintenance)
+    is_stale = refreshed_at is not None and now - refreshed_at > stale_after
+    condition = _condition(state, error_code, in_maintenance=in_maintenance, is_stale=is_stale)
     never_reached = condition is HostCondition.NOT_REACHED and error_code is not None
     return Judgement(
         condition=condition,
@@ -67,14 +74,11 @@ def judge(
     )
 
 
-def _condition(
-    state: HostState, error_code: str | None, refreshed_at: datetime | None, now: datetime, *, in_maintenance: bool
-) -> HostCondition:
+def _condition(state: HostState, error_code: str | None, *, in_maintenance: bool, is_stale: bool) -> HostCondition:
     if state is not HostState.REMOVING and error_code in _BY_ERROR:
         return _BY_ERROR[error_code]
     if state in _BY_STATE:
         return _BY_STATE[state]
     if in_maintenance:
         return HostCondition.CLOSED
-    is_stale = refreshed_at is not None and now - refreshed_at > STALE_AFTER
     return HostCondition.STALE if is_stale else HostCondition.CONNECTED

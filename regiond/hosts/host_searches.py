@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from attrs import frozen
 
 from regiond.caller import Caller
 from regiond.db.pool import Database
+from regiond.hosts.host_condition import STALE_AFTER
 from regiond.hosts.search import facts_store
 from regiond.hosts.search.fields import HOST_FIELDS, HostFacts, matches, needs_capacity
 from regiond.search_query import parse, resolved
@@ -23,8 +25,9 @@ class HostSearch:
 
 
 class HostSearches:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, stale_after: timedelta = STALE_AFTER) -> None:
         self._database = database
+        self.stale_after = stale_after
 
     async def search(self, text: str, *, caller: Caller | None = None, capacities: bool = False) -> HostSearch:
         """Returns the hosts that match a query, by id; their capacities on request, or if the query needs them.
@@ -33,7 +36,9 @@ class HostSearches:
         """
         query = parse(text, HOST_FIELDS)
         async with self._database.connection() as db:
-            hosts = await facts_store.facts(db, caller=caller, capacities=capacities or needs_capacity(query))
+            hosts = await facts_store.facts(
+                db, caller=caller, capacities=capacities or needs_capacity(query), stale_after=self.stale_after
+            )
             names = await facts_store.names(db, hosts, caller=caller)
         query = resolved(query, HOST_FIELDS, names)
         return HostSearch(hosts=hosts, found=[host for host in hosts if matches(query, host)], names=names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 
 import structlog
 
@@ -33,6 +34,7 @@ from regiond.hosts.guest_ownership import (
 )
 from regiond.hosts.host_address import parse_host_address
 from regiond.hosts.host_changes import HostChanges, PreparedHost
+from regiond.hosts.host_condition import STALE_AFTER, stale_after
 from regiond.hosts.host_names import free_host_name, is_name_taken
 from regiond.hosts.host_probe import require_alive, require_dead
 from regiond.hosts.host_queries import HostQueries
@@ -90,6 +92,7 @@ __all__ = [
     "remove_image_copy",
     "reopen_host",
     "shares_server",
+    "stale_after",
     "write_allocations",
 ]
 
@@ -117,8 +120,9 @@ class Hosts(HostQueries):
         changes: HostChanges,
         *,
         certificate_url: Callable[[str], str],
+        stale_after: timedelta = STALE_AFTER,
     ) -> None:
-        super().__init__(database)
+        super().__init__(database, stale_after=stale_after)
         self._operations = operations
         self._credentials = credentials
         self._calls = calls

@@ -11,7 +11,7 @@ from regiond.components import AccountLayer, ImageLayer, MachineLayer, RackLayer
 from regiond.groups.service import Groups
 from regiond.hosts.discovery.refresh import Refresher
 from regiond.hosts.host_changes import HostChanges
-from regiond.hosts.service import Hosts
+from regiond.hosts.service import Hosts, stale_after
 from regiond.hosts.steps import RefreshHost, RemoveHost
 from regiond.hosts.trust.host_removal import HostCertificates
 from regiond.hosts.trust.rotation import RotateCredentials
@@ -66,7 +66,7 @@ def wire_machines(
     )  # fmt: skip
     hosts = Hosts(
         database, operations, storage.credentials, calls, storage.key_pairs, host_changes,
-        certificate_url=host_certificate_url,
+        certificate_url=host_certificate_url, stale_after=stale_after(settings.refresh_every_s),
     )  # fmt: skip
     trust = HostTrust(database, calls, storage.credentials, storage.key_pairs, certificate_url=host_certificate_url)
     stages = build_stages(

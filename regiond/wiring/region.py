@@ -14,6 +14,8 @@ from regiond.accounts.service import Grants
 from regiond.accounts.ssh_keys import SshKeys
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.api.services import Services
+from regiond.attention.model import AttentionLimits
+from regiond.attention.service import Attention
 from regiond.client_rpc import RpcCommands
 from regiond.components import AccountLayer, Components, ImageLayer, MachineLayer, RackLayer, Storage
 from regiond.db.listener import Notifications
@@ -24,6 +26,7 @@ from regiond.events.changes import ChangeFeed
 from regiond.events.service import Events
 from regiond.files.service import Files
 from regiond.hosts.discovery.schedule import RefreshSchedule
+from regiond.hosts.service import stale_after
 from regiond.hosts.trust.certificate_expiry import report_expiring_certificates
 from regiond.housekeeping.clock_monitor import ClockMonitor
 from regiond.housekeeping.retention import Retention, RetentionPeriods
@@ -67,7 +70,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         changes=machines.machines, refreshes=schedule, wake_waiting=partial(_wake_waiting, database),
     )  # fmt: skip
     https = _https(settings, database)
-    services = _wire_services(settings, storage, racks, machines, accounts, images)
+    services = _wire_services(settings, storage, racks, machines, accounts, images, https)
     commands = RpcCommands(services, machines.content, accounts.limits)
     return Components(
         database=database,
@@ -132,8 +135,10 @@ def _wire_services(
     machines: MachineLayer,
     accounts: AccountLayer,
     images: ImageLayer,
+    https: HttpsCertificate | None,
 ) -> Services:
     database, still = storage.database, accounts.accounts.still
+    quotas = Quotas(database, machines.groups)
     return Services(
         **_services_of(storage, racks, machines, accounts, images),
         consoles=Consoles(database, racks.calls, installation_id=storage.installation_id, still=still),
@@ -145,7 +150,22 @@ def _wire_services(
         dns=Dns(database),
         reconciler=Reconciler(database, auto_repair=settings.reconciler_auto_repair),
         grants=Grants(database, record_event=Events.record, on_change=accounts.accounts.forget_cached),
-        quotas=Quotas(database, machines.groups),
+        quotas=quotas,
+        attention=_wire_attention(settings, database, quotas, https),
+    )
+
+
+def _wire_attention(
+    settings: RegionSettings, database: Database, quotas: Quotas, https: HttpsCertificate | None
+) -> Attention:
+    return Attention(
+        database,
+        AttentionLimits(
+            nearly_full_percent=settings.nearly_full_percent,
+            stale_after_s=stale_after(settings.refresh_every_s).total_seconds(),
+        ),
+        quotas=quotas.list,
+        certificate_expires_at=lambda: None if https is None else https.current.expires_at,
     )
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from attrs import evolve
 
 from regiond.accounts.model import Grant, ListColumns, SavedFilter, SessionView, SshKey, User
+from regiond.attention.model import AttentionCounts, AttentionItem, AttentionKind, ObjectType, Severity
 from regiond.audit.model import AuditAnswer, AuditEntry, AuditRequest, AuditResult, ChainReport, RawEntry
 from regiond.caller import Caller, PoolRole
 from regiond.events.model import Event, Level
@@ -29,6 +30,22 @@ USER = Caller(
 )
 GRANT = Grant(username="ann", pool_id=0, pool="default", role=PoolRole.OPERATOR, granted_at=AT, granted_by="admin")
 QUOTA = Quota(id=1, account_id=2, username="ann", limits=Limits(machines=10), used=Holdings(machines=3, cores=6))
+ATTENTION_ITEM = AttentionItem(
+    kind=AttentionKind.VM_MISSING,
+    severity=Severity.BROKEN,
+    object_type=ObjectType.VM,
+    object_id="wdpx3n",
+    name="quick-fox",
+    what="is missing from hv-01",
+    cause="The last refresh of hv-01 did not list it.",
+    remedy="Bring it back on the host and refresh the host, or delete it here.",
+    since=AT,
+    host_id=4,
+    host_name="hv-01",
+    pool="default",
+    zone="default",
+)
+ATTENTION_COUNTS = AttentionCounts(kinds={AttentionKind.VM_MISSING: 1}, broken=1)
 ADMIN_ACCOUNT = User(id=1, username="admin", is_admin=True, has_password=True, created_at=AT)
 ACCOUNT = User(id=2, username="ann", email="ann@example.com", is_admin=False, has_password=True, created_at=AT)
 FILE = StoredFile(filename="provider-state", key="0f1e2d3c", size_bytes=5, updated_at=AT)

@@ -102,6 +102,7 @@ EXPECTED = {
     "EventsHandler": ("events/", []),
     "AuditHandler": ("audit/", []),
     "DiscrepanciesHandler": ("discrepancies/", []),
+    "AttentionHandler": ("attention/", []),
     "DiscrepancyHandler": ("discrepancies/{id}/", ["id"]),
     "RacksHandler": ("racks/", []),
     "RegionsHandler": ("regions/", []),

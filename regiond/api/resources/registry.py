@@ -10,7 +10,7 @@ from regiond.api.resources.images import boot_resources
 from regiond.api.resources.machines import all_nodes, deployment, devices, machines, nodes
 from regiond.api.resources.networks import dns, fabrics, ip_ranges, spaces, subnets, vlans
 from regiond.api.resources.operations import audit, discrepancies, events, operations
-from regiond.api.resources.region import controllers, files, maas_config, racks, regions, tags, version
+from regiond.api.resources.region import attention, controllers, files, maas_config, racks, regions, tags, version
 
 RESOURCES: tuple[Resource, ...] = (
     version.VERSION,
@@ -26,6 +26,7 @@ RESOURCES: tuple[Resource, ...] = (
     *events.RESOURCES,
     audit.AUDIT,
     *discrepancies.RESOURCES,
+    attention.ATTENTION,
     *groups.RESOURCES,
     *tags.RESOURCES,
     *quotas.RESOURCES,

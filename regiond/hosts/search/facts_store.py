@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from attrs import evolve
 
@@ -33,13 +34,18 @@ _POOLS = "select name from resource_pool where $1::integer[] is null or id = any
 _NO_GUESTS = GuestCount()
 
 
-async def facts(db: Db, *, caller: Caller | None = None, capacities: bool = False) -> tuple[HostFacts, ...]:
+async def facts(
+    db: Db, *, stale_after: timedelta, caller: Caller | None = None, capacities: bool = False
+) -> tuple[HostFacts, ...]:
     """Returns the hosts that the caller may see, by id; their capacities on request, since they cost most."""
     rows = await db.fetch(_FACTS, visible_pool_ids(caller))
     ids = [row["id"] for row in rows]
     counts = await guest_counts(db, ids)
     sees_addresses = caller is None or caller.is_admin
-    found = tuple(_facts(row, counts.get(row["id"], _NO_GUESTS), sees_addresses=sees_addresses) for row in rows)
+    found = tuple(
+        _facts(row, counts.get(row["id"], _NO_GUESTS), sees_addresses=sees_addresses, stale_after=stale_after)
+        for row in rows
+    )
     if not capacities:
         return found
     known = {one.host_id: one.capacity for one in await capacities_of_hosts(db, ids)}
@@ -58,7 +64,7 @@ async def names(db: Db, hosts: Sequence[HostFacts], *, caller: Caller | None = N
     }
 
 
-def _facts(row: Row, guests: GuestCount, *, sees_addresses: bool) -> HostFacts:
+def _facts(row: Row, guests: GuestCount, *, sees_addresses: bool, stale_after: timedelta) -> HostFacts:
     return HostFacts(
         id=row["id"],
         name=row["name"],
@@ -73,7 +79,7 @@ def _facts(row: Row, guests: GuestCount, *, sees_addresses: bool) -> HostFacts:
         version=row["version"],
         judgement=judge(
             HostState(row["state"]), row["error_code"], row["refreshed_at"], row["now"],
-            in_maintenance=row["in_maintenance"],
+            in_maintenance=row["in_maintenance"], stale_after=stale_after,
         ),
         machines=guests.machines,
     )  # fmt: skip

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from attrs import frozen
 
 from common.values import DriverType
-from regiond.hosts.host_condition import HostCondition, judge
+from regiond.hosts.host_condition import STALE_AFTER, HostCondition, judge
 from regiond.hosts.model import HostView
 from regiond.ui import formats
 from regiond.ui.hosts.trust_advice import Advice, advice_of
@@ -89,9 +89,12 @@ def word_of(condition: HostCondition) -> str:
     return _LOOKS[condition][2]
 
 
-def status_of(host: HostView, now: datetime) -> Status:
+def status_of(host: HostView, now: datetime, stale_after: timedelta = STALE_AFTER) -> Status:
     """Returns what a host's state, error and age say together, the most important first."""
-    judged = judge(host.state, host.error_code, host.refreshed_at, now, in_maintenance=host.maintenance is not None)
+    judged = judge(
+        host.state, host.error_code, host.refreshed_at, now,
+        in_maintenance=host.maintenance is not None, stale_after=stale_after,
+    )  # fmt: skip
     kind, icon, word = _LOOKS[judged.condition]
     if judged.condition is HostCondition.NOT_REACHED and judged.needs_attention:
         kind, icon = "bad", "error"
@@ -105,7 +108,9 @@ def status_of(host: HostView, now: datetime) -> Status:
     )
 
 
-def host_row(host: HostView, now: datetime, *, machines: int = 0, others: int = 0) -> HostRow:
+def host_row(
+    host: HostView, now: datetime, *, machines: int = 0, others: int = 0, stale_after: timedelta = STALE_AFTER
+) -> HostRow:
     capacity = host.capacity
     return HostRow(
         id=host.id,
@@ -120,7 +125,7 @@ def host_row(host: HostView, now: datetime, *, machines: int = 0, others: int = 
         pool=host.pool.name,
         pool_id=host.pool.id,
         tags=host.tags,
-        status=status_of(host, now),
+        status=status_of(host, now, stale_after),
         machines=machines,
         others=others,
         cores=None if capacity is None else meter_of(f"CPU cores of {host.name}", capacity.cores),

@@ -87,7 +87,13 @@ async def read_rows(visit: Visit, hosts: Iterable[HostView] | None = None) -> li
     shown = [visible_host(visit.caller, host) for host in hosts]
     counts = await visit.services.hosts.guest_counts([host.id for host in shown])
     return [
-        host_row(host, visit.now, machines=count.machines if count else 0, others=count.foreign if count else 0)
+        host_row(
+            host,
+            visit.now,
+            machines=count.machines if count else 0,
+            others=count.foreign if count else 0,
+            stale_after=visit.services.hosts.stale_after,
+        )
         for host in shown
         for count in (counts.get(host.id),)
     ]

@@ -1,0 +1,1 @@
+"""The list of all that needs attention, with what would help."""

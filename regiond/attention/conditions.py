@@ -1,0 +1,157 @@
+"""SQL of the conditions: one select for each, all with the columns of `Found` and who may see it.
+
+Every select names its columns `kind`, `object_type`, `object_id`, `name`, `broken`, `since`, `host_id`, `host_name`,
+`pool_id`, `zone_id`, `seen_pool_id`, `accounts` and `facts`. A caller sees a row if it sees the resource pool
+`seen_pool_id` or is one of `accounts`; rows with neither are for administrators. The parameters are
+
+    $1 resource pools of the caller (null: all)   $4 nearly full, per cent
+    $2 account of the caller                      $5 seconds that an operation may wait
+    $3 seconds until a host's data are old        $6, $7 days before the expiry of certificates of hosts, and of racks
+"""
+
+from __future__ import annotations
+
+_VMS = """
+    select 'vm_' || m.state as kind, 'vm' as object_type, m.system_id as object_id, m.hostname as name, true as broken,
+           case when m.state = 'missing' then m.missing_since else m.state_since end as since, h.id as host_id,
+           h.name as host_name, m.pool_id, m.zone_id, m.pool_id as seen_pool_id,
+           array[coalesce(m.owner_id, m.composed_by_id)] as accounts,
+           jsonb_build_object('error', m.error_description) as facts
+      from machine m left join vm_host h on h.id = coalesce(m.host_id, m.failed_host_id)
+     where m.state in ('missing', 'broken', 'failed_deployment', 'failed_compose', 'failed')
+"""
+_VOLUMES = """
+    select 'vm_volume_missing', 'vm', m.system_id, m.hostname, true, g.volume_missing_since, h.id, h.name, m.pool_id,
+           m.zone_id, m.pool_id, array[coalesce(m.owner_id, m.composed_by_id)],
+           jsonb_build_object('power_state', m.power_state, 'volumes',
+                              jsonb_path_query_array(g.disks, '$[*] ? (@.missing == true).volume'))
+      from guest g join machine m on m.id = g.machine_id left join vm_host h on h.id = m.host_id
+     where g.volume_missing_since is not null
+"""
+_HOSTS = """
+    select case when h.error_code in ('peer_changed', 'server_unconfirmed') then 'host_rejected'
+                when h.error_code = 'not_trusted' then 'host_not_trusted'
+                when h.error_code is not null or h.state = 'unreachable' then 'host_unreachable'
+                else 'host_stale' end,
+           'host', h.id::text, h.name,
+           h.state = 'unreachable' or (h.error_code is not null and h.error_code <> 'not_trusted'),
+           case when h.error_code is null and h.state = 'ready' then v.refreshed_at else h.state_since end, h.id,
+           h.name, h.pool_id, h.zone_id, h.pool_id, '{}'::integer[],
+           jsonb_build_object('code', h.error_code, 'error', h.error_message, 'reached', v.refreshed_at is not null)
+      from vm_host h left join vm_host_schedule v on v.host_id = h.id
+     where h.state <> 'removing'
+       and (h.error_code is not null or h.state = 'unreachable'
+            or (h.state = 'ready' and h.maintenance_since is null
+                and v.refreshed_at < now() - make_interval(secs => $3::float8)))
+"""
+# As `regiond.ledger.batch_claims` limits claims.
+_OVERCOMMITTED = """
+    select 'host_overcommitted', 'host', h.id::text, h.name, false,
+           coalesce((select since from attention_since a where a.kind = 'host_overcommitted'
+                                                          and a.object = 'host ' || h.id), now()),
+           h.id, h.name, h.pool_id, h.zone_id, h.pool_id, '{}'::integer[],
+           jsonb_build_object('cores', array[s.cores_claimed, most.cores],
+                              'memory_mib', array[s.memory_mib_claimed, most.memory_mib])
+      from vm_host h join server s on s.id = h.server_id
+     cross join lateral (
+           select floor(greatest(0, s.cores - h.reserved_cores) * h.cpu_over_commit_ratio::text::numeric)::bigint
+                    as cores,
+                  floor(greatest(0, s.memory_mib - s.huge_memory_mib - h.reserved_memory_mib)
+                        * h.memory_over_commit_ratio::text::numeric)::bigint as memory_mib) most
+     where h.state <> 'removing' and (s.cores_claimed > most.cores or s.memory_mib_claimed > most.memory_mib)
+"""
+_PROBLEMS = """
+    select 'host_problem', 'host', h.id::text, h.name, false, h.problems_since, h.id, h.name, h.pool_id, h.zone_id,
+           h.pool_id, '{}'::integer[], jsonb_build_object('problems', h.problems)
+      from vm_host h
+     where h.state <> 'removing' and h.problems <> '[]'
+"""
+# A server can have several hosts: the storage pool is named after the first that the caller sees. Members of a cluster
+# report the same pool if it is on the network: it counts once.
+_STORAGE_POOLS = """
+    select case when p.missing_since is null and p.status = 'available' then 'storage_pool_full'
+                else 'storage_pool_unavailable' end,
+           'storage_pool', p.id::text, 'Storage pool ' || p.name || ' of ' || h.name,
+           p.missing_since is not null or p.status <> 'available',
+           case when p.missing_since is not null then p.missing_since when p.status <> 'available' then p.status_since
+                else coalesce((select since from attention_since a where a.kind = 'storage_pool_full'
+                                                                    and a.object = 'storage_pool ' || p.id), now()) end,
+           h.id, h.name, h.pool_id, h.zone_id, h.pool_id, '{}'::integer[],
+           jsonb_build_object('status', p.status, 'missing', p.missing_since is not null, 'total', p.total_bytes,
+                              'used', p.claimed_bytes + p.used_elsewhere_bytes)
+      from storage_pool p
+     cross join lateral (
+           select h.* from vm_host h
+            where h.server_id = p.server_id and h.state <> 'removing'
+              and ($1::integer[] is null or h.pool_id = any($1))
+            order by h.id limit 1) h
+     where case when p.missing_since is not null then p.claimed_bytes > 0 when p.status <> 'available' then true
+                else p.total_bytes > 0
+                     and p.claimed_bytes + p.used_elsewhere_bytes >= p.total_bytes / 100.0 * $4::float8 end
+       and not (p.type in ('ceph', 'cephfs') and exists (
+           select from storage_pool q join vm_host g on g.server_id = q.server_id
+            where g.cluster_id = h.cluster_id and q.name = p.name and q.type = p.type and q.id < p.id
+              and q.missing_since is null))
+"""
+_CERTIFICATES = """
+    select 'certificate_expiring', 'host', h.id::text, h.name, k.expires_at <= now(),
+           case when k.expires_at <= now() then k.expires_at
+                else greatest(k.created_at, k.expires_at - make_interval(days => $6::integer)) end,
+           h.id, h.name, h.pool_id, h.zone_id, h.pool_id, '{}'::integer[],
+           jsonb_build_object('expires_at', k.expires_at)
+      from vm_host h join key_pair k on k.id = h.key_pair_id
+     where h.state <> 'removing' and k.expires_at < now() + make_interval(days => $6::integer)
+"""
+_RACK_CERTIFICATES = """
+    select 'certificate_expiring', 'rack', r.id::text, r.name, r.certificate_expires_at <= now(),
+           case when r.certificate_expires_at <= now() then r.certificate_expires_at
+                else r.certificate_expires_at - make_interval(days => $7::integer) end,
+           null::integer, null, null::integer, null::integer, null::integer, '{}'::integer[],
+           jsonb_build_object('expires_at', r.certificate_expires_at)
+      from rack r
+     where r.removed_at is null and r.certificate_expires_at < now() + make_interval(days => $7::integer)
+"""
+# The links of a region that has sent no heartbeat for 30 s do not count.
+_RACKS = """
+    select 'rack_away', 'rack', r.id::text, r.name, true, coalesce(r.seen_at, r.joined_at), null::integer, null,
+           null::integer, null::integer, null::integer, '{}'::integer[],
+           jsonb_build_object('seen', r.seen_at is not null)
+      from rack r
+     where r.removed_at is null and not exists (
+           select from rack_link l join region_process p on p.id = l.region_id
+            where l.rack_id = r.id and p.seen_at > now() - interval '30 seconds')
+"""
+# A missing VM or volume has an item of its own, and what is repaired automatically is gone after two sweeps.
+_DISCREPANCIES = """
+    select 'discrepancy', 'discrepancy', d.id::text, d.name, d.data_at_risk, coalesce(d.since, d.first_seen_at), h.id,
+           h.name, coalesce(m.pool_id, h.pool_id), coalesce(m.zone_id, h.zone_id), null::integer, '{}'::integer[],
+           jsonb_build_object('found', d.found, 'expected', d.expected, 'remedy', d.remedy, 'policy', d.repair_policy)
+      from discrepancy d left join vm_host h on h.id = d.host_id left join machine m on m.system_id = d.system_id
+     where d.resolved_at is null and d.kind not in ('machine_missing', 'volume_missing')
+       and (d.repair_policy <> 'automatic' or d.sweeps > 2)
+"""
+# The children of a bulk operation are queued as long as others run.
+_OPERATIONS = """
+    select 'operation_waiting', 'operation', o.id::text, 'Task ' || o.id, false, o.created_at, o.host_id,
+           coalesce(h.name, o.host_name), coalesce(m.pool_id, h.pool_id), coalesce(m.zone_id, h.zone_id),
+           case when o.system_id is null then h.pool_id else m.pool_id end,
+           array[o.account_id, coalesce(m.owner_id, m.composed_by_id)],
+           jsonb_build_object('kind', o.kind, 'action', o.request -> 'action', 'error', o.error_message,
+                              'machine', coalesce(o.hostname, o.system_id), 'host', coalesce(h.name, o.host_name))
+      from operation o left join machine m on m.id = o.machine_id left join vm_host h on h.id = o.host_id
+     where o.is_open and (o.state in ('waiting', 'undoing') or (o.state = 'queued' and o.parent_id is null))
+       and o.created_at < now() - make_interval(secs => $5::float8)
+"""
+_IMAGES = """
+    select 'image_failed', 'image', i.id::text, 'Image ' || i.name || ' ' || i.architecture, false, i.updated_at,
+           null::integer, null, null::integer, null::integer, null::integer, array[i.account_id],
+           jsonb_build_object('error', i.error, 'url', i.url)
+      from image i
+     where i.state = 'failed'
+"""
+CONDITIONS = "\n     union all\n".join(
+    (
+        _VMS, _VOLUMES, _HOSTS, _OVERCOMMITTED, _PROBLEMS, _STORAGE_POOLS, _CERTIFICATES, _RACK_CERTIFICATES, _RACKS,
+        _DISCREPANCIES, _OPERATIONS, _IMAGES,
+    )
+)  # fmt: skip

@@ -1,0 +1,53 @@
+"""Decides which quotas are nearly used up. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from regiond.attention.model import AttentionKind, Found, ObjectType
+from regiond.quotas.model import RESOURCES, Quota
+
+_GIB_IN_MIB = 1024
+_GB = 1000**3
+
+
+def nearly_used(quota: Quota, percent: int, since: Mapping[str, datetime], now: datetime) -> Found | None:
+    """Returns what the quota is about if something of it is used to at least `percent`; None if nothing is.
+
+    A limit of 0 permits nothing and does not count. `since` has the times of quotas that were above before, by type
+    and id such as `quota 7`.
+    """
+    near = [(name, used, limit) for name, used, limit in _uses(quota) if limit and 100 * used >= percent * limit]
+    if not near:
+        return None
+    return Found(
+        kind=AttentionKind.QUOTA_FULL,
+        object_type=ObjectType.QUOTA,
+        object_id=str(quota.id),
+        name=f"The quota of {quota.subject}",
+        broken=False,
+        since=since.get(f"quota {quota.id}", now),
+        pool=quota.pool,
+        facts={
+            "uses": [_text(name, used, limit) for name, used, limit in near],
+            "is_full": any(used >= limit for _, used, limit in near),
+        },
+    )
+
+
+def _uses(quota: Quota) -> list[tuple[str, int, int]]:
+    limits = ((name, getattr(quota.limits, name)) for name in RESOURCES)
+    return [(name, getattr(quota.used, name), limit) for name, limit in limits if limit is not None]
+
+
+def _text(name: str, used: int, limit: int) -> str:
+    match name:
+        case "memory_mib":
+            return f"{used / _GIB_IN_MIB:,.4g} of {limit / _GIB_IN_MIB:,.4g} GiB of RAM"
+        case "storage_bytes":
+            return f"{used / _GB:,.6g} of {limit / _GB:,.6g} GB of storage"
+        case "machines":
+            return f"{used:,} of {limit:,} VMs"
+        case _:
+            return f"{used:,} of {limit:,} {name}"

@@ -1,0 +1,299 @@
+"""The words of each kind of item: what is wrong, why, and what would help. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+from attrs import frozen
+
+from common.operation_words import purpose
+from common.phrases import first_of, number_of
+from regiond.attention.model import AttentionItem, AttentionKind, Found, ObjectType, Severity
+
+HIDDEN_CAUSE = "Administrators see the reason."  # texts of servers can contain addresses
+_SHOWN_PROBLEMS = 3
+_SHOWN_VOLUMES = 3
+_GIB_IN_MIB = 1024
+_GB = 1000**3
+_TB = 1000 * _GB
+
+
+@frozen(kw_only=True)
+class Words:
+    """`what` continues the name of the object to a sentence; `cause` and `remedy` are sentences."""
+
+    what: str
+    cause: str = ""
+    remedy: str
+
+
+def item_of(found: Found, now: datetime, *, is_admin: bool) -> AttentionItem:
+    """Returns the item; for users who are no administrators without texts of servers."""
+    words = _WORDS[found.kind](found, now)
+    is_hidden = found.object_type is ObjectType.HOST and found.kind in _FROM_SERVERS and not is_admin
+    return AttentionItem(
+        kind=found.kind,
+        severity=Severity.BROKEN if found.broken else Severity.CAUTION,
+        object_type=found.object_type,
+        object_id=found.object_id,
+        name=found.name,
+        what=words.what,
+        cause=HIDDEN_CAUSE if is_hidden else words.cause,
+        remedy=words.remedy,
+        since=found.since,
+        host_id=found.host_id,
+        host_name=found.host_name,
+        pool=found.pool,
+        zone=found.zone,
+    )
+
+
+def _host_of(found: Found) -> str:
+    return found.host_name or "its host"
+
+
+def _sentence(text: str | None, otherwise: str = "") -> str:
+    text = (text or otherwise).strip()
+    return text if not text or text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _missing(found: Found, _: datetime) -> Words:
+    host = _host_of(found)
+    return Words(
+        what=f"is missing from {host}",
+        cause=f"The last refresh of {host} did not list it.",
+        remedy="Bring it back on the host and refresh the host, or delete it here.",
+    )
+
+
+def _volume_missing(found: Found, _: datetime) -> Words:
+    volumes = found.facts["volumes"]
+    again = " again" if found.facts["power_state"] == "on" else ""
+    return Words(
+        what=f"cannot start{again}",
+        cause=f"{_host_of(found)} no longer has the {'volume' if len(volumes) == 1 else 'volumes'} "
+        f"{first_of(volumes, _SHOWN_VOLUMES)}.",
+        remedy="Restore it from a backup under the same name, then refresh the host; or delete the VM.",
+    )
+
+
+def _broken(found: Found, _: datetime) -> Words:
+    cause = _sentence(found.facts["error"], "No reason was given")
+    return Words(what="is marked broken", cause=cause, remedy="Repair it, then mark it fixed.")
+
+
+def _failed_deployment(found: Found, _: datetime) -> Words:
+    return Words(
+        what="failed to deploy",
+        cause=_sentence(found.facts["error"]),
+        remedy="Its page has the last lines of its console. Release it to deploy it again.",
+    )
+
+
+def _failed_compose(found: Found, _: datetime) -> Words:
+    return Words(
+        what="was not created",
+        cause=_sentence(found.facts["error"]),
+        remedy="Delete it here, and compose it again where there is room.",
+    )
+
+
+def _failed(found: Found, _: datetime) -> Words:
+    return Words(
+        what="was released but not deleted",
+        cause=_sentence(found.facts["error"], f"{_host_of(found)} did not delete it"),
+        remedy="Delete it once its host can be reached.",
+    )
+
+
+def _unreachable(found: Found, _: datetime) -> Words:
+    what = "is unreachable" if found.facts["reached"] else "has not been reached yet"
+    if found.facts["code"] == "rack_unreachable":
+        remedy = "Start a rack that serves its zone; the region then continues by itself."
+    else:
+        remedy = f"Check the hypervisor of {found.name} and the network to it; the region retries by itself."
+    return Words(what=what, cause=_sentence(found.facts["error"]), remedy=remedy)
+
+
+def _rejected(found: Found, _: datetime) -> Words:
+    return Words(
+        what="is rejected",
+        cause=_sentence(found.facts["error"]),
+        remedy="If the server was replaced on purpose, compare both fingerprints and accept the new one.",
+    )
+
+
+def _not_trusted(found: Found, _: datetime) -> Words:
+    return Words(
+        what="waits for trust",
+        cause=_sentence(found.facts["error"]),
+        remedy="Give a token of the server, or run the trust command on it; the region then continues by itself.",
+    )
+
+
+def _stale(found: Found, _: datetime) -> Words:
+    return Words(
+        what="has old data",
+        cause="No refresh has succeeded since then.",
+        remedy="Refresh it; its tasks have the reason of a refresh that failed.",
+    )
+
+
+def _overcommitted(found: Found, _: datetime) -> Words:
+    parts, causes = [], []
+    (cores, most_cores), (memory, most_memory) = found.facts["cores"], found.facts["memory_mib"]
+    if cores > most_cores:
+        parts.append("cores")
+        causes.append(f"{cores:,} of {number_of(most_cores, 'core')}")
+    if memory > most_memory:
+        parts.append("RAM")
+        causes.append(f"{_number(memory / _GIB_IN_MIB)} of {_number(most_memory / _GIB_IN_MIB)} GiB of RAM")
+    return Words(
+        what=f"has over-committed {' and '.join(parts)}",
+        cause=f"{' and '.join(causes)} are claimed, VMs of others included.",
+        remedy="Move or delete VMs, or raise its ratio in its settings.",
+    )
+
+
+def _problems(found: Found, _: datetime) -> Words:
+    problems = [_sentence(f"{one['subject']}: {one['message']}") for one in found.facts["problems"]]
+    more = len(problems) - _SHOWN_PROBLEMS
+    return Words(
+        what=f"reports {'a problem' if len(problems) == 1 else f'{len(problems)} problems'}",
+        cause=" ".join(problems[:_SHOWN_PROBLEMS]) + (f" And {more} more." if more > 0 else ""),
+        remedy="Correct it on the host, then refresh the host.",
+    )
+
+
+def _pool_full(found: Found, _: datetime) -> Words:
+    used, total = found.facts["used"], found.facts["total"]
+    unit, factor = ("TB", _TB) if total >= _TB else ("GB", _GB)
+    return Words(
+        what="is full" if used >= total else "is nearly full",
+        cause=f"{_number(used / factor)} of {_number(total / factor)} {unit} are claimed or in other use "
+        f"({100 * used // total} %).",
+        remedy="Enlarge it on the host, delete disks, or compose on another storage pool.",
+    )
+
+
+def _pool_unavailable(found: Found, _: datetime) -> Words:
+    if found.facts["missing"]:
+        return Words(
+            what="is missing",
+            cause=f"The last refresh of {_host_of(found)} did not list it, and VMs have disks in it.",
+            remedy="Bring it back on the host, then refresh the host.",
+        )
+    return Words(
+        what=f"is {found.facts['status']}",
+        cause="No disk is placed in it, and none of it counts as free.",
+        remedy="Repair it on the host; each refresh reads it again.",
+    )
+
+
+def _quota(found: Found, _: datetime) -> Words:
+    return Words(
+        what="is used up" if found.facts["is_full"] else "is nearly used up",
+        cause=f"It has {', '.join(found.facts['uses'])}.",
+        remedy="Release or delete VMs, or let an administrator raise it.",
+    )
+
+
+def _rack_away(found: Found, _: datetime) -> Words:
+    return Words(
+        what="is away" if found.facts["seen"] else "has never connected",
+        cause="No region has a link to it. Hosts that only it reaches are unreachable.",
+        remedy="Check the service of the rack on its computer, and its network to the region.",
+    )
+
+
+_CERTIFICATES: Mapping[ObjectType, tuple[str, str]] = {
+    ObjectType.HOST: ("credentials", "Rotate its credentials in its settings."),
+    ObjectType.RACK: (
+        "a certificate",
+        "A rack renews its certificate while it is connected. Once it has expired, the rack joins with a new token.",
+    ),
+    ObjectType.REGION: ("a certificate", "Replace the files that tls_certificate and tls_key name."),
+}
+
+
+def _certificate(found: Found, now: datetime) -> Words:
+    whose, remedy = _CERTIFICATES[found.object_type]
+    expires_at = found.facts["expires_at"]
+    if isinstance(expires_at, str):
+        expires_at = datetime.fromisoformat(expires_at)
+    left = expires_at - now
+    when = "have expired" if found.broken else f"expire in {_span(left)}"
+    if whose == "a certificate":
+        when = "has expired" if found.broken else f"expires in {_span(left)}"
+    time = f"{expires_at:%Y-%m-%d %H:%M} UTC"
+    return Words(
+        what=f"has {whose} that {when}",
+        cause=f"{'They were' if whose == 'credentials' else 'It was'} valid until {time}; nothing accepts "
+        f"{'them' if whose == 'credentials' else 'it'} any more."
+        if found.broken
+        else f"{'They are' if whose == 'credentials' else 'It is'} valid until {time}.",
+        remedy=remedy,
+    )
+
+
+def _discrepancy(found: Found, _: datetime) -> Words:
+    facts = found.facts
+    asks = " Approve the repair." if facts["policy"] == "approval" else ""
+    return Words(
+        what="has a discrepancy",
+        cause=f"Found: {facts['found']}; expected: {_sentence(facts['expected'])}",
+        remedy=f"{_sentence(facts['remedy'])}{asks}",
+    )
+
+
+def _operation(found: Found, _: datetime) -> Words:
+    facts = found.facts
+    words = purpose(facts["kind"], machine=facts["machine"], host=facts["host"], request={"action": facts["action"]})
+    return Words(
+        what=f"has not ended: it {words}",
+        cause=_sentence(facts["error"]),
+        remedy="Its page says what it waits for. An administrator can cancel it.",
+    )
+
+
+def _image(found: Found, _: datetime) -> Words:
+    return Words(
+        what="could not be downloaded" if found.facts["url"] else "cannot be used",
+        cause=_sentence(found.facts["error"]),
+        remedy="Delete it, and add it again from a source that works.",
+    )
+
+
+_WORDS: Mapping[AttentionKind, Callable[[Found, datetime], Words]] = {
+    AttentionKind.VM_MISSING: _missing,
+    AttentionKind.VM_VOLUME_MISSING: _volume_missing,
+    AttentionKind.VM_BROKEN: _broken,
+    AttentionKind.VM_FAILED_DEPLOYMENT: _failed_deployment,
+    AttentionKind.VM_FAILED_COMPOSE: _failed_compose,
+    AttentionKind.VM_FAILED: _failed,
+    AttentionKind.HOST_UNREACHABLE: _unreachable,
+    AttentionKind.HOST_REJECTED: _rejected,
+    AttentionKind.HOST_NOT_TRUSTED: _not_trusted,
+    AttentionKind.HOST_STALE: _stale,
+    AttentionKind.HOST_OVERCOMMITTED: _overcommitted,
+    AttentionKind.HOST_PROBLEM: _problems,
+    AttentionKind.STORAGE_POOL_UNAVAILABLE: _pool_unavailable,
+    AttentionKind.STORAGE_POOL_FULL: _pool_full,
+    AttentionKind.QUOTA_FULL: _quota,
+    AttentionKind.RACK_AWAY: _rack_away,
+    AttentionKind.CERTIFICATE_EXPIRING: _certificate,
+    AttentionKind.DISCREPANCY: _discrepancy,
+    AttentionKind.OPERATION_WAITING: _operation,
+    AttentionKind.IMAGE_FAILED: _image,
+}
+_FROM_SERVERS = frozenset({AttentionKind.HOST_UNREACHABLE, AttentionKind.HOST_REJECTED, AttentionKind.HOST_NOT_TRUSTED})
+
+
+def _number(value: float) -> str:
+    return f"{value:,.2f}".rstrip("0").rstrip(".")
+
+
+def _span(left: timedelta) -> str:
+    days, hours = left.days, int(left.total_seconds() // 3600)
+    return number_of(days, "day") if days >= 2 else number_of(max(hours, 1), "hour")
