@@ -12,6 +12,9 @@ update machine_disk d
          order by o.machine_id, p.position, o.id desc) placed
  where placed.machine_id = d.machine_id and placed.index = d.index and placed.label is not null;
 
+alter table guest add column started_at timestamptz;
+comment on column guest.started_at is 'When the running guest was started, as its hypervisor reports; null: it is off, or that is not reported.';
+
 create table bulk_user_data (
     operation_id bigint primary key references operation on delete cascade,
     sealed_user_data bytea not null
