@@ -1,4 +1,4 @@
-"""A host as placement sees it: capacity, NUMA nodes, storage pools and interfaces; what of it is claimable and free."""
+"""A host as placement sees it, and what of its capacity is claimable and free."""
 
 from __future__ import annotations
 
