@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
+from common.errors import NotFound
 from regiond.accounts.model import Session
 from regiond.api.declaration.endpoint import Resource
 from regiond.api.replies import Reply
 from regiond.api.services import Services
 from regiond.caller import Caller
+from regiond.operations.model import Operation
 from regiond.permissions import Permission
 from regiond.ui.actions import Actions
 from regiond.ui.frame import read_frame
+from regiond.ui.notes import Note, cleared_cookie, note_cookie, read_note, task_in
 from regiond.ui.renderer import Renderer
 from regiond.ui.web_request import WebRequest, page_url
 
@@ -44,9 +47,30 @@ class Visit:
 
     async def page(self, template: str, *, title: str, section: str, status: int = 200, **values: Any) -> Reply:
         """A whole page. `section` is the entry of the navigation that it belongs to."""
-        frame = await read_frame(self.services, self.caller)
-        shared = {"title": title, "section": section, "position": self.position, "frame": frame}
-        return self.fragment(template, status=status, **shared, csrf=self.session.new_csrf_token(), **values)
+        frame, note = await read_frame(self.services, self.caller), self._note()
+        shared = {
+            "title": title, "section": section, "position": self.position, "frame": frame, "note": note,
+            "note_task": await self.task_of(note) if note else None,
+        }  # fmt: skip
+        reply = self.fragment(template, status=status, **shared, csrf=self.session.new_csrf_token(), **values)
+        if note is None:
+            return reply
+        cookie = cleared_cookie(path=self.request.path, secure=self.request.secure)
+        return evolve(reply, headers={**reply.headers, "Set-Cookie": cookie})
+
+    def _note(self) -> Note | None:
+        """The note of the action before; it waits for a page that somebody opens."""
+        request = self.request
+        if request.method != "GET" or request.is_live or request.is_htmx:
+            return None
+        return read_note(request.cookies, path=request.path, key=self.session.csrf_secret)
+
+    async def task_of(self, note: Note) -> Operation | None:
+        """The task of the note, as far as it exists and may be seen."""
+        try:
+            return await self.services.operations.read(note.task, caller=self.caller) if note.task else None
+        except NotFound:
+            return None
 
     def fragment(self, template: str, *, status: int = 200, **values: Any) -> Reply:
         """A part of a page, without the frame and its reads; with the icons that it uses."""
@@ -94,6 +118,32 @@ def form_pages(path: str, handle: Handler, *, permission: Permission = Permissio
     )
 
 
-def redirect(*segments: str | int, query: Mapping[str, str] | None = None) -> Reply:
+def redirect(*segments: str | int, query: Mapping[str, str] | Sequence[tuple[str, str]] | None = None) -> Reply:
     """The answer to a form that was accepted: the browser reads the page with GET."""
     return Reply(status=SEE_OTHER, headers={"Location": page_url(*segments, query=query)})
+
+
+def redirect_with_note(
+    visit: Visit,
+    *segments: str | int,
+    answer: Any = None,
+    text: str = "",
+    link: tuple[str, str] | None = None,
+    query: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
+) -> Reply:
+    """As `redirect`, after an action: the page shows a note once, with scripts and without.
+
+    If `answer`, the API's JSON, is an operation, the note says what it does, links to it and follows its state; or else
+    it has `text`. `link` is a label with an address of ours.
+    """
+    return note_at(visit, page_url(*segments, query=query), answer=answer, text=text, link=link)
+
+
+def note_at(
+    visit: Visit, address: str, *, answer: Any = None, text: str = "", link: tuple[str, str] | None = None
+) -> Reply:
+    """As `redirect_with_note`, to an address of ours that may have a query."""
+    note = Note(text=text, task=task_in(answer), link=link)
+    path = address.partition("?")[0]
+    cookie = note_cookie(note, path=path, key=visit.session.csrf_secret, secure=visit.request.secure)
+    return Reply(status=SEE_OTHER, headers={"Location": address, "Set-Cookie": cookie})

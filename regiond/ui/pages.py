@@ -18,13 +18,13 @@ from regiond.ui.hosts import list_page as host_list
 from regiond.ui.hosts import settings_page as host_settings
 from regiond.ui.lists import saved_pages
 from regiond.ui.machines import (
+    action_pages,
     bulk_page,
     compose_page,
     console_page,
     deploy_page,
     edit_pages,
     host_vms_page,
-    machine_pages,
     release_page,
 )
 from regiond.ui.machines import export_page as machine_export
@@ -71,11 +71,11 @@ PAGES = (
     *saved_pages.PAGES,
     *bulk_page.PAGES,
     *former_page.PAGES,
-    *machine_pages.PAGES,
     *tab_pages.PAGES,
     *notes_page.PAGES,
     *nic_pages.PAGES,
     *disk_pages.PAGES,
+    *action_pages.PAGES,
     *console_page.PAGES,
     *edit_pages.PAGES,
     *deploy_page.PAGES,

@@ -53,7 +53,16 @@ class StaticFiles:
     @property
     def own_scripts(self) -> dict[str, bytes]:
         """Returns those that every page in the frame loads; logins, consoles, uploads and outages have their own."""
-        own = ("console_log", "console_terminal", "image_upload", "login", "login_again", "retry", "style_sheets")
+        own = (
+            "console_log",
+            "console_terminal",
+            "image_upload",
+            "login",
+            "questions",
+            "login_again",
+            "retry",
+            "style_sheets",
+        )
         others = {f"scripts/{name}.js" for name in own}
         return {
             name: content

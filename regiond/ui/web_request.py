@@ -21,7 +21,8 @@ class WebRequest:
     query: Sequence[tuple[str, str]] = ()
     form: Mapping[str, Sequence[str]] = field(factory=dict, repr=False)
     content: bytes | None = field(default=None, repr=False)
-    cookie: str | None = field(default=None, repr=False)
+    cookie: str | None = field(default=None, repr=False)  # the session's
+    cookies: str = field(default="", repr=False)  # the header, with all
     csrf_header: str | None = field(default=None, repr=False)
     origin_header: str | None = None
     referer: str = ""
@@ -55,7 +56,7 @@ class WebRequest:
         return self.path + (f"?{urlencode([*kept, *added])}" if kept or added else "")
 
 
-def page_url(*segments: str | int, query: Mapping[str, str] | None = None) -> str:
+def page_url(*segments: str | int, query: Mapping[str, str] | Sequence[tuple[str, str]] | None = None) -> str:
     """The address of a page: `page_url("hosts", 3, "vms")`. Segments are names or ids without slashes."""
     path = UI + "/".join(quote(str(segment), safe="") for segment in segments)
     return path + (f"?{urlencode(query)}" if query else "")

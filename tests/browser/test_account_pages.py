@@ -59,8 +59,10 @@ async def test_another_session_is_ended_by_its_user(admin: Visitor, chromium: Br
     await admin.go("account/sessions")
     row = admin.page.locator("main tbody tr").filter(has_not_text="this one")
     await expect(row).to_contain_text("Chrome on Linux")
-    async with admin.page.expect_navigation():
-        await row.get_by_role("button").click()
+    await row.get_by_role("link", name="End the session").click()
+    await expect(admin.page.get_by_role("dialog")).to_contain_text("logged out at once")
+    await admin.page.get_by_role("button", name="End session").click()
+    await expect(admin.page.locator("#note")).to_contain_text("The session of Chrome on Linux has ended")
     await other.page.goto(f"{other.origin}/MAAS/ui/hosts")
     assert "/MAAS/ui/login" in other.page.url
     await other.leave()

@@ -21,6 +21,7 @@ async def test_a_bulk_action_leaves_what_it_cannot_change(admin: Visitor, fleet:
     await expect(outcome).to_contain_text("will be started")
     await expect(outcome).to_contain_text("is running already, and will be left")
     await admin.page.get_by_role("button", name="Start 1 VM").click()
+    await admin.page.click("#note-task")
     await expect(admin.page.locator("h1")).to_have_text("Start 1 VM")
     await expect(admin.page.locator("#task-head")).to_contain_text("Succeeded")
     await expect(admin.page.locator("#task-body tbody tr")).to_contain_text(["db-1"])
@@ -39,6 +40,7 @@ async def test_many_vms_are_one_task_with_a_chosen_number_at_once(admin: Visitor
     await admin.page.get_by_label("How many at the same time").fill("2")
     with fleet.held(name="alder"):
         await admin.page.get_by_role("button", name="Start 6 VMs").click()
+        await admin.page.click("#note-task")
         await expect(admin.page.locator("#task-head")).to_contain_text("Not begun4")
         await expect(admin.page.locator("#task-body tbody tr")).to_have_count(2)
         assert await admin.look("bulk-task-running", width=1400) == []
@@ -54,10 +56,11 @@ async def test_deleting_many_shows_their_disks_and_takes_the_count(admin: Visito
     await admin.page.get_by_role("button", name="Delete", exact=True).click()
     await expect(admin.page.locator("main")).to_contain_text("8 GB")
     confirm = admin.page.get_by_role("button", name="Delete 2 VMs")
-    await admin.page.fill("#name", "3")
+    await admin.page.fill("#typed", "3")
     await expect(confirm).to_be_disabled()
-    await admin.page.fill("#name", "2")
+    await admin.page.fill("#typed", "2")
     await confirm.click()
+    await admin.page.click("#note-task")
     await expect(admin.page.locator("h1")).to_have_text("Delete 2 VMs")
     await expect(admin.page.locator("#task-head")).to_contain_text("Succeeded")
     await admin.go("vms")
@@ -102,6 +105,7 @@ async def test_many_vms_are_deployed_as_one_task(admin: Visitor, fleet: Deployme
     assert await admin.look("bulk-deploy", width=320, reload=False) == []
     await page.fill("#user_data", "#cloud-config\npackages: [htop]")
     await page.get_by_role("button", name="Deploy 2 VMs").click()
+    await page.click("#note-task")
     await expect(page.locator("h1")).to_have_text("Deploy 2 VMs")
     await expect(page.locator("#task-head")).to_contain_text("Succeeded")
     assert {one["status_name"] for one in await fleet.get("machines/")} == {"Deployed"}

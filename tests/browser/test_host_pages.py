@@ -74,10 +74,10 @@ async def test_a_host_is_removed_with_its_machines_after_its_name(admin: Visitor
     admin.expected_statuses.add(422)
     button = admin.page.get_by_role("button", name="Destroy VMs and remove host")
     await button.click()
-    await expect(main).to_contain_text("Type the name of the host, alder.")
-    await admin.page.fill("#name", "alder")
+    await expect(main).to_contain_text("Type alder to confirm.")
+    await admin.page.fill("#typed", "alder")
     await button.click()
-    await admin.page.wait_for_url("**/tasks/*")
+    await expect(admin.page.locator("#note")).to_contain_text("Remove host alder")
 
     async def is_gone() -> bool:
         return [host["name"] for host in await fleet.get("vm-hosts/")] == ["birch"]
@@ -96,15 +96,14 @@ async def test_a_guest_is_adopted_and_forgotten(admin: Visitor, fleet: Deploymen
     await admin.go("hosts/1/vms")
     await admin.page.locator("td a", has_text="Adopt").first.click()
     await admin.page.fill("#hostname", "found-1")
-    await admin.page.get_by_role("button", name="Adopt").click()
-    await admin.page.wait_for_url("**/tasks/*")
-    await expect(admin.page.locator("main")).to_contain_text("Succeeded")
-    await admin.go("hosts/1/vms")
+    await admin.page.get_by_role("button", name="Adopt", exact=True).click()
+    await expect(admin.page.locator("#note")).to_contain_text("Adopt found-1")
+    await expect(admin.page.locator("#note")).to_contain_text("succeeded")
     await admin.page.get_by_role("link", name="Forget found-1").click()
-    await expect(admin.page.locator("main")).to_contain_text("stays on alder unchanged")
+    await expect(admin.page.get_by_role("dialog")).to_contain_text("stays on alder unchanged")
     await admin.page.get_by_role("button", name="Forget found-1").click()
-    await admin.page.wait_for_url("**/tasks/*")
-    await expect(admin.page.locator("main")).to_contain_text("Succeeded")
+    await expect(admin.page.locator("#note")).to_contain_text("Forget found-1")
+    await expect(admin.page.locator("#note")).to_contain_text("succeeded")
     assert {machine["hostname"] for machine in await fleet.get("machines/")} == {"web-1", "db-1"}
 
 
@@ -116,7 +115,7 @@ async def test_the_ticked_hosts_are_closed_with_one_reason(admin: Visitor, fleet
     await admin.page.get_by_role("button", name="Close for placement").click()
     await admin.page.fill("#reason", "new disks")
     await admin.page.get_by_role("button", name="Close for placement").click()
-    await expect(admin.page.locator("h1 + span")).to_have_text("2 of 2 hosts done")
+    await expect(admin.page.locator("#note")).to_contain_text("done for 2 hosts")
     reasons = [host["maintenance"]["reason"] for host in await fleet.get("vm-hosts/")]
     assert reasons == ["new disks", "new disks"]
 

@@ -53,7 +53,7 @@ async def test_a_machine_lives_by_the_keyboard_alone(chromium: Browser, fleet: D
     await find(keys, "typed-1")
     await keys.tab_to("Start")
     await keys.press("Space")
-    await expect(page.locator("#task-head")).to_contain_text("Succeeded")
+    await expect(page.locator("#note")).to_contain_text("succeeded")
     await find(keys, "typed-1")
     await expect(page.locator("#vm-head")).to_contain_text("Running")
 
@@ -66,12 +66,12 @@ async def test_a_machine_lives_by_the_keyboard_alone(chromium: Browser, fleet: D
     await keys.press("Enter")
     await keys.tab_to("Delete")
     await keys.press("Enter")
-    await expect(page.locator("h1")).to_have_text("Delete typed-1")
-    await keys.tab_to("Type typed-1")
+    dialog = page.get_by_role("dialog", name="Delete typed-1?")
+    await expect(dialog.get_by_label("Type typed-1")).to_be_focused()
     await page.keyboard.type("typed-1")
     await keys.tab_to("Delete VM")
     await keys.press("Enter")
-    await expect(page.locator("#task-head")).to_contain_text("Succeeded")
+    await expect(page.locator("#note")).to_contain_text("succeeded")
     assert sorted(one["hostname"] for one in await fleet.get("machines/")) == ["db-1", "web-1"]
     await mira.leave()
     assert mira.complaints == []

@@ -76,7 +76,8 @@ async def test_owner_data_is_added_and_removed(admin: Visitor) -> None:
 async def test_a_machine_is_marked_broken_with_the_reason_and_fixed(admin: Visitor) -> None:
     await _open(admin, "web-1")
     await admin.page.get_by_role("button", name="More actions on web-1").click()
-    await admin.page.fill("#why-broken", "its disk fails")
+    await admin.page.get_by_role("link", name="Mark broken").click()
+    await admin.page.fill("#comment", "its disk fails")
     await admin.page.get_by_role("button", name="Mark broken").click()
     await expect(admin.page.locator("#vm-body")).to_contain_text("its disk fails")
     await admin.page.get_by_role("button", name="Mark fixed").click()
@@ -94,7 +95,7 @@ async def test_a_failed_compose_explains_each_host_on_its_task(admin: Visitor, f
     await rejection(fleet.post("vm-hosts/", op="compose", cores=99, memory=1024))
     await admin.go("tasks?show=failed")
     await admin.page.get_by_role("link", name="Compose").first.click()
-    await expect(admin.page.locator("#rejected-1")).to_contain_text("Needs 99 cores")
+    await expect(admin.page.locator("#rejected-1")).to_contain_text("needs 99 cores")
     await expect(admin.page.locator("#rejected-1")).to_contain_text("birch")
     assert await admin.look("task-rejected", width=320) == []
 
@@ -124,7 +125,7 @@ async def test_links_tags_and_devices_of_a_machine_are_shown(admin: Visitor, fle
         re.compile(r"uplink.*" + linked["links"][0]["ip_address"] + r".*static", re.DOTALL)
     )
     await expect(admin.page.get_by_role("region", name="Workload annotations")).to_contain_text("blue")
-    await admin.page.get_by_role("link", name="Network").click()
+    await admin.page.get_by_role("link", name="Network 1").click()
     devices = admin.page.get_by_role("region", name="Devices, table")
     await expect(devices).to_contain_text(re.compile(r"box-1\s*eth0\s*unconfigured"))
     assert await admin.look("vm-devices", width=320) == []

@@ -55,4 +55,4 @@ async def test_a_range_that_ends_before_it_begins_is_refused(admin: Visitor) -> 
 
 async def test_what_cannot_be_deleted_says_why(admin: Visitor) -> None:
     await admin.go("networks/fabrics/0/delete")
-    await expect(admin.page.locator("main")).to_contain_text("It cannot be deleted now")
+    await expect(admin.page.locator("main")).to_contain_text("Not possible")

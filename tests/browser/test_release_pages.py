@@ -52,6 +52,7 @@ async def test_the_disks_are_chosen_by_keyboard(admin: Visitor, fleet: Deploymen
     await page.keyboard.press("Tab")
     await page.keyboard.type("for the next team")
     await page.keyboard.press("Enter")
+    await page.click("#note-task")
     await eventually(lambda: has_status(fleet, machine, "Ready"))
     await expect(page.locator("h1")).to_have_text("Release web-1")
     await expect(page.locator("#task-head")).to_contain_text("Succeeded")
@@ -66,7 +67,7 @@ async def test_a_refusal_is_at_the_choice(admin: Visitor, fleet: Deployment) -> 
     await expect(page.locator("main")).to_contain_text("was adopted with what it runs")
     assert await admin.look("release-adopted", width=1280) == []
     await page.get_by_label("Empty all disks (quick erase)").check()
-    await page.fill("#name", machine["hostname"])
+    await page.fill("#typed", machine["hostname"])
     admin.expected_statuses.add(422)
     await page.get_by_role("button", name="Release VM").click()
     await expect(page.locator("#erase-error")).to_contain_text("was adopted")
@@ -86,10 +87,10 @@ async def test_a_vm_that_its_release_deletes_takes_its_name(admin: Visitor, flee
     for label in ("Empty all disks (quick erase)", "Power off at once (force)"):
         await expect(page.get_by_label(label)).to_have_count(0)
     button = page.get_by_role("button", name="Release VM")
-    await page.fill("#name", "web")
+    await page.fill("#typed", "web")
     await expect(button).to_be_disabled()
     await page.get_by_label("Overwrite the disks, then delete them (secure erase)").check()
-    await page.fill("#name", "web-1")
+    await page.fill("#typed", "web-1")
     await button.click()
     await eventually(lambda: _is_gone(fleet, machine))
 
@@ -109,7 +110,7 @@ async def test_several_are_released_without_scripts(chromium: Browser, fleet: De
     await page.get_by_label("Empty all disks (quick erase)").check()
     await page.get_by_label("Power off at once (force)").check()
     await page.fill("#comment", "for the next team")
-    await page.fill("#name", "web-1")
+    await page.fill("#typed", "web-1")
     await page.get_by_role("button", name="Release 1 VM").click()
     await eventually(lambda: has_status(fleet, machine, "Ready"))
     assert fleet.simulated("alder").written_disks_of("web-1") == [False]

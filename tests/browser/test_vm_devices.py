@@ -96,6 +96,6 @@ async def test_tags_of_many_vms_are_added_and_removed(admin: Visitor, fleet: Dep
             assert await admin.look("bulk-tags", width=320, reload=False) == []
             await page.set_viewport_size({"width": 1400, "height": 900})
             await admin.go("vms")
-    await expect(page.locator("h1")).to_contain_text("2 of 2 VMs tagged")
+    await expect(page.locator("#main")).to_contain_text("2 VMs tagged.")
     for machine in await fleet.get("machines/"):
         assert sorted(machine["tag_names"]) == ["gold", "staging"]

@@ -65,9 +65,9 @@ async def test_one_action_is_the_main_one_and_the_rest_a_menu(admin: Visitor, fl
     await fleet.post(f"machines/{machine['system_id']}/", op="power_on")
     await expect(main).to_have_text(["Console"])
     await expect(admin.page.locator("#vm-since")).to_contain_text("since")
-    await expect(admin.page.get_by_role("button", name="Power off")).to_be_hidden()
+    await expect(admin.page.get_by_role("link", name="Power off")).to_be_hidden()
     await admin.page.get_by_role("button", name="More actions on web-1").click()
-    await expect(admin.page.get_by_role("button", name="Power off")).to_be_visible()
+    await expect(admin.page.get_by_role("link", name="Power off")).to_be_visible()
     assert await admin.look("vm-menu", width=320, reload=False) == []
 
 

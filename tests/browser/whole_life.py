@@ -8,15 +8,23 @@ from tests.browser.visitor import Visitor
 
 
 async def succeeded(page: Page) -> None:
-    """The task whose page opens ends well, and the page shows it without a reload."""
+    """The task whose page opens, or to which the note leads, ends well, and its page shows it without a reload."""
+    await page.locator("#note-task, #task-head").first.wait_for()
+    if await page.locator("#note-task").count():
+        await page.click("#note-task")
     await page.wait_for_url("**/tasks/*")
     await expect(page.locator("#task-head")).to_contain_text("Succeeded")
 
 
 async def press(visitor: Visitor, hostname: str, button: str) -> None:
-    """Opens the page of the VM and presses a button whose task ends well."""
+    """Opens the page of the VM and does what the button says, after its question if it asks; the task ends well."""
     await open_machine(visitor, hostname)
-    await visitor.page.get_by_role("button", name=button, exact=True).click()
+    await visitor.page.locator("#vm-head").get_by_text(button, exact=True).click()
+    if button in {"Stop", "Restart", "Power off"}:
+        dialog = visitor.page.get_by_role("dialog")
+        if button == "Power off":
+            await dialog.locator("#typed").fill(hostname)
+        await dialog.get_by_role("button", name=f"{button} VM").click()
     await succeeded(visitor.page)
 
 
@@ -32,7 +40,7 @@ async def delete_machine(visitor: Visitor, hostname: str) -> None:
     await open_machine(visitor, hostname)
     await page.get_by_role("button", name=f"More actions on {hostname}").click()
     await page.get_by_role("link", name="Delete", exact=True).click()
-    await page.locator("#name").press_sequentially(hostname)
+    await page.locator("#typed").press_sequentially(hostname)
     await page.get_by_role("button", name="Delete VM").click()
     await succeeded(page)
 
@@ -40,7 +48,7 @@ async def delete_machine(visitor: Visitor, hostname: str) -> None:
 async def remove_host(visitor: Visitor, host_id: int, name: str) -> None:
     page = visitor.page
     await visitor.go(f"hosts/{host_id}/remove")
-    await page.locator("#name").press_sequentially(name)
+    await page.locator("#typed").press_sequentially(name)
     await page.get_by_role("button", name="Remove host").click()
     await succeeded(page)
     await visitor.go("hosts")

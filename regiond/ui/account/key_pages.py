@@ -89,6 +89,7 @@ async def delete(visit: Visit) -> Reply:
         op="delete_authorisation_token",
         fields={"token_key": key.token_key},
         place=KEYS,
+        done=f"API key {key.name or key.token_key} is deleted.",
     )
     return await confirm(visit, removal)
 

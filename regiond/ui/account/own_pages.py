@@ -5,11 +5,11 @@ from __future__ import annotations
 from common.errors import InnkeeperError
 from regiond.api.replies import Reply
 from regiond.api.resources.accounts.rpc_clients import CLIENT, CLIENTS
-from regiond.api.resources.accounts.sessions import SESSION
 from regiond.api.resources.accounts.ssh_keys import SSH_KEY, SSH_KEYS
 from regiond.api.urls import id_in
 from regiond.ui.account.account_pages import CRUMBS, SECTION, account_page
 from regiond.ui.browser_names import browser_name
+from regiond.ui.forms import session_end
 from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
 from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.page import Page, Visit, form_pages, redirect
@@ -17,6 +17,7 @@ from regiond.ui.web_request import page_url
 
 SSH_KEYS_PLACE = (SECTION, "ssh-keys")
 CLIENTS_PLACE = (SECTION, "clients")
+SESSIONS_PLACE = (SECTION, "sessions")
 
 
 async def show_ssh_keys(visit: Visit) -> Reply:
@@ -43,6 +44,8 @@ async def delete_ssh_key(visit: Visit) -> Reply:
         resource=SSH_KEY,
         path={"id": str(key.id)},
         place=SSH_KEYS_PLACE,
+        done="The SSH key is deleted.",
+        undo="It can be added again. VMs that have it keep it.",
     )
     return await confirm(visit, removal)
 
@@ -58,8 +61,8 @@ async def show_sessions(visit: Visit) -> Reply:
 
 
 async def end_session(visit: Visit) -> Reply:
-    await visit.act(SESSION, "DELETE", path={"id": visit.path["number"]})
-    return redirect(SECTION, "sessions")
+    crumbs = (*CRUMBS, ("Sessions", page_url(*SESSIONS_PLACE)))
+    return await session_end.end_session(visit, visit.caller.username, SESSIONS_PLACE, SECTION, crumbs)
 
 
 async def show_clients(visit: Visit) -> Reply:
@@ -91,6 +94,7 @@ async def revoke_client(visit: Visit) -> Reply:
         resource=CLIENT,
         path={"name": name},
         place=CLIENTS_PLACE,
+        done=f"RPC client {name} is revoked.",
     )
     return await confirm(visit, removal)
 
@@ -99,7 +103,7 @@ PAGES = (
     *form_pages("account/ssh-keys", show_ssh_keys),
     *form_pages("account/ssh-keys/<key>/delete", delete_ssh_key),
     Page(path="account/sessions", handle=show_sessions),
-    Page(path="account/sessions/<number>/end", method="POST", handle=end_session),
+    *form_pages("account/sessions/<number>/end", end_session),
     *form_pages("account/clients", show_clients),
     *form_pages("account/clients/<name>/revoke", revoke_client),
 )

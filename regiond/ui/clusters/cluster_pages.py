@@ -14,12 +14,14 @@ from regiond.permissions import Permission
 from regiond.ui.clusters.cluster_row import ClusterRow, cluster_row
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
+from regiond.ui.forms.question import ask
 from regiond.ui.forms.refusal import Refusal
+from regiond.ui.hosts.host_questions import cluster_closing_question
 from regiond.ui.hosts.host_row import HostRow
 from regiond.ui.hosts.list_page import read_rows
 from regiond.ui.machines.machine_search import of_cluster
 from regiond.ui.machines.vm_table import read_table
-from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.page import Page, Visit, form_pages, redirect, redirect_with_note
 from regiond.ui.table_view import in_memory
 
 TABS = (("hosts", "Hosts"), ("vms", "VMs"), ("resources", "Resources"), ("settings", "Settings"))
@@ -81,15 +83,24 @@ async def settings(visit: Visit) -> Reply:
 
 
 async def maintenance(visit: Visit) -> Reply:
-    """Closes all members for placement, or opens them again."""
+    """Closes all members for placement after a question, or opens them again."""
     cluster = await _cluster(visit)
     path = {"id": str(cluster.id)}
-    if visit.request.given("action") == "open":
-        await visit.act(CLUSTER, "POST", "end_maintenance", path=path)
-    else:
+
+    def done(state: str) -> Reply:
+        text = f"All members of {cluster.name} are {state} for placement."
+        return redirect_with_note(visit, "clusters", cluster.id, "hosts", text=text)
+
+    async def close() -> Reply:
         reason = visit.request.given("reason").strip() or None
         await visit.act(CLUSTER, "POST", "maintenance", path=path, fields={"reason": reason})
-    return redirect("clusters", cluster.id, "hosts")
+        return done("closed")
+
+    if visit.request.given("action") == "open":
+        await visit.act(CLUSTER, "POST", "end_maintenance", path=path)
+        return done("open")
+    members = [row.name for row in await _members(visit, cluster)]
+    return await ask(visit, cluster_closing_question(cluster.name, cluster.id, members), close)
 
 
 def values_of(cluster: ClusterView) -> dict[str, str]:
@@ -143,5 +154,5 @@ PAGES = (
     Page(path="clusters/<cluster>/vms", handle=vms),
     Page(path="clusters/<cluster>/resources", handle=resources),
     *form_pages("clusters/<cluster>/settings", settings, permission=Permission.ADMIN),
-    Page(path="clusters/<cluster>/maintenance", method="POST", handle=maintenance, permission=Permission.ADMIN),
+    *form_pages("clusters/<cluster>/maintenance", maintenance, permission=Permission.ADMIN),
 )

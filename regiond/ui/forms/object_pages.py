@@ -15,6 +15,7 @@ from regiond.permissions import Permission
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import SECRET, TICK, FormField
+from regiond.ui.forms.question import Question, is_answered, show
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.page import Page, Visit, form_pages, redirect
@@ -30,6 +31,10 @@ async def _nothing_more(_visit: Visit, _found: Any) -> Mapping[str, Any]:
     return {}
 
 
+def _no_question(_visit: Visit, _found: Any, _changes: Mapping[str, str]) -> Question | None:
+    return None
+
+
 def _no_values(_found: Any) -> Mapping[str, str]:
     return {}
 
@@ -41,6 +46,8 @@ class ObjectKind:
     `many` and `one` are their resources of the API. `key` names an object in its path there; `prefix` and the segment
     of a page's address do too. `place` is the list of all. `fields` gets the object, or None for a new one, and its
     values are those of the API's answer, or of `values` where a form words them otherwise.
+
+    `question` returns what a change asks first, or None; its fields hold no secret.
 
     `added` and `changed` say where one goes afterwards, from the API's answer; None: to the list. `template` extends
     `edit.html` and shows `more`.
@@ -60,6 +67,7 @@ class ObjectKind:
     values: Callable[[Any], Mapping[str, str]] = _no_values
     added: Callable[[Any], Place] | None = None
     changed: Callable[[Any], Place] | None = None
+    question: Callable[[Visit, Any, Mapping[str, str]], Question | None] = _no_question
     removal: Callable[[Visit, Any, Removal], Awaitable[Removal]] = _as_it_is
     more: Callable[[Visit, Any], Awaitable[Mapping[str, Any]]] = _nothing_more
     template: str = "edit.html"
@@ -128,13 +136,16 @@ async def _change(kind: ObjectKind, visit: Visit) -> Reply:
     cleared = {one.name: one.cleared for one in fields}
 
     async def send(changes: Mapping[str, str]) -> Reply:
+        question = None if is_answered(visit) else kind.question(visit, found, changes)
+        if question is not None:
+            return await show(visit, question)
         sent = {name: text or cleared[name] for name, text in changes.items()} | _secrets(visit, fields)
         if sent:
             await visit.act(kind.one, "PUT", path=kind.path(kind.key(found)), fields=sent)
         return redirect(*(kind.changed(found) if kind.changed else kind.place))
 
-    show = partial(_page, visit, kind, found, fields)
-    return await forms.change(visit, kind.current(found, fields), show, send)
+    page = partial(_page, visit, kind, found, fields)
+    return await forms.change(visit, kind.current(found, fields), page, send)
 
 
 def _begun(visit: Visit, fields: Sequence[FormField]) -> dict[str, str]:
@@ -189,5 +200,6 @@ async def _delete(kind: ObjectKind, visit: Visit) -> Reply:
         path=kind.path(kind.key(found)),
         name=kind.name(found),
         place=kind.place,
+        done=f"{kind.word[:1].upper()}{kind.word[1:]} {kind.name(found)} is deleted.",
     )
     return await confirm(visit, await kind.removal(visit, found, removal))

@@ -11,10 +11,11 @@ from attrs import field, frozen
 from common.errors import InnkeeperError, NotAllowed, NotFound
 from regiond.api.declaration.endpoint import Resource
 from regiond.api.replies import Reply
-from regiond.ui.forms.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
-from regiond.ui.page import Visit, redirect
+from regiond.ui.forms.question import NO_UNDO, TYPED, Question, is_answered, refusal_of, show
+from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
+from regiond.ui.page import Visit, redirect_with_note
+from regiond.ui.web_request import page_url
 
-TYPED = "typed"
 Run = Callable[[Mapping[str, Any]], Awaitable[Any]]
 
 
@@ -32,7 +33,7 @@ class Choice:
 class Removal:
     """The texts of the page, and the endpoint that removes: `op` of the resource, or its DELETE without one.
 
-    `name` has to be typed; None: the button is enough. `place` is where one came from.
+    `name` has to be typed; None: the button is enough. `place` is where one came from. `done` is a sentence.
     """
 
     title: str
@@ -47,11 +48,27 @@ class Removal:
     after: Sequence[str | int] = field()  # where one goes when it is done
     name: str | None = None
     note: str = ""
+    done: str = ""
+    undo: str = NO_UNDO
     choice: Choice | None = None
 
     @after.default
     def _stay(self) -> Sequence[str | int]:
         return self.place
+
+    def question(self, *, runs: bool = True) -> Question:
+        """`runs`: what the button does is possible."""
+        return Question(
+            title=f"{self.title}?",
+            section=self.section,
+            crumbs=self.crumbs,
+            button=self.button if runs else "",
+            back=page_url(*self.place),
+            undo=self.undo if runs else "",
+            effects=(self.note,) if self.note else (),
+            typed=self.name or "" if runs else "",
+            is_dangerous=True,
+        )
 
     async def run(self, visit: Visit, fields: Mapping[str, Any]) -> Any:
         """Removes, or plans it with the field `dry_run`."""
@@ -68,27 +85,27 @@ async def confirm(visit: Visit, removal: Removal, run: Run | None = None) -> Rep
     request, choice = visit.request, removal.choice
     chosen = {} if choice is None else {choice.name: request.given(choice.name) or None}
     refusal = NOT_REFUSED
-    if request.method == "POST" and request.given("action") != "plan":
-        refusal = _unconfirmed(removal, request.given(TYPED))
+    if is_answered(visit) and request.given("action") != "plan":
+        refusal = refusal_of(removal.question(), request.given(TYPED))
         if refusal is NOT_REFUSED:
             try:
-                await run(chosen)
+                answer = await run(chosen)
             except InnkeeperError as error:
                 refusal = Refusal.of(error)
             else:
-                return redirect(*removal.after)
+                return redirect_with_note(
+                    visit, *removal.after, answer=answer, text=removal.done or f"{removal.title}: done."
+                )
     plan, blocked = await _plan(run, chosen)
-    return await visit.page(
-        "settings/confirm.html",
-        title=removal.title,
-        section=removal.section,
-        status=refusal.status,
+    return await show(
+        visit,
+        removal.question(runs=not blocked or choice is not None),
+        refusal,
+        template="settings/confirm.html",
         removal=removal,
         chosen=request.given(choice.name) if choice else "",
         plan=plan,
         blocked=blocked if refusal is NOT_REFUSED else "",
-        typed=request.given(TYPED),
-        problems=refusal.problems,
     )
 
 
@@ -100,9 +117,3 @@ async def _plan(run: Run, chosen: Mapping[str, Any]) -> tuple[Any, str]:
         raise
     except InnkeeperError as error:
         return None, " ".join(text for texts in Refusal.of(error).problems.values() for text in texts)
-
-
-def _unconfirmed(removal: Removal, typed: str) -> Refusal:
-    if removal.name is None or typed == removal.name:
-        return NOT_REFUSED
-    return Refusal(status=UNPROCESSABLE, problems={TYPED: [f"Type the name, {removal.name}."]})

@@ -1,74 +1,127 @@
-"""Adopts guests that Innkeeper did not create, as they are, and forgets adopted ones again."""
+"""Adopts guests that Innkeeper did not create, and forgets adopted ones again, after a question."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
-from common.errors import InnkeeperError, InvalidRequest
-from regiond.api import errors
+from common.errors import InvalidRequest
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.api.resources.machines.machines import MACHINE
 from regiond.api.resources.shared.lookups import find_host
+from regiond.hosts.model import GuestView, HostView
 from regiond.permissions import Permission
-from regiond.ui.page import Visit, form_pages, redirect
+from regiond.ui import formats
+from regiond.ui.forms.form_field import FormField
+from regiond.ui.forms.question import Question, Subject, ask
+from regiond.ui.page import Visit, form_pages, redirect_with_note
+from regiond.ui.web_request import page_url
 
-_FORM_FIELDS = ("hostname", "owner")
+_AS_FOUND = "as found: it gets the mark of ownership, nothing else changes and nothing restarts"
+_OWNER_HELP = "Nobody else is given it. The owner can release it, which shuts it down"
+_HOSTNAME = FormField(
+    name="hostname", label="Hostname", optional=True, help="Without one it is the name that it has on the host"
+)
 
 
 async def adopt(visit: Visit) -> Reply:
-    """The form for one guest or for all of a host; then the task, or the outcome of each."""
+    """Asks for the adoption of one guest, or of all guests of a host that nobody has adopted yet."""
     host = await find_host(visit.services, {"id": visit.path["host"]})
-    given, path = visit.request.given, {"id": str(host.id)}
-    everything = bool(given("all") or visit.request.option("all"))
-    guest_id = given("guest") or visit.request.option("guest")
+    given, option = visit.request.given, visit.request.option
+    if given("all") or option("all"):
+        (workload,) = await visit.services.machines.workloads([host.id], caller=visit.caller)
+        return await _adopt(visit, host, workload.foreign, is_all=True)
+    guest = await visit.services.hosts.guest(_number(given("guest") or option("guest")), caller=visit.caller)
+    return await _adopt(visit, host, (guest,), is_all=False)
+
+
+async def _adopt(visit: Visit, host: HostView, guests: Iterable[GuestView], *, is_all: bool) -> Reply:
+    found, given = list(guests), visit.request.given
     users = [one.username for one in await visit.services.users.list(caller=visit.caller) if one.is_active]
-    values: dict[str, Any] = {
-        "host": host, "guest": None, "hostname": given("hostname").strip(), "problems": {}, "users": users,
-        "owner": given("owner") or visit.caller.username, "title": f"Adopt all VMs on {host.name}",
-    }  # fmt: skip
-    if not everything:
-        values["guest"] = await visit.services.hosts.guest(_number(guest_id), caller=visit.caller)
-        values["title"] = f"Adopt {values['guest'].name}"
-    if visit.request.method != "POST":
-        return await _page(visit, "adopt", **values)
-    fields = {"all": "true"} if everything else {"guests": guest_id, "hostname": values["hostname"] or None}
-    fields["owner"] = values["owner"]
-    try:
-        outcomes = await visit.act(HOST, "POST", "adopt", path=path, fields=fields)
-    except InnkeeperError as error:
-        values["problems"] = _problems(error)
-        return await _page(visit, "adopt", status=errors.reply_for(error).status, **values)
-    if isinstance(outcomes, dict):  # the operation of a single guest
-        return redirect("tasks", outcomes["id"])
-    return await _page(visit, "adopted", title=f"Adopted on {host.name}", host=host, outcomes=outcomes)
+    question = adoption_question(host, found, users, visit.caller.username, is_all=is_all)
+    shown = {one.name for one in question.fields}
+
+    async def run() -> Reply:
+        fields = {"all": "true"} if is_all else {"guests": str(found[0].id), "hostname": given("hostname").strip()}
+        try:
+            outcomes = await visit.act(
+                HOST, "POST", "adopt", path={"id": str(host.id)},
+                fields={**{name: value for name, value in fields.items() if value}, "owner": given("owner")},
+            )  # fmt: skip
+        except InvalidRequest as error:
+            raise InvalidRequest.of(
+                {name if name in shown else "__all__": list(texts) for name, texts in error.fields.items()}
+                or {"__all__": [error.message]}
+            ) from error
+        if isinstance(outcomes, dict):  # the operation of a single guest
+            return redirect_with_note(visit, "hosts", host.id, "vms", answer=outcomes)
+        if any(one.get("rejected") for one in outcomes):
+            title = f"Adopted on {host.name}"
+            return await visit.page("hosts/adopted.html", title=title, section="hosts", host=host, outcomes=outcomes)
+        tasks = ("Tasks", page_url("hosts", host.id, "tasks"))
+        text = f"Adoption of {formats.count(len(outcomes), 'VM')} has begun."
+        return redirect_with_note(visit, "hosts", host.id, "vms", text=text, link=tasks)
+
+    return await ask(visit, question, run)
 
 
-def _problems(error: InnkeeperError) -> dict[str, list[str]]:
-    """The messages by the fields of the form; those of other fields are about all of it."""
-    fields = error.fields if isinstance(error, InvalidRequest) else {}
-    found: dict[str, list[str]] = {name: list(fields[name]) for name in _FORM_FIELDS if name in fields}
-    others = [text for name, texts in fields.items() if name not in found for text in texts]
-    if others or not found:
-        found[""] = others or [error.message]
-    return found
+def adoption_question(
+    host: HostView, guests: list[GuestView], users: Iterable[str], owner: str, *, is_all: bool
+) -> Question:
+    """`owner` is who is proposed. Without guests there is no button."""
+    number, name = formats.count(len(guests), "VM"), "" if is_all else guests[0].name
+    owners = FormField(
+        name="owner", label="Owner", kind="choice", options=tuple((one, one) for one in users), help=_OWNER_HELP
+    )
+    these = "Each becomes a VM" if is_all else f"{name} becomes a VM"
+    return Question(
+        title=f"Adopt all {number} on {host.name}?" if is_all else f"Adopt {name}?",
+        section="hosts",
+        crumbs=_crumbs(host),
+        button=(f"Adopt {number}" if is_all else "Adopt") if guests else "",
+        back=page_url("hosts", host.id, "vms"),
+        undo="It can be forgotten again, which leaves it as it is." if guests else "",
+        subjects=[Subject(name=one.name, detail=_detail(one)) for one in guests],
+        effects=(f"{these} of Innkeeper {_AS_FOUND}." if guests else "There is nothing to adopt.",),
+        kept=(("all", "1"),) if is_all else (("guest", str(guests[0].id)),),
+        fields=() if not guests else (owners,) if is_all else (_HOSTNAME, owners),
+        values={"owner": owner},
+    )
+
+
+def _detail(guest: GuestView) -> str:
+    pinned = f", pinned to {formats.ranges(guest.pinned_core_ids)}" if guest.pinned_core_ids else ""
+    parts = [formats.count(guest.cores, "core") + pinned, f"{formats.memory(guest.memory_mib)} RAM"]
+    return ", ".join([*parts, *([f"project {guest.project}"] if guest.project else []), guest.power_state])
+
+
+def _crumbs(host: HostView) -> tuple[tuple[str, str], ...]:
+    return (("Hosts", page_url("hosts")), (host.name, page_url("hosts", host.id, "vms")))
 
 
 async def forget(visit: Visit) -> Reply:
-    """Shows what forgetting does, and with the button starts its task."""
     host = await find_host(visit.services, {"id": visit.path["host"]})
     system_id = visit.request.given("vm") or visit.request.option("vm")
     machine = await visit.services.machines.read(system_id, caller=visit.caller)
     path = {"system_id": machine.system_id}
-    if visit.request.method == "POST":
-        operation = await visit.act(MACHINE, "POST", "forget", path=path)
-        return redirect("tasks", operation["id"])
     plan = await visit.act(MACHINE, "POST", "forget", path=path, fields={"dry_run": "true"})
-    return await _page(visit, "forget", title=f"Forget {machine.hostname}", host=host, vm=machine, plan=plan)
 
+    async def run() -> Reply:
+        operation = await visit.act(MACHINE, "POST", "forget", path=path)
+        return redirect_with_note(visit, "hosts", host.id, "vms", answer=operation)
 
-async def _page(visit: Visit, template: str, *, title: str, status: int = 200, **values: Any) -> Reply:
-    return await visit.page(f"hosts/{template}.html", title=title, section="hosts", status=status, **values)
+    question = Question(
+        title=f"Forget {machine.hostname}?",
+        section="hosts",
+        crumbs=_crumbs(host),
+        button=f"Forget {machine.hostname}",
+        back=page_url("hosts", host.id, "vms"),
+        undo="It can be adopted again.",
+        effects=(f"Innkeeper stops managing it. The VM stays on {host.name} unchanged and running.",),
+        is_dangerous=True,
+        kept=(("vm", machine.system_id),),
+    )
+    return await ask(visit, question, run, plan=plan, plan_of="guests")
 
 
 def _number(text: str) -> int:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
 
-from common.errors import InnkeeperError
+from common.errors import InnkeeperError, InvalidRequest
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.api.resources.shared.lookups import find_host
 from regiond.hosts.model import HostView
 from regiond.permissions import Permission
+from regiond.ui import formats
+from regiond.ui.forms.form_field import FormField
+from regiond.ui.forms.question import Question, Subject, ask
 from regiond.ui.hosts import list_page
-from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.hosts.host_questions import REASON
+from regiond.ui.notes import task_in
+from regiond.ui.page import Page, Visit, redirect, redirect_with_note
+from regiond.ui.web_request import page_url
 
 _MOST_HOSTS = 200  # the longest page of the list
 _AT_ONCE = 8
@@ -29,6 +35,7 @@ class BulkAction:
     method: str
     op: str | None
     effect: str = ""
+    undo: str = "It can be changed again at any time."
     asks: tuple[str, ...] = ()
     required: bool = False  # one of `asks`
 
@@ -40,7 +47,8 @@ ACTIONS: Mapping[str, BulkAction] = {
         title="Close for placement",
         method="POST",
         op="maintenance",
-        effect="No new VM is placed on these hosts. Their VMs stay and keep running. It can be undone.",
+        effect="No new VM is placed on these hosts. Their VMs stay and keep running.",
+        undo="They can be opened again at any time.",
         asks=("reason",),
     ),
     "tag": BulkAction(
@@ -72,11 +80,15 @@ ACTIONS: Mapping[str, BulkAction] = {
 
 @frozen(kw_only=True)
 class Outcome:
-    """`task` is the id of the operation, if the action is one."""
+    """`answer` is the API's JSON: the operation, if the action is one."""
 
     host: HostView
     error: str = ""
-    task: int | None = None
+    answer: Any = None
+
+    @property
+    def task(self) -> int:
+        return task_in(self.answer)
 
 
 async def show(visit: Visit) -> Reply:
@@ -86,32 +98,62 @@ async def show(visit: Visit) -> Reply:
     if action is None or not selected:
         return redirect("hosts")
     hosts = [await find_host(visit.services, {"id": each}) for each in selected]
+    if not action.asks:
+        return await _run(visit, action, hosts)
+    question = bulk_question(name, action, hosts, await _fields(visit, action))
+    return await ask(visit, question, lambda: _run(visit, action, hosts))
+
+
+async def _run(visit: Visit, action: BulkAction, hosts: list[HostView]) -> Reply:
+    """Leads back to the list with a note, or shows the outcome of each host if one was refused."""
     fields = {field: visit.request.given(field).strip() or None for field in action.asks}
-    is_complete = not action.asks or (visit.request.given("sent") and (any(fields.values()) or not action.required))
-    if not is_complete:
-        return await _ask(visit, name, action, hosts)
+    if action.required and not any(fields.values()):
+        raise InvalidRequest.of({action.asks[0]: ["Nothing is chosen."]})
     limit = asyncio.Semaphore(_AT_ONCE)
     outcomes = await asyncio.gather(*(_act(visit, action, host, fields, limit) for host in hosts))
-    return await visit.page(
-        "hosts/bulk_done.html", title=action.title, section="hosts", action=action, outcomes=outcomes
-    )
+    if any(one.error for one in outcomes):
+        return await visit.page(
+            "hosts/bulk_done.html", title=action.title, section="hosts", action=action, outcomes=outcomes
+        )
+    number = formats.count(len(hosts), "host")
+    if action.op != "refresh":
+        return redirect_with_note(visit, "hosts", text=f"{action.title}: done for {number}.")
+    if len(outcomes) == 1:
+        return redirect_with_note(visit, "hosts", answer=outcomes[0].answer)
+    tasks = ("Tasks", page_url("tasks", query={"kind": "refresh"}))
+    return redirect_with_note(visit, "hosts", text=f"The refresh of {number} has begun.", link=tasks)
 
 
-async def _ask(visit: Visit, name: str, action: BulkAction, hosts: list[HostView]) -> Reply:
-    is_missing = bool(visit.request.given("sent"))
-    zones, pools = await visit.services.groups.zones(), await visit.services.groups.pools(caller=visit.caller)
-    return await visit.page(
-        "hosts/bulk.html",
-        title=action.title,
+def bulk_question(name: str, action: BulkAction, hosts: Iterable[HostView], fields: Sequence[FormField]) -> Question:
+    found = list(hosts)
+    return Question(
+        title=f"{action.title}: {formats.count(len(found), 'host')}?",
         section="hosts",
-        status=422 if is_missing else 200,
-        name=name,
-        action=action,
-        hosts=hosts,
-        zones=[zone.name for zone in zones],
-        pools=[pool.name for pool in pools],
-        problems={action.asks[0]: ["Nothing is chosen."]} if is_missing else {},
+        crumbs=(("Hosts", page_url("hosts")),),
+        button=action.title,
+        back=page_url("hosts"),
+        undo=action.undo,
+        subjects=[Subject(name=host.name, detail=f"{host.zone.name}, {host.pool.name}") for host in found],
+        effects=(action.effect,),
+        kept=(("action", name), *(("selected", str(host.id)) for host in found)),
+        fields=fields,
     )
+
+
+async def _fields(visit: Visit, action: BulkAction) -> list[FormField]:
+    zones, pools = await visit.services.groups.zones(), await visit.services.groups.pools(caller=visit.caller)
+    known = {
+        "reason": REASON,
+        "tag": FormField(name="tag", label="Tag"),
+        "zone": _choice("zone", "Zone", [zone.name for zone in zones]),
+        "pool": _choice("pool", "Resource pool", [pool.name for pool in pools]),
+    }
+    return [known[name] for name in action.asks]
+
+
+def _choice(name: str, label: str, names: Iterable[str]) -> FormField:
+    options = tuple((one, one) for one in names)
+    return FormField(name=name, label=label, kind="choice", options=options, none_label="As it is")
 
 
 async def _act(
@@ -123,7 +165,7 @@ async def _act(
             answer = await visit.act(HOST, action.method, action.op, path={"id": str(host.id)}, fields=fields)
         except InnkeeperError as error:
             return Outcome(host=host, error=error.message)
-    return Outcome(host=host, task=answer["id"] if action.op == "refresh" else None)
+    return Outcome(host=host, answer=answer)
 
 
 PAGES = (

@@ -10,9 +10,9 @@ from regiond.api.resources.shared.lookups import find_host
 from regiond.operations.model import OPEN_STATES
 from regiond.ui import formats
 from regiond.ui.hosts.core_map import core_map
-from regiond.ui.hosts.host_frame import host_page, read_guests, read_host
+from regiond.ui.hosts.host_frame import TABS, host_page, read_guests, read_host
 from regiond.ui.meter import meter_of
-from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.page import Page, Visit, redirect, redirect_with_note
 
 _MOST_TASKS = 100
 _SHOWN: Mapping[str, tuple[str, ...]] = {
@@ -64,8 +64,8 @@ async def tasks(visit: Visit) -> Reply:
 async def refresh(visit: Visit) -> Reply:
     host = await find_host(visit.services, {"id": visit.path["host"]})
     operation = await visit.act(HOST, "POST", "refresh", path={"id": str(host.id)})
-    number = operation.get("id") if isinstance(operation, dict) else None
-    return redirect("tasks", number) if number is not None else redirect("hosts", host.id, "vms")
+    tab = visit.request.given("tab")
+    return redirect_with_note(visit, "hosts", host.id, tab if tab in dict(TABS) else "vms", answer=operation)
 
 
 PAGES = (

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from attrs import frozen
 
-from common.errors import InnkeeperError
+from common.errors import InnkeeperError, NotFound
 from regiond.api import errors
 from regiond.api.declaration.endpoint import Resource
 from regiond.api.replies import Reply
@@ -15,7 +15,10 @@ from regiond.api.resources.hosts.vm_clusters import CLUSTER
 from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.api.resources.shared.lookups import find_cluster, find_host
 from regiond.permissions import Permission
-from regiond.ui.page import Visit, form_pages, redirect
+from regiond.ui.forms.question import NO_UNDO, Question, ask, show
+from regiond.ui.forms.refusal import Refusal
+from regiond.ui.page import Visit, form_pages, redirect_with_note
+from regiond.ui.web_request import page_url
 
 # Names of options in the page's address, and the fields of the API that they set.
 OPTIONS: Mapping[str, str] = {
@@ -54,35 +57,52 @@ async def _remove(visit: Visit, removed: Removed) -> Reply:
     is_sent = request.method == "POST"
     chosen = {name for name in OPTIONS if (request.given(name) if is_sent else request.option(name))}
     fields = {OPTIONS[name]: "true" for name in chosen}
-    typed, problem, status = request.given("name"), "", 200
-    plan: Any = None
+    plan, blocked = None, ""
     try:
-        if is_sent and typed == removed.name:
-            return _after(await visit.act(removed.resource, "DELETE", path=path, fields=fields), removed)
-        if is_sent:
-            problem, status = f"Type the name of the {removed.noun}, {removed.name}.", 422
         plan = await visit.act(removed.resource, "DELETE", path=path, fields={**fields, "dry_run": "true"})
+    except NotFound:
+        raise
     except InnkeeperError as error:
-        problem, status = error.message, errors.reply_for(error).status
-    return await visit.page(
-        "hosts/remove.html",
-        title=f"Remove {removed.name}",
+        blocked, status = error.message, errors.reply_for(error).status
+    question = removal_question(removed, chosen, runs=not blocked, lost=bool(plan and plan["lost"]))
+    values = {"plan": plan, "blocked": blocked, "removed": removed, "chosen": chosen}
+    if blocked:
+        refusal = Refusal(status=status, problems={})
+        return await show(visit, question, refusal, template="hosts/remove.html", **values)
+
+    async def run() -> Reply:
+        found = await visit.act(removed.resource, "DELETE", path=path, fields=fields)
+        return _after(visit, found, removed)
+
+    return await ask(visit, question, run, template="hosts/remove.html", **values)
+
+
+def removal_question(removed: Removed, chosen: Collection[str], *, runs: bool, lost: bool) -> Question:
+    """`lost`: the records of VMs end as lost, since the host is dead."""
+    destroys, noun = "destroy" in chosen, removed.noun
+    undo = NO_UNDO if destroys else f"Adding the {noun} again restores its VMs here."
+    if lost:
+        undo = f"VMs of the {noun}, if it ever returns, can be adopted."
+    settings = page_url(removed.section, removed.id, "settings")
+    return Question(
+        title=f"Remove {removed.name} {'and destroy its VMs' if destroys else 'and keep its VMs'}?",
         section=removed.section,
-        status=status,
-        removed=removed,
-        plan=plan,
-        chosen=chosen,
-        options=OPTIONS,
-        typed=typed,
-        problem=problem,
+        crumbs=((removed.section.capitalize(), page_url(removed.section)), (removed.name, settings)),
+        button=f"{'Destroy VMs and remove' if destroys else 'Remove'} {noun}" if runs else "",
+        back=settings,
+        undo=undo if runs else "",
+        typed=removed.name if runs else "",
+        is_dangerous=True,
+        kept=[(name, "1") for name in OPTIONS if name in chosen],
     )
 
 
-def _after(found: Any, removed: Removed) -> Reply:
-    """To the task; of a cluster there are several."""
-    if isinstance(found, dict) and "id" in found:
-        return redirect("tasks", found["id"])
-    return redirect("tasks") if isinstance(found, list) else redirect(removed.section)
+def _after(visit: Visit, found: Any, removed: Removed) -> Reply:
+    """To the list; a cluster has a task for each member."""
+    if isinstance(found, list):
+        text, tasks = f"Removal of cluster {removed.name} has begun.", ("Tasks", page_url("tasks"))
+        return redirect_with_note(visit, removed.section, text=text, link=tasks)
+    return redirect_with_note(visit, removed.section, answer=found, text=f"{removed.name} is removed.")
 
 
 PAGES = (

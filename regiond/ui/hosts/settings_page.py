@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from functools import partial
 
-from common.errors import InnkeeperError
+from common.errors import InnkeeperError, InvalidRequest
 from common.values import DriverType
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOST
@@ -15,14 +15,17 @@ from regiond.permissions import Permission
 from regiond.ui.autostart_words import AUTOSTART_OPTIONS
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit, begin_edit, read_edit
+from regiond.ui.forms.question import Question, ask, is_answered, sent_fields
+from regiond.ui.forms.question import show as show_question
 from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
 from regiond.ui.hosts.host_frame import host_page, read_host
+from regiond.ui.hosts.host_questions import closing_question, limits_question, trust_question
 from regiond.ui.hosts.host_row import HostRow
 from regiond.ui.hosts.overcommit import sums
 from regiond.ui.hosts.settings_form import LABELS, SECRET, api_fields, limits_of, values_of
 from regiond.ui.hosts.trust_actions import act_on_trust
 from regiond.ui.hosts.trust_view import trust_view
-from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.page import Page, Visit, form_pages, redirect, redirect_with_note
 
 
 async def settings(visit: Visit) -> Reply:
@@ -35,13 +38,32 @@ async def settings(visit: Visit) -> Reply:
             fields[SECRET] = secret
         if not fields:
             return redirect("hosts", host.id, "settings")
+        if not is_answered(visit) and (question := await _limits_question(visit, host)):
+            return await show_question(visit, question)
         await visit.act(HOST, "PUT", path={"id": str(host.id)}, fields=fields)
         return redirect("hosts", host.id, "settings", query={"saved": "1"})
 
     return await forms.change(visit, values_of(host), partial(_page, visit, host, row), send, absent_is_empty=False)
 
 
+async def _limits_question(visit: Visit, host: HostView) -> Question | None:
+    """Asks before limits below what is claimed. The question cannot carry a password on."""
+    limits = limits_of(host, read_edit(visit.request, values_of(host), absent_is_empty=False).values)
+    capacity = await visit.services.hosts.capacity_with(host.id, limits, caller=visit.caller)
+    question = (
+        None
+        if capacity is None
+        else limits_question(host, sums(host, limits, capacity), sent_fields(visit.request.form, without=(SECRET,)))
+    )
+    if question is not None and visit.request.given(SECRET):
+        raise InvalidRequest.of({SECRET: ["Save the password first, then the limits: they are below what is claimed."]})
+    return question
+
+
 async def show(visit: Visit) -> Reply:
+    """The settings, or the question before the `action` of the address."""
+    if visit.request.option("action"):
+        return await trust(visit)
     host, row = await read_host(visit)
     return await _page(visit, host, row, begin_edit(values_of(host)), NOT_REFUSED)
 
@@ -54,26 +76,43 @@ async def preview(visit: Visit) -> Reply:
 
 
 async def trust(visit: Visit) -> Reply:
+    """Changes the trust; what replaces a certificate or key asks first."""
+    request = visit.request
     host, row = await read_host(visit)
-    try:
+    action = request.given("action") or request.option("action")
+
+    async def run() -> Reply:
         answer = await act_on_trust(visit, host.id)
+        return redirect_with_note(visit, "hosts", host.id, "settings", answer=answer, text="Saved.")
+
+    parameters = await visit.services.hosts.parameters(visit.caller, host.id)
+    question = trust_question(host, trust_view(host, parameters, visit.now), action, request.given("fingerprint"))
+    if question is not None:
+        return await ask(visit, question, run)
+    if request.method != "POST":
+        return redirect("hosts", host.id, "settings")
+    try:
+        return await run()
     except InnkeeperError as error:
         return await _page(visit, host, row, begin_edit(values_of(host)), Refusal.of(error))
-    if visit.request.given("action") == "rotate":
-        return redirect("tasks", answer["id"])
-    return redirect("hosts", host.id, "settings", query={"saved": "1"})
 
 
 async def maintenance(visit: Visit) -> Reply:
-    """Closes the host for placement, or opens it again."""
-    host, _ = await read_host(visit)
+    """Closes the host for placement after a question, opens it again, or changes the reason."""
+    host, row = await read_host(visit)
     path = {"id": str(host.id)}
-    if visit.request.given("action") == "open":
-        await visit.act(HOST, "POST", "end_maintenance", path=path)
-    else:
+
+    async def close() -> Reply:
         reason = visit.request.given("reason").strip() or None
         await visit.act(HOST, "POST", "maintenance", path=path, fields={"reason": reason})
-    return redirect("hosts", host.id, "settings")
+        return redirect_with_note(visit, "hosts", host.id, "settings", text=f"{host.name} is closed for placement.")
+
+    if visit.request.given("action") == "open":
+        await visit.act(HOST, "POST", "end_maintenance", path=path)
+        return redirect_with_note(visit, "hosts", host.id, "settings", text=f"{host.name} is open for placement.")
+    if host.maintenance and visit.request.method == "POST":
+        return await close()
+    return await ask(visit, closing_question(host, row.machines), close)
 
 
 async def _page(visit: Visit, host: HostView, row: HostRow, edit: Edit, refusal: Refusal) -> Reply:
@@ -107,5 +146,5 @@ PAGES = (
     Page(path="hosts/<host>/settings/preview", method="POST", handle=preview, permission=ADMIN),
     Page(path="hosts/<host>/trust", handle=show, permission=ADMIN),
     Page(path="hosts/<host>/trust", method="POST", handle=trust, permission=ADMIN),
-    Page(path="hosts/<host>/maintenance", method="POST", handle=maintenance, permission=ADMIN),
+    *form_pages("hosts/<host>/maintenance", maintenance, permission=ADMIN),
 )

@@ -11,6 +11,7 @@ from regiond.caller import Caller
 from regiond.machines.lifecycle import MachineEvent, next_state
 from regiond.machines.model import DEFAULT_AT_ONCE, TRANSIENT, MachineState, MachineView
 from regiond.machines.model import BulkAction as Task
+from regiond.ui.machines.machine_questions import CUTS_POWER, RESTARTS, SHUTS_DOWN
 
 _LOCKED = "locked: unlock them first"
 Reason = Callable[[MachineView], str | None]
@@ -85,7 +86,9 @@ class BulkAction:
     method: str = "POST"
     op: str | None = None
     asks: str = ""
+    effect: str = ""
     is_dangerous: bool = False
+    is_typed: bool = False  # the name of one VM or the number of several
     for_admins: bool = False
     may: Callable[[Caller, MachineView], bool] = _owns
 
@@ -107,16 +110,16 @@ _ALL = (
     BulkAction(key="start", label="Start", done="started", icon="play", as_task=Task.POWER_ON,
                left=_unless_power("on", "running already")),
     BulkAction(key="stop", label="Stop", done="stopped", icon="stop", as_task=Task.POWER_OFF,
-               left=_unless_power("off", "off already"), asks="names"),
+               left=_unless_power("off", "off already"), asks="names", effect=SHUTS_DOWN),
     BulkAction(key="off", label="Power off", done="powered off by force", icon="power", as_task=Task.FORCE_OFF,
-               left=_unless_power("off", "off already"), asks="names",
-               is_dangerous=True),
+               left=_unless_power("off", "off already"), asks="names", effect=CUTS_POWER,
+               is_dangerous=True, is_typed=True),
     BulkAction(key="restart", label="Restart", done="restarted", icon="restart", as_task=Task.POWER_CYCLE,
-               left=_unless_power("off", "off: start them instead"), asks="names"),
+               left=_unless_power("off", "off: start them instead"), asks="names", effect=RESTARTS),
     BulkAction(key="deploy", label="Deploy", done="deployed", icon="disc", as_task=Task.DEPLOY, left=_deploy,
                asks="image", may=_may_deploy),
     BulkAction(key="release", label="Release", done="released", icon="signout", as_task=Task.RELEASE, left=_release,
-               asks="plan", is_dangerous=True),
+               asks="plan", is_dangerous=True, is_typed=True),
     BulkAction(key="lock", label="Lock", done="locked", icon="lock", op="lock", left=_lock),
     BulkAction(key="unlock", label="Unlock", done="unlocked", icon="key", op="unlock",
                left=lambda vm: None if vm.locked else "not locked"),
@@ -124,7 +127,7 @@ _ALL = (
                asks="place", for_admins=True),
     BulkAction(key="tag", label="Tag", done="tagged", icon="tag", left=lambda _: None, asks="tags", for_admins=True),
     BulkAction(key="delete", label="Delete", done="deleted", icon="trash", as_task=Task.DELETE,
-               left=lambda vm: _removal(vm, MachineEvent.DELETE), asks="plan", is_dangerous=True),
+               left=lambda vm: _removal(vm, MachineEvent.DELETE), asks="plan", is_dangerous=True, is_typed=True),
 )  # fmt: skip
 ACTIONS: Mapping[str, BulkAction] = {action.key: action for action in _ALL}
 

@@ -13,14 +13,20 @@ from regiond.api.replies import Reply
 from regiond.machines.model import DEFAULT_AT_ONCE, MAX_AT_ONCE, MAX_BULK_MACHINES, MachineFilter, MachineView
 from regiond.machines.model import BulkAction as Task
 from regiond.permissions import Permission
+from regiond.ui import formats
+from regiond.ui.forms import question as questions
+from regiond.ui.forms.question import TYPED, is_answered
+from regiond.ui.forms.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
 from regiond.ui.machines import bulk_run
 from regiond.ui.machines.bulk_actions import ACTIONS, BulkAction, Split, offered, split
+from regiond.ui.machines.bulk_question import Running, bulk_question, typed_name
 from regiond.ui.machines.deploy_form import encoded_user_data, image_choices_of_all
 from regiond.ui.machines.details import tagging
 from regiond.ui.machines.details.notes_form import names_in
+from regiond.ui.machines.machine_questions import running_since
 from regiond.ui.machines.machine_search import Scope, read_search, scope_of, with_query
 from regiond.ui.machines.release_form import FIELDS, erasures, release_fields
-from regiond.ui.page import SEE_OTHER, Page, Visit, redirect
+from regiond.ui.page import SEE_OTHER, Page, Visit, note_at
 
 _IMAGE = ("distro_series", "user_data")
 
@@ -31,12 +37,12 @@ async def act(visit: Visit) -> Reply:
     action = ACTIONS.get(request.given("action"))
     scope = await scope_of(visit, request.given("within"))
     back = scope.path + (f"?{query}" if (query := request.given("query")) else "")
-    machines, matching = await _selected(visit, scope)
-    if action is None or action not in offered(visit.caller) or not machines:
+    is_offered = action is not None and action in offered(visit.caller)
+    machines, matching = await _selected(visit, scope) if is_offered else ([], 0)
+    if action is None or not machines:
         return Reply(status=SEE_OTHER, headers={"Location": back})
     found = split(action, machines, visit.caller)
-    is_confirmed = request.given("confirmed") == "yes"
-    if found.needs_confirmation and not is_confirmed:
+    if found.needs_confirmation and not is_answered(visit):
         return await _confirm(visit, found, back, matching=matching)
     fields, problems = _fields(visit, action, found)
     if problems:
@@ -53,6 +59,8 @@ async def _act(visit: Visit, found: Split, fields: Mapping[str, Any], back: str,
         outcomes = await _outcomes(visit, found, fields)
     except InvalidRequest as error:
         return await _confirm(visit, found, back, matching=matching, problems=tagging.about_field(error, "add").fields)
+    if not found.left and not any(one.error for one in outcomes):
+        return note_at(visit, back, text=f"{formats.count(len(outcomes), 'VM')} {action.done}.")
     return await visit.page(
         "machines/bulk_result.html",
         title=f"{action.label}: result",
@@ -72,17 +80,17 @@ async def _outcomes(visit: Visit, found: Split, fields: Mapping[str, Any]) -> li
 
 
 async def _start(visit: Visit, task: Task, found: Split, back: str) -> Reply:
-    """Leads to the task, which shows what becomes of each VM."""
+    """Leads back to the list, with a note about the task, which shows what becomes of each VM."""
     request = visit.request
     try:
-        task_id = await bulk_run.start(
+        answer = await bulk_run.start(
             visit, task, found.changed, at_once=request.given("at_once"), once=request.given("once"),
             options=_options(visit, task),
         )  # fmt: skip
     except InvalidRequest as error:
         problems = error.fields or {"at_once": [error.message]}
         return await _confirm(visit, found, back, matching=found.total, problems=problems)
-    return redirect("tasks", task_id)
+    return note_at(visit, back, answer=answer)
 
 
 def _options(visit: Visit, task: Task) -> Mapping[str, str]:
@@ -113,8 +121,8 @@ async def _selected(visit: Visit, scope: Scope) -> tuple[list[MachineView], int]
 def _fields(visit: Visit, action: BulkAction, found: Split) -> tuple[Mapping[str, Any], Mapping[str, list[str]]]:
     """The fields of the API that the confirmation asked for, and its problems."""
     request = visit.request
-    if action.asks == "plan" and request.given("name") != typed_name(found):
-        return {}, {"name": [f"Type {typed_name(found)}."]}
+    if action.is_typed and request.given(TYPED).strip() != typed_name(found):
+        return {}, {TYPED: [f"Type {typed_name(found)} to confirm."]}
     if action.asks == "tags":
         add, remove = names_in(request.given("add")), names_in(request.given("remove"))
         both = [name for name in add if name in remove]
@@ -127,44 +135,54 @@ def _fields(visit: Visit, action: BulkAction, found: Split) -> tuple[Mapping[str
     return {}, {}
 
 
-def typed_name(found: Split) -> str:
-    """Returns the text that confirms a removal: the name of one VM, the number of several."""
-    return found.changed[0].hostname if len(found.changed) == 1 else str(len(found.changed))
-
-
 async def _confirm(
     visit: Visit, found: Split, back: str, *, matching: int, problems: Mapping[str, list[str]] | None = None
 ) -> Reply:
-    action = found.action
+    action, services = found.action, visit.services
     plan = None
     if action.asks == "plan" and action.as_task is not None and found.changed:
         plan = await bulk_run.plan(visit, action.as_task, found.changed)
-    services = visit.services
-    return await visit.page(
-        "machines/bulk_confirm.html",
-        title=f"{action.label} VMs",
-        section="vms",
-        status=422 if problems else 200,
-        split=found,
+    running = await _longest_running(visit, found) if action.effect else None
+    question = bulk_question(
+        found,
         back=back,
+        kept={
+            "query": visit.request.given("query"),
+            "within": visit.request.given("within"),
+            "once": visit.request.given("once") or secrets.token_urlsafe(16),
+        },
+        running=running,
+        now=visit.now,
+    )
+    return await questions.show(
+        visit,
+        question,
+        Refusal(status=UNPROCESSABLE, problems=dict(problems)) if problems else NOT_REFUSED,
+        template="machines/bulk_confirm.html",
+        split=found,
         matching=matching,
         most=MAX_BULK_MACHINES,
         plan=plan,
         images=image_choices_of_all(await services.images.list(), found.changed) if action.asks == "image" else (),
         most_at_once=MAX_AT_ONCE,
-        typed_name=typed_name(found) if found.changed else "",
         pools=await services.groups.pools(caller=visit.caller) if action.asks == "place" else (),
         zones=await services.groups.zones() if action.asks == "place" else (),
-        given={
-            name: visit.request.given(name)
-            for name in ("name", "pool", "zone", "add", "remove", "query", "within", *_IMAGE, *FIELDS)
-        },
+        given={name: visit.request.given(name) for name in ("pool", "zone", "add", "remove", *_IMAGE, *FIELDS)},
         erasures=erasures(deletes=bool(plan and not plan["kept"])) if action.as_task is Task.RELEASE else (),
         tags=sorted({tag for one in found.changed for tag in one.tags}) if action.asks == "tags" else (),
         at_once=visit.request.given("at_once") or str(DEFAULT_AT_ONCE),
-        problems=problems or {},
-        once=visit.request.given("once") or secrets.token_urlsafe(16),
     )
+
+
+async def _longest_running(visit: Visit, found: Split) -> Running | None:
+    """The VM that has been running longest, as far as is known."""
+    tasks = await visit.services.operations.latest([one.system_id for one in found.changed], caller=visit.caller)
+    times = [
+        Running(since=since, name=machine.hostname)
+        for machine in found.changed
+        if (since := running_since(machine, [tasks[machine.system_id]] if machine.system_id in tasks else ()))
+    ]
+    return min(times, key=lambda one: one.since, default=None)
 
 
 async def show(visit: Visit) -> Reply:

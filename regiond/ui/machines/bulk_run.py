@@ -38,14 +38,16 @@ async def start(
     at_once: str,
     once: str,
     options: Mapping[str, str],
-) -> int:
-    """Returns the id of the task. `once` makes a repeat of the same request return that of the first.
+) -> Mapping[str, Any]:
+    """Returns the task as the API's JSON. `once` makes a repeat of the same request return that of the first.
 
     `options` are more fields of the API.
     """
     fields = {**_fields(task, machines), **options, "at_once": at_once or None}
-    operation = await visit.act(MACHINES, "POST", "bulk", fields=fields, idempotency_key=once or None)
-    return int(operation["id"])
+    operation: Mapping[str, Any] = await visit.act(
+        MACHINES, "POST", "bulk", fields=fields, idempotency_key=once or None
+    )
+    return operation
 
 
 async def plan(visit: Visit, task: Task, machines: Iterable[MachineView]) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from regiond.permissions import Permission
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.refusal import Refusal
+from regiond.ui.machines.action_pages import stay
 from regiond.ui.machines.deploy_form import (
     encoded_user_data,
     image_choices,
@@ -21,7 +22,6 @@ from regiond.ui.machines.deploy_form import (
     with_vm_host,
 )
 from regiond.ui.machines.machine_actions import deployment_obstacle
-from regiond.ui.machines.machine_pages import after
 from regiond.ui.page import Visit, form_pages
 
 _FIELDS = ("distro_series", "user_data", "vm_host", "comment")
@@ -40,7 +40,7 @@ async def deploy(visit: Visit) -> Reply:
             fields={**with_vm_host(values), "user_data": encoded_user_data(values["user_data"])},
             idempotency_key=request.given("once") or None,
         )
-        return after(found, machine.system_id)
+        return stay(visit, machine, found)
 
     values = {name: request.given(name) for name in _FIELDS}
     if request.method != "POST":

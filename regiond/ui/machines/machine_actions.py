@@ -14,11 +14,16 @@ from regiond.machines.model import TRANSIENT, MachineState, MachineView
 
 @frozen(kw_only=True)
 class Action:
-    """One button: the op of the API, and in which power states it is offered."""
+    """One button: the op of the API, and in which power states it is offered. `done` completes "web-1 is …".
+
+    One that `asks` is a link to its question: see `machine_questions.py`.
+    """
 
     op: str
     label: str
     icon: str
+    done: str = ""
+    asks: bool = False
     power_states: tuple[str, ...] = ()
     fields: Mapping[str, str] = field(factory=dict)
 
@@ -26,18 +31,20 @@ class Action:
 ACTIONS: Mapping[str, Action] = {
     "start": Action(op="power_on", label="Start", icon="play", power_states=("off", "unknown")),
     "stop": Action(
-        op="power_off", label="Stop", icon="stop", power_states=("on", "unknown"), fields={"stop_mode": "soft"}
+        op="power_off", label="Stop", icon="stop", power_states=("on", "unknown"), fields={"stop_mode": "soft"},
+        asks=True,
     ),
-    "restart": Action(op="power_cycle", label="Restart", icon="restart", power_states=("on",)),
+    "restart": Action(op="power_cycle", label="Restart", icon="restart", power_states=("on",), asks=True),
     "off": Action(
-        op="power_off", label="Power off", icon="power", power_states=("on", "unknown"), fields={"stop_mode": "hard"}
+        op="power_off", label="Power off", icon="power", power_states=("on", "unknown"), fields={"stop_mode": "hard"},
+        asks=True,
     ),
-    "lock": Action(op="lock", label="Lock", icon="lock"),
-    "unlock": Action(op="unlock", label="Unlock", icon="key"),
-    "broken": Action(op="mark_broken", label="Mark broken", icon="warn"),
-    "fixed": Action(op="mark_fixed", label="Mark fixed", icon="ok"),
+    "lock": Action(op="lock", label="Lock", icon="lock", done="locked"),
+    "unlock": Action(op="unlock", label="Unlock", icon="key", done="unlocked"),
+    "broken": Action(op="mark_broken", label="Mark broken", icon="warn", done="marked broken", asks=True),
+    "fixed": Action(op="mark_fixed", label="Mark fixed", icon="ok", done="marked fixed"),
     "commission": Action(op="commission", label="Commission", icon="refresh"),
-}
+}  # fmt: skip
 _COMMISSIONED = frozenset({MachineState.NEW, MachineState.FAILED})  # a refresh of the host makes them ready
 _ACTING = frozenset({MachineState.READY, MachineState.ALLOCATED, MachineState.DEPLOYED, MachineState.FAILED_DEPLOYMENT})
 

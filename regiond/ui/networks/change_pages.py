@@ -4,34 +4,29 @@ from __future__ import annotations
 
 from functools import partial
 
-from common.errors import InnkeeperError
 from regiond.api.replies import Reply
 from regiond.permissions import Permission
 from regiond.ui.forms.object_pages import edit_pages
+from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.networks.network_kinds import KINDS, NetworkKind
-from regiond.ui.page import Visit, form_pages, redirect
+from regiond.ui.page import Visit, form_pages
 
 
 async def _delete(kind: NetworkKind, visit: Visit) -> Reply:
     """Shows what goes with the object, or deletes it."""
     found = await kind.find(visit)
-    path, plan, refusal = kind.path(kind.key(found)), None, ""
-    try:
-        if visit.request.method == "POST":
-            await visit.act(kind.one, "DELETE", path=path)
-            return redirect(*kind.place)
-        plan = await visit.act(kind.one, "DELETE", path=path, fields={"dry_run": "true"})
-    except InnkeeperError as error:
-        refusal = error.message
-    return await visit.page(
-        "networks/delete.html",
-        title=f"Delete {kind.word} {kind.name(found)}",
+    name = f"{kind.word} {kind.name(found)}"
+    removal = Removal(
+        title=f"Delete {name}",
         section=kind.section,
-        status=409 if refusal and visit.request.method == "POST" else 200,
-        kind=kind,
-        plan=plan,
-        refusal=refusal,
+        crumbs=kind.crumbs,
+        button=f"Delete {kind.word}",
+        resource=kind.one,
+        path=kind.path(kind.key(found)),
+        place=kind.place,
+        done=f"{name[:1].upper()}{name[1:]} is deleted.",
     )
+    return await confirm(visit, removal)
 
 
 PAGES = tuple(

@@ -129,6 +129,7 @@ def read_web_request(request: SiteRequest) -> WebRequest:
         path=path,
         query=tuple(_pairs(query)),
         cookie=read_cookie(header(request, "Cookie"), secure=secure),
+        cookies=header(request, "Cookie") or "",
         csrf_header=header(request, "X-CSRF-Token"),
         origin_header=header(request, "Origin"),
         referer=header(request, "Referer") or "",

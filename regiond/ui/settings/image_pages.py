@@ -80,6 +80,7 @@ async def delete(visit: Visit) -> Reply:
         resource=BOOT_RESOURCE,
         path={"id": str(image.id)},
         place=(SETTINGS, "images"),
+        done=f"Image {image.name} ({image.architecture}) is deleted.",
     )
     return await confirm(visit, removal)
 

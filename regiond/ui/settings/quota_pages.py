@@ -12,6 +12,7 @@ from regiond.quotas.model import Quota
 from regiond.ui import formats
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.object_pages import ObjectKind, object_pages
+from regiond.ui.forms.question import Change, Question, sent_fields
 from regiond.ui.forms.removal import Removal
 from regiond.ui.meter import Meter, limit_meter
 from regiond.ui.page import Page, Visit
@@ -85,6 +86,37 @@ def _values(quota: Quota) -> Mapping[str, str]:
     return {"storage": "" if limit is None else str(limit // formats.GB)}
 
 
+def limits_question(visit: Visit, quota: Quota, changes: Mapping[str, str]) -> Question | None:
+    """Asks before a limit that is lower than what is held already."""
+    below = []
+    for name, (label, text, field, _) in _RESOURCES.items():
+        new = _amount(field, changes.get(field, ""))
+        used, limit = getattr(quota.used, name), getattr(quota.limits, name)
+        if new is not None and new < used and (limit is None or limit >= used):
+            before = "no limit" if limit is None else f"{text(used)} of {text(limit)}"
+            below.append(Change(label=label, before=before, after=f"{text(used)} of {text(new)}"))
+    if not below:
+        return None
+    return Question(
+        title=f"Limit {quota.subject} to less than it holds?",
+        section=SETTINGS,
+        crumbs=CRUMBS,
+        button="Save",
+        back=page_url(SETTINGS, "quotas", quota.id),
+        undo="The limit can be raised again at any time.",
+        changes=below,
+        effects=("Nothing is taken. More is refused until enough is released.",),
+        kept=sent_fields(visit.request.form),
+    )
+
+
+def _amount(field: str, text: str) -> int | None:
+    """Returns a typed limit in the unit of the quota; None for no number, which the API judges."""
+    if not (text.isascii() and text.isdecimal()):
+        return None
+    return int(text) * (formats.GB if field == "storage" else 1)
+
+
 async def _removal(_visit: Visit, quota: Quota, removal: Removal) -> Removal:
     return evolve(removal, title=f"Delete the quota of {quota.subject}", name=None)
 
@@ -100,6 +132,7 @@ QUOTA_KIND = ObjectKind(
     title="Quota of {}",
     fields=_fields,
     values=_values,
+    question=limits_question,
     removal=_removal,
     note=(
         "What all VMs together may hold. An empty field is no limit. A quota below what is held refuses more; nothing "

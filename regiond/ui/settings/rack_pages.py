@@ -166,6 +166,7 @@ def _removal(rack: RackView, title: str, button: str, note: str = "") -> Removal
         name=rack.name,
         place=place,
         note=note,
+        done=f"Rack {rack.name} is removed.",
     )
 
 

@@ -58,6 +58,8 @@ async def revoke(visit: Visit) -> Reply:
         op="revoke",
         fields={"user": username},
         place=(SETTINGS, "roles"),
+        done=f"The role of {username} in {pool} is taken.",
+        undo="The role can be given again.",
         note=f"This takes the role of {username} in the resource pool {pool}. Its VMs stay its own.",
     )
     return await confirm(visit, removal)

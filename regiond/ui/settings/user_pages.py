@@ -9,14 +9,14 @@ from attrs import evolve
 
 from regiond.accounts.model import User
 from regiond.api.replies import Reply
-from regiond.api.resources.accounts.sessions import SESSION
 from regiond.api.resources.accounts.users import USER, USERS
 from regiond.permissions import Permission
 from regiond.ui.browser_names import browser_name
+from regiond.ui.forms import session_end
 from regiond.ui.forms.form_field import SECRET, TICK, FormField
 from regiond.ui.forms.object_pages import ObjectKind, object_pages
 from regiond.ui.forms.removal import Choice, Removal
-from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.page import Page, Visit, form_pages
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.table_view import in_memory
 from regiond.ui.web_request import page_url
@@ -67,8 +67,9 @@ async def show_list(visit: Visit) -> Reply:
 
 
 async def end_session(visit: Visit) -> Reply:
-    await visit.act(SESSION, "DELETE", path={"id": visit.path["number"]})
-    return redirect(SETTINGS, "users", visit.path["username"])
+    username = visit.path["username"]
+    place = (SETTINGS, "users", username)
+    return await session_end.end_session(visit, username, place, SETTINGS, (*CRUMBS, (username, page_url(*place))))
 
 
 async def _fields(_visit: Visit, user: User | None) -> tuple[FormField, ...]:
@@ -115,5 +116,5 @@ ADMIN = Permission.ADMIN
 PAGES = (
     Page(path="settings/users", handle=show_list, permission=ADMIN),
     *object_pages(USER_KIND, add="settings/new-user", one="settings/users/<id>"),
-    Page(path="settings/users/<username>/sessions/<number>/end", method="POST", handle=end_session, permission=ADMIN),
+    *form_pages("settings/users/<username>/sessions/<number>/end", end_session, permission=ADMIN),
 )

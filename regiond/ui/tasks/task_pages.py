@@ -14,9 +14,11 @@ from regiond.api.urls import operation_id_in
 from regiond.caller import Caller
 from regiond.machines.bulk.progress import BulkProgress, BulkRequest, progress
 from regiond.operations.model import OPEN_STATES, Child, LogLine, Operation, OperationKind, OperationState
+from regiond.ui.forms.question import Question, ask
 from regiond.ui.machines.compose_again import form_again
-from regiond.ui.machines.machine_pages import failed_console
-from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.machines.details.failed_console import failed_console
+from regiond.ui.machines.machine_actions import ACTIONS
+from regiond.ui.page import Page, Visit, form_pages, redirect_with_note
 from regiond.ui.run_steps import StepState, run_steps
 from regiond.ui.web_request import page_url
 
@@ -162,6 +164,8 @@ def retry_of(task: Operation) -> Retry | None:
 
 def _on_machine(task: Operation, system_id: str) -> Retry | None:
     if task.kind is OperationKind.POWER and (action := _POWER.get(str(task.request.get("action")))):
+        if ACTIONS[action].asks:
+            return Retry(url=page_url("vms", system_id, "act", query={"action": action}), is_post=False)
         return Retry(url=page_url("vms", system_id, "act"), action=action)
     if task.kind in {OperationKind.DELETE, OperationKind.RELEASE, OperationKind.DEPLOY}:
         return Retry(url=page_url("vms", system_id, task.kind.value), is_post=False)
@@ -185,9 +189,32 @@ def _plain(request: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 async def cancel(visit: Visit) -> Reply:
-    task = operation_id_in(visit.path["task"])
-    await visit.act(OPERATION, "POST", "cancel", path={"id": str(task)})
-    return redirect("tasks", task)
+    """Asks first: what was begun on a host may be undone there."""
+    task = await visit.services.operations.read(operation_id_in(visit.path["task"]), caller=visit.caller)
+    path = {"id": str(task.id)}
+    plan = await visit.act(OPERATION, "POST", "cancel", path=path, fields={"dry_run": "true"})
+
+    async def run() -> Reply:
+        await visit.act(OPERATION, "POST", "cancel", path=path)
+        return redirect_with_note(visit, "tasks", task.id, text="The task is being cancelled.")
+
+    question = Question(
+        title=f"Cancel task #{task.id}?",
+        section="tasks",
+        crumbs=(("Tasks", page_url("tasks")), (f"#{task.id}", page_url("tasks", task.id))),
+        button="Cancel task",
+        back=page_url("tasks", task.id),
+        undo="It does not continue afterwards, but it can be requested again.",
+        effects=plan["effects"],
+        is_dangerous=True,
+    )
+    return await ask(visit, question, run)
+
+
+async def note(visit: Visit) -> Reply:
+    """The note of a task on another page, as it is now."""
+    task = await visit.services.operations.read(operation_id_in(visit.path["task"]), caller=visit.caller)
+    return visit.fragment("tasks/note.html", task=task)
 
 
 async def log_text(visit: Visit) -> Reply:
@@ -207,5 +234,6 @@ PAGES = (
     Page(path="tasks", handle=show_list),
     Page(path="tasks/<task>", handle=show),
     Page(path="tasks/<task>/log", handle=log_text),
-    Page(path="tasks/<task>/cancel", method="POST", handle=cancel),
+    Page(path="tasks/<task>/note", handle=note),
+    *form_pages("tasks/<task>/cancel", cancel),
 )

@@ -24,8 +24,7 @@ _BESIDE = ("unlock", "fixed", "start", "stop", "restart")
 class HeadActions:
     """`main` is `deploy`, `console` or a key of an action; empty if there is none.
 
-    `beside` are buttons next to it, `menu` the actions that are in the menu. Marking a VM broken asks for the reason,
-    so that the menu has a form of its own for it (`marks_broken`).
+    `beside` are buttons next to it, `menu` the actions that are in the menu.
     """
 
     main: str
@@ -35,7 +34,6 @@ class HeadActions:
     may_deploy: bool
     may_abort: bool
     shows_console: bool
-    marks_broken: bool
 
 
 def head_actions(caller: Caller, machine: MachineView) -> HeadActions:
@@ -48,11 +46,10 @@ def head_actions(caller: Caller, machine: MachineView) -> HeadActions:
         main=main,
         actions=actions,
         beside=beside,
-        menu=tuple(name for name in actions if name not in (main, "broken", *beside)),
+        menu=tuple(name for name in actions if name not in (main, *beside)),
         may_deploy=may_deploy,
         may_abort=may_abort(caller, machine),
         shows_console=shows_console,
-        marks_broken="broken" in actions,
     )
 
 

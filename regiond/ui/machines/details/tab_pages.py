@@ -14,10 +14,10 @@ from regiond.machines.values.devices import DeviceFilter
 from regiond.operations.model import Operation, OperationKind
 from regiond.ui.autostart_words import AUTOSTART_WORDS
 from regiond.ui.machines.details import disk_pages, nic_pages, notes_form
+from regiond.ui.machines.details.failed_console import failed_console
 from regiond.ui.machines.details.frame import CONFIGURATION, NETWORK, STORAGE, SUMMARY, TASKS, Vm, read_vm, vm_page
 from regiond.ui.machines.details.placement_card import Chosen, Place, PlacementCard, chosen_by, placement_card
 from regiond.ui.machines.machine_actions import owns
-from regiond.ui.machines.machine_pages import failed_console
 from regiond.ui.page import Page, Visit
 from regiond.ui.run_steps import run_steps
 

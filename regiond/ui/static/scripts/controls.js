@@ -30,10 +30,21 @@ export function showSelection(table) {
 }
 
 function onClick(event) {
+  // A question in a dialog: few pages are left through one, so its script is loaded when it is needed.
+  const asking = event.target.closest("a[data-ask]");
+  if (asking && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+    event.preventDefault();
+    import("./questions.js").then(({ ask }) => ask(asking));
+  }
+  const dismissed = event.target.closest("[data-dismiss]")?.dataset.dismiss;
+  if (dismissed) {
+    event.preventDefault();
+    document.getElementById(dismissed).remove();
+    document.getElementById("main").focus();
+  }
   const button = event.target.closest("button, [data-select-all]");
   if (!button) return;
   if (button.dataset.copy) copy(button);
-  else if (button.dataset.dialog) document.getElementById(button.dataset.dialog).showModal();
   else if (button.dataset.closeDialog !== undefined) button.closest("dialog").close();
   else if (button.dataset.clearSelection !== undefined) {
     const form = button.closest("form");
@@ -79,5 +90,4 @@ export function start() {
   document.addEventListener("input", onInput);
   document.addEventListener("keydown", onKey);
   for (const table of document.querySelectorAll("table")) showSelection(table);
-  document.querySelector("dialog[data-open]")?.showModal();
 }

@@ -118,7 +118,7 @@ function swap(fragment, fresh) {
   restore(document.getElementById(fragment.id), kept);
 }
 
-function adoptIcons(page) {
+export function adoptIcons(page) {
   const sprite = document.querySelector(".ik-sprite");
   for (const symbol of page.querySelectorAll(".ik-sprite symbol")) {
     if (!document.getElementById(symbol.id)) sprite.append(symbol);

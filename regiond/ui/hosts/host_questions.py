@@ -1,0 +1,143 @@
+"""The questions before changes of hosts: closing, other certificates, limits below what is held. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from attrs import evolve
+
+from regiond.hosts.model import HostView
+from regiond.ui import formats
+from regiond.ui.forms.form_field import FormField
+from regiond.ui.forms.question import Change, Question, Subject
+from regiond.ui.hosts.overcommit import Sum
+from regiond.ui.hosts.trust_view import TrustView
+from regiond.ui.web_request import page_url
+
+REASON = FormField(
+    name="reason", label="Reason", optional=True,
+    help="Shown with the host, and as the reason for which nothing is placed on it",
+)  # fmt: skip
+_TOKEN = FormField(
+    name="password", label="Trust token", kind="password", optional=True,
+    help=(
+        "Needed if the present certificate is restricted to projects. On the server: "
+        "lxc config trust add --name innkeeper"
+    ),
+)  # fmt: skip
+_PAIR = (
+    FormField(name="certificate", label="Certificate, PEM", kind="area"),
+    FormField(name="key", label="Private key, PEM", kind="area", help="Without a passphrase"),
+)
+STAYS_OPEN = "No new VM is placed there. VMs that are there stay and keep running."
+
+
+def settings_crumbs(host: HostView) -> tuple[tuple[str, str], ...]:
+    return (("Hosts", page_url("hosts")), (host.name, page_url("hosts", host.id, "settings")))
+
+
+def closing_question(host: HostView, machines: int) -> Question:
+    """`machines` is how many VMs are on the host."""
+    return Question(
+        title=f"Close {host.name} for placement?",
+        section="hosts",
+        crumbs=settings_crumbs(host),
+        button="Close for placement",
+        back=page_url("hosts", host.id, "settings"),
+        undo="It can be opened again at any time.",
+        subjects=(Subject(name=host.name, detail=formats.count(machines, "VM")),),
+        effects=(STAYS_OPEN,),
+        kept=(("action", "close"),),
+        fields=(REASON,),
+    )
+
+
+def cluster_closing_question(name: str, cluster_id: int, members: Iterable[str]) -> Question:
+    return Question(
+        title=f"Close all members of {name} for placement?",
+        section="clusters",
+        crumbs=(("Clusters", page_url("clusters")), (name, page_url("clusters", cluster_id, "settings"))),
+        button="Close all members",
+        back=page_url("clusters", cluster_id, "settings"),
+        undo="They can be opened again at any time.",
+        subjects=[Subject(name=member) for member in members],
+        effects=(STAYS_OPEN,),
+        kept=(("action", "close"),),
+        fields=(REASON,),
+    )
+
+
+def trust_question(host: HostView, trust: TrustView, action: str, fingerprint: str) -> Question | None:
+    """Returns the question before a certificate or key is replaced; None before other changes of the trust.
+
+    `fingerprint` is the one that was shown and is accepted.
+    """
+    question = Question(
+        title="",
+        section="hosts",
+        crumbs=settings_crumbs(host),
+        button="",
+        back=page_url("hosts", host.id, "settings"),
+        undo="",
+        kept=(("action", action),),
+    )
+    kind, ours = trust.server_kind, trust.certificate or "none"
+    if action == "accept" and trust.presented:
+        return evolve(
+            question,
+            title=f"Accept another {kind} of {host.name}?",
+            button=f"Accept the new {kind}",
+            is_dangerous=True,
+            changes=(Change(label=f"Pinned {kind}", before=trust.pinned or "none", after=fingerprint),),
+            effects=(f"Racks then connect to whoever has this {kind}: compare it with what {host.name} prints.",),
+            undo="The old one is accepted no more.",
+            kept=(*question.kept, ("fingerprint", fingerprint)),
+        )
+    if action == "rotate":
+        return evolve(
+            question,
+            title=f"Replace our certificate on {host.name}?",
+            button="Replace certificate",
+            changes=(Change(label="Our certificate", before=ours, after="a new one, made now"),),
+            effects=("All racks move to the new one, then the server trusts the old one no more. Nothing stops.",),
+            undo="The old one cannot be used again.",
+            fields=(_TOKEN,),
+            secrets=frozenset({"password"}),
+        )
+    if action == "certificate":
+        return evolve(
+            question,
+            title=f"Use another certificate on {host.name}?",
+            button="Use this pair",
+            changes=(Change(label="Our certificate", before=ours, after="the one below"),),
+            effects=(f"{host.name} has to trust it: add it to the server's trust list first.",),
+            undo="The old one stays in use until the new one has answered; then it cannot be used again.",
+            fields=_PAIR,
+            secrets=frozenset({"key"}),
+        )
+    return None
+
+
+def limits_question(host: HostView, sums: Iterable[Sum], kept: Sequence[tuple[str, str]]) -> Question | None:
+    """Returns the question before limits that are lower than what is claimed; None if none of them becomes so."""
+    below = [one for one in sums if one.is_changed and one.new.over and not one.saved.over]
+    if not below:
+        return None
+    return Question(
+        title=f"Set the limits of {host.name} below what is claimed?",
+        section="hosts",
+        crumbs=settings_crumbs(host),
+        button="Save",
+        back=page_url("hosts", host.id, "settings"),
+        undo="The limits can be raised again at any time.",
+        changes=[
+            Change(
+                label=f"{one.name.capitalize()}, ratio {one.saved_ratio} to {one.ratio}",
+                before=f"{one.saved.free} free of {one.saved.whole}",
+                after=f"{one.new.over} over {one.new.whole}",
+            )
+            for one in below
+        ],
+        effects=(f"No VM is changed or stopped. {host.name} takes no new VM until enough is released.",),
+        kept=kept,
+    )

@@ -1,0 +1,89 @@
+"""Acts on one VM, at once or after a question; deletes it or aborts its deployment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from regiond.api.replies import Reply
+from regiond.api.resources.machines.machines import MACHINE
+from regiond.machines.model import MachineView
+from regiond.ui.forms import question as questions
+from regiond.ui.forms.question import NO_UNDO, Question
+from regiond.ui.machines.machine_actions import ACTIONS, Action
+from regiond.ui.machines.machine_questions import SECTION, crumbs_of, question_of, running_since
+from regiond.ui.page import Visit, form_pages, redirect, redirect_with_note
+from regiond.ui.web_request import page_url
+
+_MOST_TASKS = 20
+
+
+async def act(visit: Visit) -> Reply:
+    """The `action` is in the form, or in the address of its question."""
+    request, system_id = visit.request, visit.path["system_id"]
+    name = request.given("action") or request.option("action")
+    action = ACTIONS.get(name)
+    if action is None or not (action.asks or request.method == "POST"):
+        return redirect(SECTION, system_id)
+    machine = await visit.services.machines.read(system_id, caller=visit.caller)
+    if not action.asks:
+        return await _run(visit, machine, action)
+    tasks = await visit.services.operations.list(system_id=system_id, limit=_MOST_TASKS, caller=visit.caller)
+    question = question_of(name, machine, running_since(machine, tasks), visit.now)
+    question = questions.keeping(question, action=name)
+    return await questions.ask(visit, question, lambda: _run(visit, machine, action))
+
+
+async def _run(visit: Visit, machine: MachineView, action: Action) -> Reply:
+    fields = {**action.fields, "comment": visit.request.given("comment") or None}
+    found = await visit.act(MACHINE, "POST", action.op, path={"system_id": machine.system_id}, fields=fields)
+    return stay(visit, machine, found, f"{machine.hostname} is {action.done}.")
+
+
+def stay(visit: Visit, machine: MachineView, found: Any, text: str = "") -> Reply:
+    """Leads to the page of the VM, with a note about the task that was begun."""
+    return redirect_with_note(visit, SECTION, machine.system_id, answer=found, text=text)
+
+
+async def delete(visit: Visit) -> Reply:
+    machine = await visit.services.machines.read(visit.path["system_id"], caller=visit.caller)
+    path = {"system_id": machine.system_id}
+    plan = await visit.act(MACHINE, "DELETE", path=path, fields={"dry_run": "true"})
+
+    async def run() -> Reply:
+        return redirect_with_note(visit, SECTION, answer=await visit.act(MACHINE, "DELETE", path=path))
+
+    question = removal_question(machine, f"Delete {machine.hostname}?", "Delete VM", plan)
+    return await questions.ask(visit, question, run, plan=plan, plan_of="guests")
+
+
+async def abort(visit: Visit) -> Reply:
+    machine = await visit.services.machines.read(visit.path["system_id"], caller=visit.caller)
+    path = {"system_id": machine.system_id}
+    plan = await visit.act(MACHINE, "POST", "abort", path=path, fields={"dry_run": "true"})
+
+    async def run() -> Reply:
+        return stay(visit, machine, await visit.act(MACHINE, "POST", "abort", path=path))
+
+    question = removal_question(machine, f"Abort the deployment of {machine.hostname}?", "Abort deployment", plan)
+    return await questions.ask(visit, question, run, plan=plan, plan_of="guests")
+
+
+def removal_question(machine: MachineView, title: str, button: str, plan: Any) -> Question:
+    """The name is typed for a removal that deletes something; `plan` is the answer of its dry run."""
+    return Question(
+        title=title,
+        section=SECTION,
+        crumbs=crumbs_of(machine),
+        button=button,
+        back=page_url(SECTION, machine.system_id),
+        undo=NO_UNDO,
+        typed=machine.hostname if plan["confirm"] == "name" else "",
+        is_dangerous=True,
+    )
+
+
+PAGES = (
+    *form_pages("vms/<system_id>/act", act),
+    *form_pages("vms/<system_id>/delete", delete),
+    *form_pages("vms/<system_id>/abort", abort),
+)

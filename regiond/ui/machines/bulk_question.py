@@ -1,0 +1,68 @@
+"""The question before an action on many VMs: what it changes and what is to be typed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from attrs import frozen
+
+from regiond.ui import formats
+from regiond.ui.forms.question import NO_UNDO, Question
+from regiond.ui.machines.bulk_actions import BulkAction, Split
+from regiond.ui.machines.machine_questions import SECTION
+
+
+@frozen(kw_only=True)
+class Running:
+    """The VM that has been running longest."""
+
+    since: datetime
+    name: str
+
+
+def typed_name(found: Split) -> str:
+    """Returns the text that confirms the action: the name of one VM, the number of several."""
+    return found.changed[0].hostname if len(found.changed) == 1 else str(len(found.changed))
+
+
+def bulk_question(
+    found: Split, *, back: str, kept: Mapping[str, str], running: Running | None, now: datetime
+) -> Question:
+    """`back` is the list where the VMs were selected. Without a VM to change there is no button."""
+    action, any_changed = found.action, bool(found.changed)
+    return Question(
+        title=_title(found),
+        section=SECTION,
+        crumbs=(("VMs", back),),
+        button=_button(action, len(found.changed)) if any_changed else "",
+        back=back,
+        undo=NO_UNDO if action.is_dangerous and any_changed else "",
+        effects=_effects(found, running, now) if any_changed else (),
+        typed=typed_name(found) if action.is_typed and any_changed else "",
+        is_dangerous=action.is_dangerous,
+        kept=(("action", action.key), *kept.items(), *(("selected", one.system_id) for one in found.machines)),
+    )
+
+
+def _title(found: Split) -> str:
+    action, number = found.action, len(found.changed)
+    if action.asks == "place":
+        return f"Set the pool or zone of {formats.count(number, 'VM')}"
+    if action.asks == "tags":
+        return f"Tag {formats.count(number, 'VM')}"
+    return f"{action.label} {number} of {formats.count(found.total, 'VM')}?"
+
+
+def _button(action: BulkAction, number: int) -> str:
+    return action.label if action.asks == "place" else f"{action.label} {formats.count(number, 'VM')}"
+
+
+def _effects(found: Split, running: Running | None, now: datetime) -> tuple[str, ...]:
+    if not found.action.effect:
+        return ()
+    if running is None:
+        return (found.action.effect,)
+    since = f"since {formats.clock(running.since, now)} ({formats.span(now - running.since)})"
+    alone = len(found.changed) == 1
+    return found.action.effect, f"It runs {since}." if alone else f"{running.name} runs longest, {since}."

@@ -1,0 +1,95 @@
+"""The questions before actions on one VM: what is interrupted, and how it is undone. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from attrs import frozen
+
+from regiond.machines.model import MachineView
+from regiond.operations.model import Operation, OperationKind, OperationState
+from regiond.ui import formats
+from regiond.ui.forms.form_field import FormField
+from regiond.ui.forms.question import NO_UNDO, Question, Subject
+from regiond.ui.web_request import page_url
+
+SECTION = "vms"
+CUTS_POWER = "The power is cut: what the guest has not written to its disks is lost."
+SHUTS_DOWN = "The guest is asked to shut down. If it does not within the time that is set, its power is cut."
+RESTARTS = "The guest is asked to shut down, or its power is cut, and then it is started again."
+_REASON = FormField(name="comment", label="Why it is broken", optional=True, help="Shown with the VM")
+
+
+@frozen(kw_only=True)
+class Words:
+    """`verb` is in the title and on the button; `{}` is the name of the VM."""
+
+    verb: str
+    effect: str
+    undo: str
+    is_dangerous: bool = False
+    is_typed: bool = False
+    fields: Sequence[FormField] = ()
+
+
+WORDS: Mapping[str, Words] = {
+    "stop": Words(verb="Stop", effect=SHUTS_DOWN, undo="It can be started again."),
+    "restart": Words(verb="Restart", effect=RESTARTS, undo=NO_UNDO),
+    "off": Words(
+        verb="Power off", effect=CUTS_POWER, undo=f"{NO_UNDO} The VM stays and can be started again.",
+        is_dangerous=True, is_typed=True,
+    ),
+    "broken": Words(
+        verb="Mark", effect="Nobody is given {} until it is marked fixed. Its guest and its owner stay as they are.",
+        undo="Marking it fixed undoes this.", fields=(_REASON,),
+    ),
+}  # fmt: skip
+
+
+def crumbs_of(machine: MachineView) -> tuple[tuple[str, str], ...]:
+    return (("VMs", page_url(SECTION)), (machine.hostname, page_url(SECTION, machine.system_id)))
+
+
+def question_of(name: str, machine: MachineView, since: datetime | None, now: datetime) -> Question:
+    """Returns the question of an action that asks. `since` is when the guest began to run; None: it does not."""
+    words, hostname = WORDS[name], machine.hostname
+    is_broken = name == "broken"
+    return Question(
+        title=f"{words.verb} {hostname}{' broken' if is_broken else ''}?",
+        section=SECTION,
+        crumbs=crumbs_of(machine),
+        button="Mark broken" if is_broken else f"{words.verb} VM",
+        back=page_url(SECTION, machine.system_id),
+        undo=words.undo,
+        subjects=(Subject(name=hostname, detail=detail_of(machine, since, now)),),
+        effects=(words.effect.format(hostname),),
+        typed=hostname if words.is_typed else "",
+        is_dangerous=words.is_dangerous,
+        fields=words.fields,
+    )
+
+
+def detail_of(machine: MachineView, since: datetime | None, now: datetime) -> str:
+    """Such as `on alder, running since 12:03:11 (2 h), of ann`."""
+    running = f"running since {formats.clock(since, now)} ({formats.span(now - since)})" if since else ""
+    power = running or {"on": "running", "off": "off"}.get(machine.power_state, "power state unknown")
+    parts = (f"on {machine.host_name}" if machine.host_name else "on no host", power)
+    return ", ".join((*parts, f"of {machine.owner}") if machine.owner else parts)
+
+
+def running_since(machine: MachineView, tasks: Iterable[Operation]) -> datetime | None:
+    """Returns when the guest began to run, as far as is known; None if it is off. `tasks` are the VM's.
+
+    A restart by Innkeeper leaves the power state as it was: its task has the time.
+    """
+    if machine.power_state != "on":
+        return None
+    restarts = [
+        task.finished_at
+        for task in tasks
+        if task.finished_at and task.state is OperationState.SUCCEEDED and task.kind is OperationKind.POWER
+        and task.request.get("action") == "cycle"
+    ]  # fmt: skip
+    times = [*restarts, *([machine.power_changed_at] if machine.power_changed_at else [])]
+    return max(times, default=None)

@@ -1,0 +1,150 @@
+"""What cannot be undone or interrupts a guest asks first: each form of the pages asks, or is listed here as safe."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from regiond.operations.model import OperationKind
+from regiond.ui.forms.question import NO_UNDO, Question, refusal_of
+from regiond.ui.machines.bulk_actions import ACTIONS as BULK_ACTIONS
+from regiond.ui.machines.bulk_actions import split
+from regiond.ui.machines.bulk_question import Running, bulk_question
+from regiond.ui.machines.machine_actions import ACTIONS
+from regiond.ui.machines.machine_questions import WORDS, question_of, running_since
+from regiond.ui.pages import PAGES
+from tests.unit.api_samples import ADMIN
+from tests.unit.machine_samples import MACHINE, OPERATION
+
+TEMPLATES = Path(__file__).parents[2] / "regiond/ui/templates"
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+_FORM = re.compile(r"<form\b[^>]*\bmethod=\"post\"[^>]*>")
+_ACTION = re.compile(r"\baction=\"\{\{ (?:url\(|request\.)(.*?)\)? \}\}\"")
+_ASK = re.compile(r"<a\b[^>]*\bdata-ask\b")
+ASKS = "asks"
+
+# What a form that is sent does, by its template and its address. Whoever adds a form adds its line: ASKS if its handler
+# answers with a question (forms/question.py) before it acts, or else why none is needed.
+FORMS = {
+    ("account/clients.html", "'account', 'clients'"): "adds an RPC client, which can be revoked",
+    ("account/files.html", "'account', 'files'"): "adds a file, which can be deleted",
+    ("account/filter.html", "path"): "saves a search, which can be removed",
+    ("account/keys.html", "'account', 'keys'"): "adds an API key, which can be deleted",
+    ("account/profile.html", "'account', 'password'"): "takes the present password",
+    ("account/rename_key.html", "path"): "changes a name",
+    ("account/ssh_keys.html", "'account', 'ssh-keys'"): "adds an SSH key, which can be deleted",
+    ("bare_error.html", ""): "repeats what the user has sent",
+    ("clusters/settings.html", "'clusters', cluster.id, 'maintenance'"): "opens the members again",
+    ("clusters/settings.html", "'clusters', cluster.id, 'settings'"): "changes what can be changed back",
+    ("components/searches.html", "'account', 'filters', 'add'"): "saves a search, which can be removed",
+    ("components/searches.html", "'lists', tools.place, 'columns'"): "changes what a list shows its user",
+    ("components/trust.html", ""): "tries again, or is itself the comparison of the fingerprints",
+    ("components/vm_table.html", "'vms', 'bulk'"): ASKS,
+    ("components/vm_actions.html", "'vms', vm.system_id, 'act'"): "only what does not ask: start, lock, unlock, fixed",
+    ("confirm.html", "url("): ASKS,
+    ("edit.html", "path"): "creates or changes an object; quotas ask before a limit below what is held",
+    ("hosts/add_connection.html", "'hosts', 'add'"): "adds a host as it is, which can be removed",
+    ("hosts/add_trust.html", "'hosts', 'add'"): "is itself the comparison of the fingerprints, or the token",
+    ("hosts/host.html", "'hosts', host.id, 'refresh'"): "reads only",
+    ("hosts/list.html", "'hosts', 'bulk'"): ASKS,
+    ("hosts/settings.html", "'hosts', host.id, 'maintenance'"): "opens the host again, or changes the reason",
+    ("hosts/settings.html", "'hosts', host.id, 'settings'"): ASKS,
+    ("hosts/settings.html", "'hosts', host.id, 'trust'"): ASKS,
+    ("login.html", "'login'"): "begins a session",
+    ("machines/compose.html", "'compose'"): "creates a VM; the preview shows what and where",
+    ("machines/deploy.html", ""): "says what is written; the VM has no content yet",
+    ("machines/edit.html", ""): "changes names and groups, which can be changed back",
+    ("machines/owner_data.html", ""): "changes texts in a form that shows the old ones",
+    ("networks/device_data.html", ""): "changes texts in a form that shows the old ones",
+    ("page.html", "'logout'"): "ends one's own session",
+    ("send_again.html", ""): "repeats what the user has sent",
+    ("settings/audit_redact.html", "url("): "is itself a question, and takes a reason",
+    ("settings/discrepancy.html", "path"): "is itself a question, with the plan and the name",
+    ("settings/new_image.html", "path"): "adds an image, which can be deleted",
+    ("settings/rack.html", "'settings', 'racks', rack.id, 'zones'"): "changes zones, which can be changed back",
+    ("settings/roles.html", "'settings', 'roles'"): "gives a role, which can be taken",
+    ("settings/token.html", "'settings', 'racks', 'token'"): "makes a token, which expires",
+    ("tasks/task.html", ""): "repeats what does not ask: a start, a refresh",
+}  # fmt: skip
+# Words of addresses at which something ends, is interrupted or is replaced.
+_GRAVE = ("delete", "remove", "revoke", "end", "abort", "release", "cancel", "stolen", "forget", "adopt", "maintenance")
+
+
+def found_forms() -> set[tuple[str, str]]:
+    return {
+        (str(path.relative_to(TEMPLATES)), (action[1] if (action := _ACTION.search(form[0])) else ""))
+        for path in TEMPLATES.rglob("*.html")
+        for form in _FORM.finditer(path.read_text())
+    }
+
+
+def test_each_form_asks_or_says_why_it_need_not() -> None:
+    assert found_forms() == set(FORMS), "list the form in FORMS: ASKS, or why no question is needed"
+
+
+@pytest.mark.parametrize("path", sorted({one.path for one in PAGES if one.path.rpartition("/")[2] in _GRAVE}))
+def test_a_grave_address_shows_its_question_with_get(path: str) -> None:
+    assert {one.method for one in PAGES if one.path == path} == {"GET", "POST"}
+
+
+def test_links_to_grave_pages_open_their_question_in_a_dialog() -> None:
+    links = re.compile(r"<a\b[^>]*href=\"\{\{ url\([^}]*'(" + "|".join(_GRAVE) + r")'[^}]*\}\}\"[^>]*>")
+    without = [
+        f"{path.relative_to(TEMPLATES)}: {link[0]}"
+        for path in TEMPLATES.rglob("*.html")
+        for link in links.finditer(path.read_text())
+        if not _ASK.match(link[0])
+    ]
+    assert without == []
+
+
+def test_each_action_that_interrupts_a_vm_has_a_question() -> None:
+    assert (
+        {name for name, action in ACTIONS.items() if action.asks} == set(WORDS) == {"stop", "restart", "off", "broken"}
+    )
+    assert {name for name, action in BULK_ACTIONS.items() if not action.asks} == {"start", "lock", "unlock"}
+
+
+def test_a_forced_power_off_takes_the_name_and_says_what_is_lost() -> None:
+    since = NOW - timedelta(days=3)
+    question = question_of("off", MACHINE, since, NOW)
+    assert (question.typed, question.is_dangerous) == (MACHINE.hostname, True)
+    assert "is lost" in question.effects[0]
+    assert NO_UNDO in question.undo
+    assert "running since 22 Nov 12:00 (3 days)" in question.subjects[0].detail
+    assert question_of("stop", MACHINE, None, NOW).typed == ""
+
+
+def test_a_restart_counts_as_the_beginning_of_its_run() -> None:
+    on = evolve(MACHINE, power_state="on", power_changed_at=NOW - timedelta(days=9))
+    restart = evolve(
+        OPERATION, kind=OperationKind.POWER, request={"action": "cycle"}, finished_at=NOW - timedelta(hours=1)
+    )
+    assert running_since(on, ()) == NOW - timedelta(days=9)
+    assert running_since(on, [restart]) == NOW - timedelta(hours=1)
+    assert running_since(evolve(on, power_state="off"), [restart]) is None
+    assert running_since(evolve(on, power_changed_at=None), ()) is None
+
+
+def test_powering_off_many_takes_their_number_and_names_the_longest() -> None:
+    machines = [evolve(MACHINE, id=n, system_id=f"vm{n}", hostname=f"vm-{n}", power_state="on") for n in range(3)]
+    found = split(BULK_ACTIONS["off"], machines, ADMIN)
+    running = Running(since=NOW - timedelta(days=30), name="vm-1")
+    question = bulk_question(found, back="/vms?q=vm", kept={"once": "x"}, running=running, now=NOW)
+    assert (question.typed, question.button, question.undo) == ("3", "Power off 3 VMs", NO_UNDO)
+    assert any("vm-1 runs longest" in effect for effect in question.effects)
+    assert ("selected", "vm2") in question.kept
+    nothing = split(BULK_ACTIONS["off"], [evolve(MACHINE, power_state="off")], ADMIN)
+    assert bulk_question(nothing, back="/vms", kept={}, running=None, now=NOW).button == ""
+
+
+@pytest.mark.parametrize(("typed", "is_refused"), [("web-1", False), (" web-1 ", False), ("web", True), ("", True)])
+def test_the_server_checks_the_typed_text_again(typed: str, is_refused: bool) -> None:
+    question = Question(title="?", section="vms", crumbs=(), button="Do", back="/", undo="", typed="web-1")
+    refusal = refusal_of(question, typed)
+    assert (refusal.status == 422) is is_refused
+    assert refusal_of(evolve(question, typed=""), typed).problems == {}
