@@ -35,7 +35,7 @@ class Caller:
     def require_admin(self) -> None:
         """Raises NotAllowed if the account is not an administrator."""
         if not self.is_admin:
-            raise NotAllowed("This method is reserved for admin users.")
+            raise NotAllowed("This method is reserved for admin users.", right="administrator")
 
     @property
     def visible_pools(self) -> frozenset[int] | None:
@@ -61,7 +61,10 @@ class Caller:
             raise NotAllowed(
                 f"This needs the role operator in the resource pool {pool_name!r}; {self.username} "
                 f"{'is a viewer there' if pool_id in self.grants else 'has no role there'}. An administrator can "
-                f"grant it: resource-pool grant {pool_id} user={self.username} role=operator"
+                f"grant it: resource-pool grant {pool_id} user={self.username} role=operator",
+                right=PoolRole.OPERATOR.value,
+                pool=pool_name,
+                has=PoolRole.VIEWER.value if pool_id in self.grants else "",
             )
 
 

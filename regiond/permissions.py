@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
 from common.errors import NotAllowed, NotAuthenticated
-from regiond.caller import Caller
+from regiond.caller import Caller, PoolRole
 
 
 class Permission(StrEnum):
@@ -60,7 +60,8 @@ def check_role(permission: Permission, caller: Caller | None) -> None:
     if permission in {Permission.OPERATOR, Permission.OWNER} and caller.operated_pools == frozenset():
         raise NotAllowed(
             f"This needs the role operator in a resource pool; {caller.username} has none. An administrator can grant "
-            f"it: resource-pool grant POOL user={caller.username} role=operator"
+            f"it: resource-pool grant POOL user={caller.username} role=operator",
+            right=PoolRole.OPERATOR.value,
         )
 
 

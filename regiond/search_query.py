@@ -14,6 +14,7 @@ from regiond.validation_messages import no_object, shown
 
 MAX_LENGTH = 500
 MAX_TERMS = 40
+MAX_WORDS = 10  # each is searched in every table
 NOTHING = ""  # the value of a field that an object lacks: `owner:none`
 _NONE = "none"
 _MAX_PROBLEMS = 3
@@ -153,6 +154,9 @@ def parse(text: str, fields: Fields) -> SearchQuery:
     if problems:
         raise InvalidRequest.of({"q": list(dict.fromkeys(problems))[:_MAX_PROBLEMS]})
     words = [one for one in found if not one.name and one.value]
+    if len(words) > MAX_WORDS:
+        message = f"A search has at most {MAX_WORDS} words without a field; this one has {len(words)}."
+        raise InvalidRequest.of({"q": [f"{message} Put words that belong together in quotation marks."]})
     wanted, every, excluded = dict[str, list[str]](), dict[str, list[str]](), dict[str, list[str]]()
     numbers = dict[str, list[Token]]()
     for one in found:

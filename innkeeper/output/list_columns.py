@@ -117,6 +117,7 @@ LISTS: Mapping[str, tuple[Column, ...]] = {
     "nics": columns("label:2 name interface:0 kind:3 vid=vlan_tag:2"),
     "problems": columns("subject:0 message"),
     "log": columns("at:0 attempt:3 step message details.error"),
+    "placements": columns("host:0 host_id:2"),
     "summarized": columns(column("hosts", rank=ESSENTIAL), "reason"),
     "fitting": columns("host:0 score", _CAPACITY, "host_id:2 unmet"),
     "affinity_groups": columns("name policy hard violated_by"),

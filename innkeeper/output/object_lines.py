@@ -50,8 +50,8 @@ _POOLS = Section("storage_pools")
 # Of `place` and of the dry run of a compose.
 PLACEMENT = _shape(
     "chosen fitting rejected",
-    "chosen pinned_cores huge_pages notes",
-    sections=tuple(map(Section, ("disks", "nics", "fitting", "rejected", "summarized", "tried"))),
+    "chosen refused pinned_cores huge_pages notes",
+    sections=tuple(map(Section, ("placements", "disks", "nics", "fitting", "rejected", "summarized", "tried"))),
 )
 OBJECTS: Mapping[str, Shape] = {
     "boot-resources": _shape(

@@ -9,9 +9,9 @@ from common.capacity import Capacity
 from regiond.caller import Caller
 from regiond.db.pool import reading
 from regiond.hosts import guest_view_store, view_store
-from regiond.hosts.host_searches import HostSearches
 from regiond.hosts.model import EVERY_GUEST, GuestFilter, GuestView, HostView, NumaNodeView
 from regiond.hosts.numa_usage import numa_usage
+from regiond.hosts.search.searches import HostSearches
 from regiond.hosts.view_store import read_host
 from regiond.ledger.model import FleetCapacity, HostLimits
 from regiond.ledger.service import capacities_of_hosts, capacity_with_limits, fleet_capacity

@@ -48,6 +48,9 @@ _MATCHING = (
        and ($9::text is null or a.username = $9)
        and ($10::text is null or o.hostname ilike $10 or o.host_name ilike $10)
        and ($11::bigint is null or o.id > $11)
+       and ($12::text[] = '{}' or o.kind = any($12))
+       and ($13::timestamptz is null or o.created_at >= $13)
+       and ($14::timestamptz is null or o.created_at < $14)
 """
     + _VISIBLE
 )
@@ -184,6 +187,7 @@ async def list_operations(
     db: Db,
     *,
     states: Iterable[str] = (),
+    kinds: Iterable[str] = (),
     host_id: int | None = None,
     system_id: str | None = None,
     before_id: int | None = None,
@@ -192,16 +196,19 @@ async def list_operations(
     parent_id: int | None = None,
     username: str | None = None,
     text: str = "",
+    since: datetime | None = None,
+    until: datetime | None = None,
     limit: int = 100,
     caller: Caller | None = None,
 ) -> tuple[Operation, ...]:
     """Returns the operations that match all filters and that the caller may see, newest first by default.
 
-    Without a caller it returns all. `text` is a part of the name of the machine or of the host.
+    Without a caller it returns all. `text` is a part of the name of the machine or of the host; `since` and `until` are
+    about their creation.
     """
     rows = await db.fetch(
         _OLDEST_FIRST if oldest_first else _NEWEST_FIRST, list(states), *seen_by(caller), host_id, system_id,
-        before_id, parent_id, limit, username, _pattern(text), after_id,
+        before_id, parent_id, limit, username, _pattern(text), after_id, list(kinds), since, until,
     )  # fmt: skip
     return tuple(_shown_to(caller, _operation(row)) for row in rows)
 
@@ -210,17 +217,22 @@ async def count_operations(
     db: Db,
     *,
     states: Iterable[str] = (),
+    kinds: Iterable[str] = (),
     host_id: int | None = None,
     system_id: str | None = None,
     parent_id: int | None = None,
+    username: str | None = None,
     text: str = "",
+    since: datetime | None = None,
+    until: datetime | None = None,
     limit: int,
     caller: Caller | None = None,
 ) -> int:
     """Returns the number of operations that `list_operations` would return without a position, at most `limit`."""
     found: int = await db.fetchval(
-        _COUNT, list(states), *seen_by(caller), host_id, system_id, None, parent_id, limit, None, _pattern(text), None
-    )
+        _COUNT, list(states), *seen_by(caller), host_id, system_id, None, parent_id, limit, username, _pattern(text),
+        None, list(kinds), since, until,
+    )  # fmt: skip
     return found
 
 

@@ -46,6 +46,8 @@ class Failure:
 SUMMARY: Mapping[Check, str] = {
     Check.RANK: "fit, but would have less capacity left",
     Check.HOST: "excluded by your host filter",
+    Check.ROLE: "in a resource pool in which you may not compose",
+    Check.TRIED: "tried before",
     Check.TYPE: "of another type",
     Check.ZONE: "in another zone",
     Check.POOL: "in another resource pool",

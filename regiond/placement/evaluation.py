@@ -98,15 +98,16 @@ def _rejection_by_filter(requirements: Requirements, host: Candidate) -> Failure
         return Failure(Check.HOST, SUMMARY[Check.HOST])
     if host.id in wanted.tried_host_ids:
         return Failure(Check.TRIED, "this compose already failed here")
-    filters = (
-        (Check.TYPE, _property("type", host.driver, wanted.drivers, wanted.not_drivers)),
-        (Check.ZONE, _group("zone", host.zone, wanted.zones, wanted.not_zones)),
-        (Check.POOL, _group("resource pool", host.pool, wanted.pools, wanted.not_pools)),
-        (Check.TAGS, _tags(host, wanted.tags, wanted.not_tags)),
-        (Check.ARCHITECTURE, _property("architecture", host.architecture, wanted.architectures,
-                                       wanted.not_architectures)),
-    )  # fmt: skip
-    return next((Failure(check, reason) for check, reason in filters if reason is not None), None)
+    return (
+        _failure(Check.TYPE, _property("type", host.driver, wanted.drivers, wanted.not_drivers))
+        or _failure(Check.ZONE, _group("zone", host.zone, wanted.zones, wanted.not_zones))
+        or _failure(Check.POOL, _group("resource pool", host.pool, wanted.pools, wanted.not_pools))
+        or _failure(Check.TAGS, _tags(host, wanted.tags, wanted.not_tags))
+        or _failure(
+            Check.ARCHITECTURE,
+            _property("architecture", host.architecture, wanted.architectures, wanted.not_architectures),
+        )
+    )
 
 
 def _group(what: str, own: str, wanted: Sequence[str], unwanted: Sequence[str]) -> str | None:

@@ -11,7 +11,7 @@ from regiond.ui import components_page, overview_page, search_page
 from regiond.ui.account import account_pages, file_pages, key_pages, own_pages
 from regiond.ui.clusters import cluster_pages
 from regiond.ui.events import event_pages
-from regiond.ui.hosts import add_page, adoption_page, host_pages, removal_page
+from regiond.ui.hosts import add_page, adoption_page, host_pages, interface_page, removal_page
 from regiond.ui.hosts import bulk_page as host_bulk
 from regiond.ui.hosts import export_page as host_export
 from regiond.ui.hosts import list_page as host_list
@@ -52,6 +52,7 @@ from regiond.ui.settings import (
     user_pages,
 )
 from regiond.ui.static_files import StaticFiles
+from regiond.ui.tasks import list_page as task_list
 from regiond.ui.tasks import task_pages
 
 PAGES = (
@@ -63,6 +64,7 @@ PAGES = (
     *adoption_page.PAGES,
     *host_pages.PAGES,
     *host_vms_page.PAGES,
+    *interface_page.PAGES,
     *host_settings.PAGES,
     *removal_page.PAGES,
     *cluster_pages.PAGES,
@@ -81,6 +83,7 @@ PAGES = (
     *deploy_page.PAGES,
     *release_page.PAGES,
     *compose_page.PAGES,
+    *task_list.PAGES,
     *task_pages.PAGES,
     *event_pages.PAGES,
     *settings_page.PAGES,

@@ -37,7 +37,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     Check.HOST: ("Not among the hosts that you chose", ""),
     Check.ROLE: (
         "In a resource pool in which you may not compose",
-        "An administrator can give you the role Operator in that pool.",
+        "An administrator can grant you the role Operator in that pool.",
     ),
     Check.TRIED: ("This compose failed there before", ""),
     Check.TYPE: ("Another type of host", "Ask for another type."),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
+from gettext import NullTranslations
 from importlib.resources import files
 from typing import Any
 
@@ -14,40 +15,56 @@ from markupsafe import Markup
 
 from regiond.api.replies import Reply
 from regiond.ui import formats
+from regiond.ui.api_field_words import api_field_words
+from regiond.ui.field_labels import labels_of, labels_of_fields
 from regiond.ui.placement_view import has_reasons_of_hosts, rejections
 from regiond.ui.static_files import StaticFiles
 from regiond.ui.web_request import UI, page_url
 
 HTML = "text/html; charset=utf-8"
 _SYMBOL = re.compile(r'<symbol id="i-([a-z-]+)".*?</symbol>', re.DOTALL)
+_INCLUDED = re.compile(r'{% include "([^"]+)"')
+
+
+NO_TRANSLATIONS = NullTranslations()
 
 
 class Renderer:
-    """`now` is the wall clock."""
+    """`now` is the wall clock. Without `translations`, texts are as they are written: English."""
 
-    def __init__(self, static: StaticFiles, *, version: str) -> None:
+    def __init__(self, static: StaticFiles, *, version: str, translations: NullTranslations = NO_TRANSLATIONS) -> None:
         self._static = static
         self._version = version
         self._icons = _icons()
+        self._labels_by_template: dict[str, Mapping[str, str]] = {}
         self._environment = jinja2.Environment(
             loader=jinja2.PackageLoader("regiond.ui"),
             autoescape=True,
+            extensions=["jinja2.ext.i18n"],
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        i18n: Any = self._environment  # the extension adds methods
+        i18n.install_gettext_translations(translations, newstyle=False)  # `_` gives plain text
         self._environment.globals |= {
             "ui": UI, "url": page_url, "static": static.url, "version": version, "dash": formats.DASH,
         }  # fmt: skip
         self._environment.filters |= {
             "number": formats.number, "gib": formats.gib, "memory": formats.memory, "gb": formats.gb,
             "storage": formats.storage, "file_size": formats.file_size, "ranges": formats.ranges, "iso": formats.iso,
-            "count": formats.count, "rejections": rejections,
+            "count": formats.count, "rejections": rejections, "api_field": api_field_words,
             "has_reasons_of_hosts": has_reasons_of_hosts,
         }  # fmt: skip
 
     def page(self, template: str, now: datetime, *, status: int = 200, **values: Any) -> Reply:
         return html_reply(self._render(template, now, {"status": status, **values}), status=status)
+
+    def _labels(self, template: str) -> Mapping[str, str]:
+        """Returns the labels of the fields of a template, which it has read once."""
+        if template not in self._labels_by_template:
+            self._labels_by_template[template] = labels_of(_chain(self._environment, template))
+        return self._labels_by_template[template]
 
     def _render(self, template: str, now: datetime, values: Mapping[str, Any]) -> str:
         used: dict[str, None] = {}  # the icons, in the order of their use
@@ -75,9 +92,17 @@ class Renderer:
             "ago": partial(formats.ago, now=now),
             "span": formats.span,
             "duration": formats.duration,
+            "field_labels": {**self._labels(template), **labels_of_fields(values.get("form_fields", ()))},
             **values,
         }
         return self._environment.get_template(template).render(context)
+
+
+def _chain(environment: jinja2.Environment, template: str) -> str:
+    """Returns the source of a template and of the templates that it includes."""
+    loader = environment.loader
+    source = loader.get_source(environment, template)[0] if loader else ""
+    return source + "".join(_chain(environment, name) for name in _INCLUDED.findall(source))
 
 
 def html_reply(text: str, *, status: int = 200) -> Reply:

@@ -11,12 +11,13 @@ from attrs import field, frozen
 
 from common.errors import NotFound
 from regiond.api.replies import Reply
+from regiond.hosts.search.fields import HostFacts
 from regiond.machines.model import MachineSearch, MachineView
 from regiond.networks.model import Address, Subnet, UsedAddress
 from regiond.operations.model import Operation
 from regiond.search_query import SearchQuery
 from regiond.ui.hosts.host_row import HostRow
-from regiond.ui.hosts.list_page import read_rows
+from regiond.ui.hosts.list_page import rows_of
 from regiond.ui.page import Page, Visit
 
 _MOST = 8  # of each kind
@@ -53,16 +54,16 @@ async def show(visit: Visit) -> Reply:
 
 
 async def find(visit: Visit, text: str) -> Found:
-    rows, machines, tasks, subnets = await asyncio.gather(
-        read_rows(visit),
+    every, machines, tasks, subnets = await asyncio.gather(
+        visit.services.hosts.search("", caller=visit.caller),
         visit.services.machines.page(MachineSearch(query=SearchQuery(words=(text,)), limit=_MOST), caller=visit.caller),
         _tasks(visit, text),
         visit.services.networks.subnets(),
     )
-    hosts = [row for row in rows if _names(row, text)]
+    hosts = [host for host in every.hosts if _names(host, text)]
     address = _address(text)
     return Found(
-        hosts=hosts[:_MOST],
+        hosts=await rows_of(visit, hosts[:_MOST]),
         host_count=len(hosts),
         machines=machines.machines,
         machine_count=machines.total,
@@ -82,8 +83,8 @@ async def _tasks(visit: Visit, text: str) -> list[Operation]:
     return list({task.id: task for task in found}.values())[:_MOST]
 
 
-def _names(row: HostRow, text: str) -> bool:
-    facts = (row.name, row.address, row.project, *row.tags)
+def _names(host: HostFacts, text: str) -> bool:
+    facts = (host.name, host.address, host.project, *host.tags)
     return any(text.lower() in fact.lower() for fact in facts)
 
 

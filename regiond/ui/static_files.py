@@ -22,7 +22,9 @@ _TYPES = {
     "txt": "text/plain; charset=utf-8",
 }
 _PACKED_ALREADY = (".woff2",)
-_BEST = 9  # once at start, in some 60 ms
+_BEST = 9  # once at start, in some 30 ms
+_STRING = re.compile(rb"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
+_SIGNS = re.compile(rb"\s*([{}()\[\]=,;:?<>&|!*]+)\s*")  # not + and -, two of which mean something else
 _FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -89,9 +91,17 @@ class StaticFiles:
 
 
 def _compact(script: bytes) -> bytes:
-    """Without indentation and comments, each of which begins its line or follows a space."""
+    """Without indentation and comments, each of which begins its line or follows a space, and blanks around signs."""
     lines = [re.sub(rb"(^|\s)// .*|^//$", b"", line.strip()) for line in script.splitlines()]
-    return b"\n".join(line for line in lines if line)
+    return b"\n".join(_tight(line) for line in lines if line)
+
+
+def _tight(line: bytes) -> bytes:
+    """Strings stay as they are, and so do lines with a slash or a backtick: what they have may be no code."""
+    parts = _STRING.split(line)
+    if any(b"/" in part or b"`" in part for part in parts[::2]):
+        return line
+    return b"".join(part if at % 2 else _SIGNS.sub(rb"\1", part) for at, part in enumerate(parts))
 
 
 def _read(folder: Traversable, prefix: str = "") -> list[tuple[str, bytes]]:

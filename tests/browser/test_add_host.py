@@ -118,6 +118,17 @@ async def test_the_members_of_a_cluster_appear_with_it(mira: Visitor, lxds: Fake
         await expect(mira.page.locator("main")).to_contain_text(word)
         for width, dark in ((1400, False), (320, True)):
             assert await mira.look(f"cluster-{tab}", width=width, dark=dark) == []
+    await mira.page.get_by_role("button", name="Refresh all members").click()
+    await mira.page.wait_for_url("**/clusters/1/hosts")
+    operations = await innkeeper.get("operations/")
+    refreshed = [one["host_id"] for one in operations if one["kind"] == "refresh"]
+    assert {1, 2} <= set(refreshed)
+    rows = mira.page.locator("#vms tbody tr")
+    await mira.go("clusters/1/vms?q=name:web cluster:* -host:m2&group=host")
+    await expect(rows).to_contain_text(["m1 1", "web-1"])
+    await mira.page.fill("#q", "-name:web")
+    await expect(mira.page.locator("#vms")).to_contain_text("No VM matches")
+    await mira.go("clusters/1/settings")
     await mira.page.get_by_role("button", name="Close all members").click()
     await mira.page.wait_for_url("**/clusters/1/hosts")
     assert await mira.page.locator("text=Closed").count() == 2

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import Visitor, visitor
+from tests.waiting import settle
 
 if TYPE_CHECKING:
+    from playwright.async_api import Browser
+
     from tests.deployment.deployment import Deployment
 
 COMPOSE = "button.p-button--positive[value=compose]"
+
+
+@pytest.fixture
+def plain(chromium: Browser, fleet: Deployment) -> Iterator[Visitor]:
+    """An administrator whose browser runs no script."""
+    came = settle(visitor(chromium, fleet, "mira", scripts=False))
+    settle(came.enter())
+    yield came
+    settle(came.leave())
+    assert came.complaints == []
 
 
 @pytest.mark.first_tier
@@ -51,12 +65,25 @@ async def test_a_closed_host_stays_chosen_and_is_refused_by_name(admin: Visitor,
     await expect(page.locator("#host-error")).to_contain_text("Open the host again")
     await expect(page.locator("#host")).to_have_value("birch")
     assert await admin.look("compose-refused", width=1400, reload=False) == []
-    assert await admin.look("compose-refused", width=320, dark=True, reload=False) == []
+    assert await admin.look("compose-refused", width=320, reload=False) == []
     assert {one["hostname"] for one in await fleet.get("machines/")} == before
     await fleet.post(path, op="end_maintenance")
     await page.select_option("#host", "birch")
     await page.locator(COMPOSE).click()
     await expect(page.locator("#task-head")).to_contain_text("birch")
+
+
+async def test_a_host_out_of_reach_stays_chosen_too(admin: Visitor, fleet: Deployment) -> None:
+    await fleet.stop_rack()
+    await admin.go("compose?host=alder")
+    await expect(admin.page.locator("#host")).to_have_value("alder")
+    await expect(admin.page.locator("#rejected-1")).to_contain_text("Out of reach of every connected rack")
+    admin.expected_statuses.add(503)
+    await admin.page.locator(COMPOSE).click()
+    await expect(admin.page.locator("#host-error")).to_contain_text(
+        "alder cannot take it: no connected rack reaches it"
+    )
+    assert len(await fleet.get("machines/")) == 2
 
 
 # By the fields of the form: what is typed, and the field that refuses it. The region is asked too.
@@ -103,6 +130,22 @@ async def test_each_wrong_value_is_refused_at_its_field(admin: Visitor, fleet: D
         for field, value in typed.items():
             assert await page.locator(f"[name='{field}']").input_value() == value.strip(), typed
             await page.fill(f"[name='{field}']", usual[field])
+    assert len(await fleet.get("machines/")) == before
+
+
+async def test_without_scripts_each_wrong_value_is_refused_too(plain: Visitor, fleet: Deployment) -> None:
+    page = plain.page
+    plain.expected_statuses.add(422)
+    before = len(await fleet.get("machines/"))
+    for typed, name in WRONG:
+        await plain.go("compose")
+        if name.endswith("affinity"):
+            await page.locator("#advanced summary").click()
+        for field, value in typed.items():
+            await page.fill(f"[name='{field}']", value)
+        await page.locator(COMPOSE).click()
+        await expect(page.locator(f"#{name}-error"), f"{typed} is refused").to_be_visible()
+        await expect(page.locator(f"#preview a[href='#{name}']")).to_be_visible()
     assert len(await fleet.get("machines/")) == before
 
 
@@ -171,7 +214,7 @@ async def test_the_preview_shows_the_host_before_and_after(admin: Visitor) -> No
     await expect(page.locator("#disk0-pool option").nth(2)).to_have_text("nvme: 200 GB free")
     await expect(page.locator("#compose-sum")).to_have_text("4 cores, 2 GiB of RAM, 8 GB, 1 interface")
     assert await admin.look("compose", width=1400, reload=False) == []
-    assert await admin.look("compose", width=320, dark=True, reload=False) == []
+    assert await admin.look("compose", width=320, reload=False) == []
 
 
 async def test_several_vms_are_composed_with_a_task_each(admin: Visitor, fleet: Deployment) -> None:
@@ -256,4 +299,20 @@ async def test_previews_leave_no_entry_in_the_audit_trail(admin: Visitor, fleet:
     await expect(admin.page.locator("#compose-sum")).to_contain_text("4 GiB")
     await admin.page.fill("#memory", "1")
     await expect(admin.page.locator("#preview a[href='#memory']")).to_be_visible()
+    (machine, *_) = await fleet.get("machines/")
+    host, vm = f"hosts/{fleet.hosts['alder']}", f"vms/{machine['system_id']}"
+    for path in (f"{host}/settings", f"{host}/remove", f"{vm}/release", f"{vm}/delete"):  # with what would go and stay
+        await admin.go(path)
     assert len(await fleet.get("audit/?limit=1000")) == before
+
+
+async def test_the_preview_says_that_a_quota_refuses(admin: Visitor, fleet: Deployment) -> None:
+    await fleet.post("quotas/", pool="default", cores=3)
+    await admin.go("compose")
+    await expect(admin.page.locator("#preview-refused")).to_contain_text(
+        "Quota of pool default: 3 cores, 3 used, 1 asked"
+    )
+    admin.expected_statuses.add(403)
+    await admin.page.locator(COMPOSE).click()
+    await expect(admin.page.locator("#problems")).to_contain_text("quota of pool default")
+    assert len(await fleet.get("machines/")) == 2

@@ -19,7 +19,7 @@ SETTINGS = (
 )  # fmt: skip
 ACCOUNT_AND_POOLS = (
     "pools", "pools/add", "pools/0", "zones/1", "account", "account/keys", "account/ssh-keys", "account/sessions",
-    "account/clients", "about", "help",
+    "account/clients", "account/filters", "account/filters/add", "about", "help",
 )  # fmt: skip
 
 

@@ -109,6 +109,8 @@ async def test_a_message_is_closed_without_losing_the_focus(admin: Visitor, flee
     await fleet.fetch("delete from web_session returning id")
     admin.expected_statuses.add(401)
     await keys.press("Enter")
+    await expect(page.locator("#login-password")).to_be_focused()
+    await keys.press("Escape")
     await expect(page.locator("[role=alert]")).to_contain_text("Your session has ended")
     assert (await keys.focused())["id"] == "name"
     await keys.tab_to("Close this message")

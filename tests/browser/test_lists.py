@@ -68,7 +68,7 @@ async def test_the_help_of_a_search_is_read_with_the_keyboard(admin: Visitor) ->
     await expect(help_text).to_be_visible()
     await expect(help_text).to_contain_text("pool:staging")
     assert await admin.look("search-help", width=1400, reload=False) == []
-    assert await admin.look("search-help", width=320, dark=True, reload=False) == []
+    assert await admin.look("search-help", width=320, reload=False) == []
     await admin.page.keyboard.press("Escape")
     await expect(help_text).to_be_hidden()
 
@@ -93,7 +93,7 @@ async def test_groups_count_the_whole_list_over_its_pages(admin: Visitor, fleet:
     await expect(admin.page.locator(".ik-table__group")).to_have_text(["alder 28", "birch 1"])
 
 
-async def test_the_vms_of_a_cluster_have_the_same_table(admin: Visitor) -> None:
+async def test_a_group_of_a_list_spans_its_columns(admin: Visitor) -> None:
     await admin.go("vms?group=pool&columns=host&columns=pool")
     await expect(admin.page.locator(".ik-table__group")).to_have_text(["default 2"])
     assert await admin.look("vms-grouped", width=1400) == []

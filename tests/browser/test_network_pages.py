@@ -48,6 +48,7 @@ async def test_a_range_that_ends_before_it_begins_is_refused(admin: Visitor) -> 
     admin.expected_statuses.add(422)
     await admin.page.get_by_role("button", name="Add IP range").click()
     await expect(admin.page.locator("#end_ip-error")).to_contain_text("is before")
+    await expect(admin.page.locator("#problems a")).to_have_text("Last address")
     await admin.page.fill("#end_ip", "10.20.10.20")
     await admin.page.get_by_role("button", name="Add IP range").click()
     await expect(admin.page.locator("main")).to_contain_text("10.20.10.9–10.20.10.20")

@@ -50,7 +50,7 @@ async def test_a_user_is_added_given_a_role_and_deleted(admin: Visitor, fleet: D
     await page.get_by_role("link", name="Change roles").click()
     await page.locator("form.ik-card #pool").select_option("default")
     await page.locator("form.ik-card #role").select_option("viewer")
-    await press(page, "Give role")
+    await press(page, "Grant role")
     assert [(one["user"], one["role"]) for one in await fleet.get("resourcepools/?op=grants")] == [("ann", "viewer")]
     await admin.go("settings/users/ann/delete")
     assert await admin.look("user-delete", width=320) == []
@@ -177,7 +177,14 @@ async def test_a_user_is_offered_nothing_of_administrators(chromium: Browser, fl
     ann = await visitor(chromium, fleet, "ann")
     await ann.log_in()
     await ann.go("settings")
-    assert await ann.page.locator(".ik-areas a").all_inner_texts() == ["Racks and regions", "Quotas", "Images", "About"]
+    assert await ann.page.locator(".ik-areas a").all_inner_texts() == [
+        "Racks and regions",
+        "Quotas",
+        "Images",
+        "Tags",
+        "Events",
+        "About",
+    ]
     for path in ("settings/racks", "settings/quotas", "pools", "account", "help", "about"):
         await ann.go(path)
         assert await ann.page.locator("main").get_by_role("link", name="Add").count() == 0

@@ -21,6 +21,21 @@ AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 # Only violations are sent to the test: a page has ten times as many passes.
 _RUN_AXE = f"axe.run(document, {{runOnly: {{type: 'tag', values: {RULES}}}}}).then((results) => results.violations)"
+LARGE_TEXT = "150%"
+_TOO_WIDE = """(width) => {
+  const found = [];
+  const wide = document.documentElement.scrollWidth;
+  if (wide > width) found.push(`The page is ${wide} px wide in a window of ${width} px.`);
+  const main = document.querySelector("main");
+  if (main && main.scrollWidth > main.clientWidth) {
+    const edge = main.getBoundingClientRect().left + main.clientWidth;
+    const culprits = [...main.querySelectorAll("*")].filter((each) => each.getBoundingClientRect().right > edge + 0.5
+      && !each.parentElement.closest(".ik-scroll, .ik-log, pre, svg"));
+    const named = culprits.slice(-3).map((each) => `${each.tagName.toLowerCase()}.${each.getAttribute("class") ?? ""}`);
+    found.push(`main scrolls sideways, ${main.scrollWidth} px in ${main.clientWidth} px: ${named.join(", ")}`);
+  }
+  return found;
+}"""
 ABANDONED = ("htmx:afterRequest", "htmx:sendAbort")  # what htmx logs of a preview whose page was left meanwhile
 # Tests of hypervisors make and remove bridges of this machine meanwhile; Chromium then ends requests, and repeats them.
 INTERFACES_CHANGED = "net::ERR_NETWORK_CHANGED"
@@ -113,9 +128,22 @@ class Visitor:
         found: list[dict[str, Any]] = await self.page.evaluate(_RUN_AXE)
         return [f"{one['id']}: {one['help']}: {node['html'][:200]}" for one in found for node in one["nodes"]]
 
+    async def looks_of(self, path: str) -> list[str]:
+        """What is wrong with a page: in light at 1400 px, with zoom and larger text, in dark at 320 px, reloaded."""
+        name = path.replace("/", "-").replace("?", "-")
+        await self._resize(LOOKS[0][0], dark=False)
+        await self.go(path)
+        problems = await self._examine(name, width=LOOKS[0][0], dark=False)
+        await self.page.evaluate(f"document.documentElement.style.fontSize = '{LARGE_TEXT}'")
+        problems += [f"With text at {LARGE_TEXT}: {one}" for one in await self._overflow(LOOKS[0][0])]
+        await self.page.evaluate("document.documentElement.style.fontSize = ''")
+        await self.page.set_viewport_size({"width": LOOKS[0][0] // 2, "height": 450})
+        problems += [f"With a zoom of 200 %: {one}" for one in await self._overflow(LOOKS[0][0] // 2)]
+        return [*problems, *await self.look(name, width=LOOKS[-1][0], dark=True)]
+
     async def _overflow(self, width: int) -> list[str]:
-        wide = await self.page.evaluate("document.documentElement.scrollWidth")
-        return [] if wide <= width else [f"The page is {wide} px wide in a window of {width} px."]
+        """Of the document and of `main`, which may scroll by itself; with the elements that are too wide."""
+        return list(await self.page.evaluate(_TOO_WIDE, width))
 
     async def leave(self) -> None:
         await self.context.close()

@@ -256,7 +256,7 @@ def without_capacities(placement: dict[str, Any]) -> dict[str, Any]:
         part: [{key: value for key, value in host.items() if key != "capacity"} for host in placement[part]]
         for part in ("fitting", "rejected")
     }
-    of_dry_run = {"machines", "refused"}
+    of_dry_run = {"placements", "refused"}
     return {key: value for key, value in {**placement, **hosts}.items() if key not in of_dry_run}
 
 
@@ -344,9 +344,9 @@ async def test_a_dry_run_says_how_many_of_several_machines_fit(innkeeper: Deploy
     await innkeeper.add_simulated("small", cores=2)
     wanted: dict[str, Any] = {"op": "place", "cores": 2, "memory": 1024}
     found = await innkeeper.post("vm-hosts/", **wanted, count=5)
-    assert Counter(one["host"] for one in found["machines"]) == {"large": 2, "small": 1}
-    assert len((await innkeeper.post("vm-hosts/", **wanted))["machines"]) == 1
-    assert (await innkeeper.post("vm-hosts/", op="place", cores=8))["machines"] == []
+    assert Counter(one["host"] for one in found["placements"]) == {"large": 2, "small": 1}
+    assert len((await innkeeper.post("vm-hosts/", **wanted))["placements"]) == 1
+    assert (await innkeeper.post("vm-hosts/", op="place", cores=8))["placements"] == []
     assert set(await invalid_fields(innkeeper.post("vm-hosts/", **wanted, count=21))) == {"count"}
 
 

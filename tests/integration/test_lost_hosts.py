@@ -80,7 +80,7 @@ async def test_a_failed_call_makes_all_hosts_of_the_server_suspect(innkeeper: De
         assert {host["error"]["code"] for host in hosts} == {"host_unreachable"}
         assert all(REFUSED in host["error"]["message"] for host in hosts)
         seen = await (await as_user(innkeeper, "ann")).get(f"vm-hosts/{host_id}/")
-        assert seen["error"] == {"code": "host_unreachable", "message": HIDDEN_REASON}
+        assert seen["error"] == {"code": "host_unreachable", "message": HIDDEN_REASON, "details": None}
         placed = await place(innkeeper)
         assert placed["chosen"] == "other"
         assert {one["host"] for one in placed["rejected"]} >= {"sim", "sibling"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from attrs import evolve
 
@@ -10,6 +12,7 @@ from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.machines.machine_searches import MachineSearches
 from regiond.machines.model import MachineColumn, MachineGroup, MachineSearch
+from regiond.machines.service import MACHINE_FIELDS
 from tests.bench.prefilled import prefill
 
 pytestmark = pytest.mark.database
@@ -136,3 +139,46 @@ async def test_groups_are_counted_over_all_pages_and_keep_the_sort(database: Dat
     assert [one.host_name for one in (await searches.page(by_host)).machines] == ["host-3"]
     none = await searches.page(evolve(search, query=await searches.read_query("nothing-has-this"), offset=50))
     assert (none.machines, none.total, none.offset) == ((), 0, 0)
+
+
+async def test_any_search_is_answered_or_refused_with_reasons(database: Database, database_url: str) -> None:
+    """Random terms, with values that exist and others: no text makes a statement that fails."""
+    await prefill(database_url, hosts=2, machines_each=2)
+    searches, random = MachineSearches(database), Random(26)  # noqa: S311  # no secret
+    async with database.connection() as db:
+        await _fill(db)
+    values = (
+        "vm-1-1",
+        "none",
+        "default",
+        "gpu+ssd",
+        "4",
+        ">=2",
+        "1..9",
+        "on",
+        "ready",
+        "%",
+        "_",
+        "'",
+        '"',
+        "\\",
+        "*",
+        "é",
+    )
+    fields, answered = [*(f"{name}:" for name in MACHINE_FIELDS), ""], 0
+    for number in range(150):
+        terms = [
+            random.choice(("", "-")) + random.choice(fields) + random.choice(values)
+            for _ in range(random.randint(1, 4))
+        ]
+        group = random.choice((None, *MachineGroup))
+        try:
+            query = await searches.read_query(" ".join(terms))
+        except InvalidRequest:
+            continue
+        sort = random.choice(list(MachineColumn))
+        search = MachineSearch(query=query, group=group, sort=sort, descending=bool(number % 2), limit=2)
+        page, sizes = await searches.page(search), await searches.group_sizes(search)
+        assert sum(sizes.values()) == page.total, terms
+        answered += 1
+    assert answered > 20

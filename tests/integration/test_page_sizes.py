@@ -1,4 +1,4 @@
-"""A page of 200 rows stays in its budget: pages are not compressed."""
+"""A page of 200 rows stays in its budget before compression: browsers parse all of it."""
 
 from __future__ import annotations
 

@@ -46,7 +46,8 @@ async def release(innkeeper: Deployment, system_id: str, **fields: str) -> Answe
     page = await client.get(path)
     assert page.status == 200
     once = page.text.split('name="once" value="')[1].split('"')[0]
-    return await client.post(path, None, **{"csrf": page.csrf, "once": once, "erase": "", "comment": "", **fields})
+    sent = {"csrf": page.csrf, "confirmed": "yes", "once": once, "erase": "", "comment": "", **fields}
+    return await client.post(path, None, **sent)
 
 
 @pytest.mark.parametrize(
@@ -77,13 +78,13 @@ async def test_a_refusal_is_at_its_field_and_keeps_what_was_typed(innkeeper: Dep
     host = await innkeeper.add_simulated("elm", guests=1)
     (machine,) = await adopt(innkeeper, host, all="true")
     name = machine["hostname"]
-    answer = await release(innkeeper, machine["system_id"], erase="secure", comment="<b>why</b>", name=name)
+    answer = await release(innkeeper, machine["system_id"], erase="secure", comment="<b>why</b>", typed=name)
     assert answer.status == 422
     assert "was adopted" in answer.text.split('id="erase-error"')[1].split("</p>")[0]
     checked = answer.text.split('id="erase-secure"')[1].split(">")[0]
     assert " checked" in checked
     assert 'value="&lt;b&gt;why&lt;/b&gt;"' in answer.text
-    too_long = await release(innkeeper, machine["system_id"], comment="c" * 5000, name=name)
+    too_long = await release(innkeeper, machine["system_id"], comment="c" * 5000, typed=name)
     assert (too_long.status, 'id="comment-error"' in too_long.text) == (422, True)
     assert (await innkeeper.get(f"machines/{machine['system_id']}/"))["status_name"] == "Deployed"
 
@@ -97,9 +98,9 @@ async def test_the_release_of_an_adopted_vm_takes_its_name(innkeeper: Deployment
     page = (await client.get(f"/MAAS/ui/vms/{machine['system_id']}/release")).text
     assert "It is running: its release shuts foreign-0001 down" in page
     refused = await release(innkeeper, machine["system_id"])
-    assert (refused.status, 'id="name-error"' in refused.text) == (422, True)
+    assert (refused.status, 'id="typed-error"' in refused.text) == (422, True)
     assert (await innkeeper.get(f"machines/{machine['system_id']}/"))["power_state"] == "on"
-    assert (await release(innkeeper, machine["system_id"], name="foreign-0001")).status == 303
+    assert (await release(innkeeper, machine["system_id"], typed="foreign-0001")).status == 303
     await reaches(innkeeper, machine["system_id"], "Ready")
 
 
@@ -110,12 +111,14 @@ async def test_the_page_of_an_adoption_names_the_owner(innkeeper: Deployment) ->
     client, path = await logged_in(innkeeper), f"/MAAS/ui/hosts/{host['id']}/adopt"
     first, _ = await innkeeper.get("virtual-machines/")
     page = await client.get(f"{path}?guest={first['id']}")
-    assert "<option selected>mira</option>" in page.text
-    assert (await client.post(path, None, csrf=page.csrf, guest=str(first["id"]), owner="ann")).status == 303
+    assert '<option value="mira" selected>' in page.text
+    assert (
+        await client.post(path, None, csrf=page.csrf, guest=str(first["id"]), owner="ann", confirmed="yes")
+    ).status == 303
     page = await client.get(f"{path}?all=1")
-    unknown = await client.post(path, None, csrf=page.csrf, all="1", owner="nobody")
-    assert (unknown.status, 'id="owner-error"' in unknown.text) == (400, True)
-    assert (await client.post(path, None, csrf=page.csrf, all="1", owner="mira")).status == 200
+    unknown = await client.post(path, None, csrf=page.csrf, all="1", owner="nobody", confirmed="yes")
+    assert (unknown.status, 'id="owner-error"' in unknown.text) == (422, True)
+    assert (await client.post(path, None, csrf=page.csrf, all="1", owner="mira", confirmed="yes")).status == 303
     await eventually(lambda: _are_owned(innkeeper, {"ann", "mira"}))
 
 
@@ -129,10 +132,10 @@ async def test_a_release_that_deletes_takes_the_name_and_offers_no_quick_erase(
     await execute(database(innkeeper), "update machine set composed_by_allocate = true")
     client = await logged_in(innkeeper)
     page = (await client.get(f"/MAAS/ui/vms/{system_id}/release")).text
-    assert ('id="erase-secure"' in page, 'id="erase-quick"' in page, 'id="name"' in page) == (True, False, True)
-    refused = await release(innkeeper, system_id, name="other", erase="secure")
-    assert (refused.status, 'id="name-error"' in refused.text) == (422, True)
-    assert (await release(innkeeper, system_id, name="vm", erase="secure")).status == 303
+    assert ('id="erase-secure"' in page, 'id="erase-quick"' in page, 'id="typed"' in page) == (True, False, True)
+    refused = await release(innkeeper, system_id, typed="other", erase="secure")
+    assert (refused.status, 'id="typed-error"' in refused.text) == (422, True)
+    assert (await release(innkeeper, system_id, typed="vm", erase="secure")).status == 303
     await eventually(lambda: _is_gone(innkeeper))
     assert innkeeper.simulated().guest_names() == []
 
@@ -148,7 +151,7 @@ async def test_several_are_released_with_the_same_options(innkeeper: Deployment,
     assert (asked.status, 'id="erase-quick"' in asked.text, 'id="force"' in asked.text) == (200, True, True)
     once = asked.text.split('name="once" value="')[1].split('"')[0]
     sent: dict[str, Any] = {
-        "csrf": csrf, "action": "release", "selected": system_id, "confirmed": "yes", "once": once, "name": "vm",
+        "csrf": csrf, "action": "release", "selected": system_id, "confirmed": "yes", "once": once, "typed": "vm",
         "erase": "quick", "force": "true", "comment": "all of them",
     }  # fmt: skip
     too_long = await client.post(BULK, None, **{**sent, "comment": "c" * 5000})

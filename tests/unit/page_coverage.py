@@ -28,6 +28,8 @@ TO_COME = "to come"
 
 # Resources of which no endpoint has a page.
 RESOURCES_WITHOUT: Mapping[str, str] = {
+    "GET attention/": TO_COME,
+    "GET attention/?op=counts": TO_COME,
     "pods/": SAME,
     "pods/{id}/": SAME,
     "pools/": SAME,
@@ -55,6 +57,7 @@ WITHOUT: Mapping[str, str] = {
     "GET machines/?op=list_allocated": SUMMED_UP,  # the list with a filter
     "POST machines/?op=set_zone": SUMMED_UP,  # bulk, and the form of a VM
     "GET machines/?op=is_registered": PROGRAMS,
+    "GET account/columns/": SUMMED_UP,  # each list shows its own
     "GET machines/?op=power_parameters": MAAS,
     "GET machines/{system_id}/?op=query_power_state": SUMMED_UP,  # pages follow what the host reports
     "GET machines/{system_id}/?op=details": MAAS,
@@ -268,6 +271,14 @@ OFFERED: Mapping[str, Shown] = {
     "GET account/?op=list_authorisation_tokens": Shown("account/keys", "accounts.list_keys"),
     "GET account/sessions/": Shown("account/sessions", "sessions.list"),
     "DELETE account/sessions/{id}/": Shown("account/sessions/<number>/end"),
+    "GET account/filters/": Shown("account/filters", "lists.filters"),
+    "POST account/filters/": Shown("account/filters/add"),
+    "GET account/filters/{id}/": Shown("account/filters/<filter>", "lists.read_filter"),
+    "PUT account/filters/{id}/": Shown("account/filters/<filter>"),
+    "DELETE account/filters/{id}/": Shown("account/filters/<filter>/delete"),
+    "GET account/columns/{list}/": Shown("vms", "lists.columns_of"),
+    "PUT account/columns/{list}/": Shown("lists/<list>/columns"),
+    "DELETE account/columns/{list}/": Shown("lists/<list>/columns"),
     "GET account/prefs/sshkeys/": Shown("account/ssh-keys", "ssh_keys.list"),
     "POST account/prefs/sshkeys/": Shown("account/ssh-keys"),
     "GET account/prefs/sshkeys/{id}/": Shown("account/ssh-keys/<key>/delete", "ssh_keys.read"),

@@ -304,10 +304,12 @@ def test_events_are_those_of_machines_that_match_every_filter(
 
 def test_operations_are_filtered(api: ApiDouble) -> None:
     form = {"state": ["failed", "running"], "host": "4", "machine": "wdpx3n", "limit": "5", "before": "100"}
-    form["parent"] = "70"
+    form |= {"parent": "70", "kind": ["deploy", "power"], "user": "ann", "since": "2026-11-21T08:00Z"}
     assert api.request("GET", "operations/", form=form).status == 200
     expected = {"states": ("failed", "running"), "host_id": 4, "system_id": "wdpx3n", "limit": 5, "before_id": 100}
     expected |= {"caller": ADMIN, "parent_id": 70, "text": "", "after_id": None, "oldest_first": False}
+    expected |= {"kinds": ("deploy", "power"), "username": "ann", "until": None}
+    expected["since"] = datetime(2026, 11, 21, 8, tzinfo=UTC)
     assert api.call("operations.list").named == expected
 
 

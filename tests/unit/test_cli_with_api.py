@@ -104,7 +104,7 @@ async def test_a_dry_run_shows_what_each_host_lacks_as_a_table(cli: Cli, api: Ap
     assert "chosen hv-01" in lines
     assert "root 8.0 images local" in lines
     assert "hv-02 needs 4 cores, 1 free (4 cores × ratio 1.0, 3 used) 5" in lines
-    assert "3 not enough cores free" in lines
+    assert "3 not enough free cores" in lines
     (hosts,) = [one.args[2] for one in api.calls if one.name == "composer.dry_run"]
     assert (hosts.zones, hosts.not_tags) == (("east", "west"), ("old",))
 

@@ -226,6 +226,15 @@ def test_the_final_error_has_the_reasons_of_all_hosts() -> None:
     assert "none could be composed. hv-01: no pool | hv-03: needs" in allocated.message
 
 
+def test_the_final_error_never_lists_a_fleet() -> None:
+    many = tuple(evolve(LACKING, host_id=number, host_name=f"full-{number}") for number in range(10, 50))
+    placement = Placement(ranked=(), rejected=many, summarized={"not enough free cores": 60, "being removed": 3})
+    host = Host(OutOfCapacity("no pool"), RescheduleOptions(placement=placement, alternatives=()))
+    error = host.undo(evolve(OPERATION, explanation=tried_hosts(1))).error
+    assert error is not None
+    assert error.message.endswith("hv-01: no pool | 100 more: not enough free cores | 3 more: being removed")
+
+
 def test_a_compose_tries_at_most_the_limit_of_hosts() -> None:
     for hosts, rescheduled in ((MAX_HOSTS - 1, False), (MAX_HOSTS - 2, True)):
         undone = Host(DriverFailed("no pool")).undo(evolve(OPERATION, explanation=tried_hosts(hosts)))

@@ -12,6 +12,7 @@ from regiond.search_numbers import ALL, COUNT, HIGHEST, MEMORY_MIB, Ranges, is_i
 from regiond.search_query import (
     MAX_LENGTH,
     MAX_TERMS,
+    MAX_WORDS,
     Kind,
     SearchQuery,
     has_part,
@@ -101,7 +102,8 @@ def test_numbers_are_compared_in_their_units() -> None:
         ("cores:many", "cores: 'many' is not a number, as in cores:>=4"),
         ("ram:4XiB", "is not a number of GiB"),
         ("x" * (MAX_LENGTH + 1), f"at most {MAX_LENGTH} characters"),
-        ("a " * (MAX_TERMS + 1), f"at most {MAX_TERMS} terms"),
+        ("name:a " * (MAX_TERMS + 1), f"at most {MAX_TERMS} terms"),
+        ("a " * (MAX_WORDS + 1), f"at most {MAX_WORDS} words"),
     ],
 )
 def test_what_cannot_be_read_is_answered_with_what_exists(text: str, said: str) -> None:

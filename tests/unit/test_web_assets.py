@@ -6,6 +6,8 @@ import hashlib
 import re
 from pathlib import Path
 
+import pytest
+
 from regiond.ui.static_files import StaticFiles
 
 ROOT = Path(__file__).parents[2]
@@ -38,10 +40,15 @@ def test_scripts_and_styles_are_in_their_budgets() -> None:
     assert (BUILT / "app.css").stat().st_size <= 350_000
 
 
-def test_scripts_are_sent_without_comments_and_with_all_their_code() -> None:
-    sent = StaticFiles.packaged().contents["scripts/theme.js"].decode().splitlines()
-    written = [line.strip() for line in (STATIC / "scripts/theme.js").read_text().splitlines()]
-    assert sent == [line for line in written if line and not line.startswith("//")]
+@pytest.mark.parametrize("name", ["theme", "session", "times", "live"])
+def test_scripts_are_sent_without_comments_and_with_all_their_code(name: str) -> None:
+    sent = StaticFiles.packaged().contents[f"scripts/{name}.js"].decode()
+    written = [line.strip() for line in (STATIC / f"scripts/{name}.js").read_text().splitlines()]
+    code = [re.sub(r"\s// .*", "", line) for line in written if line and not line.startswith("//")]
+    assert "".join(sent.split()) == "".join("".join(code).split())
+    assert len(sent.splitlines()) == len(code)
+    strings = re.compile(r'"[^"]*"')
+    assert strings.findall(sent) == strings.findall("\n".join(code))
 
 
 def test_templates_need_no_exception_from_the_content_security_policy() -> None:

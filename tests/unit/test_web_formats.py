@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regiond.ui import formats
+from regiond.ui.api_field_words import api_field_words
 
 NOW = datetime(2026, 11, 21, 14, 32, 8, tzinfo=UTC)
 
@@ -43,3 +44,8 @@ def test_ranges_name_exactly_their_numbers(numbers: set[int]) -> None:
         first, _, last = part.partition("–")
         found |= set(range(int(first), int(last or first) + 1))
     assert found == numbers
+
+
+def test_fields_are_named_in_words() -> None:
+    names = ("power_address", "cpu_over_commit_ratio", "reserved_cores", "new-key")
+    assert [api_field_words(name) for name in names] == ["address", "CPU ratio", "reserved cores", "new key"]

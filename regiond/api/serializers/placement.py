@@ -65,6 +65,6 @@ PLACEMENT_JSON: Serializer[Mapping[str, Any]] = serializer("Placement", *_ITEMS)
 PLACED_JSON: Serializer[Mapping[str, Any]] = serializer(
     "DryRunPlacement",
     *_ITEMS,
-    key("machines", array(_ON_HOST), lambda placement: placement.get("machines", ())),
+    key("placements", array(_ON_HOST), lambda placement: placement.get("placements", ())),
     key("refused", nullable(STR), lambda placement: placement.get("refused")),
 )

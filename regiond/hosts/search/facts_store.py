@@ -13,7 +13,7 @@ from regiond.db.pool import Db, Row
 from regiond.hosts.guest_view_store import guest_counts
 from regiond.hosts.host_condition import judge
 from regiond.hosts.model import CONSOLE_TAG, GuestCount, HostState
-from regiond.hosts.search.fields import HostFacts
+from regiond.hosts.search.fields import HostFacts, Needs
 from regiond.ledger.service import capacities_of_hosts
 
 _FACTS = """
@@ -34,19 +34,17 @@ _POOLS = "select name from resource_pool where $1::integer[] is null or id = any
 _NO_GUESTS = GuestCount()
 
 
-async def facts(
-    db: Db, *, stale_after: timedelta, caller: Caller | None = None, capacities: bool = False
-) -> tuple[HostFacts, ...]:
-    """Returns the hosts that the caller may see, by id; their capacities on request, since they cost most."""
+async def facts(db: Db, needs: Needs, *, stale_after: timedelta, caller: Caller | None = None) -> tuple[HostFacts, ...]:
+    """Returns the hosts that the caller may see, by id."""
     rows = await db.fetch(_FACTS, visible_pool_ids(caller))
     ids = [row["id"] for row in rows]
-    counts = await guest_counts(db, ids)
+    counts = await guest_counts(db, ids) if needs.machines else {}
     sees_addresses = caller is None or caller.is_admin
     found = tuple(
         _facts(row, counts.get(row["id"], _NO_GUESTS), sees_addresses=sees_addresses, stale_after=stale_after)
         for row in rows
     )
-    if not capacities:
+    if not needs.capacity:
         return found
     known = {one.host_id: one.capacity for one in await capacities_of_hosts(db, ids)}
     return tuple(evolve(host, capacity=known.get(host.id)) for host in found)

@@ -78,7 +78,7 @@ _OF_CAPACITY: Mapping[str, Callable[[Capacity], int]] = {
 class HostFacts:
     """The facts by which hosts are searched and sorted; much less than all that is known of them.
 
-    `capacity` is None if it is unknown, or was not asked for.
+    `machines` is 0, and `capacity` None, if it is unknown or was not asked for.
     """
 
     id: int
@@ -97,9 +97,17 @@ class HostFacts:
     capacity: Capacity | None = None
 
 
-def needs_capacity(query: SearchQuery) -> bool:
-    """Whether `matches` needs the capacities of the hosts."""
-    return bool(query.fields & set(_OF_CAPACITY))
+@frozen(kw_only=True)
+class Needs:
+    """The facts that are read only on request, since they cost most."""
+
+    machines: bool = False
+    capacity: bool = False
+
+
+def needs_of(query: SearchQuery) -> Needs:
+    """Returns the facts that `matches` needs."""
+    return Needs(machines="vms" in query.fields, capacity=bool(query.fields & set(_OF_CAPACITY)))
 
 
 def matches(query: SearchQuery, host: HostFacts) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -26,10 +27,12 @@ from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.placement.model import Policy
+from regiond.placement.service import SUMMARY
 from regiond.racks.service import HostCalls, nothing_began
 
 COMPOSE_DEADLINE_S = 140.0  # includes up to 30 s for the check that the host is reachable
 MAX_HOSTS = 5  # per compose
+MOST_NAMED = 5  # rejected hosts in a message; more are counted by what they lack
 FAILURES_BEFORE_RESCHEDULING = 4  # retryable ones on one host: some seconds of back-off in total
 
 _SAME_ON_EVERY_HOST = (Cancelled.code, InternalError.code)  # another host would not help
@@ -225,8 +228,12 @@ def _error_of_all_hosts(
     tried_ids = {one["host_id"] for one in tried}
     if options is not None:
         rejected = [evaluation for evaluation in options.placement.rejected if evaluation.host_id not in tried_ids]
+        counted = Counter(options.placement.summarized)
+        if len(rejected) > MOST_NAMED:
+            counted.update(SUMMARY[evaluation.failures[0].check] for evaluation in rejected)
+            rejected = []
         reasons += [f"{evaluation.host_name}: {evaluation.reasons[0]}" for evaluation in rejected]
-        reasons += [f"{hosts} more: {reason}" for reason, hosts in options.placement.summarized.items()]
+        reasons += [f"{hosts} more: {reason}" for reason, hosts in counted.most_common()]
     what = (
         "No available machine matches constraints, and none could be composed."
         if allocated

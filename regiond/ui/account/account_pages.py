@@ -72,5 +72,6 @@ async def _profile(visit: Visit, refusal: Refusal) -> Reply:
 
 PAGES = (
     Page(path="account", handle=show),
+    Page(path="account/password", handle=show),  # by which the page of a refused one refreshes itself
     Page(path="account/password", method="POST", handle=change_password),
 )

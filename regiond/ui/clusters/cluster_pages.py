@@ -8,6 +8,7 @@ from typing import Any
 
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_clusters import CLUSTER
+from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.api.resources.shared.lookups import find_cluster
 from regiond.clusters.model import ClusterView
 from regiond.permissions import Permission
@@ -23,6 +24,7 @@ from regiond.ui.machines.machine_search import of_cluster
 from regiond.ui.machines.vm_table import read_table
 from regiond.ui.page import Page, Visit, form_pages, redirect, redirect_with_note
 from regiond.ui.table_view import in_memory
+from regiond.ui.web_request import page_url
 
 TABS = (("hosts", "Hosts"), ("vms", "VMs"), ("resources", "Resources"), ("settings", "Settings"))
 LABELS = {"name": "Name", "zone": "Zone", "pool": "Resource pool"}
@@ -103,6 +105,15 @@ async def maintenance(visit: Visit) -> Reply:
     return await ask(visit, cluster_closing_question(cluster.name, cluster.id, members), close)
 
 
+async def refresh(visit: Visit) -> Reply:
+    """Opens a refresh of each member, which run side by side."""
+    cluster = await _cluster(visit)
+    for host_id in cluster.host_ids:
+        await visit.act(HOST, "POST", "refresh", path={"id": str(host_id)})
+    text, tasks = f"The refresh of all members of {cluster.name} has begun.", ("Tasks", page_url("tasks"))
+    return redirect_with_note(visit, "clusters", cluster.id, "hosts", text=text, link=tasks)
+
+
 def values_of(cluster: ClusterView) -> dict[str, str]:
     return {"name": cluster.name, "zone": cluster.zone.name, "pool": cluster.pool.name}
 
@@ -135,6 +146,7 @@ async def _members(visit: Visit, cluster: ClusterView) -> list[HostRow]:
 
 async def _page(visit: Visit, cluster: ClusterView, tab: str, *, status: int = 200, **values: Any) -> Reply:
     row: ClusterRow = cluster_row(cluster)
+    members: list[HostRow] = values.pop("members", None) or await _members(visit, cluster)
     return await visit.page(
         f"clusters/{tab}.html",
         title=f"{row.name} – {dict(TABS)[tab]}",
@@ -143,6 +155,9 @@ async def _page(visit: Visit, cluster: ClusterView, tab: str, *, status: int = 2
         cluster=row,
         tab=tab,
         tabs=TABS if visit.caller.is_admin else TABS[:-1],
+        members=members,
+        away=sum(member.status.kind in {"bad", "wait"} for member in members),
+        untrusted=next((member for member in members if member.advice), None),  # they share one certificate
         **values,
     )
 
@@ -154,5 +169,6 @@ PAGES = (
     Page(path="clusters/<cluster>/vms", handle=vms),
     Page(path="clusters/<cluster>/resources", handle=resources),
     *form_pages("clusters/<cluster>/settings", settings, permission=Permission.ADMIN),
+    Page(path="clusters/<cluster>/refresh", method="POST", handle=refresh, permission=Permission.ADMIN),
     *form_pages("clusters/<cluster>/maintenance", maintenance, permission=Permission.ADMIN),
 )

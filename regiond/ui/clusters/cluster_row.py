@@ -6,6 +6,7 @@ from attrs import frozen
 
 from regiond.clusters.model import ClusterView
 from regiond.ui import formats
+from regiond.ui.hosts.host_summary import storage_unit
 from regiond.ui.meter import Meter, meter_of
 
 
@@ -34,11 +35,13 @@ class ClusterRow:
     cores: Meter
     memory: Meter
     storage: Meter
+    total_storage: Meter  # in the unit that fits it, as a page of its own prints it
     pools: tuple[PoolRow, ...]
 
 
 def cluster_row(cluster: ClusterView) -> ClusterRow:
     capacity = cluster.capacity
+    unit, text = storage_unit(capacity.storage_bytes.claimable)
     return ClusterRow(
         id=cluster.id,
         name=cluster.name,
@@ -51,12 +54,13 @@ def cluster_row(cluster: ClusterView) -> ClusterRow:
         cores=meter_of(f"CPU cores of {cluster.name}", capacity.cores),
         memory=meter_of(f"RAM of {cluster.name}", capacity.memory_mib, unit="GiB", text=formats.gib),
         storage=meter_of(f"Storage of {cluster.name}", capacity.storage_bytes, unit="GB", text=formats.gb),
+        total_storage=meter_of(f"Storage of {cluster.name}", capacity.storage_bytes, unit=unit, text=text),
         pools=tuple(
             PoolRow(
                 name=name,
                 backend=pool.backend,
                 path=pool.path,
-                meter=meter_of(f"Pool {name}", pool.capacity, unit="GB", text=formats.gb),
+                meter=meter_of(f"Pool {name}", pool.capacity, unit=unit, text=text),
             )
             for name, pool in sorted(cluster.storage_pools.items())
         ),

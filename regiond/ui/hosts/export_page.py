@@ -15,7 +15,7 @@ from regiond.ui.page import Page, Visit
 COLUMNS = (
     "id", "name", "type", "state", "address", "project", "cluster_name", "zone.name", "pool.name", "tags",
     "architectures", "version", "total.cores", "total.memory", "total.local_storage", "capacity.cores.free",
-    "capacity.memory.free", "capacity.storage.free", "cpu_over_commit_ratio", "memory_over_commit_ratio",
+    "capacity.memory_mib.free", "capacity.storage_bytes.free", "cpu_over_commit_ratio", "memory_over_commit_ratio",
     "reserved_cores", "reserved_memory", "maintenance.since", "maintenance.reason", "error.code", "refreshed_at",
     "resource_uri",
 )  # fmt: skip

@@ -8,10 +8,12 @@ from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.api.resources.shared.lookups import find_host
 from regiond.operations.model import OPEN_STATES
-from regiond.ui import formats
 from regiond.ui.hosts.core_map import core_map
 from regiond.ui.hosts.host_frame import TABS, host_page, read_guests, read_host
-from regiond.ui.meter import meter_of
+from regiond.ui.hosts.host_images import images_of
+from regiond.ui.hosts.host_summary import pool_meters, sriov_ports
+from regiond.ui.hosts.interface_page import interfaces_of
+from regiond.ui.hosts.numa_cards import numa_cards
 from regiond.ui.page import Page, Visit, redirect, redirect_with_note
 
 _MOST_TASKS = 100
@@ -32,22 +34,18 @@ async def resources(visit: Visit) -> Reply:
     nodes = await visit.services.hosts.numa(host.id)
     guests = await read_guests(visit, host)
     marked = visit.request.option("vm")
+    cards, maps = numa_cards(nodes, guests), [core_map(node, guests, marked) for node in nodes]
     return await host_page(
         visit,
         row,
         "resources",
-        maps=[(node, core_map(node, guests, marked)) for node in nodes],
+        nodes=list(zip(cards, maps, strict=True)),
+        core_rows=[(one.node_id, row) for one in maps for row in one.rows],
+        interfaces=await interfaces_of(visit, host),
+        images=await images_of(visit, host),
         marked=marked,
-        pools=[
-            (pool, meter_of(f"Pool {pool.name}", pool.capacity, unit="GB", text=formats.gb))
-            for pool in sorted(host.storage_pools, key=lambda pool: (not pool.is_default, pool.id))
-            if pool.missing_since is None
-        ],
-        functions=[
-            (name, meter_of(f"Virtual functions of {name}", amount))
-            for name, amount in sorted((host.capacity.virtual_functions if host.capacity else {}).items())
-        ],
-        guests=guests,
+        pools=pool_meters(host),
+        functions=sriov_ports(host),
     )
 
 

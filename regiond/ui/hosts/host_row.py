@@ -9,7 +9,7 @@ from attrs import frozen
 
 from common.values import DriverType
 from regiond.hosts.host_condition import STALE_AFTER, HostCondition, judge
-from regiond.hosts.model import HostView
+from regiond.hosts.model import CONSOLE_TAG, HostView
 from regiond.ui import formats
 from regiond.ui.hosts.trust_advice import Advice, advice_of
 from regiond.ui.meter import Meter, meter_of
@@ -124,7 +124,7 @@ def host_row(
         zone=host.zone.name,
         pool=host.pool.name,
         pool_id=host.pool.id,
-        tags=host.tags,
+        tags=tuple(tag for tag in host.tags if tag != CONSOLE_TAG),
         status=status_of(host, now, stale_after),
         machines=machines,
         others=others,

@@ -9,10 +9,11 @@ from typing import Any
 from attrs import frozen
 
 from common.errors import InvalidRequest
+from common.values import DriverType
 from regiond.api.replies import Reply
 from regiond.api.resources.shared.visibility import visible_host
 from regiond.hosts.model import HostView
-from regiond.hosts.search.fields import HOST_FIELDS, HostFacts
+from regiond.hosts.search.fields import HOST_FIELDS, HostFacts, Needs
 from regiond.ui.hosts.host_row import HostRow, host_row, type_name, word_of
 from regiond.ui.lists.choices import chosen_columns, saved_filters
 from regiond.ui.lists.list_kind import ListKind, ListTools, shown_columns, whole_query
@@ -22,7 +23,7 @@ from regiond.ui.web_request import page_url
 
 HOSTS = ListKind(
     key="hosts",
-    placeholder="Name, address, tag, pool, zone, or zone:east",
+    placeholder="Name, address, tag, or zone:east",
     searched="name, address, project, pool, zone, cluster and tags",
     example="zone:east is:open",
     lacking="tag",
@@ -60,6 +61,7 @@ _COLUMNS: Mapping[str, Callable[[HostFacts], Any]] = {
     "storage": lambda host: _free(host, "storage_bytes"),
     "zone": lambda host: (host.zone, host.pool),
 }
+_TYPES = {DriverType.LXD: "lxd", DriverType.LIBVIRT: "libvirt", DriverType.SIMULATED: "simulated"}
 _BY_CAPACITY = frozenset({"cores", "memory", "storage"})
 _GROUPS: Mapping[str, Callable[[HostFacts], str]] = {
     "type": _type,
@@ -109,9 +111,10 @@ async def rows_of(visit: Visit, facts: Iterable[HostFacts]) -> list[HostRow]:
 async def show(visit: Visit) -> Reply:
     request, hosts = visit.request, visit.services.hosts
     problems: Mapping[str, Sequence[str]] = {}
-    by_capacity = wanted(request, _COLUMNS, "name").sort in _BY_CAPACITY
+    sort = wanted(request, _COLUMNS, "name").sort
+    needs = Needs(machines=sort == "vms", capacity=sort in _BY_CAPACITY)
     try:
-        search = await hosts.search(whole_query(HOSTS, request), caller=visit.caller, capacities=by_capacity)
+        search = await hosts.search(whole_query(HOSTS, request), caller=visit.caller, needs=needs)
         found = search.found
     except InvalidRequest as error:
         problems = error.fields
@@ -124,7 +127,8 @@ async def show(visit: Visit) -> Reply:
         offered=HOSTS.columns,
         columns=shown_columns(request, HOSTS.columns, await chosen_columns(visit, "hosts"), HOSTS.columns),
         choices={
-            **{name: tuple(HOSTS.fields[name].choices) for name in ("state", "type")},
+            "state": tuple(HOSTS.fields["state"].choices),
+            "type": sorted({_TYPES[host.driver] for host in search.hosts}),
             **{name: search.names[name] for name in ("zone", "pool", "cluster", "tag")},
         },
         counts={

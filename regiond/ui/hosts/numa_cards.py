@@ -1,22 +1,24 @@
-"""The VMs of a host by NUMA node: one card each, with what guests hold of the node. Pure."""
+"""The NUMA nodes of a host as cards: a meter for each resource of the node, and the VMs with a part of it. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from attrs import frozen
 
-from regiond.hosts.model import GuestView, NumaNodeView
+from common.capacity import ResourceCapacity
+from regiond.hosts.model import GuestView, NetworkDeviceUsage, NumaNodeView, Usage
 from regiond.ui import formats
+from regiond.ui.meter import Meter, meter_of
 
 
 @frozen(kw_only=True)
-class Pages:
-    """Huge pages of one size."""
+class Gauge:
+    """A meter with its name; `note` says in which unit it counts, or of what."""
 
-    size: str
-    free: int
-    total: int
+    name: str
+    note: str
+    meter: Meter
 
 
 @frozen(kw_only=True)
@@ -24,13 +26,10 @@ class NumaCard:
     """`guests` are those with a pin, huge page or virtual function of the node; others run anywhere."""
 
     node_id: int
+    core_ids: str
     cores: int
-    pinned: str
-    unpinned: str
-    memory_free: str
     memory: str
-    pages: tuple[Pages, ...]
-    functions: tuple[tuple[str, int, int], ...]
+    gauges: tuple[Gauge, ...]
     guests: tuple[GuestView, ...]
 
 
@@ -43,23 +42,44 @@ def _card(node: NumaNodeView, guests: dict[int, GuestView]) -> NumaCard:
     here = [guests[guest_id] for guest_id in node.guest_ids if guest_id in guests]
     return NumaCard(
         node_id=node.node_id,
+        core_ids=formats.ranges(node.cores.total),
         cores=len(node.cores.total),
-        pinned=formats.ranges({*node.cores.used_by_ours, *node.cores.used_by_others}) or "none",
-        unpinned=formats.ranges(node.cores.free) or "none",
-        memory_free=formats.memory(max(0, node.general_mib.free)),
-        memory=formats.memory(node.general_mib.total),
-        pages=tuple(
-            Pages(size=formats.memory(one.size_kib // 1024), free=one.pages.free, total=one.pages.total)
-            for one in node.huge_pages
-        ),
-        functions=tuple(
-            (
-                ", ".join(port.name for port in one.device.ports) or one.device.pci_address or formats.DASH,
-                one.functions.free,
-                one.functions.total,
-            )
-            for one in node.network_devices
-            if one.functions.total
-        ),
+        memory=formats.memory(node.memory_mib),
+        gauges=tuple(_gauges(node)),
         guests=tuple(sorted(here, key=lambda guest: guest.hostname or guest.name)),
     )
+
+
+def _gauges(node: NumaNodeView) -> Iterator[Gauge]:
+    """Yields the meters of what guests with pins hold of the node."""
+    where = f"of node {node.node_id}"
+    memory = _meter(f"RAM {where}", node.general_mib, unit="GiB", text=formats.gib)
+    yield Gauge(name="RAM", note="GiB, general", meter=memory)
+    ours, others = set(node.cores.used_by_ours), set(node.cores.used_by_others)
+    cores = Usage(total=len(node.cores.total), used_by_ours=len(ours), used_by_others=len(others - ours))
+    pinned = formats.ranges(ours | others) or "none"
+    yield Gauge(name="Pinned cores", note=pinned, meter=_meter(f"Pinned cores {where}", cores))
+    for one in node.huge_pages:
+        if one.pages.total:
+            size = formats.memory(one.size_kib // 1024)
+            yield Gauge(
+                name="Huge pages", note=f"{size} each", meter=_meter(f"Huge pages of {size} {where}", one.pages)
+            )
+    for device in node.network_devices:
+        if device.functions.total:
+            name = device_name(device)
+            meter = _meter(f"Virtual functions of {name}", device.functions)
+            yield Gauge(name="Virtual functions", note=name, meter=meter)
+
+
+def device_name(usage: NetworkDeviceUsage) -> str:
+    """Returns the names of its ports, else the address on its bus."""
+    ports = ", ".join(port.name for port in usage.device.ports)
+    return ports or usage.device.pci_address or usage.device.usb_address or formats.DASH
+
+
+def _meter(label: str, usage: Usage, *, unit: str = "", text: Callable[[int], str] = formats.number) -> Meter:
+    amount = ResourceCapacity(
+        total=usage.total, claimable=usage.total, claimed=usage.used_by_ours, elsewhere=usage.used_by_others
+    )
+    return meter_of(label, amount, unit=unit, text=text)

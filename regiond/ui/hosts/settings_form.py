@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from regiond.hosts.model import AS_ABOVE, CONSOLE_TAG, HostView
+from regiond.hosts.model import AS_ABOVE, CONSOLE_TAG, HostView, StoragePoolView
 from regiond.ledger.model import HostLimits
+from regiond.ui import formats
 from regiond.ui.hosts.overcommit import ratio_text
 
 SECRET = "power_pass"  # noqa: S105  # the name of a field
@@ -22,7 +23,14 @@ LABELS: Mapping[str, str] = {
     "memory_over_commit_ratio": "Memory ratio",
     "reserved_memory": "Reserved RAM, MiB",
     "autostart": "VMs when it starts",
+    "default_macvlan_mode": "Mode of macvlan NICs",
+    "power_pass": "Password",
+    "password": "Trust token",
+    "certificate": "Certificate",
+    "key": "Private key",
+    "fingerprint": "Fingerprint",
 }
+_NEVER_EMPTY = frozenset({"default_storage_pool", "default_macvlan_mode"})
 _RATIO = re.compile(r"\d{1,2}(\.\d{1,6})?", re.ASCII)
 _AMOUNT = re.compile(r"\d{1,9}", re.ASCII)
 
@@ -42,13 +50,24 @@ def values_of(host: HostView) -> dict[str, str]:
         "memory_over_commit_ratio": ratio_text(host.memory_over_commit_ratio),
         "reserved_memory": str(host.reserved_memory_mib),
         "autostart": host.autostart.value if host.autostart else AS_ABOVE,
+        "default_macvlan_mode": host.default_macvlan_mode or "",
     }
     return {name: value for name, value in found.items() if host.cluster_id is None or name not in {"zone", "pool"}}
 
 
 def api_fields(changed: Mapping[str, str]) -> dict[str, str]:
     """The fields of the update. Tags may be removed; another field that is empty is one that was not chosen."""
-    return {name: value for name, value in changed.items() if value or name != "default_storage_pool"}
+    return {name: value for name, value in changed.items() if value or name not in _NEVER_EMPTY}
+
+
+def pool_options(host: HostView) -> tuple[tuple[str, str], ...]:
+    """Returns the storage pools that can be the default, each with what is free of it."""
+    return tuple((pool.name, _pool_words(pool)) for pool in host.storage_pools if pool.missing_since is None)
+
+
+def _pool_words(pool: StoragePoolView) -> str:
+    free, whole = formats.storage(pool.capacity.free), formats.storage(pool.total_bytes)
+    return f"{pool.name} ({pool.type}, {free} of {whole} free)"
 
 
 def limits_of(host: HostView, values: Mapping[str, str]) -> HostLimits:

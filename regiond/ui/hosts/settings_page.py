@@ -10,9 +10,9 @@ from common.errors import InnkeeperError, InvalidRequest
 from common.values import DriverType
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOST
-from regiond.hosts.model import HostView
+from regiond.hosts.model import AS_ABOVE, MACVLAN_MODES, HostView
 from regiond.permissions import Permission
-from regiond.ui.autostart_words import AUTOSTART_OPTIONS
+from regiond.ui.autostart_words import AUTOSTART_WORDS
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit, begin_edit, read_edit
 from regiond.ui.forms.question import Question, ask, is_answered, sent_fields
@@ -22,7 +22,7 @@ from regiond.ui.hosts.host_frame import host_page, read_host
 from regiond.ui.hosts.host_questions import closing_question, limits_question, trust_question
 from regiond.ui.hosts.host_row import HostRow
 from regiond.ui.hosts.overcommit import sums
-from regiond.ui.hosts.settings_form import LABELS, SECRET, api_fields, limits_of, values_of
+from regiond.ui.hosts.settings_form import LABELS, SECRET, api_fields, limits_of, pool_options, values_of
 from regiond.ui.hosts.trust_actions import act_on_trust
 from regiond.ui.hosts.trust_view import trust_view
 from regiond.ui.page import Page, Visit, form_pages, redirect, redirect_with_note
@@ -136,7 +136,9 @@ async def _page(visit: Visit, host: HostView, row: HostRow, edit: Edit, refusal:
         sums=None if capacity is None else sums(host, limits, capacity),
         trust=None if host.driver is DriverType.SIMULATED else trust_view(host, parameters, visit.now),
         has_password=host.driver is DriverType.LIBVIRT,
-        autostart_options=AUTOSTART_OPTIONS,
+        autostart_options=((AS_ABOVE, "as the installation is set"), *AUTOSTART_WORDS.items()),
+        pool_options=pool_options(host),
+        macvlan_options=[(mode, mode) for mode in MACVLAN_MODES],
     )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
 from regiond.machines.model import MachineView
 from regiond.ui.forms import question as questions
-from regiond.ui.forms.question import NO_UNDO, Question
+from regiond.ui.forms.question import NO_UNDO, Question, Subject
 from regiond.ui.machines.machine_actions import ACTIONS, Action
-from regiond.ui.machines.machine_questions import SECTION, crumbs_of, question_of, running_since
+from regiond.ui.machines.machine_questions import SECTION, crumbs_of, detail_of, question_of, running_since
 from regiond.ui.page import Visit, form_pages, redirect, redirect_with_note
 from regiond.ui.web_request import page_url
 
@@ -27,10 +28,16 @@ async def act(visit: Visit) -> Reply:
     machine = await visit.services.machines.read(system_id, caller=visit.caller)
     if not action.asks:
         return await _run(visit, machine, action)
-    tasks = await visit.services.operations.list(system_id=system_id, limit=_MOST_TASKS, caller=visit.caller)
-    question = question_of(name, machine, running_since(machine, tasks), visit.now)
+    question = question_of(name, machine, await since_of(visit, machine), visit.now)
     question = questions.keeping(question, action=name)
     return await questions.ask(visit, question, lambda: _run(visit, machine, action))
+
+
+async def since_of(visit: Visit, machine: MachineView) -> datetime | None:
+    """When its guest began to run, as far as is known."""
+    operations = visit.services.operations
+    tasks = await operations.list(system_id=machine.system_id, limit=_MOST_TASKS, caller=visit.caller)
+    return running_since(machine, tasks)
 
 
 async def _run(visit: Visit, machine: MachineView, action: Action) -> Reply:
@@ -52,7 +59,8 @@ async def delete(visit: Visit) -> Reply:
     async def run() -> Reply:
         return redirect_with_note(visit, SECTION, answer=await visit.act(MACHINE, "DELETE", path=path))
 
-    question = removal_question(machine, f"Delete {machine.hostname}?", "Delete VM", plan)
+    detail = detail_of(machine, await since_of(visit, machine), visit.now)
+    question = removal_question(machine, f"Delete {machine.hostname}?", "Delete VM", plan, detail)
     return await questions.ask(visit, question, run, plan=plan, plan_of="guests")
 
 
@@ -64,11 +72,12 @@ async def abort(visit: Visit) -> Reply:
     async def run() -> Reply:
         return stay(visit, machine, await visit.act(MACHINE, "POST", "abort", path=path))
 
-    question = removal_question(machine, f"Abort the deployment of {machine.hostname}?", "Abort deployment", plan)
+    title, detail = f"Abort the deployment of {machine.hostname}?", detail_of(machine, None, visit.now)
+    question = removal_question(machine, title, "Abort deployment", plan, detail)
     return await questions.ask(visit, question, run, plan=plan, plan_of="guests")
 
 
-def removal_question(machine: MachineView, title: str, button: str, plan: Any) -> Question:
+def removal_question(machine: MachineView, title: str, button: str, plan: Any, detail: str) -> Question:
     """The name is typed for a removal that deletes something; `plan` is the answer of its dry run."""
     return Question(
         title=title,
@@ -77,6 +86,7 @@ def removal_question(machine: MachineView, title: str, button: str, plan: Any) -
         button=button,
         back=page_url(SECTION, machine.system_id),
         undo=NO_UNDO,
+        subjects=(Subject(name=machine.hostname, detail=detail),),
         typed=machine.hostname if plan["confirm"] == "name" else "",
         is_dangerous=True,
     )

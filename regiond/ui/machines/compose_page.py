@@ -137,7 +137,11 @@ async def _preview(visit: Visit, form: ComposeForm) -> Preview:
     except InnkeeperError as error:
         problems[""] = [error.message]
     problems |= asked.problems
-    return Preview(problems=problems, labels=form.labels) if problems else preview_of(form, placement)
+    if problems:
+        return Preview(problems=problems, labels=form.labels)
+    host_id = placement["chosen_id"]
+    host = None if host_id is None else await visit.services.hosts.read(host_id, caller=visit.caller)
+    return evolve(preview_of(form, placement), host=host)
 
 
 async def _page(

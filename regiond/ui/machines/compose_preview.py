@@ -45,6 +45,7 @@ class Preview:
     helps: Mapping[str, str] = field(factory=dict)
     leaves: Mapping[str, int] = field(factory=dict)
     refused: str = ""
+    host: HostView | None = None  # the chosen one
 
     @property
     def fitting(self) -> int:
@@ -53,7 +54,7 @@ class Preview:
 
 def preview_of(form: ComposeForm, placement: Mapping[str, Any]) -> Preview:
     """The preview of a form without problems. A placement that an error has says nothing of capacity."""
-    hosts = Counter(one["host"] for one in placement.get("machines", ()))
+    hosts = Counter(one["host"] for one in placement.get("placements", ()))
     asked = _amounts(form, placement)
     return Preview(
         placement=placement,

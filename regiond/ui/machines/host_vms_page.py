@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from regiond.api.replies import Reply
 from regiond.ui.hosts.host_frame import host_page, read_guests, read_host
+from regiond.ui.hosts.host_summary import host_summary
 from regiond.ui.hosts.numa_cards import numa_cards
 from regiond.ui.machines.machine_search import of_host
 from regiond.ui.machines.vm_table import read_table
@@ -24,6 +25,7 @@ async def show(visit: Visit) -> Reply:
         table=table,
         adopted=[one for one in sorted(workload.machines, key=lambda one: one.hostname) if one.adopted],
         foreign=workload.foreign,
+        summary=host_summary(host),
         has_nodes=bool(nodes),
         nodes=numa_cards(nodes, await read_guests(visit, host)) if by_node else (),
     )

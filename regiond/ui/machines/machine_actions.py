@@ -55,7 +55,7 @@ def owns(caller: Caller, machine: MachineView) -> bool:
 
 def sees_console(caller: Caller, machine: MachineView) -> bool:
     """Whether the VM is on a host and the caller may see what it writes, which can be secrets."""
-    return machine.host_id is not None and owns(caller, machine)
+    return machine.host_id is not None and machine.state is not MachineState.MISSING and owns(caller, machine)
 
 
 def offered(caller: Caller, machine: MachineView) -> dict[str, Action]:

@@ -17,7 +17,7 @@ from regiond.ui.web_request import WebRequest, page_url
 
 VMS = ListKind(
     key="vms",
-    placeholder="Name, address, owner, tag, host, or pool:staging",
+    placeholder="Name, address, tag, or pool:staging",
     searched="name, id, addresses, MACs, tags, description, host, owner and pool",
     example="pool:staging state:failed",
     lacking="owner",

@@ -9,7 +9,8 @@ from attrs import evolve
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
 from regiond.ui.forms import question as questions
-from regiond.ui.machines.action_pages import removal_question, stay
+from regiond.ui.machines.action_pages import removal_question, since_of, stay
+from regiond.ui.machines.machine_questions import detail_of
 from regiond.ui.machines.release_form import FIELDS, erasures, release_fields
 from regiond.ui.page import Visit, form_pages
 
@@ -30,7 +31,8 @@ async def release(visit: Visit) -> Reply:
         )  # fmt: skip
         return stay(visit, machine, found)
 
-    question = removal_question(machine, f"Release {machine.hostname}?", "Release VM", plan)
+    detail = detail_of(machine, await since_of(visit, machine), visit.now)
+    question = removal_question(machine, f"Release {machine.hostname}?", "Release VM", plan, detail)
     once = request.given("once") or secrets.token_urlsafe(16)
     return await questions.ask(
         visit, evolve(question, kept=(("once", once),)), run, template="machines/release.html", vm=machine,

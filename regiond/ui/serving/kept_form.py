@@ -1,4 +1,4 @@
-"""The form of a request whose session had ended, carried through the login so that it can be sent again. Pure.
+"""The form of a request whose session had ended, carried through the login to be sent again. Pure.
 
 Another site can make a browser send a form without a session. Such a form is not carried: after the login one click
 would send it. So both the origin of the request and the CSRF token of the ended session must be right; the cookie of a

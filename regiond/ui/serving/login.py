@@ -20,6 +20,7 @@ from regiond.ui.page import SEE_OTHER, Page, Visit
 from regiond.ui.renderer import Renderer
 from regiond.ui.serving.kept_form import NO_FORM, KeptForm, carried_form
 from regiond.ui.serving.session_cookie import clear_cookie, set_cookie
+from regiond.ui.texts import text
 from regiond.ui.web_request import UI, WebRequest, own_address
 
 FORM_GRACE = timedelta(days=1)  # a browser keeps the cookie of an ended session, which proves whose form it sends
@@ -38,7 +39,7 @@ class LoginPage:
         """The form, or the answer to it."""
         if request.method == "POST":
             return await self._log_in(request)
-        notice = "Your session has ended. Log in again." if request.option("ended") else ""
+        notice = text("Your session has ended. Log in again.") if request.option("ended") else ""
         return self._form(request, next_url=_next(request.option("next")), notice=notice)
 
     async def _log_in(self, request: WebRequest) -> Reply:

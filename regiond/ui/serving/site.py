@@ -20,13 +20,17 @@ from regiond.ui.actions import Actions
 from regiond.ui.forms.refusal import public_message
 from regiond.ui.page import SEE_OTHER, Page, Visit
 from regiond.ui.renderer import Renderer
+from regiond.ui.serving.error_help import help_for
 from regiond.ui.serving.kept_form import kept_form, page_of, repeatable
 from regiond.ui.static_files import StaticFiles
+from regiond.ui.texts import text
 from regiond.ui.web_request import UI, WebRequest
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 UNAVAILABLE = 503
+_FORM_KEPT = text("Your session has ended. What you sent is kept. Log in again.")
+_FORM_LOST = text("Your session has ended. What you sent was not saved, and has to be typed again. Log in again.")
 NOT_LOGGED_IN = text_reply("Log in first.", status=401)
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -60,7 +64,8 @@ class WebSite:
         """Never raises: errors become pages."""
         visit = None
         try:
-            visit = await self._visit(page, path, request)
+            visit = await self._visit(path, request)
+            check_role(page.permission, visit.caller)
             reply = await page.handle(visit)
         except NotAuthenticated:
             reply = self._to_login(request)
@@ -71,14 +76,14 @@ class WebSite:
             reply = self._crashed(request)
         return with_headers(reply)
 
-    async def _visit(self, page: Page, path: Mapping[str, str], request: WebRequest) -> Visit:
+    async def _visit(self, path: Mapping[str, str], request: WebRequest) -> Visit:
         position = self.position()
         session = await self.sessions.authenticate(request.cookie, address=request.address, uses=not request.is_live)
         self.api.limits.take(session.caller, request.address)
         self.api.open_requests.take_account(request.place, session.caller)
         if request.method == "POST":
             session.check_csrf(request.csrf_header or request.given("csrf"))
-        visit = Visit(
+        return Visit(
             request=request,
             session=session,
             services=evolve(self.api.services, caller=session.caller),
@@ -88,8 +93,6 @@ class WebSite:
             now=self.now(),
             position=position,
         )
-        check_role(page.permission, session.caller)
-        return visit
 
     async def refusal(
         self, cookie: str | None, address: str, *, body_bytes: int | None, is_part: bool = False
@@ -132,17 +135,17 @@ class WebSite:
         if request.cookie is not None:
             query["ended"] = "1"
         location = f"{UI}login" + (f"?{urlencode(query)}" if query else "")
-        if request.is_htmx:  # a fragment cannot be the login page; scripts ask for the password on the page itself
+        if request.is_htmx or request.is_live:  # no fragment or stream; scripts ask for the password on the page
             return Reply(status=NOT_LOGGED_IN.status, headers={"HX-Redirect": location})
         return Reply(status=SEE_OTHER, headers={"Location": location})
 
     def _login_with_form(self, request: WebRequest) -> Reply:
         """The login page with the form that was sent, which is offered again after the login. Nothing has changed."""
         kept = kept_form(request)
-        told = "What you sent is kept." if kept.address else "What you sent was not saved, and has to be typed again."
+        notice = _FORM_KEPT if kept.address else _FORM_LOST
         return self.renderer.page(
             "login.html", self.now(), status=NOT_LOGGED_IN.status, next_url=page_of(request) or f"{UI}overview",
-            username="", notice=f"Your session has ended. {told} Log in again.", error="",
+            username="", notice=notice, error="",
             host=request.origin.partition("//")[2], kept=kept,
         )  # fmt: skip
 
@@ -157,6 +160,7 @@ class WebSite:
                     section="",
                     status=status,
                     message=error.message,
+                    help=help_for(error, request.path, visit.caller),
                     request_id=request.request_id,
                 )
             except InnkeeperError:  # the frame needs the database too
@@ -167,7 +171,7 @@ class WebSite:
 
     def _crashed(self, request: WebRequest) -> Reply:
         message = "Something in Innkeeper went wrong. The region's log has the details under this request id."
-        return self._bare_error(request, "Internal error", message, 500)
+        return self._bare_error(request, text("Internal error"), message, 500)
 
     def _bare_error(self, request: WebRequest, title: str, message: str, status: int) -> Reply:
         """During an outage the page carries the form that was sent, to be sent again; a page that was read reloads."""
@@ -181,8 +185,8 @@ class WebSite:
 
 def _title(error: InnkeeperError) -> str:
     if isinstance(error, DatabaseUnavailable):
-        return "Not available now"
-    return "Not found" if isinstance(error, NotFound) else "This did not work"
+        return text("Not available now")
+    return text("Not found") if isinstance(error, NotFound) else text("This did not work")
 
 
 def with_headers(reply: Reply) -> Reply:

@@ -67,7 +67,9 @@ def stream_page(feed: Feed, sessions: Sessions) -> Page:
 
     async def stream(visit: Visit) -> Reply:
         if feed.is_interrupted:
-            raise DatabaseUnavailable("The region has lost its connection to the database, which tells it of changes.")
+            raise DatabaseUnavailable(
+                "The region has lost its connection to the database, which reports changes to it."
+            )
         position = visit.request.last_event_id or visit.request.option("after") or feed.position
         events = _events(feed, sessions, visit, position, streams)
         try:

@@ -94,7 +94,7 @@ WAYS: Mapping[str, Way] = {
     ),
     "host": Way(
         label="From a VM host",
-        text="An image that an LXD server has already, for machines of that host. It stays there: the region neither "
+        text="An image that an LXD server has already, for VMs of that host. It stays there: the region neither "
         "copies nor deletes it. Title and architecture are LXD's.",
         button="Add image",
         op=None,

@@ -140,8 +140,8 @@ async def report_stolen(visit: Visit) -> Reply:
     """The plan is that of the removal; besides, credentials that the rack had deleted are replaced."""
     rack = await _rack(visit)
     note = (
-        f"Whatever was ever sent to {rack.name} counts as known to others: also the credentials that it was told to "
-        "delete are replaced."
+        f"Whatever was ever sent to {rack.name} counts as known to others: also the credentials that it "
+        "should have deleted are replaced."
     )
 
     removal = _removal(rack, f"Report {rack.name} stolen", "Report stolen", note)
@@ -175,6 +175,7 @@ PAGES = (
     Page(path="settings/racks", handle=show_list),
     *form_pages("settings/racks/token", new_token, permission=ADMIN),
     Page(path="settings/racks/<rack>", handle=show),
+    Page(path="settings/racks/<rack>/zones", handle=show, permission=ADMIN),  # a refused change refreshes itself
     Page(path="settings/racks/<rack>/zones", method="POST", handle=change_zones, permission=ADMIN),
     *form_pages("settings/racks/<rack>/remove", remove, permission=ADMIN),
     *form_pages("settings/racks/<rack>/stolen", report_stolen, permission=ADMIN),

@@ -49,18 +49,18 @@ async def show(visit: Visit) -> Reply:
 async def revoke(visit: Visit) -> Reply:
     username, pool = visit.path["username"], visit.path["pool"]
     removal = Removal(
-        title=f"Take the role of {username}",
+        title=f"Revoke the role of {username}",
         section=SETTINGS,
         crumbs=(("Settings", page_url(SETTINGS)), ("Roles", page_url(SETTINGS, "roles"))),
-        button="Take role",
+        button="Revoke role",
         resource=POOL,
         path={"id": f"name:{pool}"},
         op="revoke",
         fields={"user": username},
         place=(SETTINGS, "roles"),
-        done=f"The role of {username} in {pool} is taken.",
-        undo="The role can be given again.",
-        note=f"This takes the role of {username} in the resource pool {pool}. Its VMs stay its own.",
+        done=f"The role of {username} in {pool} is revoked.",
+        undo="The role can be granted again.",
+        note=f"{username} loses its role in the resource pool {pool}. Its VMs stay its own.",
     )
     return await confirm(visit, removal)
 

@@ -1,36 +1,29 @@
-"""Tasks: the list, and one with its steps, log and placement."""
+"""One task: its steps, log and placement, how it is cancelled, and its note on other pages."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from attrs import frozen
 
+from common.errors import NotFound
 from common.serialization import from_dict
 from regiond.api.replies import Reply
 from regiond.api.resources.operations.operations import OPERATION
 from regiond.api.urls import operation_id_in
 from regiond.caller import Caller
 from regiond.machines.bulk.progress import BulkProgress, BulkRequest, progress
-from regiond.operations.model import OPEN_STATES, Child, LogLine, Operation, OperationKind, OperationState
+from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState
 from regiond.ui.forms.question import Question, ask
-from regiond.ui.machines.compose_again import form_again
 from regiond.ui.machines.details.failed_console import failed_console
-from regiond.ui.machines.machine_actions import ACTIONS
 from regiond.ui.page import Page, Visit, form_pages, redirect_with_note
 from regiond.ui.run_steps import StepState, run_steps
+from regiond.ui.tasks.retry import retry_of
+from regiond.ui.tasks.task_log import shown_log
+from regiond.ui.tasks.task_request import requested
 from regiond.ui.web_request import page_url
 
-_PAGE = 50
 _MOST_CHILDREN = 1000
-_STATES: Mapping[str, tuple[str, ...]] = {
-    "running": tuple(OPEN_STATES),
-    "failed": ("failed",),
-    "ended": ("succeeded", "failed", "cancelled"),
-}
-_NO_HOST = 0  # has no task: the host that the address names does not exist, or may not be seen
-_POWER = {"on": "start", "off": "stop", "force_off": "off", "cycle": "restart"}
 MOST_SHOWN = 200
 # What needs attention comes first, what has ended well last.
 _ORDER: Mapping[OperationState, int] = {
@@ -68,41 +61,6 @@ def parts_of(task: Operation, children: Sequence[Child], visible: Sequence[Opera
     )
 
 
-async def show_list(visit: Visit) -> Reply:
-    request = visit.request
-    shown, before, host = request.option("show"), request.option("before"), request.option("host")
-    found = await visit.services.operations.list(
-        states=_STATES.get(shown, ()),
-        host_id=await _host_id(visit, host),
-        username=request.option("user") or None,
-        text=request.option("q").strip(),
-        limit=_PAGE + 1,
-        before_id=int(before) if before.isdecimal() and len(before) < 19 else None,
-        caller=visit.caller,
-    )
-    tasks = found[:_PAGE]
-    return await visit.page(
-        "tasks/list.html",
-        title="Tasks",
-        section="tasks",
-        tasks=tasks,
-        shown=shown,
-        text=request.option("q"),
-        user=request.option("user"),
-        host=host,
-        hosts=await visit.services.hosts.names(caller=visit.caller),
-        older=request.url(before=str(tasks[-1].id)) if len(found) > _PAGE else None,
-        newest=request.url(before=None) if before else None,
-    )
-
-
-async def _host_id(visit: Visit, name: str) -> int | None:
-    if not name:
-        return None
-    found = await visit.services.hosts.ids_of([name], caller=visit.caller)
-    return next(iter(sorted(found.get(name, ()))), _NO_HOST)
-
-
 async def show(visit: Visit) -> Reply:
     operations = visit.services.operations
     task = await operations.read(operation_id_in(visit.path["task"]), caller=visit.caller)
@@ -113,7 +71,8 @@ async def show(visit: Visit) -> Reply:
         title=f"Task {task.id}",
         section="tasks",
         task=task,
-        log=log,
+        log=shown_log(log),
+        log_lines=len(log),
         steps=steps,
         steps_done=sum(step.state is StepState.DONE for step in steps),
         parts=parts_of(
@@ -123,7 +82,7 @@ async def show(visit: Visit) -> Reply:
         ),
         placement=task.explanation,
         wait_reason=await operations.wait_reason(task),
-        requested=_requested(task),
+        requested=requested(task),
         may_cancel=_may_cancel(visit.caller, task),
         retry=retry_of(task),
         failed_console=await _failed_console(visit, task),
@@ -133,59 +92,16 @@ async def show(visit: Visit) -> Reply:
 async def _failed_console(visit: Visit, task: Operation) -> str:
     if task.kind is not OperationKind.DEPLOY or task.state is not OperationState.FAILED or task.machine_id is None:
         return ""
-    machine = await visit.services.machines.read(task.system_id or "", caller=visit.caller)
+    try:
+        machine = await visit.services.machines.read(task.system_id or "", caller=visit.caller)
+    except NotFound:  # it is another's by now
+        return ""
     return await failed_console(visit, machine, operation_id=task.id)
 
 
 def _may_cancel(caller: Caller, task: Operation) -> bool:
     is_own_bulk = task.kind is OperationKind.BULK and task.account_id == caller.account_id
     return (caller.is_admin or is_own_bulk) and not task.state.ended and not task.cancel_requested
-
-
-@frozen(kw_only=True)
-class Retry:
-    """A way to begin the same again: a form to post, or a page that asks first."""
-
-    url: str
-    action: str = ""
-    is_post: bool = True
-
-
-def retry_of(task: Operation) -> Retry | None:
-    """None unless the task failed and its object still has it to do."""
-    if task.state not in {OperationState.FAILED, OperationState.CANCELLED}:
-        return None
-    if task.kind is OperationKind.REFRESH and task.host_id is not None:
-        return Retry(url=page_url("hosts", task.host_id, "refresh"))
-    if task.kind is OperationKind.COMPOSE and form_again(task.request) is not None:
-        return Retry(url=page_url("compose", query={"task": str(task.id)}), is_post=False)
-    return None if task.machine_id is None or task.system_id is None else _on_machine(task, task.system_id)
-
-
-def _on_machine(task: Operation, system_id: str) -> Retry | None:
-    if task.kind is OperationKind.POWER and (action := _POWER.get(str(task.request.get("action")))):
-        if ACTIONS[action].asks:
-            return Retry(url=page_url("vms", system_id, "act", query={"action": action}), is_post=False)
-        return Retry(url=page_url("vms", system_id, "act"), action=action)
-    if task.kind in {OperationKind.DELETE, OperationKind.RELEASE, OperationKind.DEPLOY}:
-        return Retry(url=page_url("vms", system_id, task.kind.value), is_post=False)
-    return None
-
-
-def _requested(task: Operation) -> list[tuple[str, str]]:
-    """The plain values of the request, of a compose those that it was asked for; nested ones are shown by the API."""
-    request = task.request.get("requested") or task.request.get("intent", {}).get("request") or task.request
-    if task.kind is OperationKind.DEPLOY:
-        return [("image", f"{request['osystem']}/{request['distro_series']}"), ("before", str(request["was"]))]
-    return [("before" if name == "was" else name, value) for name, value in _plain(request)]
-
-
-def _plain(request: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [
-        (name.replace("_mib", ", MiB").replace("_", " "), str(value))
-        for name, value in request.items()
-        if isinstance(value, str | int | float) and not isinstance(value, bool) and value != ""
-    ]
 
 
 async def cancel(visit: Visit) -> Reply:
@@ -231,7 +147,6 @@ def _line(line: LogLine) -> str:
 
 
 PAGES = (
-    Page(path="tasks", handle=show_list),
     Page(path="tasks/<task>", handle=show),
     Page(path="tasks/<task>/log", handle=log_text),
     Page(path="tasks/<task>/note", handle=note),

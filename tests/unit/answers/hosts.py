@@ -9,9 +9,9 @@ from attrs import evolve
 
 from common.errors import NotFound
 from common.values import Project
-from regiond.hosts.host_searches import HostSearch
 from regiond.hosts.model import ComposeTarget, HostView
 from regiond.hosts.numa_usage import NumaAllocation, numa_usage
+from regiond.hosts.search.searches import HostSearch
 from regiond.ledger.model import DiscreteResources
 from regiond.ledger.service import fleet_capacity
 from regiond.long_list import LongList

@@ -93,6 +93,7 @@ def explain(address: LibvirtAddress, private_key: str, pinned: str, reason: str)
             f"{_endpoint(address)} presents the SSH host key {offered.fingerprint} instead of the pinned "
             f"{identity_fingerprint(pinned)}. If it was replaced on purpose, accept it with: "
             f"innkeeper vm-host trust ID fingerprint={offered.fingerprint}",
+            trusted=identity_fingerprint(pinned),  # released; `pinned` is its name with LXD too
             pinned=identity_fingerprint(pinned),
             offered=offered.fingerprint,
         )

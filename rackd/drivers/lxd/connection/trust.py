@@ -69,8 +69,11 @@ def check_token(token: Token, pinned_pem: str, now: datetime) -> None:
         raise PeerChanged(
             f"The trust token is for another server (certificate {token.server_fingerprint}; this one has {pinned}). "
             f"The token was not sent. Check the address, or get a token on this server with: {HOW_TO_TRUST}",
+            pinned=pinned,
+            presented=token.server_fingerprint,  # released; `expected` and `offered` say which is which
             expected=token.server_fingerprint,
-            presented=pinned,
+            offered=pinned,
+            named_by="token",
         )
     if token.expires_at is not None and token.expires_at <= now:
         raise NotTrusted(

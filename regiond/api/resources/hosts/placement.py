@@ -151,7 +151,7 @@ async def placement_reply(call: Call, dry_run: DryRun) -> Reply:
 
     parts = {part: with_capacity(part) for part in ("fitting", "rejected")}
     machines = [{"host": one.host_name, "host_id": one.host_id} for one in dry_run.fitting]
-    return json_reply(PLACED_JSON.encode({**found, **parts, "machines": machines, "refused": dry_run.refusal}))
+    return json_reply(PLACED_JSON.encode({**found, **parts, "placements": machines, "refused": dry_run.refusal}))
 
 
 PLACED = Result(doc="The placement, as compose stores it with its operation.", type=PLACED_JSON)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TypedDict
 
 from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import PLAN, with_dry_run
 from regiond.api.declaration.endpoint import Call, Permission, Resource, Result
-from regiond.api.declaration.field_types import Integer, Text, TextList
+from regiond.api.declaration.field_types import Integer, Text, TextList, Timestamp
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.list_page import Page
 from regiond.api.declaration.log_page import LogPosition, log_fields, log_page
@@ -19,17 +20,22 @@ from regiond.api.serializers.operations import OPERATION_JSON, OPERATION_WITH_LO
 from regiond.api.services import Services
 from regiond.api.urls import operation_id_in
 from regiond.caller import Caller
-from regiond.operations.model import Operation, OperationState
+from regiond.operations.model import Operation, OperationKind, OperationState
 
 _STATES = tuple(state.value for state in OperationState)
+_KINDS = tuple(kind.value for kind in OperationKind)
 
 
 class _Filters(TypedDict):
     states: tuple[str, ...]
+    kinds: tuple[str, ...]
     host_id: int | None
     system_id: str | None
     parent_id: int | None
+    username: str | None
     text: str
+    since: datetime | None
+    until: datetime | None
     caller: Caller
 
 
@@ -41,10 +47,14 @@ async def _list(call: Call) -> Page[Operation]:
     operations, position = call.services.operations, LogPosition.of(call.values)
     filters = _Filters(
         states=call.values["state"],
+        kinds=call.values["kind"],
         host_id=await past_host(call.services, call.values["host"]),
         system_id=await past_machine(call.services, call.values["machine"]),
         parent_id=call.values["parent"],
+        username=call.values["user"] or None,
         text=call.values["q"],
+        since=call.values["since"],
+        until=call.values["until"],
         caller=call.caller,
     )
     found = await operations.list(
@@ -88,8 +98,17 @@ OPERATIONS = Resource(
                     f"State of the operations; may be repeated. One of {', '.join(_STATES)}.",
                     default=(),
                 ),
+                Field(
+                    "kind",
+                    TextList(choices=_KINDS),
+                    f"Kind of the operations; may be repeated. One of {', '.join(_KINDS)}.",
+                    default=(),
+                ),
                 HOST_FILTER,
                 MACHINE_FILTER,
+                Field("user", Text(), "Only operations of this user.", default=""),
+                Field("since", Timestamp(), "Only operations that were created at this time or later."),
+                Field("until", Timestamp(), "Only operations that were created before this time."),
                 Field(
                     "parent",
                     Integer(minimum=1, maximum=2**63 - 1),
@@ -98,7 +117,7 @@ OPERATIONS = Resource(
                 *log_fields("operations"),
                 Field("q", Text(), "Only with this text in the name of the machine or host.", default=""),
             ),
-            expensive=with_any_of("state", "host", "q"),
+            expensive=with_any_of("state", "kind", "host", "user", "since", "until", "q"),
             result="The operations.",
         ),
     ),

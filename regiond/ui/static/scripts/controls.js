@@ -30,17 +30,13 @@ export function showSelection(table) {
 }
 
 function onClick(event) {
-  // A question in a dialog: few pages are left through one, so its script is loaded when it is needed.
-  const asking = event.target.closest("a[data-ask]");
-  if (asking && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+  const link = event.target.closest("[data-ask], [data-dismiss]");
+  if (link && !(event.ctrlKey || event.metaKey || event.shiftKey)) {
     event.preventDefault();
-    import("./questions.js").then(({ ask }) => ask(asking));
-  }
-  const dismissed = event.target.closest("[data-dismiss]")?.dataset.dismiss;
-  if (dismissed) {
-    event.preventDefault();
-    document.getElementById(dismissed).remove();
-    document.getElementById("main").focus();
+    if (link.dataset.dismiss) {
+      document.getElementById(link.dataset.dismiss).remove();
+      document.getElementById("main").focus();
+    } else import("./questions.js").then(({ ask }) => ask(link)); // loaded when it is needed: few pages are left through it
   }
   const button = event.target.closest("button, [data-select-all]");
   if (!button) return;

@@ -6,7 +6,6 @@ const DEADLINE_MS = 5000;
 const KEPT = "What you typed is kept.";
 const AWAY = "Innkeeper does not answer.";
 const interrupted = new Map(); // requests of htmx, by element
-const retried = new WeakSet(); // elements whose token was of an earlier session
 
 const meta = () => document.querySelector("meta[name=csrf-token]");
 
@@ -86,10 +85,10 @@ async function onAnswer(event) {
     event.preventDefault(); // htmx would leave the page for the login
     interrupted.set(elt, requestConfig);
     tellEnded();
-  } else if (xhr.status === 403 && requestConfig.verb === "post" && !retried.has(elt)) {
-    retried.add(elt); // perhaps its user has logged in again in another tab
-    if (await canSend()) htmx.ajax("post", requestConfig.path, { source: elt });
-  } else retried.delete(elt);
+  } else if (xhr.status === 403 && requestConfig.verb === "post" && !requestConfig.headers["X-Again"]) {
+    event.preventDefault(); // perhaps its user has logged in again in another tab
+    if (await canSend()) htmx.ajax("post", requestConfig.path, { source: elt, headers: { "X-Again": "1" } });
+  }
 }
 
 export function start() {

@@ -11,8 +11,10 @@ from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.hosts.host_condition import STALE_AFTER
 from regiond.hosts.search import facts_store
-from regiond.hosts.search.fields import HOST_FIELDS, HostFacts, matches, needs_capacity
+from regiond.hosts.search.fields import HOST_FIELDS, HostFacts, Needs, matches, needs_of
 from regiond.search_query import parse, resolved
+
+NOTHING_MORE = Needs()
 
 
 @frozen(kw_only=True)
@@ -29,16 +31,16 @@ class HostSearches:
         self._database = database
         self.stale_after = stale_after
 
-    async def search(self, text: str, *, caller: Caller | None = None, capacities: bool = False) -> HostSearch:
-        """Returns the hosts that match a query, by id; their capacities on request, or if the query needs them.
+    async def search(self, text: str, *, caller: Caller | None = None, needs: Needs = NOTHING_MORE) -> HostSearch:
+        """Returns the hosts that match a query, by id, with the facts of `needs` and those that the query needs.
 
         Raises InvalidRequest for the field `q`, with what exists instead.
         """
         query = parse(text, HOST_FIELDS)
+        wanted = needs_of(query)
+        wanted = Needs(machines=needs.machines or wanted.machines, capacity=needs.capacity or wanted.capacity)
         async with self._database.connection() as db:
-            hosts = await facts_store.facts(
-                db, caller=caller, capacities=capacities or needs_capacity(query), stale_after=self.stale_after
-            )
+            hosts = await facts_store.facts(db, wanted, caller=caller, stale_after=self.stale_after)
             names = await facts_store.names(db, hosts, caller=caller)
         query = resolved(query, HOST_FIELDS, names)
         return HostSearch(hosts=hosts, found=[host for host in hosts if matches(query, host)], names=names)

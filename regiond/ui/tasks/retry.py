@@ -1,0 +1,88 @@
+"""The ways to try a task again that did not succeed, or what to do instead. Pure."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from regiond.operations.model import Operation, OperationKind, OperationState
+from regiond.ui.machines.compose_again import form_again
+from regiond.ui.machines.machine_actions import ACTIONS
+from regiond.ui.web_request import page_url
+
+_POWER = {"on": "start", "off": "stop", "force_off": "off", "cycle": "restart"}
+_NO_VM = "The VM is no longer there."
+_NO_FORM = "The form has no field for a part of this request. Send it again by API or CLI, as it was sent."
+_NO_HOST = "The host is no longer there."
+
+
+@frozen(kw_only=True)
+class Retry:
+    """A way to begin the same again: a form to post, or a page that asks first; without a URL, what to do instead."""
+
+    url: str = ""
+    action: str = ""
+    is_post: bool = False
+    instead: str = ""
+
+
+def retry_of(task: Operation) -> Retry | None:
+    """None unless the task failed or was cancelled. Each kind has a way, or a sentence."""
+    if task.state not in {OperationState.FAILED, OperationState.CANCELLED}:
+        return None
+    match task.kind:
+        case OperationKind.COMPOSE:
+            return _compose(task)
+        case OperationKind.REFRESH | OperationKind.REMOVE_HOST | OperationKind.ROTATE | OperationKind.ADOPT:
+            return _on_host(task)
+        case OperationKind.BULK:
+            return Retry(instead="Each VM that failed has its own task below: try that one again.")
+        case OperationKind.CLEAN_UP:
+            return Retry(
+                url=page_url("settings", "discrepancies"),
+                instead="Innkeeper tries this again itself. What is left stands among the discrepancies.",
+            )
+        case _:
+            return _on_machine(task)
+
+
+def _compose(task: Operation) -> Retry:
+    if form_again(task.request) is not None:
+        return Retry(url=page_url("compose", query={"task": str(task.id)}))
+    return Retry(
+        instead="The form has no field for a part of this request. Send it again with what sent it: API or CLI."
+    )
+
+
+def _on_host(task: Operation) -> Retry:
+    if task.host_id is None:
+        return Retry(instead=_NO_HOST)
+    match task.kind:
+        case OperationKind.REFRESH:
+            return Retry(url=page_url("hosts", task.host_id, "refresh"), is_post=True)
+        case OperationKind.REMOVE_HOST:
+            return Retry(url=page_url("hosts", task.host_id, "remove"))
+        case OperationKind.ROTATE:
+            return Retry(url=page_url("hosts", task.host_id, "trust", query={"action": "rotate"}))
+        case _:
+            return Retry(url=page_url("hosts", task.host_id, "vms"))  # where it can be adopted again
+
+
+def _on_machine(task: Operation) -> Retry:
+    if task.machine_id is None or task.system_id is None:
+        return Retry(instead=_NO_VM)
+    if task.kind is OperationKind.POWER:
+        return _power(task, task.system_id)
+    if task.kind in {OperationKind.DELETE, OperationKind.RELEASE, OperationKind.DEPLOY}:
+        return Retry(url=page_url("vms", task.system_id, task.kind.value))
+    if task.kind is OperationKind.FORGET and task.host_id is not None:
+        return Retry(url=page_url("hosts", task.host_id, "forget", query={"vm": task.system_id}))
+    return Retry(url=page_url("vms", task.system_id))  # set_autostart and allocate: the page of the VM offers them
+
+
+def _power(task: Operation, system_id: str) -> Retry:
+    action = _POWER.get(str(task.request.get("action")), "")
+    if action not in ACTIONS:
+        return Retry(url=page_url("vms", system_id))
+    if ACTIONS[action].asks:
+        return Retry(url=page_url("vms", system_id, "act", query={"action": action}))
+    return Retry(url=page_url("vms", system_id, "act"), action=action, is_post=True)

@@ -1,0 +1,75 @@
+"""The filters of the list of tasks, as its address has them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TypedDict
+
+from attrs import frozen
+
+from regiond.api.declaration.field_types import FieldError, Timestamp
+from regiond.operations.model import OPEN_STATES, OperationKind, OperationState
+from regiond.ui.web_request import WebRequest
+
+# The quick filters, by their name in the address.
+SHOWN: Mapping[str, tuple[str, ...]] = {
+    "": (),
+    "running": tuple(OPEN_STATES),
+    "failed": (OperationState.FAILED.value,),
+    "ended": (OperationState.SUCCEEDED.value, OperationState.FAILED.value, OperationState.CANCELLED.value),
+}
+NAMES = ("q", "show", "state", "kind", "host", "user", "since", "until")
+
+
+class Wanted(TypedDict):
+    """The arguments of `Operations.list` and `count`, without states, host and position."""
+
+    kinds: tuple[str, ...]
+    username: str | None
+    text: str
+    since: datetime | None
+    until: datetime | None
+
+
+@frozen(kw_only=True)
+class TaskFilters:
+    """`texts` are as typed. A state or kind that there is not is that of no parameter."""
+
+    texts: Mapping[str, str]
+    wanted: Wanted
+    problems: Mapping[str, list[str]]
+
+    @property
+    def is_filtered(self) -> bool:
+        return any(text for name, text in self.texts.items() if name != "show")
+
+    def states(self, shown: str) -> tuple[str, ...]:
+        """Returns the states of a quick filter, narrowed by the chosen state; an impossible one if none is left."""
+        quick, state = SHOWN.get(shown, ()), self.texts["state"]
+        if not state:
+            return quick
+        return (state,) if not quick or state in quick else ("none",)
+
+
+def read_filters(request: WebRequest) -> TaskFilters:
+    texts = {name: request.option(name).strip() for name in NAMES}
+    texts["state"] = texts["state"] if texts["state"] in set(OperationState) else ""
+    texts["kind"] = texts["kind"] if texts["kind"] in set(OperationKind) else ""
+    texts["show"] = texts["show"] if texts["show"] in SHOWN else ""
+    problems: dict[str, list[str]] = {}
+    times: dict[str, datetime | None] = {}
+    for name in ("since", "until"):
+        try:
+            times[name] = Timestamp().parse((texts[name],)) if texts[name] else None
+        except FieldError as error:
+            problems[name] = [str(error)]
+            times[name] = None
+    wanted = Wanted(
+        kinds=(texts["kind"],) if texts["kind"] else (),
+        username=texts["user"] or None,
+        text=texts["q"],
+        since=times["since"],
+        until=times["until"],
+    )
+    return TaskFilters(texts=texts, wanted=wanted, problems=problems)

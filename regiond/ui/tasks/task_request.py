@@ -1,0 +1,48 @@
+"""The request of a task, in words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from regiond.operations.model import Operation, OperationKind
+from regiond.ui.tasks.task_log import label_of, value_text
+
+_LABELS: Mapping[str, str] = {
+    "was": "State before",
+    "hostname": "Name",
+    "memory_mib": "RAM",
+    "at_once": "At the same time",
+    "huge_pages_backed": "Huge pages",
+    "one_numa_node": "On one NUMA node",
+    "power_on": "Start afterwards",
+    "composed_by": "Composed by",
+    "guest_name": "Name on the host",
+    "mac_address": "MAC address",
+    "power_address": "Address",
+}
+_ACTIONS: Mapping[str, str] = {
+    "on": "start", "off": "stop", "force_off": "power off by force", "cycle": "restart", "query": "query the state",
+    "power_on": "start", "power_off": "stop", "power_cycle": "restart",
+}  # fmt: skip
+_INNER = frozenset({"earlier", "earlier_since", "power", "marker"})  # how the engine does it, not what was asked for
+
+
+def requested(task: Operation) -> list[tuple[str, str]]:
+    """Returns labels with the plain values of the request, of a compose those that it was asked for."""
+    request = task.request.get("requested") or task.request.get("intent", {}).get("request") or task.request
+    if task.kind is OperationKind.DEPLOY:
+        return [("Image", f"{request['osystem']}/{request['distro_series']}"), ("State before", str(request["was"]))]
+    return [
+        (_LABELS.get(name) or label_of(name), text)
+        for name, value in request.items()
+        if name not in _INNER and value is not False and (text := _text(name, value))
+    ]
+
+
+def _text(name: str, value: Any) -> str:
+    if name == "action":
+        return _ACTIONS.get(str(value), str(value))
+    if name == "was":
+        return str(value).replace("_", " ")
+    return (value_text(name, value) or "") if isinstance(value, str | int | float) else ""

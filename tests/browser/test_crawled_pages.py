@@ -1,0 +1,76 @@
+"""Every kind of page, found by following links: accessible, and no wider than its window in any look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser
+
+from tests.browser.crawl import ROUTES, Crawl, crawl
+from tests.browser.furnished import furnish
+from tests.browser.visitor import Visitor, visitor
+from tests.deployment.deployment import Deployment
+
+PARTS = 4  # of the pages, so that workers share them
+FOLDER = Path(__file__).parent
+
+# Routes to which nothing in the fleet of this test links, with the test that examines them.
+ELSEWHERE = {
+    **dict.fromkeys(("clusters/<cluster>", "clusters/<cluster>/hosts", "clusters/<cluster>/vms"), "test_add_host.py"),
+    **dict.fromkeys(("clusters/<cluster>/resources", "clusters/<cluster>/settings"), "test_add_host.py"),
+    "clusters/<cluster>/remove": "test_host_pages.py",
+    "vms/<system_id>/abort": "test_deployment_pages.py",
+    "settings/image-upload/<image>": "test_image_pages.py",
+}
+# Routes that answer scripts of a page or a reload, and are no pages of their own.
+PARTS_OF_PAGES = {
+    "session": "the script that sends forms",
+    "hosts/bulk": "a reload of the outcomes of a form",
+    "vms/bulk": "a reload of the outcomes of a form",
+    "vms/<system_id>/act": "a reload after an action that was refused",
+    "vms/<system_id>/console/log": "the script of the console",
+    "settings/images/<image>": "the address of an image, which leads to the list",
+    "search": "the search field of the navigation, a form",
+    "hosts/<host>/trust": "a reload after a form of trust that was refused",
+}
+
+
+async def furnished(admin: Visitor, fleet: Deployment) -> Crawl:
+    await furnish(admin, fleet)
+    return await crawl(admin)
+
+
+async def test_links_lead_to_every_route_and_to_no_error(admin: Visitor, fleet: Deployment) -> None:
+    found = await furnished(admin, fleet)
+    assert not found.dead, "\n".join(found.dead)
+    reached = {*found.pages, *found.files}
+    assert sorted({*ROUTES} - reached - ELSEWHERE.keys() - PARTS_OF_PAGES.keys()) == [], "nothing links to these"
+    assert sorted((ELSEWHERE.keys() | PARTS_OF_PAGES.keys()) - {*ROUTES}) == [], "there are no such routes"
+    assert sorted(ELSEWHERE.keys() & reached) == [], "the crawl examines these now"
+
+
+@pytest.mark.parametrize(("route", "test"), ELSEWHERE.items())
+def test_routes_that_the_crawl_misses_have_a_test(route: str, test: str) -> None:
+    text = (FOLDER / test).read_text(encoding="utf-8")
+    assert route.rpartition("/")[2].strip("<>") in text
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+async def test_each_kind_of_page_fits_in_every_look(admin: Visitor, fleet: Deployment, part: int) -> None:
+    found = await furnished(admin, fleet)
+    addresses = [address for address in dict.fromkeys(found.pages.values())][part::PARTS]
+    assert {address: problems for address in addresses if (problems := await admin.looks_of(address))} == {}
+
+
+async def test_a_user_follows_only_links_that_work(chromium: Browser, admin: Visitor, fleet: Deployment) -> None:
+    await furnish(admin, fleet)
+    ann = await visitor(chromium, fleet, "ann")
+    await ann.enter()
+    found = await crawl(ann)
+    assert not found.dead, "\n".join(found.dead)
+    assert len(found.pages) > 30
+    addresses = tuple(dict.fromkeys(found.pages.values()))
+    assert await ann.problems_of(addresses) == {}
+    assert ann.complaints == []
+    await ann.leave()

@@ -1,0 +1,62 @@
+"""Larger text: tables stay in their cards, only they scroll sideways, the status bar does not overlap."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser.visitor import Visitor
+
+PAGES = (
+    "overview", "hosts", "hosts/1/vms", "hosts/1/resources", "hosts/1/settings", "vms", "tasks", "tasks/1", "compose",
+    "settings/audit", "settings/users", "networks", "pools",
+)  # fmt: skip
+# What the base size of the text is changed to, in per cent of the usual one.
+_ENLARGE = "(size) => { document.documentElement.style.fontSize = `${(size / 100) * 87.5}%`; }"
+_TABLES = """() => [...document.querySelectorAll(".ik-card table")].filter((table) => {
+  for (let parent = table.parentElement; !parent.matches(".ik-card"); parent = parent.parentElement) {
+    if (getComputedStyle(parent).overflowX !== "visible") return false;
+  }
+  const [inner, outer] = [table, table.closest(".ik-card")].map((element) => element.getBoundingClientRect());
+  return inner.right > outer.right + 1 || inner.left < outer.left - 1;
+}).map((table) => table.className)"""
+_SIDEWAYS = """() => {
+  const main = document.querySelector("main");
+  return main.scrollWidth > main.clientWidth + 1 ? [`main is ${main.scrollWidth} px wide of ${main.clientWidth}`] : [];
+}"""
+_OVERLAPS = """() => {
+  const bar = document.querySelector(".ik-status");
+  const parts = [...bar.children].filter((part) => part.getBoundingClientRect().width);
+  const boxes = [bar, ...parts].map((part) => part.getBoundingClientRect());
+  const whole = boxes.shift();
+  const found = parts.filter((part, at) => boxes[at].right > innerWidth + 1 || boxes[at].bottom > whole.bottom + 1);
+  boxes.forEach((one, at) => boxes.slice(at + 1).forEach((other, next) => {
+    const isApart = one.right <= other.left + 1 || other.right <= one.left + 1;
+    if (!isApart && one.bottom > other.top + 1 && other.bottom > one.top + 1) found.push(parts[at + 1 + next]);
+  }));
+  return found.map((part) => part.textContent.trim());
+}"""
+
+
+@pytest.mark.parametrize(("size", "width"), [(150, 1400), (150, 1000), (150, 320), (175, 1400), (175, 320)])
+async def test_larger_text_stays_in_its_place(admin: Visitor, size: int, width: int) -> None:
+    problems = {}
+    await admin.page.set_viewport_size({"width": width, "height": 900})
+    for path in PAGES:
+        await admin.go(path)
+        await admin.page.evaluate(_ENLARGE, size)
+        found = [*await admin.page.evaluate(_TABLES), *await admin.page.evaluate(_OVERLAPS)]
+        if size == 150:
+            found += await admin.page.evaluate(_SIDEWAYS)
+        if found:
+            problems[path] = found
+    assert problems == {}
+
+
+async def test_a_page_that_is_not_live_says_so_in_sight(admin: Visitor) -> None:
+    """On a narrow screen the status bar is at the end of the page."""
+    await admin.page.set_viewport_size({"width": 320, "height": 600})
+    await admin.go("compose")
+    await admin.page.evaluate("document.getElementById('live-state').classList.add('is-cut')")
+    assert await admin.page.evaluate(
+        "document.querySelector('.ik-status').getBoundingClientRect().bottom <= innerHeight"
+    )

@@ -1,0 +1,133 @@
+"""Pages of tasks: an error once, details in words, a way to try again for each kind, filters from the address."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regiond.operations.model import LogLine, OperationKind, OperationState
+from regiond.ui.pages import PAGES
+from regiond.ui.tasks.retry import retry_of
+from regiond.ui.tasks.task_filters import read_filters
+from regiond.ui.tasks.task_log import facts_of, shown_log
+from regiond.ui.tasks.task_request import requested
+from regiond.ui.web_request import UI, WebRequest
+from tests.unit.machine_samples import OPERATION
+
+BEGAN = datetime(2026, 11, 25, tzinfo=UTC)
+FAILED = evolve(OPERATION, state=OperationState.FAILED)
+
+
+def line(second: float, message: str, step: str | None = "power_on", **details: Any) -> LogLine:
+    return LogLine(at=BEGAN + timedelta(seconds=second), attempt=1, step=step, message=message, details=details)
+
+
+def attempts(number: int) -> list[LogLine]:
+    return [
+        one
+        for second in range(number)
+        for one in (line(second, "started"), line(second + 0.5, "refused", code="host_unreachable", retry_in_s=0.5))
+    ]
+
+
+def test_an_error_that_repeats_is_shown_once_with_how_often() -> None:
+    shown = shown_log([*attempts(4), line(9, "failed", None)])
+    assert [(one.text, one.times) for one in shown] == [("started", 1), ("refused", 4), ("Failed", 1)]
+    assert shown[1].last_at == BEGAN + timedelta(seconds=3.5)
+    assert shown[1].facts == ("tried again after 0.5 s",)
+
+
+def test_an_attempt_that_continues_is_shown_after_the_error() -> None:
+    shown = shown_log([*attempts(2), line(5, "started"), line(6, "powered on")])
+    assert [one.text for one in shown] == ["started", "refused", "started", "powered on"]
+    other = line(6, "another error", code="host_hung")
+    shown = shown_log([*attempts(2), line(5, "started"), other])
+    texts = [(one.text, one.times) for one in shown]
+    assert texts == [("started", 1), ("refused", 2), ("started", 1), ("another error", 1)]
+
+
+LINES = st.lists(
+    st.builds(
+        line,
+        second=st.integers(0, 9),
+        message=st.sampled_from(["started", "done", "refused", "failed"]),
+        step=st.sampled_from([None, "one", "two"]),
+        code=st.sampled_from([None, "busy"]),
+    ),
+    max_size=12,
+)
+
+
+@given(LINES)
+def test_nothing_is_left_out_of_a_log_but_repetitions(log: list[LogLine]) -> None:
+    shown = {one.text.lower() for one in shown_log(log)}
+    assert shown - {"started"} == {one.message for one in log} - {"started"}
+    assert sum(one.times for one in shown_log(log) if one.text != "started") == sum(
+        one.message != "started" for one in log
+    )
+
+
+def test_details_are_words_with_units() -> None:
+    details = {
+        "code": "busy", "retry_in_s": 12.0, "memory_mib": 4096, "size_bytes": 5_000_000_000,
+        "undone": ["claims", "disk"], "nested": {"a": 1}, "empty": [], "by": "mira", "cores": 2,
+    }  # fmt: skip
+    assert list(facts_of(details)) == [
+        "tried again after 12 s", "Memory: 4 GiB", "Size: 5 GB", "undone: claims, disk", "by mira", "Cores: 2",
+    ]  # fmt: skip
+
+
+def test_a_request_is_shown_with_labels_and_units() -> None:
+    task = evolve(OPERATION, request={"requested": {"hostname": "web-1", "memory_mib": 2048, "power_on": False}})
+    assert requested(task) == [("Name", "web-1"), ("RAM", "2 GiB")]
+    power = evolve(OPERATION, kind=OperationKind.POWER, request={"action": "force_off", "was": "failed_deployment"})
+    assert requested(power) == [("Action", "power off by force"), ("State before", "failed deployment")]
+
+
+@pytest.mark.parametrize("kind", OperationKind)
+def test_each_kind_that_failed_can_be_tried_again_or_says_how(kind: OperationKind) -> None:
+    found = retry_of(evolve(FAILED, kind=kind, request={"action": "on", "machines": []}))
+    assert found is not None
+    assert found.url or found.instead
+    if found.url:
+        path = found.url.partition("?")[0].removeprefix(UI)
+        method = "POST" if found.is_post else "GET"
+        assert any(_fits(page.path, path) and page.method == method for page in PAGES), path
+    assert retry_of(evolve(OPERATION, kind=kind)) is None  # it succeeded
+
+
+def _fits(rule: str, path: str) -> bool:
+    parts, wanted = rule.split("/"), path.split("/")
+    return len(parts) == len(wanted) and all(a.startswith("<") or a == b for a, b in zip(parts, wanted, strict=True))
+
+
+@pytest.mark.parametrize("kind", [one for one in OperationKind if one not in {"compose", "bulk", "clean_up"}])
+def test_what_is_gone_is_not_tried_again(kind: OperationKind) -> None:
+    found = retry_of(evolve(FAILED, kind=kind, machine_id=None, host_id=None))
+    assert found is not None
+    assert (found.url, "no longer there" in found.instead) == ("", True)
+
+
+def test_a_forced_power_off_is_not_repeated_without_its_question() -> None:
+    found = retry_of(evolve(FAILED, kind=OperationKind.POWER, request={"action": "force_off"}))
+    assert found is not None
+    assert (found.is_post, found.url) == (False, f"{UI}vms/{FAILED.system_id}/act?action=off")
+
+
+def test_filters_are_those_of_the_address() -> None:
+    query = {
+        "q": " web ", "kind": "deploy", "state": "failed", "show": "ended", "user": "ann", "since": "2026-11-25T08:00",
+    }  # fmt: skip
+    filters = read_filters(WebRequest(method="GET", path="/", query=tuple(query.items())))
+    assert (filters.wanted["text"], filters.wanted["kinds"], filters.wanted["username"]) == ("web", ("deploy",), "ann")
+    assert filters.wanted["since"] == datetime(2026, 11, 25, 8, tzinfo=UTC)
+    states = [filters.states(name) for name in ("ended", "running", "")]
+    assert states == [("failed",), ("none",), ("failed",)]
+    unknown = read_filters(WebRequest(method="GET", path="/", query=(("kind", "x"), ("state", "x"), ("since", "x"))))
+    assert (unknown.wanted["kinds"], unknown.states("")) == ((), ())
+    assert set(unknown.problems) == {"since"}

@@ -1,0 +1,96 @@
+"""The catalogue of page texts: complete for the templates that use it, and shown when there is a translation."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from gettext import NullTranslations
+from html.parser import HTMLParser
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from development.generated_section import CHECKOUT
+from development.text_catalogue import CATALOGUE, catalogue, messages_of
+from regiond.ui.renderer import Renderer
+from regiond.ui.serving.kept_form import KeptForm
+from regiond.ui.static_files import StaticFiles
+
+NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+# Names, amounts and times; scripts replace "Live" and "System".
+NO_TEXTS = {"Innkeeper", "mira", "Name", "3", "12:00:00 UTC", "Live", "System", "region.example"}
+FRAME = SimpleNamespace(
+    entries=(SimpleNamespace(name="Hosts", icon="host", segment="hosts", count="3", alert=None),),
+    running="2", running_count=2, last=None, heartbeat_s=5.0,
+)  # fmt: skip
+KEPT = KeptForm(address="/MAAS/ui/zones/add", text="name=3")
+VALUES: dict[str, dict[str, Any]] = {
+    "login.html": {"next_url": "", "username": "mira", "notice": "Ended.", "error": "", "host": "region.example",
+                   "kept": KEPT},
+    "send_again.html": {"kept": KEPT, "csrf": "", "username": "mira", "next_url": ""},
+    "bare_error.html": {"title": "Away", "message": "", "request_id": "1", "address": "", "retries": True,
+                        "sent": KEPT.fields},
+    "page.html": {"title": "mira", "section": "", "frame": FRAME, "csrf": "", "position": "",
+                  "caller": SimpleNamespace(username="mira", is_admin=True)},
+}  # fmt: skip
+
+
+class Marked(NullTranslations):
+    """Puts each text in brackets."""
+
+    def gettext(self, message: str) -> str:
+        return f"[{message}]"
+
+    def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
+        return f"[{msgid1 if n == 1 else msgid2}]"
+
+
+class Texts(HTMLParser):
+    """What a reader sees or hears of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._skipped = 0
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._skipped += tag in {"svg", "title"}
+        self.found += [value or "" for name, value in attrs if name in {"aria-label", "placeholder", "alt"}]
+
+    def handle_endtag(self, tag: str) -> None:
+        self._skipped -= tag in {"svg", "title"}
+
+    def handle_data(self, data: str) -> None:
+        if not self._skipped and data.strip():
+            self.found.append(data.strip())
+
+
+def test_the_catalogue_has_the_texts_of_the_present_pages() -> None:
+    present = (CHECKOUT / CATALOGUE).read_text(encoding="utf-8")
+    assert present == catalogue(), "run python -m development.text_catalogue --write"
+
+
+@pytest.mark.parametrize("template", VALUES)
+def test_a_translation_reaches_every_text_of_a_page(template: str) -> None:
+    renderer = Renderer(StaticFiles.packaged(), version="1", translations=Marked())
+    page = renderer.page(template, NOW, **VALUES[template]).body.decode()
+    texts = Texts(page).found
+    assert len(texts) > 4
+    assert [text for text in texts if not text.startswith("[") and text not in NO_TEXTS] == []
+
+
+@pytest.mark.parametrize("template", ["login.html", "send_again.html", "page.html"])
+def test_without_a_translation_texts_are_as_written(template: str) -> None:
+    page = Renderer(StaticFiles.packaged(), version="1").page(template, NOW, **VALUES[template]).body.decode()
+    source = (CHECKOUT / "regiond/ui/templates" / template).read_text()
+    written = [message[0] for message in messages_of(source) if "%(" not in message[0]]
+    assert written
+    assert [text for text in written if text not in page] == []
+
+
+def test_values_in_texts_are_escaped() -> None:
+    renderer = Renderer(StaticFiles.packaged(), version="1", translations=Marked())
+    page = renderer.page("send_again.html", NOW, **VALUES["send_again.html"] | {"username": "<b>mira</b>"}).body
+    assert b"&lt;b&gt;mira" in page
+    assert b"<b>mira" not in page
