@@ -47,8 +47,7 @@ _HOSTS = """
 # As `regiond.ledger.batch_claims` limits claims.
 _OVERCOMMITTED = """
     select 'host_overcommitted', 'host', h.id::text, h.name, false,
-           coalesce((select since from attention_since a where a.kind = 'host_overcommitted'
-                                                          and a.object = 'host ' || h.id), now()),
+           (select since from attention_since a where a.kind = 'host_overcommitted' and a.object = 'host ' || h.id),
            h.id, h.name, h.pool_id, h.zone_id, h.pool_id, '{}'::integer[],
            jsonb_build_object('cores', array[s.cores_claimed, most.cores],
                               'memory_mib', array[s.memory_mib_claimed, most.memory_mib])
@@ -74,8 +73,8 @@ _STORAGE_POOLS = """
            'storage_pool', p.id::text, 'Storage pool ' || p.name || ' of ' || h.name,
            p.missing_since is not null or p.status <> 'available',
            case when p.missing_since is not null then p.missing_since when p.status <> 'available' then p.status_since
-                else coalesce((select since from attention_since a where a.kind = 'storage_pool_full'
-                                                                    and a.object = 'storage_pool ' || p.id), now()) end,
+                else (select since from attention_since a
+                       where a.kind = 'storage_pool_full' and a.object = 'storage_pool ' || p.id) end,
            h.id, h.name, h.pool_id, h.zone_id, h.pool_id, '{}'::integer[],
            jsonb_build_object('status', p.status, 'missing', p.missing_since is not null, 'total', p.total_bytes,
                               'used', p.claimed_bytes + p.used_elsewhere_bytes)

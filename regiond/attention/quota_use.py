@@ -12,7 +12,7 @@ _GIB_IN_MIB = 1024
 _GB = 1000**3
 
 
-def nearly_used(quota: Quota, percent: int, since: Mapping[str, datetime], now: datetime) -> Found | None:
+def nearly_used(quota: Quota, percent: int, since: Mapping[str, datetime]) -> Found | None:
     """Returns what the quota is about if something of it is used to at least `percent`; None if nothing is.
 
     A limit of 0 permits nothing and does not count. `since` has the times of quotas that were above before, by type
@@ -27,7 +27,7 @@ def nearly_used(quota: Quota, percent: int, since: Mapping[str, datetime], now: 
         object_id=str(quota.id),
         name=f"The quota of {quota.subject}",
         broken=False,
-        since=since.get(f"quota {quota.id}", now),
+        since=since.get(f"quota {quota.id}"),
         pool=quota.pool,
         facts={
             "uses": [_text(name, used, limit) for name, used, limit in near],

@@ -30,25 +30,35 @@ from regiond.quotas.model import Quota
 
 MOST_OF_KIND = 1000
 NOTE_EVERY_S = 15.0
-# The usage of quotas is a sum over VMs. Reading it takes at most a twentieth of the time of one connection.
+# The usage of quotas is a sum over VMs. Where reading it is slow, pages show that of the last round of `note`; where it
+# is quick, it takes at most a twentieth of the time.
+QUICK_S = 0.02
 QUOTA_SHARE = 20
-_NOTED = (AttentionKind.HOST_OVERCOMMITTED, AttentionKind.STORAGE_POOL_FULL)
+_MEASURED = (AttentionKind.HOST_OVERCOMMITTED, AttentionKind.STORAGE_POOL_FULL)
+_NOTED = (*_MEASURED, AttentionKind.QUOTA_FULL)
 
 
 @define
 class _Quotas:
     """The quotas with their usage, as they were read last."""
 
-    read: Callable[[], Awaitable[tuple[Quota, ...]]]
+    query: Callable[[], Awaitable[tuple[Quota, ...]]]
     found: tuple[Quota, ...] = ()
+    took_s: float = 0.0
     valid_until: float = 0.0  # of time.monotonic()
 
     async def recent(self) -> tuple[Quota, ...]:
+        """Returns them; waits only for a query that was quick the last time."""
+        if self.took_s <= QUICK_S and time.monotonic() >= self.valid_until:
+            await self.read()
+        return self.found
+
+    async def read(self) -> tuple[Quota, ...]:
         began = time.monotonic()
-        if began >= self.valid_until:
-            self.found = await self.read()
-            ended = time.monotonic()
-            self.valid_until = ended + QUOTA_SHARE * (ended - began)
+        self.found = await self.query()
+        ended = time.monotonic()
+        self.took_s = ended - began
+        self.valid_until = ended + QUOTA_SHARE * self.took_s
         return self.found
 
 
@@ -91,15 +101,10 @@ class Attention:
         There are at most `per_kind` of each, and one more where the certificate of the API is among them.
         """
         now = datetime.now(UTC)
-        async with self._database.connection() as db:
-            stored = dict(await store.read(db, wanted, self.limits, per_kind=per_kind, offset=offset, caller=caller))
-        for kind, found in (await self._in_memory(now, wanted, caller)).items():
-            also = stored.get(kind, store.NOTHING)
-            stored[kind] = store.FoundGroup(
-                count=len(found) + also.count,
-                broken=sum(one.broken for one in found) + also.broken,
-                found=(*found[offset : offset + per_kind], *also.found),
-            )
+        found = await self._read(now, wanted, per_kind, offset, caller)
+        if any(one.kind in _NOTED and one.since is None for group in found.values() for one in group.found):
+            await self.note()  # what nobody has seen before begins now
+            found = await self._read(now, wanted, per_kind, offset, caller)
         return tuple(
             AttentionGroup(
                 kind=kind,
@@ -107,8 +112,23 @@ class Attention:
                 broken=group.broken,
                 items=tuple(item_of(one, now, is_admin=caller.is_admin) for one in group.found),
             )
-            for kind, group in sorted(stored.items(), key=lambda each: _ORDER[each[0]])
+            for kind, group in sorted(found.items(), key=lambda each: _ORDER[each[0]])
         )
+
+    async def _read(
+        self, now: datetime, wanted: AttentionFilter, per_kind: int, offset: int, caller: Caller
+    ) -> dict[AttentionKind, store.FoundGroup]:
+        async with self._database.connection() as db:
+            stored = await store.read(db, wanted, self.limits, per_kind=per_kind, offset=offset, caller=caller)
+        merged = dict(stored)
+        for kind, found in (await self._in_memory(now, wanted, caller)).items():
+            also = merged.get(kind, store.NOTHING)
+            merged[kind] = store.FoundGroup(
+                count=len(found) + also.count,
+                broken=sum(one.broken for one in found) + also.broken,
+                found=(*found[offset : offset + per_kind], *also.found),
+            )
+        return merged
 
     async def items(self, wanted: AttentionFilter = EVERYTHING, *, caller: Caller) -> tuple[AttentionItem, ...]:
         """Returns the items that the caller sees, at most MOST_OF_KIND of each kind."""
@@ -127,12 +147,12 @@ class Attention:
 
     async def note(self) -> None:
         """Records since when amounts are above their limits. Idempotent; one region at a time does it."""
-        wanted = AttentionFilter(kinds=_NOTED)
-        quotas = await self._quotas.recent()
+        wanted = AttentionFilter(kinds=_MEASURED)
+        quotas = await self._quotas.read()
         async with self._database.transaction() as db:
             stored = await store.read(db, wanted, self.limits, per_kind=100_000)
             found = [one for group in stored.values() for one in group.found]
-            found += self._nearly_used(quotas, {}, datetime.now(UTC))
+            found += self._nearly_used(quotas, {})
             await store.note(db, [(one.kind, f"{one.object_type} {one.object_id}") for one in found])
 
     async def _in_memory(
@@ -144,15 +164,15 @@ class Attention:
         if quotas:
             async with self._database.connection() as db:
                 since = await store.since(db, AttentionKind.QUOTA_FULL)
-            found[AttentionKind.QUOTA_FULL] = self._nearly_used(quotas, since, now)
+            found[AttentionKind.QUOTA_FULL] = self._nearly_used(quotas, since)
         if caller.is_admin:
             found[AttentionKind.CERTIFICATE_EXPIRING] = self._own_certificate(now)
         matching = {kind: [one for one in each if wanted.matches(one)] for kind, each in found.items()}
         return {kind: each for kind, each in matching.items() if each}
 
-    def _nearly_used(self, quotas: Iterable[Quota], since: dict[str, datetime], now: datetime) -> list[Found]:
+    def _nearly_used(self, quotas: Iterable[Quota], since: dict[str, datetime]) -> list[Found]:
         percent = self.limits.nearly_full_percent
-        return [one for one in (nearly_used(quota, percent, since, now) for quota in quotas) if one is not None]
+        return [one for one in (nearly_used(quota, percent, since) for quota in quotas) if one is not None]
 
     def _own_certificate(self, now: datetime) -> list[Found]:
         expires_at = self._certificate_expires_at()

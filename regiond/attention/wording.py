@@ -145,7 +145,7 @@ def _overcommitted(found: Found, _: datetime) -> Words:
     (cores, most_cores), (memory, most_memory) = found.facts["cores"], found.facts["memory_mib"]
     if cores > most_cores:
         parts.append("cores")
-        causes.append(f"{cores:,} of {number_of(most_cores, 'core')}")
+        causes.append(f"{cores:,} of {most_cores:,} cores")
     if memory > most_memory:
         parts.append("RAM")
         causes.append(f"{_number(memory / _GIB_IN_MIB)} of {_number(most_memory / _GIB_IN_MIB)} GiB of RAM")
@@ -194,7 +194,7 @@ def _pool_unavailable(found: Found, _: datetime) -> Words:
 def _quota(found: Found, _: datetime) -> Words:
     return Words(
         what="is used up" if found.facts["is_full"] else "is nearly used up",
-        cause=f"It has {', '.join(found.facts['uses'])}.",
+        cause=f"{', '.join(found.facts['uses'])} are held.",
         remedy="Release or delete VMs, or let an administrator raise it.",
     )
 

@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from common.capacity import NOTHING, Capacity, ResourceCapacity
 from regiond.groups.model import ResourcePool, Zone
-from regiond.hosts.model import Amounts, HostView
+from regiond.hosts.model import Amounts, HostState, HostView
 from regiond.ledger.model import SHARED_POOL_TYPES, HostCapacity
 from regiond.ledger.service import total_capacity
 
@@ -108,6 +108,7 @@ def _counted(host: HostView) -> HostCapacity:
         cluster="this",
         shared_pools=frozenset(pool.name for pool in host.storage_pools if pool.type in SHARED_POOL_TYPES),
         capacity=host.capacity,
+        is_open=host.state is HostState.READY and host.maintenance is None,
     )
 
 

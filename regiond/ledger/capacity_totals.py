@@ -38,6 +38,7 @@ def _group(name: str | None, hosts: Collection[HostCapacity]) -> GroupCapacity:
     reached = [host for host in known if host.state != _UNREACHABLE]
     servers = {host.server_id for host in reached}
     unreachable = [host for host in known if host.server_id not in servers]
+    open_hosts = [host for host in known if host.is_open]
     return GroupCapacity(
         name=name,
         states=Counter(host.state for host in hosts),
@@ -45,6 +46,8 @@ def _group(name: str | None, hosts: Collection[HostCapacity]) -> GroupCapacity:
         capacity=total_capacity(host for host in known if host.server_id in servers),
         unreachable_servers=len({host.server_id for host in unreachable}),
         unreachable=total_capacity(unreachable),
+        open_hosts=len(open_hosts),
+        open=total_capacity(open_hosts),
     )
 
 

@@ -151,7 +151,7 @@ class HostCapacity:
     """The capacity of a host and the groups in which it is counted; `capacity` is None while it is unknown.
 
     `zone`, `pool` (the resource pool) and `state` are names. `cluster` is the identity of the host's LXD cluster, whose
-    members share the `shared_pools`.
+    members share the `shared_pools`. `is_open`: it takes new machines, so it is ready and not in maintenance.
     """
 
     host_id: int
@@ -162,6 +162,7 @@ class HostCapacity:
     cluster: str | None = None
     shared_pools: frozenset[str] = frozenset()
     capacity: Capacity | None = None
+    is_open: bool = False
 
 
 @frozen(kw_only=True)
@@ -170,7 +171,7 @@ class GroupCapacity:
 
     `states` counts the hosts by state. A server of which this group has only unreachable hosts counts in
     `unreachable_servers` and `unreachable` instead of `servers` and `capacity`. A host whose capacity is unknown counts
-    in `states` only.
+    in `states` only. `open_hosts` take new machines, and `open` is the capacity of these alone.
     """
 
     name: str | None
@@ -179,6 +180,8 @@ class GroupCapacity:
     capacity: Capacity
     unreachable_servers: int
     unreachable: Capacity
+    open_hosts: int = 0
+    open: Capacity = field(factory=Capacity)
 
 
 @frozen(kw_only=True)

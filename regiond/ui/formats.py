@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 GIB_IN_MIB = 1024
+TIB_IN_MIB = 1024 * GIB_IN_MIB
 GB = 1_000_000_000
 TB = 1000 * GB
+PB = 1000 * TB
 DASH = "–"
 
 
@@ -22,9 +24,42 @@ def gib(mib: int) -> str:
     return number(mib / GIB_IN_MIB)
 
 
+Scale = Callable[[int], tuple[str, Callable[[int], str]]]
+
+
+def memory_scale(largest_mib: int) -> tuple[str, Callable[[int], str]]:
+    """Returns the unit for amounts up to this one, and the function that prints them in it."""
+    if 0 < largest_mib < GIB_IN_MIB:
+        return "MiB", number
+    return ("GiB", gib) if largest_mib < TIB_IN_MIB else ("TiB", _in(TIB_IN_MIB))
+
+
+def storage_scale(largest_bytes: int) -> tuple[str, Callable[[int], str]]:
+    """Returns the unit for amounts up to this one, and the function that prints them in it."""
+    if largest_bytes < TB:
+        return "GB", gb
+    return ("TB", _in(TB)) if largest_bytes < PB else ("PB", _in(PB))
+
+
+def _in(factor: int) -> Callable[[int], str]:
+    """Prints amounts with two decimals, and none that are 0; an amount that is too small for them is not 0."""
+
+    def text(amount: int) -> str:
+        if 0 < amount < factor / 200:
+            return "<0.01"
+        return f"{amount / factor:,.2f}".rstrip("0").rstrip(".")
+
+    return text
+
+
 def memory(mib: int) -> str:
     """An amount of memory with its unit."""
-    return f"{number(mib)} MiB" if 0 < mib < GIB_IN_MIB else f"{gib(mib)} GiB"
+    return _with_unit(memory_scale, mib)
+
+
+def _with_unit(scale: Scale, amount: int) -> str:
+    unit, text = scale(amount)
+    return f"{text(amount)} {unit}"
 
 
 def gb(size_bytes: int) -> str:
@@ -32,16 +67,9 @@ def gb(size_bytes: int) -> str:
     return number(size_bytes / GB)
 
 
-def storage_scale(largest_bytes: int) -> tuple[str, Callable[[int], str]]:
-    """The unit for amounts up to this one, and the function that prints them in it."""
-    if largest_bytes < TB:
-        return "GB", gb
-    return "TB", lambda size_bytes: f"{size_bytes / TB:,.2f}".rstrip("0").rstrip(".")
-
-
 def storage(size_bytes: int) -> str:
     """An amount of storage with its unit."""
-    return f"{number(size_bytes / TB)} TB" if size_bytes >= TB else f"{gb(size_bytes)} GB"
+    return _with_unit(storage_scale, size_bytes)
 
 
 def file_size(size_bytes: int) -> str:

@@ -23,6 +23,7 @@ class Entry:
     icon: str
     segment: str
     count: str | None = None
+    alert: str = ""  # how bad what is counted is: bad or caution; empty: it is not
 
 
 @frozen(kw_only=True)
@@ -37,16 +38,24 @@ class Frame:
 
 
 async def read_frame(services: Services, caller: Caller) -> Frame:
-    hosts, clusters, machines, running, ended = await asyncio.gather(
+    hosts, clusters, machines, running, attention, ended = await asyncio.gather(
         services.hosts.count(caller=caller),
         services.clusters.count(caller=caller),
         services.machines.count(caller=caller),
         services.operations.count_open(limit=_MOST_TASKS, caller=caller),
+        services.attention.counts(caller=caller),
         services.operations.list(states=_ENDED, limit=1, caller=caller),
     )
     tasks = f"{running}+" if running == _MOST_TASKS else str(running)
     entries = (
         Entry(name="Overview", icon="overview", segment="overview"),
+        Entry(
+            name="Attention",
+            icon="warn",
+            segment="attention",
+            count=f"{attention.total:,}" if attention.total else None,
+            alert="bad" if attention.broken else "caution",
+        ),
         Entry(name="Hosts", icon="host", segment="hosts", count=f"{hosts:,}"),
         Entry(name="Clusters", icon="cluster", segment="clusters", count=f"{clusters:,}"),
         Entry(name="VMs", icon="vm", segment="vms", count=f"{machines:,}"),

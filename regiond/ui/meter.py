@@ -87,9 +87,13 @@ def asked_meter(
 def meter_of(
     label: str, amount: ResourceCapacity, *, unit: str = "", text: Callable[[int], str] = formats.number
 ) -> Meter:
-    """A meter of what Innkeeper may hand out, `amount.claimable`."""
+    """A meter of what Innkeeper may hand out, `amount.claimable`.
+
+    Of several hosts, some can be free although others are claimed beyond what they have.
+    """
     used = amount.claimed + amount.elsewhere
-    over = max(0, used - amount.claimable)
+    free = max(amount.free, amount.claimable - used, 0)
+    over = max(0, used + free - amount.claimable)
     return Meter(
         label=label,
         unit=unit,
@@ -97,12 +101,17 @@ def meter_of(
         whole=text(amount.claimable),
         ours=text(amount.claimed),
         others=text(amount.elsewhere),
-        free=text(max(0, amount.claimable - used)),
+        free=text(free),
         over=text(over) if over else None,
         ours_share=formats.share(amount.claimed, amount.claimable),
         others_share=formats.share(amount.elsewhere, amount.claimable),
-        free_share=formats.share(max(0, amount.claimable - used), amount.claimable),
-        parts=_parts(("ours", amount.claimed), ("others", amount.elsewhere), whole=amount.claimable, over=over),
+        free_share=formats.share(free, amount.claimable),
+        parts=_parts(
+            ("ours", amount.claimed),
+            ("others", amount.elsewhere),
+            whole=used + free if free else amount.claimable,
+            over=0 if free else over,
+        ),
     )
 
 
@@ -128,6 +137,16 @@ def _part(kind: str, start: float, width: float, *, is_joined: bool) -> Part:
     return Part(kind=kind, start=f"{start:.4g}%", width=f"{width:.4g}%", is_joined=is_joined)
 
 
-def limit_meter(label: str, used: int, limit: int, text: Callable[[int], str] = formats.number) -> Meter:
-    """A meter of what counts for a limit, such as that of a quota."""
-    return meter_of(label, ResourceCapacity(total=limit, claimable=limit, claimed=used), text=text)
+def memory_meter(label: str, mib: ResourceCapacity) -> Meter:
+    """A meter of memory, in the unit that fits the whole."""
+    return _scaled(label, mib, formats.memory_scale)
+
+
+def storage_meter(label: str, size_bytes: ResourceCapacity) -> Meter:
+    """A meter of storage, in the unit that fits the whole."""
+    return _scaled(label, size_bytes, formats.storage_scale)
+
+
+def _scaled(label: str, amount: ResourceCapacity, scale: formats.Scale) -> Meter:
+    unit, text = scale(max(amount.claimable, amount.claimed + amount.elsewhere))
+    return meter_of(label, amount, unit=unit, text=text)

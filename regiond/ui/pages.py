@@ -9,6 +9,7 @@ from regiond.accounts.sessions import Sessions
 from regiond.api.pipeline.dispatch import Api
 from regiond.ui import components_page, overview_page, search_page
 from regiond.ui.account import account_pages, file_pages, key_pages, own_pages
+from regiond.ui.attention import attention_page
 from regiond.ui.clusters import cluster_pages
 from regiond.ui.events import event_pages
 from regiond.ui.hosts import add_page, adoption_page, host_pages, interface_page, removal_page
@@ -57,6 +58,7 @@ from regiond.ui.tasks import task_pages
 
 PAGES = (
     *overview_page.PAGES,
+    *attention_page.PAGES,
     *host_list.PAGES,
     *host_export.PAGES,
     *host_bulk.PAGES,

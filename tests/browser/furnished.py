@@ -57,6 +57,7 @@ async def _own_things(admin: Visitor) -> None:
         ("account/ssh-keys", {"key": SSH_KEY}),
         ("account/clients", {"name": "east"}),
         ("account/files", {"filename": "env/state", "file": "1"}),
+        ("account/filters/add", {"list": "vms", "name": LONG[:30], "query": "state:broken"}),
     ):
         address = f"{admin.origin}/MAAS/ui/{page}"
         token = re.search(r'name="csrf" value="(\w+)"', await (await admin.context.request.get(address)).text())

@@ -12,7 +12,9 @@ from tests.browser.furnished import furnish
 from tests.browser.visitor import Visitor, visitor
 from tests.deployment.deployment import Deployment
 
+STARTS = ("overview", "account/filters/add")  # the second is a form that lists open with what they show
 PARTS = 4  # of the pages, so that workers share them
+SHARE_OF_A_USER = 3  # each third page is drawn: most are those of administrators, with fewer buttons
 FOLDER = Path(__file__).parent
 
 # Routes to which nothing in the fleet of this test links, with the test that examines them.
@@ -31,6 +33,7 @@ PARTS_OF_PAGES = {
     "vms/<system_id>/act": "a reload after an action that was refused",
     "vms/<system_id>/console/log": "the script of the console",
     "settings/images/<image>": "the address of an image, which leads to the list",
+    "compose/started": "what follows a form that composes several VMs",
     "search": "the search field of the navigation, a form",
     "hosts/<host>/trust": "a reload after a form of trust that was refused",
 }
@@ -38,7 +41,7 @@ PARTS_OF_PAGES = {
 
 async def furnished(admin: Visitor, fleet: Deployment) -> Crawl:
     await furnish(admin, fleet)
-    return await crawl(admin)
+    return await crawl(admin, STARTS)
 
 
 async def test_links_lead_to_every_route_and_to_no_error(admin: Visitor, fleet: Deployment) -> None:
@@ -70,7 +73,7 @@ async def test_a_user_follows_only_links_that_work(chromium: Browser, admin: Vis
     found = await crawl(ann)
     assert not found.dead, "\n".join(found.dead)
     assert len(found.pages) > 30
-    addresses = tuple(dict.fromkeys(found.pages.values()))
+    addresses = tuple(dict.fromkeys(found.pages.values()))[::SHARE_OF_A_USER]
     assert await ann.problems_of(addresses) == {}
     assert ann.complaints == []
     await ann.leave()

@@ -7,7 +7,7 @@ import pytest
 from tests.browser.visitor import Visitor
 
 PAGES = (
-    "overview", "hosts", "hosts?group=zone", "hosts?q=nothing-has-this-name", "hosts/1/vms",
+    "overview", "attention", "hosts", "hosts?group=zone", "hosts?q=nothing-has-this-name", "hosts/1/vms",
     "hosts/1/resources?vm=db-1", "hosts/1/tasks", "hosts/2/resources", "vms", "vms?q=db", "vms?show=attention",
     "tasks", "tasks/1",
 )  # fmt: skip

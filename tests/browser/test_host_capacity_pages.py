@@ -111,6 +111,9 @@ async def test_the_settings_offer_what_the_api_can_change(admin: Visitor, fleet:
 async def test_the_head_of_a_host_leads_to_what_is_done_rarely(admin: Visitor) -> None:
     await admin.go("hosts/1/vms")
     await expect(admin.page.locator("#host-head")).to_contain_text("refreshed ")
+    facts = await admin.page.locator("#host-head .ik-factline").bounding_box()
+    assert facts is not None
+    assert facts["height"] < 30  # one line, however long the address is
     await admin.page.get_by_role("button", name="More actions on alder").click()
     menu = admin.page.locator("#host-menu")
     assert await menu.get_by_role("link").all_inner_texts() == [

@@ -54,6 +54,27 @@ async def test_a_range_that_ends_before_it_begins_is_refused(admin: Visitor) -> 
     await expect(admin.page.locator("main")).to_contain_text("10.20.10.9–10.20.10.20")
 
 
+async def test_an_address_is_reserved_and_released(admin: Visitor, fleet: Deployment) -> None:
+    page = admin.page
+    await admin.go("networks")
+    await page.get_by_role("link", name="10.20.10.0/24", exact=True).click()
+    admin.expected_statuses.add(422)
+    await page.fill("#start_ip", "10.99.0.1")
+    await page.get_by_role("button", name="Reserve address").click()
+    await expect(page.locator("#start_ip-error")).to_contain_text("10.20.10.0/24")
+    await page.fill("#start_ip", "10.20.10.50")
+    await page.fill("#comment", "the printer")
+    await page.get_by_role("button", name="Reserve address").click()
+    await expect(page.locator("#ranges-scroll")).to_contain_text("the printer")
+    await expect(page.locator("section[aria-labelledby=s-free]")).to_contain_text("–10.20.10.49")
+    (made,) = await fleet.get("ipranges/")
+    assert (made["start_ip"], made["end_ip"], made["type"]) == ("10.20.10.50", "10.20.10.50", "reserved")
+    await page.get_by_role("link", name="Delete range 10.20.10.50").click()
+    await page.get_by_role("button", name="Delete IP range").click()
+    await page.wait_for_url("**/networks")
+    assert await fleet.get("ipranges/") == []
+
+
 async def test_what_cannot_be_deleted_says_why(admin: Visitor) -> None:
     await admin.go("networks/fabrics/0/delete")
     await expect(admin.page.locator("main")).to_contain_text("Not possible")

@@ -8,6 +8,11 @@ from urllib.parse import urlencode
 
 import pytest
 
+from regiond.attention import service
+from regiond.attention.model import AttentionLimits, ObjectType, Severity
+from regiond.attention.service import Attention
+from regiond.db.pool import Database
+from regiond.quotas.model import Holdings, Limits, Quota
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh
 from tests.integration.tables import sql
@@ -15,6 +20,7 @@ from tests.integration.test_changed_disks import lose_volume
 from tests.integration.two_pools import FOREIGN, NATIVE, Role, two_pools
 from tests.integration.users import as_user
 from tests.rejections import rejection
+from tests.unit.api_samples import ADMIN, USER
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.database
@@ -168,7 +174,7 @@ async def test_storage_pools_and_quotas_are_found_from_the_limit_on(innkeeper: D
     assert found["storage_pool_full"]["text"] == (
         "Storage pool local of elm is nearly full. 91 of 100 GB are claimed or in other use (91 %)."
     )
-    assert found["quota_full"]["text"] == "The quota of user ann is used up. It has 2 of 2 VMs."
+    assert found["quota_full"]["text"] == "The quota of user ann is used up. 2 of 2 VMs are held."
     assert (await innkeeper.get("attention/?op=counts"))["kinds"] == {"storage_pool_full": 1, "quota_full": 1}
     assert list(await items(ann)) == ["storage_pool_full", "quota_full"]
     assert list(await items(await as_user(innkeeper, "eve"))) == ["storage_pool_full"]
@@ -245,3 +251,57 @@ async def test_filters_choose_kind_zone_pool_and_host(innkeeper: Deployment) -> 
     assert await names(q="foreign-m") == ["foreign-machine"]
     assert len(await names(limit=3)) == 3
     assert "zone" in (await rejection(listed(innkeeper, zone="nowhere"))).details["fields"]
+
+
+async def test_a_host_is_overcommitted_where_its_capacity_says_so(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated("elm", cores=100, memory_mib=102_400)
+    path = f"vm-hosts/{host['id']}/"
+    await innkeeper.compose(host["id"], cores=29, memory=29_696)
+    for cpu, memory, reserved in ((0.29, 0.29, 0), (0.28, 1, 0), (1, 0.28, 0), (0.29, 0.29, 1), (1, 1, 71), (1, 1, 72)):
+        ratios = {"cpu_over_commit_ratio": cpu, "memory_over_commit_ratio": memory}
+        changed = await innkeeper.put(path, **ratios, reserved_cores=reserved)
+        amounts = [changed["capacity"][name] for name in ("cores", "memory_mib")]
+        expected = any(one["claimed"] + one["elsewhere"] > one["claimable"] for one in amounts)
+        assert ("host_overcommitted" in await items(innkeeper)) is expected, (cpu, memory, reserved)
+
+
+async def _no_quotas() -> tuple[Quota, ...]:
+    return ()
+
+
+@pytest.mark.parametrize(("days", "severity"), [(12, Severity.CAUTION), (-1, Severity.BROKEN)])
+async def test_the_certificate_of_the_api_is_for_administrators(
+    database: Database, days: int, severity: Severity
+) -> None:
+    expires_at = datetime.now(UTC) + timedelta(days=days)
+    attention = Attention(database, AttentionLimits(), quotas=_no_quotas, certificate_expires_at=lambda: expires_at)
+    (group,) = await attention.groups(caller=ADMIN)
+    (item,) = group.items
+    assert (item.object_type, item.severity, item.name) == (ObjectType.REGION, severity, "The API")
+    assert item.since == (expires_at if days < 0 else expires_at - timedelta(days=30))
+    assert (await attention.counts(caller=ADMIN)).total == 1
+    assert await attention.groups(caller=USER) == ()
+    assert (await attention.counts(caller=USER)).total == 0
+
+
+async def test_a_certificate_that_is_valid_for_long_needs_nothing(database: Database) -> None:
+    later = datetime.now(UTC) + timedelta(days=31)
+    attention = Attention(database, AttentionLimits(), quotas=_no_quotas, certificate_expires_at=lambda: later)
+    assert await attention.groups(caller=ADMIN) == ()
+
+
+async def test_no_page_waits_for_quotas_that_are_slow(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "QUICK_S", -1.0)  # every query takes longer
+    held = [1]
+
+    async def quotas() -> tuple[Quota, ...]:
+        return (Quota(id=1, pool_id=0, pool="default", limits=Limits(machines=2), used=Holdings(machines=held[0])),)
+
+    attention = Attention(database, AttentionLimits(), quotas=quotas, certificate_expires_at=lambda: None)
+    await attention.note()
+    held[0] = 2
+    assert (await attention.counts(caller=ADMIN)).total == 0
+    await attention.note()
+    assert (await attention.counts(caller=ADMIN)).total == 1
+    ((item,),) = [group.items for group in await attention.groups(caller=ADMIN)]
+    assert item.since is not None

@@ -33,7 +33,7 @@ async def test_the_page_of_a_vm_says_that_it_cannot_start(innkeeper: Deployment,
     lose_volume(innkeeper, 1)
     await refresh(innkeeper, host)
     text = await page(client, path)
-    assert "This VM cannot start</p>" in text
+    assert "</a> cannot start" in text
     assert text.count(">Missing</span>") == 1
     assert "VM that cannot start" in await page(client, "settings/discrepancies")
 
@@ -41,7 +41,7 @@ async def test_the_page_of_a_vm_says_that_it_cannot_start(innkeeper: Deployment,
 async def test_the_pages_of_a_host_name_a_pool_that_is_unavailable(innkeeper: Deployment, client: WebClient) -> None:
     host = await innkeeper.add_simulated(pools="fast:50,big:200:unavailable")
     for tab in ("vms", "resources"):
-        assert "Storage pool big is unavailable" in await page(client, f"hosts/{host['id']}/{tab}")
+        assert "Storage pool big of sim</a> is unavailable" in await page(client, f"hosts/{host['id']}/{tab}")
     text = await page(client, f"hosts/{host['id']}/resources")
     assert ">Unavailable</span>" in text
     assert ("free of 50 GB" in text, "free of 200 GB" in text) == (True, False)

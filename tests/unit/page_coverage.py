@@ -28,8 +28,6 @@ TO_COME = "to come"
 
 # Resources of which no endpoint has a page.
 RESOURCES_WITHOUT: Mapping[str, str] = {
-    "GET attention/": TO_COME,
-    "GET attention/?op=counts": TO_COME,
     "pods/": SAME,
     "pods/{id}/": SAME,
     "pools/": SAME,
@@ -52,6 +50,8 @@ RESOURCES_WITHOUT: Mapping[str, str] = {
 }
 
 WITHOUT: Mapping[str, str] = {
+    "GET attention/": TO_COME,
+    "GET attention/?op=counts": TO_COME,
     "POST vm-hosts/{id}/?op=compose": SUMMED_UP,  # compose with `host`
     "POST machines/?op=allocate": SUMMED_UP,  # to deploy a ready VM allocates it
     "GET machines/?op=list_allocated": SUMMED_UP,  # the list with a filter
@@ -176,6 +176,8 @@ OFFERED: Mapping[str, Shown] = {
     "GET audit/?op=export": Shown("settings/audit/export", "audit.export"),
     "GET audit/?op=verify": Shown("settings/audit/verify", "audit.verify"),
     "POST audit/?op=redact": Shown("settings/audit/redact"),
+    "GET attention/": Shown("attention", "attention.groups"),
+    "GET attention/?op=counts": Shown("attention", "attention.counts"),
     "GET discrepancies/": Shown("settings/discrepancies", "reconciler.check"),
     "GET discrepancies/?op=repaired": Shown("settings/discrepancies", "reconciler.recent_repairs"),
     "GET discrepancies/{id}/": Shown("settings/discrepancies/<number>", "reconciler.read"),

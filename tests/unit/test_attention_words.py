@@ -148,16 +148,16 @@ def quota(**used: int) -> Quota:
 
 
 def test_a_nearly_used_quota_names_what_is_used() -> None:
-    assert nearly_used(quota(machines=8, cores=100), 90, {}, NOW) is None
-    near = nearly_used(quota(machines=9, memory_mib=20_480), 90, {"quota 7": NOW - timedelta(hours=1)}, NOW)
+    assert nearly_used(quota(machines=8, cores=100), 90, {}) is None
+    near = nearly_used(quota(machines=9, memory_mib=20_480), 90, {"quota 7": NOW - timedelta(hours=1)})
     assert near is not None
     assert near.since == NOW - timedelta(hours=1)
     item = item_of(near, NOW, is_admin=False)
     assert item.severity is Severity.CAUTION
-    assert item.text == "The quota of user ann is used up. It has 9 of 10 VMs, 20 of 20 GiB of RAM."
+    assert item.text == "The quota of user ann is used up. 9 of 10 VMs, 20 of 20 GiB of RAM are held."
 
 
 @given(st.integers(0, 1000), st.integers(1, 1000), st.integers(1, 100))
 def test_a_quota_is_nearly_used_from_the_per_cent_on(used: int, limit: int, percent: int) -> None:
     one = Quota(id=1, pool_id=0, pool="lab", limits=Limits(cores=limit), used=Holdings(cores=used))
-    assert (nearly_used(one, percent, {}, NOW) is not None) == (used / limit * 100 >= percent - 1e-9)
+    assert (nearly_used(one, percent, {}) is not None) == (used / limit * 100 >= percent - 1e-9)

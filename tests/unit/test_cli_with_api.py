@@ -165,3 +165,12 @@ async def test_networks_have_the_commands_of_maas(cli: Cli, api: ApiDouble) -> N
     changed = await cli("innkeeper admin vlan update fabric-0 100 space=front name=dmz")
     assert changed.plain["space"] == "front"
     assert api.call("networks.update_vlan").args[1:] == (5002, VlanChange(space="front", name="dmz"))
+
+
+async def test_what_needs_attention_is_a_table(cli: Cli) -> None:
+    ran = await cli("innkeeper admin attention read --table")
+    assert (ran.status, ran.err) == (0, "")
+    assert "broken" in ran.out
+    assert "quick-fox is missing from hv-01." in ran.out
+    ran = await cli("innkeeper admin attention counts")
+    assert '"vm_missing": 1' in ran.out

@@ -8,7 +8,8 @@ from attrs import evolve
 from common.capacity import Capacity, ResourceCapacity
 from common.hardware import NetworkDevice, NetworkPort
 from regiond.hosts.model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
-from regiond.ui.hosts.host_summary import host_summary, pool_meters, sriov_ports, storage_unit
+from regiond.ui import formats
+from regiond.ui.hosts.host_summary import host_summary, pool_meters, sriov_ports
 from regiond.ui.hosts.numa_cards import numa_cards
 from tests.unit.host_samples import HOST, IMAGES_CAPACITY, IMAGES_POOL, UNKNOWN_HOST
 
@@ -61,7 +62,7 @@ def test_pools_are_in_the_unit_of_the_largest_and_the_default_comes_first() -> N
         ("images", "0.09", "0.1", "TB"),
         ("archive", "7", "8", "TB"),
     ]
-    assert storage_unit(IMAGES_CAPACITY.claimable)[0] == "GB"
+    assert formats.storage_scale(IMAGES_CAPACITY.claimable)[0] == "GB"
 
 
 def test_a_port_with_virtual_functions_has_the_facts_of_its_device() -> None:

@@ -39,6 +39,8 @@ _GROUP_CAPACITY: Serializer[GroupCapacity] = serializer(
     key("capacity", CAPACITY_JSON, lambda group: group.capacity),
     key("unreachable_servers", INT, lambda group: group.unreachable_servers),
     key("unreachable_capacity", CAPACITY_JSON, lambda group: group.unreachable),
+    key("open_hosts", INT, lambda group: group.open_hosts),
+    key("open_capacity", CAPACITY_JSON, lambda group: group.open),
 )
 FLEET_CAPACITY_JSON: Serializer[FleetCapacity] = serializer(
     "FleetCapacity",

@@ -6,8 +6,7 @@ from attrs import frozen
 
 from regiond.clusters.model import ClusterView
 from regiond.ui import formats
-from regiond.ui.hosts.host_summary import storage_unit
-from regiond.ui.meter import Meter, meter_of
+from regiond.ui.meter import Meter, memory_meter, meter_of, storage_meter
 
 
 @frozen(kw_only=True)
@@ -35,13 +34,12 @@ class ClusterRow:
     cores: Meter
     memory: Meter
     storage: Meter
-    total_storage: Meter  # in the unit that fits it, as a page of its own prints it
     pools: tuple[PoolRow, ...]
 
 
 def cluster_row(cluster: ClusterView) -> ClusterRow:
     capacity = cluster.capacity
-    unit, text = storage_unit(capacity.storage_bytes.claimable)
+    unit, text = formats.storage_scale(capacity.storage_bytes.claimable)
     return ClusterRow(
         id=cluster.id,
         name=cluster.name,
@@ -52,9 +50,8 @@ def cluster_row(cluster: ClusterView) -> ClusterRow:
         hosts=len(cluster.host_ids),
         machines=cluster.vm_count,
         cores=meter_of(f"CPU cores of {cluster.name}", capacity.cores),
-        memory=meter_of(f"RAM of {cluster.name}", capacity.memory_mib, unit="GiB", text=formats.gib),
-        storage=meter_of(f"Storage of {cluster.name}", capacity.storage_bytes, unit="GB", text=formats.gb),
-        total_storage=meter_of(f"Storage of {cluster.name}", capacity.storage_bytes, unit=unit, text=text),
+        memory=memory_meter(f"RAM of {cluster.name}", capacity.memory_mib),
+        storage=storage_meter(f"Storage of {cluster.name}", capacity.storage_bytes),
         pools=tuple(
             PoolRow(
                 name=name,

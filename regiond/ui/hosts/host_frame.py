@@ -6,8 +6,10 @@ from typing import Any
 
 from regiond.api.replies import Reply
 from regiond.api.resources.shared.lookups import find_host
+from regiond.attention.model import AttentionKind
 from regiond.hosts.model import GuestFilter, GuestView, HostView
 from regiond.operations.model import OPEN_STATES
+from regiond.ui.attention.attention_page import OF_HOSTS, attention_of
 from regiond.ui.hosts.host_row import HostRow
 from regiond.ui.hosts.list_page import read_rows
 from regiond.ui.page import Visit
@@ -28,6 +30,12 @@ async def read_guests(visit: Visit, host: HostView) -> list[GuestView]:
     return [guest async for batch in found.batches() for guest in batch]
 
 
+def _kinds(visit: Visit, row: HostRow) -> tuple[AttentionKind, ...]:
+    """What the page's lines are about: not of trust, where it has advice for administrators."""
+    has_advice = row.advice is not None and visit.caller.is_admin
+    return tuple(kind for kind in OF_HOSTS if kind is not AttentionKind.HOST_REJECTED or not has_advice)
+
+
 async def host_page(visit: Visit, row: HostRow, tab: str, *, status: int = 200, **values: Any) -> Reply:
     """The page of a tab."""
     running = await visit.services.operations.list(
@@ -43,5 +51,6 @@ async def host_page(visit: Visit, row: HostRow, tab: str, *, status: int = 200, 
         tabs=TABS if visit.caller.is_admin else TABS[:-1],
         tab_counts={"vms": row.machines + row.others, "tasks": len(running)},
         operates=visit.caller.may_operate(row.pool_id),
+        attention=await attention_of(visit, host_id=row.id, kinds=_kinds(visit, row)),
         **values,
     )

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from attrs import frozen
 
 from common.values import DriverType
-from regiond.hosts.host_condition import STALE_AFTER, HostCondition, judge
+from regiond.hosts.host_condition import STALE_AFTER, HostCondition, Judgement, judge
 from regiond.hosts.model import CONSOLE_TAG, HostView
 from regiond.ui import formats
 from regiond.ui.hosts.trust_advice import Advice, advice_of
-from regiond.ui.meter import Meter, meter_of
+from regiond.ui.meter import Meter, memory_meter, meter_of, storage_meter
 
 _TYPES = {DriverType.LXD: "LXD", DriverType.LIBVIRT: "libvirt"}
 
@@ -89,15 +89,21 @@ def word_of(condition: HostCondition) -> str:
     return _LOOKS[condition][2]
 
 
+def look_of(judged: Judgement) -> tuple[str, str, str]:
+    """Returns the kind, the icon and the word of a host's condition."""
+    kind, icon, word = _LOOKS[judged.condition]
+    if judged.condition is HostCondition.NOT_REACHED and judged.needs_attention:
+        kind, icon = "bad", "error"
+    return kind, icon, word
+
+
 def status_of(host: HostView, now: datetime, stale_after: timedelta = STALE_AFTER) -> Status:
     """Returns what a host's state, error and age say together, the most important first."""
     judged = judge(
         host.state, host.error_code, host.refreshed_at, now,
         in_maintenance=host.maintenance is not None, stale_after=stale_after,
     )  # fmt: skip
-    kind, icon, word = _LOOKS[judged.condition]
-    if judged.condition is HostCondition.NOT_REACHED and judged.needs_attention:
-        kind, icon = "bad", "error"
+    kind, icon, word = look_of(judged)
     return Status(
         kind=kind,
         icon=icon,
@@ -129,11 +135,7 @@ def host_row(
         machines=machines,
         others=others,
         cores=None if capacity is None else meter_of(f"CPU cores of {host.name}", capacity.cores),
-        memory=None
-        if capacity is None
-        else meter_of(f"RAM of {host.name}", capacity.memory_mib, unit="GiB", text=formats.gib),
-        storage=None
-        if capacity is None
-        else meter_of(f"Storage of {host.name}", capacity.storage_bytes, unit="GB", text=formats.gb),
+        memory=None if capacity is None else memory_meter(f"RAM of {host.name}", capacity.memory_mib),
+        storage=None if capacity is None else storage_meter(f"Storage of {host.name}", capacity.storage_bytes),
         view=host,
     )

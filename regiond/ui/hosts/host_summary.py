@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
@@ -69,18 +69,8 @@ def pool_meters(host: HostView) -> tuple[tuple[StoragePoolView, Meter], ...]:
     """Returns the storage pools that the host has, the default one first. All are in the unit of the largest."""
     found = sorted(host.storage_pools, key=lambda pool: (not pool.is_default, pool.id))
     present = [pool for pool in found if pool.missing_since is None]
-    unit, text = storage_unit(max((pool.capacity.claimable for pool in present), default=0))
+    unit, text = formats.storage_scale(max((pool.capacity.claimable for pool in present), default=0))
     return tuple((pool, meter_of(f"Pool {pool.name}", pool.capacity, unit=unit, text=text)) for pool in present)
-
-
-def storage_unit(most_bytes: int) -> tuple[str, Callable[[int], str]]:
-    """Returns the unit in which amounts up to `most_bytes` are read easily, and what prints an amount in it."""
-    return ("TB", _tb) if most_bytes >= formats.TB else ("GB", formats.gb)
-
-
-def _tb(size_bytes: int) -> str:
-    text = f"{size_bytes / formats.TB:,.2f}"
-    return text.rstrip("0").rstrip(".")
 
 
 @frozen(kw_only=True)

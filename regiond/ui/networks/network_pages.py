@@ -6,14 +6,19 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from common.errors import InnkeeperError
 from regiond.api.replies import Reply
+from regiond.api.resources.networks.ip_ranges import IP_RANGES
 from regiond.api.serializers.networks import STATISTICS_JSON, SubnetStatistics
 from regiond.networks.model import IpRange, Subnet, UsedAddress
 from regiond.networks.service import free_addresses
-from regiond.ui.page import Page, Visit
+from regiond.permissions import Permission
+from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
+from regiond.ui.page import Page, Visit, redirect
 
 _MOST_COUNTED = 200  # subnets whose addresses the list counts
 _MOST_ADDRESSES = 500
+_MOST_SPANS = 10
 
 
 async def show(visit: Visit) -> Reply:
@@ -52,14 +57,40 @@ def _counts(
 
 
 async def subnet(visit: Visit) -> Reply:
+    return await _subnet(visit, await visit.services.networks.subnet(visit.path["subnet"]), NOT_REFUSED)
+
+
+async def reserve(visit: Visit) -> Reply:
+    """Reserves one address: a range of one, which is deleted to release it."""
+    found, request = await visit.services.networks.subnet(visit.path["subnet"]), visit.request
+    address = request.given("start_ip").strip()
+    fields = {
+        "type": "reserved", "subnet": str(found.id), "start_ip": address, "end_ip": address,
+        "comment": request.given("comment"),
+    }  # fmt: skip
+    try:
+        await visit.act(IP_RANGES, "POST", fields=fields)
+    except InnkeeperError as error:
+        refusal = Refusal.of(error)
+        refusal.problems.pop("end_ip", None)  # the same address
+        return await _subnet(visit, found, refusal)
+    return redirect("networks", "subnets", found.id)
+
+
+async def _subnet(visit: Visit, found: Subnet, refusal: Refusal) -> Reply:
     networks = visit.services.networks
-    found = await networks.subnet(visit.path["subnet"])
     used = await networks.used_addresses(str(found.id), caller=visit.caller)
     ranges = await networks.ranges(str(found.id))
+    free = free_addresses(found, ranges, used)
     return await visit.page(
         "networks/subnet.html",
         title=str(found.cidr),
         section="networks",
+        status=refusal.status,
+        problems=refusal.problems,
+        typed={name: visit.request.given(name) for name in ("start_ip", "comment")},
+        free=free[:_MOST_SPANS],
+        more_free=max(0, len(free) - _MOST_SPANS),
         subnet=found,
         usage=_counts([found], ranges, {found.id: used})[found.id],
         used=used[:_MOST_ADDRESSES],
@@ -71,4 +102,5 @@ async def subnet(visit: Visit) -> Reply:
 PAGES = (
     Page(path="networks", handle=show),
     Page(path="networks/subnets/<subnet>", handle=subnet),
+    Page(path="networks/subnets/<subnet>", method="POST", handle=reserve, permission=Permission.ADMIN),
 )

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
 
 from attrs import evolve, frozen
 
 from regiond.api.replies import Reply
 from regiond.api.resources.accounts.groups import POOL, POOLS, ZONE, ZONES
+from regiond.attention.model import AttentionFilter
 from regiond.groups.model import DEFAULT_POOL_ID, DEFAULT_ZONE_ID, ResourcePool, Zone
 from regiond.ledger.model import GroupCapacity
-from regiond.ui import formats
+from regiond.ui.attention.attention_row import OF_KIND, overview_lines
 from regiond.ui.forms.form_field import FormField, texts_of
 from regiond.ui.forms.object_pages import ObjectKind, object_pages
 from regiond.ui.forms.removal import Choice, Removal
-from regiond.ui.meter import Meter, meter_of
+from regiond.ui.meter import Meter, memory_meter, meter_of, storage_meter
 from regiond.ui.page import Page, Visit
 from regiond.ui.web_request import page_url
 
@@ -71,8 +73,8 @@ def _row(group: ResourcePool | Zone, counted: GroupCapacity | None, machines: in
         hosts=sum(counted.states.values()),
         unreachable=counted.unreachable_servers,
         cores=meter_of("CPU cores", total.cores),
-        memory=meter_of("RAM", total.memory_mib, unit="GiB", text=formats.gib),
-        storage=meter_of("Storage", total.storage_bytes, unit="GB", text=formats.gb),
+        memory=memory_meter("RAM", total.memory_mib),
+        storage=storage_meter("Storage", total.storage_bytes),
     )
 
 
@@ -100,6 +102,22 @@ async def _zone_fields(_visit: Visit, zone: Zone | None) -> tuple[FormField, ...
     return texts_of(resource, method, _NAME, _DESCRIPTION)
 
 
+def _attention(filtered: Callable[[str], AttentionFilter], key: str) -> Callable[[Visit, Any], Awaitable[Any]]:
+    """Reads what needs attention in a group; `key` is the parameter of the list's page that has its name."""
+
+    async def read(visit: Visit, group: ResourcePool | Zone | None) -> Mapping[str, Any]:
+        if group is None:
+            return {}
+        groups = await visit.services.attention.groups(filtered(group.name), per_kind=OF_KIND, caller=visit.caller)
+        return {
+            "attention": overview_lines(groups, visit.caller),
+            "attention_count": sum(one.count for one in groups),
+            "attention_url": page_url("attention", query={key: group.name}),
+        }
+
+    return read
+
+
 async def _zone_removal(visit: Visit, zone: Zone, removal: Removal) -> Removal:
     others = [one.name for one in await visit.services.groups.zones() if one.id != zone.id]
     none_label = "Nowhere: it is empty"
@@ -117,11 +135,14 @@ POOL_KIND = ObjectKind(
     key=lambda pool: f"id:{pool.id}",
     prefix="id:",
     fields=_pool_fields,
+    more=_attention(lambda name: AttentionFilter(pools=(name,)), "pool"),
+    template="pools/edit.html",
     columns=1,
 )
 ZONE_KIND = evolve(
-    POOL_KIND, word="zone", many=ZONES, one=ZONE, key=lambda zone: zone.name, fields=_zone_fields, removal=_zone_removal
-)
+    POOL_KIND, word="zone", many=ZONES, one=ZONE, key=lambda zone: zone.name, fields=_zone_fields,
+    more=_attention(lambda name: AttentionFilter(zones=(name,)), "zone"), removal=_zone_removal,
+)  # fmt: skip
 PAGES = (
     Page(path="pools", handle=show_list),
     *object_pages(POOL_KIND, add="pools/add", one="pools/<id>"),

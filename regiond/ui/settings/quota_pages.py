@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterable, Mapping
 
 from attrs import evolve, frozen
 
+from common.capacity import ResourceCapacity
 from regiond.api.replies import Reply
 from regiond.api.resources.accounts.quotas import QUOTA, QUOTAS
+from regiond.attention.model import ObjectType
 from regiond.quotas.model import Quota
 from regiond.ui import formats
+from regiond.ui.attention.attention_page import attention_of
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.object_pages import ObjectKind, object_pages
 from regiond.ui.forms.question import Change, Question, sent_fields
 from regiond.ui.forms.removal import Removal
-from regiond.ui.meter import Meter, limit_meter
+from regiond.ui.meter import Meter, memory_meter, meter_of, storage_meter
 from regiond.ui.page import Page, Visit
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.web_request import page_url
@@ -36,8 +39,12 @@ class Use:
 _RESOURCES: Mapping[str, tuple[str, Callable[[int], str], str, str]] = {
     "machines": ("VMs", formats.number, "machines", "VMs"),
     "cores": ("Cores", formats.number, "cores", "Cores"),
-    "memory_mib": ("RAM, GiB", formats.gib, "memory", "RAM, MiB"),
-    "storage_bytes": ("Storage, GB", formats.gb, "storage", "Storage, GB"),
+    "memory_mib": ("RAM", formats.memory, "memory", "RAM, MiB"),
+    "storage_bytes": ("Storage", formats.storage, "storage", "Storage, GB"),
+}
+_METERS: Mapping[str, Callable[[str, ResourceCapacity], Meter]] = {
+    "memory_mib": memory_meter,
+    "storage_bytes": storage_meter,
 }
 _LIMITS = tuple(
     FormField(name=name, label=label, kind="number", minimum=0, optional=True, cleared=_UNLIMITED)
@@ -48,19 +55,29 @@ _LIMITS = tuple(
 def uses(quota: Quota) -> tuple[Use, ...]:
     """Returns the use of each resource that the quota counts."""
     return tuple(
-        _use(label, getattr(quota.used, name), getattr(quota.limits, name), text)
+        Use(
+            label=label,
+            text=text(getattr(quota.used, name)),
+            meter=_meter(name, label, getattr(quota.used, name), getattr(quota.limits, name)),
+        )
         for name, (label, text, _, _) in _RESOURCES.items()
     )
 
 
-def _use(label: str, used: int, limit: int | None, text: Callable[[int], str]) -> Use:
-    return Use(label=label, text=text(used), meter=None if limit is None else limit_meter(label, used, limit, text))
+def _meter(name: str, label: str, used: int, limit: int | None) -> Meter | None:
+    if limit is None:
+        return None
+    return _METERS.get(name, meter_of)(label, ResourceCapacity(total=limit, claimable=limit, claimed=used))
 
 
 async def show_list(visit: Visit) -> Reply:
     quotas = await visit.services.quotas.list(caller=visit.caller)
     return await visit.page(
-        "settings/quotas.html", title="Quotas", section=SETTINGS, quotas=[(quota, uses(quota)) for quota in quotas]
+        "settings/quotas.html",
+        title="Quotas",
+        section=SETTINGS,
+        quotas=[(quota, uses(quota)) for quota in quotas],
+        attention=await attention_of(visit, object_type=ObjectType.QUOTA),
     )
 
 

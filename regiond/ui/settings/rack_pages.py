@@ -11,8 +11,10 @@ from regiond.api.replies import Reply
 from regiond.api.resources.region.racks import RACK, RACKS
 from regiond.api.resources.shared.lookups import find_rack
 from regiond.api.resources.shared.visibility import visible_rack
+from regiond.attention.model import ObjectType
 from regiond.permissions import Permission
 from regiond.racks.model import RackView
+from regiond.ui.attention.attention_page import attention_of
 from regiond.ui.forms.edit import Edit, compare
 from regiond.ui.forms.refusal import IN_CONFLICT, NOT_REFUSED, UNPROCESSABLE, Refusal
 from regiond.ui.forms.removal import Removal, confirm
@@ -128,6 +130,7 @@ async def _page(visit: Visit, rack: RackView, edit: Edit, *, refusal: Refusal = 
         some=scope == "some",
         zones=await visit.services.groups.zones(),
         problems=refusal.problems,
+        attention=await attention_of(visit, object_type=ObjectType.RACK, object_id=str(rack.id)),
     )
 
 

@@ -7,9 +7,11 @@ from typing import Any
 from attrs import frozen
 
 from regiond.api.replies import Reply
+from regiond.attention.model import ObjectType
 from regiond.hosts.model import GuestView
 from regiond.machines.model import MachineView
 from regiond.operations.model import OPEN_STATES
+from regiond.ui.attention.attention_page import attention_of
 from regiond.ui.machines.details.head_actions import HeadActions, head_actions
 from regiond.ui.machines.machine_actions import owns, removals, sees_console
 from regiond.ui.page import Visit
@@ -74,6 +76,7 @@ async def vm_page(visit: Visit, vm: Vm, tab: str, *, status: int = 200, **values
         removals=removals(caller, machine),
         owns=owns(caller, machine),
         may_see_console=sees_console(caller, machine),
+        attention=await attention_of(visit, object_type=ObjectType.VM, object_id=machine.system_id),
         **values,
     )
 

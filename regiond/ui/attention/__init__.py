@@ -1,0 +1,1 @@
+"""The list of what needs attention, and its lines on other pages."""

@@ -1,0 +1,119 @@
+"""Groups equal events for the overview, such as `12 VMs composed by alice`, and leaves out noise. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from attrs import define, frozen
+
+from regiond.events.model import Event, Level
+from regiond.ui.web_request import page_url
+
+# What the list of what needs attention says better, and what nobody did to the fleet.
+NOISE = frozenset(
+    {
+        "api_key_created", "api_key_deleted", "certificate_expiring", "discrepancy_found", "discrepancy_resolved",
+        "logged_in", "logged_out", "login_failed", "rack_response_rejected", "rpc_client_issued", "session_ended",
+        "subnet_found",
+    }
+)  # fmt: skip
+WITHIN = timedelta(hours=1)  # between two events of a group
+_VMS: Mapping[str, str] = {
+    "machine_composed": "VMs composed",
+    "machine_allocated": "VMs allocated",
+    "machine_released": "VMs released",
+    "machine_deleted": "VMs deleted",
+    "machine_deploying": "deployments begun",
+    "machine_deployed": "VMs deployed",
+    "machine_adopted": "VMs adopted",
+    "machine_restored": "VMs restored",
+    "machine_lost": "VMs lost with their host",
+    "machine_commissioned": "VMs commissioned",
+    "machine_marked_broken": "VMs marked broken",
+    "machine_marked_fixed": "VMs marked fixed",
+    "machine_disk_changed": "disks changed",
+    "power_changed": "changes of power",
+    "owner_changed": "changes of owner",
+    "compose_failed": "composes failed",
+    "compose_rescheduled": "composes moved to another host",
+    "deployment_failed": "deployments failed",
+    "release_failed": "releases failed",
+    "delete_failed": "deletions failed",
+    "adopt_failed": "adoptions failed",
+}
+_WORDS: Mapping[str, str] = {
+    **_VMS,
+    "host_added": "hosts added",
+    "host_changed": "hosts changed",
+    "host_removed": "hosts removed",
+    "host_back": "hosts reached again",
+    "host_unreachable": "hosts became unreachable",
+    "host_maintenance_begun": "hosts closed for placement",
+    "host_maintenance_ended": "hosts opened for placement",
+    "host_pinned": "host identities pinned",
+    "discrepancy_repaired": "discrepancies repaired",
+    "credentials_rotated": "credentials rotated",
+    "image_copy_removed": "copies of images removed",
+    "orphaned_volume_removed": "orphaned volumes removed",
+}
+
+
+@frozen(kw_only=True)
+class EventGroup:
+    """One event with its message, or several as one. `url` leads to what it is about, if that still exists."""
+
+    at: datetime  # of the newest
+    level: Level
+    text: str
+    url: str | None
+    count: int
+
+
+@define
+class _Open:
+    newest: Event
+    oldest_at: datetime
+    count: int = 1
+
+
+def grouped(events: Iterable[Event], *, most: int) -> tuple[EventGroup, ...]:
+    """Returns the groups of events that are newest first, at most `most`, newest first.
+
+    Events of one kind and level that one account caused are a group while less than WITHIN lies between two of them.
+    """
+    groups: list[_Open] = []
+    latest: dict[tuple[str, Level, str | None], _Open] = {}
+    for event in events:
+        if event.kind in NOISE:
+            continue
+        key = (event.kind, event.level, event.username)
+        group = latest.get(key)
+        if group is not None and group.oldest_at - event.at <= WITHIN:
+            group.oldest_at, group.count = event.at, group.count + 1
+            continue
+        latest[key] = _Open(event, event.at)
+        groups.append(latest[key])
+    return tuple(_group(group) for group in groups[:most])
+
+
+def _group(group: _Open) -> EventGroup:
+    event = group.newest
+    return EventGroup(
+        at=event.at,
+        level=event.level,
+        text=event.message if group.count == 1 else _text(event, group.count),
+        url=_url(event) if group.count == 1 else None,
+        count=group.count,
+    )
+
+
+def _text(event: Event, count: int) -> str:
+    words = _WORDS.get(event.kind, f"times: {event.kind.replace('_', ' ')}")
+    return f"{count:,} {words}" + (f" by {event.username}" if event.username else "")
+
+
+def _url(event: Event) -> str | None:
+    if event.system_id and event.hostname:
+        return page_url("vms", event.system_id)
+    return page_url("hosts", event.host_id, "vms") if event.host_id and event.host_name else None
