@@ -24,7 +24,6 @@ NO_EFFECT = "changes nothing in Innkeeper, or is refused: for clients of MAAS"
 PROGRAMS = "for programs: pages have their own way"
 GUESTS = "for guests and hypervisors, which call it by themselves"
 SUMMED_UP = "a page shows the same with another of its requests"
-TO_COME = "to come"
 
 # Resources of which no endpoint has a page.
 RESOURCES_WITHOUT: Mapping[str, str] = {
@@ -50,8 +49,6 @@ RESOURCES_WITHOUT: Mapping[str, str] = {
 }
 
 WITHOUT: Mapping[str, str] = {
-    "GET attention/": TO_COME,
-    "GET attention/?op=counts": TO_COME,
     "POST vm-hosts/{id}/?op=compose": SUMMED_UP,  # compose with `host`
     "POST machines/?op=allocate": SUMMED_UP,  # to deploy a ready VM allocates it
     "GET machines/?op=list_allocated": SUMMED_UP,  # the list with a filter
