@@ -7,6 +7,7 @@ have Debian's names (`amd64`, `arm64`, …).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -267,6 +268,7 @@ class Guest:
     kind: str = "vm"  # or "container", which uses capacity and is always foreign
     is_complete: bool = True  # False if the listing lacked its architecture, pins, huge pages and NICs
     autostart: Autostart | None = None  # None: unknown
+    started_at: datetime | None = None  # of a running guest, to the second; None: the hypervisor does not report it
 
 
 @frozen(kw_only=True)

@@ -18,14 +18,18 @@ _RUNNING = """
     select hostname || ' (process ' || pid || ')' as process from region_process
      where seen_at > now() - interval '30 seconds' order by seen_at
 """
-_LOCK = "lock table secret, key_pair, deployment, api_key, idempotency_key, installation in exclusive mode"
+_LOCK = (
+    "lock table secret, key_pair, deployment, bulk_user_data, api_key, idempotency_key, installation in exclusive mode"
+)
 _SECRETS = "select host_id, name, sealed from secret order by host_id, name"
 _PAIRS = "select id, sealed_key as sealed from key_pair order by id"
 _WRITE_SEALED = "update secret set sealed = $3 where host_id = $1 and name = $2"
 _WRITE_PAIR = "update key_pair set sealed_key = $2 where id = $1"
-USER_DATA, VM_HOST_KEY, REQUEST_KEY = "user_data", "vm_host_key", "request_key"
+USER_DATA, BULK_USER_DATA, VM_HOST_KEY, REQUEST_KEY = "user_data", "bulk_user_data", "vm_host_key", "request_key"
 _USER_DATA = "select id, sealed_user_data as sealed from deployment where sealed_user_data is not null order by id"
 _WRITE_USER_DATA = "update deployment set sealed_user_data = $2 where id = $1"
+_BULK_USER_DATA = "select operation_id as id, sealed_user_data as sealed from bulk_user_data order by operation_id"
+_WRITE_BULK_USER_DATA = "update bulk_user_data set sealed_user_data = $2 where operation_id = $1"
 _VM_HOST_KEYS = (
     "select id, sealed_vm_host_key as sealed from deployment where sealed_vm_host_key is not null order by id"
 )
@@ -62,15 +66,17 @@ async def rewrap(db: Db, old: MasterKey, new: MasterKey) -> Rewrapped:
     await db.execute(_LOCK)
     secrets, pairs = await db.fetch(_SECRETS), await db.fetch(_PAIRS)
     user_data, host_keys = await db.fetch(_USER_DATA), await db.fetch(_VM_HOST_KEYS)
-    api_keys = await db.fetch(_API_KEYS)
+    bulk_user_data, api_keys = await db.fetch(_BULK_USER_DATA), await db.fetch(_API_KEYS)
     answers, request_keys = await db.fetch(_ANSWERS), await db.fetch(_REQUEST_KEYS)
-    rows = [*secrets, *pairs, *user_data, *host_keys, *api_keys, *answers, *request_keys]
+    rows = [*secrets, *pairs, *user_data, *bulk_user_data, *host_keys, *api_keys, *answers, *request_keys]
     for host_id, name, sealed in _outdated(secrets, new):
         await db.execute(_WRITE_SEALED, host_id, name, _reseal(old, new, host_id, name, sealed))
     for id_, sealed in _outdated(pairs, new):
         await db.execute(_WRITE_PAIR, id_, _reseal(old, new, id_, KEY_NAME, sealed))
     for id_, sealed in _outdated(user_data, new):
         await db.execute(_WRITE_USER_DATA, id_, _reseal(old, new, id_, USER_DATA, sealed))
+    for id_, sealed in _outdated(bulk_user_data, new):
+        await db.execute(_WRITE_BULK_USER_DATA, id_, _reseal(old, new, id_, BULK_USER_DATA, sealed))
     for id_, sealed in _outdated(host_keys, new):
         await db.execute(_WRITE_VM_HOST_KEY, id_, _reseal(old, new, id_, VM_HOST_KEY, sealed))
     for token_key, sealed in _outdated(api_keys, new):

@@ -43,7 +43,7 @@ from regiond.credentials.master_key import (
     open_master_key,
 )
 from regiond.credentials.model import read_trust_token
-from regiond.credentials.rewrap import REQUEST_KEY, USER_DATA, VM_HOST_KEY, answer_name, rewrap
+from regiond.credentials.rewrap import BULK_USER_DATA, REQUEST_KEY, USER_DATA, VM_HOST_KEY, answer_name, rewrap
 from regiond.credentials.seal import MasterKey, check, seal, unseal
 from regiond.credentials.sent_store import (
     KEY_PAIR,
@@ -57,6 +57,7 @@ from regiond.credentials.sent_store import (
 from regiond.db.pool import Db
 
 __all__ = [
+    "BULK_USER_DATA",
     "CREDENTIAL",
     "KEY_PAIR",
     "REQUEST_KEY",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +32,7 @@ class GuestRecord:
     nics: tuple[Mapping[str, Any], ...]
     kind: str = "vm"
     autostart: str | None = None
+    started_at: datetime | None = None
 
     @property
     def key(self) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from regiond.hosts.model import GuestCount, GuestFilter, GuestView
 
 _GUEST_FIELDS = """
     select g.id, g.name, g.project, g.machine_id, g.power_state, g.cores, g.memory_mib, g.pinned_core_ids,
-           g.huge_pages_backed, m.system_id, m.hostname,
+           g.huge_pages_backed, g.started_at, m.system_id, m.hostname,
            owner.id as host_id, owner.name as host_name
       from guest g
       left join machine m on m.id = g.machine_id

@@ -233,6 +233,7 @@ class GuestView:
     memory_mib: int
     pinned_core_ids: tuple[int, ...]
     huge_pages_backed: bool
+    started_at: datetime | None = None  # as the hypervisor reports it; None: it does not, or the guest is off
 
 
 @frozen(kw_only=True)

@@ -17,6 +17,7 @@ from regiond.ledger.claims import (
 )
 from regiond.ledger.consistency import check, total_mismatches
 from regiond.ledger.image_claims import claim_image, drop_images, record_images
+from regiond.ledger.machine_claims import claims_of_machine
 from regiond.ledger.numa_availability import numa_nodes_of_hosts
 from regiond.ledger.store import (
     claim,
@@ -41,6 +42,7 @@ __all__ = [
     "claim_batch",
     "claim_discrete",
     "claim_image",
+    "claims_of_machine",
     "compute_claimed_by_hosts",
     "drop_guests",
     "drop_images",

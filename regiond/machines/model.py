@@ -95,7 +95,10 @@ __all__ = [
 
 @frozen(kw_only=True)
 class DiskView:
-    """A disk. If it is `missing`, its volume does not exist, and the VM cannot start."""
+    """A disk. If it is `missing`, its volume does not exist, and the VM cannot start.
+
+    `label` is from the storage constraint; empty: the constraint had none, or the VM was adopted.
+    """
 
     id: int
     index: int
@@ -105,7 +108,13 @@ class DiskView:
     size_bytes: int
     serial: str
     tags: tuple[str, ...]
+    label: str = ""
     missing: bool = False
+
+    @property
+    def title(self) -> str:
+        """What people call the disk: its label, else `root`, `disk1`, `disk2` … in the order of the disks."""
+        return self.label or (f"disk{self.index}" if self.index else "root")
 
 
 @frozen(kw_only=True)
@@ -220,7 +229,7 @@ class MachineView:
     composed_by: str | None = None  # name of the account; None: unknown, or adopted
     osystem: str = ""  # of the deployment; empty if there is none
     distro_series: str = ""
-    power_changed_at: datetime | None = None  # None: not read
+    power_changed_at: datetime | None = None  # when Innkeeper saw its power state change last; None: not read
     failed_host_id: int | None = None  # the host on which the compose of the machine failed; `host_name` then names it
 
     is_vm_host: bool = False  # it is a VM host, not a machine, in the form in which clients read machines

@@ -15,6 +15,8 @@ from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.hosts.model import POWER_CHANGED, POWER_CHANGED_TEXT, HostRemoval
 from regiond.idempotency.model import IdempotencyKey
+from regiond.ledger import service as ledger
+from regiond.ledger.model import GuestClaims
 from regiond.long_list import LongList
 from regiond.machines import lifecycle_store, page_store, store, view_store
 from regiond.machines.adoption.affected_guests import affected_guest
@@ -127,6 +129,11 @@ class Machines(MachineSearches):
         """Returns the machine. Raises NotFound, also for a machine that the caller may not see."""
         async with self._database.connection() as db:
             return await view_store.read(db, system_id, caller=caller)
+
+    async def claims(self, machine: MachineView) -> GuestClaims:
+        """Returns what the machine claims of the server of its host; nothing if it is on none."""
+        async with self._database.connection() as db:
+            return await ledger.claims_of_machine(db, machine.id)
 
     async def released(self, system_id: str, *, caller: Caller | None = None) -> MachineView:
         """Returns a machine that its release has just deleted, as Ready: see `released_store`. Raises NotFound."""

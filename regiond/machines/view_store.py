@@ -24,9 +24,8 @@ _WITHOUT_OWNER_DATA = """
            coalesce(m.autostart, case when not m.adopted then
                                    coalesce(h.autostart, (select autostart from installation)) end)
              as autostart_in_effect, m.tags, m.description, m.host_id, m.created_at, m.agent_name,
-           m.power_changed_at,
-           m.composed_by_allocate, m.error_description, m.locked, m.failed_host_id, a.username as owner,
-           c.username as composed_by, h.name as host_name,
+           m.composed_by_allocate, m.error_description, m.locked, m.failed_host_id, m.power_changed_at,
+           a.username as owner, c.username as composed_by, h.name as host_name,
            h.system_id as host_system_id, h.driver, g.id as guest_id, g.name as guest_name, z.id as zone_id,
            z.name as zone_name, z.description as zone_description, p.id as pool_id, p.name as pool_name,
            p.description as pool_description, coalesce(d.osystem, '') as osystem,
@@ -96,7 +95,7 @@ _BY_HOST = (
 
 _DISKS = """
     select d.id, d.machine_id, d.index, d.volume, s.name as storage_pool_name, s.pool_key as storage_pool_key,
-           d.size_bytes, d.serial, d.tags,
+           d.size_bytes, d.serial, d.tags, d.label,
            coalesce(g.disks @> jsonb_build_array(jsonb_build_object('volume', d.volume, 'missing', true)), false)
                as missing
       from machine_disk d join storage_pool s on s.id = d.storage_pool_id

@@ -26,11 +26,11 @@ from regiond.ui.machines import (
     deploy_page,
     edit_pages,
     host_vms_page,
-    machine_pages,
     release_page,
 )
 from regiond.ui.machines import export_page as machine_export
 from regiond.ui.machines import list_page as machine_list
+from regiond.ui.machines.details import disk_pages, former_page, nic_pages, notes_page, tab_pages
 from regiond.ui.networks import change_pages as network_changes
 from regiond.ui.networks import device_data_page, device_nic_pages, device_pages, dns_pages, network_pages
 from regiond.ui.renderer import Renderer
@@ -74,7 +74,11 @@ PAGES = (
     *machine_export.PAGES,
     *saved_pages.PAGES,
     *bulk_page.PAGES,
-    *machine_pages.PAGES,
+    *former_page.PAGES,
+    *tab_pages.PAGES,
+    *notes_page.PAGES,
+    *nic_pages.PAGES,
+    *disk_pages.PAGES,
     *action_pages.PAGES,
     *console_page.PAGES,
     *edit_pages.PAGES,

@@ -100,7 +100,7 @@ def wire_machines(
         machine_nics=MachineNics(database),
         machine_disks=MachineDisks(database),
         devices=Devices(database, groups),
-        bulk=Bulk(database, operations, machines, releases),
+        bulk=Bulk(database, operations, machines, releases, deployments, storage.credentials),
         adoption=Adoption(database, operations, hosts, calls, installation_id=installation_id),
         refresher=Refresher(
             database, calls, trust,
@@ -157,7 +157,12 @@ def wire_engine(
         ForgetMachine(calls),
         SetAutostart(calls),
         BulkSteps(
-            storage.database, layer.machines, layer.releases, current_caller=account_layer.accounts.current_caller
+            storage.database,
+            layer.machines,
+            layer.releases,
+            layer.deployments,
+            storage.credentials,
+            current_caller=account_layer.accounts.current_caller,
         ),
     )
     return Engine(storage.database, rack_layer.heartbeat.region_id, handlers)

@@ -7,6 +7,7 @@ from playwright.async_api import expect
 
 from tests.browser.visitor import Visitor
 from tests.deployment.deployment import Deployment
+from tests.integration.images import add_image
 
 
 async def test_a_bulk_action_leaves_what_it_cannot_change(admin: Visitor, fleet: Deployment) -> None:
@@ -86,3 +87,25 @@ async def test_filters_are_chips_that_can_be_removed(admin: Visitor) -> None:
     await admin.page.get_by_role("link", name="Remove filter host birch").click()
     await expect(admin.page.locator("#vms")).to_contain_text("web-1")
     await expect(admin.page.locator(".ik-table__group")).to_contain_text("alder")
+
+
+async def test_many_vms_are_deployed_as_one_task(admin: Visitor, fleet: Deployment) -> None:
+    page = admin.page
+    await add_image(fleet, "ubuntu/noble")
+    await admin.go("vms")
+    await page.get_by_label("Select all 2 VMs on this page").check()
+    await page.get_by_role("button", name="Deploy", exact=True).click()
+    await expect(page.locator(".ik-outcome")).to_contain_text("will be deployed")
+    await page.select_option("#distro_series", "ubuntu/noble")
+    await page.fill("#user_data", "neither")
+    admin.expected_statuses.add(422)
+    await page.get_by_role("button", name="Deploy 2 VMs").click()
+    await expect(page.locator("#user_data-error")).to_contain_text("neither")
+    assert await page.input_value("#distro_series") == "ubuntu/noble"
+    assert await admin.look("bulk-deploy", width=320, reload=False) == []
+    await page.fill("#user_data", "#cloud-config\npackages: [htop]")
+    await page.get_by_role("button", name="Deploy 2 VMs").click()
+    await page.click("#note-task")
+    await expect(page.locator("h1")).to_have_text("Deploy 2 VMs")
+    await expect(page.locator("#task-head")).to_contain_text("Succeeded")
+    assert {one["status_name"] for one in await fleet.get("machines/")} == {"Deployed"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.async_api import expect
 
@@ -17,8 +19,8 @@ async def _console(admin: Visitor, fleet: Deployment, name: str) -> str:
         await fleet.post(f"machines/{machine['system_id']}/", op="power_on")
     path = f"vms/{machine['system_id']}"
     await admin.go(path)
-    await admin.page.get_by_role("link", name="Console", exact=True).click()
-    await expect(admin.page.locator("h1")).to_have_text(f"Console of {name}")
+    await admin.page.locator("#act-console").click()
+    await expect(admin.page).to_have_title(f"{name} – Console – Innkeeper")
     return f"{path}/console"
 
 
@@ -42,6 +44,29 @@ async def test_what_is_typed_in_the_terminal_is_echoed(admin: Visitor, fleet: De
     await expect(page.locator("#terminal-connect")).to_be_focused()
     await page.keyboard.press("Enter")
     await expect(page.locator("#terminal-state")).to_have_text("You closed the console.")
+
+
+async def test_the_terminal_fits_its_pane_and_follows_it(admin: Visitor, fleet: Deployment) -> None:
+    page = admin.page
+    await page.set_viewport_size({"width": 1400, "height": 900})
+    await _console(admin, fleet, "web-1")
+    await page.get_by_role("button", name="Connect").click()
+    screen = page.locator("#terminal .xterm-screen")
+    await expect(page.locator("#terminal .xterm-rows")).to_contain_text("web-1$")
+    gap = "([pane, screen]) => pane.clientWidth - screen.clientWidth"
+    pair = page.locator("#terminal, #terminal .xterm-screen")
+    wide = await pair.evaluate_all(gap)
+    assert 0 <= wide < 40, "the screen is about as wide as its pane"
+    button = page.locator("#terminal-size")
+    before = await button.inner_text()
+    await page.set_viewport_size({"width": 700, "height": 700})
+    await expect(button).not_to_have_text(before)
+    assert 0 <= await pair.evaluate_all(gap) < 40
+    assert await screen.evaluate("screen => screen.clientHeight <= screen.closest('#terminal').clientHeight")
+    await button.click()
+    columns, rows = re.findall(r"\d+", await button.inner_text())
+    await expect(page.locator("#terminal .xterm-rows")).to_contain_text(f"stty columns {columns} rows {rows}")
+    assert await admin.look("console-fits", width=320, dark=True, reload=False) == []
 
 
 async def test_the_end_of_a_console_is_said_and_it_opens_again(admin: Visitor, fleet: Deployment) -> None:

@@ -44,10 +44,10 @@ async def test_a_vm_is_deployed_with_the_form(admin: Visitor, fleet: Deployment)
     assert await admin.look("deploy", width=320, dark=True) == []
     await page.fill("#user_data", "#cloud-config\npackages: [htop]")
     await _press(admin, "Deploy VM")
-    await expect(page.locator("h1")).to_have_text("Deploy web-1")
+    await expect(page.locator("#note")).to_contain_text("Deploy web-1")
     await admin.go(path)
     await expect(page.locator("#vm-head")).to_contain_text("deployed")
-    await expect(page.locator("#vm-body")).to_contain_text("ubuntu/noble")
+    await expect(page.locator("#vm-head")).to_contain_text("ubuntu/noble")
     user_data = fleet.simulated("alder").user_data_of("web-1").replace(b"\n", b"")
     assert b"I2Nsb3VkLWNvbmZpZwpwYWNrYWdlczogW2h0b3Bd" in user_data  # in base64, its line ends without CR
     await admin.go("vms?q=web-1")
@@ -108,9 +108,10 @@ async def test_a_deployment_is_followed_and_aborted(admin: Visitor, fleet: Deplo
     for width, dark in ((1400, False), (320, True)):
         assert await admin.look("vm-deploying", width=width, dark=dark) == []
     await page.get_by_role("link", name="Abort", exact=True).click()
-    await expect(page.locator("main")).to_contain_text("root disk is emptied")
-    assert await admin.look("vm-abort", width=320) == []
-    await _press(admin, "Abort deployment")
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("root disk is emptied")
+    assert await admin.look("vm-abort", width=320, reload=False) == []
+    await dialog.get_by_role("button", name="Abort deployment").click()
     await expect(page.locator("#vm-head")).to_contain_text("allocated")
     await expect(page.locator("#act-deploy")).to_be_visible()
 
@@ -127,4 +128,4 @@ async def test_a_failed_deployment_shows_its_reason(admin: Visitor, fleet: Deplo
     await expect(body).to_contain_text("did not report within 1800 s")
     assert await admin.look("vm-failed", width=320, dark=True) == []
     await body.get_by_role("link", name="Release it").click()
-    await expect(admin.page.locator("h1")).to_have_text("Release mail-1")
+    await expect(admin.page.get_by_role("dialog")).to_contain_text("Release mail-1")

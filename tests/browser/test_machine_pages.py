@@ -86,7 +86,7 @@ async def test_a_machine_is_marked_broken_with_the_reason_and_fixed(admin: Visit
 
 async def test_pinned_cores_lead_to_the_core_map(admin: Visitor) -> None:
     await _open(admin, "db-1")
-    await admin.page.get_by_role("link", name="on the core map").click()
+    await admin.page.get_by_role("link", name="Core map").click()
     await admin.page.wait_for_url("**/hosts/1/resources?vm=db-1")
     await expect(admin.page.locator("tr.is-selected")).to_contain_text("db-1")
 
@@ -124,7 +124,8 @@ async def test_links_tags_and_devices_of_a_machine_are_shown(admin: Visitor, fle
     await expect(nics).to_contain_text(
         re.compile(r"uplink.*" + linked["links"][0]["ip_address"] + r".*static", re.DOTALL)
     )
+    await expect(admin.page.get_by_role("region", name="Workload annotations")).to_contain_text("blue")
+    await admin.page.get_by_role("link", name="Network 1").click()
     devices = admin.page.get_by_role("region", name="Devices, table")
     await expect(devices).to_contain_text(re.compile(r"box-1\s*eth0\s*unconfigured"))
-    await expect(admin.page.get_by_role("region", name="Workload annotations")).to_contain_text("blue")
     assert await admin.look("vm-devices", width=320) == []

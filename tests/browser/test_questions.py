@@ -53,6 +53,7 @@ async def test_a_guest_is_interrupted_only_after_a_question(admin: Visitor, flee
 async def test_a_forced_power_off_takes_the_name(admin: Visitor, fleet: Deployment) -> None:
     system_id, page = await running(fleet), admin.page
     await admin.go(f"vms/{system_id}")
+    await page.get_by_role("button", name="More actions on web-1").click()
     await page.get_by_role("link", name="Power off", exact=True).click()
     dialog = page.get_by_role("dialog")
     await expect(dialog).to_contain_text("what the guest has not written to its disks is lost")
@@ -63,6 +64,7 @@ async def test_a_forced_power_off_takes_the_name(admin: Visitor, fleet: Deployme
     await dialog.get_by_role("link", name="Cancel").click()
     await expect(dialog).to_have_count(0)
     assert await power_of(fleet, system_id) == "on"
+    await page.get_by_role("button", name="More actions on web-1").click()
     await page.get_by_role("link", name="Power off", exact=True).click()
     await expect(dialog.get_by_label("Type web-1 to confirm")).to_be_focused()
     await page.keyboard.type("web-1")
@@ -81,6 +83,7 @@ async def test_questions_look_well_as_pages_and_as_dialogs(admin: Visitor, fleet
             page_name = f"question-{name.rpartition('=')[2]}"
             assert await admin.look(page_name, width=width, dark=dark, reload=False) == []
         await admin.go(f"vms/{system_id}")
+        await admin.page.get_by_role("button", name="More actions on web-1").click()
         await admin.page.locator("#act-off").click()
         await expect(admin.page.get_by_role("dialog")).to_be_visible()
         assert await admin.look("question-dialog", width=width, dark=dark, reload=False) == []
@@ -92,6 +95,7 @@ async def test_without_scripts_the_question_is_a_page(chromium: Browser, fleet: 
     await plain.enter()
     page = plain.page
     await plain.go(f"vms/{system_id}")
+    await page.get_by_role("button", name="More actions on web-1").click()
     await page.get_by_role("link", name="Power off", exact=True).click()
     await expect(page.locator("h1")).to_have_text("Power off web-1?")
     plain.expected_statuses.add(422)

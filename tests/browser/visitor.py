@@ -92,7 +92,8 @@ class Visitor:
 
     async def _resize(self, width: int, *, dark: bool) -> None:
         await self.page.set_viewport_size({"width": width, "height": 900})
-        await self.page.emulate_media(color_scheme="dark" if dark else "light")
+        # Without motion: a colour on its way from one theme to the other has neither's contrast.
+        await self.page.emulate_media(color_scheme="dark" if dark else "light", reduced_motion="reduce")
 
     async def _examine(self, name: str, *, width: int, dark: bool) -> list[str]:
         if SCREENSHOTS:

@@ -19,6 +19,8 @@ async def succeeded(page: Page) -> None:
 async def press(visitor: Visitor, hostname: str, button: str) -> None:
     """Opens the page of the VM and does what the button says, after its question if it asks; the task ends well."""
     await open_machine(visitor, hostname)
+    if button == "Power off":
+        await visitor.page.get_by_role("button", name=f"More actions on {hostname}").click()
     await visitor.page.locator("#vm-head").get_by_text(button, exact=True).click()
     if button in {"Stop", "Restart", "Power off"}:
         dialog = visitor.page.get_by_role("dialog")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from attrs import evolve
@@ -83,6 +84,15 @@ def test_composing_again_leaves_a_running_guest_running(host: DriverFixture) -> 
     spec = composed(host, "running")
     host.driver.power(spec.ref, PowerAction.ON, grace_s=GRACE_S)
     assert host.driver.compose(spec).power is PowerState.ON
+
+
+def test_the_start_of_a_guest_is_known_while_it_runs_if_at_all(host: DriverFixture) -> None:
+    spec = composed(host, "started")
+    host.driver.power(spec.ref, PowerAction.ON, grace_s=GRACE_S)
+    started_at = own_guests(host)[spec.name].started_at
+    assert started_at is None or abs(datetime.now(UTC) - started_at) < timedelta(hours=1)
+    host.driver.power(spec.ref, PowerAction.FORCE_OFF, grace_s=GRACE_S)
+    assert own_guests(host)[spec.name].started_at is None
 
 
 @pytest.mark.clusters

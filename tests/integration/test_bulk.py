@@ -11,6 +11,7 @@ from regiond.machines.bulk import steps
 from tests.database import execute, fetchval
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
+from tests.integration.images import add_image
 from tests.integration.test_machine_lock import make_deployed
 from tests.integration.users import as_user
 from tests.rejections import rejection
@@ -202,3 +203,50 @@ async def test_a_user_who_lost_the_machine_meanwhile_changes_it_no_more(innkeepe
     assert await innkeeper.ended(operation_id) == "failed"
     states = await children(innkeeper, operation_id)
     assert sorted(states.values()) == ["failed", "succeeded"]
+
+
+async def test_many_machines_are_deployed_with_one_image_and_user_data(innkeeper: Deployment) -> None:
+    await add_image(innkeeper, "ubuntu/noble")
+    machines = await composed(innkeeper, 3)
+    database = innkeeper.region.components.database
+    plan = await innkeeper.post(
+        "machines/", op="bulk", action="deploy", machines=ids(machines), distro_series="noble", dry_run="true"
+    )
+    assert plan["effects"] == ["What is on the root disks of these machines is lost.", "3 machines are deployed."]
+    with innkeeper.held():
+        operation_id = await bulk(
+            innkeeper, "deploy", ids(machines), distro_series="noble", user_data="#!/bin/sh\necho hello", at_once=1,
+            comment="new web tier",
+        )  # fmt: skip
+        sealed = await fetchval(database, "select sealed_user_data from bulk_user_data")
+        assert b"hello" not in bytes(sealed)
+        assert "user_data" not in (await innkeeper.get(f"operations/{operation_id}/"))["request"]
+    assert await innkeeper.ended(operation_id) == "succeeded"
+    assert {one["status_name"] for one in await innkeeper.get("machines/")} == {"Deployed"}
+    assert all(innkeeper.simulated().user_data_of(f"vm-{index}") for index in range(3))
+    assert await fetchval(database, "select count(*) from bulk_user_data") == 0
+
+
+async def test_a_bulk_deployment_checks_image_and_user_data_first(innkeeper: Deployment) -> None:
+    machines = await composed(innkeeper, 2)
+    for field, wrong in (("distro_series", "nosuch"), ("user_data", "no script")):
+        error = await rejection(bulk(innkeeper, "deploy", ids(machines), **{field: wrong}))
+        assert isinstance(error, InvalidRequest)
+        assert list(error.fields) == [field]
+    error = await rejection(
+        innkeeper.post("machines/", op="bulk", action="power_on", machines=ids(machines), distro_series="noble")
+    )
+    assert error.details["fields"] == {"distro_series": ["This is for the action deploy."]}
+
+
+async def test_a_cancelled_bulk_deployment_forgets_the_user_data(innkeeper: Deployment) -> None:
+    await add_image(innkeeper, "ubuntu/noble")
+    machines = await composed(innkeeper, 2)
+    with innkeeper.held():
+        operation_id = await bulk(
+            innkeeper, "deploy", ids(machines), distro_series="noble", user_data="#!/bin/sh\n", at_once=1
+        )
+        await eventually(lambda: _has_children(innkeeper, operation_id, 1))
+        await innkeeper.post(f"operations/{operation_id}/", op="cancel")
+    assert await innkeeper.ended(operation_id) == "cancelled"
+    assert await fetchval(innkeeper.region.components.database, "select count(*) from bulk_user_data") == 0

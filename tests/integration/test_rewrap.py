@@ -14,9 +14,11 @@ from regiond.credentials.key_pairs import KeyPairs
 from regiond.credentials.master_key import install_key, open_key_file, open_master_key
 from regiond.credentials.model import KeyPair
 from regiond.credentials.seal import MasterKey
+from regiond.credentials.service import BULK_USER_DATA as NAME
 from regiond.credentials.service import Credentials
 from regiond.db.pool import Database
 from regiond.events.service import Events
+from regiond.machines.bulk import store as bulk_store
 from regiond.settings import RegionSettings
 from tests.administrators import add_administrator
 from tests.database import execute
@@ -99,3 +101,16 @@ async def test_rewrap_rejects_a_running_region_and_a_wrong_key(settings: RegionS
         await rewrap_secrets(settings, settings.state / "key", {})
     async with database.transaction() as db:
         assert (await Credentials(lost).load(db, host_id)) == SECRETS
+
+
+async def test_rewrap_reseals_the_user_data_of_bulk_deployments(settings: RegionSettings, database: Database) -> None:
+    old = open_master_key(settings.state, {}, create=True)
+    async with database.transaction() as db:
+        operation_id = await db.fetchval("insert into operation (kind, max_failures) values ('bulk', 1) returning id")
+        await bulk_store.insert_user_data(db, operation_id, Credentials(old).seal_data(operation_id, NAME, b"secret"))
+    assert (await rewrap_secrets(settings, settings.state / "key", {})).startswith("Encrypted 1 secrets")
+    new = open_master_key(settings.state, {}, create=True)
+    async with database.connection() as db:
+        sealed = await bulk_store.read_user_data(db, operation_id)
+    assert sealed is not None
+    assert Credentials(new).unseal_data(operation_id, NAME, sealed) == b"secret"

@@ -127,7 +127,7 @@ def _view(lxd: Lxd, one: Instance) -> dict[str, Any]:
         "architecture": one.architecture, "config": one.config, "devices": one.devices, "ephemeral": False,
         "profiles": one.profiles, "stateful": False, "description": one.description, "created_at": one.created_at,
         "expanded_config": lxd.expanded_config(one), "expanded_devices": lxd.expanded_devices(one), "name": one.name,
-        "status": STATUS[one.status_code], "status_code": one.status_code, "last_used_at": "1970-01-01T00:00:00Z",
+        "status": STATUS[one.status_code], "status_code": one.status_code, "last_used_at": one.last_used_at,
         "location": "none", "type": VM, "project": one.project,
     }  # fmt: skip
 

@@ -8,7 +8,7 @@ from typing import Any
 from tests.lxd_http import operations
 from tests.lxd_http.messages import Answer, NotModelled, Refused, Request, sync
 from tests.lxd_http.server import INTERFACES
-from tests.lxd_http.state import FROZEN, NETWORK, RUNNING, STATUS, STOPPED, Instance, Lxd
+from tests.lxd_http.state import FROZEN, NETWORK, RUNNING, STATUS, STOPPED, Instance, Lxd, now
 
 _STOPPED_MONITOR = "dial unix /var/lib/lxd/logs/qemu.monitor: connect: no such file or directory"
 
@@ -60,6 +60,7 @@ def _start(lxd: Lxd, one: Instance, force: bool) -> None:
         raise Refused(400, "The instance is already running")
     _check_startable(lxd, one)
     one.config.pop("volatile.apply_template", None)
+    one.last_used_at = now()
     _enter(lxd, one, RUNNING, "started")
 
 

@@ -46,6 +46,7 @@ class Instance:
     root: Disk
     status_code: int = STOPPED
     created_at: str = field(factory=now)
+    last_used_at: str = "1970-01-01T00:00:00Z"  # when it was started last
 
     @property
     def url(self) -> str:

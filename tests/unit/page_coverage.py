@@ -24,7 +24,6 @@ NO_EFFECT = "changes nothing in Innkeeper, or is refused: for clients of MAAS"
 PROGRAMS = "for programs: pages have their own way"
 GUESTS = "for guests and hypervisors, which call it by themselves"
 SUMMED_UP = "a page shows the same with another of its requests"
-TO_COME = "to come"
 
 # Resources of which no endpoint has a page.
 RESOURCES_WITHOUT: Mapping[str, str] = {
@@ -57,22 +56,13 @@ WITHOUT: Mapping[str, str] = {
     "GET machines/?op=is_registered": PROGRAMS,
     "GET account/columns/": SUMMED_UP,  # each list shows its own
     "GET machines/?op=power_parameters": MAAS,
-    "GET machines/?op=detached": TO_COME,
-    "GET machines/?op=forgotten": TO_COME,
-    "GET machines/{system_id}/?op=query_power_state": TO_COME,
-    "POST machines/{system_id}/?op=clear_default_gateways": TO_COME,
+    "GET machines/{system_id}/?op=query_power_state": SUMMED_UP,  # pages follow what the host reports
     "GET machines/{system_id}/?op=details": MAAS,
     "GET machines/{system_id}/?op=power_parameters": MAAS,
     "GET machines/{system_id}/?op=get_token": MAAS,
-    "POST machines/{system_id}/?op=set_workload_annotations": SAME,  # owner data
-    "POST machines/{system_id}/?op=commission": TO_COME,
-    "POST nodes/{system_id}/interfaces/{id}/?op=disconnect": SUMMED_UP,  # unlink
-    "POST nodes/{system_id}/interfaces/{id}/?op=set_default_gateway": TO_COME,
     "POST nodes/{system_id}/interfaces/{id}/?op=add_tag": SUMMED_UP,  # all tags of a NIC are one field
     "POST nodes/{system_id}/interfaces/{id}/?op=remove_tag": SUMMED_UP,
-    "PUT nodes/{system_id}/blockdevices/{id}/": TO_COME,
-    "POST nodes/{system_id}/blockdevices/{id}/?op=add_tag": TO_COME,
-    "POST nodes/{system_id}/blockdevices/{id}/?op=remove_tag": TO_COME,
+    "PUT nodes/{system_id}/blockdevices/{id}/": NO_EFFECT,
     "POST nodes/{system_id}/blockdevices/{id}/?op=set_boot_disk": NO_EFFECT,
     "POST devices/?op=set_zone": SUMMED_UP,  # the form of a device
     "GET devices/?op=is_registered": PROGRAMS,
@@ -80,7 +70,6 @@ WITHOUT: Mapping[str, str] = {
     "GET devices/{system_id}/?op=power_parameters": MAAS,
     "GET boot-resources/?op=is_importing": SUMMED_UP,
     "GET events/?op=stream": PROGRAMS,
-    "GET tags/{name}/?op=machines": SUMMED_UP,  # the list of VMs with a filter
     "GET tags/{name}/?op=nodes": SUMMED_UP,
     "GET tags/{name}/?op=devices": NO_EFFECT,
     "GET tags/{name}/?op=rack_controllers": NO_EFFECT,
@@ -141,6 +130,16 @@ OFFERED: Mapping[str, Shown] = {
     "POST machines/{system_id}/?op=abort": Shown("vms/<system_id>/abort"),
     "GET machines/{system_id}/?op=console_log": Shown("vms/<system_id>/console", "consoles.log"),
     "GET machines/{system_id}/?op=console": Shown("vms/<system_id>/console", "consoles.log"),
+    "GET tags/{name}/?op=machines": Shown("vms", "machines.page"),
+    "POST machines/{system_id}/?op=commission": Shown("vms/<system_id>/act"),
+    "POST machines/{system_id}/?op=set_workload_annotations": Shown("vms/<system_id>/annotations"),
+    "POST machines/{system_id}/?op=clear_default_gateways": Shown("vms/<system_id>/network"),
+    "GET machines/?op=detached": Shown("vms/former", "adoption.detached"),
+    "GET machines/?op=forgotten": Shown("vms/former", "adoption.forgotten"),
+    "POST nodes/{system_id}/interfaces/{id}/?op=disconnect": Shown("vms/<system_id>/network/<nic>/unlink"),
+    "POST nodes/{system_id}/interfaces/{id}/?op=set_default_gateway": Shown("vms/<system_id>/network/<nic>"),
+    "POST nodes/{system_id}/blockdevices/{id}/?op=add_tag": Shown("vms/<system_id>/storage/<disk>"),
+    "POST nodes/{system_id}/blockdevices/{id}/?op=remove_tag": Shown("vms/<system_id>/storage/<disk>"),
     "POST machines/{system_id}/?op=forget": Shown("hosts/<host>/forget"),
     "GET nodes/{system_id}/interfaces/": Shown("vms/<system_id>", "machines.read"),
     "GET nodes/{system_id}/interfaces/{id}/": Shown("vms/<system_id>", "machines.read"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -275,3 +276,21 @@ def test_secure_boot_is_off_by_the_key_that_the_server_knows() -> None:
 
 def test_device_names_sort_numerically() -> None:
     assert sorted(["disk10", "disk9", "a", "disk"], key=natural) == ["a", "disk", "disk9", "disk10"]
+
+
+@pytest.mark.parametrize(
+    ("status_code", "last_used_at", "started_at"),
+    [
+        (103, "2026-11-20T06:02:51.123456789Z", datetime(2026, 11, 20, 6, 2, 51, tzinfo=UTC)),
+        (103, "2026-11-20T08:02:51.5+02:00", datetime(2026, 11, 20, 6, 2, 51, tzinfo=UTC)),
+        (102, "2026-11-20T06:02:51Z", None),
+        (103, "1970-01-01T00:00:00Z", None),
+        (103, "0001-01-01T00:00:00Z", None),
+        (103, "", None),
+        (103, "yesterday", None),
+    ],
+)
+def test_a_running_instance_was_started_at_its_last_use(
+    status_code: int, last_used_at: str, started_at: datetime | None
+) -> None:
+    assert read(instance(status_code=status_code, last_used_at=last_used_at)).started_at == started_at

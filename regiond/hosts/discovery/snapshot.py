@@ -58,6 +58,7 @@ def guest_record(guest: Guest, machine_id: int | None) -> GuestRecord:
         nics=tuple(_nic(nic) for nic in guest.nics),
         kind=guest.kind,
         autostart=None if guest.autostart is None else guest.autostart.value,
+        started_at=guest.started_at,
     )
 
 

@@ -26,7 +26,8 @@ class BulkMachine:
 class BulkRequest:
     """The request for a bulk operation. At most `at_once` children are open at a time.
 
-    `comment` and `release` are for a release.
+    `comment` is for a release or deployment, `release` for a release, `image` for a deployment; empty: the default
+    image. The user data of a deployment is sealed, and stored apart.
     """
 
     action: BulkAction
@@ -34,6 +35,7 @@ class BulkRequest:
     at_once: int = DEFAULT_AT_ONCE
     comment: str = ""
     release: ReleaseOptions = DEFAULT_RELEASE
+    image: str = ""
 
 
 @frozen(kw_only=True)

@@ -9,16 +9,20 @@ from common.errors import InnkeeperError, InvalidRequest, NotAllowed
 from common.phrases import number_of
 from common.serialization import to_dict
 from regiond.caller import Caller
+from regiond.credentials.service import BULK_USER_DATA, Credentials
 from regiond.db.pool import Database
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import view_store
+from regiond.machines.bulk import store
 from regiond.machines.bulk.progress import BulkMachine, BulkRequest
+from regiond.machines.deployment.service import Deployments
 from regiond.machines.machine_removal_plan import MachineRemovalPlan
 from regiond.machines.model import (
     DEFAULT_AT_ONCE,
     DEFAULT_RELEASE,
     MAX_BULK_MACHINES,
     BulkAction,
+    DeployRequest,
     MachineFilter,
     MachineView,
     ReleaseOptions,
@@ -30,16 +34,27 @@ from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Operations
 from regiond.permissions import check_object
 
+_DEFAULT_DEPLOY = DeployRequest()
 _PLANS_AT_ONCE = 4  # each takes a connection to the database
 MAX_FAILURES = 120  # of the operation itself, such as an unavailable database; failures of machines do not count
 
 
 class Bulk:
-    def __init__(self, database: Database, operations: Operations, machines: Machines, releases: Releases) -> None:
+    def __init__(
+        self,
+        database: Database,
+        operations: Operations,
+        machines: Machines,
+        releases: Releases,
+        deployments: Deployments,
+        seal: Credentials,
+    ) -> None:
         self._database = database
         self._operations = operations
         self._machines = machines
         self._releases = releases
+        self._deployments = deployments
+        self._seal = seal
 
     async def start(
         self,
@@ -50,29 +65,37 @@ class Bulk:
         at_once: int = DEFAULT_AT_ONCE,
         comment: str = "",
         release: ReleaseOptions = DEFAULT_RELEASE,
+        deploy: DeployRequest = _DEFAULT_DEPLOY,
         idempotency_key: IdempotencyKey | None = None,
     ) -> Operation:
         """Returns the operation, which has not begun with any machine yet.
 
-        Raises InvalidRequest for too many or unknown machines, NotAllowed that names every machine on which the caller
-        may not act, IdempotencyMismatch. Any other obstacle to the action on a machine ends the child of that machine.
+        `deploy` is for deployments. Raises InvalidRequest for too many or unknown machines, and for an image or user
+        data that no deployment can have; NotAllowed that names every machine on which the caller may not act;
+        IdempotencyMismatch. Any other obstacle to the action on a machine ends the child of that machine.
         """
         ids = tuple(dict.fromkeys(system_ids))
 
         async def open_() -> int:
             machines = await self._checked(caller, action, ids)
+            if action is BulkAction.DEPLOY:
+                await self._deployments.check(deploy, machines)
             request = BulkRequest(
                 action=action,
                 machines=tuple(BulkMachine(system_id=one.system_id, hostname=one.hostname) for one in machines),
                 at_once=at_once,
                 comment=comment,
                 release=release,
+                image=deploy.image_name,
             )
             async with self._database.transaction() as db:
                 operation_id = await operation_service.insert(
                     db, OperationKind.BULK, host_id=None, host_name=None, account_id=caller.account_id,
                     request=to_dict(request), max_failures=MAX_FAILURES,
                 )  # fmt: skip
+                if deploy.encoded_user_data:
+                    sealed = self._seal.seal_data(operation_id, BULK_USER_DATA, deploy.encoded_user_data.encode())
+                    await store.insert_user_data(db, operation_id, sealed)
                 await operation_service.tie_key(db, idempotency_key, operation_id)
             return operation_id
 
@@ -85,6 +108,7 @@ class Bulk:
         system_ids: Sequence[str],
         *,
         release: ReleaseOptions = DEFAULT_RELEASE,
+        deploy: DeployRequest = _DEFAULT_DEPLOY,
     ) -> MachineRemovalPlan:
         """Returns what `start` would change, and changes nothing. Raises the errors of `start`.
 
@@ -100,7 +124,10 @@ class Bulk:
                     plans.append(found)
                 elif found is not None:
                     effects.append(found)
-        if action.power is not None:
+        if action is BulkAction.DEPLOY:
+            await self._deployments.check(deploy, machines)
+            effects.append("What is on the root disks of these machines is lost.")
+        if action.power is not None or action is BulkAction.DEPLOY:
             are = "is" if len(machines) == 1 else "are"
             effects.append(f"{number_of(len(machines), 'machine')} {are} {action.done}.")
         return MachineRemovalPlan(

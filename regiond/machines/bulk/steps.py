@@ -8,8 +8,12 @@ from common.errors import Busy, DatabaseUnavailable, DriverFailed, InnkeeperErro
 from common.phrases import number_of
 from common.serialization import from_dict
 from regiond.caller import Caller
+from regiond.credentials.service import BULK_USER_DATA, Credentials
 from regiond.db.pool import Database
+from regiond.machines.bulk import store
 from regiond.machines.bulk.progress import BulkMachine, BulkRequest, failure_of, progress, result_of
+from regiond.machines.deployment.service import Deployments
+from regiond.machines.model import BulkAction, DeployRequest
 from regiond.machines.ownership.release_requests import Releases
 from regiond.machines.service import Machines
 from regiond.operations import service as operation_service
@@ -28,12 +32,21 @@ class BulkSteps:
     kind = OperationKind.BULK
 
     def __init__(
-        self, database: Database, machines: Machines, releases: Releases, *, current_caller: CurrentCaller
+        self,
+        database: Database,
+        machines: Machines,
+        releases: Releases,
+        deployments: Deployments,
+        seal: Credentials,
+        *,
+        current_caller: CurrentCaller,
     ) -> None:
         """`current_caller` returns an account by its id, with its present roles; None if it may do nothing any more."""
         self._database = database
         self._machines = machines
         self._releases = releases
+        self._deployments = deployments
+        self._seal = seal
         self._current_caller = current_caller
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
@@ -49,6 +62,7 @@ class BulkSteps:
                 await self._begin(operation, request, machine, caller)
         if now.open:
             return Outcome(resumes_within_s=CHILD_FALLBACK_S)
+        await self._forget_user_data(operation)
         failure = failure_of(request, children)
         rejection = None if failure is None else DriverFailed(failure)
         return Outcome(result=result_of(now), rejection=rejection)
@@ -61,6 +75,7 @@ class BulkSteps:
         now = progress(request, await self._children(operation))
         if now.open:
             return Outcome(resumes_within_s=CHILD_FALLBACK_S)
+        await self._forget_user_data(operation)
         left = now.not_begun + now.cancelled
         undone = (f"{number_of(left, 'machine')} left as {'it was' if left == 1 else 'they were'}",) if left else ()
         return Outcome(result=result_of(now), undone=undone)
@@ -93,8 +108,13 @@ class BulkSteps:
         parent, power = Parent(id=operation.id, attempt=operation.attempt), request.action.power
         if power is not None:
             await self._machines.start_power(caller, found.system_id, power, parent=parent)
-        elif request.action.kind is OperationKind.DELETE:
+        elif request.action is BulkAction.DELETE:
             await self._machines.start_delete(caller, found.system_id, parent=parent)
+        elif request.action is BulkAction.DEPLOY:
+            deploy = DeployRequest(
+                distro_series=request.image, encoded_user_data=await self._user_data(operation), comment=request.comment
+            )
+            await self._deployments.start(caller, found.system_id, deploy, parent=parent)
         else:
             opened = await self._releases.start(
                 caller, found.system_id, comment=request.comment, options=request.release, parent=parent
@@ -103,6 +123,16 @@ class BulkSteps:
                 raise WrongState("It is not allocated.")
             if opened.parent_id != operation.id:
                 raise Busy(f"Operation {opened.id} releases it already.")
+
+    async def _user_data(self, operation: Operation) -> str:
+        """Returns the user data as the API received it; empty without."""
+        async with self._database.connection() as db:
+            sealed = await store.read_user_data(db, operation.id)
+        return "" if sealed is None else self._seal.unseal_data(operation.id, BULK_USER_DATA, sealed).decode()
+
+    async def _forget_user_data(self, operation: Operation) -> None:
+        async with self._database.transaction() as db:
+            await store.delete_user_data(db, operation.id)
 
     async def _record_rejected(
         self, operation: Operation, request: BulkRequest, machine: BulkMachine, error: InnkeeperError

@@ -137,6 +137,6 @@ async def _rewrite(db: Db, machine_id: int, spec: GuestSpec, one: HostAssignment
         db, machine_id, spec, host_id=one.host.id,
         pool_id=one.host.pool_id if intent.request.pool is None else None,
         zone_id=one.host.zone_id if intent.in_zone_of_host else None,
-        tags=inherited_tags(one.host.tags), storage_pool_ids=one.evaluation.storage_pool_ids, nics=one.evaluation.nics,
+        tags=inherited_tags(one.host.tags), disks=one.evaluation.disks, nics=one.evaluation.nics,
     )  # fmt: skip
     await claim_all(db, machine_id, one)

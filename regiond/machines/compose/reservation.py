@@ -251,7 +251,7 @@ class Reservations:
             composed_by_id=reservation.request.caller.account_id, pool_id=pool_of(one),
             zone_id=host.zone_id if validated.intent.in_zone_of_host else validated.zone_id,
             tags=inherited_tags(host.tags),
-            storage_pool_ids=one.evaluation.storage_pool_ids, nics=one.evaluation.nics,
+            disks=one.evaluation.disks, nics=one.evaluation.nics,
         )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from common.errors import InnkeeperError, InvalidRequest, OutOfCapacity
 from common.guest_spec import GuestSpec
 from regiond.db.pool import Db
 from regiond.machines.store import IdentifierTaken
-from regiond.placement.model import NicAttachment
+from regiond.placement.model import DiskPlacement, NicAttachment
 
 _NIC_IDS = "select id from machine_nic where machine_id = $1 order by index"
 _TAKEN_HOSTNAMES = "select hostname from used_hostname where hostname = any($1::text[])"
@@ -28,10 +28,10 @@ _INSERT = """
                pinned_core_ids integer[], huge_page_size_kib bigint, composed_by_id integer)
         returning id, uuid
     ), disks as (
-        insert into machine_disk (machine_id, index, volume, storage_pool_id, size_bytes, serial, tags)
-        select inserted.id, d.index, d.volume, d.storage_pool_id, d.size_bytes, d.serial, d.tags
+        insert into machine_disk (machine_id, index, volume, storage_pool_id, size_bytes, serial, tags, label)
+        select inserted.id, d.index, d.volume, d.storage_pool_id, d.size_bytes, d.serial, d.tags, d.label
           from jsonb_to_recordset($2::jsonb) d (machine uuid, index integer, volume text, storage_pool_id integer,
-                                                size_bytes bigint, serial text, tags text[])
+                                                size_bytes bigint, serial text, tags text[], label text)
           join inserted on inserted.uuid = d.machine
     ), nics as (
         insert into machine_nic (machine_id, index, name, mac_address, kind, source, vid, mode, label, interface_id,
@@ -58,10 +58,10 @@ _REWRITE = """
          where id = $1
         returning id
     ), disks as (
-        insert into machine_disk (machine_id, index, volume, storage_pool_id, size_bytes, serial, tags)
+        insert into machine_disk (machine_id, index, volume, storage_pool_id, size_bytes, serial, tags, label)
         select rewritten.id, d.*
           from rewritten, jsonb_to_recordset($12::jsonb) d (index integer, volume text, storage_pool_id integer,
-                                                        size_bytes bigint, serial text, tags text[])
+                                                        size_bytes bigint, serial text, tags text[], label text)
     )
     insert into machine_nic (machine_id, index, name, mac_address, kind, source, vid, mode, label, interface_id,
                              vlan_id, subnet_id)
@@ -86,7 +86,7 @@ _CLEAR_DEVICES = """
 
 @frozen(kw_only=True)
 class NewMachine:
-    """A machine to be inserted: `storage_pool_ids` has the pool of each disk of `spec`, `nics` the attachments."""
+    """A machine to be inserted: `disks` has the place of each disk of `spec`, `nics` the attachments."""
 
     spec: GuestSpec
     system_id: str
@@ -95,7 +95,7 @@ class NewMachine:
     zone_id: int
     composed_by_id: int | None
     tags: Sequence[str]
-    storage_pool_ids: Sequence[int]
+    disks: Sequence[DiskPlacement]
     nics: Sequence[NicAttachment]
 
 
@@ -105,7 +105,7 @@ async def insert_machines(db: Db, machines: Sequence[NewMachine]) -> Mapping[UUI
     Raises IdentifierTaken, InvalidRequest if a host, zone or pool was deleted, and OutOfCapacity if a NIC's network
     was; the caller's transaction must then roll back.
     """
-    devices = [(one.spec.marker.machine_id, _device_rows(one.spec, one.storage_pool_ids, one.nics)) for one in machines]
+    devices = [(one.spec.marker.machine_id, _device_rows(one.spec, one.disks, one.nics)) for one in machines]
     disks = [{"machine": uuid, **disk} for uuid, (disks, _) in devices for disk in disks]
     nics = [{"machine": uuid, **nic} for uuid, (_, nics) in devices for nic in nics]
     try:
@@ -131,14 +131,14 @@ async def rewrite_machine(
     pool_id: int | None,
     zone_id: int | None,
     tags: Sequence[str],
-    storage_pool_ids: Sequence[int],
+    disks: Sequence[DiskPlacement],
     nics: Sequence[NicAttachment],
 ) -> None:
     """Replaces a machine without devices that is still being composed. None leaves pool or zone unchanged.
 
     Raises as `insert_machines`.
     """
-    disk_rows, nic_rows = _device_rows(spec, storage_pool_ids, nics)
+    disk_rows, nic_rows = _device_rows(spec, disks, nics)
     try:
         await db.execute(
             _REWRITE, machine_id, spec.marker.machine_id, host_id, pool_id, zone_id, spec.architecture, spec.cores,
@@ -178,13 +178,13 @@ def _machine_row(machine: NewMachine) -> Mapping[str, object]:
 
 
 def _device_rows(
-    spec: GuestSpec, storage_pool_ids: Sequence[int], nics: Sequence[NicAttachment]
+    spec: GuestSpec, disks: Sequence[DiskPlacement], nics: Sequence[NicAttachment]
 ) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
     """Returns the rows of the disks and the rows of the NICs."""
     disk_rows: list[dict[str, object]] = [
-        {"index": index, "volume": disk.volume, "storage_pool_id": pool, "size_bytes": disk.size_bytes,
-         "serial": disk.serial, "tags": list(disk.tags)}
-        for index, (disk, pool) in enumerate(zip(spec.disks, storage_pool_ids, strict=True))
+        {"index": index, "volume": disk.volume, "storage_pool_id": one.storage_pool_id, "size_bytes": disk.size_bytes,
+         "serial": disk.serial, "tags": list(disk.tags), "label": one.label}
+        for index, (disk, one) in enumerate(zip(spec.disks, disks, strict=True))
     ]  # fmt: skip
     nic_rows: list[dict[str, object]] = [
         {"index": index, "name": nic.name, "mac_address": nic.mac_address, "kind": nic.kind.value, "source": nic.source,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from typing import Protocol
 from uuid import UUID
 
@@ -34,7 +34,7 @@ from regiond.machines.operation_intents import open_operation
 from regiond.machines.ownership_rules import check_changeable, check_owner
 from regiond.machines.store import announce
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation, OperationKind, Parent
 from regiond.operations.service import Operations
 
 
@@ -71,6 +71,7 @@ class Deployments:
         request: DeployRequest,
         *,
         idempotency_key: IdempotencyKey | None = None,
+        parent: Parent | None = None,
     ) -> Operation:
         """Returns the operation that deploys the machine, and allocates a ready machine to the caller first.
 
@@ -94,9 +95,15 @@ class Deployments:
             keys = None
             if request.vm_host is not None:
                 keys = await make_keys(request.vm_host, machine.hostname, self._key_pairs)
-            return await self._open(caller, machine, request, user_data, keys, image, idempotency_key)
+            return await self._open(caller, machine, request, user_data, keys, image, idempotency_key, parent)
 
         return await self._operations.idempotent(idempotency_key, open_)
+
+    async def check(self, request: DeployRequest, machines: Iterable[MachineView]) -> None:
+        """Raises InvalidRequest by field, and NotFound, for what would fail on each of the machines."""
+        decode_user_data(request.encoded_user_data)
+        for architecture in sorted({machine.architecture for machine in machines}):
+            await self._images.find_for_deployment(request.image_name, architecture)
 
     async def _check_firmware(self, machine: MachineView, image: Image) -> None:
         """Raises WrongState if the image needs firmware that the host is known to lack."""
@@ -119,6 +126,7 @@ class Deployments:
         vm_host_keys: tuple[str, str] | None,
         image: Image,
         key: IdempotencyKey | None,
+        parent: Parent | None,
     ) -> int:
         ref = image_ref(image)
 
@@ -126,7 +134,7 @@ class Deployments:
             earlier = await earlier_operation(db, machine.system_id)
             operation_id = await open_operation(
                 db, OperationKind.DEPLOY, machine, self._installation_id, account_id=caller.account_id,
-                begins=MachineEvent.DEPLOY,
+                begins=MachineEvent.DEPLOY, parent=parent,
                 request={"osystem": image.osystem, "distro_series": image.series, "image": to_dict(ref), **earlier},
             )  # fmt: skip
             deployment_id = await store.insert(

@@ -23,6 +23,7 @@ class BulkAction(StrEnum):
     POWER_CYCLE = "power_cycle"
     RELEASE = "release"
     DELETE = "delete"
+    DEPLOY = "deploy"
 
     @property
     def kind(self) -> OperationKind:
@@ -41,12 +42,13 @@ class BulkAction(StrEnum):
     @property
     def permission(self) -> Permission:
         """The permission that the caller needs on each machine, as at the endpoint of one machine."""
-        return Permission.OPERATOR if self is BulkAction.RELEASE else Permission.OWNER
+        return Permission.OPERATOR if self in {BulkAction.RELEASE, BulkAction.DEPLOY} else Permission.OWNER
 
 
 _KINDS: Mapping[BulkAction, OperationKind] = {
     BulkAction.RELEASE: OperationKind.RELEASE,
     BulkAction.DELETE: OperationKind.DELETE,
+    BulkAction.DEPLOY: OperationKind.DEPLOY,
 }
 _POWER: Mapping[BulkAction, PowerAction] = {
     BulkAction.POWER_ON: PowerAction.ON,
@@ -61,4 +63,5 @@ _DONE: Mapping[BulkAction, str] = {
     BulkAction.POWER_CYCLE: "restarted",
     BulkAction.RELEASE: "released",
     BulkAction.DELETE: "deleted",
+    BulkAction.DEPLOY: "deployed",
 }

@@ -56,14 +56,25 @@ def _removal(vm: MachineView, event: MachineEvent) -> str | None:
     return None
 
 
+def _owns(caller: Caller, vm: MachineView) -> bool:
+    return caller.is_admin or (vm.belongs_to(caller) and caller.may_operate(vm.pool.id))
+
+
+def _may_deploy(caller: Caller, vm: MachineView) -> bool:
+    """A ready VM without owner is allocated to whoever deploys it."""
+    is_free = vm.state is MachineState.READY and vm.owner is None
+    return caller.may_operate(vm.pool.id) and (is_free or _owns(caller, vm))
+
+
 @frozen(kw_only=True)
 class BulkAction:
     """`left` is why a VM is left as it is: it completes "is …".
 
     With `as_task` it is one task with a part for each VM; otherwise `method` and `op` are those of the API for one VM,
-    which ends at once. `asks` is what the confirmation has: the `names`, besides them the `plan` of what is deleted, or
-    a choice of the `place`, pool and zone. Empty: a confirmation is needed only if some VMs are left, or if there are
-    so many that it matters how many are changed at the same time.
+    which ends at once. `asks` is what the confirmation has: the `names`, besides them the `plan` of what is deleted,
+    a choice of the `place`, pool and zone, the `image` of a deployment, or the `tags` to add and remove. Empty: a
+    confirmation is needed only if some VMs are left, or if there are so many that it matters how many are changed at
+    the same time. `may` is whether the user may do it with a VM.
     """
 
     key: str
@@ -79,6 +90,20 @@ class BulkAction:
     is_dangerous: bool = False
     is_typed: bool = False  # the name of one VM or the number of several
     for_admins: bool = False
+    may: Callable[[Caller, MachineView], bool] = _owns
+
+
+def _deploy(vm: MachineView) -> str | None:
+    if vm.host_id is None or vm.locked:
+        return _locked(vm) or _without_host(vm)
+    try:
+        next_state(vm.state, MachineEvent.DEPLOY)
+    except WrongState:
+        if vm.state is not MachineState.READY:
+            return f"{vm.state.value.replace('_', ' ')}: release it first"
+    if vm.adopted or not vm.disks:
+        return "without a root disk that Innkeeper created"
+    return None
 
 
 _ALL = (
@@ -91,6 +116,8 @@ _ALL = (
                is_dangerous=True, is_typed=True),
     BulkAction(key="restart", label="Restart", done="restarted", icon="restart", as_task=Task.POWER_CYCLE,
                left=_unless_power("off", "off: start them instead"), asks="names", effect=RESTARTS),
+    BulkAction(key="deploy", label="Deploy", done="deployed", icon="disc", as_task=Task.DEPLOY, left=_deploy,
+               asks="image", may=_may_deploy),
     BulkAction(key="release", label="Release", done="released", icon="signout", as_task=Task.RELEASE, left=_release,
                asks="plan", is_dangerous=True, is_typed=True),
     BulkAction(key="lock", label="Lock", done="locked", icon="lock", op="lock", left=_lock),
@@ -98,6 +125,7 @@ _ALL = (
                left=lambda vm: None if vm.locked else "not locked"),
     BulkAction(key="place", label="Set pool or zone", done="changed", icon="pools", method="PUT", left=_locked,
                asks="place", for_admins=True),
+    BulkAction(key="tag", label="Tag", done="tagged", icon="tag", left=lambda _: None, asks="tags", for_admins=True),
     BulkAction(key="delete", label="Delete", done="deleted", icon="trash", as_task=Task.DELETE,
                left=lambda vm: _removal(vm, MachineEvent.DELETE), asks="plan", is_dangerous=True, is_typed=True),
 )  # fmt: skip
@@ -156,7 +184,7 @@ def split(action: BulkAction, machines: Iterable[MachineView], caller: Caller) -
 
 
 def _reason(action: BulkAction, machine: MachineView, caller: Caller) -> str | None:
-    if not (caller.is_admin or (machine.belongs_to(caller) and caller.may_operate(machine.pool.id))):
+    if not action.may(caller, machine):
         return "not yours"
     if machine.state in TRANSIENT:
         return f"{machine.state.value}: wait until that has ended"

@@ -20,10 +20,15 @@ from regiond.ui.forms.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
 from regiond.ui.machines import bulk_run
 from regiond.ui.machines.bulk_actions import ACTIONS, BulkAction, Split, offered, split
 from regiond.ui.machines.bulk_question import Running, bulk_question, typed_name
+from regiond.ui.machines.deploy_form import encoded_user_data, image_choices_of_all
+from regiond.ui.machines.details import tagging
+from regiond.ui.machines.details.notes_form import names_in
 from regiond.ui.machines.machine_questions import running_since
 from regiond.ui.machines.machine_search import Scope, read_search, scope_of, with_query
 from regiond.ui.machines.release_form import FIELDS, erasures, release_fields
 from regiond.ui.page import SEE_OTHER, Page, Visit, note_at
+
+_IMAGE = ("distro_series", "user_data")
 
 
 async def act(visit: Visit) -> Reply:
@@ -42,9 +47,18 @@ async def act(visit: Visit) -> Reply:
     fields, problems = _fields(visit, action, found)
     if problems:
         return await _confirm(visit, found, back, matching=matching, problems=problems)
+    return await _act(visit, found, fields, back, matching=matching)
+
+
+async def _act(visit: Visit, found: Split, fields: Mapping[str, Any], back: str, *, matching: int) -> Reply:
+    """Begins the task, or acts and shows the outcomes."""
+    action = found.action
     if action.as_task is not None:
         return await _start(visit, action.as_task, found, back)
-    outcomes = await bulk_run.run(visit, action, found.changed, fields)
+    try:
+        outcomes = await _outcomes(visit, found, fields)
+    except InvalidRequest as error:
+        return await _confirm(visit, found, back, matching=matching, problems=tagging.about_field(error, "add").fields)
     if not found.left and not any(one.error for one in outcomes):
         return note_at(visit, back, text=f"{formats.count(len(outcomes), 'VM')} {action.done}.")
     return await visit.page(
@@ -56,6 +70,13 @@ async def act(visit: Visit) -> Reply:
         failed=sum(bool(one.error) for one in outcomes),
         back=back,
     )
+
+
+async def _outcomes(visit: Visit, found: Split, fields: Mapping[str, Any]) -> list[bulk_run.Outcome]:
+    """Raises InvalidRequest for names that cannot be tags."""
+    if found.action.asks == "tags":
+        return await bulk_run.tag(visit, found.changed, add=fields["add"], remove=fields["remove"])
+    return await bulk_run.run(visit, found.action, found.changed, fields)
 
 
 async def _start(visit: Visit, task: Task, found: Split, back: str) -> Reply:
@@ -73,7 +94,10 @@ async def _start(visit: Visit, task: Task, found: Split, back: str) -> Reply:
 
 
 def _options(visit: Visit, task: Task) -> Mapping[str, str]:
-    values = {name: visit.request.given(name) for name in FIELDS}
+    values = {name: visit.request.given(name) for name in (*FIELDS, *_IMAGE)}
+    if task is Task.DEPLOY:
+        user_data = encoded_user_data(values["user_data"])
+        return {"distro_series": values["distro_series"], "user_data": user_data, "comment": values["comment"]}
     return {**release_fields(values), "comment": values["comment"]} if task is Task.RELEASE else {}
 
 
@@ -99,6 +123,12 @@ def _fields(visit: Visit, action: BulkAction, found: Split) -> tuple[Mapping[str
     request = visit.request
     if action.is_typed and request.given(TYPED).strip() != typed_name(found):
         return {}, {TYPED: [f"Type {typed_name(found)} to confirm."]}
+    if action.asks == "tags":
+        add, remove = names_in(request.given("add")), names_in(request.given("remove"))
+        both = [name for name in add if name in remove]
+        if both:
+            return {}, {"remove": [f"{', '.join(both)} cannot be added and removed at once."]}
+        return {"add": add, "remove": remove}, {} if add or remove else {"add": ["Name a tag to add or to remove."]}
     if action.asks == "place":
         chosen = {name: request.given(name) for name in ("pool", "zone") if request.given(name)}
         return chosen, {} if chosen else {"pool": ["Choose a pool, a zone, or both."]}
@@ -133,11 +163,13 @@ async def _confirm(
         matching=matching,
         most=MAX_BULK_MACHINES,
         plan=plan,
+        images=image_choices_of_all(await services.images.list(), found.changed) if action.asks == "image" else (),
         most_at_once=MAX_AT_ONCE,
         pools=await services.groups.pools(caller=visit.caller) if action.asks == "place" else (),
         zones=await services.groups.zones() if action.asks == "place" else (),
-        given={name: visit.request.given(name) for name in ("pool", "zone", *FIELDS)},
+        given={name: visit.request.given(name) for name in ("pool", "zone", "add", "remove", *_IMAGE, *FIELDS)},
         erasures=erasures(deletes=bool(plan and not plan["kept"])) if action.as_task is Task.RELEASE else (),
+        tags=sorted({tag for one in found.changed for tag in one.tags}) if action.asks == "tags" else (),
         at_once=visit.request.given("at_once") or str(DEFAULT_AT_ONCE),
     )
 

@@ -49,6 +49,8 @@ def _title(found: Split) -> str:
     action, number = found.action, len(found.changed)
     if action.asks == "place":
         return f"Set the pool or zone of {formats.count(number, 'VM')}"
+    if action.asks == "tags":
+        return f"Tag {formats.count(number, 'VM')}"
     return f"{action.label} {number} of {formats.count(found.total, 'VM')}?"
 
 

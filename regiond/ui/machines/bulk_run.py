@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -14,6 +14,7 @@ from regiond.api.resources.machines.machines import MACHINE, MACHINES
 from regiond.machines.model import BulkAction as Task
 from regiond.machines.model import MachineView
 from regiond.ui.machines.bulk_actions import BulkAction
+from regiond.ui.machines.details import tagging
 from regiond.ui.page import Visit
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -59,6 +60,18 @@ async def plan(visit: Visit, task: Task, machines: Iterable[MachineView]) -> Map
 
 def _fields(task: Task, machines: Iterable[MachineView]) -> dict[str, Any]:
     return {"action": task.value, "machines": [machine.system_id for machine in machines]}
+
+
+async def tag(
+    visit: Visit, machines: Iterable[MachineView], *, add: Sequence[str], remove: Sequence[str]
+) -> list[Outcome]:
+    """Returns the outcomes, in the order of the machines. Raises InvalidRequest, with nothing changed, for a bad name.
+
+    One request for each tag changes all machines, so that none is left halfway.
+    """
+    machines = list(machines)
+    await tagging.change(visit, [one.system_id for one in machines], add=add, remove=remove)
+    return [Outcome(machine=one) for one in machines]
 
 
 async def run(

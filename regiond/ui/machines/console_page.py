@@ -11,25 +11,28 @@ from regiond.accounts.sessions import Sessions
 from regiond.api.replies import Reply, Terminal
 from regiond.api.resources.machines.machines import MACHINE
 from regiond.machines.model import MachineState, MachineView
+from regiond.ui.machines.details.frame import CONSOLE, read_vm, vm_page
 from regiond.ui.page import Page, Visit
 
 StillOpen = Callable[[], Awaitable[bool]]
 
+_LAST_LINES = 12
 _STOPS_POLLING = 286  # htmx asks no more
 
 
 async def show(visit: Visit) -> Reply:
-    machine = await _machine(visit)
-    text, problem = await _log(visit, machine)
-    return await visit.page(
-        "machines/console.html",
-        title=f"Console of {machine.hostname}",
-        section="vms",
-        vm=machine,
-        text=text,
-        problem=problem,
-        follows=machine.state is MachineState.DEPLOYING,
+    vm = await read_vm(visit)
+    text, problem = await _log(visit, vm.machine)
+    return await vm_page(
+        visit, vm, CONSOLE, text=text, problem=problem, follows=vm.machine.state is MachineState.DEPLOYING
     )
+
+
+async def end(visit: Visit) -> Reply:
+    """The last lines, for the page of the VM."""
+    text, problem = await _log(visit, await _machine(visit))
+    lines = "\n".join(text.rstrip().split("\n")[-_LAST_LINES:])
+    return visit.fragment("machines/console_text.html", text=lines or problem)
 
 
 async def follow(visit: Visit) -> Reply:
@@ -83,4 +86,5 @@ async def _log(visit: Visit, machine: MachineView) -> tuple[str, str]:
 PAGES = (
     Page(path="vms/<system_id>/console", handle=show),
     Page(path="vms/<system_id>/console/log", handle=follow),
+    Page(path="vms/<system_id>/console/end", handle=end),
 )

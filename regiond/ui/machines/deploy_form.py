@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from attrs import frozen
 
+from common.phrases import number_of
 from common.values import DriverType
 from regiond.images.model import Image, split_architecture
 from regiond.machines.model import MachineView
@@ -38,6 +39,29 @@ def image_choices(images: Iterable[Image], machine: MachineView) -> list[ImageCh
         _choice(one, machine.host_id, root) for one in images if one.is_ready and one.architecture == architecture
     ]
     return sorted(choices, key=lambda choice: (bool(choice.obstacle), choice.label.casefold(), choice.name))
+
+
+def image_choices_of_all(images: Iterable[Image], machines: Collection[MachineView]) -> list[ImageChoice]:
+    """The ready images that all of the machines have, by name; an obstacle counts those that an image does not suit.
+
+    An image name stands for the image of each machine's architecture.
+    """
+    choices: dict[str, list[ImageChoice]] = {}
+    ready = list(images)
+    for machine in machines:
+        for choice in image_choices(ready, machine):
+            choices.setdefault(choice.name, []).append(choice)
+    found = [_of_all(same, len(machines)) for same in choices.values()]
+    return sorted(found, key=lambda choice: (bool(choice.obstacle), choice.label.casefold(), choice.name))
+
+
+def _of_all(same: Sequence[ImageChoice], count: int) -> ImageChoice:
+    """`same` are the choices of the machines whose architecture has the image."""
+    obstacles = [choice.obstacle for choice in same if choice.obstacle]
+    others = count - len(same)
+    if others:
+        obstacles += [f"is not for the architecture of {number_of(others, 'VM')}"]
+    return ImageChoice(name=same[0].name, label=same[0].label, obstacle=obstacles[0] if obstacles else "")
 
 
 def vm_host_choices(machine: MachineView, *, is_admin: bool) -> tuple[tuple[str, str], ...]:

@@ -1,10 +1,12 @@
-"""Edits a VM: its name, description, groups and owner data."""
+"""Edits a VM: its name, description, groups, owner data and workload annotations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
+
+from attrs import frozen
 
 from common.errors import InvalidRequest
 from regiond.api.replies import Reply
@@ -77,23 +79,54 @@ def _data_field(key: str) -> str:
 
 
 async def owner_data(visit: Visit) -> Reply:
-    """Keys with values; one whose value is emptied is removed."""
+    return await _pairs(visit, _OWNER_DATA)
+
+
+async def workload_annotations(visit: Visit) -> Reply:
+    return await _pairs(visit, _ANNOTATIONS)
+
+
+@frozen(kw_only=True)
+class _Pairs:
+    """Keys with values that a VM has: what the form says of them, and the endpoint that sets them."""
+
+    title: str
+    help: str
+    op: str
+    read: Callable[[MachineView], Mapping[str, str] | None]
+
+
+_OWNER_DATA = _Pairs(
+    title="Owner data",
+    help="Keys and values of your programs. They are kept until the VM is released; a key whose value is emptied is "
+    "removed.",
+    op="set_owner_data",
+    read=lambda machine: machine.owner_data,
+)
+_ANNOTATIONS = _Pairs(
+    title="Workload annotations",
+    help="Keys and values that say what runs on the VM. They are kept until it is released; a key whose value is "
+    "emptied is removed, from the owner data too.",
+    op="set_workload_annotations",
+    read=lambda machine: machine.workload_annotations,
+)
+
+
+async def _pairs(visit: Visit, pairs: _Pairs) -> Reply:
+    """One whose value is emptied is removed."""
     machine = await visit.services.machines.read(visit.path["system_id"], caller=visit.caller)
-    data = machine.owner_data or {}
+    data = pairs.read(machine) or {}
     fields = [FormField(name=_data_field(key), label=key, kind="area", optional=True) for key in sorted(data)]
 
     async def send(changes: Mapping[str, str]) -> Reply:
         changed = {key: changes[_data_field(key)] for key in data if _data_field(key) in changes} | _added(visit)
         if changed:
-            path = {"system_id": machine.system_id}
-            await visit.act(MACHINE, "POST", "set_owner_data", path=path, fields=changed)
-        return redirect("vms", machine.system_id)
+            await visit.act(MACHINE, "POST", pairs.op, path={"system_id": machine.system_id}, fields=changed)
+        return redirect("vms", machine.system_id, "configuration")
 
-    title, new = (
-        f"Owner data of {machine.hostname}",
-        {key: visit.request.given(f"new-{key}") for key in ("key", "value")},
-    )
-    show = partial(_page, visit, machine, "machines/owner_data.html", title, fields, new=new)
+    title = f"{pairs.title} of {machine.hostname}"
+    new = {key: visit.request.given(f"new-{key}") for key in ("key", "value")}
+    show = partial(_page, visit, machine, "machines/owner_data.html", title, fields, new=new, pairs=pairs)
     return await forms.change(visit, {_data_field(key): value for key, value in data.items()}, show, send)
 
 
@@ -130,4 +163,5 @@ def _added(visit: Visit) -> dict[str, str]:
 PAGES = (
     *form_pages("vms/<system_id>/edit", edit, permission=Permission.ADMIN),
     *form_pages("vms/<system_id>/owner-data", owner_data, permission=Permission.OPERATOR),
+    *form_pages("vms/<system_id>/annotations", workload_annotations, permission=Permission.OPERATOR),
 )

@@ -43,7 +43,9 @@ ACTIONS: Mapping[str, Action] = {
     "unlock": Action(op="unlock", label="Unlock", icon="key", done="unlocked"),
     "broken": Action(op="mark_broken", label="Mark broken", icon="warn", done="marked broken", asks=True),
     "fixed": Action(op="mark_fixed", label="Mark fixed", icon="ok", done="marked fixed"),
+    "commission": Action(op="commission", label="Commission", icon="refresh"),
 }  # fmt: skip
+_COMMISSIONED = frozenset({MachineState.NEW, MachineState.FAILED})  # a refresh of the host makes them ready
 _ACTING = frozenset({MachineState.READY, MachineState.ALLOCATED, MachineState.DEPLOYED, MachineState.FAILED_DEPLOYMENT})
 
 
@@ -67,6 +69,7 @@ def offered(caller: Caller, machine: MachineView) -> dict[str, Action]:
     found = [*found, "lock"] if machine.state is MachineState.DEPLOYED else found
     found += ["broken"] if _allows(machine, MachineEvent.MARK_BROKEN) else []
     found += ["fixed"] if _allows(machine, MachineEvent.FIXED) else []
+    found += ["commission"] if machine.state in _COMMISSIONED and machine.host_id is not None else []
     return {name: ACTIONS[name] for name in found}
 
 

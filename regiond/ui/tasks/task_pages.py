@@ -15,7 +15,7 @@ from regiond.caller import Caller
 from regiond.machines.bulk.progress import BulkProgress, BulkRequest, progress
 from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState
 from regiond.ui.forms.question import Question, ask
-from regiond.ui.machines.machine_pages import failed_console
+from regiond.ui.machines.details.failed_console import failed_console
 from regiond.ui.page import Page, Visit, form_pages, redirect_with_note
 from regiond.ui.run_steps import StepState, run_steps
 from regiond.ui.tasks.retry import retry_of

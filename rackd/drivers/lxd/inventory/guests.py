@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from attrs import field, frozen
@@ -39,6 +41,8 @@ _POWER = {
     FROZEN: PowerState.PAUSED,
 }
 AUTOSTART = "boot.autostart"
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}")
+_NEVER = 1970  # the year of LXD's time for what never was, which is also written as year 1
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _NIC_KINDS = {"bridged": NicKind.BRIDGE, "macvlan": NicKind.MACVLAN, "sriov": NicKind.SRIOV}
 
@@ -86,6 +90,7 @@ def guest_of(
         member=location if location not in {"", "none"} else None,
         kind="vm" if parser.is_vm else "container",
         autostart=parser.autostart(),
+        started_at=parser.started_at(),
     )
     return guest, tuple(parser.problems)
 
@@ -113,6 +118,17 @@ class _InstanceParser:
         if not text:
             return Autostart.LAST_STATE
         return Autostart.ALWAYS if text.lower() in _TRUE else Autostart.NEVER
+
+    def started_at(self) -> datetime | None:
+        """Returns when the instance was started, which LXD calls its last use; None if it is off, or never started."""
+        text = str(self.instance.get("last_used_at") or "")
+        if power_of(int(self.instance.get("status_code") or 0)) is PowerState.OFF or not _TIME.match(text):
+            return None
+        try:
+            found = datetime.fromisoformat(f"{text[:19]}+00:00" if text.endswith("Z") else text).astimezone(UTC)
+        except ValueError:
+            return None
+        return found.replace(microsecond=0) if found.year > _NEVER else None
 
     def devices(self, kind: str) -> list[tuple[str, Mapping[str, str]]]:
         devices = self.instance.get("expanded_devices") or self.instance.get("devices") or {}

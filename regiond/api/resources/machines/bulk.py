@@ -10,6 +10,7 @@ from regiond.api.declaration.field_types import Choice, Integer, Text, TextList
 from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.operation_wait import begun, started
 from regiond.api.replies import Reply
+from regiond.api.resources.machines.deployment import IMAGE_FIELDS
 from regiond.api.resources.machines.machine_actions import RELEASE_OPTIONS, named_machines, release_options
 from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.machines.model import (
@@ -18,9 +19,11 @@ from regiond.machines.model import (
     MAX_AT_ONCE,
     MAX_BULK_MACHINES,
     BulkAction,
+    DeployRequest,
     ReleaseOptions,
 )
 
+_DEPLOY_OPTIONS = IMAGE_FIELDS
 _ACTIONS = tuple(action.value for action in BulkAction)
 
 
@@ -32,6 +35,7 @@ async def _start(call: Call) -> Reply:
         at_once=call.values["at_once"],
         comment=call.values["comment"],
         release=_release_options(call),
+        deploy=_deploy_request(call),
         idempotency_key=call.idempotency_key,
     )
     return started(operation)
@@ -40,7 +44,7 @@ async def _start(call: Call) -> Reply:
 async def _plan(call: Call) -> Reply:
     action = BulkAction(call.values["action"])
     plan = await call.services.bulk.plan(
-        call.caller, action, await named_machines(call), release=_release_options(call)
+        call.caller, action, await named_machines(call), release=_release_options(call), deploy=_deploy_request(call)
     )
     return machine_plan_reply(plan)
 
@@ -49,11 +53,26 @@ def _release_options(call: Call) -> ReleaseOptions:
     return release_options(call) if call.values["action"] == BulkAction.RELEASE else DEFAULT_RELEASE
 
 
+def _deploy_request(call: Call) -> DeployRequest:
+    values = call.values
+    if values["action"] != BulkAction.DEPLOY:
+        return DeployRequest()
+    return DeployRequest(
+        osystem=values["osystem"], distro_series=values["distro_series"], encoded_user_data=values["user_data"]
+    )
+
+
 def _problems(call: Call) -> Problems:
-    if call.values["action"] == BulkAction.RELEASE or "action" in call.invalid:
+    """Options of another action than the given one."""
+    if "action" in call.invalid:
         return {}
-    given = [one.name for one in RELEASE_OPTIONS if call.values[one.name]]
-    return {name: ["This is for the action release."] for name in given}
+    options = {BulkAction.RELEASE: RELEASE_OPTIONS, BulkAction.DEPLOY: _DEPLOY_OPTIONS}
+    return {
+        one.name: [f"This is for the action {action}."]
+        for action, fields in options.items()
+        for one in fields
+        if call.values["action"] != action and call.values[one.name]
+    }
 
 
 BULK = with_dry_run(
@@ -94,11 +113,12 @@ BULK = with_dry_run(
             Field(
                 "comment",
                 Text(max_length=4096),
-                "The reason of a release; stored with the event of each machine.",
+                "The reason of a release or deployment; stored with the event of each machine.",
                 recorded=True,
                 default="",
             ),
             *(evolve(one, doc=f"Of a release. {one.doc}") for one in RELEASE_OPTIONS),
+            *(evolve(one, doc=f"Of a deployment. {one.doc}") for one in _DEPLOY_OPTIONS),
         ),
         opens_operation=True,
         destructive=True,

@@ -94,6 +94,26 @@ async def _vm_host_report(call: Call) -> Reply:
     return empty_reply()
 
 
+IMAGE_FIELDS = (
+    Field(
+        "distro_series",
+        Text(max_length=256),
+        "The image: noble, ubuntu/noble or custom/NAME; boot-resources/ lists them. Default: the region's.",
+        recorded=True,
+        default="",
+        example="noble",
+    ),
+    Field("osystem", Text(max_length=256), "The part before the / of distro_series.", recorded=True, default=""),
+    Field(
+        "user_data",
+        Text(max_length=_MAX_ENCODED_LENGTH),
+        (
+            "For cloud-init, in base64 or as it is: a script, cloud-config, MIME parts or another of its formats, "
+            "at most 1 MiB; in base64 also compressed with gzip. It is added to what Innkeeper configures."
+        ),
+        default="",
+    ),
+)
 DEPLOY = Endpoint(
     method="POST",
     op="deploy",
@@ -106,24 +126,7 @@ DEPLOY = Endpoint(
         "Warning says that nobody will be able to log in."
     ),
     fields=(
-        Field(
-            "distro_series",
-            Text(max_length=256),
-            "The image: noble, ubuntu/noble or custom/NAME; boot-resources/ lists them. Default: the region's.",
-            recorded=True,
-            default="",
-            example="noble",
-        ),
-        Field("osystem", Text(max_length=256), "The part before the / of distro_series.", recorded=True, default=""),
-        Field(
-            "user_data",
-            Text(max_length=_MAX_ENCODED_LENGTH),
-            (
-                "For cloud-init, in base64 or as it is: a script, cloud-config, MIME parts or another of its formats, "
-                "at most 1 MiB; in base64 also compressed with gzip. It is added to what Innkeeper configures."
-            ),
-            default="",
-        ),
+        *IMAGE_FIELDS,
         Field("agent_name", Text(max_length=256), "Stored if this allocates the machine.", recorded=True, default=""),
         Field(
             "register_vmhost",

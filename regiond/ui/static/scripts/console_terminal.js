@@ -5,6 +5,7 @@ import { Terminal } from "../built/xterm.js";
 
 const place = document.getElementById("terminal");
 const button = document.getElementById("terminal-connect");
+const sizing = document.getElementById("terminal-size");
 const state = document.getElementById("terminal-state");
 let socket = null;
 let terminal = null;
@@ -16,6 +17,25 @@ function end(text) {
   socket = null;
   button.textContent = "Connect";
   if (terminal) terminal.options.disableStdin = true;
+  sizing.hidden = true;
+}
+
+// A serial port has no size, so the VM is told of it only by a command at its prompt.
+function type(text) {
+  if (socket?.readyState === WebSocket.OPEN) socket.send(new TextEncoder().encode(text));
+}
+
+// As many columns and rows as the pane has room for.
+function fit() {
+  const screen = place.querySelector(".xterm-screen");
+  if (!screen?.clientWidth || place.hidden) return;
+  const style = getComputedStyle(place);
+  const width = place.clientWidth - 2 * parseFloat(style.paddingLeft);
+  const height = place.clientHeight - 2 * parseFloat(style.paddingTop);
+  const columns = Math.max(20, Math.floor(width / (screen.clientWidth / terminal.cols)));
+  const rows = Math.max(6, Math.floor(height / (screen.clientHeight / terminal.rows)));
+  if (columns !== terminal.cols || rows !== terminal.rows) terminal.resize(columns, rows);
+  sizing.textContent = `Set ${columns} × ${rows} in the VM`;
 }
 
 // Keys go to the VM, Tab too. Ctrl-] gives the keyboard back to the page.
@@ -32,8 +52,8 @@ function show() {
   place.hidden = false;
   terminal.open(place);
   terminal.attachCustomKeyEventHandler((event) => !leaves(event));
-  const encoder = new TextEncoder();
-  terminal.onData((text) => socket?.readyState === WebSocket.OPEN && socket.send(encoder.encode(text)));
+  terminal.onData(type);
+  fit();
 }
 
 function connect() {
@@ -47,6 +67,7 @@ function connect() {
   opened.binaryType = "arraybuffer";
   opened.onopen = () => {
     say("Connected. Ctrl-] gives the keyboard back to the page.");
+    sizing.hidden = false;
     terminal.focus();
   };
   opened.onmessage = ({ data }) => {
@@ -62,4 +83,9 @@ button.addEventListener("click", async () => {
   end("You closed the console.");
   closed.close();
 });
+sizing.addEventListener("click", () => {
+  type(`stty columns ${terminal.cols} rows ${terminal.rows}\r`);
+  terminal.focus();
+});
+new ResizeObserver(fit).observe(place);
 button.hidden = false;

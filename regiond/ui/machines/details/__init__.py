@@ -1,0 +1,1 @@
+"""The pages of one VM: its tabs, and the forms of its parts."""

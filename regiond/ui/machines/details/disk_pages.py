@@ -1,0 +1,74 @@
+"""Changes a disk of a VM: its tags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from common.errors import InnkeeperError, NotFound
+from regiond.api.replies import Reply
+from regiond.api.resources.machines.disks import BLOCK_DEVICE
+from regiond.caller import Caller
+from regiond.machines.model import DiskView, MachineView
+from regiond.machines.nics.model import checked_tags
+from regiond.machines.ownership_rules import check_owner, check_unlocked
+from regiond.permissions import Permission
+from regiond.ui.forms import forms
+from regiond.ui.forms.edit import Edit
+from regiond.ui.forms.refusal import Refusal
+from regiond.ui.machines.details.frame import STORAGE, read_vm
+from regiond.ui.machines.details.notes_form import TAGS, tag_changes
+from regiond.ui.page import Visit, form_pages, redirect
+
+
+def obstacle(caller: Caller, machine: MachineView) -> str:
+    """Returns why the caller cannot change the disks of the VM now; empty if nothing is in the way."""
+    try:
+        if machine.owner is None:
+            caller.require_operator(machine.pool.id, machine.pool.name)
+        else:
+            check_owner(caller, machine)
+        check_unlocked(machine)
+    except InnkeeperError as error:
+        return error.message
+    return ""
+
+
+async def edit(visit: Visit) -> Reply:
+    machine = (await read_vm(visit)).machine
+    disk = _find(machine, visit.path["disk"])
+    path = {"system_id": machine.system_id, "id": str(disk.id)}
+
+    async def send(changes: Mapping[str, str]) -> Reply:
+        wanted = tag_changes(disk.tags, changes.get(TAGS, ", ".join(disk.tags)))
+        checked_tags(wanted.add, field=TAGS, of="A disk")  # all before the first is added
+        for op, names in (("add_tag", wanted.add), ("remove_tag", wanted.remove)):
+            for name in names:
+                await visit.act(BLOCK_DEVICE, "POST", op, path=path, fields={"tag": name})
+        return redirect("vms", machine.system_id, STORAGE)
+
+    async def show(edit: Edit, refusal: Refusal) -> Reply:
+        problems = refusal.problems
+        return await visit.page(
+            "machines/disk.html",
+            title=f"{disk.title} of {machine.hostname}",
+            section="vms",
+            status=refusal.status,
+            vm=machine,
+            disk=disk,
+            obstacle=obstacle(visit.caller, machine),
+            edit=edit,
+            problems={TAGS if name == "tag" else name: texts for name, texts in problems.items()},
+        )
+
+    return await forms.change(visit, {TAGS: ", ".join(disk.tags)}, show, send)
+
+
+def _find(machine: MachineView, text: str) -> DiskView:
+    """Returns the disk. Raises NotFound."""
+    found = next((disk for disk in machine.disks if str(disk.id) == text), None)
+    if found is None:
+        raise NotFound(f"{machine.hostname} has no disk {text!r} any more.")
+    return found
+
+
+PAGES = form_pages("vms/<system_id>/storage/<disk>", edit, permission=Permission.OPERATOR)

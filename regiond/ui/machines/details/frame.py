@@ -1,0 +1,87 @@
+"""The frame of all pages of one VM: its head with the main action, the menu and the tabs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+
+from regiond.api.replies import Reply
+from regiond.attention.model import ObjectType
+from regiond.hosts.model import GuestView
+from regiond.machines.model import MachineView
+from regiond.operations.model import OPEN_STATES
+from regiond.ui.attention.attention_page import attention_of
+from regiond.ui.machines.details.head_actions import HeadActions, head_actions
+from regiond.ui.machines.machine_actions import owns, removals, sees_console
+from regiond.ui.page import Visit
+
+SUMMARY, NETWORK, STORAGE, CONSOLE, TASKS, CONFIGURATION = (
+    "summary", "network", "storage", "console", "tasks", "configuration",
+)  # fmt: skip
+_NAMES = {
+    SUMMARY: "Summary",
+    NETWORK: "Network",
+    STORAGE: "Storage",
+    CONSOLE: "Console",
+    TASKS: "Tasks",
+    CONFIGURATION: "Configuration",
+}
+_MOST_COUNTED = 100
+
+
+@frozen(kw_only=True)
+class Tab:
+    """A page of the VM. `count` stands beside the name; None: no count."""
+
+    key: str
+    name: str
+    count: int | None = None
+
+
+@frozen(kw_only=True)
+class Vm:
+    """A VM as its pages read it. `guest` is what its host reports; None if the host does not list it."""
+
+    machine: MachineView
+    guest: GuestView | None
+
+
+async def read_vm(visit: Visit) -> Vm:
+    """Returns the VM of the page's address. Raises NotFound, also for one that the user may not see."""
+    machine = await visit.services.machines.read(visit.path["system_id"], caller=visit.caller)
+    guest = None
+    if machine.guest_id is not None:
+        guest = await visit.services.hosts.guest(machine.guest_id, caller=visit.caller)
+    return Vm(machine=machine, guest=guest)
+
+
+async def vm_page(visit: Visit, vm: Vm, tab: str, *, status: int = 200, **values: Any) -> Reply:
+    """Returns the page of a tab."""
+    machine, caller = vm.machine, visit.caller
+    running = await visit.services.operations.list(
+        system_id=machine.system_id, states=tuple(OPEN_STATES), limit=_MOST_COUNTED, caller=caller
+    )
+    actions: HeadActions = head_actions(caller, machine)
+    return await visit.page(
+        f"machines/{tab}.html",
+        title=machine.hostname if tab == SUMMARY else f"{machine.hostname} – {_NAMES[tab]}",
+        section="vms",
+        status=status,
+        vm=machine,
+        guest=vm.guest,
+        tab=tab,
+        tabs=_tabs(visit, machine, running=len(running)),
+        head=actions,
+        removals=removals(caller, machine),
+        owns=owns(caller, machine),
+        may_see_console=sees_console(caller, machine),
+        attention=await attention_of(visit, object_type=ObjectType.VM, object_id=machine.system_id),
+        **values,
+    )
+
+
+def _tabs(visit: Visit, machine: MachineView, *, running: int) -> tuple[Tab, ...]:
+    counts = {NETWORK: len(machine.nics), STORAGE: len(machine.disks), TASKS: running or None}
+    shown = [key for key in _NAMES if key != CONSOLE or sees_console(visit.caller, machine)]
+    return tuple(Tab(key=key, name=_NAMES[key], count=counts.get(key)) for key in shown)

@@ -1,0 +1,125 @@
+"""Changes a NIC of a VM: its link to a subnet, the default route, its name and tags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from common.errors import InnkeeperError
+from regiond.api.replies import Reply
+from regiond.api.resources.machines.machines import MACHINE
+from regiond.api.resources.machines.nodes import INTERFACE
+from regiond.caller import Caller
+from regiond.machines.model import MachineView, NicView
+from regiond.machines.nics.model import check_may_change, find_nic
+from regiond.permissions import Permission
+from regiond.ui.forms import forms
+from regiond.ui.forms.edit import Edit
+from regiond.ui.forms.refusal import Refusal
+from regiond.ui.machines.details.frame import NETWORK, read_vm
+from regiond.ui.machines.details.nic_form import GATEWAY, MODES, link_fields, property_fields, values_of
+from regiond.ui.page import Page, Visit, form_pages, redirect
+
+
+def obstacle(caller: Caller, machine: MachineView) -> str:
+    """Returns why the caller cannot change the NICs of the VM now; empty if nothing is in the way."""
+    try:
+        check_may_change(caller, machine)
+    except InnkeeperError as error:
+        return error.message
+    return ""
+
+
+async def edit(visit: Visit) -> Reply:
+    vm = await read_vm(visit)
+    machine, nic = vm.machine, find_nic(vm.machine, _number(visit.path["nic"]))
+    current = values_of(nic)
+
+    async def send(changes: Mapping[str, str]) -> Reply:
+        await _change(visit, machine, nic, {**current, **changes}, changes)
+        return redirect("vms", machine.system_id, NETWORK)
+
+    async def show(edit: Edit, refusal: Refusal) -> Reply:
+        return await _page(visit, machine, nic, edit, refusal)
+
+    return await forms.change(visit, current, show, send)
+
+
+async def _change(
+    visit: Visit, machine: MachineView, nic: NicView, values: Mapping[str, str], changes: Mapping[str, str]
+) -> None:
+    """The link first, which is refused most often; nothing else has changed then."""
+    path = {"system_id": machine.system_id, "id": str(nic.id)}
+    link = link_fields(values, changes)
+    if link is not None:
+        await visit.act(INTERFACE, "POST", "link_subnet", path=path, fields=link)
+    elif changes.get(GATEWAY):
+        await visit.act(INTERFACE, "POST", "set_default_gateway", path=path)
+    if GATEWAY in changes and not changes[GATEWAY]:
+        await visit.act(MACHINE, "POST", "clear_default_gateways", path={"system_id": machine.system_id})
+    if fields := property_fields(values, changes):
+        await visit.act(INTERFACE, "PUT", path=path, fields=fields)
+
+
+async def unlink(visit: Visit) -> Reply:
+    vm = await read_vm(visit)
+    nic = find_nic(vm.machine, _number(visit.path["nic"]))
+    path = {"system_id": vm.machine.system_id, "id": str(nic.id)}
+    try:
+        await visit.act(INTERFACE, "POST", "disconnect", path=path)
+    except InnkeeperError as error:
+        return await _page(visit, vm.machine, nic, _unchanged(nic), Refusal.of(error))
+    return redirect("vms", vm.machine.system_id, NETWORK)
+
+
+async def clear_gateways(visit: Visit) -> Reply:
+    await visit.act(MACHINE, "POST", "clear_default_gateways", path={"system_id": visit.path["system_id"]})
+    return redirect("vms", visit.path["system_id"], NETWORK)
+
+
+async def to_network(visit: Visit) -> Reply:
+    """Answers a reload after an action that was refused."""
+    return redirect("vms", visit.path["system_id"], NETWORK)
+
+
+def _unchanged(nic: NicView) -> Edit:
+    return Edit(values=values_of(nic), current=values_of(nic))
+
+
+async def _page(visit: Visit, machine: MachineView, nic: NicView, edit: Edit, refusal: Refusal) -> Reply:
+    return await visit.page(
+        "machines/nic.html",
+        title=f"{nic.name} of {machine.hostname}",
+        section="vms",
+        status=refusal.status,
+        vm=machine,
+        nic=nic,
+        modes=MODES,
+        subnets=await _subnets(visit, nic),
+        obstacle=obstacle(visit.caller, machine),
+        edit=edit,
+        problems=refusal.problems,
+    )
+
+
+async def _subnets(visit: Visit, nic: NicView) -> tuple[tuple[str, str], ...]:
+    """The subnets of the VLAN to which the NIC is attached; all if that is unknown."""
+    found: Any = await visit.services.networks.subnets()
+    return tuple(
+        (str(one.cidr), f"{one.cidr}, {one.vlan.described}")
+        for one in found
+        if nic.vlan is None or one.vlan.id == nic.vlan.id
+    )
+
+
+def _number(text: str) -> int:
+    """0 is no id."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+
+
+PAGES = (
+    Page(path="vms/<system_id>/network", method="POST", handle=clear_gateways, permission=Permission.OPERATOR),
+    *form_pages("vms/<system_id>/network/<nic>", edit, permission=Permission.OPERATOR),
+    Page(path="vms/<system_id>/network/<nic>/unlink", handle=to_network),
+    Page(path="vms/<system_id>/network/<nic>/unlink", method="POST", handle=unlink, permission=Permission.OPERATOR),
+)

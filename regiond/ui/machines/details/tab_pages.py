@@ -1,0 +1,144 @@
+"""The tabs of a VM: summary, network, storage, tasks, configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from common.errors import NotFound
+from regiond.api.replies import Reply
+from regiond.events.model import EventFilter
+from regiond.hosts.model import HostView
+from regiond.images.model import split_architecture
+from regiond.machines.model import MachineView
+from regiond.machines.values.devices import DeviceFilter
+from regiond.operations.model import Operation, OperationKind
+from regiond.ui.autostart_words import AUTOSTART_WORDS
+from regiond.ui.machines.details import disk_pages, nic_pages, notes_form
+from regiond.ui.machines.details.failed_console import failed_console
+from regiond.ui.machines.details.frame import CONFIGURATION, NETWORK, STORAGE, SUMMARY, TASKS, Vm, read_vm, vm_page
+from regiond.ui.machines.details.placement_card import Chosen, Place, PlacementCard, chosen_by, placement_card
+from regiond.ui.machines.machine_actions import owns
+from regiond.ui.page import Page, Visit
+from regiond.ui.run_steps import run_steps
+
+_ON_SUMMARY = 5
+_MOST = 100  # tasks, or events, on their tab
+
+
+async def summary(visit: Visit) -> Reply:
+    vm = await read_vm(visit)
+    machine = vm.machine
+    tasks = await visit.services.operations.list(
+        system_id=machine.system_id, limit=_ON_SUMMARY + 1, caller=visit.caller
+    )
+    deploying = _deploying(tasks)
+    host = await _host(visit, machine)
+    return await vm_page(
+        visit,
+        vm,
+        SUMMARY,
+        tasks=tasks[:_ON_SUMMARY],
+        has_more_tasks=len(tasks) > _ON_SUMMARY,
+        deploying=deploying,
+        steps=run_steps(await visit.services.operations.log(deploying.id), deploying.state) if deploying else (),
+        failed_console=await failed_console(visit, machine),
+        image_title=await _image_title(visit, machine),
+        placed=await _placed(visit, vm, host),
+        chosen=await _chosen(visit, machine),
+        sees_host=host is not None,
+        edit=notes_form.unchanged(machine),
+        problems={},
+    )
+
+
+def _deploying(tasks: Iterable[Operation]) -> Operation | None:
+    return next((task for task in tasks if task.kind is OperationKind.DEPLOY and not task.state.ended), None)
+
+
+async def _host(visit: Visit, machine: MachineView) -> HostView | None:
+    """None if the VM is on no host, or on one that the user may not see."""
+    if machine.host_id is None:
+        return None
+    try:
+        return await visit.services.hosts.read(machine.host_id, caller=visit.caller)
+    except NotFound:
+        return None
+
+
+async def _placed(visit: Visit, vm: Vm, host: HostView | None) -> PlacementCard | None:
+    machine = vm.machine
+    if machine.host_id is None:
+        return None
+    return placement_card(
+        Place(
+            host_name=machine.host_name or "",
+            guest=vm.guest,
+            claims=await visit.services.machines.claims(machine),
+            nodes=await visit.services.hosts.numa(host.id) if host else (),
+            capacity=host.capacity if host else None,
+            storage_pools={pool.id: pool.name for pool in host.storage_pools} if host else {},
+        )
+    )
+
+
+async def _chosen(visit: Visit, machine: MachineView) -> Chosen | None:
+    """Returns the compose that chose the host, as long as its task is kept: the first task of the VM."""
+    first = await visit.services.operations.list(
+        system_id=machine.system_id, oldest_first=True, limit=1, caller=visit.caller
+    )
+    composed = [task for task in first if task.kind is OperationKind.COMPOSE]
+    return chosen_by(composed[0].id, composed[0].explanation, machine.host_name) if composed else None
+
+
+async def _image_title(visit: Visit, machine: MachineView) -> str:
+    """Empty if there is none, or the catalogue has the image no more."""
+    if not machine.osystem:
+        return ""
+    name, architecture = f"{machine.osystem}/{machine.distro_series}", split_architecture(machine.architecture)[0]
+    images = await visit.services.images.list()
+    return next((one.title for one in images if (one.name, one.architecture) == (name, architecture)), "")
+
+
+async def network(visit: Visit) -> Reply:
+    vm = await read_vm(visit)
+    devices = await visit.services.devices.list(DeviceFilter(parents=(vm.machine.system_id,)), caller=visit.caller)
+    cannot = nic_pages.obstacle(visit.caller, vm.machine)
+    return await vm_page(
+        visit, vm, NETWORK, devices=devices, may_change_nics=not cannot,
+        cannot_change_nics=cannot if owns(visit.caller, vm.machine) else "",
+    )  # fmt: skip
+
+
+async def storage(visit: Visit) -> Reply:
+    vm = await read_vm(visit)
+    return await vm_page(visit, vm, STORAGE, may_change_disks=not disk_pages.obstacle(visit.caller, vm.machine))
+
+
+async def tasks(visit: Visit) -> Reply:
+    vm = await read_vm(visit)
+    system_id = vm.machine.system_id
+    found = await visit.services.operations.list(system_id=system_id, limit=_MOST, caller=visit.caller)
+    events = await visit.services.events.list(EventFilter(system_ids=(system_id,), limit=_MOST), caller=visit.caller)
+    return await vm_page(visit, vm, TASKS, tasks=found, events=events, most=_MOST)
+
+
+async def configuration(visit: Visit) -> Reply:
+    vm = await read_vm(visit)
+    return await vm_page(
+        visit,
+        vm,
+        CONFIGURATION,
+        image_title=await _image_title(visit, vm.machine),
+        autostart_words=AUTOSTART_WORDS,
+        edit=notes_form.unchanged(vm.machine),
+        problems={},
+    )
+
+
+PAGES = (
+    Page(path="vms/<system_id>", handle=summary),
+    Page(path="vms/<system_id>/network", handle=network),
+    Page(path="vms/<system_id>/storage", handle=storage),
+    Page(path="vms/<system_id>/tasks", handle=tasks),
+    Page(path="vms/<system_id>/configuration", handle=configuration),
+)
