@@ -21,7 +21,7 @@ _FACTS_OF_THE_REGION = frozenset({"known", "reported", "host", "unsent", "reject
 
 
 class TrustProblem(StrEnum):
-    """What keeps a host from being used until a person acts."""
+    """A problem that keeps a host from being used until a person acts."""
 
     NOT_TRUSTED = "not_trusted"  # the server does not trust our certificate
     KEY_REJECTED = "key_rejected"  # the host does not accept our SSH key

@@ -113,7 +113,7 @@ class DiskView:
 
     @property
     def title(self) -> str:
-        """What people call the disk: its label, else `root`, `disk1`, `disk2` … in the order of the disks."""
+        """Returns what people call the disk: its label, else `root`, `disk1`, `disk2` … in the order of the disks."""
         return self.label or (f"disk{self.index}" if self.index else "root")
 
 

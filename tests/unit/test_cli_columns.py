@@ -16,7 +16,7 @@ from innkeeper.view import View
 from regiond.api.resources.accounts.groups import POOL_WITH_STRATEGY_JSON
 from regiond.api.resources.registry import SERVED
 from regiond.api.serializers.groups import ZONE_JSON
-from regiond.api.serializers.placement import PLACEMENT_JSON
+from regiond.api.serializers.placement import PLACED_JSON
 from regiond.groups.model import ResourcePool, Zone
 
 # Rows that the command makes, and a list in the explanation of an operation, whose keys no schema names.
@@ -77,7 +77,7 @@ def test_every_column_of_a_list_is_a_key_of_its_answer() -> None:
 
 
 def test_every_line_of_an_object_is_a_key_of_its_answer() -> None:
-    shapes, placement = {**OBJECTS, "placement": PLACEMENT}, [PLACEMENT_JSON.schema]
+    shapes, placement = {**OBJECTS, "placement": PLACEMENT}, [PLACED_JSON.schema]
     # What an operation explains is shown among its own lines.
     answers: dict[str, list[Mapping[str, Any]]] = defaultdict(list, placement=placement, operations=[*placement])
     for kind, answer in _answers():

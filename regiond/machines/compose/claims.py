@@ -1,4 +1,4 @@
-"""What a machine on its chosen host claims and holds, and whether roles, quotas and groups still permit it."""
+"""Claims of a machine on its chosen host, and whether roles, quotas and groups still permit them."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ async def read_guests(visit: Visit, host: HostView) -> list[GuestView]:
 
 
 def _kinds(visit: Visit, row: HostRow) -> tuple[AttentionKind, ...]:
-    """What the page's lines are about: not of trust, where it has advice for administrators."""
+    """Returns what the page's lines are about: not trust, where it has advice for administrators."""
     has_advice = row.advice is not None and visit.caller.is_admin
     return tuple(kind for kind in OF_HOSTS if kind is not AttentionKind.HOST_REJECTED or not has_advice)
 

@@ -1,4 +1,4 @@
-"""What a host has and what is held of it, as the cards above its VMs print it. Pure."""
+"""A host in sum, and what is held of it, as the cards above its VMs print it. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What keeps a host from being used until a person acts, and what that person does next, in words. Pure."""
+"""Says what keeps a host from being used until a person acts, and what that person does next. Pure."""
 
 from __future__ import annotations
 

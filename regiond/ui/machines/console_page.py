@@ -86,5 +86,5 @@ async def _log(visit: Visit, machine: MachineView) -> tuple[str, str]:
 PAGES = (
     Page(path="vms/<system_id>/console", handle=show),
     Page(path="vms/<system_id>/console/log", handle=follow),
-    Page(path="vms/<system_id>/console/end", handle=end),
+    Page(path="vms/<system_id>/console/tail", handle=end),
 )

@@ -118,7 +118,7 @@ BULK = with_dry_run(
                 default="",
             ),
             *(evolve(one, doc=f"Of a release. {one.doc}") for one in RELEASE_OPTIONS),
-            *(evolve(one, doc=f"Of a deployment. {one.doc}") for one in _DEPLOY_OPTIONS),
+            *(evolve(one, doc=f"Of a deployment. {one.doc}", example=None) for one in _DEPLOY_OPTIONS),
         ),
         opens_operation=True,
         destructive=True,

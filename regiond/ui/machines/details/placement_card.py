@@ -1,4 +1,4 @@
-"""Where a VM is on its host, and what it claims there, as its page shows it. Pure."""
+"""The place of a VM on its host and its claims there, as its page shows them. Pure."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Chosen:
 
 @frozen(kw_only=True)
 class Place:
-    """What the card is made of. Without `capacity`, the user may not see the host: only the claims are shown."""
+    """The facts of the card. Without `capacity`, the user may not see the host: only the claims are shown."""
 
     host_name: str
     guest: GuestView | None
