@@ -83,3 +83,8 @@ def _guests(rows: Iterable[Row]) -> tuple[GuestView, ...]:
         for row in rows
         if row["host_id"] is not None
     )
+
+
+async def guests_of_host(db: Db, host_id: int) -> tuple[GuestView, ...]:
+    """Returns the guests of the host, managed and foreign, by id; none for an unknown host."""
+    return await list_guests(db, host_id=host_id)

@@ -15,7 +15,7 @@ from regiond.caller import Caller
 from regiond.credentials.service import Credentials, KeyPairs
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
-from regiond.hosts import guest_view_store, identity_store, store
+from regiond.hosts import identity_store, store
 from regiond.hosts.address_change import VERIFY_DEADLINE_S, known_server
 from regiond.hosts.discovery.allocation_store import allocation_of, write_allocations
 from regiond.hosts.discovery.orphaned_volume_store import delete_orphaned_volumes
@@ -32,6 +32,7 @@ from regiond.hosts.guest_ownership import (
     record_guest,
     shares_server,
 )
+from regiond.hosts.guest_view_store import guests_of_host
 from regiond.hosts.host_address import parse_host_address
 from regiond.hosts.host_changes import HostChanges, PreparedHost
 from regiond.hosts.host_condition import STALE_AFTER, stale_after
@@ -44,7 +45,7 @@ from regiond.hosts.image_copies.store import begin_removal as begin_copy_removal
 from regiond.hosts.image_copies.store import delete_removed as delete_removed_copy
 from regiond.hosts.image_copies.store import removable_with_host as copies_removed_with_host
 from regiond.hosts.maintenance.changes import begin_maintenance, end_maintenance
-from regiond.hosts.model import CertificateFate, GuestView, HostChange, HostRemoval, HostState, HostView, NewHost
+from regiond.hosts.model import CertificateFate, HostChange, HostRemoval, HostState, HostView, NewHost
 from regiond.hosts.operation_intents import open_first_refresh, open_refresh, open_removal
 from regiond.hosts.schedule_store import refresh_within
 from regiond.hosts.search.fields import HOST_FIELDS
@@ -100,11 +101,6 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 PROJECTS_DEADLINE_S = 30.0
 FIRST_REFRESH_WAIT_S = 8.0  # some clients end a request after 10 s
-
-
-async def guests_of_host(db: Db, host_id: int) -> tuple[GuestView, ...]:
-    """Returns the guests of the host, managed and foreign, by id; none for an unknown host."""
-    return await guest_view_store.list_guests(db, host_id=host_id)
 
 
 class Hosts(HostQueries):

@@ -38,10 +38,9 @@ from regiond.operations.store import (
     request_cancel,
     supersede,
     unsuccessful_before,
-    wake_waiting,
 )
 from regiond.operations.wait_reason import purpose_of, wait_reason
-from regiond.operations.wait_store import wait_facts
+from regiond.operations.wait_store import wait_facts, wake_waiting
 
 __all__ = [
     "Journal",

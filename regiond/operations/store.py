@@ -150,19 +150,6 @@ _END_ON_HOST = """
 """
 
 # Locks in id order: two racks that connect at the same time wake the same operations.
-_WAKE = """
-    with waits as (
-        select id from operation
-         where lease_owner is null and not_before > now() and ($1::integer is null or host_id = $1)
-           and (state = 'undoing' -- its error is the reason for undoing, not for waiting
-                or (state = 'waiting' and error_code in (
-                    'rack_unreachable', 'link_lost', 'host_unreachable', 'host_hung', 'deadline_exceeded',
-                    'cancelled')))
-         order by id
-           for no key update
-    )
-    update operation o set not_before = now() from waits where o.id = waits.id
-"""
 
 
 async def read(db: Db, operation_id: int, *, caller: Caller | None = None) -> Operation:
@@ -328,11 +315,6 @@ async def end_on_host(db: Db, host_id: int, *, except_id: int, error: InnkeeperE
     """
     rows = await db.fetch(_END_ON_HOST, host_id, except_id, error.code, error.message, undone)
     return tuple(row["id"] for row in rows)
-
-
-async def wake_waiting(db: Db, host_id: int | None = None) -> None:
-    """Makes operations due that wait for the host (None: for any host) to become reachable. Idempotent."""
-    await db.execute(_WAKE, host_id)
 
 
 async def count_open(db: Db, *, limit: int, caller: Caller | None = None) -> int:

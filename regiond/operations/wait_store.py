@@ -1,4 +1,4 @@
-"""SQL of the facts that delay an operation: its lease, its host, and other operations there."""
+"""SQL of what delays an operation: its lease, its host, other operations there; and of its wake."""
 
 from __future__ import annotations
 
@@ -31,6 +31,19 @@ _AHEAD = """
      where is_open and host_id = $2 and id <> $1 and lease_until > now()
      order by id
 """
+_WAKE = """
+    with waits as (
+        select id from operation
+         where lease_owner is null and not_before > now() and ($1::integer is null or host_id = $1)
+           and (state = 'undoing' -- its error is the reason for undoing, not for waiting
+                or (state = 'waiting' and error_code in (
+                    'rack_unreachable', 'link_lost', 'host_unreachable', 'host_hung', 'deadline_exceeded',
+                    'cancelled')))
+         order by id
+           for no key update
+    )
+    update operation o set not_before = now() from waits where o.id = waits.id
+"""
 
 
 async def wait_facts(db: Db, operation: Operation) -> WaitFacts:
@@ -40,3 +53,8 @@ async def wait_facts(db: Db, operation: Operation) -> WaitFacts:
         return WaitFacts()
     ahead = await db.fetch(_AHEAD, operation.id, operation.host_id) if operation.host_id is not None else []
     return WaitFacts(**dict(row), ahead=tuple(Ahead(**dict(each)) for each in ahead))
+
+
+async def wake_waiting(db: Db, host_id: int | None = None) -> None:
+    """Makes operations due that wait for the host (None: for any host) to become reachable. Idempotent."""
+    await db.execute(_WAKE, host_id)

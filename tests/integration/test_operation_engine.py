@@ -13,7 +13,7 @@ import structlog
 from common.errors import Busy, Cancelled, DriverFailed, HostUnreachable, InnkeeperError, OperationPending, WrongState
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
-from regiond.operations import lease_store, store
+from regiond.operations import lease_store, wait_store
 from regiond.operations.attempt import UNDO_BUSY_S
 from regiond.operations.model import UNDO_WAITS_FOR, Operation, OperationState, retry_delay_s
 from regiond.operations.service import Journal, Operations, Outcome
@@ -236,7 +236,7 @@ async def test_a_reconnected_rack_wakes_operations_being_undone(database: Databa
         await eventually(lambda: handler.undone and engine.running == 0)
         async with database.connection() as db:
             await db.execute("update operation set not_before = now() + interval '1 hour'")
-            await store.wake_waiting(db)
+            await wait_store.wake_waiting(db)
         engine.wake()
         await eventually(lambda: len(handler.undone) > 1)
         assert (await read(database, operation_id)).state is OperationState.UNDOING
@@ -250,9 +250,9 @@ async def test_a_reachable_host_wakes_only_its_own_operations(database: Database
             "update operation set state = 'waiting', error_code = 'host_unreachable', "
             "not_before = now() + interval '1 hour'"
         )
-        await store.wake_waiting(db, ledger.hosts[1])
+        await wait_store.wake_waiting(db, ledger.hosts[1])
         assert [one.id for one in await acquire(database)] == [ids[1]]
-        await store.wake_waiting(db)
+        await wait_store.wake_waiting(db)
         assert [one.id for one in await acquire(database)] == [ids[0]]
 
 
