@@ -193,6 +193,11 @@ class RemoveHost:
 
     async def _delete_machines(self, operation: Operation) -> None:
         """Deletes the machines. Raises Busy while deletions run, and DriverFailed, which names each that failed."""
+        async with self._database.transaction() as db:
+            if (
+                operation.host_id is not None
+            ):  # waits for a compose that read its state before: its machine is deleted too
+                await store.lock(db, operation.host_id)
         failures = await self._machines.delete_machines(operation)
         if failures:
             raise DriverFailed(

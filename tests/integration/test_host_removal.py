@@ -7,12 +7,18 @@ import asyncio
 import pytest
 
 from common.errors import InnkeeperError, NotFound
+from regiond.machines.compose import reservation
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import count, is_count, rows
 from tests.rejections import outcomes
 from tests.waiting import eventually
 
+# A compose that waits for longer than its first attempt does.
+_WAITS_WITH_HOST = """
+    select from pg_locks where not granted and waitstart < clock_timestamp() - interval '300 ms'
+"""
+_BOTH_WAIT = "select from pg_locks where not granted having count(distinct pid) = 2"
 _DISCOVERING = "select from operation where state = 'running' and step = 'discover'"
 
 
@@ -117,6 +123,30 @@ async def test_a_removal_during_composes_leaves_no_machine_without_a_host(innkee
     assert await innkeeper.ended(removal) == "succeeded"
     assert innkeeper.simulated_guests() == []
     assert await count(innkeeper, "machine") == 0
+
+
+async def test_a_removal_deletes_the_machine_of_a_compose_that_commits_late(
+    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The compose has read that the host is ready, and waits for a lock while the removal begins."""
+    monkeypatch.setattr(reservation, "limit_later_locks", nothing)
+    host = await innkeeper.add_simulated()
+    database = innkeeper.region.components.database
+    async with database.transaction() as reader:
+        await reader.execute("select from vm_host for key share")  # the removal does not end before this one
+        async with database.transaction() as other:
+            await other.execute("select from storage_pool for update")
+            composing = asyncio.create_task(outcomes([innkeeper.compose(host["id"])]))
+            await eventually(lambda: rows(innkeeper, _WAITS_WITH_HOST))
+            removal = await remove(innkeeper, host["id"], decompose=True)
+            await eventually(lambda: rows(innkeeper, _BOTH_WAIT))
+        await composing
+    assert await innkeeper.ended(removal) == "succeeded"
+    assert innkeeper.simulated_guests() == []
+
+
+async def nothing(_: object) -> None:
+    """Sets no limit to the time for which a compose waits."""
 
 
 async def test_concurrent_removals_share_one_operation(innkeeper: Deployment) -> None:
