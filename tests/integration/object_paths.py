@@ -27,7 +27,7 @@ SHARED = {
     "rackcontrollers": {"system_id": "rack"},
     "regioncontrollers": {"system_id": "none"},
     "users": {"username": "admin"},
-    "account": {"id": "1"},
+    "account": {"id": "1", "list": "vms"},
     "files": {"filename": "none"},
     "rpc-clients": {"name": "none"},
     "discrepancies": {"id": "1"},

@@ -47,6 +47,7 @@ async def test_every_read_matches_its_declared_schema(innkeeper: Deployment) -> 
     dns_name = await innkeeper.post("dnsresources/", fqdn="www.maas", ip_addresses="10.9.0.8 fd00::8")
     await innkeeper.post("files/", filename="default", file="state")
     ssh_key = await innkeeper.post("account/prefs/sshkeys/", key=SSH_KEY)
+    saved = await innkeeper.post("account/filters/", list="vms", name="failed", query="state:failed")
     known = {
         "vm-hosts": host["id"],
         "pods": host["id"],
@@ -95,7 +96,8 @@ async def test_every_read_matches_its_declared_schema(innkeeper: Deployment) -> 
             of_node = resource.path.startswith("nodes/") and "id" in resource.params
             collection = resource.path.split("/")[2 if of_node else 0]
             path = resource.path.format(
-                id=known.get(collection),
+                id=saved["id"] if resource.path.startswith("account/filters/") else known.get(collection),
+                list="vms",
                 name="simulated" if resource.path.startswith("tags/") else "default",
                 username="admin",
                 filename="default",

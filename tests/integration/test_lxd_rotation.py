@@ -114,12 +114,12 @@ async def test_the_overview_lists_certificates_that_expire(innkeeper: Deployment
     await add_administrator_with_password(innkeeper)
     client = WebClient(urlsplit(innkeeper.region.api_url).port or 0)
     await client.log_in("mira", PASSWORD)
-    assert "our certificate" not in (await client.get("/MAAS/ui/overview")).text
-    for days, word in ((29, "expires"), (-1, "expired")):
+    assert "has credentials that" not in (await client.get("/MAAS/ui/overview")).text
+    for days, word in ((29, "expire in"), (-1, "have expired")):
         then = utc_now() + timedelta(days=days)
         await sql(innkeeper, "update key_pair set expires_at = $1 returning id", then)
         page = await client.get("/MAAS/ui/overview")
-        assert f"our certificate {word}" in page.text
+        assert f"has credentials that {word}" in page.text
         assert f"{then:%Y-%m-%d}" in page.text
         assert f"/MAAS/ui/hosts/{host['id']}/settings" in page.text
     async with innkeeper.region.components.database.connection() as db:

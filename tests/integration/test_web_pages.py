@@ -150,7 +150,15 @@ async def test_a_form_that_is_sent_twice_composes_one_machine(client: WebClient,
     await client.log_in("mira", PASSWORD)
     page = await client.get("/MAAS/ui/compose")
     once = page.text.split('name="once" value="')[1].split('"')[0]
-    form = {"csrf": page.csrf, "once": once, "action": "compose", "cores": "1", "memory": "1024", "disk0-size": "8"}
+    form = {
+        "csrf": page.csrf,
+        "once": once,
+        "action": "compose",
+        "count": "1",
+        "cores": "1",
+        "memory": "1024",
+        "disk0-size": "8",
+    }
     first, second = [await client.post("/MAAS/ui/compose", None, **form) for _ in range(2)]
     assert first.status == second.status == 303
     assert first.headers["Location"] == second.headers["Location"]
@@ -160,7 +168,7 @@ async def test_a_form_that_is_sent_twice_composes_one_machine(client: WebClient,
 async def test_the_preview_of_a_compose_is_a_part_of_the_page_only(client: WebClient, region: Deployment) -> None:
     await client.log_in("mira", PASSWORD)
     page = await client.get("/MAAS/ui/compose")
-    form = {"csrf": page.csrf, "cores": "1", "memory": "1024", "disk0-size": "8"}
+    form = {"csrf": page.csrf, "count": "1", "cores": "1", "memory": "1024", "disk0-size": "8"}
     answer = await client.post("/MAAS/ui/compose/preview", None, **form)
     assert "alder" in answer.text
     assert "<form" not in answer.text
@@ -175,6 +183,7 @@ async def test_a_rejected_compose_keeps_what_was_typed_and_says_why(client: WebC
         "csrf": page.csrf,
         "action": "compose",
         "hostname": "big-one",
+        "count": "1",
         "cores": "999",
         "memory": "1024",
         "disk0-size": "8",
@@ -190,7 +199,14 @@ async def test_a_rejected_compose_keeps_what_was_typed_and_says_why(client: WebC
 
 async def test_a_failed_compose_can_be_changed_and_requested_again(client: WebClient, region: Deployment) -> None:
     await client.log_in("mira", PASSWORD)
-    form = {"hostname": "big-one", "cores": "999", "memory": "4096", "disk0-size": "20", "disk0-tags": "ssd"}
+    form = {
+        "hostname": "big-one",
+        "count": "1",
+        "cores": "999",
+        "memory": "4096",
+        "disk0-size": "20",
+        "disk0-tags": "ssd",
+    }
     page = await client.get("/MAAS/ui/compose")
     await client.post("/MAAS/ui/compose", None, csrf=page.csrf, action="compose", **form)
     (task,) = [one for one in await region.get("operations/") if one["kind"] == "compose"]
