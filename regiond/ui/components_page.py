@@ -27,6 +27,7 @@ def samples() -> Mapping[str, Any]:
     return {
         "sample_meters": _meters(),
         "sample_map": _core_map(),
+        "sample_rows": [(0, row) for row in _core_map().rows],
         "form_fields": _FIELDS,
         "sample_edit": _EDIT,
         "problems": {"hostname": ["web-1 is taken."], "": ["The pool default has reached its quota of 20 cores."]},

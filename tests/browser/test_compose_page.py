@@ -128,7 +128,7 @@ async def test_each_wrong_value_is_refused_at_its_field(admin: Visitor, fleet: D
         await expect(page.locator(f"#{name}-error"), f"{typed} is refused").to_be_visible()
         await expect(page.locator(f"#problems a[href='#{name}']")).to_be_visible()
         for field, value in typed.items():
-            assert await page.locator(f"[name='{field}']").input_value() == value.strip(), typed
+            assert (await page.locator(f"[name='{field}']").input_value()).strip() == value.strip(), typed
             await page.fill(f"[name='{field}']", usual[field])
     assert len(await fleet.get("machines/")) == before
 
@@ -286,6 +286,7 @@ async def test_a_refusal_of_many_hosts_is_a_list_of_reasons(admin: Visitor, flee
     await expect(page.locator("#task-body .p-notification--negative")).not_to_contain_text("closed-1")
     await expect(groups.locator("b")).to_have_text(["Closed for placement", "Not enough free RAM"])
     await page.get_by_role("link", name="Try again").click()
+    await page.wait_for_url("**/compose?task=*")
     await expect(groups.locator("b")).to_have_text(["Closed for placement", "Not enough free RAM"])
     await admin.go("tasks?show=failed")
     await expect(page.locator("main tbody")).to_contain_text("No host can take the VM.")

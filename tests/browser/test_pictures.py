@@ -66,7 +66,7 @@ async def test_the_pictures_of_the_readme_are_taken(admin: Visitor, fleet: Deplo
 
     await admin.go("compose")
     await page.fill("#hostname", "db-3")
-    await page.get_by_label("Pinned cores", exact=True).check()
+    await page.get_by_label("Pinned cores by id").check()
     await page.fill("#pinned_cores", "4-7")
     await page.fill("#memory", "16384")
     await expect(page.locator("#p-fits")).to_have_text("1 host fits")

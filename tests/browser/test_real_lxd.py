@@ -70,7 +70,7 @@ async def add_trusted(mira: Visitor, server: LxdServer, project: str) -> None:
 
 async def fill_compose(page: Page, name: str, subnets: list[str]) -> None:
     """A VM with core 0 and an interface on each subnet."""
-    await page.get_by_label("Pinned cores", exact=True).check()
+    await page.get_by_label("Pinned cores by id").check()
     await page.fill("#pinned_cores", "0")
     await page.fill("#memory", "1024")
     await page.get_by_label("Size of root in GB").fill("1")
