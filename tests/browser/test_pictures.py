@@ -64,6 +64,15 @@ async def test_the_pictures_of_the_readme_are_taken(admin: Visitor, fleet: Deplo
     await expect(page.locator("#live-state")).to_have_text("Live")
     sizes = {"hosts": await picture(admin, "hosts", folder)}
 
+    await fleet.post("quotas/", pool="default", machines="10")
+    await admin.go("overview")
+    sizes["overview"] = await picture(admin, "overview", folder)
+
+    (vm,) = [one for one in await fleet.get("machines/") if one["hostname"] == "db-2"]
+    await admin.go(f"vms/{vm['system_id']}")
+    await expect(admin.page.locator("h1")).to_have_text("db-2")
+    sizes["vm"] = await picture(admin, "vm", folder)
+
     await admin.go("compose")
     await page.fill("#hostname", "db-3")
     await page.get_by_label("Pinned cores by id").check()
@@ -82,6 +91,6 @@ async def test_the_pictures_of_the_readme_are_taken(admin: Visitor, fleet: Deplo
 def test_the_readme_shows_pictures_of_bounded_size() -> None:
     text = (CHECKOUT / "README.md").read_text()
     pictures = {path.name: path.stat().st_size for path in (CHECKOUT / "docs/images").glob("*.png")}
-    assert set(pictures) == {"hosts.png", "compose.png", "host.png"}
+    assert set(pictures) == {"compose.png", "host.png", "hosts.png", "overview.png", "vm.png"}
     assert [name for name in pictures if f"](docs/images/{name})" not in text] == []
     assert max(pictures.values()) <= MOST_BYTES
