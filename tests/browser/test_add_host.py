@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
+from tests.browser.whole_life import succeeded
 from tests.waiting import settle
 
 if TYPE_CHECKING:
@@ -84,10 +85,10 @@ async def test_a_host_that_waits_for_trust_can_be_removed_again(
     await mira.go("hosts/1/settings")
     await mira.page.get_by_role("link", name="Make spruce trust it").click()
     await mira.page.get_by_role("link", name="Remove spruce again").click()
-    await mira.page.fill("#name", "spruce")
-    await mira.page.get_by_role("button", name="Remove host").click()
-    await mira.page.wait_for_url("**/tasks/*")
-    await expect(mira.page.locator("main")).to_contain_text("Succeeded")
+    dialog = mira.page.get_by_role("dialog")
+    await dialog.get_by_label("Type spruce to confirm").fill("spruce")
+    await dialog.get_by_role("button", name="Remove host").click()
+    await succeeded(mira.page)
     assert await innkeeper.get("vm-hosts/") == []
 
 
@@ -129,9 +130,12 @@ async def test_the_members_of_a_cluster_appear_with_it(mira: Visitor, lxds: Fake
     await mira.page.fill("#q", "-name:web")
     await expect(mira.page.locator("#vms")).to_contain_text("No VM matches")
     await mira.go("clusters/1/settings")
-    await mira.page.get_by_role("button", name="Close all members").click()
+    await mira.page.get_by_role("link", name="Close all members").click()
+    dialog = mira.page.get_by_role("dialog", name=f"Close all members of {name} for placement?")
+    await expect(dialog.locator(".ik-subjects li")).to_have_text(["m1", "m2"])
+    await dialog.get_by_role("button", name="Close all members").click()
     await mira.page.wait_for_url("**/clusters/1/hosts")
-    assert await mira.page.locator("text=Closed").count() == 2
+    await expect(mira.page.locator("main tbody tr", has_text="Closed")).to_have_count(2)
     await mira.go("hosts")
     await mira.page.get_by_role("link", name=name, exact=True).first.click()
     await mira.page.wait_for_url("**/clusters/1/hosts")

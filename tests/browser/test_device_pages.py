@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, expect
 
 from tests.browser.visitor import Visitor
 from tests.deployment.deployment import Deployment
@@ -18,6 +18,14 @@ async def press(page: Page, name: str) -> None:
 async def follow(page: Page, name: str) -> None:
     async with page.expect_navigation():
         await page.locator("main").get_by_role("link", name=name, exact=True).click()
+
+
+async def ask(page: Page, name: str) -> Locator:
+    """Follows a link that asks first, and returns the dialog of the question."""
+    await page.locator("main").get_by_role("link", name=name, exact=True).click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_be_visible()
+    return dialog
 
 
 async def register(fleet: Deployment, hostname: str = "printer", mac: str = MAC) -> str:
@@ -51,8 +59,8 @@ async def test_a_device_is_registered_linked_and_deleted(admin: Visitor, fleet: 
     await expect(page.locator("#nics-scroll")).not_to_contain_text("10.20.10.77")
     (device,) = await fleet.get("devices/")
     assert (device["hostname"], device["ip_addresses"]) == ("printer", [])
-    await follow(page, "Delete")
-    await page.fill("#typed", "printer")
+    dialog = await ask(page, "Delete")
+    await dialog.get_by_label("Type printer to confirm").fill("printer")
     await press(page, "Delete device")
     await expect(page.locator("main")).to_contain_text("No devices")
     assert await fleet.get("devices/") == []

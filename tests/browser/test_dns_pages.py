@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.test_device_pages import follow, press
+from tests.browser.test_device_pages import ask, follow, press
 from tests.browser.visitor import Visitor
 from tests.deployment.deployment import Deployment
 
@@ -49,15 +49,16 @@ async def test_a_domain_with_names_is_deleted_after_them(admin: Visitor, fleet: 
     await fleet.post("domains/", name="lab.example")
     await fleet.post("dnsresources/", fqdn="www.lab.example", ip_addresses="10.1.0.7")
     await admin.go("networks/dns")
-    await follow(page, "Delete lab.example")
-    await expect(page.locator("main")).to_contain_text("1 static names; delete them first")
-    await admin.go("networks/dns")
+    dialog = await ask(page, "Delete lab.example")
+    await expect(dialog).to_contain_text("1 static names; delete them first")
+    await expect(dialog.get_by_role("button")).to_have_count(0)
+    await dialog.get_by_role("link", name="Cancel").click()
     await follow(page, "lab.example")
-    await follow(page, "Delete www.lab.example")
+    await ask(page, "Delete www.lab.example")
     await press(page, "Delete DNS name")
     await expect(page.locator("#names")).to_contain_text("No DNS names")
-    await follow(page, "Delete")
-    await page.fill("#typed", "lab.example")
+    dialog = await ask(page, "Delete")
+    await dialog.get_by_label("Type lab.example to confirm").fill("lab.example")
     await press(page, "Delete domain")
     await expect(page.locator("#domains")).not_to_contain_text("lab.example")
 

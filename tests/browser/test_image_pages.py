@@ -57,9 +57,10 @@ async def test_an_image_is_deleted_after_a_question(admin: Visitor, fleet: Deplo
     await admin.go("settings")
     await page.locator("main").get_by_role("link", name="Images").click()
     await page.get_by_role("link", name="Delete ubuntu/noble for amd64").click()
-    await expect(page.locator("main")).to_contain_text("Machines that were deployed with it are not changed.")
-    assert await admin.look("image-delete", width=320) == []
-    await page.get_by_role("button", name="Delete image").click()
+    dialog = page.get_by_role("dialog", name="Delete ubuntu/noble (amd64)?")
+    await expect(dialog).to_contain_text("Machines that were deployed with it are not changed.")
+    assert await admin.look("image-delete", width=320, reload=False) == []
+    await dialog.get_by_role("button", name="Delete image").click()
     await expect(page.locator("#images")).to_contain_text("No images yet")
     assert [one["name"] for one in await fleet.get("boot-resources/?type=uploaded")] == []
 

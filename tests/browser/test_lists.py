@@ -26,7 +26,7 @@ async def test_the_vms_of_a_host_are_searched_and_selected(admin: Visitor, fleet
     await admin.page.get_by_label("Select all 25 VMs on this page").check()
     await admin.page.get_by_role("button", name="Stop", exact=True).click()
     await expect(admin.page.locator("main")).to_contain_text("25are off already")
-    await admin.page.get_by_role("link", name="Back to the VMs").click()
+    await admin.page.get_by_role("link", name="Cancel").click()
     await expect(admin.page.locator("h1")).to_contain_text("alder")
     await expect(rows).to_have_count(26)
 

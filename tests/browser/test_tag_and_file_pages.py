@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.async_api import expect
 
-from tests.browser.test_device_pages import follow, press
+from tests.browser.test_device_pages import ask, follow, press
 from tests.browser.visitor import Visitor
 from tests.deployment.deployment import Deployment
 
@@ -35,8 +35,8 @@ async def test_a_tag_is_put_on_vms_and_hosts_and_deleted(admin: Visitor, fleet: 
     await expect(page.locator("#vms")).to_contain_text("web-1")
     await expect(page.locator("#vms")).not_to_contain_text("db-1")
     await admin.go("settings/tags")
-    await follow(page, "Delete ssd")
-    await page.fill("#typed", "ssd")
+    dialog = await ask(page, "Delete ssd")
+    await dialog.get_by_label("Type ssd to confirm").fill("ssd")
     await press(page, "Delete tag")
     await expect(page.locator("#tags")).not_to_contain_text("ssd")
 
