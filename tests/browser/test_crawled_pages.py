@@ -21,8 +21,9 @@ FOLDER = Path(__file__).parent
 ELSEWHERE = {
     **dict.fromkeys(("clusters/<cluster>", "clusters/<cluster>/hosts", "clusters/<cluster>/vms"), "test_add_host.py"),
     **dict.fromkeys(("clusters/<cluster>/resources", "clusters/<cluster>/settings"), "test_add_host.py"),
-    "clusters/<cluster>/remove": "test_host_pages.py",
+    **dict.fromkeys(("clusters/<cluster>/maintenance", "clusters/<cluster>/remove"), "test_host_pages.py"),
     "vms/<system_id>/abort": "test_deployment_pages.py",
+    "tasks/<task>/cancel": "test_questions.py",
     "settings/image-upload/<image>": "test_image_pages.py",
 }
 # Routes that answer scripts of a page or a reload, and are no pages of their own.
@@ -35,6 +36,12 @@ PARTS_OF_PAGES = {
     "settings/images/<image>": "the address of an image, which leads to the list",
     "compose/started": "what follows a form that composes several VMs",
     "search": "the search field of the navigation, a form",
+    "account/password": "a reload after a form that was refused",
+    "settings/racks/<rack>/zones": "a reload after a form that was refused",
+    "tasks/<task>/note": "the script of a note, which follows its task",
+    "vms/<system_id>/console/tail": "the card of the console",
+    "vms/<system_id>/network/<nic>/unlink": "a reload, which leads to the tab",
+    "vms/<system_id>/notes": "a reload after a form that was refused",
     "hosts/<host>/trust": "a reload after a form of trust that was refused",
 }
 

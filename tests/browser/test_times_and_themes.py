@@ -37,7 +37,7 @@ async def test_times_are_local_and_utc_is_shown_on_request(asha: Visitor, fleet:
     await fleet.fetch("update machine set created_at = '2026-02-03 20:15:00+00' returning id")
     (machine,) = [one for one in await fleet.get("machines/") if one["hostname"] == "db-1"]
     page = asha.page
-    await asha.go(f"vms/{machine['system_id']}")
+    await asha.go(f"vms/{machine['system_id']}/configuration")
     created = page.locator("main time[datetime^='2026-02-03T20:15']").first
     await expect(created).to_have_text("4 Feb 01:45")
     before = await created.bounding_box()

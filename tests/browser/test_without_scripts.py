@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.deployment.deployment import Deployment
 
 # What a script would have to do: such a control does nothing here.
-_DEAD = "button[type=button]:not([popovertarget]):visible, [data-select-all]:visible"
+_DEAD = "button[type=button]:enabled:not([popovertarget]):visible, [data-select-all]:visible"
 
 
 @pytest.fixture

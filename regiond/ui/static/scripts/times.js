@@ -17,6 +17,7 @@ function local(at, [, given, rest, utc]) {
 
 // `root` may be a page that was fetched and is not shown yet. Texts such as "5 min ago" stay.
 export function localize(root) {
+  root.querySelector("[data-times]")?.removeAttribute("disabled");
   for (const time of root.querySelectorAll("time[datetime]")) {
     const at = new Date(time.dateTime);
     const found = TEXT.exec((time.dataset.text ??= time.textContent.trim()));
