@@ -74,6 +74,7 @@ async def test_the_end_of_a_console_is_said_and_it_opens_again(admin: Visitor, f
     await _console(admin, fleet, "web-1")
     for _ in range(2):
         await page.get_by_role("button", name="Connect").click()
+        await expect(page.locator("#terminal-state")).to_contain_text("Connected.")
         await expect(page.locator("#terminal .xterm-rows")).to_contain_text("web-1$")
         await page.keyboard.type("exit")
         await page.keyboard.press("Enter")

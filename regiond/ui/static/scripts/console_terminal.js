@@ -9,6 +9,7 @@ const sizing = document.getElementById("terminal-size");
 const state = document.getElementById("terminal-state");
 let socket = null;
 let terminal = null;
+let isOpening = false;
 
 const say = (text) => (state.textContent = text);
 
@@ -77,8 +78,18 @@ function connect() {
   opened.onclose = () => socket === opened && end(reason);
 }
 
-button.addEventListener("click", async () => {
-  if (!socket) return (await canSend()) && connect();
+// Once, although the session is asked for first.
+async function openOnce() {
+  if (isOpening) return;
+  isOpening = true;
+  say("Connecting.");
+  if (await canSend()) connect();
+  else say("Not connected.");
+  isOpening = false;
+}
+
+button.addEventListener("click", () => {
+  if (!socket) return openOnce();
   const closed = socket;
   end("You closed the console.");
   closed.close();
