@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from development.generated_section import CHECKOUT, GeneratedSection
 from regiond.api.declaration.endpoint import Endpoint, Resource
 from regiond.api.resources.registry import SERVED
+from regiond.caller import Permission
 from regiond.client_rpc import PERMISSIONS
-from regiond.permissions import Permission
 
 ROLES = ("stranger", "viewer", "operator", "administrator")
 # What stands in the columns of ROLES.

@@ -54,11 +54,10 @@ from common.rpc.region_commands import (
 from common.serialization import to_dict
 from regiond.api.services import Services
 from regiond.audit.model import NOT_RECORDED, AuditRequest, RecordedFields, clipped, recorded_text
-from regiond.caller import Caller
+from regiond.caller import Caller, Permission, check_object, check_role
 from regiond.hosts.model import HostView
 from regiond.machines.model import MachineFilter, MachineView
 from regiond.operations.model import Operation
-from regiond.permissions import Permission, check_object, check_role
 from regiond.racks.service import RackContent
 from regiond.request_limits import RequestLimits
 from regiond.validation_messages import no_object

@@ -13,9 +13,8 @@ from regiond.accounts.model import Session
 from regiond.api.declaration.endpoint import Resource
 from regiond.api.replies import Reply
 from regiond.api.services import Services
-from regiond.caller import Caller
+from regiond.caller import Caller, Permission
 from regiond.operations.model import Operation
-from regiond.permissions import Permission
 from regiond.ui.actions import Actions
 from regiond.ui.frame import read_frame
 from regiond.ui.notes import Note, cleared_cookie, note_cookie, read_note, task_in

@@ -11,7 +11,7 @@ from tests.deployment.deployment import Deployment
 pytestmark = pytest.mark.database
 
 MOST_OF_A_READ = 24
-MOST_OF_A_COMPOSE = 61  # until its rows are committed
+MOST_OF_A_COMPOSE = 60  # until its rows are committed
 ANSWERS = "regiond.api.declaration.operation_wait"  # reads the operation, which is committed then
 REQUESTS = 3
 

@@ -15,9 +15,8 @@ from regiond.api.declaration.serializer import Schema, Serializer
 from regiond.api.replies import Reply
 from regiond.api.services import Services
 from regiond.api.urls import BASE
-from regiond.caller import Caller
+from regiond.caller import Caller, Permission
 from regiond.idempotency.model import IdempotencyKey
-from regiond.permissions import Permission
 
 __all__ = ["Call", "Endpoint", "Find", "Permission", "Resource", "Result", "SiteInfo"]
 

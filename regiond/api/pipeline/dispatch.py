@@ -33,9 +33,8 @@ from regiond.api.pipeline.request import (
 from regiond.api.pipeline.unknown_fields import NONE_UNKNOWN, UnknownFields, unknown_fields, with_warning
 from regiond.api.replies import Reply, text_reply
 from regiond.api.services import Services
-from regiond.caller import Caller
+from regiond.caller import Caller, check_object, check_role
 from regiond.idempotency.model import IdempotencyKey
-from regiond.permissions import check_object, check_role
 from regiond.request_limits import OpenRequests, RequestLimits
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from common.errors import InnkeeperError, InvalidRequest, NotAllowed
 from common.phrases import number_of
 from common.serialization import to_dict
-from regiond.caller import Caller
+from regiond.caller import Caller, check_object
 from regiond.credentials.service import BULK_USER_DATA, Credentials
 from regiond.db.pool import Database
 from regiond.idempotency.model import IdempotencyKey
@@ -32,7 +32,6 @@ from regiond.machines.service import Machines
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Operations
-from regiond.permissions import check_object
 
 _DEFAULT_DEPLOY = DeployRequest()
 _PLANS_AT_ONCE = 4  # each takes a connection to the database

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from common.errors import Busy, DatabaseUnavailable, DriverFailed, InnkeeperError, NotAllowed, WrongState
 from common.phrases import number_of
 from common.serialization import from_dict
-from regiond.caller import Caller
+from regiond.caller import Caller, check_object
 from regiond.credentials.service import BULK_USER_DATA, Credentials
 from regiond.db.pool import Database
 from regiond.machines.bulk import store
@@ -19,7 +19,6 @@ from regiond.machines.service import Machines
 from regiond.operations import service as operation_service
 from regiond.operations.model import Child, ErrorRecord, Operation, OperationKind, Parent
 from regiond.operations.service import Journal, LeaseLost, Outcome
-from regiond.permissions import check_object
 
 CHILD_FALLBACK_S = 2.0  # for a child that ends before its parent has begun to wait
 

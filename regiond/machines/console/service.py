@@ -8,7 +8,7 @@ from uuid import UUID
 
 from common.errors import DatabaseUnavailable, InnkeeperError, NotAllowed, NotFound
 from common.rpc.console_commands import HOST_CONSOLE, ConsoleCall
-from regiond.caller import Caller
+from regiond.caller import Caller, Permission, check_object
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.machines import view_store
@@ -18,7 +18,6 @@ from regiond.machines.console.limits import DEFAULT_LIMITS, ConsoleLimits, OpenC
 from regiond.machines.console.serial_log import read_text
 from regiond.machines.guest_spec import known_spec
 from regiond.machines.model import MachineView
-from regiond.permissions import Permission, check_object
 from regiond.racks.service import HostCalls
 
 OPEN_DEADLINE_S = 40.0

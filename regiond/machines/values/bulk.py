@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from common.values import PowerAction
+from regiond.caller import Permission
 from regiond.operations.model import OperationKind
-from regiond.permissions import Permission
 
 MAX_BULK_MACHINES = 500
 MAX_AT_ONCE = 16

@@ -10,8 +10,8 @@ from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_clusters import CLUSTER
 from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.api.resources.shared.lookups import find_cluster
+from regiond.caller import Permission
 from regiond.clusters.model import ClusterView
-from regiond.permissions import Permission
 from regiond.ui.clusters.cluster_row import ClusterRow, cluster_row
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit

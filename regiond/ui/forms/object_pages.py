@@ -11,7 +11,7 @@ from attrs import frozen
 from common.errors import NotFound
 from regiond.api.declaration.endpoint import Endpoint, Resource
 from regiond.api.replies import Reply
-from regiond.permissions import Permission
+from regiond.caller import Permission
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import SECRET, TICK, FormField

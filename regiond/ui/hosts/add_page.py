@@ -10,8 +10,8 @@ from common.values import DriverType, Project
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOSTS
 from regiond.api.resources.shared.lookups import find_host
+from regiond.caller import Permission
 from regiond.hosts.model import HostView
-from regiond.permissions import Permission
 from regiond.ui.forms.refusal import Problems, Refusal
 from regiond.ui.hosts.add_form import TYPES, AddForm, next_step, read_add_form
 from regiond.ui.hosts.host_check import host_check

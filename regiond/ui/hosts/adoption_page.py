@@ -9,8 +9,8 @@ from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.api.resources.machines.machines import MACHINE
 from regiond.api.resources.shared.lookups import find_host
+from regiond.caller import Permission
 from regiond.hosts.model import GuestView, HostView
-from regiond.permissions import Permission
 from regiond.ui import formats
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.question import Question, Subject, ask

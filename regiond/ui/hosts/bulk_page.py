@@ -12,8 +12,8 @@ from common.errors import InnkeeperError, InvalidRequest
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.api.resources.shared.lookups import find_host
+from regiond.caller import Permission
 from regiond.hosts.model import HostView
-from regiond.permissions import Permission
 from regiond.ui import formats
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.question import Question, Subject, ask

@@ -10,9 +10,9 @@ from attrs import frozen
 from common.errors import NotFound
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.nodes import INTERFACE
+from regiond.caller import Permission
 from regiond.hosts.model import HostView
 from regiond.networks.model import HostInterface, Vlan
-from regiond.permissions import Permission
 from regiond.ui import formats
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit

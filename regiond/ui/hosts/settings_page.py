@@ -10,8 +10,8 @@ from common.errors import InnkeeperError, InvalidRequest
 from common.values import DriverType
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOST
+from regiond.caller import Permission
 from regiond.hosts.model import AS_ABOVE, MACVLAN_MODES, HostView
-from regiond.permissions import Permission
 from regiond.ui.autostart_words import AUTOSTART_WORDS
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit, begin_edit, read_edit

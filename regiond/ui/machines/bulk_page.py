@@ -10,9 +10,9 @@ from attrs import evolve
 
 from common.errors import InvalidRequest
 from regiond.api.replies import Reply
+from regiond.caller import Permission
 from regiond.machines.model import DEFAULT_AT_ONCE, MAX_AT_ONCE, MAX_BULK_MACHINES, MachineFilter, MachineView
 from regiond.machines.model import BulkAction as Task
-from regiond.permissions import Permission
 from regiond.ui import formats
 from regiond.ui.forms import question as questions
 from regiond.ui.forms.question import TYPED, is_answered

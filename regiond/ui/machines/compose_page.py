@@ -14,8 +14,8 @@ from regiond.api import errors
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOSTS
 from regiond.api.urls import operation_id_in
+from regiond.caller import Permission
 from regiond.operations.model import Operation
-from regiond.permissions import Permission
 from regiond.ui.hosts.list_page import read_rows
 from regiond.ui.machines.compose_again import form_again
 from regiond.ui.machines.compose_form import MOST_VMS, ComposeForm, read_form

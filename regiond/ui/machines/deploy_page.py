@@ -8,8 +8,8 @@ from functools import partial
 
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
+from regiond.caller import Permission
 from regiond.machines.model import MachineView
-from regiond.permissions import Permission
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.refusal import Refusal

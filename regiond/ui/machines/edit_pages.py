@@ -11,9 +11,9 @@ from attrs import frozen
 from common.errors import InvalidRequest
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
+from regiond.caller import Permission
 from regiond.hosts.model import AS_ABOVE
 from regiond.machines.model import MachineView
-from regiond.permissions import Permission
 from regiond.placement.model import Policy
 from regiond.ui.autostart_words import AUTOSTART_OPTIONS
 from regiond.ui.forms import forms

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from regiond.api.replies import Reply
-from regiond.permissions import Permission
+from regiond.caller import Permission
 from regiond.ui.forms.object_pages import edit_pages
 from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.networks.network_kinds import KINDS, NetworkKind

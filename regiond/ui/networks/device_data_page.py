@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.devices import DEVICE
-from regiond.permissions import Permission
+from regiond.caller import Permission
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.owner_data import changed_data, data_fields, data_values, new_key

@@ -8,8 +8,8 @@ from attrs import evolve
 
 from regiond.api.replies import Reply, text_reply
 from regiond.api.resources.networks.dns import DNS_RESOURCE, DNS_RESOURCES, DOMAIN, DOMAINS
+from regiond.caller import Permission
 from regiond.dns.model import MAX_TTL_S, DnsFilter, DnsName, Domain
-from regiond.permissions import Permission
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.object_pages import ObjectKind, object_pages
 from regiond.ui.forms.removal import Removal

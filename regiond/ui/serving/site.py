@@ -15,7 +15,7 @@ from regiond.api import errors
 from regiond.api.pipeline.dispatch import Api
 from regiond.api.pipeline.request import MAX_BODY_BYTES
 from regiond.api.replies import Reply, text_reply
-from regiond.permissions import check_role
+from regiond.caller import check_role
 from regiond.ui.actions import Actions
 from regiond.ui.forms.refusal import public_message
 from regiond.ui.page import SEE_OTHER, Page, Visit

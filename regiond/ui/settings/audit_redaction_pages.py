@@ -10,7 +10,7 @@ from regiond.api.replies import Reply
 from regiond.api.resources.operations.audit import AUDIT
 from regiond.api.urls import id_in
 from regiond.audit.model import NOT_RECORDED, REDACTED, AuditEntry, AuditFilter
-from regiond.permissions import Permission
+from regiond.caller import Permission
 from regiond.ui.forms.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
 from regiond.ui.page import Page, Visit, form_pages, redirect
 from regiond.ui.settings.audit_pages import CRUMBS

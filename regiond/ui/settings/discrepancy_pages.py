@@ -8,7 +8,7 @@ from common.errors import InnkeeperError
 from regiond.api.replies import Reply
 from regiond.api.resources.operations.discrepancies import DISCREPANCY
 from regiond.api.urls import id_in
-from regiond.permissions import Permission
+from regiond.caller import Permission
 from regiond.reconciler.model import DiscrepancyKind, OpenDiscrepancy, RepairPolicy
 from regiond.ui.forms.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
 from regiond.ui.page import Page, Visit, redirect

@@ -10,8 +10,8 @@ from attrs import frozen
 from regiond.api.replies import Reply
 from regiond.api.resources.images.boot_resources import BOOT_RESOURCE
 from regiond.api.urls import id_in
+from regiond.caller import Permission
 from regiond.images.model import Image, ImageState
-from regiond.permissions import Permission
 from regiond.ui.formats import file_size, share
 from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.page import Page, Visit, form_pages, redirect

@@ -11,8 +11,8 @@ from attrs import evolve, frozen
 from common.errors import InnkeeperError, InvalidRequest, NotFound
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.images.boot_resources import BOOT_RESOURCE, BOOT_RESOURCE_FILE, BOOT_RESOURCES
+from regiond.caller import Permission
 from regiond.images.model import ARCHITECTURES
-from regiond.permissions import Permission
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import FormField

@@ -12,7 +12,7 @@ from regiond.api.resources.region.racks import RACK, RACKS
 from regiond.api.resources.shared.lookups import find_rack
 from regiond.api.resources.shared.visibility import visible_rack
 from regiond.attention.model import ObjectType
-from regiond.permissions import Permission
+from regiond.caller import Permission
 from regiond.racks.model import RackView
 from regiond.ui.attention.attention_page import attention_of
 from regiond.ui.forms.edit import Edit, compare

@@ -5,8 +5,7 @@ from __future__ import annotations
 from common.errors import InnkeeperError
 from regiond.api.replies import Reply
 from regiond.api.resources.accounts.groups import POOL
-from regiond.caller import PoolRole
-from regiond.permissions import Permission
+from regiond.caller import Permission, PoolRole
 from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
 from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.page import Visit, form_pages, redirect

@@ -8,7 +8,7 @@ from typing import Any
 
 from regiond.api.replies import Reply
 from regiond.api.resources.region.tags import TAG, TAGS
-from regiond.permissions import Permission
+from regiond.caller import Permission
 from regiond.tags.model import Tag
 from regiond.ui.forms import forms
 from regiond.ui.forms.form_field import FormField

@@ -10,7 +10,7 @@ from attrs import evolve
 from regiond.accounts.model import User
 from regiond.api.replies import Reply
 from regiond.api.resources.accounts.users import USER, USERS
-from regiond.permissions import Permission
+from regiond.caller import Permission
 from regiond.ui.browser_names import browser_name
 from regiond.ui.forms import session_end
 from regiond.ui.forms.form_field import SECRET, TICK, FormField

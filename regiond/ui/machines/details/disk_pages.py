@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from common.errors import InnkeeperError, NotFound
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.disks import BLOCK_DEVICE
-from regiond.caller import Caller
+from regiond.caller import Caller, Permission
 from regiond.machines.model import DiskView, MachineView
 from regiond.machines.nics.model import checked_tags
 from regiond.machines.ownership_rules import check_owner, check_unlocked
-from regiond.permissions import Permission
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.refusal import Refusal

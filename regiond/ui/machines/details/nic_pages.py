@@ -9,10 +9,9 @@ from common.errors import InnkeeperError
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
 from regiond.api.resources.machines.nodes import INTERFACE
-from regiond.caller import Caller
+from regiond.caller import Caller, Permission
 from regiond.machines.model import MachineView, NicView
 from regiond.machines.nics.model import check_may_change, find_nic
-from regiond.permissions import Permission
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.refusal import Refusal

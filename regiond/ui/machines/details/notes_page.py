@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from common.errors import InvalidRequest
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
-from regiond.permissions import Permission
+from regiond.caller import Permission
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.refusal import Refusal
