@@ -40,7 +40,7 @@ async def test_two_people_who_edit_a_host_lose_nothing(admin: Visitor, chromium:
     await other.page.fill("#cpu_over_commit_ratio", "2.0")
     await other.page.fill("#reserved_cores", "1")
     await other.page.get_by_role("button", name="Save").click()
-    await other.page.wait_for_url("**/settings?saved=1")
+    await expect(other.page.locator("#note")).to_contain_text("Saved.")
     await other.leave()
     admin.expected_statuses.add(409)
     await admin.page.fill("#cpu_over_commit_ratio", "3.0")
@@ -48,7 +48,7 @@ async def test_two_people_who_edit_a_host_lose_nothing(admin: Visitor, chromium:
     await expect(admin.page.locator("#conflicts")).to_contain_text("2.0")
     assert await admin.page.input_value("#reserved_cores") == "1"
     await admin.page.get_by_role("button", name="Save").click()
-    await admin.page.wait_for_url("**/settings?saved=1")
+    await expect(admin.page.locator("#note")).to_contain_text("Saved.")
     host = await fleet.get("vm-hosts/2/")
     assert (host["cpu_over_commit_ratio"], host["reserved_cores"]) == (3.0, 1)
 
@@ -127,3 +127,43 @@ async def test_a_tick_outlives_a_refresh_of_the_list(admin: Visitor, fleet: Depl
     await fleet.compose(fleet.hosts["birch"], hostname="late-1", memory=1024)
     await expect(admin.page.locator("#host-2 th + td + td + td")).to_have_text("1")
     await expect(admin.page.locator("[data-selection-count]")).to_have_text("1 selected")
+
+
+async def test_everything_that_matches_is_selected_over_all_pages(admin: Visitor, fleet: Deployment) -> None:
+    page = admin.page
+    for number in range(26):
+        await fleet.add_simulated(f"row-{number:02}", cores=2, memory_mib=4096)
+    await admin.go("hosts?size=25&q=row")
+    every, first = page.get_by_label("Select all 26 that match, on every page"), page.get_by_label("Select row-00")
+    await first.check()
+    await every.check()
+    await expect(page.locator("[data-selection-count]")).to_have_text("26 selected")
+    assert await admin.look("hosts-selected", width=320, reload=False) == []
+    await first.uncheck()
+    await first.check()
+    await expect(every).not_to_be_checked()  # what is ticked alone must not mean all
+    await expect(page.locator("[data-selection-count]")).to_have_text("1 selected")
+    await every.check()
+    await page.get_by_role("button", name="Add tag").click()
+    await expect(page.locator("h1")).to_have_text("Add tag: 26 hosts?")
+    await page.fill("#tag", "rack-9")
+    await page.get_by_role("button", name="Add tag").click()
+    await expect(page.locator("#note")).to_contain_text("done for 26 hosts")
+    await expect(page.locator("#q")).to_have_value("row")
+    tagged = {host["name"] for host in await fleet.get("vm-hosts/") if "rack-9" in host["tags"]}
+    assert tagged == {f"row-{number:02}" for number in range(26)}
+
+
+async def test_hosts_out_of_sight_are_named_before_anything_is_done(admin: Visitor, fleet: Deployment) -> None:
+    page = admin.page
+    for number in range(26):
+        await fleet.add_simulated(f"row-{number:02}", cores=2, memory_mib=4096)
+    before = await fleet.fetch("select id from operation")
+    await admin.go("hosts?size=25&q=row")
+    await page.get_by_label("Select row-00").check()
+    await page.get_by_label("Select all 26 that match, on every page").check()
+    await page.get_by_role("button", name="Refresh", exact=True).click()
+    await expect(page.locator("h1")).to_have_text("Refresh: 26 hosts?")
+    assert await fleet.fetch("select id from operation") == before
+    await page.get_by_role("button", name="Refresh", exact=True).click()
+    await expect(page.locator("#note")).to_contain_text("The refresh of 26 hosts has begun.")

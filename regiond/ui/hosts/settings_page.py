@@ -41,7 +41,7 @@ async def settings(visit: Visit) -> Reply:
         if not is_answered(visit) and (question := await _limits_question(visit, host)):
             return await show_question(visit, question)
         await visit.act(HOST, "PUT", path={"id": str(host.id)}, fields=fields)
-        return redirect("hosts", host.id, "settings", query={"saved": "1"})
+        return redirect_with_note(visit, "hosts", host.id, "settings", text="Saved.")
 
     return await forms.change(visit, values_of(host), partial(_page, visit, host, row), send, absent_is_empty=False)
 
