@@ -39,7 +39,8 @@ async def test_two_people_who_edit_a_host_lose_nothing(admin: Visitor, chromium:
     await other.go("hosts/2/settings")
     await other.page.fill("#cpu_over_commit_ratio", "2.0")
     await other.page.fill("#reserved_cores", "1")
-    await other.page.get_by_role("button", name="Save").click()
+    await other.page.get_by_role("button", name="Review and save").click()
+    await other.page.get_by_role("button", name="Save", exact=True).click()
     await expect(other.page.locator("#note")).to_contain_text("Saved.")
     await other.leave()
     admin.expected_statuses.add(409)
@@ -47,10 +48,37 @@ async def test_two_people_who_edit_a_host_lose_nothing(admin: Visitor, chromium:
     await admin.page.get_by_role("button", name="Save").click()
     await expect(admin.page.locator("#conflicts")).to_contain_text("2.0")
     assert await admin.page.input_value("#reserved_cores") == "1"
-    await admin.page.get_by_role("button", name="Save").click()
+    await admin.page.get_by_role("button", name="Review and save").click()
+    await admin.page.get_by_role("button", name="Save", exact=True).click()
     await expect(admin.page.locator("#note")).to_contain_text("Saved.")
     host = await fleet.get("vm-hosts/2/")
     assert (host["cpu_over_commit_ratio"], host["reserved_cores"]) == (3.0, 1)
+
+
+async def test_changed_settings_are_shown_before_they_are_saved(admin: Visitor, fleet: Deployment) -> None:
+    page = admin.page
+    await admin.go("hosts/2/settings")
+    await expect(page.locator("#unsaved")).to_have_text("What you change is shown before it is saved.")
+    await page.fill("#cpu_over_commit_ratio", "2")
+    await page.fill("#tags", "ssd, fast")
+    await page.select_option("#autostart", "never")
+    unsaved = "3 unsaved changes: Tags simulated to ssd, fast; CPU ratio 1.0 to 2; VMs when it starts"
+    await expect(page.locator("#unsaved")).to_contain_text(unsaved)
+    assert await admin.look("settings-unsaved", width=320, reload=False) == []
+    await page.get_by_role("button", name="Review and save").click()
+    await expect(page.locator("h1")).to_have_text("Save 3 changes of birch?")
+    rows = page.locator("#question tbody tr")
+    await expect(rows).to_have_text(
+        ["Tagssimulatedssd, fast", "CPU ratio1.02", "VMs when it startsas the installation is setstays off"]
+    )
+    assert await admin.violations() == []
+    await page.get_by_role("link", name="Cancel").click()
+    assert (await fleet.get("vm-hosts/2/"))["cpu_over_commit_ratio"] == 1.0
+    await page.fill("#cpu_over_commit_ratio", "2")
+    await page.get_by_role("button", name="Review and save").click()
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await expect(page.locator("#note")).to_contain_text("Saved.")
+    assert (await fleet.get("vm-hosts/2/"))["cpu_over_commit_ratio"] == 2.0
 
 
 async def test_what_the_region_refuses_is_told_beside_its_field(admin: Visitor) -> None:
