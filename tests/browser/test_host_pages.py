@@ -195,3 +195,15 @@ async def test_hosts_out_of_sight_are_named_before_anything_is_done(admin: Visit
     assert await fleet.fetch("select id from operation") == before
     await page.get_by_role("button", name="Refresh", exact=True).click()
     await expect(page.locator("#note")).to_contain_text("The refresh of 26 hosts has begun.")
+
+
+async def test_the_head_of_a_host_names_the_rack_that_reaches_it(admin: Visitor, fleet: Deployment) -> None:
+    await admin.go("hosts/1/vms")
+    racks = admin.page.locator("#host-racks")
+    await expect(racks).to_have_text("Rackrack")
+    await expect(admin.page.locator("#live-state")).to_have_text("Live")
+    await fleet.stop_rack("rack")
+    await expect(racks).to_have_text("Racknone is connected")
+    await fleet.start_rack("rack")
+    await racks.get_by_role("link", name="rack", exact=True).click()
+    await expect(admin.page.locator("h1")).to_have_text("rack")
