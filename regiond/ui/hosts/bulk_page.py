@@ -1,4 +1,4 @@
-"""Actions on several hosts at once, or on all that match: asked for where it matters; each host has its outcome."""
+"""Actions on several hosts, ticked or all that match: asks where it matters; each has its outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings of a host as a form shows them, what it changes in words, and the API's fields of that. Pure."""
+"""A host's settings as a form shows them, its changes in words and as fields of the API. Pure."""
 
 from __future__ import annotations
 
