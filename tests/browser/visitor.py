@@ -21,7 +21,8 @@ AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 # Only violations are sent to the test: a page has ten times as many passes.
 _RUN_AXE = f"axe.run(document, {{runOnly: {{type: 'tag', values: {RULES}}}}}).then((results) => results.violations)"
-LARGE_TEXT = "150%"
+TEXT_SIZES = (150, 175, 200)  # per cent of the usual one
+ENLARGE = "(size) => { document.documentElement.style.fontSize = size ? `${0.875 * size}%` : ''; }"
 _TOO_WIDE = """(width) => {
   const found = [];
   const wide = document.documentElement.scrollWidth;
@@ -35,6 +36,27 @@ _TOO_WIDE = """(width) => {
     found.push(`main scrolls sideways, ${main.scrollWidth} px in ${main.clientWidth} px: ${named.join(", ")}`);
   }
   return found;
+}"""
+# Of cards: what sticks out of one sideways, unless something in the card scrolls or hides it.
+_OUT_OF_CARDS = """() => {
+  const isLoose = (element, card) => {
+    for (let parent = element.parentElement; parent !== card; parent = parent.parentElement) {
+      if (getComputedStyle(parent).overflowX !== "visible" || parent.matches("svg, [popover]")) return false;
+    }
+    return !element.matches("[popover], .u-off-screen");
+  };
+  const found = new Set();
+  for (const card of document.querySelectorAll("main .ik-card")) {
+    const outer = card.getBoundingClientRect();
+    for (const each of card.querySelectorAll("*")) {
+      const inner = each.getBoundingClientRect();
+      const beyond = Math.max(inner.right - outer.right, outer.left - inner.left);
+      if (!inner.width || beyond <= 1 || !isLoose(each, card)) continue;
+      const name = `${each.tagName.toLowerCase()}.${each.getAttribute("class") ?? ""}`;
+      found.add(`${name} sticks out of its card by ${Math.round(beyond)} px`);
+    }
+  }
+  return [...found].slice(0, 5);
 }"""
 ABANDONED = ("htmx:afterRequest", "htmx:sendAbort")  # what htmx logs of a preview whose page was left meanwhile
 # Tests of hypervisors make and remove bridges of this machine meanwhile; Chromium then ends requests, and repeats them.
@@ -129,21 +151,31 @@ class Visitor:
         return [f"{one['id']}: {one['help']}: {node['html'][:200]}" for one in found for node in one["nodes"]]
 
     async def looks_of(self, path: str) -> list[str]:
-        """What is wrong with a page: in light at 1400 px, with zoom and larger text, in dark at 320 px, reloaded."""
+        """What is wrong with a page: in light at 1400 px, with zoom and larger texts, in dark at 320 px, reloaded."""
         name = path.replace("/", "-").replace("?", "-")
         await self._resize(LOOKS[0][0], dark=False)
         await self.go(path)
         problems = await self._examine(name, width=LOOKS[0][0], dark=False)
-        await self.page.evaluate(f"document.documentElement.style.fontSize = '{LARGE_TEXT}'")
-        problems += [f"With text at {LARGE_TEXT}: {one}" for one in await self._overflow(LOOKS[0][0])]
-        await self.page.evaluate("document.documentElement.style.fontSize = ''")
+        problems += await self._with_larger_text()
         await self.page.set_viewport_size({"width": LOOKS[0][0] // 2, "height": 450})
         problems += [f"With a zoom of 200 %: {one}" for one in await self._overflow(LOOKS[0][0] // 2)]
         return [*problems, *await self.look(name, width=LOOKS[-1][0], dark=True)]
 
+    async def _with_larger_text(self) -> list[str]:
+        """What is too wide at each width with each larger size of the text, which then is the usual one again."""
+        problems = []
+        for width in (LOOKS[-1][0], LOOKS[0][0]):
+            await self.page.set_viewport_size({"width": width, "height": 900})
+            for size in TEXT_SIZES:
+                await self.page.evaluate(ENLARGE, size)
+                found = await self._overflow(width)
+                problems += [f"With text at {size} % in a window of {width} px: {one}" for one in found]
+            await self.page.evaluate(ENLARGE, 0)
+        return problems
+
     async def _overflow(self, width: int) -> list[str]:
-        """Of the document and of `main`, which may scroll by itself; with the elements that are too wide."""
-        return list(await self.page.evaluate(_TOO_WIDE, width))
+        """Of the document, of `main`, which may scroll by itself, and of cards; with the elements that are too wide."""
+        return [*await self.page.evaluate(_TOO_WIDE, width), *await self.page.evaluate(_OUT_OF_CARDS)]
 
     async def leave(self) -> None:
         await self.context.close()
