@@ -25,7 +25,8 @@ from tests.waiting import eventually
 if TYPE_CHECKING:
     from tests.browser.visitor import Visitor
 
-MAX_HTML_KB, MAX_RENDER_MS, MAX_SWAP_MS, MAX_EVENT_MS = 150, 500, 100, 1000
+MAX_SENT_KB = 30  # of a page, compressed: what travels
+MAX_RENDER_MS, MAX_SWAP_MS, MAX_EVENT_MS = 500, 100, 1000
 MAX_LIBRARIES_KB, MAX_OWN_SCRIPTS_KB, MAX_CSS_KB, MAX_CSS_GZIP_KB = 60, 20, 350, 45
 AT_A_TIME = 5  # hosts
 SWAPS = """
@@ -143,18 +144,22 @@ def places(machine: Mapping[str, Any]) -> tuple[Place, ...]:
 async def measured_page(
     deployment: Deployment, came: Visitor, place: Place, machine: Mapping[str, Any], times: int
 ) -> Line:
-    size_kb, server, render = 0.0, [], []
+    html_kb, sent_kb, server, render = 0.0, 0.0, [], []
     for _ in range(times):
         response = await came.go(place.path)
-        size_kb = len(await response.body()) / 1000
+        html_kb, sent_kb = (
+            len(await response.body()) / 1000,
+            (await response.request.sizes())["responseBodySize"] / 1000,
+        )
         answered_ms, painted_ms = await eventually(lambda: came.page.evaluate(_LOADED))
         server.append(answered_ms)
         render.append(painted_ms)
     swaps = await _swaps(deployment, came, machine, times) if place.changes else []
-    numbers = {"html_kb": round(size_kb, 1), **numbers_of("server", server), **numbers_of("render", render)}
-    measured = f"{size_kb:.0f} kB; server {text_of(server)}; first render {text_of(render)}"
-    good = size_kb <= MAX_HTML_KB and _p50(render) <= MAX_RENDER_MS
-    wanted = f"≤ {MAX_HTML_KB} kB, render p50 ≤ {MAX_RENDER_MS} ms"
+    sizes = {"html_kb": round(html_kb, 1), "sent_kb": round(sent_kb, 1)}
+    numbers = {**sizes, **numbers_of("server", server), **numbers_of("render", render)}
+    measured = f"{sent_kb:.1f} kB of {html_kb:.0f}; server {text_of(server)}; first render {text_of(render)}"
+    good = sent_kb <= MAX_SENT_KB and _p50(render) <= MAX_RENDER_MS
+    wanted = f"≤ {MAX_SENT_KB} kB compressed, render p50 ≤ {MAX_RENDER_MS} ms"
     if swaps:
         numbers |= numbers_of("swap", swaps)
         measured += f"; swap {text_of(swaps)}"

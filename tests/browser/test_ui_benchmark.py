@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.bench import ui
 from tests.bench.measuring import Bench
+from tests.bench.ui import MAX_SENT_KB
 
 
 async def test_the_benchmark_measures_each_page_and_the_budgets(tmp_path: Path, postgres_server: str) -> None:
@@ -15,7 +16,8 @@ async def test_the_benchmark_measures_each_page_and_the_budgets(tmp_path: Path, 
     assert {*found} == {f"ui.{key}" for key in (*pages, "preview", "event", "libraries", "scripts", "css", "css.gzip")}
     for key in pages:
         numbers = found[f"ui.{key}"].numbers
-        assert 1 < numbers["html_kb"] < 150
+        assert 1 < numbers["sent_kb"] <= MAX_SENT_KB
+        assert numbers["sent_kb"] < numbers["html_kb"]
         assert 0 < numbers["server_p50_ms"] < numbers["render_p50_ms"]
     assert found["ui.vms"].numbers["swap_p50_ms"] > 0
     assert found["ui.event"].numbers["event_p50_ms"] > 0
