@@ -21,6 +21,7 @@ from regiond.ui.hosts import list_page
 from regiond.ui.hosts.host_questions import REASON
 from regiond.ui.notes import task_in
 from regiond.ui.page import Page, Visit, redirect, redirect_with_note
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
 _MOST_HOSTS = 200  # the longest page of the list
@@ -35,43 +36,43 @@ class BulkAction:
     method: str
     op: str | None
     effect: str = ""
-    undo: str = "It can be changed again at any time."
+    undo: str = constant("It can be changed again at any time.")
     asks: tuple[str, ...] = ()
     required: bool = False  # one of `asks`
 
 
 ACTIONS: Mapping[str, BulkAction] = {
-    "refresh": BulkAction(title="Refresh", method="POST", op="refresh"),
-    "open": BulkAction(title="Open again", method="POST", op="end_maintenance"),
+    "refresh": BulkAction(title=constant("Refresh"), method="POST", op="refresh"),
+    "open": BulkAction(title=constant("Open again"), method="POST", op="end_maintenance"),
     "close": BulkAction(
-        title="Close for placement",
+        title=constant("Close for placement"),
         method="POST",
         op="maintenance",
-        effect="No new VM is placed on these hosts. Their VMs stay and keep running.",
-        undo="They can be opened again at any time.",
+        effect=constant("No new VM is placed on these hosts. Their VMs stay and keep running."),
+        undo=constant("They can be opened again at any time."),
         asks=("reason",),
     ),
     "tag": BulkAction(
-        title="Add tag",
+        title=constant("Add tag"),
         method="POST",
         op="add_tag",
-        effect="A host that has the tag already is left as it is.",
+        effect=constant("A host that has the tag already is left as it is."),
         asks=("tag",),
         required=True,
     ),
     "untag": BulkAction(
-        title="Remove tag",
+        title=constant("Remove tag"),
         method="POST",
         op="remove_tag",
-        effect="A host without the tag is left as it is.",
+        effect=constant("A host without the tag is left as it is."),
         asks=("tag",),
         required=True,
     ),
     "place": BulkAction(
-        title="Set pool or zone",
+        title=constant("Set pool or zone"),
         method="PUT",
         op=None,
-        effect="Zone and pool decide which requests may use a host. The VMs stay as they are.",
+        effect=constant("Zone and pool decide which requests may use a host. The VMs stay as they are."),
         asks=("zone", "pool"),
         required=True,
     ),
@@ -117,11 +118,15 @@ async def _run(visit: Visit, action: BulkAction, hosts: list[HostView]) -> Reply
         )
     number = formats.count(len(hosts), "host")
     if action.op != "refresh":
-        return redirect_with_note(visit, "hosts", text=f"{action.title}: done for {number}.")
+        return redirect_with_note(
+            visit, "hosts", text=text("{title}: done for {number}.", title=action.title, number=number)
+        )
     if len(outcomes) == 1:
         return redirect_with_note(visit, "hosts", answer=outcomes[0].answer)
-    tasks = ("Tasks", page_url("tasks", query={"kind": "refresh"}))
-    return redirect_with_note(visit, "hosts", text=f"The refresh of {number} has begun.", link=tasks)
+    tasks = (text("Tasks"), page_url("tasks", query={"kind": "refresh"}))
+    return redirect_with_note(
+        visit, "hosts", text=text("The refresh of {number} has begun.", number=number), link=tasks
+    )
 
 
 def bulk_question(name: str, action: BulkAction, hosts: Iterable[HostView], fields: Sequence[FormField]) -> Question:
@@ -129,7 +134,7 @@ def bulk_question(name: str, action: BulkAction, hosts: Iterable[HostView], fiel
     return Question(
         title=f"{action.title}: {formats.count(len(found), 'host')}?",
         section="hosts",
-        crumbs=(("Hosts", page_url("hosts")),),
+        crumbs=((text("Hosts"), page_url("hosts")),),
         button=action.title,
         back=page_url("hosts"),
         undo=action.undo,
@@ -144,16 +149,16 @@ async def _fields(visit: Visit, action: BulkAction) -> list[FormField]:
     zones, pools = await visit.services.groups.zones(), await visit.services.groups.pools(caller=visit.caller)
     known = {
         "reason": REASON,
-        "tag": FormField(name="tag", label="Tag"),
-        "zone": _choice("zone", "Zone", [zone.name for zone in zones]),
-        "pool": _choice("pool", "Resource pool", [pool.name for pool in pools]),
+        "tag": FormField(name="tag", label=text("Tag")),
+        "zone": _choice("zone", text("Zone"), [zone.name for zone in zones]),
+        "pool": _choice("pool", text("Resource pool"), [pool.name for pool in pools]),
     }
     return [known[name] for name in action.asks]
 
 
 def _choice(name: str, label: str, names: Iterable[str]) -> FormField:
     options = tuple((one, one) for one in names)
-    return FormField(name=name, label=label, kind="choice", options=options, none_label="As it is")
+    return FormField(name=name, label=label, kind="choice", options=options, none_label=text("As it is"))
 
 
 async def _act(

@@ -26,6 +26,7 @@ from regiond.ui.hosts.settings_form import LABELS, SECRET, api_fields, limits_of
 from regiond.ui.hosts.trust_actions import act_on_trust
 from regiond.ui.hosts.trust_view import trust_view
 from regiond.ui.page import Page, Visit, form_pages, redirect, redirect_with_note
+from regiond.ui.texts import text
 
 
 async def settings(visit: Visit) -> Reply:
@@ -83,7 +84,7 @@ async def trust(visit: Visit) -> Reply:
 
     async def run() -> Reply:
         answer = await act_on_trust(visit, host.id)
-        return redirect_with_note(visit, "hosts", host.id, "settings", answer=answer, text="Saved.")
+        return redirect_with_note(visit, "hosts", host.id, "settings", answer=answer, text=text("Saved."))
 
     parameters = await visit.services.hosts.parameters(visit.caller, host.id)
     question = trust_question(host, trust_view(host, parameters, visit.now), action, request.given("fingerprint"))
@@ -105,11 +106,15 @@ async def maintenance(visit: Visit) -> Reply:
     async def close() -> Reply:
         reason = visit.request.given("reason").strip() or None
         await visit.act(HOST, "POST", "maintenance", path=path, fields={"reason": reason})
-        return redirect_with_note(visit, "hosts", host.id, "settings", text=f"{host.name} is closed for placement.")
+        return redirect_with_note(
+            visit, "hosts", host.id, "settings", text=text("{name} is closed for placement.", name=host.name)
+        )
 
     if visit.request.given("action") == "open":
         await visit.act(HOST, "POST", "end_maintenance", path=path)
-        return redirect_with_note(visit, "hosts", host.id, "settings", text=f"{host.name} is open for placement.")
+        return redirect_with_note(
+            visit, "hosts", host.id, "settings", text=text("{name} is open for placement.", name=host.name)
+        )
     if host.maintenance and visit.request.method == "POST":
         return await close()
     return await ask(visit, closing_question(host, row.machines), close)
@@ -136,7 +141,7 @@ async def _page(visit: Visit, host: HostView, row: HostRow, edit: Edit, refusal:
         sums=None if capacity is None else sums(host, limits, capacity),
         trust=None if host.driver is DriverType.SIMULATED else trust_view(host, parameters, visit.now),
         has_password=host.driver is DriverType.LIBVIRT,
-        autostart_options=((AS_ABOVE, "as the installation is set"), *AUTOSTART_WORDS.items()),
+        autostart_options=((AS_ABOVE, text("as the installation is set")), *AUTOSTART_WORDS.items()),
         pool_options=pool_options(host),
         macvlan_options=[(mode, mode) for mode in MACVLAN_MODES],
     )
