@@ -14,17 +14,15 @@ _VALUE = "\0"  # in place of an expression or statement of a template
 _SPOKEN = {"aria-label", "placeholder", "alt", "title"}
 _WORDS = re.compile(r"[A-Za-z]{2}")
 _SENTENCE = re.compile(r"[A-Z][a-z]+($|[ .,:;!?…–-])|[a-z]{2,}[,:]? [a-z]{2,}|[a-z]{3,}\. [A-Z]|[A-Z]\w+ [a-z]{2,}")
-_CODE = re.compile(
+_CODE = re.compile(r"\b(ik|is|u|p|has|aria|data|hx)-\w|__|^[\w-]+/[\w./-]+$|::|%[a-zA-Z]|=\{|[\[\]<>=]")
 _HEADER = re.compile(r"^[A-Z][\w-]*-[A-Z]")
-    r"\b(ik|is|u|p|has|aria|data|hx)-\w|__|^[\w-]+/[\w./-]+$|::|%[a-zA-Z]|^[A-Z][\w-]*-[A-Z]|=\{|[\[\]<>=]"
-)
 _TRANSLATED = {"_", "gettext", "ngettext", "text", "counted", "constant"}
 _NOT_SHOWN = re.compile(r"(Type|Value|Key|Runtime|Assertion|NotImplemented)Error$")
 _ENGLISH_WITH_STATUS = re.compile(r"^(InvalidRequest|NotFound|NotAllowed|Conflict|\w+Error|\w+Refused)(\.of)?$")
 
 
 def untranslated_in_template(source: str) -> list[str]:
-    """Returns texts between tags and in attributes that are read out, and strings in expressions that look like some."""
+    """Returns texts between tags and in attributes that are read out, and strings that look like some."""
     page, strings, is_trans, before = "", [], False, ["", ""]
     for _, kind, value in _ENVIRONMENT.lex(source):
         if kind == "whitespace":

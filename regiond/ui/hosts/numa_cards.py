@@ -53,7 +53,7 @@ def _card(node: NumaNodeView, guests: dict[int, GuestView]) -> NumaCard:
 
 def _gauges(node: NumaNodeView) -> Iterator[Gauge]:
     """Yields the meters of what guests with pins hold of the node."""
-    where = text("of node {node_id}", node_id=node.node_id)
+    where = text("of node {node}", node=node.node_id)
     memory = _meter(f"RAM {where}", node.general_mib, unit="GiB", text=formats.gib)
     yield Gauge(name="RAM", note="GiB, general", meter=memory)
     ours, others = set(node.cores.used_by_ours), set(node.cores.used_by_others)

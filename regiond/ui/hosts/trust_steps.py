@@ -43,8 +43,8 @@ def steps_so_far(trust: TrustView) -> tuple[SoFar, ...]:
 
 def _confirmed(trust: TrustView, place: str) -> SoFar:
     if trust.is_confirmed and not trust.presented:
-        return SoFar(text=text("Its {server_kind} confirmed", server_kind=trust.server_kind), state=DONE)
+        return SoFar(text=text("Its {server} confirmed", server=trust.server_kind), state=DONE)
     if place == "server":
-        return SoFar(text=text("Confirm its {server_kind}", server_kind=trust.server_kind), state=NOW)
+        return SoFar(text=text("Confirm its {server}", server=trust.server_kind), state=NOW)
     when = text("Only needed before a password is sent") if trust.is_lxd else text("Can be done later, in the settings")
-    return SoFar(text=text("Confirm its {server_kind}", server_kind=trust.server_kind), state=LATER, detail=when)
+    return SoFar(text=text("Confirm its {server}", server=trust.server_kind), state=LATER, detail=when)

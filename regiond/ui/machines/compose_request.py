@@ -69,11 +69,7 @@ def asked_by(form: ComposeForm) -> Asked:
 
 
 def _count_problem(form: ComposeForm) -> str | None:
-    return (
-        None
-        if form.text("count") and form.count
-        else text("Write a whole number from 1 to {MOST_VMS}.", MOST_VMS=MOST_VMS)
-    )
+    return None if form.text("count") and form.count else text("Write a whole number from 1 to {most}.", most=MOST_VMS)
 
 
 def _name_problem(form: ComposeForm) -> str | None:

@@ -82,7 +82,7 @@ def _choice(image: Image, host_id: int | None, root_bytes: int) -> ImageChoice:
     label = f"{image.title} ({image.name})" if image.title else image.name
     if not image.is_usable_on(host_id):
         return ImageChoice(
-            name=image.name, label=label, obstacle=text("is on the VM host {host_name}", host_name=image.host_name)
+            name=image.name, label=label, obstacle=text("is on the VM host {host}", host=image.host_name)
         )
     obstacle = f"needs a root disk of {file_size(needed)}" if needed > root_bytes else ""
     return ImageChoice(name=image.name, label=label, obstacle=obstacle)

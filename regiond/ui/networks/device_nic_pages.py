@@ -120,7 +120,7 @@ async def link(visit: Visit) -> Reply:
         ),
         FormField(name="ip_address", label=text("Address"), optional=True, help=text("Of the subnet, and not in use")),
     ]
-    note = text("{ip_address} is released.", ip_address=nic.ip_address) if nic.ip_address else ""
+    note = text("{address} is released.", address=nic.ip_address) if nic.ip_address else ""
     frame = _frame(device, text("Link {name} of {hostname}", name=nic.name, hostname=device.hostname), note=note)
 
     async def send(values: Mapping[str, str]) -> Reply:
@@ -147,9 +147,7 @@ async def unlink(visit: Visit) -> Reply:
         op="unlink_subnet",
         fields={"id": str(nic.link_id)},
         place=frame.place,
-        note=text("{ip_address} is released, and others can have it.", ip_address=nic.ip_address)
-        if nic.ip_address
-        else "",
+        note=text("{address} is released, and others can have it.", address=nic.ip_address) if nic.ip_address else "",
     )
 
     async def run(fields: Mapping[str, Any]) -> Any:

@@ -97,11 +97,7 @@ def help_for(error: InnkeeperError, path: str, caller: Caller) -> ErrorHelp:
     remedy = next((text for of, text in _REMEDIES.items() if isinstance(error, of)), "")
     back = () if len(segments) < 2 or listed is None else ((text("Back"), page_url(*segments[:2])),)
     operation = error.details.get("operation")
-    task = (
-        ((text("Task #{operation}", operation=operation), page_url("tasks", operation)),)
-        if isinstance(operation, int)
-        else ()
-    )
+    task = ((text("Task #{id}", id=operation), page_url("tasks", operation)),) if isinstance(operation, int) else ()
     return ErrorHelp(
         title=text("This did not work"), icon="error", remedy=remedy, links=(*back, *task, listed or _OVERVIEW)
     )
