@@ -1,10 +1,11 @@
-"""`nodes/{system_id}/blockdevices/`: the disks of machines; only their tags can be changed."""
+"""`nodes/{system_id}/blockdevices/`: the disks of machines; their tags and the boot disk can be changed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from common.errors import InvalidRequest
+from common.values import PowerState
 from regiond.api.declaration import crud
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.declaration.field_types import Integer, Text
@@ -65,10 +66,12 @@ async def _set_tag(call: Call, *, present: bool) -> DiskOfMachine:
 
 
 async def _set_boot_disk(call: Call) -> Reply:
-    disk: DiskOfMachine = call.target
-    if not disk.is_boot_disk:
-        raise InvalidRequest("not part of Innkeeper: a machine boots from its first disk.")
-    return text_reply("OK")
+    found: DiskOfMachine = call.target
+    machine, changes = await call.services.machine_disks.set_boot_disk(
+        call.caller, found.machine.system_id, found.disk.id
+    )
+    waits = changes and machine.power_state != PowerState.OFF
+    return text_reply(f"OK: {machine.hostname} boots from {found.name} at its next start." if waits else "OK")
 
 
 BLOCK_DEVICES = Resource(
@@ -132,9 +135,10 @@ BLOCK_DEVICE = Resource(
             op="set_boot_disk",
             permission=Permission.OPERATOR,
             title="Set the boot disk of a machine",
-            doc="For clients that name it again: it is the first disk, and another one is rejected.",
-            result=Result(doc="OK."),
-            only_reads=True,
+            doc="The machine tries this disk before its other ones from its next start on. An operation changes the "
+            "boot order on the host. A machine that boots from a NIC first continues to do so. A deployment, and the "
+            "release of a deployed machine, make the first disk the boot disk again.",
+            result=Result(doc="OK. For a running machine, with a note that the change takes effect at its next start."),
             find=find_disk,
             run=_set_boot_disk,
         ),
