@@ -10,11 +10,16 @@ from common.errors import InvalidRequest, NotFound
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
+from regiond.idempotency.model import IdempotencyKey
 from regiond.machines import lifecycle_store, view_store
 from regiond.machines.boot_disk import open_set_boot_disk
 from regiond.machines.model import DiskView, MachineView
 from regiond.machines.nics.model import MAX_TAGS, checked_tags
+from regiond.machines.operation_intents import check_owner_is
 from regiond.machines.ownership_rules import check_owner, check_unlocked
+from regiond.operations import service as operation_service
+from regiond.operations.model import Operation
+from regiond.operations.service import Operations
 
 _SET_TAGS = "update machine_disk set tags = $2 where id = $1"
 
@@ -24,6 +29,7 @@ class MachineDisks:
     """Changes disks of machines. Every operator of its pool may change a machine without owner."""
 
     database: Database
+    operations: Operations
     installation_id: UUID
 
     async def set_tag(self, caller: Caller, system_id: str, disk_id: int, tag: str, *, present: bool) -> MachineView:
@@ -48,21 +54,34 @@ class MachineDisks:
 
         return await self.database.in_transaction(work)
 
-    async def set_boot_disk(self, caller: Caller, system_id: str, disk_id: int) -> tuple[MachineView, bool]:
-        """Returns the machine, which shows the disk as its boot disk, and whether an operation now sets it on the host.
+    async def start_set_boot_disk(
+        self,
+        caller: Caller,
+        system_id: str,
+        disk_id: int,
+        *,
+        idempotency_key: IdempotencyKey | None = None,
+    ) -> Operation | None:
+        """Returns the operation that sets the boot disk on the host; None for the disk that boots already.
 
-        A guest that runs boots from it at its next start. Nothing happens for the disk that boots already. Raises
-        NotFound, NotAllowed, WrongState, and Busy while another operation acts on the machine.
+        The machine shows the new one at once; a guest that runs boots from it at its next start. Raises NotFound,
+        NotAllowed, WrongState, and Busy while another operation acts on the machine.
         """
-
-        async def work(db: Db) -> tuple[MachineView, bool]:
+        async with self.database.connection() as db:
             machine, disk = await _changeable(db, caller, system_id, disk_id)
-            if disk == machine.boot_disk:
-                return machine, False
-            await open_set_boot_disk(db, machine, disk, self.installation_id, account_id=caller.account_id)
-            return await view_store.read(db, system_id), True
+        is_repeated = idempotency_key is not None and idempotency_key.operation_id is not None
+        if disk == machine.boot_disk and not is_repeated:
+            return None
 
-        return await self.database.in_transaction(work)
+        async def work(db: Db) -> int:
+            operation_id = await open_set_boot_disk(
+                db, machine, disk, self.installation_id, account_id=caller.account_id
+            )
+            await check_owner_is(db, machine)
+            await operation_service.tie_key(db, idempotency_key, operation_id)
+            return operation_id
+
+        return await self.operations.idempotent(idempotency_key, lambda: self.database.in_transaction(work))
 
 
 async def _changeable(db: Db, caller: Caller, system_id: str, disk_id: int) -> tuple[MachineView, DiskView]:

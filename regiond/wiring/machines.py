@@ -99,7 +99,7 @@ def wire_machines(
         ownership=ownership,
         releases=releases,
         machine_nics=MachineNics(database),
-        machine_disks=MachineDisks(database, installation_id),
+        machine_disks=MachineDisks(database, operations, installation_id),
         devices=Devices(database, groups),
         bulk=Bulk(database, operations, machines, releases, deployments, storage.credentials),
         adoption=Adoption(database, operations, hosts, calls, installation_id=installation_id),

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from common.errors import Busy, InnkeeperError, NotFound
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import adopt, refresh, rows
 from tests.integration.images import add_image
-from tests.waiting import eventually
+from tests.rejections import rejected_status, rejection
 
 BOOTS = "select coalesce((select volume from boot_disk), '') from guest"
 
 
 async def composed(innkeeper: Deployment, **fields: Any) -> Any:
     host = await innkeeper.add_simulated()
-    return await innkeeper.compose(host["id"], hostname="web", storage="root:8,data:5", **fields)
+    machine = await innkeeper.compose(host["id"], hostname="web", storage="root:8,data:5", **fields)
+    return await innkeeper.get(path(machine))
 
 
 def path(machine: Any, disk: str = "") -> str:
@@ -25,17 +23,8 @@ def path(machine: Any, disk: str = "") -> str:
 
 
 async def choose(innkeeper: Deployment, machine: Any, disk: str) -> str:
-    answer = await innkeeper.call("POST", path(machine, disk), op="set_boot_disk")
-    assert answer.status == 200
-    await settled(innkeeper)
-    return str(answer.body.decode())
-
-
-async def settled(innkeeper: Deployment) -> None:
-    async def nothing_is_open() -> bool:
-        return all(one["state"] in {"succeeded", "failed"} for one in await innkeeper.get("operations/"))
-
-    await eventually(nothing_is_open)
+    """Returns the answer."""
+    return (await innkeeper.send("POST", path(machine, disk), op="set_boot_disk")).body.decode()
 
 
 async def shown(innkeeper: Deployment, machine: Any) -> str:
@@ -98,10 +87,10 @@ async def test_a_boot_disk_changed_on_the_host_is_shown_and_reported(innkeeper: 
 async def test_a_boot_disk_that_the_host_refuses_is_not_shown(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
     rows(innkeeper, "delete from disk where position = 1")
-    await choose(innkeeper, machine, "sdb")
+    error = await rejection(choose(innkeeper, machine, "sdb"))
+    assert (error.details["status"], "has no disk" in error.message) == (404, True)
     assert await shown(innkeeper, machine) == "sda"
-    (failed,) = [one for one in await innkeeper.get("operations/") if one["kind"] == "set_boot_disk"]
-    assert (failed["state"], failed["error_code"]) == ("failed", NotFound.code)
+    assert "boot disk as before" in str(await innkeeper.get("operations/"))
 
 
 async def test_an_adopted_guest_has_its_own_boot_disk(innkeeper: Deployment) -> None:
@@ -123,12 +112,11 @@ async def test_deployment_and_release_boot_the_first_disk_again(innkeeper: Deplo
     machine = await composed(innkeeper)
     await choose(innkeeper, machine, "sdb")
     await innkeeper.post("machines/", op="allocate", name="web")
-    await innkeeper.post(path(machine), op="deploy")
+    assert await innkeeper.ended(await innkeeper.begin(path(machine), op="deploy")) == "succeeded"
     assert (await shown(innkeeper, machine), on_host(innkeeper)) == ("sda", "")
     await choose(innkeeper, machine, "sdb")
     assert await shown(innkeeper, machine) == "sdb"
     await innkeeper.post(path(machine), op="release")
-    await settled(innkeeper)
     assert (await shown(innkeeper, machine), on_host(innkeeper)) == ("sda", "")
     await refresh(innkeeper, machine["pod"])
     assert await messages(innkeeper, "machine_boot_disk_changed") == []
@@ -136,12 +124,19 @@ async def test_deployment_and_release_boot_the_first_disk_again(innkeeper: Deplo
 
 async def test_a_busy_or_locked_machine_keeps_its_boot_disk(innkeeper: Deployment) -> None:
     machine = await composed(innkeeper)
-    with innkeeper.simulated().held("power"):
-        started = await innkeeper.call("POST", path(machine), op="power_on", **{"async": "true"})
-        assert started.status in {200, 202}
-        with pytest.raises(Busy):
-            await innkeeper.post(path(machine, "sdb"), op="set_boot_disk")
-    await settled(innkeeper)
+    with innkeeper.held("power"):
+        operation = await innkeeper.begin(path(machine), op="power_on")
+        assert await rejected_status(choose(innkeeper, machine, "sdb")) == 409
+    assert await innkeeper.ended(operation) == "succeeded"
+    await innkeeper.post("machines/", op="allocate", name="web")
+    assert await rejected_status(choose(innkeeper, machine, "sdz")) == 404
     assert await shown(innkeeper, machine) == "sda"
-    with pytest.raises(InnkeeperError, match="has no disk|block device"):
-        await innkeeper.post(path(machine, "sdz"), op="set_boot_disk")
+
+
+async def test_a_choice_is_shown_before_it_is_made_on_the_host(innkeeper: Deployment) -> None:
+    machine = await composed(innkeeper)
+    with innkeeper.held("set boot disk"):
+        operation = await innkeeper.begin(path(machine, "sdb"), op="set_boot_disk")
+        assert (await shown(innkeeper, machine), on_host(innkeeper)) == ("sdb", "")
+    assert await innkeeper.ended(operation) == "succeeded"
+    assert (await shown(innkeeper, machine), on_host(innkeeper)) == ("sdb", "1")
