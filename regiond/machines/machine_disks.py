@@ -1,4 +1,4 @@
-"""Changes disks of machines: their tags, which storage constraints of allocations name, and which one boots."""
+"""Changes disks of machines: their tags, for storage constraints, and which one boots."""
 
 from __future__ import annotations
 

@@ -78,8 +78,9 @@ async def test_a_vm_boots_from_the_disk_that_was_chosen(chromium: Browser, fleet
 
 
 async def test_the_boot_disk_of_a_running_vm_is_that_of_its_next_start(admin: Visitor, fleet: Deployment) -> None:
-    compose = {"hostname": "runs-1", "cores": 1, "memory": 1024, "storage": "sys:8,data:9", "power_on": "true"}
-    await fleet.post("vm-hosts/1/", op="compose", **compose)
+    await fleet.post(
+        "vm-hosts/1/", op="compose", hostname="runs-1", cores=1, memory=1024, storage="sys:8,data:9", power_on="true"
+    )
     await admin.go(f"{await _path(fleet, 'runs-1')}/storage")
     await expect(admin.page.locator("#vm-storage")).to_contain_text("takes effect at the next start of the VM")
     for width, dark in ((1400, False), (320, True)):

@@ -426,7 +426,7 @@ def test_a_boot_disk_says_when_it_takes_effect(state: str, power: str | None, ex
     api.answers["machines.read"] = lambda _: evolve(
         MACHINE, power_state=state, disks=(first, evolve(first, id=32, index=1))
     )
-    result = None if power is None else {"power_state": power}
+    result = {} if power is None else {"power_state": power}
     api.answers["machine_disks.start_set_boot_disk"] = evolve(OPERATION, result=result)
     reply = api.request("POST", "nodes/wdpx3n/blockdevices/sdb/", op="set_boot_disk")
     assert (reply.status, reply.body.decode()) == (200, expected)

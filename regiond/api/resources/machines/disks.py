@@ -74,7 +74,7 @@ async def _set_boot_disk(call: Call) -> Reply:
     )
 
     async def is_set(operation: Operation) -> Reply:
-        power = (operation.result or {}).get("power_state", found.machine.power_state)
+        power = operation.result.get("power_state", found.machine.power_state)
         note = f": {found.machine.hostname} boots from {found.name} at its next start."
         return text_reply("OK" if power == PowerState.OFF else f"OK{note}")
 
