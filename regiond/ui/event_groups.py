@@ -33,6 +33,7 @@ _VMS: Mapping[str, str] = {
     "machine_marked_broken": "VMs marked broken",
     "machine_marked_fixed": "VMs marked fixed",
     "machine_disk_changed": "disks changed",
+    "boot_disk_set": "boot disks set",
     "power_changed": "changes of power",
     "owner_changed": "changes of owner",
     "compose_failed": "composes failed",

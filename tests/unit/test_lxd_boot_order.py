@@ -34,8 +34,8 @@ def devices(**priorities: str) -> dict[str, Device]:
     return {name: {**one, PRIORITY: priorities[name]} if name in priorities else one for name, one in found.items()}
 
 
-COMPOSED = devices(eth0="1", root="0")
-DEPLOYED = devices(eth0="1", root="2")
+COMPOSED = devices(eth0="2", root="1")
+DEPLOYED = devices(eth0="2", root="3")
 
 
 def order(of: Mapping[str, Device]) -> list[str]:
@@ -96,3 +96,11 @@ def test_a_new_root_disk_boots_before_every_other_volume() -> None:
     assert (order(emptied)[0], first_disk(emptied, DISKS)) == ("eth0", "root")
     assert with_root_first(COMPOSED, before_nics=True) == DEPLOYED
     assert with_root_first(DEPLOYED, before_nics=False) == COMPOSED
+
+
+def test_a_guest_of_an_earlier_release_boots_in_the_same_order() -> None:
+    """Its boot NIC has 1, and its root disk as little as its other volumes."""
+    composed, deployed = devices(eth0="1", root="0"), devices(eth0="1", root="2")
+    assert order(with_root_first(composed, before_nics=True))[:2] == ["root", "eth0"]
+    assert with_root_first(composed, before_nics=False) == COMPOSED
+    assert with_root_first(deployed, before_nics=False) == COMPOSED

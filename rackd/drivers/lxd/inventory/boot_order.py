@@ -9,6 +9,7 @@ from rackd.drivers.lxd.inventory.config_values import natural
 Device = Mapping[str, str]
 
 PRIORITY = "boot.priority"
+ROOT_PRIORITY, NIC_PRIORITY = 1, 2  # of a composed guest's root disk and boot NIC; its other volumes have 0
 _KINDS = ("nic", "disk")  # the devices that LXD boots from
 
 
@@ -19,7 +20,11 @@ def priority_of(device: Device) -> int:
 
 
 def first_disk(devices: Mapping[str, Device], disks: Collection[str]) -> str | None:
-    """Returns which of `disks` boots first; of disks with the same priority the root disk."""
+    """Returns which of `disks` boots first.
+
+    Of disks with the same priority it is the root disk. LXD tries the others before that one, but only guests of
+    releases before the boot disk could be chosen have such disks, which are empty unless their users filled them.
+    """
     return next((name for name in _ranked(devices) if name in disks), None)
 
 
@@ -44,10 +49,12 @@ def with_first_disk(devices: Mapping[str, Device], disks: Collection[str], chose
 
 def with_root_first(devices: Mapping[str, Device], *, before_nics: bool) -> dict[str, Device]:
     """Returns all devices, with the root disk before the other volumes, and before or after the boot NIC."""
-    kept = {name: _without_priority(device) if _is_other_volume(device) else device for name, device in devices.items()}
-    highest = max((priority_of(device) for device in kept.values() if not _is_root(device)), default=0)
-    priority = max(highest, 1) + 1 if before_nics else 0  # compose gives the boot NIC 1
-    return {name: {**device, PRIORITY: str(priority)} if _is_root(device) else device for name, device in kept.items()}
+    found = {name: _with_priority(one, None) if _is_other_volume(one) else one for name, one in devices.items()}
+    others = {name: priority_of(one) for name, one in found.items() if not _is_root(one) and priority_of(one)}
+    root = max([ROOT_PRIORITY, *others.values()]) + 1 if before_nics else ROOT_PRIORITY
+    if root in others.values():  # of the boot NIC of an earlier release
+        found |= {name: _with_priority(found[name], priority + 1) for name, priority in others.items()}
+    return {name: _with_priority(one, root) if _is_root(one) else one for name, one in found.items()}
 
 
 def _ranked(devices: Mapping[str, Device]) -> list[str]:
@@ -68,5 +75,6 @@ def _is_other_volume(device: Device) -> bool:
     return device.get("type") == "disk" and bool(device.get("pool")) and not _is_root(device)
 
 
-def _without_priority(device: Device) -> Device:
-    return {key: text for key, text in device.items() if key != PRIORITY}
+def _with_priority(device: Device, priority: int | None) -> Device:
+    others = {key: text for key, text in device.items() if key != PRIORITY}
+    return others if priority is None else {**others, PRIORITY: str(priority)}
