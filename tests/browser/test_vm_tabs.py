@@ -66,11 +66,11 @@ async def test_a_vm_boots_from_the_disk_that_was_chosen(chromium: Browser, fleet
     await operator.go(f"{await _path(fleet, name)}/storage")
     disks = operator.page.get_by_role("region", name="Disks, table")
     await expect(disks.get_by_role("row").filter(has_text="boots")).to_have_text([re.compile(r"^\s*sys\s*boots")])
-    await expect(disks.get_by_role("button", name="Boot from this disk: sys")).to_have_count(0)
-    await disks.get_by_role("button", name="Boot from this disk: data").click()
+    await expect(disks.get_by_role("button", name="Boot from this disk sys")).to_have_count(0)
+    await disks.get_by_role("button", name="Boot from this disk data").click()
     await expect(operator.page.locator("#note")).to_contain_text(f"Set boot disk of {name}")
     await expect(disks.get_by_role("row").filter(has_text="boots")).to_have_text([re.compile(r"^\s*data\s*boots")])
-    await expect(disks.get_by_role("button", name="Boot from this disk: sys")).to_be_visible()
+    await expect(disks.get_by_role("button", name="Boot from this disk sys")).to_be_visible()
     boot_disk = (await _machine(fleet, name))["boot_disk"]
     assert isinstance(boot_disk, dict)
     assert boot_disk["name"] == "sdb"
