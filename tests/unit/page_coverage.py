@@ -248,6 +248,7 @@ OFFERED: Mapping[str, Shown] = {
     "DELETE dnsresources/{id}/": Shown("networks/dns-names/<id>/delete"),
     # The region and its people
     "GET regions/": Shown("about", "racks.regions"),
+    "GET vm-hosts/{id}/?op=racks": Shown("hosts/<host>/vms", "racks.of_host"),
     "GET racks/": Shown("settings/racks", "racks.list"),
     "POST racks/?op=token": Shown("settings/racks/token"),
     "GET racks/{id}/": Shown("settings/racks/<rack>", "racks.read"),

@@ -126,6 +126,14 @@ def test_any_user_may_read_numa_nodes(api: ApiDouble, path: str) -> None:
     assert [one.args for one in api.done()] == [(4,)]
 
 
+def test_only_administrators_read_why_a_rack_fails(api: ApiDouble) -> None:
+    near, far = api.json("GET", "vm-hosts/4/", op="racks")
+    assert (near["name"], near["connected"], near["reaches"], near["reason"]) == ("rack-a", True, True, "")
+    assert (far["connected"], far["reaches"], far["code"]) == (False, False, "host_unreachable")
+    assert "10.0.0.9" in far["reason"]
+    assert [one["reason"] for one in api.json("GET", "vm-hosts/4/", op="racks", key=USER_KEY)] == ["", ""]
+
+
 def test_a_host_without_a_refresh_has_no_numa_nodes(api: ApiDouble) -> None:
     api.answers["hosts.numa"] = ()
     assert api.json("GET", "vm-hosts/5/", op="numa") == []
