@@ -37,6 +37,22 @@ class HostReach:
 
 
 @frozen(kw_only=True)
+class RackOfHost:
+    """A rack that serves a host's zone, with its last attempt at the host; `reaches` is None before the first.
+
+    `since` is when the result changed last. One that is not connected cannot be asked now, whatever it reached.
+    """
+
+    id: UUID
+    name: str
+    connected: bool
+    reaches: bool | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    since: datetime | None = None
+
+
+@frozen(kw_only=True)
 class RegionView:
     """A region process. `running` means that its heartbeat is at most 30 s old; `here` that it is this process.
 

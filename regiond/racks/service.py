@@ -77,6 +77,7 @@ class Racks:
         self._rack_lifetime = rack_lifetime
 
     list = reading(view_store.list_racks)
+    of_host = reading(view_store.racks_of_host)
 
     async def regions(self, caller: Caller) -> tuple[RegionView, ...]:
         """Returns the region processes seen within ten minutes, the oldest first. Administrators only."""

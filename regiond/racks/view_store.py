@@ -7,7 +7,7 @@ from uuid import UUID
 from common.serialization import from_dict
 from regiond.caller import Caller, visible_pool_ids
 from regiond.db.pool import Db, Row
-from regiond.racks.model import UNREACHED_SHOWN, HostReach, RackRegion, RackRotation, RackView, RegionView
+from regiond.racks.model import UNREACHED_SHOWN, HostReach, RackOfHost, RackRegion, RackRotation, RackView, RegionView
 
 # The links of a region that has sent no heartbeat for 30 s do not count. The process scope begins with the host name.
 _RACKS = """
@@ -37,6 +37,17 @@ _RACKS = """
              from rack_link l join region_process p on p.id = l.region_id
             where l.rack_id = r.id and p.seen_at > now() - interval '30 seconds') linked on true
      where case when $1::uuid is null then r.removed_at is null else r.id = $1 end
+     order by r.name
+"""
+_OF_HOST = """
+    select r.id, r.name, x.reaches, x.error_code, x.error_message, x.at as since,
+           exists (select from rack_link l
+                     join region_process p on p.id = l.region_id and p.seen_at > now() - interval '30 seconds'
+                    where l.rack_id = r.id) as connected
+      from rack r
+      join vm_host h on h.id = $1 and (r.zone_ids is null or h.zone_id = any(r.zone_ids))
+      left join rack_reach x on x.rack_id = r.id and x.host_id = h.id
+     where r.removed_at is null
      order by r.name
 """
 _REGIONS = """
@@ -72,6 +83,11 @@ async def read_rack(db: Db, rack_id: UUID, *, caller: Caller | None = None) -> R
     """Returns a rack, also a removed one, with its reach of every host that the caller may see."""
     row = await db.fetchrow(_RACKS, rack_id, None, visible_pool_ids(caller))
     return None if row is None else _rack(row)
+
+
+async def racks_of_host(db: Db, host_id: int) -> tuple[RackOfHost, ...]:
+    """Returns the racks that serve the host's zone, by name; none of a host that does not exist."""
+    return tuple(RackOfHost(**row) for row in await db.fetch(_OF_HOST, host_id))
 
 
 async def list_regions(db: Db, own_id: UUID) -> tuple[RegionView, ...]:

@@ -34,6 +34,7 @@ _VMS: Mapping[str, str] = {
     "machine_marked_broken": constant("VMs marked broken"),
     "machine_marked_fixed": constant("VMs marked fixed"),
     "machine_disk_changed": constant("disks changed"),
+    "boot_disk_set": constant("boot disks set"),
     "power_changed": constant("changes of power"),
     "owner_changed": constant("changes of owner"),
     "compose_failed": constant("composes failed"),

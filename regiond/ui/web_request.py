@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from regiond.request_limits import Place
 
@@ -60,6 +60,11 @@ def page_url(*segments: str | int, query: Mapping[str, str] | Sequence[tuple[str
     """The address of a page: `page_url("hosts", 3, "vms")`. Segments are names or ids without slashes."""
     path = UI + "/".join(quote(str(segment), safe="") for segment in segments)
     return path + (f"?{urlencode(query)}" if query else "")
+
+
+def with_query(request: WebRequest, query: str) -> WebRequest:
+    """Returns the request with the query that a form sent, such as that of the list in which it is."""
+    return evolve(request, query=tuple(parse_qsl(query, max_num_fields=100)))
 
 
 def own_address(wanted: str) -> str:

@@ -58,6 +58,22 @@ async def test_a_search_that_cannot_be_read_says_what_exists(admin: Visitor) -> 
     assert await admin.look("search-problem", width=320, reload=False) == []
 
 
+@pytest.mark.parametrize("path", ["vms", "hosts", "hosts/1/vms"])
+async def test_a_bad_query_is_marked_while_it_is_typed(admin: Visitor, path: str) -> None:
+    await admin.go(path)
+    field = admin.page.locator("#q")
+    await field.fill("colour:red")
+    await expect(admin.page.locator("#q-problem")).to_contain_text("There is no field colour")
+    await expect(field).to_have_attribute("aria-invalid", "true")
+    await expect(field).to_be_focused()
+    await field.fill("name:a")
+    await expect(admin.page.locator("#q-problem")).to_have_text("")
+    await expect(field).not_to_have_attribute("aria-invalid", "true")
+    await expect(field).to_be_focused()
+    await field.press_sequentially("l")
+    await expect(field).to_have_value("name:al")
+
+
 async def test_the_help_of_a_search_is_read_with_the_keyboard(admin: Visitor) -> None:
     await admin.go("vms")
     await admin.page.locator("#q").focus()

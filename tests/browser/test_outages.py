@@ -125,8 +125,9 @@ async def test_a_form_is_kept_while_the_database_is_away(mira: Visitor, mortal: 
         await expect(page.locator("[role=alert]")).to_contain_text("database")
         assert await page.input_value("#tags") == "kept"
     await expect(live_state(page)).to_have_text("Live")
-    await page.get_by_role("button", name="Save").click()
-    await page.wait_for_url("**/settings?saved=1")
+    await page.get_by_role("button", name="Review and save").click()
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await expect(page.locator("#note")).to_contain_text("Saved.")
     assert "kept" in (await mortal.get("vm-hosts/2/"))["tags"]
 
 

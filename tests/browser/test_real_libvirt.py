@@ -59,8 +59,9 @@ async def test_a_libvirt_host_and_a_vm_come_and_go(mira: Visitor, lab_host: LabH
     await mira.go("hosts/1/settings")
     for ratio in ("cpu", "memory"):  # the machine may have other domains
         await page.fill(f"#{ratio}_over_commit_ratio", "10")
-    await page.get_by_role("button", name="Save").click()
-    await page.wait_for_url("**/settings?saved=1")
+    await page.get_by_role("button", name="Review and save").click()
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await expect(page.locator("#note")).to_contain_text("Saved.")
 
     await mira.go("compose?host=lab")
     await page.fill("#hostname", name)

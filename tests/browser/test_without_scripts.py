@@ -106,8 +106,9 @@ async def test_settings_are_saved_and_refused_with_the_reason(plain: Visitor, fl
     await page.get_by_role("button", name="Save").click()
     await expect(page.locator("#reserved_cores-error")).to_contain_text("99")
     await page.fill("#reserved_cores", "1")
-    await page.get_by_role("button", name="Save").click()
-    await page.wait_for_url("**/settings?saved=1")
+    await page.get_by_role("button", name="Review and save").click()
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await expect(page.locator("#note")).to_contain_text("Saved.")
     assert (await fleet.get("vm-hosts/2/"))["reserved_cores"] == 1
 
 

@@ -130,6 +130,31 @@ async def test_calls_go_through_a_rack_with_the_driver(rackless: Deployment) -> 
     assert {one.attempt for one in operations if one.kind == "compose"} == {1}
 
 
+async def test_the_racks_of_a_host_tell_which_of_them_reach_it(rackless: Deployment) -> None:
+    await start_rack_without_simulated_hosts(rackless, "a-limited")
+    await rackless.start_rack("b-complete")
+    host = await rackless.add_simulated()
+
+    async def told() -> list[tuple[Any, ...]]:
+        racks = await rackless.get(f"vm-hosts/{host['id']}/", op="racks")
+        return [(one["name"], one["connected"], one["reaches"], one["code"]) for one in racks]
+
+    async def both_tried() -> bool:
+        return [one[2] for one in await told()] == [False, True]
+
+    await advance(PROBE_EVERY_S)
+    await eventually(both_tried)
+    assert [one[:2] for one in await told()] == [("a-limited", True), ("b-complete", True)]
+    await rackless.stop_rack("b-complete")
+
+    async def is_disconnected() -> bool:
+        return (await told())[1] == ("b-complete", False, True, None)
+
+    await eventually(is_disconnected)
+    await remove_rack(rackless, "a-limited")
+    assert [one[0] for one in await told()] == ["b-complete"]
+
+
 async def test_an_operation_that_waits_for_its_only_rack_names_it(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     await start_rack_without_simulated_hosts(innkeeper, "limited")

@@ -8,11 +8,13 @@ import pytest
 from attrs import evolve
 
 from common.capacity import Capacity, ResourceCapacity
+from common.errors import InvalidRequest
 from common.values import DriverType
 from regiond.hosts.model import ErrorDetails, HostState, HostView, TrustProblem
 from regiond.ledger.model import HostLimits
+from regiond.ui.hosts.host_questions import settings_question
 from regiond.ui.hosts.overcommit import ratio_text, sums
-from regiond.ui.hosts.settings_form import limits_of, values_of
+from regiond.ui.hosts.settings_form import changes_of, check_fields, limits_of, values_of
 from regiond.ui.hosts.trust_advice import advice_of
 from regiond.ui.hosts.trust_view import trust_view
 from tests.unit.host_samples import HOST
@@ -33,6 +35,34 @@ def test_tags_that_every_host_has_are_not_edited() -> None:
 def test_zone_and_pool_of_a_member_are_its_clusters() -> None:
     assert {"zone", "pool"} <= values_of(HOST).keys()
     assert not {"zone", "pool"} & values_of(evolve(HOST, cluster_id=2)).keys()
+
+
+def test_changes_are_told_in_words_in_the_order_of_the_form() -> None:
+    values = {**values_of(HOST), "autostart": "never", "tags": "", "cpu_over_commit_ratio": "1"}
+    told = [(one.label, one.before, one.after) for one in changes_of(HOST, values)]
+    assert told == [
+        ("Tags", "virtual", "none"),
+        ("VMs when it starts", "as the installation is set", "stays off"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "problem"),
+    [("reserved_cores", "99", "99"), ("reserved_memory", "much", "number"), ("cpu_over_commit_ratio", "11", "10")],
+)
+def test_what_cannot_be_saved_is_refused_before_the_review(field: str, text: str, problem: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        check_fields(HOST, {field: text})
+    assert problem in refused.value.fields[field][0]
+
+
+def test_a_review_asks_for_the_password_again() -> None:
+    changes = changes_of(HOST, {"name": "hv-02"})
+    review = settings_question(HOST, changes, (), [("name", "hv-02")], has_password=True)
+    assert review.title == "Save 2 changes of hv-01?"
+    assert [one.name for one in review.fields] == ["power_pass"]
+    assert "power_pass" in review.secrets
+    assert settings_question(HOST, changes, (), (), has_password=False).fields == ()
 
 
 @pytest.mark.parametrize("typed", ["", "1.", "-1", "11", "nan", "1e1", "10.5"])

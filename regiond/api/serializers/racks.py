@@ -8,7 +8,16 @@ from attrs import field, frozen
 
 from regiond.api.declaration.serializer import BOOL, STR, Serializer, array, extended, fields_of, key, serializer
 from regiond.api.urls import uri
-from regiond.racks.model import ExposedByHand, HostReach, RackRegion, RackRotation, RackView, RegionView, RpcClientView
+from regiond.racks.model import (
+    ExposedByHand,
+    HostReach,
+    RackOfHost,
+    RackRegion,
+    RackRotation,
+    RackView,
+    RegionView,
+    RpcClientView,
+)
 
 
 @frozen(kw_only=True)
@@ -34,6 +43,13 @@ _HOST_REACH: Serializer[HostReach] = serializer(
     *fields_of(HostReach, "host_id host reaches"),
     key("reason", STR, lambda reach: reach.error_message or ""),
     *fields_of(HostReach, "code=error_code since"),
+)
+RACK_OF_HOST_JSON: Serializer[RackOfHost] = serializer(
+    "RackOfHost",
+    *fields_of(RackOfHost, "id name connected reaches"),
+    key("reason", STR, lambda rack: rack.error_message or ""),
+    *fields_of(RackOfHost, "code=error_code since"),
+    key("resource_uri", STR, lambda rack: uri("racks", str(rack.id))),
 )
 _ROTATION: Serializer[RackRotation] = serializer(
     "RackRotation",

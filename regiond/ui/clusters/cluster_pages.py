@@ -83,7 +83,7 @@ async def settings(visit: Visit) -> Reply:
         if not changes:
             return redirect("clusters", cluster.id, "settings")
         await visit.act(CLUSTER, "PUT", path={"id": str(cluster.id)}, fields=changes)
-        return redirect("clusters", cluster.id, "settings", query={"saved": "1"})
+        return redirect_with_note(visit, "clusters", cluster.id, "settings", text=text("Saved."))
 
     return await forms.change(
         visit, values_of(cluster), partial(_settings, visit, cluster), send, absent_is_empty=False

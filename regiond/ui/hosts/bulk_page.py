@@ -1,8 +1,9 @@
-"""Actions on several hosts at once. A page of its own asks for what one needs; each host has its outcome."""
+"""Actions on several hosts, ticked or all that match: asks where it matters; each has its outcome."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,26 +12,28 @@ from attrs import frozen
 from common.errors import InnkeeperError, InvalidRequest
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOST
-from regiond.api.resources.shared.lookups import find_host
 from regiond.caller import Permission
 from regiond.hosts.model import HostView
 from regiond.ui import formats
 from regiond.ui.forms.form_field import FormField
-from regiond.ui.forms.question import Question, Subject, ask
+from regiond.ui.forms.question import Question, Subject, ask, is_answered
 from regiond.ui.hosts import list_page
 from regiond.ui.hosts.host_questions import REASON
+from regiond.ui.hosts.list_page import HOSTS
+from regiond.ui.lists.list_kind import whole_query
 from regiond.ui.notes import task_in
-from regiond.ui.page import Page, Visit, redirect, redirect_with_note
+from regiond.ui.page import SEE_OTHER, Page, Visit, note_at
 from regiond.ui.texts import constant, text
-from regiond.ui.web_request import page_url
+from regiond.ui.web_request import page_url, with_query
 
-_MOST_HOSTS = 200  # the longest page of the list
+MOST_HOSTS = 500  # of one request, as of VMs
 _AT_ONCE = 8
+_ID = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 @frozen(kw_only=True)
 class BulkAction:
-    """`asks` are the fields that its page asks for; one without fields is done at once."""
+    """`asks` are the fields that its page asks for. One without fields is done at once with hosts that were ticked."""
 
     title: str
     method: str
@@ -42,8 +45,22 @@ class BulkAction:
 
 
 ACTIONS: Mapping[str, BulkAction] = {
-    "refresh": BulkAction(title=constant("Refresh"), method="POST", op="refresh"),
-    "open": BulkAction(title=constant("Open again"), method="POST", op="end_maintenance"),
+    "refresh": BulkAction(
+        title=constant("Refresh"),
+        method="POST",
+        op="refresh",
+        effect=constant(
+            "Each host is read again: its capacity, its storage pools and its VMs. Nothing on it is changed."
+        ),
+        undo="",
+    ),
+    "open": BulkAction(
+        title=constant("Open again"),
+        method="POST",
+        op="end_maintenance",
+        effect=constant("New VMs may be placed on these hosts. One that is open already is left as it is."),
+        undo=constant("They can be closed again at any time."),
+    ),
     "close": BulkAction(
         title=constant("Close for placement"),
         method="POST",
@@ -92,55 +109,91 @@ class Outcome:
         return task_in(self.answer)
 
 
+@frozen(kw_only=True)
+class Selected:
+    """The hosts of a request, at most MOST_HOSTS, of the `meant` ones. `query` is that of the list they are in."""
+
+    hosts: Sequence[HostView]
+    meant: int
+    query: str = ""
+
+    @property
+    def back(self) -> str:
+        return page_url("hosts") + (f"?{self.query}" if self.query else "")
+
+
 async def show(visit: Visit) -> Reply:
-    """Acts on the ticked hosts. Without JavaScript nothing may be ticked: then the list is shown again."""
+    """Acts on the ticked hosts, or on all that match. Without JavaScript nothing may be ticked: then on none."""
     name = visit.request.given("action")
-    action, selected = ACTIONS.get(name), visit.request.form.get("selected", ())[:_MOST_HOSTS]
-    if action is None or not selected:
-        return redirect("hosts")
-    hosts = [await find_host(visit.services, {"id": each}) for each in selected]
-    if not action.asks:
-        return await _run(visit, action, hosts)
-    question = bulk_question(name, action, hosts, await _fields(visit, action))
-    return await ask(visit, question, lambda: _run(visit, action, hosts))
+    action, selected = ACTIONS.get(name), await _selected(visit)
+    if action is None or not selected.hosts:
+        return Reply(status=SEE_OTHER, headers={"Location": selected.back})
+    if not action.asks and not is_answered(visit) and not visit.request.given("all"):
+        return await _run(visit, action, selected)
+    question = bulk_question(name, action, selected, await _fields(visit, action))
+    return await ask(visit, question, lambda: _run(visit, action, selected))
 
 
-async def _run(visit: Visit, action: BulkAction, hosts: list[HostView]) -> Reply:
+async def _selected(visit: Visit) -> Selected:
+    """The question names each host that it is about: what matches later is not acted on."""
+    request, services = visit.request, visit.services
+    query = request.given("query")
+    if request.given("all"):
+        search = await services.hosts.search(whole_query(HOSTS, with_query(request, query)), caller=visit.caller)
+        ids = [host.id for host in sorted(search.found, key=lambda host: host.name)]
+    else:
+        ids = [int(one) for one in dict.fromkeys(request.form.get("selected", ())) if _ID.fullmatch(one)]
+    hosts = {host.id: host for host in await services.hosts.read_all(ids[:MOST_HOSTS])}
+    return Selected(hosts=[hosts[one] for one in ids if one in hosts], meant=len(ids), query=query)
+
+
+async def _run(visit: Visit, action: BulkAction, selected: Selected) -> Reply:
     """Leads back to the list with a note, or shows the outcome of each host if one was refused."""
     fields = {field: visit.request.given(field).strip() or None for field in action.asks}
     if action.required and not any(fields.values()):
         raise InvalidRequest.of({action.asks[0]: ["Nothing is chosen."]})
     limit = asyncio.Semaphore(_AT_ONCE)
-    outcomes = await asyncio.gather(*(_act(visit, action, host, fields, limit) for host in hosts))
+    outcomes = await asyncio.gather(*(_act(visit, action, host, fields, limit) for host in selected.hosts))
     if any(one.error for one in outcomes):
         return await visit.page(
-            "hosts/bulk_done.html", title=action.title, section="hosts", action=action, outcomes=outcomes
+            "hosts/bulk_done.html",
+            title=action.title,
+            section="hosts",
+            action=action,
+            outcomes=outcomes,
+            back=selected.back,
         )
-    number = formats.count(len(hosts), "host")
+    number = formats.count(len(outcomes), "host")
     if action.op != "refresh":
-        return redirect_with_note(
-            visit, "hosts", text=text("{title}: done for {number}.", title=action.title, number=number)
+        return note_at(
+            visit, selected.back, text=text("{title}: done for {number}.", title=action.title, number=number)
         )
     if len(outcomes) == 1:
-        return redirect_with_note(visit, "hosts", answer=outcomes[0].answer)
+        return note_at(visit, selected.back, answer=outcomes[0].answer)
     tasks = (text("Tasks"), page_url("tasks", query={"kind": "refresh"}))
-    return redirect_with_note(
-        visit, "hosts", text=text("The refresh of {number} has begun.", number=number), link=tasks
+    return note_at(visit, selected.back, text=text("The refresh of {number} has begun.", number=number), link=tasks)
+
+
+def bulk_question(name: str, action: BulkAction, selected: Selected, fields: Sequence[FormField]) -> Question:
+    """It says so if there are more hosts than one request changes."""
+    hosts, meant = selected.hosts, formats.count(selected.meant, "host")
+    too_many = (text("{meant} were selected; one request changes at most {most}.", meant=meant, most=MOST_HOSTS),) * (
+        selected.meant > len(hosts)
     )
-
-
-def bulk_question(name: str, action: BulkAction, hosts: Iterable[HostView], fields: Sequence[FormField]) -> Question:
-    found = list(hosts)
     return Question(
-        title=f"{action.title}: {formats.count(len(found), 'host')}?",
+        title=f"{action.title}: {formats.count(len(hosts), 'host')}?",
         section="hosts",
-        crumbs=((text("Hosts"), page_url("hosts")),),
+        crumbs=((text("Hosts"), selected.back),),
         button=action.title,
-        back=page_url("hosts"),
+        back=selected.back,
         undo=action.undo,
-        subjects=[Subject(name=host.name, detail=f"{host.zone.name}, {host.pool.name}") for host in found],
-        effects=(action.effect,),
-        kept=(("action", name), *(("selected", str(host.id)) for host in found)),
+        subjects=[Subject(name=host.name, detail=f"{host.zone.name}, {host.pool.name}") for host in hosts],
+        effects=(*too_many, action.effect),
+        kept=(
+            ("action", name),
+            ("query", selected.query),
+            *(("selected", str(host.id)) for host in hosts),
+        ),
         fields=fields,
     )
 

@@ -1,4 +1,4 @@
-"""The questions before changes of hosts: closing, other certificates, limits below what is held. Pure."""
+"""The questions before changes of hosts: closing, other certificates, the review of settings. Pure."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from regiond.ui import formats
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.question import Change, Question, Subject
 from regiond.ui.hosts.overcommit import Sum
+from regiond.ui.hosts.settings_form import SECRET
 from regiond.ui.hosts.trust_view import TrustView
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
@@ -20,18 +21,25 @@ REASON = FormField(
     help=constant("Shown with the host, and as the reason for which nothing is placed on it"),
 )  # fmt: skip
 _TOKEN = FormField(
-    name="password", label=constant("Trust token"), kind="password", optional=True,
+    name="password",
+    label=constant("Trust token"),
+    kind="password",
+    optional=True,
     help=(
         constant(
-            "Needed if the present certificate is restricted to projects. On the server: lxc config trust add "
-            "--name innkeeper"
+            "Needed if the present certificate is restricted to projects. On the server: lxc config trust "
+            "add --name innkeeper"
         )
     ),
-)  # fmt: skip
+)
 _PAIR = (
     FormField(name="certificate", label="Certificate, PEM", kind="area"),
     FormField(name="key", label=constant("Private key, PEM"), kind="area", help=constant("Without a passphrase")),
 )
+_PASSWORD_AGAIN = FormField(
+    name=SECRET, label=constant("Password, again"), kind="password", optional=True,
+    help=constant("It is not sent back to this page. Empty: the stored one stays."),
+)  # fmt: skip
 STAYS_OPEN = constant("No new VM is placed there. VMs that are there stay and keep running.")
 
 
@@ -129,28 +137,43 @@ def trust_question(host: HostView, trust: TrustView, action: str, fingerprint: s
     return None
 
 
-def limits_question(host: HostView, sums: Iterable[Sum], kept: Sequence[tuple[str, str]]) -> Question | None:
-    """Returns the question before limits that are lower than what is claimed; None if none of them becomes so."""
+def settings_question(
+    host: HostView,
+    changes: Sequence[Change],
+    sums: Iterable[Sum],
+    kept: Sequence[tuple[str, str]],
+    *,
+    has_password: bool,
+) -> Question:
+    """Returns the review of changed settings, with what becomes of limits that get lower than what is claimed.
+
+    A password is never sent back to a page: with `has_password` it is asked for again.
+    """
     below = [one for one in sums if one.is_changed and one.new.over and not one.saved.over]
-    if not below:
-        return None
+    number = len(changes) + has_password
+    capacities = [
+        Change(
+            label="RAM" if one.name == "memory" else text("Cores"),
+            before=text("{free} free of {whole}", free=one.saved.free, whole=one.saved.whole),
+            after=f"{one.new.over} over {one.new.whole}",
+        )
+        for one in below
+    ]
+    effect = text("No VM is changed or stopped. {name} takes no new VM until enough is released.", name=host.name)
     return Question(
-        title=text("Set the limits of {name} below what is claimed?", name=host.name),
+        title=(
+            text("Set the limits of {name} below what is claimed?", name=host.name)
+            if below
+            else f"Save {formats.count(number, 'change')} of {host.name}?"
+        ),
         section="hosts",
         crumbs=settings_crumbs(host),
         button=text("Save"),
         back=page_url("hosts", host.id, "settings"),
-        undo=text("The limits can be raised again at any time."),
-        changes=[
-            Change(
-                label=f"{one.name.capitalize()}, ratio {one.saved_ratio} to {one.ratio}",
-                before=text("{free} free of {whole}", free=one.saved.free, whole=one.saved.whole),
-                after=f"{one.new.over} over {one.new.whole}",
-            )
-            for one in below
-        ],
-        effects=(
-            text("No VM is changed or stopped. {name} takes no new VM until enough is released.", name=host.name),
-        ),
+        undo=text("It can be changed again at any time."),
+        changes=[*changes, *capacities],
+        effects=(effect,) if below else (),
         kept=kept,
+        fields=(_PASSWORD_AGAIN,) if has_password else (),
+        secrets=frozenset({SECRET}),
     )

@@ -1,13 +1,18 @@
-"""The settings of a host as a form shows them, and the fields of the API that a change makes. Pure."""
+"""A host's settings as a form shows them, its changes in words and as fields of the API. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-from regiond.hosts.model import AS_ABOVE, CONSOLE_TAG, HostView, StoragePoolView
+from common.errors import InvalidRequest
+from regiond.api.declaration.fields import parse_fields
+from regiond.api.resources.hosts.vm_hosts import HOST
+from regiond.hosts.model import AS_ABOVE, CONSOLE_TAG, HostChange, HostView, StoragePoolView, check_change
 from regiond.ledger.model import HostLimits
 from regiond.ui import formats
+from regiond.ui.autostart_words import AUTOSTART_WORDS
+from regiond.ui.forms.question import Change
 from regiond.ui.hosts.overcommit import ratio_text
 from regiond.ui.texts import constant, text
 
@@ -31,6 +36,8 @@ LABELS: Mapping[str, str] = {
     "key": constant("Private key"),
     "fingerprint": constant("Fingerprint"),
 }
+AUTOSTART_OPTIONS = ((AS_ABOVE, constant("as the installation is set")), *AUTOSTART_WORDS.items())
+_WORDS = {"autostart": dict(AUTOSTART_OPTIONS)}  # of values that are no words
 _NEVER_EMPTY = frozenset({"default_storage_pool", "default_macvlan_mode"})
 _RATIO = re.compile(r"\d{1,2}(\.\d{1,6})?", re.ASCII)
 _AMOUNT = re.compile(r"\d{1,9}", re.ASCII)
@@ -59,6 +66,38 @@ def values_of(host: HostView) -> dict[str, str]:
 def api_fields(changed: Mapping[str, str]) -> dict[str, str]:
     """The fields of the update. Tags may be removed; another field that is empty is one that was not chosen."""
     return {name: value for name, value in changed.items() if value or name not in _NEVER_EMPTY}
+
+
+def check_fields(host: HostView, fields: Mapping[str, str]) -> None:
+    """Raises InvalidRequest, by field, for what the API would refuse without a look at other objects."""
+    endpoint = HOST.endpoint("PUT", None)
+    parsed = parse_fields(endpoint.fields if endpoint else (), {name: (text,) for name, text in fields.items()})
+    if parsed.problems:
+        raise InvalidRequest.of(parsed.problems)
+    reserved = HostChange(
+        reserved_cores=parsed.values["reserved_cores"], reserved_memory_mib=parsed.values["reserved_memory"]
+    )
+    check_change(reserved, host)
+
+
+def changes_of(host: HostView, values: Mapping[str, str]) -> list[Change]:
+    """Returns what saving the values would change, in words, in the order of the form."""
+    stored = values_of(host)
+    changed = [name for name in stored if not _is_same(values.get(name, stored[name]), stored[name])]
+    return [
+        Change(label=LABELS[name], before=_in_words(name, stored[name]), after=_in_words(name, values[name]))
+        for name in changed
+    ]
+
+
+def _is_same(text: str, stored: str) -> bool:
+    """A slider writes the ratio 1.0 as 1."""
+    are_ratios = _RATIO.fullmatch(text) and _RATIO.fullmatch(stored)
+    return text == stored or bool(are_ratios and float(text) == float(stored))
+
+
+def _in_words(name: str, value: str) -> str:
+    return _WORDS.get(name, {}).get(value, value) or "none"
 
 
 def pool_options(host: HostView) -> tuple[tuple[str, str], ...]:

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
-from common.errors import InnkeeperError, InvalidRequest
+from common.errors import InnkeeperError
 from common.values import DriverType
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.caller import Permission
-from regiond.hosts.model import AS_ABOVE, MACVLAN_MODES, HostView
-from regiond.ui.autostart_words import AUTOSTART_WORDS
+from regiond.hosts.model import MACVLAN_MODES, HostView
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit, begin_edit, read_edit
-from regiond.ui.forms.question import Question, ask, is_answered, sent_fields
+from regiond.ui.forms.question import Change, Question, ask, is_answered, sent_fields
 from regiond.ui.forms.question import show as show_question
 from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
 from regiond.ui.hosts.host_frame import host_page, read_host
-from regiond.ui.hosts.host_questions import closing_question, limits_question, trust_question
+from regiond.ui.hosts.host_questions import closing_question, settings_question, trust_question
 from regiond.ui.hosts.host_row import HostRow
 from regiond.ui.hosts.overcommit import sums
-from regiond.ui.hosts.settings_form import LABELS, SECRET, api_fields, limits_of, pool_options, values_of
+from regiond.ui.hosts.settings_form import (
+    AUTOSTART_OPTIONS,
+    LABELS,
+    SECRET,
+    api_fields,
+    changes_of,
+    check_fields,
+    limits_of,
+    pool_options,
+    values_of,
+)
 from regiond.ui.hosts.trust_actions import act_on_trust
 from regiond.ui.hosts.trust_view import trust_view
 from regiond.ui.page import Page, Visit, form_pages, redirect, redirect_with_note
@@ -39,26 +48,27 @@ async def settings(visit: Visit) -> Reply:
             fields[SECRET] = secret
         if not fields:
             return redirect("hosts", host.id, "settings")
-        if not is_answered(visit) and (question := await _limits_question(visit, host)):
-            return await show_question(visit, question)
+        if not is_answered(visit) and (shown := changes_of(host, changes)):
+            check_fields(host, fields)
+            return await show_question(visit, await _review(visit, host, shown))
         await visit.act(HOST, "PUT", path={"id": str(host.id)}, fields=fields)
-        return redirect("hosts", host.id, "settings", query={"saved": "1"})
+        return redirect_with_note(visit, "hosts", host.id, "settings", text=text("Saved."))
 
     return await forms.change(visit, values_of(host), partial(_page, visit, host, row), send, absent_is_empty=False)
 
 
-async def _limits_question(visit: Visit, host: HostView) -> Question | None:
-    """Asks before limits below what is claimed. The question cannot carry a password on."""
-    limits = limits_of(host, read_edit(visit.request, values_of(host), absent_is_empty=False).values)
+async def _review(visit: Visit, host: HostView, changes: Sequence[Change]) -> Question:
+    """Shows each change before it is saved; a new password alone has nothing to show."""
+    values = read_edit(visit.request, values_of(host), absent_is_empty=False).values
+    limits = limits_of(host, values)
     capacity = await visit.services.hosts.capacity_with(host.id, limits, caller=visit.caller)
-    question = (
-        None
-        if capacity is None
-        else limits_question(host, sums(host, limits, capacity), sent_fields(visit.request.form, without=(SECRET,)))
+    return settings_question(
+        host,
+        changes,
+        () if capacity is None else sums(host, limits, capacity),
+        sent_fields(visit.request.form, without=(SECRET,)),
+        has_password=bool(visit.request.given(SECRET)),
     )
-    if question is not None and visit.request.given(SECRET):
-        raise InvalidRequest.of({SECRET: ["Save the password first, then the limits: they are below what is claimed."]})
-    return question
 
 
 async def show(visit: Visit) -> Reply:
@@ -141,7 +151,8 @@ async def _page(visit: Visit, host: HostView, row: HostRow, edit: Edit, refusal:
         sums=None if capacity is None else sums(host, limits, capacity),
         trust=None if host.driver is DriverType.SIMULATED else trust_view(host, parameters, visit.now),
         has_password=host.driver is DriverType.LIBVIRT,
-        autostart_options=((AS_ABOVE, text("as the installation is set")), *AUTOSTART_WORDS.items()),
+        changes=changes_of(host, edit.values),
+        autostart_options=AUTOSTART_OPTIONS,
         pool_options=pool_options(host),
         macvlan_options=[(mode, mode) for mode in MACVLAN_MODES],
     )

@@ -24,10 +24,11 @@ from regiond.ui.machines.deploy_form import encoded_user_data, image_choices_of_
 from regiond.ui.machines.details import tagging
 from regiond.ui.machines.details.notes_form import names_in
 from regiond.ui.machines.machine_questions import running_since
-from regiond.ui.machines.machine_search import Scope, read_search, scope_of, with_query
+from regiond.ui.machines.machine_search import Scope, read_search, scope_of
 from regiond.ui.machines.release_form import FIELDS, erasures, release_fields
 from regiond.ui.page import SEE_OTHER, Page, Visit, note_at
 from regiond.ui.texts import text
+from regiond.ui.web_request import with_query
 
 _IMAGE = ("distro_series", "user_data")
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import parse_qsl
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from regiond.api.resources.shared.lookups import find_cluster, find_host
 from regiond.machines.model import MachineColumn, MachineGroup, MachineSearch
@@ -106,8 +105,3 @@ async def read_search(visit: Visit, request: WebRequest, scope: Scope) -> Machin
         sort=MachineColumn(asked.sort),
         descending=asked.descending,
     )
-
-
-def with_query(request: WebRequest, query: str) -> WebRequest:
-    """Returns the request with the query that a form sent."""
-    return evolve(request, query=tuple(parse_qsl(query, max_num_fields=100)))

@@ -134,7 +134,7 @@ def _not_allowed(error: InnkeeperError, caller: Caller, listed: Link | None) -> 
     elif right == PoolRole.OPERATOR:
         needs = f"the role operator in {f'the resource pool {pool}' if pool else 'a resource pool'}"
         has = f"the role {error.details['has']} there" if error.details.get("has") else text("no role there")
-        remedy = text("An administrator can give it to {username}: Settings, Roles.", username=caller.username)
+        remedy = text("An administrator can grant it to {username}: Settings, Roles.", username=caller.username)
     mine = (text("Your roles"), page_url("account"))
     is_open = listed is not None and not listed[1].startswith(page_url("settings"))
     return ErrorHelp(

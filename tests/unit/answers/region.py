@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
+from uuid import UUID
 
 from common.errors import NotFound
 from regiond.events.model import EventBatch
+from regiond.racks.model import RackOfHost
 from tests.unit.answers.shared import DELETION_PLAN, named
-from tests.unit.api_samples import EVENT, OPEN_DISCREPANCY, RACK, RACK_ID, REGION, REPAIRED_DISCREPANCY, RPC_CLIENT
+from tests.unit.api_samples import AT, EVENT, OPEN_DISCREPANCY, RACK, RACK_ID, REGION, REPAIRED_DISCREPANCY, RPC_CLIENT
 from tests.unit.machine_samples import LOG, OPERATION
 
 
@@ -36,6 +38,18 @@ ANSWERS: Mapping[str, Any] = {
     "racks.list": (RACK,),
     "racks.regions": (REGION,),
     "racks.read": named({RACK_ID: RACK}),
+    "racks.of_host": (
+        RackOfHost(id=UUID(RACK_ID), name="rack-a", connected=True, reaches=True, since=AT),
+        RackOfHost(
+            id=UUID(int=9),
+            name="rack-b",
+            connected=False,
+            reaches=False,
+            error_code="host_unreachable",
+            error_message="connection refused by 10.0.0.9",
+            since=AT,
+        ),
+    ),
     "racks.update": RACK,
     "racks.report_stolen": RACK,
     "racks.remove": DELETION_PLAN,

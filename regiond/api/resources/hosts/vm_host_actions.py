@@ -1,4 +1,4 @@
-"""Actions on one VM host: refresh, compose, rotate, trust, tags, parameters, projects and NUMA nodes."""
+"""Actions on one VM host: refresh, compose, rotate, trust, tags, parameters, projects, racks, NUMA nodes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,21 @@ from regiond.api.replies import Reply, json_reply, with_warnings
 from regiond.api.resources.hosts.placement import PLACED, placement_reply
 from regiond.api.resources.shared import compose_fields, host_fields
 from regiond.api.resources.shared.lookups import find_compose_target, find_host
+from regiond.api.resources.shared.visibility import visible_racks_of_host
 from regiond.api.serializers.capacity import NUMA_NODE_JSON
 from regiond.api.serializers.hosts import HOST_JSON, PROJECT_JSON
 from regiond.api.serializers.machines import COMPOSED_JSON
+from regiond.api.serializers.racks import RACK_OF_HOST_JSON
 from regiond.hosts.model import ComposeTarget
 from regiond.operations.model import Operation
 from regiond.placement.service import label_notes, parse_storage
+from regiond.racks.model import RackOfHost
 
 HOST_RESULT = Result(doc="The VM host.", type=HOST_JSON)
+
+
+async def _racks(call: Call) -> tuple[RackOfHost, ...]:
+    return visible_racks_of_host(call.caller, await call.services.racks.of_host(call.target.id))
 
 
 async def _refresh(call: Call) -> Reply:
@@ -189,6 +196,18 @@ NUMA = crud.list_of(
         "first successful refresh and on hypervisors that report no NUMA nodes."
     ),
     result="The NUMA nodes, by id.",
+    find=find_host,
+)
+RACKS = crud.list_of(
+    RACK_OF_HOST_JSON,
+    _racks,
+    op="racks",
+    title="List the racks of a VM host",
+    doc=(
+        "The racks that serve the host's zone. `reaches` is the last attempt of each, null before the first; "
+        "administrators see the reason. Of those that are connected, one that reaches the host is asked first."
+    ),
+    result="The racks, by name.",
     find=find_host,
 )
 ADD_TAG = crud.action(

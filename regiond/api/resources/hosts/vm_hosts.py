@@ -169,6 +169,7 @@ HOST = Resource(
         vm_host_actions.ROTATE,
         vm_host_actions.PROJECTS,
         vm_host_actions.NUMA,
+        vm_host_actions.RACKS,
         vm_host_actions.COMPOSE,
         adoption.ADOPT,
         vm_host_actions.ADD_TAG,

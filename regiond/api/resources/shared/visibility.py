@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from attrs import evolve
 
 from regiond.caller import Caller
 from regiond.hosts.model import HostView
-from regiond.racks.model import RackView
+from regiond.racks.model import RackOfHost, RackView
 
 HIDDEN_REASON = "Administrators see the reason."
 
@@ -17,6 +19,11 @@ def visible_host(caller: Caller, host: HostView) -> HostView:
         return host
     message = None if host.error_code is None else HIDDEN_REASON
     return evolve(host, address="", error_message=message, error_details=None)
+
+
+def visible_racks_of_host(caller: Caller, racks: Iterable[RackOfHost]) -> tuple[RackOfHost, ...]:
+    """Returns the racks; for users who are no administrators without the reasons, as `visible_rack`."""
+    return tuple(one if caller.is_admin else evolve(one, error_message=None) for one in racks)
 
 
 def visible_rack(caller: Caller, rack: RackView) -> RackView:

@@ -26,7 +26,9 @@ export function showSelection(table) {
   const bar = table.closest("form")?.querySelector("[data-selection]");
   if (!bar) return;
   bar.hidden = chosen.length === 0;
-  bar.querySelector("[data-selection-count]").textContent = `${chosen.length} selected`;
+  const every = bar.querySelector("[name=all]");
+  if (every && bar.hidden) every.checked = false; // else the next row that is ticked would mean all
+  bar.querySelector("[data-selection-count]").textContent = `${every?.checked ? every.dataset.total : chosen.length} selected`;
 }
 
 function onClick(event) {
@@ -55,7 +57,11 @@ function onChange(event) {
     for (const tick of table.querySelectorAll("tbody input[name=selected]")) tick.checked = event.target.checked;
     showSelection(table);
   } else if (event.target.matches("input[name=selected]")) {
+    const every = event.target.form.querySelector("[name=all]");
+    if (every && !event.target.checked) every.checked = false;
     showSelection(table);
+  } else if (event.target.matches("[name=all]")) {
+    showSelection(event.target.form.querySelector("table"));
   } else if (event.target.matches("select[data-submit]") || event.target.closest("form[data-submit-on-change]")) {
     event.target.form.requestSubmit();
   }
@@ -80,7 +86,14 @@ function onKey(event) {
   field.focus();
 }
 
+// The field of a search stays while its list and its problem are swapped.
+function onSettled() {
+  const problem = document.getElementById("q-problem");
+  problem && document.getElementById("q").setAttribute("aria-invalid", problem.childElementCount > 0);
+}
+
 export function start() {
+  document.addEventListener("htmx:afterSettle", onSettled);
   document.addEventListener("click", onClick);
   document.addEventListener("change", onChange);
   document.addEventListener("input", onInput);
