@@ -20,6 +20,7 @@ _WORDS: Mapping[str, str] = {
     "adopt": f"adopts {_MACHINE} on {_HOST}",
     "forget": f"forgets {_MACHINE} on {_HOST}",
     "set_autostart": f"sets whether {_MACHINE} starts with {_HOST}",
+    "set_boot_disk": f"makes {_MACHINE} on {_HOST} boot from another disk",
     "clean_up": f"removes what is left of {_MACHINE} on {_HOST}",
 }
 _POWER: Mapping[object, str] = {

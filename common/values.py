@@ -269,6 +269,7 @@ class Guest:
     is_complete: bool = True  # False if the listing lacked its architecture, pins, huge pages and NICs
     autostart: Autostart | None = None  # None: unknown
     started_at: datetime | None = None  # of a running guest, to the second; None: the hypervisor does not report it
+    boot_device: str | None = None  # the disk that boots first at the next start; None: unknown
 
 
 @frozen(kw_only=True)

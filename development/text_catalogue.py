@@ -1,4 +1,4 @@
-"""Writes `pages.pot`, the catalogue of page texts, from templates and Python code: `--write`.
+"""Writes `pages.pot`, the catalogue of page texts, from templates, Python code and scripts: `--write`.
 
 python -m development.text_catalogue [--write]
 """
@@ -13,9 +13,10 @@ from pathlib import Path
 import jinja2
 
 from development.generated_section import CHECKOUT
+from regiond.ui.texts import messages_of_script
 
 CATALOGUE = Path("regiond/ui/locale/pages.pot")
-_UI, _TEMPLATES = Path("regiond/ui"), Path("regiond/ui/templates")
+_UI, _TEMPLATES, _SCRIPTS = Path("regiond/ui"), Path("regiond/ui/templates"), Path("regiond/ui/static/scripts")
 _HEAD = """# Texts of Innkeeper's web pages. Written by `python -m development.text_catalogue --write`.
 msgid ""
 msgstr ""
@@ -31,8 +32,11 @@ def catalogue(checkout: Path = CHECKOUT) -> str:
         for message in messages_of(path.read_text(encoding="utf-8")):
             _add(places, message, path.relative_to(checkout / _UI))
     for path in sorted((checkout / _UI).rglob("*.py")):
-        for marked in _marked(ast.parse(path.read_text(encoding="utf-8"))):
-            _add(places, (marked,), path.relative_to(checkout / _UI))
+        for marked in marked_in(ast.parse(path.read_text(encoding="utf-8"))):
+            _add(places, marked, path.relative_to(checkout / _UI))
+    for script in sorted((checkout / _SCRIPTS).rglob("*.js")):
+        for shown in messages_of_script(script.read_text(encoding="utf-8")):
+            _add(places, (shown,), script.relative_to(checkout / _UI))
     return _HEAD + "".join(_entry(message, found) for message, found in places.items())
 
 
@@ -46,16 +50,17 @@ def messages_of(template: str) -> Iterator[tuple[str, ...]]:
             yield literal
 
 
-def _marked(tree: ast.Module) -> Iterator[str]:
-    """Texts in calls of `text`, and the names of entries of the navigation."""
+def marked_in(tree: ast.Module) -> Iterator[tuple[str, ...]]:
+    """Returns the messages of Python code; those with a plural are pairs."""
     for node in ast.walk(tree):
         match node:
-            case ast.Call(func=ast.Name(id="text"), args=[ast.Constant(value=str(message))]):
-                yield message
+            case ast.Call(func=ast.Name(id="text" | "constant"), args=[ast.Constant(value=str(message)), *_]):
+                yield (message,)
             case ast.Call(
-                func=ast.Name(id="Entry"), keywords=[ast.keyword("name", ast.Constant(value=str(message))), *_]
+                func=ast.Name(id="counted"),
+                args=[ast.Constant(value=str(one)), ast.Constant(value=str(many)), *_],
             ):
-                yield message
+                yield (one, many)
 
 
 def _add(places: dict[tuple[str, ...], list[str]], message: tuple[str, ...], path: Path) -> None:
@@ -68,6 +73,8 @@ def _entry(message: tuple[str, ...], places: list[str]) -> str:
     lines = [f"#: {place}" for place in places]
     if any("%(" in each for each in message):
         lines.append("#, python-format")
+    elif any("{" in each for each in message):
+        lines.append("#, python-brace-format")
     if len(message) == 1:
         lines += [f"msgid {_quoted(message[0])}", 'msgstr ""']
     else:

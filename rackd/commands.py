@@ -29,6 +29,7 @@ from common.rpc.host_commands import (
     HOST_REACH,
     HOST_REMOVE_VOLUMES,
     HOST_SET_AUTOSTART,
+    HOST_SET_BOOT_DISK,
     HOST_TRUST,
     HOST_UNTRUST,
     HOST_WATCH,
@@ -51,6 +52,7 @@ from common.rpc.host_commands import (
     Reached,
     RemoveVolumesCall,
     SetAutostartCall,
+    SetBootDiskCall,
     TrustCall,
     UntrustCall,
 )
@@ -91,6 +93,7 @@ class HostCommands:
             HOST_FENCE: self.fence,
             HOST_POWER: self.power,
             HOST_SET_AUTOSTART: self.set_autostart,
+            HOST_SET_BOOT_DISK: self.set_boot_disk,
             HOST_FIND: self.find,
             HOST_ADOPT: self.adopt,
             HOST_DISOWN: self.disown,
@@ -163,6 +166,12 @@ class HostCommands:
             call, lambda driver: driver.set_autostart(call.guest, call.autostart), what="set autostart"
         )
         return AutostartReply(reported=reported)
+
+    async def set_boot_disk(self, _: EventLink, call: SetBootDiskCall) -> PowerReply:
+        power = await self._fenced.run(
+            call, lambda driver: driver.set_boot_disk(call.guest, call.pool_id, call.volume), what="set boot disk"
+        )
+        return PowerReply(power=power)
 
     async def find(self, _: EventLink, call: GuestCall) -> FoundGuest:
         found = await self._quick(call.access, lambda driver: driver.find(call.guest), what="find")

@@ -91,7 +91,7 @@ def fields_by_name(fields: Iterable[SearchField]) -> Fields:
 
 def term(name: str, value: str) -> str:
     """Returns the text that searches for this value of a field, or for a free text if `name` is empty."""
-    is_plain = bool(name and value) and not re.search(r'[\s"\\+]', value)
+    is_plain = bool(name and value) and value.lower() != _NONE and not re.search(r'[\s"\\+]', value)
     quoted = value if is_plain else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return f"{name}:{quoted}" if name else quoted
 

@@ -156,6 +156,9 @@ class FakeLxdDriver:
     def set_autostart(self, guest: GuestRef, autostart: Autostart) -> Autostart:
         return self._trusted_host().set_autostart(guest, autostart)
 
+    def set_boot_disk(self, guest: GuestRef, pool_id: str, volume: str) -> PowerState:
+        return self._trusted_host().set_boot_disk(guest, pool_id, volume)
+
     def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
         return self._trusted_host().console_log(guest, max_bytes=max_bytes)
 

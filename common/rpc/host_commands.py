@@ -137,6 +137,17 @@ class SetAutostartCall(GuestCall):
 
 
 @frozen(kw_only=True)
+class SetBootDiskCall(GuestCall):
+    """Decides from which disk the guest boots first at its next start. `volume` as in a `GuestDisk`, or the device of
+    a disk without a volume of its own.
+    """
+
+    pool_id: str
+    volume: str
+    fence: Fence
+
+
+@frozen(kw_only=True)
 class CopyImageCall(HostCall):
     """Brings the image to the host unless it is there. The rack reads its content with CONTENT_READ."""
 
@@ -308,6 +319,7 @@ HOST_SET_ADDRESSES = Command("host.set_addresses", SetAddressesCall, Done)
 HOST_FENCE = Command("host.fence", FenceCall, Done)
 HOST_POWER = Command("host.power", PowerCall, PowerReply)
 HOST_SET_AUTOSTART = Command("host.set_autostart", SetAutostartCall, AutostartReply)
+HOST_SET_BOOT_DISK = Command("host.set_boot_disk", SetBootDiskCall, PowerReply)
 HOST_FIND = Command("host.find", GuestCall, FoundGuest)
 HOST_WATCH = Command("host.watch", HostCall, Done)  # the rack sends HostEvent until the link ends
 HOST_DISCONNECT = Command("host.disconnect", DisconnectCall, Done)  # the rack also deletes the credentials

@@ -68,7 +68,7 @@ def bounded(details: Any, depth: int = 0) -> Any:
     """Returns the details without what is too long, too deep, or neither text, number, boolean, map nor list."""
     match details:
         case str():
-            return _text(details)[:MOST_CHARS]
+            return _text(details)
         case float():
             return details if math.isfinite(details) else None
         case bool() | int():
@@ -82,5 +82,5 @@ def bounded(details: Any, depth: int = 0) -> Any:
 
 
 def _text(text: str) -> str:
-    """Returns the text without NUL and lone surrogates, which PostgreSQL cannot store."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
+    """Returns the beginning of the text, without NUL and lone surrogates, which PostgreSQL cannot store."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()[:MOST_CHARS]

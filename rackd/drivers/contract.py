@@ -114,6 +114,14 @@ class Driver(Protocol):
         guest starts with its host if it is not off.
         """
 
+    def set_boot_disk(self, guest: GuestRef, pool_id: str, volume: str) -> PowerState:
+        """Returns the power state once the guest boots from this disk at its next start. Idempotent.
+
+        The disk takes the place of the disk that booted first: a NIC before that one stays before it, and a running
+        guest is not disturbed. `volume` is the disk's volume, or its device if it has no volume of its own. Raises
+        NotFound without the guest or the disk. `deploy` and `undeploy` make the root disk the first one again.
+        """
+
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
         """Returns when the host has the image where the root disk in this storage pool needs it. Idempotent.
 

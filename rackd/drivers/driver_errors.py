@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -78,6 +78,12 @@ def machine_not_found(guest: GuestRef) -> NotFound:
     return NotFound(
         f"The host has no guest {guest.name} with the marker of machine {guest.marker.machine_id}.", name=guest.name
     )
+
+
+def disk_not_found(guest: str, volume: str, volumes: Iterable[str | None]) -> NotFound:
+    """`volumes` are those of the disks that the guest has."""
+    known = ", ".join(sorted(filter(None, volumes))) or "none"
+    return NotFound(f"The guest {guest} has no disk {volume} any more; it has {known}.", volume=volume)
 
 
 def guest_is_off(guest: GuestRef) -> WrongState:

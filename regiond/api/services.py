@@ -32,7 +32,7 @@ from regiond.machines.compose.service import Composer
 from regiond.machines.console.service import Consoles
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.devices.service import Devices
-from regiond.machines.disk_tags import MachineDisks
+from regiond.machines.machine_disks import MachineDisks
 from regiond.machines.nics.service import MachineNics
 from regiond.machines.ownership.release_requests import Releases
 from regiond.machines.ownership.service import Ownership

@@ -33,6 +33,7 @@ class GuestRecord:
     kind: str = "vm"
     autostart: str | None = None
     started_at: datetime | None = None
+    boot_device: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -45,6 +46,13 @@ class GuestRecord:
             if disk["pool_id"] is not None:
                 sizes[disk["pool_id"]] = sizes.get(disk["pool_id"], 0) + int(disk["size_bytes"])
         return sizes
+
+    def boot_place(self) -> tuple[str, str] | None:
+        """Returns the storage pool and volume of the disk that boots first; None if it is unknown, or in no pool."""
+        found = next((disk for disk in self.disks if disk["device"] == self.boot_device), None)
+        if found is None or found["pool_id"] is None:
+            return None
+        return str(found["pool_id"]), str(found["volume"] or found["device"])
 
     def missing_volumes(self) -> tuple[str, ...]:
         """Returns the names of volumes that do not exist although the guest has disks for them."""

@@ -95,7 +95,8 @@ __all__ = [
 
 @frozen(kw_only=True)
 class DiskView:
-    """A disk. If it is `missing`, its volume does not exist, and the VM cannot start.
+    """A disk. If it is `missing`, its volume does not exist, and the VM cannot start. One disk of a machine `boots`: it
+    is the first one that the VM tries at its next start.
 
     `label` is from the storage constraint; empty: the constraint had none, or the VM was adopted.
     """
@@ -110,6 +111,7 @@ class DiskView:
     tags: tuple[str, ...]
     label: str = ""
     missing: bool = False
+    boots: bool = False
 
     @property
     def title(self) -> str:
@@ -233,6 +235,11 @@ class MachineView:
     failed_host_id: int | None = None  # the host on which the compose of the machine failed; `host_name` then names it
 
     is_vm_host: bool = False  # it is a VM host, not a machine, in the form in which clients read machines
+
+    @property
+    def boot_disk(self) -> DiskView | None:
+        """The disk that boots first at the next start; None without disks."""
+        return next((disk for disk in self.disks if disk.boots), self.disks[0] if self.disks else None)
 
     def belongs_to(self, caller: Caller) -> bool:
         """Returns whether the caller owns the machine; without owner it belongs to the account that composed it."""

@@ -141,3 +141,12 @@ def check_settled(machine: MachineView) -> None:
         )
     if machine.host_id is None:
         raise WrongState(f"{machine.hostname} is on no host.")
+
+
+async def check_owner_is(db: Db, machine: MachineView) -> None:
+    """Raises Busy if the owner of the machine has changed since the machine was read.
+
+    An operation of the machine is open now; it would act for the former owner.
+    """
+    if await lifecycle_store.owner_of(db, machine.id) != machine.owner:
+        raise Busy(f"The owner of {machine.hostname} has just changed. Try again.")

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from common.errors import Busy, NotAllowed, NotFound
+from common.errors import NotAllowed, NotFound
 from common.rpc.host_commands import HOST_FIND, GuestCall
 from common.values import GuestChange, GuestEvent, GuestRef, OwnershipMarker, PowerAction, PowerState
 from regiond.caller import Caller
@@ -18,7 +18,7 @@ from regiond.idempotency.model import IdempotencyKey
 from regiond.ledger import service as ledger
 from regiond.ledger.model import GuestClaims
 from regiond.long_list import LongList
-from regiond.machines import lifecycle_store, page_store, store, view_store
+from regiond.machines import page_store, store, view_store
 from regiond.machines.adoption.affected_guests import affected_guest
 from regiond.machines.adoption.intents import open_adoption, open_forget
 from regiond.machines.autostart import open_set_autostart
@@ -35,6 +35,7 @@ from regiond.machines.machine_removal_plan import MachineRemovalPlan, deletion_p
 from regiond.machines.machine_searches import MachineSearches
 from regiond.machines.model import GroupCounts, MachineFilter, MachineState, MachineView
 from regiond.machines.operation_intents import (
+    check_owner_is,
     check_settled,
     open_clean_up,
     open_compose_undo,
@@ -301,7 +302,7 @@ class Machines(MachineSearches):
                     request={**request, **earlier}, parent=parent,
                 )  # fmt: skip
                 if kind is OperationKind.POWER:
-                    await _check_owner_is(db, machine)
+                    await check_owner_is(db, machine)
                 await tie_key(db, operation_id)
                 return operation_id
 
@@ -314,12 +315,3 @@ class Machines(MachineSearches):
             return await open_new(machine)
 
         return await self._operations.idempotent(key, open_)
-
-
-async def _check_owner_is(db: Db, machine: MachineView) -> None:
-    """Raises Busy if the owner of the machine has changed since the machine was read.
-
-    An operation of the machine is open now; it would act for the former owner.
-    """
-    if await lifecycle_store.owner_of(db, machine.id) != machine.owner:
-        raise Busy(f"The owner of {machine.hostname} has just changed. Try again.")

@@ -36,6 +36,7 @@ class OperationKind(StrEnum):
     CLEAN_UP = "clean_up"  # removes the guest of a deleted or rescheduled machine
     DEPLOY = "deploy"  # writes an operating system to a machine's root disk, and waits until the guest reports
     SET_AUTOSTART = "set_autostart"  # sets whether a guest starts with its host
+    SET_BOOT_DISK = "set_boot_disk"  # sets the disk from which a guest boots first
     BULK = "bulk"  # opens an operation for each of many machines, a few at a time
 
 

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from regiond.ui.texts import constant
+
 _LABELS: Mapping[str, str] = {
-    "at_once": "how many at the same time",
+    "at_once": constant("how many at the same time"),
     "cidr": "CIDR",
-    "cpu_over_commit_ratio": "CPU ratio",
-    "current_password": "present password",
+    "cpu_over_commit_ratio": constant("CPU ratio"),
+    "current_password": constant("present password"),
     "distro_series": "image",
-    "dns_servers": "DNS servers",
-    "end_ip": "last address",
+    "dns_servers": constant("DNS servers"),
+    "end_ip": constant("last address"),
     "gateway_ip": "gateway",
-    "is_active": "may log in",
+    "is_active": constant("may log in"),
     "is_superuser": "administrator",
     "lifetime_s": "lifetime",
-    "memory_over_commit_ratio": "memory ratio",
+    "memory_over_commit_ratio": constant("memory ratio"),
     "mtu": "MTU",
     "power_address": "address",
     "power_pass": "password",
     "q": "search",
     "signature_method": "signature",
-    "start_ip": "first address",
-    "typed": "text to type",
-    "vid": "VLAN tag",
+    "start_ip": constant("first address"),
+    "typed": constant("text to type"),
+    "vid": constant("VLAN tag"),
 }
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from attrs import define, frozen
 
 from regiond.events.model import Event, Level
+from regiond.ui.texts import constant
 from regiond.ui.web_request import page_url
 
 # What the list of what needs attention says better, and what nobody did to the fleet.
@@ -20,42 +21,43 @@ NOISE = frozenset(
 )  # fmt: skip
 WITHIN = timedelta(hours=1)  # between two events of a group
 _VMS: Mapping[str, str] = {
-    "machine_composed": "VMs composed",
-    "machine_allocated": "VMs allocated",
-    "machine_released": "VMs released",
-    "machine_deleted": "VMs deleted",
-    "machine_deploying": "deployments begun",
-    "machine_deployed": "VMs deployed",
-    "machine_adopted": "VMs adopted",
-    "machine_restored": "VMs restored",
-    "machine_lost": "VMs lost with their host",
-    "machine_commissioned": "VMs commissioned",
-    "machine_marked_broken": "VMs marked broken",
-    "machine_marked_fixed": "VMs marked fixed",
-    "machine_disk_changed": "disks changed",
-    "power_changed": "changes of power",
-    "owner_changed": "changes of owner",
-    "compose_failed": "composes failed",
-    "compose_rescheduled": "composes moved to another host",
-    "deployment_failed": "deployments failed",
-    "release_failed": "releases failed",
-    "delete_failed": "deletions failed",
-    "adopt_failed": "adoptions failed",
+    "machine_composed": constant("VMs composed"),
+    "machine_allocated": constant("VMs allocated"),
+    "machine_released": constant("VMs released"),
+    "machine_deleted": constant("VMs deleted"),
+    "machine_deploying": constant("deployments begun"),
+    "machine_deployed": constant("VMs deployed"),
+    "machine_adopted": constant("VMs adopted"),
+    "machine_restored": constant("VMs restored"),
+    "machine_lost": constant("VMs lost with their host"),
+    "machine_commissioned": constant("VMs commissioned"),
+    "machine_marked_broken": constant("VMs marked broken"),
+    "machine_marked_fixed": constant("VMs marked fixed"),
+    "machine_disk_changed": constant("disks changed"),
+    "boot_disk_set": constant("boot disks set"),
+    "power_changed": constant("changes of power"),
+    "owner_changed": constant("changes of owner"),
+    "compose_failed": constant("composes failed"),
+    "compose_rescheduled": constant("composes moved to another host"),
+    "deployment_failed": constant("deployments failed"),
+    "release_failed": constant("releases failed"),
+    "delete_failed": constant("deletions failed"),
+    "adopt_failed": constant("adoptions failed"),
 }
 _WORDS: Mapping[str, str] = {
     **_VMS,
-    "host_added": "hosts added",
-    "host_changed": "hosts changed",
-    "host_removed": "hosts removed",
-    "host_back": "hosts reached again",
-    "host_unreachable": "hosts became unreachable",
-    "host_maintenance_begun": "hosts closed for placement",
-    "host_maintenance_ended": "hosts opened for placement",
-    "host_pinned": "host identities pinned",
-    "discrepancy_repaired": "discrepancies repaired",
-    "credentials_rotated": "credentials rotated",
-    "image_copy_removed": "copies of images removed",
-    "orphaned_volume_removed": "orphaned volumes removed",
+    "host_added": constant("hosts added"),
+    "host_changed": constant("hosts changed"),
+    "host_removed": constant("hosts removed"),
+    "host_back": constant("hosts reached again"),
+    "host_unreachable": constant("hosts became unreachable"),
+    "host_maintenance_begun": constant("hosts closed for placement"),
+    "host_maintenance_ended": constant("hosts opened for placement"),
+    "host_pinned": constant("host identities pinned"),
+    "discrepancy_repaired": constant("discrepancies repaired"),
+    "credentials_rotated": constant("credentials rotated"),
+    "image_copy_removed": constant("copies of images removed"),
+    "orphaned_volume_removed": constant("orphaned volumes removed"),
 }
 
 

@@ -9,6 +9,7 @@ from attrs import frozen
 from regiond.api.services import Services
 from regiond.caller import Caller
 from regiond.operations.model import Operation
+from regiond.ui.texts import text
 
 HEARTBEAT_S = 5.0  # between two signs of life on the stream of a page; see decision 56 for what they cost
 _MOST_TASKS = 100
@@ -48,20 +49,20 @@ async def read_frame(services: Services, caller: Caller) -> Frame:
     )
     tasks = f"{running}+" if running == _MOST_TASKS else str(running)
     entries = (
-        Entry(name="Overview", icon="overview", segment="overview"),
+        Entry(name=text("Overview"), icon="overview", segment="overview"),
         Entry(
-            name="Attention",
+            name=text("Attention"),
             icon="warn",
             segment="attention",
             count=f"{attention.total:,}" if attention.total else None,
             alert="bad" if attention.broken else "caution",
         ),
-        Entry(name="Hosts", icon="host", segment="hosts", count=f"{hosts:,}"),
-        Entry(name="Clusters", icon="cluster", segment="clusters", count=f"{clusters:,}"),
-        Entry(name="VMs", icon="vm", segment="vms", count=f"{machines:,}"),
-        Entry(name="Tasks", icon="tasks", segment="tasks", count=tasks if running else None),
-        Entry(name="Events", icon="clock", segment="events"),
-        Entry(name="Networks", icon="network", segment="networks"),
-        Entry(name="Pools and zones", icon="pools", segment="pools"),
+        Entry(name=text("Hosts"), icon="host", segment="hosts", count=f"{hosts:,}"),
+        Entry(name=text("Clusters"), icon="cluster", segment="clusters", count=f"{clusters:,}"),
+        Entry(name=text("VMs"), icon="vm", segment="vms", count=f"{machines:,}"),
+        Entry(name=text("Tasks"), icon="tasks", segment="tasks", count=tasks if running else None),
+        Entry(name=text("Events"), icon="clock", segment="events"),
+        Entry(name=text("Networks"), icon="network", segment="networks"),
+        Entry(name=text("Pools and zones"), icon="pools", segment="pools"),
     )
     return Frame(entries=entries, running=tasks, running_count=running, last=ended[0] if ended else None)

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from common.capacity import ResourceCapacity
 from regiond.ui import formats
+from regiond.ui.texts import text
 
 
 @frozen(kw_only=True)
@@ -42,9 +43,16 @@ class Meter:
         """Returns the words for those who do not see the bar."""
         over = f", {self.over} over" if self.over else ""
         unit = f" in {self.unit}" if self.unit else ""
-        return (
-            f"{self.label}{unit}: {self.used} of {self.whole} allocated; ours {self.ours}, others {self.others}, "
-            f"free {self.free}{over}"
+        return text(
+            "{label}{unit}: {used} of {whole} allocated; ours {ours}, others {others}, free {free}{over}",
+            label=self.label,
+            unit=unit,
+            used=self.used,
+            whole=self.whole,
+            ours=self.ours,
+            others=self.others,
+            free=self.free,
+            over=over,
         )
 
 

@@ -16,6 +16,7 @@ from regiond.ui.event_groups import grouped
 from regiond.ui.hosts.host_row import look_of
 from regiond.ui.meter import memory_meter, meter_of, storage_meter
 from regiond.ui.page import Page, Visit
+from regiond.ui.texts import text
 
 _EVENTS = 500  # that are read; as many lines of them are shown as the next number says
 _CHANGES = 12
@@ -39,7 +40,7 @@ async def show(visit: Visit) -> Reply:
     services, caller = visit.services, visit.caller
     hosts = (await services.hosts.search("", caller=caller)).hosts
     if not hosts:
-        return await visit.page("first_run.html", title="Welcome", section="overview")
+        return await visit.page("first_run.html", title=text("Welcome"), section="overview")
     capacity = await services.hosts.capacity(caller=caller)
     open_capacity = capacity.fleet.open
     groups = await services.attention.groups(per_kind=OF_KIND, caller=caller)
@@ -47,16 +48,16 @@ async def show(visit: Visit) -> Reply:
     events = await services.events.list(EventFilter(limit=_EVENTS), caller=caller)
     return await visit.page(
         "overview.html",
-        title="Overview",
+        title=text("Overview"),
         section="overview",
         states_of_hosts=Counter((host.judgement.condition, look_of(host.judgement)) for host in hosts).most_common(),
         hosts=len(hosts),
         open_hosts=sum(host.judgement.is_open for host in hosts),
         machines=await services.machines.count(caller=caller),
         meters_of_open=(
-            ("CPU cores", "× ratio of each host", meter_of("CPU cores", open_capacity.cores)),
-            ("RAM", "general memory", memory_meter("RAM", open_capacity.memory_mib)),
-            ("Storage", "claimed disk sizes", storage_meter("Storage", open_capacity.storage_bytes)),
+            (text("CPU cores"), text("× ratio of each host"), meter_of(text("CPU cores"), open_capacity.cores)),
+            ("RAM", text("general memory"), memory_meter("RAM", open_capacity.memory_mib)),
+            (text("Storage"), text("claimed disk sizes"), storage_meter(text("Storage"), open_capacity.storage_bytes)),
         ),
         zones=_zone_rows(capacity.zones),
         all_zones=len(capacity.zones),

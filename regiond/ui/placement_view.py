@@ -10,6 +10,7 @@ from attrs import frozen
 from common.errors import NoneAvailable, OutOfCapacity
 from regiond.operations.model import Operation
 from regiond.placement.model import Check
+from regiond.ui.texts import constant, text
 
 
 @frozen(kw_only=True)
@@ -34,51 +35,69 @@ class Rejection:
 
 # What the hosts of a group have in common, and what would help.
 _WORDS: Mapping[str, tuple[str, str]] = {
-    Check.HOST: ("Not among the hosts that you chose", ""),
+    Check.HOST: (constant("Not among the hosts that you chose"), ""),
     Check.ROLE: (
-        "In a resource pool in which you may not compose",
-        "An administrator can grant you the role Operator in that pool.",
+        constant("In a resource pool in which you may not compose"),
+        constant("An administrator can grant you the role Operator in that pool."),
     ),
-    Check.TRIED: ("This compose failed there before", ""),
-    Check.TYPE: ("Another type of host", "Ask for another type."),
-    Check.ZONE: ("In another zone", "Add their zone to the zones of the host, or leave these empty."),
-    Check.POOL: ("In another resource pool", "Add their pool to the resource pools of the host, or leave these empty."),
-    Check.TAGS: ("Other tags", "Ask for fewer tags, or tag the hosts in their settings."),
+    Check.TRIED: (constant("This compose failed there before"), ""),
+    Check.TYPE: (constant("Another type of host"), constant("Ask for another type.")),
+    Check.ZONE: (
+        constant("In another zone"),
+        constant("Add their zone to the zones of the host, or leave these empty."),
+    ),
+    Check.POOL: (
+        constant("In another resource pool"),
+        constant("Add their pool to the resource pools of the host, or leave these empty."),
+    ),
+    Check.TAGS: (constant("Other tags"), constant("Ask for fewer tags, or tag the hosts in their settings.")),
     Check.GROUPS: (
-        "Against affinity or anti-affinity groups",
-        "Write :soft after the name of a group to make it a preference.",
+        constant("Against affinity or anti-affinity groups"),
+        constant("Write :soft after the name of a group to make it a preference."),
     ),
-    Check.REMOVING: ("Being removed", ""),
-    Check.MAINTENANCE: ("Closed for placement", "Open the host again in its settings when its maintenance has ended."),
+    Check.REMOVING: (constant("Being removed"), ""),
+    Check.MAINTENANCE: (
+        constant("Closed for placement"),
+        constant("Open the host again in its settings when its maintenance has ended."),
+    ),
     Check.UNKNOWN: (
-        "Capacity unknown",
-        "The page of the host says what its first refresh waits for, such as trust.",
+        constant("Capacity unknown"),
+        constant("The page of the host says what its first refresh waits for, such as trust."),
     ),
-    Check.UNREACHABLE: ("Out of reach of every connected rack", "Look at the racks in the settings."),
+    Check.UNREACHABLE: (
+        constant("Out of reach of every connected rack"),
+        constant("Look at the racks in the settings."),
+    ),
     Check.LOST: (
-        "Unreachable",
-        "The page of the host has the reason. It takes VMs again after the next refresh that succeeds.",
+        constant("Unreachable"),
+        constant("The page of the host has the reason. It takes VMs again after the next refresh that succeeds."),
     ),
-    Check.ARCHITECTURE: ("Another architecture", "Choose their architecture, or any."),
-    Check.SPEED: ("CPUs too slow", "Ask for a lower CPU speed."),
+    Check.ARCHITECTURE: (constant("Another architecture"), constant("Choose their architecture, or any.")),
+    Check.SPEED: (constant("CPUs too slow"), constant("Ask for a lower CPU speed.")),
     Check.CORES: (
-        "Not enough free cores",
-        "Ask for fewer cores, remove VMs, or raise the CPU overcommit in the settings of a host.",
+        constant("Not enough free cores"),
+        constant("Ask for fewer cores, remove VMs, or raise the CPU overcommit in the settings of a host."),
     ),
     Check.MEMORY: (
-        "Not enough free RAM",
-        "Ask for less RAM, remove VMs, or raise the memory overcommit in the settings of a host.",
+        constant("Not enough free RAM"),
+        constant("Ask for less RAM, remove VMs, or raise the memory overcommit in the settings of a host."),
     ),
-    Check.PINS: ("Not enough cores to pin", "Pin other or fewer cores, or let the VM use any."),
-    Check.PAGES: ("Not enough free huge pages", "Ask for less RAM, another size of page, or no huge pages."),
-    Check.STORAGE: ("No storage pool for a disk", "Make the disk smaller, or choose another storage pool."),
+    Check.PINS: (constant("Not enough cores to pin"), constant("Pin other or fewer cores, or let the VM use any.")),
+    Check.PAGES: (
+        constant("Not enough free huge pages"),
+        constant("Ask for less RAM, another size of page, or no huge pages."),
+    ),
+    Check.STORAGE: (
+        constant("No storage pool for a disk"),
+        constant("Make the disk smaller, or choose another storage pool."),
+    ),
     Check.NETWORK: (
-        "No interface on the networks that you chose",
-        "Choose another space, subnet or way to attach, or remove the interface.",
+        constant("No interface on the networks that you chose"),
+        constant("Choose another space, subnet or way to attach, or remove the interface."),
     ),
-    Check.RANK: ("They fit, but would have less capacity left", ""),
+    Check.RANK: (constant("They fit, but would have less capacity left"), ""),
 }
-_OTHER = ("Other reasons", "")  # of operations of older releases, which have no checks
+_OTHER = (constant("Other reasons"), "")  # of operations of older releases, which have no checks
 # Hosts that were not meant say least of why a request failed.
 _LAST = {Check.HOST, Check.RANK}
 
@@ -113,7 +132,7 @@ def refusal_of_host(placement: Mapping[str, Any], name: str) -> str | None:
     if found is None:
         return None
     _, remedy = _WORDS.get(next(iter(found.get("checks", ())), ""), _OTHER)
-    sentences = (f"{name} cannot take it: {'; '.join(found['reasons'])}.", remedy, "Or choose another host.")
+    sentences = (f"{name} cannot take it: {'; '.join(found['reasons'])}.", remedy, text("Or choose another host."))
     return " ".join(sentence for sentence in sentences if sentence)
 
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
-from gettext import NullTranslations
 from importlib.resources import files
 from typing import Any
 
@@ -19,6 +18,7 @@ from regiond.ui.api_field_words import api_field_words
 from regiond.ui.field_labels import labels_of, labels_of_fields
 from regiond.ui.placement_view import has_reasons_of_hosts, rejections
 from regiond.ui.static_files import StaticFiles
+from regiond.ui.texts import counted, text, texts_of_scripts
 from regiond.ui.web_request import UI, page_url
 
 HTML = "text/html; charset=utf-8"
@@ -26,14 +26,11 @@ _SYMBOL = re.compile(r'<symbol id="i-([a-z-]+)".*?</symbol>', re.DOTALL)
 _INCLUDED = re.compile(r'{% include "([^"]+)"')
 
 
-NO_TRANSLATIONS = NullTranslations()
-
-
 class Renderer:
-    """`now` is the wall clock. Without `translations`, texts are as they are written: English."""
+    """Renders in the language of whoever reads: see `texts`. `now` is the wall clock."""
 
-    def __init__(self, static: StaticFiles, *, version: str, translations: NullTranslations = NO_TRANSLATIONS) -> None:
-        self._static = static
+    def __init__(self, static: StaticFiles, *, version: str) -> None:
+        self._script_texts = static.script_texts
         self._version = version
         self._icons = _icons()
         self._labels_by_template: dict[str, Mapping[str, str]] = {}
@@ -46,7 +43,7 @@ class Renderer:
             lstrip_blocks=True,
         )
         i18n: Any = self._environment  # the extension adds methods
-        i18n.install_gettext_translations(translations, newstyle=False)  # `_` gives plain text
+        i18n.install_gettext_callables(text, counted, newstyle=False)  # `_` gives plain text
         self._environment.globals |= {
             "ui": UI, "url": page_url, "static": static.url, "version": version, "dash": formats.DASH,
         }  # fmt: skip
@@ -92,6 +89,7 @@ class Renderer:
             "ago": partial(formats.ago, now=now),
             "span": formats.span,
             "duration": formats.duration,
+            "script_texts": texts_of_scripts(self._script_texts),
             "field_labels": {**self._labels(template), **labels_of_fields(values.get("form_fields", ()))},
             **values,
         }

@@ -19,6 +19,7 @@ from regiond.search_query import SearchQuery
 from regiond.ui.hosts.host_row import HostRow
 from regiond.ui.hosts.list_page import rows_of
 from regiond.ui.page import Page, Visit
+from regiond.ui.texts import text
 
 _MOST = 8  # of each kind
 _LONGEST_TEXT = 200
@@ -43,13 +44,13 @@ class Found:
 
 
 async def show(visit: Visit) -> Reply:
-    text = visit.request.option("q").strip()[:_LONGEST_TEXT]
+    wanted = visit.request.option("q").strip()[:_LONGEST_TEXT]
     return await visit.page(
         "search.html",
-        title=f"Search: {text}" if text else "Search",
+        title=text("Search: {text}", text=wanted) if wanted else text("Search"),
         section="",
-        text=text,
-        found=await find(visit, text) if text else Found(),
+        text=wanted,
+        found=await find(visit, wanted) if wanted else Found(),
     )
 
 

@@ -12,6 +12,7 @@ from attrs import frozen
 from regiond.api.compression import MIN_BYTES, packed
 from regiond.api.etags import etag_of, tagged
 from regiond.api.replies import Reply
+from regiond.ui.texts import messages_of_script
 from regiond.ui.web_request import UI
 
 _TYPES = {
@@ -71,6 +72,12 @@ class StaticFiles:
             for name, content in self.contents.items()
             if name.startswith("scripts/") and name not in others
         }
+
+    @property
+    def script_texts(self) -> list[str]:
+        """Returns the messages of all scripts."""
+        scripts = [content for name, content in self.contents.items() if name.startswith("scripts/")]
+        return [message for content in scripts for message in messages_of_script(content.decode())]
 
     def url(self, name: str) -> str:
         """Relative addresses in the style sheet stay below the fingerprint."""

@@ -23,6 +23,7 @@ from regiond.machines.adoption.service import Adoption
 from regiond.machines.adoption.steps import AdoptGuest, ForgetMachine
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.autostart import SetAutostart
+from regiond.machines.boot_disk import SetBootDisk
 from regiond.machines.bulk.service import Bulk
 from regiond.machines.bulk.steps import BulkSteps
 from regiond.machines.compose.rescheduling import Rescheduler
@@ -32,8 +33,8 @@ from regiond.machines.compose.steps import ComposeMachine
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.deployment.steps import DeployMachine, DeploymentTools
 from regiond.machines.devices.service import Devices
-from regiond.machines.disk_tags import MachineDisks
 from regiond.machines.guest_changes import MachineGuestChanges
+from regiond.machines.machine_disks import MachineDisks
 from regiond.machines.nics.service import MachineNics
 from regiond.machines.ownership.release import ReleaseMachine
 from regiond.machines.ownership.release_requests import Releases
@@ -98,7 +99,7 @@ def wire_machines(
         ownership=ownership,
         releases=releases,
         machine_nics=MachineNics(database),
-        machine_disks=MachineDisks(database),
+        machine_disks=MachineDisks(database, operations, installation_id),
         devices=Devices(database, groups),
         bulk=Bulk(database, operations, machines, releases, deployments, storage.credentials),
         adoption=Adoption(database, operations, hosts, calls, installation_id=installation_id),
@@ -156,6 +157,7 @@ def wire_engine(
         AdoptGuest(calls),
         ForgetMachine(calls),
         SetAutostart(calls),
+        SetBootDisk(calls),
         BulkSteps(
             storage.database,
             layer.machines,

@@ -114,6 +114,14 @@ async def test_a_host_is_removed_with_its_machines_after_its_name(admin: Visitor
     assert await fleet.get("machines/") == []
 
 
+async def test_a_dead_host_is_removed_by_force_from_its_settings(admin: Visitor) -> None:
+    await admin.go("hosts/1/settings")
+    await admin.page.get_by_role("link", name="Remove host").click()
+    admin.expected_statuses.add(409)  # this one answers
+    await admin.page.get_by_role("dialog").locator("a", has_text="It is dead").click()
+    await expect(admin.page.locator("main")).to_contain_text("This was refused")
+
+
 async def test_a_living_host_is_not_removed_by_force(admin: Visitor) -> None:
     await admin.go("hosts/1/remove?force=1", status=409)
     await expect(admin.page.locator("main")).to_contain_text("This was refused")

@@ -57,6 +57,36 @@ async def test_a_disk_is_called_by_its_label(admin: Visitor, fleet: Deployment) 
     await expect(names).to_have_text([re.compile(r"sys\s*boots"), "data", "disk2", "Total"])
 
 
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+async def test_a_vm_boots_from_the_disk_that_was_chosen(chromium: Browser, fleet: Deployment, scripts: bool) -> None:
+    name = f"boots-{int(scripts)}"
+    await fleet.post("vm-hosts/1/", op="compose", hostname=name, cores=1, memory=1024, storage="sys:8,data:9,10")
+    operator = await visitor(chromium, fleet, "mira", scripts=scripts)
+    await operator.enter()
+    await operator.go(f"{await _path(fleet, name)}/storage")
+    disks = operator.page.get_by_role("region", name="Disks, table")
+    await expect(disks.get_by_role("row").filter(has_text="boots")).to_have_text([re.compile(r"^\s*sys\s*boots")])
+    await expect(disks.get_by_role("button", name="Boot from this disk sys")).to_have_count(0)
+    await disks.get_by_role("button", name="Boot from this disk data").click()
+    await expect(operator.page.locator("#note")).to_contain_text(f"Set boot disk of {name}")
+    await expect(disks.get_by_role("row").filter(has_text="boots")).to_have_text([re.compile(r"^\s*data\s*boots")])
+    await expect(disks.get_by_role("button", name="Boot from this disk sys")).to_be_visible()
+    boot_disk = (await _machine(fleet, name))["boot_disk"]
+    assert isinstance(boot_disk, dict)
+    assert boot_disk["name"] == "sdb"
+    await operator.leave()
+
+
+async def test_the_boot_disk_of_a_running_vm_is_that_of_its_next_start(admin: Visitor, fleet: Deployment) -> None:
+    await fleet.post(
+        "vm-hosts/1/", op="compose", hostname="runs-1", cores=1, memory=1024, storage="sys:8,data:9", power_on="true"
+    )
+    await admin.go(f"{await _path(fleet, 'runs-1')}/storage")
+    await expect(admin.page.locator("#vm-storage")).to_contain_text("takes effect at the next start of the VM")
+    for width, dark in ((1400, False), (320, True)):
+        assert await admin.look("boot-disk", width=width, dark=dark, reload=False) == []
+
+
 async def test_one_action_is_the_main_one_and_the_rest_a_menu(admin: Visitor, fleet: Deployment) -> None:
     machine = await _machine(fleet, "web-1")
     await admin.go(f"vms/{machine['system_id']}")

@@ -43,6 +43,8 @@ CELLS = (
     "power_cycle/host power 2 before/region",
     "power_cycle/host power 2 after/answer",
     "power_on/commit 2 before/database",
+    "set_boot_disk/request commit 1 after/region",
+    "set_boot_disk/host set boot disk after/rack",
     "allocate_ready/request commit 1 before/region",
     "allocate_ready/request commit 1 after/region",
     "allocate_ready/request commit 1 after/connection",

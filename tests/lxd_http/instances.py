@@ -86,6 +86,7 @@ def _change(lxd: Lxd, one: Instance, changed: Instance) -> None:
     before, runs = one.config, one.status_code != STOPPED
     if runs:
         live_changes.check(before, changed.config)
+        live_changes.check_disks(one.devices, changed.devices)
     one.architecture, one.description, one.profiles = changed.architecture, changed.description, changed.profiles
     one.config, one.devices = changed.config, changed.devices
     one.root.size_bytes = root_bytes(root_of(lxd.expanded_devices(one)) or {})

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rackd.drivers.lxd.inventory.config_values import size_bytes
-from tests.lxd_http.messages import Refused
+from tests.lxd_http.messages import NotModelled, Refused
+from tests.lxd_http.state import Devices
 
 _FIXED = frozenset({"limits.memory.hugepages"})
+_LIVE_DISK_KEYS = frozenset({"limits.max", "limits.read", "limits.write", "size"})
 _NOT_NOTIFIED = "LXD VM agent isn't currently running"
 
 
@@ -23,6 +25,15 @@ def check(before: Mapping[str, str], after: Mapping[str, str]) -> None:
                 500,
                 "Failed updating memory limit: Cannot increase memory size beyond boot time size when VM is running",
             )
+
+
+def check_disks(before: Devices, after: Devices) -> None:
+    """LXD unplugs a disk whose other keys change, and plugs it in again: no driver may do that to a running guest."""
+    for name, device in after.items():
+        old = before.get(name, device)
+        keys = {key for key in {*old, *device} if old.get(key) != device.get(key)}
+        if device.get("type") == "disk" and not keys <= _LIVE_DISK_KEYS:
+            raise NotModelled(f"a change of {', '.join(sorted(keys))} of the disk {name} while its VM runs")
 
 
 def report_to_guest(before: Mapping[str, str], after: Mapping[str, str]) -> None:

@@ -126,6 +126,8 @@ def _changed(before: MachineSnapshot, change: GuestChange) -> MachineSnapshot:
             return evolve(before, power_state=change.guest.power_state)
         case ChangeKind.RESIZED if change.guest:
             return evolve(before, cores=change.guest.cores, memory_mib=change.guest.memory_mib)
+        case ChangeKind.BOOT_DISK if change.guest and (place := change.guest.boot_place()):
+            return evolve(before, disks=(place, *(one for one in before.disks if one != place)))
     return before
 
 

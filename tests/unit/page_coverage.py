@@ -63,7 +63,6 @@ WITHOUT: Mapping[str, str] = {
     "POST nodes/{system_id}/interfaces/{id}/?op=add_tag": SUMMED_UP,  # all tags of a NIC are one field
     "POST nodes/{system_id}/interfaces/{id}/?op=remove_tag": SUMMED_UP,
     "PUT nodes/{system_id}/blockdevices/{id}/": NO_EFFECT,
-    "POST nodes/{system_id}/blockdevices/{id}/?op=set_boot_disk": NO_EFFECT,
     "POST devices/?op=set_zone": SUMMED_UP,  # the form of a device
     "GET devices/?op=is_registered": PROGRAMS,
     "GET devices/{system_id}/?op=details": MAAS,
@@ -143,6 +142,7 @@ OFFERED: Mapping[str, Shown] = {
     "POST machines/{system_id}/?op=forget": Shown("hosts/<host>/forget"),
     "GET nodes/{system_id}/interfaces/": Shown("vms/<system_id>", "machines.read"),
     "GET nodes/{system_id}/interfaces/{id}/": Shown("vms/<system_id>", "machines.read"),
+    "POST nodes/{system_id}/blockdevices/{id}/?op=set_boot_disk": Shown("vms/<system_id>/storage/<disk>/boot"),
     "GET nodes/{system_id}/blockdevices/": Shown("vms/<system_id>", "machines.read"),
     "GET nodes/{system_id}/blockdevices/{id}/": Shown("vms/<system_id>", "machines.read"),
     # Devices

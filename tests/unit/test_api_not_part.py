@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from attrs import evolve
 
 from regiond.api.declaration.endpoint import Resource
 from regiond.api.declaration.not_part import OF_EMPTY_LISTS, OF_HANDLERS
@@ -11,7 +10,6 @@ from regiond.api.resources.empty_lists import RESOURCES
 from regiond.api.resources.registry import SERVED
 from tests.unit.api_double import ApiDouble
 from tests.unit.good_requests import path_of
-from tests.unit.machine_samples import MACHINE
 
 BY_HANDLER = {resource.handler: resource for resource in SERVED}
 MISSING = [(handler, op) for handler, ops in OF_HANDLERS.items() for op in ops]
@@ -45,17 +43,6 @@ def test_missing_calls_of_known_objects_say_what_to_use(handler: str, op: str) -
     reply = ApiDouble().request(op if plain else "POST", path_of(resource), op=None if plain else op)
     assert reply.status == 400
     assert reply.body.decode() == f"not part of Innkeeper: {OF_HANDLERS[handler][op]}."
-
-
-def test_the_boot_disk_is_the_first_disk_and_can_be_set_again() -> None:
-    api, (first,) = ApiDouble(), MACHINE.disks
-    second = evolve(first, id=32, index=1)
-    api.answers["machines.read"] = lambda _: evolve(MACHINE, disks=(first, second))
-    set_again, changed = (
-        api.request("POST", f"nodes/wdpx3n/blockdevices/{name}/", op="set_boot_disk") for name in ("sda", "32")
-    )
-    assert (set_again.status, set_again.body) == (200, b"OK")
-    assert (changed.status, changed.body) == (400, b"not part of Innkeeper: a machine boots from its first disk.")
 
 
 def test_every_empty_list_has_a_reason() -> None:

@@ -21,7 +21,7 @@ from tests.unit.answers.accounts import ADMIN_KEY, USER_KEY
 from tests.unit.api_double import ApiDouble
 from tests.unit.api_samples import ADMIN, IMAGE, POOL, RACK_ID
 from tests.unit.host_samples import CLUSTER
-from tests.unit.machine_samples import MACHINE
+from tests.unit.machine_samples import MACHINE, OPERATION
 
 
 def test_a_host_is_created_with_the_given_fields(api: ApiDouble) -> None:
@@ -418,3 +418,26 @@ def test_a_part_of_an_image_has_its_offset_in_the_query() -> None:
     assert (call.args[1:], call.named) == ((1000, b"part"), {"offset": 4096})
     assert ApiDouble().request("PUT", "boot-resources/1000/upload/1001/").status == 404
     assert list(ApiDouble().rejected("PUT", "boot-resources/1000/upload/1000/", form={"offset": "-1"})) == ["offset"]
+
+
+@pytest.mark.parametrize(
+    ("state", "power", "expected"),
+    [
+        ("off", "off", "OK"),
+        ("off", "on", "OK: quick-fox boots from sdb at its next start."),
+        ("on", None, "OK: quick-fox boots from sdb at its next start."),
+    ],
+)
+def test_a_boot_disk_says_when_it_takes_effect(state: str, power: str | None, expected: str) -> None:
+    """The host's answer counts, not the last known state; without one, the operation continues."""
+    api, (first,) = ApiDouble(), MACHINE.disks
+    api.answers["machines.read"] = lambda _: evolve(
+        MACHINE, power_state=state, disks=(first, evolve(first, id=32, index=1))
+    )
+    result = {} if power is None else {"power_state": power}
+    api.answers["machine_disks.start_set_boot_disk"] = evolve(OPERATION, result=result)
+    reply = api.request("POST", "nodes/wdpx3n/blockdevices/sdb/", op="set_boot_disk")
+    assert (reply.status, reply.body.decode()) == (200, expected)
+    assert api.call("machine_disks.start_set_boot_disk").args == (ADMIN, "wdpx3n", 32)
+    api.answers["machine_disks.start_set_boot_disk"] = None
+    assert api.request("POST", "nodes/wdpx3n/blockdevices/32/", op="set_boot_disk").body == b"OK"

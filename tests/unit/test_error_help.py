@@ -32,7 +32,7 @@ def test_a_refusal_names_the_missing_right_and_who_gives_it() -> None:
     found = help_for(refused.value, "/MAAS/ui/vms/abc", ANN)
     assert found.needs == "the role operator in the resource pool staging"
     assert found.has == "the role viewer there"
-    assert "An administrator can give it to ann" in found.remedy
+    assert "An administrator can grant it to ann" in found.remedy
     with pytest.raises(errors.NotAllowed) as refused:
         evolve(ANN, grants={}).require_operator(7, "staging")
     assert help_for(refused.value, "/MAAS/ui/vms/abc", ANN).has == "no role there"

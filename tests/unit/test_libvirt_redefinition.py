@@ -62,7 +62,7 @@ def test_a_deployed_guest_boots_from_its_root_disk(domain: ET.Element) -> None:
     assert boot_order(domain) == [NICS[1].mac_address, "disk0", "disk1"]
     boot_from_disk(domain, DISKS[0].volume)
     assert boot_order(domain) == ["disk0", NICS[1].mac_address, "disk1"]
-    boot_from_nics(domain, [nic.mac_address.upper() for nic in NICS if nic.boot])
+    boot_from_nics(domain, [nic.mac_address.upper() for nic in NICS if nic.boot], DISKS[0].volume)
     assert boot_order(domain) == [NICS[1].mac_address, "disk0", "disk1"]
     assert len(text_of(domain)) == len(before)
 
@@ -76,7 +76,7 @@ def test_devices_without_an_order_of_their_own_get_one(domain: ET.Element) -> No
     assert os is not None
     ET.SubElement(os, "boot", dev="network")
     boot_from_disk(domain, DISKS[0].volume)
-    assert boot_order(domain) == ["disk0"]
+    assert boot_order(domain) == ["disk0", *(nic.mac_address for nic in NICS)]
     assert os.find("boot") is None
 
 

@@ -37,9 +37,9 @@ UUID = "9d0f2f3e-4f0b-4c0e-9b8c-0b0f5b4e1d11"
 
 def original(**config: str) -> dict[str, Any]:
     devices = {
-        "root": {"type": "disk", "path": "/", "pool": "main", "size": "8GiB", "boot.priority": "0"},
+        "root": {"type": "disk", "path": "/", "pool": "main", "size": "8GiB", "boot.priority": "1"},
         "disk1": {"type": "disk", "pool": "main", "source": "data"},
-        "eth0": {"type": "nic", "network": "lan", "boot.priority": "1"},
+        "eth0": {"type": "nic", "network": "lan", "boot.priority": "2"},
         "cloud-init-config": {"type": "disk", "source": "cloud-init:config"},
     }
     owned = {**MARKER_CONFIG, COMPLETED_KEY: UUID, "volatile.uuid": UUID, "user.note": "kept"}
@@ -57,7 +57,7 @@ def test_a_replacement_is_the_same_guest_with_another_disk() -> None:
     assert is_incomplete(body)
     assert marker_of({**body, "type": "virtual-machine"}) == marker_of(original())
     assert body["devices"]["disk1"]["source"] == "data"
-    assert body["devices"]["root"] == {**original()["devices"]["root"], "boot.priority": "2"}
+    assert body["devices"]["root"] == {**original()["devices"]["root"], "boot.priority": "3"}
 
 
 def test_a_replacement_has_the_leases_of_its_nics_by_mac_address() -> None:
@@ -100,12 +100,12 @@ def test_an_empty_root_disk_ends_the_deployments_data() -> None:
         "cloud-init.user-data": "x", "user.user-data": "x", "user.meta-data": "x", "cloud-init.network-config": "x",
         "image.os": "debian", "volatile.base_image": "f00", "volatile.eth0.hwaddr": "00:16:3e:00:00:01",
     })  # fmt: skip
-    deployed["devices"]["root"]["boot.priority"] = "2"
+    deployed["devices"]["root"]["boot.priority"] = "3"
     body = replacement_of(deployed, "vm1", EMPTY)
     assert body["source"] == {"type": "none"}
     changed = {COMPLETED_KEY: body["config"][COMPLETED_KEY], "volatile.eth0.hwaddr": "00:16:3e:00:00:01"}
     assert body["config"] == {**original()["config"], **changed}
-    assert body["devices"]["root"]["boot.priority"] == "0"
+    assert body["devices"]["root"]["boot.priority"] == "1"
     assert "cloud-init-config" not in body["devices"]
 
 

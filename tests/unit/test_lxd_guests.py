@@ -263,7 +263,7 @@ def test_new_instances_are_empty_and_boot_from_the_network() -> None:
     assert body["config"]["limits.memory"] == str(2048 * 1024**2)
     assert body["config"]["security.secureboot"] == "false"
     priorities = {name: device.get("boot.priority") for name, device in body["devices"].items()}
-    assert priorities == {"root": "0", "disk1": None, "disk2": None, "eth0": "1", "eth1": None}
+    assert priorities == {"root": "1", "disk1": None, "disk2": None, "eth0": "2", "eth1": None}
     assert instance_config.instance_of(SPEC, has_profile=True, attempt="a")["profiles"] == ["maas"]
 
 

@@ -72,7 +72,7 @@ def test_numa_nodes_need_an_extension_and_no_pins() -> None:
     ],
 )
 def test_every_nic_kind_maps_to_a_device(requested: NicSpec, device: dict[str, str]) -> None:
-    common = {"type": "nic", "name": "eth0", "hwaddr": requested.mac_address, "boot.priority": "1"}
+    common = {"type": "nic", "name": "eth0", "hwaddr": requested.mac_address, "boot.priority": "2"}
     assert body_of(requested)["devices"]["eth0"] == {**common, **device}
 
 

@@ -51,6 +51,10 @@ def test_an_error_of_a_rack_has_no_text_that_cannot_be_stored() -> None:
     assert (type(error), error.message, error.details) == (NotTrusted, "nope", {"reason": ""})
 
 
+def test_the_message_of_a_rack_is_cut_too() -> None:
+    assert len(checked_error(RACK, HOST_REACH, NotTrusted("x" * 10**6)).message) == MOST_CHARS
+
+
 def test_an_error_that_a_rack_cannot_have_is_rejected() -> None:
     error = checked_error(RACK, HOST_REACH, DatabaseUnavailable("lost"))
     assert error.code == "response_rejected"

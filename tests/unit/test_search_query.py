@@ -120,6 +120,10 @@ def test_a_half_typed_term_is_no_error() -> None:
     assert _query('pool:"two words').wanted == {"pool": ("Two words",)}
 
 
+def test_a_tag_that_is_called_none_is_not_the_lack_of_tags() -> None:
+    assert [(one.value, one.quoted) for one in tokens(term("tag", "none"), MACHINE_FIELDS)] == [("none", True)]
+
+
 @given(name=st.sampled_from([one.name for one in MACHINE_FIELDS.values() if one.kind is Kind.TEXT]), value=_TEXTS)
 def test_a_term_that_is_made_finds_its_value(name: str, value: str) -> None:
     (token,) = tokens(term(name, value), MACHINE_FIELDS)

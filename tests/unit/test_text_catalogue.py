@@ -15,12 +15,13 @@ from development.text_catalogue import CATALOGUE, catalogue, messages_of
 from regiond.ui.renderer import Renderer
 from regiond.ui.serving.kept_form import KeptForm
 from regiond.ui.static_files import StaticFiles
+from regiond.ui.texts import counted, reading_in, text
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 # Names, amounts and times; scripts replace "Live" and "System".
 NO_TEXTS = {"Innkeeper", "mira", "Name", "3", "12:00:00 UTC", "Live", "System", "region.example"}
 FRAME = SimpleNamespace(
-    entries=(SimpleNamespace(name="Hosts", icon="host", segment="hosts", count="3", alert=None),),
+    entries=(SimpleNamespace(name="[Hosts]", icon="host", segment="hosts", count="3", alert=None),),
     running="2", running_count=2, last=None, heartbeat_s=5.0,
 )  # fmt: skip
 KEPT = KeptForm(address="/MAAS/ui/zones/add", text="name=3")
@@ -73,8 +74,9 @@ def test_the_catalogue_has_the_texts_of_the_present_pages() -> None:
 
 @pytest.mark.parametrize("template", VALUES)
 def test_a_translation_reaches_every_text_of_a_page(template: str) -> None:
-    renderer = Renderer(StaticFiles.packaged(), version="1", translations=Marked())
-    page = renderer.page(template, NOW, **VALUES[template]).body.decode()
+    renderer = Renderer(StaticFiles.packaged(), version="1")
+    with reading_in(Marked()):
+        page = renderer.page(template, NOW, **VALUES[template]).body.decode()
     texts = Texts(page).found
     assert len(texts) > 4
     assert [text for text in texts if not text.startswith("[") and text not in NO_TEXTS] == []
@@ -90,7 +92,25 @@ def test_without_a_translation_texts_are_as_written(template: str) -> None:
 
 
 def test_values_in_texts_are_escaped() -> None:
-    renderer = Renderer(StaticFiles.packaged(), version="1", translations=Marked())
-    page = renderer.page("send_again.html", NOW, **VALUES["send_again.html"] | {"username": "<b>mira</b>"}).body
+    renderer = Renderer(StaticFiles.packaged(), version="1")
+    with reading_in(Marked()):
+        page = renderer.page("send_again.html", NOW, **VALUES["send_again.html"] | {"username": "<b>mira</b>"}).body
     assert b"&lt;b&gt;mira" in page
     assert b"<b>mira" not in page
+
+
+def test_python_code_makes_texts_in_the_readers_language() -> None:
+    with reading_in(Marked()):
+        assert text("{name} is away", name="elm") == "[elm is away]"
+        assert counted("{n} host", "{n} hosts", 1) == "[1 host]"
+        assert counted("{n} host", "{n} hosts", 1200) == "[1,200 hosts]"
+    assert text("{name} is away", name="elm") == "elm is away"
+
+
+def test_a_text_without_values_keeps_its_braces() -> None:
+    assert text("Write {name}") == "Write {name}"
+
+
+def test_a_page_gives_its_scripts_only_texts_that_are_translated() -> None:
+    renderer = Renderer(StaticFiles.packaged(), version="1")
+    assert b'id="texts"' not in renderer.page("login.html", NOW, **VALUES["login.html"]).body

@@ -24,7 +24,16 @@ from rackd.drivers.libvirt.definitions.domain_config import has_connected_agent
 from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits, traits_of
 from rackd.drivers.libvirt.deployment import deployer, images
-from rackd.drivers.libvirt.guests import console, deletion, lookup, orphaned_volumes, ownership, power, serial_log
+from rackd.drivers.libvirt.guests import (
+    boot_disk,
+    console,
+    deletion,
+    lookup,
+    orphaned_volumes,
+    ownership,
+    power,
+    serial_log,
+)
 from rackd.drivers.libvirt.guests.compose import compose
 from rackd.drivers.libvirt.guests.pools import guest_pool
 from rackd.drivers.libvirt.inventory import facts, guests, image_copies
@@ -183,6 +192,9 @@ class LibvirtDriver(WithoutProjects):
         domain = self._marked(guest)
         domain.set_autostart(on=power.starts_with_host(autostart, guests.power_of(domain.state())))
         return guests.autostart_of(flag=domain.autostart())
+
+    def set_boot_disk(self, guest: GuestRef, pool_id: str, volume: str) -> PowerState:
+        return boot_disk.choose(self._session.client(), guest, pool_id, volume)
 
     def _marked(self, guest: GuestRef) -> Domain:
         return required_guest(lookup.marked_domain(self._session.client(), guest), guest)

@@ -19,7 +19,7 @@ from rackd.drivers.lxd.connection import trust
 from rackd.drivers.lxd.connection.client import Client, Conflict, NotAuthorized, Scope, path
 from rackd.drivers.lxd.connection.console_stream import LxdConsole
 from rackd.drivers.lxd.connection.events import Watch
-from rackd.drivers.lxd.guests import compose, console, deployer, images, own_images, ownership, replacement
+from rackd.drivers.lxd.guests import boot_disk, compose, console, deployer, images, own_images, ownership, replacement
 from rackd.drivers.lxd.guests.instance_config import autostart_config
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.power import PowerControl
@@ -111,7 +111,8 @@ class LxdDriver:
         """LXD stores the last state itself, so that `autostart` changes nothing after the first time."""
         instances = self._ready()
         found = instances.of_machine(guest)
-        state = self._power(instances, found["name"]).switch(action, grace_s=grace_s)
+        control = self._power(instances, found["name"])
+        state = boot_disk.switch(instances, found, control, action, grace_s=grace_s)
         if autostart is not None:
             with after_power_action(guest):
                 _set_autostart(instances, found, autostart)
@@ -121,6 +122,10 @@ class LxdDriver:
         instances = self._ready()
         _set_autostart(instances, instances.of_machine(guest), autostart)
         return autostart
+
+    def set_boot_disk(self, guest: GuestRef, pool_id: str, volume: str) -> PowerState:
+        """The choice for a running guest takes effect when Innkeeper next starts it."""
+        return boot_disk.choose(self._ready(), guest, pool_id, volume)
 
     def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
         """Raises Unsupported with LXD releases that keep no log of a virtual machine's console, such as 5.0."""

@@ -58,6 +58,7 @@ class SimulatedDeployer:
             check_image_fits(image, root)
             stored = self._stored(seed)
             self._set_nics(db, guest, spec)
+            guests.boot_from_first_disk(db, guest.guest_id)
             deployments.write(db, guest.guest_id, image, seed, user_data=stored)
         return stored != seed.user_data
 
@@ -74,6 +75,7 @@ class SimulatedDeployer:
         with self._store.writing() as db:
             guest = self._powered_off(db, spec)
             self._set_nics(db, guest, spec)
+            guests.boot_from_first_disk(db, guest.guest_id)
             deployments.erase(db, guest.guest_id)
             for disk in spec.disks if erase else (root,):
                 deployments.empty(db, disk.pool_id, disk.volume)

@@ -26,7 +26,13 @@ from common.values import (
     PowerState,
 )
 from rackd.drivers.contract import Driver, ImageContent, WithoutProjects
-from rackd.drivers.driver_errors import guest_is_off, guest_not_found, reject_volumes_in_use, required_guest
+from rackd.drivers.driver_errors import (
+    disk_not_found,
+    guest_is_off,
+    guest_not_found,
+    reject_volumes_in_use,
+    required_guest,
+)
 from rackd.drivers.simulated import deployments, guests, leases, own_images
 from rackd.drivers.simulated.boots import SimulatedBoots
 from rackd.drivers.simulated.composer import SimulatedComposer
@@ -149,6 +155,15 @@ class SimulatedDriver(WithoutProjects):
         with self._store.writing() as db:
             guests.set_autostart(db, self._marked(db, guest), autostart)
             return self._marked(db, guest).autostart or autostart
+
+    def set_boot_disk(self, guest: GuestRef, pool_id: str, volume: str) -> PowerState:
+        self._faults.call("set boot disk")
+        with self._store.writing() as db:
+            found = self._marked(db, guest)
+            if (pool_id, volume) not in {(disk.pool_id, disk.volume) for disk in found.disks}:
+                raise disk_not_found(found.name, volume, (disk.volume for disk in found.disks))
+            guests.set_boot_disk(db, found, pool_id, volume)
+            return found.power
 
     def _marked(self, db: sqlite3.Connection, guest: GuestRef) -> Guest:
         found = guests.by_marker(db, guest.marker)

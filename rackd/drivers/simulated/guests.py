@@ -28,8 +28,13 @@ from rackd.drivers.simulated import guest_resources, leases
 from rackd.drivers.simulated.facts import ARCHITECTURE
 
 _GUESTS = """
-    select guest.*, pinning.core_ids, pinning.huge_pages, autostart.guest_id is not null as autostart
+    select guest.*, pinning.core_ids, pinning.huge_pages, autostart.guest_id is not null as autostart,
+           coalesce((select position from disk
+                      where disk.guest_id = guest.guest_id
+                        and disk.pool = boot_disk.pool and disk.volume = boot_disk.volume),
+                    (select min(position) from disk where disk.guest_id = guest.guest_id)) as boot_position
       from guest left join pinning using (guest_id) left join autostart using (guest_id)
+           left join boot_disk using (guest_id)
 """
 _ALL = _GUESTS + " order by name"
 _BY_MARKER = _GUESTS + " where installation_id = ? and machine_id = ?"
@@ -219,6 +224,16 @@ def _set_autostart(db: sqlite3.Connection, guest_id: str, power: PowerState, aut
     db.execute("insert or ignore into autostart values (?)" if starts else _NO_AUTOSTART, (guest_id,))
 
 
+def set_boot_disk(db: sqlite3.Connection, guest: Guest, pool_id: str, volume: str) -> None:
+    """Makes the guest boot first from this disk of its own."""
+    db.execute("insert or replace into boot_disk values (?, ?, ?)", (guest.guest_id, pool_id, volume))
+    record(db, GuestChange(event=GuestEvent.CHANGED, guest_name=guest.name, guest_id=guest.guest_id))
+
+
+def boot_from_first_disk(db: sqlite3.Connection, guest_id: str) -> None:
+    db.execute("delete from boot_disk where guest_id = ?", (guest_id,))
+
+
 def record(db: sqlite3.Connection, change: GuestChange) -> None:
     db.execute(
         "insert into change (event, guest_name, guest_id, power) values (?, ?, ?, ?)",
@@ -285,12 +300,17 @@ def _guest(row: sqlite3.Row, disks: Iterable[GuestDisk], nics: Iterable[GuestNic
         disks=tuple(disks),
         nics=tuple(nics),
         autostart=Autostart.ALWAYS if row["autostart"] else Autostart.NEVER,
+        boot_device=None if row["boot_position"] is None else _device(row["boot_position"]),
     )
+
+
+def _device(position: int) -> str:
+    return block_device_name("vd", position)
 
 
 def _disk(row: sqlite3.Row) -> GuestDisk:
     return GuestDisk(
-        device=block_device_name("vd", row["position"]),
+        device=_device(row["position"]),
         size_bytes=row["size_bytes"] or 0,
         pool_id=row["pool"],
         volume=row["volume"],

@@ -106,6 +106,11 @@ create table if not exists lease (
 create table if not exists autostart (
     guest_id text primary key references guest on delete cascade
 ) strict;
+create table if not exists boot_disk (
+    guest_id text primary key references guest on delete cascade,
+    pool     text not null,
+    volume   text not null
+) strict;
 create table if not exists seeded (at text not null) strict;
 """
 

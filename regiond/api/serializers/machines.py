@@ -108,7 +108,7 @@ class DiskOfMachine:
 
     @property
     def is_boot_disk(self) -> bool:
-        return self.disk == self.machine.disks[0]
+        return self.disk == self.machine.boot_disk
 
     @property
     def pool(self) -> ResourcePool:
@@ -251,7 +251,7 @@ _MACHINE: Serializer[MachineView] = serializer(
     ),
     constant("physicalblockdevice_set", array(BLOCK_DEVICE_JSON), ()),  # the same
     constant("virtualblockdevice_set", array(BLOCK_DEVICE_JSON), ()),
-    constant("boot_disk", nullable(BLOCK_DEVICE_JSON), None),  # the first one
+    constant("boot_disk", nullable(BLOCK_DEVICE_JSON), None),  # one of them, see `_encode`
     key("storage", NUMBER, lambda machine: sum(disk.size_bytes for disk in machine.disks) / 1_000_000),
     constant("numanode_set", array(OBJECT), ()),
     key("pod", nullable(_POD_REFERENCE), lambda machine: None if _pod_id(machine) is None else machine),
@@ -291,8 +291,9 @@ def _encode(machine: MachineView) -> dict[str, Any]:
     """Returns the JSON of the machine. Encodes interfaces and disks once, although several keys repeat them."""
     found: dict[str, Any] = _MACHINE.encode(machine)
     interfaces, disks = found["interface_set"], found["blockdevice_set"]
-    first_interface, first_disk = interfaces[0] if interfaces else None, disks[0] if disks else None
-    found.update(physicalblockdevice_set=disks, boot_interface=first_interface, boot_disk=first_disk)
+    first_interface = interfaces[0] if interfaces else None
+    boot_disk = next((json for disk, json in zip(machine.disks, disks, strict=True) if disk == machine.boot_disk), None)
+    found.update(physicalblockdevice_set=disks, boot_interface=first_interface, boot_disk=boot_disk)
     return found
 
 

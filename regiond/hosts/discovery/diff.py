@@ -19,7 +19,13 @@ from regiond.hosts.discovery.incomplete_guests import completed
 from regiond.hosts.discovery.machine_storage import StorageChange, newly_missing, storage_changes
 from regiond.hosts.discovery.model import ChangeKind, DiscoveryChanges, GuestChange, OrphanedGuest
 from regiond.hosts.discovery.orphaned_volumes import volume_changes
-from regiond.hosts.discovery.snapshot import MachineSnapshot, ServerSnapshot, guest_record, is_resized
+from regiond.hosts.discovery.snapshot import (
+    MachineSnapshot,
+    ServerSnapshot,
+    guest_record,
+    has_other_boot_disk,
+    is_resized,
+)
 from regiond.hosts.guest_record import GuestRecord
 from regiond.hosts.image_copies.model import copy_changes
 from regiond.ledger.model import NO_DISCRETE_RESOURCES, GuestClaims
@@ -193,6 +199,8 @@ def _machine_changes(
                 kinds.append(ChangeKind.RESIZED)
             if record.power_state != machine.power_state:
                 kinds.append(ChangeKind.POWER)
+            if has_other_boot_disk(record, machine):
+                kinds.append(ChangeKind.BOOT_DISK)
         for kind in kinds:
             yield _change(kind, machine, record)
 

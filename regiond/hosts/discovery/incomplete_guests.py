@@ -29,6 +29,7 @@ def completed(record: GuestRecord, snapshot: ServerSnapshot) -> GuestRecord:
             huge_pages_backed=before.huge_pages_backed,
             disks=tuple({**disk, "serial": serials.get(disk["device"])} for disk in record.disks),
             nics=before.nics,
+            boot_device=before.boot_device,
         )
     claimed = NO_DISCRETE_RESOURCES if record.machine_id is None else snapshot.discrete.get(record.machine_id)
     claimed = claimed or NO_DISCRETE_RESOURCES

@@ -266,6 +266,7 @@ _CHANGE_TEXTS = {
     ChangeKind.RESIZED: "its cores or memory were changed on {host}",
     ChangeKind.REALLOCATED: "its pinned cores, huge pages or virtual functions were changed on {host}",
     ChangeKind.DISKS_CHANGED: "its disks were changed on {host}: they take {detail}",
+    ChangeKind.BOOT_DISK: "its boot disk was changed on {host}: it boots from {boot_device}",
     ChangeKind.VOLUME_MISSING: "it cannot start, because {host} no longer has its volume {detail}",
 }
 _ORPHANED_TEXTS = {
@@ -280,5 +281,6 @@ _ORPHANED_TEXTS = {
 def _text_of(change: GuestChange, host_name: str) -> str:
     after = "unknown" if change.guest is None else change.guest.power_state
     return _CHANGE_TEXTS[change.kind].format(
-        host=host_name, before=change.power_before, after=after, detail=change.detail
-    )
+        host=host_name, before=change.power_before, after=after, detail=change.detail,
+        boot_device=None if change.guest is None else change.guest.boot_device,
+    )  # fmt: skip

@@ -38,6 +38,7 @@ class MachineSnapshot:
     awaits_guest: bool = False
     adopted: bool = False
     on_this_server: bool = True  # False: the database has it on another member of the cluster
+    disks: tuple[tuple[str, str], ...] = ()  # storage pool and volume of each, that of the boot disk first
 
 
 def guest_record(guest: Guest, machine_id: int | None) -> GuestRecord:
@@ -59,6 +60,7 @@ def guest_record(guest: Guest, machine_id: int | None) -> GuestRecord:
         kind=guest.kind,
         autostart=None if guest.autostart is None else guest.autostart.value,
         started_at=guest.started_at,
+        boot_device=guest.boot_device,
     )
 
 
@@ -71,6 +73,12 @@ def is_resized(record: GuestRecord, machine: MachineSnapshot) -> bool:
     """Returns whether the guest's size differs from its machine's. An unread size (0) does not differ."""
     size = (record.cores, record.memory_mib)
     return bool(record.cores and record.memory_mib) and size != (machine.cores, machine.memory_mib)
+
+
+def has_other_boot_disk(record: GuestRecord, machine: MachineSnapshot) -> bool:
+    """Returns whether the guest boots from another disk of the machine than the ledger has."""
+    place = record.boot_place()
+    return place in machine.disks[1:]
 
 
 @frozen(kw_only=True)

@@ -28,7 +28,10 @@ _MACHINES = """
            m.host_id = $2 as on_this_host, h.server_id = $1 as on_this_server,
            m.settled_at < $3 and not exists (
                select 1 from operation o
-                where o.machine_id = m.id and o.is_open) as settled
+                where o.machine_id = m.id and o.is_open) as settled,
+           array(select array[p.pool_key, d.volume]
+                   from machine_disk d join storage_pool p on p.id = d.storage_pool_id
+                  where d.machine_id = m.id order by d.boots desc, d.index) as disks
       from machine m join vm_host h on h.id = m.host_id
      where h.server_id = $1 or h.cluster_id = (select cluster_id from vm_host where id = $2)
 """
@@ -89,6 +92,7 @@ def _machine(row: asyncpg.Record, machine_states: GuestChangeHandler) -> Machine
     return of_row(
         MachineSnapshot,
         row,
+        disks=tuple((pool_key, volume) for pool_key, volume in row["disks"]),
         expects_guest=machine_states.expects_guest(row["state"]),
         awaits_guest=machine_states.awaits_guest(row["state"]),
     )

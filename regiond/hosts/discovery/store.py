@@ -43,19 +43,21 @@ _SET_POOLS_MISSING = """
 _WRITE_GUESTS = """
     insert into guest (server_id, project, guest_key, name, marker_installation, marker_machine, machine_id,
                        power_state, cores, memory_mib, architecture, pinned_core_ids, huge_pages_backed, disks, nics,
-                       kind, autostart, started_at)
+                       kind, autostart, started_at, boot_device)
     select $1, found.*
       from jsonb_to_recordset($2::jsonb) found (
            project text, guest_key text, name text, marker_installation uuid, marker_machine uuid, machine_id integer,
            power_state text, cores integer, memory_mib bigint, architecture text, pinned_core_ids integer[],
-           huge_pages_backed boolean, disks jsonb, nics jsonb, kind text, autostart text, started_at timestamptz)
+           huge_pages_backed boolean, disks jsonb, nics jsonb, kind text, autostart text, started_at timestamptz,
+           boot_device text)
     on conflict (server_id, project, guest_key) do update
        set name = excluded.name, marker_installation = excluded.marker_installation,
            marker_machine = excluded.marker_machine, machine_id = excluded.machine_id,
            power_state = excluded.power_state, cores = excluded.cores, memory_mib = excluded.memory_mib,
            architecture = excluded.architecture, pinned_core_ids = excluded.pinned_core_ids,
            huge_pages_backed = excluded.huge_pages_backed, disks = excluded.disks, nics = excluded.nics,
-           kind = excluded.kind, autostart = excluded.autostart, started_at = excluded.started_at
+           kind = excluded.kind, autostart = excluded.autostart, started_at = excluded.started_at,
+           boot_device = excluded.boot_device
     returning id, project, guest_key
 """
 _CLEAR_MACHINES = """

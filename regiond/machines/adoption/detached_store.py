@@ -27,7 +27,8 @@ _DETACH = """
                     '[]'), $2,
            coalesce((select jsonb_agg(jsonb_build_object(
                                 'index', d.index, 'volume', d.volume, 'pool_key', p.pool_key, 'pool_name', p.name,
-                                'size_bytes', d.size_bytes, 'serial', d.serial, 'tags', d.tags, 'label', d.label)
+                                'size_bytes', d.size_bytes, 'serial', d.serial, 'tags', d.tags, 'label', d.label,
+                                'boots', d.boots)
                                 order by d.index)
                        from machine_disk d join storage_pool p on p.id = d.storage_pool_id
                       where d.machine_id = m.id), '[]'),
@@ -108,11 +109,12 @@ _RESTORE = """
     returning id, system_id, hostname
 """
 _DISKS = """
-    insert into machine_disk (machine_id, index, volume, storage_pool_id, size_bytes, serial, tags, label)
-    select $2, d.index, d.volume, p.id, d.size_bytes, d.serial, d.tags, coalesce(d.label, '')
+    insert into machine_disk (machine_id, index, volume, storage_pool_id, size_bytes, serial, tags, label, boots)
+    select $2, d.index, d.volume, p.id, d.size_bytes, d.serial, d.tags, coalesce(d.label, ''),
+           coalesce(d.boots, false)
       from detached_machine f,
            jsonb_to_recordset(f.disks) d (index integer, volume text, pool_key text, size_bytes bigint, serial text,
-                                          tags text[], label text),
+                                          tags text[], label text, boots boolean),
            vm_host h join storage_pool p on p.server_id = h.server_id
      where f.uuid = $1 and h.id = $3 and p.pool_key = d.pool_key
 """

@@ -33,10 +33,11 @@ _DROP_DEVICES = """
     with disks as (delete from machine_disk where machine_id = $1) delete from machine_nic where machine_id = $1
 """
 _DISKS = """
-    insert into machine_disk (machine_id, index, volume, storage_pool_id, size_bytes, serial)
-    select m.id, d.index, d.volume, p.id, d.size_bytes, d.serial
+    insert into machine_disk (machine_id, index, volume, storage_pool_id, size_bytes, serial, boots)
+    select m.id, d.index, d.volume, p.id, d.size_bytes, d.serial, d.boots
       from machine m join vm_host h on h.id = m.host_id join storage_pool p on p.server_id = h.server_id,
-           jsonb_to_recordset($2::jsonb) d (index integer, volume text, pool_key text, size_bytes bigint, serial text)
+           jsonb_to_recordset($2::jsonb) d (index integer, volume text, pool_key text, size_bytes bigint, serial text,
+                                           boots boolean)
      where m.id = $1 and p.pool_key = d.pool_key
 """
 _NICS = """
@@ -143,7 +144,8 @@ async def complete(db: Db, machine_id: int, guest: Guest) -> None:
     await db.execute(_DROP_DEVICES, machine_id)
     disks = [
         {"index": index, "volume": disk.volume or disk.device, "pool_key": disk.pool_id,
-         "size_bytes": disk.size_bytes, "serial": disk.serial or ""}
+         "size_bytes": disk.size_bytes, "serial": disk.serial or "",
+         "boots": disk.device == guest.boot_device}
         for index, disk in enumerate(guest.disks)
         if disk.pool_id and disk.size_bytes
     ]  # fmt: skip

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from common.errors import DriverFailed, NotFound
 from common.rpc.host_commands import HOST_UNDEPLOY, UndeployCall
 from regiond.db.pool import Db
+from regiond.machines import boot_disk_store
 from regiond.machines.deployment import store
 from regiond.machines.deployment.model import DeploymentState
 from regiond.machines.steps import Target, power_off
@@ -69,6 +70,7 @@ async def empty_disks(
 
     async def begin(db: Db) -> None:
         await store.set_state(db, target.machine_id, DeploymentState.ERASED)
+        await boot_disk_store.boot_from_first(db, target.machine_id)
         await network_service.begin_reservation(db, target.machine_id)
 
     await journal.write("erase", begin)

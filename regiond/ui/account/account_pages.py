@@ -10,19 +10,20 @@ from regiond.api.resources.accounts.accounts import ACCOUNT
 from regiond.ui.forms.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
 from regiond.ui.page import Page, Visit, redirect
 from regiond.ui.settings.quota_pages import uses
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
 SECTION = "account"
 TABS = (
-    ("", "Profile"),
-    ("keys", "API keys"),
-    ("ssh-keys", "SSH keys"),
-    ("sessions", "Sessions"),
-    ("clients", "RPC clients"),
-    ("files", "Files"),
-    ("filters", "Saved filters"),
+    ("", constant("Profile")),
+    ("keys", constant("API keys")),
+    ("ssh-keys", constant("SSH keys")),
+    ("sessions", constant("Sessions")),
+    ("clients", constant("RPC clients")),
+    ("files", constant("Files")),
+    ("filters", constant("Saved filters")),
 )
-CRUMBS = (("Account", page_url(SECTION)),)
+CRUMBS = ((constant("Account"), page_url(SECTION)),)
 
 
 async def account_page(visit: Visit, template: str, tab: str, refusal: Refusal = NOT_REFUSED, **values: Any) -> Reply:
@@ -47,7 +48,7 @@ async def change_password(visit: Visit) -> Reply:
     """All sessions of the user end, so that the login page is next."""
     request = visit.request
     if request.given("password") != request.given("repeated"):
-        problems = {"repeated": ["This is not the same password."]}
+        problems = {"repeated": [text("This is not the same password.")]}
         return await _profile(visit, Refusal(status=UNPROCESSABLE, problems=problems))
     fields = {"current_password": request.given("current_password"), "password": request.given("password")}
     try:

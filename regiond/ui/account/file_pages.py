@@ -13,6 +13,7 @@ from regiond.ui.account.account_pages import CRUMBS, SECTION, account_page
 from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
 from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.texts import text
 from regiond.ui.web_request import page_url
 
 PLACE = (SECTION, "files")
@@ -46,14 +47,14 @@ async def delete(visit: Visit) -> Reply:
     """The name is in the query, since it may have slashes."""
     found = await visit.services.files.read(visit.caller, visit.request.option("name"))
     removal = Removal(
-        title=f"Delete {found.file.filename}",
+        title=text("Delete {filename}", filename=found.file.filename),
         section=SECTION,
-        crumbs=(*CRUMBS, ("Files", page_url(*PLACE))),
-        button="Delete file",
+        crumbs=(*CRUMBS, (text("Files"), page_url(*PLACE))),
+        button=text("Delete file"),
         resource=FILE,
         path={"filename": found.file.filename},
         place=PLACE,
-        note="The program that stored it may need it.",
+        note=text("The program that stored it may need it."),
     )
     return await confirm(visit, removal)
 

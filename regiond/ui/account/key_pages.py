@@ -10,11 +10,12 @@ from regiond.ui.account.account_pages import CRUMBS, SECTION, account_page
 from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
 from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
 KEYS = (SECTION, "keys")
 _DAY_S = 24 * 3600
-LIFETIMES = (("", "for ever"), *((str(days * _DAY_S), f"{days} days") for days in (7, 30, 90, 365)))
+LIFETIMES = (("", constant("for ever")), *((str(days * _DAY_S), f"{days} days") for days in (7, 30, 90, 365)))
 
 
 async def show(visit: Visit) -> Reply:
@@ -67,10 +68,10 @@ async def rename(visit: Visit) -> Reply:
             return redirect(*KEYS)
     return await visit.page(
         "account/rename_key.html",
-        title="Rename API key",
+        title=text("Rename API key"),
         section=SECTION,
         status=refusal.status,
-        crumbs=(*CRUMBS, ("API keys", page_url(*KEYS))),
+        crumbs=(*CRUMBS, (text("API keys"), page_url(*KEYS))),
         key=key,
         name=request.given("name", key.name),
         problems=refusal.problems,
@@ -82,8 +83,8 @@ async def delete(visit: Visit) -> Reply:
     removal = Removal(
         title=f"Delete API key {key.name or key.token_key}",
         section=SECTION,
-        crumbs=(*CRUMBS, ("API keys", page_url(*KEYS))),
-        button="Delete API key",
+        crumbs=(*CRUMBS, (text("API keys"), page_url(*KEYS))),
+        button=text("Delete API key"),
         resource=ACCOUNT,
         path={},
         op="delete_authorisation_token",

@@ -13,6 +13,7 @@ from regiond.ui.forms import session_end
 from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
 from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.texts import text
 from regiond.ui.web_request import page_url
 
 SSH_KEYS_PLACE = (SECTION, "ssh-keys")
@@ -35,17 +36,17 @@ async def show_ssh_keys(visit: Visit) -> Reply:
 
 
 async def delete_ssh_key(visit: Visit) -> Reply:
-    key = await visit.services.ssh_keys.read(visit.caller, id_in(visit.path["key"], "SSH key"))
+    key = await visit.services.ssh_keys.read(visit.caller, id_in(visit.path["key"], text("SSH key")))
     removal = Removal(
-        title="Delete SSH key",
+        title=text("Delete SSH key"),
         section=SECTION,
-        crumbs=(*CRUMBS, ("SSH keys", page_url(*SSH_KEYS_PLACE))),
-        button="Delete SSH key",
+        crumbs=(*CRUMBS, (text("SSH keys"), page_url(*SSH_KEYS_PLACE))),
+        button=text("Delete SSH key"),
         resource=SSH_KEY,
         path={"id": str(key.id)},
         place=SSH_KEYS_PLACE,
-        done="The SSH key is deleted.",
-        undo="It can be added again. VMs that have it keep it.",
+        done=text("The SSH key is deleted."),
+        undo=text("It can be added again. VMs that have it keep it."),
     )
     return await confirm(visit, removal)
 
@@ -61,7 +62,7 @@ async def show_sessions(visit: Visit) -> Reply:
 
 
 async def end_session(visit: Visit) -> Reply:
-    crumbs = (*CRUMBS, ("Sessions", page_url(*SESSIONS_PLACE)))
+    crumbs = (*CRUMBS, (text("Sessions"), page_url(*SESSIONS_PLACE)))
     return await session_end.end_session(visit, visit.caller.username, SESSIONS_PLACE, SECTION, crumbs)
 
 
@@ -87,14 +88,14 @@ async def show_clients(visit: Visit) -> Reply:
 async def revoke_client(visit: Visit) -> Reply:
     name = visit.path["name"]
     removal = Removal(
-        title=f"Revoke {name}",
+        title=text("Revoke {name}", name=name),
         section=SECTION,
-        crumbs=(*CRUMBS, ("RPC clients", page_url(*CLIENTS_PLACE))),
-        button="Revoke RPC client",
+        crumbs=(*CRUMBS, (text("RPC clients"), page_url(*CLIENTS_PLACE))),
+        button=text("Revoke RPC client"),
         resource=CLIENT,
         path={"name": name},
         place=CLIENTS_PLACE,
-        done=f"RPC client {name} is revoked.",
+        done=text("RPC client {name} is revoked.", name=name),
     )
     return await confirm(visit, removal)
 

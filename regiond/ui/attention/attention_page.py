@@ -10,6 +10,7 @@ from regiond.api.replies import Reply
 from regiond.attention.model import AttentionFilter, AttentionGroup, AttentionKind, ObjectType
 from regiond.ui.attention.attention_row import PAGE, AttentionRow, kind_text, kind_title, rows_of
 from regiond.ui.page import Page, Visit
+from regiond.ui.texts import text
 
 _FIRST = 10  # of each kind, on the page of all kinds
 _SIZE = 50  # of a page of one kind
@@ -51,7 +52,7 @@ async def show(visit: Visit) -> Reply:
     total = sum(group.count for group in groups)
     return await visit.page(
         "attention/list.html",
-        title="Attention",
+        title=text("Attention"),
         section=PAGE,
         groups=[_shown(visit, group) for group in groups],
         all_items=counts.total,

@@ -9,6 +9,7 @@ from attrs import frozen
 from regiond.attention.model import AttentionGroup, AttentionItem, AttentionKind, ObjectType
 from regiond.caller import Caller
 from regiond.ui import formats
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
 PAGE = "attention"
@@ -19,26 +20,29 @@ _MOST_LINES = 10  # of the overview
 
 # What one of a kind is called, and several.
 KIND_WORDS: Mapping[AttentionKind, tuple[str, str]] = {
-    _K.VM_MISSING: ("VM is missing from its host", "VMs are missing from their hosts"),
-    _K.VM_VOLUME_MISSING: ("VM cannot start without a volume", "VMs cannot start without their volumes"),
-    _K.VM_BROKEN: ("VM is marked broken", "VMs are marked broken"),
-    _K.VM_FAILED_DEPLOYMENT: ("VM failed to deploy", "VMs failed to deploy"),
-    _K.VM_FAILED_COMPOSE: ("VM was not created", "VMs were not created"),
-    _K.VM_FAILED: ("VM was released but not deleted", "VMs were released but not deleted"),
-    _K.HOST_UNREACHABLE: ("host is unreachable", "hosts are unreachable"),
-    _K.HOST_REJECTED: ("host is rejected", "hosts are rejected"),
-    _K.HOST_NOT_TRUSTED: ("host waits for trust", "hosts wait for trust"),
-    _K.HOST_STALE: ("host has old data", "hosts have old data"),
-    _K.HOST_OVERCOMMITTED: ("host is over-committed", "hosts are over-committed"),
-    _K.HOST_PROBLEM: ("host reports a problem", "hosts report problems"),
-    _K.STORAGE_POOL_UNAVAILABLE: ("storage pool is unavailable", "storage pools are unavailable"),
-    _K.STORAGE_POOL_FULL: ("storage pool is nearly full", "storage pools are nearly full"),
-    _K.QUOTA_FULL: ("quota is nearly used up", "quotas are nearly used up"),
-    _K.RACK_AWAY: ("rack is away", "racks are away"),
-    _K.CERTIFICATE_EXPIRING: ("certificate expires", "certificates expire"),
+    _K.VM_MISSING: (constant("VM is missing from its host"), constant("VMs are missing from their hosts")),
+    _K.VM_VOLUME_MISSING: (
+        constant("VM cannot start without a volume"),
+        constant("VMs cannot start without their volumes"),
+    ),
+    _K.VM_BROKEN: (constant("VM is marked broken"), constant("VMs are marked broken")),
+    _K.VM_FAILED_DEPLOYMENT: (constant("VM failed to deploy"), constant("VMs failed to deploy")),
+    _K.VM_FAILED_COMPOSE: (constant("VM was not created"), constant("VMs were not created")),
+    _K.VM_FAILED: (constant("VM was released but not deleted"), constant("VMs were released but not deleted")),
+    _K.HOST_UNREACHABLE: (constant("host is unreachable"), constant("hosts are unreachable")),
+    _K.HOST_REJECTED: (constant("host is rejected"), constant("hosts are rejected")),
+    _K.HOST_NOT_TRUSTED: (constant("host waits for trust"), constant("hosts wait for trust")),
+    _K.HOST_STALE: (constant("host has old data"), constant("hosts have old data")),
+    _K.HOST_OVERCOMMITTED: (constant("host is over-committed"), constant("hosts are over-committed")),
+    _K.HOST_PROBLEM: (constant("host reports a problem"), constant("hosts report problems")),
+    _K.STORAGE_POOL_UNAVAILABLE: (constant("storage pool is unavailable"), constant("storage pools are unavailable")),
+    _K.STORAGE_POOL_FULL: (constant("storage pool is nearly full"), constant("storage pools are nearly full")),
+    _K.QUOTA_FULL: (constant("quota is nearly used up"), constant("quotas are nearly used up")),
+    _K.RACK_AWAY: (constant("rack is away"), constant("racks are away")),
+    _K.CERTIFICATE_EXPIRING: (constant("certificate expires"), constant("certificates expire")),
     _K.DISCREPANCY: ("discrepancy", "discrepancies"),
-    _K.OPERATION_WAITING: ("task waits for long", "tasks wait for long"),
-    _K.IMAGE_FAILED: ("image failed", "images failed"),
+    _K.OPERATION_WAITING: (constant("task waits for long"), constant("tasks wait for long")),
+    _K.IMAGE_FAILED: (constant("image failed"), constant("images failed")),
 }
 _ICONS: Mapping[AttentionKind, str] = {
     _K.HOST_REJECTED: "rejected", _K.HOST_NOT_TRUSTED: "waiting", _K.HOST_STALE: "clock",
@@ -157,20 +161,20 @@ def _link(label: str, *segments: str, **query: str) -> Callable[[AttentionItem],
 
 # What administrators can do; others open the object.
 _HELP: Mapping[AttentionKind, Callable[[AttentionItem], Help | None]] = {
-    _K.VM_MISSING: _refresh("Refresh host"),
-    _K.VM_VOLUME_MISSING: _refresh("Refresh host"),
-    _K.VM_FAILED_COMPOSE: _link("Delete", "vms", "{id}", "delete"),
-    _K.VM_FAILED: _link("Delete", "vms", "{id}", "delete"),
-    _K.HOST_UNREACHABLE: _refresh("Retry"),
-    _K.HOST_REJECTED: _link("Compare", "hosts", "add", step="trust", host="{host}"),
-    _K.HOST_NOT_TRUSTED: _link("Show command", "hosts", "add", step="trust", host="{host}"),
-    _K.HOST_STALE: _refresh("Refresh"),
-    _K.HOST_OVERCOMMITTED: _link("Change ratio", "hosts", "{host}", "settings"),
-    _K.HOST_PROBLEM: _refresh("Refresh"),
-    _K.STORAGE_POOL_UNAVAILABLE: _refresh("Refresh host"),
-    _K.CERTIFICATE_EXPIRING: _link("Rotate", "hosts", "{host}", "settings"),
-    _K.QUOTA_FULL: _link("Raise", "settings", "quotas", "{id}"),
-    _K.DISCREPANCY: _link("Review", "settings", "discrepancies", "{id}"),
+    _K.VM_MISSING: _refresh(constant("Refresh host")),
+    _K.VM_VOLUME_MISSING: _refresh(constant("Refresh host")),
+    _K.VM_FAILED_COMPOSE: _link(constant("Delete"), "vms", "{id}", "delete"),
+    _K.VM_FAILED: _link(constant("Delete"), "vms", "{id}", "delete"),
+    _K.HOST_UNREACHABLE: _refresh(constant("Retry")),
+    _K.HOST_REJECTED: _link(constant("Compare"), "hosts", "add", step="trust", host="{host}"),
+    _K.HOST_NOT_TRUSTED: _link(constant("Show command"), "hosts", "add", step="trust", host="{host}"),
+    _K.HOST_STALE: _refresh(constant("Refresh")),
+    _K.HOST_OVERCOMMITTED: _link(constant("Change ratio"), "hosts", "{host}", "settings"),
+    _K.HOST_PROBLEM: _refresh(constant("Refresh")),
+    _K.STORAGE_POOL_UNAVAILABLE: _refresh(constant("Refresh host")),
+    _K.CERTIFICATE_EXPIRING: _link(constant("Rotate"), "hosts", "{host}", "settings"),
+    _K.QUOTA_FULL: _link(constant("Raise"), "settings", "quotas", "{id}"),
+    _K.DISCREPANCY: _link(constant("Review"), "settings", "discrepancies", "{id}"),
 }
 
 
@@ -178,4 +182,4 @@ def _help(item: AttentionItem, caller: Caller, url: str) -> Help:
     make = _HELP.get(item.kind) if caller.is_admin else None
     if item.kind is _K.CERTIFICATE_EXPIRING and item.object_type is not ObjectType.HOST:
         make = None
-    return (make(item) if make else None) or Help(label="Open", url=url)
+    return (make(item) if make else None) or Help(label=text("Open"), url=url)

@@ -24,10 +24,16 @@ from regiond.ui.machines.machine_search import of_cluster
 from regiond.ui.machines.vm_table import read_table
 from regiond.ui.page import Page, Visit, form_pages, redirect, redirect_with_note
 from regiond.ui.table_view import in_memory
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
-TABS = (("hosts", "Hosts"), ("vms", "VMs"), ("resources", "Resources"), ("settings", "Settings"))
-LABELS = {"name": "Name", "zone": "Zone", "pool": "Resource pool"}
+TABS = (
+    ("hosts", constant("Hosts")),
+    ("vms", constant("VMs")),
+    ("resources", constant("Resources")),
+    ("settings", constant("Settings")),
+)
+LABELS = {"name": constant("Name"), "zone": constant("Zone"), "pool": constant("Resource pool")}
 _COLUMNS = {
     "name": lambda row: row.name.lower(),
     "hosts": lambda row: row.hosts,
@@ -39,7 +45,7 @@ _COLUMNS = {
 async def show_list(visit: Visit) -> Reply:
     rows = [cluster_row(cluster) for cluster in await visit.services.clusters.list(caller=visit.caller)]
     view = in_memory(visit.request, rows, _COLUMNS, default="name")
-    return await visit.page("clusters/list.html", title="Clusters", section="clusters", view=view)
+    return await visit.page("clusters/list.html", title=text("Clusters"), section="clusters", view=view)
 
 
 async def to_hosts(visit: Visit) -> Reply:
@@ -77,7 +83,7 @@ async def settings(visit: Visit) -> Reply:
         if not changes:
             return redirect("clusters", cluster.id, "settings")
         await visit.act(CLUSTER, "PUT", path={"id": str(cluster.id)}, fields=changes)
-        return redirect_with_note(visit, "clusters", cluster.id, "settings", text="Saved.")
+        return redirect_with_note(visit, "clusters", cluster.id, "settings", text=text("Saved."))
 
     return await forms.change(
         visit, values_of(cluster), partial(_settings, visit, cluster), send, absent_is_empty=False
@@ -90,17 +96,16 @@ async def maintenance(visit: Visit) -> Reply:
     path = {"id": str(cluster.id)}
 
     def done(state: str) -> Reply:
-        text = f"All members of {cluster.name} are {state} for placement."
-        return redirect_with_note(visit, "clusters", cluster.id, "hosts", text=text)
+        return redirect_with_note(visit, "clusters", cluster.id, "hosts", text=text(state, name=cluster.name))
 
     async def close() -> Reply:
         reason = visit.request.given("reason").strip() or None
         await visit.act(CLUSTER, "POST", "maintenance", path=path, fields={"reason": reason})
-        return done("closed")
+        return done(constant("All members of {name} are closed for placement."))
 
     if visit.request.given("action") == "open":
         await visit.act(CLUSTER, "POST", "end_maintenance", path=path)
-        return done("open")
+        return done(constant("All members of {name} are open for placement."))
     members = [row.name for row in await _members(visit, cluster)]
     return await ask(visit, cluster_closing_question(cluster.name, cluster.id, members), close)
 
@@ -110,8 +115,9 @@ async def refresh(visit: Visit) -> Reply:
     cluster = await _cluster(visit)
     for host_id in cluster.host_ids:
         await visit.act(HOST, "POST", "refresh", path={"id": str(host_id)})
-    text, tasks = f"The refresh of all members of {cluster.name} has begun.", ("Tasks", page_url("tasks"))
-    return redirect_with_note(visit, "clusters", cluster.id, "hosts", text=text, link=tasks)
+    begun = text("The refresh of all members of {name} has begun.", name=cluster.name)
+    tasks = (text("Tasks"), page_url("tasks"))
+    return redirect_with_note(visit, "clusters", cluster.id, "hosts", text=begun, link=tasks)
 
 
 def values_of(cluster: ClusterView) -> dict[str, str]:

@@ -7,6 +7,7 @@ from attrs import frozen
 from regiond.clusters.model import ClusterView
 from regiond.ui import formats
 from regiond.ui.meter import Meter, memory_meter, meter_of, storage_meter
+from regiond.ui.texts import text
 
 
 @frozen(kw_only=True)
@@ -39,7 +40,7 @@ class ClusterRow:
 
 def cluster_row(cluster: ClusterView) -> ClusterRow:
     capacity = cluster.capacity
-    unit, text = formats.storage_scale(capacity.storage_bytes.claimable)
+    unit, amount = formats.storage_scale(capacity.storage_bytes.claimable)
     return ClusterRow(
         id=cluster.id,
         name=cluster.name,
@@ -49,15 +50,15 @@ def cluster_row(cluster: ClusterView) -> ClusterRow:
         pool=cluster.pool.name,
         hosts=len(cluster.host_ids),
         machines=cluster.vm_count,
-        cores=meter_of(f"CPU cores of {cluster.name}", capacity.cores),
-        memory=memory_meter(f"RAM of {cluster.name}", capacity.memory_mib),
-        storage=storage_meter(f"Storage of {cluster.name}", capacity.storage_bytes),
+        cores=meter_of(text("CPU cores of {name}", name=cluster.name), capacity.cores),
+        memory=memory_meter(text("RAM of {name}", name=cluster.name), capacity.memory_mib),
+        storage=storage_meter(text("Storage of {name}", name=cluster.name), capacity.storage_bytes),
         pools=tuple(
             PoolRow(
                 name=name,
                 backend=pool.backend,
                 path=pool.path,
-                meter=meter_of(f"Pool {name}", pool.capacity, unit=unit, text=text),
+                meter=meter_of(text("Pool {name}", name=name), pool.capacity, unit=unit, text=amount),
             )
             for name, pool in sorted(cluster.storage_pools.items())
         ),

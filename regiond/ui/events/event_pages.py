@@ -10,6 +10,7 @@ from regiond.ui.events.event_export import FORMATS, exported
 from regiond.ui.events.event_filters import read_filters
 from regiond.ui.forms.refusal import UNPROCESSABLE
 from regiond.ui.page import Page, Visit
+from regiond.ui.texts import text
 from regiond.ui.web_request import page_url
 
 SECTION = "events"
@@ -23,7 +24,7 @@ async def show(visit: Visit) -> Reply:
     query = urlencode([(name, text) for name, text in filters.texts.items() if text])
     return await visit.page(
         "events/list.html",
-        title="Events",
+        title=text("Events"),
         section=SECTION,
         status=UNPROCESSABLE if filters.problems else 200,
         events=events,

@@ -19,6 +19,7 @@ from regiond.ui.forms.question import Question, is_answered, show
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.texts import text
 
 Place = Sequence[str | int]
 
@@ -177,7 +178,7 @@ async def _page(
 ) -> Reply:
     return await visit.page(
         kind.template,
-        title=f"Add {kind.word}" if found is None else kind.title.format(kind.name(found)),
+        title=text("Add {word}", word=kind.word) if found is None else kind.title.format(kind.name(found)),
         section=kind.section,
         status=refusal.status,
         kind=kind,
@@ -195,7 +196,7 @@ async def _delete(kind: ObjectKind, visit: Visit) -> Reply:
         title=f"Delete {kind.name(found)}",
         section=kind.section,
         crumbs=kind.crumbs,
-        button=f"Delete {kind.word}",
+        button=text("Delete {word}", word=kind.word),
         resource=kind.one,
         path=kind.path(kind.key(found)),
         name=kind.name(found),

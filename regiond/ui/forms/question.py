@@ -13,10 +13,11 @@ from regiond.ui.forms.edit import begin_edit
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
 from regiond.ui.page import Visit
+from regiond.ui.texts import constant, text
 
 CONFIRMED = "confirmed"
 TYPED = "typed"
-NO_UNDO = "This cannot be undone."
+NO_UNDO = constant("This cannot be undone.")
 TEMPLATE = "confirm.html"
 
 
@@ -72,7 +73,7 @@ def refusal_of(question: Question, typed: str) -> Refusal:
     """Refuses an answer without the text to type; the check in the browser is only a convenience."""
     if not question.typed or typed.strip() == question.typed:
         return NOT_REFUSED
-    return Refusal(status=UNPROCESSABLE, problems={TYPED: [f"Type {question.typed} to confirm."]})
+    return Refusal(status=UNPROCESSABLE, problems={TYPED: [text("Type {typed} to confirm.", typed=question.typed)]})
 
 
 async def ask(visit: Visit, question: Question, act: Callable[[], Awaitable[Reply]], **values: Any) -> Reply:

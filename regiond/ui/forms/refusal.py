@@ -8,6 +8,7 @@ from attrs import frozen
 
 from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest
 from regiond.api import errors
+from regiond.ui.texts import text
 
 Problems = Mapping[str, Sequence[str]]
 UNPROCESSABLE = 422
@@ -38,5 +39,5 @@ IN_CONFLICT = Refusal(status=CONFLICT, problems={})  # with what somebody else c
 def public_message(error: InnkeeperError) -> str:
     """Returns the message for somebody who is not known to be a user: without the address of the database."""
     if isinstance(error, DatabaseUnavailable):
-        return "Innkeeper cannot reach its database. The region's log has the reason."
+        return text("Innkeeper cannot reach its database. The region's log has the reason.")
     return error.message

@@ -12,6 +12,7 @@ from regiond.ui import formats
 from regiond.ui.browser_names import browser_name
 from regiond.ui.forms.question import Question, Subject, ask
 from regiond.ui.page import Visit, redirect_with_note
+from regiond.ui.texts import text
 from regiond.ui.web_request import page_url
 
 
@@ -38,12 +39,14 @@ def _question(
     browser, is_this = browser_name(one.user_agent), one.id == visit.session.id
     used = formats.ago(one.last_seen_at, visit.now)
     return Question(
-        title=f"End the session of {browser}?",
+        title=text("End the session of {browser}?", browser=browser),
         section=section,
         crumbs=crumbs,
-        button="End session",
+        button=text("End session"),
         back=page_url(*place),
         undo=f"{'You' if is_this else one.username} can log in again.",
         subjects=(Subject(name=browser, detail=f"of {one.username}, at {one.address}, used {used}"),),
-        effects=("You are logged out." if is_this else "It is logged out at once. What is typed there is lost.",),
+        effects=(
+            text("You are logged out.") if is_this else text("It is logged out at once. What is typed there is lost."),
+        ),
     )

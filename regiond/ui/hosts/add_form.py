@@ -8,6 +8,7 @@ from attrs import frozen
 
 from regiond.hosts.model import HostView
 from regiond.ui.hosts.trust_advice import advice_of
+from regiond.ui.texts import constant
 from regiond.ui.web_request import WebRequest
 
 TYPES: Mapping[str, str] = {"lxd": "LXD", "virsh": "libvirt", "simulated": "simulated"}
@@ -20,7 +21,7 @@ _BY_TYPE: Mapping[str, tuple[str, ...]] = {
 _OWN_PAIR = ("certificate", "key")
 _SECRETS = {"lxd": "password", "virsh": "power_pass"}  # never printed again
 REQUIRED = ("name", "power_address")
-_MISSING = "This field is required."
+_MISSING = constant("This field is required.")
 
 
 @frozen(kw_only=True)

@@ -20,6 +20,7 @@ from regiond.ui.hosts.trust_actions import act_on_trust
 from regiond.ui.hosts.trust_steps import steps_so_far
 from regiond.ui.hosts.trust_view import trust_view
 from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.texts import text
 from regiond.ui.web_request import page_url
 
 _WAYS = ("command", "token", "password")
@@ -133,7 +134,7 @@ async def _other_projects(visit: Visit, host: HostView) -> list[Project]:
 
 
 async def _page(visit: Visit, step: str, *, status: int = 200, **values: object) -> Reply:
-    return await visit.page(f"hosts/add_{step}.html", title="Add host", section="hosts", status=status, step=step,
+    return await visit.page(f"hosts/add_{step}.html", title=text("Add host"), section="hosts", status=status, step=step,
                             names=TYPES, **values)  # fmt: skip
 
 

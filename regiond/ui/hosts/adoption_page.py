@@ -15,12 +15,16 @@ from regiond.ui import formats
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.question import Question, Subject, ask
 from regiond.ui.page import Visit, form_pages, redirect_with_note
+from regiond.ui.texts import constant, counted, text
 from regiond.ui.web_request import page_url
 
-_AS_FOUND = "as found: it gets the mark of ownership, nothing else changes and nothing restarts"
-_OWNER_HELP = "Nobody else is given it. The owner can release it, which shuts it down"
+_AS_FOUND = constant("as found: it gets the mark of ownership, nothing else changes and nothing restarts")
+_OWNER_HELP = constant("Nobody else is given it. The owner can release it, which shuts it down")
 _HOSTNAME = FormField(
-    name="hostname", label="Hostname", optional=True, help="Without one it is the name that it has on the host"
+    name="hostname",
+    label=constant("Hostname"),
+    optional=True,
+    help=constant("Without one it is the name that it has on the host"),
 )
 
 
@@ -56,11 +60,11 @@ async def _adopt(visit: Visit, host: HostView, guests: Iterable[GuestView], *, i
         if isinstance(outcomes, dict):  # the operation of a single guest
             return redirect_with_note(visit, "hosts", host.id, "vms", answer=outcomes)
         if any(one.get("rejected") for one in outcomes):
-            title = f"Adopted on {host.name}"
+            title = text("Adopted on {name}", name=host.name)
             return await visit.page("hosts/adopted.html", title=title, section="hosts", host=host, outcomes=outcomes)
-        tasks = ("Tasks", page_url("hosts", host.id, "tasks"))
-        text = f"Adoption of {formats.count(len(outcomes), 'VM')} has begun."
-        return redirect_with_note(visit, "hosts", host.id, "vms", text=text, link=tasks)
+        tasks = (text("Tasks"), page_url("hosts", host.id, "tasks"))
+        begun = counted("Adoption of {n} VM has begun.", "Adoption of {n} VMs has begun.", len(outcomes))
+        return redirect_with_note(visit, "hosts", host.id, "vms", text=begun, link=tasks)
 
     return await ask(visit, question, run)
 
@@ -71,18 +75,24 @@ def adoption_question(
     """`owner` is who is proposed. Without guests there is no button."""
     number, name = formats.count(len(guests), "VM"), "" if is_all else guests[0].name
     owners = FormField(
-        name="owner", label="Owner", kind="choice", options=tuple((one, one) for one in users), help=_OWNER_HELP
+        name="owner", label=text("Owner"), kind="choice", options=tuple((one, one) for one in users), help=_OWNER_HELP
     )
-    these = "Each becomes a VM" if is_all else f"{name} becomes a VM"
+    these = text("Each becomes a VM") if is_all else f"{name} becomes a VM"
     return Question(
-        title=f"Adopt all {number} on {host.name}?" if is_all else f"Adopt {name}?",
+        title=text("Adopt all {number} on {name}?", number=number, name=host.name)
+        if is_all
+        else text("Adopt {name}?", name=name),
         section="hosts",
         crumbs=_crumbs(host),
-        button=(f"Adopt {number}" if is_all else "Adopt") if guests else "",
+        button=(text("Adopt {number}", number=number) if is_all else text("Adopt")) if guests else "",
         back=page_url("hosts", host.id, "vms"),
-        undo="It can be forgotten again, which leaves it as it is." if guests else "",
+        undo=text("It can be forgotten again, which leaves it as it is.") if guests else "",
         subjects=[Subject(name=one.name, detail=_detail(one)) for one in guests],
-        effects=(f"{these} of Innkeeper {_AS_FOUND}." if guests else "There is nothing to adopt.",),
+        effects=(
+            text("{these} of Innkeeper {_AS_FOUND}.", these=these, _AS_FOUND=_AS_FOUND)
+            if guests
+            else text("There is nothing to adopt."),
+        ),
         kept=(("all", "1"),) if is_all else (("guest", str(guests[0].id)),),
         fields=() if not guests else (owners,) if is_all else (_HOSTNAME, owners),
         values={"owner": owner},
@@ -96,7 +106,7 @@ def _detail(guest: GuestView) -> str:
 
 
 def _crumbs(host: HostView) -> tuple[tuple[str, str], ...]:
-    return (("Hosts", page_url("hosts")), (host.name, page_url("hosts", host.id, "vms")))
+    return ((text("Hosts"), page_url("hosts")), (host.name, page_url("hosts", host.id, "vms")))
 
 
 async def forget(visit: Visit) -> Reply:
@@ -111,13 +121,13 @@ async def forget(visit: Visit) -> Reply:
         return redirect_with_note(visit, "hosts", host.id, "vms", answer=operation)
 
     question = Question(
-        title=f"Forget {machine.hostname}?",
+        title=text("Forget {hostname}?", hostname=machine.hostname),
         section="hosts",
         crumbs=_crumbs(host),
-        button=f"Forget {machine.hostname}",
+        button=text("Forget {hostname}", hostname=machine.hostname),
         back=page_url("hosts", host.id, "vms"),
-        undo="It can be adopted again.",
-        effects=(f"Innkeeper stops managing it. The VM stays on {host.name} unchanged and running.",),
+        undo=text("It can be adopted again."),
+        effects=(text("Innkeeper stops managing it. The VM stays on {name} unchanged and running.", name=host.name),),
         is_dangerous=True,
         kept=(("vm", machine.system_id),),
     )

@@ -23,6 +23,7 @@ from regiond.ui.hosts.list_page import HOSTS
 from regiond.ui.lists.list_kind import whole_query
 from regiond.ui.notes import task_in
 from regiond.ui.page import SEE_OTHER, Page, Visit, note_at
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url, with_query
 
 MOST_HOSTS = 500  # of one request, as of VMs
@@ -38,55 +39,57 @@ class BulkAction:
     method: str
     op: str | None
     effect: str = ""
-    undo: str = "It can be changed again at any time."
+    undo: str = constant("It can be changed again at any time.")
     asks: tuple[str, ...] = ()
     required: bool = False  # one of `asks`
 
 
 ACTIONS: Mapping[str, BulkAction] = {
     "refresh": BulkAction(
-        title="Refresh",
+        title=constant("Refresh"),
         method="POST",
         op="refresh",
-        effect="Each host is read again: its capacity, its storage pools and its VMs. Nothing on it is changed.",
+        effect=constant(
+            "Each host is read again: its capacity, its storage pools and its VMs. Nothing on it is changed."
+        ),
         undo="",
     ),
     "open": BulkAction(
-        title="Open again",
+        title=constant("Open again"),
         method="POST",
         op="end_maintenance",
-        effect="New VMs may be placed on these hosts. One that is open already is left as it is.",
-        undo="They can be closed again at any time.",
+        effect=constant("New VMs may be placed on these hosts. One that is open already is left as it is."),
+        undo=constant("They can be closed again at any time."),
     ),
     "close": BulkAction(
-        title="Close for placement",
+        title=constant("Close for placement"),
         method="POST",
         op="maintenance",
-        effect="No new VM is placed on these hosts. Their VMs stay and keep running.",
-        undo="They can be opened again at any time.",
+        effect=constant("No new VM is placed on these hosts. Their VMs stay and keep running."),
+        undo=constant("They can be opened again at any time."),
         asks=("reason",),
     ),
     "tag": BulkAction(
-        title="Add tag",
+        title=constant("Add tag"),
         method="POST",
         op="add_tag",
-        effect="A host that has the tag already is left as it is.",
+        effect=constant("A host that has the tag already is left as it is."),
         asks=("tag",),
         required=True,
     ),
     "untag": BulkAction(
-        title="Remove tag",
+        title=constant("Remove tag"),
         method="POST",
         op="remove_tag",
-        effect="A host without the tag is left as it is.",
+        effect=constant("A host without the tag is left as it is."),
         asks=("tag",),
         required=True,
     ),
     "place": BulkAction(
-        title="Set pool or zone",
+        title=constant("Set pool or zone"),
         method="PUT",
         op=None,
-        effect="Zone and pool decide which requests may use a host. The VMs stay as they are.",
+        effect=constant("Zone and pool decide which requests may use a host. The VMs stay as they are."),
         asks=("zone", "pool"),
         required=True,
     ),
@@ -162,21 +165,25 @@ async def _run(visit: Visit, action: BulkAction, selected: Selected) -> Reply:
         )
     number = formats.count(len(outcomes), "host")
     if action.op != "refresh":
-        return note_at(visit, selected.back, text=f"{action.title}: done for {number}.")
+        return note_at(
+            visit, selected.back, text=text("{title}: done for {number}.", title=action.title, number=number)
+        )
     if len(outcomes) == 1:
         return note_at(visit, selected.back, answer=outcomes[0].answer)
-    tasks = ("Tasks", page_url("tasks", query={"kind": "refresh"}))
-    return note_at(visit, selected.back, text=f"The refresh of {number} has begun.", link=tasks)
+    tasks = (text("Tasks"), page_url("tasks", query={"kind": "refresh"}))
+    return note_at(visit, selected.back, text=text("The refresh of {number} has begun.", number=number), link=tasks)
 
 
 def bulk_question(name: str, action: BulkAction, selected: Selected, fields: Sequence[FormField]) -> Question:
     """It says so if there are more hosts than one request changes."""
     hosts, meant = selected.hosts, formats.count(selected.meant, "host")
-    too_many = (f"{meant} were selected; one request changes at most {MOST_HOSTS}.",) * (selected.meant > len(hosts))
+    too_many = (text("{meant} were selected; one request changes at most {most}.", meant=meant, most=MOST_HOSTS),) * (
+        selected.meant > len(hosts)
+    )
     return Question(
         title=f"{action.title}: {formats.count(len(hosts), 'host')}?",
         section="hosts",
-        crumbs=(("Hosts", selected.back),),
+        crumbs=((text("Hosts"), selected.back),),
         button=action.title,
         back=selected.back,
         undo=action.undo,
@@ -195,16 +202,16 @@ async def _fields(visit: Visit, action: BulkAction) -> list[FormField]:
     zones, pools = await visit.services.groups.zones(), await visit.services.groups.pools(caller=visit.caller)
     known = {
         "reason": REASON,
-        "tag": FormField(name="tag", label="Tag"),
-        "zone": _choice("zone", "Zone", [zone.name for zone in zones]),
-        "pool": _choice("pool", "Resource pool", [pool.name for pool in pools]),
+        "tag": FormField(name="tag", label=text("Tag")),
+        "zone": _choice("zone", text("Zone"), [zone.name for zone in zones]),
+        "pool": _choice("pool", text("Resource pool"), [pool.name for pool in pools]),
     }
     return [known[name] for name in action.asks]
 
 
 def _choice(name: str, label: str, names: Iterable[str]) -> FormField:
     options = tuple((one, one) for one in names)
-    return FormField(name=name, label=label, kind="choice", options=options, none_label="As it is")
+    return FormField(name=name, label=label, kind="choice", options=options, none_label=text("As it is"))
 
 
 async def _act(

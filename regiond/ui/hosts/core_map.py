@@ -9,14 +9,15 @@ from attrs import evolve, frozen
 
 from regiond.hosts.model import GuestView, NumaNodeView
 from regiond.ui import formats
+from regiond.ui.texts import constant, text
 
 WIDTH, GAP, HEIGHT = 60, 2, 30
 WORDS = {
-    "free": "Free",
-    "shared": "Shared",
-    "pinned": "Pinned by one VM",
-    "others": "Pinned, not ours",
-    "double": "Pinned by two or more",
+    "free": constant("Free"),
+    "shared": constant("Shared"),
+    "pinned": constant("Pinned by one VM"),
+    "others": constant("Pinned, not ours"),
+    "double": constant("Pinned by two or more"),
 }
 
 
@@ -121,5 +122,5 @@ def _description(node_id: int, cells: Sequence[Cell], marked: str) -> str:
         for state, word in WORDS.items()
         if (number := sum(cell.state == state for cell in cells))
     )
-    outlined = f" Outlined: the cores of {marked}." if marked else ""
+    outlined = text(" Outlined: the cores of {marked}.", marked=marked) if marked else ""
     return f"Node {node_id}: {formats.count(len(cells), 'core')}. {counts}.{outlined}"

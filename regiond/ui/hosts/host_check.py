@@ -10,6 +10,7 @@ from attrs import frozen
 from common.values import DriverType
 from regiond.hosts.model import HostView, StoragePoolView
 from regiond.ui import formats
+from regiond.ui.texts import text
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 _EXPIRES_SOON_DAYS = 30
@@ -33,10 +34,10 @@ def host_check(host: HostView, now: datetime) -> tuple[CheckLine, ...]:
 def _lines(host: HostView, now: datetime) -> Iterator[CheckLine]:
     yield _reachable(host, now)
     if host.total is not None:
-        yield CheckLine(subject="Version", outcome=OK, found=host.hypervisor_version or "not reported")
+        yield CheckLine(subject=text("Version"), outcome=OK, found=host.hypervisor_version or text("not reported"))
         yield _virtualization(host)
         yield CheckLine(
-            subject="Cores and RAM",
+            subject=text("Cores and RAM"),
             outcome=OK,
             found=f"{formats.count(host.total.cores, 'core')}, {formats.memory(host.total.memory_mib)}",
         )
@@ -49,51 +50,56 @@ def _lines(host: HostView, now: datetime) -> Iterator[CheckLine]:
             subject=problem.subject,
             outcome=WARN,
             found=problem.message,
-            remedy="The rest of the host is usable. It is read again at each refresh.",
+            remedy=text("The rest of the host is usable. It is read again at each refresh."),
         )
 
 
 def _reachable(host: HostView, now: datetime) -> CheckLine:
     if host.error_code is not None:
         return CheckLine(
-            subject="Reachable",
+            subject=text("Reachable"),
             outcome=FAIL,
             found=host.error_message or host.error_code,
-            remedy="It is tried again by itself. If the address is wrong, change it in the settings.",
+            remedy=text("It is tried again by itself. If the address is wrong, change it in the settings."),
         )
     if host.refreshed_at is None:
-        return CheckLine(subject="Reachable", outcome=WARN, found="No answer yet", remedy="The first look at it runs.")
-    return CheckLine(subject="Reachable", outcome=OK, found=f"Answered {formats.ago(host.refreshed_at, now)}")
+        return CheckLine(
+            subject=text("Reachable"),
+            outcome=WARN,
+            found=text("No answer yet"),
+            remedy=text("The first look at it runs."),
+        )
+    return CheckLine(subject=text("Reachable"), outcome=OK, found=f"Answered {formats.ago(host.refreshed_at, now)}")
 
 
 def _virtualization(host: HostView) -> CheckLine:
-    architecture = host.architecture or "unknown architecture"
+    architecture = host.architecture or text("unknown architecture")
     if host.emulated and host.driver is not DriverType.SIMULATED:
         return CheckLine(
-            subject="VM support",
+            subject=text("VM support"),
             outcome=WARN,
-            found=f"{architecture}, without KVM: VMs are emulated and slow",
-            remedy="Enable virtualization in the firmware, or nested virtualization if the host is a VM itself.",
+            found=text("{architecture}, without KVM: VMs are emulated and slow", architecture=architecture),
+            remedy=text("Enable virtualization in the firmware, or nested virtualization if the host is a VM itself."),
         )
-    return CheckLine(subject="VM support", outcome=OK, found=architecture)
+    return CheckLine(subject=text("VM support"), outcome=OK, found=architecture)
 
 
 def _storage(host: HostView) -> CheckLine:
     pools = [pool for pool in host.storage_pools if pool.missing_since is None]
     if not pools:
         return CheckLine(
-            subject="Storage pools",
+            subject=text("Storage pools"),
             outcome=FAIL,
-            found="None",
-            remedy="Create a storage pool on the host, then refresh it: without one no disk can be made.",
+            found=text("None"),
+            remedy=text("Create a storage pool on the host, then refresh it: without one no disk can be made."),
         )
     names = ", ".join(f"{pool.name} ({', '.join(_of_pool(pool))})" for pool in pools)
     usable = [pool for pool in pools if pool.is_available]
     return CheckLine(
-        subject="Storage pools",
+        subject=text("Storage pools"),
         outcome=OK if len(usable) == len(pools) else WARN if usable else FAIL,
         found=names,
-        remedy="" if len(usable) == len(pools) else "No disk is placed in a pool that is not available.",
+        remedy="" if len(usable) == len(pools) else text("No disk is placed in a pool that is not available."),
     )
 
 
@@ -110,13 +116,13 @@ def _networks(host: HostView) -> CheckLine:
     networks = {network.name: network for network in host.networks if network.attachable}
     if not networks:
         return CheckLine(
-            subject="Networks",
+            subject=text("Networks"),
             outcome=WARN,
-            found="None that a VM can be attached to",
-            remedy="Create a bridge on the host, then refresh it.",
+            found=text("None that a VM can be attached to"),
+            remedy=text("Create a bridge on the host, then refresh it."),
         )
     names = [f"{name} (DHCP)" if networks[name].dhcp else name for name in sorted(networks)]
-    return CheckLine(subject="Networks", outcome=OK, found=", ".join(names))
+    return CheckLine(subject=text("Networks"), outcome=OK, found=", ".join(names))
 
 
 def _certificate(expires_at: datetime, now: datetime) -> CheckLine:
@@ -124,10 +130,10 @@ def _certificate(expires_at: datetime, now: datetime) -> CheckLine:
     left = f"Expires {expires_at:%d %B %Y}, {formats.count(days, 'day')} left"
     found = left if days >= 0 else f"Expired {expires_at:%d %B %Y}"
     if days >= _EXPIRES_SOON_DAYS:
-        return CheckLine(subject="Our certificate", outcome=OK, found=found)
+        return CheckLine(subject=text("Our certificate"), outcome=OK, found=found)
     return CheckLine(
-        subject="Our certificate",
+        subject=text("Our certificate"),
         outcome=WARN if days >= 0 else FAIL,
         found=found,
-        remedy="Replace it in the settings; nothing is interrupted.",
+        remedy=text("Replace it in the settings; nothing is interrupted."),
     )

@@ -13,8 +13,14 @@ from regiond.ui.attention.attention_page import OF_HOSTS, attention_of
 from regiond.ui.hosts.host_row import HostRow
 from regiond.ui.hosts.list_page import read_rows
 from regiond.ui.page import Visit
+from regiond.ui.texts import constant
 
-TABS = (("vms", "VMs"), ("resources", "Resources"), ("tasks", "Tasks"), ("settings", "Settings"))
+TABS = (
+    ("vms", constant("VMs")),
+    ("resources", constant("Resources")),
+    ("tasks", constant("Tasks")),
+    ("settings", constant("Settings")),
+)
 _MOST_TASKS = 100
 
 

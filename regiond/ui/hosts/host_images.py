@@ -7,8 +7,14 @@ from attrs import frozen
 from regiond.hosts.model import HostView
 from regiond.ui import formats
 from regiond.ui.page import Visit
+from regiond.ui.texts import constant, text
 
-_STATES = {"copying": "Being copied", "partial": "Incomplete", "removing": "Being removed", "complete": "Complete"}
+_STATES = {
+    "copying": constant("Being copied"),
+    "partial": constant("Incomplete"),
+    "removing": constant("Being removed"),
+    "complete": constant("Complete"),
+}
 
 
 @frozen(kw_only=True)
@@ -31,7 +37,7 @@ async def images_of(visit: Visit, host: HostView) -> list[HostImage]:
             id=image.id,
             name=image.name,
             title=image.title,
-            place=copy.pool or "image store",
+            place=copy.pool or text("image store"),
             size=formats.file_size(copy.size_bytes),
             state=_STATES.get(copy.state, copy.state),
         )
@@ -44,7 +50,7 @@ async def images_of(visit: Visit, host: HostView) -> list[HostImage]:
             id=image.id,
             name=image.name,
             title=image.title,
-            place="the host's own",
+            place=text("the host's own"),
             size=formats.file_size(image.size_bytes),
             state=_STATES["complete"],
         )

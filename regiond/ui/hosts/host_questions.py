@@ -13,43 +13,49 @@ from regiond.ui.forms.question import Change, Question, Subject
 from regiond.ui.hosts.overcommit import Sum
 from regiond.ui.hosts.settings_form import SECRET
 from regiond.ui.hosts.trust_view import TrustView
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
 REASON = FormField(
-    name="reason", label="Reason", optional=True,
-    help="Shown with the host, and as the reason for which nothing is placed on it",
+    name="reason", label=constant("Reason"), optional=True,
+    help=constant("Shown with the host, and as the reason for which nothing is placed on it"),
 )  # fmt: skip
 _TOKEN = FormField(
-    name="password", label="Trust token", kind="password", optional=True,
+    name="password",
+    label=constant("Trust token"),
+    kind="password",
+    optional=True,
     help=(
-        "Needed if the present certificate is restricted to projects. On the server: "
-        "lxc config trust add --name innkeeper"
+        constant(
+            "Needed if the present certificate is restricted to projects. On the server: lxc config trust "
+            "add --name innkeeper"
+        )
     ),
-)  # fmt: skip
+)
 _PAIR = (
     FormField(name="certificate", label="Certificate, PEM", kind="area"),
-    FormField(name="key", label="Private key, PEM", kind="area", help="Without a passphrase"),
+    FormField(name="key", label=constant("Private key, PEM"), kind="area", help=constant("Without a passphrase")),
 )
 _PASSWORD_AGAIN = FormField(
-    name=SECRET, label="Password, again", kind="password", optional=True,
-    help="It is not sent back to this page. Empty: the stored one stays.",
+    name=SECRET, label=constant("Password, again"), kind="password", optional=True,
+    help=constant("It is not sent back to this page. Empty: the stored one stays."),
 )  # fmt: skip
-STAYS_OPEN = "No new VM is placed there. VMs that are there stay and keep running."
+STAYS_OPEN = constant("No new VM is placed there. VMs that are there stay and keep running.")
 
 
 def settings_crumbs(host: HostView) -> tuple[tuple[str, str], ...]:
-    return (("Hosts", page_url("hosts")), (host.name, page_url("hosts", host.id, "settings")))
+    return ((text("Hosts"), page_url("hosts")), (host.name, page_url("hosts", host.id, "settings")))
 
 
 def closing_question(host: HostView, machines: int) -> Question:
     """`machines` is how many VMs are on the host."""
     return Question(
-        title=f"Close {host.name} for placement?",
+        title=text("Close {name} for placement?", name=host.name),
         section="hosts",
         crumbs=settings_crumbs(host),
-        button="Close for placement",
+        button=text("Close for placement"),
         back=page_url("hosts", host.id, "settings"),
-        undo="It can be opened again at any time.",
+        undo=text("It can be opened again at any time."),
         subjects=(Subject(name=host.name, detail=formats.count(machines, "VM")),),
         effects=(STAYS_OPEN,),
         kept=(("action", "close"),),
@@ -59,12 +65,12 @@ def closing_question(host: HostView, machines: int) -> Question:
 
 def cluster_closing_question(name: str, cluster_id: int, members: Iterable[str]) -> Question:
     return Question(
-        title=f"Close all members of {name} for placement?",
+        title=text("Close all members of {name} for placement?", name=name),
         section="clusters",
-        crumbs=(("Clusters", page_url("clusters")), (name, page_url("clusters", cluster_id, "settings"))),
-        button="Close all members",
+        crumbs=((text("Clusters"), page_url("clusters")), (name, page_url("clusters", cluster_id, "settings"))),
+        button=text("Close all members"),
         back=page_url("clusters", cluster_id, "settings"),
-        undo="They can be opened again at any time.",
+        undo=text("They can be opened again at any time."),
         subjects=[Subject(name=member) for member in members],
         effects=(STAYS_OPEN,),
         kept=(("action", "close"),),
@@ -90,33 +96,41 @@ def trust_question(host: HostView, trust: TrustView, action: str, fingerprint: s
     if action == "accept" and trust.presented:
         return evolve(
             question,
-            title=f"Accept another {kind} of {host.name}?",
-            button=f"Accept the new {kind}",
+            title=text("Accept another {kind} of {name}?", kind=kind, name=host.name),
+            button=text("Accept the new {kind}", kind=kind),
             is_dangerous=True,
-            changes=(Change(label=f"Pinned {kind}", before=trust.pinned or "none", after=fingerprint),),
-            effects=(f"Racks then connect to whoever has this {kind}: compare it with what {host.name} prints.",),
-            undo="The old one is accepted no more.",
+            changes=(Change(label=text("Pinned {kind}", kind=kind), before=trust.pinned or "none", after=fingerprint),),
+            effects=(
+                text(
+                    "Racks then connect to whoever has this {kind}: compare it with what {name} prints.",
+                    kind=kind,
+                    name=host.name,
+                ),
+            ),
+            undo=text("The old one is accepted no more."),
             kept=(*question.kept, ("fingerprint", fingerprint)),
         )
     if action == "rotate":
         return evolve(
             question,
-            title=f"Replace our certificate on {host.name}?",
-            button="Replace certificate",
-            changes=(Change(label="Our certificate", before=ours, after="a new one, made now"),),
-            effects=("All racks move to the new one, then the server trusts the old one no more. Nothing stops.",),
-            undo="The old one cannot be used again.",
+            title=text("Replace our certificate on {name}?", name=host.name),
+            button=text("Replace certificate"),
+            changes=(Change(label=text("Our certificate"), before=ours, after=text("a new one, made now")),),
+            effects=(
+                text("All racks move to the new one, then the server trusts the old one no more. Nothing stops."),
+            ),
+            undo=text("The old one cannot be used again."),
             fields=(_TOKEN,),
             secrets=frozenset({"password"}),
         )
     if action == "certificate":
         return evolve(
             question,
-            title=f"Use another certificate on {host.name}?",
-            button="Use this pair",
-            changes=(Change(label="Our certificate", before=ours, after="the one below"),),
-            effects=(f"{host.name} has to trust it: add it to the server's trust list first.",),
-            undo="The old one stays in use until the new one has answered; then it cannot be used again.",
+            title=text("Use another certificate on {name}?", name=host.name),
+            button=text("Use this pair"),
+            changes=(Change(label=text("Our certificate"), before=ours, after=text("the one below")),),
+            effects=(text("{name} has to trust it: add it to the server's trust list first.", name=host.name),),
+            undo=text("The old one stays in use until the new one has answered; then it cannot be used again."),
             fields=_PAIR,
             secrets=frozenset({"key"}),
         )
@@ -139,24 +153,24 @@ def settings_question(
     number = len(changes) + has_password
     capacities = [
         Change(
-            label="RAM" if one.name == "memory" else "Cores",
-            before=f"{one.saved.free} free of {one.saved.whole}",
+            label="RAM" if one.name == "memory" else text("Cores"),
+            before=text("{free} free of {whole}", free=one.saved.free, whole=one.saved.whole),
             after=f"{one.new.over} over {one.new.whole}",
         )
         for one in below
     ]
-    effect = f"No VM is changed or stopped. {host.name} takes no new VM until enough is released."
+    effect = text("No VM is changed or stopped. {name} takes no new VM until enough is released.", name=host.name)
     return Question(
         title=(
-            f"Set the limits of {host.name} below what is claimed?"
+            text("Set the limits of {name} below what is claimed?", name=host.name)
             if below
             else f"Save {formats.count(number, 'change')} of {host.name}?"
         ),
         section="hosts",
         crumbs=settings_crumbs(host),
-        button="Save",
+        button=text("Save"),
         back=page_url("hosts", host.id, "settings"),
-        undo="It can be changed again at any time.",
+        undo=text("It can be changed again at any time."),
         changes=[*changes, *capacities],
         effects=(effect,) if below else (),
         kept=kept,

@@ -13,6 +13,7 @@ from regiond.hosts.model import CONSOLE_TAG, HostView
 from regiond.ui import formats
 from regiond.ui.hosts.trust_advice import Advice, advice_of
 from regiond.ui.meter import Meter, memory_meter, meter_of, storage_meter
+from regiond.ui.texts import constant, text
 
 _TYPES = {DriverType.LXD: "LXD", DriverType.LIBVIRT: "libvirt"}
 
@@ -74,14 +75,14 @@ def type_name(driver: DriverType, *, in_cluster: bool) -> str:
 
 
 _LOOKS: Mapping[HostCondition, tuple[str, str, str]] = {
-    HostCondition.CONNECTED: ("ok", "ok", "Connected"),
-    HostCondition.STALE: ("stale", "clock", "Stale"),
-    HostCondition.CLOSED: ("off", "closed", "Closed"),
-    HostCondition.UNREACHABLE: ("bad", "error", "Unreachable"),
-    HostCondition.REJECTED: ("bad", "rejected", "Rejected"),
-    HostCondition.WAITING_FOR_TRUST: ("wait", "waiting", "Waiting for trust"),
-    HostCondition.NOT_REACHED: ("wait", "waiting", "Not reached yet"),
-    HostCondition.REMOVING: ("busy", "spinner", "Being removed"),
+    HostCondition.CONNECTED: ("ok", "ok", constant("Connected")),
+    HostCondition.STALE: ("stale", "clock", constant("Stale")),
+    HostCondition.CLOSED: ("off", "closed", constant("Closed")),
+    HostCondition.UNREACHABLE: ("bad", "error", constant("Unreachable")),
+    HostCondition.REJECTED: ("bad", "rejected", constant("Rejected")),
+    HostCondition.WAITING_FOR_TRUST: ("wait", "waiting", constant("Waiting for trust")),
+    HostCondition.NOT_REACHED: ("wait", "waiting", constant("Not reached yet")),
+    HostCondition.REMOVING: ("busy", "spinner", constant("Being removed")),
 }
 
 
@@ -108,7 +109,7 @@ def status_of(host: HostView, now: datetime, stale_after: timedelta = STALE_AFTE
         kind=kind,
         icon=icon,
         word=word,
-        age=formats.ago(host.refreshed_at, now) if host.refreshed_at else "never refreshed",
+        age=formats.ago(host.refreshed_at, now) if host.refreshed_at else text("never refreshed"),
         needs_attention=judged.needs_attention,
         is_open=judged.is_open,
     )
@@ -134,8 +135,10 @@ def host_row(
         status=status_of(host, now, stale_after),
         machines=machines,
         others=others,
-        cores=None if capacity is None else meter_of(f"CPU cores of {host.name}", capacity.cores),
-        memory=None if capacity is None else memory_meter(f"RAM of {host.name}", capacity.memory_mib),
-        storage=None if capacity is None else storage_meter(f"Storage of {host.name}", capacity.storage_bytes),
+        cores=None if capacity is None else meter_of(text("CPU cores of {name}", name=host.name), capacity.cores),
+        memory=None if capacity is None else memory_meter(text("RAM of {name}", name=host.name), capacity.memory_mib),
+        storage=None
+        if capacity is None
+        else storage_meter(text("Storage of {name}", name=host.name), capacity.storage_bytes),
         view=host,
     )

@@ -12,6 +12,7 @@ from regiond.ui import formats
 from regiond.ui.hosts.numa_cards import Gauge
 from regiond.ui.hosts.overcommit import ratio_text
 from regiond.ui.meter import Meter, meter_of
+from regiond.ui.texts import text
 
 _KIB_IN_MIB = 1024
 
@@ -47,9 +48,9 @@ def host_summary(host: HostView) -> HostSummary | None:
     if capacity is None or host.total is None:
         return None
     general, huge = capacity.memory_mib, _huge_memory(capacity.huge_pages)
-    kinds = [_column("General", general)] + ([_column("Huge pages", huge)] if huge.claimable else [])
+    kinds = [_column(text("General"), general)] + ([_column(text("Huge pages"), huge)] if huge.claimable else [])
     return HostSummary(
-        memory=meter_of(f"RAM of {host.name}", _sum(general, huge), unit="GiB", text=formats.gib),
+        memory=meter_of(text("RAM of {name}", name=host.name), _sum(general, huge), unit="GiB", text=formats.gib),
         memory_note=_arithmetic(
             host.total.memory_mib - host.huge_memory_mib,
             host.reserved_memory_mib,
@@ -57,7 +58,7 @@ def host_summary(host: HostView) -> HostSummary | None:
             gib=True,
         ),
         memory_kinds=tuple(kinds),
-        cores=meter_of(f"CPU cores of {host.name}", capacity.cores),
+        cores=meter_of(text("CPU cores of {name}", name=host.name), capacity.cores),
         cores_note=_arithmetic(host.total.cores, host.reserved_cores, host.cpu_over_commit_ratio),
         cores_details=", ".join(_cores_details(host, capacity)),
         pools=pool_meters(host),
@@ -69,8 +70,10 @@ def pool_meters(host: HostView) -> tuple[tuple[StoragePoolView, Meter], ...]:
     """Returns the storage pools that the host has, the default one first. All are in the unit of the largest."""
     found = sorted(host.storage_pools, key=lambda pool: (not pool.is_default, pool.id))
     present = [pool for pool in found if pool.missing_since is None]
-    unit, text = formats.storage_scale(max((pool.capacity.claimable for pool in present), default=0))
-    return tuple((pool, meter_of(f"Pool {pool.name}", pool.capacity, unit=unit, text=text)) for pool in present)
+    unit, amount = formats.storage_scale(max((pool.capacity.claimable for pool in present), default=0))
+    return tuple(
+        (pool, meter_of(text("Pool {name}", name=pool.name), pool.capacity, unit=unit, text=amount)) for pool in present
+    )
 
 
 @frozen(kw_only=True)
@@ -109,7 +112,7 @@ def function_gauges(capacity: Capacity | None) -> tuple[Gauge, ...]:
     """Returns the virtual functions of each physical port."""
     functions = {} if capacity is None else capacity.virtual_functions
     return tuple(
-        Gauge(name=name, note="", meter=meter_of(f"Virtual functions of {name}", amount))
+        Gauge(name=name, note="", meter=meter_of(text("Virtual functions of {name}", name=name), amount))
         for name, amount in sorted(functions.items())
     )
 

@@ -20,6 +20,7 @@ from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.hosts.host_frame import read_host
 from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.texts import text
 
 _MBPS_IN_GBPS = 1000
 
@@ -87,10 +88,12 @@ async def edit(visit: Visit) -> Reply:
             label="VLAN",
             kind="choice",
             options=tuple((str(vlan.id), vlan_text(vlan)) for vlan in vlans),
-            none_label="As discovered",
-            help="A chosen VLAN is not changed by refreshes; compose and constraints use it",
+            none_label=text("As discovered"),
+            help=text("A chosen VLAN is not changed by refreshes; compose and constraints use it"),
         ),
-        FormField(name="tags", label="Tags", optional=True, help="Separated by commas. Constraints select by them"),
+        FormField(
+            name="tags", label=text("Tags"), optional=True, help=text("Separated by commas. Constraints select by them")
+        ),
     ]
     current = {
         "vlan": str(one.vlan.id) if one.vlan is not None and one.vlan_set_by_user else "",

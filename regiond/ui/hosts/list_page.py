@@ -19,25 +19,26 @@ from regiond.ui.lists.choices import chosen_columns, saved_filters
 from regiond.ui.lists.list_kind import ListKind, ListTools, shown_columns, whole_query
 from regiond.ui.page import Page, Visit
 from regiond.ui.table_view import in_memory, wanted
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
 HOSTS = ListKind(
     key="hosts",
-    placeholder="Name, address, tag, or zone:east",
-    searched="name, address, project, pool, zone, cluster and tags",
-    example="zone:east is:open",
+    placeholder=constant("Name, address, tag, or zone:east"),
+    searched=constant("name, address, project, pool, zone, cluster and tags"),
+    example=constant("zone:east is:open"),
     lacking="tag",
     fields=HOST_FIELDS,
     filters=("state", "zone", "pool", "cluster", "type", "tag"),
     quick={"open": "is:open", "attention": "is:attention"},
     columns={
-        "type": "Type",
-        "vms": "VMs",
-        "cpu": "CPU cores",
+        "type": constant("Type"),
+        "vms": constant("VMs"),
+        "cpu": constant("CPU cores"),
         "ram": "RAM",
-        "storage": "Storage",
-        "zone": "Zone, pool",
-        "tags": "Tags",
+        "storage": constant("Storage"),
+        "zone": constant("Zone, pool"),
+        "tags": constant("Tags"),
     },
     groups=("type", "zone", "pool", "cluster", "state"),
 )
@@ -67,7 +68,7 @@ _GROUPS: Mapping[str, Callable[[HostFacts], str]] = {
     "type": _type,
     "zone": lambda host: host.zone,
     "pool": lambda host: host.pool,
-    "cluster": lambda host: host.cluster or "no cluster",
+    "cluster": lambda host: host.cluster or text("no cluster"),
     "state": lambda host: word_of(host.judgement.condition),
 }
 
@@ -144,7 +145,7 @@ async def show(visit: Visit) -> Reply:
     view = in_memory(request, found, _COLUMNS, default="name", group=group)
     return await visit.page(
         "hosts/list.html",
-        title="Hosts",
+        title=text("Hosts"),
         section="hosts",
         status=422 if problems and not request.is_htmx else 200,
         tools=tools,

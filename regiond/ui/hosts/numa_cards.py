@@ -10,6 +10,7 @@ from common.capacity import ResourceCapacity
 from regiond.hosts.model import GuestView, NetworkDeviceUsage, NumaNodeView, Usage
 from regiond.ui import formats
 from regiond.ui.meter import Meter, meter_of
+from regiond.ui.texts import text
 
 
 @frozen(kw_only=True)
@@ -52,24 +53,26 @@ def _card(node: NumaNodeView, guests: dict[int, GuestView]) -> NumaCard:
 
 def _gauges(node: NumaNodeView) -> Iterator[Gauge]:
     """Yields the meters of what guests with pins hold of the node."""
-    where = f"of node {node.node_id}"
+    where = text("of node {node}", node=node.node_id)
     memory = _meter(f"RAM {where}", node.general_mib, unit="GiB", text=formats.gib)
     yield Gauge(name="RAM", note="GiB, general", meter=memory)
     ours, others = set(node.cores.used_by_ours), set(node.cores.used_by_others)
     cores = Usage(total=len(node.cores.total), used_by_ours=len(ours), used_by_others=len(others - ours))
     pinned = formats.ranges(ours | others) or "none"
-    yield Gauge(name="Pinned cores", note=pinned, meter=_meter(f"Pinned cores {where}", cores))
+    yield Gauge(name=text("Pinned cores"), note=pinned, meter=_meter(text("Pinned cores {where}", where=where), cores))
     for one in node.huge_pages:
         if one.pages.total:
             size = formats.memory(one.size_kib // 1024)
             yield Gauge(
-                name="Huge pages", note=f"{size} each", meter=_meter(f"Huge pages of {size} {where}", one.pages)
+                name=text("Huge pages"),
+                note=f"{size} each",
+                meter=_meter(text("Huge pages of {size} {where}", size=size, where=where), one.pages),
             )
     for device in node.network_devices:
         if device.functions.total:
             name = device_name(device)
-            meter = _meter(f"Virtual functions of {name}", device.functions)
-            yield Gauge(name="Virtual functions", note=name, meter=meter)
+            meter = _meter(text("Virtual functions of {name}", name=name), device.functions)
+            yield Gauge(name=text("Virtual functions"), note=name, meter=meter)
 
 
 def device_name(usage: NetworkDeviceUsage) -> str:

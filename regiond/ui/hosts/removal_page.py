@@ -18,6 +18,7 @@ from regiond.caller import Permission
 from regiond.ui.forms.question import NO_UNDO, Question, ask, show
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.page import Visit, form_pages, redirect_with_note
+from regiond.ui.texts import text
 from regiond.ui.web_request import page_url
 
 # Names of options in the page's address, and the fields of the API that they set.
@@ -80,9 +81,9 @@ async def _remove(visit: Visit, removed: Removed) -> Reply:
 def removal_question(removed: Removed, chosen: Collection[str], *, runs: bool, lost: bool) -> Question:
     """`lost`: the records of VMs end as lost, since the host is dead."""
     destroys, noun = "destroy" in chosen, removed.noun
-    undo = NO_UNDO if destroys else f"Adding the {noun} again restores its VMs here."
+    undo = NO_UNDO if destroys else text("Adding the {noun} again restores its VMs here.", noun=noun)
     if lost:
-        undo = f"VMs of the {noun}, if it ever returns, can be adopted."
+        undo = text("VMs of the {noun}, if it ever returns, can be adopted.", noun=noun)
     settings = page_url(removed.section, removed.id, "settings")
     return Question(
         title=f"Remove {removed.name} {'and destroy its VMs' if destroys else 'and keep its VMs'}?",
@@ -100,9 +101,9 @@ def removal_question(removed: Removed, chosen: Collection[str], *, runs: bool, l
 def _after(visit: Visit, found: Any, removed: Removed) -> Reply:
     """To the list; a cluster has a task for each member."""
     if isinstance(found, list):
-        text, tasks = f"Removal of cluster {removed.name} has begun.", ("Tasks", page_url("tasks"))
-        return redirect_with_note(visit, removed.section, text=text, link=tasks)
-    return redirect_with_note(visit, removed.section, answer=found, text=f"{removed.name} is removed.")
+        begun = text("Removal of cluster {name} has begun.", name=removed.name)
+        return redirect_with_note(visit, removed.section, text=begun, link=(text("Tasks"), page_url("tasks")))
+    return redirect_with_note(visit, removed.section, answer=found, text=text("{name} is removed.", name=removed.name))
 
 
 PAGES = (

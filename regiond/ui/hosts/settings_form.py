@@ -14,28 +14,29 @@ from regiond.ui import formats
 from regiond.ui.autostart_words import AUTOSTART_WORDS
 from regiond.ui.forms.question import Change
 from regiond.ui.hosts.overcommit import ratio_text
+from regiond.ui.texts import constant, text
 
 SECRET = "power_pass"  # noqa: S105  # the name of a field
 LABELS: Mapping[str, str] = {
-    "name": "Name",
-    "power_address": "Address",
-    "zone": "Zone",
-    "pool": "Resource pool",
-    "tags": "Tags",
-    "default_storage_pool": "Default storage pool",
-    "cpu_over_commit_ratio": "CPU ratio",
-    "reserved_cores": "Reserved cores",
-    "memory_over_commit_ratio": "Memory ratio",
-    "reserved_memory": "Reserved RAM, MiB",
-    "autostart": "VMs when it starts",
-    "default_macvlan_mode": "Mode of macvlan NICs",
-    "power_pass": "Password",
-    "password": "Trust token",
-    "certificate": "Certificate",
-    "key": "Private key",
-    "fingerprint": "Fingerprint",
+    "name": constant("Name"),
+    "power_address": constant("Address"),
+    "zone": constant("Zone"),
+    "pool": constant("Resource pool"),
+    "tags": constant("Tags"),
+    "default_storage_pool": constant("Default storage pool"),
+    "cpu_over_commit_ratio": constant("CPU ratio"),
+    "reserved_cores": constant("Reserved cores"),
+    "memory_over_commit_ratio": constant("Memory ratio"),
+    "reserved_memory": constant("Reserved RAM, MiB"),
+    "autostart": constant("VMs when it starts"),
+    "default_macvlan_mode": constant("Mode of macvlan NICs"),
+    "power_pass": constant("Password"),
+    "password": constant("Trust token"),
+    "certificate": constant("Certificate"),
+    "key": constant("Private key"),
+    "fingerprint": constant("Fingerprint"),
 }
-AUTOSTART_OPTIONS = ((AS_ABOVE, "as the installation is set"), *AUTOSTART_WORDS.items())
+AUTOSTART_OPTIONS = ((AS_ABOVE, constant("as the installation is set")), *AUTOSTART_WORDS.items())
 _WORDS = {"autostart": dict(AUTOSTART_OPTIONS)}  # of values that are no words
 _NEVER_EMPTY = frozenset({"default_storage_pool", "default_macvlan_mode"})
 _RATIO = re.compile(r"\d{1,2}(\.\d{1,6})?", re.ASCII)
@@ -106,7 +107,7 @@ def pool_options(host: HostView) -> tuple[tuple[str, str], ...]:
 
 def _pool_words(pool: StoragePoolView) -> str:
     free, whole = formats.storage(pool.capacity.free), formats.storage(pool.total_bytes)
-    return f"{pool.name} ({pool.type}, {free} of {whole} free)"
+    return text("{name} ({type}, {free} of {whole} free)", name=pool.name, type=pool.type, free=free, whole=whole)
 
 
 def limits_of(host: HostView, values: Mapping[str, str]) -> HostLimits:

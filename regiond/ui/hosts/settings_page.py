@@ -35,6 +35,7 @@ from regiond.ui.hosts.settings_form import (
 from regiond.ui.hosts.trust_actions import act_on_trust
 from regiond.ui.hosts.trust_view import trust_view
 from regiond.ui.page import Page, Visit, form_pages, redirect, redirect_with_note
+from regiond.ui.texts import text
 
 
 async def settings(visit: Visit) -> Reply:
@@ -51,7 +52,7 @@ async def settings(visit: Visit) -> Reply:
             check_fields(host, fields)
             return await show_question(visit, await _review(visit, host, shown))
         await visit.act(HOST, "PUT", path={"id": str(host.id)}, fields=fields)
-        return redirect_with_note(visit, "hosts", host.id, "settings", text="Saved.")
+        return redirect_with_note(visit, "hosts", host.id, "settings", text=text("Saved."))
 
     return await forms.change(visit, values_of(host), partial(_page, visit, host, row), send, absent_is_empty=False)
 
@@ -93,7 +94,7 @@ async def trust(visit: Visit) -> Reply:
 
     async def run() -> Reply:
         answer = await act_on_trust(visit, host.id)
-        return redirect_with_note(visit, "hosts", host.id, "settings", answer=answer, text="Saved.")
+        return redirect_with_note(visit, "hosts", host.id, "settings", answer=answer, text=text("Saved."))
 
     parameters = await visit.services.hosts.parameters(visit.caller, host.id)
     question = trust_question(host, trust_view(host, parameters, visit.now), action, request.given("fingerprint"))
@@ -115,11 +116,15 @@ async def maintenance(visit: Visit) -> Reply:
     async def close() -> Reply:
         reason = visit.request.given("reason").strip() or None
         await visit.act(HOST, "POST", "maintenance", path=path, fields={"reason": reason})
-        return redirect_with_note(visit, "hosts", host.id, "settings", text=f"{host.name} is closed for placement.")
+        return redirect_with_note(
+            visit, "hosts", host.id, "settings", text=text("{name} is closed for placement.", name=host.name)
+        )
 
     if visit.request.given("action") == "open":
         await visit.act(HOST, "POST", "end_maintenance", path=path)
-        return redirect_with_note(visit, "hosts", host.id, "settings", text=f"{host.name} is open for placement.")
+        return redirect_with_note(
+            visit, "hosts", host.id, "settings", text=text("{name} is open for placement.", name=host.name)
+        )
     if host.maintenance and visit.request.method == "POST":
         return await close()
     return await ask(visit, closing_question(host, row.machines), close)

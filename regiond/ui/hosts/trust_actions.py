@@ -8,10 +8,11 @@ from common.errors import InvalidRequest
 from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.credentials.model import read_trust_token
 from regiond.ui.page import Visit
+from regiond.ui.texts import constant
 
-_NO_SUCH_FORM = (
-    "This is no trust token. Copy the whole line that lxc config trust add prints. The trust password of an old server "
-    "is given under Password."
+_NO_SUCH_FORM = constant(
+    "This is no trust token. Copy the whole line that lxc config trust add prints. The trust password of an "
+    "old server is given under Password."
 )
 _PUT_FIELDS = {  # what each way to trust changes
     "token": ("password",),

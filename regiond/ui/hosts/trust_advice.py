@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from attrs import frozen
 
 from regiond.hosts.model import ErrorDetails, HostState, HostView, Secret, TrustProblem
+from regiond.ui.texts import constant, text
 
 TRUST_CODES = frozenset({"not_trusted", "peer_changed", "server_unconfirmed"})
-_TOKEN = "lxc config trust add --name innkeeper"  # noqa: S105  # a command
+_TOKEN = constant("lxc config trust add --name innkeeper")  # a command
 
 
 @frozen(kw_only=True)
@@ -36,16 +37,19 @@ def advice_of(host: HostView) -> Advice | None:
     details = host.error_details
     if details is None:
         return Advice(
-            title="Not read since Innkeeper was upgraded",
-            found=f"The error of {host.name} was stored by an earlier release, without what can be confirmed here.",
-            todo="Refresh the host: then this page offers what to do.",
+            title=text("Not read since Innkeeper was upgraded"),
+            found=text(
+                "The error of {name} was stored by an earlier release, without what can be confirmed here.",
+                name=host.name,
+            ),
+            todo=text("Refresh the host: then this page offers what to do."),
             place="retry",
         )
     if details.kind is None:
         return Advice(
-            title=f"{host.name} rejects Innkeeper",
+            title=text("{name} rejects Innkeeper", name=host.name),
             found=host.error_message or "",
-            todo="Do what the message says, then try again.",
+            todo=text("Do what the message says, then try again."),
             place="retry",
         )
     return _ADVICE[details.kind](host, details)
@@ -53,9 +57,9 @@ def advice_of(host: HostView) -> Advice | None:
 
 def _not_trusted(host: HostView, _: ErrorDetails) -> Advice:
     return Advice(
-        title=f"Waiting for {host.name} to trust our certificate",
-        found="Not trusted yet. It is tried every few seconds, after an hour every half minute.",
-        todo="Run the command on the server, or use a token. This page continues when trust appears.",
+        title=text("Waiting for {name} to trust our certificate", name=host.name),
+        found=text("Not trusted yet. It is tried every few seconds, after an hour every half minute."),
+        todo=text("Run the command on the server, or use a token. This page continues when trust appears."),
         place="trust",
         is_waiting=True,
     )
@@ -63,28 +67,31 @@ def _not_trusted(host: HostView, _: ErrorDetails) -> Advice:
 
 def _key_rejected(host: HostView, _: ErrorDetails) -> Advice:
     return Advice(
-        title=f"Waiting for {host.name} to accept our SSH key",
-        found=f"The login at {host.address} was refused. It is not repeated often, so that no server blocks the rack.",
-        todo="Add our SSH key to authorized_keys there, then try again.",
+        title=text("Waiting for {name} to accept our SSH key", name=host.name),
+        found=text(
+            "The login at {address} was refused. It is not repeated often, so that no server blocks the rack.",
+            address=host.address,
+        ),
+        todo=text("Add our SSH key to authorized_keys there, then try again."),
         place="trust",
         is_waiting=True,
     )
 
 
 def _secret_rejected(_: HostView, details: ErrorDetails) -> Advice:
-    found = details.reason or "LXD rejected it."
+    found = details.reason or text("LXD rejected it.")
     if details.secret is Secret.PASSWORD:
         return Advice(
-            title="The trust password was refused",
+            title=text("The trust password was refused"),
             found=found,
-            todo="Enter the right one, or use a token.",
+            todo=text("Enter the right one, or use a token."),
             place="trust",
             way="password",
         )
     return Advice(
-        title="The token was refused",
+        title=text("The token was refused"),
         found=found,
-        todo=f"A token works once. Get a new one on the server with {_TOKEN}, and enter it below.",
+        todo=text("A token works once. Get a new one on the server with {_TOKEN}, and enter it below.", _TOKEN=_TOKEN),
         place="trust",
         way="token",
     )
@@ -92,9 +99,11 @@ def _secret_rejected(_: HostView, details: ErrorDetails) -> Advice:
 
 def _password_not_sent(host: HostView, _: ErrorDetails) -> Advice:
     return Advice(
-        title="The password was not sent yet",
-        found=f"Nobody has confirmed that the server at {host.address} is {host.name}.",
-        todo="Compare both fingerprints. If they are the same, confirm that: the password is sent at once.",
+        title=text("The password was not sent yet"),
+        found=text(
+            "Nobody has confirmed that the server at {address} is {name}.", address=host.address, name=host.name
+        ),
+        todo=text("Compare both fingerprints. If they are the same, confirm that: the password is sent at once."),
         place="server",
         way="password",
     )
@@ -102,18 +111,22 @@ def _password_not_sent(host: HostView, _: ErrorDetails) -> Advice:
 
 def _identity_changed(host: HostView, _: ErrorDetails) -> Advice:
     return Advice(
-        title=f"{host.name} presents another fingerprint than the pinned one",
-        found="If nobody replaced its certificate or key, somebody else may be answering. Nothing secret was sent.",
-        todo="Compare the new fingerprint with what the server prints. Accept it only if they are the same.",
+        title=text("{name} presents another fingerprint than the pinned one", name=host.name),
+        found=text(
+            "If nobody replaced its certificate or key, somebody else may be answering. Nothing secret was sent."
+        ),
+        todo=text("Compare the new fingerprint with what the server prints. Accept it only if they are the same."),
         place="server",
     )
 
 
 def _identity_unexpected(host: HostView, _: ErrorDetails) -> Advice:
     return Advice(
-        title=f"The server at {host.address} is not the one that was named",
-        found=f"It presents another fingerprint than the one given for {host.name}. Nothing secret was sent.",
-        todo="Correct the address. Or, if the server prints the fingerprint presented here, accept it.",
+        title=text("The server at {address} is not the one that was named", address=host.address),
+        found=text(
+            "It presents another fingerprint than the one given for {name}. Nothing secret was sent.", name=host.name
+        ),
+        todo=text("Correct the address. Or, if the server prints the fingerprint presented here, accept it."),
         place="server",
         may_move=True,
     )
@@ -121,9 +134,13 @@ def _identity_unexpected(host: HostView, _: ErrorDetails) -> Advice:
 
 def _token_of_other_server(host: HostView, _: ErrorDetails) -> Advice:
     return Advice(
-        title="The token is for another server",
-        found=f"It names another certificate than {host.address} presents. The token was not sent.",
-        todo=f"Correct the address, or get a token on this server with {_TOKEN}, and enter it below.",
+        title=text("The token is for another server"),
+        found=text(
+            "It names another certificate than {address} presents. The token was not sent.", address=host.address
+        ),
+        todo=text(
+            "Correct the address, or get a token on this server with {_TOKEN}, and enter it below.", _TOKEN=_TOKEN
+        ),
         place="trust",
         way="token",
         may_move=True,
@@ -132,21 +149,28 @@ def _token_of_other_server(host: HostView, _: ErrorDetails) -> Advice:
 
 def _server_changed(host: HostView, details: ErrorDetails) -> Advice:
     return Advice(
-        title=f"{host.name} reports that it is another server",
+        title=text("{name} reports that it is another server", name=host.name),
         found=f"It reports {details.reported}, but it was {details.known or 'another one'} until now. "
         "What it reports is not used.",
-        todo="If it is the same server, accept its new identity. Otherwise remove the host and add that server.",
+        todo=text("If it is the same server, accept its new identity. Otherwise remove the host and add that server."),
         place="which",
     )
 
 
 def _server_unconfirmed(host: HostView, details: ErrorDetails) -> Advice:
     return Advice(
-        title=f"{host.name} reports that it is the server of another host",
-        found=f"Host {details.host} is the server {details.reported}, and {host.name} does not prove that it is that "
-        "server too. What it reports is not used.",
-        todo="If both are one server, confirm that. Otherwise set host_uuid in /etc/libvirt/libvirtd.conf of one of "
-        "them, restart libvirtd there, and try again.",
+        title=text("{name} reports that it is the server of another host", name=host.name),
+        found=text(
+            "Host {host} is the server {reported}, and {name} does not prove that it is that server too. "
+            "What it reports is not used.",
+            host=details.host,
+            reported=details.reported,
+            name=host.name,
+        ),
+        todo=text(
+            "If both are one server, confirm that. Otherwise set host_uuid in /etc/libvirt/libvirtd.conf of "
+            "one of them, restart libvirtd there, and try again."
+        ),
         place="which",
     )
 

@@ -10,6 +10,7 @@ from attrs import frozen
 from common.values import DriverType
 from regiond.hosts.model import Confirmation, HostState, HostView, TrustProblem
 from regiond.ui.hosts.trust_advice import Advice, advice_of
+from regiond.ui.texts import text
 
 _SOON_DAYS = 30
 _OTHER_FINGERPRINT = (
@@ -66,8 +67,8 @@ class TrustView:
     def check_command(self) -> str:
         """Returns the command that prints the server's fingerprint on the server."""
         if self.is_lxd:
-            return "lxc info | grep certificate_fingerprint"
-        return "for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -l -f $key; done"
+            return text("lxc info | grep certificate_fingerprint")
+        return text("for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -l -f $key; done")
 
 
 def trust_view(host: HostView, parameters: Mapping[str, str], now: datetime) -> TrustView:
@@ -81,7 +82,7 @@ def trust_view(host: HostView, parameters: Mapping[str, str], now: datetime) -> 
     return TrustView(
         is_lxd=is_lxd,
         is_waiting=host.error_code == "not_trusted" and host.state is not HostState.REMOVING,
-        server_kind="certificate" if is_lxd else "SSH host key",
+        server_kind="certificate" if is_lxd else text("SSH host key"),
         certificate=host.certificate_fingerprint or "",
         expires_at=host.certificate_expires_at,
         expires_in="" if days is None else "expired" if days < 0 else f"{days} days",

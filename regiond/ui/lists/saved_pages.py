@@ -15,10 +15,11 @@ from regiond.ui.account.account_pages import CRUMBS, SECTION, account_page
 from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
 from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.page import SEE_OTHER, Page, Visit, form_pages, redirect
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import UI, page_url
 
 FILTERS = (SECTION, "filters")
-_NAMES: Mapping[str, str] = {"hosts": "Hosts", "vms": "VMs"}
+_NAMES: Mapping[str, str] = {"hosts": constant("Hosts"), "vms": constant("VMs")}
 _LIST = re.compile(re.escape(UI) + r"(vms|hosts|(hosts|clusters)/[0-9]{1,9}/vms)(\?[^\s#]*)?", re.ASCII)
 
 
@@ -43,7 +44,7 @@ async def add(visit: Visit) -> Reply:
             refusal = Refusal.of(error)
         else:
             return Reply(status=SEE_OTHER, headers={"Location": back})
-    return await _form(visit, "Save filter", refusal, {**values, "back": request.given("back")}, is_new=True)
+    return await _form(visit, text("Save filter"), refusal, {**values, "back": request.given("back")}, is_new=True)
 
 
 async def change(visit: Visit) -> Reply:
@@ -56,7 +57,9 @@ async def change(visit: Visit) -> Reply:
             refusal = Refusal.of(error)
         else:
             return redirect(*FILTERS)
-    return await _form(visit, f"Change filter {saved.name}", refusal, {**values, "list": saved.list}, is_new=False)
+    return await _form(
+        visit, text("Change filter {name}", name=saved.name), refusal, {**values, "list": saved.list}, is_new=False
+    )
 
 
 async def _form(visit: Visit, title: str, refusal: Refusal, values: Mapping[str, str], *, is_new: bool) -> Reply:
@@ -65,7 +68,7 @@ async def _form(visit: Visit, title: str, refusal: Refusal, values: Mapping[str,
         title=title,
         section=SECTION,
         status=refusal.status,
-        crumbs=(*CRUMBS, ("Saved filters", page_url(*FILTERS))),
+        crumbs=(*CRUMBS, (text("Saved filters"), page_url(*FILTERS))),
         problems=refusal.problems,
         values=values,
         is_new=is_new,
@@ -76,10 +79,10 @@ async def _form(visit: Visit, title: str, refusal: Refusal, values: Mapping[str,
 async def delete(visit: Visit) -> Reply:
     saved = await _saved(visit)
     removal = Removal(
-        title=f"Delete filter {saved.name}",
+        title=text("Delete filter {name}", name=saved.name),
         section=SECTION,
-        crumbs=(*CRUMBS, ("Saved filters", page_url(*FILTERS))),
-        button="Delete filter",
+        crumbs=(*CRUMBS, (text("Saved filters"), page_url(*FILTERS))),
+        button=text("Delete filter"),
         resource=SAVED_FILTER,
         path={"id": str(saved.id)},
         place=FILTERS,
@@ -103,7 +106,9 @@ def _list_address(text: str) -> str | None:
 
 
 async def _saved(visit: Visit) -> SavedFilter:
-    return await visit.services.lists.read_filter(id_in(visit.path["filter"], "saved filter"), caller=visit.caller)
+    return await visit.services.lists.read_filter(
+        id_in(visit.path["filter"], text("saved filter")), caller=visit.caller
+    )
 
 
 PAGES = (

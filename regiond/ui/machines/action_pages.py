@@ -13,6 +13,7 @@ from regiond.ui.forms.question import NO_UNDO, Question, Subject
 from regiond.ui.machines.machine_actions import ACTIONS, Action
 from regiond.ui.machines.machine_questions import SECTION, crumbs_of, detail_of, question_of, running_since
 from regiond.ui.page import Visit, form_pages, redirect, redirect_with_note
+from regiond.ui.texts import text
 from regiond.ui.web_request import page_url
 
 _MOST_TASKS = 20
@@ -60,7 +61,9 @@ async def delete(visit: Visit) -> Reply:
         return redirect_with_note(visit, SECTION, answer=await visit.act(MACHINE, "DELETE", path=path))
 
     detail = detail_of(machine, await since_of(visit, machine), visit.now)
-    question = removal_question(machine, f"Delete {machine.hostname}?", "Delete VM", plan, detail)
+    question = removal_question(
+        machine, text("Delete {hostname}?", hostname=machine.hostname), text("Delete VM"), plan, detail
+    )
     return await questions.ask(visit, question, run, plan=plan, plan_of="guests")
 
 
@@ -72,8 +75,11 @@ async def abort(visit: Visit) -> Reply:
     async def run() -> Reply:
         return stay(visit, machine, await visit.act(MACHINE, "POST", "abort", path=path))
 
-    title, detail = f"Abort the deployment of {machine.hostname}?", detail_of(machine, None, visit.now)
-    question = removal_question(machine, title, "Abort deployment", plan, detail)
+    title, detail = (
+        text("Abort the deployment of {hostname}?", hostname=machine.hostname),
+        detail_of(machine, None, visit.now),
+    )
+    question = removal_question(machine, title, text("Abort deployment"), plan, detail)
     return await questions.ask(visit, question, run, plan=plan, plan_of="guests")
 
 

@@ -12,8 +12,9 @@ from regiond.machines.lifecycle import MachineEvent, next_state
 from regiond.machines.model import DEFAULT_AT_ONCE, TRANSIENT, MachineState, MachineView
 from regiond.machines.model import BulkAction as Task
 from regiond.ui.machines.machine_questions import CUTS_POWER, RESTARTS, SHUTS_DOWN
+from regiond.ui.texts import constant, text
 
-_LOCKED = "locked: unlock them first"
+_LOCKED = constant("locked: unlock them first")
 Reason = Callable[[MachineView], str | None]
 
 
@@ -29,20 +30,20 @@ def _unless_power(wanted: str, reason: str) -> Reason:
 
 
 def _without_host(vm: MachineView) -> str | None:
-    return "on no host" if vm.host_id is None else None
+    return text("on no host") if vm.host_id is None else None
 
 
 def _lock(vm: MachineView) -> str | None:
     if vm.locked:
-        return "locked already"
-    return None if vm.state is MachineState.DEPLOYED else "not deployed"
+        return text("locked already")
+    return None if vm.state is MachineState.DEPLOYED else text("not deployed")
 
 
 def _release(vm: MachineView) -> str | None:
     if vm.state is MachineState.READY or (vm.owner is None and vm.state is not MachineState.FAILED):
-        return "not allocated"
+        return text("not allocated")
     if vm.as_found:
-        return "adopted: release such a VM by itself, on its page"
+        return text("adopted: release such a VM by itself, on its page")
     return _removal(vm, MachineEvent.RELEASE)
 
 
@@ -102,33 +103,106 @@ def _deploy(vm: MachineView) -> str | None:
         if vm.state is not MachineState.READY:
             return f"{vm.state.value.replace('_', ' ')}: release it first"
     if vm.adopted or not vm.disks:
-        return "without a root disk that Innkeeper created"
+        return text("without a root disk that Innkeeper created")
     return None
 
 
 _ALL = (
-    BulkAction(key="start", label="Start", done="started", icon="play", as_task=Task.POWER_ON,
-               left=_unless_power("on", "running already")),
-    BulkAction(key="stop", label="Stop", done="stopped", icon="stop", as_task=Task.POWER_OFF,
-               left=_unless_power("off", "off already"), asks="names", effect=SHUTS_DOWN),
-    BulkAction(key="off", label="Power off", done="powered off by force", icon="power", as_task=Task.FORCE_OFF,
-               left=_unless_power("off", "off already"), asks="names", effect=CUTS_POWER,
-               is_dangerous=True, is_typed=True),
-    BulkAction(key="restart", label="Restart", done="restarted", icon="restart", as_task=Task.POWER_CYCLE,
-               left=_unless_power("off", "off: start them instead"), asks="names", effect=RESTARTS),
-    BulkAction(key="deploy", label="Deploy", done="deployed", icon="disc", as_task=Task.DEPLOY, left=_deploy,
-               asks="image", may=_may_deploy),
-    BulkAction(key="release", label="Release", done="released", icon="signout", as_task=Task.RELEASE, left=_release,
-               asks="plan", is_dangerous=True, is_typed=True),
-    BulkAction(key="lock", label="Lock", done="locked", icon="lock", op="lock", left=_lock),
-    BulkAction(key="unlock", label="Unlock", done="unlocked", icon="key", op="unlock",
-               left=lambda vm: None if vm.locked else "not locked"),
-    BulkAction(key="place", label="Set pool or zone", done="changed", icon="pools", method="PUT", left=_locked,
-               asks="place", for_admins=True),
-    BulkAction(key="tag", label="Tag", done="tagged", icon="tag", left=lambda _: None, asks="tags", for_admins=True),
-    BulkAction(key="delete", label="Delete", done="deleted", icon="trash", as_task=Task.DELETE,
-               left=lambda vm: _removal(vm, MachineEvent.DELETE), asks="plan", is_dangerous=True, is_typed=True),
-)  # fmt: skip
+    BulkAction(
+        key="start",
+        label=constant("Start"),
+        done="started",
+        icon="play",
+        as_task=Task.POWER_ON,
+        left=_unless_power("on", constant("running already")),
+    ),
+    BulkAction(
+        key="stop",
+        label=constant("Stop"),
+        done="stopped",
+        icon="stop",
+        as_task=Task.POWER_OFF,
+        left=_unless_power("off", constant("off already")),
+        asks="names",
+        effect=SHUTS_DOWN,
+    ),
+    BulkAction(
+        key="off",
+        label=constant("Power off"),
+        done=constant("powered off by force"),
+        icon="power",
+        as_task=Task.FORCE_OFF,
+        left=_unless_power("off", constant("off already")),
+        asks="names",
+        effect=CUTS_POWER,
+        is_dangerous=True,
+        is_typed=True,
+    ),
+    BulkAction(
+        key="restart",
+        label=constant("Restart"),
+        done="restarted",
+        icon="restart",
+        as_task=Task.POWER_CYCLE,
+        left=_unless_power("off", constant("off: start them instead")),
+        asks="names",
+        effect=RESTARTS,
+    ),
+    BulkAction(
+        key="deploy",
+        label=constant("Deploy"),
+        done="deployed",
+        icon="disc",
+        as_task=Task.DEPLOY,
+        left=_deploy,
+        asks="image",
+        may=_may_deploy,
+    ),
+    BulkAction(
+        key="release",
+        label=constant("Release"),
+        done="released",
+        icon="signout",
+        as_task=Task.RELEASE,
+        left=_release,
+        asks="plan",
+        is_dangerous=True,
+        is_typed=True,
+    ),
+    BulkAction(key="lock", label=constant("Lock"), done="locked", icon="lock", op="lock", left=_lock),
+    BulkAction(
+        key="unlock",
+        label=constant("Unlock"),
+        done="unlocked",
+        icon="key",
+        op="unlock",
+        left=lambda vm: None if vm.locked else text("not locked"),
+    ),
+    BulkAction(
+        key="place",
+        label=constant("Set pool or zone"),
+        done="changed",
+        icon="pools",
+        method="PUT",
+        left=_locked,
+        asks="place",
+        for_admins=True,
+    ),
+    BulkAction(
+        key="tag", label=constant("Tag"), done="tagged", icon="tag", left=lambda _: None, asks="tags", for_admins=True
+    ),
+    BulkAction(
+        key="delete",
+        label=constant("Delete"),
+        done="deleted",
+        icon="trash",
+        as_task=Task.DELETE,
+        left=lambda vm: _removal(vm, MachineEvent.DELETE),
+        asks="plan",
+        is_dangerous=True,
+        is_typed=True,
+    ),
+)
 ACTIONS: Mapping[str, BulkAction] = {action.key: action for action in _ALL}
 
 
@@ -185,7 +259,7 @@ def split(action: BulkAction, machines: Iterable[MachineView], caller: Caller) -
 
 def _reason(action: BulkAction, machine: MachineView, caller: Caller) -> str | None:
     if not action.may(caller, machine):
-        return "not yours"
+        return text("not yours")
     if machine.state in TRANSIENT:
-        return f"{machine.state.value}: wait until that has ended"
+        return text("{value}: wait until that has ended", value=machine.state.value)
     return action.left(machine)

@@ -27,6 +27,7 @@ from regiond.ui.machines.machine_questions import running_since
 from regiond.ui.machines.machine_search import Scope, read_search, scope_of
 from regiond.ui.machines.release_form import FIELDS, erasures, release_fields
 from regiond.ui.page import SEE_OTHER, Page, Visit, note_at
+from regiond.ui.texts import text
 from regiond.ui.web_request import with_query
 
 _IMAGE = ("distro_series", "user_data")
@@ -129,10 +130,12 @@ def _fields(visit: Visit, action: BulkAction, found: Split) -> tuple[Mapping[str
         both = [name for name in add if name in remove]
         if both:
             return {}, {"remove": [f"{', '.join(both)} cannot be added and removed at once."]}
-        return {"add": add, "remove": remove}, {} if add or remove else {"add": ["Name a tag to add or to remove."]}
+        return {"add": add, "remove": remove}, {} if add or remove else {
+            "add": [text("Name a tag to add or to remove.")]
+        }
     if action.asks == "place":
         chosen = {name: request.given(name) for name in ("pool", "zone") if request.given(name)}
-        return chosen, {} if chosen else {"pool": ["Choose a pool, a zone, or both."]}
+        return chosen, {} if chosen else {"pool": [text("Choose a pool, a zone, or both.")]}
     return {}, {}
 
 
@@ -188,7 +191,7 @@ async def _longest_running(visit: Visit, found: Split) -> Running | None:
 
 async def show(visit: Visit) -> Reply:
     """Answers who opens the address itself, and the refresh of the frame of a result."""
-    return await visit.page("machines/bulk_empty.html", title="Actions on VMs", section="vms")
+    return await visit.page("machines/bulk_empty.html", title=text("Actions on VMs"), section="vms")
 
 
 PAGES = (

@@ -11,6 +11,7 @@ from regiond.ui import formats
 from regiond.ui.forms.question import NO_UNDO, Question
 from regiond.ui.machines.bulk_actions import BulkAction, Split
 from regiond.ui.machines.machine_questions import SECTION
+from regiond.ui.texts import text
 
 
 @frozen(kw_only=True)
@@ -34,7 +35,7 @@ def bulk_question(
     return Question(
         title=_title(found),
         section=SECTION,
-        crumbs=(("VMs", back),),
+        crumbs=((text("VMs"), back),),
         button=_button(action, len(found.changed)) if any_changed else "",
         back=back,
         undo=NO_UNDO if action.is_dangerous and any_changed else "",
@@ -65,4 +66,6 @@ def _effects(found: Split, running: Running | None, now: datetime) -> tuple[str,
         return (found.action.effect,)
     since = f"since {formats.clock(running.since, now)} ({formats.span(now - running.since)})"
     alone = len(found.changed) == 1
-    return found.action.effect, f"It runs {since}." if alone else f"{running.name} runs longest, {since}."
+    return found.action.effect, text("It runs {since}.", since=since) if alone else text(
+        "{name} runs longest, {since}.", name=running.name, since=since
+    )

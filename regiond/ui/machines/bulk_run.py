@@ -16,6 +16,7 @@ from regiond.machines.model import MachineView
 from regiond.ui.machines.bulk_actions import BulkAction
 from regiond.ui.machines.details import tagging
 from regiond.ui.page import Visit
+from regiond.ui.texts import text
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -90,6 +91,8 @@ async def run(
                 return Outcome(machine=machine, error=error.message)
             except Exception:  # the boundary of one VM: the others must not suffer from a bug
                 log.exception("bulk_action_crashed", system_id=machine.system_id)
-                return Outcome(machine=machine, error="Something in Innkeeper went wrong; its log has the details.")
+                return Outcome(
+                    machine=machine, error=text("Something in Innkeeper went wrong; its log has the details.")
+                )
 
     return await asyncio.gather(*(one(machine) for machine in machines))

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from attrs import evolve, field, frozen
 
 from regiond.identifiers import numbered_names
+from regiond.ui.texts import constant
 from regiond.ui.web_request import WebRequest
 
 MOST_ROWS = 16
@@ -24,31 +25,37 @@ NIC_FIELDS = ("name", "space", "subnet", "kind", "ip")
 TICKS = ("hugepages_backed", "one_numa_node", "power_on")
 ANY, PIN_COUNT, PIN_IDS = "no", "count", "yes"  # of the field `pins`: how cores are chosen
 _LABELS: Mapping[str, str] = {
-    "hostname": "Name",
-    "count": "How many",
-    "vm_zone": "Zone of the VM",
-    "vm_pool": "Resource pool of the VM",
+    "hostname": constant("Name"),
+    "count": constant("How many"),
+    "vm_zone": constant("Zone of the VM"),
+    "vm_pool": constant("Resource pool of the VM"),
     "host": "Host",
-    "zone": "Zones of the host",
-    "pool": "Resource pools of the host",
-    "tags": "Tags of the host",
-    "architecture": "Architecture",
-    "cores": "Number of cores",
+    "zone": constant("Zones of the host"),
+    "pool": constant("Resource pools of the host"),
+    "tags": constant("Tags of the host"),
+    "architecture": constant("Architecture"),
+    "cores": constant("Number of cores"),
     "memory": "RAM",
-    "pinned_cores": "Ids of cores",
-    "hugepages_backed": "Memory in huge pages",
-    "hugepage_size": "Size of a huge page",
-    "one_numa_node": "One NUMA node",
-    "power_on": "Start",
-    "affinity": "With the VMs of group",
-    "anti_affinity": "Apart from the VMs of group",
-    "disks": "Disks",
-    "nics": "Network interfaces",
+    "pinned_cores": constant("Ids of cores"),
+    "hugepages_backed": constant("Memory in huge pages"),
+    "hugepage_size": constant("Size of a huge page"),
+    "one_numa_node": constant("One NUMA node"),
+    "power_on": constant("Start"),
+    "affinity": constant("With the VMs of group"),
+    "anti_affinity": constant("Apart from the VMs of group"),
+    "disks": constant("Disks"),
+    "nics": constant("Network interfaces"),
 }
 _ROW_LABELS: Mapping[str, str] = {
-    "size": "Size", "pool": "Storage pool", "tags": "Tags", "name": "Name", "space": "Space", "subnet": "Subnet",
-    "kind": "Attach as", "ip": "IP address",
-}  # fmt: skip
+    "size": constant("Size"),
+    "pool": constant("Storage pool"),
+    "tags": constant("Tags"),
+    "name": constant("Name"),
+    "space": constant("Space"),
+    "subnet": constant("Subnet"),
+    "kind": constant("Attach as"),
+    "ip": constant("IP address"),
+}
 
 
 @frozen(kw_only=True)

@@ -24,10 +24,11 @@ from regiond.ui.machines.compose_request import asked_by, problems_of
 from regiond.ui.machines.compose_run import Outcome, compose_several
 from regiond.ui.page import Page, Visit, form_pages, redirect
 from regiond.ui.placement_view import refusal_of_host
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
 _MOST_HOSTS = 500
-_NO_HOST = "No host can take it. The reasons are listed under Rejected, each with what would help."
+_NO_HOST = constant("No host can take it. The reasons are listed under Rejected, each with what would help.")
 UNPROCESSABLE = 422
 
 
@@ -96,7 +97,7 @@ async def _result(visit: Visit, task_ids: Iterable[int], refused: Sequence[Outco
     placements = (one.error.details.get("placement") for one in refused if one.error is not None)
     return await visit.page(
         "machines/compose_result.html",
-        title="Compose VMs",
+        title=text("Compose VMs"),
         section="vms",
         tasks=tasks,
         refused=refused,
@@ -163,7 +164,7 @@ async def _page(
     hosts = [row for row in rows[:_MOST_HOSTS] if caller.may_operate(row.pool_id)]
     return await visit.page(
         "machines/compose.html",
-        title="Compose VM",
+        title=text("Compose VM"),
         section="vms",
         status=status,
         form=form,

@@ -15,6 +15,7 @@ from regiond.ui.hosts.host_row import HostRow
 from regiond.ui.machines.compose_form import PIN_IDS, ComposeForm
 from regiond.ui.machines.compose_request import parse_cores
 from regiond.ui.meter import AskedMeter, asked_meter
+from regiond.ui.texts import text
 
 _KIB_IN_BYTES = 1024
 
@@ -91,7 +92,7 @@ def _meters(placement: Mapping[str, Any], asked: Mapping[str, int], count: int) 
     capacity = _capacity(placement)
     if capacity is None or not count:
         return
-    yield asked_meter("CPU cores", _resource(capacity["cores"]), count * asked["cores"], unit="cores")
+    yield asked_meter(text("CPU cores"), _resource(capacity["cores"]), count * asked["cores"], unit="cores")
     if asked["memory_mib"]:
         memory = _resource(capacity["memory_mib"])
         yield asked_meter("RAM", memory, count * asked["memory_mib"], unit="GiB", text=formats.gib)
@@ -106,8 +107,10 @@ def _meters(placement: Mapping[str, Any], asked: Mapping[str, int], count: int) 
         sizes[disk["storage_pool"]] += disk["size"]
     for name, size_bytes in sizes.items():
         if (pool := capacity["storage_pools"].get(name)) is not None:
-            unit, text = formats.storage_scale(pool["claimable"])
-            yield asked_meter(f"Storage pool {name}", _resource(pool), count * size_bytes, unit=unit, text=text)
+            unit, amount = formats.storage_scale(pool["claimable"])
+            yield asked_meter(
+                text("Storage pool {name}", name=name), _resource(pool), count * size_bytes, unit=unit, text=amount
+            )
 
 
 def _page_sizes(placement: Mapping[str, Any]) -> list[int]:
@@ -123,7 +126,7 @@ def _helps(form: ComposeForm, placement: Mapping[str, Any]) -> Iterator[tuple[st
     if fitting:
         cores = [one["cores"]["free"] for one in fitting]
         memory = [one["memory_mib"]["free"] for one in fitting]
-        where = "where it fits"
+        where = text("where it fits")
         yield "cores", f"{_range(min(cores), max(cores), formats.number)} free {where}"
         yield "memory", f"{_range(min(memory), max(memory), formats.gib)} GiB free {where}"
     disks = {disk["label"]: disk for disk in placement["disks"]}
@@ -154,7 +157,7 @@ def pool_choices(rows: Sequence[HostRow], host: str) -> list[PoolChoice]:
     for view in shown:
         for name, free_bytes in _free_by_pool(view):
             found[name] = max(found.get(name, 0), free_bytes)
-    most = "" if len(shown) == 1 else "up to "
+    most = "" if len(shown) == 1 else text("up to ")
     return [
         PoolChoice(name=name, label=f"{name}: {most}{formats.storage(free_bytes)} free", most_free_bytes=free_bytes)
         for name, free_bytes in sorted(found.items())

@@ -21,6 +21,7 @@ from regiond.ui.machines.compose_form import (
     NicRow,
     disk_label,
 )
+from regiond.ui.texts import text
 
 Problems = dict[str, list[str]]
 _RANGE = re.compile(r"(\d{1,5})(?:\s*[-–]\s*(\d{1,5}))?", re.ASCII)
@@ -68,34 +69,38 @@ def asked_by(form: ComposeForm) -> Asked:
 
 
 def _count_problem(form: ComposeForm) -> str | None:
-    return None if form.text("count") and form.count else f"Write a whole number from 1 to {MOST_VMS}."
+    return None if form.text("count") and form.count else text("Write a whole number from 1 to {most}.", most=MOST_VMS)
 
 
 def _name_problem(form: ComposeForm) -> str | None:
     """A name of digits would be read as an IP address: `ping 12` asks 0.0.0.12."""
     if form.text("hostname").isdecimal():
-        return "A name of digits only would be read as an IP address: add a letter."
+        return text("A name of digits only would be read as an IP address: add a letter.")
     try:
         for name in form.names:
             check_hostname(name)
     except InvalidRequest:
-        longest = " The number of each VM counts." if form.count > 1 else ""
-        return f"Use letters, digits and inner hyphens, at most 63 characters.{longest}"
+        longest = text(" The number of each VM counts.") if form.count > 1 else ""
+        return text("Use letters, digits and inner hyphens, at most 63 characters.{longest}", longest=longest)
     return None
 
 
 def _memory_problem(form: ComposeForm) -> str | None:
-    return None if form.text("memory") else "Write the RAM in MiB, at least 1,024."
+    return None if form.text("memory") else text("Write the RAM in MiB, at least 1,024.")
 
 
 def _numa_problem(form: ComposeForm) -> str | None:
     is_bound = form.pins in {PIN_COUNT, PIN_IDS} or "hugepages_backed" in form.ticks
-    return None if is_bound or "one_numa_node" not in form.ticks else "Only for pinned cores or memory in huge pages."
+    return (
+        None
+        if is_bound or "one_numa_node" not in form.ticks
+        else text("Only for pinned cores or memory in huge pages.")
+    )
 
 
 def _page_size_problem(form: ComposeForm) -> str | None:
     is_used = not form.text("hugepage_size") or "hugepages_backed" in form.ticks
-    return None if is_used else "Only with memory in huge pages: tick it, or choose any size."
+    return None if is_used else text("Only with memory in huge pages: tick it, or choose any size.")
 
 
 _CHECKS: Sequence[tuple[str, Callable[[ComposeForm], str | None]]] = (
@@ -116,17 +121,19 @@ def _cores(form: ComposeForm, problems: Problems) -> dict[str, Any]:
             problems |= error.fields
             return {}
     if form.text("pinned_cores"):
-        problems["pinned_cores"] = ["These count only for pinned cores with ids: choose that, or empty this field."]
+        problems["pinned_cores"] = [
+            text("These count only for pinned cores with ids: choose that, or empty this field.")
+        ]
     if not form.text("cores"):
-        problems["cores"] = ["Write the number of cores, at least 1."]
+        problems["cores"] = [text("Write the number of cores, at least 1.")]
     return {"pin_cores" if form.pins == PIN_COUNT else "cores": form.text("cores") or None}
 
 
 def _names(form: ComposeForm, name: str, problems: Problems) -> list[str]:
-    text = form.text(name)
-    found = [one.strip() for one in text.split(",") if one.strip()]
-    if text and (not found or _NOT in found):
-        problems[name] = ["Write names, separated by commas."]
+    typed = form.text(name)
+    found = [one.strip() for one in typed.split(",") if one.strip()]
+    if typed and (not found or _NOT in found):
+        problems[name] = [text("Write names, separated by commas.")]
         return []
     return found
 
@@ -149,10 +156,10 @@ def parse_cores(text: str) -> list[int]:
 
 def _disk(position: int, row: DiskRow, problems: Problems) -> str | None:
     if _SIZE.fullmatch(row.size) is None:
-        problems[f"disk{row.number}-size"] = ["Write a whole number of GB, at least 1."]
+        problems[f"disk{row.number}-size"] = [text("Write a whole number of GB, at least 1.")]
     names = [tag.strip() for tag in row.tags.split(",") if tag.strip()]
     if any(sign in row.tags for sign in "()") or (row.tags and not names) or not row.tags.isprintable():
-        problems[f"disk{row.number}-tags"] = ["Write names without parentheses, separated by commas."]
+        problems[f"disk{row.number}-tags"] = [text("Write names without parentheses, separated by commas.")]
     if f"disk{row.number}-size" in problems or f"disk{row.number}-tags" in problems:
         return None
     tags = [f"pool:{row.pool}", *names] if row.pool else names
@@ -170,13 +177,13 @@ def _nics(form: ComposeForm, problems: Problems) -> Iterator[str | None]:
 
 def _nic_problems(row: NicRow, earlier: set[str]) -> Iterator[tuple[str, str]]:
     if _NIC_NAME.fullmatch(row.label) is None:
-        yield "name", "Use letters, digits, '-' and '_', at most 64 characters."
+        yield "name", text("Use letters, digits, '-' and '_', at most 64 characters.")
     elif row.label in earlier:
-        yield "name", f"Another interface is {row.label} already."
+        yield "name", text("Another interface is {label} already.", label=row.label)
     if not _pairs(row):
-        yield "subnet", f"Choose a space or a subnet for {row.label}."
+        yield "subnet", text("Choose a space or a subnet for {label}.", label=row.label)
     if row.ip and not _is_address(row.ip):
-        yield "ip", f"{row.ip} is no IP address."
+        yield "ip", text("{ip} is no IP address.", ip=row.ip)
 
 
 def _pairs(row: NicRow) -> list[tuple[str, str]]:
@@ -198,8 +205,8 @@ def problems_of(error: InvalidRequest, form: ComposeForm) -> Problems:
         return {"": [error.message]}
     found: Problems = {}
     for name, texts in error.fields.items():
-        for text in texts:
-            found.setdefault(_place(name, text, form), []).append(text)
+        for problem in texts:
+            found.setdefault(_place(name, problem, form), []).append(problem)
     return found
 
 

@@ -13,6 +13,7 @@ from regiond.api.resources.machines.machines import MACHINE
 from regiond.machines.model import MachineState, MachineView
 from regiond.ui.machines.details.frame import CONSOLE, read_vm, vm_page
 from regiond.ui.page import Page, Visit
+from regiond.ui.texts import text
 
 StillOpen = Callable[[], Awaitable[bool]]
 
@@ -75,12 +76,12 @@ async def _machine(visit: Visit) -> MachineView:
 async def _log(visit: Visit, machine: MachineView) -> tuple[str, str]:
     """Returns the text, and why there is none."""
     try:
-        text = await visit.services.consoles.log(visit.caller, machine.system_id)
+        log = await visit.services.consoles.log(visit.caller, machine.system_id)
     except (NotAllowed, NotFound, DatabaseUnavailable):
         raise
     except InnkeeperError as error:
         return "", error.message
-    return text, "" if text else "The VM has written nothing to its serial port since its last start."
+    return log, "" if log else text("The VM has written nothing to its serial port since its last start.")
 
 
 PAGES = (

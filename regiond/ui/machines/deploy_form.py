@@ -12,8 +12,9 @@ from common.values import DriverType
 from regiond.images.model import Image, split_architecture
 from regiond.machines.model import MachineView
 from regiond.ui.formats import file_size
+from regiond.ui.texts import constant, text
 
-VM_HOST_FIELDS = (("register_vmhost", "An LXD server"), ("install_kvm", "A libvirt host"))
+VM_HOST_FIELDS = (("register_vmhost", constant("An LXD server")), ("install_kvm", constant("A libvirt host")))
 
 
 @frozen(kw_only=True)
@@ -80,7 +81,9 @@ def _choice(image: Image, host_id: int | None, root_bytes: int) -> ImageChoice:
     needed = image.virtual_size_bytes or 0
     label = f"{image.title} ({image.name})" if image.title else image.name
     if not image.is_usable_on(host_id):
-        return ImageChoice(name=image.name, label=label, obstacle=f"is on the VM host {image.host_name}")
+        return ImageChoice(
+            name=image.name, label=label, obstacle=text("is on the VM host {host}", host=image.host_name)
+        )
     obstacle = f"needs a root disk of {file_size(needed)}" if needed > root_bytes else ""
     return ImageChoice(name=image.name, label=label, obstacle=obstacle)
 

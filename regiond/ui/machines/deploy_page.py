@@ -23,6 +23,7 @@ from regiond.ui.machines.deploy_form import (
 )
 from regiond.ui.machines.machine_actions import deployment_obstacle
 from regiond.ui.page import Visit, form_pages
+from regiond.ui.texts import text
 
 _FIELDS = ("distro_series", "user_data", "vm_host", "comment")
 
@@ -62,7 +63,7 @@ async def _page(visit: Visit, machine: MachineView, edit: Edit, refusal: Refusal
     choices = image_choices(await services.images.list(), machine)
     return await visit.page(
         "machines/deploy.html",
-        title=f"Deploy {machine.hostname}",
+        title=text("Deploy {hostname}", hostname=machine.hostname),
         section="vms",
         status=refusal.status,
         vm=machine,

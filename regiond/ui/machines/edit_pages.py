@@ -21,8 +21,9 @@ from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.page import Visit, form_pages, redirect
+from regiond.ui.texts import constant, text
 
-_GROUPS_HELP = "Names, separated by commas; name:soft prefers it only. It moves no VM."
+_GROUPS_HELP = constant("Names, separated by commas; name:soft prefers it only. It moves no VM.")
 
 
 def machine_values(machine: MachineView) -> dict[str, str]:
@@ -46,13 +47,15 @@ async def _machine_fields(visit: Visit) -> list[FormField]:
     pools = await visit.services.groups.pools(caller=visit.caller)
     zones = await visit.services.groups.zones()
     return [
-        FormField(name="hostname", label="Name", help="The name of the VM on its host does not change"),
-        FormField(name="pool", label="Resource pool", kind="choice", options=_options(pool.name for pool in pools)),
-        FormField(name="description", label="Description", kind="area", optional=True),
-        FormField(name="zone", label="Zone", kind="choice", options=_options(zone.name for zone in zones)),
-        FormField(name="affinity", label="With the VMs of group", optional=True, help=_GROUPS_HELP),
-        FormField(name="autostart", label="When its host starts", kind="choice", options=AUTOSTART_OPTIONS),
-        FormField(name="anti_affinity", label="Apart from the VMs of group", optional=True, help=_GROUPS_HELP),
+        FormField(name="hostname", label=text("Name"), help=text("The name of the VM on its host does not change")),
+        FormField(
+            name="pool", label=text("Resource pool"), kind="choice", options=_options(pool.name for pool in pools)
+        ),
+        FormField(name="description", label=text("Description"), kind="area", optional=True),
+        FormField(name="zone", label=text("Zone"), kind="choice", options=_options(zone.name for zone in zones)),
+        FormField(name="affinity", label=text("With the VMs of group"), optional=True, help=_GROUPS_HELP),
+        FormField(name="autostart", label=text("When its host starts"), kind="choice", options=AUTOSTART_OPTIONS),
+        FormField(name="anti_affinity", label=text("Apart from the VMs of group"), optional=True, help=_GROUPS_HELP),
     ]
 
 
@@ -69,7 +72,9 @@ async def edit(visit: Visit) -> Reply:
             await visit.act(MACHINE, "PUT", path={"system_id": machine.system_id}, fields=changes)
         return redirect("vms", machine.system_id)
 
-    show = partial(_page, visit, machine, "machines/edit.html", f"Edit {machine.hostname}", fields)
+    show = partial(
+        _page, visit, machine, "machines/edit.html", text("Edit {hostname}", hostname=machine.hostname), fields
+    )
     return await forms.change(visit, machine_values(machine), show, send)
 
 
@@ -97,16 +102,20 @@ class _Pairs:
 
 
 _OWNER_DATA = _Pairs(
-    title="Owner data",
-    help="Keys and values of your programs. They are kept until the VM is released; a key whose value is emptied is "
-    "removed.",
+    title=constant("Owner data"),
+    help=constant(
+        "Keys and values of your programs. They are kept until the VM is released; a key whose value is "
+        "emptied is removed."
+    ),
     op="set_owner_data",
     read=lambda machine: machine.owner_data,
 )
 _ANNOTATIONS = _Pairs(
-    title="Workload annotations",
-    help="Keys and values that say what runs on the VM. They are kept until it is released; a key whose value is "
-    "emptied is removed, from the owner data too.",
+    title=constant("Workload annotations"),
+    help=constant(
+        "Keys and values that say what runs on the VM. They are kept until it is released; a key whose value "
+        "is emptied is removed, from the owner data too."
+    ),
     op="set_workload_annotations",
     read=lambda machine: machine.workload_annotations,
 )

@@ -10,6 +10,7 @@ from common.errors import WrongState
 from regiond.caller import Caller
 from regiond.machines.lifecycle import MachineEvent, next_state
 from regiond.machines.model import TRANSIENT, MachineState, MachineView
+from regiond.ui.texts import constant, text
 
 
 @frozen(kw_only=True)
@@ -29,22 +30,32 @@ class Action:
 
 
 ACTIONS: Mapping[str, Action] = {
-    "start": Action(op="power_on", label="Start", icon="play", power_states=("off", "unknown")),
+    "start": Action(op="power_on", label=constant("Start"), icon="play", power_states=("off", "unknown")),
     "stop": Action(
-        op="power_off", label="Stop", icon="stop", power_states=("on", "unknown"), fields={"stop_mode": "soft"},
+        op="power_off",
+        label=constant("Stop"),
+        icon="stop",
+        power_states=("on", "unknown"),
+        fields={"stop_mode": "soft"},
         asks=True,
     ),
-    "restart": Action(op="power_cycle", label="Restart", icon="restart", power_states=("on",), asks=True),
+    "restart": Action(op="power_cycle", label=constant("Restart"), icon="restart", power_states=("on",), asks=True),
     "off": Action(
-        op="power_off", label="Power off", icon="power", power_states=("on", "unknown"), fields={"stop_mode": "hard"},
+        op="power_off",
+        label=constant("Power off"),
+        icon="power",
+        power_states=("on", "unknown"),
+        fields={"stop_mode": "hard"},
         asks=True,
     ),
-    "lock": Action(op="lock", label="Lock", icon="lock", done="locked"),
-    "unlock": Action(op="unlock", label="Unlock", icon="key", done="unlocked"),
-    "broken": Action(op="mark_broken", label="Mark broken", icon="warn", done="marked broken", asks=True),
-    "fixed": Action(op="mark_fixed", label="Mark fixed", icon="ok", done="marked fixed"),
-    "commission": Action(op="commission", label="Commission", icon="refresh"),
-}  # fmt: skip
+    "lock": Action(op="lock", label=constant("Lock"), icon="lock", done="locked"),
+    "unlock": Action(op="unlock", label=constant("Unlock"), icon="key", done="unlocked"),
+    "broken": Action(
+        op="mark_broken", label=constant("Mark broken"), icon="warn", done=constant("marked broken"), asks=True
+    ),
+    "fixed": Action(op="mark_fixed", label=constant("Mark fixed"), icon="ok", done=constant("marked fixed")),
+    "commission": Action(op="commission", label=constant("Commission"), icon="refresh"),
+}
 _COMMISSIONED = frozenset({MachineState.NEW, MachineState.FAILED})  # a refresh of the host makes them ready
 _ACTING = frozenset({MachineState.READY, MachineState.ALLOCATED, MachineState.DEPLOYED, MachineState.FAILED_DEPLOYMENT})
 
@@ -88,18 +99,20 @@ def deployment_obstacle(caller: Caller, machine: MachineView) -> str | None:
     """
     is_free = machine.state is MachineState.READY and machine.owner is None
     if not caller.may_operate(machine.pool.id):
-        return f"Only operators of the resource pool {machine.pool.name} deploy its VMs."
+        return text("Only operators of the resource pool {name} deploy its VMs.", name=machine.pool.name)
     if not is_free and not owns(caller, machine):
-        return f"You do not own {machine.hostname}."
+        return text("You do not own {hostname}.", hostname=machine.hostname)
     if not is_free:
         try:
             next_state(machine.state, MachineEvent.DEPLOY)
         except WrongState as error:
             return error.message
     if machine.host_id is None:
-        return f"{machine.hostname} is on no host."
+        return text("{hostname} is on no host.", hostname=machine.hostname)
     if machine.adopted or not machine.disks:
-        return f"{machine.hostname} has no root disk that Innkeeper created: compose another VM."
+        return text(
+            "{hostname} has no root disk that Innkeeper created: compose another VM.", hostname=machine.hostname
+        )
     return None
 
 

@@ -12,13 +12,16 @@ from regiond.operations.model import Operation, OperationKind, OperationState
 from regiond.ui import formats
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.question import NO_UNDO, Question, Subject
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
 SECTION = "vms"
-CUTS_POWER = "The power is cut: what the guest has not written to its disks is lost."
-SHUTS_DOWN = "The guest is asked to shut down. If it does not within the time that is set, its power is cut."
-RESTARTS = "The guest is asked to shut down, or its power is cut, and then it is started again."
-_REASON = FormField(name="comment", label="Why it is broken", optional=True, help="Shown with the VM")
+CUTS_POWER = constant("The power is cut: what the guest has not written to its disks is lost.")
+SHUTS_DOWN = constant("The guest is asked to shut down. If it does not within the time that is set, its power is cut.")
+RESTARTS = constant("The guest is asked to shut down, or its power is cut, and then it is started again.")
+_REASON = FormField(
+    name="comment", label=constant("Why it is broken"), optional=True, help=constant("Shown with the VM")
+)
 
 
 @frozen(kw_only=True)
@@ -34,21 +37,23 @@ class Words:
 
 
 WORDS: Mapping[str, Words] = {
-    "stop": Words(verb="Stop", effect=SHUTS_DOWN, undo="It can be started again."),
-    "restart": Words(verb="Restart", effect=RESTARTS, undo=NO_UNDO),
+    "stop": Words(verb=constant("Stop"), effect=SHUTS_DOWN, undo=constant("It can be started again.")),
+    "restart": Words(verb=constant("Restart"), effect=RESTARTS, undo=NO_UNDO),
     "off": Words(
-        verb="Power off", effect=CUTS_POWER, undo=f"{NO_UNDO} The VM stays and can be started again.",
+        verb=constant("Power off"), effect=CUTS_POWER, undo=f"{NO_UNDO} The VM stays and can be started again.",
         is_dangerous=True, is_typed=True,
     ),
     "broken": Words(
-        verb="Mark", effect="Nobody is given {} until it is marked fixed. Its guest and its owner stay as they are.",
-        undo="Marking it fixed undoes this.", fields=(_REASON,),
+        verb=constant("Mark"), effect=constant(
+            "Nobody is given {} until it is marked fixed. Its guest and its owner stay as they are."
+        ),
+        undo=constant("Marking it fixed undoes this."), fields=(_REASON,),
     ),
 }  # fmt: skip
 
 
 def crumbs_of(machine: MachineView) -> tuple[tuple[str, str], ...]:
-    return (("VMs", page_url(SECTION)), (machine.hostname, page_url(SECTION, machine.system_id)))
+    return ((text("VMs"), page_url(SECTION)), (machine.hostname, page_url(SECTION, machine.system_id)))
 
 
 def question_of(name: str, machine: MachineView, since: datetime | None, now: datetime) -> Question:
@@ -59,7 +64,7 @@ def question_of(name: str, machine: MachineView, since: datetime | None, now: da
         title=f"{words.verb} {hostname}{' broken' if is_broken else ''}?",
         section=SECTION,
         crumbs=crumbs_of(machine),
-        button="Mark broken" if is_broken else f"{words.verb} VM",
+        button=text("Mark broken") if is_broken else f"{words.verb} VM",
         back=page_url(SECTION, machine.system_id),
         undo=words.undo,
         subjects=(Subject(name=hostname, detail=detail_of(machine, since, now)),),
@@ -73,8 +78,8 @@ def question_of(name: str, machine: MachineView, since: datetime | None, now: da
 def detail_of(machine: MachineView, since: datetime | None, now: datetime) -> str:
     """Such as `on alder, running since 12:03:11 (2 h), of ann`."""
     running = f"running since {formats.clock(since, now)} ({formats.span(now - since)})" if since else ""
-    power = running or {"on": "running", "off": "off"}.get(machine.power_state, "power state unknown")
-    parts = (f"on {machine.host_name}" if machine.host_name else "on no host", power)
+    power = running or {"on": "running", "off": "off"}.get(machine.power_state, text("power state unknown"))
+    parts = (f"on {machine.host_name}" if machine.host_name else text("on no host"), power)
     return ", ".join((*parts, f"of {machine.owner}") if machine.owner else parts)
 
 

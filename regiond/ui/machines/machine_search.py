@@ -12,29 +12,30 @@ from regiond.machines.service import MACHINE_FIELDS
 from regiond.ui.lists.list_kind import ListKind, group_of, whole_query
 from regiond.ui.page import Visit
 from regiond.ui.table_view import Wanted, wanted
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import WebRequest, page_url
 
 VMS = ListKind(
     key="vms",
-    placeholder="Name, address, tag, or pool:staging",
-    searched="name, id, addresses, MACs, tags, description, host, owner and pool",
-    example="pool:staging state:failed",
+    placeholder=constant("Name, address, tag, or pool:staging"),
+    searched=constant("name, id, addresses, MACs, tags, description, host, owner and pool"),
+    example=constant("pool:staging state:failed"),
     lacking="owner",
     fields=MACHINE_FIELDS,
     filters=("state", "host", "pool", "zone", "owner", "tag"),
     quick={"running": "power:on", "off": "power:off", "attention": "is:attention"},
     columns={
         "host": "Host",
-        "addresses": "Addresses",
-        "cores": "Cores",
+        "addresses": constant("Addresses"),
+        "cores": constant("Cores"),
         "memory": "RAM, storage",
-        "pool": "Pool, tags",
-        "owner": "Owner",
-        "task": "Last task",
+        "pool": constant("Pool, tags"),
+        "owner": constant("Owner"),
+        "task": constant("Last task"),
     },
     groups=tuple(group.value for group in MachineGroup),
 )
-NO_GROUP: Mapping[str, str] = {"host": "no host", "owner": "no owner"}
+NO_GROUP: Mapping[str, str] = {"host": constant("no host"), "owner": constant("no owner")}
 _COLUMNS = tuple(column.value for column in MachineColumn)
 _HOST, _CLUSTER = "host-", "cluster-"
 
@@ -49,7 +50,7 @@ class Scope:
     host_ids: tuple[int, ...] | None = None
     columns: Mapping[str, str] = VMS.columns
     default: tuple[str, ...] = tuple(VMS.columns)
-    live: str = "vms tasks"
+    live: str = constant("vms tasks")
 
 
 EVERYWHERE = Scope(path=page_url("vms"))
@@ -76,7 +77,7 @@ def of_cluster(cluster_id: int, host_ids: tuple[int, ...]) -> Scope:
         within=f"{_CLUSTER}{cluster_id}",
         host_ids=host_ids,
         default=_WITHOUT_TASK,
-        live="hosts vms",
+        live=text("hosts vms"),
     )
 
 

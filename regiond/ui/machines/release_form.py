@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
+from regiond.ui.texts import constant
+
 NO, QUICK, SECURE = "", "quick", "secure"
 FIELDS = ("erase", "force", "comment")
 _SENT: Mapping[str, Mapping[str, str]] = {
@@ -23,30 +25,30 @@ class Erasure:
     help: str
 
 
-_OVERWRITE = (
-    "Overwrites only where a new disk could show the content of an earlier one (LVM without thin volumes). There "
-    "libvirt hosts take minutes for a large disk, and LXD hosts refuse, so that the VM stays yours."
+_OVERWRITE = constant(
+    "Overwrites only where a new disk could show the content of an earlier one (LVM without thin volumes). "
+    "There libvirt hosts take minutes for a large disk, and LXD hosts refuse, so that the VM stays yours."
 )
 _OF_KEPT = (
     Erasure(
         value=NO,
-        label="Leave the data disks",
-        help="Only the root disk of a deployed VM is emptied. The next user finds what is on the others.",
+        label=constant("Leave the data disks"),
+        help=constant("Only the root disk of a deployed VM is emptied. The next user finds what is on the others."),
     ),
     Erasure(
         value=QUICK,
-        label="Empty all disks (quick erase)",
-        help="Each disk is deleted and created again, which takes a moment. Refused for adopted VMs.",
+        label=constant("Empty all disks (quick erase)"),
+        help=constant("Each disk is deleted and created again, which takes a moment. Refused for adopted VMs."),
     ),
     Erasure(
         value=SECURE,
-        label="Overwrite and empty all disks (secure erase)",
+        label=constant("Overwrite and empty all disks (secure erase)"),
         help=f"{_OVERWRITE} Refused for adopted VMs.",
     ),
 )
 _OF_DELETED = (
-    Erasure(value=NO, label="Delete the disks", help="Their content is not overwritten."),
-    Erasure(value=SECURE, label="Overwrite the disks, then delete them (secure erase)", help=_OVERWRITE),
+    Erasure(value=NO, label=constant("Delete the disks"), help=constant("Their content is not overwritten.")),
+    Erasure(value=SECURE, label=constant("Overwrite the disks, then delete them (secure erase)"), help=_OVERWRITE),
 )
 
 

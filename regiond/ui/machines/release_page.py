@@ -13,6 +13,7 @@ from regiond.ui.machines.action_pages import removal_question, since_of, stay
 from regiond.ui.machines.machine_questions import detail_of
 from regiond.ui.machines.release_form import FIELDS, erasures, release_fields
 from regiond.ui.page import Visit, form_pages
+from regiond.ui.texts import text
 
 
 async def release(visit: Visit) -> Reply:
@@ -32,7 +33,9 @@ async def release(visit: Visit) -> Reply:
         return stay(visit, machine, found)
 
     detail = detail_of(machine, await since_of(visit, machine), visit.now)
-    question = removal_question(machine, f"Release {machine.hostname}?", "Release VM", plan, detail)
+    question = removal_question(
+        machine, text("Release {hostname}?", hostname=machine.hostname), text("Release VM"), plan, detail
+    )
     once = request.given("once") or secrets.token_urlsafe(16)
     return await questions.ask(
         visit, evolve(question, kept=(("once", once),)), run, template="machines/release.html", vm=machine,

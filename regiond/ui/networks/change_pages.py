@@ -10,6 +10,7 @@ from regiond.ui.forms.object_pages import edit_pages
 from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.networks.network_kinds import KINDS, NetworkKind
 from regiond.ui.page import Visit, form_pages
+from regiond.ui.texts import text
 
 
 async def _delete(kind: NetworkKind, visit: Visit) -> Reply:
@@ -17,10 +18,10 @@ async def _delete(kind: NetworkKind, visit: Visit) -> Reply:
     found = await kind.find(visit)
     name = f"{kind.word} {kind.name(found)}"
     removal = Removal(
-        title=f"Delete {name}",
+        title=text("Delete {name}", name=name),
         section=kind.section,
         crumbs=kind.crumbs,
-        button=f"Delete {kind.word}",
+        button=text("Delete {word}", word=kind.word),
         resource=kind.one,
         path=kind.path(kind.key(found)),
         place=kind.place,

@@ -14,6 +14,7 @@ from regiond.ui.forms.refusal import Refusal
 from regiond.ui.networks.device_pages import CRUMBS, PLACE, read_device
 from regiond.ui.networks.network_kinds import SECTION
 from regiond.ui.page import Visit, form_pages, redirect
+from regiond.ui.texts import text
 from regiond.ui.web_request import page_url
 
 
@@ -30,7 +31,7 @@ async def edit(visit: Visit) -> Reply:
     async def show(shown: Edit, refusal: Refusal) -> Reply:
         return await visit.page(
             "networks/device_data.html",
-            title=f"Owner data of {device.hostname}",
+            title=text("Owner data of {hostname}", hostname=device.hostname),
             section=SECTION,
             status=refusal.status,
             crumbs=(*CRUMBS, (device.hostname, page_url(*place))),

@@ -18,13 +18,14 @@ from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.networks.device_pages import CRUMBS, PLACE, read_device
 from regiond.ui.networks.network_kinds import SECTION, vlan_options
 from regiond.ui.page import Visit, form_pages, redirect
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
 _MODES = (
-    (LinkMode.AUTO.value, "an address that Innkeeper chooses"),
-    (LinkMode.STATIC.value, "the address below, or a free one"),
-    (LinkMode.DHCP.value, "DHCP: something else assigns it"),
-    (LinkMode.LINK_UP.value, "no address"),
+    (LinkMode.AUTO.value, constant("an address that Innkeeper chooses")),
+    (LinkMode.STATIC.value, constant("the address below, or a free one")),
+    (LinkMode.DHCP.value, constant("DHCP: something else assigns it")),
+    (LinkMode.LINK_UP.value, constant("no address")),
 )
 
 
@@ -48,20 +49,33 @@ def _path(device: DeviceView, nic: DeviceNicView) -> Mapping[str, str]:
 
 async def _fields(visit: Visit) -> list[FormField]:
     return [
-        FormField(name="name", label="Name", optional=True, help="Without one, the first free of eth0, eth1 …"),
-        FormField(name="mac_address", label="MAC address"),
         FormField(
-            name="vlan", label="VLAN", kind="choice", options=await vlan_options(visit), none_label="none",
-            optional=True, help="A link to a subnet sets it",
+            name="name", label=text("Name"), optional=True, help=text("Without one, the first free of eth0, eth1 …")
         ),
-        FormField(name="mtu", label="MTU in bytes", kind="number", optional=True, help="Without one that of the VLAN"),
-        FormField(name="tags", label="Tags", optional=True, help="Separated by commas"),
-    ]  # fmt: skip
+        FormField(name="mac_address", label=text("MAC address")),
+        FormField(
+            name="vlan",
+            label="VLAN",
+            kind="choice",
+            options=await vlan_options(visit),
+            none_label="none",
+            optional=True,
+            help=text("A link to a subnet sets it"),
+        ),
+        FormField(
+            name="mtu",
+            label=text("MTU in bytes"),
+            kind="number",
+            optional=True,
+            help=text("Without one that of the VLAN"),
+        ),
+        FormField(name="tags", label=text("Tags"), optional=True, help=text("Separated by commas")),
+    ]
 
 
 async def add(visit: Visit) -> Reply:
     device, fields = await read_device(visit), await _fields(visit)
-    frame = _frame(device, "Add NIC", is_new=True)
+    frame = _frame(device, text("Add NIC"), is_new=True)
 
     async def send(values: Mapping[str, str]) -> Reply:
         sent = {name: text for name, text in values.items() if text.strip()}
@@ -75,7 +89,7 @@ async def add(visit: Visit) -> Reply:
 
 async def change(visit: Visit) -> Reply:
     (device, nic), fields = await _read(visit), await _fields(visit)
-    frame = _frame(device, f"Edit {nic.name} of {device.hostname}")
+    frame = _frame(device, text("Edit {name} of {hostname}", name=nic.name, hostname=device.hostname))
     current = {
         "name": nic.name,
         "mac_address": nic.mac_address,
@@ -100,12 +114,14 @@ async def link(visit: Visit) -> Reply:
         for one in await visit.services.networks.subnets()
     )
     fields = [
-        FormField(name="mode", label="The NIC has", kind="choice", options=_MODES),
-        FormField(name="subnet", label="Subnet", kind="choice", options=subnets, none_label="none", optional=True),
-        FormField(name="ip_address", label="Address", optional=True, help="Of the subnet, and not in use"),
+        FormField(name="mode", label=text("The NIC has"), kind="choice", options=_MODES),
+        FormField(
+            name="subnet", label=text("Subnet"), kind="choice", options=subnets, none_label="none", optional=True
+        ),
+        FormField(name="ip_address", label=text("Address"), optional=True, help=text("Of the subnet, and not in use")),
     ]
-    note = f"{nic.ip_address} is released." if nic.ip_address else ""
-    frame = _frame(device, f"Link {nic.name} of {device.hostname}", note=note)
+    note = text("{address} is released.", address=nic.ip_address) if nic.ip_address else ""
+    frame = _frame(device, text("Link {name} of {hostname}", name=nic.name, hostname=device.hostname), note=note)
 
     async def send(values: Mapping[str, str]) -> Reply:
         sent: dict[str, Any] = {name: text for name, text in values.items() if text.strip()}
@@ -120,18 +136,18 @@ async def link(visit: Visit) -> Reply:
 
 async def unlink(visit: Visit) -> Reply:
     device, nic = await _read(visit)
-    frame = _frame(device, f"Unlink {nic.name} of {device.hostname}")
+    frame = _frame(device, text("Unlink {name} of {hostname}", name=nic.name, hostname=device.hostname))
     removal = Removal(
         title=frame.title,
         section=SECTION,
         crumbs=frame.crumbs,
-        button="Unlink NIC",
+        button=text("Unlink NIC"),
         resource=INTERFACE,
         path=_path(device, nic),
         op="unlink_subnet",
         fields={"id": str(nic.link_id)},
         place=frame.place,
-        note=f"{nic.ip_address} is released, and others can have it." if nic.ip_address else "",
+        note=text("{address} is released, and others can have it.", address=nic.ip_address) if nic.ip_address else "",
     )
 
     async def run(fields: Mapping[str, Any]) -> Any:
@@ -143,12 +159,12 @@ async def unlink(visit: Visit) -> Reply:
 
 async def delete(visit: Visit) -> Reply:
     device, nic = await _read(visit)
-    frame = _frame(device, f"Delete {nic.name} of {device.hostname}")
+    frame = _frame(device, text("Delete {name} of {hostname}", name=nic.name, hostname=device.hostname))
     removal = Removal(
         title=frame.title,
         section=SECTION,
         crumbs=frame.crumbs,
-        button="Delete NIC",
+        button=text("Delete NIC"),
         resource=INTERFACE,
         path=_path(device, nic),
         place=frame.place,

@@ -18,12 +18,15 @@ from regiond.ui.forms.removal import Removal
 from regiond.ui.networks.network_kinds import SECTION
 from regiond.ui.page import Page, Visit
 from regiond.ui.table_view import in_memory
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
 PLACE = (SECTION, "devices")
-CRUMBS = (("Networks", page_url(SECTION)), ("Devices", page_url(*PLACE)))
-_HOSTNAME = FormField(name="hostname", label="Name", optional=True, help="Without one it is named device-ID")
-_DESCRIPTION = FormField(name="description", label="Description", optional=True)
+CRUMBS = ((constant("Networks"), page_url(SECTION)), (constant("Devices"), page_url(*PLACE)))
+_HOSTNAME = FormField(
+    name="hostname", label=constant("Name"), optional=True, help=constant("Without one it is named device-ID")
+)
+_DESCRIPTION = FormField(name="description", label=constant("Description"), optional=True)
 _COLUMNS: Mapping[str, Callable[[DeviceView], Any]] = {
     "name": lambda device: device.hostname,
     "owner": lambda device: device.owner,
@@ -33,17 +36,17 @@ _COLUMNS: Mapping[str, Callable[[DeviceView], Any]] = {
 
 
 async def show_list(visit: Visit) -> Reply:
-    text = visit.request.option("q").strip()
+    wanted = visit.request.option("q").strip()
     devices = await visit.services.devices.list(DeviceFilter(), caller=visit.caller)
-    view = in_memory(visit.request, [one for one in devices if _matches(one, text)], _COLUMNS, default="name")
+    view = in_memory(visit.request, [one for one in devices if _matches(one, wanted)], _COLUMNS, default="name")
     names = await _machine_names(visit, view.rows)
     return await visit.page(
         "networks/devices.html",
-        title="Devices",
+        title=text("Devices"),
         section=SECTION,
         view=view,
         machine_names=names,
-        text=text,
+        text=wanted,
         all_devices=len(devices),
         may_add=visit.caller.operated_pools != frozenset(),
     )
@@ -92,19 +95,23 @@ async def show(visit: Visit) -> Reply:
 
 async def _fields(visit: Visit, device: DeviceView | None) -> list[FormField]:
     zones = tuple((zone.name, zone.name) for zone in await visit.services.groups.zones())
-    zone = FormField(name="zone", label="Zone", kind="choice", options=zones)
+    zone = FormField(name="zone", label=text("Zone"), kind="choice", options=zones)
     if device is not None:
         return [evolve(_HOSTNAME, optional=False, help=""), *([] if device.parent else [zone]), _DESCRIPTION]
     return [
         _HOSTNAME,
-        FormField(name="mac_addresses", label="MAC addresses", help="One for each NIC, separated by commas"),
         FormField(
-            name="parent", label="On VM", optional=True,
-            help="Name or system id of an allocated or deployed VM; releasing it deletes the device",
+            name="mac_addresses", label=text("MAC addresses"), help=text("One for each NIC, separated by commas")
         ),
-        evolve(zone, optional=True, none_label="that of the VM, or the default zone"),
+        FormField(
+            name="parent",
+            label=text("On VM"),
+            optional=True,
+            help=text("Name or system id of an allocated or deployed VM; releasing it deletes the device"),
+        ),
+        evolve(zone, optional=True, none_label=text("that of the VM, or the default zone")),
         _DESCRIPTION,
-    ]  # fmt: skip
+    ]
 
 
 def _zone_of(device: DeviceView) -> Mapping[str, str]:
@@ -129,7 +136,7 @@ DEVICE_KIND = ObjectKind(
     one=DEVICE,
     key=lambda device: str(device.system_id),
     name=lambda device: str(device.hostname),
-    title="Edit {}",
+    title=constant("Edit {}"),
     fields=_fields,
     values=_zone_of,
     added=lambda made: (*PLACE, made["system_id"]),

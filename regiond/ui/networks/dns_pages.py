@@ -16,10 +16,11 @@ from regiond.ui.forms.removal import Removal
 from regiond.ui.networks.network_kinds import SECTION
 from regiond.ui.page import Page, Visit
 from regiond.ui.table_view import in_memory
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
 PLACE = (SECTION, "dns")
-CRUMBS = (("Networks", page_url(SECTION)), ("DNS", page_url(*PLACE)))
+CRUMBS = ((constant("Networks"), page_url(SECTION)), ("DNS", page_url(*PLACE)))
 _COLUMNS = {
     "name": lambda name: (name.name != "@", name.name),
     "addresses": lambda name: len(name.addresses),
@@ -58,7 +59,7 @@ async def show_zone(visit: Visit) -> Reply:
     domain = await _domain(visit)
     return await visit.page(
         "networks/zone.html",
-        title=f"Zone file of {domain.name}",
+        title=text("Zone file of {name}", name=domain.name),
         section=SECTION,
         crumbs=(*CRUMBS, (domain.name, page_url(*PLACE, domain.id))),
         domain=domain,
@@ -77,10 +78,10 @@ async def _zone(visit: Visit, domain: Domain) -> str:
 
 
 async def _domain_fields(_visit: Visit, domain: Domain | None) -> list[FormField]:
-    name = FormField(name="name", label="Name", help="Such as lab.example")
+    name = FormField(name="name", label=text("Name"), help=text("Such as lab.example"))
     ttl = FormField(
-        name="ttl", label="Time to live in seconds", kind="number", minimum=0, optional=True,
-        help=_TTL_HELP.format("zone file, 30"),
+        name="ttl", label=text("Time to live in seconds"), kind="number", minimum=0, optional=True,
+        help=_TTL_HELP.format(text("zone file, 30")),
     )  # fmt: skip
     return [ttl] if domain is not None and domain.is_default else [name, ttl]
 
@@ -88,14 +89,24 @@ async def _domain_fields(_visit: Visit, domain: Domain | None) -> list[FormField
 async def _name_fields(visit: Visit, _name: DnsName | None) -> list[FormField]:
     domains = tuple((str(one.id), one.name) for one in await visit.services.dns.domains())
     return [
-        FormField(name="name", label="Name", help="In the domain, such as www; @ is the domain itself"),
-        FormField(name="domain", label="Domain", kind="choice", options=domains),
-        FormField(name="ip_addresses", label="Addresses", kind="area", rows=3, help="Separated by blanks or commas"),
+        FormField(name="name", label=text("Name"), help=text("In the domain, such as www; @ is the domain itself")),
+        FormField(name="domain", label=text("Domain"), kind="choice", options=domains),
         FormField(
-            name="address_ttl", label="Time to live in seconds", kind="number", minimum=0, optional=True,
+            name="ip_addresses",
+            label=text("Addresses"),
+            kind="area",
+            rows=3,
+            help=text("Separated by blanks or commas"),
+        ),
+        FormField(
+            name="address_ttl",
+            label=text("Time to live in seconds"),
+            kind="number",
+            minimum=0,
+            optional=True,
             help=_TTL_HELP.format("domain"),
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _values_of_name(name: DnsName) -> Mapping[str, str]:
@@ -126,21 +137,21 @@ DOMAIN_KIND = ObjectKind(
     one=DOMAIN,
     key=lambda domain: f"id:{domain.id}",
     prefix="id:",
-    title="Edit {}",
+    title=constant("Edit {}"),
     fields=_domain_fields,
     added=lambda made: (*PLACE, made["id"]),
     changed=_page_of,
     removal=_domain_removal,
 )
 NAME_KIND = ObjectKind(
-    word="DNS name",
+    word=constant("DNS name"),
     section=SECTION,
     crumbs=CRUMBS,
     place=PLACE,
     many=DNS_RESOURCES,
     one=DNS_RESOURCE,
     name=lambda name: str(name.fqdn),
-    title="Edit {}",
+    title=constant("Edit {}"),
     fields=_name_fields,
     values=_values_of_name,
     changed=lambda name: (*PLACE, name.domain_id),

@@ -16,10 +16,11 @@ from regiond.networks.model import IpRange, Subnet, Vlan
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.object_pages import ObjectKind
 from regiond.ui.page import Visit
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
 SECTION = "networks"
-_DESCRIPTION = FormField(name="description", label="Description", optional=True)
+_DESCRIPTION = FormField(name="description", label=constant("Description"), optional=True)
 
 
 @frozen(kw_only=True)
@@ -28,7 +29,7 @@ class NetworkKind(ObjectKind):
 
     segment: str
     section: str = SECTION
-    crumbs: tuple[tuple[str, str], ...] = (("Networks", page_url(SECTION)),)
+    crumbs: tuple[tuple[str, str], ...] = ((constant("Networks"), page_url(SECTION)),)
     place: tuple[str, ...] = (SECTION,)
     template: str = "networks/edit.html"
     title: str = field()
@@ -40,8 +41,10 @@ class NetworkKind(ObjectKind):
 
 async def _fabric(_visit: Visit, _found: Any) -> list[FormField]:
     return [
-        FormField(name="name", label="Name", optional=True, help="Without one it is named fabric-ID"),
-        FormField(name="class_type", label="Class", optional=True, help="Your word for this kind, such as 10g"),
+        FormField(name="name", label=text("Name"), optional=True, help=text("Without one it is named fabric-ID")),
+        FormField(
+            name="class_type", label=text("Class"), optional=True, help=text("Your word for this kind, such as 10g")
+        ),
         _DESCRIPTION,
     ]
 
@@ -51,11 +54,13 @@ async def _vlan(visit: Visit, found: Vlan | None) -> list[FormField]:
     spaces = tuple((one.name, one.name) for one in await networks.spaces())
     fabrics = () if found else tuple((str(one.id), one.name) for one in await networks.fabrics())
     return [
-        *([] if found else [FormField(name="fabric", label="Fabric", kind="choice", options=fabrics)]),
-        FormField(name="vid", label="Tag", kind="number", help="0 is untagged"),
-        FormField(name="name", label="Name", optional=True),
-        FormField(name="space", label="Space", kind="choice", options=spaces, none_label="no space", optional=True),
-        FormField(name="mtu", label="MTU in bytes", kind="number", optional=True),
+        *([] if found else [FormField(name="fabric", label=text("Fabric"), kind="choice", options=fabrics)]),
+        FormField(name="vid", label=text("Tag"), kind="number", help=text("0 is untagged")),
+        FormField(name="name", label=text("Name"), optional=True),
+        FormField(
+            name="space", label=text("Space"), kind="choice", options=spaces, none_label=text("no space"), optional=True
+        ),
+        FormField(name="mtu", label=text("MTU in bytes"), kind="number", optional=True),
         _DESCRIPTION,
     ]
 
@@ -71,37 +76,49 @@ async def vlan_options(visit: Visit) -> tuple[tuple[str, str], ...]:
 
 async def _subnet(visit: Visit, _found: Any) -> list[FormField]:
     return [
-        FormField(name="cidr", label="CIDR", help="Such as 10.1.0.0/24"),
-        FormField(name="name", label="Name", optional=True, help="Without one it is the CIDR"),
+        FormField(name="cidr", label="CIDR", help=text("Such as 10.1.0.0/24")),
+        FormField(name="name", label=text("Name"), optional=True, help=text("Without one it is the CIDR")),
         FormField(name="vlan", label="VLAN", kind="choice", options=await vlan_options(visit)),
-        FormField(name="gateway_ip", label="Gateway", optional=True),
-        FormField(name="dns_servers", label="DNS servers", optional=True, help="Addresses, separated by commas"),
+        FormField(name="gateway_ip", label=text("Gateway"), optional=True),
+        FormField(
+            name="dns_servers", label=text("DNS servers"), optional=True, help=text("Addresses, separated by commas")
+        ),
         _DESCRIPTION,
     ]
 
 
 async def _space(_visit: Visit, _found: Any) -> list[FormField]:
-    return [FormField(name="name", label="Name", optional=True, help="Without one it is named space-ID"), _DESCRIPTION]
+    return [
+        FormField(name="name", label=text("Name"), optional=True, help=text("Without one it is named space-ID")),
+        _DESCRIPTION,
+    ]
 
 
 async def _range(visit: Visit, found: IpRange | None) -> list[FormField]:
     fields = [
-        FormField(name="start_ip", label="First address"),
-        FormField(name="end_ip", label="Last address"),
-        FormField(name="comment", label="What the addresses are for", optional=True),
+        FormField(name="start_ip", label=text("First address")),
+        FormField(name="end_ip", label=text("Last address")),
+        FormField(name="comment", label=text("What the addresses are for"), optional=True),
     ]
     if found is not None:
         return fields
     subnets = tuple((str(one.id), str(one.cidr)) for one in await visit.services.networks.subnets())
-    kinds = (("reserved", "reserved: used by something else"), ("dynamic", "dynamic: a DHCP server assigns them"))
+    kinds = (
+        ("reserved", text("reserved: used by something else")),
+        ("dynamic", text("dynamic: a DHCP server assigns them")),
+    )
     return [
-        FormField(name="type", label="Type", kind="choice", options=kinds),
+        FormField(name="type", label=text("Type"), kind="choice", options=kinds),
         FormField(
-            name="subnet", label="Subnet", kind="choice", options=subnets, none_label="the one of the addresses",
+            name="subnet",
+            label=text("Subnet"),
+            kind="choice",
+            options=subnets,
+            none_label=text("the one of the addresses"),
             optional=True,
         ),
         *fields,
-    ]  # fmt: skip
+    ]
 
 
 def _page_of(subnet_id: Callable[[Any], int]) -> Callable[[Any], tuple[str | int, ...]]:
@@ -132,7 +149,7 @@ KINDS = (
     ),
     NetworkKind(word="space", segment="spaces", many=SPACES, one=SPACE, fields=_space),
     NetworkKind(
-        word="IP range",
+        word=constant("IP range"),
         segment="ranges",
         many=IP_RANGES,
         one=IP_RANGE,

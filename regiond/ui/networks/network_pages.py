@@ -15,6 +15,7 @@ from regiond.networks.model import IpRange, Subnet, UsedAddress
 from regiond.networks.service import free_addresses
 from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
 from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.texts import text
 
 _MOST_COUNTED = 200  # subnets whose addresses the list counts
 _MOST_ADDRESSES = 500
@@ -33,7 +34,7 @@ async def show(visit: Visit) -> Reply:
         by_vlan.setdefault(subnet.vlan.id, []).append(subnet)
     return await visit.page(
         "networks/list.html",
-        title="Networks",
+        title=text("Networks"),
         section="networks",
         fabrics=fabrics,
         by_vlan=by_vlan,

@@ -9,53 +9,64 @@ from attrs import frozen
 from common import errors
 from common.errors import InnkeeperError
 from regiond.caller import Caller, PoolRole
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import UI, page_url
 
 Link = tuple[str, str]
 
 # The list of each kind of object, by the beginning of its address: the longest that fits counts.
 _LISTS: Mapping[tuple[str, ...], tuple[str, Link]] = {
-    ("hosts",): ("host", ("All hosts", page_url("hosts"))),
-    ("clusters",): ("cluster", ("All clusters", page_url("clusters"))),
-    ("vms",): ("VM", ("All VMs", page_url("vms"))),
-    ("compose",): ("host or task", ("All hosts", page_url("hosts"))),
-    ("tasks",): ("task", ("All tasks", page_url("tasks"))),
-    ("networks",): ("network", ("All networks", page_url("networks"))),
-    ("networks", "devices"): ("device", ("All networks", page_url("networks"))),
-    ("networks", "dns"): ("domain or name", ("All networks", page_url("networks"))),
-    ("pools",): ("resource pool", ("Pools and zones", page_url("pools"))),
-    ("zones",): ("zone", ("Pools and zones", page_url("pools"))),
-    ("account",): ("key, session or client of yours", ("Your account", page_url("account"))),
-    ("settings", "users"): ("user", ("All users", page_url("settings", "users"))),
-    ("settings", "racks"): ("rack", ("All racks", page_url("settings", "racks"))),
-    ("settings", "images"): ("image", ("All images", page_url("settings", "images"))),
-    ("settings", "image-upload"): ("image", ("All images", page_url("settings", "images"))),
-    ("settings", "new-image"): ("way to add an image", ("All images", page_url("settings", "images"))),
-    ("settings", "tags"): ("tag", ("All tags", page_url("settings", "tags"))),
-    ("events",): ("format of an export", ("All events", page_url("events"))),
-    ("lists",): ("list", ("Overview", page_url("overview"))),
-    ("settings", "quotas"): ("quota", ("All quotas", page_url("settings", "quotas"))),
-    ("settings", "roles"): ("role", ("All roles", page_url("settings", "roles"))),
-    ("settings", "discrepancies"): ("discrepancy", ("All discrepancies", page_url("settings", "discrepancies"))),
-    ("settings", "audit"): ("request", ("Audit trail", page_url("settings", "audit"))),
-    ("settings",): ("page", ("Settings", page_url("settings"))),
-}  # fmt: skip
-_OVERVIEW: Link = ("Overview", page_url("overview"))
-_UNKNOWN = "It may have taken effect, or may still. Check the object and its tasks before you repeat it."
+    ("hosts",): ("host", (constant("All hosts"), page_url("hosts"))),
+    ("clusters",): ("cluster", (constant("All clusters"), page_url("clusters"))),
+    ("vms",): ("VM", (constant("All VMs"), page_url("vms"))),
+    ("compose",): (constant("host or task"), (constant("All hosts"), page_url("hosts"))),
+    ("tasks",): ("task", (constant("All tasks"), page_url("tasks"))),
+    ("networks",): ("network", (constant("All networks"), page_url("networks"))),
+    ("networks", "devices"): ("device", (constant("All networks"), page_url("networks"))),
+    ("networks", "dns"): (constant("domain or name"), (constant("All networks"), page_url("networks"))),
+    ("pools",): (constant("resource pool"), (constant("Pools and zones"), page_url("pools"))),
+    ("zones",): ("zone", (constant("Pools and zones"), page_url("pools"))),
+    ("account",): (constant("key, session or client of yours"), (constant("Your account"), page_url("account"))),
+    ("settings", "users"): ("user", (constant("All users"), page_url("settings", "users"))),
+    ("settings", "racks"): ("rack", (constant("All racks"), page_url("settings", "racks"))),
+    ("settings", "images"): ("image", (constant("All images"), page_url("settings", "images"))),
+    ("settings", "image-upload"): ("image", (constant("All images"), page_url("settings", "images"))),
+    ("settings", "new-image"): (
+        constant("way to add an image"),
+        (constant("All images"), page_url("settings", "images")),
+    ),
+    ("settings", "tags"): ("tag", (constant("All tags"), page_url("settings", "tags"))),
+    ("events",): (constant("format of an export"), (constant("All events"), page_url("events"))),
+    ("lists",): ("list", (constant("Overview"), page_url("overview"))),
+    ("settings", "quotas"): ("quota", (constant("All quotas"), page_url("settings", "quotas"))),
+    ("settings", "roles"): ("role", (constant("All roles"), page_url("settings", "roles"))),
+    ("settings", "discrepancies"): (
+        "discrepancy",
+        (constant("All discrepancies"), page_url("settings", "discrepancies")),
+    ),
+    ("settings", "audit"): ("request", (constant("Audit trail"), page_url("settings", "audit"))),
+    ("settings",): ("page", (constant("Settings"), page_url("settings"))),
+}
+_OVERVIEW: Link = (constant("Overview"), page_url("overview"))
+_UNKNOWN = constant("It may have taken effect, or may still. Check the object and its tasks before you repeat it.")
 _REMEDIES: Mapping[type[InnkeeperError], str] = {
-    errors.WrongState: "Open it again to see its state now, and what can be done in it.",
-    errors.Busy: "Wait until the other task has ended, or cancel that one; then try again.",
-    errors.NameTaken: "Choose another name.",
-    errors.OutOfCapacity: "Ask for less, release something, or open another host for placement.",
-    errors.QuotaExceeded: "Release something, or ask an administrator for a higher quota.",
-    errors.RackUnreachable: "Check that a rack of the zone runs and is connected: Settings, Racks and regions.",
-    errors.HostUnreachable: "Check that the host runs, and that a rack of its zone can connect to its address.",
-    errors.HostHung: "Check what keeps the host busy. Its calls continue when it answers.",
-    errors.NotTrusted: "Make the host trust Innkeeper: the host's settings, Trust.",
-    errors.PeerChanged: "Compare the fingerprint with what the host prints: the host's settings, Trust.",
+    errors.WrongState: constant("Open it again to see its state now, and what can be done in it."),
+    errors.Busy: constant("Wait until the other task has ended, or cancel that one; then try again."),
+    errors.NameTaken: constant("Choose another name."),
+    errors.OutOfCapacity: constant("Ask for less, release something, or open another host for placement."),
+    errors.QuotaExceeded: constant("Release something, or ask an administrator for a higher quota."),
+    errors.RackUnreachable: constant(
+        "Check that a rack of the zone runs and is connected: Settings, Racks and regions."
+    ),
+    errors.HostUnreachable: constant(
+        "Check that the host runs, and that a rack of its zone can connect to its address."
+    ),
+    errors.HostHung: constant("Check what keeps the host busy. Its calls continue when it answers."),
+    errors.NotTrusted: constant("Make the host trust Innkeeper: the host's settings, Trust."),
+    errors.PeerChanged: constant("Compare the fingerprint with what the host prints: the host's settings, Trust."),
     errors.DeadlineExceeded: _UNKNOWN,
     errors.LinkLost: _UNKNOWN,
-    errors.TooManyAttempts: "Wait a moment, then try again.",
+    errors.TooManyAttempts: constant("Wait a moment, then try again."),
 }
 
 
@@ -84,10 +95,12 @@ def help_for(error: InnkeeperError, path: str, caller: Caller) -> ErrorHelp:
     if isinstance(error, errors.NotAllowed):
         return _not_allowed(error, caller, listed)
     remedy = next((text for of, text in _REMEDIES.items() if isinstance(error, of)), "")
-    back = () if len(segments) < 2 or listed is None else (("Back", page_url(*segments[:2])),)
+    back = () if len(segments) < 2 or listed is None else ((text("Back"), page_url(*segments[:2])),)
     operation = error.details.get("operation")
-    task = ((f"Task #{operation}", page_url("tasks", operation)),) if isinstance(operation, int) else ()
-    return ErrorHelp(title="This did not work", icon="error", remedy=remedy, links=(*back, *task, listed or _OVERVIEW))
+    task = ((text("Task #{id}", id=operation), page_url("tasks", operation)),) if isinstance(operation, int) else ()
+    return ErrorHelp(
+        title=text("This did not work"), icon="error", remedy=remedy, links=(*back, *task, listed or _OVERVIEW)
+    )
 
 
 def _kind(segments: tuple[str, ...]) -> tuple[str, Link | None]:
@@ -100,9 +113,9 @@ def _kind(segments: tuple[str, ...]) -> tuple[str, Link | None]:
 def _not_found(kind: str, listed: Link | None, segments: tuple[str, ...]) -> ErrorHelp:
     is_object = listed is not None and len(segments) > 1
     return ErrorHelp(
-        title=f"No such {kind}" if is_object else "No such page",
+        title=text("No such {kind}", kind=kind) if is_object else text("No such page"),
         icon="search",
-        remedy="It may have been removed, or you may not see it." if is_object else "",
+        remedy=text("It may have been removed, or you may not see it.") if is_object else "",
         links=((listed, _OVERVIEW) if listed else (_OVERVIEW,)),
     )
 
@@ -112,15 +125,19 @@ def _not_allowed(error: InnkeeperError, caller: Caller, listed: Link | None) -> 
     right, pool = error.details.get("right", ""), error.details.get("pool", "")
     needs, has, remedy, message = "", "", "", ""
     if right == "administrator":
-        needs, has, message = "to be an administrator", "a user's rights", "Only administrators may do this."
-        remedy = f"Another administrator can make {caller.username} one: Settings, Users."
+        needs, has, message = (
+            text("to be an administrator"),
+            "a user's rights",
+            text("Only administrators may do this."),
+        )
+        remedy = text("Another administrator can make {username} one: Settings, Users.", username=caller.username)
     elif right == PoolRole.OPERATOR:
         needs = f"the role operator in {f'the resource pool {pool}' if pool else 'a resource pool'}"
-        has = f"the role {error.details['has']} there" if error.details.get("has") else "no role there"
-        remedy = f"An administrator can give it to {caller.username}: Settings, Roles."
-    mine = ("Your roles", page_url("account"))
+        has = f"the role {error.details['has']} there" if error.details.get("has") else text("no role there")
+        remedy = text("An administrator can grant it to {username}: Settings, Roles.", username=caller.username)
+    mine = (text("Your roles"), page_url("account"))
     is_open = listed is not None and not listed[1].startswith(page_url("settings"))
     return ErrorHelp(
-        title="You may not do this", icon="lock", message=message, needs=needs, has=has, remedy=remedy,
+        title=text("You may not do this"), icon="lock", message=message, needs=needs, has=has, remedy=remedy,
         links=(*((listed,) if listed and is_open else ()), *((mine,) if right else ()), _OVERVIEW),
     )  # fmt: skip

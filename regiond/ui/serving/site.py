@@ -23,7 +23,7 @@ from regiond.ui.renderer import Renderer
 from regiond.ui.serving.error_help import help_for
 from regiond.ui.serving.kept_form import kept_form, page_of, repeatable
 from regiond.ui.static_files import StaticFiles
-from regiond.ui.texts import text
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import UI, WebRequest
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -31,7 +31,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 UNAVAILABLE = 503
 _FORM_KEPT = text("Your session has ended. What you sent is kept. Log in again.")
 _FORM_LOST = text("Your session has ended. What you sent was not saved, and has to be typed again. Log in again.")
-NOT_LOGGED_IN = text_reply("Log in first.", status=401)
+NOT_LOGGED_IN = text_reply(constant("Log in first."), status=401)
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -170,7 +170,7 @@ class WebSite:
         return self._bare_error(request, title, public_message(error), status)
 
     def _crashed(self, request: WebRequest) -> Reply:
-        message = "Something in Innkeeper went wrong. The region's log has the details under this request id."
+        message = text("Something in Innkeeper went wrong. The region's log has the details under this request id.")
         return self._bare_error(request, text("Internal error"), message, 500)
 
     def _bare_error(self, request: WebRequest, title: str, message: str, status: int) -> Reply:

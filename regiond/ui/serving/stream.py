@@ -19,6 +19,7 @@ from regiond.caller import Caller
 from regiond.events.model import Changes
 from regiond.ui.frame import HEARTBEAT_S
 from regiond.ui.page import Page, Visit
+from regiond.ui.texts import text
 
 CHECK_EVERY_S = 15.0  # whether the session lasts, and which roles its user has
 COLLECT_S = 0.1  # changes of one transaction, or of a burst, are one event
@@ -50,8 +51,12 @@ class OpenStreams:
         """Counts one more until the block ends. Raises TooManyAttempts if the account has too many."""
         if self._of[caller.account_id] >= MAX_PER_ACCOUNT:
             raise TooManyAttempts(
-                f"{caller.username} has {MAX_PER_ACCOUNT} live pages open at this region, which is the limit. Close "
-                "some; this page is refreshed now and then.",
+                text(
+                    "{username} has {MAX_PER_ACCOUNT} live pages open at this region, which is the limit. "
+                    "Close some; this page is refreshed now and then.",
+                    username=caller.username,
+                    MAX_PER_ACCOUNT=MAX_PER_ACCOUNT,
+                ),
                 retry_after_s=RETRY_S,
             )
         self._of[caller.account_id] += 1
@@ -68,7 +73,7 @@ def stream_page(feed: Feed, sessions: Sessions) -> Page:
     async def stream(visit: Visit) -> Reply:
         if feed.is_interrupted:
             raise DatabaseUnavailable(
-                "The region has lost its connection to the database, which reports changes to it."
+                text("The region has lost its connection to the database, which reports changes to it.")
             )
         position = visit.request.last_event_id or visit.request.option("after") or feed.position
         events = _events(feed, sessions, visit, position, streams)
@@ -129,4 +134,4 @@ async def _still(sessions: Sessions, visit: Visit) -> Caller | None:
 
 
 def _event(kind: str, position: str, data: str = "{}") -> bytes:
-    return f"event: {kind}\nid: {position}\ndata: {data}\n\n".encode()
+    return text("event: {kind}\nid: {position}\ndata: {data}\n\n", kind=kind, position=position, data=data).encode()

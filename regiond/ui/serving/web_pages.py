@@ -17,6 +17,7 @@ from regiond.ui.serving.login import LoginPage
 from regiond.ui.serving.session_cookie import read_cookie
 from regiond.ui.serving.site import WebSite, with_headers
 from regiond.ui.static_files import StaticFiles
+from regiond.ui.texts import text
 from regiond.ui.web_request import UI, WebRequest
 
 Answer = Callable[[SiteRequest, Mapping[str, str]], Coroutine[Any, Any, Reply]]
@@ -100,7 +101,7 @@ class WebPages:
 
     async def _file(self, request: SiteRequest, path: Mapping[str, str]) -> Reply:
         found = self.static.reply(path["fingerprint"], path["name"], header(request, "If-None-Match"))
-        return found or text_reply("Not Found", status=404)
+        return found or text_reply(text("Not Found"), status=404)
 
     async def _to_overview(self, request: SiteRequest, path: Mapping[str, str]) -> Reply:
         return Reply(status=302, headers={"Location": f"{UI}overview"})

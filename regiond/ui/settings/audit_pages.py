@@ -16,11 +16,12 @@ from regiond.caller import Permission
 from regiond.ui.forms.refusal import UNPROCESSABLE
 from regiond.ui.page import Page, Visit
 from regiond.ui.settings.settings_page import SETTINGS
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import WebRequest, page_url
 
 _ENTRIES = 50
 _EXPORTED = 1000  # entries of one query
-CRUMBS = (("Settings", page_url(SETTINGS)), ("Audit trail", page_url(SETTINGS, "audit")))
+CRUMBS = ((constant("Settings"), page_url(SETTINGS)), (constant("Audit trail"), page_url(SETTINGS, "audit")))
 _JSON_LINES = "application/x-ndjson"
 
 
@@ -65,7 +66,7 @@ async def show(visit: Visit) -> Reply:
     entries = found[:_ENTRIES]
     return await visit.page(
         "settings/audit.html",
-        title="Audit trail",
+        title=text("Audit trail"),
         section=SETTINGS,
         status=UNPROCESSABLE if filters.problems else 200,
         entries=entries,
@@ -82,7 +83,7 @@ async def verify(visit: Visit) -> Reply:
     """Reads the whole trail."""
     return await visit.page(
         "settings/audit_report.html",
-        title="Verification",
+        title=text("Verification"),
         section=SETTINGS,
         crumbs=CRUMBS,
         report=await visit.services.audit.verify(),

@@ -15,11 +15,12 @@ from regiond.ui.forms.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
 from regiond.ui.page import Page, Visit, form_pages, redirect
 from regiond.ui.settings.audit_pages import CRUMBS
 from regiond.ui.settings.settings_page import SETTINGS
+from regiond.ui.texts import constant, text
 
 ALL, FIELD, UNLISTED = "all", "field", "unlisted"
 _LARGEST_ID = 2**63 - 1
-_NOTHING_CHOSEN = {"field": ["Choose what to redact."]}
-_NO_VALUE = {"field": ["No request has such a value, or it is redacted already."]}
+_NOTHING_CHOSEN = {"field": [constant("Choose what to redact.")]}
+_NO_VALUE = {"field": [constant("No request has such a value, or it is redacted already.")]}
 
 
 async def redact(visit: Visit) -> Reply:
@@ -79,7 +80,7 @@ async def _page(
     no_values = {NOT_RECORDED, REDACTED}
     return await visit.page(
         "settings/audit_redact.html",
-        title="Redact" if entry is None else f"Redact request #{entry.id}",
+        title=text("Redact") if entry is None else text("Redact request #{id}", id=entry.id),
         section=SETTINGS,
         status=refusal.status,
         crumbs=CRUMBS,

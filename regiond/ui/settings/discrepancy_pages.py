@@ -13,9 +13,10 @@ from regiond.reconciler.model import DiscrepancyKind, OpenDiscrepancy, RepairPol
 from regiond.ui.forms.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
 from regiond.ui.page import Page, Visit, redirect
 from regiond.ui.settings.settings_page import SETTINGS
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
-CRUMBS = (("Settings", page_url(SETTINGS)), ("Discrepancies", page_url(SETTINGS, "discrepancies")))
+CRUMBS = ((constant("Settings"), page_url(SETTINGS)), (constant("Discrepancies"), page_url(SETTINGS, "discrepancies")))
 _LARGEST_ID = 2**63 - 1
 
 
@@ -26,7 +27,7 @@ async def show_list(visit: Visit) -> Reply:
     found = await visit.services.reconciler.check(kind=wanted)
     return await visit.page(
         "settings/discrepancies.html",
-        title="Discrepancies",
+        title=text("Discrepancies"),
         section=SETTINGS,
         discrepancies=sorted(found, key=_by_urgency),
         kind=wanted.value if wanted else "",
@@ -49,7 +50,7 @@ async def approve(visit: Visit) -> Reply:
     """Repairs what the form has shown. With data at risk, the name has to be typed."""
     one, request = await _read(visit), visit.request
     if one.repaired_at is None and one.discrepancy.data_at_risk and request.given("typed") != one.discrepancy.name:
-        problems = {"typed": [f"Type the name, {one.discrepancy.name}."]}
+        problems = {"typed": [text("Type the name, {name}.", name=one.discrepancy.name)]}
         return await _page(visit, one, Refusal(status=UNPROCESSABLE, problems=problems))
     fields = {"etag": request.given("etag"), "found": request.given("found")}
     try:

@@ -18,18 +18,24 @@ from regiond.ui.forms.object_pages import ObjectKind, object_pages
 from regiond.ui.forms.removal import Choice, Removal
 from regiond.ui.meter import Meter, memory_meter, meter_of, storage_meter
 from regiond.ui.page import Page, Visit
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
 SECTION = "pools"
-CRUMBS = (("Pools and zones", page_url(SECTION)),)
-_NAME = FormField(name="name", label="Name", help="Letters, digits, blanks, hyphens and underscores")
-_DESCRIPTION = FormField(name="description", label="Description", kind="area", optional=True, rows=3)
+CRUMBS = ((constant("Pools and zones"), page_url(SECTION)),)
+_NAME = FormField(
+    name="name", label=constant("Name"), help=constant("Letters, digits, blanks, hyphens and underscores")
+)
+_DESCRIPTION = FormField(name="description", label=constant("Description"), kind="area", optional=True, rows=3)
 _STRATEGY = FormField(
     name="strategy",
-    label="Placement of its VMs",
+    label=constant("Placement of its VMs"),
     kind="choice",
-    options=(("spread", "Spread: the host with the most room"), ("pack", "Pack: the fullest host that fits")),
-    none_label="As the region is set",
+    options=(
+        ("spread", constant("Spread: the host with the most room")),
+        ("pack", constant("Pack: the fullest host that fits")),
+    ),
+    none_label=constant("As the region is set"),
 )
 
 
@@ -72,9 +78,9 @@ def _row(group: ResourcePool | Zone, counted: GroupCapacity | None, machines: in
         machines=machines,
         hosts=sum(counted.states.values()),
         unreachable=counted.unreachable_servers,
-        cores=meter_of("CPU cores", total.cores),
+        cores=meter_of(text("CPU cores"), total.cores),
         memory=memory_meter("RAM", total.memory_mib),
-        storage=storage_meter("Storage", total.storage_bytes),
+        storage=storage_meter(text("Storage"), total.storage_bytes),
     )
 
 
@@ -85,7 +91,7 @@ async def show_list(visit: Visit) -> Reply:
     pools, zones = await services.groups.pools(caller=caller), await services.groups.zones()
     return await visit.page(
         "pools/list.html",
-        title="Pools and zones",
+        title=text("Pools and zones"),
         section=SECTION,
         pools=group_rows(pools, capacity.pools, machines.pools, default_id=DEFAULT_POOL_ID),
         zones=group_rows(zones, capacity.zones, machines.zones, default_id=DEFAULT_ZONE_ID),
@@ -120,13 +126,13 @@ def _attention(filtered: Callable[[str], AttentionFilter], key: str) -> Callable
 
 async def _zone_removal(visit: Visit, zone: Zone, removal: Removal) -> Removal:
     others = [one.name for one in await visit.services.groups.zones() if one.id != zone.id]
-    none_label = "Nowhere: it is empty"
-    choice = Choice(name="move_to", label="What is in it moves to", options=others, none_label=none_label)
+    none_label = text("Nowhere: it is empty")
+    choice = Choice(name="move_to", label=text("What is in it moves to"), options=others, none_label=none_label)
     return evolve(removal, choice=choice)
 
 
 POOL_KIND = ObjectKind(
-    word="resource pool",
+    word=constant("resource pool"),
     section=SECTION,
     crumbs=CRUMBS,
     place=(SECTION,),

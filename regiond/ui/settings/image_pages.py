@@ -17,9 +17,10 @@ from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.page import Page, Visit, form_pages, redirect
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.table_view import in_memory
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
-CRUMBS = (("Settings", page_url(SETTINGS)), ("Images", page_url(SETTINGS, "images")))
+CRUMBS = ((constant("Settings"), page_url(SETTINGS)), (constant("Images"), page_url(SETTINGS, "images")))
 _USUAL = "amd64"
 _COLUMNS: Mapping[str, Callable[[Image], Any]] = {
     "name": lambda image: (image.name, image.architecture),
@@ -59,7 +60,7 @@ async def show_list(visit: Visit) -> Reply:
     view = in_memory(visit.request, images, _COLUMNS, default="name")
     return await visit.page(
         "settings/images.html",
-        title="Images",
+        title=text("Images"),
         section=SETTINGS,
         crumbs=CRUMBS[:1],
         view=view,
@@ -73,14 +74,14 @@ async def show_list(visit: Visit) -> Reply:
 async def delete(visit: Visit) -> Reply:
     image = await visit.services.images.read(id_in(visit.path["image"], "image"))
     removal = Removal(
-        title=f"Delete {image.name} ({image.architecture})",
+        title=text("Delete {name} ({architecture})", name=image.name, architecture=image.architecture),
         section=SETTINGS,
         crumbs=CRUMBS,
-        button="Delete image",
+        button=text("Delete image"),
         resource=BOOT_RESOURCE,
         path={"id": str(image.id)},
         place=(SETTINGS, "images"),
-        done=f"Image {image.name} ({image.architecture}) is deleted.",
+        done=text("Image {name} ({architecture}) is deleted.", name=image.name, architecture=image.architecture),
     )
     return await confirm(visit, removal)
 

@@ -20,20 +20,29 @@ from regiond.ui.forms.refusal import Refusal
 from regiond.ui.page import Page, Visit, form_pages, redirect
 from regiond.ui.settings.image_pages import CRUMBS
 from regiond.ui.settings.settings_page import SETTINGS
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 from regiond.validation_messages import no_object
 
 _NAME = FormField(
-    name="name", label="Name", help="Distribution and release such as ubuntu/noble, or a name of your own"
+    name="name",
+    label=constant("Name"),
+    help=constant("Distribution and release such as ubuntu/noble, or a name of your own"),
 )
-_TITLE = FormField(name="title", label="Title", optional=True, help="For people")
+_TITLE = FormField(name="title", label=constant("Title"), optional=True, help=constant("For people"))
 _ARCHITECTURE = FormField(
-    name="architecture", label="Architecture", kind="choice", options=tuple((one, one) for one in ARCHITECTURES)
+    name="architecture",
+    label=constant("Architecture"),
+    kind="choice",
+    options=tuple((one, one) for one in ARCHITECTURES),
 )
 _EXPECTED = FormField(
-    name="sha256", label="SHA-256", optional=True, help="As the publisher states it; the file then has to have it"
+    name="sha256",
+    label="SHA-256",
+    optional=True,
+    help=constant("As the publisher states it; the file then has to have it"),
 )
-_SHA256 = FormField(name="sha256", label="SHA-256", help="As the publisher states it: 64 hexadecimal digits")
+_SHA256 = FormField(name="sha256", label="SHA-256", help=constant("As the publisher states it: 64 hexadecimal digits"))
 
 
 @frozen(kw_only=True)
@@ -51,18 +60,20 @@ class Way:
 
 _VM_HOST = "vm_host"
 _UPLOADED = ("name", "architecture", "title", "sha256")
-_NO_SCRIPT = (
-    "Without JavaScript, a browser cannot send a file in parts. Upload it with the command innkeeper, as the page of "
-    "images shows, or from an address."
+_NO_SCRIPT = constant(
+    "Without JavaScript, a browser cannot send a file in parts. Upload it with the command innkeeper, as the "
+    "page of images shows, or from an address."
 )
 WAYS: Mapping[str, Way] = {
     "url": Way(
-        label="From an address",
-        text="The region downloads the file in the background, continues after interruptions, and checks its SHA-256.",
-        button="Download image",
+        label=constant("From an address"),
+        text=constant(
+            "The region downloads the file in the background, continues after interruptions, and checks its SHA-256."
+        ),
+        button=constant("Download image"),
         op=None,
         fields=(
-            FormField(name="url", label="Address", help="Of the file: https://… or http://…"),
+            FormField(name="url", label=constant("Address"), help=constant("Of the file: https://… or http://…")),
             _SHA256,
             _NAME,
             _ARCHITECTURE,
@@ -70,44 +81,68 @@ WAYS: Mapping[str, Way] = {
         ),
     ),
     "import": Way(
-        label="From an image server",
-        text="The region finds the newest disk in the lists of a simplestreams server, such as Ubuntu's or LXD's, and "
-        "downloads it.",
-        button="Import image",
+        label=constant("From an image server"),
+        text=constant(
+            "The region finds the newest disk in the lists of a simplestreams server, such as Ubuntu's or "
+            "LXD's, and downloads it."
+        ),
+        button=constant("Import image"),
         op="import",
         fields=(
-            FormField(name="server", label="Server", help="Such as https://cloud-images.ubuntu.com/releases"),
-            FormField(name="image", label="Image", help="An alias or a release such as noble or debian/12"),
+            FormField(
+                name="server",
+                label=constant("Server"),
+                help=constant("Such as https://cloud-images.ubuntu.com/releases"),
+            ),
+            FormField(
+                name="image", label=constant("Image"), help=constant("An alias or a release such as noble or debian/12")
+            ),
             _ARCHITECTURE,
-            FormField(name="version", label="Version", optional=True, help="The newest, unless you name one"),
-            FormField(name="name", label="Name", optional=True, help="That of the server, unless you give one"),
+            FormField(
+                name="version",
+                label=constant("Version"),
+                optional=True,
+                help=constant("The newest, unless you name one"),
+            ),
+            FormField(
+                name="name",
+                label=constant("Name"),
+                optional=True,
+                help=constant("That of the server, unless you give one"),
+            ),
             _TITLE,
         ),
     ),
     "file": Way(
-        label="From this computer",
-        text="Your browser sends the file in parts. Keep this page open until it has sent all of them.",
-        button="Upload image",
+        label=constant("From this computer"),
+        text=constant("Your browser sends the file in parts. Keep this page open until it has sent all of them."),
+        button=constant("Upload image"),
         op=None,
         fields=(_NAME, _ARCHITECTURE, _TITLE, _EXPECTED),
         takes_file=True,
     ),
     "host": Way(
-        label="From a VM host",
-        text="An image that an LXD server has already, for VMs of that host. It stays there: the region neither "
-        "copies nor deletes it. Title and architecture are LXD's.",
-        button="Add image",
+        label=constant("From a VM host"),
+        text=constant(
+            "An image that an LXD server has already, for VMs of that host. It stays there: the region "
+            "neither copies nor deletes it. Title and architecture are LXD's."
+        ),
+        button=constant("Add image"),
         op=None,
         fields=(
-            FormField(name=_VM_HOST, label="VM host", kind="choice", none_label="Choose a VM host"),
-            FormField(name="alias", label="Alias", optional=True, help="On that server: lxc image list"),
+            FormField(name=_VM_HOST, label=constant("VM host"), kind="choice", none_label=constant("Choose a VM host")),
+            FormField(
+                name="alias", label=constant("Alias"), optional=True, help=constant("On that server: lxc image list")
+            ),
             FormField(
                 name="fingerprint",
-                label="Fingerprint",
+                label=constant("Fingerprint"),
                 optional=True,
-                help="Instead of an alias; its beginning is enough",
+                help=constant("Instead of an alias; its beginning is enough"),
             ),
-            evolve(_NAME, optional=True, help="LXD's distribution and release, or the alias, unless you give one"),
+            evolve(
+                _NAME, optional=True, help=constant("LXD's distribution and release, or the alias, unless you give one")
+            ),
             _TITLE,
         ),
     ),
@@ -184,7 +219,7 @@ async def _with_hosts(visit: Visit, way: Way) -> Way:
 async def _page(visit: Visit, way: Way, edit: Edit, refusal: Refusal) -> Reply:
     return await visit.page(
         "settings/new_image.html",
-        title="Add image",
+        title=text("Add image"),
         section=SETTINGS,
         status=refusal.status,
         crumbs=CRUMBS,

@@ -20,9 +20,10 @@ from regiond.ui.forms.removal import Removal
 from regiond.ui.meter import Meter, memory_meter, meter_of, storage_meter
 from regiond.ui.page import Page, Visit
 from regiond.ui.settings.settings_page import SETTINGS
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
-CRUMBS = (("Settings", page_url(SETTINGS)), ("Quotas", page_url(SETTINGS, "quotas")))
+CRUMBS = ((constant("Settings"), page_url(SETTINGS)), (constant("Quotas"), page_url(SETTINGS, "quotas")))
 _UNLIMITED = "-1"
 
 
@@ -37,10 +38,10 @@ class Use:
 
 # By resource of a quota: its label and text in lists, and its name and label in the form, where units may differ.
 _RESOURCES: Mapping[str, tuple[str, Callable[[int], str], str, str]] = {
-    "machines": ("VMs", formats.number, "machines", "VMs"),
-    "cores": ("Cores", formats.number, "cores", "Cores"),
+    "machines": (constant("VMs"), formats.number, "machines", constant("VMs")),
+    "cores": (constant("Cores"), formats.number, "cores", constant("Cores")),
     "memory_mib": ("RAM", formats.memory, "memory", "RAM, MiB"),
-    "storage_bytes": ("Storage", formats.storage, "storage", "Storage, GB"),
+    "storage_bytes": (constant("Storage"), formats.storage, "storage", "Storage, GB"),
 }
 _METERS: Mapping[str, Callable[[str, ResourceCapacity], Meter]] = {
     "memory_mib": memory_meter,
@@ -74,7 +75,7 @@ async def show_list(visit: Visit) -> Reply:
     quotas = await visit.services.quotas.list(caller=visit.caller)
     return await visit.page(
         "settings/quotas.html",
-        title="Quotas",
+        title=text("Quotas"),
         section=SETTINGS,
         quotas=[(quota, uses(quota)) for quota in quotas],
         attention=await attention_of(visit, object_type=ObjectType.QUOTA),
@@ -87,8 +88,8 @@ async def _fields(visit: Visit, quota: Quota | None) -> tuple[FormField, ...]:
     users = [one.username for one in await visit.services.users.list(caller=visit.caller)]
     pools = [one.name for one in await visit.services.groups.pools(caller=visit.caller)]
     return (
-        _choice("user", "User", users, none_label="No user"),
-        _choice("pool", "Or resource pool", pools, none_label="No pool"),
+        _choice("user", text("User"), users, none_label=text("No user")),
+        _choice("pool", text("Or resource pool"), pools, none_label=text("No pool")),
         *_LIMITS,
     )
 
@@ -103,26 +104,30 @@ def _values(quota: Quota) -> Mapping[str, str]:
     return {"storage": "" if limit is None else str(limit // formats.GB)}
 
 
+def _of(used: str, limit: str) -> str:
+    return text("{used} of {limit}", used=used, limit=limit)
+
+
 def limits_question(visit: Visit, quota: Quota, changes: Mapping[str, str]) -> Question | None:
     """Asks before a limit that is lower than what is held already."""
     below = []
-    for name, (label, text, field, _) in _RESOURCES.items():
+    for name, (label, amount, field, _) in _RESOURCES.items():
         new = _amount(field, changes.get(field, ""))
         used, limit = getattr(quota.used, name), getattr(quota.limits, name)
         if new is not None and new < used and (limit is None or limit >= used):
-            before = "no limit" if limit is None else f"{text(used)} of {text(limit)}"
-            below.append(Change(label=label, before=before, after=f"{text(used)} of {text(new)}"))
+            before = text("no limit") if limit is None else _of(amount(used), amount(limit))
+            below.append(Change(label=label, before=before, after=_of(amount(used), amount(new))))
     if not below:
         return None
     return Question(
-        title=f"Limit {quota.subject} to less than it holds?",
+        title=text("Limit {subject} to less than it holds?", subject=quota.subject),
         section=SETTINGS,
         crumbs=CRUMBS,
-        button="Save",
+        button=text("Save"),
         back=page_url(SETTINGS, "quotas", quota.id),
-        undo="The limit can be raised again at any time.",
+        undo=text("The limit can be raised again at any time."),
         changes=below,
-        effects=("Nothing is taken. More is refused until enough is released.",),
+        effects=(text("Nothing is taken. More is refused until enough is released."),),
         kept=sent_fields(visit.request.form),
     )
 
@@ -135,7 +140,7 @@ def _amount(field: str, text: str) -> int | None:
 
 
 async def _removal(_visit: Visit, quota: Quota, removal: Removal) -> Removal:
-    return evolve(removal, title=f"Delete the quota of {quota.subject}", name=None)
+    return evolve(removal, title=text("Delete the quota of {subject}", subject=quota.subject), name=None)
 
 
 QUOTA_KIND = ObjectKind(
@@ -146,14 +151,16 @@ QUOTA_KIND = ObjectKind(
     many=QUOTAS,
     one=QUOTA,
     name=lambda quota: str(quota.subject),
-    title="Quota of {}",
+    title=constant("Quota of {}"),
     fields=_fields,
     values=_values,
     question=limits_question,
     removal=_removal,
     note=(
-        "What all VMs together may hold. An empty field is no limit. A quota below what is held refuses more; nothing "
-        "is taken."
+        constant(
+            "What all VMs together may hold. An empty field is no limit. A quota below what is held refuses "
+            "more; nothing is taken."
+        )
     ),
 )
 PAGES = (

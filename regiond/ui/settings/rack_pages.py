@@ -20,20 +20,21 @@ from regiond.ui.forms.refusal import IN_CONFLICT, NOT_REFUSED, UNPROCESSABLE, Re
 from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.page import Page, Visit, form_pages, redirect
 from regiond.ui.settings.settings_page import SETTINGS
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import WebRequest, page_url
 
 LIFETIMES = (("3600", "1 hour"), ("86400", "1 day"), ("604800", "7 days"))
 ALL = "*"  # no zone has this name
-NO_ZONE = "Choose at least one zone, or all zones."
-UNCLEAR = "Zones are ticked: choose “Only these”, or untick them for all zones."
-CRUMBS = (("Settings", page_url(SETTINGS)), ("Racks and regions", page_url(SETTINGS, "racks")))
+NO_ZONE = constant("Choose at least one zone, or all zones.")
+UNCLEAR = constant("Zones are ticked: choose “Only these”, or untick them for all zones.")
+CRUMBS = ((constant("Settings"), page_url(SETTINGS)), (constant("Racks and regions"), page_url(SETTINGS, "racks")))
 
 
 async def show_list(visit: Visit) -> Reply:
     caller, racks = visit.caller, visit.services.racks
     return await visit.page(
         "settings/racks.html",
-        title="Racks and regions",
+        title=text("Racks and regions"),
         section=SETTINGS,
         racks=[visible_rack(caller, rack) for rack in await racks.list(caller=caller)],
         regions=await racks.regions(caller) if caller.is_admin else (),
@@ -53,7 +54,7 @@ async def new_token(visit: Visit) -> Reply:
             refusal = Refusal.of(error)
     return await visit.page(
         "settings/token.html",
-        title="Add rack",
+        title=text("Add rack"),
         section=SETTINGS,
         status=refusal.status,
         crumbs=CRUMBS,
@@ -136,18 +137,19 @@ async def _page(visit: Visit, rack: RackView, edit: Edit, *, refusal: Refusal = 
 
 async def remove(visit: Visit) -> Reply:
     rack = await _rack(visit)
-    return await confirm(visit, _removal(rack, f"Remove {rack.name}", "Remove rack"))
+    return await confirm(visit, _removal(rack, text("Remove {name}", name=rack.name), text("Remove rack")))
 
 
 async def report_stolen(visit: Visit) -> Reply:
     """The plan is that of the removal; besides, credentials that the rack had deleted are replaced."""
     rack = await _rack(visit)
-    note = (
-        f"Whatever was ever sent to {rack.name} counts as known to others: also the credentials that it "
-        "should have deleted are replaced."
+    note = text(
+        "Whatever was ever sent to {name} counts as known to others: also the credentials that it should "
+        "have deleted are replaced.",
+        name=rack.name,
     )
 
-    removal = _removal(rack, f"Report {rack.name} stolen", "Report stolen", note)
+    removal = _removal(rack, text("Report {name} stolen", name=rack.name), text("Report stolen"), note)
 
     async def run(fields: Mapping[str, Any]) -> Any:
         if "dry_run" in fields:
@@ -169,7 +171,7 @@ def _removal(rack: RackView, title: str, button: str, note: str = "") -> Removal
         name=rack.name,
         place=place,
         note=note,
-        done=f"Rack {rack.name} is removed.",
+        done=text("Rack {name} is removed.", name=rack.name),
     )
 
 

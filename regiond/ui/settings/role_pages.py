@@ -10,6 +10,7 @@ from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
 from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.page import Visit, form_pages, redirect
 from regiond.ui.settings.settings_page import SETTINGS
+from regiond.ui.texts import text
 from regiond.ui.web_request import page_url
 
 
@@ -30,7 +31,7 @@ async def show(visit: Visit) -> Reply:
     users = await visit.services.users.list(caller=visit.caller)
     return await visit.page(
         "settings/roles.html",
-        title="Roles",
+        title=text("Roles"),
         section=SETTINGS,
         status=refusal.status,
         grants=[grant for grant in grants if not in_pool or grant.pool == in_pool],
@@ -48,18 +49,20 @@ async def show(visit: Visit) -> Reply:
 async def revoke(visit: Visit) -> Reply:
     username, pool = visit.path["username"], visit.path["pool"]
     removal = Removal(
-        title=f"Revoke the role of {username}",
+        title=text("Revoke the role of {username}", username=username),
         section=SETTINGS,
-        crumbs=(("Settings", page_url(SETTINGS)), ("Roles", page_url(SETTINGS, "roles"))),
-        button="Revoke role",
+        crumbs=((text("Settings"), page_url(SETTINGS)), (text("Roles"), page_url(SETTINGS, "roles"))),
+        button=text("Revoke role"),
         resource=POOL,
         path={"id": f"name:{pool}"},
         op="revoke",
         fields={"user": username},
         place=(SETTINGS, "roles"),
-        done=f"The role of {username} in {pool} is revoked.",
-        undo="The role can be granted again.",
-        note=f"{username} loses its role in the resource pool {pool}. Its VMs stay its own.",
+        done=text("The role of {username} in {pool} is revoked.", username=username, pool=pool),
+        undo=text("The role can be granted again."),
+        note=text(
+            "{username} loses its role in the resource pool {pool}. Its VMs stay its own.", username=username, pool=pool
+        ),
     )
     return await confirm(visit, removal)
 

@@ -6,6 +6,7 @@ from attrs import frozen
 
 from regiond.api.replies import Reply
 from regiond.ui.page import Page, Visit
+from regiond.ui.texts import constant, text
 
 SETTINGS = "settings"
 
@@ -23,64 +24,69 @@ class Area:
 
 AREAS = (
     Area(
-        name="Racks and regions",
+        name=constant("Racks and regions"),
         segments=(SETTINGS, "racks"),
         icon="host",
-        about="The daemons that call hypervisors: their zones and the hosts that they reach; join tokens.",
+        about=constant("The daemons that call hypervisors: their zones and the hosts that they reach; join tokens."),
         is_open=True,
     ),
-    Area(name="Users", segments=(SETTINGS, "users"), icon="user", about="Accounts and administrators."),
     Area(
-        name="Roles",
+        name=constant("Users"),
+        segments=(SETTINGS, "users"),
+        icon="user",
+        about=constant("Accounts and administrators."),
+    ),
+    Area(
+        name=constant("Roles"),
         segments=(SETTINGS, "roles"),
         icon="key",
-        about="Who may see a resource pool, and who may compose there.",
+        about=constant("Who may see a resource pool, and who may compose there."),
     ),
     Area(
-        name="Quotas",
+        name=constant("Quotas"),
         segments=(SETTINGS, "quotas"),
         icon="pools",
-        about="What a user, or the VMs in a resource pool, may hold.",
+        about=constant("What a user, or the VMs in a resource pool, may hold."),
         is_open=True,
     ),
     Area(
-        name="Images",
+        name=constant("Images"),
         segments=(SETTINGS, "images"),
         icon="disc",
-        about="What VMs are deployed with: the disks of operating systems.",
+        about=constant("What VMs are deployed with: the disks of operating systems."),
         is_open=True,
     ),
     Area(
-        name="Tags",
+        name=constant("Tags"),
         segments=(SETTINGS, "tags"),
         icon="tag",
-        about="Names by which VMs and hosts are selected.",
+        about=constant("Names by which VMs and hosts are selected."),
         is_open=True,
     ),
     Area(
-        name="Events",
+        name=constant("Events"),
         segments=("events",),
         icon="clock",
-        about="What happened to hosts, VMs, racks and accounts.",
+        about=constant("What happened to hosts, VMs, racks and accounts."),
         is_open=True,
     ),
     Area(
-        name="Audit trail",
+        name=constant("Audit trail"),
         segments=(SETTINGS, "audit"),
         icon="tasks",
-        about="Who asked for what, when, and with what result.",
+        about=constant("Who asked for what, when, and with what result."),
     ),
     Area(
-        name="Discrepancies",
+        name=constant("Discrepancies"),
         segments=(SETTINGS, "discrepancies"),
         icon="warn",
-        about="Where the ledger and the hosts disagree, and what repairs it.",
+        about=constant("Where the ledger and the hosts disagree, and what repairs it."),
     ),
     Area(
-        name="About",
+        name=constant("About"),
         segments=("about",),
         icon="info",
-        about="Version, region processes, and licences.",
+        about=constant("Version, region processes, and licences."),
         is_open=True,
     ),
 )
@@ -88,14 +94,14 @@ AREAS = (
 
 async def show(visit: Visit) -> Reply:
     areas = [area for area in AREAS if area.is_open or visit.caller.is_admin]
-    return await visit.page("settings/index.html", title="Settings", section=SETTINGS, areas=areas)
+    return await visit.page("settings/index.html", title=text("Settings"), section=SETTINGS, areas=areas)
 
 
 async def show_about(visit: Visit) -> Reply:
     caller = visit.caller
     return await visit.page(
         "settings/about.html",
-        title="About",
+        title=text("About"),
         section=SETTINGS,
         regions=await visit.services.racks.regions(caller) if caller.is_admin else (),
         racks=await visit.services.racks.list(caller=caller),
@@ -103,7 +109,7 @@ async def show_about(visit: Visit) -> Reply:
 
 
 async def show_help(visit: Visit) -> Reply:
-    return await visit.page("settings/help.html", title="Help", section=SETTINGS)
+    return await visit.page("settings/help.html", title=text("Help"), section=SETTINGS)
 
 
 PAGES = (

@@ -17,27 +17,28 @@ from regiond.ui.forms.object_pages import ObjectKind, object_pages
 from regiond.ui.page import Page, Visit, form_pages, redirect
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.table_view import in_memory
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
 PLACE = (SETTINGS, "tags")
-CRUMBS = (("Settings", page_url(SETTINGS)), ("Tags", page_url(*PLACE)))
+CRUMBS = ((constant("Settings"), page_url(SETTINGS)), (constant("Tags"), page_url(*PLACE)))
 _COLUMNS: Mapping[str, Callable[[Tag], Any]] = {
     "name": lambda tag: tag.name.lower(),
     "comment": lambda tag: tag.comment,
 }
-_NAMES = "Names or system ids of VMs and hosts, separated by commas or blanks"
+_NAMES = constant("Names or system ids of VMs and hosts, separated by commas or blanks")
 
 
 async def show_list(visit: Visit) -> Reply:
-    text = visit.request.option("q").strip()
+    wanted = visit.request.option("q").strip()
     tags = await visit.services.tags.list(caller=visit.caller)
-    found = [one for one in tags if text.lower() in f"{one.name} {one.comment}".lower()]
+    found = [one for one in tags if wanted.lower() in f"{one.name} {one.comment}".lower()]
     return await visit.page(
         "settings/tags.html",
-        title="Tags",
+        title=text("Tags"),
         section=SETTINGS,
         view=in_memory(visit.request, found, _COLUMNS, default="name"),
-        text=text,
+        text=wanted,
         all_tags=len(tags),
     )
 
@@ -46,11 +47,16 @@ async def put(visit: Visit) -> Reply:
     """Puts the tag on VMs and hosts, and takes it from others."""
     tag = await visit.services.tags.read(visit.path["id"], caller=visit.caller)
     fields = [
-        FormField(name="add", label="These get the tag", kind="area", optional=True, help=_NAMES),
-        FormField(name="remove", label="These lose it", kind="area", optional=True, help=_NAMES),
+        FormField(name="add", label=text("These get the tag"), kind="area", optional=True, help=_NAMES),
+        FormField(name="remove", label=text("These lose it"), kind="area", optional=True, help=_NAMES),
     ]
     frame = FormFrame(
-        title=f"Put {tag.name} on VMs and hosts", section=SETTINGS, crumbs=CRUMBS, place=PLACE, word="tag", columns=1
+        title=text("Put {name} on VMs and hosts", name=tag.name),
+        section=SETTINGS,
+        crumbs=CRUMBS,
+        place=PLACE,
+        word="tag",
+        columns=1,
     )
 
     async def send(values: Mapping[str, str]) -> Reply:
@@ -64,8 +70,8 @@ async def put(visit: Visit) -> Reply:
 
 async def _fields(_visit: Visit, _tag: Tag | None) -> list[FormField]:
     return [
-        FormField(name="name", label="Name", help="Letters, digits, underscores and hyphens"),
-        FormField(name="comment", label="What it is for", optional=True),
+        FormField(name="name", label=text("Name"), help=text("Letters, digits, underscores and hyphens")),
+        FormField(name="comment", label=text("What it is for"), optional=True),
     ]
 
 
@@ -78,7 +84,7 @@ TAG_KIND = ObjectKind(
     one=TAG,
     key=lambda tag: str(tag.name),
     fields=_fields,
-    title="Edit {}",
+    title=constant("Edit {}"),
     columns=1,
 )
 PAGES = (

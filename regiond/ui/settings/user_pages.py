@@ -19,32 +19,38 @@ from regiond.ui.forms.removal import Choice, Removal
 from regiond.ui.page import Page, Visit, form_pages
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.table_view import in_memory
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
-CRUMBS = (("Settings", page_url(SETTINGS)), ("Users", page_url(SETTINGS, "users")))
+CRUMBS = ((constant("Settings"), page_url(SETTINGS)), (constant("Users"), page_url(SETTINGS, "users")))
 _EMAIL = FormField(name="email", label="E-mail", kind="email", optional=True)
-_IS_ADMIN = FormField(name="is_superuser", label="Administrator", kind=TICK, cleared="false")
+_IS_ADMIN = FormField(name="is_superuser", label=constant("Administrator"), kind=TICK, cleared="false")
 _NEW = (
-    FormField(name="username", label="Name", help="Letters, digits and _ . @ + - only"),
+    FormField(name="username", label=constant("Name"), help=constant("Letters, digits and _ . @ + - only")),
     _EMAIL,
-    FormField(name="password", label="Password", kind=SECRET, help="At least 12 characters, and not a common one"),
+    FormField(
+        name="password",
+        label=constant("Password"),
+        kind=SECRET,
+        help=constant("At least 12 characters, and not a common one"),
+    ),
     _IS_ADMIN,
 )
 _CHANGE = (
     _EMAIL,
     FormField(
         name="password",
-        label="New password",
+        label=constant("New password"),
         kind=SECRET,
         optional=True,
-        help="It replaces the present one, and ends the user's logins",
+        help=constant("It replaces the present one, and ends the user's logins"),
     ),
     _IS_ADMIN,
     FormField(
         name="is_active",
-        label="May log in",
+        label=constant("May log in"),
         kind=TICK,
-        help="without this, its API keys and RPC clients are rejected too",
+        help=constant("without this, its API keys and RPC clients are rejected too"),
         cleared="false",
     ),
 )
@@ -57,12 +63,12 @@ _COLUMNS = {
 
 
 async def show_list(visit: Visit) -> Reply:
-    text = visit.request.option("q")
+    wanted = visit.request.option("q")
     users = await visit.services.users.list(caller=visit.caller)
-    found = [one for one in users if text.lower() in f"{one.username} {one.email}".lower()]
+    found = [one for one in users if wanted.lower() in f"{one.username} {one.email}".lower()]
     view = in_memory(visit.request, found, _COLUMNS, default="name")
     return await visit.page(
-        "settings/users.html", title="Users", section=SETTINGS, view=view, text=text, all_users=len(users)
+        "settings/users.html", title=text("Users"), section=SETTINGS, view=view, text=wanted, all_users=len(users)
     )
 
 
@@ -91,7 +97,10 @@ async def _removal(visit: Visit, user: User, removal: Removal) -> Removal:
     )
     place = (SETTINGS, "users", user.username)
     choice = Choice(
-        name="transfer_resources_to", label="Its VMs go to", options=others, none_label="Nobody: it has none"
+        name="transfer_resources_to",
+        label=text("Its VMs go to"),
+        options=others,
+        none_label=text("Nobody: it has none"),
     )
     crumbs = (*CRUMBS, (user.username, page_url(*place)))
     return evolve(removal, crumbs=crumbs, place=place, after=removal.place, choice=choice)

@@ -14,6 +14,7 @@ from regiond.ui.forms.refusal import UNPROCESSABLE
 from regiond.ui.lists.export import FORMATS, export
 from regiond.ui.page import Page, Visit
 from regiond.ui.tasks.task_filters import SHOWN, TaskFilters, read_filters
+from regiond.ui.texts import text
 
 _PAGE = 50
 _COUNTED = 1000  # more are shown as 1,000+
@@ -45,7 +46,7 @@ async def show(visit: Visit) -> Reply:
     tasks = found[:_PAGE]
     return await visit.page(
         "tasks/list.html",
-        title="Tasks",
+        title=text("Tasks"),
         section="tasks",
         status=UNPROCESSABLE if filters.problems else 200,
         tasks=tasks,

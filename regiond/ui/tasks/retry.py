@@ -7,12 +7,13 @@ from attrs import frozen
 from regiond.operations.model import Operation, OperationKind, OperationState
 from regiond.ui.machines.compose_again import form_again
 from regiond.ui.machines.machine_actions import ACTIONS
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
 _POWER = {"on": "start", "off": "stop", "force_off": "off", "cycle": "restart"}
-_NO_VM = "The VM is no longer there."
-_NO_FORM = "The form has no field for a part of this request. Send it again by API or CLI, as it was sent."
-_NO_HOST = "The host is no longer there."
+_NO_VM = constant("The VM is no longer there.")
+_NO_FORM = constant("The form has no field for a part of this request. Send it again by API or CLI, as it was sent.")
+_NO_HOST = constant("The host is no longer there.")
 
 
 @frozen(kw_only=True)
@@ -35,11 +36,11 @@ def retry_of(task: Operation) -> Retry | None:
         case OperationKind.REFRESH | OperationKind.REMOVE_HOST | OperationKind.ROTATE | OperationKind.ADOPT:
             return _on_host(task)
         case OperationKind.BULK:
-            return Retry(instead="Each VM that failed has its own task below: try that one again.")
+            return Retry(instead=text("Each VM that failed has its own task below: try that one again."))
         case OperationKind.CLEAN_UP:
             return Retry(
                 url=page_url("settings", "discrepancies"),
-                instead="Innkeeper tries this again itself. What is left stands among the discrepancies.",
+                instead=text("Innkeeper tries this again itself. What is left stands among the discrepancies."),
             )
         case _:
             return _on_machine(task)
@@ -49,7 +50,7 @@ def _compose(task: Operation) -> Retry:
     if form_again(task.request) is not None:
         return Retry(url=page_url("compose", query={"task": str(task.id)}))
     return Retry(
-        instead="The form has no field for a part of this request. Send it again with what sent it: API or CLI."
+        instead=text("The form has no field for a part of this request. Send it again with what sent it: API or CLI.")
     )
 
 
@@ -76,6 +77,8 @@ def _on_machine(task: Operation) -> Retry:
         return Retry(url=page_url("vms", task.system_id, task.kind.value))
     if task.kind is OperationKind.FORGET and task.host_id is not None:
         return Retry(url=page_url("hosts", task.host_id, "forget", query={"vm": task.system_id}))
+    if task.kind is OperationKind.SET_BOOT_DISK:
+        return Retry(url=page_url("vms", task.system_id, "storage"))
     return Retry(url=page_url("vms", task.system_id))  # set_autostart and allocate: the page of the VM offers them
 
 

@@ -10,11 +10,12 @@ from attrs import evolve, frozen
 
 from regiond.operations.model import LogLine
 from regiond.ui import formats
+from regiond.ui.texts import constant
 
 _EMPTY: tuple[object, ...] = (None, "", [], {}, ())
 _HIDDEN = frozenset({"code"})  # the message says it; the file of the log has it
 _WORDS: Mapping[str, str] = {
-    "retry_in_s": "tried again after {}",
+    "retry_in_s": constant("tried again after {}"),
     "by": "by {}",
     "racks": "racks: {}",
     "undone": "undone: {}",
@@ -22,10 +23,10 @@ _WORDS: Mapping[str, str] = {
 }
 _BEGINS = "started"
 _ENDS = {
-    "succeeded": "Succeeded",
-    "failed": "Failed",
-    "cancelled": "Cancelled",
-    "rescheduled": "Placed on another host",
+    "succeeded": constant("Succeeded"),
+    "failed": constant("Failed"),
+    "cancelled": constant("Cancelled"),
+    "rescheduled": constant("Placed on another host"),
 }
 
 

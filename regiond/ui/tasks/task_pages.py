@@ -21,6 +21,7 @@ from regiond.ui.run_steps import StepState, run_steps
 from regiond.ui.tasks.retry import retry_of
 from regiond.ui.tasks.task_log import shown_log
 from regiond.ui.tasks.task_request import requested
+from regiond.ui.texts import text
 from regiond.ui.web_request import page_url
 
 _MOST_CHILDREN = 1000
@@ -68,7 +69,7 @@ async def show(visit: Visit) -> Reply:
     steps = run_steps(log, task.state)
     return await visit.page(
         "tasks/task.html",
-        title=f"Task {task.id}",
+        title=text("Task {id}", id=task.id),
         section="tasks",
         task=task,
         log=shown_log(log),
@@ -112,15 +113,15 @@ async def cancel(visit: Visit) -> Reply:
 
     async def run() -> Reply:
         await visit.act(OPERATION, "POST", "cancel", path=path)
-        return redirect_with_note(visit, "tasks", task.id, text="The task is being cancelled.")
+        return redirect_with_note(visit, "tasks", task.id, text=text("The task is being cancelled."))
 
     question = Question(
-        title=f"Cancel task #{task.id}?",
+        title=text("Cancel task #{id}?", id=task.id),
         section="tasks",
-        crumbs=(("Tasks", page_url("tasks")), (f"#{task.id}", page_url("tasks", task.id))),
-        button="Cancel task",
+        crumbs=((text("Tasks"), page_url("tasks")), (f"#{task.id}", page_url("tasks", task.id))),
+        button=text("Cancel task"),
         back=page_url("tasks", task.id),
-        undo="It does not continue afterwards, but it can be requested again.",
+        undo=text("It does not continue afterwards, but it can be requested again."),
         effects=plan["effects"],
         is_dangerous=True,
     )

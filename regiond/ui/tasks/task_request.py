@@ -7,24 +7,31 @@ from typing import Any
 
 from regiond.operations.model import Operation, OperationKind
 from regiond.ui.tasks.task_log import label_of, value_text
+from regiond.ui.texts import constant, text
 
 _LABELS: Mapping[str, str] = {
-    "was": "State before",
-    "hostname": "Name",
+    "was": constant("State before"),
+    "hostname": constant("Name"),
     "memory_mib": "RAM",
-    "at_once": "At the same time",
-    "huge_pages_backed": "Huge pages",
-    "one_numa_node": "On one NUMA node",
-    "power_on": "Start afterwards",
-    "composed_by": "Composed by",
-    "guest_name": "Name on the host",
-    "mac_address": "MAC address",
-    "power_address": "Address",
+    "at_once": constant("At the same time"),
+    "huge_pages_backed": constant("Huge pages"),
+    "one_numa_node": constant("On one NUMA node"),
+    "power_on": constant("Start afterwards"),
+    "composed_by": constant("Composed by"),
+    "guest_name": constant("Name on the host"),
+    "mac_address": constant("MAC address"),
+    "power_address": constant("Address"),
 }
 _ACTIONS: Mapping[str, str] = {
-    "on": "start", "off": "stop", "force_off": "power off by force", "cycle": "restart", "query": "query the state",
-    "power_on": "start", "power_off": "stop", "power_cycle": "restart",
-}  # fmt: skip
+    "on": "start",
+    "off": "stop",
+    "force_off": constant("power off by force"),
+    "cycle": "restart",
+    "query": constant("query the state"),
+    "power_on": "start",
+    "power_off": "stop",
+    "power_cycle": "restart",
+}
 _INNER = frozenset({"earlier", "earlier_since", "power", "marker"})  # how the engine does it, not what was asked for
 
 
@@ -32,11 +39,14 @@ def requested(task: Operation) -> list[tuple[str, str]]:
     """Returns labels with the plain values of the request, of a compose those that it was asked for."""
     request = task.request.get("requested") or task.request.get("intent", {}).get("request") or task.request
     if task.kind is OperationKind.DEPLOY:
-        return [("Image", f"{request['osystem']}/{request['distro_series']}"), ("State before", str(request["was"]))]
+        return [
+            (text("Image"), f"{request['osystem']}/{request['distro_series']}"),
+            (text("State before"), str(request["was"])),
+        ]
     return [
-        (_LABELS.get(name) or label_of(name), text)
+        (_LABELS.get(name) or label_of(name), printed)
         for name, value in request.items()
-        if name not in _INNER and value is not False and (text := _text(name, value))
+        if name not in _INNER and value is not False and (printed := _text(name, value))
     ]
 
 

@@ -24,7 +24,7 @@ from tests.faults.scenarios.lxd_removal import RemoveLxdHost
 from tests.faults.scenarios.machines import Compose, ComposeRejected, Delete
 from tests.faults.scenarios.maintenance import MaintenanceDuringCompose
 from tests.faults.scenarios.ownership import AllocateComposed, AllocateReady, Release
-from tests.faults.scenarios.power import Power
+from tests.faults.scenarios.power import Power, SetBootDisk
 from tests.faults.scenarios.racks import JoinRack
 from tests.faults.scenarios.rescheduling import ComposeRescheduled
 from tests.faults.scenarios.scenario import Scenario
@@ -38,6 +38,7 @@ _ALL: tuple[Scenario, ...] = (
     Power("on"),
     Power("off"),
     Power("cycle"),
+    SetBootDisk(),
     AllocateReady(),
     AllocateComposed(),
     Release(composed_by_allocation=False),

@@ -1,4 +1,4 @@
-"""A machine is powered on, off, or cycled."""
+"""A machine is powered on, off, or cycled; its boot disk is chosen."""
 
 from __future__ import annotations
 
@@ -39,4 +39,23 @@ class Power(RequestScenario):
             *problem(f"the last switch was {switched}", when=switched is not None and switched[-1:] != [wanted]),
             *problem(f"the machine is known to be {known}", when=known != wanted),
             *problem(f"switched {wanted} {times} times", when=not 1 <= times <= attempts),
+        ]
+
+
+class SetBootDisk(RequestScenario):
+    name = "set_boot_disk"
+    kinds = (OperationKind.SET_BOOT_DISK,)
+
+    async def prepare(self, site: Site) -> HostMachine:
+        return await composed(site)
+
+    async def request(self, site: Site, state: HostMachine) -> Request:
+        return Request(path=f"nodes/{state.system_id}/blockdevices/sdb/", op=self.name)
+
+    async def check(self, site: Site, state: HostMachine, outcome: Outcome) -> Iterable[str]:
+        known = (await site.deployment.get(state.path))["boot_disk"]["name"]
+        position = await asyncio.to_thread(state.host.boot_position, state.hostname)
+        return [
+            *problem(f"the boot disk is known to be {known}", when=known != "sdb"),
+            *problem(f"the guest boots from its disk {position}", when=position not in (1, None)),
         ]

@@ -25,6 +25,11 @@ _PARTS = """
     select (select count(*) from disk where disk.guest_id = guest.guest_id),
            (select count(*) from nic where nic.guest_id = guest.guest_id) from guest where name = ?
 """
+_BOOT_POSITION = """
+    select disk.position from boot_disk join guest using (guest_id)
+      join disk on (disk.guest_id, disk.pool, disk.volume) = (guest.guest_id, boot_disk.pool, boot_disk.volume)
+     where guest.name = ?
+"""
 _MARKED = (
     "select name from guest where machine_id is not null union all select name from volume where machine_id is not null"
 )
@@ -105,6 +110,10 @@ class GuestHost(CellHost, ABC):
         """The numbers of disks and NICs; None if the host does not report them."""
         return None
 
+    def boot_position(self, guest: str) -> int | None:
+        """The position of the disk that was chosen to boot first; -1: none was, None: the host does not report it."""
+        return None
+
     def count(self, guest: str, event: str, since: int = 0) -> int | None:
         """How often `event` happened to the guest after the change `since`; None if the host keeps no history."""
         return None
@@ -165,6 +174,9 @@ class SimulatedCellHost(GuestHost):
 
     def parts(self, guest: str) -> tuple[int, int] | None:
         return next(((disks, nics) for disks, nics in self.file.rows(_PARTS, guest)), (0, 0))
+
+    def boot_position(self, guest: str) -> int | None:
+        return next((position for (position,) in self.file.rows(_BOOT_POSITION, guest)), -1)
 
     def count(self, guest: str, event: str, since: int = 0) -> int | None:
         return self.file.count(guest, event, since)

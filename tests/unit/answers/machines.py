@@ -79,6 +79,7 @@ ANSWERS: Mapping[str, Any] = {
     **{f"devices.{name}": DeletionPlan(name="box") for name in ("delete", "delete_nic")},
     **{f"machine_nics.{name}": MACHINE for name in NIC_CHANGES},
     "machine_disks.set_tag": MACHINE,
+    "machine_disks.start_set_boot_disk": OPERATION,
     "deployments.start": OPERATION,
     "deployments.abort": MACHINE,
     "deployments.abort_plan": MachineRemovalPlan(name="web-1"),

@@ -10,6 +10,7 @@ from attrs import field, frozen
 from common.values import GuestNic, NicKind, OwnershipMarker
 from common.volume_names import with_kept_logs
 from rackd.drivers.architectures import debian_architecture
+from rackd.drivers.libvirt.definitions.boot_order import first_disk
 from rackd.drivers.libvirt.definitions.metadata import function_ports_in, marker_in
 from rackd.drivers.libvirt.xml import Element, attribute, pci_address, text_at
 
@@ -68,6 +69,7 @@ class DomainConfig:
     volume_names: frozenset[str] = frozenset()  # all images and devices behind disks and drives
     marker: OwnershipMarker | None = None
     agent_connected: bool = False
+    boot_device: str | None = None  # None: unknown while the domain runs, because the next start can be another
 
     def nics_on(self, ports: SriovPorts) -> tuple[GuestNic, ...]:
         return tuple(nic for nic in (one.resolve(ports) for one in self.nics) if nic is not None)
@@ -87,6 +89,7 @@ def domain_config(tree: Element) -> DomainConfig:
         volume_names=volume_names(tree),
         marker=marker_in(tree),
         agent_connected=has_connected_agent(tree),
+        boot_device=None if _is_active(tree) else first_disk(tree),
     )
 
 
@@ -99,6 +102,11 @@ def volume_names(tree: Element) -> frozenset[str]:
     logs = (log.get("file", "") for log in tree.iterfind("devices/*/log"))
     names = {PurePosixPath(path).name for path in paths if path}
     return frozenset(names.union(*(with_kept_logs(PurePosixPath(path).name) for path in logs if path)))
+
+
+def _is_active(tree: Element) -> bool:
+    """Returns whether the XML is that of a running domain, which has a number on its host."""
+    return tree.get("id") is not None
 
 
 def _pinned(tree: Element) -> tuple[int, ...]:

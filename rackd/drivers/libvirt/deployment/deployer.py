@@ -81,7 +81,7 @@ def undeploy(client: Client, spec: GuestSpec, *, erase: bool, overwrite: bool) -
     pools = {pool_id: guest_pool(client, pool_id) for pool_id in {disk.pool_id for disk in emptied}}
     for disk in emptied:
         empty_disk(pools[disk.pool_id], disk, overwrite=overwrite)
-    redefinition.boot_from_nics(tree, [nic.mac_address for nic in spec.nics if nic.boot])
+    redefinition.boot_from_nics(tree, [nic.mac_address for nic in spec.nics if nic.boot], root.volume)
     _restore_seed(client, spec, domain, tree, pool, delivery)
     log.info("disks_emptied", guest=domain.name, disks=len(emptied))
 

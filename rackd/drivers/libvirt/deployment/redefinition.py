@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 from common.errors import WrongState
 from common.guest_spec import DiskSpec
 from common.values import OwnershipMarker
+from rackd.drivers.libvirt.definitions import boot_order
 from rackd.drivers.libvirt.definitions.seed_xml import PreparedSeed, add_seed, remove_seed
 from rackd.drivers.libvirt.xml import Element, attribute, text_at
 
@@ -38,29 +39,18 @@ def disks_in(domain: Element, disks: Iterable[DiskSpec]) -> list[DiskSpec]:
     return [disk for disk in disks if disk.volume in names]
 
 
-def boot_from_nics(domain: Element, mac_addresses: Collection[str]) -> None:
-    """These NICs boot first, as after compose."""
+def boot_from_nics(domain: Element, mac_addresses: Collection[str], volume: str) -> None:
+    """These NICs boot first, then the disk with this volume, as after compose."""
     wanted = [address.lower() for address in mac_addresses]
     nics = {attribute(nic, "mac", "address").lower(): nic for nic in _devices(domain).findall("interface")}
-    _reorder(domain, [nics[address] for address in wanted if address in nics])
+    disks = [disk for disk in _devices(domain).findall("disk[@device='disk']") if _volume_of(disk) == volume]
+    _reorder(domain, [*(nics[address] for address in wanted if address in nics), *disks])
 
 
 def _reorder(domain: Element, first: list[Element]) -> None:
     """The other devices that can boot follow, in their order."""
-    for os in domain.findall("os"):
-        for boot in os.findall("boot"):  # not allowed beside the devices' own order
-            os.remove(boot)
-    devices = _devices(domain)
-    ordered = sorted((device for device in devices if device.find("boot") is not None), key=_order)
-    for device in ordered:
-        for boot in device.findall("boot"):
-            device.remove(boot)
-    for number, device in enumerate([*first, *(one for one in ordered if one not in first)], start=1):
-        ET.SubElement(device, "boot", order=str(number))
-
-
-def _order(device: Element) -> int:
-    return int(attribute(device, "boot", "order", "0"))
+    others = (device for device in boot_order.devices(domain) if device not in first)
+    boot_order.write(domain, [*first, *others])
 
 
 def _volume_of(disk: Element) -> str:

@@ -185,6 +185,7 @@ def _with_config(guest: Guest, config: DomainConfig | None, ports: SriovPorts) -
         pinned_core_ids=config.pinned_core_ids,
         disks=tuple(evolve(disk, serial=config.serials.get(disk.device)) for disk in guest.disks),
         nics=config.nics_on(ports),
+        boot_device=config.boot_device,
     )
 
 
@@ -253,6 +254,7 @@ def guest_of_domain(xml: str, stats: DomainStats, paths: PoolPaths) -> Guest:
             for device, path in disk_paths(tree).items()
         ),
         nics=config.nics_on(UNKNOWN_PORTS),
+        boot_device=config.boot_device,
     )
 
 

@@ -16,6 +16,7 @@ from rackd.drivers.architectures import kernel_architecture
 from rackd.drivers.cloud_init_network import network_config
 from rackd.drivers.lxd.guests import cloud_init
 from rackd.drivers.lxd.guests.nic_devices import device_of, is_leased, with_leases
+from rackd.drivers.lxd.inventory.boot_order import PRIORITY, ROOT_PRIORITY
 from rackd.drivers.lxd.inventory.guests import AUTOSTART
 from rackd.drivers.lxd.inventory.ownership import COMPLETED_KEY, ROOT_VOLUME_KEY, VM, incomplete, marker_config
 
@@ -116,7 +117,7 @@ def devices_of(spec: GuestSpec, prerequisites: Prerequisites = NO_PREREQUISITES)
             "path": "/",
             "pool": root.pool_id,
             "size": str(root.size_bytes),
-            "boot.priority": "0",
+            PRIORITY: str(ROOT_PRIORITY),
         }
     }
     for number, disk in enumerate(others, start=1):

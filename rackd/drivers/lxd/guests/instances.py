@@ -142,6 +142,10 @@ class Instances:
         except NotFound:
             log.info("guest_already_deleted", guest=name)
 
+    def change(self, name: str, *, devices: Mapping[str, Mapping[str, str]], config: Mapping[str, str]) -> None:
+        """Replaces these devices and changes these keys in one step, of an instance that is off. Idempotent."""
+        self.client.patch(path("instances", name), {"devices": devices, "config": config}, project=self.scope.project)
+
     def change_config(self, name: str, config: Mapping[str, str]) -> None:
         """Changes these keys; an empty value deletes a key. Idempotent."""
         try:

@@ -10,6 +10,7 @@ from common.errors import DriverFailed, NotFound, Unsupported, WrongState
 from common.guest_spec import NicSpec
 from common.values import NicKind
 from rackd.drivers.lxd.inventory import network_details as details
+from rackd.drivers.lxd.inventory.boot_order import NIC_PRIORITY, PRIORITY
 
 Json = Mapping[str, Any]
 
@@ -34,7 +35,7 @@ def device_of(nic: NicSpec, networks: Mapping[str, Json], *, boots: bool) -> dic
         device["vlan"] = str(nic.vid)
     device |= lease_of(nic, networks)
     if boots:
-        device["boot.priority"] = "1"  # before the root disk's 0
+        device[PRIORITY] = str(NIC_PRIORITY)
     return device
 
 

@@ -29,8 +29,10 @@ from rackd.drivers.lxd.guests import cloud_init
 from rackd.drivers.lxd.guests.instance_config import CLOUD_INIT, CLOUD_INIT_DISK
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.nic_devices import with_leases
+from rackd.drivers.lxd.inventory.boot_order import with_root_first
 from rackd.drivers.lxd.inventory.guests import STOPPED
 from rackd.drivers.lxd.inventory.ownership import (
+    BOOT_DISK_KEY,
     COMPLETED_KEY,
     NO_UUID,
     REPLACES_KEY,
@@ -45,10 +47,10 @@ from rackd.drivers.lxd.inventory.ownership import (
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-_NETBOOT_PRIORITY, _DISK_PRIORITY = "0", "2"  # the boot NIC has 1
 TRIES = 3  # of the instance with the new root disk
 # LXD 5.0 on a busy server now and then reads nothing of what qemu-img says of an image, before it writes anything.
 _OUTPUT_LOST = "unexpected end of JSON input"
+_OF_INSTANCE = frozenset({REPLACES_KEY, BOOT_DISK_KEY})
 _RETAINED_VOLATILE = re.compile(r"volatile\.(?:uuid|[^.]+\.hwaddr)")
 
 
@@ -135,7 +137,7 @@ def replacement_of(original: Json, name: str, root: RootDisk) -> dict[str, Any]:
 
 def _is_retained(key: str) -> bool:
     """Returns False for keys of one instance, image or deployment, but True for the id and the MAC addresses."""
-    ended = key.startswith(("volatile.", "image.")) or key == REPLACES_KEY or key in cloud_init.KEYS
+    ended = key.startswith(("volatile.", "image.")) or key in _OF_INSTANCE or key in cloud_init.KEYS
     return _RETAINED_VOLATILE.fullmatch(key) is not None or not ended
 
 
@@ -144,10 +146,7 @@ def _devices(original: Json, root: RootDisk) -> dict[str, Mapping[str, str]]:
         name: device for name, device in (original.get("devices") or {}).items() if name != CLOUD_INIT
     }
     devices = with_leases(devices, root.leases)
-    for name, device in devices.items():
-        if device.get("type") == "disk" and device.get("path") == "/":
-            priority = _NETBOOT_PRIORITY if root.fingerprint is None else _DISK_PRIORITY
-            devices[name] = {**device, "boot.priority": priority}
+    devices = dict(with_root_first(devices, before_nics=root.fingerprint is not None))
     if root.cloud_init:
         devices[CLOUD_INIT] = CLOUD_INIT_DISK
     return devices

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,8 +15,10 @@ from common.units import mib_from_bytes_up
 from common.values import Autostart, Guest, GuestDisk, GuestNic, NicKind, PowerState
 from common.volume_names import marker_of_volume
 from rackd.drivers.architectures import debian_architecture
+from rackd.drivers.lxd.inventory.boot_order import first_disk, priority_of
 from rackd.drivers.lxd.inventory.config_values import natural, parse_cores, size_bytes
 from rackd.drivers.lxd.inventory.ownership import (
+    BOOT_DISK_KEY,
     DEFAULT_PROJECT,
     ROOT_VOLUME_KEY,
     VM,
@@ -74,6 +76,7 @@ def guest_of(
     project = str(instance.get("project") or DEFAULT_PROJECT)
     count, pinned = parser.cores()
     location = str(instance.get("location") or "")
+    disks = tuple(parser.disks())
     guest = Guest(
         name=name,
         guest_id=id_of(instance),
@@ -85,12 +88,13 @@ def guest_of(
         architecture=debian_architecture(str(instance.get("architecture") or "")),
         pinned_core_ids=pinned,
         huge_pages_backed=parser.expanded.get("limits.memory.hugepages") in {"true", "1"},
-        disks=tuple(parser.disks()),
+        disks=disks,
         nics=tuple(parser.nics()),
         member=location if location not in {"", "none"} else None,
         kind="vm" if parser.is_vm else "container",
         autostart=parser.autostart(),
         started_at=parser.started_at(),
+        boot_device=parser.boot_device({disk.device for disk in disks}) if parser.is_vm else None,
     )
     return guest, tuple(parser.problems)
 
@@ -165,6 +169,10 @@ class _InstanceParser:
                 elif volume.block or not self.is_vm:
                     yield self._disk(name, volume.size_bytes, pool, _label(volume.project, source))
 
+    def boot_device(self, disks: Collection[str]) -> str | None:
+        chosen = config_of(self.instance).get(BOOT_DISK_KEY)
+        return chosen if chosen in disks else first_disk(dict(self.devices("disk")), disks)
+
     def _root(self, name: str, device: Mapping[str, str]) -> GuestDisk:
         default = DEFAULT_DISK_BYTES if self.is_vm else 0
         size = self._bytes(device.get("size"), f"the size of {name}", default)
@@ -213,5 +221,4 @@ def _root_first(device: tuple[str, Mapping[str, str]]) -> tuple[Any, ...]:
 
 
 def _boot_first(device: tuple[str, Mapping[str, str]]) -> tuple[Any, ...]:
-    priority = device[1].get("boot.priority", "0")
-    return -int(priority) if priority.isdecimal() else 0, natural(device[0])
+    return -priority_of(device[1]), natural(device[0])

@@ -19,6 +19,7 @@ COMPLETED_KEY = "user.innkeeper.made"  # INCOMPLETE-ATTEMPT until compose has co
 ROOT_VOLUME_KEY = "user.innkeeper.root"  # the root disk's name in the ledger
 REPLACES_KEY = "user.innkeeper.replaces"  # of a placeholder: the name of the instance that it stands for
 ERASING_KEY = "user.innkeeper.erasing"  # the devices, in JSON, whose volumes are being replaced by empty ones
+BOOT_DISK_KEY = "user.innkeeper.boot-disk"  # the device to boot first, chosen while the instance ran
 INCOMPLETE = "half"
 NO_UUID = "true"  # replaces the UUID on servers that assign none
 UUID_KEY = "volatile.uuid"

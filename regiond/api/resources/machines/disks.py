@@ -1,19 +1,22 @@
-"""`nodes/{system_id}/blockdevices/`: the disks of machines; only their tags can be changed."""
+"""`nodes/{system_id}/blockdevices/`: the disks of machines; their tags and the boot disk can be changed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from common.errors import InvalidRequest
+from common.values import PowerState
 from regiond.api.declaration import crud
 from regiond.api.declaration.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.declaration.field_types import Integer, Text
 from regiond.api.declaration.fields import Field
+from regiond.api.declaration.operation_wait import STARTED, soon
 from regiond.api.replies import Reply, text_reply
 from regiond.api.resources.shared.lookups import machine_of, one_of_object
 from regiond.api.serializers.machines import BLOCK_DEVICE_JSON, BLOCK_SIZE, DiskOfMachine
 from regiond.api.services import Services
 from regiond.machines.model import MachineView
+from regiond.operations.model import Operation
 
 _BLOCK_DEVICE = Result(doc="The block device.", type=BLOCK_DEVICE_JSON)
 _LARGEST_SIZE = 2**63 - 1  # the largest value of the column
@@ -65,10 +68,17 @@ async def _set_tag(call: Call, *, present: bool) -> DiskOfMachine:
 
 
 async def _set_boot_disk(call: Call) -> Reply:
-    disk: DiskOfMachine = call.target
-    if not disk.is_boot_disk:
-        raise InvalidRequest("not part of Innkeeper: a machine boots from its first disk.")
-    return text_reply("OK")
+    found: DiskOfMachine = call.target
+    operation = await call.services.machine_disks.start_set_boot_disk(
+        call.caller, found.machine.system_id, found.disk.id, idempotency_key=call.idempotency_key
+    )
+
+    async def is_set(operation: Operation) -> Reply:
+        power = operation.result.get("power_state", found.machine.power_state)
+        note = f": {found.machine.hostname} boots from {found.name} at its next start."
+        return text_reply("OK" if power == PowerState.OFF else f"OK{note}")
+
+    return text_reply("OK") if operation is None else await soon(call, operation, is_set)
 
 
 BLOCK_DEVICES = Resource(
@@ -132,9 +142,12 @@ BLOCK_DEVICE = Resource(
             op="set_boot_disk",
             permission=Permission.OPERATOR,
             title="Set the boot disk of a machine",
-            doc="For clients that name it again: it is the first disk, and another one is rejected.",
-            result=Result(doc="OK."),
-            only_reads=True,
+            doc="The machine tries this disk before its other ones from its next start on. An operation changes the "
+            "boot order on the host. A machine that boots from a NIC first continues to do so. A deployment, and the "
+            "release of a deployed machine, make the first disk the boot disk again.",
+            opens_operation=True,
+            other_answers=(STARTED,),
+            result=Result(doc="OK. For a running machine, with a note that the change takes effect at its next start."),
             find=find_disk,
             run=_set_boot_disk,
         ),

@@ -1,4 +1,4 @@
-"""Changes a disk of a VM: its tags."""
+"""Changes a disk of a VM: its tags, and whether the VM boots from it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.machines.details.frame import STORAGE, read_vm
 from regiond.ui.machines.details.notes_form import TAGS, tag_changes
-from regiond.ui.page import Visit, form_pages, redirect
+from regiond.ui.page import Page, Visit, form_pages, redirect, redirect_with_note
+from regiond.ui.texts import text
 
 
 def obstacle(caller: Caller, machine: MachineView) -> str:
@@ -46,20 +47,45 @@ async def edit(visit: Visit) -> Reply:
         return redirect("vms", machine.system_id, STORAGE)
 
     async def show(edit: Edit, refusal: Refusal) -> Reply:
-        problems = refusal.problems
-        return await visit.page(
-            "machines/disk.html",
-            title=f"{disk.title} of {machine.hostname}",
-            section="vms",
-            status=refusal.status,
-            vm=machine,
-            disk=disk,
-            obstacle=obstacle(visit.caller, machine),
-            edit=edit,
-            problems={TAGS if name == "tag" else name: texts for name, texts in problems.items()},
-        )
+        return await _page(visit, machine, disk, edit, refusal)
 
-    return await forms.change(visit, {TAGS: ", ".join(disk.tags)}, show, send)
+    return await forms.change(visit, _values_of(disk), show, send)
+
+
+async def boot(visit: Visit) -> Reply:
+    machine = (await read_vm(visit)).machine
+    disk = _find(machine, visit.path["disk"])
+    path = {"system_id": machine.system_id, "id": str(disk.id)}
+    try:
+        answer = await visit.act(BLOCK_DEVICE, "POST", "set_boot_disk", path=path)
+    except InnkeeperError as error:
+        unchanged = Edit(values=_values_of(disk), current=_values_of(disk))
+        return await _page(visit, machine, disk, unchanged, Refusal.of(error))
+    already = text("{hostname} boots from {title}", hostname=machine.hostname, title=disk.title)
+    return redirect_with_note(visit, "vms", machine.system_id, STORAGE, answer=answer, text=already)
+
+
+async def to_storage(visit: Visit) -> Reply:
+    """Answers a reload after an action that was refused."""
+    return redirect("vms", visit.path["system_id"], STORAGE)
+
+
+async def _page(visit: Visit, machine: MachineView, disk: DiskView, edit: Edit, refusal: Refusal) -> Reply:
+    return await visit.page(
+        "machines/disk.html",
+        title=f"{disk.title} of {machine.hostname}",
+        section="vms",
+        status=refusal.status,
+        vm=machine,
+        disk=disk,
+        obstacle=obstacle(visit.caller, machine),
+        edit=edit,
+        problems={TAGS if name == "tag" else name: texts for name, texts in refusal.problems.items()},
+    )
+
+
+def _values_of(disk: DiskView) -> dict[str, str]:
+    return {TAGS: ", ".join(disk.tags)}
 
 
 def _find(machine: MachineView, text: str) -> DiskView:
@@ -70,4 +96,8 @@ def _find(machine: MachineView, text: str) -> DiskView:
     return found
 
 
-PAGES = form_pages("vms/<system_id>/storage/<disk>", edit, permission=Permission.OPERATOR)
+PAGES = (
+    *form_pages("vms/<system_id>/storage/<disk>", edit, permission=Permission.OPERATOR),
+    Page(path="vms/<system_id>/storage/<disk>/boot", handle=to_storage),
+    Page(path="vms/<system_id>/storage/<disk>/boot", method="POST", handle=boot, permission=Permission.OPERATOR),
+)

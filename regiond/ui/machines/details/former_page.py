@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from regiond.api.replies import Reply
 from regiond.ui.page import Page, Visit
+from regiond.ui.texts import text
 
 
 async def show(visit: Visit) -> Reply:
@@ -13,7 +14,7 @@ async def show(visit: Visit) -> Reply:
     found = await services.hosts.ids_of({one.host_name for one in forgotten}, caller=caller)
     return await visit.page(
         "machines/former.html",
-        title="Detached and forgotten VMs",
+        title=text("Detached and forgotten VMs"),
         section="vms",
         detached=detached,
         forgotten=forgotten,

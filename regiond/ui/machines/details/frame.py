@@ -15,17 +15,18 @@ from regiond.ui.attention.attention_page import attention_of
 from regiond.ui.machines.details.head_actions import HeadActions, head_actions
 from regiond.ui.machines.machine_actions import owns, removals, sees_console
 from regiond.ui.page import Visit
+from regiond.ui.texts import constant
 
 SUMMARY, NETWORK, STORAGE, CONSOLE, TASKS, CONFIGURATION = (
     "summary", "network", "storage", "console", "tasks", "configuration",
 )  # fmt: skip
 _NAMES = {
-    SUMMARY: "Summary",
-    NETWORK: "Network",
-    STORAGE: "Storage",
-    CONSOLE: "Console",
-    TASKS: "Tasks",
-    CONFIGURATION: "Configuration",
+    SUMMARY: constant("Summary"),
+    NETWORK: constant("Network"),
+    STORAGE: constant("Storage"),
+    CONSOLE: constant("Console"),
+    TASKS: constant("Tasks"),
+    CONFIGURATION: constant("Configuration"),
 }
 _MOST_COUNTED = 100
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 from regiond.machines.model import LinkMode, NicView
 from regiond.ui.machines.details.notes_form import names_in
+from regiond.ui.texts import constant
 
 MODES = (
-    (LinkMode.AUTO.value, "An address that Innkeeper chooses"),
-    (LinkMode.STATIC.value, "An address that you choose"),
+    (LinkMode.AUTO.value, constant("An address that Innkeeper chooses")),
+    (LinkMode.STATIC.value, constant("An address that you choose")),
     (LinkMode.DHCP.value, "DHCP"),
-    (LinkMode.LINK_UP.value, "No address"),
+    (LinkMode.LINK_UP.value, constant("No address")),
 )
 MODE, SUBNET, ADDRESS, GATEWAY, NAME, TAGS = "mode", "subnet", "ip_address", "default_gateway", "name", "tags"
 _LINK = (MODE, SUBNET, ADDRESS)

@@ -15,6 +15,7 @@ from regiond.ui.machines.details import tagging
 from regiond.ui.machines.details.frame import read_vm
 from regiond.ui.machines.details.notes_form import DESCRIPTION, TAGS, tag_changes, values_of
 from regiond.ui.page import Visit, form_pages, redirect
+from regiond.ui.texts import text
 
 
 async def notes(visit: Visit) -> Reply:
@@ -25,7 +26,7 @@ async def notes(visit: Visit) -> Reply:
     async def show(edit: Edit, refusal: Refusal) -> Reply:
         return await visit.page(
             "machines/notes.html",
-            title=f"Description and tags of {machine.hostname}",
+            title=text("Description and tags of {hostname}", hostname=machine.hostname),
             section="vms",
             status=refusal.status,
             vm=machine,

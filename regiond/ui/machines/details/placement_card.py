@@ -11,6 +11,7 @@ from common.capacity import Capacity
 from regiond.hosts.model import GuestView, NumaNodeView
 from regiond.ledger.model import GuestClaims, read_pages_key
 from regiond.ui import formats
+from regiond.ui.texts import text
 
 ROW, PITCH, PAIR_GAP, LINE, LEFT = 32, 10, 2, 20, 14.5  # cells of a line; the rest in units of the drawing
 NARROWEST = 200  # of the drawing: the cells of a small host do not fill the card
@@ -98,26 +99,29 @@ def _facts(place: Place, pinned: frozenset[int]) -> Iterator[Fact]:
     claims, capacity = place.claims, place.capacity
     nodes = _nodes_of(place, pinned)
     if nodes:
-        yield Fact(label="NUMA node" if len(nodes) == 1 else "NUMA nodes", text=", ".join(map(str, nodes)))
+        yield Fact(label=text("NUMA node") if len(nodes) == 1 else text("NUMA nodes"), text=", ".join(map(str, nodes)))
     elif place.nodes:
-        yield Fact(label="NUMA node", text="any")
+        yield Fact(label=text("NUMA node"), text="any")
     if pinned:
-        yield Fact(label="Pinned cores", text=formats.ranges(pinned))
-    of = f" of {capacity.cores.claimable} placeable" if capacity else ""
-    yield Fact(label="Claimed cores", text=f"{claims.cores}{of}")
+        yield Fact(label=text("Pinned cores"), text=formats.ranges(pinned))
+    of = text(" of {claimable} placeable", claimable=capacity.cores.claimable) if capacity else ""
+    yield Fact(label=text("Claimed cores"), text=f"{claims.cores}{of}")
     if claims.memory_mib:
         of = f" of {formats.memory(capacity.memory_mib.claimable)}" if capacity else ""
-        yield Fact(label="Claimed RAM", text=f"{formats.memory(claims.memory_mib)}{of}")
+        yield Fact(label=text("Claimed RAM"), text=f"{formats.memory(claims.memory_mib)}{of}")
     yield from _pages(place)
     for port, functions in sorted(claims.discrete.functions.items()):
         total = capacity.virtual_functions.get(port) if capacity else None
         of = f" of {total.total}" if total else ""
-        yield Fact(label="Virtual functions", text=f"{functions}{of} on {port}")
+        yield Fact(label=text("Virtual functions"), text=f"{functions}{of} on {port}")
     for pool_id, size_bytes in sorted(claims.storage_bytes.items()):
         name = place.storage_pools.get(pool_id)
         pool = capacity.storage_pools.get(name) if capacity and name else None
-        of = f" of {formats.storage(pool.claimable)}" if pool else ""
-        yield Fact(label=f"Storage in {name}" if name else "Storage", text=f"{formats.storage(size_bytes)}{of}")
+        of = text(" of {total}", total=formats.storage(pool.claimable)) if pool else ""
+        yield Fact(
+            label=text("Storage in {name}", name=name) if name else text("Storage"),
+            text=f"{formats.storage(size_bytes)}{of}",
+        )
 
 
 def _pages(place: Place) -> Iterator[Fact]:
@@ -125,9 +129,12 @@ def _pages(place: Place) -> Iterator[Fact]:
     for key, pages in sorted(place.claims.discrete.huge_pages.items()):
         node_id, size_kib = read_pages_key(key)
         total = totals.get((node_id, size_kib))
-        of = f" of {formats.number(total)}" if total else ""
-        text = f"{formats.number(pages)}{of} on node {node_id}, {formats.memory(size_kib // 1024)} each"
-        yield Fact(label="Huge pages", text=text)
+        of = text(" of {total}", total=formats.number(total)) if total else ""
+        each = text(
+            "{pages} on node {node}, {size} each",
+            pages=formats.number(pages) + of, node=node_id, size=formats.memory(size_kib // 1024),
+        )  # fmt: skip
+        yield Fact(label=text("Huge pages"), text=each)
 
 
 def _nodes_of(place: Place, pinned: Iterable[int]) -> list[int]:

@@ -1,4 +1,4 @@
-// The question before an action: the form of its page, in a dialog beside the link that leads there.
+// The question before an action: the form of its page, and other ways to do it, in a dialog beside the link to it.
 import { adoptIcons } from "./live.js";
 
 export async function ask(link) {
@@ -10,7 +10,7 @@ export async function ask(link) {
   const dialog = document.createElement("dialog");
   dialog.className = "ik-dialog";
   dialog.setAttribute("aria-labelledby", "question-title");
-  dialog.append(form);
+  dialog.append(form, ...page.querySelectorAll("#question ~ *"));
   const menu = link.closest("[popover]");
   menu?.hidePopover(); // and so the focus returns to what opened it
   (menu ?? link).after(dialog);

@@ -1,0 +1,108 @@
+"""Changes disks of machines: their tags, for storage constraints, and which one boots."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from attrs import frozen
+
+from common.errors import InvalidRequest, NotFound
+from regiond.caller import Caller
+from regiond.db.pool import Database, Db
+from regiond.events.service import Events
+from regiond.idempotency.model import IdempotencyKey
+from regiond.machines import lifecycle_store, view_store
+from regiond.machines.boot_disk import open_set_boot_disk
+from regiond.machines.model import DiskView, MachineView
+from regiond.machines.nics.model import MAX_TAGS, checked_tags
+from regiond.machines.operation_intents import check_owner_is
+from regiond.machines.ownership_rules import check_owner, check_unlocked
+from regiond.operations import service as operation_service
+from regiond.operations.model import Operation
+from regiond.operations.service import Operations
+
+_SET_TAGS = "update machine_disk set tags = $2 where id = $1"
+
+
+@frozen
+class MachineDisks:
+    """Changes disks of machines. Every operator of its pool may change a machine without owner."""
+
+    database: Database
+    operations: Operations
+    installation_id: UUID
+
+    async def set_tag(self, caller: Caller, system_id: str, disk_id: int, tag: str, *, present: bool) -> MachineView:
+        """Adds or removes one tag, in every state of the machine: only the ledger has them. Idempotent.
+
+        Raises NotFound, NotAllowed and InvalidRequest.
+        """
+
+        async def work(db: Db) -> MachineView:
+            await lifecycle_store.lock(db, [system_id])
+            machine, disk = await _changeable(db, caller, system_id, disk_id)
+            others = tuple(one for one in disk.tags if one != tag)
+            found = (*others, *_added(tag, len(others))) if present else others
+            if set(found) == set(disk.tags):
+                return machine
+            await db.execute(_SET_TAGS, disk.id, found)
+            done = f"Disk {disk.index} of {machine.hostname} {'has' if present else 'has no longer'} the tag {tag}"
+            await Events.record(
+                db, "machine_disk_changed", done, caller=caller, host_id=machine.host_id, system_id=machine.system_id
+            )
+            return await view_store.read(db, system_id)
+
+        return await self.database.in_transaction(work)
+
+    async def start_set_boot_disk(
+        self,
+        caller: Caller,
+        system_id: str,
+        disk_id: int,
+        *,
+        idempotency_key: IdempotencyKey | None = None,
+    ) -> Operation | None:
+        """Returns the operation that sets the boot disk on the host; None for the disk that boots already.
+
+        The machine shows the new one at once; a guest that runs boots from it at its next start. Raises NotFound,
+        NotAllowed, WrongState, and Busy while another operation acts on the machine.
+        """
+        async with self.database.connection() as db:
+            machine, disk = await _changeable(db, caller, system_id, disk_id)
+        is_repeated = idempotency_key is not None and idempotency_key.operation_id is not None
+        if disk == machine.boot_disk and not is_repeated:
+            return None
+
+        async def work(db: Db) -> int:
+            operation_id = await open_set_boot_disk(
+                db, machine, disk, self.installation_id, account_id=caller.account_id
+            )
+            await check_owner_is(db, machine)
+            await operation_service.tie_key(db, idempotency_key, operation_id)
+            return operation_id
+
+        return await self.operations.idempotent(idempotency_key, lambda: self.database.in_transaction(work))
+
+
+async def _changeable(db: Db, caller: Caller, system_id: str, disk_id: int) -> tuple[MachineView, DiskView]:
+    """Returns the machine and its disk. Raises NotFound and NotAllowed, also for a locked machine."""
+    machine = await view_store.read(db, system_id, caller=caller)
+    if machine.owner is None:
+        caller.require_operator(machine.pool.id, machine.pool.name)
+    else:
+        check_owner(caller, machine)
+    check_unlocked(machine)
+    disk = next((one for one in machine.disks if one.id == disk_id), None)
+    if disk is None:
+        raise NotFound(f"{machine.hostname} has no disk {disk_id} any more.")
+    return machine, disk
+
+
+def _added(tag: str, others: int) -> tuple[str, ...]:
+    """Returns the checked tag to add. Raises InvalidRequest.
+
+    Tags with which a disk was composed are not checked: they may have other characters, as names of storage pools do.
+    """
+    if others >= MAX_TAGS:
+        raise InvalidRequest.of({"tag": [f"A disk has at most {MAX_TAGS} tags."]})
+    return checked_tags((tag,), field="tag", of="A disk")

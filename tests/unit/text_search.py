@@ -1,0 +1,136 @@
+"""Finds texts of pages that are not messages of the catalogue, in templates, Python code and scripts."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+
+import jinja2
+
+_ENVIRONMENT = jinja2.Environment(extensions=["jinja2.ext.i18n"], autoescape=True)
+_VALUE = "\0"  # in place of an expression or statement of a template
+_SPOKEN = {"aria-label", "placeholder", "alt", "title"}
+_WORDS = re.compile(r"[A-Za-z]{2}")
+_SENTENCE = re.compile(r"[A-Z][a-z]+($|[ .,:;!?…–-])|[a-z]{2,}[,:]? [a-z]{2,}|[a-z]{3,}\. [A-Z]|[A-Z]\w+ [a-z]{2,}")
+_CODE = re.compile(r"\b(ik|is|u|p|has|aria|data|hx)-\w|__|^[\w-]+/[\w./-]+$|::|%[a-zA-Z]|=\{|[\[\]<>=]")
+_HEADER = re.compile(r"^[A-Z][\w-]*-[A-Z]")
+_TRANSLATED = {"_", "gettext", "ngettext", "text", "counted", "constant"}
+_NOT_SHOWN = re.compile(r"(Type|Value|Key|Runtime|Assertion|NotImplemented)Error$")
+_ENGLISH_WITH_STATUS = re.compile(r"^(InvalidRequest|NotFound|NotAllowed|Conflict|\w+Error|\w+Refused)(\.of)?$")
+
+
+def untranslated_in_template(source: str) -> list[str]:
+    """Returns texts between tags and in attributes that are read out, and strings that look like some."""
+    page, strings, is_trans, before = "", [], False, ["", ""]
+    for _, kind, value in _ENVIRONMENT.lex(source):
+        if kind == "whitespace":
+            continue
+        if kind == "data":
+            page += "" if is_trans else value
+        elif kind in {"variable_begin", "block_begin"}:
+            page += _VALUE
+        elif kind == "name" and before[-1] in {"{%", "{%-"} and value in {"trans", "endtrans"}:
+            is_trans = value == "trans"
+        elif kind == "string" and not _is_message(before) and _reads_as_text(value[1:-1]):
+            strings.append(value[1:-1])
+        before = [*before[-5:], value]
+    return [*_Texts(page).found, *strings]
+
+
+def _is_message(before: list[str]) -> bool:
+    """True for the first literal of `_(…)`, and both of `ngettext(…)`."""
+    return before[-2:] in (["_", "("], ["ngettext", "("]) or (before[-4:-2] == ["ngettext", "("] and before[-1] == ",")
+
+
+class _Texts(HTMLParser):
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._skipped = 0
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._skipped += tag in {"script", "style", "code", "kbd", "pre"}
+        self.found += [
+            _clean(value) for name, value in attrs if name in _SPOKEN and value and _WORDS.search(_clean(value))
+        ]
+
+    def handle_endtag(self, tag: str) -> None:
+        self._skipped -= tag in {"script", "style", "code", "kbd", "pre"}
+
+    def handle_data(self, data: str) -> None:
+        if not self._skipped and _WORDS.search(_clean(data)):
+            self.found.append(_clean(data))
+
+
+def _clean(data: str) -> str:
+    return " ".join(data.replace(_VALUE, " ").split())
+
+
+def untranslated_in_python(source: str) -> list[str]:
+    """Returns literals that look like texts outside `text`, `counted`, `constant`, docstrings and errors.
+
+    Errors of the API's taxonomy are English, as decision 57 says; errors of the program are for nobody to read.
+    """
+    return list(_literals(ast.parse(source)))
+
+
+def _literals(node: ast.AST) -> Iterator[str]:
+    for child in ast.iter_child_nodes(node):
+        match child:
+            case ast.Expr(value=ast.Constant()):
+                continue  # a docstring
+            case ast.Call() if _is_unseen(child.func):
+                continue
+            case ast.Call() if _name(child.func) in _TRANSLATED:
+                values = [*child.args, *(keyword.value for keyword in child.keywords)]
+                children: list[ast.expr] = [value for value in values if not isinstance(value, ast.Constant)]
+                yield from _literals(ast.Tuple(elts=children))
+            case ast.JoinedStr():
+                literal = (str(part.value) for part in child.values if isinstance(part, ast.Constant))
+                yield from _if_text(_clean(_VALUE.join(literal)))
+                yield from _literals(
+                    ast.Tuple(elts=[p.value for p in child.values if isinstance(p, ast.FormattedValue)])
+                )
+            case ast.Constant(value=str(written)):
+                yield from _if_text(written)
+            case _:
+                yield from _literals(child)
+
+
+def _if_text(written: str) -> Iterator[str]:
+    if _reads_as_text(written):
+        yield written
+
+
+def _is_unseen(function: ast.expr) -> bool:
+    """True for logs, errors of the program, and errors of the API's taxonomy."""
+    is_log = isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id == "log"
+    name = _name(function)
+    return is_log or bool(_NOT_SHOWN.search(name) or _ENGLISH_WITH_STATUS.match(name))
+
+
+def _name(function: ast.expr) -> str:
+    match function:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=ast.Name(id=owner), attr="of"):
+            return f"{owner}.of"
+        case ast.Attribute(attr=name):
+            return name
+    return ""
+
+
+_SCRIPT_STRING = re.compile(r"""(\bt\()?("(?:[^"\\\n]|\\.)*"|`[^`]*`)""")
+
+
+def untranslated_in_script(source: str) -> list[str]:
+    """Returns strings that look like texts and are not in `t(…)`."""
+    lines = "\n".join(re.sub(r"(^|\s)//.*", "", line) for line in source.splitlines())
+    return [value[1:-1] for call, value in _SCRIPT_STRING.findall(lines) if not call and _reads_as_text(value[1:-1])]
+
+
+def _reads_as_text(written: str) -> bool:
+    return bool(_SENTENCE.search(written)) and not _CODE.search(written) and not _HEADER.search(written)
