@@ -32,6 +32,7 @@ PARTS_OF_PAGES = {
     "hosts/bulk": "a reload of the outcomes of a form",
     "vms/bulk": "a reload of the outcomes of a form",
     "vms/<system_id>/act": "a reload after an action that was refused",
+    "vms/<system_id>/storage/<disk>/boot": "a reload, which leads to the tab",
     "vms/<system_id>/console/log": "the script of the console",
     "settings/images/<image>": "the address of an image, which leads to the list",
     "compose/started": "what follows a form that composes several VMs",
