@@ -9,7 +9,7 @@ the template that shows it translates it, `_(notice)`, or the code that uses it 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from gettext import NullTranslations
@@ -51,6 +51,8 @@ def messages_of_script(source: str) -> list[str]:
     return _IN_SCRIPT.findall(source)
 
 
-def texts_of_scripts(messages: Iterator[str] | list[str]) -> Mapping[str, str]:
+def texts_of_scripts(messages: Iterable[str]) -> Mapping[str, str]:
     """Returns those that read otherwise in the reader's language; a page gives them to its scripts."""
+    if _translations.get(None) is None:
+        return {}
     return {message: found for message in messages if (found := text(message)) != message}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from gettext import NullTranslations
-from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +16,7 @@ from regiond.ui.renderer import Renderer
 from regiond.ui.serving.kept_form import KeptForm
 from regiond.ui.static_files import StaticFiles
 from regiond.ui.texts import counted, reading_in, text
+from tests.unit.text_search import Texts
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 # Names, amounts and times; scripts replace "Live" and "System".
@@ -46,30 +47,16 @@ class Marked(NullTranslations):
         return f"[{msgid1 if n == 1 else msgid2}]"
 
 
-class Texts(HTMLParser):
-    """What a reader sees or hears of a page."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self._skipped = 0
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._skipped += tag in {"svg", "title"}
-        self.found += [value or "" for name, value in attrs if name in {"aria-label", "placeholder", "alt"}]
-
-    def handle_endtag(self, tag: str) -> None:
-        self._skipped -= tag in {"svg", "title"}
-
-    def handle_data(self, data: str) -> None:
-        if not self._skipped and data.strip():
-            self.found.append(data.strip())
-
-
 def test_the_catalogue_has_the_texts_of_the_present_pages() -> None:
     present = (CHECKOUT / CATALOGUE).read_text(encoding="utf-8")
     assert present == catalogue(), "run python -m development.text_catalogue --write"
+
+
+def test_messages_are_texts_and_neither_markup_nor_commands() -> None:
+    messages = re.findall(r'^msgid(?:_plural)? "(.*)"$', catalogue(), re.MULTILINE)
+    code = re.compile(r"[=<>$|\\]|\bik-|^(lxc|virsh|innkeeper) |\{[_A-Z]")
+    assert len(messages) > 1000
+    assert [message for message in messages if code.search(message)] == []
 
 
 @pytest.mark.parametrize("template", VALUES)
@@ -77,7 +64,7 @@ def test_a_translation_reaches_every_text_of_a_page(template: str) -> None:
     renderer = Renderer(StaticFiles.packaged(), version="1")
     with reading_in(Marked()):
         page = renderer.page(template, NOW, **VALUES[template]).body.decode()
-    texts = Texts(page).found
+    texts = Texts(page, {"svg", "title"}).found
     assert len(texts) > 4
     assert [text for text in texts if not text.startswith("[") and text not in NO_TEXTS] == []
 

@@ -10,10 +10,13 @@ from development.generated_section import CHECKOUT
 from tests.unit.text_search import untranslated_in_python, untranslated_in_script, untranslated_in_template
 
 UI = CHECKOUT / "regiond/ui"
-# Names of products, units and protocols, which read the same in every language.
-NAMES = {"Innkeeper", "MiB", "GiB", "GB", "MAC", "NUMA", "IP", "DNS", "LXD", "MAAS", "Ctrl-]", "CSV", "JSON", "ID"}
+# Names of products, units and protocols, which read the same in every language; headers, and a frame of the stream.
+NAMES = {"Innkeeper", "MiB", "GiB", "GB", "MAC", "NUMA", "IP", "DNS", "LXD", "MAAS", "Ctrl-]", "CSV", "JSON", "ID"} | {
+    "Location", "Cookie", "Vary", "Allow", "Origin", "Referer", "ETag", "Cookie, Accept-Encoding, Sec-Fetch-Site",
+    "event: id: data:",
+}  # fmt: skip
 # Texts that are not messages yet: a change adds none, and whoever marks some writes the lower number.
-LEFT = {"templates/**/*.html": 419, "*.py": 112, "static/scripts/*.js": 54}
+LEFT = {"templates/**/*.html": 419, "*.py": 90, "static/scripts/*.js": 54}
 SEARCHES: Mapping[str, Callable[[str], list[str]]] = {
     "templates/**/*.html": untranslated_in_template,
     "*.py": untranslated_in_python,
@@ -29,7 +32,7 @@ def test_no_text_is_added_beside_the_catalogue(files: str) -> None:
         for text in SEARCHES[files](path.read_text(encoding="utf-8"))
         if text not in NAMES
     ]
-    assert len(found) <= LEFT[files], "\n".join(f"{name}: {text}" for name, text in found)
+    assert len(found) == LEFT[files], "\n".join(f"{name}: {text}" for name, text in found)
 
 
 def test_a_text_outside_the_catalogue_is_found() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from html.parser import HTMLParser
 
 import jinja2
@@ -12,9 +12,11 @@ import jinja2
 _ENVIRONMENT = jinja2.Environment(extensions=["jinja2.ext.i18n"], autoescape=True)
 _VALUE = "\0"  # in place of an expression or statement of a template
 _SPOKEN = {"aria-label", "placeholder", "alt", "title"}
+_NO_PROSE = {"script", "style", "code", "kbd", "pre"}
 _WORDS = re.compile(r"[A-Za-z]{2}")
 _SENTENCE = re.compile(r"[A-Z][a-z]+($|[ .,:;!?…–-])|[a-z]{2,}[,:]? [a-z]{2,}|[a-z]{3,}\. [A-Z]|[A-Z]\w+ [a-z]{2,}")
 _CODE = re.compile(r"\b(ik|is|u|p|has|aria|data|hx)-\w|__|^[\w-]+/[\w./-]+$|::|%[a-zA-Z]|=\{|[\[\]<>=]")
+_COMMAND = re.compile(r"^(lxc|virsh|innkeeper) |\$[a-z]")
 _HEADER = re.compile(r"^[A-Z][\w-]*-[A-Z]")
 _TRANSLATED = {"_", "gettext", "ngettext", "text", "counted", "constant"}
 _NOT_SHOWN = re.compile(r"(Type|Value|Key|Runtime|Assertion|NotImplemented)Error$")
@@ -36,7 +38,8 @@ def untranslated_in_template(source: str) -> list[str]:
         elif kind == "string" and not _is_message(before) and _reads_as_text(value[1:-1]):
             strings.append(value[1:-1])
         before = [*before[-5:], value]
-    return [*_Texts(page).found, *strings]
+    shown = map(_clean, Texts(page, _NO_PROSE).found)
+    return [*(text for text in shown if _WORDS.search(text)), *strings]
 
 
 def _is_message(before: list[str]) -> bool:
@@ -44,25 +47,25 @@ def _is_message(before: list[str]) -> bool:
     return before[-2:] in (["_", "("], ["ngettext", "("]) or (before[-4:-2] == ["ngettext", "("] and before[-1] == ",")
 
 
-class _Texts(HTMLParser):
-    def __init__(self, page: str) -> None:
+class Texts(HTMLParser):
+    """What a reader sees or hears of a page, outside `skipped` elements."""
+
+    def __init__(self, page: str, skipped: Container[str]) -> None:
         super().__init__()
         self.found: list[str] = []
-        self._skipped = 0
+        self._skipped, self._depth = skipped, 0
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._skipped += tag in {"script", "style", "code", "kbd", "pre"}
-        self.found += [
-            _clean(value) for name, value in attrs if name in _SPOKEN and value and _WORDS.search(_clean(value))
-        ]
+        self._depth += tag in self._skipped
+        self.found += [value for name, value in attrs if name in _SPOKEN and value]
 
     def handle_endtag(self, tag: str) -> None:
-        self._skipped -= tag in {"script", "style", "code", "kbd", "pre"}
+        self._depth -= tag in self._skipped
 
     def handle_data(self, data: str) -> None:
-        if not self._skipped and _WORDS.search(_clean(data)):
-            self.found.append(_clean(data))
+        if not self._depth and data.strip():
+            self.found.append(data.strip())
 
 
 def _clean(data: str) -> str:
@@ -133,4 +136,5 @@ def untranslated_in_script(source: str) -> list[str]:
 
 
 def _reads_as_text(written: str) -> bool:
-    return bool(_SENTENCE.search(written)) and not _CODE.search(written) and not _HEADER.search(written)
+    is_other = _CODE.search(written) or _HEADER.search(written) or _COMMAND.search(written)
+    return bool(_SENTENCE.search(written)) and not is_other

@@ -18,7 +18,6 @@ from regiond.ui.page import Visit, form_pages, redirect_with_note
 from regiond.ui.texts import constant, counted, text
 from regiond.ui.web_request import page_url
 
-_AS_FOUND = constant("as found: it gets the mark of ownership, nothing else changes and nothing restarts")
 _OWNER_HELP = constant("Nobody else is given it. The owner can release it, which shuts it down")
 _HOSTNAME = FormField(
     name="hostname",
@@ -77,7 +76,18 @@ def adoption_question(
     owners = FormField(
         name="owner", label=text("Owner"), kind="choice", options=tuple((one, one) for one in users), help=_OWNER_HELP
     )
-    these = text("Each becomes a VM") if is_all else f"{name} becomes a VM"
+    becomes = (
+        text(
+            "Each becomes a VM of Innkeeper as found: it gets the mark of ownership, nothing else changes and "
+            "nothing restarts."
+        )
+        if is_all
+        else text(
+            "{name} becomes a VM of Innkeeper as found: it gets the mark of ownership, nothing else changes and "
+            "nothing restarts.",
+            name=name,
+        )
+    )
     return Question(
         title=text("Adopt all {number} on {name}?", number=number, name=host.name)
         if is_all
@@ -88,11 +98,7 @@ def adoption_question(
         back=page_url("hosts", host.id, "vms"),
         undo=text("It can be forgotten again, which leaves it as it is.") if guests else "",
         subjects=[Subject(name=one.name, detail=_detail(one)) for one in guests],
-        effects=(
-            text("{these} of Innkeeper {_AS_FOUND}.", these=these, _AS_FOUND=_AS_FOUND)
-            if guests
-            else text("There is nothing to adopt."),
-        ),
+        effects=(becomes if guests else text("There is nothing to adopt."),),
         kept=(("all", "1"),) if is_all else (("guest", str(guests[0].id)),),
         fields=() if not guests else (owners,) if is_all else (_HOSTNAME, owners),
         values={"owner": owner},

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -14,6 +13,7 @@ from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.caller import Permission
 from regiond.hosts.model import HostView
+from regiond.identifiers import as_id
 from regiond.ui import formats
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.question import Question, Subject, ask, is_answered
@@ -23,12 +23,11 @@ from regiond.ui.hosts.list_page import HOSTS
 from regiond.ui.lists.list_kind import whole_query
 from regiond.ui.notes import task_in
 from regiond.ui.page import SEE_OTHER, Page, Visit, note_at
-from regiond.ui.texts import constant, text
+from regiond.ui.texts import constant, counted, text
 from regiond.ui.web_request import page_url, with_query
 
 MOST_HOSTS = 500  # of one request, as of VMs
 _AT_ONCE = 8
-_ID = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 @frozen(kw_only=True)
@@ -142,7 +141,7 @@ async def _selected(visit: Visit) -> Selected:
         search = await services.hosts.search(whole_query(HOSTS, with_query(request, query)), caller=visit.caller)
         ids = [host.id for host in sorted(search.found, key=lambda host: host.name)]
     else:
-        ids = [int(one) for one in dict.fromkeys(request.form.get("selected", ())) if _ID.fullmatch(one)]
+        ids = [found for one in dict.fromkeys(request.form.get("selected", ())) if (found := as_id(one)) is not None]
     hosts = {host.id: host for host in await services.hosts.read_all(ids[:MOST_HOSTS])}
     return Selected(hosts=[hosts[one] for one in ids if one in hosts], meant=len(ids), query=query)
 
@@ -174,12 +173,17 @@ async def _run(visit: Visit, action: BulkAction, selected: Selected) -> Reply:
     return note_at(visit, selected.back, text=text("The refresh of {number} has begun.", number=number), link=tasks)
 
 
+def _left_out(selected: Selected) -> Iterator[str]:
+    if selected.meant > MOST_HOSTS:
+        meant = formats.count(selected.meant, "host")
+        yield text("{meant} were selected; one request changes at most {most}.", meant=meant, most=MOST_HOSTS)
+    if gone := min(selected.meant, MOST_HOSTS) - len(selected.hosts):
+        yield counted("{n} host is no longer there.", "{n} hosts are no longer there.", gone)
+
+
 def bulk_question(name: str, action: BulkAction, selected: Selected, fields: Sequence[FormField]) -> Question:
-    """It says so if there are more hosts than one request changes."""
-    hosts, meant = selected.hosts, formats.count(selected.meant, "host")
-    too_many = (text("{meant} were selected; one request changes at most {most}.", meant=meant, most=MOST_HOSTS),) * (
-        selected.meant > len(hosts)
-    )
+    """It says so if hosts are left out: more than one request changes, or removed meanwhile."""
+    hosts = selected.hosts
     return Question(
         title=f"{action.title}: {formats.count(len(hosts), 'host')}?",
         section="hosts",
@@ -188,7 +192,7 @@ def bulk_question(name: str, action: BulkAction, selected: Selected, fields: Seq
         back=selected.back,
         undo=action.undo,
         subjects=[Subject(name=host.name, detail=f"{host.zone.name}, {host.pool.name}") for host in hosts],
-        effects=(*too_many, action.effect),
+        effects=(*_left_out(selected), action.effect),
         kept=(
             ("action", name),
             ("query", selected.query),

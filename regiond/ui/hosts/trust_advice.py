@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from attrs import frozen
 
 from regiond.hosts.model import ErrorDetails, HostState, HostView, Secret, TrustProblem
-from regiond.ui.texts import constant, text
+from regiond.ui.texts import text
 
 TRUST_CODES = frozenset({"not_trusted", "peer_changed", "server_unconfirmed"})
-_TOKEN = constant("lxc config trust add --name innkeeper")  # a command
+_TRUST_COMMAND = "lxc config trust add --name innkeeper"
 
 
 @frozen(kw_only=True)
@@ -91,7 +91,10 @@ def _secret_rejected(_: HostView, details: ErrorDetails) -> Advice:
     return Advice(
         title=text("The token was refused"),
         found=found,
-        todo=text("A token works once. Get a new one on the server with {_TOKEN}, and enter it below.", _TOKEN=_TOKEN),
+        todo=text(
+            "A token works once. Get a new one on the server with {command}, and enter it below.",
+            command=_TRUST_COMMAND,
+        ),
         place="trust",
         way="token",
     )
@@ -139,7 +142,8 @@ def _token_of_other_server(host: HostView, _: ErrorDetails) -> Advice:
             "It names another certificate than {address} presents. The token was not sent.", address=host.address
         ),
         todo=text(
-            "Correct the address, or get a token on this server with {_TOKEN}, and enter it below.", _TOKEN=_TOKEN
+            "Correct the address, or get a token on this server with {command}, and enter it below.",
+            command=_TRUST_COMMAND,
         ),
         place="trust",
         way="token",

@@ -67,8 +67,8 @@ class TrustView:
     def check_command(self) -> str:
         """Returns the command that prints the server's fingerprint on the server."""
         if self.is_lxd:
-            return text("lxc info | grep certificate_fingerprint")
-        return text("for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -l -f $key; done")
+            return "lxc info | grep certificate_fingerprint"
+        return "for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -l -f $key; done"
 
 
 def trust_view(host: HostView, parameters: Mapping[str, str], now: datetime) -> TrustView:

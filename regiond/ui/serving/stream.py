@@ -52,10 +52,10 @@ class OpenStreams:
         if self._of[caller.account_id] >= MAX_PER_ACCOUNT:
             raise TooManyAttempts(
                 text(
-                    "{username} has {MAX_PER_ACCOUNT} live pages open at this region, which is the limit. "
+                    "{username} has {most} live pages open at this region, which is the limit. "
                     "Close some; this page is refreshed now and then.",
                     username=caller.username,
-                    MAX_PER_ACCOUNT=MAX_PER_ACCOUNT,
+                    most=MAX_PER_ACCOUNT,
                 ),
                 retry_after_s=RETRY_S,
             )
@@ -134,4 +134,4 @@ async def _still(sessions: Sessions, visit: Visit) -> Caller | None:
 
 
 def _event(kind: str, position: str, data: str = "{}") -> bytes:
-    return text("event: {kind}\nid: {position}\ndata: {data}\n\n", kind=kind, position=position, data=data).encode()
+    return f"event: {kind}\nid: {position}\ndata: {data}\n\n".encode()
