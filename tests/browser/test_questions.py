@@ -125,6 +125,20 @@ async def test_adopting_all_lists_them_and_asks(admin: Visitor, fleet: Deploymen
     assert len(await fleet.get("machines/")) == 3
 
 
+async def test_adopting_all_asks_again_if_there_are_more_by_then(admin: Visitor, fleet: Deployment) -> None:
+    await admin.go("hosts/1/adopt?all=1")
+    fleet.simulated("alder").add_foreign("late")
+    await fleet.post("vm-hosts/1/", op="refresh")
+    admin.expected_statuses.add(409)
+    await admin.page.get_by_role("button", name="Adopt 1 VM").click()
+    await expect(admin.page.locator("#problems")).to_contain_text("Since the question was shown")
+    await expect(admin.page.locator("#question")).to_contain_text("late")
+    assert len(await fleet.get("machines/")) == 2
+    await admin.page.get_by_role("button", name="Adopt 2 VMs").click()
+    await expect(admin.page.locator("#note")).to_contain_text("Adoption of 2 VMs has begun")
+    assert len(await fleet.get("machines/")) == 4
+
+
 async def test_a_host_is_closed_after_a_question_and_opened_again(admin: Visitor, fleet: Deployment) -> None:
     page = admin.page
     await admin.go("hosts/1/settings")

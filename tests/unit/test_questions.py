@@ -153,6 +153,13 @@ def test_powering_off_many_takes_their_number_and_names_the_longest() -> None:
     assert bulk_question(nothing, back="/vms", kept={}, running=None, now=NOW).button == ""
 
 
+def test_the_answer_names_only_what_the_question_said_it_would_change() -> None:
+    machines = [evolve(MACHINE, id=n, system_id=f"vm{n}", power_state=power) for n, power in enumerate(("on", "off"))]
+    found = split(BULK_ACTIONS["off"], machines, ADMIN)
+    question = bulk_question(found, back="/vms", kept={}, running=None, now=NOW)
+    assert [value for name, value in question.kept if name == "selected"] == ["vm0"]
+
+
 @pytest.mark.parametrize(("typed", "is_refused"), [("web-1", False), (" web-1 ", False), ("web", True), ("", True)])
 def test_the_server_checks_the_typed_text_again(typed: str, is_refused: bool) -> None:
     question = Question(title="?", section="vms", crumbs=(), button="Do", back="/", undo="", typed="web-1")

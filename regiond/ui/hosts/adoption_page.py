@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from common.errors import InvalidRequest
+from common.errors import InvalidRequest, WrongState
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.api.resources.machines.machines import MACHINE
@@ -45,6 +45,8 @@ async def _adopt(visit: Visit, host: HostView, guests: Iterable[GuestView], *, i
     shown = {one.name for one in question.fields}
 
     async def run() -> Reply:
+        if is_all and {str(one.id) for one in found} != set(visit.request.form.get("guest", ())):
+            raise WrongState(f"Since the question was shown, other VMs can be adopted on {host.name}. Read it again.")
         fields = {"all": "true"} if is_all else {"guests": str(found[0].id), "hostname": given("hostname").strip()}
         try:
             outcomes = await visit.act(
@@ -99,7 +101,7 @@ def adoption_question(
         undo=text("It can be forgotten again, which leaves it as it is.") if guests else "",
         subjects=[Subject(name=one.name, detail=_detail(one)) for one in guests],
         effects=(becomes if guests else text("There is nothing to adopt."),),
-        kept=(("all", "1"),) if is_all else (("guest", str(guests[0].id)),),
+        kept=[*([("all", "1")] if is_all else []), *(("guest", str(one.id)) for one in guests)],
         fields=() if not guests else (owners,) if is_all else (_HOSTNAME, owners),
         values={"owner": owner},
     )

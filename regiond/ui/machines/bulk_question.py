@@ -42,7 +42,7 @@ def bulk_question(
         effects=_effects(found, running, now) if any_changed else (),
         typed=typed_name(found) if action.is_typed and any_changed else "",
         is_dangerous=action.is_dangerous,
-        kept=(("action", action.key), *kept.items(), *(("selected", one.system_id) for one in found.machines)),
+        kept=(("action", action.key), *kept.items(), *(("selected", one.system_id) for one in found.changed)),
     )
 
 
