@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 from gettext import NullTranslations
@@ -64,7 +65,7 @@ def test_a_translation_reaches_every_text_of_a_page(template: str) -> None:
     renderer = Renderer(StaticFiles.packaged(), version="1")
     with reading_in(Marked()):
         page = renderer.page(template, NOW, **VALUES[template]).body.decode()
-    texts = Texts(page, {"svg", "title"}).found
+    texts = Texts(page, {"svg", "title", "script"}).found
     assert len(texts) > 4
     assert [text for text in texts if not text.startswith("[") and text not in NO_TEXTS] == []
 
@@ -101,3 +102,7 @@ def test_a_text_without_values_keeps_its_braces() -> None:
 def test_a_page_gives_its_scripts_only_texts_that_are_translated() -> None:
     renderer = Renderer(StaticFiles.packaged(), version="1")
     assert b'id="texts"' not in renderer.page("login.html", NOW, **VALUES["login.html"]).body
+    with reading_in(Marked()):
+        page = renderer.page("login.html", NOW, **VALUES["login.html"]).body.decode()
+    given = json.loads(page.split('id="texts">')[1].split("</script>")[0])
+    assert given["{count} selected"] == "[{count} selected]"

@@ -16,7 +16,7 @@ NAMES = {"Innkeeper", "MiB", "GiB", "GB", "MAC", "NUMA", "IP", "DNS", "LXD", "MA
     "event: id: data:",
 }  # fmt: skip
 # Texts that are not messages yet: a change adds none, and whoever marks some writes the lower number.
-LEFT = {"templates/**/*.html": 419, "*.py": 90, "static/scripts/*.js": 54}
+LEFT = {"templates/**/*.html": 419, "*.py": 90, "static/scripts/*.js": 47}
 SEARCHES: Mapping[str, Callable[[str], list[str]]] = {
     "templates/**/*.html": untranslated_in_template,
     "*.py": untranslated_in_python,

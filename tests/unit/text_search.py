@@ -20,7 +20,7 @@ _COMMAND = re.compile(r"^(lxc|virsh|innkeeper) |\$[a-z]")
 _HEADER = re.compile(r"^[A-Z][\w-]*-[A-Z]")
 _TRANSLATED = {"_", "gettext", "ngettext", "text", "counted", "constant"}
 _NOT_SHOWN = re.compile(r"(Type|Value|Key|Runtime|Assertion|NotImplemented)Error$")
-_ENGLISH_WITH_STATUS = re.compile(r"^(InvalidRequest|NotFound|NotAllowed|Conflict|\w+Error|\w+Refused)(\.of)?$")
+_ENGLISH_WITH_STATUS = re.compile(r"^(InvalidRequest|NotFound|NotAllowed|WrongState|\w+Error|\w+Refused)(\.of)?$")
 
 
 def untranslated_in_template(source: str) -> list[str]:

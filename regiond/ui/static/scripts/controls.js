@@ -1,5 +1,7 @@
 // Copy buttons, dialogs, selections, forms that send themselves when a field changes, and the key that moves to the search field.
 
+import { t } from "./texts.js";
+
 const isTyping = (element) => element.matches("input:not([type=checkbox], [type=radio]), textarea, select");
 
 async function copy(button) {
@@ -7,9 +9,9 @@ async function copy(button) {
   const word = button.querySelector("[data-copy-word]");
   try {
     await navigator.clipboard.writeText(text);
-    word.textContent = "Copied";
+    word.textContent = t("Copied");
   } catch {
-    word.textContent = "Select the text and copy it";
+    word.textContent = t("Select the text and copy it");
   }
 }
 
@@ -28,7 +30,7 @@ export function showSelection(table) {
   bar.hidden = chosen.length === 0;
   const every = bar.querySelector("[name=all]");
   if (every && bar.hidden) every.checked = false; // else the next row that is ticked would mean all
-  bar.querySelector("[data-selection-count]").textContent = `${every?.checked ? every.dataset.total : chosen.length} selected`;
+  bar.querySelector("[data-selection-count]").textContent = t("{count} selected", { count: every?.checked ? every.dataset.total : chosen.length });
 }
 
 function onClick(event) {

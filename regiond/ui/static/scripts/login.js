@@ -1,4 +1,5 @@
 // The login page: theme, and a button that shows the password.
+import { t } from "./texts.js";
 import { start } from "./theme_button.js";
 
 start();
@@ -9,6 +10,6 @@ for (const button of document.querySelectorAll("[data-show-password]")) {
     const shown = field.type === "password";
     field.type = shown ? "text" : "password";
     button.setAttribute("aria-pressed", String(shown));
-    button.querySelector("span").textContent = shown ? "Hide" : "Show";
+    button.querySelector("span").textContent = shown ? t("Hide") : t("Show");
   });
 }

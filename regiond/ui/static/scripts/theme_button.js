@@ -1,7 +1,8 @@
 // The buttons that change the theme, and the words that name it: System, Light, Dark, and again System.
 import { keep } from "./storage.js";
+import { t } from "./texts.js";
 
-const NAMES = { "": "System", light: "Light", dark: "Dark" };
+const NAMES = { "": t("System"), light: t("Light"), dark: t("Dark") };
 const root = document.documentElement;
 
 function show() {
