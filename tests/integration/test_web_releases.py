@@ -109,16 +109,19 @@ async def test_the_page_of_an_adoption_names_the_owner(innkeeper: Deployment) ->
     await as_user(innkeeper, "ann")
     host = await innkeeper.add_simulated("elm", guests=2)
     client, path = await logged_in(innkeeper), f"/MAAS/ui/hosts/{host['id']}/adopt"
-    first, _ = await innkeeper.get("virtual-machines/")
+    first, second = await innkeeper.get("virtual-machines/")
     page = await client.get(f"{path}?guest={first['id']}")
     assert '<option value="mira" selected>' in page.text
     assert (
         await client.post(path, None, csrf=page.csrf, guest=str(first["id"]), owner="ann", confirmed="yes")
     ).status == 303
     page = await client.get(f"{path}?all=1")
-    unknown = await client.post(path, None, csrf=page.csrf, all="1", owner="nobody", confirmed="yes")
+    answer = {"csrf": page.csrf, "all": "1", "confirmed": "yes"}
+    assert (await client.post(path, None, **answer, owner="mira")).status == 409  # for none that was shown
+    answer["guest"] = str(second["id"])
+    unknown = await client.post(path, None, **answer, owner="nobody")
     assert (unknown.status, 'id="owner-error"' in unknown.text) == (422, True)
-    assert (await client.post(path, None, csrf=page.csrf, all="1", owner="mira", confirmed="yes")).status == 303
+    assert (await client.post(path, None, **answer, owner="mira")).status == 303
     await eventually(lambda: _are_owned(innkeeper, {"ann", "mira"}))
 
 
