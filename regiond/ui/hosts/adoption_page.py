@@ -45,8 +45,8 @@ async def _adopt(visit: Visit, host: HostView, guests: Iterable[GuestView], *, i
     shown = {one.name for one in question.fields}
 
     async def run() -> Reply:
-        if is_all and {str(one.id) for one in found} != set(visit.request.form.get("guest", ())):
-            raise WrongState(f"Since the question was shown, other VMs can be adopted on {host.name}. Read it again.")
+        if is_all and not {str(one.id) for one in found} <= set(visit.request.form.get("guest", ())):
+            raise WrongState(f"Since the question was shown, more VMs can be adopted on {host.name}. Read it again.")
         fields = {"all": "true"} if is_all else {"guests": str(found[0].id), "hostname": given("hostname").strip()}
         try:
             outcomes = await visit.act(
