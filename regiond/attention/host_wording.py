@@ -19,7 +19,7 @@ _ERRORS: Mapping[str, tuple[str, str]] = {
         "has no rack that reaches it", "Start a rack that serves its zone; the region then continues by itself.",
     ),
     "host_hung": (
-        "does not respond", "Check its hypervisor, which does not answer earlier calls. The rack continues when it does.",
+        "does not respond", "Check its hypervisor, which left calls open. The rack continues when it does.",
     ),
     "deadline_exceeded": ("answers too slowly", f"Check the load of the host and of its storage. {_RETRIES}"),
     "link_lost": ("was not refreshed", f"Check the connection of its racks to the region. {_RETRIES}"),
@@ -63,8 +63,8 @@ def distrusted(found: Found, _: datetime) -> Words:
 def _not_trusted(_: Found, __: ErrorDetails) -> tuple[str, str]:
     return (
         "waits for trust",
-        f"Run the command of its page on the server. Or get a token there with: {_TOKEN_COMMAND}. Enter it on that page. "
-        "The region then continues by itself.",
+        f"Run the command of its page on the server. Or get a token there with: {_TOKEN_COMMAND}. Enter it "
+        "on that page. The region then continues by itself.",
     )
 
 
