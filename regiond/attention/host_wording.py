@@ -1,4 +1,4 @@
-"""The words of hosts that cannot be used: by the kind of their error, with the exact command where one helps. Pure."""
+"""The words of hosts that cannot be used, by the kind of their error, with the command that helps. Pure."""
 
 from __future__ import annotations
 
