@@ -11,8 +11,8 @@ from tests.unit.text_search import untranslated_in_python, untranslated_in_scrip
 
 UI = CHECKOUT / "regiond/ui"
 # Names of products, units and protocols, which read the same in every language; headers, and a frame of the stream.
-NAMES = {"Innkeeper", "MiB", "GiB", "GB", "MAC", "NUMA", "IP", "DNS", "LXD", "MAAS", "Ctrl-]", "CSV", "JSON", "ID", "UTC"} | {
-    "Location", "Cookie", "Vary", "Allow", "Origin", "Referer", "ETag", "Cookie, Accept-Encoding, Sec-Fetch-Site",
+NAMES = {"Innkeeper", "MiB", "GiB", "GB", "MAC", "NUMA", "IP", "DNS", "LXD", "MAAS", "Ctrl-]", "CSV", "JSON", "ID"} | {
+    "UTC", "Location", "Cookie", "Vary", "Allow", "Origin", "Referer", "ETag", "Cookie, Accept-Encoding, Sec-Fetch-Site",
     "event: id: data:",
 }  # fmt: skip
 # Texts that are not messages yet: a change adds none, and whoever marks some writes the lower number.
