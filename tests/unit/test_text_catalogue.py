@@ -9,7 +9,9 @@ from gettext import NullTranslations
 from types import SimpleNamespace
 from typing import Any
 
+import jinja2
 import pytest
+from jinja2 import nodes
 
 from development.generated_section import CHECKOUT
 from development.text_catalogue import CATALOGUE, catalogue, messages_of
@@ -58,6 +60,20 @@ def test_messages_are_texts_and_neither_markup_nor_commands() -> None:
     code = re.compile(r"[=<>$|\\]|\bik-|^(lxc|virsh|innkeeper) |\{[_A-Z]")
     assert len(messages) > 1000
     assert [message for message in messages if code.search(message)] == []
+
+
+def hidden_in(template: str) -> list[str]:
+    """Returns the names of functions of the catalogue that a template uses for something else."""
+    parsed = jinja2.Environment(extensions=["jinja2.ext.i18n"], autoescape=True).parse(template)
+    assigned = {name.name for name in parsed.find_all(nodes.Name) if name.ctx != "load"}
+    return sorted(assigned & {"_", "gettext", "ngettext"})
+
+
+def test_no_template_hides_the_functions_of_the_catalogue() -> None:
+    templates = sorted((CHECKOUT / "regiond/ui/templates").rglob("*.html"))
+    assert [path.name for path in templates if hidden_in(path.read_text(encoding="utf-8"))] == []
+    assert hidden_in("{% set _ = 1 %}") == hidden_in("{% for _ in range(2) %}{% endfor %}") == ["_"]
+    assert hidden_in("{% macro one(_) %}{% endmacro %}") == ["_"]
 
 
 @pytest.mark.parametrize("template", VALUES)
