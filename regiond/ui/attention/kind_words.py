@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from attrs import frozen
 
 from regiond.attention.model import AttentionKind
-from regiond.ui.texts import constant, counted, text
+from regiond.ui.texts import constant, counted
 
 _K = AttentionKind
 
@@ -95,4 +95,4 @@ def kind_text(kind: AttentionKind, count: int) -> str:
 
 def kind_title(kind: AttentionKind) -> str:
     """Returns the name of the kind for headings and choices, such as `Hosts are unreachable`."""
-    return text(KIND_WORDS[kind].title)
+    return str(KIND_WORDS[kind].title)
