@@ -23,7 +23,7 @@ _IN_SCRIPT = re.compile(r"""\bt\("((?:[^"\\]|\\.)*)\"""")
 
 def text(message: str, /, **values: object) -> str:
     """Returns the message in the reader's language, with `values` in place of their names in braces."""
-    found = _translations.get(_ENGLISH).gettext(message)
+    found = _translations.get(_ENGLISH).gettext(str.__str__(message))  # a Constant as it is written
     return found.format_map(values) if values else found
 
 
@@ -42,7 +42,7 @@ class Constant(str):
     __slots__ = ()
 
     def __str__(self) -> str:
-        return text(str.__str__(self))
+        return text(self)
 
     def __html__(self) -> str:
         return escape(str(self))
