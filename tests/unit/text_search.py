@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Container, Iterator
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import jinja2
 
@@ -27,9 +28,8 @@ _ENGLISH_WITH_STATUS = re.compile(r"^(InvalidRequest|NotFound|NotAllowed|WrongSt
 def untranslated_in_template(source: str) -> list[str]:
     """Returns texts between tags and in attributes that are read out, and strings that look like some."""
     page, strings, is_trans, before = "", [], False, ["", ""]
-    for _, kind, value in _ENVIRONMENT.lex(source):
-        if kind == "whitespace":
-            continue
+    tokens = [(kind, value) for _, kind, value in _ENVIRONMENT.lex(source) if kind != "whitespace"]
+    for (kind, value), (_, after) in pairwise([*tokens, ("end", "")]):
         if kind == "data":
             page += "" if is_trans else value
         elif kind in {"variable_begin", "block_begin"}:
@@ -61,7 +61,7 @@ class Texts(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._depth += tag in self._skipped
+        self._depth += tag.strip(_VALUE) in self._skipped
         self.found += [value for name, value in attrs if name in _SPOKEN and value]
 
     def handle_endtag(self, tag: str) -> None:
