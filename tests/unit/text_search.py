@@ -11,14 +11,14 @@ from itertools import pairwise
 import jinja2
 
 _ENVIRONMENT = jinja2.Environment(extensions=["jinja2.ext.i18n"], autoescape=True)
-_VALUE = "\0"  # in place of an expression of a template; a statement is a space, since tags have some
+_VALUE = "\x01"  # in place of an expression or statement of a template; the parser of HTML keeps it in a tag
 _SPOKEN = {"aria-label", "placeholder", "alt", "title"}
 _NO_PROSE = {"script", "style", "code", "kbd", "pre"}
 _WORDS = re.compile(r"[A-Za-z]{2}")
 _SENTENCE = re.compile(r"[A-Z][a-z]+($|[ .,:;!?…–-])|[a-z]{2,}[,:]? [a-z]{2,}|[a-z]{3,}\. [A-Z]|[A-Z]\w+ [a-z]{2,}")
 _CODE = re.compile(r"\b(ik|is|u|p|has|aria|data|hx)-\w|__|^[\w-]+/[\w./-]+$|::|%[a-zA-Z]|=\{|[\[\]<>=]")
 _MARKUP = re.compile(r'^(\s*[\w-]+="[^"]*")+$|^ik-[^ ]*( ik-[^ ]*| -)*$')  # attributes or classes of a tag elsewhere
-_COMMAND = re.compile(r"^(lxc|virsh|innkeeper) |\$[a-z]")
+_COMMAND = re.compile(r"^(lxc|virsh|innkeeper|sudo) |\$[a-z]")
 _HEADER = re.compile(r"^[A-Z][\w-]*-[A-Z]")
 _TRANSLATED = {"_", "gettext", "ngettext", "text", "counted", "constant"}
 _NOT_SHOWN = re.compile(r"(Type|Value|Key|Runtime|Assertion|NotImplemented)Error$")
@@ -33,17 +33,14 @@ def untranslated_in_template(source: str) -> list[str]:
         if kind == "data":
             page += "" if is_trans else value
         elif kind in {"variable_begin", "block_begin"}:
-            page += _VALUE if kind == "variable_begin" else " "
+            page += _VALUE
         elif kind == "name" and before[-1] in {"{%", "{%-"} and value in {"trans", "endtrans"}:
             is_trans = value == "trans"
-        elif (kind, value) == ("operator", ":") and before[-1] in strings[-1:]:
-            strings.pop()  # a key is looked up, not shown
-        elif kind == "string" and not _is_message(before) and _reads_as_text(value[1:-1]):
-            strings.append(value)
+        elif kind == "string" and after != ":" and not _is_message(before) and _reads_as_text(value[1:-1]):
+            strings.append(value[1:-1])
         before = [*before[-5:], value]
     shown = map(_clean, Texts(page, _NO_PROSE).found)
-    texts = [text for text in shown if _WORDS.search(text) and not _MARKUP.search(text)]
-    return texts + [literal[1:-1] for literal in strings]
+    return [*(text for text in shown if _WORDS.search(text) and not _MARKUP.search(text)), *strings]
 
 
 def _is_message(before: list[str]) -> bool:
