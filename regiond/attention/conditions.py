@@ -37,7 +37,8 @@ _HOSTS = """
            h.state = 'unreachable' or (h.error_code is not null and h.error_code <> 'not_trusted'),
            case when h.error_code is null and h.state = 'ready' then v.refreshed_at else h.state_since end, h.id,
            h.name, h.pool_id, h.zone_id, h.pool_id, '{}'::integer[],
-           jsonb_build_object('code', h.error_code, 'error', h.error_message, 'reached', v.refreshed_at is not null)
+           jsonb_build_object('code', h.error_code, 'error', h.error_message, 'details', h.error_details,
+                              'driver', h.driver, 'reached', v.refreshed_at is not null)
       from vm_host h left join vm_host_schedule v on v.host_id = h.id
      where h.state <> 'removing'
        and (h.error_code is not null or h.state = 'unreachable'
