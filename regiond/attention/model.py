@@ -87,6 +87,21 @@ class Found:
 
 
 @frozen(kw_only=True)
+class Words:
+    """`what` continues the name of the object to a sentence; `cause` and `remedy` are sentences."""
+
+    what: str
+    cause: str = ""
+    remedy: str
+
+
+def sentence(text: str | None, otherwise: str = "") -> str:
+    """Returns the text with a full stop, unless it ends as a sentence does."""
+    text = (text or otherwise).strip()
+    return text if not text or text.endswith((".", "!", "?")) else f"{text}."
+
+
+@frozen(kw_only=True)
 class AttentionItem:
     """One thing that needs attention.
 

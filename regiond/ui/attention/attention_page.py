@@ -8,7 +8,8 @@ from attrs import frozen
 
 from regiond.api.replies import Reply
 from regiond.attention.model import AttentionFilter, AttentionGroup, AttentionKind, ObjectType
-from regiond.ui.attention.attention_row import PAGE, AttentionRow, kind_text, kind_title, rows_of
+from regiond.ui.attention.attention_row import PAGE, AttentionRow, rows_of
+from regiond.ui.attention.kind_words import kind_text, kind_title
 from regiond.ui.page import Page, Visit
 from regiond.ui.texts import text
 

@@ -74,7 +74,7 @@ def adoption_question(
     host: HostView, guests: list[GuestView], users: Iterable[str], owner: str, *, is_all: bool
 ) -> Question:
     """`owner` is who is proposed. Without guests there is no button."""
-    number, name = formats.count(len(guests), "VM"), "" if is_all else guests[0].name
+    number, name = len(guests), "" if is_all else guests[0].name
     owners = FormField(
         name="owner", label=text("Owner"), kind="choice", options=tuple((one, one) for one in users), help=_OWNER_HELP
     )
@@ -91,12 +91,12 @@ def adoption_question(
         )
     )
     return Question(
-        title=text("Adopt all {number} on {name}?", number=number, name=host.name)
+        title=counted("Adopt all {n} VM on {name}?", "Adopt all {n} VMs on {name}?", number, name=host.name)
         if is_all
         else text("Adopt {name}?", name=name),
         section="hosts",
         crumbs=_crumbs(host),
-        button=(text("Adopt {number}", number=number) if is_all else text("Adopt")) if guests else "",
+        button=(counted("Adopt {n} VM", "Adopt {n} VMs", number) if is_all else text("Adopt")) if guests else "",
         back=page_url("hosts", host.id, "vms"),
         undo=text("It can be forgotten again, which leaves it as it is.") if guests else "",
         subjects=[Subject(name=one.name, detail=_detail(one)) for one in guests],
@@ -109,7 +109,7 @@ def adoption_question(
 
 def _detail(guest: GuestView) -> str:
     pinned = f", pinned to {formats.ranges(guest.pinned_core_ids)}" if guest.pinned_core_ids else ""
-    parts = [formats.count(guest.cores, "core") + pinned, f"{formats.memory(guest.memory_mib)} RAM"]
+    parts = [counted("{n} core", "{n} cores", guest.cores) + pinned, f"{formats.memory(guest.memory_mib)} RAM"]
     return ", ".join([*parts, *([f"project {guest.project}"] if guest.project else []), guest.power_state])
 
 

@@ -10,7 +10,7 @@ from attrs import frozen
 from common.values import DriverType
 from regiond.hosts.model import HostView, StoragePoolView
 from regiond.ui import formats
-from regiond.ui.texts import text
+from regiond.ui.texts import counted, text
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 _EXPIRES_SOON_DAYS = 30
@@ -39,7 +39,12 @@ def _lines(host: HostView, now: datetime) -> Iterator[CheckLine]:
         yield CheckLine(
             subject=text("Cores and RAM"),
             outcome=OK,
-            found=f"{formats.count(host.total.cores, 'core')}, {formats.memory(host.total.memory_mib)}",
+            found=counted(
+                "{n} core, {memory}",
+                "{n} cores, {memory}",
+                host.total.cores,
+                memory=formats.memory(host.total.memory_mib),
+            ),
         )
         yield _storage(host)
         yield _networks(host)
@@ -127,8 +132,9 @@ def _networks(host: HostView) -> CheckLine:
 
 def _certificate(expires_at: datetime, now: datetime) -> CheckLine:
     days = (expires_at - now).days
-    left = f"Expires {expires_at:%d %B %Y}, {formats.count(days, 'day')} left"
-    found = left if days >= 0 else f"Expired {expires_at:%d %B %Y}"
+    day = f"{expires_at:%d %B %Y}"
+    left = counted("Expires {day}, {n} day left", "Expires {day}, {n} days left", days, day=day)
+    found = left if days >= 0 else text("Expired {day}", day=day)
     if days >= _EXPIRES_SOON_DAYS:
         return CheckLine(subject=text("Our certificate"), outcome=OK, found=found)
     return CheckLine(

@@ -13,7 +13,6 @@ from regiond.api.replies import Reply
 from regiond.caller import Permission
 from regiond.machines.model import DEFAULT_AT_ONCE, MAX_AT_ONCE, MAX_BULK_MACHINES, MachineFilter, MachineView
 from regiond.machines.model import BulkAction as Task
-from regiond.ui import formats
 from regiond.ui.forms import question as questions
 from regiond.ui.forms.question import TYPED, is_answered
 from regiond.ui.forms.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
@@ -27,7 +26,7 @@ from regiond.ui.machines.machine_questions import running_since
 from regiond.ui.machines.machine_search import Scope, read_search, scope_of
 from regiond.ui.machines.release_form import FIELDS, erasures, release_fields
 from regiond.ui.page import SEE_OTHER, Page, Visit, note_at
-from regiond.ui.texts import text
+from regiond.ui.texts import counted, text
 from regiond.ui.web_request import with_query
 
 _IMAGE = ("distro_series", "user_data")
@@ -62,7 +61,7 @@ async def _act(visit: Visit, found: Split, fields: Mapping[str, Any], back: str,
     except InvalidRequest as error:
         return await _confirm(visit, found, back, matching=matching, problems=tagging.about_field(error, "add").fields)
     if not found.left and not any(one.error for one in outcomes):
-        return note_at(visit, back, text=f"{formats.count(len(outcomes), 'VM')} {action.done}.")
+        return note_at(visit, back, text=counted("{n} VM {done}.", "{n} VMs {done}.", len(outcomes), done=action.done))
     return await visit.page(
         "machines/bulk_result.html",
         title=f"{action.label}: result",

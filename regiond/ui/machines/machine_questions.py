@@ -40,7 +40,8 @@ WORDS: Mapping[str, Words] = {
     "stop": Words(verb=constant("Stop"), effect=SHUTS_DOWN, undo=constant("It can be started again.")),
     "restart": Words(verb=constant("Restart"), effect=RESTARTS, undo=NO_UNDO),
     "off": Words(
-        verb=constant("Power off"), effect=CUTS_POWER, undo=f"{NO_UNDO} The VM stays and can be started again.",
+        verb=constant("Power off"), effect=CUTS_POWER,
+        undo=constant("This cannot be undone. The VM stays and can be started again."),
         is_dangerous=True, is_typed=True,
     ),
     "broken": Words(

@@ -12,7 +12,7 @@ from regiond.machines.service import MACHINE_FIELDS
 from regiond.ui.lists.list_kind import ListKind, group_of, whole_query
 from regiond.ui.page import Visit
 from regiond.ui.table_view import Wanted, wanted
-from regiond.ui.texts import constant, text
+from regiond.ui.texts import constant
 from regiond.ui.web_request import WebRequest, page_url
 
 VMS = ListKind(
@@ -50,7 +50,7 @@ class Scope:
     host_ids: tuple[int, ...] | None = None
     columns: Mapping[str, str] = VMS.columns
     default: tuple[str, ...] = tuple(VMS.columns)
-    live: str = constant("vms tasks")
+    live: str = "vms tasks"
 
 
 EVERYWHERE = Scope(path=page_url("vms"))
@@ -77,7 +77,7 @@ def of_cluster(cluster_id: int, host_ids: tuple[int, ...]) -> Scope:
         within=f"{_CLUSTER}{cluster_id}",
         host_ids=host_ids,
         default=_WITHOUT_TASK,
-        live=text("hosts vms"),
+        live="hosts vms",
     )
 
 
