@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
+from regiond.ui.machines import compose_page
 from tests.browser.visitor import Visitor, visitor
 from tests.waiting import settle
 
@@ -46,6 +47,19 @@ async def test_the_preview_follows_the_form_also_when_a_field_is_wrong(admin: Vi
     await admin.page.locator(COMPOSE).click()
     await expect(admin.page.locator("h1")).to_have_text("from-a-form")
     await expect(admin.page.locator("#note")).to_contain_text("succeeded")
+
+
+async def test_names_of_hosts_are_suggested_while_one_types(admin: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compose_page, "MOST_CHOICES", 1)
+    await admin.go("compose")
+    page, names = admin.page, admin.page.locator("#host-names option")
+    await page.locator("#host").focus()
+    await expect(names).to_have_count(2)
+    await page.locator("#host").press_sequentially("bir")
+    await expect(names).to_have_count(1)
+    await page.fill("#host", "birch")
+    await expect(page.locator("#preview")).to_contain_text("birch")
+    assert await admin.looks_of("compose") == []
 
 
 async def test_a_closed_host_stays_chosen_and_is_refused_by_name(admin: Visitor, fleet: Deployment) -> None:

@@ -28,7 +28,8 @@ from regiond.ui.placement_view import refusal_of_host
 from regiond.ui.texts import constant, counted, text
 from regiond.ui.web_request import page_url
 
-_MOST_HOSTS = 500
+MOST_CHOICES = 500  # hosts to choose from; of more the form suggests those whose names have what is typed
+_SUGGESTED = 50
 _NO_HOST = constant("No host can take it. The reasons are listed under Rejected, each with what would help.")
 UNPROCESSABLE = 422
 
@@ -142,6 +143,17 @@ async def preview(visit: Visit) -> Reply:
     return visit.fragment("machines/compose_preview_only.html", preview=found, form=form)
 
 
+async def suggested_hosts(visit: Visit) -> Reply:
+    """The first names of hosts that have the typed text, of pools where the user may compose."""
+    typed = visit.request.option("host").strip().lower()
+    found, pools = await asyncio.gather(
+        visit.services.hosts.search("", caller=visit.caller), visit.services.groups.pools(caller=visit.caller)
+    )
+    own = {pool.name for pool in pools if visit.caller.may_operate(pool.id)}
+    names = sorted(host.name for host in found.hosts if typed in host.name.lower() and host.pool in own)
+    return visit.fragment("machines/compose_hosts.html", names=names[:_SUGGESTED])
+
+
 async def _preview(visit: Visit, form: ComposeForm) -> Preview:
     """All that is wrong, also where the form itself has problems; without any, the placement."""
     asked = asked_by(form)
@@ -178,7 +190,7 @@ async def _page(
         services.networks.spaces(),
         services.networks.subnets(),
     )
-    hosts = [row for row in rows[:_MOST_HOSTS] if caller.may_operate(row.pool_id)]
+    hosts = [row for row in rows if caller.may_operate(row.pool_id)]
     return await visit.page(
         "machines/compose.html",
         title=text("Compose VM"),
@@ -188,6 +200,7 @@ async def _page(
         preview=previewed,
         problems=problems or {},
         hosts=hosts,
+        suggests_hosts=len(hosts) > MOST_CHOICES,
         zones=[(zone.name, zone.name) for zone in zones],
         pools=[(pool.name, pool.name) for pool in pools if caller.may_operate(pool.id)],
         architectures=[(one, one) for one in sorted({row.view.architecture or "" for row in hosts} - {""})],
@@ -202,5 +215,6 @@ async def _page(
 PAGES = (
     *form_pages("compose", show, permission=Permission.OPERATOR),
     Page(path="compose/preview", method="POST", handle=preview, permission=Permission.OPERATOR),
+    Page(path="compose/hosts", handle=suggested_hosts, permission=Permission.OPERATOR),
     Page(path="compose/started", handle=started, permission=Permission.OPERATOR),
 )
