@@ -1,4 +1,4 @@
-"""The keys and values of an object, such as its owner data, in a form: a field for each, and a new key. Pure."""
+"""Keys and values of an object in a form, as its owner data: a field for each key, and a new key. Pure."""
 
 from __future__ import annotations
 

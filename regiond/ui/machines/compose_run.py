@@ -1,4 +1,4 @@
-"""Composes one VM, or several of the same kind: each with a request, a task and an idempotency key of its own."""
+"""Composes one VM or several of the same kind: each is a request, a task and an idempotency key."""
 
 from __future__ import annotations
 
