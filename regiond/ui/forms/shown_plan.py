@@ -1,4 +1,4 @@
-"""Keeps an answer from confirming what its page did not show: the form carries a digest of each effect. Pure."""
+"""Refuses an answer whose page did not show all of the plan; forms carry digests of its effects. Pure."""
 
 from __future__ import annotations
 
