@@ -17,6 +17,7 @@ _NO_PROSE = {"script", "style", "code", "kbd", "pre"}
 _WORDS = re.compile(r"[A-Za-z]{2}")
 _SENTENCE = re.compile(r"[A-Z][a-z]+($|[ .,:;!?…–-])|[a-z]{2,}[,:]? [a-z]{2,}|[a-z]{3,}\. [A-Z]|[A-Z]\w+ [a-z]{2,}")
 _CODE = re.compile(r"\b(ik|is|u|p|has|aria|data|hx)-\w|__|^[\w-]+/[\w./-]+$|::|%[a-zA-Z]|=\{|[\[\]<>=]")
+_MARKUP = re.compile(r'^(\s*[\w-]+="[^"]*")+$|^ik-[^ ]*( ik-[^ ]*| -)*$')  # attributes or classes of a tag elsewhere
 _COMMAND = re.compile(r"^(lxc|virsh|innkeeper|sudo) |\$[a-z]")
 _HEADER = re.compile(r"^[A-Z][\w-]*-[A-Z]")
 _TRANSLATED = {"_", "gettext", "ngettext", "text", "counted", "constant"}
@@ -39,7 +40,7 @@ def untranslated_in_template(source: str) -> list[str]:
             strings.append(value[1:-1])
         before = [*before[-5:], value]
     shown = map(_clean, Texts(page, _NO_PROSE).found)
-    return [*(text for text in shown if _WORDS.search(text)), *strings]
+    return [*(text for text in shown if _WORDS.search(text) and not _MARKUP.search(text)), *strings]
 
 
 def _is_message(before: list[str]) -> bool:
