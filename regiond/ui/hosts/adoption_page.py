@@ -11,6 +11,7 @@ from regiond.api.resources.machines.machines import MACHINE
 from regiond.api.resources.shared.lookups import find_host
 from regiond.caller import Permission
 from regiond.hosts.model import GuestView, HostView
+from regiond.identifiers import as_id
 from regiond.ui import formats
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.question import Question, Subject, ask
@@ -34,7 +35,7 @@ async def adopt(visit: Visit) -> Reply:
     if given("all") or option("all"):
         (workload,) = await visit.services.machines.workloads([host.id], caller=visit.caller)
         return await _adopt(visit, host, workload.foreign, is_all=True)
-    guest = await visit.services.hosts.guest(_number(given("guest") or option("guest")), caller=visit.caller)
+    guest = await visit.services.hosts.guest(as_id(given("guest") or option("guest")) or 0, caller=visit.caller)
     return await _adopt(visit, host, (guest,), is_all=False)
 
 
@@ -141,11 +142,6 @@ async def forget(visit: Visit) -> Reply:
         kept=(("vm", machine.system_id),),
     )
     return await ask(visit, question, run, plan=plan, plan_of="guests")
-
-
-def _number(text: str) -> int:
-    """0 is no id."""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
 
 
 PAGES = (

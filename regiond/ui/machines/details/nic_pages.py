@@ -10,6 +10,7 @@ from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
 from regiond.api.resources.machines.nodes import INTERFACE
 from regiond.caller import Caller, Permission
+from regiond.identifiers import as_id
 from regiond.machines.model import MachineView, NicView
 from regiond.machines.nics.model import check_may_change, find_nic
 from regiond.ui.forms import forms
@@ -32,7 +33,7 @@ def obstacle(caller: Caller, machine: MachineView) -> str:
 
 async def edit(visit: Visit) -> Reply:
     vm = await read_vm(visit)
-    machine, nic = vm.machine, find_nic(vm.machine, _number(visit.path["nic"]))
+    machine, nic = vm.machine, find_nic(vm.machine, as_id(visit.path["nic"]) or 0)
     current = values_of(nic)
 
     async def send(changes: Mapping[str, str]) -> Reply:
@@ -63,7 +64,7 @@ async def _change(
 
 async def unlink(visit: Visit) -> Reply:
     vm = await read_vm(visit)
-    nic = find_nic(vm.machine, _number(visit.path["nic"]))
+    nic = find_nic(vm.machine, as_id(visit.path["nic"]) or 0)
     path = {"system_id": vm.machine.system_id, "id": str(nic.id)}
     try:
         await visit.act(INTERFACE, "POST", "disconnect", path=path)
@@ -110,11 +111,6 @@ async def _subnets(visit: Visit, nic: NicView) -> tuple[tuple[str, str], ...]:
         for one in found
         if nic.vlan is None or one.vlan.id == nic.vlan.id
     )
-
-
-def _number(text: str) -> int:
-    """0 is no id."""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
 
 
 PAGES = (
