@@ -14,6 +14,7 @@ from regiond.api.replies import Reply
 from regiond.ui.forms.question import NO_UNDO, TYPED, Question, is_answered, refusal_of, show
 from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
 from regiond.ui.page import Visit, redirect_with_note
+from regiond.ui.texts import text
 from regiond.ui.web_request import page_url
 
 Run = Callable[[Mapping[str, Any]], Awaitable[Any]]
@@ -93,9 +94,8 @@ async def confirm(visit: Visit, removal: Removal, run: Run | None = None) -> Rep
             except InnkeeperError as error:
                 refusal = Refusal.of(error)
             else:
-                return redirect_with_note(
-                    visit, *removal.after, answer=answer, text=removal.done or f"{removal.title}: done."
-                )
+                done = removal.done or text("{title}: done.", title=removal.title)
+                return redirect_with_note(visit, *removal.after, answer=answer, text=done)
     plan, blocked = await _plan(run, chosen)
     return await show(
         visit,

@@ -64,7 +64,7 @@ async def _act(visit: Visit, found: Split, fields: Mapping[str, Any], back: str,
         return note_at(visit, back, text=counted("{n} VM {done}.", "{n} VMs {done}.", len(outcomes), done=action.done))
     return await visit.page(
         "machines/bulk_result.html",
-        title=f"{action.label}: result",
+        title=text("{action}: result", action=action.label),
         section="vms",
         split=found,
         outcomes=outcomes,
@@ -123,12 +123,12 @@ def _fields(visit: Visit, action: BulkAction, found: Split) -> tuple[Mapping[str
     """The fields of the API that the confirmation asked for, and its problems."""
     request = visit.request
     if action.is_typed and request.given(TYPED).strip() != typed_name(found):
-        return {}, {TYPED: [f"Type {typed_name(found)} to confirm."]}
+        return {}, {TYPED: [text("Type {typed} to confirm.", typed=typed_name(found))]}
     if action.asks == "tags":
         add, remove = names_in(request.given("add")), names_in(request.given("remove"))
         both = [name for name in add if name in remove]
         if both:
-            return {}, {"remove": [f"{', '.join(both)} cannot be added and removed at once."]}
+            return {}, {"remove": [text("{tags} cannot be added and removed at once.", tags=", ".join(both))]}
         return {"add": add, "remove": remove}, {} if add or remove else {
             "add": [text("Name a tag to add or to remove.")]
         }
