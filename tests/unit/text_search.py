@@ -12,7 +12,7 @@ import jinja2
 
 _ENVIRONMENT = jinja2.Environment(extensions=["jinja2.ext.i18n"], autoescape=True)
 _VALUE = "\x01"  # in place of an expression or statement of a template; the parser of HTML keeps it in a tag
-_SPOKEN = {"aria-label", "placeholder", "alt", "title"}
+_SPOKEN = {"aria-label", "placeholder", "alt", "title", "data-label"}  # the style sheet shows the last one
 _NO_PROSE = {"script", "style", "code", "kbd", "pre"}
 _WORDS = re.compile(r"[A-Za-z]{2}")
 _SENTENCE = re.compile(r"[A-Z][a-z]+($|[ .,:;!?…–-])|[a-z]{2,}[,:]? [a-z]{2,}|[a-z]{3,}\. [A-Z]|[A-Z]\w+ [a-z]{2,}")
