@@ -1,4 +1,4 @@
-"""Records events 30, 7 and 1 days before a client certificate expires, and at expiry; reads expiry of servers."""
+"""Records events 30, 7 and 1 days before a client certificate expires, and at expiry; dates pinned ones."""
 
 from __future__ import annotations
 
