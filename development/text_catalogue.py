@@ -13,6 +13,8 @@ from pathlib import Path
 import jinja2
 
 from development.generated_section import CHECKOUT
+from regiond.ui.hosts.list_page import HOSTS
+from regiond.ui.machines.machine_search import VMS
 from regiond.ui.texts import messages_of_script
 
 CATALOGUE = Path("regiond/ui/locale/pages.pot")
@@ -37,6 +39,8 @@ def catalogue(checkout: Path = CHECKOUT) -> str:
     for script in sorted((checkout / _SCRIPTS).rglob("*.js")):
         for shown in messages_of_script(script.read_text(encoding="utf-8")):
             _add(places, (shown,), script.relative_to(checkout / _UI))
+    for searched in messages_of_searches():
+        _add(places, (searched,), Path("lists/list_kind.py"))
     return _HEAD + "".join(_entry(message, found) for message, found in places.items())
 
 
@@ -61,6 +65,14 @@ def marked_in(tree: ast.Module) -> Iterator[tuple[str, ...]]:
                 args=[ast.Constant(value=str(one)), ast.Constant(value=str(many)), *_],
             ):
                 yield (one, many)
+
+
+def messages_of_searches() -> Iterator[str]:
+    """Returns what lists say of fields that are declared elsewhere: labels of filters, groups, help of the search."""
+    for kind in (HOSTS, VMS):
+        yield from (name.capitalize() for name in kind.filters)
+        yield from kind.groups
+        yield from (one.doc for one in kind.fields.values())
 
 
 def _add(places: dict[tuple[str, ...], list[str]], message: tuple[str, ...], path: Path) -> None:

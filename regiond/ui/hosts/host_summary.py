@@ -150,25 +150,25 @@ def _column(name: str, amount: ResourceCapacity) -> MemoryColumn:
         name=name,
         ours=formats.gib(amount.claimed),
         others=formats.gib(amount.elsewhere),
-        free=formats.gib(free) if free >= 0 else f"{formats.gib(-free)} over",
+        free=formats.gib(free) if free >= 0 else text("{n} over", n=formats.gib(-free)),
         total=formats.gib(amount.claimable),
     )
 
 
 def _arithmetic(usable: int, reserved: int, ratio: float, *, gib: bool = False) -> str:
     """Returns such as `(62 - 4) × 1.5`; nothing where all of it may be claimed once."""
-    text = formats.gib if gib else formats.number
+    printed = formats.gib if gib else formats.number
     if not reserved and ratio == 1:
         return ""
-    whole = f"({text(usable)} \N{MINUS SIGN} {text(reserved)})" if reserved else text(usable)
+    whole = f"({printed(usable)} \N{MINUS SIGN} {printed(reserved)})" if reserved else printed(usable)
     return f"{whole} × {ratio_text(ratio)}"
 
 
 def _cores_details(host: HostView, capacity: Capacity) -> Sequence[str]:
-    found = [f"{formats.number(capacity.cores.total)} online"]
+    found = [text("{n} online", n=formats.number(capacity.cores.total))]
     if host.reserved_cores:
-        found.append(f"{formats.number(host.reserved_cores)} reserved")
+        found.append(text("{n} reserved", n=formats.number(host.reserved_cores)))
     if capacity.pinned_cores is not None:
         pinned = capacity.pinned_cores.claimed + capacity.pinned_cores.elsewhere
-        found.append(f"{formats.number(pinned)} pinned")
+        found.append(text("{n} pinned", n=formats.number(pinned)))
     return found

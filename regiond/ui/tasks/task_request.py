@@ -12,7 +12,7 @@ from regiond.ui.texts import constant, text
 _LABELS: Mapping[str, str] = {
     "was": constant("State before"),
     "hostname": constant("Name"),
-    "memory_mib": "RAM",
+    "memory_mib": constant("RAM"),
     "at_once": constant("At the same time"),
     "huge_pages_backed": constant("Huge pages"),
     "one_numa_node": constant("On one NUMA node"),
