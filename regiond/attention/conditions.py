@@ -6,11 +6,15 @@ Every select names its columns `kind`, `object_type`, `object_id`, `name`, `brok
 
     $1 resource pools of the caller (null: all)   $4 nearly full, per cent
     $2 account of the caller                      $5 seconds that an operation may wait
-    $3 seconds until a host's data are old        $6, $7 days before the expiry of certificates of hosts, and of racks
+    $3 seconds until a host's data are old        $6 days before the expiry of certificates of hosts
+                                                  $7 the same of racks and RPC clients
 """
 
 from __future__ import annotations
 
+from regiond.ledger.model import SHARED_POOL_TYPES
+
+_SHARED = ", ".join(f"'{one}'" for one in sorted(SHARED_POOL_TYPES))
 _VMS = """
     select 'vm_' || m.state as kind, 'vm' as object_type, m.system_id as object_id, m.hostname as name, true as broken,
            case when m.state = 'missing' then m.missing_since else m.state_since end as since, h.id as host_id,
@@ -37,7 +41,8 @@ _HOSTS = """
            h.state = 'unreachable' or (h.error_code is not null and h.error_code <> 'not_trusted'),
            case when h.error_code is null and h.state = 'ready' then v.refreshed_at else h.state_since end, h.id,
            h.name, h.pool_id, h.zone_id, h.pool_id, '{}'::integer[],
-           jsonb_build_object('code', h.error_code, 'error', h.error_message, 'reached', v.refreshed_at is not null)
+           jsonb_build_object('code', h.error_code, 'error', h.error_message, 'details', h.error_details,
+                              'driver', h.driver, 'reached', v.refreshed_at is not null)
       from vm_host h left join vm_host_schedule v on v.host_id = h.id
      where h.state <> 'removing'
        and (h.error_code is not null or h.state = 'unreachable'
@@ -66,32 +71,33 @@ _PROBLEMS = """
      where h.state <> 'removing' and h.problems <> '[]'
 """
 # A server can have several hosts: the storage pool is named after the first that the caller sees. Members of a cluster
-# report the same pool if it is on the network: it counts once.
-_STORAGE_POOLS = """
-    select case when p.missing_since is null and p.status = 'available' then 'storage_pool_full'
-                else 'storage_pool_unavailable' end,
-           'storage_pool', p.id::text, 'Storage pool ' || p.name || ' of ' || h.name,
-           p.missing_since is not null or p.status <> 'available',
+# report the same pool if it is on the network: it counts once, for the first member that finds it so.
+_STORAGE_POOLS = f"""
+    select distinct on (p.kind, p.shared_by, p.name, p.type, p.own_id) p.kind, 'storage_pool', p.id::text,
+           'Storage pool ' || p.name || ' of ' || p.host_name, p.kind = 'storage_pool_unavailable',
            case when p.missing_since is not null then p.missing_since when p.status <> 'available' then p.status_since
                 else (select since from attention_since a
                        where a.kind = 'storage_pool_full' and a.object = 'storage_pool ' || p.id) end,
-           h.id, h.name, h.pool_id, h.zone_id, h.pool_id, '{}'::integer[],
+           p.host_id, p.host_name, p.pool_id, p.zone_id, p.pool_id, '{{}}'::integer[],
            jsonb_build_object('status', p.status, 'missing', p.missing_since is not null, 'total', p.total_bytes,
                               'used', p.claimed_bytes + p.used_elsewhere_bytes)
-      from storage_pool p
-     cross join lateral (
-           select h.* from vm_host h
-            where h.server_id = p.server_id and h.state <> 'removing'
-              and ($1::integer[] is null or h.pool_id = any($1))
-            order by h.id limit 1) h
-     where case when p.missing_since is not null then p.claimed_bytes > 0 when p.status <> 'available' then true
-                else p.total_bytes > 0
-                     and p.claimed_bytes + p.used_elsewhere_bytes >= p.total_bytes / 100.0 * $4::float8 end
-       and not (p.type in ('ceph', 'cephfs') and exists (
-           select from storage_pool q join vm_host g on g.server_id = q.server_id
-            where g.cluster_id = h.cluster_id and q.name = p.name and q.type = p.type and q.id < p.id
-              and q.missing_since is null))
-"""
+      from (
+           select s.*, h.id as host_id, h.name as host_name, h.pool_id, h.zone_id,
+                  case when s.missing_since is null and s.status = 'available' then 'storage_pool_full'
+                       else 'storage_pool_unavailable' end as kind,
+                  case when s.type in ({_SHARED}) then h.cluster_id end as shared_by,
+                  case when s.type in ({_SHARED}) and h.cluster_id is not null then null else s.id end as own_id
+             from storage_pool s
+            cross join lateral (
+                  select h.* from vm_host h
+                   where h.server_id = s.server_id and h.state <> 'removing'
+                     and ($1::integer[] is null or h.pool_id = any($1))
+                   order by h.id limit 1) h
+            where case when s.missing_since is not null then s.claimed_bytes > 0 when s.status <> 'available' then true
+                       else s.total_bytes > 0
+                            and s.claimed_bytes + s.used_elsewhere_bytes >= s.total_bytes / 100.0 * $4::float8 end) p
+     order by p.kind, p.shared_by, p.name, p.type, p.own_id, p.id
+"""  # noqa: S608  # our own texts
 _CERTIFICATES = """
     select 'certificate_expiring', 'host', h.id::text, h.name, k.expires_at <= now(),
            case when k.expires_at <= now() then k.expires_at
@@ -109,6 +115,28 @@ _RACK_CERTIFICATES = """
            jsonb_build_object('expires_at', r.certificate_expires_at)
       from rack r
      where r.removed_at is null and r.certificate_expires_at < now() + make_interval(days => $7::integer)
+"""
+_SERVER_CERTIFICATES = """
+    select 'server_certificate_expiring', 'host', h.id::text, h.name, h.pinned_expires_at <= now(),
+           case when h.pinned_expires_at <= now() then h.pinned_expires_at
+                else greatest(h.created_at, h.pinned_expires_at - make_interval(days => $6::integer)) end,
+           h.id, h.name, h.pool_id, h.zone_id, h.pool_id, '{}'::integer[],
+           jsonb_build_object('expires_at', h.pinned_expires_at, 'in_cluster', h.cluster_id is not null)
+      from vm_host h
+     where h.state <> 'removing' and h.pinned_expires_at < now() + make_interval(days => $6::integer)
+"""
+# One that is valid for less than a week, with its API key, is not due at once.
+_CLIENT_CERTIFICATES = """
+    select 'client_certificate_expiring', 'rpc_client', c.id::text, 'RPC client ' || c.name,
+           c.certificate_expires_at <= now(),
+           case when c.certificate_expires_at <= now() then c.certificate_expires_at
+                else c.certificate_expires_at - due.before end,
+           null::integer, null, null::integer, null::integer, null::integer, array[c.account_id],
+           jsonb_build_object('expires_at', c.certificate_expires_at)
+      from rpc_client c
+     cross join lateral (
+           select least(make_interval(days => $7::integer), (c.certificate_expires_at - c.issued_at) / 7) as before) due
+     where c.revoked_at is null and c.certificate_expires_at < now() + due.before
 """
 # The links of a region that has sent no heartbeat for 30 s do not count.
 _RACKS = """
@@ -149,8 +177,9 @@ _IMAGES = """
      where i.state = 'failed'
 """
 CONDITIONS = "\n     union all\n".join(
-    (
-        _VMS, _VOLUMES, _HOSTS, _OVERCOMMITTED, _PROBLEMS, _STORAGE_POOLS, _CERTIFICATES, _RACK_CERTIFICATES, _RACKS,
-        _DISCREPANCIES, _OPERATIONS, _IMAGES,
+    f"({one})"
+    for one in (
+        _VMS, _VOLUMES, _HOSTS, _OVERCOMMITTED, _PROBLEMS, _STORAGE_POOLS, _CERTIFICATES, _SERVER_CERTIFICATES,
+        _CLIENT_CERTIFICATES, _RACK_CERTIFICATES, _RACKS, _DISCREPANCIES, _OPERATIONS, _IMAGES,
     )
 )  # fmt: skip

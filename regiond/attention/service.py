@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
-
-from attrs import define
 
 from common.process.periodic import PeriodicTask
 from regiond.attention import store
@@ -23,6 +20,7 @@ from regiond.attention.model import (
     ObjectType,
 )
 from regiond.attention.quota_use import nearly_used
+from regiond.attention.recent_quotas import RecentQuotas
 from regiond.attention.wording import item_of
 from regiond.caller import Caller
 from regiond.db.pool import Database
@@ -30,36 +28,8 @@ from regiond.quotas.model import Quota
 
 MOST_OF_KIND = 1000
 NOTE_EVERY_S = 15.0
-# The usage of quotas is a sum over VMs. Where reading it is slow, pages show that of the last round of `note`; where it
-# is quick, it takes at most a twentieth of the time.
-QUICK_S = 0.02
-QUOTA_SHARE = 20
 _MEASURED = (AttentionKind.HOST_OVERCOMMITTED, AttentionKind.STORAGE_POOL_FULL)
 _NOTED = (*_MEASURED, AttentionKind.QUOTA_FULL)
-
-
-@define
-class _Quotas:
-    """The quotas with their usage, as they were read last."""
-
-    query: Callable[[], Awaitable[tuple[Quota, ...]]]
-    found: tuple[Quota, ...] = ()
-    took_s: float = 0.0
-    valid_until: float = 0.0  # of time.monotonic()
-
-    async def recent(self) -> tuple[Quota, ...]:
-        """Returns them; waits only for a query that was quick the last time."""
-        if self.took_s <= QUICK_S and time.monotonic() >= self.valid_until:
-            await self.read()
-        return self.found
-
-    async def read(self) -> tuple[Quota, ...]:
-        began = time.monotonic()
-        self.found = await self.query()
-        ended = time.monotonic()
-        self.took_s = ended - began
-        self.valid_until = ended + QUOTA_SHARE * self.took_s
-        return self.found
 
 
 class Attention:
@@ -78,7 +48,7 @@ class Attention:
     ) -> None:
         self.limits = limits
         self._database = database
-        self._quotas = _Quotas(quotas)
+        self._quotas = RecentQuotas(query=quotas)
         self._certificate_expires_at = certificate_expires_at
         self._task = PeriodicTask("attention", self.note, every_s=NOTE_EVERY_S)
 
@@ -146,10 +116,15 @@ class Attention:
         return AttentionCounts(kinds=dict(sorted(kinds.items(), key=lambda each: _ORDER[each[0]])), broken=broken)
 
     async def note(self) -> None:
-        """Records since when amounts are above their limits. Idempotent; one region at a time does it."""
+        """Records since when amounts are above their limits. Idempotent; one region at a time does it.
+
+        Nothing is read before the lock is held: what another region recorded meanwhile would be forgotten.
+        """
         wanted = AttentionFilter(kinds=_MEASURED)
-        quotas = await self._quotas.read()
         async with self._database.transaction() as db:
+            if not await store.try_lock(db):
+                return
+            quotas = await self._quotas.read()  # on a second connection, of which the lock permits one
             stored = await store.read(db, wanted, self.limits, per_kind=100_000)
             found = [one for group in stored.values() for one in group.found]
             found += self._nearly_used(quotas, {})
@@ -172,7 +147,8 @@ class Attention:
 
     def _nearly_used(self, quotas: Iterable[Quota], since: dict[str, datetime]) -> list[Found]:
         percent = self.limits.nearly_full_percent
-        return [one for one in (nearly_used(quota, percent, since) for quota in quotas) if one is not None]
+        found = (nearly_used(quota, percent, since) for quota in quotas)
+        return sorted((one for one in found if one is not None), key=_as_rows)
 
     def _own_certificate(self, now: datetime) -> list[Found]:
         expires_at = self._certificate_expires_at()
@@ -191,6 +167,11 @@ class Attention:
                 facts={"expires_at": expires_at},
             )
         ]
+
+
+def _as_rows(found: Found) -> tuple[bool, float, str, int]:
+    """The order of the rows of a kind: broken ones first, then the newest; those of unknown time last."""
+    return not found.broken, 0.0 if found.since is None else -found.since.timestamp(), found.name, int(found.object_id)
 
 
 _ORDER = {kind: position for position, kind in enumerate(AttentionKind)}

@@ -107,16 +107,19 @@ async def count(
     return {AttentionKind(row["kind"]): (row["number"], row["broken"]) for row in rows}
 
 
-async def note(db: Db, found: Iterable[tuple[AttentionKind, str]]) -> bool:
-    """Records which objects are above their limit now, in the caller's transaction; False if another region does.
+async def try_lock(db: Db) -> bool:
+    """Returns whether the caller's transaction is the only one that may call `note`, until it ends."""
+    locked: bool = await db.fetchval(_TRY_LOCK)
+    return locked
+
+
+async def note(db: Db, found: Iterable[tuple[AttentionKind, str]]) -> None:
+    """Records which objects are above their limit now, in the transaction that has the lock.
 
     An object that was recorded keeps its time; one that is no longer above its limit is forgotten.
     """
-    if not await db.fetchval(_TRY_LOCK):
-        return False
     pairs: Sequence[tuple[AttentionKind, str]] = tuple(found)
     await db.execute(_NOTE, [kind.value for kind, _ in pairs], [of for _, of in pairs])
-    return True
 
 
 async def since(db: Db, kind: AttentionKind) -> dict[str, datetime]:

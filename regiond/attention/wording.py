@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
-
-from attrs import frozen
+from datetime import UTC, datetime, timedelta
 
 from common.operation_words import purpose
 from common.phrases import first_of, number_of
-from regiond.attention.model import AttentionItem, AttentionKind, Found, ObjectType, Severity
+from regiond.attention.host_wording import distrusted, unreachable
+from regiond.attention.model import AttentionItem, AttentionKind, Found, ObjectType, Severity, Words, sentence
 
 HIDDEN_CAUSE = "Administrators see the reason."  # texts of servers can contain addresses
+HIDDEN_REMEDY = "An administrator has to say on the host's page which server is right."
 _SHOWN_PROBLEMS = 3
 _SHOWN_VOLUMES = 3
 _GIB_IN_MIB = 1024
 _GB = 1000**3
 _TB = 1000 * _GB
-
-
-@frozen(kw_only=True)
-class Words:
-    """`what` continues the name of the object to a sentence; `cause` and `remedy` are sentences."""
-
-    what: str
-    cause: str = ""
-    remedy: str
 
 
 def item_of(found: Found, now: datetime, *, is_admin: bool) -> AttentionItem:
@@ -40,7 +31,7 @@ def item_of(found: Found, now: datetime, *, is_admin: bool) -> AttentionItem:
         name=found.name,
         what=words.what,
         cause=HIDDEN_CAUSE if is_hidden else words.cause,
-        remedy=words.remedy,
+        remedy=HIDDEN_REMEDY if is_hidden and found.kind in _FOR_ADMINISTRATORS else words.remedy,
         since=found.since,
         host_id=found.host_id,
         host_name=found.host_name,
@@ -51,11 +42,6 @@ def item_of(found: Found, now: datetime, *, is_admin: bool) -> AttentionItem:
 
 def _host_of(found: Found) -> str:
     return found.host_name or "its host"
-
-
-def _sentence(text: str | None, otherwise: str = "") -> str:
-    text = (text or otherwise).strip()
-    return text if not text or text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _missing(found: Found, _: datetime) -> Words:
@@ -79,14 +65,14 @@ def _volume_missing(found: Found, _: datetime) -> Words:
 
 
 def _broken(found: Found, _: datetime) -> Words:
-    cause = _sentence(found.facts["error"], "No reason was given")
+    cause = sentence(found.facts["error"], "No reason was given")
     return Words(what="is marked broken", cause=cause, remedy="Repair it, then mark it fixed.")
 
 
 def _failed_deployment(found: Found, _: datetime) -> Words:
     return Words(
         what="failed to deploy",
-        cause=_sentence(found.facts["error"]),
+        cause=sentence(found.facts["error"]),
         remedy="Its page has the last lines of its console. Release it to deploy it again.",
     )
 
@@ -94,7 +80,7 @@ def _failed_deployment(found: Found, _: datetime) -> Words:
 def _failed_compose(found: Found, _: datetime) -> Words:
     return Words(
         what="was not created",
-        cause=_sentence(found.facts["error"]),
+        cause=sentence(found.facts["error"]),
         remedy="Delete it here, and compose it again where there is room.",
     )
 
@@ -102,33 +88,8 @@ def _failed_compose(found: Found, _: datetime) -> Words:
 def _failed(found: Found, _: datetime) -> Words:
     return Words(
         what="was released but not deleted",
-        cause=_sentence(found.facts["error"], f"{_host_of(found)} did not delete it"),
+        cause=sentence(found.facts["error"], f"{_host_of(found)} did not delete it"),
         remedy="Delete it once its host can be reached.",
-    )
-
-
-def _unreachable(found: Found, _: datetime) -> Words:
-    what = "is unreachable" if found.facts["reached"] else "has not been reached yet"
-    if found.facts["code"] == "rack_unreachable":
-        remedy = "Start a rack that serves its zone; the region then continues by itself."
-    else:
-        remedy = f"Check the hypervisor of {found.name} and the network to it; the region retries by itself."
-    return Words(what=what, cause=_sentence(found.facts["error"]), remedy=remedy)
-
-
-def _rejected(found: Found, _: datetime) -> Words:
-    return Words(
-        what="is rejected",
-        cause=_sentence(found.facts["error"]),
-        remedy="If the server was replaced on purpose, compare both fingerprints and accept the new one.",
-    )
-
-
-def _not_trusted(found: Found, _: datetime) -> Words:
-    return Words(
-        what="waits for trust",
-        cause=_sentence(found.facts["error"]),
-        remedy="Give a token of the server, or run the trust command on it; the region then continues by itself.",
     )
 
 
@@ -157,7 +118,7 @@ def _overcommitted(found: Found, _: datetime) -> Words:
 
 
 def _problems(found: Found, _: datetime) -> Words:
-    problems = [_sentence(f"{one['subject']}: {one['message']}") for one in found.facts["problems"]]
+    problems = [sentence(f"{one['subject']}: {one['message']}") for one in found.facts["problems"]]
     more = len(problems) - _SHOWN_PROBLEMS
     return Words(
         what=f"reports {'a problem' if len(problems) == 1 else f'{len(problems)} problems'}",
@@ -237,13 +198,40 @@ def _certificate(found: Found, now: datetime) -> Words:
     )
 
 
+def _server_certificate(found: Found, now: datetime) -> Words:
+    renew = (
+        "Run on a member of the cluster: lxc cluster update-certificate CERTIFICATE KEY."
+        if found.facts["in_cluster"]
+        else "Replace server.crt and server.key in LXD's folder on the server, and restart LXD."
+    )
+    return _expiring(found, now, "presents", f"{renew} Then accept the new fingerprint on the host's page.")
+
+
+def _client_certificate(found: Found, now: datetime) -> Words:
+    remedy = (
+        "Its program renews it while it is connected. Once it has expired, issue a new one with the same name, or "
+        "revoke it."
+    )
+    return _expiring(found, now, "has", remedy)
+
+
+def _expiring(found: Found, now: datetime, verb: str, remedy: str) -> Words:
+    expires_at = datetime.fromisoformat(found.facts["expires_at"])
+    return Words(
+        what=f"{verb} a certificate that "
+        + ("has expired" if found.broken else f"expires in {_span(expires_at - now)}"),
+        cause=f"It {'was' if found.broken else 'is'} valid until {expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC.",
+        remedy=remedy,
+    )
+
+
 def _discrepancy(found: Found, _: datetime) -> Words:
     facts = found.facts
     asks = " Approve the repair." if facts["policy"] == "approval" else ""
     return Words(
         what="has a discrepancy",
-        cause=f"Found: {facts['found']}; expected: {_sentence(facts['expected'])}",
-        remedy=f"{_sentence(facts['remedy'])}{asks}",
+        cause=f"Found: {facts['found']}; expected: {sentence(facts['expected'])}",
+        remedy=f"{sentence(facts['remedy'])}{asks}",
     )
 
 
@@ -252,7 +240,7 @@ def _operation(found: Found, _: datetime) -> Words:
     words = purpose(facts["kind"], machine=facts["machine"], host=facts["host"], request={"action": facts["action"]})
     return Words(
         what=f"has not ended: it {words}",
-        cause=_sentence(facts["error"]),
+        cause=sentence(facts["error"]),
         remedy="Its page says what it waits for. An administrator can cancel it.",
     )
 
@@ -260,7 +248,7 @@ def _operation(found: Found, _: datetime) -> Words:
 def _image(found: Found, _: datetime) -> Words:
     return Words(
         what="could not be downloaded" if found.facts["url"] else "cannot be used",
-        cause=_sentence(found.facts["error"]),
+        cause=sentence(found.facts["error"]),
         remedy="Delete it, and add it again from a source that works.",
     )
 
@@ -272,9 +260,9 @@ _WORDS: Mapping[AttentionKind, Callable[[Found, datetime], Words]] = {
     AttentionKind.VM_FAILED_DEPLOYMENT: _failed_deployment,
     AttentionKind.VM_FAILED_COMPOSE: _failed_compose,
     AttentionKind.VM_FAILED: _failed,
-    AttentionKind.HOST_UNREACHABLE: _unreachable,
-    AttentionKind.HOST_REJECTED: _rejected,
-    AttentionKind.HOST_NOT_TRUSTED: _not_trusted,
+    AttentionKind.HOST_UNREACHABLE: unreachable,
+    AttentionKind.HOST_REJECTED: distrusted,
+    AttentionKind.HOST_NOT_TRUSTED: distrusted,
     AttentionKind.HOST_STALE: _stale,
     AttentionKind.HOST_OVERCOMMITTED: _overcommitted,
     AttentionKind.HOST_PROBLEM: _problems,
@@ -283,11 +271,14 @@ _WORDS: Mapping[AttentionKind, Callable[[Found, datetime], Words]] = {
     AttentionKind.QUOTA_FULL: _quota,
     AttentionKind.RACK_AWAY: _rack_away,
     AttentionKind.CERTIFICATE_EXPIRING: _certificate,
+    AttentionKind.SERVER_CERTIFICATE_EXPIRING: _server_certificate,
+    AttentionKind.CLIENT_CERTIFICATE_EXPIRING: _client_certificate,
     AttentionKind.DISCREPANCY: _discrepancy,
     AttentionKind.OPERATION_WAITING: _operation,
     AttentionKind.IMAGE_FAILED: _image,
 }
-_FROM_SERVERS = frozenset({AttentionKind.HOST_UNREACHABLE, AttentionKind.HOST_REJECTED, AttentionKind.HOST_NOT_TRUSTED})
+_FOR_ADMINISTRATORS = frozenset({AttentionKind.HOST_REJECTED, AttentionKind.HOST_NOT_TRUSTED})
+_FROM_SERVERS = frozenset({AttentionKind.HOST_UNREACHABLE, *_FOR_ADMINISTRATORS})
 
 
 def _number(value: float) -> str:

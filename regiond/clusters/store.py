@@ -13,7 +13,7 @@ from regiond.caller import Caller, visible_pool_ids
 from regiond.clusters.model import ClusterRow
 from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone
-from regiond.hosts.service import free_host_name, is_name_taken
+from regiond.hosts.service import free_host_name, is_name_taken, move_to_zone
 
 T = TypeVar("T")
 
@@ -66,10 +66,10 @@ _JOIN_EXISTING = """
 _ADD = """
     insert into vm_host (name, driver, address, project, zone_id, pool_id, tags, cpu_over_commit_ratio,
                          memory_over_commit_ratio, reserved_cores, reserved_memory_mib, default_macvlan_mode, system_id,
-                         pinned, pinned_fingerprint, key_pair_id, cluster_id, member)
+                         pinned, pinned_fingerprint, pinned_expires_at, key_pair_id, cluster_id, member)
     select $5, driver, $3, project, zone_id, pool_id, tags, cpu_over_commit_ratio, memory_over_commit_ratio,
            reserved_cores, reserved_memory_mib, default_macvlan_mode, $4,
-           pinned, pinned_fingerprint, key_pair_id, cluster_id, $2
+           pinned, pinned_fingerprint, pinned_expires_at, key_pair_id, cluster_id, $2
       from vm_host where id = $1
     on conflict (driver, address, project) do nothing
     returning id
@@ -90,16 +90,8 @@ _CHANGE = """
     update cluster set name = coalesce($2, name), zone_id = coalesce($3, zone_id), pool_id = coalesce($4, pool_id)
      where id = $1
 """
-# Machines in the zone of their host go with it: another zone was chosen for them. The hosts are locked first.
-_MOVE_MACHINES = """
-    with host as materialized (select id, zone_id from vm_host where cluster_id = $1 order by id for no key update)
-    update machine m set zone_id = $2 from host
-     where m.host_id = host.id and m.zone_id = host.zone_id and m.zone_id <> $2
-"""
-_CHANGE_HOSTS = """
-    update vm_host set zone_id = coalesce($2, zone_id), pool_id = coalesce($3, pool_id)
-     where cluster_id = $1 and (zone_id, pool_id) is distinct from (coalesce($2, zone_id), coalesce($3, pool_id))
-"""
+_HOSTS = "select id from vm_host where cluster_id = $1 order by id"
+_CHANGE_POOLS = "update vm_host set pool_id = $2 where cluster_id = $1 and pool_id <> $2"
 
 
 @frozen(kw_only=True)
@@ -259,5 +251,6 @@ async def change(db: Db, cluster_id: int, *, name: str | None, zone_id: int | No
     """Changes the cluster, and copies zone and pool to the hosts of its members, whose machines are in their zone."""
     await db.execute(_CHANGE, cluster_id, name, zone_id, pool_id)
     if zone_id is not None:
-        await db.execute(_MOVE_MACHINES, cluster_id, zone_id)
-    await db.execute(_CHANGE_HOSTS, cluster_id, zone_id, pool_id)
+        await move_to_zone(db, [row["id"] for row in await db.fetch(_HOSTS, cluster_id)], zone_id)
+    if pool_id is not None:
+        await db.execute(_CHANGE_POOLS, cluster_id, pool_id)

@@ -17,24 +17,35 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 CHANGED_CHANNEL = "changed"
 KEPT = 10_000  # a reader that misses more changes gets a gap
+_ALL = "*"  # all resource pools; as the whole payload: one that would have been too long for PostgreSQL
 
 
 @frozen(kw_only=True)
 class Change:
-    """A change of an object. `topics` name it: `hosts`, `host-3`, `vms`, `vm-abc123`, `tasks`, `task-9`."""
+    """A change of an object. `topics` name it: `hosts`, `host-3`, `vms`, `vm-abc123`, `tasks`, `task-9`.
+
+    With `of_all_pools`, everybody with a role in any resource pool may see it.
+    """
 
     topics: tuple[str, ...]
     pool_ids: frozenset[int]
     account_ids: frozenset[int]
+    of_all_pools: bool = False
 
     def is_seen_by(self, caller: Caller) -> bool:
-        return caller.is_admin or caller.account_id in self.account_ids or any(map(caller.may_view, self.pool_ids))
+        if caller.is_admin or caller.account_id in self.account_ids:
+            return True
+        return bool(caller.grants) if self.of_all_pools else any(map(caller.may_view, self.pool_ids))
 
 
 def parse_change(payload: str) -> Change:
     """Returns the change that a trigger reports. Raises ValueError for a payload that no trigger of ours sends."""
     topics, pools, accounts = payload.split(" ")
-    return Change(topics=tuple(topics.split(",")), pool_ids=_ids(pools), account_ids=_ids(accounts))
+    of_all_pools = pools == _ALL
+    return Change(
+        topics=tuple(topics.split(",")), pool_ids=frozenset() if of_all_pools else _ids(pools),
+        account_ids=_ids(accounts), of_all_pools=of_all_pools,
+    )  # fmt: skip
 
 
 def _ids(text: str) -> frozenset[int]:
@@ -56,7 +67,10 @@ class ChangeFeed:
         self.is_interrupted = False
 
     def receive(self, payload: str) -> None:
-        """Adds the change of a notification; called with each."""
+        """Adds the change of a notification; called with each. One that names no change is a gap for every reader."""
+        if payload == _ALL:
+            self.resync()
+            return
         try:
             change = parse_change(payload)
         except ValueError:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
@@ -46,6 +47,10 @@ class Confirmation:
     op: str
     field: str
     value: str
+
+    def command(self, host_id: int) -> str:
+        """Returns the same call on the command line."""
+        return f"innkeeper vm-host {self.op.replace('_', '-')} {host_id} {self.field}={shlex.quote(self.value)}"
 
 
 @frozen(kw_only=True)

@@ -37,8 +37,14 @@ _SHARES_SERVER = """
 
 
 async def lock_guests(db: Db, host_id: int) -> tuple[HostGuest, ...]:
-    """Returns all guests that the host sees, by id. Locks them, and the host against removal, for the transaction."""
+    """Returns all guests that the host sees, by id. Locks them, and the host against removal, for the transaction.
+
+    Locks the server first, so that the host stays in its zone while a machine is made of a guest.
+    """
     await host_store.lock_existence(db, host_id)
+    server_id = await store.server_id_of(db, host_id)
+    if server_id is not None:
+        await ledger.lock_server(db, server_id)
     ids = [row["id"] for row in await db.fetch(_LOCK_GUESTS, host_id)]
     return tuple(HostGuest(id=id_, record=record) for id_, record in (await store.guests_by_id(db, ids)).items())
 

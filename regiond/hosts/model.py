@@ -16,6 +16,7 @@ from common.values import POOL_AVAILABLE, Autostart, DriverType, HostNetwork, Nu
 from regiond.credentials.model import KeyPair, SshKeyPair
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.error_details import Confirmation, ErrorDetails, Secret, TrustProblem
+from regiond.hosts.error_details import of_column as error_details_of
 from regiond.hosts.guest_record import GuestRecord, is_rounded
 from regiond.hosts.maintenance.model import Maintenance
 from regiond.hosts.numa_model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
@@ -56,6 +57,7 @@ __all__ = [
     "TrustProblem",
     "Usage",
     "check_change",
+    "error_details_of",
     "is_rounded",
     "with_console_tag",
 ]

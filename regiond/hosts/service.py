@@ -49,7 +49,7 @@ from regiond.hosts.model import CertificateFate, HostChange, HostRemoval, HostSt
 from regiond.hosts.operation_intents import open_first_refresh, open_refresh, open_removal
 from regiond.hosts.schedule_store import refresh_within
 from regiond.hosts.search.fields import HOST_FIELDS
-from regiond.hosts.store import host_on_machine, reopen_host
+from regiond.hosts.store import host_on_machine, move_to_zone, reopen_host
 from regiond.hosts.trust.accepted_identity import accept_identity
 from regiond.hosts.trust.host_removal import planned_fate
 from regiond.hosts.trust.power_parameters import power_parameters
@@ -83,6 +83,7 @@ __all__ = [
     "host_on_machine",
     "is_name_taken",
     "lock_guests",
+    "move_to_zone",
     "open_refresh",
     "parse_host_address",
     "read_host",

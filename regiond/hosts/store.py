@@ -32,22 +32,28 @@ _SAME_ADDRESS = """
       from vm_host h join vm_host other on other.driver = h.driver and other.project = h.project
      where h.id = $1 and other.address = $2
 """
-# Machines in the zone of their host go with it: another zone was chosen for them. The host is locked first.
+# The servers come first: a transaction that inserts a machine, or moves one to the host, holds the lock of the server
+# and reads the zone of the host. The machines are locked as such before they are read: a transaction that chooses the
+# zone of one reads that of its host.
+_LOCK_SERVERS = """
+    select from server where id in (select server_id from vm_host where id = any($1::integer[]))
+     order by id for no key update
+"""
+_SET_ZONE = "update vm_host set zone_id = $2 where id = any($1::integer[]) and zone_id <> $2"
+_LOCK_MACHINES = "select from machine where host_id = any($1::integer[]) order by id for no key update"
 _MOVE_MACHINES = """
-    with host as materialized (select id, zone_id from vm_host where id = $1 for no key update)
-    update machine m set zone_id = $2 from host
-     where m.host_id = host.id and m.zone_id = host.zone_id and m.zone_id <> $2
+    update machine set zone_id = $2 where host_id = any($1::integer[]) and zone_id <> $2 and not zone_chosen
 """
 _UPDATE = """
     update vm_host
-       set name = coalesce($2, name), address = coalesce($3, address), zone_id = coalesce($4, zone_id),
-           pool_id = coalesce($5, pool_id), tags = coalesce($6, tags),
-           cpu_over_commit_ratio = coalesce($7, cpu_over_commit_ratio),
-           memory_over_commit_ratio = coalesce($8, memory_over_commit_ratio),
-           reserved_cores = coalesce($9, reserved_cores), reserved_memory_mib = coalesce($10, reserved_memory_mib),
-           default_storage_pool_id = coalesce($11, default_storage_pool_id),
-           default_macvlan_mode = coalesce($12, default_macvlan_mode),
-           autostart = case when $13::text is null then autostart else nullif($13, 'default') end
+       set name = coalesce($2, name), address = coalesce($3, address),
+           pool_id = coalesce($4, pool_id), tags = coalesce($5, tags),
+           cpu_over_commit_ratio = coalesce($6, cpu_over_commit_ratio),
+           memory_over_commit_ratio = coalesce($7, memory_over_commit_ratio),
+           reserved_cores = coalesce($8, reserved_cores), reserved_memory_mib = coalesce($9, reserved_memory_mib),
+           default_storage_pool_id = coalesce($10, default_storage_pool_id),
+           default_macvlan_mode = coalesce($11, default_macvlan_mode),
+           autostart = case when $12::text is null then autostart else nullif($12, 'default') end
      where id = $1
 """
 _POOL_OF_HOST = """
@@ -220,9 +226,9 @@ async def update(
     try:
         async with db.transaction():
             if zone_id is not None:
-                await db.execute(_MOVE_MACHINES, host_id, zone_id)
+                await move_to_zone(db, [host_id], zone_id)
             await db.execute(
-                _UPDATE, host_id, name, address, zone_id, pool_id, None if tags is None else list(tags),
+                _UPDATE, host_id, name, address, pool_id, None if tags is None else list(tags),
                 cpu_over_commit_ratio, memory_over_commit_ratio, reserved_cores, reserved_memory_mib,
                 default_storage_pool_id, default_macvlan_mode, autostart,
             )  # fmt: skip
@@ -231,6 +237,17 @@ async def update(
         raise await _taken(db, error, same_host, name or "", address or "") from error
     except asyncpg.ForeignKeyViolationError as error:
         raise _group_removed(error) from error
+
+
+async def move_to_zone(db: Db, host_ids: Sequence[int], zone_id: int) -> None:
+    """Moves the hosts to the zone, and with them their machines for which no other zone was chosen. Idempotent.
+
+    Locks servers, hosts and machines, in this order.
+    """
+    await db.execute(_LOCK_SERVERS, host_ids)
+    if await db.execute(_SET_ZONE, host_ids, zone_id) != "UPDATE 0":
+        await db.execute(_LOCK_MACHINES, host_ids)
+        await db.execute(_MOVE_MACHINES, host_ids, zone_id)
 
 
 async def storage_pool_id(db: Db, host_id: int, key_or_name: str | None) -> int | None:

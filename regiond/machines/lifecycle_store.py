@@ -44,9 +44,9 @@ _SET_LOCKED = "update machine set locked = $2 where id = $1"
 _PROTECTED = "select system_id, hostname from machine where id = $1 and locked"
 _ERROR = "update machine set error_description = $2 where id = $1"
 _UPDATE = """
-    update machine set hostname = coalesce($2, hostname), zone_id = coalesce($3, zone_id),
-                       pool_id = coalesce($4, pool_id), description = coalesce($5, description),
-                       autostart = case when $6::text is null then autostart else nullif($6, 'default') end
+    update machine set hostname = coalesce($2, hostname), pool_id = coalesce($3, pool_id),
+                       description = coalesce($4, description),
+                       autostart = case when $5::text is null then autostart else nullif($5, 'default') end
      where id = $1
 """
 # Events that lead an owned machine back to its earlier state; another event follows if that was deployed.
@@ -212,18 +212,17 @@ async def update(
     machine_id: int,
     *,
     hostname: str | None = None,
-    zone_id: int | None = None,
     pool_id: int | None = None,
     description: str | None = None,
     autostart: str | None = None,
 ) -> None:
     """Changes the fields that are not None. Raises InvalidRequest; the caller must then roll back."""
     try:
-        await db.execute(_UPDATE, machine_id, hostname, zone_id, pool_id, description, autostart)
+        await db.execute(_UPDATE, machine_id, hostname, pool_id, description, autostart)
     except asyncpg.UniqueViolationError as error:
         raise InvalidRequest.of({"hostname": [f'Node with hostname "{hostname}" already exists']}) from error
     except asyncpg.ForeignKeyViolationError as error:
-        raise InvalidRequest(f"The zone or pool no longer exists: {error.detail}") from error
+        raise InvalidRequest(f"The pool no longer exists: {error.detail}") from error
 
 
 async def set_error_description(db: Db, machine_id: int, text: str) -> None:

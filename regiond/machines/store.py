@@ -54,12 +54,10 @@ _RECORD_TOMBSTONE = """
        set reason = excluded.reason, recorded_at = clock_timestamp(), volumes = t.volumes || excluded.volumes
 """
 
-# A machine in the zone of its host stays in the zone of its host; another zone was chosen for it.
 _MOVE_MACHINE = """
     update machine m
        set host_id = new.id,
-           zone_id = case when m.zone_id = (select old.zone_id from vm_host old where old.id = m.host_id)
-                          then new.zone_id else m.zone_id end
+           zone_id = case when m.zone_chosen then m.zone_id else new.zone_id end
       from vm_host new
      where m.id = $1 and new.id = $2
 """
@@ -99,7 +97,7 @@ async def set_size(db: Db, machine_id: int, *, cores: int, memory_mib: int) -> N
 async def move(db: Db, machine_id: int, *, host_id: int, server_id: int) -> None:
     """Moves the machine to the host, and its disks to the storage pools of the same name on the server.
 
-    A machine in the zone of its host comes to the zone of the new one.
+    A machine without a chosen zone comes to the zone of the new host. The caller holds the lock of that server.
     """
     await db.execute(_MOVE_MACHINE, machine_id, host_id)
     await db.execute(_MOVE_DISKS, machine_id, server_id)

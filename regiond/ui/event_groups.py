@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from attrs import define, frozen
 
 from regiond.events.model import Event, Level
-from regiond.ui.texts import constant
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
 # What the list of what needs attention says better, and what nobody did to the fleet.
@@ -111,8 +111,10 @@ def _group(group: _Open) -> EventGroup:
 
 
 def _text(event: Event, count: int) -> str:
-    words = _WORDS.get(event.kind, f"times: {event.kind.replace('_', ' ')}")
-    return f"{count:,} {words}" + (f" by {event.username}" if event.username else "")
+    words = _WORDS.get(event.kind) or text("times: {kind}", kind=event.kind.replace("_", " "))
+    if not event.username:
+        return f"{count:,} {words}"
+    return text("{count} {words} by {username}", count=f"{count:,}", words=words, username=event.username)
 
 
 def _url(event: Event) -> str | None:

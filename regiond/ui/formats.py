@@ -127,11 +127,6 @@ def ranges(numbers: Iterable[int]) -> str:
     return ", ".join(str(first) if first == last else f"{first}–{last}" for first, last in found)
 
 
-def count(amount: int, noun: str, plural: str | None = None) -> str:
-    """`1 host`, `3 hosts`."""
-    return f"{number(amount)} {noun if amount == 1 else plural or noun + 's'}"
-
-
 def share(part: int, whole: int) -> str:
     """Per cent, as text."""
     return f"{round(100 * part / whole)} %" if whole else DASH

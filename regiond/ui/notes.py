@@ -16,8 +16,6 @@ from typing import Any
 
 from attrs import asdict, frozen
 
-from regiond.ui.texts import text
-
 COOKIE = "innkeeper_note"
 _LIFETIME_S = 60  # a browser follows a redirect at once
 _LONGEST = 400  # of a text: browsers refuse cookies over 4 kB
@@ -81,5 +79,5 @@ def _seal(content: bytes, path: str, key: bytes) -> str:
 
 
 def _cookie(value: str, *, path: str, age_s: int, secure: bool) -> str:
-    parts = [f"{COOKIE}={value}", f"Path={path}", f"Max-Age={age_s}", text("HttpOnly"), "SameSite=Lax"]
-    return "; ".join([*parts, *([text("Secure")] if secure else [])])
+    parts = [f"{COOKIE}={value}", f"Path={path}", f"Max-Age={age_s}", "HttpOnly", "SameSite=Lax"]
+    return "; ".join([*parts, *(["Secure"] if secure else [])])

@@ -132,8 +132,9 @@ def refusal_of_host(placement: Mapping[str, Any], name: str) -> str | None:
     if found is None:
         return None
     _, remedy = _WORDS.get(next(iter(found.get("checks", ())), ""), _OTHER)
-    sentences = (f"{name} cannot take it: {'; '.join(found['reasons'])}.", remedy, text("Or choose another host."))
-    return " ".join(sentence for sentence in sentences if sentence)
+    refused = text("{name} cannot take it: {reasons}.", name=name, reasons="; ".join(found["reasons"]))
+    sentences = (refused, remedy, text("Or choose another host."))
+    return " ".join(str(sentence) for sentence in sentences if sentence)
 
 
 def has_reasons_of_hosts(task: Operation) -> bool:

@@ -50,8 +50,8 @@ class Renderer:
         self._environment.filters |= {
             "number": formats.number, "gib": formats.gib, "memory": formats.memory, "gb": formats.gb,
             "storage": formats.storage, "file_size": formats.file_size, "ranges": formats.ranges, "iso": formats.iso,
-            "count": formats.count, "rejections": rejections, "api_field": api_field_words,
-            "has_reasons_of_hosts": has_reasons_of_hosts,
+            "rejections": rejections, "api_field": api_field_words, "has_reasons_of_hosts": has_reasons_of_hosts,
+            "labels": labels_of_fields,
         }  # fmt: skip
 
     def page(self, template: str, now: datetime, *, status: int = 200, **values: Any) -> Reply:

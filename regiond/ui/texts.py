@@ -2,8 +2,7 @@
 
 Templates call `_('…')` and `ngettext('…', '…', number)`, or have `{% trans %}` blocks. Python code calls `text` and
 `counted` where it makes a text, and marks one that it makes before any request, a constant of a module, by `constant`:
-the template that shows it translates it, `_(notice)`, or the code that uses it does, `text(NOTICE)`. Scripts call
-`t("…")`.
+it is translated when it is shown. Scripts call `t("…")`.
 """
 
 from __future__ import annotations
@@ -13,6 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from gettext import NullTranslations
+from typing import SupportsIndex
+
+from markupsafe import escape
 
 _translations: ContextVar[NullTranslations] = ContextVar("translations")
 _ENGLISH = NullTranslations()
@@ -21,7 +23,7 @@ _IN_SCRIPT = re.compile(r"""\bt\("((?:[^"\\]|\\.)*)\"""")
 
 def text(message: str, /, **values: object) -> str:
     """Returns the message in the reader's language, with `values` in place of their names in braces."""
-    found = _translations.get(_ENGLISH).gettext(message)
+    found = _translations.get(_ENGLISH).gettext(str.__str__(message))  # a Constant as it is written
     return found.format_map(values) if values else found
 
 
@@ -31,9 +33,36 @@ def counted(one: str, many: str, number: int, /, **values: object) -> str:
     return found.format_map({"n": f"{number:,}", **values})
 
 
+class Constant(str):
+    """A message that is made before any request, and translated when it is printed in a template or an f-string.
+
+    It compares and hashes as it is written. `str.join` does not translate its elements: join `text(constant)`.
+    """
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return text(self)
+
+    def __html__(self) -> str:
+        return escape(str(self))
+
+    def __getitem__(self, key: SupportsIndex | slice, /) -> str:
+        return str(self)[key]
+
+    def format(self, *args: object, **values: object) -> str:
+        return str(self).format(*args, **values)
+
+    def capitalize(self) -> str:
+        return str(self).capitalize()
+
+    def lower(self) -> str:
+        return str(self).lower()
+
+
 def constant(message: str) -> str:
-    """Returns the message as it is written, which the catalogue gets: it is a literal."""
-    return message
+    """Returns a `Constant`; the catalogue gets the message, so it is a literal."""
+    return Constant(message)
 
 
 @contextmanager

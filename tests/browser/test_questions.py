@@ -141,6 +141,21 @@ async def test_adopting_all_asks_again_if_there_are_more_by_then(admin: Visitor,
     assert len(await fleet.get("machines/")) == 4
 
 
+async def test_a_removal_in_a_dialog_shows_what_came_meanwhile(admin: Visitor, fleet: Deployment) -> None:
+    page = admin.page
+    await admin.go("hosts/2/settings")
+    await page.get_by_role("link", name="Destroy and remove").click()
+    await page.get_by_role("dialog").get_by_label("Type birch to confirm").fill("birch")
+    await fleet.compose(fleet.hosts["birch"], hostname="late", memory=1024)
+    admin.expected_statuses.add(409)
+    await page.get_by_role("button", name="Destroy VMs and remove host").click()
+    await expect(page.locator("#problems")).to_contain_text("This changed since the page was shown: read it again.")
+    await expect(page.locator("#question")).to_contain_text("late")
+    assert [one["state"] for one in await fleet.get("vm-hosts/")] == ["ready", "ready"]
+    await page.get_by_role("button", name="Destroy VMs and remove host").click()
+    await expect(page.locator("#note")).to_contain_text("Remove host birch")
+
+
 async def test_a_host_is_closed_after_a_question_and_opened_again(admin: Visitor, fleet: Deployment) -> None:
     page = admin.page
     await admin.go("hosts/1/settings")

@@ -111,13 +111,13 @@ async def test_the_console_card_shows_the_last_lines(admin: Visitor, fleet: Depl
 async def test_description_and_tags_are_edited_in_place(admin: Visitor, fleet: Deployment) -> None:
     await admin.go(await _path(fleet, "web-1"))
     page = admin.page
-    await page.get_by_text("Edit description and tags").click()
+    await page.get_by_label("Edit description and tags").click()
     await page.fill("#description", "The shop's front.\nAsk ann.")
     await page.fill("#tags", "web, front")
     await page.get_by_role("button", name="Save").click()
     await expect(page.locator("#vm-notes")).to_contain_text("The shop's front.")
     await expect(page.locator("#vm-head")).to_contain_text("web front")
-    await page.get_by_text("Edit description and tags").click()
+    await page.get_by_label("Edit description and tags").click()
     await page.fill("#tags", "front, no;tag")
     admin.expected_statuses.add(422)
     await page.get_by_role("button", name="Save").click()
@@ -130,7 +130,7 @@ async def test_description_and_tags_are_edited_in_place(admin: Visitor, fleet: D
 async def test_two_editors_of_a_description_see_both(admin: Visitor, fleet: Deployment) -> None:
     machine = await _machine(fleet, "web-1")
     await admin.go(f"vms/{machine['system_id']}")
-    await admin.page.get_by_text("Edit description and tags").click()
+    await admin.page.get_by_label("Edit description and tags").click()
     await admin.page.fill("#description", "mine")
     await fleet.put(f"machines/{machine['system_id']}/", description="theirs")
     await expect(admin.page.locator("#vm-notes")).to_contain_text("theirs")

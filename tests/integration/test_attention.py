@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from regiond.attention import service
+from regiond.attention import recent_quotas
 from regiond.attention.model import AttentionLimits, ObjectType, Severity
 from regiond.attention.service import Attention
 from regiond.db.pool import Database
@@ -291,7 +291,7 @@ async def test_a_certificate_that_is_valid_for_long_needs_nothing(database: Data
 
 
 async def test_no_page_waits_for_quotas_that_are_slow(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "QUICK_S", -1.0)  # every query takes longer
+    monkeypatch.setattr(recent_quotas, "QUICK_S", -1.0)  # every query takes longer
     held = [1]
 
     async def quotas() -> tuple[Quota, ...]:

@@ -54,6 +54,34 @@ async def test_machines_follow_their_host_to_another_zone(innkeeper: Deployment)
     assert await zone_of(innkeeper, follows) == "west"
 
 
+async def test_a_chosen_zone_stays_when_the_host_passes_through_it(innkeeper: Deployment) -> None:
+    host = await host_in_east(innkeeper)
+    chosen = await innkeeper.compose(host, memory=1024, zone="west")
+    for zone in ("west", "default"):
+        await innkeeper.put(f"vm-hosts/{host}/", zone=zone)
+        assert await zone_of(innkeeper, chosen) == "west"
+
+
+@pytest.mark.parametrize("op", ["update", "set_zone"])
+async def test_a_machine_in_the_zone_of_its_host_follows_it_again(innkeeper: Deployment, op: str) -> None:
+    """Choosing the zone of the host ends an earlier choice; choosing another one begins one."""
+    host = await host_in_east(innkeeper)
+    composed = await innkeeper.compose(host, memory=1024)
+
+    async def choose(zone: str) -> None:
+        if op == "update":
+            await innkeeper.put(f"machines/{composed['system_id']}/", zone=zone)
+        else:
+            await innkeeper.post("machines/", op="set_zone", nodes=composed["system_id"], zone=zone)
+
+    await choose("default")
+    await innkeeper.put(f"vm-hosts/{host}/", zone="west")
+    assert await zone_of(innkeeper, composed) == "default"
+    await choose("west")
+    await innkeeper.put(f"vm-hosts/{host}/", zone="east")
+    assert await zone_of(innkeeper, composed) == "east"
+
+
 async def test_machines_follow_their_cluster_to_another_zone(innkeeper: Deployment) -> None:
     host = await host_in_east(innkeeper)
     follows = await innkeeper.compose(host, memory=1024)

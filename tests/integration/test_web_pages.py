@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from regiond.ui.machines import compose_page
 from tests.browser.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
@@ -176,6 +177,26 @@ async def test_the_preview_of_a_compose_is_a_part_of_the_page_only(client: WebCl
         assert f'<symbol id="{icon}"' in answer.text  # the page may not have it yet
 
 
+async def test_the_hosts_of_a_large_region_are_suggested_by_name(
+    client: WebClient, region: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await region.add_simulated("birch")
+    await region.post("resourcepools/", name="theirs")
+    await region.add_simulated("cedar")
+    await region.put("vm-hosts/3/", pool="theirs")
+    await region.post("users/", username="ann", email="ann@example.org", password=PASSWORD, is_superuser="0")
+    monkeypatch.setattr(compose_page, "MOST_CHOICES", 2)
+    await client.log_in("ann", PASSWORD)
+    assert '<option value="birch"' in (await client.get("/MAAS/ui/compose")).text
+    monkeypatch.setattr(compose_page, "MOST_CHOICES", 1)
+    form = (await client.get("/MAAS/ui/compose")).text
+    assert '<input type="text" id="host"' in form
+    assert "One of 2 hosts" in form
+    for typed, names in (("", ["alder", "birch"]), ("BI", ["birch"]), ("cedar", [])):
+        answer = await client.get(f"/MAAS/ui/compose/hosts?host={typed}")
+        assert re.findall(r'<option value="(.*?)"', answer.text) == names
+
+
 async def test_a_rejected_compose_keeps_what_was_typed_and_says_why(client: WebClient, region: Deployment) -> None:
     await client.log_in("mira", PASSWORD)
     page = await client.get("/MAAS/ui/compose")
@@ -240,9 +261,10 @@ async def test_an_administrator_ends_the_session_of_another_user(client: WebClie
     page = await client.get("/MAAS/ui/settings/users/ann")
     (path,) = re.findall(r'href="(/MAAS/ui/settings/users/ann/sessions/\d+/end)"', page.text)
     assert (await other.post(path, csrf=(await other.get("/MAAS/ui/account")).csrf)).status == 403
-    assert (await client.post(path, csrf=page.csrf)).status == 200  # a question
+    question = await client.post(path, csrf=page.csrf)
+    assert question.status == 200
     assert (await other.get("/MAAS/ui/hosts")).status == 200
-    assert (await client.post(path, csrf=page.csrf, confirmed="yes")).status == 303
+    assert (await client.post(path, None, **question.hidden)).status == 303
     assert (await other.get("/MAAS/ui/hosts")).headers["Location"].startswith("/MAAS/ui/login")
 
 

@@ -144,13 +144,13 @@ def test_a_composed_machine_has_a_nic_per_requested_network() -> None:
     )
     intent = compose_intent(request)
     assert intent.request.interfaces == "a:name=br0,not_subnet=space:4;net0:subnet=back,not_subnet=space:4"
-    assert (intent.request.memory_mib, intent.request.cores, intent.in_zone_of_host) == (1024, 1, True)
+    assert (intent.request.memory_mib, intent.request.cores, intent.request.zone) == (1024, 1, None)
     only = compose_intent(AllocateRequest(not_subnets=("1",), not_fabrics=("2",)))
     assert only.request.interfaces == "net0:not_subnet=1,not_fabric=2"
     for text in (intent.request.interfaces, only.request.interfaces):
         assert parse_interfaces(text)
     plain = compose_intent(AllocateRequest())
-    assert (plain.request.interfaces, plain.request.memory_mib, plain.in_zone_of_host) == ("", 2048, True)
+    assert (plain.request.interfaces, plain.request.memory_mib) == ("", 2048)
 
 
 @pytest.mark.parametrize("value", ["a,b", "x=y", "a;b", "id:x", "space:"])

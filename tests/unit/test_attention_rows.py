@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from regiond.attention.model import AttentionGroup, AttentionKind, ObjectType, Severity
 from regiond.events.model import Event, Level
-from regiond.ui.attention.attention_row import KIND_WORDS, KindLine, attention_row, kind_text, overview_lines
+from regiond.ui.attention.attention_row import KindLine, attention_row, overview_lines
+from regiond.ui.attention.kind_words import KIND_WORDS, kind_text
 from regiond.ui.event_groups import WITHIN, grouped
 from tests.unit.api_samples import ADMIN, ATTENTION_ITEM, USER
 

@@ -34,8 +34,12 @@ _FACTS: dict[AttentionKind, tuple[ObjectType, dict[str, Any]]] = {
     _K.VM_FAILED_COMPOSE: (_T.VM, {"error": "No room."}),
     _K.VM_FAILED: (_T.VM, {"error": ""}),
     _K.HOST_UNREACHABLE: (_T.HOST, {"code": "host_unreachable", "error": "connection refused", "reached": True}),
-    _K.HOST_REJECTED: (_T.HOST, {"code": "peer_changed", "error": "another certificate", "reached": True}),
-    _K.HOST_NOT_TRUSTED: (_T.HOST, {"code": "not_trusted", "error": "not trusted yet", "reached": False}),
+    _K.HOST_REJECTED: (
+        _T.HOST, {"code": "peer_changed", "error": "another certificate", "details": None, "driver": "lxd"},
+    ),
+    _K.HOST_NOT_TRUSTED: (
+        _T.HOST, {"code": "not_trusted", "error": "not trusted yet", "details": {}, "driver": "lxd"},
+    ),
     _K.HOST_STALE: (_T.HOST, {"code": None, "error": None, "reached": True}),
     _K.HOST_OVERCOMMITTED: (_T.HOST, {"cores": [9, 8], "memory_mib": [266_240, 253_952]}),
     _K.HOST_PROBLEM: (_T.HOST, {"problems": [{"subject": "guest x", "message": "cannot be read"}] * 5}),
@@ -46,6 +50,10 @@ _FACTS: dict[AttentionKind, tuple[ObjectType, dict[str, Any]]] = {
     _K.QUOTA_FULL: (_T.QUOTA, {"uses": ["9 of 10 VMs"], "is_full": False}),
     _K.RACK_AWAY: (_T.RACK, {"seen": True}),
     _K.CERTIFICATE_EXPIRING: (_T.HOST, {"expires_at": (NOW + timedelta(days=12)).isoformat()}),
+    _K.SERVER_CERTIFICATE_EXPIRING: (
+        _T.HOST, {"expires_at": (NOW + timedelta(days=12)).isoformat(), "in_cluster": False},
+    ),
+    _K.CLIENT_CERTIFICATE_EXPIRING: (_T.RPC_CLIENT, {"expires_at": (NOW + timedelta(hours=12)).isoformat()}),
     _K.DISCREPANCY: (
         _T.DISCREPANCY,
         {"found": "a guest", "expected": "none", "remedy": "This deletes the guest.", "policy": "approval"},

@@ -74,6 +74,21 @@ def test_a_payload_names_topics_pools_and_accounts() -> None:
     )
 
 
+def test_a_change_of_all_pools_is_seen_with_a_role_in_any() -> None:
+    feed = ChangeFeed()
+    start = feed.position
+    feed.receive("images * -")
+    outsider = Caller(account_id=3, username="bob", is_admin=False)
+    assert [feed.since(start, one).topics for one in (ADMIN, VIEWER, outsider)] == [("images",), ("images",), ()]
+
+
+def test_a_change_that_was_too_long_to_report_is_a_gap_for_all() -> None:
+    feed = ChangeFeed()
+    start = feed.position
+    feed.receive("*")
+    assert feed.since(start, VIEWER).is_gap
+
+
 async def test_a_wait_ends_with_a_change_the_end_or_the_time() -> None:
     feed = ChangeFeed()
     start = feed.position

@@ -128,6 +128,22 @@ def test_each_text_reaches_the_region(name: str) -> None:
     assert any("marked-value" in str(value) for value in fields.values())
 
 
+@pytest.mark.parametrize(
+    ("typed", "problem", "place"),
+    [
+        (("10.0.0.1", "10.0.0.12"), "10.0.0.12 is taken.", "nic1-ip"),
+        (("10.0.0.1", "10.0.0.12"), "Already in use: 10.0.0.12.", "nic1-ip"),
+        (("fd00::1", "fd00::12"), "'fd00::12' is taken.", "nic1-ip"),
+        (("10.0.0.1", "FD00:0::1"), "fd00::1: it is in no subnet of the space.", "nic1-ip"),
+        (("10.0.0.1", "10.0.0.0"), "The subnet 10.0.0.0/24 has no free address.", "nics"),
+    ],
+)
+def test_a_problem_of_an_address_stands_at_the_row_with_it(typed: tuple[str, str], problem: str, place: str) -> None:
+    nics = {f"nic{number}__ip": ip for number, ip in enumerate(typed)}
+    form = sent(**nics)
+    assert problems_of(InvalidRequest.of({"interfaces": [problem]}), form) == {place: [problem]}
+
+
 def test_a_problem_of_the_region_stands_at_the_field_of_the_form() -> None:
     form = sent(nic0__name="a", nic0__ip="10.1.0.7", nic1__name="b", nic1__space="front")
     found = problems_of(

@@ -25,7 +25,8 @@ from regiond.long_list import LongList
 from regiond.search_query import parse, resolved
 from regiond.ui.hosts import export_page as host_export
 from regiond.ui.hosts.list_page import HOSTS
-from regiond.ui.lists.export import cell, csv_chunks
+from regiond.ui.lists.csv_lines import cell
+from regiond.ui.lists.export import csv_chunks
 from regiond.ui.lists.list_kind import ListTools, shown_columns, whole_query
 from regiond.ui.lists.saved_pages import _list_address as list_address
 from regiond.ui.machines import export_page as vm_export

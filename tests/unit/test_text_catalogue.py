@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from gettext import NullTranslations
 from types import SimpleNamespace
 from typing import Any
 
+import jinja2
 import pytest
+from jinja2 import nodes
 
 from development.generated_section import CHECKOUT
 from development.text_catalogue import CATALOGUE, catalogue, messages_of
+from regiond.ui.notes import cleared_cookie
 from regiond.ui.renderer import Renderer
 from regiond.ui.serving.kept_form import KeptForm
+from regiond.ui.serving.session_cookie import set_cookie
 from regiond.ui.static_files import StaticFiles
-from regiond.ui.texts import counted, reading_in, text
+from regiond.ui.texts import constant, counted, reading_in, text
 from tests.unit.text_search import Texts
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -60,6 +64,20 @@ def test_messages_are_texts_and_neither_markup_nor_commands() -> None:
     assert [message for message in messages if code.search(message)] == []
 
 
+def hidden_in(template: str) -> list[str]:
+    """Returns the names of functions of the catalogue that a template uses for something else."""
+    parsed = jinja2.Environment(extensions=["jinja2.ext.i18n"], autoescape=True).parse(template)
+    assigned = {name.name for name in parsed.find_all(nodes.Name) if name.ctx != "load"}
+    return sorted(assigned & {"_", "gettext", "ngettext"})
+
+
+def test_no_template_hides_the_functions_of_the_catalogue() -> None:
+    templates = sorted((CHECKOUT / "regiond/ui/templates").rglob("*.html"))
+    assert [path.name for path in templates if hidden_in(path.read_text(encoding="utf-8"))] == []
+    assert hidden_in("{% set _ = 1 %}") == hidden_in("{% for _ in range(2) %}{% endfor %}") == ["_"]
+    assert hidden_in("{% macro one(_) %}{% endmacro %}") == ["_"]
+
+
 @pytest.mark.parametrize("template", VALUES)
 def test_a_translation_reaches_every_text_of_a_page(template: str) -> None:
     renderer = Renderer(StaticFiles.packaged(), version="1")
@@ -74,7 +92,7 @@ def test_a_translation_reaches_every_text_of_a_page(template: str) -> None:
 def test_without_a_translation_texts_are_as_written(template: str) -> None:
     page = Renderer(StaticFiles.packaged(), version="1").page(template, NOW, **VALUES[template]).body.decode()
     source = (CHECKOUT / "regiond/ui/templates" / template).read_text()
-    written = [message[0] for message in messages_of(source) if "%(" not in message[0]]
+    written = [message[0] for message in messages_of(source) if not re.search(r"%\(|\{", message[0])]
     assert written
     assert [text for text in written if text not in page] == []
 
@@ -97,6 +115,41 @@ def test_python_code_makes_texts_in_the_readers_language() -> None:
 
 def test_a_text_without_values_keeps_its_braces() -> None:
     assert text("Write {name}") == "Write {name}"
+
+
+AWAY = constant("{} away")
+
+
+@pytest.mark.parametrize(
+    ("template", "shown"),
+    [
+        ("{{ it }}", "[{} away]"), ("{{ _(it) }}", "[{} away]"), ('{{ "a " ~ it }}', "a [{} away]"),
+        ("{{ [it, it] | join(' ') }}", "[{} away] [{} away]"), ('<a title="{{ it }}">', '<a title="[{} away]">'),
+        ("{{ it | lower }}", "[{} away]"), ("{{ it.format('elm') }}", "[elm away]"),
+        ("{% trans %}So {{ it }}{% endtrans %}", "[So [{} away]]"), ("{{ _('So {it}', it=it) }}", "[So [{} away]]"),
+    ],
+)  # fmt: skip
+def test_a_constant_is_translated_where_it_is_shown(template: str, shown: str) -> None:
+    environment = jinja2.Environment(extensions=["jinja2.ext.i18n"], autoescape=True)
+    environment.install_gettext_callables(text, counted, newstyle=False)  # type: ignore[attr-defined]  # as the renderer
+    with reading_in(Marked()):
+        assert environment.from_string(template).render(it=AWAY) == shown
+        assert (f"{AWAY}", AWAY[:3], AWAY.lower()) == ("[{} away]", "[{}", "[{} away]")
+    assert environment.from_string(template).render(it=AWAY) == shown.replace("[", "").replace("]", "")
+
+
+def test_a_constant_is_a_key_as_it_is_written_and_is_escaped() -> None:
+    environment = jinja2.Environment(autoescape=True)
+    with reading_in(Marked()):
+        assert {AWAY: 1}["{} away"] == 1
+        assert environment.from_string("{{ it }}").render(it=constant("<b> & c")) == "[&lt;b&gt; &amp; c]"
+
+
+def test_a_translation_changes_no_cookie() -> None:
+    english = set_cookie("token", secure=True, lifetime=timedelta(hours=1))
+    with reading_in(Marked()):
+        assert set_cookie("token", secure=True, lifetime=timedelta(hours=1)) == english
+        assert cleared_cookie(path="/MAAS/ui/", secure=True).endswith("; HttpOnly; SameSite=Lax; Secure")
 
 
 def test_a_page_gives_its_scripts_only_texts_that_are_translated() -> None:

@@ -6,17 +6,19 @@ import ast
 import re
 from collections.abc import Container, Iterator
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import jinja2
 
 _ENVIRONMENT = jinja2.Environment(extensions=["jinja2.ext.i18n"], autoescape=True)
-_VALUE = "\0"  # in place of an expression or statement of a template
-_SPOKEN = {"aria-label", "placeholder", "alt", "title"}
+_VALUE = "\x01"  # in place of an expression or statement of a template; the parser of HTML keeps it in a tag
+_SPOKEN = {"aria-label", "placeholder", "alt", "title", "data-label"}  # the style sheet shows the last one
 _NO_PROSE = {"script", "style", "code", "kbd", "pre"}
 _WORDS = re.compile(r"[A-Za-z]{2}")
 _SENTENCE = re.compile(r"[A-Z][a-z]+($|[ .,:;!?…–-])|[a-z]{2,}[,:]? [a-z]{2,}|[a-z]{3,}\. [A-Z]|[A-Z]\w+ [a-z]{2,}")
 _CODE = re.compile(r"\b(ik|is|u|p|has|aria|data|hx)-\w|__|^[\w-]+/[\w./-]+$|::|%[a-zA-Z]|=\{|[\[\]<>=]")
-_COMMAND = re.compile(r"^(lxc|virsh|innkeeper|stty) |\$[a-z]")
+_MARKUP = re.compile(r'^(\s*[\w-]+="[^"]*")+$|^ik-[^ ]*( ik-[^ ]*| -)*$')  # attributes or classes of a tag elsewhere
+_COMMAND = re.compile(r"^(lxc|virsh|innkeeper|sudo|stty) |\$[a-z]")
 _HEADER = re.compile(r"^[A-Z][\w-]*-[A-Z]")
 _TRANSLATED = {"_", "gettext", "ngettext", "text", "counted", "constant"}
 _NOT_SHOWN = re.compile(r"(Type|Value|Key|Runtime|Assertion|NotImplemented)Error$")
@@ -26,20 +28,19 @@ _ENGLISH_WITH_STATUS = re.compile(r"^(InvalidRequest|NotFound|NotAllowed|WrongSt
 def untranslated_in_template(source: str) -> list[str]:
     """Returns texts between tags and in attributes that are read out, and strings that look like some."""
     page, strings, is_trans, before = "", [], False, ["", ""]
-    for _, kind, value in _ENVIRONMENT.lex(source):
-        if kind == "whitespace":
-            continue
+    tokens = [(kind, value) for _, kind, value in _ENVIRONMENT.lex(source) if kind != "whitespace"]
+    for (kind, value), (_, after) in pairwise([*tokens, ("end", "")]):
         if kind == "data":
             page += "" if is_trans else value
         elif kind in {"variable_begin", "block_begin"}:
             page += _VALUE
         elif kind == "name" and before[-1] in {"{%", "{%-"} and value in {"trans", "endtrans"}:
             is_trans = value == "trans"
-        elif kind == "string" and not _is_message(before) and _reads_as_text(value[1:-1]):
+        elif kind == "string" and after != ":" and not _is_message(before) and _reads_as_text(value[1:-1]):
             strings.append(value[1:-1])
         before = [*before[-5:], value]
     shown = map(_clean, Texts(page, _NO_PROSE).found)
-    return [*(text for text in shown if _WORDS.search(text)), *strings]
+    return [*(text for text in shown if _WORDS.search(text) and not _MARKUP.search(text)), *strings]
 
 
 def _is_message(before: list[str]) -> bool:
@@ -57,7 +58,7 @@ class Texts(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._depth += tag in self._skipped
+        self._depth += tag.strip(_VALUE) in self._skipped
         self.found += [value for name, value in attrs if name in _SPOKEN and value]
 
     def handle_endtag(self, tag: str) -> None:

@@ -86,7 +86,6 @@ def compose_intent(request: AllocateRequest) -> ComposeIntent:
         request=compose_request(request),
         hosts=host_constraints(request),
         agent_name=request.agent_name,
-        in_zone_of_host=True,
         comment=request.comment,
     )
 

@@ -16,13 +16,13 @@ from regiond.placement.model import Candidate, Evaluation, PendingClaim, Placeme
 
 @frozen(kw_only=True)
 class ValidatedCompose:
-    """The result of *validate*: names are resolved and exist. `pool_id` None means the pool of the host."""
+    """The result of *validate*: names are resolved and exist. No `zone_id` or `pool_id`: that of the host."""
 
     intent: ComposeIntent
     requirements: Requirements
     strategy: Strategy
     hostname: str | None
-    zone_id: int
+    zone_id: int | None
     pool_id: int | None
 
 

@@ -13,7 +13,6 @@ from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
-from regiond.groups.model import DEFAULT_ZONE_ID
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
 from regiond.identifiers import check_hostname
@@ -52,10 +51,10 @@ class Validator:
         request, problems = intent.request, dict[str, list[str]]()
         requirements, syntax_problems = _parse(request)
         problems |= syntax_problems
-        zone_id, hostname, pool, hosts = DEFAULT_ZONE_ID, None, None, ANY_HOST
+        zone_id, hostname, pool, hosts = None, None, None, ANY_HOST
         if machine_id is None:
             with collecting(problems):
-                zone_id = await self._groups.requested_zone_id(request.zone) or DEFAULT_ZONE_ID
+                zone_id = await self._groups.requested_zone_id(request.zone)
             with collecting(problems):
                 hostname = await self._free_hostname(request.hostname)
         with collecting(problems):

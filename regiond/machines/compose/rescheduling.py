@@ -13,6 +13,7 @@ from common.guest_spec import GuestSpec
 from common.serialization import from_dict, to_dict
 from regiond.db.pool import Database, Db
 from regiond.hosts.model import inherited_tags
+from regiond.ledger.service import lock_hosts
 from regiond.machines.compose.claims import (
     claim_all,
     new_spec,
@@ -132,11 +133,10 @@ class Rescheduler:
 
 
 async def _rewrite(db: Db, machine_id: int, spec: GuestSpec, one: HostAssignment) -> None:
-    intent = one.validated.intent
+    await lock_hosts(db, [one.host.id], wait=True)
     await rewrite_machine(
         db, machine_id, spec, host_id=one.host.id,
-        pool_id=one.host.pool_id if intent.request.pool is None else None,
-        zone_id=one.host.zone_id if intent.in_zone_of_host else None,
+        pool_id=one.host.pool_id if one.validated.intent.request.pool is None else None,
         tags=inherited_tags(one.host.tags), disks=one.evaluation.disks, nics=one.evaluation.nics,
     )  # fmt: skip
     await claim_all(db, machine_id, one)

@@ -245,12 +245,10 @@ class Reservations:
 
     def _new_machine(self, reservation: Reservation, hostname: str) -> NewMachine:
         one = reservation.assignment
-        validated, host = one.validated, one.host
         return NewMachine(
-            spec=new_spec(one, hostname, self._installation_id), system_id=new_system_id(), host_id=host.id,
+            spec=new_spec(one, hostname, self._installation_id), system_id=new_system_id(), host_id=one.host.id,
             composed_by_id=reservation.request.caller.account_id, pool_id=pool_of(one),
-            zone_id=host.zone_id if validated.intent.in_zone_of_host else validated.zone_id,
-            tags=inherited_tags(host.tags),
+            chosen_zone_id=one.validated.zone_id, tags=inherited_tags(one.host.tags),
             disks=one.evaluation.disks, nics=one.evaluation.nics,
         )  # fmt: skip
 

@@ -59,7 +59,7 @@ class Composer:
         """
 
         async def open_() -> Operation:
-            intent = ComposeIntent(request=request, hosts=hosts, in_zone_of_host=request.zone is None)
+            intent = ComposeIntent(request=request, hosts=hosts)
             return await self.reserve(caller, intent, idempotency_key=idempotency_key, need_rack=need_rack)
 
         try:

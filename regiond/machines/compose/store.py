@@ -16,16 +16,19 @@ from regiond.placement.model import DiskPlacement, NicAttachment
 
 _NIC_IDS = "select id from machine_nic where machine_id = $1 order by index"
 _TAKEN_HOSTNAMES = "select hostname from used_hostname where hostname = any($1::text[])"
+# The zone of the host is read here, while the caller holds the lock of its server: see `hosts.store.move_to_zone`.
 _INSERT = """
     with inserted as (
-        insert into machine (uuid, system_id, hostname, host_id, pool_id, zone_id, state, architecture, cores,
-                             memory_mib, tags, description, pinned_core_ids, huge_page_size_kib, composed_by_id)
-        select uuid, system_id, hostname, host_id, pool_id, zone_id, 'composing', architecture, cores, memory_mib,
-               tags, description, pinned_core_ids, huge_page_size_kib, composed_by_id
+        insert into machine (uuid, system_id, hostname, host_id, pool_id, zone_id, zone_chosen, state, architecture,
+                             cores, memory_mib, tags, description, pinned_core_ids, huge_page_size_kib, composed_by_id)
+        select m.uuid, m.system_id, m.hostname, m.host_id, m.pool_id, coalesce(m.chosen_zone_id, h.zone_id),
+               coalesce(m.chosen_zone_id <> h.zone_id, false), 'composing', m.architecture, m.cores, m.memory_mib,
+               m.tags, m.description, m.pinned_core_ids, m.huge_page_size_kib, m.composed_by_id
           from jsonb_to_recordset($1::jsonb) m (
-               uuid uuid, system_id text, hostname text, host_id integer, pool_id integer, zone_id integer,
+               uuid uuid, system_id text, hostname text, host_id integer, pool_id integer, chosen_zone_id integer,
                architecture text, cores integer, memory_mib bigint, tags text[], description text,
                pinned_core_ids integer[], huge_page_size_kib bigint, composed_by_id integer)
+          join vm_host h on h.id = m.host_id
         returning id, uuid
     ), disks as (
         insert into machine_disk (machine_id, index, volume, storage_pool_id, size_bytes, serial, tags, label)
@@ -48,25 +51,27 @@ _INSERT = """
 # Tags that a user added to the machine meanwhile stay; the tags of the previous host are removed.
 _REWRITE = """
     with rewritten as (
-        update machine set uuid = $2, host_id = $3, pool_id = coalesce($4, pool_id), zone_id = coalesce($5, zone_id),
-                           architecture = $6, cores = $7, memory_mib = $8, pinned_core_ids = $10,
-                           huge_page_size_kib = $11,
-                           tags = $9::text[] || array(
+        update machine set uuid = $2, host_id = new.id, pool_id = coalesce($4, machine.pool_id),
+                           zone_id = case when zone_chosen then machine.zone_id else new.zone_id end,
+                           architecture = $5, cores = $6, memory_mib = $7, pinned_core_ids = $9,
+                           huge_page_size_kib = $10,
+                           tags = $8::text[] || array(
                                select tag from unnest(machine.tags) as tag
-                                where tag <> all($9)
+                                where tag <> all($8)
                                   and tag not in (select unnest(h.tags) from vm_host h where h.id = machine.host_id))
-         where id = $1
-        returning id
+          from vm_host new
+         where machine.id = $1 and new.id = $3
+        returning machine.id
     ), disks as (
         insert into machine_disk (machine_id, index, volume, storage_pool_id, size_bytes, serial, tags, label)
         select rewritten.id, d.*
-          from rewritten, jsonb_to_recordset($12::jsonb) d (index integer, volume text, storage_pool_id integer,
+          from rewritten, jsonb_to_recordset($11::jsonb) d (index integer, volume text, storage_pool_id integer,
                                                         size_bytes bigint, serial text, tags text[], label text)
     )
     insert into machine_nic (machine_id, index, name, mac_address, kind, source, vid, mode, label, interface_id,
                              vlan_id, subnet_id)
     select rewritten.id, n.*
-      from rewritten, jsonb_to_recordset($13::jsonb) n (index integer, name text, mac_address text, kind text,
+      from rewritten, jsonb_to_recordset($12::jsonb) n (index integer, name text, mac_address text, kind text,
                                                        source text,
                                                     vid integer, mode text, label text, interface_id integer,
                                                     vlan_id integer, subnet_id integer)
@@ -86,13 +91,16 @@ _CLEAR_DEVICES = """
 
 @frozen(kw_only=True)
 class NewMachine:
-    """A machine to be inserted: `disks` has the place of each disk of `spec`, `nics` the attachments."""
+    """A machine to be inserted: `disks` has the place of each disk of `spec`, `nics` the attachments.
+
+    `chosen_zone_id` is the zone that its request names; None: it is in the zone of its host.
+    """
 
     spec: GuestSpec
     system_id: str
     host_id: int
     pool_id: int
-    zone_id: int
+    chosen_zone_id: int | None
     composed_by_id: int | None
     tags: Sequence[str]
     disks: Sequence[DiskPlacement]
@@ -102,6 +110,7 @@ class NewMachine:
 async def insert_machines(db: Db, machines: Sequence[NewMachine]) -> Mapping[UUID, int]:
     """Inserts the machines with their disks and NICs by one query; returns their row ids by UUID.
 
+    The caller holds the locks of the servers (`lock_hosts`), so that no host changes its zone meanwhile.
     Raises IdentifierTaken, InvalidRequest if a host, zone or pool was deleted, and OutOfCapacity if a NIC's network
     was; the caller's transaction must then roll back.
     """
@@ -129,19 +138,18 @@ async def rewrite_machine(
     *,
     host_id: int,
     pool_id: int | None,
-    zone_id: int | None,
     tags: Sequence[str],
     disks: Sequence[DiskPlacement],
     nics: Sequence[NicAttachment],
 ) -> None:
-    """Replaces a machine without devices that is still being composed. None leaves pool or zone unchanged.
+    """Replaces a machine without devices that is still being composed. No `pool_id` leaves the pool unchanged.
 
-    Raises as `insert_machines`.
+    The caller holds the lock of the host's server. Raises as `insert_machines`.
     """
     disk_rows, nic_rows = _device_rows(spec, disks, nics)
     try:
         await db.execute(
-            _REWRITE, machine_id, spec.marker.machine_id, host_id, pool_id, zone_id, spec.architecture, spec.cores,
+            _REWRITE, machine_id, spec.marker.machine_id, host_id, pool_id, spec.architecture, spec.cores,
             spec.memory_mib, list(tags), list(spec.pinned_core_ids), spec.huge_page_size_kib, disk_rows, nic_rows,
         )  # fmt: skip
     except asyncpg.UniqueViolationError as error:
@@ -169,7 +177,8 @@ def _machine_row(machine: NewMachine) -> Mapping[str, object]:
     spec = machine.spec
     return {
         "uuid": spec.marker.machine_id, "system_id": machine.system_id, "hostname": spec.name,
-        "host_id": machine.host_id, "pool_id": machine.pool_id, "zone_id": machine.zone_id,
+        "host_id": machine.host_id, "pool_id": machine.pool_id,
+        "chosen_zone_id": machine.chosen_zone_id,
         "architecture": spec.architecture, "cores": spec.cores, "memory_mib": spec.memory_mib,
         "tags": list(machine.tags), "description": spec.description,
         "pinned_core_ids": list(spec.pinned_core_ids), "huge_page_size_kib": spec.huge_page_size_kib,

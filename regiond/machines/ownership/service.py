@@ -22,7 +22,7 @@ from regiond.machines.model import MachineChange, MachineView
 from regiond.machines.operation_intents import check_settled
 from regiond.machines.ownership.commissioning import begin_commission
 from regiond.machines.ownership.ending import end_ownership, take_back_links
-from regiond.machines.ownership.zone_change import move_to_zone
+from regiond.machines.ownership.zone_change import choose_zone, move_to_zone
 from regiond.machines.ownership_rules import (
     check_changeable,
     check_owner,
@@ -182,8 +182,10 @@ class Ownership:
             if (hostname is not None and hostname != machine.hostname) or groups.changes:
                 check_settled(machine)
             await groups.apply(db, machine)
+            if zone_id is not None:
+                await choose_zone(db, [system_id], zone_id)
             await lifecycle_store.update(
-                db, machine.id, hostname=hostname, zone_id=zone_id, pool_id=pool_id, description=change.description,
+                db, machine.id, hostname=hostname, pool_id=pool_id, description=change.description,
                 autostart=change.autostart,
             )  # fmt: skip
             changed = await view_store.read(db, system_id)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import asyncpg
 
 from common.errors import InvalidRequest, NotFound
 from regiond.caller import Caller
-from regiond.db.pool import Db
+from regiond.db.pool import Db, Row
 from regiond.events.model import NewEvent
 from regiond.events.service import Events
 from regiond.machines import lifecycle_store, view_store
@@ -17,10 +18,18 @@ from regiond.machines.devices.model import check_zone
 from regiond.machines.ownership_rules import check_unlocked
 from regiond.machines.values.devices import DeviceFilter
 
-# Machines that are in the zone already are left out.
-_MOVE_MACHINES = """
-    update machine set zone_id = $2 where system_id = any($1::text[]) and zone_id <> $2
-    returning hostname, system_id, host_id, (select name from zone where id = $2) as zone
+# A machine that is to be in the zone of its host follows it from now on. The machine is locked already, and a change of
+# the host's zone locks it too (`hosts.store.move_to_zone`): either sees what the other has done.
+_CHOOSE = """
+    with before as (
+        select m.id, m.zone_id, h.zone_id as host_zone_id
+          from machine m left join vm_host h on h.id = m.host_id
+         where m.system_id = any($1::text[])
+    )
+    update machine m set zone_id = $2, zone_chosen = before.host_zone_id is distinct from $2
+      from before where m.id = before.id
+    returning m.hostname, m.system_id, m.host_id, (select name from zone where id = $2) as zone,
+              before.zone_id <> $2 as moved
 """
 # Devices on a machine are left out: they are in its zone.
 _MOVE_DEVICES = """
@@ -39,13 +48,9 @@ async def move_to_zone(db: Db, caller: Caller, machines: Sequence[str], devices:
     for machine in await view_store.read_several(db, machines):
         check_unlocked(machine)
     await _check_devices(db, devices, zone_id)
-    try:
-        moved = [
-            *((row, "machine_zone_changed") for row in await db.fetch(_MOVE_MACHINES, machines, zone_id)),
-            *((row, "device_changed") for row in await db.fetch(_MOVE_DEVICES, devices, zone_id)),
-        ]
-    except asyncpg.ForeignKeyViolationError as error:
-        raise InvalidRequest.of({"zone": ["The zone was just deleted."]}) from error
+    moved = [(row, "machine_zone_changed") for row in await choose_zone(db, machines, zone_id)]
+    with _existing_zone():
+        moved += [(row, "device_changed") for row in await db.fetch(_MOVE_DEVICES, devices, zone_id)]
     await Events.record_several(
         db,
         [
@@ -59,6 +64,24 @@ async def move_to_zone(db: Db, caller: Caller, machines: Sequence[str], devices:
         ],
         caller=caller,
     )
+
+
+async def choose_zone(db: Db, machines: Sequence[str], zone_id: int) -> list[Row]:
+    """Moves the machines (system ids), which the caller has locked; returns those that were in another zone.
+
+    They stay in the zone when their hosts move to another one, unless it is the zone of the host: then they follow it.
+    Raises InvalidRequest if the zone was just deleted.
+    """
+    with _existing_zone():
+        return [row for row in await db.fetch(_CHOOSE, machines, zone_id) if row["moved"]]
+
+
+@contextmanager
+def _existing_zone() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.ForeignKeyViolationError as error:
+        raise InvalidRequest.of({"zone": ["The zone was just deleted."]}) from error
 
 
 async def _check_devices(db: Db, system_ids: Iterable[str], zone_id: int) -> None:

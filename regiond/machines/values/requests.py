@@ -41,14 +41,13 @@ class ComposeIntent:
     """A compose as its operation stores it, so that it can be rescheduled on another host.
 
     `agent_name`: the machine is allocated to the caller once it exists, for this agent; None: it is not allocated. The
-    machine's zone is the zone of the request or, with `in_zone_of_host`, of its host. Only hosts in the resource pools
+    machine's zone is the zone of the request, if that names one, or of its host. Only hosts in the resource pools
     `pool_ids` may take it; None: any.
     """
 
     request: ComposeRequest
     hosts: HostConstraints = NO_HOST_CONSTRAINTS
     agent_name: str | None = None
-    in_zone_of_host: bool = False
     comment: str = ""
     pool_ids: tuple[int, ...] | None = None
 

@@ -8,7 +8,8 @@ from attrs import frozen
 
 from regiond.api.replies import Reply
 from regiond.attention.model import AttentionFilter, AttentionGroup, AttentionKind, ObjectType
-from regiond.ui.attention.attention_row import PAGE, AttentionRow, kind_text, kind_title, rows_of
+from regiond.ui.attention.attention_row import PAGE, AttentionRow, rows_of
+from regiond.ui.attention.kind_words import kind_text, kind_title
 from regiond.ui.page import Page, Visit
 from regiond.ui.texts import text
 
@@ -19,7 +20,8 @@ _ON_OBJECT = 5  # of each kind, on the page of an object
 OF_HOSTS = tuple(
     kind
     for kind in AttentionKind
-    if kind.startswith(("host_", "storage_pool_", "certificate_")) and kind is not AttentionKind.HOST_NOT_TRUSTED
+    if kind.startswith(("host_", "storage_pool_", "certificate_", "server_certificate_"))
+    and kind is not AttentionKind.HOST_NOT_TRUSTED
 )
 
 

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from regiond.attention.model import AttentionGroup, AttentionItem, AttentionKind, ObjectType
 from regiond.caller import Caller
-from regiond.ui import formats
+from regiond.ui.attention.kind_words import kind_text
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
@@ -18,35 +18,10 @@ _ALONE = 3  # items of a kind that the overview shows; of more it shows one line
 OF_KIND = _ALONE + 1  # that `overview_lines` needs
 _MOST_LINES = 10  # of the overview
 
-# What one of a kind is called, and several.
-KIND_WORDS: Mapping[AttentionKind, tuple[str, str]] = {
-    _K.VM_MISSING: (constant("VM is missing from its host"), constant("VMs are missing from their hosts")),
-    _K.VM_VOLUME_MISSING: (
-        constant("VM cannot start without a volume"),
-        constant("VMs cannot start without their volumes"),
-    ),
-    _K.VM_BROKEN: (constant("VM is marked broken"), constant("VMs are marked broken")),
-    _K.VM_FAILED_DEPLOYMENT: (constant("VM failed to deploy"), constant("VMs failed to deploy")),
-    _K.VM_FAILED_COMPOSE: (constant("VM was not created"), constant("VMs were not created")),
-    _K.VM_FAILED: (constant("VM was released but not deleted"), constant("VMs were released but not deleted")),
-    _K.HOST_UNREACHABLE: (constant("host is unreachable"), constant("hosts are unreachable")),
-    _K.HOST_REJECTED: (constant("host is rejected"), constant("hosts are rejected")),
-    _K.HOST_NOT_TRUSTED: (constant("host waits for trust"), constant("hosts wait for trust")),
-    _K.HOST_STALE: (constant("host has old data"), constant("hosts have old data")),
-    _K.HOST_OVERCOMMITTED: (constant("host is over-committed"), constant("hosts are over-committed")),
-    _K.HOST_PROBLEM: (constant("host reports a problem"), constant("hosts report problems")),
-    _K.STORAGE_POOL_UNAVAILABLE: (constant("storage pool is unavailable"), constant("storage pools are unavailable")),
-    _K.STORAGE_POOL_FULL: (constant("storage pool is nearly full"), constant("storage pools are nearly full")),
-    _K.QUOTA_FULL: (constant("quota is nearly used up"), constant("quotas are nearly used up")),
-    _K.RACK_AWAY: (constant("rack is away"), constant("racks are away")),
-    _K.CERTIFICATE_EXPIRING: (constant("certificate expires"), constant("certificates expire")),
-    _K.DISCREPANCY: ("discrepancy", "discrepancies"),
-    _K.OPERATION_WAITING: (constant("task waits for long"), constant("tasks wait for long")),
-    _K.IMAGE_FAILED: (constant("image failed"), constant("images failed")),
-}
 _ICONS: Mapping[AttentionKind, str] = {
     _K.HOST_REJECTED: "rejected", _K.HOST_NOT_TRUSTED: "waiting", _K.HOST_STALE: "clock",
-    _K.CERTIFICATE_EXPIRING: "key", _K.OPERATION_WAITING: "waiting", _K.IMAGE_FAILED: "disc",
+    _K.CERTIFICATE_EXPIRING: "key", _K.SERVER_CERTIFICATE_EXPIRING: "key", _K.CLIENT_CERTIFICATE_EXPIRING: "key",
+    _K.OPERATION_WAITING: "waiting", _K.IMAGE_FAILED: "disc",
 }  # fmt: skip
 
 
@@ -90,17 +65,6 @@ def rows_of(groups: Iterable[AttentionGroup], caller: Caller) -> tuple[Attention
     return tuple(attention_row(item, caller) for group in groups for item in group.items)
 
 
-def kind_text(kind: AttentionKind, count: int) -> str:
-    """Returns `1 host is unreachable`, `412 VMs are missing from their hosts`."""
-    return formats.count(count, *KIND_WORDS[kind])
-
-
-def kind_title(kind: AttentionKind) -> str:
-    """Returns the name of the kind for headings and choices, such as `Hosts are unreachable`."""
-    plural = KIND_WORDS[kind][1]
-    return plural[0].upper() + plural[1:]
-
-
 def overview_lines(groups: Iterable[AttentionGroup], caller: Caller) -> tuple[AttentionRow | KindLine, ...]:
     """Returns the first lines, what is broken before what is not; kinds with many items are one line each."""
     found: list[tuple[bool, AttentionRow | KindLine]] = []
@@ -127,6 +91,7 @@ _PAGES: Mapping[ObjectType, tuple[str, ...]] = {
     ObjectType.RACK: ("settings", "racks", "{id}"),
     ObjectType.DISCREPANCY: ("settings", "discrepancies", "{id}"),
     ObjectType.REGION: ("about",),
+    ObjectType.RPC_CLIENT: ("account", "clients"),
 }
 
 
@@ -173,6 +138,7 @@ _HELP: Mapping[AttentionKind, Callable[[AttentionItem], Help | None]] = {
     _K.HOST_PROBLEM: _refresh(constant("Refresh")),
     _K.STORAGE_POOL_UNAVAILABLE: _refresh(constant("Refresh host")),
     _K.CERTIFICATE_EXPIRING: _link(constant("Rotate"), "hosts", "{host}", "settings"),
+    _K.SERVER_CERTIFICATE_EXPIRING: _link(constant("Show certificate"), "hosts", "{host}", "settings"),
     _K.QUOTA_FULL: _link(constant("Raise"), "settings", "quotas", "{id}"),
     _K.DISCREPANCY: _link(constant("Review"), "settings", "discrepancies", "{id}"),
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 
@@ -12,10 +10,10 @@ from attrs import evolve, frozen
 from regiond.api.serializers.events import EVENT_JSON
 from regiond.events.model import Event, EventFilter
 from regiond.ui.formats import iso
+from regiond.ui.lists.csv_lines import CSV, csv_lines
 from regiond.ui.page import Visit
 
 BATCH = 1000  # events of one query
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet computes a cell that begins so
 _COLUMNS = ("id", "at", "level", "kind", "message", "host", "vm", "task", "rack", "user")
 
 
@@ -29,19 +27,8 @@ class Format:
     lines: Callable[[Iterable[Event]], str]
 
 
-def _csv(rows: Iterable[Iterable[object]]) -> str:
-    file = io.StringIO()
-    csv.writer(file).writerows([_cell(value) for value in row] for row in rows)
-    return file.getvalue()
-
-
-def _cell(value: object) -> str:
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
 def _csv_lines(events: Iterable[Event]) -> str:
-    return _csv(
+    return csv_lines(
         (
             one.id, iso(one.at), one.level.value, one.kind, one.message, one.host_name or one.host_id,
             one.hostname or one.system_id, one.operation_id, one.rack_id, one.username,
@@ -55,7 +42,7 @@ def _json_lines(events: Iterable[Event]) -> str:
 
 
 FORMATS: Mapping[str, Format] = {
-    "csv": Format(media_type="text/csv; charset=utf-8", suffix="csv", head=_csv([_COLUMNS]), lines=_csv_lines),
+    "csv": Format(media_type=CSV, suffix="csv", head=csv_lines([_COLUMNS]), lines=_csv_lines),
     "json": Format(media_type="application/x-ndjson", suffix="jsonl", head="", lines=_json_lines),
 }
 

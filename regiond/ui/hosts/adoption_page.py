@@ -11,6 +11,7 @@ from regiond.api.resources.machines.machines import MACHINE
 from regiond.api.resources.shared.lookups import find_host
 from regiond.caller import Permission
 from regiond.hosts.model import GuestView, HostView
+from regiond.identifiers import as_id
 from regiond.ui import formats
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.question import Question, Subject, ask
@@ -34,7 +35,7 @@ async def adopt(visit: Visit) -> Reply:
     if given("all") or option("all"):
         (workload,) = await visit.services.machines.workloads([host.id], caller=visit.caller)
         return await _adopt(visit, host, workload.foreign, is_all=True)
-    guest = await visit.services.hosts.guest(_number(given("guest") or option("guest")), caller=visit.caller)
+    guest = await visit.services.hosts.guest(as_id(given("guest") or option("guest")) or 0, caller=visit.caller)
     return await _adopt(visit, host, (guest,), is_all=False)
 
 
@@ -74,7 +75,7 @@ def adoption_question(
     host: HostView, guests: list[GuestView], users: Iterable[str], owner: str, *, is_all: bool
 ) -> Question:
     """`owner` is who is proposed. Without guests there is no button."""
-    number, name = formats.count(len(guests), "VM"), "" if is_all else guests[0].name
+    number, name = len(guests), "" if is_all else guests[0].name
     owners = FormField(
         name="owner", label=text("Owner"), kind="choice", options=tuple((one, one) for one in users), help=_OWNER_HELP
     )
@@ -91,12 +92,12 @@ def adoption_question(
         )
     )
     return Question(
-        title=text("Adopt all {number} on {name}?", number=number, name=host.name)
+        title=counted("Adopt all {n} VM on {name}?", "Adopt all {n} VMs on {name}?", number, name=host.name)
         if is_all
         else text("Adopt {name}?", name=name),
         section="hosts",
         crumbs=_crumbs(host),
-        button=(text("Adopt {number}", number=number) if is_all else text("Adopt")) if guests else "",
+        button=(counted("Adopt {n} VM", "Adopt {n} VMs", number) if is_all else text("Adopt")) if guests else "",
         back=page_url("hosts", host.id, "vms"),
         undo=text("It can be forgotten again, which leaves it as it is.") if guests else "",
         subjects=[Subject(name=one.name, detail=_detail(one)) for one in guests],
@@ -108,9 +109,10 @@ def adoption_question(
 
 
 def _detail(guest: GuestView) -> str:
-    pinned = f", pinned to {formats.ranges(guest.pinned_core_ids)}" if guest.pinned_core_ids else ""
-    parts = [formats.count(guest.cores, "core") + pinned, f"{formats.memory(guest.memory_mib)} RAM"]
-    return ", ".join([*parts, *([f"project {guest.project}"] if guest.project else []), guest.power_state])
+    pinned = [text("pinned to {cores}", cores=formats.ranges(guest.pinned_core_ids))] if guest.pinned_core_ids else []
+    memory = text("{memory} RAM", memory=formats.memory(guest.memory_mib))
+    project = [text("project {project}", project=guest.project)] if guest.project else []
+    return ", ".join([counted("{n} core", "{n} cores", guest.cores), *pinned, memory, *project, guest.power_state])
 
 
 def _crumbs(host: HostView) -> tuple[tuple[str, str], ...]:
@@ -140,11 +142,6 @@ async def forget(visit: Visit) -> Reply:
         kept=(("vm", machine.system_id),),
     )
     return await ask(visit, question, run, plan=plan, plan_of="guests")
-
-
-def _number(text: str) -> int:
-    """0 is no id."""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
 
 
 PAGES = (

@@ -14,7 +14,6 @@ from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.caller import Permission
 from regiond.hosts.model import HostView
 from regiond.identifiers import as_id
-from regiond.ui import formats
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.question import Question, Subject, ask, is_answered
 from regiond.ui.hosts import list_page
@@ -162,21 +161,25 @@ async def _run(visit: Visit, action: BulkAction, selected: Selected) -> Reply:
             outcomes=outcomes,
             back=selected.back,
         )
-    number = formats.count(len(outcomes), "host")
+    number = len(outcomes)
     if action.op != "refresh":
-        return note_at(
-            visit, selected.back, text=text("{title}: done for {number}.", title=action.title, number=number)
-        )
+        done = counted("{title}: done for {n} host.", "{title}: done for {n} hosts.", number, title=action.title)
+        return note_at(visit, selected.back, text=done)
     if len(outcomes) == 1:
         return note_at(visit, selected.back, answer=outcomes[0].answer)
     tasks = (text("Tasks"), page_url("tasks", query={"kind": "refresh"}))
-    return note_at(visit, selected.back, text=text("The refresh of {number} has begun.", number=number), link=tasks)
+    begun = counted("The refresh of {n} host has begun.", "The refresh of {n} hosts has begun.", number)
+    return note_at(visit, selected.back, text=begun, link=tasks)
 
 
 def _left_out(selected: Selected) -> Iterator[str]:
     if selected.meant > MOST_HOSTS:
-        meant = formats.count(selected.meant, "host")
-        yield text("{meant} were selected; one request changes at most {most}.", meant=meant, most=MOST_HOSTS)
+        yield counted(
+            "{n} host was selected; one request changes at most {most}.",
+            "{n} hosts were selected; one request changes at most {most}.",
+            selected.meant,
+            most=MOST_HOSTS,
+        )
     if gone := min(selected.meant, MOST_HOSTS) - len(selected.hosts):
         yield counted("{n} host is no longer there.", "{n} hosts are no longer there.", gone)
 
@@ -185,7 +188,7 @@ def bulk_question(name: str, action: BulkAction, selected: Selected, fields: Seq
     """It says so if hosts are left out: more than one request changes, or removed meanwhile."""
     hosts = selected.hosts
     return Question(
-        title=f"{action.title}: {formats.count(len(hosts), 'host')}?",
+        title=counted("{title}: {n} host?", "{title}: {n} hosts?", len(hosts), title=action.title),
         section="hosts",
         crumbs=((text("Hosts"), selected.back),),
         button=action.title,

@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from regiond.hosts.model import GuestView, NumaNodeView
 from regiond.ui import formats
-from regiond.ui.texts import constant, text
+from regiond.ui.texts import constant, counted, text
 
 WIDTH, GAP, HEIGHT = 60, 2, 30
 WORDS = {
@@ -123,4 +123,7 @@ def _description(node_id: int, cells: Sequence[Cell], marked: str) -> str:
         if (number := sum(cell.state == state for cell in cells))
     )
     outlined = text(" Outlined: the cores of {marked}.", marked=marked) if marked else ""
-    return f"Node {node_id}: {formats.count(len(cells), 'core')}. {counts}.{outlined}"
+    node = counted(
+        "Node {node}: {n} core. {counts}.", "Node {node}: {n} cores. {counts}.", len(cells), node=node_id, counts=counts
+    )
+    return node + outlined

@@ -10,7 +10,7 @@ from attrs import frozen
 from common.values import DriverType
 from regiond.hosts.model import HostView, StoragePoolView
 from regiond.ui import formats
-from regiond.ui.texts import text
+from regiond.ui.texts import counted, text
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 _EXPIRES_SOON_DAYS = 30
@@ -39,7 +39,12 @@ def _lines(host: HostView, now: datetime) -> Iterator[CheckLine]:
         yield CheckLine(
             subject=text("Cores and RAM"),
             outcome=OK,
-            found=f"{formats.count(host.total.cores, 'core')}, {formats.memory(host.total.memory_mib)}",
+            found=counted(
+                "{n} core, {memory}",
+                "{n} cores, {memory}",
+                host.total.cores,
+                memory=formats.memory(host.total.memory_mib),
+            ),
         )
         yield _storage(host)
         yield _networks(host)
@@ -69,7 +74,8 @@ def _reachable(host: HostView, now: datetime) -> CheckLine:
             found=text("No answer yet"),
             remedy=text("The first look at it runs."),
         )
-    return CheckLine(subject=text("Reachable"), outcome=OK, found=f"Answered {formats.ago(host.refreshed_at, now)}")
+    found = text("Answered {ago}", ago=formats.ago(host.refreshed_at, now))
+    return CheckLine(subject=text("Reachable"), outcome=OK, found=found)
 
 
 def _virtualization(host: HostView) -> CheckLine:
@@ -107,7 +113,7 @@ def _of_pool(pool: StoragePoolView) -> Iterator[str]:
     yield pool.type
     yield formats.storage(pool.total_bytes)
     if pool.is_default:
-        yield "default"
+        yield text("default")
     if not pool.is_available:
         yield pool.status
 
@@ -127,8 +133,9 @@ def _networks(host: HostView) -> CheckLine:
 
 def _certificate(expires_at: datetime, now: datetime) -> CheckLine:
     days = (expires_at - now).days
-    left = f"Expires {expires_at:%d %B %Y}, {formats.count(days, 'day')} left"
-    found = left if days >= 0 else f"Expired {expires_at:%d %B %Y}"
+    day = f"{expires_at:%d %B %Y}"
+    left = counted("Expires {day}, {n} day left", "Expires {day}, {n} days left", days, day=day)
+    found = left if days >= 0 else text("Expired {day}", day=day)
     if days >= _EXPIRES_SOON_DAYS:
         return CheckLine(subject=text("Our certificate"), outcome=OK, found=found)
     return CheckLine(

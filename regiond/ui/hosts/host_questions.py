@@ -7,13 +7,12 @@ from collections.abc import Iterable, Sequence
 from attrs import evolve
 
 from regiond.hosts.model import HostView
-from regiond.ui import formats
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.question import Change, Question, Subject
 from regiond.ui.hosts.overcommit import Sum
 from regiond.ui.hosts.settings_form import SECRET
 from regiond.ui.hosts.trust_view import TrustView
-from regiond.ui.texts import constant, text
+from regiond.ui.texts import constant, counted, text
 from regiond.ui.web_request import page_url
 
 REASON = FormField(
@@ -33,7 +32,7 @@ _TOKEN = FormField(
     ),
 )
 _PAIR = (
-    FormField(name="certificate", label="Certificate, PEM", kind="area"),
+    FormField(name="certificate", label=constant("Certificate, PEM"), kind="area"),
     FormField(name="key", label=constant("Private key, PEM"), kind="area", help=constant("Without a passphrase")),
 )
 _PASSWORD_AGAIN = FormField(
@@ -56,7 +55,7 @@ def closing_question(host: HostView, machines: int) -> Question:
         button=text("Close for placement"),
         back=page_url("hosts", host.id, "settings"),
         undo=text("It can be opened again at any time."),
-        subjects=(Subject(name=host.name, detail=formats.count(machines, "VM")),),
+        subjects=(Subject(name=host.name, detail=counted("{n} VM", "{n} VMs", machines)),),
         effects=(STAYS_OPEN,),
         kept=(("action", "close"),),
         fields=(REASON,),
@@ -164,7 +163,7 @@ def settings_question(
         title=(
             text("Set the limits of {name} below what is claimed?", name=host.name)
             if below
-            else f"Save {formats.count(number, 'change')} of {host.name}?"
+            else counted("Save {n} change of {name}?", "Save {n} changes of {name}?", number, name=host.name)
         ),
         section="hosts",
         crumbs=settings_crumbs(host),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -14,13 +12,12 @@ from common.errors import InvalidRequest
 from regiond.api.declaration.lists import list_reply
 from regiond.api.replies import Reply
 from regiond.long_list import LongList
+from regiond.ui.lists.csv_lines import CSV, csv_lines
 from regiond.ui.page import Visit
 
 T = TypeVar("T")
 
 FORMATS = ("csv", "json")
-_CSV = "text/csv; charset=utf-8"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # with these a spreadsheet begins a formula
 
 
 async def export(
@@ -34,24 +31,18 @@ async def export(
     if wanted == "json":
         reply = await list_reply(found, encode)
         return evolve(reply, headers={**reply.headers, **headers})
-    return Reply(status=200, content_type=_CSV, headers=headers, chunks=csv_chunks(found, encode, columns))
+    return Reply(status=200, content_type=CSV, headers=headers, chunks=csv_chunks(found, encode, columns))
 
 
 async def csv_chunks(
     found: LongList[T], encode: Callable[[T], Mapping[str, Any]], columns: Sequence[str]
 ) -> AsyncGenerator[bytes, None]:
     """Yields the head, then the rows of one batch after the other."""
-    yield _lines([columns])
+    yield csv_lines([columns]).encode()
     async with aclosing(found.batches()) as batches:
         async for batch in batches:
             encoded = [encode(one) for one in batch]
-            yield _lines([[cell(_value(one, column)) for column in columns] for one in encoded])
-
-
-def _lines(rows: Sequence[Sequence[str]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
+            yield csv_lines([_value(one, column) for column in columns] for one in encoded).encode()
 
 
 def _value(encoded: Any, column: str) -> Any:
@@ -59,18 +50,3 @@ def _value(encoded: Any, column: str) -> Any:
     for key in column.split("."):
         encoded = encoded.get(key) if isinstance(encoded, Mapping) else None
     return encoded
-
-
-def cell(value: Any) -> str:
-    """Returns the text of a value: empty for null, a list with blanks between its elements.
-
-    A text that a spreadsheet would run as a formula begins with an apostrophe.
-    """
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return str(value)
-    text = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -101,7 +101,7 @@ def _deploy(vm: MachineView) -> str | None:
         next_state(vm.state, MachineEvent.DEPLOY)
     except WrongState:
         if vm.state is not MachineState.READY:
-            return f"{vm.state.value.replace('_', ' ')}: release it first"
+            return text("{state}: release it first", state=vm.state.value.replace("_", " "))
     if vm.adopted or not vm.disks:
         return text("without a root disk that Innkeeper created")
     return None
@@ -111,7 +111,7 @@ _ALL = (
     BulkAction(
         key="start",
         label=constant("Start"),
-        done="started",
+        done=constant("started"),
         icon="play",
         as_task=Task.POWER_ON,
         left=_unless_power("on", constant("running already")),
@@ -119,7 +119,7 @@ _ALL = (
     BulkAction(
         key="stop",
         label=constant("Stop"),
-        done="stopped",
+        done=constant("stopped"),
         icon="stop",
         as_task=Task.POWER_OFF,
         left=_unless_power("off", constant("off already")),
@@ -141,7 +141,7 @@ _ALL = (
     BulkAction(
         key="restart",
         label=constant("Restart"),
-        done="restarted",
+        done=constant("restarted"),
         icon="restart",
         as_task=Task.POWER_CYCLE,
         left=_unless_power("off", constant("off: start them instead")),
@@ -151,7 +151,7 @@ _ALL = (
     BulkAction(
         key="deploy",
         label=constant("Deploy"),
-        done="deployed",
+        done=constant("deployed"),
         icon="disc",
         as_task=Task.DEPLOY,
         left=_deploy,
@@ -161,7 +161,7 @@ _ALL = (
     BulkAction(
         key="release",
         label=constant("Release"),
-        done="released",
+        done=constant("released"),
         icon="signout",
         as_task=Task.RELEASE,
         left=_release,
@@ -169,11 +169,11 @@ _ALL = (
         is_dangerous=True,
         is_typed=True,
     ),
-    BulkAction(key="lock", label=constant("Lock"), done="locked", icon="lock", op="lock", left=_lock),
+    BulkAction(key="lock", label=constant("Lock"), done=constant("locked"), icon="lock", op="lock", left=_lock),
     BulkAction(
         key="unlock",
         label=constant("Unlock"),
-        done="unlocked",
+        done=constant("unlocked"),
         icon="key",
         op="unlock",
         left=lambda vm: None if vm.locked else text("not locked"),
@@ -181,7 +181,7 @@ _ALL = (
     BulkAction(
         key="place",
         label=constant("Set pool or zone"),
-        done="changed",
+        done=constant("changed"),
         icon="pools",
         method="PUT",
         left=_locked,
@@ -189,12 +189,18 @@ _ALL = (
         for_admins=True,
     ),
     BulkAction(
-        key="tag", label=constant("Tag"), done="tagged", icon="tag", left=lambda _: None, asks="tags", for_admins=True
+        key="tag",
+        label=constant("Tag"),
+        done=constant("tagged"),
+        icon="tag",
+        left=lambda _: None,
+        asks="tags",
+        for_admins=True,
     ),
     BulkAction(
         key="delete",
         label=constant("Delete"),
-        done="deleted",
+        done=constant("deleted"),
         icon="trash",
         as_task=Task.DELETE,
         left=lambda vm: _removal(vm, MachineEvent.DELETE),

@@ -11,7 +11,7 @@ from regiond.ui import formats
 from regiond.ui.forms.question import NO_UNDO, Question
 from regiond.ui.machines.bulk_actions import BulkAction, Split
 from regiond.ui.machines.machine_questions import SECTION
-from regiond.ui.texts import text
+from regiond.ui.texts import counted, text
 
 
 @frozen(kw_only=True)
@@ -49,14 +49,18 @@ def bulk_question(
 def _title(found: Split) -> str:
     action, number = found.action, len(found.changed)
     if action.asks == "place":
-        return f"Set the pool or zone of {formats.count(number, 'VM')}"
+        return counted("Set the pool or zone of {n} VM", "Set the pool or zone of {n} VMs", number)
     if action.asks == "tags":
-        return f"Tag {formats.count(number, 'VM')}"
-    return f"{action.label} {number} of {formats.count(found.total, 'VM')}?"
+        return counted("Tag {n} VM", "Tag {n} VMs", number)
+    return counted(
+        "{action} {number} of {n} VM?", "{action} {number} of {n} VMs?", found.total, action=action.label, number=number
+    )
 
 
 def _button(action: BulkAction, number: int) -> str:
-    return action.label if action.asks == "place" else f"{action.label} {formats.count(number, 'VM')}"
+    if action.asks == "place":
+        return action.label
+    return counted("{action} {n} VM", "{action} {n} VMs", number, action=action.label)
 
 
 def _effects(found: Split, running: Running | None, now: datetime) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ Problems = dict[str, list[str]]
 _RANGE = re.compile(r"(\d{1,5})(?:\s*[-–]\s*(\d{1,5}))?", re.ASCII)
 _SIZE = re.compile(r"0*[1-9]\d{0,8}", re.ASCII)
 _NIC_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
+_WORD = re.compile(r"[\w.:/]+", re.ASCII)  # an address, with the length of its prefix if it is a subnet
 _NOT = "!"  # before the name of a zone, a pool or a tag: the host is not in it
 # Where the form shows a problem that the API reports for one of its fields.
 _PLACES: Mapping[str, str] = {
@@ -192,11 +193,15 @@ def _pairs(row: NicRow) -> list[tuple[str, str]]:
 
 
 def _is_address(text: str) -> bool:
+    return bool(_address(text))
+
+
+def _address(text: str) -> str | None:
+    """The canonical form of an address; None for another text."""
     try:
-        canonical_address(text)
+        return canonical_address(text)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def problems_of(error: InvalidRequest, form: ComposeForm) -> Problems:
@@ -213,6 +218,6 @@ def problems_of(error: InvalidRequest, form: ComposeForm) -> Problems:
 def _place(name: str, text: str, form: ComposeForm) -> str:
     """The API reports interfaces together: a problem that quotes the address of a row belongs to that row."""
     if name == "interfaces":
-        quoted = (f"nic{row.number}-ip" for row in form.nics if row.ip and row.ip in text)
-        return next(quoted, _PLACES[name])
+        quoted = {_address(word) for found in _WORD.findall(text) for word in (found, found.rstrip(".:"))} - {None}
+        return next((f"nic{row.number}-ip" for row in form.nics if _address(row.ip) in quoted), _PLACES[name])
     return _PLACES.get(name, name)

@@ -48,8 +48,8 @@ ACTIONS: Mapping[str, Action] = {
         fields={"stop_mode": "hard"},
         asks=True,
     ),
-    "lock": Action(op="lock", label=constant("Lock"), icon="lock", done="locked"),
-    "unlock": Action(op="unlock", label=constant("Unlock"), icon="key", done="unlocked"),
+    "lock": Action(op="lock", label=constant("Lock"), icon="lock", done=constant("locked")),
+    "unlock": Action(op="unlock", label=constant("Unlock"), icon="key", done=constant("unlocked")),
     "broken": Action(
         op="mark_broken", label=constant("Mark broken"), icon="warn", done=constant("marked broken"), asks=True
     ),

@@ -12,7 +12,7 @@ from regiond.machines.service import MACHINE_FIELDS
 from regiond.ui.lists.list_kind import ListKind, group_of, whole_query
 from regiond.ui.page import Visit
 from regiond.ui.table_view import Wanted, wanted
-from regiond.ui.texts import constant, text
+from regiond.ui.texts import constant
 from regiond.ui.web_request import WebRequest, page_url
 
 VMS = ListKind(
@@ -25,10 +25,10 @@ VMS = ListKind(
     filters=("state", "host", "pool", "zone", "owner", "tag"),
     quick={"running": "power:on", "off": "power:off", "attention": "is:attention"},
     columns={
-        "host": "Host",
+        "host": constant("Host"),
         "addresses": constant("Addresses"),
         "cores": constant("Cores"),
-        "memory": "RAM, storage",
+        "memory": constant("RAM, storage"),
         "pool": constant("Pool, tags"),
         "owner": constant("Owner"),
         "task": constant("Last task"),
@@ -50,7 +50,7 @@ class Scope:
     host_ids: tuple[int, ...] | None = None
     columns: Mapping[str, str] = VMS.columns
     default: tuple[str, ...] = tuple(VMS.columns)
-    live: str = constant("vms tasks")
+    live: str = "vms tasks"
 
 
 EVERYWHERE = Scope(path=page_url("vms"))
@@ -77,7 +77,7 @@ def of_cluster(cluster_id: int, host_ids: tuple[int, ...]) -> Scope:
         within=f"{_CLUSTER}{cluster_id}",
         host_ids=host_ids,
         default=_WITHOUT_TASK,
-        live=text("hosts vms"),
+        live="hosts vms",
     )
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from regiond.ui.texts import text
-
 PATH = "/MAAS"
 _NAME = "innkeeper_session"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)  # 32 bytes in base64url
@@ -20,7 +18,7 @@ def cookie_name(*, secure: bool) -> str:
 def set_cookie(token: str, *, secure: bool, lifetime: timedelta) -> str:
     """The value of `Set-Cookie`; an empty token with no lifetime deletes the cookie."""
     parts = [f"{cookie_name(secure=secure)}={token}", f"Path={PATH}", f"Max-Age={int(lifetime.total_seconds())}"]
-    return "; ".join([*parts, text("HttpOnly"), "SameSite=Lax", *([text("Secure")] if secure else [])])
+    return "; ".join([*parts, "HttpOnly", "SameSite=Lax", *(["Secure"] if secure else [])])
 
 
 def clear_cookie(*, secure: bool) -> str:

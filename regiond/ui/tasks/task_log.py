@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from regiond.operations.model import LogLine
 from regiond.ui import formats
-from regiond.ui.texts import constant
+from regiond.ui.texts import constant, text
 
 _EMPTY: tuple[object, ...] = (None, "", [], {}, ())
 _HIDDEN = frozenset({"code"})  # the message says it; the file of the log has it
@@ -74,7 +74,7 @@ def _shown(line: LogLine) -> ShownLine:
         at=line.at,
         last_at=line.at,
         step=_step(line),
-        text=_ENDS[line.message] if ends else line.message,
+        text=str(_ENDS[line.message]) if ends else line.message,
         facts=tuple(facts_of(line.details)),
         is_bad=bool(line.details.get("code")) or line.message in {"failed", "cancelled"},
     )
@@ -89,15 +89,15 @@ def facts_of(details: Mapping[str, Any]) -> Iterable[str]:
     for name, value in details.items():
         if name in _HIDDEN or value in _EMPTY:
             continue
-        text = value_text(name, value)
-        if text is not None:
-            yield _WORDS[name].format(text) if name in _WORDS else f"{label_of(name)}: {text}"
+        printed = value_text(name, value)
+        if printed is not None:
+            yield _WORDS[name].format(printed) if name in _WORDS else f"{label_of(name)}: {printed}"
 
 
 def value_text(name: str, value: Any) -> str | None:
     """Returns a plain value with the unit that its name has; None for a nested one."""
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return text("yes") if value else text("no")
     if isinstance(value, list | tuple):
         parts = [value_text("", one) for one in value]
         return None if None in parts else ", ".join(part for part in parts if part)

@@ -10,6 +10,7 @@ from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
 from regiond.api.resources.machines.nodes import INTERFACE
 from regiond.caller import Caller, Permission
+from regiond.identifiers import as_id
 from regiond.machines.model import MachineView, NicView
 from regiond.machines.nics.model import check_may_change, find_nic
 from regiond.ui.forms import forms
@@ -18,6 +19,7 @@ from regiond.ui.forms.refusal import Refusal
 from regiond.ui.machines.details.frame import NETWORK, read_vm
 from regiond.ui.machines.details.nic_form import GATEWAY, MODES, link_fields, property_fields, values_of
 from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.texts import text
 
 
 def obstacle(caller: Caller, machine: MachineView) -> str:
@@ -31,7 +33,7 @@ def obstacle(caller: Caller, machine: MachineView) -> str:
 
 async def edit(visit: Visit) -> Reply:
     vm = await read_vm(visit)
-    machine, nic = vm.machine, find_nic(vm.machine, _number(visit.path["nic"]))
+    machine, nic = vm.machine, find_nic(vm.machine, as_id(visit.path["nic"]) or 0)
     current = values_of(nic)
 
     async def send(changes: Mapping[str, str]) -> Reply:
@@ -62,7 +64,7 @@ async def _change(
 
 async def unlink(visit: Visit) -> Reply:
     vm = await read_vm(visit)
-    nic = find_nic(vm.machine, _number(visit.path["nic"]))
+    nic = find_nic(vm.machine, as_id(visit.path["nic"]) or 0)
     path = {"system_id": vm.machine.system_id, "id": str(nic.id)}
     try:
         await visit.act(INTERFACE, "POST", "disconnect", path=path)
@@ -88,7 +90,7 @@ def _unchanged(nic: NicView) -> Edit:
 async def _page(visit: Visit, machine: MachineView, nic: NicView, edit: Edit, refusal: Refusal) -> Reply:
     return await visit.page(
         "machines/nic.html",
-        title=f"{nic.name} of {machine.hostname}",
+        title=text("{name} of {vm}", name=nic.name, vm=machine.hostname),
         section="vms",
         status=refusal.status,
         vm=machine,
@@ -109,11 +111,6 @@ async def _subnets(visit: Visit, nic: NicView) -> tuple[tuple[str, str], ...]:
         for one in found
         if nic.vlan is None or one.vlan.id == nic.vlan.id
     )
-
-
-def _number(text: str) -> int:
-    """0 is no id."""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
 
 
 PAGES = (

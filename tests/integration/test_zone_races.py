@@ -1,0 +1,120 @@
+"""A host that changes its zone while a machine is added to it: the machine is in the new zone, whichever is first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+from attrs import define
+
+from common.compose_request import ComposeRequest
+from regiond.hosts.service import move_to_zone
+from tests.deployment.deployment import Deployment
+from tests.integration.concurrent_composes import (
+    SMALL,
+    ComposerDatabase,
+    all_composed,
+    compose_all,
+    composer_of,
+    stages_on,
+)
+from tests.integration.tables import lock_waiters, sql
+from tests.waiting import eventually
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+pytestmark = pytest.mark.database
+T = TypeVar("T")
+_ZONES = "select z.name, m.zone_chosen from machine m join zone z on z.id = m.zone_id"
+
+
+async def host_in_east(innkeeper: Deployment, **more: Any) -> int:
+    for zone in ("east", "west"):
+        await innkeeper.post("zones/", name=zone)
+    host = await innkeeper.add_simulated(cores=16, **more)
+    await innkeeper.put(f"vm-hosts/{host['id']}/", zone="east")
+    return int(host["id"])
+
+
+@define
+class UncommittedDatabase(ComposerDatabase):
+    """Commits only when `proceed` is set; `written` says that all is written."""
+
+    written: asyncio.Event
+    proceed: asyncio.Event
+
+    async def in_transaction(self, work: Callable[[Db], Awaitable[T]], **more: Any) -> T:
+        async def held(db: Db) -> T:
+            result = await work(db)
+            self.written.set()
+            await self.proceed.wait()
+            return result
+
+        return await self.database.in_transaction(held, **more)
+
+
+async def started(innkeeper: Deployment, request: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Starts the request, which either ends or waits for a lock."""
+    task = asyncio.create_task(request)
+    database = innkeeper.region.components.database
+
+    async def is_settled() -> bool:
+        return task.done() or await lock_waiters(database) > 0
+
+    await eventually(is_settled)
+    return task
+
+
+async def zones(innkeeper: Deployment) -> list[tuple[str, bool]]:
+    return [tuple(row) for row in await sql(innkeeper, _ZONES)]
+
+
+async def move_to_west(db: Db, host_id: int) -> None:
+    (zone,) = await db.fetch("select id from zone where name = 'west'")
+    await move_to_zone(db, [host_id], zone["id"])
+
+
+async def test_a_compose_during_a_change_of_the_zone_gets_the_new_one(innkeeper: Deployment) -> None:
+    host_id = await host_in_east(innkeeper)
+    async with innkeeper.region.components.database.transaction() as db:
+        await move_to_west(db, host_id)
+        composing = await started(innkeeper, compose_all(innkeeper, ComposeRequest(**SMALL, host_id=host_id)))
+    all_composed(await composing)
+    assert await zones(innkeeper) == [("west", False)]
+
+
+async def test_a_change_of_the_zone_waits_for_a_compose(innkeeper: Deployment) -> None:
+    host_id = await host_in_east(innkeeper)
+    database = UncommittedDatabase(innkeeper.region.components.database, asyncio.Event(), asyncio.Event())
+    composer = composer_of(innkeeper, await stages_on(innkeeper, database))
+    request = ComposeRequest(**SMALL, host_id=host_id)
+    composing = asyncio.create_task(compose_all(innkeeper, request, composer=composer))
+    await database.written.wait()
+    moving = await started(innkeeper, innkeeper.put(f"vm-hosts/{host_id}/", zone="west"))
+    database.proceed.set()
+    all_composed(await composing)
+    await moving
+    assert await zones(innkeeper) == [("west", False)]
+
+
+async def test_an_adoption_during_a_change_of_the_zone_gets_the_new_one(innkeeper: Deployment) -> None:
+    host_id = await host_in_east(innkeeper, guests=1)
+    async with innkeeper.region.components.database.transaction() as db:
+        await move_to_west(db, host_id)
+        adopting = await started(innkeeper, innkeeper.post(f"vm-hosts/{host_id}/", op="adopt", all="true"))
+    await adopting
+    assert await zones(innkeeper) == [("west", False)]
+
+
+async def test_a_choice_of_the_old_zone_during_a_change_stays(innkeeper: Deployment) -> None:
+    """The host is in east when the choice is made, and in west when it is written."""
+    host_id = await host_in_east(innkeeper)
+    composed = await innkeeper.compose(host_id, memory=1024, zone="west")
+    async with innkeeper.region.components.database.transaction() as db:
+        await move_to_west(db, host_id)
+        choosing = await started(innkeeper, innkeeper.put(f"machines/{composed['system_id']}/", zone="east"))
+    await choosing
+    assert await zones(innkeeper) == [("east", True)]
