@@ -14,7 +14,8 @@ from tests.deployment.deployment import Deployment
 _WATCH = """() => {
   window.wasUndone = false;
   const look = () => { window.wasUndone ||= document.getElementById("vms").textContent.includes("db-1"); };
-  new MutationObserver(look).observe(document.getElementById("main"), { childList: true, subtree: true, characterData: true });
+  const changes = { childList: true, subtree: true, characterData: true };
+  new MutationObserver(look).observe(document.getElementById("main"), changes);
 }"""
 
 

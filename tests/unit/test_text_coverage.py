@@ -58,4 +58,6 @@ def test_a_text_outside_the_catalogue_is_found() -> None:
     assert untranslated_in_python('a = text("Away") + counted("{n} host", "{n} hosts", 2)') == []
     assert untranslated_in_python('def a():\n    """Returns the sum."""\n    raise NotFound("There is no page.")') == []
     assert untranslated_in_script('a("Not live"); t("Live now")') == ["Not live"]
-    assert untranslated_in_script('a(`Status ${code}.`, `${now.hour} ${now.minute}`, "htmx:afterSwap")') == ["Status  ."]
+    assert untranslated_in_script('a(`Status ${code}.`, `${now.hour} ${now.minute}`, "htmx:afterSwap")') == [
+        "Status  ."
+    ]
