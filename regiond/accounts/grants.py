@@ -67,7 +67,7 @@ class Grants:
             return await grant_store.list_grants(db, pool_id=pool_id, account_id=account_id)
 
     async def grant(self, caller: Caller, pool_id: int, pool_name: str, username: str, role: PoolRole) -> Grant:
-        """Gives the user this role in the pool instead of any other. Idempotent. Raises InvalidRequest."""
+        """Grants the user this role in the pool instead of any other. Idempotent. Raises InvalidRequest."""
         caller.require_admin()
         async with self._database.transaction() as db:
             user = await _user(db, username)
@@ -81,7 +81,7 @@ class Grants:
     async def revoke(
         self, caller: Caller, pool_id: int, pool_name: str, username: str, *, dry_run: bool = False
     ) -> DeletionPlan:
-        """Takes the user's role in the pool. Its machines stay its own. Idempotent. Raises InvalidRequest."""
+        """Revokes the user's role in the pool. Its machines stay its own. Idempotent. Raises InvalidRequest."""
         caller.require_admin()
         async with self._database.transaction(dry_run=dry_run) as db:
             user = await _user(db, username)

@@ -126,23 +126,30 @@ def redirect_with_note(
     visit: Visit,
     *segments: str | int,
     answer: Any = None,
+    task: int = 0,
     text: str = "",
     link: tuple[str, str] | None = None,
     query: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
 ) -> Reply:
     """As `redirect`, after an action: the page shows a note once, with scripts and without.
 
-    If `answer`, the API's JSON, is an operation, the note says what it does, links to it and follows its state; or else
-    it has `text`. `link` is a label with an address of ours.
+    If `answer`, the API's JSON, is an operation, or `task` is the id of one, the note says what it does, links to it
+    and follows its state; or else it has `text`. `link` is a label with an address of ours.
     """
-    return note_at(visit, page_url(*segments, query=query), answer=answer, text=text, link=link)
+    return note_at(visit, page_url(*segments, query=query), answer=answer, task=task, text=text, link=link)
 
 
 def note_at(
-    visit: Visit, address: str, *, answer: Any = None, text: str = "", link: tuple[str, str] | None = None
+    visit: Visit,
+    address: str,
+    *,
+    answer: Any = None,
+    task: int = 0,
+    text: str = "",
+    link: tuple[str, str] | None = None,
 ) -> Reply:
     """As `redirect_with_note`, to an address of ours that may have a query."""
-    note = Note(text=text, task=task_in(answer), link=link)
+    note = Note(text=text, task=task or task_in(answer), link=link)
     path = address.partition("?")[0]
     cookie = note_cookie(note, path=path, key=visit.session.csrf_secret, secure=visit.request.secure)
     return Reply(status=SEE_OTHER, headers={"Location": address, "Set-Cookie": cookie})

@@ -45,7 +45,8 @@ async def test_the_preview_follows_the_form_also_when_a_field_is_wrong(admin: Vi
     await expect(preview).to_contain_text("chosen")
     await admin.page.fill("#hostname", "from-a-form")
     await admin.page.locator(COMPOSE).click()
-    await expect(admin.page.locator("#task-head")).to_contain_text("Succeeded")
+    await expect(admin.page.locator("h1")).to_have_text("from-a-form")
+    await expect(admin.page.locator("#note")).to_contain_text("succeeded")
 
 
 async def test_names_of_hosts_are_suggested_while_one_types(admin: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +85,7 @@ async def test_a_closed_host_stays_chosen_and_is_refused_by_name(admin: Visitor,
     await fleet.post(path, op="end_maintenance")
     await page.select_option("#host", "birch")
     await page.locator(COMPOSE).click()
-    await expect(page.locator("#task-head")).to_contain_text("birch")
+    await expect(page.locator("#vm-head")).to_contain_text("birch")
 
 
 async def test_a_host_out_of_reach_stays_chosen_too(admin: Visitor, fleet: Deployment) -> None:
@@ -209,7 +210,7 @@ async def test_zone_and_pool_of_the_vm_are_those_that_were_chosen(admin: Visitor
     await page.get_by_label("Resource pool of the VM").select_option("lab")
     await page.fill("#hostname", "placed")
     await page.locator(COMPOSE).click()
-    await expect(page.locator("#task-head")).to_contain_text("Succeeded")
+    await expect(page.locator("#note")).to_contain_text("succeeded")
     (machine,) = await fleet.get("machines/?hostname=placed")
     assert (machine["zone"]["name"], machine["pool"]["name"]) == ("north", "lab")
 
@@ -243,6 +244,9 @@ async def test_several_vms_are_composed_with_a_task_each(admin: Visitor, fleet: 
     await page.fill("#count", "2")
     await expect(several).to_contain_text("All 2 VMs fit")
     await page.locator(COMPOSE).click()
+    await expect(page.locator("#vms tbody tr")).to_have_count(2)
+    await expect(page.locator("#note")).to_contain_text("2 VMs are being composed.")
+    await page.locator("#note").get_by_role("link", name="Tasks").click()
     await expect(page.locator("h1")).to_have_text("2 of 2 VMs composed")  # by the stream, when both have ended
     rows = page.locator("#composed tbody tr")
     await expect(rows).to_have_count(2)

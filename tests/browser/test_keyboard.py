@@ -48,7 +48,7 @@ async def test_a_machine_lives_by_the_keyboard_alone(chromium: Browser, fleet: D
     await keys.write("1024")
     await expect(page.locator("#preview")).to_contain_text("birch")
     await keys.press("Enter")
-    await expect(page.locator("#task-head")).to_contain_text("Succeeded")
+    await expect(page.locator("#note")).to_contain_text("succeeded")
 
     await find(keys, "typed-1")
     await keys.tab_to("Start")

@@ -67,7 +67,7 @@ async def test_a_form_outlives_the_death_of_every_process(chromium: Browser, dep
     assert await page.input_value("#hostname") == "kept-1"
     await deployment.restart(RACK)
     await compose.click()
-    await expect(page.locator("#task-head")).to_contain_text("Succeeded")
+    await expect(page.locator("#note")).to_contain_text("succeeded")
     assert [one["hostname"] for one in await deployment.get("machines/")] == ["kept-1"]
     await mira.leave()
     assert mira.complaints == []

@@ -112,7 +112,7 @@ async def test_a_form_outlives_the_death_of_the_region(mira: Visitor, mortal: De
     await expect(live_state(page)).to_have_text("Live")
     assert await page.input_value("#hostname") == "kept-1"
     await compose.click()
-    await expect(page.locator("#task-head")).to_contain_text("Succeeded")
+    await expect(page.locator("#note")).to_contain_text("succeeded")
     assert await hostnames(mortal) == ["db-1", "kept-1", "web-1"]
 
 

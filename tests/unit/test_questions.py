@@ -77,9 +77,9 @@ FORMS = {
     ("settings/discrepancy.html", "path"): "is itself a question, with the plan and the name",
     ("settings/new_image.html", "path"): "adds an image, which can be deleted",
     ("settings/rack.html", "'settings', 'racks', rack.id, 'zones'"): "changes zones, which can be changed back",
-    ("settings/roles.html", "'settings', 'roles'"): "gives a role, which can be taken",
+    ("settings/roles.html", "'settings', 'roles'"): "grants a role, which can be revoked",
     ("settings/token.html", "'settings', 'racks', 'token'"): "makes a token, which expires",
-    ("tasks/task.html", ""): "repeats what does not ask: a start, a refresh",
+    ("tasks/task.html", ""): "repeats what does not ask, a start, a refresh; many VMs ask as from the list",
 }  # fmt: skip
 # Words of addresses at which something ends, is interrupted or is replaced.
 _GRAVE = ("delete", "remove", "revoke", "end", "abort", "release", "cancel", "stolen", "forget", "adopt", "maintenance")

@@ -10,7 +10,9 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regiond.operations.model import LogLine, OperationKind, OperationState
+from regiond.machines.model import BulkAction
+from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState
+from regiond.ui.machines.bulk_actions import ACTIONS
 from regiond.ui.pages import PAGES
 from regiond.ui.tasks.retry import retry_of
 from regiond.ui.tasks.task_filters import read_filters
@@ -89,9 +91,14 @@ def test_a_request_is_shown_with_labels_and_units() -> None:
     assert requested(power) == [("Action", "power off by force"), ("State before", "failed deployment")]
 
 
+REQUESTS = {
+    OperationKind.BULK: {"action": "power_on", "machines": [{"system_id": "abc", "hostname": "web-1"}]},
+}
+
+
 @pytest.mark.parametrize("kind", OperationKind)
 def test_each_kind_that_failed_can_be_tried_again_or_says_how(kind: OperationKind) -> None:
-    found = retry_of(evolve(FAILED, kind=kind, request={"action": "on", "machines": []}))
+    found = retry_of(evolve(FAILED, kind=kind, request=REQUESTS.get(kind, {"action": "on"})))
     assert found is not None
     assert found.url or found.instead
     if found.url:
@@ -117,6 +124,43 @@ def test_a_forced_power_off_is_not_repeated_without_its_question() -> None:
     found = retry_of(evolve(FAILED, kind=OperationKind.POWER, request={"action": "force_off"}))
     assert found is not None
     assert (found.is_post, found.url) == (False, f"{UI}vms/{FAILED.system_id}/act?action=off")
+
+
+def bulk(**request: object) -> Operation:
+    machines = [{"system_id": name, "hostname": name} for name in ("done", "failed", "stopped", "left")]
+    return evolve(FAILED, kind=OperationKind.BULK, request={"machines": machines, "at_once": 2, **request})
+
+
+def test_a_bulk_task_is_tried_again_for_the_vms_that_failed() -> None:
+    states = {
+        "done": OperationState.SUCCEEDED, "failed": OperationState.FAILED, "stopped": OperationState.CANCELLED,
+    }  # fmt: skip
+    children = [
+        Child(id=number, system_id=name, hostname=name, state=state, error_message=None)
+        for number, (name, state) in enumerate(states.items())
+    ]
+    found = retry_of(bulk(action="power_off"), children)
+    assert found is not None
+    assert (found.url, found.is_post) == (f"{UI}vms/bulk", True)
+    chosen = [("selected", "failed"), ("selected", "stopped"), ("selected", "left")]
+    assert list(found.fields) == [("action", "stop"), ("at_once", "2"), *chosen]
+
+
+def test_a_bulk_release_or_deployment_is_tried_again_with_its_options() -> None:
+    release = retry_of(bulk(action="release", release={"erase": True, "overwrite": True}, comment="old"))
+    assert release is not None
+    assert {("erase", "secure"), ("force", ""), ("comment", "old")} <= {*release.fields}
+    deploy = retry_of(bulk(action="deploy", image="ubuntu/noble"))
+    assert deploy is not None
+    assert ("distro_series", "ubuntu/noble") in deploy.fields
+    assert "User data" in deploy.instead  # which is sealed, and not kept
+
+
+@pytest.mark.parametrize("action", BulkAction)
+def test_each_bulk_action_is_one_of_the_list(action: BulkAction) -> None:
+    found = retry_of(bulk(action=action.value))
+    assert found is not None
+    assert ACTIONS[dict(found.fields)["action"]].as_task is action
 
 
 def test_filters_are_those_of_the_address() -> None:

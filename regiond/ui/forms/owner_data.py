@@ -1,4 +1,4 @@
-"""The owner data of an object in a form: a field for each key, and a new key. Pure."""
+"""Keys and values of an object in a form, as its owner data: a field for each key, and a new key. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from common.errors import InvalidRequest
 from regiond.ui.forms.form_field import FormField
+from regiond.ui.texts import text
 from regiond.ui.web_request import WebRequest
 
 
@@ -32,6 +33,6 @@ def changed_data(data: Mapping[str, str], changes: Mapping[str, str], request: W
     new = new_key(request)
     key, value = new["key"].strip(), new["value"]
     if value and not key:
-        raise InvalidRequest.of({"new-key": ["Name the value."]})
+        raise InvalidRequest.of({"new-key": [text("Name the value.")]})
     changed = {key: changes[_field(key)] for key in data if _field(key) in changes}
     return changed | ({key: value} if key else {})

@@ -16,15 +16,16 @@ from regiond.api.resources.hosts.vm_hosts import HOSTS
 from regiond.api.urls import operation_id_in
 from regiond.caller import Permission
 from regiond.operations.model import Operation
+from regiond.search_query import term
 from regiond.ui.hosts.list_page import read_rows
 from regiond.ui.machines.compose_again import form_again
 from regiond.ui.machines.compose_form import MOST_VMS, ComposeForm, read_form
 from regiond.ui.machines.compose_preview import Preview, pool_choices, preview_of
 from regiond.ui.machines.compose_request import asked_by, problems_of
-from regiond.ui.machines.compose_run import Outcome, compose_several
-from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.machines.compose_run import Outcome, compose, compose_several
+from regiond.ui.page import Page, Visit, form_pages, redirect, redirect_with_note
 from regiond.ui.placement_view import refusal_of_host
-from regiond.ui.texts import constant, text
+from regiond.ui.texts import constant, counted, text
 from regiond.ui.web_request import page_url
 
 MOST_CHOICES = 500  # hosts to choose from; of more the form suggests those whose names have what is typed
@@ -34,7 +35,7 @@ UNPROCESSABLE = 422
 
 
 async def show(visit: Visit) -> Reply:
-    """The form; when it was sent, the task or what has to change."""
+    """The form; when it was sent, the VM or what has to change."""
     form, action = read_form(visit.request), visit.request.given("action")
     if visit.request.method != "POST":
         form = await _requested_before(visit) or form
@@ -46,15 +47,18 @@ async def show(visit: Visit) -> Reply:
     if asked.problems:
         found = await _preview(visit, form)  # with what the region has to say of the other fields
         return await _page(visit, form, found, problems=found.problems, status=UNPROCESSABLE)
-    if form.count > 1:
-        return await _compose_several(visit, form, asked.fields)
+    several = form.count > 1
+    return await (_compose_several if several else _compose)(visit, form, asked.fields)
+
+
+async def _compose(visit: Visit, form: ComposeForm, fields: Mapping[str, Any]) -> Reply:
     try:
-        operation = await visit.act(
-            HOSTS, "POST", "compose", fields=asked.fields, idempotency_key=visit.request.given("once") or None
-        )
+        begun = await compose(visit, fields, once=visit.request.given("once") or None)
     except InnkeeperError as error:
         return await _refused(visit, form, error)
-    return redirect("tasks", operation["id"])
+    if begun.system_id is None:  # it has failed already, and its task says why
+        return redirect("tasks", begun.task_id or 0)
+    return redirect_with_note(visit, "vms", begun.system_id, task=begun.task_id or 0)
 
 
 async def _refused(visit: Visit, form: ComposeForm, error: InnkeeperError) -> Reply:
@@ -79,9 +83,22 @@ async def _compose_several(visit: Visit, form: ComposeForm, fields: Mapping[str,
     if len(refused) == len(outcomes) and refused[0].error is not None:
         return await _refused(visit, form, refused[0].error)
     task_ids = [one.task_id for one in outcomes if one.task_id is not None]
-    if not refused:
-        return redirect("compose", "started", query={"tasks": ",".join(map(str, task_ids))})
-    return await _result(visit, task_ids, refused)
+    if refused:
+        return await _result(visit, task_ids, refused)
+    system_ids = [one.system_id for one in outcomes if one.system_id is not None]
+    if not system_ids:  # all have failed already
+        return redirect("compose", "started", query=_named(task_ids))
+    return redirect_with_note(
+        visit,
+        "vms",
+        query={"q": " ".join(term("id", one) for one in system_ids)},
+        text=counted("{n} VM is being composed.", "{n} VMs are being composed.", len(system_ids)),
+        link=(text("Tasks"), page_url("compose", "started", query=_named(task_ids))),
+    )
+
+
+def _named(task_ids: Iterable[int]) -> Mapping[str, str]:
+    return {"tasks": ",".join(map(str, task_ids))}
 
 
 async def started(visit: Visit) -> Reply:
@@ -104,7 +121,7 @@ async def _result(visit: Visit, task_ids: Iterable[int], refused: Sequence[Outco
         refused=refused,
         again=page_url("compose", query={"task": str(tasks[0].id), "count": str(len(refused))}) if refused else "",
         placement=next((one for one in placements if one is not None), None),
-        request_url=page_url("compose", "started", query={"tasks": ",".join(str(task.id) for task in tasks)}),
+        request_url=page_url("compose", "started", query=_named(task.id for task in tasks)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Composes several VMs of the same kind: each with a request, a task and an idempotency key of its own."""
+"""Composes one VM or several of the same kind: each is a request, a task and an idempotency key."""
 
 from __future__ import annotations
 
@@ -17,11 +17,27 @@ AT_ONCE = 8
 
 @frozen(kw_only=True)
 class Outcome:
-    """The outcome for one VM: its task, or why it was refused. `name` is empty if it gets one by itself."""
+    """The outcome for one VM: its task, or why it was refused. `name` is empty if it gets one by itself.
 
-    name: str
+    `system_id` is the VM that pages can show; None if the compose has just failed, so that nothing is left of it.
+    """
+
+    name: str = ""
     task_id: int | None = None
+    system_id: str | None = None
     error: InnkeeperError | None = None
+
+
+async def compose(visit: Visit, fields: Mapping[str, Any], *, once: str | None) -> Outcome:
+    """Begins to compose a VM. If that fails later, the VM stays, so that its page can show the reason. Raises refusals.
+
+    `once` makes a repeat of the request return the same task.
+    """
+    services = visit.services
+    answer = await visit.act(HOSTS, "POST", "compose", fields=fields, idempotency_key=once)
+    task = await services.operations.read(answer["id"], caller=visit.caller)
+    stays = await services.machines.announce(task)
+    return Outcome(task_id=task.id, system_id=task.system_id if stays else None)
 
 
 async def compose_several(
@@ -32,14 +48,12 @@ async def compose_several(
 
     async def one(number: int) -> Outcome:
         name = names[number] if names else ""
-        key = f"{once}-{number}" if once else None
         async with free:
             try:
-                operation = await visit.act(
-                    HOSTS, "POST", "compose", fields={**fields, "hostname": name or None}, idempotency_key=key
+                return await compose(
+                    visit, {**fields, "hostname": name or None}, once=f"{once}-{number}" if once else None
                 )
             except InnkeeperError as error:
                 return Outcome(name=name, error=error)
-            return Outcome(name=name, task_id=operation["id"])
 
     return await asyncio.gather(*(one(number) for number in range(count)))

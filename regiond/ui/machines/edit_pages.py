@@ -8,7 +8,6 @@ from typing import Any
 
 from attrs import frozen
 
-from common.errors import InvalidRequest
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
 from regiond.caller import Permission
@@ -19,6 +18,7 @@ from regiond.ui.autostart_words import AUTOSTART_OPTIONS
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import FormField
+from regiond.ui.forms.owner_data import changed_data, data_fields, data_values, new_key
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.page import Visit, form_pages, redirect
 from regiond.ui.texts import constant, text
@@ -78,11 +78,6 @@ async def edit(visit: Visit) -> Reply:
     return await forms.change(visit, machine_values(machine), show, send)
 
 
-def _data_field(key: str) -> str:
-    """A name of a field for any key."""
-    return f"value-{key.encode().hex()}"
-
-
 async def owner_data(visit: Visit) -> Reply:
     return await _pairs(visit, _OWNER_DATA)
 
@@ -125,18 +120,17 @@ async def _pairs(visit: Visit, pairs: _Pairs) -> Reply:
     """One whose value is emptied is removed."""
     machine = await visit.services.machines.read(visit.path["system_id"], caller=visit.caller)
     data = pairs.read(machine) or {}
-    fields = [FormField(name=_data_field(key), label=key, kind="area", optional=True) for key in sorted(data)]
 
     async def send(changes: Mapping[str, str]) -> Reply:
-        changed = {key: changes[_data_field(key)] for key in data if _data_field(key) in changes} | _added(visit)
+        changed = changed_data(data, changes, visit.request)
         if changed:
             await visit.act(MACHINE, "POST", pairs.op, path={"system_id": machine.system_id}, fields=changed)
         return redirect("vms", machine.system_id, "configuration")
 
-    title = f"{pairs.title} of {machine.hostname}"
-    new = {key: visit.request.given(f"new-{key}") for key in ("key", "value")}
-    show = partial(_page, visit, machine, "machines/owner_data.html", title, fields, new=new, pairs=pairs)
-    return await forms.change(visit, {_data_field(key): value for key, value in data.items()}, show, send)
+    title = text("{what} of {hostname}", what=text(pairs.title), hostname=machine.hostname)
+    template, new = "machines/owner_data.html", new_key(visit.request)
+    show = partial(_page, visit, machine, template, title, data_fields(data), new=new, pairs=pairs)
+    return await forms.change(visit, data_values(data), show, send)
 
 
 async def _page(
@@ -160,13 +154,6 @@ async def _page(
         problems=refusal.problems,
         **values,
     )
-
-
-def _added(visit: Visit) -> dict[str, str]:
-    key, value = visit.request.given("new-key").strip(), visit.request.given("new-value")
-    if value and not key:
-        raise InvalidRequest.of({"new-key": ["Name the value."]})
-    return {key: value} if key else {}
 
 
 PAGES = (

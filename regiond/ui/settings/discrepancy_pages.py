@@ -9,6 +9,7 @@ from regiond.api.replies import Reply
 from regiond.api.resources.operations.discrepancies import DISCREPANCY
 from regiond.api.urls import id_in
 from regiond.caller import Permission
+from regiond.machines.model import MachineFilter
 from regiond.reconciler.model import DiscrepancyKind, OpenDiscrepancy, RepairPolicy
 from regiond.ui.forms.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
 from regiond.ui.page import Page, Visit, redirect
@@ -76,9 +77,24 @@ async def _page(visit: Visit, one: OpenDiscrepancy, refusal: Refusal) -> Reply:
         crumbs=CRUMBS,
         one=one,
         plan=plan,
+        vm_name=await _vm_name(visit, one.discrepancy.system_id),
+        has_host=await _has_host(visit, one.discrepancy.host_id),
         typed=visit.request.given("typed"),
         problems=refusal.problems,
     )
+
+
+async def _vm_name(visit: Visit, system_id: str | None) -> str:
+    """Returns the name of the VM as it is now; empty if it was deleted, as by a repair."""
+    if system_id is None:
+        return ""
+    found = await visit.services.machines.list(MachineFilter(system_ids=(system_id,)), caller=visit.caller)
+    return found[0].hostname if found else ""
+
+
+async def _has_host(visit: Visit, host_id: int | None) -> bool:
+    """Whether the host is still there: what was repaired is kept longer than a host may last."""
+    return host_id is not None and bool(await visit.services.hosts.names_of([host_id], caller=visit.caller))
 
 
 ADMIN = Permission.ADMIN

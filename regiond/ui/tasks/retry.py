@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from attrs import frozen
 
-from regiond.operations.model import Operation, OperationKind, OperationState
+from common.serialization import from_dict
+from regiond.machines.bulk.progress import BulkRequest
+from regiond.machines.model import BulkAction, ReleaseOptions
+from regiond.operations.model import Child, Operation, OperationKind, OperationState
+from regiond.ui.machines import bulk_actions
 from regiond.ui.machines.compose_again import form_again
 from regiond.ui.machines.machine_actions import ACTIONS
+from regiond.ui.machines.release_form import NO, QUICK, SECURE
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
 _POWER = {"on": "start", "off": "stop", "force_off": "off", "cycle": "restart"}
 _NO_VM = constant("The VM is no longer there.")
-_NO_FORM = constant("The form has no field for a part of this request. Send it again by API or CLI, as it was sent.")
+_USER_DATA = constant("User data is not kept after the task has ended: if there was any, enter it again.")
 _NO_HOST = constant("The host is no longer there.")
+
+_BULK = {action.as_task: key for key, action in bulk_actions.ACTIONS.items() if action.as_task is not None}
 
 
 @frozen(kw_only=True)
 class Retry:
-    """A way to begin the same again: a form to post, or a page that asks first; without a URL, what to do instead."""
+    """A way to begin the same again: a form to post, or a page that asks first; without a URL, what to do instead.
+
+    `fields` are those of the form.
+    """
 
     url: str = ""
-    action: str = ""
     is_post: bool = False
+    fields: Sequence[tuple[str, str]] = ()
     instead: str = ""
 
 
-def retry_of(task: Operation) -> Retry | None:
-    """None unless the task failed or was cancelled. Each kind has a way, or a sentence."""
+def retry_of(task: Operation, children: Iterable[Child] = ()) -> Retry | None:
+    """None unless the task failed or was cancelled. Each kind has a way, or a sentence. `children` of a bulk task."""
     if task.state not in {OperationState.FAILED, OperationState.CANCELLED}:
         return None
     match task.kind:
@@ -36,7 +48,7 @@ def retry_of(task: Operation) -> Retry | None:
         case OperationKind.REFRESH | OperationKind.REMOVE_HOST | OperationKind.ROTATE | OperationKind.ADOPT:
             return _on_host(task)
         case OperationKind.BULK:
-            return Retry(instead=text("Each VM that failed has its own task below: try that one again."))
+            return _bulk(from_dict(task.request, BulkRequest), children)
         case OperationKind.CLEAN_UP:
             return Retry(
                 url=page_url("settings", "discrepancies"),
@@ -52,6 +64,34 @@ def _compose(task: Operation) -> Retry:
     return Retry(
         instead=text("The form has no field for a part of this request. Send it again with what sent it: API or CLI.")
     )
+
+
+def _bulk(request: BulkRequest, children: Iterable[Child]) -> Retry:
+    """The same action on all VMs for which it did not succeed: the list of VMs asks first where the action does."""
+    done = {one.system_id for one in children if one.state is OperationState.SUCCEEDED}
+    left = [one.system_id for one in request.machines if one.system_id not in done]
+    fields = [("action", _BULK[request.action]), ("at_once", str(request.at_once)), *_options(request)]
+    return Retry(
+        url=page_url("vms", "bulk"),
+        is_post=True,
+        fields=(*fields, *(("selected", system_id) for system_id in left)),
+        instead=_USER_DATA if request.action is BulkAction.DEPLOY else "",
+    )
+
+
+def _options(request: BulkRequest) -> list[tuple[str, str]]:
+    comment = ("comment", request.comment)
+    if request.action is BulkAction.DEPLOY:
+        return [("distro_series", request.image), comment]
+    if request.action is BulkAction.RELEASE:
+        return [("erase", _erasure(request.release)), ("force", "true" if request.release.force else ""), comment]
+    return []
+
+
+def _erasure(release: ReleaseOptions) -> str:
+    if release.overwrite:
+        return SECURE
+    return QUICK if release.erase else NO
 
 
 def _on_host(task: Operation) -> Retry:
@@ -88,4 +128,4 @@ def _power(task: Operation, system_id: str) -> Retry:
         return Retry(url=page_url("vms", system_id))
     if ACTIONS[action].asks:
         return Retry(url=page_url("vms", system_id, "act", query={"action": action}))
-    return Retry(url=page_url("vms", system_id, "act"), action=action, is_post=True)
+    return Retry(url=page_url("vms", system_id, "act"), is_post=True, fields=(("action", action),))

@@ -67,6 +67,7 @@ async def show(visit: Visit) -> Reply:
     task = await operations.read(operation_id_in(visit.path["task"]), caller=visit.caller)
     log = await operations.log(task.id)
     steps = run_steps(log, task.state)
+    children = await operations.children(task.id) if task.kind is OperationKind.BULK else ()
     return await visit.page(
         "tasks/task.html",
         title=text("Task {id}", id=task.id),
@@ -78,14 +79,14 @@ async def show(visit: Visit) -> Reply:
         steps_done=sum(step.state is StepState.DONE for step in steps),
         parts=parts_of(
             task,
-            await operations.children(task.id) if task.kind is OperationKind.BULK else (),
+            children,
             await operations.list(parent_id=task.id, limit=_MOST_CHILDREN, caller=visit.caller),
         ),
         placement=task.explanation,
         wait_reason=await operations.wait_reason(task),
         requested=requested(task),
         may_cancel=_may_cancel(visit.caller, task),
-        retry=retry_of(task),
+        retry=retry_of(task, children),
         failed_console=await _failed_console(visit, task),
     )
 

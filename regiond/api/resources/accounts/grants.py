@@ -46,7 +46,7 @@ def of_pool(find: Find) -> tuple[Endpoint, ...]:
             "grant",
             Result(doc="The role.", type=GRANT_JSON),
             _grant,
-            title="Give a user a role in a resource pool",
+            title="Grant a user a role in a resource pool",
             doc=(
                 "Replaces the role that the user has there. A viewer reads; an operator also composes and allocates "
                 "machines there and acts on its own. Takes effect at once, in other region processes within 3 seconds."
@@ -62,7 +62,7 @@ def of_pool(find: Find) -> tuple[Endpoint, ...]:
             op="revoke",
             permission=Permission.ADMIN,
             fields=(USER, DRY_RUN),
-            title="Take a user's role in a resource pool",
+            title="Revoke a user's role in a resource pool",
             doc=(
                 "The user's machines stay its own, but it can no longer act on them. A role that the user does not "
                 "have is not an error. Takes effect at once, in other region processes within 3 seconds."

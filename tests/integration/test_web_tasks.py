@@ -1,0 +1,51 @@
+"""The pages of tasks over HTTP: a task for many VMs is tried again for those that failed."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+from tests.browser.fleet import PASSWORD, add_administrator_with_password
+from tests.deployment.deployment import Deployment
+from tests.integration.test_bulk import bulk, composed, ids
+from tests.integration.test_machine_lock import make_deployed
+from tests.integration.web_client import Answer, WebClient
+from tests.waiting import settle
+
+FORM = re.compile(r'<form method="post" action="([^"]*)">(?:(?!</form>).)*Try again', re.DOTALL)
+FIELD = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)">')
+
+
+@pytest.fixture
+def client(innkeeper: Deployment) -> WebClient:
+    settle(add_administrator_with_password(innkeeper))
+    client = WebClient(urlsplit(innkeeper.region.api_url).port or 0)
+    settle(client.log_in("mira", PASSWORD))
+    return client
+
+
+async def test_a_bulk_task_is_tried_again_only_for_what_failed(innkeeper: Deployment, client: WebClient) -> None:
+    machines = await composed(innkeeper, 3)
+    locked = f"machines/{machines[0]['system_id']}/"
+    await make_deployed(innkeeper, machines[0])
+    await innkeeper.post(locked, op="lock")
+    failed = await bulk(innkeeper, "delete", ids(machines))
+    assert await innkeeper.ended(failed) == "failed"
+    await innkeeper.post(locked, op="unlock")
+    form = FORM.search((await client.get(f"/MAAS/ui/tasks/{failed}")).text)
+    assert form is not None
+    question = await send(client, form[1], *FIELD.findall(form[0]))
+    assert "Delete 1 of 1 VM?" in question.text
+    kept = FIELD.findall(question.text[question.text.index('id="question"') :])
+    answer = await send(client, form[1], *kept, ("typed", "vm-0"))
+    (again,) = [one for one in await innkeeper.get("operations/") if one["kind"] == "bulk" and one["id"] != failed]
+    assert await innkeeper.ended(again["id"]) == "succeeded"
+    assert f"/MAAS/ui/tasks/{again['id']}" in (await client.get(answer.headers["Location"])).text
+    assert innkeeper.simulated_guests() == []
+
+
+async def send(client: WebClient, path: str, *fields: tuple[str, str]) -> Answer:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    return await client.send("POST", path, body=urlencode(fields), headers=headers)
