@@ -6,13 +6,14 @@ from regiond.placement.affinity import check_policies, group_restrictions, group
 from regiond.placement.bipartite_matching import Shortage, match
 from regiond.placement.candidate import resource_capacity, same_seen_by, sum_of
 from regiond.placement.checks import SUMMARY
+from regiond.placement.claimed_hosts import after_claim, changed_by_claim, with_pending_claims, with_pending_members
 from regiond.placement.cpu_pinning import core_ranges
 from regiond.placement.interface_matching import is_selected, matching_interfaces, selects_subnet
 from regiond.placement.interface_parser import parse_interfaces
 from regiond.placement.model import explain
 from regiond.placement.network_selectors import parse_cidr, parse_selector, referenced_networks, selector_of_key
 from regiond.placement.nic_attachment import required_functions
-from regiond.placement.ranking import after_claim, place, place_sequentially, with_pending_claims, with_pending_members
+from regiond.placement.ranking import place, place_sequentially
 from regiond.placement.storage_assignment import label_notes, missing_pool
 from regiond.placement.storage_parser import parse_storage
 
@@ -20,6 +21,7 @@ __all__ = (
     "SUMMARY",
     "Shortage",
     "after_claim",
+    "changed_by_claim",
     "check_policies",
     "core_ranges",
     "explain",

@@ -66,6 +66,23 @@ def mentioned(placement: Placement) -> int:
     return len(placement.ranked) + len(placement.rejected) + sum(placement.summarized.values())
 
 
+async def test_a_preview_of_several_finds_all_that_fit(database: Database, database_url: str) -> None:
+    """Both disks fit only on a host that is tried first, with one core, and on those that are tried last."""
+    await prefill(database_url, hosts=HOSTS, machines_each=0)
+    wanted = requiring(storage="8,8")
+    async with database.connection() as db:
+        await db.execute("insert into rack values ($1, 'rack', '', now())", RACK)
+        await db.execute("insert into rack_reach (rack_id, host_id, reaches) select $1, id, true from vm_host", RACK)
+        for statement in (
+            "update server set cores = case when id = 1 then 1 when id < 100 then 20 else 60 end",
+            "update storage_pool set used_elsewhere_bytes = total_bytes - 9000000000 where server_id between 2 and 99",
+        ):
+            await db.execute(statement)
+        found = await search_hosts(db, wanted, (RACK,), strategy="pack", named=10, times=5, every=True)
+    chosen = [one.chosen.host_id for one in found.placements if one.chosen is not None]
+    assert chosen == [1, 100, 100, 100, 100]
+
+
 @pytest.mark.parametrize("strategy", ["spread", "pack"])
 async def test_a_shortlist_gives_the_same_choice_as_all_hosts(
     database: Database, database_url: str, strategy: Strategy

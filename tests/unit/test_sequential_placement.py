@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from random import Random
 
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regiond.placement.model import Candidate, Evaluation, PendingClaim, Placement, Requirements, Strategy
-from regiond.placement.service import after_claim, place, place_sequentially, with_pending_claims
+from common.values import NicKind
+from regiond.placement.model import (
+    Candidate,
+    CandidateInterface,
+    CandidateStoragePool,
+    Evaluation,
+    PendingClaim,
+    Placement,
+    Requirements,
+    Strategy,
+)
+from regiond.placement.service import after_claim, parse_storage, place, place_sequentially, with_pending_claims
 from tests.fleets import fleet, requirements
 
 HOSTS = 5
@@ -22,6 +33,34 @@ def test_each_machine_sees_the_claims_of_those_before_it(random: Random, strateg
     hosts, wanted = fleet(random, hosts=HOSTS), requirements(random, hosts=HOSTS)
     expected = one_by_one(wanted, {host.id: host for host in hosts}, strategy)
     assert list(place_sequentially(wanted, hosts, TIMES, strategy=strategy)) == expected
+
+
+@settings(max_examples=200)
+@given(random=st.randoms(use_true_random=True), strategy=st.sampled_from(STRATEGIES))
+def test_hosts_of_one_server_share_what_is_free(random: Random, strategy: Strategy) -> None:
+    """Such as the projects of an LXD server, each with ratios and a reserve of its own."""
+    hosts, wanted = fleet(random, hosts=HOSTS), requirements(random, hosts=HOSTS)
+    shared = [evolve(host, server_id=host.id) for host in hosts]
+    shared += [evolve(host, id=10 + host.id, name=f"other-{host.name}", cpu_over_commit_ratio=1.0) for host in shared]
+    expected = one_by_one(wanted, {host.id: host for host in shared}, strategy)
+    assert list(place_sequentially(wanted, shared, TIMES, strategy=strategy)) == expected
+
+
+def test_a_claim_through_one_host_counts_on_the_others_of_its_server() -> None:
+    """The server of hosts 1 and 2 has two cores: two machines fit there, not two on each host."""
+    one = Candidate(
+        id=1, name="one", state="ready", reachable=True, architecture="amd64", cores=2, memory_mib=8192, server_id=7,
+        cores_claimed_here=0, memory_mib_claimed_here=0,
+        storage_pools=(CandidateStoragePool(id=1, pool_key="p", name="p", total_bytes=10**12, free_bytes=10**12),),
+        interfaces=(CandidateInterface(id=1, name="br0", kind=NicKind.BRIDGE, type="bridge"),),
+    )  # fmt: skip
+    hosts = [one, evolve(one, id=2, name="two"), evolve(one, id=3, name="three", server_id=8, cores=1)]
+    wanted = Requirements(cores=1, memory_mib=1024, disks=parse_storage("8"))
+    placed = place_sequentially(wanted, hosts, TIMES)
+    assert sorted(found.chosen.host_id for found in placed if found.chosen is not None) == [1, 1, 3]
+    pending = PendingClaim(requirements=wanted, evaluation=place(wanted, hosts[:1]).ranked[0], host=one)
+    (other,) = with_pending_claims(hosts[1:2], [pending])
+    assert (other.cores_claimed, other.cores_claimed_here) == (1, 0)
 
 
 @settings(max_examples=100)
@@ -44,7 +83,9 @@ def one_by_one(wanted: Requirements, hosts: dict[int, Candidate], strategy: Stra
     placed = [place(wanted, hosts.values(), strategy=strategy)]
     while len(placed) < TIMES and (taken := placed[-1].chosen) is not None:
         before = hosts[taken.host_id]
-        hosts[taken.host_id] = after_claim(before, wanted, taken)
+        for host in [*hosts.values()]:
+            if host.id == before.id or (host.server_id is not None and host.server_id == before.server_id):
+                hosts[host.id] = after_claim(host, wanted, taken)
         check(wanted, before, hosts[taken.host_id], taken)
         following = place(wanted, hosts.values(), strategy=strategy)
         if following.chosen is None:

@@ -37,10 +37,13 @@ async def search_hosts(
     named: int,
     shortlist_size: int = SHORTLIST_SIZE,
     times: int = 1,
+    every: bool = False,
     pending: PendingClaims | None = None,
     machine_id: int | None = None,
 ) -> SearchResult:
     """Returns 1 to `times` placements of equal machines, fewer if the first ones use up the evaluated hosts.
+
+    With `every`, fewer are returned only if no more fit anywhere.
 
     Considers hosts that one of `racks` reaches, and claims nothing. If at most `named` hosts exist, or pass the filter,
     all of these are evaluated; otherwise only the best few are evaluated and the rest summarized by reason. If none of
@@ -61,7 +64,8 @@ async def search_hosts(
         claims |= {} if pending is None else pending.snapshot()
         hosts, claimed = shortlist.candidates, [*claims.values()]
         placements = await _place_in_time(requirements, hosts, claimed, times, strategy, members)
-        if placements[0].chosen is not None or len(hosts) >= shortlist.fitting:
+        is_found = placements[0].chosen is not None and (len(placements) == times or not every)
+        if is_found or len(hosts) >= shortlist.fitting:
             explained = await with_claims_here(db, hosts, placements)
             if explained is not hosts:
                 placements = await _place_in_time(requirements, explained, claimed, times, strategy, members)

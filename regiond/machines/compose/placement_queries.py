@@ -17,7 +17,7 @@ from regiond.machines.compose.capacity_limits import capacity_unknown, check_lim
 from regiond.machines.compose.host_search import SearchResult, search_hosts
 from regiond.machines.compose.model import PendingClaims, PlacedCompose, ValidatedCompose, common_pools
 from regiond.placement.model import NO_MEMBERS, Candidate, GroupMembers, PendingClaim, Placement, Requirements, Strategy
-from regiond.placement.service import after_claim, check_policies, place, with_pending_claims, with_pending_members
+from regiond.placement.service import changed_by_claim, check_policies, place, with_pending_claims, with_pending_members
 from regiond.racks.service import HostCalls
 
 NAMED_HOSTS = 100  # hosts named in the explanation of an operation; most of any further hosts are only counted
@@ -95,7 +95,7 @@ class PlacementQueries:
         async with self._database.connection() as db:
             found = await search_hosts(
                 db, requirements, self._calls.racks, strategy=validated.strategy, named=named, times=times,
-                machine_id=machine_id,
+                every=True, machine_id=machine_id,
             )  # fmt: skip
         first, *following = found.placements
         return PlacedCompose(
@@ -213,7 +213,7 @@ def _place_each_on_named(
         placement = place(requirements, [remaining[host_id]], members=expected)
         if placement.chosen is not None:
             expected = expected.after(requirements.groups, hosts[host_id]) if requirements.groups else expected
-            remaining[host_id] = after_claim(remaining[host_id], requirements, placement.chosen)
+            remaining |= changed_by_claim(remaining, requirements, placement.chosen)
         else:
             placement = place(requirements, [hosts[host_id]], members=members)
             if placement.chosen is not None and host_id in placed_on:

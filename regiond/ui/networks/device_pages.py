@@ -129,7 +129,7 @@ async def _removal(_visit: Visit, device: DeviceView, removal: Removal) -> Remov
 
 
 DEVICE_KIND = ObjectKind(
-    word="device",
+    word=constant("device"),
     section=SECTION,
     crumbs=CRUMBS,
     place=PLACE,

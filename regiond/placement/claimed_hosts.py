@@ -1,0 +1,98 @@
+"""Hosts as they are once machines have claimed what they need of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from attrs import evolve
+
+from regiond.placement.affinity import GroupMembers
+from regiond.placement.model import (
+    Candidate,
+    CandidateInterface,
+    CandidateNode,
+    CandidateStoragePool,
+    Evaluation,
+    NicAttachment,
+    PendingClaim,
+    Requirements,
+)
+from regiond.placement.nic_attachment import port_of, required_functions
+
+
+def changed_by_claim(
+    hosts: Mapping[int, Candidate], requirements: Requirements, evaluation: Evaluation, claimed: Candidate | None = None
+) -> dict[int, Candidate]:
+    """Returns those of `hosts` (by id) that have less once the machine has claimed what `evaluation` assigns to it.
+
+    These are its host and the other hosts of the same server, such as other projects of an LXD server. `claimed` is
+    its host, if that may not be in `hosts`.
+    """
+    claimed = hosts.get(evaluation.host_id, claimed)
+    if claimed is None:
+        return {}
+    return {
+        host.id: after_claim(host, requirements, evaluation)
+        for host in hosts.values()
+        if host.id == claimed.id or (host.server_id is not None and host.server_id == claimed.server_id)
+    }
+
+
+def with_pending_claims(hosts: Iterable[Candidate], pending: Iterable[PendingClaim]) -> tuple[Candidate, ...]:
+    """Returns the hosts as if all pending claims on their servers were taken. Claims on other ones are ignored."""
+    remaining = {host.id: host for host in hosts}
+    for one in pending:
+        remaining |= changed_by_claim(remaining, one.requirements, one.evaluation, one.host)
+    return tuple(remaining.values())
+
+
+def with_pending_members(members: GroupMembers, pending: Iterable[PendingClaim]) -> GroupMembers:
+    """Returns the members of groups as if all pending machines were on their hosts."""
+    for one in pending:
+        if one.requirements.groups and one.host is not None:
+            members = members.after(one.requirements.groups, one.host)
+    return members
+
+
+def after_claim(host: Candidate, requirements: Requirements, evaluation: Evaluation) -> Candidate:
+    """Returns the host as it is once the machine has claimed what `evaluation` assigns to it, there or on another host
+    of the same server."""
+    memory_mib = 0 if requirements.huge_pages else requirements.memory_mib
+    is_here = host.id == evaluation.host_id
+    here_cores, here_mib = host.cores_claimed_here, host.memory_mib_claimed_here
+    return evolve(
+        host,
+        cores_claimed=host.cores_claimed + requirements.cores,
+        cores_claimed_here=here_cores + requirements.cores if is_here and here_cores is not None else here_cores,
+        memory_mib_claimed=host.memory_mib_claimed + memory_mib,
+        memory_mib_claimed_here=here_mib + memory_mib if is_here and here_mib is not None else here_mib,
+        storage_pools=tuple(_pool_after(pool, evaluation) for pool in host.storage_pools),
+        nodes=tuple(_node_after(node, evaluation) for node in host.nodes),
+        interfaces=_interfaces_after(host.interfaces, evaluation.nics),
+    )
+
+
+def _pool_after(pool: CandidateStoragePool, evaluation: Evaluation) -> CandidateStoragePool:
+    claimed_bytes = sum(disk.size_bytes for disk in evaluation.disks if disk.storage_pool_id == pool.id)
+    return evolve(pool, free_bytes=max(0, pool.free_bytes - claimed_bytes)) if claimed_bytes else pool
+
+
+def _node_after(node: CandidateNode, evaluation: Evaluation) -> CandidateNode:
+    claimed = {pages.size_kib: pages.pages for pages in evaluation.pages if pages.node_id == node.node_id}
+    return evolve(
+        node,
+        free_core_ids=tuple(core_id for core_id in node.free_core_ids if core_id not in evaluation.pinned_core_ids),
+        pages=tuple(evolve(pages, free=pages.free - claimed.get(pages.size_kib, 0)) for pages in node.pages),
+    )
+
+
+def _interfaces_after(
+    interfaces: tuple[CandidateInterface, ...], nics: Iterable[NicAttachment]
+) -> tuple[CandidateInterface, ...]:
+    """Several interfaces can share a port: each has fewer free virtual functions then."""
+    claimed = required_functions(nics)
+    if not claimed:
+        return interfaces
+    return tuple(
+        evolve(one, functions_free=max(0, one.functions_free - claimed.get(port_of(one), 0))) for one in interfaces
+    )
