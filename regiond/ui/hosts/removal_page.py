@@ -95,7 +95,7 @@ async def _remove(visit: Visit, removed: Removed) -> Reply:
     except InnkeeperError as error:
         blocked, status = error.message, errors.reply_for(error).status
     question = removal_question(removed, chosen, runs=not blocked, lost=bool(plan and plan["lost"]))
-    values = {"plan": plan, "blocked": blocked, "removed": removed, "chosen": chosen}
+    values: dict[str, Any] = {"plan": plan, "blocked": blocked, "removed": removed, "chosen": chosen}
     if blocked:
         refusal = Refusal(status=status, problems={})
         return await show(visit, question, refusal, template="hosts/remove.html", **values)
