@@ -13,8 +13,6 @@ from pathlib import Path
 import jinja2
 
 from development.generated_section import CHECKOUT
-from regiond.ui.hosts.list_page import HOSTS
-from regiond.ui.machines.machine_search import VMS
 from regiond.ui.texts import messages_of_script
 
 CATALOGUE = Path("regiond/ui/locale/pages.pot")
@@ -36,11 +34,12 @@ def catalogue(checkout: Path = CHECKOUT) -> str:
     for path in sorted((checkout / _UI).rglob("*.py")):
         for marked in marked_in(ast.parse(path.read_text(encoding="utf-8"))):
             _add(places, marked, path.relative_to(checkout / _UI))
+    for path in sorted((checkout / "regiond").glob("*/search/fields.py")):
+        for doc in docs_of_fields(ast.parse(path.read_text(encoding="utf-8"))):
+            _add(places, (doc,), path.relative_to(checkout / "regiond"))
     for script in sorted((checkout / _SCRIPTS).rglob("*.js")):
         for shown in messages_of_script(script.read_text(encoding="utf-8")):
             _add(places, (shown,), script.relative_to(checkout / _UI))
-    for searched in messages_of_searches():
-        _add(places, (searched,), Path("lists/list_kind.py"))
     return _HEAD + "".join(_entry(message, found) for message, found in places.items())
 
 
@@ -67,12 +66,15 @@ def marked_in(tree: ast.Module) -> Iterator[tuple[str, ...]]:
                 yield (one, many)
 
 
-def messages_of_searches() -> Iterator[str]:
-    """Returns what lists say of fields that are declared elsewhere: labels of filters, groups, help of the search."""
-    for kind in (HOSTS, VMS):
-        yield from (name.capitalize() for name in kind.filters)
-        yield from kind.groups
-        yield from (one.doc for one in kind.fields.values())
+def docs_of_fields(tree: ast.Module) -> Iterator[str]:
+    """Returns what is said of the fields of a search: the help of the search on pages shows it."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="SearchField"), keywords=keywords):
+                for keyword in keywords:
+                    match keyword:
+                        case ast.keyword(arg="doc", value=ast.Constant(value=str(doc))):
+                            yield doc
 
 
 def _add(places: dict[tuple[str, ...], list[str]], message: tuple[str, ...], path: Path) -> None:

@@ -150,17 +150,17 @@ def _column(name: str, amount: ResourceCapacity) -> MemoryColumn:
         name=name,
         ours=formats.gib(amount.claimed),
         others=formats.gib(amount.elsewhere),
-        free=formats.gib(free) if free >= 0 else text("{n} over", n=formats.gib(-free)),
+        free=formats.gib(free) if free >= 0 else text("{amount} over", amount=formats.gib(-free)),
         total=formats.gib(amount.claimable),
     )
 
 
 def _arithmetic(usable: int, reserved: int, ratio: float, *, gib: bool = False) -> str:
     """Returns such as `(62 - 4) × 1.5`; nothing where all of it may be claimed once."""
-    printed = formats.gib if gib else formats.number
+    text = formats.gib if gib else formats.number
     if not reserved and ratio == 1:
         return ""
-    whole = f"({printed(usable)} \N{MINUS SIGN} {printed(reserved)})" if reserved else printed(usable)
+    whole = f"({text(usable)} \N{MINUS SIGN} {text(reserved)})" if reserved else text(usable)
     return f"{whole} × {ratio_text(ratio)}"
 
 

@@ -104,18 +104,20 @@ def _facts(place: Place, pinned: frozenset[int]) -> Iterator[Fact]:
         yield Fact(label=text("NUMA node"), text=text("any"))
     if pinned:
         yield Fact(label=text("Pinned cores"), text=formats.ranges(pinned))
-    cores = str(claims.cores)
-    if capacity:
-        cores = text("{cores} of {claimable} placeable", cores=cores, claimable=capacity.cores.claimable)
+    cores = (
+        text("{n} of {total} placeable", n=claims.cores, total=capacity.cores.claimable)
+        if capacity
+        else str(claims.cores)
+    )
     yield Fact(label=text("Claimed cores"), text=cores)
     if claims.memory_mib:
-        total_mib = formats.memory(capacity.memory_mib.claimable) if capacity else ""
-        yield Fact(label=text("Claimed RAM"), text=_of(formats.memory(claims.memory_mib), total_mib))
+        total = formats.memory(capacity.memory_mib.claimable) if capacity else ""
+        yield Fact(label=text("Claimed RAM"), text=_of(formats.memory(claims.memory_mib), total))
     yield from _pages(place)
     for port, functions in sorted(claims.discrete.functions.items()):
-        total = capacity.virtual_functions.get(port) if capacity else None
-        taken = _of(str(functions), str(total.total) if total else "")
-        yield Fact(label=text("Virtual functions"), text=text("{functions} on {port}", functions=taken, port=port))
+        offered = capacity.virtual_functions.get(port) if capacity else None
+        amount = _of(str(functions), str(offered.total) if offered else "")
+        yield Fact(label=text("Virtual functions"), text=text("{amount} on {port}", amount=amount, port=port))
     for pool_id, size_bytes in sorted(claims.storage_bytes.items()):
         name = place.storage_pools.get(pool_id)
         pool = capacity.storage_pools.get(name) if capacity and name else None
@@ -126,7 +128,6 @@ def _facts(place: Place, pinned: frozenset[int]) -> Iterator[Fact]:
 
 
 def _of(amount: str, total: str) -> str:
-    """Returns the amount alone if the total is unknown."""
     return text("{amount} of {total}", amount=amount, total=total) if total else amount
 
 
@@ -135,9 +136,13 @@ def _pages(place: Place) -> Iterator[Fact]:
     for key, pages in sorted(place.claims.discrete.huge_pages.items()):
         node_id, size_kib = read_pages_key(key)
         total = totals.get((node_id, size_kib))
-        held = _of(formats.number(pages), formats.number(total) if total else "")
-        size = formats.memory(size_kib // 1024)
-        each = text("{pages} on node {node}, {size} each", pages=held, node=node_id, size=size)
+        amount = _of(formats.number(pages), formats.number(total) if total else "")
+        each = text(
+            "{pages} on node {node}, {size} each",
+            pages=amount,
+            node=node_id,
+            size=formats.memory(size_kib // 1024),
+        )
         yield Fact(label=text("Huge pages"), text=each)
 
 
