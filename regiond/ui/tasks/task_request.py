@@ -23,14 +23,14 @@ _LABELS: Mapping[str, str] = {
     "power_address": constant("Address"),
 }
 _ACTIONS: Mapping[str, str] = {
-    "on": "start",
-    "off": "stop",
+    "on": constant("start"),
+    "off": constant("stop"),
     "force_off": constant("power off by force"),
-    "cycle": "restart",
+    "cycle": constant("restart"),
     "query": constant("query the state"),
-    "power_on": "start",
-    "power_off": "stop",
-    "power_cycle": "restart",
+    "power_on": constant("start"),
+    "power_off": constant("stop"),
+    "power_cycle": constant("restart"),
 }
 _INNER = frozenset({"earlier", "earlier_since", "power", "marker"})  # how the engine does it, not what was asked for
 
