@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from regiond.ui.texts import text
+
 # The first that occurs counts: most browsers name others too.
 _BROWSERS = (
     ("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"),
@@ -18,5 +20,5 @@ def browser_name(user_agent: str) -> str:
     browser = next((name for part, name in _BROWSERS if part in user_agent), None)
     system = next((name for part, name in _SYSTEMS if part in user_agent), None)
     if browser and system:
-        return f"{browser} on {system}"
-    return browser or system or user_agent or "unknown browser"
+        return text("{browser} on {system}", browser=browser, system=system)
+    return browser or system or user_agent or text("unknown browser")

@@ -6,9 +6,14 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-_MACRO = re.compile(r'\b(?:fields|forms)\.(?:text|area|choice|labelled_choice|tick)\("([\w-]+)", "([^"]+)"')
-_LABEL = re.compile(r'<label for="([\w-]+)"[^>]*>([^<{]+)')
-_LEGEND = re.compile(r'<fieldset[^>]* id="([\w-]+)"[^>]*><legend>([^<{]+)')
+from regiond.ui.texts import constant
+
+_MESSAGE = r"_\('([^']+)'\)"
+_MACRO = re.compile(
+    rf'\b(?:fields|own)\.(?:text|area|choice|labelled_choice|tick)\("([\w-]+)", (?:"([^"]+)"|{_MESSAGE})'
+)
+_LABEL = re.compile(rf'<label for="([\w-]+)"[^>]*>(?:([^<{{]+)|\{{\{{ {_MESSAGE} \}}\}})')
+_LEGEND = re.compile(rf'<fieldset[^>]* id="([\w-]+)"[^>]*><legend>(?:([^<{{]+)|\{{\{{ {_MESSAGE} \}}\}})')
 
 
 class Labelled(Protocol):
@@ -21,8 +26,12 @@ class Labelled(Protocol):
 
 
 def labels_of(template: str) -> dict[str, str]:
-    """Returns the labels in the source of a template, by the names of their fields."""
-    return {name: label.strip() for found in (_LEGEND, _LABEL, _MACRO) for name, label in found.findall(template)}
+    """Returns the labels in the source of a template, by the names of their fields; they are translated when shown."""
+    return {
+        name: constant((literal or message).strip())
+        for found in (_LEGEND, _LABEL, _MACRO)
+        for name, literal, message in found.findall(template)
+    }
 
 
 def labels_of_fields(fields: Iterable[Labelled]) -> Mapping[str, str]:

@@ -41,19 +41,24 @@ class Meter:
     @property
     def description(self) -> str:
         """Returns the words for those who do not see the bar."""
-        over = f", {self.over} over" if self.over else ""
-        unit = f" in {self.unit}" if self.unit else ""
+        label = text("{label} in {unit}", label=self.label, unit=self.unit) if self.unit else self.label
+        if self.over:
+            return text(
+                "{label}: {used} of {whole} allocated; ours {ours}, others {others}, free {free}, {over} over",
+                label=label,
+                **self._amounts(),
+                over=self.over,
+            )
         return text(
-            "{label}{unit}: {used} of {whole} allocated; ours {ours}, others {others}, free {free}{over}",
-            label=self.label,
-            unit=unit,
-            used=self.used,
-            whole=self.whole,
-            ours=self.ours,
-            others=self.others,
-            free=self.free,
-            over=over,
+            "{label}: {used} of {whole} allocated; ours {ours}, others {others}, free {free}",
+            label=label,
+            **self._amounts(),
         )
+
+    def _amounts(self) -> dict[str, str]:
+        return {
+            "used": self.used, "whole": self.whole, "ours": self.ours, "others": self.others, "free": self.free,
+        }  # fmt: skip
 
 
 @frozen(kw_only=True)
@@ -70,21 +75,27 @@ class AskedMeter:
 
 
 def asked_meter(
-    label: str, amount: ResourceCapacity, asked: int, *, unit: str, text: Callable[[int], str] = formats.number
+    label: str, amount: ResourceCapacity, asked: int, *, unit: str, printed: Callable[[int], str] = formats.number
 ) -> AskedMeter:
     """A meter of what Innkeeper may hand out, before and after a request that takes `asked`."""
     used = amount.claimed + amount.elsewhere
     left = max(0, amount.claimable - used - asked)
     over = max(0, used + asked - amount.claimable)
-    words = (
-        f"{label}: {text(used)} allocated, {text(asked)} asked, {text(left)} left of {text(amount.claimable)} {unit}"
+    words = text(
+        "{label}: {used} allocated, {asked} asked, {left} left of {whole} {unit}",
+        label=label,
+        used=printed(used),
+        asked=printed(asked),
+        left=printed(left),
+        whole=printed(amount.claimable),
+        unit=unit,
     )
     return AskedMeter(
         label=label,
         unit=unit,
-        asked=text(asked),
-        left=text(left),
-        whole=text(amount.claimable),
+        asked=printed(asked),
+        left=printed(left),
+        whole=printed(amount.claimable),
         description=words,
         parts=_parts(
             ("ours", amount.claimed), ("others", amount.elsewhere), ("ask", asked), whole=amount.claimable, over=over

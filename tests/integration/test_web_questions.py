@@ -70,6 +70,6 @@ async def test_no_grave_form_acts_without_its_confirmation(region: Deployment) -
         assert (asked.status, 'id="question"' in asked.text) == (200, True), path
         assert ('id="typed"' in asked.text) is is_typed, path
         if is_typed:
-            refused = await client.post(address, None, **sent, confirmed="yes", typed="something else")
+            refused = await client.post(address, None, **{**sent, **asked.hidden, "typed": "something else"})
             assert (refused.status, 'id="typed-error"' in refused.text) == (422, True), path
     assert await state_of(region) == before

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -45,9 +44,7 @@ async def release(innkeeper: Deployment, system_id: str, **fields: str) -> Answe
     client, path = await logged_in(innkeeper), f"/MAAS/ui/vms/{system_id}/release"
     page = await client.get(path)
     assert page.status == 200
-    once = page.text.split('name="once" value="')[1].split('"')[0]
-    sent = {"csrf": page.csrf, "confirmed": "yes", "once": once, "erase": "", "comment": "", **fields}
-    return await client.post(path, None, **sent)
+    return await client.post(path, None, **{**page.hidden, "erase": "", "comment": "", **fields})
 
 
 @pytest.mark.parametrize(
@@ -157,11 +154,7 @@ async def test_several_are_released_with_the_same_options(innkeeper: Deployment,
     csrf = (await client.get("/MAAS/ui/account/ssh-keys")).csrf
     asked = await client.post(BULK, None, csrf=csrf, action="release", selected=system_id)
     assert (asked.status, 'id="erase-quick"' in asked.text, 'id="force"' in asked.text) == (200, True, True)
-    once = asked.text.split('name="once" value="')[1].split('"')[0]
-    sent: dict[str, Any] = {
-        "csrf": csrf, "action": "release", "selected": system_id, "confirmed": "yes", "once": once, "typed": "vm",
-        "erase": "quick", "force": "true", "comment": "all of them",
-    }  # fmt: skip
+    sent = {**asked.hidden, "typed": "vm", "erase": "quick", "force": "true", "comment": "all of them"}
     too_long = await client.post(BULK, None, **{**sent, "comment": "c" * 5000})
     assert (too_long.status, 'id="comment-error"' in too_long.text) == (422, True)
     assert (await client.post(BULK, None, **sent)).status == 303

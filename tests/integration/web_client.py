@@ -30,6 +30,12 @@ class Answer:
         assert found is not None, "the page has no form"
         return found[1]
 
+    @property
+    def hidden(self) -> dict[str, str]:
+        """The hidden fields of the question on the page, which its form sends."""
+        form = self.text.partition('id="question"')[2].partition("</form>")[0]
+        return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', form))
+
 
 @define
 class WebClient:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from gettext import NullTranslations
 from pathlib import Path
 
 import pytest
 
 from regiond.ui.field_labels import labels_of
+from regiond.ui.texts import reading_in
 
 UI = Path(__file__).parents[2] / "regiond/ui"
 TEMPLATES = UI / "templates"
@@ -107,3 +109,21 @@ def test_a_summary_names_fields_by_their_labels() -> None:
     assert labels_of('{{ fields.text("power_address", "Address", x, y) }}<label for="vid">Tag</label>') == {
         "power_address": "Address", "vid": "Tag",
     }  # fmt: skip
+
+
+def test_a_summary_names_fields_whose_labels_are_messages() -> None:
+    template = """{{ own.choice("vid", _('VLAN tag'), x) }}{{ fields.text("mtu", _('MTU, {n}', n=1), x) }}
+<label for="host">{{ _('Host') }}</label><fieldset class="a" id="zones"><legend>{{ _('Zones') }}</legend>"""
+    assert labels_of(template) == {"vid": "VLAN tag", "host": "Host", "zones": "Zones"}
+    assert len(labels_of((TEMPLATES / "machines/deploy.html").read_text())) > 3
+
+
+class Upper(NullTranslations):
+    def gettext(self, message: str) -> str:
+        return message.upper()
+
+
+def test_labels_in_a_summary_are_translated() -> None:
+    labels = labels_of("""{{ fields.text("vid", _('Tag')) }}""")
+    with reading_in(Upper()):
+        assert f"{labels['vid']}" == "TAG"

@@ -14,10 +14,12 @@ UI = CHECKOUT / "regiond/ui"
 # topics and a frame of the stream.
 NAMES = {"Innkeeper", "MiB", "GiB", "GB", "MAC", "NUMA", "IP", "DNS", "LXD", "MAAS", "Ctrl-]", "CSV", "JSON", "ID"} | {
     "Location", "Cookie", "Vary", "Allow", "Origin", "Referer", "ETag", "Cookie, Accept-Encoding, Sec-Fetch-Site",
+    "Android", "Chrome", "Edge", "Firefox", "iPad", "iPhone", "Linux", "Mac OS X", "Opera", "Safari", "Windows",
     "event: id: data:", "HttpOnly", "Secure", "vms tasks", "hosts vms", "UTC", "– Innkeeper",
 }  # fmt: skip
 # Texts that are not messages yet: a change adds none, and whoever marks some writes the lower number.
-LEFT = {"templates/**/*.html": 0, "*.py": 82, "static/scripts/*.js": 47}
+LEFT = {"templates/**/*.html": 0, "*.py": 0, "static/scripts/*.js": 0}
+SAMPLES = {UI / "components_page.py"}  # of a page that shows how parts of pages look: they stand for names and messages
 SEARCHES: Mapping[str, Callable[[str], list[str]]] = {
     "templates/**/*.html": untranslated_in_template,
     "*.py": untranslated_in_python,
@@ -29,7 +31,7 @@ SEARCHES: Mapping[str, Callable[[str], list[str]]] = {
 def test_no_text_is_added_beside_the_catalogue(files: str) -> None:
     found = [
         (str(path.relative_to(UI)), text)
-        for path in sorted(UI.rglob(files))
+        for path in sorted({*UI.rglob(files)} - SAMPLES)
         for text in SEARCHES[files](path.read_text(encoding="utf-8"))
         if text not in NAMES
     ]
@@ -56,3 +58,6 @@ def test_a_text_outside_the_catalogue_is_found() -> None:
     assert untranslated_in_python('a = text("Away") + counted("{n} host", "{n} hosts", 2)') == []
     assert untranslated_in_python('def a():\n    """Returns the sum."""\n    raise NotFound("There is no page.")') == []
     assert untranslated_in_script('a("Not live"); t("Live now")') == ["Not live"]
+    assert untranslated_in_script('a(`Status ${code}.`, `${now.hour} ${now.minute}`, "htmx:afterSwap")') == [
+        "Status  ."
+    ]

@@ -30,7 +30,7 @@ async def account_page(visit: Visit, template: str, tab: str, refusal: Refusal =
     """A page of the account, below its tabs."""
     return await visit.page(
         template,
-        title=f"{dict(TABS)[tab]} of {visit.caller.username}",
+        title=text("{tab} of {name}", tab=dict(TABS)[tab], name=visit.caller.username),
         section=SECTION,
         status=refusal.status,
         tabs=TABS,

@@ -81,7 +81,7 @@ async def rename(visit: Visit) -> Reply:
 async def delete(visit: Visit) -> Reply:
     key = await _key(visit)
     removal = Removal(
-        title=f"Delete API key {key.name or key.token_key}",
+        title=text("Delete API key {name}", name=key.name or key.token_key),
         section=SECTION,
         crumbs=(*CRUMBS, (text("API keys"), page_url(*KEYS))),
         button=text("Delete API key"),
@@ -90,7 +90,7 @@ async def delete(visit: Visit) -> Reply:
         op="delete_authorisation_token",
         fields={"token_key": key.token_key},
         place=KEYS,
-        done=f"API key {key.name or key.token_key} is deleted.",
+        done=text("API key {name} is deleted.", name=key.name or key.token_key),
     )
     return await confirm(visit, removal)
 

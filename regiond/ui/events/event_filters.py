@@ -14,6 +14,7 @@ from regiond.api.resources.shared.lookups import past_host, past_machine
 from regiond.events.model import EventFilter, Level
 from regiond.identifiers import as_id
 from regiond.ui.page import Visit
+from regiond.ui.texts import text
 
 T = TypeVar("T")
 LEVELS: Mapping[str, tuple[Level, ...]] = {
@@ -68,10 +69,10 @@ async def _found(name: str, reading: Awaitable[T | None], problems: _Problems) -
         return None
 
 
-def _task(text: str, problems: _Problems) -> int | None:
-    found = as_id(text, largest=_LARGEST_ID) if text else None
-    if text and found is None:
-        problems["task"] = [f"{text[:40]!r} is not the number of a task."]
+def _task(typed: str, problems: _Problems) -> int | None:
+    found = as_id(typed, largest=_LARGEST_ID) if typed else None
+    if typed and found is None:
+        problems["task"] = [text("“{typed}” is not the number of a task.", typed=typed[:40])]
     return found
 
 

@@ -190,10 +190,16 @@ async def _page(
     )
 
 
+def deleted_text(word: str, name: str) -> str:
+    """Returns the note after a deletion, such as `Tag ssd is deleted.`"""
+    shown = text(word)
+    return text("{word} {name} is deleted.", word=f"{shown[:1].upper()}{shown[1:]}", name=name)
+
+
 async def _delete(kind: ObjectKind, visit: Visit) -> Reply:
     found = await kind.find(visit)
     removal = Removal(
-        title=f"Delete {kind.name(found)}",
+        title=text("Delete {name}", name=kind.name(found)),
         section=kind.section,
         crumbs=kind.crumbs,
         button=text("Delete {word}", word=kind.word),
@@ -201,6 +207,6 @@ async def _delete(kind: ObjectKind, visit: Visit) -> Reply:
         path=kind.path(kind.key(found)),
         name=kind.name(found),
         place=kind.place,
-        done=f"{kind.word[:1].upper()}{kind.word[1:]} {kind.name(found)} is deleted.",
+        done=deleted_text(kind.word, kind.name(found)),
     )
     return await confirm(visit, await kind.removal(visit, found, removal))

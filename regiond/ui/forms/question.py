@@ -12,6 +12,7 @@ from regiond.api.replies import Reply
 from regiond.ui.forms.edit import begin_edit
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
+from regiond.ui.forms.shown_plan import PLAN, Plan, digests_of, refusal_of_plan
 from regiond.ui.page import Visit
 from regiond.ui.texts import constant, text
 
@@ -76,23 +77,40 @@ def refusal_of(question: Question, typed: str) -> Refusal:
     return Refusal(status=UNPROCESSABLE, problems={TYPED: [text("Type {typed} to confirm.", typed=question.typed)]})
 
 
-async def ask(visit: Visit, question: Question, act: Callable[[], Awaitable[Reply]], **values: Any) -> Reply:
-    """Shows the question; `act` runs when its form is sent with the text to type. What `act` raises is shown on it."""
+def check_answer(visit: Visit, question: Question, plan: Plan | None) -> Refusal:
+    """Refuses an answer whose page did not show all of the plan, or without the text to type."""
+    refusal = refusal_of_plan(plan, visit.request.given(PLAN))
+    return refusal_of(question, visit.request.given(TYPED)) if refusal is NOT_REFUSED else refusal
+
+
+async def ask(
+    visit: Visit, question: Question, act: Callable[[], Awaitable[Reply]], *, plan: Plan | None = None, **values: Any
+) -> Reply:
+    """Shows the question; `act` runs when its form is sent with the text to type. What `act` raises is shown on it.
+
+    `plan` is what a dry run says now. If it does more than the page of the answer showed, it is shown again.
+    """
     refusal = NOT_REFUSED
     if is_answered(visit):
-        refusal = refusal_of(question, visit.request.given(TYPED))
+        refusal = check_answer(visit, question, plan)
         if refusal is NOT_REFUSED:
             try:
                 return await act()
             except InnkeeperError as error:
                 refusal = Refusal.of(error)
-    return await show(visit, question, refusal, **values)
+    return await show(visit, question, refusal, plan=plan, **values)
 
 
 async def show(
-    visit: Visit, question: Question, refusal: Refusal = NOT_REFUSED, *, template: str = TEMPLATE, **values: Any
+    visit: Visit,
+    question: Question,
+    refusal: Refusal = NOT_REFUSED,
+    *,
+    template: str = TEMPLATE,
+    plan: Plan | None = None,
+    **values: Any,
 ) -> Reply:
-    """The page of the question. `template` extends `confirm.html`."""
+    """The page of the question. `template` extends `confirm.html`; its form carries what it shows of `plan`."""
     given = visit.request.given
     asked = {
         one.name: "" if one.name in question.secrets else given(one.name, question.values.get(one.name, ""))
@@ -107,6 +125,8 @@ async def show(
         edit=begin_edit(asked),
         typed=visit.request.given(TYPED),
         problems=refusal.problems,
+        plan=plan,
+        shown_plan=digests_of(plan),
         **values,
     )
 
@@ -118,5 +138,5 @@ def keeping(question: Question, **values: str) -> Question:
 
 def sent_fields(form: Mapping[str, Sequence[str]], *, without: Sequence[str] = ()) -> list[tuple[str, str]]:
     """Returns the fields of a form that a question carries on, without the token and what the question asks itself."""
-    left_out = {"csrf", CONFIRMED, TYPED, *without}
+    left_out = {"csrf", CONFIRMED, TYPED, PLAN, *without}
     return [(name, text) for name, texts in form.items() if name not in left_out for text in texts]

@@ -11,9 +11,10 @@ from attrs import field, frozen
 from common.errors import InnkeeperError, NotAllowed, NotFound
 from regiond.api.declaration.endpoint import Resource
 from regiond.api.replies import Reply
-from regiond.ui.forms.question import NO_UNDO, TYPED, Question, is_answered, refusal_of, show
+from regiond.ui.forms.question import NO_UNDO, Question, check_answer, is_answered, show
 from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
 from regiond.ui.page import Visit, redirect_with_note
+from regiond.ui.texts import text
 from regiond.ui.web_request import page_url
 
 Run = Callable[[Mapping[str, Any]], Awaitable[Any]]
@@ -77,43 +78,46 @@ class Removal:
 
 
 async def confirm(visit: Visit, removal: Removal, run: Run | None = None) -> Reply:
-    """Shows the plan, and runs it when the form is sent with the name.
+    """Shows the plan, and runs it when the form is sent with the name, unless the plan does more by then.
 
     `run` replaces that of the removal: it gets fields, and plans if `dry_run` is among them.
     """
     run = run or partial(removal.run, visit)
     request, choice = visit.request, removal.choice
     chosen = {} if choice is None else {choice.name: request.given(choice.name) or None}
+    plan, obstacle = await _plan(run, chosen)
     refusal = NOT_REFUSED
     if is_answered(visit) and request.given("action") != "plan":
-        refusal = refusal_of(removal.question(), request.given(TYPED))
+        refusal = check_answer(visit, removal.question(), plan) if obstacle is NOT_REFUSED else obstacle
         if refusal is NOT_REFUSED:
             try:
                 answer = await run(chosen)
             except InnkeeperError as error:
                 refusal = Refusal.of(error)
             else:
-                return redirect_with_note(
-                    visit, *removal.after, answer=answer, text=removal.done or f"{removal.title}: done."
-                )
-    plan, blocked = await _plan(run, chosen)
+                done = removal.done or text("{title}: done.", title=removal.title)
+                return redirect_with_note(visit, *removal.after, answer=answer, text=done)
     return await show(
         visit,
-        removal.question(runs=not blocked or choice is not None),
+        removal.question(runs=obstacle is NOT_REFUSED or choice is not None),
         refusal,
         template="settings/confirm.html",
         removal=removal,
         chosen=request.given(choice.name) if choice else "",
         plan=plan,
-        blocked=blocked if refusal is NOT_REFUSED else "",
+        blocked=_words(obstacle) if refusal is NOT_REFUSED else "",
     )
 
 
-async def _plan(run: Run, chosen: Mapping[str, Any]) -> tuple[Any, str]:
+async def _plan(run: Run, chosen: Mapping[str, Any]) -> tuple[Any, Refusal]:
     """Returns what the dry run says, or why this cannot be done."""
     try:
-        return await run({**chosen, "dry_run": "true"}), ""
+        return await run({**chosen, "dry_run": "true"}), NOT_REFUSED
     except (NotFound, NotAllowed):
         raise
     except InnkeeperError as error:
-        return None, " ".join(text for texts in Refusal.of(error).problems.values() for text in texts)
+        return None, Refusal.of(error)
+
+
+def _words(refusal: Refusal) -> str:
+    return " ".join(text for texts in refusal.problems.values() for text in texts)

@@ -28,7 +28,8 @@ async def end_session(
 
     async def run() -> Reply:
         await visit.act(SESSION, "DELETE", path={"id": number})
-        return redirect_with_note(visit, *place, text=f"The session of {browser_name(one.user_agent)} has ended.")
+        ended = text("The session of {browser} has ended.", browser=browser_name(one.user_agent))
+        return redirect_with_note(visit, *place, text=ended)
 
     return await ask(visit, _question(visit, one, place, section, crumbs), run)
 
@@ -44,8 +45,13 @@ def _question(
         crumbs=crumbs,
         button=text("End session"),
         back=page_url(*place),
-        undo=f"{'You' if is_this else one.username} can log in again.",
-        subjects=(Subject(name=browser, detail=f"of {one.username}, at {one.address}, used {used}"),),
+        undo=text("You can log in again.") if is_this else text("{name} can log in again.", name=one.username),
+        subjects=(
+            Subject(
+                name=browser,
+                detail=text("of {name}, at {address}, used {ago}", name=one.username, address=one.address, ago=used),
+            ),
+        ),
         effects=(
             text("You are logged out.") if is_this else text("It is logged out at once. What is typed there is lost."),
         ),

@@ -109,9 +109,10 @@ def adoption_question(
 
 
 def _detail(guest: GuestView) -> str:
-    pinned = f", pinned to {formats.ranges(guest.pinned_core_ids)}" if guest.pinned_core_ids else ""
-    parts = [counted("{n} core", "{n} cores", guest.cores) + pinned, f"{formats.memory(guest.memory_mib)} RAM"]
-    return ", ".join([*parts, *([f"project {guest.project}"] if guest.project else []), guest.power_state])
+    pinned = [text("pinned to {cores}", cores=formats.ranges(guest.pinned_core_ids))] if guest.pinned_core_ids else []
+    memory = text("{memory} RAM", memory=formats.memory(guest.memory_mib))
+    project = [text("project {project}", project=guest.project)] if guest.project else []
+    return ", ".join([counted("{n} core", "{n} cores", guest.cores), *pinned, memory, *project, guest.power_state])
 
 
 def _crumbs(host: HostView) -> tuple[tuple[str, str], ...]:

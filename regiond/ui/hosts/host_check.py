@@ -74,7 +74,8 @@ def _reachable(host: HostView, now: datetime) -> CheckLine:
             found=text("No answer yet"),
             remedy=text("The first look at it runs."),
         )
-    return CheckLine(subject=text("Reachable"), outcome=OK, found=f"Answered {formats.ago(host.refreshed_at, now)}")
+    found = text("Answered {ago}", ago=formats.ago(host.refreshed_at, now))
+    return CheckLine(subject=text("Reachable"), outcome=OK, found=found)
 
 
 def _virtualization(host: HostView) -> CheckLine:
@@ -112,7 +113,7 @@ def _of_pool(pool: StoragePoolView) -> Iterator[str]:
     yield pool.type
     yield formats.storage(pool.total_bytes)
     if pool.is_default:
-        yield "default"
+        yield text("default")
     if not pool.is_available:
         yield pool.status
 

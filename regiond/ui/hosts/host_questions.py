@@ -32,7 +32,7 @@ _TOKEN = FormField(
     ),
 )
 _PAIR = (
-    FormField(name="certificate", label="Certificate, PEM", kind="area"),
+    FormField(name="certificate", label=constant("Certificate, PEM"), kind="area"),
     FormField(name="key", label=constant("Private key, PEM"), kind="area", help=constant("Without a passphrase")),
 )
 _PASSWORD_AGAIN = FormField(

@@ -114,7 +114,7 @@ async def _page(
 ) -> Reply:
     return await visit.page(
         "hosts/interface.html",
-        title=f"{one.name} of {host.name}",
+        title=text("{name} of {host}", name=one.name, host=host.name),
         section="hosts",
         status=refusal.status,
         host=host,

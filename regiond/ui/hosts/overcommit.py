@@ -11,6 +11,7 @@ from regiond.hosts.model import HostView
 from regiond.ledger.model import HostLimits
 from regiond.ui import formats
 from regiond.ui.meter import Meter, meter_of
+from regiond.ui.texts import text
 
 
 @frozen(kw_only=True)
@@ -38,12 +39,12 @@ def sums(host: HostView, limits: HostLimits, capacity: Capacity) -> tuple[Sum, S
     saved = host.capacity or Capacity()
     cores = _sum(
         "cpu",
-        "cores",
+        text("cores"),
         usable=capacity.cores.total,
         reserved=limits.reserved_cores,
         ratios=(host.cpu_over_commit_ratio, limits.cpu_over_commit_ratio),
         amounts=(saved.cores, capacity.cores),
-        text=formats.number,
+        printed=formats.number,
     )
     memory = _sum(
         "memory",
@@ -52,7 +53,7 @@ def sums(host: HostView, limits: HostLimits, capacity: Capacity) -> tuple[Sum, S
         reserved=limits.reserved_memory_mib,
         ratios=(host.memory_over_commit_ratio, limits.memory_over_commit_ratio),
         amounts=(saved.memory_mib, capacity.memory_mib),
-        text=formats.gib,
+        printed=formats.gib,
     )
     return cores, memory
 
@@ -65,20 +66,20 @@ def _sum(
     reserved: int,
     ratios: tuple[float, float],
     amounts: tuple[ResourceCapacity, ResourceCapacity],
-    text: Callable[[int], str],
+    printed: Callable[[int], str],
 ) -> Sum:
     saved, new = amounts
     return Sum(
         name=name,
         unit=unit,
-        usable=text(usable),
-        reserved=text(reserved),
+        usable=printed(usable),
+        reserved=printed(reserved),
         ratio=ratio_text(ratios[1]),
-        placeable=text(new.claimable),
-        claimed=text(new.claimed + new.elsewhere),
+        placeable=printed(new.claimable),
+        claimed=printed(new.claimed + new.elsewhere),
         saved_ratio=ratio_text(ratios[0]),
-        saved=meter_of(f"Saved ratio {ratio_text(ratios[0])}", saved, unit=unit, text=text),
-        new=meter_of(f"New ratio {ratio_text(ratios[1])}", new, unit=unit, text=text),
+        saved=meter_of(text("Saved ratio {ratio}", ratio=ratio_text(ratios[0])), saved, unit=unit, text=printed),
+        new=meter_of(text("New ratio {ratio}", ratio=ratio_text(ratios[1])), new, unit=unit, text=printed),
     )
 
 

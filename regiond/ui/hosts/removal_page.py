@@ -18,7 +18,7 @@ from regiond.caller import Permission
 from regiond.ui.forms.question import NO_UNDO, Question, ask, show
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.page import Visit, form_pages, redirect_with_note
-from regiond.ui.texts import text
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
 # Names of options in the page's address, and the fields of the API that they set.
@@ -31,8 +31,37 @@ OPTIONS: Mapping[str, str] = {
 
 
 @frozen(kw_only=True)
+class _Words:
+    """The texts about a host or a cluster; `list` is the name of the page of all."""
+
+    list: str
+    remove: str
+    destroy: str
+    undo: str
+    undo_of_lost: str
+
+
+_WORDS = {
+    "host": _Words(
+        list=constant("Hosts"),
+        remove=constant("Remove host"),
+        destroy=constant("Destroy VMs and remove host"),
+        undo=constant("Adding the host again restores its VMs here."),
+        undo_of_lost=constant("VMs of the host, if it ever returns, can be adopted."),
+    ),
+    "cluster": _Words(
+        list=constant("Clusters"),
+        remove=constant("Remove cluster"),
+        destroy=constant("Destroy VMs and remove cluster"),
+        undo=constant("Adding the cluster again restores its VMs here."),
+        undo_of_lost=constant("VMs of the cluster, if it ever returns, can be adopted."),
+    ),
+}
+
+
+@frozen(kw_only=True)
 class Removed:
-    """The object to be removed: `section` is its part of the address, `noun` what texts call it."""
+    """The object to be removed: `section` is its part of the address, `noun` is host or cluster."""
 
     id: int
     name: str
@@ -66,7 +95,7 @@ async def _remove(visit: Visit, removed: Removed) -> Reply:
     except InnkeeperError as error:
         blocked, status = error.message, errors.reply_for(error).status
     question = removal_question(removed, chosen, runs=not blocked, lost=bool(plan and plan["lost"]))
-    values = {"plan": plan, "blocked": blocked, "removed": removed, "chosen": chosen}
+    values: dict[str, Any] = {"plan": plan, "blocked": blocked, "removed": removed, "chosen": chosen}
     if blocked:
         refusal = Refusal(status=status, problems={})
         return await show(visit, question, refusal, template="hosts/remove.html", **values)
@@ -80,16 +109,18 @@ async def _remove(visit: Visit, removed: Removed) -> Reply:
 
 def removal_question(removed: Removed, chosen: Collection[str], *, runs: bool, lost: bool) -> Question:
     """`lost`: the records of VMs end as lost, since the host is dead."""
-    destroys, noun = "destroy" in chosen, removed.noun
-    undo = NO_UNDO if destroys else text("Adding the {noun} again restores its VMs here.", noun=noun)
+    destroys, words = "destroy" in chosen, _WORDS[removed.noun]
+    undo = NO_UNDO if destroys else words.undo
     if lost:
-        undo = text("VMs of the {noun}, if it ever returns, can be adopted.", noun=noun)
+        undo = words.undo_of_lost
     settings = page_url(removed.section, removed.id, "settings")
     return Question(
-        title=f"Remove {removed.name} {'and destroy its VMs' if destroys else 'and keep its VMs'}?",
+        title=text("Remove {name} and destroy its VMs?", name=removed.name)
+        if destroys
+        else text("Remove {name} and keep its VMs?", name=removed.name),
         section=removed.section,
-        crumbs=((removed.section.capitalize(), page_url(removed.section)), (removed.name, settings)),
-        button=f"{'Destroy VMs and remove' if destroys else 'Remove'} {noun}" if runs else "",
+        crumbs=((words.list, page_url(removed.section)), (removed.name, settings)),
+        button=(words.destroy if destroys else words.remove) if runs else "",
         back=settings,
         undo=undo if runs else "",
         typed=removed.name if runs else "",

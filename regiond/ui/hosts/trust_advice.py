@@ -154,8 +154,11 @@ def _token_of_other_server(host: HostView, _: ErrorDetails) -> Advice:
 def _server_changed(host: HostView, details: ErrorDetails) -> Advice:
     return Advice(
         title=text("{name} reports that it is another server", name=host.name),
-        found=f"It reports {details.reported}, but it was {details.known or 'another one'} until now. "
-        "What it reports is not used.",
+        found=text(
+            "It reports {reported}, but it was {known} until now. What it reports is not used.",
+            reported=details.reported,
+            known=details.known or text("another one"),
+        ),
         todo=text("If it is the same server, accept its new identity. Otherwise remove the host and add that server."),
         place="which",
     )

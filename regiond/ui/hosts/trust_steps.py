@@ -22,18 +22,21 @@ class SoFar:
 def steps_so_far(trust: TrustView) -> tuple[SoFar, ...]:
     """Returns the steps of a host that is not trusted yet."""
     place = "" if trust.advice is None else trust.advice.place
-    credential = (
-        text("our certificate") if trust.is_lxd else text("our SSH key") if trust.ssh_public_key else text("our login")
+    accepts = (
+        text("Let it accept our certificate")
+        if trust.is_lxd
+        else text("Let it accept our SSH key")
+        if trust.ssh_public_key
+        else text("Let it accept our login")
     )
+    has_pair = trust.is_lxd or bool(trust.ssh_public_key)
     answered = place == "which"
     return (
-        SoFar(
-            text=text("Host added") if credential == "our login" else text("Host added, key pair generated"), state=DONE
-        ),
+        SoFar(text=text("Host added, key pair generated") if has_pair else text("Host added"), state=DONE),
         SoFar(text=text("Reached by a rack"), state=DONE if trust.shown or answered else NOW),
         *((_confirmed(trust, place),) if trust.shown else ()),
         SoFar(
-            text=text("Let it accept {credential}", credential=credential),
+            text=accepts,
             state=DONE if answered else NOW if place in {"trust", "retry"} else LATER,
         ),
         *((SoFar(text=text("Decide which server it is"), state=NOW),) if answered else ()),

@@ -82,7 +82,7 @@ def trust_view(host: HostView, parameters: Mapping[str, str], now: datetime) -> 
     return TrustView(
         is_lxd=is_lxd,
         is_waiting=host.error_code == "not_trusted" and host.state is not HostState.REMOVING,
-        server_kind="certificate" if is_lxd else text("SSH host key"),
+        server_kind=text("certificate") if is_lxd else text("SSH host key"),
         certificate=host.certificate_fingerprint or "",
         expires_at=host.certificate_expires_at,
         expires_in="" if days is None else "expired" if days < 0 else f"{days} days",

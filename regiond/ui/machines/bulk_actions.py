@@ -101,7 +101,7 @@ def _deploy(vm: MachineView) -> str | None:
         next_state(vm.state, MachineEvent.DEPLOY)
     except WrongState:
         if vm.state is not MachineState.READY:
-            return f"{vm.state.value.replace('_', ' ')}: release it first"
+            return text("{state}: release it first", state=vm.state.value.replace("_", " "))
     if vm.adopted or not vm.disks:
         return text("without a root disk that Innkeeper created")
     return None

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from common.errors import InvalidRequest
 from regiond.api.replies import Reply
@@ -16,6 +16,7 @@ from regiond.machines.model import BulkAction as Task
 from regiond.ui.forms import question as questions
 from regiond.ui.forms.question import TYPED, is_answered
 from regiond.ui.forms.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
+from regiond.ui.forms.shown_plan import PLAN, Plan, refusal_of_plan
 from regiond.ui.machines import bulk_run
 from regiond.ui.machines.bulk_actions import ACTIONS, BulkAction, Split, offered, split
 from regiond.ui.machines.bulk_question import Running, bulk_question, typed_name
@@ -32,6 +33,19 @@ from regiond.ui.web_request import with_query
 _IMAGE = ("distro_series", "user_data")
 
 
+@frozen(kw_only=True)
+class Asked:
+    """The request: `matching` VMs were meant, of which `found` are there; `back` is the list with them.
+
+    `plan` is what the action deletes and keeps, as it is now.
+    """
+
+    found: Split
+    back: str
+    matching: int
+    plan: Plan | None
+
+
 async def act(visit: Visit) -> Reply:
     """Asks for a confirmation first, unless the action needs none."""
     request = visit.request
@@ -43,28 +57,45 @@ async def act(visit: Visit) -> Reply:
     if action is None or not machines:
         return Reply(status=SEE_OTHER, headers={"Location": back})
     found = split(action, machines, visit.caller)
+    asked = Asked(found=found, back=back, matching=matching, plan=await _plan(visit, found))
     if found.needs_confirmation and not is_answered(visit):
-        return await _confirm(visit, found, back, matching=matching)
+        return await _confirm(visit, asked)
+    refusal = refusal_of_plan(asked.plan, request.given(PLAN))
+    if refusal is not NOT_REFUSED:
+        return await _confirm(visit, asked, refusal)
     fields, problems = _fields(visit, action, found)
     if problems:
-        return await _confirm(visit, found, back, matching=matching, problems=problems)
-    return await _act(visit, found, fields, back, matching=matching)
+        return await _confirm(visit, asked, _problems(problems))
+    return await _act(visit, asked, fields)
 
 
-async def _act(visit: Visit, found: Split, fields: Mapping[str, Any], back: str, *, matching: int) -> Reply:
+async def _plan(visit: Visit, found: Split) -> Plan | None:
+    """Returns what is deleted and kept, if the action deletes."""
+    action = found.action
+    if action.asks != "plan" or action.as_task is None or not found.changed:
+        return None
+    return await bulk_run.plan(visit, action.as_task, found.changed)
+
+
+def _problems(problems: Mapping[str, list[str]]) -> Refusal:
+    return Refusal(status=UNPROCESSABLE, problems=dict(problems))
+
+
+async def _act(visit: Visit, asked: Asked, fields: Mapping[str, Any]) -> Reply:
     """Begins the task, or acts and shows the outcomes."""
+    found, back = asked.found, asked.back
     action = found.action
     if action.as_task is not None:
-        return await _start(visit, action.as_task, found, back)
+        return await _start(visit, action.as_task, asked)
     try:
         outcomes = await _outcomes(visit, found, fields)
     except InvalidRequest as error:
-        return await _confirm(visit, found, back, matching=matching, problems=tagging.about_field(error, "add").fields)
+        return await _confirm(visit, asked, _problems(tagging.about_field(error, "add").fields))
     if not found.left and not any(one.error for one in outcomes):
         return note_at(visit, back, text=counted("{n} VM {done}.", "{n} VMs {done}.", len(outcomes), done=action.done))
     return await visit.page(
         "machines/bulk_result.html",
-        title=f"{action.label}: result",
+        title=text("{action}: result", action=action.label),
         section="vms",
         split=found,
         outcomes=outcomes,
@@ -80,18 +111,17 @@ async def _outcomes(visit: Visit, found: Split, fields: Mapping[str, Any]) -> li
     return await bulk_run.run(visit, found.action, found.changed, fields)
 
 
-async def _start(visit: Visit, task: Task, found: Split, back: str) -> Reply:
+async def _start(visit: Visit, task: Task, asked: Asked) -> Reply:
     """Leads back to the list, with a note about the task, which shows what becomes of each VM."""
     request = visit.request
     try:
         answer = await bulk_run.start(
-            visit, task, found.changed, at_once=request.given("at_once"), once=request.given("once"),
+            visit, task, asked.found.changed, at_once=request.given("at_once"), once=request.given("once"),
             options=_options(visit, task),
         )  # fmt: skip
     except InvalidRequest as error:
-        problems = error.fields or {"at_once": [error.message]}
-        return await _confirm(visit, found, back, matching=found.total, problems=problems)
-    return note_at(visit, back, answer=answer)
+        return await _confirm(visit, asked, _problems(error.fields or {"at_once": [error.message]}))
+    return note_at(visit, asked.back, answer=answer)
 
 
 def _options(visit: Visit, task: Task) -> Mapping[str, str]:
@@ -123,12 +153,12 @@ def _fields(visit: Visit, action: BulkAction, found: Split) -> tuple[Mapping[str
     """The fields of the API that the confirmation asked for, and its problems."""
     request = visit.request
     if action.is_typed and request.given(TYPED).strip() != typed_name(found):
-        return {}, {TYPED: [f"Type {typed_name(found)} to confirm."]}
+        return {}, {TYPED: [text("Type {typed} to confirm.", typed=typed_name(found))]}
     if action.asks == "tags":
         add, remove = names_in(request.given("add")), names_in(request.given("remove"))
         both = [name for name in add if name in remove]
         if both:
-            return {}, {"remove": [f"{', '.join(both)} cannot be added and removed at once."]}
+            return {}, {"remove": [text("{tags} cannot be added and removed at once.", tags=", ".join(both))]}
         return {"add": add, "remove": remove}, {} if add or remove else {
             "add": [text("Name a tag to add or to remove.")]
         }
@@ -138,17 +168,13 @@ def _fields(visit: Visit, action: BulkAction, found: Split) -> tuple[Mapping[str
     return {}, {}
 
 
-async def _confirm(
-    visit: Visit, found: Split, back: str, *, matching: int, problems: Mapping[str, list[str]] | None = None
-) -> Reply:
-    action, services = found.action, visit.services
-    plan = None
-    if action.asks == "plan" and action.as_task is not None and found.changed:
-        plan = await bulk_run.plan(visit, action.as_task, found.changed)
+async def _confirm(visit: Visit, asked: Asked, refusal: Refusal = NOT_REFUSED) -> Reply:
+    found, plan, services = asked.found, asked.plan, visit.services
+    action = found.action
     running = await _longest_running(visit, found) if action.effect else None
     question = bulk_question(
         found,
-        back=back,
+        back=asked.back,
         kept={
             "query": visit.request.given("query"),
             "within": visit.request.given("within"),
@@ -160,10 +186,10 @@ async def _confirm(
     return await questions.show(
         visit,
         question,
-        Refusal(status=UNPROCESSABLE, problems=dict(problems)) if problems else NOT_REFUSED,
+        refusal,
         template="machines/bulk_confirm.html",
         split=found,
-        matching=matching,
+        matching=asked.matching,
         most=MAX_BULK_MACHINES,
         plan=plan,
         images=image_choices_of_all(await services.images.list(), found.changed) if action.asks == "image" else (),

@@ -92,16 +92,16 @@ def _meters(placement: Mapping[str, Any], asked: Mapping[str, int], count: int) 
     capacity = _capacity(placement)
     if capacity is None or not count:
         return
-    yield asked_meter(text("CPU cores"), _resource(capacity["cores"]), count * asked["cores"], unit="cores")
+    yield asked_meter(text("CPU cores"), _resource(capacity["cores"]), count * asked["cores"], unit=text("cores"))
     if asked["memory_mib"]:
         memory = _resource(capacity["memory_mib"])
-        yield asked_meter("RAM", memory, count * asked["memory_mib"], unit="GiB", text=formats.gib)
+        yield asked_meter(text("RAM"), memory, count * asked["memory_mib"], unit="GiB", printed=formats.gib)
     for pages in _page_sizes(placement):
         of_size = capacity["huge_pages"].get(str(pages // _KIB_IN_BYTES))
         if of_size is not None:
             number = sum(one["pages"] for one in placement["huge_pages"] if one["page_size"] == pages)
-            label = f"Huge pages of {formats.memory(pages // _KIB_IN_BYTES // _KIB_IN_BYTES)}"
-            yield asked_meter(label, _resource(of_size), count * number, unit="pages")
+            label = text("Huge pages of {size}", size=formats.memory(pages // _KIB_IN_BYTES // _KIB_IN_BYTES))
+            yield asked_meter(label, _resource(of_size), count * number, unit=text("pages"))
     sizes: Counter[str] = Counter()
     for disk in placement["disks"]:
         sizes[disk["storage_pool"]] += disk["size"]
@@ -109,7 +109,7 @@ def _meters(placement: Mapping[str, Any], asked: Mapping[str, int], count: int) 
         if (pool := capacity["storage_pools"].get(name)) is not None:
             unit, amount = formats.storage_scale(pool["claimable"])
             yield asked_meter(
-                text("Storage pool {name}", name=name), _resource(pool), count * size_bytes, unit=unit, text=amount
+                text("Storage pool {name}", name=name), _resource(pool), count * size_bytes, unit=unit, printed=amount
             )
 
 
@@ -126,18 +126,20 @@ def _helps(form: ComposeForm, placement: Mapping[str, Any]) -> Iterator[tuple[st
     if fitting:
         cores = [one["cores"]["free"] for one in fitting]
         memory = [one["memory_mib"]["free"] for one in fitting]
-        where = text("where it fits")
-        yield "cores", f"{_range(min(cores), max(cores), formats.number)} free {where}"
-        yield "memory", f"{_range(min(memory), max(memory), formats.gib)} GiB free {where}"
+        yield "cores", text("{amount} free where it fits", amount=_range(min(cores), max(cores), formats.number))
+        in_gib = _range(min(memory), max(memory), formats.gib)
+        yield "memory", text("{amount} free where it fits", amount=f"{in_gib} GiB")
     disks = {disk["label"]: disk for disk in placement["disks"]}
     pools = (_capacity(placement) or {}).get("storage_pools", {})
     for position, row in enumerate(form.disks):
         disk = disks.get("root" if position == 0 else f"disk{row.number}")
         if disk is not None and (pool := pools.get(disk["storage_pool"])) is not None:
             free = formats.storage(pool["free"])
-            yield f"disk{row.number}-pool", f"{disk['storage_pool']} on {placement['chosen']}: {free} free"
+            pool_name, host = disk["storage_pool"], placement["chosen"]
+            yield f"disk{row.number}-pool", text("{pool} on {host}: {free} free", pool=pool_name, host=host, free=free)
         elif disk is None and row.pool and (most := _most_free(placement, row.pool)) is not None:
-            yield f"disk{row.number}-pool", f"At most {formats.storage(most)} free in {row.pool} on one host"
+            at_most = text("At most {amount} free in {pool} on one host", amount=formats.storage(most), pool=row.pool)
+            yield f"disk{row.number}-pool", at_most
 
 
 def _most_free(placement: Mapping[str, Any], pool: str) -> int | None:

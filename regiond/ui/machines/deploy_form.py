@@ -7,12 +7,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from attrs import frozen
 
-from common.phrases import number_of
 from common.values import DriverType
 from regiond.images.model import Image, split_architecture
 from regiond.machines.model import MachineView
 from regiond.ui.formats import file_size
-from regiond.ui.texts import constant, text
+from regiond.ui.texts import constant, counted, text
 
 VM_HOST_FIELDS = (("register_vmhost", constant("An LXD server")), ("install_kvm", constant("A libvirt host")))
 
@@ -61,7 +60,9 @@ def _of_all(same: Sequence[ImageChoice], count: int) -> ImageChoice:
     obstacles = [choice.obstacle for choice in same if choice.obstacle]
     others = count - len(same)
     if others:
-        obstacles += [f"is not for the architecture of {number_of(others, 'VM')}"]
+        obstacles += [
+            counted("is not for the architecture of {n} VM", "is not for the architecture of {n} VMs", others)
+        ]
     return ImageChoice(name=same[0].name, label=same[0].label, obstacle=obstacles[0] if obstacles else "")
 
 
@@ -84,7 +85,7 @@ def _choice(image: Image, host_id: int | None, root_bytes: int) -> ImageChoice:
         return ImageChoice(
             name=image.name, label=label, obstacle=text("is on the VM host {host}", host=image.host_name)
         )
-    obstacle = f"needs a root disk of {file_size(needed)}" if needed > root_bytes else ""
+    obstacle = text("needs a root disk of {size}", size=file_size(needed)) if needed > root_bytes else ""
     return ImageChoice(name=image.name, label=label, obstacle=obstacle)
 
 

@@ -36,6 +36,7 @@ class Words:
     fields: Sequence[FormField] = ()
 
 
+_RUNNING, _OFF, _UNKNOWN = constant("running"), constant("off"), constant("power state unknown")
 WORDS: Mapping[str, Words] = {
     "stop": Words(verb=constant("Stop"), effect=SHUTS_DOWN, undo=constant("It can be started again.")),
     "restart": Words(verb=constant("Restart"), effect=RESTARTS, undo=NO_UNDO),
@@ -78,10 +79,15 @@ def question_of(name: str, machine: MachineView, since: datetime | None, now: da
 
 def detail_of(machine: MachineView, since: datetime | None, now: datetime) -> str:
     """Such as `on alder, running since 12:03:11 (2 h), of ann`."""
-    running = f"running since {formats.clock(since, now)} ({formats.span(now - since)})" if since else ""
-    power = running or {"on": "running", "off": "off"}.get(machine.power_state, text("power state unknown"))
-    parts = (f"on {machine.host_name}" if machine.host_name else text("on no host"), power)
-    return ", ".join((*parts, f"of {machine.owner}") if machine.owner else parts)
+    host = text("on {host}", host=machine.host_name) if machine.host_name else text("on no host")
+    parts = (host, _power_of(machine, since, now))
+    return ", ".join((*parts, text("of {name}", name=machine.owner)) if machine.owner else parts)
+
+
+def _power_of(machine: MachineView, since: datetime | None, now: datetime) -> str:
+    if since:
+        return text("running since {time} ({span})", time=formats.clock(since, now), span=formats.span(now - since))
+    return text({"on": _RUNNING, "off": _OFF}.get(machine.power_state, _UNKNOWN))
 
 
 def running_since(machine: MachineView, tasks: Iterable[Operation]) -> datetime | None:

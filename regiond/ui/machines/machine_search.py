@@ -25,10 +25,10 @@ VMS = ListKind(
     filters=("state", "host", "pool", "zone", "owner", "tag"),
     quick={"running": "power:on", "off": "power:off", "attention": "is:attention"},
     columns={
-        "host": "Host",
+        "host": constant("Host"),
         "addresses": constant("Addresses"),
         "cores": constant("Cores"),
-        "memory": "RAM, storage",
+        "memory": constant("RAM, storage"),
         "pool": constant("Pool, tags"),
         "owner": constant("Owner"),
         "task": constant("Last task"),

@@ -29,6 +29,11 @@ _OVERWRITE = constant(
     "Overwrites only where a new disk could show the content of an earlier one (LVM without thin volumes). "
     "There libvirt hosts take minutes for a large disk, and LXD hosts refuse, so that the VM stays yours."
 )
+_OVERWRITE_OF_OWN = constant(
+    "Overwrites only where a new disk could show the content of an earlier one (LVM without thin volumes). "
+    "There libvirt hosts take minutes for a large disk, and LXD hosts refuse, so that the VM stays yours. "
+    "Refused for adopted VMs."
+)
 _OF_KEPT = (
     Erasure(
         value=NO,
@@ -43,7 +48,7 @@ _OF_KEPT = (
     Erasure(
         value=SECURE,
         label=constant("Overwrite and empty all disks (secure erase)"),
-        help=f"{_OVERWRITE} Refused for adopted VMs.",
+        help=_OVERWRITE_OF_OWN,
     ),
 )
 _OF_DELETED = (

@@ -6,7 +6,7 @@ from functools import partial
 
 from regiond.api.replies import Reply
 from regiond.caller import Permission
-from regiond.ui.forms.object_pages import edit_pages
+from regiond.ui.forms.object_pages import deleted_text, edit_pages
 from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.networks.network_kinds import KINDS, NetworkKind
 from regiond.ui.page import Visit, form_pages
@@ -16,16 +16,15 @@ from regiond.ui.texts import text
 async def _delete(kind: NetworkKind, visit: Visit) -> Reply:
     """Shows what goes with the object, or deletes it."""
     found = await kind.find(visit)
-    name = f"{kind.word} {kind.name(found)}"
     removal = Removal(
-        title=text("Delete {name}", name=name),
+        title=text("Delete {word} {name}", word=kind.word, name=kind.name(found)),
         section=kind.section,
         crumbs=kind.crumbs,
         button=text("Delete {word}", word=kind.word),
         resource=kind.one,
         path=kind.path(kind.key(found)),
         place=kind.place,
-        done=f"{name[:1].upper()}{name[1:]} is deleted.",
+        done=deleted_text(kind.word, kind.name(found)),
     )
     return await confirm(visit, removal)
 

@@ -26,7 +26,6 @@ _COLUMNS = {
     "addresses": lambda name: len(name.addresses),
     "ttl": lambda name: name.ttl_s,
 }
-_TTL_HELP = f"0 to {MAX_TTL_S}; without one that of the {{}}"
 
 
 async def show_list(visit: Visit) -> Reply:
@@ -81,7 +80,7 @@ async def _domain_fields(_visit: Visit, domain: Domain | None) -> list[FormField
     name = FormField(name="name", label=text("Name"), help=text("Such as lab.example"))
     ttl = FormField(
         name="ttl", label=text("Time to live in seconds"), kind="number", minimum=0, optional=True,
-        help=_TTL_HELP.format(text("zone file, 30")),
+        help=text("0 to {most}; without one that of the zone file, 30", most=MAX_TTL_S),
     )  # fmt: skip
     return [ttl] if domain is not None and domain.is_default else [name, ttl]
 
@@ -104,7 +103,7 @@ async def _name_fields(visit: Visit, _name: DnsName | None) -> list[FormField]:
             kind="number",
             minimum=0,
             optional=True,
-            help=_TTL_HELP.format("domain"),
+            help=text("0 to {most}; without one that of the domain", most=MAX_TTL_S),
         ),
     ]
 
@@ -129,7 +128,7 @@ async def _name_removal(_visit: Visit, name: DnsName, removal: Removal) -> Remov
 
 
 DOMAIN_KIND = ObjectKind(
-    word="domain",
+    word=constant("domain"),
     section=SECTION,
     crumbs=CRUMBS,
     place=PLACE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 
 from regiond.api.resources.networks.fabrics import FABRIC, FABRICS
 from regiond.api.resources.networks.ip_ranges import IP_RANGE, IP_RANGES
@@ -32,11 +32,6 @@ class NetworkKind(ObjectKind):
     crumbs: tuple[tuple[str, str], ...] = ((constant("Networks"), page_url(SECTION)),)
     place: tuple[str, ...] = (SECTION,)
     template: str = "networks/edit.html"
-    title: str = field()
-
-    @title.default
-    def _edit(self) -> str:
-        return f"Edit {self.word} {{}}"
 
 
 async def _fabric(_visit: Visit, _found: Any) -> list[FormField]:
@@ -134,10 +129,26 @@ def _vlan_of(subnet: Subnet) -> Mapping[str, str]:
 
 
 KINDS = (
-    NetworkKind(word="fabric", segment="fabrics", many=FABRICS, one=FABRIC, fields=_fabric),
-    NetworkKind(word="VLAN", segment="vlans", many=VLANS, one=VLAN_BY_ID, fields=_vlan, values=_space_of),
     NetworkKind(
-        word="subnet",
+        word=constant("fabric"),
+        title=constant("Edit fabric {}"),
+        segment="fabrics",
+        many=FABRICS,
+        one=FABRIC,
+        fields=_fabric,
+    ),
+    NetworkKind(
+        word="VLAN",
+        title=constant("Edit VLAN {}"),
+        segment="vlans",
+        many=VLANS,
+        one=VLAN_BY_ID,
+        fields=_vlan,
+        values=_space_of,
+    ),
+    NetworkKind(
+        word=constant("subnet"),
+        title=constant("Edit subnet {}"),
         segment="subnets",
         many=SUBNETS,
         one=SUBNET,
@@ -147,9 +158,17 @@ KINDS = (
         added=_page_of(lambda made: made["id"]),
         changed=_page_of(lambda found: found.id),
     ),
-    NetworkKind(word="space", segment="spaces", many=SPACES, one=SPACE, fields=_space),
+    NetworkKind(
+        word=constant("space"),
+        title=constant("Edit space {}"),
+        segment="spaces",
+        many=SPACES,
+        one=SPACE,
+        fields=_space,
+    ),
     NetworkKind(
         word=constant("IP range"),
+        title=constant("Edit IP range {}"),
         segment="ranges",
         many=IP_RANGES,
         one=IP_RANGE,

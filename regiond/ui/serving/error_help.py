@@ -127,13 +127,18 @@ def _not_allowed(error: InnkeeperError, caller: Caller, listed: Link | None) -> 
     if right == "administrator":
         needs, has, message = (
             text("to be an administrator"),
-            "a user's rights",
+            text("a user's rights"),
             text("Only administrators may do this."),
         )
         remedy = text("Another administrator can make {username} one: Settings, Users.", username=caller.username)
     elif right == PoolRole.OPERATOR:
-        needs = f"the role operator in {f'the resource pool {pool}' if pool else 'a resource pool'}"
-        has = f"the role {error.details['has']} there" if error.details.get("has") else text("no role there")
+        needs = (
+            text("the role operator in the resource pool {pool}", pool=pool)
+            if pool
+            else text("the role operator in a resource pool")
+        )
+        role = error.details.get("has")
+        has = text("the role {role} there", role=role) if role else text("no role there")
         remedy = text("An administrator can grant it to {username}: Settings, Roles.", username=caller.username)
     mine = (text("Your roles"), page_url("account"))
     is_open = listed is not None and not listed[1].startswith(page_url("settings"))

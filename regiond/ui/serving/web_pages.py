@@ -74,7 +74,11 @@ class WebPages:
             asked = read_web_request(request)
             page = methods.get(asked.method)
             if page is None:
-                return text_reply(f"Use {', '.join(methods)}.", status=405, headers={"Allow": ", ".join(methods)})
+                return text_reply(
+                    text("Use {methods}.", methods=", ".join(methods)),
+                    status=405,
+                    headers={"Allow": ", ".join(methods)},
+                )
             try:
                 return await self.site.answer(page, path, await self._with_form(asked, request))
             except InvalidRequest as error:

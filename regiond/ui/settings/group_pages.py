@@ -146,7 +146,7 @@ POOL_KIND = ObjectKind(
     columns=1,
 )
 ZONE_KIND = evolve(
-    POOL_KIND, word="zone", many=ZONES, one=ZONE, key=lambda zone: zone.name, fields=_zone_fields,
+    POOL_KIND, word=constant("zone"), many=ZONES, one=ZONE, key=lambda zone: zone.name, fields=_zone_fields,
     more=_attention(lambda name: AttentionFilter(zones=(name,)), "zone"), removal=_zone_removal,
 )  # fmt: skip
 PAGES = (

@@ -40,8 +40,8 @@ class Use:
 _RESOURCES: Mapping[str, tuple[str, Callable[[int], str], str, str]] = {
     "machines": (constant("VMs"), formats.number, "machines", constant("VMs")),
     "cores": (constant("Cores"), formats.number, "cores", constant("Cores")),
-    "memory_mib": ("RAM", formats.memory, "memory", "RAM, MiB"),
-    "storage_bytes": (constant("Storage"), formats.storage, "storage", "Storage, GB"),
+    "memory_mib": (constant("RAM"), formats.memory, "memory", constant("RAM, MiB")),
+    "storage_bytes": (constant("Storage"), formats.storage, "storage", constant("Storage, GB")),
 }
 _METERS: Mapping[str, Callable[[str, ResourceCapacity], Meter]] = {
     "memory_mib": memory_meter,
@@ -144,7 +144,7 @@ async def _removal(_visit: Visit, quota: Quota, removal: Removal) -> Removal:
 
 
 QUOTA_KIND = ObjectKind(
-    word="quota",
+    word=constant("quota"),
     section=SETTINGS,
     crumbs=CRUMBS,
     place=(SETTINGS, "quotas"),

@@ -55,7 +55,7 @@ async def put(visit: Visit) -> Reply:
         section=SETTINGS,
         crumbs=CRUMBS,
         place=PLACE,
-        word="tag",
+        word=constant("tag"),
         columns=1,
     )
 
@@ -76,7 +76,7 @@ async def _fields(_visit: Visit, _tag: Tag | None) -> list[FormField]:
 
 
 TAG_KIND = ObjectKind(
-    word="tag",
+    word=constant("tag"),
     section=SETTINGS,
     crumbs=CRUMBS,
     place=PLACE,

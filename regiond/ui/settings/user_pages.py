@@ -107,7 +107,7 @@ async def _removal(visit: Visit, user: User, removal: Removal) -> Removal:
 
 
 USER_KIND = ObjectKind(
-    word="user",
+    word=constant("user"),
     section=SETTINGS,
     crumbs=CRUMBS,
     place=(SETTINGS, "users"),

@@ -73,7 +73,7 @@ async def to_storage(visit: Visit) -> Reply:
 async def _page(visit: Visit, machine: MachineView, disk: DiskView, edit: Edit, refusal: Refusal) -> Reply:
     return await visit.page(
         "machines/disk.html",
-        title=f"{disk.title} of {machine.hostname}",
+        title=text("{name} of {vm}", name=disk.title, vm=machine.hostname),
         section="vms",
         status=refusal.status,
         vm=machine,

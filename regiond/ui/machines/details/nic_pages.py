@@ -19,6 +19,7 @@ from regiond.ui.forms.refusal import Refusal
 from regiond.ui.machines.details.frame import NETWORK, read_vm
 from regiond.ui.machines.details.nic_form import GATEWAY, MODES, link_fields, property_fields, values_of
 from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.texts import text
 
 
 def obstacle(caller: Caller, machine: MachineView) -> str:
@@ -89,7 +90,7 @@ def _unchanged(nic: NicView) -> Edit:
 async def _page(visit: Visit, machine: MachineView, nic: NicView, edit: Edit, refusal: Refusal) -> Reply:
     return await visit.page(
         "machines/nic.html",
-        title=f"{nic.name} of {machine.hostname}",
+        title=text("{name} of {vm}", name=nic.name, vm=machine.hostname),
         section="vms",
         status=refusal.status,
         vm=machine,

@@ -164,7 +164,7 @@ def _strip(host_name: str, nodes: Iterable[NumaNodeView], pinned: frozenset[int]
         lines=tuple(lines),
         width=max(NARROWEST, _x(max((len(line.cells) for line in lines), default=0))),
         height=max(1, len(lines)) * LINE - 6,
-        description=f"Cores of {host_name}: this VM has {formats.ranges(pinned)}",
+        description=text("Cores of {host}: this VM has {cores}", host=host_name, cores=formats.ranges(pinned)),
     )
 
 
