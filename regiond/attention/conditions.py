@@ -49,7 +49,7 @@ _HOSTS = """
             or (h.state = 'ready' and h.maintenance_since is null
                 and v.refreshed_at < now() - make_interval(secs => $3::float8)))
 """
-# As `regiond.ledger.batch_claims` limits claims.
+# As `regiond.ledger.claims` limits claims.
 _OVERCOMMITTED = """
     select 'host_overcommitted', 'host', h.id::text, h.name, false,
            (select since from attention_since a where a.kind = 'host_overcommitted' and a.object = 'host ' || h.id),
