@@ -6,7 +6,8 @@ Every select names its columns `kind`, `object_type`, `object_id`, `name`, `brok
 
     $1 resource pools of the caller (null: all)   $4 nearly full, per cent
     $2 account of the caller                      $5 seconds that an operation may wait
-    $3 seconds until a host's data are old        $6, $7 days before the expiry of certificates of hosts, and of racks
+    $3 seconds until a host's data are old        $6 days before the expiry of certificates of hosts
+                                                  $7 the same of racks and RPC clients
 """
 
 from __future__ import annotations
@@ -115,6 +116,28 @@ _RACK_CERTIFICATES = """
       from rack r
      where r.removed_at is null and r.certificate_expires_at < now() + make_interval(days => $7::integer)
 """
+_SERVER_CERTIFICATES = """
+    select 'server_certificate_expiring', 'host', h.id::text, h.name, h.pinned_expires_at <= now(),
+           case when h.pinned_expires_at <= now() then h.pinned_expires_at
+                else greatest(h.created_at, h.pinned_expires_at - make_interval(days => $6::integer)) end,
+           h.id, h.name, h.pool_id, h.zone_id, h.pool_id, '{}'::integer[],
+           jsonb_build_object('expires_at', h.pinned_expires_at, 'in_cluster', h.cluster_id is not null)
+      from vm_host h
+     where h.state <> 'removing' and h.pinned_expires_at < now() + make_interval(days => $6::integer)
+"""
+# One that is valid for less than a week, with its API key, is not due at once.
+_CLIENT_CERTIFICATES = """
+    select 'client_certificate_expiring', 'rpc_client', c.id::text, 'RPC client ' || c.name,
+           c.certificate_expires_at <= now(),
+           case when c.certificate_expires_at <= now() then c.certificate_expires_at
+                else c.certificate_expires_at - due.before end,
+           null::integer, null, null::integer, null::integer, null::integer, array[c.account_id],
+           jsonb_build_object('expires_at', c.certificate_expires_at)
+      from rpc_client c
+     cross join lateral (
+           select least(make_interval(days => $7::integer), (c.certificate_expires_at - c.issued_at) / 7) as before) due
+     where c.revoked_at is null and c.certificate_expires_at < now() + due.before
+"""
 # The links of a region that has sent no heartbeat for 30 s do not count.
 _RACKS = """
     select 'rack_away', 'rack', r.id::text, r.name, true, coalesce(r.seen_at, r.joined_at), null::integer, null,
@@ -156,7 +179,7 @@ _IMAGES = """
 CONDITIONS = "\n     union all\n".join(
     f"({one})"
     for one in (
-        _VMS, _VOLUMES, _HOSTS, _OVERCOMMITTED, _PROBLEMS, _STORAGE_POOLS, _CERTIFICATES, _RACK_CERTIFICATES, _RACKS,
-        _DISCREPANCIES, _OPERATIONS, _IMAGES,
+        _VMS, _VOLUMES, _HOSTS, _OVERCOMMITTED, _PROBLEMS, _STORAGE_POOLS, _CERTIFICATES, _SERVER_CERTIFICATES,
+        _CLIENT_CERTIFICATES, _RACK_CERTIFICATES, _RACKS, _DISCREPANCIES, _OPERATIONS, _IMAGES,
     )
 )  # fmt: skip

@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 WAITING_AFTER_S = 600.0
 CERTIFICATE_DAYS = 30
-RACK_CERTIFICATE_DAYS = 1  # racks renew theirs, which are valid for a week, more than two days before
+RACK_CERTIFICATE_DAYS = 1  # racks and RPC clients renew theirs, valid for a week, more than two days before
 
 
 class AttentionKind(StrEnum):
@@ -33,7 +33,9 @@ class AttentionKind(StrEnum):
     STORAGE_POOL_FULL = "storage_pool_full"
     QUOTA_FULL = "quota_full"
     RACK_AWAY = "rack_away"
-    CERTIFICATE_EXPIRING = "certificate_expiring"
+    CERTIFICATE_EXPIRING = "certificate_expiring"  # of the region or a rack, or ours at a host
+    SERVER_CERTIFICATE_EXPIRING = "server_certificate_expiring"  # the pinned one, which a host presents
+    CLIENT_CERTIFICATE_EXPIRING = "client_certificate_expiring"  # of an RPC client
     DISCREPANCY = "discrepancy"
     OPERATION_WAITING = "operation_waiting"
     IMAGE_FAILED = "image_failed"
@@ -48,6 +50,7 @@ class ObjectType(StrEnum):
     QUOTA = "quota"
     RACK = "rack"
     REGION = "region"
+    RPC_CLIENT = "rpc_client"
     DISCREPANCY = "discrepancy"
     OPERATION = "operation"
     IMAGE = "image"

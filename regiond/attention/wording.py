@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from common.operation_words import purpose
 from common.phrases import first_of, number_of
@@ -198,6 +198,33 @@ def _certificate(found: Found, now: datetime) -> Words:
     )
 
 
+def _server_certificate(found: Found, now: datetime) -> Words:
+    renew = (
+        "Run on a member of the cluster: lxc cluster update-certificate CERTIFICATE KEY."
+        if found.facts["in_cluster"]
+        else "Replace server.crt and server.key in LXD's folder on the server, and restart LXD."
+    )
+    return _expiring(found, now, "presents", f"{renew} Then accept the new fingerprint on the host's page.")
+
+
+def _client_certificate(found: Found, now: datetime) -> Words:
+    remedy = (
+        "Its program renews it while it is connected. Once it has expired, issue a new one with the same name, or "
+        "revoke it."
+    )
+    return _expiring(found, now, "has", remedy)
+
+
+def _expiring(found: Found, now: datetime, verb: str, remedy: str) -> Words:
+    expires_at = datetime.fromisoformat(found.facts["expires_at"])
+    return Words(
+        what=f"{verb} a certificate that "
+        + ("has expired" if found.broken else f"expires in {_span(expires_at - now)}"),
+        cause=f"It {'was' if found.broken else 'is'} valid until {expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC.",
+        remedy=remedy,
+    )
+
+
 def _discrepancy(found: Found, _: datetime) -> Words:
     facts = found.facts
     asks = " Approve the repair." if facts["policy"] == "approval" else ""
@@ -244,6 +271,8 @@ _WORDS: Mapping[AttentionKind, Callable[[Found, datetime], Words]] = {
     AttentionKind.QUOTA_FULL: _quota,
     AttentionKind.RACK_AWAY: _rack_away,
     AttentionKind.CERTIFICATE_EXPIRING: _certificate,
+    AttentionKind.SERVER_CERTIFICATE_EXPIRING: _server_certificate,
+    AttentionKind.CLIENT_CERTIFICATE_EXPIRING: _client_certificate,
     AttentionKind.DISCREPANCY: _discrepancy,
     AttentionKind.OPERATION_WAITING: _operation,
     AttentionKind.IMAGE_FAILED: _image,

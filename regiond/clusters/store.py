@@ -66,10 +66,10 @@ _JOIN_EXISTING = """
 _ADD = """
     insert into vm_host (name, driver, address, project, zone_id, pool_id, tags, cpu_over_commit_ratio,
                          memory_over_commit_ratio, reserved_cores, reserved_memory_mib, default_macvlan_mode, system_id,
-                         pinned, pinned_fingerprint, key_pair_id, cluster_id, member)
+                         pinned, pinned_fingerprint, pinned_expires_at, key_pair_id, cluster_id, member)
     select $5, driver, $3, project, zone_id, pool_id, tags, cpu_over_commit_ratio, memory_over_commit_ratio,
            reserved_cores, reserved_memory_mib, default_macvlan_mode, $4,
-           pinned, pinned_fingerprint, key_pair_id, cluster_id, $2
+           pinned, pinned_fingerprint, pinned_expires_at, key_pair_id, cluster_id, $2
       from vm_host where id = $1
     on conflict (driver, address, project) do nothing
     returning id

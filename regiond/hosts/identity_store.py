@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from common.errors import WrongState
+from datetime import datetime
+
+from common.certificates import UNREADABLE, load_certificate
+from common.errors import InvalidRequest, WrongState
 from regiond.db.pool import Db
 
-_PIN = "update vm_host set pinned = $2, pinned_fingerprint = $3 where id = $1"
+_PIN = "update vm_host set pinned = $2, pinned_fingerprint = $3, pinned_expires_at = $4 where id = $1"
 # All hosts of a server present the same certificate: accepting it for one accepts it for all.
 _PIN_SHARED = """
-    update vm_host set pinned = $2, pinned_fingerprint = $3
+    update vm_host set pinned = $2, pinned_fingerprint = $3, pinned_expires_at = $4
      where key_pair_id = (select key_pair_id from vm_host where id = $1)
        and pinned_fingerprint = (select pinned_fingerprint from vm_host where id = $1)
 """
 _UNPIN = """
-    update vm_host set pinned = null, pinned_fingerprint = null, confirmed_identity = null,
-                       expected_fingerprint = null, trust_on_first_use = false,
+    update vm_host set pinned = null, pinned_fingerprint = null, pinned_expires_at = null,
+                       confirmed_identity = null, expected_fingerprint = null, trust_on_first_use = false,
                        server_may_change = server_id is not null
      where id = $1
 """
@@ -40,18 +43,32 @@ _MIGRATE_SERVERS = """
        and s.id in (select h.server_id from vm_host h join vm_host me on me.id = $1
                      where h.id = me.id or h.pinned_fingerprint = me.pinned_fingerprint)
 """
+_WITHOUT_EXPIRY = """
+    select id, pinned from vm_host where driver = 'lxd' and pinned is not null and pinned_expires_at is null
+"""
+_SET_EXPIRY = "update vm_host set pinned_expires_at = $3 where id = $1 and pinned = $2"
 _MIGRATE_CLUSTERS = "update cluster set identity = $2 where identity = $1"
 
 
 async def pin(db: Db, host_id: int, material: str, fingerprint: str) -> None:
     """Pins the certificate or host key that the host must present from now on."""
-    await db.execute(_PIN, host_id, material, fingerprint)
+    await db.execute(_PIN, host_id, material, fingerprint, _expiry(material))
 
 
 async def pin_shared(db: Db, host_id: int, material: str, fingerprint: str) -> None:
     """Pins as `pin` does, also for every host with the same key pair and the same pinned certificate."""
-    await db.execute(_PIN_SHARED, host_id, material, fingerprint)
-    await db.execute(_PIN, host_id, material, fingerprint)
+    await db.execute(_PIN_SHARED, host_id, material, fingerprint, _expiry(material))
+    await db.execute(_PIN, host_id, material, fingerprint, _expiry(material))
+
+
+async def read_missing_expiry(db: Db) -> int:
+    """Stores when certificates expire that a release pinned which did not; returns how many. Idempotent."""
+    read = 0
+    for row in await db.fetch(_WITHOUT_EXPIRY):
+        if (expires_at := _expiry(row["pinned"])) is not None:
+            await db.execute(_SET_EXPIRY, row["id"], row["pinned"], expires_at)
+            read += 1
+    return read
 
 
 async def migrate_identity(db: Db, host_id: int, old: str, new: str) -> None:
@@ -86,3 +103,11 @@ async def expect_identity(db: Db, host_id: int, fingerprint: str | None, trust_o
 async def confirm_identity(db: Db, host_id: int, identity: str) -> None:
     """Records an administrator's confirmation that the host is the server with that identity. Idempotent."""
     await db.execute(_CONFIRM, host_id, identity)
+
+
+def _expiry(material: str) -> datetime | None:
+    """Returns None for an SSH host key, and for a certificate that cannot be read."""
+    try:
+        return load_certificate(material).not_valid_after_utc
+    except (InvalidRequest, *UNREADABLE):
+        return None

@@ -27,7 +27,7 @@ from regiond.events.service import Events
 from regiond.files.service import Files
 from regiond.hosts.discovery.schedule import RefreshSchedule
 from regiond.hosts.service import stale_after
-from regiond.hosts.trust.certificate_expiry import report_expiring_certificates
+from regiond.hosts.trust.certificate_expiry import read_expiry_of_servers, report_expiring_certificates
 from regiond.housekeeping.clock_monitor import ClockMonitor
 from regiond.housekeeping.retention import Retention, RetentionPeriods
 from regiond.housekeeping.service import Housekeeping
@@ -97,6 +97,7 @@ def _wire_housekeeping(
 ) -> Housekeeping:
     async def report_expiry() -> None:
         await report_expiring_certificates(database)
+        await read_expiry_of_servers(database)
         if https is not None:
             await https.report_expiry()
 

@@ -50,6 +50,10 @@ _FACTS: dict[AttentionKind, tuple[ObjectType, dict[str, Any]]] = {
     _K.QUOTA_FULL: (_T.QUOTA, {"uses": ["9 of 10 VMs"], "is_full": False}),
     _K.RACK_AWAY: (_T.RACK, {"seen": True}),
     _K.CERTIFICATE_EXPIRING: (_T.HOST, {"expires_at": (NOW + timedelta(days=12)).isoformat()}),
+    _K.SERVER_CERTIFICATE_EXPIRING: (
+        _T.HOST, {"expires_at": (NOW + timedelta(days=12)).isoformat(), "in_cluster": False},
+    ),
+    _K.CLIENT_CERTIFICATE_EXPIRING: (_T.RPC_CLIENT, {"expires_at": (NOW + timedelta(hours=12)).isoformat()}),
     _K.DISCREPANCY: (
         _T.DISCREPANCY,
         {"found": "a guest", "expected": "none", "remedy": "This deletes the guest.", "policy": "approval"},

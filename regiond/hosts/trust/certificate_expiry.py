@@ -1,4 +1,4 @@
-"""Records events 30, 7 and 1 days before a client certificate expires, and at expiry."""
+"""Records events 30, 7 and 1 days before a client certificate expires, and at expiry; dates pinned ones."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from regiond.credentials.model import ExpiringKeyPair
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
+from regiond.hosts import identity_store
 
 
 async def report_expiring_certificates(database: Database) -> int:
@@ -26,6 +27,12 @@ async def report_expiring_certificates(database: Database) -> int:
                     db, "certificate_expiring", _text(name, pair), level=level, host_id=host_id, details=details
                 )
     return len(pairs)
+
+
+async def read_expiry_of_servers(database: Database) -> int:
+    """Stores when pinned certificates of servers expire, where an earlier release pinned them. Idempotent."""
+    async with database.connection() as db:
+        return await identity_store.read_missing_expiry(db)
 
 
 def _text(host_name: str, pair: ExpiringKeyPair) -> str:

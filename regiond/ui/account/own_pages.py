@@ -7,7 +7,9 @@ from regiond.api.replies import Reply
 from regiond.api.resources.accounts.rpc_clients import CLIENT, CLIENTS
 from regiond.api.resources.accounts.ssh_keys import SSH_KEY, SSH_KEYS
 from regiond.api.urls import id_in
+from regiond.attention.model import ObjectType
 from regiond.ui.account.account_pages import CRUMBS, SECTION, account_page
+from regiond.ui.attention.attention_page import attention_of
 from regiond.ui.browser_names import browser_name
 from regiond.ui.forms import session_end
 from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
@@ -80,6 +82,7 @@ async def show_clients(visit: Visit) -> Reply:
         "clients",
         refusal,
         clients=await visit.services.rpc_clients.list(visit.caller),
+        attention=await attention_of(visit, object_type=ObjectType.RPC_CLIENT),
         issued=issued,
         name="" if issued else name,
     )

@@ -20,7 +20,8 @@ _ON_OBJECT = 5  # of each kind, on the page of an object
 OF_HOSTS = tuple(
     kind
     for kind in AttentionKind
-    if kind.startswith(("host_", "storage_pool_", "certificate_")) and kind is not AttentionKind.HOST_NOT_TRUSTED
+    if kind.startswith(("host_", "storage_pool_", "certificate_", "server_certificate_"))
+    and kind is not AttentionKind.HOST_NOT_TRUSTED
 )
 
 

@@ -20,16 +20,18 @@ _MOST_LINES = 10  # of the overview
 
 _ICONS: Mapping[AttentionKind, str] = {
     _K.HOST_REJECTED: "rejected", _K.HOST_NOT_TRUSTED: "waiting", _K.HOST_STALE: "clock",
-    _K.CERTIFICATE_EXPIRING: "key", _K.OPERATION_WAITING: "waiting", _K.IMAGE_FAILED: "disc",
+    _K.CERTIFICATE_EXPIRING: "key", _K.SERVER_CERTIFICATE_EXPIRING: "key", _K.CLIENT_CERTIFICATE_EXPIRING: "key",
+    _K.OPERATION_WAITING: "waiting", _K.IMAGE_FAILED: "disc",
 }  # fmt: skip
 
 
 @frozen(kw_only=True)
 class Help:
-    """The action that helps: a link, or with `sends` a form without fields."""
+    """The action that helps: a link, with `asks` to a question, or with `sends` a form without fields."""
 
     label: str
     url: str
+    asks: bool = False
     sends: bool = False
 
 
@@ -90,6 +92,7 @@ _PAGES: Mapping[ObjectType, tuple[str, ...]] = {
     ObjectType.RACK: ("settings", "racks", "{id}"),
     ObjectType.DISCREPANCY: ("settings", "discrepancies", "{id}"),
     ObjectType.REGION: ("about",),
+    ObjectType.RPC_CLIENT: ("account", "clients"),
 }
 
 
@@ -117,7 +120,7 @@ def _link(label: str, *segments: str, **query: str) -> Callable[[AttentionItem],
 
     def of_item(item: AttentionItem) -> Help | None:
         values = dict(zip(query, _filled(item, query.values()), strict=True))
-        return Help(label=label, url=page_url(*_filled(item, segments), query=values))
+        return Help(label=label, url=page_url(*_filled(item, segments), query=values), asks=segments[-1] == "delete")
 
     return of_item
 
@@ -136,6 +139,7 @@ _HELP: Mapping[AttentionKind, Callable[[AttentionItem], Help | None]] = {
     _K.HOST_PROBLEM: _refresh(constant("Refresh")),
     _K.STORAGE_POOL_UNAVAILABLE: _refresh(constant("Refresh host")),
     _K.CERTIFICATE_EXPIRING: _link(constant("Rotate"), "hosts", "{host}", "settings"),
+    _K.SERVER_CERTIFICATE_EXPIRING: _link(constant("Show certificate"), "hosts", "{host}", "settings"),
     _K.QUOTA_FULL: _link(constant("Raise"), "settings", "quotas", "{id}"),
     _K.DISCREPANCY: _link(constant("Review"), "settings", "discrepancies", "{id}"),
 }

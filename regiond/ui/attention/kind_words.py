@@ -78,6 +78,14 @@ KIND_WORDS: Mapping[AttentionKind, KindWords] = {
     _K.CERTIFICATE_EXPIRING: KindWords(
         constant("Certificates expire"), lambda n: counted("{n} certificate expires", "{n} certificates expire", n)
     ),
+    _K.SERVER_CERTIFICATE_EXPIRING: KindWords(
+        constant("Certificates of servers expire"),
+        lambda n: counted("{n} certificate of a server expires", "{n} certificates of servers expire", n),
+    ),
+    _K.CLIENT_CERTIFICATE_EXPIRING: KindWords(
+        constant("Certificates of RPC clients expire"),
+        lambda n: counted("{n} certificate of an RPC client expires", "{n} certificates of RPC clients expire", n),
+    ),
     _K.DISCREPANCY: KindWords(constant("Discrepancies"), lambda n: counted("{n} discrepancy", "{n} discrepancies", n)),
     _K.OPERATION_WAITING: KindWords(
         constant("Tasks wait for long"), lambda n: counted("{n} task waits for long", "{n} tasks wait for long", n)

@@ -1,0 +1,40 @@
+"""Since when hosts and storage pools need attention: an outage has one beginning."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.deployment.deployment import Deployment
+from tests.integration.tables import sql
+from tests.integration.test_attention import age, items
+from tests.integration.test_attention_hosts import fail
+
+pytestmark = pytest.mark.database
+
+_FINE = "update vm_host set state = 'ready', error_code = null, error_message = null, error_details = null"
+_AGO = "update vm_host set state_since = state_since - interval '2 hours'"
+
+
+async def test_an_outage_keeps_its_beginning_until_the_host_was_fine(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated("elm")
+    await fail(innkeeper, host, "host_unreachable")
+    await sql(innkeeper, _AGO)
+    for code in ("driver_failed", "rack_unreachable", "peer_changed", "not_trusted", "host_unreachable"):
+        await fail(innkeeper, host, code)
+        (item,) = (await items(innkeeper)).values()
+        assert age(item).total_seconds() // 3600 == 2, code
+    await sql(innkeeper, _FINE)
+    assert await items(innkeeper) == {}
+    await fail(innkeeper, host, "host_unreachable")
+    (item,) = (await items(innkeeper)).values()
+    assert age(item).total_seconds() < 60
+
+
+async def test_a_pool_keeps_its_beginning_until_it_was_available(innkeeper: Deployment) -> None:
+    await innkeeper.add_simulated("elm", pools="fast:50,big:200:unavailable")
+    await sql(innkeeper, "update storage_pool set status_since = now() - interval '2 hours' where name = 'big'")
+    await sql(innkeeper, "update storage_pool set status = 'errored' where name = 'big'")
+    assert age((await items(innkeeper))["storage_pool_unavailable"]).total_seconds() // 3600 == 2
+    await sql(innkeeper, "update storage_pool set status = 'available' where name = 'big'")
+    await sql(innkeeper, "update storage_pool set status = 'errored' where name = 'big'")
+    assert age((await items(innkeeper))["storage_pool_unavailable"]).total_seconds() < 60
