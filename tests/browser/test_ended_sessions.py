@@ -158,6 +158,55 @@ async def test_a_page_that_nobody_used_leads_to_the_login(admin: Visitor, fleet:
     await admin.page.wait_for_url("**/vms?q=web")
 
 
+async def end_under(admin: Visitor, fleet: Deployment) -> None:
+    """Ends the session of a page with typed text, which a refresh notices."""
+    await admin.go("zones/add")
+    await expect(admin.page.locator("#live-state")).to_have_text("Live")
+    await admin.page.fill("#name", "east")
+    await fleet.fetch(END)
+    admin.expected_statuses.add(401)
+    await fleet.compose(fleet.hosts["birch"], hostname="late-1", memory=1024)
+    await expect(admin.page.locator("#toast-session")).to_contain_text("Your session has ended")
+
+
+async def test_a_page_asks_for_nothing_until_the_login(admin: Visitor, fleet: Deployment) -> None:
+    page = admin.page
+    await page.clock.install()
+    await end_under(admin, fleet)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for _ in range(5):
+        await page.clock.run_for(60_000)
+    assert asked == []
+    await page.locator("#toast-session").get_by_role("button", name="Log in").click()
+    await log_in(page)
+    await expect(page.locator("#live-state")).to_have_text("Live")
+    assert await page.input_value("#name") == "east"
+
+
+async def test_a_page_is_live_again_after_a_login_in_another_tab(admin: Visitor, fleet: Deployment) -> None:
+    page = admin.page
+    await end_under(admin, fleet)
+    await admin.enter()
+    await page.evaluate("dispatchEvent(new Event('focus'))")  # every page of a headless browser has the focus
+    await expect(page.locator("#live-state")).to_have_text("Live")
+    await expect(page.locator("#toast-session")).to_have_count(0)
+    assert await page.input_value("#name") == "east"
+
+
+async def test_a_question_asks_for_the_login_on_the_page(admin: Visitor, fleet: Deployment) -> None:
+    page = admin.page
+    await admin.go("hosts/1/settings")
+    await page.fill("#tags", "kept")
+    await fleet.fetch(END)
+    admin.expected_statuses.add(401)
+    await page.get_by_role("link", name="Close for placement").click()
+    await log_in(page)
+    await page.get_by_role("dialog").get_by_label("Reason").fill("new disks")
+    await page.get_by_role("dialog").get_by_role("link", name="Cancel").click()
+    assert await page.input_value("#tags") == "kept"
+
+
 @pytest.fixture
 def plain(chromium: Browser, fleet: Deployment) -> Iterator[Visitor]:
     """An administrator whose browser runs no script."""

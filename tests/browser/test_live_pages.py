@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from regiond.ui.serving import stream
 from tests.browser.visitor import Visitor
 from tests.deployment.deployment import Deployment
+
+_WATCH = """() => {
+  window.wasUndone = false;
+  const look = () => { window.wasUndone ||= document.getElementById("vms").textContent.includes("db-1"); };
+  const changes = { childList: true, subtree: true, characterData: true };
+  new MutationObserver(look).observe(document.getElementById("main"), changes);
+}"""
 
 
 @pytest.mark.first_tier
@@ -107,3 +116,54 @@ async def test_a_page_too_many_says_so_and_becomes_live_later(
     await expect(admin.page.locator("#vms")).to_contain_text("late-1")
     monkeypatch.undo()
     await expect(admin.page.locator("#live-state")).to_have_text("Live", timeout=20_000)
+
+
+async def test_a_page_is_live_again_after_one_failed_refresh(admin: Visitor, fleet: Deployment) -> None:
+    async def fail(route: Route) -> None:
+        await route.fulfill(status=500)
+
+    page = admin.page
+    await admin.go("vms")
+    await expect(page.locator("#live-state")).to_have_text("Live")
+    admin.expected_statuses.add(500)
+    await page.route("**/ui/vms", fail, times=1)
+    async with page.expect_response(lambda answer: answer.status == 500):
+        await fleet.compose(fleet.hosts["birch"], hostname="late-1", memory=1024)
+    await expect(page.locator("#vms")).to_contain_text("late-1")
+    await expect(page.locator("#live-state")).to_have_text("Live")
+
+
+async def test_updates_wait_for_an_open_menu_and_are_then_shown(admin: Visitor, fleet: Deployment) -> None:
+    page = admin.page
+    (machine,) = [one for one in await fleet.get("machines/") if one["hostname"] == "web-1"]
+    await admin.go(f"vms/{machine['system_id']}")
+    await expect(page.locator("#live-state")).to_have_text("Live")
+    await page.get_by_role("button", name="More actions on web-1").click()
+    await fleet.post(f"machines/{machine['system_id']}/", op="power_on")
+    await expect(page.locator("#live-state")).to_have_text("Live, updates are waiting")
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("link", name="Stop", exact=True)).to_be_visible()
+    await expect(page.locator("#live-state")).to_have_text("Live")
+
+
+async def test_a_search_is_not_undone_by_an_older_refresh(admin: Visitor, fleet: Deployment) -> None:
+    begun, released = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        begun.set()
+        await released.wait()
+        await route.continue_()
+
+    page = admin.page
+    await admin.go("vms")
+    await expect(page.locator("#live-state")).to_have_text("Live")
+    await page.route("**/ui/vms", hold)
+    await fleet.compose(fleet.hosts["birch"], hostname="web-2", memory=1024)
+    await begun.wait()
+    await page.fill("#q", "name:web")
+    await expect(page.locator("#vms")).not_to_contain_text("db-1")
+    await page.evaluate(_WATCH)
+    async with page.expect_response(lambda answer: "q=name" in answer.url and "x-live" in answer.request.headers):
+        released.set()
+    await expect(page.locator("#vms")).to_contain_text("web-2")
+    assert await page.evaluate("wasUndone") is False

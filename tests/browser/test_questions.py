@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.browser.visitor import Visitor, visitor
 from tests.waiting import eventually
@@ -63,8 +64,9 @@ async def test_a_forced_power_off_takes_the_name(admin: Visitor, fleet: Deployme
     await expect(button).to_be_disabled()
     await dialog.get_by_role("link", name="Cancel").click()
     await expect(dialog).to_have_count(0)
+    await expect(page.get_by_role("button", name="More actions on web-1")).to_be_focused()
     assert await power_of(fleet, system_id) == "on"
-    await page.get_by_role("button", name="More actions on web-1").click()
+    await page.keyboard.press("Enter")
     await page.get_by_role("link", name="Power off", exact=True).click()
     await expect(dialog.get_by_label("Type web-1 to confirm")).to_be_focused()
     await page.keyboard.type("web-1")
@@ -165,6 +167,50 @@ async def test_a_host_is_closed_after_a_question_and_opened_again(admin: Visitor
     assert (await fleet.get("vm-hosts/1/"))["maintenance"]["reason"] == "new disks"
     await page.get_by_role("button", name="Open again").click()
     await expect(page.locator("#note")).to_contain_text("alder is open for placement")
+
+
+@pytest.mark.parametrize("why", ["refused", "slow", "error"])
+async def test_a_question_that_does_not_come_leaves_the_page(admin: Visitor, why: str) -> None:
+    is_told = asyncio.Event()
+
+    async def answer(route: Route) -> None:
+        if why == "error":
+            return await route.fulfill(status=503, body="<p data-error>The database is away.</p>")
+        if why == "slow":
+            await is_told.wait()
+        await route.abort()
+
+    page, admin.expects_outages = admin.page, True
+    await admin.go("hosts/1/settings")
+    await page.fill("#tags", "kept")
+    await page.route("**/maintenance*", answer)
+    if why == "slow":
+        await page.evaluate("const wait = AbortSignal.timeout; AbortSignal.timeout = () => wait.call(AbortSignal, 50)")
+    await page.get_by_role("link", name="Close for placement").click()
+    wanted = "The database is away." if why == "error" else "Innkeeper does not answer."
+    await expect(page.locator("#toasts [role=alert]")).to_contain_text(wanted)
+    is_told.set()
+    await page.unroute_all(behavior="wait")
+    assert await page.input_value("#tags") == "kept"
+
+
+async def test_a_double_click_asks_once(admin: Visitor) -> None:
+    clicked, asked = asyncio.Event(), list[str]()
+
+    async def hold(route: Route) -> None:
+        asked.append(route.request.url)
+        await clicked.wait()
+        await route.continue_()
+
+    page = admin.page
+    await admin.go("hosts/1/settings")
+    await page.route("**/maintenance*", hold)
+    await page.get_by_role("link", name="Close for placement").dblclick()
+    clicked.set()
+    await expect(page.get_by_role("dialog")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    assert len(asked) == 1
 
 
 async def test_limits_below_what_is_claimed_ask_with_before_and_after(admin: Visitor, fleet: Deployment) -> None:

@@ -18,7 +18,7 @@ NAMES = {"Innkeeper", "MiB", "GiB", "GB", "MAC", "NUMA", "IP", "DNS", "LXD", "MA
     "event: id: data:", "HttpOnly", "Secure", "vms tasks", "hosts vms", "UTC", "– Innkeeper",
 }  # fmt: skip
 # Texts that are not messages yet: a change adds none, and whoever marks some writes the lower number.
-LEFT = {"templates/**/*.html": 0, "*.py": 0, "static/scripts/*.js": 47}
+LEFT = {"templates/**/*.html": 0, "*.py": 0, "static/scripts/*.js": 0}
 SAMPLES = {UI / "components_page.py"}  # of a page that shows how parts of pages look: they stand for names and messages
 SEARCHES: Mapping[str, Callable[[str], list[str]]] = {
     "templates/**/*.html": untranslated_in_template,
@@ -58,3 +58,6 @@ def test_a_text_outside_the_catalogue_is_found() -> None:
     assert untranslated_in_python('a = text("Away") + counted("{n} host", "{n} hosts", 2)') == []
     assert untranslated_in_python('def a():\n    """Returns the sum."""\n    raise NotFound("There is no page.")') == []
     assert untranslated_in_script('a("Not live"); t("Live now")') == ["Not live"]
+    assert untranslated_in_script('a(`Status ${code}.`, `${now.hour} ${now.minute}`, "htmx:afterSwap")') == [
+        "Status  ."
+    ]

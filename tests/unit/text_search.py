@@ -18,7 +18,7 @@ _WORDS = re.compile(r"[A-Za-z]{2}")
 _SENTENCE = re.compile(r"[A-Z][a-z]+($|[ .,:;!?…–-])|[a-z]{2,}[,:]? [a-z]{2,}|[a-z]{3,}\. [A-Z]|[A-Z]\w+ [a-z]{2,}")
 _CODE = re.compile(r"\b(ik|is|u|p|has|aria|data|hx)-\w|__|^[\w-]+/[\w./-]+$|::|%[a-zA-Z]|=\{|[\[\]<>=]")
 _MARKUP = re.compile(r'^(\s*[\w-]+="[^"]*")+$|^ik-[^ ]*( ik-[^ ]*| -)*$')  # attributes or classes of a tag elsewhere
-_COMMAND = re.compile(r"^(lxc|virsh|innkeeper|sudo) |\$[a-z]")
+_COMMAND = re.compile(r"^(lxc|virsh|innkeeper|sudo|stty) |\$[a-z]")
 _HEADER = re.compile(r"^[A-Z][\w-]*-[A-Z]")
 _TRANSLATED = {"_", "gettext", "ngettext", "text", "counted", "constant"}
 _NOT_SHOWN = re.compile(r"(Type|Value|Key|Runtime|Assertion|NotImplemented)Error$")
@@ -127,13 +127,16 @@ def _name(function: ast.expr) -> str:
     return ""
 
 
+_SCRIPT_VALUE = re.compile(r"\$\{[^}]*\}")
+_SCRIPT_CODE = re.compile(r"^use strict$|^htmx:\w+$|^[a-z]+[A-Z]\w*$|^\(prefers-")
 _SCRIPT_STRING = re.compile(r"""(\bt\()?("(?:[^"\\\n]|\\.)*"|`[^`]*`)""")
 
 
 def untranslated_in_script(source: str) -> list[str]:
     """Returns strings that look like texts and are not in `t(…)`."""
     lines = "\n".join(re.sub(r"(^|\s)//.*", "", line) for line in source.splitlines())
-    return [value[1:-1] for call, value in _SCRIPT_STRING.findall(lines) if not call and _reads_as_text(value[1:-1])]
+    found = (_SCRIPT_VALUE.sub(" ", value[1:-1]) for call, value in _SCRIPT_STRING.findall(lines) if not call)
+    return [written.strip() for written in found if not _SCRIPT_CODE.search(written) and _reads_as_text(written)]
 
 
 def _reads_as_text(written: str) -> bool:

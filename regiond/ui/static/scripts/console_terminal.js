@@ -1,6 +1,7 @@
 // The terminal of a VM's console page: keys and output through a WebSocket of the region.
 import "./style_sheets.js";
 import { canSend } from "./session.js";
+import { t } from "./texts.js";
 import { Terminal } from "../built/xterm.js";
 
 const place = document.getElementById("terminal");
@@ -16,7 +17,7 @@ const say = (text) => (state.textContent = text);
 function end(text) {
   say(text);
   socket = null;
-  button.textContent = "Connect";
+  button.textContent = t("Connect");
   if (terminal) terminal.options.disableStdin = true;
   sizing.hidden = true;
 }
@@ -36,7 +37,7 @@ function fit() {
   const columns = Math.max(20, Math.floor(width / (screen.clientWidth / terminal.cols)));
   const rows = Math.max(6, Math.floor(height / (screen.clientHeight / terminal.rows)));
   if (columns !== terminal.cols || rows !== terminal.rows) terminal.resize(columns, rows);
-  sizing.textContent = `Set ${columns} × ${rows} in the VM`;
+  sizing.textContent = t("Set {columns} × {rows} in the VM", { columns, rows });
 }
 
 // Keys go to the VM, Tab too. Ctrl-] gives the keyboard back to the page.
@@ -59,15 +60,15 @@ function show() {
 
 function connect() {
   show();
-  say("Connecting.");
-  button.textContent = "Disconnect";
-  let reason = "The connection to the region was lost.";
+  say(t("Connecting."));
+  button.textContent = t("Disconnect");
+  let reason = t("The connection to the region was lost.");
   const address = new URL(place.dataset.socket, location.href);
   address.protocol = address.protocol.replace("http", "ws");
   const opened = (socket = new WebSocket(address));
   opened.binaryType = "arraybuffer";
   opened.onopen = () => {
-    say("Connected. Ctrl-] gives the keyboard back to the page.");
+    say(t("Connected. Ctrl-] gives the keyboard back to the page."));
     sizing.hidden = false;
     terminal.focus();
   };
@@ -82,16 +83,16 @@ function connect() {
 async function openOnce() {
   if (isOpening) return;
   isOpening = true;
-  say("Connecting.");
+  say(t("Connecting."));
   if (await canSend()) connect();
-  else say("Not connected.");
+  else say(t("Not connected."));
   isOpening = false;
 }
 
 button.addEventListener("click", () => {
   if (!socket) return openOnce();
   const closed = socket;
-  end("You closed the console.");
+  end(t("You closed the console."));
   closed.close();
 });
 sizing.addEventListener("click", () => {

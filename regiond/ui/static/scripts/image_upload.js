@@ -1,5 +1,6 @@
 // Sends the chosen file in parts. A part whose answer is lost is not sent blindly again: the region says where to continue.
 import { logIn } from "./session.js";
+import { t } from "./texts.js";
 
 const PART_BYTES = 4 * 1024 * 1024;
 const TRIES = 6;
@@ -15,9 +16,9 @@ async function call(address, options = {}) {
   const response = await fetch(address, { ...options, headers });
   if (response.headers.get("HX-Redirect")) {
     if (await logIn()) return call(address, options);
-    throw new Refused("Your session has ended. Log in and upload the file again.");
+    throw new Refused(t("Your session has ended. Log in and upload the file again."));
   }
-  if (!response.headers.get("Content-Type")?.startsWith("application/json")) throw new Error(`Status ${response.status}.`);
+  if (!response.headers.get("Content-Type")?.startsWith("application/json")) throw new Error(t("Status {status}.", response));
   const answer = await response.json();
   if (response.ok) return answer;
   const texts = Object.entries(answer.problems).map(([name, problems]) => `${name ? `${name}: ` : ""}${problems.join(" ")}`);
@@ -36,7 +37,7 @@ function show(form, text) {
 function report(received, size) {
   const progress = document.getElementById("upload-progress");
   progress.hidden = false;
-  progress.querySelector("[role=status]").textContent = `${Math.floor(received / MIB)} of ${Math.ceil(size / MIB)} MiB sent`;
+  progress.querySelector("[role=status]").textContent = t("{sent} of {size} MiB sent", { sent: Math.floor(received / MIB), size: Math.ceil(size / MIB) });
   progress.querySelector("rect").setAttribute("width", `${(100 * received) / size}%`);
 }
 
@@ -63,7 +64,7 @@ async function sendParts(file, entry) {
 
 async function upload(form) {
   const file = form.querySelector("input[type=file]").files[0];
-  if (!file) return show(form, "Choose a file.");
+  if (!file) return show(form, t("Choose a file."));
   show(form, "");
   const button = form.querySelector("button[type=submit]");
   const leaving = (event) => event.preventDefault();

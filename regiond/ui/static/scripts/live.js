@@ -4,6 +4,7 @@
 // scroll positions. While a menu, a dialog or a text field inside a fragment is in use, that fragment waits.
 import { showSelection } from "./controls.js";
 import { adopt, isOther, tellEnded } from "./session.js";
+import { t } from "./texts.js";
 import { localize } from "./times.js";
 
 // Between two refreshes: four times as long as one takes. The last change of a burst is always shown.
@@ -22,9 +23,12 @@ let waiting = new Set(); // topics that changed and are not shown yet
 let timer = null;
 let refreshedAt = 0;
 let leavingUntil = 0; // a form was sent or a link followed: its answer replaces the page
+let isEnded = false; // the session: until it may have begun again, nothing is asked for
+let isGone = false; // what the page shows
 let pauseMs = 0; // after the last refresh
 let isRefreshing = false;
 let retryMs = RETRY_MS;
+let isStreaming = false; // the stream has begun, and has had no error since
 let cutAt = null; // since when the page is not live
 let knownAt = Date.now(); // when it last was as the region said
 let watch = null; // for the next event of the stream
@@ -43,13 +47,15 @@ function say(word, isLive) {
 const time = (ms) => new Date(ms).toTimeString().slice(0, 5);
 
 function sayCut() {
+  if (paused) return;
   cutAt ??= time(knownAt);
-  say(`Not live since ${cutAt}`, false);
+  say(t("Not live since {time}", { time: cutAt }), false);
 }
 
-function sayLive() {
+function sayLive(word) {
+  if (isGone) return;
   cutAt = null;
-  say("Live", true);
+  say(word ?? t("Live"), true);
 }
 
 function isInUse(fragment) {
@@ -125,46 +131,47 @@ export function adoptIcons(page) {
   }
 }
 
+// They changed, and are not shown yet.
+const wait = (topics) => topics.forEach((topic) => waiting.add(topic));
+
 // The status bar and the counts of the navigation belong to every page.
 const FRAME = ["nav", "status-running", "status-last", "status-clock"];
 
 async function refresh(topics) {
   isRefreshing = true;
-  const began = performance.now();
+  const [began, address] = [performance.now(), location.href];
   pauseMs = LONGEST_PAUSE_MS; // if something fails or has to wait
   let isShown = true;
   try {
-    const response = await fetch(document.body.dataset.refreshFrom ?? location.href, { headers: { "HX-Request": "true", "X-Live": "true" }, redirect: "error", signal: AbortSignal.timeout(REFRESH_DEADLINE_MS) });
+    const response = await fetch(document.body.dataset.refreshFrom ?? address, { headers: { "HX-Request": "true", "X-Live": "true" }, redirect: "error", signal: AbortSignal.timeout(REFRESH_DEADLINE_MS) });
     const login = response.headers.get("HX-Redirect");
     const isUntouched = !isTyped && !document.querySelector("dialog[open]");
     if (login && isUntouched) {
       location.assign(login);
       return;
     }
-    if (login) tellEnded();
-    if (response.status === 404) {
-      say("This is no longer there", false);
-      return;
+    if (login) {
+      isEnded = true;
+      disconnect();
+      tellEnded();
     }
+    isGone = response.status === 404;
+    if (isGone) return say(t("This is no longer there"), false);
     if (!response.ok) throw new Error(response.statusText);
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const csrf = page.querySelector("meta[name=csrf-token]");
     if (isOther(csrf.dataset.user, isUntouched)) return;
+    if (address !== location.href) return wait(topics); // a search has changed what the page shows
     adopt(csrf.content); // else each fragment with a form would differ
     adoptIcons(page);
     localize(page);
     knownAt = Date.now();
-    if (cutAt) {
-      cutAt = null;
-      sayCut();
-    }
     for (const fragment of document.querySelectorAll("[data-live]")) {
       const fresh = page.getElementById(fragment.id);
       const shown = topicsOf(fragment).filter((topic) => topics.has(topic) || topics.has("all"));
       if (!fresh || !shown.length) continue;
       if (isInUse(fragment)) {
-        for (const topic of shown) waiting.add(topic);
-        say("Live, updates are waiting", true);
+        wait(shown);
         isShown = false;
       } else {
         swap(fragment, fresh);
@@ -174,10 +181,15 @@ async function refresh(topics) {
       const [old, fresh] = [document.getElementById(id), page.getElementById(id)];
       if (old && fresh && !isInUse(old)) swap(old, fresh);
     }
+    if (isStreaming) sayLive(isShown ? undefined : t("Live, updates are waiting"));
+    else if (cutAt) {
+      cutAt = null;
+      sayCut();
+    }
     if (isShown) pauseMs = Math.min(LONGEST_PAUSE_MS, Math.max(SHORTEST_PAUSE_MS, 4 * (performance.now() - began)));
     document.dispatchEvent(new CustomEvent("innkeeper:refreshed"));
   } catch {
-    for (const topic of topics) waiting.add(topic);
+    wait(topics);
     sayCut();
   } finally {
     isRefreshing = false;
@@ -186,7 +198,7 @@ async function refresh(topics) {
 }
 
 function schedule() {
-  if (paused || timer !== null || waiting.size === 0) return;
+  if (paused || isEnded || timer !== null || waiting.size === 0) return;
   const delay = Math.max(0, Math.max(refreshedAt + pauseMs, leavingUntil) - performance.now());
   timer = setTimeout(async () => {
     timer = null;
@@ -199,7 +211,7 @@ function schedule() {
 }
 
 function changed(topics) {
-  for (const topic of topics) waiting.add(topic);
+  wait(topics);
   schedule();
 }
 
@@ -218,20 +230,20 @@ function listen(heartbeatMs) {
 
 function connect() {
   const element = state();
-  if (!element || source || document.hidden || paused) return;
+  if (!element || source || document.hidden || paused || isEnded) return;
   const address = new URL(element.dataset.stream, location.href);
   const heartbeatMs = 1000 * element.dataset.heartbeatS;
   if (lastId) address.searchParams.set("after", lastId);
   const opened = (source = new EventSource(address));
   let isHeard = false;
   listen(heartbeatMs);
-  setTimeout(() => isHeard || opened !== source || cutAt || say("Connecting", false), OPENING_MS);
+  setTimeout(() => isHeard || opened !== source || cutAt || say(t("Connecting"), false), OPENING_MS);
   for (const kind of ["position", "changed", "reload", "alive"]) {
     opened.addEventListener(kind, (event) => {
       [knownAt, silences] = [Date.now(), 1];
       listen(heartbeatMs);
       if (kind === "position") {
-        isHeard = true;
+        isHeard = isStreaming = true;
         retryMs = RETRY_MS;
         sayLive();
       }
@@ -241,6 +253,7 @@ function connect() {
     });
   }
   opened.onerror = () => {
+    isStreaming = false;
     sayCut();
     if (opened.readyState !== EventSource.CLOSED) return; // the browser connects again itself
     disconnect();
@@ -256,6 +269,7 @@ function disconnect() {
   clearTimeout(watch);
   source?.close();
   source = null;
+  isStreaming = false;
 }
 
 // What the form deletes must not be asked for again. A download leaves the page where it is: so only for a while.
@@ -269,15 +283,25 @@ function leave() {
 function pause(button) {
   paused = !paused;
   button.setAttribute("aria-pressed", String(paused));
-  button.querySelector("span").textContent = paused ? "Resume updates" : "Pause updates";
+  button.querySelector("span").textContent = paused ? t("Resume updates") : t("Pause updates");
   if (paused) {
     disconnect();
-    say(`Paused at ${time(Date.now())}`, false);
+    cutAt = null;
+    say(t("Paused at {time}", { time: time(Date.now()) }), false);
   } else {
     connect();
     schedule();
   }
 }
+
+function resume() {
+  isEnded = false;
+  connect();
+  changed(["all"]);
+}
+
+// The user has perhaps logged in in another tab, or closed the dialog that was in the way of the notice.
+const resumeIfEnded = () => isEnded && resume();
 
 export function start() {
   if (!state()) return;
@@ -289,11 +313,10 @@ export function start() {
     isTyped ||= event.target.form?.getAttribute("method") === "post";
   });
   // Six tabs would use up the browser's connections to one host: only the visible page is live.
-  document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : connect()));
-  document.addEventListener("innkeeper:session", () => {
-    connect();
-    changed(["all"]);
-  });
+  document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : resumeIfEnded() || connect()));
+  document.addEventListener("innkeeper:session", resume);
+  addEventListener("focus", resumeIfEnded);
+  document.addEventListener("close", resumeIfEnded, true);
   addEventListener("pagehide", disconnect);
   addEventListener("beforeunload", leave);
   // What htmx swaps in brings icons that this page did not have.

@@ -1,4 +1,6 @@
 // The dialog that logs in on a page whose session has ended.
+import { t } from "./texts.js";
+
 const DEADLINE_MS = 15000; // the region computes password hashes one after the other
 let asking = null; // while the dialog is open
 
@@ -8,9 +10,9 @@ async function send(form) {
     const response = await fetch(form.action, { method: "POST", headers: { "HX-Request": "true" }, body, signal: AbortSignal.timeout(DEADLINE_MS) });
     const kind = response.headers.get("Content-Type") ?? "";
     if (kind.includes("json")) return await response.json();
-    return { error: kind.includes("plain") ? await response.text() : `Status ${response.status}.` };
+    return { error: kind.includes("plain") ? await response.text() : t("Status {status}.", response) };
   } catch {
-    return { error: "Innkeeper does not answer. Try again." };
+    return { error: t("Innkeeper does not answer. Try again.") };
   }
 }
 

@@ -1,10 +1,9 @@
 // The session of this page. One that has ended begins again in a dialog on the page, so that nothing that was typed is lost.
 // A page never acts as another user than the one it was made for.
+import { t } from "./texts.js";
 import { close, tell } from "./toast.js";
 
 const DEADLINE_MS = 5000;
-const KEPT = "What you typed is kept.";
-const AWAY = "Innkeeper does not answer.";
 const interrupted = new Map(); // requests of htmx, by element
 
 const meta = () => document.querySelector("meta[name=csrf-token]");
@@ -14,6 +13,7 @@ export function adopt(csrf) {
   meta().content = csrf;
   document.body.setAttribute("hx-headers", JSON.stringify({ "X-CSRF-Token": csrf }));
   for (const field of document.querySelectorAll("input[name=csrf]")) field.value = csrf;
+  close("session");
 }
 
 // Whether the browser's session is no longer that of the page's user; then the page is loaded again, at once or on request.
@@ -21,14 +21,13 @@ export function isOther(username, atOnce) {
   const before = meta().dataset.user;
   if (username === before) return false;
   if (atOnce) location.reload();
-  else tell("session", `You are now logged in as ${username}`, `This page was made for ${before}, so nothing was sent.`, "Load the page again", () => location.reload());
+  else tell("session", t("You are now logged in as {name}", { name: username }), t("This page was made for {name}, so nothing was sent.", { name: before }), t("Load the page again"), () => location.reload());
   return true;
 }
 
 function resume(answer) {
   if (isOther(answer.username, true)) return false;
   adopt(answer.csrf);
-  close("session");
   close("sending");
   for (const [element, { verb, path }] of interrupted) {
     if (element.isConnected) htmx.ajax(verb, path, { source: element });
@@ -46,12 +45,13 @@ export async function logIn() {
 
 // For what the user did not ask for just now: a dialog would take the keys that are being typed.
 export function tellEnded() {
-  if (!document.querySelector("dialog[open]")) tell("session", "Your session has ended", `${KEPT} Log in to continue on this page.`, "Log in", logIn);
+  if (!document.querySelector("dialog[open]")) tell("session", t("Your session has ended"), t("What you typed is kept. Log in to continue on this page."), t("Log in"), logIn);
 }
 
-async function errorOf(response) {
+// What the page of an error says.
+export async function errorOf(response) {
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
-  return page.querySelector("[data-error]")?.textContent ?? `Status ${response.status}.`;
+  return page.querySelector("[data-error]")?.textContent ?? t("Status {status}.", response);
 }
 
 // Whether a form can be sent now; asks for the password if it has to, and says why not.
@@ -62,16 +62,15 @@ export async function canSend() {
       const { csrf, username } = await response.json();
       if (isOther(username)) return false;
       adopt(csrf);
-      close("session");
       close("sending");
       return true;
     }
     if (response.status !== 401) {
-      tell("sending", "Nothing was sent", `${await errorOf(response)} ${KEPT}`);
+      tell("sending", t("Nothing was sent"), [await errorOf(response), t("What you typed is kept.")].join(" "));
       return false;
     }
   } catch {
-    tell("sending", "Nothing was sent", `${AWAY} ${KEPT} Try again when the page is live.`);
+    tell("sending", t("Nothing was sent"), t("Innkeeper does not answer. What you typed is kept. Try again when the page is live."));
     return false;
   }
   const isResumed = await logIn();
