@@ -108,6 +108,14 @@ def test_numa_nodes_have_cores_memory_and_huge_pages() -> None:
     )
 
 
+def test_a_cpu_that_is_offline_is_no_core_of_its_numa_node() -> None:
+    """The capabilities of a daemon that started before list it; the number of cores in the node info is right."""
+    first, second = facts(
+        evolve(RESPONSES, node_info=("x86_64", 128_000, 2, 2596, 2, 1, 2, 1), online_cpus=frozenset({0, 1}))
+    ).numa_nodes
+    assert (first.core_ids, second.core_ids, second.siblings) == ((0,), (1,), ((1,),))
+
+
 def test_a_single_numa_node_has_all_memory() -> None:
     tree = ET.fromstring(CAPABILITIES)  # noqa: S314  # trusted
     cells = tree.find("host/topology/cells")

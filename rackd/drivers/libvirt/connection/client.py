@@ -101,6 +101,9 @@ class Client:
     def capabilities(self) -> str:
         return self._host.capabilities()
 
+    def online_cpus(self) -> frozenset[int] | None:
+        return self._host.online_cpus()
+
     def domain_capabilities(self, architecture: str, domain_type: str) -> str | None:
         return self._host.domain_capabilities(architecture, domain_type)
 

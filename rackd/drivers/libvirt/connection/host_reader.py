@@ -35,6 +35,7 @@ class HostResponses:
     interfaces: tuple[tuple[str, bool], ...] = ()  # XML, and whether it is up
     devices: NodeDevices = NO_DEVICES
     inactive_pools: tuple[str, ...] = ()
+    online_cpus: frozenset[int] | None = None  # None: unknown
 
 
 class HostReader:
@@ -62,6 +63,7 @@ class HostReader:
             interfaces=self._interfaces.interfaces(),
             devices=self.node_devices(),
             inactive_pools=self.inactive_pools(),
+            online_cpus=self.online_cpus(),
         )
 
     def lib_version(self) -> int:
@@ -70,6 +72,20 @@ class HostReader:
     def capabilities(self) -> str:
         """Returns the current capabilities XML, with the server's cores, memory and huge pages."""
         return str(self._client.call("read the capabilities", self._connection.getCapabilities))
+
+    def online_cpus(self) -> frozenset[int] | None:
+        """Returns the ids of the CPUs that are online now; None if this libvirt does not know them.
+
+        The capabilities can list a CPU that was taken offline after libvirt's daemon started: it asks the kernel once
+        which CPUs a NUMA node has. The map of the test driver does not belong to its capabilities.
+        """
+        if self._client.is_test:
+            return None
+        try:
+            _, states, _ = self._client.call("read which CPUs are online", self._connection.getCPUMap)
+        except (Unsupported, DriverFailed):
+            return None
+        return frozenset(cpu for cpu, is_online in enumerate(states) if is_online)
 
     def domain_capabilities(self, architecture: str, domain_type: str) -> str | None:
         """Returns the emulator's domainCapabilities XML; None from the test driver, which has no emulator."""

@@ -36,7 +36,7 @@ def compose(client: Client, spec: GuestSpec, traits: HostTraits, capabilities: d
     if client.domain_named(spec.name) is not None:
         raise _name_taken(spec)
     if spec.pinned_core_ids or spec.numa_node_ids or spec.huge_page_size_kib is not None:
-        check_host(spec, numa_nodes(client.capabilities()))
+        check_host(spec, numa_nodes(client.capabilities(), online=client.online_cpus()))
     _check_nic_sources(client, spec)
     targets = volumes.find_targets(client, spec)
     delivery = dhcp_reservations.plan_delivery(client, spec)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from common.discovery import Problem
 from common.units import mib_from_kib
@@ -94,27 +94,37 @@ def storage_pool(pool: Element, used_by_guests_bytes: int, *, active: bool = Tru
     )
 
 
-def numa_nodes(capabilities: str, memory_mib: int | None = None) -> tuple[NumaNode, ...]:
-    """`memory_mib`, if given, replaces the memory of a single cell with a more accurate figure."""
+def numa_nodes(
+    capabilities: str, memory_mib: int | None = None, *, online: Container[int] | None = None
+) -> tuple[NumaNode, ...]:
+    """Returns the NUMA nodes with their CPUs that are `online`; None: all that the capabilities list.
+
+    `memory_mib`, if given, replaces the memory of a single cell with a more accurate figure.
+    """
     cells = parse(capabilities, "its capabilities").findall("host/topology/cells/cell")
     return tuple(
         NumaNode(
             node_id=int(cell.get("id", "0")),
-            core_ids=tuple(sorted(int(cpu.get("id", "0")) for cpu in cell.iterfind("cpus/cpu"))),
+            core_ids=tuple(sorted(_cpus(cell, online))),
             memory_mib=memory_mib if memory_mib is not None and len(cells) == 1 else _mib_at(cell, "memory"),
             huge_pages=_huge_pages(cell),
-            siblings=_siblings(cell),
+            siblings=_siblings(cell, online),
         )
         for cell in cells
     )
 
 
-def _siblings(cell: Element) -> tuple[tuple[int, ...], ...]:
-    """Groups the threads of a core. Offline CPUs have no siblings."""
+def _cpus(cell: Element, online: Container[int] | None) -> Mapping[int, Element]:
+    found = {int(cpu.get("id", "0")): cpu for cpu in cell.iterfind("cpus/cpu")}
+    return {cpu_id: cpu for cpu_id, cpu in found.items() if online is None or cpu_id in online}
+
+
+def _siblings(cell: Element, online: Container[int] | None) -> tuple[tuple[int, ...], ...]:
+    """Groups the threads of a core. Not every libvirt reports siblings."""
     by_core: dict[str, list[int]] = {}
-    for cpu in cell.iterfind("cpus/cpu"):
+    for cpu_id, cpu in _cpus(cell, online).items():
         if cpu.get("siblings"):
-            by_core.setdefault(cpu.get("siblings", ""), []).append(int(cpu.get("id", "0")))
+            by_core.setdefault(cpu.get("siblings", ""), []).append(cpu_id)
     return tuple(sorted(tuple(sorted(ids)) for ids in by_core.values()))
 
 
@@ -196,7 +206,9 @@ def facts_of(
         memory_mib=memory_mib,
         cpu_speed_mhz=mhz or None,
         emulated=traits.emulated,
-        numa_nodes=() if traits.domain_type == "test" else numa_nodes(responses.capabilities, memory_mib),
+        numa_nodes=()
+        if traits.domain_type == "test"
+        else numa_nodes(responses.capabilities, memory_mib, online=responses.online_cpus),
         storage_pools=tuple(
             sorted(
                 [
