@@ -148,7 +148,7 @@ def _acceptance(host: HostView, trust: TrustView, sent: Mapping[str, str]) -> Qu
 
 
 def _confirmation(host: HostView, trust: TrustView, sent: Mapping[str, str]) -> Question | None:
-    """Which server the host is: that of another host, or one with another identity than before."""
+    """The server that the host is: that of another host, or one with another identity than before."""
     now = trust.confirmation
     field = sent.get("field") or (now.field if now else "")
     value = sent.get("value") or (now.value if now else "")
