@@ -174,4 +174,5 @@ def test_filters_are_those_of_the_address() -> None:
     assert states == [("failed",), ("none",), ("failed",)]
     unknown = read_filters(WebRequest(method="GET", path="/", query=(("kind", "x"), ("state", "x"), ("since", "x"))))
     assert (unknown.wanted["kinds"], unknown.states("")) == ((), ())
-    assert set(unknown.problems) == {"since"}
+    assert set(unknown.problems) == {"kind", "state", "since"}
+    assert "not one of: " in unknown.problems["state"][0]

@@ -29,6 +29,7 @@ async def show(visit: Visit) -> Reply:
         status=UNPROCESSABLE if filters.problems else 200,
         events=events,
         filters=filters,
+        kept_days=visit.services.events.retention.days,
         exports=[(name, page_url(SECTION, "export", name) + (f"?{query}" if query else "")) for name in FORMATS],
         older=request.url(before=str(events[-1].id)) if len(found) > _EVENTS else None,
         newest=request.url(before=None) if request.option("before") else None,

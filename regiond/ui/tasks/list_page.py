@@ -85,8 +85,10 @@ async def _host_id(visit: Visit, name: str) -> int | None:
 
 
 async def show_export(visit: Visit) -> Reply:
-    """All pages of the list as one file, newest first."""
+    """All pages of the list as one file, newest first. Invalid filters answer with the page that says what is wrong."""
     operations, filters = visit.services.operations, read_filters(visit.request)
+    if filters.problems:
+        return await show(visit)
     query: dict[str, Any] = {
         **filters.wanted, "states": filters.states(filters.texts["show"]), "caller": visit.caller,
         "host_id": await _host_id(visit, filters.texts["host"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TypedDict
 
@@ -11,6 +11,7 @@ from attrs import frozen
 from regiond.api.declaration.field_types import FieldError, Timestamp
 from regiond.operations.model import OPEN_STATES, OperationKind, OperationState
 from regiond.ui.web_request import WebRequest
+from regiond.validation_messages import no_choice
 
 # The quick filters, by their name in the address.
 SHOWN: Mapping[str, tuple[str, ...]] = {
@@ -18,6 +19,11 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "running": tuple(OPEN_STATES),
     "failed": (OperationState.FAILED.value,),
     "ended": (OperationState.SUCCEEDED.value, OperationState.FAILED.value, OperationState.CANCELLED.value),
+}
+_CHOICES: Mapping[str, Sequence[str]] = {
+    "show": tuple(name for name in SHOWN if name),
+    "state": tuple(OperationState),
+    "kind": tuple(OperationKind),
 }
 NAMES = ("q", "show", "state", "kind", "host", "user", "since", "until")
 
@@ -34,7 +40,7 @@ class Wanted(TypedDict):
 
 @frozen(kw_only=True)
 class TaskFilters:
-    """`texts` are as typed. A state or kind that there is not is that of no parameter."""
+    """`texts` are as typed, without those that name no state, kind or quick filter: these are among the problems."""
 
     texts: Mapping[str, str]
     wanted: Wanted
@@ -54,10 +60,11 @@ class TaskFilters:
 
 def read_filters(request: WebRequest) -> TaskFilters:
     texts = {name: request.option(name).strip() for name in NAMES}
-    texts["state"] = texts["state"] if texts["state"] in set(OperationState) else ""
-    texts["kind"] = texts["kind"] if texts["kind"] in set(OperationKind) else ""
-    texts["show"] = texts["show"] if texts["show"] in SHOWN else ""
     problems: dict[str, list[str]] = {}
+    for name, choices in _CHOICES.items():
+        if texts[name] and texts[name] not in choices:
+            problems[name] = [no_choice(texts[name], choices)]
+            texts[name] = ""
     times: dict[str, datetime | None] = {}
     for name in ("since", "until"):
         try:
