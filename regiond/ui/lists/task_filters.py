@@ -25,13 +25,16 @@ _CHOICES: Mapping[str, Sequence[str]] = {
     "state": tuple(OperationState),
     "kind": tuple(OperationKind),
 }
-NAMES = ("q", "show", "state", "kind", "host", "user", "since", "until")
+NAMES = ("q", "show", "state", "kind", "host", "vm", "user", "since", "until")
+
+_NOTHING: Mapping[str, str] = {}
 
 
 class Wanted(TypedDict):
     """The arguments of `Operations.list` and `count`, without states, host and position."""
 
     kinds: tuple[str, ...]
+    system_id: str | None
     username: str | None
     text: str
     since: datetime | None
@@ -40,15 +43,24 @@ class Wanted(TypedDict):
 
 @frozen(kw_only=True)
 class TaskFilters:
-    """`texts` are as typed, without those that name no state, kind or quick filter: these are among the problems."""
+    """`texts` are as typed, without those that name no state, kind or quick filter: these are among the problems.
+
+    `fixed` are the names of the filters that the page decides, and its form does not have.
+    """
 
     texts: Mapping[str, str]
     wanted: Wanted
     problems: Mapping[str, list[str]]
+    fixed: frozenset[str] = frozenset()
 
     @property
     def is_filtered(self) -> bool:
-        return any(text for name, text in self.texts.items() if name != "show")
+        return any(text for name, text in self.texts.items() if name != "show" and name not in self.fixed)
+
+    @property
+    def query(self) -> list[tuple[str, str]]:
+        """The parameters with which the list of all tasks has the same ones."""
+        return [(name, text) for name, text in self.texts.items() if text]
 
     def states(self, shown: str) -> tuple[str, ...]:
         """Returns the states of a quick filter, narrowed by the chosen state; an impossible one if none is left."""
@@ -58,8 +70,9 @@ class TaskFilters:
         return (state,) if not quick or state in quick else ("none",)
 
 
-def read_filters(request: WebRequest) -> TaskFilters:
-    texts = {name: request.option(name).strip() for name in NAMES}
+def read_filters(request: WebRequest, fixed: Mapping[str, str] = _NOTHING) -> TaskFilters:
+    """`fixed` are filters that the page decides, whatever its address says."""
+    texts = {**{name: request.option(name).strip() for name in NAMES}, **fixed}
     problems: dict[str, list[str]] = {}
     for name, choices in _CHOICES.items():
         if texts[name] and texts[name] not in choices:
@@ -74,9 +87,10 @@ def read_filters(request: WebRequest) -> TaskFilters:
             times[name] = None
     wanted = Wanted(
         kinds=(texts["kind"],) if texts["kind"] else (),
+        system_id=texts["vm"] or None,
         username=texts["user"] or None,
         text=texts["q"],
         since=times["since"],
         until=times["until"],
     )
-    return TaskFilters(texts=texts, wanted=wanted, problems=problems)
+    return TaskFilters(texts=texts, wanted=wanted, problems=problems, fixed=frozenset(fixed))
