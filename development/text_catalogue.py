@@ -34,6 +34,9 @@ def catalogue(checkout: Path = CHECKOUT) -> str:
     for path in sorted((checkout / _UI).rglob("*.py")):
         for marked in marked_in(ast.parse(path.read_text(encoding="utf-8"))):
             _add(places, marked, path.relative_to(checkout / _UI))
+    for path in sorted((checkout / "regiond").glob("*/search/fields.py")):
+        for doc in docs_of_fields(ast.parse(path.read_text(encoding="utf-8"))):
+            _add(places, (doc,), path.relative_to(checkout / "regiond"))
     for script in sorted((checkout / _SCRIPTS).rglob("*.js")):
         for shown in messages_of_script(script.read_text(encoding="utf-8")):
             _add(places, (shown,), script.relative_to(checkout / _UI))
@@ -61,6 +64,17 @@ def marked_in(tree: ast.Module) -> Iterator[tuple[str, ...]]:
                 args=[ast.Constant(value=str(one)), ast.Constant(value=str(many)), *_],
             ):
                 yield (one, many)
+
+
+def docs_of_fields(tree: ast.Module) -> Iterator[str]:
+    """Returns what is said of the fields of a search: the help of the search on pages shows it."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="SearchField"), keywords=keywords):
+                for keyword in keywords:
+                    match keyword:
+                        case ast.keyword(arg="doc", value=ast.Constant(value=str(doc))):
+                            yield doc
 
 
 def _add(places: dict[tuple[str, ...], list[str]], message: tuple[str, ...], path: Path) -> None:

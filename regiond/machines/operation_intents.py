@@ -143,6 +143,13 @@ def check_settled(machine: MachineView) -> None:
         raise WrongState(f"{machine.hostname} is on no host.")
 
 
+async def check_idle(db: Db, machine: MachineView) -> None:
+    """Raises what `open_operation` would raise for the machine as it is now, except for its state. Only reads."""
+    check_settled(machine)
+    if await operation_service.active(db, OperationKind.POWER, machine_id=machine.id) is not None:
+        raise Busy(f"Another operation acts on machine {machine.hostname}. Try again when it has ended.")
+
+
 async def check_owner_is(db: Db, machine: MachineView) -> None:
     """Raises Busy if the owner of the machine has changed since the machine was read.
 

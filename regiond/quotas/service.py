@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import asyncpg
+from attrs import evolve
 
 from common.errors import InvalidRequest, NameTaken, QuotaExceeded
 from regiond.caller import Caller
@@ -17,11 +18,10 @@ from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.groups.service import Groups
 from regiond.quotas import store
-from regiond.quotas.model import Charge, Limits, Quota, refusals
-from regiond.quotas.store import holdings_of
+from regiond.quotas.model import Charge, Holdings, Limits, Quota, refusals
 from regiond.validation_messages import existing, no_object
 
-__all__ = ["Quotas", "charge", "holdings_of", "lock", "permitted", "refusal", "require_within"]
+__all__ = ["Quotas", "charge_machine", "lock", "permitted", "refusal", "refusals_now", "require_within"]
 
 
 async def permitted(db: Db, charges: Sequence[Charge], *, wait: bool) -> list[bool]:
@@ -30,9 +30,7 @@ async def permitted(db: Db, charges: Sequence[Charge], *, wait: bool) -> list[bo
     Locks the quotas until the transaction ends: what is permitted must be written in it. Without `wait`, charges are
     not permitted whose quota another transaction has locked. With it, raises QuotaExceeded if one is not permitted.
     """
-    account_ids = {charge.account_id for charge in charges if charge.account_id is not None}
-    pool_ids = {charge.pool_id for charge in charges if charge.pool_id is not None}
-    concerned = await store.concerned(db, account_ids, pool_ids)
+    concerned = await _concerned(db, charges)
     if not concerned:
         return [True] * len(charges)
     quotas = await store.lock(db, concerned, wait=wait)
@@ -46,19 +44,24 @@ async def permitted(db: Db, charges: Sequence[Charge], *, wait: bool) -> list[bo
 
 async def refusal(db: Db, charges: Sequence[Charge]) -> str | None:
     """Returns the message with which `permitted` would refuse the first charge that it refuses. Locks nothing."""
-    account_ids = {charge.account_id for charge in charges if charge.account_id is not None}
-    pool_ids = {charge.pool_id for charge in charges if charge.pool_id is not None}
-    concerned = await store.concerned(db, account_ids, pool_ids)
-    if not concerned:
-        return None
-    reasons = refusals(await store.read_several(db, concerned), charges)
-    reason = next(filter(None, reasons), None)
-    return None if reason is None else _message(reason)
+    return next(filter(None, await refusals_now(db, charges)), None)
 
 
-async def charge(db: Db, one: Charge) -> None:
-    """Locks the quotas of the charge until the transaction ends. Raises QuotaExceeded if they do not permit it."""
-    await permitted(db, [one], wait=True)
+async def refusals_now(db: Db, charges: Sequence[Charge]) -> list[str | None]:
+    """Returns for each charge the message with which `permitted` would refuse it; None: it fits. Locks nothing."""
+    concerned = await _concerned(db, charges)
+    quotas = await store.read_several(db, concerned) if concerned else ()
+    return [None if reason is None else _message(reason) for reason in refusals(quotas, charges)]
+
+
+async def charge_machine(db: Db, machine_id: int, *, account_id: int | None = None, pool_id: int | None = None) -> None:
+    """Locks the quotas of the account and pool that come to hold the machine until the transaction ends.
+
+    Raises QuotaExceeded if they do not permit it. Without a quota, nothing more is read.
+    """
+    charge = Charge(account_id=account_id, pool_id=pool_id, asked=Holdings())
+    if await _concerned(db, [charge]):
+        await permitted(db, [evolve(charge, asked=await store.holdings_of(db, machine_id))], wait=True)
 
 
 async def lock(db: Db, *, account_ids: Iterable[int] = (), pool_ids: Iterable[int] = ()) -> tuple[Quota, ...]:
@@ -72,6 +75,12 @@ async def require_within(db: Db, locked: Iterable[Quota]) -> None:
     before = list(locked)
     after = await store.usage(db, [quota.id for quota in before]) if before else {}
     _raise_first(quota.refusal(quota.used, after[quota.id] - quota.used) for quota in before)
+
+
+async def _concerned(db: Db, charges: Iterable[Charge]) -> frozenset[int]:
+    account_ids = {charge.account_id for charge in charges if charge.account_id is not None}
+    pool_ids = {charge.pool_id for charge in charges if charge.pool_id is not None}
+    return await store.concerned(db, account_ids, pool_ids) if account_ids or pool_ids else frozenset()
 
 
 def _raise_first(reasons: Iterable[str | None]) -> None:

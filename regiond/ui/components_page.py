@@ -18,6 +18,10 @@ from regiond.ui.page import Page, Visit
 _LONG = "a-name-that-is-much-longer-than-most-names-are-<b>and-holds-markup</b>"
 
 
+def _chip(name: str, label: str, value: str) -> Chip:
+    return Chip(name=name, value=value, label=label, word=value, without="#")
+
+
 async def show(visit: Visit) -> Reply:
     return await visit.page("components.html", title="Components", section="", **samples())
 
@@ -31,7 +35,7 @@ def samples() -> Mapping[str, Any]:
         "form_fields": _FIELDS,
         "sample_edit": _EDIT,
         "problems": {"hostname": ["web-1 is taken."], "": ["The pool default has reached its quota of 20 cores."]},
-        "chips": [Chip(name="pool", value="ci", without="#"), Chip(name="host", value=_LONG, without="#")],
+        "chips": [_chip("pool", "Pool", "ci"), _chip("host", "Host", _LONG)],
         "guest_plan": _GUEST_PLAN,
         "record_plan": _RECORD_PLAN,
         "preview": {"placement": _PLACEMENT},

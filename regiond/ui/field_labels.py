@@ -10,7 +10,7 @@ from regiond.ui.texts import constant
 
 _MESSAGE = r"_\('([^']+)'\)"
 _MACRO = re.compile(
-    rf'\b(?:fields|own)\.(?:text|area|choice|labelled_choice|tick)\("([\w-]+)", (?:"([^"]+)"|{_MESSAGE})'
+    rf'\b(?:fields|own)\.(?:text|area|choice|labelled_choice|image|tick)\("([\w-]+)", (?:"([^"]+)"|{_MESSAGE})'
 )
 _LABEL = re.compile(rf'<label for="([\w-]+)"[^>]*>(?:([^<{{]+)|\{{\{{ {_MESSAGE} \}}\}})')
 _LEGEND = re.compile(rf'<fieldset[^>]* id="([\w-]+)"[^>]*><legend>(?:([^<{{]+)|\{{\{{ {_MESSAGE} \}}\}})')

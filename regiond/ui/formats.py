@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
+from regiond.ui.texts import counted, text
+
 GIB_IN_MIB = 1024
 TIB_IN_MIB = 1024 * GIB_IN_MIB
 GB = 1_000_000_000
@@ -101,7 +103,7 @@ def span(duration: timedelta) -> str:
         return f"{seconds // 60} min"
     if seconds < 2 * 86400:
         return f"{seconds // 3600} h"
-    return f"{seconds // 86400} days"
+    return counted("{n} day", "{n} days", seconds // 86400)
 
 
 def duration(length: timedelta) -> str:
@@ -113,7 +115,7 @@ def duration(length: timedelta) -> str:
 
 
 def ago(at: datetime, now: datetime) -> str:
-    return f"{span(now - at)} ago"
+    return text("{span} ago", span=span(now - at))
 
 
 def ranges(numbers: Iterable[int]) -> str:

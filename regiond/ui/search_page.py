@@ -1,4 +1,4 @@
-"""Finds hosts, VMs, tasks and addresses by one text."""
+"""Finds hosts, VMs, devices, tasks and addresses by one text."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from attrs import field, frozen
 from common.errors import NotFound
 from regiond.api.replies import Reply
 from regiond.hosts.search.fields import HostFacts
-from regiond.machines.model import MachineSearch, MachineView
+from regiond.machines.model import DeviceFilter, DeviceView, MachineSearch, MachineView
 from regiond.networks.model import Address, Subnet, UsedAddress
 from regiond.operations.model import Operation
 from regiond.search_query import SearchQuery
 from regiond.ui.hosts.host_row import HostRow
 from regiond.ui.hosts.list_page import rows_of
+from regiond.ui.networks.device_pages import matches
 from regiond.ui.page import Page, Visit
 from regiond.ui.texts import text
 
@@ -28,19 +29,21 @@ _LONGEST_ID = 18
 
 @frozen(kw_only=True)
 class Found:
-    """At most _MOST of each kind; `machine_count` and `host_count` are all that match."""
+    """At most _MOST of each kind; `machine_count`, `host_count` and `device_count` are all that match."""
 
     hosts: Sequence[HostRow] = ()
     host_count: int = 0
     machines: Sequence[MachineView] = ()
     machine_count: int = 0
+    devices: Sequence[DeviceView] = ()
+    device_count: int = 0
     tasks: Sequence[Operation] = ()
     subnets: Sequence[Subnet] = ()
     addresses: Sequence[tuple[Subnet, UsedAddress]] = field(factory=tuple)
 
     @property
     def is_empty(self) -> bool:
-        return not (self.hosts or self.machines or self.tasks or self.subnets or self.addresses)
+        return not (self.hosts or self.machines or self.devices or self.tasks or self.subnets or self.addresses)
 
 
 async def show(visit: Visit) -> Reply:
@@ -55,19 +58,23 @@ async def show(visit: Visit) -> Reply:
 
 
 async def find(visit: Visit, text: str) -> Found:
-    every, machines, tasks, subnets = await asyncio.gather(
+    every, machines, all_devices, tasks, subnets = await asyncio.gather(
         visit.services.hosts.search("", caller=visit.caller),
         visit.services.machines.page(MachineSearch(query=SearchQuery(words=(text,)), limit=_MOST), caller=visit.caller),
+        visit.services.devices.list(DeviceFilter(), caller=visit.caller),
         _tasks(visit, text),
         visit.services.networks.subnets(),
     )
     hosts = [host for host in every.hosts if _names(host, text)]
+    devices = [device for device in all_devices if matches(device, text)]
     address = _address(text)
     return Found(
         hosts=await rows_of(visit, hosts[:_MOST]),
         host_count=len(hosts),
         machines=machines.machines,
         machine_count=machines.total,
+        devices=devices[:_MOST],
+        device_count=len(devices),
         tasks=tasks,
         subnets=[one for one in subnets if _is_subnet(one, text, address)][:_MOST],
         addresses=await _users_of(visit, subnets, address) if address is not None else (),

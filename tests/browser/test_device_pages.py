@@ -79,7 +79,7 @@ async def test_nics_and_owner_data_of_a_device_are_changed(admin: Visitor, fleet
     await press(page, "Save")
     nics = {nic["name"]: nic for nic in (await fleet.get("devices/"))[0]["interface_set"]}
     assert (sorted(nics), nics["lan"]["tags"]) == (["eth0", "lan"], ["uplink"])
-    await follow(page, "Delete eth0")
+    await ask(page, "Delete eth0")
     await press(page, "Delete NIC")
     await expect(page.locator("#nics-scroll")).not_to_contain_text("eth0")
     await follow(page, "Edit owner data")

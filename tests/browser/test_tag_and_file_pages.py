@@ -51,7 +51,7 @@ async def test_a_file_is_stored_downloaded_and_deleted(admin: Visitor, fleet: De
     async with page.expect_download() as download:
         await page.get_by_role("link", name="Download env/state <1>").click()
     assert read(await (await download.value).path()) == "kept: ä"
-    await follow(page, "Delete env/state <1>")
+    await ask(page, "Delete env/state <1>")
     await press(page, "Delete file")
     await expect(page.locator("main")).to_contain_text("No files")
 

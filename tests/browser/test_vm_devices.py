@@ -74,7 +74,7 @@ async def test_forgotten_and_detached_vms_are_listed(admin: Visitor, fleet: Depl
     await expect(row).to_contain_text(re.compile(r"web-1.*alder", re.DOTALL))
     assert await admin.look("former", width=320) == []
     await row.get_by_role("link", name="Adopt again web-1").click()
-    await expect(admin.page.locator("h1")).to_have_text("Adopt web-1?")
+    await expect(admin.page.get_by_role("dialog")).to_contain_text("Adopt web-1?")
     await admin.go("vms/former")
     await fleet.delete("vm-hosts/1/")
     await expect(admin.page.locator("#detached")).to_contain_text(re.compile(r"db-1.*alder", re.DOTALL))

@@ -153,7 +153,8 @@ async def test_a_dry_run_of_a_deletion_names_what_goes_and_stays(innkeeper: Depl
     assert [guest["name"] for guest in plan["deleted"]] == ["vm-1"]
     assert any(effect.startswith("vm-0 stays as it is: ") for effect in plan["effects"])
     plan = await innkeeper.post("machines/", op="bulk", action="power_on", machines=ids(machines), dry_run="true")
-    assert plan["effects"] == ["2 machines are powered on."]
+    assert plan["effects"][0].startswith("vm-0 stays as it is: vm-0 is locked")
+    assert plan["effects"][1:] == ["1 machine is powered on."]
     assert len(innkeeper.simulated_guests()) == 2
 
 
@@ -250,3 +251,31 @@ async def test_a_cancelled_bulk_deployment_forgets_the_user_data(innkeeper: Depl
         await innkeeper.post(f"operations/{operation_id}/", op="cancel")
     assert await innkeeper.ended(operation_id) == "cancelled"
     assert await fetchval(innkeeper.region.components.database, "select count(*) from bulk_user_data") == 0
+
+
+async def test_a_dry_run_of_a_deployment_leaves_out_what_is_refused(innkeeper: Deployment) -> None:
+    """One is broken, the disk of one is too small, and the quota has room for one of the three that are free."""
+    await add_image(innkeeper, "ubuntu/noble", disk_bytes=2_000_000_000)
+    machines = await composed(innkeeper, 5)
+    small = await innkeeper.compose(innkeeper.hosts["sim"], cores=1, memory=1024, storage="1", hostname="small")
+    ann = await as_user(innkeeper, "ann")
+    await innkeeper.post("quotas/", user="ann", machines=3)
+    for machine in machines[:2]:
+        await ann.post("machines/", op="allocate", system_id=machine["system_id"])
+    await innkeeper.post(f"machines/{ids(machines)[1]}/", op="mark_broken")
+    wanted = [*ids(machines), small["system_id"]]
+    plan = await ann.post(
+        "machines/", op="bulk", action="deploy", machines=wanted, distro_series="noble", dry_run="true"
+    )
+    left_out = [effect.partition(" stays as it is: ") for effect in plan["effects"][:-2]]
+    assert {name: reason.partition(":")[0].partition(" has ")[0] for name, _, reason in left_out} == {
+        "vm-1": "A machine that is Broken cannot be deployed",
+        "vm-3": "quota of user ann",
+        "vm-4": "quota of user ann",
+        "small": "The root disk of small",
+    }
+    assert plan["effects"][-2:] == ["What is on the root disks of the others is lost.", "2 machines are deployed."]
+    operation_id = await bulk(ann, "deploy", wanted, distro_series="noble")
+    await innkeeper.ended(operation_id)
+    states = await children(innkeeper, operation_id)
+    assert {name for name, state in states.items() if state == "failed"} == {name for name, _, _ in left_out}

@@ -12,6 +12,7 @@ import pytest
 from attrs import evolve
 
 from innkeeper.http import Api
+from regiond.quotas import store
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed, second_region
 from tests.integration.users import as_user, user_key
@@ -48,6 +49,22 @@ async def test_a_quota_is_refused_in_numbers(innkeeper: Deployment) -> None:
     error = await rejection(allocate(ann))
     assert error.message.startswith("quota of user ann: 2 machines, 2 used, 1 asked")
     assert await used(ann) == (2, 2, 2048)
+
+
+async def test_an_allocation_without_a_quota_reads_no_usage(
+    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise AssertionError("read although no quota concerns the caller")
+
+    host = await innkeeper.add_simulated(cores=8)
+    composed = await innkeeper.compose(host["id"], cores=1, memory=1024)
+    ann = await as_user(innkeeper, "ann")
+    await innkeeper.post("quotas/", user="admin", machines=5)
+    for name in ("holdings_of", "usage"):
+        monkeypatch.setattr(store, name, fail)
+    allocated = await ann.post("machines/", op="allocate", system_id=composed["system_id"])
+    assert allocated["system_id"] == composed["system_id"]
 
 
 async def test_what_is_released_or_deleted_no_longer_counts(innkeeper: Deployment) -> None:

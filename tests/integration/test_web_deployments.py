@@ -174,3 +174,33 @@ async def test_the_address_that_a_guest_got_is_shown_and_found(region: Deploymen
 
 async def _is_deployed(region: Deployment, path: str) -> bool:
     return bool((await region.get(path))["status_name"] == "Deployed")
+
+
+async def _bulk(client: WebClient, machine: Any, **fields: str) -> Answer:
+    """Answers the question about the deployment of the machine as one of many, with these fields."""
+    csrf = (await _page(client, "account/ssh-keys")).csrf
+    form = {"csrf": csrf, "action": "deploy", "selected": machine["system_id"], **fields}
+    return await client.post("/MAAS/ui/vms/bulk", None, **form)
+
+
+def _selected(page: Answer) -> list[str]:
+    return re.findall(r'<option value="([^"]*)" selected', page.text)
+
+
+@pytest.mark.parametrize("image", ["", "ubuntu/jammy"])
+async def test_no_vm_is_deployed_with_an_image_that_nobody_chose(region: Deployment, image: str) -> None:
+    client, machine = await _logged_in(region), await _machine(region)
+    of_one = await _send(client, f"vms/{machine['system_id']}/deploy", distro_series=image)
+    of_many = await _bulk(client, machine, confirmed="yes", distro_series=image, user_data="", comment="")
+    for answer in (of_one, of_many):
+        assert (answer.status, 'id="distro_series-error"' in answer.text) == (422, True)
+        assert ('<option value="">Choose an image</option>' in answer.text, _selected(answer)) == (True, [])
+    assert await _has(region, "Ready")
+
+
+async def test_the_default_image_of_many_is_chosen_only_if_it_suits_all(region: Deployment) -> None:
+    client, machine = await _logged_in(region), await _machine(region)
+    assert _selected(await _bulk(client, machine)) == ["ubuntu/noble"]
+    await sql(region, "update image set virtual_size_bytes = 1::bigint << 50 returning id")
+    asked = await _bulk(client, machine)
+    assert ('<option value="">Choose an image</option>' in asked.text, _selected(asked)) == (True, [])

@@ -36,6 +36,8 @@ def test_only_administrators_are_offered_what_only_they_can_do() -> None:
     missing = attention_row(ATTENTION_ITEM, ADMIN).help
     assert (missing.label, missing.url, missing.sends) == ("Refresh host", f"{UI}hosts/4/refresh", True)
     assert attention_row(ATTENTION_ITEM, USER).help.url == f"{UI}vms/wdpx3n"
+    failed = attention_row(evolve(ATTENTION_ITEM, kind=AttentionKind.VM_FAILED_COMPOSE), ADMIN).help
+    assert (failed.url, failed.asks, missing.asks) == (f"{UI}vms/wdpx3n/delete", True, False)
     homeless = evolve(ATTENTION_ITEM, host_id=None)
     assert attention_row(homeless, ADMIN).help.label == "Open"
 

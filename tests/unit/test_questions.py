@@ -28,7 +28,8 @@ _ASK = re.compile(r"<a\b[^>]*\bdata-ask\b")
 ASKS = "asks"
 
 # What a form that is sent does, by its template and its address. Whoever adds a form adds its line: ASKS if its handler
-# answers with a question (forms/question.py) before it acts, or else why none is needed.
+# answers with a question (forms/question.py) before it acts, or else why none is needed. What ASKS is sent by
+# tests/integration/test_web_questions.py, which finds whether it does.
 FORMS = {
     ("account/clients.html", "'account', 'clients'"): "adds an RPC client, which can be revoked",
     ("account/files.html", "'account', 'files'"): "adds a file, which can be deleted",
@@ -47,7 +48,7 @@ FORMS = {
     ("components/trust.html", ""): "tries again, or is itself the comparison of the fingerprints",
     ("components/vm_table.html", "'vms', 'bulk'"): ASKS,
     ("components/vm_actions.html", "'vms', vm.system_id, 'act'"): "only what does not ask: start, lock, unlock, fixed",
-    ("confirm.html", "url("): ASKS,
+    ("confirm.html", "url("): "is the question itself; its handler asks again if it is sent without confirmation",
     ("edit.html", "path"): "creates or changes an object; quotas ask before a limit below what is held",
     ("hosts/add_connection.html", "'hosts', 'add'"): "adds a host as it is, which can be removed",
     ("hosts/add_trust.html", "'hosts', 'add'"): "is itself the comparison of the fingerprints, or the token",
@@ -81,8 +82,12 @@ FORMS = {
     ("settings/token.html", "'settings', 'racks', 'token'"): "makes a token, which expires",
     ("tasks/task.html", ""): "repeats what does not ask, a start, a refresh; many VMs ask as from the list",
 }  # fmt: skip
+_LINK = re.compile(r"<a\b(?:\{\{.*?\}\}(?!\})|[^>{]|\{(?!\{))*>")  # expressions may have any character
+_ADDRESS = re.compile(r"\bhref=\"\{\{ (\w+\(.*?\)) \}\}\"")
+_QUERY = re.compile(r"\{[^}]*\}")
 # Words of addresses at which something ends, is interrupted or is replaced.
 _GRAVE = ("delete", "remove", "revoke", "end", "abort", "release", "cancel", "stolen", "forget", "adopt", "maintenance")
+_GRAVE_NAME = re.compile(f"['\"](?:{'|'.join(_GRAVE)})['\"]")
 
 
 def found_forms() -> set[tuple[str, str]]:
@@ -102,13 +107,37 @@ def test_a_grave_address_shows_its_question_with_get(path: str) -> None:
     assert {one.method for one in PAGES if one.path == path} == {"GET", "POST"}
 
 
+def links_without_question(template: str) -> list[str]:
+    """Returns the tags of links to grave pages that open no dialog, also of links whose address a macro makes."""
+    return [
+        link[0]
+        for link in _LINK.finditer(template)
+        for address in _ADDRESS.findall(link[0])
+        if _GRAVE_NAME.search(_QUERY.sub("", address)) and not _ASK.match(link[0])
+    ]
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        """<a class="b" href="{{ url('vms', vm.id, 'delete') }}">""",
+        """<a href="{{ url('account', 'files', 'delete', query={'name': file.name}) }}">""",
+        """<a href="{{ url('hosts', id, 'adopt', query={'guest': one.id}) }}" aria-label="{{ _('Adopt {name}') }}">""",
+        """<a href="{{ nic_url(nic, 'delete') }}">""",
+        """<a href="{{ url(*place, 'delete') }}">""",
+    ],
+)
+def test_a_link_to_a_grave_page_is_found_wherever_its_word_is(link: str) -> None:
+    assert links_without_question(link) == [link]
+    assert links_without_question(link.replace("<a ", "<a data-ask ")) == []
+    assert links_without_question("""<a href="{{ url('tasks', query={'show': 'end'}) }}">""") == []
+
+
 def test_links_to_grave_pages_open_their_question_in_a_dialog() -> None:
-    links = re.compile(r"<a\b[^>]*href=\"\{\{ url\([^}]*'(" + "|".join(_GRAVE) + r")'[^}]*\}\}\"[^>]*>")
     without = [
-        f"{path.relative_to(TEMPLATES)}: {link[0]}"
+        f"{path.relative_to(TEMPLATES)}: {link}"
         for path in TEMPLATES.rglob("*.html")
-        for link in links.finditer(path.read_text())
-        if not _ASK.match(link[0])
+        for link in links_without_question(path.read_text())
     ]
     assert without == []
 

@@ -40,7 +40,6 @@ from regiond.operations.service import Operations
 from regiond.placement.model import ANY_HOST, HostFilter
 from regiond.placement.service import explain
 from regiond.quotas import service as quotas
-from regiond.quotas.model import Charge
 
 _NO_RACK = (
     "No ready machine matches, and none can be composed: no rack is connected to this region. Racks reconnect within "
@@ -99,6 +98,14 @@ class Allocator:
         take = partial(self._allocate, caller, request, key=None, requested=_requested(request))
         if await self._take(request, DeviceConstraints(), hosts, take) is None:
             raise NoneAvailable(no_match(request))
+
+    async def check(self, caller: Caller, system_id: str) -> None:
+        """Raises NoneAvailable if `take` would not find the machine. Only reads."""
+        request = AllocateRequest(system_id=system_id)
+        hosts = evolve(ANY_HOST, within_pool_ids=caller.operated_pools)
+        async for _ in self._matching(request, DeviceConstraints(), hosts):
+            return
+        raise NoneAvailable(no_match(request))
 
     async def allocated(self, operation: Operation, request: AllocateRequest) -> Allocated:
         """Returns the machine of a succeeded operation. Raises NotFound if it is deleted."""
@@ -238,8 +245,7 @@ async def _check_permitted(db: Db, caller: Caller, machine: MachineView) -> None
     if not is_operator:
         raise NotAllowed(f"Your role in the resource pool {machine.pool.name!r} has just been revoked.")
     if machine.composed_by != caller.username:  # otherwise the machine already counts for the caller
-        asked = await quotas.holdings_of(db, machine.id)
-        await quotas.charge(db, Charge(account_id=caller.account_id, asked=asked))
+        await quotas.charge_machine(db, machine.id, account_id=caller.account_id)
 
 
 def none_available(request: AllocateRequest, error: InnkeeperError) -> NoneAvailable:

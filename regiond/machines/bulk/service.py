@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from common.errors import InnkeeperError, InvalidRequest, NotAllowed
+from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest, NotAllowed
 from common.phrases import number_of
 from common.serialization import to_dict
 from regiond.caller import Caller, check_object
@@ -27,13 +27,19 @@ from regiond.machines.model import (
     MachineView,
     ReleaseOptions,
 )
+from regiond.machines.operation_intents import check_idle
 from regiond.machines.ownership.release_requests import Releases
+from regiond.machines.ownership_rules import check_unlocked
 from regiond.machines.service import Machines
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Operations
+from regiond.quotas.model import Charge, Holdings
+from regiond.quotas.service import refusals_now
 
+_Plan = MachineRemovalPlan | str | None  # what is removed, the reason why the machine does not change, or neither
 _DEFAULT_DEPLOY = DeployRequest()
+_DISKS_LOST = "What is on the root disks of these machines is lost."
 _PLANS_AT_ONCE = 4  # each takes a connection to the database
 MAX_FAILURES = 120  # of the operation itself, such as an unavailable database; failures of machines do not count
 
@@ -114,21 +120,27 @@ class Bulk:
         The effects name the machines that would not change, with the reasons.
         """
         machines = await self._checked(caller, action, tuple(dict.fromkeys(system_ids)))
-        plans: list[MachineRemovalPlan] = []
-        effects: list[str] = []
-        for first in range(0, len(machines), _PLANS_AT_ONCE):
-            some = machines[first : first + _PLANS_AT_ONCE]
-            for found in await asyncio.gather(*(self._plan_of(caller, action, one, release) for one in some)):
-                if isinstance(found, MachineRemovalPlan):
-                    plans.append(found)
-                elif found is not None:
-                    effects.append(found)
         if action is BulkAction.DEPLOY:
             await self._deployments.check(deploy, machines)
-            effects.append("What is on the root disks of these machines is lost.")
+        found = [
+            one
+            for first in range(0, len(machines), _PLANS_AT_ONCE)
+            for one in await asyncio.gather(
+                *(
+                    self._plan_of(caller, action, one, release, deploy)
+                    for one in machines[first : first + _PLANS_AT_ONCE]
+                )
+            )
+        ]
+        if action is BulkAction.DEPLOY:
+            found = await self._within_quotas(caller, machines, found)
+        plans = [one for one in found if isinstance(one, MachineRemovalPlan)]
+        effects = [one for one in found if isinstance(one, str)]
         if action.power is not None or action is BulkAction.DEPLOY:
-            are = "is" if len(machines) == 1 else "are"
-            effects.append(f"{number_of(len(machines), 'machine')} {are} {action.done}.")
+            number = len(machines) - len(effects)
+            if action is BulkAction.DEPLOY and number:
+                effects.append("What is on the root disks of the others is lost." if effects else _DISKS_LOST)
+            effects.append(f"{number_of(number, 'machine')} {'is' if number == 1 else 'are'} {action.done}.")
         return MachineRemovalPlan(
             name=machines[0].hostname if len(machines) == 1 else number_of(len(machines), "machine"),
             deleted=tuple(guest for plan in plans for guest in plan.deleted),
@@ -137,17 +149,40 @@ class Bulk:
         )
 
     async def _plan_of(
-        self, caller: Caller, action: BulkAction, machine: MachineView, release: ReleaseOptions
-    ) -> MachineRemovalPlan | str | None:
+        self, caller: Caller, action: BulkAction, machine: MachineView, release: ReleaseOptions, deploy: DeployRequest
+    ) -> _Plan:
         """Returns the plan, or the reason why the machine does not change; None if nothing of it is removed."""
         try:
             if action is BulkAction.DELETE:
                 return await self._machines.deletion_plan(caller, machine.system_id)
             if action is BulkAction.RELEASE:
                 return await self._releases.plan(caller, machine.system_id, options=release, asks=False)
+            if action is BulkAction.DEPLOY:
+                reason = await self._deployments.refusal(caller, machine, deploy)
+                return None if reason is None else _stays(machine, reason)
+            check_unlocked(machine)
+            async with self._database.connection() as db:
+                await check_idle(db, machine)
+        except DatabaseUnavailable:
+            raise
         except InnkeeperError as error:
-            return f"{machine.hostname} stays as it is: {error.message}"
+            return _stays(machine, error.message)
         return None
+
+    async def _within_quotas(
+        self, caller: Caller, machines: Sequence[MachineView], plans: Sequence[_Plan]
+    ) -> list[_Plan]:
+        """Adds the reasons of machines that a quota refuses: a deployment allocates those without an owner."""
+        free = [
+            (number, machine)
+            for number, machine in enumerate(machines)
+            if plans[number] is None and machine.owner is None and machine.composed_by != caller.username
+        ]
+        charges = [Charge(account_id=caller.account_id, asked=_holdings(machine)) for _, machine in free]
+        async with self._database.connection() as db:
+            reasons = await refusals_now(db, charges)
+        refused = {number: _stays(machine, why) for (number, machine), why in zip(free, reasons, strict=True) if why}
+        return [refused.get(number, plan) for number, plan in enumerate(plans)]
 
     async def _checked(self, caller: Caller, action: BulkAction, system_ids: Sequence[str]) -> Sequence[MachineView]:
         """Returns the machines in the order of the request."""
@@ -164,6 +199,19 @@ class Bulk:
         machines = [by_id[system_id] for system_id in system_ids]
         _check_permission(caller, action, machines)
         return machines
+
+
+def _stays(machine: MachineView, reason: str) -> str:
+    return f"{machine.hostname} stays as it is: {reason}"
+
+
+def _holdings(machine: MachineView) -> Holdings:
+    return Holdings(
+        machines=1,
+        cores=machine.cores,
+        memory_mib=machine.memory_mib,
+        storage_bytes=sum(disk.size_bytes for disk in machine.disks),
+    )
 
 
 def _check_permission(caller: Caller, action: BulkAction, machines: Sequence[MachineView]) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from common.deployment_spec import ImageFormat, ImageRef
-from common.errors import NotFound, WrongState
+from common.errors import DatabaseUnavailable, InnkeeperError, NotFound, WrongState
 from common.serialization import to_dict
 from common.values import DriverType
 from common.vm_host_report import VmHostReport
@@ -27,10 +27,10 @@ from regiond.machines.deployment.user_data_delivery import UserDataDelivery
 from regiond.machines.deployment.vm_host.keys import make_keys
 from regiond.machines.deployment.vm_host.model import VmHostSetup
 from regiond.machines.guest_spec import known_spec
-from regiond.machines.lifecycle import MachineEvent
+from regiond.machines.lifecycle import MachineEvent, next_state
 from regiond.machines.machine_removal_plan import MachineRemovalPlan
 from regiond.machines.model import DeployRequest, MachineState, MachineView
-from regiond.machines.operation_intents import open_operation
+from regiond.machines.operation_intents import check_idle, open_operation
 from regiond.machines.ownership_rules import check_changeable, check_owner
 from regiond.machines.store import announce
 from regiond.operations import service as operation_service
@@ -41,6 +41,9 @@ from regiond.operations.service import Operations
 class Allocation(Protocol):
     async def take(self, caller: Caller, system_id: str, agent_name: str) -> None:
         """Allocates a ready machine to the caller. Raises NoneAvailable, NotAllowed and QuotaExceeded."""
+
+    async def check(self, caller: Caller, system_id: str) -> None:
+        """Raises NoneAvailable if `take` would not find the machine. Only reads."""
 
 
 class Deployments:
@@ -81,13 +84,7 @@ class Deployments:
         async def open_() -> int:
             user_data = decode_user_data(request.encoded_user_data)
             machine = await self._read(caller, system_id)
-            if request.vm_host is not None:
-                check_may_be_host(caller, machine)
-            image = await self._images.find_for_deployment(request.image_name, machine.architecture)
-            check_image_host(machine, image)
-            check_root_disk(machine, image_ref(image))
-            known_spec(machine, self._installation_id).root_disk()
-            await self._check_firmware(machine, image)
+            image = await self._fitting_image(caller, machine, request)
             if machine.state is MachineState.READY and machine.owner is None:
                 await self._allocation.take(caller, system_id, request.agent_name)
                 machine = await self._read(caller, system_id)
@@ -104,6 +101,34 @@ class Deployments:
         decode_user_data(request.encoded_user_data)
         for architecture in sorted({machine.architecture for machine in machines}):
             await self._images.find_for_deployment(request.image_name, architecture)
+
+    async def refusal(self, caller: Caller, machine: MachineView, request: DeployRequest) -> str | None:
+        """Returns why `start` would refuse the machine as it is now, except for a quota; None if it would not."""
+        try:
+            await self._fitting_image(caller, machine, request)
+            if machine.state is MachineState.READY and machine.owner is None:
+                await self._allocation.check(caller, machine.system_id)
+                return None
+            check_owner(caller, machine)
+            async with self._database.connection() as db:
+                await check_idle(db, machine)
+            next_state(machine.state, MachineEvent.DEPLOY)
+        except DatabaseUnavailable:
+            raise
+        except InnkeeperError as error:
+            return error.message
+        return None
+
+    async def _fitting_image(self, caller: Caller, machine: MachineView, request: DeployRequest) -> Image:
+        """Returns the image. Raises NotFound, NotAllowed and WrongState if the machine cannot get or run it."""
+        if request.vm_host is not None:
+            check_may_be_host(caller, machine)
+        image = await self._images.find_for_deployment(request.image_name, machine.architecture)
+        check_image_host(machine, image)
+        check_root_disk(machine, image_ref(image))
+        known_spec(machine, self._installation_id).root_disk()
+        await self._check_firmware(machine, image)
+        return image
 
     async def _check_firmware(self, machine: MachineView, image: Image) -> None:
         """Raises WrongState if the image needs firmware that the host is known to lack."""

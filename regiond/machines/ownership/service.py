@@ -34,7 +34,6 @@ from regiond.operations import service as operation_service
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations
 from regiond.quotas import service as quotas
-from regiond.quotas.model import Charge
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -213,5 +212,4 @@ class Ownership:
 async def _charge_pool(db: Db, machine: MachineView, pool_id: int) -> None:
     """Raises QuotaExceeded if the machine does not fit into the quota of the resource pool to which it moves."""
     if pool_id != machine.pool.id:
-        asked = await quotas.holdings_of(db, machine.id)
-        await quotas.charge(db, Charge(pool_id=pool_id, asked=asked))
+        await quotas.charge_machine(db, machine.id, pool_id=pool_id)

@@ -27,10 +27,11 @@ _ICONS: Mapping[AttentionKind, str] = {
 
 @frozen(kw_only=True)
 class Help:
-    """The action that helps: a link, or with `sends` a form without fields."""
+    """The action that helps: a link, with `asks` to a question, or with `sends` a form without fields."""
 
     label: str
     url: str
+    asks: bool = False
     sends: bool = False
 
 
@@ -119,7 +120,7 @@ def _link(label: str, *segments: str, **query: str) -> Callable[[AttentionItem],
 
     def of_item(item: AttentionItem) -> Help | None:
         values = dict(zip(query, _filled(item, query.values()), strict=True))
-        return Help(label=label, url=page_url(*_filled(item, segments), query=values))
+        return Help(label=label, url=page_url(*_filled(item, segments), query=values), asks=segments[-1] == "delete")
 
     return of_item
 

@@ -71,7 +71,7 @@ def host_type(host: HostView) -> str:
 
 def type_name(driver: DriverType, *, in_cluster: bool) -> str:
     name = _TYPES.get(driver, driver.value)
-    return f"{name} cluster" if in_cluster else name
+    return text("{type} cluster", type=name) if in_cluster else name
 
 
 _LOOKS: Mapping[HostCondition, tuple[str, str, str]] = {

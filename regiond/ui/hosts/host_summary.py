@@ -150,7 +150,7 @@ def _column(name: str, amount: ResourceCapacity) -> MemoryColumn:
         name=name,
         ours=formats.gib(amount.claimed),
         others=formats.gib(amount.elsewhere),
-        free=formats.gib(free) if free >= 0 else f"{formats.gib(-free)} over",
+        free=formats.gib(free) if free >= 0 else text("{amount} over", amount=formats.gib(-free)),
         total=formats.gib(amount.claimable),
     )
 
@@ -165,10 +165,10 @@ def _arithmetic(usable: int, reserved: int, ratio: float, *, gib: bool = False) 
 
 
 def _cores_details(host: HostView, capacity: Capacity) -> Sequence[str]:
-    found = [f"{formats.number(capacity.cores.total)} online"]
+    found = [text("{n} online", n=formats.number(capacity.cores.total))]
     if host.reserved_cores:
-        found.append(f"{formats.number(host.reserved_cores)} reserved")
+        found.append(text("{n} reserved", n=formats.number(host.reserved_cores)))
     if capacity.pinned_cores is not None:
         pinned = capacity.pinned_cores.claimed + capacity.pinned_cores.elsewhere
-        found.append(f"{formats.number(pinned)} pinned")
+        found.append(text("{n} pinned", n=formats.number(pinned)))
     return found

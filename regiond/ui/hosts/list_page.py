@@ -12,6 +12,7 @@ from common.errors import InvalidRequest
 from common.values import DriverType
 from regiond.api.replies import Reply
 from regiond.api.resources.shared.visibility import visible_host
+from regiond.hosts.host_condition import HostCondition
 from regiond.hosts.model import HostView
 from regiond.hosts.search.fields import HOST_FIELDS, HostFacts, Needs
 from regiond.ui.hosts.host_row import HostRow, host_row, type_name, word_of
@@ -30,6 +31,10 @@ HOSTS = ListKind(
     lacking="tag",
     fields=HOST_FIELDS,
     filters=("state", "zone", "pool", "cluster", "type", "tag"),
+    words={
+        "state": {condition.value: word_of(condition) for condition in HostCondition},
+        "type": {"lxd": "LXD", "simulated": constant("simulated")},
+    },
     quick={"open": "is:open", "attention": "is:attention"},
     columns={
         "type": constant("Type"),
@@ -135,7 +140,7 @@ async def show(visit: Visit) -> Reply:
         counts={
             "": len(search.hosts),
             "open": sum(host.judgement.is_open for host in search.hosts),
-            "attention": sum(host.judgement.needs_attention for host in search.hosts),
+            "attention": sum(host.needs_attention for host in search.hosts),
         },
         saved=await saved_filters(visit, HOSTS, page_url("hosts")),
         problems=problems,

@@ -8,8 +8,19 @@ from urllib.parse import urlencode
 from attrs import field, frozen
 
 from regiond.search_query import Fields, term
+from regiond.ui.texts import constant
 from regiond.ui.web_request import WebRequest
 
+_LABELS: Mapping[str, str] = {
+    "state": constant("State"),
+    "host": constant("Host"),
+    "cluster": constant("Cluster"),
+    "type": constant("Type"),
+    "pool": constant("Pool"),
+    "zone": constant("Zone"),
+    "owner": constant("Owner"),
+    "tag": constant("Tag"),
+}
 _GROUP, _QUICK, _COLUMNS, _TEXT, _PAGE = "group", "show", "columns", "q", "page"
 
 
@@ -18,7 +29,8 @@ class ListKind:
     """A kind of list. `key` names whose saved filters it has.
 
     `filters` are parameters of its address that mean the same as a field of the search. `quick` are searches of one
-    click, by the value of the parameter `show`. `columns` are those that can be hidden.
+    click, by the value of the parameter `show`. `columns` are those that can be hidden. `words` has words for values of
+    filters that are no names.
     """
 
     key: str
@@ -28,17 +40,27 @@ class ListKind:
     lacking: str  # a field that an object may lack
     fields: Fields
     filters: tuple[str, ...]
+    words: Mapping[str, Mapping[str, str]] = field(factory=dict)
     quick: Mapping[str, str]
     columns: Mapping[str, str]
     groups: tuple[str, ...]
 
+    def label(self, name: str) -> str:
+        """Returns a filter or group in words."""
+        return _LABELS[name]
+
+    def word(self, name: str, value: str) -> str:
+        return self.words.get(name, {}).get(value, value)
+
 
 @frozen(kw_only=True)
 class Chip:
-    """A filter that applies; `without` is the address of the list without it."""
+    """A filter that applies, also in words; `without` is the address of the list without it."""
 
     name: str
     value: str
+    label: str
+    word: str
     without: str
 
 
@@ -146,7 +168,13 @@ def whole_query(kind: ListKind, request: WebRequest) -> str:
 
 def chips(kind: ListKind, request: WebRequest) -> list[Chip]:
     return [
-        Chip(name=name, value=value, without=_without(request, name, value))
+        Chip(
+            name=name,
+            value=value,
+            label=kind.label(name),
+            word=kind.word(name, value),
+            without=_without(request, name, value),
+        )
         for name in kind.filters
         for value in request.options(name)
     ]

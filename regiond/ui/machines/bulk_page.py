@@ -20,7 +20,8 @@ from regiond.ui.forms.shown_plan import PLAN, Plan, refusal_of_plan
 from regiond.ui.machines import bulk_run
 from regiond.ui.machines.bulk_actions import ACTIONS, BulkAction, Split, offered, split
 from regiond.ui.machines.bulk_question import Running, bulk_question, typed_name
-from regiond.ui.machines.deploy_form import encoded_user_data, image_choices_of_all
+from regiond.ui.machines.deploy_form import encoded_user_data, image_choices_of_all, image_problems
+from regiond.ui.machines.deploy_page import usable_default
 from regiond.ui.machines.details import tagging
 from regiond.ui.machines.details.notes_form import names_in
 from regiond.ui.machines.machine_questions import running_since
@@ -165,6 +166,8 @@ def _fields(visit: Visit, action: BulkAction, found: Split) -> tuple[Mapping[str
     if action.asks == "place":
         chosen = {name: request.given(name) for name in ("pool", "zone") if request.given(name)}
         return chosen, {} if chosen else {"pool": [text("Choose a pool, a zone, or both.")]}
+    if action.asks == "image":
+        return {}, image_problems({"distro_series": request.given("distro_series")})
     return {}, {}
 
 
@@ -172,6 +175,10 @@ async def _confirm(visit: Visit, asked: Asked, refusal: Refusal = NOT_REFUSED) -
     found, plan, services = asked.found, asked.plan, visit.services
     action = found.action
     running = await _longest_running(visit, found) if action.effect else None
+    images = image_choices_of_all(await services.images.list(), found.changed) if action.asks == "image" else []
+    given = {name: visit.request.given(name) for name in ("pool", "zone", "add", "remove", *_IMAGE, *FIELDS)}
+    if images and not is_answered(visit):
+        given["distro_series"] = await usable_default(visit, found.changed, images)
     question = bulk_question(
         found,
         back=asked.back,
@@ -192,11 +199,11 @@ async def _confirm(visit: Visit, asked: Asked, refusal: Refusal = NOT_REFUSED) -
         matching=asked.matching,
         most=MAX_BULK_MACHINES,
         plan=plan,
-        images=image_choices_of_all(await services.images.list(), found.changed) if action.asks == "image" else (),
+        images=images,
         most_at_once=MAX_AT_ONCE,
         pools=await services.groups.pools(caller=visit.caller) if action.asks == "place" else (),
         zones=await services.groups.zones() if action.asks == "place" else (),
-        given={name: visit.request.given(name) for name in ("pool", "zone", "add", "remove", *_IMAGE, *FIELDS)},
+        given=given,
         erasures=erasures(deletes=bool(plan and not plan["kept"])) if action.as_task is Task.RELEASE else (),
         tags=sorted({tag for one in found.changed for tag in one.tags}) if action.asks == "tags" else (),
         at_once=visit.request.given("at_once") or str(DEFAULT_AT_ONCE),

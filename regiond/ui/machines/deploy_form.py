@@ -89,6 +89,11 @@ def _choice(image: Image, host_id: int | None, root_bytes: int) -> ImageChoice:
     return ImageChoice(name=image.name, label=label, obstacle=obstacle)
 
 
+def image_problems(values: Mapping[str, str]) -> dict[str, list[str]]:
+    """Returns the problem if no image is chosen: the API would take the default one, which nobody chose."""
+    return {} if values["distro_series"] else {"distro_series": [text("Choose an image.")]}
+
+
 def encoded_user_data(text: str) -> str:
     """The text as the API takes it, in base64; empty for a blank one. Browsers send CR LF, which breaks scripts."""
     lines = text.replace("\r\n", "\n")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 
+from common.errors import InvalidRequest
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
 from regiond.caller import Permission
@@ -15,8 +16,10 @@ from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.machines.action_pages import stay
 from regiond.ui.machines.deploy_form import (
+    ImageChoice,
     encoded_user_data,
     image_choices,
+    image_problems,
     root_disk_bytes,
     vm_host_choices,
     with_vm_host,
@@ -33,6 +36,8 @@ async def deploy(visit: Visit) -> Reply:
     machine = await visit.services.machines.read(visit.path["system_id"], caller=visit.caller)
 
     async def send(values: Mapping[str, str]) -> Reply:
+        if problems := image_problems(values):
+            raise InvalidRequest.of(problems)
         found = await visit.act(
             MACHINE,
             "POST",
@@ -45,17 +50,17 @@ async def deploy(visit: Visit) -> Reply:
 
     values = {name: request.given(name) for name in _FIELDS}
     if request.method != "POST":
-        values["distro_series"] = await _usable_default(visit, machine)
+        choices = image_choices(await visit.services.images.list(), machine)
+        values["distro_series"] = await usable_default(visit, [machine], choices)
     return await forms.create(visit, values, partial(_page, visit, machine), send)
 
 
-async def _usable_default(visit: Visit, machine: MachineView) -> str:
-    """Returns the name of the default image; empty if the VM cannot be deployed with it, so that one is chosen."""
-    default = await visit.services.images.find_default(machine.architecture)
-    usable = {
-        choice.name for choice in image_choices(await visit.services.images.list(), machine) if not choice.obstacle
-    }
-    return default.name if default is not None and default.name in usable else ""
+async def usable_default(visit: Visit, machines: Iterable[MachineView], choices: Iterable[ImageChoice]) -> str:
+    """Returns the name of the default image; empty if a VM cannot be deployed with it, so that one is chosen."""
+    usable = {choice.name for choice in choices if not choice.obstacle}
+    found = [await visit.services.images.find_default(one) for one in {machine.architecture for machine in machines}]
+    names = {"" if image is None else image.name for image in found}
+    return names.pop() if len(names) == 1 and names <= usable else ""
 
 
 async def _page(visit: Visit, machine: MachineView, edit: Edit, refusal: Refusal) -> Reply:

@@ -13,6 +13,7 @@ from regiond.ui.lists.list_kind import ListKind, group_of, whole_query
 from regiond.ui.page import Visit
 from regiond.ui.table_view import Wanted, wanted
 from regiond.ui.texts import constant
+from regiond.ui.vm_state_words import VM_STATE_WORDS
 from regiond.ui.web_request import WebRequest, page_url
 
 VMS = ListKind(
@@ -23,6 +24,7 @@ VMS = ListKind(
     lacking="owner",
     fields=MACHINE_FIELDS,
     filters=("state", "host", "pool", "zone", "owner", "tag"),
+    words={"state": {**VM_STATE_WORDS, "failed_release": constant("Failed release")}},
     quick={"running": "power:on", "off": "power:off", "attention": "is:attention"},
     columns={
         "host": constant("Host"),

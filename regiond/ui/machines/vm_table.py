@@ -98,7 +98,9 @@ def grouped(machines: Iterable[MachineView], group: str, sizes: GroupSizes) -> l
     for machine in machines:
         found.setdefault(_key(machine, MachineGroup(group)), []).append(machine)
     return [
-        Group(name=key or NO_GROUP.get(group, ""), size=sizes.get(key, len(some)), machines=some)
+        Group(
+            name=VMS.word(group, key) if key else NO_GROUP.get(group, ""), size=sizes.get(key, len(some)), machines=some
+        )
         for key, some in found.items()
     ]
 

@@ -38,7 +38,7 @@ _COLUMNS: Mapping[str, Callable[[DeviceView], Any]] = {
 async def show_list(visit: Visit) -> Reply:
     wanted = visit.request.option("q").strip()
     devices = await visit.services.devices.list(DeviceFilter(), caller=visit.caller)
-    view = in_memory(visit.request, [one for one in devices if _matches(one, wanted)], _COLUMNS, default="name")
+    view = in_memory(visit.request, [one for one in devices if matches(one, wanted)], _COLUMNS, default="name")
     names = await _machine_names(visit, view.rows)
     return await visit.page(
         "networks/devices.html",
@@ -52,7 +52,8 @@ async def show_list(visit: Visit) -> Reply:
     )
 
 
-def _matches(device: DeviceView, text: str) -> bool:
+def matches(device: DeviceView, text: str) -> bool:
+    """Whether one of its texts has this one, in any case: name, description, id, owner, MAC and IP addresses."""
     facts = [device.hostname, device.description, device.system_id, device.owner or ""]
     facts += [fact for nic in device.nics for fact in (nic.mac_address, str(nic.ip_address or ""))]
     return any(text.lower() in fact.lower() for fact in facts)

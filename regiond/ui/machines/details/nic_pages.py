@@ -49,17 +49,26 @@ async def edit(visit: Visit) -> Reply:
 async def _change(
     visit: Visit, machine: MachineView, nic: NicView, values: Mapping[str, str], changes: Mapping[str, str]
 ) -> None:
-    """The link first, which is refused most often; nothing else has changed then."""
+    """The link first, which is refused most often; nothing else has changed then. A new link has no default route."""
     path = {"system_id": machine.system_id, "id": str(nic.id)}
     link = link_fields(values, changes)
     if link is not None:
         await visit.act(INTERFACE, "POST", "link_subnet", path=path, fields=link)
     elif changes.get(GATEWAY):
         await visit.act(INTERFACE, "POST", "set_default_gateway", path=path)
-    if GATEWAY in changes and not changes[GATEWAY]:
-        await visit.act(MACHINE, "POST", "clear_default_gateways", path={"system_id": machine.system_id})
+    elif GATEWAY in changes:
+        await _clear_gateway(visit, machine, nic)
     if fields := property_fields(values, changes):
         await visit.act(INTERFACE, "PUT", path=path, fields=fields)
+
+
+async def _clear_gateway(visit: Visit, machine: MachineView, nic: NicView) -> None:
+    """Clears those of all NICs, since the API cannot clear one, and sets those of the others again."""
+    path = {"system_id": machine.system_id}
+    await visit.act(MACHINE, "POST", "clear_default_gateways", path=path)
+    for other in machine.nics:
+        if other.id != nic.id and other.gateway_versions:
+            await visit.act(INTERFACE, "POST", "set_default_gateway", path={**path, "id": str(other.id)})
 
 
 async def unlink(visit: Visit) -> Reply:

@@ -101,27 +101,34 @@ def _facts(place: Place, pinned: frozenset[int]) -> Iterator[Fact]:
     if nodes:
         yield Fact(label=text("NUMA node") if len(nodes) == 1 else text("NUMA nodes"), text=", ".join(map(str, nodes)))
     elif place.nodes:
-        yield Fact(label=text("NUMA node"), text="any")
+        yield Fact(label=text("NUMA node"), text=text("any"))
     if pinned:
         yield Fact(label=text("Pinned cores"), text=formats.ranges(pinned))
-    of = text(" of {claimable} placeable", claimable=capacity.cores.claimable) if capacity else ""
-    yield Fact(label=text("Claimed cores"), text=f"{claims.cores}{of}")
+    cores = (
+        text("{n} of {total} placeable", n=claims.cores, total=capacity.cores.claimable)
+        if capacity
+        else str(claims.cores)
+    )
+    yield Fact(label=text("Claimed cores"), text=cores)
     if claims.memory_mib:
-        of = f" of {formats.memory(capacity.memory_mib.claimable)}" if capacity else ""
-        yield Fact(label=text("Claimed RAM"), text=f"{formats.memory(claims.memory_mib)}{of}")
+        total = formats.memory(capacity.memory_mib.claimable) if capacity else ""
+        yield Fact(label=text("Claimed RAM"), text=_of(formats.memory(claims.memory_mib), total))
     yield from _pages(place)
     for port, functions in sorted(claims.discrete.functions.items()):
-        total = capacity.virtual_functions.get(port) if capacity else None
-        of = f" of {total.total}" if total else ""
-        yield Fact(label=text("Virtual functions"), text=f"{functions}{of} on {port}")
+        offered = capacity.virtual_functions.get(port) if capacity else None
+        amount = _of(str(functions), str(offered.total) if offered else "")
+        yield Fact(label=text("Virtual functions"), text=text("{amount} on {port}", amount=amount, port=port))
     for pool_id, size_bytes in sorted(claims.storage_bytes.items()):
         name = place.storage_pools.get(pool_id)
         pool = capacity.storage_pools.get(name) if capacity and name else None
-        of = text(" of {total}", total=formats.storage(pool.claimable)) if pool else ""
         yield Fact(
             label=text("Storage in {name}", name=name) if name else text("Storage"),
-            text=f"{formats.storage(size_bytes)}{of}",
+            text=_of(formats.storage(size_bytes), formats.storage(pool.claimable) if pool else ""),
         )
+
+
+def _of(amount: str, total: str) -> str:
+    return text("{amount} of {total}", amount=amount, total=total) if total else amount
 
 
 def _pages(place: Place) -> Iterator[Fact]:
@@ -129,11 +136,13 @@ def _pages(place: Place) -> Iterator[Fact]:
     for key, pages in sorted(place.claims.discrete.huge_pages.items()):
         node_id, size_kib = read_pages_key(key)
         total = totals.get((node_id, size_kib))
-        of = text(" of {total}", total=formats.number(total)) if total else ""
+        amount = _of(formats.number(pages), formats.number(total) if total else "")
         each = text(
             "{pages} on node {node}, {size} each",
-            pages=formats.number(pages) + of, node=node_id, size=formats.memory(size_kib // 1024),
-        )  # fmt: skip
+            pages=amount,
+            node=node_id,
+            size=formats.memory(size_kib // 1024),
+        )
         yield Fact(label=text("Huge pages"), text=each)
 
 

@@ -1,0 +1,69 @@
+"""Pages in a pseudo-language, made from the catalogue: every message is in brackets, and no word is outside of them."""
+
+from __future__ import annotations
+
+import re
+from gettext import NullTranslations
+from urllib.parse import urlsplit
+
+import pytest
+
+from development.generated_section import CHECKOUT
+from development.text_catalogue import CATALOGUE
+from tests.browser.fleet import PASSWORD, add_fleet
+from tests.deployment.deployment import Deployment
+from tests.integration.web_client import WebClient
+from tests.unit.text_search import Texts
+from tests.waiting import settle
+
+_MESSAGE = re.compile(r'^msgid(?:_plural)? "(.*)"$', re.MULTILINE)
+_INNERMOST = re.compile("⟦[^⟦⟧]*⟧")
+# Names and addresses of the fleet and of its hardware, products, protocols, units, and formats of files.
+_DATA = re.compile(
+    r"\b(Innkeeper|UTC|[MG]iB|[GMT]B|LXD|libvirt|dhcp|CSV|JSON|mira|admin|rack|alder|birch|web-1|db-1|default|local"
+    r"|nvme|front|eth\d|sim\d|dir|root|network|amd64|foreign-\d+|simulated(:\S+| [\d.]+)?|ik\w+-\d+"
+    r"|[0-9a-f]{2}(:[0-9a-f]{2}){5})\b"
+)
+
+
+class Pseudo(NullTranslations):
+    """Puts messages of the catalogue in brackets, and leaves what it lacks in English."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        found = _MESSAGE.findall((CHECKOUT / CATALOGUE).read_text(encoding="utf-8"))
+        self._known = {message.replace('\\"', '"').replace("\\n", "\n").replace("\\\\", "\\") for message in found}
+
+    def gettext(self, message: str) -> str:
+        return f"⟦{message}⟧" if message in self._known else message
+
+    def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
+        return self.gettext(msgid1 if n == 1 else msgid2)
+
+
+@pytest.fixture
+def client(innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch) -> WebClient:
+    settle(add_fleet(innkeeper))
+    monkeypatch.setattr("regiond.ui.texts._ENGLISH", Pseudo())
+    client = WebClient(urlsplit(innkeeper.region.api_url).port or 0)
+    settle(client.log_in("mira", PASSWORD))
+    return client
+
+
+def english_in(page: str) -> list[str]:
+    """Returns texts with words outside brackets that are neither names of the fleet nor units."""
+    rest, before = page, ""
+    while rest != before:
+        before, rest = rest, _INNERMOST.sub(" ", rest)
+    found = Texts(rest, {"script", "code"}).found
+    return [text for text in found if re.search("[A-Za-z]{2}", _DATA.sub(" ", text))]
+
+
+@pytest.mark.parametrize("path", ["vms", "vms/{vm}", "hosts/1/vms"])
+async def test_no_word_of_a_page_is_outside_the_catalogue(client: WebClient, innkeeper: Deployment, path: str) -> None:
+    ids = [one["system_id"] for one in await innkeeper.get("machines/")]
+    page = await client.get(f"/MAAS/ui/{path.format(vm=ids[0])}")
+    assert page.status == 200
+    assert page.text.count("⟦") > 40
+    found = [one for one in english_in(page.text) if one not in ids]
+    assert not found, "\n".join(found)
