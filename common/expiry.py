@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 NOTICE_DAYS = (30, 7, 1, 0)  # before the expiry
+SOON_DAYS = NOTICE_DAYS[0]  # a certificate with less needs attention
 
 
 def expiry_text(days: int, expires_at: datetime) -> str:

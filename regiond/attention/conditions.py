@@ -13,6 +13,7 @@ Every select names its columns `kind`, `object_type`, `object_id`, `name`, `brok
 from __future__ import annotations
 
 from regiond.ledger.model import SHARED_POOL_TYPES
+from regiond.ledger.service import MOST_CLAIMABLE
 
 _SHARED = ", ".join(f"'{one}'" for one in sorted(SHARED_POOL_TYPES))
 _VMS = """
@@ -49,21 +50,16 @@ _HOSTS = """
             or (h.state = 'ready' and h.maintenance_since is null
                 and v.refreshed_at < now() - make_interval(secs => $3::float8)))
 """
-# As `regiond.ledger.batch_claims` limits claims.
-_OVERCOMMITTED = """
+_OVERCOMMITTED = f"""
     select 'host_overcommitted', 'host', h.id::text, h.name, false,
            (select since from attention_since a where a.kind = 'host_overcommitted' and a.object = 'host ' || h.id),
-           h.id, h.name, h.pool_id, h.zone_id, h.pool_id, '{}'::integer[],
+           h.id, h.name, h.pool_id, h.zone_id, h.pool_id, '{{}}'::integer[],
            jsonb_build_object('cores', array[s.cores_claimed, most.cores],
                               'memory_mib', array[s.memory_mib_claimed, most.memory_mib])
       from vm_host h join server s on s.id = h.server_id
-     cross join lateral (
-           select floor(greatest(0, s.cores - h.reserved_cores) * h.cpu_over_commit_ratio::text::numeric)::bigint
-                    as cores,
-                  floor(greatest(0, s.memory_mib - s.huge_memory_mib - h.reserved_memory_mib)
-                        * h.memory_over_commit_ratio::text::numeric)::bigint as memory_mib) most
+     cross join lateral ({MOST_CLAIMABLE}) most
      where h.state <> 'removing' and (s.cores_claimed > most.cores or s.memory_mib_claimed > most.memory_mib)
-"""
+"""  # noqa: S608  # our own texts
 _PROBLEMS = """
     select 'host_problem', 'host', h.id::text, h.name, false, h.problems_since, h.id, h.name, h.pool_id, h.zone_id,
            h.pool_id, '{}'::integer[], jsonb_build_object('problems', h.problems)

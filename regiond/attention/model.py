@@ -9,8 +9,10 @@ from typing import Any
 
 from attrs import field, frozen
 
+from common.expiry import SOON_DAYS
+
 WAITING_AFTER_S = 600.0
-CERTIFICATE_DAYS = 30
+CERTIFICATE_DAYS = SOON_DAYS
 RACK_CERTIFICATE_DAYS = 1  # racks and RPC clients renew theirs, valid for a week, more than two days before
 
 

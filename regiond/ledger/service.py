@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from regiond.ledger.capacities import capacities_of_hosts, capacity_with_limits, compute_claimed_by_hosts
 from regiond.ledger.capacity_totals import fleet_capacity, total_capacity
+from regiond.ledger.claimable import MOST_CLAIMABLE
 from regiond.ledger.claims import (
     claim_batch,
     claim_discrete,
@@ -35,6 +36,7 @@ from regiond.ledger.store import (
 from regiond.ledger.totals import recompute_totals
 
 __all__ = [
+    "MOST_CLAIMABLE",
     "capacities_of_hosts",
     "capacity_with_limits",
     "check",

@@ -25,7 +25,7 @@ def evaluate(requirements: Requirements, host: Candidate, members: GroupMembers 
     blocked = _rejection_by_filter(requirements, host) or by_groups or _unusable(requirements, host)
     if blocked is not None:
         return Evaluation(host_id=host.id, host_name=host.name, failures=(blocked,))
-    numa, numa_failures = assign_numa(requirements, host) if requirements.needs_nodes else (NO_NUMA, ())
+    numa, numa_failures = assign_numa(requirements, host) if needs_nodes(requirements) else (NO_NUMA, ())
     disks, storage_reason = assign_storage(requirements.disks, host)
     nics, interfaces_reason = attach_nics(requirements.nics, host)
     short_of_compute = (
@@ -49,6 +49,11 @@ def evaluate(requirements: Requirements, host: Candidate, members: GroupMembers 
         unmet=standing.unmet,
         conflicts=standing.conflicts,
     )
+
+
+def needs_nodes(requirements: Requirements) -> bool:
+    """Returns whether the evaluation reads `Candidate.nodes`."""
+    return requirements.pins is not None or requirements.huge_pages
 
 
 def _failure(check: Check, reason: str | None) -> Failure | None:

@@ -33,7 +33,7 @@ def assign_numa(requirements: Requirements, host: Candidate) -> tuple[NumaAssign
     Pages come from the nodes of the pinned cores. Without pinning they come from the nodes with the most free pages,
     or, with `one_numa_node`, from the node with the fewest that has enough.
     """
-    if not requirements.needs_nodes:
+    if requirements.pins is None and not requirements.huge_pages:
         return NO_NUMA, ()
     nodes = sorted(host.nodes, key=lambda node: node.node_id)
     options, pin_reason = _options(requirements, nodes)

@@ -8,6 +8,7 @@ from regiond.placement.candidate import resource_capacity, same_seen_by, sum_of
 from regiond.placement.checks import SUMMARY
 from regiond.placement.claimed_hosts import after_claim, changed_by_claim, with_pending_claims, with_pending_members
 from regiond.placement.cpu_pinning import core_ranges
+from regiond.placement.evaluation import needs_nodes
 from regiond.placement.interface_matching import is_selected, matching_interfaces, selects_subnet
 from regiond.placement.interface_parser import parse_interfaces
 from regiond.placement.model import explain
@@ -32,6 +33,7 @@ __all__ = (
     "match",
     "matching_interfaces",
     "missing_pool",
+    "needs_nodes",
     "parse_cidr",
     "parse_interfaces",
     "parse_rules",

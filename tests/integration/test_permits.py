@@ -10,8 +10,8 @@ from common.errors import NotAllowed, QuotaExceeded
 from common.units import BYTES_PER_GB
 from regiond.caller import Caller
 from regiond.db.pool import Database
-from regiond.machines.compose.claims import permit, within_pool_quotas
 from regiond.machines.compose.model import HostAssignment, ValidatedCompose
+from regiond.machines.compose.permits import permit, within_pool_quotas
 from regiond.machines.model import ComposeIntent
 from regiond.placement.model import DEFAULT_ROOT_BYTES, Evaluation
 from tests.database import execute, fetchval

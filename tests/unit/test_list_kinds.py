@@ -44,7 +44,8 @@ FREE = Capacity(
 FACTS = HostFacts(
     id=1, name="hv-01", driver=DriverType.LIBVIRT, address="qemu+ssh://10.0.0.5/system", project="", zone="east",
     pool="staging", cluster=None, tags=("gpu", CONSOLE_TAG), architecture="amd64", version="9.0.0",
-    judgement=judge(HostState.READY, None, NOW, NOW, in_maintenance=False), machines=3, capacity=FREE,
+    judgement=judge(HostState.READY, None, NOW, NOW, in_maintenance=False), needs_attention=False, machines=3,
+    capacity=FREE,
 )  # fmt: skip
 NAMES = {
     "pool": ("default", "staging"), "zone": ("default", "east"), "cluster": ("main",), "project": (),

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from attrs import evolve
 
+from common.expiry import SOON_DAYS
 from common.values import DriverType
 from regiond.caller import Caller, visible_pool_ids
 from regiond.db.pool import Db, Row
@@ -14,12 +15,21 @@ from regiond.hosts.guest_view_store import guest_counts
 from regiond.hosts.host_condition import judge
 from regiond.hosts.model import CONSOLE_TAG, GuestCount, HostState
 from regiond.hosts.search.fields import HostFacts, Needs
-from regiond.ledger.service import capacities_of_hosts
+from regiond.ledger.service import MOST_CLAIMABLE, capacities_of_hosts
 
-_FACTS = """
+# Conditions of the list of what needs attention, `regiond.attention.conditions`, that `judge` does not know.
+_NEEDS_ATTENTION = f"""
+    h.problems <> '[]'
+    or exists (select from ({MOST_CLAIMABLE}) most
+                where s.cores_claimed > most.cores or s.memory_mib_claimed > most.memory_mib)
+    or least(h.pinned_expires_at, (select expires_at from key_pair k where k.id = h.key_pair_id))
+       < now() + interval '{SOON_DAYS} days'
+"""  # noqa: S608  # our own texts
+_FACTS = f"""
     select h.id, h.name, h.driver, h.address, h.project, h.state, h.error_code, h.tags, z.name as zone,
            p.name as pool, c.name as cluster, s.architecture, s.hypervisor_version as version, v.refreshed_at,
-           h.maintenance_since is not null as in_maintenance, now() as now
+           h.maintenance_since is not null as in_maintenance, now() as now,
+           h.state <> 'removing' and coalesce({_NEEDS_ATTENTION}, false) as needs_attention
       from vm_host h
       join zone z on z.id = h.zone_id
       join resource_pool p on p.id = h.pool_id
@@ -28,7 +38,7 @@ _FACTS = """
       left join vm_host_schedule v on v.host_id = h.id
      where $1::integer[] is null or h.pool_id = any($1)
      order by h.id
-"""
+"""  # noqa: S608  # our own texts
 _ZONES = "select name from zone order by 1"
 _POOLS = "select name from resource_pool where $1::integer[] is null or id = any($1) order by 1"
 _NO_GUESTS = GuestCount()
@@ -63,6 +73,10 @@ async def names(db: Db, hosts: Sequence[HostFacts], *, caller: Caller | None = N
 
 
 def _facts(row: Row, guests: GuestCount, *, sees_addresses: bool, stale_after: timedelta) -> HostFacts:
+    judgement = judge(
+        HostState(row["state"]), row["error_code"], row["refreshed_at"], row["now"],
+        in_maintenance=row["in_maintenance"], stale_after=stale_after,
+    )  # fmt: skip
     return HostFacts(
         id=row["id"],
         name=row["name"],
@@ -75,9 +89,7 @@ def _facts(row: Row, guests: GuestCount, *, sees_addresses: bool, stale_after: t
         tags=tuple(row["tags"]),
         architecture=row["architecture"],
         version=row["version"],
-        judgement=judge(
-            HostState(row["state"]), row["error_code"], row["refreshed_at"], row["now"],
-            in_maintenance=row["in_maintenance"], stale_after=stale_after,
-        ),
+        judgement=judgement,
+        needs_attention=judgement.needs_attention or row["needs_attention"],
         machines=guests.machines,
-    )  # fmt: skip
+    )

@@ -93,6 +93,7 @@ class HostFacts:
     architecture: str | None
     version: str | None
     judgement: Judgement
+    needs_attention: bool  # by its judgement, or for another reason such as a problem or an expiring certificate
     machines: int = 0
     capacity: Capacity | None = None
 
@@ -115,9 +116,7 @@ def matches(query: SearchQuery, host: HostFacts) -> bool:
     values: Mapping[str, Iterable[str]] = {
         "state": (host.judgement.condition.value,),
         "is": [
-            name
-            for name, is_so in (("open", host.judgement.is_open), ("attention", host.judgement.needs_attention))
-            if is_so
+            name for name, is_so in (("open", host.judgement.is_open), ("attention", host.needs_attention)) if is_so
         ],
         "type": (host.driver.value,),
         "cluster": _known(host.cluster),

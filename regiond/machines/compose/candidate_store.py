@@ -55,7 +55,6 @@ def _candidate(
     row: asyncpg.Record, interfaces: tuple[CandidateInterface, ...], nodes: tuple[CandidateNode, ...]
 ) -> Candidate:
     pools, default = _storage_pools(row["storage_pools"]), row["default_storage_pool_id"]
-    maintenance = Maintenance.of_columns(row["maintenance_since"], row["maintenance_by"], row["maintenance_reason"])
     return Candidate(
         **{name: row[name] for name in _PLAIN_COLUMNS},
         cores_claimed=row["cores_claimed"] or 0,
@@ -64,10 +63,15 @@ def _candidate(
         storage_pools=pools,
         default_storage_pool_id=default if any(pool.id == default for pool in pools) else None,
         tags=tuple(row["tags"]),
-        maintenance=None if maintenance is None else maintenance.description,
+        maintenance=None if row["maintenance_since"] is None else _maintenance(row),
         nodes=nodes,
         interfaces=interfaces,
     )
+
+
+def _maintenance(row: asyncpg.Record) -> str:
+    by, reason = row["maintenance_by"], row["maintenance_reason"]
+    return Maintenance(since=row["maintenance_since"], by=by or "", reason=reason or "").description
 
 
 @lru_cache(maxsize=10_000)  # a claim changes the pools of one host only

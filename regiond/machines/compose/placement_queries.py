@@ -17,7 +17,14 @@ from regiond.machines.compose.capacity_limits import capacity_unknown, check_lim
 from regiond.machines.compose.host_search import SearchResult, search_hosts
 from regiond.machines.compose.model import PendingClaims, PlacedCompose, ValidatedCompose, common_pools
 from regiond.placement.model import NO_MEMBERS, Candidate, GroupMembers, PendingClaim, Placement, Requirements, Strategy
-from regiond.placement.service import changed_by_claim, check_policies, place, with_pending_claims, with_pending_members
+from regiond.placement.service import (
+    changed_by_claim,
+    check_policies,
+    needs_nodes,
+    place,
+    with_pending_claims,
+    with_pending_members,
+)
 from regiond.racks.service import HostCalls
 
 NAMED_HOSTS = 100  # hosts named in the explanation of an operation; most of any further hosts are only counted
@@ -107,7 +114,7 @@ class PlacementQueries:
         async with self._database.connection() as db:
             within = requirements.hosts.within_pool_ids
             members = await read_members(db, groups_of(requirements.groups), within=within)
-            hosts = await read_candidates(db, [host_id], with_nodes=requirements.needs_nodes)
+            hosts = await read_candidates(db, [host_id], with_nodes=needs_nodes(requirements))
         if host_id not in hosts:
             raise _not_found(host_id)
         check_policies(requirements.groups, members)
@@ -125,7 +132,7 @@ class PlacementQueries:
         async with self._database.connection() as db:
             members = await read_members(db, groups_of(rules), within=common_pools(wanted)) if rules else NO_MEMBERS
             hosts = await read_candidates(
-                db, {host_id for _, host_id in batch}, with_nodes=any(one.needs_nodes for one, _ in batch)
+                db, {host_id for _, host_id in batch}, with_nodes=any(needs_nodes(one) for one, _ in batch)
             )
             pending |= self._pending.snapshot()
             results = _place_each_on_named(batch, hosts, pending.values(), members)

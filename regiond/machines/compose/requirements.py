@@ -54,7 +54,7 @@ class Validator:
         zone_id, hostname, pool, hosts = None, None, None, ANY_HOST
         if machine_id is None:
             with collecting(problems):
-                zone_id = await self._groups.requested_zone_id(request.zone)
+                zone_id = None if request.zone is None else await self._groups.requested_zone_id(request.zone)
             with collecting(problems):
                 hostname = await self._free_hostname(request.hostname)
         with collecting(problems):

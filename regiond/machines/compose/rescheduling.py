@@ -14,14 +14,9 @@ from common.serialization import from_dict, to_dict
 from regiond.db.pool import Database, Db
 from regiond.hosts.model import inherited_tags
 from regiond.ledger.service import lock_hosts
-from regiond.machines.compose.claims import (
-    claim_all,
-    new_spec,
-    nic_addresses,
-    permitted_alternatives,
-    within_pool_quotas,
-)
+from regiond.machines.compose.claims import claim_all, new_spec, nic_addresses
 from regiond.machines.compose.model import HostAssignment
+from regiond.machines.compose.permits import permitted_alternatives, within_pool_quotas
 from regiond.machines.compose.placement_queries import NAMED_HOSTS, without_tried
 from regiond.machines.compose.stages import ComposeStages
 from regiond.machines.compose.store import pool_of_machine, rewrite_machine

@@ -24,17 +24,9 @@ from regiond.identifiers import new_hostname, new_system_id, numbered
 from regiond.ledger.service import claim_batch, claim_discrete, limit_later_locks, lock_hosts, write_claims
 from regiond.machines import lifecycle_store
 from regiond.machines.affinity.store import add, groups_of
-from regiond.machines.compose.claims import (
-    admit,
-    claim_addresses,
-    demand_of,
-    discrete_claims_of,
-    new_spec,
-    nic_addresses,
-    permit,
-    pool_of,
-)
+from regiond.machines.compose.claims import claim_addresses, demand_of, discrete_claims_of, new_spec, nic_addresses
 from regiond.machines.compose.model import HostAssignment, PendingClaims, ReservationRequest
+from regiond.machines.compose.permits import admit, permit, pool_of
 from regiond.machines.compose.requirements import hostname_taken
 from regiond.machines.compose.store import NewMachine, insert_machines, taken_hostnames
 from regiond.machines.model import ComposeIntent

@@ -12,8 +12,8 @@ from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines.compose.capacity_limits import no_capacity
-from regiond.machines.compose.claims import quota_refusal
 from regiond.machines.compose.model import HostAssignment, ReservationRequest, ValidatedCompose
+from regiond.machines.compose.permits import quota_refusal
 from regiond.machines.compose.stages import ComposeStages
 from regiond.machines.model import NO_HOST_CONSTRAINTS, ComposeIntent, HostConstraints, requested_fields
 from regiond.operations import service as operation_service

@@ -24,7 +24,7 @@ from regiond.placement.model import (
     Requirements,
     Strategy,
 )
-from regiond.placement.service import SUMMARY, group_restrictions
+from regiond.placement.service import SUMMARY, group_restrictions, needs_nodes
 
 _RACK_ERRORS = ["none", RackUnreachable.code, LinkLost.code]
 
@@ -204,7 +204,7 @@ async def read_shortlist(
     others = Counter({_check(lacking): hosts for lacking, hosts in counted.items()})
     others.subtract(_check(row["lacking"]) for row in rows)
     return Shortlist(
-        candidates=await candidates_of(db, rows, with_nodes=requirements.needs_nodes),
+        candidates=await candidates_of(db, rows, with_nodes=needs_nodes(requirements)),
         fitting=counted.get("nothing", 0),
         summarized={SUMMARY[lacking]: hosts for lacking, hosts in others.items() if hosts},
     )

@@ -20,14 +20,18 @@ FROM = """
       left join account a on a.id = m.owner_id
       left join deployment d on d.machine_id = m.id
 """
-_ATTENTION = ", ".join(f"'{state.value}'" for state in NEED_ATTENTION)
+_STATES = ", ".join(f"'{state.value}'" for state in NEED_ATTENTION)
+# The same VMs as in the list of what needs attention, `regiond.attention.conditions`.
+_ATTENTION = (
+    f"(m.state in ({_STATES}) or m.id in (select machine_id from guest where volume_missing_since is not null))"  # noqa: S608
+)
 # By field; {} is an array: of patterns for a field of kind TEXT, else of values, in which '' is "none".
 _CONDITIONS: Mapping[str, str] = {
     "name": "m.hostname ilike any({})",
     "id": "m.system_id ilike any({})",
     "state": "m.state = any({})",
     "power": "m.power_state = any({})",
-    "is": f"(('attention' = any({{}}) and m.state in ({_ATTENTION}))"
+    "is": f"(('attention' = any({{}}) and {_ATTENTION})"
     " or ('locked' = any({}) and m.locked) or ('adopted' = any({}) and m.adopted))",
     "host": "coalesce(h.name, '') = any({})",
     "cluster": "coalesce(c.name, '') = any({})",

@@ -140,7 +140,7 @@ async def show(visit: Visit) -> Reply:
         counts={
             "": len(search.hosts),
             "open": sum(host.judgement.is_open for host in search.hosts),
-            "attention": sum(host.judgement.needs_attention for host in search.hosts),
+            "attention": sum(host.needs_attention for host in search.hosts),
         },
         saved=await saved_filters(visit, HOSTS, page_url("hosts")),
         problems=problems,

@@ -7,12 +7,12 @@ from datetime import datetime
 
 from attrs import frozen
 
+from common.expiry import SOON_DAYS
 from common.values import DriverType
 from regiond.hosts.model import Confirmation, HostState, HostView, TrustProblem
 from regiond.ui.hosts.trust_advice import Advice, advice_of
 from regiond.ui.texts import text
 
-_SOON_DAYS = 30
 _OTHER_FINGERPRINT = (
     TrustProblem.IDENTITY_CHANGED,
     TrustProblem.IDENTITY_UNEXPECTED,
@@ -86,7 +86,7 @@ def trust_view(host: HostView, parameters: Mapping[str, str], now: datetime) -> 
         certificate=host.certificate_fingerprint or "",
         expires_at=host.certificate_expires_at,
         expires_in="" if days is None else "expired" if days < 0 else f"{days} days",
-        expires_soon=days is not None and days < _SOON_DAYS,
+        expires_soon=days is not None and days < SOON_DAYS,
         command=parameters.get("trust_command", ""),
         unrestricted_command=parameters.get("trust_command_unrestricted", ""),
         certificate_url=parameters.get("certificate_url", ""),
