@@ -90,9 +90,12 @@ class Clusters:
         before = await self.read(cluster_id)
         zone_id = await self._groups.requested_zone_id(change.zone)
         pool_id = await self._groups.requested_pool_id(change.pool)
-        async with self._database.transaction() as db:
+
+        async def write(db: Db) -> None:
             await store.change(db, cluster_id, name=change.name, zone_id=zone_id, pool_id=pool_id)
             await Events.record(db, "cluster_changed", f"The cluster {before.name} was changed", caller=caller)
+
+        await self._database.in_transaction(write)  # a new zone locks the machines, as many others do
         return await self.read(cluster_id)
 
     async def start_remove(self, caller: Caller, cluster_id: int, removal: HostRemoval) -> tuple[Operation, ...]:

@@ -125,7 +125,8 @@ class HostChanges:
         # The same server keeps its trust: only another server is a first contact again.
         contact = None if moved is not None else address
         prepared = await self._credentials.prepare_change(change, before, contact)
-        async with self._database.transaction() as db:
+
+        async def write(db: Db) -> None:
             if moved is not None:
                 await lock_for_change(db, before, moved.known)
                 await pin_if_new(db, before.id, moved.known, moved.presented)
@@ -147,6 +148,8 @@ class HostChanges:
             if address is not None:
                 message = f"The address of {before.name} was changed from {before.address} to {address}"
                 await Events.record(db, "host_address_changed", message, caller=caller, host_id=before.id)
+
+        await self._database.in_transaction(write)  # a new zone locks the machines, as many others do
         if address is not None:
             await self._calls.disconnect(before.id)  # every rack connects again, to the new address
 

@@ -161,6 +161,30 @@ async def test_a_changed_certificate_is_accepted_with_both_fingerprints_shown(
     await mira.page.wait_for_url("**/hosts/add?step=check&host=1")
 
 
+async def test_the_settings_ask_with_both_fingerprints_before_they_accept(
+    mira: Visitor, spruce: FakeLxd, innkeeper: Deployment
+) -> None:
+    from common.errors import InnkeeperError
+    from tests.lxd_double import FakeLxd
+
+    page, before = mira.page, spruce.fingerprint
+    await add_spruce(mira, password=spruce.token())
+    await mira.go("hosts/1/settings")
+    spruce.certificate_pem = FakeLxd(name="new").certificate_pem
+    with pytest.raises(InnkeeperError):
+        await innkeeper.post("vm-hosts/1/", op="refresh")
+    await page.reload()
+    await page.get_by_role("button", name="Accept the new certificate").click()
+    await expect(page.locator("h1")).to_have_text("Accept another certificate of spruce?")
+    for fingerprint in (before, spruce.fingerprint):
+        await expect(page.locator("#question")).to_contain_text(fingerprint)
+    for width, dark in ((1400, False), (320, True)):
+        assert await mira.look("trust-accept", width=width, dark=dark, reload=False) == []
+    await page.get_by_role("button", name="Accept the new certificate").click()
+    await expect(page.locator("#note")).to_contain_text("Saved.")
+    assert (await innkeeper.get("vm-hosts/1/"))["state"] == "ready"
+
+
 async def test_a_host_of_an_earlier_release_says_so_until_its_refresh(
     mira: Visitor, spruce: FakeLxd, innkeeper: Deployment
 ) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from regiond.ui.hosts.bulk_page import ACTIONS as HOST_ACTIONS
+from regiond.ui.machines.bulk_actions import ACTIONS as VM_ACTIONS
 from tests.browser.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.web_client import WebClient
+from tests.unit.test_questions import ASKS, FORMS, TEMPLATES
 from tests.waiting import settle
 
 # Addresses with what a page would send to them first; {vm} is a running VM. True: a text has to be typed.
@@ -31,6 +35,28 @@ GRAVE: tuple[tuple[str, Mapping[str, str], bool], ...] = (
     ("settings/users/ann/delete", {}, True),
     ("pools/{pool}/delete", {}, True),
 )
+# What each form that asks sends first, to the address with which it begins; its line in FORMS is the key.
+ASKING: Mapping[tuple[str, str], tuple[str, Sequence[Mapping[str, str]]]] = {
+    ("components/vm_table.html", "'vms', 'bulk'"): (
+        "vms/bulk",
+        [{"action": name, "selected": "{vm}"} for name, action in VM_ACTIONS.items() if action.asks],
+    ),
+    ("hosts/list.html", "'hosts', 'bulk'"): (
+        "hosts/bulk",
+        [{"action": name, "selected": "1"} for name, action in HOST_ACTIONS.items() if action.asks],
+    ),
+    ("hosts/settings.html", "'hosts', host.id, 'settings'"): ("hosts/1/settings", [{"name": "elm"}]),
+    ("hosts/settings.html", "'hosts', host.id, 'trust'"): (
+        "hosts/1/trust",
+        [
+            {"action": "accept", "fingerprint": "ab" * 32},
+            {"action": "confirm", "field": "host", "value": "1"},
+            {"action": "confirm", "field": "identity", "value": "another"},
+        ],
+    ),
+}
+_FORM = re.compile(r"<form\b[^>]*\bmethod=\"post\"[^>]*>.*?</form>", re.DOTALL)
+_BUTTON = re.compile(r'name="action" value="(\w+)"')
 
 
 @pytest.fixture
@@ -73,3 +99,26 @@ async def test_no_grave_form_acts_without_its_confirmation(region: Deployment) -
             refused = await client.post(address, None, **{**sent, **asked.hidden, "typed": "something else"})
             assert (refused.status, 'id="typed-error"' in refused.text) == (422, True), path
     assert await state_of(region) == before
+
+
+def test_each_action_of_a_form_that_asks_is_sent_below() -> None:
+    assert set(ASKING) == {form for form, reason in FORMS.items() if reason is ASKS}
+    for (template, address), (_, sent) in ASKING.items():
+        forms = [one for one in _FORM.findall((TEMPLATES / template).read_text()) if f"url({address})" in one]
+        assert forms
+        assert {name for one in forms for name in _BUTTON.findall(one)} <= {one.get("action", "") for one in sent}
+
+
+async def test_a_form_that_asks_shows_a_question_first(region: Deployment) -> None:
+    client = WebClient(urlsplit(region.region.api_url).port or 0)
+    await client.log_in("mira", PASSWORD)
+    (machine,) = await region.get("machines/")
+    csrf, before = (await client.get("/MAAS/ui/account")).csrf, await state_of(region)
+    wrong = []
+    for path, forms in ASKING.values():
+        for form in forms:
+            sent = {name: value.format(vm=machine["system_id"]) for name, value in form.items()}
+            asked = await client.post(f"/MAAS/ui/{path}", None, csrf=csrf, **sent)
+            if (asked.status, 'id="question"' in asked.text) != (200, True):
+                wrong.append((path, form, asked.status))
+    assert (wrong, await state_of(region)) == ([], before)

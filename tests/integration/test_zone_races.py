@@ -20,6 +20,7 @@ from tests.integration.concurrent_composes import (
     composer_of,
     stages_on,
 )
+from tests.integration.deadlocks import loses
 from tests.integration.tables import lock_waiters, sql
 from tests.waiting import eventually
 
@@ -118,3 +119,17 @@ async def test_a_choice_of_the_old_zone_during_a_change_stays(innkeeper: Deploym
         choosing = await started(innkeeper, innkeeper.put(f"machines/{composed['system_id']}/", zone="east"))
     await choosing
     assert await zones(innkeeper) == [("east", True)]
+
+
+async def test_a_change_of_the_zone_that_loses_a_deadlock_is_retried(innkeeper: Deployment) -> None:
+    """With a transaction that locks a machine and then its server."""
+    host_id = await host_in_east(innkeeper)
+    await innkeeper.compose(host_id, memory=1024)
+
+    async def move() -> None:
+        await innkeeper.put(f"vm-hosts/{host_id}/", zone="east")
+        await innkeeper.put(f"vm-hosts/{host_id}/", zone="west")
+
+    while not await loses(innkeeper.region.components.database, move(), held="machine", wanted="server"):
+        pass
+    assert await zones(innkeeper) == [("west", False)]

@@ -28,7 +28,8 @@ _ASK = re.compile(r"<a\b[^>]*\bdata-ask\b")
 ASKS = "asks"
 
 # What a form that is sent does, by its template and its address. Whoever adds a form adds its line: ASKS if its handler
-# answers with a question (forms/question.py) before it acts, or else why none is needed.
+# answers with a question (forms/question.py) before it acts, or else why none is needed. What ASKS is sent by
+# tests/integration/test_web_questions.py, which finds whether it does.
 FORMS = {
     ("account/clients.html", "'account', 'clients'"): "adds an RPC client, which can be revoked",
     ("account/files.html", "'account', 'files'"): "adds a file, which can be deleted",
@@ -47,7 +48,7 @@ FORMS = {
     ("components/trust.html", ""): "tries again, or is itself the comparison of the fingerprints",
     ("components/vm_table.html", "'vms', 'bulk'"): ASKS,
     ("components/vm_actions.html", "'vms', vm.system_id, 'act'"): "only what does not ask: start, lock, unlock, fixed",
-    ("confirm.html", "url("): ASKS,
+    ("confirm.html", "url("): "is the question itself; its handler asks again if it is sent without confirmation",
     ("edit.html", "path"): "creates or changes an object; quotas ask before a limit below what is held",
     ("hosts/add_connection.html", "'hosts', 'add'"): "adds a host as it is, which can be removed",
     ("hosts/add_trust.html", "'hosts', 'add'"): "is itself the comparison of the fingerprints, or the token",

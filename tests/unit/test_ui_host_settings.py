@@ -12,7 +12,8 @@ from common.errors import InvalidRequest
 from common.values import DriverType
 from regiond.hosts.model import ErrorDetails, HostState, HostView, TrustProblem
 from regiond.ledger.model import HostLimits
-from regiond.ui.hosts.host_questions import settings_question
+from regiond.ui.forms.question import Question
+from regiond.ui.hosts.host_questions import settings_question, trust_question
 from regiond.ui.hosts.overcommit import ratio_text, sums
 from regiond.ui.hosts.settings_form import changes_of, check_fields, limits_of, values_of
 from regiond.ui.hosts.trust_advice import advice_of
@@ -170,3 +171,47 @@ def test_the_expiry_of_our_certificate_is_told(days: int, text: str, soon: bool)
     host = evolve(LXD, certificate_expires_at=NOW + timedelta(days=days, hours=1))
     view = trust_view(host, {}, NOW)
     assert (view.expires_in, view.expires_soon) == (text, soon)
+
+
+def trust_asked(host: HostView, action: str, **sent: str) -> Question:
+    question = trust_question(host, trust_view(host, {}, NOW), action, sent)
+    assert question is not None
+    return question
+
+
+def test_a_changed_certificate_is_accepted_beside_the_pinned_one() -> None:
+    host = rejected(ErrorDetails(kind=TrustProblem.IDENTITY_CHANGED, pinned=OLD, offered=NEW))
+    question = trust_asked(host, "accept", fingerprint=NEW)
+    assert question.title == "Accept another certificate of hv-01?"
+    assert [(one.label, one.before, one.after) for one in question.changes] == [("Pinned certificate", OLD, NEW)]
+    assert (question.is_dangerous, question.kept) == (True, (("action", "accept"), ("fingerprint", NEW)))
+    assert trust_asked(host, "accept").kept == question.kept
+
+
+def test_an_unknown_certificate_is_accepted_beside_the_expected_one() -> None:
+    details = ErrorDetails(kind=TrustProblem.IDENTITY_UNEXPECTED, offered=NEW, expected=OLD)
+    question = trust_asked(rejected(details, evolve(LXD, pinned_fingerprint=None)), "accept", fingerprint=NEW)
+    assert question.title == "Accept this certificate of hv-01?"
+    assert [(one.label, one.before, one.after) for one in question.changes] == [("Expected certificate", OLD, NEW)]
+
+
+def test_a_pinned_certificate_is_confirmed_with_its_fingerprint() -> None:
+    question = trust_asked(LXD, "accept", fingerprint=OLD)
+    assert (question.title, question.subjects[0].name) == ("Confirm the certificate of hv-01?", OLD)
+    assert "lxc info" in question.effects[0]
+
+
+def test_which_server_a_host_is_shows_both_identities() -> None:
+    details = ErrorDetails(kind=TrustProblem.SERVER_CHANGED, known="one", reported="two")
+    question = trust_asked(rejected(details), "confirm", field="identity", value="two")
+    assert [(one.before, one.after) for one in question.changes] == [("one", "two")]
+    assert question.kept == (("action", "confirm"), ("field", "identity"), ("value", "two"))
+    details = ErrorDetails(kind=TrustProblem.SERVER_UNCONFIRMED, known="one", reported="two", host=7)
+    question = trust_asked(rejected(details), "confirm")
+    assert (question.title, question.changes[0].after) == ("Is hv-01 the server of host 7?", "two")
+
+
+def test_nothing_is_accepted_where_nothing_was_shown() -> None:
+    host = evolve(LXD, pinned_fingerprint=None)
+    assert trust_question(host, trust_view(host, {}, NOW), "accept", {}) is None
+    assert trust_question(host, trust_view(host, {}, NOW), "confirm", {}) is None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import evolve
 
 from regiond.hosts.model import HostView
 from regiond.ui.forms.form_field import FormField
-from regiond.ui.forms.question import Change, Question, Subject
+from regiond.ui.forms.question import NO_UNDO, Change, Question, Subject
 from regiond.ui.hosts.overcommit import Sum
 from regiond.ui.hosts.settings_form import SECRET
 from regiond.ui.hosts.trust_view import TrustView
@@ -77,63 +77,151 @@ def cluster_closing_question(name: str, cluster_id: int, members: Iterable[str])
     )
 
 
-def trust_question(host: HostView, trust: TrustView, action: str, fingerprint: str) -> Question | None:
-    """Returns the question before a certificate or key is replaced; None before other changes of the trust.
+def trust_question(host: HostView, trust: TrustView, action: str, sent: Mapping[str, str]) -> Question | None:
+    """Returns the question before the trust changes; None before other actions.
 
-    `fingerprint` is the one that was shown and is accepted.
+    `sent` has what was shown and is accepted: `fingerprint`, or `field` and `value` of a confirmation. Without, it is
+    what the server presents now.
     """
-    question = Question(
+    asked = _TRUST_QUESTIONS.get(action)
+    return None if asked is None else asked(host, trust, sent)
+
+
+def _about_trust(host: HostView, action: str, *kept: tuple[str, str]) -> Question:
+    back = page_url("hosts", host.id, "settings")
+    return Question(
         title="",
         section="hosts",
         crumbs=settings_crumbs(host),
         button="",
-        back=page_url("hosts", host.id, "settings"),
+        back=back,
         undo="",
-        kept=(("action", action),),
+        kept=(("action", action), *kept),
     )
-    kind, ours = trust.server_kind, trust.certificate or "none"
-    if action == "accept" and trust.presented:
+
+
+def _acceptance(host: HostView, trust: TrustView, sent: Mapping[str, str]) -> Question | None:
+    """The comparison of the pinned fingerprint, or of another one with the pinned or the named one."""
+    fingerprint = sent.get("fingerprint") or trust.shown
+    if not fingerprint:
+        return None
+    question, kind = _about_trust(host, "accept", ("fingerprint", fingerprint)), trust.server_kind
+    if fingerprint == trust.pinned:
         return evolve(
             question,
-            title=text("Accept another {kind} of {name}?", kind=kind, name=host.name),
-            button=text("Accept the new {kind}", kind=kind),
-            is_dangerous=True,
-            changes=(Change(label=text("Pinned {kind}", kind=kind), before=trust.pinned or "none", after=fingerprint),),
+            title=text("Confirm the {kind} of {name}?", kind=kind, name=host.name),
+            button=text("Both are the same"),
+            subjects=(Subject(name=fingerprint, detail=text("pinned at first contact")),),
             effects=(
                 text(
-                    "Racks then connect to whoever has this {kind}: compare it with what {name} prints.",
-                    kind=kind,
-                    name=host.name,
+                    "Confirm it only if {name} prints the same: {command}", name=host.name, command=trust.check_command
                 ),
+                *([text("A trust password may then be sent to it.")] if trust.is_lxd else []),
             ),
-            undo=text("The old one is accepted no more."),
-            kept=(*question.kept, ("fingerprint", fingerprint)),
+            undo=text("It is accepted until you accept another one."),
         )
-    if action == "rotate":
-        return evolve(
-            question,
-            title=text("Replace our certificate on {name}?", name=host.name),
-            button=text("Replace certificate"),
-            changes=(Change(label=text("Our certificate"), before=ours, after=text("a new one, made now")),),
-            effects=(
-                text("All racks move to the new one, then the server trusts the old one no more. Nothing stops."),
+    label = text("Pinned {kind}", kind=kind) if trust.pinned else text("Expected {kind}", kind=kind)
+    before = trust.pinned or trust.expected or text("none")
+    return evolve(
+        question,
+        title=(
+            text("Accept another {kind} of {name}?", kind=kind, name=host.name)
+            if trust.pinned
+            else text("Accept this {kind} of {name}?", kind=kind, name=host.name)
+        ),
+        button=text("Accept the new {kind}", kind=kind) if trust.pinned else text("Accept the {kind}", kind=kind),
+        is_dangerous=True,
+        changes=(Change(label=label, before=before, after=fingerprint),),
+        effects=(
+            text(
+                "Racks then connect to whoever has this {kind}: compare it with what {name} prints.",
+                kind=kind,
+                name=host.name,
             ),
-            undo=text("The old one cannot be used again."),
-            fields=(_TOKEN,),
-            secrets=frozenset({"password"}),
-        )
-    if action == "certificate":
-        return evolve(
-            question,
-            title=text("Use another certificate on {name}?", name=host.name),
-            button=text("Use this pair"),
-            changes=(Change(label=text("Our certificate"), before=ours, after=text("the one below")),),
-            effects=(text("{name} has to trust it: add it to the server's trust list first.", name=host.name),),
-            undo=text("The old one stays in use until the new one has answered; then it cannot be used again."),
-            fields=_PAIR,
-            secrets=frozenset({"key"}),
-        )
-    return None
+        ),
+        undo=(
+            text("The old one is accepted no more.")
+            if trust.pinned
+            else text("It is accepted until you accept another one.")
+        ),
+    )
+
+
+def _confirmation(host: HostView, trust: TrustView, sent: Mapping[str, str]) -> Question | None:
+    """The server that the host is: that of another host, or one with another identity than before."""
+    now = trust.confirmation
+    field = sent.get("field") or (now.field if now else "")
+    value = sent.get("value") or (now.value if now else "")
+    if not field or not value:
+        return None
+    details, is_host = host.error_details, field == "host"
+    reported = (details.reported if details else None) or value
+    return evolve(
+        _about_trust(host, "confirm", ("field", field), ("value", value)),
+        title=(
+            text("Is {name} the server of host {host}?", name=host.name, host=value)
+            if is_host
+            else text("Accept another identity of {name}?", name=host.name)
+        ),
+        button=text("They are one server") if is_host else text("Accept its identity"),
+        is_dangerous=True,
+        changes=(
+            Change(
+                label=text("Server"),
+                before=(details.known if details else None) or text("not known"),
+                after=reported if is_host else value,
+            ),
+        ),
+        effects=(
+            text("Innkeeper then takes what {name} reports for that of this server.", name=host.name),
+            text("If it is another server, remove the host and add that server instead."),
+        ),
+        undo=NO_UNDO,
+    )
+
+
+def _rotation(host: HostView, trust: TrustView, _: Mapping[str, str]) -> Question:
+    return evolve(
+        _about_trust(host, "rotate"),
+        title=text("Replace our certificate on {name}?", name=host.name),
+        button=text("Replace certificate"),
+        changes=(
+            Change(
+                label=text("Our certificate"),
+                before=trust.certificate or text("none"),
+                after=text("a new one, made now"),
+            ),
+        ),
+        effects=(text("All racks move to the new one, then the server trusts the old one no more. Nothing stops."),),
+        undo=text("The old one cannot be used again."),
+        fields=(_TOKEN,),
+        secrets=frozenset({"password"}),
+    )
+
+
+def _own_pair(host: HostView, trust: TrustView, _: Mapping[str, str]) -> Question:
+    return evolve(
+        _about_trust(host, "certificate"),
+        title=text("Use another certificate on {name}?", name=host.name),
+        button=text("Use this pair"),
+        changes=(
+            Change(
+                label=text("Our certificate"), before=trust.certificate or text("none"), after=text("the one below")
+            ),
+        ),
+        effects=(text("{name} has to trust it: add it to the server's trust list first.", name=host.name),),
+        undo=text("The old one stays in use until the new one has answered; then it cannot be used again."),
+        fields=_PAIR,
+        secrets=frozenset({"key"}),
+    )
+
+
+_TRUST_QUESTIONS: Mapping[str, Callable[[HostView, TrustView, Mapping[str, str]], Question | None]] = {
+    "accept": _acceptance,
+    "confirm": _confirmation,
+    "rotate": _rotation,
+    "certificate": _own_pair,
+}
 
 
 def settings_question(

@@ -87,7 +87,7 @@ async def preview(visit: Visit) -> Reply:
 
 
 async def trust(visit: Visit) -> Reply:
-    """Changes the trust; what replaces a certificate or key asks first."""
+    """Changes the trust. What accepts a server, or replaces a certificate or key, asks first."""
     request = visit.request
     host, row = await read_host(visit)
     action = request.given("action") or request.option("action")
@@ -97,7 +97,8 @@ async def trust(visit: Visit) -> Reply:
         return redirect_with_note(visit, "hosts", host.id, "settings", answer=answer, text=text("Saved."))
 
     parameters = await visit.services.hosts.parameters(visit.caller, host.id)
-    question = trust_question(host, trust_view(host, parameters, visit.now), action, request.given("fingerprint"))
+    sent = {name: request.given(name) for name in ("fingerprint", "field", "value")}
+    question = trust_question(host, trust_view(host, parameters, visit.now), action, sent)
     if question is not None:
         return await ask(visit, question, run)
     if request.method != "POST":
