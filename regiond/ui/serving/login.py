@@ -71,7 +71,7 @@ class LoginPage:
         return evolve(reply, headers={**reply.headers, "Set-Cookie": cookie})
 
     def _welcome(self, request: WebRequest, session: Session, next_url: str) -> Reply:
-        """A script stays on its page, a form that was carried is offered to its user again, any other login leads on."""
+        """A script stays on its page, a carried form is offered to its user again, any other login leads on."""
         if request.is_htmx:
             return _session_json(session)
         kept = carried_form(request)
