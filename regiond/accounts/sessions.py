@@ -157,7 +157,7 @@ def _shortened(user_agent: str) -> str:
 
 
 def new_token(account_id: int) -> str:
-    """Returns the value of a new cookie: 224 random bits, and the account, which the browser keeps after the session."""
+    """Returns the value of a new cookie: 224 random bits, and the account, which outlives the session."""
     token = account_id.to_bytes(_ID_BYTES, "big") + secrets.token_bytes(_RANDOM_BYTES)
     return urlsafe_b64encode(token).decode().rstrip("=")
 
