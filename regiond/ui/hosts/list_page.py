@@ -40,7 +40,7 @@ HOSTS = ListKind(
         "type": constant("Type"),
         "vms": constant("VMs"),
         "cpu": constant("CPU cores"),
-        "ram": "RAM",
+        "ram": constant("RAM"),
         "storage": constant("Storage"),
         "zone": constant("Zone, pool"),
         "tags": constant("Tags"),

@@ -11,7 +11,7 @@ from common.expiry import SOON_DAYS
 from common.values import DriverType
 from regiond.hosts.model import Confirmation, HostState, HostView, TrustProblem
 from regiond.ui.hosts.trust_advice import Advice, advice_of
-from regiond.ui.texts import text
+from regiond.ui.texts import counted, text
 
 _OTHER_FINGERPRINT = (
     TrustProblem.IDENTITY_CHANGED,
@@ -85,7 +85,7 @@ def trust_view(host: HostView, parameters: Mapping[str, str], now: datetime) -> 
         server_kind=text("certificate") if is_lxd else text("SSH host key"),
         certificate=host.certificate_fingerprint or "",
         expires_at=host.certificate_expires_at,
-        expires_in="" if days is None else "expired" if days < 0 else f"{days} days",
+        expires_in="" if days is None else text("expired") if days < 0 else counted("{n} day", "{n} days", days),
         expires_soon=days is not None and days < SOON_DAYS,
         command=parameters.get("trust_command", ""),
         unrestricted_command=parameters.get("trust_command_unrestricted", ""),
