@@ -21,6 +21,7 @@ _MARKUP = re.compile(r'^(\s*[\w-]+="[^"]*")+$|^ik-[^ ]*( ik-[^ ]*| -)*$')  # att
 _COMMAND = re.compile(r"^(lxc|virsh|innkeeper|sudo|stty) |\$[a-z]")
 _HEADER = re.compile(r"^[A-Z][\w-]*-[A-Z]")
 _TRANSLATED = {"_", "gettext", "ngettext", "text", "counted", "constant"}
+_SHOWN_AS = {"button", "help", "label", "none_label", "note", "remedy", "title", "undo"}  # of forms and questions
 _NOT_SHOWN = re.compile(r"(Type|Value|Key|Runtime|Assertion|NotImplemented)Error$")
 _ENGLISH_WITH_STATUS = re.compile(r"^(InvalidRequest|NotFound|NotAllowed|WrongState|\w+Error|\w+Refused)(\.of)?$")
 
@@ -88,6 +89,8 @@ def _literals(node: ast.AST) -> Iterator[str]:
                 continue  # a docstring
             case ast.Call() if _is_unseen(child.func):
                 continue
+            case ast.keyword(arg=name, value=ast.Constant(value=str(written))) if name in _SHOWN_AS:
+                yield from (written,) if _WORDS.search(written) else ()
             case ast.Call() if _name(child.func) in _TRANSLATED:
                 values = [*child.args, *(keyword.value for keyword in child.keywords)]
                 children: list[ast.expr] = [value for value in values if not isinstance(value, ast.Constant)]
