@@ -156,6 +156,7 @@ async def show(visit: Visit) -> Reply:
         tools=tools,
         view=view,
         groups=_grouped(view.rows, await rows_of(visit, view.rows), found, group),
+        marked={host.id for host in view.rows if host.needs_attention and not host.judgement.needs_attention},
         all_hosts=len(search.hosts),
     )
 
