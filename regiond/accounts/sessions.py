@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import timedelta
 
 import structlog
@@ -30,7 +31,7 @@ MAX_USER_AGENT = 200
 TOUCH_EVERY = timedelta(minutes=1)
 ENDED = "The session has ended. Log in again."
 
-_TOKEN_BYTES = 32
+_ID_BYTES, _RANDOM_BYTES = 4, 28
 
 
 @frozen(kw_only=True)
@@ -79,7 +80,7 @@ class Sessions:
         Raises what `Logins.verify` raises. Of more than MAX_PER_ACCOUNT sessions, those not used for longest end.
         """
         caller = await self._logins.verify(username, password, address=address)
-        token = new_token()
+        token = new_token(caller.account_id)
         async with self._database.transaction() as db:
             if old_token is not None:
                 await session_store.delete_by_token(db, token_hash(old_token))
@@ -155,11 +156,17 @@ def _shortened(user_agent: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def new_token() -> str:
-    """Returns the value of a new cookie, 256 random bits."""
-    return secrets.token_urlsafe(_TOKEN_BYTES)
+def new_token(account_id: int) -> str:
+    """Returns the value of a new cookie: 224 random bits, and the account, which outlives the session."""
+    token = account_id.to_bytes(_ID_BYTES, "big") + secrets.token_bytes(_RANDOM_BYTES)
+    return urlsafe_b64encode(token).decode().rstrip("=")
+
+
+def account_of(token: str) -> int:
+    """Returns whose session a cookie is or was. It proves nothing: who made up the cookie chose the account."""
+    return int.from_bytes(urlsafe_b64decode(f"{token}=")[:_ID_BYTES], "big")
 
 
 def token_hash(token: str) -> bytes:
-    """Returns what the database stores. A token of 256 random bits needs neither salt nor key stretching."""
+    """Returns what the database stores. A token of 224 random bits needs neither salt nor key stretching."""
     return hashlib.sha256(token.encode()).digest()

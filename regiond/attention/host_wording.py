@@ -48,78 +48,104 @@ def unreachable(found: Found, _: datetime) -> Words:
 
 
 def distrusted(found: Found, _: datetime) -> Words:
-    """Returns the words of a host that waits for a person: as the page of its trust, with the commands."""
+    """Returns the words of a host that waits for a person: as the page of its trust, with the commands.
+
+    The cause is the stored message only where it says more than the facts: it has commands that the remedy has too.
+    """
     details = error_details_of(found.facts["details"])
+    if details is not None and details.kind is not None:
+        return _TRUST[details.kind](found, details)
+    return Words(
+        what="waits for trust" if found.facts["code"] == "not_trusted" else "is rejected",
+        cause=sentence(found.facts["error"]),
+        remedy="Refresh the host: then its page offers what to do." if details is None else _OTHER_ERROR[1],
+    )
+
+
+def _not_trusted(found: Found, _: ErrorDetails) -> Words:
     cause = sentence(found.facts["error"])
-    what = "waits for trust" if found.facts["code"] == "not_trusted" else "is rejected"
-    if details is None:
-        return Words(what=what, cause=cause, remedy="Refresh the host: then its page offers what to do.")
-    if details.kind is None:
-        return Words(what=what, cause=cause, remedy=_OTHER_ERROR[1])
-    what, remedy = _TRUST[details.kind](found, details)
-    return Words(what=what, cause=cause, remedy=remedy)
-
-
-def _not_trusted(_: Found, __: ErrorDetails) -> tuple[str, str]:
-    return (
-        "waits for trust",
-        f"Run the command of its page on the server. Or get a token there with: {_TOKEN_COMMAND}. Enter it "
-        "on that page. The region then continues by itself.",
+    command = "that command" if " run: " in cause else "the command of its page"
+    return Words(
+        what="waits for trust",
+        cause=cause,
+        remedy=f"Run {command} on the server. Or get a token there with: {_TOKEN_COMMAND}. Enter it on its page.",
     )
 
 
-def _key_rejected(_: Found, __: ErrorDetails) -> tuple[str, str]:
-    return (
-        "does not accept our SSH key",
-        "Add the key that its page shows to authorized_keys on the server, then try again on that page.",
+def _key_rejected(found: Found, _: ErrorDetails) -> Words:
+    return Words(
+        what="does not accept our SSH key",
+        cause=sentence(found.facts["error"]),
+        remedy="Add the key that its page shows to authorized_keys on the server, then try again on that page.",
     )
 
 
-def _secret_rejected(_: Found, details: ErrorDetails) -> tuple[str, str]:
+def _secret_rejected(found: Found, details: ErrorDetails) -> Words:
+    cause = sentence(details.reason, found.facts["error"])
     if details.secret is Secret.PASSWORD:
-        return (
-            "refused the trust password",
-            f"Enter the right one on its page, or a token, which the server prints with: {_TOKEN_COMMAND}.",
+        return Words(
+            what="refused the trust password",
+            cause=cause,
+            remedy=f"Enter the right one on its page, or a token, which the server prints with: {_TOKEN_COMMAND}.",
         )
-    return (
-        "refused the token",
-        f"A token works once. Get a new one on the server with: {_TOKEN_COMMAND}. Enter it on the host's page.",
+    return Words(
+        what="refused the token",
+        cause=cause,
+        remedy=f"A token works once. Get a new one on the server with: {_TOKEN_COMMAND}. Enter it on the host's page.",
     )
 
 
-def _password_not_sent(found: Found, details: ErrorDetails) -> tuple[str, str]:
-    return "waits until its fingerprint is confirmed", f"{_accepted(found, details)} The password is sent at once."
-
-
-def _identity_changed(found: Found, details: ErrorDetails) -> tuple[str, str]:
-    return "presents another fingerprint than the pinned one", _accepted(found, details)
-
-
-def _identity_unexpected(found: Found, details: ErrorDetails) -> tuple[str, str]:
-    return (
-        "presents another fingerprint than the one that was named",
-        f"Correct its address. Or, if it is the right server: {_accepted(found, details)}",
+def _password_not_sent(found: Found, details: ErrorDetails) -> Words:
+    return Words(
+        what="waits until its fingerprint is confirmed",
+        cause=f"Nobody has confirmed that this server is {found.name}, so the trust password was not sent.",
+        remedy=_accepted(found, details),
     )
 
 
-def _token_of_other_server(_: Found, __: ErrorDetails) -> tuple[str, str]:
-    return (
-        "has the token of another server",
-        f"Correct its address. Or get a token on this server with: {_TOKEN_COMMAND}. Enter it on the host's page.",
+def _identity_changed(found: Found, details: ErrorDetails) -> Words:
+    pinned = f" instead of {details.pinned}" if details.pinned else ""
+    return Words(
+        what="presents another fingerprint than the pinned one",
+        cause=f"It presents {details.offered or 'another one'}{pinned}. If nobody replaced its certificate or key, "
+        "another computer may be answering. Nothing secret was sent.",
+        remedy=_accepted(found, details),
     )
 
 
-def _server_changed(found: Found, details: ErrorDetails) -> tuple[str, str]:
-    return (
-        "reports that it is another server",
-        f"If it is the same server, run: {_command(found, details)}. Otherwise remove the host and add that server.",
+def _identity_unexpected(found: Found, details: ErrorDetails) -> Words:
+    return Words(
+        what="presents another fingerprint than the one that was named",
+        cause=f"It presents {details.offered or 'another one'}, but {details.expected or 'another one'} was named. "
+        "Nothing secret was sent.",
+        remedy=f"Correct its address. Or, if it is the right server: {_accepted(found, details)}",
     )
 
 
-def _server_unconfirmed(found: Found, details: ErrorDetails) -> tuple[str, str]:
-    return (
-        "reports that it is the server of another host",
-        f"If both are one server, run: {_command(found, details)}. Otherwise set host_uuid in "
+def _token_of_other_server(_: Found, __: ErrorDetails) -> Words:
+    return Words(
+        what="has the token of another server",
+        cause="The token names another certificate than the server presents. It was not sent.",
+        remedy=f"Correct its address. Or get a token on this server with: {_TOKEN_COMMAND}. Enter it on its page.",
+    )
+
+
+def _server_changed(found: Found, details: ErrorDetails) -> Words:
+    return Words(
+        what="reports that it is another server",
+        cause=f"It reports {details.reported}, but it was {details.known or 'another one'} until now. What it reports "
+        "is not used.",
+        remedy=f"If it is the same server, run: {_command(found, details)}. Otherwise remove the host and add that "
+        "server.",
+    )
+
+
+def _server_unconfirmed(found: Found, details: ErrorDetails) -> Words:
+    return Words(
+        what="reports that it is the server of another host",
+        cause=f"Host {details.host} is the server {details.reported}, and {found.name} does not prove that it is that "
+        "server too. What it reports is not used.",
+        remedy=f"If both are one server, run: {_command(found, details)}. Otherwise set host_uuid in "
         "/etc/libvirt/libvirtd.conf of one of them, restart libvirtd there, and refresh the host.",
     )
 
@@ -138,7 +164,7 @@ def _command(found: Found, details: ErrorDetails) -> str:
     return "" if accepts is None else accepts.command(int(found.object_id))
 
 
-_TRUST: Mapping[TrustProblem, Callable[[Found, ErrorDetails], tuple[str, str]]] = {
+_TRUST: Mapping[TrustProblem, Callable[[Found, ErrorDetails], Words]] = {
     TrustProblem.NOT_TRUSTED: _not_trusted,
     TrustProblem.KEY_REJECTED: _key_rejected,
     TrustProblem.SECRET_REJECTED: _secret_rejected,

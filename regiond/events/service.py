@@ -27,7 +27,7 @@ class Events:
 
     def __init__(self, database: Database, *, retention: timedelta = RETENTION) -> None:
         self._database = database
-        self._retention = retention
+        self.retention = retention
 
     @staticmethod
     async def record(
@@ -78,8 +78,8 @@ class Events:
     async def prune(self) -> int:
         """Deletes events older than the retention, in batches. Returns the number deleted. Idempotent."""
         removed = await self._database.in_batches(
-            lambda db, limit: store.prune(db, self._retention, limit=limit), batch_rows=_PRUNE_BATCH
+            lambda db, limit: store.prune(db, self.retention, limit=limit), batch_rows=_PRUNE_BATCH
         )
         if removed:
-            log.info("events_pruned", events=removed, retention_days=self._retention.days)
+            log.info("events_pruned", events=removed, retention_days=self.retention.days)
         return removed

@@ -177,6 +177,7 @@ class HostView:
     certificate_fingerprint: str | None = None  # of our client certificate (LXD)
     certificate_expires_at: datetime | None = None
     pinned_fingerprint: str | None = None
+    pinned_expires_at: datetime | None = None  # of a certificate; None: not known, or an SSH host key
     identity_confirmed: bool = False  # a person has named the pinned fingerprint
     error_code: str | None = None
     error_message: str | None = None

@@ -56,7 +56,7 @@ async def show(visit: Visit) -> Reply:
         machines=await services.machines.count(caller=caller),
         meters_of_open=(
             (text("CPU cores"), text("× ratio of each host"), meter_of(text("CPU cores"), open_capacity.cores)),
-            ("RAM", text("general memory"), memory_meter("RAM", open_capacity.memory_mib)),
+            (text("RAM"), text("general memory"), memory_meter(text("RAM"), open_capacity.memory_mib)),
             (text("Storage"), text("claimed disk sizes"), storage_meter(text("Storage"), open_capacity.storage_bytes)),
         ),
         zones=_zone_rows(capacity.zones),

@@ -240,6 +240,23 @@ async def test_without_scripts_a_form_is_offered_after_the_login(plain: Visitor,
     assert made["description"] == "with <b>markup</b> & umlauts: ä"
 
 
+async def test_without_scripts_a_form_is_offered_to_its_user_only(plain: Visitor, fleet: Deployment) -> None:
+    page = plain.page
+    await add_ann(fleet)
+    await plain.go("zones/add")
+    await page.fill("#name", "east")
+    await fleet.fetch(END)
+    plain.expected_statuses.add(401)
+    await page.get_by_role("button", name="Add zone").click()
+    await expect(page.locator("main")).to_contain_text("What you sent is kept")
+    await page.fill("#username", "ann")
+    await page.fill("#password", PASSWORD)
+    await page.get_by_role("button", name="Log in").click()
+    await page.wait_for_url("**/zones/add")
+    await expect(page.locator(".ik-account")).to_contain_text("ann")
+    assert "east" not in await page.content()
+
+
 async def test_without_scripts_a_secret_is_in_no_page(plain: Visitor, fleet: Deployment) -> None:
     page = plain.page
     await plain.go("settings/new-user")

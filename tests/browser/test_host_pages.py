@@ -11,7 +11,7 @@ from tests.waiting import eventually
 
 PAGES = (
     "hosts", "hosts/1/vms?view=numa", "hosts/1/settings", "hosts/1/remove?destroy=1&adopted=1", "hosts/1/adopt?guest=1",
-    "hosts/1/adopt?all=1",
+    "hosts/1/adopt?all=1", "hosts/1/events",
     "hosts/1/tasks?show=failed", "hosts/add", "hosts/add?type=lxd", "hosts/add?step=check&host=1", "clusters",
 )  # fmt: skip
 

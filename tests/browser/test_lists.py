@@ -20,7 +20,7 @@ async def test_the_vms_of_a_host_are_searched_and_selected(admin: Visitor, fleet
     await expect(rows).to_have_count(25)
     await expect(rows.first).to_contain_text("row-24")
     await admin.go(f"hosts/{fleet.hosts['alder']}/vms?size=25&group=state")
-    await expect(admin.page.locator(".ik-table__group")).to_contain_text("ready 27")
+    await expect(admin.page.locator(".ik-table__group")).to_contain_text("Ready 27")
     await admin.page.fill("#q", "name:row")
     await expect(admin.page.locator(".ik-table__group")).to_contain_text("ready 25")
     await admin.page.get_by_label("Select all 25 VMs on this page").check()

@@ -34,7 +34,7 @@ class Answer:
     def hidden(self) -> dict[str, str]:
         """The hidden fields of the question on the page, which its form sends."""
         form = self.text.partition('id="question"')[2].partition("</form>")[0]
-        return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', form))
+        return dict(re.findall(r'<input type="hidden" name="([\w-]+)" value="([^"]*)">', form))
 
 
 @define

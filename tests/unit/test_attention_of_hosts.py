@@ -79,7 +79,19 @@ def test_a_problem_of_trust_names_the_command(
     said = trust(details, code)
     assert said.what == what
     assert [part for part in parts if part not in said.remedy] == []
-    assert said.cause == "It says no."
+    assert said.cause.endswith(".")
+
+
+def test_no_command_is_said_twice() -> None:
+    message = f"It presents {NEW}. Accept it with: innkeeper vm-host trust 3 fingerprint={NEW}"
+    said = trust(ErrorDetails(kind=TrustProblem.IDENTITY_CHANGED, pinned=OLD, offered=NEW), error=message)
+    assert said.cause.startswith(f"It presents {NEW} instead of {OLD}. If nobody replaced its certificate")
+    assert "innkeeper" not in said.cause
+    waits = trust(
+        ErrorDetails(kind=TrustProblem.NOT_TRUSTED), "not_trusted", error="On that server run: c=$(curl -fsS …)"
+    )
+    assert "run: c=$(curl" in waits.cause
+    assert waits.remedy.startswith("Run that command on the server.")
 
 
 def test_an_ssh_host_key_is_compared_with_ssh_keygen() -> None:

@@ -73,7 +73,7 @@ def test_an_adopted_machine_is_released_by_itself_only() -> None:
 
 def test_what_an_operation_acts_on_is_left() -> None:
     assert left("delete", machine("new", state=MachineState.COMPOSING)) == {
-        "new": "composing: wait until that has ended"
+        "new": "being composed: wait until that has ended"
     }
 
 

@@ -9,11 +9,12 @@ import pytest
 from attrs import evolve
 
 from regiond.accounts.csrf import csrf_secret, masked
+from regiond.accounts.sessions import new_token
 from regiond.api.pipeline.authentication import ANONYMOUS_BODY_BYTES
 from regiond.ui.serving.kept_form import NO_FORM, carried_form, kept_form, page_of
 from regiond.ui.web_request import UI, WebRequest
 
-COOKIE = "t" * 43
+COOKIE = new_token(7)
 ORIGIN = "https://region.example"
 FORM: dict[str, tuple[str, ...]] = {
     "csrf": (masked(csrf_secret(COOKIE)),),
@@ -31,7 +32,7 @@ REQUEST = WebRequest(
 def test_a_form_of_our_own_page_is_carried_without_its_token() -> None:
     kept = kept_form(REQUEST)
     assert kept.address == f"{UI}zones/add?from=pools"
-    carried = carried_form(evolve(REQUEST, form={"kept": (kept.text,), "kept_for": (kept.address,)}))
+    carried = carried_form(evolve(REQUEST, form={"kept": (kept.text,), "kept_for": (kept.address,), "kept_of": ("7",)}))
     assert carried == kept
     assert carried.fields == {"name": ("east & west",), "tag": ("a", "b"), "was-name": ("x",), "empty": ("",)}
     assert carried.shown == {"name": "east & west", "tag": "a, b"}
@@ -59,7 +60,8 @@ def test_other_forms_are_not_carried(change: dict[str, Any]) -> None:
 def test_the_longest_form_that_is_carried_fits_into_a_login() -> None:
     for length in range(11_000, 12_400, 7):
         kept = kept_form(evolve(REQUEST, form=FORM | {"name": ("é" * (length // 10) + "x" * (length % 10),)}))
-        login = {"username": "m" * 150, "password": "p" * 1024, "next": UI, "kept": kept.text, "kept_for": kept.address}
+        login = {"username": "m" * 150, "password": "p" * 1024, "next": UI, "kept": kept.text}
+        login |= {"kept_for": kept.address, "kept_of": kept.account}
         assert len(urlencode(login)) <= ANONYMOUS_BODY_BYTES
 
 

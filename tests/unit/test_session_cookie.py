@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from regiond.accounts.csrf import csrf_secret
-from regiond.accounts.sessions import new_token, token_hash
+from regiond.accounts.sessions import account_of, new_token, token_hash
 from regiond.ui.serving.session_cookie import clear_cookie, read_cookie, set_cookie
 
 TOKEN = "t" * 43
@@ -25,11 +25,16 @@ def test_the_cookie_is_hidden_from_scripts_and_other_sites() -> None:
 
 
 def test_a_token_is_read_back_from_the_cookies_of_a_request() -> None:
-    token = new_token()
+    token = new_token(7)
     pair = set_cookie(token, secure=True, lifetime=HOUR).partition(";")[0]
     assert read_cookie(f"other=1; {pair}; last=2", secure=True) == token
     assert read_cookie(pair, secure=False) is None
-    assert len({new_token() for _ in range(100)}) == 100
+    assert len({new_token(7) for _ in range(100)}) == 100
+
+
+@pytest.mark.parametrize("account_id", [0, 7, 2**31 - 1])
+def test_a_token_names_its_account(account_id: int) -> None:
+    assert account_of(new_token(account_id)) == account_id
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from regiond.machines.model import BulkAction
 from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState
+from regiond.ui.lists.task_filters import read_filters
 from regiond.ui.machines.bulk_actions import ACTIONS
 from regiond.ui.pages import PAGES
 from regiond.ui.tasks.retry import retry_of
-from regiond.ui.tasks.task_filters import read_filters
 from regiond.ui.tasks.task_log import facts_of, shown_log
 from regiond.ui.tasks.task_request import requested
 from regiond.ui.web_request import UI, WebRequest
@@ -174,4 +174,5 @@ def test_filters_are_those_of_the_address() -> None:
     assert states == [("failed",), ("none",), ("failed",)]
     unknown = read_filters(WebRequest(method="GET", path="/", query=(("kind", "x"), ("state", "x"), ("since", "x"))))
     assert (unknown.wanted["kinds"], unknown.states("")) == ((), ())
-    assert set(unknown.problems) == {"since"}
+    assert set(unknown.problems) == {"kind", "state", "since"}
+    assert "not one of: " in unknown.problems["state"][0]

@@ -17,7 +17,7 @@ from regiond.ui.hosts.host_questions import settings_question, trust_question
 from regiond.ui.hosts.overcommit import ratio_text, sums
 from regiond.ui.hosts.settings_form import changes_of, check_fields, limits_of, values_of
 from regiond.ui.hosts.trust_advice import advice_of
-from regiond.ui.hosts.trust_view import trust_view
+from regiond.ui.hosts.trust_view import Expiry, trust_view
 from tests.unit.host_samples import HOST
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -166,11 +166,15 @@ def test_no_advice_where_nobody_has_to_make_it_trusted(host: HostView, why: str)
     assert advice_of(host) is None, why
 
 
-@pytest.mark.parametrize(("days", "text", "soon"), [(-1, "expired", True), (5, "5 days", True), (90, "90 days", False)])
-def test_the_expiry_of_our_certificate_is_told(days: int, text: str, soon: bool) -> None:
-    host = evolve(LXD, certificate_expires_at=NOW + timedelta(days=days, hours=1))
-    view = trust_view(host, {}, NOW)
-    assert (view.expires_in, view.expires_soon) == (text, soon)
+@pytest.mark.parametrize(
+    ("days", "text", "soon"), [(-1, "expired", True), (1, "1 day", True), (5, "5 days", True), (90, "90 days", False)]
+)
+def test_the_expiry_of_both_certificates_is_told(days: int, text: str, soon: bool) -> None:
+    at = NOW + timedelta(days=days, hours=1)
+    ours = trust_view(evolve(LXD, certificate_expires_at=at), {}, NOW)
+    assert (ours.expiry, ours.pinned_expiry) == (Expiry(at=at, left=text, is_soon=soon), None)
+    pinned = trust_view(evolve(LXD, pinned_expires_at=at, certificate_expires_at=None), {}, NOW)
+    assert (pinned.expiry, pinned.pinned_expiry) == (None, ours.expiry)
 
 
 def trust_asked(host: HostView, action: str, **sent: str) -> Question:

@@ -21,6 +21,7 @@ _MARKUP = re.compile(r'^(\s*[\w-]+="[^"]*")+$|^ik-[^ ]*( ik-[^ ]*| -)*$')  # att
 _COMMAND = re.compile(r"^(lxc|virsh|innkeeper|sudo|stty) |\$[a-z]")
 _HEADER = re.compile(r"^[A-Z][\w-]*-[A-Z]")
 _TRANSLATED = {"_", "gettext", "ngettext", "text", "counted", "constant"}
+_SHOWN_AS = {"button", "help", "label", "none_label", "note", "remedy", "title", "undo"}  # of forms and questions
 _NOT_SHOWN = re.compile(r"(Type|Value|Key|Runtime|Assertion|NotImplemented)Error$")
 _ENGLISH_WITH_STATUS = re.compile(r"^(InvalidRequest|NotFound|NotAllowed|WrongState|\w+Error|\w+Refused)(\.of)?$")
 
@@ -88,6 +89,8 @@ def _literals(node: ast.AST) -> Iterator[str]:
                 continue  # a docstring
             case ast.Call() if _is_unseen(child.func):
                 continue
+            case ast.keyword(arg=name, value=ast.Constant(value=str(written))) if name in _SHOWN_AS:
+                yield from (written,) if _WORDS.search(written) else ()
             case ast.Call() if _name(child.func) in _TRANSLATED:
                 values = [*child.args, *(keyword.value for keyword in child.keywords)]
                 children: list[ast.expr] = [value for value in values if not isinstance(value, ast.Constant)]
@@ -142,3 +145,27 @@ def untranslated_in_script(source: str) -> list[str]:
 def _reads_as_text(written: str) -> bool:
     is_other = _CODE.search(written) or _HEADER.search(written) or _COMMAND.search(written)
     return bool(_SENTENCE.search(written)) and not is_other
+
+
+_SHOWN_BY_NAME = {"label", "title", "help", "word", "verb", "button", "effect", "undo", "done", "doing", "none_label"}
+_NO_WORD = re.compile(r"[A-Z\d-]+|\W*")  # such as CIDR and SHA-256
+
+
+def words_beside_messages(source: str) -> list[str]:
+    """Returns words of Python code that are no messages, although others of their table are, or that are a label."""
+    found: list[ast.expr] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Dict):
+            found += _rest_of_table(node.values)
+        elif isinstance(node, ast.Tuple | ast.List):
+            pairs = [each for each in node.elts if isinstance(each, ast.Tuple) and len(each.elts) == 2]
+            found += _rest_of_table([pair.elts[1] for pair in pairs])
+        elif isinstance(node, ast.Call):
+            found += [keyword.value for keyword in node.keywords if keyword.arg in _SHOWN_BY_NAME]
+    written = [one.value for one in found if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    return [word for word in written if not _NO_WORD.fullmatch(word)]
+
+
+def _rest_of_table(words: list[ast.expr]) -> list[ast.expr]:
+    is_message = [isinstance(word, ast.Call) and _name(word.func) in _TRANSLATED for word in words]
+    return [word for word, is_one in zip(words, is_message, strict=True) if not is_one] if any(is_message) else []

@@ -15,7 +15,13 @@ from regiond.ui.web_request import page_url
 
 KEYS = (SECTION, "keys")
 _DAY_S = 24 * 3600
-LIFETIMES = (("", constant("for ever")), *((str(days * _DAY_S), f"{days} days") for days in (7, 30, 90, 365)))
+LIFETIMES = (
+    ("", constant("for ever")),
+    (str(7 * _DAY_S), constant("7 days")),
+    (str(30 * _DAY_S), constant("30 days")),
+    (str(90 * _DAY_S), constant("90 days")),
+    (str(365 * _DAY_S), constant("365 days")),
+)
 
 
 async def show(visit: Visit) -> Reply:

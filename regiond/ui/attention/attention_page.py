@@ -61,6 +61,7 @@ async def show(visit: Visit) -> Reply:
         total=total,
         kinds=[(one.value, kind_title(one), counts.kinds[one]) for one in AttentionKind if one in counts.kinds],
         wanted=wanted,
+        host_name=next((item.host_name for group in groups for item in group.items), None) or wanted.host_id,
         kind=kind if wanted.kinds else "",
         zones=[zone.name for zone in await visit.services.groups.zones()],
         pools=[pool.name for pool in await visit.services.groups.pools(caller=visit.caller)],

@@ -43,7 +43,8 @@ KIND_WORDS: Mapping[AttentionKind, KindWords] = {
         lambda n: counted("{n} VM was released but not deleted", "{n} VMs were released but not deleted", n),
     ),
     _K.HOST_UNREACHABLE: KindWords(
-        constant("Hosts are unreachable"), lambda n: counted("{n} host is unreachable", "{n} hosts are unreachable", n)
+        constant("Hosts cannot be refreshed"),
+        lambda n: counted("{n} host cannot be refreshed", "{n} hosts cannot be refreshed", n),
     ),
     _K.HOST_REJECTED: KindWords(
         constant("Hosts are rejected"), lambda n: counted("{n} host is rejected", "{n} hosts are rejected", n)
@@ -97,10 +98,10 @@ KIND_WORDS: Mapping[AttentionKind, KindWords] = {
 
 
 def kind_text(kind: AttentionKind, count: int) -> str:
-    """Returns `1 host is unreachable`, `412 VMs are missing from their hosts`."""
+    """Returns `1 host is rejected`, `412 VMs are missing from their hosts`."""
     return KIND_WORDS[kind].count(count)
 
 
 def kind_title(kind: AttentionKind) -> str:
-    """Returns the name of the kind for headings and choices, such as `Hosts are unreachable`."""
+    """Returns the name of the kind for headings and choices, such as `Hosts are rejected`."""
     return str(KIND_WORDS[kind].title)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from common.errors import InnkeeperError, NotFound
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_clusters import CLUSTER
 from regiond.api.resources.hosts.vm_hosts import HOST
@@ -24,7 +26,7 @@ from regiond.ui.machines.machine_search import of_cluster
 from regiond.ui.machines.vm_table import read_table
 from regiond.ui.page import Page, Visit, form_pages, redirect, redirect_with_note
 from regiond.ui.table_view import in_memory
-from regiond.ui.texts import constant, text
+from regiond.ui.texts import constant, counted, text
 from regiond.ui.web_request import page_url
 
 TABS = (
@@ -111,13 +113,22 @@ async def maintenance(visit: Visit) -> Reply:
 
 
 async def refresh(visit: Visit) -> Reply:
-    """Opens a refresh of each member, which run side by side."""
+    """Opens a refresh of each member, which run side by side. One that is gone or refuses does not stop the others."""
     cluster = await _cluster(visit)
+    refused = []
     for host_id in cluster.host_ids:
-        await visit.act(HOST, "POST", "refresh", path={"id": str(host_id)})
-    begun = text("The refresh of all members of {name} has begun.", name=cluster.name)
+        try:
+            await visit.act(HOST, "POST", "refresh", path={"id": str(host_id)})
+        except InnkeeperError as error:
+            refused.append(error.message)
+    begun = counted(
+        "The refresh of {n} member of {name} has begun.",
+        "The refresh of {n} members of {name} has begun.",
+        len(cluster.host_ids) - len(refused),
+        name=cluster.name,
+    )
     tasks = (text("Tasks"), page_url("tasks"))
-    return redirect_with_note(visit, "clusters", cluster.id, "hosts", text=begun, link=tasks)
+    return redirect_with_note(visit, "clusters", cluster.id, "hosts", text=" ".join([begun, *refused]), link=tasks)
 
 
 def values_of(cluster: ClusterView) -> dict[str, str]:
@@ -146,7 +157,10 @@ async def _cluster(visit: Visit) -> ClusterView:
 
 
 async def _members(visit: Visit, cluster: ClusterView) -> list[HostRow]:
-    found = [await visit.services.hosts.read(host_id, caller=visit.caller) for host_id in cluster.host_ids]
+    found = []
+    for host_id in cluster.host_ids:
+        with suppress(NotFound):  # removed since the cluster was read
+            found.append(await visit.services.hosts.read(host_id, caller=visit.caller))
     return await read_rows(visit, found)
 
 

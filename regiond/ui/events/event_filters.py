@@ -15,6 +15,7 @@ from regiond.events.model import EventFilter, Level
 from regiond.identifiers import as_id
 from regiond.ui.page import Visit
 from regiond.ui.texts import text
+from regiond.validation_messages import no_choice
 
 T = TypeVar("T")
 LEVELS: Mapping[str, tuple[Level, ...]] = {
@@ -24,26 +25,36 @@ LEVELS: Mapping[str, tuple[Level, ...]] = {
 NAMES = ("q", "level", "kind", "host", "vm", "task", "user", "since", "until")
 _LONGEST_TEXT = 255
 _LARGEST_ID = 2**63 - 1
+_NOTHING: Mapping[str, str] = {}
 _Problems = dict[str, list[str]]
 
 
 @frozen(kw_only=True)
 class Filters:
-    """The filters of the page, as typed, and what they ask for; None if one of them is invalid."""
+    """The filters of the page, as typed, and what they ask for; None if one of them is invalid.
+
+    `fixed` are the names of those that the page decides, and its form does not have.
+    """
 
     texts: Mapping[str, str]
     wanted: EventFilter | None
     problems: Mapping[str, list[str]]
+    fixed: frozenset[str] = frozenset()
 
     @property
     def is_filtered(self) -> bool:
-        return any(self.texts.values())
+        return any(text for name, text in self.texts.items() if name not in self.fixed)
 
 
-async def read_filters(visit: Visit, *, limit: int) -> Filters:
-    """Reads the address of the page. Hosts and VMs that were removed are found by their ids."""
-    texts = {name: visit.request.option(name).strip()[:_LONGEST_TEXT] for name in NAMES}
+async def read_filters(visit: Visit, fixed: Mapping[str, str] = _NOTHING, *, limit: int = 1) -> Filters:
+    """Reads the address of the page. Hosts and VMs that were removed are found by their ids.
+
+    `fixed` are filters that the page decides, whatever its address says.
+    """
+    texts = {**{name: visit.request.option(name).strip()[:_LONGEST_TEXT] for name in NAMES}, **fixed}
     problems: _Problems = {}
+    if texts["level"] and texts["level"] not in LEVELS:
+        problems["level"] = [no_choice(texts["level"], LEVELS)]
     machine = await _found("vm", past_machine(visit.services, texts["vm"] or None, field="vm"), problems)
     wanted = EventFilter(
         levels=LEVELS.get(texts["level"], ()),
@@ -58,7 +69,7 @@ async def read_filters(visit: Visit, *, limit: int) -> Filters:
         before_id=as_id(visit.request.option("before"), largest=_LARGEST_ID),
         limit=limit,
     )
-    return Filters(texts=texts, wanted=None if problems else wanted, problems=problems)
+    return Filters(texts=texts, wanted=None if problems else wanted, problems=problems, fixed=frozenset(fixed))
 
 
 async def _found(name: str, reading: Awaitable[T | None], problems: _Problems) -> T | None:

@@ -20,6 +20,7 @@ from regiond.ui.texts import constant, counted, text
 from regiond.ui.web_request import page_url
 
 _OWNER_HELP = constant("Nobody else is given it. The owner can release it, which shuts it down")
+_POWER = {"on": constant("running"), "off": constant("off")}
 _HOSTNAME = FormField(
     name="hostname",
     label=constant("Hostname"),
@@ -112,7 +113,8 @@ def _detail(guest: GuestView) -> str:
     pinned = [text("pinned to {cores}", cores=formats.ranges(guest.pinned_core_ids))] if guest.pinned_core_ids else []
     memory = text("{memory} RAM", memory=formats.memory(guest.memory_mib))
     project = [text("project {project}", project=guest.project)] if guest.project else []
-    return ", ".join([counted("{n} core", "{n} cores", guest.cores), *pinned, memory, *project, guest.power_state])
+    power = text(_POWER.get(guest.power_state, guest.power_state))
+    return ", ".join([counted("{n} core", "{n} cores", guest.cores), *pinned, memory, *project, power])
 
 
 def _crumbs(host: HostView) -> tuple[tuple[str, str], ...]:

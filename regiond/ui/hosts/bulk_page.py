@@ -9,6 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from common.errors import InnkeeperError, InvalidRequest
+from common.phrases import first_of
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.caller import Permission
@@ -27,6 +28,8 @@ from regiond.ui.web_request import page_url, with_query
 
 MOST_HOSTS = 500  # of one request, as of VMs
 _AT_ONCE = 8
+_NAME = "name-"  # the field with the name of a host is this and its id
+_MOST_NAMED = 10
 
 
 @frozen(kw_only=True)
@@ -109,10 +112,14 @@ class Outcome:
 
 @frozen(kw_only=True)
 class Selected:
-    """The hosts of a request, at most MOST_HOSTS, of the `meant` ones. `query` is that of the list they are in."""
+    """The hosts of a request, at most MOST_HOSTS, of the `meant` ones. `query` is that of the list they are in.
+
+    `gone` are the names of those that were removed meanwhile, as far as they are known.
+    """
 
     hosts: Sequence[HostView]
     meant: int
+    gone: Sequence[str] = ()
     query: str = ""
 
     @property
@@ -124,6 +131,8 @@ async def show(visit: Visit) -> Reply:
     """Acts on the ticked hosts, or on all that match. Without JavaScript nothing may be ticked: then on none."""
     name = visit.request.given("action")
     action, selected = ACTIONS.get(name), await _selected(visit)
+    if action is not None and selected.gone and not selected.hosts:
+        return note_at(visit, selected.back, text=gone_text(selected.gone))
     if action is None or not selected.hosts:
         return Reply(status=SEE_OTHER, headers={"Location": selected.back})
     if not action.asks and not is_answered(visit) and not visit.request.given("all"):
@@ -138,11 +147,28 @@ async def _selected(visit: Visit) -> Selected:
     query = request.given("query")
     if request.given("all"):
         search = await services.hosts.search(whole_query(HOSTS, with_query(request, query)), caller=visit.caller)
-        ids = [host.id for host in sorted(search.found, key=lambda host: host.name)]
+        names = {host.id: host.name for host in sorted(search.found, key=lambda host: host.name)}
     else:
-        ids = [found for one in dict.fromkeys(request.form.get("selected", ())) if (found := as_id(one)) is not None]
-    hosts = {host.id: host for host in await services.hosts.read_all(ids[:MOST_HOSTS])}
-    return Selected(hosts=[hosts[one] for one in ids if one in hosts], meant=len(ids), query=query)
+        ids = [found for one in request.form.get("selected", ()) if (found := as_id(one)) is not None]
+        names = {one: request.given(f"{_NAME}{one}") or text("host {id}", id=one) for one in ids}
+    wanted = list(names)[:MOST_HOSTS]
+    hosts = {host.id: host for host in await services.hosts.read_all(wanted)}
+    return Selected(
+        hosts=[hosts[one] for one in wanted if one in hosts],
+        meant=len(names),
+        gone=[names[one] for one in wanted if one not in hosts],
+        query=query,
+    )
+
+
+def gone_text(names: Sequence[str]) -> str:
+    """Says which hosts were removed meanwhile; empty if none was."""
+    if not names:
+        return ""
+    named = first_of(names, _MOST_NAMED)
+    return counted(
+        "{n} host is no longer there: {names}.", "{n} hosts are no longer there: {names}.", len(names), names=named
+    )
 
 
 async def _run(visit: Visit, action: BulkAction, selected: Selected) -> Reply:
@@ -159,17 +185,18 @@ async def _run(visit: Visit, action: BulkAction, selected: Selected) -> Reply:
             section="hosts",
             action=action,
             outcomes=outcomes,
+            gone=gone_text(selected.gone),
             back=selected.back,
         )
-    number = len(outcomes)
+    number, gone = len(outcomes), gone_text(selected.gone)
     if action.op != "refresh":
         done = counted("{title}: done for {n} host.", "{title}: done for {n} hosts.", number, title=action.title)
-        return note_at(visit, selected.back, text=done)
-    if len(outcomes) == 1:
+        return note_at(visit, selected.back, text=f"{done} {gone}".strip())
+    if len(outcomes) == 1 and not gone:
         return note_at(visit, selected.back, answer=outcomes[0].answer)
     tasks = (text("Tasks"), page_url("tasks", query={"kind": "refresh"}))
     begun = counted("The refresh of {n} host has begun.", "The refresh of {n} hosts has begun.", number)
-    return note_at(visit, selected.back, text=begun, link=tasks)
+    return note_at(visit, selected.back, text=f"{begun} {gone}".strip(), link=tasks)
 
 
 def _left_out(selected: Selected) -> Iterator[str]:
@@ -180,8 +207,8 @@ def _left_out(selected: Selected) -> Iterator[str]:
             selected.meant,
             most=MOST_HOSTS,
         )
-    if gone := min(selected.meant, MOST_HOSTS) - len(selected.hosts):
-        yield counted("{n} host is no longer there.", "{n} hosts are no longer there.", gone)
+    if selected.gone:
+        yield gone_text(selected.gone)
 
 
 def bulk_question(name: str, action: BulkAction, selected: Selected, fields: Sequence[FormField]) -> Question:
@@ -200,6 +227,7 @@ def bulk_question(name: str, action: BulkAction, selected: Selected, fields: Seq
             ("action", name),
             ("query", selected.query),
             *(("selected", str(host.id)) for host in hosts),
+            *((f"{_NAME}{host.id}", host.name) for host in hosts),  # of one that is gone when the answer comes
         ),
         fields=fields,
     )

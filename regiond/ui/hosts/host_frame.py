@@ -19,6 +19,7 @@ TABS = (
     ("vms", constant("VMs")),
     ("resources", constant("Resources")),
     ("tasks", constant("Tasks")),
+    ("events", constant("Events")),
     ("settings", constant("Settings")),
 )
 _MOST_TASKS = 100

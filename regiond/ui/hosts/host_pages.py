@@ -1,27 +1,20 @@
-"""The pages of one host: resources, tasks."""
+"""The pages of one host: resources, tasks, events."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.api.resources.shared.lookups import find_host
-from regiond.operations.model import OPEN_STATES
+from regiond.ui.events.event_list import event_list
 from regiond.ui.hosts.core_map import core_map
 from regiond.ui.hosts.host_frame import TABS, host_page, read_guests, read_host
 from regiond.ui.hosts.host_images import images_of
 from regiond.ui.hosts.host_summary import pool_meters, sriov_ports
 from regiond.ui.hosts.interface_page import interfaces_of
 from regiond.ui.hosts.numa_cards import numa_cards
+from regiond.ui.lists.list_scope import of_host
+from regiond.ui.lists.task_list import task_list
 from regiond.ui.page import Page, Visit, redirect, redirect_with_note
-
-_MOST_TASKS = 100
-_SHOWN: Mapping[str, tuple[str, ...]] = {
-    "running": tuple(OPEN_STATES),
-    "succeeded": ("succeeded",),
-    "failed": ("failed", "cancelled"),
-}
 
 
 async def to_vms(visit: Visit) -> Reply:
@@ -51,12 +44,12 @@ async def resources(visit: Visit) -> Reply:
 
 async def tasks(visit: Visit) -> Reply:
     host, row = await read_host(visit)
-    found = await visit.services.operations.list(host_id=host.id, limit=_MOST_TASKS, caller=visit.caller)
-    shown = visit.request.option("show")
-    counts = {name: sum(task.state.value in states for task in found) for name, states in _SHOWN.items()}
-    states = _SHOWN.get(shown)
-    tasks = [task for task in found if states is None or task.state.value in states]
-    return await host_page(visit, row, "tasks", tasks=tasks, shown=shown, counts=counts, all_tasks=len(found))
+    return await host_page(visit, row, "tasks", **await task_list(visit, of_host(host.id, "tasks")))
+
+
+async def events(visit: Visit) -> Reply:
+    host, row = await read_host(visit)
+    return await host_page(visit, row, "events", **await event_list(visit, of_host(host.id, "events")))
 
 
 async def refresh(visit: Visit) -> Reply:
@@ -70,5 +63,6 @@ PAGES = (
     Page(path="hosts/<host>", handle=to_vms),
     Page(path="hosts/<host>/resources", handle=resources),
     Page(path="hosts/<host>/tasks", handle=tasks),
+    Page(path="hosts/<host>/events", handle=events),
     Page(path="hosts/<host>/refresh", method="POST", handle=refresh),
 )

@@ -240,9 +240,9 @@ def settings_question(
     number = len(changes) + has_password
     capacities = [
         Change(
-            label="RAM" if one.name == "memory" else text("Cores"),
+            label=text("RAM") if one.name == "memory" else text("Cores"),
             before=text("{free} free of {whole}", free=one.saved.free, whole=one.saved.whole),
-            after=f"{one.new.over} over {one.new.whole}",
+            after=text("{over} over {total}", over=one.new.over, total=one.new.whole),
         )
         for one in below
     ]

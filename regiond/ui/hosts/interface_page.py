@@ -65,8 +65,9 @@ def interface_row(one: HostInterface) -> InterfaceRow:
 
 def vlan_text(vlan: Vlan) -> str:
     """Returns such as `storage, tag 40, fabric-0`."""
-    tag = f"tag {vlan.vid}" if vlan.vid else "untagged"
-    return ", ".join((*((vlan.name,) if vlan.name not in {tag, str(vlan.vid)} else ()), tag, vlan.fabric_name))
+    tag = text("tag {vid}", vid=vlan.vid) if vlan.vid else text("untagged")
+    generated = {"untagged", f"tag {vlan.vid}", str(vlan.vid)}
+    return ", ".join((*((vlan.name,) if vlan.name not in generated else ()), tag, vlan.fabric_name))
 
 
 def _speed(mbps: int) -> str:

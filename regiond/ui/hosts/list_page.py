@@ -40,7 +40,7 @@ HOSTS = ListKind(
         "type": constant("Type"),
         "vms": constant("VMs"),
         "cpu": constant("CPU cores"),
-        "ram": "RAM",
+        "ram": constant("RAM"),
         "storage": constant("Storage"),
         "zone": constant("Zone, pool"),
         "tags": constant("Tags"),
@@ -156,6 +156,7 @@ async def show(visit: Visit) -> Reply:
         tools=tools,
         view=view,
         groups=_grouped(view.rows, await rows_of(visit, view.rows), found, group),
+        marked={host.id for host in view.rows if host.needs_attention and not host.judgement.needs_attention},
         all_hosts=len(search.hosts),
     )
 

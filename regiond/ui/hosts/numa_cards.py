@@ -53,20 +53,22 @@ def _card(node: NumaNodeView, guests: dict[int, GuestView]) -> NumaCard:
 
 def _gauges(node: NumaNodeView) -> Iterator[Gauge]:
     """Yields the meters of what guests with pins hold of the node."""
-    where = text("of node {node}", node=node.node_id)
-    memory = _meter(f"RAM {where}", node.general_mib, unit="GiB", text=formats.gib)
-    yield Gauge(name="RAM", note="GiB, general", meter=memory)
+    number = node.node_id
+    label = text("RAM of node {node}", node=number)
+    memory = _meter(label, node.general_mib, unit="GiB", text=formats.gib)
+    yield Gauge(name=text("RAM"), note=text("GiB, general"), meter=memory)
     ours, others = set(node.cores.used_by_ours), set(node.cores.used_by_others)
     cores = Usage(total=len(node.cores.total), used_by_ours=len(ours), used_by_others=len(others - ours))
-    pinned = formats.ranges(ours | others) or "none"
-    yield Gauge(name=text("Pinned cores"), note=pinned, meter=_meter(text("Pinned cores {where}", where=where), cores))
+    pinned = formats.ranges(ours | others) or text("none")
+    label = text("Pinned cores of node {node}", node=number)
+    yield Gauge(name=text("Pinned cores"), note=pinned, meter=_meter(label, cores))
     for one in node.huge_pages:
         if one.pages.total:
             size = formats.memory(one.size_kib // 1024)
             yield Gauge(
                 name=text("Huge pages"),
-                note=f"{size} each",
-                meter=_meter(text("Huge pages of {size} {where}", size=size, where=where), one.pages),
+                note=text("{size} each", size=size),
+                meter=_meter(text("Huge pages of {size} of node {node}", size=size, node=number), one.pages),
             )
     for device in node.network_devices:
         if device.functions.total:

@@ -11,13 +11,31 @@ from common.expiry import SOON_DAYS
 from common.values import DriverType
 from regiond.hosts.model import Confirmation, HostState, HostView, TrustProblem
 from regiond.ui.hosts.trust_advice import Advice, advice_of
-from regiond.ui.texts import text
+from regiond.ui.texts import counted, text
 
 _OTHER_FINGERPRINT = (
     TrustProblem.IDENTITY_CHANGED,
     TrustProblem.IDENTITY_UNEXPECTED,
     TrustProblem.TOKEN_OF_OTHER_SERVER,
 )
+
+
+@frozen(kw_only=True)
+class Expiry:
+    """The time when a certificate expires, and how long it is valid until then."""
+
+    at: datetime
+    left: str
+    is_soon: bool
+
+
+def expiry(at: datetime | None, now: datetime) -> Expiry | None:
+    """Returns None for a time that is not known."""
+    if at is None:
+        return None
+    days = (at - now).days
+    left = text("expired") if days < 0 else counted("{n} day", "{n} days", days)
+    return Expiry(at=at, left=left, is_soon=days < SOON_DAYS)
 
 
 @frozen(kw_only=True)
@@ -31,15 +49,14 @@ class TrustView:
     is_waiting: bool
     server_kind: str
     certificate: str
-    expires_at: datetime | None
-    expires_in: str
-    expires_soon: bool
+    expiry: Expiry | None
     command: str
     unrestricted_command: str
     certificate_url: str
     ssh_public_key: str
     has_password: bool
     pinned: str
+    pinned_expiry: Expiry | None
     is_confirmed: bool
     presented: str
     expected: str
@@ -74,7 +91,6 @@ class TrustView:
 def trust_view(host: HostView, parameters: Mapping[str, str], now: datetime) -> TrustView:
     """`parameters` are those that `op=parameters` returns; secrets in them are masked."""
     is_lxd = host.driver is DriverType.LXD
-    days = None if host.certificate_expires_at is None else (host.certificate_expires_at - now).days
     details = host.error_details
     kind = None if details is None else details.kind
     offered = (details.offered or "") if details is not None and kind in _OTHER_FINGERPRINT else ""
@@ -84,15 +100,14 @@ def trust_view(host: HostView, parameters: Mapping[str, str], now: datetime) -> 
         is_waiting=host.error_code == "not_trusted" and host.state is not HostState.REMOVING,
         server_kind=text("certificate") if is_lxd else text("SSH host key"),
         certificate=host.certificate_fingerprint or "",
-        expires_at=host.certificate_expires_at,
-        expires_in="" if days is None else "expired" if days < 0 else f"{days} days",
-        expires_soon=days is not None and days < SOON_DAYS,
+        expiry=expiry(host.certificate_expires_at, now),
         command=parameters.get("trust_command", ""),
         unrestricted_command=parameters.get("trust_command_unrestricted", ""),
         certificate_url=parameters.get("certificate_url", ""),
         ssh_public_key=parameters.get("ssh_public_key", ""),
         has_password=not is_lxd and "power_pass" in parameters,
         pinned=host.pinned_fingerprint or "",
+        pinned_expiry=expiry(host.pinned_expires_at, now),
         is_confirmed=host.identity_confirmed,
         presented="" if offered == host.pinned_fingerprint else offered,
         expected=(details.expected or "") if details is not None and offered else "",

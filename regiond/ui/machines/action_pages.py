@@ -44,7 +44,7 @@ async def since_of(visit: Visit, machine: MachineView) -> datetime | None:
 async def _run(visit: Visit, machine: MachineView, action: Action) -> Reply:
     fields = {**action.fields, "comment": visit.request.given("comment") or None}
     found = await visit.act(MACHINE, "POST", action.op, path={"system_id": machine.system_id}, fields=fields)
-    return stay(visit, machine, found, f"{machine.hostname} is {action.done}.")
+    return stay(visit, machine, found, text(action.done, name=machine.hostname) if action.done else "")
 
 
 def stay(visit: Visit, machine: MachineView, found: Any, text: str = "") -> Reply:

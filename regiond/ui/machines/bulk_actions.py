@@ -13,6 +13,7 @@ from regiond.machines.model import DEFAULT_AT_ONCE, TRANSIENT, MachineState, Mac
 from regiond.machines.model import BulkAction as Task
 from regiond.ui.machines.machine_questions import CUTS_POWER, RESTARTS, SHUTS_DOWN
 from regiond.ui.texts import constant, text
+from regiond.ui.vm_state_words import VM_STATE_WORDS
 
 _LOCKED = constant("locked: unlock them first")
 Reason = Callable[[MachineView], str | None]
@@ -53,8 +54,12 @@ def _removal(vm: MachineView, event: MachineEvent) -> str | None:
     try:
         next_state(vm.state, event)
     except WrongState:
-        return vm.state.value
+        return _state(vm)
     return None
+
+
+def _state(vm: MachineView) -> str:
+    return VM_STATE_WORDS[vm.state.value].lower()
 
 
 def _owns(caller: Caller, vm: MachineView) -> bool:
@@ -101,7 +106,7 @@ def _deploy(vm: MachineView) -> str | None:
         next_state(vm.state, MachineEvent.DEPLOY)
     except WrongState:
         if vm.state is not MachineState.READY:
-            return text("{state}: release it first", state=vm.state.value.replace("_", " "))
+            return text("{state}: release it first", state=_state(vm))
     if vm.adopted or not vm.disks:
         return text("without a root disk that Innkeeper created")
     return None
@@ -267,5 +272,5 @@ def _reason(action: BulkAction, machine: MachineView, caller: Caller) -> str | N
     if not action.may(caller, machine):
         return text("not yours")
     if machine.state in TRANSIENT:
-        return text("{value}: wait until that has ended", value=machine.state.value)
+        return text("{value}: wait until that has ended", value=_state(machine))
     return action.left(machine)

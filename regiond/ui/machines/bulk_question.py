@@ -68,8 +68,8 @@ def _effects(found: Split, running: Running | None, now: datetime) -> tuple[str,
         return ()
     if running is None:
         return (found.action.effect,)
-    since = f"since {formats.clock(running.since, now)} ({formats.span(now - running.since)})"
-    alone = len(found.changed) == 1
-    return found.action.effect, text("It runs {since}.", since=since) if alone else text(
-        "{name} runs longest, {since}.", name=running.name, since=since
-    )
+    time, span = formats.clock(running.since, now), formats.span(now - running.since)
+    if len(found.changed) == 1:
+        return found.action.effect, text("It runs since {time} ({span}).", time=time, span=span)
+    longest = text("{name} runs longest, since {time} ({span}).", name=running.name, time=time, span=span)
+    return found.action.effect, longest

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from attrs import evolve, field, frozen
 
 from regiond.identifiers import numbered_names
-from regiond.ui.texts import constant
+from regiond.ui.texts import constant, text
 from regiond.ui.web_request import WebRequest
 
 MOST_ROWS = 16
@@ -56,6 +56,10 @@ _ROW_LABELS: Mapping[str, str] = {
     "kind": constant("Attach as"),
     "ip": constant("IP address"),
 }
+
+
+def _label_of(name: str, row: str) -> str:
+    return text("{field} of {row}", field=_ROW_LABELS[name], row=row)
 
 
 @frozen(kw_only=True)
@@ -119,10 +123,10 @@ class ComposeForm:
     def _row_labels(self) -> Iterator[tuple[str, str]]:
         for position, disk in enumerate(self.disks):
             for name in DISK_FIELDS:
-                yield f"disk{disk.number}-{name}", f"{_ROW_LABELS[name]} of {disk_label(position, disk)}"
+                yield f"disk{disk.number}-{name}", _label_of(name, disk_label(position, disk))
         for nic in self.nics:
             for name in NIC_FIELDS:
-                yield f"nic{nic.number}-{name}", f"{_ROW_LABELS[name]} of {nic.label}"
+                yield f"nic{nic.number}-{name}", _label_of(name, nic.label)
 
     def changed(self, action: str) -> ComposeForm:
         """With a row more or less: `add-disk`, `add-nic`, `remove-disk-1`, `remove-nic-0`."""

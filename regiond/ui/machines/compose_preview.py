@@ -159,11 +159,19 @@ def pool_choices(rows: Sequence[HostRow], host: str) -> list[PoolChoice]:
     for view in shown:
         for name, free_bytes in _free_by_pool(view):
             found[name] = max(found.get(name, 0), free_bytes)
-    most = "" if len(shown) == 1 else text("up to ")
     return [
-        PoolChoice(name=name, label=f"{name}: {most}{formats.storage(free_bytes)} free", most_free_bytes=free_bytes)
+        PoolChoice(name=name, label=_free_in(name, free_bytes, is_exact=len(shown) == 1), most_free_bytes=free_bytes)
         for name, free_bytes in sorted(found.items())
     ]
+
+
+def _free_in(pool: str, free_bytes: int, *, is_exact: bool) -> str:
+    free = formats.storage(free_bytes)
+    return (
+        text("{pool}: {amount} free", pool=pool, amount=free)
+        if is_exact
+        else text("{pool}: up to {amount} free", pool=pool, amount=free)
+    )
 
 
 def _free_by_pool(view: HostView) -> Iterator[tuple[str, int]]:

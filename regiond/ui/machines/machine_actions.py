@@ -15,7 +15,7 @@ from regiond.ui.texts import constant, text
 
 @frozen(kw_only=True)
 class Action:
-    """One button: the op of the API, and in which power states it is offered. `done` completes "web-1 is …".
+    """One button: the op of the API, and in which power states it is offered. `done` says that it is.
 
     One that `asks` is a link to its question: see `machine_questions.py`.
     """
@@ -48,12 +48,16 @@ ACTIONS: Mapping[str, Action] = {
         fields={"stop_mode": "hard"},
         asks=True,
     ),
-    "lock": Action(op="lock", label=constant("Lock"), icon="lock", done=constant("locked")),
-    "unlock": Action(op="unlock", label=constant("Unlock"), icon="key", done=constant("unlocked")),
+    "lock": Action(op="lock", label=constant("Lock"), icon="lock", done=constant("{name} is locked.")),
+    "unlock": Action(op="unlock", label=constant("Unlock"), icon="key", done=constant("{name} is unlocked.")),
     "broken": Action(
-        op="mark_broken", label=constant("Mark broken"), icon="warn", done=constant("marked broken"), asks=True
+        op="mark_broken",
+        label=constant("Mark broken"),
+        icon="warn",
+        done=constant("{name} is marked broken."),
+        asks=True,
     ),
-    "fixed": Action(op="mark_fixed", label=constant("Mark fixed"), icon="ok", done=constant("marked fixed")),
+    "fixed": Action(op="mark_fixed", label=constant("Mark fixed"), icon="ok", done=constant("{name} is marked fixed.")),
     "commission": Action(op="commission", label=constant("Commission"), icon="refresh"),
 }
 _COMMISSIONED = frozenset({MachineState.NEW, MachineState.FAILED})  # a refresh of the host makes them ready

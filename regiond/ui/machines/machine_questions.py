@@ -26,9 +26,10 @@ _REASON = FormField(
 
 @frozen(kw_only=True)
 class Words:
-    """`verb` is in the title and on the button; `{}` is the name of the VM."""
+    """In the title and the effect, `{}` is the name of the VM."""
 
-    verb: str
+    title: str
+    button: str
     effect: str
     undo: str
     is_dangerous: bool = False
@@ -38,15 +39,18 @@ class Words:
 
 _RUNNING, _OFF, _UNKNOWN = constant("running"), constant("off"), constant("power state unknown")
 WORDS: Mapping[str, Words] = {
-    "stop": Words(verb=constant("Stop"), effect=SHUTS_DOWN, undo=constant("It can be started again.")),
-    "restart": Words(verb=constant("Restart"), effect=RESTARTS, undo=NO_UNDO),
+    "stop": Words(
+        title=constant("Stop {}?"), button=constant("Stop VM"), effect=SHUTS_DOWN,
+        undo=constant("It can be started again."),
+    ),
+    "restart": Words(title=constant("Restart {}?"), button=constant("Restart VM"), effect=RESTARTS, undo=NO_UNDO),
     "off": Words(
-        verb=constant("Power off"), effect=CUTS_POWER,
+        title=constant("Power off {}?"), button=constant("Power off VM"), effect=CUTS_POWER,
         undo=constant("This cannot be undone. The VM stays and can be started again."),
         is_dangerous=True, is_typed=True,
     ),
     "broken": Words(
-        verb=constant("Mark"), effect=constant(
+        title=constant("Mark {} broken?"), button=constant("Mark broken"), effect=constant(
             "Nobody is given {} until it is marked fixed. Its guest and its owner stay as they are."
         ),
         undo=constant("Marking it fixed undoes this."), fields=(_REASON,),
@@ -61,12 +65,11 @@ def crumbs_of(machine: MachineView) -> tuple[tuple[str, str], ...]:
 def question_of(name: str, machine: MachineView, since: datetime | None, now: datetime) -> Question:
     """Returns the question of an action that asks. `since` is when the guest began to run; None: it does not."""
     words, hostname = WORDS[name], machine.hostname
-    is_broken = name == "broken"
     return Question(
-        title=f"{words.verb} {hostname}{' broken' if is_broken else ''}?",
+        title=words.title.format(hostname),
         section=SECTION,
         crumbs=crumbs_of(machine),
-        button=text("Mark broken") if is_broken else f"{words.verb} VM",
+        button=words.button,
         back=page_url(SECTION, machine.system_id),
         undo=words.undo,
         subjects=(Subject(name=hostname, detail=detail_of(machine, since, now)),),

@@ -58,7 +58,7 @@ async def _fields(visit: Visit) -> list[FormField]:
             label="VLAN",
             kind="choice",
             options=await vlan_options(visit),
-            none_label="none",
+            none_label=text("none"),
             optional=True,
             help=text("A link to a subnet sets it"),
         ),
@@ -110,13 +110,13 @@ async def link(visit: Visit) -> Reply:
     """Links a NIC, or replaces its link, which releases the address that it had."""
     device, nic = await _read(visit)
     subnets = tuple(
-        (str(one.id), f"{one.cidr} on {one.vlan.fabric_name} / {one.vlan.name}")
+        (str(one.id), text("{subnet} on {vlan}", subnet=one.cidr, vlan=f"{one.vlan.fabric_name} / {one.vlan.name}"))
         for one in await visit.services.networks.subnets()
     )
     fields = [
         FormField(name="mode", label=text("The NIC has"), kind="choice", options=_MODES),
         FormField(
-            name="subnet", label=text("Subnet"), kind="choice", options=subnets, none_label="none", optional=True
+            name="subnet", label=text("Subnet"), kind="choice", options=subnets, none_label=text("none"), optional=True
         ),
         FormField(name="ip_address", label=text("Address"), optional=True, help=text("Of the subnet, and not in use")),
     ]

@@ -63,7 +63,7 @@ async def _vlan(visit: Visit, found: Vlan | None) -> list[FormField]:
 async def vlan_options(visit: Visit) -> tuple[tuple[str, str], ...]:
     """Returns the ids of all VLANs, each with the words for a choice."""
     return tuple(
-        (str(one.id), f"{each.name} / {one.name}" + (f" (VLAN {one.vid})" if one.vid else ""))
+        (str(one.id), f"{each.name} / {one.name} (VLAN {one.vid})" if one.vid else f"{each.name} / {one.name}")
         for each in await visit.services.networks.fabrics()
         for one in each.vlans
     )

@@ -72,10 +72,16 @@ async def reserve(visit: Visit) -> Reply:
     try:
         await visit.act(IP_RANGES, "POST", fields=fields)
     except InnkeeperError as error:
-        refusal = Refusal.of(error)
-        refusal.problems.pop("end_ip", None)  # the same address
-        return await _subnet(visit, found, refusal)
+        return await _subnet(visit, found, at_one_field(Refusal.of(error)))
     return redirect("networks", "subnets", found.id)
+
+
+def at_one_field(refusal: Refusal) -> Refusal:
+    """Returns the refusal of a range with all problems of its last address at its first: the form has one for both."""
+    first, last = refusal.problems.get("start_ip", []), refusal.problems.get("end_ip", [])
+    others = {name: texts for name, texts in refusal.problems.items() if name not in {"start_ip", "end_ip"}}
+    both = list(dict.fromkeys([*first, *last]))
+    return Refusal(status=refusal.status, problems={"start_ip": both, **others} if both else others)
 
 
 async def _subnet(visit: Visit, found: Subnet, refusal: Refusal) -> Reply:

@@ -2,7 +2,8 @@
 
 Another site can make a browser send a form without a session. Such a form is not carried: after the login one click
 would send it. So both the origin of the request and the CSRF token of the ended session must be right; the cookie of a
-session that ended by time or was ended by an administrator is still in the browser.
+session that ended by time or was ended by an administrator is still in the browser. It also names the account, so that
+the form is offered to nobody else who logs in at that browser.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from urllib.parse import parse_qs, urlencode
 from attrs import field, frozen
 
 from regiond.accounts.csrf import csrf_secret, proves
+from regiond.accounts.sessions import account_of
 from regiond.api.pipeline.authentication import ANONYMOUS_BODY_BYTES
 from regiond.ui.web_request import UI, WebRequest, own_address
 
@@ -25,9 +27,13 @@ MAX_KEPT_BYTES = ANONYMOUS_BODY_BYTES - _FOR_LOGIN_BYTES
 
 @frozen(kw_only=True)
 class KeptForm:
-    """`address` is where the form was sent to; empty if there is none. `text` has its fields, as of a query."""
+    """`address` is where the form was sent to; empty if there is none. `text` has its fields, as of a query.
+
+    `account` is the id of the account whose page it was.
+    """
 
     address: str = ""
+    account: str = ""
     text: str = field(default="", repr=False)
 
     @property
@@ -51,19 +57,24 @@ NO_FORM = KeptForm()
 
 def kept_form(request: WebRequest) -> KeptForm:
     """Returns the form of a request whose session has ended, if our own page sent it and a page may have it again."""
-    form = repeatable(request.form)
-    is_ours = request.origin_header == request.origin and request.cookie is not None
-    if not form or not is_ours or not proves(request.given("csrf"), csrf_secret(request.cookie or "")):
+    form, cookie = repeatable(request.form), request.cookie
+    if not form or cookie is None or request.origin_header != request.origin:
+        return NO_FORM
+    if not proves(request.given("csrf"), csrf_secret(cookie)):
         return NO_FORM
     pairs = [(name, value) for name, values in form.items() if name != "csrf" for value in values]
     text = urlencode(pairs)
-    return KeptForm(address=request.url(), text=text) if len(urlencode({"kept": text})) <= MAX_KEPT_BYTES else NO_FORM
+    if len(urlencode({"kept": text})) > MAX_KEPT_BYTES:
+        return NO_FORM
+    return KeptForm(address=request.url(), account=str(account_of(cookie)), text=text)
 
 
 def carried_form(request: WebRequest) -> KeptForm:
     """Returns the form that a login carries. The login has checked that our own page sent it."""
     address = own_address(request.given("kept_for"))
-    return KeptForm(address=address, text=request.given("kept")) if address else NO_FORM
+    if not address:
+        return NO_FORM
+    return KeptForm(address=address, account=request.given("kept_of"), text=request.given("kept"))
 
 
 def repeatable(form: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:

@@ -71,11 +71,11 @@ class LoginPage:
         return evolve(reply, headers={**reply.headers, "Set-Cookie": cookie})
 
     def _welcome(self, request: WebRequest, session: Session, next_url: str) -> Reply:
-        """A script stays on its page, a form that was carried is offered again, any other login leads on."""
+        """A script stays on its page, a carried form is offered to its user again, any other login leads on."""
         if request.is_htmx:
             return _session_json(session)
         kept = carried_form(request)
-        if not kept.address:
+        if not kept.address or kept.account != str(session.caller.account_id):
             return Reply(status=SEE_OTHER, headers={"Location": next_url})
         return self.renderer.page(
             "send_again.html", self.now(), kept=kept, csrf=session.new_csrf_token(), next_url=next_url,

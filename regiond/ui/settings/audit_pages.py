@@ -23,6 +23,12 @@ _ENTRIES = 50
 _EXPORTED = 1000  # entries of one query
 CRUMBS = ((constant("Settings"), page_url(SETTINGS)), (constant("Audit trail"), page_url(SETTINGS, "audit")))
 _JSON_LINES = "application/x-ndjson"
+_RESULTS = {
+    AuditResult.OK: constant("Done"),
+    AuditResult.REJECTED: constant("Rejected"),
+    AuditResult.FAILED: constant("Failed"),
+    AuditResult.UNKNOWN: constant("Unknown"),
+}
 
 
 @frozen(kw_only=True)
@@ -72,7 +78,7 @@ async def show(visit: Visit) -> Reply:
         entries=entries,
         texts=filters.texts,
         problems=filters.problems,
-        results=[result.value for result in AuditResult],
+        results=[(result.value, word) for result, word in _RESULTS.items()],
         is_filtered=any(filters.texts.values()),
         older=request.url(before=str(entries[-1].id)) if len(found) > _ENTRIES else None,
         newest=request.url(before=None) if request.option("before") else None,

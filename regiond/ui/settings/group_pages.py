@@ -79,7 +79,7 @@ def _row(group: ResourcePool | Zone, counted: GroupCapacity | None, machines: in
         hosts=sum(counted.states.values()),
         unreachable=counted.unreachable_servers,
         cores=meter_of(text("CPU cores"), total.cores),
-        memory=memory_meter("RAM", total.memory_mib),
+        memory=memory_meter(text("RAM"), total.memory_mib),
         storage=storage_meter(text("Storage"), total.storage_bytes),
     )
 

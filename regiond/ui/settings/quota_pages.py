@@ -120,7 +120,7 @@ def limits_question(visit: Visit, quota: Quota, changes: Mapping[str, str]) -> Q
     if not below:
         return None
     return Question(
-        title=text("Limit {subject} to less than it holds?", subject=quota.subject),
+        title=text("Limit {subject} to less than it holds?", subject=_subject(quota)),
         section=SETTINGS,
         crumbs=CRUMBS,
         button=text("Save"),
@@ -139,8 +139,14 @@ def _amount(field: str, text: str) -> int | None:
     return int(text) * (formats.GB if field == "storage" else 1)
 
 
+def _subject(quota: Quota) -> str:
+    if quota.username is None:
+        return text("pool {name}", name=quota.pool)
+    return text("user {name}", name=quota.username)
+
+
 async def _removal(_visit: Visit, quota: Quota, removal: Removal) -> Removal:
-    return evolve(removal, title=text("Delete the quota of {subject}", subject=quota.subject), name=None)
+    return evolve(removal, title=text("Delete the quota of {subject}", subject=_subject(quota)), name=None)
 
 
 QUOTA_KIND = ObjectKind(
@@ -150,7 +156,7 @@ QUOTA_KIND = ObjectKind(
     place=(SETTINGS, "quotas"),
     many=QUOTAS,
     one=QUOTA,
-    name=lambda quota: str(quota.subject),
+    name=_subject,
     title=constant("Quota of {}"),
     fields=_fields,
     values=_values,

@@ -23,7 +23,7 @@ from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import WebRequest, page_url
 
-LIFETIMES = (("3600", "1 hour"), ("86400", "1 day"), ("604800", "7 days"))
+LIFETIMES = (("3600", constant("1 hour")), ("86400", constant("1 day")), ("604800", constant("7 days")))
 ALL = "*"  # no zone has this name
 NO_ZONE = constant("Choose at least one zone, or all zones.")
 UNCLEAR = constant("Zones are ticked: choose “Only these”, or untick them for all zones.")

@@ -23,7 +23,7 @@ from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 
 CRUMBS = ((constant("Settings"), page_url(SETTINGS)), (constant("Users"), page_url(SETTINGS, "users")))
-_EMAIL = FormField(name="email", label="E-mail", kind="email", optional=True)
+_EMAIL = FormField(name="email", label=constant("E-mail"), kind="email", optional=True)
 _IS_ADMIN = FormField(name="is_superuser", label=constant("Administrator"), kind=TICK, cleared="false")
 _NEW = (
     FormField(name="username", label=constant("Name"), help=constant("Letters, digits and _ . @ + - only")),

@@ -12,7 +12,7 @@ from regiond.ui.texts import constant, text
 _LABELS: Mapping[str, str] = {
     "was": constant("State before"),
     "hostname": constant("Name"),
-    "memory_mib": "RAM",
+    "memory_mib": constant("RAM"),
     "at_once": constant("At the same time"),
     "huge_pages_backed": constant("Huge pages"),
     "one_numa_node": constant("On one NUMA node"),
@@ -23,14 +23,14 @@ _LABELS: Mapping[str, str] = {
     "power_address": constant("Address"),
 }
 _ACTIONS: Mapping[str, str] = {
-    "on": "start",
-    "off": "stop",
+    "on": constant("start"),
+    "off": constant("stop"),
     "force_off": constant("power off by force"),
-    "cycle": "restart",
+    "cycle": constant("restart"),
     "query": constant("query the state"),
-    "power_on": "start",
-    "power_off": "stop",
-    "power_cycle": "restart",
+    "power_on": constant("start"),
+    "power_off": constant("stop"),
+    "power_cycle": constant("restart"),
 }
 _INNER = frozenset({"earlier", "earlier_since", "power", "marker"})  # how the engine does it, not what was asked for
 

@@ -17,8 +17,8 @@ from regiond.ui.machines.machine_actions import owns, removals, sees_console
 from regiond.ui.page import Visit
 from regiond.ui.texts import constant
 
-SUMMARY, NETWORK, STORAGE, CONSOLE, TASKS, CONFIGURATION = (
-    "summary", "network", "storage", "console", "tasks", "configuration",
+SUMMARY, NETWORK, STORAGE, CONSOLE, TASKS, EVENTS, CONFIGURATION = (
+    "summary", "network", "storage", "console", "tasks", "events", "configuration",
 )  # fmt: skip
 _NAMES = {
     SUMMARY: constant("Summary"),
@@ -26,6 +26,7 @@ _NAMES = {
     STORAGE: constant("Storage"),
     CONSOLE: constant("Console"),
     TASKS: constant("Tasks"),
+    EVENTS: constant("Events"),
     CONFIGURATION: constant("Configuration"),
 }
 _MOST_COUNTED = 100

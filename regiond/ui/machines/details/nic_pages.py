@@ -13,6 +13,7 @@ from regiond.caller import Caller, Permission
 from regiond.identifiers import as_id
 from regiond.machines.model import MachineView, NicView
 from regiond.machines.nics.model import check_may_change, find_nic
+from regiond.networks.model import Vlan
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.refusal import Refusal
@@ -106,17 +107,22 @@ async def _page(visit: Visit, machine: MachineView, nic: NicView, edit: Edit, re
         nic=nic,
         modes=MODES,
         subnets=await _subnets(visit, nic),
+        vlan=_words_of(nic.vlan) if nic.vlan else "",
         obstacle=obstacle(visit.caller, machine),
         edit=edit,
         problems=refusal.problems,
     )
 
 
+def _words_of(vlan: Vlan) -> str:
+    return text("VLAN {name} (id {id}) of {fabric}", name=vlan.name or vlan.vid, id=vlan.id, fabric=vlan.fabric_name)
+
+
 async def _subnets(visit: Visit, nic: NicView) -> tuple[tuple[str, str], ...]:
     """The subnets of the VLAN to which the NIC is attached; all if that is unknown."""
     found: Any = await visit.services.networks.subnets()
     return tuple(
-        (str(one.cidr), f"{one.cidr}, {one.vlan.described}")
+        (str(one.cidr), f"{one.cidr}, {_words_of(one.vlan)}")
         for one in found
         if nic.vlan is None or one.vlan.id == nic.vlan.id
     )

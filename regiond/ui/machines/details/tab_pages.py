@@ -1,4 +1,4 @@
-"""The tabs of a VM: summary, network, storage, tasks, configuration."""
+"""The tabs of a VM: summary, network, storage, tasks, events, configuration."""
 
 from __future__ import annotations
 
@@ -6,23 +6,34 @@ from collections.abc import Iterable
 
 from common.errors import NotFound
 from regiond.api.replies import Reply
-from regiond.events.model import EventFilter
 from regiond.hosts.model import HostView
 from regiond.images.model import split_architecture
 from regiond.machines.model import MachineView
 from regiond.machines.values.devices import DeviceFilter
 from regiond.operations.model import Operation, OperationKind
 from regiond.ui.autostart_words import AUTOSTART_WORDS
+from regiond.ui.events.event_list import event_list
+from regiond.ui.lists.list_scope import of_vm
+from regiond.ui.lists.task_list import task_list
 from regiond.ui.machines.details import disk_pages, nic_pages, notes_form
 from regiond.ui.machines.details.failed_console import failed_console
-from regiond.ui.machines.details.frame import CONFIGURATION, NETWORK, STORAGE, SUMMARY, TASKS, Vm, read_vm, vm_page
+from regiond.ui.machines.details.frame import (
+    CONFIGURATION,
+    EVENTS,
+    NETWORK,
+    STORAGE,
+    SUMMARY,
+    TASKS,
+    Vm,
+    read_vm,
+    vm_page,
+)
 from regiond.ui.machines.details.placement_card import Chosen, Place, PlacementCard, chosen_by, placement_card
 from regiond.ui.machines.machine_actions import owns
 from regiond.ui.page import Page, Visit
 from regiond.ui.run_steps import run_steps
 
 _ON_SUMMARY = 5
-_MOST = 100  # tasks, or events, on their tab
 
 
 async def summary(visit: Visit) -> Reply:
@@ -116,10 +127,12 @@ async def storage(visit: Visit) -> Reply:
 
 async def tasks(visit: Visit) -> Reply:
     vm = await read_vm(visit)
-    system_id = vm.machine.system_id
-    found = await visit.services.operations.list(system_id=system_id, limit=_MOST, caller=visit.caller)
-    events = await visit.services.events.list(EventFilter(system_ids=(system_id,), limit=_MOST), caller=visit.caller)
-    return await vm_page(visit, vm, TASKS, tasks=found, events=events, most=_MOST)
+    return await vm_page(visit, vm, TASKS, **await task_list(visit, of_vm(vm.machine.system_id, TASKS)))
+
+
+async def events(visit: Visit) -> Reply:
+    vm = await read_vm(visit)
+    return await vm_page(visit, vm, EVENTS, **await event_list(visit, of_vm(vm.machine.system_id, EVENTS)))
 
 
 async def configuration(visit: Visit) -> Reply:
@@ -140,5 +153,6 @@ PAGES = (
     Page(path="vms/<system_id>/network", handle=network),
     Page(path="vms/<system_id>/storage", handle=storage),
     Page(path="vms/<system_id>/tasks", handle=tasks),
+    Page(path="vms/<system_id>/events", handle=events),
     Page(path="vms/<system_id>/configuration", handle=configuration),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TypedDict
 
@@ -11,6 +11,7 @@ from attrs import frozen
 from regiond.api.declaration.field_types import FieldError, Timestamp
 from regiond.operations.model import OPEN_STATES, OperationKind, OperationState
 from regiond.ui.web_request import WebRequest
+from regiond.validation_messages import no_choice
 
 # The quick filters, by their name in the address.
 SHOWN: Mapping[str, tuple[str, ...]] = {
@@ -19,13 +20,21 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "failed": (OperationState.FAILED.value,),
     "ended": (OperationState.SUCCEEDED.value, OperationState.FAILED.value, OperationState.CANCELLED.value),
 }
-NAMES = ("q", "show", "state", "kind", "host", "user", "since", "until")
+_CHOICES: Mapping[str, Sequence[str]] = {
+    "show": tuple(name for name in SHOWN if name),
+    "state": tuple(OperationState),
+    "kind": tuple(OperationKind),
+}
+NAMES = ("q", "show", "state", "kind", "host", "vm", "user", "since", "until")
+
+_NOTHING: Mapping[str, str] = {}
 
 
 class Wanted(TypedDict):
     """The arguments of `Operations.list` and `count`, without states, host and position."""
 
     kinds: tuple[str, ...]
+    system_id: str | None
     username: str | None
     text: str
     since: datetime | None
@@ -34,15 +43,24 @@ class Wanted(TypedDict):
 
 @frozen(kw_only=True)
 class TaskFilters:
-    """`texts` are as typed. A state or kind that there is not is that of no parameter."""
+    """`texts` are as typed, without those that name no state, kind or quick filter: these are among the problems.
+
+    `fixed` are the names of the filters that the page decides, and its form does not have.
+    """
 
     texts: Mapping[str, str]
     wanted: Wanted
     problems: Mapping[str, list[str]]
+    fixed: frozenset[str] = frozenset()
 
     @property
     def is_filtered(self) -> bool:
-        return any(text for name, text in self.texts.items() if name != "show")
+        return any(text for name, text in self.texts.items() if name != "show" and name not in self.fixed)
+
+    @property
+    def query(self) -> list[tuple[str, str]]:
+        """The parameters with which the list of all tasks has the same ones."""
+        return [(name, text) for name, text in self.texts.items() if text]
 
     def states(self, shown: str) -> tuple[str, ...]:
         """Returns the states of a quick filter, narrowed by the chosen state; an impossible one if none is left."""
@@ -52,12 +70,14 @@ class TaskFilters:
         return (state,) if not quick or state in quick else ("none",)
 
 
-def read_filters(request: WebRequest) -> TaskFilters:
-    texts = {name: request.option(name).strip() for name in NAMES}
-    texts["state"] = texts["state"] if texts["state"] in set(OperationState) else ""
-    texts["kind"] = texts["kind"] if texts["kind"] in set(OperationKind) else ""
-    texts["show"] = texts["show"] if texts["show"] in SHOWN else ""
+def read_filters(request: WebRequest, fixed: Mapping[str, str] = _NOTHING) -> TaskFilters:
+    """`fixed` are filters that the page decides, whatever its address says."""
+    texts = {**{name: request.option(name).strip() for name in NAMES}, **fixed}
     problems: dict[str, list[str]] = {}
+    for name, choices in _CHOICES.items():
+        if texts[name] and texts[name] not in choices:
+            problems[name] = [no_choice(texts[name], choices)]
+            texts[name] = ""
     times: dict[str, datetime | None] = {}
     for name in ("since", "until"):
         try:
@@ -67,9 +87,10 @@ def read_filters(request: WebRequest) -> TaskFilters:
             times[name] = None
     wanted = Wanted(
         kinds=(texts["kind"],) if texts["kind"] else (),
+        system_id=texts["vm"] or None,
         username=texts["user"] or None,
         text=texts["q"],
         since=times["since"],
         until=times["until"],
     )
-    return TaskFilters(texts=texts, wanted=wanted, problems=problems)
+    return TaskFilters(texts=texts, wanted=wanted, problems=problems, fixed=frozenset(fixed))

@@ -1,0 +1,146 @@
+"""Every page to which links lead, in a pseudo-language: outside its brackets are names, and messages of the API."""
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+from attrs import define, field, frozen
+
+from tests.browser.crawl import crawl, route_of
+from tests.browser.fleet import PASSWORD, add_fleet
+from tests.browser.furnished import LONG, furnish
+from tests.deployment.deployment import Deployment
+from tests.integration.test_translated_pages import Pseudo, english_in
+from tests.integration.web_client import Answer, WebClient
+from tests.waiting import settle
+
+if TYPE_CHECKING:
+    from tests.browser.visitor import Visitor
+
+UI = "/MAAS/ui/"
+# Pages with other texts than those to which links lead: lists in which nothing is found.
+STARTS = (
+    "overview", "account/filters/add", "hosts?q=nothing-like-this", "vms?q=nothing-like-this", "vms?q=nokey:1",
+    "search?q=web", "search?q=nothing-like-this", "settings/tags?q=nothing", "settings/users?q=nothing",
+    "networks/devices?q=nothing", "tasks?q=nothing", "attention?q=nothing", "settings/roles?user=mira",
+    "settings/discrepancies?kind=wrong_total", "hosts/add?type=virsh", "tasks?since=never",
+)  # fmt: skip
+# They show records of the API, of tasks and of a name server, whose words are English: decision 57.
+RECORDS = {
+    "events", "hosts/<host>/events", "vms/<system_id>/events", "settings/audit", "settings/audit/redact",
+    "tasks/<task>", "vms/<system_id>/console", "networks/dns/<id>/zone",
+}  # fmt: skip
+
+
+class PseudoAroundValues(Pseudo):
+    """Puts the text around the values of a message in brackets: a value that is a word has to be a message itself."""
+
+    def gettext(self, message: str) -> str:
+        return _VALUE_OF_MESSAGE.sub(r"⟧\g<0>⟦", super().gettext(message))
+
+
+@frozen
+class _Page:
+    url: str
+    answer: Answer
+
+    @property
+    def status(self) -> int:
+        return self.answer.status
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {name.lower(): value for name, value in self.answer.headers.items()}
+
+    async def text(self) -> str:
+        return self.answer.text
+
+
+@define
+class Reader:
+    """Follows redirects as a visitor with a browser, and keeps the pages that it reads, by their address."""
+
+    origin: str
+    client: WebClient
+    pages: dict[str, str] = field(factory=dict)
+
+    @property
+    def context(self) -> Any:
+        return SimpleNamespace(request=self)
+
+    async def get(self, url: str) -> _Page:
+        answer = await self.client.get(_path(url))
+        while answer.status // 100 == 3:
+            url = urljoin(url, answer.headers["Location"])
+            answer = await self.client.get(_path(url))
+        if answer.headers["Content-Type"].startswith("text/html"):
+            self.pages[_path(url).removeprefix(UI)] = answer.text
+        return _Page(url, answer)
+
+    async def post(self, url: str, form: dict[str, str], max_redirects: int) -> _Page:
+        assert max_redirects == 0
+        return _Page(url, await self.client.post(_path(url), None, **form))
+
+
+def _path(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
+@pytest.fixture
+def reader(innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch) -> Reader:
+    settle(add_fleet(innkeeper))
+    found = Reader(
+        innkeeper.region.api_url.partition("/MAAS")[0], WebClient(urlsplit(innkeeper.region.api_url).port or 0)
+    )
+    settle(found.client.log_in("mira", PASSWORD))
+    settle(furnish(cast("Visitor", found), innkeeper))
+    found.pages.clear()
+    monkeypatch.setattr("regiond.ui.texts._ENGLISH", PseudoAroundValues())
+    return found
+
+
+async def test_no_page_has_a_word_outside_the_catalogue(reader: Reader) -> None:
+    reached = await crawl(cast("Visitor", reader), STARTS)
+    assert len(reached.pages) > 100
+    ids = {found[1] for address in reader.pages if (found := _SYSTEM_ID.match(address))}
+    english = {
+        text: address
+        for address, page in reader.pages.items()
+        if route_of(urlsplit(address).path) not in RECORDS
+        for text in english_of(page)
+        if text not in ids
+    }
+    assert not english, "\n".join(f"{address}: {text}" for text, address in english.items())
+
+
+_VALUE_OF_MESSAGE = re.compile(r"\{\w*\}|%\(\w+\)s")
+_SYSTEM_ID = re.compile(r"(?:vms|networks/devices)/(\w{6})\b")
+# Values: all that has a digit, a slash or the like in it, or a dot or colon between letters; months.
+_VALUES = re.compile(r"\S*[\d/@_=]\S*|\w+[.:]\w\S*|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b")
+# The names of what this test adds, kinds of hardware and of networks, names of states, and products.
+_NAMES = re.compile(
+    r"\b(alder|birch|cedar|web|late|admin|ann|east|staging|lab|rack|default|Default pool|has local flash"
+    r"|nothing-like-this|fabric|untagged|storage|local|root|maas|pod-console-logging|viewer|operator|dynamic|reserved|vm|sim|dir"
+    r"|bridge|physical|macvlan|passthru|private|vepa|DNS|VLAN|NIC|CIDR|SHA|AAAA|DHCP|MAC|htmx|HMAC|PLAINTEXT|armhf"
+    r"|Tab|Esc|CSV|JSON|[kGM]i?B|min|Innkeeper Simulated Ethernet|Innkeeper)\b"
+)
+# Messages of the API: plans, reasons, events, what needs attention and what disagrees.
+_ANSWERS = re.compile(
+    r'<div class="ik-plan">.*?</div>|<p class="p-notification__message">.*?</p>|<ul class="ik-issues">.*?</ul>',
+    re.DOTALL,
+)
+_MESSAGES = re.compile(
+    r" was (created|added|set|composed|allocated|adopted)\b|added the SSH key|missing on birch|reported no such guest"
+    r"|^a guest$|can be changed while it is|excluded by your host filter|^There is no field|is not a time"
+)
+
+
+def english_of(page: str) -> list[str]:
+    texts = (text.replace(LONG[:30], "") for text in english_in(_ANSWERS.sub(" ", page)) if not _MESSAGES.search(text))
+    plain = (_VALUES.sub(" ", text) for text in texts)
+    return [text.strip() for text in plain if re.search("[A-Za-z]{2}", _NAMES.sub(" ", text))]
