@@ -14,7 +14,7 @@ from tests.browser.crawl import crawl, route_of
 from tests.browser.fleet import PASSWORD, add_fleet
 from tests.browser.furnished import LONG, furnish
 from tests.deployment.deployment import Deployment
-from tests.integration.test_translated_pages import Pseudo, english_in
+from tests.integration.test_translated_pages import DATA, Pseudo, english_in
 from tests.integration.web_client import Answer, WebClient
 from tests.waiting import settle
 
@@ -25,7 +25,7 @@ UI = "/MAAS/ui/"
 # They show records of the API, of tasks and of a name server, whose words are English: decision 57.
 RECORDS = {
     "events", "settings/audit", "settings/audit/redact", "tasks/<task>", "vms/<system_id>/console",
-    "networks/dns/<id>/zone",
+    "networks/dns/<id>/zone", "hosts/<host>/events", "vms/<system_id>/events",
 }  # fmt: skip
 
 
@@ -110,7 +110,7 @@ _VALUES = re.compile(r"\S*[\d/@_=]\S*|\w+[.:]\w\S*|\b(?:Jan|Feb|Mar|Apr|May|Jun|
 # The names of what this test adds, kinds of hardware and of networks, names of states, and products.
 _NAMES = re.compile(
     r"\b(cedar|late|ann|east|staging|lab|fabric|untagged|storage|maas|pod-console-logging|viewer|operator|dynamic|vm"
-    r"|reserved|bridge|physical|macvlan|passthru|private|vepa|sim|dir|DNS|VLAN|CIDR|SHA|AAAA|DHCP|MAC|htmx|HMAC"
+    r"|reserved|min|VM|NIC|bridge|physical|macvlan|passthru|private|vepa|sim|dir|DNS|VLAN|CIDR|SHA|AAAA|DHCP|MAC|htmx|HMAC"
     r"|PLAINTEXT|armhf|Tab|Esc|kB|Default pool|has local flash|Innkeeper Simulated Ethernet|Innkeeper)\b"
 )
 # Messages of the API: plans, reasons, events, what needs attention and what disagrees.
@@ -127,4 +127,4 @@ _MESSAGES = re.compile(
 def english_of(page: str) -> list[str]:
     texts = (text.replace(LONG[:30], "") for text in english_in(_ANSWERS.sub(" ", page)) if not _MESSAGES.search(text))
     plain = (_VALUES.sub(" ", text) for text in texts)
-    return [text.strip() for text in plain if re.search("[A-Za-z]{2}", _NAMES.sub(" ", text))]
+    return [text.strip() for text in plain if re.search("[A-Za-z]{2}", DATA.sub(" ", _NAMES.sub(" ", text)))]
