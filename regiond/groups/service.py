@@ -170,9 +170,14 @@ class Groups:
 
 
 async def _lock_zones(db: Db, name: str, move_to: str | None) -> tuple[Zone | None, Zone | None]:
-    """Locks and returns the zone of a path and the zone of a field; None for one that does not exist."""
+    """Locks and returns the zone of a path and the zone of a field; None for one that does not exist.
+
+    Locks the servers of the hosts that are to move before: see `hosts.store.move_to_zone`.
+    """
     zone = await store.zone(db, findable(name))
     target = None if move_to is None else await store.zone_by_id_or_name(db, findable(move_to))
+    if zone is not None and target is not None:
+        await store.lock_servers(db, zone.id)
     locked = await store.lock_zones(db, {one.id for one in (zone, target) if one is not None})
     return (zone and locked.get(zone.id)), (target and locked.get(target.id))
 

@@ -22,6 +22,10 @@ _UPDATE_ZONE = """
      where name = $1
     returning id, name, description
 """
+# Whoever adds a machine holds the lock of its server before it refers to the zone of the host.
+_LOCK_SERVERS = """
+    select from server where id in (select server_id from vm_host where zone_id = $1) order by id for no key update
+"""
 # The lock prevents new references until the zone is deleted. In id order, so that two deletions do not deadlock.
 _LOCK_ZONES = "select id, name, description from zone where id = any($1::integer[]) order by id for update"
 _ZONE_USED = """
@@ -119,6 +123,11 @@ async def update_zone(db: Db, name: str, new_name: str | None, description: str 
 async def lock_zones(db: Db, ids: Iterable[int]) -> dict[int, Zone]:
     """Returns those of the zones that still exist, by id, and prevents new members until the transaction ends."""
     return {row["id"]: Zone(**row) for row in await db.fetch(_LOCK_ZONES, list(ids))}
+
+
+async def lock_servers(db: Db, zone_id: int) -> None:
+    """Locks the servers of the zone's hosts until the transaction ends: no machine is added to them meanwhile."""
+    await db.execute(_LOCK_SERVERS, zone_id)
 
 
 async def users_of_zone(db: Db, zone_id: int) -> GroupUsers:

@@ -24,6 +24,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
+@pytest.fixture(autouse=True)
+def opened_routes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test that does not open the routes of its marker `opens`."""
+    from regiond.ui.web_request import UI
+    from tests.browser.crawl import route_of
+    from tests.browser.visitor import OPENED
+
+    OPENED.clear()
+    yield
+    routes = {route for marker in request.node.iter_markers("opens") for route in marker.args}
+    assert routes - {route_of(path.removeprefix(UI)) for path in OPENED} == set(), "the test does not open these"
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     from tests.browser import chromium as browsers

@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.whole_life import succeeded
-from tests.waiting import settle
+from tests.waiting import eventually, settle
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
@@ -102,6 +102,10 @@ async def test_what_was_typed_stays_when_a_field_is_refused(mira: Visitor, lxds:
     assert await mira.page.input_value("#name") == "spruce"
 
 
+@pytest.mark.opens(
+    "clusters/<cluster>/hosts", "clusters/<cluster>/vms", "clusters/<cluster>/resources", "clusters/<cluster>/settings",
+    "clusters/<cluster>/maintenance",
+)  # fmt: skip
 async def test_the_members_of_a_cluster_appear_with_it(mira: Visitor, lxds: FakeLxds, innkeeper: Deployment) -> None:
     from tests.integration.lxd_hosts import add
     from tests.integration.test_cluster_members import cluster_of
@@ -139,3 +143,34 @@ async def test_the_members_of_a_cluster_appear_with_it(mira: Visitor, lxds: Fake
     await mira.go("hosts")
     await mira.page.get_by_role("link", name=name, exact=True).first.click()
     await mira.page.wait_for_url("**/clusters/1/hosts")
+
+
+@pytest.mark.opens("clusters/<cluster>", "clusters/<cluster>/remove")
+async def test_a_cluster_is_removed_after_its_name(mira: Visitor, lxds: FakeLxds, innkeeper: Deployment) -> None:
+    from tests.integration.lxd_hosts import add
+    from tests.integration.test_cluster_members import cluster_of
+
+    first = cluster_of(lxds, "m1", "m2")
+    await add(innkeeper, "m1", password=first.token())
+    await innkeeper.compose(1, hostname="web-1", cores=1, memory=1024)
+    await mira.go("clusters/1")
+    (name,) = [one["name"] for one in await innkeeper.get("vm-clusters/")]
+    await mira.page.get_by_role("link", name="Settings", exact=True).last.click()
+    await mira.page.get_by_role("link", name="Destroy and remove").click()
+    dialog = mira.page.get_by_role("dialog", name=f"Remove {name} and destroy its VMs?")
+    for word in ("web-1 on m1", "cannot be undone"):
+        await expect(dialog).to_contain_text(word)
+    for width, dark in ((1400, False), (320, True)):
+        assert await mira.look("cluster-remove", width=width, dark=dark, reload=False) == []
+    mira.expected_statuses.add(422)
+    await dialog.get_by_role("button", name="Destroy VMs and remove cluster").click()
+    await expect(mira.page.locator("main")).to_contain_text(f"Type {name} to confirm.")
+    await mira.page.fill("#typed", name)
+    await mira.page.get_by_role("button", name="Destroy VMs and remove cluster").click()
+    await expect(mira.page.locator("#note")).to_contain_text(f"Removal of cluster {name} has begun")
+
+    async def is_gone() -> bool:
+        return not await innkeeper.get("vm-clusters/") and not await innkeeper.get("vm-hosts/")
+
+    await eventually(is_gone)
+    assert await innkeeper.get("machines/") == []

@@ -261,6 +261,30 @@ async def test_several_vms_are_composed_with_a_task_each(admin: Visitor, fleet: 
     assert (hosts["row-1"], hosts["row-2"]) == ("birch", "birch")
 
 
+async def test_the_page_of_a_vm_says_by_itself_why_it_was_not_created(admin: Visitor, fleet: Deployment) -> None:
+    page = admin.page
+    with fleet.held("create volume", name="birch"):
+        await admin.go("compose?host=birch")
+        await page.fill("#hostname", "never-1")
+        await page.fill("#memory", "1024")
+        await page.locator(COMPOSE).click()
+        await expect(page.locator("h1")).to_have_text("never-1")
+        await expect(page.locator("#note")).to_contain_text("Compose never-1")
+        task = int((await page.locator("#note-task").get_attribute("href") or "").rpartition("/")[2])
+        await fleet.post(f"operations/{task}/", op="cancel")
+    notices = page.locator("#vm-notices")
+    await expect(notices).to_contain_text("was not created")
+    await expect(notices).to_contain_text("The operation was cancelled.")
+    await expect(page.locator("#note")).to_contain_text("cancelled")
+    assert await admin.look("not-created", width=320, reload=False) == []
+    await notices.get_by_role("link", name="Delete").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.locator("#typed").fill("never-1")
+    await dialog.get_by_role("button", name="Delete VM").click()
+    await page.wait_for_url("**/vms")
+    assert "never-1" not in [one["hostname"] for one in await fleet.get("machines/")]
+
+
 async def test_of_several_vms_those_that_do_not_fit_are_refused(admin: Visitor, fleet: Deployment) -> None:
     page = admin.page
     await admin.go("compose?host=birch")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from importlib import import_module
 
 import pytest
 from playwright.async_api import Browser
@@ -15,16 +15,16 @@ from tests.deployment.deployment import Deployment
 STARTS = ("overview", "account/filters/add")  # the second is a form that lists open with what they show
 PARTS = 4  # of the pages, so that workers share them
 SHARE_OF_A_USER = 3  # each third page is drawn: most are those of administrators, with fewer buttons
-FOLDER = Path(__file__).parent
 
-# Routes to which nothing in the fleet of this test links, with the test that examines them.
+# Routes to which nothing in the fleet of this test links, with the test that opens them.
+_CLUSTER = "test_add_host.py::test_the_members_of_a_cluster_appear_with_it"
 ELSEWHERE = {
-    **dict.fromkeys(("clusters/<cluster>", "clusters/<cluster>/hosts", "clusters/<cluster>/vms"), "test_add_host.py"),
-    **dict.fromkeys(("clusters/<cluster>/resources", "clusters/<cluster>/settings"), "test_add_host.py"),
-    **dict.fromkeys(("clusters/<cluster>/maintenance", "clusters/<cluster>/remove"), "test_host_pages.py"),
-    "vms/<system_id>/abort": "test_deployment_pages.py",
-    "tasks/<task>/cancel": "test_questions.py",
-    "settings/image-upload/<image>": "test_image_pages.py",
+    **{f"clusters/<cluster>/{tab}": _CLUSTER for tab in ("hosts", "vms", "resources", "settings", "maintenance")},
+    "clusters/<cluster>": "test_add_host.py::test_a_cluster_is_removed_after_its_name",
+    "clusters/<cluster>/remove": "test_add_host.py::test_a_cluster_is_removed_after_its_name",
+    "vms/<system_id>/abort": "test_deployment_pages.py::test_a_deployment_is_followed_and_aborted",
+    "tasks/<task>/cancel": "test_questions.py::test_a_task_is_cancelled_after_a_question",
+    "settings/image-upload/<image>": "test_image_pages.py::test_a_file_is_uploaded_in_parts",
 }
 # Routes that answer scripts of a page or a reload, and are no pages of their own.
 PARTS_OF_PAGES = {
@@ -64,8 +64,10 @@ async def test_links_lead_to_every_route_and_to_no_error(admin: Visitor, fleet: 
 
 @pytest.mark.parametrize(("route", "test"), ELSEWHERE.items())
 def test_routes_that_the_crawl_misses_have_a_test(route: str, test: str) -> None:
-    text = (FOLDER / test).read_text(encoding="utf-8")
-    assert route.rpartition("/")[2].strip("<>") in text
+    """Its marker names the route, and it fails if it does not open it."""
+    module, _, name = test.partition("::")
+    found = getattr(import_module(f"tests.browser.{module.removesuffix('.py')}"), name)
+    assert route in {each for mark in found.pytestmark if mark.name == "opens" for each in mark.args}
 
 
 @pytest.mark.parametrize("part", range(PARTS))

@@ -97,6 +97,7 @@ async def test_an_image_that_is_too_large_is_never_shown_and_not_sent(admin: Vis
     await expect(page.locator("#problems")).to_be_visible()
 
 
+@pytest.mark.opens("vms/<system_id>/abort")
 async def test_a_deployment_is_followed_and_aborted(admin: Visitor, fleet: Deployment) -> None:
     await add_image(fleet)
     await _compose_silent(fleet, "mail-1")

@@ -120,6 +120,7 @@ async def test_an_image_of_a_vm_host_is_named_by_a_form(admin: Visitor, fleet: D
         assert await admin.look("images-of-hosts", width=width, dark=dark) == []
 
 
+@pytest.mark.opens("settings/image-upload/<image>")
 async def test_a_file_is_uploaded_in_parts(admin: Visitor, fleet: Deployment, tmp_path: Path) -> None:
     page, disk = admin.page, tmp_path / "disk.img"
     disk.write_bytes(raw_disk(9 * MIB))

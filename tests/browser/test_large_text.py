@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.visitor import ENLARGE, Visitor
+from tests.browser.visitor import ENLARGE, SCREENSHOTS, Visitor
 
 PAGES = (
     "overview", "hosts", "hosts/1/vms", "hosts/1/resources", "hosts/1/settings", "vms", "tasks", "tasks/1", "compose",
@@ -34,6 +34,20 @@ _OVERLAPS = """() => {
   return found.map((part) => part.textContent.trim());
 }"""
 
+_BROKEN_WORDS = """() => [...document.querySelectorAll(".ik-ram table th, .ik-ram table td")].flatMap((cell) => {
+  const words = [];
+  const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+  for (let text = texts.nextNode(); text; text = texts.nextNode()) {
+    for (const { 0: word, index } of text.data.matchAll(/\\S+/g)) {
+      const range = document.createRange();
+      range.setStart(text, index);
+      range.setEnd(text, index + word.length);
+      if (range.getClientRects().length > 1) words.push(word);
+    }
+  }
+  return words;
+})"""
+
 
 @pytest.mark.parametrize(("size", "width"), [(150, 1000), (175, 1400), (175, 320), (200, 1400), (200, 320)])
 async def test_larger_text_stays_in_its_place(admin: Visitor, size: int, width: int) -> None:
@@ -46,6 +60,18 @@ async def test_larger_text_stays_in_its_place(admin: Visitor, size: int, width: 
         if found:
             problems[path] = found
     assert problems == {}
+
+
+@pytest.mark.parametrize(("size", "width"), [(100, 320), (175, 320), (200, 320), (200, 1000), (100, 1400)])
+async def test_the_ram_of_a_host_breaks_no_words(admin: Visitor, size: int, width: int) -> None:
+    await admin.page.set_viewport_size({"width": width, "height": 900})
+    await admin.go("hosts/1/vms")
+    await admin.page.evaluate(ENLARGE, size)
+    if SCREENSHOTS:
+        await admin.page.locator(".ik-ram").screenshot(path=f"{SCREENSHOTS}/ram-{size}-{width}.png")
+    assert await admin.page.locator(".ik-ram table").count() == 1
+    assert await admin.page.evaluate(_BROKEN_WORDS) == []
+    assert await admin.page.evaluate(_TABLES) == []
 
 
 async def test_a_page_that_is_not_live_says_so_in_sight(admin: Visitor) -> None:

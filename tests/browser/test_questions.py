@@ -233,6 +233,7 @@ async def test_limits_below_what_is_claimed_ask_with_before_and_after(admin: Vis
     assert "kept" in host["tags"]
 
 
+@pytest.mark.opens("tasks/<task>/cancel")
 async def test_a_task_is_cancelled_after_a_question(admin: Visitor, fleet: Deployment) -> None:
     with fleet.held(name="alder"):
         task = await fleet.begin("vm-hosts/1/", op="refresh")

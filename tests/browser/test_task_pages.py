@@ -74,3 +74,21 @@ async def test_a_task_links_only_to_what_there_is(admin: Visitor, fleet: Deploym
     await expect(facts).to_contain_text("web-1")
     await expect(facts.get_by_role("link", name="web-1")).to_have_count(0)
     await expect(facts.get_by_role("link", name="alder")).to_be_visible()
+
+
+async def test_many_vms_are_tried_again_where_it_failed(admin: Visitor, fleet: Deployment) -> None:
+    page, machines = admin.page, await fleet.get("machines/")
+    (web,) = [one["system_id"] for one in machines if one["hostname"] == "web-1"]
+    await fleet.fetch("update machine set locked = true, state = 'deployed' where system_id = $1", web)
+    task = await fleet.begin("machines/", op="bulk", action="delete", machines=[one["system_id"] for one in machines])
+    assert await fleet.ended(task) == "failed"
+    await fleet.post(f"machines/{web}/", op="unlock")
+    await admin.go(f"tasks/{task}")
+    assert await admin.violations() == []
+    await page.get_by_role("button", name="Try again").click()
+    await expect(page.locator("h1")).to_have_text("Delete 1 of 1 VM?")
+    await page.fill("#typed", "web-1")
+    await page.get_by_role("button", name="Delete 1 VM").click()
+    await expect(page.locator("#note")).to_contain_text("Delete 1 VM")
+    await expect(page.locator("#note")).to_contain_text("succeeded")
+    assert await fleet.get("machines/") == []

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import axe_playwright_python
 from attrs import define, field
@@ -50,7 +51,7 @@ _OUT_OF_CARDS = """() => {
     for (let parent = element.parentElement; parent !== card; parent = parent.parentElement) {
       if (getComputedStyle(parent).overflowX !== "visible" || parent.matches("svg, [popover]")) return false;
     }
-    return !element.matches("[popover], .u-off-screen");
+    return !element.matches("[popover], dialog, .u-off-screen");
   };
   const found = new Set();
   for (const card of document.querySelectorAll("main .ik-card")) {
@@ -70,6 +71,7 @@ ABANDONED = ("htmx:afterRequest", "htmx:sendAbort")  # what htmx logs of a previ
 INTERFACES_CHANGED = "net::ERR_NETWORK_CHANGED"
 LOOKS = ((1400, False), (1400, True), (320, False), (320, True))  # width, dark
 SEE_OTHER = 303
+OPENED: set[str] = set()  # the paths that the visitors of a test got, by which its marker `opens` is checked
 EVERY_LOOK = os.environ.get("INNKEEPER_EVERY_LOOK")
 SCREENSHOTS = os.environ.get("INNKEEPER_SCREENSHOTS")  # a folder to keep them in
 
@@ -196,6 +198,8 @@ class Visitor:
             self.complaints.append(f"console: {message.text}")
 
     def on_request(self, request: Request) -> None:
+        if request.method == "GET":
+            OPENED.add(urlsplit(request.url).path)
         if not request.url.startswith((self.origin, "data:")):
             self.complaints.append(f"a request to {request.url}")
 

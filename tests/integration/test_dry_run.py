@@ -348,6 +348,9 @@ async def test_a_dry_run_says_how_many_of_several_machines_fit(innkeeper: Deploy
     assert len((await innkeeper.post("vm-hosts/", **wanted))["placements"]) == 1
     assert (await innkeeper.post("vm-hosts/", op="place", cores=8))["placements"] == []
     assert set(await invalid_fields(innkeeper.post("vm-hosts/", **wanted, count=21))) == {"count"}
+    await innkeeper.add_simulated("wired", cores=8, networks="lab:10.6.0.0/24")
+    found = await innkeeper.post("vm-hosts/", **wanted, interfaces="eth0:ip=10.6.0.9", count=2)
+    assert len(found["placements"]) == 1, "two machines cannot have the same address"
 
 
 async def test_a_dry_run_checks_the_names_of_all_machines(innkeeper: Deployment) -> None:

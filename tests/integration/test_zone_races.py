@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 from attrs import define
 
 from common.compose_request import ComposeRequest
+from regiond.groups import store
 from regiond.hosts.service import move_to_zone
+from tests.database import fetchval
 from tests.deployment.deployment import Deployment
 from tests.integration.concurrent_composes import (
     SMALL,
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.database
 T = TypeVar("T")
+_WAITING = "select array(select xact_start from pg_stat_activity where wait_event_type = 'Lock')"
 _ZONES = "select z.name, m.zone_chosen from machine m join zone z on z.id = m.zone_id"
 
 
@@ -98,6 +102,27 @@ async def test_a_change_of_the_zone_waits_for_a_compose(innkeeper: Deployment) -
     database.proceed.set()
     all_composed(await composing)
     await moving
+    assert await zones(innkeeper) == [("west", False)]
+
+
+async def test_a_compose_during_the_deletion_of_a_zone_gets_the_other(innkeeper: Deployment) -> None:
+    host_id = await host_in_east(innkeeper)
+    database = innkeeper.region.components.database
+    waiting: set[datetime] = set()  # the starts of transactions that wait: of the batch, then of the compose alone
+
+    async def waits_alone() -> bool:
+        waiting.update(await fetchval(database, _WAITING))
+        return len(waiting) > 1 or any(datetime.now(UTC) - one > timedelta(milliseconds=500) for one in waiting)
+
+    async with database.transaction() as db:
+        ids = {row["name"]: row["id"] for row in await db.fetch("select name, id from zone")}
+        await store.lock_servers(db, ids["east"])
+        await store.lock_zones(db, ids.values())
+        composing = asyncio.create_task(compose_all(innkeeper, ComposeRequest(**SMALL, host_id=host_id)))
+        await eventually(waits_alone)
+        await store.move_members(db, ids["east"], ids["west"])
+        await store.delete_zone(db, ids["east"])
+    all_composed(await composing)
     assert await zones(innkeeper) == [("west", False)]
 
 

@@ -12,7 +12,10 @@ from attrs import frozen
 
 @frozen
 class Shown:
-    """Offered by the page at this address. It reads with this method of a service; None: it acts with the endpoint."""
+    """Offered by the page at this address. It makes the request with the endpoint, or reads with `reads`.
+
+    `reads` is the method of a service, `hosts.read`, or one of the API's lookups, `find_host`.
+    """
 
     page: str
     reads: str | None = None
@@ -50,6 +53,7 @@ RESOURCES_WITHOUT: Mapping[str, str] = {
 
 WITHOUT: Mapping[str, str] = {
     "POST vm-hosts/{id}/?op=compose": SUMMED_UP,  # compose with `host`
+    "POST machines/?op=release": SUMMED_UP,  # bulk
     "POST machines/?op=allocate": SUMMED_UP,  # to deploy a ready VM allocates it
     "GET machines/?op=list_allocated": SUMMED_UP,  # the list with a filter
     "POST machines/?op=set_zone": SUMMED_UP,  # bulk, and the form of a VM
@@ -93,7 +97,7 @@ OFFERED: Mapping[str, Shown] = {
     "POST vm-hosts/{id}/?op=refresh": Shown("hosts/<host>/refresh"),
     "GET vm-hosts/{id}/?op=parameters": Shown("hosts/<host>/settings", "hosts.parameters"),
     "POST vm-hosts/{id}/?op=rotate": Shown("hosts/<host>/trust"),
-    "GET vm-hosts/{id}/?op=projects": Shown("hosts/add"),
+    "GET vm-hosts/{id}/?op=projects": Shown("hosts/add", "hosts.projects"),
     "GET vm-hosts/{id}/?op=numa": Shown("hosts/<host>/resources", "hosts.numa"),
     "POST vm-hosts/{id}/?op=adopt": Shown("hosts/<host>/adopt"),
     "POST vm-hosts/{id}/?op=add_tag": Shown("hosts/bulk"),
@@ -104,7 +108,7 @@ OFFERED: Mapping[str, Shown] = {
     "POST vm-hosts/{id}/?op=end_maintenance": Shown("hosts/<host>/maintenance"),
     "GET vm-hosts/{id}/?op=guests": Shown("hosts/<host>/vms", "hosts.long_list_of_guests"),
     "GET vm-clusters/": Shown("clusters", "clusters.list"),
-    "GET vm-clusters/{id}": Shown("clusters/<cluster>/resources", "clusters.list"),
+    "GET vm-clusters/{id}": Shown("clusters/<cluster>/resources", "find_cluster"),
     "PUT vm-clusters/{id}": Shown("clusters/<cluster>/settings"),
     "DELETE vm-clusters/{id}": Shown("clusters/<cluster>/remove"),
     "POST vm-clusters/{id}?op=maintenance": Shown("clusters/<cluster>/maintenance"),
@@ -112,7 +116,6 @@ OFFERED: Mapping[str, Shown] = {
     # VMs
     "GET machines/": Shown("vms", "machines.page"),
     "POST machines/?op=bulk": Shown("vms/bulk"),
-    "POST machines/?op=release": Shown("vms/bulk"),
     "GET machines/{system_id}/": Shown("vms/<system_id>", "machines.read"),
     "DELETE machines/{system_id}/": Shown("vms/<system_id>/delete"),
     "POST machines/{system_id}/?op=power_on": Shown("vms/<system_id>/act"),
@@ -251,7 +254,7 @@ OFFERED: Mapping[str, Shown] = {
     "GET vm-hosts/{id}/?op=racks": Shown("hosts/<host>/vms", "racks.of_host"),
     "GET racks/": Shown("settings/racks", "racks.list"),
     "POST racks/?op=token": Shown("settings/racks/token"),
-    "GET racks/{id}/": Shown("settings/racks/<rack>", "racks.read"),
+    "GET racks/{id}/": Shown("settings/racks/<rack>", "find_rack"),
     "PUT racks/{id}/": Shown("settings/racks/<rack>/zones"),
     "POST racks/{id}/?op=report_stolen": Shown("settings/racks/<rack>/stolen"),
     "DELETE racks/{id}/": Shown("settings/racks/<rack>/remove"),

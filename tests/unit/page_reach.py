@@ -1,4 +1,4 @@
-"""What a page's handler reaches in the code of the pages: resources of the API, texts, and names of attributes."""
+"""What a page's handler reaches in the code of the pages: requests of the API, and reads of services."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from attrs import frozen
 from regiond.api.declaration.endpoint import Endpoint, Resource
 from regiond.ui.page import Page
 from regiond.ui.pages import PAGES
+from tests.unit.page_calls import ANY, Call, calls_in, reads_in
 
 _OURS = "regiond.ui"
 
@@ -21,17 +22,23 @@ _OURS = "regiond.ui"
 class Reach:
     """All that the code of some handlers mentions, whichever way a request takes through it."""
 
-    resources: frozenset[str]  # their paths in the API
+    requests: frozenset[Call]
+    reads_of: frozenset[str]  # such as `hosts.read`
+    resources: frozenset[str]  # their paths in the API, of requests that take theirs from a value
     texts: frozenset[str]
-    names: frozenset[str]
 
     def calls(self, resource: Resource, endpoint: Endpoint) -> bool:
-        """Whether the code names the resource, and the op of the endpoint or the method of one without an op."""
-        return resource.path in self.resources and (endpoint.op or endpoint.method) in self.texts
+        """Whether a request of the code can be this one; of a part that depends on a value, the code has the value."""
+        return any(
+            (resource.path in self.resources if one.resource is ANY else one.resource == resource.path)
+            and (endpoint.method in self.texts if one.method is ANY else one.method == endpoint.method)
+            and ((not endpoint.op or endpoint.op in self.texts) if one.op is ANY else one.op == (endpoint.op or ""))
+            for one in self.requests
+        )
 
     def reads(self, method: str) -> bool:
-        """Whether the code names this method of a service, such as `hosts.list`."""
-        return set(method.split(".")) <= self.names
+        """Whether the code uses this method of a service, such as `hosts.list`."""
+        return method in self.reads_of
 
 
 @cache
@@ -44,7 +51,8 @@ def reach_of(path: str) -> Reach:
     """Returns what the handlers of all methods of one address reach."""
     resources: set[str] = set()
     texts: set[str] = set()
-    names: set[str] = set()
+    requests: set[Call] = set()
+    reads: set[str] = set()
     seen: dict[int, Any] = {}  # keeps what was visited alive, so that no other object gets its id
     waiting: list[Any] = [page.handle for page in pages_at(path)]
     while waiting:
@@ -55,10 +63,16 @@ def reach_of(path: str) -> Reach:
             resources.add(one.path)
         elif id(one) not in seen:
             seen[id(one)] = one
-            if isinstance(one, FunctionType):
-                names |= _names(one.__code__)
+            if isinstance(one, FunctionType) and one.__module__.startswith(_OURS):
+                requests |= calls_in(one)
+                reads |= reads_in(one)
             waiting += _parts(one)
-    return Reach(resources=frozenset(resources), texts=frozenset(texts), names=frozenset(names))
+    return Reach(
+        requests=frozenset(requests),
+        reads_of=frozenset(reads),
+        resources=frozenset(resources),
+        texts=frozenset(texts),
+    )
 
 
 def _parts(one: Any) -> Iterable[Any]:

@@ -8,6 +8,7 @@ import pytest
 
 from regiond.api.declaration.endpoint import Endpoint, Resource
 from regiond.api.resources.registry import DOCUMENTED
+from regiond.api.resources.shared import lookups
 from regiond.api.services import Services
 from regiond.ui.pages import PAGES
 from tests.unit.page_coverage import OFFERED, RESOURCES_WITHOUT, WITHOUT
@@ -38,8 +39,8 @@ def test_the_page_that_offers_a_request_calls_it(name: str) -> None:
         assert reach_of(shown.page).calls(resource, endpoint), f"the code of {shown.page} does not act with it"
         return
     assert endpoint.method == "GET", "a page changes things through the API's endpoints"
-    service, method = shown.reads.split(".")
-    assert hasattr(get_type_hints(Services)[service], method)
+    service, _, method = shown.reads.rpartition(".")
+    assert hasattr(get_type_hints(Services)[service] if service else lookups, method)
     assert reach_of(shown.page).reads(shown.reads), f"the code of {shown.page} does not read {shown.reads}"
 
 
@@ -61,3 +62,21 @@ def test_a_page_that_does_not_act_offers_nothing() -> None:
     assert not reach_of("help").calls(resource, endpoint)
     assert not reach_of("vms/<system_id>").calls(resource, endpoint)
     assert not reach_of("help").reads("machines.read")
+
+
+@pytest.mark.parametrize(
+    ("page", "request_"),
+    [
+        ("clusters/<cluster>/settings", "PUT vm-hosts/{id}/"),  # it has the resource, and PUT of another
+        ("vms/bulk", "POST machines/?op=release"),  # it has the text, for a task
+        ("networks/dns/<id>", "GET domains/{id}/?op=zone_file"),  # it links to the page with it
+        ("zones/<id>", "DELETE zones/{name}/"),
+    ],
+)
+def test_a_page_does_not_offer_what_others_of_its_kind_do(page: str, request_: str) -> None:
+    assert not reach_of(page).calls(*REQUESTS[request_])
+
+
+def test_a_service_is_not_read_by_the_method_of_another() -> None:
+    assert reach_of("networks").reads("networks.subnets")
+    assert not reach_of("vms/<system_id>").reads("machines.page")

@@ -7,7 +7,12 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from development.generated_section import CHECKOUT
-from tests.unit.text_search import untranslated_in_python, untranslated_in_script, untranslated_in_template
+from tests.unit.text_search import (
+    untranslated_in_python,
+    untranslated_in_script,
+    untranslated_in_template,
+    words_beside_messages,
+)
 
 UI = CHECKOUT / "regiond/ui"
 # Names of products, units and protocols, which read the same in every language; headers, attributes of cookies, and
@@ -37,6 +42,19 @@ def test_no_text_is_added_beside_the_catalogue(files: str) -> None:
         if text not in NAMES
     ]
     assert len(found) == LEFT[files], "\n".join(f"{name}: {text}" for name, text in found)
+
+
+def test_tables_of_words_are_messages_as_a_whole() -> None:
+    """A single word in lower case does not look like a text."""
+    found = {
+        str(path.relative_to(UI)): words
+        for path in sorted({*UI.rglob("*.py")} - SAMPLES)
+        if (words := words_beside_messages(path.read_text(encoding="utf-8")))
+    }
+    assert found == {}
+    assert words_beside_messages('A = {"a": constant("Away"), "b": "host", "c": "CIDR"}') == ["host"]
+    assert words_beside_messages('A = (("a", constant("Away")), ("b", "host"))') == ["host"]
+    assert words_beside_messages('Action(key="a", done="started")') == ["started"]
 
 
 def test_keys_and_markup_are_no_texts() -> None:

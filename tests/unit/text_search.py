@@ -145,3 +145,27 @@ def untranslated_in_script(source: str) -> list[str]:
 def _reads_as_text(written: str) -> bool:
     is_other = _CODE.search(written) or _HEADER.search(written) or _COMMAND.search(written)
     return bool(_SENTENCE.search(written)) and not is_other
+
+
+_SHOWN_BY_NAME = {"label", "title", "help", "word", "verb", "button", "effect", "undo", "done", "doing", "none_label"}
+_NO_WORD = re.compile(r"[A-Z\d-]+|\W*")  # such as CIDR and SHA-256
+
+
+def words_beside_messages(source: str) -> list[str]:
+    """Returns words of Python code that are no messages, although others of their table are, or that are a label."""
+    found: list[ast.expr] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Dict):
+            found += _rest_of_table(node.values)
+        elif isinstance(node, ast.Tuple | ast.List):
+            pairs = [each for each in node.elts if isinstance(each, ast.Tuple) and len(each.elts) == 2]
+            found += _rest_of_table([pair.elts[1] for pair in pairs])
+        elif isinstance(node, ast.Call):
+            found += [keyword.value for keyword in node.keywords if keyword.arg in _SHOWN_BY_NAME]
+    written = [one.value for one in found if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    return [word for word in written if not _NO_WORD.fullmatch(word)]
+
+
+def _rest_of_table(words: list[ast.expr]) -> list[ast.expr]:
+    is_message = [isinstance(word, ast.Call) and _name(word.func) in _TRANSLATED for word in words]
+    return [word for word, is_one in zip(words, is_message, strict=True) if not is_one] if any(is_message) else []

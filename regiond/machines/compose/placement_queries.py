@@ -87,7 +87,7 @@ class PlacementQueries:
         """Returns the ranked hosts by the committed claims alone, for up to `times` equal machines. Raises as `place`.
 
         `machine_id` is a machine that is placed again: it is no member of its own groups. A named host is evaluated
-        for one machine.
+        for one machine, and only one machine can have a static address.
         """
         requirements = validated.requirements
         if requirements.host_id is not None:
@@ -99,6 +99,8 @@ class PlacementQueries:
             if explained is not host:
                 placement = place(requirements, [explained], members=members)
             return PlacedCompose(validated=validated, placement=placement, candidates={host.id: host})
+        if any(nic.ip is not None for nic in requirements.nics):
+            times = 1
         async with self._database.connection() as db:
             found = await search_hosts(
                 db, requirements, self._calls.racks, strategy=validated.strategy, named=named, times=times,

@@ -16,9 +16,9 @@ _EMPTY: tuple[object, ...] = (None, "", [], {}, ())
 _HIDDEN = frozenset({"code"})  # the message says it; the file of the log has it
 _WORDS: Mapping[str, str] = {
     "retry_in_s": constant("tried again after {}"),
-    "by": "by {}",
-    "racks": "racks: {}",
-    "undone": "undone: {}",
+    "by": constant("by {}"),
+    "racks": constant("racks: {}"),
+    "undone": constant("undone: {}"),
     "reason": "{}",
 }
 _BEGINS = "started"
