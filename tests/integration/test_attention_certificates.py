@@ -17,6 +17,7 @@ from tests.integration.test_attention import age, items
 from tests.integration.test_web_lost_storage import client, page
 from tests.integration.users import as_user
 from tests.integration.web_client import WebClient
+from tests.waiting import eventually
 
 __all__ = ["client"]
 pytestmark = pytest.mark.database
@@ -72,6 +73,19 @@ async def test_the_expiry_of_pins_of_earlier_releases_is_read(innkeeper: Deploym
         assert [await expiry(db, host) for host in hosts] == [IN_12_DAYS, None, None]
         await identity_store.unpin(db, hosts[0]["id"])
         assert await expiry(db, hosts[0]) is None
+
+
+async def test_a_region_that_starts_reads_the_expiry_of_earlier_pins(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated("elm")
+    await pinned(innkeeper, host, certificate())
+    await sql(innkeeper, _UNREAD)
+    await innkeeper.restart("region")
+
+    async def is_found() -> bool:
+        return "server_certificate_expiring" in await items(innkeeper)
+
+    assert await eventually(is_found)
+    await sql(innkeeper, "update vm_host set driver = 'simulated'")
 
 
 async def test_the_certificate_of_an_rpc_client_is_found_for_its_user(innkeeper: Deployment) -> None:
