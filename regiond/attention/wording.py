@@ -208,11 +208,9 @@ def _server_certificate(found: Found, now: datetime) -> Words:
 
 
 def _client_certificate(found: Found, now: datetime) -> Words:
-    remedy = (
-        "Its program renews it while it is connected. Once it has expired, issue a new one with the same name, or "
-        "revoke it."
-    )
-    return _expiring(found, now, "has", remedy)
+    if found.broken:
+        return _expiring(found, now, "has", "Issue a new one with the same name, or revoke it.")
+    return _expiring(found, now, "has", "Start its program: it renews the certificate while it is connected.")
 
 
 def _expiring(found: Found, now: datetime, verb: str, remedy: str) -> Words:

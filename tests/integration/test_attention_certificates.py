@@ -82,10 +82,13 @@ async def test_the_certificate_of_an_rpc_client_is_found_for_its_user(innkeeper:
     (item,) = (await items(ann)).values()
     assert item["kind"] == "client_certificate_expiring"
     assert item["text"].startswith("RPC client east has a certificate that expires in 4 hours.")
+    assert item["remedy"].startswith("Start its program")
     assert list(await items(innkeeper)) == ["client_certificate_expiring"]
     assert await items(eve) == {}
     await sql(innkeeper, _CLIENT, -timedelta(hours=5), timedelta(days=7))
-    assert (await items(ann))["client_certificate_expiring"]["severity"] == "broken"
+    expired = (await items(ann))["client_certificate_expiring"]
+    assert expired["severity"] == "broken"
+    assert expired["remedy"].startswith("Issue a new one with the same name")
     await ann.delete("rpc-clients/east/")
     assert await items(ann) == {}
 

@@ -81,8 +81,9 @@ def _name_problem(form: ComposeForm) -> str | None:
         for name in form.names:
             check_hostname(name)
     except InvalidRequest:
-        longest = text(" The number of each VM counts.") if form.count > 1 else ""
-        return text("Use letters, digits and inner hyphens, at most 63 characters.{longest}", longest=longest)
+        if form.count > 1:
+            return text("Use letters, digits and inner hyphens, at most 63 characters. The number of each VM counts.")
+        return text("Use letters, digits and inner hyphens, at most 63 characters.")
     return None
 
 
