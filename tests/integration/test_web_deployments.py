@@ -201,6 +201,8 @@ async def test_no_vm_is_deployed_with_an_image_that_nobody_chose(region: Deploym
 async def test_the_default_image_of_many_is_chosen_only_if_it_suits_all(region: Deployment) -> None:
     client, machine = await _logged_in(region), await _machine(region)
     assert _selected(await _bulk(client, machine)) == ["ubuntu/noble"]
+    await add_image(region, "debian/bookworm")
+    assert _selected(await _bulk(client, machine, distro_series="debian/bookworm")) == ["debian/bookworm"]  # a retry
     await sql(region, "update image set virtual_size_bytes = 1::bigint << 50 returning id")
     asked = await _bulk(client, machine)
     assert ('<option value="">Choose an image</option>' in asked.text, _selected(asked)) == (True, [])

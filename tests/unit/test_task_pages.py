@@ -126,6 +126,17 @@ def test_a_forced_power_off_is_not_repeated_without_its_question() -> None:
     assert (found.is_post, found.url) == (False, f"{UI}vms/{FAILED.system_id}/act?action=off")
 
 
+def test_a_failed_compose_says_that_its_vm_still_has_the_name() -> None:
+    """A VM that a page or client knows of stays, until somebody deletes it."""
+    request = {"requested": {"hostname": "web-1", "cores": 1, "memory_mib": 1024}}
+    stays = evolve(FAILED, kind=OperationKind.COMPOSE, request=request, hostname="web-1")
+    found, gone = retry_of(stays), retry_of(evolve(stays, machine_id=None))
+    assert found is not None
+    assert gone is not None
+    assert (found.url, gone.instead) == (gone.url, "")
+    assert found.instead == "web-1 was not created and keeps its name until it is deleted."
+
+
 def bulk(**request: object) -> Operation:
     machines = [{"system_id": name, "hostname": name} for name in ("done", "failed", "stopped", "left")]
     return evolve(FAILED, kind=OperationKind.BULK, request={"machines": machines, "at_once": 2, **request})

@@ -177,7 +177,7 @@ async def _confirm(visit: Visit, asked: Asked, refusal: Refusal = NOT_REFUSED) -
     running = await _longest_running(visit, found) if action.effect else None
     images = image_choices_of_all(await services.images.list(), found.changed) if action.asks == "image" else []
     given = {name: visit.request.given(name) for name in ("pool", "zone", "add", "remove", *_IMAGE, *FIELDS)}
-    if images and not is_answered(visit):
+    if images and not given["distro_series"] and not is_answered(visit):
         given["distro_series"] = await usable_default(visit, found.changed, images)
     question = bulk_question(
         found,

@@ -60,7 +60,8 @@ def retry_of(task: Operation, children: Iterable[Child] = ()) -> Retry | None:
 
 def _compose(task: Operation) -> Retry:
     if form_again(task.request) is not None:
-        return Retry(url=page_url("compose", query={"task": str(task.id)}))
+        has_name = text("{name} was not created and keeps its name until it is deleted.", name=task.hostname)
+        return Retry(url=page_url("compose", query={"task": str(task.id)}), instead=has_name if task.machine_id else "")
     return Retry(
         instead=text("The form has no field for a part of this request. Send it again with what sent it: API or CLI.")
     )
