@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import jinja2
@@ -40,7 +40,7 @@ def catalogue(checkout: Path = CHECKOUT) -> str:
     for script in sorted((checkout / _SCRIPTS).rglob("*.js")):
         for shown in messages_of_script(script.read_text(encoding="utf-8")):
             _add(places, (shown,), script.relative_to(checkout / _UI))
-    return _HEAD + "".join(_entry(message, found) for message, found in places.items())
+    return _HEAD + "".join(_entry(message, found) for message, found in with_plurals(places).items())
 
 
 def messages_of(template: str) -> Iterator[tuple[str, ...]]:
@@ -75,6 +75,22 @@ def docs_of_fields(tree: ast.Module) -> Iterator[str]:
                     match keyword:
                         case ast.keyword(arg="doc", value=ast.Constant(value=str(doc))):
                             yield doc
+
+
+def with_plurals(places: Mapping[tuple[str, ...], list[str]]) -> dict[tuple[str, ...], list[str]]:
+    """Returns the messages with each singular once, since gettext's tools reject a second: one with a plural wins.
+
+    `gettext` finds it too. Raises ValueError if a message has two plurals.
+    """
+    plurals: dict[str, tuple[str, ...]] = {}
+    for message in places:
+        if len(message) > 1 and plurals.setdefault(message[0], message) != message:
+            raise ValueError(f"{message[0]!r} has two plurals: {plurals[message[0]][1]!r} and {message[1]!r}")
+    found: dict[tuple[str, ...], list[str]] = {}
+    for message, files in places.items():
+        known = found.setdefault(plurals.get(message[0], message), [])
+        known += [file for file in files if file not in known]
+    return found
 
 
 def _add(places: dict[tuple[str, ...], list[str]], message: tuple[str, ...], path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from gettext import NullTranslations
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ import pytest
 from jinja2 import nodes
 
 from development.generated_section import CHECKOUT
-from development.text_catalogue import CATALOGUE, catalogue, messages_of
+from development.text_catalogue import CATALOGUE, catalogue, messages_of, with_plurals
 from regiond.ui.notes import cleared_cookie
 from regiond.ui.renderer import Renderer
 from regiond.ui.serving.kept_form import KeptForm
@@ -55,6 +56,19 @@ class Marked(NullTranslations):
 def test_the_catalogue_has_the_texts_of_the_present_pages() -> None:
     present = (CHECKOUT / CATALOGUE).read_text(encoding="utf-8")
     assert present == catalogue(), "run python -m development.text_catalogue --write"
+
+
+def test_the_catalogue_has_each_message_once() -> None:
+    """As gettext's tools demand: a message with a plural somewhere has it everywhere."""
+    messages = re.findall(r'^msgid "(.*)"$', catalogue(), re.MULTILINE)
+    assert [message for message, number in Counter(messages).items() if number > 1] == []
+
+
+def test_a_message_has_one_plural() -> None:
+    found = with_plurals({("{n} more",): ["a.html"], ("{n} more", "{n} more"): ["b.html"], ("All",): ["a.html"]})
+    assert found == {("{n} more", "{n} more"): ["a.html", "b.html"], ("All",): ["a.html"]}
+    with pytest.raises(ValueError, match="has two plurals"):
+        with_plurals({("{n} more", "{n} more"): ["a.html"], ("{n} more", "{n} others"): ["b.html"]})
 
 
 def test_messages_are_texts_and_neither_markup_nor_commands() -> None:

@@ -122,8 +122,8 @@ def _description(node_id: int, cells: Sequence[Cell], marked: str) -> str:
         for state, word in WORDS.items()
         if (number := sum(cell.state == state for cell in cells))
     )
-    outlined = text(" Outlined: the cores of {marked}.", marked=marked) if marked else ""
+    outlined = text("Outlined: the cores of {marked}.", marked=marked) if marked else ""
     node = counted(
         "Node {node}: {n} core. {counts}.", "Node {node}: {n} cores. {counts}.", len(cells), node=node_id, counts=counts
     )
-    return node + outlined
+    return f"{node} {outlined}".rstrip()
