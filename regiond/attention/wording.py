@@ -12,6 +12,7 @@ from regiond.attention.model import AttentionItem, AttentionKind, Found, ObjectT
 
 HIDDEN_CAUSE = "Administrators see the reason."  # texts of servers can contain addresses
 HIDDEN_REMEDY = "An administrator has to say on the host's page which server is right."
+RETRIED = "The region retries by itself. Administrators see what helps."
 _SHOWN_PROBLEMS = 3
 _SHOWN_VOLUMES = 3
 _GIB_IN_MIB = 1024
@@ -31,7 +32,7 @@ def item_of(found: Found, now: datetime, *, is_admin: bool) -> AttentionItem:
         name=found.name,
         what=words.what,
         cause=HIDDEN_CAUSE if is_hidden else words.cause,
-        remedy=HIDDEN_REMEDY if is_hidden and found.kind in _FOR_ADMINISTRATORS else words.remedy,
+        remedy=_FROM_SERVERS[found.kind] if is_hidden else words.remedy,
         since=found.since,
         host_id=found.host_id,
         host_name=found.host_name,
@@ -208,11 +209,9 @@ def _server_certificate(found: Found, now: datetime) -> Words:
 
 
 def _client_certificate(found: Found, now: datetime) -> Words:
-    remedy = (
-        "Its program renews it while it is connected. Once it has expired, issue a new one with the same name, or "
-        "revoke it."
-    )
-    return _expiring(found, now, "has", remedy)
+    if found.broken:
+        return _expiring(found, now, "has", "Issue a new one with the same name, or revoke it.")
+    return _expiring(found, now, "has", "Start its program: it renews the certificate while it is connected.")
 
 
 def _expiring(found: Found, now: datetime, verb: str, remedy: str) -> Words:
@@ -277,8 +276,12 @@ _WORDS: Mapping[AttentionKind, Callable[[Found, datetime], Words]] = {
     AttentionKind.OPERATION_WAITING: _operation,
     AttentionKind.IMAGE_FAILED: _image,
 }
-_FOR_ADMINISTRATORS = frozenset({AttentionKind.HOST_REJECTED, AttentionKind.HOST_NOT_TRUSTED})
-_FROM_SERVERS = frozenset({AttentionKind.HOST_UNREACHABLE, *_FOR_ADMINISTRATORS})
+# Their texts are those of servers; what users read as the remedy instead.
+_FROM_SERVERS: Mapping[AttentionKind, str] = {
+    AttentionKind.HOST_UNREACHABLE: RETRIED,
+    AttentionKind.HOST_REJECTED: HIDDEN_REMEDY,
+    AttentionKind.HOST_NOT_TRUSTED: HIDDEN_REMEDY,
+}
 
 
 def _number(value: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from attrs import evolve
 
@@ -20,30 +20,40 @@ from regiond.placement.model import (
 from regiond.placement.nic_attachment import port_of, required_functions
 
 
-def changed_by_claim(
-    hosts: Mapping[int, Candidate], requirements: Requirements, evaluation: Evaluation, claimed: Candidate | None = None
-) -> dict[int, Candidate]:
-    """Returns those of `hosts` (by id) that have less once the machine has claimed what `evaluation` assigns to it.
+class RemainingHosts:
+    """Hosts by id, each with what is left once machines have claimed what they need.
 
-    These are its host and the other hosts of the same server, such as other projects of an LXD server. `claimed` is
-    its host, if that may not be in `hosts`.
+    What a machine claims on a host is missing on all hosts of the same server, such as other projects of an LXD server.
     """
-    claimed = hosts.get(evaluation.host_id, claimed)
-    if claimed is None:
-        return {}
-    return {
-        host.id: after_claim(host, requirements, evaluation)
-        for host in hosts.values()
-        if host.id == claimed.id or (host.server_id is not None and host.server_id == claimed.server_id)
-    }
+
+    def __init__(self, hosts: Iterable[Candidate]) -> None:
+        self.by_id = {host.id: host for host in hosts}
+        self._of_server: dict[int | None, list[int]] = {}
+        for host in self.by_id.values():
+            self._of_server.setdefault(host.server_id, []).append(host.id)
+
+    def claim(
+        self, requirements: Requirements, evaluation: Evaluation, host: Candidate | None = None
+    ) -> tuple[Candidate, ...]:
+        """Returns the hosts that have less, once the machine has claimed what `evaluation` assigns to it.
+
+        `host` is that of the evaluation, for one that is not among these.
+        """
+        host = self.by_id.get(evaluation.host_id, host)
+        if host is None:
+            return ()
+        ids = self._of_server.get(host.server_id, ()) if host.server_id is not None else {host.id} & self.by_id.keys()
+        changed = tuple(after_claim(self.by_id[one], requirements, evaluation) for one in ids)
+        self.by_id |= {one.id: one for one in changed}
+        return changed
 
 
 def with_pending_claims(hosts: Iterable[Candidate], pending: Iterable[PendingClaim]) -> tuple[Candidate, ...]:
     """Returns the hosts as if all pending claims on their servers were taken. Claims on other ones are ignored."""
-    remaining = {host.id: host for host in hosts}
+    remaining = RemainingHosts(hosts)
     for one in pending:
-        remaining |= changed_by_claim(remaining, one.requirements, one.evaluation, one.host)
-    return tuple(remaining.values())
+        remaining.claim(one.requirements, one.evaluation, one.host)
+    return tuple(remaining.by_id.values())
 
 
 def with_pending_members(members: GroupMembers, pending: Iterable[PendingClaim]) -> GroupMembers:

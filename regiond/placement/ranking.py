@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from attrs import evolve
 
 from regiond.placement.affinity import NO_MEMBERS, GroupMembers
-from regiond.placement.claimed_hosts import changed_by_claim
+from regiond.placement.claimed_hosts import RemainingHosts
 from regiond.placement.evaluation import evaluate
 from regiond.placement.model import Candidate, Evaluation, Placement, Requirements, Strategy
 
@@ -56,15 +56,14 @@ def place_sequentially(
     server again; all again if the machines are in groups, since each then affects other hosts too.
     """
     placements = [place(requirements, hosts, strategy=strategy, members=members)]
-    remaining = {host.id: host for host in hosts}
+    remaining = RemainingHosts(hosts)
     while len(placements) < times and (chosen := placements[-1].chosen) is not None:
-        changed = changed_by_claim(remaining, requirements, chosen)
-        remaining |= changed
+        changed = remaining.claim(requirements, chosen)
         if requirements.groups:
-            members = members.after(requirements.groups, remaining[chosen.host_id])
-            following = place(requirements, remaining.values(), strategy=strategy, members=members)
+            members = members.after(requirements.groups, remaining.by_id[chosen.host_id])
+            following = place(requirements, remaining.by_id.values(), strategy=strategy, members=members)
         else:
-            again = place(requirements, changed.values(), strategy=strategy)
+            again = place(requirements, changed, strategy=strategy)
             following = _with_new_evaluations(placements[-1], again, strategy)
         if following.chosen is None:
             break

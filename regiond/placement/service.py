@@ -6,7 +6,7 @@ from regiond.placement.affinity import check_policies, group_restrictions, group
 from regiond.placement.bipartite_matching import Shortage, match
 from regiond.placement.candidate import resource_capacity, same_seen_by, sum_of
 from regiond.placement.checks import SUMMARY
-from regiond.placement.claimed_hosts import after_claim, changed_by_claim, with_pending_claims, with_pending_members
+from regiond.placement.claimed_hosts import RemainingHosts, after_claim, with_pending_claims, with_pending_members
 from regiond.placement.cpu_pinning import core_ranges
 from regiond.placement.evaluation import needs_nodes
 from regiond.placement.interface_matching import is_selected, matching_interfaces, selects_subnet
@@ -20,9 +20,9 @@ from regiond.placement.storage_parser import parse_storage
 
 __all__ = (
     "SUMMARY",
+    "RemainingHosts",
     "Shortage",
     "after_claim",
-    "changed_by_claim",
     "check_policies",
     "core_ranges",
     "explain",

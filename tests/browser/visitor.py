@@ -39,6 +39,13 @@ _TOO_WIDE = """(width) => {
   return found;
 }"""
 # Of cards: what sticks out of one sideways, unless something in the card scrolls or hides it.
+# Where main scrolls by itself, a document that scrolls too shows nothing there.
+_SCROLLS_TWICE = """() => {
+  const [main, document_] = [document.querySelector(".ik-main"), document.documentElement];
+  const beyond = document_.scrollHeight - innerHeight;
+  const scrolls = main && getComputedStyle(main).overflowY === "auto" && beyond > 0;
+  return scrolls ? [`the document scrolls by ${beyond} px`] : [];
+}"""
 _OUT_OF_CARDS = """() => {
   const isLoose = (element, card) => {
     for (let parent = element.parentElement; parent !== card; parent = parent.parentElement) {
@@ -177,7 +184,8 @@ class Visitor:
 
     async def _overflow(self, width: int) -> list[str]:
         """Of the document, of `main`, which may scroll by itself, and of cards; with the elements that are too wide."""
-        return [*await self.page.evaluate(_TOO_WIDE, width), *await self.page.evaluate(_OUT_OF_CARDS)]
+        loose = [*await self.page.evaluate(_SCROLLS_TWICE), *await self.page.evaluate(_OUT_OF_CARDS)]
+        return [*await self.page.evaluate(_TOO_WIDE, width), *loose]
 
     async def leave(self) -> None:
         await self.context.close()

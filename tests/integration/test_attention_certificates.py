@@ -17,6 +17,7 @@ from tests.integration.test_attention import age, items
 from tests.integration.test_web_lost_storage import client, page
 from tests.integration.users import as_user
 from tests.integration.web_client import WebClient
+from tests.waiting import eventually
 
 __all__ = ["client"]
 pytestmark = pytest.mark.database
@@ -74,6 +75,19 @@ async def test_the_expiry_of_pins_of_earlier_releases_is_read(innkeeper: Deploym
         assert await expiry(db, hosts[0]) is None
 
 
+async def test_a_region_that_starts_reads_the_expiry_of_earlier_pins(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated("elm")
+    await pinned(innkeeper, host, certificate())
+    await sql(innkeeper, _UNREAD)
+    await innkeeper.restart("region")
+
+    async def is_found() -> bool:
+        return "server_certificate_expiring" in await items(innkeeper)
+
+    assert await eventually(is_found)
+    await sql(innkeeper, "update vm_host set driver = 'simulated'")
+
+
 async def test_the_certificate_of_an_rpc_client_is_found_for_its_user(innkeeper: Deployment) -> None:
     ann, eve = await as_user(innkeeper, "ann"), await as_user(innkeeper, "eve")
     await ann.post("rpc-clients/", name="east")
@@ -82,10 +96,13 @@ async def test_the_certificate_of_an_rpc_client_is_found_for_its_user(innkeeper:
     (item,) = (await items(ann)).values()
     assert item["kind"] == "client_certificate_expiring"
     assert item["text"].startswith("RPC client east has a certificate that expires in 4 hours.")
+    assert item["remedy"].startswith("Start its program")
     assert list(await items(innkeeper)) == ["client_certificate_expiring"]
     assert await items(eve) == {}
     await sql(innkeeper, _CLIENT, -timedelta(hours=5), timedelta(days=7))
-    assert (await items(ann))["client_certificate_expiring"]["severity"] == "broken"
+    expired = (await items(ann))["client_certificate_expiring"]
+    assert expired["severity"] == "broken"
+    assert expired["remedy"].startswith("Issue a new one with the same name")
     await ann.delete("rpc-clients/east/")
     assert await items(ann) == {}
 

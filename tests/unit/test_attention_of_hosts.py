@@ -10,7 +10,7 @@ import pytest
 from common import errors
 from common.errors import InnkeeperError
 from regiond.attention.model import AttentionItem, AttentionKind, Found, ObjectType
-from regiond.attention.wording import HIDDEN_CAUSE, HIDDEN_REMEDY, item_of
+from regiond.attention.wording import HIDDEN_CAUSE, HIDDEN_REMEDY, RETRIED, item_of
 from regiond.hosts.error_details import ErrorDetails, Secret, TrustProblem, to_column
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -113,6 +113,12 @@ def test_users_are_not_told_commands_of_administrators() -> None:
     details = to_column(ErrorDetails(kind=TrustProblem.IDENTITY_CHANGED, offered=NEW))
     said = item(_K.HOST_REJECTED, is_admin=False, code="peer_changed", details=details)
     assert (said.cause, said.remedy) == (HIDDEN_CAUSE, HIDDEN_REMEDY)
+
+
+@pytest.mark.parametrize("code", _CODES)
+def test_users_are_not_sent_to_a_message_that_they_do_not_see(code: str) -> None:
+    said = item(_K.HOST_UNREACHABLE, is_admin=False, code=code)
+    assert (said.cause, said.remedy) == (HIDDEN_CAUSE, RETRIED)
 
 
 @pytest.mark.parametrize("code", _CODES)

@@ -18,7 +18,7 @@ from regiond.machines.compose.host_search import SearchResult, search_hosts
 from regiond.machines.compose.model import PendingClaims, PlacedCompose, ValidatedCompose, common_pools
 from regiond.placement.model import NO_MEMBERS, Candidate, GroupMembers, PendingClaim, Placement, Requirements, Strategy
 from regiond.placement.service import (
-    changed_by_claim,
+    RemainingHosts,
     check_policies,
     needs_nodes,
     place,
@@ -205,7 +205,7 @@ def _place_each_on_named(
     A compose that fits only without the pending claims is placed as if there were none, since they may be rolled back:
     the ledger decides. This applies to one compose per host; the others are placed again.
     """
-    remaining = {host.id: host for host in with_pending_claims(hosts.values(), pending)}
+    remaining = RemainingHosts(with_pending_claims(hosts.values(), pending))
     expected = with_pending_members(members, pending)
     placed_on: set[int] = set()
     results: list[_Placed | Exception | None] = []
@@ -219,10 +219,10 @@ def _place_each_on_named(
         except InvalidRequest as error:
             results.append(error)
             continue
-        placement = place(requirements, [remaining[host_id]], members=expected)
+        placement = place(requirements, [remaining.by_id[host_id]], members=expected)
         if placement.chosen is not None:
             expected = expected.after(requirements.groups, hosts[host_id]) if requirements.groups else expected
-            remaining |= changed_by_claim(remaining, requirements, placement.chosen)
+            remaining.claim(requirements, placement.chosen)
         else:
             placement = place(requirements, [hosts[host_id]], members=members)
             if placement.chosen is not None and host_id in placed_on:
