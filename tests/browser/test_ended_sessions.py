@@ -184,6 +184,31 @@ async def test_a_page_asks_for_nothing_until_the_login(admin: Visitor, fleet: De
     assert await page.input_value("#name") == "east"
 
 
+async def test_a_console_log_asks_for_nothing_until_the_login(admin: Visitor, fleet: Deployment) -> None:
+    page = admin.page
+    (machine,) = [one for one in await fleet.get("machines/") if one["hostname"] == "web-1"]
+    await fleet.post(f"machines/{machine['system_id']}/", op="power_on")
+    await fleet.fetch("update machine set state = 'deploying' where hostname = 'web-1' returning id")
+    await page.clock.install()
+    await admin.go(f"vms/{machine['system_id']}/console")
+    await expect(page.locator("#console-log[hx-trigger]")).to_be_visible()
+    await fleet.fetch(END)
+    admin.expected_statuses.add(401)
+    await page.clock.run_for(5_000)
+    notice = page.locator("#toast-session")
+    await expect(notice).to_contain_text("Your session has ended")
+    await notice.get_by_role("button", name="Close this message").click()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    await page.clock.run_for(60_000)
+    assert asked == []
+    await expect(notice).to_have_count(0)
+    await admin.enter()
+    await page.evaluate("dispatchEvent(new Event('focus'))")
+    async with page.expect_response(lambda answer: answer.url.endswith("/console/log") and answer.status == 200):
+        await page.clock.run_for(5_000)
+
+
 async def test_a_page_is_live_again_after_a_login_in_another_tab(admin: Visitor, fleet: Deployment) -> None:
     page = admin.page
     await end_under(admin, fleet)

@@ -195,6 +195,12 @@ async def test_the_hosts_of_a_large_region_are_suggested_by_name(
     for typed, names in (("", ["alder", "birch"]), ("BI", ["birch"]), ("cedar", [])):
         answer = await client.get(f"/MAAS/ui/compose/hosts?host={typed}")
         assert re.findall(r'<option value="(.*?)"', answer.text) == names
+    page = await client.get("/MAAS/ui/compose")
+    sent = {"csrf": page.csrf, "count": "1", "cores": "1", "memory": "1024", "disk0-size": "8", "host": "bi"}
+    refused = await client.post("/MAAS/ui/compose", None, action="compose", **sent)
+    previewed = await client.post("/MAAS/ui/compose/preview", None, **sent)
+    assert "There is no VM host &#39;bi&#39;" in refused.text.split('id="host-error"')[1]
+    assert 'href="#host"' in previewed.text
 
 
 async def test_a_rejected_compose_keeps_what_was_typed_and_says_why(client: WebClient, region: Deployment) -> None:

@@ -69,7 +69,7 @@ async def _refused(visit: Visit, form: ComposeForm, error: InnkeeperError) -> Re
     status = errors.reply_for(error).status
     placement = error.details.get("placement")
     if placement is None:
-        return await _page(visit, form, await _preview(visit, form), problems={"": [error.message]}, status=status)
+        return await _page(visit, form, await _preview(visit, form), problems=problems_of(error, form), status=status)
     of_host = refusal_of_host(placement, form.text("host")) if form.text("host") else None
     problems = {"host": [of_host]} if of_host else {"": [_NO_HOST]}
     return await _page(visit, form, preview_of(form, placement), problems=problems, status=status)
@@ -162,10 +162,8 @@ async def _preview(visit: Visit, form: ComposeForm) -> Preview:
     try:
         fields = {**asked.fields, "count": str(form.count) if form.count else None}
         placement = await visit.act(HOSTS, "POST", "place", fields=fields)
-    except InvalidRequest as error:
-        problems |= problems_of(error, form)
     except InnkeeperError as error:
-        problems[""] = [error.message]
+        problems |= problems_of(error, form)
     problems |= asked.problems
     if problems:
         return Preview(problems=problems, labels=form.labels)

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-from common.errors import InvalidRequest
+from common.errors import InnkeeperError, InvalidRequest, NotFound
 from regiond.identifiers import check_hostname
 from regiond.placement.network_selectors import canonical_address
 from regiond.ui.machines.compose_form import (
@@ -205,10 +205,11 @@ def _address(text: str) -> str | None:
         return None
 
 
-def problems_of(error: InvalidRequest, form: ComposeForm) -> Problems:
+def problems_of(error: InnkeeperError, form: ComposeForm) -> Problems:
     """By field of the form; what belongs to no field is under an empty name."""
-    if not error.fields:
-        return {"": [error.message]}
+    if not isinstance(error, InvalidRequest) or not error.fields:
+        is_host = isinstance(error, NotFound) and form.text("host") and repr(form.text("host")) in error.message
+        return {"host" if is_host else "": [error.message]}
     found: Problems = {}
     for name, texts in error.fields.items():
         for problem in texts:

@@ -3,7 +3,7 @@
 // A fragment is an element with an id and data-live="TOPIC ...". A refresh keeps focus, typed text, ticks, open details and
 // scroll positions. While a menu, a dialog or a text field inside a fragment is in use, that fragment waits.
 import { showSelection } from "./controls.js";
-import { adopt, isOther, tellEnded } from "./session.js";
+import { adopt, isEnded, isOther, tellEnded, tryAgain } from "./session.js";
 import { t } from "./texts.js";
 import { localize } from "./times.js";
 
@@ -23,7 +23,6 @@ let waiting = new Set(); // topics that changed and are not shown yet
 let timer = null;
 let refreshedAt = 0;
 let leavingUntil = 0; // a form was sent or a link followed: its answer replaces the page
-let isEnded = false; // the session: until it may have begun again, nothing is asked for
 let isGone = false; // what the page shows
 let pauseMs = 0; // after the last refresh
 let isRefreshing = false;
@@ -151,7 +150,6 @@ async function refresh(topics) {
       return;
     }
     if (login) {
-      isEnded = true;
       disconnect();
       tellEnded();
     }
@@ -295,12 +293,11 @@ function pause(button) {
 }
 
 function resume() {
-  isEnded = false;
+  tryAgain();
   connect();
   changed(["all"]);
 }
 
-// The user has perhaps logged in in another tab, or closed the dialog that was in the way of the notice.
 const resumeIfEnded = () => isEnded && resume();
 
 export function start() {

@@ -5,11 +5,13 @@ import { close, tell } from "./toast.js";
 
 const DEADLINE_MS = 5000;
 const interrupted = new Map(); // requests of htmx, by element
+export let isEnded = false; // until it may have begun again, the page asks for nothing by itself
 
 const meta = () => document.querySelector("meta[name=csrf-token]");
 
 // Each answer has another token. Those of one session are all valid, those of an earlier session are not.
 export function adopt(csrf) {
+  isEnded = false;
   meta().content = csrf;
   document.body.setAttribute("hx-headers", JSON.stringify({ "X-CSRF-Token": csrf }));
   for (const field of document.querySelectorAll("input[name=csrf]")) field.value = csrf;
@@ -45,6 +47,7 @@ export async function logIn() {
 
 // For what the user did not ask for just now: a dialog would take the keys that are being typed.
 export function tellEnded() {
+  isEnded = true;
   if (!document.querySelector("dialog[open]")) tell("session", t("Your session has ended"), t("What you typed is kept. Log in to continue on this page."), t("Log in"), logIn);
 }
 
@@ -90,6 +93,15 @@ async function onAnswer(event) {
   }
 }
 
+// The user has perhaps logged in in another tab, or closed the dialog that was in the way of the notice.
+export const tryAgain = () => (isEnded = false);
+
+// Requests of the page itself, such as those of a log each few seconds.
+function onRequest(event) {
+  if (isEnded && event.detail.requestConfig.headers["X-Live"]) event.preventDefault();
+}
+
 export function start() {
+  document.addEventListener("htmx:beforeRequest", onRequest);
   document.addEventListener("htmx:beforeOnLoad", onAnswer);
 }
