@@ -100,6 +100,7 @@ class Operations:
     count = reading(store.count_operations)
     count_open = reading(store.count_open)
     latest = reading(store.read_latest)
+    visible_ids = reading(store.visible_ids)
     children = reading(store.children)
     read = reading(store.read)
     log = reading(store.read_log)

@@ -35,6 +35,8 @@ _VISIBLE = """
 _READ = _SELECT + " where o.id = $1" + _VISIBLE
 _READ_ALL = _SELECT + " where o.id = any($1::bigint[]) order by o.id"
 
+_VISIBLE_IDS = "select o.id from operation o where o.id = any($1::bigint[])" + _VISIBLE  # noqa: S608
+
 _LATEST_IDS = "select max(id) as id from operation where system_id = any($1) group by system_id"
 _LATEST = _SELECT + " where o.id = any($1::bigint[])" + _VISIBLE
 
@@ -161,6 +163,11 @@ async def read(db: Db, operation_id: int, *, caller: Caller | None = None) -> Op
 async def read_each(db: Db, operation_ids: Iterable[int]) -> list[Operation]:
     """Returns the operations in id order."""
     return [_operation(row) for row in await db.fetch(_READ_ALL, list(operation_ids))]
+
+
+async def visible_ids(db: Db, operation_ids: Iterable[int], *, caller: Caller | None = None) -> frozenset[int]:
+    """Returns those of the ids that an operation has, and the caller may see."""
+    return frozenset(row["id"] for row in await db.fetch(_VISIBLE_IDS, list(operation_ids), *seen_by(caller)))
 
 
 async def read_latest(db: Db, system_ids: Iterable[str], *, caller: Caller | None = None) -> Mapping[str, Operation]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -115,6 +115,17 @@ def rejections(placement: Mapping[str, Any]) -> list[Rejection]:
         check = one.get("check") or ""
         counts[check] = counts.get(check, 0) + one["hosts"]
     return [_group(check, counts[check], named.get(check, ())) for check in sorted(counts, key=_order(counts))]
+
+
+def rejected_ids(placement: Mapping[str, Any]) -> set[int]:
+    """Returns the ids of the rejected hosts that are named."""
+    return {one["host_id"] for one in placement["rejected"] if one.get("host_id") is not None}
+
+
+def without_removed(placement: Mapping[str, Any], present: Collection[int]) -> Mapping[str, Any]:
+    """Returns a stored placement without the ids of rejected hosts that are gone: pages link to the `present` ones."""
+    rejected = [one if one.get("host_id") in present else {**one, "host_id": None} for one in placement["rejected"]]
+    return {**placement, "rejected": rejected}
 
 
 def _order(counts: Mapping[str, int]) -> Any:

@@ -23,7 +23,15 @@ _IN_SCRIPT = re.compile(r"""\bt\("((?:[^"\\]|\\.)*)\"""")
 
 def text(message: str, /, **values: object) -> str:
     """Returns the message in the reader's language, with `values` in place of their names in braces."""
-    found = _translations.get(_ENGLISH).gettext(str.__str__(message))  # a Constant as it is written
+    if not message:
+        return ""  # a compiled catalogue has its head there
+    written = str.__str__(message)  # a Constant too
+    translations = _translations.get(_ENGLISH)
+    found = translations.gettext(written)
+    if found == written and translations is not _ENGLISH:
+        found = translations.ngettext(
+            written, written, 1
+        )  # before Python 3.13, a message with a plural is found so only
     return found.format_map(values) if values else found
 
 

@@ -22,7 +22,7 @@ async def test_the_vms_of_a_host_are_searched_and_selected(admin: Visitor, fleet
     await admin.go(f"hosts/{fleet.hosts['alder']}/vms?size=25&group=state")
     await expect(admin.page.locator(".ik-table__group")).to_contain_text("Ready 27")
     await admin.page.fill("#q", "name:row")
-    await expect(admin.page.locator(".ik-table__group")).to_contain_text("ready 25")
+    await expect(admin.page.locator(".ik-table__group")).to_contain_text("Ready 25")
     await admin.page.get_by_label("Select all 25 VMs on this page").check()
     await admin.page.get_by_role("button", name="Stop", exact=True).click()
     await expect(admin.page.locator("main")).to_contain_text("25are off already")

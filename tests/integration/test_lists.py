@@ -44,6 +44,8 @@ async def test_filters_are_saved_changed_and_deleted(rackless: Deployment) -> No
         rackless.post("account/filters/", **{**new, "query": "colour:red"}), "query"
     )
     assert "needs a value" in await _refusal(rackless.put(f"account/filters/{saved['id']}/", query="state:"), "query")
+    for name in ("name", "query"):
+        assert "required" in await _refusal(rackless.put(f"account/filters/{saved['id']}/", **{name: " "}), name)
     await rackless.delete(f"account/filters/{saved['id']}/")
     assert await rackless.get("account/filters/") == []
 

@@ -21,7 +21,7 @@ _LETTER = re.compile(r"\{\w+\}|%\(\w+\)s|[A-Za-z]")
 # Names and addresses of the fleet and of its hardware, products, protocols, units, and formats of files.
 DATA = re.compile(
     r"\b(Innkeeper|UTC|[MG]iB|[GMT]B|LXD|libvirt|dhcp|CSV|JSON|mira|admin|rack|alder|birch|web-1|db-1|default|local"
-    r"|nvme|front|eth\d|sim\d|dir|root|network|amd64|foreign-\d+|simulated(:\S+| [\d.]+)?|ik\w+-\d+"
+    r"|nvme|front|eth\d|sim\d|disk\d|dir|root|network|amd64|foreign-\d+|simulated(:\S+| [\d.]+)?|ik[-\w]+"
     r"|[0-9a-f]{2}(:[0-9a-f]{2}){5})\b"
 )
 
@@ -68,3 +68,25 @@ async def test_no_word_of_a_page_is_outside_the_catalogue(client: WebClient, inn
     assert page.text.count("ж") > 200
     found = [one for one in english_in(page.text) if one not in ids]
     assert not found, "\n".join(found)
+
+
+BULK = ("stop", "off", "restart", "release", "lock", "unlock", "place", "tag", "delete")
+ANSWERS = (
+    *(("vms/bulk", {"action": action, "all": "true"}) for action in BULK),
+    *(("vms/{vm}/act", {"action": action}) for action in ("stop", "off", "restart", "broken")),
+    ("vms/bulk", {"action": "lock", "all": "true", "confirmed": "yes"}),
+    ("vms/bulk", {"action": "tag", "all": "true", "confirmed": "yes"}),
+    ("vms/{vm}/delete", {}),
+    ("compose/preview", {"pins": "count", "cores": "1", "memory": "1024", "count": "2"}),
+    ("compose", {"action": "add-disk", "cores": "1"}),
+)
+
+
+async def test_no_answer_to_a_form_has_another_word(client: WebClient, innkeeper: Deployment) -> None:
+    ids = [one["system_id"] for one in await innkeeper.get("machines/")]
+    csrf = (await client.get("/MAAS/ui/account")).csrf
+    for path, form in ANSWERS:
+        answer = await client.post(f"/MAAS/ui/{path.format(vm=ids[0])}", None, csrf=csrf, **form)
+        assert answer.status in {200, 422}, (path, form)
+        found = [one for one in english_in(answer.text) if one not in ids]
+        assert not found, "\n".join([path, str(form), *found])

@@ -82,3 +82,15 @@ async def test_a_form_that_names_nothing_or_no_reason_is_refused(rackless: Deplo
     answer = await submit(client, path, what="all")
     assert (answer.status, 'id="comment-error"' in answer.text) == (422, True)
     assert (await client.get(f"{FORM}?entry=999")).status == 404
+
+
+async def test_the_audit_trail_links_only_to_tasks_that_are_kept(rackless: Deployment, client: WebClient) -> None:
+    """By default an entry outlives its task by most of a year."""
+    host = await rackless.add_simulated()
+    task = await rackless.begin(f"vm-hosts/{host['id']}/", op="refresh")
+    link = f'href="/MAAS/ui/tasks/{task}">task #{task}<'
+    assert link in (await client.get("/MAAS/ui/settings/audit")).text
+    await rackless.fetch("delete from operation where id = $1", task)
+    page = (await client.get("/MAAS/ui/settings/audit")).text
+    assert link not in page
+    assert f"task #{task}, no longer kept" in page

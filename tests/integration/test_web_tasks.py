@@ -12,6 +12,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.test_bulk import bulk, composed, ids
 from tests.integration.test_machine_lock import make_deployed
 from tests.integration.web_client import Answer, WebClient
+from tests.rejections import rejection
 from tests.waiting import settle
 
 FORM = re.compile(r'<form method="post" action="([^"]*)">(?:(?!</form>).)*Try again', re.DOTALL)
@@ -52,6 +53,19 @@ async def test_a_file_of_tasks_needs_filters_that_exist(client: WebClient, query
     refused = await client.get(f"/MAAS/ui/tasks/export?{query}")
     assert (refused.status, refused.headers.get_content_type()) == (422, "text/html")
     assert f'id="{query.partition("=")[0]}-error"' in refused.text
+
+
+async def test_a_rejected_host_is_a_link_only_while_it_is_there(innkeeper: Deployment, client: WebClient) -> None:
+    ids = [(await innkeeper.add_simulated(name))["id"] for name in ("alder", "birch")]
+    await rejection(innkeeper.post("vm-hosts/", op="compose", cores=99, memory=1024))
+    (task,) = [one["id"] for one in await innkeeper.get("operations/") if one["kind"] == "compose"]
+    links = [f'<a href="/MAAS/ui/hosts/{number}/vms">' for number in ids]
+    page = (await client.get(f"/MAAS/ui/tasks/{task}")).text
+    assert [link in page for link in links] == [True, True]
+    await innkeeper.delete(f"vm-hosts/{ids[0]}/")
+    page = (await client.get(f"/MAAS/ui/tasks/{task}")).text
+    assert [link in page for link in links] == [False, True]
+    assert "<dt>alder</dt>" in page
 
 
 async def send(client: WebClient, path: str, *fields: tuple[str, str]) -> Answer:

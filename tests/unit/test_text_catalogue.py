@@ -71,6 +71,25 @@ def test_a_message_has_one_plural() -> None:
         with_plurals({("{n} more", "{n} more"): ["a.html"], ("{n} more", "{n} others"): ["b.html"]})
 
 
+def test_a_message_with_a_plural_is_translated_where_it_has_none() -> None:
+    """`GNUTranslations.gettext` does not find it before Python 3.13."""
+
+    class WithPlural(NullTranslations):
+        def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
+            return "Gestell" if msgid1 == "Rack" and n == 1 else msgid1
+
+    with reading_in(WithPlural()):
+        assert text("Rack") == "Gestell"
+        assert text("Away") == "Away"
+
+
+def test_an_empty_text_stays_empty() -> None:
+    """A compiled catalogue has its head as the translation of the empty message."""
+    with reading_in(Marked()):
+        assert text("") == ""
+        assert str(constant("")) == ""
+
+
 def test_messages_are_texts_and_neither_markup_nor_commands() -> None:
     messages = re.findall(r'^msgid(?:_plural)? "(.*)"$', catalogue(), re.MULTILINE)
     code = re.compile(r"[=<>$|\\]|\bik-|^(lxc|virsh|innkeeper) |\{[_A-Z]")

@@ -23,6 +23,7 @@ async def event_list(visit: Visit, scope: ListScope) -> dict[str, Any]:
     here, filters = evolve(visit.request, path=scope.path), await read_filters(visit, scope.fixed, limit=_EVENTS + 1)
     found = await visit.services.events.list(filters.wanted, caller=visit.caller) if filters.wanted else ()
     events = found[:_EVENTS]
+    tasks = {one.operation_id for one in events if one.operation_id is not None}
     query = urlencode([(name, text) for name, text in filters.texts.items() if text])
     return {
         "status": UNPROCESSABLE if filters.problems else 200,
@@ -30,6 +31,7 @@ async def event_list(visit: Visit, scope: ListScope) -> dict[str, Any]:
         "here": here,
         "events": events,
         "filters": filters,
+        "kept_tasks": await visit.services.operations.visible_ids(tasks, caller=visit.caller) if tasks else (),
         "kept_days": visit.services.events.retention.days,
         "exports": [(name, page_url(SECTION, "export", name) + (f"?{query}" if query else "")) for name in FORMATS],
         "older": here.url(before=str(events[-1].id)) if len(found) > _EVENTS else None,

@@ -97,7 +97,7 @@ def _is_same(text: str, stored: str) -> bool:
 
 
 def _in_words(name: str, value: str) -> str:
-    return _WORDS.get(name, {}).get(value, value) or "none"
+    return _WORDS.get(name, {}).get(value, value) or text("none")
 
 
 def pool_options(host: HostView) -> tuple[tuple[str, str], ...]:

@@ -70,12 +70,14 @@ async def show(visit: Visit) -> Reply:
     request, filters = visit.request, read_filters(visit.request)
     found = await visit.services.audit.list(visit.caller, filters.wanted) if filters.wanted else ()
     entries = found[:_ENTRIES]
+    tasks = {one.answer.operation_id for one in entries if one.answer.operation_id is not None}
     return await visit.page(
         "settings/audit.html",
         title=text("Audit trail"),
         section=SETTINGS,
         status=UNPROCESSABLE if filters.problems else 200,
         entries=entries,
+        kept_tasks=await visit.services.operations.visible_ids(tasks, caller=visit.caller) if tasks else (),
         texts=filters.texts,
         problems=filters.problems,
         results=[(result.value, word) for result, word in _RESULTS.items()],

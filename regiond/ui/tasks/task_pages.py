@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from attrs import frozen
 
@@ -17,6 +18,7 @@ from regiond.operations.model import Child, LogLine, Operation, OperationKind, O
 from regiond.ui.forms.question import Question, ask
 from regiond.ui.machines.details.failed_console import failed_console
 from regiond.ui.page import Page, Visit, form_pages, redirect_with_note
+from regiond.ui.placement_view import rejected_ids, without_removed
 from regiond.ui.run_steps import StepState, run_steps
 from regiond.ui.tasks.retry import retry_of
 from regiond.ui.tasks.task_log import shown_log
@@ -82,13 +84,21 @@ async def show(visit: Visit) -> Reply:
             children,
             await operations.list(parent_id=task.id, limit=_MOST_CHILDREN, caller=visit.caller),
         ),
-        placement=task.explanation,
+        placement=await _placement(visit, task.explanation),
         wait_reason=await operations.wait_reason(task),
         requested=requested(task),
         may_cancel=_may_cancel(visit.caller, task),
         retry=retry_of(task, children),
         failed_console=await _failed_console(visit, task),
     )
+
+
+async def _placement(visit: Visit, stored: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Links lead only to hosts that are still there: a task may be older than their removal."""
+    if stored is None:
+        return None
+    present = await visit.services.hosts.names_of(rejected_ids(stored), caller=visit.caller)
+    return without_removed(stored, present)
 
 
 async def _failed_console(visit: Visit, task: Operation) -> str:

@@ -18,7 +18,7 @@ from regiond.api.services import Services
 from regiond.hosts.service import HOST_FIELDS
 from regiond.machines.service import MACHINE_FIELDS
 from regiond.search_query import MAX_LENGTH, Fields, parse
-from regiond.validation_messages import no_choice, no_object
+from regiond.validation_messages import REQUIRED, no_choice, no_object
 
 _FIELDS: Mapping[str, Fields] = {"hosts": HOST_FIELDS, "vms": MACHINE_FIELDS}
 _OF_VMS = ("host", "addresses", "cores", "memory", "pool", "owner", "task")
@@ -39,8 +39,11 @@ _delete = serve(lambda s: s.lists.delete, filter_id=_ID)
 _columns = serve(lambda s: s.lists.columns)
 
 
-def _query_problems(call: Call) -> Problems:
-    """A query that nobody could use is a problem; its names need not exist yet."""
+def _filter_problems(call: Call) -> Problems:
+    """A query that nobody could use is a problem; its names need not exist yet. Nothing can be made empty."""
+    empty: Problems = {name: [REQUIRED] for name in ("name", "query") if call.values[name] == ""}
+    if empty:
+        return empty
     of_list = call.target.list if call.target is not None else call.values["list"]
     if of_list is None or call.values["query"] is None:
         return {}
@@ -114,7 +117,7 @@ SAVED_FILTERS = Resource(
                     example=_EXAMPLE,
                 ),
             ),
-            check=_query_problems,
+            check=_filter_problems,
             success=201,
         ),
     ),
@@ -135,7 +138,7 @@ SAVED_FILTER = Resource(
                     Field("query", _QUERY, "The value of q.", recorded=True, example=_EXAMPLE),
                 ),
                 find=_find_filter,
-                check=_query_problems,
+                check=_filter_problems,
             ),
             permission=Permission.USER,
         ),
