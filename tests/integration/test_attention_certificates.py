@@ -124,3 +124,6 @@ async def test_pages_of_the_objects_say_the_same(innkeeper: Deployment, client: 
         assert "elm</a> presents a certificate that expires in 11 days" in await page(client, path), path
     for path in ("attention", "account/clients"):
         assert "RPC client east</a> has a certificate that expires in 4 hours" in await page(client, path), path
+    for path in (f"hosts/{host['id']}/settings", "account/clients"):
+        assert "ik-issues__act" not in await page(client, path), "a page has no button that leads to itself"
+    assert (await page(client, "attention")).count("ik-issues__act") == 2
