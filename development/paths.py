@@ -81,6 +81,7 @@ class RunPaths:
             "INNKEEPER_STATE": str(self.state),
             "INNKEEPER_DATABASE": database,
             "INNKEEPER_HTTP_PORT": str(self.http_port),
+            "INNKEEPER_METRICS_HOST": "",
             "INNKEEPER_RPC_PORT": str(self.rpc_port),
             "INNKEEPER_SIMULATED_HOSTS": str(self.simulated_hosts),
         }

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from attrs import frozen
 
+from common.process.metrics_site import MetricsListener
 from regiond.accounts.logins import Logins
 from regiond.accounts.service import Accounts
 from regiond.accounts.sessions import Sessions
@@ -49,6 +50,7 @@ from regiond.machines.nics.service import MachineNics
 from regiond.machines.ownership.release_requests import Releases
 from regiond.machines.ownership.service import Ownership
 from regiond.machines.service import Machines
+from regiond.metrics.service import RegionMetrics
 from regiond.operations.engine import Engine
 from regiond.operations.service import Operations
 from regiond.racks.calls.access_guard import AccessGuard
@@ -147,7 +149,10 @@ class AccountLayer:
 
 @frozen(kw_only=True)
 class Components:
-    """All components that start and stop with the region. `https` is None for plain HTTP."""
+    """All components that start and stop with the region.
+
+    `https` is None for plain HTTP, `metrics_listener` if the settings name no address for metrics.
+    """
 
     database: Database
     notifications: Notifications
@@ -156,6 +161,8 @@ class Components:
     heartbeat: Heartbeat
     https: HttpsCertificate | None
     limits: RequestLimits
+    metrics: RegionMetrics
+    metrics_listener: MetricsListener | None
     changes: ChangeFeed
     event_tail: EventTail
     engine: Engine

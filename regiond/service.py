@@ -116,6 +116,10 @@ class RegionService:
         await components.heartbeat.start()
         running.push_async_callback(components.heartbeat.stop)
         await _release_stale_leases(components)
+        running.push_async_callback(components.metrics.stop)
+        if components.metrics_listener is not None:
+            components.metrics_listener.start()
+            running.push_async_callback(components.metrics_listener.stop)
         try:
             components.listener.start()
             running.push_async_callback(components.listener.stop)
@@ -148,6 +152,7 @@ class RegionService:
         )
         site = make_site(
             components.services, info, options=_site_options(self._settings), limits=components.limits,
+            observer=components.metrics.requests,
             pages=partial(
                 make_pages, sessions=components.services.sessions, feed=components.changes, version=running_release()
             ),

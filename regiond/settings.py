@@ -107,6 +107,11 @@ class RegionSettings:
     rpc_address: str | None = setting(
         None, "The host:port at which racks reach this region, used in join tokens. Default: rpc_host:rpc_port."
     )
+    metrics_host: str = setting(
+        "127.0.0.1",
+        "The address on which Prometheus reads /metrics, by plain HTTP and without a login; empty: no metrics.",
+    )
+    metrics_port: int = setting(5241, "The port for that; 0: any free one.", at_least=0, at_most=65535)
     simulated_hosts: Path | None = setting(
         None, "The folder of the simulated hosts' files; racks need the same setting. Without it there are none."
     )

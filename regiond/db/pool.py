@@ -43,6 +43,16 @@ _IS_READ_ONLY = "select pg_is_in_recovery() or current_setting('transaction_read
 CONFLICTS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
 
+@attrs.frozen(kw_only=True)
+class PoolUse:
+    """The connections of a pool: open, idle of them, how many it may open, and the tasks that wait for one."""
+
+    size: int
+    idle: int
+    limit: int
+    waiting: int
+
+
 class Database:
     """A pool of 4 to 8 connections; more were slower in benchmarks. Created by `open`.
 
@@ -57,6 +67,7 @@ class Database:
         self._pool = pool
         self.acquire_deadline_s = acquire_deadline_s
         self._rejection: str | None = None
+        self._waiting = 0
         self.described = described  # host and database, for messages; never the password
 
     @classmethod
@@ -168,6 +179,13 @@ class Database:
             if deleted < batch_rows:
                 return total
 
+    @property
+    def pool_use(self) -> PoolUse:
+        pool = self._pool
+        return PoolUse(
+            size=pool.get_size(), idle=pool.get_idle_size(), limit=pool.get_max_size(), waiting=self._waiting
+        )
+
     async def ping(self) -> None:
         """Returns after the server has answered a query."""
         async with self.connection() as db:
@@ -195,6 +213,7 @@ class Database:
     async def _acquire(self) -> PoolConnectionProxy[Row]:
         if self._rejection is not None:
             raise DatabaseUnavailable(self._rejection)
+        self._waiting += 1
         try:
             return await self._pool.acquire(timeout=self.acquire_deadline_s)
         except TimeoutError as error:
@@ -207,6 +226,8 @@ class Database:
             with translating_connect_errors(self.described):
                 raise
             raise
+        finally:
+            self._waiting -= 1
 
     async def _release(self, connection: PoolConnectionProxy[Row]) -> None:
         """Never raises: the work has already succeeded or failed, and the pool replaces a broken connection."""

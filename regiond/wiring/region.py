@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import AttrsInstance, fields
 
+from common.process.metrics_site import MetricsListener
 from regiond.accounts.lists import Lists
 from regiond.accounts.service import Grants
 from regiond.accounts.ssh_keys import SshKeys
@@ -34,6 +35,7 @@ from regiond.housekeeping.service import Housekeeping
 from regiond.https.service import CertificateFiles, HttpsCertificate
 from regiond.machines.console.service import Consoles
 from regiond.machines.deployment.image_copies import ImageCopyCollection
+from regiond.metrics.service import RegionMetrics
 from regiond.networks.service import Networks
 from regiond.operations import service as operation_service
 from regiond.quotas.service import Quotas
@@ -69,7 +71,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         hosts=machines.hosts.supervised_hosts, access_of=racks.host_access.read,
         changes=machines.machines, refreshes=schedule, wake_waiting=partial(_wake_waiting, database),
     )  # fmt: skip
-    https = _https(settings, database)
+    https, metrics = _https(settings, database), RegionMetrics(database)
     services = _wire_services(settings, storage, racks, machines, accounts, images, https)
     commands = RpcCommands(services, machines.content, accounts.limits)
     return Components(
@@ -80,6 +82,8 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         heartbeat=racks.heartbeat,
         https=https,
         limits=accounts.limits,
+        metrics=metrics,
+        metrics_listener=_metrics_listener(settings, metrics),
         changes=ChangeFeed(),
         event_tail=accounts.event_tail,
         engine=wire_engine(settings, storage, racks, machines, accounts, addresses),
@@ -89,6 +93,14 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         listener=wire_listener(settings, storage, racks, commands, link_supervisor),
         addresses=addresses,
         services=services,
+    )
+
+
+def _metrics_listener(settings: RegionSettings, metrics: RegionMetrics) -> MetricsListener | None:
+    if not settings.metrics_host:
+        return None
+    return MetricsListener(
+        metrics.registry, host=settings.metrics_host, port=settings.metrics_port, prepare=metrics.refresh
     )
 
 

@@ -229,7 +229,9 @@ async def deployed(
     """
     simulated = folder / "simulated"
     simulated.mkdir(parents=True, exist_ok=True)
-    changes: dict[str, Any] = {"refresh_every_s": 3600.0, "reconciler_auto_repair": False, **settings}
+    changes: dict[str, Any] = {
+        "refresh_every_s": 3600.0, "reconciler_auto_repair": False, "metrics_host": "", **settings,
+    }  # fmt: skip
     region_settings = RegionSettings(
         database=dsn, state=folder / "region", http_port=0, rpc_port=0, simulated_hosts=simulated, **changes
     )

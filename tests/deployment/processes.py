@@ -188,6 +188,7 @@ class Processes:
             "INNKEEPER_DATABASE": self.dsn,
             "INNKEEPER_STATE": str(self.folder / "state"),
             "INNKEEPER_HTTP_PORT": str(self.http_port),
+            "INNKEEPER_METRICS_HOST": "",
             "INNKEEPER_RPC_PORT": str(self.rpc_port),
             "INNKEEPER_SIMULATED_HOSTS": str(self.folder / "simulated"),
             "INNKEEPER_RECONCILER_AUTO_REPAIR": "false",  # no repair may hide a bug

@@ -150,6 +150,7 @@ async def test_sighup_reads_the_certificate_again(
         state=tmp_path / "region",
         http_port=0,
         rpc_port=0,
+        metrics_host="",
         tls_certificate=certificate,
         tls_key=key,
     )

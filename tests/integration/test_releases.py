@@ -26,7 +26,9 @@ async def upgrade(dsn: str) -> None:
 
 async def test_an_older_region_does_not_start_and_names_both_releases(tmp_path: Path, database_url: str) -> None:
     await upgrade(database_url)
-    settings = RegionSettings(database=database_url, state=tmp_path / "region", http_port=0, rpc_port=0)
+    settings = RegionSettings(
+        database=database_url, state=tmp_path / "region", http_port=0, rpc_port=0, metrics_host=""
+    )
     message = r"Innkeeper 9\.0\.0 applied 9000_next\.sql, which Innkeeper"
     with pytest.raises(BadSettings, match=message):
         await RegionService(settings, ServiceManager({})).serve()

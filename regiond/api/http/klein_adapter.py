@@ -114,6 +114,7 @@ class Adapter:
 
     def _mount_page(self, path: str, name: str, page: Work) -> None:
         def handle(request: SiteRequest, **_: str) -> Deferred[bytes]:
+            request.name_endpoint(name)
             return self._reply(request, page, changes=False)
 
         self._route(path, name, handle)
@@ -123,6 +124,7 @@ class Adapter:
     ) -> None:
         def handle(request: SiteRequest, **parts: str) -> Deferred[bytes]:
             changes = request.method.decode("ascii", "replace") not in _SAFE_METHODS
+            request.name_endpoint(f"page {rule}")
             return self._reply(request, partial(answer, request, parts), changes=changes)
 
         self._route(rule, f"page {rule}", handle)
@@ -157,7 +159,8 @@ class Adapter:
         if op_suffix is None and method in _SAFE_METHODS and _lacks_slash(resource, request):
             return self._reply(request, partial(moved, request), changes=False)
         read = read_request(request, op_suffix=op_suffix)
-        work = partial(self._api.answer, resource, parts, read, request_id(request))
+        request.name_endpoint(resource.handler)  # until its operation is known
+        work = partial(self._api.answer, resource, parts, read, request_id(request), on_endpoint=request.name_endpoint)
         return self._reply(request, work, changes=method not in _SAFE_METHODS)
 
     def _reply(self, request: SiteRequest, work: Work, *, changes: bool) -> Deferred[bytes]:

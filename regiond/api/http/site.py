@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from attrs import evolve, field, frozen
@@ -43,13 +43,20 @@ class SiteOptions:
 DEFAULT_OPTIONS = SiteOptions()
 
 
+class RequestObserver(Protocol):
+    """Receives each answered request with the declared name of its endpoint."""
+
+    def answered(self, endpoint: str, method: str, status: int, duration_s: float) -> None: ...
+
+
 class ApiSite(Site):
     """The factory for `listenTCP`. Stopping the port cancels running requests; `close` waits until they have ended."""
 
-    def __init__(self, adapter: Adapter, options: SiteOptions) -> None:
+    def __init__(self, adapter: Adapter, options: SiteOptions, observer: RequestObserver | None = None) -> None:
         Site.__init__(self, adapter.app.resource(), requestFactory=SiteRequest, parsePOSTFormSubmission=False)
         self.displayTracebacks = False
         self.adapter = adapter
+        self._observer = observer
         self.connections = OpenConnections(options.connections)
         self.options = options  # its requests read them
         self._health_connections = OpenConnections(
@@ -77,14 +84,18 @@ class ApiSite(Site):
 
     def log(self, request: Any) -> None:
         """Logs one event per request, without its query, which may contain signatures and passwords."""
+        duration_s = time.monotonic() - request.started_s
+        method = request.method.decode("ascii", "replace")
+        if self._observer is not None:
+            self._observer.answered(request.endpoint, method, request.code, duration_s)
         log.info(
             "request_answered",
-            method=request.method.decode("ascii", "replace"),
+            method=method,
             path=without_secret(request.path.decode("utf-8", "replace")),
             status=request.code,
             address=request.sender.address,
             sent_bytes=request.sentLength,
-            duration_ms=round((time.monotonic() - request.started_s) * 1000, 1),
+            duration_ms=round(duration_s * 1000, 1),
             request_id=request.request_id,
         )
 
@@ -105,6 +116,7 @@ def make_site(
     limits: RequestLimits | None = None,
     now_s: Callable[[], float] = time.time,
     pages: Callable[[Api], Pages] | None = None,
+    observer: RequestObserver | None = None,
 ) -> ApiSite:
     """The site that serves `services`, for `listenTCP`. `now_s` is the wall clock; `limits` are those of requests.
 
@@ -113,7 +125,7 @@ def make_site(
     open_requests = OpenRequests(options.connections.per_address)
     api = Api(services=services, info=info, limits=limits or RequestLimits(), open_requests=open_requests, now_s=now_s)
     adapter = Adapter(api, SERVED, None if pages is None else pages(api), description_hash=_served_hash())
-    return ApiSite(adapter, options)
+    return ApiSite(adapter, options, observer)
 
 
 @cache

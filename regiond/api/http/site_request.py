@@ -33,6 +33,7 @@ class SiteRequest(Request):
         Request.__init__(self, *args, **kw)
         self.request_id = uuid4().hex
         self.started_s = time.monotonic()
+        self.endpoint = "none"  # the declared name, for metrics; never a text of the client
         self.place = Place()
         self._body_bytes = 0
         self.unproven_bytes = 0  # counted for the sender's address before the body is read
@@ -45,6 +46,10 @@ class SiteRequest(Request):
             self._channel.refuse_long_body()
         elif not self._channel.has_refused:
             Request.handleContentChunk(self, data)
+
+    def name_endpoint(self, name: str) -> None:
+        """Names what answers the request."""
+        self.endpoint = name
 
     @property
     def _site(self) -> Any:

@@ -70,8 +70,19 @@ class Api:
             nonces=NonceWindow(), now_s=self.now_s,
         )  # fmt: skip
 
-    async def answer(self, resource: Resource, path: Mapping[str, str], request: ApiRequest, request_id: str) -> Reply:
-        """Never raises: an error becomes its HTTP status, a bug becomes 500 with the id that the log entry has."""
+    async def answer(
+        self,
+        resource: Resource,
+        path: Mapping[str, str],
+        request: ApiRequest,
+        request_id: str,
+        *,
+        on_endpoint: Callable[[str], None] | None = None,
+    ) -> Reply:
+        """Never raises: an error becomes its HTTP status, a bug becomes 500 with the id that the log entry has.
+
+        Calls `on_endpoint` with the declared name of the endpoint, if the request has one.
+        """
         record = AuditRecord(self.services.audit, resource, path, request, request_id)
         found: InnkeeperError | None = None
         try:
@@ -83,6 +94,8 @@ class Api:
         except Exception:  # the boundary: the client gets a response whatever a handler raises
             log.exception("request_crashed", request_id=request_id)
             reply = errors.unexpected(request_id)
+        if on_endpoint is not None and record.endpoint is not None:
+            on_endpoint(f"{resource.handler}.{record.endpoint.name}")
         if record.login_failed or _is_audited(record):
             try:
                 await record.end(reply, found)

@@ -254,7 +254,9 @@ async def open_region(folder: Path, dsn: str, database: Database) -> ControlledR
     """Returns a region on the freshly reset `database`. The caller closes it."""
     simulated = folder / "simulated" / uuid4().hex
     simulated.mkdir(parents=True)
-    settings = RegionSettings(database=dsn, state=folder / "region", http_port=0, rpc_port=0, simulated_hosts=simulated)
+    settings = RegionSettings(
+        database=dsn, state=folder / "region", http_port=0, rpc_port=0, metrics_host="", simulated_hosts=simulated
+    )
     settings.state.mkdir(parents=True, exist_ok=True)
     master_key = open_master_key(settings.state, {}, create=True)
     credentials = Credentials(master_key)

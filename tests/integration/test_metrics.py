@@ -1,0 +1,131 @@
+"""What Prometheus reads from a region."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+from pathlib import Path
+
+import pytest
+import treq
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+from twisted.web.http_headers import Headers
+
+from common.errors import BadSettings
+from common.process.deferreds import from_deferred
+from regiond.metrics import database as database_metrics
+from tests.clock import advance
+from tests.deployment.deployment import Deployment
+from tests.deployment.in_process import deployed
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+async def answer(
+    region: Deployment, path: str = "metrics", *, method: str = "GET", **headers: str
+) -> tuple[int, str, bytes]:
+    """Returns status, content type and body."""
+    listener = region.region.components.metrics_listener
+    assert listener is not None
+    url = f"http://127.0.0.1:{listener.port}/{path}"
+    response = await from_deferred(
+        treq.request(method, url, headers=Headers({name: [text] for name, text in headers.items()}), persistent=False)
+    )
+    body = await from_deferred(response.content())
+    return response.code, response.headers.getRawHeaders("content-type", [""])[0], body
+
+
+async def scraped(region: Deployment) -> list[Sample]:
+    status, _, body = await answer(region, Accept=OPENMETRICS)
+    assert status == 200
+    families = text_string_to_metric_families(body.decode())  # type: ignore[no-untyped-call]
+    return [sample for family in families for sample in family.samples]
+
+
+def value(samples: list[Sample], name: str, **labels: str) -> float | None:
+    found = [one.value for one in samples if one.name == name and labels.items() <= one.labels.items()]
+    return sum(found) if found else None
+
+
+async def test_a_scrape_counts_a_compose(tmp_path: Path, database_url: str) -> None:
+    async with deployed(tmp_path, database_url, metrics_host="127.0.0.1", metrics_port=0) as region:
+        await region.start_rack()
+        host = await region.add_simulated()
+        await region.compose(host["id"], cores=1, memory=1024)
+        samples = await scraped(region)
+    assert value(samples, "innkeeper_build_info", program="regiond") == 1
+    assert value(samples, "innkeeper_database_up") == 1
+    assert value(samples, "innkeeper_operations", kind="compose", state="succeeded") == 1
+    assert value(samples, "innkeeper_hosts", state="ready") == 1
+    assert value(samples, "innkeeper_operations_due") == 0
+    assert value(samples, "innkeeper_operation_leases") == 0
+    composes = {"endpoint": "VmHostHandler.compose", "method": "POST"}
+    assert value(samples, "innkeeper_http_requests_total", status="2xx", **composes) == 1
+    assert value(samples, "innkeeper_http_request_duration_seconds_count", **composes) == 1
+    limit = value(samples, "innkeeper_database_connections_limit")
+    assert limit is not None
+    assert 0 < (value(samples, "innkeeper_database_connections") or 0) <= limit
+    assert value(samples, "innkeeper_database_connection_waiters") == 0
+    texts = {text for one in samples for text in one.labels.values()}
+    assert not [text for text in texts if text.startswith("sim")], "names of hosts are not bounded"
+
+
+async def test_paths_that_clients_invent_have_one_series(tmp_path: Path, database_url: str) -> None:
+    async with deployed(tmp_path, database_url, metrics_host="127.0.0.1", metrics_port=0) as region:
+        for path in ("no-such-path-1", "no-such-path-2"):
+            await from_deferred(treq.get(f"{region.region.api_url}{path}", persistent=False))
+        samples = await scraped(region)
+    unknown = [one for one in samples if one.name == "innkeeper_http_requests_total" and one.labels["status"] == "4xx"]
+    assert [(one.labels["endpoint"], one.value) for one in unknown] == [("none", 2)]
+
+
+async def test_the_scraper_chooses_format_and_compression(tmp_path: Path, database_url: str) -> None:
+    async with deployed(tmp_path, database_url, metrics_host="127.0.0.1", metrics_port=0) as region:
+        plain = await answer(region)
+        assert (plain[0], plain[1].partition(";")[0]) == (200, "text/plain")
+        openmetrics = await answer(region, Accept=OPENMETRICS)
+        assert openmetrics[1].startswith("application/openmetrics-text")
+        assert openmetrics[2].endswith(b"# EOF\n")
+        head = await answer(region, method="HEAD")
+        assert (head[0], head[2]) == (200, b"")
+        assert (await answer(region, method="POST"))[0] == 405
+        for path in ("other", "metrics/other"):
+            assert (await answer(region, path))[0] == 404
+
+
+async def test_a_scraper_that_asks_for_gzip_gets_it(tmp_path: Path, database_url: str) -> None:
+    async with deployed(tmp_path, database_url, metrics_host="127.0.0.1", metrics_port=0) as region:
+        listener = region.region.components.metrics_listener
+        assert listener is not None
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(b"GET /metrics HTTP/1.0\r\nAccept-Encoding: gzip\r\n\r\n")
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+    assert b"content-encoding: gzip" in head.lower()
+    assert b"innkeeper_build_info" in gzip.decompress(body)
+
+
+async def test_without_an_address_there_are_no_metrics(tmp_path: Path, database_url: str) -> None:
+    async with deployed(tmp_path, database_url, metrics_host="") as region:
+        assert region.region.components.metrics_listener is None
+
+
+async def test_a_port_in_use_names_the_setting(tmp_path: Path, database_url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(BadSettings, match=rf"127\.0\.0\.1:{port} for metrics.* Set metrics_host and metrics_port"):
+            async with deployed(tmp_path, database_url, metrics_host="127.0.0.1", metrics_port=port):
+                pass
+
+
+async def test_a_scrape_answers_without_the_database(tmp_path: Path, database_url: str) -> None:
+    async with deployed(tmp_path, database_url, checked=False, metrics_host="127.0.0.1", metrics_port=0) as region:
+        assert value(await scraped(region), "innkeeper_database_up") == 1
+        region.region.components.database.reject_all("test: the database is down")
+        await advance(database_metrics.CACHED_S + 1)
+        samples = await scraped(region)
+    assert value(samples, "innkeeper_database_up") == 0
+    assert value(samples, "innkeeper_build_info") == 1
+    assert value(samples, "innkeeper_operations_due") is None
