@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -93,7 +94,7 @@ async def test_tags_of_users_stay_and_those_of_the_host_follow_it(innkeeper: Dep
 
 
 @pytest.mark.parametrize(("named", "zone"), [({}, "west"), ({"machine_zone": "east"}, "east")])
-async def test_a_zone_that_the_request_names_stays(innkeeper: Deployment, named: dict[str, str], zone: str) -> None:
+async def test_a_zone_that_the_request_names_stays(innkeeper: Deployment, named: Mapping[str, Any], zone: str) -> None:
     """Also if the first host is in it, so that the machine seemed to be there because of its host."""
     await add_hosts(innkeeper)
     for host, of_host in (("large", "east"), ("small", "west")):
