@@ -77,11 +77,11 @@ class RunPaths:
         """Returns the environment of regiond and rackd: `inherited` without PYTHONPATH, plus their settings."""
         remaining = {name: value for name, value in inherited.items() if name != "PYTHONPATH"}
         return {
+            "INNKEEPER_METRICS_HOST": "",  # unless the caller wants metrics: several runs would need a port each
             **remaining,
             "INNKEEPER_STATE": str(self.state),
             "INNKEEPER_DATABASE": database,
             "INNKEEPER_HTTP_PORT": str(self.http_port),
-            "INNKEEPER_METRICS_HOST": "",
             "INNKEEPER_RPC_PORT": str(self.rpc_port),
             "INNKEEPER_SIMULATED_HOSTS": str(self.simulated_hosts),
         }
