@@ -228,8 +228,14 @@ async def test_a_question_asks_for_the_login_on_the_page(admin: Visitor, fleet: 
     await page.get_by_role("link", name="Close for placement").click()
     await log_in(page)
     await page.get_by_role("dialog").get_by_label("Reason").fill("new disks")
-    await page.get_by_role("dialog").get_by_role("link", name="Cancel").click()
     assert await page.input_value("#tags") == "kept"
+    await fleet.fetch(END)
+    await page.get_by_role("dialog").get_by_role("button", name="Close for placement").click()
+    login = page.locator(".ik-dialog--login")
+    await login.get_by_label("Password").fill(PASSWORD)
+    await login.get_by_label("Password").press("Enter")
+    await expect(page.locator("#note")).to_contain_text("alder is closed for placement")
+    assert (await fleet.get("vm-hosts/1/"))["maintenance"]["reason"] == "new disks"
 
 
 @pytest.fixture

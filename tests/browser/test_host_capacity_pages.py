@@ -86,11 +86,16 @@ async def test_the_vlan_and_the_tags_of_an_interface_are_corrected(admin: Visito
     await expect(admin.page.get_by_role("row", name="front")).to_contain_text("tag 10")
 
 
+async def _review_and_save(admin: Visitor) -> None:
+    await admin.page.get_by_role("button", name="Review and save").click()
+    await admin.page.get_by_role("button", name="Save", exact=True).click()
+
+
 async def test_a_refusal_calls_fields_what_the_page_calls_them(admin: Visitor) -> None:
     admin.expected_statuses.add(422)
     await admin.go("hosts/1/settings")
     await admin.page.fill("#power_address", "no such address")
-    await admin.page.get_by_role("button", name="Save").click()
+    await _review_and_save(admin)
     await expect(admin.page.locator("#problems")).to_contain_text("Address:")
     await expect(admin.page.locator("#problems")).not_to_contain_text("power")
 
@@ -101,7 +106,7 @@ async def test_the_settings_offer_what_the_api_can_change(admin: Visitor, fleet:
     assert options == ["local (dir, 483 GB of 500 GB free)", "nvme (dir, 200 GB of 200 GB free)"]
     await admin.page.select_option("#default_storage_pool", "nvme")
     await admin.page.select_option("#default_macvlan_mode", "vepa")
-    await admin.page.get_by_role("button", name="Save").click()
+    await _review_and_save(admin)
     await expect(admin.page.locator("main")).to_contain_text("Saved.")
     host = await fleet.get("vm-hosts/alder/")
     assert host["default_macvlan_mode"] == "vepa"

@@ -41,5 +41,5 @@ async def test_links_and_ticks_of_a_row_name_their_vm(admin: Visitor) -> None:
     row = admin.page.locator("#vms tbody tr", has_text="web-1")
     await row.get_by_role("checkbox", name="Select web-1", exact=True).check()
     await row.get_by_role("rowheader", name="web-1").get_by_role("link", name="web-1", exact=True).wait_for()
-    await row.get_by_role("link", name="Compose of web-1: succeeded", exact=True).click()
+    await row.get_by_role("link", name="Compose web-1: succeeded", exact=True).click()
     await admin.page.wait_for_url("**/tasks/*")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urljoin, urlsplit
@@ -100,7 +101,7 @@ def reader(innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch) -> Reader:
 async def test_no_page_has_a_word_outside_the_catalogue(reader: Reader) -> None:
     reached = await crawl(cast("Visitor", reader), STARTS)
     assert len(reached.pages) > 100
-    ids = {found[1] for address in reader.pages if (found := _SYSTEM_ID.match(address))}
+    ids = {one for page in reader.pages.values() for one in _SYSTEM_ID.findall(page)}
     english = {
         text: address
         for address, page in reader.pages.items()
@@ -111,6 +112,61 @@ async def test_no_page_has_a_word_outside_the_catalogue(reader: Reader) -> None:
     assert not english, "\n".join(f"{address}: {text}" for text, address in english.items())
 
 
+async def test_an_empty_form_is_answered_without_an_error(reader: Reader) -> None:
+    """Each form is sent once with nothing filled in; some of them act."""
+    await crawl(cast("Visitor", reader))
+    forms = {one.kind: one for address, page in reader.pages.items() for one in forms_of(f"{UI}{address}", page)}
+    assert len(forms) > 60
+    answers = {
+        form.action: (await reader.client.post(form.action, None, **form.hidden)).status for form in forms.values()
+    }
+    assert {action: status for action, status in answers.items() if status >= 500} == {}
+
+
+@frozen
+class Form:
+    """`hidden` are its fields: those that nobody fills in with their values, and its first button."""
+
+    action: str
+    hidden: dict[str, str]
+
+    @property
+    def kind(self) -> tuple[str | None, frozenset[str]]:
+        """Equal for forms of a route with the same fields."""
+        return route_of(urlsplit(self.action).path.removeprefix(UI)), frozenset(self.hidden)
+
+
+class _Forms(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str]]] = []
+        self._is_within = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        name, kind = given.get("name", ""), given.get("type")
+        if tag == "form":
+            self._is_within = given.get("method") == "post"
+            self.found += [(given.get("action", ""), {})] if self._is_within else []
+        elif not self._is_within or name in {"", "confirmed"} or kind in {"checkbox", "radio"}:
+            return
+        elif tag in {"input", "textarea"}:
+            self.found[-1][1][name] = given.get("value", "") if kind == "hidden" else ""
+        elif tag == "button":
+            self.found[-1][1].setdefault(name, given.get("value", ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        self._is_within = self._is_within and tag != "form"
+
+
+def forms_of(address: str, page: str) -> list[Form]:
+    parser = _Forms()
+    parser.feed(page)
+    found = (Form(urljoin(address, action), hidden) for action, hidden in parser.found)
+    return [form for form in found if not _LEAVES.search(form.action)]
+
+
+_LEAVES = re.compile(r"/(logout|password|end)\b|/users/mira")  # forms that end the session of the test
 _SYSTEM_ID = re.compile(r"(?:vms|networks/devices)/(\w{6})\b")
 # Values: all that has a digit, a slash or the like in it, or a dot or colon between letters; months.
 _VALUES = re.compile(r"\S*[\d/@_=]\S*|\w+[.:]\w\S*|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b")

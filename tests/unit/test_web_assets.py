@@ -36,7 +36,7 @@ def test_libraries_and_fonts_have_their_licences() -> None:
 def test_scripts_and_styles_are_in_their_budgets() -> None:
     assert (
         sum(map(len, StaticFiles.packaged().own_scripts.values())) <= 21_000
-    )  # 1,000 of it for messages and ended sessions
+    )  # 1,000 of it for messages and ended sessions; tests.bench.ui measures the same
     assert (BUILT / "htmx.min.js").stat().st_size <= 60_000
     assert (BUILT / "xterm.js").stat().st_size <= 360_000  # of the console page alone
     assert (BUILT / "app.css").stat().st_size <= 350_000
