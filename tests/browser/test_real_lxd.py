@@ -104,7 +104,7 @@ async def test_an_lxd_host_and_a_pinned_vm_come_and_go(mira: Visitor, server: Lx
         assert {one["links"][0]["subnet"]["cidr"] for one in machine["interface_set"]} == set(own)
 
         await open_machine(mira, name)
-        await page.get_by_role("link", name="on the core map").click()
+        await page.get_by_role("link", name="Core map").click()
         await expect(page.locator("tr.is-selected")).to_contain_text(name)
         assert await mira.look("lxd-core-map", width=1400) == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -90,6 +91,21 @@ async def test_tags_of_users_stay_and_those_of_the_host_follow_it(innkeeper: Dep
         assert composing["tag_names"] == ["simulated", "on-large"]
         await innkeeper.post("tags/web/", op="update_nodes", add=composing["system_id"])
     assert (await allocating)["tag_names"] == ["simulated", "on-small", "web"]
+
+
+@pytest.mark.parametrize(("named", "zone"), [({}, "west"), ({"machine_zone": "east"}, "east")])
+async def test_a_zone_that_the_request_names_stays(innkeeper: Deployment, named: Mapping[str, Any], zone: str) -> None:
+    """Also if the first host is in it, so that the machine seemed to be there because of its host."""
+    await add_hosts(innkeeper)
+    for host, of_host in (("large", "east"), ("small", "west")):
+        await innkeeper.post("zones/", name=of_host)
+        await innkeeper.put(f"vm-hosts/{innkeeper.hosts[host]}/", zone=of_host)
+    await change_host(innkeeper, "large", pools="other:100")
+    composed = await innkeeper.post("vm-hosts/", op="compose", memory=1024, **named)
+    machine = await innkeeper.get(f"machines/{composed['system_id']}/")
+    assert (machine["pod"]["name"], machine["zone"]["name"]) == ("small", zone)
+    await innkeeper.put(f"vm-hosts/{innkeeper.hosts['small']}/", zone="default")
+    assert (await innkeeper.get(f"machines/{composed['system_id']}/"))["zone"]["name"] == (zone if named else "default")
 
 
 async def test_a_name_taken_on_one_host_is_free_on_the_next(innkeeper: Deployment) -> None:

@@ -164,7 +164,8 @@ def test_a_restricted_key_pair_suffices_for_all_operations(lxd: LxdServer, prefi
         assert composed.project == project
         assert driver.power(wanted.ref, PowerAction.ON, grace_s=1) is PowerState.ON
         (listed,) = driver.discover().guests
-        assert listed == evolve(composed, power=PowerState.ON)
+        assert listed.started_at is not None
+        assert listed == evolve(composed, power=PowerState.ON, started_at=listed.started_at)
         assert driver.discover().facts.storage_pools[0].path == "Unknown"
         seen: list[GuestChange] = []
         driver.watch(seen.append)()

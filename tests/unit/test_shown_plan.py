@@ -78,6 +78,12 @@ def test_records_are_compared_by_kind_and_id() -> None:
     assert refusal_of_plan({"deleted": [], "kept": [record]}, shown).status == 409
 
 
+def test_compared_facts_replace_sentences_that_change_often() -> None:
+    shown = digests_of({"effects": ["Compose (queued) is cancelled."], "compared": []})
+    assert refusal_of_plan({"effects": ["Compose (running) is cancelled."], "compared": []}, shown) is NOT_REFUSED
+    assert refusal_of_plan({"effects": [], "compared": ["reached"]}, shown).status == 409
+
+
 def test_without_a_plan_that_was_shown_nothing_is_confirmed() -> None:
     assert refusal_of_plan(plan(), "").problems == {"": ["Read what this does, then confirm it."]}
     assert refusal_of_plan({"deleted": [], "effects": []}, "") is NOT_REFUSED

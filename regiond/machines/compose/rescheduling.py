@@ -132,6 +132,7 @@ async def _rewrite(db: Db, machine_id: int, spec: GuestSpec, one: HostAssignment
     await rewrite_machine(
         db, machine_id, spec, host_id=one.host.id,
         pool_id=one.host.pool_id if one.validated.intent.request.pool is None else None,
+        keeps_zone=one.validated.intent.request.zone is not None,
         tags=inherited_tags(one.host.tags), disks=one.evaluation.disks, nics=one.evaluation.nics,
     )  # fmt: skip
     await claim_all(db, machine_id, one)

@@ -52,7 +52,8 @@ _INSERT = """
 _REWRITE = """
     with rewritten as (
         update machine set uuid = $2, host_id = new.id, pool_id = coalesce($4, machine.pool_id),
-                           zone_id = case when zone_chosen then machine.zone_id else new.zone_id end,
+                           zone_id = case when zone_chosen or $13 then machine.zone_id else new.zone_id end,
+                           zone_chosen = zone_chosen or ($13 and machine.zone_id <> new.zone_id),
                            architecture = $5, cores = $6, memory_mib = $7, pinned_core_ids = $9,
                            huge_page_size_kib = $10,
                            tags = $8::text[] || array(
@@ -138,19 +139,22 @@ async def rewrite_machine(
     *,
     host_id: int,
     pool_id: int | None,
+    keeps_zone: bool,
     tags: Sequence[str],
     disks: Sequence[DiskPlacement],
     nics: Sequence[NicAttachment],
 ) -> None:
     """Replaces a machine without devices that is still being composed. No `pool_id` leaves the pool unchanged.
 
-    The caller holds the lock of the host's server. Raises as `insert_machines`.
+    With `keeps_zone` the machine stays in its zone, which its request names. The caller holds the lock of the host's
+    server. Raises as `insert_machines`.
     """
     disk_rows, nic_rows = _device_rows(spec, disks, nics)
     try:
         await db.execute(
             _REWRITE, machine_id, spec.marker.machine_id, host_id, pool_id, spec.architecture, spec.cores,
             spec.memory_mib, list(tags), list(spec.pinned_core_ids), spec.huge_page_size_kib, disk_rows, nic_rows,
+            keeps_zone,
         )  # fmt: skip
     except asyncpg.UniqueViolationError as error:
         raise IdentifierTaken(error.constraint_name or "") from error

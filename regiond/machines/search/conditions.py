@@ -23,7 +23,8 @@ FROM = """
 _STATES = ", ".join(f"'{state.value}'" for state in NEED_ATTENTION)
 # The same VMs as in the list of what needs attention, `regiond.attention.conditions`.
 _ATTENTION = (
-    f"(m.state in ({_STATES}) or m.id in (select machine_id from guest where volume_missing_since is not null))"  # noqa: S608
+    f"(m.state in ({_STATES})"
+    " or exists (select from guest g where g.machine_id = m.id and g.volume_missing_since is not null))"
 )
 # By field; {} is an array: of patterns for a field of kind TEXT, else of values, in which '' is "none".
 _CONDITIONS: Mapping[str, str] = {

@@ -10,6 +10,7 @@ from regiond.ui.forms.refusal import CONFLICT, NOT_REFUSED, Refusal
 from regiond.ui.texts import text
 
 PLAN = "plan"  # the hidden field
+COMPARED = "compared"  # in a plan: facts to compare instead of its effects, if these name what changes all the time
 _DIGITS = 12
 _NO_EFFECT = "none"
 Plan = Mapping[str, Any]  # the answer of a dry run
@@ -43,8 +44,8 @@ def _effects(plan: Plan) -> Iterator[tuple[str, ...]]:
     for certificate in plan.get("certificates", ()):
         if certificate["removed"]:
             yield "certificate", certificate["fingerprint"]
-    for sentence in plan.get("effects", ()):
-        yield "effect", sentence
+    for fact in plan.get(COMPARED, plan.get("effects", ())):
+        yield "effect", fact
 
 
 def _of_guest(fate: str, guest: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
