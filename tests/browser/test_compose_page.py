@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from tests.browser.visitor import Visitor, visitor
 from tests.waiting import settle
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser
+    from playwright.async_api import Browser, Route
 
     from tests.deployment.deployment import Deployment
 
@@ -60,6 +61,25 @@ async def test_names_of_hosts_are_suggested_while_one_types(admin: Visitor, monk
     await page.fill("#host", "birch")
     await expect(page.locator("#preview")).to_contain_text("birch")
     assert await admin.looks_of("compose") == []
+
+
+async def test_a_preview_does_not_abort_slow_suggestions(admin: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    released = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await released.wait()
+        await route.continue_()
+
+    monkeypatch.setattr(compose_page, "MOST_CHOICES", 1)
+    await admin.go("compose")
+    page = admin.page
+    await page.locator("#host").focus()
+    await expect(page.locator("#host-names option")).to_have_count(2)
+    await page.route("**/compose/hosts?*", hold)
+    await page.locator("#host").press_sequentially("birch")
+    await expect(page.locator("#preview")).to_contain_text("birch")
+    released.set()
+    await expect(page.locator("#host-names option")).to_have_count(1)
 
 
 async def test_a_closed_host_stays_chosen_and_is_refused_by_name(admin: Visitor, fleet: Deployment) -> None:

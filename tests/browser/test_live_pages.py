@@ -167,3 +167,27 @@ async def test_a_search_is_not_undone_by_an_older_refresh(admin: Visitor, fleet:
         released.set()
     await expect(page.locator("#vms")).to_contain_text("web-2")
     assert await page.evaluate("wasUndone") is False
+
+
+async def test_a_skip_link_does_not_discard_a_refresh(admin: Visitor, fleet: Deployment) -> None:
+    begun, released, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def answer_only_the_first(route: Route) -> None:
+        until = ended if begun.is_set() else released
+        begun.set()
+        await until.wait()
+        await route.continue_()
+
+    page = admin.page
+    await admin.go("vms")
+    await expect(page.locator("#live-state")).to_have_text("Live")
+    await page.route("**/ui/vms", answer_only_the_first)
+    await fleet.compose(fleet.hosts["birch"], hostname="web-2", memory=1024)
+    await begun.wait()
+    await page.locator("a[href='#main']").press("Enter")
+    await page.wait_for_url("**/ui/vms#main")
+    released.set()
+    try:
+        await expect(page.locator("#vms")).to_contain_text("web-2", timeout=10_000)
+    finally:
+        ended.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from typing import TYPE_CHECKING
 
 from playwright.async_api import expect
@@ -48,6 +49,21 @@ async def test_tasks_are_exported_as_csv_and_json(admin: Visitor, fleet: Deploym
         await page.get_by_role("link", name="JSON").click()
     found = json.loads((await (await json_download.value).path()).read_text())
     assert sorted(one["hostname"] for one in found) == ["db-1", "web-1"]
+
+
+async def test_files_hold_the_tasks_that_a_search_shows(admin: Visitor, fleet: Deployment) -> None:
+    page = admin.page
+    await admin.go(f"hosts/{fleet.hosts['alder']}/tasks")
+    await page.locator("#q").press_sequentially("web")
+    await expect(page.locator("#export a").first).to_have_attribute("href", re.compile("[?&]q=web"))
+    await admin.go("tasks")
+    await page.locator("#q").press_sequentially("web-1")
+    await expect(page.locator("#tasks")).not_to_contain_text("db-1")
+    await page.get_by_role("button", name="Export").click()
+    async with page.expect_download() as download:
+        await page.get_by_role("link", name="CSV").click()
+    rows = csv.DictReader(io.StringIO((await (await download.value).path()).read_text()))
+    assert {row["hostname"] for row in rows} == {"web-1"}
 
 
 async def test_a_failed_task_shows_its_error_once_and_is_tried_again(admin: Visitor, fleet: Deployment) -> None:

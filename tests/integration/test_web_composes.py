@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from regiond.operations.model import Operation
 from tests.browser.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.web_client import Answer, WebClient
@@ -89,3 +90,23 @@ async def test_composes_of_several_lead_to_a_list_of_these(innkeeper: Deployment
         return {one["status_name"] for one in await innkeeper.get("machines/")} == {"Ready"}
 
     await eventually(are_ready)
+
+
+async def test_of_several_composes_one_that_has_failed_is_shown(
+    innkeeper: Deployment, client: WebClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = innkeeper.region.components.services
+    announce, announced = services.machines.announce, []
+
+    async def has_failed_once(task: Operation) -> bool:
+        announced.append(task.id)
+        return False if len(announced) == 1 else await announce(task)
+
+    monkeypatch.setattr(services.machines, "announce", has_failed_once)
+    with innkeeper.held("create volume"):
+        answer = await compose(client, count="3")
+        assert answer.headers["Location"].startswith("/MAAS/ui/compose/started?")
+        await innkeeper.fetch("update operation set state = 'failed', finished_at = now() where id = $1", announced[0])
+        page = (await client.get(answer.headers["Location"])).text
+    assert "2 of 3 VMs are being composed" in page
+    assert all(f"/MAAS/ui/tasks/{task}" in page for task in announced)

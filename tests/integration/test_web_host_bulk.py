@@ -86,9 +86,17 @@ async def test_a_member_that_is_gone_does_not_stop_the_others(
         found = await find_cluster(services, path)
         return evolve(found, host_ids=(99, *found.host_ids))
 
+    async def with_none_there(services: Services, path: Mapping[str, str]) -> ClusterView:
+        return evolve(await find_cluster(services, path), host_ids=(99,))
+
     monkeypatch.setattr(cluster_pages, "find_cluster", with_one_more)
     csrf = (await client.get(f"{UI}account")).csrf
     said = await note(client, await client.post(f"{UI}clusters/{cluster['id']}/refresh", None, csrf=csrf))
     assert "The refresh of 2 members of alder has begun. There is no VM host 99." in said
     refreshed = [one["host_name"] for one in await region.get("operations/") if one["kind"] == "refresh"]
     assert sorted(refreshed) == ["alder", "alder", "birch", "birch"]  # with the first ones
+    monkeypatch.setattr(cluster_pages, "find_cluster", with_none_there)
+    said = await note(client, await client.post(f"{UI}clusters/{cluster['id']}/refresh", None, csrf=csrf))
+    assert "There is no VM host 99." in said
+    assert "has begun" not in said
+    assert "Tasks" not in said

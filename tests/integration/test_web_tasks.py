@@ -11,6 +11,7 @@ from tests.browser.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.test_bulk import bulk, composed, ids
 from tests.integration.test_machine_lock import make_deployed
+from tests.integration.test_operations import wait_until_at_host
 from tests.integration.web_client import Answer, WebClient
 from tests.rejections import rejection
 from tests.waiting import settle
@@ -66,6 +67,24 @@ async def test_a_rejected_host_is_a_link_only_while_it_is_there(innkeeper: Deplo
     page = (await client.get(f"/MAAS/ui/tasks/{task}")).text
     assert [link in page for link in links] == [False, True]
     assert "<dt>alder</dt>" in page
+
+
+async def test_a_cancellation_is_asked_again_once_a_host_was_reached(innkeeper: Deployment, client: WebClient) -> None:
+    host = await innkeeper.add_simulated()
+    with innkeeper.held("create volume"):
+        task = await innkeeper.begin_compose(host["id"], cores=1, memory=1024)
+        await wait_until_at_host(innkeeper, task)
+        path = f"/MAAS/ui/tasks/{task}/cancel"
+        await innkeeper.fetch("update operation set reached_host = false where id = $1", task)
+        question = await client.get(path)
+        assert "not begun on a host" in question.text
+        await innkeeper.fetch("update operation set reached_host = true where id = $1", task)
+        again = await client.post(path, None, **question.hidden)
+        assert (again.status, "This changed since the page was shown" in again.text) == (409, True)
+        assert "undone where possible" in again.text
+        assert not (await innkeeper.get(f"operations/{task}/"))["cancel_requested"]
+        assert (await client.post(path, None, **again.hidden)).status == 303
+    assert await innkeeper.ended(task) == "cancelled"
 
 
 async def send(client: WebClient, path: str, *fields: tuple[str, str]) -> Answer:

@@ -121,10 +121,12 @@ async def refresh(visit: Visit) -> Reply:
             await visit.act(HOST, "POST", "refresh", path={"id": str(host_id)})
         except InnkeeperError as error:
             refused.append(error.message)
+    if not (number := len(cluster.host_ids) - len(refused)):
+        return redirect_with_note(visit, "clusters", cluster.id, "hosts", text=" ".join(refused))
     begun = counted(
         "The refresh of {n} member of {name} has begun.",
         "The refresh of {n} members of {name} has begun.",
-        len(cluster.host_ids) - len(refused),
+        number,
         name=cluster.name,
     )
     tasks = (text("Tasks"), page_url("tasks"))

@@ -10,6 +10,7 @@ from regiond.ui.forms.refusal import CONFLICT, NOT_REFUSED, Refusal
 from regiond.ui.texts import text
 
 PLAN = "plan"  # the hidden field
+COMPARED = "compared"  # in a plan: facts to compare instead of its effects, if these name what changes all the time
 _DIGITS = 12
 _NO_EFFECT = "none"
 Plan = Mapping[str, Any]  # the answer of a dry run
@@ -43,12 +44,12 @@ def _effects(plan: Plan) -> Iterator[tuple[str, ...]]:
     for certificate in plan.get("certificates", ()):
         if certificate["removed"]:
             yield "certificate", certificate["fingerprint"]
-    for sentence in plan.get("effects", ()):
-        yield "effect", sentence
+    for fact in plan.get(COMPARED, plan.get("effects", ())):
+        yield "effect", fact
 
 
 def _of_guest(fate: str, guest: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """A kept guest that is no VM of Innkeeper is not affected. That one is stopped matters only if it is deleted."""
+    """A kept guest that is no VM of Innkeeper is not affected. That one runs matters only if it is deleted."""
     if fate == "kept":
         if guest["system_id"]:
             yield fate, guest["system_id"]
@@ -57,7 +58,7 @@ def _of_guest(fate: str, guest: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     yield fate, identity
     for volume in guest["volumes"]:
         yield fate, identity, volume["storage_pool"] or "", volume["name"] or ""
-    if fate == "deleted" and guest["power_state"] != "off":
+    if fate == "deleted" and guest["power_state"] == "on":  # as the page says "which is running"
         yield "stopped", identity
     if guest["locked"]:
         yield "locked", identity

@@ -86,7 +86,7 @@ async def _compose_several(visit: Visit, form: ComposeForm, fields: Mapping[str,
     if refused:
         return await _result(visit, task_ids, refused)
     system_ids = [one.system_id for one in outcomes if one.system_id is not None]
-    if not system_ids:  # all have failed already
+    if len(system_ids) < len(outcomes):  # the others have failed already, and their tasks say why
         return redirect("compose", "started", query=_named(task_ids))
     return redirect_with_note(
         visit,

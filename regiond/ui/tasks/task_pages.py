@@ -16,6 +16,7 @@ from regiond.caller import Caller
 from regiond.machines.bulk.progress import BulkProgress, BulkRequest, progress
 from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState
 from regiond.ui.forms.question import Question, ask
+from regiond.ui.forms.shown_plan import COMPARED
 from regiond.ui.machines.details.failed_console import failed_console
 from regiond.ui.page import Page, Visit, form_pages, redirect_with_note
 from regiond.ui.placement_view import rejected_ids, without_removed
@@ -88,7 +89,7 @@ async def show(visit: Visit) -> Reply:
         wait_reason=await operations.wait_reason(task),
         requested=requested(task),
         may_cancel=_may_cancel(visit.caller, task),
-        retry=retry_of(task, children),
+        retry=retry_of(task, children, may_operate=visit.caller.operated_pools != frozenset()),
         failed_console=await _failed_console(visit, task),
     )
 
@@ -121,6 +122,8 @@ async def cancel(visit: Visit) -> Reply:
     task = await visit.services.operations.read(operation_id_in(visit.path["task"]), caller=visit.caller)
     path = {"id": str(task.id)}
     plan = await visit.act(OPERATION, "POST", "cancel", path=path, fields={"dry_run": "true"})
+    # The sentences name the state, which changes often. That something may have to be undone on a host matters.
+    plan = {**plan, COMPARED: ["reached_host"] if task.reached_host else []}
 
     async def run() -> Reply:
         await visit.act(OPERATION, "POST", "cancel", path=path)
@@ -133,10 +136,9 @@ async def cancel(visit: Visit) -> Reply:
         button=text("Cancel task"),
         back=page_url("tasks", task.id),
         undo=text("It does not continue afterwards, but it can be requested again."),
-        effects=plan["effects"],
         is_dangerous=True,
     )
-    return await ask(visit, question, run)
+    return await ask(visit, question, run, plan=plan)
 
 
 async def note(visit: Visit) -> Reply:

@@ -63,6 +63,9 @@ function isInUse(fragment) {
   return fragment.contains(active) && active.matches("input:not([type=checkbox], [type=radio]), textarea, select");
 }
 
+// The address without its fragment, which a skip link changes.
+const shownAddress = () => location.href.split("#")[0];
+
 const topicsOf = (fragment) => fragment.dataset.live.split(" ");
 
 // What an element is, for finding it in the fragment as the server renders it again.
@@ -138,7 +141,7 @@ const FRAME = ["nav", "status-running", "status-last", "status-clock"];
 
 async function refresh(topics) {
   isRefreshing = true;
-  const [began, address] = [performance.now(), location.href];
+  const [began, address] = [performance.now(), shownAddress()];
   pauseMs = LONGEST_PAUSE_MS; // if something fails or has to wait
   let isShown = true;
   try {
@@ -159,7 +162,7 @@ async function refresh(topics) {
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const csrf = page.querySelector("meta[name=csrf-token]");
     if (isOther(csrf.dataset.user, isUntouched)) return;
-    if (address !== location.href) return wait(topics); // a search has changed what the page shows
+    if (address !== shownAddress()) return wait(topics); // a search has changed what the page shows
     adopt(csrf.content); // else each fragment with a form would differ
     adoptIcons(page);
     localize(page);
