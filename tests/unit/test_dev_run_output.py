@@ -77,13 +77,11 @@ def test_the_two_ports_must_differ(tmp_path: Path) -> None:
 
 
 def test_daemons_get_their_settings_and_the_caller_environment(tmp_path: Path) -> None:
-    found = read_paths(
-        {"INNKEEPER_METRICS_HOST": "", "INNKEEPER_STATE": str(tmp_path), "INNKEEPER_RPC_PORT": "6000"},
-        checkout=tmp_path,
-    )
+    found = read_paths({"INNKEEPER_STATE": str(tmp_path), "INNKEEPER_RPC_PORT": "6000"}, checkout=tmp_path)
     given = found.daemon_environment({"INNKEEPER_LOG_LEVEL": "debug", "PYTHONPATH": "/x"}, database="postgresql:///a")
     assert given == {
         "INNKEEPER_LOG_LEVEL": "debug",
+        "INNKEEPER_METRICS_HOST": "",
         "INNKEEPER_STATE": str(tmp_path),
         "INNKEEPER_DATABASE": "postgresql:///a",
         "INNKEEPER_HTTP_PORT": "5240",
