@@ -20,6 +20,7 @@ from asyncpg.pool import PoolConnectionProxy
 from common.errors import BadSettings, Busy, DatabaseUnavailable, InvalidRequest
 from regiond.db.connection import Connection
 from regiond.db.errors import LOST, READ_ONLY, read_only, translating_connect_errors, translating_errors
+from regiond.db.pool_use import PoolUse
 
 if TYPE_CHECKING:
     Row: TypeAlias = asyncpg.Record
@@ -41,16 +42,6 @@ NO_SETTINGS: Mapping[str, str] = {}
 RETRY_AFTER_S = (0.02, 0.1)
 _IS_READ_ONLY = "select pg_is_in_recovery() or current_setting('transaction_read_only')::boolean"
 CONFLICTS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
-
-
-@attrs.frozen(kw_only=True)
-class PoolUse:
-    """The connections of a pool: open, idle of them, how many it may open, and the tasks that wait for one."""
-
-    size: int
-    idle: int
-    limit: int
-    waiting: int
 
 
 class Database:
