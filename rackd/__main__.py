@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +13,7 @@ from common.process import daemon
 from common.process.logging import configure_logging
 from common.process.settings import config_file, load
 from common.process.systemd_notify import ServiceManager
-from common.release import running_release
+from rackd.command_line import parser
 from rackd.settings import CONFIG_FILE, RackSettings
 
 OPEN_FILES = 65536  # a simulated host uses up to nine: three connections to a file, its log and its index
@@ -27,7 +25,7 @@ def main() -> NoReturn:
 
 
 def _status(arguments: Sequence[str]) -> int:
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     daemon.forbid_core_dumps()  # before any secret is read
     try:
         daemon.check_installation()
@@ -78,23 +76,6 @@ async def _run(settings: RackSettings) -> None:
 
     identity = load_identity(settings.identity_folder)
     await RackService(settings, identity, ServiceManager()).serve()
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="rackd", description="The Innkeeper rack daemon.")
-    parser.add_argument("--version", action="version", version=f"rackd {running_release()}")
-    parser.add_argument("--config", type=Path, metavar="FILE", help=f"settings (default: {CONFIG_FILE} if it exists)")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    join = commands.add_parser("join", help="make this machine a rack of a region")
-    join.add_argument(
-        "token",
-        metavar="- | @FILE | TOKEN",
-        help="one-time token from: innkeeper rack token. - reads it from standard input, @FILE from a file; other "
-        "users of this machine can see a TOKEN that is typed here",
-    )
-    join.add_argument("--name", default=socket.gethostname(), help="the rack's name (default: this machine's)")
-    commands.add_parser("run", help="run the rack, until SIGTERM")
-    return parser
 
 
 if __name__ == "__main__":

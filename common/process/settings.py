@@ -13,6 +13,7 @@ One BadSettings reports all problems: a daemon never starts with an unknown key 
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
@@ -91,6 +92,25 @@ def described(kind: type[Any]) -> dict[str, str]:
 
 
 @frozen(kw_only=True)
+class Documented:
+    """A setting as manuals show it: `values` are the valid ones in words, `default` is TOML, None if there is none."""
+
+    name: str
+    doc: str
+    values: str
+    default: str | None
+
+
+def documented(kind: type[Any]) -> tuple[Documented, ...]:
+    """Returns every setting, in the order of the declarations."""
+    defaults = {one.name: one.default for one in fields(kind)}
+    return tuple(
+        Documented(name=name, doc=key.declared.doc, values=key.values, default=_toml(defaults[name]))
+        for name, key in _keys(kind).items()
+    )
+
+
+@frozen(kw_only=True)
 class _Key:
     type: type[Any]
     optional: bool
@@ -113,6 +133,15 @@ class _Key:
         low, high = declared.at_least, declared.at_most
         if (low is not None and value < low) or (high is not None and value > high):
             raise ValueError(f"must be {_range(low, high)}{self._not(raw)}")
+
+    @property
+    def values(self) -> str:
+        declared = self.declared
+        if declared.choices:
+            return f"one of {', '.join(declared.choices)}"
+        limited = declared.at_least is not None or declared.at_most is not None
+        limits = f" {_range(declared.at_least, declared.at_most)}" if limited else ""
+        return f"{_NAMES[self.type]}{limits}"
 
     def _not(self, raw: object) -> str:
         return "" if self.declared.secret else f", not {raw!r}"
@@ -185,6 +214,14 @@ def _range(low: float | None, high: float | None) -> str:
     if low is not None and high is not None:
         return f"between {low} and {high}"
     return f"at least {low}" if high is None else f"at most {high}"
+
+
+def _toml(value: object) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    return json.dumps(list(value) if isinstance(value, tuple) else str(value))
 
 
 def _from_file(file: Path | None, keys: Collection[str], wrong: list[str]) -> tuple[str, dict[str, Any]]:

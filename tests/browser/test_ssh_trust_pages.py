@@ -87,4 +87,6 @@ async def test_a_host_that_reports_the_server_of_another_is_confirmed(mira: Visi
     for width, dark in ((1400, False), (320, True)):
         assert await mira.look("trust-server", width=width, dark=dark) == []
     await mira.page.get_by_role("button", name="They are one server").click()
+    await expect(mira.page.locator("h1")).to_have_text("Is local the server of host 1?")
+    await mira.page.get_by_role("button", name="They are one server").click()
     await mira.page.wait_for_url("**/hosts/add?step=check&host=2")

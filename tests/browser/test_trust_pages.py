@@ -158,6 +158,8 @@ async def test_a_changed_certificate_is_accepted_with_both_fingerprints_shown(
     await expect(advice(mira)).to_contain_text("presents another fingerprint than the pinned one")
     await look_at(mira, "changed")
     await mira.page.get_by_role("button", name="Both fingerprints are the same").click()
+    await expect(mira.page.locator("h1")).to_have_text("Accept another certificate of spruce?")
+    await mira.page.get_by_role("button", name="Accept the new certificate").click()
     await mira.page.wait_for_url("**/hosts/add?step=check&host=1")
 
 

@@ -9,6 +9,7 @@ import pytest
 from tests.browser.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import rows
+from tests.integration.test_audit_api import trail
 from tests.integration.test_nic_links import NETWORKS, Nic, ready, subnet
 from tests.integration.web_client import WebClient
 from tests.waiting import settle
@@ -32,6 +33,20 @@ def nic(innkeeper: Deployment) -> Nic:
         return nic
 
     return settle(prepare())
+
+
+async def test_unticking_a_default_route_needs_nothing_of_others(innkeeper: Deployment, nic: Nic) -> None:
+    """The route of `eth1` could not be chosen again: its subnet has no gateway any more."""
+    client = WebClient(urlsplit(innkeeper.region.api_url).port or 0)
+    await client.log_in("mira", PASSWORD)
+    await innkeeper.put(f"subnets/{(await subnet(innkeeper, 'fd00:2::/64'))['id']}/", gateway_ip="")
+    path = f"/MAAS/ui/vms/{nic.system_id}/network/{(await innkeeper.get(nic.path))['id']}"
+    csrf = (await client.get(path)).csrf
+    form = {"mode": "AUTO", "subnet": "10.1.0.0/24", "name": "uplink0", "tags": ""}
+    assert (await client.post(path, None, csrf=csrf, **form)).status == 303
+    assert await rows(innkeeper, GATEWAYS) == [("eth1", [6]), ("uplink0", [])]
+    recorded = await trail(innkeeper, action="Interface.clear_default_gateway")
+    assert [one["username"] for one in recorded] == ["mira"]
 
 
 @pytest.mark.parametrize("changed", [{}, {"mode": "STATIC", "ip_address": "10.1.0.77"}])

@@ -54,6 +54,13 @@ ASKING: Mapping[tuple[str, str], tuple[str, Sequence[Mapping[str, str]]]] = {
             {"action": "confirm", "field": "identity", "value": "another"},
         ],
     ),
+    ("hosts/add_trust.html", "'hosts', 'add'"): (
+        "hosts/add",
+        [
+            {"step": "trust", "host": "1", "action": "confirm", "field": "host", "value": "1"},
+            {"step": "trust", "host": "1", "action": "confirm", "field": "identity", "value": "another"},
+        ],
+    ),
 }
 _FORM = re.compile(r"<form\b[^>]*\bmethod=\"post\"[^>]*>.*?</form>", re.DOTALL)
 _BUTTON = re.compile(r'name="action" value="(\w+)"')

@@ -159,6 +159,7 @@ def test_an_unknown_action_lists_the_known_ones(machine: Machine, argument: str,
         "abuse",
         "lock",
         "assets",
+        "docs",
         "build",
     ]
 

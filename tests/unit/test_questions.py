@@ -51,7 +51,7 @@ FORMS = {
     ("confirm.html", "url("): "is the question itself; its handler asks again if it is sent without confirmation",
     ("edit.html", "path"): "creates or changes an object; quotas ask before a limit below what is held",
     ("hosts/add_connection.html", "'hosts', 'add'"): "adds a host as it is, which can be removed",
-    ("hosts/add_trust.html", "'hosts', 'add'"): "is itself the comparison of the fingerprints, or the token",
+    ("hosts/add_trust.html", "'hosts', 'add'"): ASKS,  # but for a first trust, of which it is the comparison
     ("hosts/host.html", "'hosts', host.id, 'maintenance'"): "opens the host again",
     ("hosts/host.html", "'hosts', host.id, 'refresh'"): "reads only",
     ("hosts/interface.html", "path"): "changes what can be changed back",

@@ -64,6 +64,12 @@ def test_another_effect_has_to_be_read(now: Any) -> None:
     assert (refusal.status, refusal.problems) == (409, {"": ["This changed since the page was shown: read it again."]})
 
 
+def test_a_vm_of_unknown_power_is_shown_again_once_it_runs() -> None:
+    shown = digests_of(plan(deleted=[guest("web", power_state="unknown")]))
+    assert refusal_of_plan(plan(deleted=[guest("web", power_state="on")]), shown).status == 409
+    assert refusal_of_plan(plan(deleted=[guest("web", power_state="unknown")]), SHOWN) is NOT_REFUSED
+
+
 def test_records_are_compared_by_kind_and_id() -> None:
     record = {"kind": "subnet", "id": "1", "name": "lan"}
     shown = digests_of({"deleted": [record], "kept": [], "effects": []})

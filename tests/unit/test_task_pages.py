@@ -157,6 +157,10 @@ def test_a_bulk_task_is_tried_again_for_the_vms_that_failed() -> None:
     assert list(found.fields) == [("action", "stop"), ("at_once", "2"), *chosen]
 
 
+def test_a_bulk_task_is_tried_again_only_by_operators() -> None:
+    assert retry_of(bulk(action="power_off"), may_operate=False) is None
+
+
 def test_a_bulk_release_or_deployment_is_tried_again_with_its_options() -> None:
     release = retry_of(bulk(action="release", release={"erase": True, "overwrite": True}, comment="old"))
     assert release is not None

@@ -13,7 +13,7 @@ from common.values import DriverType
 from regiond.hosts.model import ErrorDetails, HostState, HostView, TrustProblem
 from regiond.ledger.model import HostLimits
 from regiond.ui.forms.question import Question
-from regiond.ui.hosts.host_questions import settings_question, trust_question
+from regiond.ui.hosts.host_questions import asks_on_add, settings_question, trust_question
 from regiond.ui.hosts.overcommit import ratio_text, sums
 from regiond.ui.hosts.settings_form import changes_of, check_fields, limits_of, values_of
 from regiond.ui.hosts.trust_advice import advice_of
@@ -213,6 +213,15 @@ def test_which_server_a_host_is_shows_both_identities() -> None:
     details = ErrorDetails(kind=TrustProblem.SERVER_UNCONFIRMED, known="one", reported="two", host=7)
     question = trust_asked(rejected(details), "confirm")
     assert (question.title, question.changes[0].after) == ("Is hv-01 the server of host 7?", "two")
+
+
+def test_the_page_that_adds_a_host_asks_unless_the_trust_is_the_first() -> None:
+    changed = trust_view(rejected(ErrorDetails(kind=TrustProblem.IDENTITY_CHANGED, pinned=OLD, offered=NEW)), {}, NOW)
+    assert asks_on_add(changed, "accept", NEW)
+    assert asks_on_add(changed, "accept", OLD)  # of a page from before the change
+    first, none = trust_view(LXD, {}, NOW), trust_view(evolve(LXD, pinned_fingerprint=None), {}, NOW)
+    assert (asks_on_add(first, "accept", OLD), asks_on_add(none, "accept", NEW)) == (False, False)
+    assert (asks_on_add(first, "confirm", ""), asks_on_add(changed, "retry", "")) == (True, False)
 
 
 def test_nothing_is_accepted_where_nothing_was_shown() -> None:

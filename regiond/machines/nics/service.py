@@ -114,6 +114,19 @@ class MachineNics:
 
         return await self._change(caller, system_id, change)
 
+    async def clear_default_gateway(self, caller: Caller, system_id: str, nic_id: int) -> MachineView:
+        """Ends the choice of this NIC for default routes; those of other NICs stay. Idempotent."""
+
+        async def change(db: Db, machine: MachineView) -> str | None:
+            nic = find_nic(machine, nic_id)
+            if not nic.gateway_versions:
+                return None
+            await _remember(db, machine)
+            await store.clear_gateways_of_nic(db, nic.id)
+            return f"{nic.name} of {machine.hostname} has no default route"
+
+        return await self._change(caller, system_id, change)
+
     async def update(
         self,
         caller: Caller,

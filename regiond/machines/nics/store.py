@@ -28,6 +28,7 @@ _CLEAR_GATEWAY = """
      where machine_id = $1 and $2::integer = any(gateway_versions)
 """
 _CLEAR_GATEWAYS = "update machine_nic set gateway_versions = '{}' where machine_id = $1 and gateway_versions <> '{}'"
+_CLEAR_GATEWAYS_OF_NIC = "update machine_nic set gateway_versions = '{}' where id = $1"
 _SET_GATEWAY = "update machine_nic set gateway_versions = array_append(gateway_versions, $2::integer) where id = $1"
 _SET_NAME = "update machine_nic set name = $2 where id = $1"
 _SET_TAGS = "update machine_nic set tags = $2 where id = $1"
@@ -84,6 +85,10 @@ async def set_gateway(db: Db, machine_id: int, nic_id: int, version: int) -> Non
 
 async def clear_gateways(db: Db, machine_id: int) -> None:
     await db.execute(_CLEAR_GATEWAYS, machine_id)
+
+
+async def clear_gateways_of_nic(db: Db, nic_id: int) -> None:
+    await db.execute(_CLEAR_GATEWAYS_OF_NIC, nic_id)
 
 
 async def set_name(db: Db, nic_id: int, name: str) -> None:

@@ -49,7 +49,7 @@ def _effects(plan: Plan) -> Iterator[tuple[str, ...]]:
 
 
 def _of_guest(fate: str, guest: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """A kept guest that is no VM of Innkeeper is not affected. That one is stopped matters only if it is deleted."""
+    """A kept guest that is no VM of Innkeeper is not affected. That one runs matters only if it is deleted."""
     if fate == "kept":
         if guest["system_id"]:
             yield fate, guest["system_id"]
@@ -58,7 +58,7 @@ def _of_guest(fate: str, guest: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     yield fate, identity
     for volume in guest["volumes"]:
         yield fate, identity, volume["storage_pool"] or "", volume["name"] or ""
-    if fate == "deleted" and guest["power_state"] != "off":
+    if fate == "deleted" and guest["power_state"] == "on":  # as the page says "which is running"
         yield "stopped", identity
     if guest["locked"]:
         yield "locked", identity

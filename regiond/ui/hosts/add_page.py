@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from urllib.parse import urlsplit
 
+from attrs import evolve
+
 from common.errors import InnkeeperError, InvalidRequest, NotFound
 from common.values import DriverType, Project
 from regiond.api.replies import Reply
@@ -12,9 +14,11 @@ from regiond.api.resources.hosts.vm_hosts import HOSTS
 from regiond.api.resources.shared.lookups import find_host
 from regiond.caller import Permission
 from regiond.hosts.model import HostView
+from regiond.ui.forms.question import ask, keeping
 from regiond.ui.forms.refusal import Problems, Refusal
 from regiond.ui.hosts.add_form import TYPES, AddForm, next_step, read_add_form
 from regiond.ui.hosts.host_check import host_check
+from regiond.ui.hosts.host_questions import asks_on_add, trust_question
 from regiond.ui.hosts.list_page import read_rows
 from regiond.ui.hosts.trust_actions import act_on_trust
 from regiond.ui.hosts.trust_steps import steps_so_far
@@ -60,12 +64,26 @@ async def send(visit: Visit) -> Reply:
 
 
 async def _act(visit: Visit, host: HostView) -> Reply:
-    try:
+    """Asks first as the settings do, except before a first acceptance."""
+
+    async def run() -> Reply:
         await act_on_trust(visit, host.id)
+        return _to_step(await _host(visit, str(host.id)))
+
+    given = visit.request.given
+    trust = trust_view(host, await visit.services.hosts.parameters(visit.caller, host.id), visit.now)
+    sent = {name: given(name) for name in ("fingerprint", "field", "value")}
+    if asks_on_add(trust, given("action"), sent["fingerprint"]):
+        question = trust_question(host, trust, given("action"), sent)
+        if question is not None:
+            step = {"step": "trust", "host": str(host.id), "way": given("way")}
+            question = evolve(keeping(question, **step), back=page_url(*_PATH, query=step))
+            return await ask(visit, question, run)
+    try:
+        return await run()
     except InnkeeperError as error:
         refusal = Refusal.of(error)
         return await _trust(visit, host, refusal.problems, status=refusal.status)
-    return _to_step(await _host(visit, str(host.id)))
 
 
 async def _connection(visit: Visit, form: AddForm, problems: Problems | None = None, *, status: int = 200) -> Reply:

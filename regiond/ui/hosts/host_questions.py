@@ -87,6 +87,15 @@ def trust_question(host: HostView, trust: TrustView, action: str, sent: Mapping[
     return None if asked is None else asked(host, trust, sent)
 
 
+def asks_on_add(trust: TrustView, action: str, fingerprint: str) -> bool:
+    """Returns whether the page that adds a host asks before this action: it leads to hosts in use too.
+
+    The first acceptance needs no question, because that page is the comparison of the fingerprints.
+    """
+    is_other = bool(trust.presented) or fingerprint != trust.pinned
+    return action == "confirm" or (action == "accept" and bool(trust.pinned) and is_other)
+
+
 def _about_trust(host: HostView, action: str, *kept: tuple[str, str]) -> Question:
     back = page_url("hosts", host.id, "settings")
     return Question(

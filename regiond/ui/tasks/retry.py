@@ -38,8 +38,11 @@ class Retry:
     instead: str = ""
 
 
-def retry_of(task: Operation, children: Iterable[Child] = ()) -> Retry | None:
-    """None unless the task failed or was cancelled. Each kind has a way, or a sentence. `children` of a bulk task."""
+def retry_of(task: Operation, children: Iterable[Child] = (), *, may_operate: bool = True) -> Retry | None:
+    """None unless the task failed or was cancelled. Each kind has a way, or a sentence. `children` of a bulk task.
+
+    `may_operate`: the caller is an operator of any resource pool; others may not act on many VMs.
+    """
     if task.state not in {OperationState.FAILED, OperationState.CANCELLED}:
         return None
     match task.kind:
@@ -48,7 +51,7 @@ def retry_of(task: Operation, children: Iterable[Child] = ()) -> Retry | None:
         case OperationKind.REFRESH | OperationKind.REMOVE_HOST | OperationKind.ROTATE | OperationKind.ADOPT:
             return _on_host(task)
         case OperationKind.BULK:
-            return _bulk(from_dict(task.request, BulkRequest), children)
+            return _bulk(from_dict(task.request, BulkRequest), children) if may_operate else None
         case OperationKind.CLEAN_UP:
             return Retry(
                 url=page_url("settings", "discrepancies"),

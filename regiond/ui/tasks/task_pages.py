@@ -89,7 +89,7 @@ async def show(visit: Visit) -> Reply:
         wait_reason=await operations.wait_reason(task),
         requested=requested(task),
         may_cancel=_may_cancel(visit.caller, task),
-        retry=retry_of(task, children),
+        retry=retry_of(task, children, may_operate=visit.caller.operated_pools != frozenset()),
         failed_console=await _failed_console(visit, task),
     )
 

@@ -25,7 +25,9 @@ async def read_devices(system_ids: Sequence[str]) -> Sequence[DeviceView]:
     return [DEVICE for one in system_ids if one == DEVICE.system_id]
 
 
-NIC_CHANGES = ("link", "unlink", "set_default_gateway", "clear_default_gateways", "update", "set_tag")
+NIC_CHANGES = (
+    "link", "unlink", "set_default_gateway", "clear_default_gateways", "clear_default_gateway", "update", "set_tag",
+)  # fmt: skip
 
 ANSWERS: Mapping[str, Any] = {
     "machines.workloads": lambda host_ids: tuple(

@@ -48,8 +48,9 @@ from rackd.drivers.lxd.inventory.ownership import (
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 TRIES = 3  # of the instance with the new root disk
-# LXD 5.0 on a busy server now and then reads nothing of what qemu-img says of an image, before it writes anything.
-_OUTPUT_LOST = "unexpected end of JSON input"
+# LXD 5.0 on a busy server now and then reads nothing, or only a later part, of what qemu-img says of an image, before
+# it writes anything. The second is "invalid character ' ' in literal false (expecting 'a')", say.
+_OUTPUT_LOST = re.compile(r"unexpected end of JSON input|invalid character .+ (?:in literal|looking for|after)")
 _OF_INSTANCE = frozenset({REPLACES_KEY, BOOT_DISK_KEY})
 _RETAINED_VOLATILE = re.compile(r"volatile\.(?:uuid|[^.]+\.hwaddr)")
 
@@ -185,7 +186,7 @@ def _create_repeatedly(instances: Instances, body: Mapping[str, Any]) -> None:
         try:
             _create(instances, body)
         except DriverFailed as error:
-            if not left or _OUTPUT_LOST not in str(error):
+            if not left or not _OUTPUT_LOST.search(str(error)):
                 raise
             log.info("root_disk_attempt_failed", guest=body["name"], attempts_left=left, reason=str(error))
         else:

@@ -75,6 +75,11 @@ async def _set_default_gateway(call: Call) -> Mapping[str, Any]:
     return _encoded(changed, nic)
 
 
+async def _clear_default_gateway(call: Call) -> Mapping[str, Any]:
+    machine, nic = _of(call)
+    return _encoded(await call.services.machine_nics.clear_default_gateway(call.caller, machine.system_id, nic.id), nic)
+
+
 async def _set_tag(call: Call, *, present: bool) -> Mapping[str, Any]:
     tag = call.values["tag"]
     if isinstance(call.target, NicOfDevice):
@@ -195,6 +200,9 @@ CREATE_PHYSICAL = crud.action(
         Field("tags", TextList(commas=True), "Its tags, separated by commas or repeated.", recorded=True),
     ),
     find=find_node,
+)
+CLEAR_DEFAULT_GATEWAY = _action(
+    "clear_default_gateway", _clear_default_gateway, title="Take the default routes of a machine from a NIC"
 )
 ENDPOINTS = (
     crud.delete(

@@ -67,4 +67,10 @@ INTERFACE = Resource(
         *interface_links.ENDPOINTS,
     ),
 )
+INTERFACE_ON_PAGES = Resource(
+    handler="InterfaceHandler",
+    path=INTERFACE.path,
+    doc="What only the pages do to a NIC: MAAS has no such request, so the API serves none.",
+    endpoints=(interface_links.CLEAR_DEFAULT_GATEWAY,),
+)
 RESOURCES = (INTERFACES, INTERFACE, *disks.RESOURCES)

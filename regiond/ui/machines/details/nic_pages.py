@@ -8,7 +8,7 @@ from typing import Any
 from common.errors import InnkeeperError
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
-from regiond.api.resources.machines.nodes import INTERFACE
+from regiond.api.resources.machines.nodes import INTERFACE, INTERFACE_ON_PAGES
 from regiond.caller import Caller, Permission
 from regiond.identifiers import as_id
 from regiond.machines.model import MachineView, NicView
@@ -58,18 +58,9 @@ async def _change(
     elif changes.get(GATEWAY):
         await visit.act(INTERFACE, "POST", "set_default_gateway", path=path)
     elif GATEWAY in changes:
-        await _clear_gateway(visit, machine, nic)
+        await visit.act(INTERFACE_ON_PAGES, "POST", "clear_default_gateway", path=path)
     if fields := property_fields(values, changes):
         await visit.act(INTERFACE, "PUT", path=path, fields=fields)
-
-
-async def _clear_gateway(visit: Visit, machine: MachineView, nic: NicView) -> None:
-    """Clears those of all NICs, since the API cannot clear one, and sets those of the others again."""
-    path = {"system_id": machine.system_id}
-    await visit.act(MACHINE, "POST", "clear_default_gateways", path=path)
-    for other in machine.nics:
-        if other.id != nic.id and other.gateway_versions:
-            await visit.act(INTERFACE, "POST", "set_default_gateway", path={**path, "id": str(other.id)})
 
 
 async def unlink(visit: Visit) -> Reply:
