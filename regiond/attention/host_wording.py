@@ -133,19 +133,18 @@ def _token_of_other_server(_: Found, __: ErrorDetails) -> Words:
 def _server_changed(found: Found, details: ErrorDetails) -> Words:
     return Words(
         what="reports that it is another server",
-        cause=f"It reports {details.reported}, but it was {details.known or 'another one'} until now. What it reports "
+        cause=f"It reports {details.reported or 'another one'}, but it was {details.known or 'another one'} until now. What it reports "
         "is not used.",
-        remedy=f"If it is the same server, run: {_command(found, details)}. Otherwise remove the host and add that "
-        "server.",
+        remedy=f"If it is the same server, {_confirm(found, details)}. Otherwise remove it and add that server.",
     )
 
 
 def _server_unconfirmed(found: Found, details: ErrorDetails) -> Words:
     return Words(
         what="reports that it is the server of another host",
-        cause=f"Host {details.host} is the server {details.reported}, and {found.name} does not prove that it is that "
-        "server too. What it reports is not used.",
-        remedy=f"If both are one server, run: {_command(found, details)}. Otherwise set host_uuid in "
+        cause=f"Host {details.host or 'another one'} is the server {details.reported or 'it reports'}, and "
+        f"{found.name} does not prove that it is that server too. What it reports is not used.",
+        remedy=f"If both are one server, {_confirm(found, details)}. Otherwise set host_uuid in "
         "/etc/libvirt/libvirtd.conf of one of them, restart libvirtd there, and refresh the host.",
     )
 
@@ -156,12 +155,13 @@ def _accepted(found: Found, details: ErrorDetails) -> str:
         return "Compare the fingerprints on the host's page with what the server prints."
     is_lxd = found.facts["driver"] == DriverType.LXD.value
     check = _LXD_FINGERPRINT if is_lxd else _SSH_FINGERPRINTS
-    return f"Run on the server: {check}. Only if it prints {details.offered}, run: {_command(found, details)}."
+    return f"Run on the server: {check}. Only if it prints {details.offered}, {_confirm(found, details)}."
 
 
-def _command(found: Found, details: ErrorDetails) -> str:
+def _confirm(found: Found, details: ErrorDetails) -> str:
+    """Returns the command that confirms what the host says, as a part of a sentence."""
     accepts = details.confirmation
-    return "" if accepts is None else accepts.command(int(found.object_id))
+    return "confirm it on the host's page" if accepts is None else f"run: {accepts.command(int(found.object_id))}"
 
 
 _TRUST: Mapping[TrustProblem, Callable[[Found, ErrorDetails], Words]] = {

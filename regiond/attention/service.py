@@ -118,17 +118,20 @@ class Attention:
     async def note(self) -> None:
         """Records since when amounts are above their limits. Idempotent; one region at a time does it.
 
-        Nothing is read before the lock is held: what another region recorded meanwhile would be forgotten.
+        Each region reads the quotas anew, for its own pages. The one that records reads nothing before it holds the
+        lock: what another region recorded meanwhile would be forgotten.
         """
         wanted = AttentionFilter(kinds=_MEASURED)
         async with self._database.transaction() as db:
-            if not await store.try_lock(db):
-                return
-            quotas = await self._quotas.read()  # on a second connection, of which the lock permits one
-            stored = await store.read(db, wanted, self.limits, per_kind=100_000)
-            found = [one for group in stored.values() for one in group.found]
-            found += self._nearly_used(quotas, {})
-            await store.note(db, [(one.kind, f"{one.object_type} {one.object_id}") for one in found])
+            records = await store.try_lock(db)
+            if records:
+                quotas = await self._quotas.read()  # on a second connection, of which the lock permits one
+                stored = await store.read(db, wanted, self.limits, per_kind=100_000)
+                found = [one for group in stored.values() for one in group.found]
+                found += self._nearly_used(quotas, {})
+                await store.note(db, [(one.kind, f"{one.object_type} {one.object_id}") for one in found])
+        if not records:
+            await self._quotas.read()
 
     async def _in_memory(
         self, now: datetime, wanted: AttentionFilter, caller: Caller

@@ -12,6 +12,7 @@ from regiond.attention.model import AttentionItem, AttentionKind, Found, ObjectT
 
 HIDDEN_CAUSE = "Administrators see the reason."  # texts of servers can contain addresses
 HIDDEN_REMEDY = "An administrator has to say on the host's page which server is right."
+HIDDEN_TRUST = "An administrator has to make the server trust Innkeeper; the host's page says how."
 RETRIED = "The region retries by itself. Administrators see what helps."
 _SHOWN_PROBLEMS = 3
 _SHOWN_VOLUMES = 3
@@ -280,7 +281,7 @@ _WORDS: Mapping[AttentionKind, Callable[[Found, datetime], Words]] = {
 _FROM_SERVERS: Mapping[AttentionKind, str] = {
     AttentionKind.HOST_UNREACHABLE: RETRIED,
     AttentionKind.HOST_REJECTED: HIDDEN_REMEDY,
-    AttentionKind.HOST_NOT_TRUSTED: HIDDEN_REMEDY,
+    AttentionKind.HOST_NOT_TRUSTED: HIDDEN_TRUST,
 }
 
 

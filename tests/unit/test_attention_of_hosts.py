@@ -10,7 +10,7 @@ import pytest
 from common import errors
 from common.errors import InnkeeperError
 from regiond.attention.model import AttentionItem, AttentionKind, Found, ObjectType
-from regiond.attention.wording import HIDDEN_CAUSE, HIDDEN_REMEDY, RETRIED, item_of
+from regiond.attention.wording import HIDDEN_CAUSE, HIDDEN_REMEDY, HIDDEN_TRUST, RETRIED, item_of
 from regiond.hosts.error_details import ErrorDetails, Secret, TrustProblem, to_column
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -107,6 +107,17 @@ def test_every_problem_of_trust_has_a_remedy_of_its_own(problem: TrustProblem) -
         said = trust(details)
         assert said.remedy.endswith(".")
         assert "what the message says" not in said.remedy
+
+
+@pytest.mark.parametrize("problem", [TrustProblem.SERVER_CHANGED, TrustProblem.SERVER_UNCONFIRMED])
+def test_a_problem_without_its_facts_leads_to_the_page_of_the_host(problem: TrustProblem) -> None:
+    said = trust(ErrorDetails(kind=problem))
+    assert "confirm it on the host's page" in said.remedy
+    assert "None" not in said.cause
+
+
+def test_users_read_that_trust_is_missing_where_no_server_is_in_doubt() -> None:
+    assert trust(ErrorDetails(kind=TrustProblem.NOT_TRUSTED), code="not_trusted", is_admin=False).remedy == HIDDEN_TRUST
 
 
 def test_users_are_not_told_commands_of_administrators() -> None:
