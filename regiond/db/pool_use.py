@@ -1,4 +1,4 @@
-"""How many connections a pool has, and how many tasks wait for one."""
+"""The use of a pool: its connections, and the tasks that wait for one."""
 
 from __future__ import annotations
 
