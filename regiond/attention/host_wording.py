@@ -133,8 +133,8 @@ def _token_of_other_server(_: Found, __: ErrorDetails) -> Words:
 def _server_changed(found: Found, details: ErrorDetails) -> Words:
     return Words(
         what="reports that it is another server",
-        cause=f"It reports {details.reported or 'another one'}, but it was {details.known or 'another one'} until now. What it reports "
-        "is not used.",
+        cause=f"It reports {details.reported or 'another one'}, but it was {details.known or 'another one'} until now. "
+        "What it reports is not used.",
         remedy=f"If it is the same server, {_confirm(found, details)}. Otherwise remove it and add that server.",
     )
 
