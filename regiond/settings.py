@@ -111,7 +111,7 @@ class RegionSettings:
         "127.0.0.1",
         "The address on which Prometheus reads /metrics, by plain HTTP and without a login; empty: no metrics.",
     )
-    metrics_port: int = setting(5241, "The port for that; 0: any free one.", at_least=0, at_most=65535)
+    metrics_port: int = setting(5245, "The port for that; 0: any free one.", at_least=0, at_most=65535)
     simulated_hosts: Path | None = setting(
         None, "The folder of the simulated hosts' files; racks need the same setting. Without it there are none."
     )

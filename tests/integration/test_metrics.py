@@ -19,6 +19,7 @@ from regiond.metrics import database as database_metrics
 from tests.clock import advance
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
+from tests.waiting import eventually
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -57,7 +58,7 @@ async def test_a_scrape_counts_a_compose(tmp_path: Path, database_url: str) -> N
         samples = await scraped(region)
     assert value(samples, "innkeeper_build_info", program="regiond") == 1
     assert value(samples, "innkeeper_database_up") == 1
-    assert value(samples, "innkeeper_operations", kind="compose", state="succeeded") == 1
+    assert value(samples, "innkeeper_operations", kind="compose") is None, "it has ended"
     assert value(samples, "innkeeper_hosts", state="ready") == 1
     assert value(samples, "innkeeper_operations_due") == 0
     assert value(samples, "innkeeper_operation_leases") == 0
@@ -70,6 +71,24 @@ async def test_a_scrape_counts_a_compose(tmp_path: Path, database_url: str) -> N
     assert value(samples, "innkeeper_database_connection_waiters") == 0
     texts = {text for one in samples for text in one.labels.values()}
     assert not [text for text in texts if text.startswith("sim")], "names of hosts are not bounded"
+
+
+async def test_an_unfinished_operation_has_its_kind_state_and_age(tmp_path: Path, database_url: str) -> None:
+    async with deployed(tmp_path, database_url, metrics_host="127.0.0.1", metrics_port=0) as region:
+        await region.start_rack()
+        host = await region.add_simulated("elm")
+
+        async def is_running() -> bool:
+            return [one["state"] for one in await region.get("operations/") if one["kind"] == "compose"] == ["running"]
+
+        with region.held("version", name="elm"):
+            composing = asyncio.create_task(region.compose(host["id"], cores=1, memory=1024))
+            await eventually(is_running)
+            samples = await scraped(region)
+        await composing
+    assert value(samples, "innkeeper_operations", kind="compose", state="running") == 1
+    assert 0 <= (value(samples, "innkeeper_operation_oldest_age_seconds", kind="compose") or -1) < 60
+    assert value(samples, "innkeeper_operation_leases") == 1
 
 
 async def test_paths_that_clients_invent_have_one_series(tmp_path: Path, database_url: str) -> None:
