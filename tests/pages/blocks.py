@@ -27,6 +27,7 @@ MACHINES = ("fresh",)
 # With commands for a new machine, in their order.
 GUIDES = (
     "docs/how-to/install.md",
+    "docs/how-to/monitor.md",
     "docs/how-to/deploy.md",
     "docs/how-to/https.md",
     "docs/how-to/racks.md",
@@ -48,6 +49,7 @@ PAGES = (
     "docs/how-to/check.md",
     "docs/how-to/audit.md",
     "docs/how-to/events.md",
+    "docs/how-to/monitor.md",
     "docs/how-to/libvirt-host.md",
     "docs/how-to/rpc-client.md",
     "docs/how-to/from-maas.md",
