@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
-from twisted.web.http import HTTPChannel
+from twisted.web.http import INTERNAL_SERVER_ERROR, HTTPChannel
 from twisted.web.resource import EncodingResourceWrapper, Resource
 from twisted.web.server import NOT_DONE_YET, GzipEncoderFactory, Request, Site
 
@@ -29,7 +29,7 @@ LIMITS = ConnectionLimits(total=20, per_address=10)
 class MetricsListener:
     """Answers GET and HEAD of /metrics from `registry`, in the format that the Accept header names, also gzip.
 
-    `prepare` runs before each answer; it must not raise.
+    `prepare` runs before each answer. If it or a collector raises, the answer is 500 and the log has the reason.
     """
 
     def __init__(
@@ -133,10 +133,15 @@ class _MetricsPage(Resource):
         return NOT_DONE_YET
 
     async def _answer(self, request: Request) -> None:
-        await self._prepare()
-        accepted = request.requestHeaders.getRawHeaders("accept") or [""]
-        encode, content_type = choose_encoder(",".join(accepted))
-        body = encode(self._registry)
+        try:
+            await self._prepare()
+            accepted = request.requestHeaders.getRawHeaders("accept") or [""]
+            encode, content_type = choose_encoder(",".join(accepted))
+            body = encode(self._registry)
+        except Exception:  # the boundary: a scraper gets an answer whatever a collector raises
+            log.exception("metrics_crashed")
+            request.setResponseCode(INTERNAL_SERVER_ERROR)
+            content_type, body = "text/plain; charset=utf-8", b"The metrics could not be collected; see the log.\n"
         request.setHeader(b"Content-Type", content_type.encode("ascii"))
         request.setHeader(b"Cache-Control", b"no-store")
         if request.method != b"HEAD":

@@ -139,6 +139,16 @@ async def test_a_port_in_use_names_the_setting(tmp_path: Path, database_url: str
                 pass
 
 
+async def test_a_scrape_is_answered_whatever_a_reading_raises(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_metrics, "_OPERATIONS", "select nothing from no_such_table")
+    async with deployed(tmp_path, database_url, checked=False, metrics_host="127.0.0.1", metrics_port=0) as region:
+        status, kind, body = await answer(region)
+    assert (status, kind.partition(";")[0]) == (500, "text/plain")
+    assert b"see the log" in body
+
+
 async def test_a_scrape_answers_without_the_database(tmp_path: Path, database_url: str) -> None:
     async with deployed(tmp_path, database_url, checked=False, metrics_host="127.0.0.1", metrics_port=0) as region:
         assert value(await scraped(region), "innkeeper_database_up") == 1
