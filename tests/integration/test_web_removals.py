@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -52,7 +53,9 @@ async def are_gone(region: Deployment, path: str = "machines/") -> bool:
 
 
 def is_asked_again(answer: Answer) -> bool:
-    return (answer.status, CHANGED in answer.text, 'id="question"' in answer.text) == (409, True, True)
+    """The name has to be typed again: the one that was typed confirmed less."""
+    is_typed = re.search(r'name="typed" value="[^"]', answer.text) is not None
+    return (answer.status, CHANGED in answer.text, 'id="question"' in answer.text, is_typed) == (409, True, True, False)
 
 
 async def test_a_vm_composed_meanwhile_is_shown_before_it_is_destroyed(region: Deployment, client: WebClient) -> None:

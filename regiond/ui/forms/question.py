@@ -110,8 +110,12 @@ async def show(
     plan: Plan | None = None,
     **values: Any,
 ) -> Reply:
-    """The page of the question. `template` extends `confirm.html`; its form carries what it shows of `plan`."""
+    """The page of the question. `template` extends `confirm.html`; its form carries what it shows of `plan`.
+
+    The text to type is kept when the page is shown again, unless its plan does more than the page where it was typed.
+    """
     given = visit.request.given
+    is_typed_for_this = refusal_of_plan(plan, given(PLAN)) is NOT_REFUSED
     asked = {
         one.name: "" if one.name in question.secrets else given(one.name, question.values.get(one.name, ""))
         for one in question.fields
@@ -123,7 +127,7 @@ async def show(
         status=refusal.status,
         question=question,
         edit=begin_edit(asked),
-        typed=visit.request.given(TYPED),
+        typed=given(TYPED) if is_typed_for_this else "",
         problems=refusal.problems,
         plan=plan,
         shown_plan=digests_of(plan),
