@@ -15,7 +15,7 @@ from common.certificates import Role
 from common.errors import DeadlineExceeded, HostUnreachable, InternalError
 from common.process.call_metrics import CallMetrics
 from common.rpc.command import Command
-from common.rpc.handlers import Side
+from common.rpc.handlers import Handlers, Side
 from common.rpc.link import Link
 from tests.link_pair import link_pair
 from tests.waiting import eventually
@@ -38,7 +38,7 @@ class Ends:
         self.held = asyncio.Event()
 
     async def link(self) -> Link:
-        handlers = {READ: self._read, LIST: self._list}
+        handlers: Handlers = {READ: self._read, LIST: self._list}
         rack = Side(role=Role.RACK, name="r", handlers=handlers, observer=CallMetrics(self.rack_registry))
         region = Side(role=Role.REGION, name="g", observer=CallMetrics(self.region_registry))
         _, link = await link_pair(rack=rack, region=region)
