@@ -1,4 +1,4 @@
-"""How a link reports its calls to whoever counts them, in both directions."""
+"""Protocol by which a link reports its calls, in both directions."""
 
 from __future__ import annotations
 
