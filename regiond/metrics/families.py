@@ -1,4 +1,4 @@
-"""Gauges whose values are read when somebody scrapes: their names, and how they become metrics."""
+"""Gauges whose values are read at a scrape: names, samples, readings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads hosts and racks: how many are in which state, and how old the data of hosts are. Never one series a host."""
+"""Reads hosts and racks: states, and the age of the data of hosts; never one series a host."""
 
 from __future__ import annotations
 
