@@ -105,7 +105,7 @@ class Incoming:
                 left_s=left_s,
                 streams=streams,
                 context=frame.context,
-            )  # fmt: skip
+            )
         )
 
     def on_cancel(self, frame: Cancel) -> None:

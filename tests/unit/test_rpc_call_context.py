@@ -15,7 +15,7 @@ from common.rpc.peers import Role
 
 def test_a_call_carries_the_bound_ids_and_a_new_one() -> None:
     clear_contextvars()
-    with bound_contextvars(request_id="a-1", operation=7, attempt=2, peer="rack north", password="x"):
+    with bound_contextvars(request_id="a-1", operation=7, attempt=2, peer="rack north", host="elm"):
         first, second = current_context(), current_context()
     assert {**first, "call_id": "c"} == {"request_id": "a-1", "operation": 7, "attempt": 2, "call_id": "c"}
     assert first["call_id"] != second["call_id"]
