@@ -1,4 +1,4 @@
-"""The ids that a call carries, so that log lines of both ends can be joined: request, operation, attempt, call.
+"""The ids that calls carry, so that log lines of both ends can be joined: request, operation, call.
 
 Nothing but the log uses them: a peer can send any values.
 """
