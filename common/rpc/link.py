@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -73,7 +74,8 @@ class Link:
             limits=side.limits,
             now=self._loop.time(),
         )
-        self._handler_tasks = HandlerTasks(side.handlers, self._session, self._pump)
+        self._observer = side.observer
+        self._handler_tasks = HandlerTasks(side.handlers, self._session, self._pump, side.observer)
         self._calls: dict[int, Callable[[Output], None]] = {}
         self._event_handlers: list[EventHandler] = [side.on_event] if side.on_event else []
         self._timer: asyncio.TimerHandle | None = None
@@ -113,16 +115,17 @@ class Link:
             elif isinstance(output, CallDone):
                 future.set_result(output.body)
 
-        call_id = self._start_call(command, request, deadline_s, 0)
-        self._calls[call_id] = settle
-        self._pump()
-        try:
-            body = await future
-        finally:
-            self._end_call(call_id)
-            if future.done() and not future.cancelled():
-                future.exception()  # retrieved, so that asyncio does not log it, also after a cancellation
-        return parsed_reply(self.peer, command, body)
+        with self._observer.sent(command.name):
+            call_id = self._start_call(command, request, deadline_s, 0)
+            self._calls[call_id] = settle
+            self._pump()
+            try:
+                body = await future
+            finally:
+                self._end_call(call_id)
+                if future.done() and not future.cancelled():
+                    future.exception()  # retrieved, so that asyncio does not log it, also after a cancellation
+            return parsed_reply(self.peer, command, body)
 
     async def stream(self, command: Command[Q, R], request: Q, *, deadline_s: float) -> AsyncGenerator[R, None]:
         """Yields the items of the response as they arrive; sends the request when the first is awaited.
@@ -131,6 +134,12 @@ class Link:
         command is endless. Closing the generator cancels the handler: use `contextlib.aclosing` where the loop can be
         left early.
         """
+        with self._observer.sent(command.name):
+            async with aclosing(self._items(command, request, deadline_s)) as items:
+                async for item in items:
+                    yield item
+
+    async def _items(self, command: Command[Q, R], request: Q, deadline_s: float) -> AsyncGenerator[R, None]:
         inbox: asyncio.Queue[Output] = asyncio.Queue()
         received_bytes = 0
         call_id = self._start_call(command, request, deadline_s, STREAM_WINDOW)
