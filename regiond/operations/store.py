@@ -76,6 +76,7 @@ _ACTIVE = (
 """
 )
 
+_MACHINES_IN_USE = "select distinct machine_id from operation where is_open and machine_id = any($1::integer[])"
 _CHILDREN = """
     select id, system_id, hostname, state, error_message from operation where parent_id = $1 order by id
 """
@@ -240,6 +241,11 @@ async def active(
     """Returns the open operation of this kind on the host, or of any kind on the machine."""
     row = await db.fetchrow(_ACTIVE, kind.value, host_id, machine_id)
     return _operation(row) if row is not None else None
+
+
+async def machines_in_use(db: Db, machine_ids: Iterable[int]) -> frozenset[int]:
+    """Returns those of the machines on which an operation of any kind is open."""
+    return frozenset(row["machine_id"] for row in await db.fetch(_MACHINES_IN_USE, list(machine_ids)))
 
 
 async def children(db: Db, operation_id: int) -> tuple[Child, ...]:
