@@ -59,9 +59,10 @@ async def wire(settings: RegionSettings, running: AsyncExitStack) -> Components:
 def wire_components(settings: RegionSettings, storage: Storage) -> Components:
     """Builds all components on open storage."""
     database, addresses = storage.database, AdvertisedAddresses(settings)
+    metrics = RegionMetrics(database, stale_after=stale_after(settings.refresh_every_s))
     racks = wire_racks(settings, storage, addresses)
     images = wire_images(settings, database)
-    machines = wire_machines(settings, storage, racks, images, addresses)
+    machines = wire_machines(settings, storage, racks, images, addresses, metrics)
     accounts = wire_accounts(settings, database, storage.credentials)
     schedule = RefreshSchedule(
         database, machines.refresher, every_s=settings.refresh_every_s, region_id=racks.heartbeat.region_id
@@ -71,9 +72,11 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         hosts=machines.hosts.supervised_hosts, access_of=racks.host_access.read,
         changes=machines.machines, refreshes=schedule, wake_waiting=partial(_wake_waiting, database),
     )  # fmt: skip
-    https, metrics = _https(settings, database), RegionMetrics(database)
+    https = _https(settings, database)
     services = _wire_services(settings, storage, racks, machines, accounts, images, https)
     commands = RpcCommands(services, machines.content, accounts.limits)
+    listener = wire_listener(settings, storage, racks, commands, link_supervisor, metrics.calls)
+    metrics.state.roles_of_links = lambda: (link.peer.role for link in listener.links)
     return Components(
         database=database,
         notifications=Notifications(storage.dsn),
@@ -92,7 +95,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         schedule=schedule,
         link_supervisor=link_supervisor,
         image_tasks=images.tasks,
-        listener=wire_listener(settings, storage, racks, commands, link_supervisor),
+        listener=listener,
         addresses=addresses,
         services=services,
     )
