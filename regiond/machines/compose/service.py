@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from attrs import asdict, evolve
+from structlog.contextvars import get_contextvars
 
 from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest, OutOfCapacity
@@ -92,7 +93,12 @@ class Composer:
             if placed.placement.chosen is None:
                 raise no_capacity(placed.placement, named=host_id is not None)
             operation = await self._stages.reservations.reserve(
-                ReservationRequest(caller=caller, placed=placed, idempotency_key=idempotency_key)
+                ReservationRequest(
+                    caller=caller,
+                    placed=placed,
+                    idempotency_key=idempotency_key,
+                    request_id=get_contextvars().get("request_id"),
+                )
             )
             if operation is not None:
                 return operation
