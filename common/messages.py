@@ -1,4 +1,4 @@
-"""English texts that remember what they were made from: pages translate them, and all else shows them as they are."""
+"""English texts with the template and values they were made from, which pages translate."""
 
 from __future__ import annotations
 
