@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import AttrsInstance, fields
 
-from common.process.metrics_site import MetricsListener
+from common.process.metrics_site import metrics_listener
 from regiond.accounts.lists import Lists
 from regiond.accounts.service import Grants
 from regiond.accounts.ssh_keys import SshKeys
@@ -87,7 +87,9 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         https=https,
         limits=accounts.limits,
         metrics=metrics,
-        metrics_listener=_metrics_listener(settings, metrics),
+        metrics_listener=metrics_listener(
+            metrics.registry, host=settings.metrics_host, port=settings.metrics_port, prepare=metrics.refresh
+        ),
         changes=ChangeFeed(),
         event_tail=accounts.event_tail,
         engine=wire_engine(settings, storage, racks, machines, accounts, addresses),
@@ -97,14 +99,6 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         listener=listener,
         addresses=addresses,
         services=services,
-    )
-
-
-def _metrics_listener(settings: RegionSettings, metrics: RegionMetrics) -> MetricsListener | None:
-    if not settings.metrics_host:
-        return None
-    return MetricsListener(
-        metrics.registry, host=settings.metrics_host, port=settings.metrics_port, prepare=metrics.refresh
     )
 
 

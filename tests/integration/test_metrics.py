@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import socket
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from twisted.web.http_headers import Headers
 
-from common.errors import BadSettings, InnkeeperError
+from common.errors import InnkeeperError
 from common.process.deferreds import from_deferred
 from regiond.metrics import operations as operation_readings
 from regiond.metrics.operations import OPERATIONS
@@ -135,29 +133,9 @@ async def test_the_scraper_chooses_format_and_compression(tmp_path: Path, databa
             assert (await answer(region, path))[0] == 404
 
 
-async def test_a_scraper_that_asks_for_gzip_gets_it(tmp_path: Path, database_url: str) -> None:
-    async with deployed(tmp_path, database_url, metrics_host="127.0.0.1", metrics_port=0) as region:
-        listener = region.region.components.metrics_listener
-        assert listener is not None
-        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
-        writer.write(b"GET /metrics HTTP/1.0\r\nAccept-Encoding: gzip\r\n\r\n")
-        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-        writer.close()
-    assert b"content-encoding: gzip" in head.lower()
-    assert b"innkeeper_build_info" in gzip.decompress(body)
-
-
 async def test_without_an_address_there_are_no_metrics(tmp_path: Path, database_url: str) -> None:
     async with deployed(tmp_path, database_url, metrics_host="") as region:
         assert region.region.components.metrics_listener is None
-
-
-async def test_a_port_in_use_names_the_setting(tmp_path: Path, database_url: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(BadSettings, match=rf"127\.0\.0\.1:{port} for metrics.* Set metrics_host and metrics_port"):
-            async with deployed(tmp_path, database_url, metrics_host="127.0.0.1", metrics_port=port):
-                pass
 
 
 def _fail(_: ProcessState) -> None:
