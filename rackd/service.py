@@ -32,7 +32,7 @@ from rackd.guest_reports import GuestReports
 from rackd.identity import Identity
 from rackd.region_content import RegionContent
 from rackd.region_link import Environment, RegionLinks
-from rackd.report_listener import ReportListener
+from rackd.report_listener import report_listener
 from rackd.settings import LOGGED_AS, RackSettings
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -98,7 +98,7 @@ class RackService:
         self._listener = (
             None
             if settings.report_port == 0
-            else ReportListener(settings.report_host, settings.report_port, self._reports)
+            else report_listener(settings.report_host, settings.report_port, self._reports)
         )
 
     @property

@@ -128,6 +128,7 @@ class RegionService:
         await components.heartbeat.start()
         running.push_async_callback(components.heartbeat.stop)
         await _release_stale_leases(components)
+        components.metrics.start()
         running.push_async_callback(components.metrics.stop)
         if components.metrics_listener is not None:
             components.metrics_listener.start()

@@ -44,6 +44,7 @@ from regiond.machines.removal.deletion import DeleteMachine
 from regiond.machines.removal.host_removal import MachinesOfRemovedHost
 from regiond.machines.service import Machines
 from regiond.machines.steps import PowerMachine
+from regiond.metrics.service import RegionMetrics
 from regiond.operations import service as operation_service
 from regiond.operations.engine import Engine
 from regiond.operations.service import Operations
@@ -57,6 +58,7 @@ def wire_machines(
     rack_layer: RackLayer,
     images: ImageLayer,
     addresses: AdvertisedAddresses,
+    metrics: RegionMetrics,
 ) -> MachineLayer:
     database, installation_id, calls = storage.database, storage.installation_id, rack_layer.calls
     operations, groups = Operations(database), Groups(database)
@@ -108,6 +110,7 @@ def wire_machines(
             machines=MachineGuestChanges(), clean_up=machines.clean_up, restore=restore_detached,
             check_members=MemberCheck(database, rack_layer.address_calls, limit=settings.max_cluster_members).check,
             on_facts=apply_membership, on_reachable=operation_service.wake_waiting,
+            observer=metrics.refreshes,
         ),
     )  # fmt: skip
 
