@@ -9,6 +9,7 @@ import pytest
 import treq
 from prometheus_client.samples import Sample
 
+from common.errors import InnkeeperError
 from common.process.deferreds import from_deferred
 from regiond.metrics import operations as operation_readings
 from regiond.metrics.operations import OPERATIONS
@@ -39,8 +40,10 @@ async def scraped(region: Deployment) -> list[Sample]:
 async def test_a_scrape_counts_a_compose(tmp_path: Path, database_url: str) -> None:
     async with deployed(tmp_path, database_url, metrics_host="127.0.0.1", metrics_port=0) as region:
         await region.start_rack()
-        host = await region.add_simulated()
+        host = await region.add_simulated(cores=2)
         await region.compose(host["id"], cores=1, memory=1024)
+        with pytest.raises(InnkeeperError, match="needs 2 cores, 1 free"):
+            await region.compose(host["id"], cores=2, memory=1024)
         samples = await scraped(region)
     assert value(samples, "innkeeper_build_info", program="regiond") == 1
     assert value(samples, "innkeeper_database_up") == 1
@@ -50,7 +53,12 @@ async def test_a_scrape_counts_a_compose(tmp_path: Path, database_url: str) -> N
     assert value(samples, "innkeeper_operation_leases") == 0
     composes = {"endpoint": "VmHostHandler.compose", "method": "POST"}
     assert value(samples, "innkeeper_http_requests_total", status="2xx", **composes) == 1
-    assert value(samples, "innkeeper_http_request_duration_seconds_count", **composes) == 1
+    assert value(samples, "innkeeper_http_requests_total", status="5xx", **composes) == 1
+    assert value(samples, "innkeeper_http_request_duration_seconds_count", **composes) == 2
+    claims = {"won": 1, "lost": 0, "retried": 0, "out_of_capacity": 1}
+    for outcome, number in claims.items():
+        assert value(samples, "innkeeper_claim_attempts_total", outcome=outcome) == number
+    assert (value(samples, "innkeeper_event_loop_lag_seconds_count") or 0) >= 1
     limit = value(samples, "innkeeper_database_connections_limit")
     assert limit is not None
     assert 0 < (value(samples, "innkeeper_database_connections") or 0) <= limit
