@@ -43,8 +43,9 @@ def plan_check(shown: str) -> PlanCheck:
     """Returns the check of an answer's plan in the transaction that carries it out. The check raises PlanGrew."""
 
     def check(plan: Plan) -> None:
-        if refusal_of_plan(plan, shown) is not NOT_REFUSED:
-            raise PlanGrew("This changed since the page was shown.")
+        refusal = refusal_of_plan(plan, shown)
+        if refusal is not NOT_REFUSED:
+            raise PlanGrew(refusal.problems[""][0])
 
     return check
 
