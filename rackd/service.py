@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+from collections.abc import Callable
 from functools import partial
 
 import structlog
 
+from common.process.logging import configure_logging
+from common.process.settings_reload import SettingsReload
 from common.process.systemd_notify import ServiceManager
 from common.rpc.connection import Limits, Link
 from common.values import DriverType
@@ -28,8 +32,8 @@ from rackd.guest_reports import GuestReports
 from rackd.identity import Identity
 from rackd.region_content import RegionContent
 from rackd.region_link import Environment, RegionLinks
-from rackd.report_listener import ReportListener
-from rackd.settings import RackSettings
+from rackd.report_listener import report_listener
+from rackd.settings import LOGGED_AS, RackSettings
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -63,8 +67,15 @@ class RackService:
         *,
         drivers: DriverRegistry | None = None,
         environment: Environment | None = None,
+        read: Callable[[], RackSettings] | None = None,
     ) -> None:
-        """`drivers` replaces those that `settings` enables."""
+        """`drivers` replaces those that `settings` enables.
+
+        `read` reads the settings again at a reload, and raises BadSettings; without it, they stay as they are.
+        """
+        self._reload = SettingsReload(
+            settings, read=read or (lambda: settings), apply=self._apply, manager=manager, status=lambda: self.status
+        )
         self._reports = GuestReports(lambda: self._links.links)
         drivers = drivers or make_drivers(settings, self._reports)
         self._manager = manager
@@ -87,7 +98,7 @@ class RackService:
         self._listener = (
             None
             if settings.report_port == 0
-            else ReportListener(settings.report_host, settings.report_port, self._reports)
+            else report_listener(settings.report_host, settings.report_port, self._reports)
         )
 
     @property
@@ -116,9 +127,12 @@ class RackService:
         identity = self._links.identity
         log.info("rack_started", rack=identity.name, rack_id=identity.rack_id, drivers=self._types)
         self._manager.ready(self.status)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._reload.reload)
         try:
             await asyncio.Event().wait()
         finally:
+            loop.remove_signal_handler(signal.SIGHUP)
             self._manager.stopping()
             if self._listener is not None:
                 await self._listener.stop()
@@ -128,5 +142,9 @@ class RackService:
             await asyncio.gather(watchdog, return_exceptions=True)
             log.info("rack_stopped", rack=identity.name)
 
+    def _apply(self, settings: RackSettings, changed: frozenset[str]) -> None:
+        if "log_level" in changed:
+            configure_logging(level=settings.log_level, process={**LOGGED_AS, "rack": self._links.identity.name})
+
     async def _links_changed(self, _: Link) -> None:
-        self._manager.status(self.status)
+        self._manager.status(self._reload.status)

@@ -21,7 +21,7 @@ from common.process import daemon
 from common.process.logging import configure_logging
 from regiond.backup.model import BackupFailed, check_passphrase
 from regiond.backup.target import Target
-from regiond.settings import RegionSettings
+from regiond.settings import LOGGED_AS, RegionSettings
 
 COMMANDS = ("backup", "verify-backup", "restore")
 PASSPHRASE = "BACKUP_PASSPHRASE"  # noqa: S105  # not INNKEEPER_…: that prefix is of settings
@@ -86,7 +86,7 @@ def _in_child(settings: RegionSettings, work: Callable[[], Any]) -> int:
 
 def _as_region(settings: RegionSettings, work: Callable[[], Any]) -> int:
     daemon.become_owner(settings.state)
-    configure_logging(level=settings.log_level)
+    configure_logging(level=settings.log_level, process=LOGGED_AS)
     daemon.install_reactor()
     return daemon.run(work(), when_interrupted=daemon.FAILED)
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from common.process.metrics_site import MetricsListener
+from common.process.http_listener import HttpListener
 from regiond.accounts.logins import Logins
 from regiond.accounts.service import Accounts
 from regiond.accounts.sessions import Sessions
@@ -162,7 +162,7 @@ class Components:
     https: HttpsCertificate | None
     limits: RequestLimits
     metrics: RegionMetrics
-    metrics_listener: MetricsListener | None
+    metrics_listener: HttpListener | None
     changes: ChangeFeed
     event_tail: EventTail
     engine: Engine

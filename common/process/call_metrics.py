@@ -48,7 +48,7 @@ class _Direction:
         try:
             yield
         except BaseException as error:
-            outcome = _outcome(error)
+            outcome = outcome_of(error)
             raise
         finally:
             in_progress.dec()
@@ -56,7 +56,7 @@ class _Direction:
             self._duration.labels(command).observe(max(0.0, time.monotonic() - began_at))
 
 
-def _outcome(error: BaseException) -> str:
+def outcome_of(error: BaseException) -> str:
     """Returns a code of ours: that of an error which only a newer peer knows is `error`."""
     if isinstance(error, InnkeeperError):
         return error.code

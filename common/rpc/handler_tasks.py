@@ -10,6 +10,7 @@ from typing import Any, cast
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from common.errors import Cancelled, InternalError
+from common.rpc.call_context import CallContext, accepted_context
 from common.rpc.call_observer import UNOBSERVED, CallObserver
 from common.rpc.frames import Unsendable
 from common.rpc.handlers import Handlers, reportable_error
@@ -36,7 +37,8 @@ class HandlerTasks:
     def start(self, request: HandlerRequested, link: Any, peer: Peer) -> None:
         """Starts the handler, which receives `link` as its first argument."""
         call_id, method = request.call_id, request.method  # the task keeps no reference to the request and its body
-        work = self._serve(call_id, method, [request.body], link, peer)
+        context = accepted_context(peer.role, request.context)
+        work = self._serve(call_id, method, [request.body], link, peer, context)
         task = asyncio.get_running_loop().create_task(work, name=f"{method} for {peer}")
         self._tasks[call_id] = task
 
@@ -68,10 +70,12 @@ class HandlerTasks:
         if others := [task for task in self._tasks.values() if task is not current]:
             await asyncio.wait(others)
 
-    async def _serve(self, call_id: int, method: str, body: list[Any], link: Any, peer: Peer) -> None:
+    async def _serve(
+        self, call_id: int, method: str, body: list[Any], link: Any, peer: Peer, context: CallContext
+    ) -> None:
         """Takes the only element of `body`: as plain data it can have many times the size of the handler's argument."""
         clear_contextvars()
-        bind_contextvars(command=method, peer=str(peer))
+        bind_contextvars(**context, command=method, peer=str(peer))
         command, handler = self._handlers[method]
         try:
             with self._observer.received(method):

@@ -75,8 +75,8 @@ _STORAGE_POOLS = f"""
                 else (select since from attention_since a
                        where a.kind = 'storage_pool_full' and a.object = 'storage_pool ' || p.id) end,
            p.host_id, p.host_name, p.pool_id, p.zone_id, p.pool_id, '{{}}'::integer[],
-           jsonb_build_object('status', p.status, 'missing', p.missing_since is not null, 'total', p.total_bytes,
-                              'used', p.claimed_bytes + p.used_elsewhere_bytes)
+           jsonb_build_object('name', p.name, 'status', p.status, 'missing', p.missing_since is not null,
+                              'total', p.total_bytes, 'used', p.claimed_bytes + p.used_elsewhere_bytes)
       from (
            select s.*, h.id as host_id, h.name as host_name, h.pool_id, h.zone_id,
                   case when s.missing_since is null and s.status = 'available' then 'storage_pool_full'

@@ -31,18 +31,13 @@ def wire_accounts(settings: RegionSettings, database: Database, credentials: Cre
     periods = SessionPeriods(
         idle=timedelta(minutes=settings.session_idle_minutes), lifetime=timedelta(hours=settings.session_hours)
     )
-    rates = RequestRates(
-        requests_per_s=settings.requests_per_s,
-        expensive_requests_per_s=settings.expensive_requests_per_s,
-        anonymous_requests_per_s=settings.anonymous_requests_per_s,
-    )
     event_tail = EventTail(database)
     return AccountLayer(
         accounts=accounts,
         logins=logins,
         sessions=Sessions(database, logins, record_event=Events.record, periods=periods),
         users=Users(database, accounts, passwords, record_event=Events.record),
-        limits=RequestLimits(rates, exempt=exempt),
+        limits=RequestLimits(request_rates(settings), exempt=exempt),
         audit=Audit(
             database,
             retention=timedelta(days=settings.keep_audit_days),
@@ -51,4 +46,12 @@ def wire_accounts(settings: RegionSettings, database: Database, credentials: Cre
         events=Events(database, retention=timedelta(days=settings.keep_events_days)),
         event_tail=event_tail,
         event_streams=EventStreams(database, event_tail, still=accounts.still),
+    )
+
+
+def request_rates(settings: RegionSettings) -> RequestRates:
+    return RequestRates(
+        requests_per_s=settings.requests_per_s,
+        expensive_requests_per_s=settings.expensive_requests_per_s,
+        anonymous_requests_per_s=settings.anonymous_requests_per_s,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import AttrsInstance, fields
 
-from common.process.metrics_site import MetricsListener
+from common.process.metrics_site import metrics_listener
 from regiond.accounts.lists import Lists
 from regiond.accounts.service import Grants
 from regiond.accounts.ssh_keys import SshKeys
@@ -33,6 +33,7 @@ from regiond.housekeeping.clock_monitor import ClockMonitor
 from regiond.housekeeping.retention import Retention, RetentionPeriods
 from regiond.housekeeping.service import Housekeeping
 from regiond.https.service import CertificateFiles, HttpsCertificate
+from regiond.machines.compose.model import ClaimOutcome
 from regiond.machines.console.service import Consoles
 from regiond.machines.deployment.image_copies import ImageCopyCollection
 from regiond.metrics.service import RegionMetrics
@@ -59,9 +60,10 @@ async def wire(settings: RegionSettings, running: AsyncExitStack) -> Components:
 def wire_components(settings: RegionSettings, storage: Storage) -> Components:
     """Builds all components on open storage."""
     database, addresses = storage.database, AdvertisedAddresses(settings)
+    metrics = RegionMetrics(database, stale_after=stale_after(settings.refresh_every_s), claim_outcomes=ClaimOutcome)
     racks = wire_racks(settings, storage, addresses)
     images = wire_images(settings, database)
-    machines = wire_machines(settings, storage, racks, images, addresses)
+    machines = wire_machines(settings, storage, racks, images, addresses, metrics)
     accounts = wire_accounts(settings, database, storage.credentials)
     schedule = RefreshSchedule(
         database, machines.refresher, every_s=settings.refresh_every_s, region_id=racks.heartbeat.region_id
@@ -71,9 +73,11 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         hosts=machines.hosts.supervised_hosts, access_of=racks.host_access.read,
         changes=machines.machines, refreshes=schedule, wake_waiting=partial(_wake_waiting, database),
     )  # fmt: skip
-    https, metrics = _https(settings, database), RegionMetrics(database)
+    https = _https(settings, database)
     services = _wire_services(settings, storage, racks, machines, accounts, images, https)
     commands = RpcCommands(services, machines.content, accounts.limits)
+    listener = wire_listener(settings, storage, racks, commands, link_supervisor, metrics.calls)
+    metrics.state.roles_of_links = lambda: (link.peer.role for link in listener.links)
     return Components(
         database=database,
         notifications=Notifications(storage.dsn),
@@ -83,24 +87,18 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         https=https,
         limits=accounts.limits,
         metrics=metrics,
-        metrics_listener=_metrics_listener(settings, metrics),
+        metrics_listener=metrics_listener(
+            metrics.registry, host=settings.metrics_host, port=settings.metrics_port, prepare=metrics.refresh
+        ),
         changes=ChangeFeed(),
         event_tail=accounts.event_tail,
         engine=wire_engine(settings, storage, racks, machines, accounts, addresses),
         schedule=schedule,
         link_supervisor=link_supervisor,
         image_tasks=images.tasks,
-        listener=wire_listener(settings, storage, racks, commands, link_supervisor),
+        listener=listener,
         addresses=addresses,
         services=services,
-    )
-
-
-def _metrics_listener(settings: RegionSettings, metrics: RegionMetrics) -> MetricsListener | None:
-    if not settings.metrics_host:
-        return None
-    return MetricsListener(
-        metrics.registry, host=settings.metrics_host, port=settings.metrics_port, prepare=metrics.refresh
     )
 
 

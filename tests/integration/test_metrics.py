@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import socket
 from pathlib import Path
 
 import pytest
@@ -13,9 +11,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from twisted.web.http_headers import Headers
 
-from common.errors import BadSettings
+from common.errors import InnkeeperError
 from common.process.deferreds import from_deferred
-from regiond.metrics import database as database_metrics
+from regiond.metrics import operations as operation_readings
+from regiond.metrics.operations import OPERATIONS
+from regiond.metrics.process_state import ProcessState
 from tests.clock import advance
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
@@ -53,8 +53,10 @@ def value(samples: list[Sample], name: str, **labels: str) -> float | None:
 async def test_a_scrape_counts_a_compose(tmp_path: Path, database_url: str) -> None:
     async with deployed(tmp_path, database_url, metrics_host="127.0.0.1", metrics_port=0) as region:
         await region.start_rack()
-        host = await region.add_simulated()
+        host = await region.add_simulated(cores=2)
         await region.compose(host["id"], cores=1, memory=1024)
+        with pytest.raises(InnkeeperError, match="needs 2 cores, 1 free"):
+            await region.compose(host["id"], cores=2, memory=1024)
         samples = await scraped(region)
     assert value(samples, "innkeeper_build_info", program="regiond") == 1
     assert value(samples, "innkeeper_database_up") == 1
@@ -64,11 +66,28 @@ async def test_a_scrape_counts_a_compose(tmp_path: Path, database_url: str) -> N
     assert value(samples, "innkeeper_operation_leases") == 0
     composes = {"endpoint": "VmHostHandler.compose", "method": "POST"}
     assert value(samples, "innkeeper_http_requests_total", status="2xx", **composes) == 1
-    assert value(samples, "innkeeper_http_request_duration_seconds_count", **composes) == 1
+    assert value(samples, "innkeeper_http_requests_total", status="5xx", **composes) == 1
+    assert value(samples, "innkeeper_http_request_duration_seconds_count", **composes) == 2
+    claims = {"won": 1, "lost": 0, "retried": 0, "out_of_capacity": 1}
+    for outcome, number in claims.items():
+        assert value(samples, "innkeeper_claim_attempts_total", outcome=outcome) == number
+    assert (value(samples, "innkeeper_event_loop_lag_seconds_count") or 0) >= 1
     limit = value(samples, "innkeeper_database_connections_limit")
     assert limit is not None
     assert 0 < (value(samples, "innkeeper_database_connections") or 0) <= limit
     assert value(samples, "innkeeper_database_connection_waiters") == 0
+    assert value(samples, "innkeeper_rpc_requests_total", command="rack.join", outcome="ok") == 1
+    assert value(samples, "innkeeper_rpc_calls_total", command="host.compose", outcome="ok") == 1
+    assert value(samples, "innkeeper_rpc_call_duration_seconds_count", command="host.compose") == 1
+    assert value(samples, "innkeeper_rpc_calls_in_progress", command="host.compose") == 0
+    assert value(samples, "innkeeper_rpc_links", role="rack") == 1
+    assert value(samples, "innkeeper_racks", state="connected") == 1
+    assert value(samples, "innkeeper_racks", state="away") == 0
+    for stage in ("discover", "apply"):
+        assert (value(samples, "innkeeper_host_refreshes_total", stage=stage, outcome="ok") or 0) >= 1
+        assert (value(samples, "innkeeper_host_refresh_duration_seconds_count", stage=stage) or 0) >= 1
+    assert 0 < (value(samples, "innkeeper_host_refresh_oldest_age_seconds", state="ready") or 0) < 300
+    assert value(samples, "innkeeper_hosts_overdue") == 0
     texts = {text for one in samples for text in one.labels.values()}
     assert not [text for text in texts if text.startswith("sim")], "names of hosts are not bounded"
 
@@ -114,46 +133,37 @@ async def test_the_scraper_chooses_format_and_compression(tmp_path: Path, databa
             assert (await answer(region, path))[0] == 404
 
 
-async def test_a_scraper_that_asks_for_gzip_gets_it(tmp_path: Path, database_url: str) -> None:
-    async with deployed(tmp_path, database_url, metrics_host="127.0.0.1", metrics_port=0) as region:
-        listener = region.region.components.metrics_listener
-        assert listener is not None
-        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
-        writer.write(b"GET /metrics HTTP/1.0\r\nAccept-Encoding: gzip\r\n\r\n")
-        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-        writer.close()
-    assert b"content-encoding: gzip" in head.lower()
-    assert b"innkeeper_build_info" in gzip.decompress(body)
-
-
 async def test_without_an_address_there_are_no_metrics(tmp_path: Path, database_url: str) -> None:
     async with deployed(tmp_path, database_url, metrics_host="") as region:
         assert region.region.components.metrics_listener is None
 
 
-async def test_a_port_in_use_names_the_setting(tmp_path: Path, database_url: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(BadSettings, match=rf"127\.0\.0\.1:{port} for metrics.* Set metrics_host and metrics_port"):
-            async with deployed(tmp_path, database_url, metrics_host="127.0.0.1", metrics_port=port):
-                pass
+def _fail(_: ProcessState) -> None:
+    raise ZeroDivisionError
 
 
-async def test_a_scrape_is_answered_whatever_a_reading_raises(
+async def test_a_scrape_leaves_out_what_cannot_be_read(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_metrics, "_OPERATIONS", "select nothing from no_such_table")
-    async with deployed(tmp_path, database_url, checked=False, metrics_host="127.0.0.1", metrics_port=0) as region:
+    monkeypatch.setattr(operation_readings, "_READ_QUEUE", "select nothing from no_such_table")
+    async with deployed(tmp_path, database_url, metrics_host="127.0.0.1", metrics_port=0) as region:
+        samples = await scraped(region)
+        monkeypatch.setattr(ProcessState, "collect", _fail)
         status, kind, body = await answer(region)
-    assert (status, kind.partition(";")[0]) == (500, "text/plain")
+    assert (status, kind.partition(";")[0]) == (500, "text/plain"), "not a scrape that hangs"
     assert b"see the log" in body
+    assert value(samples, "innkeeper_reading_success", reading="operations") == 0
+    assert value(samples, "innkeeper_operations_due") is None
+    assert value(samples, "innkeeper_reading_success", reading="hosts") == 1
+    assert value(samples, "innkeeper_hosts", state="ready") == 0
+    assert value(samples, "innkeeper_database_up") == 1
 
 
 async def test_a_scrape_answers_without_the_database(tmp_path: Path, database_url: str) -> None:
     async with deployed(tmp_path, database_url, checked=False, metrics_host="127.0.0.1", metrics_port=0) as region:
         assert value(await scraped(region), "innkeeper_database_up") == 1
         region.region.components.database.reject_all("test: the database is down")
-        await advance(database_metrics.CACHED_S + 1)
+        await advance(OPERATIONS.every_s + 1)
         samples = await scraped(region)
     assert value(samples, "innkeeper_database_up") == 0
     assert value(samples, "innkeeper_build_info") == 1

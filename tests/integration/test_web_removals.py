@@ -62,6 +62,10 @@ async def test_a_vm_composed_meanwhile_is_shown_before_it_is_destroyed(region: D
     path = f"{UI}/hosts/{region.hosts['alder']}/remove"
     shown = await client.get(f"{path}?destroy=1")
     assert shown.status == 200
+    assert re.search(r"<b>web</b> on alder(, which is running)?, with root \(1 GB on \w+\)", shown.text)
+    assert re.search(
+        r'<span class="ik-second ik-break">root is volume ik-[0-9a-f]{32}-[0-9a-f]{32}-0</span>', shown.text
+    )
     await compose(region, "late")
     again = await client.post(path, None, **shown.hidden, typed="alder")
     assert is_asked_again(again)
