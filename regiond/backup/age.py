@@ -1,6 +1,7 @@
-"""Encrypted files in the format of age 1 (age-encryption.org/v1), with a pass phrase and in constant memory.
+"""Reads and writes encrypted files in the format of age 1 (age-encryption.org/v1).
 
-The programs `age` and `rage` decrypt them too, so nobody needs Innkeeper to read a backup (docs/decisions/0073).
+Memory use does not depend on their size. The programs `age` and `rage` decrypt them too, so nobody needs Innkeeper to
+read a backup (docs/decisions/0073).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The archive within a backup: a tar stream with the manifest first, and a closing entry that proves it complete.
+"""Reads and writes the tar stream in a backup: manifest first, and a last entry that proves it complete.
 
     manifest.json | secrets.key | authority.pem | regiond.toml | database/00000000, … | images/SHA256, … | end.json
 
