@@ -37,7 +37,7 @@ def _status(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)  # noqa: T201  # for the person who starts it
         return daemon.MISCONFIGURED
     if options.command in backup_command_line.COMMANDS:
-        return backup_command_line.run(settings, options, file)
+        return backup_command_line.run(settings, options, config_file(options.config, os.environ, CONFIG_FILE))
     daemon.become_owner(settings.state)
     configure_logging(level=settings.log_level, process=LOGGED_AS)
     if options.command in ("password", "admin"):

@@ -25,7 +25,10 @@ from regiond.db.pool import Db, connect
 
 @frozen(kw_only=True)
 class Source:
-    """The parts of an installation that a backup saves. `images`: the folder with the contents of images by hash; None: only their list."""
+    """The parts of an installation that a backup saves.
+
+    `images`: the folder with the contents of images by hash; None: only their list.
+    """
 
     dsn: str
     master_key: MasterKey
