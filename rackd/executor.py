@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 @frozen(kw_only=True)
 class ExecutorLoad:
-    """What an executor has to do at one moment."""
+    """The work of an executor at one moment."""
 
     open_hosts: Counter[DriverType]  # with an open connection
     hung_hosts: int
