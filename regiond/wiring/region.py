@@ -43,7 +43,7 @@ from regiond.racks.reach.link_supervisor import LinkSupervisor
 from regiond.reconciler.service import Reconciler
 from regiond.settings import RegionSettings
 from regiond.tags.service import Tags
-from regiond.wiring.accounts import wire_accounts
+from regiond.wiring.accounts import wire_accounts, wire_audit_export
 from regiond.wiring.images import wire_images
 from regiond.wiring.machines import wire_engine, wire_machines
 from regiond.wiring.racks import wire_listener, wire_racks
@@ -82,6 +82,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         notifications=Notifications(storage.dsn),
         schema_version=SchemaVersionMonitor(database),
         housekeeping=_wire_housekeeping(settings, database, accounts, https),
+        audit_export=wire_audit_export(settings, database, accounts, racks.heartbeat.region_id),
         heartbeat=racks.heartbeat,
         https=https,
         limits=accounts.limits,
