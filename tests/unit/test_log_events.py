@@ -14,7 +14,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 REFERENCE = CHECKOUT / "docs/reference/logs.md"
 LEVELS = ("debug", "info", "warning", "error", "exception", "critical")
 OWN_LINES = {"library_logged", "log_lines_lost"}  # of the format itself
-_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)+")
+_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
 @frozen
