@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from prometheus_client import CollectorRegistry, Info
@@ -10,6 +11,7 @@ from common.process.call_metrics import CallMetrics
 from common.process.loop_lag import LoopLag
 from common.release import running_release
 from regiond.db.pool import Database
+from regiond.metrics.claims import ClaimMetrics
 from regiond.metrics.hosts import RACKS, hosts
 from regiond.metrics.operations import OPERATIONS
 from regiond.metrics.process_state import ProcessState
@@ -25,12 +27,13 @@ class RegionMetrics:
     listener.
     """
 
-    def __init__(self, database: Database, *, stale_after: timedelta) -> None:
+    def __init__(self, database: Database, *, stale_after: timedelta, claim_outcomes: Iterable[str]) -> None:
         self.registry = CollectorRegistry()
         build = Info("innkeeper_build", "The release that runs.", registry=self.registry)
         build.info({"version": running_release(), "program": "regiond"})
         self.requests = RequestMetrics(self.registry)
         self.calls = CallMetrics(self.registry)
+        self.claims = ClaimMetrics(self.registry, claim_outcomes)
         self.refreshes = RefreshMetrics(self.registry)
         self.state = ProcessState(self.registry, database)
         self._lag = LoopLag(self.registry)

@@ -74,7 +74,7 @@ def wire_machines(
     trust = HostTrust(database, calls, storage.credentials, storage.key_pairs, certificate_url=host_certificate_url)
     stages = build_stages(
         database, hosts, groups, calls, installation_id=installation_id,
-        strategy="pack" if settings.placement_strategy == "pack" else "spread",
+        strategy="pack" if settings.placement_strategy == "pack" else "spread", on_claim=metrics.claims.count,
     )  # fmt: skip
     composer = Composer(database, operations, calls, stages)
     allocation = Allocator(database, operations, hosts, groups, composer)

@@ -33,6 +33,7 @@ from regiond.housekeeping.clock_monitor import ClockMonitor
 from regiond.housekeeping.retention import Retention, RetentionPeriods
 from regiond.housekeeping.service import Housekeeping
 from regiond.https.service import CertificateFiles, HttpsCertificate
+from regiond.machines.compose.model import ClaimOutcome
 from regiond.machines.console.service import Consoles
 from regiond.machines.deployment.image_copies import ImageCopyCollection
 from regiond.metrics.service import RegionMetrics
@@ -59,7 +60,7 @@ async def wire(settings: RegionSettings, running: AsyncExitStack) -> Components:
 def wire_components(settings: RegionSettings, storage: Storage) -> Components:
     """Builds all components on open storage."""
     database, addresses = storage.database, AdvertisedAddresses(settings)
-    metrics = RegionMetrics(database, stale_after=stale_after(settings.refresh_every_s))
+    metrics = RegionMetrics(database, stale_after=stale_after(settings.refresh_every_s), claim_outcomes=ClaimOutcome)
     racks = wire_racks(settings, storage, addresses)
     images = wire_images(settings, database)
     machines = wire_machines(settings, storage, racks, images, addresses, metrics)

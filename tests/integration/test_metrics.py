@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 import treq
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
-from twisted.web.http_headers import Headers
 
+from common.errors import InnkeeperError
 from common.process.deferreds import from_deferred
 from regiond.metrics import operations as operation_readings
 from regiond.metrics.operations import OPERATIONS
@@ -18,42 +17,33 @@ from regiond.metrics.process_state import ProcessState
 from tests.clock import advance
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
+from tests.integration import scrapes
+from tests.integration.scrapes import OPENMETRICS, value
 from tests.waiting import eventually
 
-OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+def port_of(region: Deployment) -> int | None:
+    listener = region.region.components.metrics_listener
+    return None if listener is None else listener.port
 
 
 async def answer(
     region: Deployment, path: str = "metrics", *, method: str = "GET", **headers: str
 ) -> tuple[int, str, bytes]:
-    """Returns status, content type and body."""
-    listener = region.region.components.metrics_listener
-    assert listener is not None
-    url = f"http://127.0.0.1:{listener.port}/{path}"
-    response = await from_deferred(
-        treq.request(method, url, headers=Headers({name: [text] for name, text in headers.items()}), persistent=False)
-    )
-    body = await from_deferred(response.content())
-    return response.code, response.headers.getRawHeaders("content-type", [""])[0], body
+    return await scrapes.answer(port_of(region), path, method=method, **headers)
 
 
 async def scraped(region: Deployment) -> list[Sample]:
-    status, _, body = await answer(region, Accept=OPENMETRICS)
-    assert status == 200
-    families = text_string_to_metric_families(body.decode())  # type: ignore[no-untyped-call]
-    return [sample for family in families for sample in family.samples]
-
-
-def value(samples: list[Sample], name: str, **labels: str) -> float | None:
-    found = [one.value for one in samples if one.name == name and labels.items() <= one.labels.items()]
-    return sum(found) if found else None
+    return await scrapes.samples_of(port_of(region))
 
 
 async def test_a_scrape_counts_a_compose(tmp_path: Path, database_url: str) -> None:
     async with deployed(tmp_path, database_url, metrics_host="127.0.0.1", metrics_port=0) as region:
         await region.start_rack()
-        host = await region.add_simulated()
+        host = await region.add_simulated(cores=2)
         await region.compose(host["id"], cores=1, memory=1024)
+        with pytest.raises(InnkeeperError, match="needs 2 cores, 1 free"):
+            await region.compose(host["id"], cores=2, memory=1024)
         samples = await scraped(region)
     assert value(samples, "innkeeper_build_info", program="regiond") == 1
     assert value(samples, "innkeeper_database_up") == 1
@@ -63,7 +53,12 @@ async def test_a_scrape_counts_a_compose(tmp_path: Path, database_url: str) -> N
     assert value(samples, "innkeeper_operation_leases") == 0
     composes = {"endpoint": "VmHostHandler.compose", "method": "POST"}
     assert value(samples, "innkeeper_http_requests_total", status="2xx", **composes) == 1
-    assert value(samples, "innkeeper_http_request_duration_seconds_count", **composes) == 1
+    assert value(samples, "innkeeper_http_requests_total", status="5xx", **composes) == 1
+    assert value(samples, "innkeeper_http_request_duration_seconds_count", **composes) == 2
+    claims = {"won": 1, "lost": 0, "retried": 0, "out_of_capacity": 1}
+    for outcome, number in claims.items():
+        assert value(samples, "innkeeper_claim_attempts_total", outcome=outcome) == number
+    assert (value(samples, "innkeeper_event_loop_lag_seconds_count") or 0) >= 1
     limit = value(samples, "innkeeper_database_connections_limit")
     assert limit is not None
     assert 0 < (value(samples, "innkeeper_database_connections") or 0) <= limit
