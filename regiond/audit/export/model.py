@@ -1,4 +1,4 @@
-"""Where the audit trail is sent, and what one entry looks like there."""
+"""The destination of the audit trail, and the form of an entry there."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Destination:
 
     @property
     def max_bytes(self) -> int | None:
-        """Of one message; None if any length is possible."""
+        """The longest message; None if any length is possible."""
         return MAX_DATAGRAM_BYTES if self.transport in _DATAGRAMS else None
 
 

@@ -1,4 +1,4 @@
-"""Sends messages to a syslog server or a web server. Each call ends with an exception unless all were taken."""
+"""Sends entries of the audit trail to a syslog server or a web server."""
 
 from __future__ import annotations
 

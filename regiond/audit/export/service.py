@@ -1,4 +1,4 @@
-"""Sends the audit trail to one destination, in order and at least once, from whichever region holds its lease."""
+"""Sends the audit trail to one destination, in order and at least once. One region at a time sends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SQL of the position up to which the audit trail was sent. One region at a time holds the lease of a destination."""
+"""SQL of the position up to which the audit trail was sent, and of the lease of a destination."""
 
 from __future__ import annotations
 
