@@ -54,6 +54,10 @@ class Readings(Collector):
         self._refreshing: asyncio.Task[None] | None = None
         registry.register(self)
 
+    @property
+    def families(self) -> tuple[Family, ...]:
+        return tuple(family for one in self._all for family in one.reading.families)
+
     async def refresh(self) -> None:
         """Reads what is due. Returns after 6 s at the latest; what is read until then has values."""
         if self._refreshing is None:
