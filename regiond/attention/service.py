@@ -136,7 +136,7 @@ class Attention:
                 stored = await store.read(db, wanted, self.limits, per_kind=100_000)
                 found = [one for group in stored.values() for one in group.found]
                 found += self._nearly_used(quotas, {})
-                await store.note(db, [(one.kind, f"{one.object_type} {one.object_id}") for one in found])
+                await store.note(db, found)
         if not records:
             await self._quotas.read()
 
