@@ -1,4 +1,4 @@
-"""Shows what the region knows without a query: the pool of connections, links, and quotas read before."""
+"""Shows what the region knows without a query: connections, links, and quotas."""
 
 from __future__ import annotations
 

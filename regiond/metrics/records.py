@@ -1,4 +1,4 @@
-"""Reads what else the database counts: VMs, discrepancies, what needs attention, and entries of the audit trail."""
+"""Reads what the database counts: VMs, discrepancies, what needs attention, the audit trail."""
 
 from __future__ import annotations
 
