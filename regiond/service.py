@@ -118,6 +118,9 @@ class RegionService:
         running.push_async_callback(components.event_tail.stop)
         components.schema_version.start()
         running.push_async_callback(components.schema_version.stop)
+        if components.audit_export is not None:
+            components.audit_export.start()
+            running.push_async_callback(components.audit_export.stop)
         if components.https is not None:
             components.https.start()
             running.push_async_callback(components.https.stop)

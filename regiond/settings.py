@@ -164,6 +164,18 @@ class RegionSettings:
         at_least=1,
         at_most=36500,
     )
+    audit_export: str | None = setting(
+        None,
+        "Where the audit trail is sent as it grows: syslog+tcp://HOST:PORT, syslog+tls://, syslog+udp://, "
+        "syslog+unix:///PATH, or https:// for JSON lines. The same in all regions.",
+    )
+    audit_export_ca: Path | None = setting(
+        None, "The file with the certificates that its server must be signed by, PEM. Default: those of this computer."
+    )
+    audit_export_header: Path | None = setting(
+        None,
+        "The file with one line of a header for https://, such as Authorization: Bearer abc. Read at each request.",
+    )
     keep_idempotency_keys_days: int = setting(
         7,
         "How long a request that is repeated with its idempotency key gets the first answer.",

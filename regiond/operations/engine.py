@@ -125,6 +125,14 @@ class Engine:
         if operation.request_id is not None:
             ids["request_id"] = operation.request_id
         with structlog.contextvars.bound_contextvars(**ids):
+            if operation.attempt == 1:
+                log.info(
+                    "operation_started",
+                    kind=operation.kind.value,
+                    host_id=operation.host_id,
+                    system_id=operation.system_id,
+                    username=operation.username,
+                )
             try:
                 await Attempt(self._database, self._owner, self._handlers[operation.kind], operation).run()
             except LeaseLost:

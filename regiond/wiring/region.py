@@ -40,7 +40,7 @@ from regiond.racks.reach.link_supervisor import LinkSupervisor
 from regiond.reconciler.service import Reconciler
 from regiond.settings import RegionSettings
 from regiond.tags.service import Tags
-from regiond.wiring.accounts import wire_accounts
+from regiond.wiring.accounts import wire_accounts, wire_audit_export
 from regiond.wiring.attention import wire_attention
 from regiond.wiring.images import wire_images
 from regiond.wiring.machines import wire_engine, wire_machines
@@ -82,6 +82,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         notifications=Notifications(storage.dsn),
         schema_version=SchemaVersionMonitor(database),
         housekeeping=_wire_housekeeping(settings, database, accounts, https),
+        audit_export=wire_audit_export(settings, database, accounts, racks.heartbeat.region_id),
         heartbeat=racks.heartbeat,
         https=https,
         limits=accounts.limits,
