@@ -36,7 +36,7 @@ def _families(verb: str, text: str) -> dict[tuple[str, str], Family]:
     }
 
 
-_CAPACITY = _families("capacity", "{what} for VMs: less reserves, times the overcommit ratio, by {group}.")
+_CAPACITY = _families("capacity", "{what} that VMs may get, with reserves and overcommit ratios counted, by {group}.")
 _USED = _families("used", "{what} that VMs and other guests hold, by {group}.")
 
 

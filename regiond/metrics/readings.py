@@ -23,7 +23,7 @@ ANSWER_DEADLINE_S = 5.0  # for all readings together: Prometheus waits 10 s for 
 
 UP = Family(name="database_up", text="Whether the database answered at the last scrape.")
 SUCCESS = Family(
-    name="reading_success", text="Whether the last reading of these values of the database succeeded.",
+    name="reading_success", text="Whether the last reading of some values of the database succeeded, by reading.",
     labels=("reading",),
 )  # fmt: skip
 
