@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -16,7 +16,9 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from common.errors import BadSettings, DatabaseUnavailable
 from common.process.daemon import freeze_gc
 from common.process.deferreds import from_deferred
+from common.process.logging import configure_logging
 from common.process.open_connections import ConnectionLimits
+from common.process.settings_reload import SettingsReload
 from common.process.systemd_notify import ServiceManager
 from common.release import running_release
 from common.rpc.peers import Peer, Role
@@ -31,8 +33,9 @@ from regiond.listening import listen
 from regiond.local_access import LocalAccess
 from regiond.operations import service as operation_service
 from regiond.racks.service import REMOVED_CHANNEL, REVOKED_CHANNEL
-from regiond.settings import RegionSettings
+from regiond.settings import LOGGED_AS, RegionSettings
 from regiond.ui.pages import make_pages
+from regiond.wiring.accounts import request_rates
 from regiond.wiring.region import wire
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -54,9 +57,13 @@ class Region:
 class RegionService:
     """One region process."""
 
-    def __init__(self, settings: RegionSettings, manager: ServiceManager) -> None:
+    def __init__(
+        self, settings: RegionSettings, manager: ServiceManager, *, read: Callable[[], RegionSettings] | None = None
+    ) -> None:
+        """`read` reads the settings again at a reload, and raises BadSettings; without it, they stay as they are."""
         self._settings = settings
         self._manager = manager
+        self._read = read or (lambda: settings)
 
     async def serve(self) -> None:
         """Runs the region until cancelled, then stops running operations and releases their leases.
@@ -67,10 +74,15 @@ class RegionService:
         async with self.running() as region:
             watchdog = asyncio.create_task(self._manager.keep_alive())
             loop = asyncio.get_running_loop()
-            loop.add_signal_handler(signal.SIGHUP, _reload, region.components)
+            status = f"Serving {region.api_url}, racks on port {region.rpc_port}."
+            reload = SettingsReload(
+                self._settings, read=self._read, apply=partial(_apply, region.components), manager=self._manager,
+                status=lambda: status,
+            )  # fmt: skip
+            loop.add_signal_handler(signal.SIGHUP, reload.reload)
             freeze_gc()
             log.info("region_started", api=region.api_url, rpc_port=region.rpc_port, version=running_release())
-            self._manager.ready(f"Serving {region.api_url}, racks on port {region.rpc_port}.")
+            self._manager.ready(status)
             try:
                 await region.components.schema_version.outdated()
             finally:
@@ -106,6 +118,9 @@ class RegionService:
         running.push_async_callback(components.event_tail.stop)
         components.schema_version.start()
         running.push_async_callback(components.schema_version.stop)
+        if components.audit_export is not None:
+            components.audit_export.start()
+            running.push_async_callback(components.audit_export.stop)
         if components.https is not None:
             components.https.start()
             running.push_async_callback(components.https.stop)
@@ -116,6 +131,7 @@ class RegionService:
         await components.heartbeat.start()
         running.push_async_callback(components.heartbeat.stop)
         await _release_stale_leases(components)
+        components.metrics.start()
         running.push_async_callback(components.metrics.stop)
         if components.metrics_listener is not None:
             components.metrics_listener.start()
@@ -173,7 +189,11 @@ class RegionService:
         components.addresses.http_port = getattr(port.getHost(), "port", 0)
 
 
-def _reload(components: Components) -> None:
+def _apply(components: Components, settings: RegionSettings, changed: frozenset[str]) -> None:
+    """Applies changed settings. The certificate's files are read again in any case."""
+    if "log_level" in changed:
+        configure_logging(level=settings.log_level, process=LOGGED_AS)
+    components.limits.change(request_rates(settings))
     if components.https is not None:
         components.https.reload()
 

@@ -14,6 +14,7 @@ from common.rpc.session import IDLE_TIMEOUT_S, LONGEST_IDLE_TIMEOUT_S, SHORTEST_
 from common.values import Autostart
 
 CONFIG_FILE = Path("/etc/innkeeper/regiond.toml")
+LOGGED_AS = {"program": "regiond"}  # in each line of the log
 ALL_ADDRESSES = ("", "0.0.0.0", "::")  # noqa: S104  # compared, not bound
 
 
@@ -68,17 +69,19 @@ class RegionSettings:
     requests_per_s: int = setting(
         500,
         "Requests per second of one account, by HTTP and RPC together. Like the next two, on average over 10 s.",
+        reload=True,
         at_least=1,
         at_most=10**6,
     )
     expensive_requests_per_s: int = setting(
         100,
         "How many of them may compose, allocate, add or refresh a host, or list everything.",
+        reload=True,
         at_least=1,
         at_most=10**6,
     )
     anonymous_requests_per_s: int = setting(
-        50, "Requests per second without a valid API key from one address.", at_least=1, at_most=10**6
+        50, "Requests per second without a valid API key from one address.", reload=True, at_least=1, at_most=10**6
     )
     rate_limit_exempt: tuple[str, ...] = setting(
         (),
@@ -161,6 +164,18 @@ class RegionSettings:
         at_least=1,
         at_most=36500,
     )
+    audit_export: str | None = setting(
+        None,
+        "Where the audit trail is sent as it grows: syslog+tcp://HOST:PORT, syslog+tls://, syslog+udp://, "
+        "syslog+unix:///PATH, or https:// for JSON lines. The same in all regions.",
+    )
+    audit_export_ca: Path | None = setting(
+        None, "The file with the certificates that its server must be signed by, PEM. Default: those of this computer."
+    )
+    audit_export_header: Path | None = setting(
+        None,
+        "The file with one line of a header for https://, such as Authorization: Bearer abc. Read at each request.",
+    )
     keep_idempotency_keys_days: int = setting(
         7,
         "How long a request that is repeated with its idempotency key gets the first answer.",
@@ -190,7 +205,7 @@ class RegionSettings:
         "Addresses and networks from which images may be downloaded although they are of this computer, its local link "
         "or a cloud's services, and private ones to which servers of the internet may redirect.",
     )
-    log_level: str = setting("info", "The lowest level that is logged.", choices=LEVELS)
+    log_level: str = setting("info", "The lowest level that is logged.", choices=LEVELS, reload=True)
 
     def check(self) -> None:
         """Checks settings that depend on each other, and the lists of networks. Raises BadSettings."""

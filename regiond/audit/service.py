@@ -78,8 +78,13 @@ class Audit:
         self._entries: Batcher[str, int] = Batcher(self._write, limit=MAX_BATCH)
         self._repetitions = Repetitions()
         self._not_recorded = 0
+        self._on_appended: Callable[[], None] | None = None
         self._strangers = RateLimiter(every_s=_STRANGERS_EVERY_S, clock=clock)
         self._stranger = RateLimiter(every_s=_STRANGER_EVERY_S, clock=clock)
+
+    def on_appended(self, call: Callable[[], None]) -> None:
+        """Calls `call` after entries were written by this region."""
+        self._on_appended = call
 
     async def begin(self, request: AuditRequest) -> int:
         """Records a request that is about to run and returns the id of its entry. Raises DatabaseUnavailable.
@@ -207,6 +212,8 @@ class Audit:
         async with self._database.connection() as db:
             first_id = await store.append(db, [*delayed, *contents]) + len(delayed)
         del self._unwritten[: len(delayed)]
+        if self._on_appended is not None:
+            self._on_appended()
         return range(first_id, first_id + len(contents))
 
     async def _append_each(self, rejections: Iterable[Rejection]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -120,7 +121,18 @@ class Engine:
 
     async def run_attempt(self, operation: Operation) -> None:
         """Runs one attempt at an operation that this process has leased. Raises only CancelledError."""
-        with structlog.contextvars.bound_contextvars(operation=operation.id, attempt=operation.attempt):
+        ids: dict[str, Any] = {"operation": operation.id, "attempt": operation.attempt}
+        if operation.request_id is not None:
+            ids["request_id"] = operation.request_id
+        with structlog.contextvars.bound_contextvars(**ids):
+            if operation.attempt == 1:
+                log.info(
+                    "operation_started",
+                    kind=operation.kind.value,
+                    host_id=operation.host_id,
+                    system_id=operation.system_id,
+                    username=operation.username,
+                )
             try:
                 await Attempt(self._database, self._owner, self._handlers[operation.kind], operation).run()
             except LeaseLost:

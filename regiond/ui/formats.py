@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
+from common.device_names import lxd_device_name
+from common.volume_names import index_of_volume
 from regiond.ui.texts import counted, text
 
 GIB_IN_MIB = 1024
@@ -132,3 +134,9 @@ def ranges(numbers: Iterable[int]) -> str:
 def share(part: int, whole: int) -> str:
     """Per cent, as text."""
     return f"{round(100 * part / whole)} %" if whole else DASH
+
+
+def disk_of(volume: str | None) -> str:
+    """Returns `root` or `disk1` for a volume whose name has the index of the disk; other volumes as named."""
+    index = None if volume is None else index_of_volume(volume)
+    return volume or DASH if index is None else lxd_device_name(index)

@@ -44,6 +44,7 @@ from regiond.machines.removal.deletion import DeleteMachine
 from regiond.machines.removal.host_removal import MachinesOfRemovedHost
 from regiond.machines.service import Machines
 from regiond.machines.steps import PowerMachine
+from regiond.metrics.service import RegionMetrics
 from regiond.operations import service as operation_service
 from regiond.operations.engine import Engine
 from regiond.operations.service import Operations
@@ -57,6 +58,7 @@ def wire_machines(
     rack_layer: RackLayer,
     images: ImageLayer,
     addresses: AdvertisedAddresses,
+    metrics: RegionMetrics,
 ) -> MachineLayer:
     database, installation_id, calls = storage.database, storage.installation_id, rack_layer.calls
     operations, groups = Operations(database), Groups(database)
@@ -72,7 +74,7 @@ def wire_machines(
     trust = HostTrust(database, calls, storage.credentials, storage.key_pairs, certificate_url=host_certificate_url)
     stages = build_stages(
         database, hosts, groups, calls, installation_id=installation_id,
-        strategy="pack" if settings.placement_strategy == "pack" else "spread",
+        strategy="pack" if settings.placement_strategy == "pack" else "spread", on_claim=metrics.claims.count,
     )  # fmt: skip
     composer = Composer(database, operations, calls, stages)
     allocation = Allocator(database, operations, hosts, groups, composer)
@@ -108,6 +110,7 @@ def wire_machines(
             machines=MachineGuestChanges(), clean_up=machines.clean_up, restore=restore_detached,
             check_members=MemberCheck(database, rack_layer.address_calls, limit=settings.max_cluster_members).check,
             on_facts=apply_membership, on_reachable=operation_service.wake_waiting,
+            observer=metrics.refreshes,
         ),
     )  # fmt: skip
 

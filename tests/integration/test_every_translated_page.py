@@ -15,8 +15,9 @@ from tests.browser.crawl import crawl, route_of
 from tests.browser.fleet import PASSWORD, add_fleet
 from tests.browser.furnished import LONG, furnish
 from tests.deployment.deployment import Deployment
-from tests.integration.test_translated_pages import DATA, Pseudo, english_in
+from tests.integration.test_translated_pages import DATA, english_in
 from tests.integration.web_client import Answer, WebClient
+from tests.unit.pseudo_language import Pseudo
 from tests.waiting import settle
 
 if TYPE_CHECKING:
@@ -179,9 +180,9 @@ _NAMES = re.compile(
     r"|bridge|physical|macvlan|passthru|private|vepa|DNS|VLAN|NIC|CIDR|SHA|AAAA|DHCP|MAC|htmx|HMAC|PLAINTEXT|armhf"
     r"|Tab|Esc|CSV|JSON|[kGM]i?B|min|Innkeeper Simulated Ethernet|Innkeeper)\b"
 )
-# Messages of the API: plans, reasons, events, what needs attention and what disagrees.
+# Messages of the API: plans, reasons, events and what disagrees.
 _ANSWERS = re.compile(
-    r'<div class="ik-plan">.*?</div>|<p class="p-notification__message">.*?</p>|<ul class="ik-issues">.*?</ul>',
+    r'<div class="ik-plan">.*?</div>|<p class="p-notification__message">.*?</p>',
     re.DOTALL,
 )
 _MESSAGES = re.compile(
