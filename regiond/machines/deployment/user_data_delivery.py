@@ -74,7 +74,7 @@ class UserDataDelivery:
 
 
 async def _in_chunks(sent: _Sent) -> AsyncGenerator[bytes, None]:
-    """Frees the content when it ends. A client that disconnects leaves cycles which would keep it until a collection."""
+    """Frees the content when it ends: a client that disconnects leaves cycles that keep it until a collection."""
     try:
         for offset in range(0, len(sent.content), _CHUNK_BYTES):
             yield sent.content[offset : offset + _CHUNK_BYTES]
