@@ -53,7 +53,7 @@ class Attention:
         self._database = database
         self._quotas = RecentQuotas(query=quotas)
         self._certificate_expires_at = certificate_expires_at
-        self._task = PeriodicTask("attention", self.note, every_s=NOTE_EVERY_S)
+        self._task = PeriodicTask("attention", self.note, every_s=NOTE_EVERY_S, first_after_s=NOTE_EVERY_S)
 
     def start(self) -> None:
         self._task.start()
