@@ -40,7 +40,7 @@ _ABANDONED = Family(
     name="driver_calls_abandoned", text="Calls that missed their deadline and whose threads have not returned."
 )
 _LIMIT = Family(name="driver_calls_limit", text="Calls to hosts that may run at once (the setting max_calls).")
-_FAMILIES = (_LINKS, _REGIONS, _EXPIRY, _HOSTS, _HUNG_HOSTS, _RUNNING, _WAITING, _ABANDONED, _LIMIT)
+STATE_FAMILIES = (_LINKS, _REGIONS, _EXPIRY, _HOSTS, _HUNG_HOSTS, _RUNNING, _WAITING, _ABANDONED, _LIMIT)
 
 
 class RackMetrics:
@@ -86,7 +86,7 @@ class _RackState(Collector):
         identity, load = self._links.identity, self._executor.load()
         expires_at = load_certificate(identity.certificate_pem).not_valid_after_utc
         return metrics_of(
-            _FAMILIES,
+            STATE_FAMILIES,
             [
                 Sample(_LINKS, self._links.connected, (Role.REGION.value,)),
                 Sample(_REGIONS, len(identity.addresses)),

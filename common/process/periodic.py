@@ -15,6 +15,7 @@ from common.rate_limit import RateLimiter
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 SAME_FAILURE_EVERY_S = 60.0
+AFTER_START_S = 60.0  # `first_after_s` of work that must not slow the first answers of a daemon that has just started
 
 
 @frozen
