@@ -13,7 +13,7 @@ from attrs import frozen
 from twisted.internet.error import CannotListenError
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from common.errors import BadSettings, DatabaseUnavailable
+from common.errors import BadSettings
 from common.process.daemon import freeze_gc
 from common.process.deferreds import from_deferred
 from common.process.logging import configure_logging
@@ -36,13 +36,13 @@ from regiond.racks.service import REMOVED_CHANNEL, REVOKED_CHANNEL
 from regiond.settings import LOGGED_AS, RegionSettings
 from regiond.ui.pages import make_pages
 from regiond.wiring.accounts import request_rates
+from regiond.wiring.health import wire_health
 from regiond.wiring.region import wire
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 ADMINISTRATOR_CHANNEL = "administrator_created"
 CLOSE_DEADLINE_S = 10.0
-READY_DEADLINE_S = 5.0
 
 
 @frozen(kw_only=True)
@@ -152,17 +152,9 @@ class RegionService:
             running.push_async_callback(component.stop)
 
     def _start_api(self, components: Components, running: AsyncExitStack) -> None:
-        async def not_ready() -> str | None:
-            try:
-                async with asyncio.timeout(READY_DEADLINE_S):
-                    await components.database.check_writable()
-            except (DatabaseUnavailable, TimeoutError) as error:
-                return str(error) or "The database does not respond."
-            return components.heartbeat.error
-
         info = SiteInfo(
             simulated_hosts=self._settings.simulated_hosts is not None,
-            not_ready=not_ready,
+            health=wire_health(components).check,
             rpc_address=components.addresses.rpc,
             default_distro_series=self._settings.default_distro_series,
         )

@@ -82,6 +82,11 @@ class Audit:
         self._strangers = RateLimiter(every_s=_STRANGERS_EVERY_S, clock=clock)
         self._stranger = RateLimiter(every_s=_STRANGER_EVERY_S, clock=clock)
 
+    @property
+    def unwritten(self) -> int:
+        """The number of entries that could not be written yet."""
+        return len(self._unwritten)
+
     def on_appended(self, call: Callable[[], None]) -> None:
         """Calls `call` after entries were written by this region."""
         self._on_appended = call

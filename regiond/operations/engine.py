@@ -77,6 +77,11 @@ class Engine:
         """Returns the number of attempts that run in this process."""
         return len(self._running)
 
+    @property
+    def problem(self) -> str | None:
+        """Why due operations could not be begun, or leases not be renewed, at the last try; None if they were."""
+        return self._acquiring.problem or self._renewing.problem
+
     def handler(self, kind: OperationKind) -> OperationHandler:
         return self._handlers[kind]
 

@@ -51,6 +51,7 @@ PAGES = (
     "docs/how-to/audit.md",
     "docs/how-to/audit-export.md",
     "docs/how-to/logs.md",
+    "docs/how-to/health.md",
     "docs/how-to/events.md",
     "docs/how-to/monitor.md",
     "docs/how-to/libvirt-host.md",
