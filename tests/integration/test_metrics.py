@@ -45,7 +45,7 @@ async def test_a_scrape_counts_a_compose(tmp_path: Path, database_url: str) -> N
     async with deployed(tmp_path, database_url, metrics_host="127.0.0.1", metrics_port=0) as region:
         await region.start_rack()
         host = await region.add_simulated(cores=2, memory_mib=8192)
-        await region.compose(host["id"], cores=1, memory=1024)
+        composed = await region.compose(host["id"], cores=1, memory=1024)
         with pytest.raises(InnkeeperError, match="needs 2 cores, 1 free"):
             await region.compose(host["id"], cores=2, memory=1024)
         await region.post("quotas/", user="admin", machines=1)
@@ -53,6 +53,7 @@ async def test_a_scrape_counts_a_compose(tmp_path: Path, database_url: str) -> N
         await services.attention.note()
         await services.reconciler.check()
         samples = await scraped(region)
+        machines = await region.fetch("select system_id, hostname, uuid::text from machine")
         (audited,) = await region.fetch("select count(*) as entries from audit_entry")
     assert value(samples, "innkeeper_build_info", program="regiond") == 1
     assert not [one for one in samples if one.name == "innkeeper_reading_success" and not one.value]
@@ -63,6 +64,9 @@ async def test_a_scrape_counts_a_compose(tmp_path: Path, database_url: str) -> N
     assert value(samples, "innkeeper_audit_entries") == audited["entries"] > 0
     texts = {text for one in samples for text in one.labels.values()}
     assert not [text for text in texts if text.startswith("sim")], "names of hosts are not bounded"
+    (vm,) = machines
+    assert vm["system_id"] == composed["system_id"]
+    assert texts.isdisjoint(vm.values()), "what names a VM is not bounded"
 
 
 def check_requests_and_claims(samples: list[Sample]) -> None:
