@@ -83,6 +83,7 @@ def check_requests_and_claims(samples: list[Sample]) -> None:
     assert limit is not None
     assert 0 < (value(samples, "innkeeper_database_connections") or 0) <= limit
     assert value(samples, "innkeeper_database_connection_waiters") == 0
+    assert (value(samples, "process_open_fds") or 0) > 0
     assert (value(samples, "innkeeper_event_loop_lag_seconds_count") or 0) >= 1
 
 
