@@ -64,6 +64,7 @@ class RegionService:
         self._settings = settings
         self._manager = manager
         self._read = read or (lambda: settings)
+        self._is_stopping = False
 
     async def serve(self) -> None:
         """Runs the region until cancelled, then stops running operations and releases their leases.
@@ -85,11 +86,22 @@ class RegionService:
             self._manager.ready(status)
             try:
                 await region.components.schema_version.outdated()
+            except asyncio.CancelledError:
+                await self._drain()
+                raise
             finally:
                 loop.remove_signal_handler(signal.SIGHUP)
                 watchdog.cancel()
                 self._manager.stopping()
                 log.info("region_stopping", operations=region.components.engine.running)
+
+    async def _drain(self) -> None:
+        """Serves for a while, although load balancers learn that they should send requests elsewhere."""
+        self._is_stopping = True
+        if self._settings.drain_s > 0:
+            self._manager.status("Stopping: still serves, until load balancers send requests elsewhere.")
+            log.info("region_draining", drain_s=self._settings.drain_s)
+            await asyncio.sleep(self._settings.drain_s)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Region]:
@@ -154,7 +166,7 @@ class RegionService:
     def _start_api(self, components: Components, running: AsyncExitStack) -> None:
         info = SiteInfo(
             simulated_hosts=self._settings.simulated_hosts is not None,
-            health=wire_health(components).check,
+            health=wire_health(components, is_stopping=lambda: self._is_stopping).check,
             rpc_address=components.addresses.rpc,
             default_distro_series=self._settings.default_distro_series,
         )

@@ -110,6 +110,13 @@ class RegionSettings:
     rpc_address: str | None = setting(
         None, "The host:port at which racks reach this region, used in join tokens. Default: rpc_host:rpc_port."
     )
+    drain_s: float = setting(
+        0.0,
+        "Seconds for which a region that is stopped still serves, while /healthz/ready answers 503, so that a load "
+        "balancer sends requests to other regions.",
+        at_least=0,
+        at_most=30,
+    )
     metrics_host: str = setting(
         "127.0.0.1",
         "The address on which Prometheus reads /metrics, by plain HTTP and without a login; empty: no metrics.",

@@ -8,7 +8,7 @@ from regiond.components import Components
 from regiond.health import HealthCheck, Probe
 
 
-def wire_health(components: Components) -> HealthCheck:
+def wire_health(components: Components, *, is_stopping: Callable[[], bool]) -> HealthCheck:
     """Returns the check. Its texts name no address, user or number: anybody can read them."""
     heartbeat, audit, export = components.heartbeat, components.services.audit, components.audit_export
     https, engine = components.https, components.engine
@@ -34,6 +34,7 @@ def wire_health(components: Components) -> HealthCheck:
             lambda: export.state.reason is not None, "The audit trail cannot be sent: see the log."
         )
     required: dict[str, Probe] = {
+        "process": _said(is_stopping, "The region is stopping."),
         "database": database,
         "schema": components.schema_version.problem,
         "heartbeat": _found(lambda: heartbeat.error),

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import treq
+from twisted.internet.error import ConnectError
 
 from common.process.deferreds import from_deferred
+from common.process.systemd_notify import ServiceManager
+from regiond.service import RegionService
+from regiond.settings import RegionSettings
+from tests.clock import advance
 from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
+from tests.ports import free_port
 from tests.waiting import eventually
 
 
@@ -42,6 +49,33 @@ async def test_a_region_says_which_part_is_missing(tmp_path: Path, database_url:
         status, state, problems = await _problems(region)
         assert (status, problems["database"], problems["schema"]) == (503, *["The database is gone."] * 2)
         assert str(tmp_path) not in str(problems)
+
+
+async def test_a_stopped_region_serves_until_load_balancers_know(tmp_path: Path, database_url: str) -> None:
+    settings = RegionSettings(
+        database=database_url, state=tmp_path, http_port=free_port(), rpc_port=0, metrics_host="", drain_s=20
+    )
+    url = f"http://127.0.0.1:{settings.http_port}/"
+    serving = asyncio.create_task(RegionService(settings, ServiceManager({})).serve())
+
+    async def answer(path: str) -> tuple[int, str]:
+        try:
+            response = await from_deferred(treq.get(f"{url}{path}", persistent=False))
+        except ConnectError:
+            return 0, ""
+        return response.code, await from_deferred(response.text())
+
+    async def answers(path: str, status: int) -> bool:
+        return (await answer(path))[0] == status
+
+    await eventually(lambda: answers("healthz/ready", 200))
+    serving.cancel()
+    await eventually(lambda: answers("healthz/ready", 503))
+    assert await answer("healthz/ready") == (503, "not ready: The region is stopping.")
+    assert (await answer("MAAS/api/2.0/version/"))[0] == 200
+    await advance(settings.drain_s)
+    await asyncio.gather(serving, return_exceptions=True)
+    assert await answer("healthz/live") == (0, "")
 
 
 async def _problems(region: Deployment) -> tuple[int, str, dict[str, str]]:
