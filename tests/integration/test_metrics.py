@@ -92,6 +92,7 @@ def check_calls_and_hosts(samples: list[Sample]) -> None:
     assert value(samples, "innkeeper_rpc_calls_total", command="host.compose", outcome="ok") == 1
     assert value(samples, "innkeeper_rpc_call_duration_seconds_count", command="host.compose") == 1
     assert value(samples, "innkeeper_rpc_calls_in_progress", command="host.compose") == 0
+    assert (value(samples, "innkeeper_rpc_peer_calls_total", peer="rack", outcome="ok") or 0) >= 1
     assert value(samples, "innkeeper_rpc_links", role="rack") == 1
     assert value(samples, "innkeeper_racks", state="connected") == 1
     assert value(samples, "innkeeper_racks", state="away") == 0
