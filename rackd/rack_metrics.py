@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Info
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
@@ -12,7 +12,7 @@ from common.certificates import Role, load_certificate
 from common.process.call_metrics import CallMetrics
 from common.process.loop_lag import LoopLag
 from common.process.metric_families import Family, Sample, metrics_of
-from common.release import running_release
+from common.process.metrics_registry import daemon_registry
 from common.values import DriverType
 from rackd.driver_calls import DriverCallMetrics
 from rackd.executor import Executor
@@ -47,9 +47,7 @@ class RackMetrics:
     """All instruments, in a registry of this rack: tests run several racks in one process."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        build = Info("innkeeper_build", "The release that runs.", registry=self.registry)
-        build.info({"version": running_release(), "program": "rackd"})
+        self.registry = daemon_registry("rackd")
         self.calls = CallMetrics(self.registry)
         self.driver_calls = DriverCallMetrics(self.registry)
         self._lag = LoopLag(self.registry)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
-from prometheus_client import CollectorRegistry, Info
-
 from common.process.call_metrics import CallMetrics
 from common.process.loop_lag import LoopLag
-from common.release import running_release
+from common.process.metrics_registry import daemon_registry
 from regiond.attention.model import AttentionLimits
 from regiond.db.pool import Database
 from regiond.metrics.capacity import CAPACITY
@@ -42,9 +40,7 @@ class RegionMetrics:
         claim_outcomes: Iterable[str],
         check_outcomes: Iterable[str],
     ) -> None:
-        self.registry = CollectorRegistry()
-        build = Info("innkeeper_build", "The release that runs.", registry=self.registry)
-        build.info({"version": running_release(), "program": "regiond"})
+        self.registry = daemon_registry("regiond")
         self.requests = RequestMetrics(self.registry)
         self.calls = CallMetrics(self.registry)
         self.claims = ClaimMetrics(self.registry, claim_outcomes)

@@ -83,6 +83,7 @@ def check_requests_and_claims(samples: list[Sample]) -> None:
     assert limit is not None
     assert 0 < (value(samples, "innkeeper_database_connections") or 0) <= limit
     assert value(samples, "innkeeper_database_connection_waiters") == 0
+    assert (value(samples, "process_open_fds") or 0) > 0
     assert (value(samples, "innkeeper_event_loop_lag_seconds_count") or 0) >= 1
 
 
@@ -91,6 +92,7 @@ def check_calls_and_hosts(samples: list[Sample]) -> None:
     assert value(samples, "innkeeper_rpc_calls_total", command="host.compose", outcome="ok") == 1
     assert value(samples, "innkeeper_rpc_call_duration_seconds_count", command="host.compose") == 1
     assert value(samples, "innkeeper_rpc_calls_in_progress", command="host.compose") == 0
+    assert (value(samples, "innkeeper_rpc_peer_calls_total", peer="rack", outcome="ok") or 0) >= 1
     assert value(samples, "innkeeper_rpc_links", role="rack") == 1
     assert value(samples, "innkeeper_racks", state="connected") == 1
     assert value(samples, "innkeeper_racks", state="away") == 0

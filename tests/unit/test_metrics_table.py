@@ -28,7 +28,7 @@ def test_the_table_has_every_kind_of_instrument() -> None:
 
 def test_names_and_texts_follow_the_conventions() -> None:
     for name, kind, text in rows():
-        assert re.fullmatch(r"innkeeper_[a-z]+(_[a-z]+)*", name), name
+        assert re.fullmatch(r"(innkeeper|process)_[a-z]+(_[a-z]+)*", name), name
         assert name.endswith("_total") == (kind == "counter"), name
         assert kind != "histogram" or name.endswith("_seconds"), f"{name}: base units"
         assert not re.search(r"_(ms|mib|gib|kib|days|percent)\b", name), f"{name}: base units"
