@@ -177,6 +177,7 @@ class RegionSettings:
         None,
         "Where the audit trail is sent as it grows: syslog+tcp://HOST:PORT, syslog+tls://, syslog+udp://, "
         "syslog+unix:///PATH, or https:// for JSON lines. The same in all regions.",
+        secret=True,
     )
     audit_export_ca: Path | None = setting(
         None, "The file with the certificates that its server must be signed by, PEM. Default: those of this computer."

@@ -59,6 +59,15 @@ def test_a_url_of_another_form_is_refused_with_examples(url: str) -> None:
         parse_destination(url)
 
 
+def test_a_secret_in_the_path_or_query_is_not_shown() -> None:
+    found = parse_destination("https://logs.example.net/hook/hunter2?token=hunter2")
+    other = parse_destination("https://logs.example.net/hook/other")
+    assert found.name.startswith("https://logs.example.net/… (")
+    assert "hunter2" not in found.name + repr(found)
+    assert found.name != other.name, "each has a position of its own"
+    assert parse_destination("syslog+tcp://logs:601").name == "syslog+tcp://logs:601"
+
+
 def test_a_password_in_the_url_is_refused_and_not_repeated() -> None:
     with pytest.raises(BadSettings, match="audit_export_header") as refused:
         parse_destination("https://robot:hunter2@logs.example.net/")

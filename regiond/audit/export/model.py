@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC
 from enum import StrEnum
 from urllib.parse import SplitResult, urlsplit
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from common.errors import BadSettings
 from regiond.audit.model import RawEntry
@@ -34,17 +35,21 @@ _WEB = frozenset({Transport.HTTP, Transport.HTTPS})
 
 @frozen(kw_only=True)
 class Destination:
-    """`url` names it in the database and the log; `host` and `port` are of a syslog server, `path` is of a socket."""
+    """`host` and `port` are of a syslog server, `path` is of a socket. The URL of a web server may have a secret."""
 
-    url: str
+    url: str = field(repr=False)
     transport: Transport
     host: str = ""
     port: int = 0
-    path: str = ""
+    path: str = field(default="", repr=False)
 
     @property
-    def is_web(self) -> bool:
-        return self.transport in _WEB
+    def name(self) -> str:
+        """Returns what stands for the URL in the database and the log: a web server's path and query are hidden."""
+        if self.transport not in _WEB:
+            return self.url
+        digest = hashlib.sha256(self.url.encode()).hexdigest()[:12]
+        return f"{self.transport}://{urlsplit(self.url).netloc}/… ({digest})"
 
     @property
     def max_bytes(self) -> int | None:
@@ -58,11 +63,11 @@ def parse_destination(url: str) -> Destination:
         parts = urlsplit(url)
         transport, port = Transport(parts.scheme), parts.port
     except ValueError:
-        raise BadSettings(f"audit_export: {url!r} has another form than {_EXAMPLES}.") from None
+        raise BadSettings(f"audit_export has another form than {_EXAMPLES}.") from None
     if "@" in parts.netloc:
         raise BadSettings("audit_export must not contain a password: write it into the file audit_export_header.")
     if not _is_complete(transport, parts):
-        raise BadSettings(f"audit_export: {url!r} has another form than {_EXAMPLES}.")
+        raise BadSettings(f"audit_export has another form than {_EXAMPLES}.")
     return Destination(
         url=url, transport=transport, host=parts.hostname or "", port=port or _PORTS.get(transport, 0), path=parts.path
     )

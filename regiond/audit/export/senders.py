@@ -101,13 +101,13 @@ class _Stream:
                 await asyncio.sleep(_ACKNOWLEDGED_EVERY_S)
         except OSError as error:
             await self.close()
-            raise NotSent(f"{self.destination.url}: {error}") from error
+            raise NotSent(f"{self.destination.name}: {error}") from error
         except asyncio.CancelledError:
             await self.close()
             raise
         if reader.at_eof():
             await self.close()
-            raise NotSent(f"{self.destination.url}: the server closed the connection")
+            raise NotSent(f"{self.destination.name}: the server closed the connection")
 
     async def close(self) -> None:
         connected, self._connected = self._connected, None
@@ -145,7 +145,7 @@ class _Datagrams:
                 for entry in entries:
                     await loop.sock_sendall(sender, syslog_message(entry, hostname=hostname, max_bytes=max_bytes))
         except OSError as error:
-            raise NotSent(f"{self.destination.url}: {error}") from error
+            raise NotSent(f"{self.destination.name}: {error}") from error
 
     async def close(self) -> None:
         """Does nothing: each call has a socket of its own."""
@@ -188,13 +188,13 @@ class _Web:
             )  # fmt: skip
             await from_deferred(treq.content(response))
         except (RequestTransmissionFailed, ResponseFailed) as error:  # which wrap what happened
-            raise NotSent(f"{self.destination.url}: {error.reasons[0].getErrorMessage()}") from error
+            raise NotSent(f"{self.destination.name}: {error.reasons[0].getErrorMessage()}") from error
         except (ConnectError, OSError) as error:
-            raise NotSent(f"{self.destination.url}: {error or type(error).__name__}") from error
+            raise NotSent(f"{self.destination.name}: {error or type(error).__name__}") from error
         if response.code == _TOO_LARGE:
-            raise TooLarge(f"{self.destination.url}: answered {response.code}")
+            raise TooLarge(f"{self.destination.name}: answered {response.code}")
         if not 200 <= response.code < _OUTSIDE_HTTP:
-            raise NotSent(f"{self.destination.url}: answered {response.code}")
+            raise NotSent(f"{self.destination.name}: answered {response.code}")
 
     async def close(self) -> None:
         """Does nothing: each request has a connection of its own."""

@@ -81,14 +81,14 @@ class AuditExport:
         self._sent_id = None
         try:
             async with self._database.connection() as db:
-                await store.release(db, self._destination.url, self._region_id)
+                await store.release(db, self._destination.name, self._region_id)
         except DatabaseUnavailable:
             return  # the lease lapses
 
     async def take_over(self, dead_id: UUID) -> None:
         """Releases the lease of a region process that is known to be dead, and continues in its place. Idempotent."""
         async with self._database.connection() as db:
-            await store.release(db, self._destination.url, dead_id)
+            await store.release(db, self._destination.name, dead_id)
         self._task.wake()
 
     def wake(self) -> None:
@@ -131,7 +131,7 @@ class AuditExport:
             return str(error)
         except TimeoutError:
             await self._sender.close()
-            return f"{self._destination.url} has not taken the entries for {SEND_DEADLINE_S:.0f} s"
+            return f"{self._destination.name} has not taken the entries for {SEND_DEADLINE_S:.0f} s"
         return None
 
     async def _position(self) -> int | None:
@@ -140,7 +140,7 @@ class AuditExport:
             return self._sent_id
         began_at = self._clock()
         async with self._database.connection() as db:
-            self._sent_id = await store.lease(db, self._destination.url, self._region_id, LEASE_S)
+            self._sent_id = await store.lease(db, self._destination.name, self._region_id, LEASE_S)
         self._renew_at = began_at + LEASE_S / 4
         return self._sent_id
 
@@ -148,7 +148,7 @@ class AuditExport:
         """A position that is not recorded, since the database or the lease is lost, is sent again."""
         self._sent_id = None
         async with self._database.connection() as db:
-            if await store.record(db, self._destination.url, self._region_id, sent_id):
+            if await store.record(db, self._destination.name, self._region_id, sent_id):
                 self._sent_id = sent_id
 
     def _failed(self, reason: str) -> NextRoundIn:
@@ -161,7 +161,7 @@ class AuditExport:
 
     def _succeeded(self) -> None:
         if self._failures:
-            log.info("audit_export_resumed", destination=self._destination.url, sent_id=self._sent_id)
+            log.info("audit_export_resumed", destination=self._destination.name, sent_id=self._sent_id)
         self._failures, self._reason = 0, None
 
 
