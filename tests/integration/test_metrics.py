@@ -77,6 +77,8 @@ def check_requests_and_claims(samples: list[Sample]) -> None:
     for outcome, number in {"won": 1, "lost": 0, "retried": 0, "out_of_capacity": 1}.items():
         assert value(samples, "innkeeper_claim_attempts_total", outcome=outcome) == number
     assert value(samples, "innkeeper_operations", kind="compose") is None, "it has ended"
+    assert value(samples, "innkeeper_operations_ended_total", kind="compose", state="succeeded") == 1
+    assert value(samples, "innkeeper_operation_duration_seconds_count", kind="compose") == 1
     assert value(samples, "innkeeper_operations_due") == 0
     assert value(samples, "innkeeper_operation_leases") == 0
     limit = value(samples, "innkeeper_database_connections_limit")
