@@ -16,7 +16,6 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from common.errors import BadSettings
 from common.process.daemon import freeze_gc
 from common.process.deferreds import from_deferred
-from common.process.logging import configure_logging
 from common.process.open_connections import ConnectionLimits
 from common.process.settings_reload import SettingsReload
 from common.process.systemd_notify import ServiceManager
@@ -33,11 +32,11 @@ from regiond.listening import listen
 from regiond.local_access import LocalAccess
 from regiond.operations import service as operation_service
 from regiond.racks.service import REMOVED_CHANNEL, REVOKED_CHANNEL
-from regiond.settings import LOGGED_AS, RegionSettings
+from regiond.settings import RegionSettings
 from regiond.ui.pages import make_pages
-from regiond.wiring.accounts import request_rates
 from regiond.wiring.health import wire_health
 from regiond.wiring.region import wire
+from regiond.wiring.reload import apply_settings
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -77,9 +76,12 @@ class RegionService:
             loop = asyncio.get_running_loop()
             status = f"Serving {region.api_url}, racks on port {region.rpc_port}."
             reload = SettingsReload(
-                self._settings, read=self._read, apply=partial(_apply, region.components), manager=self._manager,
+                self._settings,
+                read=self._read,
+                apply=partial(apply_settings, region.components),
+                manager=self._manager,
                 status=lambda: status,
-            )  # fmt: skip
+            )
             loop.add_signal_handler(signal.SIGHUP, reload.reload)
             freeze_gc()
             log.info("region_started", api=region.api_url, rpc_port=region.rpc_port, version=running_release())
@@ -193,15 +195,6 @@ class RegionService:
         components.addresses.http_port = getattr(port.getHost(), "port", 0)
 
 
-def _apply(components: Components, settings: RegionSettings, changed: frozenset[str]) -> None:
-    """Applies changed settings. The certificate's files are read again in any case."""
-    if "log_level" in changed:
-        configure_logging(level=settings.log_level, process=LOGGED_AS)
-    components.limits.change(request_rates(settings))
-    if components.https is not None:
-        components.https.reload()
-
-
 def _site_options(settings: RegionSettings) -> SiteOptions:
     proxies = settings.networks("trusted_proxies")
     return SiteOptions(
@@ -218,6 +211,8 @@ async def _release_stale_leases(components: Components) -> None:
     for dead in await components.heartbeat.stale_local_regions():
         async with components.database.connection() as db:
             await operation_service.release_leases(db, dead)
+        if components.audit_export is not None:
+            await components.audit_export.take_over(dead)
         await components.heartbeat.delete_region(dead)
 
 

@@ -86,6 +86,7 @@ class RegionSettings:
     rate_limit_exempt: tuple[str, ...] = setting(
         (),
         "Addresses and networks without limits of requests and of failed logins from one address, such as monitoring.",
+        reload=True,
     )
     session_idle_minutes: int = setting(
         60, "Minutes without a request after which a session of the web pages ends.", at_least=1, at_most=10080
@@ -162,12 +163,13 @@ class RegionSettings:
         at_least=1, at_most=1000,
     )  # fmt: skip
     keep_operations_days: int = setting(
-        90, "How long an operation and its log stay after its end.", at_least=1, at_most=3650
+        90, "How long an operation and its log stay after its end.", reload=True, at_least=1, at_most=3650
     )
-    keep_events_days: int = setting(90, "How long events stay.", at_least=1, at_most=3650)
+    keep_events_days: int = setting(90, "How long events stay.", reload=True, at_least=1, at_most=3650)
     keep_audit_days: int = setting(
         365,
         "How long the audit trail keeps requests; `innkeeper region audit export` saves them.",
+        reload=True,
         at_least=1,
         at_most=36500,
     )
@@ -186,11 +188,12 @@ class RegionSettings:
     keep_idempotency_keys_days: int = setting(
         7,
         "How long a request that is repeated with its idempotency key gets the first answer.",
+        reload=True,
         at_least=1,
         at_most=365,
     )
     password_min_length: int = setting(
-        12, "How many characters a new password needs; 12 is the least.", at_least=12, at_most=128
+        12, "How many characters a new password needs; 12 is the least.", reload=True, at_least=12, at_most=128
     )
     default_distro_series: str = setting(
         "", "The image of deployments that name none, such as ubuntu/noble. Default: the only one, if there is one."

@@ -73,7 +73,7 @@ class Audit:
     ) -> None:
         self._database = database
         self._recorded_fields = recorded or {}
-        self._retention = retention
+        self.retention = retention
         self._unwritten: list[str] = []
         self._entries: Batcher[str, int] = Batcher(self._write, limit=MAX_BATCH)
         self._repetitions = Repetitions()
@@ -205,10 +205,10 @@ class Audit:
     async def prune(self) -> int:
         """Deletes entries older than the retention, in batches. Returns the number deleted. Idempotent."""
         removed = await self._database.in_batches(
-            lambda db, limit: store.prune(db, self._retention, limit=limit), batch_rows=_PRUNE_BATCH
+            lambda db, limit: store.prune(db, self.retention, limit=limit), batch_rows=_PRUNE_BATCH
         )
         if removed:
-            log.info("audit_pruned", entries=removed, retention_days=self._retention.days)
+            log.info("audit_pruned", entries=removed, retention_days=self.retention.days)
         return removed
 
     async def _write(self, contents: Sequence[str]) -> Sequence[int]:

@@ -37,6 +37,7 @@ class Housekeeping:
         report_expiry: Callable[[], Awaitable[object]],
         collect_image_copies: Callable[[], Awaitable[object]],
     ) -> None:
+        self.retention = retention
         self._write_repeated = write_repeated
         self._tasks = (
             PeriodicTask("clock_monitor", clock_monitor.check, every_s=CHECK_CLOCKS_EVERY_S),

@@ -111,19 +111,22 @@ def _wire_housekeeping(
         if https is not None:
             await https.report_expiry()
 
-    periods = RetentionPeriods(
-        operations=timedelta(days=settings.keep_operations_days),
-        idempotency_keys=timedelta(days=settings.keep_idempotency_keys_days),
-    )
     return Housekeeping(
         ClockMonitor(database, refresh_every_s=settings.refresh_every_s),
-        Retention(database, periods),
+        Retention(database, retention_periods(settings)),
         write_key_use=accounts.accounts.write_key_use,
         write_repeated=accounts.audit.write_repeated,
         prune_events=accounts.events.prune,
         prune_audit=accounts.audit.prune,
         report_expiry=report_expiry,
         collect_image_copies=ImageCopyCollection(database, settings.keep_image_copies_days).collect,
+    )
+
+
+def retention_periods(settings: RegionSettings) -> RetentionPeriods:
+    return RetentionPeriods(
+        operations=timedelta(days=settings.keep_operations_days),
+        idempotency_keys=timedelta(days=settings.keep_idempotency_keys_days),
     )
 
 

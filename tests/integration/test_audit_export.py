@@ -117,6 +117,19 @@ async def test_a_region_that_died_loses_its_lease(audit: Audit, database: Databa
     assert receiver.ids[:3] == ids[:3]
 
 
+async def test_the_lease_of_a_process_known_to_be_dead_is_taken_over(audit: Audit, database: Database) -> None:
+    ids, dead_id = await written(audit, 6), uuid4()
+    async with web_server() as receiver:
+        await export(database, receiver, region_id=dead_id).run_once()
+        second = export(database, receiver)
+        await second.run_once()
+        assert not second.state.sends
+        await second.take_over(dead_id)
+        await rounds(second, receiver, ids)
+        await second.stop()
+    assert receiver.ids == ids
+
+
 async def test_a_failed_destination_is_tried_again_with_growing_pauses(audit: Audit, database: Database) -> None:
     ids = await written(audit, 2)
     async with web_server() as receiver:

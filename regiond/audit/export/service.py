@@ -85,6 +85,12 @@ class AuditExport:
         except DatabaseUnavailable:
             return  # the lease lapses
 
+    async def take_over(self, dead_id: UUID) -> None:
+        """Releases the lease of a region process that is known to be dead, and continues in its place. Idempotent."""
+        async with self._database.connection() as db:
+            await store.release(db, self._destination.url, dead_id)
+        self._task.wake()
+
     def wake(self) -> None:
         """Sends new entries now, unless the destination has failed: then the pause lasts."""
         if not self._failures:
