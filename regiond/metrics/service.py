@@ -14,6 +14,7 @@ from regiond.metrics.capacity import CAPACITY
 from regiond.metrics.certificates import certificates
 from regiond.metrics.checks import CheckMetrics
 from regiond.metrics.claims import ClaimMetrics
+from regiond.metrics.ended_operations import OperationMetrics
 from regiond.metrics.families import Family
 from regiond.metrics.hosts import RACKS, hosts
 from regiond.metrics.operations import OPERATIONS
@@ -43,6 +44,7 @@ class RegionMetrics:
         self.registry = daemon_registry("regiond")
         self.requests = RequestMetrics(self.registry)
         self.calls = CallMetrics(self.registry)
+        self.operations = OperationMetrics(self.registry)
         self.claims = ClaimMetrics(self.registry, claim_outcomes)
         self.checks = CheckMetrics(self.registry, check_outcomes)
         self.refreshes = RefreshMetrics(self.registry)

@@ -92,7 +92,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         ),
         changes=ChangeFeed(),
         event_tail=accounts.event_tail,
-        engine=wire_engine(settings, storage, racks, machines, accounts, addresses),
+        engine=wire_engine(settings, storage, racks, machines, accounts, addresses, metrics),
         schedule=schedule,
         link_supervisor=link_supervisor,
         image_tasks=images.tasks,

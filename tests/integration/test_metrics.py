@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 import treq
+from prometheus_client import CollectorRegistry
 from prometheus_client.samples import Sample
 
 from common.errors import InnkeeperError
 from common.process.deferreds import from_deferred
+from regiond.db.pool import Database
 from regiond.metrics import operations as operation_readings
+from regiond.metrics import readings
+from regiond.metrics.hosts import RACKS
 from regiond.metrics.operations import OPERATIONS
 from regiond.metrics.process_state import ProcessState
 from tests.clock import advance
@@ -77,6 +81,8 @@ def check_requests_and_claims(samples: list[Sample]) -> None:
     for outcome, number in {"won": 1, "lost": 0, "retried": 0, "out_of_capacity": 1}.items():
         assert value(samples, "innkeeper_claim_attempts_total", outcome=outcome) == number
     assert value(samples, "innkeeper_operations", kind="compose") is None, "it has ended"
+    assert value(samples, "innkeeper_operations_ended_total", kind="compose", state="succeeded") == 1
+    assert value(samples, "innkeeper_operation_duration_seconds_count", kind="compose") == 1
     assert value(samples, "innkeeper_operations_due") == 0
     assert value(samples, "innkeeper_operation_leases") == 0
     limit = value(samples, "innkeeper_database_connections_limit")
@@ -190,6 +196,23 @@ async def test_a_scrape_leaves_out_what_cannot_be_read(
     assert value(samples, "innkeeper_reading_success", reading="hosts") == 1
     assert value(samples, "innkeeper_hosts", state="ready") == 0
     assert value(samples, "innkeeper_database_up") == 1
+
+
+async def test_a_reading_that_waits_for_a_lock_leaves_the_others(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readings, "READING_DEADLINE_S", 0.2)  # PostgreSQL's clock cannot be moved
+    registry = CollectorRegistry()
+    scraped = readings.Readings(registry, database, (OPERATIONS, RACKS))
+    async with database.transaction() as db:
+        await db.execute("lock table operation in access exclusive mode")
+        await scraped.refresh()
+        assert registry.get_sample_value("innkeeper_operations_due") is None
+        assert registry.get_sample_value("innkeeper_racks", {"state": "connected"}) == 0
+        assert registry.get_sample_value("innkeeper_database_up") == 1
+    await scraped.refresh()
+    assert registry.get_sample_value("innkeeper_operations_due") == 0
+    await eventually(lambda: database.pool_use.size == database.pool_use.idle)
 
 
 async def test_a_scrape_answers_without_the_database(tmp_path: Path, database_url: str) -> None:
