@@ -22,6 +22,10 @@ _ATTENTION = Family(
     labels=("kind",),
 )
 _AUDIT = Family(name="audit_entries", text="Entries of the audit trail that are stored.")
+_UNSENT = Family(
+    name="audit_export_unsent_entries",
+    text="Entries of the audit trail that audit_export has not sent yet; absent without that setting.",
+)
 _IN_MEMORY = frozenset({AttentionKind.QUOTA_FULL})
 
 _READ_MACHINES = "select state, count(*)::integer as number from machine group by state"
@@ -29,6 +33,13 @@ _READ_DISCREPANCIES = (
     "select kind, count(*)::integer as number from discrepancy where resolved_at is null group by kind"
 )
 _READ_AUDIT = "select head_id - pruned_id from audit_chain"  # entries have consecutive ids; counting them takes long
+
+
+# Of former destinations no region holds the lease, which is renewed also while a destination fails.
+_READ_UNSENT = """
+    select max(head_id - greatest(sent_id, pruned_id)) from audit_chain, audit_export
+     where lease_until > now() - interval '15 minutes'
+"""
 
 
 async def _machines(db: Db) -> AsyncIterator[Sample]:
@@ -46,6 +57,12 @@ async def _audit(db: Db) -> AsyncIterator[Sample]:
     yield Sample(_AUDIT, await db.fetchval(_READ_AUDIT))
 
 
+async def _audit_export(db: Db) -> AsyncIterator[Sample]:
+    unsent = await db.fetchval(_READ_UNSENT)
+    if unsent is not None:
+        yield Sample(_UNSENT, unsent)
+
+
 def attention(limits: AttentionLimits) -> Reading:
     async def read(db: Db) -> AsyncIterator[Sample]:
         found = await count_conditions(db, limits)
@@ -60,3 +77,4 @@ def attention(limits: AttentionLimits) -> Reading:
 MACHINES = Reading(name="machines", families=(_MACHINES,), read=_machines)
 DISCREPANCIES = Reading(name="discrepancies", families=(_DISCREPANCIES,), read=_discrepancies)
 AUDIT = Reading(name="audit", families=(_AUDIT,), read=_audit, every_s=60.0)
+AUDIT_EXPORT = Reading(name="audit_export", families=(_UNSENT,), read=_audit_export)

@@ -16,6 +16,7 @@ from regiond.audit.export.service import LEASE_S, SEND_DEADLINE_S, AuditExport
 from regiond.audit.model import AuditRequest
 from regiond.audit.service import Audit
 from regiond.db.pool import Database
+from regiond.metrics.records import AUDIT_EXPORT
 from tests.certificate_pairs import make_pair
 from tests.clock import advance, in_no_time
 from tests.database import execute
@@ -216,6 +217,27 @@ async def test_entries_that_the_retention_deleted_before_are_reported(database: 
     [gap] = [line for line in lines if line["event"] == "audit_export_incomplete"]
     assert (gap["first_id"], gap["last_id"]) == (1, ids[pruned - 1])
     assert receiver.ids[-1] == more[-1]
+
+
+async def unsent(database: Database) -> list[float]:
+    async with database.connection() as db:
+        return [sample.value async for sample in AUDIT_EXPORT.read(db)]
+
+
+async def test_a_metric_counts_what_was_not_sent(audit: Audit, database: Database) -> None:
+    ids = await written(audit, 5)
+    assert await unsent(database) == [], "nothing is sent anywhere"
+    async with web_server() as receiver:
+        receiver.statuses = [503]
+        exporting = export(database, receiver)
+        await exporting.run_once()
+        assert await unsent(database) == [5]
+        await exporting.run_once()
+        assert await unsent(database) == [2]
+        await rounds(exporting, receiver, ids)
+        assert await unsent(database) == [0]
+        await exporting.stop()
+    assert await unsent(database) == []
 
 
 async def test_a_request_does_not_wait_for_a_silent_destination(tmp_path: Path, database_url: str) -> None:
