@@ -16,6 +16,7 @@ from regiond.api.replies import Reply
 from regiond.ui import formats
 from regiond.ui.api_field_words import api_field_words
 from regiond.ui.field_labels import labels_of, labels_of_fields
+from regiond.ui.lists.row_labels import row_labels
 from regiond.ui.placement_view import has_reasons_of_hosts, rejections
 from regiond.ui.static_files import StaticFiles
 from regiond.ui.step_words import step_words
@@ -93,6 +94,7 @@ class Renderer:
             "ago": partial(formats.ago, now=now),
             "span": formats.span,
             "duration": formats.duration,
+            "row_labels": row_labels(),
             "script_texts": texts_of_scripts(self._script_texts),
             "field_labels": {**self._labels(template), **labels_of_fields(values.get("form_fields", ()))},
             **values,

@@ -34,7 +34,7 @@ STARTS = (
 # They show records of the API, of tasks and of a name server, whose words are English: decision 57.
 RECORDS = {
     "events", "hosts/<host>/events", "vms/<system_id>/events", "settings/audit", "settings/audit/redact",
-    "tasks/<task>", "vms/<system_id>/console", "networks/dns/<id>/zone",
+    "vms/<system_id>/console", "networks/dns/<id>/zone",
 }  # fmt: skip
 
 
@@ -176,11 +176,11 @@ _NAMES = re.compile(
     r"\b(alder|birch|cedar|web|late|admin|ann|east|staging|lab|rack|default|Default pool|has local flash"
     r"|nothing-like-this|fabric|untagged|storage|local|root|maas|pod-console-logging|viewer|operator|dynamic|reserved|vm|sim|dir"
     r"|bridge|physical|macvlan|passthru|private|vepa|DNS|VLAN|NIC|CIDR|SHA|AAAA|DHCP|MAC|htmx|HMAC|PLAINTEXT|armhf"
-    r"|Tab|Esc|CSV|JSON|[kGM]i?B|min|Innkeeper Simulated Ethernet|Innkeeper)\b"
+    r"|Tab|Esc|CSV|JSON|[kGM]i?B|min|ms|Innkeeper Simulated Ethernet|Innkeeper)\b"
 )
-# Messages of the API: plans, reasons, events and what disagrees.
+# Messages of the API: plans, reasons, events, what disagrees, and the logs of tasks.
 _ANSWERS = re.compile(
-    r'<div class="ik-plan">.*?</div>|<p class="p-notification__message">.*?</p>',
+    r'<div class="ik-plan">.*?</div>|<p class="p-notification__message">.*?</p>|<div class="ik-log__line.*?</div>',
     re.DOTALL,
 )
 _MESSAGES = re.compile(
