@@ -16,6 +16,7 @@ from common.process.logging import configure_logging
 from common.process.settings import config_file, load
 from common.process.systemd_notify import ServiceManager
 from common.release import running_release
+from regiond import backup_command_line
 from regiond.settings import CONFIG_FILE, LOGGED_AS, RegionSettings
 
 OPEN_FILES = 65536  # a connection each for API clients, racks and PostgreSQL
@@ -35,6 +36,8 @@ def _status(arguments: Sequence[str]) -> int:
     except BadSettings as error:
         print(error, file=sys.stderr)  # noqa: T201  # for the person who starts it
         return daemon.MISCONFIGURED
+    if options.command in backup_command_line.COMMANDS:
+        return backup_command_line.run(settings, options, config_file(options.config, os.environ, CONFIG_FILE))
     daemon.become_owner(settings.state)
     configure_logging(level=settings.log_level, process=LOGGED_AS)
     if options.command in ("password", "admin"):
@@ -168,6 +171,7 @@ def parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("replace-authority", help="use the authority in this region's folder; racks must join again")
     commands.add_parser("check", help="compare the ledger's totals with its claims, and verify the audit trail")
+    backup_command_line.add_commands(commands)
     rewrap = commands.add_parser("rewrap", help="encrypt every secret with another master key; stop the regions first")
     rewrap.add_argument("new_key", type=Path, metavar="NEW_KEY_FILE", help="created if it does not exist")
     return parser

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 import treq
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
-from twisted.web.http_headers import Headers
 
 from common.errors import InnkeeperError
 from common.process.deferreds import from_deferred
@@ -19,35 +17,24 @@ from regiond.metrics.process_state import ProcessState
 from tests.clock import advance
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
+from tests.integration import scrapes
+from tests.integration.scrapes import OPENMETRICS, value
 from tests.waiting import eventually
 
-OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+def port_of(region: Deployment) -> int | None:
+    listener = region.region.components.metrics_listener
+    return None if listener is None else listener.port
 
 
 async def answer(
     region: Deployment, path: str = "metrics", *, method: str = "GET", **headers: str
 ) -> tuple[int, str, bytes]:
-    """Returns status, content type and body."""
-    listener = region.region.components.metrics_listener
-    assert listener is not None
-    url = f"http://127.0.0.1:{listener.port}/{path}"
-    response = await from_deferred(
-        treq.request(method, url, headers=Headers({name: [text] for name, text in headers.items()}), persistent=False)
-    )
-    body = await from_deferred(response.content())
-    return response.code, response.headers.getRawHeaders("content-type", [""])[0], body
+    return await scrapes.answer(port_of(region), path, method=method, **headers)
 
 
 async def scraped(region: Deployment) -> list[Sample]:
-    status, _, body = await answer(region, Accept=OPENMETRICS)
-    assert status == 200
-    families = text_string_to_metric_families(body.decode())  # type: ignore[no-untyped-call]
-    return [sample for family in families for sample in family.samples]
-
-
-def value(samples: list[Sample], name: str, **labels: str) -> float | None:
-    found = [one.value for one in samples if one.name == name and labels.items() <= one.labels.items()]
-    return sum(found) if found else None
+    return await scrapes.samples_of(port_of(region))
 
 
 async def test_a_scrape_counts_a_compose(tmp_path: Path, database_url: str) -> None:

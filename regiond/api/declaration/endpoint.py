@@ -18,7 +18,7 @@ from regiond.api.urls import BASE
 from regiond.caller import Caller, Permission
 from regiond.idempotency.model import IdempotencyKey
 
-__all__ = ["Call", "Endpoint", "Find", "Permission", "Resource", "Result", "SiteInfo"]
+__all__ = ["Call", "Endpoint", "Find", "Permission", "PlanCheck", "Resource", "Result", "SiteInfo"]
 
 T = TypeVar("T")
 Find = Callable[[Services, Mapping[str, str]], Awaitable[Any]]  # the object of a path; raises NotFound
@@ -51,6 +51,10 @@ class SiteInfo:
     wait_s: float = 120.0  # how long a request waits for its operation
 
 
+# Gets the JSON of a dry run, read in the transaction that acts, and raises if it is not what a page has shown.
+PlanCheck = Callable[[Mapping[str, Any]], None]
+
+
 @frozen(kw_only=True)
 class Call:
     """A request after authentication and parsing. `target` is the result of `Endpoint.find`."""
@@ -75,6 +79,7 @@ class Call:
     last_event_id: str | None = None
     files: Mapping[str, bytes] = field(factory=dict)
     content: bytes | None = None  # of an endpoint that takes content: None if the body was of another type
+    check_plan: PlanCheck | None = None
 
     @property
     def caller(self) -> Caller:
