@@ -15,8 +15,7 @@ from markupsafe import Markup
 from regiond.api.replies import Reply
 from regiond.ui import formats
 from regiond.ui.api_field_words import api_field_words
-from regiond.ui.field_labels import labels_of, labels_of_fields
-from regiond.ui.lists.row_labels import row_labels
+from regiond.ui.field_labels import labels_of, labels_of_fields, row_labels
 from regiond.ui.placement_view import has_reasons_of_hosts, rejections
 from regiond.ui.static_files import StaticFiles
 from regiond.ui.step_words import step_words
