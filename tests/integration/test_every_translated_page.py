@@ -99,6 +99,7 @@ def reader(innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch) -> Reader:
     return found
 
 
+@pytest.mark.slow
 async def test_no_page_has_a_word_outside_the_catalogue(reader: Reader) -> None:
     reached = await crawl(cast("Visitor", reader), STARTS)
     assert len(reached.pages) > 100
@@ -113,6 +114,7 @@ async def test_no_page_has_a_word_outside_the_catalogue(reader: Reader) -> None:
     assert not english, "\n".join(f"{address}: {text}" for text, address in english.items())
 
 
+@pytest.mark.slow
 async def test_an_empty_form_is_answered_without_an_error(reader: Reader) -> None:
     """Each form is sent once with nothing filled in; some of them act."""
     await crawl(cast("Visitor", reader))
