@@ -12,7 +12,7 @@ STEP_WORDS: Mapping[str, str] = {
     "close_host": constant("close host"),
     "compose_on_host": constant("compose on host"),
     "copy_image": constant("copy image"),
-    "destroy_machines": constant("destroy machines"),
+    "destroy_machines": constant("delete VMs"),
     "disconnect": constant("disconnect"),
     "discover": constant("discover"),
     "disk_written": constant("disk written"),
