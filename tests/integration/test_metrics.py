@@ -38,8 +38,16 @@ async def answer(
     return await scrapes.answer(port_of(region), path, method=method, **headers)
 
 
-async def scraped(region: Deployment) -> list[Sample]:
-    return await scrapes.samples_of(port_of(region))
+async def scraped(region: Deployment, *failing: str) -> list[Sample]:
+    """Returns a scrape in which only the `failing` readings fail: on a busy computer, another can be too late."""
+
+    async def samples() -> list[Sample] | None:
+        found = await scrapes.samples_of(port_of(region))
+        failed = [one for one in found if one.name == "innkeeper_reading_success" and not one.value]
+        return found if [one.labels["reading"] for one in failed] == list(failing) else None
+
+    found: list[Sample] = await eventually(samples)
+    return found
 
 
 GIB = 1024**3
@@ -60,7 +68,6 @@ async def test_a_scrape_counts_a_compose(tmp_path: Path, database_url: str) -> N
         machines = await region.fetch("select system_id, hostname, uuid::text from machine")
         (audited,) = await region.fetch("select count(*) as entries from audit_entry")
     assert value(samples, "innkeeper_build_info", program="regiond") == 1
-    assert not [one for one in samples if one.name == "innkeeper_reading_success" and not one.value]
     assert value(samples, "innkeeper_database_up") == 1
     check_requests_and_claims(samples)
     check_calls_and_hosts(samples)
@@ -186,14 +193,12 @@ async def test_a_scrape_leaves_out_what_cannot_be_read(
 ) -> None:
     monkeypatch.setattr(operation_readings, "_READ_QUEUE", "select nothing from no_such_table")
     async with deployed(tmp_path, database_url, metrics_host="127.0.0.1", metrics_port=0) as region:
-        samples = await scraped(region)
+        samples = await scraped(region, "operations")
         monkeypatch.setattr(ProcessState, "collect", _fail)
         status, kind, body = await answer(region)
     assert (status, kind.partition(";")[0]) == (500, "text/plain"), "not a scrape that hangs"
     assert b"see the log" in body
-    assert value(samples, "innkeeper_reading_success", reading="operations") == 0
     assert value(samples, "innkeeper_operations_due") is None
-    assert value(samples, "innkeeper_reading_success", reading="hosts") == 1
     assert value(samples, "innkeeper_hosts", state="ready") == 0
     assert value(samples, "innkeeper_database_up") == 1
 
@@ -201,17 +206,21 @@ async def test_a_scrape_leaves_out_what_cannot_be_read(
 async def test_a_reading_that_waits_for_a_lock_leaves_the_others(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readings, "READING_DEADLINE_S", 0.2)  # PostgreSQL's clock cannot be moved
+    monkeypatch.setattr(readings, "READING_DEADLINE_S", 0.5)  # PostgreSQL's clock cannot be moved
     registry = CollectorRegistry()
     scraped = readings.Readings(registry, database, (OPERATIONS, RACKS))
+
+    async def has_read(name: str, labels: dict[str, str] | None = None) -> bool:
+        """Scrapes again until a reading is quick enough: a busy computer may need more than the deadline."""
+        await scraped.refresh()
+        return registry.get_sample_value(f"innkeeper_{name}", labels) == 0
+
     async with database.transaction() as db:
         await db.execute("lock table operation in access exclusive mode")
-        await scraped.refresh()
+        await eventually(lambda: has_read("racks", {"state": "connected"}))
         assert registry.get_sample_value("innkeeper_operations_due") is None
-        assert registry.get_sample_value("innkeeper_racks", {"state": "connected"}) == 0
-        assert registry.get_sample_value("innkeeper_database_up") == 1
-    await scraped.refresh()
-    assert registry.get_sample_value("innkeeper_operations_due") == 0
+        assert registry.get_sample_value("innkeeper_reading_success", {"reading": "operations"}) == 0
+    await eventually(lambda: has_read("operations_due"))
     await eventually(lambda: database.pool_use.size == database.pool_use.idle)
 
 
@@ -220,7 +229,7 @@ async def test_a_scrape_answers_without_the_database(tmp_path: Path, database_ur
         assert value(await scraped(region), "innkeeper_database_up") == 1
         region.region.components.database.reject_all("test: the database is down")
         await advance(OPERATIONS.every_s + 1)
-        samples = await scraped(region)
+        samples = await scrapes.samples_of(port_of(region))
     assert value(samples, "innkeeper_database_up") == 0
     assert value(samples, "innkeeper_build_info") == 1
     assert value(samples, "innkeeper_operations_due") is None
