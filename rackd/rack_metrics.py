@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Info
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
@@ -12,7 +12,7 @@ from common.certificates import Role, load_certificate
 from common.process.call_metrics import CallMetrics
 from common.process.loop_lag import LoopLag
 from common.process.metric_families import Family, Sample, metrics_of
-from common.release import running_release
+from common.process.metrics_registry import daemon_registry
 from common.values import DriverType
 from rackd.driver_calls import DriverCallMetrics
 from rackd.executor import Executor
@@ -42,16 +42,14 @@ _ABANDONED = Family(
     name="driver_calls_abandoned", text="Calls that missed their deadline and whose threads have not returned."
 )
 _LIMIT = Family(name="driver_calls_limit", text="Calls to hosts that may run at once (the setting max_calls).")
-_FAMILIES = (_LINKS, _REGIONS, _EXPIRY, _HOSTS, _HUNG_HOSTS, _RUNNING, _WAITING, _ABANDONED, _LIMIT)
+STATE_FAMILIES = (_LINKS, _REGIONS, _EXPIRY, _HOSTS, _HUNG_HOSTS, _RUNNING, _WAITING, _ABANDONED, _LIMIT)
 
 
 class RackMetrics:
     """All instruments, in a registry of this rack: tests run several racks in one process."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        build = Info("innkeeper_build", "The release that runs.", registry=self.registry)
-        build.info({"version": running_release(), "program": "rackd"})
+        self.registry = daemon_registry("rackd")
         self.calls = CallMetrics(self.registry)
         self.driver_calls = DriverCallMetrics(self.registry)
         self._lag = LoopLag(self.registry)
@@ -88,7 +86,7 @@ class _RackState(Collector):
         identity, load = self._links.identity, self._executor.load()
         expires_at = load_certificate(identity.certificate_pem).not_valid_after_utc
         return metrics_of(
-            _FAMILIES,
+            STATE_FAMILIES,
             [
                 Sample(_LINKS, self._links.connected, (Role.REGION.value,)),
                 Sample(_REGIONS, len(identity.addresses)),

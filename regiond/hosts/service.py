@@ -355,6 +355,6 @@ class Hosts(HostQueries):
         try:
             outcome(await self._operations.wait(operation.id, timeout_s=wait_s))
         except OperationPending:
-            log.info("first_refresh_pending", host=host_id, operation=operation.id)
+            log.info("first_refresh_pending", host_id=host_id, operation=operation.id)
         except InnkeeperError as error:
-            log.info("host_not_refreshed", host=host_id, code=error.code, reason=error.message)
+            log.info("host_not_refreshed", host_id=host_id, code=error.code, reason=error.message)

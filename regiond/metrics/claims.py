@@ -13,7 +13,7 @@ class ClaimMetrics:
     def __init__(self, registry: CollectorRegistry, outcomes: Iterable[str]) -> None:
         self._attempts = Counter(
             "innkeeper_claim_attempts",
-            "Attempts to claim the capacity of a host for a new machine, by outcome: won, lost to another request, "
+            "Attempts to claim the capacity of a host for a new VM, by outcome: won, lost to another request, "
             "retried in a transaction of its own, or out_of_capacity because no host has room.",
             ("outcome",), registry=registry,
         )  # fmt: skip

@@ -126,6 +126,7 @@ def wire_engine(
     machine_layer: MachineLayer,
     account_layer: AccountLayer,
     addresses: AdvertisedAddresses,
+    metrics: RegionMetrics,
 ) -> Engine:
     calls, layer = rack_layer.calls, machine_layer
     handlers = (
@@ -170,4 +171,4 @@ def wire_engine(
             current_caller=account_layer.accounts.current_caller,
         ),
     )
-    return Engine(storage.database, rack_layer.heartbeat.region_id, handlers)
+    return Engine(storage.database, rack_layer.heartbeat.region_id, handlers, on_ended=metrics.operations.ended)
