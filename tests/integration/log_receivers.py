@@ -27,6 +27,7 @@ class Received:
     statuses: list[int] = field(factory=list)
     most_entries: int = 1000
     silent: bool = False
+    cuts: int = 0  # of the next connections, each after its first message
     ca: Path | None = None  # the certificate of the server
 
     @property
@@ -55,6 +56,10 @@ async def syslog_stream(files: Files | None = None) -> AsyncIterator[Received]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while length := (await reader.readuntil(b" ") if not reader.at_eof() else b""):
             found.add(await reader.readexactly(int(length)))
+            if found.cuts and len(found.entries) % 2:
+                found.cuts -= 1
+                writer.transport.abort()
+                return
 
     async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -175,6 +175,23 @@ async def test_a_server_that_is_away_is_named(audit: Audit, database: Database) 
         await exporting.stop()
 
 
+async def test_entries_are_repeated_after_a_server_cut_the_connection(audit: Audit, database: Database) -> None:
+    ids = await written(audit, 9)
+    async with syslog_stream() as receiver:
+        receiver.cuts = 3
+        exporting = export(database, receiver)
+
+        async def has_all() -> bool:
+            await exporting.run_once()
+            return set(receiver.ids) == set(ids)
+
+        await eventually(has_all, deadline_s=30.0)
+        assert exporting.state.sent_id == ids[-1]
+        await exporting.stop()
+    assert receiver.cuts == 0
+    assert len(receiver.ids) > len(ids), "some arrived twice"
+
+
 async def test_a_server_that_nobody_vouches_for_gets_nothing(audit: Audit, database: Database, tmp_path: Path) -> None:
     await written(audit, 1)
     files = make_pair("localhost").write(tmp_path)

@@ -8,7 +8,10 @@ import socket
 import ssl
 import struct
 import termios
-from collections.abc import Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -27,8 +30,11 @@ from regiond.audit.export.model import Destination, Transport, json_lines, syslo
 from regiond.audit.model import RawEntry
 
 CONNECT_DEADLINE_S = 10.0
+DOUBTFUL_S = 10.0  # a server that lives reads within this time
 _ACKNOWLEDGED_EVERY_S = 0.02
 _TOO_LARGE = 413
+_REMEMBERED = 10_000
+_READ_BYTES = 4096
 _OUTSIDE_HTTP = 300
 
 
@@ -38,6 +44,14 @@ class NotSent(Exception):
 
 class TooLarge(NotSent):
     """The destination takes fewer entries at once."""
+
+
+class Doubtful(NotSent):
+    """The server cut the connection: what was sent after the entry `after_id` may be lost."""
+
+    def __init__(self, message: str, after_id: int) -> None:
+        super().__init__(message)
+        self.after_id = after_id
 
 
 class Sender(Protocol):
@@ -83,14 +97,22 @@ def make_sender(destination: Destination, secrets: Secrets) -> Sender:
 class _Stream:
     """Syslog over TCP or TLS, with the length before each message (RFC 6587, RFC 5425).
 
-    Syslog has no reply. The entries count as sent once the server's computer has acknowledged all bytes.
+    Syslog has no reply. The entries count as sent once the server's computer has acknowledged all bytes. What it had
+    not read when it cut the connection is lost all the same: those of the last seconds before are then doubtful.
     """
 
     destination: Destination
     tls: ssl.SSLContext | None
+    clock: Callable[[], float] = time.monotonic
     _connected: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = field(default=None, init=False)
+    _watch: asyncio.Task[None] | None = field(default=None, init=False)
+    _cut_at: float | None = field(default=None, init=False)
+    _sent: deque[tuple[float, int]] = field(factory=lambda: deque(maxlen=_REMEMBERED), init=False)
 
     async def send(self, entries: Sequence[RawEntry]) -> None:
+        if self._connected is not None and self._connected[0].at_eof():
+            self._cut()
+        self._report_doubtful()
         try:
             reader, writer = await self._connection()
             for entry in entries:
@@ -100,26 +122,55 @@ class _Stream:
             while _unacknowledged_bytes(writer) > 0 and not reader.at_eof():  # noqa: ASYNC110  # the kernel has no event
                 await asyncio.sleep(_ACKNOWLEDGED_EVERY_S)
         except OSError as error:
-            await self.close()
+            self._cut()
             raise NotSent(f"{self.destination.name}: {error}") from error
-        except asyncio.CancelledError:
-            await self.close()
+        except asyncio.CancelledError:  # it may have taken a part of a message
+            self._cut()
             raise
         if reader.at_eof():
-            await self.close()
+            self._cut()
             raise NotSent(f"{self.destination.name}: the server closed the connection")
+        self._sent.append((self.clock(), entries[0].id - 1))
 
-    async def close(self) -> None:
+    def _report_doubtful(self) -> None:
+        """Raises Doubtful once after the server has cut a connection, unless nothing was sent shortly before."""
+        cut_at, self._cut_at = self._cut_at, None
+        if cut_at is None:
+            return
+        after_ids = [after_id for sent_at, after_id in self._sent if sent_at > cut_at - DOUBTFUL_S]
+        self._sent.clear()
+        if after_ids:
+            raise Doubtful(f"{self.destination.name}: the server closed the connection", min(after_ids))
+
+    def _cut(self) -> None:
+        """Ends a connection that has failed, if there is one."""
+        self._cut_at = self._cut_at or self.clock()
+        if self._watch is not None:
+            self._watch.cancel()
         connected, self._connected = self._connected, None
         if connected is not None:
             connected[1].transport.abort()
 
+    async def close(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        connected, self._connected = self._connected, None
+        if connected is not None:
+            connected[1].close()  # after what was sent
+
+    async def _watch_for_cut(self, reader: asyncio.StreamReader) -> None:
+        """Notes when the server ends the connection; what it sends is of no interest."""
+        with suppress(OSError):
+            while await reader.read(_READ_BYTES):
+                pass
+        self._cut_at = self.clock()
+
     async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._connected is not None and not self._connected[0].at_eof():
+        if self._connected is not None:
             return self._connected
-        await self.close()
         async with asyncio.timeout(CONNECT_DEADLINE_S):
             self._connected = await asyncio.open_connection(self.destination.host, self.destination.port, ssl=self.tls)
+        self._watch = asyncio.create_task(self._watch_for_cut(self._connected[0]), name="audit_export_connection")
         return self._connected
 
 
@@ -127,6 +178,8 @@ def _unacknowledged_bytes(writer: asyncio.StreamWriter) -> int:
     """Returns how many bytes the server's computer has not acknowledged."""
     waiting = writer.transport.get_write_buffer_size()
     connection: socket.socket = writer.get_extra_info("socket")
+    if connection.fileno() < 0:
+        raise ConnectionResetError("the server closed the connection")
     (queued,) = struct.unpack("i", fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0" * 4))
     return waiting + int(queued)
 

@@ -15,7 +15,7 @@ from common.process.periodic import NextRoundIn, PeriodicTask
 from regiond.audit import store as trail
 from regiond.audit.export import store
 from regiond.audit.export.model import Destination
-from regiond.audit.export.senders import NotSent, Sender, TooLarge
+from regiond.audit.export.senders import Doubtful, NotSent, Sender, TooLarge
 from regiond.audit.model import RawEntry
 from regiond.db.pool import Database
 
@@ -109,6 +109,10 @@ class AuditExport:
             return NextRoundIn(POLL_S)
         try:
             reason = await self._send(entries)
+        except Doubtful as error:
+            log.warning("audit_export_repeated", reason=str(error), after_id=error.after_id, sent_id=self._sent_id)
+            await self._record(min(error.after_id, sent_id))
+            return NextRoundIn(0.0)
         except TooLarge as error:
             if len(entries) > 1:
                 self._batch = len(entries) // 2
@@ -121,11 +125,11 @@ class AuditExport:
         return NextRoundIn(0.0 if len(entries) == self._batch else POLL_S)
 
     async def _send(self, entries: Sequence[RawEntry]) -> str | None:
-        """Returns why the destination has not taken the entries; None if it has. Raises TooLarge."""
+        """Returns why the destination has not taken the entries; None if it has. Raises TooLarge and Doubtful."""
         try:
             async with asyncio.timeout(SEND_DEADLINE_S):
                 await self._sender.send(entries)
-        except TooLarge:
+        except (TooLarge, Doubtful):
             raise
         except NotSent as error:
             return str(error)
