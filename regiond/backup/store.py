@@ -52,7 +52,8 @@ async def applied_migrations(db: Db) -> tuple[AppliedMigration, ...]:
 
 async def counts(db: Db) -> dict[str, int]:
     """Returns the number of rows by table."""
-    return dict(await db.fetchrow(_COUNTS))
+    (row,) = await db.fetch(_COUNTS)
+    return dict(row)
 
 
 async def images(db: Db, *, included: Iterable[str]) -> tuple[SavedImage, ...]:
