@@ -16,7 +16,7 @@ from regiond.credentials.service import Credentials, KeyPairs
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.hosts import identity_store, store
-from regiond.hosts.address_change import VERIFY_DEADLINE_S, known_server
+from regiond.hosts.address_change import VERIFY_DEADLINE_S
 from regiond.hosts.discovery.allocation_store import allocation_of, write_allocations
 from regiond.hosts.discovery.orphaned_volume_store import delete_orphaned_volumes
 from regiond.hosts.discovery.refresh import IDENTIFY_DEADLINE_S
@@ -60,7 +60,6 @@ from regiond.operations import service as operation_service
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations, outcome
 from regiond.racks.service import HostCalls, without_secrets
-from regiond.validation_messages import no_object
 
 __all__ = [
     "HOST_FIELDS",
@@ -331,23 +330,13 @@ class Hosts(HostQueries):
         """
         caller.require_admin()
         host = await self.read(host_id)
-        confirmed = await self._server_of(same_as) if same_as is not None else identity or ""
+        confirmed = await self.server_of(same_as) if same_as is not None else identity or ""
         async with self._database.transaction() as db:
             await identity_store.confirm_identity(db, host_id, confirmed)
             message = f"{host.name}: confirmed as the server {confirmed}"
             await Events.record(db, "host_server_confirmed", message, caller=caller, host_id=host_id)
         await self._try_refresh(caller, host_id)
         return await self.read(host_id)
-
-    async def _server_of(self, id_or_name: str) -> str:
-        found = (await self.ids_of([id_or_name]))[id_or_name]
-        if len(found) != 1:
-            raise InvalidRequest.of({"host": [no_object("VM host", id_or_name, await self.names())]})
-        async with self._database.connection() as db:
-            server = await known_server(db, *found)
-        if server is None:
-            raise InvalidRequest.of({"host": [f"VM host {id_or_name} has had no successful refresh yet."]})
-        return server.identity
 
     async def _try_refresh(self, caller: Caller, host_id: int, wait_s: float = FIRST_REFRESH_WAIT_S) -> None:
         """Refreshes the host for at most `wait_s`. A failure is stored with the host and not raised."""

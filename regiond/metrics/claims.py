@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter
 
@@ -20,5 +20,6 @@ class ClaimMetrics:
         for outcome in outcomes:
             self._attempts.labels(outcome)
 
-    def count(self, outcome: str) -> None:
-        self._attempts.labels(outcome).inc()
+    def counter(self, outcome: str) -> Callable[[], None]:
+        """Returns what counts one attempt with this outcome."""
+        return self._attempts.labels(outcome).inc
