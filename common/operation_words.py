@@ -4,48 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from common.phrases import number_of
+from common.messages import counted_message, marked, message
 
-_MACHINE, _HOST = "{machine}", "{host}"
 _WORDS: Mapping[str, str] = {
-    "compose": f"composes {_MACHINE} on {_HOST}",
-    "power": f"changes the power of {_MACHINE} on {_HOST}",
-    "delete": f"deletes {_MACHINE} from {_HOST}",
-    "allocate": f"allocates {_MACHINE}",
-    "release": f"releases {_MACHINE} on {_HOST}",
-    "deploy": f"deploys {_MACHINE} on {_HOST}",
-    "refresh": f"refreshes {_HOST}",
-    "remove_host": f"removes {_HOST}",
-    "rotate_credentials": f"replaces the key pair of {_HOST}",
-    "adopt": f"adopts {_MACHINE} on {_HOST}",
-    "forget": f"forgets {_MACHINE} on {_HOST}",
-    "set_autostart": f"sets whether {_MACHINE} starts with {_HOST}",
-    "set_boot_disk": f"makes {_MACHINE} on {_HOST} boot from another disk",
-    "clean_up": f"removes what is left of {_MACHINE} on {_HOST}",
+    "compose": marked("composes {machine} on {host}"),
+    "power": marked("changes the power of {machine} on {host}"),
+    "delete": marked("deletes {machine} from {host}"),
+    "allocate": marked("allocates {machine}"),
+    "release": marked("releases {machine} on {host}"),
+    "deploy": marked("deploys {machine} on {host}"),
+    "refresh": marked("refreshes {host}"),
+    "remove_host": marked("removes {host}"),
+    "rotate_credentials": marked("replaces the key pair of {host}"),
+    "adopt": marked("adopts {machine} on {host}"),
+    "forget": marked("forgets {machine} on {host}"),
+    "set_autostart": marked("sets whether {machine} starts with {host}"),
+    "set_boot_disk": marked("makes {machine} on {host} boot from another disk"),
+    "clean_up": marked("removes what is left of {machine} on {host}"),
 }
 _POWER: Mapping[object, str] = {
-    "on": f"powers {_MACHINE} on {_HOST} on",
-    "off": f"powers {_MACHINE} on {_HOST} off",
-    "cycle": f"powers {_MACHINE} on {_HOST} off and on",
+    "on": marked("powers {machine} on {host} on"),
+    "off": marked("powers {machine} on {host} off"),
+    "cycle": marked("powers {machine} on {host} off and on"),
 }
-
-
 _BULK: Mapping[object, str] = {
-    "power_on": "powers {machines} on",
-    "power_off": "powers {machines} off",
-    "force_off": "powers {machines} off by force",
-    "power_cycle": "powers {machines} off and on",
-    "release": "releases {machines}",
-    "delete": "deletes {machines}",
+    "power_on": marked("powers {machines} on"),
+    "power_off": marked("powers {machines} off"),
+    "force_off": marked("powers {machines} off by force"),
+    "power_cycle": marked("powers {machines} off and on"),
+    "release": marked("releases {machines}"),
+    "delete": marked("deletes {machines}"),
 }
+_ACTS = marked("acts on {machines}")
 
 
 def purpose(kind: str, *, machine: str | None, host: str | None, request: Mapping[str, object]) -> str:
     """`composes quick-fox on hv-01`, `powers 2 machines off`; `request` is the operation's. Names an unknown kind."""
     if kind == "bulk":
-        machines = request.get("machines")
-        count = number_of(len(machines), "machine") if isinstance(machines, list | tuple) else "several machines"
-        return _BULK.get(request.get("action"), "acts on {machines}").format(machines=count)
-    words = _POWER.get(request.get("action"), "") if kind == "power" else ""
-    words = words or _WORDS.get(kind, f"{kind.replace('_', ' ')} of {_MACHINE} on {_HOST}")
-    return words.format(machine=machine or "a machine", host=host or "its host")
+        several = request.get("machines")
+        many = (
+            counted_message("{n} machine", "{n} machines", len(several))
+            if isinstance(several, list | tuple)
+            else message("several machines")
+        )
+        return message(_BULK.get(request.get("action"), _ACTS), machines=many)
+    template = _POWER.get(request.get("action"), "") if kind == "power" else ""
+    template = template or _WORDS.get(kind, "")
+    names = {"machine": machine or message("a machine"), "host": host or message("its host")}
+    if not template:
+        return "{kind} of {machine} on {host}".format(kind=kind.replace("_", " "), **names)
+    return message(template, **names)

@@ -13,7 +13,7 @@ from uuid import UUID
 from common.values import OwnershipMarker
 
 _IDS = r"ik-(?P<installation>[0-9a-f]{32})-(?P<machine>[0-9a-f]{32})"
-_VOLUME = re.compile(_IDS + r"-(?:0|[1-9][0-9]{0,3})", re.ASCII)
+_VOLUME = re.compile(_IDS + r"-(?P<index>0|[1-9][0-9]{0,3})", re.ASCII)
 _ARTIFACT = re.compile(_IDS + r"-(?:0|[1-9][0-9]{0,3}|seed\.iso|console\.log(?:\.[0-9])?)", re.ASCII)
 _KEPT_LOGS = 3  # by virtlogd, when the log of a running guest exceeds 2 MiB
 
@@ -46,6 +46,12 @@ def with_kept_logs(serial_log: str) -> tuple[str, ...]:
 def marker_of_volume(name: str) -> OwnershipMarker | None:
     """Returns the marker in a name that `volume_name` returned, None for any other text."""
     return _marker(_VOLUME.fullmatch(name))
+
+
+def index_of_volume(name: str) -> int | None:
+    """Returns the index in a name that `volume_name` returned, None for any other text."""
+    found = _VOLUME.fullmatch(name)
+    return None if found is None else int(found["index"])
 
 
 def marker_of_artifact(name: str) -> OwnershipMarker | None:

@@ -85,7 +85,9 @@ def _is_for_request(frame: FrameType, known: Mapping[CodeType, str | None]) -> b
     if task is None:
         return any((known.get(one.f_code) or "").startswith(_TRANSPORT) for one in _callers(frame))
     coroutine: Any = task.get_coro()
-    return "request_id" in get_contextvars() or coroutine.__qualname__ == _BATCH
+    bound = get_contextvars()
+    is_request = "request_id" in bound and "operation" not in bound  # an operation keeps the id of its request
+    return is_request or coroutine.__qualname__ == _BATCH
 
 
 def _callers(frame: FrameType | None) -> Iterator[FrameType]:

@@ -17,6 +17,11 @@ from regiond.ui.texts import messages_of_script
 
 CATALOGUE = Path("regiond/ui/locale/pages.pot")
 _UI, _TEMPLATES, _SCRIPTS = Path("regiond/ui"), Path("regiond/ui/templates"), Path("regiond/ui/static/scripts")
+# Modules below the pages whose English texts pages translate: see `common.messages`.
+BELOW = (
+    "common/operation_words.py", "regiond/attention/host_wording.py", "regiond/attention/quota_use.py",
+    "regiond/attention/wording.py",
+)  # fmt: skip
 _HEAD = """# Texts of Innkeeper's web pages. Written by `python -m development.text_catalogue --write`.
 msgid ""
 msgstr ""
@@ -34,6 +39,9 @@ def catalogue(checkout: Path = CHECKOUT) -> str:
     for path in sorted((checkout / _UI).rglob("*.py")):
         for marked in marked_in(ast.parse(path.read_text(encoding="utf-8"))):
             _add(places, marked, path.relative_to(checkout / _UI))
+    for path in sorted(checkout / name for name in BELOW):
+        for marked in marked_in(ast.parse(path.read_text(encoding="utf-8"))):
+            _add(places, marked, path.relative_to(checkout))
     for path in sorted((checkout / "regiond").glob("*/search/fields.py")):
         for doc in docs_of_fields(ast.parse(path.read_text(encoding="utf-8"))):
             _add(places, (doc,), path.relative_to(checkout / "regiond"))
@@ -57,10 +65,13 @@ def marked_in(tree: ast.Module) -> Iterator[tuple[str, ...]]:
     """Returns the messages of Python code; those with a plural are pairs."""
     for node in ast.walk(tree):
         match node:
-            case ast.Call(func=ast.Name(id="text" | "constant"), args=[ast.Constant(value=str(message)), *_]):
+            case ast.Call(
+                func=ast.Name(id="text" | "constant" | "message" | "marked"),
+                args=[ast.Constant(value=str(message)), *_],
+            ):
                 yield (message,)
             case ast.Call(
-                func=ast.Name(id="counted"),
+                func=ast.Name(id="counted" | "counted_message"),
                 args=[ast.Constant(value=str(one)), ast.Constant(value=str(many)), *_],
             ):
                 yield (one, many)

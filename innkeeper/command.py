@@ -6,10 +6,9 @@ import errno
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TextIO
 
-from common.errors import BadSettings, InnkeeperError
+from common.errors import InnkeeperError
 from common.release import running_release
 from innkeeper.api_description import read_description
 from innkeeper.arguments import Options, Usage, split_fields, split_options
@@ -20,6 +19,7 @@ from innkeeper.help import OVERVIEW, help_for
 from innkeeper.local_region import local_profile
 from innkeeper.output.terminal import Terminal
 from innkeeper.profiles import Profile, Profiles, default_path
+from innkeeper.regiond_program import is_for_regiond, run_regiond
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _ADMIN_CREATE = ["region", "admin", "create"]
@@ -76,6 +76,8 @@ def _run(argv: Sequence[str], environment: Mapping[str, str], terminal: Terminal
     try:
         profiles = Profiles(default_path(environment), local=lambda: local_profile(environment))
         _check_no_command_of_maas(argv, profiles)
+        if is_for_regiond(argv):
+            return run_regiond(argv[1:], environment, terminal)
         words, options = split_options(argv)
         terminal = Terminal(
             out=terminal.out,
@@ -161,21 +163,9 @@ def _help(profile: Profile, words: Sequence[str], rest: Sequence[str]) -> str:
 
 
 def _create_administrator(options: Options, environment: Mapping[str, str], terminal: Terminal) -> int:
-    """`region admin create`: the first administrator, by the region's program on this machine.
-
-    Returns the exit status of `regiond admin create`, which prompts for the password or reads it from a pipe. Raises
-    BadSettings without a regiond.
-    """
-    import subprocess  # noqa: PLC0415  # only this command starts a program
-
-    regiond = Path(sys.prefix) / "bin" / "regiond"
-    if not regiond.exists():
-        raise BadSettings(f"There is no {regiond}. Run this command on the region's machine, from its installation.")
-    argv = [str(regiond), "admin", "create"]
-    if options.username is not None:
-        argv.append(f"--username={options.username}")
-    terminal.out.flush()
-    return subprocess.run(argv, check=False, env=dict(environment)).returncode  # noqa: S603  # our own program
+    """`region admin create`: the first administrator. Returns the exit status, as `run_regiond`."""
+    named = [] if options.username is None else [f"--username={options.username}"]
+    return run_regiond(["admin", "create", *named], environment, terminal)
 
 
 def _run_online(words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> int:

@@ -20,6 +20,8 @@ usage: innkeeper [PROFILE] RESOURCE ACTION [NAME …] [key=value …]
   innkeeper refresh [PROFILE]          fetch the region's list of commands again
   innkeeper rack token                 print a one-time token for: rackd join -
   innkeeper region admin create        on the region's machine: create the first administrator, or --username NAME
+  innkeeper region backup FILE         on the region's machine: save database, keys and settings; --images: images too
+  innkeeper region verify-backup FILE  on any machine with regiond: read a backup to its end and show what it contains
   innkeeper region check               list discrepancies; exit status 0: none, 1: some, 2: check failed
   innkeeper region repaired            list discrepancies repaired within the last day
   innkeeper region approve ID          show a discrepancy, ask, and repair it; --yes does not ask

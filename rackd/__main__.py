@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,7 +16,7 @@ from common.process.logging import configure_logging
 from common.process.settings import config_file, load
 from common.process.systemd_notify import ServiceManager
 from rackd.command_line import parser
-from rackd.settings import CONFIG_FILE, RackSettings
+from rackd.settings import CONFIG_FILE, LOGGED_AS, RackSettings
 
 OPEN_FILES = 65536  # a simulated host uses up to nine: three connections to a file, its log and its index
 
@@ -29,7 +31,7 @@ def _status(arguments: Sequence[str]) -> int:
     daemon.forbid_core_dumps()  # before any secret is read
     try:
         daemon.check_installation()
-        settings = load(RackSettings, file=config_file(options.config, os.environ, CONFIG_FILE), environment=os.environ)
+        settings = _read_settings(options)
     except BadSettings as error:
         print(error, file=sys.stderr)  # noqa: T201  # for the person who starts it
         return daemon.MISCONFIGURED
@@ -40,12 +42,17 @@ def _status(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)  # noqa: T201  # for the person who joins
         return daemon.FAILED
     daemon.become_owner(settings.state)
-    configure_logging(level=settings.log_level)
+    configure_logging(level=settings.log_level, process=LOGGED_AS)
     daemon.allow_open_files(OPEN_FILES)
     daemon.install_reactor()
     if options.command == "join":
         return daemon.run(_join(settings, token, options.name), when_interrupted=daemon.FAILED)
-    return daemon.run(_run(settings))
+    return daemon.run(_run(settings, options))
+
+
+def _read_settings(options: argparse.Namespace) -> RackSettings:
+    """Raises BadSettings."""
+    return load(RackSettings, file=config_file(options.config, os.environ, CONFIG_FILE), environment=os.environ)
 
 
 def _token_from(word: str) -> str:
@@ -70,12 +77,13 @@ async def _join(settings: RackSettings, token: str, name: str) -> None:
     print(f"{joined} Start it: systemctl enable --now innkeeper-rackd")  # noqa: T201  # the command's output
 
 
-async def _run(settings: RackSettings) -> None:
+async def _run(settings: RackSettings, options: argparse.Namespace) -> None:
     from rackd.identity import load as load_identity  # noqa: PLC0415  # after the reactor
     from rackd.service import RackService  # noqa: PLC0415  # after the reactor
 
     identity = load_identity(settings.identity_folder)
-    await RackService(settings, identity, ServiceManager()).serve()
+    configure_logging(level=settings.log_level, process={**LOGGED_AS, "rack": identity.name})
+    await RackService(settings, identity, ServiceManager(), read=partial(_read_settings, options)).serve()
 
 
 if __name__ == "__main__":

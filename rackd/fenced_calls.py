@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 from uuid import UUID
 
 import structlog
 
+from common.errors import InnkeeperError
 from common.rpc.command import Done
 from common.rpc.host_commands import MAX_CALL_S, Fence
 from common.values import HostAccess
@@ -60,7 +62,26 @@ class FencedCalls:
                 operation=fence.operation_id,
                 attempt=fence.attempt,
             )
-            return work(driver)
+            began_at = time.monotonic()
+            code: str | None = "internal"
+            try:
+                result = work(driver)
+                code = None
+            except InnkeeperError as error:
+                code = error.code
+                raise
+            finally:
+                log.info(
+                    "host_call_ended",
+                    what=what,
+                    host_id=access.host_id,
+                    machine_id=fence.machine_id,
+                    operation=fence.operation_id,
+                    attempt=fence.attempt,
+                    duration_ms=round((time.monotonic() - began_at) * 1000, 1),
+                    code=code,
+                )
+            return result
 
         return await self._executor.run(
             access,

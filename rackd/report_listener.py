@@ -12,16 +12,16 @@ from contextlib import aclosing
 from typing import Any, Protocol
 
 import structlog
-from twisted.internet.interfaces import IListeningPort
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.server import Request
 
 from common.addresses.report_url import ReportAddress, ReportPage
 from common.body_stream import send
 from common.errors import InnkeeperError, InvalidRequest, NotFound, TooManyAttempts, WrongState
+from common.process.http_listener import AnswerTasks, HttpListener, ListenAddress
 from common.vm_host_report import VmHostReport, read_vm_host_report
 from rackd import report_channel
-from rackd.report_channel import REQUEST_S, ReportSite
+from rackd.report_channel import ReportSite
 from rackd.report_request import read_form
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -38,42 +38,12 @@ class Region(Protocol):
     def user_data(self, deployment_id: int, secret: str) -> AsyncGenerator[bytes, None]: ...
 
 
-class ReportListener:
+def report_listener(host: str, port: int, region: Region) -> HttpListener:
     """Listens on `host` (empty: all addresses) and `port`."""
-
-    def __init__(self, host: str, port: int, region: Region) -> None:
-        self._host = host
-        self._port = port
-        self._site = ReportSite(_ReportResource(region))
-        self._listening: IListeningPort | None = None
-
-    @property
-    def port(self) -> int:
-        """The port that it listens on, also if the system chose it."""
-        if self._listening is None:
-            raise AssertionError("the listener was not started")
-        return int(self._listening.getHost().port)  # type: ignore[attr-defined]  # an IPv4Address or IPv6Address
-
-    def start(self) -> None:
-        """Raises twisted.internet.error.CannotListenError. Requires the reactor."""
-        from twisted.internet import reactor  # noqa: PLC0415  # after the reactor was chosen
-
-        site: Any = self._site
-        self._listening = reactor.listenTCP(self._port, site, interface=self._host)
-        log.info("reports_listening", host=self._host, port=self.port)
-
-    async def stop(self) -> None:
-        """Idempotent."""
-        listening, self._listening = self._listening, None
-        if listening is not None:
-            await asyncio.wait_for(_stopped(listening), REQUEST_S)
-        self._site.close()
-
-
-async def _stopped(listening: IListeningPort) -> None:
-    stopping = listening.stopListening()
-    if stopping is not None:
-        await stopping.asFuture(asyncio.get_running_loop())
+    advice = "Set report_host and report_port to a free address; with report_port 0 guests report to the region only."
+    return HttpListener(
+        ReportSite(_ReportResource(region)), ListenAddress(purpose="reports", host=host, port=port, advice=advice)
+    )
 
 
 class _ReportResource(Resource):
@@ -82,17 +52,13 @@ class _ReportResource(Resource):
     def __init__(self, region: Region) -> None:
         Resource.__init__(self)
         self._region = region
-        self._running: set[asyncio.Task[None]] = set()
+        self._answers = AnswerTasks()
 
     def render(self, request: Request) -> Any:
         channel: Any = request.channel
         found: ReportAddress = channel.wanted
         work = self._deliver if found.page is ReportPage.USER_DATA else self._pass_on
-        task = asyncio.get_running_loop().create_task(work(request, found))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        request.notifyFinish().addErrback(lambda _: task.cancel())
-        return NOT_DONE_YET
+        return self._answers.start(request, work(request, found))
 
     async def _pass_on(self, request: Request, address: ReportAddress) -> None:
         try:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+from collections.abc import Callable
 from functools import partial
 
 import structlog
 
+from common.process.logging import configure_logging
+from common.process.metrics_site import metrics_listener
+from common.process.settings_reload import SettingsReload
 from common.process.systemd_notify import ServiceManager
 from common.rpc.connection import Limits, Link
 from common.values import DriverType
@@ -26,10 +31,11 @@ from rackd.fenced_calls import FencedCalls
 from rackd.fencing_tokens import FencingTokens
 from rackd.guest_reports import GuestReports
 from rackd.identity import Identity
+from rackd.rack_metrics import RackMetrics
 from rackd.region_content import RegionContent
 from rackd.region_link import Environment, RegionLinks
-from rackd.report_listener import ReportListener
-from rackd.settings import RackSettings
+from rackd.report_listener import report_listener
+from rackd.settings import LOGGED_AS, RackSettings
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -63,12 +69,23 @@ class RackService:
         *,
         drivers: DriverRegistry | None = None,
         environment: Environment | None = None,
+        read: Callable[[], RackSettings] | None = None,
     ) -> None:
-        """`drivers` replaces those that `settings` enables."""
+        """`drivers` replaces those that `settings` enables.
+
+        `read` reads the settings again at a reload, and raises BadSettings; without it, they stay as they are.
+        """
+        self._reload = SettingsReload(
+            settings, read=read or (lambda: settings), apply=self._apply, manager=manager, status=lambda: self.status
+        )
         self._reports = GuestReports(lambda: self._links.links)
         drivers = drivers or make_drivers(settings, self._reports)
         self._manager = manager
-        self._executor = Executor(drivers.open, max_calls=settings.max_calls, max_hung_calls=settings.max_hung_calls)
+        self._metrics = RackMetrics()
+        self._executor = Executor(
+            drivers.open, max_calls=settings.max_calls, max_hung_calls=settings.max_hung_calls,
+            observe=self._metrics.driver_calls.observe,
+        )  # fmt: skip
         fenced = FencedCalls(self._executor, FencingTokens())
         commands = HostCommands(
             executor=self._executor, drivers=drivers, fenced=fenced, event_watcher=EventWatcher(self._executor)
@@ -81,13 +98,21 @@ class RackService:
             on_link=self._links_changed,
             on_lost=self._links_changed,
             limits=Limits.with_idle_timeout(settings.link_idle_timeout_s),
+            observer=self._metrics.calls,
             environment=environment,
         )
         self._types = drivers.types
+        self._metrics.add_state(self._executor, self._links, drivers.types)
+        self._metrics_listener = metrics_listener(
+            self._metrics.registry,
+            host=settings.metrics_host,
+            port=settings.metrics_port,
+            prepare=self._metrics.prepare,
+        )
         self._listener = (
             None
             if settings.report_port == 0
-            else ReportListener(settings.report_host, settings.report_port, self._reports)
+            else report_listener(settings.report_host, settings.report_port, self._reports)
         )
 
     @property
@@ -102,6 +127,11 @@ class RackService:
         return None if self._listener is None else self._listener.port
 
     @property
+    def metrics_port(self) -> int | None:
+        """The port of the metrics; None without such a setting."""
+        return None if self._metrics_listener is None else self._metrics_listener.port
+
+    @property
     def links(self) -> tuple[Link, ...]:
         """The open links to regions."""
         return self._links.links
@@ -110,23 +140,33 @@ class RackService:
         """Runs until cancelled. Reports ready at once: restarting the rack does not help if a region is down."""
         watchdog = asyncio.create_task(self._manager.keep_alive(), name="watchdog")
         self._reports.bind()
-        if self._listener is not None:
-            self._listener.start()
+        listeners = [one for one in (self._listener, self._metrics_listener) if one is not None]
+        for listener in listeners:
+            listener.start()
+        self._metrics.start()
         self._links.start()
         identity = self._links.identity
         log.info("rack_started", rack=identity.name, rack_id=identity.rack_id, drivers=self._types)
         self._manager.ready(self.status)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._reload.reload)
         try:
             await asyncio.Event().wait()
         finally:
+            loop.remove_signal_handler(signal.SIGHUP)
             self._manager.stopping()
-            if self._listener is not None:
-                await self._listener.stop()
+            for listener in listeners:
+                await listener.stop()
             await self._links.stop()
             await self._executor.stop(grace_s=STOP_GRACE_S)
+            await self._metrics.stop()
             watchdog.cancel()
             await asyncio.gather(watchdog, return_exceptions=True)
             log.info("rack_stopped", rack=identity.name)
 
+    def _apply(self, settings: RackSettings, changed: frozenset[str]) -> None:
+        if "log_level" in changed:
+            configure_logging(level=settings.log_level, process={**LOGGED_AS, "rack": self._links.identity.name})
+
     async def _links_changed(self, _: Link) -> None:
-        self._manager.status(self.status)
+        self._manager.status(self._reload.status)

@@ -16,7 +16,8 @@ from common.process.logging import configure_logging
 from common.process.settings import config_file, load
 from common.process.systemd_notify import ServiceManager
 from common.release import running_release
-from regiond.settings import CONFIG_FILE, RegionSettings
+from regiond import backup_command_line
+from regiond.settings import CONFIG_FILE, LOGGED_AS, RegionSettings
 
 OPEN_FILES = 65536  # a connection each for API clients, racks and PostgreSQL
 
@@ -31,18 +32,24 @@ def _status(arguments: Sequence[str]) -> int:
     daemon.forbid_core_dumps()  # before any secret is read
     try:
         daemon.check_installation()
-        file = config_file(options.config, os.environ, CONFIG_FILE)
-        settings = load(RegionSettings, file=file, environment=os.environ)
+        settings = _read_settings(options)
     except BadSettings as error:
         print(error, file=sys.stderr)  # noqa: T201  # for the person who starts it
         return daemon.MISCONFIGURED
+    if options.command in backup_command_line.COMMANDS:
+        return backup_command_line.run(settings, options, config_file(options.config, os.environ, CONFIG_FILE))
     daemon.become_owner(settings.state)
-    configure_logging(level=settings.log_level)
+    configure_logging(level=settings.log_level, process=LOGGED_AS)
     if options.command in ("password", "admin"):
         return _with_password(settings, options)
     daemon.allow_open_files(OPEN_FILES)
     daemon.install_reactor()
     return _run_command(options, settings)
+
+
+def _read_settings(options: argparse.Namespace) -> RegionSettings:
+    """Raises BadSettings."""
+    return load(RegionSettings, file=config_file(options.config, os.environ, CONFIG_FILE), environment=os.environ)
 
 
 def _run_command(options: argparse.Namespace, settings: RegionSettings) -> int:
@@ -54,13 +61,18 @@ def _run_command(options: argparse.Namespace, settings: RegionSettings) -> int:
         return daemon.run(_check(settings), when_interrupted=daemon.FAILED)
     if options.command == "rewrap":
         return daemon.run(_rewrap(settings, options.new_key), when_interrupted=daemon.FAILED)
-    return daemon.run(_run(settings))
+    return daemon.run(_run(settings, options))
 
 
-async def _run(settings: RegionSettings) -> None:
+async def _run(settings: RegionSettings, options: argparse.Namespace) -> None:
     from regiond.service import RegionService  # noqa: PLC0415  # after the reactor
 
-    await RegionService(settings, ServiceManager()).serve()
+    def read() -> RegionSettings:
+        again = _read_settings(options)
+        again.check()
+        return again
+
+    await RegionService(settings, ServiceManager(), read=read).serve()
 
 
 async def _create_key(settings: RegionSettings, username: str) -> None:
@@ -159,6 +171,7 @@ def parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("replace-authority", help="use the authority in this region's folder; racks must join again")
     commands.add_parser("check", help="compare the ledger's totals with its claims, and verify the audit trail")
+    backup_command_line.add_commands(commands)
     rewrap = commands.add_parser("rewrap", help="encrypt every secret with another master key; stop the regions first")
     rewrap.add_argument("new_key", type=Path, metavar="NEW_KEY_FILE", help="created if it does not exist")
     return parser

@@ -9,10 +9,12 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from attrs import evolve, fields
+from structlog.contextvars import get_contextvars
 
 from common.certificates import Role
 from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest, NotFound, OperationPending
+from common.rpc.call_context import REQUEST_ID
 from common.rpc.client_commands import (
     CLIENT_COMPOSE,
     CLIENT_DELETE,
@@ -252,7 +254,7 @@ def _audit_request(command: str, caller: Caller, link: Link, request: object, gi
         username=caller.username,
         credential=clipped(f"RPC client {link.peer.name}, certificate {link.peer.fingerprint}"),
         address=link.remote_host,
-        request_id=uuid4().hex,
+        request_id=str(get_contextvars().get(REQUEST_ID) or uuid4().hex),
         object="" if system_id is None else recorded_text(f"machines/{system_id}"),
         fields=dict.fromkeys(given, NOT_RECORDED),
     )

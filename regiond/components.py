@@ -6,13 +6,14 @@ from uuid import UUID
 
 from attrs import frozen
 
-from common.process.metrics_site import MetricsListener
+from common.process.http_listener import HttpListener
 from regiond.accounts.logins import Logins
 from regiond.accounts.service import Accounts
 from regiond.accounts.sessions import Sessions
 from regiond.accounts.users import Users
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.api.services import Services
+from regiond.audit.export.service import AuditExport
 from regiond.audit.service import Audit
 from regiond.clusters.service import Clusters
 from regiond.credentials.service import Credentials, KeyPairs
@@ -151,18 +152,19 @@ class AccountLayer:
 class Components:
     """All components that start and stop with the region.
 
-    `https` is None for plain HTTP, `metrics_listener` if the settings name no address for metrics.
+    `https` is None for plain HTTP, `metrics_listener` and `audit_export` if the settings name no address for them.
     """
 
     database: Database
     notifications: Notifications
     schema_version: SchemaVersionMonitor
     housekeeping: Housekeeping
+    audit_export: AuditExport | None
     heartbeat: Heartbeat
     https: HttpsCertificate | None
     limits: RequestLimits
     metrics: RegionMetrics
-    metrics_listener: MetricsListener | None
+    metrics_listener: HttpListener | None
     changes: ChangeFeed
     event_tail: EventTail
     engine: Engine

@@ -47,6 +47,10 @@ class TokenBuckets:
     def __len__(self) -> int:
         return len(self._buckets)
 
+    def change(self, *, per_s: float, burst: float) -> None:
+        """Changes the rate. Buckets keep what they have, up to the new burst."""
+        self._per_s, self._burst = per_s, burst
+
     def take(self, key: Hashable, amount: float = 1) -> float:
         """Takes tokens, at most `burst`, and returns 0. Without them, takes nothing and returns the seconds until there
         are enough.
@@ -112,6 +116,17 @@ class RequestLimits:
         self._clients = buckets(rates.requests_per_s)
         self._addresses = buckets(rates.anonymous_requests_per_s)
         self._known_keys: OrderedDict[str, None] = OrderedDict()
+
+    def change(self, rates: RequestRates, *, exempt: IpNetworks) -> None:
+        """Changes the rates and the exempt addresses. What was counted stays."""
+        self._rates, self._exempt = rates, exempt
+        for buckets, per_s in (
+            (self._accounts, rates.requests_per_s),
+            (self._expensive, rates.expensive_requests_per_s),
+            (self._clients, rates.requests_per_s),
+            (self._addresses, rates.anonymous_requests_per_s),
+        ):
+            buckets.change(per_s=per_s, burst=per_s * BURST_S)
 
     def take(self, caller: Caller, address: str | None = None) -> None:
         """Counts a request of the account."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -13,10 +13,11 @@ from attrs import frozen
 from twisted.internet.error import CannotListenError
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from common.errors import BadSettings, DatabaseUnavailable
+from common.errors import BadSettings
 from common.process.daemon import freeze_gc
 from common.process.deferreds import from_deferred
 from common.process.open_connections import ConnectionLimits
+from common.process.settings_reload import SettingsReload
 from common.process.systemd_notify import ServiceManager
 from common.release import running_release
 from common.rpc.peers import Peer, Role
@@ -33,13 +34,14 @@ from regiond.operations import service as operation_service
 from regiond.racks.service import REMOVED_CHANNEL, REVOKED_CHANNEL
 from regiond.settings import RegionSettings
 from regiond.ui.pages import make_pages
+from regiond.wiring.health import wire_health
 from regiond.wiring.region import wire
+from regiond.wiring.reload import apply_settings
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 ADMINISTRATOR_CHANNEL = "administrator_created"
 CLOSE_DEADLINE_S = 10.0
-READY_DEADLINE_S = 5.0
 
 
 @frozen(kw_only=True)
@@ -54,9 +56,14 @@ class Region:
 class RegionService:
     """One region process."""
 
-    def __init__(self, settings: RegionSettings, manager: ServiceManager) -> None:
+    def __init__(
+        self, settings: RegionSettings, manager: ServiceManager, *, read: Callable[[], RegionSettings] | None = None
+    ) -> None:
+        """`read` reads the settings again at a reload, and raises BadSettings; without it, they stay as they are."""
         self._settings = settings
         self._manager = manager
+        self._read = read or (lambda: settings)
+        self._is_stopping = False
 
     async def serve(self) -> None:
         """Runs the region until cancelled, then stops running operations and releases their leases.
@@ -67,17 +74,36 @@ class RegionService:
         async with self.running() as region:
             watchdog = asyncio.create_task(self._manager.keep_alive())
             loop = asyncio.get_running_loop()
-            loop.add_signal_handler(signal.SIGHUP, _reload, region.components)
+            status = f"Serving {region.api_url}, racks on port {region.rpc_port}."
+            reload = SettingsReload(
+                self._settings,
+                read=self._read,
+                apply=partial(apply_settings, region.components),
+                manager=self._manager,
+                status=lambda: status,
+            )
+            loop.add_signal_handler(signal.SIGHUP, reload.reload)
             freeze_gc()
             log.info("region_started", api=region.api_url, rpc_port=region.rpc_port, version=running_release())
-            self._manager.ready(f"Serving {region.api_url}, racks on port {region.rpc_port}.")
+            self._manager.ready(status)
             try:
                 await region.components.schema_version.outdated()
+            except asyncio.CancelledError:
+                await self._drain()
+                raise
             finally:
                 loop.remove_signal_handler(signal.SIGHUP)
                 watchdog.cancel()
                 self._manager.stopping()
                 log.info("region_stopping", operations=region.components.engine.running)
+
+    async def _drain(self) -> None:
+        """Serves for a while, although load balancers learn that they should send requests elsewhere."""
+        self._is_stopping = True
+        if self._settings.drain_s > 0:
+            self._manager.status("Stopping: still serves, until load balancers send requests elsewhere.")
+            log.info("region_draining", drain_s=self._settings.drain_s)
+            await asyncio.sleep(self._settings.drain_s)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Region]:
@@ -106,6 +132,9 @@ class RegionService:
         running.push_async_callback(components.event_tail.stop)
         components.schema_version.start()
         running.push_async_callback(components.schema_version.stop)
+        if components.audit_export is not None:
+            components.audit_export.start()
+            running.push_async_callback(components.audit_export.stop)
         if components.https is not None:
             components.https.start()
             running.push_async_callback(components.https.stop)
@@ -116,6 +145,7 @@ class RegionService:
         await components.heartbeat.start()
         running.push_async_callback(components.heartbeat.stop)
         await _release_stale_leases(components)
+        components.metrics.start()
         running.push_async_callback(components.metrics.stop)
         if components.metrics_listener is not None:
             components.metrics_listener.start()
@@ -136,17 +166,9 @@ class RegionService:
             running.push_async_callback(component.stop)
 
     def _start_api(self, components: Components, running: AsyncExitStack) -> None:
-        async def not_ready() -> str | None:
-            try:
-                async with asyncio.timeout(READY_DEADLINE_S):
-                    await components.database.check_writable()
-            except (DatabaseUnavailable, TimeoutError) as error:
-                return str(error) or "The database does not respond."
-            return components.heartbeat.error
-
         info = SiteInfo(
             simulated_hosts=self._settings.simulated_hosts is not None,
-            not_ready=not_ready,
+            health=wire_health(components, is_stopping=lambda: self._is_stopping).check,
             rpc_address=components.addresses.rpc,
             default_distro_series=self._settings.default_distro_series,
         )
@@ -173,11 +195,6 @@ class RegionService:
         components.addresses.http_port = getattr(port.getHost(), "port", 0)
 
 
-def _reload(components: Components) -> None:
-    if components.https is not None:
-        components.https.reload()
-
-
 def _site_options(settings: RegionSettings) -> SiteOptions:
     proxies = settings.networks("trusted_proxies")
     return SiteOptions(
@@ -194,6 +211,8 @@ async def _release_stale_leases(components: Components) -> None:
     for dead in await components.heartbeat.stale_local_regions():
         async with components.database.connection() as db:
             await operation_service.release_leases(db, dead)
+        if components.audit_export is not None:
+            await components.audit_export.take_over(dead)
         await components.heartbeat.delete_region(dead)
 
 

@@ -14,6 +14,7 @@ from common.rpc.session import IDLE_TIMEOUT_S, LONGEST_IDLE_TIMEOUT_S, SHORTEST_
 from common.values import Autostart
 
 CONFIG_FILE = Path("/etc/innkeeper/regiond.toml")
+LOGGED_AS = {"program": "regiond"}  # in each line of the log
 ALL_ADDRESSES = ("", "0.0.0.0", "::")  # noqa: S104  # compared, not bound
 
 
@@ -68,21 +69,24 @@ class RegionSettings:
     requests_per_s: int = setting(
         500,
         "Requests per second of one account, by HTTP and RPC together. Like the next two, on average over 10 s.",
+        reload=True,
         at_least=1,
         at_most=10**6,
     )
     expensive_requests_per_s: int = setting(
         100,
         "How many of them may compose, allocate, add or refresh a host, or list everything.",
+        reload=True,
         at_least=1,
         at_most=10**6,
     )
     anonymous_requests_per_s: int = setting(
-        50, "Requests per second without a valid API key from one address.", at_least=1, at_most=10**6
+        50, "Requests per second without a valid API key from one address.", reload=True, at_least=1, at_most=10**6
     )
     rate_limit_exempt: tuple[str, ...] = setting(
         (),
         "Addresses and networks without limits of requests and of failed logins from one address, such as monitoring.",
+        reload=True,
     )
     session_idle_minutes: int = setting(
         60, "Minutes without a request after which a session of the web pages ends.", at_least=1, at_most=10080
@@ -106,6 +110,13 @@ class RegionSettings:
     rpc_port: int = setting(5250, "The port on which racks and RPC clients connect.", at_least=0, at_most=65535)
     rpc_address: str | None = setting(
         None, "The host:port at which racks reach this region, used in join tokens. Default: rpc_host:rpc_port."
+    )
+    drain_s: float = setting(
+        0.0,
+        "Seconds for which a region that is stopped still serves, while /healthz/ready answers 503, so that a load "
+        "balancer sends requests to other regions.",
+        at_least=0,
+        at_most=30,
     )
     metrics_host: str = setting(
         "127.0.0.1",
@@ -152,23 +163,38 @@ class RegionSettings:
         at_least=1, at_most=1000,
     )  # fmt: skip
     keep_operations_days: int = setting(
-        90, "How long an operation and its log stay after its end.", at_least=1, at_most=3650
+        90, "How long an operation and its log stay after its end.", reload=True, at_least=1, at_most=3650
     )
-    keep_events_days: int = setting(90, "How long events stay.", at_least=1, at_most=3650)
+    keep_events_days: int = setting(90, "How long events stay.", reload=True, at_least=1, at_most=3650)
     keep_audit_days: int = setting(
         365,
         "How long the audit trail keeps requests; `innkeeper region audit export` saves them.",
+        reload=True,
         at_least=1,
         at_most=36500,
+    )
+    audit_export: str | None = setting(
+        None,
+        "Where the audit trail is sent as it grows: syslog+tcp://HOST:PORT, syslog+tls://, syslog+udp://, "
+        "syslog+unix:///PATH, or https:// for JSON lines. The same in all regions.",
+        secret=True,
+    )
+    audit_export_ca: Path | None = setting(
+        None, "The file with the certificates that its server must be signed by, PEM. Default: those of this computer."
+    )
+    audit_export_header: Path | None = setting(
+        None,
+        "The file with one line of a header for https://, such as Authorization: Bearer abc. Read at each request.",
     )
     keep_idempotency_keys_days: int = setting(
         7,
         "How long a request that is repeated with its idempotency key gets the first answer.",
+        reload=True,
         at_least=1,
         at_most=365,
     )
     password_min_length: int = setting(
-        12, "How many characters a new password needs; 12 is the least.", at_least=12, at_most=128
+        12, "How many characters a new password needs; 12 is the least.", reload=True, at_least=12, at_most=128
     )
     default_distro_series: str = setting(
         "", "The image of deployments that name none, such as ubuntu/noble. Default: the only one, if there is one."
@@ -190,7 +216,7 @@ class RegionSettings:
         "Addresses and networks from which images may be downloaded although they are of this computer, its local link "
         "or a cloud's services, and private ones to which servers of the internet may redirect.",
     )
-    log_level: str = setting("info", "The lowest level that is logged.", choices=LEVELS)
+    log_level: str = setting("info", "The lowest level that is logged.", choices=LEVELS, reload=True)
 
     def check(self) -> None:
         """Checks settings that depend on each other, and the lists of networks. Raises BadSettings."""

@@ -1,9 +1,13 @@
-"""Configures logging: one JSON object per line, with context variables and without secrets."""
+"""Configures logging: one JSON object per line, with context variables and without secrets.
+
+The format of a line is described in docs/reference/logs.md.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
@@ -13,6 +17,7 @@ from typing import Any, TextIO, cast
 import structlog
 from twisted.logger import STDLibLogObserver, globalLogBeginner
 
+NO_FIELDS: Mapping[str, str] = {}
 LEVELS = ("debug", "info", "warning", "error")
 REDACTED = "[redacted]"
 
@@ -21,6 +26,7 @@ _SECRET_KEY = re.compile(
 )
 _SECRET_TEXT = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 _MAX_DEPTH = 8
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}  # of syslog
 
 
 class NonFailingStream:
@@ -50,13 +56,39 @@ class NonFailingStream:
         """Does nothing: `write` flushes."""
 
 
-def configure_logging(*, level: str = "info", stream: TextIO | None = None) -> None:
+class _Line:
+    """Renders an event: first when, how grave and what, then who, then the facts.
+
+    `prefixed` begins the line with its priority, as systemd reads it: `<4>` is a warning.
+    """
+
+    def __init__(self, process: Mapping[str, str], *, prefixed: bool) -> None:
+        self._process = process
+        self._prefixed = prefixed
+        self._json = structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
+
+    def __call__(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+        level = event.get("level", "info")
+        first = {"timestamp": event.pop("timestamp", None), "level": level, "event": event.pop("event", None)}
+        text = str(self._json(logger, method, {**first, **self._process, **event}))
+        return f"<{_PRIORITIES.get(level, 6)}>{text}" if self._prefixed else text
+
+
+def configure_logging(
+    *,
+    level: str = "info",
+    stream: TextIO | None = None,
+    process: Mapping[str, str] = NO_FIELDS,
+    environment: Mapping[str, str] = os.environ,
+) -> None:
     """Sends structlog's events and the standard logging of libraries to `stream` (default: standard error).
 
-    Libraries log from `warning` up unless the level is `debug`. Raises ValueError for an unknown level.
+    Libraries log from `warning` up unless the level is `debug`. Each line has the fields of `process`, unless its event
+    has one of the same name. Another call changes all that. Raises ValueError for an unknown level.
     """
     if level not in LEVELS:
         raise ValueError(f"unknown log level {level!r}; use one of {', '.join(LEVELS)}")
+    renderer = _Line(process, prefixed=_is_journal(stream or sys.stderr, environment))
     stream = cast(TextIO, NonFailingStream(stream or sys.stderr))
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[structlog.typing.Processor] = [
@@ -67,7 +99,6 @@ def configure_logging(*, level: str = "info", stream: TextIO | None = None) -> N
         structlog.processors.format_exc_info,
         redact,
     ]
-    renderer = structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -85,6 +116,15 @@ def configure_logging(*, level: str = "info", stream: TextIO | None = None) -> N
     logging.basicConfig(handlers=[handler], level=libraries, force=True)
     logging.captureWarnings(True)
     _forward_twisted_log()
+
+
+def _is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
+    """Returns whether systemd's journal reads the stream: then it also reads a line's priority."""
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError, AttributeError):
+        return False
+    return environment.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 
 
 @cache

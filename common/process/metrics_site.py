@@ -9,128 +9,139 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
-from twisted.web.http import INTERNAL_SERVER_ERROR, HTTPChannel
+from twisted.web.http import INTERNAL_SERVER_ERROR, NOT_ALLOWED, NOT_FOUND, HTTPChannel
 from twisted.web.resource import EncodingResourceWrapper, Resource
-from twisted.web.server import NOT_DONE_YET, GzipEncoderFactory, Request, Site
+from twisted.web.server import GzipEncoderFactory, Request, Site
 
-from common.errors import BadSettings
-from common.process.deferreds import from_deferred
+from common.process.http_listener import AnswerTasks, HttpListener, ListenAddress
 from common.process.open_connections import ConnectionLimits, OpenConnections
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 IDLE_S = 30
-CLOSE_DEADLINE_S = 5.0
 LIMITS = ConnectionLimits(total=20, per_address=10)
 
 
-class MetricsListener:
+def metrics_listener(
+    registry: CollectorRegistry, *, host: str, port: int, prepare: Callable[[], Awaitable[None]]
+) -> HttpListener | None:
     """Answers GET and HEAD of /metrics from `registry`, in the format that the Accept header names, also gzip.
 
     `prepare` runs before each answer. If it or a collector raises, the answer is 500 and the log has the reason.
+    Returns None for an empty host: then there are no metrics.
     """
-
-    def __init__(
-        self, registry: CollectorRegistry, *, host: str, port: int, prepare: Callable[[], Awaitable[None]]
-    ) -> None:
-        self._host = host
-        self._wanted_port = port
-        self._site = _MetricsSite(_MetricsPage(registry, prepare))
-        self._listening: IListeningPort | None = None
-
-    @property
-    def port(self) -> int:
-        """The port that it listens on, also if the system chose it."""
-        if self._listening is None:
-            raise AssertionError("the listener was not started")
-        return int(self._listening.getHost().port)  # type: ignore[attr-defined]  # an IPv4Address or IPv6Address
-
-    def start(self) -> None:
-        """Requires the reactor. Raises BadSettings if the address cannot be used."""
-        from twisted.internet import reactor  # noqa: PLC0415  # after the reactor was chosen
-
-        site: Any = self._site
-        try:
-            self._listening = reactor.listenTCP(self._wanted_port, site, interface=self._host)
-        except CannotListenError as error:
-            raise BadSettings(
-                f"Cannot listen on {self._host}:{self._wanted_port} for metrics: {error.socketError}. "
-                "Set metrics_host and metrics_port to a free address; an empty metrics_host serves no metrics.",
-                setting="metrics_port",
-            ) from error
-        log.info("metrics_listening", host=self._host, port=self.port)
-
-    async def stop(self) -> None:
-        """Closes the port and all connections. Idempotent."""
-        listening, self._listening = self._listening, None
-        self._site.connections.end_all()
-        self._site.page.cancel()
-        if listening is not None and (stopped := listening.stopListening()) is not None:
-            async with asyncio.timeout(CLOSE_DEADLINE_S):
-                await from_deferred(stopped)
+    if not host:
+        return None
+    advice = "Set metrics_host and metrics_port to a free address; an empty metrics_host serves no metrics."
+    address = ListenAddress(purpose="metrics", host=host, port=port, advice=advice)
+    return HttpListener(_MetricsSite(_MetricsPage(registry, prepare)), address)
 
 
 class _Channel(HTTPChannel):
-    """A connection of a scraper; ends after `IDLE_S` without a request."""
-
-    timeOut = IDLE_S  # noqa: N815  # Twisted's name
+    """A connection of a scraper; ends unless a request is complete within `IDLE_S`."""
 
     is_refused = False
 
+    def __init__(self, connections: OpenConnections) -> None:
+        HTTPChannel.__init__(self)
+        self._connections = connections
+        self._deadline: asyncio.TimerHandle | None = None
+
     @property
     def is_idle(self) -> bool:
-        return not self.requests
+        """True while no request is being answered; one may be arriving."""
+        return not self._handlingRequest
+
+    def connectionMade(self) -> None:  # noqa: N802  # Twisted's name
+        HTTPChannel.connectionMade(self)
+        self._await_request()
+
+    def requestDone(self, request: Any) -> None:  # noqa: N802  # Twisted's name
+        self._await_request()  # first: a request that has arrived meanwhile is answered in the next line
+        HTTPChannel.requestDone(self, request)
 
     def end(self) -> None:
         HTTPChannel.forceAbortClient(self)
 
     def connectionLost(self, reason: Any) -> None:  # type: ignore[override]  # noqa: N802  # Twisted's name
-        site: Any = self.site  # type: ignore[attr-defined]  # Twisted sets it
-        site.connections.remove(self)
+        self._stop_waiting()
+        self._connections.remove(self)
         HTTPChannel.connectionLost(self, reason)
+
+    def _await_request(self) -> None:
+        """Twisted's own time limit begins anew with each byte, and its clock is the wall clock."""
+        self._stop_waiting()
+        self._deadline = asyncio.get_running_loop().call_later(IDLE_S, self._end_if_idle)
+
+    def _end_if_idle(self) -> None:
+        if self.is_idle:
+            self.end()
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
 
 
 class _MetricsSite(Site):
     def __init__(self, page: _MetricsPage) -> None:
-        root = Resource()
-        root.putChild(b"metrics", EncodingResourceWrapper(page, [GzipEncoderFactory()]))
-        Site.__init__(self, root, timeout=IDLE_S)
-        self.page = page
+        Site.__init__(self, _Paths(page), timeout=None)
         self.displayTracebacks = False
-        self.connections = OpenConnections(LIMITS)
-        self.protocol = _Channel  # type: ignore[assignment]  # what Twisted calls for a connection
+        self._connections = OpenConnections(LIMITS)
+        # Twisted calls it for each connection.
+        self.protocol = lambda: _Channel(self._connections)  # type: ignore[method-assign, assignment, return-value]  # the generic channel only adds HTTP/2
 
     def buildProtocol(self, addr: Any) -> Any:  # noqa: N802  # Twisted's name
-        host = getattr(addr, "host", "")
-        if not self.connections.has_room(host):
+        if not self._connections.has_room(addr.host):
             return None
         channel: Any = Site.buildProtocol(self, addr)
-        self.connections.add(channel, host)
+        self._connections.add(channel, addr.host)
         return channel
+
+    def close(self) -> None:
+        self._connections.end_all()
 
     def log(self, request: Any) -> None:
         """Logs nothing: a scrape every few seconds is no event."""
 
 
+class _Paths(Resource):
+    def __init__(self, page: _MetricsPage) -> None:
+        Resource.__init__(self)
+        self._page = EncodingResourceWrapper(page, [GzipEncoderFactory()])
+        self._unknown: Resource = _UnknownPage()  # type: ignore[no-untyped-call]  # Twisted's
+
+    def getChildWithDefault(self, path: bytes, request: Request) -> Any:  # noqa: N802  # Twisted's name
+        return self._page if request.path == b"/metrics" else self._unknown
+
+
+class _UnknownPage(Resource):
+    isLeaf = True  # noqa: N815  # Twisted's name
+
+    def render(self, request: Request) -> bytes:
+        return _refused(request, NOT_FOUND, "The metrics are at /metrics.")
+
+
+def _refused(request: Request, status: int, text: str) -> bytes:
+    """Returns the body; Twisted's own pages are HTML that it has deprecated."""
+    request.setResponseCode(status)
+    request.setHeader(b"Content-Type", b"text/plain; charset=utf-8")
+    return b"" if request.method == b"HEAD" else f"{text}\n".encode()
+
+
 class _MetricsPage(Resource):
+    isLeaf = True  # noqa: N815  # Twisted's name
+
     def __init__(self, registry: CollectorRegistry, prepare: Callable[[], Awaitable[None]]) -> None:
         Resource.__init__(self)
         self._registry = registry
         self._prepare = prepare
-        self._running: set[asyncio.Task[None]] = set()
+        self._answers = AnswerTasks()
 
-    def cancel(self) -> None:
-        for task in tuple(self._running):
-            task.cancel()
-
-    def render_GET(self, request: Request) -> Any:  # noqa: N802  # Twisted's name; HEAD uses it too
-        task = asyncio.get_running_loop().create_task(self._answer(request))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        request.notifyFinish().addErrback(lambda _: task.cancel())
-        return NOT_DONE_YET
+    def render(self, request: Request) -> Any:
+        if request.method not in {b"GET", b"HEAD"}:
+            request.setHeader(b"Allow", b"GET, HEAD")
+            return _refused(request, NOT_ALLOWED, "Metrics are read with GET.")
+        return self._answers.start(request, self._answer(request))
 
     async def _answer(self, request: Request) -> None:
         try:

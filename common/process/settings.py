@@ -43,6 +43,7 @@ class _Declared:
     at_most: float | None
     choices: tuple[str, ...]
     secret: bool
+    reload: bool
 
 
 def setting(
@@ -53,13 +54,16 @@ def setting(
     at_most: float | None = None,
     choices: Iterable[str] = (),
     secret: bool = False,
+    reload: bool = False,
 ) -> Any:
     """Declares one setting of type str, int, float, bool, Path or `tuple[str, ...]`.
 
     With `| None`, an empty text means None. A list is an array in TOML; in the environment its items are separated by
-    commas. Errors never contain the value of a `secret`.
+    commas. Errors never contain the value of a `secret`. With `reload`, a running daemon applies a change.
     """
-    declared = _Declared(doc=doc, at_least=at_least, at_most=at_most, choices=tuple(choices), secret=secret)
+    declared = _Declared(
+        doc=doc, at_least=at_least, at_most=at_most, choices=tuple(choices), secret=secret, reload=reload
+    )
     return field(default=default, repr=not secret, metadata={"setting": declared})
 
 
@@ -91,21 +95,36 @@ def described(kind: type[Any]) -> dict[str, str]:
     return {name: key.declared.doc for name, key in _keys(kind).items()}
 
 
+def reloadable(kind: type[Any]) -> frozenset[str]:
+    """Returns the names of the settings that a running daemon can change."""
+    return frozenset(name for name, key in _keys(kind).items() if key.declared.reload)
+
+
 @frozen(kw_only=True)
 class Documented:
-    """A setting as manuals show it: `values` are the valid ones in words, `default` is TOML, None if there is none."""
+    """A setting as manuals show it: `values` are the valid ones in words, `default` is TOML, None if there is none.
+
+    `reload`: a running daemon applies a change.
+    """
 
     name: str
     doc: str
     values: str
     default: str | None
+    reload: bool
 
 
 def documented(kind: type[Any]) -> tuple[Documented, ...]:
     """Returns every setting, in the order of the declarations."""
     defaults = {one.name: one.default for one in fields(kind)}
     return tuple(
-        Documented(name=name, doc=key.declared.doc, values=key.values, default=_toml(defaults[name]))
+        Documented(
+            name=name,
+            doc=key.declared.doc,
+            values=key.values,
+            default=_toml(defaults[name]),
+            reload=key.declared.reload,
+        )
         for name, key in _keys(kind).items()
     )
 

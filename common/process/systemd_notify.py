@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Mapping
 
 import structlog
@@ -24,6 +25,11 @@ class ServiceManager:
 
     def status(self, status: str) -> None:
         self._send(f"STATUS={_line(status)}")
+
+    def reloading(self) -> None:
+        """Call `ready` at the end of the reload."""
+        now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000  # systemd 253 and newer require it
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={now_us}\nSTATUS=Reading the settings again.")
 
     def stopping(self) -> None:
         self._send("STOPPING=1\nSTATUS=Stopping.")

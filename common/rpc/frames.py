@@ -25,6 +25,7 @@ LINK_ID = 0
 _MAX_NAME = 200
 _MAX_MESSAGE = 8192
 _MAX_CAPABILITIES = 100
+_MAX_CONTEXT = 20
 
 
 class ProtocolError(Exception):
@@ -49,13 +50,17 @@ class Hello:
 
 @frozen(kw_only=True)
 class Call:
-    """`left_ms` is the time left until the deadline, because clocks differ. `credit` above 0 requests a stream."""
+    """`left_ms` is the time left until the deadline, because clocks differ. `credit` above 0 requests a stream.
+
+    `context` has ids for the log; peers of before 1.0 neither send nor read it.
+    """
 
     id: int
     method: str
     left_ms: int
     credit: int = 0
     body: Any = None
+    context: Mapping[str, str | int] = field(factory=dict)
 
 
 @frozen(kw_only=True)
@@ -124,6 +129,8 @@ def encode(frame: Frame, *, max_bytes: int = MAX_FRAME_BYTES) -> bytes:
     """Returns the frame as bytes, without the length prefix. Raises Unsendable."""
     plain = asdict(frame, recurse=False)
     plain["kind"] = _KIND_OF[type(frame)]
+    if isinstance(frame, Call) and not frame.context:
+        del plain["context"]
     try:
         data: bytes = msgpack.packb(plain, use_bin_type=True)
     except (TypeError, ValueError, OverflowError) as error:
@@ -222,12 +229,16 @@ def _read_hello(plain: Mapping[str, Any]) -> Hello:
 
 
 def _read_call(plain: Mapping[str, Any]) -> Call:
+    context = plain.get("context", {})
+    if not isinstance(context, dict) or len(context) > _MAX_CONTEXT:
+        raise ProtocolError(f"a call frame whose context is not a map of at most {_MAX_CONTEXT} values")
     return Call(
         id=_call_id(plain),
         method=_text(plain, "method"),
         left_ms=_number(plain, "left_ms", 0, MAX_DEADLINE_MS),
         credit=_number(plain, "credit", 0, MAX_CREDIT),
         body=plain.get("body"),
+        context=context,
     )
 
 

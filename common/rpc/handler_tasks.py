@@ -10,6 +10,8 @@ from typing import Any, cast
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from common.errors import Cancelled, InternalError
+from common.rpc.call_context import CallContext, accepted_context
+from common.rpc.call_observer import UNOBSERVED, CallObserver
 from common.rpc.frames import Unsendable
 from common.rpc.handlers import Handlers, reportable_error
 from common.rpc.peers import Peer
@@ -21,10 +23,13 @@ from common.serialization import from_dict, to_dict
 class HandlerTasks:
     """`flush` sends what the session has queued. Every request gets exactly one response from here."""
 
-    def __init__(self, handlers: Handlers, session: Session, flush: Callable[[], None]) -> None:
+    def __init__(
+        self, handlers: Handlers, session: Session, flush: Callable[[], None], observer: CallObserver = UNOBSERVED
+    ) -> None:
         self._handlers = {command.name: (command, handler) for command, handler in handlers.items()}
         self._session = session
         self._flush = flush
+        self._observer = observer
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._may_send: dict[int, asyncio.Event] = {}
         self._paused = False
@@ -32,7 +37,8 @@ class HandlerTasks:
     def start(self, request: HandlerRequested, link: Any, peer: Peer) -> None:
         """Starts the handler, which receives `link` as its first argument."""
         call_id, method = request.call_id, request.method  # the task keeps no reference to the request and its body
-        work = self._serve(call_id, method, [request.body], link, peer)
+        context = accepted_context(peer.role, request.context)
+        work = self._serve(call_id, method, [request.body], link, peer, context)
         task = asyncio.get_running_loop().create_task(work, name=f"{method} for {peer}")
         self._tasks[call_id] = task
 
@@ -64,18 +70,21 @@ class HandlerTasks:
         if others := [task for task in self._tasks.values() if task is not current]:
             await asyncio.wait(others)
 
-    async def _serve(self, call_id: int, method: str, body: list[Any], link: Any, peer: Peer) -> None:
+    async def _serve(
+        self, call_id: int, method: str, body: list[Any], link: Any, peer: Peer, context: CallContext
+    ) -> None:
         """Takes the only element of `body`: as plain data it can have many times the size of the handler's argument."""
         clear_contextvars()
-        bind_contextvars(command=method, peer=str(peer))
+        bind_contextvars(**context, command=method, peer=str(peer))
         command, handler = self._handlers[method]
         try:
-            outcome = handler(link, from_dict(body.pop(), command.request))
-            if command.streams:
-                await self._send_items(call_id, cast("AsyncGenerator[Any, None]", outcome))
-                reply = None
-            else:
-                reply = to_dict(await cast("Awaitable[Any]", outcome))
+            with self._observer.received(method):
+                outcome = handler(link, from_dict(body.pop(), command.request))
+                if command.streams:
+                    await self._send_items(call_id, cast("AsyncGenerator[Any, None]", outcome))
+                    reply = None
+                else:
+                    reply = to_dict(await cast("Awaitable[Any]", outcome))
         except Unsendable as error:
             self._session.fail(call_id, InternalError(f"an item of {method} {error}"))
         except Exception as error:  # noqa: BLE001  # a bug in a handler fails its call, not the link

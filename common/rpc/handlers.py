@@ -11,6 +11,7 @@ from attrs import field, frozen
 
 from common.certificates import Role
 from common.errors import InnkeeperError, InternalError, NotAllowed
+from common.rpc.call_observer import UNOBSERVED, CallObserver
 from common.rpc.command import Command
 from common.rpc.frames import Hello
 from common.rpc.session import HIGHEST_VERSION, LOWEST_VERSION, Limits
@@ -36,6 +37,7 @@ class Side:
     handlers: Handlers = field(factory=dict)
     on_event: EventHandler | None = None
     limits: Limits = field(factory=Limits)
+    observer: CallObserver = UNOBSERVED
 
     @property
     def hello(self) -> Hello:

@@ -98,7 +98,14 @@ class Incoming:
         )
         self._deadlines.set(("incoming", frame.id), now + left_s)
         self._emit(
-            HandlerRequested(call_id=frame.id, method=frame.method, body=frame.body, left_s=left_s, streams=streams)
+            HandlerRequested(
+                call_id=frame.id,
+                method=frame.method,
+                body=frame.body,
+                left_s=left_s,
+                streams=streams,
+                context=frame.context,
+            )
         )
 
     def on_cancel(self, frame: Cancel) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import Any, Protocol, TypeVar
 
 import structlog
 
 from common.certificates import Role
 from common.errors import InnkeeperError, InvalidRequest, LinkLost, ResponseRejected
+from common.rpc.call_context import CALL_ID, CallContext, current_context
 from common.rpc.command import Command
 from common.rpc.frames import Unsendable
 from common.rpc.handler_tasks import HandlerTasks
@@ -73,7 +75,9 @@ class Link:
             limits=side.limits,
             now=self._loop.time(),
         )
-        self._handler_tasks = HandlerTasks(side.handlers, self._session, self._pump)
+        self._logs_calls = side.role in {Role.REGION, Role.RACK}  # no daemon: the log of a program is its own
+        self._observer = side.observer
+        self._handler_tasks = HandlerTasks(side.handlers, self._session, self._pump, side.observer)
         self._calls: dict[int, Callable[[Output], None]] = {}
         self._event_handlers: list[EventHandler] = [side.on_event] if side.on_event else []
         self._timer: asyncio.TimerHandle | None = None
@@ -113,16 +117,19 @@ class Link:
             elif isinstance(output, CallDone):
                 future.set_result(output.body)
 
-        call_id = self._start_call(command, request, deadline_s, 0)
-        self._calls[call_id] = settle
-        self._pump()
-        try:
-            body = await future
-        finally:
-            self._end_call(call_id)
-            if future.done() and not future.cancelled():
-                future.exception()  # retrieved, so that asyncio does not log it, also after a cancellation
-        return parsed_reply(self.peer, command, body)
+        context, began_at = current_context(), self._loop.time()
+        with self._observer.sent(command.name, self.peer.name):
+            call_id = self._start_call(command, request, deadline_s, 0, context)
+            self._calls[call_id] = settle
+            self._pump()
+            try:
+                body = await future
+            finally:
+                self._end_call(call_id)
+                self._log_end(command, context, future, began_at)
+                if future.done() and not future.cancelled():
+                    future.exception()  # retrieved, so that asyncio does not log it, also after a cancellation
+            return parsed_reply(self.peer, command, body)
 
     async def stream(self, command: Command[Q, R], request: Q, *, deadline_s: float) -> AsyncGenerator[R, None]:
         """Yields the items of the response as they arrive; sends the request when the first is awaited.
@@ -131,9 +138,15 @@ class Link:
         command is endless. Closing the generator cancels the handler: use `contextlib.aclosing` where the loop can be
         left early.
         """
+        with self._observer.sent(command.name, self.peer.name):
+            async with aclosing(self._items(command, request, deadline_s)) as items:
+                async for item in items:
+                    yield item
+
+    async def _items(self, command: Command[Q, R], request: Q, deadline_s: float) -> AsyncGenerator[R, None]:
         inbox: asyncio.Queue[Output] = asyncio.Queue()
         received_bytes = 0
-        call_id = self._start_call(command, request, deadline_s, STREAM_WINDOW)
+        call_id = self._start_call(command, request, deadline_s, STREAM_WINDOW, current_context())
         self._calls[call_id] = inbox.put_nowait
         self._pump()
         try:
@@ -226,10 +239,12 @@ class Link:
 
     # Calls --------------------------------------------------------------------------------------------------------
 
-    def _start_call(self, command: Command[Q, R], request: Q, deadline_s: float, window: int) -> int:
+    def _start_call(
+        self, command: Command[Q, R], request: Q, deadline_s: float, window: int, context: CallContext
+    ) -> int:
         try:
             return self._session.call(
-                self._loop.time(), command.name, to_dict(request), deadline_s=deadline_s, window=window
+                self._loop.time(), command.name, to_dict(request), deadline_s=deadline_s, window=window, context=context
             )
         except Unsendable as error:
             raise InvalidRequest(f"{command.name}: the request {error}") from error
@@ -238,6 +253,22 @@ class Link:
         self._calls.pop(call_id, None)
         self._session.cancel(call_id)
         self._pump()
+
+    def _log_end(
+        self, command: Command[Q, R], context: CallContext, future: asyncio.Future[Any], began_at: float
+    ) -> None:
+        if not self._logs_calls:
+            return
+        failure = future.exception() if future.done() and not future.cancelled() else None
+        log.debug(
+            "call_ended",
+            command=command.name,
+            peer=str(self.peer),
+            call_id=context[CALL_ID],
+            duration_ms=round((self._loop.time() - began_at) * 1000, 1),
+            code=failure.code if isinstance(failure, InnkeeperError) else None,
+            cancelled=future.cancelled() or not future.done(),
+        )
 
     # The session --------------------------------------------------------------------------------------------------
 

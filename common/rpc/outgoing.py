@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Any
 
-from attrs import define
+from attrs import define, evolve
 
 from common.errors import Busy, DeadlineExceeded, InnkeeperError, LinkLost, rebuild
 from common.rpc.deadlines import Deadlines
@@ -62,12 +62,16 @@ class Outgoing:
     def __len__(self) -> int:
         return len(self._calls)
 
-    def start(self, now: float, method: str, body: Any, deadline_s: float, window: int) -> int:
+    def start(
+        self, now: float, method: str, body: Any, deadline_s: float, window: int, context: Mapping[str, str | int]
+    ) -> int:
         """Starts a call and returns its id. Raises Unsendable or Busy, with nothing changed."""
         if len(self._waiting) >= MAX_WAITING_CALLS:
             raise Busy(f"{len(self._waiting)} calls are already waiting for the peer", waiting=len(self._waiting))
         window = min(window, MAX_CREDIT)
-        call = Call(id=self._last_id + 1, method=method, left_ms=MAX_DEADLINE_MS, credit=window, body=body)
+        call = Call(
+            id=self._last_id + 1, method=method, left_ms=MAX_DEADLINE_MS, credit=window, body=body, context=context
+        )
         outgoing = _OutgoingCall(call=call, deadline_at=now + deadline_s, credit=window)
         if self._waiting or self._at_other_end >= self.max_calls:
             encode(call)  # rejects a call that cannot be sent now instead of later
@@ -138,7 +142,7 @@ class Outgoing:
     def _send_call(self, outgoing: _OutgoingCall, now: float) -> None:
         left_ms = min(MAX_DEADLINE_MS, max(0, int((outgoing.deadline_at - now) * 1000)))
         call = outgoing.call
-        self._send(Call(id=call.id, method=call.method, left_ms=left_ms, credit=call.credit, body=call.body))
+        self._send(evolve(call, left_ms=left_ms))
         outgoing.state = _State.SENT
         self._at_other_end += 1
 

@@ -45,6 +45,7 @@ from common.rpc.session_events import Ended, EventArrived, Opened, Output
 LOWEST_VERSION = 1
 HIGHEST_VERSION = 1
 IDLE_TIMEOUT_S = 45.0
+NO_CONTEXT: Mapping[str, str | int] = {}
 SHORTEST_IDLE_TIMEOUT_S, LONGEST_IDLE_TIMEOUT_S = 3, 600  # that the settings permit
 
 
@@ -167,15 +168,26 @@ class Session:
 
     # Sending -----------------------------------------------------------------------------------------
 
-    def call(self, now: float, method: str, body: Any, *, deadline_s: float, window: int = 0) -> int:
+    def call(
+        self,
+        now: float,
+        method: str,
+        body: Any,
+        *,
+        deadline_s: float,
+        window: int = 0,
+        context: Mapping[str, str | int] = NO_CONTEXT,
+    ) -> int:
         """Starts a call and returns its id, which the events of the call carry. `window` above 0 requests a stream.
+
+        `context` has ids for the peer's log.
 
         Calls beyond what the peer runs at once wait, within their deadline. Raises LinkLost when the session is
         not open; Unsendable or Busy with nothing sent.
         """
         if not self.is_open:
             raise self._lost()
-        return self._outgoing.start(now, method, body, deadline_s, window)
+        return self._outgoing.start(now, method, body, deadline_s, window, context)
 
     def cancel(self, call_id: int) -> None:
         """Cancels an outgoing call; no event of it follows. Idempotent."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from common.errors import InnkeeperError
 from common.rpc.frames import Hello
@@ -50,6 +51,7 @@ class HandlerRequested:
     body: Any
     left_s: float
     streams: bool
+    context: Mapping[str, Any] = field(factory=dict)  # ids for the log, as the peer sent them
 
 
 @frozen(kw_only=True)

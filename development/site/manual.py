@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import frozen
 
-from common.process.settings import PREFIX, documented
+from common.process.settings import PREFIX, Documented, documented
 from development.site.markdown import escaped
 from innkeeper.help import OVERVIEW
 from rackd.command_line import parser as rackd
@@ -162,9 +162,7 @@ def _settings(name: str, daemon: str, file: str, kind: type[Any]) -> ManualPage:
         "the key.",
         "## Settings",
         *(
-            _definitions(
-                [(each.name, f"{each.doc} {each.values[0].upper()}{each.values[1:]}. {_default(each.default)}")]
-            )
+            _definitions([(each.name, f"{each.doc} {each.values[0].upper()}{each.values[1:]}. {_default(each)}")])
             for each in sorted(documented(kind), key=lambda each: each.name)
         ),
         "## See also",
@@ -173,14 +171,16 @@ def _settings(name: str, daemon: str, file: str, kind: type[Any]) -> ManualPage:
     return _page(name, 5, f"settings of the daemon {daemon}", parts)
 
 
-def _default(default: str | None) -> str:
-    return "No default." if default is None else f"Default: {default}."
+def _default(one: Documented) -> str:
+    default = "No default." if one.default is None else f"Default: {one.default}."
+    return f"{default} A reload applies a change." if one.reload else default
 
 
 def _signals(name: str) -> Iterator[tuple[str, str]]:
     yield "SIGTERM, SIGINT", "Stops the daemon. Operations that run continue elsewhere, or after its next start."
-    if name == "regiond":
-        yield "SIGHUP", "Reads the certificate of the API again."
+    also = " and the certificate of the API" if name == "regiond" else ""
+    restart = "Other changed settings need a restart; the status and the log name them."
+    yield "SIGHUP", f"Reads the settings{also} again and applies those that can change. {restart}"
 
 
 def _page(name: str, section: int, summary: str, parts: Iterable[str]) -> ManualPage:

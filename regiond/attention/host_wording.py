@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
+from common.messages import joined, marked, message
 from common.values import DriverType
 from regiond.attention.model import Found, Words, sentence
 from regiond.hosts.model import ErrorDetails, Secret, TrustProblem, error_details_of
@@ -12,39 +13,50 @@ from regiond.hosts.model import ErrorDetails, Secret, TrustProblem, error_detail
 _TOKEN_COMMAND = "lxc config trust add --name innkeeper"  # noqa: S105  # a command, no secret
 _LXD_FINGERPRINT = "lxc info | grep certificate_fingerprint"
 _SSH_FINGERPRINTS = "for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -l -f $key; done"
-_RETRIES = "The region retries by itself."
-# By error code; an error of another code is described by its message.
-_ERRORS: Mapping[str, tuple[str, str]] = {
+_RETRIES = message("The region retries by itself.")
+_CANNOT, _NOT_REFRESHED = marked("cannot be refreshed"), marked("was not refreshed")
+# By error code: what is wrong and what helps, and whether the region tries again; an error of another code is described
+# by its message.
+_ERRORS: Mapping[str, tuple[str, str, bool]] = {
     "rack_unreachable": (
-        "has no rack that reaches it", "Start a rack that serves its zone; the region then continues by itself.",
+        marked("has no rack that reaches it"),
+        marked("Start a rack that serves its zone; the region then continues by itself."),
+        False,
     ),
     "host_hung": (
-        "does not respond", "Check its hypervisor, which left calls open. The rack continues when it does.",
+        marked("does not respond"),
+        marked("Check its hypervisor, which left calls open. The rack continues when it does."),
+        False,
     ),
-    "deadline_exceeded": ("answers too slowly", f"Check the load of the host and of its storage. {_RETRIES}"),
-    "link_lost": ("was not refreshed", f"Check the connection of its racks to the region. {_RETRIES}"),
-    "protocol_violation": ("was not refreshed", f"Update its racks to the release of the region. {_RETRIES}"),
+    "deadline_exceeded": (
+        marked("answers too slowly"), marked("Check the load of the host and of its storage."), True,
+    ),
+    "link_lost": (_NOT_REFRESHED, marked("Check the connection of its racks to the region."), True),
+    "protocol_violation": (_NOT_REFRESHED, marked("Update its racks to the release of the region."), True),
     "response_rejected": (
-        "sends data that are not valid", f"Correct on the host what the message says, or update its rack. {_RETRIES}",
+        marked("sends data that are not valid"),
+        marked("Correct on the host what the message says, or update its rack."),
+        True,
     ),
-    "driver_failed": ("cannot be refreshed", f"Correct on the host what the message says. {_RETRIES}"),
+    "driver_failed": (_CANNOT, marked("Correct on the host what the message says."), True),
     "unsupported_by_peer": (
-        "has no rack with its driver", f"Install the driver on a rack that serves its zone. {_RETRIES}",
+        marked("has no rack with its driver"), marked("Install the driver on a rack that serves its zone."), True,
     ),
-    "busy": ("was not refreshed", f"Other tasks change the same data. {_RETRIES}"),
+    "busy": (_NOT_REFRESHED, marked("Other tasks change the same data."), True),
 }  # fmt: skip
-_OTHER_ERROR = ("cannot be refreshed", "Do what the message says, then refresh the host.")
+_OTHER_ERROR = (_CANNOT, marked("Do what the message says, then refresh the host."), False)
+_ANOTHER = message("another one")
 
 
 def unreachable(found: Found, _: datetime) -> Words:
     """Returns the words of a host whose error a person need not resolve by trust: often no problem of the network."""
-    code = found.facts["code"]
+    code, cause = found.facts["code"], sentence(found.facts["error"])
     if code is None or code == "host_unreachable":
-        what = "is unreachable" if found.facts["reached"] else "has not been reached yet"
-        remedy = f"Check the hypervisor of {found.name} and the network to it. {_RETRIES}"
-    else:
-        what, remedy = _ERRORS.get(code, _OTHER_ERROR)
-    return Words(what=what, cause=sentence(found.facts["error"]), remedy=remedy)
+        what = message("is unreachable") if found.facts["reached"] else message("has not been reached yet")
+        remedy = message("Check the hypervisor of {host} and the network to it.", host=found.name)
+        return Words(what=what, cause=cause, remedy=joined(remedy, _RETRIES))
+    wrong, helps, retries = _ERRORS.get(code, _OTHER_ERROR)
+    return Words(what=message(wrong), cause=cause, remedy=joined(message(helps), _RETRIES if retries else ""))
 
 
 def distrusted(found: Found, _: datetime) -> Words:
@@ -56,27 +68,32 @@ def distrusted(found: Found, _: datetime) -> Words:
     if details is not None and details.kind is not None:
         return _TRUST[details.kind](found, details)
     return Words(
-        what="waits for trust" if found.facts["code"] == "not_trusted" else "is rejected",
+        what=message("waits for trust") if found.facts["code"] == "not_trusted" else message("is rejected"),
         cause=sentence(found.facts["error"]),
-        remedy="Refresh the host: then its page offers what to do." if details is None else _OTHER_ERROR[1],
+        remedy=message("Refresh the host: then its page offers what to do.")
+        if details is None
+        else message(_OTHER_ERROR[1]),
     )
 
 
 def _not_trusted(found: Found, _: ErrorDetails) -> Words:
     cause = sentence(found.facts["error"])
-    command = "that command" if " run: " in cause else "the command of its page"
-    return Words(
-        what="waits for trust",
-        cause=cause,
-        remedy=f"Run {command} on the server. Or get a token there with: {_TOKEN_COMMAND}. Enter it on its page.",
+    run = (
+        message("Run that command on the server.")
+        if " run: " in cause
+        else message("Run the command of its page on the server.")
     )
+    token = message("Or get a token there with: {command}. Enter it on its page.", command=_TOKEN_COMMAND)
+    return Words(what=message("waits for trust"), cause=cause, remedy=joined(run, token))
 
 
 def _key_rejected(found: Found, _: ErrorDetails) -> Words:
     return Words(
-        what="does not accept our SSH key",
+        what=message("does not accept our SSH key"),
         cause=sentence(found.facts["error"]),
-        remedy="Add the key that its page shows to authorized_keys on the server, then try again on that page.",
+        remedy=message(
+            "Add the key that its page shows to authorized_keys on the server, then try again on that page."
+        ),
     )
 
 
@@ -84,84 +101,127 @@ def _secret_rejected(found: Found, details: ErrorDetails) -> Words:
     cause = sentence(details.reason, found.facts["error"])
     if details.secret is Secret.PASSWORD:
         return Words(
-            what="refused the trust password",
+            what=message("refused the trust password"),
             cause=cause,
-            remedy=f"Enter the right one on its page, or a token, which the server prints with: {_TOKEN_COMMAND}.",
+            remedy=message(
+                "Enter the right one on its page, or a token, which the server prints with: {command}.",
+                command=_TOKEN_COMMAND,
+            ),
         )
     return Words(
-        what="refused the token",
+        what=message("refused the token"),
         cause=cause,
-        remedy=f"A token works once. Get a new one on the server with: {_TOKEN_COMMAND}. Enter it on the host's page.",
+        remedy=message(
+            "A token works once. Get a new one on the server with: {command}. Enter it on the host's page.",
+            command=_TOKEN_COMMAND,
+        ),
     )
 
 
 def _password_not_sent(found: Found, details: ErrorDetails) -> Words:
     return Words(
-        what="waits until its fingerprint is confirmed",
-        cause=f"Nobody has confirmed that this server is {found.name}, so the trust password was not sent.",
+        what=message("waits until its fingerprint is confirmed"),
+        cause=message(
+            "Nobody has confirmed that this server is {host}, so the trust password was not sent.", host=found.name
+        ),
         remedy=_accepted(found, details),
     )
 
 
+_DOUBT = message(
+    "If nobody replaced its certificate or key, another computer may be answering. Nothing secret was sent."
+)
+
+
 def _identity_changed(found: Found, details: ErrorDetails) -> Words:
-    pinned = f" instead of {details.pinned}" if details.pinned else ""
+    offered = details.offered or _ANOTHER
+    presents = (
+        message("It presents {offered} instead of {pinned}.", offered=offered, pinned=details.pinned)
+        if details.pinned
+        else message("It presents {offered}.", offered=offered)
+    )
     return Words(
-        what="presents another fingerprint than the pinned one",
-        cause=f"It presents {details.offered or 'another one'}{pinned}. If nobody replaced its certificate or key, "
-        "another computer may be answering. Nothing secret was sent.",
+        what=message("presents another fingerprint than the pinned one"),
+        cause=joined(presents, _DOUBT),
         remedy=_accepted(found, details),
     )
 
 
 def _identity_unexpected(found: Found, details: ErrorDetails) -> Words:
     return Words(
-        what="presents another fingerprint than the one that was named",
-        cause=f"It presents {details.offered or 'another one'}, but {details.expected or 'another one'} was named. "
-        "Nothing secret was sent.",
-        remedy=f"Correct its address. Or, if it is the right server: {_accepted(found, details)}",
+        what=message("presents another fingerprint than the one that was named"),
+        cause=message(
+            "It presents {offered}, but {expected} was named. Nothing secret was sent.",
+            offered=details.offered or _ANOTHER,
+            expected=details.expected or _ANOTHER,
+        ),
+        remedy=joined(message("Correct its address. Or, if it is the right server:"), _accepted(found, details)),
     )
 
 
 def _token_of_other_server(_: Found, __: ErrorDetails) -> Words:
     return Words(
-        what="has the token of another server",
-        cause="The token names another certificate than the server presents. It was not sent.",
-        remedy=f"Correct its address. Or get a token on this server with: {_TOKEN_COMMAND}. Enter it on its page.",
+        what=message("has the token of another server"),
+        cause=message("The token names another certificate than the server presents. It was not sent."),
+        remedy=message(
+            "Correct its address. Or get a token on this server with: {command}. Enter it on its page.",
+            command=_TOKEN_COMMAND,
+        ),
     )
 
 
 def _server_changed(found: Found, details: ErrorDetails) -> Words:
     return Words(
-        what="reports that it is another server",
-        cause=f"It reports {details.reported or 'another one'}, but it was {details.known or 'another one'} until now. "
-        "What it reports is not used.",
-        remedy=f"If it is the same server, {_confirm(found, details)}. Otherwise remove it and add that server.",
+        what=message("reports that it is another server"),
+        cause=message(
+            "It reports {reported}, but it was {known} until now. What it reports is not used.",
+            reported=details.reported or _ANOTHER,
+            known=details.known or _ANOTHER,
+        ),
+        remedy=message(
+            "If it is the same server, {confirm}. Otherwise remove it and add that server.",
+            confirm=_confirm(found, details),
+        ),
     )
 
 
 def _server_unconfirmed(found: Found, details: ErrorDetails) -> Words:
     return Words(
-        what="reports that it is the server of another host",
-        cause=f"Host {details.host or 'another one'} is the server {details.reported or 'it reports'}, and "
-        f"{found.name} does not prove that it is that server too. What it reports is not used.",
-        remedy=f"If both are one server, {_confirm(found, details)}. Otherwise set host_uuid in "
-        "/etc/libvirt/libvirtd.conf of one of them, restart libvirtd there, and refresh the host.",
+        what=message("reports that it is the server of another host"),
+        cause=message(
+            "Host {host} is the server {reported}, and {name} does not prove that it is that server too. "
+            "What it reports is not used.",
+            host=details.host or _ANOTHER,
+            reported=details.reported or message("it reports"),
+            name=found.name,
+        ),
+        remedy=message(
+            "If both are one server, {confirm}. Otherwise set host_uuid in /etc/libvirt/libvirtd.conf of one of them, "
+            "restart libvirtd there, and refresh the host.",
+            confirm=_confirm(found, details),
+        ),
     )
 
 
 def _accepted(found: Found, details: ErrorDetails) -> str:
     """Returns the command that prints the fingerprint on the server, and the one that accepts it."""
     if details.offered is None:
-        return "Compare the fingerprints on the host's page with what the server prints."
+        return message("Compare the fingerprints on the host's page with what the server prints.")
     is_lxd = found.facts["driver"] == DriverType.LXD.value
-    check = _LXD_FINGERPRINT if is_lxd else _SSH_FINGERPRINTS
-    return f"Run on the server: {check}. Only if it prints {details.offered}, {_confirm(found, details)}."
+    return message(
+        "Run on the server: {check}. Only if it prints {offered}, {confirm}.",
+        check=_LXD_FINGERPRINT if is_lxd else _SSH_FINGERPRINTS,
+        offered=details.offered,
+        confirm=_confirm(found, details),
+    )
 
 
 def _confirm(found: Found, details: ErrorDetails) -> str:
     """Returns the command that confirms what the host says, as a part of a sentence."""
     accepts = details.confirmation
-    return "confirm it on the host's page" if accepts is None else f"run: {accepts.command(int(found.object_id))}"
+    if accepts is None:
+        return message("confirm it on the host's page")
+    return message("run: {command}", command=accepts.command(int(found.object_id)))
 
 
 _TRUST: Mapping[TrustProblem, Callable[[Found, ErrorDetails], Words]] = {

@@ -10,6 +10,7 @@ from typing import Any
 from attrs import field, frozen
 
 from common.expiry import SOON_DAYS
+from common.messages import Message
 
 WAITING_AFTER_S = 600.0
 CERTIFICATE_DAYS = SOON_DAYS
@@ -102,7 +103,11 @@ class Words:
 
 def sentence(text: str | None, otherwise: str = "") -> str:
     """Returns the text with a full stop, unless it ends as a sentence does."""
-    text = (text or otherwise).strip()
+    chosen = text or otherwise
+    return chosen if isinstance(chosen, Message) else _ended(chosen.strip())
+
+
+def _ended(text: str) -> str:
     return text if not text or text.endswith((".", "!", "?")) else f"{text}."
 
 
@@ -111,7 +116,8 @@ class AttentionItem:
     """One thing that needs attention.
 
     `name` and `what` are a sentence together, such as `web-1` `is missing from elm`. `cause` and `remedy` are
-    sentences. `pool` is the resource pool of the VM or the host.
+    sentences. All four are in English, as messages that pages translate; parts that servers reported are not. `pool` is
+    the resource pool of the VM or the host.
     """
 
     kind: AttentionKind

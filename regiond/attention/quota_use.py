@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from common.messages import message
 from regiond.attention.model import AttentionKind, Found, ObjectType
 from regiond.quotas.model import RESOURCES, Quota
 
@@ -25,7 +26,9 @@ def nearly_used(quota: Quota, percent: int, since: Mapping[str, datetime]) -> Fo
         kind=AttentionKind.QUOTA_FULL,
         object_type=ObjectType.QUOTA,
         object_id=str(quota.id),
-        name=f"The quota of {quota.subject}",
+        name=message("The quota of user {name}", name=quota.username)
+        if quota.username is not None
+        else message("The quota of pool {name}", name=quota.pool),
         broken=False,
         since=since.get(f"quota {quota.id}"),
         pool=quota.pool,
@@ -44,10 +47,14 @@ def _uses(quota: Quota) -> list[tuple[str, int, int]]:
 def _text(name: str, used: int, limit: int) -> str:
     match name:
         case "memory_mib":
-            return f"{used / _GIB_IN_MIB:,.4g} of {limit / _GIB_IN_MIB:,.4g} GiB of RAM"
+            return message(
+                "{n} of {most} GiB of RAM", n=f"{used / _GIB_IN_MIB:,.4g}", most=f"{limit / _GIB_IN_MIB:,.4g}"
+            )
         case "storage_bytes":
-            return f"{used / _GB:,.6g} of {limit / _GB:,.6g} GB of storage"
+            return message("{n} of {most} GB of storage", n=f"{used / _GB:,.6g}", most=f"{limit / _GB:,.6g}")
         case "machines":
-            return f"{used:,} of {limit:,} VMs"
+            return message("{n} of {most} VMs", n=f"{used:,}", most=f"{limit:,}")
+        case "cores":
+            return message("{n} of {most} cores", n=f"{used:,}", most=f"{limit:,}")
         case _:
             return f"{used:,} of {limit:,} {name}"

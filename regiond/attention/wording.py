@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from attrs import evolve
+
+from common.messages import counted_message, joined, marked, message
 from common.operation_words import purpose
-from common.phrases import first_of, number_of
 from regiond.attention.host_wording import distrusted, unreachable
 from regiond.attention.model import AttentionItem, AttentionKind, Found, ObjectType, Severity, Words, sentence
 
-HIDDEN_CAUSE = "Administrators see the reason."  # texts of servers can contain addresses
-HIDDEN_REMEDY = "An administrator has to say on the host's page which server is right."
-HIDDEN_TRUST = "An administrator has to make the server trust Innkeeper; the host's page says how."
-RETRIED = "The region retries by itself. Administrators see what helps."
+HIDDEN_CAUSE = message("Administrators see the reason.")  # texts of servers can contain addresses
+HIDDEN_REMEDY = message("An administrator has to say on the host's page which server is right.")
+HIDDEN_TRUST = message("An administrator has to make the server trust Innkeeper; the host's page says how.")
+RETRIED = message("The region retries by itself. Administrators see what helps.")
 _SHOWN_PROBLEMS = 3
 _SHOWN_VOLUMES = 3
 _GIB_IN_MIB = 1024
@@ -30,7 +32,7 @@ def item_of(found: Found, now: datetime, *, is_admin: bool) -> AttentionItem:
         severity=Severity.BROKEN if found.broken else Severity.CAUTION,
         object_type=found.object_type,
         object_id=found.object_id,
-        name=found.name,
+        name=_name_of(found),
         what=words.what,
         cause=HIDDEN_CAUSE if is_hidden else words.cause,
         remedy=_FROM_SERVERS[found.kind] if is_hidden else words.remedy,
@@ -42,90 +44,122 @@ def item_of(found: Found, now: datetime, *, is_admin: bool) -> AttentionItem:
     )
 
 
+_NAMES: Mapping[ObjectType, str] = {
+    ObjectType.RPC_CLIENT: marked("RPC client {name}"),
+    ObjectType.OPERATION: marked("Task {name}"),
+    ObjectType.IMAGE: marked("Image {name}"),
+    ObjectType.REGION: marked("The API"),
+}
+
+
+def _name_of(found: Found) -> str:
+    """Returns the same name, as a message where it has words."""
+    if found.object_type is ObjectType.STORAGE_POOL:
+        made = message("Storage pool {name} of {host}", name=found.facts.get("name"), host=found.host_name)
+    elif (template := _NAMES.get(found.object_type)) is not None:
+        made = message(template, name=found.name.removeprefix(template.removesuffix("{name}")))
+    else:
+        return found.name
+    return made if made == found.name else found.name
+
+
 def _host_of(found: Found) -> str:
-    return found.host_name or "its host"
+    return found.host_name or message("its host")
 
 
 def _missing(found: Found, _: datetime) -> Words:
     host = _host_of(found)
     return Words(
-        what=f"is missing from {host}",
-        cause=f"The last refresh of {host} did not list it.",
-        remedy="Bring it back on the host and refresh the host, or delete it here.",
+        what=message("is missing from {host}", host=host),
+        cause=message("The last refresh of {host} did not list it.", host=host),
+        remedy=message("Bring it back on the host and refresh the host, or delete it here."),
     )
 
 
 def _volume_missing(found: Found, _: datetime) -> Words:
     volumes = found.facts["volumes"]
-    again = " again" if found.facts["power_state"] == "on" else ""
     return Words(
-        what=f"cannot start{again}",
-        cause=f"{_host_of(found)} no longer has the {'volume' if len(volumes) == 1 else 'volumes'} "
-        f"{first_of(volumes, _SHOWN_VOLUMES)}.",
-        remedy="Restore it from a backup under the same name, then refresh the host; or delete the VM.",
+        what=message("cannot start again") if found.facts["power_state"] == "on" else message("cannot start"),
+        cause=counted_message(
+            "{host} no longer has the volume {volumes}.",
+            "{host} no longer has the volumes {volumes}.",
+            len(volumes),
+            host=_host_of(found),
+            volumes=_first_of(volumes),
+        ),
+        remedy=message("Restore it from a backup under the same name, then refresh the host; or delete the VM."),
     )
 
 
+def _first_of(volumes: Sequence[str]) -> str:
+    shown, more = ", ".join(volumes[:_SHOWN_VOLUMES]), len(volumes) - _SHOWN_VOLUMES
+    if more <= 0:
+        return shown
+    return counted_message("{shown} and {n} more", "{shown} and {n} more", more, shown=shown)
+
+
 def _broken(found: Found, _: datetime) -> Words:
-    cause = sentence(found.facts["error"], "No reason was given")
-    return Words(what="is marked broken", cause=cause, remedy="Repair it, then mark it fixed.")
+    cause = sentence(found.facts["error"], message("No reason was given."))
+    return Words(what=message("is marked broken"), cause=cause, remedy=message("Repair it, then mark it fixed."))
 
 
 def _failed_deployment(found: Found, _: datetime) -> Words:
     return Words(
-        what="failed to deploy",
+        what=message("failed to deploy"),
         cause=sentence(found.facts["error"]),
-        remedy="Its page has the last lines of its console. Release it to deploy it again.",
+        remedy=message("Its page has the last lines of its console. Release it to deploy it again."),
     )
 
 
 def _failed_compose(found: Found, _: datetime) -> Words:
     return Words(
-        what="was not created",
+        what=message("was not created"),
         cause=sentence(found.facts["error"]),
-        remedy="Delete it here, and compose it again where there is room.",
+        remedy=message("Delete it here, and compose it again where there is room."),
     )
 
 
 def _failed(found: Found, _: datetime) -> Words:
     return Words(
-        what="was released but not deleted",
-        cause=sentence(found.facts["error"], f"{_host_of(found)} did not delete it"),
-        remedy="Delete it once its host can be reached.",
+        what=message("was released but not deleted"),
+        cause=sentence(found.facts["error"], message("{host} did not delete it.", host=_host_of(found))),
+        remedy=message("Delete it once its host can be reached."),
     )
 
 
 def _stale(found: Found, _: datetime) -> Words:
     return Words(
-        what="has old data",
-        cause="No refresh has succeeded since then.",
-        remedy="Refresh it; its tasks have the reason of a refresh that failed.",
+        what=message("has old data"),
+        cause=message("No refresh has succeeded since then."),
+        remedy=message("Refresh it; its tasks have the reason of a refresh that failed."),
     )
 
 
 def _overcommitted(found: Found, _: datetime) -> Words:
-    parts, causes = [], []
     (cores, most_cores), (memory, most_memory) = found.facts["cores"], found.facts["memory_mib"]
-    if cores > most_cores:
-        parts.append("cores")
-        causes.append(f"{cores:,} of {most_cores:,} cores")
-    if memory > most_memory:
-        parts.append("RAM")
-        causes.append(f"{_number(memory / _GIB_IN_MIB)} of {_number(most_memory / _GIB_IN_MIB)} GiB of RAM")
-    return Words(
-        what=f"has over-committed {' and '.join(parts)}",
-        cause=f"{' and '.join(causes)} are claimed, VMs of others included.",
-        remedy="Move or delete VMs, or raise its ratio in its settings.",
+    claimed = message("{n} of {most} cores", n=f"{cores:,}", most=f"{most_cores:,}")
+    of_ram = message(
+        "{n} of {most} GiB of RAM", n=_number(memory / _GIB_IN_MIB), most=_number(most_memory / _GIB_IN_MIB)
     )
+    if cores > most_cores and memory > most_memory:
+        what = message("has over-committed cores and RAM")
+        cause = message("{cores} and {memory} are claimed, VMs of others included.", cores=claimed, memory=of_ram)
+    else:
+        is_cores = cores > most_cores
+        what = message("has over-committed cores") if is_cores else message("has over-committed RAM")
+        amount = claimed if is_cores else of_ram
+        cause = message("{amount} are claimed, VMs of others included.", amount=amount)
+    return Words(what=what, cause=cause, remedy=message("Move or delete VMs, or raise its ratio in its settings."))
 
 
 def _problems(found: Found, _: datetime) -> Words:
     problems = [sentence(f"{one['subject']}: {one['message']}") for one in found.facts["problems"]]
     more = len(problems) - _SHOWN_PROBLEMS
+    others = (counted_message("And {n} more.", "And {n} more.", more),) if more > 0 else ()
     return Words(
-        what=f"reports {'a problem' if len(problems) == 1 else f'{len(problems)} problems'}",
-        cause=" ".join(problems[:_SHOWN_PROBLEMS]) + (f" And {more} more." if more > 0 else ""),
-        remedy="Correct it on the host, then refresh the host.",
+        what=counted_message("reports a problem", "reports {n} problems", len(problems)),
+        cause=joined(*problems[:_SHOWN_PROBLEMS], *others),
+        remedy=message("Correct it on the host, then refresh the host."),
     )
 
 
@@ -133,105 +167,141 @@ def _pool_full(found: Found, _: datetime) -> Words:
     used, total = found.facts["used"], found.facts["total"]
     unit, factor = ("TB", _TB) if total >= _TB else ("GB", _GB)
     return Words(
-        what="is full" if used >= total else "is nearly full",
-        cause=f"{_number(used / factor)} of {_number(total / factor)} {unit} are claimed or in other use "
-        f"({100 * used // total} %).",
-        remedy="Enlarge it on the host, delete disks, or compose on another storage pool.",
-    )
+        what=message("is full") if used >= total else message("is nearly full"),
+        cause=message(
+            "{used} of {total} {unit} are claimed or in other use ({percent} %).",
+            used=_number(used / factor), total=_number(total / factor), unit=unit, percent=100 * used // total,
+        ),
+        remedy=message("Enlarge it on the host, delete disks, or compose on another storage pool."),
+    )  # fmt: skip
+
+
+_POOL_STATES: Mapping[str, str] = {
+    "available": marked("is available"),
+    "pending": marked("is pending"),
+    "errored": marked("is errored"),
+    "unavailable": marked("is unavailable"),
+    "unknown": marked("is unknown"),
+}
 
 
 def _pool_unavailable(found: Found, _: datetime) -> Words:
     if found.facts["missing"]:
         return Words(
-            what="is missing",
-            cause=f"The last refresh of {_host_of(found)} did not list it, and VMs have disks in it.",
-            remedy="Bring it back on the host, then refresh the host.",
+            what=message("is missing"),
+            cause=message(
+                "The last refresh of {host} did not list it, and VMs have disks in it.", host=_host_of(found)
+            ),
+            remedy=message("Bring it back on the host, then refresh the host."),
         )
+    status = found.facts["status"]
     return Words(
-        what=f"is {found.facts['status']}",
-        cause="No disk is placed in it, and none of it counts as free.",
-        remedy="Repair it on the host; each refresh reads it again.",
+        what=message(_POOL_STATES[status]) if status in _POOL_STATES else f"is {status}",
+        cause=message("No disk is placed in it, and none of it counts as free."),
+        remedy=message("Repair it on the host; each refresh reads it again."),
     )
 
 
 def _quota(found: Found, _: datetime) -> Words:
+    uses = found.facts["uses"]
+    listed: str = uses[0]
+    for use in uses[1:]:
+        listed = message("{first}, {then}", first=listed, then=use)
     return Words(
-        what="is used up" if found.facts["is_full"] else "is nearly used up",
-        cause=f"{', '.join(found.facts['uses'])} are held.",
-        remedy="Release or delete VMs, or let an administrator raise it.",
+        what=message("is used up") if found.facts["is_full"] else message("is nearly used up"),
+        cause=message("{uses} are held.", uses=listed),
+        remedy=message("Release or delete VMs, or let an administrator raise it."),
     )
 
 
 def _rack_away(found: Found, _: datetime) -> Words:
     return Words(
-        what="is away" if found.facts["seen"] else "has never connected",
-        cause="No region has a link to it. Hosts that only it reaches are unreachable.",
-        remedy="Check the service of the rack on its computer, and its network to the region.",
+        what=message("is away") if found.facts["seen"] else message("has never connected"),
+        cause=message("No region has a link to it. Hosts that only it reaches are unreachable."),
+        remedy=message("Check the service of the rack on its computer, and its network to the region."),
     )
 
 
-_CERTIFICATES: Mapping[ObjectType, tuple[str, str]] = {
-    ObjectType.HOST: ("credentials", "Rotate its credentials in its settings."),
-    ObjectType.RACK: (
-        "a certificate",
-        "A rack renews its certificate while it is connected. Once it has expired, the rack joins with a new token.",
+_CERTIFICATES: Mapping[ObjectType, str] = {
+    ObjectType.RACK: marked(
+        "A rack renews its certificate while it is connected. Once it has expired, the rack joins with a new token."
     ),
-    ObjectType.REGION: ("a certificate", "Replace the files that tls_certificate and tls_key name."),
+    ObjectType.REGION: marked("Replace the files that tls_certificate and tls_key name."),
 }
 
 
 def _certificate(found: Found, now: datetime) -> Words:
-    whose, remedy = _CERTIFICATES[found.object_type]
-    expires_at = found.facts["expires_at"]
-    if isinstance(expires_at, str):
-        expires_at = datetime.fromisoformat(expires_at)
-    left = expires_at - now
-    when = "have expired" if found.broken else f"expire in {_span(left)}"
-    if whose == "a certificate":
-        when = "has expired" if found.broken else f"expires in {_span(left)}"
-    time = f"{expires_at:%Y-%m-%d %H:%M} UTC"
+    if found.object_type is not ObjectType.HOST:
+        return _expiring(found, now, message(_CERTIFICATES[found.object_type]))
+    expires_at = _expires_at(found)
+    time = _minute(expires_at)
+    remedy = message("Rotate its credentials in its settings.")
+    if found.broken:
+        cause = message("They were valid until {time}; nothing accepts them any more.", time=time)
+        return Words(what=message("has credentials that have expired"), cause=cause, remedy=remedy)
     return Words(
-        what=f"has {whose} that {when}",
-        cause=f"{'They were' if whose == 'credentials' else 'It was'} valid until {time}; nothing accepts "
-        f"{'them' if whose == 'credentials' else 'it'} any more."
-        if found.broken
-        else f"{'They are' if whose == 'credentials' else 'It is'} valid until {time}.",
+        what=message("has credentials that expire in {span}", span=_span(expires_at - now)),
+        cause=message("They are valid until {time}.", time=time),
         remedy=remedy,
     )
 
 
 def _server_certificate(found: Found, now: datetime) -> Words:
     renew = (
-        "Run on a member of the cluster: lxc cluster update-certificate CERTIFICATE KEY."
+        message("Run on a member of the cluster: lxc cluster update-certificate CERTIFICATE KEY.")
         if found.facts["in_cluster"]
-        else "Replace server.crt and server.key in LXD's folder on the server, and restart LXD."
+        else message("Replace server.crt and server.key in LXD's folder on the server, and restart LXD.")
     )
-    return _expiring(found, now, "presents", f"{renew} Then accept the new fingerprint on the host's page.")
+    remedy = joined(renew, message("Then accept the new fingerprint on the host's page."))
+    words = _expiring(found, now, remedy)
+    if found.broken:
+        return evolve(words, what=message("presents a certificate that has expired"))
+    span = _span(_expires_at(found) - now)
+    return evolve(words, what=message("presents a certificate that expires in {span}", span=span))
 
 
 def _client_certificate(found: Found, now: datetime) -> Words:
     if found.broken:
-        return _expiring(found, now, "has", "Issue a new one with the same name, or revoke it.")
-    return _expiring(found, now, "has", "Start its program: it renews the certificate while it is connected.")
+        return _expiring(found, now, message("Issue a new one with the same name, or revoke it."))
+    return _expiring(found, now, message("Start its program: it renews the certificate while it is connected."))
 
 
-def _expiring(found: Found, now: datetime, verb: str, remedy: str) -> Words:
-    expires_at = datetime.fromisoformat(found.facts["expires_at"])
+def _expiring(found: Found, now: datetime, remedy: str) -> Words:
+    expires_at = _expires_at(found)
+    time = _minute(expires_at)
+    if found.broken:
+        cause = (
+            message("It was valid until {time}; nothing accepts it any more.", time=time)
+            if found.kind is AttentionKind.CERTIFICATE_EXPIRING
+            else message("It was valid until {time}.", time=time)
+        )
+        return Words(what=message("has a certificate that has expired"), cause=cause, remedy=remedy)
     return Words(
-        what=f"{verb} a certificate that "
-        + ("has expired" if found.broken else f"expires in {_span(expires_at - now)}"),
-        cause=f"It {'was' if found.broken else 'is'} valid until {expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC.",
+        what=message("has a certificate that expires in {span}", span=_span(expires_at - now)),
+        cause=message("It is valid until {time}.", time=time),
         remedy=remedy,
     )
 
 
+def _expires_at(found: Found) -> datetime:
+    at = found.facts["expires_at"]
+    return datetime.fromisoformat(at) if isinstance(at, str) else at
+
+
+def _minute(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def _discrepancy(found: Found, _: datetime) -> Words:
     facts = found.facts
-    asks = " Approve the repair." if facts["policy"] == "approval" else ""
     return Words(
-        what="has a discrepancy",
-        cause=f"Found: {facts['found']}; expected: {sentence(facts['expected'])}",
-        remedy=f"{sentence(facts['remedy'])}{asks}",
+        what=message("has a discrepancy"),
+        cause=message(
+            "Found: {found}; expected: {expected}", found=facts["found"], expected=sentence(facts["expected"])
+        ),
+        remedy=joined(
+            sentence(facts["remedy"]), *((message("Approve the repair."),) if facts["policy"] == "approval" else ())
+        ),
     )
 
 
@@ -239,17 +309,17 @@ def _operation(found: Found, _: datetime) -> Words:
     facts = found.facts
     words = purpose(facts["kind"], machine=facts["machine"], host=facts["host"], request={"action": facts["action"]})
     return Words(
-        what=f"has not ended: it {words}",
+        what=message("has not ended: it {does}", does=words),
         cause=sentence(facts["error"]),
-        remedy="Its page says what it waits for. An administrator can cancel it.",
+        remedy=message("Its page says what it waits for. An administrator can cancel it."),
     )
 
 
 def _image(found: Found, _: datetime) -> Words:
     return Words(
-        what="could not be downloaded" if found.facts["url"] else "cannot be used",
+        what=message("could not be downloaded") if found.facts["url"] else message("cannot be used"),
         cause=sentence(found.facts["error"]),
-        remedy="Delete it, and add it again from a source that works.",
+        remedy=message("Delete it, and add it again from a source that works."),
     )
 
 
@@ -291,4 +361,6 @@ def _number(value: float) -> str:
 
 def _span(left: timedelta) -> str:
     days, hours = left.days, int(left.total_seconds() // 3600)
-    return number_of(days, "day") if days >= 2 else number_of(max(hours, 1), "hour")
+    if days >= 2:
+        return counted_message("{n} day", "{n} days", days)
+    return counted_message("{n} hour", "{n} hours", max(hours, 1))

@@ -69,6 +69,7 @@ __all__ = [
     "addresses_of_key_pair",
     "answer_name",
     "assign_key_pair",
+    "check",
     "claim_expiry_notices",
     "clear_retired_certificate",
     "credentials_sent_to",

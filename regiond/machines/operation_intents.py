@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -143,10 +143,13 @@ def check_settled(machine: MachineView) -> None:
         raise WrongState(f"{machine.hostname} is on no host.")
 
 
-async def check_idle(db: Db, machine: MachineView) -> None:
-    """Raises what `open_operation` would raise for the machine as it is now, except for its state. Only reads."""
+def check_idle(machine: MachineView, in_use: Collection[int]) -> None:
+    """Raises what `open_operation` would raise for the machine as it is now, except for its state.
+
+    `in_use` has the ids of machines on which an operation is open: see `operations.service.machines_in_use`.
+    """
     check_settled(machine)
-    if await operation_service.active(db, OperationKind.POWER, machine_id=machine.id) is not None:
+    if machine.id in in_use:
         raise Busy(f"Another operation acts on machine {machine.hostname}. Try again when it has ended.")
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import asyncpg
+from structlog.contextvars import get_contextvars
 
 from common.errors import Busy, NotFound
 from regiond.db.pool import Db, Row
@@ -24,25 +25,25 @@ REPEATED_WITHIN = timedelta(hours=1)
 
 _INSERT = """
     insert into operation (kind, host_id, machine_id, parent_id, account_id, host_name, system_id, hostname, request,
-                           explanation, max_failures)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                           explanation, max_failures, request_id)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
     on conflict do nothing
     returning id
 """
 
 _INSERT_SEVERAL = """
     insert into operation (kind, host_id, machine_id, account_id, host_name, system_id, hostname, request, explanation,
-                           max_failures)
+                           max_failures, request_id)
     select $1, o.* from jsonb_to_recordset($2::jsonb) o (
            host_id integer, machine_id integer, account_id integer, host_name text, system_id text, hostname text,
-           request jsonb, explanation jsonb, max_failures integer)
+           request jsonb, explanation jsonb, max_failures integer, request_id text)
     returning id, machine_id, created_at, not_before
 """
 
 _INSERT_REJECTED = """
     insert into operation (kind, state, account_id, request, explanation, error_code, error_message, max_failures,
-                           started_at, finished_at, rejected_hash, rejections, last_rejected_at)
-    values ($1, 'failed', $2, $3, $4, $5, $6, 0, now(), now(), $7, 1, now())
+                           started_at, finished_at, rejected_hash, request_id, rejections, last_rejected_at)
+    values ($1, 'failed', $2, $3, $4, $5, $6, 0, now(), now(), $7, $8, 1, now())
     returning id
 """
 
@@ -60,8 +61,8 @@ _LOCK_ACCOUNT = "select true from account where id = $1 for no key update"
 
 _INSERT_SUCCEEDED = """
     insert into operation (kind, state, host_id, machine_id, account_id, host_name, system_id, hostname, request,
-                           result, max_failures, started_at, finished_at)
-    values ($1, 'succeeded', $2, $3, $4, $5, $6, $7, $8, $9, 0, now(), now())
+                           result, request_id, max_failures, started_at, finished_at)
+    values ($1, 'succeeded', $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, now(), now())
     returning id
 """
 
@@ -76,8 +77,9 @@ _LOCK_PARENT = """
 # The child is in the machine's resource pool, if the machine still exists.
 _INSERT_FAILED_CHILD = """
     insert into operation (kind, state, machine_id, parent_id, account_id, system_id, hostname, request, error_code,
-                           error_message, max_failures, started_at, finished_at)
-    values ($1, 'failed', (select id from machine where system_id = $4), $2, $3, $4, $5, $6, $7, $8, 0, now(), now())
+                           error_message, request_id, max_failures, started_at, finished_at)
+    values ($1, 'failed', (select id from machine where system_id = $4), $2, $3, $4, $5, $6, $7, $8, $9, 0, now(),
+            now())
 """
 
 
@@ -108,6 +110,7 @@ async def insert(
         operation_id: int | None = await db.fetchval(
             _INSERT, kind.value, host_id, machine_id, None if parent is None else parent.id, account_id, host_name,
             system_id, hostname, dict(request), None if explanation is None else dict(explanation), max_failures,
+            _request_id(),
         )  # fmt: skip
     except asyncpg.ForeignKeyViolationError as error:
         raise NotFound(f"{hostname or host_name} has just been removed.") from error
@@ -136,7 +139,7 @@ async def insert_failed_child(
         return False
     await db.execute(
         _INSERT_FAILED_CHILD, kind.value, parent.id, account_id, system_id, hostname, dict(request), error.code,
-        error.message,
+        error.message, _request_id(),
     )  # fmt: skip
     return True
 
@@ -175,7 +178,7 @@ async def insert_succeeded(
     """Records an operation that needs no host, since the caller's transaction does all its work. Returns its id."""
     operation_id: int = await db.fetchval(
         _INSERT_SUCCEEDED, kind.value, host_id, machine_id, account_id, host_name, system_id, hostname, dict(request),
-        dict(result),
+        dict(result), _request_id(),
     )  # fmt: skip
     return operation_id
 
@@ -202,16 +205,22 @@ async def record_rejected(
     if repeated_id is not None:
         return repeated_id
     operation_id: int = await db.fetchval(
-        _INSERT_REJECTED, kind.value, account_id, dict(request), plain, code, message, equal
+        _INSERT_REJECTED, kind.value, account_id, dict(request), plain, code, message, equal, _request_id()
     )
     return operation_id
+
+
+def _request_id() -> str | None:
+    """Returns the id of the request that is being served, or of the one that opened the operation that runs."""
+    found: str | None = get_contextvars().get("request_id")
+    return found
 
 
 def _row_of(new: NewOperation) -> Mapping[str, object]:
     return {
         "host_id": new.host_id, "machine_id": new.machine_id, "account_id": new.account_id,
         "host_name": new.host_name, "system_id": new.system_id, "hostname": new.hostname, "request": new.request,
-        "explanation": new.explanation, "max_failures": new.max_failures,
+        "explanation": new.explanation, "max_failures": new.max_failures, "request_id": new.request_id,
     }  # fmt: skip
 
 
@@ -222,4 +231,5 @@ def _operation(kind: OperationKind, new: NewOperation, row: Row) -> Operation:
         machine_id=new.machine_id, system_id=new.system_id, hostname=new.hostname, parent_id=None,
         account_id=new.account_id, username=new.username, request=new.request, explanation=new.explanation,
         max_failures=new.max_failures, created_at=row["created_at"], not_before=row["not_before"],
+        request_id=new.request_id,
     )  # fmt: skip

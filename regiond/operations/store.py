@@ -18,7 +18,7 @@ _SELECT = """
     select o.id, o.kind, o.state, o.host_id, o.host_name, o.machine_id, o.system_id, o.hostname, o.parent_id,
            o.account_id, a.username, o.request, o.explanation, o.result, o.step, o.reached_host, o.attempt, o.failures,
            o.max_failures, o.cancel_requested, o.error_code, o.error_message, o.error_details, o.undone, o.created_at,
-           o.started_at, o.finished_at, o.not_before, o.rejections, o.last_rejected_at
+           o.started_at, o.finished_at, o.not_before, o.request_id, o.rejections, o.last_rejected_at
       from operation o left join account a on a.id = o.account_id
 """
 
@@ -76,6 +76,7 @@ _ACTIVE = (
 """
 )
 
+_MACHINES_IN_USE = "select distinct machine_id from operation where is_open and machine_id = any($1::integer[])"
 _CHILDREN = """
     select id, system_id, hostname, state, error_message from operation where parent_id = $1 order by id
 """
@@ -240,6 +241,11 @@ async def active(
     """Returns the open operation of this kind on the host, or of any kind on the machine."""
     row = await db.fetchrow(_ACTIVE, kind.value, host_id, machine_id)
     return _operation(row) if row is not None else None
+
+
+async def machines_in_use(db: Db, machine_ids: Iterable[int]) -> frozenset[int]:
+    """Returns those of the machines on which an operation of any kind is open."""
+    return frozenset(row["machine_id"] for row in await db.fetch(_MACHINES_IN_USE, list(machine_ids)))
 
 
 async def children(db: Db, operation_id: int) -> tuple[Child, ...]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
-from regiond.ui.texts import counted, text
+from common.device_names import lxd_device_name
+from common.volume_names import index_of_volume
+from regiond.ui.texts import constant, counted, text
 
 GIB_IN_MIB = 1024
 TIB_IN_MIB = 1024 * GIB_IN_MIB
@@ -13,6 +15,10 @@ GB = 1_000_000_000
 TB = 1000 * GB
 PB = 1000 * TB
 DASH = "–"
+_MONTHS = (
+    constant("Jan"), constant("Feb"), constant("Mar"), constant("Apr"), constant("May"), constant("Jun"),
+    constant("Jul"), constant("Aug"), constant("Sep"), constant("Oct"), constant("Nov"), constant("Dec"),
+)  # fmt: skip
 
 
 def number(value: float) -> str:
@@ -87,7 +93,10 @@ def clock(at: datetime, now: datetime) -> str:
     at, now = at.astimezone(UTC), now.astimezone(UTC)
     if at.date() == now.date():
         return f"{at:%H:%M:%S}"
-    return f"{at.day} {at:%b %H:%M}" if at.year == now.year else f"{at.day} {at:%b %Y}"
+    month = text(_MONTHS[at.month - 1])
+    if at.year == now.year:
+        return text("{day} {month} {time}", day=at.day, month=month, time=f"{at:%H:%M}")
+    return text("{day} {month} {year}", day=at.day, month=month, year=at.year)
 
 
 def iso(at: datetime) -> str:
@@ -132,3 +141,9 @@ def ranges(numbers: Iterable[int]) -> str:
 def share(part: int, whole: int) -> str:
     """Per cent, as text."""
     return f"{round(100 * part / whole)} %" if whole else DASH
+
+
+def disk_of(volume: str | None) -> str:
+    """Returns `root` or `disk1` for a volume whose name has the index of the disk; other volumes as named."""
+    index = None if volume is None else index_of_volume(volume)
+    return volume or DASH if index is None else lxd_device_name(index)

@@ -2,7 +2,8 @@
 
 Templates call `_('…')` and `ngettext('…', '…', number)`, or have `{% trans %}` blocks. Python code calls `text` and
 `counted` where it makes a text, and marks one that it makes before any request, a constant of a module, by `constant`:
-it is translated when it is shown. Scripts call `t("…")`.
+it is translated when it is shown. Scripts call `t("…")`. Rooms below the pages write English by `common.messages`,
+which the API shows as it is and pages translate by `translated`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from gettext import NullTranslations
 from typing import SupportsIndex
 
 from markupsafe import escape
+
+from common.messages import said_with
 
 _translations: ContextVar[NullTranslations] = ContextVar("translations")
 _ENGLISH = NullTranslations()
@@ -39,6 +42,11 @@ def counted(one: str, many: str, number: int, /, **values: object) -> str:
     """Returns the message for so many; `{n}` in it is the number."""
     found = _translations.get(_ENGLISH).ngettext(one, many, number)
     return found.format_map({"n": f"{number:,}", **values})
+
+
+def translated(message: str) -> str:
+    """Returns a message of a room below the pages in the reader's language; other texts as they are."""
+    return said_with(message, text, counted)
 
 
 class Constant(str):

@@ -21,6 +21,7 @@ from regiond.images.uploads import Uploads
 from regiond.settings import RegionSettings
 
 FOLDER = "images"  # in the state folder
+CONTENTS = "sha256"  # in that folder: the contents of images by hash
 _GIB = 2**30
 
 

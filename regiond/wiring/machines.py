@@ -26,6 +26,7 @@ from regiond.machines.autostart import SetAutostart
 from regiond.machines.boot_disk import SetBootDisk
 from regiond.machines.bulk.service import Bulk
 from regiond.machines.bulk.steps import BulkSteps
+from regiond.machines.compose.model import ClaimOutcome
 from regiond.machines.compose.rescheduling import Rescheduler
 from regiond.machines.compose.service import Composer
 from regiond.machines.compose.stages import build_stages
@@ -44,6 +45,7 @@ from regiond.machines.removal.deletion import DeleteMachine
 from regiond.machines.removal.host_removal import MachinesOfRemovedHost
 from regiond.machines.service import Machines
 from regiond.machines.steps import PowerMachine
+from regiond.metrics.service import RegionMetrics
 from regiond.operations import service as operation_service
 from regiond.operations.engine import Engine
 from regiond.operations.service import Operations
@@ -57,6 +59,7 @@ def wire_machines(
     rack_layer: RackLayer,
     images: ImageLayer,
     addresses: AdvertisedAddresses,
+    metrics: RegionMetrics,
 ) -> MachineLayer:
     database, installation_id, calls = storage.database, storage.installation_id, rack_layer.calls
     operations, groups = Operations(database), Groups(database)
@@ -73,6 +76,7 @@ def wire_machines(
     stages = build_stages(
         database, hosts, groups, calls, installation_id=installation_id,
         strategy="pack" if settings.placement_strategy == "pack" else "spread",
+        on_claim={one: metrics.claims.counter(one) for one in ClaimOutcome},
     )  # fmt: skip
     composer = Composer(database, operations, calls, stages)
     allocation = Allocator(database, operations, hosts, groups, composer)
@@ -108,6 +112,7 @@ def wire_machines(
             machines=MachineGuestChanges(), clean_up=machines.clean_up, restore=restore_detached,
             check_members=MemberCheck(database, rack_layer.address_calls, limit=settings.max_cluster_members).check,
             on_facts=apply_membership, on_reachable=operation_service.wake_waiting,
+            observer=metrics.refreshes,
         ),
     )  # fmt: skip
 
@@ -123,6 +128,7 @@ def wire_engine(
     machine_layer: MachineLayer,
     account_layer: AccountLayer,
     addresses: AdvertisedAddresses,
+    metrics: RegionMetrics,
 ) -> Engine:
     calls, layer = rack_layer.calls, machine_layer
     handlers = (
@@ -167,4 +173,4 @@ def wire_engine(
             current_caller=account_layer.accounts.current_caller,
         ),
     )
-    return Engine(storage.database, rack_layer.heartbeat.region_id, handlers)
+    return Engine(storage.database, rack_layer.heartbeat.region_id, handlers, on_ended=metrics.operations.ended)

@@ -6,6 +6,7 @@ import os
 import socket
 
 from common.release import running_release
+from common.rpc.call_observer import CallObserver
 from common.rpc.session import Limits
 from common.rpc.tokens import JoinToken, encode_token
 from regiond.advertised_addresses import AdvertisedAddresses
@@ -67,6 +68,7 @@ def wire_listener(
     rack_layer: RackLayer,
     commands: RpcCommands,
     link_supervisor: LinkSupervisor,
+    observer: CallObserver,
 ) -> Listener:
     hostname = socket.gethostname()
     return Listener(
@@ -80,6 +82,7 @@ def wire_listener(
             on_connect=link_supervisor.on_connect,
             on_disconnect=link_supervisor.on_disconnect,
             on_event=link_supervisor.on_event,
+            observer=observer,
         ),
         limits=Limits.with_idle_timeout(settings.link_idle_timeout_s),
     )

@@ -12,6 +12,7 @@ from attrs import define, evolve
 
 from common.compose_request import ComposeRequest
 from regiond.db.pool import Database
+from regiond.machines.compose.model import NOT_COUNTED, OnClaim
 from regiond.machines.compose.placement_queries import PlacementQueries
 from regiond.machines.compose.service import Composer
 from regiond.machines.compose.stages import ComposeStages, build_stages
@@ -83,7 +84,9 @@ async def add_hosts(innkeeper: Deployment, **more: Any) -> dict[str, int]:
     return found
 
 
-async def stages_on(innkeeper: Deployment, database: ComposerDatabase) -> ComposeStages:
+async def stages_on(
+    innkeeper: Deployment, database: ComposerDatabase, on_claim: OnClaim = NOT_COUNTED
+) -> ComposeStages:
     """Builds stages like those of the region, on another database."""
     components = innkeeper.region.components
     services: Any = components.services
@@ -92,7 +95,7 @@ async def stages_on(innkeeper: Deployment, database: ComposerDatabase) -> Compos
         installation_id = await read_installation_id(db)
     return build_stages(
         in_place_of(Database, database), services.hosts, services.groups, cast(Any, racks),
-        installation_id=installation_id, strategy="spread",
+        installation_id=installation_id, strategy="spread", on_claim=on_claim,
     )  # fmt: skip
 
 
@@ -118,11 +121,15 @@ def all_composed(results: Iterable[object]) -> list[Operation]:
 
 
 async def compose_in_one_round(
-    innkeeper: Deployment, first: ComposeRequest, *others: ComposeRequest, database: ComposerDatabase | None = None
+    innkeeper: Deployment,
+    first: ComposeRequest,
+    *others: ComposeRequest,
+    database: ComposerDatabase | None = None,
+    on_claim: OnClaim = NOT_COUNTED,
 ) -> list[Operation | BaseException]:
     """Returns all results: `others` arrive while `first` is being committed, and so share the next transaction."""
     inner, all_placed = database or ComposerDatabase(innkeeper.region.components.database), asyncio.Event()
-    stages = await stages_on(innkeeper, DelayedDatabase(inner.database, inner, all_placed))
+    stages = await stages_on(innkeeper, DelayedDatabase(inner.database, inner, all_placed), on_claim)
     queries = CountedQueries(stages.queries, 1 + len(others), all_placed)
     composer = composer_of(innkeeper, evolve(stages, queries=in_place_of(PlacementQueries, queries)))
     leading = asyncio.create_task(compose_all(innkeeper, first, composer=composer))

@@ -8,6 +8,8 @@ import pytest
 
 from common.errors import InvalidRequest
 from regiond.machines.bulk import steps
+from regiond.machines.model import BulkAction
+from tests.administrators import first_administrator
 from tests.database import execute, fetchval
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
@@ -15,6 +17,7 @@ from tests.integration.images import add_image
 from tests.integration.test_machine_lock import make_deployed
 from tests.integration.users import as_user
 from tests.rejections import rejection
+from tests.statement_log import statements_of
 from tests.waiting import eventually
 
 
@@ -204,6 +207,22 @@ async def test_a_user_who_lost_the_machine_meanwhile_changes_it_no_more(innkeepe
     assert await innkeeper.ended(operation_id) == "failed"
     states = await children(innkeeper, operation_id)
     assert sorted(states.values()) == ["failed", "succeeded"]
+
+
+async def test_a_dry_run_reads_all_machines_at_once(innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a power action and of a deployment, with an allocated machine among them."""
+    await add_image(innkeeper, "ubuntu/noble")
+    machines = await composed(innkeeper, 6)
+    await innkeeper.post("machines/", op="allocate", system_id=machines[0]["system_id"])
+    components = innkeeper.region.components
+    caller = await first_administrator(components.database)
+    for action in (BulkAction.POWER_ON, BulkAction.DEPLOY):
+        executed = []
+        for number in (2, 6):
+            with statements_of(components.database, monkeypatch) as statements:
+                await components.services.bulk.plan(caller, action, ids(machines[:number]))
+            executed.append(len(statements))
+        assert executed[0] == executed[1] > 0
 
 
 async def test_many_machines_are_deployed_with_one_image_and_user_data(innkeeper: Deployment) -> None:

@@ -3,74 +3,139 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import socket
+import time
 from pathlib import Path
 
 import pytest
 import treq
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client import CollectorRegistry
 from prometheus_client.samples import Sample
-from twisted.web.http_headers import Headers
 
-from common.errors import BadSettings
+from common.errors import InnkeeperError
 from common.process.deferreds import from_deferred
-from regiond.metrics import database as database_metrics
+from regiond.db.pool import Database
+from regiond.metrics import operations as operation_readings
+from regiond.metrics import readings
+from regiond.metrics.hosts import RACKS
+from regiond.metrics.operations import OPERATIONS
+from regiond.metrics.process_state import ProcessState
 from tests.clock import advance
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
+from tests.integration import scrapes
+from tests.integration.scrapes import OPENMETRICS, value
 from tests.waiting import eventually
 
-OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+def port_of(region: Deployment) -> int | None:
+    listener = region.region.components.metrics_listener
+    return None if listener is None else listener.port
 
 
 async def answer(
     region: Deployment, path: str = "metrics", *, method: str = "GET", **headers: str
 ) -> tuple[int, str, bytes]:
-    """Returns status, content type and body."""
-    listener = region.region.components.metrics_listener
-    assert listener is not None
-    url = f"http://127.0.0.1:{listener.port}/{path}"
-    response = await from_deferred(
-        treq.request(method, url, headers=Headers({name: [text] for name, text in headers.items()}), persistent=False)
-    )
-    body = await from_deferred(response.content())
-    return response.code, response.headers.getRawHeaders("content-type", [""])[0], body
+    return await scrapes.answer(port_of(region), path, method=method, **headers)
 
 
-async def scraped(region: Deployment) -> list[Sample]:
-    status, _, body = await answer(region, Accept=OPENMETRICS)
-    assert status == 200
-    families = text_string_to_metric_families(body.decode())  # type: ignore[no-untyped-call]
-    return [sample for family in families for sample in family.samples]
+async def scraped(region: Deployment, *failing: str) -> list[Sample]:
+    """Returns a scrape in which only the `failing` readings fail: on a busy computer, another can be too late."""
+
+    async def samples() -> list[Sample] | None:
+        found = await scrapes.samples_of(port_of(region))
+        failed = [one for one in found if one.name == "innkeeper_reading_success" and not one.value]
+        return found if [one.labels["reading"] for one in failed] == list(failing) else None
+
+    found: list[Sample] = await eventually(samples)
+    return found
 
 
-def value(samples: list[Sample], name: str, **labels: str) -> float | None:
-    found = [one.value for one in samples if one.name == name and labels.items() <= one.labels.items()]
-    return sum(found) if found else None
+GIB = 1024**3
 
 
 async def test_a_scrape_counts_a_compose(tmp_path: Path, database_url: str) -> None:
     async with deployed(tmp_path, database_url, metrics_host="127.0.0.1", metrics_port=0) as region:
         await region.start_rack()
-        host = await region.add_simulated()
-        await region.compose(host["id"], cores=1, memory=1024)
+        host = await region.add_simulated(cores=2, memory_mib=8192)
+        composed = await region.compose(host["id"], cores=1, memory=1024)
+        with pytest.raises(InnkeeperError, match="needs 2 cores, 1 free"):
+            await region.compose(host["id"], cores=2, memory=1024)
+        await region.post("quotas/", user="admin", machines=1)
+        services = region.region.components.services
+        await services.attention.note()
+        await services.reconciler.check()
         samples = await scraped(region)
+        machines = await region.fetch("select system_id, hostname, uuid::text from machine")
+        (audited,) = await region.fetch("select count(*) as entries from audit_entry")
     assert value(samples, "innkeeper_build_info", program="regiond") == 1
     assert value(samples, "innkeeper_database_up") == 1
-    assert value(samples, "innkeeper_operations", kind="compose") is None, "it has ended"
-    assert value(samples, "innkeeper_hosts", state="ready") == 1
-    assert value(samples, "innkeeper_operations_due") == 0
-    assert value(samples, "innkeeper_operation_leases") == 0
+    check_requests_and_claims(samples)
+    check_calls_and_hosts(samples)
+    check_records(samples)
+    assert value(samples, "innkeeper_audit_entries") == audited["entries"] > 0
+    texts = {text for one in samples for text in one.labels.values()}
+    assert not [text for text in texts if text.startswith("sim")], "names of hosts are not bounded"
+    (vm,) = machines
+    assert vm["system_id"] == composed["system_id"]
+    assert texts.isdisjoint(vm.values()), "what names a VM is not bounded"
+
+
+def check_requests_and_claims(samples: list[Sample]) -> None:
     composes = {"endpoint": "VmHostHandler.compose", "method": "POST"}
     assert value(samples, "innkeeper_http_requests_total", status="2xx", **composes) == 1
-    assert value(samples, "innkeeper_http_request_duration_seconds_count", **composes) == 1
+    assert value(samples, "innkeeper_http_requests_total", status="5xx", **composes) == 1
+    assert value(samples, "innkeeper_http_request_duration_seconds_count", **composes) == 2
+    for outcome, number in {"won": 1, "lost": 0, "retried": 0, "out_of_capacity": 1}.items():
+        assert value(samples, "innkeeper_claim_attempts_total", outcome=outcome) == number
+    assert value(samples, "innkeeper_operations", kind="compose") is None, "it has ended"
+    assert value(samples, "innkeeper_operations_ended_total", kind="compose", state="succeeded") == 1
+    assert value(samples, "innkeeper_operation_duration_seconds_count", kind="compose") == 1
+    assert value(samples, "innkeeper_operations_due") == 0
+    assert value(samples, "innkeeper_operation_leases") == 0
     limit = value(samples, "innkeeper_database_connections_limit")
     assert limit is not None
     assert 0 < (value(samples, "innkeeper_database_connections") or 0) <= limit
     assert value(samples, "innkeeper_database_connection_waiters") == 0
-    texts = {text for one in samples for text in one.labels.values()}
-    assert not [text for text in texts if text.startswith("sim")], "names of hosts are not bounded"
+    assert (value(samples, "process_open_fds") or 0) > 0
+    assert (value(samples, "innkeeper_event_loop_lag_seconds_count") or 0) >= 1
+
+
+def check_calls_and_hosts(samples: list[Sample]) -> None:
+    assert value(samples, "innkeeper_rpc_requests_total", command="rack.join", outcome="ok") == 1
+    assert value(samples, "innkeeper_rpc_calls_total", command="host.compose", outcome="ok") == 1
+    assert value(samples, "innkeeper_rpc_call_duration_seconds_count", command="host.compose") == 1
+    assert value(samples, "innkeeper_rpc_calls_in_progress", command="host.compose") == 0
+    assert (value(samples, "innkeeper_rpc_peer_calls_total", peer="rack", outcome="ok") or 0) >= 1
+    assert value(samples, "innkeeper_rpc_links", role="rack") == 1
+    assert value(samples, "innkeeper_racks", state="connected") == 1
+    assert value(samples, "innkeeper_racks", state="away") == 0
+    assert value(samples, "innkeeper_hosts", state="ready") == value(samples, "innkeeper_hosts") == 1
+    assert value(samples, "innkeeper_hosts_overdue") == 0
+    assert 0 < (value(samples, "innkeeper_host_refresh_oldest_age_seconds", state="ready") or 0) < 300
+    for stage in ("discover", "apply"):
+        assert (value(samples, "innkeeper_host_refreshes_total", stage=stage, outcome="ok") or 0) >= 1
+        assert (value(samples, "innkeeper_host_refresh_duration_seconds_count", stage=stage) or 0) >= 1
+
+
+def check_records(samples: list[Sample]) -> None:
+    for group in ({"zone": "default"}, {"pool": "default"}):
+        (label,) = group
+        assert value(samples, f"innkeeper_{label}_capacity_cores", **group) == 2
+        assert value(samples, f"innkeeper_{label}_used_cores", **group) == 1
+        assert value(samples, f"innkeeper_{label}_capacity_memory_bytes", **group) == 8 * GIB
+        assert value(samples, f"innkeeper_{label}_used_memory_bytes", **group) == GIB
+        assert (value(samples, f"innkeeper_{label}_used_storage_bytes", **group) or 0) > 0
+    assert value(samples, "innkeeper_machines", state="ready") == value(samples, "innkeeper_machines") == 1
+    assert value(samples, "innkeeper_quotas_nearly_used") == 1
+    assert value(samples, "innkeeper_attention_items", kind="rack_away") == 0
+    assert value(samples, "innkeeper_discrepancies", kind="wrong_total") == 0
+    assert value(samples, "innkeeper_ledger_checks_total", outcome="completed") == 1
+    assert value(samples, "innkeeper_ledger_check_duration_seconds_count") == 1
+    now = time.time()
+    assert now - 300 < (value(samples, "innkeeper_ledger_last_check_timestamp_seconds") or 0) <= now
+    for purpose in ("authority", "rack"):
+        assert (value(samples, "innkeeper_certificate_expiry_timestamp_seconds", purpose=purpose) or 0) > now
+    assert value(samples, "innkeeper_certificate_expiry_timestamp_seconds", purpose="api") is None, "it is plain HTTP"
 
 
 async def test_an_unfinished_operation_has_its_kind_state_and_age(tmp_path: Path, database_url: str) -> None:
@@ -114,47 +179,57 @@ async def test_the_scraper_chooses_format_and_compression(tmp_path: Path, databa
             assert (await answer(region, path))[0] == 404
 
 
-async def test_a_scraper_that_asks_for_gzip_gets_it(tmp_path: Path, database_url: str) -> None:
-    async with deployed(tmp_path, database_url, metrics_host="127.0.0.1", metrics_port=0) as region:
-        listener = region.region.components.metrics_listener
-        assert listener is not None
-        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
-        writer.write(b"GET /metrics HTTP/1.0\r\nAccept-Encoding: gzip\r\n\r\n")
-        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-        writer.close()
-    assert b"content-encoding: gzip" in head.lower()
-    assert b"innkeeper_build_info" in gzip.decompress(body)
-
-
 async def test_without_an_address_there_are_no_metrics(tmp_path: Path, database_url: str) -> None:
     async with deployed(tmp_path, database_url, metrics_host="") as region:
         assert region.region.components.metrics_listener is None
 
 
-async def test_a_port_in_use_names_the_setting(tmp_path: Path, database_url: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(BadSettings, match=rf"127\.0\.0\.1:{port} for metrics.* Set metrics_host and metrics_port"):
-            async with deployed(tmp_path, database_url, metrics_host="127.0.0.1", metrics_port=port):
-                pass
+def _fail(_: ProcessState) -> None:
+    raise ZeroDivisionError
 
 
-async def test_a_scrape_is_answered_whatever_a_reading_raises(
+async def test_a_scrape_leaves_out_what_cannot_be_read(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_metrics, "_OPERATIONS", "select nothing from no_such_table")
-    async with deployed(tmp_path, database_url, checked=False, metrics_host="127.0.0.1", metrics_port=0) as region:
+    monkeypatch.setattr(operation_readings, "_READ_QUEUE", "select nothing from no_such_table")
+    async with deployed(tmp_path, database_url, metrics_host="127.0.0.1", metrics_port=0) as region:
+        samples = await scraped(region, "operations")
+        monkeypatch.setattr(ProcessState, "collect", _fail)
         status, kind, body = await answer(region)
-    assert (status, kind.partition(";")[0]) == (500, "text/plain")
+    assert (status, kind.partition(";")[0]) == (500, "text/plain"), "not a scrape that hangs"
     assert b"see the log" in body
+    assert value(samples, "innkeeper_operations_due") is None
+    assert value(samples, "innkeeper_hosts", state="ready") == 0
+    assert value(samples, "innkeeper_database_up") == 1
+
+
+async def test_a_reading_that_waits_for_a_lock_leaves_the_others(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readings, "READING_DEADLINE_S", 0.5)  # PostgreSQL's clock cannot be moved
+    registry = CollectorRegistry()
+    scraped = readings.Readings(registry, database, (OPERATIONS, RACKS))
+
+    async def has_read(name: str, labels: dict[str, str] | None = None) -> bool:
+        """Scrapes again until a reading is quick enough: a busy computer may need more than the deadline."""
+        await scraped.refresh()
+        return registry.get_sample_value(f"innkeeper_{name}", labels) == 0
+
+    async with database.transaction() as db:
+        await db.execute("lock table operation in access exclusive mode")
+        await eventually(lambda: has_read("racks", {"state": "connected"}))
+        assert registry.get_sample_value("innkeeper_operations_due") is None
+        assert registry.get_sample_value("innkeeper_reading_success", {"reading": "operations"}) == 0
+    await eventually(lambda: has_read("operations_due"))
+    await eventually(lambda: database.pool_use.size == database.pool_use.idle)
 
 
 async def test_a_scrape_answers_without_the_database(tmp_path: Path, database_url: str) -> None:
     async with deployed(tmp_path, database_url, checked=False, metrics_host="127.0.0.1", metrics_port=0) as region:
         assert value(await scraped(region), "innkeeper_database_up") == 1
         region.region.components.database.reject_all("test: the database is down")
-        await advance(database_metrics.CACHED_S + 1)
-        samples = await scraped(region)
+        await advance(OPERATIONS.every_s + 1)
+        samples = await scrapes.samples_of(port_of(region))
     assert value(samples, "innkeeper_database_up") == 0
     assert value(samples, "innkeeper_build_info") == 1
     assert value(samples, "innkeeper_operations_due") is None

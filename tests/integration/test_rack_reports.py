@@ -18,7 +18,7 @@ from common.vm_host_report import VmHostReport
 from rackd import guest_reports, report_channel
 from rackd.guest_reports import GuestReports
 from rackd.report_channel import MAX_CONNECTIONS_PER_ADDRESS, MAX_REFUSED_PER_ADDRESS
-from rackd.report_listener import ReportListener
+from rackd.report_listener import report_listener
 from rackd.report_request import MAX_BODY_BYTES
 from tests.waiting import eventually
 
@@ -77,7 +77,7 @@ def refusals_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def listening(region: Region) -> AsyncIterator[int]:
-    listener = ReportListener("127.0.0.1", 0, region)
+    listener = report_listener("127.0.0.1", 0, region)
     listener.start()
     try:
         yield listener.port

@@ -3,42 +3,23 @@
 from __future__ import annotations
 
 import re
-from gettext import NullTranslations
 from urllib.parse import urlsplit
 
 import pytest
 
-from development.generated_section import CHECKOUT
-from development.text_catalogue import CATALOGUE
 from tests.browser.fleet import PASSWORD, add_fleet
 from tests.deployment.deployment import Deployment
 from tests.integration.web_client import WebClient
+from tests.unit.pseudo_language import Pseudo
 from tests.unit.text_search import Texts
 from tests.waiting import settle
 
-_MESSAGE = re.compile(r'^msgid(?:_plural)? "(.*)"$', re.MULTILINE)
-_LETTER = re.compile(r"\{\w+\}|%\(\w+\)s|[A-Za-z]")
 # Names and addresses of the fleet and of its hardware, products, protocols, units, and formats of files.
 DATA = re.compile(
     r"\b(Innkeeper|UTC|[MG]iB|[GMT]B|LXD|libvirt|dhcp|CSV|JSON|mira|admin|rack|alder|birch|web-1|db-1|default|local"
     r"|nvme|front|eth\d|sim\d|disk\d|dir|root|network|amd64|foreign-\d+|simulated(:\S+| [\d.]+)?|ik[-\w]+"
     r"|[0-9a-f]{2}(:[0-9a-f]{2}){5})\b"
 )
-
-
-class Pseudo(NullTranslations):
-    """Writes messages of the catalogue without Latin letters, but for the names of values; what it lacks is English."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        found = _MESSAGE.findall((CHECKOUT / CATALOGUE).read_text(encoding="utf-8"))
-        self._known = {message.replace('\\"', '"').replace("\\n", "\n").replace("\\\\", "\\") for message in found}
-
-    def gettext(self, message: str) -> str:
-        return _LETTER.sub(_foreign, message) if message in self._known else message
-
-    def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
-        return self.gettext(msgid1 if n == 1 else msgid2)
 
 
 @pytest.fixture
@@ -48,10 +29,6 @@ def client(innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch) -> WebClient:
     client = WebClient(urlsplit(innkeeper.region.api_url).port or 0)
     settle(client.log_in("mira", PASSWORD))
     return client
-
-
-def _foreign(found: re.Match[str]) -> str:
-    return "ж" if len(found[0]) == 1 else found[0]
 
 
 def english_in(page: str) -> list[str]:

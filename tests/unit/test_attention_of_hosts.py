@@ -17,7 +17,7 @@ NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 OLD, NEW = "ab" * 32, "cd" * 32
 KEY = "SHA256:" + "a" * 43
 _K = AttentionKind
-_CODES = sorted(
+CODES = sorted(
     one.code for one in vars(errors).values() if isinstance(one, type) and issubclass(one, InnkeeperError)
 )  # fmt: skip
 
@@ -126,13 +126,13 @@ def test_users_are_not_told_commands_of_administrators() -> None:
     assert (said.cause, said.remedy) == (HIDDEN_CAUSE, HIDDEN_REMEDY)
 
 
-@pytest.mark.parametrize("code", _CODES)
+@pytest.mark.parametrize("code", CODES)
 def test_users_are_not_sent_to_a_message_that_they_do_not_see(code: str) -> None:
     said = item(_K.HOST_UNREACHABLE, is_admin=False, code=code)
     assert (said.cause, said.remedy) == (HIDDEN_CAUSE, RETRIED)
 
 
-@pytest.mark.parametrize("code", _CODES)
+@pytest.mark.parametrize("code", CODES)
 def test_only_a_host_that_is_not_reached_points_to_the_network(code: str) -> None:
     said = item(_K.HOST_UNREACHABLE, code=code)
     assert said.what

@@ -10,6 +10,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.messages import message
 from regiond.attention.model import (
     AttentionFilter,
     AttentionItem,
@@ -47,7 +48,7 @@ _FACTS: dict[AttentionKind, tuple[ObjectType, dict[str, Any]]] = {
     _K.STORAGE_POOL_FULL: (
         _T.STORAGE_POOL, {"status": "available", "missing": False, "total": 3840 * GB, "used": 3610 * GB},
     ),
-    _K.QUOTA_FULL: (_T.QUOTA, {"uses": ["9 of 10 VMs"], "is_full": False}),
+    _K.QUOTA_FULL: (_T.QUOTA, {"uses": [message("{n} of {most} VMs", n="9", most="10")], "is_full": False}),
     _K.RACK_AWAY: (_T.RACK, {"seen": True}),
     _K.CERTIFICATE_EXPIRING: (_T.HOST, {"expires_at": (NOW + timedelta(days=12)).isoformat()}),
     _K.SERVER_CERTIFICATE_EXPIRING: (

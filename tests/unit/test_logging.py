@@ -46,6 +46,31 @@ def test_an_event_is_one_json_line_with_its_context(stream: io.StringIO) -> None
     assert line == {"event": "guest_composed", "guest": "vm-ä", "memory_mib": 512, "level": "info", "operation": 7}
 
 
+def test_a_line_begins_with_time_level_event_and_process(stream: io.StringIO) -> None:
+    configure_logging(stream=stream, process={"program": "rackd", "rack": "north"})
+    structlog.get_logger().info("first", aardvark=1)
+    structlog.get_logger().info("second", rack="south")
+    logging.getLogger("library").warning("third")
+    first, second, third = lines(stream)
+    assert list(first) == ["timestamp", "level", "event", "program", "rack", "aardvark"]
+    assert second["rack"] == "south", "the event's own field goes first"
+    assert (third["program"], third["rack"]) == ("rackd", "north")
+
+
+def test_only_the_journal_gets_priorities(tmp_path: Path, stream: io.StringIO) -> None:
+    with (tmp_path / "log").open("w") as file:
+        found = os.fstat(file.fileno())
+        journal = {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"}
+        configure_logging(stream=file, environment=journal)
+        structlog.get_logger().info("a")
+        structlog.get_logger().error("b")
+        logging.getLogger("library").warning("c")
+        configure_logging(stream=file, environment={"JOURNAL_STREAM": "1:2"})
+        structlog.get_logger().warning("d")
+    begun = [line[:4] for line in (tmp_path / "log").read_text().splitlines()]
+    assert begun == ["<6>{", "<3>{", "<4>{", '{"ti']
+
+
 def test_a_line_is_written_at_once_with_its_end(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that is killed between two writes would leave half a line, which the next process continues."""
     written: list[str] = []

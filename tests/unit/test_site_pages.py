@@ -93,7 +93,7 @@ def test_a_setting_is_shown_with_values_and_default() -> None:
     [
         ("innkeeper", ["innkeeper login PROFILE URL", "--wait", "--filter KEY=VALUE", "8 still running"]),
         ("regiond", ["regiond run", "regiond admin create [--username NAME]", "--config FILE", "SIGHUP"]),
-        ("rackd", ["rackd join", "rackd run", "--config FILE"]),
+        ("rackd", ["rackd join", "rackd run", "--config FILE", "SIGHUP"]),
     ],
 )
 def test_a_command_s_manual_page_has_its_help(name: str, terms: list[str]) -> None:

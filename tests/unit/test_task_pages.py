@@ -10,16 +10,18 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regiond.machines.model import BulkAction
+from regiond.caller import Caller, PoolRole
+from regiond.machines.model import BulkAction, MachineView
 from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState
 from regiond.ui.lists.task_filters import read_filters
 from regiond.ui.machines.bulk_actions import ACTIONS
 from regiond.ui.pages import PAGES
-from regiond.ui.tasks.retry import retry_of
+from regiond.ui.tasks.retry import offered_retry, retry_of
 from regiond.ui.tasks.task_log import facts_of, shown_log
 from regiond.ui.tasks.task_request import requested
 from regiond.ui.web_request import UI, WebRequest
-from tests.unit.machine_samples import OPERATION
+from tests.unit.api_samples import ADMIN, USER
+from tests.unit.machine_samples import MACHINE, OPERATION
 
 BEGAN = datetime(2026, 11, 25, tzinfo=UTC)
 FAILED = evolve(OPERATION, state=OperationState.FAILED)
@@ -87,6 +89,8 @@ def test_details_are_words_with_units() -> None:
 def test_a_request_is_shown_with_labels_and_units() -> None:
     task = evolve(OPERATION, request={"requested": {"hostname": "web-1", "memory_mib": 2048, "power_on": False}})
     assert requested(task) == [("Name", "web-1"), ("RAM", "2 GiB")]
+    allocation = evolve(OPERATION, kind=OperationKind.ALLOCATE, request={"kind": "allocate", "name": "web-1"})
+    assert requested(allocation) == [("Name", "web-1")]
     power = evolve(OPERATION, kind=OperationKind.POWER, request={"action": "force_off", "was": "failed_deployment"})
     assert requested(power) == [("Action", "power off by force"), ("State before", "failed deployment")]
 
@@ -157,8 +161,36 @@ def test_a_bulk_task_is_tried_again_for_the_vms_that_failed() -> None:
     assert list(found.fields) == [("action", "stop"), ("at_once", "2"), *chosen]
 
 
-def test_a_bulk_task_is_tried_again_only_by_operators() -> None:
-    assert retry_of(bulk(action="power_off"), may_operate=False) is None
+VIEWER = evolve(USER, grants={MACHINE.pool.id: PoolRole.VIEWER})
+OPERATOR = evolve(USER, grants={MACHINE.pool.id: PoolRole.OPERATOR})
+OF_ADMINISTRATORS = {"refresh", "remove_host", "rotate_credentials", "adopt", "forget", "clean_up"}
+
+
+@pytest.mark.parametrize("kind", OperationKind)
+def test_trying_again_is_offered_only_to_whom_the_page_serves(kind: OperationKind) -> None:
+    task = evolve(FAILED, kind=kind, request=REQUESTS.get(kind, {"action": "on"}))
+    if kind is OperationKind.COMPOSE:
+        task = evolve(task, request={"requested": {"hostname": "web-1", "cores": 1, "memory_mib": 1024}})
+    own, other = evolve(MACHINE, owner=USER.username), evolve(MACHINE, owner="bob")
+    free = evolve(MACHINE, owner=None, composed_by="bob")
+
+    def offers(caller: Caller, machine: MachineView | None) -> bool:
+        return offered_retry(task, (), caller=caller, machine=machine) is not None
+
+    is_general = kind in {"compose", "bulk"}
+    assert offers(ADMIN, other)
+    assert not offers(VIEWER, other)
+    assert offers(OPERATOR, other) == offers(OPERATOR, None) == is_general
+    assert offers(OPERATOR, own) == (kind not in OF_ADMINISTRATORS)
+    assert offers(OPERATOR, free) == (is_general or kind in {"deploy", "allocate"})
+    assert offered_retry(bulk(action="power_off"), (), caller=VIEWER, machine=None) is None
+
+
+def test_a_vm_that_is_gone_is_said_to_everybody() -> None:
+    gone = evolve(FAILED, kind=OperationKind.DELETE, machine_id=None)
+    found = offered_retry(gone, (), caller=VIEWER, machine=None)
+    assert found is not None
+    assert (found.url, found.instead) == ("", "The VM is no longer there.")
 
 
 def test_a_bulk_release_or_deployment_is_tried_again_with_its_options() -> None:

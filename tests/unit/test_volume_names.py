@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.values import OwnershipMarker
-from common.volume_names import marker_of_volume, seed_name, volume_name
+from common.volume_names import index_of_volume, marker_of_volume, seed_name, volume_name
 
 MARKER = OwnershipMarker(
     installation_id=UUID("00000000-0000-4000-8000-00000000000a"),
@@ -21,6 +21,7 @@ MARKER = OwnershipMarker(
 def test_volume_names_round_trip(installation: UUID, machine: UUID, index: int) -> None:
     marker = OwnershipMarker(installation_id=installation, machine_id=machine)
     assert marker_of_volume(volume_name(marker, index)) == marker
+    assert index_of_volume(volume_name(marker, index)) == index
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,7 @@ def test_volume_names_round_trip(installation: UUID, machine: UUID, index: int) 
 )
 def test_other_names_have_no_marker(name: str) -> None:
     assert marker_of_volume(name) is None
+    assert index_of_volume(name) is None
 
 
 @given(st.text())

@@ -20,7 +20,7 @@ _CODE = re.compile(r"\b(ik|is|u|p|has|aria|data|hx)-\w|__|^[\w-]+/[\w./-]+$|::|%
 _MARKUP = re.compile(r'^(\s*[\w-]+="[^"]*")+$|^ik-[^ ]*( ik-[^ ]*| -)*$')  # attributes or classes of a tag elsewhere
 _COMMAND = re.compile(r"^(lxc|virsh|innkeeper|sudo|stty) |\$[a-z]")
 _HEADER = re.compile(r"^[A-Z][\w-]*-[A-Z]")
-_TRANSLATED = {"_", "gettext", "ngettext", "text", "counted", "constant"}
+_TRANSLATED = {"_", "gettext", "ngettext", "text", "counted", "constant", "message", "counted_message", "marked"}
 _SHOWN_AS = {"button", "help", "label", "none_label", "note", "remedy", "title", "undo"}  # of forms and questions
 _NOT_SHOWN = re.compile(r"(Type|Value|Key|Runtime|Assertion|NotImplemented)Error$")
 _ENGLISH_WITH_STATUS = re.compile(r"^(InvalidRequest|NotFound|NotAllowed|WrongState|\w+Error|\w+Refused)(\.of)?$")

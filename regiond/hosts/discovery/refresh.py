@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 from uuid import UUID
 
@@ -55,6 +56,17 @@ class CleanUp(Protocol):
     ) -> None: ...
 
 
+class RefreshObserver(Protocol):
+    """Measures the stages `discover` and `apply`. An exception that leaves the block is the outcome of the stage."""
+
+    def stage(self, name: str) -> AbstractContextManager[None]: ...
+
+
+class _Unobserved:
+    def stage(self, _: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
 class Refresher:
     """Refreshes hosts, for requested and periodic refreshes alike.
 
@@ -76,6 +88,7 @@ class Refresher:
         check_members: Callable[[int, Discovery], Awaitable[Discovery]],
         on_facts: Callable[[Db, int, HostFacts], Awaitable[None]],
         on_reachable: Callable[[Db, int], Awaitable[None]],
+        observer: RefreshObserver | None = None,
     ) -> None:
         self._database = database
         self._calls = calls
@@ -86,6 +99,7 @@ class Refresher:
         self._check_members = check_members
         self._on_facts = on_facts
         self._on_reachable = on_reachable
+        self._observer = observer or _Unobserved()
 
     async def refresh(self, host_id: int) -> None:
         """Runs discovery of the host and applies the result. Errors of the host are recorded, then raised.
@@ -104,6 +118,10 @@ class Refresher:
 
     async def discover(self, host_id: int) -> DiscoveryRun:
         """Returns a discovery run; pins the host's identity at first contact. Errors are recorded, then raised."""
+        with self._observer.stage("discover"):
+            return await self._discover(host_id)
+
+    async def _discover(self, host_id: int) -> DiscoveryRun:
         asked_at = time.monotonic()
         async with self._database.connection() as db:
             host = await store.read_connection(db, host_id)
@@ -127,6 +145,10 @@ class Refresher:
 
     async def apply(self, db: Db, host_id: int, run: DiscoveryRun) -> DiscoveryChanges:
         """Applies a run in the caller's transaction, and records an event for each change."""
+        with self._observer.stage("apply"):
+            return await self._apply(db, host_id, run)
+
+    async def _apply(self, db: Db, host_id: int, run: DiscoveryRun) -> DiscoveryChanges:
         await store.lock_existence(db, host_id)
         host = await store.read_connection(db, host_id)
         if host.state == "unreachable":  # of two runs at once, only the first finds the host in this state

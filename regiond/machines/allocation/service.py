@@ -99,13 +99,11 @@ class Allocator:
         if await self._take(request, DeviceConstraints(), hosts, take) is None:
             raise NoneAvailable(no_match(request))
 
-    async def check(self, caller: Caller, system_id: str) -> None:
-        """Raises NoneAvailable if `take` would not find the machine. Only reads."""
-        request = AllocateRequest(system_id=system_id)
+    async def refusals(self, db: Db, caller: Caller, system_ids: Sequence[str]) -> Mapping[str, str]:
+        """Returns by system id the message of the NoneAvailable that `take` would raise, by one query."""
         hosts = evolve(ANY_HOST, within_pool_ids=caller.operated_pools)
-        async for _ in self._matching(request, DeviceConstraints(), hosts):
-            return
-        raise NoneAvailable(no_match(request))
+        ready = {one.system_id for one in await list_ready(db, AllocateRequest(), hosts, system_ids=system_ids)}
+        return {one: no_match(AllocateRequest(system_id=one)) for one in system_ids if one not in ready}
 
     async def allocated(self, operation: Operation, request: AllocateRequest) -> Allocated:
         """Returns the machine of a succeeded operation. Raises NotFound if it is deleted."""

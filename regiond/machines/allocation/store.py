@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from regiond.db.pool import Db
 from regiond.machines.affinity.service import ReadyMachine
 from regiond.machines.model import AllocateRequest
@@ -15,8 +17,8 @@ _READY = """
       join zone z on z.id = m.zone_id join resource_pool p on p.id = m.pool_id
       left join server s on s.id = h.server_id
      where m.state = 'ready' and m.owner_id is null and h.state <> 'removing' and h.maintenance_since is null
-       and not m.as_found and (not m.adopted or $1::text is not null or $2::text is not null)
-       and ($1::text is null or m.system_id = $1) and ($2::text is null or m.hostname = $2)
+       and not m.as_found and (not m.adopted or $1::text[] is not null or $2::text is not null)
+       and ($1::text[] is null or m.system_id = any($1)) and ($2::text is null or m.hostname = $2)
        and ($3::integer is null or m.cores >= $3) and ($4::bigint is null or m.memory_mib >= $4)
        and ($5::text[] = '{}' or m.architecture = any($5)) and m.architecture <> all($6::text[])
        and m.tags @> $7::text[] and not m.tags && $8::text[]
@@ -38,10 +40,16 @@ async def reported_architectures(db: Db) -> frozenset[str]:
     return frozenset(row["architecture"] for row in await db.fetch(_REPORTED_ARCHITECTURES))
 
 
-async def list_ready(db: Db, request: AllocateRequest, hosts: HostFilter) -> list[ReadyMachine]:
-    """Returns the ready machines that satisfy all constraints except those on devices and groups, cheapest first."""
+async def list_ready(
+    db: Db, request: AllocateRequest, hosts: HostFilter, *, system_ids: Sequence[str] | None = None
+) -> list[ReadyMachine]:
+    """Returns the ready machines that satisfy all constraints except those on devices and groups, cheapest first.
+
+    With `system_ids`, the request may name any of these.
+    """
+    named = [request.system_id] if system_ids is None and request.system_id is not None else system_ids
     rows = await db.fetch(
-        _READY, request.system_id, request.name, request.cores, request.memory_mib, hosts.architectures,
+        _READY, named, request.name, request.cores, request.memory_mib, hosts.architectures,
         hosts.not_architectures, hosts.tags, hosts.not_tags, hosts.zones, hosts.not_zones, hosts.pools,
         hosts.not_pools, sorted(hosts.host_ids), sorted(hosts.not_host_ids), hosts.drivers, hosts.not_drivers,
         None if hosts.within_pool_ids is None else sorted(hosts.within_pool_ids),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest, NotAllowed
 from common.phrases import number_of
@@ -40,7 +40,7 @@ from regiond.quotas.service import refusals_now
 _Plan = MachineRemovalPlan | str | None  # what is removed, the reason why the machine does not change, or neither
 _DEFAULT_DEPLOY = DeployRequest()
 _DISKS_LOST = "What is on the root disks of these machines is lost."
-_PLANS_AT_ONCE = 4  # each takes a connection to the database
+_PLANS_AT_ONCE = 4  # of deletions and releases; each takes a connection to the database
 MAX_FAILURES = 120  # of the operation itself, such as an unavailable database; failures of machines do not count
 
 
@@ -120,20 +120,21 @@ class Bulk:
         The effects name the machines that would not change, with the reasons.
         """
         machines = await self._checked(caller, action, tuple(dict.fromkeys(system_ids)))
+        found: Sequence[_Plan]
         if action is BulkAction.DEPLOY:
-            await self._deployments.check(deploy, machines)
-        found = [
-            one
-            for first in range(0, len(machines), _PLANS_AT_ONCE)
-            for one in await asyncio.gather(
-                *(
-                    self._plan_of(caller, action, one, release, deploy)
-                    for one in machines[first : first + _PLANS_AT_ONCE]
+            refused = await self._deployments.refusals(caller, machines, deploy)
+            found = await self._within_quotas(caller, machines, [_stays(one, refused) for one in machines])
+        elif action.power is not None:
+            refused = await self._power_refusals(machines)
+            found = [_stays(one, refused) for one in machines]
+        else:
+            found = [
+                one
+                for first in range(0, len(machines), _PLANS_AT_ONCE)
+                for one in await asyncio.gather(
+                    *(self._plan_of(caller, action, one, release) for one in machines[first : first + _PLANS_AT_ONCE])
                 )
-            )
-        ]
-        if action is BulkAction.DEPLOY:
-            found = await self._within_quotas(caller, machines, found)
+            ]
         plans = [one for one in found if isinstance(one, MachineRemovalPlan)]
         effects = [one for one in found if isinstance(one, str)]
         if action.power is not None or action is BulkAction.DEPLOY:
@@ -149,40 +150,45 @@ class Bulk:
         )
 
     async def _plan_of(
-        self, caller: Caller, action: BulkAction, machine: MachineView, release: ReleaseOptions, deploy: DeployRequest
+        self, caller: Caller, action: BulkAction, machine: MachineView, release: ReleaseOptions
     ) -> _Plan:
-        """Returns the plan, or the reason why the machine does not change; None if nothing of it is removed."""
+        """Returns the plan of a deletion or release, or the reason why the machine does not change."""
         try:
             if action is BulkAction.DELETE:
                 return await self._machines.deletion_plan(caller, machine.system_id)
-            if action is BulkAction.RELEASE:
-                return await self._releases.plan(caller, machine.system_id, options=release, asks=False)
-            if action is BulkAction.DEPLOY:
-                reason = await self._deployments.refusal(caller, machine, deploy)
-                return None if reason is None else _stays(machine, reason)
-            check_unlocked(machine)
-            async with self._database.connection() as db:
-                await check_idle(db, machine)
+            return await self._releases.plan(caller, machine.system_id, options=release, asks=False)
         except DatabaseUnavailable:
             raise
         except InnkeeperError as error:
-            return _stays(machine, error.message)
-        return None
+            return _stays(machine, {machine.system_id: error.message})
+
+    async def _power_refusals(self, machines: Sequence[MachineView]) -> Mapping[str, str]:
+        """Returns by system id why a power action would refuse machines as they are now."""
+        async with self._database.connection() as db:
+            in_use = await operation_service.machines_in_use(db, [one.id for one in machines])
+        refused: dict[str, str] = {}
+        for machine in machines:
+            try:
+                check_unlocked(machine)
+                check_idle(machine, in_use)
+            except InnkeeperError as error:
+                refused[machine.system_id] = error.message
+        return refused
 
     async def _within_quotas(
         self, caller: Caller, machines: Sequence[MachineView], plans: Sequence[_Plan]
     ) -> list[_Plan]:
         """Adds the reasons of machines that a quota refuses: a deployment allocates those without an owner."""
         free = [
-            (number, machine)
-            for number, machine in enumerate(machines)
-            if plans[number] is None and machine.owner is None and machine.composed_by != caller.username
+            machine
+            for machine, plan in zip(machines, plans, strict=True)
+            if plan is None and machine.owner is None and machine.composed_by != caller.username
         ]
-        charges = [Charge(account_id=caller.account_id, asked=_holdings(machine)) for _, machine in free]
+        charges = [Charge(account_id=caller.account_id, asked=_holdings(machine)) for machine in free]
         async with self._database.connection() as db:
             reasons = await refusals_now(db, charges)
-        refused = {number: _stays(machine, why) for (number, machine), why in zip(free, reasons, strict=True) if why}
-        return [refused.get(number, plan) for number, plan in enumerate(plans)]
+        refused = {machine.system_id: why for machine, why in zip(free, reasons, strict=True) if why}
+        return [plan or _stays(machine, refused) for machine, plan in zip(machines, plans, strict=True)]
 
     async def _checked(self, caller: Caller, action: BulkAction, system_ids: Sequence[str]) -> Sequence[MachineView]:
         """Returns the machines in the order of the request."""
@@ -201,8 +207,10 @@ class Bulk:
         return machines
 
 
-def _stays(machine: MachineView, reason: str) -> str:
-    return f"{machine.hostname} stays as it is: {reason}"
+def _stays(machine: MachineView, refused: Mapping[str, str]) -> str | None:
+    """Returns the effect that gives the reason why the machine is `refused`, by system id; None if it is not."""
+    reason = refused.get(machine.system_id)
+    return None if reason is None else f"{machine.hostname} stays as it is: {reason}"
 
 
 def _holdings(machine: MachineView) -> Holdings:

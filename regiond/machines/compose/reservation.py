@@ -25,7 +25,14 @@ from regiond.ledger.service import claim_batch, claim_discrete, limit_later_lock
 from regiond.machines import lifecycle_store
 from regiond.machines.affinity.store import add, groups_of
 from regiond.machines.compose.claims import claim_addresses, demand_of, discrete_claims_of, new_spec, nic_addresses
-from regiond.machines.compose.model import HostAssignment, PendingClaims, ReservationRequest
+from regiond.machines.compose.model import (
+    NOT_COUNTED,
+    ClaimOutcome,
+    HostAssignment,
+    OnClaim,
+    PendingClaims,
+    ReservationRequest,
+)
 from regiond.machines.compose.permits import admit, permit, pool_of
 from regiond.machines.compose.requirements import hostname_taken
 from regiond.machines.compose.store import NewMachine, insert_machines, taken_hostnames
@@ -91,10 +98,12 @@ class Reservations:
         pending: PendingClaims,
         *,
         installation_id: UUID,
+        on_claim: OnClaim = NOT_COUNTED,
     ) -> None:
         self._database = database
         self._pending = pending
         self._installation_id = installation_id
+        self._on_claim = on_claim
         self._batcher: Batcher[Reservation, Operation | _Retry | None] = Batcher(self.reserve_batch, limit=BATCH_LIMIT)
         self._turns: WeakValueDictionary[int | str | None, asyncio.Lock] = WeakValueDictionary()
 
@@ -116,7 +125,9 @@ class Reservations:
                 reservation = Reservation(request=request, assignment=assignment)
                 result = await self._batcher.submit(reservation)
                 if result is _Retry.INDIVIDUALLY:
+                    self._on_claim[ClaimOutcome.RETRIED]()
                     result = await self._in_turn(reservation)
+            self._on_claim[ClaimOutcome.WON if isinstance(result, Operation) else ClaimOutcome.LOST]()
             if isinstance(result, Operation):
                 return result
             if result is _Retry.PLACE_AGAIN:
@@ -269,6 +280,7 @@ def _new_operation(one: Reservation, machine: NewMachine, machine_id: int) -> Ne
         hostname=machine.spec.name, account_id=caller.account_id, username=caller.username,
         request=request_of(machine.spec, power_on=request.power_on, **intent),
         explanation=explain(one.request.placed.placement, reserved=one.evaluation), max_failures=MAX_FAILURES,
+        request_id=one.request.request_id,
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from attrs import asdict, evolve
+from structlog.contextvars import get_contextvars
 
 from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest, OutOfCapacity
@@ -12,7 +13,7 @@ from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.idempotency.model import IdempotencyKey
 from regiond.machines.compose.capacity_limits import no_capacity
-from regiond.machines.compose.model import HostAssignment, ReservationRequest, ValidatedCompose
+from regiond.machines.compose.model import ClaimOutcome, HostAssignment, ReservationRequest, ValidatedCompose
 from regiond.machines.compose.permits import quota_refusal
 from regiond.machines.compose.stages import ComposeStages
 from regiond.machines.model import NO_HOST_CONSTRAINTS, ComposeIntent, HostConstraints, requested_fields
@@ -90,9 +91,15 @@ class Composer:
             if need_rack and host_id is not None and not self.has_racks:
                 await self._calls.require(host_id)
             if placed.placement.chosen is None:
+                self._stages.on_claim[ClaimOutcome.OUT_OF_CAPACITY]()
                 raise no_capacity(placed.placement, named=host_id is not None)
             operation = await self._stages.reservations.reserve(
-                ReservationRequest(caller=caller, placed=placed, idempotency_key=idempotency_key)
+                ReservationRequest(
+                    caller=caller,
+                    placed=placed,
+                    idempotency_key=idempotency_key,
+                    request_id=get_contextvars().get("request_id"),
+                )
             )
             if operation is not None:
                 return operation

@@ -9,7 +9,7 @@ from attrs import frozen
 from regiond.db.pool import Database
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
-from regiond.machines.compose.model import PendingClaims
+from regiond.machines.compose.model import NOT_COUNTED, OnClaim, PendingClaims
 from regiond.machines.compose.placement_queries import PlacementQueries
 from regiond.machines.compose.requirements import Validator
 from regiond.machines.compose.reservation import Reservations
@@ -19,20 +19,29 @@ from regiond.racks.service import HostCalls
 
 @frozen(kw_only=True)
 class ComposeStages:
-    """The stages before the operation: validate, place, reserve."""
+    """The stages before the operation: validate, place, reserve. `on_claim` is called for each attempt."""
 
     validator: Validator
     queries: PlacementQueries
     reservations: Reservations
+    on_claim: OnClaim = NOT_COUNTED
 
 
 def build_stages(
-    database: Database, hosts: Hosts, groups: Groups, calls: HostCalls, *, installation_id: UUID, strategy: Strategy
+    database: Database,
+    hosts: Hosts,
+    groups: Groups,
+    calls: HostCalls,
+    *,
+    installation_id: UUID,
+    strategy: Strategy,
+    on_claim: OnClaim = NOT_COUNTED,
 ) -> ComposeStages:
     """Returns the stages of one region process. `strategy` is for resource pools without their own."""
     pending = PendingClaims()
     return ComposeStages(
         validator=Validator(database, hosts, groups, strategy=strategy),
         queries=PlacementQueries(database, hosts, calls, pending),
-        reservations=Reservations(database, pending, installation_id=installation_id),
+        reservations=Reservations(database, pending, installation_id=installation_id, on_claim=on_claim),
+        on_claim=on_claim,
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
 from common.deployment_spec import ImageFormat, ImageRef
-from common.errors import DatabaseUnavailable, InnkeeperError, NotFound, WrongState
+from common.errors import InnkeeperError, NotFound, WrongState
 from common.serialization import to_dict
 from common.values import DriverType
 from common.vm_host_report import VmHostReport
@@ -42,8 +42,8 @@ class Allocation(Protocol):
     async def take(self, caller: Caller, system_id: str, agent_name: str) -> None:
         """Allocates a ready machine to the caller. Raises NoneAvailable, NotAllowed and QuotaExceeded."""
 
-    async def check(self, caller: Caller, system_id: str) -> None:
-        """Raises NoneAvailable if `take` would not find the machine. Only reads."""
+    async def refusals(self, db: Db, caller: Caller, system_ids: Sequence[str]) -> Mapping[str, str]:
+        """Returns by system id the message of the NoneAvailable that `take` would raise. Only reads."""
 
 
 class Deployments:
@@ -85,7 +85,7 @@ class Deployments:
             user_data = decode_user_data(request.encoded_user_data)
             machine = await self._read(caller, system_id)
             image = await self._fitting_image(caller, machine, request)
-            if machine.state is MachineState.READY and machine.owner is None:
+            if _is_ready(machine):
                 await self._allocation.take(caller, system_id, request.agent_name)
                 machine = await self._read(caller, system_id)
             check_owner(caller, machine)
@@ -96,47 +96,59 @@ class Deployments:
 
         return await self._operations.idempotent(idempotency_key, open_)
 
-    async def check(self, request: DeployRequest, machines: Iterable[MachineView]) -> None:
-        """Raises InvalidRequest by field, and NotFound, for what would fail on each of the machines."""
-        decode_user_data(request.encoded_user_data)
-        for architecture in sorted({machine.architecture for machine in machines}):
-            await self._images.find_for_deployment(request.image_name, architecture)
+    async def check(self, request: DeployRequest, machines: Iterable[MachineView]) -> Mapping[str, Image]:
+        """Returns the image by architecture.
 
-    async def refusal(self, caller: Caller, machine: MachineView, request: DeployRequest) -> str | None:
-        """Returns why `start` would refuse the machine as it is now, except for a quota; None if it would not."""
-        try:
-            await self._fitting_image(caller, machine, request)
-            if machine.state is MachineState.READY and machine.owner is None:
-                await self._allocation.check(caller, machine.system_id)
-                return None
-            check_owner(caller, machine)
-            async with self._database.connection() as db:
-                await check_idle(db, machine)
-            next_state(machine.state, MachineEvent.DEPLOY)
-        except DatabaseUnavailable:
-            raise
-        except InnkeeperError as error:
-            return error.message
-        return None
+        Raises InvalidRequest by field, and NotFound, for what would fail on each of the machines.
+        """
+        decode_user_data(request.encoded_user_data)
+        return {
+            architecture: await self._images.find_for_deployment(request.image_name, architecture)
+            for architecture in sorted({machine.architecture for machine in machines})
+        }
+
+    async def refusals(
+        self, caller: Caller, machines: Sequence[MachineView], request: DeployRequest
+    ) -> Mapping[str, str]:
+        """Returns by system id why `start` would refuse machines as they are now, except for a quota.
+
+        Raises as `check`. Reads all of them at once.
+        """
+        images = await self.check(request, machines)
+        free = [one.system_id for one in machines if _is_ready(one)]
+        async with self._database.connection() as db:
+            lacking = await _hosts_lacking_uefi(db, machines, images)
+            in_use = await operation_service.machines_in_use(db, [one.id for one in machines])
+            result = {**await self._allocation.refusals(db, caller, free)} if free else {}
+        for machine in machines:
+            try:
+                if request.vm_host is not None:
+                    check_may_be_host(caller, machine)
+                self._check_image(machine, images[machine.architecture], lacking)
+                if not _is_ready(machine):
+                    check_owner(caller, machine)
+                    check_idle(machine, in_use)
+                    next_state(machine.state, MachineEvent.DEPLOY)
+            except InnkeeperError as error:
+                result[machine.system_id] = error.message
+        return result
 
     async def _fitting_image(self, caller: Caller, machine: MachineView, request: DeployRequest) -> Image:
         """Returns the image. Raises NotFound, NotAllowed and WrongState if the machine cannot get or run it."""
         if request.vm_host is not None:
             check_may_be_host(caller, machine)
         image = await self._images.find_for_deployment(request.image_name, machine.architecture)
+        async with self._database.connection() as db:
+            lacking = await _hosts_lacking_uefi(db, [machine], {machine.architecture: image})
+        self._check_image(machine, image, lacking)
+        return image
+
+    def _check_image(self, machine: MachineView, image: Image, lacking_uefi: Collection[int]) -> None:
+        """Raises WrongState if the machine cannot get or run the image."""
         check_image_host(machine, image)
         check_root_disk(machine, image_ref(image))
         known_spec(machine, self._installation_id).root_disk()
-        await self._check_firmware(machine, image)
-        return image
-
-    async def _check_firmware(self, machine: MachineView, image: Image) -> None:
-        """Raises WrongState if the image needs firmware that the host is known to lack."""
-        if not image.uefi or machine.host_id is None:
-            return
-        async with self._database.connection() as db:
-            found = await store.uefi_firmware(db, machine.host_id)
-        if found is False:
+        if image.uefi and machine.host_id in lacking_uefi:
             raise WrongState(
                 f"The image {image.name} boots with UEFI firmware only, which {machine.host_name} lacks. On that host: "
                 "apt install ovmf (or the package edk2-ovmf of its distribution), then refresh it."
@@ -256,6 +268,17 @@ class Deployments:
     async def _read(self, caller: Caller, system_id: str) -> MachineView:
         async with self._database.connection() as db:
             return await view_store.read(db, system_id, caller=caller)
+
+
+async def _hosts_lacking_uefi(db: Db, machines: Iterable[MachineView], images: Mapping[str, Image]) -> frozenset[int]:
+    """Returns the hosts of the machines that are known to lack the firmware that an image needs."""
+    host_ids = {one.host_id for one in machines if one.host_id is not None and images[one.architecture].uefi}
+    return await store.hosts_lacking_uefi(db, host_ids) if host_ids else frozenset()
+
+
+def _is_ready(machine: MachineView) -> bool:
+    """Returns whether a deployment allocates the machine to its caller first."""
+    return machine.state is MachineState.READY and machine.owner is None
 
 
 def check_may_be_host(caller: Caller, machine: MachineView) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import asyncpg
 
 from common.deployment_spec import ImageRef
@@ -40,7 +42,10 @@ _COUNT_FETCH = """
 _BOOTED = "update deployment set booted_at = clock_timestamp() where id = $1 and booted_at is null"
 _REPORTED = "update deployment set reported_at = clock_timestamp() where id = $1"
 _HAS_REPORTED = "select reported_at is not null from deployment where id = $1"
-_UEFI_FIRMWARE = "select s.uefi_firmware from vm_host h join server s on s.id = h.server_id where h.id = $1"
+_LACKING_UEFI = """
+    select h.id from vm_host h join server s on s.id = h.server_id
+     where h.id = any($1::integer[]) and not s.uefi_firmware
+"""
 _SET_CONSOLE = "update deployment set console = $2 where machine_id = $1"
 _SET_STATE = """
     update deployment set state = $2, sealed_user_data = null, secret_hash = null, sealed_vm_host_key = null
@@ -122,10 +127,9 @@ async def set_console(db: Db, machine_id: int, text: str) -> None:
     await db.execute(_SET_CONSOLE, machine_id, text)
 
 
-async def uefi_firmware(db: Db, host_id: int) -> bool | None:
-    """Returns whether guests of the host can have UEFI firmware; None if that is unknown."""
-    found: bool | None = await db.fetchval(_UEFI_FIRMWARE, host_id)
-    return found
+async def hosts_lacking_uefi(db: Db, host_ids: Iterable[int]) -> frozenset[int]:
+    """Returns those of the hosts whose guests are known to have no UEFI firmware."""
+    return frozenset(row["id"] for row in await db.fetch(_LACKING_UEFI, sorted(host_ids)))
 
 
 async def delete(db: Db, machine_id: int) -> None:

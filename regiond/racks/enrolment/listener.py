@@ -17,6 +17,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from common.certificates import utc_now
 from common.errors import Busy, InnkeeperError, LinkLost, NotAllowed
 from common.process.deferreds import from_deferred
+from common.rpc.call_observer import UNOBSERVED, CallObserver
 from common.rpc.command import Command
 from common.rpc.connection import EventHandler, Handlers, Limits, Link, LinkFactory, LinkProtocol, Peer, Role, Side
 from common.rpc.frames import MAX_CLIENT_FRAME_BYTES
@@ -77,6 +78,7 @@ class ListenerCallbacks:
     on_connect: Callable[[Link], Awaitable[None]] = _nothing
     on_disconnect: Callable[[Link], Awaitable[None]] = _nothing
     on_event: EventHandler | None = None
+    observer: CallObserver = UNOBSERVED
 
 
 @define(eq=False)
@@ -313,6 +315,7 @@ def _side(role: Role, name: str, callbacks: ListenerCallbacks, limits: Limits) -
         handlers={**rejecting(everything - set(own)), **own},
         on_event=None if role is Role.ANONYMOUS else callbacks.on_event,
         limits=_limits(role, limits),
+        observer=callbacks.observer,
     )
 
 

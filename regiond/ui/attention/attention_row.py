@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from regiond.attention.model import AttentionGroup, AttentionItem, AttentionKind, ObjectType
 from regiond.caller import Caller
 from regiond.ui.attention.kind_words import kind_text
-from regiond.ui.texts import constant, text
+from regiond.ui.texts import constant, text, translated
 from regiond.ui.web_request import page_url
 
 PAGE = "attention"
@@ -56,10 +56,21 @@ class KindLine:
 
 
 def attention_row(item: AttentionItem, caller: Caller) -> AttentionRow:
+    """Returns the line in the reader's language."""
     url = _url(item, caller)
     helped = _help(item, caller, url)
     icon = _ICONS.get(item.kind) or ("error" if item.severity == "broken" else "warn")
-    return AttentionRow(item=item, url=url, icon=icon, help=helped)
+    return AttentionRow(item=_translated(item), url=url, icon=icon, help=helped)
+
+
+def _translated(item: AttentionItem) -> AttentionItem:
+    return evolve(
+        item,
+        name=translated(item.name),
+        what=translated(item.what),
+        cause=translated(item.cause),
+        remedy=translated(item.remedy),
+    )
 
 
 def rows_of(groups: Iterable[AttentionGroup], caller: Caller) -> tuple[AttentionRow, ...]:
@@ -75,7 +86,7 @@ def overview_lines(groups: Iterable[AttentionGroup], caller: Caller) -> tuple[At
                 text=kind_text(group.kind, group.count),
                 url=page_url(PAGE, query={"kind": group.kind.value}),
                 is_broken=group.broken > 0,
-                newest=group.items[0],
+                newest=_translated(group.items[0]),
             )
             found.append((line.is_broken, line))
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from attrs import evolve
@@ -14,7 +15,7 @@ from regiond.api.resources.hosts.vm_hosts import HOSTS
 from regiond.api.resources.shared.lookups import find_host
 from regiond.caller import Permission
 from regiond.hosts.model import HostView
-from regiond.ui.forms.question import ask, keeping
+from regiond.ui.forms.question import Question, ask, is_answered, keeping
 from regiond.ui.forms.refusal import Problems, Refusal
 from regiond.ui.hosts.add_form import TYPES, AddForm, next_step, read_add_form
 from regiond.ui.hosts.host_check import host_check
@@ -30,13 +31,14 @@ from regiond.ui.web_request import page_url
 _WAYS = ("command", "token", "password")
 _MOST_ADDRESSES = 200
 _PATH = ("hosts", "add")
+_ASKED = ("action", "fingerprint", "field", "value", "way")  # none of them is secret
 
 
 async def show(visit: Visit) -> Reply:
     option = visit.request.option
     match option("step"):
         case "trust":
-            return await _trust(visit, await _host(visit, option("host")))
+            return await _trust_or_question(visit, await _host(visit, option("host")))
         case "check":
             return await _check(visit, await _host(visit, option("host")))
         case _ if option("type") in _types(visit):
@@ -64,26 +66,43 @@ async def send(visit: Visit) -> Reply:
 
 
 async def _act(visit: Visit, host: HostView) -> Reply:
-    """Asks first as the settings do, except before a first acceptance."""
+    """Acts, or leads to the question before it: at an address of its own, so that a reload shows it again."""
+    given = visit.request.given
+    asked = {name: given(name) for name in _ASKED}
+    if not is_answered(visit) and await _question(visit, host, asked) is not None:
+        return redirect(*_PATH, query=_step(host, **asked))
+    return await _ask_or_act(visit, host, asked)
 
+
+async def _ask_or_act(visit: Visit, host: HostView, asked: Mapping[str, str]) -> Reply:
     async def run() -> Reply:
         await act_on_trust(visit, host.id)
         return _to_step(await _host(visit, str(host.id)))
 
-    given = visit.request.given
-    trust = trust_view(host, await visit.services.hosts.parameters(visit.caller, host.id), visit.now)
-    sent = {name: given(name) for name in ("fingerprint", "field", "value")}
-    if asks_on_add(trust, given("action"), sent["fingerprint"]):
-        question = trust_question(host, trust, given("action"), sent)
-        if question is not None:
-            step = {"step": "trust", "host": str(host.id), "way": given("way")}
-            question = evolve(keeping(question, **step), back=page_url(*_PATH, query=step))
-            return await ask(visit, question, run)
+    question = await _question(visit, host, asked)
+    if question is not None:
+        return await ask(visit, question, run)
     try:
         return await run()
     except InnkeeperError as error:
         refusal = Refusal.of(error)
         return await _trust(visit, host, refusal.problems, status=refusal.status)
+
+
+async def _question(visit: Visit, host: HostView, asked: Mapping[str, str]) -> Question | None:
+    """Returns the question that the settings ask too; None before other actions and before a first acceptance."""
+    trust = trust_view(host, await visit.services.hosts.parameters(visit.caller, host.id), visit.now)
+    if not asks_on_add(trust, asked["action"], asked["fingerprint"]):
+        return None
+    question = trust_question(host, trust, asked["action"], asked)
+    if question is None:
+        return None
+    step = _step(host, way=asked["way"])
+    return evolve(keeping(question, **step), back=page_url(*_PATH, query=step))
+
+
+def _step(host: HostView, **also: str) -> dict[str, str]:
+    return {"step": "trust", "host": str(host.id), **{name: value for name, value in also.items() if value}}
 
 
 async def _connection(visit: Visit, form: AddForm, problems: Problems | None = None, *, status: int = 200) -> Reply:
@@ -102,6 +121,13 @@ async def _connection(visit: Visit, form: AddForm, problems: Problems | None = N
         pools=[pool.name for pool in pools],
         addresses=addresses[:_MOST_ADDRESSES],
     )
+
+
+async def _trust_or_question(visit: Visit, host: HostView) -> Reply:
+    asked = {name: visit.request.option(name) for name in _ASKED}
+    if await _question(visit, host, asked) is not None:
+        return await _ask_or_act(visit, host, asked)
+    return await _trust(visit, host)
 
 
 async def _trust(visit: Visit, host: HostView, problems: Problems | None = None, *, status: int = 200) -> Reply:

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 from attrs import frozen
 
 from common.serialization import from_dict
+from regiond.caller import Caller
 from regiond.machines.bulk.progress import BulkRequest
-from regiond.machines.model import BulkAction, ReleaseOptions
+from regiond.machines.model import BulkAction, MachineView, ReleaseOptions
 from regiond.operations.model import Child, Operation, OperationKind, OperationState
 from regiond.ui.machines import bulk_actions
 from regiond.ui.machines.compose_again import form_again
-from regiond.ui.machines.machine_actions import ACTIONS
+from regiond.ui.machines.machine_actions import ACTIONS, owns
 from regiond.ui.machines.release_form import NO, QUICK, SECURE
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
@@ -22,6 +23,10 @@ _NO_VM = constant("The VM is no longer there.")
 _USER_DATA = constant("User data is not kept after the task has ended: if there was any, enter it again.")
 _NO_HOST = constant("The host is no longer there.")
 
+_OF_ADMINISTRATORS = {
+    OperationKind.REFRESH, OperationKind.REMOVE_HOST, OperationKind.ROTATE, OperationKind.ADOPT, OperationKind.FORGET,
+    OperationKind.CLEAN_UP,
+}  # fmt: skip
 _BULK = {action.as_task: key for key, action in bulk_actions.ACTIONS.items() if action.as_task is not None}
 
 
@@ -38,11 +43,30 @@ class Retry:
     instead: str = ""
 
 
-def retry_of(task: Operation, children: Iterable[Child] = (), *, may_operate: bool = True) -> Retry | None:
-    """None unless the task failed or was cancelled. Each kind has a way, or a sentence. `children` of a bulk task.
+def offered_retry(
+    task: Operation, children: Iterable[Child], *, caller: Caller, machine: MachineView | None
+) -> Retry | None:
+    """Returns the way for this caller; None instead of a way to a page that refuses them.
 
-    `may_operate`: the caller is an operator of any resource pool; others may not act on many VMs.
+    `machine` is that of the task, as the caller sees it; None if there is none, or none that the caller sees.
     """
+    retry = retry_of(task, children)
+    return None if retry is None or (retry.url and not _may(task, caller, machine)) else retry
+
+
+def _may(task: Operation, caller: Caller, machine: MachineView | None) -> bool:
+    if caller.is_admin:
+        return True
+    if task.kind in {OperationKind.COMPOSE, OperationKind.BULK}:
+        return caller.operated_pools != frozenset()
+    if task.kind in _OF_ADMINISTRATORS or machine is None:
+        return False
+    begins_free = task.kind in {OperationKind.DEPLOY, OperationKind.ALLOCATE} and machine.owner is None
+    return owns(caller, machine) or (begins_free and caller.may_operate(machine.pool.id))
+
+
+def retry_of(task: Operation, children: Iterable[Child] = ()) -> Retry | None:
+    """None unless the task failed or was cancelled. Each kind has a way, or a sentence. `children` of a bulk task."""
     if task.state not in {OperationState.FAILED, OperationState.CANCELLED}:
         return None
     match task.kind:
@@ -51,7 +75,7 @@ def retry_of(task: Operation, children: Iterable[Child] = (), *, may_operate: bo
         case OperationKind.REFRESH | OperationKind.REMOVE_HOST | OperationKind.ROTATE | OperationKind.ADOPT:
             return _on_host(task)
         case OperationKind.BULK:
-            return _bulk(from_dict(task.request, BulkRequest), children) if may_operate else None
+            return _bulk(from_dict(task.request, BulkRequest), children)
         case OperationKind.CLEAN_UP:
             return Retry(
                 url=page_url("settings", "discrepancies"),

@@ -14,6 +14,7 @@ from regiond.api.resources.operations.operations import OPERATION
 from regiond.api.urls import operation_id_in
 from regiond.caller import Caller
 from regiond.machines.bulk.progress import BulkProgress, BulkRequest, progress
+from regiond.machines.model import MachineView
 from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState
 from regiond.ui.forms.question import Question, ask
 from regiond.ui.forms.shown_plan import COMPARED
@@ -21,7 +22,7 @@ from regiond.ui.machines.details.failed_console import failed_console
 from regiond.ui.page import Page, Visit, form_pages, redirect_with_note
 from regiond.ui.placement_view import rejected_ids, without_removed
 from regiond.ui.run_steps import StepState, run_steps
-from regiond.ui.tasks.retry import retry_of
+from regiond.ui.tasks.retry import offered_retry
 from regiond.ui.tasks.task_log import shown_log
 from regiond.ui.tasks.task_request import requested
 from regiond.ui.texts import text
@@ -71,6 +72,7 @@ async def show(visit: Visit) -> Reply:
     log = await operations.log(task.id)
     steps = run_steps(log, task.state)
     children = await operations.children(task.id) if task.kind is OperationKind.BULK else ()
+    machine = await _machine(visit, task)
     return await visit.page(
         "tasks/task.html",
         title=text("Task {id}", id=task.id),
@@ -89,8 +91,8 @@ async def show(visit: Visit) -> Reply:
         wait_reason=await operations.wait_reason(task),
         requested=requested(task),
         may_cancel=_may_cancel(visit.caller, task),
-        retry=retry_of(task, children, may_operate=visit.caller.operated_pools != frozenset()),
-        failed_console=await _failed_console(visit, task),
+        retry=offered_retry(task, children, caller=visit.caller, machine=machine),
+        failed_console=await _failed_console(visit, task, machine),
     )
 
 
@@ -102,12 +104,18 @@ async def _placement(visit: Visit, stored: Mapping[str, Any] | None) -> Mapping[
     return without_removed(stored, present)
 
 
-async def _failed_console(visit: Visit, task: Operation) -> str:
-    if task.kind is not OperationKind.DEPLOY or task.state is not OperationState.FAILED or task.machine_id is None:
-        return ""
+async def _machine(visit: Visit, task: Operation) -> MachineView | None:
+    """Returns the VM of a task that did not succeed; None if it is gone, or another's by now."""
+    if task.state not in {OperationState.FAILED, OperationState.CANCELLED} or task.machine_id is None:
+        return None
     try:
-        machine = await visit.services.machines.read(task.system_id or "", caller=visit.caller)
-    except NotFound:  # it is another's by now
+        return await visit.services.machines.read(task.system_id or "", caller=visit.caller)
+    except NotFound:
+        return None
+
+
+async def _failed_console(visit: Visit, task: Operation, machine: MachineView | None) -> str:
+    if task.kind is not OperationKind.DEPLOY or task.state is not OperationState.FAILED or machine is None:
         return ""
     return await failed_console(visit, machine, operation_id=task.id)
 

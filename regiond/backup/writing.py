@@ -1,0 +1,128 @@
+"""Writes a backup while the region runs, and reads it back."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import errno
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from attrs import frozen
+
+from common.process.private_files import DISK_FULL_ERRNOS
+from common.release import running_release
+from regiond.backup import programs, store
+from regiond.backup.age import WORK_FACTOR
+from regiond.backup.archive import AUTHORITY, KEY, SETTINGS, ArchiveReader, ArchiveWriter
+from regiond.backup.model import BackupFailed, Contents, Manifest
+from regiond.credentials.service import MasterKey, check
+from regiond.db.pool import Db, connect
+
+
+@frozen(kw_only=True)
+class Source:
+    """The parts of an installation that a backup saves.
+
+    `images`: the folder with the contents of images by hash; None: only their list.
+    """
+
+    dsn: str
+    master_key: MasterKey
+    authority_pem: bytes
+    settings: bytes | None
+    images: Path | None = None
+
+
+async def write_backup(
+    source: Source, target: BinaryIO, passphrase: str, *, work_factor: int = WORK_FACTOR
+) -> Contents:
+    """Writes the backup into `target`, which can also be read, and returns what reading it back has found.
+
+    Raises BackupFailed, DatabaseUnavailable, and BadSettings if the master key is not that of the database.
+    """
+    connection = await connect(source.dsn, application_name="innkeeper-backup")
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            snapshot = await store.export_snapshot(connection)
+            manifest = await _manifest(connection, source)
+            try:
+                await asyncio.to_thread(_write, source, manifest, snapshot, target, passphrase, work_factor)
+            except OSError as error:
+                raise _not_written(error) from error
+    finally:
+        await connection.close(timeout=10.0)
+    return await asyncio.to_thread(_read_back, target, passphrase)
+
+
+async def _manifest(db: Db, source: Source) -> Manifest:
+    installation_id, authority, sealed = await store.installation(db)
+    if sealed is not None:
+        check(source.master_key, sealed)
+    folder = source.images
+    included = [] if folder is None or not folder.is_dir() else [path.name for path in folder.iterdir()]
+    return Manifest(
+        release=running_release(),
+        created_at=datetime.now(UTC),
+        installation_id=installation_id,
+        authority_fingerprint=authority,
+        master_key_id=source.master_key.id.hex(),
+        postgresql=await store.server_version(db),
+        migrations=await store.applied_migrations(db),
+        counts=await store.counts(db),
+        images=await store.images(db, included=included),
+    )
+
+
+def _write(
+    source: Source, manifest: Manifest, snapshot: str, target: BinaryIO, passphrase: str, work_factor: int
+) -> None:
+    program = programs.find("pg_dump", at_least=postgresql_release(manifest))
+    archive = ArchiveWriter(target, passphrase, work_factor=work_factor)
+    private = {KEY: base64.b64encode(source.master_key.material) + b"\n", AUTHORITY: source.authority_pem}
+    archive.begin(manifest, private if source.settings is None else {**private, SETTINGS: source.settings})
+    programs.dump(source.dsn, program, snapshot=snapshot, without_rows_of=store.MIGRATIONS, on_data=archive.write_dump)
+    for sha256, size_bytes in _contents(manifest).items():
+        with ((source.images or Path()) / sha256).open("rb") as file:
+            archive.write_image(sha256, size_bytes, file)
+    archive.end()
+    target.flush()
+    os.fsync(target.fileno())
+
+
+def _contents(manifest: Manifest) -> Mapping[str, int]:
+    """The contents to save: two images can have the same."""
+    return {one.sha256: one.size_bytes for one in manifest.images if one.included}
+
+
+def _read_back(target: BinaryIO, passphrase: str) -> Contents:
+    target.seek(0)
+    os.posix_fadvise(target.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # from the disk, not from memory
+    return verify(target, passphrase)
+
+
+def verify(source: BinaryIO, passphrase: str) -> Contents:
+    """Reads a backup to its end, with the dump through `pg_restore`. Raises BackupFailed."""
+    archive = ArchiveReader.open(source, passphrase)
+    program = programs.find("pg_restore", at_least=postgresql_release(archive.manifest))
+    with programs.Restoration(program, None) as on_dump:
+        contents = archive.read(on_dump)
+    missing = {KEY, AUTHORITY} - archive.private.keys()
+    if missing:
+        raise BackupFailed(f"The backup has no {' and no '.join(sorted(missing))}.")
+    return contents
+
+
+def postgresql_release(manifest: Manifest) -> int:
+    return int(manifest.postgresql.partition(".")[0])
+
+
+def _not_written(error: OSError) -> BackupFailed:
+    if error.errno in DISK_FULL_ERRNOS:
+        return BackupFailed("The disk is full: the backup was not written. An earlier file of that name is unchanged.")
+    if error.errno == errno.ENOENT:
+        return BackupFailed(f"{error.filename} has disappeared: the backup was not written. Try again.")
+    return BackupFailed(f"The backup was not written: {error.strerror}.")

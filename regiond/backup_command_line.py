@@ -1,0 +1,137 @@
+"""The commands `regiond backup`, `verify-backup` and `restore`: their files, pass phrases and processes.
+
+Files are opened, and the pass phrase is read, with the rights of the person who runs the command; the rest runs as the
+user of the region. So root can store a backup where the region must not write.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from common.errors import InnkeeperError
+from common.process import daemon
+from common.process.logging import configure_logging
+from regiond.backup.model import BackupFailed, check_passphrase
+from regiond.backup.target import Target
+from regiond.settings import LOGGED_AS, RegionSettings
+
+COMMANDS = ("backup", "verify-backup", "restore")
+PASSPHRASE = "BACKUP_PASSPHRASE"  # noqa: S105  # not INNKEEPER_…: that prefix is of settings
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    backup = commands.add_parser("backup", help="write database, keys and settings to an encrypted file")
+    backup.add_argument("--images", action="store_true", help="with the contents of images, not only their list")
+    verify = commands.add_parser("verify-backup", help="read a backup to its end and show what it contains")
+    for command in (backup, verify):
+        command.add_argument("file", type=Path, metavar="FILE")
+        command.add_argument(
+            "--passphrase-file", type=Path, metavar="FILE",
+            help=f"its first line is the pass phrase (default: the variable {PASSPHRASE}, or a prompt)",
+        )  # fmt: skip
+
+
+def run(settings: RegionSettings, options: argparse.Namespace, config: Path | None) -> int:
+    """Returns the exit status of the command."""
+    try:
+        return _run(settings, options, config)
+    except (InnkeeperError, EOFError, KeyboardInterrupt) as error:
+        print(str(error) or "Nothing was done.", file=sys.stderr)  # noqa: T201  # for the person at the terminal
+        return daemon.FAILED
+
+
+def _run(settings: RegionSettings, options: argparse.Namespace, config: Path | None) -> int:
+    new = options.command == "backup"
+    passphrase = read_passphrase(options.passphrase_file, os.environ, new=new)
+    if not new:
+        source = _opened(options.file)
+        return _as_region(settings, lambda: _verify(source, passphrase))
+    toml = None if config is None else config.read_bytes()
+    target = Target.open(options.file)
+    try:
+        status = _in_child(settings, lambda: _backup(settings, toml, target.file, passphrase, images=options.images))
+        if status != daemon.OK:
+            return status
+        print(f"{options.file}: {target.commit():,} bytes, read back and complete.")  # noqa: T201  # the answer
+        return daemon.OK
+    finally:
+        target.discard()
+
+
+def _in_child(settings: RegionSettings, work: Callable[[], Any]) -> int:
+    """Runs the work in a child process, as the user of the region. Returns its exit status.
+
+    The parent keeps its rights: only it can name or remove the file in a folder of root.
+    """
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        daemon.hard_exit(_as_region(settings, work))
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
+    while True:
+        try:
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) and daemon.FAILED
+        except KeyboardInterrupt:  # the terminal has sent it to the child, too
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGTERM)
+
+
+def _as_region(settings: RegionSettings, work: Callable[[], Any]) -> int:
+    daemon.become_owner(settings.state)
+    configure_logging(level=settings.log_level, process=LOGGED_AS)
+    daemon.install_reactor()
+    return daemon.run(work(), when_interrupted=daemon.FAILED)
+
+
+async def _backup(
+    settings: RegionSettings, toml: bytes | None, target: BinaryIO, passphrase: str, *, images: bool
+) -> None:
+    from regiond.backup_commands import back_up  # noqa: PLC0415  # after the reactor
+
+    contents = await back_up(settings, toml, target, passphrase, os.environ, images=images)
+    print(f"Saved {contents.text()}.", flush=True)  # noqa: T201  # the command's answer
+
+
+async def _verify(source: BinaryIO, passphrase: str) -> None:
+    from regiond.backup_commands import verify_backup  # noqa: PLC0415  # after the reactor
+
+    print(await verify_backup(source, passphrase))  # noqa: T201  # the command's answer
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise BackupFailed(f"Cannot read {path}: {error.strerror}.") from error
+
+
+def read_passphrase(file: Path | None, environment: Mapping[str, str], *, new: bool) -> str:
+    """Returns the first line of the file, else the variable, else what is typed (twice if it is `new`).
+
+    Never an argument: every user of the computer sees those. Raises BackupFailed.
+    """
+    if file is not None:
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BackupFailed(f"Cannot read the pass phrase from {file}: {error}.") from error
+        found = lines[0] if lines else ""
+    elif environment.get(PASSPHRASE):
+        found = environment[PASSPHRASE]
+    elif sys.stdin.isatty():
+        found = getpass.getpass("Pass phrase of the backup: ")
+        if new and getpass.getpass("Repeat it: ") != found:
+            raise BackupFailed("The two inputs differ: nothing was done.")
+    else:
+        raise BackupFailed(
+            f"No pass phrase: use --passphrase-file FILE or the variable {PASSPHRASE}, or run this on a terminal."
+        )
+    return check_passphrase(found) if new else found
