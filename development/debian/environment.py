@@ -1,4 +1,4 @@
-"""Prepares a new virtual environment to be packaged: its programs start at its later path, and nothing varies.
+"""Makes a virtual environment fit to be packaged: programs start at their later path, nothing varies.
 
 python -m development.debian.environment FOLDER LATER_FOLDER
 """
