@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
@@ -19,15 +20,29 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
+from attrs import frozen
 
 from common.errors import Busy, Cancelled, DeadlineExceeded, HostHung
-from common.values import HostAccess
+from common.values import DriverType, HostAccess
+from rackd.driver_calls import ObserveCall, unobserved
 from rackd.drivers.contract import Driver
 from rackd.host_queue import Call, CallClass, Connection, HostQueue, OpenDriver, Slot, close_in_thread
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+
+
+@frozen(kw_only=True)
+class ExecutorLoad:
+    """The work of an executor at one moment."""
+
+    open_hosts: Counter[DriverType]  # with an open connection
+    hung_hosts: int
+    running: Counter[CallClass]
+    waiting: Counter[CallClass]
+    abandoned: int  # calls
+    limit: int  # of running calls
 
 
 class Executor:
@@ -38,11 +53,19 @@ class Executor:
     """
 
     def __init__(
-        self, open_driver: OpenDriver, *, max_calls: int = 200, max_hung_calls: int = 3, cancel_grace_s: float = 5.0
+        self,
+        open_driver: OpenDriver,
+        *,
+        max_calls: int = 200,
+        max_hung_calls: int = 3,
+        cancel_grace_s: float = 5.0,
+        observe: ObserveCall = unobserved,
     ) -> None:
         self._open_driver = open_driver
         self._max_hung_calls = max_hung_calls
         self._cancel_grace_s = cancel_grace_s
+        self._observe = observe
+        self._max_calls = max_calls
         self._call_limit = asyncio.Semaphore(max_calls)
         self._queues: dict[int, HostQueue] = {}
         self._running: dict[Call, asyncio.Future[Any]] = {}
@@ -69,15 +92,17 @@ class Executor:
         def on_connection(connection: Connection) -> T:
             return connection.call(access, work)
 
-        return await self._run(
-            access, on_connection, what=what, deadline_s=deadline_s, call_class=call_class, machine_id=machine_id
-        )
+        with self._observe(access.driver, what):
+            return await self._run(
+                access, on_connection, what=what, deadline_s=deadline_s, call_class=call_class, machine_id=machine_id
+            )
 
     async def run_without_driver(self, access: HostAccess, work: Callable[[], T], *, what: str, deadline_s: float) -> T:
         """Runs work that needs no driver, such as reading the key that a host presents. Otherwise as `run`."""
-        return await self._run(
-            access, lambda _: work(), what=what, deadline_s=deadline_s, call_class=CallClass.QUICK, machine_id=None
-        )
+        with self._observe(access.driver, what):
+            return await self._run(
+                access, lambda _: work(), what=what, deadline_s=deadline_s, call_class=CallClass.QUICK, machine_id=None
+            )
 
     async def ended(self, machine_id: UUID) -> None:
         """Returns when no call acts on this machine, not even an abandoned one, or through a host that it has left."""
@@ -108,6 +133,20 @@ class Executor:
         """Returns the number of calls of this class that run or wait for a slot."""
         queue = self._queues.get(host_id)
         return sum(slot.demand for slot in queue.slots(call_class)) if queue else 0
+
+    def load(self) -> ExecutorLoad:
+        """Returns how much this executor has to do now, for all hosts."""
+        queues = self._queues.values()
+        slots = [(call_class, slot) for queue in queues for call_class in CallClass for slot in queue.slots(call_class)]
+        running = Counter(call_class for call_class, slot in slots if slot.running)
+        return ExecutorLoad(
+            open_hosts=Counter(driver for queue in queues if (driver := queue.open_driver_type)),
+            hung_hosts=sum(len(queue.abandoned) >= self._max_hung_calls for queue in queues),
+            running=running,
+            waiting=Counter({one: sum(slot.demand for of, slot in slots if of is one) for one in CallClass}) - running,
+            abandoned=sum(len(queue.abandoned) for queue in queues),
+            limit=self._max_calls,
+        )
 
     async def stop(self, *, grace_s: float = 3.0) -> None:
         """Fails every call with Cancelled and closes the connections, waiting at most `grace_s`. Idempotent.

@@ -13,7 +13,7 @@ import structlog
 from attrs import define, field
 
 from common.errors import HostUnreachable, InnkeeperError
-from common.values import HostAccess
+from common.values import DriverType, HostAccess
 from rackd.drivers.contract import Driver
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -47,6 +47,12 @@ class Connection:
     @property
     def is_open(self) -> bool:
         return self._driver is not None
+
+    @property
+    def driver_type(self) -> DriverType | None:
+        """The type of the open driver."""
+        access = self._access  # a thread may close the connection meanwhile
+        return None if access is None or self._driver is None else access.driver
 
     def call(self, access: HostAccess, work: Callable[[Driver], T]) -> T:
         """Runs `work` on an open driver. Opens a new one if `access` changed or the last call lost the host."""
@@ -144,6 +150,11 @@ class HostQueue:
     @property
     def is_idle(self) -> bool:
         return not self.abandoned and all(slot.is_idle for slot in self.slots())
+
+    @property
+    def open_driver_type(self) -> DriverType | None:
+        """The type of the host's driver if one of the slots has an open connection."""
+        return next((found for slot in self.slots() if (found := slot.connection.driver_type)), None)
 
     def slots(self, of: CallClass | None = None) -> tuple[Slot, ...]:
         return tuple(slot for call_class, slots in self._slots.items() if of in {None, call_class} for slot in slots)

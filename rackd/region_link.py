@@ -15,6 +15,7 @@ from common.certificates import load_certificate, make_key, make_signing_request
 from common.errors import InnkeeperError
 from common.process.periodic import NextRoundIn, PeriodicTask
 from common.release import running_release
+from common.rpc.call_observer import UNOBSERVED, CallObserver
 from common.rpc.connection import Address, Handlers, Limits, Link, Role, Side, connect
 from common.rpc.handlers import reportable_error
 from common.rpc.peers import idle_timeout_capability, release_capability
@@ -76,6 +77,7 @@ class RegionLinks:
         on_link: Callable[[Link], Awaitable[None]] = _do_nothing,
         on_lost: Callable[[Link], Awaitable[None]] = _do_nothing,
         limits: Limits = DEFAULT_LIMITS,
+        observer: CallObserver = UNOBSERVED,
         environment: Environment | None = None,
     ) -> None:
         self._identity = identity
@@ -90,6 +92,7 @@ class RegionLinks:
             handlers=handlers,
             on_event=self._on_event,
             limits=limits,
+            observer=observer,
         )
         self._save = save
         self._on_link = on_link

@@ -10,6 +10,7 @@ from functools import partial
 import structlog
 
 from common.process.logging import configure_logging
+from common.process.metrics_site import metrics_listener
 from common.process.settings_reload import SettingsReload
 from common.process.systemd_notify import ServiceManager
 from common.rpc.connection import Limits, Link
@@ -30,6 +31,7 @@ from rackd.fenced_calls import FencedCalls
 from rackd.fencing_tokens import FencingTokens
 from rackd.guest_reports import GuestReports
 from rackd.identity import Identity
+from rackd.rack_metrics import RackMetrics
 from rackd.region_content import RegionContent
 from rackd.region_link import Environment, RegionLinks
 from rackd.report_listener import report_listener
@@ -79,7 +81,11 @@ class RackService:
         self._reports = GuestReports(lambda: self._links.links)
         drivers = drivers or make_drivers(settings, self._reports)
         self._manager = manager
-        self._executor = Executor(drivers.open, max_calls=settings.max_calls, max_hung_calls=settings.max_hung_calls)
+        self._metrics = RackMetrics()
+        self._executor = Executor(
+            drivers.open, max_calls=settings.max_calls, max_hung_calls=settings.max_hung_calls,
+            observe=self._metrics.driver_calls.observe,
+        )  # fmt: skip
         fenced = FencedCalls(self._executor, FencingTokens())
         commands = HostCommands(
             executor=self._executor, drivers=drivers, fenced=fenced, event_watcher=EventWatcher(self._executor)
@@ -92,9 +98,17 @@ class RackService:
             on_link=self._links_changed,
             on_lost=self._links_changed,
             limits=Limits.with_idle_timeout(settings.link_idle_timeout_s),
+            observer=self._metrics.calls,
             environment=environment,
         )
         self._types = drivers.types
+        self._metrics.add_state(self._executor, self._links, drivers.types)
+        self._metrics_listener = metrics_listener(
+            self._metrics.registry,
+            host=settings.metrics_host,
+            port=settings.metrics_port,
+            prepare=self._metrics.prepare,
+        )
         self._listener = (
             None
             if settings.report_port == 0
@@ -113,6 +127,11 @@ class RackService:
         return None if self._listener is None else self._listener.port
 
     @property
+    def metrics_port(self) -> int | None:
+        """The port of the metrics; None without such a setting."""
+        return None if self._metrics_listener is None else self._metrics_listener.port
+
+    @property
     def links(self) -> tuple[Link, ...]:
         """The open links to regions."""
         return self._links.links
@@ -121,8 +140,10 @@ class RackService:
         """Runs until cancelled. Reports ready at once: restarting the rack does not help if a region is down."""
         watchdog = asyncio.create_task(self._manager.keep_alive(), name="watchdog")
         self._reports.bind()
-        if self._listener is not None:
-            self._listener.start()
+        listeners = [one for one in (self._listener, self._metrics_listener) if one is not None]
+        for listener in listeners:
+            listener.start()
+        self._metrics.start()
         self._links.start()
         identity = self._links.identity
         log.info("rack_started", rack=identity.name, rack_id=identity.rack_id, drivers=self._types)
@@ -134,10 +155,11 @@ class RackService:
         finally:
             loop.remove_signal_handler(signal.SIGHUP)
             self._manager.stopping()
-            if self._listener is not None:
-                await self._listener.stop()
+            for listener in listeners:
+                await listener.stop()
             await self._links.stop()
             await self._executor.stop(grace_s=STOP_GRACE_S)
+            await self._metrics.stop()
             watchdog.cancel()
             await asyncio.gather(watchdog, return_exceptions=True)
             log.info("rack_stopped", rack=identity.name)

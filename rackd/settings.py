@@ -41,6 +41,12 @@ class RackSettings:
         at_least=0,
         at_most=65535,
     )
+    metrics_host: str = setting(
+        "127.0.0.1", "The address on which Prometheus reads /metrics; empty: the rack serves no metrics."
+    )
+    metrics_port: int = setting(
+        5255, "The port for /metrics; 0: any free port. Two racks on one computer need two.", at_least=0, at_most=65535
+    )
     log_level: str = setting("info", "The lowest level that is logged.", choices=LEVELS, reload=True)
     max_calls: int = setting(
         200, "The maximum number of concurrent hypervisor calls; each uses a thread.", at_least=1, at_most=5000

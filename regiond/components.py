@@ -13,6 +13,7 @@ from regiond.accounts.sessions import Sessions
 from regiond.accounts.users import Users
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.api.services import Services
+from regiond.audit.export.service import AuditExport
 from regiond.audit.service import Audit
 from regiond.clusters.service import Clusters
 from regiond.credentials.service import Credentials, KeyPairs
@@ -151,13 +152,14 @@ class AccountLayer:
 class Components:
     """All components that start and stop with the region.
 
-    `https` is None for plain HTTP, `metrics_listener` if the settings name no address for metrics.
+    `https` is None for plain HTTP, `metrics_listener` and `audit_export` if the settings name no address for them.
     """
 
     database: Database
     notifications: Notifications
     schema_version: SchemaVersionMonitor
     housekeeping: Housekeeping
+    audit_export: AuditExport | None
     heartbeat: Heartbeat
     https: HttpsCertificate | None
     limits: RequestLimits

@@ -117,9 +117,9 @@ class RequestLimits:
         self._addresses = buckets(rates.anonymous_requests_per_s)
         self._known_keys: OrderedDict[str, None] = OrderedDict()
 
-    def change(self, rates: RequestRates) -> None:
-        """Changes the rates. What was counted stays."""
-        self._rates = rates
+    def change(self, rates: RequestRates, *, exempt: IpNetworks) -> None:
+        """Changes the rates and the exempt addresses. What was counted stays."""
+        self._rates, self._exempt = rates, exempt
         for buckets, per_s in (
             (self._accounts, rates.requests_per_s),
             (self._expensive, rates.expensive_requests_per_s),

@@ -13,10 +13,9 @@ from attrs import frozen
 from twisted.internet.error import CannotListenError
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from common.errors import BadSettings, DatabaseUnavailable
+from common.errors import BadSettings
 from common.process.daemon import freeze_gc
 from common.process.deferreds import from_deferred
-from common.process.logging import configure_logging
 from common.process.open_connections import ConnectionLimits
 from common.process.settings_reload import SettingsReload
 from common.process.systemd_notify import ServiceManager
@@ -33,16 +32,16 @@ from regiond.listening import listen
 from regiond.local_access import LocalAccess
 from regiond.operations import service as operation_service
 from regiond.racks.service import REMOVED_CHANNEL, REVOKED_CHANNEL
-from regiond.settings import LOGGED_AS, RegionSettings
+from regiond.settings import RegionSettings
 from regiond.ui.pages import make_pages
-from regiond.wiring.accounts import request_rates
+from regiond.wiring.health import wire_health
 from regiond.wiring.region import wire
+from regiond.wiring.reload import apply_settings
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 ADMINISTRATOR_CHANNEL = "administrator_created"
 CLOSE_DEADLINE_S = 10.0
-READY_DEADLINE_S = 5.0
 
 
 @frozen(kw_only=True)
@@ -64,6 +63,7 @@ class RegionService:
         self._settings = settings
         self._manager = manager
         self._read = read or (lambda: settings)
+        self._is_stopping = False
 
     async def serve(self) -> None:
         """Runs the region until cancelled, then stops running operations and releases their leases.
@@ -76,20 +76,34 @@ class RegionService:
             loop = asyncio.get_running_loop()
             status = f"Serving {region.api_url}, racks on port {region.rpc_port}."
             reload = SettingsReload(
-                self._settings, read=self._read, apply=partial(_apply, region.components), manager=self._manager,
+                self._settings,
+                read=self._read,
+                apply=partial(apply_settings, region.components),
+                manager=self._manager,
                 status=lambda: status,
-            )  # fmt: skip
+            )
             loop.add_signal_handler(signal.SIGHUP, reload.reload)
             freeze_gc()
             log.info("region_started", api=region.api_url, rpc_port=region.rpc_port, version=running_release())
             self._manager.ready(status)
             try:
                 await region.components.schema_version.outdated()
+            except asyncio.CancelledError:
+                await self._drain()
+                raise
             finally:
                 loop.remove_signal_handler(signal.SIGHUP)
                 watchdog.cancel()
                 self._manager.stopping()
                 log.info("region_stopping", operations=region.components.engine.running)
+
+    async def _drain(self) -> None:
+        """Serves for a while, although load balancers learn that they should send requests elsewhere."""
+        self._is_stopping = True
+        if self._settings.drain_s > 0:
+            self._manager.status("Stopping: still serves, until load balancers send requests elsewhere.")
+            log.info("region_draining", drain_s=self._settings.drain_s)
+            await asyncio.sleep(self._settings.drain_s)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Region]:
@@ -118,6 +132,9 @@ class RegionService:
         running.push_async_callback(components.event_tail.stop)
         components.schema_version.start()
         running.push_async_callback(components.schema_version.stop)
+        if components.audit_export is not None:
+            components.audit_export.start()
+            running.push_async_callback(components.audit_export.stop)
         if components.https is not None:
             components.https.start()
             running.push_async_callback(components.https.stop)
@@ -149,17 +166,9 @@ class RegionService:
             running.push_async_callback(component.stop)
 
     def _start_api(self, components: Components, running: AsyncExitStack) -> None:
-        async def not_ready() -> str | None:
-            try:
-                async with asyncio.timeout(READY_DEADLINE_S):
-                    await components.database.check_writable()
-            except (DatabaseUnavailable, TimeoutError) as error:
-                return str(error) or "The database does not respond."
-            return components.heartbeat.error
-
         info = SiteInfo(
             simulated_hosts=self._settings.simulated_hosts is not None,
-            not_ready=not_ready,
+            health=wire_health(components, is_stopping=lambda: self._is_stopping).check,
             rpc_address=components.addresses.rpc,
             default_distro_series=self._settings.default_distro_series,
         )
@@ -186,15 +195,6 @@ class RegionService:
         components.addresses.http_port = getattr(port.getHost(), "port", 0)
 
 
-def _apply(components: Components, settings: RegionSettings, changed: frozenset[str]) -> None:
-    """Applies changed settings. The certificate's files are read again in any case."""
-    if "log_level" in changed:
-        configure_logging(level=settings.log_level, process=LOGGED_AS)
-    components.limits.change(request_rates(settings))
-    if components.https is not None:
-        components.https.reload()
-
-
 def _site_options(settings: RegionSettings) -> SiteOptions:
     proxies = settings.networks("trusted_proxies")
     return SiteOptions(
@@ -211,6 +211,8 @@ async def _release_stale_leases(components: Components) -> None:
     for dead in await components.heartbeat.stale_local_regions():
         async with components.database.connection() as db:
             await operation_service.release_leases(db, dead)
+        if components.audit_export is not None:
+            await components.audit_export.take_over(dead)
         await components.heartbeat.delete_region(dead)
 
 

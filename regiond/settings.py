@@ -86,6 +86,7 @@ class RegionSettings:
     rate_limit_exempt: tuple[str, ...] = setting(
         (),
         "Addresses and networks without limits of requests and of failed logins from one address, such as monitoring.",
+        reload=True,
     )
     session_idle_minutes: int = setting(
         60, "Minutes without a request after which a session of the web pages ends.", at_least=1, at_most=10080
@@ -109,6 +110,13 @@ class RegionSettings:
     rpc_port: int = setting(5250, "The port on which racks and RPC clients connect.", at_least=0, at_most=65535)
     rpc_address: str | None = setting(
         None, "The host:port at which racks reach this region, used in join tokens. Default: rpc_host:rpc_port."
+    )
+    drain_s: float = setting(
+        0.0,
+        "Seconds for which a region that is stopped still serves, while /healthz/ready answers 503, so that a load "
+        "balancer sends requests to other regions.",
+        at_least=0,
+        at_most=30,
     )
     metrics_host: str = setting(
         "127.0.0.1",
@@ -155,23 +163,38 @@ class RegionSettings:
         at_least=1, at_most=1000,
     )  # fmt: skip
     keep_operations_days: int = setting(
-        90, "How long an operation and its log stay after its end.", at_least=1, at_most=3650
+        90, "How long an operation and its log stay after its end.", reload=True, at_least=1, at_most=3650
     )
-    keep_events_days: int = setting(90, "How long events stay.", at_least=1, at_most=3650)
+    keep_events_days: int = setting(90, "How long events stay.", reload=True, at_least=1, at_most=3650)
     keep_audit_days: int = setting(
         365,
         "How long the audit trail keeps requests; `innkeeper region audit export` saves them.",
+        reload=True,
         at_least=1,
         at_most=36500,
+    )
+    audit_export: str | None = setting(
+        None,
+        "Where the audit trail is sent as it grows: syslog+tcp://HOST:PORT, syslog+tls://, syslog+udp://, "
+        "syslog+unix:///PATH, or https:// for JSON lines. The same in all regions.",
+        secret=True,
+    )
+    audit_export_ca: Path | None = setting(
+        None, "The file with the certificates that its server must be signed by, PEM. Default: those of this computer."
+    )
+    audit_export_header: Path | None = setting(
+        None,
+        "The file with one line of a header for https://, such as Authorization: Bearer abc. Read at each request.",
     )
     keep_idempotency_keys_days: int = setting(
         7,
         "How long a request that is repeated with its idempotency key gets the first answer.",
+        reload=True,
         at_least=1,
         at_most=365,
     )
     password_min_length: int = setting(
-        12, "How many characters a new password needs; 12 is the least.", at_least=12, at_most=128
+        12, "How many characters a new password needs; 12 is the least.", reload=True, at_least=12, at_most=128
     )
     default_distro_series: str = setting(
         "", "The image of deployments that name none, such as ubuntu/noble. Default: the only one, if there is one."

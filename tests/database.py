@@ -88,6 +88,7 @@ def template(postgres_server: str) -> Iterator[str]:
     """The name of a migrated database that tests copy."""
     with _new_database(postgres_server, "template") as dsn:
         settle(migrate(dsn))
+        settle(_execute(dsn, "select"))  # writes the file with the system catalogue's cache, which the copies get too
         yield urlsplit(dsn).path.strip("/")
 
 

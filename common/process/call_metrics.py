@@ -7,10 +7,12 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
 
 from common.errors import InnkeeperError, InternalError
 
+MOST_PEERS = 100  # with a name of their own in metrics
+OTHER = "other"
 _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 
@@ -20,9 +22,12 @@ class CallMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._sent = _Direction(registry, "innkeeper_rpc_call", "RPC calls that this daemon sent")
         self._received = _Direction(registry, "innkeeper_rpc_request", "RPC calls that this daemon received")
+        self._peers = _Peers(registry)
 
-    def sent(self, command: str) -> AbstractContextManager[None]:
-        return self._sent.measured(command)
+    @contextmanager
+    def sent(self, command: str, peer: str) -> Iterator[None]:
+        with self._peers.measured(peer), self._sent.measured(command):
+            yield
 
     def received(self, command: str) -> AbstractContextManager[None]:
         return self._received.measured(command)
@@ -43,17 +48,42 @@ class _Direction:
 
     @contextmanager
     def measured(self, command: str) -> Iterator[None]:
-        in_progress, outcome, began_at = self._in_progress.labels(command), "ok", time.monotonic()
-        in_progress.inc()
-        try:
+        with self._in_progress.labels(command).track_inprogress(), measured(self._ended, self._duration, command):
             yield
-        except BaseException as error:
-            outcome = outcome_of(error)
-            raise
-        finally:
-            in_progress.dec()
-            self._ended.labels(command, outcome).inc()
-            self._duration.labels(command).observe(max(0.0, time.monotonic() - began_at))
+
+
+class _Peers:
+    """The calls by the name of the peer: that of a rack or region which an administrator admitted."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._ended = Counter(
+            "innkeeper_rpc_peer_calls", "RPC calls that this daemon sent, by peer and outcome.", ("peer", "outcome"),
+            registry=registry,
+        )  # fmt: skip
+        self._duration = Summary(
+            "innkeeper_rpc_peer_call_duration_seconds", "Duration of RPC calls that this daemon sent, by peer.",
+            ("peer",), registry=registry,
+        )  # fmt: skip
+        self._known: set[str] = set()
+
+    def measured(self, peer: str) -> AbstractContextManager[None]:
+        if peer not in self._known and len(self._known) < MOST_PEERS - 1:
+            self._known.add(peer)
+        return measured(self._ended, self._duration, peer if peer in self._known else OTHER)
+
+
+@contextmanager
+def measured(ended: Counter, duration: Histogram | Summary, *labels: str) -> Iterator[None]:
+    """Counts the block by `labels` and outcome, and observes the seconds that it takes by `labels`."""
+    outcome, began_at = "ok", time.monotonic()
+    try:
+        yield
+    except BaseException as error:
+        outcome = outcome_of(error)
+        raise
+    finally:
+        ended.labels(*labels, outcome).inc()
+        duration.labels(*labels).observe(max(0.0, time.monotonic() - began_at))
 
 
 def outcome_of(error: BaseException) -> str:

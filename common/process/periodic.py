@@ -15,6 +15,7 @@ from common.rate_limit import RateLimiter
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 SAME_FAILURE_EVERY_S = 60.0
+AFTER_START_S = 60.0  # `first_after_s` of work that must not slow the first answers of a daemon that has just started
 
 
 @frozen
@@ -49,6 +50,12 @@ class PeriodicTask:
         self._woken = asyncio.Event()
         self._failures = RateLimiter(every_s=SAME_FAILURE_EVERY_S)
         self._task: asyncio.Task[None] | None = None
+        self._problem: str | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why the last round failed; None if it did not."""
+        return self._problem
 
     def start(self) -> None:
         """Requires a running event loop. Raises RuntimeError if the task runs already."""
@@ -76,15 +83,17 @@ class PeriodicTask:
 
     async def _round(self) -> float:
         """Returns the seconds until the next round."""
+        problem: str | None = "failed unexpectedly"
         try:
             result = await self._work()
+            problem = None
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
             log.exception("periodic_task_failed", task=self._name)  # the round cancelled something and met it itself
         except (InnkeeperError, TimeoutError) as error:
-            reason = str(error) or "timed out"
+            problem = reason = str(error) or "timed out"
             if self._failures.allow(reason):
                 log.warning("periodic_task_failed", task=self._name, reason=reason)
         except Exception as error:  # a bug in one round must not end the task
@@ -93,6 +102,8 @@ class PeriodicTask:
         else:
             if isinstance(result, NextRoundIn):
                 return result.seconds
+        finally:
+            self._problem = problem
         return self._every_s
 
     async def _pause(self, seconds: float) -> None:

@@ -9,18 +9,18 @@ from typing import Protocol
 class CallObserver(Protocol):
     """The block of each method is one call. An exception that leaves the block is the call's outcome."""
 
-    def sent(self, command: str) -> AbstractContextManager[None]:
-        """This end calls a command of the other end. The block of a stream ends with its last item."""
+    def sent(self, command: str, peer: str) -> AbstractContextManager[None]:
+        """This end calls a command of the peer with that name. The block of a stream ends with its last item."""
 
     def received(self, command: str) -> AbstractContextManager[None]:
         """A handler of this end runs. `command` is one that this end has: a peer cannot invent names."""
 
 
 class _Unobserved:
-    def sent(self, command: str) -> AbstractContextManager[None]:
+    def sent(self, _: str, peer: str) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def received(self, command: str) -> AbstractContextManager[None]:
+    def received(self, _: str) -> AbstractContextManager[None]:
         return nullcontext()
 
 

@@ -118,7 +118,7 @@ class Link:
                 future.set_result(output.body)
 
         context, began_at = current_context(), self._loop.time()
-        with self._observer.sent(command.name):
+        with self._observer.sent(command.name, self.peer.name):
             call_id = self._start_call(command, request, deadline_s, 0, context)
             self._calls[call_id] = settle
             self._pump()
@@ -138,7 +138,7 @@ class Link:
         command is endless. Closing the generator cancels the handler: use `contextlib.aclosing` where the loop can be
         left early.
         """
-        with self._observer.sent(command.name):
+        with self._observer.sent(command.name, self.peer.name):
             async with aclosing(self._items(command, request, deadline_s)) as items:
                 async for item in items:
                     yield item

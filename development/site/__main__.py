@@ -52,6 +52,9 @@ def _file(path: Path) -> Path:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         raise SystemExit(__doc__)
-    write(Path(sys.argv[1]).resolve())
+    chosen = Path(sys.argv[1]).resolve()
+    if chosen.exists() and not (chosen / "mkdocs.yml").exists():
+        raise SystemExit(f"{chosen} exists and is not a folder that this command wrote. Nothing was changed.")
+    write(chosen)

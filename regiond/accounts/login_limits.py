@@ -42,7 +42,7 @@ class LoginLimits:
 
     def __init__(self, clock: Callable[[], float], exempt: IpNetworks = NO_NETWORKS) -> None:
         self._clock = clock
-        self._exempt = exempt
+        self.exempt = exempt
         self._failures: OrderedDict[Hashable, _Failures] = OrderedDict()
         self._used: OrderedDict[Hashable, None] = OrderedDict()  # accounts with the networks that logged in as them
 
@@ -56,7 +56,7 @@ class LoginLimits:
         username = username[:MAX_NAME_CHARS]  # what a stranger sends is kept for an hour
         used = ("account from", username, network)
         keys: list[Hashable] = [used if used in self._used else ("account", username)]
-        if address not in self._exempt:
+        if address not in self.exempt:
             keys.append(("address", network))
         wait_s = max(self._wait_s(key) for key in keys)
         if wait_s > 0:

@@ -48,6 +48,11 @@ class Logins:
         self._unrecorded = 0
         self._verifying = 0
 
+    def change(self, *, exempt: IpNetworks, password_min_length: int) -> None:
+        """Changes the addresses whose logins count only for their account, and the length of new passwords."""
+        self._limits.exempt = exempt
+        self._passwords.require_length(password_min_length)
+
     async def log_in(self, username: str, password: str, *, key_name: str, address: str) -> tuple[str, str]:
         """Returns the name and the text of a new API key. Older keys of that name stay valid, the newest `LOGIN_KEYS`.
 

@@ -67,31 +67,43 @@ _PROBLEMS = """
      where h.state <> 'removing' and h.problems <> '[]'
 """
 # A server can have several hosts: the storage pool is named after the first that the caller sees. Members of a cluster
-# report the same pool if it is on the network: it counts once, for the first member that finds it so.
+# report the same pool if it is on the network: it counts once, for the first member that finds it so and that the
+# caller sees, and since the first of all members found it so.
 _STORAGE_POOLS = f"""
     select distinct on (p.kind, p.shared_by, p.name, p.type, p.own_id) p.kind, 'storage_pool', p.id::text,
-           'Storage pool ' || p.name || ' of ' || p.host_name, p.kind = 'storage_pool_unavailable',
-           case when p.missing_since is not null then p.missing_since when p.status <> 'available' then p.status_since
-                else (select since from attention_since a
-                       where a.kind = 'storage_pool_full' and a.object = 'storage_pool ' || p.id) end,
+           'Storage pool ' || p.name || ' of ' || p.host_name, p.kind = 'storage_pool_unavailable', p.since,
            p.host_id, p.host_name, p.pool_id, p.zone_id, p.pool_id, '{{}}'::integer[],
            jsonb_build_object('name', p.name, 'status', p.status, 'missing', p.missing_since is not null,
                               'total', p.total_bytes, 'used', p.claimed_bytes + p.used_elsewhere_bytes)
       from (
            select s.*, h.id as host_id, h.name as host_name, h.pool_id, h.zone_id,
-                  case when s.missing_since is null and s.status = 'available' then 'storage_pool_full'
-                       else 'storage_pool_unavailable' end as kind,
-                  case when s.type in ({_SHARED}) then h.cluster_id end as shared_by,
-                  case when s.type in ({_SHARED}) and h.cluster_id is not null then null else s.id end as own_id
-             from storage_pool s
-            cross join lateral (
+                  min(s.found_since) over (partition by s.kind, s.shared_by, s.name, s.type, s.own_id) as since
+             from (
+                  select s.*, k.kind, m.identity as shared_by, case when m.identity is null then s.id end as own_id,
+                         case when s.missing_since is not null then s.missing_since
+                              when s.status <> 'available' then s.status_since
+                              else (select since from attention_since a
+                                     where a.kind = k.kind and a.object = 'storage_pool ' || s.id) end as found_since
+                    from storage_pool s
+                   cross join lateral (
+                         select case when s.missing_since is null and s.status = 'available' then 'storage_pool_full'
+                                     else 'storage_pool_unavailable' end as kind) k
+                   cross join lateral (
+                         select c.identity
+                           from vm_host h
+                           left join cluster c on c.id = h.cluster_id and s.type in ({_SHARED})
+                          where h.server_id = s.server_id and h.state <> 'removing'
+                          order by h.id limit 1) m
+                   where case when s.missing_since is not null then s.claimed_bytes > 0
+                              when s.status <> 'available' then true
+                              else s.total_bytes > 0 and s.claimed_bytes + s.used_elsewhere_bytes
+                                                         >= s.total_bytes / 100.0 * $4::float8 end) s
+             left join lateral (
                   select h.* from vm_host h
                    where h.server_id = s.server_id and h.state <> 'removing'
                      and ($1::integer[] is null or h.pool_id = any($1))
-                   order by h.id limit 1) h
-            where case when s.missing_since is not null then s.claimed_bytes > 0 when s.status <> 'available' then true
-                       else s.total_bytes > 0
-                            and s.claimed_bytes + s.used_elsewhere_bytes >= s.total_bytes / 100.0 * $4::float8 end) p
+                   order by h.id limit 1) h on true) p
+     where p.host_id is not null
      order by p.kind, p.shared_by, p.name, p.type, p.own_id, p.id
 """  # noqa: S608  # our own texts
 _CERTIFICATES = """

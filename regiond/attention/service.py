@@ -21,10 +21,13 @@ from regiond.attention.model import (
 )
 from regiond.attention.quota_use import nearly_used
 from regiond.attention.recent_quotas import RecentQuotas
+from regiond.attention.store import count as count_conditions
 from regiond.attention.wording import item_of
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.quotas.model import Quota
+
+__all__ = ["Attention", "count_conditions"]
 
 MOST_OF_KIND = 1000
 NOTE_EVERY_S = 15.0
@@ -50,7 +53,7 @@ class Attention:
         self._database = database
         self._quotas = RecentQuotas(query=quotas)
         self._certificate_expires_at = certificate_expires_at
-        self._task = PeriodicTask("attention", self.note, every_s=NOTE_EVERY_S)
+        self._task = PeriodicTask("attention", self.note, every_s=NOTE_EVERY_S, first_after_s=NOTE_EVERY_S)
 
     def start(self) -> None:
         self._task.start()
@@ -115,6 +118,10 @@ class Attention:
             broken += sum(one.broken for one in found)
         return AttentionCounts(kinds=dict(sorted(kinds.items(), key=lambda each: _ORDER[each[0]])), broken=broken)
 
+    def quotas_nearly_used(self) -> int:
+        """Returns how many quotas are nearly used, as they were read last: within NOTE_EVERY_S. Needs no query."""
+        return len(self._nearly_used(self._quotas.found, {}))
+
     async def note(self) -> None:
         """Records since when amounts are above their limits. Idempotent; one region at a time does it.
 
@@ -129,7 +136,7 @@ class Attention:
                 stored = await store.read(db, wanted, self.limits, per_kind=100_000)
                 found = [one for group in stored.values() for one in group.found]
                 found += self._nearly_used(quotas, {})
-                await store.note(db, [(one.kind, f"{one.object_type} {one.object_id}") for one in found])
+                await store.note(db, found)
         if not records:
             await self._quotas.read()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from attrs import frozen
@@ -44,12 +44,13 @@ _COUNT = f"""
 _TRY_LOCK = "select pg_try_advisory_xact_lock(hashtextextended('attention', 0))"
 _NOTE = """
     with found as (
-        select * from unnest($1::text[], $2::text[]) f (kind, object)
+        select * from unnest($1::text[], $2::text[], $3::timestamptz[]) f (kind, object, since)
     ), gone as (
         delete from attention_since a
          where not exists (select from found f where (f.kind, f.object) = (a.kind, a.object))
     )
-    insert into attention_since (kind, object) select kind, object from found on conflict do nothing
+    insert into attention_since (kind, object, since)
+    select kind, object, coalesce(since, now()) from found on conflict do nothing
 """
 _SINCE = "select object, since from attention_since where kind = $1"
 _SPECIAL = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
@@ -113,13 +114,18 @@ async def try_lock(db: Db) -> bool:
     return locked
 
 
-async def note(db: Db, found: Iterable[tuple[AttentionKind, str]]) -> None:
+async def note(db: Db, found: Sequence[Found]) -> None:
     """Records which objects are above their limit now, in the transaction that has the lock.
 
-    An object that was recorded keeps its time; one that is no longer above its limit is forgotten.
+    An object that was recorded keeps its time; one that is no longer above its limit is forgotten. A shared storage
+    pool that another of its members represents now keeps its time too: that is `since` of the condition.
     """
-    pairs: Sequence[tuple[AttentionKind, str]] = tuple(found)
-    await db.execute(_NOTE, [kind.value for kind, _ in pairs], [of for _, of in pairs])
+    await db.execute(
+        _NOTE,
+        [one.kind.value for one in found],
+        [f"{one.object_type} {one.object_id}" for one in found],
+        [one.since for one in found],
+    )
 
 
 async def since(db: Db, kind: AttentionKind) -> dict[str, datetime]:

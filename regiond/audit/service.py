@@ -73,13 +73,23 @@ class Audit:
     ) -> None:
         self._database = database
         self._recorded_fields = recorded or {}
-        self._retention = retention
+        self.retention = retention
         self._unwritten: list[str] = []
         self._entries: Batcher[str, int] = Batcher(self._write, limit=MAX_BATCH)
         self._repetitions = Repetitions()
         self._not_recorded = 0
+        self._on_appended: Callable[[], None] | None = None
         self._strangers = RateLimiter(every_s=_STRANGERS_EVERY_S, clock=clock)
         self._stranger = RateLimiter(every_s=_STRANGER_EVERY_S, clock=clock)
+
+    @property
+    def unwritten(self) -> int:
+        """The number of entries that could not be written yet."""
+        return len(self._unwritten)
+
+    def on_appended(self, call: Callable[[], None]) -> None:
+        """Calls `call` after entries were written by this region."""
+        self._on_appended = call
 
     async def begin(self, request: AuditRequest) -> int:
         """Records a request that is about to run and returns the id of its entry. Raises DatabaseUnavailable.
@@ -195,10 +205,10 @@ class Audit:
     async def prune(self) -> int:
         """Deletes entries older than the retention, in batches. Returns the number deleted. Idempotent."""
         removed = await self._database.in_batches(
-            lambda db, limit: store.prune(db, self._retention, limit=limit), batch_rows=_PRUNE_BATCH
+            lambda db, limit: store.prune(db, self.retention, limit=limit), batch_rows=_PRUNE_BATCH
         )
         if removed:
-            log.info("audit_pruned", entries=removed, retention_days=self._retention.days)
+            log.info("audit_pruned", entries=removed, retention_days=self.retention.days)
         return removed
 
     async def _write(self, contents: Sequence[str]) -> Sequence[int]:
@@ -207,6 +217,8 @@ class Audit:
         async with self._database.connection() as db:
             first_id = await store.append(db, [*delayed, *contents]) + len(delayed)
         del self._unwritten[: len(delayed)]
+        if self._on_appended is not None:
+            self._on_appended()
         return range(first_id, first_id + len(contents))
 
     async def _append_each(self, rejections: Iterable[Rejection]) -> None:

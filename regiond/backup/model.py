@@ -14,7 +14,6 @@ from common.serialization import from_dict, to_dict
 
 FORMAT = 1
 MIN_PASSPHRASE_CHARS = 12
-COUNTED_TABLES = ("vm_host", "machine", "account", "operation", "rack", "image")
 
 # One number of a table for each second since the backup is more than a region can give out: 126 composes per second is
 # the most that was measured, and each adds about ten rows to the log of its operation and to the claims.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from regiond.backup.model import COUNTED_TABLES, AppliedMigration, SavedImage
+from regiond.backup.model import AppliedMigration, SavedImage
 from regiond.db.pool import Db
 
 MIGRATIONS = "schema_migration"
@@ -12,6 +12,11 @@ _INSTALLATION = "select id::text, authority_fingerprint, sealed_request_key from
 _APPLIED = "select number, name, digest, release, applied_at from schema_migration order by number"
 _IMAGES = """
     select name, architecture, sha256, size_bytes from image where state = 'ready' and host_id is null order by id
+"""
+_COUNTS = """
+    select (select count(*) from vm_host) as vm_host, (select count(*) from machine) as machine,
+           (select count(*) from account) as account, (select count(*) from operation) as operation,
+           (select count(*) from rack) as rack, (select count(*) from image) as image
 """
 # Own objects only: those of extensions stay.
 _RELATIONS = """
@@ -46,7 +51,9 @@ async def applied_migrations(db: Db) -> tuple[AppliedMigration, ...]:
 
 
 async def counts(db: Db) -> dict[str, int]:
-    return {table: await db.fetchval(f"select count(*) from {table}") for table in COUNTED_TABLES}  # noqa: S608
+    """Returns the number of rows by table."""
+    (row,) = await db.fetch(_COUNTS)
+    return dict(row)
 
 
 async def images(db: Db, *, included: Iterable[str]) -> tuple[SavedImage, ...]:

@@ -15,7 +15,7 @@ from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.groups.service import Groups
 from regiond.hosts.model import HostRemoval
-from regiond.hosts.service import Hosts
+from regiond.hosts.service import Confirm, Hosts
 from regiond.identifiers import new_host_system_id
 from regiond.operations.model import Operation
 
@@ -98,13 +98,16 @@ class Clusters:
         await self._database.in_transaction(write)  # a new zone locks the machines, as many others do
         return await self.read(cluster_id)
 
-    async def start_remove(self, caller: Caller, cluster_id: int, removal: HostRemoval) -> tuple[Operation, ...]:
-        """Opens a removal for each member's host. The cluster is deleted with the last host."""
+    async def start_remove(
+        self, caller: Caller, cluster_id: int, removal: HostRemoval, *, confirm: Confirm | None = None
+    ) -> tuple[Operation, ...]:
+        """Opens a removal for each member's host, or for none. The cluster is deleted with the last host.
+
+        `confirm` is that of `Hosts.start_remove`.
+        """
         caller.require_admin()
         cluster = await self.read(cluster_id)
-        for host_id in cluster.host_ids:  # all, before any removal is opened
-            await self._hosts.check_removal(caller, host_id, removal)
-        return tuple([await self._hosts.start_remove(caller, host_id, removal) for host_id in cluster.host_ids])
+        return await self._hosts.start_removals(caller, cluster.host_ids, removal, confirm=confirm)
 
     @staticmethod
     async def leave(db: Db, host_id: int) -> None:

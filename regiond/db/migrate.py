@@ -166,6 +166,17 @@ async def check_schema_version(db: Db, migrations: Sequence[Migration] | None = 
     await _missing(db, packaged() if migrations is None else migrations)
 
 
+async def schema_problem(db: Db, migrations: Sequence[Migration] | None = None) -> str | None:
+    """Returns why this release cannot use the schema: newer, older (a restored backup) or edited; None if it can."""
+    try:
+        missing = await _missing(db, packaged() if migrations is None else migrations)
+    except BadSettings as error:
+        return error.message
+    if missing:
+        return f"The database lacks {', '.join(one.name for one in missing)}. Restart this region to apply them."
+    return None
+
+
 async def _lock(db: Db, deadline_s: float) -> None:
     """Polls instead of waiting, since `create index concurrently` waits for every statement that waits for a lock."""
     try:

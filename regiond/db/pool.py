@@ -119,6 +119,15 @@ class Database:
             await self._release(connection)
 
     @asynccontextmanager
+    async def joined(self, db: Db | None) -> AsyncIterator[Db]:
+        """The connection `db` of a transaction of the caller, or one like `connection`."""
+        if db is not None:
+            yield db
+            return
+        async with self.connection() as own:
+            yield own
+
+    @asynccontextmanager
     async def transaction(self, *, dry_run: bool = False) -> AsyncIterator[Db]:
         """A connection in a transaction (read committed): committed at the end, rolled back by any exception.
 

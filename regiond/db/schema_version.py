@@ -8,7 +8,7 @@ import structlog
 
 from common.errors import BadSettings, DatabaseUnavailable
 from common.process.periodic import PeriodicTask
-from regiond.db.migrate import check_schema_version
+from regiond.db.migrate import check_schema_version, schema_problem
 from regiond.db.pool import Database
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -34,6 +34,11 @@ class SchemaVersionMonitor:
     def check(self) -> None:
         """Checks now: files may have been applied, or notifications lost."""
         self._checking.wake()
+
+    async def problem(self) -> str | None:
+        """Returns why this release cannot use the schema; None if it can. Raises DatabaseUnavailable."""
+        async with self._database.connection() as db:
+            return await schema_problem(db)
 
     async def outdated(self) -> None:
         """Waits until a newer release has migrated the database, then raises BadSettings.

@@ -14,6 +14,7 @@ from common.errors import (
     WrongState,
 )
 from common.rpc.host_commands import HOST_REACH, HostCall
+from regiond.hosts.model import HostRemoval, HostState, HostView
 from regiond.racks.service import HostCalls
 
 PROBE_DEADLINE_S = 15.0
@@ -21,6 +22,14 @@ PROBE_DEADLINE_S = 15.0
 # A changed identity means that another server answers at the address.
 _DEAD = (HostUnreachable, HostHung, DeadlineExceeded, PeerChanged)
 _UNKNOWN = (RackUnreachable, LinkLost)
+
+
+async def require_removable(calls: HostCalls, host: HostView, removal: HostRemoval) -> None:
+    """Raises as `require_dead` for a removal by force, and as `require_alive` for one that deletes machines."""
+    if removal.force:
+        await require_dead(calls, host.id, host.name)
+    elif removal.decompose and host.state is HostState.UNREACHABLE:
+        await require_alive(calls, host.id, host.name)
 
 
 async def require_dead(calls: HostCalls, host_id: int, host_name: str) -> str:

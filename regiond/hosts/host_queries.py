@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
 from common.capacity import Capacity
+from common.errors import InvalidRequest
 from regiond.caller import Caller
 from regiond.db.pool import reading
 from regiond.hosts import guest_view_store, view_store
+from regiond.hosts.address_change import known_server
 from regiond.hosts.model import EVERY_GUEST, GuestFilter, GuestView, HostView, NumaNodeView
 from regiond.hosts.numa_usage import numa_usage
 from regiond.hosts.search.searches import HostSearches
@@ -16,7 +18,7 @@ from regiond.hosts.view_store import read_host
 from regiond.ledger.model import FleetCapacity, HostLimits
 from regiond.ledger.service import capacities_of_hosts, capacity_with_limits, fleet_capacity
 from regiond.long_list import LongList
-from regiond.validation_messages import existing
+from regiond.validation_messages import existing, no_object
 
 GUESTS_BATCH = 500
 
@@ -93,3 +95,14 @@ class HostQueries(HostSearches):
         async with self._database.connection() as db:
             guests = await guest_view_store.list_guests(db, guest_id, caller=caller)
         return existing(next(iter(guests), None), "virtual machine", guest_id)
+
+    async def server_of(self, id_or_name: str) -> str:
+        """Returns the identity of the host's server. Raises InvalidRequest under `host` if it is not known."""
+        found = (await self.ids_of([id_or_name]))[id_or_name]
+        if len(found) != 1:
+            raise InvalidRequest.of({"host": [no_object("VM host", id_or_name, await self.names())]})
+        async with self._database.connection() as db:
+            server = await known_server(db, *found)
+        if server is None:
+            raise InvalidRequest.of({"host": [f"VM host {id_or_name} has had no successful refresh yet."]})
+        return server.identity

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+
 from common.errors import Busy
 from common.serialization import from_dict, to_dict
 from regiond.caller import Caller
@@ -14,6 +16,8 @@ from regiond.operations.model import OPEN_STATES, Operation, OperationKind, Oper
 
 MAX_REMOVE_FAILURES = 200
 MAX_OPEN = 10_000
+
+Confirm = Callable[[Db], Awaitable[None]]
 
 
 async def open_refresh(db: Db, caller: Caller, host: HostView) -> int:
@@ -38,6 +42,20 @@ async def open_first_refresh(db: Db, host_id: int, host_name: str) -> None:
     await operation_service.insert(
         db, OperationKind.REFRESH, host_id=host_id, host_name=host_name, account_id=None, request={}, max_failures=1
     )
+
+
+async def open_removals(
+    db: Db, caller: Caller, hosts: Sequence[HostView], removal: HostRemoval, confirm: Confirm | None = None
+) -> list[int]:
+    """Returns the ids of the removals, opened in the caller's transaction unless they are open.
+
+    `confirm` runs when no machine can be added to any of the hosts any more; what it raises ends the transaction.
+    """
+    if confirm is not None:
+        for host in sorted(hosts, key=lambda one: one.id):
+            await store.lock(db, host.id)  # waits for composes that have chosen the host: what they add counts
+        await confirm(db)
+    return [await open_removal(db, caller, host, removal) for host in hosts]
 
 
 async def open_removal(db: Db, caller: Caller, host: HostView, removal: HostRemoval) -> int:

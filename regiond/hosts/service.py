@@ -16,7 +16,7 @@ from regiond.credentials.service import Credentials, KeyPairs
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.hosts import identity_store, store
-from regiond.hosts.address_change import VERIFY_DEADLINE_S, known_server
+from regiond.hosts.address_change import VERIFY_DEADLINE_S
 from regiond.hosts.discovery.allocation_store import allocation_of, write_allocations
 from regiond.hosts.discovery.orphaned_volume_store import delete_orphaned_volumes
 from regiond.hosts.discovery.refresh import IDENTIFY_DEADLINE_S
@@ -37,7 +37,7 @@ from regiond.hosts.host_address import parse_host_address
 from regiond.hosts.host_changes import HostChanges, PreparedHost
 from regiond.hosts.host_condition import STALE_AFTER, stale_after
 from regiond.hosts.host_names import free_host_name, is_name_taken
-from regiond.hosts.host_probe import require_alive, require_dead
+from regiond.hosts.host_probe import require_removable
 from regiond.hosts.host_queries import HostQueries
 from regiond.hosts.image_copies.removal import remove_image_copy
 from regiond.hosts.image_copies.service import claim_image_copy, record_image_copied
@@ -45,8 +45,8 @@ from regiond.hosts.image_copies.store import begin_removal as begin_copy_removal
 from regiond.hosts.image_copies.store import delete_removed as delete_removed_copy
 from regiond.hosts.image_copies.store import removable_with_host as copies_removed_with_host
 from regiond.hosts.maintenance.changes import begin_maintenance, end_maintenance
-from regiond.hosts.model import CertificateFate, HostChange, HostRemoval, HostState, HostView, NewHost
-from regiond.hosts.operation_intents import open_first_refresh, open_refresh, open_removal
+from regiond.hosts.model import CertificateFate, HostChange, HostRemoval, HostView, NewHost
+from regiond.hosts.operation_intents import Confirm, open_first_refresh, open_refresh, open_removals
 from regiond.hosts.schedule_store import refresh_within
 from regiond.hosts.search.fields import HOST_FIELDS
 from regiond.hosts.store import host_on_machine, move_to_zone, reopen_host
@@ -60,10 +60,10 @@ from regiond.operations import service as operation_service
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations, outcome
 from regiond.racks.service import HostCalls, without_secrets
-from regiond.validation_messages import no_object
 
 __all__ = [
     "HOST_FIELDS",
+    "Confirm",
     "Hosts",
     "PreparedHost",
     "allocation_of",
@@ -198,21 +198,32 @@ class Hosts(HostQueries):
         return await self._operations.idempotent(idempotency_key, open_)
 
     async def start_remove(
-        self, caller: Caller, host_id: int, removal: HostRemoval, *, idempotency_key: IdempotencyKey | None = None
-    ) -> Operation:
+        self, caller: Caller, host_id: int, removal: HostRemoval, *,
+        idempotency_key: IdempotencyKey | None = None, confirm: Confirm | None = None,
+    ) -> Operation:  # fmt: skip
         """Opens the removal, or returns the open one. The removal first deletes the machines that `removal` selects.
 
+        `confirm` reads what that would be in the same transaction, and raises to prevent it.
         Raises Busy if the open one treats the machines differently, and the errors of `check_removal`.
         """
 
         async def open_() -> int:
             host = await self.check_removal(caller, host_id, removal)
             async with self._database.transaction() as db:
-                operation_id = await open_removal(db, caller, host, removal)
+                (operation_id,) = await open_removals(db, caller, [host], removal, confirm)
                 await operation_service.tie_key(db, idempotency_key, operation_id)
             return operation_id
 
         return await self._operations.idempotent(idempotency_key, open_)
+
+    async def start_removals(
+        self, caller: Caller, host_ids: Sequence[int], removal: HostRemoval, *, confirm: Confirm | None = None
+    ) -> tuple[Operation, ...]:
+        """Opens the removals of all these hosts, or of none. Like `start_remove` otherwise."""
+        hosts = [await self.check_removal(caller, one, removal) for one in host_ids]
+        async with self._database.transaction() as db:
+            ids = await open_removals(db, caller, hosts, removal, confirm)
+        return tuple([await self._operations.read(one, caller=None) for one in ids])
 
     async def check_removal(self, caller: Caller, host_id: int, removal: HostRemoval) -> HostView:
         """Returns the host. Only a dead host is removed by force, and no machine can be deleted on a dead host.
@@ -221,19 +232,16 @@ class Hosts(HostQueries):
         """
         caller.require_admin()
         host = await self.read(host_id)
-        if removal.force:
-            await require_dead(self._calls, host.id, host.name)
-        elif removal.decompose and host.state is HostState.UNREACHABLE:
-            await require_alive(self._calls, host.id, host.name)
+        await require_removable(self._calls, host, removal)
         return host
 
     async def removal_certificates(
-        self, caller: Caller, host_ids: Sequence[int], removal: HostRemoval
+        self, caller: Caller, host_ids: Sequence[int], removal: HostRemoval, *, db: Db | None = None
     ) -> tuple[CertificateFate, ...]:
         """Returns what the removal of these hosts would do with certificates that no other host uses."""
         caller.require_admin()
-        async with self._database.connection() as db:
-            return await planned_fate(db, host_ids, removal)
+        async with self._database.joined(db) as joined:
+            return await planned_fate(joined, host_ids, removal)
 
     async def start_rotate(
         self, caller: Caller, host_id: int, *,
@@ -322,7 +330,7 @@ class Hosts(HostQueries):
         """
         caller.require_admin()
         host = await self.read(host_id)
-        confirmed = await self._server_of(same_as) if same_as is not None else identity or ""
+        confirmed = await self.server_of(same_as) if same_as is not None else identity or ""
         async with self._database.transaction() as db:
             await identity_store.confirm_identity(db, host_id, confirmed)
             message = f"{host.name}: confirmed as the server {confirmed}"
@@ -330,22 +338,12 @@ class Hosts(HostQueries):
         await self._try_refresh(caller, host_id)
         return await self.read(host_id)
 
-    async def _server_of(self, id_or_name: str) -> str:
-        found = (await self.ids_of([id_or_name]))[id_or_name]
-        if len(found) != 1:
-            raise InvalidRequest.of({"host": [no_object("VM host", id_or_name, await self.names())]})
-        async with self._database.connection() as db:
-            server = await known_server(db, *found)
-        if server is None:
-            raise InvalidRequest.of({"host": [f"VM host {id_or_name} has had no successful refresh yet."]})
-        return server.identity
-
     async def _try_refresh(self, caller: Caller, host_id: int, wait_s: float = FIRST_REFRESH_WAIT_S) -> None:
         """Refreshes the host for at most `wait_s`. A failure is stored with the host and not raised."""
         operation = await self.start_refresh(caller, host_id)
         try:
             outcome(await self._operations.wait(operation.id, timeout_s=wait_s))
         except OperationPending:
-            log.info("first_refresh_pending", host=host_id, operation=operation.id)
+            log.info("first_refresh_pending", host_id=host_id, operation=operation.id)
         except InnkeeperError as error:
-            log.info("host_not_refreshed", host=host_id, code=error.code, reason=error.message)
+            log.info("host_not_refreshed", host_id=host_id, code=error.code, reason=error.message)

@@ -94,7 +94,7 @@ class ClockMonitor:
         return ClockReading(database_at=database_at, computer_at=self._computer(), monotonic_s=received_s)
 
     async def _record(self, kind: str, message: str) -> None:
-        log.warning(kind, reason=message)
+        log.warning("clock_problem", kind=kind, reason=message)
 
         async def record(db: Db) -> None:
             await Events.record(db, kind, message, level=Level.WARNING)

@@ -47,11 +47,11 @@ class RetentionPeriods:
 class Retention:
     def __init__(self, database: Database, periods: RetentionPeriods) -> None:
         self._database = database
-        self._periods = periods
+        self.periods = periods
 
     async def prune(self) -> dict[str, int]:
         """Deletes what is older than its period, in batches. Returns how many rows of each kind. Idempotent."""
-        deleted = {kind.value: await self._prune(kind, period) for kind, period in self._periods.by_kind.items()}
+        deleted = {kind.value: await self._prune(kind, period) for kind, period in self.periods.by_kind.items()}
         if any(deleted.values()):
             log.info("old_rows_deleted", **deleted)
         return deleted

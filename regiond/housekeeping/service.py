@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from common.process.periodic import PeriodicTask
+from common.process.periodic import AFTER_START_S, PeriodicTask
 from regiond.housekeeping.clock_monitor import ClockMonitor
 from regiond.housekeeping.retention import Retention
 
@@ -37,6 +37,7 @@ class Housekeeping:
         report_expiry: Callable[[], Awaitable[object]],
         collect_image_copies: Callable[[], Awaitable[object]],
     ) -> None:
+        self.retention = retention
         self._write_repeated = write_repeated
         self._tasks = (
             PeriodicTask("clock_monitor", clock_monitor.check, every_s=CHECK_CLOCKS_EVERY_S),
@@ -47,10 +48,12 @@ class Housekeeping:
                 every_s=WRITE_REPEATED_EVERY_S,
                 first_after_s=WRITE_REPEATED_EVERY_S,
             ),
-            PeriodicTask("event_retention", prune_events, every_s=PRUNE_EVERY_S),
-            PeriodicTask("audit_retention", prune_audit, every_s=PRUNE_EVERY_S),
-            PeriodicTask("retention", retention.prune, every_s=PRUNE_EVERY_S),
-            PeriodicTask("certificate_expiry", report_expiry, every_s=REPORT_EXPIRY_EVERY_S),
+            PeriodicTask("event_retention", prune_events, every_s=PRUNE_EVERY_S, first_after_s=AFTER_START_S),
+            PeriodicTask("audit_retention", prune_audit, every_s=PRUNE_EVERY_S, first_after_s=AFTER_START_S),
+            PeriodicTask("retention", retention.prune, every_s=PRUNE_EVERY_S, first_after_s=AFTER_START_S),
+            PeriodicTask(
+                "certificate_expiry", report_expiry, every_s=REPORT_EXPIRY_EVERY_S, first_after_s=AFTER_START_S
+            ),
             PeriodicTask(
                 "image_copies",
                 collect_image_copies,

@@ -66,6 +66,11 @@ class HttpsCertificate:
     def current(self) -> ServerCertificate:
         return self._loaded.pair
 
+    @property
+    def problem(self) -> str | None:
+        """Why the files, or the certificate that is served, should not be used; None if all is well."""
+        return self._problem or self._date_problem()
+
     def serverConnectionForTLS(self, tls_protocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802  # Twisted's
         return SSL.Connection(self._loaded.context, None)
 

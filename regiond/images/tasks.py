@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from common.process.periodic import PeriodicTask
+from common.process.periodic import AFTER_START_S, PeriodicTask
 from regiond.images.downloads.service import ROUND_EVERY_S, ImageDownloads
 from regiond.images.file_threads import FileThreads
 from regiond.images.upkeep import ImageChecks, ImageCleanup
@@ -21,7 +21,9 @@ class ImageTasks:
         self._download_threads: FileThreads | None = None
         self._clean_up = cleanup.run
         self._checks = PeriodicTask("image_checks", checks.run, every_s=CHECK_EVERY_S)
-        self._cleanup = PeriodicTask("image_cleanup", cleanup.run, every_s=CLEAN_UP_EVERY_S)
+        self._cleanup = PeriodicTask(
+            "image_cleanup", cleanup.run, every_s=CLEAN_UP_EVERY_S, first_after_s=AFTER_START_S
+        )
 
     def add_downloads(self, downloads: ImageDownloads) -> None:
         """Adds downloads, which wake the checks. Call it before `start`."""

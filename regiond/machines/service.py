@@ -208,12 +208,15 @@ class Machines(MachineSearches):
         return await self._database.in_transaction(write, dry_run=True)
 
     async def removal_plan(
-        self, caller: Caller, name: str, host_ids: Sequence[int], removal: HostRemoval
+        self, caller: Caller, name: str, host_ids: Sequence[int], removal: HostRemoval, *, db: Db | None = None
     ) -> HostRemovalPlan:
-        """Returns the plan of the removal of these hosts; `name` names the host or cluster."""
+        """Returns the plan of the removal of these hosts; `name` names the host or cluster.
+
+        With `db`, reads in the caller's transaction.
+        """
         caller.require_admin()
-        async with self._database.connection() as db:
-            plans = [await host_removal_plan(db, one, removal, together_with=host_ids) for one in host_ids]
+        async with self._database.joined(db) as joined:
+            plans = [await host_removal_plan(joined, one, removal, together_with=host_ids) for one in host_ids]
             return combined(name, plans)
 
     async def workloads(self, host_ids: Sequence[int], *, caller: Caller | None = None) -> tuple[HostWorkload, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter
 
@@ -13,12 +13,13 @@ class ClaimMetrics:
     def __init__(self, registry: CollectorRegistry, outcomes: Iterable[str]) -> None:
         self._attempts = Counter(
             "innkeeper_claim_attempts",
-            "Attempts to claim the capacity of a host for a new machine, by outcome: won, lost to another request, "
+            "Attempts to claim the capacity of a host for a new VM, by outcome: won, lost to another request, "
             "retried in a transaction of its own, or out_of_capacity because no host has room.",
             ("outcome",), registry=registry,
         )  # fmt: skip
         for outcome in outcomes:
             self._attempts.labels(outcome)
 
-    def count(self, outcome: str) -> None:
-        self._attempts.labels(outcome).inc()
+    def counter(self, outcome: str) -> Callable[[], None]:
+        """Returns what counts one attempt with this outcome."""
+        return self._attempts.labels(outcome).inc

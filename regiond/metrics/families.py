@@ -1,31 +1,15 @@
-"""Gauges whose values are read at a scrape: names, samples, readings."""
+"""Gauges whose values are read from the database at a scrape."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable
 
 from attrs import field, frozen
-from prometheus_client.core import GaugeMetricFamily, Metric
 
+from common.process.metric_families import Family, Sample, metrics_of
 from regiond.db.pool import Db
 
-
-@frozen(kw_only=True)
-class Family:
-    """A gauge. `name` has no prefix and ends in its unit; the values of a label are bounded."""
-
-    name: str
-    text: str
-    labels: tuple[str, ...] = ()
-
-
-@frozen
-class Sample:
-    """A value of a family; `labels` are in the order of the family's."""
-
-    family: Family
-    value: float
-    labels: tuple[str, ...] = ()
+__all__ = ["Family", "Reading", "Sample", "metrics_of"]
 
 
 @frozen(kw_only=True)
@@ -36,13 +20,3 @@ class Reading:
     families: tuple[Family, ...]
     read: Callable[[Db], AsyncIterator[Sample]]
     every_s: float = field(default=10.0)
-
-
-def metrics_of(families: Iterable[Family], samples: Sequence[Sample]) -> tuple[Metric, ...]:
-    """Returns each family with its samples; one without a sample has only its description."""
-    found = {
-        family: GaugeMetricFamily(f"innkeeper_{family.name}", family.text, labels=family.labels) for family in families
-    }
-    for sample in samples:
-        found[sample.family].add_metric(sample.labels, float(sample.value))
-    return tuple(found.values())

@@ -14,7 +14,7 @@ _OLDEST = Family(
     name="operation_oldest_age_seconds", text="Age of the oldest unfinished operation, by kind.", labels=("kind",)
 )
 _DUE = Family(name="operations_due", text="Operations that are due and that no region has leased.")
-_LEASES = Family(name="operation_leases", text="Leases of operations, of all regions.")
+_LEASES = Family(name="operation_leases", text="Operations that a region has leased.")
 
 # Ended ones are left out: they stay for months, and counting them would read all of the table.
 _READ_OPERATIONS = """

@@ -1,4 +1,4 @@
-"""Shows what the region knows without a query: the pool of database connections and the links."""
+"""Shows what the region knows without a query: connections, links, and quotas."""
 
 from __future__ import annotations
 
@@ -19,14 +19,19 @@ _CONNECTIONS = Family(
 _LIMIT = Family(name="database_connections_limit", text="Connections that the pool may have.")
 _WAITERS = Family(name="database_connection_waiters", text="Tasks that wait for a connection.")
 _LINKS = Family(name="rpc_links", text="Open links to this region, by role of the other end.", labels=("role",))
+_QUOTAS = Family(
+    name="quotas_nearly_used",
+    text="Quotas of which something is used to at least the percentage of the setting nearly_full_percent.",
+)
 
 
 class ProcessState(Collector):
-    """`roles_of_links` returns the role of the peer of each open link."""
+    """`roles_of_links` returns the role of the peer of each open link, `quotas_nearly_used` a number."""
 
     def __init__(self, registry: CollectorRegistry, database: Database) -> None:
         self._database = database
         self.roles_of_links: Callable[[], Iterable[Role]] = tuple
+        self.quotas_nearly_used: Callable[[], int] = int
         registry.register(self)
 
     def describe(self) -> Iterable[Metric]:
@@ -36,12 +41,13 @@ class ProcessState(Collector):
     def collect(self) -> Iterable[Metric]:
         pool, roles = self._database.pool_use, Counter(self.roles_of_links())
         return metrics_of(
-            (_CONNECTIONS, _LIMIT, _WAITERS, _LINKS),
+            (_CONNECTIONS, _LIMIT, _WAITERS, _LINKS, _QUOTAS),
             [
                 Sample(_CONNECTIONS, pool.idle, ("idle",)),
                 Sample(_CONNECTIONS, pool.size - pool.idle, ("used",)),
                 Sample(_LIMIT, pool.limit),
                 Sample(_WAITERS, pool.waiting),
+                Sample(_QUOTAS, self.quotas_nearly_used()),
                 *(Sample(_LINKS, roles[role], (role.value,)) for role in (Role.RACK, Role.CLIENT)),
             ],
         )

@@ -23,7 +23,7 @@ ANSWER_DEADLINE_S = 5.0  # for all readings together: Prometheus waits 10 s for 
 
 UP = Family(name="database_up", text="Whether the database answered at the last scrape.")
 SUCCESS = Family(
-    name="reading_success", text="Whether the last reading of these values of the database succeeded.",
+    name="reading_success", text="Whether the last reading of some values of the database succeeded, by reading.",
     labels=("reading",),
 )  # fmt: skip
 
@@ -53,6 +53,10 @@ class Readings(Collector):
         self._is_up = False
         self._refreshing: asyncio.Task[None] | None = None
         registry.register(self)
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        return tuple(family for one in self._all for family in one.reading.families)
 
     async def refresh(self) -> None:
         """Reads what is due. Returns after 6 s at the latest; what is read until then has values."""

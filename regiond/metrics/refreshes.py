@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from common.process.call_metrics import outcome_of
+from common.process.call_metrics import measured
 
 _BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
@@ -27,14 +25,5 @@ class RefreshMetrics:
             ("stage",), registry=registry, buckets=_BUCKETS_S,
         )  # fmt: skip
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        outcome, began_at = "ok", time.monotonic()
-        try:
-            yield
-        except BaseException as error:
-            outcome = outcome_of(error)
-            raise
-        finally:
-            self._ended.labels(name, outcome).inc()
-            self._duration.labels(name).observe(max(0.0, time.monotonic() - began_at))
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        return measured(self._ended, self._duration, name)

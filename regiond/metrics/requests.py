@@ -18,7 +18,8 @@ class RequestMetrics:
             registry=registry,
         )  # fmt: skip
         self._duration = Histogram(
-            "innkeeper_http_request_duration_seconds", "Seconds from the request line to the end of the answer.",
+            "innkeeper_http_request_duration_seconds",
+            "Seconds from the request line to the end of the answer, by endpoint and method.",
             ("endpoint", "method"), registry=registry, buckets=_BUCKETS_S,
         )  # fmt: skip
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import timedelta
-
-from prometheus_client import CollectorRegistry, Info
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
 
 from common.process.call_metrics import CallMetrics
 from common.process.loop_lag import LoopLag
-from common.release import running_release
+from common.process.metrics_registry import daemon_registry
+from regiond.attention.model import AttentionLimits
 from regiond.db.pool import Database
+from regiond.metrics.capacity import CAPACITY
+from regiond.metrics.certificates import certificates
+from regiond.metrics.checks import CheckMetrics
 from regiond.metrics.claims import ClaimMetrics
+from regiond.metrics.ended_operations import OperationMetrics
+from regiond.metrics.families import Family
 from regiond.metrics.hosts import RACKS, hosts
 from regiond.metrics.operations import OPERATIONS
 from regiond.metrics.process_state import ProcessState
 from regiond.metrics.readings import Readings
+from regiond.metrics.records import AUDIT, AUDIT_EXPORT, DISCREPANCIES, MACHINES, attention
 from regiond.metrics.refreshes import RefreshMetrics
 from regiond.metrics.requests import RequestMetrics
 
@@ -23,21 +28,41 @@ from regiond.metrics.requests import RequestMetrics
 class RegionMetrics:
     """All instruments, in a registry of this region: tests run several regions in one process.
 
-    The others of the region receive the instrument that they report to. `state.roles_of_links` is set once there is a
-    listener.
+    The other components of the region receive the instruments to which they report. `state` gets what it shows of
+    them once they exist.
     """
 
-    def __init__(self, database: Database, *, stale_after: timedelta, claim_outcomes: Iterable[str]) -> None:
-        self.registry = CollectorRegistry()
-        build = Info("innkeeper_build", "The release that runs.", registry=self.registry)
-        build.info({"version": running_release(), "program": "regiond"})
+    def __init__(
+        self,
+        database: Database,
+        *,
+        limits: AttentionLimits,
+        own_certificates: Callable[[], Mapping[str, datetime]],
+        claim_outcomes: Iterable[str],
+        check_outcomes: Iterable[str],
+    ) -> None:
+        self.registry = daemon_registry("regiond")
         self.requests = RequestMetrics(self.registry)
         self.calls = CallMetrics(self.registry)
+        self.operations = OperationMetrics(self.registry)
         self.claims = ClaimMetrics(self.registry, claim_outcomes)
+        self.checks = CheckMetrics(self.registry, check_outcomes)
         self.refreshes = RefreshMetrics(self.registry)
         self.state = ProcessState(self.registry, database)
         self._lag = LoopLag(self.registry)
-        self._readings = Readings(self.registry, database, (OPERATIONS, hosts(stale_after), RACKS))
+        self._readings = Readings(
+            self.registry, database,
+            (
+                OPERATIONS, hosts(timedelta(seconds=limits.stale_after_s)), RACKS, MACHINES, DISCREPANCIES, AUDIT,
+                AUDIT_EXPORT,
+                certificates(own_certificates), attention(limits), CAPACITY,
+            ),
+        )  # fmt: skip
+
+    @property
+    def families_of_readings(self) -> tuple[Family, ...]:
+        """The families that are absent until the database has been read."""
+        return self._readings.families
 
     def start(self) -> None:
         self._lag.start()

@@ -33,14 +33,29 @@ UNDO_BUSY_S = 2.0  # longest time between checks of undoing that waits for anoth
 _CANCELLED = ErrorRecord(code="cancelled", message="The operation was cancelled.")
 
 
+OnEnded = Callable[[Operation, OperationState], None]  # with the state in which the operation ended
+
+
+def ignore_end(_: Operation, state: OperationState) -> None:
+    """An OnEnded that does nothing."""
+
+
 class Attempt:
     """One attempt at an operation that this process has leased; also the handler's Journal."""
 
-    def __init__(self, database: Database, owner: UUID, handler: OperationHandler, operation: Operation) -> None:
+    def __init__(
+        self,
+        database: Database,
+        owner: UUID,
+        handler: OperationHandler,
+        operation: Operation,
+        on_ended: OnEnded = ignore_end,
+    ) -> None:
         self._database = database
         self._owner = owner
         self._handler = handler
         self._operation = operation
+        self._on_ended = on_ended
         self._step: str | None = operation.step
 
     async def run(self) -> None:
@@ -214,6 +229,7 @@ class Attempt:
                 await lease_store.wake_parent(db, operation.parent_id)
 
         await self._database.in_transaction(write)  # removing a host can deadlock with operations that end on it
+        self._on_ended(operation, state)
         log.info(
             "operation_ended",
             operation=operation.id,

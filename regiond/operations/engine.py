@@ -14,7 +14,7 @@ from common.errors import DatabaseUnavailable
 from common.process.periodic import NextRoundIn, PeriodicTask
 from regiond.db.pool import Database
 from regiond.operations import lease_store
-from regiond.operations.attempt import Attempt
+from regiond.operations.attempt import Attempt, OnEnded, ignore_end
 from regiond.operations.handler import LeaseLost, OperationHandler
 from regiond.operations.model import Operation, OperationKind, OperationState
 
@@ -29,12 +29,18 @@ BUG_PAUSE_S = 5.0  # a bug outside the handler would otherwise recur at once
 
 
 class Engine:
-    """The engine of one region process. Leases in the database ensure that only one engine runs an operation."""
+    """The engine of one region process. Leases in the database ensure that only one engine runs an operation.
 
-    def __init__(self, database: Database, owner: UUID, handlers: Iterable[OperationHandler]) -> None:
+    `on_ended` is called for each operation that ends here.
+    """
+
+    def __init__(
+        self, database: Database, owner: UUID, handlers: Iterable[OperationHandler], *, on_ended: OnEnded = ignore_end
+    ) -> None:
         self._database = database
         self._owner = owner
         self._handlers: Mapping[OperationKind, OperationHandler] = {handler.kind: handler for handler in handlers}
+        self._on_ended = on_ended
         self._running: dict[int, tuple[Operation, asyncio.Task[None]]] = {}
         self._attempts: set[asyncio.Task[None]] = set()  # includes cancelled attempts that have not ended yet
         self._acquiring = PeriodicTask("operation_acquire", self._acquire, every_s=POLL_S)
@@ -76,6 +82,11 @@ class Engine:
     def running(self) -> int:
         """Returns the number of attempts that run in this process."""
         return len(self._running)
+
+    @property
+    def problem(self) -> str | None:
+        """Why due operations could not be begun, or leases not be renewed, at the last try; None if they were."""
+        return self._acquiring.problem or self._renewing.problem
 
     def handler(self, kind: OperationKind) -> OperationHandler:
         return self._handlers[kind]
@@ -125,8 +136,17 @@ class Engine:
         if operation.request_id is not None:
             ids["request_id"] = operation.request_id
         with structlog.contextvars.bound_contextvars(**ids):
+            if operation.attempt == 1:
+                log.info(
+                    "operation_started",
+                    kind=operation.kind.value,
+                    host_id=operation.host_id,
+                    system_id=operation.system_id,
+                    username=operation.username,
+                )
             try:
-                await Attempt(self._database, self._owner, self._handlers[operation.kind], operation).run()
+                handler = self._handlers[operation.kind]
+                await Attempt(self._database, self._owner, handler, operation, self._on_ended).run()
             except LeaseLost:
                 log.warning("lease_lost", kind=operation.kind.value)
             except DatabaseUnavailable as error:

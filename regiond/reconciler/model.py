@@ -40,6 +40,12 @@ class RepairPolicy(StrEnum):
     NONE = "none"  # only reported: a refresh or a person resolves it
 
 
+class CheckOutcome(StrEnum):
+    COMPLETED = "completed"
+    FAILED = "failed"
+    SKIPPED = "skipped"  # another region was sweeping
+
+
 class Texts(TypedDict):
     """The text fields of a discrepancy, which differ by fault of a subject."""
 

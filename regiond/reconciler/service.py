@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -17,7 +18,7 @@ from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.reconciler import approval, store
 from regiond.reconciler.detection import find_discrepancies
-from regiond.reconciler.model import Discrepancy, DiscrepancyKind, OpenDiscrepancy
+from regiond.reconciler.model import CheckOutcome, Discrepancy, DiscrepancyKind, OpenDiscrepancy
 from regiond.reconciler.repairs import AT_HOST, repair
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -27,6 +28,13 @@ FIRST_SWEEP_AFTER_S = 60.0  # by then racks are linked and leases of dead region
 DEADLINE_S = 60.0
 MAX_AT_HOST = 100  # operations of each kind that a sweep opens: they wait in the hosts' queues, among users' operations
 MAX_CONFLICTS = 1000  # with concurrent checks; in practice the deadline ends a sweep
+
+
+OnCheck = Callable[[CheckOutcome, float], None]  # and the seconds that the check took
+
+
+def _ignore_check(_: CheckOutcome, _seconds: float) -> None:
+    """The default callback."""
 
 
 class Reconciler:
@@ -45,13 +53,15 @@ class Reconciler:
         auto_repair: bool = True,
         lock_timeout_s: float = store.LOCK_TIMEOUT_S,
         max_at_host: int = MAX_AT_HOST,
+        on_check: OnCheck = _ignore_check,
     ) -> None:
-        """`auto_repair` False: sweeps only report; approved repairs still run."""
+        """`auto_repair` False: sweeps only report; approved repairs still run. `on_check` runs after each check."""
         self._database = database
         self._every_s = every_s
         self._auto_repair = auto_repair
         self._lock_timeout_s = lock_timeout_s
         self._max_at_host = max_at_host
+        self._on_check = on_check
         self._sweep_lock = asyncio.Lock()
         self._task = PeriodicTask("reconciler_sweep", self.sweep, every_s=every_s, first_after_s=first_after_s)
 
@@ -129,14 +139,20 @@ class Reconciler:
         return await self._repair_due() if self._auto_repair else ()
 
     async def _sweep(self, *, on_request: bool) -> list[OpenDiscrepancy]:
-        async def sweep(db: Db) -> list[OpenDiscrepancy]:
+        async def sweep(db: Db) -> list[OpenDiscrepancy] | None:
             await store.use_snapshot(db)
             if not on_request and not await store.try_sweep_lock(db):
-                return []
+                return None
             return await _record(db, await find_discrepancies(db), is_sweep=not on_request)
 
         async with asyncio.timeout(DEADLINE_S), self._sweep_lock:
-            return await self._database.in_transaction(sweep, tries=MAX_CONFLICTS)
+            outcome, began_at = CheckOutcome.FAILED, time.monotonic()
+            try:
+                found = await self._database.in_transaction(sweep, tries=MAX_CONFLICTS)
+                outcome = CheckOutcome.SKIPPED if found is None else CheckOutcome.COMPLETED
+            finally:
+                self._on_check(outcome, time.monotonic() - began_at)
+        return found or []
 
     async def _repair_due(self) -> tuple[OpenDiscrepancy, ...]:
         """Makes each due repair in its own transaction, so that a failed one does not prevent the others."""

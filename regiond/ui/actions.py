@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from attrs import frozen
 
 from regiond.accounts.model import Session
-from regiond.api.declaration.endpoint import Resource
+from regiond.api.declaration.endpoint import PlanCheck, Resource
 from regiond.api.pipeline.dispatch import Actor, Api
 from regiond.api.pipeline.request import ApiRequest, Body
 from regiond.api.replies import Reply
@@ -35,6 +35,7 @@ class Actions:
         fields: Mapping[str, Any],
         idempotency_key: str | None = None,
         content: bytes | None = None,
+        check_plan: PlanCheck | None = None,
     ) -> Any:
         """Returns the JSON of the answer, or its text if it has none. Raises the errors of the endpoint.
 
@@ -42,7 +43,7 @@ class Actions:
         """
         reply = await self.reply(
             session, request, resource, method, op,
-            path=path, fields=fields, idempotency_key=idempotency_key, content=content,
+            path=path, fields=fields, idempotency_key=idempotency_key, content=content, check_plan=check_plan,
         )  # fmt: skip
         text = reply.body.decode()
         return json.loads(text) if reply.content_type.startswith("application/json") and text else text
@@ -59,6 +60,7 @@ class Actions:
         fields: Mapping[str, Any],
         idempotency_key: str | None = None,
         content: bytes | None = None,
+        check_plan: PlanCheck | None = None,
     ) -> Reply:
         """As `run`, but returns the answer itself."""
         values = {name: _values(value) for name, value in fields.items() if value is not None}
@@ -70,6 +72,7 @@ class Actions:
             idempotency_key=idempotency_key,
             origin=request.origin,
             client_address=request.address,
+            check_plan=check_plan,
         )
         body = Body(values=values, op=op) if has_body else Body(content=content)
         by = Actor(caller=session.caller, credential=f"session {session.id}")

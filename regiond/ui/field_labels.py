@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from regiond.ui.texts import constant
+from regiond.ui.texts import constant, text
 
 _MESSAGE = r"_\('([^']+)'\)"
 _MACRO = re.compile(
@@ -36,3 +36,32 @@ def labels_of(template: str) -> dict[str, str]:
 
 def labels_of_fields(fields: Iterable[Labelled]) -> Mapping[str, str]:
     return {one.name: one.label for one in fields}
+
+
+_ROW_LABELS: Mapping[str, str] = {
+    "addresses": constant("Addresses"),
+    "cores": constant("Cores"),
+    "cpu": constant("CPU cores"),
+    "duration": constant("Duration"),
+    "host": constant("Host"),
+    "memory": constant("RAM, storage"),
+    "owner": constant("Owner"),
+    "pool": constant("Pool, tags"),
+    "ram": constant("RAM"),
+    "started": constant("Started"),
+    "state": constant("State"),
+    "storage": constant("Storage"),
+    "tags": constant("Tags"),
+    "task": constant("Last task"),
+    "type": constant("Type"),
+    "vms": constant("VMs"),
+    "who": constant("Who"),
+    "zone": constant("Zone, pool"),
+}
+
+
+def row_labels() -> dict[str, str]:
+    """Returns the labels of cells of long lists, which a narrow screen shows above each value, by column and in the
+    reader's language. A page has them once, since a list has 200 rows.
+    """
+    return {column: text(label) for column, label in _ROW_LABELS.items()}

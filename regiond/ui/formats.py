@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from common.device_names import lxd_device_name
 from common.volume_names import index_of_volume
-from regiond.ui.texts import counted, text
+from regiond.ui.texts import constant, counted, text
 
 GIB_IN_MIB = 1024
 TIB_IN_MIB = 1024 * GIB_IN_MIB
@@ -15,6 +15,10 @@ GB = 1_000_000_000
 TB = 1000 * GB
 PB = 1000 * TB
 DASH = "–"
+_MONTHS = (
+    constant("Jan"), constant("Feb"), constant("Mar"), constant("Apr"), constant("May"), constant("Jun"),
+    constant("Jul"), constant("Aug"), constant("Sep"), constant("Oct"), constant("Nov"), constant("Dec"),
+)  # fmt: skip
 
 
 def number(value: float) -> str:
@@ -89,7 +93,10 @@ def clock(at: datetime, now: datetime) -> str:
     at, now = at.astimezone(UTC), now.astimezone(UTC)
     if at.date() == now.date():
         return f"{at:%H:%M:%S}"
-    return f"{at.day} {at:%b %H:%M}" if at.year == now.year else f"{at.day} {at:%b %Y}"
+    month = text(_MONTHS[at.month - 1])
+    if at.year == now.year:
+        return text("{day} {month} {time}", day=at.day, month=month, time=f"{at:%H:%M}")
+    return text("{day} {month} {year}", day=at.day, month=month, year=at.year)
 
 
 def iso(at: datetime) -> str:

@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 
 from common.errors import NotFound
 from regiond.accounts.model import Session
-from regiond.api.declaration.endpoint import Resource
+from regiond.api.declaration.endpoint import PlanCheck, Resource
 from regiond.api.replies import Reply
 from regiond.api.services import Services
 from regiond.caller import Caller, Permission
@@ -85,14 +85,17 @@ class Visit:
         fields: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         content: bytes | None = None,
+        check_plan: PlanCheck | None = None,
     ) -> Any:
         """Runs an endpoint of the API and returns its JSON; an operation is not waited for. Raises its errors.
 
         Values that are lists are repeated fields; None leaves a field out. `content` is a body that is no form.
+        `check_plan` gets what a dry run would say, in the transaction that acts, from endpoints that support it.
         """
         return await self.actions.run(
             self.session, self.request, resource, method, op,
             path=path or {}, fields=fields or {}, idempotency_key=idempotency_key, content=content,
+            check_plan=check_plan,
         )  # fmt: skip
 
 

@@ -15,9 +15,10 @@ from markupsafe import Markup
 from regiond.api.replies import Reply
 from regiond.ui import formats
 from regiond.ui.api_field_words import api_field_words
-from regiond.ui.field_labels import labels_of, labels_of_fields
+from regiond.ui.field_labels import labels_of, labels_of_fields, row_labels
 from regiond.ui.placement_view import has_reasons_of_hosts, rejections
 from regiond.ui.static_files import StaticFiles
+from regiond.ui.step_words import step_words
 from regiond.ui.texts import counted, text, texts_of_scripts
 from regiond.ui.vm_state_words import VM_STATE_WORDS
 from regiond.ui.web_request import UI, page_url
@@ -54,6 +55,7 @@ class Renderer:
             "storage": formats.storage, "file_size": formats.file_size, "ranges": formats.ranges, "iso": formats.iso,
             "rejections": rejections, "api_field": api_field_words, "has_reasons_of_hosts": has_reasons_of_hosts,
             "labels": labels_of_fields, "disk_of": formats.disk_of,
+            "step_words": step_words,
         }  # fmt: skip
 
     def page(self, template: str, now: datetime, *, status: int = 200, **values: Any) -> Reply:
@@ -91,6 +93,7 @@ class Renderer:
             "ago": partial(formats.ago, now=now),
             "span": formats.span,
             "duration": formats.duration,
+            "row_labels": row_labels(),
             "script_texts": texts_of_scripts(self._script_texts),
             "field_labels": {**self._labels(template), **labels_of_fields(values.get("form_fields", ()))},
             **values,

@@ -9,6 +9,7 @@ from enum import StrEnum
 from attrs import evolve, frozen
 
 from regiond.operations.model import LogLine, OperationState
+from regiond.ui.step_words import step_words
 
 _BEGINS = frozenset({"started", "done"})
 _WAITS = frozenset({"wait_for_report"})  # recorded when the wait begins; whatever is logged next ends it
@@ -74,4 +75,4 @@ def _end(steps: list[RunStep], at: datetime) -> None:
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ").capitalize()
+    return step_words(name).capitalize()

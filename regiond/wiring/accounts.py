@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
 from regiond import client_rpc
 from regiond.accounts.logins import Logins
@@ -12,6 +13,9 @@ from regiond.accounts.sessions import SessionPeriods, Sessions
 from regiond.accounts.users import Users
 from regiond.api.pipeline.audit_record import recorded_by_action
 from regiond.api.resources.registry import SERVED
+from regiond.audit.export.model import parse_destination
+from regiond.audit.export.senders import Secrets, make_sender
+from regiond.audit.export.service import AuditExport
 from regiond.audit.service import Audit
 from regiond.components import AccountLayer
 from regiond.credentials.service import Credentials
@@ -55,3 +59,16 @@ def request_rates(settings: RegionSettings) -> RequestRates:
         expensive_requests_per_s=settings.expensive_requests_per_s,
         anonymous_requests_per_s=settings.anonymous_requests_per_s,
     )
+
+
+def wire_audit_export(
+    settings: RegionSettings, database: Database, accounts: AccountLayer, region_id: UUID
+) -> AuditExport | None:
+    """Returns what sends the audit trail; None without the setting. Raises BadSettings."""
+    if settings.audit_export is None:
+        return None
+    destination = parse_destination(settings.audit_export)
+    sender = make_sender(destination, Secrets(ca=settings.audit_export_ca, header=settings.audit_export_header))
+    export = AuditExport(database, destination, sender, region_id=region_id)
+    accounts.audit.on_appended(export.wake)
+    return export

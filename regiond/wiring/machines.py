@@ -26,6 +26,7 @@ from regiond.machines.autostart import SetAutostart
 from regiond.machines.boot_disk import SetBootDisk
 from regiond.machines.bulk.service import Bulk
 from regiond.machines.bulk.steps import BulkSteps
+from regiond.machines.compose.model import ClaimOutcome
 from regiond.machines.compose.rescheduling import Rescheduler
 from regiond.machines.compose.service import Composer
 from regiond.machines.compose.stages import build_stages
@@ -74,7 +75,8 @@ def wire_machines(
     trust = HostTrust(database, calls, storage.credentials, storage.key_pairs, certificate_url=host_certificate_url)
     stages = build_stages(
         database, hosts, groups, calls, installation_id=installation_id,
-        strategy="pack" if settings.placement_strategy == "pack" else "spread", on_claim=metrics.claims.count,
+        strategy="pack" if settings.placement_strategy == "pack" else "spread",
+        on_claim={one: metrics.claims.counter(one) for one in ClaimOutcome},
     )  # fmt: skip
     composer = Composer(database, operations, calls, stages)
     allocation = Allocator(database, operations, hosts, groups, composer)
@@ -126,6 +128,7 @@ def wire_engine(
     machine_layer: MachineLayer,
     account_layer: AccountLayer,
     addresses: AdvertisedAddresses,
+    metrics: RegionMetrics,
 ) -> Engine:
     calls, layer = rack_layer.calls, machine_layer
     handlers = (
@@ -170,4 +173,4 @@ def wire_engine(
             current_caller=account_layer.accounts.current_caller,
         ),
     )
-    return Engine(storage.database, rack_layer.heartbeat.region_id, handlers)
+    return Engine(storage.database, rack_layer.heartbeat.region_id, handlers, on_ended=metrics.operations.ended)

@@ -15,8 +15,6 @@ from regiond.accounts.service import Grants
 from regiond.accounts.ssh_keys import SshKeys
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.api.services import Services
-from regiond.attention.model import AttentionLimits
-from regiond.attention.service import Attention
 from regiond.client_rpc import RpcCommands
 from regiond.components import AccountLayer, Components, ImageLayer, MachineLayer, RackLayer, Storage
 from regiond.db.listener import Notifications
@@ -27,13 +25,11 @@ from regiond.events.changes import ChangeFeed
 from regiond.events.service import Events
 from regiond.files.service import Files
 from regiond.hosts.discovery.schedule import RefreshSchedule
-from regiond.hosts.service import stale_after
 from regiond.hosts.trust.certificate_expiry import read_expiry_of_servers, report_expiring_certificates
 from regiond.housekeeping.clock_monitor import ClockMonitor
 from regiond.housekeeping.retention import Retention, RetentionPeriods
 from regiond.housekeeping.service import Housekeeping
 from regiond.https.service import CertificateFiles, HttpsCertificate
-from regiond.machines.compose.model import ClaimOutcome
 from regiond.machines.console.service import Consoles
 from regiond.machines.deployment.image_copies import ImageCopyCollection
 from regiond.metrics.service import RegionMetrics
@@ -44,9 +40,11 @@ from regiond.racks.reach.link_supervisor import LinkSupervisor
 from regiond.reconciler.service import Reconciler
 from regiond.settings import RegionSettings
 from regiond.tags.service import Tags
-from regiond.wiring.accounts import wire_accounts
+from regiond.wiring.accounts import wire_accounts, wire_audit_export
+from regiond.wiring.attention import wire_attention
 from regiond.wiring.images import wire_images
 from regiond.wiring.machines import wire_engine, wire_machines
+from regiond.wiring.metrics import wire_metrics
 from regiond.wiring.racks import wire_listener, wire_racks
 from regiond.wiring.storage import open_storage
 
@@ -60,7 +58,8 @@ async def wire(settings: RegionSettings, running: AsyncExitStack) -> Components:
 def wire_components(settings: RegionSettings, storage: Storage) -> Components:
     """Builds all components on open storage."""
     database, addresses = storage.database, AdvertisedAddresses(settings)
-    metrics = RegionMetrics(database, stale_after=stale_after(settings.refresh_every_s), claim_outcomes=ClaimOutcome)
+    https = _https(settings, database)
+    metrics = wire_metrics(settings, storage, https)
     racks = wire_racks(settings, storage, addresses)
     images = wire_images(settings, database)
     machines = wire_machines(settings, storage, racks, images, addresses, metrics)
@@ -73,16 +72,17 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         hosts=machines.hosts.supervised_hosts, access_of=racks.host_access.read,
         changes=machines.machines, refreshes=schedule, wake_waiting=partial(_wake_waiting, database),
     )  # fmt: skip
-    https = _https(settings, database)
-    services = _wire_services(settings, storage, racks, machines, accounts, images, https)
+    services = _wire_services(settings, storage, racks, machines, accounts, images, https, metrics)
     commands = RpcCommands(services, machines.content, accounts.limits)
     listener = wire_listener(settings, storage, racks, commands, link_supervisor, metrics.calls)
+    metrics.state.quotas_nearly_used = services.attention.quotas_nearly_used
     metrics.state.roles_of_links = lambda: (link.peer.role for link in listener.links)
     return Components(
         database=database,
         notifications=Notifications(storage.dsn),
         schema_version=SchemaVersionMonitor(database),
         housekeeping=_wire_housekeeping(settings, database, accounts, https),
+        audit_export=wire_audit_export(settings, database, accounts, racks.heartbeat.region_id),
         heartbeat=racks.heartbeat,
         https=https,
         limits=accounts.limits,
@@ -92,7 +92,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         ),
         changes=ChangeFeed(),
         event_tail=accounts.event_tail,
-        engine=wire_engine(settings, storage, racks, machines, accounts, addresses),
+        engine=wire_engine(settings, storage, racks, machines, accounts, addresses, metrics),
         schedule=schedule,
         link_supervisor=link_supervisor,
         image_tasks=images.tasks,
@@ -111,19 +111,22 @@ def _wire_housekeeping(
         if https is not None:
             await https.report_expiry()
 
-    periods = RetentionPeriods(
-        operations=timedelta(days=settings.keep_operations_days),
-        idempotency_keys=timedelta(days=settings.keep_idempotency_keys_days),
-    )
     return Housekeeping(
         ClockMonitor(database, refresh_every_s=settings.refresh_every_s),
-        Retention(database, periods),
+        Retention(database, retention_periods(settings)),
         write_key_use=accounts.accounts.write_key_use,
         write_repeated=accounts.audit.write_repeated,
         prune_events=accounts.events.prune,
         prune_audit=accounts.audit.prune,
         report_expiry=report_expiry,
         collect_image_copies=ImageCopyCollection(database, settings.keep_image_copies_days).collect,
+    )
+
+
+def retention_periods(settings: RegionSettings) -> RetentionPeriods:
+    return RetentionPeriods(
+        operations=timedelta(days=settings.keep_operations_days),
+        idempotency_keys=timedelta(days=settings.keep_idempotency_keys_days),
     )
 
 
@@ -147,6 +150,7 @@ def _wire_services(
     accounts: AccountLayer,
     images: ImageLayer,
     https: HttpsCertificate | None,
+    metrics: RegionMetrics,
 ) -> Services:
     database, still = storage.database, accounts.accounts.still
     quotas = Quotas(database, machines.groups)
@@ -159,24 +163,10 @@ def _wire_services(
         tags=Tags(database),
         networks=Networks(database),
         dns=Dns(database),
-        reconciler=Reconciler(database, auto_repair=settings.reconciler_auto_repair),
+        reconciler=Reconciler(database, auto_repair=settings.reconciler_auto_repair, on_check=metrics.checks.ended),
         grants=Grants(database, record_event=Events.record, on_change=accounts.accounts.forget_cached),
         quotas=quotas,
-        attention=_wire_attention(settings, database, quotas, https),
-    )
-
-
-def _wire_attention(
-    settings: RegionSettings, database: Database, quotas: Quotas, https: HttpsCertificate | None
-) -> Attention:
-    return Attention(
-        database,
-        AttentionLimits(
-            nearly_full_percent=settings.nearly_full_percent,
-            stale_after_s=stale_after(settings.refresh_every_s).total_seconds(),
-        ),
-        quotas=quotas.list,
-        certificate_expires_at=lambda: None if https is None else https.current.expires_at,
+        attention=wire_attention(settings, database, quotas, https),
     )
 
 

@@ -106,7 +106,10 @@ class InProcess:
     # Racks ------------------------------------------------------------------------------------------------------
 
     def rack_settings(self, name: str = RACK) -> RackSettings:
-        return RackSettings(state=self.folder / name, simulated_hosts=self.folder / "simulated")
+        return RackSettings(
+            state=self.folder / name, simulated_hosts=self.folder / "simulated",
+            metrics_host=self.settings.metrics_host, metrics_port=0,
+        )  # fmt: skip
 
     async def enrol_rack(self, name: str = RACK) -> None:
         """Gives the rack an identity if it has none."""

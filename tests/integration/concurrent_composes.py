@@ -12,7 +12,7 @@ from attrs import define, evolve
 
 from common.compose_request import ComposeRequest
 from regiond.db.pool import Database
-from regiond.machines.compose.model import OnClaim, ignore_claim
+from regiond.machines.compose.model import NOT_COUNTED, OnClaim
 from regiond.machines.compose.placement_queries import PlacementQueries
 from regiond.machines.compose.service import Composer
 from regiond.machines.compose.stages import ComposeStages, build_stages
@@ -85,7 +85,7 @@ async def add_hosts(innkeeper: Deployment, **more: Any) -> dict[str, int]:
 
 
 async def stages_on(
-    innkeeper: Deployment, database: ComposerDatabase, on_claim: OnClaim = ignore_claim
+    innkeeper: Deployment, database: ComposerDatabase, on_claim: OnClaim = NOT_COUNTED
 ) -> ComposeStages:
     """Builds stages like those of the region, on another database."""
     components = innkeeper.region.components
@@ -125,7 +125,7 @@ async def compose_in_one_round(
     first: ComposeRequest,
     *others: ComposeRequest,
     database: ComposerDatabase | None = None,
-    on_claim: OnClaim = ignore_claim,
+    on_claim: OnClaim = NOT_COUNTED,
 ) -> list[Operation | BaseException]:
     """Returns all results: `others` arrive while `first` is being committed, and so share the next transaction."""
     inner, all_placed = database or ComposerDatabase(innkeeper.region.components.database), asyncio.Event()

@@ -16,6 +16,7 @@ from regiond.api.declaration.endpoint import SiteInfo
 from regiond.api.description.describe import description_hash
 from regiond.api.http.klein_adapter import REFUSAL_DELAY_S
 from regiond.api.resources.registry import SERVED
+from regiond.health import Health, Part
 from regiond.request_limits import RequestLimits, RequestRates
 from tests.integration.api_over_http import BASE, Client, HeldCall, Response, serve
 from tests.unit.answers.accounts import ADMIN_KEY, SIGNING_KEY
@@ -187,16 +188,28 @@ async def test_an_unavailable_database_answers_503_with_retry_after(client: Clie
 
 
 async def test_health_pages_need_no_key_and_show_the_reason(client: Client) -> None:
-    async def database_lost() -> str:
-        return "the database cannot be reached"
+    async def database_lost() -> Health:
+        lost = Part(name="database", problem="The database cannot be reached.", is_required=True)
+        return Health((lost, Part(name="racks", problem=None, is_required=False)))
 
     assert (await client.request("GET", "/healthz/ready", signed=False)).status == 200
-    lost = serve(ApiDouble(info=SiteInfo(not_ready=database_lost)))
-    assert (await lost.request("GET", "/healthz/live", signed=False)).status == 200
-    response = await lost.request("GET", "/healthz/ready", signed=False)
+    lost = serve(ApiDouble(info=SiteInfo(health=database_lost)))
+    live, ready, details = [
+        await lost.request("GET", f"/healthz/{page}", signed=False) for page in ("live", "ready", "details")
+    ]
     await lost.stop()
-    assert response.status == 503
-    assert b"database" in response.body
+    assert (live.status, live.body) == (200, b"live")
+    assert (ready.status, ready.body) == (503, b"not ready: The database cannot be reached.")
+    assert (details.status, json.loads(details.body)) == (
+        503,
+        {
+            "status": "not ready",
+            "parts": {
+                "database": {"status": "failed", "reason": "The database cannot be reached."},
+                "racks": {"status": "ok"},
+            },
+        },
+    )
 
 
 async def _disconnect_during(client: Client, method: str, path: str, running: asyncio.Event) -> None:

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.database
 
 OFFERED = "cd" * 32
 _ERROR = "update vm_host set state = $2, error_code = $3, error_message = 'why', error_details = $4 where id = $1"
-_CLUSTER = """
+CLUSTER = """
     with made as (
         insert into cluster (name, identity, project, zone_id, pool_id) values ('trees', 'ab', '', 1, 0) returning id)
     update vm_host set cluster_id = made.id, member = name from made
@@ -36,7 +36,7 @@ async def test_the_remedy_has_the_stored_facts_of_the_error(innkeeper: Deploymen
 
 async def test_a_shared_pool_counts_once_and_hides_no_problem(innkeeper: Deployment) -> None:
     hosts = [await innkeeper.add_simulated(name, pools="net:100") for name in ("elm", "oak", "ash")]
-    await sql(innkeeper, _CLUSTER)
+    await sql(innkeeper, CLUSTER)
     await sql(innkeeper, "update storage_pool set type = 'ceph', used_elsewhere_bytes = 95e9")
     (full,) = (await items(innkeeper)).values()
     assert (full["kind"], full["host_name"]) == ("storage_pool_full", "elm")

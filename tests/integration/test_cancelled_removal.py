@@ -150,6 +150,7 @@ async def test_a_host_can_be_removed_after_a_cancelled_removal(innkeeper: Deploy
     assert innkeeper.simulated_guests() == ["foreign-0001"]
 
 
+@pytest.mark.slow
 async def test_a_failing_removal_waits_for_its_deletions(innkeeper: Deployment) -> None:
     host_id = await host_with_machines(innkeeper, count=4)
     with held_deletions(innkeeper):

@@ -32,6 +32,27 @@ async def test_a_longer_payload_says_only_that_something_changed(database: Datab
     assert await notified(database, change) == ["*"]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update rpc_client set revoked_at = now()",
+        "update rpc_client set certificate_expires_at = now() + interval '1 year'",
+        "delete from rpc_client",
+    ],
+)
+async def test_attention_of_an_rpc_client_is_live_for_its_account(database: Database, change: str) -> None:
+    await execute(
+        database,
+        "insert into account (id, username, is_admin, is_active) values (7, 'ann', false, true)",
+    )
+    await execute(
+        database,
+        "insert into rpc_client (id, name, account_id, certificate_fingerprint, certificate_expires_at)"
+        " values (gen_random_uuid(), 'east', 7, 'aa', now())",
+    )
+    assert await notified(database, change) == ["attention - 7"]
+
+
 async def notified(database: Database, statement: str) -> list[str]:
     """Returns the payloads of the changes that the statement reports."""
     payloads: list[str] = []

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define
 
 from common.compose_request import ComposeRequest
 from common.errors import Busy, DatabaseUnavailable, OutOfCapacity
+from regiond.machines.compose.model import ClaimOutcome
 from regiond.operations.model import Operation
 from tests.deployment.deployment import Deployment
 from tests.integration.concurrent_composes import (
@@ -128,7 +130,9 @@ async def test_one_of_two_composes_gets_the_last_core(innkeeper: Deployment) -> 
     hosts = await add_hosts(innkeeper, cores=1)
     first, last = (ComposeRequest(**SMALL, host_id=hosts[name]) for name in ("one", "two"))
     outcomes: list[str] = []
-    _, *answers = await compose_in_one_round(innkeeper, first, last, last, on_claim=outcomes.append)
+    _, *answers = await compose_in_one_round(
+        innkeeper, first, last, last, on_claim={one: partial(outcomes.append, one) for one in ClaimOutcome}
+    )
     assert {type(one) for one in answers} == {Operation, OutOfCapacity}
     assert sorted(outcomes) == ["lost", "out_of_capacity", "retried", "retried", "won", "won"]
 

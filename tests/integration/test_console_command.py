@@ -43,6 +43,7 @@ async def test_the_escape_key_leaves_the_console(innkeeper: Deployment, home: Pa
     assert (ran.status, "You closed the console." in ran.out) == (0, True)
 
 
+@pytest.mark.slow
 async def test_what_prevents_a_console_is_said(innkeeper: Deployment, home: Path) -> None:
     await composed(innkeeper)
     await logged_in(innkeeper, home)

@@ -46,6 +46,7 @@ async def rotated(innkeeper: Deployment, removed: str, count: int) -> bool:
     return [one["state"] for one in shown["rotations"]] == ["succeeded"] * count
 
 
+@pytest.mark.slow
 async def test_the_removal_of_a_rack_rotates_what_it_had(
     tmp_path: Path, database_url: str, lxds: FakeLxds, recorded: RecordedRacks
 ) -> None:
@@ -123,6 +124,7 @@ async def test_what_a_person_has_to_replace_is_listed_by_host(
         assert any(text in one["description"] for one in events["events"])
 
 
+@pytest.mark.slow
 async def test_a_pair_that_a_removed_rack_saw_during_a_rotation_is_rotated(
     tmp_path: Path, database_url: str, lxds: FakeLxds, recorded: RecordedRacks
 ) -> None:

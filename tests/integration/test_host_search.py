@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from regiond.db.pool import Database
-from regiond.machines.compose.host_search import search_hosts
+from regiond.machines.compose.host_search import SHORTLIST_SIZE, search_hosts
 from regiond.placement.model import Placement, Requirements, Strategy
 from regiond.placement.service import explain, parse_interfaces, parse_rules, parse_storage
 from tests.bench.prefilled import prefill
@@ -81,6 +81,21 @@ async def test_a_preview_of_several_finds_all_that_fit(database: Database, datab
         found = await search_hosts(db, wanted, (RACK,), strategy="pack", named=10, times=5, every=True)
     chosen = [one.chosen.host_id for one in found.placements if one.chosen is not None]
     assert chosen == [1, 100, 100, 100, 100]
+
+
+async def test_a_count_that_cannot_be_met_evaluates_few_hosts(database: Database, database_url: str) -> None:
+    """As for one machine: those that the query excludes are counted by reason, however many machines are wanted."""
+    await prefill(database_url, hosts=HOSTS, machines_each=0)
+    async with database.connection() as db:
+        await db.execute("insert into rack values ($1, 'rack', '', now())", RACK)
+        await db.execute("insert into rack_reach (rack_id, host_id, reaches) select $1, id, true from vm_host", RACK)
+        await db.execute("update server set cores = case when id % 50 = 0 then 3 else 1 end")
+        found = await search_hosts(
+            db, requiring(cores=2), (RACK,), strategy="spread", named=10, times=SHORTLIST_SIZE, every=True
+        )
+    assert [one.chosen.host_id for one in found.placements if one.chosen is not None] == [50, 100]
+    assert len(found.candidates) == SHORTLIST_SIZE
+    assert mentioned(found.placements[0]) == HOSTS
 
 
 @pytest.mark.parametrize("strategy", ["spread", "pack"])

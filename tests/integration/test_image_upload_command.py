@@ -43,6 +43,7 @@ def home(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 async def test_a_file_is_uploaded_in_parts_and_checked(rackless: Deployment, home: Path) -> None:
     (home / "disk.img").write_bytes(raw_disk(2 * PART_BYTES + MIB))
     await logged_in(rackless, home)
@@ -56,6 +57,7 @@ async def test_a_file_is_uploaded_in_parts_and_checked(rackless: Deployment, hom
     assert (deleted.status, await rackless.get("boot-resources/")) == (0, [])
 
 
+@pytest.mark.slow
 async def test_what_cannot_be_uploaded_is_said(rackless: Deployment, home: Path) -> None:
     await logged_in(rackless, home)
     missing = await create(home, file="other.img")

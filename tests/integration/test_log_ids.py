@@ -32,6 +32,7 @@ async def test_one_id_joins_request_operation_call_and_driver(innkeeper: Deploym
     assert answered["status"] == 200
     [ended] = _named(lines, "operation_ended", request_id=ID)
     ids = {"request_id": ID, "operation": ended["operation"], "attempt": 1}
+    assert len(_named(lines, "operation_started", **ids, host_id=host["id"], kind="compose", username="admin")) == 1
     [started] = _named(lines, "host_call_started", what="compose")
     assert ids.items() <= started.items(), "a line of the rack, from the driver's thread"
     calls = _named(lines, "call_ended", command="host.compose", call_id=started["call_id"])

@@ -58,6 +58,7 @@ async def test_a_login_makes_a_named_key(logins: Logins, accounts: Accounts) -> 
     assert (await accounts.list_keys(admin))[-1].name == "ann@laptop"
 
 
+@pytest.mark.slow
 async def test_older_keys_of_many_logins_under_one_name_end(logins: Logins, accounts: Accounts) -> None:
     await logins.set_password("admin", PASSWORD)
     admin = await accounts.user("admin")

@@ -97,6 +97,7 @@ async def test_an_imported_pair_is_used_by_all_hosts_of_the_server(innkeeper: De
     assert error.value.fields == {"key": ["The key does not belong to the certificate."]}
 
 
+@pytest.mark.slow
 async def test_a_moved_host_retains_its_own_pair_but_not_a_shared_one(innkeeper: Deployment, lxds: FakeLxds) -> None:
     lxds.add(FakeLxd(name="lxd1"), FakeLxd(name="lxd2"), FakeLxd(name="lxd3"))
     one, two = await add(innkeeper), await add(innkeeper, project="web")

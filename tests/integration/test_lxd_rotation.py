@@ -45,6 +45,7 @@ async def test_an_interrupted_rotation_ends_with_one_new_certificate(
     assert server.lost == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["trust", "trust!", "reach", "untrust", "untrust!"])
 async def test_another_region_continues_a_rotation(
     tmp_path: Path, database_url: str, lxds: FakeLxds, server: FakeLxd, at: str

@@ -43,11 +43,14 @@ async def test_a_leased_operation_is_acquired_only_after_its_lease_lapses(databa
 
 async def test_an_attempt_that_lost_its_lease_writes_nothing(database: Database) -> None:
     """A region freezes during a step and resumes after another region has continued the operation."""
-    paused = PausedStep()
+    paused, counted = PausedStep(), list[OperationState]()
     operation_id = await open_operation(database)
     frozen = uuid4()
     (held,) = await acquire(database, frozen)
-    late = asyncio.create_task(Attempt(database, frozen, ScriptedHandler(on_run=paused), held).run())
+    attempt = Attempt(
+        database, frozen, ScriptedHandler(on_run=paused), held, on_ended=lambda _, state: counted.append(state)
+    )
+    late = asyncio.create_task(attempt.run())
     await paused.started.wait()
     await lapse_lease(database, operation_id)
     async with running(database, failing()) as engine:
@@ -57,6 +60,7 @@ async def test_an_attempt_that_lost_its_lease_writes_nothing(database: Database)
             await late
     after = await read(database, operation_id)
     assert (after, after.result, after.attempt) == (done, {"done": True}, 2)
+    assert counted == [], "the other region counts it"
 
 
 async def test_every_kind_of_write_without_a_lease_is_rejected(database: Database) -> None:

@@ -92,6 +92,7 @@ async def test_an_lxd_image_of_another_architecture_fails(rackless: Deployment) 
     assert failed["error"] == "The image is for amd64; arm64 was declared."
 
 
+@pytest.mark.slow
 async def test_an_lxd_image_in_two_files_is_named_by_its_metadata(rackless: Deployment, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

@@ -43,6 +43,7 @@ class Rack:
                 "PATH": os.environ["PATH"],
                 "INNKEEPER_STATE": str(self.folder),
                 "INNKEEPER_SIMULATED_HOSTS": str(self.folder / "hosts"),
+                "INNKEEPER_METRICS_HOST": "",
                 **environment,
             },
             stdout=asyncio.subprocess.PIPE,

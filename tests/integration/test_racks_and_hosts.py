@@ -45,7 +45,7 @@ async def remove_rack(innkeeper: Deployment, name: str = "rack") -> None:
 
 
 async def start_rack_without_simulated_hosts(innkeeper: Deployment, name: str) -> None:
-    settings = RackSettings(state=innkeeper.folder / name)
+    settings = RackSettings(state=innkeeper.folder / name, metrics_host="")
     token = await innkeeper.region.components.services.racks.create_token(innkeeper.admin, lifetime_s=60)
     await join(token, settings.identity_folder, name)
     service = RackService(settings, load(settings.identity_folder), ServiceManager({}))

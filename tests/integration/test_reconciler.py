@@ -9,11 +9,15 @@ from uuid import uuid4
 
 import pytest
 from attrs import define, field
+from prometheus_client import CollectorRegistry
 
+from common.errors import DatabaseUnavailable
 from regiond.db.pool import Database
 from regiond.events.service import Events
-from regiond.reconciler.model import DiscrepancyKind
+from regiond.metrics.checks import CheckMetrics
+from regiond.reconciler.model import CheckOutcome, DiscrepancyKind
 from regiond.reconciler.service import Reconciler
+from regiond.reconciler.store import try_sweep_lock
 from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import adopt, refresh, rows
@@ -128,6 +132,31 @@ async def test_concurrent_sweeps_report_a_discrepancy_once(database: Database) -
     await eventually(is_resolved)
     await asyncio.gather(*(region.stop() for region in regions))
     assert [event.kind for event in await Events(database).list()] == ["discrepancy_resolved", "discrepancy_found"]
+
+
+async def test_each_check_is_counted_with_its_outcome(database: Database) -> None:
+    registry = CollectorRegistry()
+    reconciler = Reconciler(database, auto_repair=False, on_check=CheckMetrics(registry, CheckOutcome).ended)
+
+    def counted() -> list[float | None]:
+        name = "innkeeper_ledger_checks_total"
+        return [registry.get_sample_value(name, {"outcome": one}) for one in ("completed", "skipped", "failed")]
+
+    def last() -> float:
+        return registry.get_sample_value("innkeeper_ledger_last_check_timestamp_seconds") or 0.0
+
+    async with database.transaction() as db:
+        assert await try_sweep_lock(db)
+        await reconciler.sweep()
+        assert (counted(), last()) == ([0, 1, 0], 0)
+        await reconciler.check()  # one that somebody asked for waits for no other
+    assert counted() == [1, 1, 0]
+    assert last() > 0
+    completed_at = last()
+    database.reject_all("test: the database is down")
+    with pytest.raises(DatabaseUnavailable):
+        await reconciler.sweep()
+    assert (counted(), last()) == ([1, 1, 1], completed_at)
 
 
 async def test_rows_that_constraints_forbid_are_reported_too(innkeeper: Deployment) -> None:

@@ -130,6 +130,7 @@ async def test_an_imported_certificate_stays(innkeeper: Deployment, server: Fake
     assert list(server.trusted) == [pair.fingerprint]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", ["false", "true"])
 async def test_of_concurrent_removals_the_last_one_decides(innkeeper: Deployment, server: FakeLxd, keep: str) -> None:
     hosts = [await add(innkeeper, password=server.token())]

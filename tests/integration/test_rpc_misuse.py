@@ -102,7 +102,7 @@ async def test_a_client_cannot_call_a_command_for_racks(rackless: Deployment) ->
 async def test_invalid_events_end_neither_the_link_nor_the_watch(
     innkeeper: Deployment, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    settings = RackSettings(state=innkeeper.folder / "rack")
+    settings = RackSettings(state=innkeeper.folder / "rack", metrics_host="")
     await innkeeper.stop_rack("rack")
     async with linked(innkeeper, MemberTls(load(settings.identity_folder).credentials), Role.RACK) as link:
         for host_id, name in ((2**63 - 1, "a"), (1, "a\0")):

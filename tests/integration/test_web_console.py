@@ -47,6 +47,7 @@ async def test_the_console_page_follows_a_deployment(innkeeper: Deployment, syst
     assert f'hx-get="{UI}{path}/log"' in (await visit(innkeeper, "mira", f"vms/{system_id}")).text
 
 
+@pytest.mark.slow
 async def test_failed_deployments_show_last_lines_to_their_owner(innkeeper: Deployment, system_id: str) -> None:
     await deploy(innkeeper, system_id)
     await wait_for_boot(innkeeper)

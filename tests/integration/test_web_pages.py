@@ -63,6 +63,18 @@ async def test_pages_show_the_ranges_of_users_and_of_hosts(region: Deployment, c
         assert page.index("192.168.122.128–192.168.122.254") < page.index("found on hosts")
 
 
+async def test_the_list_counts_the_addresses_of_every_subnet(region: Deployment, client: WebClient) -> None:
+    await sql(
+        region,
+        "insert into subnet (cidr, name, vlan_id) select ('10.' || n || '.0.0/24')::cidr, 'many-' || n, min(vlan.id)"
+        " from vlan, generate_series(1, 250) n group by n",
+    )
+    await client.log_in("mira", PASSWORD)
+    page = (await client.get("/MAAS/ui/networks")).text
+    assert page.count('<svg class="ik-bar"') == len(await region.get("subnets/")) > 250
+    await sql(region, "delete from subnet where name like 'many-%'")
+
+
 async def test_the_page_of_a_subnet_names_a_device_that_is_on_no_machine(region: Deployment, client: WebClient) -> None:
     device = await region.post("devices/", mac_addresses="52:54:00:aa:00:01", hostname="printer")
     path = f"nodes/{device['system_id']}/interfaces/eth0/"

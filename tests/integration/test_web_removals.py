@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,12 +10,15 @@ from urllib.parse import urlsplit
 import pytest
 from attrs import evolve
 
+from common.compose_request import ComposeRequest
 from regiond.clusters.service import apply_membership
 from tests.browser.fleet import PASSWORD, add_administrator_with_password
 from tests.database import execute
 from tests.deployment.deployment import Deployment
+from tests.integration.concurrent_composes import SMALL, all_composed, compose_all, composer_of, stages_on
 from tests.integration.test_clusters import FACTS
 from tests.integration.test_deployments import database
+from tests.integration.test_zone_races import UncommittedDatabase, started
 from tests.integration.web_client import Answer, WebClient
 from tests.waiting import eventually, settle
 
@@ -74,6 +78,25 @@ async def test_a_vm_composed_meanwhile_is_shown_before_it_is_destroyed(region: D
     assert (await client.post(path, None, **again.hidden, typed="alder")).status == 303
     await eventually(lambda: are_gone(region, "vm-hosts/"))
     assert region.simulated_guests("alder") == []
+
+
+async def test_a_vm_that_is_being_added_is_shown_first_too(region: Deployment, client: WebClient) -> None:
+    """The compose commits after the answer has read its plan, and before the removal is opened."""
+    path = f"{UI}/hosts/{region.hosts['alder']}/remove"
+    shown = await client.get(f"{path}?destroy=1")
+    uncommitted = UncommittedDatabase(database(region), asyncio.Event(), asyncio.Event())
+    composer = composer_of(region, await stages_on(region, uncommitted))
+    request = ComposeRequest(**SMALL, host_id=region.hosts["alder"], hostname="late")
+    composing = asyncio.create_task(compose_all(region, request, composer=composer))
+    await uncommitted.written.wait()
+    answering = await started(region, client.post(path, None, **shown.hidden, typed="alder"))
+    uncommitted.proceed.set()
+    all_composed(await composing)
+    again = await answering
+    assert is_asked_again(again)
+    assert "<b>late</b>" in again.text
+    assert [one["state"] for one in await region.get("vm-hosts/")] == ["ready"]
+    assert [one for one in await region.get("operations/") if one["kind"] == "remove_host"] == []
 
 
 async def test_a_vm_deleted_meanwhile_does_not_ask_again(region: Deployment, client: WebClient) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from functools import partial
@@ -41,7 +42,8 @@ async def in_state(deployment: Deployment, path: str, state: str) -> Any:
 
 def composed_by(deployment: Deployment, rack: str) -> int:
     """Returns the number of compose calls that the rack received."""
-    return (deployment.folder / f"{rack}.log").read_text().count('"what": "compose"')
+    lines = map(json.loads, (deployment.folder / f"{rack}.log").read_text().splitlines())
+    return sum(line["event"] == "host_call_started" and line["what"] == "compose" for line in lines)
 
 
 async def typed(deployment: Deployment, *words: str) -> str:

@@ -20,6 +20,7 @@ SKIPS = {
     "run": "starts what the test has started already",
     "install": "installs packages and services on the machine",
     "stopped": "needs every region to be stopped",
+    "installed": "needs the daemons as services of this machine",
     "interactive": "waits for what a person sees or enters at that moment",
 }
 NEEDS = ("lxd", "ssh")
@@ -48,6 +49,9 @@ PAGES = (
     "docs/how-to/maintenance.md",
     "docs/how-to/check.md",
     "docs/how-to/audit.md",
+    "docs/how-to/audit-export.md",
+    "docs/how-to/logs.md",
+    "docs/how-to/health.md",
     "docs/how-to/events.md",
     "docs/how-to/monitor.md",
     "docs/how-to/libvirt-host.md",

@@ -35,7 +35,7 @@ class Area:
 
 
 # While a test waits for its daemons, another one has the core. Each worker has a PostgreSQL of its own.
-WORKERS = min(len(os.sched_getaffinity(0)) + 1, 8)
+WORKERS = min(len(os.sched_getaffinity(0)) + 2, 8)
 _EVERYDAY = ("tests/unit", "tests/integration", "tests/contract")
 
 FIRST_TIER = Area(

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from common.certificates import Role
 from common.errors import DeadlineExceeded, HostUnreachable, InternalError
-from common.process.call_metrics import CallMetrics
+from common.process.call_metrics import MOST_PEERS, OTHER, CallMetrics
 from common.rpc.command import Command
 from common.rpc.handlers import Handlers, Side
 from common.rpc.link import Link
@@ -72,6 +72,34 @@ async def test_a_call_is_counted_at_both_ends() -> None:
         assert end("s_total", command="test.read", outcome="ok") == 1
         assert end("_duration_seconds_count", command="test.read") == 1
         assert end("s_in_progress", command="test.read") == 0
+
+
+async def test_a_call_is_counted_for_its_peer() -> None:
+    ends = Ends()
+    link = await ends.link()
+    await link.call(READ, Text("x"), deadline_s=60)
+    with pytest.raises(HostUnreachable):
+        await link.call(READ, Text("unreachable"), deadline_s=60)
+    counted = ends.region_registry.get_sample_value
+    for outcome in ("ok", "host_unreachable"):
+        assert counted("innkeeper_rpc_peer_calls_total", {"peer": "r", "outcome": outcome}) == 1
+    assert counted("innkeeper_rpc_peer_call_duration_seconds_count", {"peer": "r"}) == 2
+
+
+def test_peers_beyond_the_limit_are_one_series() -> None:
+    registry = CollectorRegistry()
+    metrics = CallMetrics(registry)
+    for number in (*range(MOST_PEERS + 20), 0, MOST_PEERS):
+        with metrics.sent("test.read", f"rack{number}"):
+            pass
+    counts = {
+        one.labels["peer"]: one.value
+        for each in registry.collect()
+        for one in each.samples
+        if one.name == "innkeeper_rpc_peer_calls_total"
+    }
+    assert len(counts) == MOST_PEERS
+    assert (counts["rack0"], counts[OTHER]) == (2, 22)
 
 
 async def test_the_outcome_is_the_code_of_the_error() -> None:

@@ -74,6 +74,7 @@ async def test_the_documented_storage_pool_command_works(cli: Cli) -> None:
     assert rows[2][:4] == ["images", "dir", "/srv/images", "100000000000"]
 
 
+@pytest.mark.slow
 async def test_every_kind_of_object_is_shown_as_a_table(cli: Cli) -> None:
     for words, expected in (
         ("vm-hosts read", "hv-01"),
@@ -155,6 +156,7 @@ async def test_delete_and_power_actions_work(cli: Cli, api: ApiDouble) -> None:
     assert {"hosts.start_remove", "machines.start_power"} <= {one.name for one in api.calls}
 
 
+@pytest.mark.slow
 async def test_networks_have_the_commands_of_maas(cli: Cli, api: ApiDouble) -> None:
     ran = await cli("innkeeper admin ipranges read --table && innkeeper admin interfaces read k3xq7a --table")
     assert (ran.status, ran.err) == (0, "")

@@ -118,5 +118,11 @@ def test_the_settings_of_both_daemons_that_can_change_are_known() -> None:
         "requests_per_s",
         "expensive_requests_per_s",
         "anonymous_requests_per_s",
+        "rate_limit_exempt",
+        "password_min_length",
+        "keep_operations_days",
+        "keep_events_days",
+        "keep_audit_days",
+        "keep_idempotency_keys_days",
     }
     assert reloadable(RackSettings) == {"log_level"}

@@ -89,6 +89,8 @@ def test_details_are_words_with_units() -> None:
 def test_a_request_is_shown_with_labels_and_units() -> None:
     task = evolve(OPERATION, request={"requested": {"hostname": "web-1", "memory_mib": 2048, "power_on": False}})
     assert requested(task) == [("Name", "web-1"), ("RAM", "2 GiB")]
+    allocation = evolve(OPERATION, kind=OperationKind.ALLOCATE, request={"kind": "allocate", "name": "web-1"})
+    assert requested(allocation) == [("Name", "web-1")]
     power = evolve(OPERATION, kind=OperationKind.POWER, request={"action": "force_off", "was": "failed_deployment"})
     assert requested(power) == [("Action", "power off by force"), ("State before", "failed deployment")]
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regiond.operations.model import LogLine, OperationState
+from common.values import PowerAction
+from development.generated_section import CHECKOUT
+from regiond.operations.model import WAIT_FOR_COMMAND, WAIT_FOR_EARLIER, LogLine, OperationState
 from regiond.ui.run_steps import StepState, run_steps
+from regiond.ui.step_words import STEP_WORDS, step_words
+from regiond.ui.texts import reading_in
+from tests.unit.pseudo_language import Pseudo
 
 BEGAN = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -79,3 +85,21 @@ LINES = st.lists(
 def test_no_log_makes_a_page_fail(log: list[LogLine], state: OperationState) -> None:
     steps = run_steps(log, state)
     assert all(step.ended_at is not None or step.state is StepState.RUNNING for step in steps)
+
+
+_STEP = re.compile(r'journal\.(?:step|write)\(\s*"([a-z_]+)"')
+
+
+def test_each_step_has_words_for_pages() -> None:
+    """Steps whose names are no literals are added; the secret of a new guest is shown to nobody."""
+    named = {
+        name
+        for path in (CHECKOUT / "regiond").rglob("*.py")
+        for name in _STEP.findall(path.read_text(encoding="utf-8"))
+    } - {"new_secret"}
+    assert len(named) > 30
+    others = {WAIT_FOR_COMMAND, WAIT_FOR_EARLIER, *(f"power_{action.value}" for action in PowerAction)}
+    assert set(STEP_WORDS) == named | others
+    with reading_in(Pseudo()):
+        assert [name for name in STEP_WORDS if re.search("[a-z]", step_words(name))] == []
+        assert step_words("step_of_old") == "step of old"

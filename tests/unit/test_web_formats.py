@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from regiond.ui import formats
 from regiond.ui.api_field_words import api_field_words
+from regiond.ui.texts import reading_in
+from tests.unit.pseudo_language import Pseudo
 
 NOW = datetime(2026, 11, 21, 14, 32, 8, tzinfo=UTC)
 
@@ -48,3 +50,9 @@ def test_ranges_name_exactly_their_numbers(numbers: set[int]) -> None:
 def test_fields_are_named_in_words() -> None:
     names = ("power_address", "cpu_over_commit_ratio", "reserved_cores", "new-key")
     assert [api_field_words(name) for name in names] == ["address", "CPU ratio", "reserved cores", "new key"]
+
+
+def test_a_date_is_translated() -> None:
+    with reading_in(Pseudo()):
+        assert formats.clock(NOW - timedelta(days=1), NOW) == "20 жжж 14:32"
+        assert formats.clock(NOW - timedelta(days=800), NOW) == "12 жжж 2024"

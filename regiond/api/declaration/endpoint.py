@@ -16,9 +16,10 @@ from regiond.api.replies import Reply
 from regiond.api.services import Services
 from regiond.api.urls import BASE
 from regiond.caller import Caller, Permission
+from regiond.health import Health
 from regiond.idempotency.model import IdempotencyKey
 
-__all__ = ["Call", "Endpoint", "Find", "Permission", "Resource", "Result", "SiteInfo"]
+__all__ = ["Call", "Endpoint", "Find", "Permission", "PlanCheck", "Resource", "Result", "SiteInfo"]
 
 T = TypeVar("T")
 Find = Callable[[Services, Mapping[str, str]], Awaitable[Any]]  # the object of a path; raises NotFound
@@ -31,24 +32,28 @@ def _software() -> str:
     return f"innkeeper {running_release()}"
 
 
-async def _always_ready() -> str | None:
-    return None
+async def _all_well() -> Health:
+    return Health()
 
 
 @frozen(kw_only=True)
 class SiteInfo:
     """Facts of the region that the API shows.
 
-    `not_ready` returns the reason why the region cannot serve (database unavailable, migrations missing), or None.
+    `health` returns the state of the region's parts, and whether it can serve.
     """
 
     version: str = "3.7.3"  # of the MAAS API; clients parse it, so digits and dots only
     software: str = field(factory=_software)
     simulated_hosts: bool = False
     default_distro_series: str = ""  # the image of deployments that name none, if the region has such a setting
-    not_ready: Callable[[], Awaitable[str | None]] = _always_ready
+    health: Callable[[], Awaitable[Health]] = _all_well
     rpc_address: Callable[[], str] = str  # the address for RPC clients
     wait_s: float = 120.0  # how long a request waits for its operation
+
+
+# Gets the JSON of a dry run, read in the transaction that acts, and raises if it is not what a page has shown.
+PlanCheck = Callable[[Mapping[str, Any]], None]
 
 
 @frozen(kw_only=True)
@@ -75,6 +80,7 @@ class Call:
     last_event_id: str | None = None
     files: Mapping[str, bytes] = field(factory=dict)
     content: bytes | None = None  # of an endpoint that takes content: None if the body was of another type
+    check_plan: PlanCheck | None = None
 
     @property
     def caller(self) -> Caller:

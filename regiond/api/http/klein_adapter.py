@@ -23,7 +23,7 @@ from regiond.api.compression import MIN_BYTES, accepts_gzip, compressed, is_of_a
 from regiond.api.declaration.endpoint import Resource
 from regiond.api.http import websocket
 from regiond.api.http.channel import merged_slashes
-from regiond.api.http.fixed_replies import moved, not_found_text, shutdown_reply
+from regiond.api.http.fixed_replies import health_reply, moved, not_found_text, ready_reply, shutdown_reply
 from regiond.api.http.site_request import (
     SiteRequest,
     body_bytes,
@@ -46,7 +46,6 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # A stream of events must not wait for more to compress; fonts are compressed already.
 _NOT_COMPRESSED = ("text/event-stream", "font/")
 _PAGE = "text/html"
-_READINESS_TIMEOUT_S = 5.0
 REFUSAL_DELAY_S = 0.5
 WRONG_KEY_DELAY_S = 0.2
 _LAST_NAME = re.compile(r"(.*/)\{\w+\}/?")
@@ -91,6 +90,7 @@ class Adapter:
         self._mount_page("/MAAS/api/1.0/<path:rest>", "version 1.0", self._version_1)
         self._mount_page("/healthz/live", "live", self._live)
         self._mount_page("/healthz/ready", "ready", self._ready)
+        self._mount_page("/healthz/details", "health details", self._details)
         for rule, answer in () if self._pages is None else self._pages.answers():
             self._mount_web_page(rule, answer)
 
@@ -246,12 +246,10 @@ class Adapter:
         return text_reply("live")
 
     async def _ready(self) -> Reply:
-        try:
-            async with asyncio.timeout(_READINESS_TIMEOUT_S):
-                reason = await self._api.info.not_ready()
-        except TimeoutError:
-            reason = f"the check timed out after {_READINESS_TIMEOUT_S:.0f} s"
-        return text_reply("ready") if reason is None else text_reply(f"not ready: {reason}", status=503)
+        return ready_reply(await self._api.info.health())
+
+    async def _details(self) -> Reply:
+        return health_reply(await self._api.info.health())
 
     def routing_failed(self, request: Any, failure: Failure) -> bytes:
         try:

@@ -298,6 +298,7 @@ class _Execution:
             last_event_id=request.last_event_id,
             files=self.body.files,
             content=self.body.content,
+            check_plan=request.check_plan,
         )
 
 

@@ -19,7 +19,7 @@ from attrs import define, evolve, field, frozen
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
 from common.errors import InvalidRequest
-from regiond.api.declaration.endpoint import Endpoint, Resource
+from regiond.api.declaration.endpoint import Endpoint, PlanCheck, Resource
 from regiond.api.declaration.field_types import JsonArray
 from regiond.api.declaration.fields import Submitted
 from regiond.api.declaration.not_part import reason_against
@@ -66,6 +66,7 @@ class ApiRequest:
     client_address: str = ""
     place: Place = field(factory=Place, eq=False, repr=False)
     unproven_bytes: int = 0
+    check_plan: PlanCheck | None = None  # of a page
 
     @property
     def respond_async(self) -> bool:

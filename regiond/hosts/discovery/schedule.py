@@ -89,6 +89,6 @@ class RefreshSchedule:
         try:
             await self._refresher.refresh(host_id)
         except InnkeeperError as error:
-            log.info("periodic_refresh_rejected", host=host_id, code=error.code, reason=error.message)
+            log.info("periodic_refresh_rejected", host_id=host_id, code=error.code, reason=error.message)
         except Exception:
-            log.exception("periodic_refresh_failed", host=host_id)
+            log.exception("periodic_refresh_failed", host_id=host_id)

@@ -101,7 +101,7 @@ class HostCertificates:
         except _NotRemoved as failed:
             if may_retry and failed.uncertain and isinstance(failed.error, RackUnreachable):
                 raise failed.error from failed
-            log.warning("certificate_not_removed", host=host_id, code=failed.error.code, reason=failed.error.message)
+            log.warning("certificate_not_removed", host_id=host_id, code=failed.error.code, reason=failed.error.message)
             left = _left_behind(leaving.fingerprint, leaving.others, _reason(failed.error))
             return evolve(left, uncertain=failed.uncertain)
 

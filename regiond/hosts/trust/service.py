@@ -90,7 +90,7 @@ class HostTrust:
             return  # the user has chosen this pair
         await credential_service.assign_key_pair(db, host_id, known_id)
         await credential_service.drop_unused_key_pair(db, own_id)
-        log.info("key_pair_shared", host=host_id, key_pair=known_id)
+        log.info("key_pair_shared", host_id=host_id, key_pair=known_id)
 
     async def use_secret(self, host_id: int) -> None:
         """Sends the stored token or password, if there is one, and deletes it whatever the result.
@@ -106,7 +106,7 @@ class HostTrust:
         check_pin(host.address, host.pinned)
         await self.check_token(host_id, host, host.pinned)
         if not host.may_have_password and read_trust_token(secret) is None:
-            log.info("trust_password_not_sent", host=host_id, presented=host.pinned_fingerprint)
+            log.info("trust_password_not_sent", host_id=host_id, presented=host.pinned_fingerprint)
             return
 
         def request(access: HostAccess) -> TrustCall:
@@ -121,7 +121,7 @@ class HostTrust:
             await self._delete_secret(host_id, secret, rejection=_rejection(error, token), refused=refused)
             return  # the next discovery run fails, unless a person adds the certificate to the trust list before
         await self._delete_secret(host_id, secret)
-        log.info("certificate_trusted", host=host_id, with_token=read_trust_token(secret) is not None)
+        log.info("certificate_trusted", host_id=host_id, with_token=read_trust_token(secret) is not None)
 
     async def discover(self, host_id: int, host: store.HostConnection, *, deadline_s: float) -> Discovery:
         """Returns a discovery run. First creates the LXD project if a new host names one that does not exist."""
@@ -216,7 +216,7 @@ class HostTrust:
         except _REJECTED as error:  # a restricted certificate may not change the trust list
             result, level = f"may still be trusted there: {error.message}", Level.WARNING
         except InnkeeperError as error:
-            log.info("retired_certificate_not_removed", host=host_id, code=error.code, reason=error.message)
+            log.info("retired_certificate_not_removed", host_id=host_id, code=error.code, reason=error.message)
             return  # the next discovery run retries
         async with self._database.transaction() as db:
             if await credential_service.clear_retired_certificate(db, retired):

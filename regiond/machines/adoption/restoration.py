@@ -40,7 +40,7 @@ async def restore(db: Db, host_id: int) -> frozenset[UUID]:
                 await take_mac_addresses(db, guest.mac_addresses, hostname=guest.hostname)
                 machine = await detached_store.insert_restored(db, host_id, guest, state, new_system_id=new_system_id())
         except IdentifierTaken as error:
-            log.warning("machine_not_restored", host=host_id, uuid=str(guest.uuid), constraint=error.constraint)
+            log.warning("machine_not_restored", host_id=host_id, uuid=str(guest.uuid), constraint=error.constraint)
             continue
         await host_service.reattach_guest(db, host_id, guest.guest_id, machine.id, installation_id, guest.uuid)
         await detached_store.drop(db, guest.uuid)

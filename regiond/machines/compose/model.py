@@ -24,11 +24,9 @@ class ClaimOutcome(StrEnum):
     OUT_OF_CAPACITY = "out_of_capacity"  # no host has room
 
 
-OnClaim = Callable[[ClaimOutcome], None]
-
-
-def ignore_claim(_: ClaimOutcome) -> None:
-    """An OnClaim that does nothing."""
+# Called at each outcome: a compose passes no module of metrics on its way.
+OnClaim = Mapping[ClaimOutcome, Callable[[], object]]
+NOT_COUNTED: OnClaim = {outcome: lambda: None for outcome in ClaimOutcome}
 
 
 @frozen(kw_only=True)

@@ -26,12 +26,12 @@ from regiond.machines import lifecycle_store
 from regiond.machines.affinity.store import add, groups_of
 from regiond.machines.compose.claims import claim_addresses, demand_of, discrete_claims_of, new_spec, nic_addresses
 from regiond.machines.compose.model import (
+    NOT_COUNTED,
     ClaimOutcome,
     HostAssignment,
     OnClaim,
     PendingClaims,
     ReservationRequest,
-    ignore_claim,
 )
 from regiond.machines.compose.permits import admit, permit, pool_of
 from regiond.machines.compose.requirements import hostname_taken
@@ -98,7 +98,7 @@ class Reservations:
         pending: PendingClaims,
         *,
         installation_id: UUID,
-        on_claim: OnClaim = ignore_claim,
+        on_claim: OnClaim = NOT_COUNTED,
     ) -> None:
         self._database = database
         self._pending = pending
@@ -125,9 +125,9 @@ class Reservations:
                 reservation = Reservation(request=request, assignment=assignment)
                 result = await self._batcher.submit(reservation)
                 if result is _Retry.INDIVIDUALLY:
-                    self._on_claim(ClaimOutcome.RETRIED)
+                    self._on_claim[ClaimOutcome.RETRIED]()
                     result = await self._in_turn(reservation)
-            self._on_claim(ClaimOutcome.WON if isinstance(result, Operation) else ClaimOutcome.LOST)
+            self._on_claim[ClaimOutcome.WON if isinstance(result, Operation) else ClaimOutcome.LOST]()
             if isinstance(result, Operation):
                 return result
             if result is _Retry.PLACE_AGAIN:

@@ -91,7 +91,7 @@ class Composer:
             if need_rack and host_id is not None and not self.has_racks:
                 await self._calls.require(host_id)
             if placed.placement.chosen is None:
-                self._stages.on_claim(ClaimOutcome.OUT_OF_CAPACITY)
+                self._stages.on_claim[ClaimOutcome.OUT_OF_CAPACITY]()
                 raise no_capacity(placed.placement, named=host_id is not None)
             operation = await self._stages.reservations.reserve(
                 ReservationRequest(

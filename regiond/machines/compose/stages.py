@@ -9,7 +9,7 @@ from attrs import frozen
 from regiond.db.pool import Database
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
-from regiond.machines.compose.model import OnClaim, PendingClaims, ignore_claim
+from regiond.machines.compose.model import NOT_COUNTED, OnClaim, PendingClaims
 from regiond.machines.compose.placement_queries import PlacementQueries
 from regiond.machines.compose.requirements import Validator
 from regiond.machines.compose.reservation import Reservations
@@ -24,7 +24,7 @@ class ComposeStages:
     validator: Validator
     queries: PlacementQueries
     reservations: Reservations
-    on_claim: OnClaim = ignore_claim
+    on_claim: OnClaim = NOT_COUNTED
 
 
 def build_stages(
@@ -35,7 +35,7 @@ def build_stages(
     *,
     installation_id: UUID,
     strategy: Strategy,
-    on_claim: OnClaim = ignore_claim,
+    on_claim: OnClaim = NOT_COUNTED,
 ) -> ComposeStages:
     """Returns the stages of one region process. `strategy` is for resource pools without their own."""
     pending = PendingClaims()

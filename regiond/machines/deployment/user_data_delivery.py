@@ -28,7 +28,7 @@ _RETRY_AFTER_S = 10
 
 @define(eq=False)
 class _Sent:
-    """Content that stays in memory while it is referred to."""
+    """Content that stays in memory while it is referred to and has not been sent."""
 
     deployment_id: int
     content: bytes
@@ -66,7 +66,7 @@ class UserDataDelivery:
                 raise _too_many(f"The guest has fetched its user data {MAX_FETCHES} times.")
 
     def _check_room(self, deployment_id: int) -> None:
-        sent = tuple(self._sent)
+        sent = tuple(one for one in self._sent if one.content)
         if sum(one.deployment_id == deployment_id for one in sent) >= MAX_SENT_AT_ONCE:
             raise _too_many("The guest is being sent its user data already.")
         if sum(len(one.content) for one in sent) >= MAX_SENT_BYTES:
@@ -74,8 +74,12 @@ class UserDataDelivery:
 
 
 async def _in_chunks(sent: _Sent) -> AsyncGenerator[bytes, None]:
-    for offset in range(0, len(sent.content), _CHUNK_BYTES):
-        yield sent.content[offset : offset + _CHUNK_BYTES]
+    """Frees the content when it ends: a client that disconnects leaves cycles that keep it until a collection."""
+    try:
+        for offset in range(0, len(sent.content), _CHUNK_BYTES):
+            yield sent.content[offset : offset + _CHUNK_BYTES]
+    finally:
+        sent.content = b""
 
 
 def _too_many(message: str) -> TooManyAttempts:

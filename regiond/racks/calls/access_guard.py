@@ -61,7 +61,7 @@ class AccessGuard:
         async with self._database.connection() as db:
             if not await credential_service.record_sent(db, rack_id, host_id, sent):
                 raise NotServed
-        log.info("credentials_sent", rack=link.peer.name, host=host_id, names=[one.name for one in sent])
+        log.info("credentials_sent", rack=link.peer.name, host_id=host_id, names=[one.name for one in sent])
 
     async def holds(self, rack_id: UUID, host_id: int, request: HostRequest) -> bool:
         """Returns whether the rack is recorded to have every credential in the request; True if there is none in it."""

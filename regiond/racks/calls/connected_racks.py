@@ -82,6 +82,6 @@ async def disconnect(link: Link, host_id: int) -> bool:
     try:
         await link.call(HOST_DISCONNECT, DisconnectCall(host_id=host_id), deadline_s=DISCONNECT_DEADLINE_S)
     except InnkeeperError as error:
-        log.warning("host_not_disconnected", host=host_id, rack=link.peer.name, code=error.code)
+        log.warning("host_not_disconnected", host_id=host_id, rack=link.peer.name, code=error.code)
         return False
     return True

@@ -236,7 +236,7 @@ class HostCalls:
             else:
                 await self._lost_hosts.call_failed(host_id, error, began_at=began_at)
         except (DatabaseUnavailable, Busy) as unrecorded:
-            log.warning("host_failure_not_recorded", host=host_id, code=error.code, reason=unrecorded.message)
+            log.warning("host_failure_not_recorded", host_id=host_id, code=error.code, reason=unrecorded.message)
 
     async def _through_racks(
         self, host_id: int, call: Callable[[UUID, Link, HostAccess], Awaitable[R]], *, refreshes: bool
@@ -295,7 +295,7 @@ class HostCalls:
             if recorded.host_lost and refreshes:
                 await self._lost_hosts.request_refresh(host_id)
         except DatabaseUnavailable as error:  # the host's response is valid all the same
-            log.info("reach_not_recorded", host=host_id, reason=error.message)
+            log.info("reach_not_recorded", host_id=host_id, reason=error.message)
         return response
 
     async def _call_with_fresh_access(

@@ -69,7 +69,7 @@ class SlowCalls:
                 watch.cancel()
             for failed in await asyncio.gather(*watches, return_exceptions=True):
                 if isinstance(failed, Exception):
-                    log.error("slow_call_watch_failed", host=host_id, exc_info=failed)
+                    log.error("slow_call_watch_failed", host_id=host_id, exc_info=failed)
 
     async def _watch(self, link: Link, host_id: int, began_at: float) -> None:
         """Reads the host repeatedly until cancelled.
@@ -110,5 +110,5 @@ class SlowCalls:
             await self._report(host_id, silent, probe_at)
             return False
         except InnkeeperError as error:  # the rack, its link or the database failed, or the host answered with an error
-            log.info("host_not_probed", host=host_id, code=error.code)
+            log.info("host_not_probed", host_id=host_id, code=error.code)
         return True

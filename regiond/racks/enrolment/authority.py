@@ -83,6 +83,11 @@ class Authority:
         """The SHA-256 of the certificate in hex, as in join tokens."""
         return fingerprint(load_certificate(self.certificate_pem))
 
+    @property
+    def expires_at(self) -> datetime:
+        """The end of the certificate's validity: no rack can connect from then on."""
+        return load_certificate(self.certificate_pem).not_valid_after_utc
+
     def sign(self, signing_request_pem: str, subject: Subject, lifetime: timedelta) -> str:
         """Returns a certificate for the key of the request, as PEM. Raises InvalidRequest."""
         return issue(

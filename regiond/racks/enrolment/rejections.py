@@ -32,7 +32,7 @@ class Rejections:
         """Records that a response or event of the rack was rejected. Raises DatabaseUnavailable."""
         if not self._limiter.allow(rack_id, host_id):
             return
-        log.warning("rack_response_rejected", rack_id=rack_id, host=host_id, reason=reason)
+        log.warning("rack_response_rejected", rack_id=rack_id, host_id=host_id, reason=reason)
         async with self._database.transaction() as db:
             rack = await store.membership(db, rack_uuid(rack_id))
             message = f"Rejected a response of rack {rack.name if rack else rack_id!r}: {_storable(reason)}"

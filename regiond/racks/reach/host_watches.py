@@ -109,7 +109,7 @@ class HostWatches:
             await self._reach.record_rejection(link.peer.id, host.id, error.message)
             return False
         except InnkeeperError as error:
-            log.info("host_watch_failed", host=host.id, rack=link.peer.name, code=error.code, reason=error.message)
+            log.info("host_watch_failed", host_id=host.id, rack=link.peer.name, code=error.code, reason=error.message)
             if isinstance(error, HOST_LOST) and host.id not in self._unwatchable:
                 self._unwatchable.add(host.id)  # the watch is attempted every few seconds, the refresh once
                 await self._refreshes.request_refresh(host.id)

@@ -203,7 +203,7 @@ class LinkSupervisor:
         except DatabaseUnavailable:
             raise
         except InnkeeperError as error:
-            log.info("host_probe_failed", host=host_id, code=error.code, reason=error.message)
+            log.info("host_probe_failed", host_id=host_id, code=error.code, reason=error.message)
             return error
         return None
 

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from common.errors import WrongState
+from regiond.api.declaration.endpoint import PlanCheck
 from regiond.ui.forms.refusal import CONFLICT, NOT_REFUSED, Refusal
 from regiond.ui.texts import text
 
@@ -31,6 +33,21 @@ def refusal_of_plan(plan: Plan | None, shown: str) -> Refusal:
         else text("Read what this does, then confirm it.")
     )
     return Refusal(status=CONFLICT, problems={"": [problem]})
+
+
+class PlanGrew(WrongState):
+    """The plan does more than what was shown by the time that it is carried out."""
+
+
+def plan_check(shown: str) -> PlanCheck:
+    """Returns the check of an answer's plan in the transaction that carries it out. The check raises PlanGrew."""
+
+    def check(plan: Plan) -> None:
+        refusal = refusal_of_plan(plan, shown)
+        if refusal is not NOT_REFUSED:
+            raise PlanGrew(refusal.problems[""][0])
+
+    return check
 
 
 def _digests(plan: Plan) -> set[str]:

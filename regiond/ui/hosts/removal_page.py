@@ -17,6 +17,7 @@ from regiond.api.resources.shared.lookups import find_cluster, find_host
 from regiond.caller import Permission
 from regiond.ui.forms.question import NO_UNDO, Question, ask, show
 from regiond.ui.forms.refusal import Refusal
+from regiond.ui.forms.shown_plan import PLAN, PlanGrew, plan_check
 from regiond.ui.page import Visit, form_pages, redirect_with_note
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
@@ -101,7 +102,11 @@ async def _remove(visit: Visit, removed: Removed) -> Reply:
         return await show(visit, question, refusal, template="hosts/remove.html", **values)
 
     async def run() -> Reply:
-        found = await visit.act(removed.resource, "DELETE", path=path, fields=fields)
+        check_plan = plan_check(request.given(PLAN))
+        try:
+            found = await visit.act(removed.resource, "DELETE", path=path, fields=fields, check_plan=check_plan)
+        except PlanGrew:
+            return await _remove(visit, removed)  # shows the plan as it is now
         return _after(visit, found, removed)
 
     return await ask(visit, question, run, template="hosts/remove.html", **values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,6 @@ from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
 from regiond.ui.page import Page, Visit, redirect
 from regiond.ui.texts import text
 
-_MOST_COUNTED = 200  # subnets whose addresses the list counts
 _MOST_ADDRESSES = 500
 _MOST_SPANS = 10
 
@@ -27,8 +27,7 @@ async def show(visit: Visit) -> Reply:
     fabrics, subnets, spaces, ranges = await asyncio.gather(
         networks.fabrics(), networks.subnets(), networks.spaces(), networks.ranges()
     )
-    counted = subnets[:_MOST_COUNTED]
-    used = await networks.used_by_subnet([one.id for one in counted], caller=visit.caller)
+    used = await networks.used_by_subnet([one.id for one in subnets], caller=visit.caller)
     by_vlan: dict[int, list[Subnet]] = {}
     for subnet in subnets:
         by_vlan.setdefault(subnet.vlan.id, []).append(subnet)
@@ -38,7 +37,7 @@ async def show(visit: Visit) -> Reply:
         section="networks",
         fabrics=fabrics,
         by_vlan=by_vlan,
-        usage=_counts(counted, ranges, used),
+        usage=_counts(subnets, ranges, used),
         spaces=spaces,
         ranges=ranges,
         subnets=subnets,
@@ -50,9 +49,11 @@ def _counts(
 ) -> Mapping[int, Mapping[str, Any]]:
     """The counts of each subnet by its id, as `op=statistics` of the API has them."""
     found = {}
+    by_subnet: defaultdict[int, list[IpRange]] = defaultdict(list)
+    for each in ranges:
+        by_subnet[each.subnet.id].append(each)
     for one in subnets:
-        own = [each for each in ranges if each.subnet.id == one.id]
-        free = free_addresses(one, own, used[one.id])
+        free = free_addresses(one, by_subnet[one.id], used[one.id])
         found[one.id] = STATISTICS_JSON.encode(SubnetStatistics(subnet=one, unreserved=free))
     return found
 

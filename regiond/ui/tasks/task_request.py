@@ -12,6 +12,11 @@ from regiond.ui.texts import constant, text
 _LABELS: Mapping[str, str] = {
     "was": constant("State before"),
     "hostname": constant("Name"),
+    "name": constant("Name"),
+    "cores": constant("Cores"),
+    "zone": constant("Zone"),
+    "pool": constant("Resource pool"),
+    "host": constant("Host"),
     "memory_mib": constant("RAM"),
     "at_once": constant("At the same time"),
     "huge_pages_backed": constant("Huge pages"),
@@ -43,10 +48,11 @@ def requested(task: Operation) -> list[tuple[str, str]]:
             (text("Image"), f"{request['osystem']}/{request['distro_series']}"),
             (text("State before"), str(request["was"])),
         ]
+    named = {"kind": task.kind.value}  # an allocation repeats it
     return [
         (_LABELS.get(name) or label_of(name), printed)
         for name, value in request.items()
-        if name not in _INNER and value is not False and (printed := _text(name, value))
+        if name not in _INNER and named.get(name) != value and value is not False and (printed := _text(name, value))
     ]
 
 

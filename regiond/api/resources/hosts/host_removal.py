@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from attrs import evolve
 
@@ -12,7 +13,9 @@ from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.served import filled
 from regiond.api.replies import Reply, empty_reply, json_reply, with_warnings
 from regiond.api.serializers.deletion import FORCED_REMOVAL_JSON, HOST_REMOVAL_PLAN_JSON
+from regiond.db.pool import Db
 from regiond.hosts.model import HostRemoval
+from regiond.hosts.service import Confirm
 from regiond.operations.model import Operation
 
 DOC = (
@@ -101,7 +104,24 @@ async def plan(call: Call, name: str, host_ids: Sequence[int]) -> Reply:
     removal = removal_of(call)
     for host_id in host_ids if removal.force or removal.decompose else ():
         await call.services.hosts.check_removal(call.caller, host_id, removal)
-    found = await call.services.machines.removal_plan(call.caller, name, host_ids, removal)
-    certificates = await call.services.hosts.removal_certificates(call.caller, host_ids, removal)
-    found = evolve(found, certificates=certificates)
-    return json_reply(HOST_REMOVAL_PLAN_JSON.encode(found))
+    return json_reply(await _plan_now(call, name, host_ids))
+
+
+def confirmation(call: Call, name: str, host_ids: Sequence[int]) -> Confirm | None:
+    """Returns what compares the plan with the one that a page has shown, in the transaction that opens the removals."""
+    check_plan = call.check_plan
+    if check_plan is None:
+        return None
+
+    async def confirm(db: Db) -> None:
+        check_plan(await _plan_now(call, name, host_ids, db))
+
+    return confirm
+
+
+async def _plan_now(call: Call, name: str, host_ids: Sequence[int], db: Db | None = None) -> Any:
+    """Returns the JSON of the plan; with `db`, as it is in that transaction."""
+    removal = removal_of(call)
+    found = await call.services.machines.removal_plan(call.caller, name, host_ids, removal, db=db)
+    certificates = await call.services.hosts.removal_certificates(call.caller, host_ids, removal, db=db)
+    return HOST_REMOVAL_PLAN_JSON.encode(evolve(found, certificates=certificates))

@@ -32,7 +32,8 @@ async def _delete(call: Call) -> Reply:
     if call.values["dry_run"]:
         return await host_removal.plan(call, cluster.name, cluster.host_ids)
     wanted = host_removal.removal_of(call)
-    removals = await call.services.clusters.start_remove(call.caller, cluster.id, wanted)
+    confirm = host_removal.confirmation(call, cluster.name, cluster.host_ids)
+    removals = await call.services.clusters.start_remove(call.caller, cluster.id, wanted, confirm=confirm)
     if call.respond_async:
         headers = {"Preference-Applied": "respond-async"}
         return json_reply([OPERATION_JSON.encode(removal) for removal in removals], status=202, headers=headers)

@@ -70,8 +70,9 @@ async def _delete(call: Call) -> Reply:
         return await host_removal.plan(call, host.name, (host.id,))
     removal = host_removal.removal_of(call)
     operation = await call.services.hosts.start_remove(
-        call.caller, host.id, removal, idempotency_key=call.idempotency_key
-    )
+        call.caller, host.id, removal, idempotency_key=call.idempotency_key,
+        confirm=host_removal.confirmation(call, host.name, (host.id,)),
+    )  # fmt: skip
     return await _removed(call, operation, host)
 
 

@@ -6,6 +6,7 @@ import { close, tell } from "./toast.js";
 const DEADLINE_MS = 5000;
 const interrupted = new Map(); // requests of htmx, by element
 export let isEnded = false; // until it may have begun again, the page asks for nothing by itself
+let isAsking = false; // for the password: a preview that is sent meanwhile would have the token of the session that ended
 
 const meta = () => document.querySelector("meta[name=csrf-token]");
 
@@ -28,6 +29,7 @@ export function isOther(username, atOnce) {
 }
 
 function resume(answer) {
+  isAsking = false;
   if (isOther(answer.username, true)) return false;
   adopt(answer.csrf);
   close("sending");
@@ -42,7 +44,8 @@ function resume(answer) {
 // Resolves to whether this page's user has a session again. What asks for the password is loaded when it is needed.
 export async function logIn() {
   const { ask } = await import("./login_again.js");
-  return ask(resume);
+  isAsking = true;
+  return ask(resume).finally(() => (isAsking = false));
 }
 
 // For what the user did not ask for just now: a dialog would take the keys that are being typed.
@@ -96,9 +99,11 @@ async function onAnswer(event) {
 // The user has perhaps logged in in another tab, or closed the dialog that was in the way of the notice.
 export const tryAgain = () => (isEnded = false);
 
-// Requests of the page itself, such as those of a log each few seconds.
+// Requests of the page itself, such as those of a log each few seconds, and those that wait for the password.
 function onRequest(event) {
-  if (isEnded && event.detail.requestConfig.headers["X-Live"]) event.preventDefault();
+  const { elt, requestConfig } = event.detail;
+  if (isAsking) interrupted.set(elt, requestConfig);
+  if (isAsking || (isEnded && requestConfig.headers["X-Live"])) event.preventDefault();
 }
 
 export function start() {

@@ -1,0 +1,1 @@
+"""Sends the audit trail to another system as it grows: position, formats, senders."""

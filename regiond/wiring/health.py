@@ -1,0 +1,53 @@
+"""The probes of a region's health."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from regiond.components import Components
+from regiond.health import HealthCheck, Probe
+
+
+def wire_health(components: Components, *, is_stopping: Callable[[], bool]) -> HealthCheck:
+    """Returns the check. Its texts name no address, user or number: anybody can read them."""
+    heartbeat, audit, export = components.heartbeat, components.services.audit, components.audit_export
+    https, engine = components.https, components.engine
+
+    async def database() -> str | None:
+        await components.database.check_writable()
+        return None
+
+    others: dict[str, Probe] = {
+        "notifications": _said(
+            lambda: not components.notifications.connected, "Changes made by other regions arrive late."
+        ),
+        "operations": _said(lambda: engine.problem is not None, "Operations are not begun: see the log."),
+        "racks": _said(lambda: not heartbeat.linked_racks, "No rack is linked to this region."),
+        "audit": _said(lambda: audit.unwritten > 0, "Answers wait to be written to the audit trail."),
+    }
+    if https is not None:
+        others["certificate"] = _said(
+            lambda: https.problem is not None, "The certificate of the API has a problem: see the log."
+        )
+    if export is not None:
+        others["audit_export"] = _said(
+            lambda: export.state.reason is not None, "The audit trail cannot be sent: see the log."
+        )
+    required: dict[str, Probe] = {
+        "process": _said(is_stopping, "The region is stopping."),
+        "database": database,
+        "schema": components.schema_version.problem,
+        "heartbeat": _found(lambda: heartbeat.error),
+    }
+    return HealthCheck(required, others)
+
+
+def _said(is_wrong: Callable[[], bool], text: str) -> Probe:
+    return _found(lambda: text if is_wrong() else None)
+
+
+def _found(problem: Callable[[], str | None]) -> Probe:
+    async def probe() -> str | None:
+        return problem()
+
+    return probe

@@ -1,0 +1,67 @@
+"""The health of a region: which part stops it, deadlines, and one check at a time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from common.errors import DatabaseUnavailable
+from regiond.health import DEADLINE_S, HealthCheck
+from tests.clock import in_no_time
+from tests.waiting import eventually
+
+
+async def fine() -> str | None:
+    return None
+
+
+async def empty() -> str | None:
+    return "No rack is linked to this region."
+
+
+async def lost() -> str | None:
+    raise DatabaseUnavailable("The database cannot be reached.")
+
+
+async def silent() -> str | None:
+    await asyncio.Event().wait()
+    return None
+
+
+async def test_only_a_required_part_makes_a_region_not_ready() -> None:
+    health = await HealthCheck({"database": fine}, {"racks": empty}).check()
+    assert (health.status, health.not_ready) == ("degraded", None)
+    health = await HealthCheck({"database": lost}, {"racks": empty}).check()
+    assert (health.status, health.not_ready) == ("not ready", "The database cannot be reached.")
+    assert [(one.name, one.status) for one in health.parts] == [("database", "failed"), ("racks", "degraded")]
+    assert (await HealthCheck({"database": fine}, {"racks": fine}).check()).status == "ready"
+
+
+async def test_a_silent_part_has_a_problem_after_the_deadline() -> None:
+    check = HealthCheck({"database": silent, "schema": silent}, {})
+    health = await in_no_time(check.check(), step_s=DEADLINE_S / 2)
+    assert [one.problem for one in health.parts] == [
+        "The database has not answered for 5 s.",
+        "The schema has not answered for 5 s.",
+    ]
+
+
+async def test_many_callers_share_one_check_and_none_stops_it() -> None:
+    begun: list[bool] = []
+    release = asyncio.Event()
+
+    async def counted() -> str | None:
+        begun.append(True)
+        await release.wait()
+        return None
+
+    check = HealthCheck({"database": counted}, {})
+    callers = [asyncio.ensure_future(check.check()) for _ in range(5)]
+    await eventually(lambda: begun == [True])
+    callers[0].cancel()
+    release.set()
+    found = await asyncio.gather(*callers, return_exceptions=True)
+    assert isinstance(found[0], asyncio.CancelledError)
+    assert {one.status for one in found[1:] if not isinstance(one, BaseException)} == {"ready"}
+    assert len(begun) == 1
+    await check.check()
+    assert len(begun) == 2
