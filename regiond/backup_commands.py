@@ -141,7 +141,8 @@ async def _move_on(dsn: str, manifest: Manifest, folder: ContentFolder) -> str:
         async with Audit(database).recorded(local_request("restore")), database.transaction() as db:
             sequences = await move_sequences(db, at)
             ended = await end_interrupted(db, at)
-            machines = await settle_interrupted(db, ended)
+            was = {one.machine_id: one.machine_was for one in ended if one.machine_id and one.machine_was}
+            machines = await settle_interrupted(db, was)
             hosts = await await_refreshes(db, at)
             await forget_processes_and_logins(db)
             await set_images(

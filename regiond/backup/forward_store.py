@@ -1,4 +1,4 @@
-"""SQL that moves a restored database on, so that nothing that was given out after the backup is given out again."""
+"""SQL that moves a restored database on, so that no number is given out again."""
 
 from __future__ import annotations
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from regiond.db.pool import Db
 from regiond.machines import lifecycle_store
 from regiond.machines.deployment.outcome import fail_deployment
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState
-from regiond.operations.interrupted import Interrupted
 
 _IN_TRANSITION = "select id, state from machine where state = any($1::text[]) order by id"
 # The hosts may reserve other addresses by now. A guest whose machine has a tombstone would be removed, although it may
@@ -22,14 +21,13 @@ _UNKNOWN = (MachineState.COMPOSING, MachineState.ADOPTING)
 _REMOVED = (MachineState.RELEASING, MachineState.DELETING)
 
 
-async def settle_interrupted(db: Db, ended: Iterable[Interrupted]) -> int:
+async def settle_interrupted(db: Db, was: Mapping[int, str]) -> int:
     """Gives every machine a state that depends on its guest only. Returns the number of machines that changed.
 
     A machine that was being composed or adopted is missing until a refresh finds its guest. One that was being released
-    or deleted has its earlier state until a refresh does not find its guest. Also drops the tombstones: guests of
+    or deleted has its earlier state (`was`, by id) until a refresh does not find its guest. Also drops the tombstones: guests of
     machines that were deleted before are reported and can be adopted, and none is removed.
     """
-    was = {one.machine_id: one.machine_was for one in ended if one.machine_id is not None}
     transient = (*_UNKNOWN, *_REMOVED, MachineState.DEPLOYING)
     rows = await db.fetch(_IN_TRANSITION, [state.value for state in transient])
     for row in rows:
