@@ -22,7 +22,9 @@ from rackd.region_link import RegionLinks
 _LINKS = Family(name="rpc_links", text="Open links of this rack, by role of the other end.", labels=("role",))
 _REGIONS = Family(name="rack_regions", text="Regions that this rack knows and connects to.")
 _EXPIRY = Family(
-    name="rack_certificate_expiry_timestamp_seconds", text="When the certificate of this rack expires, as a Unix time."
+    name="certificate_expiry_timestamp_seconds",
+    text="Time at which the certificate of this rack expires.",
+    labels=("purpose",),
 )
 _HOSTS = Family(
     name="driver_hosts_open", text="Hosts to which this rack has an open connection, by driver.", labels=("driver",)
@@ -88,7 +90,7 @@ class _RackState(Collector):
             [
                 Sample(_LINKS, self._links.connected, (Role.REGION.value,)),
                 Sample(_REGIONS, len(identity.addresses)),
-                Sample(_EXPIRY, expires_at.timestamp()),
+                Sample(_EXPIRY, expires_at.timestamp(), ("rack",)),
                 *(Sample(_HOSTS, load.open_hosts[driver], (driver.value,)) for driver in self._drivers),
                 Sample(_HUNG_HOSTS, load.hung_hosts),
                 *(Sample(_RUNNING, load.running[one], (one.value,)) for one in CallClass),

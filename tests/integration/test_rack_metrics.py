@@ -45,6 +45,6 @@ async def test_a_scrape_counts_the_calls_of_a_compose(tmp_path: Path, database_u
     assert value(samples, "innkeeper_driver_calls_limit") == 200
     assert value(samples, "innkeeper_build_info", program="rackd") == 1
     assert value(samples, "innkeeper_rpc_links", role="region") == value(samples, "innkeeper_rack_regions") == 1
-    assert (value(samples, "innkeeper_rack_certificate_expiry_timestamp_seconds") or 0) > time.time() + 86400
+    assert (value(samples, "innkeeper_certificate_expiry_timestamp_seconds", purpose="rack") or 0) > time.time() + 86400
     texts = {text for one in samples for text in one.labels.values()}
     assert not [text for text in texts if "elm" in text], "names of hosts are not bounded"
