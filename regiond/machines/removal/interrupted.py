@@ -25,8 +25,8 @@ async def settle_interrupted(db: Db, was: Mapping[int, str]) -> int:
     """Gives every machine a state that depends on its guest only. Returns the number of machines that changed.
 
     A machine that was being composed or adopted is missing until a refresh finds its guest. One that was being released
-    or deleted has its earlier state (`was`, by id) until a refresh does not find its guest. Also drops the tombstones: guests of
-    machines that were deleted before are reported and can be adopted, and none is removed.
+    or deleted has its earlier state (`was`, by id) until a refresh does not find its guest. Also drops the
+    tombstones: guests of machines that were deleted before are reported and can be adopted, and none is removed.
     """
     transient = (*_UNKNOWN, *_REMOVED, MachineState.DEPLOYING)
     rows = await db.fetch(_IN_TRANSITION, [state.value for state in transient])
