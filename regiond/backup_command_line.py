@@ -31,7 +31,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     backup = commands.add_parser("backup", help="write database, keys and settings to an encrypted file")
     backup.add_argument("--images", action="store_true", help="with the contents of images, not only their list")
     verify = commands.add_parser("verify-backup", help="read a backup to its end and show what it contains")
-    for command in (backup, verify):
+    restore = commands.add_parser("restore", help="restore a backup into an empty database and state folder")
+    for command in (backup, verify, restore):
         command.add_argument("file", type=Path, metavar="FILE")
         command.add_argument(
             "--passphrase-file", type=Path, metavar="FILE",
@@ -53,7 +54,8 @@ def _run(settings: RegionSettings, options: argparse.Namespace, config: Path | N
     passphrase = read_passphrase(options.passphrase_file, os.environ, new=new)
     if not new:
         source = _opened(options.file)
-        return _as_region(settings, lambda: _verify(source, passphrase))
+        work = _restore if options.command == "restore" else _verify
+        return _as_region(settings, lambda: work(settings, source, passphrase))
     toml = None if config is None else config.read_bytes()
     target = Target.open(options.file)
     try:
@@ -100,10 +102,16 @@ async def _backup(
     print(f"Saved {contents.text()}.", flush=True)  # noqa: T201  # the command's answer
 
 
-async def _verify(source: BinaryIO, passphrase: str) -> None:
+async def _verify(_: RegionSettings, source: BinaryIO, passphrase: str) -> None:
     from regiond.backup_commands import verify_backup  # noqa: PLC0415  # after the reactor
 
     print(await verify_backup(source, passphrase))  # noqa: T201  # the command's answer
+
+
+async def _restore(settings: RegionSettings, source: BinaryIO, passphrase: str) -> None:
+    from regiond.backup_commands import restore  # noqa: PLC0415  # after the reactor
+
+    print(await restore(settings, source, passphrase, os.environ))  # noqa: T201  # the command's answer
 
 
 def _opened(path: Path) -> BinaryIO:

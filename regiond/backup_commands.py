@@ -3,16 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import BinaryIO
+from uuid import UUID
 
+from common.certificates import utc_now
 from common.errors import BadSettings
+from common.phrases import number_of
+from common.process.private_files import make_usable_folder
 from regiond.audit.service import Audit, local_request
-from regiond.backup.model import Contents
-from regiond.backup.service import Source, verify, write_backup
-from regiond.credentials.service import open_master_key
-from regiond.db.migrate import migrate
-from regiond.db.pool import Database
+from regiond.backup.archive import AUTHORITY, KEY, SETTINGS
+from regiond.backup.model import AppliedMigration, Contents, Manifest
+from regiond.backup.service import (
+    Source,
+    check_empty,
+    check_file,
+    check_known,
+    forget_migration,
+    forget_processes_and_logins,
+    load,
+    move_sequences,
+    record_migrations,
+    set_images,
+    verify,
+    write_backup,
+    write_file,
+)
+from regiond.credentials.service import CREDENTIAL, is_systemd_credential, open_master_key
+from regiond.db.migrate import UNFINISHED_RESTORE, migrate, packaged
+from regiond.db.pool import Database, connect
+from regiond.events.model import Level
+from regiond.events.service import Events
+from regiond.hosts.discovery.restored import await_refreshes
+from regiond.images.content import ContentFolder
+from regiond.machines.removal.interrupted import settle_interrupted
+from regiond.operations.interrupted import end_interrupted
+from regiond.racks.enrolment.installation import FOLDER as AUTHORITY_FOLDER
 from regiond.racks.enrolment.installation import is_new_installation, open_authority
 from regiond.settings import RegionSettings
 from regiond.wiring.images import CONTENTS, FOLDER
@@ -34,12 +61,14 @@ async def back_up(
             if await is_new_installation(db):
                 raise BadSettings("No region has used this database yet: there is nothing to save.")
             authority = await open_authority(db, settings.state)
+        folder = await asyncio.to_thread(ContentFolder.open, settings.state / FOLDER)
         source = Source(
             dsn=dsn,
             master_key=open_master_key(settings.state, environment, create=False),
             authority_pem=(authority.key_pem + authority.certificate_pem).encode(),
             settings=toml,
             images=settings.state / FOLDER / CONTENTS if images else None,
+            store_id=str(folder.store_id),
         )
         async with Audit(database).recorded(local_request("backup")):
             return await write_backup(source, target, passphrase)
@@ -54,4 +83,88 @@ async def verify_backup(source: BinaryIO, passphrase: str) -> str:
     return (
         f"Complete. Made at {made.created_at:%Y-%m-%d %H:%M} UTC by Innkeeper {made.release}, installation "
         f"{made.installation_id}: {contents.text()}."
+    )
+
+
+async def restore(settings: RegionSettings, source: BinaryIO, passphrase: str, environment: Mapping[str, str]) -> str:
+    """Restores a backup into the empty database of the settings and into the state folder; returns what was done.
+
+    Checks everything before it changes anything, and until its end no region starts on the database. Raises
+    BackupFailed, WrongState if the database is not empty or a file is another one, and what `migrate` raises.
+    """
+    make_usable_folder(settings.state)
+    contents = await asyncio.to_thread(verify, source, passphrase)
+    check_known(contents.manifest, {(one.number, one.digest) for one in packaged()})
+    files = _files(settings.state, contents.private, environment)
+    dsn = settings.required_database
+    connection = await connect(dsn, application_name="innkeeper-restore")
+    try:
+        await check_empty(connection)
+        folder = await asyncio.to_thread(ContentFolder.open, settings.state / FOLDER)
+        await asyncio.to_thread(load, dsn, source, passphrase, settings.state / FOLDER / CONTENTS)
+        async with connection.transaction():
+            await record_migrations(connection, (*contents.manifest.migrations, _unfinished()))
+    finally:
+        await connection.close(timeout=10.0)
+    for path, content in files.items():
+        write_file(path, content)
+    await migrate(dsn, (*packaged(), UNFINISHED_RESTORE))
+    moved = await _move_on(dsn, contents.manifest, folder)
+    return f"{moved}\n{_next_steps(files)}"
+
+
+def _files(state: Path, private: Mapping[str, bytes], environment: Mapping[str, str]) -> dict[Path, bytes]:
+    """Returns the files to write. Raises WrongState for one that exists with another content."""
+    found = {state / AUTHORITY_FOLDER / AUTHORITY: private[AUTHORITY]}
+    if is_systemd_credential(environment):
+        path = Path(environment["CREDENTIALS_DIRECTORY"]) / CREDENTIAL
+        check_file(path, private[KEY])
+    else:
+        found[state / KEY] = private[KEY]
+    for path, content in found.items():
+        check_file(path, content)
+    if SETTINGS in private:
+        found[state / f"{SETTINGS}.restored"] = private[SETTINGS]
+    return found
+
+
+def _unfinished() -> AppliedMigration:
+    one = UNFINISHED_RESTORE
+    return AppliedMigration(number=one.number, name=one.name, digest=one.digest, release=None, applied_at=utc_now())
+
+
+async def _move_on(dsn: str, manifest: Manifest, folder: ContentFolder) -> str:
+    """Moves the database on in one transaction; from then on regions start on it. Returns what was done, in words."""
+    at = manifest.created_at
+    database = await Database.open(dsn, application_name="innkeeper-restore", min_size=1, max_size=1)
+    try:
+        async with Audit(database).recorded(local_request("restore")), database.transaction() as db:
+            sequences = await move_sequences(db, at)
+            ended = await end_interrupted(db, at)
+            was = {one.machine_id: one.machine_was for one in ended if one.machine_id and one.machine_was}
+            machines = await settle_interrupted(db, was)
+            hosts = await await_refreshes(db, at)
+            await forget_processes_and_logins(db)
+            await set_images(
+                db, before=None if manifest.store_id is None else UUID(manifest.store_id), here=folder.store_id,
+                contents=folder.hashes(),
+            )  # fmt: skip
+            await forget_migration(db, UNFINISHED_RESTORE.number)
+            message = (
+                f"The installation {manifest.installation_id} was restored from a backup of {at:%Y-%m-%d %H:%M} UTC: "
+                f"{number_of(sequences, 'sequence')} of numbers moved on, {number_of(len(ended), 'open operation')} "
+                f"ended, {number_of(machines, 'VM')} in transition settled"
+            )
+            await Events.record(db, "region_restored", message, level=Level.WARNING)
+            return f"{message}. {number_of(hosts, 'VM host')} will be refreshed at the first start."
+    finally:
+        await database.close()
+
+
+def _next_steps(files: Collection[Path]) -> str:
+    settings = [str(path) for path in files if path.name.startswith(SETTINGS)]
+    compare = f"Compare your settings with {settings[0]}. " if settings else ""
+    return (
+        f"{compare}Start the region; then see what changed since: innkeeper region check. Accounts, API keys, "
+        "racks and RPC clients are those of the backup: remove again what you had removed since."
     )

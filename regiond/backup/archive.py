@@ -134,7 +134,7 @@ class ArchiveReader:
                 pass  # the last chunk proves that the file was not cut off
         if end != {"dump_bytes": self._dump_bytes, "dump_sha256": found.hexdigest()}:
             raise BackupFailed("The backup is incomplete: the program that wrote it did not end well.")
-        return Contents(manifest=self.manifest, dump_bytes=self._dump_bytes)
+        return Contents(manifest=self.manifest, dump_bytes=self._dump_bytes, private=self.private)
 
     def _entries(self) -> Iterator[tarfile.TarInfo]:
         while (entry := self._tar.next()) is not None:

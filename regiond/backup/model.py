@@ -17,7 +17,8 @@ MIN_PASSPHRASE_CHARS = 12
 
 # One number of a table for each second since the backup is more than a region can give out: 126 composes per second is
 # the most that was measured, and each adds about ten rows to the log of its operation and to the claims.
-WIDE_PER_S, WIDE_LEAST = 1_000, 1_000_000
+# 10^10 at most: the locks of events have 40 bits for a number, which allows a hundred of these steps.
+WIDE_PER_S, WIDE_LEAST, WIDE_MOST = 1_000, 1_000_000, 10_000_000_000
 # Four-byte numbers are scarce: NICs have to stay below 536,870,912, which allows a hundred of the largest steps.
 NARROW_PER_S, NARROW_LEAST, NARROW_MOST = 10, 100_000, 5_000_000
 
@@ -52,7 +53,10 @@ class SavedImage:
 
 @frozen(kw_only=True)
 class Manifest:
-    """The first entry of a backup. `counts` are numbers of rows by table, in the snapshot that the dump shows."""
+    """The first entry of a backup. `counts` are numbers of rows by table, in the snapshot that the dump shows.
+
+    `store_id`: the id of the region's folder of images.
+    """
 
     format: int = FORMAT
     release: str
@@ -62,6 +66,7 @@ class Manifest:
     master_key_id: str
     postgresql: str
     migrations: tuple[AppliedMigration, ...]
+    store_id: str | None = None
     counts: Mapping[str, int] = field(factory=dict)
     images: tuple[SavedImage, ...] = ()
 
@@ -81,10 +86,11 @@ class Manifest:
 
 @frozen(kw_only=True)
 class Contents:
-    """The findings of a backup that was read to its end."""
+    """The findings of a backup that was read to its end. `private`: the private files by name."""
 
     manifest: Manifest
     dump_bytes: int
+    private: Mapping[str, bytes] = field(repr=False)
 
     def text(self) -> str:
         """Returns such as `12 VMs on 3 VM hosts, 2 accounts; database 123,456 bytes, 1 of 2 images`."""
@@ -117,5 +123,5 @@ def step(*, age_s: float, is_wide: bool) -> int:
     """
     age = max(0.0, age_s)
     if is_wide:
-        return max(WIDE_LEAST, int(age * WIDE_PER_S))
+        return min(WIDE_MOST, max(WIDE_LEAST, int(age * WIDE_PER_S)))
     return min(NARROW_MOST, max(NARROW_LEAST, int(age * NARROW_PER_S)))

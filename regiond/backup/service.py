@@ -1,5 +1,30 @@
-"""Public functions on backups."""
+"""Public functions on backups.
 
+Functions that take `db` join the caller's transaction.
+"""
+
+from regiond.backup.forward_store import (
+    forget_migration,
+    forget_processes_and_logins,
+    move_sequences,
+    record_migrations,
+    set_images,
+)
+from regiond.backup.restoring import check_empty, check_file, check_known, load, write_file
 from regiond.backup.writing import Source, verify, write_backup
 
-__all__ = ["Source", "verify", "write_backup"]
+__all__ = [
+    "Source",
+    "check_empty",
+    "check_file",
+    "check_known",
+    "forget_migration",
+    "forget_processes_and_logins",
+    "load",
+    "move_sequences",
+    "record_migrations",
+    "set_images",
+    "verify",
+    "write_backup",
+    "write_file",
+]

@@ -27,7 +27,7 @@ from regiond.db.pool import Db, connect
 class Source:
     """The parts of an installation that a backup saves.
 
-    `images`: the folder with the contents of images by hash; None: only their list.
+    `images`: the folder with the contents of images by hash; None: only their list. `store_id`: the id of that folder.
     """
 
     dsn: str
@@ -35,6 +35,7 @@ class Source:
     authority_pem: bytes
     settings: bytes | None
     images: Path | None = None
+    store_id: str | None = None
 
 
 async def write_backup(
@@ -72,6 +73,7 @@ async def _manifest(db: Db, source: Source) -> Manifest:
         master_key_id=source.master_key.id.hex(),
         postgresql=await store.server_version(db),
         migrations=await store.applied_migrations(db),
+        store_id=source.store_id,
         counts=await store.counts(db),
         images=await store.images(db, included=included),
     )

@@ -111,6 +111,10 @@ class Migration:
         return self.sql.startswith(_OUTSIDE)
 
 
+# Recorded while a restore has not moved the numbers of the database on: no region starts on it.
+UNFINISHED_RESTORE = Migration(number=9999, name="9999_unfinished_restore.sql", sql="select 1")
+
+
 @cache  # installing a newer release over a running one adds files that the running one does not know
 def packaged(folder: Traversable | None = None) -> tuple[Migration, ...]:
     """Returns the migrations of this release in order, as they were at the first call."""
@@ -206,6 +210,11 @@ async def _missing(db: Db, migrations: Sequence[Migration]) -> list[Migration]:
 
 
 def _newer(rows: Sequence[Row]) -> BadSettings:
+    if rows[-1]["number"] == UNFINISHED_RESTORE.number:
+        return BadSettings(
+            "A restore into this database has not ended. If none runs, it was interrupted: delete the database, create "
+            "it again and repeat `innkeeper region restore`."
+        )
     names = ", ".join(row["name"] for row in rows)
     newer = rows[-1]["release"]
     return BadSettings(

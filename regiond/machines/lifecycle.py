@@ -30,6 +30,7 @@ class MachineEvent(StrEnum):
     NOT_DELETED = "not_deleted"  # the deletion failed or was cancelled
     NOT_DELETED_OWNED = "not_deleted_owned"
     LOST = "lost"
+    INTERRUPTED = "interrupted"  # a restore has ended its operation: nobody knows whether its guest exists
     FOUND = "found"
     FOUND_OWNED = "found_owned"
     MARK_BROKEN = "mark_broken"
@@ -60,6 +61,7 @@ _TRANSITIONS: Mapping[MachineEvent, tuple[tuple[MachineState, ...], MachineState
     _E.NOT_DELETED: ((_S.DELETING, _S.RELEASING), _S.READY),
     _E.NOT_DELETED_OWNED: ((_S.DELETING, _S.RELEASING), _S.ALLOCATED),
     _E.LOST: ((_S.NEW, _S.READY, *_OWNED, _S.FAILED), _S.MISSING),
+    _E.INTERRUPTED: ((_S.COMPOSING, _S.ADOPTING), _S.MISSING),
     _E.FOUND: ((_S.NEW, _S.MISSING), _S.READY),
     _E.FOUND_OWNED: ((_S.NEW, _S.MISSING), _S.ALLOCATED),
     _E.MARK_BROKEN: ((_S.NEW, _S.READY, *_OWNED, _S.MISSING, _S.FAILED), _S.BROKEN),

@@ -1,0 +1,77 @@
+"""SQL that moves a restored database on, so that no number is given out again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from uuid import UUID
+
+from regiond.backup.model import AppliedMigration, step
+from regiond.db.pool import Db
+
+_AGE = "select extract(epoch from now() - $1::timestamptz)::float8"
+_SEQUENCES = """
+    select format('%I.%I', schemaname, sequencename) as name, data_type::text = 'bigint' as is_wide,
+           coalesce(last_value, start_value) as last, max_value
+      from pg_sequences where schemaname = current_schema() order by 1
+"""
+_SET_SEQUENCE = "select setval($1::text::regclass, $2)"
+_RECORD = """
+    insert into schema_migration (number, name, digest, release, applied_at) values ($1, $2, $3, $4, $5)
+"""
+# Processes and links are those of another time. A session that was ended since would be valid again, and so would a
+# token of a rack that was used since.
+_FORGET = (
+    "delete from region_process",
+    "delete from rack_reach",
+    "delete from web_session",
+    "delete from rack_token where used_at is null",
+    "delete from released_machine",
+)
+# Requests that ran at the time of the backup: nobody knows what came of them, and a repeat is told so.
+_ABANDON_REQUESTS = "update idempotency_key set lease_ends_at = now() - interval '1 second' where lease_ends_at > now()"
+_IMAGES_HERE = "update image set store_id = $1 where host_id is null and sha256 = any($2::text[])"
+_IMAGES_WITHOUT_CONTENT = """
+    update image set state = 'failed', file_sha256 = null, file_bytes = null,
+                     error = 'The database was restored, and the content of the image was not. Add the image again.'
+     where state = 'ready' and store_id = $1 and not (sha256 = any($2::text[]))
+"""
+
+
+async def record_migrations(db: Db, applied: Iterable[AppliedMigration]) -> None:
+    """Records what the schema of the backup consists of; the dump does not have these rows."""
+    for one in applied:
+        await db.execute(_RECORD, one.number, one.name, one.digest, one.release, one.applied_at)
+
+
+async def forget_migration(db: Db, number: int) -> None:
+    await db.execute("delete from schema_migration where number = $1", number)
+
+
+async def move_sequences(db: Db, backup_at: datetime) -> int:
+    """Moves every sequence on by the step of its width, and returns the number of sequences.
+
+    Operations are fencing tokens, events are positions of streams, and ids are in answers that clients have stored.
+    """
+    age_s: float = await db.fetchval(_AGE, backup_at)
+    rows = await db.fetch(_SEQUENCES)
+    for row in rows:
+        wanted = row["last"] + step(age_s=age_s, is_wide=row["is_wide"])
+        await db.execute(_SET_SEQUENCE, row["name"], min(wanted, row["max_value"]))
+    return len(rows)
+
+
+async def forget_processes_and_logins(db: Db) -> None:
+    for statement in _FORGET:
+        await db.execute(statement)
+    await db.execute(_ABANDON_REQUESTS)
+
+
+async def set_images(db: Db, *, before: UUID | None, here: UUID, contents: Collection[str]) -> None:
+    """Assigns the images whose `contents` are in this computer's folder to it.
+
+    Those of the folder `before`, that of the backup, without a content here have failed. Others are on other regions.
+    """
+    await db.execute(_IMAGES_HERE, here, list(contents))
+    if before is not None:
+        await db.execute(_IMAGES_WITHOUT_CONTENT, before, list(contents))
