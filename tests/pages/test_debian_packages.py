@@ -45,7 +45,7 @@ for package in *.deb; do
     [ ! -e "$settings" ] || sed -i '1s/^/# Settings of a later release.\\n/' "$settings"
   done
   (cd tree && find . -path ./DEBIAN -prune -o -type f -printf '%P\\0' | xargs -0 md5sum >DEBIAN/md5sums)
-  dpkg-deb --root-owner-group --build tree later >/dev/null
+  dpkg-deb --root-owner-group -Znone --build tree later >/dev/null
 done
 """
 # What purging leaves on purpose, and what other packages, apt and the test write.
@@ -79,8 +79,8 @@ class Operator:
     def __init__(self, machine: FreshMachine) -> None:
         self.machine = machine
 
-    def types(self, script: str, *, given: str = "", network: bool = False) -> str:
-        deadline_s = INSTALL_S if network else COMMAND_S
+    def types(self, script: str, *, given: str = "", network: bool = False, deadline_s: float = COMMAND_S) -> str:
+        deadline_s = INSTALL_S if network else deadline_s
         done = self.machine.run(script, given=given, network=network, deadline_s=deadline_s)
         outcome = "no end in time" if done.status is None else f"status {done.status}"
         assert done.status == 0, f"{outcome}\n{script}\n{done.printed[-1600:]}\n{done.errors[-2400:]}"
@@ -162,9 +162,11 @@ async def settings_survive_an_upgrade(operator: Operator) -> None:
     daemons = ("regiond", "rackd")
     settings = operator.types("sha256sum /etc/innkeeper/*.toml")
     processes = [operator.process_of(daemon) for daemon in daemons]
-    operator.types(MAKE_LATER)
+    operator.types(MAKE_LATER, deadline_s=INSTALL_S)
     # Without a terminal dpkg keeps what a person changed, with this option as without a question.
-    operator.types("apt-get install --no-install-recommends -o Dpkg::Options::=--force-confold ./later/*.deb")
+    operator.types(
+        "apt-get install --no-install-recommends -o Dpkg::Options::=--force-confold ./later/*.deb", deadline_s=INSTALL_S
+    )
     assert operator.types("dpkg-query -W -f '${Version}\n' innkeeper-region innkeeper-rack").split() == [LATER] * 2
     assert operator.types("sha256sum /etc/innkeeper/*.toml") == settings
     assert operator.types("stat -c %a /etc/innkeeper/regiond.toml") == "640"
