@@ -76,7 +76,7 @@ def why_no_packages() -> str | None:
                 [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, "attrs"],
             ),
         ):
-            done = ended([*_in_outer_network(), *command], Path(folder), deadline_s=120.0)
+            done = ended([*in_outer_network(), *command], Path(folder), deadline_s=120.0)
             if done.status != 0:
                 return f"requires {what}: {(done.errors.strip().splitlines() or ['it does not answer'])[-1]}"
     return None
@@ -92,7 +92,7 @@ class FreshMachine:
     def start(self) -> None:
         """Makes the machine, with this checkout in /root/project."""
         made = ended(
-            [*_in_outer_network(), str(FRESH_MACHINE), "make", str(self._folder), PACKAGES],
+            [*in_outer_network(), str(FRESH_MACHINE), "make", str(self._folder), PACKAGES],
             self._outputs,
             deadline_s=MAKE_S,
         )
@@ -185,5 +185,5 @@ def _outer_network() -> str:
     return os.environ.get("OUTER_NETWORK") or "/proc/self/ns/net"
 
 
-def _in_outer_network() -> list[str]:
+def in_outer_network() -> list[str]:
     return ["nsenter", f"--net={_outer_network()}"]

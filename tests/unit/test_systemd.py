@@ -46,7 +46,7 @@ def machine(tmp_path: Path) -> Path:
 @pytest.fixture
 def users(tmp_path: Path) -> Path:
     (tmp_path / "etc").mkdir(exist_ok=True)
-    code, output = run("systemd-sysusers", f"--root={tmp_path}", str(FOLDER / "sysusers.d/innkeeper.conf"))
+    code, output = run("systemd-sysusers", f"--root={tmp_path}", *map(str, sorted(FOLDER.glob("sysusers.d/*.conf"))))
     assert code == 0, output
     return tmp_path
 
@@ -99,7 +99,8 @@ def test_only_the_daemon_can_read_its_state_and_settings(users: Path) -> None:
     (users / "etc/innkeeper").mkdir()
     for daemon in ("regiond", "rackd"):
         (users / f"etc/innkeeper/{daemon}.toml").write_text("")
-    code, output = run("systemd-tmpfiles", f"--root={users}", "--create", str(FOLDER / "tmpfiles.d/innkeeper.conf"))
+    files = map(str, sorted(FOLDER.glob("tmpfiles.d/*.conf")))
+    code, output = run("systemd-tmpfiles", f"--root={users}", "--create", *files)
     assert code == 0, output
     accounts = dict(line.split(":")[0::2][:2] for line in (users / "etc/passwd").read_text().splitlines())
     for daemon in ("regiond", "rackd"):

@@ -1,0 +1,193 @@
+"""The Debian packages on a new Debian: built, installed, used, upgraded and purged, as an operator does.
+
+Takes some ten minutes: a chroot each to build and to use them.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.needs import require
+from tests.pages.fresh_machine import (
+    CHECKOUT,
+    HOME,
+    FreshMachine,
+    in_outer_network,
+    why_no_fresh_machine,
+    why_no_packages,
+)
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.lab]
+
+BUILD_S = 1800.0
+INSTALL_S = 900.0
+COMMAND_S = 150.0
+PACKAGES = ("innkeeper", "innkeeper-rack", "innkeeper-region")
+PASSWORD = "ruddy-otter-47-lanterns"  # noqa: S105
+SIMULATED = "/var/lib/simulated-hosts"
+LATER = "99.0"
+# Makes the same packages with a higher version and one changed comment in the settings, as a later release would.
+MAKE_LATER = f"""
+mkdir later
+for package in *.deb; do
+  rm -rf tree
+  dpkg-deb --raw-extract "$package" tree
+  version=$(dpkg-deb --field "$package" Version)
+  sed -i "s/$version/{LATER}/" tree/DEBIAN/control
+  for settings in tree/etc/innkeeper/*.toml; do
+    [ ! -e "$settings" ] || sed -i '1s/^/# Settings of a later release.\\n/' "$settings"
+  done
+  (cd tree && find . -path ./DEBIAN -prune -o -type f -printf '%P\\0' | xargs -0 md5sum >DEBIAN/md5sums)
+  dpkg-deb --root-owner-group --build tree later >/dev/null
+done
+"""
+# What purging leaves on purpose, and what other packages, apt and the test write.
+STAYS = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/subuid", "/etc/subgid", "/etc/.pwd.lock")
+OTHERS = (
+    HOME,
+    SIMULATED,
+    "/var/cache",
+    "/var/lib/apt",
+    "/var/lib/dpkg",
+    "/var/log",
+    "/tmp",  # noqa: S108
+    "/var/tmp",  # noqa: S108
+    "/var/lib/systemd",
+)
+EVERYTHING = "find / -xdev -path /proc -prune -o -path /sys -prune -o -path /dev -prune -o -print"
+
+
+def build(suite: str, folder: Path) -> list[Path]:
+    done = subprocess.run(
+        [*in_outer_network(), str(CHECKOUT / "development/debian/build"), suite, str(folder)],
+        check=False, capture_output=True, text=True, timeout=BUILD_S,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
+    return sorted(folder.glob("*.deb"))
+
+
+class Operator:
+    """Types commands as root on the machine."""
+
+    def __init__(self, machine: FreshMachine) -> None:
+        self.machine = machine
+
+    def types(self, script: str, *, given: str = "", network: bool = False) -> str:
+        deadline_s = INSTALL_S if network else COMMAND_S
+        done = self.machine.run(script, given=given, network=network, deadline_s=deadline_s)
+        outcome = "no end in time" if done.status is None else f"status {done.status}"
+        assert done.status == 0, f"{outcome}\n{script}\n{done.printed[-1600:]}\n{done.errors[-2400:]}"
+        return done.printed.strip()
+
+    def asks(self, command: str) -> Any:
+        return json.loads(self.types(f"innkeeper {command}"))
+
+    def process_of(self, daemon: str) -> str:
+        return self.types(f"systemctl status innkeeper-{daemon} | sed -n 's/.*Main PID: //p'")
+
+
+@pytest.fixture
+def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    require(why_no_fresh_machine())
+    require(why_no_packages())
+    machine = FreshMachine(tmp_path_factory.mktemp("fresh"))
+    try:
+        machine.start()
+        yield Operator(machine)
+    finally:
+        machine.stop()
+
+
+@pytest.mark.deadline(5400)
+async def test_packages_are_installed_used_upgraded_and_purged(operator: Operator, tmp_path: Path) -> None:
+    built = build("bookworm", tmp_path)
+    assert sorted(file.name.split("_")[0] for file in built) == list(PACKAGES)
+    for file in built:
+        operator.machine.write(file.name, file.read_bytes())
+    operator.types("apt-get update && apt-get install python3", network=True)  # the stand-in of systemctl needs it
+    operator.types("apt-get install postgresql qemu-utils libvirt0", network=True)
+    before = set(operator.types(EVERYTHING).splitlines())
+
+    operator.types("apt-get install --no-install-recommends ./*.deb", network=True)
+    await nothing_runs_before_it_is_configured(operator)
+    await region_and_rack_serve(operator)
+    await settings_survive_an_upgrade(operator)
+    await purging_leaves_only_what_the_guide_says(operator, before)
+
+
+async def nothing_runs_before_it_is_configured(operator: Operator) -> None:
+    for daemon in ("regiond", "rackd"):
+        assert operator.types(f"systemctl is-enabled innkeeper-{daemon} || true") == "disabled"
+        assert operator.types(f"systemctl is-active innkeeper-{daemon} || true") == "inactive"
+        mode = operator.types(f"stat -c '%a %U %G' /etc/innkeeper/{daemon}.toml /var/lib/innkeeper-{daemon}")
+        assert mode.splitlines() == [
+            f"640 root innkeeper-{daemon}",
+            f"700 innkeeper-{daemon} innkeeper-{daemon}",
+        ]
+    versions = operator.types("innkeeper --version; regiond --version; rackd --version").splitlines()
+    assert len({line.split()[1] for line in versions}) == 1
+    assert operator.types("dpkg --verify innkeeper innkeeper-region innkeeper-rack") == ""
+
+
+async def region_and_rack_serve(operator: Operator) -> None:
+    operator.types(f"mkdir -m 1777 {SIMULATED}")
+    simulated = f'simulated_hosts = "{SIMULATED}"'
+    database = 'database = "postgresql://innkeeper-regiond@/innkeeper?host=/var/run/postgresql"'
+    operator.types("runuser -l postgres -c 'createuser innkeeper-regiond; createdb -O innkeeper-regiond innkeeper'")
+    operator.machine.configure("/etc/innkeeper/regiond.toml", f"{database}\n{simulated}\n")
+    operator.machine.configure("/etc/innkeeper/rackd.toml", simulated)
+    operator.types("systemctl enable --now innkeeper-regiond")
+    operator.types("innkeeper region admin create", given=f"{PASSWORD}\n")
+    token = operator.types("innkeeper rack token")
+    operator.types("rackd join -", given=f"{token}\n")
+    operator.types("systemctl enable --now innkeeper-rackd")
+    operator.types("innkeeper vm-hosts create type=simulated name=sim 'power_address=simulated:sim?cores=4'")
+    operator.types("innkeeper vm-host compose sim hostname=web-1 cores=1 memory=1024 storage=root:4")
+    operator.types("innkeeper machine power-on web-1")
+    assert power_states(operator) == {"web-1": "on"}
+
+
+def power_states(operator: Operator) -> dict[str, str]:
+    return {machine["hostname"]: machine["power_state"] for machine in operator.asks("machines read")}
+
+
+async def settings_survive_an_upgrade(operator: Operator) -> None:
+    daemons = ("regiond", "rackd")
+    settings = operator.types("sha256sum /etc/innkeeper/*.toml")
+    processes = [operator.process_of(daemon) for daemon in daemons]
+    operator.types(MAKE_LATER)
+    # Without a terminal dpkg keeps what a person changed, with this option as without a question.
+    operator.types("apt-get install --no-install-recommends -o Dpkg::Options::=--force-confold ./later/*.deb")
+    assert operator.types("dpkg-query -W -f '${Version}\n' innkeeper-region innkeeper-rack").split() == [LATER] * 2
+    assert operator.types("sha256sum /etc/innkeeper/*.toml") == settings
+    assert operator.types("stat -c %a /etc/innkeeper/regiond.toml") == "640"
+    assert not {operator.process_of(daemon) for daemon in daemons} & set(processes)
+
+    def linked() -> bool:
+        (rack,) = operator.asks("racks read")
+        return bool(rack["connected"])
+
+    await eventually(linked)
+    assert power_states(operator) == {"web-1": "on"}
+    assert operator.asks("region check") == []
+
+
+async def purging_leaves_only_what_the_guide_says(operator: Operator, before: set[str]) -> None:
+    operator.types("apt-get purge innkeeper innkeeper-region innkeeper-rack")
+    assert operator.types("pgrep -a -f /opt/innkeeper || true") == ""
+    after = set(operator.types(EVERYTHING).splitlines())
+    left = {path for path in after - before if not path.startswith(OTHERS) and not path.startswith(STAYS)}
+    assert {path for path in left if not path.startswith(("/var/lib/postgresql", "/run"))} == set()
+    assert operator.types("getent passwd innkeeper-regiond innkeeper-rackd | cut -d: -f1").split() == [
+        "innkeeper-regiond",
+        "innkeeper-rackd",
+    ]
+    counted = operator.types("runuser -l postgres -c \"psql -At innkeeper -c 'select count(*) from machine'\"")
+    assert counted == "1"
