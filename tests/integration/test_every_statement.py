@@ -13,6 +13,7 @@ pytestmark = pytest.mark.database
 # Chosen at run time between constants. The tests of these modules execute them, and are repeated on other releases too.
 CHOSEN = [
     "regiond.accounts.user_store.statement",  # test_users
+    "regiond.backup.forward_store.statement",  # test_restore
     "regiond.clusters.store.*existing",  # test_clusters
     "regiond.db.migrate.one.sql",  # test_db_migrate
     "regiond.groups.store.statement",  # test_groups
