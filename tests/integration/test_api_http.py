@@ -15,6 +15,8 @@ from common.errors import DatabaseUnavailable
 from regiond.api.declaration.endpoint import SiteInfo
 from regiond.api.description.describe import description_hash
 from regiond.api.http.klein_adapter import REFUSAL_DELAY_S
+from regiond.api.pipeline.dispatch import Api
+from regiond.api.replies import Reply
 from regiond.api.resources.registry import SERVED
 from regiond.health import Health, Part
 from regiond.request_limits import RequestLimits, RequestRates
@@ -179,6 +181,22 @@ async def test_a_bug_answers_the_request_id_without_a_traceback(client: Client) 
     assert b"abc-1" in response.body
     assert b"secret" not in response.body
     assert response.headers["x-request-id"] == "abc-1"
+
+
+async def test_a_bug_in_the_listener_itself_answers_changes_too(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change runs to its end in a task of its own; without an answer its client would wait for ever."""
+
+    async def broken(*_: object, **__: object) -> Reply:
+        raise RuntimeError("the secret inside")
+
+    monkeypatch.setattr(Api, "answer", broken)
+    for method in ("GET", "POST"):
+        async with asyncio.timeout(30):
+            response = await client.request(method, f"{BASE}zones/")
+        assert response.status == 500
+        assert b"secret" not in response.body
 
 
 async def test_an_unavailable_database_answers_503_with_retry_after(client: Client) -> None:

@@ -209,6 +209,8 @@ class Adapter:
                 return
             if ended.cancelled():
                 answered.callback(shutdown_reply(request))
+            elif (error := ended.exception()) is not None:  # a bug: without an answer the client would wait for ever
+                answered.errback(error)
             else:
                 answered.callback(ended.result())
 

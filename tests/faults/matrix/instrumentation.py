@@ -61,11 +61,11 @@ def instrumented() -> Iterator[Instrumentation]:
 
 def _request(instrumentation: Instrumentation) -> Wrapper:
     def wrapper(answer: Any) -> Any:
-        async def wrapped(self: Api, resource: Any, path: Any, request: Any, request_id: str) -> Any:
+        async def wrapped(self: Api, resource: Any, path: Any, request: Any, *args: Any, **named: Any) -> Any:
             trace = instrumentation.trace
             if trace is not None and request.method != "GET" and request.idempotency_key in {None, trace.key}:
                 traced.set((trace, REQUEST))
-            return await answer(self, resource, path, request, request_id)
+            return await answer(self, resource, path, request, *args, **named)
 
         return wrapped
 
