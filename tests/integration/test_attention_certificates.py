@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from common.certificates import make_authority
+from common.process.periodic import AFTER_START_S
 from regiond.db.pool import Db
 from regiond.hosts import identity_store
 from regiond.hosts.trust.certificate_expiry import read_expiry_of_servers
+from tests.clock import advance
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import sql
 from tests.integration.test_attention import age, items
@@ -84,6 +86,7 @@ async def test_a_region_that_starts_reads_the_expiry_of_earlier_pins(innkeeper: 
     async def is_found() -> bool:
         return "server_certificate_expiring" in await items(innkeeper)
 
+    await advance(AFTER_START_S)
     assert await eventually(is_found)
     await sql(innkeeper, "update vm_host set driver = 'simulated'")
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from common.process.periodic import AFTER_START_S
 from regiond.images import upkeep
 from regiond.images.content import ContentFolder, sha256_of
 from regiond.images.upkeep import RETRY_BUSY_S
@@ -246,6 +247,7 @@ async def test_a_start_removes_files_without_an_entry(tmp_path: Path, database_u
         (folder / "sha256" / ("ab" * 32)).write_bytes(b"of an entry that is gone")
         (folder / "uploads" / "1234").write_bytes(b"of an upload that is gone")
         await innkeeper.in_process.start_region()
+        await advance(AFTER_START_S)
         await eventually(lambda: files(innkeeper, "sha256") == [ready["sha256"]] and not files(innkeeper, "uploads"))
 
 
