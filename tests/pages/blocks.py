@@ -29,6 +29,7 @@ MACHINES = ("fresh",)
 GUIDES = (
     "docs/how-to/install.md",
     "docs/how-to/monitor.md",
+    "docs/how-to/backup.md",
     "docs/how-to/deploy.md",
     "docs/how-to/https.md",
     "docs/how-to/racks.md",
@@ -72,6 +73,7 @@ PAGES = (
     "docs/how-to/racks.md",
     "docs/how-to/second-region.md",
     "docs/how-to/master-key.md",
+    "docs/how-to/backup.md",
     "docs/reference/cli.md",
     "docs/reference/interface-constraints.md",
     "docs/reference/simulated-hosts.md",
