@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from common.errors import WrongState
-from common.phrases import first_of
+from common.phrases import first_of, number_of
 from common.process.private_files import make_private_folder, write_private
 from regiond.backup import programs, store
 from regiond.backup.archive import ArchiveReader
@@ -37,7 +37,8 @@ async def _found(db: Db, relations: Collection[str]) -> str:
     if {"installation", "machine", "vm_host"} <= named:
         installation_id, *_ = await store.installation(db)
         counts = await store.counts(db)
-        return f"it has the installation {installation_id} with {counts['machine']} VMs on {counts['vm_host']} VM hosts"
+        on_hosts = f"{number_of(counts['machine'], 'VM')} on {number_of(counts['vm_host'], 'VM host')}"
+        return f"it has the installation {installation_id} with {on_hosts}"
     return f"it has {first_of(sorted(relations), _SHOWN)}"
 
 

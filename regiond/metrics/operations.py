@@ -22,7 +22,7 @@ _READ_OPERATIONS = """
       from operation where is_open group by kind, state order by kind, state
 """
 _READ_QUEUE = """
-    select count(*) filter (where lease_owner is null and not_before <= now())::integer as due,
+    select count(*) filter (where (lease_until is null or lease_until < now()) and not_before <= now())::integer as due,
            count(*) filter (where lease_owner is not null and lease_until > now())::integer as leased
       from operation where is_open
 """

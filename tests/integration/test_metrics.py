@@ -224,6 +224,21 @@ async def test_a_reading_that_waits_for_a_lock_leaves_the_others(
     await eventually(lambda: database.pool_use.size == database.pool_use.idle)
 
 
+async def test_an_operation_of_a_dead_region_is_due(database: Database) -> None:
+    """As for the regions that acquire it: its lease has expired."""
+    insert = """
+        insert into operation (kind, max_failures, lease_owner, lease_until)
+        select 'refresh', 1, gen_random_uuid(), now() + ends_in
+          from unnest(array['-1 s', '1 h']::interval[]) as ends_in
+    """
+    async with database.connection() as db:
+        await db.execute(insert)
+        samples = [sample async for sample in OPERATIONS.read(db)]
+    found = {sample.family: sample.value for sample in samples}
+    due, leased = OPERATIONS.families[2:]
+    assert (found[due], found[leased]) == (1, 1)
+
+
 async def test_a_scrape_answers_without_the_database(tmp_path: Path, database_url: str) -> None:
     async with deployed(tmp_path, database_url, checked=False, metrics_host="127.0.0.1", metrics_port=0) as region:
         assert value(await scraped(region), "innkeeper_database_up") == 1
