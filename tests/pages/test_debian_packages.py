@@ -53,6 +53,7 @@ STAYS = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/subui
 OTHERS = (
     HOME,
     SIMULATED,
+    "/root/.config",  # the profile of who typed `innkeeper`
     "/var/cache",
     "/var/lib/apt",
     "/var/lib/dpkg",
