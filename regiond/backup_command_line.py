@@ -116,9 +116,13 @@ async def _restore(settings: RegionSettings, source: BinaryIO, passphrase: str) 
 
 def _opened(path: Path) -> BinaryIO:
     try:
-        return path.open("rb")
+        file = path.open("rb")
     except OSError as error:
         raise BackupFailed(f"Cannot read {path}: {error.strerror}.") from error
+    if not file.seekable():
+        file.close()
+        raise BackupFailed(f"{path} is no file that can be read twice, such as a pipe: copy it to the disk first.")
+    return file
 
 
 def read_passphrase(file: Path | None, environment: Mapping[str, str], *, new: bool) -> str:

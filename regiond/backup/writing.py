@@ -18,9 +18,12 @@ from common.release import running_release
 from regiond.backup import programs, store
 from regiond.backup.age import WORK_FACTOR
 from regiond.backup.archive import AUTHORITY, KEY, SETTINGS, ArchiveReader, ArchiveWriter
-from regiond.backup.model import BackupFailed, Contents, Manifest
+from regiond.backup.model import BackupFailed, Contents, Manifest, SavedImage
 from regiond.credentials.service import MasterKey, check
 from regiond.db.pool import Db, connect
+
+# Without the transaction its snapshot is gone, and it is idle while `pg_dump` works.
+_NO_IDLE_LIMIT = {"idle_in_transaction_session_timeout": "0"}
 
 
 @frozen(kw_only=True)
@@ -45,7 +48,7 @@ async def write_backup(
 
     Raises BackupFailed, DatabaseUnavailable, and BadSettings if the master key is not that of the database.
     """
-    connection = await connect(source.dsn, application_name="innkeeper-backup")
+    connection = await connect(source.dsn, application_name="innkeeper-backup", settings=_NO_IDLE_LIMIT)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             snapshot = await store.export_snapshot(connection)
@@ -87,17 +90,26 @@ def _write(
     private = {KEY: base64.b64encode(source.master_key.material) + b"\n", AUTHORITY: source.authority_pem}
     archive.begin(manifest, private if source.settings is None else {**private, SETTINGS: source.settings})
     programs.dump(source.dsn, program, snapshot=snapshot, without_rows_of=store.MIGRATIONS, on_data=archive.write_dump)
-    for sha256, size_bytes in _contents(manifest).items():
-        with ((source.images or Path()) / sha256).open("rb") as file:
-            archive.write_image(sha256, size_bytes, file)
+    for one in _contents(manifest).values():
+        with ((source.images or Path()) / one.sha256).open("rb") as file:
+            _check_length(one, os.fstat(file.fileno()).st_size)
+            archive.write_image(one.sha256, one.size_bytes, file)
     archive.end()
     target.flush()
     os.fsync(target.fileno())
 
 
-def _contents(manifest: Manifest) -> Mapping[str, int]:
-    """The contents to save: two images can have the same."""
-    return {one.sha256: one.size_bytes for one in manifest.images if one.included}
+def _contents(manifest: Manifest) -> Mapping[str, SavedImage]:
+    """The images to save, by content: two can have the same."""
+    return {one.sha256: one for one in manifest.images if one.included}
+
+
+def _check_length(image: SavedImage, found_bytes: int) -> None:
+    if found_bytes != image.size_bytes:
+        raise BackupFailed(
+            f"The file of the image {image.name} has {found_bytes:,} bytes instead of {image.size_bytes:,}: the backup "
+            "was not written. Delete the image or add it again, or make the backup without --images."
+        )
 
 
 def _read_back(target: BinaryIO, passphrase: str) -> Contents:
@@ -127,4 +139,4 @@ def _not_written(error: OSError) -> BackupFailed:
         return BackupFailed("The disk is full: the backup was not written. An earlier file of that name is unchanged.")
     if error.errno == errno.ENOENT:
         return BackupFailed(f"{error.filename} has disappeared: the backup was not written. Try again.")
-    return BackupFailed(f"The backup was not written: {error.strerror}.")
+    return BackupFailed(f"The backup was not written: {error.strerror or error}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from regiond.audit.export.model import parse_destination
-from regiond.audit.export.senders import Secrets, make_sender
+from regiond.audit.export.senders import CONNECT_DEADLINE_S, Secrets, make_sender
 from regiond.audit.export.service import LEASE_S, SEND_DEADLINE_S, AuditExport
 from regiond.audit.model import AuditRequest
 from regiond.audit.service import Audit
@@ -173,6 +174,16 @@ async def test_a_server_that_is_away_is_named(audit: Audit, database: Database) 
         await exporting.run_once()
         assert (exporting.state.reason or "").startswith(parse_destination(url).name)
         await exporting.stop()
+
+
+async def test_a_server_that_never_answers_is_named_with_the_reason(audit: Audit, database: Database) -> None:
+    await written(audit, 1)
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)  # it never begins TLS
+    exporting = export(database, f"syslog+tls://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    await in_no_time(exporting.run_once(), step_s=CONNECT_DEADLINE_S / 4)
+    assert (exporting.state.reason or "").endswith("no connection within 10 s")
+    await exporting.stop()
+    server.close()
 
 
 async def test_entries_are_repeated_after_a_server_cut_the_connection(audit: Audit, database: Database) -> None:

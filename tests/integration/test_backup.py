@@ -6,22 +6,27 @@ import hashlib
 import os
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from common.errors import BadSettings
+from common.process.daemon import FAILED
 from regiond.backup import programs
 from regiond.backup.archive import KEY, SETTINGS, ArchiveReader
 from regiond.backup.model import BackupFailed, Contents
 from regiond.backup.service import Source, write_backup
 from regiond.backup.target import Target
+from regiond.backup_command_line import run
 from regiond.credentials.service import Credentials, MasterKey, open_master_key
 from regiond.db.pool import Database
 from regiond.idempotency.service import IdempotencyKeys
 from regiond.racks.enrolment.installation import open_authority
-from tests.database import execute, fetchval, named
+from regiond.settings import RegionSettings
+from tests.database import execute, execute_as_superuser, fetchval, named
 
 pytestmark = pytest.mark.database
 PASSPHRASE = "vault-orbit-kettle-91"  # noqa: S105
@@ -118,6 +123,36 @@ def test_a_password_is_no_argument_of_a_program() -> None:
     assert programs.environment_of(dsn) == {"PGPASSWORD": "s@cret"}
     assert programs.without_password(dsn) == "postgresql://ann@db.example.net/innkeeper?sslmode=require"
     assert programs.without_password("postgresql:///x?password=y&host=/run") == "postgresql:///x?host=%2Frun"
+    # libpq does not read + as a space.
+    assert programs.without_password("postgresql:///x?options=-c%20a%3Db") == "postgresql:///x?options=-c%20a%3Db"
+
+
+async def test_a_backup_outlasts_the_server_s_limit_of_idle_time(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    name = urlsplit(database_url).path.strip("/")
+    await execute_as_superuser(
+        database_url, f"alter database \"{name}\" set idle_in_transaction_session_timeout = '1ms'"
+    )
+    assert (await backed_up(tmp_path / "one", database_url)).dump_bytes > 0
+
+
+async def test_an_image_that_lost_its_end_is_named(database: Database, database_url: str, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / ("a" * 64)).write_bytes(b"short")
+    await execute(database, _IMAGE, "a" * 64, 8000)
+    with pytest.raises(BackupFailed, match="custom/x has 5 bytes instead of 8,000"):
+        await backed_up(tmp_path / "one", database_url, images=tmp_path / "images")
+
+
+def test_a_pipe_is_refused_since_a_backup_is_read_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "phrase").write_text(PASSPHRASE)
+    reading, writing = os.pipe()
+    options = Namespace(command="verify-backup", file=Path(f"/dev/fd/{reading}"), passphrase_file=tmp_path / "phrase")
+    assert run(RegionSettings(), options, None) == FAILED
+    assert "is no file that can be read twice" in capsys.readouterr().err
+    os.close(reading)
+    os.close(writing)
 
 
 @pytest.fixture
@@ -126,14 +161,14 @@ def command(database_url: str, tmp_path: Path) -> Callable[..., tuple[int, str]]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("INNKEEPER_")}
     environment |= {"INNKEEPER_DATABASE": database_url, "INNKEEPER_STATE": str(tmp_path / "state")}
 
-    def run(*argv: str, **more: str) -> tuple[int, str]:
+    def ran_with(*argv: str, **more: str) -> tuple[int, str]:
         ran = subprocess.run(
             [sys.executable, "-m", *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True,
             env=environment | more, timeout=120, check=False,
         )  # fmt: skip
         return ran.returncode, ran.stdout + ran.stderr
 
-    return run
+    return ran_with
 
 
 @pytest.mark.slow  # four times 2^18 rounds of scrypt

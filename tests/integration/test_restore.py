@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -18,7 +19,7 @@ from regiond.db.migrate import UNFINISHED_RESTORE, migrate, packaged
 from regiond.db.pool import Database
 from regiond.racks.enrolment.installation import open_authority
 from regiond.settings import RegionSettings
-from tests.database import execute, fetchval
+from tests.database import execute, execute_as_superuser, fetchval
 
 pytestmark = pytest.mark.database
 PASSPHRASE = "vault-orbit-kettle-91"  # noqa: S105
@@ -147,6 +148,27 @@ async def test_what_could_be_lost_is_left_as_it_is(
         await opened.close()
     with pytest.raises(WrongState, match=r"is not empty: it has public.precious"):
         await restored(settings, path)
+
+
+async def test_a_missing_role_is_named_and_its_rights_are_restored(
+    database: Database, database_url: str, settings: RegionSettings, tmp_path: Path
+) -> None:
+    role = f"reader_{uuid4().hex[:12]}"  # of the server, which other tests use too
+    await execute_as_superuser(database_url, f"create role {role}; grant select on machine to {role}")
+    path = await backed_up(database, database_url, tmp_path)
+    await execute_as_superuser(database_url, f"drop owned by {role}; drop role {role}")
+    with pytest.raises(BackupFailed, match=f'no role "{role}".*create role "{role}" nologin'):
+        await restored(settings, path)
+    await execute_as_superuser(database_url, f"create role {role}")
+    (settings.state / "regiond.toml.restored").write_text("of an earlier restore")
+    await restored(settings, path)
+    opened = await Database.open(settings.required_database, min_size=1, max_size=1)
+    try:
+        assert await fetchval(opened, "select has_table_privilege($1, 'machine', 'select')", role)
+    finally:
+        await opened.close()
+        await execute_as_superuser(settings.required_database, f"drop owned by {role}; drop role {role}")
+    assert (settings.state / "regiond.toml.restored").read_text() == 'log_level = "debug"\n'
 
 
 async def test_no_region_starts_on_an_unfinished_restore(database: Database, database_url: str) -> None:

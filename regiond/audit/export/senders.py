@@ -168,8 +168,13 @@ class _Stream:
     async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._connected is not None:
             return self._connected
-        async with asyncio.timeout(CONNECT_DEADLINE_S):
-            self._connected = await asyncio.open_connection(self.destination.host, self.destination.port, ssl=self.tls)
+        try:
+            async with asyncio.timeout(CONNECT_DEADLINE_S):
+                self._connected = await asyncio.open_connection(
+                    self.destination.host, self.destination.port, ssl=self.tls
+                )
+        except TimeoutError as error:  # has no words of its own
+            raise TimeoutError(str(error) or f"no connection within {CONNECT_DEADLINE_S:.0f} s") from error
         self._watch = asyncio.create_task(self._watch_for_cut(self._connected[0]), name="audit_export_connection")
         return self._connected
 
@@ -243,7 +248,7 @@ class _Web:
         except (RequestTransmissionFailed, ResponseFailed) as error:  # which wrap what happened
             raise NotSent(f"{self.destination.name}: {error.reasons[0].getErrorMessage()}") from error
         except (ConnectError, OSError) as error:
-            raise NotSent(f"{self.destination.name}: {error or type(error).__name__}") from error
+            raise NotSent(f"{self.destination.name}: {str(error) or type(error).__name__}") from error
         if response.code == _TOO_LARGE:
             raise TooLarge(f"{self.destination.name}: answered {response.code}")
         if not 200 <= response.code < _OUTSIDE_HTTP:
