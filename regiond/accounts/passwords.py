@@ -40,13 +40,13 @@ class Passwords:
 
     def __init__(self, *, min_length: int = MIN_LENGTH) -> None:
         self.require_length(min_length)
+        self._threads = ThreadPoolExecutor(
+            max_workers=MAX_THREADS, thread_name_prefix="password", initializer=_lower_priority
+        )
 
     def require_length(self, min_length: int) -> None:
         """Sets how many characters a new password needs, at least MIN_LENGTH."""
         self._min_length = max(min_length, MIN_LENGTH)
-        self._threads = ThreadPoolExecutor(
-            max_workers=MAX_THREADS, thread_name_prefix="password", initializer=_lower_priority
-        )
 
     def check_new(self, password: str, *, field: str) -> None:
         """Raises InvalidRequest, for this field, if the password is short, long or easy to guess."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Iterator
 
 import pytest
 
-from regiond.accounts.passwords import Passwords
+from regiond.accounts.passwords import MAX_THREADS, Passwords
 from tests.bench.machine import peak_from_now, status_mib
 from tests.waiting import settle
 
@@ -35,6 +36,17 @@ async def test_hashes_take_one_core_at_a_lower_priority(passwords: Passwords) ->
     (thread,) = {int(one) for one in set(os.listdir("/proc/self/task")) - before}
     assert os.getpriority(os.PRIO_PROCESS, thread) == min(19, own + 10)
     assert len(os.sched_getaffinity(thread)) == 1
+
+
+async def test_a_change_of_the_length_allows_no_more_hashes_at_a_time(passwords: Passwords) -> None:
+    before = set(threading.enumerate())
+    async with asyncio.TaskGroup() as hashes:
+        for length in (13, 14, 15):
+            passwords.require_length(length)
+            for _ in range(MAX_THREADS):
+                hashes.create_task(passwords.is_right(None, "wrong"))
+            await asyncio.sleep(0)  # the tasks have begun
+        assert len(set(threading.enumerate()) - before) == MAX_THREADS
 
 
 async def test_logins_work_where_threads_may_not_be_slowed(monkeypatch: pytest.MonkeyPatch) -> None:
