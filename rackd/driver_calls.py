@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from common.process.call_metrics import outcome_of
+from common.process.call_metrics import CALL_BUCKETS_S, measured
 from common.values import DriverType
-
-_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 ObserveCall = Callable[[DriverType, str], AbstractContextManager[None]]  # the block is the call
 
@@ -31,18 +28,9 @@ class DriverCallMetrics:
         self._duration = Histogram(
             "innkeeper_driver_call_duration_seconds",
             "Duration of calls to hosts until the rack has the result or gives up, with the wait for earlier calls.",
-            ("driver", "call"), registry=registry, buckets=_BUCKETS_S,
+            ("driver", "call"), registry=registry, buckets=CALL_BUCKETS_S,
         )  # fmt: skip
 
-    @contextmanager
-    def observe(self, driver: DriverType, what: str) -> Iterator[None]:
+    def observe(self, driver: DriverType, what: str) -> AbstractContextManager[None]:
         """`what` is one of the executor's fixed names of calls, never a text of a host."""
-        call, outcome, began_at = what.replace(" ", "_"), "ok", time.monotonic()
-        try:
-            yield
-        except BaseException as error:
-            outcome = outcome_of(error)
-            raise
-        finally:
-            self._ended.labels(driver.value, call, outcome).inc()
-            self._duration.labels(driver.value, call).observe(max(0.0, time.monotonic() - began_at))
+        return measured(self._ended, self._duration, driver.value, what.replace(" ", "_"))
