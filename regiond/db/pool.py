@@ -202,6 +202,11 @@ class Database:
         self._rejection = reason
         self._pool.terminate()
 
+    @property
+    def rejection(self) -> str | None:
+        """The reason given to `reject_all`; None before."""
+        return self._rejection
+
     async def close(self, *, timeout_s: float = 10.0) -> None:
         """Waits up to `timeout_s` for connections in use, then closes them. Idempotent."""
         try:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from common.errors import InnkeeperError
 from regiond.components import Components
+from regiond.db.errors import READ_ONLY
+from regiond.db.pool import Database
 from regiond.health import HealthCheck, Probe
 
 
@@ -13,7 +16,7 @@ def wire_health(components: Components, *, is_stopping: Callable[[], bool]) -> H
     heartbeat, audit, export = components.heartbeat, components.services.audit, components.audit_export
     https, engine = components.https, components.engine
 
-    async def database() -> str | None:
+    async def writable() -> str | None:
         await components.database.check_writable()
         return None
 
@@ -35,11 +38,27 @@ def wire_health(components: Components, *, is_stopping: Callable[[], bool]) -> H
         )
     required: dict[str, Probe] = {
         "process": _said(is_stopping, "The region is stopping."),
-        "database": database,
-        "schema": components.schema_version.problem,
-        "heartbeat": _found(lambda: heartbeat.error),
+        "database": _of(components.database, writable),
+        "schema": _of(components.database, components.schema_version.problem),
+        "heartbeat": _said(
+            lambda: heartbeat.problem is not None, "The region cannot announce itself to the others: see the log."
+        ),
     }
     return HealthCheck(required, others)
+
+
+def _of(database: Database, probe: Probe) -> Probe:
+    """Replaces the errors of connections: they name the database, its host and its user."""
+
+    async def replaced() -> str | None:
+        try:
+            return await probe()
+        except InnkeeperError as error:
+            if error.details.get("reason") == READ_ONLY:
+                return error.message
+            return database.rejection or "The database cannot be used: see the log."
+
+    return replaced
 
 
 def _said(is_wrong: Callable[[], bool], text: str) -> Probe:

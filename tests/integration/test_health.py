@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
 import treq
 from twisted.internet.error import ConnectError
 
+from common.errors import DatabaseUnavailable
 from common.process.deferreds import from_deferred
 from common.process.systemd_notify import ServiceManager
+from regiond.db.pool import Database
 from regiond.service import RegionService
 from regiond.settings import RegionSettings
 from tests.clock import advance
@@ -41,6 +46,7 @@ async def test_a_region_says_which_part_is_missing(tmp_path: Path, database_url:
             )  # fmt: skip
 
         await eventually(only_the_export)
+        await _is_not_named(database, region)
         await execute(database, "delete from schema_migration where number = 2")
         status, state, problems = await _problems(region)
         assert (status, state) == (503, "not ready")
@@ -49,6 +55,20 @@ async def test_a_region_says_which_part_is_missing(tmp_path: Path, database_url:
         status, state, problems = await _problems(region)
         assert (status, problems["database"], problems["schema"]) == (503, *["The database is gone."] * 2)
         assert str(tmp_path) not in str(problems)
+
+
+async def _is_not_named(database: Database, region: Deployment) -> None:
+    """Errors of connections name the database, and anybody can read the page."""
+    deadline_s, database.acquire_deadline_s = database.acquire_deadline_s, 0.1
+    async with AsyncExitStack() as held:
+        for _ in range(database.pool_use.limit):
+            await held.enter_async_context(database.connection())
+        with pytest.raises(DatabaseUnavailable, match=re.escape(database.described)):
+            await region.region.components.heartbeat.write()
+        status, _, problems = await _problems(region)
+    database.acquire_deadline_s = deadline_s
+    unusable = "The database cannot be used: see the log."
+    assert (status, problems["database"], problems["schema"]) == (503, unusable, unusable)
 
 
 async def test_a_stopped_region_serves_until_load_balancers_know(tmp_path: Path, database_url: str) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import asyncpg
 import structlog
 
 from common.errors import DatabaseUnavailable
@@ -58,16 +57,13 @@ class Heartbeat:
         self._reports: dict[UUID, RackReport] = {}
         self._link_counts: dict[UUID, int] = {}
         self._writing = asyncio.Lock()
-        self._task = PeriodicTask(
-            "region_heartbeat", self._write_and_note_error, every_s=WRITE_EVERY_S, first_after_s=WRITE_EVERY_S
-        )
+        self._task = PeriodicTask("region_heartbeat", self.write, every_s=WRITE_EVERY_S, first_after_s=WRITE_EVERY_S)
         self._started = False
-        self._error: str | None = None
 
     @property
-    def error(self) -> str | None:
-        """The error of the last periodic write, None when it succeeded."""
-        return self._error
+    def problem(self) -> str | None:
+        """Why the last periodic write failed; None if it did not."""
+        return self._task.problem
 
     @property
     def linked_racks(self) -> frozenset[UUID]:
@@ -142,14 +138,6 @@ class Heartbeat:
 
     def _linked_racks(self) -> dict[UUID, RackReport]:
         return {rack_id: self._reports.get(rack_id, NO_REPORT) for rack_id in sorted(self._link_counts)}
-
-    async def _write_and_note_error(self) -> None:
-        try:
-            await self.write()
-        except (DatabaseUnavailable, asyncpg.PostgresError) as error:
-            self._error = str(error)
-            raise
-        self._error = None
 
 
 def pid_scope(files: Path = Path("/")) -> str:
