@@ -57,9 +57,10 @@ class AuditExport:
         self._destination = destination
         self._sender = sender
         self._region_id = region_id
-        self._batch = batch
+        self._largest_batch = self._batch = batch
         self._clock = clock
         self._sent_id: int | None = None  # while this region holds the lease
+        self._doubtful_after_id: int | None = None  # until the database has the position to repeat from
         self._renew_at = 0.0
         self._failures = 0
         self._reason: str | None = None
@@ -67,7 +68,7 @@ class AuditExport:
 
     @property
     def state(self) -> ExportState:
-        return ExportState(sends=self._sent_id is not None, sent_id=self._sent_id or 0, reason=self._reason)
+        return ExportState(sends=self._sent_id is not None, sent_id=self._sent_id or 0, reason=self._reason or self._task.problem)
 
     def start(self) -> None:
         self._task.start()
@@ -92,12 +93,13 @@ class AuditExport:
         self._task.wake()
 
     def wake(self) -> None:
-        """Sends new entries now, unless the destination has failed: then the pause lasts."""
-        if not self._failures:
+        """Sends new entries now, unless another region sends, or the destination has failed: then the pause lasts."""
+        if self._sent_id is not None and not self._failures:
             self._task.wake()
 
     async def run_once(self) -> NextRoundIn:
         """Sends one batch. Returns the time until the next. Raises DatabaseUnavailable."""
+        await self._repeat_doubtful()
         sent_id = await self._position()
         if sent_id is None:
             return NextRoundIn(LEASE_S / 4)
@@ -111,7 +113,7 @@ class AuditExport:
             reason = await self._send(entries)
         except Doubtful as error:
             log.warning("audit_export_repeated", reason=str(error), after_id=error.after_id, sent_id=self._sent_id)
-            await self._record(min(error.after_id, sent_id))
+            self._doubtful_after_id = error.after_id
             return NextRoundIn(0.0)
         except TooLarge as error:
             if len(entries) > 1:
@@ -120,9 +122,11 @@ class AuditExport:
             reason = str(error)
         if reason is not None:
             return self._failed(reason)
-        await self._record(entries[-1].id)
+        await self._record(sent_id, entries[-1].id)
         self._succeeded()
-        return NextRoundIn(0.0 if len(entries) == self._batch else POLL_S)
+        more = len(entries) == self._batch
+        self._batch = min(self._batch * 2, self._largest_batch)  # the entries that were too large together are past
+        return NextRoundIn(0.0 if more else POLL_S)
 
     async def _send(self, entries: Sequence[RawEntry]) -> str | None:
         """Returns why the destination has not taken the entries; None if it has. Raises TooLarge and Doubtful."""
@@ -148,11 +152,20 @@ class AuditExport:
         self._renew_at = began_at + LEASE_S / 4
         return self._sent_id
 
-    async def _record(self, sent_id: int) -> None:
+    async def _repeat_doubtful(self) -> None:
+        """Moves the position back, whoever holds the lease now. Repeated until the database has it."""
+        if self._doubtful_after_id is None:
+            return
+        self._sent_id = None
+        async with self._database.connection() as db:
+            await store.move_back(db, self._destination.name, self._doubtful_after_id)
+        self._doubtful_after_id = None
+
+    async def _record(self, before_id: int, sent_id: int) -> None:
         """A position that is not recorded, since the database or the lease is lost, is sent again."""
         self._sent_id = None
         async with self._database.connection() as db:
-            if await store.record(db, self._destination.name, self._region_id, sent_id):
+            if await store.record(db, self._destination.name, self._region_id, before_id, sent_id):
                 self._sent_id = sent_id
 
     def _failed(self, reason: str) -> NextRoundIn:

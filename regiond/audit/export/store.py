@@ -13,8 +13,11 @@ _LEASE = """
     returning sent_id
 """
 _RECORD = """
-    update audit_export set sent_id = $3, sent_at = now() where destination = $1 and lease_owner = $2 returning true
+    update audit_export set sent_id = $4, sent_at = now()
+     where destination = $1 and lease_owner = $2 and sent_id = $3
+    returning true
 """
+_MOVE_BACK = "update audit_export set sent_id = least(sent_id, $2) where destination = $1"
 _RELEASE = "update audit_export set lease_owner = null, lease_until = null where destination = $1 and lease_owner = $2"
 _PRUNED = "select pruned_id from audit_chain"
 
@@ -26,9 +29,17 @@ async def lease(db: Db, destination: str, owner: UUID, seconds: float) -> int | 
     return sent_id
 
 
-async def record(db: Db, destination: str, owner: UUID, sent_id: int) -> bool:
-    """Moves the position. Returns False, with nothing changed, if another region has taken the lease."""
-    return bool(await db.fetchval(_RECORD, destination, owner, sent_id))
+async def record(db: Db, destination: str, owner: UUID, before_id: int, sent_id: int) -> bool:
+    """Moves the position from `before_id` to `sent_id`.
+
+    Returns False, with nothing changed, if another region has taken the lease or moved the position back.
+    """
+    return bool(await db.fetchval(_RECORD, destination, owner, before_id, sent_id))
+
+
+async def move_back(db: Db, destination: str, sent_id: int) -> None:
+    """Has the entries after `sent_id` sent again, by whichever region holds the lease. Idempotent."""
+    await db.execute(_MOVE_BACK, destination, sent_id)
 
 
 async def release(db: Db, destination: str, owner: UUID) -> None:
