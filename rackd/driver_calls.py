@@ -7,8 +7,10 @@ from contextlib import AbstractContextManager, nullcontext
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from common.process.call_metrics import CALL_BUCKETS_S, measured
+from common.process.call_metrics import measured
 from common.values import DriverType
+
+_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 ObserveCall = Callable[[DriverType, str], AbstractContextManager[None]]  # the block is the call
 
@@ -28,7 +30,7 @@ class DriverCallMetrics:
         self._duration = Histogram(
             "innkeeper_driver_call_duration_seconds",
             "Duration of calls to hosts until the rack has the result or gives up, with the wait for earlier calls.",
-            ("driver", "call"), registry=registry, buckets=CALL_BUCKETS_S,
+            ("driver", "call"), registry=registry, buckets=_BUCKETS_S,
         )  # fmt: skip
 
     def observe(self, driver: DriverType, what: str) -> AbstractContextManager[None]:
