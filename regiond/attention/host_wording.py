@@ -43,6 +43,7 @@ _ERRORS: Mapping[str, tuple[str, str, bool]] = {
         marked("has no rack with its driver"), marked("Install the driver on a rack that serves its zone."), True,
     ),
     "busy": (_NOT_REFRESHED, marked("Other tasks change the same data."), True),
+    "not_refreshed": (_NOT_REFRESHED, marked("Check that a rack that serves its zone is connected."), True),
 }  # fmt: skip
 _OTHER_ERROR = (_CANNOT, marked("Do what the message says, then refresh the host."), False)
 _ANOTHER = message("another one")

@@ -221,8 +221,9 @@ class Hosts(HostQueries):
     ) -> tuple[Operation, ...]:
         """Opens the removals of all these hosts, or of none. Like `start_remove` otherwise."""
         hosts = [await self.check_removal(caller, one, removal) for one in host_ids]
-        async with self._database.transaction() as db:
-            ids = await open_removals(db, caller, hosts, removal, confirm)
+        ids = await self._database.in_transaction(  # a refresh of one member locks others in another order
+            lambda db: open_removals(db, caller, hosts, removal, confirm)
+        )
         return tuple([await self._operations.read(one, caller=None) for one in ids])
 
     async def check_removal(self, caller: Caller, host_id: int, removal: HostRemoval) -> HostView:

@@ -11,7 +11,11 @@ from attrs import evolve
 from common.errors import InnkeeperError, WrongState
 from common.values import HostFacts
 from regiond.clusters.service import apply_membership
+from regiond.db.pool import Db
+from regiond.hosts.model import HostRemoval
+from tests.administrators import first_administrator
 from tests.deployment.deployment import Deployment
+from tests.integration.deadlocks import loses
 from tests.integration.users import as_user
 from tests.waiting import settle
 
@@ -98,3 +102,21 @@ async def test_the_removal_of_a_living_cluster_has_no_content(innkeeper: Deploym
     answer = await innkeeper.delete(f"vm-clusters/{cluster['id']}")
     assert (answer.status, answer.warnings) == (204, ())
     assert await innkeeper.get("vm-hosts/") == []
+
+
+async def test_a_removal_that_loses_a_deadlock_is_retried(innkeeper: Deployment, cluster: Any) -> None:
+    """With a refresh of the second member, which finds that the first is offline."""
+    components = innkeeper.region.components
+    caller = await first_administrator(components.database)
+
+    async def disagree(_: Db) -> None:
+        raise WrongState("This changed since the page was shown.")
+
+    async def remove() -> None:
+        with pytest.raises(WrongState, match="This changed"):  # so that nothing is removed, and it can lose again
+            await components.services.clusters.start_remove(caller, cluster["id"], HostRemoval(), confirm=disagree)
+
+    first, second = [f"vm_host where name = '{name}'" for name in ("m1", "m2")]
+    while not await loses(components.database, remove(), held=second, wanted=first):
+        pass
+    assert [host["state"] for host in await innkeeper.get("vm-hosts/")] == ["ready", "ready"]

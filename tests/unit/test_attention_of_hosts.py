@@ -11,6 +11,7 @@ from common import errors
 from common.errors import InnkeeperError
 from regiond.attention.model import AttentionItem, AttentionKind, Found, ObjectType
 from regiond.attention.wording import HIDDEN_CAUSE, HIDDEN_REMEDY, HIDDEN_TRUST, RETRIED, item_of
+from regiond.hosts.discovery import restored
 from regiond.hosts.error_details import ErrorDetails, Secret, TrustProblem, to_column
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -18,8 +19,9 @@ OLD, NEW = "ab" * 32, "cd" * 32
 KEY = "SHA256:" + "a" * 43
 _K = AttentionKind
 CODES = sorted(
-    one.code for one in vars(errors).values() if isinstance(one, type) and issubclass(one, InnkeeperError)
-)  # fmt: skip
+    [restored.CODE]
+    + [one.code for one in vars(errors).values() if isinstance(one, type) and issubclass(one, InnkeeperError)]
+)
 
 
 def item(kind: AttentionKind, *, is_admin: bool = True, **facts: Any) -> AttentionItem:
@@ -149,6 +151,7 @@ def test_only_a_host_that_is_not_reached_points_to_the_network(code: str) -> Non
         ("host_hung", "does not respond", "Check its hypervisor"),
         ("deadline_exceeded", "answers too slowly", "load of the host"),
         ("unsupported_by_peer", "has no rack with its driver", "Install the driver"),
+        (restored.CODE, "was not refreshed", "a rack that serves its zone is connected. The region retries by itself."),
         ("a_code_of_tomorrow", "cannot be refreshed", "then refresh the host"),
     ],
 )
