@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from common.process.call_metrics import outcome_of
+from common.process.call_metrics import measured
 from common.values import DriverType
 
 _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -34,15 +33,6 @@ class DriverCallMetrics:
             ("driver", "call"), registry=registry, buckets=_BUCKETS_S,
         )  # fmt: skip
 
-    @contextmanager
-    def observe(self, driver: DriverType, what: str) -> Iterator[None]:
+    def observe(self, driver: DriverType, what: str) -> AbstractContextManager[None]:
         """`what` is one of the executor's fixed names of calls, never a text of a host."""
-        call, outcome, began_at = what.replace(" ", "_"), "ok", time.monotonic()
-        try:
-            yield
-        except BaseException as error:
-            outcome = outcome_of(error)
-            raise
-        finally:
-            self._ended.labels(driver.value, call, outcome).inc()
-            self._duration.labels(driver.value, call).observe(max(0.0, time.monotonic() - began_at))
+        return measured(self._ended, self._duration, driver.value, what.replace(" ", "_"))

@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ Files = tuple[Path, Path]
 
 @define
 class Received:
-    """What has arrived. `statuses` are those of the next HTTP answers, `closes_after` the messages per connection."""
+    """What has arrived. `statuses` are those of the next HTTP answers."""
 
     url: str = ""
     entries: list[dict[str, Any]] = field(factory=list)
@@ -49,6 +49,19 @@ def _tls(files: Files | None) -> ssl.SSLContext | None:
 
 
 @asynccontextmanager
+async def _listening(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]], tls: ssl.SSLContext | None
+) -> AsyncIterator[str]:
+    """Yields host and port. The certificate is that of `localhost`."""
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        yield f"{'localhost' if tls else '127.0.0.1'}:{port}"
+    finally:
+        server.close()
+
+
+@asynccontextmanager
 async def syslog_stream(files: Files | None = None) -> AsyncIterator[Received]:
     """With TLS, if there are `files`: certificate and key."""
     found, tls = Received(ca=files and files[0]), _tls(files)
@@ -67,13 +80,9 @@ async def syslog_stream(files: Files | None = None) -> AsyncIterator[Received]:
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 
-    server = await asyncio.start_server(guarded, "127.0.0.1", 0, ssl=tls)
-    port = server.sockets[0].getsockname()[1]
-    found.url = f"syslog+tls://localhost:{port}" if tls else f"syslog+tcp://127.0.0.1:{port}"
-    try:
+    async with _listening(guarded, tls) as place:
+        found.url = f"syslog+{'tls' if tls else 'tcp'}://{place}"
         yield found
-    finally:
-        server.close()
 
 
 class _Datagrams(asyncio.DatagramProtocol):
@@ -126,10 +135,6 @@ async def web_server(files: Files | None = None) -> AsyncIterator[Received]:
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
-    port = server.sockets[0].getsockname()[1]
-    found.url = f"https://localhost:{port}/in" if tls else f"http://127.0.0.1:{port}/in"
-    try:
+    async with _listening(serve, tls) as place:
+        found.url = f"{'https' if tls else 'http'}://{place}/in"
         yield found
-    finally:
-        server.close()
