@@ -136,15 +136,22 @@ class Executor:
 
     def load(self) -> ExecutorLoad:
         """Returns how much this executor has to do now, for all hosts."""
-        queues = self._queues.values()
-        slots = [(call_class, slot) for queue in queues for call_class in CallClass for slot in queue.slots(call_class)]
-        running = Counter(call_class for call_class, slot in slots if slot.running)
+        running: Counter[CallClass] = Counter()
+        waiting: Counter[CallClass] = Counter()
+        open_hosts: Counter[DriverType] = Counter()
+        for queue in self._queues.values():
+            for call_class, slot in queue.demanded_slots():
+                running[call_class] += slot.running is not None
+                waiting[call_class] += slot.demand - (slot.running is not None)
+            if (driver := queue.open_driver_type) is not None:
+                open_hosts[driver] += 1
+        abandoned = [len(queue.abandoned) for queue in self._queues.values()]
         return ExecutorLoad(
-            open_hosts=Counter(driver for queue in queues if (driver := queue.open_driver_type)),
-            hung_hosts=sum(len(queue.abandoned) >= self._max_hung_calls for queue in queues),
+            open_hosts=open_hosts,
+            hung_hosts=sum(number >= self._max_hung_calls for number in abandoned),
             running=running,
-            waiting=Counter({one: sum(slot.demand for of, slot in slots if of is one) for one in CallClass}) - running,
-            abandoned=sum(len(queue.abandoned) for queue in queues),
+            waiting=waiting,
+            abandoned=sum(abandoned),
             limit=self._max_calls,
         )
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 
-from common.errors import InnkeeperError
+from common.process.call_metrics import outcome_of
 from common.rpc.command import Done
 from common.rpc.host_commands import MAX_CALL_S, Fence
 from common.values import HostAccess
@@ -54,34 +54,23 @@ class FencedCalls:
 
         def fenced(driver: Driver) -> T:
             self._tokens.check(fence)  # a newer attempt may have arrived while this one was queued
-            log.info(
-                "host_call_started",
+            logged = log.bind(
                 what=what,
                 host_id=access.host_id,
                 machine_id=fence.machine_id,
                 operation=fence.operation_id,
                 attempt=fence.attempt,
             )
-            began_at = time.monotonic()
-            code: str | None = "internal"
+            logged.info("host_call_started")
+            began_at, code = time.monotonic(), None
             try:
-                result = work(driver)
-                code = None
-            except InnkeeperError as error:
-                code = error.code
+                return work(driver)
+            except BaseException as error:
+                code = outcome_of(error)
                 raise
             finally:
-                log.info(
-                    "host_call_ended",
-                    what=what,
-                    host_id=access.host_id,
-                    machine_id=fence.machine_id,
-                    operation=fence.operation_id,
-                    attempt=fence.attempt,
-                    duration_ms=round((time.monotonic() - began_at) * 1000, 1),
-                    code=code,
-                )
-            return result
+                duration_ms = round((time.monotonic() - began_at) * 1000, 1)
+                logged.info("host_call_ended", duration_ms=duration_ms, code=code)
 
         return await self._executor.run(
             access,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import TypeVar
 from uuid import UUID
@@ -158,6 +158,13 @@ class HostQueue:
 
     def slots(self, of: CallClass | None = None) -> tuple[Slot, ...]:
         return tuple(slot for call_class, slots in self._slots.items() if of in {None, call_class} for slot in slots)
+
+    def demanded_slots(self) -> Iterator[tuple[CallClass, Slot]]:
+        """Yields the slots that a call holds or waits for, with their class."""
+        for call_class, slots in self._slots.items():
+            for slot in slots:
+                if slot.demand:
+                    yield call_class, slot
 
     def slot_for(self, call_class: CallClass) -> Slot:
         """Returns the least demanded slot of the class."""

@@ -20,6 +20,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 READING_DEADLINE_S = 2.0
 ANSWER_DEADLINE_S = 5.0  # for all readings together: Prometheus waits 10 s for a scrape
+_NOTHING = "select"
 
 UP = Family(name="database_up", text="Whether the database answered at the last scrape.")
 SUCCESS = Family(
@@ -81,8 +82,10 @@ class Readings(Collector):
             for one in due:
                 one.metrics = None
             async with asyncio.timeout(ANSWER_DEADLINE_S):
+                await self._await_answer()
+                answered = True
                 for one in due:
-                    answered |= await self._read_one(one)
+                    await self._read_one(one)
         except DatabaseUnavailable as error:  # the other readings would wait for the same database
             log.warning("metrics_not_read", reason=str(error))
         except TimeoutError:
@@ -91,8 +94,13 @@ class Readings(Collector):
             self._is_up = answered
             self._refreshing = None
 
-    async def _read_one(self, one: _Last) -> bool:
-        """Returns whether the database answered, with values or with an error. Raises DatabaseUnavailable."""
+    async def _await_answer(self) -> None:
+        """Raises TimeoutError or DatabaseUnavailable. A slow reading does not show that the database is down."""
+        async with asyncio.timeout(READING_DEADLINE_S), self._database.connection() as db:
+            await db.execute(_NOTHING)
+
+    async def _read_one(self, one: _Last) -> None:
+        """Raises DatabaseUnavailable."""
         try:
             async with asyncio.timeout(READING_DEADLINE_S), self._database.connection() as db:
                 samples: list[Sample] = [sample async for sample in one.reading.read(db)]
@@ -101,10 +109,8 @@ class Readings(Collector):
             raise
         except TimeoutError:
             log.warning("metrics_not_read", reading=one.reading.name, reason="timed out")
-            return False
         except Exception:  # a bug in one reading must not hide the values of the others
             log.exception("metrics_reading_failed", reading=one.reading.name)
-        return True
 
     def describe(self) -> Iterable[Metric]:
         """Returns nothing: the registry would otherwise collect at registration to learn the names."""

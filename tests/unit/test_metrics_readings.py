@@ -22,15 +22,20 @@ ONE, TWO = Family(name="one", text="One."), Family(name="two", text="Two.")
 
 
 class _Database:
-    """Has connections unless it is `down`."""
+    """Has connections unless it is `down`; it answers unless it `hangs`."""
 
     down = False
+    hangs = False
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[None]:
+    async def connection(self) -> AsyncIterator[_Database]:
         if self.down:
             raise DatabaseUnavailable("the database is down")
-        yield
+        yield self
+
+    async def execute(self, _: str) -> None:
+        if self.hangs:
+            await asyncio.Event().wait()
 
 
 class Scraped:
@@ -104,6 +109,25 @@ async def test_a_reading_that_hangs_leaves_the_others() -> None:
     await in_no_time(scraped.readings.refresh(), step_s=readings.READING_DEADLINE_S)
     assert (scraped.value("one"), scraped.value("two")) == (None, 1)
     assert scraped.value("reading_success", reading="one") == 0
+
+
+async def test_a_slow_reading_alone_is_no_database_that_is_down() -> None:
+    scraped = Scraped(asyncio.Event().wait)
+    for _ in range(2):  # the second scrape, as of another Prometheus, repeats only what has failed
+        await in_no_time(scraped.readings.refresh(), step_s=readings.READING_DEADLINE_S)
+        assert scraped.value("database_up") == 1
+    assert (scraped.reads, scraped.value("two")) == ([2, 1], 1)
+
+
+async def test_a_database_that_hangs_is_down_and_is_asked_once() -> None:
+    scraped = Scraped()
+    await scraped.readings.refresh()
+    assert scraped.value("database_up") == 1
+    scraped.database.hangs = True
+    await advance(11)
+    await in_no_time(scraped.readings.refresh(), step_s=readings.READING_DEADLINE_S)
+    assert scraped.value("database_up") == 0
+    assert scraped.reads == [1, 1]
 
 
 async def test_a_scrape_is_answered_while_a_reading_cannot_end() -> None:

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 from attrs import define, evolve, field
+from structlog.testing import capture_logs
 
 from common.discovery import VolumeRef
 from common.errors import (
@@ -257,8 +258,9 @@ async def test_orphaned_volumes_are_discovered_and_removed(link: Link, tmp_path:
 
 async def test_driver_errors_reach_the_region_unchanged(link: Link) -> None:
     vm = spec("foreign-0001")
-    with pytest.raises(NameTaken, match="foreign-0001"):
+    with capture_logs() as lines, pytest.raises(NameTaken, match="foreign-0001"):
         await compose(link, vm, parameters="guests=1")
+    assert [one["code"] for one in lines if one["event"] == "host_call_ended"] == ["name_taken"]
     power = PowerCall(access=access(), guest=vm.ref, action=PowerAction.ON, grace_s=1, fence=fence(vm))
     with pytest.raises(NotFound):
         await send(link, HOST_POWER, power)
