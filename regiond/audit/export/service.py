@@ -68,7 +68,9 @@ class AuditExport:
 
     @property
     def state(self) -> ExportState:
-        return ExportState(sends=self._sent_id is not None, sent_id=self._sent_id or 0, reason=self._reason or self._task.problem)
+        return ExportState(
+            sends=self._sent_id is not None, sent_id=self._sent_id or 0, reason=self._reason or self._task.problem
+        )
 
     def start(self) -> None:
         self._task.start()
