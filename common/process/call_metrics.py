@@ -13,7 +13,7 @@ from common.errors import InnkeeperError, InternalError
 
 MOST_PEERS = 100  # with a name of their own in metrics
 OTHER = "other"
-CALL_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 
 class CallMetrics:
@@ -40,7 +40,7 @@ class _Direction:
         )
         self._duration = Histogram(
             f"{name}_duration_seconds", f"Duration of {calls}, by command.", ("command",),
-            registry=registry, buckets=CALL_BUCKETS_S,
+            registry=registry, buckets=_BUCKETS_S,
         )  # fmt: skip
         self._in_progress = Gauge(
             f"{name}s_in_progress", f"{calls} and that have not ended, by command.", ("command",), registry=registry
@@ -79,14 +79,14 @@ def measured(ended: Counter, duration: Histogram | Summary, *labels: str) -> Ite
     try:
         yield
     except BaseException as error:
-        outcome = _outcome_of(error)
+        outcome = outcome_of(error)
         raise
     finally:
         ended.labels(*labels, outcome).inc()
         duration.labels(*labels).observe(max(0.0, time.monotonic() - began_at))
 
 
-def _outcome_of(error: BaseException) -> str:
+def outcome_of(error: BaseException) -> str:
     """Returns a code of ours: that of an error which only a newer peer knows is `error`."""
     if isinstance(error, InnkeeperError):
         return error.code
