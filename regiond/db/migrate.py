@@ -166,6 +166,12 @@ async def check_schema_version(db: Db, migrations: Sequence[Migration] | None = 
     await _missing(db, packaged() if migrations is None else migrations)
 
 
+async def has_schema(db: Db) -> bool:
+    """Returns whether any release has ever migrated the database."""
+    found: bool = await db.fetchval(_HAS_TABLE)
+    return found
+
+
 async def schema_problem(db: Db, migrations: Sequence[Migration] | None = None) -> str | None:
     """Returns why this release cannot use the schema: newer, older (a restored backup) or edited; None if it can."""
     try:
@@ -192,7 +198,7 @@ async def _lock(db: Db, deadline_s: float) -> None:
 
 async def _missing(db: Db, migrations: Sequence[Migration]) -> list[Migration]:
     """Raises BadSettings if the applied files are not those of this release."""
-    if not await db.fetchval(_HAS_TABLE):
+    if not await has_schema(db):
         return list(migrations)
     rows = await db.fetch(_APPLIED)
     known = {one.number: one for one in migrations}
