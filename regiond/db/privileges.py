@@ -1,7 +1,7 @@
 """Grants the region's role what a serving region needs, where another role owns the tables.
 
 The region's role reads everything, and changes the rows of all tables but those that protect the audit trail and the
-schema. It cannot create, alter, drop or truncate anything, and cannot set a sequence back: docs/decisions/0075-least-privilege.md.
+schema. It cannot create, alter, drop or truncate anything, and cannot set a sequence back (docs/decisions/0075).
 """
 
 from __future__ import annotations
