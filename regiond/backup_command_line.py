@@ -9,16 +9,18 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
-import signal
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from attrs import evolve
+
 from common.errors import InnkeeperError
 from common.process import daemon
+from common.process.child_process import ChildFailed, Children
 from common.process.logging import configure_logging
+from regiond import setup_command_line
 from regiond.backup.model import BackupFailed, check_passphrase
 from regiond.backup.target import Target
 from regiond.settings import LOGGED_AS, RegionSettings
@@ -38,12 +40,15 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
             "--passphrase-file", type=Path, metavar="FILE",
             help=f"its first line is the pass phrase (default: the variable {PASSPHRASE}, or a prompt)",
         )  # fmt: skip
+    setup_command_line.add_server_option(restore)
 
 
 def run(settings: RegionSettings, options: argparse.Namespace, config: Path | None) -> int:
     """Returns the exit status of the command."""
     try:
         return _run(settings, options, config)
+    except ChildFailed as error:
+        return error.status
     except (InnkeeperError, EOFError, KeyboardInterrupt) as error:
         print(str(error) or "Nothing was done.", file=sys.stderr)  # noqa: T201  # for the person at the terminal
         return daemon.FAILED
@@ -54,8 +59,9 @@ def _run(settings: RegionSettings, options: argparse.Namespace, config: Path | N
     passphrase = read_passphrase(options.passphrase_file, os.environ, new=new)
     if not new:
         source = _opened(options.file)
-        work = _restore if options.command == "restore" else _verify
-        return _as_region(settings, lambda: work(settings, source, passphrase))
+        if options.command == "restore":
+            return _restored(settings, options, source, passphrase)
+        return _as_region(settings, lambda: _verify(source, passphrase))
     toml = None if config is None else config.read_bytes()
     target = Target.open(options.file)
     try:
@@ -73,17 +79,22 @@ def _in_child(settings: RegionSettings, work: Callable[[], Any]) -> int:
 
     The parent keeps its rights: only it can name or remove the file in a folder of root.
     """
-    sys.stdout.flush()
-    child = os.fork()
-    if child == 0:
-        daemon.hard_exit(_as_region(settings, work))
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
-    while True:
-        try:
-            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) and daemon.FAILED
-        except KeyboardInterrupt:  # the terminal has sent it to the child, too
-            with suppress(ProcessLookupError):
-                os.kill(child, signal.SIGTERM)
+    children = Children(begin=lambda: configure_logging(level=settings.log_level, process=LOGGED_AS))
+    try:
+        children.as_owner(settings.state, work)
+    except ChildFailed:
+        return daemon.FAILED
+    return daemon.OK
+
+
+def _restored(settings: RegionSettings, options: argparse.Namespace, source: BinaryIO, passphrase: str) -> int:
+    """Where the region's role does not own the database, it has the rights of the owner until the restore has ended.
+
+    Killed before, it keeps them: then the restore has to be repeated anyway.
+    """
+    dsn = settings.required_database
+    with setup_command_line.with_owner(settings, options, dsn) as with_rights:
+        return _in_child(settings, lambda: _restore(evolve(settings, database=with_rights), source, passphrase))
 
 
 def _as_region(settings: RegionSettings, work: Callable[[], Any]) -> int:
@@ -102,7 +113,7 @@ async def _backup(
     print(f"Saved {contents.text()}.", flush=True)  # noqa: T201  # the command's answer
 
 
-async def _verify(_: RegionSettings, source: BinaryIO, passphrase: str) -> None:
+async def _verify(source: BinaryIO, passphrase: str) -> None:
     from regiond.backup_commands import verify_backup  # noqa: PLC0415  # after the reactor
 
     print(await verify_backup(source, passphrase))  # noqa: T201  # the command's answer

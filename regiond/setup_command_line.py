@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import pwd
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from regiond.database_setup.model import (
     OWNER,
     SUPERUSER,
     Target,
+    as_role,
     default_dsn,
     is_local,
     local_administrator,
@@ -132,12 +135,31 @@ def _migrate(settings: RegionSettings, options: argparse.Namespace) -> int:
     return daemon.OK
 
 
+@contextmanager
+def with_owner(settings: RegionSettings, options: argparse.Namespace, dsn: str) -> Iterator[str]:
+    """Gives the region the rights of the owner of its database in the block; yields the address to use there.
+
+    It is `dsn` itself where the region's role owns the database. Raises ChildFailed and BadSettings.
+    """
+    owner = children(settings).as_owner(settings.state, lambda: service.foreign_owner(dsn))
+    if owner is None:
+        yield dsn
+        return
+    target, administrator = Target.of(dsn, owner), Administrator.of(server_of(options), dsn)
+    administrator.run(settings, lambda: service.lend_owner(administrator.dsn, target))
+    try:
+        yield as_role(dsn, owner)
+    finally:
+        administrator.run(settings, lambda: service.give_rights(administrator.dsn, target))
+
+
 def _init(settings: RegionSettings, options: argparse.Namespace, config: Path, read_password: ReadPassword) -> int:
     server = server_of(options)
     password = None if server is None or is_local(server) else secrets.token_urlsafe(24)
     dsn = settings.database or default_dsn(server, password)
     target, administrator = Target.of(dsn, options.owner), Administrator.of(server, dsn)
     administrator.run(settings, lambda: service.check_server(administrator.dsn, target))
+    _make_state_folder(settings.state, target.role)
     if settings.database is None:
         _set_database(config, target)
         say(f"Setting database: written to {config}.")
@@ -179,6 +201,16 @@ async def _create_administrator(settings: RegionSettings, password: str) -> str:
     from regiond.admin_commands import create_administrator  # noqa: PLC0415  # after the reactor
 
     return await create_administrator(settings, None, password)
+
+
+def _make_state_folder(folder: Path, user: str) -> None:
+    """Packages make it; without them, it belongs to the user of this computer that has the role's name."""
+    if os.geteuid() != 0 or folder.exists():
+        return
+    with suppress(KeyError):
+        found = pwd.getpwnam(user)
+        folder.mkdir(mode=0o700, parents=True)
+        os.chown(folder, found.pw_uid, found.pw_gid)
 
 
 def _set_database(config: Path, target: Target) -> None:

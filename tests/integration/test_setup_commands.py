@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from attrs import define
 
 from development import postgres
 from regiond.db.migrate import migrate
-from regiond.db.pool import connect
+from regiond.db.pool import Database, connect
 from tests.database import as_superuser, named
+from tests.integration.test_restore import backed_up
 from tests.waiting import settle
 
 pytestmark = [pytest.mark.database, pytest.mark.slow]
@@ -58,20 +60,19 @@ class Machine:
         assert process.returncode == status, printed
         return printed
 
+    @property
+    def of_server(self) -> tuple[str, str]:
+        return f"--server={self.administrator}", f"--owner={self.name}"
+
     def init(self, *options: str, entered: str = f"{PASSWORD}\n", status: int = 0) -> str:
-        return self.runs(
-            "init", f"--server={self.administrator}", f"--owner={self.name}", *options, entered=entered, status=status
-        )
+        return self.runs("init", *self.of_server, *options, entered=entered, status=status)
 
-    def value(self, query: str, *, dsn: str | None = None) -> object:
-        async def fetched() -> object:
-            connection = await connect(dsn or self.dsn, application_name="test")
-            try:
-                return await connection.fetchval(query)
-            finally:
-                await connection.close()
-
-        return settle(fetched())
+    async def value(self, query: str, *, dsn: str | None = None) -> object:
+        connection = await connect(dsn or self.dsn, application_name="test")
+        try:
+            return await connection.fetchval(query)
+        finally:
+            await connection.close()
 
 
 @pytest.fixture
@@ -81,12 +82,8 @@ def machine(postgres_server: str, tmp_path: Path) -> Iterator[Machine]:
     made = Machine(tmp_path, administrator, name)
     made.config.write_text(f'{COMMENT}\ndatabase = "{dsn}"\nstate = "{tmp_path}/state"\nkeep_audit_days = 30\n')
     yield made
-    for statement in (
-        f"drop database if exists db{name} with (force)",
-        f"drop role if exists role{name}",
-        f"drop role if exists {name}",
-    ):
-        made.value(statement, dsn=administrator)
+    for gone in (f"database if exists db{name} with (force)", f"role if exists role{name}", f"role if exists {name}"):
+        settle(made.value(f"drop {gone}", dsn=administrator))
 
 
 async def test_init_makes_what_a_region_needs_once(machine: Machine) -> None:
@@ -125,3 +122,19 @@ async def test_an_administrator_is_made_when_a_password_is_given(machine: Machin
     assert "There is no administrator yet" in machine.init(entered="", status=1)
     assert "at least 12 characters" in machine.init(entered="short\n", status=1)
     assert "Administrator admin: created." in machine.init("-")
+
+
+async def test_a_backup_is_restored_with_the_rights_of_the_owner(
+    machine: Machine, database: Database, database_url: str, tmp_path: Path
+) -> None:
+    path = await backed_up(database, database_url, tmp_path)
+    assert "The database is empty" in machine.init("--for-restore", entered="")
+    said = machine.runs("restore", machine.of_server[0], str(path))
+    assert "was restored from a backup of" in said
+    owners = "select array_agg(distinct tableowner::text) from pg_tables where schemaname = 'public'"
+    assert await machine.value(owners) == [machine.name]
+    assert await machine.value(f"select pg_has_role('{machine.name}', 'member')") is False
+    assert await migrate(machine.dsn) == ()
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await machine.value("delete from audit_retention")
+    assert "Administrator admin: existed." in machine.init(entered="")
