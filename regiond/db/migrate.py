@@ -18,6 +18,7 @@ from attrs import frozen
 from common.errors import BadSettings, DatabaseUnavailable
 from common.release import running_release
 from regiond.db.errors import LOST, translating_errors
+from regiond.db.history import ServerHistory
 from regiond.db.pool import Db, Row, connect
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -137,6 +138,7 @@ async def migrate(
     *,
     release: str | None = None,
     lock_deadline_s: float = LOCK_DEADLINE_S,
+    history: ServerHistory | None = None,
 ) -> tuple[str, ...]:
     """Applies the missing files and returns their names. Idempotent; safe from many processes at once.
 
@@ -150,7 +152,7 @@ async def migrate(
     process holds the migration lock for `lock_deadline_s`, or if others use the tables for as long.
     """
     known = packaged() if migrations is None else migrations
-    connection = await connect(dsn, application_name="innkeeper-migrate", settings=_FAST_DISCONNECT)
+    connection = await connect(dsn, application_name="innkeeper-migrate", settings=_FAST_DISCONNECT, history=history)
     try:
         with translating_errors(connection):
             if not await _missing(connection, known):
