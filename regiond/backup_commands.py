@@ -31,7 +31,7 @@ from regiond.backup.service import (
     write_file,
 )
 from regiond.credentials.service import CREDENTIAL, is_systemd_credential, open_master_key
-from regiond.db.migrate import UNFINISHED_RESTORE, migrate, packaged
+from regiond.db.migrate import UNFINISHED_RESTORE, check_schema_version, has_schema, migrate, packaged
 from regiond.db.pool import Database, connect
 from regiond.events.model import Level
 from regiond.events.service import Events
@@ -51,14 +51,15 @@ async def back_up(
 ) -> Contents:  # fmt: skip
     """Writes a backup into `target`; returns what reading it back has found. `toml`: the file with the settings.
 
-    Raises as `write_backup`, and BadSettings for an installation that no region has used yet.
+    Raises as `write_backup`, and BadSettings for a schema of a newer release or one that no region has used yet.
     """
     dsn = settings.required_database
-    await migrate(dsn)
     database = await Database.open(dsn, application_name="innkeeper-maintenance", min_size=1, max_size=1)
     try:
         async with database.transaction() as db:
-            if await is_new_installation(db):
+            # An older schema is saved as it is: before an upgrade, the newer release may be installed already.
+            await check_schema_version(db)
+            if not await has_schema(db) or await is_new_installation(db):
                 raise BadSettings("No region has used this database yet: there is nothing to save.")
             authority = await open_authority(db, settings.state)
         folder = await asyncio.to_thread(ContentFolder.open, settings.state / FOLDER)
