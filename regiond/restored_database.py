@@ -1,4 +1,4 @@
-"""Moves a database that shows an earlier moment on: after a restore, a recovery or a fail-over that lost changes."""
+"""Moves a database that shows an earlier moment on, such as after a restore or a recovery."""
 
 from __future__ import annotations
 

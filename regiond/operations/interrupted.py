@@ -1,4 +1,4 @@
-"""Ends the operations that were open in a database that shows an earlier moment, such as after a restore."""
+"""Ends the operations that were open in a database that shows an earlier moment, as after a restore."""
 
 from __future__ import annotations
 
