@@ -1,4 +1,4 @@
-"""The commands `regiond backup`, `verify-backup`, `restore` and `recovered`: files, pass phrases, processes.
+"""The commands `regiond backup`, `verify-backup`, `restore`, `recovered`: files and processes.
 
 Files are opened, and the pass phrase is read, with the rights of the person who runs the command; the rest runs as the
 user of the region. So root can store a backup where the region must not write.

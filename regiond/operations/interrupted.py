@@ -1,4 +1,4 @@
-"""Ends the operations that were open in a database that shows an earlier moment, as after a restore."""
+"""Ends the operations that were open in a database that shows an earlier moment."""
 
 from __future__ import annotations
 
