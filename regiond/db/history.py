@@ -1,4 +1,4 @@
-"""Knows the newest history of the database that a region has used, so that it never returns to a former primary."""
+"""Knows the newest history of the database that a region has used: it never returns to a former one."""
 
 from __future__ import annotations
 
