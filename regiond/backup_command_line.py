@@ -1,4 +1,4 @@
-"""The commands `regiond backup`, `verify-backup` and `restore`: their files, pass phrases and processes.
+"""The commands `regiond backup`, `verify-backup`, `restore`, `recovered`: files and processes.
 
 Files are opened, and the pass phrase is read, with the rights of the person who runs the command; the rest runs as the
 user of the region. So root can store a backup where the region must not write.
@@ -10,11 +10,9 @@ import argparse
 import getpass
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
-
-from attrs import evolve
 
 from common.errors import InnkeeperError
 from common.process import daemon
@@ -25,7 +23,7 @@ from regiond.backup.model import BackupFailed, check_passphrase
 from regiond.backup.target import Target
 from regiond.settings import LOGGED_AS, RegionSettings
 
-COMMANDS = ("backup", "verify-backup", "restore")
+COMMANDS = ("backup", "verify-backup", "restore", "recovered")
 PASSPHRASE = "BACKUP_PASSPHRASE"  # noqa: S105  # not INNKEEPER_…: that prefix is of settings
 
 
@@ -34,13 +32,15 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     backup.add_argument("--images", action="store_true", help="with the contents of images, not only their list")
     verify = commands.add_parser("verify-backup", help="read a backup to its end and show what it contains")
     restore = commands.add_parser("restore", help="restore a backup into an empty database and state folder")
+    recovered = commands.add_parser("recovered", help="move a database on that PostgreSQL recovered to a point in time")
     for command in (backup, verify, restore):
         command.add_argument("file", type=Path, metavar="FILE")
         command.add_argument(
             "--passphrase-file", type=Path, metavar="FILE",
             help=f"its first line is the pass phrase (default: the variable {PASSPHRASE}, or a prompt)",
         )  # fmt: skip
-    setup_command_line.add_server_option(restore)
+    for command in (restore, recovered):
+        setup_command_line.add_server_option(command)
 
 
 def run(settings: RegionSettings, options: argparse.Namespace, config: Path | None) -> int:
@@ -55,12 +55,14 @@ def run(settings: RegionSettings, options: argparse.Namespace, config: Path | No
 
 
 def _run(settings: RegionSettings, options: argparse.Namespace, config: Path | None) -> int:
+    if options.command == "recovered":
+        return _changed(settings, options, _recovered)
     new = options.command == "backup"
     passphrase = read_passphrase(options.passphrase_file, os.environ, new=new)
     if not new:
         source = _opened(options.file)
         if options.command == "restore":
-            return _restored(settings, options, source, passphrase)
+            return _changed(settings, options, lambda own: _restore(own, source, passphrase))
         return _as_region(settings, lambda: _verify(source, passphrase))
     toml = None if config is None else config.read_bytes()
     target = Target.open(options.file)
@@ -87,14 +89,15 @@ def _in_child(settings: RegionSettings, work: Callable[[], Any]) -> int:
     return daemon.OK
 
 
-def _restored(settings: RegionSettings, options: argparse.Namespace, source: BinaryIO, passphrase: str) -> int:
-    """Where the region's role does not own the database, it has the rights of the owner until the restore has ended.
+def _changed(
+    settings: RegionSettings, options: argparse.Namespace, work: Callable[[RegionSettings], Coroutine[Any, Any, None]]
+) -> int:
+    """Runs work that changes what only the owner of the database may; a process killed meanwhile keeps these rights.
 
-    Killed before, it keeps them: then the restore has to be repeated anyway.
+    Then the work has to be repeated anyway. `work` gets the settings with the address to use.
     """
-    dsn = settings.required_database
-    with setup_command_line.with_owner(settings, options, dsn) as with_rights:
-        return _in_child(settings, lambda: _restore(evolve(settings, database=with_rights), source, passphrase))
+    with setup_command_line.with_owner(settings, options) as own:
+        return _in_child(settings, lambda: work(own))
 
 
 def _as_region(settings: RegionSettings, work: Callable[[], Any]) -> int:
@@ -123,6 +126,12 @@ async def _restore(settings: RegionSettings, source: BinaryIO, passphrase: str) 
     from regiond.backup_commands import restore  # noqa: PLC0415  # after the reactor
 
     print(await restore(settings, source, passphrase, os.environ))  # noqa: T201  # the command's answer
+
+
+async def _recovered(settings: RegionSettings) -> None:
+    from regiond.backup_commands import recovered  # noqa: PLC0415  # after the reactor
+
+    print(await recovered(settings, os.environ))  # noqa: T201  # the command's answer
 
 
 def _opened(path: Path) -> BinaryIO:

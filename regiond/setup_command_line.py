@@ -136,19 +136,20 @@ def _migrate(settings: RegionSettings, options: argparse.Namespace) -> int:
 
 
 @contextmanager
-def with_owner(settings: RegionSettings, options: argparse.Namespace, dsn: str) -> Iterator[str]:
-    """Gives the region the rights of the owner of its database in the block; yields the address to use there.
+def with_owner(settings: RegionSettings, options: argparse.Namespace) -> Iterator[RegionSettings]:
+    """Gives the region the rights of the owner of its database in the block; yields the settings to use there.
 
-    It is `dsn` itself where the region's role owns the database. Raises ChildFailed and BadSettings.
+    They are the same where the region's role owns the database. Raises ChildFailed and BadSettings.
     """
+    dsn = settings.required_database
     owner = children(settings).as_owner(settings.state, lambda: service.foreign_owner(dsn))
     if owner is None:
-        yield dsn
+        yield settings
         return
     target, administrator = Target.of(dsn, owner), Administrator.of(server_of(options), dsn)
     administrator.run(settings, lambda: service.lend_owner(administrator.dsn, target))
     try:
-        yield as_role(dsn, owner)
+        yield evolve(settings, database=as_role(dsn, owner))
     finally:
         administrator.run(settings, lambda: service.give_rights(administrator.dsn, target))
 

@@ -18,6 +18,7 @@ from attrs import frozen
 from common.errors import BadSettings, DatabaseUnavailable
 from common.release import running_release
 from regiond.db.errors import LOST, translating_errors
+from regiond.db.history import ServerHistory
 from regiond.db.pool import Db, Row, connect
 from regiond.db.privileges import check_owner, grant
 
@@ -147,6 +148,7 @@ async def migrate(
     release: str | None = None,
     lock_deadline_s: float = LOCK_DEADLINE_S,
     grant_to: str | None = None,
+    history: ServerHistory | None = None,
 ) -> tuple[str, ...]:
     """Applies the missing files and returns their names. Idempotent; safe from many processes at once.
 
@@ -162,7 +164,7 @@ async def migrate(
     for as long.
     """
     known = packaged() if migrations is None else migrations
-    connection = await connect(dsn, application_name="innkeeper-migrate", settings=_FAST_DISCONNECT)
+    connection = await connect(dsn, application_name="innkeeper-migrate", settings=_FAST_DISCONNECT, history=history)
     try:
         with translating_errors(connection):
             if not await _missing(connection, known):
