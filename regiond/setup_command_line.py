@@ -7,6 +7,7 @@ connection that `--server` names. The rest runs as the user of the region.
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
 import pwd
 import secrets
@@ -84,8 +85,13 @@ def children(settings: RegionSettings) -> Children:
 
 
 def server_of(options: argparse.Namespace) -> str | None:
-    """Returns the address of the administrator that the option names. It is read from standard input for `-`."""
-    return sys.stdin.readline().strip() if options.server == "-" else options.server
+    """Returns the address of the administrator that the option names; for `-` it is typed, or read from a pipe."""
+    if options.server != "-":
+        named: str | None = options.server
+        return named
+    if sys.stdin.isatty():
+        return getpass.getpass("Address of an administrator of PostgreSQL (it is not shown): ").strip()
+    return sys.stdin.readline().strip()
 
 
 @frozen(kw_only=True)
