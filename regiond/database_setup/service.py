@@ -1,4 +1,4 @@
-"""Sets the database up, changes its schema, and lends the owner's rights, on connections of an administrator.
+"""Sets the database up and changes its schema, on connections of an administrator.
 
 `administrator` is the address of a role that may create roles and databases, such as a superuser. Every function can be
 repeated, also after it was killed: it completes what is missing.
