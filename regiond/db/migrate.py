@@ -24,6 +24,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _OUTSIDE = "-- no transaction"
+_USABLE = re.compile(r"(?:--.*\n)*?-- usable by releases that know (\d{4})\n")
 MIGRATION_LOCK = 0x1_4E4B_4545  # advisory lock; an arbitrary number that Innkeeper uses for nothing else
 LOCK_DEADLINE_S = 120.0
 _LOCK_EVERY_S = 0.05
@@ -74,12 +75,18 @@ _CREATE_TABLE = """
         name text not null,
         digest text not null,
         applied_at timestamptz not null default now(),
-        release text
+        release text,
+        usable_from integer
     )
 """
 _HAS_TABLE = "select to_regclass('schema_migration') is not null"
-_APPLIED = "select number, name, digest, release from schema_migration order by number"
-_RECORD = "insert into schema_migration (number, name, digest, release) values ($1, $2, $3, $4)"
+_APPLIED = """
+    select number, name, digest, release, coalesce(usable_from, number) as usable_from
+      from schema_migration order by number
+"""
+_RECORD = """
+    insert into schema_migration (number, name, digest, release, usable_from) values ($1, $2, $3, $4, $5)
+"""
 _NOTIFY = "select pg_notify($1, $2)"
 # If the migrating process dies, the server detects it within seconds and releases the lock.
 _FAST_DISCONNECT = {
@@ -96,6 +103,9 @@ class Migration:
 
     Such a file contains one statement that PostgreSQL rejects inside a transaction and that can be repeated
     (`create index concurrently if not exists`): a crash before it is recorded repeats it.
+
+    With a comment `-- usable by releases that know 0001` at its start, regions continue that know that file but not
+    this one; without it they stop.
     """
 
     number: int
@@ -109,6 +119,12 @@ class Migration:
     @property
     def outside_transaction(self) -> bool:
         return self.sql.startswith(_OUTSIDE)
+
+    @property
+    def usable_from(self) -> int:
+        """The number of the newest file that a region has to know to use the schema after this one."""
+        found = _USABLE.match(self.sql)
+        return self.number if found is None else int(found[1])
 
 
 # Recorded while a restore has not moved the numbers of the database on: no region starts on it.
@@ -145,8 +161,8 @@ async def migrate(
     Consecutive files share one transaction: after a kill at any time nothing was applied, and the next call starts
     again. If nothing is missing, it writes nothing and waits for nothing, so a read-only database suffices.
 
-    Raises BadSettings if a file fails (the message names it), was edited after it was applied, or if the database is
-    newer than this release. Raises DatabaseUnavailable if the database cannot be reached or written, if another
+    Raises BadSettings if a file fails (the message names it), was edited after it was applied, or if a newer release
+    has made the database unusable for this one. Raises DatabaseUnavailable if the database cannot be reached or written, if another
     process holds the migration lock for `lock_deadline_s`, or if others use the tables for as long.
     """
     known = packaged() if migrations is None else migrations
@@ -162,7 +178,7 @@ async def migrate(
 
 
 async def check_schema_version(db: Db, migrations: Sequence[Migration] | None = None) -> None:
-    """Raises BadSettings if a newer release has migrated the database, or if an applied file differs."""
+    """Raises BadSettings if a newer release has made the schema unusable for this one, or if an applied file differs."""
     await _missing(db, packaged() if migrations is None else migrations)
 
 
@@ -191,7 +207,7 @@ async def _lock(db: Db, deadline_s: float) -> None:
 
 
 async def _missing(db: Db, migrations: Sequence[Migration]) -> list[Migration]:
-    """Raises BadSettings if the applied files are not those of this release."""
+    """Raises BadSettings if this release cannot use the schema of the applied files."""
     if not await db.fetchval(_HAS_TABLE):
         return list(migrations)
     rows = await db.fetch(_APPLIED)
@@ -203,7 +219,8 @@ async def _missing(db: Db, migrations: Sequence[Migration]) -> list[Migration]:
                 "release 1.0 are not upgraded: use an empty one (`./dev run`: delete its state folder). If you changed "
                 "the file, undo that and add a new file."
             )
-    if newer := [row for row in rows if row["number"] not in known]:
+    newest = max(known, default=0)
+    if newer := [row for row in rows if row["number"] not in known and row["usable_from"] > newest]:
         raise _newer(newer)
     applied = {row["number"] for row in rows}
     return [one for one in migrations if one.number not in applied]
@@ -285,5 +302,5 @@ async def _apply(db: Db, one: Migration, release: str) -> None:
             f"The migration {one.name} of Innkeeper {release} failed: {error}. {remedy} this message.",
             migration=one.name,
         ) from error
-    await db.execute(_RECORD, one.number, one.name, one.digest, release)
+    await db.execute(_RECORD, one.number, one.name, one.digest, release, one.usable_from)
     await db.execute(_NOTIFY, MIGRATED_CHANNEL, one.name)
