@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
+import random
 import re
 import time
 from collections.abc import Iterable, Sequence
@@ -28,7 +30,7 @@ _USABLE = re.compile(r"(?:--.*\n)*?-- usable by releases that know (\d{4})\n")
 MIGRATION_LOCK = 0x1_4E4B_4545  # advisory lock; an arbitrary number that Innkeeper uses for nothing else
 LOCK_DEADLINE_S = 120.0
 _LOCK_EVERY_S = 0.05
-_TABLES_EVERY_S = 0.5
+_TABLES_AGAIN_S = (0.05, 0.15)
 
 # Notified when files were applied: a region that does not know them must not write any more.
 MIGRATED_CHANNEL = "schema_migrated"
@@ -44,14 +46,16 @@ _LOCK_HOLDER = """
        and (l.classid::bigint << 32) + l.objid::bigint = $1
 """
 # Regions of the older release still work. Their transactions begin with a host or a machine, and end with events: locks
-# of all tables in that order, before the first file, make a deadlock rare. PostgreSQL ends an autovacuum that is in the
-# way after its deadlock_timeout of 1 s. With less than twice that, a deadlock ends this transaction and not a region's.
+# of all tables in that order, before the first file, make a deadlock less likely. While this waits for one table,
+# statements that have it wait for those that are locked already: it soon gives up, and tries again. So no statement of
+# a region waits for PostgreSQL's deadlock_timeout of 1 s, after which that would be ended, but only such a wait makes
+# PostgreSQL end an autovacuum. With less than twice that, a deadlock still ends rather this transaction.
 _LOCK_TABLES = """
     do $$
     declare
         one regclass;
     begin
-        set local lock_timeout = '1500ms';
+        set local lock_timeout = '{timeout_ms}ms';
         for one in select oid from pg_class
                     where relnamespace = current_schema()::regnamespace and relkind = 'r'
                       and relname <> 'schema_migration' and has_table_privilege(oid, 'truncate')
@@ -60,6 +64,7 @@ _LOCK_TABLES = """
         end loop;
     end $$
 """
+_LOCK_MS, _PATIENT_LOCK_MS, _BRIEF_TRIES = 50, 1500, 100
 _OLDEST_TRANSACTION = """
     select format('database process %s (%s, since %s UTC)', pid, application_name,
                   to_char(xact_start at time zone 'UTC', 'HH24:MI:SS'))
@@ -162,8 +167,8 @@ async def migrate(
     again. If nothing is missing, it writes nothing and waits for nothing, so a read-only database suffices.
 
     Raises BadSettings if a file fails (the message names it), was edited after it was applied, or if a newer release
-    has made the database unusable for this one. Raises DatabaseUnavailable if the database cannot be reached or written, if another
-    process holds the migration lock for `lock_deadline_s`, or if others use the tables for as long.
+    has made the database unusable for this one. Raises DatabaseUnavailable if the database cannot be reached or
+    written, if another process holds the migration lock for `lock_deadline_s`, or if others use the tables for as long.
     """
     known = packaged() if migrations is None else migrations
     connection = await connect(dsn, application_name="innkeeper-migrate", settings=_FAST_DISCONNECT)
@@ -178,7 +183,7 @@ async def migrate(
 
 
 async def check_schema_version(db: Db, migrations: Sequence[Migration] | None = None) -> None:
-    """Raises BadSettings if a newer release has made the schema unusable for this one, or if an applied file differs."""
+    """Raises BadSettings if a newer release has made the schema unusable, or if an applied file differs."""
     await _missing(db, packaged() if migrations is None else migrations)
 
 
@@ -256,25 +261,28 @@ async def _apply_missing(db: Db, migrations: Sequence[Migration], release: str, 
 async def _apply_when_unused(db: Db, batch: Sequence[Migration], release: str, deadline_s: float) -> None:
     """Repeats the batch while the tables are in use by others, or after a deadlock with them."""
     ends_at = time.monotonic() + deadline_s
-    while True:
+    for attempt in itertools.count():
         try:
-            return await _apply_batch(db, batch, release)
+            return await _apply_batch(
+                db, batch, release, lock_ms=_LOCK_MS if attempt < _BRIEF_TRIES else _PATIENT_LOCK_MS
+            )
         except _IN_USE as error:
-            log.info("migration_waits_for_tables", reason=str(error))
+            if attempt % 20 == 0:
+                log.info("migration_waits_for_tables", reason=str(error), attempt=attempt)
             if time.monotonic() > ends_at:
                 user = await db.fetchval(_OLDEST_TRANSACTION) or "others"
                 raise DatabaseUnavailable(
                     f"The tables of the database were in use for {deadline_s:.0f} s, so it was not migrated; the "
                     f"oldest transaction is that of {user}. Stop older regions and backups, and try again."
                 ) from error
-        await asyncio.sleep(_TABLES_EVERY_S)
+        await asyncio.sleep(random.uniform(*_TABLES_AGAIN_S))  # noqa: S311  # not in step with a region, no secret
 
 
-async def _apply_batch(db: Db, batch: Sequence[Migration], release: str) -> None:
+async def _apply_batch(db: Db, batch: Sequence[Migration], release: str, *, lock_ms: int) -> None:
     if batch[0].outside_transaction:
         return await _apply(db, batch[0], release)
     async with db.transaction():
-        await db.execute(_LOCK_TABLES)
+        await db.execute(_LOCK_TABLES.format(timeout_ms=lock_ms))
         for one in batch:
             await _apply(db, one, release)
 
