@@ -33,6 +33,8 @@ LOST = (
     ConnectionError,
     TimeoutError,
 )
+# Another transaction or a migration was in the way of the statement.
+IN_THE_WAY = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.InvalidCachedStatementError)
 READ_ONLY = "read_only"
 DISK_FULL = "disk_full"
 _READ_ONLY_TEXT = (
@@ -99,6 +101,11 @@ def translating_errors(connection: Closable) -> Iterator[None]:
             f"The disk of the database is full ({error}): requests that change something fail. Free space on the "
             "database server and try again. Nothing was changed.",
             reason=DISK_FULL,
+        ) from error
+    except IN_THE_WAY as error:
+        raise DatabaseUnavailable(
+            f"Another change of the same rows, or of the schema, was in the way: {_text(error).splitlines()[0]}. "
+            "Nothing was changed; try again."
         ) from error
     except LOST as error:
         raise DatabaseUnavailable(f"The database failed during a request: {_text(error)}") from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-import random
 import re
 import time
 from collections.abc import Iterable, Sequence
@@ -30,7 +29,7 @@ _USABLE = re.compile(r"(?:--.*\n)*?-- usable by releases that know (\d{4})\n")
 MIGRATION_LOCK = 0x1_4E4B_4545  # advisory lock; an arbitrary number that Innkeeper uses for nothing else
 LOCK_DEADLINE_S = 120.0
 _LOCK_EVERY_S = 0.05
-_TABLES_AGAIN_S = (0.05, 0.15)
+_TABLES_EVERY_S = 0.5
 
 # Notified when files were applied: a region that does not know them must not write any more.
 MIGRATED_CHANNEL = "schema_migrated"
@@ -46,16 +45,14 @@ _LOCK_HOLDER = """
        and (l.classid::bigint << 32) + l.objid::bigint = $1
 """
 # Regions of the older release still work. Their transactions begin with a host or a machine, and end with events: locks
-# of all tables in that order, before the first file, make a deadlock less likely. While this waits for one table,
-# statements that have it wait for those that are locked already: it soon gives up, and tries again. So no statement of
-# a region waits for PostgreSQL's deadlock_timeout of 1 s, after which that would be ended, but only such a wait makes
-# PostgreSQL end an autovacuum. With less than twice that, a deadlock still ends rather this transaction.
+# of all tables in that order, before the first file, make a deadlock rare. PostgreSQL ends an autovacuum that is in the
+# way after its deadlock_timeout of 1 s. With less than twice that, a deadlock ends this transaction and not a region's.
 _LOCK_TABLES = """
     do $$
     declare
         one regclass;
     begin
-        set local lock_timeout = '{timeout_ms}ms';
+        set local lock_timeout = '1500ms';
         for one in select oid from pg_class
                     where relnamespace = current_schema()::regnamespace and relkind = 'r'
                       and relname <> 'schema_migration' and has_table_privilege(oid, 'truncate')
@@ -64,7 +61,10 @@ _LOCK_TABLES = """
         end loop;
     end $$
 """
-_LOCK_MS, _PATIENT_LOCK_MS, _BRIEF_TRIES = 50, 1500, 100
+# A file after which older regions continue must not disturb them: it locks only the table that it changes, and what it
+# waits for, regions wait for. So it soon gives way, and is tried again; later it waits until autovacuum is ended.
+_GIVE_WAY = "set local lock_timeout = '{timeout_ms}ms'"
+_LOCK_MS, _PATIENT_LOCK_MS, _BRIEF_TRIES = 100, 1500, 200
 _OLDEST_TRANSACTION = """
     select format('database process %s (%s, since %s UTC)', pid, application_name,
                   to_char(xact_start at time zone 'UTC', 'HH24:MI:SS'))
@@ -110,7 +110,7 @@ class Migration:
     (`create index concurrently if not exists`): a crash before it is recorded repeats it.
 
     With a comment `-- usable by releases that know 0001` at its start, regions continue that know that file but not
-    this one; without it they stop.
+    this one; without it they stop. Such a file changes one table that exists, in a transaction of its own.
     """
 
     number: int
@@ -130,6 +130,14 @@ class Migration:
         """The number of the newest file that a region has to know to use the schema after this one."""
         found = _USABLE.match(self.sql)
         return self.number if found is None else int(found[1])
+
+    @property
+    def lets_regions_continue(self) -> bool:
+        return self.usable_from < self.number
+
+    @property
+    def is_alone(self) -> bool:
+        return self.outside_transaction or self.lets_regions_continue
 
 
 # Recorded while a restore has not moved the numbers of the database on: no region starts on it.
@@ -262,36 +270,37 @@ async def _apply_when_unused(db: Db, batch: Sequence[Migration], release: str, d
     """Repeats the batch while the tables are in use by others, or after a deadlock with them."""
     ends_at = time.monotonic() + deadline_s
     for attempt in itertools.count():
+        lock = _LOCK_TABLES
+        if batch[0].lets_regions_continue:
+            lock = _GIVE_WAY.format(timeout_ms=_LOCK_MS if attempt < _BRIEF_TRIES else _PATIENT_LOCK_MS)
         try:
-            return await _apply_batch(
-                db, batch, release, lock_ms=_LOCK_MS if attempt < _BRIEF_TRIES else _PATIENT_LOCK_MS
-            )
+            return await _apply_batch(db, batch, release, lock)
         except _IN_USE as error:
-            if attempt % 20 == 0:
-                log.info("migration_waits_for_tables", reason=str(error), attempt=attempt)
+            if attempt % 10 == 0:
+                log.info("migration_waits_for_tables", reason=str(error))
             if time.monotonic() > ends_at:
                 user = await db.fetchval(_OLDEST_TRANSACTION) or "others"
                 raise DatabaseUnavailable(
                     f"The tables of the database were in use for {deadline_s:.0f} s, so it was not migrated; the "
                     f"oldest transaction is that of {user}. Stop older regions and backups, and try again."
                 ) from error
-        await asyncio.sleep(random.uniform(*_TABLES_AGAIN_S))  # noqa: S311  # not in step with a region, no secret
+        await asyncio.sleep(_TABLES_EVERY_S)
 
 
-async def _apply_batch(db: Db, batch: Sequence[Migration], release: str, *, lock_ms: int) -> None:
+async def _apply_batch(db: Db, batch: Sequence[Migration], release: str, lock: str) -> None:
     if batch[0].outside_transaction:
         return await _apply(db, batch[0], release)
     async with db.transaction():
-        await db.execute(_LOCK_TABLES.format(timeout_ms=lock_ms))
+        await db.execute(lock)
         for one in batch:
             await _apply(db, one, release)
 
 
 def _batches(missing: Iterable[Migration]) -> list[list[Migration]]:
-    """Groups the files by transaction; a file outside a transaction is alone."""
+    """Groups the files by transaction; one outside a transaction, or with which regions continue, is alone."""
     batches: list[list[Migration]] = []
     for one in missing:
-        if batches and not one.outside_transaction and not batches[-1][0].outside_transaction:
+        if batches and not one.is_alone and not batches[-1][0].is_alone:
             batches[-1].append(one)
         else:
             batches.append([one])

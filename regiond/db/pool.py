@@ -19,7 +19,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from common.errors import BadSettings, Busy, DatabaseUnavailable, InvalidRequest
 from regiond.db.connection import Connection
-from regiond.db.errors import LOST, READ_ONLY, read_only, translating_connect_errors, translating_errors
+from regiond.db.errors import IN_THE_WAY, LOST, READ_ONLY, read_only, translating_connect_errors, translating_errors
 from regiond.db.pool_use import PoolUse
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ STATEMENT_DEADLINE_S = 25.0  # enforced by the server; shorter than the client's
 COMMAND_DEADLINE_S = 30.0
 NO_SETTINGS: Mapping[str, str] = {}
 RETRY_AFTER_S = (0.02, 0.1)
+CONFLICTS = IN_THE_WAY
 _IS_READ_ONLY = "select pg_is_in_recovery() or current_setting('transaction_read_only')::boolean"
-CONFLICTS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
 
 class Database:
@@ -156,7 +156,9 @@ class Database:
             try:
                 async with self.transaction(dry_run=dry_run) as db:
                     return await work(db)
-            except conflicts as error:
+            except (*conflicts, DatabaseUnavailable) as error:
+                if not isinstance(error, conflicts) and not isinstance(error.__cause__, conflicts):
+                    raise
                 if not left:
                     raise Busy(
                         f"Conflict with concurrent changes of the same rows, {tries} times in a row. "

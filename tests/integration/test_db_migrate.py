@@ -26,7 +26,11 @@ BROKEN = migration("0003_broken.sql", "create table guest (id integer); insert i
 OUTSIDE = migration(
     "0003_index.sql", "-- no transaction\ncreate index concurrently if not exists by_name on host (name);"
 )
-_WAITS = "select true from pg_locks where not granted and relation is not null limit 1"
+# For 0.4 s: PostgreSQL looks for a deadlock after each wait of 1 s, and the migration has to be the first to look.
+_WAITS = """
+    select true from pg_locks
+     where not granted and relation is not null and waitstart < clock_timestamp() - interval '400 ms' limit 1
+"""
 AFTER = migration("0004_after.sql", "alter table host add column zone integer;")
 
 
