@@ -1,4 +1,4 @@
-"""The commands `regiond backup`, `verify-backup` and `restore`: their files, pass phrases and processes.
+"""The commands `regiond backup`, `verify-backup`, `restore`, `recovered`: files and processes.
 
 Files are opened, and the pass phrase is read, with the rights of the person who runs the command; the rest runs as the
 user of the region. So root can store a backup where the region must not write.
@@ -23,7 +23,7 @@ from regiond.backup.model import BackupFailed, check_passphrase
 from regiond.backup.target import Target
 from regiond.settings import LOGGED_AS, RegionSettings
 
-COMMANDS = ("backup", "verify-backup", "restore")
+COMMANDS = ("backup", "verify-backup", "restore", "recovered")
 PASSPHRASE = "BACKUP_PASSPHRASE"  # noqa: S105  # not INNKEEPER_…: that prefix is of settings
 
 
@@ -32,6 +32,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     backup.add_argument("--images", action="store_true", help="with the contents of images, not only their list")
     verify = commands.add_parser("verify-backup", help="read a backup to its end and show what it contains")
     restore = commands.add_parser("restore", help="restore a backup into an empty database and state folder")
+    commands.add_parser("recovered", help="move a database on that PostgreSQL recovered to a point in time")
     for command in (backup, verify, restore):
         command.add_argument("file", type=Path, metavar="FILE")
         command.add_argument(
@@ -50,6 +51,8 @@ def run(settings: RegionSettings, options: argparse.Namespace, config: Path | No
 
 
 def _run(settings: RegionSettings, options: argparse.Namespace, config: Path | None) -> int:
+    if options.command == "recovered":
+        return _as_region(settings, lambda: _recovered(settings))
     new = options.command == "backup"
     passphrase = read_passphrase(options.passphrase_file, os.environ, new=new)
     if not new:
@@ -112,6 +115,12 @@ async def _restore(settings: RegionSettings, source: BinaryIO, passphrase: str) 
     from regiond.backup_commands import restore  # noqa: PLC0415  # after the reactor
 
     print(await restore(settings, source, passphrase, os.environ))  # noqa: T201  # the command's answer
+
+
+async def _recovered(settings: RegionSettings) -> None:
+    from regiond.backup_commands import recovered  # noqa: PLC0415  # after the reactor
+
+    print(await recovered(settings, os.environ))  # noqa: T201  # the command's answer
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -62,10 +62,16 @@ async def write_backup(
     return await asyncio.to_thread(_read_back, target, passphrase)
 
 
-async def _manifest(db: Db, source: Source) -> Manifest:
+async def check_key(db: Db, master_key: MasterKey) -> tuple[str, str | None]:
+    """Returns id and authority of the installation. Raises BadSettings if its secrets have another master key."""
     installation_id, authority, sealed = await store.installation(db)
     if sealed is not None:
-        check(source.master_key, sealed)
+        check(master_key, sealed)
+    return installation_id, authority
+
+
+async def _manifest(db: Db, source: Source) -> Manifest:
+    installation_id, authority = await check_key(db, source.master_key)
     folder = source.images
     included = [] if folder is None or not folder.is_dir() else [path.name for path in folder.iterdir()]
     return Manifest(

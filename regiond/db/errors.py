@@ -36,6 +36,7 @@ LOST = (
 # Another transaction or a migration was in the way of the statement.
 IN_THE_WAY = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.InvalidCachedStatementError)
 READ_ONLY = "read_only"
+NO_PRIMARY = "no_primary"
 DISK_FULL = "disk_full"
 _READ_ONLY_TEXT = (
     "The database is read-only: requests that change something fail. A standby becomes writable when it is promoted; "
@@ -118,6 +119,12 @@ def translating_errors(connection: Closable) -> Iterator[None]:
 def read_only() -> DatabaseUnavailable:
     """Returns the error of any write to a read-only database."""
     return DatabaseUnavailable(_READ_ONLY_TEXT, reason=READ_ONLY)
+
+
+def no_primary(problem: str, detail: str) -> DatabaseUnavailable:
+    """Returns the error while no server accepts writes. Only its message has the `detail`, which may name addresses."""
+    said = f"The database has no primary: {problem}."
+    return DatabaseUnavailable(f"{said} In detail: {detail}.", reason=NO_PRIMARY, problem=said)
 
 
 def _is_lost(connection: Closable) -> bool:

@@ -19,7 +19,9 @@ from attrs import frozen
 from common.errors import BadSettings, DatabaseUnavailable
 from common.release import running_release
 from regiond.db.errors import LOST, translating_errors
+from regiond.db.history import ServerHistory
 from regiond.db.pool import Db, Row, connect
+from regiond.db.privileges import check_owner, grant
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -64,7 +66,7 @@ _LOCK_TABLES = """
 # A file after which older regions continue must not disturb them: it locks only the table that it changes, and what it
 # waits for, regions wait for. So it soon gives way, and is tried again; later it waits until autovacuum is ended.
 _GIVE_WAY = "set local lock_timeout = '{timeout_ms}ms'"
-_LOCK_MS, _PATIENT_LOCK_MS, _BRIEF_TRIES = 100, 1500, 200
+_LOCK_MS, _PATIENT_LOCK_MS, _BRIEF_TRIES = 100, 1500, 60
 _OLDEST_TRANSACTION = """
     select format('database process %s (%s, since %s UTC)', pid, application_name,
                   to_char(xact_start at time zone 'UTC', 'HH24:MI:SS'))
@@ -140,6 +142,14 @@ class Migration:
         return self.outside_transaction or self.lets_regions_continue
 
 
+@frozen(kw_only=True)
+class _Step:
+    """`release` applies the files; `grant_to` may use their tables, None: their owner is the region's role."""
+
+    release: str
+    grant_to: str | None
+
+
 # Recorded while a restore has not moved the numbers of the database on: no region starts on it.
 UNFINISHED_RESTORE = Migration(number=9999, name="9999_unfinished_restore.sql", sql="select 1")
 
@@ -166,26 +176,32 @@ async def migrate(
     *,
     release: str | None = None,
     lock_deadline_s: float = LOCK_DEADLINE_S,
+    grant_to: str | None = None,
+    history: ServerHistory | None = None,
 ) -> tuple[str, ...]:
     """Applies the missing files and returns their names. Idempotent; safe from many processes at once.
 
-    It records `release`, the running one by default, as the one that applied them.
+    It records `release`, the running one by default, as the one that applied them. `grant_to`: the role of regions
+    where it does not own the tables; it gets its rights in the same transaction.
 
     Consecutive files share one transaction: after a kill at any time nothing was applied, and the next call starts
     again. If nothing is missing, it writes nothing and waits for nothing, so a read-only database suffices.
 
-    Raises BadSettings if a file fails (the message names it), was edited after it was applied, or if a newer release
-    has made the database unusable for this one. Raises DatabaseUnavailable if the database cannot be reached or
-    written, if another process holds the migration lock for `lock_deadline_s`, or if others use the tables for as long.
+    Raises BadSettings if a file fails (the message names it), was edited after it was applied, if a newer release has
+    made the database unusable for this one, or if the role may not change it. Raises DatabaseUnavailable if the
+    database cannot be reached or written, if another process holds the migration lock for `lock_deadline_s`, or if
+    others use the tables for as long.
     """
     known = packaged() if migrations is None else migrations
-    connection = await connect(dsn, application_name="innkeeper-migrate", settings=_FAST_DISCONNECT)
+    connection = await connect(dsn, application_name="innkeeper-migrate", settings=_FAST_DISCONNECT, history=history)
     try:
         with translating_errors(connection):
             if not await _missing(connection, known):
                 return ()
+            await check_owner(connection)
             await _lock(connection, lock_deadline_s)
-            return await _apply_missing(connection, known, release or running_release(), lock_deadline_s)
+            step = _Step(release=release or running_release(), grant_to=grant_to)
+            return await _apply_missing(connection, known, step, lock_deadline_s)
     finally:
         await connection.close(timeout=10.0)  # also releases the lock
 
@@ -193,6 +209,12 @@ async def migrate(
 async def check_schema_version(db: Db, migrations: Sequence[Migration] | None = None) -> None:
     """Raises BadSettings if a newer release has made the schema unusable, or if an applied file differs."""
     await _missing(db, packaged() if migrations is None else migrations)
+
+
+async def has_schema(db: Db) -> bool:
+    """Returns whether any release has ever migrated the database."""
+    found: bool = await db.fetchval(_HAS_TABLE)
+    return found
 
 
 async def schema_problem(db: Db, migrations: Sequence[Migration] | None = None) -> str | None:
@@ -221,7 +243,7 @@ async def _lock(db: Db, deadline_s: float) -> None:
 
 async def _missing(db: Db, migrations: Sequence[Migration]) -> list[Migration]:
     """Raises BadSettings if this release cannot use the schema of the applied files."""
-    if not await db.fetchval(_HAS_TABLE):
+    if not await has_schema(db):
         return list(migrations)
     rows = await db.fetch(_APPLIED)
     known = {one.number: one for one in migrations}
@@ -256,17 +278,17 @@ def _newer(rows: Sequence[Row]) -> BadSettings:
     )
 
 
-async def _apply_missing(db: Db, migrations: Sequence[Migration], release: str, deadline_s: float) -> tuple[str, ...]:
+async def _apply_missing(db: Db, migrations: Sequence[Migration], step: _Step, deadline_s: float) -> tuple[str, ...]:
     await db.execute(_CREATE_TABLE)
     missing = await _missing(db, migrations)  # again, since another process may have held the lock before
     for batch in _batches(missing):
-        await _apply_when_unused(db, batch, release, deadline_s)
+        await _apply_when_unused(db, batch, step, deadline_s)
     if missing:
-        log.info("database_migrated", applied=[one.name for one in missing], release=release)
+        log.info("database_migrated", applied=[one.name for one in missing], release=step.release)
     return tuple(one.name for one in missing)
 
 
-async def _apply_when_unused(db: Db, batch: Sequence[Migration], release: str, deadline_s: float) -> None:
+async def _apply_when_unused(db: Db, batch: Sequence[Migration], step: _Step, deadline_s: float) -> None:
     """Repeats the batch while the tables are in use by others, or after a deadlock with them."""
     ends_at = time.monotonic() + deadline_s
     for attempt in itertools.count():
@@ -274,7 +296,7 @@ async def _apply_when_unused(db: Db, batch: Sequence[Migration], release: str, d
         if batch[0].lets_regions_continue:
             lock = _GIVE_WAY.format(timeout_ms=_LOCK_MS if attempt < _BRIEF_TRIES else _PATIENT_LOCK_MS)
         try:
-            return await _apply_batch(db, batch, release, lock)
+            return await _apply_batch(db, batch, step, lock)
         except _IN_USE as error:
             if attempt % 10 == 0:
                 log.info("migration_waits_for_tables", reason=str(error))
@@ -287,13 +309,15 @@ async def _apply_when_unused(db: Db, batch: Sequence[Migration], release: str, d
         await asyncio.sleep(_TABLES_EVERY_S)
 
 
-async def _apply_batch(db: Db, batch: Sequence[Migration], release: str, lock: str) -> None:
+async def _apply_batch(db: Db, batch: Sequence[Migration], step: _Step, lock: str) -> None:
     if batch[0].outside_transaction:
-        return await _apply(db, batch[0], release)
+        return await _apply(db, batch[0], step.release)
     async with db.transaction():
         await db.execute(lock)
         for one in batch:
-            await _apply(db, one, release)
+            await _apply(db, one, step.release)
+        if step.grant_to is not None:
+            await grant(db, step.grant_to)
 
 
 def _batches(missing: Iterable[Migration]) -> list[list[Migration]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from common.errors import InnkeeperError
 from regiond.components import Components
-from regiond.db.errors import READ_ONLY
+from regiond.db.errors import NO_PRIMARY, READ_ONLY
 from regiond.db.pool import Database
 from regiond.health import HealthCheck, Probe
 from regiond.racks.reach.heartbeat import Heartbeat
@@ -77,6 +77,8 @@ def _of(database: Database, probe: Probe) -> Probe:
         except InnkeeperError as error:
             if error.details.get("reason") == READ_ONLY:
                 return error.message
+            if error.details.get("reason") == NO_PRIMARY:
+                return str(error.details["problem"])
             return database.rejection or "The database cannot be used: see the log."
 
     return replaced
