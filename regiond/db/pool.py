@@ -170,11 +170,12 @@ class Database:
         A dry run is rolled back, see `transaction`. `work` must have no effect outside the database. Raises Busy after
         `tries` conflicts.
         """
+        caught: tuple[type[Exception], ...] = (*conflicts, DatabaseUnavailable)
         for left in range(tries - 1, -1, -1):
             try:
                 async with self.transaction(dry_run=dry_run) as db:
                     return await work(db)
-            except (*conflicts, DatabaseUnavailable) as error:
+            except caught as error:
                 if not isinstance(error, conflicts) and not isinstance(error.__cause__, conflicts):
                     raise
                 if not left:
