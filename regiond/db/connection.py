@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import asyncpg
 import structlog
 
+from regiond.db.position import Position
+
 if TYPE_CHECKING:
     _Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
 else:  # it cannot be subscripted at run time
@@ -52,8 +54,10 @@ class Connection(_Connection):
 
     It is also lost when nothing is acknowledged for `UNANSWERED_S`, whether it is in use or idle. A statement on a
     closed connection can still run on the server until its statement timeout, and can take effect. All connections of
-    the process share the types that they know.
+    the process share the types that they know. `position` is the history of its server, if known.
     """
+
+    position: Position | None = None
 
     def __init__(self, protocol: Any, transport: asyncio.Transport, *more: Any) -> None:
         super().__init__(protocol, transport, *more)
