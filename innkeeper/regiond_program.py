@@ -9,7 +9,7 @@ from pathlib import Path
 from common.errors import BadSettings
 from innkeeper.output.terminal import Terminal
 
-_COMMANDS = ("backup", "verify-backup", "restore", "recovered")
+_COMMANDS = ("backup", "verify-backup", "restore", "recovered", "upgrade-check")
 
 
 def is_for_regiond(argv: Sequence[str]) -> bool:

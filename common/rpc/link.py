@@ -86,6 +86,7 @@ class Link:
         self._gone = asyncio.Event()
         self.peer = peer
         self.capabilities: frozenset[str] = frozenset()  # of the peer, known once `opened`
+        self.versions: tuple[int, int] | None = None  # of the protocol that the peer supports, known once `opened`
         self.opened: asyncio.Future[None] = self._loop.create_future()
         self.lost: asyncio.Future[InnkeeperError] = self._loop.create_future()  # the reason, once the link has ended
 
@@ -304,6 +305,7 @@ class Link:
                 self._dispatch_event(name, body)
             case Opened(peer=hello):
                 self.capabilities = frozenset(hello.capabilities)
+                self.versions = (hello.lowest_version, hello.highest_version)
                 if self.peer.role is Role.ANONYMOUS:
                     self.peer = Peer(role=Role.ANONYMOUS, name=hello.name)
                 self.opened.set_result(None)
