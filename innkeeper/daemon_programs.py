@@ -10,7 +10,7 @@ from common.errors import BadSettings
 from innkeeper.output.terminal import Terminal
 
 _COMMANDS: Mapping[str, tuple[str, Sequence[str]]] = {
-    "region": ("regiond", ("init", "migrate", "backup", "verify-backup", "restore", "recovered")),
+    "region": ("regiond", ("init", "migrate", "backup", "verify-backup", "restore", "recovered", "upgrade-check")),
     "rack": ("rackd", ("join",)),
 }
 

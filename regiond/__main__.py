@@ -18,6 +18,7 @@ from common.process.systemd_notify import ServiceManager
 from common.release import running_release
 from regiond import backup_command_line, setup_command_line
 from regiond.settings import CONFIG_FILE, LOGGED_AS, RegionSettings
+from regiond.upgrades import command_line as upgrade_check
 
 OPEN_FILES = 65536  # a connection each for API clients, racks and PostgreSQL
 
@@ -30,6 +31,8 @@ def main() -> NoReturn:
 def _status(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     daemon.forbid_core_dumps()  # before any secret is read
+    if options.command == upgrade_check.COMMAND:
+        return upgrade_check.run(options, os.environ)
     try:
         daemon.check_installation()
         settings = _read_settings(options)
@@ -176,6 +179,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("replace-authority", help="use the authority in this region's folder; racks must join again")
     commands.add_parser("check", help="compare the ledger's totals with its claims, and verify the audit trail")
     backup_command_line.add_commands(commands)
+    upgrade_check.add_command(commands)
     rewrap = commands.add_parser("rewrap", help="encrypt every secret with another master key; stop the regions first")
     rewrap.add_argument("new_key", type=Path, metavar="NEW_KEY_FILE", help="created if it does not exist")
     return parser

@@ -24,6 +24,7 @@ from regiond.backup.target import Target
 from regiond.settings import LOGGED_AS, RegionSettings
 
 COMMANDS = ("backup", "verify-backup", "restore", "recovered")
+STANDARD_OUTPUT = Path("-")
 PASSPHRASE = "BACKUP_PASSPHRASE"  # noqa: S105  # not INNKEEPER_…: that prefix is of settings
 
 
@@ -34,7 +35,9 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     restore = commands.add_parser("restore", help="restore a backup into an empty database and state folder")
     recovered = commands.add_parser("recovered", help="move a database on that PostgreSQL recovered to a point in time")
     for command in (backup, verify, restore):
-        command.add_argument("file", type=Path, metavar="FILE")
+        command.add_argument(
+            "file", type=Path, metavar="FILE", help="- writes to a pipe" if command is backup else None
+        )
         command.add_argument(
             "--passphrase-file", type=Path, metavar="FILE",
             help=f"its first line is the pass phrase (default: the variable {PASSPHRASE}, or a prompt)",
@@ -65,6 +68,8 @@ def _run(settings: RegionSettings, options: argparse.Namespace, config: Path | N
             return _changed(settings, options, lambda own: _restore(own, source, passphrase))
         return _as_region(settings, lambda: _verify(source, passphrase))
     toml = None if config is None else config.read_bytes()
+    if options.file == STANDARD_OUTPUT:
+        return _stream(settings, toml, passphrase, images=options.images)
     target = Target.open(options.file)
     try:
         status = _in_child(settings, lambda: _backup(settings, toml, target.file, passphrase, images=options.images))
@@ -74,6 +79,20 @@ def _run(settings: RegionSettings, options: argparse.Namespace, config: Path | N
         return daemon.OK
     finally:
         target.discard()
+
+
+def _stream(settings: RegionSettings, toml: bytes | None, passphrase: str, *, images: bool) -> int:
+    """Writes the backup to standard output, such as a pipe to another computer. It cannot be read back there."""
+    if sys.stdout.isatty():
+        raise BackupFailed("The backup is not for a terminal: name a file, or a program after | that stores it.")
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as target:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever is printed is no part of the backup
+        status = _in_child(
+            settings, lambda: _backup(settings, toml, target, passphrase, images=images, read_back=False)
+        )
+    if status == daemon.OK:
+        print("The copy was not read back. Check it where it is: regiond verify-backup FILE", file=sys.stderr)  # noqa: T201
+    return status
 
 
 def _in_child(settings: RegionSettings, work: Callable[[], Any]) -> int:
@@ -108,11 +127,17 @@ def _as_region(settings: RegionSettings, work: Callable[[], Any]) -> int:
 
 
 async def _backup(
-    settings: RegionSettings, toml: bytes | None, target: BinaryIO, passphrase: str, *, images: bool
+    settings: RegionSettings,
+    toml: bytes | None,
+    target: BinaryIO,
+    passphrase: str,
+    *,
+    images: bool,
+    read_back: bool = True,
 ) -> None:
     from regiond.backup_commands import back_up  # noqa: PLC0415  # after the reactor
 
-    contents = await back_up(settings, toml, target, passphrase, os.environ, images=images)
+    contents = await back_up(settings, toml, target, passphrase, os.environ, images=images, read_back=read_back)
     print(f"Saved {contents.text()}.", flush=True)  # noqa: T201  # the command's answer
 
 

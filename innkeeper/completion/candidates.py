@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "verify-backup",
         "restore",
         "recovered",
+        "upgrade-check",
     ),
     "completion": SHELLS,
     "help": (),

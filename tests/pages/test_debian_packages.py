@@ -1,6 +1,6 @@
 """The Debian packages on a new Debian: built, installed, used, upgraded and purged, as an operator does.
 
-Takes some ten minutes for each release of Debian: a chroot each to build and to use them.
+Takes some ten minutes for each release of Debian: chroots to build them twice and to use them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.pages.fresh_machine import HOME, FreshMachine
-from tests.pages.packages import INSTALL_S, SUITES, Operator
+from tests.pages.packages import INSTALL_S, SUITES, Operator, build, differing
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.lab]
@@ -60,6 +60,14 @@ def operator(suite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[O
         yield Operator(machine)
     finally:
         machine.stop()
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_two_builds_of_a_commit_are_equal(suite: str, packages: Callable[[str], list[Path]], tmp_path: Path) -> None:
+    first = packages(suite)
+    again = build(suite, tmp_path, umask=0o002, TZ="FAR-14", LANG="de_DE.UTF-8", HOSTNAME="elsewhere")
+    assert [file.name for file in first] == [file.name for file in again]
+    assert [line for pair in zip(first, again, strict=True) for line in differing(*pair)] == []
 
 
 @pytest.mark.deadline(5400)
