@@ -107,14 +107,13 @@ async def nothing_runs_before_it_is_configured(operator: Operator) -> None:
 async def region_and_rack_serve(operator: Operator) -> None:
     operator.types(f"mkdir -m 1777 {SIMULATED}")
     simulated = f'simulated_hosts = "{SIMULATED}"'
-    database = 'database = "postgresql://innkeeper-regiond@/innkeeper?host=/var/run/postgresql"'
-    operator.types("runuser -l postgres -c 'createuser innkeeper-regiond; createdb -O innkeeper-regiond innkeeper'")
-    operator.machine.configure("/etc/innkeeper/regiond.toml", f"{database}\n{simulated}\n")
+    operator.machine.configure("/etc/innkeeper/regiond.toml", simulated)
+    operator.types("innkeeper region init", given=f"{PASSWORD}\n")
+    assert operator.types("stat -c '%a %U %G' /etc/innkeeper/regiond.toml") == "640 root innkeeper-regiond"
     operator.machine.configure("/etc/innkeeper/rackd.toml", simulated)
     operator.types("systemctl enable --now innkeeper-regiond")
-    operator.types("innkeeper region admin create", given=f"{PASSWORD}\n")
     token = operator.types("innkeeper rack token")
-    operator.types("rackd join -", given=f"{token}\n")
+    operator.types("innkeeper rack join -", given=f"{token}\n")
     operator.types("systemctl enable --now innkeeper-rackd")
     operator.types("innkeeper vm-hosts create type=simulated name=sim 'power_address=simulated:sim?cores=4'")
     operator.types("innkeeper vm-host compose sim hostname=web-1 cores=1 memory=1024 storage=root:4")
