@@ -62,7 +62,7 @@ async def _people(region: Deployment) -> None:
     await region.post("users/", username="bob", password=PASSWORD, is_admin="true")
     await region.post("resourcepool/0/", op="grant", user="ann", role="operator")
     await region.post("quotas/", pool="default", cores=100)
-    await region.post("quotas/", pool="default", user="ann", machines=3)
+    await region.post("quotas/", user="ann", machines=3)
     await region.post("account/prefs/sshkeys/", key=SSH_KEY)
     await region.post("racks/", op="token")
 

@@ -30,10 +30,8 @@ def build_wheel(number: str, folder: Path) -> Path:
     clone = folder / "clone"
     subprocess.run(["git", "clone", "--quiet", "--shared", str(ROOT), str(clone)], check=True)
     subprocess.run(["git", "tag", f"v{number}"], cwd=clone, check=True)
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, "."],
-        cwd=clone, check=True,
-    )  # fmt: skip
+    pip = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation")
+    subprocess.run([*pip, "--wheel-dir", str(folder), "."], cwd=clone, check=True)
     (wheel,) = folder.glob("*.whl")
     assert wheel.name.startswith(f"innkeeper-{number}-"), wheel.name
     return wheel
@@ -74,12 +72,18 @@ async def keep(number: str, to: Path) -> None:
                 process = runner.running.pop(name)
                 process.terminate()
                 await asyncio.to_thread(process.wait, 60)
-            shutil.rmtree(to, ignore_errors=True)
-            to.mkdir(parents=True)
-            (to / "database.sql.gz").write_bytes(await asyncio.to_thread(dump, runner.dsn, major))
-            for one in _STATE:
-                _copy(runner.folder / "state" / one, to / "state" / one)
-        shutil.copyfile(wheel, to / wheel.name)
+            database = await asyncio.to_thread(dump, runner.dsn, major)
+            _write(to, database, state=runner.folder / "state", wheel=wheel)
+
+
+def _write(to: Path, database: bytes, *, state: Path, wheel: Path) -> None:
+    """Replaces the folder of the release."""
+    shutil.rmtree(to, ignore_errors=True)
+    to.mkdir(parents=True)
+    (to / "database.sql.gz").write_bytes(database)
+    for one in _STATE:
+        _copy(state / one, to / "state" / one)
+    shutil.copyfile(wheel, to / wheel.name)
 
 
 def _copy(source: Path, to: Path) -> None:
