@@ -22,7 +22,7 @@ async def fill(region: Deployment) -> None:
     await _machines(region, hosts["ant"]["id"])
     await _people(region)
     await region.add_simulated("foreign", guests=2)
-    await region.post(f"vm-hosts/{hosts['bee']['id']}/", op="enter_maintenance", reason="new disks")
+    await region.post(f"vm-hosts/{hosts['bee']['id']}/", op="maintenance", reason="new disks")
     await region.fetch(_LATER_STATES, [one.value for one in MachineState])
 
 
