@@ -9,9 +9,9 @@ from uuid import UUID
 
 import structlog
 
-from common.process.call_metrics import outcome_of
 from common.rpc.command import Done
 from common.rpc.host_commands import MAX_CALL_S, Fence
+from common.tracing.spans import code_of
 from common.values import HostAccess
 from rackd.drivers.contract import Driver
 from rackd.executor import Executor
@@ -66,7 +66,7 @@ class FencedCalls:
             try:
                 return work(driver)
             except BaseException as error:
-                code = outcome_of(error)
+                code = code_of(error)
                 raise
             finally:
                 duration_ms = round((time.monotonic() - began_at) * 1000, 1)

@@ -18,9 +18,11 @@ import structlog
 from asyncpg.pool import PoolConnectionProxy
 
 from common.errors import BadSettings, Busy, DatabaseUnavailable, InvalidRequest
+from common.tracing.spans import Kind, below_current
 from regiond.db.connection import Connection
 from regiond.db.errors import LOST, READ_ONLY, read_only, translating_connect_errors, translating_errors
 from regiond.db.pool_use import PoolUse
+from regiond.db.statement_spans import record_statement
 
 if TYPE_CHECKING:
     Row: TypeAlias = asyncpg.Record
@@ -71,8 +73,12 @@ class Database:
         max_size: int = 8,
         acquire_deadline_s: float = CONNECT_DEADLINE_S,
         min_postgresql: int = MIN_POSTGRESQL,
+        traced: bool = False,
     ) -> Database:
-        """Connects. Raises DatabaseUnavailable; BadSettings for a bad DSN, a rejected login or an old PostgreSQL."""
+        """Connects. With `traced`, statements are a part of the traces of what they are for.
+
+        Raises DatabaseUnavailable; BadSettings for a bad DSN, a rejected login or an old PostgreSQL.
+        """
         described = await _check_server(dsn, min_postgresql)
         with translating_connect_errors(described):
             pool = await asyncpg.create_pool(
@@ -82,7 +88,7 @@ class Database:
                 timeout=CONNECT_DEADLINE_S,
                 command_timeout=COMMAND_DEADLINE_S,
                 connection_class=Connection,
-                init=set_json_codecs,
+                init=_traced if traced else set_json_codecs,
                 reset=_no_reset,
                 server_settings={
                     "application_name": application_name,
@@ -220,7 +226,10 @@ class Database:
             raise DatabaseUnavailable(self._rejection)
         self._waiting += 1
         try:
-            return await self._pool.acquire(timeout=self.acquire_deadline_s)
+            if self._pool.get_idle_size():
+                return await self._pool.acquire(timeout=self.acquire_deadline_s)
+            with below_current("wait for a database connection", Kind.INTERNAL):
+                return await self._pool.acquire(timeout=self.acquire_deadline_s)
         except TimeoutError as error:
             busy, most = self._pool.get_size() - self._pool.get_idle_size(), self._pool.get_max_size()
             raise DatabaseUnavailable(
@@ -292,6 +301,11 @@ async def set_json_codecs(connection: Db) -> None:
     """Makes json and jsonb columns of the connection plain Python values."""
     for kind in ("json", "jsonb"):
         await connection.set_type_codec(kind, encoder=_to_json, decoder=json.loads, schema="pg_catalog")
+
+
+async def _traced(connection: Db) -> None:
+    await set_json_codecs(connection)
+    connection.add_query_logger(record_statement)  # asyncpg measures nothing without one
 
 
 async def _no_reset(_: Db) -> None:
