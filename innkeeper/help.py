@@ -23,6 +23,7 @@ usage: innkeeper [PROFILE] RESOURCE ACTION [NAME …] [key=value …]
   innkeeper region backup FILE         on the region's machine: save database, keys and settings; --images: images too
   innkeeper region verify-backup FILE  on any machine with regiond: read a backup to its end and show what it contains
   innkeeper region restore FILE        on a region's machine, with an empty database: restore a backup
+  innkeeper region recovered           on a region's machine: after PostgreSQL recovered the database to a point in time
   innkeeper region check               list discrepancies; exit status 0: none, 1: some, 2: check failed
   innkeeper region repaired            list discrepancies repaired within the last day
   innkeeper region approve ID          show a discrepancy, ask, and repair it; --yes does not ask

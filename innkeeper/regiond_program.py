@@ -9,7 +9,7 @@ from pathlib import Path
 from common.errors import BadSettings
 from innkeeper.output.terminal import Terminal
 
-_COMMANDS = ("backup", "verify-backup", "restore")
+_COMMANDS = ("backup", "verify-backup", "restore", "recovered")
 
 
 def is_for_regiond(argv: Sequence[str]) -> bool:

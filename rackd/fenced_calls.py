@@ -54,14 +54,9 @@ class FencedCalls:
 
         def fenced(driver: Driver) -> T:
             self._tokens.check(fence)  # a newer attempt may have arrived while this one was queued
-            logged = log.bind(
-                what=what,
-                host_id=access.host_id,
-                machine_id=fence.machine_id,
-                operation=fence.operation_id,
-                attempt=fence.attempt,
-            )
-            logged.info("host_call_started")
+            subject = {"host_id": access.host_id, "machine_id": fence.machine_id}
+            attempt = {"operation": fence.operation_id, "attempt": fence.attempt}
+            log.info("host_call_started", what=what, **subject, **attempt)
             began_at, code = time.monotonic(), None
             try:
                 return work(driver)
@@ -70,7 +65,7 @@ class FencedCalls:
                 raise
             finally:
                 duration_ms = round((time.monotonic() - began_at) * 1000, 1)
-                logged.info("host_call_ended", duration_ms=duration_ms, code=code)
+                log.info("host_call_ended", what=what, **subject, **attempt, duration_ms=duration_ms, code=code)
 
         return await self._executor.run(
             access,

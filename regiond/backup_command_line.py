@@ -1,4 +1,4 @@
-"""The commands `regiond backup`, `verify-backup` and `restore`: their files, pass phrases and processes.
+"""The commands `regiond backup`, `verify-backup`, `restore`, `recovered`: files and processes.
 
 Files are opened, and the pass phrase is read, with the rights of the person who runs the command; the rest runs as the
 user of the region. So root can store a backup where the region must not write.
@@ -23,7 +23,8 @@ from regiond.backup.model import BackupFailed, check_passphrase
 from regiond.backup.target import Target
 from regiond.settings import LOGGED_AS, RegionSettings
 
-COMMANDS = ("backup", "verify-backup", "restore")
+COMMANDS = ("backup", "verify-backup", "restore", "recovered")
+STANDARD_OUTPUT = Path("-")
 PASSPHRASE = "BACKUP_PASSPHRASE"  # noqa: S105  # not INNKEEPER_…: that prefix is of settings
 
 
@@ -32,8 +33,11 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     backup.add_argument("--images", action="store_true", help="with the contents of images, not only their list")
     verify = commands.add_parser("verify-backup", help="read a backup to its end and show what it contains")
     restore = commands.add_parser("restore", help="restore a backup into an empty database and state folder")
+    commands.add_parser("recovered", help="move a database on that PostgreSQL recovered to a point in time")
     for command in (backup, verify, restore):
-        command.add_argument("file", type=Path, metavar="FILE")
+        command.add_argument(
+            "file", type=Path, metavar="FILE", help="- writes to a pipe" if command is backup else None
+        )
         command.add_argument(
             "--passphrase-file", type=Path, metavar="FILE",
             help=f"its first line is the pass phrase (default: the variable {PASSPHRASE}, or a prompt)",
@@ -50,6 +54,8 @@ def run(settings: RegionSettings, options: argparse.Namespace, config: Path | No
 
 
 def _run(settings: RegionSettings, options: argparse.Namespace, config: Path | None) -> int:
+    if options.command == "recovered":
+        return _as_region(settings, lambda: _recovered(settings))
     new = options.command == "backup"
     passphrase = read_passphrase(options.passphrase_file, os.environ, new=new)
     if not new:
@@ -57,6 +63,8 @@ def _run(settings: RegionSettings, options: argparse.Namespace, config: Path | N
         work = _restore if options.command == "restore" else _verify
         return _as_region(settings, lambda: work(settings, source, passphrase))
     toml = None if config is None else config.read_bytes()
+    if options.file == STANDARD_OUTPUT:
+        return _stream(settings, toml, passphrase, images=options.images)
     target = Target.open(options.file)
     try:
         status = _in_child(settings, lambda: _backup(settings, toml, target.file, passphrase, images=options.images))
@@ -66,6 +74,20 @@ def _run(settings: RegionSettings, options: argparse.Namespace, config: Path | N
         return daemon.OK
     finally:
         target.discard()
+
+
+def _stream(settings: RegionSettings, toml: bytes | None, passphrase: str, *, images: bool) -> int:
+    """Writes the backup to standard output, such as a pipe to another computer. It cannot be read back there."""
+    if sys.stdout.isatty():
+        raise BackupFailed("The backup is not for a terminal: name a file, or a program after | that stores it.")
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as target:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever is printed is no part of the backup
+        status = _in_child(
+            settings, lambda: _backup(settings, toml, target, passphrase, images=images, read_back=False)
+        )
+    if status == daemon.OK:
+        print("The copy was not read back. Check it where it is: regiond verify-backup FILE", file=sys.stderr)  # noqa: T201
+    return status
 
 
 def _in_child(settings: RegionSettings, work: Callable[[], Any]) -> int:
@@ -94,11 +116,17 @@ def _as_region(settings: RegionSettings, work: Callable[[], Any]) -> int:
 
 
 async def _backup(
-    settings: RegionSettings, toml: bytes | None, target: BinaryIO, passphrase: str, *, images: bool
+    settings: RegionSettings,
+    toml: bytes | None,
+    target: BinaryIO,
+    passphrase: str,
+    *,
+    images: bool,
+    read_back: bool = True,
 ) -> None:
     from regiond.backup_commands import back_up  # noqa: PLC0415  # after the reactor
 
-    contents = await back_up(settings, toml, target, passphrase, os.environ, images=images)
+    contents = await back_up(settings, toml, target, passphrase, os.environ, images=images, read_back=read_back)
     print(f"Saved {contents.text()}.", flush=True)  # noqa: T201  # the command's answer
 
 
@@ -112,6 +140,12 @@ async def _restore(settings: RegionSettings, source: BinaryIO, passphrase: str) 
     from regiond.backup_commands import restore  # noqa: PLC0415  # after the reactor
 
     print(await restore(settings, source, passphrase, os.environ))  # noqa: T201  # the command's answer
+
+
+async def _recovered(settings: RegionSettings) -> None:
+    from regiond.backup_commands import recovered  # noqa: PLC0415  # after the reactor
+
+    print(await recovered(settings, os.environ))  # noqa: T201  # the command's answer
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -9,56 +9,51 @@ from typing import BinaryIO
 from uuid import UUID
 
 from common.certificates import utc_now
-from common.errors import BadSettings
-from common.phrases import number_of
+from common.errors import BadSettings, WrongState
 from common.process.private_files import make_usable_folder
 from regiond.audit.service import Audit, local_request
 from regiond.backup.archive import AUTHORITY, KEY, SETTINGS
-from regiond.backup.model import AppliedMigration, Contents, Manifest
+from regiond.backup.model import AppliedMigration, BackupFailed, Contents, Manifest
 from regiond.backup.service import (
     Source,
     check_empty,
     check_file,
+    check_key,
     check_known,
     forget_migration,
-    forget_processes_and_logins,
     load,
-    move_sequences,
+    lock_schema,
     record_migrations,
-    set_images,
     verify,
     write_backup,
     write_file,
 )
 from regiond.credentials.service import CREDENTIAL, is_systemd_credential, open_master_key
-from regiond.db.migrate import UNFINISHED_RESTORE, migrate, packaged
-from regiond.db.pool import Database, connect
-from regiond.events.model import Level
-from regiond.events.service import Events
-from regiond.hosts.discovery.restored import await_refreshes
+from regiond.db.migrate import UNFINISHED_RESTORE, check_schema_version, has_schema, migrate, packaged
+from regiond.db.pool import Database, Db, connect
 from regiond.images.content import ContentFolder
-from regiond.machines.removal.interrupted import settle_interrupted
-from regiond.operations.interrupted import end_interrupted
 from regiond.racks.enrolment.installation import FOLDER as AUTHORITY_FOLDER
 from regiond.racks.enrolment.installation import is_new_installation, open_authority
+from regiond.restored_database import ImagesHere, connected_regions, move_on, newest_moment
 from regiond.settings import RegionSettings
 from regiond.wiring.images import CONTENTS, FOLDER
 
 
 async def back_up(
     settings: RegionSettings, toml: bytes | None, target: BinaryIO, passphrase: str,
-    environment: Mapping[str, str], *, images: bool,
+    environment: Mapping[str, str], *, images: bool, read_back: bool = True,
 ) -> Contents:  # fmt: skip
-    """Writes a backup into `target`; returns what reading it back has found. `toml`: the file with the settings.
+    """Writes a backup into `target`; returns what `write_backup` does. `toml`: the file with the settings.
 
-    Raises as `write_backup`, and BadSettings for an installation that no region has used yet.
+    Raises as `write_backup`, and BadSettings for a schema of a newer release or one that no region has used yet.
     """
     dsn = settings.required_database
-    await migrate(dsn)
     database = await Database.open(dsn, application_name="innkeeper-maintenance", min_size=1, max_size=1)
     try:
         async with database.transaction() as db:
-            if await is_new_installation(db):
+            # An older schema is saved as it is: before an upgrade, the newer release may be installed already.
+            await check_schema_version(db)
+            if not await has_schema(db) or await is_new_installation(db):
                 raise BadSettings("No region has used this database yet: there is nothing to save.")
             authority = await open_authority(db, settings.state)
         folder = await asyncio.to_thread(ContentFolder.open, settings.state / FOLDER)
@@ -71,7 +66,7 @@ async def back_up(
             store_id=str(folder.store_id),
         )
         async with Audit(database).recorded(local_request("backup")):
-            return await write_backup(source, target, passphrase)
+            return await write_backup(source, target, passphrase, read_back=read_back)
     finally:
         await database.close()
 
@@ -101,7 +96,7 @@ async def restore(settings: RegionSettings, source: BinaryIO, passphrase: str, e
     try:
         await check_empty(connection)
         folder = await asyncio.to_thread(ContentFolder.open, settings.state / FOLDER)
-        await asyncio.to_thread(load, dsn, source, passphrase, settings.state / FOLDER / CONTENTS)
+        await _load(dsn, source, passphrase, settings.state / FOLDER / CONTENTS)
         async with connection.transaction():
             await record_migrations(connection, (*contents.manifest.migrations, _unfinished()))
     finally:
@@ -110,7 +105,17 @@ async def restore(settings: RegionSettings, source: BinaryIO, passphrase: str, e
         write_file(path, content, replaces=path.name.startswith(SETTINGS))  # never a key
     await migrate(dsn, (*packaged(), UNFINISHED_RESTORE))
     moved = await _move_on(dsn, contents.manifest, folder)
-    return f"{moved}\n{_next_steps(files)}"
+    return f"Installation {contents.manifest.installation_id}. {moved}\n{_next_steps(files)}"
+
+
+async def _load(dsn: str, source: BinaryIO, passphrase: str, images: Path) -> None:
+    try:
+        await asyncio.to_thread(load, dsn, source, passphrase, images)
+    except OSError as error:
+        raise BackupFailed(
+            f"The images of the backup were not written to {images}: {error.strerror}. The database is still empty. "
+            "Free space there and repeat the command."
+        ) from error
 
 
 def _files(state: Path, private: Mapping[str, bytes], environment: Mapping[str, str]) -> dict[Path, bytes]:
@@ -136,29 +141,51 @@ def _unfinished() -> AppliedMigration:
 async def _move_on(dsn: str, manifest: Manifest, folder: ContentFolder) -> str:
     """Moves the database on in one transaction; from then on regions start on it. Returns what was done, in words."""
     at = manifest.created_at
+    images = ImagesHere(
+        before=None if manifest.store_id is None else UUID(manifest.store_id), folder=folder.store_id,
+        contents=folder.hashes(),
+    )  # fmt: skip
     database = await Database.open(dsn, application_name="innkeeper-restore", min_size=1, max_size=1)
     try:
         async with Audit(database).recorded(local_request("restore")), database.transaction() as db:
-            sequences = await move_sequences(db, at)
-            ended = await end_interrupted(db, at)
-            was = {one.machine_id: one.machine_was for one in ended if one.machine_id and one.machine_was}
-            machines = await settle_interrupted(db, was)
-            hosts = await await_refreshes(db, at)
-            await forget_processes_and_logins(db)
-            await set_images(
-                db, before=None if manifest.store_id is None else UUID(manifest.store_id), here=folder.store_id,
-                contents=folder.hashes(),
-            )  # fmt: skip
+            moved = await move_on(db, at, f"from a backup of {at:%Y-%m-%d %H:%M} UTC", images)
             await forget_migration(db, UNFINISHED_RESTORE.number)
-            message = (
-                f"The installation {manifest.installation_id} was restored from a backup of {at:%Y-%m-%d %H:%M} UTC: "
-                f"{number_of(sequences, 'sequence')} of numbers moved on, {number_of(len(ended), 'open operation')} "
-                f"ended, {number_of(machines, 'VM')} in transition settled"
-            )
-            await Events.record(db, "region_restored", message, level=Level.WARNING)
-            return f"{message}. {number_of(hosts, 'VM host')} will be refreshed at the first start."
+            return moved
     finally:
         await database.close()
+
+
+async def recovered(settings: RegionSettings, environment: Mapping[str, str]) -> str:
+    """Moves a database on that PostgreSQL itself brought back to an earlier moment; returns what was done.
+
+    Raises WrongState while a region is connected, BadSettings for keys that are not those of the database, and what
+    `migrate` raises.
+    """
+    dsn = settings.required_database
+    await migrate(dsn)
+    database = await Database.open(dsn, application_name="innkeeper-restore", min_size=1, max_size=1)
+    try:
+        async with Audit(database).recorded(local_request("recovered")), database.transaction() as db:
+            await lock_schema(db)  # a region that starts now waits for the end
+            if regions := await connected_regions(db):
+                raise WrongState(
+                    f"Regions are connected to the database, from {', '.join(regions)}. Nothing was changed. Stop "
+                    "every region, on other computers too: systemctl stop innkeeper-regiond"
+                )
+            await _check_keys(db, settings, environment)
+            at = await newest_moment(db)
+            folder = await asyncio.to_thread(ContentFolder.open, settings.state / FOLDER)
+            images = ImagesHere(before=folder.store_id, folder=folder.store_id, contents=folder.hashes())
+            return f"{await move_on(db, at, f'to its state of {at:%Y-%m-%d %H:%M} UTC', images)}\n{_next_steps(())}"
+    finally:
+        await database.close()
+
+
+async def _check_keys(db: Db, settings: RegionSettings, environment: Mapping[str, str]) -> None:
+    if await is_new_installation(db):
+        raise BadSettings("No region has used this database yet: there is nothing to move on.")
+    await open_authority(db, settings.state)
+    await check_key(db, open_master_key(settings.state, environment, create=False))
 
 
 def _next_steps(files: Collection[Path]) -> str:

@@ -18,6 +18,7 @@ from regiond.audit.export.service import AuditExport
 from regiond.audit.service import Audit
 from regiond.clusters.service import Clusters
 from regiond.credentials.service import Credentials, KeyPairs
+from regiond.db.history import ServerHistory
 from regiond.db.listener import Notifications
 from regiond.db.pool import Database
 from regiond.db.schema_version import SchemaVersionMonitor
@@ -73,6 +74,7 @@ class Storage:
     """The database, the keys, secrets and certificate authority that open its contents, and what begins traces."""
 
     dsn: str
+    history: ServerHistory
     database: Database
     credentials: Credentials
     key_pairs: KeyPairs

@@ -2,7 +2,8 @@
 
 The server is the one of the Python wheel. Its data is in a temporary folder, in memory if possible, without fsync.
 `INNKEEPER_TEST_DATABASE` selects another server: the DSN of its superuser `postgres`. Regions and tests connect as the
-role that docs/how-to/install.md creates, which owns its databases and has no other rights.
+role that docs/how-to/install.md creates, which owns its databases and has no other rights. With
+`TESTS_LEAST_PRIVILEGE`, another role owns migrated databases, as `innkeeper region init` makes them.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ REQUIRED_BYTES = 2 * 1024**3
 SETTINGS = {**postgres.FAST, "plan_cache_mode": "force_generic_plan", "autovacuum": "off"}
 
 
-_ENSURE_ROLE = f"""
-    do $$ begin create role "{postgres.ROLE}" login; exception when duplicate_object or unique_violation then end $$
+OWNER = "innkeeper"  # the role that owns the databases of `restricted_url`
+_ENSURE_ROLE = """
+    do $$ begin create role "{}"; exception when duplicate_object or unique_violation then end $$
 """
 
 
@@ -43,7 +45,7 @@ def postgres_server() -> Iterator[str]:
     """The DSN of the server, which stops with the test process, even if that is killed."""
     other = os.environ.get("INNKEEPER_TEST_DATABASE")
     if other:
-        settle(_execute(other, _ENSURE_ROLE))
+        settle(_execute(other, f'{_ENSURE_ROLE.format(postgres.ROLE)}; alter role "{postgres.ROLE}" login'))
         yield postgres.as_user(other, postgres.ROLE)
         return
     with tempfile.TemporaryDirectory(prefix="innkeeper-pg-", dir=memory_folder(), ignore_cleanup_errors=True) as name:
@@ -86,16 +88,35 @@ def server_folder(initialised_folder: Path) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def template(postgres_server: str) -> Iterator[str]:
     """The name of a migrated database that tests copy."""
+    if os.environ.get("TESTS_LEAST_PRIVILEGE"):
+        with _restricted_template(postgres_server) as name:
+            yield name
+        return
     with _new_database(postgres_server, "template") as dsn:
         settle(migrate(dsn))
         settle(_execute(dsn, "select"))  # writes the file with the system catalogue's cache, which the copies get too
         yield urlsplit(dsn).path.strip("/")
 
 
+@pytest.fixture(scope="session")
+def restricted_template(postgres_server: str) -> Iterator[str]:
+    """The name of a migrated database whose owner is another role than the region's."""
+    with _restricted_template(postgres_server) as name:
+        yield name
+
+
 @pytest.fixture
 def database_url(postgres_server: str, template: str) -> Iterator[str]:
     """The DSN of a fresh, migrated database; dropped after the test."""
-    with _new_database(postgres_server, "test", template) as dsn:
+    owner = OWNER if os.environ.get("TESTS_LEAST_PRIVILEGE") else postgres.ROLE
+    with _new_database(postgres_server, "test", template, owner=owner) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def restricted_url(postgres_server: str, restricted_template: str) -> Iterator[str]:
+    """The DSN of a fresh, migrated database that belongs to the role `OWNER`, for the region's role."""
+    with _new_database(postgres_server, "restricted", restricted_template, owner=OWNER) as dsn:
         yield dsn
 
 
@@ -154,10 +175,17 @@ async def fetchval(database: Database, query: str, *values: object) -> Any:
         return await db.fetchval(query, *values)
 
 
-async def create_database(server: str, name: str, *, template: str | None = None) -> str:
-    """Returns the DSN of a new database that belongs to the role of `server`: empty, or a copy."""
+def as_owner(dsn: str) -> str:
+    """Returns `dsn` of a restricted database with the rights of its owner."""
+    return with_option(as_superuser(dsn), f"options=-c%20role%3D{OWNER}")
+
+
+async def create_database(server: str, name: str, *, template: str | None = None, owner: str = postgres.ROLE) -> str:
+    """Returns the DSN of a new database, for the role of `server`: empty, or a copy."""
     copied = f'template "{template}" strategy file_copy' if template else ""
-    await _execute(as_superuser(server), f'create database "{name}" owner "{postgres.ROLE}" {copied}')
+    await _execute(as_superuser(server), f'create database "{name}" owner "{owner}" {copied}')
+    if owner != postgres.ROLE:  # a copy does not have the rights of the database itself
+        await _execute(as_superuser(server), f'revoke temporary on database "{name}" from public')
     return named(server, name)
 
 
@@ -166,10 +194,19 @@ async def drop_database(server: str, name: str) -> None:
 
 
 @contextmanager
-def _new_database(server: str, purpose: str, template: str | None = None) -> Iterator[str]:
+def _restricted_template(server: str) -> Iterator[str]:
+    settle(_execute(as_superuser(server), _ENSURE_ROLE.format(OWNER)))
+    with _new_database(server, "template", owner=OWNER) as dsn:
+        settle(migrate(as_owner(dsn), grant_to=postgres.ROLE))
+        settle(_execute(dsn, "select"))
+        yield urlsplit(dsn).path.strip("/")
+
+
+@contextmanager
+def _new_database(server: str, purpose: str, template: str | None = None, owner: str = postgres.ROLE) -> Iterator[str]:
     """The DSN of a new database; dropped after the block."""
     name = f"innkeeper_{purpose}_{uuid4().hex[:12]}"
-    yield settle(create_database(server, name, template=template))
+    yield settle(create_database(server, name, template=template, owner=owner))
     settle(drop_database(server, name))
 
 

@@ -23,7 +23,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "refresh": (),
     "rack": ("token",),
     "client": ("issue",),
-    "region": ("check", "repaired", "approve", "audit", "admin", "backup", "verify-backup", "restore"),
+    "region": ("check", "repaired", "approve", "audit", "admin", "backup", "verify-backup", "restore", "recovered"),
     "completion": SHELLS,
     "help": (),
 }

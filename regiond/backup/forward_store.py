@@ -44,6 +44,11 @@ async def record_migrations(db: Db, applied: Iterable[AppliedMigration]) -> None
         await db.execute(_RECORD, one.number, one.name, one.digest, one.release, one.applied_at)
 
 
+async def lock_schema(db: Db) -> None:
+    """Lets every region that starts wait until the transaction ends."""
+    await db.execute("lock table schema_migration in access exclusive mode")
+
+
 async def forget_migration(db: Db, number: int) -> None:
     await db.execute("delete from schema_migration where number = $1", number)
 

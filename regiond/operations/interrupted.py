@@ -1,8 +1,6 @@
-"""Ends the operations that were open when a backup was made, in the database that was restored from it."""
+"""Ends the operations that were open in a database that shows an earlier moment."""
 
 from __future__ import annotations
-
-from datetime import datetime
 
 from attrs import frozen
 
@@ -40,15 +38,15 @@ class Interrupted:
     machine_was: str | None
 
 
-async def end_interrupted(db: Db, backup_at: datetime) -> tuple[Interrupted, ...]:
+async def end_interrupted(db: Db, how: str) -> tuple[Interrupted, ...]:
     """Ends every open operation as failed, and returns them. Nothing repeats or undoes them.
 
-    The backup shows how far they were at its time. Since then each may have ended, and others may have changed the same
-    guest: to repeat one could power a guest off, or delete it, against what users decided later. Discovery shows what
-    they left.
+    `how` the database was restored: such as `from a backup of 2026-11-25 12:00 UTC`. It shows how far they were then.
+    Since then each may have ended, and others may have changed the same guest: to repeat one could power a guest off,
+    or delete it, against what users decided later. Discovery shows what they left.
     """
     reason = (
-        f"The database was restored from a backup of {backup_at:%Y-%m-%d %H:%M} UTC, when this operation was open. "
-        "Its outcome is unknown. The refresh of its host shows what is there now."
+        f"The database was restored {how}, when this operation was open. Its outcome is unknown. The refresh of its "
+        "host shows what is there now."
     )
     return tuple(Interrupted(**row) for row in await db.fetch(_END, CODE, reason, STEP))

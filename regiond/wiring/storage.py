@@ -12,6 +12,7 @@ from common.tracing.spans import NO_TRACES
 from common.values import Autostart
 from regiond.components import Storage
 from regiond.credentials.service import Credentials, KeyPairs, open_master_key
+from regiond.db.history import ServerHistory
 from regiond.db.migrate import migrate
 from regiond.db.pool import Database
 from regiond.idempotency.service import IdempotencyKeys
@@ -26,8 +27,9 @@ async def open_storage(settings: RegionSettings, running: AsyncExitStack) -> Sto
     tracer = open_tracer(settings.traces, service="regiond", instance=socket.gethostname())
     running.push_async_callback(tracer.stop)
     make_usable_folder(settings.state)
-    await migrate(dsn)
-    database = await Database.open(dsn, traced=tracer is not NO_TRACES)
+    history = ServerHistory.open(settings.state)
+    await migrate(dsn, history=history)
+    database = await Database.open(dsn, history=history, traced=tracer is not NO_TRACES)
     running.push_async_callback(database.close)
     async with database.transaction() as db:
         master_key = open_master_key(settings.state, os.environ, create=await is_new_installation(db))
@@ -38,6 +40,7 @@ async def open_storage(settings: RegionSettings, running: AsyncExitStack) -> Sto
         await set_default_autostart(db, Autostart(settings.autostart))
     return Storage(
         dsn=dsn,
+        history=history,
         database=database,
         credentials=credentials,
         key_pairs=KeyPairs(master_key, installation_id=installation_id, server_name=socket.gethostname()),

@@ -42,7 +42,7 @@ async def test_missing_files_are_applied_in_order_and_once(empty_database_url: s
 
 
 async def test_a_user_without_privileges_is_reported(empty_database_url: str) -> None:
-    with pytest.raises(BadSettings, match="rejected its user: permission denied for schema public"):
+    with pytest.raises(BadSettings, match=r"the role pg_monitor may not create them.*innkeeper region init"):
         await migrate(with_option(as_superuser(empty_database_url), "role=pg_monitor"), [FIRST])
 
 
@@ -97,6 +97,16 @@ async def test_a_newer_database_is_rejected(empty_database_url: str) -> None:
         rf"newer than this release: Innkeeper {re.escape(running_release())} applied 0002_cores\.sql, which Innkeeper"
     )
     with pytest.raises(BadSettings, match=message):
+        await migrate(empty_database_url, [FIRST])
+
+
+async def test_a_release_continues_on_files_that_leave_its_statements_valid(empty_database_url: str) -> None:
+    added = migration(
+        "0003_zone.sql", "-- usable by releases that know 0002\nalter table host add column zone integer;"
+    )
+    await migrate(empty_database_url, [FIRST, SECOND, added], release="9.0.0")
+    assert await migrate(empty_database_url, [FIRST, SECOND]) == ()
+    with pytest.raises(BadSettings, match=r"Innkeeper 9\.0\.0 applied 0002_cores\.sql, 0003_zone\.sql, which"):
         await migrate(empty_database_url, [FIRST])
 
 

@@ -16,6 +16,7 @@ CHOSEN = [
     "regiond.backup.forward_store.statement",  # test_restore
     "regiond.clusters.store.*existing",  # test_clusters
     "regiond.db.migrate.one.sql",  # test_db_migrate
+    "regiond.db.privileges.statement",  # test_least_privilege
     "regiond.groups.store.statement",  # test_groups
     "regiond.machines.view_store.page",  # test_machine_paging
 ]

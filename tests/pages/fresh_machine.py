@@ -83,7 +83,8 @@ def why_no_packages() -> str | None:
 
 
 class FreshMachine:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, suite: str = "bookworm") -> None:
+        self._suite = suite
         self._folder = folder / "machine"
         self._outputs = folder
         self._process: subprocess.Popen[bytes] | None = None
@@ -92,7 +93,15 @@ class FreshMachine:
     def start(self) -> None:
         """Makes the machine, with this checkout in /root/project."""
         made = ended(
-            [*in_outer_network(), str(FRESH_MACHINE), "make", str(self._folder), PACKAGES],
+            [
+                *in_outer_network(),
+                "env",
+                f"SUITE={self._suite}",
+                str(FRESH_MACHINE),
+                "make",
+                str(self._folder),
+                PACKAGES,
+            ],
             self._outputs,
             deadline_s=MAKE_S,
         )

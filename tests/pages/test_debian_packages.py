@@ -1,34 +1,21 @@
 """The Debian packages on a new Debian: built, installed, used, upgraded and purged, as an operator does.
 
-Takes some ten minutes: a chroot each to build and to use them.
+Takes some ten minutes for each release of Debian: chroots to build them twice and to use them.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.lab.needs import require
-from tests.pages.fresh_machine import (
-    CHECKOUT,
-    HOME,
-    FreshMachine,
-    in_outer_network,
-    why_no_fresh_machine,
-    why_no_packages,
-)
+from tests.pages.fresh_machine import HOME, FreshMachine
+from tests.pages.packages import INSTALL_S, SUITES, Operator, build, differing
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.lab]
 
-BUILD_S = 1800.0
-INSTALL_S = 900.0
-COMMAND_S = 150.0
 PACKAGES = ("innkeeper", "innkeeper-rack", "innkeeper-region")
 PASSWORD = "ruddy-otter-47-lanterns"  # noqa: S105
 SIMULATED = "/var/lib/simulated-hosts"
@@ -65,40 +52,9 @@ OTHERS = (
 EVERYTHING = "find / -xdev -path /proc -prune -o -path /sys -prune -o -path /dev -prune -o -print"
 
 
-def build(suite: str, folder: Path) -> list[Path]:
-    done = subprocess.run(
-        [*in_outer_network(), str(CHECKOUT / "development/debian/build"), suite, str(folder)],
-        check=False, capture_output=True, text=True, timeout=BUILD_S,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
-    return sorted(folder.glob("*.deb"))
-
-
-class Operator:
-    """Types commands as root on the machine."""
-
-    def __init__(self, machine: FreshMachine) -> None:
-        self.machine = machine
-
-    def types(self, script: str, *, given: str = "", network: bool = False, deadline_s: float = COMMAND_S) -> str:
-        deadline_s = INSTALL_S if network else deadline_s
-        done = self.machine.run(script, given=given, network=network, deadline_s=deadline_s)
-        outcome = "no end in time" if done.status is None else f"status {done.status}"
-        assert done.status == 0, f"{outcome}\n{script}\n{done.printed[-1600:]}\n{done.errors[-2400:]}"
-        return done.printed.strip()
-
-    def asks(self, command: str) -> Any:
-        return json.loads(self.types(f"innkeeper {command}"))
-
-    def process_of(self, daemon: str) -> str:
-        return self.types(f"systemctl status innkeeper-{daemon} | sed -n 's/.*Main PID: //p'")
-
-
 @pytest.fixture
-def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    require(why_no_fresh_machine())
-    require(why_no_packages())
-    machine = FreshMachine(tmp_path_factory.mktemp("fresh"))
+def operator(suite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    machine = FreshMachine(tmp_path_factory.mktemp("fresh"), suite)
     try:
         machine.start()
         yield Operator(machine)
@@ -106,9 +62,20 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
         machine.stop()
 
 
+@pytest.mark.parametrize("suite", SUITES)
+def test_two_builds_of_a_commit_are_equal(suite: str, packages: Callable[[str], list[Path]], tmp_path: Path) -> None:
+    first = packages(suite)
+    again = build(suite, tmp_path, umask=0o002, TZ="FAR-14", LANG="de_DE.UTF-8", HOSTNAME="elsewhere")
+    assert [file.name for file in first] == [file.name for file in again]
+    assert [line for pair in zip(first, again, strict=True) for line in differing(*pair)] == []
+
+
 @pytest.mark.deadline(5400)
-async def test_packages_are_installed_used_upgraded_and_purged(operator: Operator, tmp_path: Path) -> None:
-    built = build("bookworm", tmp_path)
+@pytest.mark.parametrize("suite", SUITES)
+async def test_packages_are_installed_used_upgraded_and_purged(
+    suite: str, packages: Callable[[str], list[Path]], operator: Operator
+) -> None:
+    built = packages(suite)
     assert sorted(file.name.split("_")[0] for file in built) == list(PACKAGES)
     for file in built:
         operator.machine.write(file.name, file.read_bytes())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from contextlib import suppress
 
 import msgpack
@@ -178,10 +179,12 @@ def test_a_long_message_is_cut_to_the_limit_of_an_error_frame() -> None:
     )
 
 
-@pytest.mark.parametrize("many", [[{}] * 16_000, {str(number): [] for number in range(16_000)}], ids=["list", "map"])
-def test_a_frame_of_very_many_values_is_a_protocol_error(many: object) -> None:
+@pytest.mark.parametrize(
+    "many", [lambda: [{}] * 16_000, lambda: {str(number): [] for number in range(16_000)}], ids=["list", "map"]
+)
+def test_a_frame_of_very_many_values_is_a_protocol_error(many: Callable[[], object]) -> None:
     """A MiB of empty maps would take 70 MiB of memory."""
-    data = msgpack.packb({"kind": "event", "name": "x", "body": [many] * 10})
+    data = msgpack.packb({"kind": "event", "name": "x", "body": [many()] * 10})
     assert len(data) < MAX_FRAME_BYTES
     with pytest.raises(ProtocolError, match="too many values"):
         decode(data)

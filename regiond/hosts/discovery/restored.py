@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from regiond.db.pool import Db
 
 CODE = "not_refreshed"
@@ -15,14 +13,14 @@ _REFRESH_NOW = "update vm_host_schedule set next_refresh_at = now(), failures = 
 _HOSTS = "select count(*) from vm_host"
 
 
-async def await_refreshes(db: Db, backup_at: datetime) -> int:
+async def await_refreshes(db: Db, how: str) -> int:
     """Makes the refresh of every host due, and returns the number of hosts.
 
-    A host whose removal the restore has ended is a host as before.
+    `how` the database was restored: such as `from a backup of 2026-11-25 12:00 UTC`. A host whose removal was
+    ended with it is a host as before.
     """
     message = (
-        f"The database was restored from a backup of {backup_at:%Y-%m-%d %H:%M} UTC, and this host was not refreshed "
-        "since. It takes no VM before its refresh."
+        f"The database was restored {how}, and this host was not refreshed since. It takes no VM before its refresh."
     )
     await db.execute(_MARK, CODE, message)
     await db.execute(_REFRESH_NOW)

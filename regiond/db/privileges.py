@@ -1,0 +1,66 @@
+"""Grants the region's role what a serving region needs, where another role owns the tables.
+
+The region's role reads everything, and changes the rows of all tables but those that protect the audit trail and the
+schema. It cannot create, alter, drop or truncate anything, and cannot set a sequence back (docs/decisions/0075).
+"""
+
+from __future__ import annotations
+
+from common.errors import BadSettings
+from regiond.db.pool import Db
+
+# Of the first three, only the functions of the trail change rows, with the rights of their owner.
+READ_ONLY_TABLES = ("audit_entry", "audit_chain", "audit_retention", "schema_migration")
+
+# Of tables that somebody else has put there, the owner of Innkeeper's grants nothing.
+_STATEMENTS = """
+    select format(one, current_schema(), $1::text, current_database()) as statement
+      from unnest(array[
+        'revoke create on schema %1$I from public, %2$I',
+        'grant usage on schema %1$I to %2$I',
+        'revoke create, temporary on database %3$I from public, %2$I',
+        'grant connect on database %3$I to %2$I'
+      ]) one
+    union all
+    select format('revoke all on %1$s %2$s from %3$I; grant %4$s on %1$s %2$s to %3$I',
+                  case relkind when 'S' then 'sequence' else 'table' end, oid::regclass, $1::text,
+                  case when relkind = 'S' then 'usage, select'
+                       when relname::text = any($2::text[]) then 'select'
+                       else 'select, insert, update, delete' end)
+      from pg_class
+     where relnamespace = current_schema()::regnamespace and relkind in ('r', 'p', 'v', 'm', 'S')
+       and relowner = current_user::regrole
+"""
+# Of a schema without tables: whether they can be created. A superuser has the rights of every role.
+_MAY_CHANGE = """
+    select current_user as role, table_owner is not null as has_tables,
+           coalesce(pg_has_role(table_owner, 'usage'), has_schema_privilege(current_schema(), 'create')) as may_change
+      from (select (select relowner from pg_class where oid = to_regclass('schema_migration')) as table_owner) found
+"""
+
+
+async def grant(db: Db, role: str) -> None:
+    """Gives `role` these rights and no others, as the owner of the database. Idempotent.
+
+    Call it in the transaction that changes the schema: the region never sees a table that it may not use.
+    """
+    for statement in [row["statement"] for row in await db.fetch(_STATEMENTS, role, READ_ONLY_TABLES)]:
+        await db.execute(statement)
+
+
+async def check_owner(db: Db) -> None:
+    """Raises BadSettings, with the command to use, unless the role of the connection may change the schema."""
+    row = await db.fetchrow(_MAY_CHANGE)
+    if row is None or row["may_change"]:
+        return
+    if row["has_tables"]:
+        raise BadSettings(
+            f"The database has the schema of an older release, and the role {row['role']} may not change it. Nothing "
+            "was changed. Run this as root on this computer, then start the region: innkeeper region migrate",
+            setting="database",
+        )
+    raise BadSettings(
+        f"The database has no tables, and the role {row['role']} may not create them. Run this as root on this "
+        "computer: innkeeper region init",
+        setting="database",
+    )

@@ -1,0 +1,71 @@
+"""Moves a database that shows an earlier moment on, such as after a restore or a recovery."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from uuid import UUID
+
+from attrs import frozen
+
+from common.phrases import number_of
+from regiond.backup.service import forget_processes_and_logins, move_sequences, set_images
+from regiond.db.pool import Db
+from regiond.events.model import Level
+from regiond.events.service import Events
+from regiond.hosts.discovery.restored import await_refreshes
+from regiond.machines.removal.interrupted import settle_interrupted
+from regiond.operations.interrupted import end_interrupted
+
+# The heartbeat of a region is 10 s old at most, if one ran.
+_NEWEST = """
+    select coalesce(greatest((select max(seen_at) from region_process), (select max(at) from event)),
+                    now() - interval '1 year')
+"""
+_REGIONS = """
+    select distinct coalesce(host(client_addr), 'the database server') from pg_stat_activity
+     where datname = current_database() and application_name in ('innkeeper-regiond', 'innkeeper-notifications')
+"""
+
+
+@frozen(kw_only=True)
+class ImagesHere:
+    """The contents of images on this computer. `folder`: the id of their folder; `before`: of that of the backup."""
+
+    before: UUID | None
+    folder: UUID
+    contents: Collection[str]
+
+
+async def move_on(db: Db, at: datetime, how: str, images: ImagesHere | None) -> str:
+    """Moves a database that shows the moment `at` on, in the caller's transaction; returns what was done, in words.
+
+    Nothing that was given out since `at` is given out again, no operation of then is continued, and every host is
+    refreshed before it takes a VM. `how`: such as `from a backup of 2026-11-25 12:00 UTC`. `images`: None leaves
+    them as they are. Sequences move on even if the transaction is rolled back.
+    """
+    sequences = await move_sequences(db, at)
+    ended = await end_interrupted(db, how)
+    was = {one.machine_id: one.machine_was for one in ended if one.machine_id and one.machine_was}
+    machines = await settle_interrupted(db, was)
+    hosts = await await_refreshes(db, how)
+    await forget_processes_and_logins(db)
+    if images is not None:
+        await set_images(db, before=images.before, here=images.folder, contents=images.contents)
+    message = (
+        f"The database was restored {how}: {number_of(sequences, 'sequence')} of numbers moved on, "
+        f"{number_of(len(ended), 'open operation')} ended, {number_of(machines, 'VM')} in transition settled"
+    )
+    await Events.record(db, "region_restored", message, level=Level.WARNING)
+    return f"{message}. {number_of(hosts, 'VM host')} will be refreshed at the first start."
+
+
+async def newest_moment(db: Db) -> datetime:
+    """Returns a moment from which the database has rows, and from shortly after which it has none."""
+    found: datetime = await db.fetchval(_NEWEST)
+    return found
+
+
+async def connected_regions(db: Db) -> list[str]:
+    """Returns the computers of regions that are connected to the database."""
+    return [row[0] for row in await db.fetch(_REGIONS)]
