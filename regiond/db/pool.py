@@ -23,11 +23,8 @@ from regiond.db.connection import Connection
 from regiond.db.errors import IN_THE_WAY, LOST, READ_ONLY, read_only, translating_connect_errors, translating_errors
 from regiond.db.history import ServerHistory
 from regiond.db.pool_use import PoolUse
-<<<<<<< HEAD
-from regiond.db.statement_spans import record_statement
-=======
 from regiond.db.servers import described, open_primary
->>>>>>> main
+from regiond.db.statement_spans import record_statement
 
 if TYPE_CHECKING:
     Row: TypeAlias = asyncpg.Record
@@ -78,21 +75,13 @@ class Database:
         max_size: int = 8,
         acquire_deadline_s: float = CONNECT_DEADLINE_S,
         min_postgresql: int = MIN_POSTGRESQL,
-<<<<<<< HEAD
-        traced: bool = False,
-    ) -> Database:
-        """Connects. With `traced`, statements are a part of the traces of what they are for.
-
-        Raises DatabaseUnavailable; BadSettings for a bad DSN, a rejected login or an old PostgreSQL.
-        """
-        described = await _check_server(dsn, min_postgresql)
-        with translating_connect_errors(described):
-=======
         history: ServerHistory | None = None,
+        traced: bool = False,
     ) -> Database:
         """Connects. Raises DatabaseUnavailable; BadSettings for a bad DSN, a rejected login or an old PostgreSQL.
 
-        With a `history`, no connection to a former primary is used.
+        With a `history`, no connection to a former primary is used. If `traced`, statements are in the traces of what
+        they are for.
         """
 
         async def open_one(address: str, **options: Any) -> Connection:
@@ -101,6 +90,8 @@ class Database:
 
         async def prepare(connection: Connection) -> None:
             await set_json_codecs(connection)
+            if traced:
+                connection.add_query_logger(record_statement)  # asyncpg measures nothing without one
             if history is not None:
                 with translating_errors(connection):
                     await history.settle(connection)
@@ -109,7 +100,6 @@ class Database:
         hooks: dict[str, Any] = {"connect": open_one, "init": prepare, "reset": _no_reset}
         found = await _check_server(dsn, min_postgresql, history)
         with translating_connect_errors(found):
->>>>>>> main
             pool = await asyncpg.create_pool(
                 dsn,
                 min_size=min_size,
@@ -117,12 +107,7 @@ class Database:
                 timeout=CONNECT_DEADLINE_S,
                 command_timeout=COMMAND_DEADLINE_S,
                 connection_class=Connection,
-<<<<<<< HEAD
-                init=_traced if traced else set_json_codecs,
-                reset=_no_reset,
-=======
                 **hooks,
->>>>>>> main
                 server_settings={
                     "application_name": application_name,
                     "statement_timeout": f"{STATEMENT_DEADLINE_S:.0f}s",
@@ -337,11 +322,6 @@ async def set_json_codecs(connection: Db) -> None:
     """Makes json and jsonb columns of the connection plain Python values."""
     for kind in ("json", "jsonb"):
         await connection.set_type_codec(kind, encoder=_to_json, decoder=json.loads, schema="pg_catalog")
-
-
-async def _traced(connection: Db) -> None:
-    await set_json_codecs(connection)
-    connection.add_query_logger(record_statement)  # asyncpg measures nothing without one
 
 
 async def _no_reset(_: Db) -> None:
