@@ -48,7 +48,7 @@ class Reader:
         for block in blocks_of(page):
             if (file := block.marked("file")) is not None:
                 self.machine.configure(file, block.text)
-            elif block.marked("on") is not None:
+            elif block.marked("on") == "fresh":
                 self._printed = self._follow(block)
 
     def _follow(self, block: Block) -> str:

@@ -21,6 +21,7 @@ class Need(StrEnum):
     LXD = "LXD"
     LIBVIRT = "libvirt"
     IMAGES = "images"  # of guests that boot
+    DISKS = "disks"  # large ones
 
 
 @frozen(kw_only=True)
@@ -74,6 +75,12 @@ DEEP = (
         needs={Need.LXD, Need.LIBVIRT, Need.IMAGES},
     ),
     Area(
+        name="systemd",
+        title="the Debian packages on a guest with systemd, by the installation guide",
+        paths=("tests/systemd",),
+        needs={Need.DISKS},
+    ),
+    Area(
         name="pages",
         title="every command of every page, ./dev run, and the documentation site",
         paths=("tests/pages", "tests/integration/test_dev_run.py"),
@@ -104,6 +111,8 @@ def area_of(path: str, markers: Set[str], parameters: str) -> str:
             return FIRST if "/schedules/" in path else "faults"
         case "pages":
             return "pages" if "lab" in markers else FIRST
+        case "systemd":
+            return "systemd"
         case "lab" if name in _BOOTS:
             return "boots"
         case "lab":
