@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from pathlib import PurePath
 from typing import Any
 
@@ -12,12 +13,13 @@ from tests.pages.blocks import Block, blocks_of
 from tests.pages.test_install_guide import ANSWERS
 from tests.systemd.guest import DebianGuest
 from tests.systemd.transcript import Transcript
+from tests.waiting import eventually
 
 COMMAND_S = 1800.0
 INSTALL_S = 5400.0
 UNITS = ("innkeeper-regiond", "innkeeper-rackd")
 WARNING = 4  # as syslog counts
-MARKS = ("fresh", "systemd")
+MARKS = ("fresh", "systemd", "restored")
 
 
 class Administrator:
@@ -26,6 +28,9 @@ class Administrator:
         self._transcript = transcript
         self._folder = PurePath("/root")
         self._printed = ""
+
+    def step(self, title: str) -> AbstractContextManager[None]:
+        return self._transcript.step(title, self.guest.cpu_s)
 
     def enters(self, folder: str) -> None:
         """Later commands are typed in this folder."""
@@ -55,6 +60,10 @@ class Administrator:
         self._transcript.typed(script, done.printed)
         return done.printed
 
+    async def sees(self, condition: Callable[[], bool]) -> None:
+        """Waits for a condition of which each look takes seconds."""
+        await eventually(condition, deadline_s=COMMAND_S, every_s=5.0)
+
     def _diagnosis(self) -> str:
         command = (
             "systemctl --no-pager --failed; journalctl --no-pager -b -n 60 -u innkeeper-regiond -u innkeeper-rackd"
@@ -64,9 +73,13 @@ class Administrator:
     def asks(self, command: str) -> Any:
         return json.loads(self.types(f"innkeeper {command}"))
 
-    def states_of(self, verb: str) -> dict[str, str]:
+    def states(self, verb: str) -> dict[str, str]:
         """What `systemctl is-active` or `is-enabled` says of each of our units."""
         return {unit: self.types(f"systemctl {verb} {unit} || true").strip() for unit in UNITS}
+
+    def process_of(self, unit: str) -> str:
+        """The number of its main process, 0 if it does not run."""
+        return self.types(f"systemctl show --property MainPID --value {unit}").strip()
 
     def exposures(self) -> dict[str, float]:
         """What systemd says of the confinement of our units: 0 is the best, 10 the worst."""

@@ -19,8 +19,13 @@ HOST_NAME = "region"
 DOMAIN = "example.net"
 _DEBUGFS = "/sbin/debugfs"
 _NETWORK = 'network: {version: 2, ethernets: {all: {match: {name: "en*"}, dhcp4: true}}}\n'
-# A person answers yes. The dates of the archive are not those of a machine whose clock a test sets.
-_APT = 'APT::Get::Assume-Yes "true";\nAcquire::Check-Valid-Until "false";\nAcquire::Check-Date "false";\n'
+# A person answers yes, and keeps changed settings. The dates of the archive are not those of a test.
+_APT = """APT::Get::Assume-Yes "true";
+Acquire::Languages "none";
+Acquire::Check-Valid-Until "false";
+Acquire::Check-Date "false";
+Dpkg::Options { "--force-confold"; };
+"""
 
 
 @frozen(kw_only=True)

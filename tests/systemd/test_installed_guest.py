@@ -1,7 +1,6 @@
-"""The Debian packages on a Debian 12 that booted: installed by the guide, rebooted, upgraded and purged.
+"""The Debian packages on machines that booted: installed by the guides, rebooted, lost, restored, upgraded and purged.
 
-Everything on the machine is emulated: some twenty minutes of CPU. build/systemd-transcript.txt has the minutes of each
-step.
+Everything on the machines is emulated: half an hour of CPU. build/systemd-transcript.txt has the minutes of each step.
 """
 
 from __future__ import annotations
@@ -12,14 +11,24 @@ from pathlib import Path
 import pytest
 
 from tests.pages.blocks import CHECKOUT
-from tests.systemd.administrator import UNITS, Administrator
-from tests.systemd.guest import PACKAGES, DebianGuest
+from tests.systemd.administrator import Administrator
+from tests.systemd.backup_files import BackupFiles
+from tests.systemd.guest import DebianGuest
+from tests.systemd.steps import (
+    back_up,
+    install,
+    purge,
+    reads_its_metrics,
+    restarts_and_reloads,
+    restore,
+    serves,
+    set_up,
+    survives_a_reboot,
+    upgrade,
+)
 from tests.systemd.transcript import Transcript
 
 pytestmark = [pytest.mark.lab]
-
-INSTALL = "docs/how-to/install.md"
-MOST_EXPOSED = 1.1  # as docs/explanation/security.md says
 
 
 @pytest.fixture
@@ -34,37 +43,50 @@ def first(packages: Path, tmp_path: Path) -> Iterator[DebianGuest]:
     guest.lose()
 
 
-@pytest.mark.deadline(4 * 3600)
-async def test_packages_serve_under_systemd(first: DebianGuest, transcript: Transcript) -> None:
+@pytest.fixture
+def second(packages: Path, tmp_path: Path) -> Iterator[DebianGuest]:
+    guest = DebianGuest(tmp_path / "second", packages)
+    yield guest
+    guest.lose()
+
+
+@pytest.mark.deadline(6 * 3600)
+async def test_packages_serve_and_a_lost_machine_is_restored(
+    first: DebianGuest, second: DebianGuest, transcript: Transcript
+) -> None:
     with transcript.step("boot a new Debian 12", first.cpu_s):
         await first.start()
-    admin = Administrator(first, transcript)
-    with transcript.step("install the packages", first.cpu_s):
+    saved = await use(Administrator(first, transcript))
+    with transcript.step("lose the machine, and boot another", second.cpu_s):
+        first.lose()
+        await second.start()
+    admin = Administrator(second, transcript)
+    with admin.step("install the packages and PostgreSQL"):
         install(admin)
-    with transcript.step("set up the region", first.cpu_s):
-        admin.follows(INSTALL, "Region")
-    with transcript.step("set up the rack, compose a VM and start it", first.cpu_s):
-        admin.follows(INSTALL, "Rack")
-    serves(admin)
+    with admin.step("restore the backup"):
+        await restore(admin, saved)
+    with admin.step("upgrade to a later build"):
+        await upgrade(admin)
+    with admin.step("purge"):
+        purge(admin)
 
 
-def install(admin: Administrator) -> None:
-    """Both daemons are installed, confined as stated, and wait for their settings."""
-    admin.enters(f"{PACKAGES}/now")
-    admin.follows(INSTALL, "From packages")
-    admin.enters("/root")
-    assert admin.states_of("is-enabled") == dict.fromkeys(UNITS, "disabled")
-    assert admin.states_of("is-active") == dict.fromkeys(UNITS, "inactive")
-    assert admin.types("dpkg --verify innkeeper innkeeper-region innkeeper-rack") == ""
-    assert max(admin.exposures().values()) <= MOST_EXPOSED
-
-
-def serves(admin: Administrator) -> None:
-    """Region and rack are active, the VM runs, and the journal has no warning."""
-    assert admin.states_of("is-active") == dict.fromkeys(UNITS, "active")
-    (host,) = admin.asks("vm-hosts read")
-    assert (host["name"], host["state"], host["problems"]) == ("local", "ready", [])
-    (machine,) = admin.asks("machines read")
-    assert (machine["hostname"], machine["status_name"], machine["power_state"]) == ("web-1", "Ready", "on")
-    assert admin.asks("region check") == []
-    assert admin.troubles() == []
+async def use(admin: Administrator) -> BackupFiles:
+    """Follows the guides on the first machine, and returns its backup."""
+    with admin.step("install the packages"):
+        install(admin)
+    with admin.step("set up the region"):
+        set_up(admin, "Region")
+    with admin.step("set up the rack, compose a VM and start it"):
+        set_up(admin, "Rack")
+    with admin.step("check the services and their journal"):
+        serves(admin)
+    with admin.step("read the metrics"):
+        reads_its_metrics(admin)
+    with admin.step("back up"):
+        saved = back_up(admin)
+    with admin.step("reload, and kill the daemons"):
+        await restarts_and_reloads(admin)
+    with admin.step("reboot"):
+        await survives_a_reboot(admin)
+    return saved
