@@ -17,6 +17,7 @@ from regiond.audit.export.service import AuditExport
 from regiond.audit.service import Audit
 from regiond.clusters.service import Clusters
 from regiond.credentials.service import Credentials, KeyPairs
+from regiond.db.history import ServerHistory
 from regiond.db.listener import Notifications
 from regiond.db.pool import Database
 from regiond.db.schema_version import SchemaVersionMonitor
@@ -72,6 +73,7 @@ class Storage:
     """The database, and the keys, secrets and certificate authority that open its contents."""
 
     dsn: str
+    history: ServerHistory
     database: Database
     credentials: Credentials
     key_pairs: KeyPairs

@@ -88,7 +88,10 @@ class RegionService:
             self._manager.ready(status)
             try:
                 await region.components.schema_version.outdated()
-            except asyncio.CancelledError:
+            except (
+                asyncio.CancelledError,
+                BadSettings,
+            ):  # also if the schema is newer: until then, 503 can be repeated
                 await self._drain()
                 raise
             finally:

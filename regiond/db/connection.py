@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import asyncpg
 import structlog
 
+from regiond.db.position import Position
+
 if TYPE_CHECKING:
     _Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
 else:  # it cannot be subscripted at run time
@@ -42,8 +44,10 @@ class Connection(_Connection):
     """A connection that repeats cancel requests, and closes if the statement does not end within 2 s.
 
     A statement on a closed connection can still run on the server until its statement timeout, and can take effect.
-    All connections of the process share the types that they know.
+    All connections of the process share the types that they know. `position` is the history of its server, if known.
     """
+
+    position: Position | None = None
 
     async def _cancel(self, sent: asyncio.Future[None], ended: asyncio.Future[None]) -> None:
         """Sets `sent`, for which the next statement waits, only when no request can reach that statement."""

@@ -33,7 +33,10 @@ LOST = (
     ConnectionError,
     TimeoutError,
 )
+# Another transaction or a migration was in the way of the statement.
+IN_THE_WAY = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.InvalidCachedStatementError)
 READ_ONLY = "read_only"
+NO_PRIMARY = "no_primary"
 DISK_FULL = "disk_full"
 _READ_ONLY_TEXT = (
     "The database is read-only: requests that change something fail. A standby becomes writable when it is promoted; "
@@ -100,6 +103,11 @@ def translating_errors(connection: Closable) -> Iterator[None]:
             "database server and try again. Nothing was changed.",
             reason=DISK_FULL,
         ) from error
+    except IN_THE_WAY as error:
+        raise DatabaseUnavailable(
+            f"Another change of the same rows, or of the schema, was in the way: {_text(error).splitlines()[0]}. "
+            "Nothing was changed; try again."
+        ) from error
     except LOST as error:
         raise DatabaseUnavailable(f"The database failed during a request: {_text(error)}") from error
     except asyncpg.InterfaceError as error:
@@ -111,6 +119,12 @@ def translating_errors(connection: Closable) -> Iterator[None]:
 def read_only() -> DatabaseUnavailable:
     """Returns the error of any write to a read-only database."""
     return DatabaseUnavailable(_READ_ONLY_TEXT, reason=READ_ONLY)
+
+
+def no_primary(problem: str, detail: str) -> DatabaseUnavailable:
+    """Returns the error while no server accepts writes. Only its message has the `detail`, which may name addresses."""
+    said = f"The database has no primary: {problem}."
+    return DatabaseUnavailable(f"{said} In detail: {detail}.", reason=NO_PRIMARY, problem=said)
 
 
 def _is_lost(connection: Closable) -> bool:

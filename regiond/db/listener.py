@@ -14,6 +14,7 @@ import structlog
 
 from common.errors import BadSettings, DatabaseUnavailable
 from regiond.db.errors import translating_errors
+from regiond.db.history import ServerHistory
 from regiond.db.pool import Row, connect
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -31,8 +32,16 @@ class Notifications:
     connect, including the first, since notifications may have been missed before.
     """
 
-    def __init__(self, dsn: str, *, first_delay_s: float = 0.1, longest_delay_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        history: ServerHistory | None = None,
+        first_delay_s: float = 0.1,
+        longest_delay_s: float = 5.0,
+    ) -> None:
         self._dsn = dsn
+        self._history = history
         self._first_delay_s = first_delay_s
         self._longest_delay_s = longest_delay_s
         self._callbacks: dict[str, list[Callable[[str], None]]] = defaultdict(list)
@@ -103,7 +112,7 @@ class Notifications:
                 delay_s = min(delay_s * 2, self._longest_delay_s)
 
     async def _listen(self) -> asyncpg.Connection[Row]:
-        connection = await connect(self._dsn, application_name="innkeeper-notifications")
+        connection = await connect(self._dsn, application_name="innkeeper-notifications", history=self._history)
         try:
             with translating_errors(connection):
                 async with asyncio.timeout(KEEPALIVE_DEADLINE_S):

@@ -19,8 +19,10 @@ from asyncpg.pool import PoolConnectionProxy
 
 from common.errors import BadSettings, Busy, DatabaseUnavailable, InvalidRequest
 from regiond.db.connection import Connection
-from regiond.db.errors import LOST, READ_ONLY, read_only, translating_connect_errors, translating_errors
+from regiond.db.errors import IN_THE_WAY, LOST, READ_ONLY, read_only, translating_connect_errors, translating_errors
+from regiond.db.history import ServerHistory
 from regiond.db.pool_use import PoolUse
+from regiond.db.servers import described, open_primary
 
 if TYPE_CHECKING:
     Row: TypeAlias = asyncpg.Record
@@ -40,8 +42,8 @@ STATEMENT_DEADLINE_S = 25.0  # enforced by the server; shorter than the client's
 COMMAND_DEADLINE_S = 30.0
 NO_SETTINGS: Mapping[str, str] = {}
 RETRY_AFTER_S = (0.02, 0.1)
+CONFLICTS = IN_THE_WAY
 _IS_READ_ONLY = "select pg_is_in_recovery() or current_setting('transaction_read_only')::boolean"
-CONFLICTS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
 
 class Database:
@@ -71,10 +73,27 @@ class Database:
         max_size: int = 8,
         acquire_deadline_s: float = CONNECT_DEADLINE_S,
         min_postgresql: int = MIN_POSTGRESQL,
+        history: ServerHistory | None = None,
     ) -> Database:
-        """Connects. Raises DatabaseUnavailable; BadSettings for a bad DSN, a rejected login or an old PostgreSQL."""
-        described = await _check_server(dsn, min_postgresql)
-        with translating_connect_errors(described):
+        """Connects. Raises DatabaseUnavailable; BadSettings for a bad DSN, a rejected login or an old PostgreSQL.
+
+        With a `history`, no connection to a former primary is used.
+        """
+
+        async def open_one(address: str, **options: Any) -> Connection:
+            del options["loop"], options["connection_class"]
+            return await open_primary(address, history, **options)
+
+        async def prepare(connection: Connection) -> None:
+            await set_json_codecs(connection)
+            if history is not None:
+                with translating_errors(connection):
+                    await history.settle(connection)
+
+        # Their types are those of plain connections.
+        hooks: dict[str, Any] = {"connect": open_one, "init": prepare, "reset": _no_reset}
+        found = await _check_server(dsn, min_postgresql, history)
+        with translating_connect_errors(found):
             pool = await asyncpg.create_pool(
                 dsn,
                 min_size=min_size,
@@ -82,8 +101,7 @@ class Database:
                 timeout=CONNECT_DEADLINE_S,
                 command_timeout=COMMAND_DEADLINE_S,
                 connection_class=Connection,
-                init=set_json_codecs,
-                reset=_no_reset,
+                **hooks,
                 server_settings={
                     "application_name": application_name,
                     "statement_timeout": f"{STATEMENT_DEADLINE_S:.0f}s",
@@ -92,7 +110,7 @@ class Database:
                     "jit": "off",
                 },
             )
-        return cls(pool, described, acquire_deadline_s=acquire_deadline_s)
+        return cls(pool, found, acquire_deadline_s=acquire_deadline_s)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Db]:
@@ -152,11 +170,14 @@ class Database:
         A dry run is rolled back, see `transaction`. `work` must have no effect outside the database. Raises Busy after
         `tries` conflicts.
         """
+        caught: tuple[type[Exception], ...] = (*conflicts, DatabaseUnavailable)
         for left in range(tries - 1, -1, -1):
             try:
                 async with self.transaction(dry_run=dry_run) as db:
                     return await work(db)
-            except conflicts as error:
+            except caught as error:
+                if not isinstance(error, conflicts) and not isinstance(error.__cause__, conflicts):
+                    raise
                 if not left:
                     raise Busy(
                         f"Conflict with concurrent changes of the same rows, {tries} times in a row. "
@@ -299,17 +320,21 @@ async def _no_reset(_: Db) -> None:
 
 
 async def connect(
-    dsn: str, *, application_name: str, settings: Mapping[str, str] = NO_SETTINGS
+    dsn: str,
+    *,
+    application_name: str,
+    settings: Mapping[str, str] = NO_SETTINGS,
+    history: ServerHistory | None = None,
 ) -> asyncpg.Connection[Row]:
     """Opens a connection outside the pool, without a statement timeout. The caller closes it.
 
-    `settings` are PostgreSQL settings of the session.
+    `settings` are PostgreSQL settings of the session. With a `history`, a former primary is rejected.
     """
-    with translating_connect_errors(_described(dsn)):
-        return await asyncpg.connect(
+    with translating_connect_errors(described(dsn)):
+        return await open_primary(
             dsn,
+            history,
             timeout=CONNECT_DEADLINE_S,
-            connection_class=Connection,
             server_settings={"application_name": application_name, "timezone": "UTC", **settings},
         )
 
@@ -318,10 +343,10 @@ def _to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)  # UUIDs and times as text
 
 
-async def _check_server(dsn: str, min_postgresql: int) -> str:
+async def _check_server(dsn: str, min_postgresql: int, history: ServerHistory | None) -> str:
     """Returns a description of the server. Raises BadSettings if it is too old."""
     _check_certificate_file(dsn)
-    connection = await connect(dsn, application_name="innkeeper-check")
+    connection = await connect(dsn, application_name="innkeeper-check", history=history)
     try:
         version = connection.get_server_version()
     finally:
@@ -331,7 +356,7 @@ async def _check_server(dsn: str, min_postgresql: int) -> str:
             f"PostgreSQL {version.major}.{version.minor} is too old: Innkeeper requires {min_postgresql} or newer.",
             setting="database",
         )
-    return _described(dsn)
+    return described(dsn)
 
 
 def _check_certificate_file(dsn: str) -> None:
@@ -348,14 +373,3 @@ def _check_certificate_file(dsn: str) -> None:
             raise BadSettings(
                 f"The file {name}, which sslrootcert names, cannot be read: {error.strerror}.", setting="database"
             ) from error
-
-
-def _described(dsn: str) -> str:
-    """Returns database and host, without user, password and other options."""
-    try:
-        parts = urlsplit(dsn)
-        host = parts.hostname or ", ".join(parse_qs(parts.query).get("host", ["the local socket"]))
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "of the setting"  # asyncpg reports the error in it
-    return f"{parts.path.strip('/') or '(default)'} on {host}{port}"

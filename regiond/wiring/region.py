@@ -79,7 +79,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
     metrics.state.roles_of_links = lambda: (link.peer.role for link in listener.links)
     return Components(
         database=database,
-        notifications=Notifications(storage.dsn),
+        notifications=Notifications(storage.dsn, history=storage.history),
         schema_version=SchemaVersionMonitor(database),
         housekeeping=_wire_housekeeping(settings, database, accounts, https),
         audit_export=wire_audit_export(settings, database, accounts, racks.heartbeat.region_id),

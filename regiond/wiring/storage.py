@@ -10,6 +10,7 @@ from common.process.private_files import make_usable_folder
 from common.values import Autostart
 from regiond.components import Storage
 from regiond.credentials.service import Credentials, KeyPairs, open_master_key
+from regiond.db.history import ServerHistory
 from regiond.db.migrate import migrate
 from regiond.db.pool import Database
 from regiond.idempotency.service import IdempotencyKeys
@@ -22,8 +23,9 @@ from regiond.settings import RegionSettings
 async def open_storage(settings: RegionSettings, running: AsyncExitStack) -> Storage:
     dsn = settings.required_database
     make_usable_folder(settings.state)
-    await migrate(dsn)
-    database = await Database.open(dsn)
+    history = ServerHistory.open(settings.state)
+    await migrate(dsn, history=history)
+    database = await Database.open(dsn, history=history)
     running.push_async_callback(database.close)
     async with database.transaction() as db:
         master_key = open_master_key(settings.state, os.environ, create=await is_new_installation(db))
@@ -34,6 +36,7 @@ async def open_storage(settings: RegionSettings, running: AsyncExitStack) -> Sto
         await set_default_autostart(db, Autostart(settings.autostart))
     return Storage(
         dsn=dsn,
+        history=history,
         database=database,
         credentials=credentials,
         key_pairs=KeyPairs(master_key, installation_id=installation_id, server_name=socket.gethostname()),

@@ -70,9 +70,14 @@ class Processes:
         self.http_port, self.rpc_port = free_port(), free_port()
         await self._start_region(SECOND_REGION)
 
-    async def _start_region(self, name: str) -> None:
+    async def upgrade_region(self, name: str, build: Path, *, http_port: int, rpc_port: int) -> None:
+        """Starts the region that was stopped again, with the packages in `build`; from now on `api` is its API."""
+        self.http_port, self.rpc_port = http_port, rpc_port
+        await self._start_region(name, {"PYTHONPATH": str(build)})
+
+    async def _start_region(self, name: str, own: Mapping[str, str] = NO_SETTINGS) -> None:
         (self.folder / "simulated").mkdir(exist_ok=True)
-        self._spawn(name, (sys.executable, "-m", "regiond", "run"), self.region_environment())
+        self._spawn(name, (sys.executable, "-P", "-m", "regiond", "run"), {**self.region_environment(), **own})
         await eventually(self.region_is_ready)
         if not (self.folder / "state" / API_KEY_FILE).exists():
             database = await Database.open(self.dsn, min_size=1, max_size=1)

@@ -27,6 +27,10 @@ _INSERT_LINKS = """
     select id, $1 from rack where id = any($2::uuid[]) and removed_at is null
     on conflict do nothing
 """
+_LINKED_ELSEWHERE = """
+    select exists (select from rack_link l join region_process p on p.id = l.region_id
+                    where l.region_id <> $1 and p.seen_at > now() - interval '30 seconds')
+"""
 _DELETE_LINKS = "delete from rack_link where region_id = $1 and not (rack_id = any($2::uuid[]))"
 # Rows are locked in id order, because other regions update the same racks: no deadlock.
 _UPDATE_RACKS = """
@@ -92,6 +96,12 @@ async def delete_region(db: Db, region_id: UUID) -> None:
 async def addresses(db: Db) -> tuple[str, ...]:
     """Returns the RPC addresses of all regions seen within a week, sorted."""
     return tuple(row["address"] for row in await db.fetch(_SELECT_ADDRESSES))
+
+
+async def linked_elsewhere(db: Db, region_id: UUID) -> bool:
+    """Returns whether a rack has a link to another living region."""
+    found: bool = await db.fetchval(_LINKED_ELSEWHERE, region_id)
+    return found
 
 
 async def local_regions(db: Db, hostname: str, *, other_than: UUID) -> dict[UUID, int]:

@@ -13,6 +13,7 @@ from attrs import define, field
 from regiond.caller import Caller
 from regiond.components import Components, Storage
 from regiond.credentials.service import Credentials, KeyPairs, open_master_key
+from regiond.db.history import ServerHistory
 from regiond.db.pool import Database
 from regiond.idempotency.service import IdempotencyKeys
 from regiond.operations import lease_store
@@ -58,6 +59,7 @@ class ControlledRegion:
 
     def wire(self) -> None:
         storage = Storage(
+            history=ServerHistory(),
             dsn=self.settings.required_database,
             database=self.database,
             credentials=self.credentials,
