@@ -21,7 +21,9 @@ def install(admin: Administrator) -> None:
     admin.enters("/root")
     assert admin.states("is-enabled") == dict.fromkeys(UNITS, "disabled")
     assert admin.states("is-active") == dict.fromkeys(UNITS, "inactive")
-    assert admin.types("dpkg --verify innkeeper innkeeper-region innkeeper-rack") == ""
+    # The lab's image has no manual pages, and tells dpkg to install none.
+    changed = admin.types("dpkg --verify innkeeper innkeeper-region innkeeper-rack").splitlines()
+    assert [line for line in changed if "/usr/share/man" not in line and "/usr/share/doc" not in line] == []
     assert max(admin.exposures().values()) <= MOST_EXPOSED
 
 
