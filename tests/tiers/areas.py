@@ -105,14 +105,12 @@ def area_of(path: str, markers: Set[str], parameters: str) -> str:
     """Returns the area of a test by its file (`tests/lab/test_lxd.py`), markers and parameters (`lxd-cluster-off`)."""
     _, folder, *_, name = path.split("/")
     match folder:
-        case "clients":
-            return "clients"
+        case "clients" | "systemd":
+            return folder
         case "faults":
             return FIRST if "/schedules/" in path else "faults"
         case "pages":
             return "pages" if "lab" in markers else FIRST
-        case "systemd":
-            return "systemd"
         case "lab" if name in _BOOTS:
             return "boots"
         case "lab":
