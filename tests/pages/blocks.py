@@ -24,7 +24,12 @@ SKIPS = {
     "interactive": "waits for what a person sees or enters at that moment",
 }
 NEEDS = ("lxd", "ssh")
-MACHINES = ("fresh", "podman", "systemd")
+MACHINES = (
+    "fresh",
+    "podman",
+    "systemd",
+    *("restored", "moved", "moved-to", "archived", "recovered"),  # in turn, on a fresh machine that has lost its region
+)
 # With commands for a new machine, in their order.
 GUIDES = (
     "docs/how-to/install.md",
