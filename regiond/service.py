@@ -258,3 +258,4 @@ def _connect_notifications(components: Components) -> None:
     notifications.on(MIGRATED_CHANNEL, lambda _: components.schema_version.check())
     notifications.on_resync(resync)
     notifications.on_resync(components.schema_version.check)
+    notifications.on_resync(components.heartbeat.wake)

@@ -19,7 +19,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from common.errors import BadSettings, Busy, DatabaseUnavailable, InvalidRequest
 from common.tracing.spans import Kind, below_current
-from regiond.db.connection import Connection
+from regiond.db.connection import NOTICES_LOST_CLIENT, Connection
 from regiond.db.errors import IN_THE_WAY, LOST, READ_ONLY, read_only, translating_connect_errors, translating_errors
 from regiond.db.history import ServerHistory
 from regiond.db.pool_use import PoolUse
@@ -114,6 +114,7 @@ class Database:
                     "idle_in_transaction_session_timeout": "60s",
                     "timezone": "UTC",
                     "jit": "off",
+                    **NOTICES_LOST_CLIENT,
                 },
             )
         return cls(pool, found, acquire_deadline_s=acquire_deadline_s)
@@ -130,7 +131,7 @@ class Database:
             try:
                 yield connection
             except Exception:
-                with translating_errors(connection):
+                with translating_errors(connection, self.described):
                     raise
         except DatabaseUnavailable as error:
             # An open connection stays read-only after the database has become writable or the primary has changed.
@@ -252,17 +253,20 @@ class Database:
             with below_current("wait for a database connection", Kind.INTERNAL):
                 return await self._pool.acquire(timeout=self.acquire_deadline_s)
         except TimeoutError as error:
-            busy, most = self._pool.get_size() - self._pool.get_idle_size(), self._pool.get_max_size()
-            raise DatabaseUnavailable(
-                f"No free connection to the database {self.described} within {self.acquire_deadline_s:g} s; "
-                f"{busy} of {most} are in use."
-            ) from error
+            raise DatabaseUnavailable(self._not_acquired()) from error
         except Exception:
             with translating_connect_errors(self.described):
                 raise
             raise
         finally:
             self._waiting -= 1
+
+    def _not_acquired(self) -> str:
+        busy, most = self._pool.get_size() - self._pool.get_idle_size(), self._pool.get_max_size()
+        within = f"within {self.acquire_deadline_s:g} s"
+        if busy < most:
+            return f"Cannot connect to the database {self.described}: no answer {within}."
+        return f"No free connection to the database {self.described} {within}; {busy} of {most} are in use."
 
     async def _release(self, connection: PoolConnectionProxy[Row]) -> None:
         """Never raises: the work has already succeeded or failed, and the pool replaces a broken connection."""
@@ -344,7 +348,12 @@ async def connect(
             dsn,
             history,
             timeout=CONNECT_DEADLINE_S,
-            server_settings={"application_name": application_name, "timezone": "UTC", **settings},
+            server_settings={
+                "application_name": application_name,
+                "timezone": "UTC",
+                **NOTICES_LOST_CLIENT,
+                **settings,
+            },
         )
 
 
