@@ -1,4 +1,4 @@
-"""Adds the documentation of a release to a folder with those of all releases, as Material's version selector reads it.
+"""Adds the documentation of a release to a folder with those of all releases, for Material's selector.
 
 python -m development.releases.versioned_site BUILT-SITE FOLDER VERSION
 
