@@ -99,6 +99,7 @@ async def nothing_runs_before_it_is_configured(operator: Operator) -> None:
             f"640 root innkeeper-{daemon}",
             f"700 innkeeper-{daemon} innkeeper-{daemon}",
         ]
+    assert operator.types("systemctl is-enabled innkeeper-backup.timer || true") == "disabled"
     versions = operator.types("innkeeper --version; regiond --version; rackd --version").splitlines()
     assert len({line.split()[1] for line in versions}) == 1
     assert operator.types("dpkg --verify innkeeper innkeeper-region innkeeper-rack") == ""
