@@ -7,6 +7,7 @@ from uuid import UUID
 from attrs import frozen
 
 from common.process.http_listener import HttpListener
+from common.tracing.spans import NO_TRACES, Tracer
 from regiond.accounts.logins import Logins
 from regiond.accounts.service import Accounts
 from regiond.accounts.sessions import Sessions
@@ -70,7 +71,7 @@ from regiond.request_limits import RequestLimits
 
 @frozen(kw_only=True)
 class Storage:
-    """The database, and the keys, secrets and certificate authority that open its contents."""
+    """The database, the keys, secrets and certificate authority that open its contents, and what begins traces."""
 
     dsn: str
     history: ServerHistory
@@ -80,6 +81,7 @@ class Storage:
     idempotency_keys: IdempotencyKeys
     authority: Authority
     installation_id: UUID
+    tracer: Tracer = NO_TRACES
 
 
 @frozen(kw_only=True)
@@ -176,3 +178,4 @@ class Components:
     listener: Listener
     addresses: AdvertisedAddresses
     services: Services
+    tracer: Tracer

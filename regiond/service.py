@@ -177,7 +177,7 @@ class RegionService:
         )
         site = make_site(
             components.services, info, options=_site_options(self._settings), limits=components.limits,
-            observer=components.metrics.requests,
+            observer=components.metrics.requests, tracer=components.tracer,
             pages=partial(
                 make_pages, sessions=components.services.sessions, feed=components.changes, version=running_release()
             ),
@@ -258,3 +258,4 @@ def _connect_notifications(components: Components) -> None:
     notifications.on(MIGRATED_CHANNEL, lambda _: components.schema_version.check())
     notifications.on_resync(resync)
     notifications.on_resync(components.schema_version.check)
+    notifications.on_resync(components.heartbeat.wake)

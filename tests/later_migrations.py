@@ -29,6 +29,6 @@ NEWER = migration("9000_next.sql", "alter table machine add column stars integer
 COMPATIBLE = migration(
     f"{_NUMBER + 1:04}_stars.sql",
     f"-- usable by releases that know {_NUMBER:04}\n"
-    "alter table machine add column stars integer not null default 1; create table star (name text primary key);"
+    "alter table machine add column star_count integer not null default 1; create table star (name text primary key);"
     " comment on table star is 'Names of stars.';",
 )

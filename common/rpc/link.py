@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from common.certificates import Role
-from common.errors import InnkeeperError, InvalidRequest, LinkLost, ResponseRejected
+from common.errors import InnkeeperError, InvalidRequest, LinkLost, PeerSilent, ResponseRejected
 from common.rpc.call_context import CALL_ID, CallContext, current_context
 from common.rpc.command import Command
 from common.rpc.frames import Unsendable
@@ -38,6 +38,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 Q = TypeVar("Q")
 R = TypeVar("R")
 
+SILENT_CLOSE_S = 0.5  # for the reason to reach a peer that only cannot send
 STREAM_WINDOW = 8  # items in transit; with batches of 25 guests, a thousand take a few round trips
 MAX_STREAM_BYTES = 32 * 1024 * 1024  # all items of one response; a host with 10,000 guests needs a quarter
 
@@ -85,6 +86,7 @@ class Link:
         self._gone = asyncio.Event()
         self.peer = peer
         self.capabilities: frozenset[str] = frozenset()  # of the peer, known once `opened`
+        self.versions: tuple[int, int] | None = None  # of the protocol that the peer supports, known once `opened`
         self.opened: asyncio.Future[None] = self._loop.create_future()
         self.lost: asyncio.Future[InnkeeperError] = self._loop.create_future()  # the reason, once the link has ended
 
@@ -117,8 +119,9 @@ class Link:
             elif isinstance(output, CallDone):
                 future.set_result(output.body)
 
-        context, began_at = current_context(), self._loop.time()
-        with self._observer.sent(command.name, self.peer.name):
+        began_at = self._loop.time()
+        with self._observer.sent(command.name, self.peer.name) as traceparent:
+            context = current_context(traceparent)
             call_id = self._start_call(command, request, deadline_s, 0, context)
             self._calls[call_id] = settle
             self._pump()
@@ -138,15 +141,17 @@ class Link:
         command is endless. Closing the generator cancels the handler: use `contextlib.aclosing` where the loop can be
         left early.
         """
-        with self._observer.sent(command.name, self.peer.name):
-            async with aclosing(self._items(command, request, deadline_s)) as items:
+        with self._observer.sent(command.name, self.peer.name) as traceparent:
+            async with aclosing(self._items(command, request, deadline_s, traceparent)) as items:
                 async for item in items:
                     yield item
 
-    async def _items(self, command: Command[Q, R], request: Q, deadline_s: float) -> AsyncGenerator[R, None]:
+    async def _items(
+        self, command: Command[Q, R], request: Q, deadline_s: float, traceparent: str
+    ) -> AsyncGenerator[R, None]:
         inbox: asyncio.Queue[Output] = asyncio.Queue()
         received_bytes = 0
-        call_id = self._start_call(command, request, deadline_s, STREAM_WINDOW, current_context())
+        call_id = self._start_call(command, request, deadline_s, STREAM_WINDOW, current_context(traceparent))
         self._calls[call_id] = inbox.put_nowait
         self._pump()
         try:
@@ -303,6 +308,7 @@ class Link:
                 self._dispatch_event(name, body)
             case Opened(peer=hello):
                 self.capabilities = frozenset(hello.capabilities)
+                self.versions = (hello.lowest_version, hello.highest_version)
                 if self.peer.role is Role.ANONYMOUS:
                     self.peer = Peer(role=Role.ANONYMOUS, name=hello.name)
                 self.opened.set_result(None)
@@ -318,6 +324,8 @@ class Link:
             self.opened.set_exception(error)
             self.opened.exception()  # retrieved, so that asyncio does not log it: a listener may not wait for it
         self.carrier.lose()
+        if isinstance(error, PeerSilent):  # the carrier would wait for seconds until the peer has read everything
+            self._loop.call_later(SILENT_CLOSE_S, self.carrier.abort)
 
     def _dispatch_event(self, name: str, body: Any) -> None:
         for handler in self._event_handlers:

@@ -196,7 +196,7 @@ async def migrate(
     connection = await connect(dsn, application_name="innkeeper-migrate", settings=_FAST_DISCONNECT, history=history)
     try:
         with translating_errors(connection):
-            if not await _missing(connection, known):
+            if not await missing_migrations(connection, known):
                 return ()
             await check_owner(connection)
             await _lock(connection, lock_deadline_s)
@@ -208,7 +208,7 @@ async def migrate(
 
 async def check_schema_version(db: Db, migrations: Sequence[Migration] | None = None) -> None:
     """Raises BadSettings if a newer release has made the schema unusable, or if an applied file differs."""
-    await _missing(db, packaged() if migrations is None else migrations)
+    await missing_migrations(db, migrations)
 
 
 async def has_schema(db: Db) -> bool:
@@ -220,7 +220,7 @@ async def has_schema(db: Db) -> bool:
 async def schema_problem(db: Db, migrations: Sequence[Migration] | None = None) -> str | None:
     """Returns why this release cannot use the schema: newer, older (a restored backup) or edited; None if it can."""
     try:
-        missing = await _missing(db, packaged() if migrations is None else migrations)
+        missing = await missing_migrations(db, migrations)
     except BadSettings as error:
         return error.message
     if missing:
@@ -241,12 +241,13 @@ async def _lock(db: Db, deadline_s: float) -> None:
         ) from None
 
 
-async def _missing(db: Db, migrations: Sequence[Migration]) -> list[Migration]:
-    """Raises BadSettings if this release cannot use the schema of the applied files."""
+async def missing_migrations(db: Db, migrations: Sequence[Migration] | None = None) -> list[Migration]:
+    """Returns the files that this release would apply. Raises BadSettings if it cannot use the schema at all."""
+    files = packaged() if migrations is None else migrations
     if not await has_schema(db):
-        return list(migrations)
+        return list(files)
     rows = await db.fetch(_APPLIED)
-    known = {one.number: one for one in migrations}
+    known = {one.number: one for one in files}
     for row in rows:
         if row["number"] in known and known[row["number"]].digest != row["digest"]:
             raise BadSettings(
@@ -258,7 +259,7 @@ async def _missing(db: Db, migrations: Sequence[Migration]) -> list[Migration]:
     if newer := [row for row in rows if row["number"] not in known and row["usable_from"] > newest]:
         raise _newer(newer)
     applied = {row["number"] for row in rows}
-    return [one for one in migrations if one.number not in applied]
+    return [one for one in files if one.number not in applied]
 
 
 def _newer(rows: Sequence[Row]) -> BadSettings:
@@ -280,7 +281,7 @@ def _newer(rows: Sequence[Row]) -> BadSettings:
 
 async def _apply_missing(db: Db, migrations: Sequence[Migration], step: _Step, deadline_s: float) -> tuple[str, ...]:
     await db.execute(_CREATE_TABLE)
-    missing = await _missing(db, migrations)  # again, since another process may have held the lock before
+    missing = await missing_migrations(db, migrations)  # again, since another process may have held the lock before
     for batch in _batches(missing):
         await _apply_when_unused(db, batch, step, deadline_s)
     if missing:

@@ -94,9 +94,7 @@ class Processes:
         if not self.rack_state(name).exists():
             token = (await self.api.send("POST", "racks/", query=[("op", "token")])).json()["token"]
             joining = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "rackd",
+                *self._rack_command(name),
                 "join",
                 "--name",
                 name,
@@ -107,10 +105,13 @@ class Processes:
             await joining.communicate(f"{token}\n".encode())
             assert joining.returncode == 0
         before = self.links_made(name)
-        self._spawn(name, (*self._prefixes.get(name, self.rack_prefix), sys.executable, "-m", "rackd", "run"), own)
+        self._spawn(name, (*self._rack_command(name), "run"), own)
         # The region may still report the link of the process that was killed.
         await eventually(lambda: self.links_made(name) > before)
         await eventually(lambda: self.is_linked(name))
+
+    def _rack_command(self, name: str) -> tuple[str, ...]:
+        return (*self._prefixes.get(name, self.rack_prefix), sys.executable, "-m", "rackd")
 
     def rack_state(self, name: str = RACK) -> Path:
         """The folder with the rack's identity."""

@@ -21,6 +21,7 @@ class Need(StrEnum):
     LXD = "LXD"
     LIBVIRT = "libvirt"
     IMAGES = "images"  # of guests that boot
+    DISKS = "disks"  # large ones
 
 
 @frozen(kw_only=True)
@@ -74,6 +75,12 @@ DEEP = (
         needs={Need.LXD, Need.LIBVIRT, Need.IMAGES},
     ),
     Area(
+        name="systemd",
+        title="the Debian packages on a guest with systemd, by the installation guide",
+        paths=("tests/systemd",),
+        needs={Need.DISKS},
+    ),
+    Area(
         name="pages",
         title="every command of every page, ./dev run, Debian packages, and the documentation site",
         paths=("tests/pages", "tests/integration/test_dev_run.py"),
@@ -98,8 +105,8 @@ def area_of(path: str, markers: Set[str], parameters: str) -> str:
     """Returns the area of a test by its file (`tests/lab/test_lxd.py`), markers and parameters (`lxd-cluster-off`)."""
     _, folder, *_, name = path.split("/")
     match folder:
-        case "clients":
-            return "clients"
+        case "clients" | "systemd":
+            return folder
         case "faults":
             return FIRST if "/schedules/" in path else "faults"
         case "pages":

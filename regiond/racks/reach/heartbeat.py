@@ -90,6 +90,11 @@ class Heartbeat:
         except (DatabaseUnavailable, TimeoutError) as error:
             log.warning("region_rows_not_deleted", reason=str(error) or "timed out")
 
+    def wake(self) -> None:
+        """Writes now: while the database was away, its rows have become too old to count. Nothing before `start`."""
+        if self._started:
+            self._task.wake()
+
     addresses = reading(heartbeat_store.addresses)
 
     async def awaits_racks(self) -> bool:

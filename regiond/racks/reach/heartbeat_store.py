@@ -35,12 +35,16 @@ _DELETE_LINKS = "delete from rack_link where region_id = $1 and not (rack_id = a
 # Rows are locked in id order, because other regions update the same racks: no deadlock.
 _UPDATE_RACKS = """
     with linked as (
-        select r.id, held.release, held.idle_s
-          from rack r join unnest($1::uuid[], $2::text[], $3::float8[]) held (id, release, idle_s) on held.id = r.id
+        select r.id, held.release, held.idle_s, held.lowest, held.highest
+          from rack r
+          join unnest($1::uuid[], $2::text[], $3::float8[], $4::smallint[], $5::smallint[])
+               held (id, release, idle_s, lowest, highest) on held.id = r.id
          order by r.id for no key update of r
     )
     update rack set seen_at = now(), release = coalesce(linked.release, rack.release),
-           link_idle_timeout_s = coalesce(linked.idle_s, rack.link_idle_timeout_s)
+           link_idle_timeout_s = coalesce(linked.idle_s, rack.link_idle_timeout_s),
+           lowest_version = coalesce(linked.lowest, rack.lowest_version),
+           highest_version = coalesce(linked.highest, rack.highest_version)
       from linked where rack.id = linked.id
 """
 
@@ -64,6 +68,7 @@ class RackReport:
 
     release: str | None = None
     link_idle_timeout_s: float | None = None
+    versions: tuple[int | None, int | None] = (None, None)  # of the protocol, both included
 
 
 async def write(db: Db, region: RegionRow, linked_racks: Mapping[UUID, RackReport]) -> None:
@@ -82,8 +87,9 @@ async def write(db: Db, region: RegionRow, linked_racks: Mapping[UUID, RackRepor
     await db.execute(_DELETE_LINKS, region.id, rack_ids)
     reports = [linked_racks[rack_id] for rack_id in rack_ids]
     await db.execute(
-        _UPDATE_RACKS, rack_ids, [one.release for one in reports], [one.link_idle_timeout_s for one in reports]
-    )
+        _UPDATE_RACKS, rack_ids, [one.release for one in reports], [one.link_idle_timeout_s for one in reports],
+        [one.versions[0] for one in reports], [one.versions[1] for one in reports],
+    )  # fmt: skip
     await db.execute(_DELETE_DEAD_REGIONS)
     await db.execute(_DELETE_OLD_ADDRESSES)
 
