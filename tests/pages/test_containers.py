@@ -73,6 +73,7 @@ async def test_the_container_page_leads_to_region_and_rack(
     follow_the_page(operator)
     images_have_no_state(operator)
     daemons_have_no_rights(operator)
+    programs_are_complete(operator)
     await a_vm_runs(operator)
     health_follows_the_database(operator)
     await a_new_container_has_the_old_state(operator)
@@ -124,6 +125,15 @@ def daemons_have_no_rights(operator: Operator) -> None:
         assert fields["NoNewPrivs"] == "1"
         denied = f"podman exec {name} sh -c '! touch /opt/innkeeper/x 2>/dev/null && ! touch /etc/x 2>/dev/null'"
         operator.types(denied)
+
+
+def programs_are_complete(operator: Operator) -> None:
+    """What checks an image confines itself, which a container could forbid; a rack loads libvirt for the first host."""
+    operator.types("podman exec region qemu-img create -q -f qcow2 /tmp/empty.qcow2 1G")
+    in_region(operator, "boot-resources create name=empty title=Empty architecture=amd64 content@=/tmp/empty.qcow2")
+    (image,) = json.loads(in_region(operator, "boot-resources read type=uploaded -o json"))
+    assert image["state"] == "ready", image
+    operator.types("podman exec rack /opt/innkeeper/bin/python -c 'import libvirt'")
 
 
 async def a_vm_runs(operator: Operator) -> None:
